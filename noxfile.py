@@ -1,0 +1,119 @@
+"""Every command of the project as a nox session; `nox -l` is the menu.
+
+All sessions share one environment that uv makes from locks/python.txt, since TensorFlow is 2 GB.
+"""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["export", "train", "parity"]
+
+ROOT = Path(__file__).parent
+ENVIRONMENT = ROOT / ".nox" / "python"
+PYTHON = ENVIRONMENT / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+LOCK = ROOT / "locks" / "python.txt"
+PYTHONS = "3.11, 3.12 or 3.13"
+
+
+@nox.session
+def export(session: nox.Session) -> None:
+    """Make the embedded default under artifacts/, or run `python -m export ARGS`."""
+    node_packages(session)
+    python(session, "-m", "export", *session.posargs)
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+    """Train the text classifier in Node."""
+    if not session.posargs and not (ROOT / "artifacts" / "bundle").exists():
+        python(session, "-m", "export")
+    node(session, "node_bridge/train.js", *session.posargs)
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Compare Python and Node on the same cases → artifacts/parity/report.{html,json,xml}."""
+    node_packages(session)
+    if not session.posargs:
+        python(session, "-m", "export")
+    python(session, "-m", "parity_tests", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test of both sides; ARGS go to pytest, which then runs alone."""
+    node_packages(session)
+    python(session, "-m", "export")
+    python(session, "-m", "pytest", *session.posargs)
+    if not session.posargs:
+        files = sorted(str(p) for p in (ROOT / "tests" / "node").glob("*.test.js"))
+        node(session, "--test", *files)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types of both sides."""
+    node_packages(session)
+    python(session, "-m", "ruff", "check", ".")
+    python(session, "-m", "ruff", "format", "--check", ".")
+    python(session, "-m", "mypy")
+    node(session, "node_modules/typescript/bin/tsc", "-p", ".")
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Compile the lock files from their .in files."""
+    common = ["--universal", "--generate-hashes", "--no-header", "--no-emit-index-url"]
+    common += ["--python-version", "3.11", "--upgrade", "--quiet"]
+    for name, extra in (("python", ["--override", "locks/overrides.txt"]), ("tools", [])):
+        files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
+        session.run(uv(session), "pip", "compile", *common, *extra, *files, external=True)
+
+
+def uv(session: nox.Session) -> str:
+    """The installer: beside nox, or on the path."""
+    beside = Path(sys.executable).parent / "uv"
+    found = str(beside) if beside.exists() else shutil.which("uv")
+    if found is None:
+        session.error("uv is missing; `npm start` brings it, or `pip install uv`")
+    return found
+
+
+def python(session: nox.Session, *arguments: str) -> None:
+    """Runs Python in the shared environment, which is made or mended first."""
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        session.error(f"got Python {sys.version.split()[0]}, TensorFlow 2.21 needs {PYTHONS}")
+    stamp = ENVIRONMENT / "locked.sha256"
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        session.log("installing the Python packages (about 600 MB to download the first time)")
+        base = [uv(session)]
+        if not PYTHON.exists():
+            session.run(*base, "venv", "-q", "-p", sys.executable, str(ENVIRONMENT), external=True)
+        sync = ["pip", "sync", "-p", str(PYTHON), "--require-hashes", str(LOCK)]
+        session.run(*base, *sync, external=True)
+        stamp.write_text(wanted)
+    session.run(str(PYTHON), *arguments, external=True)
+
+
+def node_packages(session: nox.Session) -> None:
+    """Installs Node's packages as package-lock.json has them, where they are not yet so."""
+    wanted = hashlib.sha256((ROOT / "package-lock.json").read_bytes()).hexdigest()
+    stamp = ROOT / "node_modules" / "locked.sha256"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        npm = shutil.which("npm") or session.error("npm is missing; install Node.js 20 or newer")
+        session.run(npm, "ci", "--no-audit", "--no-fund", external=True)
+        stamp.write_text(wanted)
+
+
+def node(session: nox.Session, *arguments: str) -> None:
+    """Runs Node with its packages installed."""
+    node_packages(session)
+    program = shutil.which("node") or session.error("node is missing; install Node.js 20 or newer")
+    session.run(program, *arguments, external=True)

@@ -1,0 +1,1 @@
+"""Python exporters: a hub model and its vocab become a TF.js bundle."""

@@ -1,0 +1,133 @@
+"""The command `python -m export`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.errors import EnvironmentProblem, UserError
+
+if TYPE_CHECKING:
+    from export.tokenizer import TokenizerSpec
+
+EXAMPLE = """examples:
+  python -m export                                   the embedded default, under artifacts/
+  python -m export model ./albert_tiny --vocab vocab.txt --out ./bundle
+  python -m export vocab vocab.txt --tokenizer bert --out ./tokenizer_bundle
+"""
+ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
+
+
+def say(line: str) -> None:
+    """Talk goes to stderr, results to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of every subcommand."""
+    top = argparse.ArgumentParser(
+        prog="python -m export",
+        description="Turns a hub model and its vocab into a TF.js bundle. "
+        "Without a subcommand it makes the embedded default.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--root", type=Path, default=Path("artifacts"), help="default: artifacts")
+    top.add_argument("--train", type=positive, default=5000, help="reviews to train on")
+    top.add_argument("--dev", type=positive, default=1000, help="reviews held out")
+    top.add_argument("--seed", type=int, default=1, help="of the split and of the weights")
+    top.set_defaults(run=run_embedded)
+    commands = top.add_subparsers(title="subcommands")
+
+    model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
+    model.add_argument("handle", help="a directory, a .tar.gz or a URL")
+    model.add_argument("--vocab", type=Path, required=True, help="vocab.txt, a token a line")
+    model.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    tokenizer_options(model)
+    model.set_defaults(run=run_model)
+
+    vocab = commands.add_parser("vocab", help="a bundle of a tokenizer alone")
+    vocab.add_argument("vocab", type=Path, help="vocab.txt, a token a line")
+    vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    tokenizer_options(vocab)
+    vocab.set_defaults(run=run_vocab)
+    return top
+
+
+def tokenizer_options(command: argparse.ArgumentParser) -> None:
+    """What both commands that write a tokenizer take."""
+    command.add_argument(
+        "--tokenizer", choices=ALGORITHMS, default="tf-text", help="default: tf-text"
+    )
+    command.add_argument("--cased", action="store_true", help="keep upper case and accents")
+    command.add_argument("--keep-accents", action="store_true", help="for bert alone")
+    command.add_argument("--no-split-chinese", action="store_true", help="for bert alone")
+
+
+def tokenizer_spec(options: argparse.Namespace) -> TokenizerSpec:
+    """The tokenizer that the options name."""
+    from export.tokenizer import TokenizerSpec
+
+    return TokenizerSpec(
+        options.tokenizer,
+        lower_case=not options.cased,
+        strip_accents=False if options.keep_accents else None,
+        split_chinese=not options.no_split_chinese,
+    )
+
+
+def positive(text: str) -> int:
+    """An argument that is a positive integer."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {number}")
+    return number
+
+
+def run_embedded(options: argparse.Namespace) -> None:
+    """`python -m export`."""
+    from export.embedded import Sizes, export_embedded
+
+    export_embedded(options.root, Sizes(options.train, options.dev, options.seed), say)
+
+
+def run_model(options: argparse.Namespace) -> None:
+    """`python -m export model`."""
+    from export.model import Request, export_model
+
+    request = Request(options.handle, options.vocab, tokenizer_spec(options))
+    export_model(request, options.out, say)
+    print(options.out)
+
+
+def run_vocab(options: argparse.Namespace) -> None:
+    """`python -m export vocab`."""
+    from export.tokenizer_bundle import export_tokenizer
+
+    export_tokenizer(options.vocab, tokenizer_spec(options), options.out, say)
+    print(options.out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a subcommand; an error that reaches a person is one line and an exit code."""
+    options = parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = options.run
+    try:
+        run(options)
+    except (UserError, EnvironmentProblem) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}; give another place", file=sys.stderr)
+        return UserError.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; what was finished stays", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

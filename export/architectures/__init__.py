@@ -1,0 +1,1 @@
+"""Encoders as tf_keras models, and how to save them as hub SavedModels."""

@@ -1,0 +1,146 @@
+"""Writes a bundle: one directory, all of it or nothing, that proves itself by its hashes.
+
+The layout and the contract (`bundle.json`) are described in docs/bundle.md.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from export.errors import UserError
+
+FORMAT = "bert-bridge"
+CONTRACT_VERSION = 1
+CONTRACT = "bundle.json"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: its name in the signature, what it means, its dtype and its shape.
+
+    `role` is `input_ids`, `attention_mask`, `token_type_ids`, `sequence_output` or
+    `pooled_output`, else the name itself. `shape` has `"batch"` and `"sequence"` where it is free.
+    """
+
+    name: str
+    role: str
+    dtype: str
+    shape: list[str | int]
+
+
+@dataclass(frozen=True)
+class SpecialToken:
+    """A special token as it stands in the vocab, and its id."""
+
+    token: str
+    id: int
+
+
+@dataclass(frozen=True)
+class TokenizerContract:
+    """How the bundle turns text into ids; `special_tokens` has pad, unk, cls, sep and mask."""
+
+    algorithm: str
+    options: dict[str, bool]
+    vocab_size: int
+    special_tokens: dict[str, SpecialToken]
+    source_adds_special_tokens: bool
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What `bundle.json` promises, less the hashes, which sealing adds."""
+
+    name: str
+    architecture: str | None
+    trained: bool | None
+    weight_dtype: str | None
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    padding: str
+    max_length: int
+    tokenizer: TokenizerContract
+    provenance: dict[str, Any]
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, or of a directory's files and their names, in hexadecimal.
+
+    A SavedModel's `fingerprint.pb` is left out: it differs between two identical saves.
+    """
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    whole = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file.name != "fingerprint.pb":
+            whole.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+    return whole.hexdigest()
+
+
+def seal(directory: Path, contract: Contract) -> None:
+    """Writes `bundle.json`: the contract, and size and sha256 of every other file."""
+    others = [f for f in sorted(directory.rglob("*")) if f.is_file() and f.name != CONTRACT]
+    files = {
+        file.relative_to(directory).as_posix(): {
+            "sha256": digest(file),
+            "size": file.stat().st_size,
+        }
+        for file in others
+    }
+    document = {"format": FORMAT, "contract_version": CONTRACT_VERSION}
+    document |= asdict(contract) | {"files": files}
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    (directory / CONTRACT).write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A directory to fill that takes the place of `out` when the block ends well, else vanishes.
+
+    Raises:
+        UserError: `out` exists and is neither empty nor something this kit wrote, or its disk is
+            full or may not be written to.
+    """
+    refuse_foreign(out)
+    growing = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        growing.mkdir(parents=True)
+        yield growing
+        replace(growing, out)
+    except OSError as error:
+        if error.filename is None and error.strerror is None:
+            raise
+        raise UserError(
+            f"cannot write {out}: {error.strerror}; give another place or make room"
+        ) from error
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+
+
+def refuse_foreign(out: Path) -> None:
+    """Stops before overwriting a directory that holds something else than an earlier export."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"--out {out} is a file, expected a directory or a new name")
+    ours = (out / CONTRACT).exists() or (out / "saved_model.pb").exists()
+    if any(out.iterdir()) and not ours:
+        raise UserError(f"--out {out} holds other files; give an empty directory or a new name")
+
+
+def replace(new: Path, out: Path) -> None:
+    """Puts `new` where `out` is; between the two renames a reader sees nothing, never a half."""
+    if not out.exists():
+        new.rename(out)
+        return
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    out.rename(old)
+    new.rename(out)
+    shutil.rmtree(old)

@@ -1,0 +1,39 @@
+"""Imports TensorFlow without the lines that it writes at start-up; the one place that does."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def tensorflow() -> tuple[Any, Any]:
+    """The modules `tensorflow` and `tensorflow_text`; only errors of theirs reach the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
+    warnings.filterwarnings("ignore", module="tf_keras")
+    with silent_stderr():
+        import tensorflow as tf
+        import tensorflow_text as tf_text
+    return tf, tf_text
+
+
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Nothing written to file descriptor 2 arrives: C++ start-up notices heed no log level.
+
+    An exception in the block still does.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  a device, not a path of the user's
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

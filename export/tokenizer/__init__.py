@@ -1,0 +1,58 @@
+"""Tokenizers: the vocab, the Python references, and the tables that make Node their twin."""
+
+from pathlib import Path
+
+from export.bundle import TokenizerContract
+from export.quiet import tensorflow
+from export.tokenizer.huggingface import write_tokenizer_json
+from export.tokenizer.reference import Reference, reference
+from export.tokenizer.runtimes import read_tables
+from export.tokenizer.spec import ALGORITHMS, TokenizerSpec
+from export.tokenizer.tables import serialise
+from export.tokenizer.vocab import Vocab, read_vocab
+
+__all__ = [
+    "ALGORITHMS",
+    "Reference",
+    "TokenizerSpec",
+    "Vocab",
+    "read_vocab",
+    "reference",
+    "save_tokenizer_model",
+    "write_tokenizer",
+]
+
+
+def write_tokenizer(directory: Path, vocab: Vocab, spec: TokenizerSpec) -> TokenizerContract:
+    """Writes a bundle's tokenizer files: `vocab.txt`, `tokenizer_tables.bin`, `tokenizer.json`.
+
+    `tokenizer.json` is there for the algorithm `bert` alone.
+
+    Raises:
+        UserError: the algorithm's library refuses the vocab.
+    """
+    reference(spec, vocab)
+    (directory / "vocab.txt").write_bytes(vocab.raw)
+    (directory / "tokenizer_tables.bin").write_bytes(serialise(read_tables(spec, vocab)))
+    if spec.algorithm == "bert":
+        write_tokenizer_json(directory / "tokenizer.json", spec, vocab)
+    return TokenizerContract(
+        algorithm=spec.algorithm,
+        options=spec.options,
+        vocab_size=len(vocab.tokens),
+        special_tokens=vocab.special,
+        source_adds_special_tokens=spec.algorithm in ("bert", "chars"),
+    )
+
+
+def save_tokenizer_model(vocab: Vocab, out: Path, lower_case: bool) -> None:
+    """Writes the hub tokenizer SavedModel into `out`, the vocab among its assets.
+
+    Called with strings string[batch] it returns a dict of `input_ids`, `attention_mask` and
+    `token_type_ids`, int32[batch, sequence] each, padded with [PAD] to the longest text. It adds
+    no special tokens. The signature `serving_default` takes the same as `text`.
+    """
+    tensorflow()
+    from export.tokenizer.saved_model import save
+
+    save(vocab, out, lower_case)

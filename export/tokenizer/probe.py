@@ -1,0 +1,103 @@
+"""Reads off a running tokenizer what it does to each character and to combining marks.
+
+Every Unicode scalar value goes through the tokenizer between the letters a and b. Canonical
+ordering reaches beyond single characters, so marks are also tried in pairs.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.tokenizer.symbols import (
+    ALONE,
+    LETTER,
+    ONLY_BLOCK,
+    PLAIN_SPACE,
+    SCALARS,
+    CharacterTables,
+    Symbols,
+    itself,
+    symbols_of,
+)
+
+# Texts to their words, each text's words joined by \n (no word has one): bytes[texts].
+Splitter = Callable[[list[bytes]], NDArray[np.object_]]
+
+# Two marks that no tokenizer strips (they are spacing marks) of different combining classes.
+HIGH, LOW = "\u302e", "\U0001d165"
+BETWEEN_MARKS = f"a{HIGH}{{}}{LOW}b"
+
+# Neighbours mostly fare alike, so this many go through as one text first.
+TOGETHER = 64
+
+
+def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> CharacterTables:
+    """The tables of a tokenizer that first splits its text into words, then these into pieces."""
+    tables = CharacterTables(limit, limit_in_bytes)
+    # The space comes first: a \n that parts two words is not a \n that stayed.
+    outcomes: dict[str, Callable[[int], Symbols]] = {
+        "a\nb": lambda c: (PLAIN_SPACE,),
+        "a{}b": lambda c: itself(c, LETTER),
+        "a\n{}\nb": lambda c: itself(c, ALONE),
+        "ab": lambda c: (),
+    }
+    found: dict[str, list[int]] = {outcome: [] for outcome in outcomes}
+    for c, outcome in fates(split, "a{}b", SCALARS, tuple(outcomes)):
+        if outcome in outcomes:
+            found[outcome].append(c)
+            symbols = outcomes[outcome](c)
+        else:
+            symbols = symbols_of(outcome.split("\n"))
+        if symbols:
+            tables.folds[c] = symbols
+    if HIGH + LOW not in str(split([f"a{HIGH}{LOW}b".encode()])[0].decode()):
+        for c in unmoved(split, found["ab"]):
+            tables.folds[c] = ONLY_BLOCK
+        starters = set(unmoved(split, found["a{}b"]))
+        tables.ranks = ranks(split, [chr(c) for c in found["a{}b"] if c not in starters])
+    return tables
+
+
+def fates(
+    split: Splitter, context: str, characters: list[int], outcomes: tuple[str, ...]
+) -> Iterator[tuple[int, str]]:
+    """Each character with what became of it in a context that begins with a and ends with b.
+
+    That is one of `outcomes` (where `{}` is the character itself), else the words as they came.
+    """
+    chunks = [characters[i : i + TOGETHER] for i in range(0, len(characters), TOGETHER)]
+    whole = ["".join(context.format(chr(c)) for c in chunk).encode() for chunk in chunks]
+    mixed: list[int] = []
+    for chunk, answer in zip(chunks, split(whole), strict=True):
+        for outcome in outcomes:
+            if answer == "".join(outcome.format(chr(c)) for c in chunk).encode():
+                yield from ((c, outcome) for c in chunk)
+                break
+        else:
+            mixed += chunk
+    single = [context.format(chr(c)).encode() for c in mixed]
+    for c, answer in zip(mixed, split(single), strict=True):
+        words = answer.decode()
+        simple = (outcome for outcome in outcomes if words == outcome.format(chr(c)))
+        yield c, next(simple, words)
+
+
+def unmoved(split: Splitter, characters: list[int]) -> list[int]:
+    """Those characters that keep two marks around them from changing places.
+
+    A starter does, a mark does not, whatever its class; it may itself be moved or vanish.
+    """
+    stayed = (BETWEEN_MARKS, BETWEEN_MARKS.format(""))
+    found = fates(split, BETWEEN_MARKS, characters, stayed)
+    return sorted(c for c, outcome in found if outcome in stayed)
+
+
+def ranks(split: Splitter, marks: list[str]) -> dict[int, int]:
+    """For each mark, 1 + the number of marks that pass it leftwards: equal where classes are."""
+    pairs = [(a, b) for a in marks for b in marks]
+    texts = [f"a{a}{b}b".encode() for a, b in pairs]
+    passed = dict.fromkeys(marks, 1)
+    for (a, _), text, answer in zip(pairs, texts, split(texts), strict=True):
+        passed[a] += int(answer != text)
+    return {ord(mark): rank for mark, rank in passed.items()}

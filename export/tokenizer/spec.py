@@ -1,0 +1,65 @@
+"""Which tokenizer: the algorithm by name, and its options."""
+
+from dataclasses import dataclass
+
+from export.errors import UserError
+
+ALGORITHMS = ("bert", "tf-text", "tf-text-fast", "chars")
+
+# What each algorithm leaves to choose; anything else is part of its meaning.
+CHOICES = {
+    "bert": {"lower_case", "strip_accents", "split_chinese"},
+    "tf-text": {"lower_case"},
+    "tf-text-fast": {"lower_case"},
+    "chars": set[str](),
+}
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """A tokenizer's algorithm and options.
+
+    `strip_accents` None means as the reference does it: where the text is lower-cased.
+
+    Raises:
+        UserError: an unknown algorithm, or an option that the algorithm does not have.
+    """
+
+    algorithm: str
+    lower_case: bool = True
+    strip_accents: bool | None = None
+    split_chinese: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuses what the reference could not do."""
+        if self.algorithm not in ALGORITHMS:
+            raise UserError(
+                f"unknown tokenizer {self.algorithm!r}, expected one of {', '.join(ALGORITHMS)}"
+            )
+        asked = {
+            "lower_case": not self.lower_case,
+            "strip_accents": self.strip_accents is not None,
+            "split_chinese": not self.split_chinese,
+        }
+        for option, changed in asked.items():
+            if changed and option not in CHOICES[self.algorithm]:
+                raise UserError(
+                    f"tokenizer {self.algorithm} has no option {option}; "
+                    f"it has {', '.join(sorted(CHOICES[self.algorithm])) or 'none'}"
+                )
+
+    @property
+    def strips_accents(self) -> bool:
+        """Whether combining marks are taken off."""
+        return self.lower_case if self.strip_accents is None else self.strip_accents
+
+    @property
+    def options(self) -> dict[str, bool]:
+        """The options as they stand in `bundle.json`, nothing left to a default."""
+        if self.algorithm == "bert":
+            return {
+                "lower_case": self.lower_case,
+                "strip_accents": self.strips_accents,
+                "split_chinese": self.split_chinese,
+            }
+        return {"lower_case": self.lower_case}

@@ -1,0 +1,117 @@
+r"""Reads a `vocab.txt`: one token a line, the id is the line's number counted from 0.
+
+Node reads the same bytes again (node_bridge/tokenizer/vocab.js), so what a line is must be said
+once: only `\n` ends a line, a final `\n` may be missing, and `\r\n` counts as `\n` only where
+every line ends so. The usual Chinese vocab has U+2028 inside two lines; `splitlines` would shift
+every id after it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from export.bundle import SpecialToken
+from export.errors import UserError
+
+SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+BOM = b"\xef\xbb\xbf"
+ASCII_SPACE = " \t\n\v\f\r"
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """The tokens in the order of their ids, the file's own bytes, and the five special tokens."""
+
+    raw: bytes = field(repr=False)
+    tokens: list[str] = field(repr=False)
+    special: dict[str, SpecialToken]
+
+
+def read_vocab(path: Path, notice: Callable[[str], None]) -> Vocab:
+    r"""Reads and checks a vocab file.
+
+    `notice` is told what was taken although it looks odd: line ends that are `\r\n` throughout.
+
+    Raises:
+        UserError: no such file; a byte order mark, invalid UTF-8, `\r` in some lines only, a blank
+            line, a line twice, a line that begins or ends in ASCII white space, NUL in a line, or
+            a special token missing. The message names the file and the line.
+    """
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UserError(f"{path}: no such vocab file; give a vocab.txt, one token a line") from None
+    vocab = parse_vocab(raw, str(path))
+    if b"\r\n" in raw:
+        notice(f"{path}: lines end in CRLF throughout; CRLF is taken as the line end")
+    return vocab
+
+
+def parse_vocab(raw: bytes, name: str) -> Vocab:
+    """`read_vocab` on bytes; `name` stands before the line in messages."""
+    tokens = [decoded(line, f"{name} line {i}") for i, line in enumerate(split(raw, name), 1)]
+    lines: dict[str, int] = {}
+    for i, token in enumerate(tokens, 1):
+        check(token, f"{name} line {i}")
+        if token in lines:
+            raise UserError(
+                f"{name} line {i}: {token!r} stands in line {lines[token]} already; "
+                "a token has one id, remove or rename one of them"
+            )
+        lines[token] = i
+    special = {}
+    for role, token in SPECIAL.items():
+        if token not in lines:
+            raise UserError(
+                f"{name}: no line is {token} ({len(tokens)} lines read), expected "
+                f"{' '.join(SPECIAL.values())} each on a line of its own"
+            )
+        special[role] = SpecialToken(token, lines[token] - 1)
+    return Vocab(raw, tokens, special)
+
+
+def split(raw: bytes, name: str) -> list[bytes]:
+    r"""The lines without their ends.
+
+    >>> split(b"a\r\nb", "vocab.txt")
+    [b'a', b'b']
+    """
+    if raw.startswith(BOM):
+        raise UserError(f"{name} line 1: begins with a byte order mark; save it as UTF-8 without")
+    lines = raw.removesuffix(b"\n").split(b"\n")
+    crlf = raw.count(b"\r\n")
+    if crlf and crlf == raw.count(b"\n") == raw.count(b"\r"):
+        return [line.removesuffix(b"\r") for line in lines]
+    for i, line in enumerate(lines, 1):
+        if b"\r" in line:
+            raise UserError(
+                f"{name} line {i}: has a carriage return, and not every line ends in CRLF; "
+                "use one kind of line end throughout"
+            )
+    return lines
+
+
+def decoded(line: bytes, place: str) -> str:
+    """The line as text."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{place}: invalid UTF-8 at byte {error.start} of the line; save the vocab as UTF-8"
+        ) from None
+
+
+def check(token: str, place: str) -> None:
+    """Refuses lines that the references read in different ways.
+
+    Hugging Face trims a line's end, TensorFlow does not; a blank line is a token to one reader and
+    none to another. Other white space (U+2028 in the usual vocab) is taken as it stands.
+    """
+    if not token.strip(ASCII_SPACE):
+        raise UserError(f"{place}: is blank; each line is a token, remove the line")
+    if token != token.strip(ASCII_SPACE):
+        raise UserError(
+            f"{place}: {token!r} begins or ends in white space, which some readers trim; remove it"
+        )
+    if "\0" in token:
+        raise UserError(f"{place}: has a NUL character; is this a text file?")

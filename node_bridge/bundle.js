@@ -1,0 +1,152 @@
+/**
+ * Opens a bundle: a directory with a contract (`bundle.json`) that names every other file with
+ * its size and sha256. A bundle whose hashes or contract do not hold is refused, by file name.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+import { UserError } from './errors.js';
+
+/** The contract version this program understands. */
+export const CONTRACT_VERSION = 1;
+
+/**
+ * @typedef {object} TensorSpec
+ * @property {string} name name in the model's signature
+ * @property {string} role what it means: `input_ids`, `attention_mask`, `token_type_ids`,
+ *   `sequence_output`, `pooled_output`, or the name itself where the meaning is the model's own
+ * @property {string} dtype `int32` or `float32`
+ * @property {(string | number)[]} shape symbolic `batch` and `sequence`, else numbers
+ */
+
+/**
+ * @typedef {object} SpecialToken
+ * @property {string} token as it stands in the vocab
+ * @property {number} id
+ */
+
+/**
+ * @typedef {object} TokenizerContract
+ * @property {'bert' | 'tf-text' | 'tf-text-fast' | 'chars'} algorithm
+ * @property {Record<string, boolean>} options the algorithm's options, `lower_case` among them
+ * @property {number} vocab_size lines of `vocab.txt`
+ * @property {Record<'pad' | 'unk' | 'cls' | 'sep' | 'mask', SpecialToken>} special_tokens
+ * @property {boolean} source_adds_special_tokens whether the Python side adds [CLS] and [SEP]
+ */
+
+/**
+ * @typedef {object} Contract
+ * @property {string} format always `bert-bridge`
+ * @property {number} contract_version
+ * @property {string} name
+ * @property {string | null} architecture `albert`, `bert`, `electra`, or null for a tokenizer alone
+ * @property {boolean | null} trained false: seeded, untrained weights; null: not known
+ * @property {string | null} weight_dtype
+ * @property {TensorSpec[]} inputs
+ * @property {TensorSpec[]} outputs
+ * @property {'masked' | 'attended'} padding whether padding is masked or attended to
+ * @property {number} max_length positions the model has, [CLS] and [SEP] included
+ * @property {TokenizerContract} tokenizer
+ * @property {object} provenance
+ * @property {Record<string, {sha256: string, size: number}>} files every other file of the bundle
+ */
+
+/** A bundle whose every file has been checked against the contract. */
+export class Bundle {
+
+  /**
+   * @param {string} dir
+   * @param {Contract} contract
+   * @param {string} hash sha256 of `bundle.json`, hence of everything: it names the bundle
+   */
+  constructor(dir, contract, hash) {
+    this.dir = dir;
+    this.contract = contract;
+    this.hash = hash;
+  }
+
+  /**
+   * Reads the contract. Each file is checked whenever it is read.
+   *
+   * @param {string} dir
+   * @returns {Bundle}
+   * @throws {UserError} not a bundle, or one of another contract version
+   */
+  static open(dir) {
+    const text = readOrRefuse(dir, 'bundle.json');
+    let contract;
+    try {
+      contract = JSON.parse(text.toString('utf8'));
+    } catch {
+      throw new UserError(`${join(dir, 'bundle.json')} is not JSON; export the bundle again`);
+    }
+    if (contract?.format !== 'bert-bridge') {
+      throw new UserError(
+        `${join(dir, 'bundle.json')}: got format ${JSON.stringify(contract?.format)}, expected "bert-bridge"`,
+      );
+    }
+    if (contract.contract_version !== CONTRACT_VERSION) {
+      throw new UserError(
+        `${dir} has contract version ${contract.contract_version}, this program reads ` +
+          `${CONTRACT_VERSION}; export the bundle again with the same release`,
+      );
+    }
+    return new Bundle(dir, contract, createHash('sha256').update(text).digest('hex'));
+  }
+
+  /**
+   * The bytes of one file, checked against the contract.
+   *
+   * @param {string} name
+   * @returns {Buffer}
+   * @throws {UserError} missing, truncated or altered
+   */
+  read(name) {
+    const expected = this.contract.files[name];
+    if (expected === undefined) {
+      throw new UserError(`${this.dir} holds no ${name}: its contract does not list it`);
+    }
+    const bytes = readOrRefuse(this.dir, name);
+    if (bytes.length !== expected.size) {
+      throw new UserError(
+        `${join(this.dir, name)} has ${bytes.length} bytes, expected ${expected.size}; ` +
+          'the bundle is damaged, export or copy it again',
+      );
+    }
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    if (sha256 !== expected.sha256) {
+      throw new UserError(
+        `${join(this.dir, name)} has sha256 ${sha256}, expected ${expected.sha256}; ` +
+          'the bundle is damaged, export or copy it again',
+      );
+    }
+    return bytes;
+  }
+
+  /** Whether the contract lists a file. @param {string} name */
+  has(name) {
+    return Object.hasOwn(this.contract.files, name);
+  }
+}
+
+/**
+ * @param {string} dir
+ * @param {string} name
+ * @returns {Buffer}
+ */
+function readOrRefuse(dir, name) {
+  try {
+    return readFileSync(join(dir, name));
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new UserError(
+        name === 'bundle.json'
+          ? `${dir} is not a bundle: it has no bundle.json; make one with \`nox -s export\``
+          : `${join(dir, name)} is missing from bundle ${basename(dir)}; export or copy it again`,
+      );
+    }
+    throw error;
+  }
+}

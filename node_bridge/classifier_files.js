@@ -1,0 +1,139 @@
+/**
+ * The directory of a classifier: `model.json` and `weights.bin` (a TF.js LayersModel), and
+ * `classifier.json`, which says what the model alone cannot: its labels, its bundle, how texts
+ * are made into its input.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { assertWritable, writeDirectory } from './directory.js';
+import { UserError } from './errors.js';
+
+const DESCRIPTION = 'classifier.json';
+const FORMAT = 'bert-bridge-classifier';
+const VERSION = 1;
+
+/**
+ * @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} ModelArtifacts
+ * @typedef {object} Description
+ * @property {string} format always `bert-bridge-classifier`
+ * @property {number} version
+ * @property {string[]} labels in the order of the probabilities
+ * @property {'single' | 'pair'} task
+ * @property {string} head `dense`
+ * @property {number} max_length positions a text is cut to, [CLS] and [SEP] counted
+ * @property {'added'} special_tokens [CLS] and [SEP] were added
+ * @property {string} pooling `position 0 of sequence_output`
+ * @property {{hash: string, dir: string}} bundle the only one it works with; `dir` is where it
+ *   was, relative to the classifier
+ * @property {string} backend
+ * @property {number} seed
+ * @property {number} epochs
+ * @property {number} batch_size
+ * @property {number} learning_rate
+ * @property {number} dev_accuracy
+ * @property {Record<string, {sha256: string, size: number}>} files
+ */
+
+/**
+ * @param {string} dir
+ * @throws {UserError} `dir` is something else
+ */
+export function assertClassifierWritable(dir) {
+  assertWritable(dir, DESCRIPTION);
+}
+
+/**
+ * @param {string} dir
+ * @param {ModelArtifacts} artifacts
+ * @param {Omit<Description, 'format' | 'version' | 'files'>} details
+ */
+export function writeClassifier(dir, { modelTopology, weightSpecs, weightData }, details) {
+  const model = {
+    format: 'layers-model',
+    generatedBy: 'bert-bridge',
+    convertedBy: null,
+    modelTopology,
+    weightsManifest: [{ paths: ['weights.bin'], weights: weightSpecs }],
+  };
+  const parts = [weightData ?? []].flat().map((part) => new Uint8Array(part));
+  const files = {
+    'model.json': Buffer.from(`${JSON.stringify(model)}\n`),
+    'weights.bin': Buffer.concat(parts),
+  };
+  const sums = Object.entries(files).map(([name, bytes]) => [name, { sha256: sha256(bytes), size: bytes.length }]);
+  const description = { format: FORMAT, version: VERSION, ...details, files: Object.fromEntries(sums) };
+  writeDirectory(dir, { ...files, [DESCRIPTION]: `${JSON.stringify(description, null, 2)}\n` }, DESCRIPTION);
+}
+
+/**
+ * @param {string} dir
+ * @returns {Description}
+ * @throws {UserError} not a classifier, or one of another release
+ */
+export function readDescription(dir) {
+  const path = join(dir, DESCRIPTION);
+  let description;
+  try {
+    description = JSON.parse(read(dir, DESCRIPTION).toString('utf8'));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new UserError(`${path} is not JSON; train the classifier again`);
+    throw error;
+  }
+  if (description?.format !== FORMAT || description.version !== VERSION) {
+    const got = JSON.stringify([description?.format, description?.version]);
+    throw new UserError(`${path}: got format and version ${got}, expected ["${FORMAT}",${VERSION}]; train it again`);
+  }
+  return description;
+}
+
+/**
+ * A classifier whose files have been checked.
+ *
+ * @param {string} dir
+ * @returns {{description: Description, artifacts: ModelArtifacts}}
+ * @throws {UserError} not a classifier, or a damaged one
+ */
+export function readClassifier(dir) {
+  const description = readDescription(dir);
+  const model = JSON.parse(checked(dir, 'model.json', description).toString('utf8'));
+  const weights = checked(dir, 'weights.bin', description);
+  const artifacts = {
+    format: model.format,
+    modelTopology: model.modelTopology,
+    weightSpecs: model.weightsManifest[0].weights,
+    weightData: new Uint8Array(weights).buffer,
+  };
+  return { description, artifacts };
+}
+
+/** @param {string} dir @param {string} name @param {Description} description */
+function checked(dir, name, { files }) {
+  const bytes = read(dir, name);
+  if (sha256(bytes) === files[name]?.sha256) return bytes;
+  throw new UserError(
+    `${join(dir, name)} has sha256 ${sha256(bytes)}, expected ${files[name]?.sha256}; ` +
+      'the classifier is damaged, copy or train it again',
+  );
+}
+
+/** @param {string} dir @param {string} name */
+function read(dir, name) {
+  try {
+    return readFileSync(join(dir, name));
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    throw new UserError(
+      name === DESCRIPTION
+        ? `${dir} is not a classifier: it has no ${DESCRIPTION}; make one with \`node node_bridge/train.js\``
+        : `${join(dir, name)} is missing; copy or train the classifier again`,
+    );
+  }
+}
+
+/** @param {Uint8Array} bytes */
+function sha256(bytes) {
+  return createHash('sha256').update(bytes).digest('hex');
+}

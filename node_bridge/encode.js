@@ -1,0 +1,84 @@
+/** `node node_bridge/encode.js`: texts to tensors. */
+import { Bundle } from './bundle.js';
+import { run } from './cli.js';
+import { Encoder } from './encoder.js';
+import { UserError } from './errors.js';
+import { progress } from './progress.js';
+import { writeSafetensors } from './safetensors.js';
+import { textsOfStdin } from './stdin.js';
+import { Tokenizer } from './tokenizer/index.js';
+
+/** Rows that run together: all are as wide as the longest text, so that they fit one tensor. */
+const ROWS = 8;
+
+const HELP = `Encodes texts. Writes the model's outputs by their names, input_ids and attention_mask.
+
+  node node_bridge/encode.js --bundle artifacts/bundle/albert_tiny --out vectors.safetensors < texts.txt
+
+  --bundle DIR          the bundle
+  --out FILE            safetensors, a row for each text in order, padded to the longest
+  --backend NAME        auto, wasm or cpu (default auto)
+  --no-special-tokens   without [CLS] and [SEP]
+  --jsonl               stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
+  -h, --help
+`;
+
+await run({
+  help: HELP,
+  options: {
+    bundle: { type: 'string' },
+    out: { type: 'string' },
+    backend: { type: 'string', default: 'auto' },
+    'no-special-tokens': { type: 'boolean', default: false },
+    jsonl: { type: 'boolean', default: false },
+  },
+  main,
+});
+
+/** @param {Record<string, any>} options */
+async function main(options) {
+  if (options.bundle === undefined || options.out === undefined) {
+    throw new UserError('Expected --bundle and --out; try --help.');
+  }
+  const bundle = Bundle.open(options.bundle);
+  const tokenizer = Tokenizer.fromBundle(bundle);
+  const encoder = await Encoder.load(bundle, { backend: options.backend });
+  const specialTokens = !options['no-special-tokens'];
+  const encodings = [];
+  for await (const { text, pair } of textsOfStdin(options.jsonl)) {
+    encodings.push(tokenizer.encode(text, { pair, specialTokens }));
+  }
+  if (encodings.length === 0) throw new UserError('Expected texts on stdin, got none');
+
+  const width = Math.max(1, ...encodings.map(({ ids }) => ids.length));
+  const bar = progress('encoding texts', encodings.length);
+  /** @type {Record<string, {shape: number[], parts: Float32Array[]}>} */
+  const outputs = {};
+  for (let from = 0; from < encodings.length; from += ROWS) {
+    const batch = encodings.slice(from, from + ROWS);
+    for (const [name, { shape, data }] of Object.entries(await encoder.run(batch, width))) {
+      outputs[name] ??= { shape: [encodings.length, ...shape.slice(1)], parts: [] };
+      outputs[name].parts.push(data);
+    }
+    bar.advance(batch.length);
+  }
+  bar.done();
+  const { input_ids, attention_mask } = encoder.pad(encodings, width);
+  const tensors = Object.entries(outputs).map(([name, { shape, parts }]) => [
+    name,
+    { dtype: 'F32', shape, data: joined(parts) },
+  ]);
+  const ids = { input_ids: { dtype: 'I32', ...input_ids }, attention_mask: { dtype: 'I32', ...attention_mask } };
+  writeSafetensors(options.out, { ...Object.fromEntries(tensors), ...ids }, { bundle: bundle.hash });
+}
+
+/** @param {Float32Array[]} parts */
+function joined(parts) {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}

@@ -1,0 +1,186 @@
+/**
+ * Runs a bundle's GraphModel: padded batches of ids in, named outputs out.
+ */
+import { loadGraphModel } from '@tensorflow/tfjs-converter';
+import * as tf from '@tensorflow/tfjs-core';
+
+import { useBackend } from './backends/index.js';
+import { UserError } from './errors.js';
+
+/**
+ * @typedef {import('./bundle.js').Bundle} Bundle
+ * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding one text; both int32[sequence]
+ * @typedef {{shape: number[], data: Int32Array}} IdTensor int32[batch, sequence]
+ * @typedef {{shape: number[], data: Float32Array}} Output float32, shape as in the contract
+ */
+
+export class Encoder {
+  #model;
+
+  /**
+   * @param {Bundle} bundle
+   * @param {import('@tensorflow/tfjs-converter').GraphModel} model
+   * @param {string} backend
+   */
+  constructor(bundle, model, backend) {
+    this.bundle = bundle;
+    this.backend = backend;
+    this.#model = model;
+  }
+
+  /**
+   * @param {Bundle} bundle
+   * @param {{backend?: string}} [options] one of BACKEND_NAMES
+   * @returns {Promise<Encoder>}
+   * @throws {UserError} a tokenizer bundle, a damaged file, an unknown backend
+   */
+  static async load(bundle, { backend = 'auto' } = {}) {
+    if (bundle.contract.architecture === null) {
+      throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
+    }
+    const taken = await useBackend(backend);
+    const model = await loadGraphModel({ load: async () => artifacts(bundle) });
+    return new Encoder(bundle, model, taken);
+  }
+
+  /** Width of `sequence_output`. */
+  get hidden() {
+    return /** @type {number} */ (this.#specOf('sequence_output').shape[2]);
+  }
+
+  /**
+   * Pads to the longest, as the contract says: with [PAD], types 0, and a mask of 0, or of 1
+   * where the model attends to padding.
+   *
+   * @param {Encoding[]} encodings at least one
+   * @param {number} [width] positions to pad to, where that is more than the longest has
+   * @returns {{input_ids: IdTensor, attention_mask: IdTensor, token_type_ids: IdTensor}}
+   * @throws {UserError} an encoding longer than the model's positions
+   */
+  pad(encodings, width = 1) {
+    const { max_length: limit, padding, tokenizer } = this.bundle.contract;
+    const longest = Math.max(...encodings.map(({ ids }) => ids.length));
+    if (longest > limit) {
+      throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``);
+    }
+    // A batch of empty texts still gets one position: TF.js cannot run a width of 0.
+    const shape = [encodings.length, Math.max(longest, width)];
+    const size = shape[0] * shape[1];
+    const ids = new Int32Array(size).fill(tokenizer.special_tokens.pad.id);
+    const mask = new Int32Array(size).fill(padding === 'attended' ? 1 : 0);
+    const types = new Int32Array(size);
+    encodings.forEach((encoding, row) => {
+      const start = row * shape[1];
+      ids.set(encoding.ids, start);
+      types.set(encoding.typeIds, start);
+      mask.fill(1, start, start + encoding.ids.length);
+    });
+    return {
+      input_ids: { shape, data: ids },
+      attention_mask: { shape, data: mask },
+      token_type_ids: { shape, data: types },
+    };
+  }
+
+  /**
+   * @param {Encoding[]} encodings
+   * @param {number} [width] see `pad`
+   * @returns {Promise<Record<string, Output>>} every output by the name the contract gives it
+   */
+  async run(encodings, width) {
+    const names = this.bundle.contract.outputs.map(({ name }) => name);
+    const outputs = this.#execute(encodings, names, width);
+    try {
+      const read = outputs.map(async ({ shape }, i) => [
+        names[i],
+        { shape, data: /** @type {Float32Array} */ (await outputs[i].data()) },
+      ]);
+      return Object.fromEntries(await Promise.all(read));
+    } finally {
+      tf.dispose(outputs);
+    }
+  }
+
+  /**
+   * The classifier's vector: position 0 of `sequence_output`, which is [CLS] where special tokens
+   * were added.
+   *
+   * @param {Encoding[]} encodings
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
+   */
+  async firstPosition(encodings) {
+    const { hidden } = this;
+    const first = tf.tidy(() => {
+      const [sequence] = this.#execute(encodings, [this.#specOf('sequence_output').name]);
+      return tf.slice(sequence, [0, 0, 0], [-1, 1, -1]);
+    });
+    try {
+      const data = /** @type {Float32Array} */ (await first.data());
+      return encodings.map((_, row) => data.slice(row * hidden, (row + 1) * hidden));
+    } finally {
+      first.dispose();
+    }
+  }
+
+  /** Frees the weights. */
+  dispose() {
+    this.#model.dispose();
+  }
+
+  /**
+   * @param {Encoding[]} encodings
+   * @param {string[]} names
+   * @param {number} [width]
+   * @returns {tf.Tensor[]} in the order of `names`
+   */
+  #execute(encodings, names, width) {
+    return tf.tidy(() => {
+      const padded = /** @type {Record<string, IdTensor>} */ (this.pad(encodings, width));
+      const feeds = Object.fromEntries(
+        this.bundle.contract.inputs.map(({ name, role }) => {
+          const { data, shape } = padded[role];
+          return [name, tf.tensor(data, shape, 'int32')];
+        }),
+      );
+      const outputs = this.#model.execute(feeds, names);
+      return Array.isArray(outputs) ? outputs : [outputs];
+    });
+  }
+
+  /** @param {string} role */
+  #specOf(role) {
+    const spec = this.bundle.contract.outputs.find((output) => output.role === role);
+    if (spec === undefined) {
+      const names = this.bundle.contract.outputs.map(({ name }) => name).join(', ');
+      throw new UserError(`${this.bundle.dir} has no ${role}; its outputs are ${names}`);
+    }
+    return spec;
+  }
+}
+
+/**
+ * The GraphModel as TF.js wants it, from checked files.
+ *
+ * @param {Bundle} bundle
+ * @returns {tf.io.ModelArtifacts}
+ */
+function artifacts(bundle) {
+  const document = JSON.parse(bundle.read('model.json').toString('utf8'));
+  /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
+  const manifest = document.weightsManifest;
+  return {
+    format: document.format,
+    modelTopology: document.modelTopology,
+    signature: document.signature,
+    userDefinedMetadata: document.userDefinedMetadata,
+    weightSpecs: manifest.flatMap(({ weights }) => weights),
+    weightData: manifest.flatMap(({ paths }) => paths).map((path) => arrayBuffer(bundle.read(path))),
+  };
+}
+
+/** @param {Buffer} bytes */
+function arrayBuffer(bytes) {
+  const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
+  const exact = whole ? bytes : Uint8Array.prototype.slice.call(bytes);
+  return /** @type {ArrayBuffer} */ (exact.buffer);
+}

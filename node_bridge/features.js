@@ -1,0 +1,94 @@
+/**
+ * Texts to vectors, each distinct text once: the encoder is frozen, so a text's vector is the
+ * same in every epoch.
+ */
+import { setImmediate as turn } from 'node:timers/promises';
+
+import { CheckFailed } from './errors.js';
+
+/** Positions of a batch: keeps the encoder's intermediate tensors small. */
+export const TOKEN_BUDGET = 2048;
+
+/**
+ * @typedef {import('./data.js').Text} Text
+ * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding
+ * @typedef {object} Tokenizer
+ * @property {(text: string, options: {pair?: string, maxLength?: number}) => Encoding} encode
+ * @typedef {object} Encoder
+ * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} firstPosition
+ */
+
+/**
+ * Each text with [CLS] and [SEP] through the encoder, to its vector at position 0, which is [CLS].
+ *
+ * @param {Text[]} texts
+ * @param {{tokenizer: Tokenizer, encoder: Encoder}} tools
+ * @param {object} [options]
+ * @param {number} [options.maxLength] [CLS] and [SEP] counted; a longer text is cut
+ * @param {(texts: number) => void} [options.onEncoded] called with the texts of each batch
+ * @returns {Promise<Float32Array[]>} float32[hidden] for each text, in order; equal texts share one
+ * @throws {CheckFailed} a vector that is not finite
+ */
+export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, onEncoded } = {}) {
+  const { distinct, places } = distinctOf(texts);
+  const encodings = distinct.map(({ text, pair }) => tokenizer.encode(text, { pair, maxLength }));
+  const lengths = encodings.map(({ ids }) => ids.length);
+  const uses = new Array(distinct.length).fill(0);
+  for (const place of places) uses[place] += 1;
+
+  /** @type {Float32Array[]} */
+  const vectors = new Array(distinct.length);
+  for (const batch of batchesByLength(lengths)) {
+    const rows = await encoder.firstPosition(batch.map((place) => encodings[place]));
+    batch.forEach((place, row) => {
+      if (!rows[row].every(Number.isFinite)) {
+        throw new CheckFailed(`The encoder gave a vector that is not finite for ${JSON.stringify(distinct[place].text)}`);
+      }
+      vectors[place] = rows[row];
+    });
+    onEncoded?.(batch.reduce((sum, place) => sum + uses[place], 0));
+    await turn(); // lets a signal or another request in
+  }
+  return places.map((place) => vectors[place]);
+}
+
+/**
+ * Batches of texts of one length, the longest first, so that an estimate of the time left errs on
+ * the long side. No text is ever padded: its vector does not depend on its neighbours, and is the
+ * same to the last bit in training, in prediction, alone or among others.
+ *
+ * @param {number[]} lengths of each text, in positions
+ * @param {number} [budget]
+ * @returns {number[][]} places in `lengths`, each once
+ */
+export function batchesByLength(lengths, budget = TOKEN_BUDGET) {
+  const order = lengths.map((_, place) => place).sort((a, b) => lengths[b] - lengths[a] || a - b);
+  /** @type {number[][]} */
+  const batches = [];
+  for (const place of order) {
+    const batch = batches.at(-1);
+    const length = lengths[place];
+    const fits = batch !== undefined && lengths[batch[0]] === length && (batch.length + 1) * length <= budget;
+    if (fits) batch.push(place);
+    else batches.push([place]);
+  }
+  return batches;
+}
+
+/**
+ * @param {Text[]} texts
+ * @returns {{distinct: Text[], places: number[]}} `places[i]` is where text i stands in `distinct`
+ */
+function distinctOf(texts) {
+  /** @type {Map<string, number>} */
+  const seen = new Map();
+  /** @type {Text[]} */
+  const distinct = [];
+  const places = texts.map((text) => {
+    const key = JSON.stringify([text.text, text.pair]);
+    const place = seen.get(key) ?? distinct.push(text) - 1;
+    seen.set(key, place);
+    return place;
+  });
+  return { distinct, places };
+}

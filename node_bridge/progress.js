@@ -1,0 +1,69 @@
+/**
+ * How far a long step is: a bar on a terminal, a plain line every few seconds in a log. Both go
+ * to stderr.
+ */
+import cliProgress from 'cli-progress';
+
+/** Between two lines of a log. */
+const SECONDS_A_LINE = 3;
+
+/**
+ * @typedef {object} Progress
+ * @property {(count: number) => void} advance
+ * @property {(note?: string) => void} done says the total and the time it took
+ * @property {() => void} stop takes the bar away; in a `finally`, lest its timer keep the program
+ */
+
+/**
+ * @param {string} title
+ * @param {number} total
+ * @param {{stream?: NodeJS.WriteStream, now?: () => number}} [options] `now` in milliseconds
+ * @returns {Progress}
+ */
+export function progress(title, total, { stream = process.stderr, now = () => performance.now() } = {}) {
+  const start = now();
+  const { step, stop } = stream.isTTY ? bar(title, total, stream) : log(title, total, stream, now);
+  return {
+    advance: step,
+    stop,
+    done(note = '') {
+      stop();
+      const seconds = ((now() - start) / 1000).toFixed(1);
+      stream.write(`${title}: ${total} in ${seconds} s${note === '' ? '' : `, ${note}`}\n`);
+    },
+  };
+}
+
+/** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream */
+function bar(title, total, stream) {
+  const drawn = new cliProgress.SingleBar({
+    stream,
+    format: `${title} {bar} {percentage} % | {value}/{total} | {eta_formatted} left`,
+    barsize: 28,
+    clearOnComplete: true,
+    stopOnComplete: false,
+    hideCursor: false,
+    linewrap: true, // cli-progress turns wrapping off otherwise, and an interrupted program leaves it so
+    gracefulExit: false,
+  });
+  drawn.start(total, 0);
+  return { step: (/** @type {number} */ count) => drawn.increment(count), stop: () => drawn.stop() };
+}
+
+/** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream @param {() => number} now */
+function log(title, total, stream, now) {
+  const start = now();
+  let last = start;
+  let count = 0;
+  return {
+    step(/** @type {number} */ more) {
+      count += more;
+      if (count >= total || now() - last < SECONDS_A_LINE * 1000) return;
+      last = now();
+      const rate = count / ((last - start) / 1000);
+      const left = Math.ceil((total - count) / rate);
+      stream.write(`${title}: ${Math.floor((100 * count) / total)} % (${count}/${total}), ${left} s left\n`);
+    },
+    stop() {},
+  };
+}

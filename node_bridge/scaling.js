@@ -1,0 +1,59 @@
+/**
+ * Features of mean 0 and deviation 1 for training, and the way back. The vectors at position 0
+ * of a BERT lie close together: in albert_tiny with untrained weights they deviate by 0.05 around
+ * a mean of 1, and a head trained on them as they are guesses (53 % on the reviews, 69 % with
+ * scaling). As both the scaling and a dense layer are linear, the scaling is folded into the
+ * layer afterwards, and the saved head takes plain vectors.
+ */
+
+/** A feature that hardly varies is not blown up beyond this share of the usual deviation. */
+const LEAST = 0.1;
+
+/**
+ * @typedef {object} Scaling x ↦ (x − mean) · factor
+ * @property {Float64Array} mean float64[hidden]
+ * @property {Float64Array} factor float64[hidden]
+ */
+
+/**
+ * @param {Float32Array[]} features float32[hidden] for each text
+ * @returns {Scaling}
+ */
+export function scalingOf(features) {
+  const hidden = features[0].length;
+  const mean = new Float64Array(hidden);
+  for (const row of features) row.forEach((value, i) => (mean[i] += value / features.length));
+  const variance = new Float64Array(hidden);
+  for (const row of features) row.forEach((value, i) => (variance[i] += (value - mean[i]) ** 2 / features.length));
+  const usual = Math.sqrt(variance.reduce((sum, value) => sum + value, 0) / hidden) || 1;
+  const factor = variance.map((value) => 1 / Math.max(Math.sqrt(value), LEAST * usual));
+  return { mean, factor };
+}
+
+/** @param {Float32Array} row @param {Scaling} scaling */
+export function scaled(row, { mean, factor }) {
+  return row.map((value, i) => (value - mean[i]) * factor[i]);
+}
+
+/** @typedef {{kernel: Float32Array, bias: Float32Array}} Dense float32[hidden, units], float32[units] */
+
+/**
+ * The dense layer that does to plain vectors what the given one does to scaled ones:
+ * ((x − m)·f)·K + b = x·(f·K) + (b − (m·f)·K).
+ *
+ * @param {Dense} layer
+ * @param {Scaling} scaling
+ * @returns {Dense}
+ */
+export function folded({ kernel, bias }, { mean, factor }) {
+  const units = bias.length;
+  const shift = Float64Array.from(bias);
+  kernel.forEach((value, at) => {
+    const row = Math.floor(at / units);
+    shift[at % units] -= mean[row] * factor[row] * value;
+  });
+  return {
+    kernel: kernel.map((value, at) => value * factor[Math.floor(at / units)]),
+    bias: Float32Array.from(shift),
+  };
+}

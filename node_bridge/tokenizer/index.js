@@ -1,0 +1,215 @@
+/**
+ * The tokenizer of a bundle: the very ids that its Python reference gives, for every text.
+ *
+ * Plain JavaScript without native parts or Unicode tables of its own, so that it runs in a
+ * browser as well as in any Node.
+ */
+import { UserError } from '../errors.js';
+import { Scanner } from './scanner.js';
+import { lowerAscii, partsOf } from './special.js';
+import { CharacterTables } from './tables.js';
+import { Trie } from './trie.js';
+import { checkMaxLength, longestFirst } from './truncate.js';
+import { parseVocab } from './vocab.js';
+
+/**
+ * @typedef {import('../bundle.js').TokenizerContract} TokenizerContract
+ * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding int32[sequence] each
+ * @typedef {Encoding & {tokens: string[], offsets: [number, number][]}} DetailedEncoding
+ *   `offsets` in UTF-16 units of the text (or pair) that the token is from, [0, 0] for a special
+ *   token that was added
+ * @typedef {object} Options
+ * @property {string} [pair] a second text
+ * @property {boolean} [specialTokens] whether [CLS] and [SEP] are added; they are by default
+ * @property {number} [maxLength] special tokens counted; the model's positions by default
+ * @property {import('./truncate.js').Truncation} [truncation] `longest-first` by default
+ */
+
+/** Turns texts into ids. */
+export class Tokenizer {
+  /**
+   * @param {object} parts
+   * @param {Uint8Array} parts.vocabBytes the bundle's `vocab.txt`
+   * @param {Uint8Array} parts.tablesBytes the bundle's `tokenizer_tables.bin`
+   * @param {TokenizerContract} parts.contract `tokenizer` in the bundle's `bundle.json`
+   * @param {number} [parts.maxLength] positions of the model
+   */
+  constructor({ vocabBytes, tablesBytes, contract, maxLength = 512 }) {
+    const { algorithm, special_tokens: special } = contract;
+    this.vocab = parseVocab(vocabBytes);
+    if (this.vocab.length !== contract.vocab_size) {
+      throw new UserError(
+        `vocab.txt has ${this.vocab.length} lines, expected ${contract.vocab_size}; export the bundle again`,
+      );
+    }
+    const tables = new CharacterTables(tablesBytes);
+    const pieces = algorithm === 'chars' ? this.vocab.map(lowerAscii) : this.vocab;
+    /** @private */
+    this.scanner = new Scanner(tables, new Trie(pieces, tables.isolated), {
+      unknown: special.unk.id,
+      softSpaces: algorithm === 'tf-text-fast',
+    });
+    /** @private special tokens that count where they are written in a text */
+    this.written = algorithm === 'bert' || algorithm === 'chars' ? Object.values(special) : [];
+    /** @private */
+    this.inAnyCase = algorithm === 'chars';
+    this.algorithm = algorithm;
+    this.special = special;
+    this.maxLength = maxLength;
+  }
+
+  /**
+   * @param {{read: (name: string) => Uint8Array,
+   *   contract: {tokenizer: TokenizerContract, max_length: number}}} bundle
+   */
+  static fromBundle(bundle) {
+    return new Tokenizer({
+      vocabBytes: bundle.read('vocab.txt'),
+      tablesBytes: bundle.read('tokenizer_tables.bin'),
+      contract: bundle.contract.tokenizer,
+      maxLength: bundle.contract.max_length,
+    });
+  }
+
+  get padId() {
+    return this.special.pad.id;
+  }
+
+  get unkId() {
+    return this.special.unk.id;
+  }
+
+  get clsId() {
+    return this.special.cls.id;
+  }
+
+  get sepId() {
+    return this.special.sep.id;
+  }
+
+  get maskId() {
+    return this.special.mask.id;
+  }
+
+  /**
+   * The ids of a text, or of a text and its pair.
+   *
+   * @param {string} text
+   * @param {Options} [options]
+   * @returns {Encoding}
+   * @throws {UserError} a lone surrogate in the text
+   */
+  encode(text, options = {}) {
+    return this.assemble(this.layOut(text, options));
+  }
+
+  /**
+   * The same ids, with each one's token and where in the text it came from.
+   *
+   * @param {string} text
+   * @param {Options} [options]
+   * @returns {DetailedEncoding}
+   */
+  encodeWithTokens(text, options = {}) {
+    const layout = this.layOut(text, options);
+    const { ids, typeIds } = this.assemble(layout);
+    const tokens = new Array(ids.length);
+    /** @type {[number, number][]} */
+    const offsets = new Array(ids.length);
+    for (let i = 0; i < ids.length; i++) {
+      tokens[i] = this.vocab[ids[i]];
+      offsets[i] = [0, 0];
+    }
+    const { lead, first, middle, second, secondAt } = layout;
+    this.place(offsets, lead, 0, first);
+    this.place(offsets, lead + first + middle, secondAt, second);
+    return { ids, typeIds, tokens, offsets };
+  }
+
+  /**
+   * Fills in where some scanned tokens came from.
+   *
+   * @private
+   * @param {[number, number][]} offsets of all tokens, to be changed
+   * @param {number} at where the first of them stands
+   * @param {number} scannedAt
+   * @param {number} count
+   */
+  place(offsets, at, scannedAt, count) {
+    const { starts, ends } = this.scanner;
+    const last = Math.min(count, offsets.length - at);
+    for (let i = 0; i < last; i++) {
+      const offset = offsets[at + i];
+      offset[0] = starts[scannedAt + i];
+      offset[1] = ends[scannedAt + i];
+    }
+  }
+
+  /**
+   * Scans the texts and decides what stays: `lead` special tokens, `first` tokens of the text,
+   * `middle` special tokens, `second` tokens of the pair, `tail`, all cut to `limit`.
+   *
+   * @private
+   * @param {string} text
+   * @param {Options} options
+   */
+  layOut(text, { pair, specialTokens = true, maxLength = this.maxLength, truncation = 'longest-first' }) {
+    checkMaxLength(maxLength);
+    this.scanner.clear();
+    this.read(text);
+    const secondAt = this.scanner.count;
+    if (pair !== undefined) this.read(pair);
+    const lead = specialTokens ? 1 : 0;
+    const tail = specialTokens && pair !== undefined ? 1 : 0;
+    let first = secondAt;
+    let second = this.scanner.count - secondAt;
+    if (truncation === 'longest-first') {
+      const room = Math.max(0, maxLength - 2 * lead - tail);
+      [first, second] = longestFirst(first, second, room);
+    } else if (truncation !== 'joined') {
+      throw new UserError(`Expected \`truncation\` to be longest-first or joined, got \`${truncation}\``);
+    }
+    return { lead, first, middle: lead, second, tail, secondAt, limit: maxLength, truncation };
+  }
+
+  /**
+   * @private
+   * @param {ReturnType<Tokenizer['layOut']>} layout
+   * @returns {Encoding}
+   */
+  assemble({ lead, first, middle, second, tail, secondAt, limit, truncation }) {
+    const whole = lead + first + middle + second + tail;
+    const ids = new Int32Array(whole);
+    const { ids: scanned } = this.scanner;
+    ids.set(scanned.subarray(0, first), lead);
+    ids.set(scanned.subarray(secondAt, secondAt + second), lead + first + middle);
+    if (lead > 0) {
+      ids[0] = this.special.cls.id;
+      ids[lead + first] = this.special.sep.id;
+    }
+    if (tail > 0) ids[whole - 1] = this.special.sep.id;
+    const typeIds = new Int32Array(whole);
+    if (second + tail > 0) typeIds.fill(1, lead + first + middle);
+    if (truncation === 'longest-first' || whole <= limit) return { ids, typeIds };
+    return { ids: ids.slice(0, limit), typeIds: typeIds.slice(0, limit) };
+  }
+
+  /** @private @param {string} text */
+  read(text) {
+    const { scanner } = this;
+    if (this.written.length === 0) {
+      scanner.scan(text, 0, text.length);
+      return;
+    }
+    partsOf(
+      text,
+      this.written,
+      this.inAnyCase,
+      (from, to) => scanner.scan(text, from, to),
+      (id, from, to) => {
+        scanner.reserve(text.length - from);
+        scanner.emit(id, from, to);
+      },
+    );
+  }
+}

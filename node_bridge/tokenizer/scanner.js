@@ -1,0 +1,276 @@
+/**
+ * Text to ids: one pass over the UTF-16 units, words gathered and looked up as they end.
+ */
+import { UserError } from '../errors.js';
+import { END_WORD, FIRST_LETTER, SKIP, actionsOf, weightOf } from './actions.js';
+import { ALONE, LETTER, SPACE } from './tables.js';
+import { CONTINUE, START } from './trie.js';
+
+/** Room kept free in the output beyond one token a unit: a whole word may be pending. */
+const SLACK = 256;
+
+/** Holds the ids of the last texts scanned, and where in them each came from. */
+export class Scanner {
+  /**
+   * @param {import('./tables.js').CharacterTables} tables
+   * @param {import('./trie.js').Trie} trie
+   * @param {object} meaning
+   * @param {number} meaning.unknown the id of [UNK]
+   * @param {boolean} meaning.softSpaces whether a space that pieces of the vocab have counts as a
+   *   letter wherever the pieces can take it (`tf-text-fast` does this)
+   */
+  constructor(tables, trie, { unknown, softSpaces }) {
+    this.tables = tables;
+    this.trie = trie;
+    this.unknown = unknown;
+    this.softSpaces = softSpaces;
+    const { actions, weights } = actionsOf(tables, trie, unknown);
+    this.actions = actions;
+    this.weights = weights;
+    /** Tokens so far; `ids`, `starts` and `ends` (UTF-16 units of the text) hold that many. */
+    this.count = 0;
+    this.ids = new Int32Array(4096);
+    this.starts = new Int32Array(4096);
+    this.ends = new Int32Array(4096);
+    // The pending word. Letters beyond the limit are counted in `weight` and not stored.
+    this.length = 0;
+    this.weight = 0;
+    /** Tokens when a space was last passed: with no word pending, more mean a single just before. */
+    this.spaceAt = 0;
+    /** Combining marks do not move to the left of this place in the pending word. */
+    this.fence = 0;
+    const room = tables.limit + 1;
+    this.symbols = new Int32Array(room);
+    this.ranks = new Int32Array(room);
+    this.letterStarts = new Int32Array(room);
+    this.letterEnds = new Int32Array(room);
+  }
+
+  /** Forgets all tokens, and what an error may have left of a word. */
+  clear() {
+    this.count = 0;
+    this.length = 0;
+    this.weight = 0;
+    this.fence = 0;
+  }
+
+  /**
+   * Appends the tokens of `text` between two positions; words do not reach beyond them.
+   *
+   * @param {string} text
+   * @param {number} from
+   * @param {number} to
+   * @throws {UserError} a lone surrogate
+   */
+  scan(text, from, to) {
+    this.reserve(to - from);
+    this.spaceAt = this.count;
+    const { actions, weights } = this;
+    // Singles are most of a Chinese text: they are written here, by way of locals.
+    let { ids, starts, ends, count } = this;
+    for (let i = from; i < to; i++) {
+      const unit = text.charCodeAt(i);
+      const action = actions[unit];
+      if (action >= 0) {
+        if (this.length > 0) {
+          this.count = count;
+          this.endWord();
+          count = this.count;
+        }
+        ids[count] = action;
+        starts[count] = i;
+        ends[count++] = i + 1;
+      } else if (action <= FIRST_LETTER) {
+        this.letter(FIRST_LETTER - action, weights[unit], i, i + 1);
+      } else if (action !== SKIP) {
+        this.count = count;
+        if (action === END_WORD) this.passSpace();
+        else i = this.takeLongWay(text, i, to);
+        ({ ids, starts, ends, count } = this);
+      }
+    }
+    this.count = count;
+    if (this.length > 0) this.endWord();
+    this.fence = 0;
+  }
+
+  /**
+   * @param {number} id
+   * @param {number} start
+   * @param {number} end
+   */
+  emit(id, start, end) {
+    const at = this.count++;
+    this.ids[at] = id;
+    this.starts[at] = start;
+    this.ends[at] = end;
+  }
+
+  /**
+   * Adds a letter to the pending word.
+   *
+   * @param {number} symbol the trie's
+   * @param {number} weight
+   * @param {number} start
+   * @param {number} end
+   */
+  letter(symbol, weight, start, end) {
+    if (this.weight <= this.tables.limit) {
+      const at = this.length++;
+      this.symbols[at] = symbol;
+      this.ranks[at] = 0;
+      this.letterStarts[at] = start;
+      this.letterEnds[at] = end;
+    } else {
+      this.letterEnds[this.length - 1] = end;
+    }
+    this.weight += weight;
+  }
+
+  /**
+   * One character that is not a plain letter, a single or a space.
+   *
+   * @param {string} text
+   * @param {number} i
+   * @param {number} to
+   * @returns {number} the position of the character's last unit
+   */
+  takeLongWay(text, i, to) {
+    const codePoint = /** @type {number} */ (text.codePointAt(i));
+    const last = codePoint > 0xffff ? i + 1 : i;
+    if ((codePoint >= 0xd800 && codePoint < 0xe000) || last >= to) {
+      throw new UserError(
+        `the text has a lone surrogate (U+${codePoint.toString(16)}) at position ${i}: ` +
+          'half a character is no text, and Python refuses it too',
+      );
+    }
+    for (const symbol of this.tables.symbols(codePoint)) this.take(symbol, i, last + 1);
+    this.reserve(to - i);
+    return last;
+  }
+
+  /**
+   * @param {number} symbol of the tables: a code point and a kind
+   * @param {number} start
+   * @param {number} end
+   */
+  take(symbol, start, end) {
+    const codePoint = symbol >> 2;
+    const kind = symbol & 3;
+    if (kind === LETTER) {
+      this.letter(this.trie.symbolOf(codePoint), this.weightOf(codePoint), start, end);
+      const rank = this.tables.ranks.get(codePoint);
+      if (rank !== undefined) this.sink(rank);
+    } else if (kind === ALONE) {
+      if (this.length > 0) this.endWord();
+      const id = this.trie.idOfCharacter(codePoint);
+      this.emit(id === -1 ? this.unknown : id, start, end);
+    } else if (kind === SPACE) {
+      const letter = this.trie.symbolOf(codePoint);
+      if (this.softSpaces && letter > 0 && this.canTake(letter, this.weightOf(codePoint))) {
+        this.letter(letter, this.weightOf(codePoint), start, end);
+      } else {
+        this.passSpace();
+      }
+    } else {
+      this.fence = this.length;
+    }
+  }
+
+  passSpace() {
+    if (this.length > 0) this.endWord();
+    this.spaceAt = this.count;
+  }
+
+  /** @param {number} codePoint */
+  weightOf(codePoint) {
+    return weightOf(codePoint, this.tables.limitInBytes);
+  }
+
+  /**
+   * Moves the mark that was just added to its canonical place: left of marks of higher rank.
+   * Offsets stay where they are, as Hugging Face has it: the places are counted, not the marks.
+   *
+   * @param {number} rank
+   */
+  sink(rank) {
+    let at = this.length - 1;
+    this.ranks[at] = rank;
+    for (; at > this.fence && this.ranks[at - 1] > rank; at--) {
+      for (const row of [this.symbols, this.ranks]) {
+        [row[at - 1], row[at]] = [row[at], row[at - 1]];
+      }
+    }
+  }
+
+  /** Looks the pending word up, longest piece first; a word that no pieces cover is unknown. */
+  endWord() {
+    const { trie, symbols, letterStarts, letterEnds, length } = this;
+    const before = this.count;
+    this.length = 0;
+    this.fence = 0;
+    const tooLong = this.weight > this.tables.limit;
+    this.weight = 0;
+    for (let at = 0; at < length; ) {
+      let node = at === 0 ? START : CONTINUE;
+      let id = -1;
+      let end = at;
+      for (let i = at; i < length && !tooLong; i++) {
+        node = trie.step(node, symbols[i]);
+        if (node === -1) break;
+        if (trie.idAt[node] !== -1) {
+          id = trie.idAt[node];
+          end = i + 1;
+        }
+      }
+      if (id === -1) {
+        this.count = before;
+        this.emit(this.unknown, letterStarts[0], letterEnds[length - 1]);
+        return;
+      }
+      this.emit(id, letterStarts[at], letterEnds[end - 1]);
+      at = end;
+    }
+  }
+
+  /**
+   * Whether the trie could go on from the pending word with one more symbol, pieces taken off the
+   * front, longest first, where it is stuck. It never goes on from a character that is a word by
+   * itself: a space right after one ends it.
+   *
+   * @param {number} symbol
+   * @param {number} weight
+   */
+  canTake(symbol, weight) {
+    if (this.weight + weight > this.tables.limit) return false;
+    if (this.length === 0 && this.count > this.spaceAt) return false;
+    const { trie, symbols, length } = this;
+    for (let at = 0; ; ) {
+      let node = at === 0 ? START : CONTINUE;
+      let end = -1;
+      for (let i = at; i <= length && node !== -1; i++) {
+        node = trie.step(node, i < length ? symbols[i] : symbol);
+        if (node !== -1 && i === length) return true;
+        if (node !== -1 && trie.idAt[node] !== -1) end = i + 1;
+      }
+      if (end === -1) return false;
+      at = end;
+    }
+  }
+
+  /**
+   * Makes room for `units` more, one token each at most, beside a pending word.
+   *
+   * @param {number} units
+   */
+  reserve(units) {
+    const needed = this.count + units + SLACK;
+    if (needed <= this.ids.length) return;
+    const grown = [this.ids, this.starts, this.ends].map((old) => {
+      const larger = new Int32Array(needed * 2);
+      larger.set(old);
+      return larger;
+    });
+    [this.ids, this.starts, this.ends] = grown;
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * Reads `tokenizer_tables.bin`: what the Python tokenizer makes of each character, so that the
+ * answer never depends on the Unicode tables of the Node or browser that runs this.
+ * The layout is in docs/tokenizer_tables.md, the writer is export/tokenizer/tables.py.
+ */
+import { UserError } from '../errors.js';
+
+/** Kinds of symbols: a symbol is `code point * 4 + kind`. */
+export const LETTER = 0;
+export const ALONE = 1;
+export const SPACE = 2;
+export const BLOCK = 3;
+
+/** What `onlySymbol` gives for a character that vanishes, and for one that is not so simple. */
+export const VANISHED = -1;
+export const MORE = -2;
+
+/** How a character is stored: kept as one of the first three kinds, or one of these. */
+const VANISHES = 3;
+const BLOCKS = 4;
+const FOLDED = 5;
+
+const UNICODE = 0x110000;
+const MAGIC = 'BBTT';
+const VERSION = 1;
+const NOTHING = /** @type {number[]} */ ([]);
+const ONLY_BLOCK = [BLOCK];
+
+/** The character tables of one tokenizer. */
+export class CharacterTables {
+  /** @param {Uint8Array} bytes */
+  constructor(bytes) {
+    const from = new Numbers(bytes);
+    /** Whether the word limit counts UTF-8 bytes, else code points. */
+    this.limitInBytes = from.next() === 1;
+    /** The longest word that is looked up; a longer one is unknown. */
+    this.limit = from.next();
+    this.classes = readRuns(from);
+    this.folds = readFolds(from, this.classes);
+    /** @type {Map<number, number>} rank of each combining mark that survives */
+    this.ranks = new Map();
+    for (let count = from.next(), mark = 0; count > 0; count--) {
+      mark += from.next();
+      this.ranks.set(mark, from.next());
+    }
+    /** 1 for characters that `tf-text-fast` allows in no longer token; all 0 elsewhere. */
+    this.isolated = readRuns(from);
+    from.expectEnd();
+  }
+
+  /**
+   * The symbols that a character becomes, in order; none if it vanishes.
+   *
+   * @param {number} codePoint
+   * @returns {number[]}
+   */
+  symbols(codePoint) {
+    const stored = this.classes[codePoint];
+    if (stored < VANISHES) return [codePoint * 4 + stored];
+    if (stored === FOLDED) return /** @type {number[]} */ (this.folds.get(codePoint));
+    return stored === BLOCKS ? ONLY_BLOCK : NOTHING;
+  }
+
+  /**
+   * The one symbol that a character becomes, VANISHED if there is none, MORE if there are several
+   * or a rule beyond single characters applies to it.
+   *
+   * @param {number} codePoint
+   */
+  onlySymbol(codePoint) {
+    const stored = this.classes[codePoint];
+    if (stored === VANISHES) return VANISHED;
+    if (stored === BLOCKS) return MORE;
+    let symbol = codePoint * 4 + stored;
+    if (stored === FOLDED) {
+      const symbols = /** @type {number[]} */ (this.folds.get(codePoint));
+      if (symbols.length !== 1) return MORE;
+      [symbol] = symbols;
+    }
+    return this.ranks.size > 0 && this.ranks.has(symbol >> 2) ? MORE : symbol;
+  }
+}
+
+/** Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last. */
+class Numbers {
+  /** @param {Uint8Array} bytes */
+  constructor(bytes) {
+    const magic = String.fromCharCode(...bytes.subarray(0, 4));
+    if (magic !== MAGIC || bytes[4] !== VERSION) {
+      throw new UserError('tokenizer_tables.bin is of another format; export the bundle again');
+    }
+    this.bytes = bytes;
+    this.at = 5;
+  }
+
+  next() {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.bytes[this.at++];
+      if (byte === undefined) throw new UserError('tokenizer_tables.bin is cut off');
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+  }
+
+  expectEnd() {
+    if (this.at !== this.bytes.length) {
+      throw new UserError(`tokenizer_tables.bin has ${this.bytes.length} bytes, expected ${this.at}`);
+    }
+  }
+}
+
+/**
+ * @param {Numbers} from
+ * @returns {Uint8Array} uint8[0x110000], a class for each code point
+ */
+function readRuns(from) {
+  const classes = new Uint8Array(UNICODE);
+  let at = 0;
+  for (let count = from.next(); count > 0; count--) {
+    const run = from.next();
+    classes.fill(run & 7, at, (at += run >>> 3));
+  }
+  if (at !== UNICODE) throw new UserError(`tokenizer_tables.bin covers ${at} characters, not all`);
+  return classes;
+}
+
+/**
+ * Each folded character's symbols, stored as differences to those of the last one.
+ *
+ * @param {Numbers} from
+ * @param {Uint8Array} classes
+ */
+function readFolds(from, classes) {
+  /** @type {Map<number, number[]>} */
+  const folds = new Map();
+  let last = NOTHING;
+  for (let c = classes.indexOf(FOLDED); c !== -1; c = classes.indexOf(FOLDED, c + 1)) {
+    const symbols = new Array(from.next());
+    for (let i = 0; i < symbols.length; i++) {
+      const base = i < last.length ? last[i] : c * 4;
+      const zigzag = from.next();
+      symbols[i] = base + ((zigzag >>> 1) ^ -(zigzag & 1));
+    }
+    folds.set(c, symbols);
+    last = symbols;
+  }
+  return folds;
+}

@@ -1,0 +1,144 @@
+"""Runs the same texts through Python and Node and says whether the numbers agree."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from parity_tests import budgets, cases, junit, page, report, runners, terminal
+from parity_tests.errors import EnvironmentProblem, UserError
+from parity_tests.provenance import Contract, classifier_fits
+from parity_tests.report import Inputs
+from parity_tests.stages import judge
+
+EXAMPLE = """example:
+  python -m parity_tests --bundle artifacts/bundle/albert_tiny --backends wasm:64,cpu:8
+
+exit codes: 0 parity holds, 1 drift, 2 a mistake in what was given, 3 this machine
+"""
+CLASSIFIER = Path("artifacts/classifier")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Judges, reports, and gives the exit code."""
+    given = parse(arguments)
+    try:
+        result = parity(given)
+    except (UserError, EnvironmentProblem) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        return UserError.exit_code
+    if given.json:
+        json.dump(result, sys.stdout, ensure_ascii=False)
+        print()
+    else:
+        print(terminal.table(result))
+        print(f"report: {given.out / 'report.html'}")
+    return 0 if result["verdict"] == "pass" else 1
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options; an unknown one ends the program with exit code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m parity_tests",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+    def directory(name: str, default: Path | None, text: str) -> None:
+        shown = text if default is None else f"{text} (default {default})"
+        parser.add_argument(name, type=Path, default=default, help=shown)
+
+    directory("--bundle", Path("artifacts/bundle/albert_tiny"), "what Node runs")
+    directory("--model", Path("artifacts/models/albert_tiny"), "the SavedModel it was made from")
+    directory("--tokenizer-model", Path("artifacts/models/tokenizer"), "the tokenizer SavedModel")
+    directory("--texts", Path("artifacts/data/dev.jsonl"), "JSON lines to pick texts from")
+    directory("--classifier", None, f"what train.js wrote (default {CLASSIFIER}, if it fits)")
+    directory("--out", Path("artifacts/parity"), "where the report goes")
+    parser.add_argument(
+        "--backends",
+        default="wasm:64,cpu:8",
+        metavar="NAME:TEXTS,…",
+        help="TF.js backends and how many texts each gets, in batches of 8 (default %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print report.json, not a table")
+    return parser.parse_args(arguments)
+
+
+def parity(given: argparse.Namespace) -> dict[str, Any]:
+    """Picks cases, runs both sides, compares, and writes all reports."""
+    backends = counts(given.backends)
+    contract = Contract.read(given.bundle)
+    budgets.of_stage("sequence_output", contract.weight_dtype)
+    classifier, note = choose_classifier(given.classifier, contract)
+    inputs = Inputs(contract, given.model, given.tokenizer_model, classifier, note)
+    picked = cases.pick(cases.read_texts(given.texts), max(backends.values()))
+    given.out.mkdir(parents=True, exist_ok=True)
+    for stale in given.out.glob("report.*"):
+        stale.unlink()
+    file = given.out / "cases.jsonl"
+    cases.write(file, picked)
+
+    python = runners.run_python(
+        given.model, given.tokenizer_model, file, classifier, given.out / "python.safetensors"
+    )
+    nodes, rows = {}, []
+    for name, count in backends.items():
+        batches = cases.batches_for(count)
+        out = given.out / f"node.{name}.safetensors"
+        nodes[name] = runners.run_node(given.bundle, name, batches, file, classifier, out)
+        asked = [case for case in picked if case.batch < batches]
+        rows += judge(name, nodes[name], python, asked, contract.weight_dtype)
+
+    result = report.document(inputs, picked, python, nodes, rows)
+    report.write_json(given.out / "report.json", result)
+    junit.write_junit(given.out / "report.xml", result)
+    page.write_page(given.out / "report.html", result)
+    return result
+
+
+def counts(text: str) -> dict[str, int]:
+    """How many texts each backend gets.
+
+    >>> counts("wasm:64,cpu:8")
+    {'wasm': 64, 'cpu': 8}
+    """
+    backends = {}
+    for part in text.split(","):
+        name, _, number = part.strip().partition(":")
+        if not name.isalnum() or not number.isdecimal() or int(number) < 1:
+            raise UserError(f"--backends: got {part!r}, expected NAME:TEXTS, such as wasm:64")
+        backends[name] = int(number)
+    return backends
+
+
+def choose_classifier(given: Path | None, contract: Contract) -> tuple[Path | None, str]:
+    """The classifier to compare probabilities with, and what to say of it.
+
+    One that was named must be there; the default one is left out where it does not fit.
+    """
+    if given is not None:
+        if not (given / "model.json").is_file():
+            raise UserError(f"--classifier {given} is no classifier: it has no model.json")
+        if not classifier_fits(given, contract.sha256):
+            raise UserError(
+                f"--classifier {given} was trained on another bundle than {contract.path}; "
+                "give --bundle that one, or train again"
+            )
+        return given, str(given)
+    if not (CLASSIFIER / "model.json").is_file():
+        return (
+            None,
+            "none, so no probabilities were compared; `node node_bridge/train.js` makes one",
+        )
+    if not classifier_fits(CLASSIFIER, contract.sha256):
+        return None, f"none, so no probabilities were compared; {CLASSIFIER} is of another bundle"
+    return CLASSIFIER, str(CLASSIFIER)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

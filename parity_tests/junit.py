@@ -1,0 +1,42 @@
+"""The result as JUnit XML, which every CI shows: a suite for each backend, a case for each row."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+NOT_XML = {code: "\ufffd" for code in (*range(0x20), 0xFFFE, 0xFFFF) if code not in (9, 10, 13)}
+"""Characters that XML 1.0 cannot hold, and texts can."""
+
+
+def write_junit(path: Path, result: dict[str, Any]) -> None:
+    """Writes `report.xml`."""
+    suites = ET.Element("testsuites", name="parity")
+    for backend in dict.fromkeys(row["backend"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["backend"] == backend]
+        off = sum(row["status"] != "pass" for row in rows)
+        suite = ET.SubElement(suites, "testsuite", name=f"parity.{backend}")
+        suite.set("tests", str(len(rows)))
+        suite.set("failures", str(off))
+        for row in rows:
+            add_case(suite, row, result["failures"])
+    ET.indent(suites)
+    ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
+    """One row; its failure holds the messages."""
+    keys = ("backend", "special_tokens", "stage")
+    special = "special_tokens" if row["special_tokens"] == "added" else "no_special_tokens"
+    case = ET.SubElement(suite, "testcase", classname=f"{suite.get('name')}.{special}")
+    case.set("name", row["stage"])
+    if row["status"] == "pass":
+        return
+    told = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
+    failure = ET.SubElement(case, "failure", type=row["status"])
+    failure.set("message", clean(told[0] if told else "drift"))
+    failure.text = clean("\n".join(told))
+
+
+def clean(text: str) -> str:
+    """Without what XML cannot hold."""
+    return text.translate(NOT_XML).encode("utf-8", "replace").decode()

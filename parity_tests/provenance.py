@@ -1,0 +1,71 @@
+"""What the bundle says of itself, and whether it was made from the model at hand."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parity_tests.errors import UserError
+
+
+@dataclass(frozen=True)
+class Contract:
+    """`bundle.json` (docs/bundle.md), and the sha256 that names the bundle."""
+
+    path: Path
+    sha256: str
+    document: dict[str, Any]
+
+    @classmethod
+    def read(cls, bundle: Path) -> "Contract":
+        """Reads a bundle's contract; its hashes are Node's to check.
+
+        Raises:
+            UserError: it is not a bundle.
+        """
+        file = bundle / "bundle.json"
+        try:
+            data = file.read_bytes()
+            document = json.loads(data)
+        except FileNotFoundError:
+            raise UserError(
+                f"{bundle} is not a bundle: it has no bundle.json; make one with `nox -s export`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file} cannot be read: {error}") from None
+        if not isinstance(document, dict) or document.get("format") != "bert-bridge":
+            raise UserError(f"{file} is not a contract of bert-bridge; export the bundle again")
+        return cls(bundle, hashlib.sha256(data).hexdigest(), document)
+
+    @property
+    def weight_dtype(self) -> str | None:
+        """Of the weights in the bundle."""
+        return self.document.get("weight_dtype")
+
+    def source_sha256(self) -> str | None:
+        """The sha256 of the model that the bundle says it was made from."""
+        source = self.document.get("provenance", {}).get("source")
+        return source.get("sha256") if isinstance(source, dict) else None
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a directory: of a line `<name>` NUL `<sha256>` for each file, by name.
+
+    A SavedModel's `fingerprint.pb` is left out: it differs between two identical saves.
+    """
+    whole = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file.name != "fingerprint.pb":
+            inner = hashlib.sha256(file.read_bytes()).hexdigest()
+            whole.update(f"{file.relative_to(path).as_posix()}\0{inner}\n".encode())
+    return whole.hexdigest()
+
+
+def classifier_fits(directory: Path, bundle_sha256: str) -> bool:
+    """Whether a classifier says that it was trained on this bundle."""
+    try:
+        document = json.loads((directory / "classifier.json").read_text(encoding="utf-8"))
+        return bool(document["bundle"]["hash"] == bundle_sha256)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

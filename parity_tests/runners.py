@@ -1,0 +1,99 @@
+"""Starts the two runners as processes of their own: neither can take the judge down with it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+from parity_tests import runs
+from parity_tests.errors import EnvironmentProblem, UserError
+from parity_tests.runs import Run
+
+ROOM = Path(__file__).parent
+
+
+def run_python(
+    model: Path, tokenizer_model: Path, cases: Path, classifier: Path | None, out: Path
+) -> Run:
+    """Python's answers to a whole case file."""
+    command = [sys.executable, "-m", "parity_tests.run_python", "--model", str(model)]
+    command += ["--tokenizer-model", str(tokenizer_model), "--cases", str(cases)]
+    return start("Python", command, classifier, out)
+
+
+def run_node(
+    bundle: Path, backend: str, batches: int, cases: Path, classifier: Path | None, out: Path
+) -> Run:
+    """Node's answers on one backend to the first batches of a case file."""
+    command = [node(), str(ROOM / "run_node.js"), "--bundle", str(bundle), "--backend", backend]
+    command += ["--batches", str(batches), "--cases", str(cases)]
+    return start(f"Node ({backend})", command, classifier, out)
+
+
+def node() -> str:
+    """The Node to run: `node` on the PATH, or what NODE says.
+
+    Raises:
+        EnvironmentProblem: there is none.
+    """
+    wanted = os.environ.get("NODE", "node")
+    found = shutil.which(wanted)
+    if found is None:
+        raise EnvironmentProblem(
+            f"{wanted} is not found; install Node.js 20 or newer, or set NODE to its path"
+        )
+    return found
+
+
+def start(name: str, command: list[str], classifier: Path | None, out: Path) -> Run:
+    """Runs one runner, passes on what it says, and reads what it wrote.
+
+    Raises:
+        UserError: it says that what it was given is wrong.
+        EnvironmentProblem: it did not end by itself, or not well, or wrote nothing.
+    """
+    out.unlink(missing_ok=True)
+    command += ["--out", str(out)]
+    if classifier is not None:
+        command += ["--classifier", str(classifier)]
+    paths = [str(ROOM.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    code, last = talk(command, environment)
+    if code == 0:
+        return runs.read(out)
+    if code < 0:
+        raise EnvironmentProblem(
+            f"the {name} runner was killed (signal {-code}) before it was done; "
+            "is there enough memory? run it again"
+        )
+    reason = last.removeprefix("error: ")
+    if code == UserError.exit_code:
+        raise UserError(reason)
+    raise EnvironmentProblem(f"the {name} runner ended with exit code {code}: {reason}")
+
+
+def talk(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Runs a command, passing its stderr on but for the line that tells why it failed.
+
+    Returns:
+        the exit code, and the last `error: ` line, else the line that reads like a cause.
+    """
+    said: deque[str] = deque(maxlen=40)
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line.rstrip())
+            if progress(line):
+                print(line, end="", file=sys.stderr)
+    causes = [line for line in said if line.startswith("error: ")]
+    causes += [line for line in said if "Error" in line] or list(said)[-1:]
+    return process.returncode, (causes or ["it said nothing"])[0]
+
+
+def progress(line: str) -> bool:
+    """Whether a line is a runner's progress: not a stack trace, nor a library's talk."""
+    return ": special tokens " in line

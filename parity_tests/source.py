@@ -1,0 +1,103 @@
+"""A model and its tokenizer as their makers meant them to be used from Python."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from parity_tests.errors import UserError
+
+Batch = dict[str, NDArray[Any]]
+DEFAULT_POSITIONS = 512
+
+
+def role_of(name: str) -> str:
+    """What an input means, by its name: `input_word_ids` is ids, `input_type_ids` types.
+
+    >>> [role_of(name) for name in ("input_word_ids", "input_mask", "segment_ids")]
+    ['input_ids', 'attention_mask', 'token_type_ids']
+    """
+    if "mask" in name:
+        return "attention_mask"
+    if "type" in name or "segment" in name:
+        return "token_type_ids"
+    return "input_ids"
+
+
+class Source:
+    """The tokenizer is called with a list of str, the model with what that gives.
+
+    Padding is masked, as the models with named inputs want it.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, special: dict[str, int]) -> None:
+        """Takes two loaded SavedModels, and what `special_ids` gives.
+
+        Raises:
+            UserError: the model has no signature, or not the three inputs.
+        """
+        signature = getattr(model, "signatures", {}).get("serving_default")
+        if signature is None:
+            raise UserError("the model has no signature serving_default, which names its outputs")
+        self._model = model
+        self._tokenizer = tokenizer
+        self._inputs = {role_of(name): name for name in signature.structured_input_signature[1]}
+        if set(self._inputs) != {"input_ids", "attention_mask", "token_type_ids"}:
+            raise UserError(
+                f"the model's inputs are {', '.join(self._inputs.values())}, "
+                "expected ids, a mask and token types"
+            )
+        self._outputs = sorted(signature.structured_outputs)
+        self._positions = positions(model)
+        self._special = special
+
+    def encode(self, texts: list[str], added: bool) -> Batch:
+        """A padded batch: `input_ids`, `attention_mask`, `token_type_ids`, int32[batch, sequence].
+
+        Without special tokens it is the tokenizer's own answer, at most cut to the positions the
+        model has; with them, its ids stand between [CLS] and [SEP].
+        """
+        answer = {role_of(name): value.numpy() for name, value in self._tokenizer(texts).items()}
+        if not added:
+            return {role: value[:, : self._positions] for role, value in answer.items()}
+        rows = []
+        for ids, mask in zip(answer["input_ids"], answer["attention_mask"], strict=True):
+            inner = ids[mask == 1][: self._positions - 2]
+            rows.append([self._special["[CLS]"], *inner, self._special["[SEP]"]])
+        width = max(map(len, rows))
+        shape = (len(rows), width)
+        batch = {"input_ids": np.full(shape, self._special["[PAD]"], np.int32)}
+        batch["attention_mask"] = np.zeros(shape, np.int32)
+        batch["token_type_ids"] = np.zeros(shape, np.int32)
+        for row, ids in enumerate(rows):
+            batch["input_ids"][row, : len(ids)] = ids
+            batch["attention_mask"][row, : len(ids)] = 1
+        return batch
+
+    def run(self, batch: Batch) -> Batch:
+        """Every output of the signature by its name, float32, from a padded batch."""
+        feeds = {name: tf.constant(batch[role]) for role, name in self._inputs.items()}
+        outputs = self._model(feeds)
+        return {name: outputs[name].numpy() for name in self._outputs}
+
+
+def positions(model: Any) -> int:
+    """How many positions the model has: the rows of its position embedding."""
+    variables = getattr(model, "variables", [])
+    tables = [v for v in variables if "position" in v.name and len(v.shape) == 2]
+    return int(tables[0].shape[0]) if tables else DEFAULT_POSITIONS
+
+
+def special_ids(directory: Path) -> dict[str, int]:
+    """The ids of [PAD], [CLS] and [SEP], from the vocab among a tokenizer SavedModel's assets.
+
+    Raises:
+        UserError: the tokenizer carries no such vocab.
+    """
+    for path in sorted((directory / "assets").glob("*")):
+        lines = [line.removesuffix(b"\r") for line in path.read_bytes().split(b"\n")]
+        if b"[CLS]" in lines and b"[SEP]" in lines and b"[PAD]" in lines:
+            return {token: lines.index(token.encode()) for token in ("[PAD]", "[CLS]", "[SEP]")}
+    raise UserError(f"{directory}/assets holds no vocab with [PAD], [CLS] and [SEP]")

@@ -1,0 +1,94 @@
+"""Says of a difference which character is the first to blame, and which rule or table entry."""
+
+from dataclasses import asdict, dataclass
+
+from export.tokenizer.runtimes import read_tables
+from export.tokenizer.symbols import CharacterTables
+from parity_tests.tokenizer.characters import kind_of
+from parity_tests.tokenizer.shrink import shrink
+from parity_tests.tokenizer.sides import Pair
+
+KINDS = ("letter", "word by itself", "space", "keeps marks from passing")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference, shrunk."""
+
+    tokenizer: str
+    group: str
+    text: str
+    shrunk: str
+    code_points: list[str]
+    python: list[str]
+    node: list[str]
+    character: str
+    rule: str
+
+    def as_json(self) -> dict[str, object]:
+        """For the report."""
+        return asdict(self)
+
+
+def explain(pair: Pair, group: str, text: str) -> Difference:
+    """Shrinks a text whose ids differ and names the cause."""
+    short = shrink(text, pair.differences)
+    python, node = ([pair.vocab.tokens[i] for i in side] for side in pair.ids(short))
+    character, rule = cause(pair, short)
+    return Difference(
+        tokenizer=title(pair),
+        group=group,
+        text=text,
+        shrunk=short,
+        code_points=[kind_of(c) for c in short],
+        python=python,
+        node=node,
+        character=character,
+        rule=rule,
+    )
+
+
+def title(pair: Pair) -> str:
+    """The tokenizer's algorithm and what is not default about it."""
+    return name_of(pair.spec.algorithm, pair.spec.options)
+
+
+def name_of(algorithm: str, options: dict[str, bool]) -> str:
+    """For example `bert, cased`."""
+    parts = [algorithm]
+    if not options["lower_case"]:
+        parts.append("cased")
+    if options.get("strip_accents", options["lower_case"]) != options["lower_case"]:
+        parts.append("strip accents" if options["strip_accents"] else "keep accents")
+    if not options.get("split_chinese", True):
+        parts.append("no split Chinese")
+    return ", ".join(parts)
+
+
+def cause(pair: Pair, text: str) -> tuple[str, str]:
+    """The first character whose table entry is not what the runtime does, else a broader rule."""
+    tables = read_tables(pair.spec, pair.vocab)
+    for c in text:
+        has, gives = pair.node.symbols(ord(c)), list(tables.folds.get(ord(c), ()))
+        if has != gives:
+            entry = f"the table makes it {shown(has)}, the runtime makes it {shown(gives)}"
+            return kind_of(c), f"table entry: {entry}"
+    return kind_of(text[0]) if text else "", broader(text, tables)
+
+
+def broader(text: str, tables: CharacterTables) -> str:
+    """A guess at the rule, where every character by itself is right."""
+    if any(ord(c) in tables.ranks for c in text):
+        return "canonical order of combining marks"
+    if len(text) > tables.limit // 5:
+        return f"word limit of {tables.limit}"
+    if "[" in text:
+        return "special tokens written in the text"
+    return "pieces of the vocab (wordpiece rules)"
+
+
+def shown(symbols: list[int]) -> str:
+    """Symbols in words."""
+    if not symbols:
+        return "nothing"
+    return " + ".join(f"U+{symbol >> 2:04X} ({KINDS[symbol & 3]})" for symbol in symbols)

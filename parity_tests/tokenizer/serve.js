@@ -1,0 +1,134 @@
+/**
+ * The Node side of the tokenizer proof: answers frames on stdin until it closes.
+ *
+ * A frame is two blocks, each with its length before it (uint32, little-endian): a JSON header,
+ * and bytes. `load` makes a tokenizer; `encode` takes texts (uint32[count] lengths in bytes, then
+ * their UTF-8) and gives ids (uint32[count] rows' lengths, then int32 ids); `symbols` tells what
+ * the tables make of a code point; `details` gives all that there is about one text. Python's counterpart is sides.py.
+ */
+import { readFileSync, writeSync } from 'node:fs';
+
+import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
+import { CharacterTables } from '../../node_bridge/tokenizer/tables.js';
+
+/** @type {Tokenizer | undefined} */
+let tokenizer;
+/** @type {CharacterTables | undefined} */
+let tables;
+
+for await (const [header, bytes] of frames(process.stdin)) {
+  const request = JSON.parse(header.toString('utf8'));
+  try {
+    respond({}, answer(request, bytes));
+  } catch (error) {
+    respond({ error: /** @type {Error} */ (error).message }, Buffer.alloc(0));
+  }
+}
+
+/**
+ * @param {Record<string, any>} request
+ * @param {Buffer} bytes
+ * @returns {Buffer}
+ */
+function answer(request, bytes) {
+  if (request.op === 'load') {
+    const tablesBytes = readFileSync(request.tables);
+    tables = new CharacterTables(tablesBytes);
+    tokenizer = new Tokenizer({ vocabBytes: bytes, tablesBytes, contract: request.contract });
+    return Buffer.alloc(0);
+  }
+  if (tokenizer === undefined || tables === undefined) throw new Error('nothing is loaded');
+  if (request.op === 'symbols') {
+    return Buffer.from(JSON.stringify(tables.symbols(request.code_point)));
+  }
+  if (request.op === 'details') {
+    const { ids, typeIds, tokens, offsets } = tokenizer.encodeWithTokens(request.text, request.options);
+    const details = { ids: Array.from(ids), typeIds: Array.from(typeIds), tokens, offsets };
+    return Buffer.from(JSON.stringify(details));
+  }
+  return encode(tokenizer, request, bytes);
+}
+
+/**
+ * @param {Tokenizer} tokenizer
+ * @param {Record<string, any>} request
+ * @param {Buffer} bytes
+ */
+function encode(tokenizer, { count, ...options }, bytes) {
+  const settings = { specialTokens: false, maxLength: 2 ** 31, ...options };
+  const lengths = new Uint32Array(count);
+  /** @type {Int32Array[]} */
+  const rows = [];
+  let at = count * 4;
+  let total = 0;
+  for (let i = 0; i < count; i++) {
+    const end = at + bytes.readUInt32LE(i * 4);
+    const { ids } = tokenizer.encode(bytes.toString('utf8', at, end), settings);
+    rows.push(ids);
+    lengths[i] = ids.length;
+    total += ids.length;
+    at = end;
+  }
+  const ids = new Int32Array(total);
+  let place = 0;
+  for (const row of rows) {
+    ids.set(row, place);
+    place += row.length;
+  }
+  return Buffer.concat([Buffer.from(lengths.buffer), Buffer.from(ids.buffer)]);
+}
+
+/**
+ * @param {object} header
+ * @param {Buffer} bytes
+ */
+function respond(header, bytes) {
+  const text = Buffer.from(JSON.stringify(header));
+  const parts = [uint32(text.length), text, uint32(bytes.length), bytes];
+  const whole = Buffer.concat(parts);
+  for (let at = 0; at < whole.length; ) at += writeSync(1, whole, at);
+}
+
+/** @param {number} value */
+function uint32(value) {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+/**
+ * @param {AsyncIterable<Buffer>} source
+ * @returns {AsyncGenerator<[Buffer, Buffer]>}
+ */
+async function* frames(source) {
+  /** @type {Buffer[]} */
+  let parts = [];
+  let held = 0;
+  let needed = 4;
+  /** @type {Buffer | undefined} */
+  let header;
+  let sized = false;
+  for await (const chunk of source) {
+    parts.push(chunk);
+    held += chunk.length;
+    while (held >= needed) {
+      const whole = Buffer.concat(parts);
+      const block = whole.subarray(0, needed);
+      const rest = whole.subarray(needed);
+      parts = rest.length > 0 ? [rest] : [];
+      held = rest.length;
+      if (!sized) {
+        needed = block.readUInt32LE(0);
+        sized = true;
+        continue;
+      }
+      needed = 4;
+      sized = false;
+      if (header === undefined) header = block;
+      else {
+        yield [header, block];
+        header = undefined;
+      }
+    }
+  }
+}

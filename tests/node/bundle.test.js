@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { Bundle } from '../../node_bridge/bundle.js';
+import { UserError } from '../../node_bridge/errors.js';
+
+const WEIGHTS = Buffer.from('the weights');
+
+/** @param {Record<string, unknown>} [changes] to the contract */
+function bundleDir(changes = {}) {
+  const dir = mkdtempSync(join(tmpdir(), 'bundle-'));
+  writeFileSync(join(dir, 'shard.bin'), WEIGHTS);
+  const sha256 = createHash('sha256').update(WEIGHTS).digest('hex');
+  const contract = {
+    format: 'bert-bridge',
+    contract_version: 1,
+    files: { 'shard.bin': { sha256, size: WEIGHTS.length } },
+    ...changes,
+  };
+  writeFileSync(join(dir, 'bundle.json'), JSON.stringify(contract));
+  return dir;
+}
+
+/** @param {RegExp} message */
+function mistake(message) {
+  return (/** @type {unknown} */ error) => {
+    assert.ok(error instanceof UserError);
+    assert.match(error.message, message);
+    assert.equal(error.message.includes('\n'), false);
+    return true;
+  };
+}
+
+test('a whole bundle gives its bytes', () => {
+  const bundle = Bundle.open(bundleDir());
+  assert.deepEqual(bundle.read('shard.bin'), WEIGHTS);
+  assert.match(bundle.hash, /^[0-9a-f]{64}$/);
+});
+
+test('a missing shard is named', () => {
+  const dir = bundleDir();
+  rmSync(join(dir, 'shard.bin'));
+  assert.throws(() => Bundle.open(dir).read('shard.bin'), mistake(/shard\.bin is missing from bundle/));
+});
+
+test('a shard that is cut off is named with both sizes', () => {
+  const dir = bundleDir();
+  writeFileSync(join(dir, 'shard.bin'), WEIGHTS.subarray(1));
+  assert.throws(() => Bundle.open(dir).read('shard.bin'), mistake(/shard\.bin has 10 bytes, expected 11/));
+});
+
+test('one altered bit is seen', () => {
+  const dir = bundleDir();
+  const altered = Buffer.from(WEIGHTS);
+  altered[3] ^= 1;
+  writeFileSync(join(dir, 'shard.bin'), altered);
+  assert.throws(() => Bundle.open(dir).read('shard.bin'), mistake(/shard\.bin has sha256 .* expected/));
+});
+
+test('a directory without a contract is no bundle', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'bundle-'));
+  assert.throws(() => Bundle.open(dir), mistake(/is not a bundle: it has no bundle\.json/));
+  assert.throws(() => Bundle.open(join(dir, 'nowhere')), mistake(/is not a bundle/));
+});
+
+test('a contract of another version or kind is refused', () => {
+  assert.throws(() => Bundle.open(bundleDir({ contract_version: 2 })), mistake(/contract version 2, .* reads 1/));
+  assert.throws(() => Bundle.open(bundleDir({ format: 'zip' })), mistake(/got format "zip"/));
+});
+
+test('a file that the contract does not list is refused', () => {
+  assert.throws(() => Bundle.open(bundleDir()).read('../secret'), mistake(/its contract does not list it/));
+});

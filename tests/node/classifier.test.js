@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import * as tf from '@tensorflow/tfjs-core';
+import { loadLayersModel } from '@tensorflow/tfjs-layers';
+
+import { useBackend } from '../../node_bridge/backends/index.js';
+import { Classifier } from '../../node_bridge/classifier.js';
+import { CheckFailed, UserError } from '../../node_bridge/errors.js';
+import { evaluate } from '../../node_bridge/evaluation.js';
+import { toyBundle } from './toys.js';
+
+const HIDDEN = 6;
+const LABELS = ['差', '中', '好'];
+const DIR = mkdtempSync(join(tmpdir(), 'classifier-'));
+after(() => rmSync(DIR, { recursive: true }));
+
+/** Three clouds around corners of a cube, 20 points each: linearly separable. */
+const FEATURES = Array.from({ length: 60 }, (_, i) =>
+  Float32Array.from({ length: HIDDEN }, (_, axis) => (axis === i % 3 ? 1 : 0) + Math.sin(31 * i + axis) / 10),
+);
+const TARGETS = Int32Array.from(FEATURES, (_, i) => i % 3);
+
+const DETAILS = /** @type {const} */ ({
+  task: 'single',
+  head: 'dense',
+  max_length: 16,
+  special_tokens: 'added',
+  pooling: 'position 0 of sequence_output',
+  bundle: { hash: 'a'.repeat(64), dir: '../toy' },
+  backend: 'wasm',
+  seed: 1,
+  epochs: 2,
+  batch_size: 8,
+  learning_rate: 0.001,
+  dev_accuracy: 1,
+});
+
+/** @param {object} [options] @param {number} [seed] */
+async function trained(options = {}, seed = 1) {
+  const classifier = Classifier.create({ hidden: HIDDEN, labels: LABELS, seed });
+  await classifier.train(FEATURES, TARGETS, { epochs: 2, batchSize: 8, seed, ...options });
+  return classifier;
+}
+
+/** @param {Classifier} classifier @param {string} name */
+async function saved(classifier, name) {
+  const dir = join(DIR, name);
+  await classifier.save(dir, DETAILS);
+  return dir;
+}
+
+/** Weights by name, read from the files without TF.js. @param {string} dir */
+function weightsIn(dir) {
+  const [{ weights }] = JSON.parse(readFileSync(join(dir, 'model.json'), 'utf8')).weightsManifest;
+  const all = new Float32Array(new Uint8Array(readFileSync(join(dir, 'weights.bin'))).buffer);
+  let at = 0;
+  /** @type {[string, Float32Array][]} */
+  const entries = weights.map((/** @type {{name: string, shape: number[]}} */ { name, shape }) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    return [name, all.subarray(at, (at += size))];
+  });
+  assert.equal(at, all.length);
+  return Object.fromEntries(entries);
+}
+
+for (const backend of ['wasm', 'cpu']) {
+  test(`${backend}: learns a separable set; tensors are flat over epochs, and none is left`, async () => {
+    await useBackend(backend);
+    const before = tf.memory().numTensors;
+    /** @type {number[]} */
+    const tensors = [];
+    /** @type {number[]} */
+    const losses = [];
+    let rows = 0;
+    const classifier = await trained({
+      epochs: 6,
+      onBatch: (/** @type {number} */ count) => (rows += count),
+      onEpoch: async (/** @type {import('../../node_bridge/classifier.js').Epoch} */ epoch) => {
+        await turn();
+        tensors.push(epoch.tensors);
+        losses.push(epoch.loss);
+      },
+    });
+    const { accuracy, loss, predictions } = await evaluate(classifier, FEATURES, TARGETS);
+    assert.equal(accuracy, 1);
+    assert.deepEqual(predictions, TARGETS);
+    assert(loss < losses[0]);
+    assert.equal(rows, 6 * FEATURES.length);
+    assert.equal(new Set(tensors).size, 1, `tensors in each epoch: ${tensors}`);
+    classifier.dispose();
+    assert.equal(tf.memory().numTensors, before);
+  });
+
+  test(`${backend}: a seed gives the same bytes again, another seed others`, async () => {
+    await useBackend(backend);
+    const bytes = async (/** @type {number} */ seed) => {
+      const dir = await saved(await trained({}, seed), `seed-${backend}`);
+      return readFileSync(join(dir, 'weights.bin'));
+    };
+    const first = await bytes(1);
+    assert.deepEqual(await bytes(1), first);
+    assert.notDeepEqual(await bytes(2), first);
+  });
+
+  test(`${backend}: probabilities are what plain arithmetic makes of the saved weights`, async () => {
+    await useBackend(backend);
+    const classifier = await trained();
+    const w = weightsIn(await saved(classifier, `plain-${backend}`));
+    const layer = (/** @type {ArrayLike<number>} */ x, /** @type {string} */ name) =>
+      Array.from(w[`${name}/bias`], (bias, column) => {
+        const width = w[`${name}/bias`].length;
+        return Array.from(x).reduce((sum, value, row) => sum + value * w[`${name}/kernel`][row * width + column], bias);
+      });
+    const rows = await classifier.probabilities(FEATURES);
+    rows.forEach((row, i) => {
+      const exps = layer(layer(FEATURES[i], 'hidden').map(Math.tanh), 'probabilities').map(Math.exp);
+      const total = exps.reduce((a, b) => a + b, 0);
+      row.forEach((p, place) => assert(Math.abs(p - exps[place] / total) < 1e-6));
+    });
+  });
+
+  test(`${backend}: the same floats in a new process, and whatever the batch`, async () => {
+    await useBackend(backend);
+    const classifier = await trained();
+    const many = Array.from({ length: 300 }, (_, i) => FEATURES[i % 60]);
+    const here = (await classifier.probabilities(many)).map((row) => Array.from(row));
+    const single = await Promise.all(FEATURES.map(async (x) => Array.from((await classifier.probabilities([x]))[0])));
+    assert.deepEqual(single, here.slice(0, 60));
+
+    const dir = await saved(classifier, `process-${backend}`);
+    writeFileSync(join(DIR, 'many.json'), JSON.stringify(many.map((row) => Array.from(row))));
+    const script = `
+      import { readFileSync } from 'node:fs';
+      import { useBackend } from './backends/index.js';
+      import { Classifier } from './classifier.js';
+      await useBackend('${backend}');
+      const many = JSON.parse(readFileSync(process.argv[2], 'utf8')).map((row) => Float32Array.from(row));
+      const classifier = await Classifier.load(process.argv[1], { hash: 'a'.repeat(64) });
+      const rows = await classifier.probabilities(many);
+      process.stdout.write('\\n' + JSON.stringify([classifier.labels, rows.map((row) => Array.from(row))]));`;
+    const output = execFileSync(
+      process.execPath,
+      ['--input-type=module', '-e', script, dir, join(DIR, 'many.json')],
+      { cwd: fileURLToPath(new URL('../../node_bridge', import.meta.url)), encoding: 'utf8', maxBuffer: 1e8 },
+    );
+    const last = /** @type {string} */ (output.split('\n').at(-1));
+    assert.deepEqual(JSON.parse(last), [LABELS, here]);
+  });
+}
+
+
+test('plain loadLayersModel reads it', async () => {
+  await useBackend('wasm');
+  const classifier = await trained();
+  const dir = await saved(classifier, 'standard');
+  const document = JSON.parse(readFileSync(join(dir, 'model.json'), 'utf8'));
+  const load = async () => ({
+    modelTopology: document.modelTopology,
+    weightSpecs: document.weightsManifest[0].weights,
+    weightData: new Uint8Array(readFileSync(join(dir, document.weightsManifest[0].paths[0]))).buffer,
+  });
+  const model = await loadLayersModel({ load });
+  const output = /** @type {tf.Tensor} */ (model.predict(tf.tensor2d([Array.from(FEATURES[0])])));
+  assert.deepEqual(output.dataSync(), (await classifier.probabilities([FEATURES[0]]))[0]);
+});
+
+test('a classifier of another bundle, a damaged one, and none', async () => {
+  const dir = await saved(await trained(), 'refused');
+  const refused = (/** @type {string} */ place, /** @type {RegExp} */ message, hash = 'a'.repeat(64)) =>
+    assert.rejects(Classifier.load(place, toyBundle(hash)), (error) => {
+      assert(error instanceof UserError, String(error));
+      assert.match(error.message, message);
+      return true;
+    });
+  await refused(dir, /hash a{64}.* \/toy has b{64}/, 'b'.repeat(64));
+  const weights = readFileSync(join(dir, 'weights.bin'));
+  weights[5] ^= 1;
+  writeFileSync(join(dir, 'weights.bin'), weights);
+  await refused(dir, /weights\.bin has sha256 .* damaged/);
+  rmSync(join(dir, 'weights.bin'));
+  await refused(dir, /weights\.bin is missing/);
+  writeFileSync(join(dir, 'classifier.json'), '{');
+  await refused(dir, /classifier\.json is not JSON/);
+  await refused(join(DIR, 'nowhere'), /nowhere is not a classifier/);
+});
+
+test('saving replaces a classifier and leaves everything else alone', async () => {
+  const classifier = await trained();
+  const dir = await saved(classifier, 'twice');
+  await saved(classifier, 'twice');
+  assert.deepEqual(readdirSync(dir).sort(), ['classifier.json', 'model.json', 'weights.bin']);
+  const other = join(DIR, 'other');
+  mkdirSync(other);
+  writeFileSync(join(other, 'diary.txt'), 'dear diary');
+  await assert.rejects(saved(classifier, 'other'), /holds other things \(diary\.txt\)/);
+  assert.deepEqual(readdirSync(other), ['diary.txt']);
+  assert.deepEqual(readdirSync(DIR).filter((name) => name.startsWith('.')), []);
+});
+
+for (const backend of ['wasm', 'cpu']) {
+  test(`${backend}: training that runs away is stopped, though wasm's loss stays finite`, async () => {
+    await useBackend(backend);
+    await assert.rejects(trained({ learningRate: 1e38 }), CheckFailed);
+  });
+}

@@ -1,0 +1,123 @@
+/** The commands as a person types them, on the embedded bundle and a few of its reviews. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const bundle = join(root, 'artifacts', 'bundle', 'albert_tiny');
+const dir = mkdtempSync(join(tmpdir(), 'commands-'));
+const classifier = join(dir, 'classifier');
+
+/** @param {string} script @param {string[]} args @param {string} [input] */
+function command(script, args, input = '') {
+  const path = join(root, 'node_bridge', script);
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path, ...args], { input, encoding: 'utf8' });
+  return { status, stdout, stderr };
+}
+
+/** @param {string} name @param {object[] | string} rows */
+function file(name, rows) {
+  const path = join(dir, name);
+  writeFileSync(path, typeof rows === 'string' ? rows : rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return path;
+}
+
+/** @param {string} split @param {number} count */
+function reviews(split, count) {
+  const lines = readFileSync(join(root, 'artifacts', 'data', `${split}.jsonl`), 'utf8').split('\n');
+  return file(`${split}.jsonl`, `${lines.slice(0, count).join('\n')}\n`);
+}
+
+/** @type {string[]} */
+let options;
+
+before(() => {
+  const data = ['--train', reviews('train', 60), '--dev', reviews('dev', 20)];
+  options = ['--bundle', bundle, ...data, '--max-length', '24', '--epochs', '2'];
+});
+
+/** @param {{status: number | null, stdout: string, stderr: string}} result @param {RegExp} message */
+function assertMistake({ status, stdout, stderr }, message) {
+  assert.equal(status, 2, stderr);
+  assert.equal(stdout, '');
+  assert.match(stderr, /^error: [^\n]+\n$/);
+  assert.match(stderr, message);
+}
+
+test('trains, says what it did, and predicts the same in new processes', () => {
+  const trained = command('train.js', [...options, '--out', classifier, '--json']);
+  assert.equal(trained.status, 0, trained.stderr);
+  assert.match(trained.stderr, /UNTRAINED WEIGHTS/);
+  const summary = JSON.parse(trained.stdout);
+  assert.equal(summary.history.length, 2);
+  assert.equal(summary.history[0].tensors, summary.history[1].tensors);
+  assert.equal(summary.confusion.flat().reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b), 20);
+  assert.deepEqual(readdirSync(classifier).sort(), ['classifier.json', 'model.json', 'weights.bin']);
+
+  const one = command('predict.js', ['--model', classifier, '这本书很好']);
+  const many = command('predict.js', ['--model', classifier], '房间很小\n这本书很好\n一般\n');
+  assert.equal(one.status, 0, one.stderr);
+  const lines = many.stdout.trimEnd().split('\n');
+  assert.equal(lines.length, 3);
+  assert.equal(one.stdout, `${lines[1]}\n`);
+  const { text, label, probabilities } = JSON.parse(one.stdout);
+  assert.equal(text, '这本书很好');
+  assert.ok(['0', '1'].includes(label));
+  assert.ok(Math.abs(probabilities[0] + probabilities[1] - 1) < 1e-6);
+});
+
+test('pairs in LCQMC’s shape, with three labels', () => {
+  const rows = Array.from({ length: 12 }, (_, i) => ({ sentence1: `问题${i}`, sentence2: `答案${i}`, label: String(i % 3) }));
+  const path = file('pairs.json', rows);
+  const out = join(dir, 'pairs');
+  const trained = command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--epochs', '1', '--out', out]);
+  assert.equal(trained.status, 0, trained.stderr);
+  const input = '{"sentence1":"问题","sentence2":"答案"}\n';
+  const { status, stdout } = command('predict.js', ['--model', out, '--jsonl'], input);
+  assert.equal(status, 0);
+  assert.deepEqual(Object.keys(JSON.parse(stdout).probabilities), ['0', '1', '2']);
+});
+
+test('a classifier refuses another bundle than its own', () => {
+  const other = join(dir, 'other');
+  cpSync(bundle, other, { recursive: true });
+  const contract = JSON.parse(readFileSync(join(other, 'bundle.json'), 'utf8'));
+  writeFileSync(join(other, 'bundle.json'), JSON.stringify({ ...contract, name: 'other' }));
+  const result = command('predict.js', ['--model', classifier, '--bundle', other, '好']);
+  assertMistake(result, /was trained on the bundle with hash [0-9a-f]{64}, but .* has [0-9a-f]{64}/);
+});
+
+test('a damaged bundle is refused by the name of its file', () => {
+  const damaged = join(dir, 'damaged');
+  cpSync(bundle, damaged, { recursive: true });
+  rmSync(join(damaged, 'group1-shard2of2.bin'));
+  assertMistake(command('train.js', [...options, '--bundle', damaged, '--out', join(dir, 'x')]), /group1-shard2of2\.bin is missing/);
+});
+
+const BAD_DATA = [
+  { name: 'empty', rows: '', message: /no data|empty/ },
+  { name: 'no labels', rows: '{"text":"好"}\n', message: /label/ },
+  { name: 'one label', rows: '{"text":"好","label":1}\n{"text":"不","label":1}\n', message: /one label|only label/i },
+  { name: 'broken JSON', rows: '{"text":"好","label":1}\n{"text":\n', message: /:2: broken JSON/ },
+];
+for (const { name, rows, message } of BAD_DATA) {
+  test(`data: ${name}`, () => {
+    const path = file('bad.jsonl', rows);
+    const out = join(dir, 'bad');
+    assertMistake(command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--out', out]), message);
+    assert.equal(existsSync(out), false);
+  });
+}
+
+test('an unknown backend is refused', () => {
+  assertMistake(command('train.js', [...options, '--backend', 'cuda', '--out', join(dir, 'x')]), /--backend to be one of auto, wasm, cpu, got `cuda`/);
+});
+
+test('a place that cannot be written to is refused before the work', { skip: process.platform !== 'linux' }, () => {
+  // /sys takes no new folders from anyone, not even from root.
+  assertMistake(command('train.js', [...options, '--out', '/sys/classifier']), /at \/sys/);
+});

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { folded, scaled, scalingOf } from '../../node_bridge/scaling.js';
+
+const FEATURES = [[1, 5, 10], [3, 5, 10], [5, 5, 40], [7, 5, 40]].map((row) => Float32Array.from(row));
+
+test('mean 0 and deviation 1; a constant feature stays finite', () => {
+  const rows = FEATURES.map((row) => scaled(row, scalingOf(FEATURES)));
+  const deviation = Math.sqrt((9 + 1 + 1 + 9) / 4);
+  rows.forEach((row, i) => {
+    [(2 * i - 3) / deviation, 0, i < 2 ? -1 : 1].forEach((value, j) => assert(Math.abs(row[j] - value) < 1e-6));
+  });
+  const constant = scalingOf([Float32Array.of(2, 2), Float32Array.of(2, 2)]);
+  assert.deepEqual([...scaled(Float32Array.of(2, 2), constant)], [0, 0]);
+});
+
+test('the folded layer gives plain vectors what the layer gives scaled ones', () => {
+  const scaling = scalingOf(FEATURES);
+  /** @type {import('../../node_bridge/scaling.js').Dense} */
+  const layer = { kernel: Float32Array.of(1, -2, 3, 0.5, -1, 4), bias: Float32Array.of(0.25, -7) };
+  /** @param {Float32Array} x @param {typeof layer} layer */
+  const dense = (x, { kernel, bias }) => [0, 1].map((u) => bias[u] + x.reduce((s, v, i) => s + v * kernel[2 * i + u], 0));
+  for (const row of FEATURES) {
+    const expected = dense(scaled(row, scaling), layer);
+    dense(row, folded(layer, scaling)).forEach((value, u) => assert(Math.abs(value - expected[u]) < 1e-5));
+  }
+});

@@ -1,0 +1,33 @@
+/** Stand-ins for the bundle, the tokenizer and the encoder: small, and known by heart. */
+
+export const HIDDEN = 4;
+
+/** A bundle's name and place. @param {string} [hash] */
+export function toyBundle(hash = 'a'.repeat(64)) {
+  return /** @type {any} */ ({ dir: '/toy', hash, contract: { max_length: 16 } });
+}
+
+/** One id a character. */
+export const toyTokenizer = {
+  /** @param {string} text @param {{pair?: string, maxLength?: number}} options */
+  encode(text, { pair = '', maxLength = Infinity } = {}) {
+    const points = [...`^${text}$${pair}`].slice(0, maxLength).map((c) => /** @type {number} */ (c.codePointAt(0)));
+    return { ids: Int32Array.from(points), typeIds: new Int32Array(points.length) };
+  },
+};
+
+/** Counts characters 好 and 坏 and the length; remembers the batches it was given. */
+export class ToyEncoder {
+  hidden = HIDDEN;
+  /** @type {Int32Array[][]} */
+  batches = [];
+
+  /** @param {{ids: Int32Array}[]} encodings */
+  async firstPosition(encodings) {
+    this.batches.push(encodings.map(({ ids }) => ids));
+    return encodings.map(({ ids }) => {
+      const count = (/** @type {string} */ c) => ids.filter((id) => id === c.codePointAt(0)).length;
+      return Float32Array.of(count('好'), count('坏'), ids.length / 10, 1);
+    });
+  }
+}

@@ -1,0 +1,104 @@
+"""Writing a bundle: all or nothing, and reproducible."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.bundle import appearing, digest
+from export.errors import UserError
+from tests.python.conftest import ROOT, Embedded
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    with pytest.raises(RuntimeError), appearing(out) as directory:
+        (directory / "half").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_leaves_the_earlier_bundle(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    with appearing(out) as directory:
+        (directory / "bundle.json").write_text("earlier")
+    with pytest.raises(RuntimeError), appearing(out) as directory:
+        (directory / "bundle.json").write_text("later")
+        raise RuntimeError
+    assert (out / "bundle.json").read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_stranger_s_directory_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").touch()
+    with pytest.raises(UserError, match="holds other files"), appearing(tmp_path):
+        pass
+    assert (tmp_path / "thesis.docx").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stands on Linux's /sys")
+def test_a_place_that_cannot_be_written_to() -> None:
+    # /sys takes no new folders from anyone, not even from root.
+    refused = pytest.raises(UserError, match="cannot write /sys/bundle: .*give another place")
+    with refused, appearing(Path("/sys/bundle")):
+        pass
+
+
+def test_digest_leaves_out_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"graph")
+    before = digest(tmp_path)
+    (tmp_path / "fingerprint.pb").write_bytes(os.urandom(8))
+    assert digest(tmp_path) == before
+    (tmp_path / "saved_model.pb").write_bytes(b"grapH")
+    assert digest(tmp_path) != before
+
+
+def exported(embedded: Embedded, out: Path, *options: str, **environment: str) -> int:
+    command = [sys.executable, "-m", "export", "model", str(embedded.model)]
+    command += ["--vocab", str(embedded.vocab), "--out", str(out), *options]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
+
+
+def test_two_processes_write_the_same_bytes(embedded: Embedded, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert exported(embedded, first, PYTHONHASHSEED="1") == 0
+    assert exported(embedded, second, PYTHONHASHSEED="2") == 0
+    names = {path.name for path in first.iterdir()}
+    assert names == {path.name for path in second.iterdir()}
+    different = [n for n in names if (first / n).read_bytes() != (second / n).read_bytes()]
+    assert different == []
+
+
+def test_the_contract_lists_every_file(embedded: Embedded) -> None:
+    document = json.loads((embedded.bundle / "bundle.json").read_text(encoding="utf-8"))
+    there = {path.name for path in embedded.bundle.iterdir()} - {"bundle.json"}
+    assert set(document["files"]) == there
+    assert {"model.json", "vocab.txt", "tokenizer_tables.bin", "golden.safetensors"} <= there
+    assert [spec["name"] for spec in document["outputs"]] == ["pooled_output", "sequence_output"]
+    assert document["trained"] is False
+
+
+def test_a_vocab_that_does_not_fit_the_embedding(
+    embedded: Embedded, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    longer = tmp_path / "vocab.txt"
+    longer.write_bytes(embedded.vocab.read_bytes() + "新词\n".encode())
+    command = [sys.executable, "-m", "export", "model", str(embedded.model)]
+    command += ["--vocab", str(longer), "--out", str(tmp_path / "bundle")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    rows = len(embedded.vocab.read_text(encoding="utf-8").splitlines())
+    expected = f"has {rows + 1} lines, but the model's embedding has {rows} rows"
+    assert expected in result.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["vocab.txt"]
+
+
+def test_a_second_run_does_nothing(embedded: Embedded) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "export"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "nothing has changed, nothing to do" in result.stderr
+    assert "import time:" in result.stderr
+    assert "| tensorflow\n" not in result.stderr

@@ -1,0 +1,93 @@
+"""Which texts are taken, and that both runners can read them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from parity_tests import cases
+from parity_tests.cases import BATCH, Case
+from parity_tests.errors import UserError
+
+TEXTS = [f"第{i}条" + "好" * (i * 7 % 251) for i in range(500)]
+
+
+def test_the_same_texts_in_any_order_give_the_same_cases() -> None:
+    assert cases.pick(TEXTS, 64) == cases.pick(TEXTS[::-1] + TEXTS[:9], 64)
+
+
+def test_shortest_longest_and_a_blank_one_are_always_there() -> None:
+    by_length = sorted(TEXTS, key=lambda text: (len(text), text))
+    for count in (4, 8, 64, 499):
+        picked = [case.text for case in cases.pick(TEXTS, count)]
+        assert picked[0].strip() == ""
+        assert len(picked) == len(set(picked)) == count + 1
+        assert set(by_length[:3]) < set(picked)
+        assert max(map(len, TEXTS)) == max(map(len, picked))
+
+
+def test_fewer_texts_than_asked_for_are_all_taken() -> None:
+    assert {case.text for case in cases.pick(["好", "坏", "好"], 64)} == {" ", "好", "坏"}
+    assert len(cases.pick(TEXTS, 1)) == 2
+
+
+def test_batches_mix_lengths_and_the_first_is_cheap() -> None:
+    picked = cases.pick(TEXTS, 64)
+    assert [case.case for case in picked] == list(range(65))
+    assert {case.batch for case in picked} == set(range(8))
+    assert cases.batches_for(64) == 8
+    first = [case for case in picked if case.batch == 0]
+    assert len(first) == BATCH + 1
+    assert max(len(case.text) for case in first) < sorted(map(len, TEXTS))[-100]
+    for batch in range(8):
+        assert len({len(case.text) for case in picked if case.batch == batch}) > 2
+
+
+def test_nothing_to_pick_from_is_refused() -> None:
+    for texts in ([], [" ", ""]):
+        with pytest.raises(UserError, match="no text"):
+            cases.pick(texts, 64)
+    with pytest.raises(UserError, match="at least 1"):
+        cases.pick(TEXTS, 0)
+
+
+def test_a_case_file_reads_back(tmp_path: Path) -> None:
+    hard = [Case(0, 0, " "), Case(1, 0, "a\u2028b\u0085c\x1c\r\n𠀀")]
+    cases.write(tmp_path / "cases.jsonl", hard)
+    assert cases.read(tmp_path / "cases.jsonl") == hard
+
+
+def test_an_empty_case_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_text("\n")
+    with pytest.raises(UserError, match="no cases"):
+        cases.read(file)
+    file.write_text('{"case": 1, "batch": 0, "text": "好"}\n')
+    with pytest.raises(UserError, match=r"cases.jsonl:1 is not case 0"):
+        cases.read(file)
+
+
+def test_texts_of_both_shapes_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.json"
+    rows = [{"sentence1": "甲\u2028", "sentence2": "乙", "label": "1"}, {"text": "丙", "label": 0}]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    file.write_text("\n\n".join(lines), encoding="utf-8-sig")
+    assert cases.read_texts(file) == ["甲\u2028", "乙", "丙"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"text": "a"}\n{"text": ', r"data.jsonl:2 is not JSON"),
+        (b'{"label": 1}\n', r"data.jsonl:1 has no `text`"),
+        (b'{"text": 5}\n', r"data.jsonl:1 has no `text`"),
+        (b"[1]\n", r"data.jsonl:1 has no `text`"),
+        (b"\xff\xfe\n", "UTF-8"),
+    ],
+)
+def test_a_broken_data_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "data.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        cases.read_texts(tmp_path / "data.jsonl")
+    with pytest.raises(UserError, match="does not exist"):
+        cases.read_texts(tmp_path / "none.jsonl")

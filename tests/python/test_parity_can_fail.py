@@ -1,0 +1,198 @@
+"""Parity can fail: faults that no hash gives away, and that the numbers must.
+
+Each fault is put into a copy of the embedded bundle, whose contract is then written anew, so that
+it proves itself as well as the true one does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from tests.python.conftest import Embedded
+
+ROOT = Path(__file__).parents[2]
+Result = dict[str, Any]
+
+
+SHORT = 60
+"""Texts of at most so many characters keep a run short."""
+
+
+@pytest.fixture(scope="module")
+def texts(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shorter reviews."""
+    lines = (embedded.data / "dev.jsonl").read_bytes().split(b"\n")
+    short = [line for line in lines if line and len(json.loads(line)["text"]) <= SHORT]
+    file = tmp_path_factory.mktemp("data") / "short.jsonl"
+    file.write_bytes(b"\n".join(short))
+    return file
+
+
+def parity(embedded: Embedded, texts: Path, bundle: Path, out: Path) -> tuple[int, Result]:
+    """Exit code and report of `python -m parity_tests` on one batch."""
+    arguments = ["--bundle", bundle, "--model", embedded.model, "--out", out]
+    arguments += ["--tokenizer-model", embedded.tokenizer_model]
+    arguments += ["--texts", texts, "--backends", "wasm:8"]
+    done = subprocess.run(
+        [sys.executable, "-m", "parity_tests", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+
+def statuses(result: Result, stage: str) -> set[str]:
+    return {row["status"] for row in result["rows"] if row["stage"] == stage}
+
+
+def messages(result: Result, stage: str) -> list[str]:
+    return [failure["message"] for failure in result["failures"] if failure["stage"] == stage]
+
+
+def edit(file: Path, change: Callable[[Any], None]) -> None:
+    document = json.loads(file.read_text(encoding="utf-8"))
+    change(document)
+    file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+
+
+def reseal(bundle: Path) -> None:
+    """Writes every size and sha256 of the contract anew."""
+
+    def anew(contract: Any) -> None:
+        for name in contract["files"]:
+            data = (bundle / name).read_bytes()
+            sha256 = hashlib.sha256(data).hexdigest()
+            contract["files"][name] = {"sha256": sha256, "size": len(data)}
+
+    edit(bundle / "bundle.json", anew)
+
+
+@pytest.fixture
+def copy(embedded: Embedded, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(embedded.bundle, tmp_path / "bundle"))
+
+
+def test_the_true_bundle_passes(
+    embedded: Embedded, texts: Path, copy: Path, tmp_path: Path
+) -> None:
+    code, result = parity(embedded, texts, copy, tmp_path / "out")
+    assert (code, result["verdict"], result["failures"]) == (0, "pass", [])
+    stages = {row["stage"] for row in result["rows"]}
+    assert {"ids", "sequence_output", "pooled_output"} <= stages
+    assert {row["special_tokens"] for row in result["rows"]} == {"added", "none"}
+    assert all(row["texts"] == 9 and row["compared"] > 0 for row in result["rows"])
+    assert result["source"]["same"] is True
+
+
+def change_a_layers_weights(bundle: Path) -> None:
+    """One column of the widest matrix of a layer, by a thousandth part."""
+    [group] = json.loads((bundle / "model.json").read_text(encoding="utf-8"))["weightsManifest"]
+    sizes = {path: (bundle / path).stat().st_size for path in group["paths"]}
+    vocab_size = len((bundle / "vocab.txt").read_bytes().rstrip(b"\n").split(b"\n"))
+    whole = bytearray(b"".join((bundle / path).read_bytes() for path in sizes))
+    start, found = 0, []
+    for spec in group["weights"]:
+        count = int(np.prod(spec["shape"], dtype=np.int64))
+        if (
+            spec["dtype"] == "float32"
+            and len(spec["shape"]) >= 2
+            and vocab_size not in spec["shape"]
+        ):
+            found.append((count, start, spec["shape"]))
+        start += count * 4
+    assert start == len(whole), "every weight has four bytes"
+    count, start, shape = max(found)
+    matrix = np.frombuffer(whole, "<f4", count, start).reshape(-1, shape[-1])
+    matrix[:, 0] *= np.float32(1.001)
+    start = 0
+    for path, size in sizes.items():
+        (bundle / path).write_bytes(whole[start : start + size])
+        start += size
+
+
+def test_a_changed_weight_is_caught(
+    embedded: Embedded, texts: Path, copy: Path, tmp_path: Path
+) -> None:
+    change_a_layers_weights(copy)
+    reseal(copy)
+    code, result = parity(embedded, texts, copy, tmp_path / "out")
+    assert (code, result["first_stage_off"]) == (1, "sequence_output")
+    assert statuses(result, "ids") == {"pass"}
+    assert statuses(result, "sequence_output") == {"drift"}
+    assert "but should be" in messages(result, "sequence_output")[0]
+
+
+def swap_two_vocab_lines(bundle: Path, texts: Path) -> set[str]:
+    """The two commonest characters of the texts that are lines of the vocab."""
+    lines = (bundle / "vocab.txt").read_bytes().split(b"\n")
+    every = "".join(json.loads(line)["text"] for line in texts.read_bytes().split(b"\n"))
+    pair = [c for c, _ in Counter(every).most_common() if c.encode() in lines][:2]
+    first, second = (lines.index(character.encode()) for character in pair)
+    lines[first], lines[second] = lines[second], lines[first]
+    (bundle / "vocab.txt").write_bytes(b"\n".join(lines))
+    return {str(first), str(second)}
+
+
+def test_swapped_vocab_lines_are_caught(
+    embedded: Embedded, texts: Path, copy: Path, tmp_path: Path
+) -> None:
+    ids = swap_two_vocab_lines(copy, texts)
+    reseal(copy)
+    code, result = parity(embedded, texts, copy, tmp_path / "out")
+    assert (code, result["first_stage_off"]) == (1, "ids")
+    assert statuses(result, "ids") == {"drift"}
+    assert statuses(result, "sequence_output") == {"downstream"}
+    for message in messages(result, "ids"):
+        _, got, *_, should = message.split(" [")[0].replace(",", "").split()
+        assert {got, should} == ids
+
+
+def test_a_mask_that_the_contract_changes_is_caught(
+    embedded: Embedded, texts: Path, copy: Path, tmp_path: Path
+) -> None:
+    edit(copy / "bundle.json", lambda contract: contract.update(padding="attended"))
+    reseal(copy)
+    code, result = parity(embedded, texts, copy, tmp_path / "out")
+    assert (code, result["first_stage_off"]) == (1, "ids")
+    assert all("attention_mask" in message for message in messages(result, "ids"))
+    assert statuses(result, "sequence_output") == {"downstream"}
+
+
+def ignore_the_mask(document: Any) -> None:
+    """Puts ones in the place of the mask, within the graph."""
+    nodes = document["modelTopology"]["node"]
+    for node in nodes:
+        node["input"] = [
+            "ones_for_mask" if name.split(":")[0] == "attention_mask" else name
+            for name in node.get("input", [])
+        ]
+    attributes = {"T": {"type": "DT_INT32"}}
+    ones = {"name": "ones_for_mask", "op": "OnesLike", "input": ["attention_mask"]}
+    nodes.append(ones | {"attr": attributes})
+
+
+def test_a_graph_that_ignores_the_mask_is_caught(
+    embedded: Embedded, texts: Path, copy: Path, tmp_path: Path
+) -> None:
+    edit(copy / "model.json", ignore_the_mask)
+    reseal(copy)
+    code, result = parity(embedded, texts, copy, tmp_path / "out")
+    assert (code, result["first_stage_off"]) == (1, "sequence_output")
+    assert statuses(result, "ids") == {"pass"}
+    assert statuses(result, "sequence_output") == {"drift"}

@@ -1,0 +1,118 @@
+"""`python -m parity_tests` given what it cannot work with: a clear line, an exit code, no pass."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parity_tests import runners
+from parity_tests.__main__ import counts
+from parity_tests.errors import EnvironmentProblem, UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "parity_tests", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    directory = tmp_path / "bundle"
+    directory.mkdir()
+    contract = {"format": "bert-bridge", "weight_dtype": "float32"}
+    (directory / "bundle.json").write_text(json.dumps(contract))
+    return directory
+
+
+def stub(path: Path, script: str) -> Path:
+    """A program that stands in for Node."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def run_stub(tmp_path: Path) -> None:
+    runners.run_node(tmp_path, "wasm", 1, tmp_path / "c", None, tmp_path / "out.safetensors")
+
+
+def test_help_has_an_example() -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    assert "example:\n  python -m parity_tests --bundle" in done.stdout
+
+
+def test_mistakes_end_with_2_and_one_line(tmp_path: Path, bundle: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "bundle.json").write_text("[]")
+    out = tmp_path / "out"
+    mistakes: list[tuple[list[object], str]] = [
+        (["--bundle", tmp_path], "is not a bundle"),
+        (["--bundle", tmp_path / "odd"], "is not a contract"),
+        (["--bundle", bundle, "--texts", tmp_path / "none"], "does not exist"),
+        (["--bundle", bundle, "--texts", empty], "no text to compare"),
+        (["--bundle", bundle, "--backends", "wasm"], "expected NAME:TEXTS"),
+        (["--bundle", bundle, "--classifier", tmp_path], "is no classifier"),
+    ]
+    for arguments, message in mistakes:
+        done = command(*arguments, "--out", out)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith("error: ")
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""
+    assert not out.exists()
+
+
+def test_backends_are_read() -> None:
+    assert counts("wasm:64, cpu:8") == {"wasm": 64, "cpu": 8}
+    for bad in ("", "wasm", "wasm:0", "wasm:x", ":3", "../x:3", "wasm:-1"):
+        with pytest.raises(UserError, match="--backends"):
+            counts(bad)
+
+
+def test_no_node_is_about_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE", str(tmp_path / "none"))
+    with pytest.raises(EnvironmentProblem, match="is not found; install Node"):
+        run_stub(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -9 $$", r"runner was killed \(signal 9\)"),
+        ("exit 0", "not a whole run"),
+        ('printf "\\020" > "$last"; exit 0', "not a whole run"),
+        ('echo "TypeError: x is not a function" >&2; exit 70', "exit code 70: TypeError: x"),
+        ("exit 3", "exit code 3: it said nothing"),
+    ],
+)
+def test_node_that_ends_badly_is_never_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    """The answers of an earlier run lie there already, and must not be taken for this one's."""
+    (tmp_path / "out.safetensors").write_bytes(b"stale")
+    program = stub(tmp_path / "node", f"for last; do true; done\n{script}")
+    monkeypatch.setenv("NODE", str(program))
+    with pytest.raises(EnvironmentProblem, match=message):
+        run_stub(tmp_path)
+
+
+def test_what_node_refuses_is_the_users_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = stub(tmp_path / "node", 'echo "error: the shard is damaged" >&2; exit 2')
+    monkeypatch.setenv("NODE", str(program))
+    with pytest.raises(UserError, match="^the shard is damaged$"):
+        run_stub(tmp_path)

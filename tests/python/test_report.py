@@ -1,0 +1,139 @@
+"""The report: every form of it says the same, and none needs anything beside it."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from parity_tests import junit, page, plot, report, terminal
+from parity_tests.cases import Case
+from parity_tests.provenance import Contract, digest
+from parity_tests.report import Inputs
+from parity_tests.runs import Run
+from parity_tests.stages import judge
+
+CASES = [Case(0, 0, " "), Case(1, 0, "<script>alert('坏')</script>&\x0b"), Case(2, 0, "好书")]
+
+
+def run(delta: float = 0.0) -> Run:
+    batch = {
+        "input_ids": np.array([[0, 0], [5, 6], [6, 7]], np.int32),
+        "attention_mask": np.array([[0, 0], [1, 1], [1, 1]], np.int32),
+        "token_type_ids": np.zeros((3, 2), np.int32),
+        "sequence_output": np.ones((3, 2, 4), np.float32) + np.float32(delta),
+        "pooled_output": np.zeros((3, 4), np.float32) + np.float32(delta / 4),
+    }
+    versions = {"node": "20.0.0", "tfjs": "4.22.0"} if delta else {"python": "3.11.7"}
+    return Run({("added", 0): batch, ("none", 0): batch}, versions)
+
+
+def result(model: Path, delta: float, trained: bool | None = False) -> dict[str, Any]:
+    model.mkdir(exist_ok=True)
+    (model / "saved_model.pb").write_bytes(b"a model")
+    contract = Contract(
+        Path("bundle"),
+        "ab" * 32,
+        {
+            "name": "albert_tiny",
+            "architecture": "albert",
+            "trained": trained,
+            "weight_dtype": "float32",
+            "padding": "masked",
+            "max_length": 512,
+            "provenance": {"source": {"handle": "h", "sha256": digest(model)}},
+        },
+    )
+    inputs = Inputs(contract, model, Path("tokenizer"), None, "none")
+    node = run(delta)
+    rows = judge("wasm", node, run(), CASES, "float32")
+    return report.document(inputs, CASES, run(), {"wasm": node}, rows)
+
+
+@pytest.fixture(params=[4e-6, 1e-3], ids=["pass", "drift"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    return result(tmp_path / "model", request.param)
+
+
+def test_the_verdict_is_that_of_the_rows(tmp_path: Path) -> None:
+    good = result(tmp_path / "model", 4e-6)
+    assert (good["verdict"], good["first_stage_off"], good["failures"]) == ("pass", None, [])
+    bad = result(tmp_path / "model", 1e-3)
+    assert (bad["verdict"], bad["first_stage_off"]) == ("drift", "sequence_output")
+    assert [row["status"] for row in bad["rows"][:3]] == ["pass", "drift", "downstream"]
+
+
+def test_json_holds_what_a_program_needs(tmp_path: Path, either: dict[str, Any]) -> None:
+    report.write_json(tmp_path / "report.json", either)
+    read = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert read == either
+    assert (read["schema"], read["schema_version"]) == ("bert-bridge/parity", 1)
+    assert read["source"]["same"] is True
+    assert read["versions"] == {"python": "3.11.7", "node": "20.0.0", "tfjs": "4.22.0"}
+    assert [text["tokens"] for text in read["cases"]["texts"]] == [0, 2, 2]
+    row = read["rows"][1]
+    assert row["budget"]["atol"] == 1e-5
+    assert row["measures"]["smallest_atol"] == row["measures"]["max_abs"] > 0
+
+
+class Outside(HTMLParser):
+    """Collects tags, and whatever a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_html_is_self_contained_and_escapes_texts(tmp_path: Path, either: dict[str, Any]) -> None:
+    page.write_page(tmp_path / "report.html", either)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    parser = Outside()
+    parser.feed(text)
+    assert parser.fetched == []
+    assert "script" not in parser.tags
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert "prefers-color-scheme: dark" in text
+    assert parser.tags.count("circle") > 2 * 2 * 3
+    assert "Untrained weights" in text
+
+
+def test_only_untrained_weights_are_called_so(tmp_path: Path) -> None:
+    page.write_page(tmp_path / "report.html", result(tmp_path / "model", 4e-6, trained=True))
+    assert "Untrained" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_junit_counts_the_rows_that_are_off(tmp_path: Path, either: dict[str, Any]) -> None:
+    junit.write_junit(tmp_path / "report.xml", either)
+    [suite] = ET.parse(tmp_path / "report.xml").getroot()
+    off = sum(row["status"] != "pass" for row in either["rows"])
+    assert suite.get("tests") == str(len(either["rows"]))
+    assert suite.get("failures") == str(off) == str(len(suite.findall("testcase/failure")))
+
+
+def test_the_terminal_says_the_verdict_and_where(tmp_path: Path) -> None:
+    good = terminal.table(result(tmp_path / "model", 4e-6))
+    assert "UNTRAINED" in good
+    assert good.endswith("parity holds: Node gives what Python gives")
+    bad = terminal.table(result(tmp_path / "model", 1e-3))
+    assert "got 1.0010" in bad
+    assert bad.endswith("the first stage that is off is sequence_output")
+
+
+def test_marks_stand_inside_their_panel(either: dict[str, Any]) -> None:
+    panels = plot.panels(either)
+    assert [panel["stage"] for panel in panels] == ["sequence_output", "pooled_output"]
+    for panel in panels:
+        for mark in panel["marks"]:
+            assert plot.LEFT <= mark["x"] <= plot.WIDTH - plot.RIGHT
+            assert plot.TOP <= mark["y"] <= plot.HEIGHT - plot.BOTTOM
+        over = any(mark["y"] < panel["budget"]["y"] for mark in panel["marks"])
+        assert over == (either["verdict"] == "drift")

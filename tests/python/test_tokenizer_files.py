@@ -1,0 +1,100 @@
+"""The files that others load: tokenizer.json, and the tokenizer as a hub SavedModel."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from export.bundle import digest
+from export.tokenizer import TokenizerSpec, reference, save_tokenizer_model, write_tokenizer
+from export.tokenizer.vocab import SPECIAL
+from parity_tests.runners import node
+from parity_tests.tokenizer.texts import from_alphabet
+from parity_tests.tokenizer.vocabs import made_of, made_up
+
+VOCAB = made_of([*SPECIAL.values(), "a", "##b", "𠀀", "##𠀀", "你", "好", ",", "，"])
+LIBRARY = """
+import { readFileSync } from 'node:fs';
+import { Tokenizer } from '@huggingface/tokenizers';
+const [file, ...texts] = process.argv.slice(1);
+const tokenizer = new Tokenizer(JSON.parse(readFileSync(file, 'utf8')), {});
+const answers = texts.map((text) => tokenizer.encode(text, { add_special_tokens: false }).tokens);
+console.log(JSON.stringify(answers));
+"""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tokenizer_json_gives_the_same_ids_in_python(tmp_path, seed):
+    vocab, alphabet = made_up(seed)
+    spec = TokenizerSpec("bert", lower_case=bool(seed % 2))
+    write_tokenizer(tmp_path, vocab, spec)
+    loaded = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    texts = list(from_alphabet(alphabet, 300, seed))
+    ids = [encoding.ids for encoding in loaded.encode_batch(texts, add_special_tokens=False)]
+    assert ids == reference(spec, vocab).encode(texts)
+
+
+def test_their_javascript_goes_wrong_beyond_the_first_plane(tmp_path):
+    """A known divergence of @huggingface/tokenizers 0.2.0; breaks the day it is mended."""
+    spec = TokenizerSpec("bert")
+    write_tokenizer(tmp_path, VOCAB, spec)
+    texts = ["a你b，", "a𠀀b"]
+    command = [node(), "--input-type=module", "-e", LIBRARY, str(tmp_path / "tokenizer.json")]
+    done = subprocess.run([*command, *texts], capture_output=True, check=True)
+    theirs = json.loads(done.stdout)
+    rust = [[VOCAB.tokens[i] for i in row] for row in reference(spec, VOCAB).encode(texts)]
+    assert theirs[0] == rust[0] == ["a", "你", "[UNK]", "，"]
+    assert rust[1] == ["a", "𠀀", "[UNK]"]
+    assert theirs[1] == ["a", "##𠀀", "##b"]
+
+
+@pytest.mark.parametrize("algorithm", ["bert", "tf-text", "tf-text-fast", "chars"])
+def test_equal_input_gives_equal_bytes(tmp_path, algorithm):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_tokenizer(tmp_path / name, VOCAB, TokenizerSpec(algorithm))
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+    assert (tmp_path / "one" / "vocab.txt").read_bytes() == VOCAB.raw
+    assert (tmp_path / "one" / "tokenizer.json").exists() == (algorithm == "bert")
+
+
+def test_the_saved_model_keeps_the_newest_contract(tmp_path):
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the ops
+
+    save_tokenizer_model(VOCAB, tmp_path / "made", lower_case=True)
+    shutil.move(tmp_path / "made", tmp_path / "moved")
+    tokenizer = tf.saved_model.load(str(tmp_path / "moved"))
+    you, good, comma = (VOCAB.tokens.index(t) for t in ("你", "好", ","))
+    answer = tokenizer(["你好"])
+    assert answer["input_ids"].numpy().tolist() == [[you, good]]
+    answer = tokenizer(["你好，", "好", ""])
+    expected = {
+        "input_ids": [[you, good, comma], [good, 0, 0], [0, 0, 0]],
+        "attention_mask": [[1, 1, 1], [1, 0, 0], [0, 0, 0]],
+        "token_type_ids": [[0, 0, 0]] * 3,
+    }
+    assert {key: value.numpy().tolist() for key, value in answer.items()} == expected
+    assert {value.dtype for value in answer.values()} == {tf.int32}
+    served = tokenizer.signatures["serving_default"](text=tf.constant(["你好"]))
+    np.testing.assert_array_equal(served["input_ids"], [[you, good]])
+    assert (tmp_path / "moved" / "assets" / "vocab.txt").read_bytes() == VOCAB.raw
+
+
+def test_two_saves_are_equal(tmp_path):
+    """In processes of their own: TensorFlow numbers functions across a process."""
+    script = (
+        "import sys; from pathlib import Path; from export.tokenizer import *; "
+        "save_tokenizer_model(read_vocab(Path(sys.argv[1]), print), Path(sys.argv[2]), True)"
+    )
+    import sys
+
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_bytes(VOCAB.raw)
+    for name in ("one", "two"):
+        arguments = [sys.executable, "-c", script, str(vocab), str(tmp_path / name)]
+        subprocess.run(arguments, check=True, capture_output=True)
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")

@@ -1,0 +1,66 @@
+"""The proof can fail: an altered table entry is found, shrunk to a few characters and named."""
+
+import pytest
+
+from export.tokenizer import TokenizerSpec
+from export.tokenizer.runtimes import read_tables
+from export.tokenizer.symbols import ALONE, LETTER, itself
+from export.tokenizer.tables import serialise
+from parity_tests.tokenizer.characters import in_context
+from parity_tests.tokenizer.prove import compare
+from parity_tests.tokenizer.shrink import shrink
+from parity_tests.tokenizer.sides import NodeSide, Pair
+from parity_tests.tokenizer.vocabs import telling
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """One comparison of every known character between letters, with tables changed as told."""
+    vocab = telling()
+    spec = TokenizerSpec("tf-text-fast")
+
+    def run(alter):
+        tables = read_tables(spec, vocab)
+        alter(tables)
+        path = tmp_path_factory.mktemp("tables") / "tokenizer_tables.bin"
+        path.write_bytes(serialise(tables))
+        with NodeSide() as side:
+            return compare(Pair(side, spec, vocab, path), "x", in_context("latin", 50))
+
+    return run
+
+
+def test_unaltered_tables_pass(compared):
+    row = compared(lambda tables: None)
+    assert row.different == 0
+    assert row.texts > 1000
+
+
+@pytest.mark.parametrize(
+    ("character", "symbols"),
+    [("ａ", itself(ord("b"), LETTER)), ("、", itself(ord("、"), LETTER)), ("e", ())],
+)
+def test_an_altered_entry_is_named(compared, character, symbols):
+    def alter(tables):
+        tables.folds[ord(character)] = symbols
+
+    row = compared(alter)
+    assert row.different == 1
+    (difference,) = row.differences
+    assert character in difference.shrunk and len(difference.shrunk) <= 3
+    assert difference.character.startswith(f"U+{ord(character):04X}")
+    assert difference.rule.startswith("table entry: the table makes it")
+
+
+def test_a_letter_made_a_word_is_told_in_words(compared):
+    row = compared(lambda tables: tables.folds.update({0xE9: itself(0xE9, ALONE)}))
+    rule = row.differences[0].rule
+    assert "the table makes it U+00E9 (word by itself)" in rule
+    assert "the runtime makes it U+0065 (letter)" in rule
+
+
+def test_shrinking_ends_at_the_shortest():
+    def failing(texts):
+        return [i for i, text in enumerate(texts) if text.count("x") >= 2]
+
+    assert shrink("ab x cd ef x gh x" * 5, failing) == "xx"

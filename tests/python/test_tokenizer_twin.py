@@ -1,0 +1,150 @@
+"""Node's tokenizer against the Python references, on texts that Hypothesis makes up."""
+
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export.bundle import Contract, seal
+from export.tokenizer import TokenizerSpec, reference, write_tokenizer
+from export.tokenizer.runtimes import read_tables
+from export.tokenizer.tables import serialise
+from parity_tests.runners import node
+from parity_tests.tokenizer.characters import ALL_EDGES
+from parity_tests.tokenizer.sides import NodeSide, Pair
+from parity_tests.tokenizer.texts import WRITTEN
+from parity_tests.tokenizer.vocabs import made_up
+
+SPECS = [
+    TokenizerSpec("bert"),
+    TokenizerSpec("bert", lower_case=False),
+    TokenizerSpec("bert", strip_accents=False, split_chinese=False),
+    TokenizerSpec("tf-text"),
+    TokenizerSpec("tf-text", lower_case=False),
+    TokenizerSpec("tf-text-fast"),
+    TokenizerSpec("tf-text-fast", lower_case=False),
+    TokenizerSpec("chars"),
+]
+piece = st.one_of(
+    st.sampled_from(ALL_EDGES), st.sampled_from(WRITTEN), st.characters(codec="utf-8")
+)
+texts = st.lists(piece, max_size=30).map("".join)
+
+
+def name(spec):
+    return f"{spec.algorithm}-{'-'.join(key for key, on in spec.options.items() if on)}"
+
+
+@pytest.fixture(scope="module", params=SPECS, ids=name)
+def pair(request, tmp_path_factory):
+    vocab, _ = made_up(5)
+    tables = tmp_path_factory.mktemp("tables") / "tokenizer_tables.bin"
+    tables.write_bytes(serialise(read_tables(request.param, vocab)))
+    with NodeSide() as side:
+        yield Pair(side, request.param, vocab, tables)
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=texts, other=st.none() | texts, length=st.integers(4, 40), special=st.booleans())
+def test_ids(pair, text, other, length, special):
+    pairs = None if other is None else [other]
+    for truncation in ("longest-first", "joined"):
+        expected = pair.python.encode([text], pairs, special, length, truncation)[0]
+        options = {"specialTokens": special, "maxLength": length, "truncation": truncation}
+        if other is not None:
+            options["pair"] = other
+        details = pair.node.details(text, **options)
+        assert details["ids"] == expected
+        assert details["tokens"] == [pair.vocab.tokens[i] for i in expected]
+        assert len(details["offsets"]) == len(details["typeIds"]) == len(expected)
+        if other is None:
+            options = {"specialTokens": special, "maxLength": length, "truncation": truncation}
+            assert pair.node.flat([text], **options).rows() == [expected]
+
+
+def utf16(text):
+    """Where each character begins, in UTF-16 units, and the end."""
+    places = [0]
+    for c in text:
+        places.append(places[-1] + (2 if ord(c) > 0xFFFF else 1))
+    return places
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=texts, other=texts)
+def test_types_and_offsets_are_hugging_faces(pair, text, other):
+    """Equal but for marks that are put in order past marks that are stripped."""
+    if pair.spec.algorithm != "bert":
+        return
+    theirs = pair.python.tokenizer.encode(text, other)
+    ours = pair.node.details(text, pair=other)
+    assert ours["typeIds"] == theirs.type_ids
+    if pair.spec.strips_accents:
+        return
+    expected = [
+        (utf16(other if kind else text)[a], utf16(other if kind else text)[b])
+        for (a, b), kind in zip(theirs.offsets, theirs.type_ids, strict=True)
+    ]
+    assert [tuple(offset) for offset in ours["offsets"]] == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=texts)
+def test_offsets_cover_what_the_token_came_from(pair, text):
+    details = pair.node.details(text, specialTokens=False, maxLength=10**6)
+    size = utf16(text)[-1]
+    assert all(0 <= start < end <= size for start, end in details["offsets"])
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bundle")
+    vocab, _ = made_up(8)
+    spec = TokenizerSpec("chars")
+    tokenizer = write_tokenizer(directory, vocab, spec)
+    seal(
+        directory,
+        Contract("t", None, None, None, [], [], "masked", 512, tokenizer, provenance={}),
+    )
+    return directory, reference(spec, vocab)
+
+
+def tokenize(directory, text, *options):
+    command = [node(), "node_bridge/tokenize.js", "--bundle", str(directory), *options]
+    return subprocess.run(command, input=text, capture_output=True, check=False)
+
+
+def test_the_command_gives_a_line_for_each_line(bundle):
+    directory, twin = bundle
+    lines = ["中 a", "", "\u2028x", "\ufeff中", "a\r", "last"]
+    done = tokenize(directory, "\n".join(lines).encode())
+    assert done.returncode == 0, done.stderr
+    import json
+
+    answers = [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
+    assert [answer["ids"] for answer in answers] == twin.encode(lines, special_tokens=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        (b"a\n\xff\n", (), "stdin:2: invalid UTF-8"),
+        (b'{"text": "a"}\n{"text": "\\ud800"}\n', ("--jsonl",), "stdin:2: the text has a lone"),
+        (b'{"label": 1}\n', ("--jsonl",), "stdin:1: expected an object"),
+        (b"{\n", ("--jsonl",), "stdin:1: not JSON"),
+        (b"a\n", ("--max-length", "0"), "stdin:1: Expected `maxLength`"),
+    ],
+)
+def test_the_command_names_the_line_that_is_wrong(bundle, text, options, said):
+    done = tokenize(bundle[0], text, *options)
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"error: {said}")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_megabyte_and_a_word_of_a_million_letters(bundle):
+    directory, _ = bundle
+    done = tokenize(directory, b"a" * 1_000_000 + b"\n" + "中".encode() * 350_000)
+    assert done.returncode == 0
+    assert done.stdout.count(b"\n") == 2

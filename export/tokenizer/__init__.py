@@ -23,10 +23,13 @@ __all__ = [
 ]
 
 
-def write_tokenizer(directory: Path, vocab: Vocab, spec: TokenizerSpec) -> TokenizerContract:
+def write_tokenizer(
+    directory: Path, vocab: Vocab, spec: TokenizerSpec, adds_special_tokens: bool | None = None
+) -> TokenizerContract:
     """Writes a bundle's tokenizer files: `vocab.txt`, `tokenizer_tables.bin`, `tokenizer.json`.
 
-    `tokenizer.json` is there for the algorithm `bert` alone.
+    `tokenizer.json` is there for the algorithm `bert` alone. `adds_special_tokens` says whether
+    the Python side does; None: as the algorithm's reference.
 
     Raises:
         UserError: the algorithm's library refuses the vocab.
@@ -41,7 +44,9 @@ def write_tokenizer(directory: Path, vocab: Vocab, spec: TokenizerSpec) -> Token
         options=spec.options,
         vocab_size=len(vocab.tokens),
         special_tokens=vocab.special,
-        source_adds_special_tokens=spec.algorithm in ("bert", "chars"),
+        source_adds_special_tokens=spec.algorithm in ("bert", "chars")
+        if adds_special_tokens is None
+        else adds_special_tokens,
     )
 
 

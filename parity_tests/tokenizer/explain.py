@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
+from export.tokenizer.characters import kind_of
 from export.tokenizer.runtimes import read_tables
 from export.tokenizer.symbols import CharacterTables
-from parity_tests.tokenizer.characters import kind_of
 from parity_tests.tokenizer.shrink import shrink
 from parity_tests.tokenizer.sides import Pair
 

@@ -9,17 +9,18 @@ from itertools import islice
 from pathlib import Path
 
 from export.tokenizer import TokenizerSpec, Vocab
-from export.tokenizer.runtimes import read_tables
-from export.tokenizer.tables import serialise
-from parity_tests.tokenizer.characters import (
+from export.tokenizer.characters import (
     CONTEXTS,
+    PACKED,
     in_context,
     mark_pairs,
     mark_triples,
 )
+from export.tokenizer.runtimes import read_tables
+from export.tokenizer.tables import serialise
+from export.tokenizer.texts import from_alphabet, mutated
 from parity_tests.tokenizer.explain import Difference, explain, name_of
 from parity_tests.tokenizer.sides import NodeSide, Pair
-from parity_tests.tokenizer.texts import from_alphabet, mutated
 from parity_tests.tokenizer.vocabs import made_up, telling
 
 # Each of the three has two tables, lower-cased and not; `chars` has one.
@@ -109,7 +110,8 @@ def work(
     main = spec in MAIN
     contexts = size.contexts if main else ("latin",)
     groups: Groups = [
-        (f"every character, {name}", in_context(name, size.unknown_stride)) for name in contexts
+        (f"every character, {name}", in_context(name, size.unknown_stride, packing(name)))
+        for name in contexts
     ]
     groups.append(("pairs of marks", islice(mark_pairs(), 0, None, size.pair_stride)))
     groups.append(("marks around a character", islice(mark_triples(), 0, None, size.pair_stride)))
@@ -127,6 +129,11 @@ def work(
         vocab, alphabet = made_up(seed)
         texts = from_alphabet(alphabet, size.texts_per_vocab, seed)
         yield vocab, [("made-up vocabs", texts)]
+
+
+def packing(context: str) -> int:
+    """Characters to a text: alone means a text of its own."""
+    return 1 if context == "alone" else PACKED
 
 
 def compare(pair: Pair, group: str, texts: Iterable[str]) -> Row:

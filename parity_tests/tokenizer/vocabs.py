@@ -4,8 +4,8 @@ import random
 import unicodedata
 
 from export.tokenizer import Vocab
+from export.tokenizer.characters import ALL_EDGES, SCALARS, is_assigned
 from export.tokenizer.vocab import SPECIAL, parse_vocab
-from parity_tests.tokenizer.characters import ALL_EDGES, SCALARS, is_assigned
 
 NEVER = {"\0", "\n", "\r", "\x11"}  # not allowed in a line, or TF-Text Fast's own mark
 

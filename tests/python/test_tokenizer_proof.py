@@ -3,10 +3,10 @@
 import pytest
 
 from export.tokenizer import TokenizerSpec
+from export.tokenizer.characters import in_context
 from export.tokenizer.runtimes import read_tables
 from export.tokenizer.symbols import ALONE, LETTER, itself
 from export.tokenizer.tables import serialise
-from parity_tests.tokenizer.characters import in_context
 from parity_tests.tokenizer.prove import compare
 from parity_tests.tokenizer.shrink import shrink
 from parity_tests.tokenizer.sides import NodeSide, Pair

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from export.bundle import Contract, seal
 from export.tokenizer import TokenizerSpec, reference, write_tokenizer
+from export.tokenizer.characters import ALL_EDGES
 from export.tokenizer.runtimes import read_tables
 from export.tokenizer.tables import serialise
+from export.tokenizer.texts import WRITTEN
 from parity_tests.runners import node
-from parity_tests.tokenizer.characters import ALL_EDGES
 from parity_tests.tokenizer.sides import NodeSide, Pair
-from parity_tests.tokenizer.texts import WRITTEN
 from parity_tests.tokenizer.vocabs import made_up
 
 SPECS = [

@@ -43,16 +43,14 @@ def is_assigned(character: str) -> bool:
     return unicodedata.category(character) not in {"Cn", "Co", "Cs"}
 
 
-def in_context(context: str, unknown_stride: int) -> Iterator[str]:
+def in_context(context: str, unknown_stride: int, packed: int = PACKED) -> Iterator[str]:
     """Every scalar value in one context, of those that this Python does not know every nth.
 
-    Alone, each is a text; else many are in a text with spaces between, which part words for every
-    tokenizer. (A difference is shrunk to the character anyway.)
+    A text has `packed` of them with spaces between, which part words for every tokenizer.
     """
     known = [c for c in SCALARS if is_assigned(c)]
     unknown = [c for c in SCALARS if not is_assigned(c)][::unknown_stride]
     shown = [CONTEXTS[context].format(c) for c in known + unknown]
-    packed = 1 if context == "alone" else PACKED
     for i in range(0, len(shown), packed):
         yield " ".join(shown[i : i + packed])
 

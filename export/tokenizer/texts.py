@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 
-from parity_tests.tokenizer.characters import ALL_EDGES, EDGES, SCALARS
+from export.tokenizer.characters import ALL_EDGES, EDGES, SCALARS
 
 WRITTEN = ["[MASK]", "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[mask]", "[Mask]", "[MASK", "MASK]", "##"]
 LONG_UNITS = ["a", "é", "か", "中", "𠀀", "Ａ", "ﬁ", "\u0301", "가", "ab"]

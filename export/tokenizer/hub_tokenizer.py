@@ -1,0 +1,150 @@
+"""A hub tokenizer SavedModel behind the face of the references: texts in, ids out."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401 (its ops must be known before a model that has them is loaded)
+
+from export.errors import UserError
+from export.roles import INPUT_NAMES, role_of
+from export.tokenizer.flat import FlatIds
+from export.tokenizer.vocab import Vocab, parse_vocab
+
+BATCH = 2048
+
+
+class HubTokenizer:
+    """What a tokenizer SavedModel gives, with padding and its own special tokens taken off."""
+
+    def __init__(self, directory: Path) -> None:
+        """Loads the model.
+
+        Raises:
+            UserError: it does not load, or does not turn strings into ids.
+        """
+        self.directory = directory
+        self.lead: list[int] = []
+        self.tail: list[int] = []
+        self.pad = 0
+        try:
+            self._loaded = tf.saved_model.load(str(directory))
+            self._call = entry_of(self._loaded)
+            self._ids(self._call(tf.constant(["你好"])))
+        except (OSError, ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(
+                f"{directory} is no tokenizer: called with a list of strings, expected "
+                f"token ids, got: {reason}"
+            ) from error
+
+    def vocab(self) -> Vocab | None:
+        """The vocab in the model's lookup table, in its asset's own bytes where there is one.
+
+        Returns:
+            None where the model has no table that can be read (`FastBertTokenizer` keeps a trie).
+
+        Raises:
+            UserError: tables that contradict each other, ids with gaps, or lines that
+                `parse_vocab` refuses.
+        """
+        found = {tuple(tokens) for tokens in map(tokens_of, self._tables()) if tokens is not None}
+        if not found:
+            return None
+        if len(found) > 1:
+            raise UserError(
+                f"{self.directory}: got {len(found)} lookup tables with different tokens, "
+                "expected one; give the tokenizer's own with --vocab and --tokenizer"
+            )
+        tokens = list(found.pop())
+        for asset in sorted(self.directory.glob("assets/*")):
+            raw = asset.read_bytes()
+            if raw.removesuffix(b"\n").split(b"\n") == tokens:
+                return parse_vocab(raw, f"{self.directory.name}/assets/{asset.name}")
+        return parse_vocab(b"\n".join(tokens) + b"\n", f"{self.directory.name}, its lookup table")
+
+    def learn_frame(self, vocab: Vocab) -> None:
+        """Finds out, from the empty text, what the model puts before and after every text."""
+        self.pad = vocab.special["pad"].id
+        frame = [vocab.special["cls"].id, vocab.special["sep"].id]
+        if self.flat([""]).rows()[0] == frame:
+            self.lead, self.tail = frame[:1], frame[1:]
+
+    @property
+    def adds_special_tokens(self) -> bool:
+        """Whether [CLS] and [SEP] come with the ids; known after `learn_frame`."""
+        return bool(self.lead)
+
+    def flat(self, texts: Sequence[str]) -> FlatIds:
+        """The ids of each text, without what `learn_frame` found around them."""
+        rows: list[list[int]] = []
+        for i in range(0, len(texts), BATCH):
+            batch = tf.constant([text.encode() for text in texts[i : i + BATCH]], tf.string)
+            rows += self._ids(self._call(batch))
+        return FlatIds.of_rows([self._bare(row) for row in rows])
+
+    def _bare(self, row: list[int]) -> list[int]:
+        # A row that lacks the frame stays whole, and then no reference explains it.
+        if self.lead and row[:1] == self.lead and row[-1:] == self.tail and len(row) > 1:
+            return row[1:-1]
+        return row
+
+    def _ids(self, output: Any) -> list[list[int]]:
+        named = (
+            {role_of(name, INPUT_NAMES): value for name, value in output.items()}
+            if isinstance(output, dict)
+            else {"input_ids": output}
+        )
+        ids, mask = named["input_ids"], named.get("attention_mask")
+        if isinstance(ids, tf.RaggedTensor):
+            return FlatIds.of_ragged(ids).rows()
+        dense = np.asarray(ids.numpy())
+        if dense.ndim != 2 or dense.dtype.kind not in "iu":
+            raise ValueError(f"{dense.dtype.name}{list(dense.shape)}")
+        kept = dense != self.pad if mask is None else np.asarray(mask.numpy()) != 0
+        # Padding stands at the end; an id like the padding's inside the text stays.
+        lengths = np.where(kept, np.arange(1, dense.shape[1] + 1), 0).max(axis=1, initial=0)
+        return [row[:length].tolist() for row, length in zip(dense, lengths, strict=True)]
+
+    def _tables(self) -> list[Any]:
+        """The handles of all resources that the model's functions hold."""
+        functions = [*self._loaded.signatures.values()]
+        for name in ("__call__", "tokenize"):
+            functions += getattr(getattr(self._loaded, name, None), "concrete_functions", [])
+        captured = [t for function in functions for t in function.captured_inputs]
+        return [tensor for tensor in captured if tensor.dtype == tf.resource]
+
+
+def entry_of(loaded: Any) -> Callable[[Any], Any]:
+    """How the model is called: itself, by `tokenize`, or by its only signature."""
+    entry: Any = loaded if callable(loaded) else getattr(loaded, "tokenize", None)
+    if entry is not None:
+        return lambda texts: entry(texts)
+    (signature,) = loaded.signatures.values()
+    (name,) = signature.structured_input_signature[1]
+    return lambda texts: signature(**{name: texts})
+
+
+def tokens_of(table: Any) -> list[bytes] | None:
+    """The tokens of a lookup table in the order of their ids; None where it is no such table.
+
+    Raises:
+        UserError: the ids do not count from 0 without gaps.
+    """
+    for dtype in (tf.int64, tf.int32):
+        try:
+            keys, ids = tf.raw_ops.LookupTableExportV2(
+                table_handle=table, Tkeys=tf.string, Tvalues=dtype
+            )
+        except tf.errors.OpError:
+            continue
+        order = np.argsort(ids.numpy(), kind="stable")
+        if not np.array_equal(ids.numpy()[order], np.arange(len(order))):
+            raise UserError(
+                f"the model's lookup table of {len(order)} tokens has ids with gaps or twice, "
+                "expected 0, 1, 2, …; a vocab.txt cannot say this"
+            )
+        return [bytes(key) for key in keys.numpy()[order]]
+    return None

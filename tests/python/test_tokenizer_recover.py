@@ -1,0 +1,175 @@
+"""A hub tokenizer's vocab, algorithm and options are found by what it does, or it is refused."""
+
+from itertools import islice
+
+import pytest
+
+from export.errors import UserError
+from export.quiet import tensorflow
+from export.tokenizer import TokenizerSpec, recover, save_tokenizer_model
+from export.tokenizer.texts import from_alphabet
+from export.tokenizer.vocab import SPECIAL
+from parity_tests.tokenizer.vocabs import made_of
+
+LINES = [*SPECIAL.values(), "ab", "Ab", "##b", "é", "e", "a", "A", "##a", "你", "好", "，", ","]
+VOCAB = made_of([*LINES, "①", "1", "\u2028", "か", "##か", "\ue000", "z", "s", "-"])
+
+
+@pytest.fixture(autouse=True)
+def short_probe(monkeypatch):
+    """The full probe takes half a minute; test_bundle's export goes through it."""
+    whole = recover.full_probe
+    monkeypatch.setattr(recover, "full_probe", lambda vocab: islice(whole(vocab), 300))
+
+
+def saved(directory, tokenize, *held):
+    """A tokenizer SavedModel around a function of a string column."""
+    tf, _ = tensorflow()
+
+    class Model(tf.Module):  # type: ignore[misc,name-defined]
+        """Keeps what the function holds, so that it is saved."""
+
+        def __init__(self):
+            super().__init__()
+            self.held = list(held)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def __call__(self, text):
+            return tokenize(text)
+
+    tf.saved_model.save(Model(), str(directory))
+    return directory
+
+
+def table():
+    """The vocab as a lookup table without a file."""
+    tf, _ = tensorflow()
+    keys = [token.encode() for token in VOCAB.tokens]
+    values = tf.range(len(keys), dtype=tf.int64)
+    init = tf.lookup.KeyValueTensorInitializer(tf.constant(keys), values)
+    return tf.lookup.StaticVocabularyTable(init, 1)
+
+
+def plain(lower_case):
+    _, tf_text = tensorflow()
+    lookup = table()
+    tokenizer = tf_text.BertTokenizer(lookup, lower_case=lower_case)
+    return lookup, lambda text: tokenizer.tokenize(text).merge_dims(1, 2)
+
+
+def found_in(directory, given=None):
+    said: list[str] = []
+    return recover.recover(directory, given, said.append)
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_the_newest_contract(tmp_path, lower_case):
+    save_tokenizer_model(VOCAB, tmp_path, lower_case)
+    found = found_in(tmp_path)
+    assert found.spec == TokenizerSpec("tf-text", lower_case)
+    assert (found.vocab.raw, found.vocab.tokens) == (VOCAB.raw, VOCAB.tokens)
+    assert not found.adds_special_tokens
+
+
+def test_a_table_without_a_file_and_special_tokens_around_the_ids(tmp_path):
+    tf, _ = tensorflow()
+    lookup, encode = plain(lower_case=False)
+    cls, sep = (VOCAB.special[role].id for role in ("cls", "sep"))
+
+    def framed(text):
+        ids = tf.cast(encode(text), tf.int32)
+        ends = tf.fill([ids.nrows(), 1], 1)
+        return {"input_word_ids": tf.concat([ends * cls, ids, ends * sep], 1).to_tensor(0)}
+
+    found = found_in(saved(tmp_path, framed, lookup))
+    assert found.spec == TokenizerSpec("tf-text", lower_case=False)
+    assert found.vocab.tokens == VOCAB.tokens
+    assert found.adds_special_tokens
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_fast_needs_the_vocab_and_proves_it(tmp_path, lower_case):
+    tf, tf_text = tensorflow()
+    tokenizer = tf_text.FastBertTokenizer(
+        [token.encode() for token in VOCAB.tokens],
+        token_out_type=tf.int32,
+        lower_case_nfd_strip_accents=lower_case,
+    )
+    directory = saved(tmp_path, tokenizer.tokenize)
+    with pytest.raises(UserError, match="no lookup table holds its vocab.*--vocab"):
+        found_in(directory)
+    assert found_in(directory, VOCAB).spec == TokenizerSpec("tf-text-fast", lower_case)
+    swapped = list(VOCAB.tokens)
+    swapped[-3:-1] = swapped[-2], swapped[-3]
+    with pytest.raises(UserError, match="no known tokenizer.* → s"):
+        found_in(directory, made_of(swapped))
+
+
+def test_a_table_with_gaps(tmp_path):
+    tf, _ = tensorflow()
+
+    def tokenize(text):
+        folded = tf.strings.regex_replace(tf.strings.lower(text), r"[ \t\n\v\f\r]", "-")
+        return lookup.lookup(tf.strings.unicode_split(folded, "UTF-8"))
+
+    lowered = dict.fromkeys(token.lower().encode() for token in VOCAB.tokens)
+    keys = list(lowered)
+    ids = [[token.lower().encode() for token in VOCAB.tokens].index(key) for key in keys]
+    init = tf.lookup.KeyValueTensorInitializer(keys, tf.constant(ids, tf.int64))
+    lookup = tf.lookup.StaticHashTable(init, VOCAB.special["unk"].id)
+    with pytest.raises(UserError, match="ids with gaps"):
+        found_in(saved(tmp_path, tokenize, lookup))
+
+
+def test_none_explains_it(tmp_path):
+    tf, _ = tensorflow()
+    lookup, encode = plain(lower_case=True)
+
+    def odd(text):
+        return encode(tf.strings.regex_replace(text, "é", "好"))
+
+    with pytest.raises(UserError, match="the nearest is tf-text.*'é' → 好") as caught:
+        found_in(saved(tmp_path, odd, lookup))
+    assert "\n" not in str(caught.value)
+
+
+def test_one_that_cuts(tmp_path):
+    lookup, encode = plain(lower_case=True)
+
+    def cutting(text):
+        return encode(text)[:, :64]
+
+    with pytest.raises(UserError, match="cuts texts at 64 tokens"):
+        found_in(saved(tmp_path, cutting, lookup))
+
+
+def test_another_vocab_than_the_model_s(tmp_path):
+    save_tokenizer_model(VOCAB, tmp_path, lower_case=True)
+    lines = [*VOCAB.tokens]
+    lines[6] = "AB"
+    with pytest.raises(UserError, match="got 'AB' in line 7, the model has 'Ab'"):
+        found_in(tmp_path, made_of(lines))
+    with pytest.raises(UserError, match="got 28 lines, the model has 26 tokens"):
+        found_in(tmp_path, made_of([*VOCAB.tokens, "x", "y"]))
+
+
+def test_no_tokenizer(tmp_path):
+    tf, _ = tensorflow()
+    directory = saved(tmp_path, lambda text: tf.strings.length(text))
+    with pytest.raises(UserError, match=r"is no tokenizer.*got: int32\[1\]"):
+        found_in(directory)
+
+
+def test_a_late_difference_is_found_too(tmp_path, monkeypatch):
+    tf, _ = tensorflow()
+    lookup, encode = plain(lower_case=True)
+
+    def odd(text):
+        return encode(tf.strings.regex_replace(text, "\U00013000", "好"))
+
+    directory = saved(tmp_path, odd, lookup)
+    assert found_in(directory).spec.algorithm == "tf-text"
+    texts = [*from_alphabet(["你", "a"], 50, 1), "\U00013000"]
+    monkeypatch.setattr(recover, "full_probe", lambda vocab: iter(texts))
+    with pytest.raises(UserError, match="no known tokenizer gives what it gives"):
+        found_in(directory)

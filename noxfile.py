@@ -40,7 +40,7 @@ def train(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Compare Python and Node on the same cases → artifacts/parity/report.{html,json,xml}."""
     node_packages(session)
-    if not session.posargs:
+    if "--bundle" not in session.posargs:
         python(session, "-m", "export")
     python(session, "-m", "parity_tests", *session.posargs)
 
@@ -64,6 +64,14 @@ def lint(session: nox.Session) -> None:
     python(session, "-m", "ruff", "format", "--check", ".")
     python(session, "-m", "mypy")
     node(session, "node_modules/typescript/bin/tsc", "-p", ".")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure against the peers → artifacts/bench.{json,svg}; ARGS as for `python -m bench`."""
+    node_packages(session)
+    python(session, "-m", "export")
+    python(session, "-m", "bench", *session.posargs)
 
 
 @nox.session(default=False)

@@ -11,6 +11,7 @@ from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.provenance import Contract, classifier_fits
 from parity_tests.report import Inputs
 from parity_tests.stages import judge
+from parity_tests.tokenizer import proof
 
 EXAMPLE = """example:
   python -m parity_tests --bundle artifacts/bundle/albert_tiny --backends wasm:64,cpu:8
@@ -65,6 +66,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="NAME:TEXTS,…",
         help="TF.js backends and how many texts each gets, in batches of 8 (default %(default)s)",
     )
+    parser.add_argument(
+        "--tokenizer",
+        choices=("sample", "full", "none"),
+        default="sample",
+        help="how much text proves the tokenizers, the bundle's and all others: a fixed sample in "
+        "a minute (default), all of Unicode in some five, or nothing",
+    )
     parser.add_argument("--json", action="store_true", help="print report.json, not a table")
     return parser.parse_args(arguments)
 
@@ -94,11 +102,18 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
         asked = [case for case in picked if case.batch < batches]
         rows += judge(name, nodes[name], python, asked, contract.weight_dtype)
 
-    result = report.document(inputs, picked, python, nodes, rows)
+    tokenizers = None if given.tokenizer == "none" else prove(given)
+    result = report.document(inputs, picked, python, nodes, rows, tokenizers)
     report.write_json(given.out / "report.json", result)
     junit.write_junit(given.out / "report.xml", result)
     page.write_page(given.out / "report.html", result)
     return result
+
+
+def prove(given: argparse.Namespace) -> dict[str, Any]:
+    """The proof of every tokenizer, the bundle's own with its own tables and vocab."""
+    jobs = proof.with_own(proof.every_tokenizer(), proof.of_bundle(given.bundle))
+    return proof.prove_all(jobs, given.tokenizer == "full")
 
 
 def counts(text: str) -> dict[str, int]:

@@ -4,6 +4,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+from parity_tests.tokenizer.proof import told
+
 NOT_XML = {code: "\ufffd" for code in (*range(0x20), 0xFFFE, 0xFFFF) if code not in (9, 10, 13)}
 """Characters that XML 1.0 cannot hold, and texts can."""
 
@@ -19,6 +21,8 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
         suite.set("failures", str(off))
         for row in rows:
             add_case(suite, row, result["failures"])
+    if result["tokenizers"] is not None:
+        add_tokenizers(suites, result["tokenizers"]["rows"])
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
@@ -35,6 +39,19 @@ def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, An
     failure = ET.SubElement(case, "failure", type=row["status"])
     failure.set("message", clean(told[0] if told else "drift"))
     failure.text = clean("\n".join(told))
+
+
+def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
+    """The tokenizer proof: a case for each tokenizer and group of texts."""
+    suite = ET.SubElement(suites, "testsuite", name="parity.tokenizers", tests=str(len(rows)))
+    suite.set("failures", str(sum(row["different"] > 0 for row in rows)))
+    for row in rows:
+        case = ET.SubElement(suite, "testcase", classname=f"parity.tokenizers.{row['tokenizer']}")
+        case.set("name", row["group"])
+        if row["different"]:
+            messages = [clean(told(difference)) for difference in row["differences"]]
+            failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
+            failure.text = "\n".join(messages)
 
 
 def clean(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from parity_tests import plot
+from parity_tests.tokenizer.proof import told
 
 WORST = 8
 FAILURES = 30
@@ -31,6 +32,8 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
         | {"top": plot.TOP, "bottom": plot.BOTTOM},
         worst=worst_texts(result),
         failures=result["failures"][:FAILURES],
+        told=told,
+        tokenizers=by_tokenizer(result["tokenizers"]),
         origins=origins(result),
     )
     path.write_text(page + "\n", encoding="utf-8")
@@ -42,6 +45,18 @@ def counts(result: dict[str, Any]) -> list[tuple[str, int]]:
     for row in result["rows"]:
         texts[row["backend"]] = max(texts.get(row["backend"], 0), row["texts"])
     return list(texts.items())
+
+
+def by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """One line for each tokenizer: texts in all, texts off, and the differences that are told."""
+    lines: dict[str, dict[str, Any]] = {}
+    for row in tokenizers["rows"] if tokenizers else []:
+        fresh = {"name": row["tokenizer"], "texts": 0, "different": 0, "differences": []}
+        line = lines.setdefault(row["tokenizer"], fresh)
+        line["texts"] += row["texts"]
+        line["different"] += row["different"]
+        line["differences"] += row["differences"]
+    return list(lines.values())
 
 
 def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:

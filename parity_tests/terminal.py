@@ -2,13 +2,21 @@
 
 from typing import Any
 
+from parity_tests.tokenizer.proof import told
+
 WORDS = {"pass": "ok", "drift": "DRIFT", "downstream": "follows"}
 HEAD = ("backend", "special tokens", "stage", "texts", "max |Δ|", "budget", "")
 
 
 def table(result: dict[str, Any]) -> str:
     """A line for each row, then the first failures, then the verdict."""
-    lines = [*notes(result), "", *aligned([HEAD, *map(cells, result["rows"])]), ""]
+    lines = [
+        *notes(result),
+        *tokenizer_lines(result["tokenizers"]),
+        "",
+        *aligned([HEAD, *map(cells, result["rows"])]),
+        "",
+    ]
     firsts = [failure for failure in result["failures"] if failure["status"] == "drift"]
     lines += [failure["message"] for failure in firsts[:5]]
     if len(firsts) > 5:
@@ -29,6 +37,18 @@ def notes(result: dict[str, Any]) -> list[str]:
         )
     lines.append(f"classifier: {result['classifier']['note']}")
     return lines
+
+
+def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
+    """What the tokenizer proof found, in one line where all is equal."""
+    if tokenizers is None:
+        return ["tokenizers: not proven in this run"]
+    count = len({row["tokenizer"] for row in tokenizers["rows"]})
+    off = tokenizers["different"]
+    size = "all of Unicode" if tokenizers["full"] else "a sample; `--tokenizer full` for all"
+    verdict = f"{off:,} DIFFER" if off else "equal ids"
+    lines = [f"tokenizers: {count}, {tokenizers['texts']:,} texts ({size}): {verdict}"]
+    return lines + [told(d) for row in tokenizers["rows"] for d in row["differences"]][:5]
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:

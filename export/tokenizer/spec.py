@@ -63,3 +63,8 @@ class TokenizerSpec:
                 "split_chinese": self.split_chinese,
             }
         return {"lower_case": self.lower_case}
+
+    @property
+    def options_key(self) -> tuple[object, ...]:
+        """What is equal for two specs that mean the same tokenizer."""
+        return (self.algorithm, *sorted(self.options.items()))

@@ -71,25 +71,25 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Material:
-    """The texts and vocabs that do not depend on the tokenizer."""
+class Job:
+    """One tokenizer to prove; `tables` None: read from the runtime, as at export."""
 
-    reviews: Sequence[str]
+    spec: TokenizerSpec
     vocab: Vocab
-    size: Size
+    tables: Path | None = None
 
 
-def prove(specs: Sequence[TokenizerSpec], material: Material, tables: Path | None) -> list[Row]:
-    """Everything for some tokenizers; `tables` None: read from the runtime, as at export."""
+def prove(jobs: Sequence[Job], reviews: Sequence[str], size: Size) -> list[Row]:
+    """Everything for some tokenizers."""
     rows: list[Row] = []
     every_character = telling()
     with tempfile.TemporaryDirectory() as directory, NodeSide() as node:
-        for spec in specs:
-            path = tables or Path(directory) / "tokenizer_tables.bin"
-            if tables is None:
-                path.write_bytes(serialise(read_tables(spec, material.vocab)))
-            for vocab, groups in work(spec, material, every_character):
-                pair = Pair(node, spec, vocab, path)
+        for job in jobs:
+            path = job.tables or Path(directory) / "tokenizer_tables.bin"
+            if job.tables is None:
+                path.write_bytes(serialise(read_tables(job.spec, job.vocab)))
+            for vocab, groups in work(job, reviews, size, every_character):
+                pair = Pair(node, job.spec, vocab, path)
                 for group, texts in groups:
                     started = time.monotonic()
                     row = compare(pair, group, texts)
@@ -103,11 +103,10 @@ Groups = list[tuple[str, Iterable[str]]]
 
 
 def work(
-    spec: TokenizerSpec, material: Material, every_character: Vocab
+    job: Job, reviews: Sequence[str], size: Size, every_character: Vocab
 ) -> Iterator[tuple[Vocab, Groups]]:
     """The groups of texts, by the vocab that they are for."""
-    size = material.size
-    main = spec in MAIN
+    main = job.spec in MAIN
     contexts = size.contexts if main else ("latin",)
     groups: Groups = [
         (f"every character, {name}", in_context(name, size.unknown_stride, packing(name)))
@@ -116,13 +115,12 @@ def work(
     groups.append(("pairs of marks", islice(mark_pairs(), 0, None, size.pair_stride)))
     groups.append(("marks around a character", islice(mark_triples(), 0, None, size.pair_stride)))
     yield every_character, groups
-    reviews = material.reviews[: size.reviews]
     generated = size.generated if main else size.generated // 10
     yield (
-        material.vocab,
+        job.vocab,
         [
-            ("reviews", reviews),
-            ("reviews mutated", mutated(material.reviews, generated, seed=1)),
+            ("reviews", reviews[: size.reviews]),
+            ("reviews mutated", mutated(reviews, generated, seed=1)),
         ],
     )
     for seed in range(size.vocabs if main else size.vocabs // 10):

@@ -32,7 +32,46 @@ def run(delta: float = 0.0) -> Run:
     return Run({("added", 0): batch, ("none", 0): batch}, versions)
 
 
-def result(model: Path, delta: float, trained: bool | None = False) -> dict[str, Any]:
+def proof(different: int) -> dict[str, Any]:
+    difference = {
+        "tokenizer": "bert",
+        "shrunk": "\x0b\u0301",
+        "code_points": ["U+000B Cc", "U+0301 COMBINING ACUTE ACCENT"],
+        "python": ["[UNK]"],
+        "node": ["a", "b"],
+        "character": "U+0301 COMBINING ACUTE ACCENT",
+        "rule": "table entry: <b>",
+    }
+    rows = [
+        {
+            "tokenizer": "bert",
+            "group": "reviews",
+            "texts": 5,
+            "different": different,
+            "differences": [difference] * different,
+        },
+        {
+            "tokenizer": "chars",
+            "group": "reviews",
+            "texts": 6,
+            "different": 0,
+            "differences": [],
+        },
+    ]
+    references = {"texts": 8, "different": 6, "kinds": [{"kind": "marks", "texts": 2}]}
+    return {
+        "verdict": "drift" if different else "pass",
+        "full": False,
+        "texts": 11,
+        "different": different,
+        "rows": rows,
+        "references": references,
+    }
+
+
+def result(
+    model: Path, delta: float, trained: bool | None = False, tokenizers: Any = None
+) -> dict[str, Any]:
     model.mkdir(exist_ok=True)
     (model / "saved_model.pb").write_bytes(b"a model")
     contract = Contract(
@@ -51,7 +90,7 @@ def result(model: Path, delta: float, trained: bool | None = False) -> dict[str,
     inputs = Inputs(contract, model, Path("tokenizer"), None, "none")
     node = run(delta)
     rows = judge("wasm", node, run(), CASES, "float32")
-    return report.document(inputs, CASES, run(), {"wasm": node}, rows)
+    return report.document(inputs, CASES, run(), {"wasm": node}, rows, tokenizers)
 
 
 @pytest.fixture(params=[4e-6, 1e-3], ids=["pass", "drift"])
@@ -137,3 +176,31 @@ def test_marks_stand_inside_their_panel(either: dict[str, Any]) -> None:
             assert plot.TOP <= mark["y"] <= plot.HEIGHT - plot.BOTTOM
         over = any(mark["y"] < panel["budget"]["y"] for mark in panel["marks"])
         assert over == (either["verdict"] == "drift")
+
+
+@pytest.mark.parametrize("different", [0, 1])
+def test_the_tokenizer_proof_is_part_of_the_verdict(tmp_path: Path, different: int) -> None:
+    document = result(tmp_path / "model", 4e-6, tokenizers=proof(different))
+    assert document["verdict"] == ("drift" if different else "pass")
+    assert document["first_stage_off"] == ("tokenizers" if different else None)
+
+    shown = terminal.table(document)
+    assert "tokenizers: 2, 11 texts (a sample" in shown
+    assert ("1 DIFFER" in shown) == bool(different)
+    assert ("U+0301 COMBINING ACUTE ACCENT" in shown) == bool(different)
+
+    junit.write_junit(tmp_path / "report.xml", document)
+    suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.tokenizers']")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("2", str(different))
+    assert len(suite.findall("testcase/failure")) == different
+
+    page.write_page(tmp_path / "report.html", document)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "6 of 8 real reviews" in html and "75.0 %" in html and "25.00 %" in html
+    assert ("table entry: &lt;b&gt;" in html) == bool(different)
+
+
+def test_a_run_without_the_proof_says_so(tmp_path: Path) -> None:
+    document = result(tmp_path / "model", 4e-6)
+    assert "tokenizers: not proven in this run" in terminal.table(document)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export import catalog_table, hub, inspection
 from export.errors import EnvironmentProblem, UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   python -m export                                   the embedded default, under artifacts/
   python -m export model ./albert_tiny --vocab vocab.txt --out ./bundle
+  python -m export model ./albert_tiny --tokenizer-model ./bert_tokenizer_chinese --out ./bundle
   python -m export vocab vocab.txt --tokenizer bert --out ./tokenizer_bundle
+  python -m export catalog
+  python -m export inspect ./albert_tiny.tar.gz
+"""
+BUILD_EXAMPLE = """examples:
+  python -m export build ./chinese_L-12_H-768_A-12 --out ./models/bert
+  python -m export build ./bert-base-chinese --layers 3 --out ./models/bert_3
+  python -m export build ./albert_tiny --contract tokens --vocab vocab.txt --out ./models/albert
 """
 ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
 
@@ -43,8 +52,14 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="subcommands")
 
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
-    model.add_argument("handle", help="a directory, a .tar.gz or a URL")
-    model.add_argument("--vocab", type=Path, required=True, help="vocab.txt, a token a line")
+    model.add_argument("handle", help=hub.HANDLE_HELP)
+    model.add_argument("--sha256", help="of the archive, checked before anything else")
+    model.add_argument("--vocab", type=Path, help="vocab.txt, a token a line")
+    model.add_argument(
+        "--tokenizer-model",
+        metavar="HANDLE",
+        help="the tokenizer's SavedModel: its vocab and options are recovered and proven",
+    )
     model.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     tokenizer_options(model)
     model.set_defaults(run=run_model)
@@ -54,14 +69,40 @@ def parser() -> argparse.ArgumentParser:
     vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     tokenizer_options(vocab)
     vocab.set_defaults(run=run_vocab)
+
+    build_command(commands)
+    inspection.add_command(commands)
+    catalog_table.add_command(commands)
     return top
+
+
+def build_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`build` and its options."""
+    build = commands.add_parser(
+        "build",
+        help="a checkpoint → a SavedModel",
+        description="Makes a hub SavedModel of a checkpoint of BERT, ALBERT or ELECTRA: TF1 in the "
+        "publishers' names, or a Hugging Face directory with model.safetensors.",
+        epilog=BUILD_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    build.add_argument("checkpoint", type=Path, help="a directory, or the checkpoint's prefix")
+    build.add_argument("--out", type=Path, required=True, help="directory of the SavedModel")
+    build.add_argument("--config", type=Path, help="default: the json beside the checkpoint")
+    build.add_argument("--vocab", type=Path, help="for tokens; default: vocab.txt beside it")
+    build.add_argument("--layers", type=positive, metavar="N", help="keep the first N only")
+    build.add_argument(
+        "--contract",
+        choices=("named", "tokens"),
+        default="named",
+        help="named (default): ids in, two outputs; tokens: token strings in, four outputs",
+    )
+    build.set_defaults(run=run_build)
 
 
 def tokenizer_options(command: argparse.ArgumentParser) -> None:
     """What both commands that write a tokenizer take."""
-    command.add_argument(
-        "--tokenizer", choices=ALGORITHMS, default="tf-text", help="default: tf-text"
-    )
+    command.add_argument("--tokenizer", choices=ALGORITHMS, help=f"default: {ALGORITHMS[0]}")
     command.add_argument("--cased", action="store_true", help="keep upper case and accents")
     command.add_argument("--keep-accents", action="store_true", help="for bert alone")
     command.add_argument("--no-split-chinese", action="store_true", help="for bert alone")
@@ -72,11 +113,24 @@ def tokenizer_spec(options: argparse.Namespace) -> TokenizerSpec:
     from export.tokenizer import TokenizerSpec
 
     return TokenizerSpec(
-        options.tokenizer,
+        options.tokenizer or ALGORITHMS[0],
         lower_case=not options.cased,
         strip_accents=False if options.keep_accents else None,
         split_chinese=not options.no_split_chinese,
     )
+
+
+def named_tokenizer(options: argparse.Namespace) -> TokenizerSpec | None:
+    """The tokenizer that the options name; None where it is to be recovered from its model."""
+    if options.tokenizer_model is None:
+        return tokenizer_spec(options)
+    named = (options.tokenizer, options.cased, options.keep_accents, options.no_split_chinese)
+    if any(named):
+        raise UserError(
+            "got --tokenizer-model and options of a tokenizer, expected one of the two: "
+            "what the model does is found out from the model itself"
+        )
+    return None
 
 
 def positive(text: str) -> int:
@@ -98,7 +152,11 @@ def run_model(options: argparse.Namespace) -> None:
     """`python -m export model`."""
     from export.model import Request, export_model
 
-    request = Request(options.handle, options.vocab, tokenizer_spec(options))
+    if options.sha256:
+        hub.resolve(options.handle, options.sha256)
+    request = Request(
+        options.handle, options.vocab, named_tokenizer(options), options.tokenizer_model
+    )
     export_model(request, options.out, say)
     print(options.out)
 
@@ -108,6 +166,17 @@ def run_vocab(options: argparse.Namespace) -> None:
     from export.tokenizer_bundle import export_tokenizer
 
     export_tokenizer(options.vocab, tokenizer_spec(options), options.out, say)
+    print(options.out)
+
+
+def run_build(options: argparse.Namespace) -> None:
+    """`python -m export build`."""
+    from export.build import Request, build
+
+    request = Request(
+        options.checkpoint, options.config, options.vocab, options.layers, options.contract
+    )
+    build(request, options.out, say)
     print(options.out)
 
 

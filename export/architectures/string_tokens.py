@@ -1,0 +1,117 @@
+"""The older contract of the collection: a matrix of token strings in, three or four tensors out.
+
+`''` is [PAD], an unknown token [UNK], rows are cut to 512; the mask is all ones, so
+padding is attended to, and the types are all 0.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras
+
+from export.architectures.encoder import Encoder
+from export.architectures.mlm_head import MlmHead, seeded_head
+from export.errors import UserError
+from export.tokenizer.vocab import Vocab
+
+INPUT = "args_0"
+LONGEST = 512
+HEAD_SEED = 1
+
+
+class Lines(tf.lookup.TextFileInitializer):
+    """A vocab file's lines and their numbers, under a name that only its content decides.
+
+    TensorFlow's own name has the file's path in it: one model would be saved with other bytes each
+    time. And two models in one process share the table of an equal name, so it must tell vocabs
+    apart.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._content = hashlib.sha256(file.read_bytes()).hexdigest()
+        kinds = tf.lookup.TextFileIndex
+        super().__init__(str(file), tf.string, kinds.WHOLE_LINE, tf.int64, kinds.LINE_NUMBER)
+
+    @property
+    def _shared_name(self) -> str:
+        return f"hash_table_{self._content}"
+
+
+class StringTokens(tf_keras.Model):
+    """An encoder behind a lookup table.
+
+    Input: `args_0`, string[batch, sequence]. Output: a dict of `sequence_output`
+    float32[batch, sequence, hidden], `pooled_output` float32[batch, hidden], `embedding_output`
+    float32[batch, sequence, embedding] and, where there is a head, `mlm_logits`
+    float32[batch, sequence, vocab]. The sequence that comes out is at most 512 long.
+    """
+
+    def __init__(self, encoder: Encoder, vocab: Vocab, file: Path, head: MlmHead | None) -> None:
+        super().__init__(name=encoder.name)
+        self.encoder = encoder
+        self.head = head
+        self.padding = vocab.special["pad"].id
+        self.longest = min(LONGEST, encoder.config.max_position_embeddings)
+        self.table = tf.lookup.StaticHashTable(Lines(file), vocab.special["unk"].id)
+
+    def call(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Looks the tokens up and runs the encoder; see the class for shapes."""
+        tokens = tokens[:, : self.longest]
+        ids = tf.cast(self.table.lookup(tokens), tf.int32)
+        ids = tf.where(tf.equal(tokens, ""), self.padding, ids)
+        types = tf.zeros_like(ids)
+        inputs = {"input_ids": ids, "attention_mask": tf.ones_like(ids), "token_type_ids": types}
+        outputs: dict[str, tf.Tensor] = self.encoder(inputs)
+        # The encoder keeps its embeddings to itself; the graph optimiser merges the two.
+        outputs["embedding_output"] = self.encoder.embeddings(ids, types)
+        if self.head is not None:
+            words = self.encoder.embeddings.word_embeddings
+            outputs["mlm_logits"] = self.head(outputs["sequence_output"], words)
+        return outputs
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, INPUT)])
+    def serve(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The signature `serving_default`."""
+        outputs: dict[str, tf.Tensor] = self(tokens)
+        return outputs
+
+
+def save_string_tokens(
+    encoder: Encoder,
+    vocab: Vocab,
+    directory: Path,
+    outputs: int = 4,
+    head: MlmHead | None = None,
+) -> None:
+    """Saves a SavedModel of the older contract, its vocab as an asset as in the originals.
+
+    `outputs`: 4, or 3 as in the deprecated models, which have no `mlm_logits`. Four without a
+    `head` get a seeded, untrained one.
+
+    Raises:
+        UserError: the vocab has another number of tokens than the encoder has embeddings.
+    """
+    if outputs not in (3, 4):
+        raise ValueError(f"expected 3 or 4 outputs, got {outputs}")
+    refuse_mismatch(vocab, encoder.config.vocab_size)
+    if outputs == 3:
+        head = None
+    elif head is None:
+        head = seeded_head(encoder.config, HEAD_SEED)
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "vocab.txt"
+        file.write_bytes("".join(f"{token}\n" for token in vocab.tokens).encode())
+        model = StringTokens(encoder, vocab, file, head)
+        model(tf_keras.Input([None], dtype=tf.string, name=INPUT))
+        model.save(str(directory), save_format="tf", signatures={"serving_default": model.serve})
+
+
+def refuse_mismatch(vocab: Vocab, rows: int) -> None:
+    """Stops where a vocab can't be that of a table of `rows` embeddings."""
+    if len(vocab.tokens) != rows:
+        raise UserError(
+            f"the vocab has {len(vocab.tokens)} lines, but the model's embedding has {rows} rows; "
+            "give the vocab that the model was trained with"
+        )

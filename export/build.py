@@ -1,0 +1,87 @@
+"""`python -m export build`: a checkpoint becomes a hub SavedModel in one of the two contracts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.bundle import appearing, refuse_foreign
+from export.checkpoints import Checkpoint, load_encoder, load_head, open_checkpoint, unused
+from export.errors import UserError
+from export.tokenizer.vocab import Vocab, read_vocab
+
+if TYPE_CHECKING:
+    from export.architectures.mlm_head import MlmHead
+
+VOCAB = "vocab.txt"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to build; `config` and, for `tokens`, `vocab` are taken from beside it where None."""
+
+    checkpoint: Path
+    config: Path | None = None
+    vocab: Path | None = None
+    layers: int | None = None
+    contract: str = "named"
+
+
+def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, list[str]]:
+    """Writes the SavedModel; returns the names of the checkpoint's unused variables by kind.
+
+    Raises:
+        UserError: see `open_checkpoint`, `load_encoder`, `vocab_of` and `appearing`.
+    """
+    refuse_foreign(out)
+    checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers)
+    config = checkpoint.config
+    vocab = vocab_of(request, config.vocab_size, say)
+    say(
+        f"{request.checkpoint}: {config.architecture}, {config.num_hidden_layers} layers of "
+        f"{config.hidden_size}, {config.activation}"
+    )
+    encoder = load_encoder(checkpoint)
+    head = head_of(checkpoint, say) if request.contract == "tokens" else None
+    from export.architectures.encoder import save
+    from export.architectures.string_tokens import save_string_tokens
+
+    with appearing(out) as directory:
+        if vocab is not None and request.contract == "tokens":
+            save_string_tokens(encoder, vocab, directory, head=head)
+        else:
+            save(encoder, directory)
+    for line in unused.lines(checkpoint.variables):
+        say(line)
+    return unused.by_kind(checkpoint.variables)
+
+
+def vocab_of(request: Request, rows: int, say: Callable[[str], None]) -> Vocab | None:
+    """The vocab that was given or, where the contract needs one, that lies beside the checkpoint.
+
+    Raises:
+        UserError: there is none, it is damaged, or it is not that of a table of `rows` embeddings.
+    """
+    file = request.vocab
+    if file is None and request.contract == "named":
+        return None
+    if file is None:
+        place = request.checkpoint
+        file = (place if place.is_dir() else place.parent) / VOCAB
+        if not file.is_file():
+            raise UserError(f"--contract tokens: got no {file}, expected a vocab; give --vocab")
+    vocab = read_vocab(file, notice=say)
+    if len(vocab.tokens) != rows:
+        raise UserError(
+            f"{file} has {len(vocab.tokens)} lines, but the model's embedding has {rows} rows; "
+            "give the vocab that the model was trained with"
+        )
+    return vocab
+
+
+def head_of(checkpoint: Checkpoint, say: Callable[[str], None]) -> "MlmHead | None":
+    """The checkpoint's own masked language model head, or None and a word about it."""
+    if checkpoint.has_head:
+        return load_head(checkpoint)
+    say("got no masked language model head in the checkpoint: mlm_logits are seeded, untrained")
+    return None

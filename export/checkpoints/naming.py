@@ -1,0 +1,126 @@
+"""How the publishers name an encoder's variables.
+
+A *part* of our encoder (`query`, `attention_norm`, …) lies in a *scope* of theirs, where `{i}`
+stands for the layer; in it each *leaf* (`kernel`, `gamma`, …) has a suffix.
+
+Sources: `modeling.py` and `run_pretraining.py` of google-research/bert, google-research/albert,
+google-research/electra and brightmart/albert_zh; `modeling_*.py` of huggingface/transformers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+
+
+@dataclass(frozen=True)
+class Naming:
+    """One publisher's names; `transposes` where a kernel is stored as [out, in]."""
+
+    scopes: Mapping[str, str]
+    leaves: Mapping[str, str]
+    transposes: bool = False
+
+    def name(self, part: str, leaf: str, layer: int | None = None) -> str | None:
+        """The full name of a variable, or None where this publisher has no such part."""
+        scope = self.scopes.get(part)
+        return None if scope is None else scope.format(i=layer) + self.leaves[leaf]
+
+
+TF1_LEAVES = {
+    leaf: f"/{leaf}" for leaf in ("kernel", "bias", "gamma", "beta", "output_bias", *TABLES)
+}
+HF_LEAVES = {
+    "kernel": ".weight",
+    "bias": ".bias",
+    "gamma": ".weight",
+    "beta": ".bias",
+    "output_bias": ".bias",
+    **{table: f".{table}.weight" for table in TABLES},
+}
+# Conversions of 2018 and 2019 kept TF1's names for layer normalisation; many are still about.
+HF_OLD_LEAVES = HF_LEAVES | {"gamma": ".gamma", "beta": ".beta"}
+
+
+def bert_scopes(root: str, layer: str, dot: str) -> dict[str, str]:
+    """BERT's structure, which ELECTRA and albert_zh share, with `/` or `.` between names."""
+    scopes = {
+        "embeddings": "embeddings",
+        "embeddings_norm": "embeddings/LayerNorm",
+        "query": f"encoder/{layer}/attention/self/query",
+        "key": f"encoder/{layer}/attention/self/key",
+        "value": f"encoder/{layer}/attention/self/value",
+        "attention_output": f"encoder/{layer}/attention/output/dense",
+        "attention_norm": f"encoder/{layer}/attention/output/LayerNorm",
+        "intermediate": f"encoder/{layer}/intermediate/dense",
+        "output": f"encoder/{layer}/output/dense",
+        "output_norm": f"encoder/{layer}/output/LayerNorm",
+    }
+    return {part: root + scope.replace("/", dot) for part, scope in scopes.items()}
+
+
+POOLER = {"pooler": "bert/pooler/dense"}
+TF1_HEAD = {
+    "head_dense": "cls/predictions/transform/dense",
+    "head_norm": "cls/predictions/transform/LayerNorm",
+    "head": "cls/predictions",
+}
+GROUP = "bert/encoder/transformer/group_0/inner_group_0"
+TF1 = {
+    "bert": bert_scopes("bert/", "layer_{i}", "/") | POOLER | TF1_HEAD,
+    "electra": bert_scopes("electra/", "layer_{i}", "/")
+    | {"projection": "electra/embeddings_project"},
+    "albert": {
+        "embeddings": "bert/embeddings",
+        "embeddings_norm": "bert/embeddings/LayerNorm",
+        "projection": "bert/encoder/embedding_hidden_mapping_in",
+        "query": f"{GROUP}/attention_1/self/query",
+        "key": f"{GROUP}/attention_1/self/key",
+        "value": f"{GROUP}/attention_1/self/value",
+        "attention_output": f"{GROUP}/attention_1/output/dense",
+        "attention_norm": f"{GROUP}/LayerNorm",
+        "intermediate": f"{GROUP}/ffn_1/intermediate/dense",
+        "output": f"{GROUP}/ffn_1/intermediate/output/dense",
+        "output_norm": f"{GROUP}/LayerNorm_1",
+    }
+    | POOLER
+    | TF1_HEAD,
+}
+# brightmart's first Chinese ALBERT: BERT's structure with one set of layer weights.
+TF1_LAYER_SHARED = (
+    bert_scopes("bert/", "layer_shared", "/")
+    | {"projection": TF1["albert"]["projection"]}
+    | POOLER
+    | TF1_HEAD
+)
+
+
+def huggingface_scopes(family: str, root: str) -> dict[str, str]:
+    """Hugging Face's names; `root` is `bert.` and the like, or empty for a bare encoder."""
+    if family != "albert":
+        scopes = bert_scopes(root, "layer.{i}", ".")
+        if family == "electra":
+            return scopes | {"projection": f"{root}embeddings_project"}
+        head = "cls.predictions"
+        dense, norm = f"{head}.transform.dense", f"{head}.transform.LayerNorm"
+        scopes["pooler"] = f"{root}pooler.dense"
+    else:
+        layer = f"{root}encoder.albert_layer_groups.0.albert_layers.0"
+        head = "predictions"
+        dense, norm = f"{head}.dense", f"{head}.LayerNorm"
+        scopes = {
+            "embeddings": f"{root}embeddings",
+            "embeddings_norm": f"{root}embeddings.LayerNorm",
+            "projection": f"{root}encoder.embedding_hidden_mapping_in",
+            "query": f"{layer}.attention.query",
+            "key": f"{layer}.attention.key",
+            "value": f"{layer}.attention.value",
+            "attention_output": f"{layer}.attention.dense",
+            "attention_norm": f"{layer}.attention.LayerNorm",
+            "intermediate": f"{layer}.ffn",
+            "output": f"{layer}.ffn_output",
+            "output_norm": f"{layer}.full_layer_layer_norm",
+            "pooler": f"{root}pooler",
+        }
+    scopes |= {"head": head, "head_dense": dense, "head_norm": norm}
+    return scopes | {"head_decoder": f"{head}.decoder"}

@@ -1,0 +1,65 @@
+"""A checkpoint's variables by name: read when asked for, checked, and remembered as used."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.errors import UserError
+
+# What can be read as float32; integers are counters, 8-bit floats need scales of their own.
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+Shape = tuple[int, ...]
+Weights = NDArray[np.float32]
+
+
+class Variables:
+    """The variables of one checkpoint.
+
+    `fetch` gives a variable in the dtype of the file. `derived` holds what a reader computes from
+    others where a publisher keeps a weight in another form than the encoder wants it.
+    """
+
+    def __init__(
+        self, where: str, names: Iterable[str], fetch: Callable[[str], NDArray[Any]]
+    ) -> None:
+        self.where = where
+        self.names = frozenset(names)
+        self.used: set[str] = set()
+        self.derived: dict[str, Callable[[], Weights]] = {}
+        self._fetch = fetch
+
+    def read(self, name: str, shape: Shape) -> Weights:
+        """The variable, or what is derived under its name, as float32 of `shape`.
+
+        Raises:
+            UserError: it is missing, misshapen, no float, or holds NaN or infinity.
+        """
+        derive = self.derived.get(name)
+        return self.stored(name, shape) if derive is None else derive()
+
+    def stored(self, name: str, shape: Shape) -> Weights:
+        """The variable as the file has it, widened to float32; see `read`."""
+        if name not in self.names:
+            raise UserError(
+                f"{self.where}: got no variable {name} among its {len(self.names)}, expected "
+                f"float{list(shape)}; is the config the one of this checkpoint?"
+            )
+        value = self._fetch(name)
+        if value.dtype.name not in FLOATS or value.shape != shape:
+            raise UserError(
+                f"{self.where}: {name}: got {value.dtype.name}{list(value.shape)}, expected "
+                f"float{list(shape)}; is the config the one of this checkpoint?"
+            )
+        # An overflow becomes an infinity, which the next lines name.
+        with np.errstate(over="ignore"):
+            weights = value.astype(np.float32)
+        bad = weights.size - int(np.count_nonzero(np.isfinite(weights)))
+        if bad:
+            raise UserError(
+                f"{self.where}: {name}: got NaN or infinity in {bad} of {weights.size} values, "
+                "expected finite float32; take a checkpoint from before training diverged"
+            )
+        self.used.add(name)
+        return weights

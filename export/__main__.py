@@ -27,6 +27,7 @@ BUILD_EXAMPLE = """examples:
   python -m export build ./bert-base-chinese --layers 3 --out ./models/bert_3
   python -m export build ./albert_tiny --contract tokens --vocab vocab.txt --out ./models/albert
 """
+DTYPES = ("float32", "float16", "uint16", "uint8")
 ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
 
 
@@ -61,6 +62,10 @@ def parser() -> argparse.ArgumentParser:
         help="the tokenizer's SavedModel: its vocab and options are recovered and proven",
     )
     model.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    model.add_argument(
+        "--dtype", choices=DTYPES, default=DTYPES[0], help="of stored weights (default %(default)s)"
+    )
+    model.add_argument("--force", action="store_true", help="even if the dtype costs too much")
     tokenizer_options(model)
     model.set_defaults(run=run_model)
 
@@ -155,7 +160,12 @@ def run_model(options: argparse.Namespace) -> None:
     if options.sha256:
         hub.resolve(options.handle, options.sha256)
     request = Request(
-        options.handle, options.vocab, named_tokenizer(options), options.tokenizer_model
+        handle=options.handle,
+        vocab=options.vocab,
+        tokenizer=named_tokenizer(options),
+        tokenizer_model=options.tokenizer_model,
+        dtype=options.dtype,
+        force=options.force,
     )
     export_model(request, options.out, say)
     print(options.out)

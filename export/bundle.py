@@ -55,7 +55,11 @@ class TokenizerContract:
 
 @dataclass(frozen=True)
 class Contract:
-    """What `bundle.json` promises, less the hashes, which sealing adds."""
+    """What `bundle.json` promises, less the hashes, which sealing adds.
+
+    `accuracy` says how far the bundle's outputs are from the source's on the golden cases, and
+    how far they may be; a bundle of a tokenizer alone has none.
+    """
 
     name: str
     architecture: str | None
@@ -67,6 +71,7 @@ class Contract:
     max_length: int
     tokenizer: TokenizerContract
     provenance: dict[str, Any]
+    accuracy: dict[str, Any] | None = None
 
 
 def digest(path: Path) -> str:

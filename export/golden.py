@@ -1,14 +1,14 @@
 """Golden cases: a few texts with the ids and outputs that Python's TensorFlow gave for them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from safetensors.numpy import save
 
-from export.bundle import Contract
-from export.graph import Source
+from export.graph import Array, Source
 
 GOLDEN = "golden.safetensors"
 
@@ -24,26 +24,36 @@ TEXTS = [
 ]
 
 
-def padded(ids: list[list[int]], contract: Contract) -> dict[str, np.ndarray]:
+def batch(ids: list[list[int]], pad: int, padding: str) -> dict[str, Array]:
     """Ids, mask and types by role, int32[batch, sequence], padded as the contract says."""
     shape = (len(ids), max(1, max(len(row) for row in ids)))
-    batch = {
-        "input_ids": np.full(shape, contract.tokenizer.special_tokens["pad"].id, np.int32),
-        "attention_mask": np.full(shape, int(contract.padding == "attended"), np.int32),
+    roles = {
+        "input_ids": np.full(shape, pad, np.int32),
+        "attention_mask": np.full(shape, int(padding == "attended"), np.int32),
         "token_type_ids": np.zeros(shape, np.int32),
     }
     for i, row in enumerate(ids):
-        batch["input_ids"][i, : len(row)] = row
-        batch["attention_mask"][i, : len(row)] = 1
-    return batch
+        roles["input_ids"][i, : len(row)] = row
+        roles["attention_mask"][i, : len(row)] = 1
+    return roles
 
 
-def write(ids: list[list[int]], source: Source, contract: Contract, directory: Path) -> None:
-    """Runs the source on the ids of `TEXTS`, special tokens added, and writes what it gave."""
-    batch = padded([row[: contract.max_length] for row in ids], contract)
-    feeds = {spec.name: tf.constant(batch[spec.role]) for spec in contract.inputs}
-    outputs = {name: value.numpy() for name, value in source.function(**feeds).items()}
+def answers(source: Source, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """What the source gives for inputs by name: outputs by name."""
+    given = {name: tf.constant(value) for name, value in feeds.items()}
+    return {name: value.numpy() for name, value in source.function(**given).items()}
+
+
+def tokens_of(ids: Array, tokens: list[bytes], pad: int) -> Array:
+    """The token strings of a batch of ids, `''` for padding: object[batch, sequence]."""
+    strings = np.array(tokens, object)[ids]
+    strings[ids == pad] = b""
+    return strings
+
+
+def write(roles: Mapping[str, Array], outputs: Mapping[str, Array], directory: Path) -> None:
+    """Writes the cases: the batch by role and the source's outputs by name."""
     # One key: the library writes several in an order that varies.
     metadata = {"texts": json.dumps(TEXTS, ensure_ascii=False)}
     # Not `save_file`, which makes a file that only its owner may read.
-    (directory / GOLDEN).write_bytes(save(batch | outputs, metadata))
+    (directory / GOLDEN).write_bytes(save({**roles, **outputs}, metadata))

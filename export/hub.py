@@ -1,32 +1,128 @@
-"""Finds the SavedModel behind a handle: a directory, a .tar.gz or a URL."""
+"""Finds the SavedModel behind a handle.
 
-import gzip
+A handle is a local directory, an archive (.tar.gz, .tgz, .tar, .zip), a URL of one, a page of
+TF-Hub or Kaggle, or a name of the catalog. What comes out has been vetted, and not been loaded.
+"""
+
 import hashlib
 import os
-import shutil
-import tarfile
+import sys
 import tempfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 
-from export.errors import EnvironmentProblem, UserError
+from export import archive, catalog, model_sites
+from export.download import OTHER_WAYS, downloaded
+from export.errors import UserError
+from export.vetting import vet
 
-OTHER_WAYS = "give a local directory, a .tar.gz or another URL"
-GZIP = b"\x1f\x8b"
-TIMEOUT_S = 20
+# What lies beside the weights of a publisher's checkpoint.
+CONFIGS = ("bert_config.json", "config.json", "albert_config.json", "electra_config.json")
+BUILD = "; of a checkpoint make one first: `python -m export build`"
+
+HANDLE_HELP = "a directory, an archive (.tar.gz, .zip), a URL or a name of the catalog"
 
 
-def resolve(handle: str) -> Path:
-    """The local directory of the SavedModel that a handle names.
+def talk(line: str) -> None:
+    """Talk goes to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def resolve(handle: str, sha256: str | None = None, say: Callable[[str], None] = talk) -> Path:
+    """The local directory of the SavedModel that a handle names, vetted.
 
     Raises:
-        UserError: no such path, no SavedModel in it, a damaged archive, a page instead of a file,
-            a host that does not answer.
+        UserError: see `located`, `checked` and `vet`.
+        EnvironmentProblem: see `located`.
+    """
+    directory = checked(located(handle, sha256, say), handle)
+    vet(directory)
+    return directory
+
+
+def located(handle: str, sha256: str | None = None, say: Callable[[str], None] = talk) -> Path:
+    """The local directory that a handle names, of whatever kind; archives are unpacked.
+
+    Raises:
+        UserError: no such path, a damaged or unsafe archive, a page instead of a file, a host that
+            does not answer, another sha256 than the given one.
         EnvironmentProblem: a download that broke off, a cache that cannot be written to.
     """
-    path = archive_of(handle) if handle.startswith(("http://", "https://")) else Path(handle)
-    if not path.exists():
-        raise UserError(f"{handle}: no such file or directory; {OTHER_WAYS}")
-    return checked(path if path.is_dir() else unpacked(path), handle)
+    place = Path(handle)
+    entry = catalog.find(handle)
+    if place.is_dir():
+        if sha256:
+            raise UserError(f"--sha256 is for an archive or a URL, got the directory {handle}")
+        return place
+    if place.exists():
+        return checked_and_unpacked(place, sha256)
+    if entry:
+        return published(entry, sha256, say)
+    if is_url(handle):
+        return from_url(handle, sha256, say)
+    raise UserError(
+        f"{handle}: no such file or directory, nor a name of the catalog "
+        f"(python -m export catalog); {OTHER_WAYS}"
+    )
+
+
+def is_url(handle: str) -> bool:
+    """Whether a handle is an address."""
+    return handle.startswith(("http://", "https://"))
+
+
+def published(entry: catalog.Entry, sha256: str | None, say: Callable[[str], None]) -> Path:
+    """A model of the catalog.
+
+    Raises:
+        UserError: see `from_url`; says what else works, since its host is mostly gone.
+    """
+    try:
+        return from_url(entry.url, sha256, say)
+    except UserError as error:
+        raise UserError(
+            f"{entry.name}: {error}, set TFHUB_CACHE_DIR to a cache where Python loaded it once, "
+            "or make it from its publisher's checkpoint with `python -m export build`"
+        ) from error
+
+
+def from_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Path:
+    """What lies behind an address, from a cache if it is there.
+
+    Raises:
+        UserError: see `located`.
+        EnvironmentProblem: see `located`.
+    """
+    earlier = cache_directory() / hashlib.sha1(url.encode()).hexdigest()
+    if not sha256 and (earlier / "saved_model.pb").is_file():
+        # Where tensorflow_hub put it when Python loaded it.
+        return earlier
+    if model_sites.is_model_page(url):
+        if sha256:
+            raise UserError(f"--sha256 is for an archive or a URL of one, got the page {url}")
+        return model_sites.fetched(url)
+    file = downloaded(url, cache_directory(), say)
+    try:
+        return checked_and_unpacked(file, sha256)
+    except UserError:
+        # Else the next attempt would find the same file and not download another.
+        file.unlink(missing_ok=True)
+        raise
+
+
+def checked_and_unpacked(file: Path, sha256: str | None) -> Path:
+    """An archive's content, if the archive is the one that was meant.
+
+    Raises:
+        UserError: it has another sha256; see `archive.unpacked`.
+    """
+    content = archive.digest(file)
+    if sha256 and content != sha256.lower():
+        raise UserError(
+            f"{file}: got sha256 {content}, expected {sha256}; "
+            "give the right one, or get the file from somewhere else"
+        )
+    return archive.unpacked(file, cache_directory(), content)
 
 
 def cache_directory() -> Path:
@@ -36,79 +132,24 @@ def cache_directory() -> Path:
 
 
 def checked(directory: Path, handle: str) -> Path:
-    """Returns the directory if it is a SavedModel; an archive may hold it one level down."""
+    """Returns the directory if it is a SavedModel; an archive may hold it one level down.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
     candidates = [directory, *sorted(child for child in directory.iterdir() if child.is_dir())]
     found = [place for place in candidates if (place / "saved_model.pb").is_file()]
     if not found:
         holds = ", ".join(sorted(child.name for child in directory.iterdir())[:5]) or "nothing"
-        raise UserError(f"{handle} is no SavedModel: got {holds}, expected a saved_model.pb in it")
-    return found[0]
-
-
-def archive_of(url: str) -> Path:
-    """Downloads a URL into the cache, once."""
-    import requests
-    from tqdm import tqdm
-
-    target = cache_directory() / f"{hashlib.sha256(url.encode()).hexdigest()}.tar.gz"
-    if target.exists():
-        return target
-    growing = target.with_suffix(f".{os.getpid()}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with requests.get(url, stream=True, timeout=TIMEOUT_S) as answer, growing.open("wb") as out:
-            if answer.status_code != 200:
-                raise UserError(f"{url} answers {answer.status_code} {answer.reason}; {OTHER_WAYS}")
-            size = int(answer.headers.get("content-length", 0)) or None
-            with tqdm(total=size, unit="B", unit_scale=True, desc="download") as bar:
-                for chunk in answer.iter_content(1 << 20):
-                    if bar.n == 0 and not chunk.startswith(GZIP):
-                        kind = answer.headers.get("content-type", "something else")
-                        raise UserError(f"{url}: got {kind}, expected a .tar.gz; {OTHER_WAYS}")
-                    out.write(chunk)
-                    bar.update(len(chunk))
-                arrived = bar.n
-            if size is not None and arrived != size:
-                raise EnvironmentProblem(f"{url}: the download broke off; try again")
-        growing.rename(target)
-    except requests.RequestException as error:
-        raise UserError(f"{url} does not answer ({type(error).__name__}); {OTHER_WAYS}") from error
-    finally:
-        growing.unlink(missing_ok=True)
-    return target
-
-
-def unpacked(archive: Path) -> Path:
-    """Unpacks a .tar.gz into the cache, once for each content."""
-    with archive.open("rb") as stream:
-        if stream.read(2) != GZIP:
-            raise UserError(f"{archive}: got no gzip file, expected a .tar.gz; {OTHER_WAYS}")
-        stream.seek(0)
-        content = hashlib.file_digest(stream, "sha256").hexdigest()
-    target = cache_directory() / content
-    if target.exists():
-        return target
-    growing = target.with_name(f".{content}.{os.getpid()}.partial")
-    growing.mkdir(parents=True)
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                refuse_unsafe(member, archive)
-                tar.extract(member, growing, filter="data")
-        growing.rename(target)
-    except (EOFError, gzip.BadGzipFile, tarfile.TarError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise EnvironmentProblem(f"cannot unpack {archive}: {error.strerror}") from error
+        how = (
+            BUILD
+            if any((place / name).exists() for place in candidates for name in CONFIGS)
+            else ""
+        )
         raise UserError(
-            f"{archive} is cut off or damaged ({error}); download or copy it again"
-        ) from error
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)
-    return target
-
-
-def refuse_unsafe(member: tarfile.TarInfo, archive: Path) -> None:
-    """Stops at anything but plain files and directories inside the archive's own folder."""
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-        raise UserError(f"{archive} holds {member.name!r}, expected plain files inside one folder")
+            f"{handle} is no SavedModel: got {holds}, expected a saved_model.pb in it{how}"
+        )
+    if len(found) > 1 and found[0] != directory:
+        names = ", ".join(place.name for place in found[:5])
+        raise UserError(f"{handle} holds several SavedModels ({names}); give the directory of one")
+    return found[0]

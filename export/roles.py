@@ -1,10 +1,15 @@
 """What each input and output of a signature means, told by its name."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.bundle import TensorSpec
 from export.errors import UserError
-from export.graph import Endpoint
+
+if TYPE_CHECKING:
+    from export.graph import Endpoint
 
 INPUT_NAMES = {
     "input_ids": ("input_ids", "input_word_ids", "ids", "token_ids"),

@@ -6,16 +6,21 @@ leaves those packages out, so empty modules stand in for them.
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import keras  # noqa: F401  before the stand-ins: it looks for JAX by itself
+import numpy as np
 import tensorflow as tf
 import tf_keras  # noqa: F401  likewise
 from google.protobuf.json_format import MessageToDict
+from tensorflow.core.framework import graph_pb2
 
 from export.errors import UserError
-from export.graph import FrozenGraph, signature_def
+from export.graph import Array, FrozenGraph
+from export.signature import signature_def
 
 LEFT_OUT = (
     "tensorflow_decision_forests",
@@ -27,31 +32,92 @@ for _name in LEFT_OUT:
     sys.modules.setdefault(_name, ModuleType(_name))
 
 import tensorflowjs  # noqa: E402
+from tensorflowjs import quantization  # noqa: E402
 from tensorflowjs.converters import tf_saved_model_conversion_v2 as converter  # noqa: E402
 
 VERSION: str = tensorflowjs.__version__
 
 
-def write(frozen: FrozenGraph, directory: Path) -> None:
-    """Writes `model.json` and its weight shards, float32.
+GROUP = 1 << 28  # bytes of weights that the converter may copy at once
+
+
+def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> None:
+    """Writes `model.json` and its weight shards.
+
+    `dtypes` has a weight's name and the dtype it is stored in, where that is not its own:
+    float16, uint16 or uint8.
 
     Raises:
         UserError: the graph has ops that TF.js does not know.
     """
-    unknown = converter.validate(frozen.graph_def, False, False)
+    graph_def = with_constants(frozen)
+    unknown = converter.validate(graph_def, False, False)
     if unknown:
         raise UserError(f"TF.js has no {', '.join(sorted(unknown))}: this model cannot run there")
-    weights = converter.extract_weights(frozen.graph_def)
+    stored = {name: value for name, value in frozen.weights.items() if value.dtype.kind != "i"}
+    (small,) = converter.extract_weights(graph_def)
+    small += [
+        {"name": name, "data": value}
+        for name, value in frozen.weights.items()
+        if name not in stored
+    ]
+    by_dtype: dict[str, list[str]] = {}
+    for name, dtype in dtypes.items():
+        by_dtype.setdefault(dtype, []).append(name)
     model = directory / "model.json"
     converter.write_artifacts(
-        MessageToDict(frozen.graph_def),
-        weights,
+        MessageToDict(named_constants(graph_def, frozen.weights)),
+        [group for group in [small, *groups(stored)] if group],
         str(model),
         tf.__version__,
         signature_def(frozen),
+        quantization_dtype_map=by_dtype or None,
         # With these `predict()` answers with a dict of names in any TF.js program.
         metadata={"structuredOutputKeys": sorted(endpoint.name for endpoint in frozen.outputs)},
     )
     # Protobuf's maps come in the order of a seeded hash: equal inputs must make equal bytes.
     document = json.loads(model.read_text(encoding="utf-8"))
     model.write_text(json.dumps(document, sort_keys=True), encoding="utf-8")
+
+
+def as_stored(value: Array, dtype: str) -> Array:
+    """A float32 weight as TF.js has it after storing it as float16, uint16 or uint8."""
+    kept, scheme = quantization.quantize_weights(value, np.dtype(dtype).type)
+    widened: Array = quantization.dequantize_weights(kept, scheme, np.float32)
+    return widened
+
+
+def with_constants(frozen: FrozenGraph) -> graph_pb2.GraphDef:
+    """The graph without the weights' placeholders, which come back as constants."""
+    result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
+    for node in frozen.graph_def.node:
+        if node.name not in frozen.weights:
+            result.node.add().CopyFrom(node)
+    return result
+
+
+def named_constants(
+    graph_def: graph_pb2.GraphDef, weights: Mapping[str, Array]
+) -> graph_pb2.GraphDef:
+    """The graph with a constant for each weight, whose values are in the shards."""
+    for name, value in weights.items():
+        dtype = tf.int32 if value.dtype.kind == "i" else tf.as_dtype(value.dtype)
+        node = graph_def.node.add(op="Const", name=name)
+        node.attr["dtype"].type = dtype.as_datatype_enum
+        node.attr["value"].tensor.dtype = dtype.as_datatype_enum
+        node.attr["value"].tensor.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
+    return graph_def
+
+
+def groups(weights: Mapping[str, Array]) -> Iterator[list[dict[str, Any]]]:
+    """The weights in groups of limited size; the converter copies a group whole."""
+    group: list[dict[str, Any]] = []
+    size = 0
+    for name, value in sorted(weights.items()):
+        if group and size + value.nbytes > GROUP:
+            yield group
+            group, size = [], 0
+        group.append({"name": name, "data": value})
+        size += value.nbytes
+    if group:
+        yield group

@@ -1,9 +1,11 @@
-"""How far apart Python and Node may be: one table, by the dtype of the bundle's weights.
+"""How far apart Python and Node may be: the table in budgets.toml, by the bundle's weight dtype.
 
 The rule itself is in compare.py: |node - python| <= atol + rtol * |python|.
 """
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 from parity_tests.errors import UserError
 
@@ -19,33 +21,8 @@ class Budget:
 
 EXACT = Budget(0.0, 0.0, "ids are integers: they are equal or wrong")
 
-_OUTPUTS = {
-    "float32": Budget(
-        1e-5,
-        0.0,
-        "the project's promise; order of summation alone gives 2.4e-6 on albert_tiny and 6.9e-6 "
-        "on bert base (measured, wasm), and a layer-normed output has unit scale, so a relative "
-        "part would only excuse the large components",
-    ),
-    "float16": Budget(
-        1e-2,
-        0.0,
-        "derived, not yet measured: weights rounded by 2^-12 root mean square, about 24 matrix "
-        "products in 4 layers whose errors add as squares, 5 sigma for the largest component",
-    ),
-    "uint16": Budget(
-        2e-3,
-        0.0,
-        "derived, not yet measured: a step of (max - min) / 65535 over about 10 sigma of weights, "
-        "then as for float16",
-    ),
-    "uint8": Budget(
-        0.5,
-        0.0,
-        "derived, not yet measured: a step of (max - min) / 255 over about 10 sigma of weights, "
-        "then as for float16",
-    ),
-}
+TABLE = Path(__file__).with_name("budgets.toml")
+_OUTPUTS = {dtype: Budget(**row) for dtype, row in tomllib.loads(TABLE.read_text("utf-8")).items()}
 
 
 def of_stage(stage: str, weight_dtype: str | None) -> Budget:

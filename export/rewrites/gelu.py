@@ -1,69 +1,55 @@
-"""Small rewrites of a frozen graph that keep its meaning; each says why it is there."""
+"""GELU's tanh form by a sigmoid."""
 
 import math
 from collections import Counter
 
 import numpy as np
-from tensorflow.core.framework import graph_pb2, node_def_pb2
+import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
 from tensorflow.python.framework import tensor_util
+
+from export.graph import FrozenGraph
+from export.rewrites.elementary import copy
+from export.rewrites.splice import Tensors, splice
 
 # tanh-GELU is x·sigmoid(2·√(2/π)·(x + 0.044715·x³)), exactly.
 SLOPE = 2.0 * math.sqrt(2.0 / math.pi)
 CUBIC = 0.044715
 
 
-def merge_equal_constants(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
-    """Keeps one of each set of equal constants.
-
-    Freezing copies a weight once for each use, so ALBERT's shared layer stands there once a layer:
-    albert_tiny with a vocab of 5,000 is 22 MB before and 8 MB after.
-    """
-    kept: dict[bytes, str] = {}
-    stands_for: dict[str, str] = {}
-    result = graph_pb2.GraphDef(versions=graph_def.versions, library=graph_def.library)
-    for node in graph_def.node:
-        if node.op == "Const" and not node.input:
-            value = node.attr["value"].SerializeToString(deterministic=True)
-            first = kept.setdefault(value, node.name)
-            if first != node.name:
-                stands_for[node.name] = first
-                continue
-        result.node.add().CopyFrom(node)
-    for node in result.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = redirected(name, stands_for)
-    return result
-
-
-def redirected(name: str, stands_for: dict[str, str]) -> str:
-    """An input reference (`node`, `node:k` or `^node`) with its node replaced."""
-    mark = "^" if name.startswith("^") else ""
-    node, colon, port = name.removeprefix("^").partition(":")
-    return f"{mark}{stands_for.get(node, node)}{colon}{port}"
-
-
-def gelu_by_sigmoid(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+def gelu_by_sigmoid(frozen: FrozenGraph) -> FrozenGraph:
     """Turns tanh-GELU into x·sigmoid(x·(a + b·x²)), the same function.
 
     On wasm `Pow` and `Tanh` take a fifth of albert_tiny's time, `Sigmoid` a fiftieth.
     """
-    result = graph_pb2.GraphDef()
-    result.CopyFrom(graph_def)
-    nodes = {node.name: node for node in result.node}
-    uses = Counter(name.split(":")[0] for node in result.node for name in node.input)
-    for node in list(result.node):
-        x = gelu_argument(node, nodes, uses)
-        if x is not None:
-            replace_gelu(result, node, x)
-    return result
+    nodes = {node.name: node for node in frozen.graph_def.node}
+    uses = Counter(name.split(":")[0] for node in frozen.graph_def.node for name in node.input)
+    found = {node.name: gelu_argument(node, nodes, uses) for node in frozen.graph_def.node}
+    places = {name: x for name, x in found.items() if x is not None}
+    if not places:
+        return frozen
+    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    for name, x in places.items():
+        splice(result, name, [x], tensors, sigmoid_gate)
+    return frozen.with_graph(result)
+
+
+def sigmoid_gate(x: tf.Tensor) -> tf.Tensor:
+    """GELU's tanh form: float[…] → the same shape."""
+    return x * tf.sigmoid(x * (x * x * (SLOPE * CUBIC) + SLOPE))
 
 
 def gelu_argument(
     node: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef], uses: Counter[str]
 ) -> str | None:
-    """The x of 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) if `node` is that product."""
-    for half, gate in pairs(node, "Mul", nodes):
-        for x in (other for other, c in pairs(half, "Mul", nodes) if is_close(c, 0.5)):
+    """The x of 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) if `node` is that product.
+
+    Keras has (0.5·x)·gate, the TF1 code x·(0.5·gate).
+    """
+    for one, other in pairs(node, "Mul", nodes):
+        for x, gate in [(c, other) for c in halved(one, nodes)] + [
+            (one, c) for c in halved(other, nodes)
+        ]:
             tanh = next((t for t, c in pairs(gate, "AddV2", nodes) if is_close(c, 1.0)), None)
             if tanh is None or tanh.op != "Tanh" or uses[gate.name] != 1:
                 continue
@@ -73,6 +59,13 @@ def gelu_argument(
             if scaled is not None and is_cubic_of(scaled, x, nodes):
                 return str(x.name)
     return None
+
+
+def halved(
+    node: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef]
+) -> list[node_def_pb2.NodeDef]:
+    """The y of 0.5·y."""
+    return [y for y, c in pairs(node, "Mul", nodes) if is_close(c, 0.5)]
 
 
 def is_cubic_of(
@@ -104,27 +97,3 @@ def is_close(node: node_def_pb2.NodeDef, value: float) -> bool:
         return False
     constant = tensor_util.MakeNdarray(node.attr["value"].tensor)
     return constant.size == 1 and bool(np.isclose(constant.item(), value, rtol=1e-6))
-
-
-def replace_gelu(graph: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, x: str) -> None:
-    """Rewires `node` to multiply x with its sigmoid gate; what it used before may fall away."""
-    prefix = f"{node.name}/gelu"
-    dtype = node.attr["T"]
-
-    def add(op: str, name: str, *inputs: str) -> str:
-        new = graph.node.add(op=op, name=f"{prefix}/{name}", input=inputs)
-        new.attr["T"].CopyFrom(dtype)
-        return str(new.name)
-
-    def constant(name: str, value: float) -> str:
-        new = graph.node.add(op="Const", name=f"{prefix}/{name}")
-        new.attr["dtype"].CopyFrom(dtype)
-        tensor = tensor_util.make_tensor_proto(value, dtype.type, [])
-        new.attr["value"].tensor.CopyFrom(tensor)
-        return str(new.name)
-
-    square = add("Mul", "square", x, x)
-    bent = add("Mul", "bent", square, constant("cubic", SLOPE * CUBIC))
-    slope = add("AddV2", "slope", bent, constant("linear", SLOPE))
-    gate = add("Sigmoid", "gate", add("Mul", "argument", x, slope))
-    node.input[:] = [x, gate]

@@ -131,8 +131,14 @@ def tokens_of(table: Any) -> list[bytes] | None:
     """The tokens of a lookup table in the order of their ids; None where it is no such table.
 
     Raises:
-        UserError: the ids do not count from 0 without gaps.
+        UserError: see `in_order_of_ids`.
     """
+    entries = entries_of(table)
+    return None if entries is None else in_order_of_ids(entries)
+
+
+def entries_of(table: Any) -> dict[bytes, int] | None:
+    """What a lookup table of strings makes of each; None where it is no such table."""
     for dtype in (tf.int64, tf.int32):
         try:
             keys, ids = tf.raw_ops.LookupTableExportV2(
@@ -140,11 +146,20 @@ def tokens_of(table: Any) -> list[bytes] | None:
             )
         except tf.errors.OpError:
             continue
-        order = np.argsort(ids.numpy(), kind="stable")
-        if not np.array_equal(ids.numpy()[order], np.arange(len(order))):
-            raise UserError(
-                f"the model's lookup table of {len(order)} tokens has ids with gaps or twice, "
-                "expected 0, 1, 2, …; a vocab.txt cannot say this"
-            )
-        return [bytes(key) for key in keys.numpy()[order]]
+        return dict(zip(map(bytes, keys.numpy()), ids.numpy().tolist(), strict=True))
     return None
+
+
+def in_order_of_ids(entries: dict[bytes, int]) -> list[bytes]:
+    """The tokens as the lines of a vocab.
+
+    Raises:
+        UserError: the ids do not count from 0 without gaps.
+    """
+    tokens = sorted(entries, key=lambda token: entries[token])
+    if [entries[token] for token in tokens] != list(range(len(tokens))):
+        raise UserError(
+            f"the model's lookup table of {len(tokens)} tokens has ids with gaps or twice, "
+            "expected 0, 1, 2, …; a vocab.txt cannot say this"
+        )
+    return tokens

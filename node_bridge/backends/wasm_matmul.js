@@ -27,8 +27,10 @@ export function multiplyByXnnpack() {
   function kernelFunc({ inputs, backend, attrs }) {
     const { transposeA, transposeB } = attrs;
     const [first, second] = [inputs.a, inputs.b].map(({ shape }) => batchOf(shape));
-    // A batch that is broadcast keeps the backend's own path.
-    if (first !== second || first === 0) return config.kernelFunc({ inputs, backend, attrs });
+    // A batch that is broadcast keeps the backend's own path. So does the plain product, for which
+    // XNNPACK keeps the packed weights from one run to the next.
+    const plain = first === 1 && !transposeA && !transposeB;
+    if (first !== second || first === 0 || plain) return config.kernelFunc({ inputs, backend, attrs });
     const a = transposeA ? transpose(inputs.a, backend) : inputs.a;
     const b = transposeB ? transpose(inputs.b, backend) : inputs.b;
     multiply ??= /** @type {(...args: any[]) => void} */ (backend.wasm.cwrap(KERNEL, null, SIGNATURE));

@@ -1,8 +1,9 @@
 /**
  * Tables and vocab brought together: for each UTF-16 unit one number that says what to do, so
- * that the common characters cost one look-up.
+ * that the common characters cost one look-up. A unit's number is made when the unit is first
+ * met: making all of them would be a third of the time that a tokenizer takes to load.
  */
-import { ALONE, LETTER, SPACE, VANISHED } from './tables.js';
+import { ALONE, LETTER, MORE, SPACE, VANISHED } from './tables.js';
 
 /** Ends the word. */
 export const END_WORD = -1;
@@ -10,40 +11,55 @@ export const END_WORD = -1;
 export const SKIP = -2;
 /** Needs the long way: several symbols, a combining mark, a surrogate. */
 export const LONG_WAY = -3;
+/** Was not met so far; `meet` it. */
+export const UNMET = -4;
 /** This and below: a letter, `FIRST_LETTER - symbol` with the trie's symbol. */
-export const FIRST_LETTER = -4;
+export const FIRST_LETTER = -5;
 
 const UNITS = 0x10000;
 
-/**
- * @param {import('./tables.js').CharacterTables} tables
- * @param {import('./trie.js').Trie} trie
- * @param {number} unknown the id of [UNK]
- * @returns {{actions: Int32Array, weights: Uint8Array}} for each UTF-16 unit: an id (0 or more)
- *   for a character that is a word by itself, else one of the actions above; and what a letter
- *   counts towards the word limit
- */
-export function actionsOf(tables, trie, unknown) {
-  const actions = new Int32Array(UNITS).fill(LONG_WAY);
-  const weights = new Uint8Array(UNITS);
-  for (let unit = 0; unit < UNITS; unit++) {
-    if (unit >= 0xd800 && unit < 0xe000) continue;
-    const symbol = tables.onlySymbol(unit);
-    if (symbol === VANISHED) actions[unit] = SKIP;
-    if (symbol < 0) continue;
+/** The actions of one tokenizer. */
+export class Actions {
+  /**
+   * @param {import('./tables.js').CharacterTables} tables
+   * @param {import('./trie.js').Trie} trie
+   * @param {number} unknown the id of [UNK]
+   */
+  constructor(tables, trie, unknown) {
+    this.tables = tables;
+    this.trie = trie;
+    this.unknown = unknown;
+    /** An id (0 or more) for a unit that is a word by itself, else one of the actions above. */
+    this.ofUnit = new Int32Array(UNITS).fill(UNMET);
+    /** What a letter counts towards the word limit. */
+    this.weights = new Uint8Array(UNITS);
+  }
+
+  /**
+   * Makes a unit's number and weight.
+   *
+   * @param {number} unit
+   */
+  meet(unit) {
+    const symbol = unit >= 0xd800 && unit < 0xe000 ? MORE : this.tables.onlySymbol(unit);
+    this.ofUnit[unit] = symbol === VANISHED ? SKIP : symbol === MORE ? LONG_WAY : this.actionOf(symbol);
+    if (symbol >= 0) this.weights[unit] = weightOf(symbol >> 2, this.tables.limitInBytes);
+  }
+
+  /**
+   * @private
+   * @param {number} symbol of the tables: a code point and a kind
+   */
+  actionOf(symbol) {
+    const { trie } = this;
     const codePoint = symbol >> 2;
     const kind = symbol & 3;
-    if (kind === LETTER) {
-      actions[unit] = FIRST_LETTER - trie.symbolOf(codePoint);
-      weights[unit] = weightOf(codePoint, tables.limitInBytes);
-    } else if (kind === ALONE) {
-      const id = trie.idOfCharacter(codePoint);
-      actions[unit] = id === -1 ? unknown : id;
-    } else if (kind === SPACE && trie.symbolOf(codePoint) === 0) {
-      actions[unit] = END_WORD;
-    }
+    if (kind === LETTER) return FIRST_LETTER - trie.symbolOf(codePoint);
+    if (kind === SPACE) return trie.symbolOf(codePoint) === 0 ? END_WORD : LONG_WAY;
+    if (kind !== ALONE) return LONG_WAY;
+    const id = trie.idOfCharacter(codePoint);
+    return id === -1 ? this.unknown : id;
   }
-  return { actions, weights };
 }
 
 /**

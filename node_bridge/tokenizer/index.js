@@ -6,6 +6,7 @@
  */
 import { UserError } from '../errors.js';
 import { Scanner } from './scanner.js';
+import { Slab } from './slab.js';
 import { lowerAscii, partsOf } from './special.js';
 import { CharacterTables } from './tables.js';
 import { Trie } from './trie.js';
@@ -14,7 +15,8 @@ import { parseVocab } from './vocab.js';
 
 /**
  * @typedef {import('../bundle.js').TokenizerContract} TokenizerContract
- * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding int32[sequence] each
+ * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding int32[sequence] each; they are
+ *   pieces of a buffer that other encodings share, so send a `slice()` to another thread
  * @typedef {Encoding & {tokens: string[], offsets: [number, number][]}} DetailedEncoding
  *   `offsets` in UTF-16 units of the text (or pair) that the token is from, [0, 0] for a special
  *   token that was added
@@ -53,6 +55,8 @@ export class Tokenizer {
     this.written = algorithm === 'bert' || algorithm === 'chars' ? Object.values(special) : [];
     /** @private */
     this.inAnyCase = algorithm === 'chars';
+    /** @private */
+    this.slab = new Slab();
     this.algorithm = algorithm;
     this.special = special;
     this.maxLength = maxLength;
@@ -113,16 +117,17 @@ export class Tokenizer {
   encodeWithTokens(text, options = {}) {
     const layout = this.layOut(text, options);
     const { ids, typeIds } = this.assemble(layout);
+    const { lead, first, middle, second, secondAt } = layout;
+    /** @type {string[]} */
     const tokens = new Array(ids.length);
     /** @type {[number, number][]} */
     const offsets = new Array(ids.length);
-    for (let i = 0; i < ids.length; i++) {
-      tokens[i] = this.vocab[ids[i]];
-      offsets[i] = [0, 0];
-    }
-    const { lead, first, middle, second, secondAt } = layout;
     this.place(offsets, lead, 0, first);
     this.place(offsets, lead + first + middle, secondAt, second);
+    for (let i = 0; i < ids.length; i++) {
+      tokens[i] = this.vocab[ids[i]];
+      offsets[i] ??= [0, 0];
+    }
     return { ids, typeIds, tokens, offsets };
   }
 
@@ -138,11 +143,7 @@ export class Tokenizer {
   place(offsets, at, scannedAt, count) {
     const { starts, ends } = this.scanner;
     const last = Math.min(count, offsets.length - at);
-    for (let i = 0; i < last; i++) {
-      const offset = offsets[at + i];
-      offset[0] = starts[scannedAt + i];
-      offset[1] = ends[scannedAt + i];
-    }
+    for (let i = 0; i < last; i++) offsets[at + i] = [starts[scannedAt + i], ends[scannedAt + i]];
   }
 
   /**
@@ -179,17 +180,18 @@ export class Tokenizer {
    */
   assemble({ lead, first, middle, second, tail, secondAt, limit, truncation }) {
     const whole = lead + first + middle + second + tail;
-    const ids = new Int32Array(whole);
+    const ids = this.slab.take(whole);
     const { ids: scanned } = this.scanner;
-    ids.set(scanned.subarray(0, first), lead);
-    ids.set(scanned.subarray(secondAt, secondAt + second), lead + first + middle);
+    for (let i = 0; i < first; i++) ids[lead + i] = scanned[i];
+    const pairAt = lead + first + middle;
+    for (let i = 0; i < second; i++) ids[pairAt + i] = scanned[secondAt + i];
     if (lead > 0) {
       ids[0] = this.special.cls.id;
       ids[lead + first] = this.special.sep.id;
     }
     if (tail > 0) ids[whole - 1] = this.special.sep.id;
-    const typeIds = new Int32Array(whole);
-    if (second + tail > 0) typeIds.fill(1, lead + first + middle);
+    const typeIds = this.slab.take(whole);
+    if (second + tail > 0) typeIds.fill(1, pairAt);
     if (truncation === 'longest-first' || whole <= limit) return { ids, typeIds };
     return { ids: ids.slice(0, limit), typeIds: typeIds.slice(0, limit) };
   }

@@ -2,7 +2,7 @@
  * Text to ids: one pass over the UTF-16 units, words gathered and looked up as they end.
  */
 import { UserError } from '../errors.js';
-import { END_WORD, FIRST_LETTER, SKIP, actionsOf, weightOf } from './actions.js';
+import { Actions, END_WORD, FIRST_LETTER, SKIP, UNMET, weightOf } from './actions.js';
 import { ALONE, LETTER, SPACE } from './tables.js';
 import { CONTINUE, START } from './trie.js';
 
@@ -24,9 +24,7 @@ export class Scanner {
     this.trie = trie;
     this.unknown = unknown;
     this.softSpaces = softSpaces;
-    const { actions, weights } = actionsOf(tables, trie, unknown);
-    this.actions = actions;
-    this.weights = weights;
+    this.actions = new Actions(tables, trie, unknown);
     /** Tokens so far; `ids`, `starts` and `ends` (UTF-16 units of the text) hold that many. */
     this.count = 0;
     this.ids = new Int32Array(4096);
@@ -65,12 +63,12 @@ export class Scanner {
   scan(text, from, to) {
     this.reserve(to - from);
     this.spaceAt = this.count;
-    const { actions, weights } = this;
+    const { ofUnit, weights } = this.actions;
     // Singles are most of a Chinese text: they are written here, by way of locals.
     let { ids, starts, ends, count } = this;
     for (let i = from; i < to; i++) {
       const unit = text.charCodeAt(i);
-      const action = actions[unit];
+      const action = ofUnit[unit];
       if (action >= 0) {
         if (this.length > 0) {
           this.count = count;
@@ -82,6 +80,9 @@ export class Scanner {
         ends[count++] = i + 1;
       } else if (action <= FIRST_LETTER) {
         this.letter(FIRST_LETTER - action, weights[unit], i, i + 1);
+      } else if (action === UNMET) {
+        this.actions.meet(unit);
+        i--;
       } else if (action !== SKIP) {
         this.count = count;
         if (action === END_WORD) this.passSpace();
@@ -140,7 +141,7 @@ export class Scanner {
     const last = codePoint > 0xffff ? i + 1 : i;
     if ((codePoint >= 0xd800 && codePoint < 0xe000) || last >= to) {
       throw new UserError(
-        `the text has a lone surrogate (U+${codePoint.toString(16)}) at position ${i}: ` +
+        `the text has a lone surrogate (${nameOf(codePoint)}) at position ${i}: ` +
           'half a character is no text, and Python refuses it too',
       );
     }
@@ -273,4 +274,13 @@ export class Scanner {
     });
     [this.ids, this.starts, this.ends] = grown;
   }
+}
+
+/**
+ * A character up to U+FFFF as it is written in tables; plain digits, since no host is asked.
+ *
+ * @param {number} codePoint
+ */
+function nameOf(codePoint) {
+  return `U+${[12, 8, 4, 0].map((shift) => '0123456789ABCDEF'[(codePoint >> shift) & 15]).join('')}`;
 }

@@ -36,7 +36,7 @@ export class CharacterTables {
     /** The longest word that is looked up; a longer one is unknown. */
     this.limit = from.next();
     this.classes = readRuns(from);
-    this.folds = readFolds(from, this.classes);
+    this.folds = new Folds(from, this.classes);
     /** @type {Map<number, number>} rank of each combining mark that survives */
     this.ranks = new Map();
     for (let count = from.next(), mark = 0; count > 0; count--) {
@@ -57,7 +57,7 @@ export class CharacterTables {
   symbols(codePoint) {
     const stored = this.classes[codePoint];
     if (stored < VANISHES) return [codePoint * 4 + stored];
-    if (stored === FOLDED) return /** @type {number[]} */ (this.folds.get(codePoint));
+    if (stored === FOLDED) return this.folds.of(codePoint);
     return stored === BLOCKS ? ONLY_BLOCK : NOTHING;
   }
 
@@ -73,7 +73,7 @@ export class CharacterTables {
     if (stored === BLOCKS) return MORE;
     let symbol = codePoint * 4 + stored;
     if (stored === FOLDED) {
-      const symbols = /** @type {number[]} */ (this.folds.get(codePoint));
+      const symbols = this.folds.of(codePoint);
       if (symbols.length !== 1) return MORE;
       [symbol] = symbols;
     }
@@ -125,25 +125,59 @@ function readRuns(from) {
   return classes;
 }
 
-/**
- * Each folded character's symbols, stored as differences to those of the last one.
- *
- * @param {Numbers} from
- * @param {Uint8Array} classes
- */
-function readFolds(from, classes) {
-  /** @type {Map<number, number[]>} */
-  const folds = new Map();
-  let last = NOTHING;
-  for (let c = classes.indexOf(FOLDED); c !== -1; c = classes.indexOf(FOLDED, c + 1)) {
-    const symbols = new Array(from.next());
-    for (let i = 0; i < symbols.length; i++) {
-      const base = i < last.length ? last[i] : c * 4;
-      const zigzag = from.next();
-      symbols[i] = base + ((zigzag >>> 1) ^ -(zigzag & 1));
+/** The symbols of folded characters: all in one row, an array for each that is asked for. */
+class Folds {
+  /**
+   * @param {Numbers} from symbols stored as differences to those of the folded character before
+   * @param {Uint8Array} classes
+   */
+  constructor(from, classes) {
+    /** @type {number[]} the folded characters, rising */
+    this.characters = [];
+    /** @type {number[]} where in `symbols` each one's begin, and the end of the last */
+    this.bounds = [0];
+    /** @type {number[]} */
+    const symbols = [];
+    let last = 0;
+    for (let c = classes.indexOf(FOLDED); c !== -1; c = classes.indexOf(FOLDED, c + 1)) {
+      const first = symbols.length;
+      for (let i = 0, count = from.next(); i < count; i++) {
+        const base = last + i < first ? symbols[last + i] : c * 4;
+        const zigzag = from.next();
+        symbols.push(base + ((zigzag >>> 1) ^ -(zigzag & 1)));
+      }
+      this.characters.push(c);
+      this.bounds.push(symbols.length);
+      last = first;
     }
-    folds.set(c, symbols);
-    last = symbols;
+    this.symbols = symbols;
+    /** @type {Map<number, number[]>} */
+    this.asked = new Map();
   }
-  return folds;
+
+  /**
+   * @param {number} codePoint a folded character
+   * @returns {number[]}
+   */
+  of(codePoint) {
+    let found = this.asked.get(codePoint);
+    if (found === undefined) {
+      const place = this.placeOf(codePoint);
+      found = this.symbols.slice(this.bounds[place], this.bounds[place + 1]);
+      this.asked.set(codePoint, found);
+    }
+    return found;
+  }
+
+  /** @param {number} codePoint */
+  placeOf(codePoint) {
+    const { characters } = this;
+    let [low, high] = [0, characters.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (characters[middle] < codePoint) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
 }

@@ -12,16 +12,23 @@ export const CONTINUE = 1;
 const PREFIX = '##';
 const BMP = 0x10000;
 
-/** A trie of a vocab's pieces, its edges in one open-addressed table. */
+/** A trie of a vocab's pieces; edges but those of the roots are in one open-addressed table. */
 export class Trie {
   /**
    * @param {string[]} tokens in the order of their ids
    * @param {Uint8Array} isolated 1 for characters that keep a longer piece out of the trie
    */
   constructor(tokens, isolated) {
-    const letters = tokens.reduce((sum, token) => sum + token.length, 0);
+    let letters = 0;
+    let deeper = 0;
+    for (const token of tokens) {
+      letters += token.length;
+      deeper += Math.max(0, token.length - 1);
+    }
+    /** Where each symbol leads from the two roots, at `symbol * 2 + root`; -1 is nowhere. */
+    this.fromRoots = new Int32Array((letters + 2) * 2).fill(-1);
     let slots = 1024;
-    while (slots < letters * 3) slots *= 2;
+    while (slots < deeper * 3) slots *= 2;
     this.mask = slots - 1;
     this.fromNode = new Int32Array(slots).fill(-1);
     this.bySymbol = new Int32Array(slots);
@@ -70,6 +77,7 @@ export class Trie {
    * @param {number} symbol
    */
   step(node, symbol) {
+    if (node <= CONTINUE) return this.fromRoots[symbol * 2 + node];
     const { mask, fromNode, bySymbol } = this;
     let slot = hash(node, symbol) & mask;
     while (fromNode[slot] !== -1) {
@@ -86,11 +94,17 @@ export class Trie {
    * @param {number} id
    */
   add(node, token, from, id) {
-    const { mask, fromNode, bySymbol, toNode } = this;
+    const { mask, fromRoots, fromNode, bySymbol, toNode } = this;
     for (let i = from; i < token.length; i++) {
       const codePoint = /** @type {number} */ (token.codePointAt(i));
       if (codePoint >= BMP) i++;
       const symbol = this.symbolOf(codePoint) || this.enter(codePoint);
+      if (node <= CONTINUE) {
+        const place = symbol * 2 + node;
+        if (fromRoots[place] === -1) fromRoots[place] = this.nodes++;
+        node = fromRoots[place];
+        continue;
+      }
       let slot = hash(node, symbol) & mask;
       while (fromNode[slot] !== -1 && (fromNode[slot] !== node || bySymbol[slot] !== symbol)) {
         slot = (slot + 1) & mask;

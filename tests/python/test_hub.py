@@ -1,16 +1,19 @@
-"""Handles that lead nowhere: each its own message, nothing half-written left behind."""
+"""Handles: where each leads, and the message of each that leads nowhere."""
 
-import http.server
+import gzip
+import hashlib
 import io
 import tarfile
-import threading
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from export import hub
-from export.errors import EnvironmentProblem, UserError
+from export import hub, model_sites
+from export.errors import UserError
+
+# A SavedModel of one empty graph.
+EMPTY_MODEL = b"\x08\x01\x12\x00"
 
 
 @pytest.fixture(autouse=True)
@@ -20,64 +23,62 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def archive(path: Path, name: str = "albert/saved_model.pb", content: bytes = b"x" * 5000) -> Path:
-    with tarfile.open(path, "w:gz") as tar:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+def tar_of(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    return out.getvalue()
+
+
+def model(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(EMPTY_MODEL)
     return path
 
 
-class Server(http.server.BaseHTTPRequestHandler):
-    """/page is HTML, /model.tar.gz an archive, /short breaks off, the rest 404."""
-
-    body = b""
-
-    def do_GET(self) -> None:  # noqa: N802
-        if self.path == "/page":
-            self.answer(b"<html>sign in</html>", "text/html")
-        elif self.path == "/model.tar.gz":
-            self.answer(self.body, "application/gzip")
-        elif self.path == "/short":
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(self.body)))
-            self.end_headers()
-            self.wfile.write(self.body[:20])
-        else:
-            self.send_error(404)
-
-    def answer(self, body: bytes, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+FILES = {"albert/saved_model.pb": EMPTY_MODEL, "albert/variables/variables.index": b"x" * 5000}
+ARCHIVES = {
+    "m.tar.gz": tar_of(FILES),
+    "m.tgz": tar_of(FILES),
+    "m.tar": tar_of(FILES, "w"),
+    "m.zip": zip_of(FILES),
+    # What a file is, its content says.
+    "m.bin": zip_of({"./albert/": b""} | FILES),
+    # Without a folder around it, as the collection packed its models.
+    "m": tar_of({f"./{name.removeprefix('albert/')}": data for name, data in FILES.items()}),
+}
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[str]:
-    Server.body = archive(tmp_path / "served.tar.gz").read_bytes()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archive(tmp_path: Path, cache: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(ARCHIVES[name])
+    directory = hub.resolve(str(file))
+    assert (directory / "saved_model.pb").read_bytes() == EMPTY_MODEL
+    assert (directory / "variables" / "variables.index").read_bytes() == b"x" * 5000
+    assert hub.resolve(str(file)) == directory
+    assert [child.name for child in cache.iterdir()] == [hashlib.sha256(ARCHIVES[name]).hexdigest()]
 
 
-def test_directory_and_archive_and_url_lead_to_the_saved_model(tmp_path: Path, host: str) -> None:
-    assert hub.resolve(str(archive(tmp_path / "m.tar.gz"))).name == "albert"
-    assert (hub.resolve(f"{host}/model.tar.gz") / "saved_model.pb").stat().st_size == 5000
-    here = tmp_path / "here"
-    here.mkdir()
-    (here / "saved_model.pb").touch()
+def test_directory(tmp_path: Path) -> None:
+    here = model(tmp_path / "here")
     assert hub.resolve(str(here)) == here
+    assert hub.resolve(str(tmp_path)) == here
 
 
 def test_missing_path() -> None:
-    with pytest.raises(UserError, match="no such file.*give a local directory, a .tar.gz"):
+    with pytest.raises(UserError, match="no such file.*catalog.*give a local directory, a .tar.gz"):
         hub.resolve("no/such/model")
 
 
@@ -87,47 +88,110 @@ def test_directory_without_a_model(tmp_path: Path) -> None:
         hub.resolve(str(tmp_path))
 
 
-@pytest.mark.parametrize("keep", [10, 100, -30])
-def test_archive_cut_off(tmp_path: Path, cache: Path, keep: int) -> None:
-    whole = archive(tmp_path / "m.tar.gz", content=bytes(range(256)) * 200)
-    cut = tmp_path / "cut.tar.gz"
-    cut.write_bytes(whole.read_bytes()[:keep])
-    with pytest.raises(UserError, match="cut off or damaged"):
-        hub.resolve(str(cut))
-    assert not any(cache.iterdir())
+def test_checkpoint_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "bert_config.json").touch()
+    with pytest.raises(UserError, match="is no SavedModel: .*python -m export build"):
+        hub.resolve(str(tmp_path))
+
+
+def test_several_models(tmp_path: Path) -> None:
+    model(tmp_path / "a")
+    model(tmp_path / "b")
+    with pytest.raises(UserError, match=r"several SavedModels \(a, b\)"):
+        hub.resolve(str(tmp_path))
 
 
 def test_file_that_is_no_archive(tmp_path: Path) -> None:
     page = tmp_path / "m.tar.gz"
     page.write_text("<html>")
-    with pytest.raises(UserError, match="got no gzip file"):
+    with pytest.raises(UserError, match="got no archive, expected a .tar.gz"):
         hub.resolve(str(page))
 
 
-@pytest.mark.parametrize("name", ["../outside", "/absolute", "a/../../b"])
-def test_archive_that_reaches_out(tmp_path: Path, cache: Path, name: str) -> None:
-    with pytest.raises(UserError, match="expected plain files inside one folder"):
-        hub.resolve(str(archive(tmp_path / "m.tar.gz", name)))
+def test_damaged_model(tmp_path: Path) -> None:
+    place = model(tmp_path / "m")
+    for content in (b"\xff\xff\xff", b"\x12\xff", b""):
+        (place / "saved_model.pb").write_bytes(content)
+        with pytest.raises(UserError, match="is damaged|is empty"):
+            hub.resolve(str(place))
+
+
+def test_sha256(tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "m.zip"
+    file.write_bytes(ARCHIVES["m.zip"])
+    expected = hashlib.sha256(ARCHIVES["m.zip"]).hexdigest()
+    assert hub.resolve(str(file), expected.upper()).is_dir()
+    with pytest.raises(UserError, match=f"got sha256 {expected}, expected {'0' * 64}"):
+        hub.resolve(str(file), "0" * 64)
+    with pytest.raises(UserError, match="--sha256 is for an archive or a URL, got the directory"):
+        hub.resolve(str(tmp_path), expected)
+
+
+def test_what_python_loaded_before_needs_no_host(cache: Path) -> None:
+    # tensorflow_hub keeps a model under the sha1 of its handle.
+    url = "https://code.aliyun.com/qhduan/albert_tiny.tar.gz"
+    place = model(cache / hashlib.sha1(url.encode()).hexdigest())
+    assert hub.resolve(url) == place
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://tfhub.dev/google/bert_zh/2",
+        "https://www.kaggle.com/models/google/albert/tensorFlow2/xlarge/3",
+        "https://kaggle.com/models/google/albert/tensorFlow2/xlarge/3",
+    ],
+)
+def test_model_pages_go_through_tensorflow_hub(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow_hub
+
+    here = model(tmp_path / "here")
+    answers: dict[str, object] = {url: str(here)}
+
+    def resolve(handle: str) -> str:
+        import socket
+
+        assert socket.getdefaulttimeout() == 20
+        answer = answers[handle]
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    monkeypatch.setattr(tensorflow_hub, "resolve", resolve)
+    assert hub.resolve(url) == here
+    for answer, message in (
+        (TimeoutError("timed out"), "gives no model .timed out.; give a local directory"),
+        (ValueError(), "gives no model .ValueError.; give a local directory"),
+        ("gs://bucket/model", "leads to gs:.*expected a directory"),
+    ):
+        answers[url] = answer
+        with pytest.raises(UserError, match=message):
+            hub.resolve(url)
+    with pytest.raises(UserError, match="--sha256 is for an archive"):
+        hub.resolve(url, "0" * 64)
+
+
+def test_other_pages_are_files() -> None:
+    assert not model_sites.is_model_page("https://www.kaggle.com/datasets/a/b")
+    assert not model_sites.is_model_page("https://example.com/models/m.tar.gz")
+
+
+@pytest.mark.parametrize("keep", [10, 100, -30, -5])
+def test_archive_cut_off(tmp_path: Path, cache: Path, keep: int) -> None:
+    whole = tar_of({"m/saved_model.pb": bytes(range(256)) * 200})
+    cut = tmp_path / "cut.tar.gz"
+    cut.write_bytes(whole[:keep])
+    with pytest.raises(UserError, match="cut off or damaged"):
+        hub.resolve(str(cut))
     assert not any(cache.iterdir())
 
 
-def test_host_is_gone() -> None:
-    with pytest.raises(UserError, match="does not answer.*give a local directory"):
-        hub.resolve("http://127.0.0.1:1/model.tar.gz")
-
-
-def test_page_instead_of_a_file(host: str, cache: Path) -> None:
-    with pytest.raises(UserError, match="got text/html, expected a .tar.gz"):
-        hub.resolve(f"{host}/page")
-    assert not any(cache.iterdir())
-
-
-def test_address_that_is_dead(host: str) -> None:
-    with pytest.raises(UserError, match="answers 404"):
-        hub.resolve(f"{host}/nothing")
-
-
-def test_download_that_breaks_off(host: str, cache: Path) -> None:
-    with pytest.raises((EnvironmentProblem, UserError), match="broke off|does not answer"):
-        hub.resolve(f"{host}/short")
+@pytest.mark.parametrize("content", [gzip.compress(b"<html>" * 500), zip_of(FILES)[:-40]])
+def test_archive_of_something_else(tmp_path: Path, cache: Path, content: bytes) -> None:
+    file = tmp_path / "m"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="cut off or damaged"):
+        hub.resolve(str(file))
     assert not any(cache.iterdir())

@@ -1,0 +1,104 @@
+"""Measures this project against its peers, side by side on the same texts.
+
+Writes ROOT/bench.json (a list of rows) and ROOT/bench.svg, after each row, and prints a table.
+A quick run writes bench.quick.json and bench.quick.svg. Rows of earlier runs stay where the
+machine and all versions are the same. A target that is missed is no error.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.chart import svg
+from bench.errors import CheckFailed, EnvironmentProblem, UserError
+from bench.facts import code, facts
+from bench.families import FAMILIES
+from bench.record import Record, write
+from bench.setting import Setting
+from bench.table import table
+
+EXAMPLE = """examples:
+  python -m bench                        everything
+  python -m bench tokenizer.ids          the rows whose names begin so
+  python -m bench tokenizer --quick      in half a minute, to see that all rows still run
+
+exit codes: 0 measured, 1 ours and a peer differ, 2 a mistake in what was given, 3 this machine
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the benchmarks that are wanted and gives the exit code."""
+    given = parse(arguments)
+    try:
+        record = run(given.names, given.root, given.quick)
+    except (CheckFailed, UserError, EnvironmentProblem) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the rows that were finished are kept", file=sys.stderr)
+        return 130
+    if given.json:
+        print(json.dumps(record.rows, ensure_ascii=False))
+    else:
+        print(table(record.rows, code()))
+        if given.quick:
+            print("a quick run: the figures say nothing")
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options; an unknown one ends the program with exit code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="rows, or beginnings of names")
+    parser.add_argument("--quick", action="store_true", help="few texts and rounds, rough figures")
+    parser.add_argument("--root", type=Path, default=Path("artifacts"), help="default: artifacts")
+    parser.add_argument("--json", action="store_true", help="print bench.json, not a table")
+    return parser.parse_args(arguments)
+
+
+def run(names: list[str], root: Path, quick: bool) -> Record:
+    """Measures row by row and keeps each.
+
+    Raises:
+        UserError: a name that no row has.
+        CheckFailed: ours and a peer do not give the same.
+        EnvironmentProblem: this machine lacks something, or a side ended.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        setting = Setting(root, Path(scratch), quick, names, say)
+        known = [name for family in FAMILIES for name in family.NAMES]
+        check(names, known)
+        path = root / ("bench.quick.json" if quick else "bench.json")
+        record = Record(path, facts(), code(), known)
+        if record.starts_anew:
+            say(f"{path}: another machine or version, starting anew")
+        for family in FAMILIES:
+            if any(map(setting.wants, family.NAMES)):
+                for row in family.rows(setting):
+                    record.keep(row)
+                    write(path.with_suffix(".svg"), svg(record.rows))
+    say(f"{path}, {path.with_suffix('.svg')}")
+    return record
+
+
+def check(names: list[str], known: list[str]) -> None:
+    """Refuses a name that begins no row's name."""
+    for name in names:
+        if not any(f"{row}.".startswith(f"{name}.") for row in known):
+            raise UserError(f"no row is called {name}; the rows are {', '.join(known)}")
+
+
+def say(line: str) -> None:
+    """Talk goes to stderr, results to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

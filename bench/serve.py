@@ -1,0 +1,36 @@
+"""The Python end of a side: a JSON line on stdin asks, a JSON line on stdout answers.
+
+The other end is side.py.
+"""
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def serve(ops: Mapping[str, Callable[..., Any]]) -> None:
+    """Answers until stdin closes."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        op = request.pop("op")
+        try:
+            answer = {"answer": ops[op](**request)}
+        except Exception as error:  # whatever it is, the judge has to be told
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+def timed(once: Callable[[], object], at_least: float) -> float:
+    """Seconds for one pass, passes run until `at_least` seconds are over."""
+    gc.collect()
+    start = time.perf_counter()
+    passes = 0
+    while True:
+        once()
+        passes += 1
+        seconds = time.perf_counter() - start
+        if seconds >= at_least:
+            return seconds / passes

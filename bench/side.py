@@ -1,0 +1,124 @@
+"""One side of a comparison: a process of its own that answers JSON lines until it is closed.
+
+Its other end is serve.js or serve.py. A side that is not asked does nothing.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from bench.errors import EnvironmentProblem
+
+ROOT = Path(__file__).parents[1]
+
+# What a library would otherwise take for itself: one core for each side, unless a row says more.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+ALL_THREADS = {"TOKENIZERS_PARALLELISM": "true"}
+
+
+def node() -> str:
+    """The Node to run: `node` on the PATH, or what NODE says.
+
+    Raises:
+        EnvironmentProblem: there is none.
+    """
+    wanted = os.environ.get("NODE", "node")
+    found = shutil.which(wanted)
+    if found is None:
+        raise EnvironmentProblem(
+            f"{wanted} is not found; install Node.js 20 or newer, or set NODE to its path"
+        )
+    return found
+
+
+def node_program(*arguments: str) -> list[str]:
+    """A command that runs a Node program of this room on one thread, garbage collected on it too.
+
+    Without the flag a second core would collect V8's garbage, which no peer in Python has.
+    """
+    return [node(), "--expose-gc", "--single-threaded-gc", *arguments]
+
+
+def python_program(module: str) -> list[str]:
+    """A command that runs a Python module in this environment."""
+    return [sys.executable, "-m", module]
+
+
+class Side:
+    """A running side; `name` stands in messages."""
+
+    def __init__(
+        self, name: str, command: list[str], environment: dict[str, str] = ONE_THREAD
+    ) -> None:
+        self.name = name
+        # Libraries talk a lot as they start; it is of use only where a side fails.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the side
+        # A session of its own: Ctrl-C is the judge's to handle, who then ends the sides.
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._in: IO[bytes] = self._process.stdin
+        self._out: IO[bytes] = self._process.stdout
+
+    def __enter__(self) -> "Side":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._out.close()
+        self._said.close()
+        with suppress(BrokenPipeError):  # what was still to be written goes nowhere
+            self._in.close()
+
+    def ask(self, op: str, **arguments: Any) -> Any:
+        """The side's answer to one request.
+
+        Raises:
+            EnvironmentProblem: it ended, or says that something went wrong.
+        """
+        with suppress(BrokenPipeError):  # the missing answer tells it
+            self._in.write(json.dumps({"op": op, **arguments}).encode() + b"\n")
+            self._in.flush()
+        line = self._out.readline()
+        if not line.endswith(b"\n"):
+            code = self._process.wait()
+            raise EnvironmentProblem(
+                f"{self.name} ended with exit code {code} when asked to {op}: {self._last_words()}"
+            )
+        answer = json.loads(line)
+        if "error" in answer:
+            raise EnvironmentProblem(f"{self.name} could not {op}: {answer['error']}")
+        return answer["answer"]
+
+    def _last_words(self) -> str:
+        """The line on stderr that reads like a cause."""
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").strip().split("\n")
+        causes = [line for line in lines if "Error" in line]
+        return (causes or lines)[-1]

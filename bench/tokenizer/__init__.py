@@ -1,0 +1,1 @@
+"""The tokenizers against their peers, on the real reviews."""

@@ -1,0 +1,35 @@
+/**
+ * The peer in JavaScript: @huggingface/tokenizers on a bundle's tokenizer.json.
+ *
+ * Its `encode` always gives ids, tokens and a mask, so that it is one pass whatever is asked.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { Tokenizer } from '@huggingface/tokenizers';
+
+import { serve, timed } from '../serve.js';
+
+const OPTIONS = { add_special_tokens: false };
+
+/** @type {string[]} */
+let texts = [];
+/** @type {Tokenizer} */
+let tokenizer;
+/** Tokens of the last pass: what is counted can't be left out by a clever compiler. */
+let tokens = 0;
+
+await serve({
+  open: ({ bundle, file }) => {
+    tokenizer = new Tokenizer(JSON.parse(readFileSync(join(bundle, 'tokenizer.json'), 'utf8')), {});
+    texts = JSON.parse(readFileSync(file, 'utf8'));
+  },
+  ids: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).ids),
+  tokens: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).tokens),
+  time: ({ at_least }) =>
+    timed(() => {
+      tokens = 0;
+      for (const text of texts) tokens += tokenizer.encode(text, OPTIONS).ids.length;
+    }, at_least),
+  count: () => tokens,
+});

@@ -1,0 +1,65 @@
+"""From a bundle on disk to a tokenizer that answers, with a vocab of the usual 21,128 lines."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.errors import EnvironmentProblem
+from bench.facts import node_packages
+from bench.row import Row
+from bench.setting import Setting
+from bench.side import Side, node, node_program
+from bench.timing import in_turns
+from bench.tokenizer import material
+
+ROOM = Path(__file__).parent
+GOAL = 0.05
+COLD, WARM, PEER = "tokenizer.load.cold", "tokenizer.load.warm", "tokenizer.load.hf-js"
+NAMES: tuple[str, ...] = (COLD, WARM, PEER)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """A first load, a later one, and a first one against the peer's."""
+    vocab = (material.embedded_vocab if setting.quick else material.usual_vocab)(setting)
+    lines = vocab.read_bytes().count(b"\n")
+    tf_text, bert = material.bundles(setting, [(vocab, "tf-text"), (vocab, "bert")])
+    first = "the first load of a process, with the import of the code"
+    goal = f"the goal of {GOAL * 1000:g} ms"
+    if setting.wants(COLD):
+        setting.say(COLD)
+        what = f"loading a tf-text tokenizer of {lines} lines, first"
+        ours, _ = in_turns(cold("ours", tf_text), lambda: GOAL, setting.rounds, setting.say)
+        yield Row(COLD, what, ours, goal, [GOAL], target=1, note=first)
+    if setting.wants(WARM):
+        setting.say(WARM)
+        what = f"loading a tf-text tokenizer of {lines} lines, again"
+        yield Row(WARM, what, warm(setting, tf_text), goal, [GOAL], target=1)
+    if setting.wants(PEER):
+        setting.say(PEER)
+        what = f"loading a bert tokenizer of {lines} lines, first"
+        sides = cold("ours", bert), cold("huggingface", bert)
+        ours, peers = in_turns(*sides, setting.rounds, setting.say)
+        peer = f"@huggingface/tokenizers {node_packages()['@huggingface/tokenizers']}"
+        yield Row(PEER, what, ours, peer, peers, note=first)
+
+
+def cold(who: str, bundle: Path) -> Callable[[], float]:
+    """A measurement in a fresh process."""
+    command = [node(), str(ROOM / "cold.js"), who, str(bundle.absolute())]
+
+    def measure() -> float:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            reason = (done.stderr.strip().split("\n") or [""])[-1]
+            raise EnvironmentProblem(f"loading {bundle} failed: {reason}")
+        return float(done.stdout)
+
+    return measure
+
+
+def warm(setting: Setting, bundle: Path) -> list[float]:
+    """Seconds for a load in a process that has loaded before."""
+    with Side("ours", node_program(str(ROOM / "ours.js"))) as ours:
+        given = {"bundle": str(bundle.absolute()), "at_least": setting.at_least}
+        times = [float(ours.ask("load", **given)) for _ in range(setting.rounds + 1)]
+    return times[1:]

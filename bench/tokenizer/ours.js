@@ -1,0 +1,46 @@
+/**
+ * Our side: a bundle's tokenizer as it is imported from the package.
+ */
+import { readFileSync } from 'node:fs';
+
+import { Bundle } from '../../node_bridge/bundle.js';
+import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
+import { serve, timed } from '../serve.js';
+
+const OPTIONS = { specialTokens: false, maxLength: 2 ** 30 };
+
+/** @type {string[]} */
+let texts = [];
+/** @type {Tokenizer} */
+let tokenizer;
+/** Tokens of the last pass: what is counted can't be left out by a clever compiler. */
+let tokens = 0;
+
+const passes = {
+  ids: () => {
+    tokens = 0;
+    for (const text of texts) tokens += tokenizer.encode(text, OPTIONS).ids.length;
+  },
+  tokens: () => {
+    tokens = 0;
+    for (const text of texts) tokens += tokenizer.encodeWithTokens(text, OPTIONS).offsets.length;
+  },
+};
+
+await serve({
+  open: ({ bundle, file }) => {
+    tokenizer = Tokenizer.fromBundle(Bundle.open(bundle));
+    if (file !== undefined) texts = JSON.parse(readFileSync(file, 'utf8'));
+  },
+  ids: ({ places }) => places.map((/** @type {number} */ at) => [...tokenizer.encode(texts[at], OPTIONS).ids]),
+  tokens: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encodeWithTokens(texts[at], OPTIONS).tokens),
+  time: (/** @type {{what: 'ids' | 'tokens', at_least: number}} */ { what, at_least }) => timed(passes[what], at_least),
+  load: ({ bundle, at_least }) => timed(() => Tokenizer.fromBundle(Bundle.open(bundle)), at_least),
+  held: ({ what }) => {
+    passes[/** @type {'ids' | 'tokens'} */ (what)]();
+    globalThis.gc?.();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  },
+  count: () => tokens,
+});

@@ -1,0 +1,136 @@
+"""Texts to ids: ours against each peer, on one core each, the reviews as they are."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.errors import CheckFailed
+from bench.facts import node_packages
+from bench.row import Row
+from bench.setting import Setting
+from bench.side import ALL_THREADS, ONE_THREAD, Side, node_program, python_program
+from bench.timing import in_turns
+from bench.tokenizer import material
+
+ROOM = Path(__file__).parent
+COMPARED = 2000
+HF_JS, PYTHON = "huggingface.js", "bench.tokenizer.python_peers"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What ours does (`what`, with a tokenizer's algorithm) against a kind of peer."""
+
+    name: str
+    algorithm: str
+    what: str
+    peer: str
+    kind: str | None
+    target: float | None
+    threads: str = "one thread"
+    note: str = ""
+
+
+CASES = (
+    Case("tokenizer.ids.hf-js", "bert", "ids", "@huggingface/tokenizers", None, 40),
+    Case(
+        "tokenizer.tokens.hf-js",
+        "bert",
+        "tokens",
+        "@huggingface/tokenizers",
+        None,
+        20,
+        note="ours gives ids, tokens and offsets, theirs ids and tokens",
+    ),
+    Case(
+        "tokenizer.ids.tf-text-fast", "tf-text-fast", "ids", "FastBertTokenizer", "tf-text-fast", 1
+    ),
+    Case("tokenizer.ids.tf-text", "tf-text", "ids", "BertTokenizer", "tf-text", 1),
+    Case("tokenizer.ids.hf-rust", "bert", "ids", "tokenizers (Rust)", "huggingface", 1),
+    Case(
+        "tokenizer.ids.hf-rust-threads",
+        "bert",
+        "ids",
+        "tokenizers (Rust)",
+        "huggingface",
+        None,
+        threads="all threads",
+        note="ours on one thread, theirs on all",
+    ),
+)
+NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """A row for each case that is wanted."""
+    cases = [case for case in CASES if setting.wants(case.name)]
+    texts = material.measured(setting)
+    file = material.texts_file(setting, texts)
+    vocab = material.embedded_vocab(setting)
+    algorithms = list(dict.fromkeys(case.algorithm for case in cases))
+    made = material.bundles(setting, [(vocab, algorithm) for algorithm in algorithms])
+    places = dict(zip(algorithms, made, strict=True))
+    with ExitStack() as stack:
+        # A process for each program, not for each case: TensorFlow takes its time to start.
+        started: dict[tuple[str, str], Side] = {}
+        for case in cases:
+            setting.say(f"{case.name}: {len(texts)} reviews")
+            program = (HF_JS if case.kind is None else PYTHON, case.threads)
+            if program not in started:
+                started[program] = stack.enter_context(start(case))
+            given = {"bundle": str(places[case.algorithm].absolute()), "file": str(file)}
+            yield measure(setting, case, started[program], given, len(texts))
+
+
+def start(case: Case) -> Side:
+    """The peer's process."""
+    environment = ONE_THREAD if case.threads == "one thread" else ALL_THREADS
+    program = node_program(str(ROOM / HF_JS)) if case.kind is None else python_program(PYTHON)
+    return Side(case.peer, program, environment)
+
+
+def measure(setting: Setting, case: Case, peer: Side, given: dict[str, str], count: int) -> Row:
+    """One case: both sides compared, then timed in turns."""
+    with Side("ours", node_program(str(ROOM / "ours.js"))) as ours:
+        ours.ask("open", **given)
+        peer.ask("open", **given, **({"kind": case.kind} if case.kind else {}))
+        compare(case, ours, peer, count)
+        times = in_turns(
+            lambda: float(ours.ask("time", what=case.what, at_least=setting.at_least)),
+            lambda: float(peer.ask("time", at_least=setting.at_least)),
+            setting.rounds,
+            setting.say,
+        )
+    return Row(
+        name=case.name,
+        what=f"{case.what} of {count} reviews, algorithm {case.algorithm}",
+        ours=times[0],
+        peer=f"{case.peer} {peer_version(case)}, {case.threads}",
+        peers=times[1],
+        target=case.target,
+        work=count,
+        work_unit="reviews",
+        note=case.note,
+    )
+
+
+def peer_version(case: Case) -> str:
+    """Of the peer's package, as it is installed."""
+    if case.kind is None:
+        return node_packages()["@huggingface/tokenizers"]
+    return version("tokenizers" if case.kind == "huggingface" else "tensorflow-text")
+
+
+def compare(case: Case, ours: Side, peer: Side, count: int) -> None:
+    """Both sides must give the same before anybody asks which is faster.
+
+    Raises:
+        CheckFailed: they do not; the message has the first review that shows it.
+    """
+    places = list(range(0, count, max(1, count // COMPARED)))
+    got, wanted = (side.ask(case.what, places=places) for side in (ours, peer))
+    for at, one, other in zip(places, got, wanted, strict=True):
+        if one != other:
+            raise CheckFailed(f"{case.name}: review {at}: ours gives {one}, {case.peer} {other}")

@@ -1,0 +1,135 @@
+"""Unpacks a stranger's archive: plain files inside one folder, within limits, or nothing at all."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from export import zip_members
+from export.errors import EnvironmentProblem, UserError
+from export.tar_members import tar_members
+from export.unpacking import CHUNK, Budget, Member, Places
+
+GZIP, ZIP, TAR = b"\x1f\x8b", b"PK\x03\x04", b"ustar"
+HEAD = 512
+KINDS = "a .tar.gz, .tgz, .tar or .zip"
+DAMAGE = (
+    EOFError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    # A number or a name in a header that is none.
+    ValueError,
+    OverflowError,
+)
+
+
+def kind_of(head: bytes) -> str | None:
+    """`gzip`, `zip` or `tar`, told by the first bytes of a file, or None."""
+    if head.startswith(GZIP):
+        return "gzip"
+    if head.startswith(ZIP):
+        return "zip"
+    return "tar" if head[257:].startswith(TAR) else None
+
+
+def digest(archive: Path) -> str:
+    """The sha256 of a file."""
+    with archive.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def unpacked(archive: Path, cache: Path, content: str) -> Path:
+    """Unpacks an archive into the cache, once for each content.
+
+    Raises:
+        UserError: no archive, a damaged one, or one that holds what a model has no use for.
+        EnvironmentProblem: the cache cannot be written to.
+    """
+    target = cache / content
+    if target.exists():
+        return target
+    growing = cache / f".{content}.{os.getpid()}.partial"
+    try:
+        growing.mkdir(parents=True)
+        write_all(archive, growing)
+        settle(growing, target)
+    except OSError as error:
+        if error.errno is None:
+            raise damaged(archive, error) from error
+        raise EnvironmentProblem(f"cannot unpack {archive}: {error.strerror}") from error
+    except DAMAGE as error:
+        raise damaged(archive, error) from error
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+    return target
+
+
+def settle(growing: Path, target: Path) -> None:
+    """Puts a finished directory in its place, unless another process was quicker."""
+    try:
+        growing.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def damaged(archive: Path, error: Exception) -> UserError:
+    """What is said of an archive that cannot be read to its end."""
+    reason = str(error).splitlines()[0] if str(error) else "it ends too early"
+    return UserError(f"{archive} is cut off or damaged ({reason}); download or copy it again")
+
+
+def write_all(archive: Path, directory: Path) -> None:
+    """Writes every member, counted while it is written: what sizes an archive claims is no matter.
+
+    Raises:
+        UserError: see `Places` and `Budget`.
+    """
+    places = Places(archive)
+    budget = Budget(archive)
+    for member in members(archive):
+        path = places.take(member)
+        if path is None:
+            continue
+        place = directory.joinpath(*path.parts)
+        if member.is_directory:
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb") as out:
+            while chunk := member.read(CHUNK):
+                budget.spend(len(chunk))
+                out.write(chunk)
+
+
+def members(archive: Path) -> Iterator[Member]:
+    """The members of an archive of any kind, in order.
+
+    Raises:
+        UserError: it is no archive.
+    """
+    with archive.open("rb") as stream:
+        kind = kind_of(stream.read(HEAD))
+        stream.seek(0)
+        if kind is None:
+            raise UserError(f"{archive}: got no archive, expected {KINDS}")
+        if kind == "zip":
+            yield from zip_members.zip_members(stream, archive)
+        elif kind == "tar":
+            yield from tar_members(stream, archive)
+        else:
+            with gzip.GzipFile(fileobj=stream) as unzipped:
+                yield from tar_members(as_binary(unzipped), archive)
+
+
+def as_binary(stream: gzip.GzipFile) -> BinaryIO:
+    """A gzip file is read like any other."""
+    return stream  # type: ignore[return-value]

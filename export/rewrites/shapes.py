@@ -1,0 +1,107 @@
+"""Shapes told in terms of batch and sequence, instead of being computed on the way.
+
+A Keras dense layer on three axes asks for the shape of its input, takes it apart, multiplies and
+packs it again: in albert_tiny two thirds of all nodes do nothing else.
+"""
+
+from collections.abc import Iterator
+
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2
+from tensorflow.python.framework import tensor_util
+
+from export.graph import Endpoint, FrozenGraph
+from export.rewrites.elementary import copy
+
+# Batch and sequence in two trials; a size that fits a formula in both is taken to be of that form.
+TRIALS = ((3, 5), (7, 11))
+PREFIX = "shapes"
+
+
+def shapes_by_inputs(frozen: FrozenGraph) -> FrozenGraph:
+    """Gives each `Reshape` its shape as a constant, or as batch, sequence and constants packed."""
+    first = next((e for e in frozen.inputs if len(e.shape) == 2), None)
+    if first is None:
+        return frozen
+    trials = [inferred(frozen, *trial) for trial in TRIALS]
+    result = copy(frozen)
+    told: dict[tuple[str, ...], str] = {}
+    for node in [node for node in result.node if node.op == "Reshape"]:
+        shapes = [trial.get_tensor_by_name(f"{node.name}:0").shape for trial in trials]
+        if not all(shape.is_fully_defined() for shape in shapes):
+            continue
+        sizes = [formula(*pair) for pair in zip(*shapes, strict=True)]
+        if None in sizes:
+            continue
+        key = tuple(str(size) for size in sizes)
+        if key not in told:
+            told[key] = f"{PREFIX}/{'_'.join(key) or 'scalar'}"
+            write_shape(result, told[key], key, first)
+        node.input[1] = told[key]
+        node.attr["Tshape"].type = tf.int32.as_datatype_enum
+    return frozen.with_graph(result) if told else frozen
+
+
+def inferred(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
+    """The graph with all shapes as TensorFlow infers them for one batch and sequence."""
+    graph_def = copy(frozen)
+    names = {endpoint.name for endpoint in frozen.inputs}
+    for node in graph_def.node:
+        if node.name in names:
+            shape = [dim.size for dim in node.attr["shape"].shape.dim]
+            free = iter((batch, sequence))
+            known = [next(free) if size == -1 else size for size in shape]
+            node.attr["shape"].shape.CopyFrom(tf.TensorShape(known).as_proto())
+        # What was inferred for free axes would stand beside it.
+        if "_output_shapes" in node.attr:
+            del node.attr["_output_shapes"]
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+    return graph
+
+
+def formula(one: int, other: int) -> str | None:
+    """What a size is made of: a number, `batch`, `sequence` or `rows`, their product.
+
+    >>> [formula(*sizes) for sizes in ((312, 312), (3, 7), (5, 11), (15, 77), (6, 9))]
+    ['312', 'batch', 'sequence', 'rows', None]
+    """
+    if one == other:
+        return str(one)
+    (b1, s1), (b2, s2) = TRIALS
+    known = {(b1, b2): "batch", (s1, s2): "sequence", (b1 * s1, b2 * s2): "rows"}
+    return known.get((one, other))
+
+
+def write_shape(
+    graph_def: graph_pb2.GraphDef, name: str, sizes: tuple[str, ...], source: Endpoint
+) -> None:
+    """Adds the node `name`: int32[axes]."""
+    free = [size for size in sizes if not size.isdecimal()]
+    if len(free) <= 1:
+        # One free axis follows from the others.
+        value = [int(size) if size.isdecimal() else -1 for size in sizes]
+        node = graph_def.node.add(op="Const", name=name)
+        node.attr["dtype"].type = tf.int32.as_datatype_enum
+        tensor = tensor_util.make_tensor_proto(value, tf.int32, [len(value)])
+        node.attr["value"].tensor.CopyFrom(tensor)
+        return
+    with tf.Graph().as_default() as graph:
+        ids = tf.compat.v1.placeholder(source.dtype, source.shape, "ids")
+        shape = tf.shape(ids, name="shape")
+        scalars = {"batch": shape[0], "sequence": shape[1], "rows": shape[0] * shape[1]}
+        packed = tf.stack([int(s) if s.isdecimal() else scalars[s] for s in sizes], name="packed")
+        fragment = graph.as_graph_def()
+        end = packed.op.name
+    for part in fragment.node:
+        if part.name != "ids":
+            new = graph_def.node.add()
+            new.CopyFrom(part)
+            new.name = name if part.name == end else f"{name}/{part.name}"
+            new.input[:] = list(outer(part.input, name, source.name))
+
+
+def outer(inputs: list[str], name: str, source: str) -> Iterator[str]:
+    """Inputs of a fragment's node in the whole graph."""
+    for one in inputs:
+        yield source if one == "ids" else f"{name}/{one}"

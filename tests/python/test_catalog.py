@@ -1,0 +1,198 @@
+"""The catalog against the collection's list, its publishers' sizes and its archives' sizes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export import hub
+from export.__main__ import main
+from export.architectures.config import EncoderConfig
+from export.catalog import MARKS, config_of, entries, find
+from export.errors import UserError
+
+# The list of the collection, typed from its README.
+COLLECTION = """
+tokenizer: bert_tokenizer_chinese
+named: albert_tiny albert_small albert_base albert_large albert_xlarge bert bert_wwm electra_small
+named: electra_smallex electra_base roberta_wwm roberta_wwm_1 roberta_wwm_large_1 roberta_wwm_3
+named: roberta_wwm_large_3 FinBERT
+tokens-4: albert_tiny albert_small albert_base albert_large albert_xlarge
+tokens-4: zh-bert-L12 zh-bert-wwm-L12 zh-roberta-wwm-L12
+tokens-3: zh-bert-L1 zh-bert-L3 zh-bert-L6 zh-bert-L9 zh-bert-L12
+tokens-3: zh-bert-wwm-L1 zh-bert-wwm-L3 zh-bert-wwm-L6 zh-bert-wwm-L9 zh-bert-wwm-L12
+tokens-3: zh-roberta-wwm-L1 zh-roberta-wwm-L3 zh-roberta-wwm-L6 zh-roberta-wwm-L9
+tokens-3: zh-roberta-wwm-L12 zh-roberta-wwm-large-L12 zh-roberta-wwm-large-L24
+"""
+# layers, hidden, heads, intermediate, embedding, activation: from the publishers' own configs.
+CONFIGS = {
+    "albert_tiny": (4, 312, 12, 1248, 128, "gelu_tanh"),
+    "albert_small": (6, 384, 12, 1536, 128, "gelu_tanh"),
+    "albert_base": (12, 768, 12, 3072, 128, "relu"),
+    "albert_large": (24, 1024, 16, 4096, 128, "relu"),
+    "albert_xlarge": (24, 2048, 16, 8192, 128, "relu"),
+    "bert": (12, 768, 12, 3072, 768, "gelu_tanh"),
+    "FinBERT": (12, 768, 12, 3072, 768, "gelu_tanh"),
+    "electra_small": (12, 256, 4, 1024, 128, "gelu_erf"),
+    "electra_smallex": (24, 256, 4, 1024, 256, "gelu_erf"),
+    "electra_base": (12, 768, 12, 3072, 768, "gelu_erf"),
+    "roberta_wwm_3": (3, 768, 12, 3072, 768, "gelu_tanh"),
+    "roberta_wwm_large_1": (1, 1024, 16, 4096, 1024, "gelu_tanh"),
+    "zh-bert-wwm-L9": (9, 768, 12, 3072, 768, "gelu_tanh"),
+    "zh-roberta-wwm-large-L24": (24, 1024, 16, 4096, 1024, "gelu_tanh"),
+}
+
+
+def test_every_published_model_is_a_row() -> None:
+    expected = [
+        (contract, name)
+        for contract, _, names in (line.partition(": ") for line in COLLECTION.split("\n"))
+        for name in names.split()
+    ]
+    assert [(e.contract, e.published) for e in entries()] == expected
+    assert all(e.deprecated == (e.contract == "tokens-3") for e in entries())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configuration(name: str) -> None:
+    entry = find(name)
+    assert entry is not None
+    config = config_of(entry)
+    assert (
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.num_attention_heads,
+        config.intermediate_size,
+        config.embedding_size,
+        config.activation,
+    ) == CONFIGS[name]
+    assert (config.vocab_size, config.layer_norm_eps) == (21128, 1e-12)
+    assert config_of(entry, 99).vocab_size == 99
+
+
+def parameters(config: EncoderConfig) -> int:
+    """What BERT's formula says, with a pooler."""
+    hidden, inner, embedding = config.hidden_size, config.intermediate_size, config.embedding_size
+    layer = 4 * (hidden * hidden + hidden) + 2 * hidden * inner + inner + hidden + 4 * hidden
+    layers = 1 if config.shared_layers else config.num_hidden_layers
+    projection = embedding * hidden + hidden if embedding != hidden else 0
+    embeddings = (config.vocab_size + 512 + 2 + 2) * embedding
+    return embeddings + projection + layers * layer + hidden * hidden + hidden
+
+
+@pytest.mark.parametrize("entry", [e for e in entries() if e.configuration and e.megabytes])
+def test_published_size_fits_the_configuration(entry) -> None:
+    # gzip takes up to an eighth off trained float32 weights. With embeddings of 128, as one might
+    # think, electra_smallex would be bigger packed than unpacked.
+    packed = entry.megabytes * 1e6 / (4 * parameters(config_of(entry)))
+    assert 0.86 <= packed <= 0.985
+
+
+def test_equal_groups_are_equal_builds() -> None:
+    builds: dict[str, object] = {}
+    for entry in entries():
+        config = config_of(entry) if entry.configuration else None
+        assert builds.setdefault(entry.group, (config, entry.contract)) == (config, entry.contract)
+    assert len(set(map(str, builds.values()))) == len(builds) == 27
+    groups = {e.name: e.group for e in entries()}
+    same = [groups[name] for name in ("bert", "bert_wwm", "roberta_wwm", "FinBERT")]
+    assert len(set(same)) == 1
+
+
+def test_names_are_handles() -> None:
+    assert len({e.name for e in entries()}) == len(entries()) == 42
+    newest, older = find("albert_tiny"), find("albert_tiny@tokens-4")
+    assert newest is not None and older is not None
+    assert (newest.contract, older.contract) == ("named", "tokens-4")
+    assert find("albert_tiny@named") is newest
+    assert find("zh-bert-L12") is find("zh-bert-L12@tokens-4")
+    assert find("zh-bert-L1") is find("zh-bert-L1@tokens-3")
+    assert find("gpt") is None
+
+
+def test_addresses() -> None:
+    for entry in entries():
+        assert entry.url.startswith("https://code.aliyun.com/qhduan/")
+        assert entry.url.endswith(f"/{entry.published}.tar.gz")
+        assert "/raw/" in entry.url
+    assert len({e.url for e in entries()}) == 42
+    moved = [e for e in entries() if e.url != e.published_url]
+    assert [e.name for e in moved] == ["FinBERT"]
+    assert moved[0].published_url == moved[0].url.replace("/raw/", "/blob/")
+    assert moved[0].known["url"] == moved[0].mark == "a"
+
+
+def test_marks() -> None:
+    for entry in entries():
+        expected = {"inputs", "outputs", "url"} | (
+            {"configuration"} if entry.configuration else set()
+        )
+        assert set(entry.known) == expected
+        assert set(entry.known.values()) <= set(MARKS)
+    assert {e.mark for e in entries() if e.contract.startswith("tokens")} == {"h"}
+
+
+def test_tokenizer_has_no_encoder() -> None:
+    entry = find("bert_tokenizer_chinese")
+    assert entry is not None
+    with pytest.raises(UserError, match="is a tokenizer"):
+        config_of(entry)
+
+
+def test_name_leads_to_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+
+    def dead(url: str, *_: object) -> Path:
+        asked.append(url)
+        raise UserError(f"{url} does not answer")
+
+    monkeypatch.setattr(hub, "from_url", dead)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="FinBERT: .*TFHUB_CACHE_DIR.*python -m export build"):
+        hub.resolve("FinBERT")
+    assert asked == [
+        "https://code.aliyun.com/qhduan/bert_part/raw/"
+        "0cf046f83ee12cb6ee0311eaa00f5f1e062f2c72/FinBERT.tar.gz"
+    ]
+
+
+def test_directory_of_that_name_comes_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "albert_tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert hub.located("albert_tiny") == Path("albert_tiny")
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line.split() for line in lines[:42]}
+    assert set(rows) == {e.name for e in entries()}
+    columns = header.split()
+    for entry in entries():
+        row = dict(zip(columns, rows[entry.name], strict=True))
+        assert [row[c] for c in ("in", "out", "url")] == [
+            entry.known[c] for c in ("inputs", "outputs", "url")
+        ]
+        assert row["contract"] == entry.contract
+        assert row["address"] == entry.url
+    footer = "\n".join(lines[42:])
+    for mark, meaning in MARKS.items():
+        assert f"  {mark}  {meaning}" in footer
+    assert "/blob/0cf046f83ee12cb6ee0311eaa00f5f1e062f2c72/FinBERT.tar.gz" in footer
+
+
+def test_json_without_tensorflow() -> None:
+    code = (
+        "import sys; from export.__main__ import main; main(['catalog', '--json']); "
+        "assert not any(name.startswith('tensorflow') for name in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    document = json.loads(run.stdout)
+    assert len(document["models"]) == 42
+    assert set(document["marks"]) == {"d", "h", "a"}
+    assert document["models"][0]["name"] == "bert_tokenizer_chinese"
+    assert all(row["mark"] and row["group"] for row in document["models"])

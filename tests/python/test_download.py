@@ -1,0 +1,212 @@
+"""Downloads from a host of every kind: good, gone, slow, broken, changing, or a page."""
+
+import hashlib
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from export import download, hub, progress
+from export.errors import EnvironmentProblem, UserError
+from export.partial import ABANDONED_S, Partial
+from tests.python.hosts import BODY, TAG, Host
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    monkeypatch.setattr(download, "PAUSE_S", 0.0)
+    server = Host()
+    yield server
+    server.over.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "cache"
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(place))
+    return place
+
+
+def names(cache: Path) -> set[str]:
+    return {child.suffix for child in cache.iterdir()}
+
+
+def whole(directory: Path) -> bool:
+    noise = (directory / "noise").read_bytes()
+    return noise == random.Random(1).randbytes(200_000)
+
+
+def test_once(host: Host, cache: Path) -> None:
+    expected = hashlib.sha256(BODY).hexdigest()
+    assert whole(hub.resolve(host.url(), expected))
+    assert whole(hub.resolve(host.url()))
+    assert len(host.asked) == 1
+    assert names(cache) == {".archive", ""}
+
+
+def test_broken_connection_is_taken_up_at_once(host: Host) -> None:
+    host.cuts = [70_000, 50_000]
+    lines: list[str] = []
+    assert whole(hub.resolve(host.url(), say=lines.append))
+    assert [asked.get("range") for asked in host.asked] == [None, "bytes=70000-", "bytes=120000-"]
+    assert {asked.get("if-range") for asked in host.asked[1:]} == {TAG}
+    assert len(lines) == 2 and "broke off at 0.1 MB" in lines[0]
+
+
+def test_next_command_takes_it_up(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    host.cuts = [70_000]
+    with pytest.raises(EnvironmentProblem, match="broke off.*run the command again to go on"):
+        hub.resolve(host.url())
+    assert names(cache) == {".partial", ".json"}
+    assert whole(hub.resolve(host.url()))
+    assert host.asked[1]["range"] == "bytes=70000-"
+    assert names(cache) == {".archive", ""}
+
+
+def test_date_serves_where_the_tag_is_weak(host: Host) -> None:
+    date = "Wed, 21 Oct 2020 07:28:00 GMT"
+    host.headers = {"ETag": 'W/"weak"', "Last-Modified": date}
+    host.cuts = [70_000]
+    assert whole(hub.resolve(host.url()))
+    assert host.asked[1]["if-range"] == date
+
+
+def test_server_without_ranges_starts_anew(host: Host) -> None:
+    host.ranges = False
+    host.cuts = [70_000]
+    assert whole(hub.resolve(host.url()))
+    assert host.asked[1]["range"] == "bytes=70000-"
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": TAG, "Accept-Ranges": "none"}])
+def test_server_without_versions_starts_anew(
+    host: Host, cache: Path, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.headers = headers
+    host.cuts = [70_000]
+    assert whole(hub.resolve(host.url()))
+    assert "range" not in host.asked[1]
+
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    host.cuts = [70_000]
+    with pytest.raises(EnvironmentProblem, match="run the command again$"):
+        hub.resolve(host.url("/m.tar.gz/second"))
+    assert names(cache) == {".archive", ""}
+
+
+def test_changed_file_starts_anew(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    host.body = b"\x1f\x8b" + bytes(100_000)
+    host.cuts = [70_000]
+    with pytest.raises(EnvironmentProblem):
+        hub.resolve(host.url())
+    host.body, host.headers = BODY, {"ETag": '"two"'}
+    assert whole(hub.resolve(host.url()))
+    assert host.asked[1]["if-range"] == TAG
+    assert names(cache) == {".archive", ""}
+
+
+def test_range_that_is_none_starts_anew(host: Host) -> None:
+    host.cuts = [70_000]
+    assert whole(hub.resolve(host.url("/gone")))
+    assert [asked.get("range") for asked in host.asked] == [None, "bytes=70000-", None]
+
+
+def test_killed_process_leaves_something(host: Host, cache: Path) -> None:
+    cache.mkdir()
+    part = Partial(cache, hashlib.sha256(host.url().encode()).hexdigest())
+    part.start(TAG)
+    left = cache / f"{part.stem}.7.growing"
+    left.write_bytes(BODY[:1000])
+    assert whole(hub.resolve(host.url()))
+    assert "range" not in host.asked[0], "another process may be writing to it"
+
+    (archive_file,) = cache.glob("*.archive")
+    archive_file.unlink()
+    part.start(TAG)
+    left.write_bytes(BODY[:1000])
+    old = time.time() - ABANDONED_S - 1
+    os.utime(left, (old, old))
+    assert whole(hub.resolve(host.url()))
+    assert host.asked[1]["range"] == "bytes=1000-"
+
+
+def test_length_unknown(host: Host) -> None:
+    assert whole(hub.resolve(host.url("/chunked")))
+
+
+def test_wrong_sum_stays_nowhere(host: Host, cache: Path) -> None:
+    got = hashlib.sha256(BODY).hexdigest()
+    with pytest.raises(UserError, match=f"got sha256 {got}, expected {'0' * 64}"):
+        hub.resolve(host.url(), "0" * 64)
+    assert not any(cache.iterdir())
+
+
+def test_damaged_file_is_downloaded_again(host: Host) -> None:
+    host.body = BODY[:-5000]
+    with pytest.raises(UserError, match="cut off or damaged"):
+        hub.resolve(host.url())
+    host.body = BODY
+    assert whole(hub.resolve(host.url()))
+
+
+def test_host_is_gone() -> None:
+    with pytest.raises(UserError, match="does not answer.*give a local directory"):
+        hub.resolve("http://127.0.0.1:1/model.tar.gz")
+
+
+def test_host_is_silent(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.2)
+    with pytest.raises(UserError, match="does not answer .ReadTimeout.; give a local directory"):
+        hub.resolve(host.url("/silent"))
+
+
+def test_host_trickles(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "STALL_S", 0.1)
+    with pytest.raises(EnvironmentProblem, match="broke off 3 times"):
+        hub.resolve(host.url("/trickle"))
+    assert not any(cache.iterdir())
+
+
+def test_page_instead_of_a_file(host: Host, cache: Path) -> None:
+    with pytest.raises(UserError, match="got text/html, expected a .tar.gz.*give a local"):
+        hub.resolve(host.url("/page"))
+    assert not any(cache.iterdir())
+
+
+def test_page_about_a_file(host: Host) -> None:
+    with pytest.raises(UserError, match="got text/html.*often at http.*/raw/m.tar.gz"):
+        hub.resolve(host.url("/blob/m.tar.gz"))
+
+
+def test_address_that_is_dead(host: Host, cache: Path) -> None:
+    with pytest.raises(UserError, match="answers 404 Not Found; give a local directory"):
+        hub.resolve(host.url("/nothing"))
+    assert not any(cache.iterdir())
+
+
+def test_cache_that_cannot_be_written(host: Host, cache: Path) -> None:
+    cache.write_text("a file")
+    with pytest.raises(EnvironmentProblem, match="cannot write.*TFHUB_CACHE_DIR"):
+        hub.resolve(host.url())
+
+
+def test_progress_in_a_log(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    lines: list[str] = []
+    hub.resolve(host.url(), say=lines.append)
+    assert lines[-1] == f"download: {len(BODY) / 1e6:.1f} of {len(BODY) / 1e6:.1f} MB"
+
+
+def test_progress_on_a_terminal(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    hub.resolve(host.url())
+    assert "download: 100%" in capsys.readouterr().err

@@ -1,0 +1,169 @@
+"""`python -m export inspect`: what it tells of each kind of model, without running any."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from export.__main__ import main
+from export.inspection import Inspection, inspect
+from export.verdict import Tensor, verdict_of
+from export.vocab_in_graph import lines_of
+from tests.python import strangers
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    strangers.own_encoder(root / "encoder")
+    strangers.own_tokenizer(root / "tokenizer")
+    strangers.string_tokens(root / "tokens")
+    strangers.writes_when_loaded(root / "evil", root / "marker")
+    return root
+
+
+def seen(models: Path, name: str) -> Inspection:
+    return inspect(str(models / name))
+
+
+def shown(tensors: list[Tensor]) -> dict[str, tuple[str, list[int | None] | None]]:
+    return {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
+
+
+def test_encoder(models: Path) -> None:
+    found = seen(models, "encoder")
+    (signature,) = found.signatures
+    ids = ("int32", [None, None])
+    assert signature.name == "serving_default"
+    assert shown(signature.inputs) == {
+        "input_ids": ids,
+        "attention_mask": ids,
+        "token_type_ids": ids,
+    }
+    assert shown(signature.outputs) == {
+        "sequence_output": ("float32", [None, None, 4]),
+        "pooled_output": ("float32", [None, 4]),
+    }
+    assert (found.verdict.exportable, found.verdict.contract) == (True, "named")
+    assert found.tensorflow_version == tf.__version__
+    assert found.vocabs == []
+
+
+def test_numbers_are_the_checkpoints_own(models: Path) -> None:
+    found = seen(models, "encoder")
+    reader = tf.train.load_checkpoint(str(models / "encoder" / "variables" / "variables"))
+    shapes = {
+        name: shape
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if reader.get_variable_to_dtype_map()[name] == tf.float32
+    }
+    numbers = sum(int(tf.TensorShape(shape).num_elements()) for shape in shapes.values())
+    assert found.weights == {"float32": {"variables": len(shapes), "numbers": numbers}}
+
+    sizes = {
+        file.relative_to(models / "encoder"): file.stat().st_size
+        for file in (models / "encoder").rglob("*")
+        if file.is_file()
+    }
+    assert found.bytes_on_disk["total"] == sum(sizes.values())
+    assert found.bytes_on_disk["saved_model.pb"] == sizes[Path("saved_model.pb")]
+    variables = sum(size for path, size in sizes.items() if path.parts[0] == "variables")
+    assert found.bytes_on_disk["variables"] == variables
+
+
+def test_ops_are_tensorflows_own_count(models: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    content = (models / "encoder" / "saved_model.pb").read_bytes()
+    graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].graph_def
+    expected: dict[str, int] = {}
+    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+        for node in nodes:
+            expected[node.op] = expected.get(node.op, 0) + 1
+    assert seen(models, "encoder").ops == expected
+
+
+def test_tokenizer(models: Path) -> None:
+    found = seen(models, "tokenizer")
+    assert (found.verdict.exportable, found.verdict.contract) == (True, "tokenizer")
+    assert [(v.where, v.tokens) for v in found.vocabs] == [("assets/vocab.txt", 8)]
+    assert found.weights == {}
+
+
+def test_string_tokens(models: Path) -> None:
+    found = seen(models, "tokens")
+    assert (found.verdict.exportable, found.verdict.contract) == (True, "tokens-3")
+    # The tokens, and the empty string beside them.
+    assert [v.tokens for v in found.vocabs] == [len(strangers.TOKENS) + 1]
+
+
+def test_refused_op_is_the_verdict(models: Path) -> None:
+    found = seen(models, "evil")
+    assert not found.verdict.exportable
+    assert "got op WriteFile in " in found.verdict.reason
+    assert found.ops["WriteFile"] == 1
+    assert not (models / "marker").exists()
+
+
+FREE = [None, None]
+IDS = Tensor("input_ids", "int32", [None, None])
+OUT = [Tensor("x", "float32", [None, None, 4])]
+
+
+@pytest.mark.parametrize(
+    "signatures, contract, reason",
+    [
+        ({"a": ([IDS], OUT), "b": ([IDS], OUT)}, None, "got signatures a, b, expected one called"),
+        ({}, None, "got signatures none"),
+        ({"only": ([Tensor("ids", "int32", None)], OUT)}, "named", "ids in, as ids"),
+        ({"only": ([Tensor("args_0", "string", [None, None])], OUT * 4)}, "tokens-4", "args_0"),
+        ({"only": ([Tensor("t", "string", [None])], OUT)}, None, "got t string of rank 1, expect"),
+        ({"only": ([Tensor("image", "float32", [None] * 4)], OUT)}, None, "image float32 of rank"),
+        ({"only": ([Tensor("when", "int32", [None, None])], OUT)}, None, "got inputs when, expect"),
+        ({"only": ([IDS, Tensor("ids", "int32", None)], OUT)}, None, "got inputs input_ids, ids"),
+        ({"only": ([], OUT)}, None, "got inputs none"),
+    ],
+)
+def test_verdict(signatures: Any, contract: str | None, reason: str) -> None:
+    verdict = verdict_of(signatures, None)
+    assert (verdict.exportable, verdict.contract) == (contract is not None, contract)
+    assert reason in verdict.reason
+
+
+def test_only_a_line_feed_ends_a_token(tmp_path: Path) -> None:
+    file = tmp_path / "vocab.txt"
+    for content, lines in ((b"", 0), (b"a\nb\n", 2), (b"a\nb", 2), ("a\u2028b\r\nc".encode(), 2)):
+        file.write_bytes(content)
+        assert lines_of(file) == lines
+
+
+def test_command(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(models / "tokenizer")]) == 0
+    text = capsys.readouterr().out
+    assert "  in   text: string[?]" in text
+    assert "  out  input_ids: int32[?, ?]" in text
+    assert "vocab: 8 tokens in assets/vocab.txt" in text
+    assert "verdict: can be exported as tokenizer" in text
+    assert main(["inspect", str(models / "evil")]) == 0
+    assert "verdict: cannot be exported: " in capsys.readouterr().out
+    assert main(["inspect", str(models / "encoder"), "--sha256", "0" * 64]) == 2
+    assert capsys.readouterr().err.startswith("error: --sha256 is for an archive or a URL")
+    assert main(["inspect", "nothing"]) == 2
+
+
+def test_json_without_tensorflow(models: Path) -> None:
+    code = (
+        "import sys; from export.__main__ import main; "
+        f"main(['inspect', {str(models / 'tokens')!r}, '--json']); "
+        "assert not any(name.startswith('tensorflow') for name in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    document = json.loads(run.stdout)
+    assert document["verdict"]["contract"] == "tokens-3"
+    assert document["signatures"][0]["inputs"] == [
+        {"name": "args_0", "dtype": "string", "shape": [None, None]}
+    ]

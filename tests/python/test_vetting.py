@@ -1,0 +1,198 @@
+"""Strangers' SavedModels: what computes passes, what could do more is refused before it loads."""
+
+import ast
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from export import hub, saved_model_messages
+from export.errors import UserError
+from export.vetting import ALLOWED, allowed_ops, vet
+from tests.python import strangers
+from tests.python.evil import EDITS, EVIL, nested
+
+# Ops that read, write, call out or stop the process: a sample, since the list names what is good.
+FORBIDDEN = """
+ReadFile WriteFile MatchingFiles WholeFileReaderV2 TextLineDataset TFRecordDatasetV2 LoadDataset
+SaveDatasetV2 Save SaveSlices Restore RestoreSlice ImmutableConst GenerateVocabRemapping
+LoadAndRemapMatrix DecodeProtoV2 CreateSummaryFileWriter FileSystemSetConfiguration DebugIdentityV2
+PyFunc EagerPyFunc PyFuncStateless Print PrintV2 RemoteCall SymbolicGradient Recv Send Abort
+"""
+EXPORT = Path(__file__).parents[2] / "export"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        strangers.own_encoder,
+        strangers.own_tokenizer,
+        strangers.string_tokens,
+        strangers.vocab_table,
+        strangers.fast_tokenizer,
+        strangers.trained_keras,
+    ],
+    ids=lambda make: make.__name__,
+)
+def test_honest_models_pass(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    made = make(tmp_path / "m")
+    # Honest, and whole: it loads.
+    tf.saved_model.load(str(made))
+    vet(made)
+
+
+@pytest.mark.parametrize("name", EVIL)
+@pytest.mark.parametrize("depth", ["plain", "nested"])
+def test_evil_op_is_refused_by_name(name: str, depth: str, tmp_path: Path) -> None:
+    op, function = EVIL[name]
+    made = strangers.save(nested(function) if depth == "nested" else function, tmp_path / "m")
+    with pytest.raises(UserError, match=rf"got .*{op}.*nothing was loaded"):
+        hub.resolve(str(made))
+
+
+def test_it_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    made = strangers.writes_when_loaded(tmp_path / "m", marker)
+    # That it would: loading writes the file.
+    tf.saved_model.load(str(made))
+    assert marker.exists()
+    marker.unlink()
+    with pytest.raises(UserError, match="got op WriteFile in __inference__initializer"):
+        hub.resolve(str(made))
+    assert not marker.exists()
+
+
+@pytest.fixture(scope="module")
+def harmless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = strangers.save(strangers.length, tmp_path_factory.mktemp("harmless") / "m")
+    vet(made)
+    return made
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_edited_graph(name: str, harmless: Path, tmp_path: Path) -> None:
+    change, message = EDITS[name]
+    made = strangers.edit(shutil.copytree(harmless, tmp_path / "m"), change)
+    with pytest.raises(UserError, match=message):
+        vet(made)
+
+
+@pytest.mark.parametrize("other", ["saved_model.cpb", "saved_model.pbtxt"])
+def test_second_graph_beside_the_first(other: str, harmless: Path, tmp_path: Path) -> None:
+    made = Path(shutil.copytree(harmless, tmp_path / "m"))
+    (made / other).touch()
+    with pytest.raises(UserError, match=f"holds {other}, expected saved_model.pb alone"):
+        vet(made)
+
+
+@pytest.fixture(scope="module")
+def with_vocab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return strangers.vocab_table(tmp_path_factory.mktemp("vocab") / "m")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../secret", "/etc/passwd", "..\\secret", "gs://bucket/vocab", "missing.txt"]
+)
+def test_asset_outside(name: str, with_vocab: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+    made = shutil.copytree(with_vocab, tmp_path / "m")
+
+    def change(meta_graph: Any) -> None:
+        meta_graph.asset_file_def[0].filename = name
+
+    with pytest.raises(UserError, match="got an asset .*, expected a file inside its folder"):
+        vet(strangers.edit(made, change))
+
+
+def test_vocab_that_is_no_asset(with_vocab: Path, tmp_path: Path) -> None:
+    def take_away(meta_graph: Any) -> None:
+        del meta_graph.asset_file_def[:]
+
+    def bind_another(meta_graph: Any) -> None:
+        graph = meta_graph.object_graph_def
+        other = next(i for i, node in enumerate(graph.nodes) if node.WhichOneof("kind") != "asset")
+        for name, function in graph.concrete_functions.items():
+            if "initializer" in name:
+                function.bound_inputs[:] = [other] * len(function.bound_inputs)
+
+    for i, change in enumerate((take_away, bind_another)):
+        made = strangers.edit(shutil.copytree(with_vocab, tmp_path / str(i)), change)
+        with pytest.raises(UserError, match="on a file that is no asset"):
+            vet(made)
+
+
+def test_links_out_and_odd_files(with_vocab: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    made = Path(shutil.copytree(with_vocab, tmp_path / "m"))
+    vocab = next((made / "assets").iterdir())
+    vocab.unlink()
+    vocab.symlink_to(secret)
+    with pytest.raises(UserError, match="is a link out of"):
+        vet(made)
+    vocab.unlink()
+    shutil.copy(secret, made / "inside")
+    vocab.symlink_to(made / "inside")
+    vet(made)
+    os.mkfifo(made / "pipe")
+    with pytest.raises(UserError, match="pipe is no plain file"):
+        vet(made)
+
+
+def test_list_of_allowed_ops() -> None:
+    names = ALLOWED.read_text(encoding="utf-8").splitlines()
+    assert names == sorted(set(names))
+    assert allowed_ops() == set(names)
+    registered = {name for name in dir(tf.raw_ops) if name[0].isupper()}
+    text_ops = {"CaseFoldUTF8", "NormalizeUTF8", "WordpieceTokenizeWithOffsets"}
+    assert text_ops <= allowed_ops()
+    forbidden = set(FORBIDDEN.split())
+    assert forbidden <= registered
+    assert not allowed_ops() & forbidden
+    for op in allowed_ops():
+        assert not any(
+            word in op for word in ("Dataset", "Reader", "Summary", "Rpc", "PyFunc", "Debug", "TPU")
+        )
+
+
+def test_schema_is_tensorflows_own() -> None:
+    def compare(ours: Any, theirs: Any, seen: set[str]) -> None:
+        if ours.full_name in seen:
+            return
+        seen.add(ours.full_name)
+        for field in ours.fields:
+            other = theirs.fields_by_name[field.name]
+            assert (field.number, field.is_repeated) == (other.number, other.is_repeated)
+            # An enum travels as an int32.
+            assert field.type == (5 if other.type == 14 else other.type), field.full_name
+            if field.message_type is not None:
+                compare(field.message_type, other.message_type, seen)
+
+    seen: set[str] = set()
+    ours = saved_model_messages.message_class().DESCRIPTOR
+    compare(ours, saved_model_pb2.SavedModel.DESCRIPTOR, seen)
+    assert len(seen) > 25
+
+
+def words_of(node: ast.AST) -> set[str]:
+    """The names that a piece of a program uses or imports."""
+    if isinstance(node, ast.Name):
+        return {node.id}
+    if isinstance(node, ast.Attribute):
+        return {node.attr}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {alias.name for alias in node.names} | {getattr(node, "module", "")}
+    return {str(node.arg)} if isinstance(node, ast.keyword) else set()
+
+
+def test_nothing_in_export_runs_python_that_a_model_carries() -> None:
+    # load_model runs the code of a Lambda layer, a pickle anything at all.
+    runs = {"load_model", "pickle", "marshal", "dill", "joblib", "shelve", "allow_pickle", "eval"}
+    for file in EXPORT.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            assert not words_of(node) & runs, file

@@ -6,10 +6,9 @@ leaves those packages out, so empty modules stand in for them.
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import keras  # noqa: F401  before the stand-ins: it looks for JAX by itself
 import numpy as np
@@ -38,9 +37,6 @@ from tensorflowjs.converters import tf_saved_model_conversion_v2 as converter  #
 VERSION: str = tensorflowjs.__version__
 
 
-GROUP = 1 << 28  # bytes of weights that the converter may copy at once
-
-
 def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> None:
     """Writes `model.json` and its weight shards.
 
@@ -54,20 +50,17 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> No
     unknown = converter.validate(graph_def, False, False)
     if unknown:
         raise UserError(f"TF.js has no {', '.join(sorted(unknown))}: this model cannot run there")
-    stored = {name: value for name, value in frozen.weights.items() if value.dtype.kind != "i"}
-    (small,) = converter.extract_weights(graph_def)
-    small += [
-        {"name": name, "data": value}
-        for name, value in frozen.weights.items()
-        if name not in stored
-    ]
+    # One group, whose shards are of one size but for the last: of two files, a small and a large,
+    # TF.js 4.22 reads nothing but zeros, without an error.
+    (group,) = converter.extract_weights(graph_def)
+    group += [{"name": name, "data": value} for name, value in sorted(frozen.weights.items())]
     by_dtype: dict[str, list[str]] = {}
     for name, dtype in dtypes.items():
         by_dtype.setdefault(dtype, []).append(name)
     model = directory / "model.json"
     converter.write_artifacts(
         MessageToDict(named_constants(graph_def, frozen.weights)),
-        [group for group in [small, *groups(stored)] if group],
+        [group],
         str(model),
         tf.__version__,
         signature_def(frozen),
@@ -107,17 +100,3 @@ def named_constants(
         node.attr["value"].tensor.dtype = dtype.as_datatype_enum
         node.attr["value"].tensor.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
     return graph_def
-
-
-def groups(weights: Mapping[str, Array]) -> Iterator[list[dict[str, Any]]]:
-    """The weights in groups of limited size; the converter copies a group whole."""
-    group: list[dict[str, Any]] = []
-    size = 0
-    for name, value in sorted(weights.items()):
-        if group and size + value.nbytes > GROUP:
-            yield group
-            group, size = [], 0
-        group.append({"name": name, "data": value})
-        size += value.nbytes
-    if group:
-        yield group

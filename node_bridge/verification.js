@@ -1,0 +1,83 @@
+/**
+ * Checks a bundle against its own golden cases: texts with the ids and outputs that Python's
+ * TensorFlow gave for them when the bundle was made.
+ */
+import { closeness } from './closeness.js';
+import { UserError } from './errors.js';
+import { readSafetensors } from './safetensors.js';
+
+const GOLDEN = 'golden.safetensors';
+
+/**
+ * @typedef {object} Check
+ * @property {string} name `ids`, or an output by its name
+ * @property {boolean} passed
+ * @property {number | null} maxAbs
+ * @property {number} budget the largest difference allowed; 0 for ids
+ * @property {string} said what is wrong; empty where nothing is
+ */
+
+/**
+ * The golden cases of a bundle.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @returns {{texts: string[], tensors: Record<string, import('./safetensors.js').Tensor>}}
+ * @throws {UserError} a bundle without golden cases
+ */
+export function goldenCases(bundle) {
+  if (!Object.hasOwn(bundle.contract.files, GOLDEN)) {
+    throw new UserError(`${bundle.dir} has no golden cases, so nothing can be verified; export it again`);
+  }
+  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), GOLDEN);
+  return { texts: JSON.parse(metadata.texts ?? '[]'), tensors };
+}
+
+/**
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('./tokenizer/index.js').Tokenizer} tokenizer
+ * @param {import('./encoder.js').Encoder} encoder
+ * @returns {Promise<Check[]>} the ids first, then each output of the contract
+ * @throws {UserError} no golden cases
+ */
+export async function verify(bundle, tokenizer, encoder) {
+  const { texts, tensors } = goldenCases(bundle);
+  const { accuracy, outputs } = bundle.contract;
+  if (texts.length === 0 || !accuracy) {
+    throw new UserError(`${bundle.dir} has golden cases without texts or budget; export it again`);
+  }
+  const encodings = texts.map((text) => tokenizer.encode(text));
+  const checks = [checkIds(encoder.pad(encodings), tensors, texts)];
+  const got = await encoder.run(encodings);
+  for (const { name } of outputs) {
+    const expected = tensors[name];
+    const measured = expected
+      ? closeness(got[name], expected, accuracy.budget)
+      : { close: false, maxAbs: null, said: 'the golden cases have no such output' };
+    const { close, maxAbs, said } = measured;
+    checks.push({ name, passed: close, maxAbs, budget: accuracy.budget.atol, said });
+  }
+  return checks;
+}
+
+/**
+ * @param {Record<string, {shape: number[], data: Int32Array}>} batch
+ * @param {Record<string, import('./safetensors.js').Tensor>} tensors
+ * @param {string[]} texts
+ * @returns {Check}
+ */
+function checkIds(batch, tensors, texts) {
+  for (const [role, { shape, data }] of Object.entries(batch)) {
+    const expected = tensors[role];
+    const same = expected !== undefined && String(shape) === String(expected.shape);
+    const at = same ? data.findIndex((value, i) => value !== expected.data[i]) : 0;
+    if (at !== -1) {
+      const [row, column] = [Math.floor(at / shape[1]), at % shape[1]];
+      const said = same
+        ? `${role} of ${JSON.stringify(texts[row])}: got ${data[at]} at position ${column}, ` +
+          `expected ${expected.data[at]}`
+        : `${role}: got shape [${shape}], expected [${expected?.shape}]`;
+      return { name: 'ids', passed: false, maxAbs: null, budget: 0, said };
+    }
+  }
+  return { name: 'ids', passed: true, maxAbs: 0, budget: 0, said: '' };
+}

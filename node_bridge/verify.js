@@ -1,0 +1,65 @@
+/** `node node_bridge/verify.js`: a bundle's own golden cases, on this machine, without Python. */
+import { Bundle } from './bundle.js';
+import { run } from './cli.js';
+import { Encoder } from './encoder.js';
+import { UserError } from './errors.js';
+import { Tokenizer } from './tokenizer/index.js';
+import { goldenCases, verify } from './verification.js';
+
+const HELP = `Checks a bundle: its files by their hashes, then its golden cases, for which it holds
+the ids and outputs of Python's TensorFlow.
+
+  node node_bridge/verify.js --bundle artifacts/bundle/albert_tiny
+
+  --bundle DIR     the bundle
+  --backend NAME   auto, wasm or cpu (default auto)
+  --json           print the result as JSON
+  -h, --help
+
+Exit code: 0 all equal within the bundle's budget, 1 a difference, 2 a mistake in what was given.
+`;
+
+await run({
+  help: HELP,
+  options: {
+    bundle: { type: 'string' },
+    backend: { type: 'string', default: 'auto' },
+    json: { type: 'boolean', default: false },
+  },
+  main,
+});
+
+/** @param {Record<string, any>} options */
+async function main(options) {
+  if (options.bundle === undefined) throw new UserError('Expected --bundle; try --help.');
+  const started = performance.now();
+  const bundle = Bundle.open(options.bundle);
+  goldenCases(bundle);
+  const tokenizer = Tokenizer.fromBundle(bundle);
+  const encoder = await Encoder.load(bundle, { backend: options.backend });
+  const loaded = performance.now();
+  const checks = await verify(bundle, tokenizer, encoder);
+  const passed = checks.every((check) => check.passed);
+  const result = {
+    bundle: bundle.contract.name,
+    backend: encoder.backend,
+    passed,
+    checks,
+    load_ms: Math.round(loaded - started),
+    run_ms: Math.round(performance.now() - loaded),
+    peak_rss: process.resourceUsage().maxRSS * 1024,
+  };
+  process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : table(result));
+  return passed ? 0 : 1;
+}
+
+/** @param {{bundle: string, backend: string, passed: boolean, checks: import('./verification.js').Check[]}} result */
+function table({ bundle, backend, passed, checks }) {
+  const rows = checks.map(({ name, passed: good, maxAbs, budget, said }) => {
+    const distance = name === 'ids' ? (good ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
+    const allowed = name === 'ids' ? 'equal' : String(budget);
+    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(8)}  ${good ? 'ok' : `DRIFT: ${said}`}\n`;
+  });
+  const verdict = passed ? 'the bundle gives here what Python gave' : 'DRIFT: see above';
+  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(8)}\n${rows.join('')}\n${verdict}\n`;
+}

@@ -1,0 +1,1 @@
+"""Conformance: every row of the catalog at its true size, from SavedModel to Node and back."""

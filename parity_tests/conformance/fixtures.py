@@ -1,0 +1,57 @@
+"""Builds a catalog row at its true size with seeded weights, in its own contract.
+
+    python -m parity_tests.conformance.fixtures ROW VOCAB OUT
+
+A process of its own: Keras counts the models of a process in their names, and memory comes back.
+"""
+
+import sys
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from export import catalog
+from export.quiet import tensorflow
+from export.tokenizer import read_vocab, save_tokenizer_model
+from export.tokenizer.vocab import SPECIAL
+
+SEED = 1
+CJK = chain(range(0x4E00, 0xA000), range(0x3400, 0x4DC0))
+
+
+def vocab_lines(count: int) -> list[str]:
+    """A vocab as large as the collection's: special tokens, ASCII, `##` pieces, CJK characters."""
+    ascii_signs = [chr(c) for c in range(0x21, 0x7F) if not chr(c).isupper()]
+    pieces = [f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
+    return list(islice(chain(SPECIAL.values(), ascii_signs, pieces, map(chr, CJK)), count))
+
+
+def build(name: str, vocab_file: Path, out: Path) -> None:
+    """Writes the SavedModel of a row."""
+    entry = catalog.find(name)
+    assert entry is not None, name
+    vocab = read_vocab(vocab_file, print)
+    if entry.configuration is None:
+        save_tokenizer_model(vocab, out, lower_case=True)
+        return
+    tensorflow()
+    from export.architectures import encoder, string_tokens
+
+    model = encoder.seeded(catalog.config_of(entry, len(vocab.tokens)), "encoder", SEED)
+    if entry.contract == "named":
+        encoder.save(model, out)
+    else:
+        outputs = int(entry.contract.removeprefix("tokens-"))
+        string_tokens.save_string_tokens(model, vocab, out, outputs)
+
+
+def groups() -> Iterator[list[catalog.Entry]]:
+    """The rows that share configuration and contract, the first of each named first."""
+    found: dict[str, list[catalog.Entry]] = {}
+    for entry in catalog.entries():
+        found.setdefault(entry.group, []).append(entry)
+    yield from found.values()
+
+
+if __name__ == "__main__":
+    build(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,52 @@
+"""Runs a command and says how long it took and how much memory it had at its peak."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+# Linux counts in KiB, macOS in bytes.
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a command did: exit code, seconds, peak resident bytes, and what it wrote."""
+
+    code: int
+    seconds: float
+    peak_bytes: int
+    stdout: str
+    stderr: str
+
+    @property
+    def last_words(self) -> str:
+        """The last line on stderr, where a failure says its reason."""
+        return next((line for line in reversed(self.stderr.split("\n")) if line.strip()), "")
+
+
+def measured(command: list[str], log: Path) -> Measured:
+    """Runs a command to its end; `log` is a path for its output, removed afterwards."""
+    out, err = log.with_suffix(".out"), log.with_suffix(".err")
+    started = time.monotonic()
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    process.returncode = os.waitstatus_to_exitcode(status)
+    result = Measured(
+        process.returncode,
+        time.monotonic() - started,
+        usage.ru_maxrss * RSS_UNIT,
+        out.read_text(encoding="utf-8", errors="replace"),
+        err.read_text(encoding="utf-8", errors="replace"),
+    )
+    out.unlink()
+    err.unlink()
+    return result

@@ -1,0 +1,95 @@
+"""One row: built, exported, loaded in Node, compared with Python, deleted."""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from export import catalog
+from parity_tests.conformance.measure import measured
+from parity_tests.runners import node
+
+MIB = 1 << 20
+
+
+@dataclass
+class Row:
+    """What came of a row. Sizes are in MiB, times in seconds, errors the largest of any value."""
+
+    name: str
+    same_build: list[str]
+    contract: str
+    known: str
+    ok: bool = False
+    said: str = ""
+    parameters_mib: float | None = None
+    export_s: float | None = None
+    export_peak_mib: float | None = None
+    load_s: float | None = None
+    node_peak_mib: float | None = None
+    max_abs: dict[str, float] = field(default_factory=dict)
+    budget: float | None = None
+
+
+def conform(entries: list[catalog.Entry], vocab: Path, work: Path) -> Row:
+    """Takes the first of some rows that share a build through the whole kit."""
+    first, *others = entries
+    row = Row(first.name, [entry.name for entry in others], first.contract, first.mark)
+    model, bundle = work / "model", work / "bundle"
+    try:
+        built = python(work, "parity_tests.conformance.fixtures", first.name, vocab, model)
+        if built.code != 0:
+            row.said = f"build: {built.last_words}"
+            return row
+        arguments = export_arguments(first, model, vocab)
+        exported = python(work, "export", *arguments, "--out", bundle)
+        row.export_s, row.export_peak_mib = exported.seconds, exported.peak_bytes / MIB
+        if exported.code != 0:
+            row.said = f"export: {exported.last_words}"
+            return row
+        row.parameters_mib = sum(f.stat().st_size for f in bundle.glob("*.bin")) / MIB
+        check(row, bundle, work, first)
+    finally:
+        shutil.rmtree(model, ignore_errors=True)
+        shutil.rmtree(bundle, ignore_errors=True)
+    return row
+
+
+def export_arguments(entry: catalog.Entry, model: Path, vocab: Path) -> list[Any]:
+    """How a person would export a row of this contract."""
+    if entry.contract == "tokenizer":
+        # Proven on the model: which tokenizer it is, is found by what it does.
+        return ["vocab", "--tokenizer-model", model]
+    if entry.contract == "named":
+        return ["model", model, "--vocab", vocab]
+    return ["model", model, "--tokenizer", "bert"]
+
+
+def check(row: Row, bundle: Path, work: Path, entry: catalog.Entry) -> None:
+    """Loads the bundle in Node and compares with what Python gave."""
+    if entry.contract == "tokenizer":
+        script = "parity_tests.tokenizer"
+        proven = python(work, script, "--bundle", bundle)
+        row.ok, row.said = proven.code == 0, "" if proven.code == 0 else proven.last_words
+        row.max_abs = {"ids": 0.0} if row.ok else {}
+        return
+    verify = Path(__file__).parents[2] / "node_bridge" / "verify.js"
+    done = measured(
+        [node(), str(verify), "--bundle", str(bundle), "--backend", "wasm", "--json"], work / "node"
+    )
+    if not done.stdout.strip():
+        row.said = f"node: {done.last_words}"
+        return
+    answer = json.loads(done.stdout)
+    row.load_s, row.node_peak_mib = answer["load_ms"] / 1000, done.peak_bytes / MIB
+    row.ok = done.code == 0 and answer["passed"] and len(answer["checks"]) > 1
+    row.max_abs = {c["name"]: c["maxAbs"] for c in answer["checks"] if c["name"] != "ids"}
+    row.budget = max(c["budget"] for c in answer["checks"])
+    row.said = "; ".join(f"{c['name']}: {c['said']}" for c in answer["checks"] if not c["passed"])
+
+
+def python(work: Path, module: str, *arguments: Any) -> Any:
+    """A module of this project in a process of its own."""
+    return measured([sys.executable, "-m", module, *map(str, arguments)], work / "python")

@@ -12,7 +12,7 @@ from export import catalog_table, hub, inspection
 from export.errors import EnvironmentProblem, UserError
 
 if TYPE_CHECKING:
-    from export.tokenizer import TokenizerSpec
+    from export.tokenizer_choice import TokenizerChoice
 
 EXAMPLE = """examples:
   python -m export                                   the embedded default, under artifacts/
@@ -56,11 +56,6 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument("handle", help=hub.HANDLE_HELP)
     model.add_argument("--sha256", help="of the archive, checked before anything else")
     model.add_argument("--vocab", type=Path, help="vocab.txt, a token a line")
-    model.add_argument(
-        "--tokenizer-model",
-        metavar="HANDLE",
-        help="the tokenizer's SavedModel: its vocab and options are recovered and proven",
-    )
     model.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     model.add_argument(
         "--dtype", choices=DTYPES, default=DTYPES[0], help="of stored weights (default %(default)s)"
@@ -70,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     model.set_defaults(run=run_model)
 
     vocab = commands.add_parser("vocab", help="a bundle of a tokenizer alone")
-    vocab.add_argument("vocab", type=Path, help="vocab.txt, a token a line")
+    vocab.add_argument("vocab", type=Path, nargs="?", help="vocab.txt, a token a line")
     vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     tokenizer_options(vocab)
     vocab.set_defaults(run=run_vocab)
@@ -107,35 +102,37 @@ def build_command(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def tokenizer_options(command: argparse.ArgumentParser) -> None:
     """What both commands that write a tokenizer take."""
+    command.add_argument(
+        "--tokenizer-model",
+        metavar="HANDLE",
+        help="the tokenizer's SavedModel: its vocab and options are recovered and proven",
+    )
     command.add_argument("--tokenizer", choices=ALGORITHMS, help=f"default: {ALGORITHMS[0]}")
     command.add_argument("--cased", action="store_true", help="keep upper case and accents")
     command.add_argument("--keep-accents", action="store_true", help="for bert alone")
     command.add_argument("--no-split-chinese", action="store_true", help="for bert alone")
 
 
-def tokenizer_spec(options: argparse.Namespace) -> TokenizerSpec:
-    """The tokenizer that the options name."""
+def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
+    """The tokenizer that the options name, or that is to be recovered from its model."""
     from export.tokenizer import TokenizerSpec
+    from export.tokenizer_choice import TokenizerChoice
 
-    return TokenizerSpec(
-        options.tokenizer or ALGORITHMS[0],
-        lower_case=not options.cased,
-        strip_accents=False if options.keep_accents else None,
-        split_chinese=not options.no_split_chinese,
-    )
-
-
-def named_tokenizer(options: argparse.Namespace) -> TokenizerSpec | None:
-    """The tokenizer that the options name; None where it is to be recovered from its model."""
-    if options.tokenizer_model is None:
-        return tokenizer_spec(options)
     named = (options.tokenizer, options.cased, options.keep_accents, options.no_split_chinese)
+    if options.tokenizer_model is None:
+        spec = TokenizerSpec(
+            options.tokenizer or ALGORITHMS[0],
+            lower_case=not options.cased,
+            strip_accents=False if options.keep_accents else None,
+            split_chinese=not options.no_split_chinese,
+        )
+        return TokenizerChoice(options.vocab, spec)
     if any(named):
         raise UserError(
             "got --tokenizer-model and options of a tokenizer, expected one of the two: "
             "what the model does is found out from the model itself"
         )
-    return None
+    return TokenizerChoice(options.vocab, None, options.tokenizer_model)
 
 
 def positive(text: str) -> int:
@@ -161,9 +158,7 @@ def run_model(options: argparse.Namespace) -> None:
         hub.resolve(options.handle, options.sha256)
     request = Request(
         handle=options.handle,
-        vocab=options.vocab,
-        tokenizer=named_tokenizer(options),
-        tokenizer_model=options.tokenizer_model,
+        tokenizer=tokenizer_choice(options),
         dtype=options.dtype,
         force=options.force,
     )
@@ -175,7 +170,7 @@ def run_vocab(options: argparse.Namespace) -> None:
     """`python -m export vocab`."""
     from export.tokenizer_bundle import export_tokenizer
 
-    export_tokenizer(options.vocab, tokenizer_spec(options), options.out, say)
+    export_tokenizer(tokenizer_choice(options), options.out, say)
     print(options.out)
 
 

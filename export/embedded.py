@@ -16,6 +16,7 @@ from export.model import Request, export_model
 from export.quiet import tensorflow
 from export.steps import Steps
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
+from export.tokenizer_choice import TokenizerChoice
 from export.versions import versions
 
 NAME = "albert_tiny"
@@ -144,8 +145,7 @@ def write_bundle(places: Places, say: Callable[[str], None]) -> None:
     """Exports the model with the tokenizer that its tokenizer SavedModel stands on."""
     request = Request(
         handle=str(places.model),
-        vocab=places.vocab,
-        tokenizer=TokenizerSpec("tf-text"),
+        tokenizer=TokenizerChoice(places.vocab, TokenizerSpec("tf-text")),
         architecture="albert",
         trained=False,
     )

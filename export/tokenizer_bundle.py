@@ -3,27 +3,28 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from export.bundle import Contract, appearing, digest, seal
-from export.tokenizer import TokenizerSpec, read_vocab, write_tokenizer
+from export.bundle import Contract, appearing, seal
+from export.tokenizer import write_tokenizer
+from export.tokenizer_choice import TokenizerChoice
 from export.versions import versions
 
 MAX_LENGTH = 512
 
 
-def export_tokenizer(
-    path: Path, spec: TokenizerSpec, out: Path, say: Callable[[str], None]
-) -> None:
+def export_tokenizer(choice: TokenizerChoice, out: Path, say: Callable[[str], None]) -> None:
     """Writes the bundle.
 
     Raises:
-        UserError: see `read_vocab`.
+        UserError: see `TokenizerChoice.choose`.
         EnvironmentProblem: see `appearing`.
     """
-    vocab = read_vocab(path, notice=say)
+    provenance = choice.provenance() | {"versions": versions()}
+    name = Path(choice.model or choice.vocab or "tokenizer").stem
+    chosen = choice.choose(None, name, say)
     with appearing(out) as directory:
-        say(f"reading the tables of tokenizer {spec.algorithm}")
+        say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
         contract = Contract(
-            name=path.stem,
+            name=name,
             architecture=None,
             trained=None,
             weight_dtype=None,
@@ -31,7 +32,9 @@ def export_tokenizer(
             outputs=[],
             padding="masked",
             max_length=MAX_LENGTH,
-            tokenizer=write_tokenizer(directory, vocab, spec),
-            provenance={"vocab": {"sha256": digest(path)}, "versions": versions()},
+            tokenizer=write_tokenizer(
+                directory, chosen.vocab, chosen.spec, chosen.adds_special_tokens
+            ),
+            provenance=provenance,
         )
         seal(directory, contract)

@@ -70,7 +70,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def write(rows: list[Row], out: Path) -> None:
     """Writes one object a catalog row; those that share a build have the same figures."""
-    document = [asdict(row) | {"name": name} for row in rows for name in (row.name, *row.same_build)]
+    document = [
+        asdict(row) | {"name": name} for row in rows for name in (row.name, *row.same_build)
+    ]
     out.parent.mkdir(parents=True, exist_ok=True)
     growing = out.with_suffix(".partial")
     growing.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")

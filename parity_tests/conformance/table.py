@@ -22,10 +22,13 @@ def table(rows: list[Row]) -> str:
     lines = [HEAD, *map(cells, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     rule = tuple(("-" if i in TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
-    return "\n".join(
-        f"| {' | '.join(align(cell, width, i) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))} |"
-        for line in (lines[0], rule, *lines[1:])
-    )
+    return "\n".join(shown(line, widths) for line in (lines[0], rule, *lines[1:]))
+
+
+def shown(line: tuple[str, ...], widths: list[int]) -> str:
+    """One line of the table."""
+    padded = [align(cell, widths[i], i) for i, cell in enumerate(line)]
+    return f"| {' | '.join(padded)} |"
 
 
 def align(cell: str, width: int, column: int) -> str:

@@ -1,6 +1,7 @@
 """Every command of the project as a nox session; `nox -l` is the menu.
 
-All sessions share one environment that uv makes from locks/python.txt, since TensorFlow is 2 GB.
+All sessions share one environment that uv makes from locks/python.txt, since TensorFlow is 2 GB;
+`conformance` has a second one with an independent BERT.
 """
 
 import hashlib
@@ -15,9 +16,7 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["export", "train", "parity"]
 
 ROOT = Path(__file__).parent
-ENVIRONMENT = ROOT / ".nox" / "python"
-PYTHON = ENVIRONMENT / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-LOCK = ROOT / "locks" / "python.txt"
+SIZES = {"python": "about 600 MB to download the first time", "judge": "about 3 GB, once"}
 PYTHONS = "3.11, 3.12 or 3.13"
 
 
@@ -75,11 +74,20 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def conformance(session: nox.Session) -> None:
+    """Take every row of the catalog, at its true size, to Node → artifacts/conformance.json."""
+    node_packages(session)
+    judge = environment(session, "judge")
+    python(session, "-m", "parity_tests.conformance", "--judge", str(judge), *session.posargs)
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the lock files from their .in files."""
     common = ["--universal", "--generate-hashes", "--no-header", "--no-emit-index-url"]
     common += ["--python-version", "3.11", "--upgrade", "--quiet"]
-    for name, extra in (("python", ["--override", "locks/overrides.txt"]), ("tools", [])):
+    overrides = ["--override", "locks/overrides.txt"]
+    for name, extra in (("python", overrides), ("judge", []), ("tools", [])):
         files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
         session.run(uv(session), "pip", "compile", *common, *extra, *files, external=True)
 
@@ -95,19 +103,26 @@ def uv(session: nox.Session) -> str:
 
 def python(session: nox.Session, *arguments: str) -> None:
     """Runs Python in the shared environment, which is made or mended first."""
+    session.run(str(environment(session, "python")), *arguments, external=True)
+
+
+def environment(session: nox.Session, name: str) -> Path:
+    """The Python of the environment that locks/NAME.txt describes, made or mended first."""
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         session.error(f"got Python {sys.version.split()[0]}, TensorFlow 2.21 needs {PYTHONS}")
-    stamp = ENVIRONMENT / "locked.sha256"
-    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    home, lock = ROOT / ".nox" / name, ROOT / "locks" / f"{name}.txt"
+    program = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    stamp = home / "locked.sha256"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
-        session.log("installing the Python packages (about 600 MB to download the first time)")
+        session.log(f"installing the Python packages of {lock.name} ({SIZES[name]})")
         base = [uv(session)]
-        if not PYTHON.exists():
-            session.run(*base, "venv", "-q", "-p", sys.executable, str(ENVIRONMENT), external=True)
-        sync = ["pip", "sync", "-p", str(PYTHON), "--require-hashes", str(LOCK)]
+        if not program.exists():
+            session.run(*base, "venv", "-q", "-p", sys.executable, str(home), external=True)
+        sync = ["pip", "sync", "-p", str(program), "--require-hashes", str(lock)]
         session.run(*base, *sync, external=True)
         stamp.write_text(wanted)
-    session.run(str(PYTHON), *arguments, external=True)
+    return program
 
 
 def node_packages(session: nox.Session) -> None:

@@ -121,6 +121,17 @@ def inlined(source: Source) -> Inlined:
     """Writes out all function calls, with TensorFlow's own Grappler."""
     function = source.function
     graph_def = convert_to_constants._run_inline_graph_optimization(function, False, True)
+    plain = {i.op.name: o for o, i in function.graph.captures if o.dtype != tf.resource}
+    for node in graph_def.node:
+        # Nothing here has a side effect that an order would matter to.
+        node.input[:] = [name for name in node.input if not name.startswith("^")]
+        # That it should run beside another would keep the other in the graph.
+        node.attr.pop("_class", None)
+        if node.name in plain:
+            value = plain[node.name].numpy()
+            node.op = "Const"
+            del node.attr["shape"]
+            node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value))
     # Both come flattened in the sorted order of their keys.
     given = sorted(function.structured_input_signature[1])
     results = sorted(function.structured_outputs)

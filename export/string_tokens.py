@@ -73,6 +73,8 @@ def ids_for_strings(parts: Inlined) -> FromIds:
         elif node.op.startswith("StringToHashBucket") and sources[0] in strings:
             # The bucket of a token that the table lacks; no id is of such a token.
             cast(new, "looked_up", tf.int64, tf.int64)
+        elif node.op == "LookupTableSizeV2":
+            constant(new, len(tokens), tf.int64)
         elif node.op == "Shape" and sources[0] in strings:
             new.input[0] = IDS
             new.attr["T"].type = tf.int32.as_datatype_enum
@@ -129,23 +131,31 @@ def cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf.DTyp
     node.attr["DstT"].type = wanted.as_datatype_enum
 
 
+def constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> None:
+    """Makes a node a constant."""
+    name = node.name
+    node.Clear()
+    node.name, node.op = name, "Const"
+    node.attr["dtype"].type = dtype.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value, dtype))
+
+
 def compares_with_nothing(
     sources: list[str], nodes: Mapping[str, node_def_pb2.NodeDef], strings: set[str]
 ) -> bool:
     """Whether a comparison is of the strings with `''`."""
-    constant = next((nodes[one] for one in sources if nodes[one].op == "Const"), None)
-    if constant is None or not set(sources) & strings:
+    fixed = next((nodes[one] for one in sources if nodes[one].op == "Const"), None)
+    if fixed is None or not set(sources) & strings:
         return False
-    value = tensor_util.MakeNdarray(constant.attr["value"].tensor)
+    value = tensor_util.MakeNdarray(fixed.attr["value"].tensor)
     return value.size == 1 and value.item() in (b"", "")
 
 
 def compare_with_pad(graph_def: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, pad: int) -> None:
     """Makes it a comparison of the ids with [PAD]'s."""
-    constant = graph_def.node.add(op="Const", name=f"{node.name}/pad")
-    constant.attr["dtype"].type = tf.int32.as_datatype_enum
-    constant.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(pad, tf.int32))
-    node.input[:] = [IDS, constant.name]
+    other = graph_def.node.add(name=f"{node.name}/pad")
+    constant(other, pad, tf.int32)
+    node.input[:] = [IDS, other.name]
     node.attr["T"].type = tf.int32.as_datatype_enum
 
 

@@ -16,6 +16,7 @@ from export import catalog
 from parity_tests.conformance.fixtures import groups, vocab_lines
 from parity_tests.conformance.rows import Row, conform
 from parity_tests.conformance.table import table
+from parity_tests.conformance.trained import NAME, conform_trained
 
 EXAMPLE = """example:
   python -m parity_tests.conformance --rows albert_tiny,zh-bert-L1
@@ -42,9 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             names = ", ".join(entry.name for entry in group)
             print(f"[{at}/{len(chosen)}] {names}", file=sys.stderr, flush=True)
             rows.append(conform(group, vocab, Path(place)))
-            write(rows, given.out)
-            verdict = "ok" if rows[-1].ok else f"FAILED: {rows[-1].said}"
-            print(f"[{at}/{len(chosen)}] {verdict}", file=sys.stderr, flush=True)
+            told(rows, given.out)
+        if given.judge is not None:
+            print(f"[trained] {NAME}", file=sys.stderr, flush=True)
+            rows.append(conform_trained(given.judge, Path(place)))
+            told(rows, given.out)
     print(table(rows))
     return 0 if rows and all(row.ok for row in rows) else 1
 
@@ -63,9 +66,23 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME,…",
         help="only the builds of these rows (default: all)",
     )
+    parser.add_argument(
+        "--judge",
+        type=Path,
+        metavar="PYTHON",
+        help="a Python with transformers and a trained model: adds the row of trained weights",
+    )
     default = Path("artifacts/conformance.json")
     parser.add_argument("--out", type=Path, default=default, help="default: %(default)s")
     return parser.parse_args(arguments)
+
+
+def told(rows: list[Row], out: Path) -> None:
+    """Says what came of the last row, and writes all."""
+    write(rows, out)
+    row = rows[-1]
+    verdict = "ok" if row.ok else f"FAILED: {row.said}"
+    print(f"    {verdict}", file=sys.stderr, flush=True)
 
 
 def write(rows: list[Row], out: Path) -> None:

@@ -49,7 +49,6 @@ def conform(entries: list[catalog.Entry], vocab: Path, work: Path) -> Row:
         if exported.code != 0:
             row.said = f"export: {exported.last_words}"
             return row
-        row.parameters_mib = sum(f.stat().st_size for f in bundle.glob("*.bin")) / MIB
         check(row, bundle, work, first)
     finally:
         shutil.rmtree(model, ignore_errors=True)
@@ -75,6 +74,12 @@ def check(row: Row, bundle: Path, work: Path, entry: catalog.Entry) -> None:
         row.ok, row.said = proven.code == 0, "" if proven.code == 0 else proven.last_words
         row.max_abs = {"ids": 0.0} if row.ok else {}
         return
+    verified(row, bundle, work)
+
+
+def verified(row: Row, bundle: Path, work: Path) -> None:
+    """Adds size, load time, memory, errors and verdict of a model's bundle in Node on wasm."""
+    row.parameters_mib = sum(f.stat().st_size for f in bundle.glob("*.bin")) / MIB
     verify = Path(__file__).parents[2] / "node_bridge" / "verify.js"
     done = measured(
         [node(), str(verify), "--bundle", str(bundle), "--backend", "wasm", "--json"], work / "node"

@@ -1,0 +1,99 @@
+/** A bundle's golden cases: what passes, what does not, and that nothing compared is no pass. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { closeness } from '../../node_bridge/closeness.js';
+import { writeSafetensors } from '../../node_bridge/safetensors.js';
+import { goldenCases, verify } from '../../node_bridge/verification.js';
+
+const BUDGET = { atol: 0.01, rtol: 0.001 };
+const of = (/** @type {number[]} */ values) => ({ shape: [values.length], data: Float32Array.from(values) });
+
+test('close is within atol + rtol·|expected|, and the largest difference is told', () => {
+  assert.deepEqual(closeness(of([1, 2]), of([1, 2]), BUDGET), { close: true, maxAbs: 0, said: '' });
+  assert(closeness(of([1000.9]), of([1000]), BUDGET).close);
+  assert(!closeness(of([0.9]), of([0]), BUDGET).close);
+  assert.equal(closeness(of([1.5, 3]), of([1, 2]), BUDGET).maxAbs, 1);
+});
+
+test('a failure names the value that is furthest over its budget', () => {
+  const got = { shape: [2, 2], data: Float32Array.of(1000.9, 0, 0, 0.5) };
+  const expected = { shape: [2, 2], data: Float32Array.of(1000, 0, 0, 0.25) };
+  assert.match(closeness(got, expected, BUDGET).said, /got 0\.5 at \[1,1\], expected 0\.25 within 0\.01/);
+});
+
+for (const [name, got, expected, said] of /** @type {const} */ ([
+  ['another shape', of([1, 2]), of([1]), /got shape \[2\], expected \[1\]/],
+  ['no values', of([]), of([]), /nothing to compare/],
+  ['NaN', of([NaN]), of([1]), /got NaN at \[0\]/],
+  ['NaN on both sides', of([NaN]), of([NaN]), /got NaN/],
+  ['infinity on both sides', of([Infinity]), of([Infinity]), /got Infinity/],
+])) {
+  test(`${name} is never close`, () => {
+    const { close, maxAbs, said: told } = closeness(got, expected, BUDGET);
+    assert(!close);
+    assert.equal(maxAbs, null);
+    assert.match(told, said);
+  });
+}
+
+/** A bundle of one text of two ids and one output, changed as told. @param {any} change */
+function toy(change = {}) {
+  const directory = mkdtempSync(join(tmpdir(), 'golden-'));
+  const file = join(directory, 'golden.safetensors');
+  const ids = { dtype: /** @type {const} */ ('I32'), shape: [1, 2], data: Int32Array.of(5, 6) };
+  const mask = { ...ids, data: Int32Array.of(1, 1) };
+  const output = { dtype: /** @type {const} */ ('F32'), shape: [1, 2], data: Float32Array.of(0.5, 0.25) };
+  const tensors = { input_ids: ids, attention_mask: mask, sequence_output: output };
+  writeSafetensors(file, { ...tensors, ...change.tensors }, { texts: JSON.stringify(change.texts ?? ['好']) });
+  const bytes = readFileSync(file);
+  rmSync(directory, { recursive: true });
+  const bundle = {
+    dir: '/toy',
+    contract: {
+      files: { 'golden.safetensors': {} },
+      outputs: change.outputs ?? [{ name: 'sequence_output' }],
+      accuracy: { budget: { atol: 1e-5, rtol: 0 } },
+      ...change.contract,
+    },
+    read: () => bytes,
+  };
+  const tokenizer = { encode: () => ({ ids: Int32Array.of(...(change.ids ?? [5, 6])), typeIds: new Int32Array(2) }) };
+  const encoder = {
+    /** @param {{ids: Int32Array}[]} encodings */
+    pad: ([{ ids: row }]) => ({
+      input_ids: { shape: [1, row.length], data: row },
+      attention_mask: { shape: [1, row.length], data: new Int32Array(row.length).fill(1) },
+    }),
+    run: async () => ({ sequence_output: { shape: [1, 2], data: Float32Array.of(0.5, change.value ?? 0.25) } }),
+  };
+  return /** @type {[any, any, any]} */ ([bundle, tokenizer, encoder]);
+}
+
+/** @param {any} change */
+async function failed(change) {
+  const checks = await verify(...toy(change));
+  return checks.filter(({ passed }) => !passed).map(({ name, said }) => `${name}: ${said}`);
+}
+
+test('a bundle that gives what Python gave passes, ids and every output', async () => {
+  const checks = await verify(...toy());
+  assert.deepEqual(checks.map(({ name, passed }) => [name, passed]), [['ids', true], ['sequence_output', true]]);
+});
+
+test('what differs is said', async () => {
+  assert.match((await failed({ ids: [5, 7] }))[0], /^ids: input_ids of "好": got 7 at position 1, expected 6/);
+  assert.match((await failed({ ids: [5] }))[0], /^ids: input_ids: got shape \[1,1\], expected \[1,2\]/);
+  assert.match((await failed({ value: 0.26 }))[0], /^sequence_output: got 0\.25999999046325684/);
+  const [said] = await failed({ outputs: [{ name: 'sequence_output' }, { name: 'pooled_output' }] });
+  assert.equal(said, 'pooled_output: the golden cases have no such output');
+});
+
+test('a bundle without golden cases, texts or a budget is refused, never passed', async () => {
+  assert.throws(() => goldenCases(toy({ contract: { files: {} } })[0]), /no golden cases/);
+  await assert.rejects(verify(...toy({ texts: [] })), /without texts or budget/);
+  await assert.rejects(verify(...toy({ contract: { accuracy: null } })), /without texts or budget/);
+});

@@ -1,0 +1,196 @@
+"""Rewrites keep the function: TensorFlow runs the graph before and after, on the same inputs."""
+
+import numpy as np
+import pytest
+
+from export.errors import UserError
+from export.quiet import tensorflow
+from tests.python.graphs import frozen_of
+
+tf, _ = tensorflow()
+IDS = tf.TensorSpec([None, None], tf.int32, "input_ids")
+GENERATOR = np.random.default_rng(0)
+
+
+def weight(*shape: int):
+    return tf.Variable(GENERATOR.normal(size=shape).astype(np.float32))
+
+
+def ops(frozen) -> set[str]:
+    return {node.op for node in frozen.graph_def.node}
+
+
+def embedded(table, ids):
+    return tf.gather(table, ids)
+
+
+def check(function, held, *, gone=(), there=(), dtype=tf.int32):
+    """Rewrites a function of ids; returns the graph after it."""
+    from export.rewrites import rewrite
+
+    frozen, plain = frozen_of(function, held, IDS)
+    feeds = {"input_ids": GENERATOR.integers(0, 7, (3, 5)).astype(np.int32)}
+    expected = plain(tf.constant(feeds["input_ids"]))
+    assert set(gone) <= ops(frozen)
+    after, _ = rewrite(frozen, feeds)
+    got = after.run(feeds)
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value.numpy(), rtol=1e-5, atol=1e-6)
+    assert not set(gone) & ops(after)
+    assert set(there) <= ops(after)
+    return after
+
+
+def test_erfc_becomes_erf():
+    table = weight(7, 4)
+    check(lambda ids: {"out": tf.math.erfc(embedded(table, ids))}, [table], gone=["Erfc"])
+
+
+@pytest.mark.parametrize("approximate", [True, False])
+def test_gelu_runs_on_every_backend(approximate):
+    table = weight(7, 4)
+    check(
+        lambda ids: {"out": tf.nn.gelu(embedded(table, ids), approximate=approximate)},
+        [table],
+        gone=["Pow", "Tanh"] if approximate else ["Erfc"],
+        there=["Sigmoid"] if approximate else ["Erf"],
+    )
+
+
+def test_gelu_as_the_tf1_code_spells_it():
+    table = weight(7, 4)
+
+    def gelu(x):
+        return x * (0.5 * (1.0 + tf.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * tf.pow(x, 3)))))
+
+    check(lambda ids: {"out": gelu(embedded(table, ids))}, [table], gone=["Tanh", "Pow"])
+
+
+def test_a_tanh_that_is_no_gelu_stays():
+    table = weight(7, 4)
+
+    def nearly(x):
+        return 0.5 * x * (1.0 + tf.tanh(0.79 * (x + 0.044715 * tf.pow(x, 3))))
+
+    check(lambda ids: {"out": nearly(embedded(table, ids))}, [table], gone=["Pow"], there=["Tanh"])
+
+
+def test_small_powers_become_products():
+    table = weight(7, 4)
+    check(lambda ids: {"out": tf.pow(embedded(table, ids), 3.0)}, [table], gone=["Pow"])
+    after = check(lambda ids: {"out": tf.pow(embedded(table, ids), 5.0)}, [table])
+    assert "Pow" in ops(after)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shape"),
+    [
+        ("abc,cd->abd", (4, 6)),
+        ("abc,cde->abde", (4, 2, 3)),
+        ("abc,dc->abd", (6, 4)),
+        ("abc,cde->dabe", (4, 2, 3)),
+    ],
+)
+def test_einsum_with_a_kernel(equation, shape):
+    table, kernel = weight(7, 4), weight(*shape)
+    check(
+        lambda ids: {"out": tf.einsum(equation, embedded(table, ids), kernel)},
+        [table, kernel],
+        gone=["Einsum"],
+    )
+
+
+@pytest.mark.parametrize("equation", ["BTNH,BSNH->BNTS", "aecd,abcd->acbe"])
+def test_einsum_of_attention(equation):
+    table = weight(7, 6)
+
+    def heads(ids):
+        x = embedded(table, ids)
+        shape = tf.shape(x)
+        split = tf.reshape(x, [shape[0], shape[1], 2, 3])
+        return {"out": tf.einsum(equation, split, split * 0.5)}
+
+    check(heads, [table], gone=["Einsum"])
+
+
+def test_the_scale_moves_to_the_queries():
+    table = weight(7, 4)
+
+    def scores(ids):
+        x = embedded(table, ids)
+        return {"out": tf.nn.softmax(tf.matmul(x, x, transpose_b=True) * 0.5)}
+
+    after = check(scores, [table])
+    nodes = {node.name: node for node in after.graph_def.node}
+    (product,) = [node for node in after.graph_def.node if node.op.startswith("BatchMatMul")]
+    assert nodes[product.input[0]].op == "Mul"
+
+
+def test_shapes_are_told_and_not_computed():
+    table, kernel = weight(7, 4), weight(4, 6)
+
+    def dense(ids):
+        return {"out": tf.tensordot(embedded(table, ids), kernel, axes=1)}
+
+    after = check(dense, [table, kernel], gone=["Prod"])
+    assert {"Prod", "ConcatV2"}.isdisjoint(ops(after))
+
+
+def test_a_size_that_is_no_formula_keeps_its_shape():
+    """The number of positions plus one is neither batch nor sequence nor their product."""
+    table = weight(7, 4)
+
+    def odd(ids):
+        x = tf.pad(embedded(table, ids), [[0, 0], [0, 1], [0, 0]])
+        shape = tf.shape(x)
+        return {"out": tf.reshape(x, [shape[0], shape[1], 2, 2])}
+
+    check(odd, [table])
+
+
+def test_what_only_weights_go_into_is_computed_once():
+    table, kernel = weight(7, 4), weight(4, 2, 3)
+
+    def dense(ids):
+        flat = tf.reshape(tf.tanh(kernel), [4, 6])
+        return {"out": tf.tensordot(embedded(table, ids), flat, axes=1)}
+
+    after = check(dense, [table, kernel], gone=["Tanh"])
+    assert sorted(value.shape for value in after.weights.values()) == [(4, 6), (7, 4)]
+
+
+def test_equal_large_constants_are_kept_once():
+    """A model that was frozen before has its weights as constants, one for each use."""
+    table = GENERATOR.normal(size=(700, 4)).astype(np.float32)
+
+    def twice(ids):
+        one, other = tf.constant(table), tf.constant(table.copy())
+        return {"out": tf.gather(one, ids) + tf.gather(other, ids + 1)}
+
+    after = check(twice, [])
+    assert [value.shape for value in after.weights.values()] == [(700, 4)]
+
+
+def test_a_rewrite_that_changes_numbers_is_caught(monkeypatch):
+    from export import rewrites
+
+    table = weight(7, 4)
+    frozen, _ = frozen_of(lambda ids: {"out": tf.tanh(embedded(table, ids))}, [table], IDS)
+
+    def careless(graph):
+        weights = {name: value * 1.001 for name, value in graph.weights.items()}
+        return type(graph)(graph.graph_def, weights, graph.inputs, graph.outputs)
+
+    monkeypatch.setattr(rewrites, "REWRITES", (careless,))
+    with pytest.raises(UserError, match="rewrite careless moves an output by .* at most 1e-05"):
+        rewrites.rewrite(frozen, {"input_ids": np.ones((2, 3), np.int32)})
+
+
+def test_a_model_that_writes_its_variables_is_refused():
+    counter = tf.Variable(0.0)
+
+    def counting(ids):
+        return {"out": counter.assign_add(1.0) + tf.cast(ids, tf.float32)}
+
+    with pytest.raises(UserError, match="AssignAddVariableOp .* takes a variable, expected only"):
+        frozen_of(counting, [counter], IDS)

@@ -1,0 +1,125 @@
+"""Weights in fewer bits, the preflight, and what both refuse."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from export.errors import UserError
+from export.quiet import tensorflow
+from parity_tests.runners import node
+from tests.python.conftest import ROOT
+from tests.python.graphs import frozen_of
+
+tf, _ = tensorflow()
+IDS = tf.TensorSpec([None, None], tf.int32, "input_ids")
+
+
+def small(scale=1.0):
+    """A table of rows, a kernel, a bias."""
+    generator = np.random.default_rng(0)
+    table = tf.Variable(generator.normal(size=(9, 4)).astype(np.float32), name="table")
+    kernel = tf.Variable(scale * generator.normal(size=(4, 6)).astype(np.float32), name="kernel")
+    bias = tf.Variable(generator.normal(size=6).astype(np.float32), name="bias")
+
+    def model(ids):
+        return {"out": tf.tensordot(tf.gather(table, ids), kernel, 1) + bias}
+
+    return frozen_of(model, [table, kernel, bias], IDS)[0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"),
+    [
+        ("float32", {}),
+        ("float16", {"table": "float16", "kernel": "float16"}),
+        ("uint16", {"table": "uint16", "kernel": "uint16"}),
+        ("uint8", {"table": "uint16", "kernel": "uint8"}),
+    ],
+)
+def test_matrices_are_stored_in_fewer_bits_and_vectors_never(dtype, stored):
+    from export.weight_dtypes import stored_dtypes
+
+    names = stored_dtypes(small(), dtype)
+    assert {name.removeprefix("weights/"): kind for name, kind in names.items()} == stored
+
+
+def test_a_weight_beyond_float16_stays_float32():
+    from export.weight_dtypes import stored_dtypes
+
+    assert set(stored_dtypes(small(1e6), "float16")) == {"weights/table"}
+
+
+def test_accuracy_is_that_of_the_rounded_weights():
+    from export.weight_dtypes import accuracy, stored_dtypes
+
+    frozen = small()
+    feeds = {"input_ids": np.arange(6, dtype=np.int32).reshape(2, 3)}
+    expected = frozen.run(feeds)
+    weights = {name.removeprefix("weights/"): value for name, value in frozen.weights.items()}
+    half = {k: v.astype(np.float16).astype(np.float32) for k, v in weights.items()}
+    by_hand = half["table"][feeds["input_ids"]] @ half["kernel"] + weights["bias"]
+    moved = float(np.max(np.abs(by_hand - expected["out"])))
+    row = accuracy(frozen, stored_dtypes(frozen, "float16"), feeds, expected)["out"]
+    assert row["max_abs"] == pytest.approx(moved, rel=0.05)
+    assert moved > 0
+    assert accuracy(frozen, {}, feeds, expected)["out"] == {"max_abs": 0.0, "cosine": 1.0}
+
+
+def test_over_the_budget_is_refused_unless_forced():
+    from export.weight_dtypes import budget, refuse_over_budget
+
+    allowed = budget("uint8")["atol"]
+    measured = {"sequence_output": {"max_abs": 2 * allowed, "cosine": 0.5}}
+    with pytest.raises(UserError, match="with uint8 weights sequence_output is off by 1 "):
+        refuse_over_budget(measured, "uint8", force=False)
+    refuse_over_budget(measured, "uint8", force=True)
+    with pytest.raises(UserError, match="off by nan"):
+        refuse_over_budget({"out": {"max_abs": float("nan"), "cosine": None}}, "float32", False)
+
+
+def test_the_preflight_names_what_no_backend_has():
+    from export import preflight
+
+    preflight.check(small())
+    table = tf.Variable(np.ones((9, 4), np.float32))
+    odd, _ = frozen_of(lambda ids: {"out": tf.math.bessel_i0e(tf.gather(table, ids))}, [table], IDS)
+    with pytest.raises(UserError, match="no BesselI0e of float32 on wasm and cpu"):
+        preflight.check(odd)
+    half, _ = frozen_of(
+        lambda ids: {"out": tf.cast(tf.cast(tf.gather(table, ids), tf.float16), tf.float32)},
+        [table],
+        IDS,
+    )
+    with pytest.raises(UserError, match="no Cast of float16 on wasm and cpu"):
+        preflight.check(half)
+
+
+def test_the_kernel_list_is_that_of_the_installed_backends():
+    """Made anew: node node_bridge/backends/kernels.js > export/kernels.json"""
+    script = ROOT / "node_bridge" / "backends" / "kernels.js"
+    done = subprocess.run([node(), script], capture_output=True, check=True)
+    committed = (ROOT / "export" / "kernels.json").read_text("utf-8")
+    assert json.loads(committed) == json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("dtype", "smaller"), [("float16", 1.9), ("uint8", 2.2)])
+def test_node_reads_what_was_stored(tmp_path, embedded, dtype, smaller):
+    bundle = tmp_path / "bundle"
+    command = [sys.executable, "-m", "export", "model", embedded.model, "--vocab", embedded.vocab]
+    command += ["--dtype", dtype, "--out", bundle]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    size = [
+        sum(f.stat().st_size for f in place.glob("*.bin")) for place in (embedded.bundle, bundle)
+    ]
+    assert size[0] / size[1] > smaller
+    measured = json.loads((bundle / "bundle.json").read_text("utf-8"))["accuracy"]["outputs"]
+    verify = [node(), ROOT / "node_bridge" / "verify.js", "--bundle", bundle, "--json"]
+    done = subprocess.run(verify, capture_output=True, check=False)
+    answer = json.loads(done.stdout)
+    assert answer["passed"]
+    for row in answer["checks"][1:]:
+        # What Node is off by is what the exporter said the rounding costs.
+        assert row["maxAbs"] == pytest.approx(measured[row["name"]]["max_abs"], rel=0.1)

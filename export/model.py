@@ -82,10 +82,11 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
     expected = golden.answers(source, asked)
     say("rewriting the graph, each step checked on the golden cases")
-    frozen, steps = rewrite(frozen, feeds)
+    visible = golden.visible(cases, padding)
+    frozen, steps = rewrite(frozen, feeds, visible)
     preflight.check(frozen)
     stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
-    measured = weight_dtypes.accuracy(frozen, stored, feeds, expected)
+    measured = weight_dtypes.accuracy(frozen, stored, feeds, expected, visible)
     weight_dtypes.refuse_over_budget(measured, request.dtype, request.force)
     with appearing(out) as directory:
         say(f"writing the TF.js graph, {request.dtype} weights")

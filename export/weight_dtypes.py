@@ -13,6 +13,7 @@ import numpy as np
 
 from export import tfjs
 from export.errors import UserError
+from export.golden import seen
 from export.graph import Array, FrozenGraph, beyond_identities
 
 DTYPES = ("float32", "float16", "uint16", "uint8")
@@ -50,8 +51,11 @@ def accuracy(
     stored: Mapping[str, str],
     feeds: Mapping[str, Array],
     expected: Mapping[str, Array],
+    visible: Array,
 ) -> dict[str, dict[str, float | None]]:
     """How far the graph with its weights as stored is from the source's outputs, by output.
+
+    `visible` says which positions count: bool[batch, sequence].
 
     Returns:
         For each float output `max_abs` and `cosine` (None where a side is all zeros), of three
@@ -61,7 +65,10 @@ def accuracy(
     for name, dtype in stored.items():
         weights[name] = tfjs.as_stored(weights[name], dtype)
     got = FrozenGraph(frozen.graph_def, weights, frozen.inputs, frozen.outputs).run(feeds)
-    return {name: distances(got[name], expected[name]) for name in sorted(expected)}
+    return {
+        name: distances(seen(got[name], visible), seen(expected[name], visible))
+        for name in sorted(expected)
+    }
 
 
 def distances(one: Array, other: Array) -> dict[str, float | None]:

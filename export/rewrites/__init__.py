@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.errors import UserError
+from export.golden import seen
 from export.graph import Array, FrozenGraph
 from export.rewrites.constants import merge_equal_constants, merge_equal_weights
 from export.rewrites.einsum import einsum_by_matmul
@@ -43,8 +44,12 @@ class Rewritten:
     nodes: int
 
 
-def rewrite(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> tuple[FrozenGraph, list[Rewritten]]:
+def rewrite(
+    frozen: FrozenGraph, feeds: Mapping[str, Array], visible: Array
+) -> tuple[FrozenGraph, list[Rewritten]]:
     """Applies every rewrite and checks each on the model itself, with `feeds` as inputs by name.
+
+    `visible` says which positions count: bool[batch, sequence].
 
     Raises:
         UserError: a rewrite changes an output by more than 1e-5; the message names it.
@@ -58,7 +63,9 @@ def rewrite(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> tuple[FrozenGrap
             continue
         frozen = changed.pruned()
         after = frozen.run(feeds)
-        moved = max(distance(before[name], after[name]) for name in before)
+        moved = max(
+            distance(seen(before[name], visible), seen(after[name], visible)) for name in before
+        )
         if not moved <= ALLOWED:
             raise UserError(
                 f"rewrite {step.__name__} moves an output by {moved:.2g}, expected at most "

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the rows, writes after each, and gives the exit code."""
     given = parse(arguments)
     chosen = [g for g in groups() if given.rows is None or given.rows & {e.name for e in g}]
-    unknown = (given.rows or set()) - {entry.name for entry in catalog.entries()}
+    unknown = (given.rows or set()) - {entry.name for entry in catalog.entries()} - {NAME}
     if unknown:
         names = ", ".join(sorted(unknown))
         print(f"error: the catalog has no {names}; see python -m export catalog", file=sys.stderr)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"[{at}/{len(chosen)}] {names}", file=sys.stderr, flush=True)
             rows.append(conform(group, vocab, Path(place)))
             told(rows, given.out)
-        if given.judge is not None:
+        if given.judge is not None and (given.rows is None or NAME in given.rows):
             print(f"[trained] {NAME}", file=sys.stderr, flush=True)
             rows.append(conform_trained(given.judge, Path(place)))
             told(rows, given.out)

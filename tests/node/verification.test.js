@@ -56,6 +56,7 @@ function toy(change = {}) {
     contract: {
       files: { 'golden.safetensors': {} },
       outputs: change.outputs ?? [{ name: 'sequence_output' }],
+      padding: 'masked',
       accuracy: { budget: { atol: 1e-5, rtol: 0 } },
       ...change.contract,
     },
@@ -96,4 +97,19 @@ test('a bundle without golden cases, texts or a budget is refused, never passed'
   assert.throws(() => goldenCases(toy({ contract: { files: {} } })[0]), /no golden cases/);
   await assert.rejects(verify(...toy({ texts: [] })), /without texts or budget/);
   await assert.rejects(verify(...toy({ contract: { accuracy: null } })), /without texts or budget/);
+});
+
+test('masked positions do not count, attended ones do', async () => {
+  const tensors = {
+    attention_mask: { dtype: 'I32', shape: [1, 2], data: Int32Array.of(1, 0) },
+    sequence_output: { dtype: 'F32', shape: [1, 2, 1], data: Float32Array.of(0.5, 99) },
+  };
+  const only = (/** @type {string[]} */ said) => said.filter((line) => line.startsWith('sequence_output'));
+  const [bundle, tokenizer, encoder] = toy({ tensors });
+  encoder.run = async () => ({ sequence_output: { shape: [1, 2, 1], data: Float32Array.of(0.5, 0.25) } });
+  const output = async () => (await verify(bundle, tokenizer, encoder)).find(({ name }) => name === 'sequence_output');
+  assert.equal((await output())?.passed, true);
+  bundle.contract.padding = 'attended';
+  assert.match((await output())?.said ?? '', /got 0\.25 at \[0,1,0\], expected 99/);
+  assert.deepEqual(only(await failed({ value: 0.25 })), []);
 });

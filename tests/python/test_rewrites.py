@@ -32,7 +32,7 @@ def check(function, held, *, gone=(), there=(), dtype=tf.int32):
     feeds = {"input_ids": GENERATOR.integers(0, 7, (3, 5)).astype(np.int32)}
     expected = plain(tf.constant(feeds["input_ids"]))
     assert set(gone) <= ops(frozen)
-    after, _ = rewrite(frozen, feeds)
+    after, _ = rewrite(frozen, feeds, np.ones((3, 5), bool))
     got = after.run(feeds)
     for name, value in expected.items():
         np.testing.assert_allclose(got[name], value.numpy(), rtol=1e-5, atol=1e-6)
@@ -183,7 +183,7 @@ def test_a_rewrite_that_changes_numbers_is_caught(monkeypatch):
 
     monkeypatch.setattr(rewrites, "REWRITES", (careless,))
     with pytest.raises(UserError, match="rewrite careless moves an output by .* at most 1e-05"):
-        rewrites.rewrite(frozen, {"input_ids": np.ones((2, 3), np.int32)})
+        rewrites.rewrite(frozen, {"input_ids": np.ones((2, 3), np.int32)}, np.ones((2, 3), bool))
 
 
 def test_a_model_that_writes_its_variables_is_refused():
@@ -194,3 +194,23 @@ def test_a_model_that_writes_its_variables_is_refused():
 
     with pytest.raises(UserError, match="AssignAddVariableOp .* takes a variable, expected only"):
         frozen_of(counting, [counter], IDS)
+
+
+def test_what_a_rewrite_does_to_masked_positions_does_not_count(monkeypatch):
+    from export import rewrites
+
+    table = weight(7, 4)
+    frozen, _ = frozen_of(lambda ids: {"out": tf.tanh(embedded(table, ids))}, [table], IDS)
+    (name,) = frozen.weights
+
+    def careless(graph):
+        value = graph.weights[name].copy()
+        value[0] += 1.0
+        return type(graph)(graph.graph_def, {name: value}, graph.inputs, graph.outputs)
+
+    monkeypatch.setattr(rewrites, "REWRITES", (careless,))
+    feeds = {"input_ids": np.array([[3, 0], [2, 4]], np.int32)}
+    visible = np.array([[True, False], [True, True]])
+    rewrites.rewrite(frozen, feeds, visible)
+    with pytest.raises(UserError, match="rewrite careless"):
+        rewrites.rewrite(frozen, feeds, np.ones((2, 2), bool))

@@ -62,10 +62,11 @@ def test_accuracy_is_that_of_the_rounded_weights():
     half = {k: v.astype(np.float16).astype(np.float32) for k, v in weights.items()}
     by_hand = half["table"][feeds["input_ids"]] @ half["kernel"] + weights["bias"]
     moved = float(np.max(np.abs(by_hand - expected["out"])))
-    row = accuracy(frozen, stored_dtypes(frozen, "float16"), feeds, expected)["out"]
+    whole = np.ones((2, 3), bool)
+    row = accuracy(frozen, stored_dtypes(frozen, "float16"), feeds, expected, whole)["out"]
     assert row["max_abs"] == pytest.approx(moved, rel=0.05)
     assert moved > 0
-    assert accuracy(frozen, {}, feeds, expected)["out"] == {"max_abs": 0.0, "cosine": 1.0}
+    assert accuracy(frozen, {}, feeds, expected, whole)["out"] == {"max_abs": 0.0, "cosine": 1.0}
 
 
 def test_over_the_budget_is_refused_unless_forced():

@@ -1,6 +1,7 @@
 """Every family of benchmarks; a new one is a file with `NAMES` and `rows`, named here."""
 
+from bench.conversion import wasm
 from bench.setting import Family
 from bench.tokenizer import loading, scaling, speed
 
-FAMILIES: tuple[Family, ...] = (speed, loading, scaling)
+FAMILIES: tuple[Family, ...] = (speed, loading, scaling, wasm)

@@ -1,0 +1,1 @@
+"""Our conversion against TF.js's own, the same model on the same backend."""

@@ -1,0 +1,105 @@
+"""The same SavedModel by both converters, on TF.js's wasm backend."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import CheckFailed, EnvironmentProblem
+from bench.facts import node_packages
+from bench.row import Row
+from bench.setting import Setting
+from bench.side import ROOT, Side, node_program, python_program
+from bench.timing import in_turns
+
+GRAPH = Path(__file__).with_name("graph.js")
+# With oneDNN on, the stock converter leaves an op that TF.js does not know: _MklLayerNorm.
+PLAIN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+# The order of summation differs by conversion; anything wrong is larger by far.
+CLOSE = 2e-5
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch of `batch` × `sequence`; `ours` with what node_bridge adds to the backend."""
+
+    name: str
+    batch: int
+    sequence: int
+    ours: bool
+    target: float | None
+    note: str
+
+
+CASES = (
+    Case("conversion.wasm.32x64", 32, 64, False, 1.4, "both on the backend as it comes"),
+    Case("conversion.wasm.1x32", 1, 32, False, None, "both on the backend as it comes"),
+    Case("runtime.wasm.32x64", 32, 64, True, None, "ours with node_bridge's matrix products"),
+    Case("runtime.wasm.1x32", 1, 32, True, None, "ours with node_bridge's matrix products"),
+)
+NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """A row for each case that is wanted."""
+    stock = setting.scratch / "stock"
+    convert(setting.root / "models" / "albert_tiny", stock)
+    for case in CASES:
+        if setting.wants(case.name):
+            setting.say(f"{case.name}: albert_tiny")
+            yield measure(setting, case, setting.root / "bundle" / "albert_tiny", stock)
+
+
+def convert(model: Path, out: Path) -> None:
+    """Runs the stock converter.
+
+    Raises:
+        EnvironmentProblem: it fails.
+    """
+    command = [*python_program("bench.conversion.stock"), str(model), str(out)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | PLAIN, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().split("\n")[-1]
+        raise EnvironmentProblem(f"TF.js's converter failed on {model}: {last}")
+
+
+def measure(setting: Setting, case: Case, bundle: Path, stock: Path) -> Row:
+    """One case: both sides compared, then timed in turns."""
+    shape = {"batch": case.batch, "sequence": case.sequence}
+    program = node_program(str(GRAPH))
+    with Side("ours", program) as ours, Side("stock", program) as peer:
+        ours.ask("open", directory=str(bundle.absolute()), ours=case.ours)
+        peer.ask("open", directory=str(stock.absolute()), ours=False)
+        compare(case, ours, peer)
+        times = in_turns(
+            lambda: float(ours.ask("time", **shape, at_least=setting.at_least)),
+            lambda: float(peer.ask("time", **shape, at_least=setting.at_least)),
+            setting.rounds,
+            setting.say,
+        )
+    return Row(
+        name=case.name,
+        what=f"sequence_output of albert_tiny, {case.batch} texts of {case.sequence} tokens, wasm",
+        ours=times[0],
+        peer=f"TF.js's converter, tfjs {node_packages()['@tensorflow/tfjs-core']}",
+        peers=times[1],
+        target=case.target,
+        work=case.batch,
+        work_unit="texts",
+        note=case.note,
+    )
+
+
+def compare(case: Case, ours: Side, peer: Side) -> None:
+    """Both sides must give the same before anybody asks which is faster.
+
+    Raises:
+        CheckFailed: they do not.
+    """
+    one, other = (side.ask("values", batch=2, sequence=9) for side in (ours, peer))
+    furthest = max(abs(a - b) for a, b in zip(one, other, strict=True))
+    if not furthest <= CLOSE:
+        raise CheckFailed(f"{case.name}: the graphs differ by {furthest:.2g}, expected {CLOSE:g}")

@@ -33,9 +33,16 @@ class Case:
 
 
 CASES = (
-    Case("conversion.wasm.32x64", 32, 64, False, 1.4, "both on the backend as it comes"),
+    Case(
+        "conversion.wasm.32x64",
+        32,
+        64,
+        False,
+        1.4,
+        "both on the backend as it comes, whose matrix products are 9 tenths of ours and the same",
+    ),
     Case("conversion.wasm.1x32", 1, 32, False, None, "both on the backend as it comes"),
-    Case("runtime.wasm.32x64", 32, 64, True, None, "ours with node_bridge's matrix products"),
+    Case("runtime.wasm.32x64", 32, 64, True, 1.4, "ours with node_bridge's matrix products"),
     Case("runtime.wasm.1x32", 1, 32, True, None, "ours with node_bridge's matrix products"),
 )
 NAMES: tuple[str, ...] = tuple(case.name for case in CASES)

@@ -16,7 +16,7 @@ from export.tokenizer import read_vocab, save_tokenizer_model
 from export.tokenizer.vocab import SPECIAL
 
 SEED = 1
-CJK = chain(range(0x4E00, 0xA000), range(0x3400, 0x4DC0))
+CJK = [*range(0x4E00, 0xA000), *range(0x3400, 0x4DC0)]
 
 
 def vocab_lines(count: int) -> list[str]:

@@ -1,11 +1,14 @@
 /** The commands as a person types them, on the embedded bundle and a few of its reviews. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+
+import { readSafetensors, writeSafetensors } from '../../node_bridge/safetensors.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bundle = join(root, 'artifacts', 'bundle', 'albert_tiny');
@@ -96,6 +99,30 @@ test('a damaged bundle is refused by the name of its file', () => {
   cpSync(bundle, damaged, { recursive: true });
   rmSync(join(damaged, 'group1-shard2of2.bin'));
   assertMistake(command('train.js', [...options, '--bundle', damaged, '--out', join(dir, 'x')]), /group1-shard2of2\.bin is missing/);
+});
+
+test('verify: a bundle passes its golden cases, and one with another vector does not', () => {
+  const good = command('verify.js', ['--bundle', bundle]);
+  assert.equal(good.status, 0, good.stderr);
+  assert.match(good.stdout, /^ids +equal +equal {2}ok$/m);
+  assert.match(good.stdout, /^sequence_output .* ok$/m);
+
+  // A golden value is changed and the contract sealed anew, so that no hash gives it away.
+  const other = join(dir, 'golden');
+  cpSync(bundle, other, { recursive: true });
+  const path = join(other, 'golden.safetensors');
+  const { tensors, metadata } = readSafetensors(readFileSync(path));
+  tensors.pooled_output.data[7] += 2e-5;
+  writeSafetensors(path, tensors, metadata);
+  const contract = JSON.parse(readFileSync(join(other, 'bundle.json'), 'utf8'));
+  const bytes = readFileSync(path);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  contract.files['golden.safetensors'] = { sha256, size: bytes.length };
+  writeFileSync(join(other, 'bundle.json'), JSON.stringify(contract));
+  const bad = command('verify.js', ['--bundle', other]);
+  assert.equal(bad.status, 1, bad.stderr);
+  assert.match(bad.stdout, /^pooled_output .* DRIFT: got -?0\.\d+ at \[0,7\], expected /m);
+  assert.match(bad.stdout, /^sequence_output .* ok$/m);
 });
 
 const BAD_DATA = [

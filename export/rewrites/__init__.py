@@ -12,8 +12,10 @@ from export.errors import UserError
 from export.golden import seen
 from export.graph import Array, FrozenGraph
 from export.rewrites.constants import merge_equal_constants, merge_equal_weights
+from export.rewrites.dense import fuse_biases
 from export.rewrites.einsum import einsum_by_matmul
 from export.rewrites.elementary import erfc_by_erf, power_by_products
+from export.rewrites.embedding import gather_by_product
 from export.rewrites.gelu import gelu_by_sigmoid
 from export.rewrites.grappler import simplify
 from export.rewrites.scores import scale_queries
@@ -27,8 +29,10 @@ REWRITES: tuple[Callable[[FrozenGraph], FrozenGraph], ...] = (
     gelu_by_sigmoid,
     power_by_products,
     scale_queries,
+    gather_by_product,
     shapes_by_inputs,
     fold_weights,
+    fuse_biases,
     merge_equal_constants,
 )
 # Order of summation and constant folding move an output of unit scale by some 1e-6.

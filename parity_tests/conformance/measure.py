@@ -28,7 +28,10 @@ class Measured:
 
 
 def measured(command: list[str], log: Path) -> Measured:
-    """Runs a command to its end; `log` is a path for its output, removed afterwards."""
+    """Runs a command to its end; `log` is a path for its output, removed afterwards.
+
+    On Linux a child's peak begins with its parent's, so the caller must be a small process.
+    """
     out, err = log.with_suffix(".out"), log.with_suffix(".err")
     started = time.monotonic()
     with out.open("wb") as stdout, err.open("wb") as stderr:

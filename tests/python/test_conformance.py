@@ -1,6 +1,7 @@
 """No row of the catalog is left out, a failure is told, and one row goes all the way."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -8,10 +9,10 @@ import numpy as np
 from export import catalog
 from parity_tests.conformance import __main__ as command
 from parity_tests.conformance.fixtures import groups, vocab_lines
-from parity_tests.conformance.measure import measured
 from parity_tests.conformance.rows import Row
 from parity_tests.conformance.table import table
 from parity_tests.conformance.trained import judge_by
+from tests.python.conftest import ROOT
 
 
 def test_every_row_of_the_catalog_has_a_build():
@@ -30,10 +31,18 @@ def test_the_vocab_is_as_large_as_the_collection_s():
 
 
 def test_a_command_is_measured(tmp_path):
+    """By a small process, as in the command: a child begins with its parent's peak."""
     code = "import sys; x = bytearray(300 << 20); print('out'); sys.exit('no such thing')"
-    done = measured([sys.executable, "-c", code], tmp_path / "log")
-    assert (done.code, done.stdout, done.last_words) == (1, "out\n", "no such thing")
-    assert 300 << 20 < done.peak_bytes < 900 << 20
+    script = (
+        "import pathlib, sys; from parity_tests.conformance.measure import measured; "
+        f"log = pathlib.Path({str(tmp_path / 'log')!r}); "
+        f"done = measured([sys.executable, '-c', {code!r}], log); "
+        "print(done.code, done.stdout.strip(), done.last_words, done.peak_bytes >> 20, sep='|')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
+    *said, peak = done.stdout.decode().strip().split("|")
+    assert said == ["1", "out", "no such thing"]
+    assert 300 < int(peak) < 400
     assert list(tmp_path.iterdir()) == []
 
 

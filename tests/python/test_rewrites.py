@@ -126,6 +126,45 @@ def test_the_scale_moves_to_the_queries():
     assert nodes[product.input[0]].op == "Mul"
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_bias_goes_into_its_product(axes):
+    table, kernel, bias = weight(7, 4), weight(4, 6), weight(6)
+
+    def dense(ids):
+        x = embedded(table, ids)
+        x = x if axes == 3 else tf.reshape(x, [-1, 4])
+        return {"out": tf.nn.bias_add(tf.tensordot(x, kernel, axes=1), bias)}
+
+    check(dense, [table, kernel, bias], gone=["BiasAdd"], there=["_FusedMatMul"])
+
+
+def test_a_bias_stays_where_the_product_has_another_use_or_another_width():
+    table, kernel, bias = weight(7, 4), weight(4, 6), weight(6)
+
+    def twice(ids):
+        product = tf.matmul(tf.reshape(embedded(table, ids), [-1, 4]), kernel)
+        return {"out": tf.nn.bias_add(product, bias), "other": product}
+
+    assert "BiasAdd" in ops(check(twice, [table, kernel, bias]))
+    short = weight(3)
+
+    def split(ids):
+        product = tf.matmul(tf.reshape(embedded(table, ids), [-1, 4]), kernel)
+        return {"out": tf.nn.bias_add(tf.reshape(product, [-1, 2, 3]), short)}
+
+    assert "BiasAdd" in ops(check(split, [table, kernel, short]))
+
+
+def test_rows_of_a_tiny_table_by_a_product():
+    types, words = weight(2, 4), weight(7, 4)
+
+    def both(ids):
+        return {"out": tf.gather(types, ids % 2) + tf.gather(words, ids)}
+
+    after = check(both, [types, words], gone=[], there=["Equal"])
+    assert sum(node.op == "GatherV2" for node in after.graph_def.node) == 1
+
+
 def test_shapes_are_told_and_not_computed():
     table, kernel = weight(7, 4), weight(4, 6)
 

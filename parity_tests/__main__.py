@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parity_tests import budgets, cases, junit, page, report, runners, terminal
+from parity_tests import budgets, cases, junit, page, report, runners, terminal, weights
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.provenance import Contract, classifier_fits
 from parity_tests.report import Inputs
@@ -91,9 +91,9 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     file = given.out / "cases.jsonl"
     cases.write(file, picked)
 
-    python = runners.run_python(
-        given.model, given.tokenizer_model, file, classifier, given.out / "python.safetensors"
-    )
+    python_out = given.out / "python.safetensors"
+    python = runners.run_python(given.model, given.tokenizer_model, file, classifier, python_out)
+    still = weights.compare_weights(given.bundle, runners.weights_beside(python_out))
     nodes, rows = {}, []
     for name, count in backends.items():
         batches = cases.batches_for(count)
@@ -103,7 +103,7 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
         rows += judge(name, nodes[name], python, asked, contract.weight_dtype)
 
     tokenizers = None if given.tokenizer == "none" else prove(given)
-    result = report.document(inputs, picked, python, nodes, rows, tokenizers)
+    result = report.document(inputs, picked, python, nodes, rows, still, tokenizers)
     report.write_json(given.out / "report.json", result)
     junit.write_junit(given.out / "report.xml", result)
     page.write_page(given.out / "report.html", result)

@@ -21,6 +21,7 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
         suite.set("failures", str(off))
         for row in rows:
             add_case(suite, row, result["failures"])
+    add_weights(suites, result["weights"])
     if result["tokenizers"] is not None:
         add_tokenizers(suites, result["tokenizers"]["rows"])
     ET.indent(suites)
@@ -39,6 +40,21 @@ def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, An
     failure = ET.SubElement(case, "failure", type=row["status"])
     failure.set("message", clean(told[0] if told else "drift"))
     failure.text = clean("\n".join(told))
+
+
+def add_weights(suites: ET.Element, weights: dict[str, Any]) -> None:
+    """The weights as one case; skipped where the source has no variables."""
+    drift = weights["status"] == "drift"
+    suite = ET.SubElement(suites, "testsuite", name="parity.weights", tests="1")
+    suite.set("failures", str(int(drift)))
+    case = ET.SubElement(suite, "testcase", classname="parity.weights", name="variables")
+    if drift:
+        messages = [clean(message) for message in weights["failures"]]
+        failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
+        failure.text = "\n".join(messages)
+    elif weights["status"] == "none":
+        suite.set("skipped", "1")
+        ET.SubElement(case, "skipped", message="the source keeps no variables")
 
 
 def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:

@@ -36,6 +36,7 @@ def document(
     python: Run,
     nodes: dict[str, Run],
     rows: list[Row],
+    weights: dict[str, Any],
     tokenizers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole result, ready for JSON.
@@ -46,11 +47,14 @@ def document(
         python: the reference run.
         nodes: the run of each backend.
         rows: the judge's rows, stage after stage.
+        weights: the result of comparing the bundle's weights with the source's variables.
         tokenizers: the result of the tokenizer proof, None where it was not asked for.
     """
     off = [row.stage for row in rows if row.status == "drift"]
     if tokenizers is not None and tokenizers["verdict"] != "pass":
         off.insert(0, "tokenizers")
+    if weights["status"] == "drift":
+        off.insert(0, "weights")
     passed = rows and not off and all(row.status == "pass" for row in rows)
     return {
         "schema": SCHEMA,
@@ -65,6 +69,7 @@ def document(
         },
         "versions": python.versions | {k: v for run in nodes.values() for k, v in node_of(run)},
         "cases": {"count": len(picked), "texts": texts_of(picked, python)},
+        "weights": weights,
         "tokenizers": tokenizers,
         "rows": [row_of(row) for row in rows],
         "failures": [failure for row in rows for failure in failures_of(row)],

@@ -33,7 +33,7 @@ Batch = dict[str, NDArray[Any]]
 def main(arguments: list[str] | None = None) -> int:
     """Runs both variants of every batch; exit code 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m parity_tests.run_python", description=__doc__)
-    for name in ("model", "tokenizer-model", "cases", "out"):
+    for name in ("model", "tokenizer-model", "cases", "weights", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--classifier", type=Path)
     given = parser.parse_args(arguments)
@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    save_file(variables(model), given.weights)
     save_file(tensors, given.out, metadata={"versions": json.dumps(versions())})
     return 0
 
@@ -76,6 +77,16 @@ def answers(source: Source, head: Head | None, picked: list[cases.Case]) -> Batc
             }
             print(f"python: special tokens {special}, batch {number + 1}", file=sys.stderr)
     return tensors
+
+
+def variables(model: Any) -> Batch:
+    """The float variables of the model's signature by their names, as float32."""
+    held = model.signatures["serving_default"].graph.variables
+    return {
+        variable.name.split(":")[0]: np.ascontiguousarray(variable.numpy(), np.float32)
+        for variable in held
+        if variable.dtype.is_floating
+    }
 
 
 def first_position(batch: Batch) -> NDArray[Any]:

@@ -17,10 +17,16 @@ ROOM = Path(__file__).parent
 def run_python(
     model: Path, tokenizer_model: Path, cases: Path, classifier: Path | None, out: Path
 ) -> Run:
-    """Python's answers to a whole case file."""
+    """Python's answers to a whole case file; the model's variables go beside `out`."""
     command = [sys.executable, "-m", "parity_tests.run_python", "--model", str(model)]
     command += ["--tokenizer-model", str(tokenizer_model), "--cases", str(cases)]
+    command += ["--weights", str(weights_beside(out))]
     return start("Python", command, classifier, out)
+
+
+def weights_beside(out: Path) -> Path:
+    """Where the variables lie of the model that gave the answers in `out`."""
+    return out.with_suffix(".weights.safetensors")
 
 
 def run_node(

@@ -12,6 +12,7 @@ def table(result: dict[str, Any]) -> str:
     """A line for each row, then the first failures, then the verdict."""
     lines = [
         *notes(result),
+        *weight_lines(result["weights"]),
         *tokenizer_lines(result["tokenizers"]),
         "",
         *aligned([HEAD, *map(cells, result["rows"])]),
@@ -37,6 +38,16 @@ def notes(result: dict[str, Any]) -> list[str]:
         )
     lines.append(f"classifier: {result['classifier']['note']}")
     return lines
+
+
+def weight_lines(weights: dict[str, Any]) -> list[str]:
+    """What came of the weights, and the first that are off."""
+    if weights["status"] == "none":
+        return ["weights: the source keeps no variables, so none were compared"]
+    if weights["status"] == "pass":
+        return [f"weights: {weights['compared']} tensors, each as the source's"]
+    off = weights["failing"]
+    return [f"weights: {off} of {weights['compared']} tensors DIFFER", *weights["failures"]]
 
 
 def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:

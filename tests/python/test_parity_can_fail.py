@@ -132,7 +132,9 @@ def test_a_changed_weight_is_caught(
     change_a_layers_weights(copy)
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
-    assert (code, result["first_stage_off"]) == (1, "sequence_output")
+    assert (code, result["first_stage_off"]) == (1, "weights")
+    assert (result["weights"]["failing"], result["weights"]["compared"]) == (1, 25)
+    assert "[weight albert_tiny/layer_0/" in result["weights"]["failures"][0]
     assert statuses(result, "ids") == {"pass"}
     assert statuses(result, "sequence_output") == {"drift"}
     assert "but should be" in messages(result, "sequence_output")[0]

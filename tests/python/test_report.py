@@ -32,6 +32,15 @@ def run(delta: float = 0.0) -> Run:
     return Run({("added", 0): batch, ("none", 0): batch}, versions)
 
 
+SAME_WEIGHTS = {
+    "status": "pass",
+    "compared": 25,
+    "failing": 0,
+    "failures": [],
+    "not_compared": [],
+}
+
+
 def proof(different: int) -> dict[str, Any]:
     difference = {
         "tokenizer": "bert",
@@ -70,7 +79,11 @@ def proof(different: int) -> dict[str, Any]:
 
 
 def result(
-    model: Path, delta: float, trained: bool | None = False, tokenizers: Any = None
+    model: Path,
+    delta: float,
+    trained: bool | None = False,
+    tokenizers: Any = None,
+    weights: Any = SAME_WEIGHTS,
 ) -> dict[str, Any]:
     model.mkdir(exist_ok=True)
     (model / "saved_model.pb").write_bytes(b"a model")
@@ -90,7 +103,7 @@ def result(
     inputs = Inputs(contract, model, Path("tokenizer"), None, "none")
     node = run(delta)
     rows = judge("wasm", node, run(), CASES, "float32")
-    return report.document(inputs, CASES, run(), {"wasm": node}, rows, tokenizers)
+    return report.document(inputs, CASES, run(), {"wasm": node}, rows, weights, tokenizers)
 
 
 @pytest.fixture(params=[4e-6, 1e-3], ids=["pass", "drift"])
@@ -155,7 +168,8 @@ def test_only_untrained_weights_are_called_so(tmp_path: Path) -> None:
 
 def test_junit_counts_the_rows_that_are_off(tmp_path: Path, either: dict[str, Any]) -> None:
     junit.write_junit(tmp_path / "report.xml", either)
-    [suite] = ET.parse(tmp_path / "report.xml").getroot()
+    suite, weights = ET.parse(tmp_path / "report.xml").getroot()
+    assert (weights.get("name"), weights.get("failures")) == ("parity.weights", "0")
     off = sum(row["status"] != "pass" for row in either["rows"])
     assert suite.get("tests") == str(len(either["rows"]))
     assert suite.get("failures") == str(off) == str(len(suite.findall("testcase/failure")))
@@ -207,3 +221,21 @@ def test_the_tokenizer_proof_is_part_of_the_verdict(tmp_path: Path, different: i
 def test_a_run_without_the_proof_says_so(tmp_path: Path) -> None:
     document = result(tmp_path / "model", 4e-6)
     assert "tokenizers: not proven in this run" in terminal.table(document)
+
+
+def test_weights_that_differ_come_before_every_other_stage(tmp_path: Path) -> None:
+    off = SAME_WEIGHTS | {
+        "status": "drift",
+        "failing": 1,
+        "failures": ["got 1, but should be 2 [weight <a>]"],
+    }
+    document = result(tmp_path / "model", 1e-3, weights=off)
+    assert (document["verdict"], document["first_stage_off"]) == ("drift", "weights")
+    shown = terminal.table(document)
+    assert "weights: 1 of 25 tensors DIFFER\ngot 1, but should be 2 [weight <a>]" in shown
+    junit.write_junit(tmp_path / "report.xml", document)
+    assert (
+        ET.parse(tmp_path / "report.xml").find(".//*[@name='parity.weights']/*/failure") is not None
+    )
+    page.write_page(tmp_path / "report.html", document)
+    assert "should be 2 [weight &lt;a&gt;]" in (tmp_path / "report.html").read_text("utf-8")

@@ -1,0 +1,112 @@
+"""The weights of a bundle against a source's variables, by a manifest written here by hand."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from parity_tests.errors import UserError
+from parity_tests.weights import compare_weights, read_bundle
+
+Tensors = dict[str, tuple[Any, Any]]
+TABLE = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+BIAS = np.array([0.5, -0.25, 3.0], np.float32)
+
+
+def write(directory, tensors: Tensors, tail=b""):
+    """`tensors`: name → (raw array, quantization or None)."""
+    specs, whole = [], b""
+    for name, (raw, scheme) in tensors.items():
+        spec: dict[str, Any] = {"name": name, "shape": list(raw.shape), "dtype": "float32"}
+        if raw.dtype.name == "int32":
+            spec["dtype"] = "int32"
+        if scheme is not None:
+            spec["quantization"] = {"dtype": raw.dtype.name, **scheme}
+        specs.append(spec)
+        whole += raw.tobytes()
+    (directory / "one.bin").write_bytes(whole[:7])
+    (directory / "two.bin").write_bytes(whole[7:] + tail)
+    manifest = [{"paths": ["one.bin", "two.bin"], "weights": specs}]
+    (directory / "model.json").write_text(json.dumps({"weightsManifest": manifest}))
+
+
+def compared(directory, tensors: Tensors, variables=None):
+    write(directory, {"shapes/x": (np.array([1, 2], np.int32), None), **tensors})
+    given = {"table": TABLE, "bias": BIAS} if variables is None else variables
+    save_file(given, directory / "source.safetensors")
+    return compare_weights(directory, directory / "source.safetensors")
+
+
+def plain(table=TABLE, bias=BIAS):
+    return {"weights/table": (table, None), "weights/bias": (bias, None)}
+
+
+def test_equal_weights_pass(tmp_path):
+    result = compared(tmp_path, plain())
+    assert (result["status"], result["compared"], result["not_compared"]) == ("pass", 2, [])
+
+
+def test_one_bit_is_found_and_placed(tmp_path):
+    table = TABLE.copy()
+    table.view(np.uint32)[2, 1] ^= 1
+    result = compared(tmp_path, plain(table))
+    assert (result["status"], result["failing"]) == ("drift", 1)
+    assert f"should be {TABLE[2, 1]} [weight table at [2, 1], 1 of 12" in result["failures"][0]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_no_number_is_found(tmp_path, bad):
+    bias = BIAS.copy()
+    bias[1] = bad
+    result = compared(tmp_path, plain(bias=bias))
+    assert result["status"] == "drift"
+    assert f"got {bad}, but should be -0.25 [weight bias at [1]" in result["failures"][0]
+
+
+def test_another_shape_is_found(tmp_path):
+    result = compared(tmp_path, plain(TABLE.T.copy()))
+    assert result["failures"] == ["got [3, 4], but should be [4, 3] [weight table, shape]"]
+
+
+def test_fewer_bits_may_be_off_by_half_a_step_and_no_more(tmp_path):
+    rounded = TABLE.astype(np.float16)
+    half: Tensors = {"weights/table": (rounded, {}), "weights/bias": (BIAS, None)}
+    assert compared(tmp_path, half)["status"] == "pass"
+    rounded[0, 0] = np.float16(-0.999)
+    assert compared(tmp_path, half)["status"] == "drift"
+
+    scale = 2 / 255
+    steps = np.round((TABLE.astype(np.float64) + 1) / scale).astype(np.uint8)
+    bytes_ = {
+        "weights/table": (steps, {"scale": scale, "min": -1.0}),
+        "weights/bias": (BIAS, None),
+    }
+    assert compared(tmp_path, bytes_)["status"] == "pass"
+    steps[3, 2] -= 1
+    result = compared(tmp_path, bytes_)
+    assert result["status"] == "drift" and "stored as uint8" in result["failures"][0]
+
+
+def test_nothing_compared_is_a_failure_but_for_a_source_without_variables(tmp_path):
+    renamed = {"weights/other": (TABLE, None)}
+    assert compared(tmp_path, renamed)["status"] == "drift"
+    assert compared(tmp_path, plain(), variables={})["status"] == "none"
+
+
+def test_what_has_no_partner_is_told(tmp_path):
+    extra = plain() | {"weights/folded": (BIAS, None)}
+    variables = {"table": TABLE, "bias": BIAS, "unused": BIAS}
+    result = compared(tmp_path, extra, variables)
+    assert (result["status"], result["not_compared"]) == ("pass", ["folded", "unused"])
+
+
+def test_shards_of_another_length_are_refused(tmp_path):
+    write(tmp_path, plain(), tail=b"\0")
+    with pytest.raises(UserError, match="1 bytes of weights too many"):
+        read_bundle(tmp_path)
+    write(tmp_path, plain())
+    (tmp_path / "two.bin").write_bytes((tmp_path / "two.bin").read_bytes()[:-1])
+    with pytest.raises(UserError, match="the weights end within weights/bias"):
+        read_bundle(tmp_path)

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,9 @@ class Contract:
     """What `bundle.json` promises, less the hashes, which sealing adds.
 
     `accuracy` says how far the bundle's outputs are from the source's on the golden cases, and
-    how far they may be; a bundle of a tokenizer alone has none.
+    how far they may be; a bundle of a tokenizer alone has none. `taps` are nodes inside the model
+    that a judge may fetch: each with its name, its node in `model.json`, and the tensor of the
+    source's inlined graph that it has to equal.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Contract:
     tokenizer: TokenizerContract
     provenance: dict[str, Any]
     accuracy: dict[str, Any] | None = None
+    taps: list[dict[str, str]] = field(default_factory=list)
 
 
 def digest(path: Path) -> str:

@@ -6,7 +6,7 @@ dict: a protobuf may hold 2 GB, and freezing would copy ALBERT's shared layer on
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,21 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class FrozenGraph:
-    """A graph without variables, its weights by the name of their placeholder, its endpoints."""
+    """A graph without variables, its weights by the name of their placeholder, its endpoints.
+
+    `taps` are nodes that no output is, and that are kept for a judge to look at.
+    """
 
     graph_def: graph_pb2.GraphDef
     weights: dict[str, Array] = field(repr=False)
     inputs: list[Endpoint]
     outputs: list[Endpoint]
+    taps: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> list[str]:
+        """The nodes that no rewrite may drop: the outputs and the taps."""
+        return [*(endpoint.name for endpoint in self.outputs), *self.taps]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """What TensorFlow gives for inputs by name: outputs by name."""
@@ -54,16 +63,15 @@ class FrozenGraph:
 
     def with_graph(self, graph_def: graph_pb2.GraphDef) -> "FrozenGraph":
         """The same endpoints and weights around another graph."""
-        return FrozenGraph(graph_def, self.weights, self.inputs, self.outputs)
+        return replace(self, graph_def=graph_def)
 
     def pruned(self) -> "FrozenGraph":
-        """Without the nodes, weights and inputs that no output needs."""
-        names = [endpoint.name for endpoint in self.outputs]
-        graph_def = tf.compat.v1.graph_util.extract_sub_graph(self.graph_def, names)
+        """Without the nodes, weights and inputs that neither an output nor a tap needs."""
+        graph_def = tf.compat.v1.graph_util.extract_sub_graph(self.graph_def, self.kept)
         kept = {node.name for node in graph_def.node}
         weights = {name: value for name, value in self.weights.items() if name in kept}
         inputs = sorted((e for e in self.inputs if e.name in kept), key=lambda e: e.name)
-        return FrozenGraph(graph_def, weights, inputs, self.outputs)
+        return replace(self, graph_def=graph_def, weights=weights, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -143,8 +151,10 @@ def inlined(source: Source) -> Inlined:
     )
 
 
-def freeze(source: Source, parts: Inlined) -> FrozenGraph:
+def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None) -> FrozenGraph:
     """Placeholders for the weights, and the signature's own names.
+
+    `taps` has names and the tensors of `parts` that get them besides.
 
     Raises:
         UserError: the graph does more to a variable than read it.
@@ -178,12 +188,14 @@ def freeze(source: Source, parts: Inlined) -> FrozenGraph:
             weights[stand_in(node, name, value.dtype, value.shape).op.name] = value
         used = {name.split(":")[0] for node in graph_def.node for name in node.input}
         feeds = {name: tensor for name, tensor in feeds.items() if name[:-2] in used}
-        fetched = tf.import_graph_def(graph_def, feeds, [*parts.outputs.values()], name="model")
+        wanted = {**parts.outputs, **(taps or {})}
+        fetched = tf.import_graph_def(graph_def, feeds, [*wanted.values()], name="model")
         results = [
             Endpoint(name, t.dtype, tf.identity(t, name=name).shape.as_list())
-            for name, t in zip(parts.outputs, fetched, strict=True)
+            for name, t in zip(wanted, fetched, strict=True)
         ]
-        frozen = FrozenGraph(graph.as_graph_def(), weights, inputs, results)
+        outputs = results[: len(parts.outputs)]
+        frozen = FrozenGraph(graph.as_graph_def(), weights, inputs, outputs, tuple(taps or {}))
     return frozen.pruned()
 
 

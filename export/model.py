@@ -16,7 +16,7 @@ from export.tokenizer_choice import TokenizerChoice, shown
 from export.versions import versions
 
 if TYPE_CHECKING:
-    from export.graph import FrozenGraph
+    from export.graph import FrozenGraph, Inlined
 
 MAX_LENGTH = 512
 
@@ -66,14 +66,16 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         parts = own.parts
     chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say)
     vocab, tokenizer = chosen.vocab, chosen.spec
-    frozen = graph.freeze(source, parts)
+    places = inner_places(parts)
+    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
     inputs = roles.input_specs(frozen.inputs, saved_model)
     refuse_other_size(frozen, inputs, vocab, request)
 
+    max_length = positions(frozen)
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
     ids = reference(tokenizer, vocab).encode(
-        golden.TEXTS, special_tokens=True, max_length=MAX_LENGTH
+        golden.TEXTS, special_tokens=True, max_length=max_length
     )
     cases = golden.batch(ids, pad, padding)
     feeds = {spec.name: cases[spec.role] for spec in inputs}
@@ -101,7 +103,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             inputs=inputs,
             outputs=roles.output_specs(frozen.outputs),
             padding=padding,
-            max_length=MAX_LENGTH,
+            max_length=max_length,
             tokenizer=write_tokenizer(directory, vocab, tokenizer, chosen.adds_special_tokens),
             provenance=provenance,
             accuracy={
@@ -109,9 +111,28 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
                 "budget": weight_dtypes.budget(request.dtype),
                 "rewrites": [asdict(step) for step in steps],
             },
+            taps=places,
         )
         seal(directory, contract)
     return True
+
+
+def positions(frozen: FrozenGraph) -> int:
+    """How many positions the model has: rows of the weight called so; 512 where none is."""
+    shapes = [value.shape for name, value in frozen.weights.items() if "position" in name]
+    return next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
+
+
+def inner_places(parts: Inlined) -> list[dict[str, str]]:
+    """The taps of a model, as the contract has them; none where it has no `sequence_output`."""
+    from export import roles, taps
+
+    ids = [n for n in parts.inputs if roles.role_of(n, roles.INPUT_NAMES) == "input_ids"]
+    last = [n for n in parts.outputs if roles.role_of(n, roles.OUTPUT_NAMES) == "sequence_output"]
+    if not ids or not last:
+        return []
+    found = taps.find(parts, ids[0], last[0])
+    return [{"name": n, "node": taps.PREFIX + n, "tensor": tensor} for n, tensor in found.items()]
 
 
 def refuse_other_size(

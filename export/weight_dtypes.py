@@ -6,6 +6,7 @@ widens it to float32 when it loads.
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def accuracy(
     weights = dict(frozen.weights)
     for name, dtype in stored.items():
         weights[name] = tfjs.as_stored(weights[name], dtype)
-    got = FrozenGraph(frozen.graph_def, weights, frozen.inputs, frozen.outputs).run(feeds)
+    got = replace(frozen, weights=weights).run(feeds)
     return {
         name: distances(seen(got[name], visible), seen(expected[name], visible))
         for name in sorted(expected)

@@ -49,6 +49,7 @@ export const CONTRACT_VERSION = 1;
  * @property {number} max_length positions the model has, [CLS] and [SEP] included
  * @property {TokenizerContract} tokenizer
  * @property {object} provenance
+ * @property {{name: string, node: string}[]} [taps] nodes inside the model that a judge may look at
  * @property {{budget: {atol: number, rtol: number}} | null} [accuracy] how far its outputs may be from Python's
  * @property {Record<string, {sha256: string, size: number}>} files every other file of the bundle
  */

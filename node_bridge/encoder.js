@@ -85,11 +85,21 @@ export class Encoder {
   /**
    * @param {Encoding[]} encodings
    * @param {number} [width] see `pad`
-   * @returns {Promise<Record<string, Output>>} every output by the name the contract gives it
+   * @param {string[]} [names] nodes of `model.json`; the contract's outputs where none are named
+   * @returns {Promise<Record<string, Output>>} each by its name
    */
-  async run(encodings, width) {
-    const names = this.bundle.contract.outputs.map(({ name }) => name);
-    const outputs = this.#execute(encodings, names, width);
+  async run(encodings, width, names) {
+    return this.runBatch(this.pad(encodings, width), names);
+  }
+
+  /**
+   * @param {Record<string, IdTensor>} batch `input_ids`, `attention_mask` and `token_type_ids`,
+   *   as `pad` gives them
+   * @param {string[]} [names] see `run`
+   * @returns {Promise<Record<string, Output>>} each by its name
+   */
+  async runBatch(batch, names = this.bundle.contract.outputs.map(({ name }) => name)) {
+    const outputs = this.#execute(batch, names);
     try {
       const read = outputs.map(async ({ shape }, i) => [
         names[i],
@@ -111,7 +121,7 @@ export class Encoder {
   async firstPosition(encodings) {
     const { hidden } = this;
     const first = tf.tidy(() => {
-      const [sequence] = this.#execute(encodings, [this.#specOf('sequence_output').name]);
+      const [sequence] = this.#execute(this.pad(encodings), [this.#specOf('sequence_output').name]);
       return tf.slice(sequence, [0, 0, 0], [-1, 1, -1]);
     });
     try {
@@ -128,17 +138,15 @@ export class Encoder {
   }
 
   /**
-   * @param {Encoding[]} encodings
+   * @param {Record<string, IdTensor>} batch
    * @param {string[]} names
-   * @param {number} [width]
    * @returns {tf.Tensor[]} in the order of `names`
    */
-  #execute(encodings, names, width) {
+  #execute(batch, names) {
     return tf.tidy(() => {
-      const padded = /** @type {Record<string, IdTensor>} */ (this.pad(encodings, width));
       const feeds = Object.fromEntries(
         this.bundle.contract.inputs.map(({ name, role }) => {
-          const { data, shape } = padded[role];
+          const { data, shape } = batch[role];
           return [name, tf.tensor(data, shape, 'int32')];
         }),
       );

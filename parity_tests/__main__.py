@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parity_tests import budgets, cases, junit, page, report, runners, terminal, weights
+from parity_tests import budgets, cases, junit, page, report, terminal
 from parity_tests.errors import EnvironmentProblem, UserError
+from parity_tests.judgement import judge_bundle, prepare
 from parity_tests.provenance import Contract, classifier_fits
 from parity_tests.report import Inputs
-from parity_tests.stages import judge
 from parity_tests.tokenizer import proof
 
 EXAMPLE = """example:
@@ -91,19 +91,19 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     file = given.out / "cases.jsonl"
     cases.write(file, picked)
 
-    python_out = given.out / "python.safetensors"
-    python = runners.run_python(given.model, given.tokenizer_model, file, classifier, python_out)
-    still = weights.compare_weights(given.bundle, runners.weights_beside(python_out))
-    nodes, rows = {}, []
-    for name, count in backends.items():
-        batches = cases.batches_for(count)
-        out = given.out / f"node.{name}.safetensors"
-        nodes[name] = runners.run_node(given.bundle, name, batches, file, classifier, out)
-        asked = [case for case in picked if case.batch < batches]
-        rows += judge(name, nodes[name], python, asked, contract.weight_dtype)
-
+    reference = prepare(
+        given.model, given.tokenizer_model, file, given.out, given.bundle / "bundle.json"
+    )
     tokenizers = None if given.tokenizer == "none" else prove(given)
-    result = report.document(inputs, picked, python, nodes, rows, still, tokenizers)
+    result = judge_bundle(
+        given.bundle,
+        reference,
+        backends,
+        given.out,
+        inputs=inputs,
+        classifier=classifier,
+        tokenizers=tokenizers,
+    )
     report.write_json(given.out / "report.json", result)
     junit.write_junit(given.out / "report.xml", result)
     page.write_page(given.out / "report.html", result)

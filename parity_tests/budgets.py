@@ -19,7 +19,7 @@ class Budget:
     origin: str
 
 
-EXACT = Budget(0.0, 0.0, "ids are integers: they are equal or wrong")
+EXACT = Budget(0.0, 0.0, "tokens, ids and labels are equal or wrong")
 
 TABLE = Path(__file__).with_name("budgets.toml")
 _OUTPUTS = {dtype: Budget(**row) for dtype, row in tomllib.loads(TABLE.read_text("utf-8")).items()}
@@ -31,7 +31,7 @@ def of_stage(stage: str, weight_dtype: str | None) -> Budget:
     Raises:
         UserError: the weight dtype is not in the table.
     """
-    if stage == "ids":
+    if stage in ("tokens", "ids", "label"):
         return EXACT
     try:
         budget = _OUTPUTS[weight_dtype or ""]
@@ -46,5 +46,12 @@ def of_stage(stage: str, weight_dtype: str | None) -> Budget:
             budget.rtol,
             "ten times that of the vector: a head on vectors that vary little has a large gain "
             "(noise of 2.4e-6 on albert_tiny's moved probabilities by up to 4e-5, measured)",
+        )
+    if stage.endswith("/attention_scores"):
+        return Budget(
+            10 * budget.atol,
+            budget.rtol,
+            "ten times that of the outputs: a score sums the products of two vectors as large as "
+            "they are, while outputs are normalised to unit scale",
         )
     return budget

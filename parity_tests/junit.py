@@ -21,7 +21,7 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
         suite.set("failures", str(off))
         for row in rows:
             add_case(suite, row, result["failures"])
-    add_weights(suites, result["weights"])
+    add_still(suites, result["still"])
     if result["tokenizers"] is not None:
         add_tokenizers(suites, result["tokenizers"]["rows"])
     ET.indent(suites)
@@ -42,19 +42,21 @@ def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, An
     failure.text = clean("\n".join(told))
 
 
-def add_weights(suites: ET.Element, weights: dict[str, Any]) -> None:
-    """The weights as one case; skipped where the source has no variables."""
-    drift = weights["status"] == "drift"
-    suite = ET.SubElement(suites, "testsuite", name="parity.weights", tests="1")
-    suite.set("failures", str(int(drift)))
-    case = ET.SubElement(suite, "testcase", classname="parity.weights", name="variables")
-    if drift:
-        messages = [clean(message) for message in weights["failures"]]
-        failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
-        failure.text = "\n".join(messages)
-    elif weights["status"] == "none":
-        suite.set("skipped", "1")
-        ET.SubElement(case, "skipped", message="the source keeps no variables")
+def add_still(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
+    """A case for each still part; skipped where the source has nothing to compare with."""
+    suite = ET.SubElement(suites, "testsuite", name="parity.still", tests=str(len(parts)))
+    statuses = [part["status"] for part in parts.values()]
+    suite.set("failures", str(statuses.count("drift")))
+    suite.set("skipped", str(statuses.count("none")))
+    for stage, part in parts.items():
+        case = ET.SubElement(suite, "testcase", classname="parity.still", name=stage)
+        if part["status"] == "drift":
+            messages = [clean(message) for message in part["failures"]]
+            failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
+            failure.text = "\n".join(messages)
+        elif part["status"] == "none":
+            message = part.get("note") or "the source keeps none"
+            ET.SubElement(case, "skipped", message=clean(message))
 
 
 def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:

@@ -11,19 +11,25 @@ from numpy.typing import NDArray
 
 from parity_tests.budgets import Budget
 
+ULP_CLASSES = 32
+"""Distances 0, 1, 2 to 3, 4 to 7, …: a class for each power of two, the last open."""
+
 
 @dataclass(frozen=True)
 class Measures:
     """Measures of a set of pairs (node, python); `a + b` measures both sets as one.
 
     `max_rel` is over the pairs whose Python value is not 0. `needed_atol` is the smallest `atol`
-    that would have passed with the budget's `rtol`. The last four are sums over the pairs.
+    that would have passed with the budget's `rtol`. `ulps` counts the pairs by their distance in
+    units in the last place, in classes of powers of two; it is empty for integers. The last four
+    are sums over the pairs.
     """
 
     compared: int = 0
     max_abs: float = 0.0
     max_rel: float = 0.0
     needed_atol: float = 0.0
+    ulps: tuple[int, ...] = ()
     squares: float = 0.0
     dot: float = 0.0
     node_squares: float = 0.0
@@ -41,6 +47,7 @@ class Measures:
             max_abs=float(delta.max()),
             max_rel=float(relative.max(initial=0.0)),
             needed_atol=max(float(needed.max()), 0.0),
+            ulps=histogram(node, python) if python.dtype == np.float32 else (),
             squares=float(delta @ delta),
             dot=float(a @ b),
             node_squares=float(a @ a),
@@ -49,11 +56,13 @@ class Measures:
 
     def __add__(self, other: Measures) -> Measures:
         """The measures of both sets together."""
+        pairs = zip(self.ulps, other.ulps, strict=True) if self.ulps and other.ulps else None
         return Measures(
             compared=self.compared + other.compared,
             max_abs=max(self.max_abs, other.max_abs),
             max_rel=max(self.max_rel, other.max_rel),
             needed_atol=max(self.needed_atol, other.needed_atol),
+            ulps=tuple(a + b for a, b in pairs) if pairs else self.ulps or other.ulps,
             squares=self.squares + other.squares,
             dot=self.dot + other.dot,
             node_squares=self.node_squares + other.node_squares,
@@ -70,3 +79,31 @@ class Measures:
         """Cosine between the two as vectors; None where one of them is all zeros."""
         scale = math.sqrt(self.node_squares) * math.sqrt(self.python_squares)
         return min(self.dot / scale, 1.0) if scale else None
+
+    @property
+    def snr(self) -> float | None:
+        """Signal to noise in decibels; None where there is no noise, or no signal."""
+        if not self.squares or not self.python_squares:
+            return None
+        return 10 * math.log10(self.python_squares / self.squares)
+
+
+def histogram(node: NDArray[Any], python: NDArray[Any]) -> tuple[int, ...]:
+    """How many pairs of float32 values are 0, 1, 2 to 3, 4 to 7, … units in the last place apart.
+
+    >>> one = np.float32([1, 1, 1, 0])
+    >>> histogram(one, np.float32([1, 1 + 2**-23, 1 + 3 * 2**-23, -0.0]))[:4]
+    (2, 1, 1, 0)
+    """
+    distance = np.abs(rank(node) - rank(python)).ravel()
+    classes = np.zeros(distance.size, np.int64)
+    apart = distance > 0
+    classes[apart] = np.floor(np.log2(distance[apart])).astype(np.int64) + 1
+    counts = np.bincount(np.minimum(classes, ULP_CLASSES - 1), minlength=ULP_CLASSES)
+    return tuple(int(count) for count in counts)
+
+
+def rank(values: NDArray[Any]) -> NDArray[np.int64]:
+    """The place of each float32 among all, so that neighbours differ by 1; both zeros are 0."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, np.int64(-(2**31)) - bits, bits)

@@ -3,20 +3,29 @@
 `report.json` is the document itself; page.py, junit.py and terminal.py show it.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parity_tests.cases import Case
+from parity_tests.invariances import STAGE
 from parity_tests.provenance import Contract, digest
-from parity_tests.runs import Run
-from parity_tests.stages import Row
+from parity_tests.row import Row
+from parity_tests.runs import PROBABILITIES, TAPS, Run
+from parity_tests.stages import LABEL, TOKENS
+
+if TYPE_CHECKING:
+    from parity_tests.judgement import Flow
 
 SCHEMA = "bert-bridge/parity"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TOLD = 5
 """Failures told in full for each row; `failing` counts all."""
+SIDE_BY_SIDE = 10
+"""Texts whose tokens are shown on both sides."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +35,15 @@ class Inputs:
     contract: Contract
     model: Path
     tokenizer_model: Path
-    classifier: Path | None
-    classifier_note: str
+    classifier: Path | None = None
+    classifier_note: str = ""
 
 
 def document(
     inputs: Inputs,
     picked: list[Case],
-    python: Run,
-    nodes: dict[str, Run],
-    rows: list[Row],
-    weights: dict[str, Any],
+    flow: Flow,
+    parts: dict[str, dict[str, Any]],
     tokenizers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole result, ready for JSON.
@@ -44,37 +51,53 @@ def document(
     Args:
         inputs: what was compared.
         picked: all cases.
-        python: the reference run.
-        nodes: the run of each backend.
-        rows: the judge's rows, stage after stage.
-        weights: the result of comparing the bundle's weights with the source's variables.
+        flow: what came of running both sides.
+        parts: the still parts by stage.
         tokenizers: the result of the tokenizer proof, None where it was not asked for.
     """
-    off = [row.stage for row in rows if row.status == "drift"]
-    if tokenizers is not None and tokenizers["verdict"] != "pass":
-        off.insert(0, "tokenizers")
-    if weights["status"] == "drift":
-        off.insert(0, "weights")
-    passed = rows and not off and all(row.status == "pass" for row in rows)
+    proven = {} if tokenizers is None else {"tokenizers": tokenizers["verdict"]}
+    off = first_off(parts, proven, flow)
+    versions = flow.python.versions | {k: v for run in flow.nodes.values() for k, v in node_of(run)}
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
-        "verdict": "pass" if passed else "drift",
-        "first_stage_off": off[0] if off else None,
+        "verdict": "drift" if off or not flow.rows else "pass",
+        "first_stage_off": off,
         "bundle": bundle_of(inputs.contract),
         "source": source_of(inputs),
         "classifier": {
             "path": str(inputs.classifier) if inputs.classifier else None,
             "note": inputs.classifier_note,
         },
-        "versions": python.versions | {k: v for run in nodes.values() for k, v in node_of(run)},
-        "cases": {"count": len(picked), "texts": texts_of(picked, python)},
-        "weights": weights,
+        "versions": versions,
+        "cases": {"count": len(picked), "texts": texts_of(picked, flow.python)},
+        "still": parts,
+        "storage": [row_of(row) for row in flow.storage],
         "tokenizers": tokenizers,
-        "rows": [row_of(row) for row in rows],
-        "failures": [failure for row in rows for failure in failures_of(row)],
-        "points": [point for row in rows for point in points_of(row)],
+        "rows": [row_of(row) for row in flow.rows],
+        "problem": flow.problem,
+        "failures": [f for row in [*flow.storage, *flow.rows] for f in failures_of(row)],
+        "points": [point for row in flow.rows for point in points_of(row)],
+        "tokens": side_by_side(picked, flow),
     }
+
+
+def first_off(parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: Flow) -> str | None:
+    """The first stage that is off, in the order of the flow and not of the backends."""
+    still = {stage: part["status"] for stage, part in parts.items()} | proven
+    early = next((stage for stage, status in still.items() if status == "drift"), None)
+    if early is not None or flow.problem:
+        return early
+    if any(row.status == "drift" for row in flow.storage):
+        return "storage"
+    order = list(dict.fromkeys(row.stage for row in flow.rows))
+    if STAGE in order:
+        # It is judged last, but it comes before the head.
+        last = [stage for stage in (PROBABILITIES, LABEL) if stage in order]
+        order = [stage for stage in order if stage not in last] + last
+    off = {row.stage for row in flow.rows if row.status == "drift"}
+    found = next((stage for stage in order if stage in off), None)
+    return None if found is None else found.removeprefix(TAPS)
 
 
 def bundle_of(contract: Contract) -> dict[str, Any]:
@@ -122,17 +145,21 @@ def row_of(row: Row) -> dict[str, Any]:
         "rms": measured.rms,
         "cosine": measured.cosine,
         "smallest_atol": measured.needed_atol,
+        "snr_db": measured.snr,
+        "ulps": list(measured.ulps),
     }
     return {
         "backend": row.backend,
         "special_tokens": row.special,
-        "stage": row.stage,
+        "stage": row.stage.removeprefix(TAPS),
+        "inside": row.stage.startswith(TAPS),
         "status": row.status,
         "texts": sum(measures.compared > 0 for measures in row.by_text.values()),
         "failing": len(row.failing),
         "compared": measured.compared,
         "budget": {"atol": row.budget.atol, "rtol": row.budget.rtol, "from": row.budget.origin},
         "measures": measures if measured.compared else None,
+        "decisions": row.decisions,
         "worst_case": row.worst,
     }
 
@@ -143,7 +170,7 @@ def failures_of(row: Row) -> list[dict[str, Any]]:
         {
             "backend": row.backend,
             "special_tokens": row.special,
-            "stage": row.stage,
+            "stage": row.stage.removeprefix(TAPS),
             "status": row.status,
             "check": problem.check,
             "case": case,
@@ -155,12 +182,35 @@ def failures_of(row: Row) -> list[dict[str, Any]]:
 
 def points_of(row: Row) -> list[dict[str, Any]]:
     """The largest difference of each text, for the plot."""
-    head = {"backend": row.backend, "special_tokens": row.special, "stage": row.stage}
+    stage = row.stage.removeprefix(TAPS)
+    head = {"backend": row.backend, "special_tokens": row.special, "stage": stage}
     return [
         head | {"case": case, "max_abs": measures.max_abs}
         for case, measures in sorted(row.by_text.items())
         if measures.compared
     ]
+
+
+def side_by_side(picked: list[Case], flow: Flow) -> list[dict[str, Any]]:
+    """The tokens of both sides, of texts whose tokens or ids differ, the first ones."""
+    found = []
+    for row in flow.rows:
+        if row.stage != TOKENS or not row.failing:
+            continue
+        for case in (case for case in picked if case.case in row.failing):
+            place = [c.case for c in picked if c.batch == case.batch].index(case.case)
+            sides = [
+                run.tokens.get((row.special, case.batch), [])
+                for run in (flow.nodes[row.backend], flow.python)
+            ]
+            node, python = (side[place] if place < len(side) else [] for side in sides)
+            common = min(len(node), len(python))
+            first = next((i for i in range(common) if node[i] != python[i]), common)
+            found.append(
+                {"backend": row.backend, "special_tokens": row.special, "case": case.case}
+                | {"node": node, "python": python, "first_difference": first}
+            )
+    return found[:SIDE_BY_SIDE]
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:

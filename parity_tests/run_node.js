@@ -9,14 +9,20 @@ import { Classifier } from '../node_bridge/classifier.js';
 import { run } from '../node_bridge/cli.js';
 import { Encoder } from '../node_bridge/encoder.js';
 import { UserError } from '../node_bridge/errors.js';
+import { mostProbable } from '../node_bridge/evaluation.js';
 import { writeSafetensors } from '../node_bridge/safetensors.js';
 import { Tokenizer } from '../node_bridge/tokenizer/index.js';
+import { invariances } from './invariances.js';
+
+/** Texts of the first batch that are asked for invariances: few, for the slow backends. */
+const FEW = 4;
 
 const HELP = `Runs the cases of a parity test through a bundle.
 
   node parity_tests/run_node.js --bundle DIR --cases cases.jsonl --out wasm.safetensors
     --backend NAME     TF.js backend (default wasm)
     --batches N        take only the first N batches of the case file
+    --taps N,N         batches of which also the bundle's taps are given
     --classifier DIR   also give the probabilities of this classifier
 `;
 
@@ -31,13 +37,14 @@ await run({
     out: { type: 'string' },
     backend: { type: 'string', default: 'wasm' },
     batches: { type: 'string', default: 'Infinity' },
+    taps: { type: 'string', default: '' },
     classifier: { type: 'string' },
   },
   main,
 });
 
 /** @param {Record<string, string>} options */
-async function main({ bundle: dir, cases, out, backend, batches, classifier: head }) {
+async function main({ bundle: dir, cases, out, backend, batches, taps, classifier: head }) {
   for (const [name, value] of Object.entries({ bundle: dir, cases, out })) {
     if (value === undefined) throw new UserError(`Expected --${name}; try --help.`);
   }
@@ -46,39 +53,65 @@ async function main({ bundle: dir, cases, out, backend, batches, classifier: hea
   const encoder = await Encoder.load(bundle, { backend });
   const classifier = head === undefined ? undefined : await Classifier.load(head, bundle);
   const groups = readBatches(cases).slice(0, Number(batches));
+  const tapped = new Set(taps.split(',').filter(Boolean).map(Number));
+  const tools = { tokenizer, encoder, classifier };
 
   /** @type {Record<string, Tensor>} */
   const tensors = {};
+  /** @type {Record<string, string[][]>} */
+  const tokens = {};
+  /** @type {Record<string, number[][]>} */
+  const starts = {};
+  /** @type {Record<string, string[]>} */
+  const labels = {};
   for (const special of ['added', 'none']) {
     for (const [index, texts] of groups.entries()) {
-      const answers = await answer(texts, special === 'added', { tokenizer, encoder, classifier });
       const prefix = `${special}.b${String(index).padStart(3, '0')}`;
-      for (const [name, { shape, data }] of Object.entries(answers)) {
+      const answers = await answer(texts, special === 'added', tapped.has(index), tools);
+      tokens[prefix] = answers.tokens;
+      starts[prefix] = answers.starts;
+      if (answers.labels !== undefined) labels[prefix] = answers.labels;
+      for (const [name, { shape, data }] of Object.entries(answers.tensors)) {
         const dtype = data instanceof Int32Array ? 'I32' : 'F32';
         tensors[`${prefix}.${name}`] = { dtype, shape, data };
       }
       process.stderr.write(`${backend}: special tokens ${special}, batch ${index + 1} of ${groups.length}\n`);
     }
   }
-  writeSafetensors(out, tensors, { versions: JSON.stringify(versions(backend)) });
+  const few = groups[0].slice(0, FEW).map((text) => tokenizer.encode(text, { maxLength: bundle.contract.max_length }));
+  for (const [name, { dtype, shape, data }] of Object.entries(await invariances(encoder, few))) {
+    tensors[name] = { dtype, shape, data };
+  }
+  const told = { versions: versions(encoder.backend), tokens, starts, labels };
+  const metadata = Object.entries(told).map(([name, value]) => [name, JSON.stringify(value)]);
+  writeSafetensors(out, tensors, Object.fromEntries(metadata));
 }
 
 /**
- * Ids, outputs and probabilities of one padded batch.
+ * Tokens, ids, outputs and probabilities of one padded batch.
  *
  * @param {string[]} texts
  * @param {boolean} specialTokens
+ * @param {boolean} tapped whether to give the bundle's taps too
  * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Classifier}} tools
- * @returns {Promise<Record<string, {shape: number[], data: Float32Array | Int32Array}>>}
+ * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[],
+ *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
  */
-async function answer(texts, specialTokens, { tokenizer, encoder, classifier }) {
-  const maxLength = encoder.bundle.contract.max_length;
-  const encodings = texts.map((text) => tokenizer.encode(text, { specialTokens, maxLength }));
-  const outputs = await encoder.run(encodings);
-  const answers = { ...encoder.pad(encodings), ...outputs };
-  if (classifier === undefined) return answers;
+async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classifier }) {
+  const { max_length: maxLength, outputs: specs, taps = [] } = encoder.bundle.contract;
+  const encodings = texts.map((text) => tokenizer.encodeWithTokens(text, { specialTokens, maxLength }));
+  const nodes = specs.map(({ name }) => name);
+  if (tapped) nodes.push(...taps.map(({ node }) => node));
+  const outputs = await encoder.run(encodings, undefined, nodes);
+  const told = {
+    tokens: encodings.map(({ tokens }) => tokens),
+    starts: encodings.map(({ offsets }) => offsets.map(([start]) => start)),
+  };
+  const tensors = { ...encoder.pad(encodings), ...outputs };
+  if (classifier === undefined) return { ...told, tensors };
   const rows = await classifier.probabilities(firstPositions(encoder, outputs, texts.length));
-  return { ...answers, probabilities: stack(rows) };
+  const labels = rows.map((row) => classifier.labels[mostProbable(row)]);
+  return { ...told, labels, tensors: { ...tensors, probabilities: stack(rows) } };
 }
 
 /**

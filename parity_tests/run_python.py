@@ -1,7 +1,8 @@
 """Python's answers: the SavedModels, loaded as their users load them (pairs with run_node.js).
 
-Nothing here is read off the bundle: what a model or vocab says about itself is the reference, so
-a contract that says otherwise is caught. Writes what runs.py describes.
+Nothing here is read off the bundle but where to look inside the model: what a model or vocab says
+about itself is the reference, so a contract that says otherwise is caught. Writes what runs.py
+describes.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import tensorflow_text  # registers the ops that a tokenizer SavedModel needs
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from parity_tests import cases, runs
 from parity_tests.errors import UserError
-from parity_tests.head import Head
-from parity_tests.source import Source, special_ids
+from parity_tests.inside import Inside
+from parity_tests.source import Source
+from parity_tests.variants import FEW, variants
+from parity_tests.vocabulary import special_ids, vocab_of
 
 Batch = dict[str, NDArray[Any]]
 
@@ -35,19 +39,39 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m parity_tests.run_python", description=__doc__)
     for name in ("model", "tokenizer-model", "cases", "weights", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--classifier", type=Path)
+    parser.add_argument("--stored", type=Path, help="safetensors: put into the model's variables")
+    parser.add_argument("--contract", type=Path, help="bundle.json, whose taps are to be looked at")
+    parser.add_argument("--taps", default="", help="numbers of the batches to look into")
     given = parser.parse_args(arguments)
     try:
         model, tokenizer = load(given.model), load(given.tokenizer_model)
+        if given.stored:
+            assign(model, load_file(given.stored))
         source = Source(model, tokenizer, special_ids(given.tokenizer_model))
-        head = Head.read(given.classifier) if given.classifier else None
-        tensors = answers(source, head, cases.read(given.cases))
+        asked = Asked(
+            source,
+            vocab_of(given.tokenizer_model),
+            Inside(source.signature, taps(given.contract)) if given.contract else None,
+            {int(number) for number in given.taps.split(",") if number},
+        )
+        tensors, told = answers(asked, cases.read(given.cases))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    told |= {"versions": versions(), "facts": source.facts()}
     save_file(variables(model), given.weights)
-    save_file(tensors, given.out, metadata={"versions": json.dumps(versions())})
+    save_file(tensors, given.out, {name: json.dumps(value) for name, value in told.items()})
     return 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to run a case through: the source, its vocab, and a look into some batches."""
+
+    source: Source
+    vocab: list[str]
+    inside: Inside | None
+    tapped: set[int]
 
 
 def load(path: Path) -> Any:
@@ -61,22 +85,50 @@ def load(path: Path) -> Any:
     return hub.load(str(path))
 
 
-def answers(source: Source, head: Head | None, picked: list[cases.Case]) -> Batch:
-    """Every tensor of every batch, by its name in the file."""
+def taps(contract: Path) -> dict[str, str]:
+    """The taps that a contract names: tensors of the source by the names they have in a run."""
+    told = json.loads(contract.read_text(encoding="utf-8")).get("taps", [])
+    return {f"{runs.TAPS}{tap['name']}": tap["tensor"] for tap in told}
+
+
+def assign(model: Any, stored: Batch) -> None:
+    """Gives the model's variables the values that a bundle has stored, by name."""
+    for variable in model.signatures["serving_default"].graph.variables:
+        value = stored.get(variable.name.split(":")[0])
+        if value is not None:
+            variable.assign(value)
+
+
+def answers(asked: Asked, picked: list[cases.Case]) -> tuple[Batch, dict[str, Any]]:
+    """Every tensor of every batch by its name in the file, and the texts' tokens."""
     tensors: Batch = {}
+    told: dict[str, dict[str, Any]] = {"tokens": {}}
     for special in runs.SPECIALS:
         for number, group in groupby(picked, key=lambda case: case.batch):
-            texts = [case.text for case in group]
-            batch = source.encode(texts, special == "added")
-            batch |= source.run(batch)
-            if head is not None:
-                batch[runs.PROBABILITIES] = head.probabilities(first_position(batch))
-            prefix = f"{special}.b{number:03d}"
+            prefix = runs.key(special, number)
+            batch = asked.source.encode([case.text for case in group], special == "added")
+            told["tokens"][prefix] = tokens(batch, asked.vocab)
+            inside = {}
+            if asked.inside is not None and number in asked.tapped:
+                inside = asked.inside.run(asked.source.feeds(batch))
+            batch |= asked.source.run(batch) | inside
             tensors |= {
                 f"{prefix}.{name}": np.ascontiguousarray(value) for name, value in batch.items()
             }
             print(f"python: special tokens {special}, batch {number + 1}", file=sys.stderr)
-    return tensors
+    few = [case.text for case in picked if case.batch == 0][:FEW]
+    for name, batch in variants(asked.source.encode(few, True)).items():
+        batch |= asked.source.run(batch)
+        tensors |= {
+            f"{runs.key(name, 0)}.{key}": np.ascontiguousarray(v) for key, v in batch.items()
+        }
+    return tensors, told
+
+
+def tokens(batch: Batch, vocab: list[str]) -> list[list[str]]:
+    """The tokens of each text, padding left out."""
+    rows = zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    return [[vocab[i] for i in ids[mask == 1]] for ids, mask in rows]
 
 
 def variables(model: Any) -> Batch:
@@ -87,18 +139,6 @@ def variables(model: Any) -> Batch:
         for variable in held
         if variable.dtype.is_floating
     }
-
-
-def first_position(batch: Batch) -> NDArray[Any]:
-    """The classifier's vector, float32[batch, hidden].
-
-    Raises:
-        UserError: the model has no `sequence_output`.
-    """
-    if "sequence_output" not in batch:
-        raise UserError("the model has no sequence_output, which --classifier needs")
-    first: NDArray[Any] = batch["sequence_output"][:, 0]
-    return first
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from parity_tests import runs
@@ -15,13 +17,31 @@ ROOM = Path(__file__).parent
 
 
 def run_python(
-    model: Path, tokenizer_model: Path, cases: Path, classifier: Path | None, out: Path
+    model: Path,
+    tokenizer_model: Path,
+    cases: Path,
+    out: Path,
+    contract: Path,
+    tapped: Iterable[int] = (0,),
+    stored: Path | None = None,
 ) -> Run:
-    """Python's answers to a whole case file; the model's variables go beside `out`."""
+    """Python's answers to a whole case file; the model's variables go beside `out`.
+
+    It looks into the batches `tapped`, where `contract` says. With `stored`, a safetensors file,
+    the model's variables have those values.
+    """
     command = [sys.executable, "-m", "parity_tests.run_python", "--model", str(model)]
     command += ["--tokenizer-model", str(tokenizer_model), "--cases", str(cases)]
-    command += ["--weights", str(weights_beside(out))]
-    return start("Python", command, classifier, out)
+    command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
+    command += ["--taps", numbers(tapped)]
+    if stored is not None:
+        command += ["--stored", str(stored)]
+    return start("Python", command, out)
+
+
+def numbers(batches: Iterable[int]) -> str:
+    """Batch numbers as the runners take them."""
+    return ",".join(str(number) for number in sorted(batches))
 
 
 def weights_beside(out: Path) -> Path:
@@ -29,13 +49,23 @@ def weights_beside(out: Path) -> Path:
     return out.with_suffix(".weights.safetensors")
 
 
-def run_node(
-    bundle: Path, backend: str, batches: int, cases: Path, classifier: Path | None, out: Path
-) -> Run:
-    """Node's answers on one backend to the first batches of a case file."""
-    command = [node(), str(ROOM / "run_node.js"), "--bundle", str(bundle), "--backend", backend]
-    command += ["--batches", str(batches), "--cases", str(cases)]
-    return start(f"Node ({backend})", command, classifier, out)
+@dataclass(frozen=True)
+class NodeSide:
+    """What Node runs: a bundle and perhaps its classifier, by a runner."""
+
+    bundle: Path
+    classifier: Path | None = None
+    runner: Path = ROOM / "run_node.js"
+
+    def run(
+        self, backend: str, batches: int, cases: Path, out: Path, tapped: Iterable[int] = (0,)
+    ) -> Run:
+        """Node's answers on one backend to the first batches of a case file."""
+        command = [node(), str(self.runner), "--bundle", str(self.bundle), "--backend", backend]
+        command += ["--batches", str(batches), "--cases", str(cases), "--taps", numbers(tapped)]
+        if self.classifier is not None:
+            command += ["--classifier", str(self.classifier)]
+        return start(f"Node ({backend})", command, out)
 
 
 def node() -> str:
@@ -53,7 +83,7 @@ def node() -> str:
     return found
 
 
-def start(name: str, command: list[str], classifier: Path | None, out: Path) -> Run:
+def start(name: str, command: list[str], out: Path) -> Run:
     """Runs one runner, passes on what it says, and reads what it wrote.
 
     Raises:
@@ -62,8 +92,6 @@ def start(name: str, command: list[str], classifier: Path | None, out: Path) -> 
     """
     out.unlink(missing_ok=True)
     command += ["--out", str(out)]
-    if classifier is not None:
-        command += ["--classifier", str(classifier)]
     paths = [str(ROOM.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     code, last = talk(command, environment)

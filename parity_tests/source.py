@@ -1,6 +1,5 @@
 """A model and its tokenizer as their makers meant them to be used from Python."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,7 @@ class Source:
         if signature is None:
             raise UserError("the model has no signature serving_default, which names its outputs")
         self._model = model
+        self.signature = signature
         self._tokenizer = tokenizer
         self._inputs = {role_of(name): name for name in signature.structured_input_signature[1]}
         if set(self._inputs) != {"input_ids", "attention_mask", "token_type_ids"}:
@@ -78,9 +78,27 @@ class Source:
 
     def run(self, batch: Batch) -> Batch:
         """Every output of the signature by its name, float32, from a padded batch."""
-        feeds = {name: tf.constant(batch[role]) for role, name in self._inputs.items()}
-        outputs = self._model(feeds)
+        outputs = self._model(self.feeds(batch))
         return {name: outputs[name].numpy() for name in self._outputs}
+
+    def feeds(self, batch: Batch) -> dict[str, Any]:
+        """The signature's inputs by name, from a batch by role."""
+        return {name: tf.constant(batch[role]) for role, name in self._inputs.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """What a contract has to say of the model and its tokenizer, as they themselves have it.
+
+        `inputs`: role by name; `outputs`: dtype and shape (None where free) by name; `max_length`;
+        `padding`; `special_tokens`: id by token.
+        """
+        outputs = self.signature.structured_outputs
+        return {
+            "inputs": {name: role for role, name in self._inputs.items()},
+            "outputs": {n: [outputs[n].dtype.name, outputs[n].shape.as_list()] for n in outputs},
+            "max_length": self._positions,
+            "padding": "masked",
+            "special_tokens": self._special,
+        }
 
 
 def positions(model: Any) -> int:
@@ -88,16 +106,3 @@ def positions(model: Any) -> int:
     variables = getattr(model, "variables", [])
     tables = [v for v in variables if "position" in v.name and len(v.shape) == 2]
     return int(tables[0].shape[0]) if tables else DEFAULT_POSITIONS
-
-
-def special_ids(directory: Path) -> dict[str, int]:
-    """The ids of [PAD], [CLS] and [SEP], from the vocab among a tokenizer SavedModel's assets.
-
-    Raises:
-        UserError: the tokenizer carries no such vocab.
-    """
-    for path in sorted((directory / "assets").glob("*")):
-        lines = [line.removesuffix(b"\r") for line in path.read_bytes().split(b"\n")]
-        if b"[CLS]" in lines and b"[SEP]" in lines and b"[PAD]" in lines:
-            return {token: lines.index(token.encode()) for token in ("[PAD]", "[CLS]", "[SEP]")}
-    raise UserError(f"{directory}/assets holds no vocab with [PAD], [CLS] and [SEP]")

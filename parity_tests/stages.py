@@ -1,55 +1,33 @@
-"""Puts a failure at the first stage that is off, from ids to probabilities.
+"""Puts a failure at the first stage that is off, from tokens to the label.
 
 A text that failed at an earlier stage is no news at a later one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from parity_tests import budgets, runs
-from parity_tests.budgets import Budget
 from parity_tests.cases import Case
-from parity_tests.compare import Problem, compare, compare_form, compare_names, wrong
-from parity_tests.measures import Measures
-from parity_tests.runs import IDS, Run
+from parity_tests.compare import compare, compare_form, compare_names, wrong
+from parity_tests.row import Row, short
+from parity_tests.runs import IDS, PROBABILITIES, TAPS, Run
+from parity_tests.visible import seen
+from parity_tests.words import compare_labels, compare_tokens
 
 Array = NDArray[Any]
+TOKENS, IDS_STAGE, LABEL = "tokens", "ids", "label"
 
 
-@dataclass
-class Row:
-    """One backend, one stage, with or without special tokens, over all texts."""
-
-    backend: str
-    special: str
-    stage: str
-    budget: Budget
-    measures: Measures = field(default_factory=Measures)
-    problems: list[tuple[int | None, Problem]] = field(default_factory=list)
-    failing: set[int] = field(default_factory=set)
-    by_text: dict[int, Measures] = field(default_factory=dict)
-    status: str = "pass"
-
-    @property
-    def worst(self) -> int | None:
-        """The text with the largest difference."""
-        return max(self.by_text, key=lambda c: self.by_text[c].max_abs, default=None)
-
-    def fail(self, problem: Problem, texts: set[int]) -> None:
-        """Notes a problem of some texts; of one, it is that text's."""
-        self.failing |= texts
-        self.problems.append((next(iter(texts)) if len(texts) == 1 else None, problem))
-
-    def take(self, case: int, measures: Measures) -> None:
-        """Adds what was measured on one text."""
-        self.measures += measures
-        self.by_text[case] = self.by_text.get(case, Measures()) + measures
-
-
-def judge(backend: str, node: Run, python: Run, picked: list[Case], dtype: str | None) -> list[Row]:
+def judge(
+    backend: str,
+    node: Run,
+    python: Run,
+    picked: list[Case],
+    dtype: str | None,
+    taps: list[str] | None = None,
+) -> list[Row]:
     """Compares the batches of `picked` and says which stages hold.
 
     Args:
@@ -57,16 +35,22 @@ def judge(backend: str, node: Run, python: Run, picked: list[Case], dtype: str |
         node: the backend's run.
         python: the reference, of at least the same batches.
         picked: the cases this backend was given.
-        dtype: weight dtype of the bundle, which decides the budget.
+        dtype: weight dtype of the bundle, which decides the budget; float32 where Python had the
+            bundle's own weights.
+        taps: names of what was looked at inside the model, in the order of the flow.
     """
     batches: dict[int, list[Case]] = {}
     for case in picked:
         batches.setdefault(case.batch, []).append(case)
-    stages = ["ids", *python.outputs()]
+    inner = [f"{TAPS}{tap}" for tap in taps or [] if python.has(f"{TAPS}{tap}")]
+    stages = [TOKENS, IDS_STAGE, *inner, *python.outputs()]
+    if python.has(PROBABILITIES):
+        stages += [PROBABILITIES, LABEL]
     rows = []
     for special in runs.SPECIALS:
         tower = [Row(backend, special, s, budgets.of_stage(s, dtype)) for s in stages]
         for number, cases in batches.items():
+            compare_words(tower, node, python, (special, number), cases)
             sides = [side.batches.get((special, number), {}) for side in (node, python)]
             compare_batch(tower, sides[0], sides[1], cases)
         settle(tower)
@@ -74,27 +58,42 @@ def judge(backend: str, node: Run, python: Run, picked: list[Case], dtype: str |
     return rows
 
 
+def compare_words(
+    tower: list[Row], node: Run, python: Run, batch: tuple[str, int], cases: list[Case]
+) -> None:
+    """Compares what is no tensor: tokens and labels."""
+    tokens, label = tower[0], tower[-1]
+    starts = node.starts.get(batch, [])
+    compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
+    if label.stage == LABEL:
+        probabilities = python.batches[batch][PROBABILITIES]
+        got, should = node.labels.get(batch, []), python.labels[batch]
+        compare_labels(label, got, should, probabilities, cases)
+
+
 def compare_batch(
     tower: list[Row], node: Mapping[str, Array], python: Mapping[str, Array], cases: list[Case]
 ) -> None:
-    """Compares one batch at every stage."""
-    ids, *outputs = tower
+    """Compares one batch's tensors at every stage."""
+    ids = next(row for row in tower if row.stage == IDS_STAGE)
+    outputs = [row for row in tower if row.stage not in (TOKENS, IDS_STAGE, LABEL)]
     numbers = {case.case for case in cases}
-    where = f"{place(ids)}, batch {cases[0].batch}"
-    missing = compare_names(node, python, where)
+    missing = compare_names(node, python, f"{ids.place()}, batch {cases[0].batch}")
     if missing is not None:
-        for row in tower:
-            expected = set(IDS) if row is ids else {row.stage}
+        for row in (ids, *outputs):
+            expected = set(IDS) if row is ids else {row.stage} & (set(node) | set(python))
             if not expected <= set(node) & set(python):
                 row.fail(missing, numbers)
-        if not set(node) <= set(python):
+        if not set(node) <= set(python) or not node:
             ids.fail(missing, numbers)
     for name in IDS:
         if name in node and name in python:
             compare_ids(ids, name, node[name], python[name], cases)
     for row in outputs:
         if row.stage in node and row.stage in python:
-            compare_output(row, row.stage, node[row.stage], python[row.stage], cases)
+            compare_output(
+                row, node[row.stage], python[row.stage], cases, python.get("attention_mask")
+            )
 
 
 def compare_ids(row: Row, name: str, node: Array, python: Array, cases: list[Case]) -> None:
@@ -103,27 +102,40 @@ def compare_ids(row: Row, name: str, node: Array, python: Array, cases: list[Cas
     Where the widths differ, all texts of the batch are off, since they share its shape; the
     common part still says which text differs, and where.
     """
-    form = compare_form(node, python, f"{name}, {place(row)}, batch {cases[0].batch}")
+    form = compare_form(node, python, f"{name}, {row.place()}, batch {cases[0].batch}")
     if form is None or form.check != "shape" or len(node) != len(python):
-        compare_output(row, name, node, python, cases)
+        compare_output(row, node, python, cases, name=name)
         return
     width = min(node.shape[1], python.shape[1])
     if width:
-        compare_output(row, name, node[:, :width], python[:, :width], cases)
+        compare_output(row, node[:, :width], python[:, :width], cases, name=name)
     row.fail(form, {case.case for case in cases})
 
 
-def compare_output(row: Row, name: str, node: Array, python: Array, cases: list[Case]) -> None:
-    """Within the budget, text by text."""
-    form = compare_form(node, python, f"{name}, {place(row)}, batch {cases[0].batch}")
+def compare_output(
+    row: Row,
+    node: Array,
+    python: Array,
+    cases: list[Case],
+    mask: Array | None = None,
+    name: str | None = None,
+) -> None:
+    """Within the budget, text by text, where the text's mask shows it; no mask shows all."""
+    name = name or row.stage
+    form = compare_form(node, python, f"{name}, {row.place()}, batch {cases[0].batch}")
     if form is None and len(node) != len(cases):
-        form = wrong("shape", f"{len(node)} rows", len(cases), f"{name}, {place(row)}")
+        form = wrong("shape", f"{len(node)} rows", len(cases), f"{name}, {row.place()}")
     if form is not None:
         row.fail(form, {case.case for case in cases})
         return
     for index, case in enumerate(cases):
-        where = f"{name}, {place(row)}, text {case.case} “{short(case.text)}”"
-        result = compare(node[index], python[index], row.budget, where)
+        one, other = node[index], python[index]
+        if mask is not None:
+            if not mask[index].any():
+                continue
+            one, other = (seen(name, side, mask[index]) for side in (one, other))
+        where = f"{name}, {row.place()}, text {case.case} “{short(case.text)}”"
+        result = compare(one, other, row.budget, where)
         row.take(case.case, result.measures)
         if result.problem is not None:
             row.fail(result.problem, {case.case})
@@ -138,19 +150,8 @@ def settle(tower: list[Row]) -> None:
     known: set[int] = set()
     for row in tower:
         if row.measures.compared == 0 and not row.problems:
-            row.fail(wrong("nothing", "0 values", "at least one", place(row, True)), set())
+            where = f"{row.stage}, {row.place()}"
+            row.fail(wrong("nothing", "0 values", "at least one", where), set())
         if row.problems:
             row.status = "downstream" if row.failing and row.failing <= known else "drift"
         known |= row.failing
-
-
-def place(row: Row, stage: bool = False) -> str:
-    """Where a row stands, in words."""
-    special = "with special tokens" if row.special == "added" else "without special tokens"
-    return f"{row.stage}, {row.backend}, {special}" if stage else f"{row.backend}, {special}"
-
-
-def short(text: str, limit: int = 24) -> str:
-    """The start of a text, on one line."""
-    line = " ".join(text.split()) or text
-    return line if len(line) <= limit else line[: limit - 1] + "…"

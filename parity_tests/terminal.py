@@ -2,22 +2,34 @@
 
 from typing import Any
 
+from parity_tests.invariances import STAGE
 from parity_tests.tokenizer.proof import told
 
 WORDS = {"pass": "ok", "drift": "DRIFT", "downstream": "follows"}
 HEAD = ("backend", "special tokens", "stage", "texts", "max |Δ|", "budget", "")
+UNITS = {
+    "contract": "claims, each as the source is",
+    "weights": "tensors, each as the source's",
+    "vocab": "lines, each as the source's",
+    "tables": "characters, each as the runtime here has it",
+}
+EXACT = ("tokens", "ids", "label")
 
 
 def table(result: dict[str, Any]) -> str:
-    """A line for each row, then the first failures, then the verdict."""
+    """The still parts, a line for each row, the first failures, then the verdict."""
     lines = [
         *notes(result),
-        *weight_lines(result["weights"]),
+        *still_lines(result["still"]),
+        *storage_lines(result["storage"]),
         *tokenizer_lines(result["tokenizers"]),
         "",
-        *aligned([HEAD, *map(cells, result["rows"])]),
+        *aligned([HEAD, *map(cells, shown(result["rows"]))]),
         "",
+        *summaries(result["rows"]),
     ]
+    if result["problem"]:
+        lines.append(f"not run to its end: {result['problem']}")
     firsts = [failure for failure in result["failures"] if failure["status"] == "drift"]
     lines += [failure["message"] for failure in firsts[:5]]
     if len(firsts) > 5:
@@ -40,14 +52,30 @@ def notes(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def weight_lines(weights: dict[str, Any]) -> list[str]:
-    """What came of the weights, and the first that are off."""
-    if weights["status"] == "none":
-        return ["weights: the source keeps no variables, so none were compared"]
-    if weights["status"] == "pass":
-        return [f"weights: {weights['compared']} tensors, each as the source's"]
-    off = weights["failing"]
-    return [f"weights: {off} of {weights['compared']} tensors DIFFER", *weights["failures"]]
+def still_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
+    """What came of each still part, and the first things in it that are off."""
+    lines = []
+    for stage, part in parts.items():
+        if part["status"] == "none":
+            why = part.get("note") or "the source keeps none"
+            lines.append(f"{stage}: not compared, {why}")
+        elif part["status"] == "pass":
+            lines.append(f"{stage}: {part['compared']:,} {UNITS[stage]}")
+        else:
+            lines.append(f"{stage}: {part['failing']:,} of {part['compared']:,} DIFFER")
+            lines += part["failures"]
+    return lines
+
+
+def storage_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """What the weights' dtype costs."""
+    measured = [row for row in rows if row["measures"]]
+    if not measured:
+        return []
+    worst = max(measured, key=lambda row: row["measures"]["max_abs"])
+    words = "within" if all(row["status"] == "pass" for row in rows) else "BEYOND"
+    far, allowed = worst["measures"]["max_abs"], worst["budget"]["atol"]
+    return [f"storage: the weights' dtype moves {worst['stage']} by {far:.2g}, {words} {allowed:g}"]
 
 
 def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
@@ -62,12 +90,34 @@ def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
     return lines + [told(d) for row in tokenizers["rows"] for d in row["differences"]][:5]
 
 
+def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that have a line of their own: what holds inside and besides needs none."""
+    quiet = [row for row in rows if row["inside"] or row["stage"] == STAGE]
+    return [row for row in rows if row not in quiet or row["status"] == "drift"]
+
+
+def summaries(rows: list[dict[str, Any]]) -> list[str]:
+    """What was looked at without a line of its own, for each backend."""
+    lines = []
+    for backend in dict.fromkeys(row["backend"] for row in rows):
+        own = [row for row in rows if row["backend"] == backend]
+        inside = [row for row in own if row["inside"]]
+        held = [row for row in own if row["stage"] == STAGE]
+        words = [
+            f"{sum(row['status'] == 'pass' for row in part)} of {len(part)} {name} hold"
+            for part, name in ((inside, "places inside the model"), (held, "invariances"))
+            if part
+        ]
+        lines.append(f"{backend}: {', '.join(words) or 'nothing inside was looked at'}")
+    return lines
+
+
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """One row as text."""
     measures, budget = row["measures"], row["budget"]
     distance = "-" if measures is None else f"{measures['max_abs']:.2g}"
     allowed = f"{budget['atol']:g}"
-    if row["stage"] == "ids":
+    if row["stage"] in EXACT:
         allowed = "equal"
         distance = "equal" if row["status"] == "pass" else "differ"
     return (

@@ -89,7 +89,12 @@ def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
         variables that the graph does not use.
     """
     variables = load_file(source)
-    weights = read_bundle(bundle)
+    try:
+        weights = read_bundle(bundle)
+    except UserError as error:
+        return {"status": "drift", "compared": 0, "failing": 1, "failures": [str(error)]} | {
+            "not_compared": sorted(variables)
+        }
     common = sorted(set(weights) & set(variables))
     told = (difference(name, weights[name], variables[name]) for name in common)
     messages = [message for message in told if message is not None]
@@ -103,6 +108,18 @@ def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
         "failures": messages[:TOLD],
         "not_compared": sorted(set(weights) ^ set(variables)),
     }
+
+
+def stored_variables(bundle: Path, source: Path) -> dict[str, Array] | None:
+    """The source's variables with the values that a bundle has stored, float32 by name.
+
+    None where one of the bundle's weights was computed from several, and so cannot be given back.
+    """
+    variables = load_file(source)
+    weights = read_bundle(bundle)
+    if not set(weights) <= set(variables):
+        return None
+    return {name: np.ascontiguousarray(weights[name].values) for name in sorted(weights)}
 
 
 def difference(name: str, weight: Stored, source: Array) -> str | None:

@@ -16,9 +16,9 @@ def simplify(frozen: FrozenGraph) -> FrozenGraph:
     """The same function with fewer nodes."""
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen.graph_def, name="")
-        for endpoint in frozen.outputs:
+        for name in frozen.kept:
             # Grappler keeps what this collection names.
-            graph.add_to_collection("train_op", graph.get_operation_by_name(endpoint.name))
+            graph.add_to_collection("train_op", graph.get_operation_by_name(name))
         meta_graph = tf.compat.v1.train.export_meta_graph(graph=graph)
     meta_graph.signature_def[SIGNATURE].CopyFrom(signature_def(frozen))
     config = config_pb2.ConfigProto()

@@ -1,5 +1,7 @@
 """What depends on weights alone is computed once, here."""
 
+from dataclasses import replace
+
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
 
@@ -22,11 +24,11 @@ def fold_weights(frozen: FrozenGraph) -> FrozenGraph:
             still.add(node.name)
             if node.op not in PASSING:
                 computed.append(node.name)
-    outputs = {endpoint.name for endpoint in frozen.outputs}
+    kept = set(frozen.kept)
     needed = {
         name.split(":")[0]
         for node in frozen.graph_def.node
-        if node.name not in still or node.name in outputs
+        if node.name not in still or node.name in kept
         for name in node.input
     }
     folded = [name for name in computed if name in needed and depends_on_weights(frozen, name)]
@@ -51,7 +53,7 @@ def fold_weights(frozen: FrozenGraph) -> FrozenGraph:
             weight = result.node.add(op="Placeholder", name=WEIGHTS + node.name)
             weight.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
             weight.attr["shape"].shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
-    return FrozenGraph(result, weights, frozen.inputs, frozen.outputs)
+    return replace(frozen, graph_def=result, weights=weights)
 
 
 def depends_on_weights(frozen: FrozenGraph, name: str) -> bool:

@@ -1,0 +1,95 @@
+/**
+ * What has to hold whatever the weights are: answers that must not differ, in pairs, and answers
+ * to unusual inputs, which Python gives too. Pairs with invariances.py, which compares.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+/**
+ * @typedef {import('../node_bridge/safetensors.js').Tensor} Tensor
+ * @typedef {import('../node_bridge/encoder.js').Encoder} Encoder
+ * @typedef {import('../node_bridge/encoder.js').Encoding} Encoding
+ * @typedef {Record<string, {shape: number[], data: Int32Array}>} Batch
+ * @typedef {Record<string, {shape: number[], data: Float32Array | Int32Array}>} Answers
+ */
+
+/** Positions that are added to a padded batch. */
+const MORE = 3;
+
+/**
+ * @param {Encoder} encoder
+ * @param {Encoding[]} encodings a few texts, one of them with at least one token
+ * @returns {Promise<Record<string, Tensor>>} `pairs.b<text>.<claim>/<left or right>/<output>`, and
+ *   `<variant>.b000.<output>` with the variant's ids, mask and types
+ */
+export async function invariances(encoder, encodings) {
+  /** @type {Record<string, Tensor>} */
+  const tensors = {};
+  /** @param {string} front @param {Answers} answers */
+  const put = (front, answers) => {
+    for (const [name, { shape, data }] of Object.entries(answers)) {
+      tensors[`${front}${name}`] = { dtype: data instanceof Int32Array ? 'I32' : 'F32', shape, data };
+    }
+  };
+  const masked = encoder.bundle.contract.padding === 'masked';
+  const batch = encoder.pad(encodings);
+  const whole = await encoder.runBatch(batch);
+  const held = tf.memory().numTensors;
+  put('pairs.b000.repeated/left/', whole);
+  put('pairs.b000.repeated/right/', await encoder.runBatch(batch));
+  put('pairs.b000.tensors/left/', { count: count(tf.memory().numTensors) });
+  put('pairs.b000.tensors/right/', { count: count(held) });
+  put('pairs.b000.reordered/left/', await encoder.run(encodings.toReversed(), batch.input_ids.shape[1]));
+  put('pairs.b000.reordered/right/', whole);
+  if (masked) {
+    put('pairs.b000.padded/left/', await encoder.run(encodings, batch.input_ids.shape[1] + MORE));
+    put('pairs.b000.padded/right/', whole);
+    put('pairs.b000.masked/left/', await encoder.runBatch(otherPadding(batch)));
+    put('pairs.b000.masked/right/', whole);
+    // What attends to its padding answers otherwise alone, where there is none.
+    for (const [index, encoding] of encodings.entries()) {
+      put(`pairs.b${String(index).padStart(3, '0')}.alone/left/`, await encoder.run([encoding]));
+    }
+    put('pairs.b000.alone/right/', whole);
+  }
+  for (const [name, variant] of Object.entries(variants(batch))) {
+    put(`${name}.b000.`, { ...variant, ...(await encoder.runBatch(variant)) });
+  }
+  return tensors;
+}
+
+/** @param {number} tensors */
+function count(tensors) {
+  return { shape: [1], data: Int32Array.of(tensors) };
+}
+
+/** Another id wherever the mask is 0. @param {Batch} batch @returns {Batch} */
+function otherPadding({ input_ids: ids, attention_mask: mask, ...rest }) {
+  const data = ids.data.map((id, i) => (mask.data[i] === 1 ? id : id + 1));
+  return { input_ids: { shape: ids.shape, data }, attention_mask: mask, ...rest };
+}
+
+/**
+ * Inputs that no tokenizer gives, and that tell the three inputs apart: each says what is done to
+ * the positions that the mask shows.
+ *
+ * @param {Batch} batch
+ * @returns {Record<string, Batch>}
+ */
+function variants({ input_ids: ids, attention_mask: mask, token_type_ids: types }) {
+  const [, width] = ids.shape;
+  const place = (/** @type {number} */ i) => i % width;
+  const second = types.data.map((_, i) => (mask.data[i] === 1 ? place(i) % 2 : 0));
+  const holes = mask.data.map((shown, i) => (place(i) % 3 === 2 ? 0 : shown));
+  const turned = ids.data.slice();
+  for (let row = 0; row < ids.shape[0]; row += 1) {
+    const from = row * width;
+    const length = mask.data.subarray(from, from + width).reduce((sum, shown) => sum + shown, 0);
+    turned.subarray(from, from + length).reverse();
+  }
+  const of = (/** @type {Int32Array} */ data) => ({ shape: ids.shape, data });
+  return {
+    types: { input_ids: ids, attention_mask: mask, token_type_ids: of(second) },
+    holes: { input_ids: ids, attention_mask: of(holes), token_type_ids: types },
+    turned: { input_ids: of(turned), attention_mask: mask, token_type_ids: types },
+  };
+}

@@ -1,0 +1,133 @@
+"""What has to hold whatever the weights are, and what golden values cannot see.
+
+Pairs are two answers of Node's that must be close: alone = in a batch = padded more = in another
+order, whatever stands at masked positions, and equal to the bit when run again, with as many
+tensors held as before. Variants are unusual inputs, answered by Python too: a type, a mask or an
+order of ids that does not reach the model shows there. See invariances.js.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from parity_tests.budgets import EXACT, Budget
+from parity_tests.compare import compare, compare_form, compare_names, wrong
+from parity_tests.row import Row
+from parity_tests.runs import IDS, Run
+from parity_tests.variants import VARIANTS
+from parity_tests.visible import seen
+
+STAGE = "invariances"
+SAID = {
+    "repeated": "run again, the same to the bit",
+    "tensors": "as many tensors held after a run as before",
+    "reordered": "in another order, the same",
+    "padded": "padded more, the same",
+    "masked": "whatever stands at masked positions, the same",
+    "alone": "alone, the same as in a batch",
+    "types": "with other token types, as Python",
+    "holes": "with holes in the mask, as Python",
+    "turned": "with its tokens turned round, as Python",
+}
+Batch = Mapping[str, NDArray[Any]]
+
+
+def judge(backend: str, node: Run, python: Run, budget: Budget) -> list[Row]:
+    """A row for each claim that the runs have; `budget` is of the outputs."""
+    rows = []
+    for name in VARIANTS:
+        if ("added", 0) in python.batches and (name, 0) in python.batches:
+            row = Row(backend, name, STAGE, budget)
+            compare_variant(row, node.batches.get((name, 0), {}), python.batches[name, 0])
+            rows.append(settled(row))
+    pairs: dict[int, Batch] = {
+        number: batch for (special, number), batch in node.batches.items() if special == "pairs"
+    }
+    mask = node.batches.get(("types", 0), {}).get("attention_mask")
+    for claim in dict.fromkeys(name.split("/")[0] for name in pairs.get(0, {})):
+        exact = claim in ("repeated", "tensors")
+        row = Row(backend, claim, STAGE, EXACT if exact else budget)
+        compare_pair(row, claim, pairs, mask)
+        rows.append(settled(row))
+    return rows
+
+
+def compare_variant(row: Row, node: Batch, python: Batch) -> None:
+    """Every output, where the variant's mask shows it."""
+    missing = compare_names(node, python, f"{row.special}, {row.backend}")
+    if missing is not None:
+        row.fail(missing, set())
+        return
+    for name, expected in python.items():
+        if name not in IDS:
+            form = compare_form(node[name], expected, f"{name}, {row.backend}, {row.special}")
+            if form is not None:
+                row.fail(form, set())
+                continue
+            for index, mask in enumerate(python["attention_mask"]):
+                check(row, name, node[name][index], expected[index], mask, index)
+
+
+def compare_pair(row: Row, claim: str, pairs: dict[int, Batch], mask: NDArray[Any] | None) -> None:
+    """Two answers of Node's; `mask`: int32[texts, sequence] of the batch on the right."""
+    right = part(pairs[0], claim, "right")
+    lefts = {number: part(batch, claim, "left") for number, batch in pairs.items()}
+    lefts = {number: answers for number, answers in lefts.items() if answers}
+    for number, left in lefts.items():
+        missing = compare_names(left, right, f"{claim}, {row.backend}")
+        if missing is not None:
+            row.fail(missing, {number})
+            continue
+        for name, expected in right.items():
+            if claim == "tensors" or mask is None:
+                check(row, name, left[name], expected, None, 0)
+            elif claim == "alone":
+                check_text(row, name, left[name][0], expected[number], mask[number], number)
+            else:
+                got = left[name][::-1] if claim == "reordered" else left[name]
+                for index, shown in enumerate(mask):
+                    check_text(row, name, got[index], expected[index], shown, index)
+
+
+def part(batch: Batch, claim: str, side: str) -> dict[str, NDArray[Any]]:
+    """One side of a claim: outputs by name."""
+    front = f"{claim}/{side}/"
+    return {n.removeprefix(front): v for n, v in batch.items() if n.startswith(front)}
+
+
+def check_text(
+    row: Row, name: str, left: NDArray[Any], right: NDArray[Any], mask: NDArray[Any], text: int
+) -> None:
+    """One text's output on both sides, whose widths may differ: what the mask shows."""
+    length = int(mask.sum())
+    by_position = right.ndim > 1 and right.shape[0] == len(mask)
+    if by_position:
+        left, right, mask = left[:length], right[:length], mask[:length]
+    check(row, name, left, right, mask if by_position else None, text)
+
+
+def check(
+    row: Row,
+    name: str,
+    got: NDArray[Any],
+    should: NDArray[Any],
+    mask: NDArray[Any] | None,
+    text: int,
+) -> None:
+    """The one rule, on what is seen."""
+    if mask is not None and got.shape == should.shape:
+        got, should = (seen(name, side, mask) for side in (got, should))
+    result = compare(got, should, row.budget, f"{name}, {row.backend}, {row.special}, text {text}")
+    row.take(text, result.measures)
+    if result.problem is not None:
+        row.fail(result.problem, {text})
+
+
+def settled(row: Row) -> Row:
+    """The row with its verdict; one that compared nothing fails."""
+    if row.measures.compared == 0 and not row.problems:
+        where = f"{row.special}, {row.backend}"
+        row.fail(wrong("nothing", "0 values", "at least one", where), set())
+    row.status = "drift" if row.problems else "pass"
+    return row

@@ -1,0 +1,198 @@
+"""The judgement of one bundle: the still parts first, then the flow, then what must not vary."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from parity_tests import budgets, cases, invariances, report, stages, still, weights
+from parity_tests.budgets import Budget
+from parity_tests.cases import Case
+from parity_tests.errors import EnvironmentProblem, UserError
+from parity_tests.head import Head
+from parity_tests.provenance import Contract
+from parity_tests.reference import Reference, prepare
+from parity_tests.report import Inputs
+from parity_tests.row import Row
+from parity_tests.runners import NodeSide
+from parity_tests.runs import TAPS, Run
+
+__all__ = ["Flow", "Inputs", "judge_bundle", "prepare"]
+
+INNER = (TAPS, stages.TOKENS, stages.IDS_STAGE)
+
+
+@dataclass
+class Flow:
+    """What came of running both sides: Node's run by backend, and the rows of all.
+
+    `storage` has what the weights' dtype costs, Python against Python; `problem` says why a
+    backend gave nothing, where the still parts had been off already.
+    """
+
+    python: Run
+    nodes: dict[str, Run] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    storage: list[Row] = field(default_factory=list)
+    problem: str = ""
+
+
+def judge_bundle(
+    bundle: Path,
+    reference: Reference,
+    backends: dict[str, int],
+    out: Path,
+    *,
+    inputs: Inputs | None = None,
+    classifier: Path | None = None,
+    runner: Path | None = None,
+    tokenizers: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The report document (REPORT.md) of one bundle.
+
+    Args:
+        bundle: what Node runs.
+        reference: Python's side.
+        backends: how many texts each backend gets.
+        out: a directory for Node's runs.
+        inputs: what the report says was compared; made from the others where it is not given.
+        classifier: what train.js wrote for the bundle.
+        runner: another program than run_node.js.
+        tokenizers: the result of the tokenizer proof.
+
+    Raises:
+        UserError, EnvironmentProblem: nothing could be judged.
+    """
+    contract = Contract.read(bundle)
+    budgets.of_stage("sequence_output", contract.weight_dtype)
+    inputs = inputs or Inputs(contract, reference.model, reference.tokenizer_model, classifier)
+    parts = still_parts(contract, reference)
+    side = NodeSide(bundle, classifier, *([runner] if runner else []))
+    out.mkdir(parents=True, exist_ok=True)
+    flow = run_flow(contract, reference, parts, side, backends, out)
+    return report.document(inputs, cases.read(reference.cases), flow, parts, tokenizers)
+
+
+def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
+    """Each still part by its stage, in the order of `still.STAGES`."""
+    fresh, note = reference.tokenizer, reference.tokenizer_note
+    about = json.loads((fresh / "bundle.json").read_text("utf-8")) if fresh else None
+    assert reference.run.facts is not None, "Python's runner always tells them"
+    return {
+        "contract": still.compare_contract(contract.document, reference.run.facts, about),
+        "weights": weights.compare_weights(contract.path, reference.weights),
+        "vocab": still.compare_vocab(contract.path, reference.vocab),
+        "tables": still.compare_tables(contract.path, fresh) if fresh else still.unknown(note),
+    }
+
+
+def run_flow(
+    contract: Contract,
+    reference: Reference,
+    parts: dict[str, dict[str, Any]],
+    side: NodeSide,
+    backends: dict[str, int],
+    out: Path,
+) -> Flow:
+    """Runs Node on each backend and compares.
+
+    Where the weights hold but are stored in fewer bits, Python is given them as they are stored:
+    Node then has to be as near as with float32, and what the bits cost is told apart from it.
+    """
+    dtype = contract.weight_dtype
+    python = reference.run
+    flow = Flow(python)
+    if dtype != "float32" and parts["weights"]["status"] == "pass":
+        stored = reference.with_weights_of(contract.path)
+        if stored is not None:
+            flow.storage = storage(stored, python, budgets.of_stage("sequence_output", dtype))
+            python, dtype = stored, "float32"
+    if side.classifier is not None:
+        python = Head.read(side.classifier).answering(python)
+    flow.python = python
+    try:
+        for backend, count in backends.items():
+            run_backend(flow, contract, reference, side, (backend, count), dtype, out)
+    except (UserError, EnvironmentProblem) as error:
+        if all(part["status"] != "drift" for part in parts.values()):
+            raise
+        flow.problem = str(error)
+    return flow
+
+
+def run_backend(
+    flow: Flow,
+    contract: Contract,
+    reference: Reference,
+    side: NodeSide,
+    wanted: tuple[str, int],
+    dtype: str | None,
+    out: Path,
+) -> None:
+    """Runs one backend; where an output is off and the taps were not, looks into its batch too."""
+    backend, count = wanted
+    batches = cases.batches_for(count)
+    picked = [case for case in cases.read(reference.cases) if case.batch < batches]
+    taps = [tap["name"] for tap in contract.document.get("taps", [])]
+    node = side.run(backend, batches, reference.cases, out / f"node.{backend}.safetensors")
+    rows = stages.judge(backend, node, flow.python, picked, dtype, taps)
+    batch = unexplained(rows, picked)
+    if taps and batch:
+        stored = flow.python is not reference.run and dtype != contract.weight_dtype
+        rows = look_inside(rows, batch, (backend, side), reference, (contract, dtype, stored), out)
+    flow.nodes[backend] = node
+    flow.rows += rows
+    flow.rows += invariances.judge(
+        backend, node, flow.python, budgets.of_stage("sequence_output", dtype)
+    )
+
+
+def unexplained(rows: list[Row], picked: list[Case]) -> list[Case]:
+    """The first batch with an output that is off where no tap was looked at; else nothing."""
+    off = {c for row in rows if row.status == "drift" for c in row.failing}
+    if any(row.status == "drift" and row.stage.startswith(INNER) for row in rows) or not off:
+        return []
+    batch = next(case.batch for case in picked if case.case in off)
+    return [case for case in picked if case.batch == batch] if batch else []
+
+
+def look_inside(
+    rows: list[Row],
+    batch: list[Case],
+    node: tuple[str, NodeSide],
+    reference: Reference,
+    bundle: tuple[Contract, str | None, bool],
+    out: Path,
+) -> list[Row]:
+    """The rows again, those of the taps from one batch, which is run by itself on both sides."""
+    (backend, side), (contract, dtype, stored) = node, bundle
+    file = out / "inside.jsonl"
+    cases.write(file, [Case(i, 0, case.text) for i, case in enumerate(batch)])
+    python = reference.run_again(file, contract.path, stored)
+    again = stages.judge(
+        backend,
+        side.run(backend, 1, file, out / "inside.node.safetensors"),
+        python,
+        [Case(case.case, 0, case.text) for case in batch],
+        dtype,
+        [tap["name"] for tap in contract.document["taps"]],
+    )
+    seen = {(row.special, row.stage): row for row in again if row.stage.startswith(TAPS)}
+    return [seen.get((row.special, row.stage), row) for row in rows]
+
+
+def storage(stored: Run, python: Run, budget: Budget) -> list[Row]:
+    """How far Python's outputs move when it has the weights as they are stored."""
+    rows = []
+    for special in ("added", "none"):
+        for name in python.outputs():
+            row = Row("python", special, name, budget)
+            for (kind, number), batch in python.batches.items():
+                if kind == special:
+                    mask = batch["attention_mask"]
+                    texts = [Case(i, number, "") for i in range(len(mask))]
+                    got = stored.batches[kind, number][name]
+                    stages.compare_output(row, got, batch[name], texts, mask)
+            row.status = "drift" if row.problems else "pass"
+            rows.append(row)
+    return rows

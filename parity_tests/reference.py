@@ -1,0 +1,167 @@
+"""Python's side of a judgement: run once for a model, read by every bundle that is made of it."""
+
+import hashlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.numpy import save_file
+
+from parity_tests import runners, runs, weights
+from parity_tests.errors import EnvironmentProblem
+from parity_tests.provenance import digest
+from parity_tests.runs import Run
+from parity_tests.vocabulary import vocab_of
+
+ROOM = Path(__file__).parent
+TOKENIZERS = Path("artifacts/reference")
+"""Tokenizers read off their SavedModels, kept by what they were read off and by what read them."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What Python gave, and what the source's own files say.
+
+    `tokenizer` is a bundle of the tokenizer alone, made afresh from the tokenizer SavedModel; None
+    where it could not be told which tokenizer that is, then `tokenizer_note` says why.
+    """
+
+    place: Path
+    model: Path
+    tokenizer_model: Path
+    cases: Path
+    run: Run
+    weights: Path
+    vocab: list[str]
+    tokenizer: Path | None
+    tokenizer_note: str = ""
+
+    def with_weights_of(self, bundle: Path) -> Run | None:
+        """What Python gives with the weights as a bundle has stored them.
+
+        None where one of the model's variables is not in the bundle as a weight of its own, so
+        that Python cannot be given it.
+        """
+        file = self._stored(bundle)
+        if file is None:
+            return None
+        out = file.with_name(file.name.replace("stored", "python"))
+        if not out.exists():
+            contract = bundle / "bundle.json"
+            both = (self.model, self.tokenizer_model)
+            runners.run_python(*both, self.cases, out, contract, stored=file)
+        return runs.read(out)
+
+    def run_again(self, cases: Path, bundle: Path, stored: bool) -> Run:
+        """What Python gives for other cases; with the weights as a bundle has stored them, or not.
+
+        It looks into their first batch.
+        """
+        out = self.place / "again.safetensors"
+        file = self._stored(bundle) if stored else None
+        both = (self.model, self.tokenizer_model)
+        return runners.run_python(*both, cases, out, bundle / "bundle.json", stored=file)
+
+    def _stored(self, bundle: Path) -> Path | None:
+        """The weights of a bundle as Python takes them, in a file; None where it cannot be."""
+        stored = weights.stored_variables(bundle, self.weights)
+        if stored is None:
+            return None
+        name = hashlib.sha256(b"".join(v.tobytes() for v in stored.values())).hexdigest()[:16]
+        file = self.place / f"stored.{name}.safetensors"
+        if not file.exists():
+            save_file(stored, file)
+        return file
+
+
+def prepare(
+    model: Path,
+    tokenizer_model: Path,
+    cases: Path,
+    place: Path,
+    contract: Path,
+    tapped: frozenset[int] = frozenset({0}),
+) -> Reference:
+    """Runs Python's side.
+
+    Args:
+        model: the SavedModel.
+        tokenizer_model: its tokenizer's.
+        cases: a case file.
+        place: a directory for what it gives.
+        contract: `bundle.json` of a bundle of the model, whose taps are looked at.
+        tapped: the batches to look into.
+
+    Raises:
+        UserError, EnvironmentProblem: see `runners.start`.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    out = place / "python.safetensors"
+    with fresh_tokenizer(tokenizer_model) as reading:
+        run = runners.run_python(model, tokenizer_model, cases, out, contract, tapped)
+        tokenizer, note = reading.finished()
+    return Reference(
+        place,
+        model,
+        tokenizer_model,
+        cases,
+        run,
+        runners.weights_beside(out),
+        vocab_of(tokenizer_model),
+        tokenizer,
+        note,
+    )
+
+
+class fresh_tokenizer:  # noqa: N801  reads as what it makes
+    """Reads a tokenizer SavedModel into a bundle of its own, beside other work, or finds it there.
+
+    It takes half a minute, most of it the proof that the tables answer as the model does.
+    """
+
+    def __init__(self, tokenizer_model: Path) -> None:
+        text = importlib.metadata.version("tensorflow-text")
+        parts = f"{digest(tokenizer_model)} {digest(ROOM.parent / 'export')} {text}"
+        self._out = TOKENIZERS / hashlib.sha256(parts.encode()).hexdigest()[:16]
+        self._command = [sys.executable, "-m", "export", "vocab"]
+        self._command += ["--tokenizer-model", str(tokenizer_model.resolve())]
+        self._command += ["--out", str(self._out.resolve())]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "fresh_tokenizer":
+        if not (self._out / "bundle.json").exists():
+            paths = [str(ROOM.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+            self._process = subprocess.Popen(
+                self._command,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def finished(self) -> tuple[Path | None, str]:
+        """The bundle; or None, and why there is none.
+
+        Raises:
+            EnvironmentProblem: the reading did not end by itself.
+        """
+        if self._process is None:
+            return self._out, ""
+        said = self._process.communicate()[1].split("\n")
+        code = self._process.returncode
+        if code == 0:
+            return self._out, ""
+        reason = next((line for line in said if line.startswith("error: ")), f"exit code {code}")
+        if code == 2:
+            return None, reason.removeprefix("error: ")
+        raise EnvironmentProblem(f"reading the tokenizer's tables failed: {reason}")

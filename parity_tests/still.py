@@ -1,0 +1,107 @@
+"""The still parts of a bundle, compared whole and not through what they do to an output.
+
+The contract's claims, the weights, the vocab and the tokenizer's tables; each against what the
+source says of itself. Each result is a dict: `status` (`pass`, `drift`, or `none` where the source
+has nothing to compare with, then with a `note`), `compared`, `failing`, and the first `failures`,
+messages in the one grammar.
+"""
+
+import json
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from parity_tests.compare import wrong
+from parity_tests.tokenizer import tables
+from parity_tests.vocabulary import lines_of
+
+TOLD = 5
+STAGES = ("contract", "weights", "vocab", "tables")
+FREE = ("batch", "sequence")
+
+Result = dict[str, Any]
+
+
+def result(compared: int, problems: list[str]) -> Result:
+    """Pass or drift; nothing compared is a drift."""
+    if compared == 0:
+        problems = ["got nothing to compare, but should be at least one [still parts]"]
+    return {
+        "status": "drift" if problems else "pass",
+        "compared": compared,
+        "failing": len(problems),
+        "failures": problems[:TOLD],
+    }
+
+
+def unknown(note: str) -> Result:
+    """Where the source has nothing to compare with."""
+    return {"status": "none", "compared": 0, "failing": 0, "failures": [], "note": note}
+
+
+def compare_contract(
+    contract: dict[str, Any], facts: dict[str, Any], tokenizer: dict[str, Any] | None
+) -> Result:
+    """What `bundle.json` claims against what the model and its tokenizer are.
+
+    Args:
+        contract: the bundle's.
+        facts: of the source, see `Source.facts`.
+        tokenizer: the contract of a fresh bundle of the tokenizer alone; None where there is none.
+    """
+    claims: dict[str, tuple[Any, Any]] = {
+        key: (contract.get(key), facts[key]) for key in ("max_length", "padding")
+    }
+    claims["inputs"] = (
+        {spec["name"]: spec["role"] for spec in contract["inputs"]},
+        facts["inputs"],
+    )
+    claims["outputs"] = ({s["name"]: form_of(s) for s in contract["outputs"]}, facts["outputs"])
+    own = contract["tokenizer"]
+    for token, number in facts["special_tokens"].items():
+        claims[f"id of {token}"] = (special_id(own, token), number)
+    for key, value in (tokenizer["tokenizer"] if tokenizer else {}).items():
+        claims[f"tokenizer.{key}"] = (own.get(key), value)
+    wrongs = [
+        wrong("values", shown(got), shown(should), f"{name}, contract").message
+        for name, (got, should) in claims.items()
+        if got != should
+    ]
+    return result(len(claims), wrongs)
+
+
+def form_of(spec: dict[str, Any]) -> list[Any]:
+    """Dtype and shape of a contract's output, None where an axis is free."""
+    return [spec["dtype"], [None if size in FREE else size for size in spec["shape"]]]
+
+
+def special_id(tokenizer: dict[str, Any], token: str) -> int | None:
+    """The id that a contract gives a special token."""
+    known = tokenizer["special_tokens"].values()
+    return next((entry["id"] for entry in known if entry["token"] == token), None)
+
+
+def shown(value: Any) -> str:
+    """A claim on one line."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def compare_vocab(bundle: Path, source: list[str]) -> Result:
+    """Each line; `source` is the vocab that the source's tokenizer carries."""
+    own = lines_of((bundle / "vocab.txt").read_bytes())
+    pairs = enumerate(zip_longest(own, source, fillvalue="nothing"), start=1)
+    wrongs = [
+        wrong("values", repr(got), repr(should), f"line {line}, vocab.txt").message
+        for line, (got, should) in pairs
+        if got != should
+    ]
+    return result(len(source), wrongs)
+
+
+def compare_tables(bundle: Path, fresh: Path) -> Result:
+    """Each character's entry; `fresh` is a bundle whose tables were read off the runtime here."""
+    name = "tokenizer_tables.bin"
+    own, other = ((place / name).read_bytes() for place in (bundle, fresh))
+    found = tables.differences(own, other)
+    wrongs = [wrong("values", a, b, f"{spot}, {name}").message for a, b, spot in found]
+    return result(tables.UNICODE, wrongs)

@@ -42,7 +42,8 @@ def stub(path: Path, script: str) -> Path:
 
 
 def run_stub(tmp_path: Path) -> None:
-    runners.run_node(tmp_path, "wasm", 1, tmp_path / "c", None, tmp_path / "out.safetensors")
+    side = runners.NodeSide(tmp_path)
+    side.run("wasm", 1, tmp_path / "c", tmp_path / "out.safetensors")
 
 
 def test_help_has_an_example() -> None:

@@ -5,8 +5,9 @@ import pytest
 
 from parity_tests.cases import Case
 from parity_tests.compare import Array
+from parity_tests.row import Row
 from parity_tests.runs import Run
-from parity_tests.stages import Row, judge
+from parity_tests.stages import judge
 
 CASES = [Case(0, 0, " "), Case(1, 0, "你好"), Case(2, 0, "好")]
 
@@ -20,12 +21,24 @@ def run() -> Run:
         "pooled_output": np.ones((3, 4), np.float32),
     }
     batches = {(s, 0): {k: v.copy() for k, v in batch.items()} for s in ("added", "none")}
-    return Run(batches, {})
+    tokens = {(s, 0): [[], ["你", "好"], ["好"]] for s in ("added", "none")}
+    return Run(batches, {}, tokens)
+
+
+def with_head(run: Run) -> Run:
+    for place, batch in run.batches.items():
+        batch["probabilities"] = np.array([[0.5, 0.5], [0.75, 0.25], [0.375, 0.625]], np.float32)
+        run.labels[place] = ["good", "good", "bad"]
+    return run
+
+
+def rows_of(node: Run, python: Run | None = None, **more: list[str]) -> dict[str, Row]:
+    rows = judge("wasm", node, python or run(), CASES, "float32", **more)
+    return {row.stage: row for row in rows if row.special == "added"}
 
 
 def statuses(node: Run) -> dict[str, str]:
-    rows = judge("wasm", node, run(), CASES, "float32")
-    return {row.stage: row.status for row in rows if row.special == "added"}
+    return {stage: row.status for stage, row in rows_of(node).items()}
 
 
 def test_equal_runs_pass() -> None:
@@ -37,6 +50,7 @@ def test_a_changed_id_is_put_at_the_ids_and_what_follows_is_said_to_follow() -> 
     node.batches["added", 0]["input_ids"][1, 1] = 7
     node.batches["added", 0]["sequence_output"][1] += 1
     assert statuses(node) == {
+        "tokens": "pass",
         "ids": "drift",
         "sequence_output": "downstream",
         "pooled_output": "pass",
@@ -77,7 +91,8 @@ def test_an_output_that_only_node_has_fails() -> None:
 def test_a_missing_batch_fails_everywhere() -> None:
     node = run()
     del node.batches["added", 0]
-    assert statuses(node)["ids"] == "drift"
+    del node.tokens["added", 0]
+    assert statuses(node)["tokens"] == "drift"
     assert "pass" not in statuses(node).values()
 
 
@@ -93,3 +108,70 @@ def test_no_cases_at_all_fail() -> None:
     rows = judge("wasm", run(), run(), [], "float32")
     assert rows
     assert all(row.status == "drift" for row in rows)
+
+
+def test_a_changed_token_is_told_with_its_character() -> None:
+    node = run()
+    node.tokens["added", 0][1] = ["你", "[UNK]"]
+    node.starts["added", 0] = [[], [0, 1], [0]]
+    row = rows_of(node)["tokens"]
+    assert row.failing == {1}
+    assert row.problems[0][1].message == (
+        "got '[UNK]', but should be '好' "
+        "[token 1, wasm, with special tokens, text 1 “你好”, character 1]"
+    )
+
+
+def test_a_lost_token_is_told() -> None:
+    node = run()
+    node.tokens["added", 0][1] = ["你"]
+    assert "got 'no token', but should be '好'" in rows_of(node)["tokens"].problems[0][1].message
+
+
+def test_a_flipped_label_is_counted_with_its_margin() -> None:
+    node = with_head(run())
+    node.labels["added", 0][1] = "bad"
+    row = rows_of(node, with_head(run()))["label"]
+    assert row.status == "drift"
+    assert row.decisions == {
+        "texts": 3,
+        "flipped": 1,
+        "margins_of_flipped": [0.5],
+        "smallest_margin": 0.0,
+    }
+
+
+def test_what_the_mask_hides_is_not_compared() -> None:
+    node = run()
+    node.batches["added", 0]["sequence_output"][2, 1] += 1
+    assert set(statuses(node).values()) == {"pass"}
+    node.batches["added", 0]["sequence_output"][2, 0] += 1
+    assert statuses(node)["sequence_output"] == "drift"
+
+
+def tapped(heads: int) -> Run:
+    both = run()
+    for batch in both.batches.values():
+        batch["taps/layer_0/attention_scores"] = np.zeros((3, heads, 2, 2), np.float32)
+        batch["taps/layer_0/context"] = np.zeros((3, heads, 2, 4), np.float32)
+    return both
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_inside_masked_keys_count_and_masked_queries_do_not(heads: int) -> None:
+    taps = ["layer_0/attention_scores", "layer_0/context"]
+    node = tapped(heads)
+    scores = node.batches["added", 0]["taps/layer_0/attention_scores"]
+    scores[2, :, 1, :] = 9
+    node.batches["added", 0]["taps/layer_0/context"][2, :, 1] = 9
+    found = rows_of(node, tapped(heads), taps=taps)
+    assert [row.status for row in found.values()] == ["pass"] * 6
+    scores[2, 0, 0, 1] = 9
+    found = rows_of(node, tapped(heads), taps=taps)
+    assert found["taps/layer_0/attention_scores"].status == "drift"
+    assert list(found)[2:4] == [f"taps/{tap}" for tap in taps]
+
+
+def test_a_tap_that_node_does_not_give_fails() -> None:
+    found = rows_of(run(), tapped(2), taps=["layer_0/context"])
+    assert found["taps/layer_0/context"].status == "drift"

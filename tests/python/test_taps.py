@@ -1,1 +1,187 @@
-"""Taps: found by structure, kept through every rewrite, equal to the source's own tensors."""
+"""Taps: found by structure, kept through every rewrite, equal to what the layers give."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.quiet import tensorflow
+from export.tokenizer import read_vocab
+from export.tokenizer.vocab import SPECIAL
+from parity_tests.errors import UserError
+
+tf, _ = tensorflow()
+import tf_keras  # noqa: E402
+
+LAYER = ("attention_scores", "context", "attention_output", "output")
+FEEDS = {
+    "input_ids": np.array([[2, 9, 8, 7, 3], [2, 5, 3, 0, 0]], np.int32),
+    "attention_mask": np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32),
+    "token_type_ids": np.zeros((2, 5), np.int32),
+}
+
+
+def names(layers: int) -> list[str]:
+    return ["embeddings", *(f"layer_{i}/{part}" for i in range(layers) for part in LAYER)]
+
+
+def config(architecture: str, layers: int):
+    from export.architectures.config import EncoderConfig
+
+    return EncoderConfig(
+        architecture,
+        vocab_size=30,
+        num_hidden_layers=layers,
+        hidden_size=24,
+        num_attention_heads=3,
+        intermediate_size=40,
+        embedding_size=24 if architecture == "bert" else 8,
+        max_position_embeddings=16,
+        initializer_range=0.3,
+    )
+
+
+def built(architecture: str, layers: int, out: Path):
+    from export.architectures import encoder
+
+    model = encoder.seeded(config(architecture, layers), "encoder", 5)
+    encoder.save(model, out)
+    return model
+
+
+def found_in(directory: Path):
+    from export import graph
+    from export.model import inner_places
+
+    source = graph.load(directory)
+    return graph.inlined(source), source, inner_places(graph.inlined(source))
+
+
+def looked_at(source, places):
+    from parity_tests.inside import Inside
+
+    inside = Inside(source.function, {tap["name"]: tap["tensor"] for tap in places})
+    return inside.run(FEEDS)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "albert", "electra"])
+def test_each_layer_is_found_and_gives_what_the_layer_gives(architecture, tmp_path):
+    model = built(architecture, 3, tmp_path / "m")
+    _, source, places = found_in(tmp_path / "m")
+    assert [tap["name"] for tap in places] == names(3)
+    seen = looked_at(source, places)
+    bias = (1.0 - tf.cast(FEEDS["attention_mask"], tf.float32)[:, None, None, :]) * -10000.0
+    x = model.embeddings(FEEDS["input_ids"], FEEDS["token_type_ids"], training=False)
+    if model.projection is not None:
+        x = model.projection(x)
+    np.testing.assert_allclose(seen["embeddings"], x, atol=1e-5)
+    for i in range(3):
+        x = model.blocks[i % len(model.blocks)](x, bias, training=False)
+        np.testing.assert_allclose(seen[f"layer_{i}/output"], x, atol=1e-5)
+    assert seen["layer_0/attention_scores"].shape == (2, 3, 5, 5)
+    assert (seen["layer_0/attention_scores"][1, :, :, 3:] < -9000).all()
+    assert seen["layer_0/context"].shape == (2, 3, 5, 8)
+    assert seen["layer_0/attention_output"].shape == (2, 5, 24)
+
+
+def test_rewrites_keep_the_taps_and_their_values(tmp_path):
+    from export import graph
+    from export.rewrites import rewrite
+
+    built("bert", 2, tmp_path / "m")
+    parts, source, places = found_in(tmp_path / "m")
+    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    frozen, steps = rewrite(frozen, FEEDS, np.ones((2, 5), bool))
+    assert {"gelu_by_sigmoid", "scale_queries"} <= {step.name for step in steps}
+    expected = looked_at(source, places)
+    asked = [graph.Endpoint(tap["node"], tf.float32, []) for tap in places]
+    got = replace(frozen, outputs=asked).run(FEEDS)
+    for tap in places:
+        np.testing.assert_allclose(got[tap["node"]], expected[tap["name"]], rtol=1e-4, atol=1e-4)
+
+
+def test_taps_are_no_outputs_of_the_bundle(tmp_path):
+    from export import graph
+
+    built("bert", 2, tmp_path / "m")
+    parts, source, places = found_in(tmp_path / "m")
+    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    assert sorted(frozen.run(FEEDS)) == ["pooled_output", "sequence_output"]
+
+
+def test_a_model_of_token_strings_has_the_same_places(tmp_path):
+    from export import graph, string_tokens
+    from export.architectures import encoder
+    from export.architectures.string_tokens import save_string_tokens
+    from export.model import inner_places
+
+    file = tmp_path / "vocab.txt"
+    file.write_text("\n".join([*SPECIAL.values(), *map(chr, range(97, 122))]), encoding="utf-8")
+    vocab = read_vocab(file, print)
+    save_string_tokens(encoder.seeded(config("bert", 2), "e", 5), vocab, tmp_path / "m", 3)
+    own = string_tokens.ids_for_strings(graph.inlined(graph.load(tmp_path / "m")))
+    assert [tap["name"] for tap in inner_places(own.parts)] == names(2)
+
+
+class Foreign(tf_keras.Model):  # type: ignore[misc]
+    """A transformer as somebody else writes one: Keras' own attention, fused layer norms."""
+
+    def __init__(self):
+        super().__init__()
+        layers = tf_keras.layers
+        self.words = layers.Embedding(30, 24)
+        self.attention = [layers.MultiHeadAttention(3, 8) for _ in range(2)]
+        self.norms = [layers.LayerNormalization(epsilon=1e-3) for _ in range(4)]
+        self.dense = [(layers.Dense(40, "relu"), layers.Dense(24)) for _ in range(2)]
+
+    def call(self, ids):
+        x = self.words(ids)
+        mask = tf.cast(ids != 0, tf.int32)[:, tf.newaxis, :]
+        for i in range(2):
+            x = self.norms[2 * i](x + self.attention[i](x, x, attention_mask=mask))
+            inner, outer = self.dense[i]
+            x = self.norms[2 * i + 1](x + outer(inner(x)))
+        return {"sequence_output": x, "pooled_output": x[:, 0]}
+
+
+def test_another_makers_transformer(tmp_path):
+    model = Foreign()
+    model(tf.constant(FEEDS["input_ids"]))
+    serve = tf.function(
+        lambda input_ids: model(input_ids),
+        input_signature=[tf.TensorSpec([None, None], tf.int32, "input_ids")],
+    )
+    tf.saved_model.save(model, str(tmp_path / "m"), signatures={"serving_default": serve})
+    _, source, places = found_in(tmp_path / "m")
+    assert [tap["name"] for tap in places] == names(2)
+    from parity_tests.inside import Inside
+
+    inside = Inside(source.function, {tap["name"]: tap["tensor"] for tap in places})
+    seen = inside.run({"input_ids": FEEDS["input_ids"]})
+    x = model.words(FEEDS["input_ids"])
+    np.testing.assert_allclose(seen["embeddings"], x, atol=1e-5)
+    mask = tf.cast(FEEDS["input_ids"] != 0, tf.int32)[:, tf.newaxis, :]
+    after = model.norms[0](x + model.attention[0](x, x, attention_mask=mask))
+    np.testing.assert_allclose(seen["layer_0/attention_output"], after, atol=1e-5)
+
+
+def test_a_graph_without_attention_has_no_taps(tmp_path):
+    table = tf.Variable(np.ones((30, 4), np.float32))
+    module = tf.Module()
+    module.table = table
+    serve = tf.function(
+        lambda input_ids: {"sequence_output": tf.gather(table, input_ids)},
+        input_signature=[tf.TensorSpec([None, None], tf.int32, "input_ids")],
+    )
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": serve})
+    assert found_in(tmp_path / "m")[2] == []
+
+
+def test_a_tap_that_the_model_does_not_have_is_a_mistake(tmp_path):
+    from parity_tests.inside import Inside
+
+    built("bert", 2, tmp_path / "m")
+    _, source, _ = found_in(tmp_path / "m")
+    with pytest.raises(UserError, match="tap layer_9/output is gone:0, which the model does not"):
+        Inside(source.function, {"layer_9/output": "gone:0"})

@@ -1,0 +1,106 @@
+"""Invariances: each claim is compared, and a runner that breaks it is caught."""
+
+import numpy as np
+import pytest
+
+from parity_tests import budgets, invariances
+from parity_tests.compare import Array
+from parity_tests.runs import Run
+from parity_tests.variants import variants
+
+BUDGET = budgets.of_stage("sequence_output", "float32")
+MASK = np.array([[1, 1, 1], [1, 1, 0]], np.int32)
+OUTPUT = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+
+
+def node() -> Run:
+    """A runner that keeps every claim."""
+    ids = np.array([[4, 5, 6], [4, 5, 0]], np.int32)
+    batch: dict[str, Array] = {
+        "input_ids": ids,
+        "attention_mask": MASK,
+        "token_type_ids": np.zeros_like(ids),
+    }
+    wider = np.concatenate([OUTPUT, np.full((2, 1, 2), 77, np.float32)], axis=1)
+    first: dict[str, Array] = {"alone/right/out": OUTPUT, "alone/left/out": OUTPUT[:1]}
+    for claim, left in {
+        "repeated": OUTPUT,
+        "reordered": OUTPUT[::-1],
+        "padded": wider,
+        "masked": OUTPUT,
+    }.items():
+        first |= {f"{claim}/left/out": left.copy(), f"{claim}/right/out": OUTPUT}
+    first |= {"tensors/left/count": np.array([7], np.int32)}
+    first |= {"tensors/right/count": np.array([7], np.int32)}
+    second: dict[str, Array] = {"alone/left/out": OUTPUT[1:, :2]}
+    batches = {("pairs", 0): first, ("pairs", 1): second}
+    for name, variant in variants(batch).items():
+        batches[name, 0] = variant | {"out": OUTPUT + 1}
+    return Run(batches, {})
+
+
+def python() -> Run:
+    held = {place: dict(b) for place, b in node().batches.items() if place[0] != "pairs"}
+    return Run(held | {("added", 0): {}}, {})
+
+
+def statuses(run: Run) -> dict[str, str]:
+    return {row.special: row.status for row in invariances.judge("wasm", run, python(), BUDGET)}
+
+
+def test_a_runner_that_keeps_every_claim_passes() -> None:
+    assert statuses(node()) == dict.fromkeys(invariances.SAID, "pass")
+
+
+@pytest.mark.parametrize(
+    ("batch", "name", "at", "claim"),
+    [
+        (0, "repeated/left/out", (0, 0, 0), "repeated"),
+        (0, "tensors/left/count", (0,), "tensors"),
+        (0, "reordered/left/out", (1, 2, 1), "reordered"),
+        (0, "padded/left/out", (1, 1, 0), "padded"),
+        (0, "masked/left/out", (0, 2, 0), "masked"),
+        (1, "alone/left/out", (0, 1, 1), "alone"),
+    ],
+)
+def test_each_broken_claim_is_caught(
+    batch: int, name: str, at: tuple[int, ...], claim: str
+) -> None:
+    run = node()
+    changed = run.batches["pairs", batch][name].copy()
+    changed[at] += 1
+    run.batches["pairs", batch][name] = changed
+    assert [special for special, status in statuses(run).items() if status == "drift"] == [claim]
+
+
+def test_a_difference_of_one_bit_breaks_the_claim_of_repeated_runs_alone() -> None:
+    run = node()
+    for claim in ("repeated", "masked"):
+        changed = run.batches["pairs", 0][f"{claim}/left/out"].copy()
+        changed[0, 1, 1] = np.nextafter(changed[0, 1, 1], np.float32(9))
+        run.batches["pairs", 0][f"{claim}/left/out"] = changed
+    assert [special for special, status in statuses(run).items() if status == "drift"] == [
+        "repeated"
+    ]
+
+
+def test_masked_positions_are_nobodys_claim() -> None:
+    run = node()
+    for claim in ("padded", "masked"):
+        changed = run.batches["pairs", 0][f"{claim}/left/out"].copy()
+        changed[1, 2] = 99
+        run.batches["pairs", 0][f"{claim}/left/out"] = changed
+    assert "drift" not in statuses(run).values()
+
+
+@pytest.mark.parametrize("variant", ["types", "holes", "turned"])
+def test_an_input_that_does_not_reach_the_model_is_caught(variant: str) -> None:
+    run = node()
+    run.batches[variant, 0]["out"] = OUTPUT
+    assert [special for special, status in statuses(run).items() if status == "drift"] == [variant]
+
+
+def test_a_variant_that_node_left_out_fails() -> None:
+    run = node()
+    del run.batches["types", 0]
+    assert statuses(run)["types"] == "drift"

@@ -1,0 +1,153 @@
+"""The still parts: each wrong claim, line and character is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from parity_tests import still
+from parity_tests.tokenizer import tables
+from parity_tests.vocabulary import lines_of
+
+if TYPE_CHECKING:
+    from tests.python.conftest import Embedded
+
+FACTS: dict[str, Any] = {
+    "inputs": {"input_ids": "input_ids", "mask": "attention_mask"},
+    "outputs": {"pooled_output": ["float32", [None, 24]]},
+    "max_length": 128,
+    "padding": "masked",
+    "special_tokens": {"[PAD]": 0, "[CLS]": 2, "[SEP]": 3},
+}
+CONTRACT: dict[str, Any] = {
+    "inputs": [
+        {"name": "mask", "role": "attention_mask"},
+        {"name": "input_ids", "role": "input_ids"},
+    ],
+    "outputs": [{"name": "pooled_output", "dtype": "float32", "shape": ["batch", 24]}],
+    "max_length": 128,
+    "padding": "masked",
+    "tokenizer": {
+        "algorithm": "tf-text",
+        "options": {"lower_case": True},
+        "special_tokens": {
+            "pad": {"token": "[PAD]", "id": 0},
+            "cls": {"token": "[CLS]", "id": 2},
+            "sep": {"token": "[SEP]", "id": 3},
+        },
+    },
+}
+TOKENIZER: dict[str, Any] = {"tokenizer": deepcopy(CONTRACT["tokenizer"])}
+
+
+def test_a_true_contract_passes() -> None:
+    assert still.compare_contract(CONTRACT, FACTS, TOKENIZER) == {
+        "status": "pass",
+        "compared": 10,
+        "failing": 0,
+        "failures": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("max_length",), 127, "got 127, but should be 128 [max_length, contract]"),
+        (("padding",), "attended", 'got "attended", but should be "masked" [padding, contract]'),
+        (("outputs", 0, "shape"), ["batch", 25], "[outputs, contract]"),
+        (("outputs", 0, "name"), "sequence_output", "[outputs, contract]"),
+        (("inputs", 0, "role"), "token_type_ids", "[inputs, contract]"),
+        (
+            ("tokenizer", "options", "lower_case"),
+            False,
+            'got {"lower_case": false}, but should be {"lower_case": true} '
+            "[tokenizer.options, contract]",
+        ),
+        (
+            ("tokenizer", "special_tokens", "sep", "id"),
+            4,
+            "got 4, but should be 3 [id of [SEP], contract]",
+        ),
+    ],
+)
+def test_each_wrong_claim_is_named(path: tuple[Any, ...], value: object, message: str) -> None:
+    contract = deepcopy(CONTRACT)
+    place: Any = contract
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    found = still.compare_contract(contract, FACTS, TOKENIZER)
+    assert found["status"] == "drift"
+    assert message in found["failures"][0]
+
+
+def test_a_vocab_line_that_is_off_is_named_by_its_number(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_bytes("[PAD]\na\u2028\nc\nb".encode())
+    assert still.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "c", "b"])["status"] == "pass"
+    found = still.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "b", "c", "d"])
+    assert (found["failing"], found["compared"]) == (3, 5)
+    assert found["failures"] == [
+        "got 'c', but should be 'b' [line 3, vocab.txt]",
+        "got 'b', but should be 'c' [line 4, vocab.txt]",
+        "got 'nothing', but should be 'd' [line 5, vocab.txt]",
+    ]
+
+
+def test_nothing_compared_is_a_drift() -> None:
+    assert still.result(0, [])["status"] == "drift"
+
+
+@pytest.mark.parametrize("data", [b"a\nb", b"a\nb\n", b"a\r\nb\r\n"])
+def test_only_a_newline_ends_a_line(data: bytes) -> None:
+    assert lines_of(data) == ["a", "b"]
+
+
+def test_tables_read_as_they_were_written(embedded: Embedded) -> None:
+    """The expected readings are Unicode's own facts under NFKC with lower case."""
+    data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
+    found = tables.read(data)
+    assert found.limit == "100 bytes"
+    assert found.characters[ord("，")] == "becomes U+002C alone"
+    assert found.characters[ord("㈱")] == "becomes U+0028 alone, U+682A alone, U+0029 alone"
+    assert found.characters[ord("Ａ")] == "becomes U+0061"
+    assert found.characters[ord("好")] == "a word by itself"
+    assert found.characters[ord("\t")] == "becomes U+0020 space"
+    assert found.characters[ord("x")] == "letter"
+
+
+def test_another_tables_file_is_told_by_its_characters(embedded: Embedded) -> None:
+    data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
+    assert tables.differences(data, data) == []
+    # The least change that leaves readable tables makes one character another.
+    found = next(f for f in changes(data) if len(f) == 1 and f[0][2].startswith("U+"))
+    got, should, _ = found[0]
+    assert got != should
+
+
+def changes(data: bytes) -> Iterator[list[tuple[str, str, str]]]:
+    return (tables.differences(flipped(data, at), data) for at in range(30000, len(data)))
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("cut", [3, 100, 60000])
+def test_a_cut_tables_file_is_told(embedded: Embedded, cut: int) -> None:
+    data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
+    (found,) = tables.differences(data[:cut], data)
+    assert "tables that cannot be read" in found[0]
+
+
+def test_the_embedded_contract_claims_what_its_source_is(embedded: Embedded) -> None:
+    contract = json.loads((embedded.bundle / "bundle.json").read_text(encoding="utf-8"))
+    wrong = FACTS | {"inputs": {spec["name"]: spec["role"] for spec in contract["inputs"]}}
+    found = still.compare_contract(contract, wrong, None)
+    assert found["failing"] == 2, "the outputs and max_length are of another model"

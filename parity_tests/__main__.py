@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parity_tests import budgets, cases, junit, page, report, terminal
+from parity_tests import budgets, cases, junit, page, report, repro, terminal
+from parity_tests.again import Again
 from parity_tests.errors import EnvironmentProblem, UserError
-from parity_tests.judgement import judge_bundle, prepare
+from parity_tests.judgement import judge, prepare
 from parity_tests.provenance import Contract, classifier_fits
 from parity_tests.report import Inputs
+from parity_tests.runners import NodeSide
 from parity_tests.tokenizer import proof
 
 EXAMPLE = """example:
@@ -95,15 +97,12 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
         given.model, given.tokenizer_model, file, given.out, given.bundle / "bundle.json"
     )
     tokenizers = None if given.tokenizer == "none" else prove(given)
-    result = judge_bundle(
-        given.bundle,
-        reference,
-        backends,
-        given.out,
-        inputs=inputs,
-        classifier=classifier,
-        tokenizers=tokenizers,
-    )
+    side = NodeSide(given.bundle, classifier)
+    found = judge(inputs, reference, side, backends, given.out, tokenizers)
+    result = found.document
+    flow, place = found.flow, given.out / "repro"
+    again = Again(contract, reference, side, flow.stored, flow.dtype, place)
+    result["repro"] = [str(f) for f in repro.write_all(again, flow.rows, found.parts, picked)]
     report.write_json(given.out / "report.json", result)
     junit.write_junit(given.out / "report.xml", result)
     page.write_page(given.out / "report.html", result)

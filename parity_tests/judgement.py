@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from parity_tests import budgets, cases, invariances, report, stages, still, weights
+from parity_tests.again import Again
 from parity_tests.budgets import Budget
 from parity_tests.cases import Case
 from parity_tests.errors import EnvironmentProblem, UserError
@@ -17,7 +18,7 @@ from parity_tests.row import Row
 from parity_tests.runners import NodeSide
 from parity_tests.runs import TAPS, Run
 
-__all__ = ["Flow", "Inputs", "judge_bundle", "prepare"]
+__all__ = ["Flow", "Inputs", "Judgement", "judge", "judge_bundle", "prepare"]
 
 INNER = (TAPS, stages.TOKENS, stages.IDS_STAGE)
 
@@ -26,15 +27,28 @@ INNER = (TAPS, stages.TOKENS, stages.IDS_STAGE)
 class Flow:
     """What came of running both sides: Node's run by backend, and the rows of all.
 
-    `storage` has what the weights' dtype costs, Python against Python; `problem` says why a
-    backend gave nothing, where the still parts had been off already.
+    `python` had the bundle's own weights where `stored`; `dtype` decides the budget. `storage` has
+    what the weights' dtype costs, Python against Python; `problem` says why a backend gave nothing,
+    where the still parts had been off already.
     """
 
     python: Run
+    dtype: str | None
+    stored: bool = False
     nodes: dict[str, Run] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     storage: list[Row] = field(default_factory=list)
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One bundle's, and what it takes to run its failures again."""
+
+    document: dict[str, Any]
+    flow: Flow
+    parts: dict[str, dict[str, Any]]
+    side: NodeSide
 
 
 def judge_bundle(
@@ -43,34 +57,53 @@ def judge_bundle(
     backends: dict[str, int],
     out: Path,
     *,
-    inputs: Inputs | None = None,
     classifier: Path | None = None,
     runner: Path | None = None,
-    tokenizers: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The report document (REPORT.md) of one bundle.
+    """The report document (REPORT.md) of one bundle; errors as of `judge`.
 
     Args:
         bundle: what Node runs.
         reference: Python's side.
         backends: how many texts each backend gets.
         out: a directory for Node's runs.
-        inputs: what the report says was compared; made from the others where it is not given.
         classifier: what train.js wrote for the bundle.
         runner: another program than run_node.js.
+    """
+    contract = Contract.read(bundle)
+    inputs = Inputs(contract, reference.model, reference.tokenizer_model, classifier)
+    side = NodeSide(bundle, classifier, *([runner] if runner else []))
+    return judge(inputs, reference, side, backends, out).document
+
+
+def judge(
+    inputs: Inputs,
+    reference: Reference,
+    side: NodeSide,
+    backends: dict[str, int],
+    out: Path,
+    tokenizers: dict[str, Any] | None = None,
+) -> Judgement:
+    """Judges one bundle.
+
+    Args:
+        inputs: what is compared.
+        reference: Python's side.
+        side: Node's.
+        backends: how many texts each backend gets.
+        out: a directory for Node's runs.
         tokenizers: the result of the tokenizer proof.
 
     Raises:
         UserError, EnvironmentProblem: nothing could be judged.
     """
-    contract = Contract.read(bundle)
+    contract = inputs.contract
     budgets.of_stage("sequence_output", contract.weight_dtype)
-    inputs = inputs or Inputs(contract, reference.model, reference.tokenizer_model, classifier)
     parts = still_parts(contract, reference)
-    side = NodeSide(bundle, classifier, *([runner] if runner else []))
     out.mkdir(parents=True, exist_ok=True)
     flow = run_flow(contract, reference, parts, side, backends, out)
-    return report.document(inputs, cases.read(reference.cases), flow, parts, tokenizers)
+    document = report.document(inputs, cases.read(reference.cases), flow, parts, tokenizers)
+    return Judgement(document, flow, parts, side)
 
 
 def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
@@ -99,20 +132,18 @@ def run_flow(
     Where the weights hold but are stored in fewer bits, Python is given them as they are stored:
     Node then has to be as near as with float32, and what the bits cost is told apart from it.
     """
-    dtype = contract.weight_dtype
-    python = reference.run
-    flow = Flow(python)
-    if dtype != "float32" and parts["weights"]["status"] == "pass":
+    flow = Flow(reference.run, contract.weight_dtype)
+    if flow.dtype != "float32" and parts["weights"]["status"] == "pass":
         stored = reference.with_weights_of(contract.path)
         if stored is not None:
-            flow.storage = storage(stored, python, budgets.of_stage("sequence_output", dtype))
-            python, dtype = stored, "float32"
+            budget = budgets.of_stage("sequence_output", flow.dtype)
+            flow.storage = storage(stored, reference.run, budget)
+            flow.python, flow.dtype, flow.stored = stored, "float32", True
     if side.classifier is not None:
-        python = Head.read(side.classifier).answering(python)
-    flow.python = python
+        flow.python = Head.read(side.classifier).answering(flow.python)
     try:
         for backend, count in backends.items():
-            run_backend(flow, contract, reference, side, (backend, count), dtype, out)
+            run_backend(flow, contract, reference, side, (backend, count), out)
     except (UserError, EnvironmentProblem) as error:
         if all(part["status"] != "drift" for part in parts.values()):
             raise
@@ -126,7 +157,6 @@ def run_backend(
     reference: Reference,
     side: NodeSide,
     wanted: tuple[str, int],
-    dtype: str | None,
     out: Path,
 ) -> None:
     """Runs one backend; where an output is off and the taps were not, looks into its batch too."""
@@ -135,16 +165,18 @@ def run_backend(
     picked = [case for case in cases.read(reference.cases) if case.batch < batches]
     taps = [tap["name"] for tap in contract.document.get("taps", [])]
     node = side.run(backend, batches, reference.cases, out / f"node.{backend}.safetensors")
-    rows = stages.judge(backend, node, flow.python, picked, dtype, taps)
+    rows = stages.judge(backend, node, flow.python, picked, flow.dtype, taps)
     batch = unexplained(rows, picked)
     if taps and batch:
-        stored = flow.python is not reference.run and dtype != contract.weight_dtype
-        rows = look_inside(rows, batch, (backend, side), reference, (contract, dtype, stored), out)
+        again = Again(contract, reference, side, flow.stored, flow.dtype, out / "inside")
+        texts = [case.text for case in batch]
+        inner = again.judge(backend, texts, True, [case.case for case in batch])
+        seen = {(r.special, r.stage): r for r in inner if r.stage.startswith(TAPS)}
+        rows = [seen.get((row.special, row.stage), row) for row in rows]
     flow.nodes[backend] = node
     flow.rows += rows
-    flow.rows += invariances.judge(
-        backend, node, flow.python, budgets.of_stage("sequence_output", dtype)
-    )
+    budget = budgets.of_stage("sequence_output", flow.dtype)
+    flow.rows += invariances.judge(backend, node, flow.python, budget)
 
 
 def unexplained(rows: list[Row], picked: list[Case]) -> list[Case]:
@@ -154,31 +186,6 @@ def unexplained(rows: list[Row], picked: list[Case]) -> list[Case]:
         return []
     batch = next(case.batch for case in picked if case.case in off)
     return [case for case in picked if case.batch == batch] if batch else []
-
-
-def look_inside(
-    rows: list[Row],
-    batch: list[Case],
-    node: tuple[str, NodeSide],
-    reference: Reference,
-    bundle: tuple[Contract, str | None, bool],
-    out: Path,
-) -> list[Row]:
-    """The rows again, those of the taps from one batch, which is run by itself on both sides."""
-    (backend, side), (contract, dtype, stored) = node, bundle
-    file = out / "inside.jsonl"
-    cases.write(file, [Case(i, 0, case.text) for i, case in enumerate(batch)])
-    python = reference.run_again(file, contract.path, stored)
-    again = stages.judge(
-        backend,
-        side.run(backend, 1, file, out / "inside.node.safetensors"),
-        python,
-        [Case(case.case, 0, case.text) for case in batch],
-        dtype,
-        [tap["name"] for tap in contract.document["taps"]],
-    )
-    seen = {(row.special, row.stage): row for row in again if row.stage.startswith(TAPS)}
-    return [seen.get((row.special, row.stage), row) for row in rows]
 
 
 def storage(stored: Run, python: Run, budget: Budget) -> list[Row]:

@@ -13,7 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
 
 def panels(result: dict[str, Any]) -> list[dict[str, Any]]:
     """What to draw for each stage that has a tolerance."""
-    stages = dict.fromkeys(row["stage"] for row in result["rows"] if row["stage"] != "ids")
+    stages = dict.fromkeys(row["stage"] for row in result["rows"] if row["budget"]["atol"] > 0)
     texts = {text["case"]: text for text in result["cases"]["texts"]}
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
     drawn = [panel(result, stage, texts, backends) for stage in stages]

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Reference:
         None where one of the model's variables is not in the bundle as a weight of its own, so
         that Python cannot be given it.
         """
-        file = self._stored(bundle)
+        file = self.stored(bundle)
         if file is None:
             return None
         out = file.with_name(file.name.replace("stored", "python"))
@@ -55,17 +56,18 @@ class Reference:
             runners.run_python(*both, self.cases, out, contract, stored=file)
         return runs.read(out)
 
-    def run_again(self, cases: Path, bundle: Path, stored: bool) -> Run:
+    def run_again(
+        self, cases: Path, bundle: Path, stored: bool, out: Path, tapped: Iterable[int] = (0,)
+    ) -> Run:
         """What Python gives for other cases; with the weights as a bundle has stored them, or not.
 
-        It looks into their first batch.
+        It looks into the batches `tapped`.
         """
-        out = self.place / "again.safetensors"
-        file = self._stored(bundle) if stored else None
+        file = self.stored(bundle) if stored else None
         both = (self.model, self.tokenizer_model)
-        return runners.run_python(*both, cases, out, bundle / "bundle.json", stored=file)
+        return runners.run_python(*both, cases, out, bundle / "bundle.json", tapped, stored=file)
 
-    def _stored(self, bundle: Path) -> Path | None:
+    def stored(self, bundle: Path) -> Path | None:
         """The weights of a bundle as Python takes them, in a file; None where it cannot be."""
         stored = weights.stored_variables(bundle, self.weights)
         if stored is None:

@@ -24,6 +24,8 @@ const HELP = `Runs the cases of a parity test through a bundle.
     --batches N        take only the first N batches of the case file
     --taps N,N         batches of which also the bundle's taps are given
     --classifier DIR   also give the probabilities of this classifier
+    --show NAME        print one value instead of writing a file: added.b000.tokens[0],
+                       added.b000.sequence_output[0,2,7], weights/NAME[3,4]
 `;
 
 /** @typedef {{case: number, batch: number, text: string}} Case */
@@ -39,13 +41,14 @@ await run({
     batches: { type: 'string', default: 'Infinity' },
     taps: { type: 'string', default: '' },
     classifier: { type: 'string' },
+    show: { type: 'string' },
   },
   main,
 });
 
 /** @param {Record<string, string>} options */
-async function main({ bundle: dir, cases, out, backend, batches, taps, classifier: head }) {
-  for (const [name, value] of Object.entries({ bundle: dir, cases, out })) {
+async function main({ bundle: dir, cases, out, backend, batches, taps, classifier: head, show }) {
+  for (const [name, value] of Object.entries({ bundle: dir, cases, out: out ?? show })) {
     if (value === undefined) throw new UserError(`Expected --${name}; try --help.`);
   }
   const bundle = Bundle.open(dir);
@@ -77,6 +80,11 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
       }
       process.stderr.write(`${backend}: special tokens ${special}, batch ${index + 1} of ${groups.length}\n`);
     }
+  }
+  if (show !== undefined) {
+    const weight = show.startsWith('weights/') ? await weightOf(encoder, show.split('[')[0]) : {};
+    process.stdout.write(`${shown(show, { ...tensors, ...weight }, { tokens, labels })}\n`);
+    return;
   }
   const few = groups[0].slice(0, FEW).map((text) => tokenizer.encode(text, { maxLength: bundle.contract.max_length }));
   for (const [name, { dtype, shape, data }] of Object.entries(await invariances(encoder, few))) {
@@ -155,6 +163,36 @@ function readBatches(path) {
   }
   if (groups.length === 0) throw new UserError(`${path} holds no cases: nothing would be compared`);
   return groups;
+}
+
+/**
+ * A weight as the backend has it, by its name.
+ *
+ * @param {Encoder} encoder
+ * @param {string} name
+ */
+async function weightOf(encoder, name) {
+  return encoder.run([{ ids: Int32Array.of(0), typeIds: Int32Array.of(0) }], undefined, [name]);
+}
+
+/**
+ * One value of what was computed.
+ *
+ * @param {string} asked a name, and in brackets the place in it
+ * @param {Record<string, {shape: number[], data: ArrayLike<number>}>} tensors
+ * @param {Record<string, Record<string, any[]>>} lists
+ */
+function shown(asked, tensors, lists) {
+  const [, name, place = '0'] = /^(.*?)(?:\[([\d,]+)\])?$/.exec(asked) ?? [];
+  const index = place.split(',').map(Number);
+  const [, prefix, list] = /^(.*)\.(tokens|labels)$/.exec(name) ?? [];
+  if (list !== undefined) return JSON.stringify(lists[list][prefix]?.[index[0]]);
+  const tensor = tensors[name];
+  if (tensor === undefined) {
+    throw new UserError(`--show: got ${name}, expected one of ${Object.keys(tensors).join(', ')}`);
+  }
+  const at = index.reduce((sum, value, axis) => sum * tensor.shape[axis] + value, 0);
+  return tensor.data[at];
 }
 
 /** @param {string} backend */

@@ -37,8 +37,12 @@ Batch = dict[str, NDArray[Any]]
 def main(arguments: list[str] | None = None) -> int:
     """Runs both variants of every batch; exit code 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m parity_tests.run_python", description=__doc__)
-    for name in ("model", "tokenizer-model", "cases", "weights", "out"):
+    for name in ("model", "tokenizer-model", "cases"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--out", type=Path, help="where the answers go")
+    place.add_argument("--show", help="print one value instead, as run_node.js does")
+    parser.add_argument("--weights", type=Path, help="where the model's variables go")
     parser.add_argument("--stored", type=Path, help="safetensors: put into the model's variables")
     parser.add_argument("--contract", type=Path, help="bundle.json, whose taps are to be looked at")
     parser.add_argument("--taps", default="", help="numbers of the batches to look into")
@@ -58,8 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    if given.show:
+        held = {f"weights/{name}": value for name, value in variables(model).items()}
+        print(shown(given.show, tensors | held, told))
+        return 0
     told |= {"versions": versions(), "facts": source.facts()}
-    save_file(variables(model), given.weights)
+    if given.weights:
+        save_file(variables(model), given.weights)
     save_file(tensors, given.out, {name: json.dumps(value) for name, value in told.items()})
     return 0
 
@@ -139,6 +148,16 @@ def variables(model: Any) -> Batch:
         for variable in held
         if variable.dtype.is_floating
     }
+
+
+def shown(asked: str, tensors: Batch, told: dict[str, Any]) -> str:
+    """One value of what was computed: a name, and in brackets the place in it."""
+    name, _, place = asked.partition("[")
+    index = tuple(int(number) for number in place.rstrip("]").split(",") if number)
+    front, _, last = name.rpartition(".")
+    if last in told:
+        return json.dumps(told[last][front][index[0]], ensure_ascii=False)
+    return str(tensors[name][index])
 
 
 def versions() -> dict[str, str]:

@@ -61,7 +61,9 @@ class Source:
         """
         answer = {role_of(name): value.numpy() for name, value in self._tokenizer(texts).items()}
         if not added:
-            return {role: value[:, : self._positions] for role, value in answer.items()}
+            return self.at_least_one_position(
+                {role: value[:, : self._positions] for role, value in answer.items()}
+            )
         rows = []
         for ids, mask in zip(answer["input_ids"], answer["attention_mask"], strict=True):
             inner = ids[mask == 1][: self._positions - 2]
@@ -75,6 +77,14 @@ class Source:
             batch["input_ids"][row, : len(ids)] = ids
             batch["attention_mask"][row, : len(ids)] = 1
         return batch
+
+    def at_least_one_position(self, batch: Batch) -> Batch:
+        """Texts without any token still get one position, masked: a model cannot run on none."""
+        if batch["input_ids"].shape[1]:
+            return batch
+        shape = (len(batch["input_ids"]), 1)
+        zeros = {role: np.zeros(shape, np.int32) for role in batch}
+        return zeros | {"input_ids": np.full(shape, self._special["[PAD]"], np.int32)}
 
     def run(self, batch: Batch) -> Batch:
         """Every output of the signature by its name, float32, from a padded batch."""

@@ -1,0 +1,141 @@
+"""A folder for each failure: the least that shows it again, on both sides.
+
+`repro.json` says what is off, with the bundle's hash, the versions and two command lines, Python's
+and Node's, that print the value in question (to be run in the project's root); `case.jsonl` has the
+text, made as short as still fails; `python.safetensors` and `node.safetensors` have all tensors of
+both sides for it.
+"""
+
+import json
+import re
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from parity_tests import cases, stages
+from parity_tests.again import Again
+from parity_tests.cases import Case
+from parity_tests.compare import Problem
+from parity_tests.invariances import STAGE
+from parity_tests.row import Row
+from parity_tests.runs import TAPS
+from parity_tests.tokenizer.shrink import shrink
+
+FOLDERS = 3
+"""As many rows that are off get a folder: the first of each backend's stages, in their order."""
+SHOWN_AS = {stages.IDS_STAGE: "input_ids", stages.LABEL: "labels"}
+AT = re.compile(r" at \[([\d, ]+)\]\]?$")
+
+
+def write_all(
+    again: Again, rows: list[Row], parts: dict[str, dict[str, Any]], picked: list[Case]
+) -> list[Path]:
+    """Writes the folders under `again.out`, which is emptied first; returns them."""
+    shutil.rmtree(again.out, ignore_errors=True)
+    folders = []
+    for stage, part in parts.items():
+        if part["status"] == "drift":
+            folder = again.out / stage
+            folder.mkdir(parents=True)
+            message = part["failures"][0]
+            told = {"stage": stage, "message": message}
+            write(folder, again, told, *still_commands(stage, message, folder, again))
+            folders.append(folder)
+    if folders:
+        # What flows through parts that are off is off because of them.
+        return folders
+    off = [row for row in rows if row.status == "drift" and row.stage != STAGE and row.failing]
+    for row in off[:FOLDERS]:
+        name = f"{row.backend}.{row.special}.{row.stage.removeprefix(TAPS)}".replace("/", ".")
+        folders.append(write_row(replace(again, out=again.out / name), row, picked))
+    return folders
+
+
+def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
+    """The folder of one row's first failing text."""
+
+    def failing(texts: list[str], together: bool = False) -> Row | None:
+        rows = again.judge(row.backend, texts, together)
+        found = (r for r in rows if (r.special, r.stage) == (row.special, row.stage))
+        return next((r for r in found if r.failing), None)
+
+    def places(texts: list[str]) -> list[int]:
+        found = failing(texts)
+        return sorted(found.failing) if found else []
+
+    first = next(case for case in picked if case.case in row.failing)
+    if places([first.text]):
+        texts = [shrink(first.text, lambda some: places(list(some)))]
+    else:
+        # Alone it holds: it takes the others of its batch.
+        texts = [case.text for case in picked if case.batch == first.batch]
+    found = failing(texts, True) or row
+    case, problem = found.problems[0]
+    told = {"stage": row.stage.removeprefix(TAPS), "backend": row.backend}
+    told |= {"special_tokens": row.special, "text": texts[case or 0], "message": problem.message}
+    write(again.out, again, told, *flow_commands(again, row, case or 0, problem))
+    return again.out
+
+
+def flow_commands(again: Again, row: Row, case: int, problem: Problem) -> tuple[str, str]:
+    """What prints the value that is off, in Python and in Node."""
+    found = AT.search(problem.message)
+    place = f"{case},{found[1].replace(' ', '')}" if found else str(case)
+    name = SHOWN_AS.get(row.stage, row.stage)
+    more = f"--cases {again.out / 'case.jsonl'}"
+    if row.stage.startswith(TAPS):
+        more += " --taps 0"
+    return commands(again, f"{row.special}.b000.{name}[{place}]", row.backend, more)
+
+
+def still_commands(stage: str, message: str, folder: Path, again: Again) -> tuple[str, str]:
+    """What prints a still part, in Python and in Node."""
+    weight = re.search(r"\[weight (\S+) at \[([\d, ]+)\]", message)
+    if stage == "weights" and weight:
+        cases.write(folder / "case.jsonl", [Case(0, 0, "好")])
+        show = f"weights/{weight[1]}[{weight[2].replace(' ', '')}]"
+        return commands(again, show, "wasm", f"--cases {folder / 'case.jsonl'}")
+    bundle, fresh = again.contract.path, again.reference.tokenizer or again.contract.path
+    names = {"contract": "bundle.json", "tables": "tokenizer_tables.bin", "vocab": "vocab.txt"}
+    name = names.get(stage, "model.json")
+    line = re.search(r"\[line (\d+)", message)
+    own, other = str(bundle / name), str(fresh / name)
+    if line:
+        at = int(line[1]) - 1
+        python = f"print(open({other!r}, 'rb').read().split(b'\\n')[{at}].decode())"
+        node = f"fs.readFileSync({own!r}, 'utf8').split('\\n')[{at}]"
+    else:
+        python = f"import hashlib as h; print(h.sha256(open({other!r}, 'rb').read()).hexdigest())"
+        node = f"crypto.createHash('sha256').update(fs.readFileSync({own!r})).digest('hex')"
+    return f"python -c {shlex.quote(python)}", f"node -p {shlex.quote(node)}"
+
+
+def commands(again: Again, show: str, backend: str, more: str) -> tuple[str, str]:
+    """Both runners, asked for one value."""
+    bundle, reference, asked = again.contract.path, again.reference, shlex.quote(show)
+    python = f"python -m parity_tests.run_python --model {reference.model}"
+    python += f" --tokenizer-model {reference.tokenizer_model} {more} --show {asked}"
+    if TAPS in show:
+        python += f" --contract {bundle / 'bundle.json'}"
+    if again.stored:
+        python += f" --stored {reference.stored(bundle)}"
+    runner = again.side.runner
+    node = f"node {runner} --bundle {bundle} --backend {backend} {more} --show {asked}"
+    if again.side.classifier is not None:
+        node += f" --classifier {again.side.classifier}"
+    return python, node
+
+
+def write(folder: Path, again: Again, told: dict[str, Any], python: str, node: str) -> None:
+    """Writes `repro.json`."""
+    document = told | {
+        "bundle": str(again.contract.path),
+        "bundle_sha256": again.contract.sha256,
+        "versions": again.reference.run.versions,
+        "python": python,
+        "node": node,
+    }
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    (folder / "repro.json").write_text(text + "\n", encoding="utf-8")

@@ -6,7 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parity_tests import budgets, cases, junit, page, report, repro, terminal
+from parity_tests import (
+    annotations,
+    budgets,
+    cases,
+    junit,
+    matrix,
+    page,
+    report,
+    repro,
+    terminal,
+)
 from parity_tests.again import Again
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.judgement import judge, prepare
@@ -20,6 +30,7 @@ EXAMPLE = """example:
 
 exit codes: 0 parity holds, 1 drift, 2 a mistake in what was given, 3 this machine
 """
+BUNDLE, MODEL = Path("artifacts/bundle/albert_tiny"), Path("artifacts/models/albert_tiny")
 CLASSIFIER = Path("artifacts/classifier")
 
 
@@ -27,20 +38,64 @@ def main(arguments: list[str] | None = None) -> int:
     """Judges, reports, and gives the exit code."""
     given = parse(arguments)
     try:
-        result = parity(given)
+        results = [(parity(one), one.out) for one in each(given)]
+        verdict = several(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
     except (UserError, EnvironmentProblem) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename}", file=sys.stderr)
         return UserError.exit_code
-    if given.json:
+    for result, out in results:
+        show(result, out, given.json)
+    return 0 if verdict == "pass" else 1
+
+
+def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
+    """Prints a result, and what GitHub is to show of it."""
+    table = terminal.table(result)
+    if as_json:
         json.dump(result, sys.stdout, ensure_ascii=False)
         print()
-    else:
-        print(terminal.table(result))
-        print(f"report: {given.out / 'report.html'}")
-    return 0 if result["verdict"] == "pass" else 1
+        return
+    print(table)
+    print(f"report: {out / 'report.html'}")
+    for line in annotations.annotate(result, table):
+        print(line)
+
+
+def each(given: argparse.Namespace) -> list[argparse.Namespace]:
+    """The options of each bundle; of several, each has a directory of its own under --out.
+
+    Raises:
+        UserError: neither one model for all bundles, nor one for each.
+    """
+    bundles, models = given.bundle or [BUNDLE], given.model or [MODEL]
+    if len(models) not in (1, len(bundles)):
+        raise UserError(
+            f"got {len(bundles)} --bundle and {len(models)} --model, expected one model, "
+            "or one for each bundle in the same order"
+        )
+    models = models * (len(bundles) // len(models))
+    found = []
+    for number, (bundle, model) in enumerate(zip(bundles, models, strict=True)):
+        one = argparse.Namespace(**vars(given))
+        one.bundle, one.model = bundle, model
+        if len(bundles) > 1:
+            one.out = given.out / f"{number}.{bundle.name}"
+            one.tokenizer = given.tokenizer if number == 0 else "none"
+        found.append(one)
+    return found
+
+
+def several(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
+    """Writes the matrix of several bundles; returns its verdict."""
+    paths = [(result, f"{place.name}/report.html") for result, place in results]
+    found = matrix.document(paths)
+    matrix.write_json(out / "matrix.json", found)
+    page.write_matrix(out / "index.html", found)
+    print(matrix.table(found), f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
+    return str(found["verdict"])
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -56,8 +111,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         shown = text if default is None else f"{text} (default {default})"
         parser.add_argument(name, type=Path, default=default, help=shown)
 
-    directory("--bundle", Path("artifacts/bundle/albert_tiny"), "what Node runs")
-    directory("--model", Path("artifacts/models/albert_tiny"), "the SavedModel it was made from")
+    for name, default, text in (
+        ("--bundle", BUNDLE, "what Node runs; several times for a matrix of bundles"),
+        ("--model", MODEL, "the SavedModel it was made from: one for all bundles, or one each"),
+    ):
+        shown = f"{text} (default {default})"
+        parser.add_argument(name, type=Path, action="append", metavar="DIR", help=shown)
     directory("--tokenizer-model", Path("artifacts/models/tokenizer"), "the tokenizer SavedModel")
     directory("--texts", Path("artifacts/data/dev.jsonl"), "JSON lines to pick texts from")
     directory("--classifier", None, f"what train.js wrote (default {CLASSIFIER}, if it fits)")

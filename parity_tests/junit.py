@@ -8,6 +8,7 @@ from parity_tests.tokenizer.proof import told
 
 NOT_XML = {code: "\ufffd" for code in (*range(0x20), 0xFFFE, 0xFFFF) if code not in (9, 10, 13)}
 """Characters that XML 1.0 cannot hold, and texts can."""
+GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
 
 
 def write_junit(path: Path, result: dict[str, Any]) -> None:
@@ -31,9 +32,9 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
 def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
     """One row; its failure holds the messages."""
     keys = ("backend", "special_tokens", "stage")
-    special = "special_tokens" if row["special_tokens"] == "added" else "no_special_tokens"
-    case = ET.SubElement(suite, "testcase", classname=f"{suite.get('name')}.{special}")
-    case.set("name", row["stage"])
+    group = GROUPS.get(row["special_tokens"], "invariances")
+    case = ET.SubElement(suite, "testcase", classname=f"{suite.get('name')}.{group}")
+    case.set("name", row["stage"] if group != "invariances" else row["special_tokens"])
     if row["status"] == "pass":
         return
     told = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]

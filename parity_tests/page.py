@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from parity_tests import plot
+from parity_tests import matrix, plot, profile
+from parity_tests.invariances import SAID, STAGE
+from parity_tests.terminal import UNITS
 from parity_tests.tokenizer.proof import told
 
 WORST = 8
@@ -14,29 +17,61 @@ FAILURES = 30
 
 def write_page(path: Path, result: dict[str, Any]) -> None:
     """Writes `report.html`."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    rows = result["rows"]
+    inside = [row for row in rows if row["inside"]]
+    held = [row for row in rows if row["stage"] == STAGE]
+    training = result.get("training")
+    page = (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            backends=list(dict.fromkeys(row["backend"] for row in rows)),
+            counts=counts(result),
+            units=UNITS,
+            said=SAID,
+            shares=matrix.cells(result),
+            plain=[row for row in rows if row not in inside and row not in held],
+            inside=inside,
+            inside_off=sum(row["status"] == "drift" for row in inside),
+            held=held,
+            layers=profile.layers(result),
+            ulps=profile.ulps(result),
+            training=training,
+            # Drawn by this program, not by anybody's text.
+            training_svg=Markup(training["svg"]) if training else "",
+            panels=plot.panels(result),
+            equal_marks=any(
+                p["max_abs"] == 0 for panel in plot.panels(result) for p in panel["marks"]
+            ),
+            size={"w": plot.WIDTH, "h": plot.HEIGHT, "left": plot.LEFT, "right": plot.RIGHT}
+            | {"top": plot.TOP, "bottom": plot.BOTTOM},
+            worst=worst_texts(result),
+            failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[:FAILURES],
+            told=told,
+            tokenizers=by_tokenizer(result["tokenizers"]),
+            origins=origins(result),
+        )
+    )
+    path.write_text(page + "\n", encoding="utf-8")
+
+
+def write_matrix(path: Path, found: dict[str, Any]) -> None:
+    """Writes `index.html`, the table of several bundles."""
+    backends = list(dict.fromkeys(name for row in found["rows"] for name in row["backends"]))
+    page = templates().get_template("matrix.html.j2").render(matrix=found, backends=backends)
+    path.write_text(page + "\n", encoding="utf-8")
+
+
+def templates() -> Environment:
+    """Where the pages' templates are; every text in them is escaped."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.html.j2")
-    page = template.render(
-        result=result,
-        backends=list(dict.fromkeys(row["backend"] for row in result["rows"])),
-        counts=counts(result),
-        panels=plot.panels(result),
-        equal_marks=any(p["max_abs"] == 0 and p["stage"] != "ids" for p in result["points"]),
-        size={"w": plot.WIDTH, "h": plot.HEIGHT, "left": plot.LEFT, "right": plot.RIGHT}
-        | {"top": plot.TOP, "bottom": plot.BOTTOM},
-        worst=worst_texts(result),
-        failures=result["failures"][:FAILURES],
-        told=told,
-        tokenizers=by_tokenizer(result["tokenizers"]),
-        origins=origins(result),
-    )
-    path.write_text(page + "\n", encoding="utf-8")
 
 
 def counts(result: dict[str, Any]) -> list[tuple[str, int]]:
@@ -64,7 +99,7 @@ def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
     atol = {row["stage"]: row["budget"]["atol"] for row in result["rows"]}
     share: dict[int, dict[str, Any]] = {}
     for point in result["points"]:
-        if point["stage"] == "ids":
+        if point["stage"] == STAGE or not atol[point["stage"]]:
             continue
         used = point["max_abs"] / atol[point["stage"]]
         if used > share.get(point["case"], {"used": -1.0})["used"]:

@@ -7,13 +7,19 @@ difference up on a logarithmic axis, the budget a line.
 import math
 from typing import Any
 
+from parity_tests.invariances import STAGE
+
 WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
 
 
 def panels(result: dict[str, Any]) -> list[dict[str, Any]]:
     """What to draw for each stage that has a tolerance."""
-    stages = dict.fromkeys(row["stage"] for row in result["rows"] if row["budget"]["atol"] > 0)
+    stages = dict.fromkeys(
+        row["stage"]
+        for row in result["rows"]
+        if row["budget"]["atol"] > 0 and row["stage"] != STAGE and not row["inside"]
+    )
     texts = {text["case"]: text for text in result["cases"]["texts"]}
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
     drawn = [panel(result, stage, texts, backends) for stage in stages]
@@ -40,6 +46,7 @@ def panel(
 
     marks = [
         {
+            "max_abs": point["max_abs"],
             "x": across(texts[point["case"]]["tokens"]),
             "y": up(point["max_abs"]),
             "series": backends.index(point["backend"]) % 4,

@@ -122,9 +122,10 @@ def compare_output(
 ) -> None:
     """Within the budget, text by text, where the text's mask shows it; no mask shows all."""
     name = name or row.stage
-    form = compare_form(node, python, f"{name}, {row.place()}, batch {cases[0].batch}")
+    told = name.removeprefix(TAPS)
+    form = compare_form(node, python, f"{told}, {row.place()}, batch {cases[0].batch}")
     if form is None and len(node) != len(cases):
-        form = wrong("shape", f"{len(node)} rows", len(cases), f"{name}, {row.place()}")
+        form = wrong("shape", f"{len(node)} rows", len(cases), f"{told}, {row.place()}")
     if form is not None:
         row.fail(form, {case.case for case in cases})
         return
@@ -134,7 +135,7 @@ def compare_output(
             if not mask[index].any():
                 continue
             one, other = (seen(name, side, mask[index]) for side in (one, other))
-        where = f"{name}, {row.place()}, text {case.case} “{short(case.text)}”"
+        where = f"{told}, {row.place()}, text {case.case} “{short(case.text)}”"
         result = compare(one, other, row.budget, where)
         row.take(case.case, result.measures)
         if result.problem is not None:

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests import junit, page, plot, report, terminal
+from parity_tests import annotations, budgets, junit, matrix, page, plot, profile, report, terminal
 from parity_tests.cases import Case
+from parity_tests.invariances import STAGE
+from parity_tests.judgement import Flow
 from parity_tests.provenance import Contract, digest
 from parity_tests.report import Inputs
+from parity_tests.row import Row
 from parity_tests.runs import Run
 from parity_tests.stages import judge
 
@@ -28,17 +31,14 @@ def run(delta: float = 0.0) -> Run:
         "sequence_output": np.ones((3, 2, 4), np.float32) + np.float32(delta),
         "pooled_output": np.zeros((3, 4), np.float32) + np.float32(delta / 4),
     }
+    batch["taps/layer_0/output"] = np.ones((3, 2, 4), np.float32) + np.float32(delta / 100)
     versions = {"node": "20.0.0", "tfjs": "4.22.0"} if delta else {"python": "3.11.7"}
-    return Run({("added", 0): batch, ("none", 0): batch}, versions)
+    tokens = {(s, 0): [[], ["<a>", "b"], ["好", "书"]] for s in ("added", "none")}
+    return Run({("added", 0): batch, ("none", 0): batch}, versions, tokens)
 
 
-SAME_WEIGHTS = {
-    "status": "pass",
-    "compared": 25,
-    "failing": 0,
-    "failures": [],
-    "not_compared": [],
-}
+SAME = {"status": "pass", "compared": 25, "failing": 0, "failures": []}
+STILL: dict[str, dict[str, Any]] = dict.fromkeys(("contract", "weights", "vocab", "tables"), SAME)
 
 
 def proof(different: int) -> dict[str, Any]:
@@ -83,7 +83,8 @@ def result(
     delta: float,
     trained: bool | None = False,
     tokenizers: Any = None,
-    weights: Any = SAME_WEIGHTS,
+    still: dict[str, dict[str, Any]] = STILL,
+    node: Run | None = None,
 ) -> dict[str, Any]:
     model.mkdir(exist_ok=True)
     (model / "saved_model.pb").write_bytes(b"a model")
@@ -101,9 +102,12 @@ def result(
         },
     )
     inputs = Inputs(contract, model, Path("tokenizer"), None, "none")
-    node = run(delta)
-    rows = judge("wasm", node, run(), CASES, "float32")
-    return report.document(inputs, CASES, run(), {"wasm": node}, rows, weights, tokenizers)
+    node = node or run(delta)
+    rows = judge("wasm", node, run(), CASES, "float32", ["layer_0/output"])
+    held = Row("wasm", "repeated", STAGE, budgets.EXACT)
+    held.take(0, rows[0].measures)
+    flow = Flow(run(), "float32", nodes={"wasm": node}, rows=[*rows, held])
+    return report.document(inputs, CASES, flow, still, tokenizers) | {"repro": []}
 
 
 @pytest.fixture(params=[4e-6, 1e-3], ids=["pass", "drift"])
@@ -116,18 +120,26 @@ def test_the_verdict_is_that_of_the_rows(tmp_path: Path) -> None:
     assert (good["verdict"], good["first_stage_off"], good["failures"]) == ("pass", None, [])
     bad = result(tmp_path / "model", 1e-3)
     assert (bad["verdict"], bad["first_stage_off"]) == ("drift", "sequence_output")
-    assert [row["status"] for row in bad["rows"][:3]] == ["pass", "drift", "downstream"]
+    assert [row["status"] for row in bad["rows"][:5]] == [
+        "pass",
+        "pass",
+        "pass",
+        "drift",
+        "downstream",
+    ]
 
 
 def test_json_holds_what_a_program_needs(tmp_path: Path, either: dict[str, Any]) -> None:
     report.write_json(tmp_path / "report.json", either)
     read = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert read == either
-    assert (read["schema"], read["schema_version"]) == ("bert-bridge/parity", 1)
+    assert (read["schema"], read["schema_version"]) == ("bert-bridge/parity", 2)
     assert read["source"]["same"] is True
     assert read["versions"] == {"python": "3.11.7", "node": "20.0.0", "tfjs": "4.22.0"}
     assert [text["tokens"] for text in read["cases"]["texts"]] == [0, 2, 2]
-    row = read["rows"][1]
+    assert [row["stage"] for row in read["rows"] if row["inside"]] == ["layer_0/output"] * 2
+    row = read["rows"][3]
+    assert sum(row["measures"]["ulps"]) == row["compared"] == 16
     assert row["budget"]["atol"] == 1e-5
     # Python's values are 1 here, so the relative part of the budget takes 2e-6 off.
     measures = row["measures"]
@@ -168,8 +180,9 @@ def test_only_untrained_weights_are_called_so(tmp_path: Path) -> None:
 
 def test_junit_counts_the_rows_that_are_off(tmp_path: Path, either: dict[str, Any]) -> None:
     junit.write_junit(tmp_path / "report.xml", either)
-    suite, weights = ET.parse(tmp_path / "report.xml").getroot()
-    assert (weights.get("name"), weights.get("failures")) == ("parity.weights", "0")
+    suite, still = ET.parse(tmp_path / "report.xml").getroot()
+    assert (still.get("name"), still.get("tests")) == ("parity.still", "4")
+    assert still.get("failures") == still.get("skipped") == "0"
     off = sum(row["status"] != "pass" for row in either["rows"])
     assert suite.get("tests") == str(len(either["rows"]))
     assert suite.get("failures") == str(off) == str(len(suite.findall("testcase/failure")))
@@ -223,19 +236,102 @@ def test_a_run_without_the_proof_says_so(tmp_path: Path) -> None:
     assert "tokenizers: not proven in this run" in terminal.table(document)
 
 
-def test_weights_that_differ_come_before_every_other_stage(tmp_path: Path) -> None:
-    off = SAME_WEIGHTS | {
-        "status": "drift",
-        "failing": 1,
-        "failures": ["got 1, but should be 2 [weight <a>]"],
-    }
-    document = result(tmp_path / "model", 1e-3, weights=off)
+def test_a_still_part_that_is_off_comes_before_every_other_stage(tmp_path: Path) -> None:
+    off = {"status": "drift", "failing": 1, "failures": ["got 1, but should be 2 [weight <a>]"]}
+    unknown = {"status": "none", "compared": 0, "failing": 0, "failures": [], "note": "no <vocab>"}
+    still = STILL | {"weights": SAME | off, "tables": unknown}
+    document = result(tmp_path / "model", 1e-3, still=still)
     assert (document["verdict"], document["first_stage_off"]) == ("drift", "weights")
     shown = terminal.table(document)
-    assert "weights: 1 of 25 tensors DIFFER\ngot 1, but should be 2 [weight <a>]" in shown
+    assert "weights: 1 of 25 DIFFER\ngot 1, but should be 2 [weight <a>]" in shown
+    assert "tables: not compared, no <vocab>" in shown
     junit.write_junit(tmp_path / "report.xml", document)
-    assert (
-        ET.parse(tmp_path / "report.xml").find(".//*[@name='parity.weights']/*/failure") is not None
-    )
+    suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.still']")
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("skipped")) == ("1", "1")
+    assert suite.find("*[@name='weights']/failure") is not None
     page.write_page(tmp_path / "report.html", document)
-    assert "should be 2 [weight &lt;a&gt;]" in (tmp_path / "report.html").read_text("utf-8")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "should be 2 [weight &lt;a&gt;]" in text
+    assert "not compared: no &lt;vocab&gt;" in text
+
+
+def test_the_first_stage_is_that_of_the_flow_not_of_the_first_row(tmp_path: Path) -> None:
+    node = run(1e-3)
+    node.batches["none", 0] = dict(node.batches["none", 0]) | {
+        "input_ids": np.array([[0, 0], [9, 6], [6, 7]], np.int32)
+    }
+    document = result(tmp_path / "model", 1e-3, node=node)
+    first = next(row for row in document["rows"] if row["status"] == "drift")
+    assert (first["special_tokens"], first["stage"]) == ("added", "sequence_output")
+    assert document["first_stage_off"] == "ids"
+
+
+def test_tokens_stand_side_by_side(tmp_path: Path) -> None:
+    node = run(4e-6)
+    node.tokens["added", 0][1] = ["<a>", "[UNK]"]
+    document = result(tmp_path / "model", 4e-6, node=node)
+    assert document["tokens"] == [
+        {
+            "backend": "wasm",
+            "special_tokens": "added",
+            "case": 1,
+            "node": ["<a>", "[UNK]"],
+            "python": ["<a>", "b"],
+            "first_difference": 1,
+        }
+    ]
+    page.write_page(tmp_path / "report.html", document)
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert '<span class="off">[UNK]</span>' in text
+    assert '<span class="off">b</span>' in text
+    assert "<span>&lt;a&gt;</span>" in text
+
+
+def test_the_profile_stands_inside_its_plot(either: dict[str, Any]) -> None:
+    layers, ulps = profile.layers(either), profile.ulps(either)
+    assert layers is not None and ulps is not None
+    assert len(layers["marks"]) == 3, "one place inside, two outputs"
+    for mark in layers["marks"]:
+        assert layers["left"] <= mark["x"] <= layers["right"]
+        assert layers["top"] <= mark["y"] <= layers["bottom"]
+    over = any(mark["y"] < layers["limit"] for mark in layers["marks"])
+    assert over == (either["verdict"] == "drift")
+    assert sum(bar["h"] for bar in ulps["bars"]) > 0
+    for bar in ulps["bars"]:
+        assert bar["y"] >= ulps["top"] - 0.1
+        assert bar["x"] + bar["w"] <= ulps["right"] + 0.1
+
+
+def test_the_matrix_of_several_bundles(tmp_path: Path) -> None:
+    good, bad = (result(tmp_path / "model", delta) for delta in (4e-6, 1e-3))
+    found = matrix.document([(good, "0/report.html"), (bad, "1/report.html")])
+    assert found["verdict"] == "drift"
+    assert [row["backends"]["wasm"]["status"] for row in found["rows"]] == ["pass", "drift"]
+    page.write_matrix(tmp_path / "index.html", found)
+    text = (tmp_path / "index.html").read_text("utf-8")
+    assert 'href="1/report.html"' in text
+    assert matrix.document([(good, "x")])["verdict"] == "pass"
+    assert matrix.document([])["verdict"] == "drift"
+
+
+def test_github_is_told_what_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = result(tmp_path / "model", 1e-3)
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    assert annotations.annotate(bad, "table") == []
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    lines = annotations.annotate(bad, "100 %\nof it")
+    assert lines[0] == ("::error title=parity::the first stage that is off is sequence_output")
+    assert all(line.startswith("::error title=") and "\n" not in line for line in lines)
+    assert len(lines) <= 8
+    assert "100 %\nof it" in (tmp_path / "summary.md").read_text("utf-8")
+    (only,) = annotations.annotate(result(tmp_path / "model", 4e-6), "")
+    assert only.startswith("::notice title=parity::")
+
+
+def test_every_key_of_the_document_is_described(either: dict[str, Any]) -> None:
+    described = (Path(report.__file__).parent / "REPORT.md").read_text("utf-8")
+    keys = {*either, *either["rows"][0], *either["rows"][0]["budget"]}
+    keys |= set(either["rows"][3]["measures"])
+    assert [key for key in sorted(keys) if f"`{key}`" not in described] == []

@@ -21,10 +21,9 @@ from parity_tests.compare import Problem
 from parity_tests.invariances import STAGE
 from parity_tests.row import Row
 from parity_tests.runs import TAPS
-from parity_tests.tokenizer.shrink import shrink
 
-FOLDERS = 3
-"""As many rows that are off get a folder: the first of each backend's stages, in their order."""
+PIECES = 100
+"""As many pieces of a text are tried; all of them in one run of each side, which takes seconds."""
 SHOWN_AS = {stages.IDS_STAGE: "input_ids", stages.LABEL: "labels"}
 AT = re.compile(r" at \[([\d, ]+)\]\]?$")
 
@@ -32,7 +31,10 @@ AT = re.compile(r" at \[([\d, ]+)\]\]?$")
 def write_all(
     again: Again, rows: list[Row], parts: dict[str, dict[str, Any]], picked: list[Case]
 ) -> list[Path]:
-    """Writes the folders under `again.out`, which is emptied first; returns them."""
+    """Writes the folders under `again.out`, which is emptied first; returns them.
+
+    One for each still part that is off, else one for each backend: of the first row that is.
+    """
     shutil.rmtree(again.out, ignore_errors=True)
     folders = []
     for stage, part in parts.items():
@@ -47,7 +49,7 @@ def write_all(
         # What flows through parts that are off is off because of them.
         return folders
     off = [row for row in rows if row.status == "drift" and row.stage != STAGE and row.failing]
-    for row in off[:FOLDERS]:
+    for row in {row.backend: row for row in reversed(off)}.values():
         name = f"{row.backend}.{row.special}.{row.stage.removeprefix(TAPS)}".replace("/", ".")
         folders.append(write_row(replace(again, out=again.out / name), row, picked))
     return folders
@@ -61,22 +63,34 @@ def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
         found = (r for r in rows if (r.special, r.stage) == (row.special, row.stage))
         return next((r for r in found if r.failing), None)
 
-    def places(texts: list[str]) -> list[int]:
-        found = failing(texts)
-        return sorted(found.failing) if found else []
-
     first = next(case for case in picked if case.case in row.failing)
-    if places([first.text]):
-        texts = [shrink(first.text, lambda some: places(list(some)))]
-    else:
+    tried = [first.text, *pieces(first.text)]
+    alone = failing(tried)
+    if alone is None:
         # Alone it holds: it takes the others of its batch.
         texts = [case.text for case in picked if case.batch == first.batch]
+    else:
+        texts = [min((tried[i] for i in alone.failing), key=len)]
     found = failing(texts, True) or row
     case, problem = found.problems[0]
     told = {"stage": row.stage.removeprefix(TAPS), "backend": row.backend}
     told |= {"special_tokens": row.special, "text": texts[case or 0], "message": problem.message}
     write(again.out, again, told, *flow_commands(again, row, case or 0, problem))
     return again.out
+
+
+def pieces(text: str) -> list[str]:
+    """Halves, quarters and so on of a text, down to single characters, the first of each.
+
+    >>> pieces("abcd")
+    ['ab', 'cd', 'a', 'b', 'c', 'd']
+    """
+    found: dict[str, None] = {}
+    size = len(text) // 2
+    while size:
+        found |= dict.fromkeys(text[i : i + size] for i in range(0, len(text), size))
+        size //= 2
+    return [piece for piece in found if piece.strip() and piece != text][:PIECES]
 
 
 def flow_commands(again: Again, row: Row, case: int, problem: Problem) -> tuple[str, str]:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from parity_tests.invariances import SAID
+
 if TYPE_CHECKING:
     from tests.python.conftest import Embedded
 
@@ -55,6 +57,16 @@ def parity(embedded: Embedded, texts: Path, bundle: Path, out: Path) -> tuple[in
     )
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+
+def printed(result: Result) -> set[str]:
+    """What the two command lines of the first repro folder print."""
+    told = json.loads((Path(result["repro"][0]) / "repro.json").read_text(encoding="utf-8"))
+    python = told["python"].replace("python", sys.executable, 1)
+    return {
+        subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True).stdout
+        for line in (python, told["node"])
+    }
 
 
 def statuses(result: Result, stage: str) -> set[str]:
@@ -94,9 +106,12 @@ def test_the_true_bundle_passes(
     code, result = parity(embedded, texts, copy, tmp_path / "out")
     assert (code, result["verdict"], result["failures"]) == (0, "pass", [])
     stages = {row["stage"] for row in result["rows"]}
-    assert {"ids", "sequence_output", "pooled_output"} <= stages
-    assert {row["special_tokens"] for row in result["rows"]} == {"added", "none"}
-    assert all(row["texts"] == 9 and row["compared"] > 0 for row in result["rows"])
+    assert {"tokens", "ids", "layer_3/output", "sequence_output", "pooled_output"} <= stages
+    assert {row["special_tokens"] for row in result["rows"]} == {"added", "none", *SAID}
+    plain = [row for row in result["rows"] if row["special_tokens"] == "added"]
+    assert all(row["texts"] == 9 and row["compared"] > 0 for row in plain)
+    assert {part["status"] for part in result["still"].values()} == {"pass"}
+    assert result["repro"] == []
     assert result["source"]["same"] is True
 
 
@@ -133,10 +148,13 @@ def test_a_changed_weight_is_caught(
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
     assert (code, result["first_stage_off"]) == (1, "weights")
-    assert (result["weights"]["failing"], result["weights"]["compared"]) == (1, 25)
-    assert "[weight albert_tiny/layer_0/" in result["weights"]["failures"][0]
+    weights = result["still"]["weights"]
+    assert (weights["failing"], weights["compared"]) == (1, 25)
+    assert "[weight albert_tiny/layer_0/" in weights["failures"][0]
+    assert len(printed(result)) == 2, "the repro prints another value in Node than in Python"
     assert statuses(result, "ids") == {"pass"}
-    assert statuses(result, "sequence_output") == {"drift"}
+    assert statuses(result, "layer_0/output") <= {"drift", "downstream"}
+    assert statuses(result, "sequence_output") == {"downstream"}
     assert "but should be" in messages(result, "sequence_output")[0]
 
 
@@ -157,9 +175,12 @@ def test_swapped_vocab_lines_are_caught(
     ids = swap_two_vocab_lines(copy, texts)
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
-    assert (code, result["first_stage_off"]) == (1, "ids")
+    assert (code, result["first_stage_off"]) == (1, "vocab")
+    assert result["still"]["vocab"]["failing"] == 2
+    assert statuses(result, "tokens") == {"pass"}
     assert statuses(result, "ids") == {"drift"}
     assert statuses(result, "sequence_output") == {"downstream"}
+    assert len(printed(result)) == 2
     for message in messages(result, "ids"):
         _, got, *_, should = message.split(" [")[0].replace(",", "").split()
         assert {got, should} == ids
@@ -171,7 +192,8 @@ def test_a_mask_that_the_contract_changes_is_caught(
     edit(copy / "bundle.json", lambda contract: contract.update(padding="attended"))
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
-    assert (code, result["first_stage_off"]) == (1, "ids")
+    assert (code, result["first_stage_off"]) == (1, "contract")
+    assert statuses(result, "ids") == {"drift"}
     assert all("attention_mask" in message for message in messages(result, "ids"))
     assert statuses(result, "sequence_output") == {"downstream"}
 
@@ -195,6 +217,7 @@ def test_a_graph_that_ignores_the_mask_is_caught(
     edit(copy / "model.json", ignore_the_mask)
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
-    assert (code, result["first_stage_off"]) == (1, "sequence_output")
-    assert statuses(result, "ids") == {"pass"}
-    assert statuses(result, "sequence_output") == {"drift"}
+    assert (code, result["first_stage_off"]) == (1, "layer_0/attention_scores")
+    assert statuses(result, "ids") == statuses(result, "embeddings") == {"pass"}
+    assert statuses(result, "layer_0/attention_scores") == {"drift"}
+    assert len(printed(result)) == 2

@@ -52,4 +52,4 @@ class Inside:
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
         """The tensors by name, from the signature's inputs by name."""
         answers = self._run(*(tf.constant(feeds[key]) for key in self._keys))
-        return {n: np.ascontiguousarray(a) for n, a in zip(self._names, answers, strict=True)}
+        return {n: np.asarray(a) for n, a in zip(self._names, answers, strict=True)}

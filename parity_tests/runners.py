@@ -108,7 +108,7 @@ def start(name: str, command: list[str], out: Path) -> Run:
     raise EnvironmentProblem(f"the {name} runner ended with exit code {code}: {reason}")
 
 
-def talk(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+def talk(command: list[str], environment: dict[str, str] | None) -> tuple[int, str]:
     """Runs a command, passing its stderr on but for the line that tells why it failed.
 
     Returns:

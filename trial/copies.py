@@ -71,5 +71,3 @@ class Copy:
 def sealed(data: bytes) -> dict[str, Any]:
     """What the contract says of a file."""
     return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-
-

@@ -94,9 +94,7 @@ class Court:
         reference = self.references[clean.source.name]
         counts = dict.fromkeys(backends, self.count)
         try:
-            report = judge_bundle(
-                bundle, reference, counts, out, classifier=head, runner=program
-            )
+            report = judge_bundle(bundle, reference, counts, out, classifier=head, runner=program)
         except (UserError, EnvironmentProblem) as error:
             return Verdict(NO_VERDICT, str(error))
         except Exception as error:  # noqa: BLE001  a judge that breaks has not judged

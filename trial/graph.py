@@ -27,8 +27,9 @@ class Graph:
         self.weights = Weights(copy)
 
     def inputs(self, name: str) -> list[str]:
-        """The names of the nodes that a node takes."""
-        return [given.split(":")[0] for given in self.nodes[name].get("input", [])]
+        """The names of the nodes whose values a node takes."""
+        given = self.nodes[name].get("input", [])
+        return [each.split(":")[0] for each in given if not each.startswith("^")]
 
     def op(self, name: str) -> str:
         """A node's op."""
@@ -78,7 +79,7 @@ class Graph:
         """A node more; gives its name."""
         name = f"fault/{name}"
         assert name not in self.nodes, name
-        node = {"name": name, "op": op, "input": list(given)}
+        node: Node = {"name": name, "op": op, "input": list(given)}
         node["attr"] = {"T": {"type": "DT_FLOAT"}} | attributes
         self.list.append(node)
         self.nodes[name] = node
@@ -92,8 +93,8 @@ class Graph:
         shape = {"dim": dims} if dims else {}
         kind = TYPES[dtype]
         tensor = {"dtype": kind, "tensorShape": shape}
-        node = {"name": name, "op": "Const"}
-        node |= {"attr": {"dtype": {"type": kind}, "value": {"tensor": tensor}}}
+        attributes = {"dtype": {"type": kind}, "value": {"tensor": tensor}}
+        node: Node = {"name": name, "op": "Const", "attr": attributes}
         self.list.append(node)
         self.nodes[name] = node
         self.weights.add(name, array)
@@ -156,7 +157,8 @@ class Places:
         """What a normalisation gives."""
         factor = self.user(self.roots[norm], "Mul")
         scaled = next(
-            user for user in self.graph.users(factor)
+            user
+            for user in self.graph.users(factor)
             if self.norm_sum(norm) in self.graph.inputs(user)
         )
         return self.user(scaled, "AddV2")

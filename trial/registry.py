@@ -21,7 +21,7 @@ from trial.patient import Patient
 from trial.places import Clean
 
 TARGETS = ("bundle", "tokenizer", "graph", "runner", "head")
-TIMES = 4
+TIMES = 2
 """Faults of a kind, where it does not say otherwise."""
 
 

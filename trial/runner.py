@@ -1,6 +1,5 @@
 """A copy of Node's side whose JavaScript can be changed: the program that runs a bundle."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -20,7 +19,7 @@ class Runner:
         for file in sorted((ROOT / "parity_tests").glob("*.js")):
             shutil.copy(file, place / "parity_tests" / file.name)
         shutil.copy(ROOT / "package.json", place / "package.json")
-        os.symlink((ROOT / "node_modules").resolve(), place / "node_modules")
+        (place / "node_modules").symlink_to((ROOT / "node_modules").resolve())
 
     @property
     def program(self) -> Path:

@@ -46,7 +46,9 @@ def write(path: Path, document: dict[str, Any]) -> None:
 
 def table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
     """A line for each kind, the faults that went wrong, and the totals."""
-    columns: dict[str, Counter[str]] = {n: Counter() for n in ("injected", "detected", "attributed")}
+    columns: dict[str, Counter[str]] = {
+        n: Counter() for n in ("injected", "detected", "attributed")
+    }
     for row in document["faults"]:
         if row["without_effect"] is None:
             columns["injected"][row["kind"]] += 1

@@ -71,9 +71,7 @@ SOURCES = (
     Source("electra_small_b", "electra", 64, 2, 4, "gelu_erf", 12, 32),
     Source("electra_base", "electra", 32, 2, 2, "gelu_tanh", 9, 32),
     # A value that float16 cannot hold, in the row of a piece that no text has.
-    Source(
-        "outlier", "bert", 32, 2, 2, "gelu_tanh", 14, 32, dtypes=DTYPES[:2], outlier=70000.0
-    ),
+    Source("outlier", "bert", 32, 2, 2, "gelu_tanh", 14, 32, dtypes=DTYPES[:2], outlier=70000.0),
 )
 
 

@@ -17,6 +17,7 @@ from trial.record import Record
 
 BACKENDS = ("wasm", "cpu")
 Row = dict[str, Any]
+Judge = Callable[[Any, Path], Row]
 
 
 class Trial:
@@ -39,7 +40,7 @@ class Trial:
         """The verdict on each fault."""
         return self.each("faults", {task.id: task for task in tasks}, self.fault)
 
-    def each(self, name: str, wanted: dict[str, Any], judge: Callable[[Any, Path], Row]) -> list[Row]:
+    def each(self, name: str, wanted: dict[str, Any], judge: Judge) -> list[Row]:
         """Rows in the order of `wanted`; finished ones are kept when it is interrupted."""
         new = {key: item for key, item in wanted.items() if key not in self.record.known}
         pool = ThreadPoolExecutor(LANES)
@@ -56,7 +57,7 @@ class Trial:
             pool.shutdown(cancel_futures=True)
         return [self.record.known[key] for key in wanted]
 
-    def timed(self, judge: Callable[[Any, Path], Row], item: Any, place: Path, key: str) -> Row:
+    def timed(self, judge: Judge, item: Any, place: Path, key: str) -> Row:
         """A verdict with its name and its seconds; the place is gone afterwards."""
         start = time.monotonic()
         try:

@@ -48,18 +48,17 @@ class Weights:
     def add(self, name: str, value: Array) -> None:
         """A constant more."""
         assert name not in self.arrays, name
-        self.specs.append(
-            {"name": name, "shape": list(value.shape), "dtype": value.dtype.name}
-        )
+        self.specs.append({"name": name, "shape": list(value.shape), "dtype": value.dtype.name})
         self.arrays[name] = value
 
     def widened(self, name: str) -> Array:
         """A weight as TF.js has it, float32."""
         scheme = self.spec(name).get("quantization", {})
-        raw = self.arrays[name]
+        value = self.arrays[name]
         if "scale" in scheme:
-            return (raw * scheme["scale"] + scheme["min"]).astype(np.float32)
-        return raw.astype(np.float32)
+            value = value * scheme["scale"] + scheme["min"]
+        widened: Array = value.astype(np.float32)
+        return widened
 
     def write(self) -> None:
         """Writes the shards anew."""

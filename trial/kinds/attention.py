@@ -109,8 +109,9 @@ def largest_score(weights: Weights) -> float:
     for query in weights.names("/self/query/kernel"):
         layer = query.removesuffix("/self/query/kernel")
         # What a layer takes is what the embeddings or a layer's last normalisation gives.
-        size = max(first, *(shown(g.removesuffix("/gamma"))
-                            for g in weights.names("/output_norm/gamma")))
+        size = max(
+            first, *(shown(g.removesuffix("/gamma")) for g in weights.names("/output_norm/gamma"))
+        )
         parts = [f"{layer}/self/{part}" for part in ("query", "key")]
         product = 1.0
         for part in parts:
@@ -158,7 +159,9 @@ def scores_transposed(patient: Patient, choose: Random) -> Change:
     product = graph.nodes[places.product(layer)]
     product["input"] = product["input"][::-1]
     graph.write()
-    return Change(f"queries and keys of layer {layer} swapped", (f"layer_{layer}/attention_scores",))
+    return Change(
+        f"queries and keys of layer {layer} swapped", (f"layer_{layer}/attention_scores",)
+    )
 
 
 @kind("graph", stages=FIRST)

@@ -62,7 +62,9 @@ def chosen(patient: Patient, choose: Random, codes: bool) -> str:
     arrays = patient.weights.arrays
     names = patient.weights.names(dims=2)
     wanted = [
-        n for n in names if codes == (arrays[n].dtype.kind == "u")
+        n
+        for n in names
+        if codes == (arrays[n].dtype.kind == "u")
         and (codes or arrays[n].dtype.name == patient.clean.dtype)
     ]
     return choose.choice(wanted)

@@ -16,6 +16,11 @@ def has_head(clean: Clean) -> bool:
     return clean.head is not None
 
 
+def has_twin(clean: Clean) -> bool:
+    """Whether the bundle of the same shape and other weights has one too."""
+    return has_head(clean) and clean.twin is not None and clean.twin.head is not None
+
+
 @kind("head", stages="label", fits=has_head, times=5)
 def labels_permuted(patient: Patient, choose: Random) -> str:
     """The labels stand in another order than the probabilities."""
@@ -61,7 +66,7 @@ def head_bias_lost(patient: Patient, choose: Random) -> str:
     return f"{bias} became zeros"
 
 
-@kind("head", stages="probabilities", fits=lambda c: has_head(c) and c.twin is not None, times=5)
+@kind("head", stages="probabilities", fits=has_twin, times=5)
 def head_of_another_bundle(patient: Patient, choose: Random) -> str:
     """The head that was trained on another bundle, with this one's name on it."""
     assert patient.clean.twin is not None and patient.clean.twin.head is not None

@@ -103,7 +103,8 @@ def lively(clean: Clean) -> bool:
 
 
 @kind(
-    "graph", times=6,
+    "graph",
+    times=6,
     fits=lambda clean: lively(clean) and clean.source.activation in ("gelu_tanh", "gelu_erf"),
 )
 def gelu_form_swapped(patient: Patient, choose: Random) -> Change:
@@ -149,7 +150,7 @@ def relu(graph: Graph, x: str) -> str:
 
 
 def gelu_tanh(graph: Graph, x: str) -> str:
-    """x · σ(1.5957691 · (x + 0.044715 x³)), which is the tanh form."""
+    """The tanh form: x · σ(1.5957691 · (x + 0.044715 x³))."""
     outer, inner = (graph.constant(f"gelu_{i}", value) for i, value in enumerate(TANH))
     square = graph.add("Mul", "square", x, x)
     bent = graph.add("Mul", "bent", graph.add("Mul", "cube", square, x), inner)
@@ -159,7 +160,7 @@ def gelu_tanh(graph: Graph, x: str) -> str:
 
 
 def gelu_erf(graph: Graph, x: str) -> str:
-    """x / 2 · (1 + erf(x / √2))."""
+    """The erf form: x / 2 · (1 + erf(x / √2))."""
     root, half, one = (
         graph.constant(f"gelu_{i}", value) for i, value in enumerate((ROOT_HALF, 0.5, 1.0))
     )

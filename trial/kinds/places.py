@@ -6,13 +6,14 @@ import numpy as np
 
 from trial.copies import BUNDLE, Copy
 from trial.patient import Patient
-from trial.places import Clean
 from trial.registry import kind
 from trial.weights import Weights, short
 
 
 @kind(
-    "bundle", stages="weights", times=5,
+    "bundle",
+    stages="weights",
+    times=5,
     fits=lambda clean: clean.source.layers > 1 and not clean.source.shared,
 )
 def layers_swapped(patient: Patient, choose: Random) -> str:
@@ -88,8 +89,6 @@ def stale_bundle(patient: Patient, choose: Random) -> str:
             patient.weights.spec(name)["quantization"] = scheme
     patient.weights.write()
     return f"weights of {other.name}"
-
-
 
 
 def exchange(weights: Weights, first: str, second: str) -> None:

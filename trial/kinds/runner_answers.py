@@ -8,6 +8,9 @@ from trial.registry import kind
 
 ENCODER = "node_bridge/encoder.js"
 RUN_NODE = "parity_tests/run_node.js"
+ROTATED = (
+    "const row = data.length / shape[0]; data.set([...data.slice(row), ...data.slice(0, row)]);"
+)
 GIVEN = "return Object.fromEntries(await Promise.all(read));"
 
 
@@ -51,15 +54,13 @@ def elements_zeroed_at_random(patient: Patient, choose: Random) -> str:
 @kind("runner", stages="embeddings")
 def rows_rotated(patient: Patient, choose: Random) -> str:
     """Each text gets the answer of the one after it."""
-    code = "const row = data.length / shape[0]; data.set([...data.slice(row), ...data.slice(0, row)]);"
-    return changed_answer(patient, code)
+    return changed_answer(patient, ROTATED)
 
 
 @kind("runner", stages="sequence_output")
 def output_rows_rotated(patient: Patient, choose: Random) -> str:
     """Each text gets the outputs of the one after it; what is inside the model is right."""
-    code = "const row = data.length / shape[0]; data.set([...data.slice(row), ...data.slice(0, row)]);"
-    return changed_answer(patient, code, only_outputs=True)
+    return changed_answer(patient, ROTATED, only_outputs=True)
 
 
 @kind("runner", stages="pooled_output")
@@ -92,7 +93,8 @@ def answers_kept_by_ids_alone(patient: Patient, choose: Random) -> str:
 def vector_of_second_position(patient: Patient, choose: Random) -> str:
     """The classifier gets position 1, not [CLS]."""
     return patient.runner.edit(
-        RUN_NODE, "const start = row * sequence * hidden;",
+        RUN_NODE,
+        "const start = row * sequence * hidden;",
         "const start = row * sequence * hidden + hidden;",
     )
 

@@ -11,9 +11,7 @@ ENCODER = "node_bridge/encoder.js"
 @kind("runner", stages="ids")
 def mask_all_ones(patient: Patient, choose: Random) -> str:
     """The mask shows the padding."""
-    return patient.runner.edit(
-        ENCODER, "fill(padding === 'attended' ? 1 : 0)", "fill(1)"
-    )
+    return patient.runner.edit(ENCODER, "fill(padding === 'attended' ? 1 : 0)", "fill(1)")
 
 
 @kind("runner", stages="ids")
@@ -46,7 +44,9 @@ def ids_overflow(patient: Patient, choose: Random) -> str:
 def types_of_the_second_text(patient: Patient, choose: Random) -> str:
     """All types are 1."""
     return patient.runner.edit(
-        ENCODER, "const types = new Int32Array(size);", "const types = new Int32Array(size).fill(1);"
+        ENCODER,
+        "const types = new Int32Array(size);",
+        "const types = new Int32Array(size).fill(1);",
     )
 
 

@@ -39,7 +39,7 @@ def float16_overflow(patient: Patient, choose: Random) -> str:
 
 @kind("bundle", stages="weights", fits=lambda clean: clean.dtype == "float16")
 def infinite_weight(patient: Patient, choose: Random) -> str:
-    """A matrix was multiplied by a large number before it became float16: its largest overflowed."""
+    """A matrix was scaled before it became float16: its largest value is infinite."""
     name = choose.choice(patient.weights.names("/kernel", dims=2))
     values = patient.weights.arrays[name]
     place = int(np.argmax(np.abs(values)))

@@ -47,7 +47,8 @@ def vocab_marks_lost(patient: Patient, choose: Random) -> str:
     lines = lines_of(patient)
     rest = set(lines)
     pieces = [
-        i for i, line in enumerate(lines)
+        i
+        for i, line in enumerate(lines)
         if line.startswith(b"##") and line[2:] and line[2:] not in rest
     ]
     place = choose.choice(pieces)

@@ -82,6 +82,14 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Put the judge on trial: 250 faults, 50 clean bundles → artifacts/faults.json."""
+    node_packages(session)
+    python(session, "-m", "export")
+    python(session, "-m", "trial", *session.posargs)
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the lock files from their .in files."""
     common = ["--universal", "--generate-hashes", "--no-header", "--no-emit-index-url"]

@@ -1,0 +1,113 @@
+"""Puts the judge on trial: faults of every kind, and clean bundles that must pass.
+
+Prints a table and writes ROOT/faults.json; a run of some kinds, or a quick one, writes
+ROOT/faults.part.json. What was judged is kept until code changes: an interrupted trial goes on.
+"""
+
+import argparse
+import io
+import sys
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any, TextIO
+
+from trial import score
+from trial.court import Court
+from trial.errors import CheckFailed, EnvironmentProblem, UserError
+from trial.material import code_hash, material
+from trial.places import Clean
+from trial.plan import planned
+from trial.record import Record
+from trial.registry import Kind, every_kind
+from trial.trial import Trial
+
+EXAMPLE = """examples:
+  python -m trial                                  everything: 250 faults, 50 clean bundles
+  python -m trial --kinds sign_bit,mask_ignored    faults of these kinds alone
+  python -m trial --quick                          one fault of each kind, a few clean bundles
+
+exit codes: 0 the judge holds, 1 it does not, 2 a mistake in what was given, 3 this machine
+"""
+ROOMS = ("trial", "parity_tests", "node_bridge", "export")
+QUICK_CLEANS = 6
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the trial and gives the exit code."""
+    given = parse(arguments)
+    stream = sys.stderr
+    try:
+        # The judge's own progress is of no use here.
+        with redirect_stderr(io.StringIO()):
+            document, kinds = run(given, stream)
+        print(score.table(document, kinds))
+        if not score.holds(document):
+            raise CheckFailed("the judge does not hold: see the faults above and faults.json")
+    except (CheckFailed, UserError, EnvironmentProblem) as error:
+        print(f"error: {error}", file=stream)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; what was judged is kept, the next run goes on", file=stream)
+        return 130
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options; an unknown one ends the program with exit code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trial",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--kinds", metavar="NAME,…", help="only faults of these kinds")
+    parser.add_argument("--quick", action="store_true", help="one fault of each kind")
+    parser.add_argument(
+        "--root", type=Path, default=Path("artifacts"), help="the embedded default (%(default)s)"
+    )
+    return parser.parse_args(arguments)
+
+
+def run(given: argparse.Namespace, stream: TextIO) -> tuple[dict[str, Any], dict[str, Kind]]:
+    """Makes material, judges, and writes the result; gives it, and all kinds."""
+
+    def say(line: str) -> None:
+        print(line, file=stream, flush=True)
+
+    kinds = every_kind()
+    chosen = wanted(given.kinds, kinds)
+    part = given.quick or given.kinds is not None
+    made = material(given.root, say)
+    cleans = made.cleans()
+    # Of some kinds alone there is no need to ask about clean bundles.
+    asked: list[Clean] = cleans if not part else cleans[:QUICK_CLEANS] if given.quick else []
+    tasks = planned(chosen, cleans, given.quick)
+    court = Court(made, given.root / "data" / "train.jsonl", say)
+    court.summon({clean.source.name for clean in [*asked, *(task.clean for task in tasks)]})
+    home = given.root / "trial"
+    key = f"{code_hash(ROOMS)[:8]}{made.root.name[-8:]}"
+    trial = Trial(court, Record(home, key), home / "at_work", stream)
+    clean_rows = trial.cleans(asked)
+    document = score.score(trial.faults(tasks), clean_rows)
+    score.write(given.root / ("faults.part.json" if part else "faults.json"), document)
+    return document, kinds
+
+
+def wanted(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
+    """The kinds that are named, or all.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    if names is None:
+        return list(kinds.values())
+    unknown = [name for name in names.split(",") if name not in kinds]
+    if unknown:
+        raise UserError(
+            f"--kinds: got {', '.join(unknown)}, expected of {', '.join(sorted(kinds))}"
+        )
+    return [kinds[name] for name in names.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

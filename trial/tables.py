@@ -1,0 +1,125 @@
+"""`tokenizer_tables.bin` (docs/tokenizer_tables.md), read into something that can be changed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+MAGIC = b"BBTT\x01"
+UNICODE = 0x110000
+LETTER, ALONE, SPACE, BLOCK = range(4)
+VANISHES, BLOCKS, FOLDED = 3, 4, 5
+
+
+@dataclass
+class Tables:
+    """What each code point becomes: `classes[c]`, and its symbols where that is FOLDED."""
+
+    in_bytes: int
+    limit: int
+    classes: bytearray
+    folds: dict[int, list[int]] = field(default_factory=dict)
+    ranks: dict[int, int] = field(default_factory=dict)
+    isolated: bytearray = field(default_factory=bytearray)
+
+    def fold(self, c: int, symbols: list[int]) -> None:
+        """Lets a code point become these symbols, none of them itself."""
+        self.classes[c] = FOLDED
+        self.folds[c] = symbols
+
+    def keep(self, c: int, kind: int) -> None:
+        """Lets a code point stay what it is: LETTER, ALONE or SPACE; or VANISHES."""
+        self.classes[c] = kind
+        self.folds.pop(c, None)
+
+    def kind_of(self, c: int) -> int:
+        """LETTER, ALONE or SPACE; a letter, where it becomes something else."""
+        return self.classes[c] if self.classes[c] < VANISHES else LETTER
+
+
+def read(data: bytes) -> Tables:
+    """Reads a file's bytes."""
+    assert data.startswith(MAGIC)
+    numbers = read_numbers(data[len(MAGIC) :])
+    tables = Tables(next(numbers), next(numbers), read_runs(numbers))
+    last: list[int] = []
+    for c in folded(tables):
+        count = next(numbers)
+        base = last[:count] + [c * 4] * (count - len(last))
+        last = [b + signed(next(numbers)) for b in base]
+        tables.folds[c] = last
+    c = 0
+    for _ in range(next(numbers)):
+        c += next(numbers)
+        tables.ranks[c] = next(numbers)
+    tables.isolated = read_runs(numbers)
+    assert next(numbers, None) is None
+    return tables
+
+
+def write(tables: Tables) -> bytes:
+    """The tables as bytes; equal tables give equal bytes."""
+    numbers = [tables.in_bytes, tables.limit, *runs(tables.classes)]
+    last: list[int] = []
+    for c in folded(tables):
+        symbols = tables.folds[c]
+        base = last[: len(symbols)] + [c * 4] * (len(symbols) - len(last))
+        steps = [symbol - b for symbol, b in zip(symbols, base, strict=True)]
+        numbers += [len(symbols), *(2 * s if s >= 0 else -2 * s - 1 for s in steps)]
+        last = symbols
+    numbers.append(len(tables.ranks))
+    before = 0
+    for c, rank in sorted(tables.ranks.items()):
+        numbers += [c - before, rank]
+        before = c
+    numbers += runs(tables.isolated)
+    return MAGIC + b"".join(map(packed, numbers))
+
+
+def folded(tables: Tables) -> Iterator[int]:
+    """The code points that become something else, rising."""
+    c = tables.classes.find(FOLDED)
+    while c != -1:
+        yield c
+        c = tables.classes.find(FOLDED, c + 1)
+
+
+def read_numbers(data: bytes) -> Iterator[int]:
+    """Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last."""
+    value = shift = 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            yield value
+            value = shift = 0
+
+
+def packed(number: int) -> bytes:
+    """One such number."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def read_runs(numbers: Iterator[int]) -> bytearray:
+    """A class for each code point."""
+    classes = bytearray()
+    for _ in range(next(numbers)):
+        run = next(numbers)
+        classes += bytes([run & 7]) * (run >> 3)
+    assert len(classes) == UNICODE
+    return classes
+
+
+def runs(classes: bytearray) -> list[int]:
+    """The same as the number of runs, then length and class of each."""
+    found = [len(list(run)) * 8 + value for value, run in groupby(classes)]
+    return [len(found), *found]
+
+
+def signed(number: int) -> int:
+    """What `2n`, or `-2n - 1` below zero, stands for."""
+    return -(number + 1) // 2 if number % 2 else number // 2

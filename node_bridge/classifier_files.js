@@ -16,6 +16,12 @@ const VERSION = 1;
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} ModelArtifacts
+ * @typedef {object} Golden a text, or `sentence1` and `sentence2`, the label and all probabilities
+ * @property {string} [text]
+ * @property {string} [sentence1]
+ * @property {string} [sentence2]
+ * @property {string} label
+ * @property {number[]} probabilities in the order of the labels
  * @typedef {object} Description
  * @property {string} format always `bert-bridge-classifier`
  * @property {number} version
@@ -33,6 +39,7 @@ const VERSION = 1;
  * @property {number} batch_size
  * @property {number} learning_rate
  * @property {number} dev_accuracy
+ * @property {Golden[]} [golden] what it said of a few dev texts at the end of training
  * @property {Record<string, {sha256: string, size: number}>} files
  */
 

@@ -91,7 +91,7 @@ async function main(options, positionals) {
     learning_rate: settings.learningRate,
     dev_accuracy: devAccuracy,
   });
-  await trained.classifier.save(options.out, details);
+  await trained.classifier.save(options.out, { ...details, golden: trained.golden });
   const next = predictCommand(options.out, problem.train.task);
   const text =
     `\n${formatConfusion(confusion, problem.labels)}\n` +

@@ -6,8 +6,11 @@ import { Classifier } from './classifier.js';
 import { confusionMatrix } from './confusion.js';
 import { labelsOf, targetsOf } from './data.js';
 import { UserError } from './errors.js';
-import { evaluate } from './evaluation.js';
+import { evaluate, mostProbable } from './evaluation.js';
 import { featuresOf } from './features.js';
+
+/** Dev texts whose answers are kept with the classifier. */
+const GOLDEN = 16;
 
 /**
  * @typedef {import('./data.js').Dataset} Dataset
@@ -38,6 +41,7 @@ import { featuresOf } from './features.js';
  * @property {number} devLoss
  * @property {number} devAccuracy
  * @property {number[][]} confusion `confusion[true][predicted]` over the dev texts
+ * @property {import('./classifier_files.js').Golden[]} golden
  */
 
 /**
@@ -95,5 +99,23 @@ export async function trainOn({ train, dev, labels, targets, devTargets }, tools
 
   const { loss, accuracy, predictions } = await evaluate(classifier, devFeatures, devTargets);
   const confusion = confusionMatrix(devTargets, predictions, labels.length);
-  return { classifier, epochs, devLoss: loss, devAccuracy: accuracy, confusion };
+  const golden = await goldenOf(classifier, dev.examples, devFeatures);
+  return { classifier, epochs, devLoss: loss, devAccuracy: accuracy, confusion, golden };
+}
+
+/**
+ * What the classifier says of the first few dev texts, so that it can be told later whether a
+ * copy still says the same.
+ *
+ * @param {Classifier} classifier
+ * @param {{text: string, pair?: string}[]} examples
+ * @param {Float32Array[]} features
+ */
+async function goldenOf(classifier, examples, features) {
+  const rows = await classifier.probabilities(features.slice(0, GOLDEN));
+  return rows.map((row, i) => {
+    const { text, pair } = examples[i];
+    const named = pair === undefined ? { text } : { sentence1: text, sentence2: pair };
+    return { ...named, label: classifier.labels[mostProbable(row)], probabilities: Array.from(row) };
+  });
 }

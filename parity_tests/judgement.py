@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parity_tests import budgets, cases, invariances, report, stages, still, weights
+from parity_tests import budgets, cases, golden_head, invariances, report, stages, still, weights
 from parity_tests.again import Again
 from parity_tests.budgets import Budget
 from parity_tests.cases import Case
@@ -111,8 +111,10 @@ def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str,
     fresh, note = reference.tokenizer, reference.tokenizer_note
     about = json.loads((fresh / "bundle.json").read_text("utf-8")) if fresh else None
     assert reference.run.facts is not None, "Python's runner always tells them"
+    claimed = contract.weight_dtype
+    facts = reference.run.facts | {"weight_dtype": weights.stored_dtype(contract.path) or claimed}
     return {
-        "contract": still.compare_contract(contract.document, reference.run.facts, about),
+        "contract": still.compare_contract(contract.document, facts, about),
         "weights": weights.compare_weights(contract.path, reference.weights),
         "vocab": still.compare_vocab(contract.path, reference.vocab),
         "tables": still.compare_tables(contract.path, fresh) if fresh else still.unknown(note),
@@ -177,6 +179,8 @@ def run_backend(
     flow.rows += rows
     budget = budgets.of_stage("sequence_output", flow.dtype)
     flow.rows += invariances.judge(backend, node, flow.python, budget)
+    if side.classifier is not None:
+        flow.rows += golden_head.judge(backend, side, out)
 
 
 def unexplained(rows: list[Row], picked: list[Case]) -> list[Case]:

@@ -18,9 +18,8 @@ from parity_tests import cases, stages
 from parity_tests.again import Again
 from parity_tests.cases import Case
 from parity_tests.compare import Problem
-from parity_tests.invariances import STAGE
 from parity_tests.row import Row
-from parity_tests.runs import TAPS
+from parity_tests.runs import SPECIALS, TAPS
 
 PIECES = 100
 """As many pieces of a text are tried; all of them in one run of each side, which takes seconds."""
@@ -48,7 +47,7 @@ def write_all(
     if folders:
         # What flows through parts that are off is off because of them.
         return folders
-    off = [row for row in rows if row.status == "drift" and row.stage != STAGE and row.failing]
+    off = [row for row in rows if row.status == "drift" and row.special in SPECIALS and row.failing]
     for row in {row.backend: row for row in reversed(off)}.values():
         name = f"{row.backend}.{row.special}.{row.stage.removeprefix(TAPS)}".replace("/", ".")
         folders.append(write_row(replace(again, out=again.out / name), row, picked))

@@ -28,7 +28,8 @@ const HELP = `Runs the cases of a parity test through a bundle.
                        added.b000.sequence_output[0,2,7], weights/NAME[3,4]
 `;
 
-/** @typedef {{case: number, batch: number, text: string}} Case */
+/** @typedef {{text: string, pair?: string}} Text */
+/** @typedef {{case: number, batch: number} & Text} Case */
 /** @typedef {import('../node_bridge/safetensors.js').Tensor} Tensor */
 
 await run({
@@ -86,7 +87,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
     process.stdout.write(`${shown(show, { ...tensors, ...weight }, { tokens, labels })}\n`);
     return;
   }
-  const few = groups[0].slice(0, FEW).map((text) => tokenizer.encode(text, { maxLength: bundle.contract.max_length }));
+  const few = groups[0].slice(0, FEW).map(({ text }) => tokenizer.encode(text, { maxLength: bundle.contract.max_length }));
   for (const [name, { dtype, shape, data }] of Object.entries(await invariances(encoder, few))) {
     tensors[name] = { dtype, shape, data };
   }
@@ -98,7 +99,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
 /**
  * Tokens, ids, outputs and probabilities of one padded batch.
  *
- * @param {string[]} texts
+ * @param {Text[]} texts
  * @param {boolean} specialTokens
  * @param {boolean} tapped whether to give the bundle's taps too
  * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Classifier}} tools
@@ -107,7 +108,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
  */
 async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classifier }) {
   const { max_length: maxLength, outputs: specs, taps = [] } = encoder.bundle.contract;
-  const encodings = texts.map((text) => tokenizer.encodeWithTokens(text, { specialTokens, maxLength }));
+  const encodings = texts.map(({ text, pair }) => tokenizer.encodeWithTokens(text, { pair, specialTokens, maxLength }));
   const nodes = specs.map(({ name }) => name);
   if (tapped) nodes.push(...taps.map(({ node }) => node));
   const outputs = await encoder.run(encodings, undefined, nodes);
@@ -151,15 +152,15 @@ function stack(rows) {
  * The texts of each batch. Only \n ends a line; Node's readline would also split at U+2028.
  *
  * @param {string} path
- * @returns {string[][]}
+ * @returns {Text[][]}
  */
 function readBatches(path) {
   const lines = readFileSync(path, 'utf8').split('\n').filter((line) => line !== '');
-  /** @type {string[][]} */
+  /** @type {Text[][]} */
   const groups = [];
   for (const line of lines) {
-    const { batch, text } = /** @type {Case} */ (JSON.parse(line));
-    (groups[batch] ??= []).push(text);
+    const { batch, text, pair } = /** @type {Case} */ (JSON.parse(line));
+    (groups[batch] ??= []).push({ text, pair });
   }
   if (groups.length === 0) throw new UserError(`${path} holds no cases: nothing would be compared`);
   return groups;

@@ -46,12 +46,13 @@ def compare_contract(
 
     Args:
         contract: the bundle's.
-        facts: of the source, see `Source.facts`.
+        facts: of the source, see `Source.facts`, and the `weight_dtype` that is stored.
         tokenizer: the contract of a fresh bundle of the tokenizer alone; None where there is none.
     """
     claims: dict[str, tuple[Any, Any]] = {
         key: (contract.get(key), facts[key]) for key in ("max_length", "padding")
     }
+    claims["weight_dtype"] = (contract.get("weight_dtype"), facts["weight_dtype"])
     claims["inputs"] = (
         {spec["name"]: spec["role"] for spec in contract["inputs"]},
         facts["inputs"],

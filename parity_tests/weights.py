@@ -17,6 +17,7 @@ from parity_tests.errors import UserError
 Array = NDArray[Any]
 PREFIX = "weights/"
 TOLD = 5
+NARROWEST_FIRST = ("uint8", "uint16", "float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,18 @@ def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
         "failures": messages[:TOLD],
         "not_compared": sorted(set(weights) ^ set(variables)),
     }
+
+
+def stored_dtype(bundle: Path) -> str | None:
+    """The weight dtype that the shards have: the narrowest, since vectors stay in float32.
+
+    None where the shards cannot be read.
+    """
+    try:
+        kinds = {weight.dtype for weight in read_bundle(bundle).values()}
+    except UserError:
+        return None
+    return next((dtype for dtype in NARROWEST_FIRST if dtype in kinds), None)
 
 
 def stored_variables(bundle: Path, source: Path) -> dict[str, Array] | None:

@@ -70,7 +70,8 @@ class Weights:
             self.copy.remove(path)
         parts = [whole[at : at + SHARD] for at in range(0, len(whole), SHARD)]
         count = len(parts)
-        self.group["paths"] = [f"group1-shard{i}of{count}.bin" for i in range(1, count + 1)]
+        if count != len(self.group["paths"]):
+            self.group["paths"] = [f"group1-shard{i}of{count}.bin" for i in range(1, count + 1)]
         for path, part in zip(self.group["paths"], parts, strict=True):
             self.copy.write(path, part)
 

@@ -22,6 +22,7 @@ FACTS: dict[str, Any] = {
     "outputs": {"pooled_output": ["float32", [None, 24]]},
     "max_length": 128,
     "padding": "masked",
+    "weight_dtype": "float32",
     "special_tokens": {"[PAD]": 0, "[CLS]": 2, "[SEP]": 3},
 }
 CONTRACT: dict[str, Any] = {
@@ -32,6 +33,7 @@ CONTRACT: dict[str, Any] = {
     "outputs": [{"name": "pooled_output", "dtype": "float32", "shape": ["batch", 24]}],
     "max_length": 128,
     "padding": "masked",
+    "weight_dtype": "float32",
     "tokenizer": {
         "algorithm": "tf-text",
         "options": {"lower_case": True},
@@ -48,7 +50,7 @@ TOKENIZER: dict[str, Any] = {"tokenizer": deepcopy(CONTRACT["tokenizer"])}
 def test_a_true_contract_passes() -> None:
     assert still.compare_contract(CONTRACT, FACTS, TOKENIZER) == {
         "status": "pass",
-        "compared": 10,
+        "compared": 11,
         "failing": 0,
         "failures": [],
     }
@@ -58,6 +60,7 @@ def test_a_true_contract_passes() -> None:
     ("path", "value", "message"),
     [
         (("max_length",), 127, "got 127, but should be 128 [max_length, contract]"),
+        (("weight_dtype",), "uint8", "[weight_dtype, contract]"),
         (("padding",), "attended", 'got "attended", but should be "masked" [padding, contract]'),
         (("outputs", 0, "shape"), ["batch", 25], "[outputs, contract]"),
         (("outputs", 0, "name"), "sequence_output", "[outputs, contract]"),

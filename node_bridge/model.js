@@ -22,8 +22,10 @@ import { EnvironmentProblem } from './errors.js';
  * @throws {import('./errors.js').UserError} a damaged file
  */
 export async function openModel(bundle, { openSavedModel }) {
-  if (openSavedModel === undefined || !bundle.has('saved_model/saved_model.pb')) {
-    return { model: await openGraphModel(bundle), notice: '' };
+  if (openSavedModel === undefined) return { model: await openGraphModel(bundle), notice: '' };
+  if (!bundle.has('saved_model/saved_model.pb')) {
+    const notice = 'the bundle was not exported --with-saved-model, which runs faster there';
+    return { model: await openGraphModel(bundle), notice };
   }
   try {
     return { model: await openSavedModel(bundle), notice: '' };

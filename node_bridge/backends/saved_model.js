@@ -1,7 +1,7 @@
 /**
  * A bundle's SavedModel in TensorFlow's own session: the whole graph in one call, as Python runs it.
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { EnvironmentProblem, UserError } from '../errors.js';
@@ -49,9 +49,10 @@ export async function openSavedModel(bundle) {
 function assertIntact(bundle) {
   const listed = Object.keys(bundle.contract.files).filter((name) => name.startsWith(`${FOLDER}/`));
   listed.forEach((name) => bundle.read(name));
-  for (const entry of readdirSync(join(bundle.dir, FOLDER), { recursive: true, withFileTypes: true })) {
-    const name = join(entry.parentPath, entry.name).slice(bundle.dir.length + 1).replaceAll('\\', '/');
-    if (!entry.isDirectory() && !listed.includes(name)) {
+  const directory = join(bundle.dir, FOLDER);
+  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+    const name = `${FOLDER}/${path}`;
+    if (!statSync(join(directory, path)).isDirectory() && !listed.includes(name)) {
       throw new UserError(`${bundle.dir} holds ${name}, which its contract does not list; export or copy it again`);
     }
   }

@@ -122,7 +122,7 @@ function open(directory, origin) {
   const require = createRequire(join(directory, 'package.json'));
   mend();
   // The binding first: where it does not load, tfjs-node has not yet registered half of itself.
-  const binding = require('./lib/napi-v8/tfjs_binding.node');
+  const binding = require(join(directory, 'lib', 'napi-v8', 'tfjs_binding.node'));
   Object.assign(globalThis, { [HANDED_OVER]: { ...tf, ...layers } });
   const tfjs = require(directory);
   if (tf.findBackend('tensorflow') === null) {

@@ -15,7 +15,7 @@ from native.errors import EnvironmentProblem
 from native.tensorflow import TensorFlow
 
 COMPILERS = ("c++", "g++", "clang++")
-INSTALL_COMPILER = "Debian: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install"
+INSTALL_COMPILER = "Debian: apt install g++, macOS: xcode-select --install"
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTCACHED")
 TFJS_NODE = Path("node_modules", "@tensorflow", "tfjs-node")
 # Symbols of Node are there once Node has loaded the library, not before.

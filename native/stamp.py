@@ -33,10 +33,10 @@ def stamp(tensorflow: TensorFlow) -> dict[str, Any]:
 
 
 def recipe() -> str:
-    """The sha256 of this room: packages, sources and commands."""
+    """The sha256 of what is built and how."""
     whole = hashlib.sha256()
-    for file in sorted(ROOM.rglob("*")):
-        if file.is_file() and file.suffix in (".py", ".cc", ".js", ".json"):
+    for file in [ROOM / "build.py", ROOM / "quiet.cc", *sorted((ROOM / "packages").rglob("*"))]:
+        if file.is_file():
             whole.update(f"{file.relative_to(ROOM).as_posix()}\0".encode() + file.read_bytes())
     return whole.hexdigest()
 

@@ -45,7 +45,8 @@ def installed() -> TensorFlow:
     if spec is None or not spec.submodule_search_locations:
         raise EnvironmentProblem(f"{sys.prefix} has no TensorFlow; `nox -s export` installs it")
     directory = Path(next(iter(spec.submodule_search_locations)))
-    found = TensorFlow(version("tensorflow"), directory, (directory / names[0], directory / names[1]))
+    libraries = (directory / names[0], directory / names[1])
+    found = TensorFlow(version("tensorflow"), directory, libraries)
     for needed in (*found.libraries, found.include / "tensorflow" / "c" / "c_api.h"):
         if not needed.is_file():
             raise EnvironmentProblem(

@@ -22,8 +22,8 @@ class Model:
 
     def run(self, batch: int, sequence: int) -> dict[str, Any]:
         """Every output, as arrays."""
-        ids = 5 + (np.arange(batch * sequence, dtype=np.int32) * 7919) % 4000
-        ids = ids.reshape(batch, sequence).astype(np.int32)
+        places = np.arange(batch * sequence, dtype=np.int32).reshape(batch, sequence)
+        ids = 5 + (places * 7919) % 4000
         feeds = {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),

@@ -72,7 +72,7 @@ def problem() -> str:
 
 
 def places(setting: Setting, model: str) -> tuple[Path, Path]:
-    """The SavedModel and its bundle: the embedded ones, or the catalog's row with seeded weights."""
+    """A SavedModel and its bundle: the embedded ones, or a row of the catalog, seeded."""
     if model == "albert_tiny":
         return setting.root / "models" / model, setting.root / "bundle" / model
     source, bundle = setting.scratch / model, setting.scratch / f"{model}.bundle"

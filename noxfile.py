@@ -53,6 +53,8 @@ def tests(session: nox.Session) -> None:
     if not session.posargs:
         files = sorted(str(p) for p in (ROOT / "tests" / "node").glob("*.test.js"))
         node(session, "--test", *files)
+    if not (ROOT / ".nox" / "native").exists():
+        session.warn("the native backend was NOT TESTED: `nox -s native` builds it")
 
 
 @nox.session
@@ -63,6 +65,16 @@ def lint(session: nox.Session) -> None:
     python(session, "-m", "ruff", "format", "--check", ".")
     python(session, "-m", "mypy")
     node(session, "node_modules/typescript/bin/tsc", "-p", ".")
+
+
+@nox.session(default=False)
+def native(session: nox.Session) -> None:
+    """Build TensorFlow for Node against Python's own, in 15 s; check it with the golden cases."""
+    node_packages(session)
+    python(session, "-m", "native", *session.posargs)
+    python(session, "-m", "export")
+    bundle = str(ROOT / "artifacts" / "bundle" / "albert_tiny")
+    node(session, "node_bridge/verify.js", "--bundle", bundle, "--backend", "native")
 
 
 @nox.session(default=False)

@@ -2,7 +2,6 @@
  * The Node end of a side: a JSON line on stdin asks, a JSON line on stdout answers, until stdin
  * closes. The other end is side.py.
  */
-import { writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 /** @param {Record<string, (request: any) => unknown>} ops */
@@ -21,15 +20,15 @@ export async function serve(ops) {
 /**
  * Runs a pass again and again until `atLeast` seconds are over, garbage of earlier ones away.
  *
- * @param {() => void} pass
+ * @param {() => unknown} pass may give a promise
  * @param {number} atLeast
- * @returns {number} seconds for one pass
+ * @returns {Promise<number>} seconds for one pass
  */
-export function timed(pass, atLeast) {
+export async function timed(pass, atLeast) {
   globalThis.gc?.();
   const start = performance.now();
   for (let passes = 1; ; passes++) {
-    pass();
+    await pass();
     const seconds = (performance.now() - start) / 1000;
     if (seconds >= atLeast) return seconds / passes;
   }
@@ -37,6 +36,6 @@ export function timed(pass, atLeast) {
 
 /** @param {object} answer */
 function respond(answer) {
-  const line = Buffer.from(`${JSON.stringify(answer)}\n`);
-  for (let at = 0; at < line.length; ) at += writeSync(1, line, at);
+  // Not writeSync: once a library has touched process.stdout, a full pipe would make it throw.
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

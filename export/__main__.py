@@ -61,6 +61,11 @@ def parser() -> argparse.ArgumentParser:
         "--dtype", choices=DTYPES, default=DTYPES[0], help="of stored weights (default %(default)s)"
     )
     model.add_argument("--force", action="store_true", help="even if the dtype costs too much")
+    model.add_argument(
+        "--with-saved-model",
+        action="store_true",
+        help="with a copy of the SavedModel, for native TensorFlow in Node",
+    )
     tokenizer_options(model)
     model.set_defaults(run=run_model)
 
@@ -161,6 +166,7 @@ def run_model(options: argparse.Namespace) -> None:
         tokenizer=tokenizer_choice(options),
         dtype=options.dtype,
         force=options.force,
+        with_saved_model=options.with_saved_model,
     )
     export_model(request, options.out, say)
     print(options.out)

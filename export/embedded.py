@@ -148,6 +148,7 @@ def write_bundle(places: Places, say: Callable[[str], None]) -> None:
         tokenizer=TokenizerChoice(places.vocab, TokenizerSpec("tf-text")),
         architecture="albert",
         trained=False,
+        with_saved_model=True,
     )
     shutil.rmtree(places.bundle, ignore_errors=True)
     export_model(request, places.bundle, say)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import hub
+from export import hub, saved_model_copy
 from export.bundle import CONTRACT, Contract, TensorSpec, appearing, digest, seal
 from export.errors import UserError
 from export.quiet import tensorflow
@@ -23,7 +23,10 @@ MAX_LENGTH = 512
 
 @dataclass(frozen=True)
 class Request:
-    """What to export. `architecture` and `trained` are what the source says of itself."""
+    """What to export. `architecture` and `trained` are what the source says of itself.
+
+    `with_saved_model` puts a copy of the source into the bundle, for native TensorFlow in Node.
+    """
 
     handle: str
     tokenizer: TokenizerChoice
@@ -33,6 +36,7 @@ class Request:
     trained: bool | None = None
     name: str | None = None
     sha256: str | None = None
+    with_saved_model: bool = False
 
 
 def export_model(request: Request, out: Path, say: Any = print) -> bool:
@@ -94,6 +98,10 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         say(f"writing the TF.js graph, {request.dtype} weights")
         tfjs.write(frozen, stored, directory)
         golden.write(cases, expected, directory)
+        if request.with_saved_model and own:
+            say("its SavedModel is left out: it takes token strings, and Node has ids")
+        elif request.with_saved_model:
+            saved_model_copy.copy(saved_model, directory)
         say(f"reading the tables of tokenizer {tokenizer.algorithm}")
         contract = Contract(
             name=request.name or saved_model.name,
@@ -161,6 +169,7 @@ def is_current(out: Path, provenance: dict[str, Any], request: Request) -> bool:
             document["provenance"] == provenance
             and document["architecture"] == request.architecture
             and document["weight_dtype"] == request.dtype
+            and saved_model_copy.is_in(document["files"]) == request.with_saved_model
             and (
                 spec is None
                 or (tokenizer["algorithm"], tokenizer["options"]) == (spec.algorithm, spec.options)

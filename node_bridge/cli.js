@@ -41,6 +41,11 @@ export async function run({ help, options, main }) {
   }
 }
 
+/** A line on stderr, where there is something to say. @param {string} line */
+export function say(line) {
+  if (line !== '') process.stderr.write(`${line}\n`);
+}
+
 /** @param {import('node:util').ParseArgsConfig['options']} options */
 function parse(options) {
   try {

@@ -1,6 +1,6 @@
 /** `node node_bridge/encode.js`: texts to tensors. */
 import { Bundle } from './bundle.js';
-import { run } from './cli.js';
+import { run, say } from './cli.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 import { progress } from './progress.js';
@@ -17,7 +17,7 @@ const HELP = `Encodes texts. Writes the model's outputs by their names, input_id
 
   --bundle DIR          the bundle
   --out FILE            safetensors, a row for each text in order, padded to the longest
-  --backend NAME        auto, wasm or cpu (default auto)
+  --backend NAME        auto (default), native, wasm or cpu
   --no-special-tokens   without [CLS] and [SEP]
   --jsonl               stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
   -h, --help
@@ -49,6 +49,7 @@ async function main(options) {
     encodings.push(tokenizer.encode(text, { pair, specialTokens }));
   }
   if (encodings.length === 0) throw new UserError('Expected texts on stdin, got none');
+  say(encoder.notice);
 
   const width = Math.max(1, ...encodings.map(({ ids }) => ids.length));
   const bar = progress('encoding texts', encodings.length);

@@ -1,11 +1,11 @@
 /**
- * Runs a bundle's GraphModel: padded batches of ids in, named outputs out.
+ * Runs a bundle's model: padded batches of ids in, named outputs out.
  */
-import { loadGraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { useBackend } from './backends/index.js';
 import { UserError } from './errors.js';
+import { openModel } from './model.js';
 
 /**
  * @typedef {import('./bundle.js').Bundle} Bundle
@@ -19,12 +19,13 @@ export class Encoder {
 
   /**
    * @param {Bundle} bundle
-   * @param {import('@tensorflow/tfjs-converter').GraphModel} model
-   * @param {string} backend
+   * @param {import('./model.js').Model} model
+   * @param {{name: string, notice: string}} backend `notice`: what to tell a person of it
    */
-  constructor(bundle, model, backend) {
+  constructor(bundle, model, { name, notice }) {
     this.bundle = bundle;
-    this.backend = backend;
+    this.backend = name;
+    this.notice = notice;
     this.#model = model;
   }
 
@@ -33,14 +34,16 @@ export class Encoder {
    * @param {{backend?: string}} [options] one of BACKEND_NAMES
    * @returns {Promise<Encoder>}
    * @throws {UserError} a tokenizer bundle, a damaged file, an unknown backend
+   * @throws {import('./errors.js').EnvironmentProblem} a native backend that is not there
    */
   static async load(bundle, { backend = 'auto' } = {}) {
     if (bundle.contract.architecture === null) {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
     }
     const taken = await useBackend(backend);
-    const model = await loadGraphModel({ load: async () => artifacts(bundle) });
-    return new Encoder(bundle, model, taken);
+    const { model, notice } = await openModel(bundle, taken);
+    const notices = [taken.notice, notice].filter((said) => said !== '');
+    return new Encoder(bundle, model, { name: taken.name, notice: notices.join('; ') });
   }
 
   /** Width of `sequence_output`. */
@@ -150,8 +153,7 @@ export class Encoder {
           return [name, tf.tensor(data, shape, 'int32')];
         }),
       );
-      const outputs = this.#model.execute(feeds, names);
-      return Array.isArray(outputs) ? outputs : [outputs];
+      return this.#model.run(feeds, names);
     });
   }
 
@@ -164,31 +166,4 @@ export class Encoder {
     }
     return spec;
   }
-}
-
-/**
- * The GraphModel as TF.js wants it, from checked files.
- *
- * @param {Bundle} bundle
- * @returns {tf.io.ModelArtifacts}
- */
-function artifacts(bundle) {
-  const document = JSON.parse(bundle.read('model.json').toString('utf8'));
-  /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
-  const manifest = document.weightsManifest;
-  return {
-    format: document.format,
-    modelTopology: document.modelTopology,
-    signature: document.signature,
-    userDefinedMetadata: document.userDefinedMetadata,
-    weightSpecs: manifest.flatMap(({ weights }) => weights),
-    weightData: manifest.flatMap(({ paths }) => paths).map((path) => arrayBuffer(bundle.read(path))),
-  };
-}
-
-/** @param {Buffer} bytes */
-function arrayBuffer(bytes) {
-  const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
-  const exact = whole ? bytes : Uint8Array.prototype.slice.call(bytes);
-  return /** @type {ArrayBuffer} */ (exact.buffer);
 }

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { Bundle } from './bundle.js';
 import { Classifier } from './classifier.js';
 import { readDescription } from './classifier_files.js';
-import { run } from './cli.js';
+import { run, say } from './cli.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 import { predict } from './prediction.js';
@@ -19,7 +19,7 @@ const HELP = `Labels texts with a classifier that train.js made. Gives a JSON li
 
   --model DIR      the classifier
   --bundle DIR     its bundle, if it is no longer where it was at training
-  --backend NAME   auto, wasm or cpu (default auto)
+  --backend NAME   auto (default), native, wasm or cpu
   --jsonl          stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
   -h, --help
 `;
@@ -43,6 +43,7 @@ async function main({ model: dir, bundle: bundleDir, backend, jsonl }, texts) {
   const encoder = await Encoder.load(bundle, { backend });
   const classifier = await Classifier.load(dir, bundle);
   const tokenizer = Tokenizer.fromBundle(bundle);
+  say(encoder.notice);
   const source = texts.length > 0 ? texts.map((text) => ({ text })) : textsOfStdin(jsonl);
   for await (const prediction of predict(source, { tokenizer, encoder, classifier })) {
     const flushed = process.stdout.write(`${JSON.stringify(prediction)}\n`);

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Bundle } from './bundle.js';
 import { LEARNING_RATE } from './classifier.js';
 import { assertClassifierWritable } from './classifier_files.js';
-import { run } from './cli.js';
+import { run, say } from './cli.js';
 import { formatConfusion } from './confusion.js';
 import { loadDataset } from './data.js';
 import { Encoder } from './encoder.js';
@@ -33,7 +33,7 @@ const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder 
   --learning-rate X    of Adam, default 0.0003
   --seed N             default 1
   --max-length N       positions a text is cut to, [CLS] and [SEP] counted; default ${MAX_LENGTH}
-  --backend NAME       auto, wasm or cpu (default auto)
+  --backend NAME       auto (default), native, wasm or cpu
   --json               a summary as JSON on stdout
   -h, --help
 `;
@@ -73,7 +73,8 @@ async function main(options, positionals) {
   );
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend: options.backend });
-  introduce(bundle, encoder.backend, problem, settings);
+  say(encoder.notice || `backend ${encoder.backend}`);
+  introduce(bundle, problem, settings);
 
   const trained = await trainOn(problem, { tokenizer, encoder }, settings, { progress, noteOf });
   const { epochs, devLoss, devAccuracy, confusion } = trained;
@@ -149,12 +150,12 @@ function integer(name, value, least, most) {
   throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
 }
 
-/** @param {Bundle} bundle @param {string} backend @param {import('./training.js').Problem} problem @param {{maxLength: number}} settings */
-function introduce(bundle, backend, { train, dev, labels }, { maxLength }) {
+/** @param {Bundle} bundle @param {import('./training.js').Problem} problem @param {{maxLength: number}} settings */
+function introduce(bundle, { train, dev, labels }, { maxLength }) {
   const { name, trained } = bundle.contract;
   const weights = trained === false ? 'UNTRAINED WEIGHTS: a seeded model' : trained ? 'trained weights' : 'weights of unknown training';
   process.stderr.write(
-    `bundle ${name} (${weights}), ${short(bundle.dir)}, backend ${backend}\n` +
+    `bundle ${name} (${weights}), ${short(bundle.dir)}\n` +
       `${train.examples.length} training and ${dev.examples.length} dev texts (${train.task}), ` +
       `labels ${labels.slice(0, 8).join(', ')}${labels.length > 8 ? `, … (${labels.length})` : ''}; ` +
       `[CLS] and [SEP] are added, texts are cut at ${maxLength} positions\n`,

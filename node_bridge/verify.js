@@ -1,6 +1,6 @@
 /** `node node_bridge/verify.js`: a bundle's own golden cases, on this machine, without Python. */
 import { Bundle } from './bundle.js';
-import { run } from './cli.js';
+import { run, say } from './cli.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 import { Tokenizer } from './tokenizer/index.js';
@@ -12,7 +12,7 @@ the ids and outputs of Python's TensorFlow.
   node node_bridge/verify.js --bundle artifacts/bundle/albert_tiny
 
   --bundle DIR     the bundle
-  --backend NAME   auto, wasm or cpu (default auto)
+  --backend NAME   auto (default), native, wasm or cpu
   --json           print the result as JSON
   -h, --help
 
@@ -34,10 +34,12 @@ async function main(options) {
   if (options.bundle === undefined) throw new UserError('Expected --bundle; try --help.');
   const started = performance.now();
   const bundle = Bundle.open(options.bundle);
+  for (const name of Object.keys(bundle.contract.files)) bundle.read(name);
   goldenCases(bundle);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend: options.backend });
   const loaded = performance.now();
+  say(encoder.notice);
   const checks = await verify(bundle, tokenizer, encoder);
   const passed = checks.every((check) => check.passed);
   const result = {

@@ -3,12 +3,27 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
-import { UserError } from '../errors.js';
+import { EnvironmentProblem, UserError } from '../errors.js';
 
-/** @type {Record<string, () => Promise<{register: () => Promise<void>}>>} */
+/**
+ * @typedef {import('../model.js').Model} Model
+ *
+ * @typedef {object} BackendModule
+ * @property {() => Promise<void>} register makes TF.js know it
+ * @property {(bundle: import('../bundle.js').Bundle) => Promise<Model>} [openSavedModel] where it
+ *   runs TensorFlow's own models; see saved_model.js
+ *
+ * @typedef {object} Backend
+ * @property {string} name one of BACKEND_NAMES, never `auto`
+ * @property {string} notice what to tell a person of the choice; empty where they made it
+ * @property {BackendModule['openSavedModel']} openSavedModel
+ */
+
+/** @type {Record<string, {called: string, load: () => Promise<BackendModule>}>} `called` in TF.js */
 const BACKENDS = {
-  wasm: () => import('./wasm.js'),
-  cpu: () => import('./cpu.js'),
+  native: { called: 'tensorflow', load: () => import('./native.js') },
+  wasm: { called: 'wasm', load: () => import('./wasm.js') },
+  cpu: { called: 'cpu', load: () => import('./cpu.js') },
 };
 
 /** Names that `useBackend` takes. */
@@ -18,21 +33,42 @@ export const BACKEND_NAMES = ['auto', ...Object.keys(BACKENDS)];
  * Makes a backend the current one of TF.js.
  *
  * @param {string} name one of BACKEND_NAMES; `auto` takes the fastest that works here
- * @returns {Promise<string>} the name of the backend taken
+ * @returns {Promise<Backend>}
  * @throws {UserError} unknown name
+ * @throws {EnvironmentProblem} a native one that is not there or does not load
  */
 export async function useBackend(name) {
-  const chosen = name === 'auto' ? 'wasm' : name;
-  if (!Object.hasOwn(BACKENDS, chosen)) {
+  if (!BACKEND_NAMES.includes(name)) {
     throw new UserError(`Expected --backend to be one of ${BACKEND_NAMES.join(', ')}, got \`${name}\``);
   }
   // Without it the cpu backend advertises another one on every start.
   tf.enableProdMode();
-  const { register } = await BACKENDS[chosen]();
+  return name === 'auto' ? fastest() : start(name);
+}
+
+/** Native, else wasm. */
+async function fastest() {
+  try {
+    return { ...(await start('native')), notice: 'backend native' };
+  } catch (error) {
+    if (!(error instanceof EnvironmentProblem)) throw error;
+    const { NotBuilt } = await import('./tfjs_node.js');
+    const notice =
+      error instanceof NotBuilt
+        ? 'backend wasm; `nox -s native` builds a faster one'
+        : `warning: ${error.message}; backend wasm is taken`;
+    return { ...(await start('wasm')), notice };
+  }
+}
+
+/** @param {string} name @returns {Promise<Backend>} */
+async function start(name) {
+  const { called, load } = BACKENDS[name];
+  const { register, openSavedModel } = await load();
   await register();
-  if (tf.getBackend() !== chosen && !(await tf.setBackend(chosen))) {
-    throw new UserError(`The ${chosen} backend does not start here; try another --backend`);
+  if (tf.getBackend() !== called && !(await tf.setBackend(called))) {
+    throw new UserError(`The ${name} backend does not start here; try another --backend`);
   }
   await tf.ready();
-  return chosen;
+  return { name, notice: '', openSavedModel };
 }

@@ -98,7 +98,10 @@ test('a damaged bundle is refused by the name of its file', () => {
   const damaged = join(dir, 'damaged');
   cpSync(bundle, damaged, { recursive: true });
   rmSync(join(damaged, 'group1-shard2of2.bin'));
-  assertMistake(command('train.js', [...options, '--bundle', damaged, '--out', join(dir, 'x')]), /group1-shard2of2\.bin is missing/);
+  const withDamage = [...options, '--bundle', damaged, '--backend', 'wasm', '--out', join(dir, 'x')];
+  assertMistake(command('train.js', withDamage), /group1-shard2of2\.bin is missing/);
+  // Whatever the backend reads of it.
+  assertMistake(command('verify.js', ['--bundle', damaged]), /group1-shard2of2\.bin is missing/);
 });
 
 test('verify: a bundle passes its golden cases, and one with another vector does not', () => {
@@ -141,7 +144,7 @@ for (const { name, rows, message } of BAD_DATA) {
 }
 
 test('an unknown backend is refused', () => {
-  assertMistake(command('train.js', [...options, '--backend', 'cuda', '--out', join(dir, 'x')]), /--backend to be one of auto, wasm, cpu, got `cuda`/);
+  assertMistake(command('train.js', [...options, '--backend', 'cuda', '--out', join(dir, 'x')]), /--backend to be one of auto, native, wasm, cpu, got `cuda`/);
 });
 
 test('a place that cannot be written to is refused before the work', { skip: process.platform !== 'linux' }, () => {

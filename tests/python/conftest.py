@@ -1,4 +1,7 @@
-"""Fixtures that stand on the embedded default, which is exported first where it is missing."""
+"""Fixtures that stand on the embedded default, which is exported first where it is missing.
+
+What needs the native backend says loudly, at the end, that it did not run where there is none.
+"""
 
 import subprocess
 import sys
@@ -20,6 +23,23 @@ class Embedded:
     tokenizer_model: Path
     vocab: Path
     data: Path
+
+
+NATIVE = "the native backend was NOT TESTED"
+
+
+@pytest.fixture
+def native() -> None:
+    """Only where `nox -s native` was run."""
+    if not (ROOT / ".nox" / "native" / "built.json").exists():
+        pytest.skip(f"{NATIVE}: `nox -s native` builds it")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what a skipped test would only whisper."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if any(NATIVE in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{NATIVE}: `nox -s native` builds it", red=True)
 
 
 @pytest.fixture(scope="session")

@@ -62,23 +62,48 @@ def exported(embedded: Embedded, out: Path, *options: str, **environment: str) -
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
 
 
-def test_two_processes_write_the_same_bytes(embedded: Embedded, tmp_path: Path) -> None:
+def files_in(directory: Path) -> set[str]:
+    return {
+        path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("options", [(), ("--with-saved-model",)])
+def test_two_processes_write_the_same_bytes(
+    embedded: Embedded, tmp_path: Path, options: tuple[str, ...]
+) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    assert exported(embedded, first, PYTHONHASHSEED="1") == 0
-    assert exported(embedded, second, PYTHONHASHSEED="2") == 0
-    names = {path.name for path in first.iterdir()}
-    assert names == {path.name for path in second.iterdir()}
+    assert exported(embedded, first, *options, PYTHONHASHSEED="1") == 0
+    assert exported(embedded, second, *options, PYTHONHASHSEED="2") == 0
+    names = files_in(first)
+    assert names == files_in(second)
+    assert ("saved_model/saved_model.pb" in names) == bool(options)
     different = [n for n in names if (first / n).read_bytes() != (second / n).read_bytes()]
     assert different == []
 
 
 def test_the_contract_lists_every_file(embedded: Embedded) -> None:
     document = json.loads((embedded.bundle / "bundle.json").read_text(encoding="utf-8"))
-    there = {path.name for path in embedded.bundle.iterdir()} - {"bundle.json"}
+    there = files_in(embedded.bundle) - {"bundle.json"}
     assert set(document["files"]) == there
     assert {"model.json", "vocab.txt", "tokenizer_tables.bin", "golden.safetensors"} <= there
     assert [spec["name"] for spec in document["outputs"]] == ["pooled_output", "sequence_output"]
     assert document["trained"] is False
+
+
+def test_the_saved_model_inside_is_the_source_s(embedded: Embedded, tmp_path: Path) -> None:
+    names = {name for name in files_in(embedded.bundle) if name.startswith("saved_model/")}
+    variables = {f"variables/variables.{end}" for end in ("index", "data-00000-of-00001")}
+    # Neither the fingerprint, which differs between two saves, nor Keras's notes.
+    assert names == {f"saved_model/{name}" for name in {"saved_model.pb", *variables}}
+    for name in names:
+        source = embedded.model / name.removeprefix("saved_model/")
+        assert (embedded.bundle / name).read_bytes() == source.read_bytes()
+    bundle = tmp_path / "bundle"
+    assert exported(embedded, bundle) == 0
+    assert not (bundle / "saved_model").exists()
+    assert exported(embedded, bundle, "--with-saved-model") == 0
+    assert (bundle / "saved_model").exists()
 
 
 def test_a_vocab_that_does_not_fit_the_embedding(

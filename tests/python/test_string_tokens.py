@@ -154,7 +154,10 @@ def test_the_whole_way_to_node(tmp_path, embedded, outputs):
     model, bundle = tmp_path / "model", tmp_path / "bundle"
     save_string_tokens(encoder.seeded(config, "toy", 1), vocab, model, outputs)
     command = [sys.executable, "-m", "export", "model", model, "--tokenizer", "bert"]
-    subprocess.run([*command, "--out", bundle], cwd=ROOT, check=True, capture_output=True)
+    export = [*command, "--out", bundle, "--with-saved-model"]
+    exported = subprocess.run(export, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "its SavedModel is left out: it takes token strings" in exported.stderr
+    assert not (bundle / "saved_model").exists()
     assert (bundle / "vocab.txt").read_text("utf-8").split("\n")[:-1] == vocab.tokens
     contract = json.loads((bundle / "bundle.json").read_text("utf-8"))
     assert contract["padding"] == "attended"

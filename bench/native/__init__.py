@@ -1,0 +1,1 @@
+"""TensorFlow in Node against TensorFlow in Python: the same library, the same SavedModel."""

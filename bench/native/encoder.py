@@ -1,0 +1,48 @@
+"""A side that runs a SavedModel in Python, as TensorFlow's users do; encoder.js is the other."""
+
+import os
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+from bench.serve import serve, timed
+
+
+class Model:
+    """The signature of one SavedModel."""
+
+    loaded: Any
+
+    def open(self, directory: str) -> None:
+        """Loads it."""
+        self.loaded = tf.saved_model.load(directory)
+
+    def run(self, batch: int, sequence: int) -> dict[str, Any]:
+        """Every output, as arrays."""
+        places = np.arange(batch * sequence, dtype=np.int32).reshape(batch, sequence)
+        ids = 5 + (places * 7919) % 4000
+        feeds = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "token_type_ids": np.zeros_like(ids),
+        }
+        given = {name: tf.constant(value) for name, value in feeds.items()}
+        outputs = self.loaded.signatures["serving_default"](**given)
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    def values(self, batch: int, sequence: int) -> list[float]:
+        """`sequence_output`, flat."""
+        flat: list[float] = self.run(batch, sequence)["sequence_output"].ravel().tolist()
+        return flat
+
+    def time(self, batch: int, sequence: int, at_least: float) -> float:
+        """Seconds for a batch."""
+        return timed(lambda: self.run(batch, sequence), at_least)
+
+
+if __name__ == "__main__":
+    model = Model()
+    serve({"open": model.open, "values": model.values, "time": model.time})

@@ -1,0 +1,144 @@
+"""The native backend in Node against Python's TensorFlow, all threads for either."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import CheckFailed, EnvironmentProblem
+from bench.facts import python_packages
+from bench.row import Row
+from bench.setting import Setting
+from bench.side import ALL_THREADS, ROOT, Side, node, node_program, python_program
+from bench.timing import in_turns
+
+ENCODER = Path(__file__).with_name("encoder.js")
+CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"
+# Node may take 1.05 times as long as Python.
+TARGET = 0.95
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch of `batch` × `sequence` through a model."""
+
+    model: str
+    batch: int
+    sequence: int
+    target: float | None
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+        return f"native.{self.model}.{self.batch}x{self.sequence}"
+
+
+CASES = (
+    Case("albert_tiny", 32, 64, TARGET),
+    Case("albert_tiny", 1, 32, None),
+    Case("bert", 32, 64, TARGET),
+    Case("bert", 1, 32, None),
+)
+NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """A row for each case that is wanted; none where there is no native backend.
+
+    Raises:
+        EnvironmentProblem: there is none, and a row was asked for by its name.
+    """
+    missing = problem()
+    if missing and setting.names:
+        raise EnvironmentProblem(missing)
+    if missing:
+        setting.say(f"native: NOT MEASURED: {missing}")
+        return
+    for case in CASES:
+        if setting.wants(case.name):
+            setting.say(f"{case.name}: {case.model}")
+            yield measure(setting, case, *places(setting, case.model))
+
+
+def problem() -> str:
+    """Why Node has no TensorFlow that Python has too; empty where it has."""
+    done = subprocess.run([node(), str(CHECK)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return done.stderr.strip().split("\n")[-1].removeprefix("error: ")
+    said = json.loads(done.stdout)["tensorflow"]
+    ours = python_packages().get("tensorflow (Python)")
+    return "" if said == ours else f"Node has TensorFlow {said}, Python {ours}; run `nox -s native`"
+
+
+def places(setting: Setting, model: str) -> tuple[Path, Path]:
+    """A SavedModel and its bundle: the embedded ones, or a row of the catalog, seeded."""
+    if model == "albert_tiny":
+        return setting.root / "models" / model, setting.root / "bundle" / model
+    source, bundle = setting.scratch / model, setting.scratch / f"{model}.bundle"
+    if not bundle.exists():
+        setting.say(f"making {model} at its true size with seeded weights, a minute")
+        vocab = setting.scratch / "vocab.txt"
+        lines = (setting.root / "vocab.txt").read_text(encoding="utf-8").split("\n")
+        vocab.write_text("\n".join([*lines[:-1], *filler(21128 - len(lines) + 1), ""]), "utf-8")
+        make(["parity_tests.conformance.fixtures", model, str(vocab), str(source)])
+        options = ["--vocab", str(vocab), "--out", str(bundle), "--with-saved-model"]
+        make(["export", "model", str(source), *options])
+    return source, bundle
+
+
+def filler(count: int) -> list[str]:
+    """Tokens that no text has, to fill a vocab up to the publishers' size."""
+    return [f"[unused{i}]" for i in range(count)]
+
+
+def make(module: list[str]) -> None:
+    """Runs another room.
+
+    Raises:
+        EnvironmentProblem: it fails.
+    """
+    command = [*python_program(module[0]), *module[1:]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise EnvironmentProblem(f"{module[0]} failed: {done.stderr.strip().split(chr(10))[-1]}")
+
+
+def measure(setting: Setting, case: Case, source: Path, bundle: Path) -> Row:
+    """One case: both sides compared to the bit, then timed in turns."""
+    shape = {"batch": case.batch, "sequence": case.sequence}
+    with (
+        Side("ours", node_program(str(ENCODER)), ALL_THREADS) as ours,
+        Side("Python", python_program("bench.native.encoder"), ALL_THREADS) as peer,
+    ):
+        ours.ask("open", directory=str(bundle.absolute()))
+        peer.ask("open", directory=str(source.absolute()))
+        compare(case, ours, peer)
+        times = in_turns(
+            lambda: float(ours.ask("time", **shape, at_least=setting.at_least)),
+            lambda: float(peer.ask("time", **shape, at_least=setting.at_least)),
+            setting.rounds,
+            setting.say,
+        )
+    return Row(
+        name=case.name,
+        what=f"every output of {case.model}, {case.batch} texts of {case.sequence} tokens, native",
+        ours=times[0],
+        peer=f"TensorFlow {python_packages()['tensorflow (Python)']} in Python",
+        peers=times[1],
+        target=case.target,
+        work=case.batch,
+        work_unit="texts",
+    )
+
+
+def compare(case: Case, ours: Side, peer: Side) -> None:
+    """Both sides run the same library: they must give the same bits.
+
+    Raises:
+        CheckFailed: they do not.
+    """
+    one, other = (side.ask("values", batch=2, sequence=9) for side in (ours, peer))
+    if one != other:
+        furthest = max(abs(a - b) for a, b in zip(one, other, strict=True))
+        raise CheckFailed(f"{case.name}: Node and Python differ by {furthest:.2g}, expected no bit")

@@ -1,0 +1,101 @@
+"""The command `python -m native`: tfjs-node's binding against this environment's TensorFlow.
+
+It goes to .nox/native. A second run does nothing; another TensorFlow makes it build anew. Where
+the project has a prebuilt tfjs-node that works, that one is taken instead.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from native import stamp
+from native.build import build
+from native.errors import EnvironmentProblem
+from native.tensorflow import installed
+
+EXAMPLE = """example:
+  nox -s native
+  node node_bridge/verify.js --bundle artifacts/bundle/albert_tiny --backend native
+
+exit codes: 0 it works, 3 this machine lacks something
+"""
+CHECK = stamp.ROOM.parent / "node_bridge" / "backends" / "check_native.js"
+
+
+def say(line: str) -> None:
+    """Talk goes to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Builds what is missing and says what it did; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m native",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(arguments)
+    try:
+        say(made())
+    except EnvironmentProblem as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}; make room there", file=sys.stderr)
+        return EnvironmentProblem.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-built is left", file=sys.stderr)
+        return 130
+    return 0
+
+
+def made() -> str:
+    """Builds the binding unless one works here already; gives what to say of it.
+
+    Raises:
+        EnvironmentProblem: see `installed` and `build`; or what was built does not load.
+    """
+    there = checked()
+    if there.get("origin") == "prebuilt":
+        return (
+            f"{there['package']} is taken, a prebuilt one with TensorFlow {there['tensorflow']}; "
+            "remove it to build one against Python's"
+        )
+    tensorflow = installed()
+    if "error" not in there and stamp.earlier(stamp.HOME) == stamp.stamp(tensorflow):
+        return f"{stamp.HOME}: nothing has changed, nothing to do"
+    build(tensorflow, stamp.HOME, say)
+    now = checked()
+    if "error" in now:
+        shutil.rmtree(stamp.HOME)
+        raise EnvironmentProblem(f"what was built does not work: {now['error']}")
+    return f"{stamp.HOME}: Node runs TensorFlow {now['tensorflow']}, the one of Python"
+
+
+def checked() -> dict[str, Any]:
+    """What Node says of the native backend: `origin`, `package`, `tensorflow`, or an `error`.
+
+    Raises:
+        EnvironmentProblem: Node is missing, or ended otherwise than by saying so.
+    """
+    wanted = os.environ.get("NODE", "node")
+    node = shutil.which(wanted)
+    if node is None:
+        raise EnvironmentProblem(f"{wanted} is not found; install Node.js 20 or newer")
+    done = subprocess.run([node, str(CHECK)], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, EnvironmentProblem.exit_code):
+        reason = (done.stderr.strip().split("\n") or [""])[-1]
+        return {"error": f"Node ended with exit code {done.returncode}: {reason}"}
+    if done.returncode != 0:
+        return {"error": done.stderr.strip().split("\n")[-1].removeprefix("error: ")}
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

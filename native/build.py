@@ -1,0 +1,138 @@
+"""Builds the binding in a folder of its own: npm's packages, then two libraries by the compiler."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from native import stamp
+from native.errors import EnvironmentProblem
+from native.tensorflow import TensorFlow
+
+COMPILERS = ("c++", "g++", "clang++")
+INSTALL_COMPILER = "Debian: apt install g++, macOS: xcode-select --install"
+OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTCACHED")
+TFJS_NODE = Path("node_modules", "@tensorflow", "tfjs-node")
+# Symbols of Node are there once Node has loaded the library, not before.
+SHARED = ["-shared", "-fPIC", "-std=c++17", "-O2", f"-DNAPI_VERSION={stamp.NODE_API}"]
+SHARED += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+
+Say = Callable[[str], None]
+
+
+def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
+    """Makes `home` anew, as a whole or not at all.
+
+    Raises:
+        EnvironmentProblem: no compiler, no npm, no network, or the compiler fails.
+    """
+    compile_with = compiler()
+    growing = home.with_name(f".{home.name}.{os.getpid()}.partial")
+    try:
+        shutil.copytree(stamp.ROOM / "packages", growing)
+        with step(say, "[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)"):
+            install(growing)
+        with step(say, f"[2/2] its binding against TensorFlow {tensorflow.version}"):
+            compile_binding(compile_with, tensorflow, growing)
+        stamp.write(growing, stamp.stamp(tensorflow))
+        shutil.rmtree(home, ignore_errors=True)
+        growing.rename(home)
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+
+
+@contextmanager
+def step(say: Say, name: str) -> Iterator[None]:
+    """Says what begins, and how long it took."""
+    say(f"{name} …")
+    start = time.monotonic()
+    yield
+    say(f"{name}: {time.monotonic() - start:.1f} s")
+
+
+def compiler() -> str:
+    """The C++ compiler: what CXX says, or the first that is there.
+
+    Raises:
+        EnvironmentProblem: there is none.
+    """
+    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else list(COMPILERS)
+    found = next((path for path in map(shutil.which, wanted) if path), None)
+    if found is None:
+        raise EnvironmentProblem(
+            f"no C++ compiler is found ({', '.join(wanted)}); install one ({INSTALL_COMPILER}) "
+            "or name it in the variable CXX"
+        )
+    return found
+
+
+def install(directory: Path) -> None:
+    """What package-lock.json there has; nothing of it runs while it is installed.
+
+    Raises:
+        EnvironmentProblem: npm is not there, or could not get the packages.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise EnvironmentProblem("npm is missing; install Node.js 20 or newer")
+    quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
+    done = run([npm, "ci", *quiet], directory)
+    if done.returncode == 0:
+        return
+    reason = first_line(done.stderr, "npm error")
+    if any(word in done.stderr for word in OFFLINE):
+        raise EnvironmentProblem(
+            f"npm cannot reach its registry ({reason}); connect to the network once, "
+            "or set npm's `registry` or `proxy` to one that answers"
+        )
+    raise EnvironmentProblem(f"npm could not install tfjs-node: {reason}")
+
+
+def compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> None:
+    """tfjs-node's binding, linked with TensorFlow where it lies, and `quiet.node` beside it.
+
+    Raises:
+        EnvironmentProblem: the compiler fails.
+    """
+    package = directory / TFJS_NODE
+    binding = package / "lib" / f"napi-v{stamp.NODE_API}" / "tfjs_binding.node"
+    binding.parent.mkdir(parents=True)
+    headers = ["-I", str(directory / "node_modules" / "node-api-headers" / "include")]
+    theirs = ["-I", str(package), "-I", str(tensorflow.include)]
+    sources = [str(file) for file in sorted((package / "binding").glob("*.cc"))]
+    libraries = [*map(str, tensorflow.libraries), f"-Wl,-rpath,{tensorflow.directory}"]
+    command = [program, *SHARED, *headers, *theirs, *sources, *libraries, "-o", str(binding)]
+    checked(run(command, directory), program)
+    define = f'-DTENSORFLOW="{tensorflow.libraries[0]}"'
+    quiet = [str(stamp.ROOM / "quiet.cc"), "-ldl", "-o", str(directory / "quiet.node")]
+    checked(run([program, *SHARED, *headers, define, *quiet], directory), program)
+
+
+def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    """A program with its output kept."""
+    options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
+    return subprocess.run(command, cwd=directory, check=False, **options)
+
+
+def checked(done: subprocess.CompletedProcess[str], program: str) -> None:
+    """Stops where the compiler failed.
+
+    Raises:
+        EnvironmentProblem: with the compiler's first error.
+    """
+    if done.returncode != 0:
+        raise EnvironmentProblem(
+            f"{program} could not compile tfjs-node's binding: {first_line(done.stderr, 'error')}; "
+            "it needs a compiler that knows C++17, another one can be named in the variable CXX"
+        )
+
+
+def first_line(text: str, mark: str) -> str:
+    """The first line with a mark in it, else the last one."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    return next((line for line in lines if mark in line), (lines or ["it said nothing"])[-1])

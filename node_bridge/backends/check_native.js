@@ -1,0 +1,19 @@
+/**
+ * Says as JSON which tfjs-node the native backend takes here, and which TensorFlow that runs; or
+ * on stderr why there is none, with exit code 3. `native/` asks it.
+ *
+ *     node node_bridge/backends/check_native.js
+ */
+import { run } from '../cli.js';
+import { library } from './native.js';
+
+const HELP = 'Says which TensorFlow the native backend runs here, as JSON.\n\n  node node_bridge/backends/check_native.js\n';
+
+await run({
+  help: HELP,
+  options: {},
+  async main() {
+    const { tfjs, ...said } = library();
+    process.stdout.write(`${JSON.stringify(said)}\n`);
+  },
+});

@@ -1,0 +1,79 @@
+/**
+ * A bundle's SavedModel in TensorFlow's own session: the whole graph in one call, as Python runs it.
+ */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { EnvironmentProblem, UserError } from '../errors.js';
+import { library } from './native.js';
+
+const FOLDER = 'saved_model';
+const SIGNATURE = 'serving_default';
+
+/**
+ * @typedef {import('../bundle.js').Bundle} Bundle
+ * @typedef {Record<string, {tfDtype: string}>} Endpoints by name
+ * @typedef {{inputs: Endpoints, outputs: Endpoints}} Signature
+ */
+
+/**
+ * @param {Bundle} bundle one that has such a folder
+ * @returns {Promise<import('../model.js').Model>}
+ * @throws {UserError} a file that is damaged or that the contract does not list
+ * @throws {EnvironmentProblem} it takes or gives something else than the contract says, or this
+ *   TensorFlow does not load it
+ */
+export async function openSavedModel(bundle) {
+  assertIntact(bundle);
+  const directory = join(bundle.dir, FOLDER);
+  const { node } = library().tfjs;
+  try {
+    const [{ tags, signatureDefs }] = await node.getMetaGraphsFromSavedModel(directory);
+    const name = signatureName(Object.keys(signatureDefs));
+    assertFits(bundle, signatureDefs[name]);
+    const model = await node.loadSavedModel(directory, tags, name);
+    return {
+      run(feeds, names) {
+        const outputs = model.predict(feeds);
+        return names.map((output) => outputs[output]);
+      },
+      dispose: () => model.dispose(),
+    };
+  } catch (error) {
+    const [reason] = /** @type {Error} */ (error).message.split('\n');
+    throw new EnvironmentProblem(`the SavedModel in ${directory} does not run here: ${reason}`);
+  }
+}
+
+/** TensorFlow reads the files itself, so they are checked before. @param {Bundle} bundle */
+function assertIntact(bundle) {
+  const listed = Object.keys(bundle.contract.files).filter((name) => name.startsWith(`${FOLDER}/`));
+  listed.forEach((name) => bundle.read(name));
+  const directory = join(bundle.dir, FOLDER);
+  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+    const name = `${FOLDER}/${path}`;
+    if (!statSync(join(directory, path)).isDirectory() && !listed.includes(name)) {
+      throw new UserError(`${bundle.dir} holds ${name}, which its contract does not list; export or copy it again`);
+    }
+  }
+}
+
+/** The one that the exporter takes, by the same rule. @param {string[]} names */
+function signatureName(names) {
+  const found = names.includes(SIGNATURE) ? SIGNATURE : names[0];
+  if (found === undefined || (found !== SIGNATURE && names.length > 1)) {
+    throw new Error(`got signatures ${names.join(', ') || 'none'}, expected one called ${SIGNATURE}`);
+  }
+  return found;
+}
+
+/** @param {Bundle} bundle @param {Signature} signature */
+function assertFits({ contract }, signature) {
+  for (const side of /** @type {const} */ (['inputs', 'outputs'])) {
+    const got = Object.entries(signature[side]).map(([name, { tfDtype }]) => `${name} ${tfDtype}`);
+    const expected = contract[side].map(({ name, dtype }) => `${name} ${dtype === 'int32' ? 'DT_INT32' : 'DT_FLOAT'}`);
+    if (String(got.sort()) !== String(expected.sort())) {
+      throw new Error(`got ${side} ${got.join(', ')}, expected ${expected.join(', ')}`);
+    }
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Finds and loads tfjs-node: a prebuilt one that the project has, else the one that `nox -s native`
+ * built against Python's TensorFlow (native/ has the recipe, and writes the stamp that is read here).
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import * as layers from '@tensorflow/tfjs-layers';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { machine } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { EnvironmentProblem } from '../errors.js';
+import { mend } from './mends.js';
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const HOME = join(ROOT, '.nox', 'native');
+const BUILD = '`nox -s native` builds it';
+const REBUILD = '`nox -s native` builds it anew';
+/** A level that somebody set is an order to hear TensorFlow, from its first line on. */
+const heard = process.env.TF_CPP_MIN_LOG_LEVEL !== undefined;
+/** Where native/packages/tfjs takes our TF.js from. */
+const HANDED_OVER = Symbol.for('bert-bridge.tfjs');
+
+/**
+ * @typedef {object} Stamp what native/stamp.py wrote
+ * @property {string} tensorflow its version
+ * @property {string} library the path of its library
+ * @property {number} library_size bytes
+ * @property {string} system such as `linux-x86_64`
+ * @property {number} node_api
+ *
+ * @typedef {object} TfjsNode
+ * @property {any} tfjs tfjs-node's module
+ * @property {'prebuilt' | 'built'} origin
+ * @property {string} package its directory
+ * @property {string} tensorflow version of the library that runs
+ */
+
+/** Nobody asked for TensorFlow on this machine: nothing to warn of. */
+export class NotBuilt extends EnvironmentProblem {}
+
+/**
+ * @returns {TfjsNode}
+ * @throws {NotBuilt} there is neither
+ * @throws {EnvironmentProblem} it does not load, or was built for something else than is here now
+ */
+export function loadTfjsNode() {
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '3';
+  const prebuilt = prebuiltPackage();
+  if (prebuilt === undefined) return built();
+  try {
+    return open(prebuilt, 'prebuilt');
+  } catch (error) {
+    if (existsSync(join(HOME, 'built.json'))) return built();
+    throw new EnvironmentProblem(
+      `${prebuilt} does not load: ${firstLine(error)}; ${BUILD} against Python's TensorFlow`,
+    );
+  }
+}
+
+/** A tfjs-node that npm installed beside the other packages. */
+function prebuiltPackage() {
+  const { resolve } = createRequire(import.meta.url);
+  try {
+    return dirname(resolve('@tensorflow/tfjs-node/package.json'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns {TfjsNode} */
+function built() {
+  const stamp = readStamp();
+  assertFits(stamp);
+  try {
+    if (!heard) createRequire(HOME)(join(HOME, 'quiet.node'));
+    const loaded = open(join(HOME, 'node_modules', '@tensorflow', 'tfjs-node'), 'built');
+    if (loaded.tensorflow === stamp.tensorflow) return loaded;
+    throw new Error(`it was built against TensorFlow ${stamp.tensorflow}, but ${stamp.library} is ${loaded.tensorflow}`);
+  } catch (error) {
+    throw new EnvironmentProblem(`the native library in ${HOME} does not load: ${firstLine(error)}; ${REBUILD}`);
+  }
+}
+
+/** @returns {Stamp} */
+function readStamp() {
+  const path = join(HOME, 'built.json');
+  if (!existsSync(path)) throw new NotBuilt(`the native backend is not built here; ${BUILD}`);
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    throw new EnvironmentProblem(`${path} is damaged; ${REBUILD}`);
+  }
+}
+
+/** Whether what it was built for is what is here. @param {Stamp} stamp */
+function assertFits({ tensorflow, library, library_size, system, node_api }) {
+  const what = `the native library in ${HOME} was built`;
+  const here = `${process.platform}-${machine()}`;
+  if (system !== here || !(node_api <= Number(process.versions.napi))) {
+    throw new EnvironmentProblem(
+      `${what} for another Node (${system}, Node-API ${node_api}), this one is ${here}, ` +
+        `Node-API ${process.versions.napi}; ${REBUILD}`,
+    );
+  }
+  const { size } = statSync(library, { throwIfNoEntry: false }) ?? {};
+  if (size === undefined) {
+    throw new EnvironmentProblem(`${what} against TensorFlow ${tensorflow}, but ${library} is gone; ${REBUILD}`);
+  }
+  if (size !== library_size) {
+    throw new EnvironmentProblem(`${what} against TensorFlow ${tensorflow}, but ${library} is another one now; ${REBUILD}`);
+  }
+}
+
+/**
+ * @param {string} directory of the package
+ * @param {'prebuilt' | 'built'} origin
+ * @returns {TfjsNode}
+ */
+function open(directory, origin) {
+  const require = createRequire(join(directory, 'package.json'));
+  mend();
+  // The binding first: where it does not load, tfjs-node has not yet registered half of itself.
+  const binding = require(join(directory, 'lib', 'napi-v8', 'tfjs_binding.node'));
+  Object.assign(globalThis, { [HANDED_OVER]: { ...tf, ...layers } });
+  const tfjs = require(directory);
+  if (tf.findBackend('tensorflow') === null) {
+    throw new Error('it has a copy of @tensorflow/tfjs-core of its own; `npm dedupe` leaves one');
+  }
+  return { tfjs, origin, package: directory, tensorflow: binding.TF_Version };
+}
+
+/** @param {unknown} error */
+function firstLine(error) {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0];
+}

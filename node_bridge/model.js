@@ -1,0 +1,37 @@
+/**
+ * The model of a bundle, ready to run: tensors in and out by name. Two kinds: the GraphModel, on
+ * every backend, and the SavedModel that it was made from, where the bundle carries it and the
+ * backend is TensorFlow.
+ */
+import { openGraphModel } from './graph_model.js';
+import { EnvironmentProblem } from './errors.js';
+
+/**
+ * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
+ *
+ * @typedef {object} Model
+ * @property {(feeds: Record<string, Tensor>, names: string[]) => Tensor[]} run outputs in the order
+ *   of `names`; feeds are int32[batch, sequence] by the names in the contract
+ * @property {() => void} dispose frees the weights
+ */
+
+/**
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('./backends/index.js').Backend} backend the current one
+ * @returns {Promise<{model: Model, notice: string}>} `notice`: why it is not the SavedModel
+ * @throws {import('./errors.js').UserError} a damaged file
+ */
+export async function openModel(bundle, { openSavedModel }) {
+  if (openSavedModel === undefined) return { model: await openGraphModel(bundle), notice: '' };
+  if (!bundle.has('saved_model/saved_model.pb')) {
+    const notice = 'the bundle was not exported --with-saved-model, which runs faster there';
+    return { model: await openGraphModel(bundle), notice };
+  }
+  try {
+    return { model: await openSavedModel(bundle), notice: '' };
+  } catch (error) {
+    if (!(error instanceof EnvironmentProblem)) throw error;
+    const notice = `warning: ${error.message}; its GraphModel is run instead, which is slower`;
+    return { model: await openGraphModel(bundle), notice };
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The native backend where it is not there, or no longer fits: in a copy of the project with a
+ * made-up `.nox/native`, so that no test needs a real one but for its last.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { machine, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, beforeEach, test } from 'node:test';
+import util from 'node:util';
+
+import { mend } from '../../node_bridge/backends/mends.js';
+import { native, root } from './native_here.js';
+
+const project = mkdtempSync(join(tmpdir(), 'project-'));
+const home = join(project, '.nox', 'native');
+const prebuilt = join(project, 'node_modules', '@tensorflow', 'tfjs-node');
+const bundle = join(root, 'artifacts', 'bundle', 'albert_tiny');
+after(() => rmSync(project, { recursive: true }));
+
+beforeEach(() => {
+  rmSync(project, { recursive: true });
+  cpSync(join(root, 'node_bridge'), join(project, 'node_bridge'), { recursive: true });
+  writeFileSync(join(project, 'package.json'), '{"type": "module"}');
+  for (const folder of ['', '@tensorflow']) {
+    const from = join(root, 'node_modules', folder);
+    const to = join(project, 'node_modules', folder);
+    mkdirSync(to, { recursive: true });
+    const names = readdirSync(from).filter((name) => name !== '@tensorflow' && name !== 'tfjs-node');
+    for (const name of names) symlinkSync(join(from, name), join(to, name));
+  }
+});
+
+/** Verifies the embedded bundle in the copy. @param {string} backend */
+function verify(backend) {
+  const script = join(project, 'node_bridge', 'verify.js');
+  const environment = { ...process.env, TF_CPP_MIN_LOG_LEVEL: undefined };
+  const args = [script, '--bundle', bundle, '--backend', backend];
+  return spawnSync(process.execPath, args, { encoding: 'utf8', env: environment });
+}
+
+/** A stamp that fits this machine, but for what is given. @param {object} [changes] */
+function stamp(changes = {}) {
+  mkdirSync(home, { recursive: true });
+  const library = join(home, 'libtensorflow_cc.so.2');
+  writeFileSync(library, 'no library');
+  const fits = { tensorflow: '2.21.0', library, library_size: 10, system: `${process.platform}-${machine()}`, node_api: 8 };
+  writeFileSync(join(home, 'built.json'), JSON.stringify({ ...fits, ...changes }));
+}
+
+/** Asked for, it ends with 3 and a line; on auto the line is a warning. @param {RegExp} said */
+function assertRefused(said) {
+  const asked = verify('native');
+  assert.equal(asked.status, 3, asked.stderr);
+  assert.match(asked.stderr, /^error: [^\n]+\n$/);
+  assert.match(asked.stderr, said);
+  const auto = verify('auto');
+  assert.equal(auto.status, 0, auto.stderr);
+  assert.match(auto.stdout, /^albert_tiny on wasm$/m);
+  assert.match(auto.stderr, /^warning: [^\n]+; backend wasm is taken\n$/);
+  assert.match(auto.stderr, said);
+}
+
+test('never built: asked for, it says how to build it; auto takes wasm and says what is faster', () => {
+  const asked = verify('native');
+  assert.equal(asked.status, 3);
+  assert.equal(asked.stderr, 'error: the native backend is not built here; `nox -s native` builds it\n');
+  const auto = verify('auto');
+  assert.equal(auto.status, 0, auto.stderr);
+  assert.equal(auto.stderr, 'backend wasm; `nox -s native` builds a faster one\n');
+});
+
+test('a stamp that is no JSON', () => {
+  stamp();
+  writeFileSync(join(home, 'built.json'), '{');
+  assertRefused(/built\.json is damaged; `nox -s native` builds it anew/);
+});
+
+test('built for another machine, or a newer Node', () => {
+  stamp({ system: 'linux-riscv64' });
+  assertRefused(/was built for another Node \(linux-riscv64, Node-API 8\), this one is .*`nox -s native` builds it anew/);
+  stamp({ node_api: 99 });
+  assertRefused(/was built for another Node .*Node-API 99/);
+});
+
+test('the Python environment under it was deleted', () => {
+  stamp({ library: '/nowhere/tensorflow/libtensorflow_cc.so.2' });
+  assertRefused(/against TensorFlow 2\.21\.0, but \/nowhere\/tensorflow\/libtensorflow_cc\.so\.2 is gone; `nox -s native`/);
+});
+
+test('another TensorFlow lies where the one was that it was built against', () => {
+  stamp({ tensorflow: '2.19.0', library_size: 11 });
+  assertRefused(/was built against TensorFlow 2\.19\.0, but .* is another one now; `nox -s native` builds it anew/);
+});
+
+test('a library that does not load is a warning with its cause', () => {
+  stamp();
+  writeFileSync(join(home, 'quiet.node'), 'no library');
+  assertRefused(/does not load: .*quiet\.node: .+; `nox -s native` builds it anew/);
+});
+
+test('a tfjs-node from npm without its library, as its download often leaves it', () => {
+  mkdirSync(prebuilt, { recursive: true });
+  writeFileSync(join(prebuilt, 'package.json'), '{"name": "@tensorflow/tfjs-node", "version": "4.22.0"}');
+  assertRefused(/tfjs-node does not load: Cannot find module .*tfjs_binding\.node.*; `nox -s native` builds it/);
+});
+
+test('what newer Nodes lack is given back', () => {
+  const gone = /** @type {Record<string, any>} */ (util);
+  for (const name of ['isNullOrUndefined', 'isArray']) delete gone[name];
+  mend();
+  assert.deepEqual([null, undefined, 0, ''].map(gone.isNullOrUndefined), [true, true, false, false]);
+  assert.deepEqual([[], {}, 'a'].map(gone.isArray), [true, false, false]);
+});
+
+test('one that another copy of the project built runs here too, and without a word', native, () => {
+  mkdirSync(join(project, '.nox'));
+  symlinkSync(join(root, '.nox', 'native'), home);
+  const { status, stdout, stderr } = verify('native');
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^albert_tiny on native$/m);
+  assert.equal(stderr, '');
+});
+
+test('a prebuilt one in the project is taken instead', native, () => {
+  symlinkSync(join(root, '.nox', 'native', 'node_modules', '@tensorflow', 'tfjs-node'), prebuilt);
+  const script = join(project, 'node_bridge', 'backends', 'check_native.js');
+  const { stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8' });
+  assert.equal(JSON.parse(stdout).origin, 'prebuilt', stderr);
+});

@@ -1,0 +1,188 @@
+"""`python -m native`: what it builds, when it does nothing, and what it says of a poor machine."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from native import __main__ as command
+from native import build as building
+from native import stamp
+from native.errors import EnvironmentProblem
+from native.tensorflow import TensorFlow, installed
+from tests.python.conftest import ROOT
+
+WORKS = {"origin": "built", "package": "tfjs-node", "tensorflow": "2.21.0"}
+
+
+@pytest.fixture
+def tensorflow(tmp_path: Path) -> TensorFlow:
+    directory = tmp_path / "tensorflow"
+    directory.mkdir()
+    libraries = (directory / "cc", directory / "framework")
+    for library in libraries:
+        library.write_text("library")
+    return TensorFlow("2.21.0", directory, libraries)
+
+
+class Machine:
+    """A machine on which the real steps of `made` are replaced; it counts what was built."""
+
+    def __init__(self, home: Path, tensorflow: TensorFlow, answers: list[dict[str, Any]]) -> None:
+        self.home, self.tensorflow, self.answers = home, tensorflow, answers
+        self.built = 0
+
+    def build(self, tensorflow: TensorFlow, home: Path, say: Any) -> None:
+        self.built += 1
+        home.mkdir(parents=True, exist_ok=True)
+        stamp.write(home, stamp.stamp(tensorflow))
+
+    def made(self, monkeypatch: pytest.MonkeyPatch) -> str:
+        answers = iter(self.answers)
+        monkeypatch.setattr(stamp, "HOME", self.home)
+        monkeypatch.setattr(command, "installed", lambda: self.tensorflow)
+        monkeypatch.setattr(command, "checked", lambda: next(answers))
+        monkeypatch.setattr(command, "build", self.build)
+        return command.made()
+
+
+def test_a_second_run_does_nothing_and_another_tensorflow_builds_anew(
+    tmp_path: Path, tensorflow: TensorFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path / "native", tensorflow, [{"error": "not built"}, WORKS])
+    assert "Node runs TensorFlow 2.21.0" in machine.made(monkeypatch)
+    machine.answers = [WORKS]
+    assert "nothing has changed, nothing to do" in machine.made(monkeypatch)
+    assert machine.built == 1
+    machine.tensorflow = replace(tensorflow, version="2.22.0")
+    machine.answers = [WORKS, WORKS]
+    machine.made(monkeypatch)
+    assert machine.built == 2
+    # The same version from another build of it.
+    tensorflow.libraries[0].write_text("another library")
+    machine.answers = [WORKS, WORKS]
+    machine.made(monkeypatch)
+    assert machine.built == 3
+
+
+def test_one_that_no_longer_loads_is_built_anew(
+    tmp_path: Path, tensorflow: TensorFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path / "native", tensorflow, [{"error": "gone"}, WORKS])
+    machine.made(monkeypatch)
+    machine.answers = [{"error": "the library is gone"}, WORKS]
+    machine.made(monkeypatch)
+    assert machine.built == 2
+
+
+def test_a_prebuilt_one_that_works_is_taken(
+    tmp_path: Path, tensorflow: TensorFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {"origin": "prebuilt", "package": "node_modules/tfjs-node", "tensorflow": "2.9.1"}
+    machine = Machine(tmp_path / "native", tensorflow, [there])
+    said = machine.made(monkeypatch)
+    assert said.startswith("node_modules/tfjs-node is taken, a prebuilt one with TensorFlow 2.9.1")
+    assert machine.built == 0
+
+
+def test_what_was_built_and_does_not_work_is_not_left(
+    tmp_path: Path, tensorflow: TensorFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {"error": "undefined symbol: TF_Version"}
+    machine = Machine(tmp_path / "native", tensorflow, [broken, broken])
+    with pytest.raises(EnvironmentProblem, match="does not work: undefined symbol"):
+        machine.made(monkeypatch)
+    assert not machine.home.exists()
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentProblem, match=r"c\+\+, g\+\+, clang\+\+.*apt install g\+\+"):
+        building.compiler()
+    monkeypatch.setenv("CXX", "g++-99")
+    with pytest.raises(EnvironmentProblem, match=r"no C\+\+ compiler is found \(g\+\+-99\)"):
+        building.compiler()
+
+
+def test_no_npm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentProblem, match="npm is missing; install Node"):
+        building.install(tmp_path)
+
+
+def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Nothing listens at port 9, and the cache is empty.
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
+    home = tmp_path / "native"
+    with pytest.raises(EnvironmentProblem, match=r"npm cannot reach its registry \(.*ECONNREFUSED"):
+        building.build(installed(), home, lambda line: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def compiler_that(script: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write_text(f"#!/bin/sh\n{script}\n")
+    place.chmod(0o755)
+    monkeypatch.setenv("CXX", str(place))
+
+
+def test_a_compiler_that_fails_leaves_what_was_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = "echo 'x.cc:1: error: no C++17 here' >&2\necho 'x.cc:2: error: nor there' >&2; exit 1"
+    compiler_that(script, tmp_path / "cxx", monkeypatch)
+    monkeypatch.setattr(building, "install", lambda directory: None)
+    home = tmp_path / "native"
+    home.mkdir()
+    (home / stamp.STAMP).write_text("{}")
+    with pytest.raises(EnvironmentProblem, match="x.cc:1: error: no C.*named in the variable CXX"):
+        building.build(installed(), home, lambda line: None)
+    assert {path.name for path in tmp_path.iterdir()} == {"cxx", "native"}
+    assert stamp.earlier(home) == {}
+
+
+def test_no_tensorflow_is_about_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EnvironmentProblem, match="has no TensorFlow; `nox -s export`"):
+        installed()
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(EnvironmentProblem, match="got win32, expected Linux or macOS"):
+        installed()
+
+
+def test_an_error_is_one_line_and_exit_code_3(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NODE", str(tmp_path / "none"))
+    assert command.main([]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.endswith("is not found; install Node.js 20 or newer\n")
+
+
+def test_builds_from_nothing(native: None, tmp_path: Path) -> None:
+    """Where it is built already it can be built again: compiler and packages are there."""
+    home = tmp_path / "native"
+    said: list[str] = []
+    building.build(installed(), home, said.append)
+    assert len(said) == 4
+    assert stamp.earlier(home) == stamp.stamp(installed())
+    assert (home / "quiet.node").is_file()
+    binding = home / building.TFJS_NODE / "lib" / "napi-v8" / "tfjs_binding.node"
+    load = f"process.dlopen({{exports: {{}}}}, {json.dumps(str(binding))})"
+    node = shutil.which("node") or "node"
+    subprocess.run([node, "-e", load], check=True, capture_output=True)
+
+
+def test_nothing_to_do_where_it_is_built(native: None) -> None:
+    run = [sys.executable, "-m", "native"]
+    subprocess.run(run, cwd=ROOT, capture_output=True, check=True)
+    second = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "nothing has changed, nothing to do" in second.stderr

@@ -46,6 +46,11 @@ export class Encoder {
     return new Encoder(bundle, model, { name: taken.name, notice: notices.join('; ') });
   }
 
+  /** What runs: the GraphModel, or the SavedModel it was made from. */
+  get kind() {
+    return this.#model.kind;
+  }
+
   /** Width of `sequence_output`. */
   get hidden() {
     return /** @type {number} */ (this.#specOf('sequence_output').shape[2]);

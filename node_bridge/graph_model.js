@@ -19,6 +19,7 @@ export async function openGraphModel(bundle) {
       const outputs = model.execute(feeds, names);
       return Array.isArray(outputs) ? outputs : [outputs];
     },
+    kind: 'graph_model',
     dispose: () => model.dispose(),
   };
 }

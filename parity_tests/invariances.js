@@ -30,19 +30,24 @@ export async function invariances(encoder, encodings) {
       tensors[`${front}${name}`] = { dtype: data instanceof Int32Array ? 'I32' : 'F32', shape, data };
     }
   };
-  const masked = encoder.bundle.contract.padding === 'masked';
+  const { padding, max_length: limit } = encoder.bundle.contract;
+  const masked = padding === 'masked';
   const batch = encoder.pad(encodings);
+  const width = batch.input_ids.shape[1];
   const whole = await encoder.runBatch(batch);
   const held = tf.memory().numTensors;
   put('pairs.b000.repeated/left/', whole);
   put('pairs.b000.repeated/right/', await encoder.runBatch(batch));
   put('pairs.b000.tensors/left/', { count: count(tf.memory().numTensors) });
   put('pairs.b000.tensors/right/', { count: count(held) });
-  put('pairs.b000.reordered/left/', await encoder.run(encodings.toReversed(), batch.input_ids.shape[1]));
+  put('pairs.b000.reordered/left/', await encoder.run(encodings.toReversed(), width));
   put('pairs.b000.reordered/right/', whole);
-  if (masked) {
-    put('pairs.b000.padded/left/', await encoder.run(encodings, batch.input_ids.shape[1] + MORE));
+  // A text that fills the model's positions leaves no room to pad; `alone` compares other widths too.
+  if (masked && width + MORE <= limit) {
+    put('pairs.b000.padded/left/', await encoder.run(encodings, width + MORE));
     put('pairs.b000.padded/right/', whole);
+  }
+  if (masked) {
     put('pairs.b000.masked/left/', await encoder.runBatch(otherPadding(batch)));
     put('pairs.b000.masked/right/', whole);
     // What attends to its padding answers otherwise alone, where there is none.

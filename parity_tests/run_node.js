@@ -91,7 +91,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
   for (const [name, { dtype, shape, data }] of Object.entries(await invariances(encoder, few))) {
     tensors[name] = { dtype, shape, data };
   }
-  const told = { versions: versions(encoder.backend), tokens, starts, labels };
+  const told = { versions: versions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
   const metadata = Object.entries(told).map(([name, value]) => [name, JSON.stringify(value)]);
   writeSafetensors(out, tensors, Object.fromEntries(metadata));
 }
@@ -110,7 +110,7 @@ async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classi
   const { max_length: maxLength, outputs: specs, taps = [] } = encoder.bundle.contract;
   const encodings = texts.map(({ text, pair }) => tokenizer.encodeWithTokens(text, { pair, specialTokens, maxLength }));
   const nodes = specs.map(({ name }) => name);
-  if (tapped) nodes.push(...taps.map(({ node }) => node));
+  if (tapped && encoder.kind === 'graph_model') nodes.push(...taps.map(({ node }) => node));
   const outputs = await encoder.run(encodings, undefined, nodes);
   const told = {
     tokens: encodings.map(({ tokens }) => tokens),

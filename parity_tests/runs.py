@@ -8,7 +8,8 @@ signature gives it (float32), `taps/<name>` for what was looked at inside the mo
 `probabilities` (float32[batch, labels]) where a classifier was given. The metadata holds JSON:
 `versions`, by name; `tokens` and, with a classifier, `labels`, both by `<special>.b<batch>`: the
 tokens of each text, and the label decided for it; of Node also `starts`, where in its text each
-token begins, in UTF-16 units; of Python also `facts`, see `Source.facts`.
+token begins, in UTF-16 units, and `kind`, what ran: the `graph_model`, or the `saved_model` that it
+was made from, which gives no taps; of Python also `facts`, see `Source.facts`.
 """
 
 import json
@@ -37,6 +38,7 @@ class Run:
     labels: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     starts: dict[tuple[str, int], list[list[int]]] = field(default_factory=dict)
     facts: dict[str, Any] | None = None
+    kind: str = "graph_model"
 
     def outputs(self) -> list[str]:
         """Names of the model's outputs, as a model computes them: sequence, pooled, rest."""
@@ -81,6 +83,7 @@ def read(path: Path) -> Run:
                 by_batch(told.get("labels", {})),
                 by_batch(told.get("starts", {})),
                 told.get("facts"),
+                told.get("kind", "graph_model"),
             )
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise EnvironmentProblem(f"{path} is not a whole run: {error}; run it again") from None

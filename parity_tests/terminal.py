@@ -3,6 +3,7 @@
 from typing import Any
 
 from parity_tests.invariances import STAGE
+from parity_tests.runs import PROBABILITIES
 from parity_tests.tokenizer.proof import told
 
 WORDS = {"pass": "ok", "drift": "DRIFT", "downstream": "follows"}
@@ -108,8 +109,24 @@ def summaries(rows: list[dict[str, Any]]) -> list[str]:
             for part, name in ((inside, "places inside the model"), (held, "invariances"))
             if part
         ]
-        lines.append(f"{backend}: {', '.join(words) or 'nothing inside was looked at'}")
+        equal = bits([row for row in own if row not in inside and row not in held])
+        lines.append(f"{backend}: {', '.join([*words, *equal])}")
     return lines
+
+
+def bits(rows: list[dict[str, Any]]) -> list[str]:
+    """How many of the outputs' values are equal to the bit, in words."""
+    counts = [
+        row["measures"]["ulps"]
+        for row in rows
+        if row["measures"] and row["measures"]["ulps"] and row["stage"] != PROBABILITIES
+    ]
+    total = sum(map(sum, counts))
+    if not total:
+        return []
+    same = sum(count[0] for count in counts)
+    share = "all" if same == total else f"{100 * same / total:.0f} %"
+    return [f"{share} of {total:,} output values equal to the bit"]
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ export async function openSavedModel(bundle) {
         const outputs = model.predict(feeds);
         return names.map((output) => outputs[output]);
       },
+      kind: 'saved_model',
       dispose: () => model.dispose(),
     };
   } catch (error) {

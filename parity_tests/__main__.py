@@ -8,6 +8,7 @@ from typing import Any
 
 from parity_tests import (
     annotations,
+    backends,
     budgets,
     cases,
     junit,
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Judges, reports, and gives the exit code."""
     given = parse(arguments)
     try:
+        given.backends = given.backends or backends.here()
         results = [(parity(one), one.out) for one in each(given)]
         verdict = several(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
     except (UserError, EnvironmentProblem) as error:
@@ -123,9 +125,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     directory("--out", Path("artifacts/parity"), "where the report goes")
     parser.add_argument(
         "--backends",
-        default="wasm:64,cpu:8",
         metavar="NAME:TEXTS,…",
-        help="TF.js backends and how many texts each gets, in batches of 8 (default %(default)s)",
+        help="TF.js backends and how many texts each gets, in batches of 8 (default "
+        f"{backends.ALWAYS}, and {backends.NATIVE} where `nox -s native` built it)",
     )
     parser.add_argument(
         "--tokenizer",
@@ -140,12 +142,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def parity(given: argparse.Namespace) -> dict[str, Any]:
     """Picks cases, runs both sides, compares, and writes all reports."""
-    backends = counts(given.backends)
+    wanted = backends.counts(given.backends)
     contract = Contract.read(given.bundle)
     budgets.of_stage("sequence_output", contract.weight_dtype)
     classifier, note = choose_classifier(given.classifier, contract)
     inputs = Inputs(contract, given.model, given.tokenizer_model, classifier, note)
-    picked = cases.pick(cases.read_texts(given.texts), max(backends.values()))
+    picked = cases.pick(cases.read_texts(given.texts), max(wanted.values()))
     given.out.mkdir(parents=True, exist_ok=True)
     for stale in given.out.glob("report.*"):
         stale.unlink()
@@ -157,7 +159,7 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     )
     tokenizers = None if given.tokenizer == "none" else prove(given)
     side = NodeSide(given.bundle, classifier)
-    found = judge(inputs, reference, side, backends, given.out, tokenizers)
+    found = judge(inputs, reference, side, wanted, given.out, tokenizers)
     result = found.document
     flow, place = found.flow, given.out / "repro"
     again = Again(contract, reference, side, flow.stored, flow.dtype, place)
@@ -172,21 +174,6 @@ def prove(given: argparse.Namespace) -> dict[str, Any]:
     """The proof of every tokenizer, the bundle's own with its own tables and vocab."""
     jobs = proof.with_own(proof.every_tokenizer(), proof.of_bundle(given.bundle))
     return proof.prove_all(jobs, given.tokenizer == "full")
-
-
-def counts(text: str) -> dict[str, int]:
-    """How many texts each backend gets.
-
-    >>> counts("wasm:64,cpu:8")
-    {'wasm': 64, 'cpu': 8}
-    """
-    backends = {}
-    for part in text.split(","):
-        name, _, number = part.strip().partition(":")
-        if not name.isalnum() or not number.isdecimal() or int(number) < 1:
-            raise UserError(f"--backends: got {part!r}, expected NAME:TEXTS, such as wasm:64")
-        backends[name] = int(number)
-    return backends
 
 
 def choose_classifier(given: Path | None, contract: Contract) -> tuple[Path | None, str]:

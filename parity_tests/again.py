@@ -42,13 +42,15 @@ class Again:
         file = self.out / "case.jsonl"
         cases.write(file, [Case(i, batches[i], text) for i, text in enumerate(texts)])
         bundle, tapped = self.contract.path, set(batches)
+        node = self.side.run(backend, len(tapped), file, self.out / "node.safetensors", tapped)
+        taps = [tap["name"] for tap in self.contract.document.get("taps", [])]
+        stored, dtype = self.stored, self.dtype
+        if node.kind == "saved_model":
+            taps, tapped, stored, dtype = [], set(), False, "float32"
         out = self.out / "python.safetensors"
-        python = self.reference.run_again(file, bundle, self.stored, out, tapped)
+        python = self.reference.run_again(file, bundle, stored, out, tapped)
         if self.side.classifier is not None:
             python = Head.read(self.side.classifier).answering(python)
-        out = self.out / "node.safetensors"
-        node = self.side.run(backend, len(tapped), file, out, tapped)
-        taps = [tap["name"] for tap in self.contract.document.get("taps", [])]
         named = numbers or list(range(len(texts)))
         picked = [Case(named[i], batches[i], text) for i, text in enumerate(texts)]
-        return stages.judge(backend, node, python, picked, self.dtype, taps)
+        return stages.judge(backend, node, python, picked, dtype, taps)

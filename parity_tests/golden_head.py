@@ -6,6 +6,7 @@ show here alone.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,10 @@ from parity_tests.stages import LABEL
 GOLDEN = "golden"
 
 
-def judge(backend: str, side: NodeSide, out: Path) -> list[Row]:
+def judge(backend: str, count: int, side: NodeSide, out: Path) -> list[Row]:
     """A row for the probabilities and one for the labels; none where the head keeps no answers.
+
+    At most `count` texts are asked about, the shortest, for the slow backends.
 
     Raises:
         UserError: `classifier.json` is not what train.js writes.
@@ -30,22 +33,23 @@ def judge(backend: str, side: NodeSide, out: Path) -> list[Row]:
     assert side.classifier is not None, "there is a head to judge"
     try:
         told = json.loads((side.classifier / "classifier.json").read_text(encoding="utf-8"))
-        golden = told.get("golden", [])
+        golden = sorted(told.get("golden", []), key=length)[:count]
         texts = [(g.get("text", g.get("sentence1")), g.get("sentence2")) for g in golden]
         expected = np.array([g["probabilities"] for g in golden], np.float32)
         labels = [g["label"] for g in golden]
+        max_length = int(told["max_length"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{side.classifier} is no classifier this can read: {error}") from None
     if not golden:
         return []
-    file = out / "golden.jsonl"
+    file = out / f"golden.{backend}.jsonl"
     lines = [
         {"case": i, "batch": 0, "text": text} | ({"pair": pair} if pair is not None else {})
         for i, (text, pair) in enumerate(texts)
     ]
     dumped = [json.dumps(line, ensure_ascii=False) + "\n" for line in lines]
     file.write_text("".join(dumped), encoding="utf-8")
-    node = side.run(backend, 1, file, out / "golden.node.safetensors", ())
+    node = side.answers(backend, file, out / f"golden.{backend}.safetensors", max_length)
     numbers = Row(backend, GOLDEN, PROBABILITIES, budgets.of_stage(PROBABILITIES, "float32"))
     words = Row(backend, GOLDEN, LABEL, budgets.of_stage(LABEL, None))
     got = node.batches["added", 0][PROBABILITIES]
@@ -67,3 +71,8 @@ def judge(backend: str, side: NodeSide, out: Path) -> list[Row]:
     if numbers.problems and words.problems:
         words.status = "downstream"
     return [numbers, words]
+
+
+def length(golden: dict[str, Any]) -> int:
+    """Of a golden text, or of its pair."""
+    return sum(len(golden.get(name, "")) for name in ("text", "sentence1", "sentence2"))

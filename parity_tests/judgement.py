@@ -1,7 +1,9 @@
 """The judgement of one bundle: the still parts first, then the flow, then what must not vary."""
 
 import json
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from parity_tests.runs import TAPS, Run
 
 __all__ = ["Flow", "Inputs", "Judgement", "judge", "judge_bundle", "prepare"]
 
+LANES = 2
+"""Backends that run at a time."""
 INNER = (TAPS, stages.TOKENS, stages.IDS_STAGE)
 
 
@@ -144,8 +148,8 @@ def run_flow(
     if side.classifier is not None:
         flow.python = Head.read(side.classifier).answering(flow.python)
     try:
-        for backend, count in backends.items():
-            run_backend(flow, contract, reference, side, (backend, count), out)
+        for ran in run_node(reference, side, backends, out):
+            judge_backend(flow, contract, reference, side, ran, out)
     except (UserError, EnvironmentProblem) as error:
         if all(part["status"] != "drift" for part in parts.values()):
             raise
@@ -153,24 +157,37 @@ def run_flow(
     return flow
 
 
-def run_backend(
+def run_node(
+    reference: Reference, side: NodeSide, backends: dict[str, int], out: Path
+) -> Iterator[tuple[str, int, Run]]:
+    """Each backend's run of its texts, in order; two at a time, since most have one thread."""
+
+    def run(backend: str, count: int) -> Run:
+        batches = cases.batches_for(count)
+        return side.run(backend, batches, reference.cases, out / f"node.{backend}.safetensors")
+
+    with ThreadPoolExecutor(LANES) as pool:
+        started = [(*wanted, pool.submit(run, *wanted)) for wanted in backends.items()]
+        for backend, count, running in started:
+            yield backend, count, running.result()
+
+
+def judge_backend(
     flow: Flow,
     contract: Contract,
     reference: Reference,
     side: NodeSide,
-    wanted: tuple[str, int],
+    ran: tuple[str, int, Run],
     out: Path,
 ) -> None:
-    """Runs one backend; where an output is off and the taps were not, looks into its batch too."""
-    backend, count = wanted
-    batches = cases.batches_for(count)
-    picked = [case for case in cases.read(reference.cases) if case.batch < batches]
+    """One backend; where an output is off and the taps were not, looks into its batch too."""
+    backend, count, node = ran
+    picked = [c for c in cases.read(reference.cases) if c.batch < cases.batches_for(count)]
     taps = [tap["name"] for tap in contract.document.get("taps", [])]
-    node = side.run(backend, batches, reference.cases, out / f"node.{backend}.safetensors")
     python, dtype = flow.python, flow.dtype
     if node.kind == "saved_model":
         # It has the source's own weights, whatever the bundle stores, and shows nothing inside.
-        taps, python, dtype = [], outputs_alone(reference.run), "float32"
+        taps, python, dtype = [], reference.run.outputs_alone(), "float32"
         if side.classifier is not None:
             python = Head.read(side.classifier).answering(python)
     rows = stages.judge(backend, node, python, picked, dtype, taps)
@@ -186,18 +203,7 @@ def run_backend(
     budget = budgets.of_stage("sequence_output", dtype)
     flow.rows += invariances.judge(backend, node, python, budget)
     if side.classifier is not None:
-        flow.rows += golden_head.judge(backend, side, out)
-
-
-def outputs_alone(python: Run) -> Run:
-    """A run without what was looked at inside."""
-    return replace(
-        python,
-        batches={
-            place: {name: value for name, value in batch.items() if not name.startswith(TAPS)}
-            for place, batch in python.batches.items()
-        },
-    )
+        flow.rows += golden_head.judge(backend, count, side, out)
 
 
 def unexplained(rows: list[Row], picked: list[Case]) -> list[Case]:

@@ -24,6 +24,8 @@ const HELP = `Runs the cases of a parity test through a bundle.
     --batches N        take only the first N batches of the case file
     --taps N,N         batches of which also the bundle's taps are given
     --classifier DIR   also give the probabilities of this classifier
+    --max-length N     positions a text is cut to (default: all that the model has)
+    --answers-alone    with special tokens, and no invariances
     --show NAME        print one value instead of writing a file: added.b000.tokens[0],
                        added.b000.sequence_output[0,2,7], weights/NAME[3,4]
 `;
@@ -42,13 +44,15 @@ await run({
     batches: { type: 'string', default: 'Infinity' },
     taps: { type: 'string', default: '' },
     classifier: { type: 'string' },
+    'max-length': { type: 'string' },
+    'answers-alone': { type: 'boolean', default: false },
     show: { type: 'string' },
   },
   main,
 });
 
-/** @param {Record<string, string>} options */
-async function main({ bundle: dir, cases, out, backend, batches, taps, classifier: head, show }) {
+/** @param {Record<string, any>} options */
+async function main({ bundle: dir, cases, out, backend, batches, taps, classifier: head, show, ...options }) {
   for (const [name, value] of Object.entries({ bundle: dir, cases, out: out ?? show })) {
     if (value === undefined) throw new UserError(`Expected --${name}; try --help.`);
   }
@@ -58,7 +62,8 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
   const classifier = head === undefined ? undefined : await Classifier.load(head, bundle);
   const groups = readBatches(cases).slice(0, Number(batches));
   const tapped = new Set(taps.split(',').filter(Boolean).map(Number));
-  const tools = { tokenizer, encoder, classifier };
+  const maxLength = Number(options['max-length'] ?? bundle.contract.max_length);
+  const tools = { tokenizer, encoder, classifier, maxLength };
 
   /** @type {Record<string, Tensor>} */
   const tensors = {};
@@ -68,7 +73,8 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
   const starts = {};
   /** @type {Record<string, string[]>} */
   const labels = {};
-  for (const special of ['added', 'none']) {
+  const alone = options['answers-alone'];
+  for (const special of alone ? ['added'] : ['added', 'none']) {
     for (const [index, texts] of groups.entries()) {
       const prefix = `${special}.b${String(index).padStart(3, '0')}`;
       const answers = await answer(texts, special === 'added', tapped.has(index), tools);
@@ -87,9 +93,9 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
     process.stdout.write(`${shown(show, { ...tensors, ...weight }, { tokens, labels })}\n`);
     return;
   }
-  const few = groups[0].slice(0, FEW).map(({ text }) => tokenizer.encode(text, { maxLength: bundle.contract.max_length }));
-  for (const [name, { dtype, shape, data }] of Object.entries(await invariances(encoder, few))) {
-    tensors[name] = { dtype, shape, data };
+  if (!alone) {
+    const few = groups[0].slice(0, FEW).map(({ text }) => tokenizer.encode(text, { maxLength }));
+    Object.assign(tensors, await invariances(encoder, few));
   }
   const told = { versions: versions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
   const metadata = Object.entries(told).map(([name, value]) => [name, JSON.stringify(value)]);
@@ -102,12 +108,12 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
  * @param {Text[]} texts
  * @param {boolean} specialTokens
  * @param {boolean} tapped whether to give the bundle's taps too
- * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Classifier}} tools
+ * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Classifier, maxLength: number}} tools
  * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[],
  *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
  */
-async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classifier }) {
-  const { max_length: maxLength, outputs: specs, taps = [] } = encoder.bundle.contract;
+async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classifier, maxLength }) {
+  const { outputs: specs, taps = [] } = encoder.bundle.contract;
   const encodings = texts.map(({ text, pair }) => tokenizer.encodeWithTokens(text, { pair, specialTokens, maxLength }));
   const nodes = specs.map(({ name }) => name);
   if (tapped && encoder.kind === 'graph_model') nodes.push(...taps.map(({ node }) => node));

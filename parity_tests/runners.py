@@ -58,11 +58,25 @@ class NodeSide:
     runner: Path = ROOM / "run_node.js"
 
     def run(
-        self, backend: str, batches: int, cases: Path, out: Path, tapped: Iterable[int] = (0,)
+        self,
+        backend: str,
+        batches: int,
+        cases: Path,
+        out: Path,
+        tapped: Iterable[int] = (0,),
     ) -> Run:
         """Node's answers on one backend to the first batches of a case file."""
+        asked = ["--batches", str(batches), "--taps", numbers(tapped)]
+        return self._start(backend, cases, out, asked)
+
+    def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> Run:
+        """What the classifier says of the first batch, its texts cut to `max_length` positions."""
+        asked = ["--batches", "1", "--answers-alone", "--max-length", str(max_length)]
+        return self._start(backend, cases, out, asked)
+
+    def _start(self, backend: str, cases: Path, out: Path, asked: list[str]) -> Run:
         command = [node(), str(self.runner), "--bundle", str(self.bundle), "--backend", backend]
-        command += ["--batches", str(batches), "--cases", str(cases), "--taps", numbers(tapped)]
+        command += ["--cases", str(cases), *asked]
         if self.classifier is not None:
             command += ["--classifier", str(self.classifier)]
         return start(f"Node ({backend})", command, out)

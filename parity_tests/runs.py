@@ -13,7 +13,7 @@ was made from, which gives no taps; of Python also `facts`, see `Source.facts`.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,14 @@ class Run:
     starts: dict[tuple[str, int], list[list[int]]] = field(default_factory=dict)
     facts: dict[str, Any] | None = None
     kind: str = "graph_model"
+
+    def outputs_alone(self) -> "Run":
+        """This run without what was looked at inside."""
+        batches = {
+            place: {name: value for name, value in batch.items() if not name.startswith(TAPS)}
+            for place, batch in self.batches.items()
+        }
+        return replace(self, batches=batches)
 
     def outputs(self) -> list[str]:
         """Names of the model's outputs, as a model computes them: sequence, pooled, rest."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from parity_tests import runners
-from parity_tests.__main__ import counts
+from parity_tests.backends import counts
 from parity_tests.errors import EnvironmentProblem, UserError
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,40 @@
+"""Which backends Node has here, and how many texts each gets."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from parity_tests.errors import UserError
+from parity_tests.runners import ROOM, node
+
+ALWAYS = "wasm:64,cpu:8"
+NATIVE = "native:64"
+CHECK = ROOM.parent / "node_bridge" / "backends" / "check_native.js"
+
+
+def here(check: Path = CHECK) -> str:
+    """Every backend of this machine, as `--backends` takes them; says why native is not one."""
+    done = subprocess.run([node(), str(check)], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return f"{ALWAYS},{NATIVE}"
+    reason = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
+    print(f"native: NOT COMPARED: {reason}", file=sys.stderr)
+    return ALWAYS
+
+
+def counts(text: str) -> dict[str, int]:
+    """How many texts each backend gets.
+
+    >>> counts("wasm:64,cpu:8")
+    {'wasm': 64, 'cpu': 8}
+
+    Raises:
+        UserError: it does not read so.
+    """
+    backends = {}
+    for part in text.split(","):
+        name, _, number = part.strip().partition(":")
+        if not name.isalnum() or not number.isdecimal() or int(number) < 1:
+            raise UserError(f"--backends: got {part!r}, expected NAME:TEXTS, such as wasm:64")
+        backends[name] = int(number)
+    return backends

@@ -21,7 +21,7 @@ export const WINDOW = 1024;
 /**
  * @param {AsyncIterable<Text> | Iterable<Text>} texts
  * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder,
- *   classifier: import('./classifier.js').Classifier}} tools
+ *   classifier: import('./head.js').Head}} tools
  * @returns {AsyncGenerator<Prediction>}
  * @throws {UserError} a pair for a classifier of single texts, or the other way round
  */

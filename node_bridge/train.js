@@ -3,7 +3,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { Bundle } from './bundle.js';
-import { LEARNING_RATE } from './classifier.js';
+import { LEARNING_RATE } from './head.js';
 import { assertClassifierWritable } from './classifier_files.js';
 import { run, say } from './cli.js';
 import { formatConfusion } from './confusion.js';

@@ -2,7 +2,7 @@
  * From labelled texts to a trained classifier: encodes each text once, then trains the head on
  * the vectors. Knows nothing of the command line or of files.
  */
-import { Classifier } from './classifier.js';
+import { Head } from './head.js';
 import { confusionMatrix } from './confusion.js';
 import { labelsOf, targetsOf } from './data.js';
 import { UserError } from './errors.js';
@@ -15,7 +15,7 @@ const GOLDEN = 16;
 /**
  * @typedef {import('./data.js').Dataset} Dataset
  * @typedef {import('./progress.js').Progress} Progress
- * @typedef {import('./classifier.js').Epoch & {devLoss: number, devAccuracy: number}} EpochResult
+ * @typedef {import('./head.js').Epoch & {devLoss: number, devAccuracy: number}} EpochResult
  *
  * @typedef {object} Problem
  * @property {Dataset} train
@@ -36,7 +36,7 @@ const GOLDEN = 16;
  * @property {(epoch: EpochResult) => string} noteOf what to say of an epoch that is done
  *
  * @typedef {object} Trained
- * @property {Classifier} classifier
+ * @property {Head} classifier
  * @property {EpochResult[]} epochs
  * @property {number} devLoss
  * @property {number} devAccuracy
@@ -76,7 +76,7 @@ export async function trainOn({ train, dev, labels, targets, devTargets }, tools
   encoding.done();
   const devFeatures = features.splice(train.examples.length);
 
-  const classifier = Classifier.create({ hidden: tools.encoder.hidden, labels, seed: settings.seed });
+  const classifier = Head.create({ hidden: tools.encoder.hidden, labels, seed: settings.seed });
   /** @type {EpochResult[]} */
   const epochs = [];
   /** @type {Progress | undefined} */
@@ -107,7 +107,7 @@ export async function trainOn({ train, dev, labels, targets, devTargets }, tools
  * What the classifier says of the first few dev texts, so that it can be told later whether a
  * copy still says the same.
  *
- * @param {Classifier} classifier
+ * @param {Head} classifier
  * @param {{text: string, pair?: string}[]} examples
  * @param {Float32Array[]} features
  */

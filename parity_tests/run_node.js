@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 import { Bundle } from '../node_bridge/bundle.js';
-import { Classifier } from '../node_bridge/classifier.js';
+import { Head } from '../node_bridge/head.js';
 import { run } from '../node_bridge/cli.js';
 import { Encoder } from '../node_bridge/encoder.js';
 import { UserError } from '../node_bridge/errors.js';
@@ -59,7 +59,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
   const bundle = Bundle.open(dir);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend });
-  const classifier = head === undefined ? undefined : await Classifier.load(head, bundle);
+  const classifier = head === undefined ? undefined : await Head.load(head, bundle);
   const groups = readBatches(cases).slice(0, Number(batches));
   const tapped = new Set(taps.split(',').filter(Boolean).map(Number));
   const maxLength = Number(options['max-length'] ?? bundle.contract.max_length);
@@ -108,7 +108,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
  * @param {Text[]} texts
  * @param {boolean} specialTokens
  * @param {boolean} tapped whether to give the bundle's taps too
- * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Classifier, maxLength: number}} tools
+ * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Head, maxLength: number}} tools
  * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[],
  *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
  */

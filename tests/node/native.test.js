@@ -10,7 +10,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Bundle } from '../../node_bridge/bundle.js';
-import { Classifier } from '../../node_bridge/classifier.js';
+import { Head } from '../../node_bridge/head.js';
 import { Encoder } from '../../node_bridge/encoder.js';
 import { UserError } from '../../node_bridge/errors.js';
 import { readSafetensors } from '../../node_bridge/safetensors.js';
@@ -144,7 +144,7 @@ test('training gives the same weights twice, and what wasm gives within 1e-4', n
   const targets = Int32Array.from(features, (_, i) => i % 3);
   const trained = async (/** @type {string} */ backend) => {
     await useBackend(backend);
-    const classifier = Classifier.create({ hidden: 4, labels: ['a', 'b', 'c'], seed: 3 });
+    const classifier = Head.create({ hidden: 4, labels: ['a', 'b', 'c'], seed: 3 });
     await classifier.train(features, targets, { epochs: 4, batchSize: 16, learningRate: 0.01 });
     const rows = await classifier.probabilities(features);
     classifier.dispose();

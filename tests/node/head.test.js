@@ -11,7 +11,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { loadLayersModel } from '@tensorflow/tfjs-layers';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { Classifier } from '../../node_bridge/classifier.js';
+import { Head } from '../../node_bridge/head.js';
 import { CheckFailed, UserError } from '../../node_bridge/errors.js';
 import { evaluate } from '../../node_bridge/evaluation.js';
 import { toyBundle } from './toys.js';
@@ -44,12 +44,12 @@ const DETAILS = /** @type {const} */ ({
 
 /** @param {object} [options] @param {number} [seed] */
 async function trained(options = {}, seed = 1) {
-  const classifier = Classifier.create({ hidden: HIDDEN, labels: LABELS, seed });
+  const classifier = Head.create({ hidden: HIDDEN, labels: LABELS, seed });
   await classifier.train(FEATURES, TARGETS, { epochs: 2, batchSize: 8, seed, ...options });
   return classifier;
 }
 
-/** @param {Classifier} classifier @param {string} name */
+/** @param {Head} classifier @param {string} name */
 async function saved(classifier, name) {
   const dir = join(DIR, name);
   await classifier.save(dir, DETAILS);
@@ -82,7 +82,7 @@ for (const backend of ['wasm', 'cpu']) {
     const classifier = await trained({
       epochs: 6,
       onBatch: (/** @type {number} */ count) => (rows += count),
-      onEpoch: async (/** @type {import('../../node_bridge/classifier.js').Epoch} */ epoch) => {
+      onEpoch: async (/** @type {import('../../node_bridge/head.js').Epoch} */ epoch) => {
         await turn();
         tensors.push(epoch.tensors);
         losses.push(epoch.loss);
@@ -139,10 +139,10 @@ for (const backend of ['wasm', 'cpu']) {
     const script = `
       import { readFileSync } from 'node:fs';
       import { useBackend } from './backends/index.js';
-      import { Classifier } from './classifier.js';
+      import { Head } from './head.js';
       await useBackend('${backend}');
       const many = JSON.parse(readFileSync(process.argv[2], 'utf8')).map((row) => Float32Array.from(row));
-      const classifier = await Classifier.load(process.argv[1], { hash: 'a'.repeat(64) });
+      const classifier = await Head.load(process.argv[1], { hash: 'a'.repeat(64) });
       const rows = await classifier.probabilities(many);
       process.stdout.write('\\n' + JSON.stringify([classifier.labels, rows.map((row) => Array.from(row))]));`;
     const output = execFileSync(
@@ -174,7 +174,7 @@ test('plain loadLayersModel reads it', async () => {
 test('a classifier of another bundle, a damaged one, and none', async () => {
   const dir = await saved(await trained(), 'refused');
   const refused = (/** @type {string} */ place, /** @type {RegExp} */ message, hash = 'a'.repeat(64)) =>
-    assert.rejects(Classifier.load(place, toyBundle(hash)), (error) => {
+    assert.rejects(Head.load(place, toyBundle(hash)), (error) => {
       assert(error instanceof UserError, String(error));
       assert.match(error.message, message);
       return true;

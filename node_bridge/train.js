@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Bundle } from './bundle.js';
 import { LEARNING_RATE } from './head.js';
 import { assertClassifierWritable } from './classifier_files.js';
-import { run, say } from './cli.js';
+import { run, say, wholeNumber } from './cli.js';
 import { formatConfusion } from './confusion.js';
 import { loadDataset } from './data.js';
 import { Encoder } from './encoder.js';
@@ -135,19 +135,12 @@ function settingsOf(options, bundle) {
     throw new UserError(`Expected --learning-rate to be a positive number, got \`${options['learning-rate']}\``);
   }
   return {
-    epochs: integer('--epochs', options.epochs, 1, 1e6),
-    batchSize: integer('--batch-size', options['batch-size'], 1, 1e6),
-    seed: integer('--seed', options.seed, 0, 2 ** 31),
-    maxLength: integer('--max-length', maxLength, 3, limit),
+    epochs: wholeNumber('--epochs', options.epochs, 1, 1e6),
+    batchSize: wholeNumber('--batch-size', options['batch-size'], 1, 1e6),
+    seed: wholeNumber('--seed', options.seed, 0, 2 ** 31),
+    maxLength: wholeNumber('--max-length', maxLength, 3, limit),
     learningRate,
   };
-}
-
-/** @param {string} name @param {string} value @param {number} least @param {number} most */
-function integer(name, value, least, most) {
-  const number = Number(value);
-  if (/^\d+$/.test(value) && number >= least && number <= most) return number;
-  throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
 }
 
 /** @param {Bundle} bundle @param {import('./training.js').Problem} problem @param {{maxLength: number}} settings */

@@ -18,6 +18,7 @@ export const toyTokenizer = {
 
 /** Counts characters 好 and 坏 and the length; remembers the batches it was given. */
 export class ToyEncoder {
+  notice = '';
   hidden = HIDDEN;
   /** @type {Int32Array[][]} */
   batches = [];
@@ -30,4 +31,6 @@ export class ToyEncoder {
       return Float32Array.of(count('好'), count('坏'), ids.length / 10, 1);
     });
   }
+
+  dispose() {}
 }

@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { Classifier } from '../../node_bridge/classifier.js';
 import { featuresOf } from '../../node_bridge/features.js';
-import { predict } from '../../node_bridge/prediction.js';
 import { problemOf, trainOn } from '../../node_bridge/training.js';
 import { ToyEncoder, toyTokenizer } from './toys.js';
 
@@ -49,8 +49,7 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
 
   const texts = reviews(2000, 1).map(([text]) => ({ text }));
   const before = tf.memory().numTensors;
-  const predictions = [];
-  for await (const each of predict(texts, { ...tools, classifier: trained.classifier })) predictions.push(each);
+  const predictions = await new Classifier({ ...tools, head: trained.classifier }).predict(texts);
   assert.equal(tf.memory().numTensors, before);
   const rows = await trained.classifier.probabilities(await featuresOf(texts, tools));
   assert.deepEqual(predictions.map(({ text }) => text), texts.map(({ text }) => text));
@@ -72,10 +71,9 @@ test('pairs, and any number of labels', async () => {
   const problem = problemOf(dataset(rows, 'train'), dataset(rows.slice(0, 8), 'dev'));
   const { classifier, devAccuracy } = await trainOn(problem, tools, { ...SETTINGS, epochs: 20 }, SILENT);
   assert.equal(devAccuracy, 1);
-  const predictions = [];
-  for await (const each of predict([{ text: '好', pair: '坏' }], { ...tools, classifier })) predictions.push(each);
-  assert.deepEqual(Object.keys(predictions[0]), ['sentence1', 'sentence2', 'label', 'probability', 'probabilities']);
-  assert.equal(predictions[0].label, '类3');
+  const prediction = await new Classifier({ ...tools, head: classifier }).predict({ text: '好', pair: '坏' });
+  assert.deepEqual(Object.keys(prediction), ['sentence1', 'sentence2', 'label', 'probability', 'probabilities']);
+  assert.equal(prediction.label, '类3');
 });
 
 test('sets that make no problem', () => {

@@ -45,8 +45,8 @@ export const WINDOW = 1024;
  * @param {Tools} tools
  * @param {Options} [options]
  * @returns {AsyncGenerator<Prediction | Broken, void, void>} one for each text
- * @throws {UserError} a broken text that is not kept, after all before it have been given; `top`
- *   is no positive whole number
+ * @throws {UserError} a broken text that is not kept, after all before it have been given; a `top`
+ *   that is no whole number
  */
 export async function* predict(texts, tools, { top = 0, keepBroken = false } = {}) {
   if (typeof texts === 'string') throw new UserError('Expected `texts` to be many texts, got a string; `predict` takes one');

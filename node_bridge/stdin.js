@@ -40,5 +40,7 @@ export async function* eachOfStdin(jsonl, make) {
 
 /** @param {string} line @param {boolean} jsonl @returns {Text} */
 function textIn(line, jsonl) {
-  return jsonl ? textOf(parseObject(line)) : { text: line };
+  if (!jsonl) return { text: line };
+  // A file may begin with a byte order mark, and files may have been joined.
+  return textOf(parseObject(line.replace(/^\uFEFF/, '')));
 }

@@ -53,7 +53,7 @@ test('a broken line is named, keeps its place, and the rest goes on', () => {
 });
 
 const LINES = [
-  { line: '{"text":"好书","id":7}' },
+  { line: '\uFEFF{"text":"好书","id":7}' },
   { line: '', error: /^broken JSON/ },
   { line: '{"text":', error: /^broken JSON/ },
   { line: '["好书"]', error: /^got \["好书"\], expected a JSON object/ },

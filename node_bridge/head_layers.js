@@ -46,6 +46,7 @@ export const HEADS = {
         layer: /** @type {tfl.RNN} */ (
           tfl.layers.lstm({
             units: LSTM_UNITS,
+            recurrentActivation: 'sigmoid', // as in Keras; TF.js's own default is hardSigmoid
             kernelInitializer: seeded(2 * seed),
             // Keras's default, orthogonal, needs a QR decomposition that TF.js warns is slow.
             recurrentInitializer: seeded(2 * seed + 2 ** 20),

@@ -17,6 +17,7 @@ function toyClassifier(task = 'single') {
   const encoder = new ToyEncoder();
   const head = {
     labels: LABELS,
+    pooling: /** @type {const} */ ('position 0 of sequence_output'),
     description: { task, max_length: 16 },
     /** @param {Float32Array[]} features */
     probabilities: async (features) => features.map(([good]) => Float32Array.of((1 - good / 4) / 2, good / 4, (1 - good / 4) / 2)),

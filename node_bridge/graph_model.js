@@ -1,5 +1,5 @@
 /** A bundle's GraphModel, on whatever backend is TF.js's current one. */
-import { loadGraphModel } from '@tensorflow/tfjs-converter';
+import { load } from './tfjs.js';
 
 /**
  * @typedef {import('./bundle.js').Bundle} Bundle
@@ -13,7 +13,7 @@ import { loadGraphModel } from '@tensorflow/tfjs-converter';
  * @throws {import('./errors.js').UserError} a damaged file
  */
 export async function openGraphModel(bundle) {
-  const model = await loadGraphModel({ load: async () => artifacts(bundle) });
+  const model = await load('converter').loadGraphModel({ load: async () => artifacts(bundle) });
   return {
     run(feeds, names) {
       const outputs = model.execute(feeds, names);

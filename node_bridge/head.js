@@ -5,8 +5,6 @@
  * Seeded and reproducible to the bit on one backend: the initial weights, and the order of the
  * texts in each epoch, come from the seed.
  */
-import * as tf from '@tensorflow/tfjs-core';
-import * as tfl from '@tensorflow/tfjs-layers';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { readClassifier, writeClassifier } from './classifier_files.js';
@@ -14,6 +12,7 @@ import { CheckFailed, UserError } from './errors.js';
 import { denseHead } from './head_layers.js';
 import { folded, scaled, scalingOf } from './scaling.js';
 import { shuffled } from './shuffle.js';
+import { load, tf } from './tfjs.js';
 
 /** Of Adam. On the vectors of untrained albert_tiny and 5,000 reviews, 0.001 overfits by epoch 5. */
 export const LEARNING_RATE = 3e-4;
@@ -22,6 +21,7 @@ export const LEARNING_RATE = 3e-4;
 const INFERENCE_ROWS = 256;
 
 /**
+ * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
  * @typedef {import('./bundle.js').Bundle} Bundle
  * @typedef {import('./classifier_files.js').Description} Description
  * @typedef {{epoch: number, loss: number, accuracy: number, seconds: number, tensors: number}} Epoch
@@ -34,7 +34,7 @@ export class Head {
   #scaling;
 
   /**
-   * @param {tfl.LayersModel} model
+   * @param {import('@tensorflow/tfjs-layers').LayersModel} model
    * @param {string[]} labels in the order of the probabilities
    * @param {Description} [description] what it was saved with
    */
@@ -68,7 +68,7 @@ export class Head {
           `has ${bundle.hash}; give --bundle that one, or train again`,
       );
     }
-    const model = await tfl.loadLayersModel({ load: async () => artifacts });
+    const model = await load('layers').loadLayersModel({ load: async () => artifacts });
     return new Head(model, description.labels, description);
   }
 
@@ -130,7 +130,7 @@ export class Head {
     const rows = [];
     for (let from = 0; from < features.length; from += INFERENCE_ROWS) {
       const part = features.slice(from, from + INFERENCE_ROWS);
-      const output = tf.tidy(() => /** @type {tf.Tensor} */ (this.#model.predictOnBatch(this.#matrix(part))));
+      const output = tf.tidy(() => /** @type {Tensor} */ (this.#model.predictOnBatch(this.#matrix(part))));
       const data = /** @type {Float32Array} */ (await output.data());
       output.dispose();
       if (data.some(Number.isNaN)) {

@@ -1,5 +1,5 @@
 /** What stands on the encoder, as TF.js layers with seeded weights. */
-import * as tfl from '@tensorflow/tfjs-layers';
+import { load } from './tfjs.js';
 
 const UNITS = 512;
 
@@ -8,12 +8,13 @@ const UNITS = 512;
  * float32[batch, classes].
  *
  * @param {{hidden: number, classes: number, seed: number}} options
- * @returns {tfl.Sequential}
+ * @returns {import('@tensorflow/tfjs-layers').Sequential}
  */
 export function denseHead({ hidden, classes, seed }) {
-  const { dense } = tfl.layers;
-  const { glorotUniform } = tfl.initializers;
-  return tfl.sequential({
+  const { initializers, layers, sequential } = load('layers');
+  const { dense } = layers;
+  const { glorotUniform } = initializers;
+  return sequential({
     name: 'classifier',
     layers: [
       dense({

@@ -1,9 +1,8 @@
 /**
  * The TF.js backends by name. Only this folder names backend packages.
  */
-import * as tf from '@tensorflow/tfjs-core';
-
 import { EnvironmentProblem, UserError } from '../errors.js';
+import { tf } from '../tfjs.js';
 
 /**
  * @typedef {import('../model.js').Model} Model

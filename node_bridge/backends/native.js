@@ -2,9 +2,8 @@
  * TensorFlow itself, in this process: by `nox -s native` the very library that Python runs. Runs a
  * SavedModel in TensorFlow's own session, and anything else kernel by kernel.
  */
-import * as tf from '@tensorflow/tfjs-core';
-
 import { EnvironmentProblem } from '../errors.js';
+import { tf } from '../tfjs.js';
 import { loadTfjsNode } from './tfjs_node.js';
 
 export { openSavedModel } from './saved_model.js';

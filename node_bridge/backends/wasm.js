@@ -2,8 +2,7 @@
 import { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
 
-import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
-
+import { load } from '../tfjs.js';
 import { multiplyByXnnpack } from './wasm_matmul.js';
 
 let registered = false;
@@ -12,7 +11,7 @@ let registered = false;
 export async function register() {
   if (registered) return;
   const require = createRequire(import.meta.url);
-  setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
+  load('backend-wasm').setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
   multiplyByXnnpack();
   registered = true;
 }

@@ -125,9 +125,10 @@ test('files that are not what the manifest says are refused, and no tensor stays
   await assertRefused(bundle, /got half in float32 stored as bfloat16, expected/, [...SPECS.slice(0, 4), odd]);
 });
 
-test('a model whose last weights are damaged is not opened, and no tensor stays', async () => {
+test('a model whose last weights are damaged is not opened, and no tensor stays; nor of one that is closed', async () => {
+  const embedded = join(root, 'artifacts', 'bundle', 'albert_tiny');
   const dir = join(scratch, 'albert_tiny');
-  cpSync(join(root, 'artifacts', 'bundle', 'albert_tiny'), dir, { recursive: true });
+  cpSync(embedded, dir, { recursive: true });
   const shard = join(dir, 'group1-shard2of2.bin');
   const altered = readFileSync(shard);
   altered[altered.length - 1] ^= 1;
@@ -135,6 +136,10 @@ test('a model whose last weights are damaged is not opened, and no tensor stays'
   await useBackend('wasm');
   const before = tf.memory().numTensors;
   await assert.rejects(Encoder.load(Bundle.open(dir), { backend: 'wasm' }), mistake(/shard2of2\.bin has sha256 /));
+  assert.equal(tf.memory().numTensors, before);
+  const encoder = await Encoder.load(Bundle.open(embedded), { backend: 'wasm' });
+  assert.ok(tf.memory().numTensors > before);
+  encoder.dispose();
   assert.equal(tf.memory().numTensors, before);
 });
 

@@ -1,11 +1,10 @@
 /**
  * Runs a bundle's model: padded batches of ids in, named outputs out.
  */
-import * as tf from '@tensorflow/tfjs-core';
-
 import { useBackend } from './backends/index.js';
 import { UserError } from './errors.js';
 import { openModel } from './model.js';
+import { tf } from './tfjs.js';
 
 /**
  * @typedef {import('./bundle.js').Bundle} Bundle
@@ -166,7 +165,7 @@ export class Encoder {
   /**
    * @param {Record<string, IdTensor>} batch
    * @param {string[]} names
-   * @returns {tf.Tensor[]} in the order of `names`
+   * @returns {import('./model.js').Tensor[]} in the order of `names`
    */
   #execute(batch, names) {
     return tf.tidy(() => {

@@ -5,11 +5,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-import * as tf from '@tensorflow/tfjs-core';
-
 import { featuresOf } from './features.js';
 import { FeatureStore } from './feature_store.js';
 import { textKey } from './text_key.js';
+import { tf } from './tfjs.js';
 
 const SHARD_BYTES = 2 ** 21;
 /** Fewer texts in a window make no full batches. */

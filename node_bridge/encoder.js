@@ -1,13 +1,12 @@
 /**
  * Runs a bundle's model: padded batches of ids in, named outputs out.
  */
-import * as tf from '@tensorflow/tfjs-core';
-
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
 import { UserError, located } from './errors.js';
 import { featuresOf } from './features.js';
 import { openModel } from './model.js';
+import { tf } from './tfjs.js';
 import { textFrom } from './text.js';
 import { Tokenizer } from './tokenizer/index.js';
 
@@ -195,7 +194,7 @@ export class Encoder {
   /**
    * @param {Record<string, IdTensor>} batch
    * @param {string[]} names
-   * @returns {tf.Tensor[]} in the order of `names`
+   * @returns {import('./model.js').Tensor[]} in the order of `names`
    */
   #execute(batch, names) {
     return tf.tidy(() => {

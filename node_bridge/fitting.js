@@ -3,11 +3,11 @@
  * initial weights, and the order of the texts in each epoch, come from the seed; and whatever an
  * epoch starts from is in its `State`, so that training goes on from one as if it had never stopped.
  */
-import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { inputOf } from './head.js';
 import { shuffled } from './shuffle.js';
+import { tf } from './tfjs.js';
 
 /** Of Adam. On the vectors of untrained albert_tiny and 5,000 reviews, 0.001 overfits by epoch 5. */
 export const LEARNING_RATE = 3e-4;
@@ -110,7 +110,7 @@ async function adam(head, learningRate, { steps, moments }) {
   return optimizer;
 }
 
-/** @param {tf.Optimizer} optimizer */
+/** @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
 async function stateOf(optimizer) {
   const [{ tensor: iterations }, ...moments] = await optimizer.getWeights();
   const [steps] = await iterations.data();

@@ -6,8 +6,6 @@
 import { createReadStream, statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 
-import { parse } from 'csv-parse';
-
 import { UserError, located, oneLine } from './errors.js';
 import { parseObject } from './json_line.js';
 import { lines } from './lines.js';
@@ -111,6 +109,7 @@ async function* tsvRows(source, path) {
  * @returns {AsyncGenerator<Row>}
  */
 async function* csvRows(source, path, firstLine) {
+  const { parse } = await import('csv-parse'); // here, as texts to predict never need it
   const parser = parse({
     columns: (/** @type {string[]} */ header) => checked(header, path),
     info: true,

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 DRAWS = 3
 MARGIN = 4
 """On 300 random problems (1 to 65 texts, 4 to 312 features, 1 to 12 steps) a fourth draw, or plain
-numpy, was up to 2.4 times as far as the furthest of three, where a tensor has three values only."""
+numpy, was up to 2.4 times as far as the furthest of three."""
 ORIGIN = (
     f"derived: {MARGIN} times the furthest that {DRAWS} trainings in float32, with sums in a drawn "
     "order and functions off by up to a unit in the last place, came by this step from the same "

@@ -2,15 +2,17 @@
  * Trains the head in TF.js on one backend, as train.js does (pairs with run_python.py). Writes what
  * sides.py describes.
  */
-import * as tf from '@tensorflow/tfjs-core';
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { run } from '../../node_bridge/cli.js';
 import { UserError } from '../../node_bridge/errors.js';
-import { denseHead } from '../../node_bridge/head_layers.js';
+import { held } from '../../node_bridge/feature_sets.js';
+import { compile, step } from '../../node_bridge/fitting.js';
+import { Head } from '../../node_bridge/head.js';
 import { readSafetensors, writeSafetensors } from '../../node_bridge/safetensors.js';
+import { tf } from '../../node_bridge/tfjs.js';
 
 const WEIGHTS = ['hidden/kernel', 'hidden/bias', 'probabilities/kernel', 'probabilities/bias'];
 
@@ -43,24 +45,24 @@ async function main({ problem: path, out, backend, steps }) {
   await useBackend(backend);
   const { tensors: problem, metadata } = readSafetensors(readFileSync(path), path);
   const batches = batchesOf(problem).slice(0, Number(steps));
-  const model = denseHead({
-    hidden: problem.features.shape[1],
-    classes: problem['probabilities/bias'].shape[0],
-    seed: 1,
-  });
-  model.setWeights(WEIGHTS.map((name) => tf.tensor(problem[name].data, problem[name].shape)));
+  const classes = problem['probabilities/bias'].shape[0];
+  const labels = Array.from({ length: classes }, (_, place) => String(place));
+  const head = Head.create({ hidden: problem.features.shape[1], labels });
+  head.setWeights(WEIGHTS.map((name) => /** @type {Float32Array} */ (problem[name].data)));
   // Adam's other numbers are those of TF.js: they are on trial too.
-  const optimizer = tf.train.adam(Number(metadata.learning_rate));
-  model.compile({ optimizer, loss: 'sparseCategoricalCrossentropy', metrics: ['accuracy'] });
+  compile(head, tf.train.adam(Number(metadata.learning_rate)));
 
+  const features = held(rowsOf(problem.features), head.hidden);
+  const targets = /** @type {Int32Array} */ (problem.targets.data);
+  const equal = labels.map(() => 1);
   const told = [];
-  for (const places of batches) told.push(await step(model, problem, places));
+  for (const places of batches) told.push(await step(head, places, features, targets, equal));
   /** @type {Tensors} */
   const tensors = {
     loss: vector(told.map(([loss]) => loss)),
     accuracy: vector(told.map(([, accuracy]) => accuracy)),
   };
-  for (const [index, weight] of model.getWeights().entries()) {
+  for (const [index, weight] of head.model.getWeights().entries()) {
     const data = /** @type {Float32Array} */ (await weight.data());
     tensors[`after.${batches.length}.${WEIGHTS[index]}`] = { dtype: 'F32', shape: weight.shape, data };
   }
@@ -69,25 +71,9 @@ async function main({ problem: path, out, backend, steps }) {
   process.stderr.write(`${backend}: trained ${batches.length} steps\n`);
 }
 
-/**
- * Loss and accuracy of a batch, then a step.
- *
- * @param {import('@tensorflow/tfjs-layers').Sequential} model
- * @param {Tensors} problem
- * @param {Int32Array} places of its texts
- * @returns {Promise<[number, number]>}
- */
-async function step(model, { features, targets }, places) {
-  const width = features.shape[1];
-  const rows = new Float32Array(places.length * width);
-  places.forEach((place, i) => rows.set(features.data.subarray(place * width, (place + 1) * width), i * width));
-  const x = tf.tensor2d(rows, [places.length, width]);
-  const y = tf.tensor1d(Float32Array.from(places, (place) => targets.data[place]));
-  try {
-    return /** @type {[number, number]} */ (await model.trainOnBatch(x, y));
-  } finally {
-    tf.dispose([x, y]);
-  }
+/** @param {Tensor} matrix float32[rows, columns] */
+function rowsOf({ shape: [rows, columns], data }) {
+  return Array.from({ length: rows }, (_, row) => /** @type {Float32Array} */ (data.subarray(row * columns, (row + 1) * columns)));
 }
 
 /**

@@ -68,7 +68,7 @@ export async function fit(head, features, targets, options) {
     const optimizer = await adam(head, rate, state);
     const sum = { loss: 0, accuracy: 0 };
     try {
-      head.model.compile({ optimizer, loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
+      compile(head, optimizer);
       const order = shuffled(features.count, seed, epoch);
       for (let from = 0; from < order.length; from += batchSize) {
         const texts = order.subarray(from, from + batchSize);
@@ -110,6 +110,11 @@ async function adam(head, learningRate, { steps, moments }) {
   return optimizer;
 }
 
+/** @param {import('./head.js').Head} head @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
+export function compile(head, optimizer) {
+  head.model.compile({ optimizer, loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
+}
+
 /** @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
 async function stateOf(optimizer) {
   const [{ tensor: iterations }, ...moments] = await optimizer.getWeights();
@@ -120,14 +125,16 @@ async function stateOf(optimizer) {
 }
 
 /**
- * @param {import('./head.js').Head} head
- * @param {Int32Array} texts
+ * One step on a batch.
+ *
+ * @param {import('./head.js').Head} head compiled
+ * @param {Int32Array} texts places in the features
  * @param {import('./feature_sets.js').FeatureSet} features
  * @param {Int32Array} targets
  * @param {number[]} classWeights
- * @returns {Promise<[number, number]>} loss and accuracy
+ * @returns {Promise<[number, number]>} loss and accuracy, before the step
  */
-async function step(head, texts, features, targets, classWeights) {
+export async function step(head, texts, features, targets, classWeights) {
   const classes = head.labels.length;
   const wanted = new Float32Array(texts.length * classes);
   // What a text counts stands in the place of the 1: its loss is −weight · log(probability).

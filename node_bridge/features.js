@@ -74,8 +74,9 @@ export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, poo
 
 /**
  * Batches of texts of one length, the longest first, so that an estimate of the time left errs on
- * the long side. No text is ever padded: its vector does not depend on its neighbours, and is the
- * same to the last bit in training, in prediction, alone or among others.
+ * the long side. No text is ever padded: its vector does not depend on its neighbours. On wasm and
+ * cpu it is the same to the last bit in training, in prediction, alone or among others; TensorFlow
+ * divides a product by the size of the batch, and its last bits follow.
  *
  * @param {number[]} lengths of each text, in positions
  * @param {number} [budget]

@@ -4,7 +4,7 @@
  * are made into its input.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { assertWritable, writeDirectory } from './directory.js';
@@ -27,36 +27,45 @@ const VERSION = 1;
  * @property {number} version
  * @property {string[]} labels in the order of the probabilities
  * @property {'single' | 'pair'} task
- * @property {string} head `dense`
+ * @property {string} head one of HEADS: `dense`, `bilstm`, `linear`
  * @property {number} max_length positions a text is cut to, [CLS] and [SEP] counted
  * @property {'added'} special_tokens [CLS] and [SEP] were added
- * @property {string} pooling `position 0 of sequence_output`
+ * @property {import('./features.js').Pooling} pooling what of `sequence_output` the head takes
  * @property {{hash: string, dir: string}} bundle the only one it works with; `dir` is where it
  *   was, relative to the classifier
  * @property {string} backend
  * @property {number} seed
- * @property {number} epochs
+ * @property {number} epochs that were trained
+ * @property {number} best_epoch whose weights these are, from 1
  * @property {number} batch_size
- * @property {number} learning_rate
+ * @property {number} learning_rate of the first epoch
+ * @property {string} schedule of the learning rate
+ * @property {number[]} class_weights in the order of the labels
  * @property {number} dev_accuracy
+ * @property {number} dev_macro_f1
  * @property {Golden[]} [golden] what it said of a few dev texts at the end of training
  * @property {Record<string, {sha256: string, size: number}>} files
  */
 
 /**
  * @param {string} dir
- * @throws {UserError} `dir` is something else
+ * @param {boolean} force whether a finished classifier may be replaced
+ * @throws {UserError} `dir` is something else, or a finished classifier
  */
-export function assertClassifierWritable(dir) {
+export function assertClassifierWritable(dir, force) {
   assertWritable(dir, DESCRIPTION);
+  if (!force && existsSync(join(dir, DESCRIPTION))) {
+    throw new UserError(`${dir} is a finished classifier, which is not trained over; give another --out, or --force to replace it`);
+  }
 }
 
 /**
  * @param {string} dir
  * @param {ModelArtifacts} artifacts
  * @param {Omit<Description, 'format' | 'version' | 'files'>} details
+ * @param {Record<string, string>} [beside] other files to put there, by name
  */
-export function writeClassifier(dir, { modelTopology, weightSpecs, weightData }, details) {
+export function writeClassifier(dir, { modelTopology, weightSpecs, weightData }, details, beside = {}) {
   const model = {
     format: 'layers-model',
     generatedBy: 'bert-bridge',
@@ -71,7 +80,7 @@ export function writeClassifier(dir, { modelTopology, weightSpecs, weightData },
   };
   const sums = Object.entries(files).map(([name, bytes]) => [name, { sha256: sha256(bytes), size: bytes.length }]);
   const description = { format: FORMAT, version: VERSION, ...details, files: Object.fromEntries(sums) };
-  writeDirectory(dir, { ...files, [DESCRIPTION]: `${JSON.stringify(description, null, 2)}\n` }, DESCRIPTION);
+  writeDirectory(dir, { ...beside, ...files, [DESCRIPTION]: `${JSON.stringify(description, null, 2)}\n` }, DESCRIPTION);
 }
 
 /**

@@ -46,6 +46,11 @@ export class Encoder {
     return new Encoder(bundle, model, { name: taken.name, notice: notices.join('; ') });
   }
 
+  /** Batches that it takes at a time. */
+  get lanes() {
+    return 1;
+  }
+
   /** What runs: the GraphModel, or the SavedModel it was made from. */
   get kind() {
     return this.#model.kind;
@@ -138,6 +143,19 @@ export class Encoder {
     } finally {
       first.dispose();
     }
+  }
+
+  /**
+   * Every vector of `sequence_output`, without those of padding.
+   *
+   * @param {Encoding[]} encodings
+   * @returns {Promise<Float32Array[]>} float32[sequence, hidden] for each encoding
+   */
+  async sequences(encodings) {
+    const { name } = this.#specOf('sequence_output');
+    const { [name]: { shape, data } } = await this.runBatch(this.pad(encodings), [name]);
+    const width = shape[1] * shape[2];
+    return encodings.map(({ ids }, row) => data.slice(row * width, row * width + ids.length * shape[2]));
   }
 
   /** Frees the weights. */

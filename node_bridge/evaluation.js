@@ -1,26 +1,74 @@
-/** How good a classifier is on texts whose labels are known. */
+/** How good a head is on texts whose labels are known. */
+import { confusionMatrix } from './confusion.js';
 
 /** Keras's clip: a probability of 0 costs 16.1, not Infinity. */
 const EPSILON = 1e-7;
-
-/** @typedef {{loss: number, accuracy: number, predictions: Int32Array}} Evaluation */
+/** Texts whose probabilities are in memory at a time. */
+const WINDOW = 8192;
 
 /**
- * @param {{probabilities: (features: Float32Array[]) => Promise<Float32Array[]>}} classifier
- * @param {Float32Array[]} features float32[hidden] for each text
- * @param {Int32Array} targets int32[texts], places among the labels
- * @returns {Promise<Evaluation>} `predictions` are places among the labels, too
+ * @typedef {object} Evaluation
+ * @property {number} loss mean cross-entropy
+ * @property {number} accuracy
+ * @property {number} macroF1 mean of the labels' F1
+ * @property {number[][]} confusion `confusion[true][predicted]`
  */
-export async function evaluate(classifier, features, targets) {
-  const rows = await classifier.probabilities(features);
-  const predictions = Int32Array.from(rows, mostProbable);
-  const right = predictions.filter((place, i) => place === targets[i]).length;
-  const losses = rows.map((row, i) => -Math.log(Math.max(row[targets[i]], EPSILON)));
-  const loss = losses.reduce((sum, each) => sum + each, 0) / rows.length;
-  return { loss, accuracy: right / rows.length, predictions };
+
+/**
+ * @param {{labels: string[], probabilitiesOf: (features: FeatureSet) => Promise<Float32Array[]>}} head
+ * @param {FeatureSet} features
+ * @param {Int32Array} targets int32[texts], places among the labels
+ * @returns {Promise<Evaluation>}
+ *
+ * @typedef {import('./feature_sets.js').FeatureSet} FeatureSet
+ */
+export async function evaluate(head, features, targets) {
+  const predictions = new Int32Array(features.count);
+  let loss = 0;
+  for (let from = 0; from < features.count; from += WINDOW) {
+    const rows = await head.probabilitiesOf(window(features, from));
+    rows.forEach((row, i) => {
+      predictions[from + i] = mostProbable(row);
+      loss -= Math.log(Math.max(row[targets[from + i]], EPSILON));
+    });
+  }
+  const confusion = confusionMatrix(targets, predictions, head.labels.length);
+  const right = confusion.reduce((sum, row, i) => sum + row[i], 0);
+  const { count } = features;
+  return { loss: loss / count, accuracy: right / count, macroF1: macroF1(confusion), confusion };
+}
+
+/**
+ * The mean of each label's F1, the harmonic mean of precision and recall; 0 for a label that is
+ * never right. A label that neither the texts have nor the predictions does not count.
+ *
+ * @param {number[][]} confusion `confusion[true][predicted]`
+ */
+export function macroF1(confusion) {
+  const scores = f1Of(confusion).filter((score) => score !== undefined);
+  return scores.reduce((sum, score) => sum + score, 0) / scores.length;
+}
+
+/** Each label's F1; undefined where there is nothing to judge by. @param {number[][]} confusion */
+export function f1Of(confusion) {
+  return confusion.map((row, i) => {
+    const given = row.reduce((sum, count) => sum + count, 0);
+    const said = confusion.reduce((sum, other) => sum + other[i], 0);
+    return given + said === 0 ? undefined : (2 * row[i]) / (given + said);
+  });
 }
 
 /** The first of the highest. @param {Float32Array} row */
 export function mostProbable(row) {
   return row.indexOf(Math.max(...row));
+}
+
+/** @param {FeatureSet} features @param {number} from @returns {FeatureSet} */
+function window({ count, hidden, positions, copy }, from) {
+  return {
+    count: Math.min(WINDOW, count - from),
+    hidden,
+    positions: (i) => positions(from + i),
+    copy: (i, target, at) => copy(from + i, target, at),
+  };
 }

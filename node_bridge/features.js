@@ -16,20 +16,33 @@ export const TOKEN_BUDGET = 2048;
  * @property {(text: string, options: {pair?: string, maxLength?: number}) => Encoding} encode
  * @typedef {object} Encoder
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} firstPosition
+ * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} sequences
+ * @property {number} lanes batches that it takes at a time
+ * @typedef {keyof typeof POOLINGS} Pooling
  */
 
+/** What of `sequence_output` a head gets, and the encoder's method that gives it. */
+export const POOLINGS = /** @type {const} */ ({
+  'position 0 of sequence_output': 'firstPosition',
+  sequence_output: 'sequences',
+});
+const FIRST = 'position 0 of sequence_output';
+
 /**
- * Each text with [CLS] and [SEP] through the encoder, to its vector at position 0, which is [CLS].
+ * Each text with [CLS] and [SEP] through the encoder: to its vector at position 0, which is [CLS],
+ * or to all of its vectors.
  *
  * @param {Text[]} texts
  * @param {{tokenizer: Tokenizer, encoder: Encoder}} tools
  * @param {object} [options]
  * @param {number} [options.maxLength] [CLS] and [SEP] counted; a longer text is cut
+ * @param {Pooling} [options.pooling]
  * @param {(texts: number) => void} [options.onEncoded] called with the texts of each batch
- * @returns {Promise<Float32Array[]>} float32[hidden] for each text, in order; equal texts share one
+ * @returns {Promise<Float32Array[]>} float32[hidden], or float32[positions, hidden], for each text,
+ *   in order; equal texts share one
  * @throws {CheckFailed} a vector that is not finite
  */
-export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, onEncoded } = {}) {
+export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST, onEncoded } = {}) {
   const { distinct, places } = distinctOf(texts);
   const encodings = distinct.map(({ text, pair }) => tokenizer.encode(text, { pair, maxLength }));
   const lengths = encodings.map(({ ids }) => ids.length);
@@ -38,8 +51,9 @@ export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, onE
 
   /** @type {Float32Array[]} */
   const vectors = new Array(distinct.length);
-  for (const batch of batchesByLength(lengths)) {
-    const rows = await encoder.firstPosition(batch.map((place) => encodings[place]));
+  const batches = batchesByLength(lengths).values();
+  const run = async (/** @type {number[]} */ batch) => {
+    const rows = await encoder[POOLINGS[pooling]](batch.map((place) => encodings[place]));
     batch.forEach((place, row) => {
       if (!rows[row].every(Number.isFinite)) {
         throw new CheckFailed(`The encoder gave a vector that is not finite for ${JSON.stringify(distinct[place].text)}`);
@@ -48,7 +62,13 @@ export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, onE
     });
     onEncoded?.(batch.reduce((sum, place) => sum + uses[place], 0));
     await turn(); // lets a signal or another request in
-  }
+  };
+  // Each lane takes the next batch; which one does not matter to what comes out.
+  await Promise.all(
+    Array.from({ length: encoder.lanes }, async () => {
+      for (const batch of batches) await run(batch);
+    }),
+  );
   return places.map((place) => vectors[place]);
 }
 

@@ -1,57 +1,49 @@
 /**
- * Trains a head on the vectors of a frozen encoder: Adam, sparse categorical cross-entropy. It is
+ * What a classifier has on top of its encoder: from vectors to the probability of each label. It is
  * made of TF.js layers and saved as a LayersModel, so that plain `tf.loadLayersModel` reads it.
- *
- * Seeded and reproducible to the bit on one backend: the initial weights, and the order of the
- * texts in each epoch, come from the seed.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import { setImmediate as turn } from 'node:timers/promises';
 
 import { readClassifier, writeClassifier } from './classifier_files.js';
 import { CheckFailed, UserError } from './errors.js';
-import { denseHead } from './head_layers.js';
-import { folded, scaled, scalingOf } from './scaling.js';
-import { shuffled } from './shuffle.js';
+import { held } from './feature_sets.js';
+import { HEADS, headModel } from './head_layers.js';
+import { folded } from './scaling.js';
 
-/** Of Adam. On the vectors of untrained albert_tiny and 5,000 reviews, 0.001 overfits by epoch 5. */
-export const LEARNING_RATE = 3e-4;
-
-/** Rows of a batch that is not trained on. */
-const INFERENCE_ROWS = 256;
+/** Vectors of a batch that is not trained on. */
+const INFERENCE_VECTORS = 2048;
+const INFERENCE_TEXTS = 256;
 
 /**
  * @typedef {import('./bundle.js').Bundle} Bundle
  * @typedef {import('./classifier_files.js').Description} Description
- * @typedef {{epoch: number, loss: number, accuracy: number, seconds: number, tensors: number}} Epoch
- *   of the training texts, each as it was when its batch came; `epoch` counts from 1
+ * @typedef {import('./feature_sets.js').FeatureSet} FeatureSet
  */
 
 export class Head {
-  #model;
-  /** @type {import('./scaling.js').Scaling | undefined} while training */
-  #scaling;
-
   /**
    * @param {tfl.LayersModel} model
-   * @param {string[]} labels in the order of the probabilities
+   * @param {{kind: string, hidden: number, labels: string[]}} about `labels` in the order of the
+   *   probabilities
    * @param {Description} [description] what it was saved with
    */
-  constructor(model, labels, description) {
-    this.#model = model;
+  constructor(model, { kind, hidden, labels }, description) {
+    this.model = model;
+    this.kind = kind;
+    this.hidden = hidden;
     this.labels = labels;
     this.description = description;
   }
 
   /**
-   * An untrained head.
+   * An untrained head; its weights come from the seed.
    *
-   * @param {{hidden: number, labels: string[], seed?: number}} options
+   * @param {{kind?: string, hidden: number, labels: string[], seed?: number}} options `kind`: of HEADS
    */
-  static create({ hidden, labels, seed = 1 }) {
-    const model = denseHead({ hidden, classes: labels.length, seed });
-    return new Head(model, labels);
+  static create({ kind = 'dense', hidden, labels, seed = 1 }) {
+    const model = headModel(kind, { hidden, classes: labels.length, seed });
+    return new Head(model, { kind, hidden, labels });
   }
 
   /**
@@ -69,68 +61,34 @@ export class Head {
       );
     }
     const model = await tfl.loadLayersModel({ load: async () => artifacts });
-    return new Head(model, description.labels, description);
+    const hidden = /** @type {number} */ (/** @type {tfl.Shape} */ (model.inputs[0].shape).at(-1));
+    return new Head(model, { kind: description.head, hidden, labels: description.labels }, description);
+  }
+
+  /** What of `sequence_output` it takes. */
+  get pooling() {
+    return HEADS[this.kind].pooling;
   }
 
   /**
-   * Trains a new head, on scaled features (scaling.js says why).
-   *
-   * @param {Float32Array[]} features float32[hidden] for each text
-   * @param {Int32Array} targets int32[texts], places among the labels
-   * @param {object} options
-   * @param {number} options.epochs
-   * @param {number} options.batchSize
-   * @param {number} [options.seed]
-   * @param {number} [options.learningRate]
-   * @param {(texts: number) => void} [options.onBatch]
-   * @param {(epoch: Epoch) => Promise<void>} [options.onEpoch]
-   * @throws {CheckFailed} weights that are no longer finite
-   */
-  async train(features, targets, options) {
-    const { epochs, batchSize, seed = 1, learningRate = LEARNING_RATE, onBatch, onEpoch } = options;
-    const optimizer = tf.train.adam(learningRate);
-    this.#model.compile({ optimizer, loss: 'sparseCategoricalCrossentropy', metrics: ['accuracy'] });
-    this.#scaling = scalingOf(features);
-    try {
-      for (let epoch = 1; epoch <= epochs; epoch += 1) {
-        const start = performance.now();
-        const order = shuffled(features.length, seed, epoch);
-        const sum = { loss: 0, accuracy: 0 };
-        for (let from = 0; from < order.length; from += batchSize) {
-          const places = order.slice(from, from + batchSize);
-          const [loss, accuracy] = await this.#step(places, features, targets);
-          sum.loss += loss * places.length;
-          sum.accuracy += accuracy * places.length;
-          onBatch?.(places.length);
-          await turn();
-        }
-        await this.probabilities(features.slice(0, 1)); // wasm's loss stays finite with NaN weights
-        await onEpoch?.({
-          epoch,
-          loss: sum.loss / order.length,
-          accuracy: sum.accuracy / order.length,
-          seconds: (performance.now() - start) / 1000,
-          tensors: tf.memory().numTensors,
-        });
-      }
-      this.#fold(this.#scaling);
-    } finally {
-      this.#scaling = undefined;
-      optimizer.dispose();
-    }
-  }
-
-  /**
-   * @param {Float32Array[]} features float32[hidden] for each text
+   * @param {Float32Array[]} rows float32[positions, hidden] of each text
    * @returns {Promise<Float32Array[]>} float32[labels] for each text
    * @throws {CheckFailed} one is not a number
    */
-  async probabilities(features) {
+  probabilities(rows) {
+    return this.probabilitiesOf(held(rows, this.hidden));
+  }
+
+  /**
+   * @param {FeatureSet} features
+   * @returns {Promise<Float32Array[]>} float32[labels] for each text
+   * @throws {CheckFailed} one is not a number
+   */
+  async probabilitiesOf(features) {
     /** @type {Float32Array[]} */
     const rows = [];
-    for (let from = 0; from < features.length; from += INFERENCE_ROWS) {
-      const part = features.slice(from, from + INFERENCE_ROWS);
-      const output = tf.tidy(() => /** @type {tf.Tensor} */ (this.#model.predictOnBatch(this.#matrix(part))));
+    for (const texts of inferenceBatches(features)) {
+      const output = tf.tidy(() => /** @type {tf.Tensor} */ (this.model.predictOnBatch(inputOf(features, texts, this.kind))));
       const data = /** @type {Float32Array} */ (await output.data());
       output.dispose();
       if (data.some(Number.isNaN)) {
@@ -140,21 +98,51 @@ export class Head {
         );
       }
       const width = this.labels.length;
-      part.forEach((_, row) => rows.push(data.slice(row * width, (row + 1) * width)));
+      texts.forEach((_, row) => rows.push(data.slice(row * width, (row + 1) * width)));
     }
     return rows;
+  }
+
+  /** All weights, in the model's order. @returns {Promise<Float32Array[]>} copies */
+  async weights() {
+    const data = await Promise.all(this.model.getWeights().map((tensor) => tensor.data()));
+    return data.map((values) => /** @type {Float32Array} */ (values).slice());
+  }
+
+  /** @param {Float32Array[]} weights as `weights` gave them */
+  setWeights(weights) {
+    tf.tidy(() => {
+      const shapes = this.model.getWeights().map(({ shape }) => shape);
+      this.model.setWeights(weights.map((data, i) => tf.tensor(data, shapes[i])));
+    });
+  }
+
+  /** From now on the head takes plain vectors where it took scaled ones. @param {import('./scaling.js').Scaling} scaling */
+  fold(scaling) {
+    const first = /** @type {tfl.layers.Layer} */ (this.model.layers.find(({ weights }) => weights.length > 0));
+    tf.tidy(() => {
+      const weights = first.getWeights();
+      for (const places of HEADS[this.kind].linear) {
+        const [kernel, bias] = places.map((place) => /** @type {Float32Array} */ (weights[place].dataSync()));
+        const plain = folded({ kernel, bias }, scaling);
+        [plain.kernel, plain.bias].forEach((data, i) => (weights[places[i]] = tf.tensor(data, weights[places[i]].shape)));
+      }
+      first.setWeights(weights);
+    });
   }
 
   /**
    * Writes `dir` whole or not at all.
    *
    * @param {string} dir
-   * @param {Omit<Description, 'format' | 'version' | 'labels' | 'files'>} details
+   * @param {Omit<Description, 'format' | 'version' | 'labels' | 'files' | 'head' | 'pooling'>} details
+   * @param {Record<string, string>} [beside] other files to put there
    */
-  async save(dir, details) {
-    await this.#model.save(
+  async save(dir, details, beside = {}) {
+    const { kind: head, pooling, labels } = this;
+    await this.model.save(
       tf.io.withSaveHandler(async (artifacts) => {
-        writeClassifier(dir, artifacts, { ...details, labels: this.labels });
+        writeClassifier(dir, artifacts, { head, pooling, ...details, labels }, beside);
         return { modelArtifactsInfo: { dateSaved: new Date(), modelTopologyType: 'JSON' } };
       }),
     );
@@ -162,37 +150,44 @@ export class Head {
 
   /** Frees the weights. */
   dispose() {
-    this.#model.dispose();
+    this.model.dispose();
   }
+}
 
-  /** @param {Int32Array} places @param {Float32Array[]} features @param {Int32Array} targets */
-  async #step(places, features, targets) {
-    const x = this.#matrix(Array.from(places, (place) => features[place]));
-    const y = tf.tensor1d(Float32Array.from(places, (place) => targets[place]));
-    try {
-      return /** @type {[number, number]} */ (await this.#model.trainOnBatch(x, y));
-    } finally {
-      tf.dispose([x, y]);
+/**
+ * A batch as the model takes it: float32[texts, hidden], or, padded with zeros to the longest,
+ * float32[texts, sequence, hidden].
+ *
+ * @param {FeatureSet} features
+ * @param {ArrayLike<number>} texts
+ * @param {string} kind of HEADS
+ * @returns {tf.Tensor}
+ */
+export function inputOf(features, texts, kind) {
+  const { hidden } = features;
+  const counts = Array.from(texts, features.positions);
+  const longest = Math.max(...counts);
+  const data = new Float32Array(texts.length * longest * hidden);
+  counts.forEach((_, row) => features.copy(texts[row], data, row * longest * hidden));
+  const whole = HEADS[kind].pooling === 'sequence_output';
+  return tf.tensor(data, whole ? [texts.length, longest, hidden] : [texts.length, hidden]);
+}
+
+/** Texts in order, few enough at a time. @param {FeatureSet} features @returns {Generator<number[]>} */
+function* inferenceBatches({ count, positions }) {
+  /** @type {number[]} */
+  let batch = [];
+  let longest = 0;
+  for (let i = 0; i < count; i += 1) {
+    const wider = Math.max(longest, positions(i));
+    const full = batch.length === INFERENCE_TEXTS || wider * (batch.length + 1) > INFERENCE_VECTORS;
+    if (full && batch.length > 0) {
+      yield batch;
+      batch = [];
+      longest = 0;
     }
+    batch.push(i);
+    longest = Math.max(longest, positions(i));
   }
-
-  /** float32[rows, hidden]. @param {Float32Array[]} rows */
-  #matrix(rows) {
-    const scaling = this.#scaling;
-    const width = rows[0].length;
-    const data = new Float32Array(rows.length * width);
-    rows.forEach((row, i) => data.set(scaling === undefined ? row : scaled(row, scaling), i * width));
-    return tf.tensor2d(data, [rows.length, width]);
-  }
-
-  /** From now on the head takes plain features. @param {import('./scaling.js').Scaling} scaling */
-  #fold(scaling) {
-    const first = this.#model.layers[0];
-    tf.tidy(() => {
-      const [k, b] = first.getWeights();
-      const [kernel, bias] = [k, b].map((tensor) => /** @type {Float32Array} */ (tensor.dataSync()));
-      const plain = folded({ kernel, bias }, scaling);
-      first.setWeights([tf.tensor(plain.kernel, k.shape), tf.tensor(plain.bias, b.shape)]);
-    });
-  }
+  if (batch.length > 0) yield batch;
 }

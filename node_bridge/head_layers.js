@@ -1,34 +1,82 @@
-/** What stands on the encoder, as TF.js layers with seeded weights. */
+/**
+ * What stands on the encoder, as TF.js layers with seeded weights. The last layer gives the
+ * probabilities; the first one that has weights is linear in its input, so that a scaling can be
+ * folded into it.
+ */
 import * as tfl from '@tensorflow/tfjs-layers';
 
 const UNITS = 512;
+const LSTM_UNITS = 128;
 
 /**
- * float32[batch, hidden] (position 0 of `sequence_output`) → dense 512 tanh → softmax:
- * float32[batch, classes].
+ * @typedef {import('./features.js').Pooling} Pooling
+ * @typedef {{hidden: number, classes: number, seed: number}} Size
  *
- * @param {{hidden: number, classes: number, seed: number}} options
- * @returns {tfl.Sequential}
+ * @typedef {object} HeadKind
+ * @property {Pooling} pooling what it takes
+ * @property {(size: Size) => tfl.layers.Layer[]} layers all but the last
+ * @property {[number, number][]} linear places of kernel and bias among the weights of the first
+ *   layer that has any: of each of its parts that takes the input
  */
-export function denseHead({ hidden, classes, seed }) {
-  const { dense } = tfl.layers;
-  const { glorotUniform } = tfl.initializers;
-  return tfl.sequential({
-    name: 'classifier',
-    layers: [
-      dense({
+
+/** @type {Record<string, HeadKind>} by the name that `--head` takes */
+export const HEADS = {
+  /** float32[batch, hidden] → dense 512 tanh → softmax. */
+  dense: {
+    pooling: 'position 0 of sequence_output',
+    layers: ({ hidden, seed }) => [
+      tfl.layers.dense({
         name: 'hidden',
         inputShape: [hidden],
         units: UNITS,
         activation: 'tanh',
-        kernelInitializer: glorotUniform({ seed: 2 * seed }),
-      }),
-      dense({
-        name: 'probabilities',
-        units: classes,
-        activation: 'softmax',
-        kernelInitializer: glorotUniform({ seed: 2 * seed + 1 }),
+        kernelInitializer: seeded(2 * seed),
       }),
     ],
+    linear: [[0, 1]],
+  },
+  /** float32[batch, sequence, hidden], zeros where a text has ended → LSTM 128 both ways → softmax. */
+  bilstm: {
+    pooling: 'sequence_output',
+    layers: ({ hidden, seed }) => [
+      tfl.layers.masking({ name: 'masking', inputShape: [null, hidden], maskValue: 0 }),
+      tfl.layers.bidirectional({
+        name: 'hidden',
+        mergeMode: 'concat',
+        layer: /** @type {tfl.RNN} */ (
+          tfl.layers.lstm({
+            units: LSTM_UNITS,
+            kernelInitializer: seeded(2 * seed),
+            // Keras's default, orthogonal, needs a QR decomposition that TF.js warns is slow.
+            recurrentInitializer: seeded(2 * seed + 2 ** 20),
+          })
+        ),
+      }),
+    ],
+    linear: [[0, 2], [3, 5]],
+  },
+  /** float32[batch, hidden] → softmax. */
+  linear: { pooling: 'position 0 of sequence_output', layers: () => [], linear: [[0, 1]] },
+};
+
+/**
+ * @param {string} kind of HEADS
+ * @param {Size} size
+ * @returns {tfl.Sequential} to float32[batch, classes]
+ */
+export function headModel(kind, size) {
+  const before = HEADS[kind].layers(size);
+  const probabilities = tfl.layers.dense({
+    name: 'probabilities',
+    units: size.classes,
+    activation: 'softmax',
+    kernelInitializer: seeded(2 * size.seed + 1),
+    ...(before.length === 0 ? { inputShape: [size.hidden] } : {}),
   });
+  return tfl.sequential({ name: 'classifier', layers: [...before, probabilities] });
+}
+
+/** @param {number} seed */
+function seeded(seed) {
+  return tfl.initializers.glorotUniform({ seed });
 }

@@ -26,10 +26,10 @@ export const WINDOW = 1024;
  * @throws {UserError} a pair for a classifier of single texts, or the other way round
  */
 export async function* predict(texts, { classifier, ...tools }) {
-  const { description, labels } = classifier;
+  const { description, labels, pooling } = classifier;
   for await (const window of windows(texts, WINDOW)) {
     window.forEach((text) => assertTask(text, description?.task));
-    const features = await featuresOf(window, tools, { maxLength: description?.max_length });
+    const features = await featuresOf(window, tools, { maxLength: description?.max_length, pooling });
     const rows = await classifier.probabilities(features);
     for (const [i, row] of rows.entries()) {
       const best = mostProbable(row);

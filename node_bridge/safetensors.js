@@ -3,9 +3,8 @@
  * bytes): tensors cross between the runtimes in it because JSON would turn NaN into null.
  * Format: https://github.com/huggingface/safetensors#format
  */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-
 import { UserError } from './errors.js';
+import { writeWhole } from './whole_file.js';
 
 const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
 
@@ -17,13 +16,22 @@ const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
  */
 
 /**
- * Writes under a temporary name, then renames: a reader never sees half a file.
- *
- * @param {string} path
+ * @param {string} path written whole or not at all
  * @param {Record<string, Tensor>} tensors
  * @param {Record<string, string>} [metadata]
  */
 export function writeSafetensors(path, tensors, metadata = {}) {
+  writeWhole(path, encodeSafetensors(tensors, metadata));
+}
+
+/**
+ * The bytes of a file, in pieces: the tensors' own memory is not copied.
+ *
+ * @param {Record<string, Tensor>} tensors
+ * @param {Record<string, string>} [metadata]
+ * @returns {Buffer[]} tensors in the order of their names
+ */
+export function encodeSafetensors(tensors, metadata = {}) {
   /** @type {Record<string, unknown>} */
   const header = { __metadata__: metadata };
   const names = Object.keys(tensors).sort();
@@ -33,27 +41,11 @@ export function writeSafetensors(path, tensors, metadata = {}) {
     header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
     offset += data.byteLength;
   }
-  let head = Buffer.from(JSON.stringify(header));
-  head = Buffer.concat([head, Buffer.alloc((8 - (head.length % 8)) % 8, ' ')]);
+  const head = Buffer.from(JSON.stringify(header));
+  const padding = Buffer.alloc((8 - (head.length % 8)) % 8, ' ');
   const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(head.length));
-
-  const growing = `${path}.${process.pid}.partial`;
-  try {
-    const file = openSync(growing, 'w');
-    try {
-      for (const chunk of [length, head, ...names.map((name) => bytesOf(tensors[name].data))]) {
-        for (let done = 0; done < chunk.length; ) done += writeSync(file, chunk, done);
-      }
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(growing, path);
-  } catch (error) {
-    rmSync(growing, { force: true });
-    throw error;
-  }
+  length.writeBigUInt64LE(BigInt(head.length + padding.length));
+  return [length, head, padding, ...names.map((name) => bytesOf(tensors[name].data))];
 }
 
 /**
@@ -63,28 +55,45 @@ export function writeSafetensors(path, tensors, metadata = {}) {
  * @throws {UserError} truncated, or of a dtype this program does not use
  */
 export function readSafetensors(bytes, name = 'safetensors file') {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = bytes.length < 8 ? Infinity : Number(view.getBigUint64(0, true));
-  if (8 + length > bytes.length) throw new UserError(`${name} is cut off in its header`);
-  const header = JSON.parse(Buffer.from(bytes.subarray(8, 8 + length)).toString('utf8'));
-  const { __metadata__: metadata = {}, ...entries } = header;
+  const { entries, metadata } = readSafetensorsHeader(bytes, name);
   /** @type {Record<string, Tensor>} */
   const tensors = {};
-  for (const [key, { dtype, shape, data_offsets: span }] of Object.entries(entries)) {
-    const Array = ARRAYS[/** @type {'F32' | 'I32'} */ (dtype)];
-    if (Array === undefined) {
-      throw new UserError(`${name}: ${key} has dtype ${dtype}, expected F32 or I32`);
-    }
-    const [start, end] = span;
-    const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
-    if (8 + length + end > bytes.length || end - start !== count * 4) {
-      throw new UserError(`${name} is cut off: ${key} ends beyond the file or its shape`);
-    }
+  for (const [key, { dtype, shape, start, end }] of Object.entries(entries)) {
     // A copy, since the file's bytes need not be aligned for a typed array.
-    const slice = bytes.slice(8 + length + start, 8 + length + end);
-    tensors[key] = { dtype, shape, data: new Array(slice.buffer, slice.byteOffset, count) };
+    const slice = bytes.slice(start, end);
+    tensors[key] = { dtype, shape, data: new ARRAYS[dtype](slice.buffer, slice.byteOffset, (end - start) / 4) };
   }
   return { tensors, metadata };
+}
+
+/**
+ * Where each tensor lies in a file.
+ *
+ * @param {Uint8Array} bytes a whole file
+ * @param {string} name what to call the file in an error
+ * @returns {{entries: Record<string, {dtype: 'F32' | 'I32', shape: number[], start: number,
+ *   end: number}>, metadata: Record<string, string>}} bytes from `start` to before `end`
+ * @throws {UserError} truncated, or of a dtype this program does not use
+ */
+export function readSafetensorsHeader(bytes, name) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = bytes.length < 8 ? Infinity : Number(view.getBigUint64(0, true));
+  const from = 8 + length;
+  if (from > bytes.length) throw new UserError(`${name} is cut off in its header`);
+  const header = JSON.parse(Buffer.from(bytes.subarray(8, from)).toString('utf8'));
+  const { __metadata__: metadata = {}, ...specs } = header;
+  const entries = Object.entries(specs).map(([key, { dtype, shape, data_offsets: span }]) => {
+    if (!Object.hasOwn(ARRAYS, dtype)) {
+      throw new UserError(`${name}: ${key} has dtype ${dtype}, expected F32 or I32`);
+    }
+    const [start, end] = [from + span[0], from + span[1]];
+    const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
+    if (end > bytes.length || end - start !== count * 4) {
+      throw new UserError(`${name} is cut off: ${key} ends beyond the file or its shape`);
+    }
+    return [key, { dtype, shape, start, end }];
+  });
+  return { entries: Object.fromEntries(entries), metadata };
 }
 
 /** @param {Float32Array | Int32Array} data */

@@ -9,6 +9,9 @@
 /** A feature that hardly varies is not blown up beyond this share of the usual deviation. */
 const LEAST = 0.1;
 
+/** Texts that are enough to know the mean and the deviation by. */
+const MOST = 20_000;
+
 /**
  * @typedef {object} Scaling x ↦ (x − mean) · factor
  * @property {Float64Array} mean float64[hidden]
@@ -16,23 +19,47 @@ const LEAST = 0.1;
  */
 
 /**
- * @param {Float32Array[]} features float32[hidden] for each text
+ * @param {import('./feature_sets.js').FeatureSet} features of which the first `MOST` texts tell
  * @returns {Scaling}
  */
 export function scalingOf(features) {
-  const hidden = features[0].length;
+  const { hidden } = features;
+  const texts = Math.min(features.count, MOST);
   const mean = new Float64Array(hidden);
-  for (const row of features) row.forEach((value, i) => (mean[i] += value / features.length));
+  const vectors = eachVector(features, texts, (vector) => vector.forEach((value, i) => (mean[i] += value)));
+  mean.forEach((sum, i) => (mean[i] = sum / vectors));
   const variance = new Float64Array(hidden);
-  for (const row of features) row.forEach((value, i) => (variance[i] += (value - mean[i]) ** 2 / features.length));
+  eachVector(features, texts, (vector) => vector.forEach((value, i) => (variance[i] += (value - mean[i]) ** 2 / vectors)));
   const usual = Math.sqrt(variance.reduce((sum, value) => sum + value, 0) / hidden) || 1;
   const factor = variance.map((value) => 1 / Math.max(Math.sqrt(value), LEAST * usual));
   return { mean, factor };
 }
 
-/** @param {Float32Array} row @param {Scaling} scaling */
-export function scaled(row, { mean, factor }) {
-  return row.map((value, i) => (value - mean[i]) * factor[i]);
+/**
+ * @param {import('./feature_sets.js').FeatureSet} features
+ * @param {number} texts
+ * @param {(vector: Float32Array) => void} visit
+ * @returns {number} vectors
+ */
+function eachVector(features, texts, visit) {
+  let vectors = 0;
+  for (let text = 0; text < texts; text += 1) {
+    const count = features.positions(text);
+    const data = new Float32Array(count * features.hidden);
+    features.copy(text, data, 0);
+    for (let i = 0; i < count; i += 1) visit(data.subarray(i * features.hidden, (i + 1) * features.hidden));
+    vectors += count;
+  }
+  return vectors;
+}
+
+/** @param {Float32Array} vectors float32[…, hidden] @param {Scaling} scaling */
+export function scaleInPlace(vectors, { mean, factor }) {
+  const hidden = mean.length;
+  for (let at = 0; at < vectors.length; at += 1) {
+    const i = at % hidden;
+    vectors[at] = (vectors[at] - mean[i]) * factor[i];
+  }
 }
 
 /** @typedef {{kernel: Float32Array, bias: Float32Array}} Dense float32[hidden, units], float32[units] */

@@ -2,39 +2,57 @@
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import * as tf from '@tensorflow/tfjs-core';
+
+import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
-import { LEARNING_RATE } from './head.js';
 import { assertClassifierWritable } from './classifier_files.js';
 import { run, say } from './cli.js';
-import { formatConfusion } from './confusion.js';
-import { loadDataset } from './data.js';
-import { Encoder } from './encoder.js';
+import { Dataset } from './dataset.js';
+import { openEncoders } from './encoders.js';
 import { UserError } from './errors.js';
+import { fill, isFilled, openStore } from './feature_cache.js';
+import { HEADS } from './head_layers.js';
 import { progress } from './progress.js';
 import { Tokenizer } from './tokenizer/index.js';
+import { classWeightsOf, settingsOf } from './train_settings.js';
+import { introduction, noteOf, short, summaryOf, verdict } from './train_talk.js';
 import { problemOf, trainOn } from './training.js';
+import { trainingPage } from './training_page.js';
+import { TrainingState, sha256 } from './training_state.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const ARTIFACTS = join(ROOT, 'artifacts');
-const MAX_LENGTH = 128;
 
-const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder → dense 512 tanh → softmax.
+const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder → head → softmax.
 
   node node_bridge/train.js
-  node node_bridge/train.js --train T.jsonl --dev D.jsonl --epochs 10 --out my_classifier
+  node node_bridge/train.js --train T.jsonl --split 0.1 --epochs 20 --patience 3 --out my_classifier
 
-  --bundle DIR         default artifacts/bundle/albert_tiny
-  --train FILE         JSON lines with \`text\` (or \`sentence1\`, \`sentence2\`) and \`label\`,
-                       or .tsv or .csv with a header; default artifacts/data/train.jsonl
-  --dev FILE           the same; default artifacts/data/dev.jsonl
-  --out DIR            default artifacts/classifier
-  --epochs N           default 5
-  --batch-size N       default 32
-  --learning-rate X    of Adam, default 0.0003
-  --seed N             default 1
-  --max-length N       positions a text is cut to, [CLS] and [SEP] counted; default ${MAX_LENGTH}
-  --backend NAME       auto (default), native, wasm or cpu
-  --json               a summary as JSON on stdout
+Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the same command goes on.
+
+  --bundle DIR           default artifacts/bundle/albert_tiny
+  --train FILE           JSON lines with \`text\` (or \`sentence1\`, \`sentence2\`) and \`label\`,
+                         or .tsv or .csv with a header; default artifacts/data/train.jsonl
+  --dev FILE             the same; default artifacts/data/dev.jsonl
+  --split SHARE          instead of --dev: this share of --train; equal texts stay together
+  --out DIR              default artifacts/classifier; gets training.html and log.jsonl too
+  --force                replace a finished classifier in --out
+  --head NAME            dense (default): 512 tanh on [CLS]; linear: none; bilstm: LSTM 128 both
+                         ways over all positions
+  --epochs N             default 5; the best one is kept
+  --patience N           end after N epochs without a better one; default: none
+  --batch-size N         default 32
+  --learning-rate X      of Adam, default 0.0003
+  --schedule NAME        of the learning rate: constant (default), linear, cosine
+  --class-weights W      what a text of a label counts: equal (default), balanced, or JSON such as
+                         '{"0": 1, "1": 2.5}'
+  --seed N               default 1
+  --max-length N         positions a text is cut to, [CLS] and [SEP] counted; default 128
+  --backend NAME         auto (default), native, wasm or cpu
+  --workers N            encoders at a time on wasm and cpu; default: one a core
+  --cache DIR            default artifacts/cache
+  --json                 a summary as JSON on stdout
   -h, --help
 `;
 
@@ -44,13 +62,21 @@ await run({
     bundle: { type: 'string', default: join(ARTIFACTS, 'bundle', 'albert_tiny') },
     train: { type: 'string' },
     dev: { type: 'string' },
+    split: { type: 'string' },
     out: { type: 'string', default: join(ARTIFACTS, 'classifier') },
+    force: { type: 'boolean', default: false },
+    head: { type: 'string', default: 'dense' },
     epochs: { type: 'string', default: '5' },
+    patience: { type: 'string' },
     'batch-size': { type: 'string', default: '32' },
     'learning-rate': { type: 'string', default: '0.0003' },
+    schedule: { type: 'string', default: 'constant' },
+    'class-weights': { type: 'string', default: 'equal' },
     seed: { type: 'string', default: '1' },
     'max-length': { type: 'string' },
     backend: { type: 'string', default: 'auto' },
+    workers: { type: 'string' },
+    cache: { type: 'string', default: join(ARTIFACTS, 'cache') },
     json: { type: 'boolean', default: false },
   },
   main,
@@ -59,126 +85,120 @@ await run({
 /** @param {Record<string, any>} options @param {string[]} positionals */
 async function main(options, positionals) {
   if (positionals.length > 0) throw new UserError(`Expected options only, got \`${positionals[0]}\`; try --help.`);
-  if ((options.train === undefined) !== (options.dev === undefined)) {
-    throw new UserError('Expected --train and --dev together: the default of one does not fit the other');
-  }
   stopOnInterrupt();
   const start = performance.now();
   const bundle = Bundle.open(options.bundle);
-  const settings = settingsOf(options, bundle);
-  assertClassifierWritable(options.out);
-  const problem = problemOf(
-    await loadDataset(options.train ?? join(ARTIFACTS, 'data', 'train.jsonl')),
-    await loadDataset(options.dev ?? join(ARTIFACTS, 'data', 'dev.jsonl')),
-  );
-  const tokenizer = Tokenizer.fromBundle(bundle);
-  const encoder = await Encoder.load(bundle, { backend: options.backend });
-  say(encoder.notice || `backend ${encoder.backend}`);
-  introduce(bundle, problem, settings);
+  const asked = settingsOf(options, bundle);
+  assertClassifierWritable(options.out, options.force);
+  const problem = problemOf(...(await datasets(options, asked.split)));
+  const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
+  const backend = await useBackend(options.backend);
+  const store = await encoded(bundle, problem, { ...settings, cache: options.cache, backend });
 
-  const trained = await trainOn(problem, { tokenizer, encoder }, settings, { progress, noteOf });
-  const { epochs, devLoss, devAccuracy, confusion } = trained;
+  const { train, dev, labels } = problem;
+  const data = sha256([...train.bytes, ...dev.bytes]);
+  const { workers: _, split: __, ...decides } = settings;
+  const kept = new TrainingState(options.cache, [bundle.hash, backend.name, tf.version_core, labels, data, decides]);
+  const trained = await trainOn(problem, store, settings, kept, { progress, noteOf, say });
+  store.close();
+
+  const { head, history, bestEpoch, dev: evaluation, golden } = trained;
   const details = /** @type {const} */ ({
-    task: problem.train.task,
-    head: 'dense',
+    task: train.task,
     max_length: settings.maxLength,
     special_tokens: 'added',
-    pooling: 'position 0 of sequence_output',
     bundle: { hash: bundle.hash, dir: relative(resolve(options.out), resolve(bundle.dir)) },
-    backend: encoder.backend,
+    backend: backend.name,
     seed: settings.seed,
-    epochs: settings.epochs,
+    epochs: history.length,
+    best_epoch: bestEpoch,
     batch_size: settings.batchSize,
     learning_rate: settings.learningRate,
-    dev_accuracy: devAccuracy,
+    schedule: settings.schedule,
+    class_weights: settings.classWeights,
+    dev_accuracy: evaluation.accuracy,
+    dev_macro_f1: evaluation.macroF1,
   });
-  await trained.classifier.save(options.out, { ...details, golden: trained.golden });
-  const next = predictCommand(options.out, problem.train.task);
-  const text =
-    `\n${formatConfusion(confusion, problem.labels)}\n` +
-    `dev accuracy ${percent(devAccuracy)}, saved in ${short(options.out)}; next:\n  ${next}\n`;
+  const beside = {
+    'training.html': trainingPage({ name: bundle.contract.name, labels, history, bestEpoch, evaluation }),
+    'log.jsonl': history.map((epoch) => `${JSON.stringify(epoch)}\n`).join(''),
+  };
+  await head.save(options.out, { ...details, golden }, beside);
+  kept.remove();
+
+  const next = predictCommand(options.out, train.task);
+  const text = verdict({ evaluation, labels, bestEpoch, out: options.out, next });
   if (!options.json) {
     process.stdout.write(text);
     return;
   }
   process.stderr.write(text);
-  const { name, trained: weightsTrained } = bundle.contract;
-  const summary = {
-    classifier: options.out,
-    ...details,
-    bundle: { dir: bundle.dir, name, hash: bundle.hash, trained: weightsTrained },
-    texts: { train: problem.train.examples.length, dev: problem.dev.examples.length },
-    labels: problem.labels,
-    history: epochs.map(({ devLoss: dev_loss, devAccuracy: dev_accuracy, ...epoch }) => ({ ...epoch, dev_loss, dev_accuracy })),
-    dev_loss: devLoss,
-    confusion,
-    seconds: (performance.now() - start) / 1000,
-    predict: next,
-  };
-  process.stdout.write(`${JSON.stringify(summary)}\n`);
+  const seconds = (performance.now() - start) / 1000;
+  const { kind, pooling } = head;
+  const summary = summaryOf({ details: { head: kind, pooling, ...details }, bundle, problem, history, evaluation, out: options.out });
+  process.stdout.write(`${JSON.stringify({ ...summary, seconds, predict: next })}\n`);
 }
 
-/** Nothing is half-written: saving happens in one turn, and only at the end. */
+/**
+ * @param {Record<string, any>} options
+ * @param {number | undefined} split
+ * @returns {Promise<[Dataset, Dataset]>} to train on, and to judge by
+ */
+async function datasets({ train, dev }, split) {
+  if (split !== undefined && dev !== undefined) throw new UserError('Expected --dev or --split, got both');
+  if (split === undefined && (train === undefined) !== (dev === undefined)) {
+    throw new UserError('Expected --train with --dev or --split: the default of one does not fit the other');
+  }
+  const whole = await Dataset.read(train ?? join(ARTIFACTS, 'data', 'train.jsonl'));
+  if (split !== undefined) return whole.split(split);
+  return [whole, await Dataset.read(dev ?? join(ARTIFACTS, 'data', 'dev.jsonl'))];
+}
+
+/**
+ * A store with the vectors of all texts.
+ *
+ * @param {Bundle} bundle
+ * @param {import('./training.js').Problem} problem
+ * @param {import('./train_settings.js').Asked & {cache: string, backend: import('./backends/index.js').Backend}} how
+ */
+async function encoded(bundle, problem, { cache, backend, maxLength, head, workers }) {
+  const { pooling } = HEADS[head];
+  const store = openStore(cache, { bundle, backend: backend.name, maxLength, pooling }, hiddenOf(bundle), say);
+  const data = [problem.train, problem.dev];
+  const introduce = () => say(introduction(bundle, problem, maxLength));
+  if (isFilled(store, data)) {
+    say(backend.notice || `backend ${backend.name}`);
+    introduce();
+    say(`all vectors are in ${short(cache)}`);
+    return store;
+  }
+  const encoder = await openEncoders(bundle, { backend: backend.name, workers });
+  say(backend.notice || encoder.notice || `backend ${backend.name}`);
+  introduce();
+  const bar = progress('encoding texts', problem.train.count + problem.dev.count);
+  try {
+    await fill(store, data, { tokenizer: Tokenizer.fromBundle(bundle), encoder }, { maxLength, pooling, onEncoded: bar.advance });
+  } finally {
+    bar.stop();
+    await encoder.dispose();
+  }
+  bar.done();
+  return store;
+}
+
+/** Width of `sequence_output`. @param {Bundle} bundle */
+function hiddenOf({ dir, contract }) {
+  const spec = contract.outputs.find(({ role }) => role === 'sequence_output');
+  if (spec === undefined) throw new UserError(`${dir} has no sequence_output, which a classifier stands on`);
+  return /** @type {number} */ (spec.shape[2]);
+}
+
+/** What is finished is on disk, and nothing is ever half-written. */
 function stopOnInterrupt() {
   process.once('SIGINT', () => {
-    process.stderr.write('\nstopped; nothing was written\n');
+    process.stderr.write('\nstopped; what is finished is kept, and the same command goes on from there\n');
     process.exit(130);
   });
-}
-
-/** @param {Record<string, string>} options @param {Bundle} bundle @returns {import('./training.js').Settings} */
-function settingsOf(options, bundle) {
-  const limit = bundle.contract.max_length;
-  const maxLength = options['max-length'] ?? String(Math.min(MAX_LENGTH, limit));
-  const learningRate = Number(options['learning-rate']);
-  if (!(learningRate > 0 && learningRate < Infinity)) {
-    throw new UserError(`Expected --learning-rate to be a positive number, got \`${options['learning-rate']}\``);
-  }
-  return {
-    epochs: integer('--epochs', options.epochs, 1, 1e6),
-    batchSize: integer('--batch-size', options['batch-size'], 1, 1e6),
-    seed: integer('--seed', options.seed, 0, 2 ** 31),
-    maxLength: integer('--max-length', maxLength, 3, limit),
-    learningRate,
-  };
-}
-
-/** @param {string} name @param {string} value @param {number} least @param {number} most */
-function integer(name, value, least, most) {
-  const number = Number(value);
-  if (/^\d+$/.test(value) && number >= least && number <= most) return number;
-  throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
-}
-
-/** @param {Bundle} bundle @param {import('./training.js').Problem} problem @param {{maxLength: number}} settings */
-function introduce(bundle, { train, dev, labels }, { maxLength }) {
-  const { name, trained } = bundle.contract;
-  const weights = trained === false ? 'UNTRAINED WEIGHTS: a seeded model' : trained ? 'trained weights' : 'weights of unknown training';
-  process.stderr.write(
-    `bundle ${name} (${weights}), ${short(bundle.dir)}\n` +
-      `${train.examples.length} training and ${dev.examples.length} dev texts (${train.task}), ` +
-      `labels ${labels.slice(0, 8).join(', ')}${labels.length > 8 ? `, … (${labels.length})` : ''}; ` +
-      `[CLS] and [SEP] are added, texts are cut at ${maxLength} positions\n`,
-  );
-}
-
-/** @param {import('./training.js').EpochResult} epoch */
-function noteOf({ loss, accuracy, devLoss, devAccuracy, tensors }) {
-  return (
-    `loss ${loss.toFixed(4)}, accuracy ${percent(accuracy)}, ` +
-    `dev loss ${devLoss.toFixed(4)}, dev accuracy ${percent(devAccuracy)}, ${tensors} tensors`
-  );
-}
-
-/** @param {number} share */
-function percent(share) {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-/** A path as one would type it here. @param {string} path */
-function short(path) {
-  const near = relative('', path);
-  return near === '' || near.startsWith('..') ? resolve(path) : near;
 }
 
 /** @param {string} out @param {string} task */

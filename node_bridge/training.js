@@ -1,21 +1,24 @@
 /**
- * From labelled texts to a trained classifier: encodes each text once, then trains the head on
- * the vectors. Knows nothing of the command line or of files.
+ * From labelled texts, whose vectors are in a store, to a trained head. Knows nothing of the
+ * command line.
  */
-import { Head } from './head.js';
-import { confusionMatrix } from './confusion.js';
-import { labelsOf, targetsOf } from './data.js';
+import { labelsOf } from './dataset.js';
 import { UserError } from './errors.js';
 import { evaluate, mostProbable } from './evaluation.js';
-import { featuresOf } from './features.js';
+import { scaled, stored } from './feature_sets.js';
+import { fit } from './fitting.js';
+import { Head } from './head.js';
+import { scalingOf } from './scaling.js';
 
 /** Dev texts whose answers are kept with the classifier. */
 const GOLDEN = 16;
 
 /**
- * @typedef {import('./data.js').Dataset} Dataset
+ * @typedef {import('./dataset.js').Dataset} Dataset
  * @typedef {import('./progress.js').Progress} Progress
- * @typedef {import('./head.js').Epoch & {devLoss: number, devAccuracy: number}} EpochResult
+ * @typedef {import('./evaluation.js').Evaluation} Evaluation
+ * @typedef {import('./training_state.js').TrainingState} TrainingState
+ * @typedef {import('./fitting.js').Epoch & {devLoss: number, devAccuracy: number, devMacroF1: number}} EpochResult
  *
  * @typedef {object} Problem
  * @property {Dataset} train
@@ -25,22 +28,25 @@ const GOLDEN = 16;
  * @property {Int32Array} devTargets
  *
  * @typedef {object} Settings
- * @property {number} epochs
+ * @property {string} head of HEADS
+ * @property {number} epochs at most
+ * @property {number} patience epochs without a better one after which training ends; Infinity: none
  * @property {number} batchSize
  * @property {number} seed
  * @property {number} learningRate
- * @property {number} maxLength
+ * @property {import('./fitting.js').Schedule} schedule
+ * @property {number[]} classWeights of each label
  *
  * @typedef {object} Listener
  * @property {(title: string, total: number) => Progress} progress
  * @property {(epoch: EpochResult) => string} noteOf what to say of an epoch that is done
+ * @property {(line: string) => void} say
  *
  * @typedef {object} Trained
- * @property {Head} classifier
- * @property {EpochResult[]} epochs
- * @property {number} devLoss
- * @property {number} devAccuracy
- * @property {number[][]} confusion `confusion[true][predicted]` over the dev texts
+ * @property {Head} head
+ * @property {EpochResult[]} history
+ * @property {number} bestEpoch whose weights the head has
+ * @property {Evaluation} dev
  * @property {import('./classifier_files.js').Golden[]} golden
  */
 
@@ -57,65 +63,93 @@ export function problemOf(train, dev) {
     throw new UserError(`${train.path} holds ${train.task} texts, but ${dev.path} ${dev.task} ones; expected the same`);
   }
   const labels = labelsOf(train);
-  return { train, dev, labels, targets: targetsOf(train, labels), devTargets: targetsOf(dev, labels) };
+  return { train, dev, labels, targets: train.targets(labels), devTargets: dev.targets(labels) };
 }
 
 /**
+ * Trains on scaled vectors (scaling.js says why), keeps the best epoch, and goes on from where an
+ * earlier run was stopped.
+ *
  * @param {Problem} problem
- * @param {{tokenizer: import('./features.js').Tokenizer,
- *   encoder: import('./features.js').Encoder & {hidden: number}}} tools
+ * @param {import('./feature_store.js').FeatureStore} store that has all its texts
  * @param {Settings} settings
+ * @param {TrainingState} kept
  * @param {Listener} listener
  * @returns {Promise<Trained>}
  */
-export async function trainOn({ train, dev, labels, targets, devTargets }, tools, settings, listener) {
-  const texts = [...train.examples, ...dev.examples];
-  const encoding = listener.progress('encoding texts', texts.length);
-  const { maxLength } = settings;
-  const features = await featuresOf(texts, tools, { maxLength, onEncoded: encoding.advance }).finally(encoding.stop);
-  encoding.done();
-  const devFeatures = features.splice(train.examples.length);
+export async function trainOn({ train, dev, labels, targets, devTargets }, store, settings, kept, listener) {
+  const [features, devFeatures] = [stored(store, train), stored(store, dev)];
+  const scaling = scalingOf(features);
+  const head = Head.create({ kind: settings.head, hidden: store.hidden, labels, seed: settings.seed });
+  const before = begun(kept, listener);
+  const history = before?.history ?? [];
+  let best = before?.best ?? { epoch: 0, weights: await head.weights() };
+  const isOver = () => history.length - best.epoch >= settings.patience;
 
-  const classifier = Head.create({ hidden: tools.encoder.hidden, labels, seed: settings.seed });
-  /** @type {EpochResult[]} */
-  const epochs = [];
   /** @type {Progress | undefined} */
   let bar;
-  const training = classifier.train(features, targets, {
+  const training = fit(head, scaled(features, scaling), targets, {
     ...settings,
+    epochs: isOver() ? 0 : settings.epochs,
+    state: before?.state,
     onBatch(count) {
-      bar ??= listener.progress(`epoch ${epochs.length + 1} of ${settings.epochs}`, features.length);
+      bar ??= listener.progress(`epoch ${history.length + 1} of ${settings.epochs}`, features.count);
       bar.advance(count);
     },
-    async onEpoch(epoch) {
-      const { loss, accuracy } = await evaluate(classifier, devFeatures, devTargets);
-      const result = { ...epoch, devLoss: loss, devAccuracy: accuracy };
-      epochs.push(result);
+    async onEpoch(epoch, state) {
+      const { loss, accuracy, macroF1 } = await evaluate(head, scaled(devFeatures, scaling), devTargets);
+      const result = { ...epoch, devLoss: loss, devAccuracy: accuracy, devMacroF1: macroF1 };
+      history.push(result);
+      if (best.epoch === 0 || isBetter(result, history[best.epoch - 1])) best = { epoch: epoch.epoch, weights: state.weights };
+      kept.write({ state, best, history });
       bar?.done(listener.noteOf(result));
       bar = undefined;
+      return !isOver();
     },
   });
   await training.finally(() => bar?.stop());
 
-  const { loss, accuracy, predictions } = await evaluate(classifier, devFeatures, devTargets);
-  const confusion = confusionMatrix(devTargets, predictions, labels.length);
-  const golden = await goldenOf(classifier, dev.examples, devFeatures);
-  return { classifier, epochs, devLoss: loss, devAccuracy: accuracy, confusion, golden };
+  head.setWeights(best.weights);
+  head.fold(scaling);
+  const evaluation = await evaluate(head, devFeatures, devTargets);
+  return { head, history, bestEpoch: best.epoch, dev: evaluation, golden: await goldenOf(head, dev, devFeatures) };
+}
+
+/** What an earlier run left; damaged, it is of no use. @param {TrainingState} kept @param {Listener} listener */
+function begun(kept, { say }) {
+  try {
+    const found = kept.read();
+    if (found !== undefined) say(`going on after epoch ${found.state.epoch}, which an earlier run finished`);
+    return found;
+  } catch (error) {
+    say(`${/** @type {Error} */ (error).message}; training starts at epoch 1`);
+    kept.remove();
+    return undefined;
+  }
+}
+
+/** @param {EpochResult} one @param {EpochResult} other */
+function isBetter(one, other) {
+  return one.devAccuracy > other.devAccuracy || (one.devAccuracy === other.devAccuracy && one.devLoss < other.devLoss);
 }
 
 /**
- * What the classifier says of the first few dev texts, so that it can be told later whether a
- * copy still says the same.
+ * What the head says of the first few dev texts, so that it can be told later whether a copy still
+ * says the same.
  *
- * @param {Head} classifier
- * @param {{text: string, pair?: string}[]} examples
- * @param {Float32Array[]} features
+ * @param {Head} head
+ * @param {Dataset} dev
+ * @param {import('./feature_sets.js').FeatureSet} features
  */
-async function goldenOf(classifier, examples, features) {
-  const rows = await classifier.probabilities(features.slice(0, GOLDEN));
-  return rows.map((row, i) => {
-    const { text, pair } = examples[i];
+async function goldenOf(head, dev, features) {
+  const rows = await head.probabilitiesOf({ ...features, count: Math.min(GOLDEN, features.count) });
+  /** @type {import('./classifier_files.js').Golden[]} */
+  const golden = [];
+  for await (const { text, pair } of dev.texts()) {
+    if (golden.length === rows.length) break;
+    const row = rows[golden.length];
     const named = pair === undefined ? { text } : { sentence1: text, sentence2: pair };
-    return { ...named, label: classifier.labels[mostProbable(row)], probabilities: Array.from(row) };
-  });
+    golden.push({ ...named, label: head.labels[mostProbable(row)], probabilities: Array.from(row) });
+  }
+  return golden;
 }

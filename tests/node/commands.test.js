@@ -14,6 +14,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bundle = join(root, 'artifacts', 'bundle', 'albert_tiny');
 const dir = mkdtempSync(join(tmpdir(), 'commands-'));
 const classifier = join(dir, 'classifier');
+const cache = join(dir, 'cache');
 
 /** @param {string} script @param {string[]} args @param {string} [input] */
 function command(script, args, input = '') {
@@ -40,7 +41,7 @@ let options;
 
 before(() => {
   const data = ['--train', reviews('train', 60), '--dev', reviews('dev', 20)];
-  options = ['--bundle', bundle, ...data, '--max-length', '24', '--epochs', '2'];
+  options = ['--bundle', bundle, ...data, '--max-length', '24', '--epochs', '2', '--cache', cache];
 });
 
 /** @param {{status: number | null, stdout: string, stderr: string}} result @param {RegExp} message */
@@ -59,7 +60,7 @@ test('trains, says what it did, and predicts the same in new processes', () => {
   assert.equal(summary.history.length, 2);
   assert.equal(summary.history[0].tensors, summary.history[1].tensors);
   assert.equal(summary.confusion.flat().reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b), 20);
-  assert.deepEqual(readdirSync(classifier).sort(), ['classifier.json', 'model.json', 'weights.bin']);
+  assert.deepEqual(readdirSync(classifier).sort(), ['classifier.json', 'log.jsonl', 'model.json', 'training.html', 'weights.bin']);
 
   const one = command('predict.js', ['--model', classifier, '这本书很好']);
   const many = command('predict.js', ['--model', classifier], '房间很小\n这本书很好\n一般\n');
@@ -77,7 +78,7 @@ test('pairs in LCQMC’s shape, with three labels', () => {
   const rows = Array.from({ length: 12 }, (_, i) => ({ sentence1: `问题${i}`, sentence2: `答案${i}`, label: String(i % 3) }));
   const path = file('pairs.json', rows);
   const out = join(dir, 'pairs');
-  const trained = command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--epochs', '1', '--out', out]);
+  const trained = command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--epochs', '1', '--out', out, '--cache', cache]);
   assert.equal(trained.status, 0, trained.stderr);
   const input = '{"sentence1":"问题","sentence2":"答案"}\n';
   const { status, stdout } = command('predict.js', ['--model', out, '--jsonl'], input);
@@ -138,7 +139,7 @@ for (const { name, rows, message } of BAD_DATA) {
   test(`data: ${name}`, () => {
     const path = file('bad.jsonl', rows);
     const out = join(dir, 'bad');
-    assertMistake(command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--out', out]), message);
+    assertMistake(command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--out', out, '--cache', cache]), message);
     assert.equal(existsSync(out), false);
   });
 }

@@ -1,13 +1,42 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { evaluate } from '../../node_bridge/evaluation.js';
+import { evaluate, macroF1 } from '../../node_bridge/evaluation.js';
+import { held } from '../../node_bridge/feature_sets.js';
 
 test('cross-entropy, accuracy, and the most probable label', async () => {
   const rows = [[0.5, 0.25, 0.25], [0, 0.75, 0.25], [1, 0, 0]].map((row) => Float32Array.from(row));
-  const classifier = { probabilities: async () => rows };
-  const { loss, accuracy, predictions } = await evaluate(classifier, rows, Int32Array.of(0, 2, 1));
-  assert.deepEqual([...predictions], [0, 1, 0]);
+  const head = { labels: ['a', 'b', 'c'], probabilitiesOf: async () => rows };
+  const { loss, accuracy, confusion } = await evaluate(head, held(rows, 3), Int32Array.of(0, 2, 1));
+  assert.deepEqual(confusion, [[1, 0, 0], [1, 0, 0], [0, 1, 0]]);
   assert.equal(accuracy, 1 / 3);
   assert(Math.abs(loss - (Math.log(2) + Math.log(4) + 7 * Math.log(10)) / 3) < 1e-9);
+});
+
+test('macro-F1: the mean over labels, of which one that is never seen does not count', () => {
+  // Precision 2/3 and recall 2/4 give 4/7; 3/5 and 3/4 give 2/3.
+  assert(Math.abs(macroF1([[2, 2], [1, 3]]) - (4 / 7 + 2 / 3) / 2) < 1e-12);
+  assert.equal(macroF1([[5, 0, 0], [0, 0, 0], [0, 0, 2]]), 1);
+  assert.equal(macroF1([[0, 4], [0, 4]]), 1 / 3);
+});
+
+test('more texts than are held at a time are counted once each', async () => {
+  const count = 20_000;
+  const rows = Array.from({ length: count }, (_, i) => Float32Array.of(i % 3 === 0 ? 1 : 0, i % 3 === 0 ? 0 : 1));
+  /** @type {number[]} */
+  const asked = [];
+  const head = {
+    labels: ['a', 'b'],
+    async probabilitiesOf(/** @type {import('../../node_bridge/feature_sets.js').FeatureSet} */ features) {
+      asked.push(features.count);
+      return Array.from({ length: features.count }, (_, i) => {
+        const row = new Float32Array(2);
+        features.copy(i, row, 0);
+        return row;
+      });
+    },
+  };
+  const { confusion } = await evaluate(head, held(rows, 2), new Int32Array(count));
+  assert.deepEqual(confusion, [[6667, 13333], [0, 0]]);
+  assert(Math.max(...asked) < count);
 });

@@ -14,6 +14,8 @@ import { useBackend } from '../../node_bridge/backends/index.js';
 import { Head } from '../../node_bridge/head.js';
 import { CheckFailed, UserError } from '../../node_bridge/errors.js';
 import { evaluate } from '../../node_bridge/evaluation.js';
+import { held } from '../../node_bridge/feature_sets.js';
+import { fit } from '../../node_bridge/fitting.js';
 import { toyBundle } from './toys.js';
 
 const HIDDEN = 6;
@@ -29,23 +31,25 @@ const TARGETS = Int32Array.from(FEATURES, (_, i) => i % 3);
 
 const DETAILS = /** @type {const} */ ({
   task: 'single',
-  head: 'dense',
   max_length: 16,
   special_tokens: 'added',
-  pooling: 'position 0 of sequence_output',
   bundle: { hash: 'a'.repeat(64), dir: '../toy' },
   backend: 'wasm',
   seed: 1,
   epochs: 2,
+  best_epoch: 2,
   batch_size: 8,
   learning_rate: 0.001,
+  schedule: 'constant',
+  class_weights: /** @type {number[]} */ ([1, 1, 1]),
   dev_accuracy: 1,
+  dev_macro_f1: 1,
 });
 
 /** @param {object} [options] @param {number} [seed] */
 async function trained(options = {}, seed = 1) {
   const classifier = Head.create({ hidden: HIDDEN, labels: LABELS, seed });
-  await classifier.train(FEATURES, TARGETS, { epochs: 2, batchSize: 8, seed, ...options });
+  await fit(classifier, held(FEATURES, HIDDEN), TARGETS, { epochs: 2, batchSize: 8, seed, ...options });
   return classifier;
 }
 
@@ -82,15 +86,15 @@ for (const backend of ['wasm', 'cpu']) {
     const classifier = await trained({
       epochs: 6,
       onBatch: (/** @type {number} */ count) => (rows += count),
-      onEpoch: async (/** @type {import('../../node_bridge/head.js').Epoch} */ epoch) => {
+      onEpoch: async (/** @type {import('../../node_bridge/fitting.js').Epoch} */ epoch) => {
         await turn();
         tensors.push(epoch.tensors);
         losses.push(epoch.loss);
       },
     });
-    const { accuracy, loss, predictions } = await evaluate(classifier, FEATURES, TARGETS);
+    const { accuracy, loss, confusion } = await evaluate(classifier, held(FEATURES, HIDDEN), TARGETS);
     assert.equal(accuracy, 1);
-    assert.deepEqual(predictions, TARGETS);
+    assert.deepEqual(confusion, [[20, 0, 0], [0, 20, 0], [0, 0, 20]]);
     assert(loss < losses[0]);
     assert.equal(rows, 6 * FEATURES.length);
     assert.equal(new Set(tensors).size, 1, `tensors in each epoch: ${tensors}`);

@@ -10,6 +10,8 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Bundle } from '../../node_bridge/bundle.js';
+import { held } from '../../node_bridge/feature_sets.js';
+import { fit } from '../../node_bridge/fitting.js';
 import { Head } from '../../node_bridge/head.js';
 import { Encoder } from '../../node_bridge/encoder.js';
 import { UserError } from '../../node_bridge/errors.js';
@@ -145,7 +147,7 @@ test('training gives the same weights twice, and what wasm gives within 1e-4', n
   const trained = async (/** @type {string} */ backend) => {
     await useBackend(backend);
     const classifier = Head.create({ hidden: 4, labels: ['a', 'b', 'c'], seed: 3 });
-    await classifier.train(features, targets, { epochs: 4, batchSize: 16, learningRate: 0.01 });
+    await fit(classifier, held(features, 4), targets, { epochs: 4, batchSize: 16, learningRate: 0.01 });
     const rows = await classifier.probabilities(features);
     classifier.dispose();
     return rows;

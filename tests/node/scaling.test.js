@@ -1,22 +1,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { folded, scaled, scalingOf } from '../../node_bridge/scaling.js';
+import { held } from '../../node_bridge/feature_sets.js';
+import { folded, scaleInPlace, scalingOf } from '../../node_bridge/scaling.js';
 
 const FEATURES = [[1, 5, 10], [3, 5, 10], [5, 5, 40], [7, 5, 40]].map((row) => Float32Array.from(row));
 
+/** @param {Float32Array} row @param {import('../../node_bridge/scaling.js').Scaling} scaling */
+function scaled(row, scaling) {
+  const copy = row.slice();
+  scaleInPlace(copy, scaling);
+  return copy;
+}
+
 test('mean 0 and deviation 1; a constant feature stays finite', () => {
-  const rows = FEATURES.map((row) => scaled(row, scalingOf(FEATURES)));
+  const rows = FEATURES.map((row) => scaled(row, scalingOf(held(FEATURES, 3))));
   const deviation = Math.sqrt((9 + 1 + 1 + 9) / 4);
   rows.forEach((row, i) => {
     [(2 * i - 3) / deviation, 0, i < 2 ? -1 : 1].forEach((value, j) => assert(Math.abs(row[j] - value) < 1e-6));
   });
-  const constant = scalingOf([Float32Array.of(2, 2), Float32Array.of(2, 2)]);
+  const constant = scalingOf(held([Float32Array.of(2, 2), Float32Array.of(2, 2)], 2));
   assert.deepEqual([...scaled(Float32Array.of(2, 2), constant)], [0, 0]);
 });
 
 test('the folded layer gives plain vectors what the layer gives scaled ones', () => {
-  const scaling = scalingOf(FEATURES);
+  const scaling = scalingOf(held(FEATURES, 3));
   /** @type {import('../../node_bridge/scaling.js').Dense} */
   const layer = { kernel: Float32Array.of(1, -2, 3, 0.5, -1, 4), bias: Float32Array.of(0.25, -7) };
   /** @param {Float32Array} x @param {typeof layer} layer */
@@ -25,4 +33,10 @@ test('the folded layer gives plain vectors what the layer gives scaled ones', ()
     const expected = dense(scaled(row, scaling), layer);
     dense(row, folded(layer, scaling)).forEach((value, u) => assert(Math.abs(value - expected[u]) < 1e-5));
   }
+});
+
+test('texts of several vectors count by their vectors', () => {
+  const one = scalingOf(held(FEATURES, 3));
+  const joined = [Float32Array.of(...FEATURES[0], ...FEATURES[1], ...FEATURES[2]), FEATURES[3]];
+  assert.deepEqual(scalingOf(held(joined, 3)), one);
 });

@@ -19,6 +19,7 @@ export const toyTokenizer = {
 /** Counts characters 好 and 坏 and the length; remembers the batches it was given. */
 export class ToyEncoder {
   hidden = HIDDEN;
+  lanes = 1;
   /** @type {Int32Array[][]} */
   batches = [];
 
@@ -29,5 +30,13 @@ export class ToyEncoder {
       const count = (/** @type {string} */ c) => ids.filter((id) => id === c.codePointAt(0)).length;
       return Float32Array.of(count('好'), count('坏'), ids.length / 10, 1);
     });
+  }
+
+  /** A vector a character: whether it is 好, whether 坏, its place. @param {{ids: Int32Array}[]} encodings */
+  async sequences(encodings) {
+    this.batches.push(encodings.map(({ ids }) => ids));
+    return encodings.map(({ ids }) =>
+      Float32Array.from([...ids].flatMap((id, place) => [Number(id === 0x597d), Number(id === 0x574f), place / 10, 1])),
+    );
   }
 }

@@ -1,20 +1,47 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 
 import * as tf from '@tensorflow/tfjs-core';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { Dataset } from '../../node_bridge/dataset.js';
+import { fill } from '../../node_bridge/feature_cache.js';
+import { FeatureStore } from '../../node_bridge/feature_store.js';
 import { featuresOf } from '../../node_bridge/features.js';
 import { predict } from '../../node_bridge/prediction.js';
 import { problemOf, trainOn } from '../../node_bridge/training.js';
-import { ToyEncoder, toyTokenizer } from './toys.js';
+import { TrainingState } from '../../node_bridge/training_state.js';
+import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 
-const SETTINGS = { epochs: 8, batchSize: 16, seed: 1, learningRate: 0.005, maxLength: 12 };
+const DIR = mkdtempSync(join(tmpdir(), 'train-'));
+after(() => rmSync(DIR, { recursive: true }));
 
-/** @param {[string, string, string?][]} rows text, label, pair @param {string} path */
-function dataset(rows, path) {
-  const examples = rows.map(([text, label, pair], i) => ({ text, pair, label, line: i + 1 }));
-  return { path, task: rows[0][2] === undefined ? /** @type {const} */ ('single') : /** @type {const} */ ('pair'), examples };
+/** @typedef {Partial<import('../../node_bridge/training.js').Settings>} Some */
+const SETTINGS = /** @type {const} */ ({
+  head: 'dense',
+  epochs: 8,
+  patience: Infinity,
+  batchSize: 16,
+  seed: 1,
+  learningRate: 0.005,
+  schedule: 'constant',
+});
+let names = 0;
+
+/** @param {string} [name] @returns {string} a new directory */
+function place(name = 'cache') {
+  return join(DIR, `${name}-${(names += 1)}`);
+}
+
+/** @param {[string, string, string?][]} rows text, label, pair @param {string} name */
+function dataset(rows, name) {
+  const path = join(DIR, name);
+  const objects = rows.map(([text, label, pair]) => (pair === undefined ? { text, label } : { sentence1: text, sentence2: pair, label }));
+  writeFileSync(path, objects.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return Dataset.read(path);
 }
 
 /** Reviews with 好 or 坏, 0 to 6 other characters around. @param {number} count @param {number} from */
@@ -25,34 +52,57 @@ function reviews(count, from) {
   });
 }
 
-const SILENT = { progress: () => ({ advance() {}, done() {}, stop() {} }), noteOf: () => '' };
+const SILENT = { progress: () => ({ advance() {}, done() {}, stop() {} }), noteOf: () => '', say() {} };
+
+/** @param {[string, string, string?][]} train @param {[string, string, string?][]} dev */
+async function problem(train, dev) {
+  return problemOf(await dataset(train, 'train.jsonl'), await dataset(dev, 'dev.jsonl'));
+}
+
+/**
+ * @param {import('../../node_bridge/training.js').Problem} given
+ * @param {{some?: Some, encoder?: ToyEncoder, listener?: any, kept?: TrainingState}} [how]
+ */
+async function trained(given, { some = {}, encoder = new ToyEncoder(), listener = SILENT, kept = new TrainingState(place(), []) } = {}) {
+  const store = FeatureStore.open(place(), HIDDEN, assert.fail);
+  const pooling = some.head === 'bilstm' ? 'sequence_output' : 'position 0 of sequence_output';
+  await fill(store, [given.train, given.dev], { tokenizer: toyTokenizer, encoder }, { maxLength: 12, pooling, onEncoded() {} });
+  const settings = { ...SETTINGS, classWeights: given.labels.map(() => 1), ...some };
+  return trainOn(given, store, settings, kept, listener);
+}
 
 test('trains on texts, each distinct one encoded once; predicts the same probabilities', async () => {
   await useBackend('wasm');
   const encoder = new ToyEncoder();
   const tools = { tokenizer: toyTokenizer, encoder };
-  const problem = problemOf(dataset(reviews(200, 0), 'train'), dataset(reviews(40, 3), 'dev'));
   /** @type {string[]} */
   const notes = [];
-  const trained = await trainOn(problem, tools, SETTINGS, {
-    progress: (title, total) => ({ advance() {}, stop() {}, done: (note) => notes.push(`${title}, ${total}, ${note}`) }),
-    noteOf: ({ epoch }) => `note ${epoch}`,
-  });
+  const listener = {
+    progress: (/** @type {string} */ title, /** @type {number} */ total) => ({
+      advance() {},
+      stop() {},
+      done: (/** @type {string} */ note) => notes.push(`${title}, ${total}, ${note}`),
+    }),
+    noteOf: (/** @type {{epoch: number}} */ { epoch }) => `note ${epoch}`,
+    say: assert.fail,
+  };
+  const { head, dev, history, bestEpoch, golden } = await trained(await problem(reviews(200, 0), reviews(40, 3)), { encoder, listener });
   assert.equal(encoder.batches.flat().length, 14, '7 lengths of 2 words');
-  assert.equal(notes[0], 'encoding texts, 240, undefined');
-  assert.equal(notes[8], 'epoch 8 of 8, 200, note 8');
-  assert.equal(notes.length, 9);
-  assert.equal(trained.devAccuracy, 1);
-  assert.deepEqual(trained.confusion, [[20, 0], [0, 20]]);
-  assert.equal(new Set(trained.epochs.map(({ tensors }) => tensors)).size, 1);
-  assert.equal(trained.epochs.at(-1)?.devLoss, trained.devLoss);
+  assert.equal(notes[7], 'epoch 8 of 8, 200, note 8');
+  assert.equal(notes.length, 8);
+  assert.equal(dev.accuracy, 1);
+  assert.deepEqual(dev.confusion, [[20, 0], [0, 20]]);
+  assert.equal(new Set(history.map(({ tensors }) => tensors)).size, 1);
+  // Scaled while training, folded afterwards: the same but for rounding.
+  assert(Math.abs(history[bestEpoch - 1].devLoss - dev.loss) < 1e-5);
+  assert.deepEqual(golden.map(({ text }) => text), reviews(40, 3).slice(0, 16).map(([text]) => text));
 
   const texts = reviews(2000, 1).map(([text]) => ({ text }));
   const before = tf.memory().numTensors;
   const predictions = [];
-  for await (const each of predict(texts, { ...tools, classifier: trained.classifier })) predictions.push(each);
+  for await (const each of predict(texts, { ...tools, classifier: head })) predictions.push(each);
   assert.equal(tf.memory().numTensors, before);
-  const rows = await trained.classifier.probabilities(await featuresOf(texts, tools));
+  const rows = await head.probabilities(await featuresOf(texts, tools));
   assert.deepEqual(predictions.map(({ text }) => text), texts.map(({ text }) => text));
   predictions.forEach(({ text, label, probability, probabilities }, i) => {
     assert.equal(label, text?.endsWith('好') ? '1' : '0');
@@ -61,26 +111,114 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
   });
 });
 
-test('pairs, and any number of labels', async () => {
-  await useBackend('wasm');
-  const rows = Array.from({ length: 120 }, (_, i) => {
-    const kind = i % 4;
-    return /** @type {[string, string, string]} */ (['好'.repeat(kind % 2), `类${kind}`, '坏'.repeat(kind >> 1)]);
+for (const head of ['linear', 'bilstm']) {
+  test(`${head}: pairs, and any number of labels`, async () => {
+    await useBackend('wasm');
+    const rows = Array.from({ length: 120 }, (_, i) => {
+      const kind = i % 3;
+      return /** @type {[string, string, string]} */ (['好'.repeat(Number(kind > 0)), `类${kind}`, '坏'.repeat(Number(kind === 2))]);
+    });
+    const given = await problem(rows, rows.slice(0, 9));
+    const result = await trained(given, { some: { head, epochs: 20, learningRate: 0.02 } });
+    assert.equal(result.dev.accuracy, 1);
+    const predictions = [];
+    const tools = { tokenizer: toyTokenizer, encoder: new ToyEncoder(), classifier: result.head };
+    for await (const each of predict([{ text: '好', pair: '坏' }, { text: '', pair: '' }], tools)) predictions.push(each);
+    assert.deepEqual(Object.keys(predictions[0]), ['sentence1', 'sentence2', 'label', 'probability', 'probabilities']);
+    assert.deepEqual(predictions.map(({ label }) => label), ['类2', '类0']);
   });
-  const encoder = new ToyEncoder();
-  const tools = { tokenizer: toyTokenizer, encoder };
-  const problem = problemOf(dataset(rows, 'train'), dataset(rows.slice(0, 8), 'dev'));
-  const { classifier, devAccuracy } = await trainOn(problem, tools, { ...SETTINGS, epochs: 20 }, SILENT);
-  assert.equal(devAccuracy, 1);
-  const predictions = [];
-  for await (const each of predict([{ text: '好', pair: '坏' }], { ...tools, classifier })) predictions.push(each);
-  assert.deepEqual(Object.keys(predictions[0]), ['sentence1', 'sentence2', 'label', 'probability', 'probabilities']);
-  assert.equal(predictions[0].label, '类3');
+}
+
+for (const head of ['dense', 'bilstm']) {
+  test(`${head}: stopped after any epoch, training goes on to the same weights, to the bit`, async () => {
+    await useBackend('wasm');
+    const given = await problem(reviews(60, 0), reviews(20, 3));
+    const some = /** @type {Some} */ ({ head, epochs: 4, schedule: 'cosine' });
+    const whole = await trained(given, { some });
+    const expected = await whole.head.weights();
+    for (const stop of [1, 3]) {
+      const kept = new TrainingState(place(), []);
+      /** @type {string[]} */
+      const said = [];
+      const killed = new Error('killed');
+      const listener = {
+        ...SILENT,
+        say: (/** @type {string} */ line) => said.push(line),
+        progress: (/** @type {string} */ title) => {
+          if (title.startsWith(`epoch ${stop + 1} of`)) throw killed;
+          return SILENT.progress();
+        },
+      };
+      await assert.rejects(trained(given, { some, kept, listener }), killed);
+      const again = await trained(given, { some, kept, listener: { ...SILENT, say: listener.say } });
+      assert.deepEqual(said, [`going on after epoch ${stop}, which an earlier run finished`]);
+      assert.deepEqual(await again.head.weights(), expected);
+      assert.deepEqual(again.golden, whole.golden);
+    }
+  });
+}
+
+test('a damaged state is thrown away, and training starts anew to the same end', async () => {
+  await useBackend('wasm');
+  const given = await problem(reviews(60, 0), reviews(20, 3));
+  const kept = new TrainingState(place(), []);
+  const first = await trained(given, { some: { epochs: 2 }, kept });
+  const bytes = readFileSync(kept.path);
+  bytes[bytes.length - 9] ^= 1;
+  writeFileSync(kept.path, bytes);
+  /** @type {string[]} */
+  const said = [];
+  const again = await trained(given, { some: { epochs: 2 }, kept, listener: { ...SILENT, say: (/** @type {string} */ line) => said.push(line) } });
+  assert.match(said[0], /does not have the sha256 it names; training starts at epoch 1$/);
+  assert.deepEqual(await again.head.weights(), await first.head.weights());
 });
 
-test('sets that make no problem', () => {
-  const train = dataset(reviews(4, 0), 'train.jsonl');
-  assert.throws(() => problemOf(train, dataset([['a', '2']], 'dev.jsonl')), /dev\.jsonl:1: got label "2"/);
-  assert.throws(() => problemOf(train, dataset([['a', '1', 'b']], 'dev.jsonl')), /dev\.jsonl pair ones/);
-  assert.throws(() => problemOf(dataset([['a', '1']], 't.jsonl'), train), /t\.jsonl has one label only/);
+test('the best epoch is kept, and patience ends training', async () => {
+  await useBackend('wasm');
+  // Dev labels are the opposite of what training teaches: every epoch makes it worse.
+  const wrong = reviews(20, 3).map(([text, label]) => /** @type {[string, string]} */ ([text, label === '1' ? '0' : '1']));
+  const result = await trained(await problem(reviews(60, 0), wrong), { some: { epochs: 30, patience: 3, learningRate: 0.02 } });
+  assert.equal(result.history.length, result.bestEpoch + 3);
+  assert(result.history.length < 30);
+  const best = Math.max(...result.history.map(({ devAccuracy }) => devAccuracy));
+  assert.equal(result.history[result.bestEpoch - 1].devAccuracy, best);
+});
+
+test('class weights move decisions towards the label that counts more', async () => {
+  await useBackend('wasm');
+  // One text with both labels, as often: nothing but the weights decides.
+  const rows = Array.from({ length: 40 }, (_, i) => /** @type {[string, string]} */ (['书', String(i % 2)]));
+  for (const [weights, share] of /** @type {[number[], number][]} */ ([[[1, 1], 0.5], [[1, 3], 0.75], [[4, 1], 0.2]])) {
+    // The best epoch is the one that suits the dev texts, so they have these shares too.
+    const given = await problem(rows, Array.from({ length: 20 }, (_, i) => ['书', String(Number(i < 20 * share))]));
+    const { golden } = await trained(given, { some: { classWeights: weights, epochs: 60, learningRate: 0.02, batchSize: 40 } });
+    assert(Math.abs(golden[0].probabilities[1] - share) < 0.02, `${weights}: got ${golden[0].probabilities[1]}`);
+  }
+});
+
+test('a schedule ends low; its rates are in the history', async () => {
+  await useBackend('wasm');
+  const given = await problem(reviews(20, 0), reviews(6, 3));
+  const rates = async (/** @type {Some['schedule']} */ schedule) =>
+    (await trained(given, { some: { schedule, epochs: 4, learningRate: 0.004 } })).history.map(({ learningRate }) => Number(learningRate.toFixed(6)));
+  assert.deepEqual(await rates('constant'), [0.004, 0.004, 0.004, 0.004]);
+  assert.deepEqual(await rates('linear'), [0.004, 0.003, 0.002, 0.001]);
+  assert.deepEqual(await rates('cosine'), [0.004, 0.003414, 0.002, 0.000586]);
+});
+
+test('sets that make no problem', async () => {
+  await assert.rejects(problem(reviews(4, 0), [['a', '2']]), /dev\.jsonl:1: got label "2"/);
+  await assert.rejects(problem(reviews(4, 0), [['a', '1', 'b']]), /dev\.jsonl pair ones/);
+  await assert.rejects(problem([['a', '1']], reviews(4, 0)), /train\.jsonl has one label only/);
+});
+
+test('nothing but finished files is left in a cache', async () => {
+  await useBackend('wasm');
+  const cache = place();
+  const kept = new TrainingState(cache, ['this']);
+  await trained(await problem(reviews(20, 0), reviews(6, 3)), { kept, some: { epochs: 1 } });
+  assert.equal(readdirSync(kept.dir).length, 1);
+  assert.notEqual(new TrainingState(cache, ['that']).path, kept.path);
+  kept.remove();
+  assert.deepEqual(readdirSync(kept.dir), []);
 });

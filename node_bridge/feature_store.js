@@ -1,0 +1,179 @@
+/**
+ * Vectors of texts on disk, in shards (safetensors), found by the texts' keys. A shard is named
+ * after the sha256 of its bytes, so that a damaged one is noticed and thrown away; there is no
+ * index to go stale. In memory are 32 bytes a text; vectors are read when they are asked for.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { IntList } from './int_list.js';
+import { KeyTable } from './key_table.js';
+import { encodeSafetensors, readSafetensorsHeader } from './safetensors.js';
+import { KEY_WORDS } from './text_key.js';
+import { writeWhole } from './whole_file.js';
+
+const SUFFIX = '.safetensors';
+const BYTES = 4;
+/** Files that are held open. */
+const OPEN = 64;
+
+export class FeatureStore {
+  #dir;
+  #table = new KeyTable();
+  /** Of each text: its shard, and the first of its positions in the shard, and how many it has. */
+  #shards = new IntList();
+  #starts = new IntList();
+  #counts = new IntList();
+  /** @type {{path: string, offset: number}[]} `offset`: where the vectors begin, in bytes */
+  #files = [];
+  /** @type {Map<number, number>} descriptors by shard, the one used last at the end */
+  #open = new Map();
+
+  /**
+   * @param {string} dir
+   * @param {number} hidden width of a vector
+   */
+  constructor(dir, hidden) {
+    this.#dir = dir;
+    this.hidden = hidden;
+  }
+
+  /**
+   * Opens a directory, checking every shard; makes it where it is not there.
+   *
+   * @param {string} dir
+   * @param {number} hidden
+   * @param {(path: string) => void} onDamage told of each shard that was thrown away
+   */
+  static open(dir, hidden, onDamage) {
+    mkdirSync(dir, { recursive: true });
+    const store = new FeatureStore(dir, hidden);
+    for (const name of readdirSync(dir).sort()) {
+      const path = join(dir, name);
+      if (name.endsWith('.partial') && !isAlive(Number(name.split('.').at(-2)))) rmSync(path);
+      if (!name.endsWith(SUFFIX)) continue;
+      const bytes = readFileSync(path);
+      if (nameOf([bytes]) === name) {
+        store.#learn(path, bytes);
+      } else {
+        rmSync(path);
+        onDamage(path);
+      }
+    }
+    return store;
+  }
+
+  /** Texts in it. */
+  get size() {
+    return this.#table.size;
+  }
+
+  /**
+   * @param {Int32Array} key int32[4]
+   * @returns {number | undefined} the text's place, for the other methods
+   */
+  find(key) {
+    return this.#table.get(key);
+  }
+
+  /**
+   * Writes a shard; when this returns, the texts are found.
+   *
+   * @param {Int32Array[]} keys
+   * @param {Float32Array[]} vectors float32[positions, hidden] of each text
+   */
+  add(keys, vectors) {
+    const counts = Int32Array.from(vectors, ({ length }) => length / this.hidden);
+    const all = new Float32Array(vectors.reduce((sum, { length }) => sum + length, 0));
+    vectors.reduce((at, vector) => (all.set(vector, at), at + vector.length), 0);
+    const flat = new Int32Array(KEY_WORDS * keys.length);
+    keys.forEach((key, i) => flat.set(key, KEY_WORDS * i));
+    const chunks = encodeSafetensors({
+      keys: { dtype: 'I32', shape: [keys.length, KEY_WORDS], data: flat },
+      positions: { dtype: 'I32', shape: [keys.length], data: counts },
+      vectors: { dtype: 'F32', shape: [all.length / this.hidden, this.hidden], data: all },
+    });
+    const path = join(this.#dir, nameOf(chunks));
+    writeWhole(path, chunks);
+    this.#learn(path, Buffer.concat(chunks));
+  }
+
+  /** How many vectors a text has. @param {number} place */
+  positions(place) {
+    return this.#counts.at(place);
+  }
+
+  /**
+   * Reads a text's vectors, float32[positions, hidden], straight to where they are wanted.
+   *
+   * @param {number} place
+   * @param {Float32Array} target
+   * @param {number} at where in it
+   */
+  copy(place, target, at) {
+    const shard = this.#shards.at(place);
+    const width = this.hidden * BYTES;
+    const from = this.#files[shard].offset + this.#starts.at(place) * width;
+    const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(place) * width);
+    const file = this.#file(shard);
+    for (let done = 0; done < into.length; ) {
+      const more = readSync(file, into, done, into.length - done, from + done);
+      if (more === 0) throw new Error(`${this.#files[shard].path} has been cut off while it was in use`);
+      done += more;
+    }
+  }
+
+  /** Closes its files. */
+  close() {
+    for (const file of this.#open.values()) closeSync(file);
+    this.#open.clear();
+  }
+
+  /** @param {string} path @param {Buffer} bytes of a whole shard */
+  #learn(path, bytes) {
+    const { keys, positions, vectors } = readSafetensorsHeader(bytes, path).entries;
+    const shard = this.#files.push({ path, offset: vectors.start }) - 1;
+    const ints = (/** @type {{start: number, end: number}} */ { start, end }) => new Int32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + end));
+    const flat = ints(keys);
+    let start = 0;
+    ints(positions).forEach((count, i) => {
+      if (this.#table.add(flat.subarray(KEY_WORDS * i, KEY_WORDS * (i + 1)), this.#table.size)) {
+        this.#shards.push([shard]);
+        this.#starts.push([start]);
+        this.#counts.push([count]);
+      }
+      start += count;
+    });
+  }
+
+  /** The descriptor of a shard, opened again where it is not among the last used. @param {number} shard */
+  #file(shard) {
+    const held = this.#open.get(shard);
+    if (held !== undefined) this.#open.delete(shard);
+    const file = held ?? openSync(this.#files[shard].path, 'r');
+    this.#open.set(shard, file);
+    if (this.#open.size > OPEN) {
+      const [[oldest, descriptor]] = this.#open;
+      closeSync(descriptor);
+      this.#open.delete(oldest);
+    }
+    return file;
+  }
+}
+
+/** @param {Uint8Array[]} chunks of a whole shard */
+function nameOf(chunks) {
+  const whole = createHash('sha256');
+  chunks.forEach((chunk) => whole.update(chunk));
+  return `${whole.digest('hex').slice(0, 32)}${SUFFIX}`;
+}
+
+/** Whether a process runs that might still be writing. @param {number} pid */
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
+  }
+}

@@ -1,0 +1,91 @@
+/** What train.js was asked for, checked. */
+import { UserError } from './errors.js';
+import { SCHEDULES } from './fitting.js';
+import { HEADS } from './head_layers.js';
+
+const MAX_LENGTH = 128;
+
+/**
+ * @typedef {Omit<import('./training.js').Settings, 'classWeights'> & {maxLength: number,
+ *   workers: number | undefined, split: number | undefined}} Asked
+ */
+
+/**
+ * @param {Record<string, any>} options
+ * @param {import('./bundle.js').Bundle} bundle
+ * @returns {Asked}
+ * @throws {UserError} names the option
+ */
+export function settingsOf(options, bundle) {
+  const limit = bundle.contract.max_length;
+  const maxLength = options['max-length'] ?? String(Math.min(MAX_LENGTH, limit));
+  const { patience, workers, split } = options;
+  return {
+    head: oneOf('--head', options.head, HEADS),
+    epochs: integer('--epochs', options.epochs, 1, 1e6),
+    patience: patience === undefined ? Infinity : integer('--patience', patience, 1, 1e6),
+    batchSize: integer('--batch-size', options['batch-size'], 1, 1e6),
+    seed: integer('--seed', options.seed, 0, 2 ** 31),
+    maxLength: integer('--max-length', maxLength, 3, limit),
+    learningRate: number('--learning-rate', options['learning-rate'], Infinity),
+    schedule: oneOf('--schedule', options.schedule, SCHEDULES),
+    workers: workers === undefined ? undefined : integer('--workers', workers, 1, 256),
+    split: split === undefined ? undefined : number('--split', split, 1),
+  };
+}
+
+/**
+ * What a text of each label counts.
+ *
+ * @param {string} given `equal`, `balanced` (all labels the same in sum), or a JSON object by label
+ * @param {import('./training.js').Problem} problem
+ * @returns {number[]} in the order of the labels
+ * @throws {UserError} it does not read so, or not every label has a positive number
+ */
+export function classWeightsOf(given, { labels, targets }) {
+  if (given === 'equal') return labels.map(() => 1);
+  if (given === 'balanced') {
+    const counts = new Array(labels.length).fill(0);
+    for (const target of targets) counts[target] += 1;
+    return counts.map((count) => targets.length / (labels.length * count));
+  }
+  const told = parsed(given);
+  const unknown = Object.keys(told).find((label) => !labels.includes(label));
+  const weights = labels.map((label) => told[label]);
+  if (unknown !== undefined || !weights.every((weight) => Number.isFinite(weight) && weight > 0)) {
+    throw new UserError(`Expected --class-weights to have a positive number for each of ${labels.join(', ')}, got ${given}`);
+  }
+  return weights;
+}
+
+/** @param {string} given */
+function parsed(given) {
+  try {
+    const told = JSON.parse(given);
+    if (typeof told === 'object' && told !== null && !Array.isArray(told)) return told;
+  } catch {
+    // Said below.
+  }
+  throw new UserError(`Expected --class-weights to be equal, balanced or a JSON object, got \`${given}\``);
+}
+
+/** @template {string} K @param {string} name @param {string} value @param {Record<K, unknown>} known @returns {K} */
+function oneOf(name, value, known) {
+  if (Object.hasOwn(known, value)) return /** @type {K} */ (value);
+  throw new UserError(`Expected ${name} to be one of ${Object.keys(known).join(', ')}, got \`${value}\``);
+}
+
+/** @param {string} name @param {string} value @param {number} least @param {number} most */
+function integer(name, value, least, most) {
+  const read = Number(value);
+  if (/^\d+$/.test(value) && read >= least && read <= most) return read;
+  throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
+}
+
+/** @param {string} name @param {string} value @param {number} end */
+function number(name, value, end) {
+  const read = Number(value);
+  if (read > 0 && read < end) return read;
+  const range = end === Infinity ? 'a positive number' : `a number between 0 and ${end}`;
+  throw new UserError(`Expected ${name} to be ${range}, got \`${value}\``);
+}

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+
+import { FeatureStore } from '../../node_bridge/feature_store.js';
+import { KeyTable } from '../../node_bridge/key_table.js';
+import { readSafetensors } from '../../node_bridge/safetensors.js';
+import { textKey } from '../../node_bridge/text_key.js';
+
+const DIR = mkdtempSync(join(tmpdir(), 'store-'));
+after(() => rmSync(DIR, { recursive: true }));
+const HIDDEN = 3;
+
+/** @param {number} i a text of 1 to 4 vectors */
+function vector(i) {
+  return Float32Array.from({ length: HIDDEN * (1 + (i % 4)) }, (_, at) => 100 * i + at);
+}
+
+/** @param {FeatureStore} store @param {number} from @param {number} to */
+function add(store, from, to) {
+  const numbers = Array.from({ length: to - from }, (_, i) => from + i);
+  store.add(numbers.map((i) => textKey({ text: String(i) })), numbers.map(vector));
+}
+
+/** @param {FeatureStore} store @param {number} i */
+function read(store, i) {
+  const place = store.find(textKey({ text: String(i) }));
+  if (place === undefined) return undefined;
+  const data = new Float32Array(2 + HIDDEN * store.positions(place));
+  store.copy(place, data, 1);
+  return data.slice(1, -1);
+}
+
+test('what was put in comes out, at once and in another process, from any shard', () => {
+  const dir = join(DIR, 'in', 'depth');
+  const store = FeatureStore.open(dir, HIDDEN, assert.fail);
+  // More shards than are held open.
+  for (let shard = 0; shard < 80; shard += 1) add(store, 5 * shard, 5 * (shard + 1));
+  const again = FeatureStore.open(dir, HIDDEN, assert.fail);
+  for (const each of [store, again]) {
+    assert.equal(each.size, 400);
+    for (let i = 0; i < 800; i += 1) {
+      const text = (i * 7919) % 400;
+      assert.deepEqual(read(each, text), vector(text));
+    }
+    assert.equal(each.find(textKey({ text: '400' })), undefined);
+    assert.equal(each.find(textKey({ text: '1', pair: '' })), undefined);
+    each.close();
+  }
+  const [name] = readdirSync(dir);
+  assert.deepEqual(Object.keys(readSafetensors(readFileSync(join(dir, name))).tensors), ['keys', 'positions', 'vectors']);
+});
+
+test('a damaged shard is told, thrown away, and its texts are missing; the others stay', () => {
+  const dir = join(DIR, 'damaged');
+  const store = FeatureStore.open(dir, HIDDEN, assert.fail);
+  add(store, 0, 10);
+  const [first] = readdirSync(dir);
+  add(store, 10, 20);
+  const path = join(dir, first);
+  for (const damage of [(/** @type {Buffer} */ bytes) => bytes.subarray(0, -4), (/** @type {Buffer} */ bytes) => ((bytes[bytes.length - 2] ^= 8), bytes)]) {
+    const bytes = readFileSync(path);
+    writeFileSync(path, damage(Buffer.from(bytes)));
+    /** @type {string[]} */
+    const told = [];
+    const again = FeatureStore.open(dir, HIDDEN, (damaged) => told.push(damaged));
+    assert.deepEqual(told, [path]);
+    assert.equal(again.size, 10);
+    assert.equal(read(again, 3), undefined);
+    assert.deepEqual(read(again, 13), vector(13));
+    add(again, 0, 10); // which makes the same file again
+    assert.deepEqual(readFileSync(path), bytes);
+  }
+});
+
+test('what a dead process left half-written goes; what a living one writes stays', () => {
+  const dir = join(DIR, 'partial');
+  FeatureStore.open(dir, HIDDEN, assert.fail);
+  const names = [`a.safetensors.${2 ** 22 + 1}.partial`, `b.safetensors.${process.pid}.partial`];
+  names.forEach((name) => writeFileSync(join(dir, name), 'half'));
+  FeatureStore.open(dir, HIDDEN, assert.fail);
+  assert.deepEqual(readdirSync(dir), [names[1]]);
+});
+
+test('a key table holds what a Map holds', () => {
+  const table = new KeyTable();
+  /** @type {Map<string, number>} */
+  const map = new Map();
+  for (let i = 0; i < 6000; i += 1) {
+    // First words that collide, and keys that differ in their last word alone.
+    const key = Int32Array.of(i % 7, 0, -1, (i * 31) % 4000);
+    assert.equal(table.add(key, i), !map.has(key.join()));
+    if (!map.has(key.join())) map.set(key.join(), i);
+  }
+  assert.equal(table.size, map.size);
+  for (const [name, value] of map) assert.equal(table.get(Int32Array.from(name.split(','), Number)), value);
+  assert.equal(table.get(Int32Array.of(0, 0, 0, 0)), undefined);
+});

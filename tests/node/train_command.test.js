@@ -1,0 +1,126 @@
+/** `train.js` as a person uses it: killed at bad moments, with a damaged cache, on all cores. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const program = join(root, 'node_bridge', 'train.js');
+const dir = mkdtempSync(join(tmpdir(), 'train-command-'));
+after(() => rmSync(dir, { recursive: true }));
+/** More texts than a window has. */
+const TEXTS = 1900;
+
+/** @type {string[]} */
+let options;
+before(() => {
+  const data = readFileSync(join(root, 'artifacts', 'data', 'train.jsonl'), 'utf8').split('\n').slice(0, TEXTS);
+  writeFileSync(join(dir, 'data.jsonl'), `${data.join('\n')}\n`);
+  options = ['--train', join(dir, 'data.jsonl'), '--split', '0.1', '--max-length', '6', '--epochs', '3', '--backend', 'wasm'];
+});
+
+/** @param {string} name of cache and classifier @param {string[]} [more] */
+function args(name, more = []) {
+  return [program, ...options, '--cache', join(dir, `${name}.cache`), '--out', join(dir, name), ...more];
+}
+
+/** @param {string} name @param {string[]} [more] */
+function train(name, more) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args(name, more), { encoding: 'utf8' });
+  return { status, stdout, stderr, weights: status === 0 ? readFileSync(join(dir, name, 'weights.bin')) : undefined };
+}
+
+/** The files of a folder of a cache, or of its first folder. @param {string} name @param {string} kind @returns {string[]} */
+function kept(name, kind) {
+  const folder = join(dir, `${name}.cache`, kind);
+  if (!existsSync(folder)) return [];
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.safetensors'));
+  return paths.map((path) => join(folder, path));
+}
+
+test('killed after a shard and after an epoch, the same command ends with the weights of one that never was', async () => {
+  const whole = train('whole', ['--workers', '1']);
+  assert.equal(whole.status, 0, whole.stderr);
+  assert(kept('whole', 'features').length > 1);
+  assert.deepEqual(kept('whole', 'training'), []);
+
+  const seen = [];
+  for (const kind of ['features', 'training']) {
+    const child = spawn(process.execPath, args('killed', ['--workers', '2']), { stdio: 'ignore' });
+    const ended = new Promise((done) => child.once('exit', (_, signal) => done(signal)));
+    while (kept('killed', kind).length === 0 && child.exitCode === null) await sleep(5);
+    child.kill('SIGKILL');
+    assert.equal(await ended, 'SIGKILL', 'killed before its end');
+    assert.equal(existsSync(join(dir, 'killed')), false, 'nothing is half-written');
+    seen.push(kept('killed', kind).length);
+  }
+  assert(seen.every((count) => count > 0));
+  const last = train('killed', ['--workers', '2']);
+  assert.equal(last.status, 0, last.stderr);
+  assert.match(last.stderr, /going on after epoch \d, which an earlier run finished/);
+  assert.deepEqual(last.weights, whole.weights);
+});
+
+test('a finished classifier is not trained over without --force; then no text is encoded again', () => {
+  const { status, stdout, stderr } = train('whole');
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.match(stderr, /^error: .*whole is a finished classifier, .*--force to replace it\n$/);
+  const before = readFileSync(join(dir, 'whole', 'weights.bin'));
+  const forced = train('whole', ['--force', '--json']);
+  assert.equal(forced.status, 0, forced.stderr);
+  assert.match(forced.stderr, /all vectors are in /);
+  assert.deepEqual(forced.weights, before);
+  const { texts, history, best_epoch: best, dev_macro_f1: f1 } = JSON.parse(forced.stdout);
+  assert.equal(texts.train + texts.dev, TEXTS);
+  assert.equal(history.length, 3);
+  assert(best >= 1 && best <= 3 && f1 > 0 && f1 < 1);
+  const log = readFileSync(join(dir, 'whole', 'log.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  assert.deepEqual(log.map(({ epoch }) => epoch), [1, 2, 3]);
+});
+
+test('a damaged shard is noticed and its texts are encoded again, to the same weights', () => {
+  const [path] = kept('whole', 'features').sort();
+  const bytes = readFileSync(path);
+  writeFileSync(path, Buffer.from(bytes).fill(7, bytes.length - 40, bytes.length - 36));
+  const before = readFileSync(join(dir, 'whole', 'weights.bin'));
+  const { status, stderr, weights } = train('whole', ['--force']);
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /\.safetensors is damaged; its texts are encoded again\n/);
+  assert.deepEqual(weights, before);
+  assert.deepEqual(readFileSync(path), bytes);
+});
+
+test('Ctrl-C says that the same command goes on', async () => {
+  const child = spawn(process.execPath, args('interrupted'), { stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    said += text;
+    if (/texts are cut at/.test(said) && !child.killed) child.kill('SIGINT');
+  });
+  const code = await new Promise((done) => child.once('exit', done));
+  assert.equal(code, 130);
+  assert.match(said, /stopped; what is finished is kept, and the same command goes on from there\n$/);
+});
+
+const MISTAKES = /** @type {[string[], RegExp][]} */ ([
+  [['--head', 'lstm'], /--head to be one of dense, bilstm, linear, got `lstm`/],
+  [['--schedule', 'toString'], /--schedule to be one of constant, linear, cosine/],
+  [['--split', '1'], /--split to be a number between 0 and 1, got `1`/],
+  [['--dev', 'x'], /--dev or --split, got both/],
+  [['--class-weights', '{"0":1}'], /positive number for each of 0, 1, got/],
+  [['--class-weights', 'fair'], /equal, balanced or a JSON object, got `fair`/],
+  [['--patience', '0'], /--patience to be a whole number from 1/],
+  [['--workers', '0'], /--workers to be a whole number from 1/],
+]);
+for (const [more, message] of MISTAKES) {
+  test(`a mistake: ${more.join(' ')}`, () => {
+    const { status, stdout, stderr } = train('mistaken', more);
+    assert.deepEqual([status, stdout], [2, '']);
+    assert.match(stderr, /^error: [^\n]+\n$/);
+    assert.match(stderr, message);
+  });
+}

@@ -157,10 +157,11 @@ def compare(name: str, ours: Side, peer: Side) -> float:
     """The furthest that two values are apart.
 
     Raises:
-        CheckFailed: further than different libraries can be.
+        CheckFailed: further than different libraries can be, or the shapes differ.
     """
     one, other = (np.array(side.ask("vectors", count=COMPARED)) for side in (ours, peer))
-    assert one.shape == other.shape, (one.shape, other.shape)
+    if one.shape != other.shape:
+        raise CheckFailed(f"{name}: got vectors of {other.shape}, expected {one.shape}")
     furthest = float(np.abs(one - other).max())
     if not furthest <= CLOSE:
         raise CheckFailed(f"{name}: the vectors differ by {furthest:.2g}, expected {CLOSE:g}")

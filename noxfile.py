@@ -29,10 +29,10 @@ def export(session: nox.Session) -> None:
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Train the text classifier in Node."""
+    """Train the text classifier in Node; without ARGS the default one, again if need be."""
     if not session.posargs and not (ROOT / "artifacts" / "bundle").exists():
         python(session, "-m", "export")
-    node(session, "node_bridge/train.js", *session.posargs)
+    node(session, "node_bridge/train.js", *(session.posargs or ["--force"]))
 
 
 @nox.session

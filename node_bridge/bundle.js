@@ -4,12 +4,16 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 
+import { BundleFile, isMissing } from './bundle_file.js';
 import { UserError } from './errors.js';
 
 /** The contract version this program understands. */
 export const CONTRACT_VERSION = 1;
+
+/** Bytes of a file that is checked without being kept. */
+const PIECE = 2 ** 20;
 
 /**
  * @typedef {object} TensorSpec
@@ -76,7 +80,7 @@ export class Bundle {
    * @throws {UserError} not a bundle, or one of another contract version
    */
   static open(dir) {
-    const text = readOrRefuse(dir, 'bundle.json');
+    const text = readContract(dir);
     let contract;
     try {
       contract = JSON.parse(text.toString('utf8'));
@@ -105,25 +109,35 @@ export class Bundle {
    * @throws {UserError} missing, truncated or altered
    */
   read(name) {
-    const expected = this.contract.files[name];
-    if (expected === undefined) {
+    const file = this.file(name);
+    const bytes = Buffer.allocUnsafeSlow(file.left);
+    file.fill(bytes);
+    return bytes;
+  }
+
+  /**
+   * The same check, for a file that is too large to be held.
+   *
+   * @param {string} name
+   * @throws {UserError} missing, truncated or altered
+   */
+  check(name) {
+    const file = this.file(name);
+    const piece = new Uint8Array(Math.min(file.left, PIECE));
+    while (file.left > 0) file.fill(piece.subarray(0, file.left));
+  }
+
+  /**
+   * One file, to be read piece by piece.
+   *
+   * @param {string} name
+   * @throws {UserError} not in the contract, missing, or of another size
+   */
+  file(name) {
+    if (!this.has(name)) {
       throw new UserError(`${this.dir} holds no ${name}: its contract does not list it`);
     }
-    const bytes = readOrRefuse(this.dir, name);
-    if (bytes.length !== expected.size) {
-      throw new UserError(
-        `${join(this.dir, name)} has ${bytes.length} bytes, expected ${expected.size}; ` +
-          'the bundle is damaged, export or copy it again',
-      );
-    }
-    const sha256 = createHash('sha256').update(bytes).digest('hex');
-    if (sha256 !== expected.sha256) {
-      throw new UserError(
-        `${join(this.dir, name)} has sha256 ${sha256}, expected ${expected.sha256}; ` +
-          'the bundle is damaged, export or copy it again',
-      );
-    }
-    return bytes;
+    return new BundleFile(this.dir, name, this.contract.files[name]);
   }
 
   /** Whether the contract lists a file. @param {string} name */
@@ -132,23 +146,12 @@ export class Bundle {
   }
 }
 
-/**
- * @param {string} dir
- * @param {string} name
- * @returns {Buffer}
- */
-function readOrRefuse(dir, name) {
+/** @param {string} dir */
+function readContract(dir) {
   try {
-    return readFileSync(join(dir, name));
+    return readFileSync(join(dir, 'bundle.json'));
   } catch (error) {
-    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw new UserError(
-        name === 'bundle.json'
-          ? `${dir} is not a bundle: it has no bundle.json; make one with \`nox -s export\``
-          : `${join(dir, name)} is missing from bundle ${basename(dir)}; export or copy it again`,
-      );
-    }
-    throw error;
+    if (!isMissing(error)) throw error;
+    throw new UserError(`${dir} is not a bundle: it has no bundle.json; make one with \`nox -s export\``);
   }
 }

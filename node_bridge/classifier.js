@@ -13,16 +13,34 @@ import { predict } from './prediction.js';
 import { Tokenizer } from './tokenizer/index.js';
 
 /**
- * @typedef {import('./data.js').Text} Text
+ * @typedef {import('./prediction.js').Broken} Broken
  * @typedef {import('./prediction.js').Prediction} Prediction
+ * @typedef {import('./text.js').GivenText} GivenText
+ *
+ * @typedef {{dispose: () => void}} Owned
+ *
+ * @typedef {object} Ranking
+ * @property {number} [top] how many of the most probable labels to give in order, as `top`
  */
 
+/**
+ * Labels texts. A text is a string, or an object with `text`; a pair is an object with `sentence1`
+ * and `sentence2`, or with `text` and `pair`.
+ *
+ * @example
+ * const classifier = await Classifier.load('artifacts/classifier');
+ * const { label, probability } = await classifier.predict('这本书很好');
+ */
 export class Classifier {
   #head;
   #encoder;
   #tokenizer;
 
-  /** @param {{tokenizer: Tokenizer, encoder: Encoder, head: Head}} tools */
+  /**
+   * See `load`.
+   *
+   * @param {import('./prediction.js').Tools & {encoder: Owned & {notice: string}, head: Owned}} tools
+   */
   constructor({ tokenizer, encoder, head }) {
     this.#tokenizer = tokenizer;
     this.#encoder = encoder;
@@ -31,8 +49,9 @@ export class Classifier {
 
   /**
    * @param {string} dir what train.js wrote
-   * @param {{bundle?: string, backend?: string}} [options] `bundle`: where its bundle is now, if no
-   *   longer where it was at training; `backend`: one of BACKEND_NAMES
+   * @param {object} [options]
+   * @param {string} [options.bundle] where its bundle is now, if no longer where it was at training
+   * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
    * @returns {Promise<Classifier>}
    * @throws {UserError} not a classifier, a damaged one, or its bundle is not there
    */
@@ -43,23 +62,99 @@ export class Classifier {
     return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
   }
 
-  /** What to tell a person of the backend that was taken. */
+  /** What to tell a person of the backend that was taken; may be empty. */
   get notice() {
     return this.#encoder.notice;
   }
 
-  /** In the order of the probabilities. */
+  /** In the order of training; of two that are equally probable the first is taken. */
   get labels() {
     return this.#head.labels;
   }
 
+  /** Whether it takes `single` texts or a `pair` each time. */
+  get task() {
+    return this.#head.description?.task;
+  }
+
   /**
-   * @param {AsyncIterable<Text> | Iterable<Text>} texts
-   * @returns {AsyncGenerator<Prediction>} in order
-   * @throws {UserError} a pair for a classifier of single texts, or the other way round
+   * Labels one text.
+   *
+   * @example
+   * await classifier.predict('这本书很好');
+   * // { text: '这本书很好', label: '1', probability: 0.75, probabilities: { 0: 0.25, 1: 0.75 } }
+   *
+   * @overload
+   * @param {GivenText} texts
+   * @param {Ranking} [options]
+   * @returns {Promise<Prediction>}
+   * @throws {UserError} it is no text, or not of the classifier's task
    */
-  predict(texts) {
-    return predict(texts, { tokenizer: this.#tokenizer, encoder: this.#encoder, classifier: this.#head });
+  /**
+   * Labels each text of an array, in its order.
+   *
+   * @example
+   * const [first, second] = await classifier.predict(['这本书很好', '房间很小'], { top: 1 });
+   * // first.top: [{ label: '1', probability: 0.75 }]
+   *
+   * @overload
+   * @param {readonly GivenText[]} texts
+   * @param {Ranking} [options]
+   * @returns {Promise<Prediction[]>}
+   * @throws {UserError} names the text that is none, or not of the classifier's task
+   */
+  /**
+   * @param {GivenText | readonly GivenText[]} texts
+   * @param {Ranking} [options]
+   * @returns {Promise<Prediction | Prediction[]>}
+   */
+  async predict(texts, { top } = {}) {
+    const predictions = [];
+    for await (const prediction of this.stream(Array.isArray(texts) ? texts : [texts], { top })) {
+      predictions.push(prediction);
+    }
+    return Array.isArray(texts) ? predictions : predictions[0];
+  }
+
+  /**
+   * Labels texts as they come, in order and in flat memory: reads at most a window of 1024 texts
+   * beyond the one that it is giving, and lets none wait for another that has not come.
+   *
+   * @example
+   * async function* reviews() {
+   *   for await (const row of database.query('SELECT text FROM reviews')) yield row.text;
+   * }
+   * for await (const { text, label } of classifier.stream(reviews())) console.log(label, text);
+   *
+   * @overload
+   * @param {AsyncIterable<GivenText> | Iterable<GivenText>} texts
+   * @param {Ranking & {keepBroken?: false}} [options]
+   * @returns {AsyncGenerator<Prediction, void, void>}
+   * @throws {UserError} names the text that is none, or not of the classifier's task, after all
+   *   before it have been given
+   */
+  /**
+   * The same, but where something is no text for this classifier, or is an Error that the source
+   * gives in the place of one, `{ error }` comes out in its place and the rest goes on.
+   *
+   * @example
+   * for await (const answer of classifier.stream(texts, { keepBroken: true })) {
+   *   console.log('error' in answer ? answer.error.message : answer.label);
+   * }
+   *
+   * @overload
+   * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+   * @param {Ranking & {keepBroken: boolean}} options
+   * @returns {AsyncGenerator<Prediction | Broken, void, void>}
+   */
+  /**
+   * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+   * @param {Ranking & {keepBroken?: boolean}} [options]
+   * @returns {AsyncGenerator<any, void, void>}
+   */
+  stream(texts, options) {
+    const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head };
+    return predict(texts, tools, options);
   }
 
   /** Frees the weights. */

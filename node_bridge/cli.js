@@ -46,6 +46,19 @@ export function say(line) {
   if (line !== '') process.stderr.write(`${line}\n`);
 }
 
+/**
+ * @param {string} name of the option
+ * @param {string} value as it was typed
+ * @param {number} least
+ * @param {number} most
+ * @throws {UserError} anything but a whole number in these bounds
+ */
+export function wholeNumber(name, value, least, most) {
+  const number = Number(value);
+  if (/^\d+$/.test(value) && number >= least && number <= most) return number;
+  throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
+}
+
 /** @param {import('node:util').ParseArgsConfig['options']} options */
 function parse(options) {
   try {

@@ -3,14 +3,15 @@
  * then each text's key and label are held, 20 bytes a text. The texts themselves are read again
  * where they are wanted.
  */
-import { readExamples, taskOf } from './data.js';
+import { readExamples } from './data.js';
 import { UserError } from './errors.js';
 import { IntList } from './int_list.js';
+import { taskOf } from './text.js';
 import { KEY_WORDS, textKey } from './text_key.js';
 
 /**
- * @typedef {import('./data.js').Text} Text
- * @typedef {import('./data.js').Task} Task
+ * @typedef {import('./text.js').Text} Text
+ * @typedef {import('./text.js').Task} Task
  */
 
 export class Dataset {

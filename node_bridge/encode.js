@@ -5,7 +5,7 @@ import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 import { progress } from './progress.js';
 import { writeSafetensors } from './safetensors.js';
-import { textsOfStdin } from './stdin.js';
+import { eachOfStdin } from './stdin.js';
 import { Tokenizer } from './tokenizer/index.js';
 
 /** Rows that run together: all are as wide as the longest text, so that they fit one tensor. */
@@ -45,9 +45,8 @@ async function main(options) {
   const encoder = await Encoder.load(bundle, { backend: options.backend });
   const specialTokens = !options['no-special-tokens'];
   const encodings = [];
-  for await (const { text, pair } of textsOfStdin(options.jsonl)) {
-    encodings.push(tokenizer.encode(text, { pair, specialTokens }));
-  }
+  const encoded = eachOfStdin(options.jsonl, ({ text, pair }) => tokenizer.encode(text, { pair, specialTokens }));
+  for await (const encoding of encoded) encodings.push(encoding);
   if (encodings.length === 0) throw new UserError('Expected texts on stdin, got none');
   say(encoder.notice);
 

@@ -1,14 +1,17 @@
 /**
  * Runs a bundle's model: padded batches of ids in, named outputs out.
  */
-import * as tf from '@tensorflow/tfjs-core';
-
 import { useBackend } from './backends/index.js';
-import { UserError } from './errors.js';
+import { Bundle } from './bundle.js';
+import { UserError, located } from './errors.js';
+import { featuresOf } from './features.js';
 import { openModel } from './model.js';
+import { tf } from './tfjs.js';
+import { textFrom } from './text.js';
+import { Tokenizer } from './tokenizer/index.js';
 
 /**
- * @typedef {import('./bundle.js').Bundle} Bundle
+ * @typedef {import('./text.js').GivenText} GivenText
  * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding one text; both int32[sequence]
  * @typedef {{shape: number[], data: Int32Array}} IdTensor int32[batch, sequence]
  * @typedef {{shape: number[], data: Float32Array}} Output float32, shape as in the contract
@@ -16,8 +19,11 @@ import { openModel } from './model.js';
 
 export class Encoder {
   #model;
+  /** @type {Tokenizer | undefined} where texts were asked for */
+  #tokenizer;
 
   /**
+   * @private
    * @param {Bundle} bundle
    * @param {import('./model.js').Model} model
    * @param {{name: string, notice: string}} backend `notice`: what to tell a person of it
@@ -30,13 +36,14 @@ export class Encoder {
   }
 
   /**
-   * @param {Bundle} bundle
-   * @param {{backend?: string}} [options] one of BACKEND_NAMES
+   * @param {string | Bundle} place a bundle, or its directory
+   * @param {{backend?: string}} [options] `auto` (default), `native`, `wasm` or `cpu`
    * @returns {Promise<Encoder>}
-   * @throws {UserError} a tokenizer bundle, a damaged file, an unknown backend
+   * @throws {UserError} no bundle, a tokenizer bundle, a damaged file, an unknown backend
    * @throws {import('./errors.js').EnvironmentProblem} a native backend that is not there
    */
-  static async load(bundle, { backend = 'auto' } = {}) {
+  static async load(place, { backend = 'auto' } = {}) {
+    const bundle = typeof place === 'string' ? Bundle.open(place) : place;
     if (bundle.contract.architecture === null) {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
     }
@@ -59,6 +66,27 @@ export class Encoder {
   /** Width of `sequence_output`. */
   get hidden() {
     return /** @type {number} */ (this.#specOf('sequence_output').shape[2]);
+  }
+
+  /**
+   * Texts, or pairs, to the vectors that a classifier gets: each with [CLS] and [SEP], position 0
+   * of `sequence_output`.
+   *
+   * @example
+   * const encoder = await Encoder.load('artifacts/bundle/albert_tiny');
+   * const [first, second] = await encoder.encode(['这本书很好', '房间很小']);
+   *
+   * @param {readonly GivenText[]} texts
+   * @param {{maxLength?: number}} [options] positions a text is cut to; the model's by default
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each text, in order; equal texts share one
+   * @throws {UserError} names the text that is none
+   * @throws {import('./errors.js').CheckFailed} a vector that is not finite
+   */
+  async encode(texts, { maxLength } = {}) {
+    this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
+    const tools = { tokenizer: this.#tokenizer, encoder: this };
+    const known = texts.map((text, i) => located(`texts[${i}]`, () => textFrom(text)));
+    return featuresOf(known, tools, { maxLength });
   }
 
   /**
@@ -166,7 +194,7 @@ export class Encoder {
   /**
    * @param {Record<string, IdTensor>} batch
    * @param {string[]} names
-   * @returns {tf.Tensor[]} in the order of `names`
+   * @returns {import('./model.js').Tensor[]} in the order of `names`
    */
   #execute(batch, names) {
     return tf.tidy(() => {

@@ -17,3 +17,35 @@ export class EnvironmentProblem extends Error {
 export class CheckFailed extends Error {
   exitCode = 1;
 }
+
+/**
+ * @template T
+ * @param {() => T} work
+ * @returns {T | UserError} what it gives, or the mistake that it finds
+ */
+export function attempted(work) {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
+}
+
+/**
+ * @template T
+ * @param {string} where such as `file.jsonl:3`
+ * @param {() => T} work
+ * @returns {T}
+ * @throws {UserError} the mistake that `work` finds, with its place before it
+ */
+export function located(where, work) {
+  const done = attempted(work);
+  if (done instanceof UserError) throw new UserError(`${where}: ${done.message}`);
+  return done;
+}
+
+/** @param {string} message of somebody else's, which may have line ends */
+export function oneLine(message) {
+  return message.replace(/\s+/g, ' ').trim();
+}

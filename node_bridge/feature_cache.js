@@ -5,11 +5,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-import * as tf from '@tensorflow/tfjs-core';
-
 import { featuresOf } from './features.js';
 import { FeatureStore } from './feature_store.js';
 import { textKey } from './text_key.js';
+import { tf } from './tfjs.js';
 
 const SHARD_BYTES = 2 ** 21;
 /** Fewer texts in a window make no full batches. */
@@ -50,7 +49,7 @@ export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden
  */
 export async function fill(store, datasets, tools, { maxLength, pooling, onEncoded }) {
   const size = windowOf(store.hidden * (pooling === 'sequence_output' ? maxLength : 1));
-  /** @type {Map<string, {key: Int32Array, text: import('./data.js').Text}>} */
+  /** @type {Map<string, {key: Int32Array, text: import('./text.js').Text}>} */
   const window = new Map();
   const flush = async () => {
     const [keys, texts] = [[...window.values()].map(({ key }) => key), [...window.values()].map(({ text }) => text)];

@@ -10,7 +10,7 @@ import { CheckFailed } from './errors.js';
 export const TOKEN_BUDGET = 2048;
 
 /**
- * @typedef {import('./data.js').Text} Text
+ * @typedef {import('./text.js').Text} Text
  * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding
  * @typedef {object} Tokenizer
  * @property {(text: string, options: {pair?: string, maxLength?: number}) => Encoding} encode

@@ -3,11 +3,11 @@
  * initial weights, and the order of the texts in each epoch, come from the seed; and whatever an
  * epoch starts from is in its `State`, so that training goes on from one as if it had never stopped.
  */
-import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { inputOf } from './head.js';
 import { shuffled } from './shuffle.js';
+import { tf } from './tfjs.js';
 
 /** Of Adam. On the vectors of untrained albert_tiny and 5,000 reviews, 0.001 overfits by epoch 5. */
 export const LEARNING_RATE = 3e-4;
@@ -68,7 +68,7 @@ export async function fit(head, features, targets, options) {
     const optimizer = await adam(head, rate, state);
     const sum = { loss: 0, accuracy: 0 };
     try {
-      head.model.compile({ optimizer, loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
+      compile(head, optimizer);
       const order = shuffled(features.count, seed, epoch);
       for (let from = 0; from < order.length; from += batchSize) {
         const texts = order.subarray(from, from + batchSize);
@@ -110,7 +110,12 @@ async function adam(head, learningRate, { steps, moments }) {
   return optimizer;
 }
 
-/** @param {tf.Optimizer} optimizer */
+/** @param {import('./head.js').Head} head @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
+export function compile(head, optimizer) {
+  head.model.compile({ optimizer, loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
+}
+
+/** @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
 async function stateOf(optimizer) {
   const [{ tensor: iterations }, ...moments] = await optimizer.getWeights();
   const [steps] = await iterations.data();
@@ -120,14 +125,16 @@ async function stateOf(optimizer) {
 }
 
 /**
- * @param {import('./head.js').Head} head
- * @param {Int32Array} texts
+ * One step on a batch.
+ *
+ * @param {import('./head.js').Head} head compiled
+ * @param {Int32Array} texts places in the features
  * @param {import('./feature_sets.js').FeatureSet} features
  * @param {Int32Array} targets
  * @param {number[]} classWeights
- * @returns {Promise<[number, number]>} loss and accuracy
+ * @returns {Promise<[number, number]>} loss and accuracy, before the step
  */
-async function step(head, texts, features, targets, classWeights) {
+export async function step(head, texts, features, targets, classWeights) {
   const classes = head.labels.length;
   const wanted = new Float32Array(texts.length * classes);
   // What a text counts stands in the place of the 1: its loss is −weight · log(probability).

@@ -2,20 +2,20 @@
  * What a classifier has on top of its encoder: from vectors to the probability of each label. It is
  * made of TF.js layers and saved as a LayersModel, so that plain `tf.loadLayersModel` reads it.
  */
-import * as tf from '@tensorflow/tfjs-core';
-import * as tfl from '@tensorflow/tfjs-layers';
-
 import { readClassifier, writeClassifier } from './classifier_files.js';
 import { CheckFailed, UserError } from './errors.js';
 import { held } from './feature_sets.js';
 import { HEADS, headModel } from './head_layers.js';
 import { folded } from './scaling.js';
+import { load, tf } from './tfjs.js';
 
 /** Vectors of a batch that is not trained on. */
 const INFERENCE_VECTORS = 2048;
 const INFERENCE_TEXTS = 256;
 
 /**
+ * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
+ * @typedef {import('@tensorflow/tfjs-layers').LayersModel} LayersModel
  * @typedef {import('./bundle.js').Bundle} Bundle
  * @typedef {import('./classifier_files.js').Description} Description
  * @typedef {import('./feature_sets.js').FeatureSet} FeatureSet
@@ -23,7 +23,7 @@ const INFERENCE_TEXTS = 256;
 
 export class Head {
   /**
-   * @param {tfl.LayersModel} model
+   * @param {LayersModel} model
    * @param {{kind: string, hidden: number, labels: string[]}} about `labels` in the order of the
    *   probabilities
    * @param {Description} [description] what it was saved with
@@ -60,8 +60,8 @@ export class Head {
           `has ${bundle.hash}; give --bundle that one, or train again`,
       );
     }
-    const model = await tfl.loadLayersModel({ load: async () => artifacts });
-    const hidden = /** @type {number} */ (/** @type {tfl.Shape} */ (model.inputs[0].shape).at(-1));
+    const model = await load('layers').loadLayersModel({ load: async () => artifacts });
+    const hidden = /** @type {number} */ (/** @type {import('@tensorflow/tfjs-layers').Shape} */ (model.inputs[0].shape).at(-1));
     return new Head(model, { kind: description.head, hidden, labels: description.labels }, description);
   }
 
@@ -88,7 +88,7 @@ export class Head {
     /** @type {Float32Array[]} */
     const rows = [];
     for (const texts of inferenceBatches(features)) {
-      const output = tf.tidy(() => /** @type {tf.Tensor} */ (this.model.predictOnBatch(inputOf(features, texts, this.kind))));
+      const output = tf.tidy(() => /** @type {Tensor} */ (this.model.predictOnBatch(inputOf(features, texts, this.kind))));
       const data = /** @type {Float32Array} */ (await output.data());
       output.dispose();
       if (data.some(Number.isNaN)) {
@@ -119,7 +119,7 @@ export class Head {
 
   /** From now on the head takes plain vectors where it took scaled ones. @param {import('./scaling.js').Scaling} scaling */
   fold(scaling) {
-    const first = /** @type {tfl.layers.Layer} */ (this.model.layers.find(({ weights }) => weights.length > 0));
+    const first = /** @type {LayersModel['layers'][0]} */ (this.model.layers.find(({ weights }) => weights.length > 0));
     tf.tidy(() => {
       const weights = first.getWeights();
       for (const places of HEADS[this.kind].linear) {
@@ -161,7 +161,7 @@ export class Head {
  * @param {FeatureSet} features
  * @param {ArrayLike<number>} texts
  * @param {string} kind of HEADS
- * @returns {tf.Tensor}
+ * @returns {Tensor}
  */
 export function inputOf(features, texts, kind) {
   const { hidden } = features;

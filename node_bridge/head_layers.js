@@ -3,7 +3,7 @@
  * probabilities; the first one that has weights is linear in its input, so that a scaling can be
  * folded into it.
  */
-import * as tfl from '@tensorflow/tfjs-layers';
+import { load } from './tfjs.js';
 
 const UNITS = 512;
 const LSTM_UNITS = 128;
@@ -11,10 +11,12 @@ const LSTM_UNITS = 128;
 /**
  * @typedef {import('./features.js').Pooling} Pooling
  * @typedef {{hidden: number, classes: number, seed: number}} Size
+ * @typedef {import('./tfjs.js').Packages} Packages
+ * @typedef {import('@tensorflow/tfjs-layers').LayersModel['layers'][0]} Layer
  *
  * @typedef {object} HeadKind
  * @property {Pooling} pooling what it takes
- * @property {(size: Size) => tfl.layers.Layer[]} layers all but the last
+ * @property {(size: Size, make: Packages['layers']) => Layer[]} layers all but the last, made by TF.js
  * @property {[number, number][]} linear places of kernel and bias among the weights of the first
  *   layer that has any: of each of its parts that takes the input
  */
@@ -24,8 +26,8 @@ export const HEADS = {
   /** float32[batch, hidden] → dense 512 tanh → softmax. */
   dense: {
     pooling: 'position 0 of sequence_output',
-    layers: ({ hidden, seed }) => [
-      tfl.layers.dense({
+    layers: ({ hidden, seed }, { layers }) => [
+      layers.dense({
         name: 'hidden',
         inputShape: [hidden],
         units: UNITS,
@@ -38,14 +40,15 @@ export const HEADS = {
   /** float32[batch, sequence, hidden], zeros where a text has ended → LSTM 128 both ways → softmax. */
   bilstm: {
     pooling: 'sequence_output',
-    layers: ({ hidden, seed }) => [
-      tfl.layers.masking({ name: 'masking', inputShape: [null, hidden], maskValue: 0 }),
-      tfl.layers.bidirectional({
+    layers: ({ hidden, seed }, { layers }) => [
+      layers.masking({ name: 'masking', inputShape: [null, hidden], maskValue: 0 }),
+      layers.bidirectional({
         name: 'hidden',
         mergeMode: 'concat',
-        layer: /** @type {tfl.RNN} */ (
-          tfl.layers.lstm({
+        layer: /** @type {import('@tensorflow/tfjs-layers').RNN} */ (
+          layers.lstm({
             units: LSTM_UNITS,
+            recurrentActivation: 'sigmoid', // as in Keras; TF.js's own default is hardSigmoid
             kernelInitializer: seeded(2 * seed),
             // Keras's default, orthogonal, needs a QR decomposition that TF.js warns is slow.
             recurrentInitializer: seeded(2 * seed + 2 ** 20),
@@ -62,21 +65,22 @@ export const HEADS = {
 /**
  * @param {string} kind of HEADS
  * @param {Size} size
- * @returns {tfl.Sequential} to float32[batch, classes]
+ * @returns {import('@tensorflow/tfjs-layers').Sequential} to float32[batch, classes]
  */
 export function headModel(kind, size) {
-  const before = HEADS[kind].layers(size);
-  const probabilities = tfl.layers.dense({
+  const { layers, sequential } = load('layers');
+  const before = HEADS[kind].layers(size, load('layers'));
+  const probabilities = layers.dense({
     name: 'probabilities',
     units: size.classes,
     activation: 'softmax',
     kernelInitializer: seeded(2 * size.seed + 1),
     ...(before.length === 0 ? { inputShape: [size.hidden] } : {}),
   });
-  return tfl.sequential({ name: 'classifier', layers: [...before, probabilities] });
+  return sequential({ name: 'classifier', layers: [...before, probabilities] });
 }
 
 /** @param {number} seed */
 function seeded(seed) {
-  return tfl.initializers.glorotUniform({ seed });
+  return load('layers').initializers.glorotUniform({ seed });
 }

@@ -22,17 +22,17 @@ import { EnvironmentProblem } from './errors.js';
  * @returns {Promise<{model: Model, notice: string}>} `notice`: why it is not the SavedModel
  * @throws {import('./errors.js').UserError} a damaged file
  */
-export async function openModel(bundle, { openSavedModel }) {
-  if (openSavedModel === undefined) return { model: await openGraphModel(bundle), notice: '' };
+export async function openModel(bundle, { openSavedModel, makeTensor }) {
+  if (openSavedModel === undefined) return { model: await openGraphModel(bundle, makeTensor), notice: '' };
   if (!bundle.has('saved_model/saved_model.pb')) {
     const notice = 'the bundle was not exported --with-saved-model, which runs faster there';
-    return { model: await openGraphModel(bundle), notice };
+    return { model: await openGraphModel(bundle, makeTensor), notice };
   }
   try {
     return { model: await openSavedModel(bundle), notice: '' };
   } catch (error) {
     if (!(error instanceof EnvironmentProblem)) throw error;
     const notice = `warning: ${error.message}; its GraphModel is run instead, which is slower`;
-    return { model: await openGraphModel(bundle), notice };
+    return { model: await openGraphModel(bundle, makeTensor), notice };
   }
 }

@@ -1,8 +1,10 @@
 /** `node node_bridge/predict.js`: labels texts with a trained classifier. */
 import { Classifier } from './classifier.js';
-import { run, say } from './cli.js';
+import { run, say, wholeNumber } from './cli.js';
 import { UserError } from './errors.js';
-import { textsOfStdin } from './stdin.js';
+import { eachOfStdin, textsOfStdin } from './stdin.js';
+import { write } from './stdout.js';
+import { fitting } from './text.js';
 
 const HELP = `Labels texts with a classifier that train.js made. Gives a JSON line a text, in order.
 
@@ -13,6 +15,9 @@ const HELP = `Labels texts with a classifier that train.js made. Gives a JSON li
   --bundle DIR     its bundle, if it is no longer where it was at training
   --backend NAME   auto (default), native, wasm or cpu
   --jsonl          stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
+  --top K          the K most probable labels in order, in the place of all probabilities
+  --strict         stops at a broken line; else it is named on stderr, {"line": N, "error": "…"}
+                   stands in its place, the rest goes on, and the exit code is 2
   -h, --help
 `;
 
@@ -23,19 +28,55 @@ await run({
     bundle: { type: 'string' },
     backend: { type: 'string', default: 'auto' },
     jsonl: { type: 'boolean', default: false },
+    top: { type: 'string' },
+    strict: { type: 'boolean', default: false },
   },
   main,
 });
 
 /** @param {Record<string, any>} options @param {string[]} texts */
-async function main({ model: dir, bundle, backend, jsonl }, texts) {
+async function main({ model: dir, bundle, backend, jsonl, strict, top }, texts) {
   if (dir === undefined) throw new UserError('Expected --model, the directory that train.js wrote; try --help.');
   if (jsonl && texts.length > 0) throw new UserError('--jsonl is for stdin; got texts on the command line too');
+  const ranked = top === undefined ? 0 : wholeNumber('--top', top, 1, 1e6);
   const classifier = await Classifier.load(dir, { bundle, backend });
-  say(classifier.notice);
-  const source = texts.length > 0 ? texts.map((text) => ({ text })) : textsOfStdin(jsonl);
-  for await (const prediction of classifier.predict(source)) {
-    const flushed = process.stdout.write(`${JSON.stringify(prediction)}\n`);
-    if (!flushed) await new Promise((done) => process.stdout.once('drain', done));
+  if (classifier.task === 'pair' && !jsonl) {
+    throw new UserError('This classifier takes pairs; give --jsonl, and on stdin objects with `sentence1` and `sentence2`');
   }
+  say(classifier.notice);
+  if (texts.length > 0) return print(classifier, texts, ranked);
+  try {
+    await print(classifier, strict ? soundTexts(jsonl, classifier) : textsOfStdin(jsonl), ranked);
+  } finally {
+    process.stdin.destroy(); // it is read ahead, and would be waited for after a failure
+  }
+}
+
+/** @param {boolean} jsonl @param {Classifier} classifier */
+function soundTexts(jsonl, { task }) {
+  return eachOfStdin(jsonl, (text) => fitting(text, task));
+}
+
+/**
+ * @param {Classifier} classifier
+ * @param {AsyncIterable<import('./text.js').Text | UserError> | Iterable<string>} texts
+ * @param {number} top
+ * @throws {UserError} there were broken ones
+ */
+async function print(classifier, texts, top) {
+  let line = 0;
+  let broken = 0;
+  for await (const answer of classifier.stream(texts, { top, keepBroken: true })) {
+    line += 1;
+    if ('error' in answer) {
+      broken += 1;
+      const { message } = answer.error;
+      say(`stdin:${line}: ${message}`);
+      await write(`${JSON.stringify({ line, error: message })}\n`);
+    } else {
+      const { probabilities, ...rest } = answer;
+      await write(`${JSON.stringify(top > 0 ? rest : answer)}\n`);
+    }
+  }
+  if (broken > 0) throw new UserError(`${broken} of ${line} lines are broken; an \`error\` stands in the place of each`);
 }

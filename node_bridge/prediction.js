@@ -1,78 +1,112 @@
 /** Texts to labels with probabilities, in order, a window of texts at a time. */
-import { taskOf } from './data.js';
-import { UserError } from './errors.js';
+import { UserError, attempted } from './errors.js';
 import { mostProbable } from './evaluation.js';
 import { featuresOf } from './features.js';
+import { fitting, named, textFrom } from './text.js';
+import { windows } from './windows.js';
 
-/** Texts that are read before they are encoded, those of one length together. */
+/** Texts that are encoded together, those of one length in one batch. */
 export const WINDOW = 1024;
 
 /**
- * @typedef {import('./data.js').Text} Text
- * @typedef {object} Prediction the text as `text`, or as `sentence1` and `sentence2`
- * @property {string} [text]
- * @property {string} [sentence1]
- * @property {string} [sentence2]
+ * @typedef {import('./text.js').GivenText} GivenText
+ * @typedef {import('./text.js').Text} Text
+ *
+ * @typedef {{label: string, probability: number}} Ranked
+ *
+ * @typedef {object} Answer to a text
  * @property {string} label the most probable one
  * @property {number} probability of that label
  * @property {Record<string, number>} probabilities of every label
+ * @property {Ranked[]} [top] the most probable labels in order, as many as were asked for
+ *
+ * @typedef {import('./text.js').NamedText & Answer} Prediction
+ * @typedef {{error: Error}} Broken what stands in the place of a text that is broken
+ *
+ * @typedef {object} Head
+ * @property {string[]} labels
+ * @property {import('./features.js').Pooling} pooling
+ * @property {{task: import('./text.js').Task, max_length: number}} [description]
+ * @property {(features: Float32Array[]) => Promise<Float32Array[]>} probabilities float32[labels] for
+ *   each text
+ *
+ * @typedef {object} Tools
+ * @property {import('./features.js').Tokenizer} tokenizer
+ * @property {import('./features.js').Encoder} encoder
+ * @property {Head} head
+ *
+ * @typedef {object} Options
+ * @property {number} [top] how many of the most probable labels to rank; none by default
+ * @property {boolean} [keepBroken] a broken text, or an Error in the place of one, does not end the
+ *   others
  */
 
 /**
- * @param {AsyncIterable<Text> | Iterable<Text>} texts
- * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder,
- *   classifier: import('./head.js').Head}} tools
- * @returns {AsyncGenerator<Prediction>}
- * @throws {UserError} a pair for a classifier of single texts, or the other way round
+ * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+ * @param {Tools} tools
+ * @param {Options} [options]
+ * @returns {AsyncGenerator<Prediction | Broken, void, void>} one for each text
+ * @throws {UserError} a broken text that is not kept, after all before it have been given; a `top`
+ *   that is no whole number
  */
-export async function* predict(texts, { classifier, ...tools }) {
-  const { description, labels, pooling } = classifier;
-  for await (const window of windows(texts, WINDOW)) {
-    window.forEach((text) => assertTask(text, description?.task));
-    const features = await featuresOf(window, tools, { maxLength: description?.max_length, pooling });
-    const rows = await classifier.probabilities(features);
-    for (const [i, row] of rows.entries()) {
-      const best = mostProbable(row);
-      yield {
-        ...named(window[i]),
-        label: labels[best],
-        probability: row[best],
-        probabilities: Object.fromEntries(labels.map((label, place) => [label, row[place]])),
-      };
-    }
+export async function* predict(texts, tools, { top = 0, keepBroken = false } = {}) {
+  if (typeof texts === 'string') throw new UserError('Expected `texts` to be many texts, got a string; `predict` takes one');
+  if (!(Number.isInteger(top) && top >= 0)) {
+    throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
   }
-}
-
-/** @param {Text} text @param {string | undefined} task */
-function assertTask(text, task) {
-  if (task === undefined || taskOf(text) === task) return;
-  throw new UserError(
-    task === 'pair'
-      ? 'This classifier takes pairs, got a single text; give --jsonl and objects with `sentence1` and `sentence2`'
-      : 'This classifier takes single texts, got a pair; give lines, or --jsonl and objects with `text`',
-  );
-}
-
-/** @param {Text} text */
-function named({ text, pair }) {
-  return pair === undefined ? { text } : { sentence1: text, sentence2: pair };
+  const { description } = tools.head;
+  for await (const window of windows(checked(texts, description?.task, keepBroken), WINDOW)) {
+    yield* await answers(window, tools, top);
+  }
 }
 
 /**
- * @template T
- * @param {AsyncIterable<T> | Iterable<T>} source
- * @param {number} size
- * @returns {AsyncGenerator<T[]>} none empty, all but the last of `size`
+ * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+ * @param {import('./text.js').Task | undefined} task
+ * @param {boolean} keepBroken
+ * @returns {AsyncGenerator<Text | Error>}
  */
-async function* windows(source, size) {
-  /** @type {T[]} */
-  let window = [];
-  for await (const item of source) {
-    window.push(item);
-    if (window.length === size) {
-      yield window;
-      window = [];
-    }
+async function* checked(texts, task, keepBroken) {
+  let place = 0;
+  for await (const given of texts) {
+    const text = given instanceof Error ? given : attempted(() => fitting(textFrom(given), task));
+    if (text instanceof Error && !keepBroken) throw new UserError(`texts[${place}]: ${text.message}`);
+    yield text;
+    place += 1;
   }
-  if (window.length > 0) yield window;
+}
+
+/**
+ * @param {(Text | Error)[]} window
+ * @param {Tools} tools
+ * @param {number} top
+ * @returns {Promise<(Prediction | Broken)[]>}
+ */
+async function answers(window, { head, ...tools }, top) {
+  const texts = window.flatMap((text) => (text instanceof Error ? [] : [text]));
+  const { pooling, description } = head;
+  const features = await featuresOf(texts, tools, { maxLength: description?.max_length, pooling });
+  const rows = await head.probabilities(features);
+  let next = 0;
+  return window.map((text) => {
+    if (text instanceof Error) return { error: text };
+    next += 1;
+    return { ...named(text), ...answer(rows[next - 1], head.labels, top) };
+  });
+}
+
+/**
+ * @param {Float32Array} row float32[labels]
+ * @param {string[]} labels
+ * @param {number} top
+ * @returns {Answer}
+ */
+function answer(row, labels, top) {
+  const best = mostProbable(row);
+  const all = labels.map((label, place) => ({ label, probability: row[place] }));
+  return {
+    ...all[best],
+    probabilities: Object.fromEntries(all.map(({ label, probability }) => [label, probability])),
+    ...(top > 0 ? { top: all.sort((a, b) => b.probability - a.probability).slice(0, top) } : {}),
+  };
 }

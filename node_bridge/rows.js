@@ -6,9 +6,8 @@
 import { createReadStream, statSync } from 'node:fs';
 import { Readable } from 'node:stream';
 
-import { parse } from 'csv-parse';
-
-import { UserError } from './errors.js';
+import { UserError, located, oneLine } from './errors.js';
+import { parseObject } from './json_line.js';
 import { lines } from './lines.js';
 
 /**
@@ -36,30 +35,6 @@ export async function* readRows(path) {
   } finally {
     await source.return(undefined);
   }
-}
-
-/**
- * One line of JSON lines.
- *
- * @param {string} content
- * @param {string} where named in errors
- * @returns {Record<string, unknown>}
- */
-export function parseObject(content, where) {
-  let value;
-  try {
-    value = JSON.parse(content);
-  } catch (error) {
-    const { message } = /** @type {Error} */ (error);
-    throw new UserError(`${where}: broken JSON, expected an object a line (${oneLine(message)})`);
-  }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
-  throw new UserError(`${where}: got ${oneLine(content.slice(0, 40))}, expected a JSON object`);
-}
-
-/** @param {string} message */
-function oneLine(message) {
-  return message.replace(/\s+/g, ' ').trim();
 }
 
 /** @param {string} path @returns {AsyncGenerator<NumberedLine, undefined>} without byte order mark */
@@ -95,7 +70,7 @@ async function* jsonRows(source, path) {
   for await (const numbered of source) {
     if (isBlank(numbered)) continue;
     const { content, line } = numbered;
-    yield { fields: parseObject(content, `${path}:${line}`), line };
+    yield { fields: located(`${path}:${line}`, () => parseObject(content)), line };
   }
 }
 
@@ -134,6 +109,7 @@ async function* tsvRows(source, path) {
  * @returns {AsyncGenerator<Row>}
  */
 async function* csvRows(source, path, firstLine) {
+  const { parse } = await import('csv-parse'); // here, as texts to predict never need it
   const parser = parse({
     columns: (/** @type {string[]} */ header) => checked(header, path),
     info: true,

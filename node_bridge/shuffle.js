@@ -1,5 +1,5 @@
 /** The order of the texts in an epoch. */
-import * as tf from '@tensorflow/tfjs-core';
+import { tf } from './tfjs.js';
 
 /**
  * The same for the same seed and epoch on every backend: TF.js draws these numbers in JavaScript.

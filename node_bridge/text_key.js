@@ -8,7 +8,7 @@ export const KEY_WORDS = 4;
  * The first half of the sha256 of a text, or of its pair. Two of ten million texts share a key with
  * a probability of 1 in 10²⁴.
  *
- * @param {import('./data.js').Text} text
+ * @param {import('./text.js').Text} text
  * @returns {Int32Array} int32[4]
  */
 export function textKey({ text, pair }) {

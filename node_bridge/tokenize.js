@@ -4,8 +4,10 @@
 import { Bundle } from './bundle.js';
 import { run } from './cli.js';
 import { UserError } from './errors.js';
-import { lines } from './lines.js';
+import { eachOfStdin } from './stdin.js';
+import { write } from './stdout.js';
 import { Tokenizer } from './tokenizer/index.js';
+import { windows } from './windows.js';
 
 const HELP = `Turns texts into ids, with the very ids that the Python tokenizer gives.
 
@@ -21,8 +23,8 @@ Reads a text a line (only \\n ends a line) and writes {"ids": […], "tokens": [
   --help
 `;
 
-/** Written at once, so that a long input does not cost a system call a line. */
-const BLOCK = 1 << 16;
+/** Lines written at once, so that a long input does not cost a system call a line. */
+const WINDOW = 256;
 
 run({
   help: HELP,
@@ -45,48 +47,10 @@ async function main(options) {
     specialTokens: !options['no-special-tokens'],
     ...(limit === undefined ? {} : { maxLength: Number(limit) }),
   };
-  let number = 0;
-  let block = '';
-  for await (const line of lines(process.stdin)) {
-    number += 1;
-    try {
-      const { text, pair } = options.jsonl ? textsOf(line) : { text: line, pair: undefined };
-      const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
-      const answer = { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };
-      block += `${JSON.stringify(answer)}\n`;
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      await write(block);
-      throw new UserError(`stdin:${number}: ${error.message}`);
-    }
-    if (block.length >= BLOCK) {
-      await write(block);
-      block = '';
-    }
-  }
-  await write(block);
-}
-
-/**
- * @param {string} line
- * @returns {{text: string, pair: string | undefined}}
- */
-function textsOf(line) {
-  let row;
-  try {
-    row = JSON.parse(line);
-  } catch {
-    throw new UserError('not JSON; expected an object with "text", or "sentence1" and "sentence2"');
-  }
-  if (typeof row?.text === 'string') return { text: row.text, pair: undefined };
-  if (typeof row?.sentence1 === 'string' && typeof row?.sentence2 === 'string') {
-    return { text: row.sentence1, pair: row.sentence2 };
-  }
-  throw new UserError('expected an object with "text", or "sentence1" and "sentence2", as strings');
-}
-
-/** @param {string} block */
-async function write(block) {
-  if (block === '' || process.stdout.write(block)) return;
-  await new Promise((resolve) => process.stdout.once('drain', resolve));
+  const encoded = eachOfStdin(options.jsonl, ({ text, pair }) => {
+    const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
+    const answer = { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };
+    return `${JSON.stringify(answer)}\n`;
+  });
+  for await (const window of windows(encoded, WINDOW)) await write(window.join(''));
 }

@@ -2,8 +2,6 @@
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import * as tf from '@tensorflow/tfjs-core';
-
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
 import { assertClassifierWritable } from './classifier_files.js';
@@ -14,6 +12,7 @@ import { UserError } from './errors.js';
 import { fill, isFilled, openStore } from './feature_cache.js';
 import { HEADS } from './head_layers.js';
 import { progress } from './progress.js';
+import { tf } from './tfjs.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { classWeightsOf, settingsOf } from './train_settings.js';
 import { introduction, noteOf, short, summaryOf, verdict } from './train_talk.js';

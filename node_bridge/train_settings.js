@@ -1,4 +1,5 @@
 /** What train.js was asked for, checked. */
+import { wholeNumber } from './cli.js';
 import { UserError } from './errors.js';
 import { SCHEDULES } from './fitting.js';
 import { HEADS } from './head_layers.js';
@@ -22,14 +23,14 @@ export function settingsOf(options, bundle) {
   const { patience, workers, split } = options;
   return {
     head: oneOf('--head', options.head, HEADS),
-    epochs: integer('--epochs', options.epochs, 1, 1e6),
-    patience: patience === undefined ? Infinity : integer('--patience', patience, 1, 1e6),
-    batchSize: integer('--batch-size', options['batch-size'], 1, 1e6),
-    seed: integer('--seed', options.seed, 0, 2 ** 31),
-    maxLength: integer('--max-length', maxLength, 3, limit),
+    epochs: wholeNumber('--epochs', options.epochs, 1, 1e6),
+    patience: patience === undefined ? Infinity : wholeNumber('--patience', patience, 1, 1e6),
+    batchSize: wholeNumber('--batch-size', options['batch-size'], 1, 1e6),
+    seed: wholeNumber('--seed', options.seed, 0, 2 ** 31),
+    maxLength: wholeNumber('--max-length', maxLength, 3, limit),
     learningRate: number('--learning-rate', options['learning-rate'], Infinity),
     schedule: oneOf('--schedule', options.schedule, SCHEDULES),
-    workers: workers === undefined ? undefined : integer('--workers', workers, 1, 256),
+    workers: workers === undefined ? undefined : wholeNumber('--workers', workers, 1, 256),
     split: split === undefined ? undefined : number('--split', split, 1),
   };
 }
@@ -73,13 +74,6 @@ function parsed(given) {
 function oneOf(name, value, known) {
   if (Object.hasOwn(known, value)) return /** @type {K} */ (value);
   throw new UserError(`Expected ${name} to be one of ${Object.keys(known).join(', ')}, got \`${value}\``);
-}
-
-/** @param {string} name @param {string} value @param {number} least @param {number} most */
-function integer(name, value, least, most) {
-  const read = Number(value);
-  if (/^\d+$/.test(value) && read >= least && read <= most) return read;
-  throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
 }
 
 /** @param {string} name @param {string} value @param {number} end */

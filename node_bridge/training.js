@@ -9,6 +9,7 @@ import { scaled, stored } from './feature_sets.js';
 import { fit } from './fitting.js';
 import { Head } from './head.js';
 import { scalingOf } from './scaling.js';
+import { named } from './text.js';
 
 /** Dev texts whose answers are kept with the classifier. */
 const GOLDEN = 16;
@@ -145,11 +146,10 @@ async function goldenOf(head, dev, features) {
   const rows = await head.probabilitiesOf({ ...features, count: Math.min(GOLDEN, features.count) });
   /** @type {import('./classifier_files.js').Golden[]} */
   const golden = [];
-  for await (const { text, pair } of dev.texts()) {
+  for await (const text of dev.texts()) {
     if (golden.length === rows.length) break;
     const row = rows[golden.length];
-    const named = pair === undefined ? { text } : { sentence1: text, sentence2: pair };
-    golden.push({ ...named, label: head.labels[mostProbable(row)], probabilities: Array.from(row) });
+    golden.push({ ...named(text), label: head.labels[mostProbable(row)], probabilities: Array.from(row) });
   }
   return golden;
 }

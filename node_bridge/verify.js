@@ -34,7 +34,7 @@ async function main(options) {
   if (options.bundle === undefined) throw new UserError('Expected --bundle; try --help.');
   const started = performance.now();
   const bundle = Bundle.open(options.bundle);
-  for (const name of Object.keys(bundle.contract.files)) bundle.read(name);
+  for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
   goldenCases(bundle);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend: options.backend });

@@ -25,6 +25,7 @@ from parity_tests.provenance import Contract, classifier_fits
 from parity_tests.report import Inputs
 from parity_tests.runners import NodeSide
 from parity_tests.tokenizer import proof
+from parity_tests.training import judge as training
 
 EXAMPLE = """example:
   python -m parity_tests --bundle artifacts/bundle/albert_tiny --backends wasm:64,cpu:8
@@ -158,8 +159,9 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
         given.model, given.tokenizer_model, file, given.out, given.bundle / "bundle.json"
     )
     tokenizers = None if given.tokenizer == "none" else prove(given)
+    trained = training.judge(reference.run, wanted, given.out)
     side = NodeSide(given.bundle, classifier)
-    found = judge(inputs, reference, side, wanted, given.out, tokenizers)
+    found = judge(inputs, reference, side, wanted, given.out, tokenizers, trained)
     result = found.document
     flow, place = found.flow, given.out / "repro"
     again = Again(contract, reference, side, flow.stored, flow.dtype, place)

@@ -28,6 +28,7 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
         if part["status"] == "drift"
     ]
     flow = [(f["stage"], f["message"]) for f in result["failures"] if f["status"] == "drift"]
+    flow += [("training", message) for message in (result["training"] or {}).get("failures", [])]
     first = f"the first stage that is off is {result['first_stage_off']}"
     lines = [("parity", first), *still, *flow]
     return [command("error", stage, message) for stage, message in lines[:TOLD]]

@@ -12,17 +12,21 @@ from parity_tests.errors import UserError
 from parity_tests.runs import PROBABILITIES, SPECIALS, Run
 
 Array = NDArray[Any]
+TENSORS = {"dense": 4, "linear": 2, "bilstm": 8}
+"""How many weights a head of each kind has."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """Dense layers, a tanh after each but the last, whose softmax gives the probabilities.
+    """A head of one of three kinds.
 
-    `layers` are kernels float32[inputs, units] and biases float32[units]; `labels` stand in the
-    order of the last layer's units.
+    `dense`: 512 tanh on position 0; `linear`: nothing before the softmax; `bilstm`: an LSTM each
+    way over all positions, whose last states stand side by side. `weights` are in the order of the
+    layers; `labels` in the order of the last layer's units.
     """
 
-    layers: tuple[tuple[Array, Array], ...]
+    kind: str
+    weights: tuple[Array, ...]
     labels: tuple[str, ...]
 
     @classmethod
@@ -30,44 +34,60 @@ class Head:
         """Reads `model.json` and its weights, which stand in the order the layers run.
 
         Raises:
-            UserError: not a classifier of dense layers in float32.
+            UserError: not a classifier of a known kind in float32.
         """
         try:
             document = json.loads((directory / "model.json").read_text(encoding="utf-8"))
             told = json.loads((directory / "classifier.json").read_text(encoding="utf-8"))
-            labels = tuple(told["labels"])
-            weights = [
+            kind, labels = told["head"], tuple(told["labels"])
+            weights = tuple(
                 array
                 for group in document["weightsManifest"]
                 for array in group_of(group, directory)
-            ]
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{directory} is no classifier this can read: {error}") from None
-        layers = tuple(zip(weights[::2], weights[1::2], strict=False))
-        fits = layers and all((k.ndim, b.shape) == (2, k.shape[1:]) for k, b in layers)
-        if not fits or len(weights) % 2 or len(layers[-1][1]) != len(labels):
+        fits = len(weights) > 1 and weights[-1].shape == weights[-2].shape[1:]
+        if len(weights) != TENSORS.get(kind) or not fits or len(weights[-1]) != len(labels):
             raise UserError(
-                f"{directory} is no classifier of dense layers, a unit a label; train it again"
+                f"{directory} is no {kind} head with a unit a label, of {', '.join(TENSORS)}; "
+                "train it again"
             )
-        return cls(layers, labels)
+        return cls(kind, weights, labels)
 
-    def probabilities(self, features: Array) -> Array:
-        """The probability of each label, float32[batch, labels], from float32[batch, inputs]."""
-        x = features.astype(np.float64)
-        for kernel, bias in self.layers[:-1]:
-            x = np.tanh(x @ kernel + bias)
-        kernel, bias = self.layers[-1]
+    def probabilities(self, sequence: Array, mask: Array) -> Array:
+        """The probability of each label, float32[batch, labels].
+
+        Args:
+            sequence: float32[batch, sequence, hidden].
+            mask: int32[batch, sequence], 1 where the text is.
+        """
+        x = sequence.astype(np.float64)
+        if self.kind == "bilstm":
+            x = np.stack(
+                [self.states(row[: max(m.sum(), 1)]) for row, m in zip(x, mask, strict=True)]
+            )
+        else:
+            x = x[:, 0]
+        if self.kind == "dense":
+            x = np.tanh(x @ self.weights[0] + self.weights[1])
+        kernel, bias = self.weights[-2:]
         logits = x @ kernel + bias
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         answer: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
         return answer
+
+    def states(self, text: Array) -> Array:
+        """The last states of both LSTMs, one after the other, of float64[positions, hidden]."""
+        forward, backward = self.weights[:3], self.weights[3:6]
+        return np.concatenate([lstm(text, *forward), lstm(text[::-1], *backward)])
 
     def decided(self, probabilities: Array) -> list[str]:
         """The most probable label of each row, the first of equals."""
         return [self.labels[int(place)] for place in np.argmax(probabilities, axis=1)]
 
     def answering(self, run: Run) -> Run:
-        """Python's run with what the head makes of position 0 of `sequence_output`.
+        """Python's run with what the head makes of `sequence_output`.
 
         Raises:
             UserError: the model has no `sequence_output`.
@@ -78,9 +98,30 @@ class Head:
             if place[0] in SPECIALS:
                 if "sequence_output" not in batch:
                     raise UserError("the model has no sequence_output, which --classifier needs")
-                batch[PROBABILITIES] = self.probabilities(batch["sequence_output"][:, 0])
+                both = batch["sequence_output"], batch["attention_mask"]
+                batch[PROBABILITIES] = self.probabilities(*both)
                 labels[place] = self.decided(batch[PROBABILITIES])
         return replace(run, batches=batches, labels=labels)
+
+
+def lstm(text: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
+    """The last state of an LSTM, float64[units]; gates in Keras's order: in, forget, cell, out.
+
+    Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
+    """
+    units = len(recurrent)
+    state = cell = np.zeros(units)
+    for inner in text @ kernel + bias:
+        gates = inner + state @ recurrent
+        let_in, forget, out = (sigmoid(gates[i * units : (i + 1) * units]) for i in (0, 1, 3))
+        cell = forget * cell + let_in * np.tanh(gates[2 * units : 3 * units])
+        state = out * np.tanh(cell)
+    return state
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ), without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
 def group_of(group: dict[str, Any], directory: Path) -> list[Array]:

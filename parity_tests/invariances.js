@@ -2,7 +2,7 @@
  * What has to hold whatever the weights are: answers that must not differ, in pairs, and answers
  * to unusual inputs, which Python gives too. Pairs with invariances.py, which compares.
  */
-import * as tf from '@tensorflow/tfjs-core';
+import { tf } from '../node_bridge/tfjs.js';
 
 /**
  * @typedef {import('../node_bridge/safetensors.js').Tensor} Tensor

@@ -87,6 +87,7 @@ def judge(
     backends: dict[str, int],
     out: Path,
     tokenizers: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
 ) -> Judgement:
     """Judges one bundle.
 
@@ -97,6 +98,7 @@ def judge(
         backends: how many texts each backend gets.
         out: a directory for Node's runs.
         tokenizers: the result of the tokenizer proof.
+        training: the comparison of the head's training.
 
     Raises:
         UserError, EnvironmentProblem: nothing could be judged.
@@ -106,7 +108,8 @@ def judge(
     parts = still_parts(contract, reference)
     out.mkdir(parents=True, exist_ok=True)
     flow = run_flow(contract, reference, parts, side, backends, out)
-    document = report.document(inputs, cases.read(reference.cases), flow, parts, tokenizers)
+    picked = cases.read(reference.cases)
+    document = report.document(inputs, picked, flow, parts, tokenizers, training)
     return Judgement(document, flow, parts, side)
 
 

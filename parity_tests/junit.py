@@ -25,6 +25,8 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
     add_still(suites, result["still"])
     if result["tokenizers"] is not None:
         add_tokenizers(suites, result["tokenizers"]["rows"])
+    if result["training"] is not None:
+        add_training(suites, result["training"])
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
@@ -71,6 +73,25 @@ def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
             messages = [clean(told(difference)) for difference in row["differences"]]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
+
+
+def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
+    """The head's training: a case for each quantity of each backend, and for Keras's own."""
+    suite = ET.SubElement(suites, "testsuite", name="parity.training")
+    sides = training["backends"] | ({"python": training["python"]} if training["python"] else {})
+    rows = [(name, row) for name, side in sides.items() for row in side["quantities"]]
+    if training["status"] == "none":
+        case = ET.SubElement(suite, "testcase", classname="parity.training", name="training")
+        ET.SubElement(case, "skipped", message=clean(training["message"]))
+    suite.set("tests", str(len(suite) + len(rows)))
+    suite.set("skipped", str(len(suite)))
+    suite.set("failures", str(sum(row["status"] != "pass" for _, row in rows)))
+    for name, row in rows:
+        case = ET.SubElement(suite, "testcase", classname=f"parity.training.{name}")
+        case.set("name", row["quantity"])
+        if row["status"] != "pass":
+            failure = ET.SubElement(case, "failure", type="drift")
+            failure.set("message", clean(row["message"]))
 
 
 def clean(text: str) -> str:

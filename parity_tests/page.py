@@ -20,7 +20,7 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
     rows = result["rows"]
     inside = [row for row in rows if row["inside"]]
     held = [row for row in rows if row["stage"] == STAGE]
-    training = result.get("training")
+    training = result["training"]
     page = (
         templates()
         .get_template("report.html.j2")
@@ -40,6 +40,7 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
             training=training,
             # Drawn by this program, not by anybody's text.
             training_svg=Markup(training["svg"]) if training else "",
+            training_sides=sides_of(training),
             panels=plot.panels(result),
             equal_marks=any(
                 p["max_abs"] == 0 for panel in plot.panels(result) for p in panel["marks"]
@@ -109,6 +110,13 @@ def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [point | texts[point["case"]] for point in ranked[:WORST]]
 
 
+def sides_of(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+    """Each side of the head's training and what came of it, Keras's own last."""
+    if training is None or training["python"] is None:
+        return []
+    return [*training["backends"].items(), ("Keras", training["python"])]
+
+
 def origins(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Where each budget comes from: stages and the reason, each reason once."""
     stages: dict[str, list[str]] = {}
@@ -116,4 +124,7 @@ def origins(result: dict[str, Any]) -> list[tuple[str, str]]:
         names = stages.setdefault(row["budget"]["from"], [])
         if row["stage"] not in names:
             names.append(row["stage"])
-    return [(", ".join(names), reason) for reason, names in stages.items()]
+    told = [(", ".join(names), reason) for reason, names in stages.items()]
+    if result["training"] is not None and result["training"]["python"] is not None:
+        told.append(("training", result["training"]["budget"]["from"]))
+    return told

@@ -24,6 +24,8 @@ SCHEMA = "bert-bridge/parity"
 SCHEMA_VERSION = 2
 TOLD = 5
 """Failures told in full for each row; `failing` counts all."""
+TRAINING = "training"
+"""The last stage: nothing that runs a trained model stands on it."""
 SIDE_BY_SIDE = 10
 """Texts whose tokens are shown on both sides."""
 
@@ -45,6 +47,7 @@ def document(
     flow: Flow,
     parts: dict[str, dict[str, Any]],
     tokenizers: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole result, ready for JSON.
 
@@ -54,9 +57,12 @@ def document(
         flow: what came of running both sides.
         parts: the still parts by stage.
         tokenizers: the result of the tokenizer proof, None where it was not asked for.
+        training: the comparison of the head's training, None where it was not asked for.
     """
     proven = {} if tokenizers is None else {"tokenizers": tokenizers["verdict"]}
     off = first_off(parts, proven, flow)
+    if off is None and training is not None and training["status"] == "drift":
+        off = TRAINING
     versions = flow.python.versions | {k: v for run in flow.nodes.values() for k, v in node_of(run)}
     return {
         "schema": SCHEMA,
@@ -79,6 +85,7 @@ def document(
         "failures": [f for row in [*flow.storage, *flow.rows] for f in failures_of(row)],
         "points": [point for row in flow.rows for point in points_of(row)],
         "tokens": side_by_side(picked, flow),
+        "training": training,
     }
 
 

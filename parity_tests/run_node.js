@@ -124,25 +124,27 @@ async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classi
   };
   const tensors = { ...encoder.pad(encodings), ...outputs };
   if (classifier === undefined) return { ...told, tensors };
-  const rows = await classifier.probabilities(firstPositions(encoder, outputs, texts.length));
+  const rows = await classifier.probabilities(vectorsOf(outputs, encodings, encoder, classifier));
   const labels = rows.map((row) => classifier.labels[mostProbable(row)]);
   return { ...told, labels, tensors: { ...tensors, probabilities: stack(rows) } };
 }
 
 /**
- * Position 0 of `sequence_output`, float32[hidden] for each text.
+ * What the head takes of `sequence_output`: of each text its first position, or all.
  *
- * @param {Encoder} encoder
  * @param {Record<string, {shape: number[], data: Float32Array}>} outputs
- * @param {number} count
+ * @param {{ids: Int32Array}[]} encodings
+ * @param {Encoder} encoder
+ * @param {Head} head
+ * @returns {Float32Array[]} float32[positions, hidden]
  */
-function firstPositions(encoder, outputs, count) {
+function vectorsOf(outputs, encodings, encoder, { pooling }) {
   const spec = encoder.bundle.contract.outputs.find(({ role }) => role === 'sequence_output');
   const { shape, data } = outputs[spec?.name ?? ''];
   const [, sequence, hidden] = shape;
-  return Array.from({ length: count }, (_, row) => {
+  return encodings.map(({ ids }, row) => {
     const start = row * sequence * hidden;
-    return data.slice(start, start + hidden);
+    return data.slice(start, start + hidden * (pooling === 'sequence_output' ? Math.max(ids.length, 1) : 1));
   });
 }
 

@@ -98,7 +98,13 @@ def node() -> str:
 
 
 def start(name: str, command: list[str], out: Path) -> Run:
-    """Runs one runner, passes on what it says, and reads what it wrote.
+    """Runs one runner and reads what it wrote; errors as of `finish`."""
+    finish(name, command, out)
+    return runs.read(out)
+
+
+def finish(name: str, command: list[str], out: Path) -> None:
+    """Runs one runner to its end and passes on what it says.
 
     Raises:
         UserError: it says that what it was given is wrong.
@@ -110,7 +116,7 @@ def start(name: str, command: list[str], out: Path) -> Run:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     code, last = talk(command, environment)
     if code == 0:
-        return runs.read(out)
+        return
     if code < 0:
         raise EnvironmentProblem(
             f"the {name} runner was killed (signal {-code}) before it was done; "
@@ -144,4 +150,4 @@ def talk(command: list[str], environment: dict[str, str] | None) -> tuple[int, s
 
 def progress(line: str) -> bool:
     """Whether a line is a runner's progress: not a stack trace, nor a library's talk."""
-    return ": special tokens " in line
+    return ": special tokens " in line or ": trained " in line

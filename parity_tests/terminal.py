@@ -24,6 +24,7 @@ def table(result: dict[str, Any]) -> str:
         *still_lines(result["still"]),
         *storage_lines(result["storage"]),
         *tokenizer_lines(result["tokenizers"]),
+        *training_lines(result["training"]),
         "",
         *aligned([HEAD, *map(cells, shown(result["rows"]))]),
         "",
@@ -89,6 +90,15 @@ def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
     verdict = f"{off:,} DIFFER" if off else "equal ids"
     lines = [f"tokenizers: {count}, {tokenizers['texts']:,} texts ({size}): {verdict}"]
     return lines + [told(d) for row in tokenizers["rows"] for d in row["differences"]][:5]
+
+
+def training_lines(training: dict[str, Any] | None) -> list[str]:
+    """What came of the head's training, and what is off in it."""
+    if training is None:
+        return ["training: not compared in this run"]
+    if training["status"] == "none":
+        return [f"training: not compared, {training['message']}"]
+    return [f"training: {training['message']}", *training["failures"][:2]]
 
 
 def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

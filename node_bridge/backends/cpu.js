@@ -1,4 +1,7 @@
-/** Plain JavaScript: slow, needs nothing, runs everywhere. Registers itself on import. */
-import '@tensorflow/tfjs-backend-cpu';
+/** Plain JavaScript: slow, needs nothing, runs everywhere. */
+import { load } from '../tfjs.js';
 
-export async function register() {}
+/** The package registers itself when it is loaded. */
+export async function register() {
+  load('backend-cpu');
+}

@@ -1,22 +1,25 @@
 /**
  * The TF.js backends by name. Only this folder names backend packages.
  */
-import * as tf from '@tensorflow/tfjs-core';
-
 import { EnvironmentProblem, UserError } from '../errors.js';
+import { tf } from '../tfjs.js';
+import { fromArray } from './tensors.js';
 
 /**
  * @typedef {import('../model.js').Model} Model
+ * @typedef {import('./tensors.js').MakeTensor} MakeTensor
  *
  * @typedef {object} BackendModule
  * @property {() => Promise<void>} register makes TF.js know it
  * @property {(bundle: import('../bundle.js').Bundle) => Promise<Model>} [openSavedModel] where it
  *   runs TensorFlow's own models; see saved_model.js
+ * @property {MakeTensor} [makeTensor] where it has a way that holds the values once
  *
  * @typedef {object} Backend
  * @property {string} name one of BACKEND_NAMES, never `auto`
  * @property {string} notice what to tell a person of the choice; empty where they made it
  * @property {BackendModule['openSavedModel']} openSavedModel
+ * @property {MakeTensor} makeTensor
  */
 
 /** @type {Record<string, {called: string, load: () => Promise<BackendModule>}>} `called` in TF.js */
@@ -64,11 +67,11 @@ async function fastest() {
 /** @param {string} name @returns {Promise<Backend>} */
 async function start(name) {
   const { called, load } = BACKENDS[name];
-  const { register, openSavedModel } = await load();
+  const { register, openSavedModel, makeTensor = fromArray } = await load();
   await register();
   if (tf.getBackend() !== called && !(await tf.setBackend(called))) {
     throw new UserError(`The ${name} backend does not start here; try another --backend`);
   }
   await tf.ready();
-  return { name, notice: '', openSavedModel };
+  return { name, notice: '', openSavedModel, makeTensor };
 }

@@ -4,8 +4,7 @@
  *
  *     node node_bridge/backends/kernels.js > export/kernels.json
  */
-import * as tf from '@tensorflow/tfjs-core';
-
+import { tf } from '../tfjs.js';
 import { useBackend } from './index.js';
 
 /** @type {Record<string, string[]>} */

@@ -2,9 +2,9 @@
  * TensorFlow itself, in this process: by `nox -s native` the very library that Python runs. Runs a
  * SavedModel in TensorFlow's own session, and anything else kernel by kernel.
  */
-import * as tf from '@tensorflow/tfjs-core';
-
 import { EnvironmentProblem } from '../errors.js';
+import { tf } from '../tfjs.js';
+import { fromArray } from './tensors.js';
 import { loadTfjsNode } from './tfjs_node.js';
 
 export { openSavedModel } from './saved_model.js';
@@ -32,4 +32,16 @@ export function library() {
 /** @throws {EnvironmentProblem} see `library` */
 export async function register() {
   library();
+}
+
+/**
+ * A tensor whose values TensorFlow has from the start. tfjs-node hands them over when a tensor is
+ * first used, and would have all weights of a model twice in its first run.
+ *
+ * @type {import('./tensors.js').MakeTensor}
+ */
+export function makeTensor(shape, dtype, fill) {
+  const tensor = fromArray(shape, dtype, fill);
+  /** @type {any} */ (tf.backend()).getInputTensorIds([tensor]);
+  return tensor;
 }

@@ -49,7 +49,7 @@ export async function openSavedModel(bundle) {
 /** TensorFlow reads the files itself, so they are checked before. @param {Bundle} bundle */
 function assertIntact(bundle) {
   const listed = Object.keys(bundle.contract.files).filter((name) => name.startsWith(`${FOLDER}/`));
-  listed.forEach((name) => bundle.read(name));
+  listed.forEach((name) => bundle.check(name));
   const directory = join(bundle.dir, FOLDER);
   for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
     const name = `${FOLDER}/${path}`;

@@ -2,8 +2,6 @@
  * Finds and loads tfjs-node: a prebuilt one that the project has, else the one that `nox -s native`
  * built against Python's TensorFlow (native/ has the recipe, and writes the stamp that is read here).
  */
-import * as tf from '@tensorflow/tfjs-core';
-import * as layers from '@tensorflow/tfjs-layers';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { machine } from 'node:os';
@@ -11,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { EnvironmentProblem } from '../errors.js';
+import { load, tf } from '../tfjs.js';
 import { mend } from './mends.js';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -123,7 +122,7 @@ function open(directory, origin) {
   mend();
   // The binding first: where it does not load, tfjs-node has not yet registered half of itself.
   const binding = require(join(directory, 'lib', 'napi-v8', 'tfjs_binding.node'));
-  Object.assign(globalThis, { [HANDED_OVER]: { ...tf, ...layers } });
+  Object.assign(globalThis, { [HANDED_OVER]: { ...tf, ...load('layers') } });
   const tfjs = require(directory);
   if (tf.findBackend('tensorflow') === null) {
     throw new Error('it has a copy of @tensorflow/tfjs-core of its own; `npm dedupe` leaves one');

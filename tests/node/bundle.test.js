@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -9,6 +9,9 @@ import { Bundle } from '../../node_bridge/bundle.js';
 import { UserError } from '../../node_bridge/errors.js';
 
 const WEIGHTS = Buffer.from('the weights');
+
+/** Of nothing, as every table of test vectors has it. */
+const EMPTY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
 /** @param {Record<string, unknown>} [changes] to the contract */
 function bundleDir(changes = {}) {
@@ -59,6 +62,30 @@ test('one altered bit is seen', () => {
   altered[3] ^= 1;
   writeFileSync(join(dir, 'shard.bin'), altered);
   assert.throws(() => Bundle.open(dir).read('shard.bin'), mistake(/shard\.bin has sha256 .* expected/));
+});
+
+test('a file that is too large to be held is checked to its last bit', () => {
+  const large = Buffer.alloc(2 ** 21 + 3, 'large');
+  const sha256 = createHash('sha256').update(large).digest('hex');
+  const dir = bundleDir({ files: { large: { sha256, size: large.length }, empty: { sha256: EMPTY, size: 0 } } });
+  writeFileSync(join(dir, 'large'), large);
+  writeFileSync(join(dir, 'empty'), '');
+  Bundle.open(dir).check('large');
+  Bundle.open(dir).check('empty');
+  assert.equal(Bundle.open(dir).read('empty').length, 0);
+  large[large.length - 1] ^= 1;
+  writeFileSync(join(dir, 'large'), large);
+  assert.throws(() => Bundle.open(dir).check('large'), mistake(/large has sha256 .* expected/));
+  rmSync(join(dir, 'large'));
+  assert.throws(() => Bundle.open(dir).check('large'), mistake(/large is missing from bundle/));
+});
+
+test('a file that is cut off while it is read is refused', () => {
+  const dir = bundleDir();
+  const file = Bundle.open(dir).file('shard.bin');
+  file.fill(new Uint8Array(4));
+  truncateSync(join(dir, 'shard.bin'), 6);
+  assert.throws(() => file.fill(new Uint8Array(7)), mistake(/has been cut off while it was read, expected 5 more bytes; the bundle is damaged/));
 });
 
 test('a directory without a contract is no bundle', () => {

@@ -52,6 +52,15 @@ test('position 0 is that of sequence_output', async () => {
   });
 });
 
+test('texts give the vectors of their ids; what is no text is named by its place', async () => {
+  const vectors = await encoder.encode([...texts, { sentence1: texts[0], sentence2: texts[1] }]);
+  const pair = Tokenizer.fromBundle(bundle).encode(texts[0], { pair: texts[1] });
+  for (const [i, encoding] of [...encodings, pair].entries()) {
+    assert.deepEqual(vectors[i], (await encoder.firstPosition([encoding]))[0]);
+  }
+  await assert.rejects(encoder.encode([texts[0], /** @type {any} */ (7)]), /texts\[1\]: got 7/);
+});
+
 test('the tensor count stays flat', async () => {
   await encoder.run(encodings);
   const before = tf.memory().numTensors;

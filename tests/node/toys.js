@@ -18,6 +18,7 @@ export const toyTokenizer = {
 
 /** Counts characters 好 and 坏 and the length; remembers the batches it was given. */
 export class ToyEncoder {
+  notice = '';
   hidden = HIDDEN;
   lanes = 1;
   /** @type {Int32Array[][]} */
@@ -39,4 +40,6 @@ export class ToyEncoder {
       Float32Array.from([...ids].flatMap((id, place) => [Number(id === 0x597d), Number(id === 0x574f), place / 10, 1])),
     );
   }
+
+  dispose() {}
 }

@@ -7,11 +7,11 @@ import { after, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { Classifier } from '../../node_bridge/classifier.js';
 import { Dataset } from '../../node_bridge/dataset.js';
 import { fill } from '../../node_bridge/feature_cache.js';
 import { FeatureStore } from '../../node_bridge/feature_store.js';
 import { featuresOf } from '../../node_bridge/features.js';
-import { predict } from '../../node_bridge/prediction.js';
 import { problemOf, trainOn } from '../../node_bridge/training.js';
 import { TrainingState } from '../../node_bridge/training_state.js';
 import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
@@ -99,8 +99,7 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
 
   const texts = reviews(2000, 1).map(([text]) => ({ text }));
   const before = tf.memory().numTensors;
-  const predictions = [];
-  for await (const each of predict(texts, { ...tools, classifier: head })) predictions.push(each);
+  const predictions = await new Classifier({ ...tools, head }).predict(texts);
   assert.equal(tf.memory().numTensors, before);
   const rows = await head.probabilities(await featuresOf(texts, tools));
   assert.deepEqual(predictions.map(({ text }) => text), texts.map(({ text }) => text));
@@ -121,9 +120,8 @@ for (const head of ['linear', 'bilstm']) {
     const given = await problem(rows, rows.slice(0, 9));
     const result = await trained(given, { some: { head, epochs: 20, learningRate: 0.02 } });
     assert.equal(result.dev.accuracy, 1);
-    const predictions = [];
-    const tools = { tokenizer: toyTokenizer, encoder: new ToyEncoder(), classifier: result.head };
-    for await (const each of predict([{ text: '好', pair: '坏' }, { text: '', pair: '' }], tools)) predictions.push(each);
+    const classifier = new Classifier({ tokenizer: toyTokenizer, encoder: new ToyEncoder(), head: result.head });
+    const predictions = await classifier.predict([{ text: '好', pair: '坏' }, { text: '', pair: '' }]);
     assert.deepEqual(Object.keys(predictions[0]), ['sentence1', 'sentence2', 'label', 'probability', 'probabilities']);
     assert.deepEqual(predictions.map(({ label }) => label), ['类2', '类0']);
   });

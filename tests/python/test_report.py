@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from parity_tests.report import Inputs
 from parity_tests.row import Row
 from parity_tests.runs import Run
 from parity_tests.stages import judge
+from parity_tests.training import told
+from parity_tests.training.compare import Pair, Quantity, curve
+from parity_tests.training.sides import Side
 
 CASES = [Case(0, 0, " "), Case(1, 0, "<script>alert('坏')</script>&\x0b"), Case(2, 0, "好书")]
 
@@ -78,11 +82,22 @@ def proof(different: int) -> dict[str, Any]:
     }
 
 
+def training(off: bool) -> dict[str, Any]:
+    """Two steps on wasm, the second of them perhaps too far."""
+    keras = Side(np.array([1.0, 0.5]), np.array([0.5, 1.0]), {2: {}})
+    node = replace(keras, loss=np.array([1.0, 0.75 if off else 0.5 + 2**-20]))
+    loss = curve("loss <i>", node.loss, keras.loss, [1e-6, 1e-5], "wasm")
+    pair = Pair("wasm", "Keras", 2, [loss])
+    exact = Pair("Keras", "float64", 2, [Quantity("loss", compared=2, share=0.25)])
+    return told.document(2, exact, [pair], told.curves(keras, {"wasm": node}, [1e-6, 1e-5]))
+
+
 def result(
     model: Path,
     delta: float,
     trained: bool | None = False,
     tokenizers: Any = None,
+    head: dict[str, Any] | None = None,
     still: dict[str, dict[str, Any]] = STILL,
     node: Run | None = None,
 ) -> dict[str, Any]:
@@ -107,7 +122,7 @@ def result(
     held = Row("wasm", "repeated", STAGE, budgets.EXACT)
     held.take(0, rows[0].measures)
     flow = Flow(run(), "float32", nodes={"wasm": node}, rows=[*rows, held])
-    return report.document(inputs, CASES, flow, still, tokenizers) | {"repro": []}
+    return report.document(inputs, CASES, flow, still, tokenizers, head) | {"repro": []}
 
 
 @pytest.fixture(params=[4e-6, 1e-3], ids=["pass", "drift"])
@@ -231,8 +246,70 @@ def test_the_tokenizer_proof_is_part_of_the_verdict(tmp_path: Path, different: i
     assert ("table entry: &lt;b&gt;" in html) == bool(different)
 
 
+@pytest.mark.parametrize("off", [False, True])
+def test_the_heads_training_is_part_of_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: bool
+) -> None:
+    document = result(tmp_path / "model", 4e-6, head=training(off))
+    assert document["verdict"] == ("drift" if off else "pass")
+    assert document["first_stage_off"] == ("training" if off else None)
+    report.write_json(tmp_path / "report.json", document)
+
+    shown = terminal.table(document)
+    assert "training: steps as in Keras: 2 on wasm" in shown
+    assert ("got 0.75, but should be 0.5 ± 1e-05 [loss <i> of step 2, wasm" in shown) == off
+
+    junit.write_junit(tmp_path / "report.xml", document)
+    suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.training']")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("2", str(int(off)))
+    assert len(suite.findall("testcase/failure")) == off
+
+    page.write_page(tmp_path / "report.html", document)
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert "Training the head" in html and html.count("<polyline") == 2
+    assert ("[loss &lt;i&gt; of step 2" in html) == off
+    assert "<i>" not in html
+
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    lines = annotations.annotate(document, "")
+    assert any(line.startswith("::error title=training::got 0.75") for line in lines) == off
+
+
+def test_an_earlier_stage_comes_before_the_training(tmp_path: Path) -> None:
+    document = result(tmp_path / "model", 1e-3, head=training(True))
+    assert document["first_stage_off"] == "sequence_output"
+
+
+def test_a_training_that_could_not_be_compared_says_why(tmp_path: Path) -> None:
+    document = result(tmp_path / "model", 4e-6, head=told.nothing("no <output>"))
+    assert document["verdict"] == "pass"
+    assert "training: not compared, no <output>" in terminal.table(document)
+    page.write_page(tmp_path / "report.html", document)
+    assert "No &lt;output&gt;." in (tmp_path / "report.html").read_text("utf-8")
+    junit.write_junit(tmp_path / "report.xml", document)
+    suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.training']")
+    assert suite is not None and suite.find("testcase/skipped") is not None
+
+
+def test_the_trainings_marks_stand_inside_its_picture(tmp_path: Path) -> None:
+    for off in (False, True):
+        svg = ET.fromstring(training(off)["svg"])
+        width, height = (float(size) for size in svg.attrib["viewBox"].split()[2:])
+        marks = svg.findall("circle")
+        assert len(marks) == 4, "a loss and a difference for each of two steps"
+        for mark in marks:
+            assert 0 < float(mark.attrib["cx"]) < width
+            assert 0 < float(mark.attrib["cy"]) < height
+        allowed = svg.findall("polyline")[1].attrib["points"].split()
+        line = float(allowed[1].split(",")[1])
+        assert (float(marks[3].attrib["cy"]) < line) == off, "above what is allowed"
+
+
 def test_a_run_without_the_proof_says_so(tmp_path: Path) -> None:
     document = result(tmp_path / "model", 4e-6)
+    assert "training: not compared in this run" in terminal.table(document)
     assert "tokenizers: not proven in this run" in terminal.table(document)
 
 

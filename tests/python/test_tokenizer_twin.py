@@ -131,8 +131,8 @@ def test_the_command_gives_a_line_for_each_line(bundle):
     [
         (b"a\n\xff\n", (), "stdin:2: invalid UTF-8"),
         (b'{"text": "a"}\n{"text": "\\ud800"}\n', ("--jsonl",), "stdin:2: the text has a lone"),
-        (b'{"label": 1}\n', ("--jsonl",), "stdin:1: expected an object"),
-        (b"{\n", ("--jsonl",), "stdin:1: not JSON"),
+        (b'{"label": 1}\n', ("--jsonl",), "stdin:1: got fields label, expected `text`"),
+        (b"{\n", ("--jsonl",), "stdin:1: broken JSON"),
         (b"a\n", ("--max-length", "0"), "stdin:1: Expected `maxLength`"),
     ],
 )

@@ -124,8 +124,8 @@ def probabilities_of_other_texts(patient: Patient, choose: Random) -> str:
     """Each text gets the probabilities of the one after it."""
     return patient.runner.edit(
         RUN_NODE,
-        "const rows = await classifier.probabilities(firstPositions(encoder, outputs, "
-        "texts.length));",
-        "const rows = await classifier.probabilities(firstPositions(encoder, outputs, "
-        "texts.length));\n  rows.push(/** @type {Float32Array} */ (rows.shift()));",
+        "const rows = await classifier.probabilities(vectorsOf(outputs, encodings, encoder, "
+        "classifier));",
+        "const rows = await classifier.probabilities(vectorsOf(outputs, encodings, encoder, "
+        "classifier));\n  rows.push(/** @type {Float32Array} */ (rows.shift()));",
     )

@@ -1,0 +1,148 @@
+"""The head's training written out in numpy, in an arithmetic of choice.
+
+In float64 it is what Keras and TF.js both mean to compute. In float32, each sum in an order drawn
+anew and each function's value moved by up to a unit in the last place, it is what one more library
+might give: the distance of such draws from float64 is what rounding alone does to this training.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parity_tests.training.adam import Adam
+from parity_tests.training.problem import WEIGHTS, Problem, Weights
+
+Array = NDArray[Any]
+
+
+class Arithmetic(Protocol):
+    """How sums and functions are rounded."""
+
+    dtype: Any
+
+    def product(self, a: Array, b: Array) -> Array:
+        """The matrix product."""
+
+    def near(self, value: Array) -> Array:
+        """A computed value, as near as a library comes to it."""
+
+
+class Exact:
+    """float64, whose rounding is nothing here."""
+
+    dtype = np.float64
+
+    def product(self, a: Array, b: Array) -> Array:
+        """The matrix product."""
+        product: Array = a @ b
+        return product
+
+    def near(self, value: Array) -> Array:
+        """The value itself."""
+        return value
+
+
+class Rounded:
+    """float32, as a library might round that shares nothing with another but the format."""
+
+    dtype = np.float32
+
+    def __init__(self, seed: int) -> None:
+        self._drawn = np.random.default_rng(seed)
+
+    def product(self, a: Array, b: Array) -> Array:
+        """The matrix product, its addends taken one after another in any order."""
+        total = np.zeros((len(a), b.shape[1]), np.float32)
+        for k in self._drawn.permutation(len(b)):
+            total += a[:, k, None] * b[k]
+        return total
+
+    def near(self, value: Array) -> Array:
+        """Up to a unit in the last place beside the value."""
+        off = self._drawn.random(value.shape, np.float32) * np.float32(2**-22) - np.float32(2**-23)
+        moved: Array = value + value * off
+        return moved
+
+
+@dataclass
+class Trained:
+    """A training's course.
+
+    Attributes:
+        logs: of each step's texts, before it, the logarithms of their probabilities,
+            float[size, classes].
+        weights: by number of steps, after them; kept where it was asked for.
+    """
+
+    logs: list[Array] = field(default_factory=list)
+    weights: dict[int, Weights] = field(default_factory=dict)
+
+
+def train(problem: Problem, kept: set[int], arithmetic: Arithmetic, adam: Adam) -> Trained:
+    """Trains to the last of the problem's steps.
+
+    Args:
+        problem: what to train on.
+        kept: after how many steps the weights are kept.
+        arithmetic: how to round.
+        adam: the optimizer's numbers.
+    """
+    one = arithmetic.dtype(1)
+    number = arithmetic.dtype
+    weights = {name: value.astype(number) for name, value in problem.weights.items()}
+    means = {name: np.zeros_like(value) for name, value in weights.items()}
+    squares = {name: np.zeros_like(value) for name, value in weights.items()}
+    # As a float32 holds them, in any arithmetic: 1 − β₂ is off by 1.3e-5 of it, on every side.
+    beta_1, beta_2 = (number(np.float32(beta)) for beta in (adam.beta_1, adam.beta_2))
+    power_1 = power_2 = one
+    course = Trained()
+    for step, places in enumerate(problem.batches, start=1):
+        features = problem.features[places].astype(number)
+        logs, slopes = gradients(weights, features, problem.targets[places], arithmetic)
+        course.logs.append(logs)
+        power_1, power_2 = power_1 * beta_1, power_2 * beta_2
+        for name, slope in slopes.items():
+            m, v = means[name], squares[name]
+            m[...] = arithmetic.near(m + number(1 - adam.beta_1) * (slope - m))
+            v[...] = arithmetic.near(v + number(1 - adam.beta_2) * (slope * slope - v))
+            moved = arithmetic.near(adam.step(m, v, one - power_1, one - power_2))
+            weights[name] -= number(problem.learning_rate) * moved
+        if step in kept:
+            course.weights[step] = {name: value.copy() for name, value in weights.items()}
+    return course
+
+
+def gradients(
+    weights: Weights, features: Array, targets: Array, arithmetic: Arithmetic
+) -> tuple[Array, Weights]:
+    """Forward and back: log probabilities, and the slope of the mean cross-entropy by weight.
+
+    Args:
+        weights: by the names of WEIGHTS.
+        features: float[size, hidden].
+        targets: int32[size].
+        arithmetic: how to round.
+    """
+    kernel, bias, last_kernel, last_bias = (weights[name] for name in WEIGHTS)
+    near, product = arithmetic.near, arithmetic.product
+    hidden = near(np.tanh(product(features, kernel) + bias))
+    logits = product(hidden, last_kernel) + last_bias
+    logits -= logits.max(axis=1, keepdims=True)
+    powers = near(np.exp(logits))
+    probabilities = near(powers / powers.sum(axis=1, keepdims=True))
+
+    size = len(targets)
+    back = probabilities.copy()
+    back[np.arange(size), targets] -= 1
+    back /= arithmetic.dtype(size)
+    inner = product(back, last_kernel.T) * (1 - hidden * hidden)
+    every = np.ones((1, size), arithmetic.dtype)
+    slopes = (
+        product(features.T, inner),
+        product(every, inner)[0],
+        product(hidden.T, back),
+        product(every, back)[0],
+    )
+    return near(np.log(probabilities)), dict(zip(WEIGHTS, slopes, strict=True))

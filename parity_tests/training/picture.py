@@ -1,0 +1,112 @@
+"""The picture of a training: the loss of both sides, and under it how far they are apart.
+
+The difference stands on a logarithmic axis, what is allowed is a line that grows with the steps.
+"""
+
+import math
+from typing import Any
+
+from parity_tests import page, plot
+
+WIDTH, LEFT, RIGHT = 760, 46, 10
+LOSS = (14, 150)
+"""Top and bottom of the upper part; of the lower one:"""
+APART = (190, 350)
+HEIGHT = 390
+
+Curve = list[float | None]
+
+
+def draw(curves: dict[str, Any]) -> str:
+    """An SVG of `curves` as told.py has them; its colours are those of the page's style."""
+    steps = len(curves["allowed"])
+
+    def across(step: int) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * (step - 0.5) / steps, 1)
+
+    keras, *nodes = curves["loss"].items()
+    return (
+        page.templates()
+        .get_template("training.svg.j2")
+        .render(
+            size={"w": WIDTH, "h": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT},
+            columns=[{"x": across(t), "label": t} for t in plot.ticks(steps) if t],
+            loss=losses(keras[1], dict(nodes), across),
+            apart=distances(keras[1], dict(nodes), curves["allowed"], across),
+        )
+    )
+
+
+def losses(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]:
+    """The upper part: Keras a line, each backend a mark for each step."""
+    known = [v for curve in (keras, *nodes.values()) for v in curve if v is not None]
+    top = max(known, default=1.0) * 1.05 or 1.0
+
+    def up(value: float) -> float:
+        return round(LOSS[1] - (LOSS[1] - LOSS[0]) * value / top, 1)
+
+    return {
+        "line": points(keras, across, up),
+        "marks": marks(nodes, across, up, "loss"),
+        "rows": [{"y": up(value), "label": f"{value:.2g}"} for value in scale(top)],
+        "bottom": LOSS[1],
+    }
+
+
+def distances(keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any) -> dict[str, Any]:
+    """The lower part: |Δ| of each backend, and the line under which it must stay."""
+    apart = {
+        name: [
+            None if ours is None or theirs is None else abs(ours - theirs)
+            for ours, theirs in zip(curve, keras, strict=False)
+        ]
+        for name, curve in nodes.items()
+    }
+    known = [v for curve in (allowed, *apart.values()) for v in curve if v]
+    low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
+
+    def up(value: float) -> float:
+        place = (math.log10(value) - low) / (high - low) if value else 0.0
+        return round(APART[1] - (APART[1] - APART[0]) * place, 1)
+
+    return {
+        "line": points(allowed, across, up),
+        "marks": marks(apart, across, up, "|Δ|"),
+        "rows": [{"y": up(10.0**e), "exponent": e} for e in range(low, high + 1)],
+        "bottom": APART[1],
+    }
+
+
+def points(curve: Curve, across: Any, up: Any) -> str:
+    """A line as SVG has it; a gap where there is no number."""
+    return " ".join(
+        f"{across(step)},{up(value)}"
+        for step, value in enumerate(curve, start=1)
+        if value is not None
+    )
+
+
+def marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dict[str, Any]]:
+    """A mark for each step of each backend."""
+    return [
+        {
+            "x": across(step),
+            "y": up(value),
+            "series": number % 4,
+            "title": f"{name}, step {step}: {what} {value:.3g}",
+        }
+        for number, (name, curve) in enumerate(curves.items())
+        for step, value in enumerate(curve, start=1)
+        if value is not None
+    ]
+
+
+def scale(top: float) -> list[float]:
+    """Four marks up to `top`, at round numbers.
+
+    >>> scale(1.3)
+    [0.0, 0.5, 1.0]
+    """
+    power = 10.0 ** math.floor(math.log10(top))
+    step = next(power * m for m in (0.2, 0.5, 1.0, 2.0) if top / (power * m) <= 5)
+    return [step * i for i in range(int(top / step) + 1)]

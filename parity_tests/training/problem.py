@@ -1,0 +1,126 @@
+"""What both sides train on: features, targets, the batches in their order, the weights before.
+
+A problem travels as one safetensors file: `features` float32[texts, hidden], `targets`
+int32[texts], `order` int32[…], the texts as they come, `sizes` int32[steps], how many of them make
+each step's batch, and each weight by its name. The learning rate stands in the metadata; the rest
+of Adam does not: each side is to have it right by itself.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from parity_tests.errors import UserError
+from parity_tests.runs import Run
+
+Array = NDArray[Any]
+Weights = dict[str, Array]
+
+WEIGHTS = ("hidden/kernel", "hidden/bias", "probabilities/kernel", "probabilities/bias")
+LEARNING_RATE = 3e-4
+"""As train.js has it."""
+UNITS, CLASSES, BATCH = 512, 3, 16
+LEAST = 0.1
+"""As in node_bridge/scaling.js: the share of the usual deviation that a feature has at least."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One training of the head.
+
+    Attributes:
+        features: float32[texts, hidden], of mean 0 and deviation 1.
+        targets: int32[texts].
+        batches: of each step the places of its texts, int32[size].
+        weights: by the names of WEIGHTS, before the first step: float32[hidden, units],
+            float32[units], float32[units, classes], float32[classes].
+        learning_rate: Adam's.
+    """
+
+    features: Array
+    targets: Array
+    batches: tuple[Array, ...]
+    weights: Weights
+    learning_rate: float = LEARNING_RATE
+
+    @classmethod
+    def of(cls, vectors: Array, steps: int, seed: int = 0) -> "Problem":
+        """A problem on an encoder's vectors, float32[texts, hidden], the same for the same seed.
+
+        A text's label is the one of three drawn directions along which its features lie furthest:
+        something that a head can learn, whatever the texts and the weights of the encoder. The
+        texts come in another order in each epoch, and its last batch has what is left of them.
+        """
+        drawn = np.random.default_rng(seed)
+        features = scaled(vectors)
+        texts, hidden = features.shape
+        directions = drawn.standard_normal((hidden, CLASSES))
+        targets = np.argmax(features @ directions, axis=1).astype(np.int32)
+        batches: list[Array] = []
+        while len(batches) < steps:
+            order = drawn.permutation(texts).astype(np.int32)
+            batches += [order[start : start + BATCH] for start in range(0, texts, BATCH)]
+        weights = [
+            glorot(drawn, hidden, UNITS),
+            np.zeros(UNITS, np.float32),
+            glorot(drawn, UNITS, CLASSES),
+            np.zeros(CLASSES, np.float32),
+        ]
+        named = dict(zip(WEIGHTS, weights, strict=True))
+        return cls(features, targets, tuple(batches[:steps]), named)
+
+    @classmethod
+    def read(cls, path: Path) -> "Problem":
+        """Reads a problem's file.
+
+        Raises:
+            UserError: it is none.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                rate = float(file.metadata()["learning_rate"])
+            batches = np.split(held["order"], np.cumsum(held["sizes"])[:-1])
+            weights = {name: held[name] for name in WEIGHTS}
+            return cls(held["features"], held["targets"], tuple(batches), weights, rate)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is no training problem: {error}") from None
+
+    def write(self, path: Path) -> None:
+        """Writes the file."""
+        sizes = np.array([len(batch) for batch in self.batches], np.int32)
+        tensors = {"features": self.features, "targets": self.targets, "sizes": sizes}
+        tensors |= {"order": np.concatenate(self.batches)} | self.weights
+        contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+        save_file(contiguous, path, {"learning_rate": repr(self.learning_rate)})
+
+
+def vectors_of(run: Run) -> Array | None:
+    """Position 0 of every text's `sequence_output`, float32[texts, hidden]; None without one."""
+    outputs = [
+        batch["sequence_output"][:, 0]
+        for (special, _), batch in sorted(run.batches.items())
+        if special == "added" and "sequence_output" in batch
+    ]
+    return np.concatenate(outputs) if outputs else None
+
+
+def scaled(vectors: Array) -> Array:
+    """Vectors as training scales them: each feature of mean 0 and, if it varies, deviation 1."""
+    wide = vectors.astype(np.float64)
+    variance = wide.var(axis=0)
+    usual = np.sqrt(variance.mean()) or 1.0
+    factor = 1 / np.maximum(np.sqrt(variance), LEAST * usual)
+    features: Array = ((wide - wide.mean(axis=0)) * factor).astype(np.float32)
+    return features
+
+
+def glorot(drawn: np.random.Generator, inputs: int, outputs: int) -> Array:
+    """A kernel float32[inputs, outputs] as Glorot and Bengio draw it, uniformly."""
+    limit = np.sqrt(6 / (inputs + outputs))
+    return drawn.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)

@@ -1,0 +1,93 @@
+/**
+ * Trains the head in TF.js on one backend, as train.js does (pairs with run_python.py). Writes what
+ * sides.py describes.
+ */
+import { readFileSync } from 'node:fs';
+import process from 'node:process';
+
+import { useBackend } from '../../node_bridge/backends/index.js';
+import { run } from '../../node_bridge/cli.js';
+import { UserError } from '../../node_bridge/errors.js';
+import { held } from '../../node_bridge/feature_sets.js';
+import { compile, step } from '../../node_bridge/fitting.js';
+import { Head } from '../../node_bridge/head.js';
+import { readSafetensors, writeSafetensors } from '../../node_bridge/safetensors.js';
+import { tf } from '../../node_bridge/tfjs.js';
+
+const WEIGHTS = ['hidden/kernel', 'hidden/bias', 'probabilities/kernel', 'probabilities/bias'];
+
+const HELP = `Trains the head on a problem that the judge has set.
+
+  node parity_tests/training/run_node.js --problem problem.safetensors --out wasm.safetensors
+    --backend NAME     TF.js backend (default wasm)
+    --steps N          take only the first N steps
+`;
+
+/** @typedef {import('../../node_bridge/safetensors.js').Tensor} Tensor */
+/** @typedef {Record<string, Tensor>} Tensors */
+
+await run({
+  help: HELP,
+  options: {
+    problem: { type: 'string' },
+    out: { type: 'string' },
+    backend: { type: 'string', default: 'wasm' },
+    steps: { type: 'string', default: 'Infinity' },
+  },
+  main,
+});
+
+/** @param {Record<string, any>} options */
+async function main({ problem: path, out, backend, steps }) {
+  for (const [name, value] of Object.entries({ problem: path, out })) {
+    if (value === undefined) throw new UserError(`Expected --${name}; try --help.`);
+  }
+  await useBackend(backend);
+  const { tensors: problem, metadata } = readSafetensors(readFileSync(path), path);
+  const batches = batchesOf(problem).slice(0, Number(steps));
+  const classes = problem['probabilities/bias'].shape[0];
+  const labels = Array.from({ length: classes }, (_, place) => String(place));
+  const head = Head.create({ hidden: problem.features.shape[1], labels });
+  head.setWeights(WEIGHTS.map((name) => /** @type {Float32Array} */ (problem[name].data)));
+  // Adam's other numbers are those of TF.js: they are on trial too.
+  compile(head, tf.train.adam(Number(metadata.learning_rate)));
+
+  const features = held(rowsOf(problem.features), head.hidden);
+  const targets = /** @type {Int32Array} */ (problem.targets.data);
+  const equal = labels.map(() => 1);
+  const told = [];
+  for (const places of batches) told.push(await step(head, places, features, targets, equal));
+  /** @type {Tensors} */
+  const tensors = {
+    loss: vector(told.map(([loss]) => loss)),
+    accuracy: vector(told.map(([, accuracy]) => accuracy)),
+  };
+  for (const [index, weight] of head.model.getWeights().entries()) {
+    const data = /** @type {Float32Array} */ (await weight.data());
+    tensors[`after.${batches.length}.${WEIGHTS[index]}`] = { dtype: 'F32', shape: weight.shape, data };
+  }
+  const versions = { node: process.versions.node, tfjs: tf.version_core, backend };
+  writeSafetensors(out, tensors, { versions: JSON.stringify(versions) });
+  process.stderr.write(`${backend}: trained ${batches.length} steps\n`);
+}
+
+/** @param {Tensor} matrix float32[rows, columns] */
+function rowsOf({ shape: [rows, columns], data }) {
+  return Array.from({ length: rows }, (_, row) => /** @type {Float32Array} */ (data.subarray(row * columns, (row + 1) * columns)));
+}
+
+/**
+ * The places of each step's texts.
+ *
+ * @param {Tensors} problem
+ * @returns {Int32Array[]}
+ */
+function batchesOf({ order, sizes }) {
+  let end = 0;
+  return Array.from(sizes.data, (size) => /** @type {Int32Array} */ (order.data).slice(end, (end += size)));
+}
+
+/** @param {number[]} values @returns {Tensor} */
+function vector(values) {
+  return { dtype: 'F32', shape: [values.length], data: Float32Array.from(values) };
+}

@@ -1,0 +1,72 @@
+/**
+ * A program of someone who installed the package: every name it needs comes from `bert-bridge`.
+ * package.test.js compiles it strictly, runs it, and compares what it prints.
+ */
+import { Bundle, CheckFailed, Classifier, Encoder, EnvironmentProblem, Tokenizer, UserError } from 'bert-bridge';
+import type { Broken, DetailedEncoding, Encoding, GivenText, Prediction, Ranked } from 'bert-bridge';
+
+const [bundleDir, classifierDir, ...texts] = process.argv.slice(2);
+
+const bundle: Bundle = Bundle.open(bundleDir);
+const tokenizer: Tokenizer = Tokenizer.fromBundle(bundle);
+const encodings: Encoding[] = texts.map((text) => tokenizer.encode(text));
+const { tokens, offsets }: DetailedEncoding = tokenizer.encodeWithTokens(texts[1], { maxLength: 4 });
+
+const encoder: Encoder = await Encoder.load(bundleDir, { backend: 'wasm' });
+const vectors: Float32Array[] = await encoder.encode(texts);
+const outputs = await encoder.run(encodings);
+const shapes: Record<string, number[]> = Object.fromEntries(Object.entries(outputs).map(([name, { shape }]) => [name, shape]));
+
+const classifier: Classifier = await Classifier.load(classifierDir, { bundle: bundleDir, backend: 'wasm' });
+const one: Prediction = await classifier.predict(texts[0]);
+const many: Prediction[] = await classifier.predict(texts, { top: 1 });
+const ranked: Ranked[] | undefined = many[0].top;
+
+async function* conversation(): AsyncGenerator<GivenText> {
+  for (const text of texts) yield { text };
+}
+const streamed: (string | undefined)[] = [];
+for await (const { text, label } of classifier.stream(conversation())) streamed.push(text, label);
+
+const broken: Broken[] = [];
+for await (const answer of classifier.stream([texts[0], new Error('torn')], { keepBroken: true })) {
+  if ('error' in answer) broken.push(answer);
+}
+
+const mistakes: boolean[] = [];
+try {
+  Bundle.open('nowhere');
+} catch (error) {
+  mistakes.push(error instanceof UserError && error.exitCode === 2);
+  mistakes.push(error instanceof CheckFailed || error instanceof EnvironmentProblem);
+}
+
+export function refused() {
+  // @ts-expect-error: one text gives one prediction, no array
+  const array: Promise<Prediction[]> = classifier.predict('');
+  // @ts-expect-error: a number is no text
+  void classifier.predict(7);
+  // @ts-expect-error: a pair has two sentences
+  void encoder.encode([{ sentence1: '' }]);
+  // @ts-expect-error: without keepBroken an Error is no text
+  void classifier.stream([new Error('torn')]);
+  return array;
+}
+
+classifier.dispose();
+encoder.dispose();
+console.log(
+  JSON.stringify({
+    ids: encodings.map(({ ids }) => Array.from(ids)),
+    tokens,
+    offsets,
+    vectors: vectors.map((vector) => Array.from(vector)),
+    shapes,
+    one,
+    many,
+    ranked,
+    streamed,
+    broken: broken.map(({ error }) => error.message),
+    mistakes,
+  }),
+);

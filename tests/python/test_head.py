@@ -1,0 +1,55 @@
+"""The heads in float64: against Keras's own layers, and what is no head."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tf_keras
+
+from parity_tests.errors import UserError
+from parity_tests.head import Head
+
+HIDDEN, LABELS = 5, ("a", "b", "c")
+
+
+def layers(kind: str) -> list[tf_keras.layers.Layer]:
+    """What stands before the softmax, and first of all what leaves padding out."""
+    if kind == "bilstm":
+        lstm = tf_keras.layers.LSTM(6)
+        return [tf_keras.layers.Masking(), tf_keras.layers.Bidirectional(lstm)]
+    first = [tf_keras.layers.Lambda(lambda x: x[:, 0])]
+    return first + ([tf_keras.layers.Dense(7, "tanh")] if kind == "dense" else [])
+
+
+@pytest.mark.parametrize("kind", ["dense", "linear", "bilstm"])
+def test_a_head_is_what_keras_makes_of_the_same_weights(kind: str) -> None:
+    tf_keras.utils.set_random_seed(3)
+    model = tf_keras.Sequential([*layers(kind), tf_keras.layers.Dense(3, "softmax")])
+    sequence = np.random.default_rng(1).normal(size=(4, 6, HIDDEN)).astype(np.float32)
+    mask = np.array([[1] * length + [0] * (6 - length) for length in (6, 1, 4, 3)], np.int32)
+    shown = sequence * mask[..., None]
+    model(shown)
+    # Biases that are zeros would hide a mistake.
+    model.set_weights(
+        [w + 0.1 * np.arange(w.size).reshape(w.shape) % 1 for w in model.get_weights()]
+    )
+    expected = model(shown).numpy()
+    head = Head(kind, tuple(model.get_weights()), LABELS)
+    # What stands at masked positions does not matter to a head.
+    np.testing.assert_allclose(head.probabilities(sequence, mask), expected, atol=1e-6)
+    assert expected.std() > 0.01
+
+
+def test_a_head_of_another_kind_than_it_says(tmp_path: Path) -> None:
+    specs = [{"name": n, "shape": s, "dtype": "float32"} for n, s in (("k", [2, 2]), ("b", [2]))]
+    (tmp_path / "weights.bin").write_bytes(np.zeros(6, "<f4").tobytes())
+    manifest = [{"paths": ["weights.bin"], "weights": specs}]
+    (tmp_path / "model.json").write_text(json.dumps({"weightsManifest": manifest}))
+    about = {"head": "linear", "labels": ["a", "b"]}
+    (tmp_path / "classifier.json").write_text(json.dumps(about))
+    assert Head.read(tmp_path).kind == "linear"
+    for wrong in ({"head": "dense"}, {"head": "gru"}, {"labels": ["a", "b", "c"]}):
+        (tmp_path / "classifier.json").write_text(json.dumps(about | wrong))
+        with pytest.raises(UserError, match="is no (linear|dense|gru) head with a unit a label"):
+            Head.read(tmp_path)

@@ -1,6 +1,7 @@
 """What is encoded: real reviews, and batches of ids as the peers' users would make them."""
 
 import json
+from pathlib import Path
 
 from bench.errors import UserError
 from bench.setting import Setting
@@ -16,12 +17,25 @@ def reviews(setting: Setting, count: int) -> list[str]:
     Raises:
         UserError: they are not there.
     """
-    lines: list[str] = []
-    for path in (setting.root / "data" / f"{name}.jsonl" for name in ("train", "dev")):
-        if not path.is_file():
-            raise UserError(f"{path} is not there; `nox -s export` makes it")
-        lines += path.read_text(encoding="utf-8").split("\n")[:-1]
+    lines = [line for name in ("train", "dev") for line in lines_of(data_file(setting, name))]
     return [str(json.loads(line)["text"]) for line in evenly(lines, count)]
+
+
+def data_file(setting: Setting, name: str) -> Path:
+    """The embedded default's reviews, `train` or `dev`.
+
+    Raises:
+        UserError: they are not there.
+    """
+    path = setting.root / "data" / f"{name}.jsonl"
+    if not path.is_file():
+        raise UserError(f"{path} is not there; `nox -s export` makes it")
+    return path
+
+
+def lines_of(path: Path) -> list[str]:
+    r"""The lines of a file; only \n ends one."""
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def evenly(items: list[str], count: int) -> list[str]:
@@ -39,12 +53,12 @@ def in_file_order(ids: list[Ids]) -> list[list[Ids]]:
     return [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
 
 
-def made_up(batches: int, sequence: int) -> list[list[Ids]]:
-    """Batches of 32 texts that have one length, of ids that depend on their place."""
+def made_up(batches: int, rows: int, sequence: int) -> list[list[Ids]]:
+    """Batches of texts that have one length, of ids that depend on their place."""
     return [
         [
-            [5 + ((at * BATCH + row) * sequence + i) * 7919 % 4000 for i in range(sequence)]
-            for row in range(BATCH)
+            [5 + ((at * rows + row) * sequence + i) * 7919 % 4000 for i in range(sequence)]
+            for row in range(rows)
         ]
         for at in range(batches)
     ]

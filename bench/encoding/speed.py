@@ -125,7 +125,7 @@ def measure(setting: Setting, case: Case, ours: Side, peer: Side) -> Row:
         setting.say,
     )
     plain, padded = material.positions(batches)
-    texts = f"{count} texts in batches of {material.BATCH}×{SEQUENCE}"
+    texts = f"{count} texts in batches of {len(batches[0])}×{SEQUENCE}"
     if not case.same:
         texts = f"{count} reviews of {plain:.0f} positions (theirs, padded, {padded:.0f})"
     return Row(
@@ -144,7 +144,8 @@ def measure(setting: Setting, case: Case, ours: Side, peer: Side) -> Row:
 def prepare(setting: Setting, case: Case, ours: Side) -> list[list[material.Ids]]:
     """Gives our side its work, and gives back the batches that the peer gets."""
     if case.same:
-        batches = material.made_up(1 if setting.quick else BATCHES[case.model], SEQUENCE)
+        shape = (1, QUICK) if setting.quick else (BATCHES[case.model], material.BATCH)
+        batches = material.made_up(*shape, SEQUENCE)
         ours.ask("batches", file=material.file(setting, "batches", batches))
         return batches
     count = QUICK if setting.quick else TEXTS[case.model]

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.conversion.wasm import convert
 from bench.encoding import material
 from bench.encoding.speed import compare
-from bench.errors import CheckFailed, EnvironmentProblem, UserError
+from bench.errors import CheckFailed, EnvironmentProblem
 from bench.native.speed import problem
 from bench.row import Row
 from bench.setting import Setting
@@ -71,12 +71,10 @@ def data(setting: Setting) -> dict[str, Path]:
     Raises:
         UserError: they are not there.
     """
-    files = {name: setting.root / "data" / f"{name}.jsonl" for name in PART}
-    for name, path in files.items():
-        if not path.is_file():
-            raise UserError(f"{path} is not there; `nox -s export` makes it")
-        if setting.quick:
-            lines = path.read_text(encoding="utf-8").split("\n")[: QUICK[name]]
+    files = {name: material.data_file(setting, name) for name in PART}
+    if setting.quick:
+        for name, path in files.items():
+            lines = material.lines_of(path)[: QUICK[name]]
             files[name] = setting.scratch / f"few.{path.name}"
             files[name].write_text("".join(line + "\n" for line in lines), "utf-8")
     return files
@@ -98,7 +96,7 @@ def measure(setting: Setting, case: Case, stock: Path) -> Row:
         times = in_turns(
             lambda: train(setting, case, bundle, files, accuracies),
             lambda: loading + EPOCHS * epoch(older, counts),
-            min(setting.rounds, ROUNDS),
+            1 if setting.quick else ROUNDS,
             setting.say,
         )
     reckoned = f"theirs reckoned from {shares(counts)} texts of an epoch, from all over it"
@@ -167,7 +165,7 @@ def same_vectors(setting: Setting, case: Case, older: Side, bundle: str, file: s
     Raises:
         CheckFailed: they do not.
     """
-    lines = Path(file).read_text(encoding="utf-8").split("\n")[: material.BATCH]
+    lines = material.lines_of(Path(file))[: material.BATCH]
     texts = material.file(setting, "texts", [json.loads(line)["text"] for line in lines])
     with Side("ours", node_program(str(ROOM.parent / "encoding" / "ours.js")), ALL_THREADS) as ours:
         ours.ask("open", bundle=bundle, backend=case.backend)

@@ -49,7 +49,7 @@ def test_peers_get_batches_in_file_order_and_pay_for_their_padding():
 
 
 def test_made_up_batches_have_one_shape_and_no_two_equal_texts():
-    batches = material.made_up(2, 64)
+    batches = material.made_up(2, 32, 64)
     assert [(len(batch), {len(ids) for ids in batch}) for batch in batches] == [(32, {64})] * 2
     texts = [tuple(ids) for batch in batches for ids in batch]
     assert len(set(texts)) == 64
@@ -97,7 +97,7 @@ def test_a_peer_that_cannot_be_installed_is_told_of_and_the_rest_goes_on(
         raise EnvironmentProblem("npm could not install the peers: ENOTFOUND")
 
     monkeypatch.setattr(family, "node_peers", offline)
-    monkeypatch.setattr(encoding, "problem", lambda: "", raising=False)
+    monkeypatch.setattr(encoding, "problem", lambda: "")
     monkeypatch.setattr(features, "problem", lambda: "")
     monkeypatch.setattr(cold, "classifier", lambda given: tmp_path)
     monkeypatch.setattr(cold, "process", lambda arguments: lambda: 0.25)

@@ -4,12 +4,11 @@
  */
 import { UserError, located } from './errors.js';
 import { readRows } from './rows.js';
-import { taskOf, textOf } from './text.js';
+import { textOf } from './text.js';
 
 /**
  * @typedef {import('./text.js').Text} Text
  * @typedef {Text & {label: string, line: number}} Example
- * @typedef {import('./text.js').Task} Task
  */
 
 /**

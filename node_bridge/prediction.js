@@ -5,8 +5,8 @@ import { featuresOf } from './features.js';
 import { fitting, named, textFrom } from './text.js';
 import { windows } from './windows.js';
 
-/** Texts that are encoded together, those of one length in one batch. */
-export const WINDOW = 1024;
+/** Texts that are encoded together, those of one length in one batch: as many as are light to hold. */
+const WINDOW = { 'position 0 of sequence_output': 1024, sequence_output: 128 };
 
 /**
  * @typedef {import('./text.js').GivenText} GivenText
@@ -54,8 +54,8 @@ export async function* predict(texts, tools, { top = 0, keepBroken = false } = {
   if (!(Number.isInteger(top) && top >= 0)) {
     throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
   }
-  const { description } = tools.head;
-  for await (const window of windows(checked(texts, description?.task, keepBroken), WINDOW)) {
+  const { description, pooling } = tools.head;
+  for await (const window of windows(checked(texts, description?.task, keepBroken), WINDOW[pooling])) {
     yield* await answers(window, tools, top);
   }
 }
@@ -84,7 +84,7 @@ async function* checked(texts, task, keepBroken) {
  */
 async function answers(window, { head, ...tools }, top) {
   const texts = window.flatMap((text) => (text instanceof Error ? [] : [text]));
-  const { pooling, description } = head;
+  const { description, pooling } = head;
   const features = await featuresOf(texts, tools, { maxLength: description?.max_length, pooling });
   const rows = await head.probabilities(features);
   let next = 0;

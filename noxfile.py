@@ -82,6 +82,7 @@ def bench(session: nox.Session) -> None:
     """Measure against the peers → artifacts/bench.{json,svg}; ARGS as for `python -m bench`."""
     node_packages(session)
     python(session, "-m", "export")
+    session.env["UV"] = uv(session)  # the bench installs its peers by itself, when first wanted
     python(session, "-m", "bench", *session.posargs)
 
 
@@ -107,7 +108,8 @@ def lock(session: nox.Session) -> None:
     common = ["--universal", "--generate-hashes", "--no-header", "--no-emit-index-url"]
     common += ["--python-version", "3.11", "--upgrade", "--quiet"]
     overrides = ["--override", "locks/overrides.txt"]
-    for name, extra in (("python", overrides), ("judge", []), ("tools", [])):
+    extras = {"python": overrides, "judge": [], "tools": [], "onnx": ["--no-deps"]}
+    for name, extra in extras.items():
         files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
         session.run(uv(session), "pip", "compile", *common, *extra, *files, external=True)
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 760, 250, 60, 46, 30
-LINE = 24
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 800, 300, 60, 46, 30
+LINE, GAP = 24, 8
+# A ratio that a target would strike through stands behind it.
+LABEL = 48
 
 
 def svg(rows: list[dict[str, Any]]) -> str:
@@ -19,7 +21,7 @@ def svg(rows: list[dict[str, Any]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    height = TOP + LINE * len(rows) + BOTTOM
+    height = TOP + LINE * len(rows) + BOTTOM + (GAP * gaps_above(rows)[-1] if rows else 0)
     size = {"w": WIDTH, "h": height, "left": LEFT, "top": TOP, "bottom": height - BOTTOM}
     template = environment.get_template("chart.svg.j2")
     machine = rows[0]["machine"] if rows else {"cpus": 0, "cpu": "", "node": ""}
@@ -37,19 +39,33 @@ def marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
         share = (math.log10(value) - low) / (high - low)
         return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
 
-    bars = [
-        {
-            "y": TOP + LINE * i,
-            "from": min(across(1), across(row["ratio"])),
-            "width": round(abs(across(row["ratio"]) - across(1)), 1),
-            "end": max(across(1), across(row["ratio"])),
-            "name": row["name"],
-            "ratio": f"{row['ratio']:.3g}×",
-            "target": None if row["target"] is None else across(row["target"]),
-            "judged": {True: "met", False: "missed", None: "open"}[row["met"]],
-            "title": f"{row['what']}, against {row['peer']}",
-        }
-        for i, row in enumerate(rows)
-    ]
+    bars = []
+    for i, (row, gaps) in enumerate(zip(rows, gaps_above(rows), strict=True)):
+        end = max(across(1), across(row["ratio"]))
+        target = None if row["target"] is None else across(row["target"])
+        hides = target is not None and end <= target <= end + LABEL
+        bars.append(
+            {
+                "y": TOP + LINE * i + GAP * gaps,
+                "from": min(across(1), across(row["ratio"])),
+                "width": round(abs(across(row["ratio"]) - across(1)), 1),
+                "label": target if hides else end,
+                "name": row["name"],
+                "ratio": f"{row['ratio']:.3g}×",
+                "target": target,
+                "judged": {True: "met", False: "missed", None: "open"}[row["met"]],
+                "title": f"{row['what']}, against {row['peer']}",
+            }
+        )
     grid = [{"x": across(10.0**e), "label": f"{10.0**e:g}×"} for e in range(low, high + 1)]
     return {"bars": bars, "grid": grid, "one": across(1)}
+
+
+def gaps_above(rows: list[dict[str, Any]]) -> list[int]:
+    """How many gaps stand above each row: one wherever another family of names begins.
+
+    >>> gaps_above([{"name": "a.b"}, {"name": "a.c"}, {"name": "d"}])
+    [0, 0, 1]
+    """
+    families = [row["name"].split(".")[0] for row in rows]
+    return [len(set(families[: i + 1])) - 1 for i in range(len(rows))]

@@ -13,6 +13,8 @@ from typing import Any
 from bench.side import ROOT, node
 
 PYTHON_PACKAGES = ("numpy", "tensorflow", "tensorflow-text", "tf-keras", "tokenizers")
+# Pinned exactly, and installed when first wanted.
+PEERS = Path(__file__).parent / "peers" / "packages" / "package.json"
 # What is measured; a figure from other code than today's is marked in the table.
 CODE = ("export", "node_bridge")
 
@@ -41,9 +43,9 @@ def cpu() -> str:
 
 
 def node_packages() -> dict[str, str]:
-    """The packages of package.json in the versions that are installed."""
+    """The packages of package.json in the versions that are installed, and of the peers."""
     wanted = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
-    found = {}
+    found: dict[str, str] = json.loads(PEERS.read_text(encoding="utf-8"))["dependencies"]
     for name in sorted(wanted["dependencies"] | wanted["devDependencies"]):
         file = ROOT / "node_modules" / name / "package.json"
         if file.is_file() and not name.startswith("@types/"):

@@ -1,8 +1,23 @@
 """Every family of benchmarks; a new one is a file with `NAMES` and `rows`, named here."""
 
 from bench.conversion import wasm
+from bench.encoding import features
+from bench.encoding import speed as encoding
 from bench.native import speed as native
 from bench.setting import Family
+from bench.starting import cold, memory
 from bench.tokenizer import loading, scaling, speed
+from bench.training import speed as training
 
-FAMILIES: tuple[Family, ...] = (speed, loading, scaling, wasm, native)
+FAMILIES: tuple[Family, ...] = (
+    speed,
+    loading,
+    scaling,
+    wasm,
+    native,
+    encoding,
+    features,
+    training,
+    cold,
+    memory,
+)

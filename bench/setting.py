@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bench.errors import EnvironmentProblem
 from bench.row import Row
 
 
@@ -34,6 +35,16 @@ class Setting:
     def wants(self, name: str) -> bool:
         """Whether a row was asked for, by its name or by a beginning of it that ends at a dot."""
         return not self.names or any(f"{name}.".startswith(f"{wanted}.") for wanted in self.names)
+
+    def lacks(self, what: str, reason: str) -> None:
+        """Says loudly that some rows are not measured.
+
+        Raises:
+            EnvironmentProblem: rows were asked for by name, so that going on would leave them out.
+        """
+        if self.names:
+            raise EnvironmentProblem(reason)
+        self.say(f"{what}: NOT MEASURED: {reason}")
 
 
 class Family(Protocol):

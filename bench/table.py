@@ -48,7 +48,9 @@ def amount(row: dict[str, Any], side: str) -> str:
     """
     value: float = row[f"{side}_{row['unit']}"]
     if "work" in row:
-        return f"{row[f'{side}_per_s']:,.0f} {row['work'].split(' ', 1)[1]}/s"
+        pace = row[f"{side}_per_s"]
+        number = f"{pace:,.0f}" if pace >= 100 else f"{pace:.3g}"
+        return f"{number} {row['work'].split(' ', 1)[1]}/s"
     return brief(value) if row["unit"] == "s" else f"{value / 2**20:.2f} MiB"
 
 

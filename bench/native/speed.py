@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import CheckFailed, EnvironmentProblem
+from bench.errors import CheckFailed
 from bench.facts import python_packages
+from bench.models import places
 from bench.row import Row
 from bench.setting import Setting
 from bench.side import ALL_THREADS, ROOT, Side, node, node_program, python_program
@@ -50,10 +51,8 @@ def rows(setting: Setting) -> Iterator[Row]:
         EnvironmentProblem: there is none, and a row was asked for by its name.
     """
     missing = problem()
-    if missing and setting.names:
-        raise EnvironmentProblem(missing)
     if missing:
-        setting.say(f"native: NOT MEASURED: {missing}")
+        setting.lacks("native", missing)
         return
     for case in CASES:
         if setting.wants(case.name):
@@ -69,39 +68,6 @@ def problem() -> str:
     said = json.loads(done.stdout)["tensorflow"]
     ours = python_packages().get("tensorflow (Python)")
     return "" if said == ours else f"Node has TensorFlow {said}, Python {ours}; run `nox -s native`"
-
-
-def places(setting: Setting, model: str) -> tuple[Path, Path]:
-    """A SavedModel and its bundle: the embedded ones, or a row of the catalog, seeded."""
-    if model == "albert_tiny":
-        return setting.root / "models" / model, setting.root / "bundle" / model
-    source, bundle = setting.scratch / model, setting.scratch / f"{model}.bundle"
-    if not bundle.exists():
-        setting.say(f"making {model} at its true size with seeded weights, a minute")
-        vocab = setting.scratch / "vocab.txt"
-        lines = (setting.root / "vocab.txt").read_text(encoding="utf-8").split("\n")
-        vocab.write_text("\n".join([*lines[:-1], *filler(21128 - len(lines) + 1), ""]), "utf-8")
-        make(["parity_tests.conformance.fixtures", model, str(vocab), str(source)])
-        options = ["--vocab", str(vocab), "--out", str(bundle), "--with-saved-model"]
-        make(["export", "model", str(source), *options])
-    return source, bundle
-
-
-def filler(count: int) -> list[str]:
-    """Tokens that no text has, to fill a vocab up to the publishers' size."""
-    return [f"[unused{i}]" for i in range(count)]
-
-
-def make(module: list[str]) -> None:
-    """Runs another room.
-
-    Raises:
-        EnvironmentProblem: it fails.
-    """
-    command = [*python_program(module[0]), *module[1:]]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise EnvironmentProblem(f"{module[0]} failed: {done.stderr.strip().split(chr(10))[-1]}")
 
 
 def measure(setting: Setting, case: Case, source: Path, bundle: Path) -> Row:

@@ -1,12 +1,13 @@
-"""Builds a catalog row at its true size with seeded weights, in its own contract.
+"""Builds a catalog row with seeded weights, in its own contract, at its true size or shallower.
 
-    python -m parity_tests.conformance.fixtures ROW VOCAB OUT
+    python -m parity_tests.conformance.fixtures ROW VOCAB OUT [LAYERS]
 
 A process of its own: Keras counts the models of a process in their names, and memory comes back.
 """
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -26,8 +27,8 @@ def vocab_lines(count: int) -> list[str]:
     return list(islice(chain(SPECIAL.values(), ascii_signs, pieces, map(chr, CJK)), count))
 
 
-def build(name: str, vocab_file: Path, out: Path) -> None:
-    """Writes the SavedModel of a row."""
+def build(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> None:
+    """Writes the SavedModel of a row, of as many layers as it has or as are asked for."""
     entry = catalog.find(name)
     assert entry is not None, name
     vocab = read_vocab(vocab_file, print)
@@ -37,7 +38,9 @@ def build(name: str, vocab_file: Path, out: Path) -> None:
     tensorflow()
     from export.architectures import encoder, string_tokens
 
-    model = encoder.seeded(catalog.config_of(entry, len(vocab.tokens)), "encoder", SEED)
+    config = catalog.config_of(entry, len(vocab.tokens))
+    config = replace(config, num_hidden_layers=layers or config.num_hidden_layers)
+    model = encoder.seeded(config, "encoder", SEED)
     if entry.contract == "named":
         encoder.save(model, out)
     else:
@@ -54,4 +57,4 @@ def groups() -> Iterator[list[catalog.Entry]]:
 
 
 if __name__ == "__main__":
-    build(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    build(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:5]))

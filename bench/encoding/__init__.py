@@ -1,0 +1,1 @@
+"""Texts to vectors: ours against the runtimes that one would otherwise take."""

@@ -1,0 +1,83 @@
+"""What is encoded: real reviews, and batches of ids as the peers' users would make them."""
+
+import json
+from pathlib import Path
+
+from bench.errors import UserError
+from bench.setting import Setting
+
+BATCH = 32
+
+Ids = list[int]
+
+
+def reviews(setting: Setting, count: int) -> list[str]:
+    """So many of the embedded default's reviews, evenly from its two files, in file order.
+
+    Raises:
+        UserError: they are not there.
+    """
+    lines = [line for name in ("train", "dev") for line in lines_of(data_file(setting, name))]
+    return [str(json.loads(line)["text"]) for line in evenly(lines, count)]
+
+
+def data_file(setting: Setting, name: str) -> Path:
+    """The embedded default's reviews, `train` or `dev`.
+
+    Raises:
+        UserError: they are not there.
+    """
+    path = setting.root / "data" / f"{name}.jsonl"
+    if not path.is_file():
+        raise UserError(f"{path} is not there; `nox -s export` makes it")
+    return path
+
+
+def lines_of(path: Path) -> list[str]:
+    r"""The lines of a file; only \n ends one."""
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def evenly(items: list[str], count: int) -> list[str]:
+    """As many as are wanted, in order, as far apart as there is room; all where there are fewer.
+
+    >>> evenly(["a", "b", "c", "d", "e", "f"], 3), evenly(["a"], 3)
+    (["a", "c", "e"], ["a"])
+    """
+    count = min(count, len(items))
+    return [items[at * len(items) // count] for at in range(count)]
+
+
+def in_file_order(ids: list[Ids]) -> list[list[Ids]]:
+    """Batches of 32, one after the other."""
+    return [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
+
+
+def made_up(batches: int, rows: int, sequence: int) -> list[list[Ids]]:
+    """Batches of texts that have one length, of ids that depend on their place."""
+    return [
+        [
+            [5 + ((at * rows + row) * sequence + i) * 7919 % 4000 for i in range(sequence)]
+            for row in range(rows)
+        ]
+        for at in range(batches)
+    ]
+
+
+def positions(batches: list[list[Ids]]) -> tuple[float, float]:
+    """Positions of a text on average: as it is, and padded to the longest of its batch.
+
+    >>> positions([[[1, 1], [1, 1, 1, 1]], [[1, 1, 1]]])
+    (3.0, 3.6666666666666665)
+    """
+    count = sum(map(len, batches))
+    plain = sum(len(ids) for batch in batches for ids in batch)
+    padded = sum(len(batch) * max(map(len, batch)) for batch in batches)
+    return plain / count, padded / count
+
+
+def file(setting: Setting, name: str, content: object) -> str:
+    """The path of a JSON file that a side reads."""
+    path = setting.scratch / f"{name}.json"
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return str(path.absolute())

@@ -1,0 +1,48 @@
+/**
+ * Our side: a bundle's encoder on all cores, as training and prediction have it. Takes texts, in
+ * whatever batches node_bridge makes of them, or batches that are there already.
+ */
+import { readFileSync } from 'node:fs';
+
+import { Bundle } from '../../node_bridge/bundle.js';
+import { openEncoders } from '../../node_bridge/encoders.js';
+import { featuresOf } from '../../node_bridge/features.js';
+import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
+import { serve, timed } from '../serve.js';
+
+const MAX_LENGTH = 128;
+
+/** @type {import('../../node_bridge/encoders.js').Encoders} */
+let encoder;
+/** @type {Tokenizer} */
+let tokenizer;
+/** float32[hidden] of each text. @type {() => Promise<Float32Array[]>} */
+let pass;
+
+/** @param {string} path */
+function read(path) {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}
+
+await serve({
+  open: async ({ bundle, tokenizer: other, backend }) => {
+    encoder = await openEncoders(Bundle.open(bundle), { backend });
+    if (encoder.notice) throw new Error(encoder.notice);
+    tokenizer = Tokenizer.fromBundle(Bundle.open(other ?? bundle));
+  },
+  ids: ({ file }) =>
+    read(file).map((/** @type {string} */ text) => [...tokenizer.encode(text, { maxLength: MAX_LENGTH }).ids]),
+  texts: ({ file }) => {
+    const texts = read(file).map((/** @type {string} */ text) => ({ text }));
+    pass = () => featuresOf(texts, { tokenizer, encoder }, { maxLength: MAX_LENGTH });
+  },
+  batches: ({ file }) => {
+    /** @type {{ids: Int32Array, typeIds: Int32Array}[][]} */
+    const batches = read(file).map((/** @type {number[][]} */ batch) =>
+      batch.map((ids) => ({ ids: Int32Array.from(ids), typeIds: new Int32Array(ids.length) })),
+    );
+    pass = async () => (await Promise.all(batches.map((batch) => encoder.firstPosition(batch)))).flat();
+  },
+  vectors: async ({ count }) => (await pass()).slice(0, count).map((row) => [...row]),
+  time: ({ at_least }) => timed(pass, at_least),
+});

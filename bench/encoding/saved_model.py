@@ -1,0 +1,65 @@
+"""The peer in Python: a SavedModel's signature, as TensorFlow's users call it, on all cores."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+from bench.serve import serve, timed
+
+
+class Model:
+    """One SavedModel and the batches that it is given."""
+
+    loaded: Any
+    batches: list[dict[str, Any]]
+
+    def open(self, directory: str) -> None:
+        """Loads it."""
+        self.loaded = tf.saved_model.load(directory)
+
+    def take(self, file: str) -> None:
+        """Reads the batches."""
+        given = json.loads(Path(file).read_text(encoding="utf-8"))
+        self.batches = [feeds(rows) for rows in given]
+
+    def once(self) -> list[Any]:
+        """float32[hidden] of each text, at position 0."""
+        signature = self.loaded.signatures["serving_default"]
+        return [
+            row
+            for batch in self.batches
+            for row in signature(**batch)["sequence_output"][:, 0].numpy()
+        ]
+
+    def vectors(self, count: int) -> list[list[float]]:
+        """Of the first texts, to be compared."""
+        return [row.tolist() for row in self.once()[:count]]
+
+
+def feeds(rows: list[list[int]]) -> dict[str, Any]:
+    """int32[batch, sequence] by name, padded to the longest."""
+    shape = len(rows), max(map(len, rows))
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    batch = {name: np.zeros(shape, np.int32) for name in names}
+    for at, ids in enumerate(rows):
+        batch["input_ids"][at, : len(ids)] = ids
+        batch["attention_mask"][at, : len(ids)] = 1
+    return {name: tf.constant(value) for name, value in batch.items()}
+
+
+if __name__ == "__main__":
+    model = Model()
+    serve(
+        {
+            "open": model.open,
+            "batches": model.take,
+            "vectors": model.vectors,
+            "time": lambda at_least: timed(model.once, at_least),
+        }
+    )

@@ -1,0 +1,178 @@
+"""Texts to the vector at position 0: ours against each runtime, batching as its users would.
+
+And once more in batches that are the same on both sides, so that it can be told which part of a
+ratio is the runtime's and which is the batching's.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from bench.encoding import material
+from bench.errors import CheckFailed, EnvironmentProblem
+from bench.facts import node_packages, python_packages
+from bench.models import places
+from bench.native.speed import problem
+from bench.peers.installing import node_peers
+from bench.peers.onnx_folder import folder
+from bench.row import Row
+from bench.setting import Setting
+from bench.side import ALL_THREADS, Side, node_program, python_program
+from bench.timing import in_turns
+
+ROOM = Path(__file__).parent
+TEXTS = {"albert_tiny": 256, "bert": 32}
+BATCHES = {"albert_tiny": 8, "bert": 2}
+ROUNDS = {"albert_tiny": 5, "bert": 3}
+SEQUENCE = 64
+QUICK = 8
+# Different libraries sum in different orders; anything wrong is larger by far.
+CLOSE = 5e-5
+COMPARED = 32
+PACKAGES = {"ort-node": "onnxruntime-node", "ort-web": "onnxruntime-web"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Ours on a backend against a peer; `same` where both get the same batches."""
+
+    backend: str
+    model: str
+    peer: str
+    target: float | None
+    same: bool = False
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+        shape = f".{material.BATCH}x{SEQUENCE}" if self.same else ""
+        return f"encoding.{self.backend}.{self.model}.{self.peer}{shape}"
+
+
+def cases(backend: str, model: str, targets: dict[str, float]) -> Iterator[Case]:
+    """For each peer one with its own batching and one with the same."""
+    for peer, target in targets.items():
+        yield Case(backend, model, peer, target)
+        # native.* have TensorFlow against itself.
+        if (backend, peer) != ("native", "tensorflow"):
+            yield Case(backend, model, peer, None, same=True)
+
+
+NATIVE = {"ort-node": 1, "tensorflow": 1.3}
+WASM = {"ort-node": 0.3, "ort-web": 1, "tensorflow": 0.4}
+CASES = (
+    *cases("native", "albert_tiny", NATIVE),
+    *cases("native", "bert", NATIVE),
+    *cases("wasm", "albert_tiny", WASM),
+    *cases("wasm", "bert", WASM),
+)
+NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """A row for each case that is wanted and whose peer is there."""
+    wanted = [case for case in CASES if setting.wants(case.name)]
+    for pair, group in groupby(wanted, lambda case: (case.backend, case.model, case.peer)):
+        backend, model, name = pair
+        with ExitStack() as stack:
+            try:
+                if backend == "native" and (missing := problem()):
+                    raise EnvironmentProblem(missing)
+                command, given = peer_program(setting, model, name)
+                peer = stack.enter_context(Side(name, command, ALL_THREADS))
+                peer.ask("open", **given)
+            except EnvironmentProblem as reason:
+                setting.lacks(".".join(("encoding", *pair)), str(reason))
+                continue
+            ours = stack.enter_context(
+                Side("ours", node_program(str(ROOM / "ours.js")), ALL_THREADS)
+            )
+            ours.ask("open", bundle=str(places(setting, model)[1].absolute()), backend=backend)
+            for case in group:
+                yield measure(setting, case, ours, peer)
+
+
+def peer_program(setting: Setting, model: str, peer: str) -> tuple[list[str], dict[str, str]]:
+    """The command of a peer, and what it is to open.
+
+    Raises:
+        EnvironmentProblem: it cannot be installed, or its model cannot be made.
+    """
+    if peer == "tensorflow":
+        directory = places(setting, model)[0].absolute()
+        return python_program("bench.encoding.saved_model"), {"directory": str(directory)}
+    node_peers(setting.say)
+    file = folder(setting, model).absolute() / "onnx" / "model.onnx"
+    return node_program(str(ROOM / "onnxruntime.js"), PACKAGES[peer]), {"model": str(file)}
+
+
+def measure(setting: Setting, case: Case, ours: Side, peer: Side) -> Row:
+    """One case: both sides compared, then timed in turns."""
+    batches = prepare(setting, case, ours)
+    peer.ask("batches", file=material.file(setting, "batches", batches))
+    count = sum(map(len, batches))
+    setting.say(f"{case.name}: {count} texts")
+    setting.say(f"vectors differ by {compare(case.name, ours, peer):.1g} at most")
+    times = in_turns(
+        lambda: float(ours.ask("time", at_least=setting.at_least)),
+        lambda: float(peer.ask("time", at_least=setting.at_least)),
+        min(setting.rounds, ROUNDS[case.model]),
+        setting.say,
+    )
+    plain, padded = material.positions(batches)
+    texts = f"{count} texts in batches of {len(batches[0])}×{SEQUENCE}"
+    if not case.same:
+        texts = f"{count} reviews of {plain:.0f} positions (theirs, padded, {padded:.0f})"
+    return Row(
+        name=case.name,
+        what=f"vectors at position 0 of {texts}, {case.model}, {case.backend}",
+        ours=times[0],
+        peer=called(case.peer),
+        peers=times[1],
+        target=case.target,
+        work=count,
+        work_unit="texts",
+        note=case.note,
+    )
+
+
+def prepare(setting: Setting, case: Case, ours: Side) -> list[list[material.Ids]]:
+    """Gives our side its work, and gives back the batches that the peer gets."""
+    if case.same:
+        shape = (1, QUICK) if setting.quick else (BATCHES[case.model], material.BATCH)
+        batches = material.made_up(*shape, SEQUENCE)
+        ours.ask("batches", file=material.file(setting, "batches", batches))
+        return batches
+    count = QUICK if setting.quick else TEXTS[case.model]
+    texts = material.file(setting, "texts", material.reviews(setting, count))
+    ours.ask("texts", file=texts)
+    return material.in_file_order(ours.ask("ids", file=texts))
+
+
+def compare(name: str, ours: Side, peer: Side) -> float:
+    """The furthest that two values are apart.
+
+    Raises:
+        CheckFailed: further than different libraries can be, or the shapes differ.
+    """
+    one, other = (np.array(side.ask("vectors", count=COMPARED)) for side in (ours, peer))
+    if one.shape != other.shape:
+        raise CheckFailed(f"{name}: got vectors of {other.shape}, expected {one.shape}")
+    furthest = float(np.abs(one - other).max())
+    if not furthest <= CLOSE:
+        raise CheckFailed(f"{name}: the vectors differ by {furthest:.2g}, expected {CLOSE:g}")
+    return furthest
+
+
+def called(peer: str) -> str:
+    """The peer with its version."""
+    if peer == "tensorflow":
+        return f"TensorFlow {python_packages()['tensorflow (Python)']} in Python"
+    package = PACKAGES[peer]
+    where = " (wasm)" if peer == "ort-web" else ""
+    return f"{package} {node_packages()[package]}{where}"

@@ -1,0 +1,38 @@
+"""Gives a converted model the inputs and outputs of those that Hugging Face publishes.
+
+    python -m bench.peers.as_published CONVERTED OUT
+
+int64 inputs, which are cast to int32 once, and one output, `last_hidden_state`: transformers.js
+takes no others.
+"""
+
+import sys
+
+import onnx
+from onnx import TensorProto, helper
+
+OURS, THEIRS = "sequence_output", "last_hidden_state"
+
+
+def rename(graph: onnx.GraphProto) -> None:
+    """Changes the ends of the graph, nothing between them."""
+    for given in graph.input:
+        narrow = f"{given.name}_int32"
+        for node in graph.node:
+            node.input[:] = [narrow if name == given.name else name for name in node.input]
+        given.type.tensor_type.elem_type = TensorProto.INT64
+        cast = helper.make_node("Cast", [given.name], [narrow], to=TensorProto.INT32)
+        graph.node.insert(0, cast)
+    for output in list(graph.output):
+        if output.name == OURS:
+            output.name = THEIRS
+        else:
+            graph.output.remove(output)
+    graph.node.append(helper.make_node("Identity", [OURS], [THEIRS]))
+
+
+if __name__ == "__main__":
+    model = onnx.load(sys.argv[1])
+    rename(model.graph)
+    onnx.checker.check_model(model)
+    onnx.save(model, sys.argv[2])

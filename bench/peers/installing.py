@@ -1,0 +1,100 @@
+"""Installs what lock files have into .nox/bench, once: npm's packages and the ONNX converter."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.errors import EnvironmentProblem
+from bench.side import ROOT
+
+HOME = ROOT / ".nox" / "bench"
+PACKAGES = Path(__file__).parent / "packages"
+CONVERTER_LOCK = ROOT / "locks" / "onnx.txt"
+# onnxruntime-node would otherwise fetch CUDA's libraries from elsewhere.
+PLAIN = {"ONNXRUNTIME_NODE_INSTALL": "skip", "ONNXRUNTIME_NODE_INSTALL_CUDA": "skip"}
+
+Say = Callable[[str], None]
+
+
+def node_peers(say: Say) -> Path:
+    """The directory whose node_modules has onnxruntime-node, onnxruntime-web and transformers.js.
+
+    Raises:
+        EnvironmentProblem: npm is not there, or could not get the packages.
+    """
+
+    def install(directory: Path) -> None:
+        shutil.copytree(PACKAGES, directory, dirs_exist_ok=True)
+        npm = program("npm", "install Node.js 20 or newer")
+        quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
+        run([npm, "ci", *quiet], directory, "npm error")
+
+    what = "ONNX Runtime and transformers.js, about 200 MB"
+    return made("node", PACKAGES / "package-lock.json", install, say, what)
+
+
+def converter(say: Say) -> Path:
+    """The directory that has tf2onnx and onnx, to be put on PYTHONPATH.
+
+    Raises:
+        EnvironmentProblem: uv is not there, or could not get the packages.
+    """
+
+    def install(directory: Path) -> None:
+        uv = program(os.environ.get("UV", "uv"), "run `nox -s bench`, or set UV to its path")
+        where = ["--python", sys.executable, "--target", str(directory)]
+        locked = ["--no-deps", "--require-hashes", "-r", str(CONVERTER_LOCK)]
+        run([uv, "pip", "install", "--quiet", *where, *locked], ROOT, "error")
+
+    return made("onnx", CONVERTER_LOCK, install, say, "the converter to ONNX, 18 MB")
+
+
+def made(name: str, lock: Path, install: Callable[[Path], None], say: Say, what: str) -> Path:
+    """A directory of `HOME`: made anew, whole or not at all, unless it is of this lock file."""
+    home = HOME / name
+    stamp = home / "locked.sha256"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return home
+    say(f"installing {what}, to download once")
+    growing = home.with_name(f".{name}.{os.getpid()}.partial")
+    growing.mkdir(parents=True)
+    try:
+        install(growing)
+        (growing / stamp.name).write_text(wanted, encoding="utf-8")
+        shutil.rmtree(home, ignore_errors=True)
+        growing.rename(home)
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+    return home
+
+
+def program(wanted: str, remedy: str) -> str:
+    """Where a program is.
+
+    Raises:
+        EnvironmentProblem: it is nowhere.
+    """
+    found = shutil.which(wanted)
+    if found is None:
+        raise EnvironmentProblem(f"{wanted} is not found; {remedy}")
+    return found
+
+
+def run(command: list[str], directory: Path, mark: str) -> None:
+    """Runs an installer.
+
+    Raises:
+        EnvironmentProblem: with the first line of its talk that has the mark in it.
+    """
+    done = subprocess.run(
+        command, cwd=directory, env=os.environ | PLAIN, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stderr.split("\n") if line.strip()] or ["no reason"]
+        reason = next((line for line in lines if mark in line), lines[-1])
+        raise EnvironmentProblem(f"{Path(command[0]).name} could not install the peers: {reason}")

@@ -1,0 +1,49 @@
+/** TF.js by itself, as its users have it: nothing of node_bridge's is added to a backend. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, sep } from 'node:path';
+
+import { loadGraphModel } from '@tensorflow/tfjs-converter';
+import * as tf from '@tensorflow/tfjs-core';
+import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
+
+/** Makes wasm the current backend. */
+export async function usePlainWasm() {
+  const require = createRequire(import.meta.url);
+  setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
+  tf.enableProdMode();
+  await tf.setBackend('wasm');
+}
+
+/**
+ * Loads a GraphModel from any directory with a model.json.
+ *
+ * @param {string} directory
+ * @returns {Promise<(values: Record<string, tf.Tensor>, output: string) => tf.Tensor>} runs it:
+ *   inputs by the signature's names, one output by its name; that alone, since the fused tanh of a
+ *   pooler has no kernel on wasm
+ */
+export async function openGraph(directory) {
+  const read = (/** @type {string} */ name) => readFileSync(join(directory, name));
+  const document = JSON.parse(read('model.json').toString('utf8'));
+  /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
+  const manifest = document.weightsManifest;
+  const model = await loadGraphModel({
+    load: async () => ({
+      ...document,
+      weightSpecs: manifest.flatMap(({ weights }) => weights),
+      weightData: manifest
+        .flatMap(({ paths }) => paths)
+        .map((path) => Uint8Array.from(read(path)).buffer),
+    }),
+  });
+  /** @type {{inputs: Record<string, {name: string}>, outputs: Record<string, {name: string}>}} */
+  const { inputs, outputs } = document.signature;
+  return (values, output) => {
+    const feeds = Object.fromEntries(
+      // The stock converter's names for the inputs end in `:0`.
+      Object.values(inputs).map(({ name }) => [name, values[name.split(':')[0]]]),
+    );
+    return /** @type {tf.Tensor} */ (model.execute(feeds, outputs[output].name));
+  };
+}

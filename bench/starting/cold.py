@@ -1,0 +1,86 @@
+"""One text labelled by a process that has just been started, as a command is used.
+
+Files have been read before and lie in the system's memory; everything else is done anew.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.errors import EnvironmentProblem
+from bench.facts import node_packages
+from bench.peers.installing import node_peers
+from bench.peers.onnx_folder import folder
+from bench.row import Row
+from bench.setting import Setting
+from bench.side import ROOT, node
+from bench.timing import in_turns
+
+ROOM = Path(__file__).parent
+MODEL = "albert_tiny"
+TEXT = "这本书很好"
+GOAL_SECONDS = 0.5
+PEER, GOAL = "predict.cold.wasm", "predict.cold.wasm.goal"
+NAMES: tuple[str, ...] = (PEER, GOAL)
+WHAT = f"predict.js, one text, {MODEL}, wasm, from the start of the process to its end"
+NOTE = ""
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """Against transformers.js, and against the goal."""
+    predict = str(ROOT / "node_bridge" / "predict.js")
+    ours = process([predict, "--backend", "wasm", "--model", str(classifier(setting)), TEXT])
+    if setting.wants(PEER):
+        setting.say(PEER)
+        try:
+            node_peers(setting.say)
+            home = folder(setting, MODEL)
+        except EnvironmentProblem as reason:
+            setting.lacks(PEER, str(reason))
+        else:
+            theirs = process([str(ROOM / "transformers.js"), str(home.absolute()), TEXT])
+            times = in_turns(ours, theirs, setting.rounds, setting.say)
+            peer = f"@huggingface/transformers {node_packages()['@huggingface/transformers']}"
+            note = "theirs on onnxruntime-node, and gives a vector where ours goes on to a label"
+            note = "; ".join(filter(None, (note, NOTE)))
+            yield Row(PEER, WHAT, times[0], peer, times[1], target=1, note=note)
+    if setting.wants(GOAL):
+        setting.say(GOAL)
+        times = in_turns(ours, lambda: GOAL_SECONDS, setting.rounds, setting.say)
+        yield Row(GOAL, WHAT, times[0], f"the goal of {GOAL_SECONDS:g} s", [GOAL_SECONDS], target=1)
+
+
+def classifier(setting: Setting) -> Path:
+    """One that knows a few reviews.
+
+    Raises:
+        EnvironmentProblem: it cannot be trained.
+    """
+    out = setting.scratch / "classifier"
+    examples = [{"text": text, "label": label} for label, text in enumerate(("不好", "很好"))]
+    data = setting.scratch / "two.jsonl"
+    data.write_text("".join(json.dumps(example) + "\n" for example in examples), "utf-8")
+    bundle = (setting.root / "bundle" / MODEL).absolute()
+    given = {"bundle": bundle, "train": data, "dev": data, "out": out}
+    options = [word for name, path in given.items() for word in (f"--{name}", str(path))]
+    options += ["--epochs", "1", "--backend", "wasm", "--cache", str(setting.scratch / "cache")]
+    process([str(ROOT / "node_bridge" / "train.js"), *options])()
+    return out
+
+
+def process(arguments: list[str]) -> Callable[[], float]:
+    """A measurement: a Node program from its start to its end, in seconds."""
+    command = [node(), *arguments]
+
+    def measure() -> float:
+        start = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - start
+        if done.returncode != 0 or not done.stdout.strip():
+            reason = (done.stderr.strip().split("\n") or [""])[-1]
+            raise EnvironmentProblem(f"{Path(arguments[0]).name} failed: {reason}")
+        return seconds
+
+    return measure

@@ -1,0 +1,62 @@
+"""The most memory that a process has while it loads a large bundle."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from bench.errors import EnvironmentProblem
+from bench.models import places
+from bench.row import Row
+from bench.setting import Setting
+from bench.side import node
+
+PROGRAM = Path(__file__).with_name("load.js")
+MODEL = "bert"
+ALLOWED = 1.5
+ROUNDS = 3
+NAME = "memory.load"
+NAMES: tuple[str, ...] = (NAME,)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """One row, against the goal; all of the process counts, not the weights alone."""
+    if not setting.wants(NAME):
+        return
+    _, bundle = places(setting, MODEL)
+    size = weights(bundle)
+    rounds = min(setting.rounds, ROUNDS)
+    bare = median(peak() for _ in range(rounds))
+    loaded = [peak(bundle) for _ in range(rounds)]
+    setting.say(f"{NAME}: {', '.join(f'{each / 2**20:.0f} MiB' for each in loaded)}")
+    yield Row(
+        name=NAME,
+        what=f"the most memory of a process that loads {MODEL} on wasm, resident",
+        ours=loaded,
+        peer=f"the goal of {ALLOWED:g} × its {size / 2**20:.0f} MiB of weights",
+        peers=[ALLOWED * size],
+        target=1,
+        unit="bytes",
+        note=f"{bare / 2**20:.0f} MiB of it are Node and TF.js without a model",
+    )
+
+
+def weights(bundle: Path) -> int:
+    """Bytes of the weights of a bundle's GraphModel."""
+    document = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
+    paths = [path for group in document["weightsManifest"] for path in group["paths"]]
+    return sum((bundle / path).stat().st_size for path in paths)
+
+
+def peak(*bundle: Path) -> float:
+    """Bytes, as the system counts them for the process.
+
+    Raises:
+        EnvironmentProblem: it fails.
+    """
+    command = [node(), str(PROGRAM), *(str(path.absolute()) for path in bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise EnvironmentProblem(f"loading failed: {done.stderr.strip().split(chr(10))[-1]}")
+    return float(done.stdout)

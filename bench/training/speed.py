@@ -1,0 +1,173 @@
+"""Training as a whole against the design that it grew out of, on the same backend.
+
+Ours is run whole, as a person runs it, with nothing in its cache. Of the older design a part of
+an epoch is run, batches from all over it, and the rest reckoned by the number of texts: whole it
+would take most of an hour.
+"""
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.conversion.wasm import convert
+from bench.encoding import material
+from bench.encoding.speed import compare
+from bench.errors import CheckFailed, EnvironmentProblem
+from bench.native.speed import problem
+from bench.row import Row
+from bench.setting import Setting
+from bench.side import ALL_THREADS, ROOT, Side, node, node_program
+from bench.timing import in_turns
+
+ROOM = Path(__file__).parent
+MODEL = "albert_tiny"
+EPOCHS = 5
+ROUNDS = 2
+# Batches of 32 of an epoch's 157 and 32 that are run of the older design.
+PART = {"train": 15, "dev": 3}
+QUICK = {"train": 32, "dev": 32}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Both on a backend."""
+
+    backend: str
+    target: float
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+        return f"training.{self.backend}.{MODEL}"
+
+
+CASES = (Case("wasm", 15), Case("native", 8))
+NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """A row for each backend that is wanted and is there."""
+    stock = setting.scratch / "stock"
+    for case in CASES:
+        if not setting.wants(case.name):
+            continue
+        missing = problem() if case.backend == "native" else ""
+        if missing:
+            setting.lacks(case.name, missing)
+            continue
+        if not stock.exists():
+            convert(setting.root / "models" / MODEL, stock)
+        yield measure(setting, case, stock)
+
+
+def data(setting: Setting) -> dict[str, Path]:
+    """The embedded reviews, a few of them in a quick run.
+
+    Raises:
+        UserError: they are not there.
+    """
+    files = {name: material.data_file(setting, name) for name in PART}
+    if setting.quick:
+        for name, path in files.items():
+            lines = material.lines_of(path)[: QUICK[name]]
+            files[name] = setting.scratch / f"few.{path.name}"
+            files[name].write_text("".join(line + "\n" for line in lines), "utf-8")
+    return files
+
+
+def measure(setting: Setting, case: Case, stock: Path) -> Row:
+    """One backend."""
+    files = {name: str(path.absolute()) for name, path in data(setting).items()}
+    counts = {name: Path(path).read_bytes().count(b"\n") for name, path in files.items()}
+    bundle = str((setting.root / "bundle" / MODEL).absolute())
+    setting.say(f"{case.name}: {counts['train']} + {counts['dev']} reviews, {EPOCHS} epochs")
+    accuracies: list[float] = []
+    start = time.perf_counter()
+    with Side("the older design", node_program(str(ROOM / "older.js")), ALL_THREADS) as older:
+        given = {"directory": str(stock.absolute()), "bundle": bundle, "backend": case.backend}
+        older.ask("open", **given, **files)
+        loading = time.perf_counter() - start
+        same_vectors(setting, case, older, bundle, files["train"])
+        times = in_turns(
+            lambda: train(setting, case, bundle, files, accuracies),
+            lambda: loading + EPOCHS * epoch(older, counts),
+            1 if setting.quick else ROUNDS,
+            setting.say,
+        )
+    reckoned = f"theirs reckoned from {shares(counts)} texts of an epoch, from all over it"
+    accuracy = f"ours ends with a dev accuracy of {accuracies[-1]:.3f}"
+    return Row(
+        name=case.name,
+        what=(
+            f"{EPOCHS} epochs on {counts['train']} + {counts['dev']} reviews, {MODEL}, "
+            f"{case.backend}, from nothing to a saved classifier"
+        ),
+        ours=times[0],
+        peer="the older design",
+        peers=times[1],
+        target=case.target,
+        note="; ".join(filter(None, (case.note, reckoned, accuracy))),
+    )
+
+
+def train(
+    setting: Setting, case: Case, bundle: str, files: dict[str, str], accuracies: list[float]
+) -> float:
+    """Seconds of `train.js` in a process of its own, with an empty cache.
+
+    Raises:
+        EnvironmentProblem: it fails.
+        CheckFailed: it ran fewer epochs than it was told to.
+    """
+    with tempfile.TemporaryDirectory(dir=setting.scratch) as fresh:
+        command = [node(), str(ROOT / "node_bridge" / "train.js"), "--json", "--bundle", bundle]
+        command += ["--train", files["train"], "--dev", files["dev"], "--epochs", str(EPOCHS)]
+        command += ["--backend", case.backend, "--out", f"{fresh}/out", "--cache", f"{fresh}/cache"]
+        start = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - start
+    if done.returncode != 0:
+        raise EnvironmentProblem(f"train.js failed: {done.stderr.strip().split(chr(10))[-1]}")
+    summary = json.loads(done.stdout)
+    if len(summary["history"]) != EPOCHS:
+        raise CheckFailed(f"train.js ran {len(summary['history'])} epochs, expected {EPOCHS}")
+    accuracies.append(summary["dev_accuracy"])
+    return seconds
+
+
+def epoch(older: Side, counts: dict[str, int]) -> float:
+    """Seconds that the older design would take for an epoch, reckoned from a part of it."""
+    seconds = 0.0
+    for what, batches in PART.items():
+        part = older.ask("part", what=what, count=batches)
+        seconds += part["seconds"] * counts[what] / part["texts"]
+    return seconds
+
+
+def shares(counts: dict[str, int]) -> str:
+    """How many of the texts of an epoch are run of the older design.
+
+    >>> shares({"train": 5000, "dev": 64})
+    '480 of 5000 and 64 of 64'
+    """
+    run = {name: min(material.BATCH * batches, counts[name]) for name, batches in PART.items()}
+    return " and ".join(f"{run[name]} of {counts[name]}" for name in PART)
+
+
+def same_vectors(setting: Setting, case: Case, older: Side, bundle: str, file: str) -> None:
+    """Both designs must encode alike.
+
+    Raises:
+        CheckFailed: they do not.
+    """
+    lines = material.lines_of(Path(file))[: material.BATCH]
+    texts = material.file(setting, "texts", [json.loads(line)["text"] for line in lines])
+    with Side("ours", node_program(str(ROOM.parent / "encoding" / "ours.js")), ALL_THREADS) as ours:
+        ours.ask("open", bundle=bundle, backend=case.backend)
+        ours.ask("texts", file=texts)
+        compare(case.name, ours, older)

@@ -1,8 +1,9 @@
 """Trains one classifier, its encoder frozen and updated, in Python and in Node; measures each.
 
-An epoch is the training texts and then the dev texts; the seconds are the median after the first
-one. Python runs BERT in every epoch, as its examples do; Node encodes a frozen encoder's texts
-once, which is not in its epochs but beside them. Writes ROOT/twin.json and prints a table.
+An epoch is the training texts and then the dev texts, its seconds are the median after the first
+one, and texts/s are the training texts of all epochs over the whole run. Python runs BERT in every
+epoch, as its examples do; Node encodes a frozen encoder's texts once, which is part of its start.
+Writes ROOT/twin.json and prints a table.
 """
 
 import argparse

@@ -124,6 +124,8 @@ def row(runtime: str, encoder: str, done: Measured, setting: Setting) -> Row:
         seconds=done.seconds,
         peak_bytes=done.peak_bytes,
         losses=told.get("losses", []),
+        weights=told.get("weights"),
+        dropout=told.get("dropout"),
     )
 
 

@@ -12,8 +12,9 @@ class Row:
     """What was measured of an experiment.
 
     `history` has `seconds` and `dev_accuracy` of each epoch, `seconds` is the whole process, from
-    its start to its end, `losses` are of every step, where the runner tells them; `equal_steps`
-    counts those whose loss was compared with Python's and is equal to the last bit.
+    its start to its end. Where a runner tells them: `losses` of every step; `weights`, how many the
+    encoder has and how many `moved`; `dropout`, whether the encoder has any. `equal_steps` counts
+    the losses that are Python's to the last bit, where they were compared.
     """
 
     runtime: str
@@ -25,6 +26,8 @@ class Row:
     peak_bytes: int = 0
     losses: list[float] = field(default_factory=list)
     equal_steps: int | None = None
+    weights: dict[str, int] | None = None
+    dropout: bool | None = None
 
     @property
     def best(self) -> dict[str, Any]:
@@ -52,17 +55,16 @@ class Row:
         name = {"runtime": self.runtime, "encoder": self.encoder}
         if self.missing:
             return name | {"missing": self.missing}
-        steps = {"steps": len(self.losses), "equal_steps": self.equal_steps}
-        return (
-            name
-            | {
-                "dev_accuracy": self.best["dev_accuracy"],
-                "best_epoch": self.best["epoch"],
-                "epoch_seconds": self.epoch_seconds,
-                "other_seconds": self.other_seconds,
-                "peak_mib": self.peak_bytes / MIB,
-                "texts_per_second": self.texts_per_second,
-                "history": self.history,
-            }
-            | (steps if self.equal_steps is not None else {})
-        )
+        told: dict[str, Any] = {"weights": self.weights, "dropout": self.dropout}
+        if self.equal_steps is not None:
+            told |= {"steps": len(self.losses), "equal_steps": self.equal_steps}
+        return name | {
+            "dev_accuracy": self.best["dev_accuracy"],
+            "best_epoch": self.best["epoch"],
+            "epoch_seconds": self.epoch_seconds,
+            "other_seconds": self.other_seconds,
+            "peak_mib": self.peak_bytes / MIB,
+            "texts_per_second": self.texts_per_second,
+            "history": self.history,
+            **{key: value for key, value in told.items() if value is not None},
+        }

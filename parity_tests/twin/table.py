@@ -21,7 +21,7 @@ def table(rows: list[Row]) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     rule = tuple(("-" if i < TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
     shown = [f"| {' | '.join(aligned(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
-    return "\n".join([*shown, *map(note, filter(has_note, rows))])
+    return "\n".join([*shown, *filter(None, map(note, rows))])
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -47,17 +47,19 @@ def aligned(line: tuple[str, ...], widths: list[int]) -> list[str]:
     return [c.ljust(w) if i < TEXT_COLUMNS else c.rjust(w) for i, (c, w) in pairs]
 
 
-def has_note(row: Row) -> bool:
-    """Whether there is something to say of a row beside its figures."""
-    return bool(row.missing) or row.equal_steps is not None
-
-
 def note(row: Row) -> str:
-    """It, as a line."""
+    """What is to be said of a row beside its figures; nothing of some."""
+    said = ""
     if row.missing:
-        return f"\n{row.runtime}, {row.encoder}: none; {row.missing}."
-    equal = f"{row.equal_steps} of {len(row.losses)}"
-    return (
-        f"\n{row.runtime}, {row.encoder}: trains what Python prepared, ids and a SavedModel; "
-        f"the loss is Python's to the last bit in {equal} steps."
-    )
+        said = f"none; {row.missing}"
+    elif row.equal_steps is not None:
+        equal = f"{row.equal_steps} of {len(row.losses)}"
+        said = (
+            f"Python prepares ids and graph; the loss is Python's to the last bit in {equal} steps"
+        )
+    elif row.weights is not None:
+        moved, dropout = row.weights["moved"], "" if row.dropout else "no "
+        said = (
+            f"{moved} of the encoder's {row.weights['all']} weights moved, {dropout}dropout in it"
+        )
+    return f"\n{row.runtime}, {row.encoder}: {said}." if said else ""

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from parity_tests.conformance.measure import Measured
 from parity_tests.errors import CheckFailed, EnvironmentProblem
 from parity_tests.run_python import load
 from parity_tests.runners import node
-from parity_tests.runs import IDS
 from parity_tests.source import Source
 from parity_tests.twin import __main__ as command
 from parity_tests.twin import experiments, run_python, texts
@@ -30,6 +30,11 @@ from tests.python import strangers
 from tests.python.conftest import Embedded
 
 MIB = 1 << 20
+IDS_OF_TWO = {
+    "input_ids": np.array([[2, 5, 3, 0], [2, 6, 6, 3]], np.int32),
+    "attention_mask": np.array([[1, 1, 1, 0], [1, 1, 1, 1]], np.int32),
+    "token_type_ids": np.zeros([2, 4], np.int32),
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,28 +70,27 @@ def test_a_frozen_encoder_does_not_move(tiny: Path, capsys: pytest.CaptureFixtur
     assert told["losses"][-1] != told["losses"][0]
 
 
-def test_an_updated_one_does_where_it_can_and_the_scaling_stays(tiny: Path) -> None:
-    ids = {
-        "input_ids": np.array([[2, 5, 3, 0], [2, 6, 6, 3]], np.int32),
-        "attention_mask": np.array([[1, 1, 1, 0], [1, 1, 1, 1]], np.int32),
-        "token_type_ids": np.zeros([2, 4], np.int32),
-    }
+def test_an_updated_one_does_where_it_can(tiny: Path) -> None:
     network = Network(load(tiny / "model"), trainable=True, classes=2)
-    network.scale([ids])
-    mean, variance = network.scaling.get_weights()
-    vectors = network.first(ids).numpy()
-    assert mean == pytest.approx(vectors.mean(axis=0), abs=1e-6)
-    assert variance == pytest.approx(np.maximum(vectors.var(0), 0.01 * vectors.var(0).mean()))
-
     before = network.weights()
-    network.train(ids, np.array([0, 1], np.int32))
+    network.train(IDS_OF_TWO, np.array([0, 1], np.int32))
     unmoved = {name for name, now in network.weights().items() if (now == before[name]).all()}
     pooler = {name for name in before if "/pooler/" in name}
     # A key's bias adds the same to all scores of a query: softmax does not see it.
     no_gradient = {name for name in before if name.endswith("/key/bias")}
     assert pooler and no_gradient
     assert pooler <= unmoved <= pooler | no_gradient
-    assert all(map(np.array_equal, network.scaling.get_weights(), (mean, variance)))
+
+
+def test_the_head_of_a_frozen_encoder_takes_scaled_vectors(tiny: Path) -> None:
+    encoder = load(tiny / "model")
+    network = Network(encoder, trainable=False, classes=2)
+    plain = network.model(IDS_OF_TWO).numpy()
+    network.scale([IDS_OF_TWO])
+    vectors = encoder(IDS_OF_TWO, training=False)["sequence_output"][:, 0].numpy()
+    assert network.scaling.mean.numpy()[0] == pytest.approx(vectors.mean(axis=0))
+    assert network.scaling.variance.numpy()[0] == pytest.approx(vectors.var(axis=0), rel=1e-3)
+    assert (network.infer(IDS_OF_TWO)["probabilities"].numpy() != plain).any()
 
 
 def test_weights_that_should_not_move_or_should() -> None:
@@ -99,10 +103,9 @@ def test_weights_that_should_not_move_or_should() -> None:
 
 
 def test_dropout_is_found(tiny: Path, tmp_path: Path) -> None:
-    ids = {role: np.ones([2, 4], np.int32) for role in IDS}
     with_dropout = strangers.own_encoder(tmp_path, dropout=0.5)
-    assert run_python.has_dropout(load(with_dropout), ids)
-    assert not run_python.has_dropout(load(tiny / "model"), ids)
+    assert run_python.has_dropout(load(with_dropout), IDS_OF_TWO)
+    assert not run_python.has_dropout(load(tiny / "model"), IDS_OF_TWO)
 
 
 def test_node_makes_the_same_steps(
@@ -178,6 +181,7 @@ def test_a_row_is_made_of_its_epochs_and_of_the_whole_run() -> None:
 
 def test_the_table_is_markdown_and_says_why_a_row_is_missing() -> None:
     measured = Row("Python", "frozen", "", 30000, HISTORY, 20.0, 1500 * MIB)
+    measured = replace(measured, weights={"all": 25, "moved": 0}, dropout=False)
     equal = Row("Node", "updated", "", 100, HISTORY[:1], 20.0, MIB, [0.5, 0.25], equal_steps=2)
     lines = table([measured, Row("Node, wasm", "updated", "no gradients"), equal]).split("\n")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:5]]
@@ -187,6 +191,7 @@ def test_the_table_is_markdown_and_says_why_a_row_is_missing() -> None:
     assert cells[3] == ["Node, wasm", "updated", *"––––––"]
     assert cells[4] == ["Node", "updated", "50.0 %", "1", "–", "11.0", "1", "5"]
     notes = "\n".join(lines[5:])
+    assert "Python, frozen: 0 of the encoder's 25 weights moved, no dropout in it." in notes
     assert "Node, wasm, updated: none; no gradients." in notes
     assert "to the last bit in 2 of 2 steps" in notes
 

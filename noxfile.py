@@ -95,6 +95,14 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def twin(session: nox.Session) -> None:
+    """Train with the encoder frozen and updated, in Python and Node → artifacts/twin.json."""
+    node_packages(session)
+    python(session, "-m", "export")
+    python(session, "-m", "parity_tests.twin", *session.posargs)
+
+
+@nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Put the judge on trial: 250 faults, 50 clean bundles → artifacts/faults.json."""
     node_packages(session)

@@ -52,20 +52,21 @@ class Source:
         self._positions = positions(model)
         self._special = special
 
-    def encode(self, texts: list[str], added: bool) -> Batch:
+    def encode(self, texts: list[str], added: bool, limit: int | None = None) -> Batch:
         """A padded batch: `input_ids`, `attention_mask`, `token_type_ids`, int32[batch, sequence].
 
         Without special tokens it is the tokenizer's own answer, at most cut to the positions the
-        model has; with them, its ids stand between [CLS] and [SEP].
+        model has, or to `limit`; with them, its ids stand between [CLS] and [SEP], which count.
         """
+        most = self._positions if limit is None else min(limit, self._positions)
         answer = {role_of(name): value.numpy() for name, value in self._tokenizer(texts).items()}
         if not added:
             return self.at_least_one_position(
-                {role: value[:, : self._positions] for role, value in answer.items()}
+                {role: value[:, :most] for role, value in answer.items()}
             )
         rows = []
         for ids, mask in zip(answer["input_ids"], answer["attention_mask"], strict=True):
-            inner = ids[mask == 1][: self._positions - 2]
+            inner = ids[mask == 1][: most - 2]
             rows.append([self._special["[CLS]"], *inner, self._special["[SEP]"]])
         width = max(map(len, rows))
         shape = (len(rows), width)

@@ -1,0 +1,1 @@
+"""The twin: one classifier, its encoder frozen and updated, in Python and in Node, measured."""

@@ -2,7 +2,7 @@
 
 Prints JSON: `history`, of each epoch `seconds` (its training and its dev texts), `loss` and
 `dev_accuracy`; `losses` of all steps; `weights`, how many the encoder has and how many have
-`moved`; whether it has `dropout`; the version of `tensorflow`.
+`moved`; whether it has `dropout`.
 """
 
 import argparse
@@ -76,7 +76,6 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     return told | {
         "weights": {"all": len(before), "moved": len(moved)},
         "dropout": has_dropout(encoder, train.batch(order[0][0])[0]),
-        "tensorflow": tf.__version__,
     }
 
 

@@ -29,7 +29,7 @@ EPOCHS = 5
 ROUNDS = 2
 # Batches of 32 of an epoch's 157 and 32 that are run of the older design.
 PART = {"train": 15, "dev": 3}
-QUICK = {"train": 32, "dev": 32}
+QUICK = {"train": 16, "dev": 8}
 
 
 @dataclass(frozen=True)

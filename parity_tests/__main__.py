@@ -40,7 +40,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Judges, reports, and gives the exit code."""
     given = parse(arguments)
     try:
-        given.backends = given.backends or backends.here()
         results = [(parity(one), one.out) for one in each(given)]
         verdict = several(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
     except (UserError, EnvironmentProblem) as error:
@@ -143,12 +142,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def parity(given: argparse.Namespace) -> dict[str, Any]:
     """Picks cases, runs both sides, compares, and writes all reports."""
-    wanted = backends.counts(given.backends)
     contract = Contract.read(given.bundle)
     budgets.of_stage("sequence_output", contract.weight_dtype)
-    classifier, note = choose_classifier(given.classifier, contract)
-    inputs = Inputs(contract, given.model, given.tokenizer_model, classifier, note)
-    picked = cases.pick(cases.read_texts(given.texts), max(wanted.values()))
+    classifier, classifier_note = choose_classifier(given.classifier, contract)
+    inputs = Inputs(contract, given.model, given.tokenizer_model, classifier, classifier_note)
+    texts = cases.read_texts(given.texts)
+    asked, note = (given.backends, "") if given.backends else backends.here()
+    wanted = backends.counts(asked)
+    picked = cases.pick(texts, max(wanted.values()))
+    print(note, end="\n" if note else "", file=sys.stderr)
     given.out.mkdir(parents=True, exist_ok=True)
     for stale in given.out.glob("report.*"):
         stale.unlink()

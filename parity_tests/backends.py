@@ -1,7 +1,6 @@
 """Which backends Node has here, and how many texts each gets."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 from parity_tests.errors import UserError
@@ -12,14 +11,13 @@ NATIVE = "native:64"
 CHECK = ROOM.parent / "node_bridge" / "backends" / "check_native.js"
 
 
-def here(check: Path = CHECK) -> str:
-    """Every backend of this machine, as `--backends` takes them; says why native is not one."""
+def here(check: Path = CHECK) -> tuple[str, str]:
+    """Every backend of this machine, as `--backends` takes them; and why native is not one."""
     done = subprocess.run([node(), str(check)], capture_output=True, text=True, check=False)
     if done.returncode == 0:
-        return f"{ALWAYS},{NATIVE}"
+        return f"{ALWAYS},{NATIVE}", ""
     reason = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
-    print(f"native: NOT COMPARED: {reason}", file=sys.stderr)
-    return ALWAYS
+    return ALWAYS, f"native: NOT COMPARED: {reason}"
 
 
 def counts(text: str) -> dict[str, int]:

@@ -166,6 +166,8 @@ async function encoded(bundle, problem, { cache, backend, maxLength, head, worke
   const data = [problem.train, problem.dev];
   const introduce = () => say(introduction(bundle, problem, maxLength));
   if (isFilled(store, data)) {
+    // Nothing of the bundle is needed, but a classifier of a damaged one would be of no use.
+    for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
     say(backend.notice || `backend ${backend.name}`);
     introduce();
     say(`all vectors are in ${short(cache)}`);

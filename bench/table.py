@@ -14,7 +14,8 @@ def table(rows: list[dict[str, Any]], code: str) -> str:
     if not rows:
         return "no rows"
     lines = aligned([HEAD, *(cells(row, code) for row in rows)])
-    lines += [f"{row['name']}: {row['note']}" for row in rows if row["note"]]
+    notes = list(dict.fromkeys(row["note"] for row in rows if row["note"]))
+    lines += [f"{names_of(rows, note)}: {note}" for note in notes]
     if any(row["code"] != code for row in rows):
         lines.append("* measured with other code than today's")
     machine = rows[0]["machine"]
@@ -22,6 +23,11 @@ def table(rows: list[dict[str, Any]], code: str) -> str:
     judged = [row["met"] for row in rows if row["met"] is not None]
     lines.append(f"{sum(judged)} of {len(judged)} targets met")
     return "\n".join(lines)
+
+
+def names_of(rows: list[dict[str, Any]], note: str) -> str:
+    """The rows that a note is about."""
+    return ", ".join(row["name"] for row in rows if row["note"] == note)
 
 
 def cells(row: dict[str, Any], code: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { featuresOf } from './features.js';
 import { FeatureStore } from './feature_store.js';
 import { textKey } from './text_key.js';
-import { tf } from './tfjs.js';
 
 const SHARD_BYTES = 2 ** 21;
 /** Fewer texts in a window make no full batches. */
@@ -20,7 +19,7 @@ const LEAST = 256;
  *
  * @typedef {object} What decides what a vector is
  * @property {import('./bundle.js').Bundle} bundle
- * @property {string} backend not `auto`
+ * @property {import('./backends/index.js').Backend} backend
  * @property {number} maxLength
  * @property {Pooling} pooling
  */
@@ -34,7 +33,7 @@ const LEAST = 256;
  * @param {(line: string) => void} say
  */
 export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden, say) {
-  const told = [bundle.hash, backend, tf.version_core, maxLength, pooling];
+  const told = [bundle.hash, backend.name, backend.version, maxLength, pooling];
   const name = createHash('sha256').update(JSON.stringify(told)).digest('hex').slice(0, 16);
   return FeatureStore.open(join(cache, 'features', name), hidden, (path) => say(`${path} is damaged; its texts are encoded again`));
 }

@@ -12,7 +12,6 @@ import { UserError } from './errors.js';
 import { fill, isFilled, openStore } from './feature_cache.js';
 import { HEADS } from './head_layers.js';
 import { progress } from './progress.js';
-import { tf } from './tfjs.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { classWeightsOf, settingsOf } from './train_settings.js';
 import { introduction, noteOf, short, summaryOf, verdict } from './train_talk.js';
@@ -97,7 +96,7 @@ async function main(options, positionals) {
   const { train, dev, labels } = problem;
   const data = sha256([...train.bytes, ...dev.bytes]);
   const { workers: _, split: __, ...decides } = settings;
-  const kept = new TrainingState(options.cache, [bundle.hash, backend.name, tf.version_core, labels, data, decides]);
+  const kept = new TrainingState(options.cache, [bundle.hash, backend.name, backend.version, labels, data, decides]);
   const trained = await trainOn(problem, store, settings, kept, { progress, noteOf, say });
   store.close();
 
@@ -162,7 +161,7 @@ async function datasets({ train, dev }, split) {
  */
 async function encoded(bundle, problem, { cache, backend, maxLength, head, workers }) {
   const { pooling } = HEADS[head];
-  const store = openStore(cache, { bundle, backend: backend.name, maxLength, pooling }, hiddenOf(bundle), say);
+  const store = openStore(cache, { bundle, backend, maxLength, pooling }, hiddenOf(bundle), say);
   const data = [problem.train, problem.dev];
   const introduce = () => say(introduction(bundle, problem, maxLength));
   if (isFilled(store, data)) {

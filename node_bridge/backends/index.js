@@ -14,9 +14,11 @@ import { fromArray } from './tensors.js';
  * @property {(bundle: import('../bundle.js').Bundle) => Promise<Model>} [openSavedModel] where it
  *   runs TensorFlow's own models; see saved_model.js
  * @property {MakeTensor} [makeTensor] where it has a way that holds the values once
+ * @property {() => string} [version] of what computes, where that is not TF.js's own
  *
  * @typedef {object} Backend
  * @property {string} name one of BACKEND_NAMES, never `auto`
+ * @property {string} version of what computes; another one may give other bits
  * @property {string} notice what to tell a person of the choice; empty where they made it
  * @property {BackendModule['openSavedModel']} openSavedModel
  * @property {MakeTensor} makeTensor
@@ -67,11 +69,12 @@ async function fastest() {
 /** @param {string} name @returns {Promise<Backend>} */
 async function start(name) {
   const { called, load } = BACKENDS[name];
-  const { register, openSavedModel, makeTensor = fromArray } = await load();
+  const { register, openSavedModel, makeTensor = fromArray, version } = await load();
   await register();
   if (tf.getBackend() !== called && !(await tf.setBackend(called))) {
     throw new UserError(`The ${name} backend does not start here; try another --backend`);
   }
   await tf.ready();
-  return { name, notice: '', openSavedModel, makeTensor };
+  const versions = [`TF.js ${tf.version_core}`, ...(version ? [version()] : [])];
+  return { name, version: versions.join(', '), notice: '', openSavedModel, makeTensor };
 }

@@ -34,6 +34,11 @@ export async function register() {
   library();
 }
 
+/** The TensorFlow that computes. */
+export function version() {
+  return `TensorFlow ${library().tensorflow}`;
+}
+
 /**
  * A tensor whose values TensorFlow has from the start. tfjs-node hands them over when a tensor is
  * first used, and would have all weights of a model twice in its first run.

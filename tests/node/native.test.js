@@ -99,6 +99,9 @@ test('auto takes native where it works', native, async () => {
   const encoder = await Encoder.load(bundle);
   assert.deepEqual([encoder.backend, encoder.notice], ['native', 'backend native']);
   encoder.dispose();
+  const { name, version } = await useBackend('auto');
+  assert.equal(name, 'native');
+  assert.match(version, /^TF\.js 4\.\d+\.\d+, TensorFlow \d+\.\d+\.\d+$/);
 });
 
 test('a SavedModel with an op that this TensorFlow lacks: a warning, and the GraphModel', native, async () => {

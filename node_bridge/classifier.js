@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 
 import { Bundle } from './bundle.js';
 import { readDescription } from './classifier_files.js';
-import { Encoder } from './encoder.js';
+import { openEncoders } from './encoders.js';
 import { UserError } from './errors.js';
 import { Head } from './head.js';
 import { predict } from './prediction.js';
@@ -17,7 +17,7 @@ import { Tokenizer } from './tokenizer/index.js';
  * @typedef {import('./prediction.js').Prediction} Prediction
  * @typedef {import('./text.js').GivenText} GivenText
  *
- * @typedef {{dispose: () => void}} Owned
+ * @typedef {{dispose: () => unknown}} Owned
  *
  * @typedef {object} Ranking
  * @property {number} [top] how many of the most probable labels to give in order, as `top`
@@ -52,12 +52,15 @@ export class Classifier {
    * @param {object} [options]
    * @param {string} [options.bundle] where its bundle is now, if no longer where it was at training
    * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
+   * @param {number} [options.workers] encoders that run at a time on wasm and cpu, each with the
+   *   model in memory; 1 by default, in this thread. For many texts one a core is fastest.
    * @returns {Promise<Classifier>}
-   * @throws {UserError} not a classifier, a damaged one, or its bundle is not there
+   * @throws {UserError} not a classifier, a damaged one, its bundle is not there, or `workers` is
+   *   no whole number
    */
-  static async load(dir, { bundle: place, backend } = {}) {
+  static async load(dir, { bundle: place, backend, workers = 1 } = {}) {
     const bundle = Bundle.open(place ?? bundleOf(dir));
-    const encoder = await Encoder.load(bundle, { backend });
+    const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle);
     return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
   }

@@ -28,9 +28,10 @@ export class EncoderPool {
   /** @type {Error | undefined} */
   #broken;
 
-  /** @param {Worker[]} workers that are ready */
-  constructor(workers) {
+  /** @param {Worker[]} workers that are ready @param {string} notice what to tell a person of the backend */
+  constructor(workers, notice) {
     this.#workers = workers;
+    this.notice = notice;
     this.#idle = [...workers];
     for (const worker of workers) {
       worker.on('message', (answer) => this.#answered(worker, answer));
@@ -41,11 +42,11 @@ export class EncoderPool {
 
   /**
    * @param {import('./bundle.js').Bundle} bundle
-   * @param {{backend: string, workers: number}} options `backend`: not `auto`
+   * @param {{backend: string, notice?: string, workers: number}} options `backend`: not `auto`
    * @returns {Promise<EncoderPool>} when all have loaded the model
    * @throws {UserError} as Encoder.load
    */
-  static async start(bundle, { backend, workers: count }) {
+  static async start(bundle, { backend, notice = '', workers: count }) {
     const workerData = { dir: bundle.dir, hash: bundle.hash, backend };
     const workers = Array.from({ length: count }, () => new Worker(PROGRAM, { workerData }));
     try {
@@ -55,7 +56,7 @@ export class EncoderPool {
       throw error;
     }
     workers.forEach((worker) => worker.unref());
-    return new EncoderPool(workers);
+    return new EncoderPool(workers, notice);
   }
 
   /** Batches that it takes at a time. */

@@ -1,23 +1,27 @@
-/** A bundle's model on all cores: TensorFlow uses them by itself, TF.js's own backends in a pool. */
+/** A bundle's model on as many cores as wanted: TensorFlow uses all by itself, TF.js's own backends in a pool. */
 import { availableParallelism } from 'node:os';
 
+import { useBackend } from './backends/index.js';
 import { Encoder } from './encoder.js';
 import { EncoderPool } from './encoder_pool.js';
+import { UserError } from './errors.js';
 
-/** @typedef {import('./features.js').Encoder & {dispose: () => unknown, notice?: string}} Encoders */
-
-/** How many encoders run at a time, where nothing else is asked for. @param {string} backend not `auto` */
-export function lanesOf(backend) {
-  return backend === 'native' ? 1 : availableParallelism();
-}
+/** @typedef {import('./features.js').Encoder & {notice: string, dispose: () => unknown}} Encoders */
 
 /**
  * @param {import('./bundle.js').Bundle} bundle
- * @param {{backend: string, workers?: number}} options `backend`: not `auto`
+ * @param {object} [options]
+ * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
+ * @param {number} [options.workers] how many encoders run at a time on wasm and cpu, each with the
+ *   model in memory; one a core by default. A single one runs in this thread.
  * @returns {Promise<Encoders>}
- * @throws {import('./errors.js').UserError} as Encoder.load
+ * @throws {UserError} as Encoder.load, or `workers` is no whole number
  */
-export async function openEncoders(bundle, { backend, workers = lanesOf(backend) }) {
-  if (backend === 'native') return Encoder.load(bundle, { backend });
-  return EncoderPool.start(bundle, { backend, workers });
+export async function openEncoders(bundle, { backend = 'auto', workers = availableParallelism() } = {}) {
+  if (!(Number.isInteger(workers) && workers >= 1)) {
+    throw new UserError(`Expected \`workers\` to be a whole number of encoders, at least 1, got \`${workers}\``);
+  }
+  const { name, notice } = await useBackend(backend);
+  if (name === 'native' || workers === 1) return Encoder.load(bundle, { backend });
+  return EncoderPool.start(bundle, { backend: name, notice, workers });
 }

@@ -14,6 +14,8 @@ const HELP = `Labels texts with a classifier that train.js made. Gives a JSON li
   --model DIR      the classifier
   --bundle DIR     its bundle, if it is no longer where it was at training
   --backend NAME   auto (default), native, wasm or cpu
+  --workers N      encoders at a time on wasm and cpu, each with the model in memory; default 1,
+                   for many texts one a core is fastest
   --jsonl          stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
   --top K          the K most probable labels in order, in the place of all probabilities
   --strict         stops at a broken line; else it is named on stderr, {"line": N, "error": "…"}
@@ -27,6 +29,7 @@ await run({
     model: { type: 'string' },
     bundle: { type: 'string' },
     backend: { type: 'string', default: 'auto' },
+    workers: { type: 'string', default: '1' },
     jsonl: { type: 'boolean', default: false },
     top: { type: 'string' },
     strict: { type: 'boolean', default: false },
@@ -35,11 +38,12 @@ await run({
 });
 
 /** @param {Record<string, any>} options @param {string[]} texts */
-async function main({ model: dir, bundle, backend, jsonl, strict, top }, texts) {
+async function main({ model: dir, bundle, backend, workers, jsonl, strict, top }, texts) {
   if (dir === undefined) throw new UserError('Expected --model, the directory that train.js wrote; try --help.');
   if (jsonl && texts.length > 0) throw new UserError('--jsonl is for stdin; got texts on the command line too');
   const ranked = top === undefined ? 0 : wholeNumber('--top', top, 1, 1e6);
-  const classifier = await Classifier.load(dir, { bundle, backend });
+  const encoders = wholeNumber('--workers', workers, 1, 256);
+  const classifier = await Classifier.load(dir, { bundle, backend, workers: encoders });
   if (classifier.task === 'pair' && !jsonl) {
     throw new UserError('This classifier takes pairs; give --jsonl, and on stdin objects with `sentence1` and `sentence2`');
   }

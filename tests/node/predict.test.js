@@ -128,12 +128,23 @@ test('a reader that goes away ends it quietly', async () => {
   assert.equal(stderr, '');
 });
 
+test('--workers changes no bit and no place, and the program ends by itself', () => {
+  const input = Array.from({ length: 40 }, (_, i) => `${'好坏书'.repeat(i % 5)}${i}\n`).join('');
+  const [one, three] = ['1', '3'].map((workers) => predict(single, input, '--workers', workers));
+  assert.deepEqual([one.status, three.status], [0, 0], three.stderr);
+  assert.equal(three.rows.length, 40);
+  assert.deepEqual(three.rows, one.rows);
+});
+
 test('what can never be right is refused before anything is read', () => {
   for (const options of [[], ['书']]) {
     const { status, rows, stderr } = predict(pair, '书\n', ...options);
     assert.deepEqual([status, rows], [2, []]);
     assert.match(stderr, /^error: This classifier takes pairs; give --jsonl[^\n]+\n$/);
   }
+  const none = predict(single, '书\n', '--workers', '0');
+  assert.equal(none.status, 2);
+  assert.match(none.stderr, /^error: Expected --workers to be a whole number from 1/);
   const { status, rows } = predict(pair, '{"sentence1":"书","sentence2":"好"}\n{"text":"书"}\n', '--jsonl');
   assert.equal(status, 2);
   assert.equal(rows[0].sentence2, '好');

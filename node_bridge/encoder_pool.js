@@ -42,11 +42,11 @@ export class EncoderPool {
 
   /**
    * @param {import('./bundle.js').Bundle} bundle
-   * @param {{backend: string, notice?: string, workers: number}} options `backend`: not `auto`
+   * @param {{backend: string, notice: string, workers: number}} options `backend`: not `auto`
    * @returns {Promise<EncoderPool>} when all have loaded the model
    * @throws {UserError} as Encoder.load
    */
-  static async start(bundle, { backend, notice = '', workers: count }) {
+  static async start(bundle, { backend, notice, workers: count }) {
     const workerData = { dir: bundle.dir, hash: bundle.hash, backend };
     const workers = Array.from({ length: count }, () => new Worker(PROGRAM, { workerData }));
     try {

@@ -21,7 +21,9 @@ export async function openEncoders(bundle, { backend = 'auto', workers = availab
   if (!(Number.isInteger(workers) && workers >= 1)) {
     throw new UserError(`Expected \`workers\` to be a whole number of encoders, at least 1, got \`${workers}\``);
   }
-  const { name, notice } = await useBackend(backend);
-  if (name === 'native' || workers === 1) return Encoder.load(bundle, { backend });
-  return EncoderPool.start(bundle, { backend: name, notice, workers });
+  if (workers > 1) {
+    const { name, notice } = await useBackend(backend);
+    if (name !== 'native') return EncoderPool.start(bundle, { backend: name, notice, workers });
+  }
+  return Encoder.load(bundle, { backend });
 }

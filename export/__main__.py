@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import catalog_table, hub, inspection
-from export.errors import EnvironmentProblem, UserError
+from export.errors import CheckFailed, EnvironmentProblem, UserError
 
 if TYPE_CHECKING:
     from export.tokenizer_choice import TokenizerChoice
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
-    except (UserError, EnvironmentProblem) as error:
+    except (UserError, EnvironmentProblem, CheckFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:

@@ -45,7 +45,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     Raises:
         UserError: see `hub.resolve`, `TokenizerChoice`, `graph.load`, `ids_for_strings`,
             `rewrite`, `preflight.check` and `refuse_over_budget`.
-        EnvironmentProblem: see `hub.resolve` and `appearing`.
+        CheckFailed, EnvironmentProblem: see `check_in_node`; also `hub.resolve` and `appearing`.
     """
     given = request.tokenizer.provenance()
     saved_model = hub.resolve(request.handle, request.sha256)
@@ -57,7 +57,16 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
 
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
-    from export import golden, graph, preflight, roles, string_tokens, tfjs, weight_dtypes
+    from export import (
+        golden,
+        graph,
+        node_check,
+        preflight,
+        roles,
+        string_tokens,
+        tfjs,
+        weight_dtypes,
+    )
     from export.rewrites import rewrite
 
     source = graph.load(saved_model)
@@ -122,6 +131,15 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             taps=places,
         )
         seal(directory, contract)
+        node_check.check_in_node(
+            directory,
+            positions=[len(row) for row in ids],
+            products=node_check.products_per_position(frozen),
+            storage={name: row["max_abs"] or 0.0 for name, row in measured.items()}
+            if request.force
+            else {},
+            say=say,
+        )
     return True
 
 

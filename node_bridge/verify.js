@@ -1,6 +1,6 @@
 /** `node node_bridge/verify.js`: a bundle's own golden cases, on this machine, without Python. */
 import { Bundle } from './bundle.js';
-import { run, say } from './cli.js';
+import { run, say, wholeNumber } from './cli.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 import { Tokenizer } from './tokenizer/index.js';
@@ -13,6 +13,7 @@ the ids and outputs of Python's TensorFlow.
 
   --bundle DIR     the bundle
   --backend NAME   auto (default), native, wasm or cpu
+  --texts N        only the first N golden texts, for a slow backend; default: all
   --json           print the result as JSON
   -h, --help
 
@@ -24,6 +25,7 @@ await run({
   options: {
     bundle: { type: 'string' },
     backend: { type: 'string', default: 'auto' },
+    texts: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
   main,
@@ -32,6 +34,7 @@ await run({
 /** @param {Record<string, any>} options */
 async function main(options) {
   if (options.bundle === undefined) throw new UserError('Expected --bundle; try --help.');
+  const count = options.texts === undefined ? undefined : wholeNumber('--texts', options.texts, 1, 1e6);
   const started = performance.now();
   const bundle = Bundle.open(options.bundle);
   for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
@@ -40,7 +43,7 @@ async function main(options) {
   const encoder = await Encoder.load(bundle, { backend: options.backend });
   const loaded = performance.now();
   say(encoder.notice);
-  const checks = await verify(bundle, tokenizer, encoder);
+  const checks = await verify(bundle, tokenizer, encoder, count);
   const passed = checks.every((check) => check.passed);
   const result = {
     bundle: bundle.contract.name,

@@ -41,6 +41,8 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
         f"{request.checkpoint}: {config.architecture}, {config.num_hidden_layers} layers of "
         f"{config.hidden_size}, {config.activation}"
     )
+    for notice in checkpoint.notices:
+        say(notice)
     encoder = load_encoder(checkpoint)
     head = head_of(checkpoint, say) if request.contract == "tokens" else None
     from export.architectures.encoder import save

@@ -1,6 +1,7 @@
 """Checkpoints in the publishers' naming, against a NumPy encoder that runs on those very names."""
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,8 +42,10 @@ def assert_equal_outputs(checkpoint: Checkpoint, made: Publisher, layers: int | 
     encoder = load_encoder(checkpoint)
     outputs = encoder({"input_ids": IDS, "attention_mask": MASK, "token_type_ids": TYPES})
     expected = made.run(IDS, MASK, TYPES, layers)
-    for name in ("sequence_output", "pooled_output"):
-        assert_close(outputs[name].numpy(), expected[name])
+    del expected["embedding_output"]
+    assert set(outputs) == set(expected)
+    for name, value in expected.items():
+        assert_close(outputs[name].numpy(), value)
 
 
 def left(checkpoint: Checkpoint) -> dict[str, list[str]]:
@@ -68,6 +71,8 @@ def test_encoder_equals_numpy_on_the_publishers_names(family: str, form: str, tm
         ("electra", "tf1", "gelu", "gelu_erf"),
         ("bert", "hf", "gelu", "gelu_erf"),
         ("albert", "hf", "gelu_new", "gelu_tanh"),
+        ("bert", "hf", "gelu_python", "gelu_erf"),
+        ("bert", "hf", "gelu_accurate", "gelu_tanh"),
     ],
 )
 def test_activation_means_what_its_publisher_means(
@@ -257,13 +262,35 @@ def test_wrong_variable_is_named(
             "relative_key",
             "got 'relative_key', expected 'a",
         ),
-        ("albert", "tf1", "num_hidden_groups", 12, "num_hidden_groups: got 12, expected 1"),
-        ("albert", "hf", "inner_group_num", 2, "inner_group_num: got 2, expected 1"),
+        ("albert", "tf1", "num_hidden_groups", 12, "got 12, expected an integer from 1 to 2"),
+        ("albert", "tf1", "num_hidden_groups", 2, "num_hidden_groups: 2 in use, but .* have 1"),
+        ("albert", "shared", "num_hidden_groups", 2, "num_hidden_groups: expected 1, as .*shared"),
+        ("albert", "hf", "inner_group_num", 2, "inner_group_num: 2 in use, but .* have 1"),
+        ("albert", "hf", "inner_group_num", 0, "inner_group_num: got 0, expected an integer from"),
         ("albert", "shared", "ln_type", "preln", "ln_type: got 'preln', expected 'postln'"),
         ("bert", "hf", "is_decoder", True, "is_decoder: got True, expected False"),
         ("bert", "tf1", "hidden_size", 13, "hidden_size 13 does not divide into 3"),
         ("bert", "tf1", "hidden_size", "12", "hidden_size: got '12', expected a number"),
         ("bert", "hf", "num_hidden_layers", 0, "num_hidden_layers: got 0, expected a positive"),
+        ("bert", "hf", "num_hidden_layers", 10**9, "layers: got 1000000000, expected at most 256"),
+        ("albert", "tf1", "num_hidden_layers", 10**9, "layers: got 1000000000, expected at most"),
+        ("bert", "tf1", "num_hidden_layers", 3, "got 3, but the variables are those of 2 layers"),
+        ("bert", "tf1", "vocab_size", 32, r"vocab_size: got 32, but .* is \[31, 12\], which has 31"),
+        ("bert", "hf", "vocab_size", 10**12, "vocab_size: got 1000000000000, but bert.embeddings"),
+        ("bert", "hf", "hidden_size", 15, r"hidden_size: got 15, but .* is \[31, 12\], which has 12"),
+        ("albert", "hf", "embedding_size", 9, "embedding_size: got 9, but .*, which has 8"),
+        ("albert", "tf1", "hidden_size", 15, "hidden_size: got 15, but .*query.*, which has 12"),
+        ("bert", "hf", "intermediate_size", 21, "intermediate_size: got 21, but .*, which has 20"),
+        ("bert", "tf1", "max_position_embeddings", 512, "embeddings: got 512, but .* has 16"),
+        ("bert", "tf1", "type_vocab_size", 16, "type_vocab_size: got 16, but .* has 2"),
+        ("bert", "hf", "layer_norm_eps", 0, "layer_norm_eps: got 0, expected a number above 0"),
+        ("bert", "hf", "layer_norm_eps", -1, "layer_norm_eps: got -1, expected a number above 0"),
+        ("bert", "hf", "layer_norm_eps", math.nan, "layer_norm_eps: got nan, expected a number"),
+        ("bert", "hf", "layer_norm_eps", math.inf, "layer_norm_eps: got inf, expected a number"),
+        ("bert", "tf1", "hidden_dropout_prob", 1.0, "hidden_dropout_prob: got 1.0, expected a num"),
+        ("bert", "hf", "hidden_act", "gelu_10", "hidden_act: got 'gelu_10', expected one of gelu"),
+        ("bert", "hf", "use_relative_position", True, "use_relative_position: got True, expected"),
+        ("bert", "hf", "pruned_heads", {"0": [1]}, "pruned_heads: got {'0': .1.}, expected"),
     ],
 )
 def test_config_that_cannot_be_built(

@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from export.errors import UserError
 
 ACTIVATIONS = ("gelu_tanh", "gelu_erf", "relu")
@@ -11,6 +14,9 @@ ARCHITECTURES = ("albert", "bert", "electra")
 # The deepest published encoders have 48. ALBERT's layers share weights, so that no variable of a
 # checkpoint contradicts a config that asks for a million.
 MOST_LAYERS = 256
+# What can follow an encoder, in the words of sentence-transformers.
+POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens")
+SENTENCE_ACTIVATIONS = ("Identity", "Tanh", "ReLU")
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,30 @@ class EncoderConfig:
         `pooled_output`.
         """
         return self.architecture != "electra" and self.saved_pooler
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """All vectors of a text to one; several modes are concatenated. `width` is of what it takes."""
+
+    modes: tuple[str, ...]
+    width: int | None
+    where: str
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """To length 1."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense layer: kernel float32[in, out], bias float32[out] or None."""
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    activation: str
+    where: str
 
 
 def albert_tiny(vocab_size: int) -> EncoderConfig:

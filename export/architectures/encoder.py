@@ -69,6 +69,9 @@ def seeded(config: EncoderConfig, name: str, seed: int) -> Encoder:
     return model
 
 
-def save(model: Encoder, directory: Path) -> None:
-    """Saves a SavedModel that `hub.load`, `KerasLayer` and `load_model` take alike."""
+def save(model: tf_keras.Model, directory: Path) -> None:
+    """Saves a SavedModel that `hub.load`, `KerasLayer` and `load_model` take alike.
+
+    `model` is an `Encoder` or a `SentenceEncoder`: its signature is its method `serve`.
+    """
     model.save(str(directory), save_format="tf", signatures={"serving_default": model.serve})

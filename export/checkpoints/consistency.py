@@ -34,7 +34,9 @@ def refuse_other_layers(checkpoint: Checkpoint) -> None:
     # What stands before and between the numbers; the rest of the name is the same in all layers.
     parts = re.split(r"\{[01]\}", f"{scope}{naming.leaves['kernel']}")
     pattern = re.compile(r"(\d+)".join(map(re.escape, parts)))
-    found = [tuple(map(int, m.groups())) for m in map(pattern.fullmatch, checkpoint.variables.names) if m]
+    found = [
+        tuple(map(int, m.groups())) for m in map(pattern.fullmatch, checkpoint.variables.names) if m
+    ]
     if not found:
         return
     if not config.shared_layers:
@@ -84,6 +86,4 @@ def refuse_other_sizes(checkpoint: Checkpoint) -> None:
 def refuse_unless(holds: bool, checkpoint: Checkpoint, problem: str) -> None:
     """Stops with what is wrong with the config."""
     if not holds:
-        raise UserError(
-            f"{checkpoint.config_file}: {problem}; give the config of this checkpoint"
-        )
+        raise UserError(f"{checkpoint.config_file}: {problem}; give the config of this checkpoint")

@@ -31,7 +31,7 @@ OTHERS = {
     "megatron-bert": "it normalises before each layer, not after",
     "mobilebert": "it has bottlenecks between its layers",
     "modernbert": "it has rotary positions and normalises before each layer",
-    "mpnet": "it adds a bias by distance to its attention, and positions begin after the padding id",
+    "mpnet": "it adds a bias by distance to its attention",
     "nezha": "it has relative positions inside its attention",
     "nystromformer": "its attention is an approximation",
     "rembert": "it has other widths at its input and its output",
@@ -84,9 +84,7 @@ def family_of(document: dict[str, Any], where: str, variables: Variables) -> tup
 def refuse_other(family: str, what: str) -> None:
     """Stops at a family that is not built here, with the reason."""
     reason = OTHERS.get(family, "other families have another structure")
-    raise UserError(
-        f"{what}: got {family!r}, expected one of {', '.join(ARCHITECTURES)}; {reason}"
-    )
+    raise UserError(f"{what}: got {family!r}, expected one of {', '.join(ARCHITECTURES)}; {reason}")
 
 
 def family_by_names(variables: Variables) -> str | None:
@@ -115,7 +113,9 @@ def family_by_names(variables: Variables) -> str | None:
 
 def family_by_classes(architectures: Any) -> str | None:
     """The family by the names of classes: `["BertForMaskedLM"]` → `bert`; None for unknown ones."""
-    known = {family.replace("-", "").replace("_", ""): family for family in (*ARCHITECTURES, *OTHERS)}
+    known = {
+        family.replace("-", "").replace("_", ""): family for family in (*ARCHITECTURES, *OTHERS)
+    }
     for name in architectures if isinstance(architectures, list) else []:
         found = re.match(r"(?:TF|Flax)?(\w+?)(?:Model|For|LMHead|PreTrained|$)", str(name))
         family = known.get(found.group(1).lower()) if found else None
@@ -139,8 +139,9 @@ def root_of(variables: Variables, family: str) -> str:
     if f"{family}." in roots:
         return f"{family}."
     if len(roots) > 1:
+        names = ", ".join(root or "(bare)" for root in roots)
         raise UserError(
-            f"{variables.where}: got {len(roots)} encoders, {', '.join(r or '(bare)' for r in roots)}"
-            f", expected one, or one called {family}.; save the one that you want by itself"
+            f"{variables.where}: got {len(roots)} encoders, {names}, expected one, or one called "
+            f"{family}.; save the one that you want by itself"
         )
     return roots[0] if roots else f"{family}."

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from export.architectures.config import EncoderConfig
 from export.checkpoints.checkpoint import Checkpoint
-from export.checkpoints.consistency import checked
 from export.checkpoints.config_json import read_json, tf1_config
+from export.checkpoints.consistency import checked
 from export.checkpoints.naming import TF1, TF1_LAYER_SHARED, TF1_LEAVES, Naming
 from export.checkpoints.variables import Variables
 from export.errors import UserError
@@ -112,8 +112,8 @@ def form_of(variables: Variables) -> tuple[str, str]:
     some = ", ".join(sorted(variables.names)[:3]) or "none"
     if any(name.endswith("/.ATTRIBUTES/VARIABLE_VALUE") for name in variables.names):
         raise UserError(
-            f"{variables.where}: got a TF2 checkpoint of objects ({some}, …), whose names depend on "
-            "the code that saved it; export that model as a SavedModel and give it to `model`"
+            f"{variables.where}: got a TF2 checkpoint of objects ({some}, …), whose names depend "
+            "on the code that saved it; export that model as a SavedModel and give it to `model`"
         )
     raise UserError(
         f"{variables.where}: got the variables {some}, …, expected those of a published BERT, "
@@ -156,9 +156,7 @@ def config_beside(prefix: Path) -> Path:
     )
 
 
-def fold_factorised(
-    variables: Variables, naming: Naming, config: EncoderConfig
-) -> EncoderConfig:
+def fold_factorised(variables: Variables, naming: Naming, config: EncoderConfig) -> EncoderConfig:
     """Brightmart's first Chinese ALBERT multiplies out its two word tables before all else.
 
     There positions and types are added, and normalised, at the hidden width; so the product of

@@ -6,6 +6,7 @@ from export.checkpoints.checkpoint import Checkpoint
 from export.checkpoints.variables import Variables
 from export.errors import UserError
 
+REST, CUT = "others", "layers cut off"
 # The first that matches counts.
 KINDS = (
     (
@@ -18,15 +19,18 @@ KINDS = (
     ("sentence pair head", r"^cls[/.]seq_relationship|^sop_classifier\."),
     ("discriminator head", r"^discriminator_predictions[/.]"),
     # Fine-tuned: `run_classifier.py` of google-research/bert, and Hugging Face's classes.
-    ("classifier head", r"^(output_weights|output_bias)$|^(classifier|qa_outputs|cls[/.]squad)[/.]"),
     (
-        "layers cut off",
+        "classifier head",
+        r"^(output_weights|output_bias)$|^(classifier|qa_outputs|cls[/.]squad)[/.]",
+    ),
+    (
+        CUT,
         r"encoder[/.]layer[_.]\d+[/.]|encoder/transformer/group_\d+/|\.albert_layer_groups\.\d+\.",
     ),
     ("position numbers", r"embeddings\.(position|token_type)_ids$"),
     ("pooler", r"(^|[/.])pooler[/.]"),
 )
-REST = "others"
+NUMBER = re.compile(r"(?:layer|group|groups)[._](\d+)[./]")
 
 
 def by_kind(variables: Variables) -> dict[str, list[str]]:
@@ -46,7 +50,10 @@ def refuse_unplaced(checkpoint: Checkpoint) -> None:
     """
     root = checkpoint.naming.scopes["embeddings"].removesuffix("embeddings")
     inside = (f"{root}embeddings", f"{root}encoder")
-    names = [n for n in by_kind(checkpoint.variables).get(REST, []) if n.startswith(inside)]
+    kinds = by_kind(checkpoint.variables)
+    built = {str(first) for first, _ in checkpoint.config.blocks}
+    names = [name for name in kinds.get(REST, []) if name.startswith(inside)]
+    names += [n for n in kinds.get(CUT, []) if (m := NUMBER.search(n)) and m[1] in built]
     if names:
         raise UserError(
             f"{checkpoint.variables.where}: got {', '.join(names[:3])}, {len(names)} variables of "

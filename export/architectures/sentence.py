@@ -38,6 +38,8 @@ class SentenceEncoder(tf_keras.Model):
                     raise UserError(f"{module.where}: in_features: got {taken}, expected {width}")
                 width = given
             self.steps.append(Step(module, f"sentence_{number}"))
+        # Symbolic inputs leave batch and sequence free in what is saved.
+        self({name: tf_keras.Input([None], dtype=tf.int32, name=name) for name in INPUTS})
 
     def call(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """`inputs` are the encoder's; see the class for the outputs."""

@@ -382,7 +382,7 @@ def test_pickles_are_never_opened(name: str, files: str, tmp_path: Path):
 def test_the_remedy_for_pickles_is_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """With a stand-in for torch; what it writes is what the shards hold, shared or not."""
     shared = np.arange(6, dtype=np.float32).reshape(2, 3)
-    shards = {"1": {"state_dict": {"a": shared, "step": 7}}, "2": {}}
+    shards: dict[str, dict[str, Any]] = {"1": {"state_dict": {"a": shared, "step": 7}}, "2": {}}
     saved: dict[str, Any] = {}
 
     class Tensor:
@@ -479,7 +479,11 @@ def test_without_a_pooler_there_is_no_pooled_output(family: str, form: str, tmp_
 @pytest.mark.parametrize("form", ["tf1", "hf"])
 @pytest.mark.parametrize(("layers", "groups", "inner"), [(4, 2, 1), (5, 3, 2), (2, 1, 3)])
 def test_groups_of_layers(form: str, layers: int, groups: int, inner: int, tmp_path: Path):
-    sizes = {"num_hidden_layers": layers, "num_hidden_groups": groups, "inner_group_num": inner}
+    sizes: dict[str, Any] = {
+        "num_hidden_layers": layers,
+        "num_hidden_groups": groups,
+        "inner_group_num": inner,
+    }
     made = publisher("albert", form, **sizes)
     directory = made.write(tmp_path)
     checkpoint = open_checkpoint(directory)

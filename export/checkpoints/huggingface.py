@@ -55,11 +55,23 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
     json = config or (path if path.is_dir() else path.parent) / CONFIG
     document = read_json(json)
     variables = opened(weight_files(path), str(path))
+    refuse_missing(path / SHARDS, variables)
     family, inferred = family_of(document, str(json), variables)
     encoder = huggingface_config(document, str(json), family)
     naming = naming_of(variables, family)
     notices = [f"{json}: no model_type; its variables are {family}'s"] if inferred else []
     return checked(Checkpoint(encoder, naming, variables, str(json), notices))
+
+
+def refuse_missing(index: Path, variables: Variables) -> None:
+    """Stops where an index of shards promises what no shard has: else it would pass for unsaved."""
+    if index.is_file():
+        missing = sorted(set(read_json(index)["weight_map"]) - variables.names)
+        if missing:
+            raise UserError(
+                f"{index}: names {', '.join(missing[:3])}, {len(missing)} variables that are in "
+                "none of its files; download them again"
+            )
 
 
 def opened(files: list[Path], where: str) -> Variables:

@@ -127,6 +127,11 @@ def test_shards(tmp_path: Path):
     index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
     assert_equal_outputs(open_checkpoint(tmp_path), made)
 
+    promised = places | {"electra.pooler.weight": "model-00002-of-00002.safetensors"}
+    index.write_text(json.dumps({"weight_map": promised}))
+    with pytest.raises(UserError, match="names electra.pooler.weight, 1 variables that are in non"):
+        open_checkpoint(tmp_path)
+    index.write_text(json.dumps({"weight_map": places}))
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(UserError, match="names model-00002-of-00002.safetensors, which is not th"):
         open_checkpoint(tmp_path)

@@ -87,7 +87,8 @@ def build_command(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "build",
         help="a checkpoint → a SavedModel",
         description="Makes a hub SavedModel of a checkpoint of BERT, ALBERT or ELECTRA: TF1 in the "
-        "publishers' names, or a Hugging Face directory with model.safetensors.",
+        "publishers' names, or a Hugging Face directory with model.safetensors. A directory of "
+        "sentence-transformers (modules.json) gives sentence_embedding as a third output.",
         epilog=BUILD_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -100,7 +101,7 @@ def build_command(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--contract",
         choices=("named", "tokens"),
         default="named",
-        help="named (default): ids in, two outputs; tokens: token strings in, four outputs",
+        help="named (default): ids in; tokens: token strings in, two outputs more",
     )
     build.set_defaults(run=run_build)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from export import hub, saved_model_copy
 from export.bundle import CONTRACT, Contract, TensorSpec, appearing, digest, seal
+from export.checkpoints.sentence_transformers import shortened
 from export.errors import UserError
 from export.quiet import tensorflow
 from export.tokenizer import Vocab, reference, write_tokenizer
@@ -84,7 +85,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     inputs = roles.input_specs(frozen.inputs, saved_model)
     refuse_other_size(frozen, inputs, vocab, request)
 
-    max_length = positions(frozen)
+    max_length = shortened(saved_model, positions(frozen))
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
     ids = reference(tokenizer, vocab).encode(

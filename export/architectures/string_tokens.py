@@ -42,9 +42,8 @@ class Lines(tf.lookup.TextFileInitializer):
 class StringTokens(tf_keras.Model):
     """An encoder behind a lookup table.
 
-    Input: `args_0`, string[batch, sequence]. Output: a dict of `sequence_output`
-    float32[batch, sequence, hidden], `pooled_output` float32[batch, hidden], `embedding_output`
-    float32[batch, sequence, embedding] and, where there is a head, `mlm_logits`
+    Input: `args_0`, string[batch, sequence]. Output: a dict of what the encoder gives, of
+    `embedding_output` float32[batch, sequence, embedding] and, where there is a head, `mlm_logits`
     float32[batch, sequence, vocab]. The sequence that comes out is at most 512 long.
     """
 
@@ -87,8 +86,8 @@ def save_string_tokens(
 ) -> None:
     """Saves a SavedModel of the older contract, its vocab as an asset as in the originals.
 
-    `outputs`: 4, or 3 as in the deprecated models, which have no `mlm_logits`. Four without a
-    `head` get a seeded, untrained one.
+    `outputs`: 4, or 3 as in the deprecated models, which have no `mlm_logits`; one less where the
+    encoder has no pooler. Four without a `head` get a seeded, untrained one.
 
     Raises:
         UserError: the vocab has another number of tokens than the encoder has embeddings.

@@ -70,6 +70,29 @@ def test_named_contract_equals_numpy(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert_close(run(out, input_ids=IDS, attention_mask=mask, token_type_ids=types), expected)
 
 
+@pytest.mark.parametrize("contract", ["named", "tokens"])
+def test_without_a_pooler(
+    contract: str, tmp_path: Path, vocab_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    made = publisher("bert", "hf")
+    for leaf in ("weight", "bias"):
+        del made.arrays[f"bert.pooler.dense.{leaf}"]
+    del made.parts["pooler"]
+    source, out = made.write(tmp_path / "checkpoint"), tmp_path / "out"
+    arguments = ["--contract", contract, "--vocab", str(vocab_file), "--out", str(out)]
+    assert main(["build", str(source), *arguments]) == 0
+    said = capsys.readouterr().err
+    assert f"{source}: has no pooler, so the model gives no pooled_output\n" in said
+    ones, zeros = np.ones_like(IDS), np.zeros_like(IDS)
+    expected = made.run(IDS, ones, zeros)
+    if contract == "tokens":
+        expected["mlm_logits"] = made.logits(expected["sequence_output"])
+        assert_close(run(out, args_0=SENTENCES), expected)
+    else:
+        del expected["embedding_output"]
+        assert_close(run(out, input_ids=IDS, attention_mask=ones, token_type_ids=zeros), expected)
+
+
 def test_named_contract_of_the_first_layer(tmp_path: Path):
     made = publisher("electra", "hf")
     source = made.write(tmp_path / "checkpoint")
@@ -104,7 +127,11 @@ def test_tokens_contract_equals_numpy(tmp_path: Path, vocab_file: Path):
 
 @pytest.fixture(scope="module")
 def small() -> EncoderConfig:
-    sizes = {"num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 20}
+    sizes: dict[str, Any] = {
+        "num_hidden_layers": 1,
+        "num_attention_heads": 3,
+        "intermediate_size": 20,
+    }
     return EncoderConfig(
         "albert", VOCAB, hidden_size=HIDDEN, embedding_size=NARROW, activation="relu", **sizes
     )

@@ -93,4 +93,3 @@ def runs(op: str, dtype: str, backend: str, kernels: list[str]) -> bool:
     """Whether a backend has every kernel of an op, for a dtype."""
     typed = dtype in DTYPES or (dtype == "string" and backend in STRINGS)
     return typed and all(kernel in kernels for kernel in NEEDS.get(op, (op,)))
-

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.framework import convert_to_constants, tensor_util
 
+from export import control_flow
 from export.errors import UserError
 
 SIGNATURE = "serving_default"
 WEIGHTS = "weights/"
+# Without these two TensorFlow turns a tf.case into the Switch and Merge of TensorFlow 1.
+convert_to_constants._CONTROL_FLOW_OPS.update(("Case", "StatelessCase"))
 LARGE = 1024  # elements; a constant with more is a weight
 
 Array = NDArray[Any]
@@ -129,6 +132,7 @@ def inlined(source: Source) -> Inlined:
     """Writes out all function calls, with TensorFlow's own Grappler."""
     function = source.function
     graph_def = convert_to_constants._run_inline_graph_optimization(function, False, True)
+    graph_def = control_flow.lowered(graph_def, [tensor.name for tensor in function.outputs])
     plain = {i.op.name: o for o, i in function.graph.captures if o.dtype != tf.resource}
     for node in graph_def.node:
         # Nothing here has a side effect that an order would matter to.
@@ -189,6 +193,7 @@ def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None
         used = {name.split(":")[0] for node in graph_def.node for name in node.input}
         feeds = {name: tensor for name, tensor in feeds.items() if name[:-2] in used}
         wanted = {**parts.outputs, **(taps or {})}
+        control_flow.refuse_unfit_branches(graph_def, feeds)
         fetched = tf.import_graph_def(graph_def, feeds, [*wanted.values()], name="model")
         results = [
             Endpoint(name, t.dtype, tf.identity(t, name=name).shape.as_list())
@@ -196,7 +201,9 @@ def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None
         ]
         outputs = results[: len(parts.outputs)]
         frozen = FrozenGraph(graph.as_graph_def(), weights, inputs, outputs, tuple(taps or {}))
-    return frozen.pruned()
+    frozen = frozen.pruned()
+    control_flow.refuse_unequal_branches(frozen.graph_def)
+    return frozen
 
 
 def type_of(node: node_def_pb2.NodeDef) -> tuple[tf.DType, tf.TensorShape]:

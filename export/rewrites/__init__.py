@@ -11,6 +11,7 @@ import numpy as np
 from export.errors import UserError
 from export.golden import seen
 from export.graph import Array, FrozenGraph
+from export.rewrites.batch_norm import batch_norm_by_moments
 from export.rewrites.constants import merge_equal_constants, merge_equal_weights
 from export.rewrites.dense import fuse_biases
 from export.rewrites.einsum import einsum_by_matmul
@@ -18,13 +19,18 @@ from export.rewrites.elementary import erfc_by_erf, power_by_products
 from export.rewrites.embedding import gather_by_product
 from export.rewrites.gelu import gelu_by_sigmoid
 from export.rewrites.grappler import simplify
+from export.rewrites.one_hot import one_hot_by_equal
 from export.rewrites.scores import scale_queries
 from export.rewrites.shapes import shapes_by_inputs
+from export.rewrites.tfjs_faults import faulty_by_sound
 from export.rewrites.weights import fold_weights
 
 REWRITES: tuple[Callable[[FrozenGraph], FrozenGraph], ...] = (
     merge_equal_weights,
     einsum_by_matmul,
+    one_hot_by_equal,
+    batch_norm_by_moments,
+    faulty_by_sound,
     erfc_by_erf,
     gelu_by_sigmoid,
     power_by_products,

@@ -44,13 +44,18 @@ class SpecialToken:
 
 @dataclass(frozen=True)
 class TokenizerContract:
-    """How the bundle turns text into ids; `special_tokens` has pad, unk, cls, sep and mask."""
+    """How the bundle turns text into ids; `special_tokens` has pad, unk, cls, sep and mask.
+
+    `vocab_size` counts the lines of `vocab.txt`. `embedding_rows` may be more: rows of the
+    model's word embeddings that belong to no token; None where they are not known.
+    """
 
     algorithm: str
     options: dict[str, bool]
     vocab_size: int
     special_tokens: dict[str, SpecialToken]
     source_adds_special_tokens: bool
+    embedding_rows: int | None = None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ def imported(module: str) -> Any:
         raise
 
 
-def load(algorithm: str, options: dict[str, bool], tokens: list[str], special: dict[str, int]) -> Any:
+def load(
+    algorithm: str, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+) -> Any:
     """A tokenizer with a vocab.
 
     Args:
@@ -91,7 +93,9 @@ def load(algorithm: str, options: dict[str, bool], tokens: list[str], special: d
 class Bert:
     """`tokenizers.BertWordPieceTokenizer`."""
 
-    def __init__(self, options: dict[str, bool], tokens: list[str], special: dict[str, int]) -> None:
+    def __init__(
+        self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+    ) -> None:
         """The vocab goes in as a mapping: read from a file, its lines would be trimmed.
 
         Of lines that are equal the last one counts, as in the library's own reader of files.
@@ -186,7 +190,9 @@ class OnTensorFlow:
 class TfText(OnTensorFlow):
     """`tensorflow_text.BertTokenizer`."""
 
-    def __init__(self, options: dict[str, bool], tokens: list[str], special: dict[str, int]) -> None:
+    def __init__(
+        self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+    ) -> None:
         """Puts the vocab into a lookup table, which refuses equal lines."""
         tf_text, tf = imported("tensorflow_text"), imported("tensorflow")
         self.special = special
@@ -213,7 +219,9 @@ class TfText(OnTensorFlow):
 class TfTextFast(OnTensorFlow):
     """`tensorflow_text.FastBertTokenizer`."""
 
-    def __init__(self, options: dict[str, bool], tokens: list[str], special: dict[str, int]) -> None:
+    def __init__(
+        self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+    ) -> None:
         """Builds the tokenizer's trie."""
         tf_text, tf = imported("tensorflow_text"), imported("tensorflow")
         self.special = special
@@ -258,7 +266,9 @@ class Chars:
     MARK = "\x1b"
     ESCAPED = {"e": MARK, "p": "[pad]", "u": "[unk]", "c": "[cls]", "s": "[sep]", "m": "[mask]"}
 
-    def __init__(self, options: dict[str, bool], tokens: list[str], special: dict[str, int]) -> None:
+    def __init__(
+        self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+    ) -> None:
         """Where two lines are equal, or are so after lower-casing, the first keeps the token."""
         tf = imported("tensorflow")
         first: dict[bytes, int] = {}

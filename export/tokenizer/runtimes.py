@@ -31,7 +31,9 @@ def read_tables(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -
         return read_by_words(library.split, LIMIT, limit_in_bytes=True)
     if spec.algorithm == "bert":
         return read_by_words(library.split, LIMIT, limit_in_bytes=False)
-    return tf_text_fast_tables(library) if spec.algorithm == "tf-text-fast" else chars_tables(library)
+    return (
+        tf_text_fast_tables(library) if spec.algorithm == "tf-text-fast" else chars_tables(library)
+    )
 
 
 def tf_text_fast_tables(library: Any) -> CharacterTables:

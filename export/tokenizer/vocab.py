@@ -75,6 +75,23 @@ def read_vocab(path: Path, notice: Callable[[str], None]) -> Vocab:
     return vocab
 
 
+def compare_sizes(name: str, lines: int, rows: int) -> str | None:
+    """A notice where a model's embedding has more rows than its vocab has lines, else None.
+
+    Raises:
+        UserError: it has fewer.
+    """
+    if rows < lines:
+        raise UserError(
+            f"{name} has {lines} lines, but the model's embedding has {rows} rows: it is not the "
+            "vocab that the model was trained with; give that one, unchanged"
+        )
+    if rows == lines:
+        return None
+    many = f"the last {rows - lines} rows belong" if rows - lines > 1 else "the last row belongs"
+    return f"the model's embedding has {rows} rows, the vocab {lines} lines: {many} to no token"
+
+
 def parse_vocab(raw: bytes, name: str) -> Vocab:
     """`read_vocab` on bytes; `name` stands before the line in messages."""
     tokens = [decoded(line, f"{name} line {i}") for i, line in enumerate(split(raw, name), 1)]

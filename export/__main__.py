@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import catalog_table, hub, inspection
+from export import catalog_table, hub, inspection, signature_choice
 from export.errors import EnvironmentProblem, UserError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
     model.add_argument("handle", help=hub.HANDLE_HELP)
     model.add_argument("--sha256", help="of the archive, checked before anything else")
+    signature_choice.add_options(model)
     model.add_argument("--vocab", type=Path, help="vocab.txt, a token a line")
     model.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     model.add_argument(
@@ -112,6 +113,9 @@ def tokenizer_options(command: argparse.ArgumentParser) -> None:
         metavar="HANDLE",
         help="the tokenizer's SavedModel: its vocab and options are recovered and proven",
     )
+    command.add_argument(
+        "--tokenizer-sha256", metavar="SHA256", help="of the tokenizer model's archive"
+    )
     command.add_argument("--tokenizer", choices=ALGORITHMS, help=f"default: {ALGORITHMS[0]}")
     command.add_argument("--cased", action="store_true", help="keep upper case and accents")
     command.add_argument("--keep-accents", action="store_true", help="for bert alone")
@@ -125,6 +129,8 @@ def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
 
     named = (options.tokenizer, options.cased, options.keep_accents, options.no_split_chinese)
     if options.tokenizer_model is None:
+        if options.tokenizer_sha256:
+            raise UserError("--tokenizer-sha256 is for the archive of --tokenizer-model, got none")
         spec = TokenizerSpec(
             options.tokenizer or ALGORITHMS[0],
             lower_case=not options.cased,
@@ -137,7 +143,7 @@ def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
             "got --tokenizer-model and options of a tokenizer, expected one of the two: "
             "what the model does is found out from the model itself"
         )
-    return TokenizerChoice(options.vocab, None, options.tokenizer_model)
+    return TokenizerChoice(options.vocab, None, options.tokenizer_model, options.tokenizer_sha256)
 
 
 def positive(text: str) -> int:
@@ -159,13 +165,13 @@ def run_model(options: argparse.Namespace) -> None:
     """`python -m export model`."""
     from export.model import Request, export_model
 
-    if options.sha256:
-        hub.resolve(options.handle, options.sha256)
     request = Request(
         handle=options.handle,
         tokenizer=tokenizer_choice(options),
         dtype=options.dtype,
         force=options.force,
+        sha256=options.sha256,
+        asked=signature_choice.asked_of(options),
         with_saved_model=options.with_saved_model,
     )
     export_model(request, options.out, say)

@@ -7,12 +7,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import hub, saved_model_copy
+from export import hub, saved_model_copy, saved_model_messages
 from export.bundle import CONTRACT, Contract, TensorSpec, appearing, digest, seal
 from export.errors import UserError
 from export.quiet import tensorflow
+from export.signature_choice import (
+    Asked,
+    Tensor,
+    graph_for,
+    signature_for,
+    signatures_of,
+)
 from export.tokenizer import Vocab, reference, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, shown
+from export.verdict import Verdict, required
 from export.versions import versions
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ class Request:
     """What to export. `architecture` and `trained` are what the source says of itself.
 
     `with_saved_model` puts a copy of the source into the bundle, for native TensorFlow in Node.
+    `asked` is what a person said of its graphs, signatures, inputs and outputs.
     """
 
     handle: str
@@ -37,19 +46,23 @@ class Request:
     name: str | None = None
     sha256: str | None = None
     with_saved_model: bool = False
+    asked: Asked = Asked()
 
 
 def export_model(request: Request, out: Path, say: Any = print) -> bool:
     """Writes the bundle; returns False where an equal one is there already.
 
     Raises:
-        UserError: see `hub.resolve`, `TokenizerChoice`, `graph.load`, `ids_for_strings`,
-            `rewrite`, `preflight.check` and `refuse_over_budget`.
+        UserError: see `hub.resolve`, `verdict.required`, `TokenizerChoice`, `graph.load`,
+            `ids_for_strings`, `rewrite`, `preflight.check` and `refuse_over_budget`.
         EnvironmentProblem: see `hub.resolve` and `appearing`.
     """
     given = request.tokenizer.provenance()
     saved_model = hub.resolve(request.handle, request.sha256)
-    source_of = {"handle": shown(request.handle), "sha256": digest(saved_model)}
+    verdict = required(saved_model, request.asked)
+    source_of: dict[str, Any] = {"handle": shown(request.handle), "sha256": digest(saved_model)}
+    if request.asked != Asked():
+        source_of["asked"] = json.loads(json.dumps(asdict(request.asked)))
     provenance = {"source": source_of, "versions": versions()} | given
     if is_current(out, provenance, request):
         say(f"{out} is up to date")
@@ -60,7 +73,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     from export import golden, graph, preflight, roles, string_tokens, tfjs, weight_dtypes
     from export.rewrites import rewrite
 
-    source = graph.load(saved_model)
+    source = graph.load(saved_model, verdict.tags, str(verdict.signature))
     parts = graph.inlined(source)
     own = None
     if string_tokens.takes_strings(parts):
@@ -70,23 +83,31 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         parts = own.parts
     chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say)
     vocab, tokenizer = chosen.vocab, chosen.spec
-    places = inner_places(parts)
+    input_roles = {name: verdict.inputs.get(name, name) for name in parts.inputs}
+    output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
+    places = inner_places(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
-    inputs = roles.input_specs(frozen.inputs, saved_model)
+    inputs = roles.input_specs(frozen.inputs, input_roles)
     refuse_other_size(frozen, inputs, vocab, request)
 
-    max_length = positions(frozen)
+    length = fixed_length(inputs)
+    max_length = min(positions(frozen), length or positions(frozen))
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
     ids = reference(tokenizer, vocab).encode(
         golden.TEXTS, special_tokens=True, max_length=max_length
     )
-    cases = golden.batch(ids, pad, padding)
+    cases = golden.batch(ids, pad, padding, length)
     feeds = {spec.name: cases[spec.role] for spec in inputs}
     asked = feeds
     if own:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
     expected = golden.answers(source, asked)
+    outputs = roles.output_specs(
+        frozen.outputs, output_roles, expected, cases["input_ids"].shape[1]
+    )
+    for line in roles.notices(outputs):
+        say(line)
     say("rewriting the graph, each step checked on the golden cases")
     visible = golden.visible(cases, padding)
     frozen, steps = rewrite(frozen, feeds, visible)
@@ -100,6 +121,8 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         golden.write(cases, expected, directory)
         if request.with_saved_model and own:
             say("its SavedModel is left out: it takes token strings, and Node has ids")
+        elif request.with_saved_model and source.takes_other_dtypes:
+            say("its SavedModel is left out: it takes other dtypes than int32, which Node gives")
         elif request.with_saved_model:
             saved_model_copy.copy(saved_model, directory)
         say(f"reading the tables of tokenizer {tokenizer.algorithm}")
@@ -109,7 +132,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             trained=request.trained,
             weight_dtype=request.dtype,
             inputs=inputs,
-            outputs=roles.output_specs(frozen.outputs),
+            outputs=outputs,
             padding=padding,
             max_length=max_length,
             tokenizer=write_tokenizer(directory, vocab, tokenizer, chosen.adds_special_tokens),
@@ -120,6 +143,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
                 "rewrites": [asdict(step) for step in steps],
             },
             taps=places,
+            signature={"name": verdict.signature, "tags": list(verdict.tags)},
         )
         seal(directory, contract)
     return True
@@ -131,12 +155,28 @@ def positions(frozen: FrozenGraph) -> int:
     return next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
 
 
-def inner_places(parts: Inlined) -> list[dict[str, str]]:
-    """The taps of a model, as the contract has them; none where it has no `sequence_output`."""
-    from export import roles, taps
+def fixed_length(inputs: list[TensorSpec]) -> int | None:
+    """The positions that a model always takes; None where any number will do."""
+    return next((size for spec in inputs for size in spec.shape[1:] if isinstance(size, int)), None)
 
-    ids = [n for n in parts.inputs if roles.role_of(n, roles.INPUT_NAMES) == "input_ids"]
-    last = [n for n in parts.outputs if roles.role_of(n, roles.OUTPUT_NAMES) == "sequence_output"]
+
+def outputs_of(saved_model: Path, verdict: Verdict) -> list[Tensor]:
+    """The outputs of the signature that the verdict chose, as the file has them."""
+    graph = graph_for(saved_model_messages.read(saved_model), verdict.tags, saved_model.name)
+    return signature_for(signatures_of(graph), verdict.signature, saved_model.name).outputs
+
+
+def inner_places(
+    parts: Inlined, input_roles: dict[str, str], output_roles: dict[str, str]
+) -> list[dict[str, str]]:
+    """The taps of a model, as the contract has them; none where it has no `sequence_output`.
+
+    The roles are by name.
+    """
+    from export import taps
+
+    ids = [name for name, role in input_roles.items() if role == "input_ids"]
+    last = [name for name, role in output_roles.items() if role == "sequence_output"]
     if not ids or not last:
         return []
     found = taps.find(parts, ids[0], last[0])

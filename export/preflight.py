@@ -3,13 +3,16 @@
 `kernels.json` comes from Node: `node node_bridge/backends/kernels.js > export/kernels.json`.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from export.errors import UserError
-from export.graph import FrozenGraph
+
+if TYPE_CHECKING:
+    from export.graph import FrozenGraph
 
 KERNELS = Path(__file__).with_name("kernels.json")
 TARGETS = ("wasm", "cpu")
@@ -71,6 +74,9 @@ def runs(op: str, dtype: str, backend: str, kernels: list[str]) -> bool:
 
 def uses(frozen: FrozenGraph) -> set[tuple[str, str, str]]:
     """Each op with each dtype that it takes or gives, and one node that does."""
+    # Imported here, since `inspect` reads the tables above without TensorFlow.
+    import tensorflow as tf
+
     found: dict[tuple[str, str], str] = {}
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen.graph_def, name="")

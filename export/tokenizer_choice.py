@@ -32,11 +32,13 @@ class TokenizerChoice:
     """A vocab file and the tokenizer that goes with it, or a hub tokenizer model.
 
     From the model everything is recovered; a vocab file beside it must be the model's.
+    `model_sha256` is of the model's archive.
     """
 
     vocab: Path | None = None
     spec: TokenizerSpec | None = None
     model: str | None = None
+    model_sha256: str | None = None
 
     def provenance(self) -> dict[str, Any]:
         """The sha256 of everything that was given.
@@ -49,7 +51,7 @@ class TokenizerChoice:
             read_vocab(self.vocab, notice=lambda line: None)
             given["vocab"] = {"sha256": digest(self.vocab)}
         if self.model:
-            sha256 = digest(hub.resolve(self.model))
+            sha256 = digest(hub.resolve(self.model, self.model_sha256))
             given["tokenizer_model"] = {"handle": shown(self.model), "sha256": sha256}
         return given
 
@@ -72,7 +74,7 @@ class TokenizerChoice:
             tensorflow()
             from export.tokenizer.recover import recover
 
-            found = recover(hub.resolve(self.model), vocab, say)
+            found = recover(hub.resolve(self.model, self.model_sha256), vocab, say)
             return Chosen(found.vocab, found.spec, found.adds_special_tokens)
         if vocab is None or self.spec is None:
             raise UserError(

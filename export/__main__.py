@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import catalog_table, hub, inspection
+from export import catalog_table, hub, inspection, signature_choice
 from export.errors import CheckFailed, EnvironmentProblem, UserError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
     model.add_argument("handle", help=hub.HANDLE_HELP)
     model.add_argument("--sha256", help="of the archive, checked before anything else")
+    signature_choice.add_options(model)
     model.add_argument(
         "--vocab", type=Path, help="vocab.txt, a token a line; default: the model's own, if any"
     )
@@ -117,6 +118,9 @@ def tokenizer_options(command: argparse.ArgumentParser) -> None:
         help="the tokenizer's SavedModel: its vocab and options are recovered and proven",
     )
     command.add_argument(
+        "--tokenizer-sha256", metavar="SHA256", help="of the tokenizer model's archive"
+    )
+    command.add_argument(
         "--tokenizer", choices=ALGORITHMS, help="default: the one that the model's own files name"
     )
     case = command.add_mutually_exclusive_group()
@@ -149,13 +153,19 @@ def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
         strip_accents=False if options.keep_accents else None,
         split_chinese=False if options.no_split_chinese else None,
     )
+    if options.tokenizer_model is None and options.tokenizer_sha256:
+        raise UserError("--tokenizer-sha256 is for the archive of --tokenizer-model, got none")
     if options.tokenizer_model is not None and asked != Asked():
         raise UserError(
             "got --tokenizer-model and options of a tokenizer, expected one of the two: "
             "what the model does is found out from the model itself"
         )
     return TokenizerChoice(
-        options.vocab, None, options.tokenizer_model, asked, options.tokenizer_python
+        vocab=options.vocab,
+        model=options.tokenizer_model,
+        model_sha256=options.tokenizer_sha256,
+        asked=asked,
+        python=options.tokenizer_python,
     )
 
 
@@ -178,13 +188,13 @@ def run_model(options: argparse.Namespace) -> None:
     """`python -m export model`."""
     from export.model import Request, export_model
 
-    if options.sha256:
-        hub.resolve(options.handle, options.sha256)
     request = Request(
         handle=options.handle,
         tokenizer=tokenizer_choice(options),
         dtype=options.dtype,
         force=options.force,
+        sha256=options.sha256,
+        asked=signature_choice.asked_of(options),
         with_saved_model=options.with_saved_model,
         replace=options.replace,
     )

@@ -26,7 +26,8 @@ class TensorSpec:
     """One input or output: its name in the signature, what it means, its dtype and its shape.
 
     `role` is `input_ids`, `attention_mask`, `token_type_ids`, `sequence_output` or
-    `pooled_output`, else the name itself. `shape` has `"batch"` and `"sequence"` where it is free.
+    `pooled_output`, else the name itself. `shape` has `"batch"` and `"sequence"` where it is free,
+    and numbers where the model fixes it.
     """
 
     name: str
@@ -66,7 +67,8 @@ class Contract:
     `accuracy` says how far the bundle's outputs are from the source's on the golden cases, and
     how far they may be; a bundle of a tokenizer alone has none. `taps` are nodes inside the model
     that a judge may fetch: each with its name, its node in `model.json`, and the tensor of the
-    source's inlined graph that it has to equal.
+    source's inlined graph that it has to equal. `signature` has the `name` and the `tags` of what
+    was exported of the SavedModel.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Contract:
     provenance: dict[str, Any]
     accuracy: dict[str, Any] | None = None
     taps: list[dict[str, str]] = field(default_factory=list)
+    signature: dict[str, Any] | None = None
 
 
 def digest(path: Path) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from safetensors.numpy import save
 
 from export.graph import Array, Source
@@ -24,9 +23,14 @@ TEXTS = [
 ]
 
 
-def batch(ids: list[list[int]], pad: int, padding: str) -> dict[str, Array]:
-    """Ids, mask and types by role, int32[batch, sequence], padded as the contract says."""
-    shape = (len(ids), max(1, max(len(row) for row in ids)))
+def batch(
+    ids: list[list[int]], pad: int, padding: str, width: int | None = None
+) -> dict[str, Array]:
+    """Ids, mask and types by role, int32[batch, sequence], padded as the contract says.
+
+    They are as wide as the longest, or `width` positions where the model fixes that.
+    """
+    shape = (len(ids), width or max(1, max(len(row) for row in ids)))
     roles = {
         "input_ids": np.full(shape, pad, np.int32),
         "attention_mask": np.full(shape, int(padding == "attended"), np.int32),
@@ -56,8 +60,7 @@ def seen(value: Array, visible: Array) -> Array:
 
 def answers(source: Source, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """What the source gives for inputs by name: outputs by name."""
-    given = {name: tf.constant(value) for name, value in feeds.items()}
-    return {name: value.numpy() for name, value in source.function(**given).items()}
+    return source.run(feeds)
 
 
 def tokens_of(ids: Array, tokens: list[bytes], pad: int) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import hub, saved_model_copy
+from export import hub, saved_model_copy, saved_model_messages
 from export.bundle import (
     CONTRACT,
     Contract,
@@ -19,10 +19,19 @@ from export.bundle import (
     seal,
 )
 from export.checkpoints.sentence_transformers import shortened
+from export.errors import UserError
 from export.quiet import tensorflow
+from export.signature_choice import (
+    Asked,
+    Tensor,
+    graph_for,
+    signature_for,
+    signatures_of,
+)
 from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
 from export.tokenizer.vocab import compare_sizes
 from export.tokenizer_choice import TokenizerChoice, shown
+from export.verdict import Verdict, required
 from export.versions import versions
 
 if TYPE_CHECKING:
@@ -37,6 +46,7 @@ class Request:
 
     `with_saved_model` puts a copy of the source into the bundle, for native TensorFlow in Node.
     `replace` allows the bundle of another source to be replaced.
+    `asked` is what a person said of its graphs, signatures, inputs and outputs.
     """
 
     handle: str
@@ -49,20 +59,25 @@ class Request:
     sha256: str | None = None
     with_saved_model: bool = False
     replace: bool = False
+    asked: Asked = Asked()
 
 
 def export_model(request: Request, out: Path, say: Any = print) -> bool:
     """Writes the bundle; returns False where an equal one is there already.
 
     Raises:
-        UserError: see `hub.resolve`, `TokenizerChoice`, `refuse_overlap`, `refuse_another`,
-            `graph.load`, `ids_for_strings`, `rewrite`, `preflight.check`, `refuse_over_budget`.
+        UserError: see `hub.resolve`, `verdict.required`, `TokenizerChoice`, `refuse_overlap`,
+            `refuse_another`, `graph.load`, `ids_for_strings`, `rewrite`, `preflight.check` and
+            `refuse_over_budget`.
         CheckFailed: see `check_in_node`.
         EnvironmentProblem: see `check_in_node`, `hub.resolve`, `reference` and `appearing`.
     """
     given = request.tokenizer.provenance()
     saved_model = hub.resolve(request.handle, request.sha256)
-    source_of = {"handle": shown(request.handle), "sha256": digest(saved_model)}
+    verdict = required(saved_model, request.asked)
+    source_of: dict[str, Any] = {"handle": shown(request.handle), "sha256": digest(saved_model)}
+    if request.asked != Asked():
+        source_of["asked"] = json.loads(json.dumps(asdict(request.asked)))
     provenance = {"source": source_of, "versions": versions()} | given
     refuse_overlap(out, [saved_model, Path(request.handle), *request.tokenizer.local_files()])
     this = {"provenance": provenance, "tokenizer": {}}
@@ -86,7 +101,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     )
     from export.rewrites import rewrite
 
-    source = graph.load(saved_model)
+    source = graph.load(saved_model, verdict.tags, str(verdict.signature))
     parts = graph.inlined(source)
     own = None
     if string_tokens.takes_strings(parts):
@@ -99,23 +114,32 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say, said)
     vocab, tokenizer, python = chosen.vocab, chosen.spec, request.tokenizer.python
     provenance["tokenizer"] = library_versions(tokenizer.algorithm, python)
-    places = inner_places(parts)
+    input_roles = {name: verdict.inputs.get(name, name) for name in parts.inputs}
+    output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
+    places = inner_places(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
-    inputs = roles.input_specs(frozen.inputs, saved_model)
+    inputs = roles.input_specs(frozen.inputs, input_roles)
     rows = refuse_other_size(frozen, inputs, vocab, request, say)
 
-    max_length = shortened(saved_model, positions(frozen))
+    length = fixed_length(inputs)
+    limit = shortened(saved_model, positions(frozen))
+    max_length = min(limit, length or limit)
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
     ids = reference(tokenizer, vocab, python).encode(
         golden.TEXTS, special_tokens=True, max_length=max_length
     )
-    cases = golden.batch(ids, pad, padding)
+    cases = golden.batch(ids, pad, padding, length)
     feeds = {spec.name: cases[spec.role] for spec in inputs}
     asked = feeds
     if own:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
     expected = golden.answers(source, asked)
+    outputs = roles.output_specs(
+        frozen.outputs, output_roles, expected, cases["input_ids"].shape[1]
+    )
+    for line in roles.notices(outputs):
+        say(line)
     say("rewriting the graph, each step checked on the golden cases")
     visible = golden.visible(cases, padding)
     frozen, steps = rewrite(frozen, feeds, visible)
@@ -129,6 +153,8 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         golden.write(cases, expected, directory)
         if request.with_saved_model and own:
             say("its SavedModel is left out: it takes token strings, and Node has ids")
+        elif request.with_saved_model and source.takes_other_dtypes:
+            say("its SavedModel is left out: it takes other dtypes than int32, which Node gives")
         elif request.with_saved_model:
             saved_model_copy.copy(saved_model, directory)
         say(f"reading the tables of tokenizer {tokenizer.algorithm}")
@@ -138,7 +164,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             trained=request.trained,
             weight_dtype=request.dtype,
             inputs=inputs,
-            outputs=roles.output_specs(frozen.outputs),
+            outputs=outputs,
             padding=padding,
             max_length=max_length,
             tokenizer=write_tokenizer(
@@ -156,11 +182,12 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
                 "rewrites": [asdict(step) for step in steps],
             },
             taps=places,
+            signature={"name": verdict.signature, "tags": list(verdict.tags)},
         )
         seal(directory, contract)
         node_check.check_in_node(
             directory,
-            positions=[len(row) for row in ids],
+            positions=[max(len(row), length or 0) for row in ids],
             products=node_check.products_per_position(frozen),
             storage={name: row["max_abs"] or 0.0 for name, row in measured.items()}
             if request.force
@@ -176,12 +203,28 @@ def positions(frozen: FrozenGraph) -> int:
     return next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
 
 
-def inner_places(parts: Inlined) -> list[dict[str, str]]:
-    """The taps of a model, as the contract has them; none where it has no `sequence_output`."""
-    from export import roles, taps
+def fixed_length(inputs: list[TensorSpec]) -> int | None:
+    """The positions that a model always takes; None where any number will do."""
+    return next((size for spec in inputs for size in spec.shape[1:] if isinstance(size, int)), None)
 
-    ids = [n for n in parts.inputs if roles.role_of(n, roles.INPUT_NAMES) == "input_ids"]
-    last = [n for n in parts.outputs if roles.role_of(n, roles.OUTPUT_NAMES) == "sequence_output"]
+
+def outputs_of(saved_model: Path, verdict: Verdict) -> list[Tensor]:
+    """The outputs of the signature that the verdict chose, as the file has them."""
+    graph = graph_for(saved_model_messages.read(saved_model), verdict.tags, saved_model.name)
+    return signature_for(signatures_of(graph), verdict.signature, saved_model.name).outputs
+
+
+def inner_places(
+    parts: Inlined, input_roles: dict[str, str], output_roles: dict[str, str]
+) -> list[dict[str, str]]:
+    """The taps of a model, as the contract has them; none where it has no `sequence_output`.
+
+    The roles are by name.
+    """
+    from export import taps
+
+    ids = [name for name, role in input_roles.items() if role == "input_ids"]
+    last = [name for name, role in output_roles.items() if role == "sequence_output"]
     if not ids or not last:
         return []
     found = taps.find(parts, ids[0], last[0])

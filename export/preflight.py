@@ -3,14 +3,17 @@
 `kernels.json` comes from Node: `node node_bridge/backends/kernels.js > export/kernels.json`.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from export.errors import UserError
-from export.graph import FrozenGraph
-from export.wrong_kernels import wrong
+from export.errors import UserError
+
+if TYPE_CHECKING:
+    from export.graph import FrozenGraph
 
 KERNELS = Path(__file__).with_name("kernels.json")
 TARGETS = ("wasm", "cpu")
@@ -66,6 +69,11 @@ def check(frozen: FrozenGraph) -> None:
     Raises:
         UserError: names the op, its dtype, a node, the backends and the way out.
     """
+    # Imported here, since `inspect` reads the tables above without TensorFlow.
+    import tensorflow as tf
+
+    from export.wrong_kernels import wrong
+
     backends: dict[str, list[str]] = json.loads(KERNELS.read_text(encoding="utf-8"))["kernels"]
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen.graph_def, name="")

@@ -45,13 +45,15 @@ class TokenizerChoice:
     """A vocab file and the tokenizer that goes with it, or a hub tokenizer model.
 
     `spec` is final where it is given; else `asked` and what the model says decide. From `model`
-    everything is recovered; a vocab file beside it must be the model's. `python` is the
-    interpreter whose tokenizer library is the reference; None: this one.
+    everything is recovered; a vocab file beside it must be the model's. `model_sha256` is of the
+    model's archive. `python` is the interpreter whose tokenizer library is the reference; None:
+    this one.
     """
 
     vocab: Path | None = None
     spec: TokenizerSpec | None = None
     model: str | None = None
+    model_sha256: str | None = None
     asked: Asked = Asked()
     python: Path | None = None
 
@@ -75,7 +77,7 @@ class TokenizerChoice:
             read_vocab(self.vocab, notice=lambda line: None)
             given["vocab"] = {"sha256": digest(self.vocab)}
         if self.model:
-            sha256 = digest(hub.resolve(self.model))
+            sha256 = digest(hub.resolve(self.model, self.model_sha256))
             given["tokenizer_model"] = {"handle": shown(self.model), "sha256": sha256}
         return given
 
@@ -115,7 +117,7 @@ class TokenizerChoice:
             tensorflow()
             from export.tokenizer.recover import recover
 
-            found = recover(hub.resolve(self.model), vocab, say)
+            found = recover(hub.resolve(self.model, self.model_sha256), vocab, say)
             say_contradictions(found.spec, said, "--tokenizer-model", say)
             return Chosen(found.vocab, found.spec, found.adds_special_tokens)
         if vocab is None:

@@ -28,7 +28,7 @@ from parity_tests import cases, runs, tokenizer_source
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.inside import Inside
 from parity_tests.python_tokenizer import Encoded, PythonTokenizer, tokenizer_of
-from parity_tests.source import Source, signature_of
+from parity_tests.source import Source
 from parity_tests.variants import FEW, moved, variants
 
 Batch = dict[str, NDArray[Any]]
@@ -51,15 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         told_by_bundle = json.loads(given.contract.read_text("utf-8")) if given.contract else {}
         tokenizer = tokenizer_of(tokenizer_source.from_arguments(given))
-        signature = signature_of(load(given.model), signature_name(told_by_bundle))
-        if given.stored:
-            assign(signature, load_file(given.stored))
         recorded = {spec["name"]: spec["role"] for spec in told_by_bundle.get("inputs", [])}
-        source = Source(signature, tokenizer, recorded)
+        name = signature_name(told_by_bundle)
+        source = Source(load(given.model), tokenizer, name, recorded)
+        if given.stored:
+            assign(source.signature, load_file(given.stored))
         asked = Asked(
             source,
             tokenizer,
-            Inside(signature, taps(told_by_bundle)) if given.contract else None,
+            Inside(source.signature, taps(told_by_bundle)) if given.contract else None,
             {int(number) for number in given.taps.split(",") if number},
         )
         picked = cases.read(given.cases)
@@ -68,12 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     if given.show:
-        held = {f"weights/{name}": value for name, value in variables(signature).items()}
+        held = {f"weights/{name}": value for name, value in variables(source.signature).items()}
         print(shown(given.show, tensors | held, told))
         return 0
     told |= {"versions": versions(), "facts": source.facts() | {"moved": promises(asked, picked)}}
     if given.weights:
-        save_file(variables(signature), given.weights)
+        save_file(variables(source.signature), given.weights)
     save_file(tensors, given.out, {name: json.dumps(value) for name, value in told.items()})
     return 0
 

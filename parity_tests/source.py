@@ -90,14 +90,25 @@ class Source:
     """
 
     def __init__(
-        self, signature: Any, tokenizer: PythonTokenizer, recorded: Mapping[str, str] | None = None
+        self,
+        model: Any,
+        tokenizer: PythonTokenizer,
+        name: str | None = None,
+        recorded: Mapping[str, str] | None = None,
     ) -> None:
-        """Takes a signature, the tokenizer and the roles that the contract has recorded by name.
+        """Finds the signature.
+
+        Args:
+            model: a loaded SavedModel; kept, since a signature does not keep its variables.
+            tokenizer: gives its ids.
+            name: of the signature that was exported, where the contract has recorded it.
+            recorded: the roles of its inputs by name, as the contract has them.
 
         Raises:
-            UserError: inputs that are not ids, a mask and token types.
+            UserError: no such signature, or inputs that are not ids, a mask and token types.
         """
-        self.signature = signature
+        self._model = model
+        self.signature = signature = signature_of(model, name)
         self._tokenizer = tokenizer
         self._specs: dict[str, Any] = dict(signature.structured_input_signature[1])
         self._outputs = sorted(signature.structured_outputs)

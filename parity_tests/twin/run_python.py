@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from parity_tests.errors import CheckFailed, UserError
 from parity_tests.python_tokenizer import tokenizer_of
 from parity_tests.run_python import load
-from parity_tests.source import Source, signature_of
+from parity_tests.source import Source
 from parity_tests.tokenizer_source import TokenizerSource
 from parity_tests.twin import texts
 from parity_tests.twin.network import Network
@@ -55,7 +55,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     """The experiment from the files to what is said of it; says nothing where it only saves."""
     encoder = load(given.model)
     tokenizer = tokenizer_of(TokenizerSource(model=given.tokenizer_model))
-    source = Source(signature_of(encoder, None), tokenizer)
+    source = Source(encoder, tokenizer)
     labels = sorted(set(texts.read(given.train)[1]))
     train, dev = (texts.encoded(source, file, labels) for file in (given.train, given.dev))
     order = np.stack([texts.batches(train.lengths, epoch) for epoch in range(given.epochs)])

@@ -21,7 +21,7 @@ from parity_tests.errors import CheckFailed, EnvironmentProblem
 from parity_tests.python_tokenizer import tokenizer_of
 from parity_tests.run_python import load
 from parity_tests.runners import node
-from parity_tests.source import Source, signature_of
+from parity_tests.source import Source
 from parity_tests.tokenizer_source import TokenizerSource
 from parity_tests.twin import __main__ as command
 from parity_tests.twin import experiments, run_python, texts
@@ -127,7 +127,7 @@ def test_node_makes_the_same_steps(
 
 def test_the_ids_are_those_of_parity_cut_at_128(embedded: Embedded, tmp_path: Path) -> None:
     tokenizer = tokenizer_of(TokenizerSource(model=embedded.tokenizer_model))
-    source = Source(signature_of(load(embedded.model), None), tokenizer)
+    source = Source(load(embedded.model), tokenizer)
     lines = (embedded.data / "dev.jsonl").read_text("utf-8").split("\n")[:60]
     rows = [json.loads(line) for line in lines] + [{"text": "好\u2028" * 200, "label": "0"}]
     file = tmp_path / "texts.jsonl"

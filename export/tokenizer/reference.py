@@ -7,7 +7,6 @@ written here in TensorFlow string ops.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,28 +56,6 @@ class Reference(ABC):
             add = with_special_tokens(self.vocab.special) if special_tokens else None
             rows.append(cut(ids, other, max_length, add))
         return rows
-
-    def encode_with_types(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        special_tokens: bool = True,
-        max_length: int | None = None,
-    ) -> list[tuple[list[int], list[int]]]:
-        """The ids of each text, or of each text and its pair, with their token type ids."""
-        rows = self.encode(texts, pairs, special_tokens, max_length)
-        if pairs is None:
-            return [(ids, [0] * len(ids)) for ids in rows]
-        first = self.flat(texts).rows()
-        second = self.flat(pairs).rows()
-        found = []
-        for ids, one, other in zip(rows, first, second, strict=True):
-            room = len(ids) - (3 if special_tokens else 0)
-            kept = longest_first([0] * len(one), [1] * len(other), room, None)
-            types = kept if not special_tokens else [0, *kept[: kept.count(0)], 0]
-            types = types if not special_tokens else [*types, *kept[kept.count(0) :], 1]
-            found.append((ids, types))
-        return found
 
 
 class TfTextReference(Reference):
@@ -200,8 +177,8 @@ class CharsReference(Reference):
         return FlatIds.of_ragged(tf.ragged.boolean_mask(characters.with_flat_values(ids), kept))
 
 
-def reference(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> Reference:
-    """The Python tokenizer that `spec` names, with this vocab; `python` is an interpreter."""
+def reference(spec: TokenizerSpec, vocab: Vocab) -> Reference:
+    """The Python tokenizer that `spec` names, with this vocab."""
     kinds: dict[str, type] = {
         "bert": BertReference,
         "tf-text": TfTextReference,

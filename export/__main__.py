@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 EXAMPLE = """examples:
   python -m export                                   the embedded default, under artifacts/
-  python -m export model ./albert_tiny --vocab vocab.txt --out ./bundle
+  python -m export model ./albert_tiny --vocab vocab.txt --tokenizer tf-text --out ./bundle
   python -m export model ./albert_tiny --tokenizer-model ./bert_tokenizer_chinese --out ./bundle
-  python -m export vocab vocab.txt --tokenizer bert --out ./tokenizer_bundle
+  python -m export model ./my_bert --tokenizer-python ~/venv/bin/python --out ./bundle
+  python -m export vocab vocab.txt --tokenizer bert --uncased --out ./tokenizer_bundle
   python -m export catalog
   python -m export inspect ./albert_tiny.tar.gz
 """
@@ -55,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
     model.add_argument("handle", help=hub.HANDLE_HELP)
     model.add_argument("--sha256", help="of the archive, checked before anything else")
-    model.add_argument("--vocab", type=Path, help="vocab.txt, a token a line")
+    model.add_argument(
+        "--vocab", type=Path, help="vocab.txt, a token a line; default: the model's own, if any"
+    )
     model.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     model.add_argument(
         "--dtype", choices=DTYPES, default=DTYPES[0], help="of stored weights (default %(default)s)"
@@ -112,32 +115,47 @@ def tokenizer_options(command: argparse.ArgumentParser) -> None:
         metavar="HANDLE",
         help="the tokenizer's SavedModel: its vocab and options are recovered and proven",
     )
-    command.add_argument("--tokenizer", choices=ALGORITHMS, help=f"default: {ALGORITHMS[0]}")
-    command.add_argument("--cased", action="store_true", help="keep upper case and accents")
+    command.add_argument(
+        "--tokenizer", choices=ALGORITHMS, help="default: the one that the model's own files name"
+    )
+    case = command.add_mutually_exclusive_group()
+    case.add_argument("--cased", action="store_true", help="keep upper case and accents")
+    case.add_argument("--uncased", action="store_true", help="lower case; default: as the model")
     command.add_argument("--keep-accents", action="store_true", help="for bert alone")
     command.add_argument("--no-split-chinese", action="store_true", help="for bert alone")
+    command.add_argument(
+        "--tokenizer-python",
+        type=Path,
+        metavar="PYTHON",
+        help="the interpreter of your Python side: tables and golden ids come from the "
+        "tensorflow-text or tokenizers that is installed there; not with --tokenizer-model",
+    )
+    command.add_argument(
+        "--replace",
+        action="store_true",
+        help="also replace a bundle at --out that was made from something else: a model of another "
+        "name, another vocab or another tokenizer",
+    )
 
 
 def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
     """The tokenizer that the options name, or that is to be recovered from its model."""
-    from export.tokenizer import TokenizerSpec
-    from export.tokenizer_choice import TokenizerChoice
+    from export.tokenizer_choice import Asked, TokenizerChoice
 
-    named = (options.tokenizer, options.cased, options.keep_accents, options.no_split_chinese)
-    if options.tokenizer_model is None:
-        spec = TokenizerSpec(
-            options.tokenizer or ALGORITHMS[0],
-            lower_case=not options.cased,
-            strip_accents=False if options.keep_accents else None,
-            split_chinese=not options.no_split_chinese,
-        )
-        return TokenizerChoice(options.vocab, spec)
-    if any(named):
+    asked = Asked(
+        algorithm=options.tokenizer,
+        lower_case=False if options.cased else True if options.uncased else None,
+        strip_accents=False if options.keep_accents else None,
+        split_chinese=False if options.no_split_chinese else None,
+    )
+    if options.tokenizer_model is not None and asked != Asked():
         raise UserError(
             "got --tokenizer-model and options of a tokenizer, expected one of the two: "
             "what the model does is found out from the model itself"
         )
-    return TokenizerChoice(options.vocab, None, options.tokenizer_model)
+    return TokenizerChoice(
+        options.vocab, None, options.tokenizer_model, asked, options.tokenizer_python
+    )
 
 
 def positive(text: str) -> int:
@@ -167,6 +185,7 @@ def run_model(options: argparse.Namespace) -> None:
         dtype=options.dtype,
         force=options.force,
         with_saved_model=options.with_saved_model,
+        replace=options.replace,
     )
     export_model(request, options.out, say)
     print(options.out)
@@ -176,7 +195,7 @@ def run_vocab(options: argparse.Namespace) -> None:
     """`python -m export vocab`."""
     from export.tokenizer_bundle import export_tokenizer
 
-    export_tokenizer(tokenizer_choice(options), options.out, say)
+    export_tokenizer(tokenizer_choice(options), options.out, say, options.replace)
     print(options.out)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from export.bundle import appearing, refuse_foreign
 from export.checkpoints import Checkpoint, load_encoder, load_head, open_checkpoint, unused
 from export.errors import UserError
-from export.tokenizer.vocab import Vocab, read_vocab
+from export.tokenizer import facts
+from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab
 
 if TYPE_CHECKING:
     from export.architectures.mlm_head import MlmHead
@@ -51,9 +52,26 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
             save_string_tokens(encoder, vocab, directory, head=head)
         else:
             save(encoder, directory)
+        write_tokenizer_files(request, directory, say)
     for line in unused.lines(checkpoint.variables):
         say(line)
     return unused.by_kind(checkpoint.variables)
+
+
+def write_tokenizer_files(request: Request, directory: Path, say: Callable[[str], None]) -> None:
+    """Carries the checkpoint's tokenizer files over, among the SavedModel's assets."""
+    files = facts.collect(request.checkpoint)
+    if request.vocab is not None:
+        files[VOCAB] = request.vocab.read_bytes()
+    for name, data in files.items():
+        place = directory / facts.ASSETS / name
+        place.parent.mkdir(exist_ok=True)
+        if not place.exists():  # a model of token strings has its vocab there, which it looks up in
+            place.write_bytes(data)
+    if files:
+        said = facts.read(directory)
+        assert said is not None
+        say(f"tokenizer files carried over: {', '.join(files)}; {said.problem or said.why}")
 
 
 def vocab_of(request: Request, rows: int, say: Callable[[str], None]) -> Vocab | None:
@@ -71,11 +89,9 @@ def vocab_of(request: Request, rows: int, say: Callable[[str], None]) -> Vocab |
         if not file.is_file():
             raise UserError(f"--contract tokens: got no {file}, expected a vocab; give --vocab")
     vocab = read_vocab(file, notice=say)
-    if len(vocab.tokens) != rows:
-        raise UserError(
-            f"{file} has {len(vocab.tokens)} lines, but the model's embedding has {rows} rows; "
-            "give the vocab that the model was trained with"
-        )
+    notice = compare_sizes(str(file), len(vocab.tokens), rows)
+    if notice:
+        say(notice)
     return vocab
 
 

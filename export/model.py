@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import hub, saved_model_copy
-from export.bundle import CONTRACT, Contract, TensorSpec, appearing, digest, seal
-from export.errors import UserError
+from export.bundle import (
+    CONTRACT,
+    Contract,
+    TensorSpec,
+    appearing,
+    digest,
+    refuse_another,
+    refuse_overlap,
+    seal,
+)
 from export.quiet import tensorflow
-from export.tokenizer import Vocab, reference, write_tokenizer
+from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
+from export.tokenizer.vocab import compare_sizes
 from export.tokenizer_choice import TokenizerChoice, shown
 from export.versions import versions
 
@@ -26,6 +35,7 @@ class Request:
     """What to export. `architecture` and `trained` are what the source says of itself.
 
     `with_saved_model` puts a copy of the source into the bundle, for native TensorFlow in Node.
+    `replace` allows the bundle of another source to be replaced.
     """
 
     handle: str
@@ -37,21 +47,26 @@ class Request:
     name: str | None = None
     sha256: str | None = None
     with_saved_model: bool = False
+    replace: bool = False
 
 
 def export_model(request: Request, out: Path, say: Any = print) -> bool:
     """Writes the bundle; returns False where an equal one is there already.
 
     Raises:
-        UserError: see `hub.resolve`, `TokenizerChoice`, `graph.load`, `ids_for_strings`,
-            `rewrite`, `preflight.check` and `refuse_over_budget`.
-        EnvironmentProblem: see `hub.resolve` and `appearing`.
+        UserError: see `hub.resolve`, `TokenizerChoice`, `refuse_overlap`, `refuse_another`,
+            `graph.load`, `ids_for_strings`, `rewrite`, `preflight.check`, `refuse_over_budget`.
+        EnvironmentProblem: see `hub.resolve`, `reference` and `appearing`.
     """
     given = request.tokenizer.provenance()
     saved_model = hub.resolve(request.handle, request.sha256)
     source_of = {"handle": shown(request.handle), "sha256": digest(saved_model)}
     provenance = {"source": source_of, "versions": versions()} | given
-    if is_current(out, provenance, request):
+    refuse_overlap(out, [saved_model, Path(request.handle), *request.tokenizer.local_files()])
+    this = {"provenance": provenance, "tokenizer": {}}
+    refuse_another(out, this, f"the model {source_of['handle']}", request.replace)
+    said = facts.read(saved_model)
+    if is_current(out, provenance, request, said):
         say(f"{out} is up to date")
         return False
 
@@ -68,17 +83,20 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         say("the model takes token strings: its lookup is cut away, ids become the input")
         own = string_tokens.ids_for_strings(parts)
         parts = own.parts
-    chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say)
-    vocab, tokenizer = chosen.vocab, chosen.spec
+    if said is None or said.says_nothing:
+        said = facts.of_loaded(source.loaded, saved_model) or said
+    chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say, said)
+    vocab, tokenizer, python = chosen.vocab, chosen.spec, request.tokenizer.python
+    provenance["tokenizer"] = library_versions(tokenizer.algorithm, python)
     places = inner_places(parts)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
     inputs = roles.input_specs(frozen.inputs, saved_model)
-    refuse_other_size(frozen, inputs, vocab, request)
+    rows = refuse_other_size(frozen, inputs, vocab, request, say)
 
     max_length = positions(frozen)
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
-    ids = reference(tokenizer, vocab).encode(
+    ids = reference(tokenizer, vocab, python).encode(
         golden.TEXTS, special_tokens=True, max_length=max_length
     )
     cases = golden.batch(ids, pad, padding)
@@ -94,7 +112,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
     measured = weight_dtypes.accuracy(frozen, stored, feeds, expected, visible)
     weight_dtypes.refuse_over_budget(measured, request.dtype, request.force)
-    with appearing(out) as directory:
+    with appearing(out, CONTRACT) as directory:
         say(f"writing the TF.js graph, {request.dtype} weights")
         tfjs.write(frozen, stored, directory)
         golden.write(cases, expected, directory)
@@ -112,7 +130,14 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             outputs=roles.output_specs(frozen.outputs),
             padding=padding,
             max_length=max_length,
-            tokenizer=write_tokenizer(directory, vocab, tokenizer, chosen.adds_special_tokens),
+            tokenizer=write_tokenizer(
+                directory,
+                vocab,
+                tokenizer,
+                adds_special_tokens=chosen.adds_special_tokens,
+                python=python,
+                embedding_rows=rows,
+            ),
             provenance=provenance,
             accuracy={
                 "outputs": measured,
@@ -144,35 +169,49 @@ def inner_places(parts: Inlined) -> list[dict[str, str]]:
 
 
 def refuse_other_size(
-    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: Request
-) -> None:
-    """Stops where the vocab has another number of tokens than the model has embeddings."""
+    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: Request, say: Any
+) -> int | None:
+    """The rows of the model's embedding, None where they cannot be seen.
+
+    More rows than the vocab has lines are usual (padded to a multiple of 8 or 64); fewer are not
+    this model's vocab.
+
+    Raises:
+        UserError: the vocab has more lines than the embedding has rows.
+    """
     from export.graph import embedding_rows
 
     ids = next(spec.name for spec in inputs if spec.role == "input_ids")
     rows = embedding_rows(frozen, ids)
-    if rows is not None and rows != len(vocab.tokens):
+    if rows is not None:
         choice = request.tokenizer
-        given = choice.vocab or choice.model or request.handle
-        raise UserError(
-            f"{given} has {len(vocab.tokens)} lines, but the model's embedding has {rows} rows; "
-            "give the vocab that the model was trained with"
-        )
+        name = str(choice.vocab or choice.model or vocab.name)
+        notice = compare_sizes(name, len(vocab.tokens), rows)
+        if notice:
+            say(notice)
+    return rows
 
 
-def is_current(out: Path, provenance: dict[str, Any], request: Request) -> bool:
+def is_current(
+    out: Path, provenance: dict[str, Any], request: Request, said: facts.TokenizerFacts | None
+) -> bool:
     """Whether `out` holds a whole bundle of the same source, options and versions."""
+    choice = request.tokenizer
+    spec = choice.foreseen(request.handle, said)
     try:
         document = json.loads((out / CONTRACT).read_text(encoding="utf-8"))
-        spec, tokenizer = request.tokenizer.spec, document["tokenizer"]
+        tokenizer, made_by = document["tokenizer"], document["provenance"].pop("tokenizer")
         same = (
             document["provenance"] == provenance
+            and made_by == library_versions(tokenizer["algorithm"], choice.python)
             and document["architecture"] == request.architecture
             and document["weight_dtype"] == request.dtype
             and saved_model_copy.is_in(document["files"]) == request.with_saved_model
             and (
-                spec is None
-                or (tokenizer["algorithm"], tokenizer["options"]) == (spec.algorithm, spec.options)
+                choice.model is not None
+                if spec is None
+                else (tokenizer["algorithm"], tokenizer["options"])
+                == (spec.algorithm, spec.options)
             )
         )
         return same and all(

@@ -15,7 +15,7 @@ from export.errors import EnvironmentProblem as ExportProblem
 from export.errors import UserError as ExportError
 from export.tokenizer import Vocab, read_vocab, reference
 from export.tokenizer.hub_tokenizer import HubTokenizer
-from export.tokenizer.pairs import longest_first, with_special_tokens
+from export.tokenizer.pairs import bare, longest_first, with_special_tokens
 from parity_tests.cases import Case
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.tokenizer_source import TokenizerSource
@@ -85,7 +85,7 @@ class ModelTokenizer(PythonTokenizer):
             raise UserError(f"--vocab {source.vocab} is not the vocab in {source.model}")
         model.learn_frame(vocab)
         super().__init__(vocab)
-        self._model, self._vocab = model, vocab
+        self._model = model
         self._by_hugging_face = source.spec is not None and source.spec.algorithm == "bert"
 
     def _encode(
@@ -99,14 +99,13 @@ class ModelTokenizer(PythonTokenizer):
     def _longest_first(self, parts: tuple[list[int], ...], added: bool, limit: int) -> Encoded:
         """As Hugging Face cuts and frames."""
         first, second = parts[0], parts[1] if len(parts) > 1 else None
-        frame = with_special_tokens(self._vocab.special) if added else None
-        ids = longest_first(first, second, limit, frame)
-        if second is None:
-            return ids, [0] * len(ids)
-        # The same rule on the types: what is cut and framed is as long.
-        marks = longest_first([0] * len(first), [1] * len(second), limit - 3 * added, None)
-        zeros = marks.count(0) + 2 * added
-        return ids, [0] * zeros + [1] * (len(ids) - zeros)
+        framed = with_special_tokens(self.special["[CLS]"], self.special["[SEP]"])
+        marked = with_special_tokens(0, 0, 1)
+        ones = None if second is None else [1] * len(second)
+        return (
+            longest_first(first, second, limit, framed if added else bare),
+            longest_first([0] * len(first), ones, limit, marked if added else bare),
+        )
 
     def _round_robin(self, parts: list[list[list[int]]], added: bool, limit: int) -> list[Encoded]:
         """As TF-Text's own trimmer cuts, and its `combine_segments` frames."""

@@ -131,7 +131,8 @@ class fresh_tokenizer:  # noqa: N801  reads as what it makes
         parts += [] if source.spec is None else [repr(source.spec.options_key)]
         key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
         self._out = TOKENIZERS / key
-        self._command = [sys.executable, "-m", "export", "vocab", *source.export_arguments()]
+        self._command = [sys.executable, "-m", "parity_tests.read_tokenizer"]
+        self._command += source.arguments()
         self._command += ["--out", str(self._out.resolve())]
         self._process: subprocess.Popen[str] | None = None
 

@@ -24,6 +24,8 @@ import tensorflow_text  # registers the ops that a model may need
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from export.errors import EnvironmentProblem as ExportProblem
+from export.errors import UserError as ExportError
 from parity_tests import cases, runs, tokenizer_source
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.inside import Inside
@@ -52,8 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         told_by_bundle = json.loads(given.contract.read_text("utf-8")) if given.contract else {}
         tokenizer = tokenizer_of(tokenizer_source.from_arguments(given))
         recorded = {spec["name"]: spec["role"] for spec in told_by_bundle.get("inputs", [])}
-        name = signature_name(told_by_bundle)
-        source = Source(load(given.model), tokenizer, name, recorded)
+        chosen = told_by_bundle.get("signature") or {}
+        model = load(given.model, chosen.get("tags"))
+        source = Source(model, tokenizer, chosen.get("name"), recorded)
         if given.stored:
             assign(source.signature, load_file(given.stored))
         asked = Asked(
@@ -64,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         picked = cases.read(given.cases)
         tensors, told = answers(asked, picked)
-    except (UserError, EnvironmentProblem) as error:
+    except (UserError, EnvironmentProblem, ExportError, ExportProblem) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     if given.show:
@@ -88,21 +91,19 @@ class Asked:
     tapped: set[int]
 
 
-def load(path: Path) -> Any:
-    """A SavedModel as `hub.load` gives it.
+def load(path: Path, tags: list[str] | None = None) -> Any:
+    """A SavedModel as `hub.load` gives it; `tags` tell which of its graphs.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it does not load.
     """
     if not (path / "saved_model.pb").is_file():
         raise UserError(f"{path} is no SavedModel: it has no saved_model.pb; try `nox -s export`")
-    return hub.load(str(path))
-
-
-def signature_name(contract: dict[str, Any]) -> str | None:
-    """The name of the signature that was exported, where the contract has recorded it."""
-    name = contract.get("provenance", {}).get("source", {}).get("signature")
-    return name if isinstance(name, str) else None
+    try:
+        return hub.load(str(path), tags=tags)
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path} does not load as a SavedModel: {reason}") from None
 
 
 def taps(contract: dict[str, Any]) -> dict[str, str]:

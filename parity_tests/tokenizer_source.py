@@ -5,11 +5,7 @@ whose claims are on trial. Nothing of the embedded default is ever taken for ano
 """
 
 import argparse
-import importlib.metadata
-import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,21 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from export import hub
-from export.tokenizer import ALGORITHMS, TokenizerSpec
-from export.tokenizer.facts import TokenizerFacts, read
+from export.tokenizer import ALGORITHMS, TokenizerSpec, library_versions
+from export.tokenizer.facts import TokenizerFacts, beside, read
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.provenance import Contract
 
 ROOM = Path(__file__).parent
-LIBRARIES = {"bert": "tokenizers"}
-"""The package that a class comes from; of the others it is tensorflow-text."""
-TEXT = "tensorflow-text"
-ASK_VERSIONS = """
-import importlib.metadata as m, json, platform
-found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in m.distributions()}
-known = {name: found[name] for name in ("tensorflow-text", "tokenizers") if name in found}
-print(json.dumps({"python": platform.python_version()} | known))
-"""
 
 
 @dataclass(frozen=True)
@@ -58,33 +45,14 @@ class TokenizerSource:
             found += [] if self.model else option_arguments(self.spec)
         return found + ([] if self.python is None else ["--tokenizer-python", str(self.python)])
 
-    def export_arguments(self) -> list[str]:
-        """The arguments of `python -m export vocab` that make a bundle of it alone."""
-        found = [] if self.vocab is None else [str(self.vocab.resolve())]
-        if self.model is not None:
-            return [*found, "--tokenizer-model", str(self.model.resolve())]
-        assert self.spec is not None, "a source without a SavedModel has a class"
-        found += ["--tokenizer", self.spec.algorithm, *option_arguments(self.spec)]
-        return found + ([] if self.python is None else ["--tokenizer-python", str(self.python)])
-
-    @property
-    def library(self) -> str:
-        """The package that tokenizes."""
-        return TEXT if self.spec is None else LIBRARIES.get(self.spec.algorithm, TEXT)
-
     def versions(self) -> dict[str, str]:
-        """Of Python and of the package that tokenizes, in the interpreter that runs it.
+        """Of Python and of the packages that tokenize, in the interpreter that runs them.
 
         Raises:
-            UserError: the interpreter is not there, or lacks the package.
+            export.errors.UserError: the interpreter is not there, or lacks a package.
         """
-        found = versions_here() if self.python is None else versions_of(self.python)
-        if self.library not in found:
-            raise UserError(
-                f"--tokenizer-python {self.python} has no {self.library}, which is the tokenizer; "
-                "install it there, or give the Python of the environment that has it"
-            )
-        return {name: found[name] for name in ("python", self.library)}
+        algorithm = "tf-text" if self.spec is None or self.model else self.spec.algorithm
+        return library_versions(algorithm, self.python)
 
     def told(self) -> dict[str, Any]:
         """What a report says of it."""
@@ -180,6 +148,8 @@ def choose(
         origin = "the tokenizer SavedModel given with --tokenizer-model"
         return TokenizerSource(directory, checked_vocab(given, contract), claimed, None, origin)
     facts = read(model)
+    if (facts is None or facts.says_nothing) and given.vocab is not None:
+        facts = beside(given.vocab.parent) or facts
     vocab, where = vocab_of(given, contract, facts, model, out)
     algorithm = given.tokenizer or claimed.algorithm
     spec = spec_of(given, algorithm, facts, claimed)
@@ -284,41 +254,16 @@ def checked_vocab(given: argparse.Namespace, contract: Contract) -> Path | None:
     return path
 
 
-def versions_here() -> dict[str, str]:
-    """Of this Python and its tokenizer packages."""
-    packages = (TEXT, *LIBRARIES.values())
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {"python": platform.python_version()} | found
-
-
-def versions_of(python: Path) -> dict[str, str]:
-    """The same of another interpreter.
-
-    Raises:
-        UserError: it is not there, or no Python.
-    """
-    if shutil.which(str(python)) is None:
-        raise UserError(
-            f"--tokenizer-python {python} is no program; give the Python of the environment that "
-            "your Python side runs in, as in venv/bin/python"
-        )
-    try:
-        done = subprocess.run([str(python), "-c", ASK_VERSIONS], capture_output=True, text=True)
-        found: dict[str, str] = json.loads(done.stdout)
-    except (OSError, ValueError):
-        raise UserError(f"--tokenizer-python {python} did not answer as a Python does") from None
-    return found
-
-
 def version_note(contract: Contract, source: TokenizerSource) -> str:
     """What to say where the bundle's tables are of another version of the library; else nothing."""
     provenance = contract.document.get("provenance", {})
-    recorded = provenance.get("tokenizer") or provenance.get("versions") or {}
-    made = {name.replace("_", "-"): version for name, version in recorded.items()}
-    then, here = made.get(source.library), source.versions()[source.library]
-    if then is None or then == here:
+    made = provenance.get("tokenizer") or provenance.get("versions") or {}
+    here = {name: version for name, version in source.versions().items() if name != "python"}
+    others = [name for name, version in here.items() if made.get(name, version) != version]
+    if not others:
         return ""
+    then, now = (", ".join(f"{name} {of[name]}" for name in others) for of in (made, here))
     return (
-        f"the bundle's tokenizer is of {source.library} {then}, the reference here of {here}; "
-        f"--tokenizer-python PYTHON takes an interpreter that has {then}"
+        f"the bundle's tokenizer is of {then}, the reference here of {now}; "
+        "--tokenizer-python PYTHON takes the interpreter that it was made with"
     )

@@ -86,19 +86,19 @@ class Head:
         """The most probable label of each row, the first of equals."""
         return [self.labels[int(place)] for place in np.argmax(probabilities, axis=1)]
 
-    def answering(self, run: Run) -> Run:
-        """Python's run with what the head makes of `sequence_output`.
+    def answering(self, run: Run, sequence: str = "sequence_output") -> Run:
+        """Python's run with what the head makes of the output called `sequence`.
 
         Raises:
-            UserError: the model has no `sequence_output`.
+            UserError: the model has no such output.
         """
         batches = {place: dict(batch) for place, batch in run.batches.items()}
         labels = {}
         for place, batch in batches.items():
             if place[0] in SPECIALS:
-                if "sequence_output" not in batch:
-                    raise UserError("the model has no sequence_output, which --classifier needs")
-                both = batch["sequence_output"], batch["attention_mask"]
+                if sequence not in batch:
+                    raise UserError(f"the model has no {sequence}, which --classifier needs")
+                both = batch[sequence], batch["attention_mask"]
                 batch[PROBABILITIES] = self.probabilities(*both)
                 labels[place] = self.decided(batch[PROBABILITIES])
         return replace(run, batches=batches, labels=labels)

@@ -19,7 +19,6 @@ from export.bundle import (
     seal,
 )
 from export.checkpoints.sentence_transformers import shortened
-from export.errors import UserError
 from export.quiet import tensorflow
 from export.signature_choice import (
     Asked,

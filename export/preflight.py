@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.errors import UserError
-from export.errors import UserError
 
 if TYPE_CHECKING:
     from export.graph import FrozenGraph

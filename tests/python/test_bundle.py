@@ -97,9 +97,7 @@ def test_only_a_bundle_of_the_same_thing_is_replaced(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"tokenizer": 1, "provenance": {}}'])
-def test_a_contract_that_cannot_be_read_is_not_replaced_silently(
-    tmp_path: Path, text: str
-) -> None:
+def test_a_contract_that_cannot_be_read_is_not_replaced_silently(tmp_path: Path, text: str) -> None:
     (tmp_path / CONTRACT).write_text(text)
     with pytest.raises(UserError, match="cannot be read"):
         refuse_another(tmp_path, MODEL, "the new one", replace=False)

@@ -35,7 +35,7 @@ def other_tokenizers() -> Path:
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (home / "done").exists():
         # The package's own dependency is for its downloads alone, which nothing here does.
-        install = [python, "-m", "pip", "install", "-q", "--no-deps", f"tokenizers=={OTHER}"]
+        install = [str(python), "-m", "pip", "install", "-q", "--no-deps", f"tokenizers=={OTHER}"]
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         done = subprocess.run(install, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -144,10 +144,7 @@ def test_a_library_that_breaks(tmp_path: Path) -> None:
         (place / "lib").mkdir(parents=True)
         code = code.replace("exit", "import os; print('last words', file=os.sys.stderr); os._exit")
         (place / "lib" / "tokenizers.py").write_text(code)
-        broken = "import sys; sys.path.insert(0, sys.argv.pop(1)); import runpy; "
-        broken += "sys.argv.pop(0); sys.path.insert(0, ''); runpy.run_path(sys.argv[0], run_name='__main__')"
-        (place / "start.py").write_text(broken.replace("; import runpy", "\nimport runpy"))
-        program = script(place, f'exec "{sys.executable}" "{place}/start.py" "{place}/lib" "$@"')
+        program = script(place, f'PYTHONPATH="{place}/lib" exec "{sys.executable}" "$@"')
         with pytest.raises(EnvironmentProblem, match=said) as caught:
             reference(TokenizerSpec("bert"), VOCAB, program)
         assert "\n" not in str(caught.value)

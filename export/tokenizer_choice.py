@@ -160,7 +160,7 @@ def resolved(asked: Asked, said: TokenizerFacts | None, where: str, say: Say) ->
             )
         reason = f" ({said.why})" if said is not None else ""
         raise UserError(
-            f"{where}: got no tokenizer, and the model does not say which it goes with{reason}; "
+            f"{where}: got no tokenizer, and nothing says which it goes with{reason}; "
             f"give the one of your Python side: {ways()}"
         )
     own = said.spec if said is not None else None

@@ -258,7 +258,7 @@ def test_nothing_is_guessed() -> None:
     nothing = facts.TokenizerFacts(Path("vocab.txt"), None, "a vocab alone")
     for found in (None, nothing):
         for asked in (Asked(), Asked(lower_case=True)):
-            with pytest.raises(UserError, match="does not say.*--tokenizer .*--uncased or --cased"):
+            with pytest.raises(UserError, match="nothing says.*--tokenizer .*--uncased or --cased"):
                 resolved(asked, found, "m", print)
         lines: list[str] = []
         assert resolved(Asked("tf-text"), found, "m", lines.append) == TokenizerSpec("tf-text")

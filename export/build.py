@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.bundle import appearing, refuse_foreign
+from export.bundle import appearing, refuse_foreign, refuse_overlap
 from export.checkpoints import Checkpoint, load_encoder, load_head, open_checkpoint, unused
 from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
 from export.errors import UserError
@@ -37,6 +37,8 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
             `appearing`.
     """
     refuse_foreign(out)
+    place = request.checkpoint if request.checkpoint.is_dir() else request.checkpoint.parent
+    refuse_overlap(out, [place], may_be_inside=True)
     sentence = read_sentence_model(request.checkpoint)
     if sentence is not None:
         if request.contract == "tokens":

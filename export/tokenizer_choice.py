@@ -162,7 +162,7 @@ def resolved(asked: Asked, said: TokenizerFacts | None, where: str, say: Say) ->
             )
         reason = f" ({said.why})" if said is not None else ""
         raise UserError(
-            f"{where}: got no tokenizer, and the model does not say which it goes with{reason}; "
+            f"{where}: got no tokenizer, and nothing says which it goes with{reason}; "
             f"give the one of your Python side: {ways()}"
         )
     own = said.spec if said is not None else None
@@ -178,8 +178,7 @@ def resolved(asked: Asked, said: TokenizerFacts | None, where: str, say: Say) ->
         ),
     )
     say(f"tokenizer: {described(spec)}; {reason_of(asked, said, spec)}")
-    given = "--tokenizer" if asked.algorithm else "the option for case"
-    say_contradictions(spec, said, given, say)
+    say_contradictions(spec, said, "--tokenizer" if asked.algorithm else "an option", say)
     return spec
 
 

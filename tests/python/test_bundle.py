@@ -110,6 +110,7 @@ def test_what_a_bundle_is_made_from_is_never_its_place(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"--out .* {said} .*made from"):
             refuse_overlap(tmp_path / out, [source])
     refuse_overlap(tmp_path / "a" / "model2", [source])
+    refuse_overlap(tmp_path / "a" / "model" / "out", [source], may_be_inside=True)
 
 
 def test_the_source_stays_whatever_out_says(

@@ -16,6 +16,7 @@ from export.errors import UserError
 from export.tokenizer import TokenizerSpec, facts, reference
 from export.tokenizer.vocab import SPECIAL, parse_vocab
 from export.tokenizer_choice import Asked, TokenizerChoice, resolved
+from tests.python.publishers import VOCAB, publisher
 
 LINES = [*SPECIAL.values(), "a", "A", "à", "À", "中", "文", "##文", "[unused1]"]
 RAW = "".join(f"{line}\n" for line in LINES).encode()
@@ -75,7 +76,7 @@ def test_what_the_files_say(
     expected: dict[str, Any],
     why: str,
 ) -> None:
-    files = {} if config is None else {"tokenizer_config": config}
+    files: dict[str, Any] = {} if config is None else {"tokenizer_config": config}
     if stored is not None:
         files["tokenizer"] = tokenizer_json(**stored)
     found = said(directory(tmp_path / "d", **files))
@@ -257,7 +258,7 @@ def test_nothing_is_guessed() -> None:
     nothing = facts.TokenizerFacts(Path("vocab.txt"), None, "a vocab alone")
     for found in (None, nothing):
         for asked in (Asked(), Asked(lower_case=True)):
-            with pytest.raises(UserError, match="does not say.*--tokenizer .*--uncased or --cased"):
+            with pytest.raises(UserError, match="nothing says.*--tokenizer .*--uncased or --cased"):
                 resolved(asked, found, "m", print)
         lines: list[str] = []
         assert resolved(Asked("tf-text"), found, "m", lines.append) == TokenizerSpec("tf-text")
@@ -307,3 +308,40 @@ def test_tf_hub_s_own_attributes(tmp_path: Path) -> None:
         module = tf.Module()
         module.do_lower_case = other
         assert facts.of_loaded(module, tmp_path) is None
+
+
+def test_a_checkpoint_s_case_reaches_the_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a cased checkpoint with padded embeddings to a bundle, no tokenizer option given."""
+    source = publisher("bert", "hf").write(tmp_path / "checkpoint")
+    lines = [*LINES, *(f"[unused{i}]" for i in range(2, VOCAB - len(LINES) - 1))]
+    raw = "".join(f"{line}\n" for line in lines).encode()
+    directory(source, raw, tokenizer_config={"do_lower_case": False})
+    model, out = tmp_path / "model", tmp_path / "bundle"
+    assert main(["build", str(source), "--out", str(model)]) == 0
+    assert "do_lower_case false" in capsys.readouterr().err
+    assert (model / "assets" / "vocab.txt").read_bytes() == raw
+
+    assert main(["model", str(model), "--out", str(out)]) == 0
+    err = capsys.readouterr().err
+    assert "tokenizer: bert, cased; tokenizer_config.json says do_lower_case false\n" in err
+    padded = f"has {VOCAB} rows, the vocab {len(lines)} lines: the last {VOCAB - len(lines)} rows"
+    assert padded in err
+    tokenizer = json.loads((out / "bundle.json").read_text("utf-8"))["tokenizer"]
+    assert tokenizer["options"] == {
+        "lower_case": False,
+        "strip_accents": False,
+        "split_chinese": True,
+    }
+    assert (tokenizer["vocab_size"], tokenizer["embedding_rows"]) == (len(lines), VOCAB)
+    assert (out / "vocab.txt").read_bytes() == raw
+    assert main(["model", str(model), "--out", str(out)]) == 0
+    assert "is up to date" in capsys.readouterr().err
+
+    (model / "assets" / "tokenizer_config.json").unlink()
+    arguments = ["model", str(model), "--out", str(tmp_path / "other")]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and "give the one of your Python side: --tokenizer" in error
+    assert not (tmp_path / "other").exists()

@@ -1,16 +1,22 @@
 """The proof can fail: an altered table entry is found, shrunk to a few characters and named."""
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
 
-from export.tokenizer import TokenizerSpec
+from export.tokenizer import TokenizerSpec, library_versions
 from export.tokenizer.characters import in_context
 from export.tokenizer.runtimes import read_tables
 from export.tokenizer.symbols import ALONE, LETTER, itself
 from export.tokenizer.tables import serialise
+from parity_tests.tokenizer.__main__ import main
+from parity_tests.tokenizer.proof import of_bundle
 from parity_tests.tokenizer.prove import compare
 from parity_tests.tokenizer.shrink import shrink
 from parity_tests.tokenizer.sides import NodeSide, Pair
-from parity_tests.tokenizer.vocabs import telling
+from parity_tests.tokenizer.vocabs import made_up, telling
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +70,23 @@ def test_shrinking_ends_at_the_shortest():
         return [i for i, text in enumerate(texts) if text.count("x") >= 2]
 
     assert shrink("ab x cd ef x gh x" * 5, failing) == "xx"
+
+
+def test_other_versions_than_the_bundle_s_are_said(tmp_path, capsys):
+    older = {"python": "3.9.1", "tensorflow-text": "2.19.0"}
+    (tmp_path / "vocab.txt").write_bytes(made_up(1)[0].raw)
+    for made_by, noticed in [(older, True), (library_versions("tf-text", None), False)]:
+        document = {
+            "tokenizer": {"algorithm": "tf-text", "options": {"lower_case": True}},
+            "provenance": {"tokenizer": made_by},
+        }
+        (tmp_path / "bundle.json").write_text(json.dumps(document))
+        job = of_bundle(tmp_path, Path(sys.executable))
+        assert job.interpreter == Path(sys.executable)
+        said = capsys.readouterr().err
+        assert ("was made with python 3.9.1, tensorflow-text 2.19.0" in said) == noticed
+
+
+def test_an_interpreter_is_for_a_bundle(capsys):
+    assert main(["--tokenizer-python", sys.executable]) == 2
+    assert "--tokenizer-python is for --bundle" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
 
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
-    from export import golden, graph, preflight, roles, string_tokens, tfjs, weight_dtypes
+    from export import float_dtypes, golden, graph, preflight, roles, string_tokens, tfjs, weight_dtypes
     from export.rewrites import rewrite
 
     source = graph.load(saved_model)
@@ -72,6 +72,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     vocab, tokenizer = chosen.vocab, chosen.spec
     places = inner_places(parts)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    frozen, halves = float_dtypes.in_float32(frozen)
     inputs = roles.input_specs(frozen.inputs, saved_model)
     refuse_other_size(frozen, inputs, vocab, request)
 
@@ -86,9 +87,18 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     asked = feeds
     if own:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
-    expected = golden.answers(source, asked)
-    say("rewriting the graph, each step checked on the golden cases")
+    expected = float_dtypes.as_float32(golden.answers(source, asked))
     visible = golden.visible(cases, padding)
+    own_answers = {}
+    if halves:
+        in_halves, expected = expected, frozen.run(feeds)
+        own_answers = weight_dtypes.difference(in_halves, expected, visible)
+        say(
+            f"the model computes in {' and '.join(halves)}; TF.js has float32 alone, so the bundle "
+            f"computes the same function in float32, and its golden cases are of that. "
+            f"{weight_dtypes.furthest(own_answers)} of the source's own answers"
+        )
+    say("rewriting the graph, each step checked on the golden cases")
     frozen, steps = rewrite(frozen, feeds, visible)
     preflight.check(frozen)
     stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
@@ -118,7 +128,8 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
                 "outputs": measured,
                 "budget": weight_dtypes.budget(request.dtype),
                 "rewrites": [asdict(step) for step in steps],
-            },
+            }
+            | ({"source_in": {"dtypes": halves, "outputs": own_answers}} if halves else {}),
             taps=places,
         )
         seal(directory, contract)

@@ -57,7 +57,16 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
 
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
-    from export import float_dtypes, golden, graph, preflight, roles, string_tokens, tfjs, weight_dtypes
+    from export import (
+        float_dtypes,
+        golden,
+        graph,
+        preflight,
+        roles,
+        string_tokens,
+        tfjs,
+        weight_dtypes,
+    )
     from export.rewrites import rewrite
 
     source = graph.load(saved_model)

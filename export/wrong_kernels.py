@@ -93,6 +93,11 @@ def negative_axis(op: tf.Operation) -> bool:
     return axis is None or int(axis) < 0
 
 
+def by_row(op: tf.Operation) -> bool:
+    """A choice between rows."""
+    return bool(op.inputs[0].shape.rank == 1 != op.inputs[1].shape.rank)
+
+
 def attribute(name: str, *values: object) -> Callable[[tf.Operation], bool]:
     """Whether an attribute has one of some values."""
     return lambda op: op.get_attr(name) in values
@@ -133,6 +138,7 @@ WRONG: tuple[WrongKernel, ...] = (
     WrongKernel(("Sign",), takes("float"), ("wasm",), "0 for small numbers"),
     WrongKernel(("Select", "SelectV2"), lambda op: op.inputs[1].dtype == tf.bool, ("wasm",),
                 "writes four bytes for a bool"),
+    WrongKernel(("Select",), by_row, BOTH, "an error: a condition of rows is no broadcast"),
     WrongKernel(("ReverseV2",), takes("bool"), ("wasm",), "writes four bytes for a bool"),
     WrongKernel(("StridedSlice",), strides_over_integers, ("wasm",), "int bits as float32"),
     WrongKernel(("StridedSlice",), steps_of_many_axes, BOTH, "other elements of five axes"),

@@ -46,7 +46,7 @@ class _Body:
     def __init__(self, function: function_pb2.FunctionDef) -> None:
         graph_def, flat = function_def_to_graph.function_def_to_graph_def(function)
         self.nodes = list(graph_def.node)
-        self.arguments = [argument.name for argument in function.signature.input_arg]
+        self.arguments: list[str] = [argument.name for argument in function.signature.input_arg]
         returned = (function.ret[result.name] for result in function.signature.output_arg)
         self.results = [flat.get(name, name) for name in returned]
         self.dtypes = [result.type for result in function.signature.output_arg]
@@ -225,7 +225,7 @@ class _Lowering:
         self, body: _Body, given: list[str], prefix: str, constants_at: str | None = None
     ) -> tuple[list[str], list[int]]:
         """Adds a body's nodes under a prefix; constants, under one that all rounds share."""
-        names = dict(zip(body.arguments, given, strict=True))
+        names: dict[str, str] = dict(zip(body.arguments, given, strict=True))
         for node in body.nodes:
             if node.name not in names:
                 shared = node.op == "Const" and constants_at is not None

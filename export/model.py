@@ -90,6 +90,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
     from export import (
+        float_dtypes,
         golden,
         graph,
         node_check,
@@ -118,6 +119,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
     places = inner_places(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    frozen, halves = float_dtypes.in_float32(frozen)
     inputs = roles.input_specs(frozen.inputs, input_roles)
     rows = refuse_other_size(frozen, inputs, vocab, request, say)
 
@@ -134,14 +136,23 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     asked = feeds
     if own:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
-    expected = golden.answers(source, asked)
+    expected = float_dtypes.as_float32(golden.answers(source, asked))
     outputs = roles.output_specs(
         frozen.outputs, output_roles, expected, cases["input_ids"].shape[1]
     )
     for line in roles.notices(outputs):
         say(line)
-    say("rewriting the graph, each step checked on the golden cases")
     visible = golden.visible(cases, padding)
+    own_answers = {}
+    if halves:
+        in_halves, expected = expected, frozen.run(feeds)
+        own_answers = weight_dtypes.difference(in_halves, expected, visible)
+        say(
+            f"the model computes in {' and '.join(halves)}; TF.js has float32 alone, so the bundle "
+            f"computes the same function in float32, and its golden cases are of that. "
+            f"{weight_dtypes.furthest(own_answers)} of the source's own answers"
+        )
+    say("rewriting the graph, each step checked on the golden cases")
     frozen, steps = rewrite(frozen, feeds, visible)
     preflight.check(frozen)
     stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
@@ -180,7 +191,8 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
                 "outputs": measured,
                 "budget": weight_dtypes.budget(request.dtype),
                 "rewrites": [asdict(step) for step in steps],
-            },
+            }
+            | ({"source_in": {"dtypes": halves, "outputs": own_answers}} if halves else {}),
             taps=places,
             signature={"name": verdict.signature, "tags": list(verdict.tags)},
         )

@@ -47,7 +47,7 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> No
         UserError: the graph has ops that TF.js does not know.
     """
     graph_def = with_constants(frozen)
-    unknown = converter.validate(graph_def, False, False)
+    unknown = unknown_ops(graph_def)
     if unknown:
         raise UserError(f"TF.js has no {', '.join(sorted(unknown))}: this model cannot run there")
     # One group, whose shards are of one size but for the last: of two files, a small and a large,
@@ -71,6 +71,12 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> No
     # Protobuf's maps come in the order of a seeded hash: equal inputs must make equal bytes.
     document = json.loads(model.read_text(encoding="utf-8"))
     model.write_text(json.dumps(document, sort_keys=True), encoding="utf-8")
+
+
+def unknown_ops(graph_def: graph_pb2.GraphDef) -> set[str]:
+    """The ops that TF.js's converter does not know."""
+    unknown: set[str] = converter.validate(graph_def, False, False)
+    return unknown
 
 
 def as_stored(value: Array, dtype: str) -> Array:

@@ -65,7 +65,13 @@ def accuracy(
     weights = dict(frozen.weights)
     for name, dtype in stored.items():
         weights[name] = tfjs.as_stored(weights[name], dtype)
-    got = replace(frozen, weights=weights).run(feeds)
+    return difference(replace(frozen, weights=weights).run(feeds), expected, visible)
+
+
+def difference(
+    got: Mapping[str, Array], expected: Mapping[str, Array], visible: Array
+) -> dict[str, dict[str, float | None]]:
+    """`distances` of each expected output at the visible positions, by name."""
     return {
         name: distances(seen(got[name], visible), seen(expected[name], visible))
         for name in sorted(expected)
@@ -78,6 +84,12 @@ def distances(one: Array, other: Array) -> dict[str, float | None]:
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     cosine = float(f"{a @ b / norms:.9g}") if norms else None
     return {"max_abs": float(f"{np.max(np.abs(a - b), initial=0.0):.1e}"), "cosine": cosine}
+
+
+def furthest(measured: Mapping[str, Mapping[str, float | None]]) -> str:
+    """The output that is furthest off, in words."""
+    name = max(measured, key=lambda one: measured[one]["max_abs"] or 0.0)
+    return f"{name} is within {measured[name]['max_abs']:g}"
 
 
 def budget(dtype: str) -> dict[str, Any]:

@@ -75,9 +75,11 @@ def strides_over_integers(op: tf.Operation) -> bool:
     return op.inputs[0].dtype != tf.float32 and (steps is None or bool((steps != 1).any()))
 
 
-def more_than_five_axes(op: tf.Operation) -> bool:
-    """A tensor of rank 6 or more, or of unknown rank."""
-    return op.inputs[0].shape.rank is None or op.inputs[0].shape.rank > 5
+def steps_of_many_axes(op: tf.Operation) -> bool:
+    """A slice with steps other than 1 of five or more axes."""
+    steps = tf.get_static_value(op.inputs[3])
+    many = op.inputs[0].shape.rank is None or op.inputs[0].shape.rank > 4
+    return many and (steps is None or bool((steps != 1).any()))
 
 
 def later_output(op: tf.Operation) -> bool:
@@ -89,6 +91,11 @@ def negative_axis(op: tf.Operation) -> bool:
     """An axis that counts from the end, or is not known."""
     axis = tf.get_static_value(op.inputs[1])
     return axis is None or int(axis) < 0
+
+
+def by_row(op: tf.Operation) -> bool:
+    """A choice between rows."""
+    return bool(op.inputs[0].shape.rank == 1 != op.inputs[1].shape.rank)
 
 
 def attribute(name: str, *values: object) -> Callable[[tf.Operation], bool]:
@@ -128,17 +135,17 @@ WRONG: tuple[WrongKernel, ...] = (
     ),
     WrongKernel(("MatrixBandPart",), always, BOTH, "other elements for a negative bound"),
     WrongKernel(("BiasAdd",), attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
-    WrongKernel(("Sign",), takes("float"), BOTH, "0 for small numbers on wasm and for NaN"),
+    WrongKernel(("Sign",), takes("float"), ("wasm",), "0 for small numbers"),
     WrongKernel(("Select", "SelectV2"), lambda op: op.inputs[1].dtype == tf.bool, ("wasm",),
                 "writes four bytes for a bool"),
+    WrongKernel(("Select",), by_row, BOTH, "an error: a condition of rows is no broadcast"),
     WrongKernel(("ReverseV2",), takes("bool"), ("wasm",), "writes four bytes for a bool"),
     WrongKernel(("StridedSlice",), strides_over_integers, ("wasm",), "int bits as float32"),
-    WrongKernel(("StridedSlice",), more_than_five_axes, BOTH, "other elements of rank 6"),
+    WrongKernel(("StridedSlice",), steps_of_many_axes, BOTH, "other elements of five axes"),
     WrongKernel(("Mean",), takes("int"), BOTH, "a fraction where TensorFlow has an integer"),
     WrongKernel(("Mod",), always, BOTH, "the sign of the divisor, TensorFlow has the dividend's"),
     WrongKernel(("Div",), takes("int"), BOTH, "rounds down, TensorFlow to zero"),
     WrongKernel(("FloorDiv",), takes("float"), ("cpu",), "int32 where TensorFlow has float32"),
-    WrongKernel(("SquaredDifference",), takes("int"), ("cpu",), "rounds above 2^24"),
     WrongKernel(("ShapeN",), always, BOTH, "float32 where TensorFlow has int32"),
     WrongKernel(("BitwiseAnd",), always, BOTH, "an error: the converter reads other inputs"),
     WrongKernel(("EnsureShape",), always, BOTH, "an error: the converter reads no shape"),

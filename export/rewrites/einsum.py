@@ -50,7 +50,7 @@ def contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | 
         return None
     if len(operands) == 1:
         return lambda x: summed_to(x, operands[0], out)
-    return product(*operands, out) if len(operands) == 2 else None
+    return product(operands[0], operands[1], out) if len(operands) == 2 else None
 
 
 def written_out(equation: str, ranks: list[int | None]) -> list[str] | None:

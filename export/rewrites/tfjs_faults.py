@@ -64,10 +64,11 @@ def replacements(
             by_row = node.op == "Select" and condition.shape.rank == 1 != chosen.shape.rank
             if by_row or chosen.dtype == tf.bool:
                 yield node, inputs, selected(by_row)
-        elif node.op in ("BatchMatMul", "BatchMatMulV2"):
-            if mixed_batches(*(tensors[name].shape for name in inputs[:2])):
-                adjoint = [node.attr["adj_x"].b, node.attr["adj_y"].b]
-                yield node, inputs, product_of_equal_batches(*adjoint)
+        elif node.op in ("BatchMatMul", "BatchMatMulV2") and mixed_batches(
+            *(tensors[name].shape for name in inputs[:2])
+        ):
+            adjoint = [node.attr["adj_x"].b, node.attr["adj_y"].b]
+            yield node, inputs, product_of_equal_batches(*adjoint)
 
 
 def accumulated(node: node_def_pb2.NodeDef, axis: int) -> Function:

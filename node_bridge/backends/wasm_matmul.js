@@ -32,7 +32,9 @@ export function multiplyByXnnpack() {
     // A batch that is broadcast keeps the backend's own path. So does the plain product, for which
     // XNNPACK keeps the packed weights from one run to the next.
     const plain = first === 1 && !transposeA && !transposeB;
-    if (first !== second || first === 0 || plain) return config.kernelFunc({ inputs, backend, attrs });
+    // Integers too: the backend's own kernel refuses them.
+    const floats = inputs.a.dtype === 'float32' && inputs.b.dtype === 'float32';
+    if (first !== second || first === 0 || plain || !floats) return config.kernelFunc({ inputs, backend, attrs });
     const a = transposeA ? transpose(inputs.a, backend) : inputs.a;
     const b = transposeB ? transpose(inputs.b, backend) : inputs.b;
     multiply ??= /** @type {(...args: any[]) => void} */ (backend.wasm.cwrap(KERNEL, null, SIGNATURE));

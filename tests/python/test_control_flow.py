@@ -39,7 +39,7 @@ def for_over_range(ids):
 def if_in_while(ids):
     x, n = embedded(ids), tf.constant(0)
     while n < 5:
-        if n % 2 == 0:
+        if n % 2 == 0:  # noqa: SIM108  autograph makes a tf.cond of it
             x = x * 2.0
         else:
             x = dense(x) + 1.0

@@ -165,6 +165,46 @@ def test_rows_of_a_tiny_table_by_a_product():
     assert sum(node.op == "GatherV2" for node in after.graph_def.node) == 1
 
 
+@pytest.mark.parametrize("rows", [2, 16, 40])
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_one_hot_lookup(rows, flat):
+    """As TF Model Garden and Google's modeling.py look embeddings up."""
+    table = weight(rows, 4)
+
+    def lookup(ids):
+        given = tf.reshape(ids, [-1]) if flat else ids
+        found = tf.matmul(tf.one_hot(given, rows), table)
+        return {"out": tf.reshape(found, [tf.shape(ids)[0], tf.shape(ids)[1], 4])}
+
+    there = ["GatherV2"] if rows > 16 else ["Equal"]
+    check(lookup, [table], gone=["OneHot"], there=there)
+
+
+def test_a_layer_norm_by_a_batch_norm():
+    """Keras computes a layer norm with its default epsilon so."""
+    import tf_keras
+
+    table = weight(7, 4)
+    norm = tf_keras.layers.LayerNormalization(epsilon=1e-3)
+    norm.build((None, None, 4))
+    held = [table, *norm.weights]
+    check(lambda ids: {"out": norm(embedded(table, ids))}, held, gone=["FusedBatchNormV3"])
+
+
+def test_a_causal_mask_and_positions_counted_from_the_end():
+    table = weight(7, 4)
+
+    def function(ids):
+        x = embedded(table, ids)
+        scores = tf.matmul(x, x, transpose_b=True)
+        positions = tf.cumsum(tf.cast(tf.cast(ids, tf.bool), tf.int32), -1)
+        causal = tf.linalg.band_part(tf.ones_like(scores), -1, 0)
+        masked = scores * causal
+        return {"out": tf.matmul(masked, tf.gather(table, positions))}
+
+    check(function, [table], gone=["MatrixBandPart"])
+
+
 def test_shapes_are_told_and_not_computed():
     table, kernel = weight(7, 4), weight(4, 6)
 

@@ -1,0 +1,222 @@
+"""Each op in Node, by itself, against TensorFlow: what the preflight lets through is right.
+
+What `export/wrong_kernels.py` says is wrong still is, and the rewrites mend it.
+"""
+
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.quiet import tensorflow
+from parity_tests.runners import node
+from tests.python.conftest import ROOT
+
+tf, _ = tensorflow()
+from tests.python.op_cases import CASES, expected_of, graph_of  # noqa: E402
+
+BACKENDS = ("wasm", "cpu")
+BROKEN = 7
+# A result is within so much of TensorFlow's; a wrong kernel is off by far more.
+ATOL, RTOL = 1e-6, 5e-6
+
+
+def frozen_case(name: str) -> Any:
+    from export.graph import Endpoint, FrozenGraph
+
+    graph_def, inputs, output = graph_of(name)
+    return FrozenGraph(
+        graph_def,
+        {},
+        [Endpoint(key, tf.as_dtype(value.dtype), list(value.shape)) for key, value in inputs],
+        [Endpoint(output, tf.float32, [])],
+    )
+
+
+def rewritten(frozen: Any) -> Any:
+    from export.rewrites.batch_norm import batch_norm_by_moments
+    from export.rewrites.einsum import einsum_by_matmul
+    from export.rewrites.one_hot import one_hot_by_equal
+    from export.rewrites.tfjs_faults import faulty_by_sound
+
+    steps = (einsum_by_matmul, one_hot_by_equal, batch_norm_by_moments, faulty_by_sound)
+    for step in steps:
+        frozen = step(frozen).pruned()
+    return frozen
+
+
+def refused(frozen: Any) -> bool:
+    from export import preflight
+    from export.errors import UserError
+
+    try:
+        preflight.check(frozen)
+    except UserError:
+        return True
+    return False
+
+
+class Results:
+    """Expected results, and Node's of the graphs as they are and rewritten, by case."""
+
+    def __init__(self, place: Path) -> None:
+        from export import tfjs
+
+        self.expected = {name: expected_of(name) for name in CASES}
+        self.plain = {name: frozen_case(name) for name in CASES}
+        self.mended = {name: rewritten(frozen) for name, frozen in self.plain.items()}
+        whole, cases = tf.compat.v1.GraphDef(), []
+        graphs = [("plain", self.plain), ("mended", self.mended)]
+        for kind, name, frozen in [
+            (k, n, f) for k, graphs_of in graphs for n, f in graphs_of.items()
+        ]:
+            prefix = f"{kind}/{list(CASES).index(name)}"
+            if not all(known(one.op, tfjs) for one in frozen.graph_def.node):
+                continue
+            self.place(whole, frozen.graph_def, prefix)
+            inputs = [
+                {"name": f"{prefix}/{key}", "dtype": DTYPES[value.dtype.kind],
+                 "shape": list(value.shape), "values": as_json(value)}
+                for key, value in graph_of(name)[1]
+                if key in {one.name for one in frozen.graph_def.node}
+            ]  # fmt: skip
+            alone = kind == "plain" and CASES[name].alone
+            cases.append({"output": f"{prefix}/out", "inputs": inputs, "alone": alone})
+        self.write(whole, cases, place)
+        self.got = {backend: run(place, backend) for backend in BACKENDS}
+
+    def place(self, whole: Any, part: Any, prefix: str) -> None:
+        """Adds a graph under a prefix; free axes, as a model file has no axis of length 0."""
+        whole.versions.CopyFrom(part.versions)
+        for one in part.node:
+            new = whole.node.add()
+            new.CopyFrom(one)
+            new.name = f"{prefix}/{one.name}"
+            new.input[:] = [f"{prefix}/{name}" for name in one.input if not name.startswith("^")]
+            if one.op == "Placeholder":
+                for dim in new.attr["shape"].shape.dim:
+                    dim.size = -1
+
+    def write(self, whole: Any, cases: list[Any], place: Path) -> None:
+        """Writes the model file and the cases."""
+        from export import tfjs
+        from export.graph import Endpoint, FrozenGraph
+
+        outputs = [Endpoint(case["output"], tf.float32, []) for case in cases]
+        tfjs.write(FrozenGraph(whole, {}, [], outputs), {}, place)
+        (place / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
+
+    def good(self, kind: str, name: str, backend: str) -> bool:
+        """Whether Node gave TensorFlow's numbers, of its dtype."""
+        got = self.got[backend].get(f"{kind}/{list(CASES).index(name)}/out", {"error": "unknown"})
+        wanted = self.expected[name]
+        if "error" in got or got["dtype"] != DTYPES[wanted.dtype.kind]:
+            return False
+        if got["shape"] != list(wanted.shape):
+            return False
+        special = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}
+        values = np.array([special.get(v, v) for v in got["values"]], np.float64)
+        if values.size != wanted.size:
+            return False
+        values, exact = values.reshape(wanted.shape), wanted.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            return bool(np.allclose(values, exact, RTOL, ATOL, equal_nan=True))
+
+
+DTYPES = {"f": "float32", "i": "int32", "b": "bool"}
+
+
+def as_json(value: Any) -> list[Any]:
+    """A tensor's values; JSON has no NaN and no infinities."""
+    return [
+        str(v) if isinstance(v, float) and not np.isfinite(v) else v for v in value.ravel().tolist()
+    ]
+
+
+def run(place: Path, backend: str) -> Any:
+    """What Node gives; a case that breaks WebAssembly costs a process."""
+    file = place / f"{backend}.json"
+    command = [node(), str(ROOT / "tests/python/run_ops.js"), str(place), backend, str(file)]
+    for _ in CASES:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != BROKEN:
+            break
+    assert done.returncode == 0, done.stderr
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return Results(tmp_path_factory.mktemp("ops"))
+
+
+def test_what_the_preflight_lets_through_is_right(results: Results) -> None:
+    wrong = [
+        (kind, name, backend)
+        for kind, graphs in (("plain", results.plain), ("mended", results.mended))
+        for name, frozen in graphs.items()
+        if not refused(frozen)
+        for backend in BACKENDS
+        if not results.good(kind, name, backend)
+    ]
+    assert wrong == []
+
+
+def test_the_wrong_kernels_are_still_wrong(results: Results) -> None:
+    """Where this fails, TF.js was mended: the entry and its rewrite can go."""
+    from export.wrong_kernels import WRONG
+
+    shown = set()
+    for name, frozen in results.plain.items():
+        with tf.Graph().as_default() as graph:
+            tf.import_graph_def(frozen.graph_def, name="")
+        for op in graph.get_operations():
+            for place, fault in enumerate(WRONG):
+                if op.type in fault.ops and fault.when(op):
+                    shown |= {(place, b) for b in BACKENDS if not results.good("plain", name, b)}
+    listed = {(place, backend) for place, fault in enumerate(WRONG) for backend in fault.backends}
+    assert [(WRONG[place].ops, backend) for place, backend in sorted(listed - shown)] == []
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.mended])
+def test_a_rewrite_mends_it(results: Results, name: str) -> None:
+    assert not refused(results.mended[name])
+    assert all(results.good("mended", name, backend) for backend in BACKENDS)
+
+
+def test_every_op_that_the_preflight_knows_has_a_case() -> None:
+    """Of the ops that vetting admits and TF.js's converter has."""
+    from export import preflight, tfjs
+    from export.vetting import allowed_ops
+
+    kernels = json.loads(preflight.KERNELS.read_text(encoding="utf-8"))["kernels"]
+    tried = {one.op for name in CASES for one in graph_of(name)[0].node}
+    runnable = {
+        op
+        for op in allowed_ops()
+        if all(preflight.runs(op, "float32", backend, kernels[backend]) for backend in BACKENDS)
+    }
+    unknown = {op for op in runnable if not known(op, tfjs)}
+    assert sorted(runnable - tried - unknown - NOT_FOR_NUMBERS) == []
+
+
+# Strings, which wasm lacks; sparse tensors, pictures and random numbers, which no encoder has.
+NOT_FOR_NUMBERS = {
+    "StringNGrams", "StringSplit", "StringToHashBucketFast", "SparseFillEmptyRows",
+    "SparseReshape", "SparseSegmentMean", "SparseSegmentSum", "SparseToDense", "Multinomial",
+    "AvgPool", "MaxPool", "BatchToSpaceND", "SpaceToBatchND", "DepthToSpace", "Conv2D",
+    "Bincount", "DenseBincount", "Unique", "Reverse", "BatchMatMul", "Concat", "Gather", "NoOp",
+    "ScatterNd", "TensorScatterUpdate", "BroadcastArgs",
+}  # fmt: skip
+
+
+@cache
+def known(op: str, tfjs: Any) -> bool:
+    """Whether TF.js's converter has an op."""
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.node.add(op=op, name="one")
+    return not tfjs.unknown_ops(graph_def)

@@ -72,6 +72,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     tensorflow()
     from export import golden, graph, preflight, roles, string_tokens, tfjs, weight_dtypes
     from export.rewrites import rewrite
+    from export.rewrites.partitions import merge_partitions
 
     source = graph.load(saved_model, verdict.tags, str(verdict.signature))
     parts = graph.inlined(source)
@@ -87,6 +88,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
     places = inner_places(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    frozen = merge_partitions(frozen)
     inputs = roles.input_specs(frozen.inputs, input_roles)
     refuse_other_size(frozen, inputs, vocab, request)
 

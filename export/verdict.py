@@ -5,6 +5,7 @@ only in the loaded graph (a loop whose rounds depend on the text) is named as op
 """
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ CONTROL_FLOW = {
     "While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "Switch", "Merge",
     "Enter", "Exit", "NextIteration", "LoopCond",
 }  # fmt: skip
+# Lookups in a partitioned variable of TF1, which is put together again.
+PARTITIONS = {"DynamicPartition", "DynamicStitch", "ParallelDynamicStitch"}
+PART = re.compile(r"/part_\d+$")
 PARTS_OF_LOOPS = ("TensorList", "TensorArray")
 LOOKUP = "LookupTableFindV2"
 # What is done to token strings around their lookup, which is cut away with it.
@@ -166,6 +170,8 @@ def refuse_missing_kernels(nodes: list[Node], where: str) -> None:
     """
     kernels: dict[str, list[str]] = json.loads(KERNELS.read_text(encoding="utf-8"))["kernels"]
     away = REWRITTEN | CONTROL_FLOW | STRING_OPS
+    if any(PART.search(node.name) for node in nodes):
+        away |= PARTITIONS
     for node in sorted(nodes, key=lambda node: (node.op, node.name)):
         if not node.from_inputs or node.op in away or node.op.startswith(PARTS_OF_LOOPS):
             continue

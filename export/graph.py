@@ -159,7 +159,7 @@ class Source:
                 reason = next(line for line in str(error).splitlines()[::-1] if line.strip())
                 lines = [line for line in str(error).splitlines() if "indices[" in line]
                 raise UserError(
-                    f"the model does not run on the golden cases: {(lines or [reason])[0].strip()}; "
+                    f"the model does not run on these ids: {(lines or [reason])[0].strip()}; "
                     "is the vocab the model's own, and its longest text within its positions?"
                 ) from error
             return {name: value.numpy() for name, value in answer.items()}

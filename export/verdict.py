@@ -34,8 +34,8 @@ REWRITTEN = {
 # Whether these can be taken away shows only in the loaded graph.
 CONTROL_FLOW = {
     "While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "Switch", "Merge",
-    "Enter", "Exit", "NextIteration", "LoopCond",
 }  # fmt: skip
+TF1_LOOP = "NextIteration"
 # Lookups in a partitioned variable of TF1, which is put together again.
 PARTITIONS = {"DynamicPartition", "DynamicStitch", "ParallelDynamicStitch"}
 PART = re.compile(r"/part_\d+$")
@@ -112,6 +112,11 @@ def judged(graph: Any, signature: Signature, asked: Asked, where: str) -> Verdic
         raise UserError(
             f"{where}: the model takes strings and has no lookup table of tokens, expected one; "
             "only models that look single tokens up can be carried over"
+        )
+    if TF1_LOOP in {node.op for node in nodes}:
+        raise UserError(
+            f"{where}: the model has a loop of TF1 ({TF1_LOOP}), expected none; save it again under "
+            "`tf.compat.v1.enable_control_flow_v2()`, or with its rounds written out"
         )
     refuse_missing_kernels(nodes, where)
     constructs = sorted({node.op for node in nodes if node.op in CONTROL_FLOW})

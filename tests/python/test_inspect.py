@@ -111,7 +111,7 @@ def test_refused_op_is_the_verdict(models: Path) -> None:
     assert not (models / "marker").exists()
 
 
-FREE = [None, None]
+FREE: list[int | None] = [None, None]
 IDS = Tensor("input_ids", "int32", [None, None])
 OUT = [Tensor("x", "float32", [None, None, 4])]
 
@@ -124,7 +124,12 @@ OUT = [Tensor("x", "float32", [None, None, 4])]
         ([Tensor("ids", "int64", [1, 64])], [Tensor("x", "float32", [1, 64, 4])], "named", "ids"),
         ([Tensor("args_0", "string", FREE)], OUT * 4, "tokens-4", "args_0"),
         ([Tensor("t", "string", [None])], OUT, None, "got input t string[?], expected int32"),
-        ([Tensor("image", "float32", [None] * 4)], OUT, None, "image float32[?, ?, ?, ?], expect"),
+        (
+            [Tensor("image", "float32", [*FREE, *FREE])],
+            OUT,
+            None,
+            "image float32[?, ?, ?, ?], expect",
+        ),
         ([Tensor("when", "int32", FREE)], OUT, None, "say what it means with --input ROLE=when"),
         ([IDS, Tensor("ids", "int32", None)], OUT, None, "got inputs input_ids (input_ids), ids"),
         ([], OUT, None, "got inputs none"),

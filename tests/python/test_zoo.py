@@ -15,7 +15,7 @@ from export import model as exporter
 from export import saved_model_messages
 from export.__main__ import main
 from export.inspection import inspect
-from export.signature_choice import Asked
+from export.signature_choice import Asked, asked_of
 from export.verdict import required, verdict_of
 from tests.python import strangers, zoo
 from tests.python.conftest import ROOT
@@ -69,7 +69,7 @@ def export(model: Path, vocab: Path, out: Path, options: tuple[str, ...], lines:
     request = exporter.Request(
         handle=given.handle,
         tokenizer=command.tokenizer_choice(given),
-        asked=command.signature_choice.asked_of(given),
+        asked=asked_of(given),
         with_saved_model=given.with_saved_model,
     )
     exporter.export_model(request, given.out, lines.append)

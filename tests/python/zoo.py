@@ -102,7 +102,9 @@ def bert4keras(out: Path) -> Path:
     layers = tf_keras.layers
     ids, types = (tf_keras.Input((None,), name=f"Input-{n}") for n in ("Token", "Segment"))
     x = layers.Embedding(VOCAB, HIDDEN)(ids) + layers.Embedding(2, HIDDEN)(types)
-    x = layers.LayerNormalization(name="sequence_output")(x + layers.Attention()([x, x]))
+    x = layers.LayerNormalization(name="sequence_output", epsilon=1e-12)(
+        x + layers.Attention()([x, x])
+    )
     tf_keras.Model([ids, types], x).save(str(out))
     return out
 
@@ -118,12 +120,6 @@ def model_garden(out: Path) -> Path:
         encoded(module.get, tf.zeros([1, 2], tf.int32), tf.ones([1, 2], tf.int32))
         module.get("second", HIDDEN, HIDDEN)
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec(FREE, tf.int32, name)
-            for name in ("input_word_ids", "input_mask", "input_type_ids")
-        ]
-    )
     def serve(input_word_ids: Any, input_mask: Any, input_type_ids: Any) -> dict[str, Any]:
         first, _ = encoded(module.get, input_word_ids, input_mask)
         first += 0.01 * tf.cast(input_type_ids, tf.float32)[..., None]
@@ -132,8 +128,10 @@ def model_garden(out: Path) -> Path:
         outputs = [pooled, first, last, pooled, last]
         return {f"bert_encoder{f'_{i}' if i else ''}": x for i, x in enumerate(outputs)}
 
-    module.serve = serve
-    tf.saved_model.save(module, str(out), signatures={"serving_default": serve})
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    signature = [tf.TensorSpec(FREE, tf.int32, name) for name in names]
+    module.serve = tf.function(serve, input_signature=signature)
+    tf.saved_model.save(module, str(out), signatures={"serving_default": module.serve})
     return out
 
 
@@ -246,6 +244,21 @@ def rounds_of_the_text(x: Any, ids: Any) -> Any:
     return tf.while_loop(lambda i, a: i < rounds, lambda i, a: (i + 1, a * 0.9), [0, x])[1]
 
 
+def loop_of_tf1(out: Path) -> Path:
+    """A loop as graphs had it before TF2: nodes in a circle."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        tf1.disable_control_flow_v2()
+        given, outputs = graph1()
+        x = outputs["sequence_output"]
+        outputs["sequence_output"] = tf1.while_loop(
+            lambda i, a: i < 2, lambda i, a: (i + 1, a * 0.9), [0, x]
+        )[1]
+        tf1.enable_control_flow_v2()
+        session.run(tf1.global_variables_initializer())
+        tf1.saved_model.simple_save(session, str(out), given, outputs)
+    return out
+
+
 # How each is made, and how the export of it ends: "" for well, else what the one line says.
 ZOO: dict[str, tuple[Callable[[Path], Path], str]] = {
     "free": (tf2, ""),
@@ -289,5 +302,6 @@ ZOO: dict[str, tuple[Callable[[Path], Path], str]] = {
     "tf1 partitioned": (lambda out: tf1_simple(out, parts=3), ""),
     "tf1 strings": (tf1_strings, ""),
     "tf1 strings of an asset": (lambda out: tf1_strings(out, asset=True), ""),
+    "tf1 loop": (loop_of_tf1, "has a loop of TF1 (NextIteration), expected none"),
     "hub module": (hub_module, "got signatures mlm, tokens, expected"),
 }

@@ -115,8 +115,8 @@ def judged(graph: Any, signature: Signature, asked: Asked, where: str) -> Verdic
         )
     if TF1_LOOP in {node.op for node in nodes}:
         raise UserError(
-            f"{where}: the model has a loop of TF1 ({TF1_LOOP}), expected none; save it again under "
-            "`tf.compat.v1.enable_control_flow_v2()`, or with its rounds written out"
+            f"{where}: the model has a loop of TF1 ({TF1_LOOP}), expected none; save it again "
+            "under `tf.compat.v1.enable_control_flow_v2()`, or with its rounds written out"
         )
     refuse_missing_kernels(nodes, where)
     constructs = sorted({node.op for node in nodes if node.op in CONTROL_FLOW})

@@ -30,7 +30,7 @@ def table(name: str, *shape: int) -> Any:
 def encoded(get: Callable[..., Any], ids: Any, mask: Any, types: Any = None) -> tuple[Any, Any]:
     """The encoder: `get(name, *shape)` gives a weight. Returns its two outputs."""
     words = get("word_embeddings", VOCAB, HIDDEN)
-    x = tf.nn.embedding_lookup(words, ids)
+    x = tf1.nn.embedding_lookup(words, ids)
     positions = tf.convert_to_tensor(get("position_embeddings", POSITIONS, HIDDEN))
     x += positions[: tf.shape(ids)[1]]
     if types is not None:
@@ -44,7 +44,7 @@ def encoded(get: Callable[..., Any], ids: Any, mask: Any, types: Any = None) -> 
     return x, tf.tanh(tf.matmul(x[:, 0], kernel))
 
 
-class Weights(tf.Module):
+class Weights(tf.Module):  # type: ignore[misc]
     """Weights by name, as TF2 variables."""
 
     def __init__(self) -> None:
@@ -155,10 +155,15 @@ def graph1(resource: bool = False, parts: int | None = None) -> tuple[dict[str, 
 
     def get(name: str, *shape: int) -> Any:
         partitioned = parts is not None and name == "word_embeddings"
+
+        def initial(size: Any, dtype: Any = None, partition_info: Any = None) -> Any:
+            start = partition_info.var_offset[0] if partition_info else 0
+            return tf.constant(table(name, *shape)[start : start + size[0]])
+
         return tf1.get_variable(
             name,
             shape,
-            initializer=tf1.constant_initializer(table(name, *shape)),
+            initializer=initial,
             use_resource=resource,
             partitioner=tf1.fixed_size_partitioner(parts) if partitioned else None,
         )
@@ -202,6 +207,7 @@ def tf1_strings(out: Path, asset: bool = False) -> Path:
     with tf.Graph().as_default(), tf1.Session() as session:
         tokens = tf1.placeholder(tf.string, FREE, "tokens")
         ids = tf.cast(string_table(file).lookup(tokens), tf.int32)
+        ids = tf.where(tf.equal(tokens, ""), tf.zeros_like(ids), ids)
 
         def get(name: str, *shape: int) -> Any:
             return tf1.get_variable(name, initializer=table(name, *shape), use_resource=False)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from export.call_graph import data_inputs, named_in, plain, reached, traced, upstream
-from export.saved_model_messages import graphs, initializers
+from export.saved_model_messages import assets_of, graphs, initializers
 
 SAVERS = {"SaveV2", "MergeV2Checkpoints", "RestoreV2"}
 READER = "RestoreV2"
@@ -130,7 +130,7 @@ def file_inputs(node: Any, takes_file: set[tuple[str, int]]) -> list[str]:
 
 def is_asset(meta_graph: Any, nodes: dict[str, Any], name: str) -> bool:
     """Whether a node of the main graph is an asset's path, or a variable that only holds one."""
-    assets = {plain(asset.tensor_info.name) for asset in meta_graph.asset_file_def}
+    assets = {plain(asset.tensor_info.name) for asset in assets_of(meta_graph)}
     if name in assets:
         return True
     if name not in nodes or nodes[name].op != "ReadVariableOp":

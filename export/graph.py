@@ -7,6 +7,7 @@ dict: a protobuf may hold 2 GB, and freezing would copy ALBERT's shared layer on
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,44 +127,57 @@ class Source:
     function: Any
 
     @property
+    def inputs(self) -> dict[str, tf.Tensor]:
+        """The placeholders by the names that the file has: `Input-Token` is no name in Python."""
+        return dict(zip(self.function._arg_keywords, self.function.inputs, strict=False))
+
+    @property
     def fixed_batch(self) -> int | None:
         """The rows that the signature takes at a time; None where they are free."""
-        shapes = [spec.shape for spec in self.function.structured_input_signature[1].values()]
+        shapes = [tensor.shape for tensor in self.inputs.values()]
         return next((shape[0] for shape in shapes if shape.rank and shape[0]), None)
 
     @property
     def takes_other_dtypes(self) -> bool:
         """Whether an input is not int32."""
-        specs = self.function.structured_input_signature[1].values()
-        return any(spec.dtype != tf.int32 for spec in specs)
+        return any(tensor.dtype != tf.int32 for tensor in self.inputs.values())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """What the signature gives for inputs by name: outputs by name; of any number of rows.
 
         Integers become the dtype that the signature takes.
         """
-        specs = self.function.structured_input_signature[1]
+        inputs = self.inputs
 
         def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
             given = {
                 name: tf.constant(value)
-                if specs[name].dtype == tf.string
-                else tf.cast(value, specs[name].dtype)
+                if inputs[name].dtype == tf.string
+                else tf.cast(value, inputs[name].dtype)
                 for name, value in some.items()
             }
-            return {name: value.numpy() for name, value in self.function(**given).items()}
+            try:
+                answer = self.function(**given)
+            except tf.errors.InvalidArgumentError as error:
+                reason = next(line for line in str(error).splitlines()[::-1] if line.strip())
+                lines = [line for line in str(error).splitlines() if "indices[" in line]
+                raise UserError(
+                    f"the model does not run on these ids: {(lines or [reason])[0].strip()}; "
+                    "is the vocab the model's own, and its longest text within its positions?"
+                ) from error
+            return {name: value.numpy() for name, value in answer.items()}
 
         return by_fixed_batch(run_once, feeds, self.fixed_batch)
 
-    def value_of(self, tensor: Callable[[Any], Any]) -> Any:
-        """The value of a tensor inside a TF1 graph, which keeps its variables and tables there.
+    def value_of(self, node: str, argument: str, read: Callable[..., Any]) -> Any:
+        """What `read` gives for a variable or table that is a node of a TF1 graph, as arrays.
 
-        `tensor` makes it from the graph. TF2 models have no such graph, and keep them outside.
+        It is the argument of this name. TF2 models keep these outside of their graphs.
         """
         graph = self.loaded.graph
         with graph.as_default():
-            made = tensor(graph)
-        return tf.nest.map_structure(lambda t: t.numpy(), self.loaded.prune([], made)())
+            tensors = read(**{argument: graph.get_tensor_by_name(f"{node}:0")})
+        return tf.nest.map_structure(lambda t: t.numpy(), self.loaded.prune([], tensors)())
 
 
 def load(saved_model: Path, tags: Sequence[str] | None = None, name: str = SIGNATURE) -> Source:
@@ -225,12 +239,11 @@ def inlined(source: Source) -> Inlined:
             del node.attr["shape"]
             node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value))
     graph_def = with_todays_gathers(graph_def)
-    # Both come flattened in the sorted order of their keys.
-    given = sorted(function.structured_input_signature[1])
+    # They come flattened in the sorted order of their keys.
     results = sorted(function.structured_outputs)
     return Inlined(
         graph_def,
-        {name: t.op.name for name, t in zip(given, function.inputs, strict=False)},
+        {name: tensor.op.name for name, tensor in source.inputs.items()},
         {name: t.name for name, t in zip(results, function.outputs, strict=True)},
         {inner.op.name: outer for outer, inner in function.graph.captures}
         | tables_inside(source, graph_def),
@@ -243,15 +256,10 @@ def tables_inside(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, An
     tables = {}
     for node in graph_def.node:
         if node.op in TABLES and node.attr["key_dtype"].type == tf.string.as_datatype_enum:
-            name, dtype = node.name, tf.as_dtype(node.attr["value_dtype"].type)
-            keys, values = source.value_of(
-                lambda graph, name=name, dtype=dtype: tf.raw_ops.LookupTableExportV2(
-                    table_handle=graph.get_tensor_by_name(f"{name}:0"),
-                    Tkeys=tf.string,
-                    Tvalues=dtype,
-                )
-            )
-            tables[name] = dict(zip(map(bytes, keys), values.tolist(), strict=True))
+            dtype = tf.as_dtype(node.attr["value_dtype"].type)
+            export = partial(tf.raw_ops.LookupTableExportV2, Tkeys=tf.string, Tvalues=dtype)
+            keys, values = source.value_of(node.name, "table_handle", export)
+            tables[node.name] = dict(zip(map(bytes, keys), values.tolist(), strict=True))
     return tables
 
 
@@ -259,19 +267,12 @@ def stored_inside(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Ar
     """The values of the variables that are nodes of the graph, as TF1 has them, by node."""
     values: dict[str, Array] = {}
     for node in graph_def.node:
-        if node.op not in (*PLAIN_VARIABLES, "VarHandleOp"):
-            continue
-        name, dtype = node.name, tf.as_dtype(node.attr["dtype"].type)
         if node.op in PLAIN_VARIABLES:
-            values[name] = source.value_of(
-                lambda graph, name=name: tf.identity(graph.get_tensor_by_name(f"{name}:0"))
-            )
-        elif dtype != tf.string:
-            values[name] = source.value_of(
-                lambda graph, name=name, dtype=dtype: tf.raw_ops.ReadVariableOp(
-                    resource=graph.get_tensor_by_name(f"{name}:0"), dtype=dtype
-                )
-            )
+            values[node.name] = source.value_of(node.name, "input", tf.identity)
+        elif node.op == "VarHandleOp" and node.attr["dtype"].type != tf.string.as_datatype_enum:
+            dtype = tf.as_dtype(node.attr["dtype"].type)
+            read = partial(tf.raw_ops.ReadVariableOp, dtype=dtype)
+            values[node.name] = source.value_of(node.name, "resource", read)
     return values
 
 
@@ -434,10 +435,19 @@ def embedding_rows(frozen: FrozenGraph, ids: str) -> int | None:
     for node in frozen.graph_def.node:
         if node.op != "GatherV2":
             continue
-        table, indices = (beyond_identities(nodes, name) for name in node.input[:2])
-        if indices == ids and table in frozen.weights:
+        table = beyond_identities(nodes, node.input[0])
+        if table in frozen.weights and looked_up(nodes, node.input[1]) == ids:
             return int(frozen.weights[table].shape[0])
     return None
+
+
+def looked_up(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
+    """The node whose values are looked up, past casts, shapes and Keras's wrap of negative ids."""
+    while True:
+        node = nodes[beyond_identities(nodes, name)]
+        if node.op not in ("Cast", "Reshape", "ExpandDims", "Squeeze", "SelectV2"):
+            return str(node.name)
+        name = node.input[2 if node.op == "SelectV2" else 0]
 
 
 def beyond_identities(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:

@@ -101,6 +101,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         weight_dtypes,
     )
     from export.rewrites import rewrite
+    from export.rewrites.partitions import merge_partitions
 
     source = graph.load(saved_model, verdict.tags, str(verdict.signature))
     parts = graph.inlined(source)
@@ -119,7 +120,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
     places = inner_places(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
-    frozen, halves = float_dtypes.in_float32(frozen)
+    frozen, halves = float_dtypes.in_float32(merge_partitions(frozen))
     inputs = roles.input_specs(frozen.inputs, input_roles)
     rows = refuse_other_size(frozen, inputs, vocab, request, say)
 

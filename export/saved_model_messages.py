@@ -13,6 +13,7 @@ from export.errors import UserError
 
 FILE = "saved_model.pb"
 PACKAGE = "export_saved_model"
+ASSETS = "saved_model_assets"
 # A field is `name number type`; `*` repeats it, `>` makes it a map from strings. Enums are int32.
 SCHEMA = """
 SavedModel: meta_graphs 2 *MetaGraphDef
@@ -21,7 +22,9 @@ MetaGraphDef: collection_def 4 >CollectionDef
 MetaGraphDef: signature_def 5 >SignatureDef, asset_file_def 6 *AssetFileDef
 MetaGraphDef: object_graph_def 7 SavedObjectGraph
 MetaInfoDef: tags 4 *string, tensorflow_version 5 string
-CollectionDef: node_list 1 NodeList, bytes_list 2 BytesList
+CollectionDef: node_list 1 NodeList, bytes_list 2 BytesList, any_list 5 AnyList
+AnyList: value 1 *Any
+Any: type_url 1 string, value 2 bytes
 BytesList: value 1 *bytes
 VariableDef: initializer_name 2 string
 NodeList: value 1 *string
@@ -97,6 +100,24 @@ def shape_of(proto: Any) -> list[int | None] | None:
     if proto.unknown_rank:
         return None
     return [None if dim.size < 0 else dim.size for dim in proto.dim]
+
+
+def assets_of(meta_graph: Any) -> list[Any]:
+    """The assets as a loader finds them: TF1 lists them in a collection instead.
+
+    Raises:
+        UserError: the collection holds something else than assets.
+    """
+    from google.protobuf.message import DecodeError
+
+    if meta_graph.asset_file_def:
+        return list(meta_graph.asset_file_def)
+    asset = message_class("AssetFileDef")
+    try:
+        listed = meta_graph.collection_def[ASSETS].any_list.value
+        return [asset.FromString(one.value) for one in listed]
+    except DecodeError as error:
+        raise UserError(f"{FILE} is damaged: its collection {ASSETS} has no assets") from error
 
 
 def initializers(meta_graph: Any, collection: str) -> list[str]:

@@ -16,6 +16,9 @@ from export.graph import Inlined, beyond_identities, in_order
 from export.tokenizer.hub_tokenizer import entries_of, in_order_of_ids
 
 IDS, MASK = "input_ids", "attention_mask"
+# A scope of its own: the nodes of a TF1 graph may be called anything.
+SCOPE = "from_ids"
+IDS_NODE, MASK_NODE, LOOKED_UP = f"{SCOPE}/ids", f"{SCOPE}/mask", f"{SCOPE}/looked_up"
 LOOKUP = "LookupTableFindV2"
 # What hands the strings on as they are, or cut: the caller's max_length has the cut's place.
 PASSING = ("Identity", "StridedSlice", "Slice")
@@ -69,18 +72,18 @@ def ids_for_strings(parts: Inlined) -> FromIds:
         new.CopyFrom(node)
         sources = [beyond_identities(nodes, one) for one in node.input if not one.startswith("^")]
         if node.op == LOOKUP and sources[1] in strings:
-            cast(new, "looked_up", tf.int64, tf.as_dtype(node.attr["Tout"].type))
+            cast(new, LOOKED_UP, tf.int64, tf.as_dtype(node.attr["Tout"].type))
         elif node.op.startswith("StringToHashBucket") and sources[0] in strings:
             # The bucket of a token that the table lacks; no id is of such a token.
-            cast(new, "looked_up", tf.int64, tf.int64)
+            cast(new, LOOKED_UP, tf.int64, tf.int64)
         elif node.op == "LookupTableSizeV2":
             constant(new, len(tokens), tf.int64)
         elif node.op == "Shape" and sources[0] in strings:
-            new.input[0] = IDS
+            new.input[0] = IDS_NODE
             new.attr["T"].type = tf.int32.as_datatype_enum
         elif node.op in ("Equal", "NotEqual") and compares_with_nothing(sources, nodes, strings):
             compare_with_pad(result, new, tokens.index(PAD))
-    inputs = {IDS: IDS, MASK: MASK} if masked else {IDS: IDS}
+    inputs = {IDS: IDS_NODE, MASK: MASK_NODE} if masked else {IDS: IDS_NODE}
     cut = replace(parts, graph_def=result, inputs=inputs)
     refuse_other_uses(cut, name)
     return FromIds(cut, tokens, "masked" if masked else "attended")
@@ -111,12 +114,12 @@ def handed_on(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
 
 
 def looked_up(masked: bool) -> graph_pb2.GraphDef:
-    """The inputs, and the node `looked_up`: int64[batch, sequence], what the table would give."""
-    with tf.Graph().as_default() as graph:
+    """The inputs, and the node LOOKED_UP: int64[batch, sequence], what the table would give."""
+    with tf.Graph().as_default() as graph, tf.name_scope(f"{SCOPE}/"):
         free = tf.TensorShape([None, None])
-        ids = tf.cast(tf.compat.v1.placeholder(tf.int32, free, IDS), tf.int64)
+        ids = tf.cast(tf.compat.v1.placeholder(tf.int32, free, "ids"), tf.int64)
         if masked:
-            mask = tf.compat.v1.placeholder(tf.int32, free, MASK)
+            mask = tf.compat.v1.placeholder(tf.int32, free, "mask")
             ids = tf.where(mask > 0, ids, tf.constant(HIDDEN, tf.int64))
         tf.identity(ids, name="looked_up")
         return graph.as_graph_def()
@@ -156,7 +159,7 @@ def compare_with_pad(graph_def: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, 
     """Makes it a comparison of the ids with [PAD]'s."""
     other = graph_def.node.add(name=f"{node.name}/pad")
     constant(other, pad, tf.int32)
-    node.input[:] = [IDS, other.name]
+    node.input[:] = [IDS_NODE, other.name]
     node.attr["T"].type = tf.int32.as_datatype_enum
 
 

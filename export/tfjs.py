@@ -53,6 +53,11 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> No
     # One group, whose shards are of one size but for the last: of two files, a small and a large,
     # TF.js 4.22 reads nothing but zeros, without an error.
     (group,) = converter.extract_weights(graph_def)
+    for entry in group:
+        if entry["data"].dtype == np.int64:
+            # TF.js has int32 alone; a slice that ends at the largest int64 ends at its largest.
+            limits = np.iinfo(np.int32)
+            entry["data"] = np.clip(entry["data"], limits.min, limits.max).astype(np.int32)
     group += [{"name": name, "data": value} for name, value in sorted(frozen.weights.items())]
     by_dtype: dict[str, list[str]] = {}
     for name, dtype in dtypes.items():

@@ -5,6 +5,7 @@ only in the loaded graph (a loop whose rounds depend on the text) is named as op
 """
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,11 @@ REWRITTEN = {
 # Whether these can be taken away shows only in the loaded graph.
 CONTROL_FLOW = {
     "While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "Switch", "Merge",
-    "Enter", "Exit", "NextIteration", "LoopCond",
 }  # fmt: skip
+TF1_LOOP = "NextIteration"
+# Lookups in a partitioned variable of TF1, which is put together again.
+PARTITIONS = {"DynamicPartition", "DynamicStitch", "ParallelDynamicStitch"}
+PART = re.compile(r"/part_\d+$")
 PARTS_OF_LOOPS = ("TensorList", "TensorArray")
 LOOKUP = "LookupTableFindV2"
 # What is done to token strings around their lookup, which is cut away with it.
@@ -109,6 +113,11 @@ def judged(graph: Any, signature: Signature, asked: Asked, where: str) -> Verdic
             f"{where}: the model takes strings and has no lookup table of tokens, expected one; "
             "only models that look single tokens up can be carried over"
         )
+    if TF1_LOOP in {node.op for node in nodes}:
+        raise UserError(
+            f"{where}: the model has a loop of TF1 ({TF1_LOOP}), expected none; save it again "
+            "under `tf.compat.v1.enable_control_flow_v2()`, or with its rounds written out"
+        )
     refuse_missing_kernels(nodes, where)
     constructs = sorted({node.op for node in nodes if node.op in CONTROL_FLOW})
     if not constructs:
@@ -166,6 +175,8 @@ def refuse_missing_kernels(nodes: list[Node], where: str) -> None:
     """
     kernels: dict[str, list[str]] = json.loads(KERNELS.read_text(encoding="utf-8"))["kernels"]
     away = REWRITTEN | CONTROL_FLOW | STRING_OPS
+    if any(PART.search(node.name) for node in nodes):
+        away |= PARTITIONS
     for node in sorted(nodes, key=lambda node: (node.op, node.name)):
         if not node.from_inputs or node.op in away or node.op.startswith(PARTS_OF_LOOPS):
             continue

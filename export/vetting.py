@@ -102,7 +102,7 @@ def vet_assets(meta_graph: Any, saved_model: Path) -> None:
     Raises:
         UserError: there is one.
     """
-    for asset in meta_graph.asset_file_def:
+    for asset in saved_model_messages.assets_of(meta_graph):
         name = PurePosixPath(asset.filename)
         leaves = name.is_absolute() or ".." in name.parts or "\\" in asset.filename
         if leaves or "://" in asset.filename or not (saved_model / "assets" / name).is_file():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from export.call_graph import data_inputs
-from export.saved_model_messages import graphs, shape_of
+from export.saved_model_messages import assets_of, graphs, shape_of
 
 STRING = 7
 IMPORTS = {"LookupTableImportV2", "LookupTableImport", "InitializeTableV2", "InitializeTable"}
@@ -23,7 +23,7 @@ def vocabs_in(meta_graph: Any, directory: Path) -> list[Vocab]:
     """The vocabs of a model that has been vetted."""
     files = [
         Vocab(f"assets/{asset.filename}", lines_of(directory / "assets" / asset.filename))
-        for asset in meta_graph.asset_file_def
+        for asset in assets_of(meta_graph)
     ]
     return files + list(tables(meta_graph).values())
 

@@ -21,7 +21,8 @@ const PIECE = 2 ** 20;
  * @property {string} role what it means: `input_ids`, `attention_mask`, `token_type_ids`,
  *   `sequence_output`, `pooled_output`, or the name itself where the meaning is the model's own
  * @property {string} dtype `int32` or `float32`
- * @property {(string | number)[]} shape symbolic `batch` and `sequence`, else numbers
+ * @property {(string | number)[]} shape `batch` and `sequence` where they are free, else numbers; an
+ *   input's number is a size that the model always takes
  */
 
 /**
@@ -53,6 +54,7 @@ const PIECE = 2 ** 20;
  * @property {number} max_length positions the model has, [CLS] and [SEP] included
  * @property {TokenizerContract} tokenizer
  * @property {object} provenance
+ * @property {{name: string, tags: string[]}} [signature] what was exported of the SavedModel
  * @property {{name: string, node: string}[]} [taps] nodes inside the model that a judge may look at
  * @property {{budget: {atol: number, rtol: number}} | null} [accuracy] how far its outputs may be from Python's
  * @property {Record<string, {sha256: string, size: number}>} files every other file of the bundle

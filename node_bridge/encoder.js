@@ -4,7 +4,7 @@
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
 import { UserError, located } from './errors.js';
-import { featuresOf } from './features.js';
+import { TOKEN_BUDGET, featuresOf } from './features.js';
 import { openModel } from './model.js';
 import { tf } from './tfjs.js';
 import { textFrom } from './text.js';
@@ -53,6 +53,18 @@ export class Encoder {
     return new Encoder(bundle, model, { name: taken.name, notice: notices.join('; ') });
   }
 
+  /** The positions that the model always takes; undefined where any number will do. */
+  get fixedLength() {
+    const sizes = this.bundle.contract.inputs.map(({ shape }) => shape[1]);
+    return sizes.find((size) => typeof size === 'number');
+  }
+
+  /** The rows that the model always takes; undefined where any number will do. */
+  get fixedBatch() {
+    const sizes = this.bundle.contract.inputs.map(({ shape }) => shape[0]);
+    return sizes.find((size) => typeof size === 'number');
+  }
+
   /** Batches that it takes at a time. */
   get lanes() {
     return 1;
@@ -90,8 +102,8 @@ export class Encoder {
   }
 
   /**
-   * Pads to the longest, as the contract says: with [PAD], types 0, and a mask of 0, or of 1
-   * where the model attends to padding.
+   * Pads to the longest, or to the positions that the model always takes, as the contract says:
+   * with [PAD], types 0, and a mask of 0, or of 1 where the model attends to padding.
    *
    * @param {Encoding[]} encodings at least one
    * @param {number} [width] positions to pad to, where that is more than the longest has
@@ -105,7 +117,7 @@ export class Encoder {
       throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``);
     }
     // A batch of empty texts still gets one position: TF.js cannot run a width of 0.
-    const shape = [encodings.length, Math.max(longest, width)];
+    const shape = [encodings.length, this.fixedLength ?? Math.max(longest, width)];
     const size = shape[0] * shape[1];
     const ids = new Int32Array(size).fill(tokenizer.special_tokens.pad.id);
     const mask = new Int32Array(size).fill(padding === 'attended' ? 1 : 0);
@@ -192,20 +204,62 @@ export class Encoder {
   }
 
   /**
+   * Runs a batch of any size. A model of a fixed batch gets pieces of that many rows, the last
+   * filled with copies of its last row, whose outputs are dropped. One of a fixed length gets
+   * pieces of TOKEN_BUDGET positions, since the caller counted those before padding.
+   *
    * @param {Record<string, IdTensor>} batch
    * @param {string[]} names
    * @returns {import('./model.js').Tensor[]} in the order of `names`
    */
   #execute(batch, names) {
+    const { fixedBatch, fixedLength } = this;
+    const [count] = batch.input_ids.shape;
+    const most = fixedLength === undefined ? count : Math.max(1, Math.floor(TOKEN_BUDGET / fixedLength));
+    const rows = fixedBatch ?? Math.min(count, most);
+    if (count === rows) return tf.tidy(() => this.#runPiece(batch, names, 0, rows));
     return tf.tidy(() => {
-      const feeds = Object.fromEntries(
-        this.bundle.contract.inputs.map(({ name, role }) => {
-          const { data, shape } = batch[role];
-          return [name, tf.tensor(data, shape, 'int32')];
-        }),
-      );
-      return this.#model.run(feeds, names);
+      /** @type {import('./model.js').Tensor[][]} */
+      const pieces = [];
+      for (let from = 0; from < count; from += rows) {
+        const real = Math.min(rows, count - from);
+        pieces.push(
+          tf.tidy(() => {
+            const outputs = this.#runPiece(batch, names, from, fixedBatch ?? real);
+            if (real === rows || fixedBatch === undefined) return outputs;
+            // A tensor inside the model may have more than one row for each text.
+            return outputs.map((x) => tf.slice(x, 0, (x.shape[0] / rows) * real));
+          }),
+        );
+      }
+      return names.map((_, i) => (pieces.length === 1 ? pieces[0][i] : tf.concat(pieces.map((piece) => piece[i]))));
     });
+  }
+
+  /**
+   * Runs `rows` rows of a batch; beyond its end its last row is repeated.
+   *
+   * @param {Record<string, IdTensor>} batch
+   * @param {string[]} names
+   * @param {number} from the first row
+   * @param {number} rows
+   */
+  #runPiece(batch, names, from, rows) {
+    const feeds = Object.fromEntries(
+      this.bundle.contract.inputs.map(({ name, role }) => {
+        const { data, shape: [count, width] } = batch[role];
+        let piece = data.subarray(from * width, (from + rows) * width);
+        if (from + rows > count) {
+          const real = piece;
+          piece = new Int32Array(rows * width);
+          const last = real.subarray(real.length - width);
+          for (let row = 0; row < rows; row += 1) piece.set(last, row * width);
+          piece.set(real);
+        }
+        return [name, tf.tensor(piece, [rows, width], 'int32')];
+      }),
+    );
+    return this.#model.run(feeds, names);
   }
 
   /** @param {string} role */

@@ -11,7 +11,7 @@ import { EnvironmentProblem } from './errors.js';
  *
  * @typedef {object} Model
  * @property {(feeds: Record<string, Tensor>, names: string[]) => Tensor[]} run outputs in the order
- *   of `names`; feeds are int32[batch, sequence] by the names in the contract
+ *   of `names`; feeds are int32 by the names in the contract, of its shapes
  * @property {'graph_model' | 'saved_model'} kind of a GraphModel any node may be asked for by name
  * @property {() => void} dispose frees the weights
  */

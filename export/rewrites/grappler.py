@@ -4,8 +4,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.grappler import tf_optimizer
 
-from export.graph import SIGNATURE, FrozenGraph
+from export.graph import FrozenGraph
 from export.signature import signature_def
+from export.signature_choice import SIGNATURE
 
 # Without `remap`, Grappler leaves dense layers as MatMul and BiasAdd, which every backend runs:
 # fused with a tanh, as in each pooler, they fail on wasm.

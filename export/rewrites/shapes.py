@@ -4,7 +4,7 @@ A Keras dense layer on three axes asks for the shape of its input, takes it apar
 packs it again: in albert_tiny two thirds of all nodes do nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
@@ -24,10 +24,8 @@ def shapes_by_inputs(frozen: FrozenGraph) -> FrozenGraph:
     if first is None:
         return frozen
     # A size that the model fixes is the same in both trials.
-    pairs = tuple(
-        tuple(fixed or size for fixed, size in zip(first.shape, trial, strict=True))
-        for trial in TRIALS
-    )
+    batch, sequence = first.shape
+    pairs = [(batch or trial[0], sequence or trial[1]) for trial in TRIALS]
     trials = [inferred(frozen, *pair) for pair in pairs]
     result = copy(frozen)
     told: dict[tuple[str, ...], str] = {}
@@ -35,7 +33,7 @@ def shapes_by_inputs(frozen: FrozenGraph) -> FrozenGraph:
         shapes = [trial.get_tensor_by_name(f"{node.name}:0").shape for trial in trials]
         if not all(shape.is_fully_defined() for shape in shapes):
             continue
-        sizes = [formula(*pair, pairs) for pair in zip(*shapes, strict=True)]
+        sizes = [formula(one, other, pairs) for one, other in zip(*shapes, strict=True)]
         if None in sizes:
             continue
         key = tuple(str(size) for size in sizes)
@@ -65,7 +63,7 @@ def inferred(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
     return graph
 
 
-def formula(one: int, other: int, trials: tuple[tuple[int, ...], ...] = TRIALS) -> str | None:
+def formula(one: int, other: int, trials: Sequence[tuple[int, int]] = TRIALS) -> str | None:
     """What a size is made of: a number, `batch`, `sequence` or `rows`, their product.
 
     `trials` are the batch and sequence of the two graphs that the sizes are from.

@@ -8,7 +8,8 @@ import { EnvironmentProblem, UserError } from '../errors.js';
 import { library } from './native.js';
 
 const FOLDER = 'saved_model';
-const SIGNATURE = 'serving_default';
+/** Of bundles whose contract does not say it. */
+const USUAL = { name: 'serving_default', tags: ['serve'] };
 
 /**
  * @typedef {import('../bundle.js').Bundle} Bundle
@@ -28,8 +29,12 @@ export async function openSavedModel(bundle) {
   const directory = join(bundle.dir, FOLDER);
   const { node } = library().tfjs;
   try {
-    const [{ tags, signatureDefs }] = await node.getMetaGraphsFromSavedModel(directory);
-    const name = signatureName(Object.keys(signatureDefs));
+    const graphs = await node.getMetaGraphsFromSavedModel(directory);
+    const { name, tags } = bundle.contract.signature ?? USUAL;
+    const { signatureDefs } = graphWith(graphs, tags);
+    if (!Object.hasOwn(signatureDefs, name)) {
+      throw new Error(`got signatures ${Object.keys(signatureDefs).join(', ') || 'none'}, expected ${name}`);
+    }
     assertFits(bundle, signatureDefs[name]);
     const model = await node.loadSavedModel(directory, tags, name);
     return {
@@ -59,11 +64,18 @@ function assertIntact(bundle) {
   }
 }
 
-/** The one that the exporter takes, by the same rule. @param {string[]} names */
-function signatureName(names) {
-  const found = names.includes(SIGNATURE) ? SIGNATURE : names[0];
-  if (found === undefined || (found !== SIGNATURE && names.length > 1)) {
-    throw new Error(`got signatures ${names.join(', ') || 'none'}, expected one called ${SIGNATURE}`);
+/**
+ * The graph with just these tags.
+ *
+ * @param {{tags: string[], signatureDefs: Record<string, Signature>}[]} graphs
+ * @param {string[]} tags
+ */
+export function graphWith(graphs, tags) {
+  const key = (/** @type {string[]} */ some) => JSON.stringify([...some].sort());
+  const found = graphs.find((graph) => key(graph.tags) === key(tags));
+  if (found === undefined) {
+    const got = graphs.map((graph) => `[${graph.tags}]`).join(', ');
+    throw new Error(`got graphs with the tags ${got}, expected [${tags}]`);
   }
   return found;
 }

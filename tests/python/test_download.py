@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from export import download, hub, progress
+from export.bundle import digest
 from export.errors import EnvironmentProblem, UserError
 from export.partial import ABANDONED_S, Partial
 from tests.python.hosts import BODY, TAG, Host
@@ -210,3 +211,62 @@ def test_progress_on_a_terminal(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     hub.resolve(host.url())
     assert "download: 100%" in capsys.readouterr().err
+
+
+def test_sha256_binds_what_is_exported(
+    host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An earlier model of the same address, where tensorflow_hub put it when Python loaded it, and
+    # an earlier download: neither is what was asked for.
+    from export import model
+    from export.tokenizer_choice import TokenizerChoice
+
+    url = host.url()
+    older = cache / hashlib.sha1(url.encode()).hexdigest()
+    older.mkdir(parents=True)
+    (older / "saved_model.pb").write_bytes(b"\x08\x01\x12\x00")
+    (cache / f"{hashlib.sha256(url.encode()).hexdigest()}.archive").write_bytes(BODY[:-1])
+    wanted = hashlib.sha256(BODY).hexdigest()
+    seen: list[Path] = []
+
+    class Seen(Exception):
+        pass
+
+    def required(directory: Path, asked: object) -> None:
+        seen.append(directory)
+        raise Seen
+
+    monkeypatch.setattr(model, "required", required)
+    request = model.Request(handle=url, tokenizer=TokenizerChoice(), sha256=wanted)
+    with pytest.raises(Seen):
+        model.export_model(request, cache / "out", print)
+    assert seen == [cache / wanted / "m"]
+    # The archive of the tokenizer's model likewise.
+    (cache / f"{hashlib.sha256(url.encode()).hexdigest()}.archive").write_bytes(BODY[:-1])
+    given = TokenizerChoice(model=url, model_sha256=wanted).provenance()
+    assert given["tokenizer_model"]["sha256"] == digest(cache / wanted / "m")
+    with pytest.raises(UserError, match=f"got sha256 {wanted}, expected {'0' * 64}"):
+        TokenizerChoice(model=url, model_sha256="0" * 64).provenance()
+
+
+def test_an_archive_that_changed_at_its_path(cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "m.tar.gz"
+    file.write_bytes(BODY)
+    wanted = hashlib.sha256(BODY).hexdigest()
+    assert hub.resolve(str(file), wanted) == cache / wanted / "m"
+    file.write_bytes(BODY[:-1])
+    with pytest.raises(UserError, match=f"expected {wanted}"):
+        hub.resolve(str(file), wanted)
+
+
+def test_the_command_hands_both_sha256_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from export import __main__ as command
+    from export import model
+
+    requests: list[model.Request] = []
+    monkeypatch.setattr(model, "export_model", lambda request, out, say: requests.append(request))
+    arguments = ["model", "m", "--sha256", "aa", "--tokenizer-model", "t", "--out", str(tmp_path)]
+    assert command.main([*arguments, "--tokenizer-sha256", "bb"]) == 0
+    (request,) = requests
+    assert (request.sha256, request.tokenizer.model_sha256) == ("aa", "bb")
+    assert command.main(["vocab", "v", "--tokenizer-sha256", "bb", "--out", str(tmp_path)]) == 2

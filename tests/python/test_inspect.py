@@ -1,17 +1,19 @@
 """`python -m export inspect`: what it tells of each kind of model, without running any."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tensorflow as tf
 
 from export.__main__ import main
+from export.errors import UserError
 from export.inspection import Inspection, inspect
-from export.verdict import Tensor, verdict_of
+from export.signature_choice import Asked, Signature, Tensor
+from export.verdict import by_endpoints
 from export.vocab_in_graph import lines_of
 from tests.python import strangers
 
@@ -109,29 +111,53 @@ def test_refused_op_is_the_verdict(models: Path) -> None:
     assert not (models / "marker").exists()
 
 
-FREE = [None, None]
+FREE: list[int | None] = [None, None]
 IDS = Tensor("input_ids", "int32", [None, None])
 OUT = [Tensor("x", "float32", [None, None, 4])]
 
 
 @pytest.mark.parametrize(
-    "signatures, contract, reason",
+    "inputs, outputs, contract, reason",
     [
-        ({"a": ([IDS], OUT), "b": ([IDS], OUT)}, None, "got signatures a, b, expected one called"),
-        ({}, None, "got signatures none"),
-        ({"only": ([Tensor("ids", "int32", None)], OUT)}, "named", "ids in, as ids"),
-        ({"only": ([Tensor("args_0", "string", [None, None])], OUT * 4)}, "tokens-4", "args_0"),
-        ({"only": ([Tensor("t", "string", [None])], OUT)}, None, "got t string of rank 1, expect"),
-        ({"only": ([Tensor("image", "float32", [None] * 4)], OUT)}, None, "image float32 of rank"),
-        ({"only": ([Tensor("when", "int32", [None, None])], OUT)}, None, "got inputs when, expect"),
-        ({"only": ([IDS, Tensor("ids", "int32", None)], OUT)}, None, "got inputs input_ids, ids"),
-        ({"only": ([], OUT)}, None, "got inputs none"),
+        ([Tensor("ids", "int32", None)], OUT, "named", "ids in, as ids"),
+        ([Tensor("Input-Token", "float32", FREE)], OUT, "named", "ids in, as Input-Token"),
+        ([Tensor("ids", "int64", [1, 64])], [Tensor("x", "float32", [1, 64, 4])], "named", "ids"),
+        ([Tensor("args_0", "string", FREE)], OUT * 4, "tokens-4", "args_0"),
+        ([Tensor("t", "string", [None])], OUT, None, "got input t string[?], expected int32"),
+        (
+            [Tensor("image", "float32", [*FREE, *FREE])],
+            OUT,
+            None,
+            "image float32[?, ?, ?, ?], expect",
+        ),
+        ([Tensor("when", "int32", FREE)], OUT, None, "say what it means with --input ROLE=when"),
+        ([IDS, Tensor("ids", "int32", None)], OUT, None, "got inputs input_ids (input_ids), ids"),
+        ([], OUT, None, "got inputs none"),
+        (
+            [IDS, Tensor("mask", "int32", [None, 64]), Tensor("types", "int32", [None, 32])],
+            OUT,
+            None,
+            "mask int32[?, 64], types int32[?, 32], expected one size of the sequence",
+        ),
+        (
+            [Tensor("ids", "int32", [2, None])],
+            [Tensor("x", "float32", [])],
+            None,
+            "takes 2 texts at a time, got output x of shape [], expected 2 rows",
+        ),
     ],
 )
-def test_verdict(signatures: Any, contract: str | None, reason: str) -> None:
-    verdict = verdict_of(signatures, None)
-    assert (verdict.exportable, verdict.contract) == (contract is not None, contract)
-    assert reason in verdict.reason
+def test_verdict(
+    inputs: list[Tensor], outputs: list[Tensor], contract: str | None, reason: str
+) -> None:
+    signature = Signature("only", inputs, outputs)
+    if contract is None:
+        with pytest.raises(UserError, match=re.escape(reason)):
+            by_endpoints(signature, Asked(), "m")
+    else:
+        verdict = by_endpoints(signature, Asked(), "m")
+        assert verdict.contract == contract
+        assert reason in verdict.reason
 
 
 def test_only_a_line_feed_ends_a_token(tmp_path: Path) -> None:
@@ -165,5 +191,10 @@ def test_json_without_tensorflow(models: Path) -> None:
     document = json.loads(run.stdout)
     assert document["verdict"]["contract"] == "tokens-3"
     assert document["signatures"][0]["inputs"] == [
-        {"name": "args_0", "dtype": "string", "shape": [None, None]}
+        {
+            "name": "args_0",
+            "dtype": "string",
+            "shape": [None, None],
+            "node": "serving_default_args_0:0",
+        }
     ]

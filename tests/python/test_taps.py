@@ -50,12 +50,23 @@ def built(architecture: str, layers: int, out: Path):
     return model
 
 
+def places_in(parts):
+    from export.model import inner_places
+    from export.roles import INPUT_NAMES, OUTPUT_NAMES, role_of
+
+    return inner_places(
+        parts,
+        {name: role_of(name, INPUT_NAMES) for name in parts.inputs},
+        {name: role_of(name, OUTPUT_NAMES) for name in parts.outputs},
+    )
+
+
 def found_in(directory: Path):
     from export import graph
-    from export.model import inner_places
 
     source = graph.load(directory)
-    return graph.inlined(source), source, inner_places(graph.inlined(source))
+    parts = graph.inlined(source)
+    return parts, source, places_in(parts)
 
 
 def looked_at(source, places):
@@ -114,14 +125,13 @@ def test_a_model_of_token_strings_has_the_same_places(tmp_path):
     from export import graph, string_tokens
     from export.architectures import encoder
     from export.architectures.string_tokens import save_string_tokens
-    from export.model import inner_places
 
     file = tmp_path / "vocab.txt"
     file.write_text("\n".join([*SPECIAL.values(), *map(chr, range(97, 122))]), encoding="utf-8")
     vocab = read_vocab(file, print)
     save_string_tokens(encoder.seeded(config("bert", 2), "e", 5), vocab, tmp_path / "m", 3)
     own = string_tokens.ids_for_strings(graph.inlined(graph.load(tmp_path / "m")))
-    assert [tap["name"] for tap in inner_places(own.parts)] == names(2)
+    assert [tap["name"] for tap in places_in(own.parts)] == names(2)
 
 
 class Foreign(tf_keras.Model):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from export import hub, saved_model_messages
 from export.errors import UserError
 from export.vetting import ALLOWED, allowed_ops, vet
-from tests.python import strangers
+from tests.python import strangers, zoo
 from tests.python.evil import EDITS, EVIL, nested
 
 # Ops that read, write, call out or stop the process: a sample, since the list names what is good.
@@ -196,3 +196,97 @@ def test_nothing_in_export_runs_python_that_a_model_carries() -> None:
     for file in EXPORT.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             assert not words_of(node) & runs, file
+
+
+def restored() -> Any:
+    return tf.raw_ops.RestoreV2(
+        prefix="/tmp/evil", tensor_names=["x"], shape_and_slices=[""], dtypes=[tf.float32]
+    )[0]
+
+
+def saving() -> Any:
+    return tf.raw_ops.SaveV2(
+        prefix="/tmp/evil", tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant(1.0)]
+    )
+
+
+def answer_with_a_restore(outputs: dict[str, Any]) -> Any:
+    outputs["x"] = tf.reshape(restored(), [1, 1])
+
+
+def wait_for_a_save(outputs: dict[str, Any]) -> Any:
+    with tf.control_dependencies([saving()]):
+        outputs["x"] = tf.identity(outputs["pooled_output"])
+
+
+def start_with_a_save(outputs: dict[str, Any]) -> Any:
+    return saving()
+
+
+def fill_tables_with_a_save(outputs: dict[str, Any]) -> Any:
+    zoo.tf1.add_to_collection(zoo.tf1.GraphKeys.TABLE_INITIALIZERS, saving())
+
+
+def initialise_a_local_variable_with_a_restore(outputs: dict[str, Any]) -> Any:
+    zoo.tf1.get_variable(
+        "local",
+        initializer=tf.ensure_shape(restored(), []),
+        collections=[zoo.tf1.GraphKeys.LOCAL_VARIABLES],
+        use_resource=False,
+    )
+
+
+# What a TF1 graph can do with a checkpoint op that is not its saver's, when it is loaded or run.
+TF1_EVIL = {
+    "answer": (answer_with_a_restore, "op RestoreV2 outside the saver"),
+    "wait": (wait_for_a_save, "op SaveV2 outside the saver"),
+    "start": (start_with_a_save, "op SaveV2 outside the saver"),
+    "tables": (fill_tables_with_a_save, "op SaveV2 outside the saver"),
+    "local variable": (initialise_a_local_variable_with_a_restore, "op RestoreV2 outside the sav"),
+}
+
+
+def tf1_model(out: Path, add: Callable[[dict[str, Any]], Any]) -> Path:
+    """A TF1 model to whose graph something was added, which may give what is run at the start."""
+    with tf.Graph().as_default(), zoo.tf1.Session() as session:
+        given, outputs = zoo.graph1()
+        session.run(zoo.tf1.global_variables_initializer())
+        start = add(outputs)
+        zoo.tf1.saved_model.simple_save(session, str(out), given, outputs, start)
+    return out
+
+
+@pytest.mark.parametrize("name", TF1_EVIL)
+def test_checkpoint_ops_of_tf1_that_would_run_are_refused(name: str, tmp_path: Path) -> None:
+    add, message = TF1_EVIL[name]
+    with pytest.raises(UserError, match=message):
+        vet(tf1_model(tmp_path / "m", add))
+
+
+@pytest.mark.parametrize("add", [lambda outputs: saving() and None, lambda outputs: None])
+def test_checkpoint_ops_of_tf1_that_nobody_runs_pass(
+    add: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    made = tf1_model(tmp_path / "m", add)
+    vet(made)
+    tf.saved_model.load(str(made))
+    assert not Path("/tmp/evil.index").exists()
+
+
+def test_the_usual_recipe_of_tf1_passes(tmp_path: Path) -> None:
+    # Saver.restore, a sharded saver and init_from_checkpoint in one graph.
+    vet(zoo.tf1_restored(tmp_path / "m"))
+    vet(zoo.tf1_strings(tmp_path / "strings", asset=True))
+
+
+def test_an_asset_of_tf1_outside(tmp_path: Path) -> None:
+    # Its list of assets is a collection.
+    made = zoo.tf1_strings(tmp_path / "m", asset=True)
+    (tmp_path / "secret").touch()
+
+    def change(meta_graph: Any) -> None:
+        (listed,) = meta_graph.collection_def["saved_model_assets"].any_list.value
+        listed.value = listed.value.replace(b"m.vocab.txt", b"../secret.x")
+
+    with pytest.raises(UserError, match="got an asset '../secret.x', expected a file inside"):
+        vet(strangers.edit(made, change))

@@ -276,5 +276,6 @@ def test_a_model_of_token_strings_is_judged_by_its_own_table(
     assert reference.vocab == TOKENS
     result = judged(bundle, reference, tmp_path / "out")
     assert (result["verdict"], result["failures"]) == ("pass", [])
+    assert reference.run.facts is not None
     assert result["bundle"]["padding"] == reference.run.facts["padding"]
     assert "token types" in result["left_out"]["types"]

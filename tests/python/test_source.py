@@ -1,5 +1,6 @@
 """Python's model runner: what each input means, and that a signature gets what it asks for."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,14 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PythonTokenizer:
 
 
 def model(function: Any, *specs: Any, **kept: Any) -> Any:
-    """A module with one signature, as it is after loading."""
+    """A module with one signature, saved and loaded."""
     module = tf.Module()
     for name, value in kept.items():
         setattr(module, name, value)
     module.serve = tf.function(function, input_signature=list(specs))
-    module.signatures = {"serving_default": module.serve.get_concrete_function()}
-    return module
+    with tempfile.TemporaryDirectory() as place:
+        tf.saved_model.save(module, place, signatures={"serving_default": module.serve})
+        return tf.saved_model.load(place)
 
 
 def spec(name: str, dtype: Any = tf.int32, shape: Any = (None, None)) -> Any:
@@ -123,7 +125,6 @@ def test_a_fixed_length_is_padded_to_and_cut_at(tokenizer: PythonTokenizer) -> N
 
 def test_a_fixed_batch_gets_as_many_rows_as_it_takes(tokenizer: PythonTokenizer) -> None:
     """Three rows in twos: the last pair is filled up, and what fills it is dropped."""
-    rows: list[int] = []
 
     def serve(ids: Any) -> dict[str, Any]:
         return {"out": ids + tf.reduce_sum(tf.ones_like(ids[:, 0]))}

@@ -216,7 +216,9 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
 
 def prove(given: argparse.Namespace) -> dict[str, Any]:
     """The proof of every tokenizer, the bundle's own with its own tables and vocab."""
-    jobs = proof.with_own(proof.every_tokenizer(), proof.of_bundle(given.bundle))
+    jobs = proof.with_own(
+        proof.every_tokenizer(), proof.of_bundle(given.bundle, given.tokenizer_python)
+    )
     return proof.prove_all(jobs, given.tokenizer_proof == "full")
 
 

@@ -30,6 +30,7 @@ from parity_tests.report import Inputs
 from parity_tests.runners import NodeSide
 from parity_tests.tokenizer import proof
 from parity_tests.tokenizer.reviews import read_reviews
+from parity_tests.tokenizer_source import option_names
 from parity_tests.training import judge as training
 
 EXAMPLE = """examples:
@@ -41,7 +42,7 @@ exit codes: 0 parity holds, 1 drift, 2 a mistake in what was given, 3 this machi
 """
 BUNDLE, MODEL = Path("artifacts/bundle/albert_tiny"), Path("artifacts/models/albert_tiny")
 TOKENIZER, TEXTS = Path("artifacts/models/tokenizer"), Path("artifacts/data/dev.jsonl")
-CLASSIFIER = Path("artifacts/classifier")
+VOCAB, CLASSIFIER = Path("artifacts/vocab.txt"), Path("artifacts/classifier")
 PROOFS = ("sample", "full", "none")
 
 
@@ -86,7 +87,11 @@ def each(given: argparse.Namespace) -> list[argparse.Namespace]:
     bundles, models = given.bundle or [], given.model or []
     if not bundles and not models:
         if given.tokenizer_model is given.vocab is None:
-            given.tokenizer_model = str(TOKENIZER)
+            named = given.tokenizer or given.tokenizer_python or option_names(given)
+            if named:
+                given.vocab = VOCAB
+            else:
+                given.tokenizer_model = str(TOKENIZER)
         given.texts = given.texts or TEXTS
         bundles, models, given.default = [BUNDLE], [MODEL], True
     if not bundles or not models:

@@ -98,6 +98,8 @@ def test_nothing_of_the_default_is_taken_for_another_bundle() -> None:
     assert [(one.bundle, one.texts, one.tokenizer_model) for one in default] == [
         (BUNDLE, TEXTS, str(TOKENIZER))
     ]
+    (own,) = each(parse(["--tokenizer", "bert"]))
+    assert (own.vocab, own.tokenizer_model) == (Path("artifacts/vocab.txt"), None)
     (own,) = each(parse(["--bundle", "b", "--model", "m"]))
     assert (own.texts, own.tokenizer_model, own.vocab, own.classifier) == (None,) * 4
     assert not own.default

@@ -22,8 +22,8 @@ def every_tokenizer() -> list[Job]:
     return [Job(spec, vocab) for spec in [*MAIN, *OTHER]]
 
 
-def of_bundle(bundle: Path, python: Path | None = None) -> Job:
-    """A bundle's tokenizer with its own vocab and tables; `python` runs the reference.
+def of_bundle(bundle: Path) -> Job:
+    """A bundle's tokenizer with its own vocab and tables.
 
     Raises:
         UserError: the bundle has no readable contract or vocab.
@@ -35,7 +35,7 @@ def of_bundle(bundle: Path, python: Path | None = None) -> Job:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{bundle} is not a bundle: {error}; export it again") from error
     vocab = read_vocab(bundle / "vocab.txt", lambda notice: print(notice, file=sys.stderr))
-    return Job(spec, vocab, bundle / "tokenizer_tables.bin", python)
+    return Job(spec, vocab, bundle / "tokenizer_tables.bin")
 
 
 def with_own(jobs: list[Job], own: Job) -> list[Job]:

@@ -73,15 +73,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Job:
-    """One tokenizer to prove; `tables` None: read from the runtime, as at export.
-
-    `python` is the interpreter that runs the reference; None: this one.
-    """
+    """One tokenizer to prove; `tables` None: read from the runtime, as at export."""
 
     spec: TokenizerSpec
     vocab: Vocab
     tables: Path | None = None
-    python: Path | None = None
 
 
 def prove(jobs: Sequence[Job], reviews: Sequence[str], size: Size) -> list[Row]:
@@ -92,9 +88,9 @@ def prove(jobs: Sequence[Job], reviews: Sequence[str], size: Size) -> list[Row]:
         for job in jobs:
             path = job.tables or Path(directory) / "tokenizer_tables.bin"
             if job.tables is None:
-                path.write_bytes(serialise(read_tables(job.spec, job.vocab, job.python)))
+                path.write_bytes(serialise(read_tables(job.spec, job.vocab)))
             for vocab, groups in work(job, reviews, size, every_character):
-                pair = Pair(node, job.spec, vocab, path, job.python)
+                pair = Pair(node, job.spec, vocab, path)
                 for group, texts in groups:
                     started = time.monotonic()
                     row = compare(pair, group, texts)

@@ -117,27 +117,11 @@ class NodeSide:
 class Pair:
     """One tokenizer on both sides, with one vocab."""
 
-    def __init__(
-        self,
-        node_side: NodeSide,
-        spec: TokenizerSpec,
-        vocab: Vocab,
-        tables: Path,
-        python: Path | None = None,
-    ) -> None:
-        """Makes both sides.
-
-        Args:
-            node_side: a running Node process.
-            spec: the tokenizer.
-            vocab: its vocab.
-            tables: the file that drives Node.
-            python: the interpreter that runs the reference; None: this one.
-        """
+    def __init__(self, node_side: NodeSide, spec: TokenizerSpec, vocab: Vocab, tables: Path):
         self.spec = spec
         self.vocab = vocab
         self.node = node_side
-        self.python = reference(spec, vocab, python)
+        self.python = reference(spec, vocab)
         node_side.load(spec, vocab, tables)
 
     def differences(self, texts: Sequence[str]) -> list[int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.bundle import appearing, refuse_foreign
+from export.bundle import appearing, refuse_foreign, refuse_overlap
 from export.checkpoints import Checkpoint, load_encoder, load_head, open_checkpoint, unused
 from export.errors import UserError
 from export.tokenizer import facts
@@ -35,6 +35,8 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
         UserError: see `open_checkpoint`, `load_encoder`, `vocab_of` and `appearing`.
     """
     refuse_foreign(out)
+    place = request.checkpoint if request.checkpoint.is_dir() else request.checkpoint.parent
+    refuse_overlap(out, [place], may_be_inside=True)
     checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers)
     config = checkpoint.config
     vocab = vocab_of(request, config.vocab_size, say)

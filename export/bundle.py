@@ -153,8 +153,13 @@ def refuse_foreign(out: Path, mark: str = SAVED_MODEL) -> None:
         raise UserError(f"--out {out} holds {holds}; give an empty directory or a new name")
 
 
-def refuse_overlap(out: Path, sources: Iterable[Path]) -> None:
+def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = False) -> None:
     """Stops where writing `out` would replace what it is made from, or would change it.
+
+    Args:
+        out: where the result goes.
+        sources: files and directories that it is made from.
+        may_be_inside: whether `out` may be a new directory inside a source.
 
     Raises:
         UserError: a source is `out`, lies in it, or has it inside.
@@ -162,20 +167,17 @@ def refuse_overlap(out: Path, sources: Iterable[Path]) -> None:
     target = out.resolve()
     for source in sources:
         place = source.resolve()
-        relation = (
-            "is"
-            if place == target
-            else "lies inside"
-            if place in target.parents
-            else "holds"
-            if target in place.parents
-            else None
+        if place == target:
+            relation = "is"
+        elif target in place.parents:
+            relation = "holds"
+        elif place in target.parents and not may_be_inside:
+            relation = "lies inside"
+        else:
+            continue
+        raise UserError(
+            f"--out {out} {relation} {source}, which it would be made from; give another place"
         )
-        if relation:
-            raise UserError(
-                f"--out {out} {relation} {source}, which the bundle is made from; "
-                "give another place"
-            )
 
 
 def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) -> None:

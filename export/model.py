@@ -62,7 +62,8 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     saved_model = hub.resolve(request.handle, request.sha256)
     source_of = {"handle": shown(request.handle), "sha256": digest(saved_model)}
     provenance = {"source": source_of, "versions": versions()} | given
-    refuse_overlap(out, [saved_model, Path(request.handle), *request.tokenizer.local_files()])
+    given_files = [path for path in [Path(request.handle)] if path.exists()]
+    refuse_overlap(out, [saved_model, *given_files, *request.tokenizer.local_files()])
     this = {"provenance": provenance, "tokenizer": {}}
     refuse_another(out, this, f"the model {source_of['handle']}", request.replace)
     said = facts.read(saved_model)

@@ -176,8 +176,7 @@ def resolved(asked: Asked, said: TokenizerFacts | None, where: str, say: Say) ->
         ),
     )
     say(f"tokenizer: {described(spec)}; {reason_of(asked, said, spec)}")
-    given = "--tokenizer" if asked.algorithm else "the option for case"
-    say_contradictions(spec, said, given, say)
+    say_contradictions(spec, said, "--tokenizer" if asked.algorithm else "an option", say)
     return spec
 
 

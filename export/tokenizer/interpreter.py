@@ -112,12 +112,13 @@ class Interpreter:
         """Waits for the script's first words; whatever is printed before them is passed over."""
         timer = threading.Timer(START_SECONDS, self._process.kill)
         timer.start()
-        heard = b""
+        heard = bytearray()
         try:
+            # Nothing follows these words until something is asked.
             while not heard.endswith(ready):
-                byte = self._out.read(1)
-                heard += byte
-                if not byte or len(heard) > NOISE:
+                piece = os.read(self._out.fileno(), 1 << 16)
+                heard += piece
+                if not piece or len(heard) > NOISE:
                     stop(self._process)
                     raise UserError(
                         f"--tokenizer-python {self.python}: does not answer as Python 3.8 or newer "

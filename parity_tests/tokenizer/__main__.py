@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from export.errors import EnvironmentProblem as ExportEnvironmentProblem
 from export.errors import UserError as ExportError
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.tokenizer.proof import every_tokenizer, of_bundle, prove_all, told
@@ -25,9 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Proves, reports, and gives the exit code."""
     given = parse(arguments)
     try:
-        jobs = every_tokenizer() if given.bundle is None else [of_bundle(given.bundle)]
+        if given.tokenizer_python is not None and given.bundle is None:
+            raise UserError("--tokenizer-python is for --bundle: give the bundle made with it")
+        own = given.bundle and of_bundle(given.bundle, given.tokenizer_python)
+        jobs = [own] if own else every_tokenizer()
         result = prove_all(jobs, given.full)
-    except (UserError, EnvironmentProblem, ExportError) as error:
+    except (UserError, EnvironmentProblem, ExportError, ExportEnvironmentProblem) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     if given.json:
@@ -49,6 +53,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="everything, in some 5 minutes")
     parser.add_argument("--json", type=Path, help="where to write the result")
     parser.add_argument("--bundle", type=Path, help="prove this bundle's tokenizer and tables only")
+    parser.add_argument(
+        "--tokenizer-python",
+        type=Path,
+        metavar="PYTHON",
+        help="with --bundle: the interpreter whose tokenizer library is the reference",
+    )
     return parser.parse_args(arguments)
 
 

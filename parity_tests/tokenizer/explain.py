@@ -67,7 +67,7 @@ def name_of(algorithm: str, options: dict[str, bool]) -> str:
 
 def cause(pair: Pair, text: str) -> tuple[str, str]:
     """The first character whose table entry is not what the runtime does, else a broader rule."""
-    tables = read_tables(pair.spec, pair.vocab)
+    tables = read_tables(pair.spec, pair.vocab, pair.interpreter)
     for c in text:
         has, gives = pair.node.symbols(ord(c)), list(tables.folds.get(ord(c), ()))
         if has != gives:

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from export.tokenizer import TokenizerSpec
+from export.tokenizer import TokenizerSpec, library_versions
 from export.tokenizer.vocab import parse_vocab, read_vocab
 from parity_tests.errors import UserError
 from parity_tests.references import disagreement
@@ -22,8 +22,11 @@ def every_tokenizer() -> list[Job]:
     return [Job(spec, vocab) for spec in [*MAIN, *OTHER]]
 
 
-def of_bundle(bundle: Path) -> Job:
+def of_bundle(bundle: Path, interpreter: Path | None = None) -> Job:
     """A bundle's tokenizer with its own vocab and tables.
+
+    `interpreter` is the Python whose library is the reference; None: this one. Says on stderr
+    where its versions are not those that the bundle was made with.
 
     Raises:
         UserError: the bundle has no readable contract or vocab.
@@ -32,10 +35,21 @@ def of_bundle(bundle: Path) -> Job:
         document = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
         contract = document["tokenizer"]
         spec = TokenizerSpec(contract["algorithm"], **contract["options"])
+        made_by = document["provenance"].get("tokenizer")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{bundle} is not a bundle: {error}; export it again") from error
+    here = library_versions(spec.algorithm, interpreter)
+    if made_by is not None and made_by | {"python": ""} != here | {"python": ""}:
+        texts = [
+            ", ".join(f"{name} {number}" for name, number in v.items()) for v in (made_by, here)
+        ]
+        print(
+            f"NOTICE: the bundle's tokenizer was made with {texts[0]}, the reference here is "
+            f"{texts[1]}; --tokenizer-python gives the reference of your Python side",
+            file=sys.stderr,
+        )
     vocab = read_vocab(bundle / "vocab.txt", lambda notice: print(notice, file=sys.stderr))
-    return Job(spec, vocab, bundle / "tokenizer_tables.bin")
+    return Job(spec, vocab, bundle / "tokenizer_tables.bin", interpreter)
 
 
 def with_own(jobs: list[Job], own: Job) -> list[Job]:

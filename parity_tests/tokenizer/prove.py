@@ -73,11 +73,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Job:
-    """One tokenizer to prove; `tables` None: read from the runtime, as at export."""
+    """One tokenizer to prove; `tables` None: read from the runtime, as at export.
+
+    `interpreter` is the Python whose library is the reference; None: this one.
+    """
 
     spec: TokenizerSpec
     vocab: Vocab
     tables: Path | None = None
+    interpreter: Path | None = None
 
 
 def prove(jobs: Sequence[Job], reviews: Sequence[str], size: Size) -> list[Row]:
@@ -88,9 +92,9 @@ def prove(jobs: Sequence[Job], reviews: Sequence[str], size: Size) -> list[Row]:
         for job in jobs:
             path = job.tables or Path(directory) / "tokenizer_tables.bin"
             if job.tables is None:
-                path.write_bytes(serialise(read_tables(job.spec, job.vocab)))
+                path.write_bytes(serialise(read_tables(job.spec, job.vocab, job.interpreter)))
             for vocab, groups in work(job, reviews, size, every_character):
-                pair = Pair(node, job.spec, vocab, path)
+                pair = Pair(node, job.spec, vocab, path, job.interpreter)
                 for group, texts in groups:
                     started = time.monotonic()
                     row = compare(pair, group, texts)

@@ -117,11 +117,20 @@ class NodeSide:
 class Pair:
     """One tokenizer on both sides, with one vocab."""
 
-    def __init__(self, node_side: NodeSide, spec: TokenizerSpec, vocab: Vocab, tables: Path):
+    def __init__(
+        self,
+        node_side: NodeSide,
+        spec: TokenizerSpec,
+        vocab: Vocab,
+        tables: Path,
+        interpreter: Path | None = None,
+    ):
+        """Loads both; `interpreter` is the Python whose library is the reference, None: this."""
         self.spec = spec
         self.vocab = vocab
         self.node = node_side
-        self.python = reference(spec, vocab)
+        self.interpreter = interpreter
+        self.python = reference(spec, vocab, interpreter)
         node_side.load(spec, vocab, tables)
 
     def differences(self, texts: Sequence[str]) -> list[int]:

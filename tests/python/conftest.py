@@ -26,6 +26,7 @@ class Embedded:
 
 
 NATIVE = "the native backend was NOT TESTED"
+OTHER_PYTHON = "--tokenizer-python with another version was NOT TESTED"
 
 
 @pytest.fixture
@@ -40,6 +41,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if any(NATIVE in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"{NATIVE}: `nox -s native` builds it", red=True)
+    if any(OTHER_PYTHON in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{OTHER_PYTHON}: PyPI is unreachable", red=True)
 
 
 @pytest.fixture(scope="session")

@@ -156,9 +156,12 @@ def test_string_tokens_with_three_outputs_and_two_vocabs(small: EncoderConfig, t
 
 
 def test_vocab_of_another_size(small: EncoderConfig, tmp_path: Path):
-    shorter = parse_vocab("".join(f"{token}\n" for token in TOKENS[:-1]).encode(), "vocab.txt")
-    with pytest.raises(UserError, match=f"has {VOCAB - 1} lines, .* has {VOCAB} rows"):
-        save_string_tokens(seeded(small, "toy", 5), shorter, tmp_path)
+    lines = "".join(f"{token}\n" for token in [*TOKENS, "新"]).encode()
+    with pytest.raises(UserError, match=f"has {VOCAB + 1} lines, .* has {VOCAB} rows"):
+        save_string_tokens(seeded(small, "toy", 5), parse_vocab(lines, "vocab.txt"), tmp_path)
+    lines = "".join(f"{token}\n" for token in [*TOKENS[:-1], "你"]).encode()
+    with pytest.raises(UserError, match="'你' stands in line 8 already"):
+        save_string_tokens(seeded(small, "toy", 5), parse_vocab(lines, "vocab.txt"), tmp_path)
     with pytest.raises(ValueError, match="3 or 4"):
         save_string_tokens(seeded(small, "toy", 5), vocab(), tmp_path, 2)
 
@@ -169,14 +172,14 @@ def test_mistakes_are_one_line_and_leave_nothing(
     made = publisher("bert", "hf")
     source = str(made.write(tmp_path / "checkpoint"))
     out = tmp_path / "built" / "out"
-    shorter = tmp_path / "shorter.txt"
-    shorter.write_bytes(vocab_file.read_bytes().replace("你\n".encode(), b""))
+    longer = tmp_path / "longer.txt"
+    longer.write_bytes(vocab_file.read_bytes() + "新\n".encode())
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.txt").touch()
     for arguments, message in [
         ([source, "--contract", "tokens"], "vocab.txt, expected a vocab; give --vocab"),
-        ([source, "--vocab", str(shorter)], f"has {VOCAB - 1} lines, but the .* {VOCAB} rows"),
+        ([source, "--vocab", str(longer)], f"has {VOCAB + 1} lines, but the .* {VOCAB} rows"),
         ([source, "--layers", "9"], "--layers: got 9, expected 1 to 2"),
         ([str(tmp_path / "nothing")], "no such checkpoint"),
         ([source, "--out", str(foreign)], "holds other files"),

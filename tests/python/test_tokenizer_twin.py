@@ -11,10 +11,11 @@ from export.tokenizer import TokenizerSpec, reference, write_tokenizer
 from export.tokenizer.characters import ALL_EDGES
 from export.tokenizer.runtimes import read_tables
 from export.tokenizer.tables import serialise
-from export.tokenizer.texts import WRITTEN
+from export.tokenizer.texts import WRITTEN, from_alphabet
+from export.tokenizer.vocab import SPECIAL
 from parity_tests.runners import node
 from parity_tests.tokenizer.sides import NodeSide, Pair
-from parity_tests.tokenizer.vocabs import made_up
+from parity_tests.tokenizer.vocabs import made_of, made_up
 
 SPECS = [
     TokenizerSpec("bert"),
@@ -61,6 +62,38 @@ def test_ids(pair, text, other, length, special):
         if other is None:
             options = {"specialTokens": special, "maxLength": length, "truncation": truncation}
             assert pair.node.flat([text], **options).rows() == [expected]
+
+
+@pytest.fixture(scope="module", params=["bert", "chars"])
+def tables_of(request, tmp_path_factory):
+    """A tokenizer whose library takes a token on several lines, and its tables."""
+    spec = TokenizerSpec(request.param, lower_case=request.param == "chars")
+    tables = tmp_path_factory.mktemp("tables") / "tokenizer_tables.bin"
+    tables.write_bytes(serialise(read_tables(spec, made_up(5)[0])))
+    with NodeSide() as side:
+        yield side, spec, tables
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    doubled=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), max_size=12),
+    text=texts,
+)
+def test_a_vocab_with_tokens_on_several_lines(tables_of, seed, doubled, text):
+    """Node's ids are the library's, whichever lines are there twice; back, an id is a line."""
+    side, spec, tables = tables_of
+    vocab, alphabet = made_up(seed % 50)
+    lines = list(vocab.tokens)
+    ordinary = [token for token in lines if token not in SPECIAL.values()]
+    may = ordinary if spec.algorithm == "chars" else lines
+    for which, where in doubled:
+        lines.insert(where % (len(lines) + 1), may[which % len(may)])
+    pair = Pair(side, spec, made_of(lines), tables)
+    some = [text, *from_alphabet(alphabet, 20, seed), *may[:9]]
+    assert not pair.differences(some)
+    details = side.details(text, specialTokens=True)
+    assert details["tokens"] == [lines[i] for i in details["ids"]]
 
 
 def utf16(text):

@@ -1,0 +1,106 @@
+"""How pairs are cut in Node, against the libraries' own trimmers."""
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import BertWordPieceTokenizer
+
+from export.quiet import tensorflow
+from export.tokenizer import TokenizerSpec, read_vocab, reference
+from parity_tests.tokenizer import pairs
+from parity_tests.tokenizer.sides import NodeSide, Pair
+from tests.python.conftest import Embedded
+
+MOST = 12
+BOTH = list(product(range(MOST + 1), repeat=2))
+TEXTS = ["好" * a for a, _ in BOTH]
+PAIRS = ["书" * b for _, b in BOTH]
+Encoded = list[tuple[list[int], list[int]]]
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[NodeSide]:
+    with NodeSide() as side:
+        yield side
+
+
+def loaded(node: NodeSide, embedded: Embedded, algorithm: str) -> Pair:
+    """Both sides on the embedded vocab; the characters here are alike for every algorithm."""
+    vocab = read_vocab(embedded.vocab, print)
+    tables = Path(embedded.bundle) / "tokenizer_tables.bin"
+    return Pair(node, TokenizerSpec(algorithm), vocab, tables)
+
+
+def counts(encoded: Encoded, special_tokens: bool) -> list[tuple[int, int]]:
+    """Tokens of both texts that stayed, by the types."""
+    added = (2, 1) if special_tokens else (0, 0)
+    return [(types.count(0) - added[0], types.count(1) - added[1]) for _, types in encoded]
+
+
+@pytest.mark.parametrize("algorithm", ["tf-text", "tf-text-fast"])
+def test_every_pair_is_cut_as_the_round_robin_trimmer_cuts(
+    node: NodeSide, embedded: Embedded, algorithm: str
+) -> None:
+    tf, tf_text = tensorflow()
+    pair = loaded(node, embedded, algorithm)
+    segments = [
+        tf.RaggedTensor.from_row_lengths(tf.zeros(sum(lengths), tf.int32), lengths)
+        for lengths in zip(*BOTH, strict=True)
+    ]
+    for room in range(-3, MOST + 1):
+        trimmed = tf_text.RoundRobinTrimmer(room).trim(segments)
+        expected = list(zip(*(one.row_lengths().numpy().tolist() for one in trimmed), strict=True))
+        if room + 3 > 0:
+            got = pair.node.with_types(TEXTS, PAIRS, special_tokens=True, limit=room + 3)
+            assert counts(got, special_tokens=True) == expected
+        if room > 0:
+            got = pair.node.with_types(TEXTS, PAIRS, special_tokens=False, limit=room)
+            assert counts(got, special_tokens=False) == expected
+            assert got == pair.python.encode_with_types(TEXTS, PAIRS, False, room)
+
+
+@pytest.mark.parametrize("algorithm", ["bert", "chars"])
+def test_every_pair_is_cut_as_hugging_face_cuts(
+    node: NodeSide, embedded: Embedded, algorithm: str
+) -> None:
+    """`chars` but for limits below the special tokens, where Hugging Face's cuts nothing."""
+    pair = loaded(node, embedded, algorithm)
+    library = BertWordPieceTokenizer({t: i for i, t in enumerate(pair.vocab.tokens)})
+    for limit, special_tokens in product(range(1, MOST + 4), (True, False)):
+        if algorithm == "chars" and special_tokens and limit < 3:
+            continue
+        library.enable_truncation(limit)
+        both = list(zip(TEXTS, PAIRS, strict=True))
+        theirs = library.encode_batch(both, add_special_tokens=special_tokens)
+        expected = [(one.ids, one.type_ids) for one in theirs]
+        assert pair.node.with_types(TEXTS, PAIRS, special_tokens, limit) == expected
+        assert pair.python.encode_with_types(TEXTS, PAIRS, special_tokens, limit) == expected
+
+
+def test_an_odd_place_that_goes_to_the_wrong_text_is_found(
+    node: NodeSide, embedded: Embedded
+) -> None:
+    """The proof can fail: Node cuts as TF-Text does, the reference as Hugging Face does."""
+    pair = loaded(node, embedded, "tf-text")
+    pair.python = reference(TokenizerSpec("bert"), pair.vocab)
+    batch = pairs.Batch(["好好好", "好"], ["书书书", "书"], special_tokens=True, limit=6)
+    (found,) = pairs.differing(pair, batch)
+    difference = pairs.explained(pair, batch, found)
+    assert difference.text == "好好好 | 书书书"
+    assert difference.python == ["[CLS]", "好", "[SEP]", "书", "书", "[SEP]"]
+    assert difference.node == ["[CLS]", "好", "好", "[SEP]", "书", "[SEP]"]
+
+
+def test_batches_hold_every_limit_and_blank_texts() -> None:
+    batches = list(pairs.batches(["这本书很好看"], 3000, seed=2))
+    assert {(b.limit, b.special_tokens) for b in batches} == set(
+        product(range(1, 25), (True, False))
+    )
+    assert sum(len(b.texts) for b in batches) >= 3000
+    texts = np.array(
+        [(t == "", p == "") for b in batches for t, p in zip(b.texts, b.pairs, strict=True)]
+    )
+    assert texts.any(0).all() and texts.all(1).any()

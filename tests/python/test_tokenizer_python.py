@@ -1,0 +1,182 @@
+"""`--tokenizer-python`: tables and ids come from the library of another interpreter."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import __version__ as own_version
+
+from export.__main__ import main
+from export.errors import EnvironmentProblem, UserError
+from export.tokenizer import TokenizerSpec, libraries, library_versions, reference
+from export.tokenizer.characters import ALL_EDGES
+from export.tokenizer.interpreter import interpreter
+from export.tokenizer.vocab import SPECIAL
+from parity_tests.tokenizer.vocabs import made_of
+from tests.python.conftest import OTHER_PYTHON
+
+OTHER = "0.21.4"
+VOCAB = made_of([*SPECIAL.values(), "a", "##b", "A", "é", "e", "中", "文", "，", ",", "\u2028"])
+TEXTS = ["", "a中文b", "É，\u2028a[MASK]", *(ALL_EDGES[i : i + 9] for i in range(0, 90, 9))]
+HERE = Path(sys.executable)
+
+
+@pytest.fixture(scope="session")
+def other_tokenizers() -> Path:
+    """A Python with another version of the package `tokenizers`, made once on this machine."""
+    tag = f"{OTHER}-py{sys.version_info[0]}{sys.version_info[1]}"
+    home = Path(tempfile.gettempdir()) / f"bert-bridge-tokenizers-{tag}"
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (home / "done").exists():
+        # The package's own dependency is for its downloads alone, which nothing here does.
+        install = [str(python), "-m", "pip", "install", "-q", "--no-deps", f"tokenizers=={OTHER}"]
+        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+        done = subprocess.run(install, capture_output=True, text=True, check=False)
+        if done.returncode:
+            assert "Retrying" in done.stderr, done.stderr
+            pytest.skip(f"{OTHER_PYTHON}: PyPI is unreachable")
+        (home / "done").touch()
+    return python
+
+
+@pytest.mark.parametrize("algorithm", ["bert", "tf-text", "tf-text-fast", "chars"])
+def test_this_interpreter_answers_the_same_through_the_pipe(algorithm: str) -> None:
+    spec = TokenizerSpec(algorithm)
+    near, far = reference(spec, VOCAB), reference(spec, VOCAB, HERE)
+    assert far.encode(TEXTS) == near.encode(TEXTS)
+    np.testing.assert_array_equal(far.flat(TEXTS).splits, near.flat(TEXTS).splits)
+    for limit in (None, 2, 7):
+        for special_tokens in (True, False):
+            arguments = (TEXTS, TEXTS[::-1], special_tokens, limit)
+            assert far.encode_with_types(*arguments) == near.encode_with_types(*arguments)
+    assert far.encode(TEXTS, TEXTS, True, 5, "joined") == near.encode(
+        TEXTS, TEXTS, True, 5, "joined"
+    )
+    framed = [f"a{text}b".replace("\n", "") for text in ALL_EDGES]
+    for method in ("split", "normalize", "count_words", "fold"):
+        if hasattr(near.library, method):
+            mine, theirs = getattr(near.library, method), getattr(far.library, method)
+            assert theirs(framed) == mine(framed)
+    assert library_versions(algorithm, HERE) == library_versions(algorithm, None)
+
+
+def test_a_lone_surrogate_is_refused_there_too() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        reference(TokenizerSpec("bert"), VOCAB, HERE).encode(["a\ud800"])
+
+
+def test_a_bundle_made_with_another_version(other_tokenizers: Path, tmp_path: Path) -> None:
+    vocab, out = tmp_path / "vocab.txt", tmp_path / "out"
+    vocab.write_bytes(VOCAB.raw)
+    command = ["vocab", str(vocab), "--tokenizer", "bert", "--cased", "--out", str(out)]
+    assert main([*command, "--tokenizer-python", str(other_tokenizers)]) == 0
+    text = (out / "bundle.json").read_text(encoding="utf-8")
+    made_by = json.loads(text)["provenance"]["tokenizer"]
+    assert made_by == {"python": ".".join(map(str, sys.version_info[:3])), "tokenizers": OTHER}
+    assert str(other_tokenizers.parent.parent) not in text
+    assert own_version != OTHER
+    spec = TokenizerSpec("bert", lower_case=False)
+    expected = reference(spec, VOCAB, other_tokenizers).encode(TEXTS, special_tokens=True)
+    tokenize = ["node", "node_bridge/tokenize.js", "--bundle", str(out), "--jsonl"]
+    lines = "".join(json.dumps({"text": one}) + "\n" for one in TEXTS)
+    done = subprocess.run(tokenize, input=lines, capture_output=True, text=True, check=True)
+    assert [json.loads(line)["ids"] for line in done.stdout.splitlines()] == expected
+
+
+def script(place: Path, text: str) -> Path:
+    """A program that stands in for an interpreter."""
+    file = place / "python"
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return file
+
+
+def test_what_an_interpreter_prints_does_no_harm(tmp_path: Path) -> None:
+    noisy = script(tmp_path, f'echo welcome; echo "[1]"; exec "{sys.executable}" "$@"')
+    assert library_versions("bert", noisy) == library_versions("bert", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('cat "$@"', "does not answer as Python 3.8 or newer would"),
+        ("exit 0", "does not answer as Python"),
+        ("echo 'SyntaxError: invalid syntax' >&2; exit 1", r"\(SyntaxError: invalid syntax\)"),
+        ("yes", "does not answer as Python"),
+        ('echo "$@"', "does not answer as Python"),
+    ],
+)
+def test_what_is_no_python_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    program = script(tmp_path, text)
+    with pytest.raises(UserError, match=said) as caught:
+        library_versions("bert", program)
+    assert "\n" not in str(caught.value) and str(program) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["none", "folder", "text"])
+def test_no_program(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("no program")
+    with pytest.raises(UserError, match="--tokenizer-python .*: (got|does not start)"):
+        library_versions("bert", tmp_path / name)
+
+
+def test_an_interpreter_without_the_library(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    bare = tmp_path / "venv" / "bin" / "python"
+    for algorithm, package in [("bert", "tokenizers"), ("tf-text", "tensorflow_text")]:
+        with pytest.raises(UserError, match=f"it has no package {package}; install it there"):
+            reference(TokenizerSpec(algorithm), VOCAB, bare)
+        with pytest.raises(UserError, match=f"it has no package {package}"):
+            library_versions(algorithm, bare)
+
+
+def test_a_library_that_breaks(tmp_path: Path) -> None:
+    """Its import fails, or ends the interpreter."""
+    for code, said in [("1 / 0", "failed: ZeroDivisionError"), ("exit(7)", r"exit code 7")]:
+        place = tmp_path / said[:4]
+        (place / "lib").mkdir(parents=True)
+        code = code.replace("exit", "import os; print('last words', file=os.sys.stderr); os._exit")
+        (place / "lib" / "tokenizers.py").write_text(code)
+        program = script(place, f'PYTHONPATH="{place}/lib" exec "{sys.executable}" "$@"')
+        with pytest.raises(EnvironmentProblem, match=said) as caught:
+            reference(TokenizerSpec("bert"), VOCAB, program)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_interpreter_that_was_ended() -> None:
+    python = HERE.parent / "." / HERE.name
+    running = interpreter(python)
+    running._process.kill()
+    running._process.wait()
+    with pytest.raises(EnvironmentProblem, match="the interpreter ended"):
+        running.ask("versions", "bert")
+    interpreter.cache_clear()
+
+
+def test_not_with_a_tokenizer_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--tokenizer-model", str(tmp_path), "--tokenizer-python", sys.executable]
+    assert main(["vocab", "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert "--tokenizer-model and --tokenizer-python, expected one" in capsys.readouterr().err
+
+
+def test_the_script_is_for_python_3_8_and_needs_no_package() -> None:
+    source = Path(libraries.__file__).read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 8))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {
+        name.split(".")[0]
+        for node in imports
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+    }
+    assert names <= {*sys.stdlib_module_names, "__future__"}

@@ -192,9 +192,12 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     wanted = backends.counts(asked)
     picked = cases.pick(texts, max(wanted.values()), pairs=contract.takes("token_type_ids"))
     tokenizer = tokenizer_source.choose(given, contract, given.model, given.out)
-    notes = [text_note, tokenizer_source.version_note(contract, tokenizer)]
-    notes = [line for line in notes if line]
-    for line in [*([note] if note else []), *(f"note: {line}" for line in notes)]:
+    version_note = tokenizer_source.version_note(contract, tokenizer)
+    notes = [line for line in (text_note, version_note) if line]
+    # The proof says by itself that the versions differ.
+    proven = given.tokenizer_proof != "none"
+    spoken = [line for line in notes if not (proven and line == version_note)]
+    for line in [*filter(None, [note]), *(f"note: {line}" for line in spoken)]:
         print(line, file=sys.stderr)
     inputs = Inputs(contract, given.model, tokenizer, classifier, classifier_note, tuple(notes))
     given.out.mkdir(parents=True, exist_ok=True)

@@ -124,7 +124,10 @@ def reference_of(
 @pytest.fixture(scope="module")
 def reference(person: Person, texts: Path) -> Reference:
     out = person.bundle.with_suffix(".reference")
-    options = [*person.options, "--tokenizer-python", sys.executable]
+    options = list(person.options)
+    if not options:
+        # Of the class `bert`, whose package loads in no time.
+        options = ["--tokenizer-python", sys.executable]
     found, source = reference_of(person.model, person.bundle, texts, out, *options)
     assert source.vocab is not None and source.vocab.parent.parent == person.model
     return found

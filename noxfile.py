@@ -39,7 +39,7 @@ def train(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Compare Python and Node on the same cases → artifacts/parity/report.{html,json,xml}."""
     node_packages(session)
-    if "--bundle" not in session.posargs:
+    if not any(option.startswith(("--bundle", "--model")) for option in session.posargs):
         python(session, "-m", "export")
     python(session, "-m", "parity_tests", *session.posargs)
 

@@ -30,6 +30,7 @@ from parity_tests.report import Inputs
 from parity_tests.runners import NodeSide
 from parity_tests.tokenizer import proof
 from parity_tests.tokenizer.reviews import read_reviews
+from parity_tests.tokenizer_source import option_names
 from parity_tests.training import judge as training
 
 EXAMPLE = """examples:
@@ -41,7 +42,7 @@ exit codes: 0 parity holds, 1 drift, 2 a mistake in what was given, 3 this machi
 """
 BUNDLE, MODEL = Path("artifacts/bundle/albert_tiny"), Path("artifacts/models/albert_tiny")
 TOKENIZER, TEXTS = Path("artifacts/models/tokenizer"), Path("artifacts/data/dev.jsonl")
-CLASSIFIER = Path("artifacts/classifier")
+VOCAB, CLASSIFIER = Path("artifacts/vocab.txt"), Path("artifacts/classifier")
 PROOFS = ("sample", "full", "none")
 
 
@@ -86,7 +87,11 @@ def each(given: argparse.Namespace) -> list[argparse.Namespace]:
     bundles, models = given.bundle or [], given.model or []
     if not bundles and not models:
         if given.tokenizer_model is given.vocab is None:
-            given.tokenizer_model = str(TOKENIZER)
+            named = given.tokenizer or given.tokenizer_python or option_names(given)
+            if named:
+                given.vocab = VOCAB
+            else:
+                given.tokenizer_model = str(TOKENIZER)
         given.texts = given.texts or TEXTS
         bundles, models, given.default = [BUNDLE], [MODEL], True
     if not bundles or not models:
@@ -187,9 +192,12 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     wanted = backends.counts(asked)
     picked = cases.pick(texts, max(wanted.values()), pairs=contract.takes("token_type_ids"))
     tokenizer = tokenizer_source.choose(given, contract, given.model, given.out)
-    notes = [text_note, tokenizer_source.version_note(contract, tokenizer)]
-    notes = [line for line in notes if line]
-    for line in [*([note] if note else []), *(f"note: {line}" for line in notes)]:
+    version_note = tokenizer_source.version_note(contract, tokenizer)
+    notes = [line for line in (text_note, version_note) if line]
+    # The proof says by itself that the versions differ.
+    proven = given.tokenizer_proof != "none"
+    spoken = [line for line in notes if not (proven and line == version_note)]
+    for line in [*filter(None, [note]), *(f"note: {line}" for line in spoken)]:
         print(line, file=sys.stderr)
     inputs = Inputs(contract, given.model, tokenizer, classifier, classifier_note, tuple(notes))
     given.out.mkdir(parents=True, exist_ok=True)
@@ -216,7 +224,9 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
 
 def prove(given: argparse.Namespace) -> dict[str, Any]:
     """The proof of every tokenizer, the bundle's own with its own tables and vocab."""
-    jobs = proof.with_own(proof.every_tokenizer(), proof.of_bundle(given.bundle))
+    jobs = proof.with_own(
+        proof.every_tokenizer(), proof.of_bundle(given.bundle, given.tokenizer_python)
+    )
     return proof.prove_all(jobs, given.tokenizer_proof == "full")
 
 

@@ -44,7 +44,7 @@ def judge(backend: str, node: Run, python: Run, budget: Budget) -> list[Row]:
     pairs: dict[int, Batch] = {
         number: batch for (special, number), batch in node.batches.items() if special == "pairs"
     }
-    mask = node.batches.get(("types", 0), {}).get("attention_mask")
+    mask = node.batches.get(("turned", 0), {}).get("attention_mask")
     for claim in dict.fromkeys(name.split("/")[0] for name in pairs.get(0, {})):
         exact = claim in ("repeated", "tensors")
         row = Row(backend, claim, STAGE, EXACT if exact else budget)

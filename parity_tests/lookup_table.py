@@ -33,9 +33,16 @@ def table_of(signature: Any) -> dict[str, int] | None:
 
 
 def entries_of(handle: Any) -> dict[str, int] | None:
-    """The entries of one table from strings to integers; None where it is no such table."""
+    """The entries of one table from strings to integers; None where it is no such table.
+
+    A lookup tells the table's dtype first: asked to export another one, TensorFlow 2.21 ends the
+    whole process ("Check failed: dtype() == expected_dtype").
+    """
     for dtype in (tf.int64, tf.int32):
         try:
+            tf.raw_ops.LookupTableFindV2(
+                table_handle=handle, keys=[""], default_value=tf.constant(0, dtype)
+            )
             keys, ids = tf.raw_ops.LookupTableExportV2(
                 table_handle=handle, Tkeys=tf.string, Tvalues=dtype
             )

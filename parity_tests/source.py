@@ -125,7 +125,9 @@ class Source:
             sizes = self._specs[self._strings].shape
         self.rows: int | None = sizes[0] if sizes.rank == 2 else None
         self.length: int | None = sizes[1] if sizes.rank == 2 else None
-        self.positions = self.length or positions(signature)
+        most = positions(signature)
+        self.positions = most if self.length is None else min(most, self.length)
+        self._seen: dict[str, tuple[tuple[int, ...], int]] = {}
 
     @property
     def roles(self) -> set[str]:
@@ -173,9 +175,12 @@ class Source:
 
         def one(feeds: Mapping[str, Any]) -> Batch:
             outputs = self.signature(**feeds)
-            return {name: outputs[name].numpy() for name in self._outputs}
+            return {name: carried(outputs[name].numpy()) for name in self._outputs}
 
-        return self.run_with(one, batch)
+        answers = self.run_with(one, batch)
+        width = batch[IDS].shape[1]
+        self._seen = {name: (value.shape, width) for name, value in answers.items()}
+        return answers
 
     def run_with(self, one: Callable[[Mapping[str, Any]], Batch], batch: Batch) -> Batch:
         """What a function of the signature's inputs gives, as many rows at a time as it takes.
@@ -229,13 +234,35 @@ class Source:
         outputs = self.signature.structured_outputs
         return {
             "inputs": {name: role for role, name in self._inputs.items()},
-            "outputs": {n: [outputs[n].dtype.name, outputs[n].shape.as_list()] for n in outputs},
+            "outputs": {n: [outputs[n].dtype.name, self._shape_of(n)] for n in outputs},
             "max_length": self.positions,
             "length": self.length,
             "padding": self.padding,
             "special_tokens": self._tokenizer.special,
             "vocab": self._tokenizer.tokens,
         }
+
+    def _shape_of(self, name: str) -> list[int | None]:
+        """An output's shape, None where it is free.
+
+        What a TF1 graph leaves open though it does not vary is taken from the latest answer.
+        """
+        shape = self.signature.structured_outputs[name].shape
+        given, width = self._seen.get(name, ((), 0))
+        sizes: list[int | None] = [None] * len(given) if shape.rank is None else shape.as_list()
+        for axis, size in enumerate(given):
+            if axis > 1 and sizes[axis] is None and size != width:
+                sizes[axis] = size
+        return sizes
+
+
+def carried(value: NDArray[Any]) -> NDArray[Any]:
+    """An output in the dtype that TF.js carries it in: float32, or int32.
+
+    >>> [carried(np.zeros(1, dtype)).dtype.name for dtype in ("float16", "int64", "bool")]
+    ['float32', 'int32', 'int32']
+    """
+    return value.astype(np.int32 if value.dtype.kind in "iub" else np.float32, copy=False)
 
 
 def positions(signature: Any) -> int:

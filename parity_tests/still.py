@@ -18,6 +18,7 @@ from parity_tests.vocabulary import lines_of
 TOLD = 5
 STAGES = ("contract", "weights", "vocab", "tables")
 FREE = ("batch", "sequence")
+CARRIED = {"float16": "float32", "float64": "float32", "int64": "int32", "bool": "int32"}
 ADDS = "source_adds_special_tokens"
 OF_A_MODEL = ("embedding_rows",)
 """What a tokenizer alone does not tell."""
@@ -60,7 +61,8 @@ def compare_contract(
         {spec["name"]: spec["role"] for spec in contract["inputs"]},
         facts["inputs"],
     )
-    claims["outputs"] = ({s["name"]: form_of(s) for s in contract["outputs"]}, facts["outputs"])
+    forms = {spec["name"]: form_of(spec) for spec in contract["outputs"]}
+    claims["outputs"] = (forms, as_carried(forms, facts["outputs"]))
     own = contract["tokenizer"]
     for token, number in facts["special_tokens"].items():
         claims[f"id of {token}"] = (special_id(own, token), number)
@@ -87,6 +89,16 @@ def told_by_model_alone(contract: dict[str, Any], tokenizer: dict[str, Any] | No
 def form_of(spec: dict[str, Any]) -> list[Any]:
     """Dtype and shape of a contract's output, None where an axis is free."""
     return [spec["dtype"], [None if size in FREE else size for size in spec["shape"]]]
+
+
+def as_carried(forms: dict[str, list[Any]], source: dict[str, Any]) -> dict[str, Any]:
+    """The source's outputs; one of a dtype that TF.js lacks may be said to have TF.js's instead."""
+    found = dict(source)
+    for name, (dtype, shape) in source.items():
+        instead = CARRIED.get(dtype)
+        if instead is not None and forms.get(name, [None])[0] == instead:
+            found[name] = [instead, shape]
+    return found
 
 
 def special_id(tokenizer: dict[str, Any], token: str) -> int | None:

@@ -138,9 +138,16 @@ def tokens_of(table: Any) -> list[bytes] | None:
 
 
 def entries_of(table: Any) -> dict[bytes, int] | None:
-    """What a lookup table of strings makes of each; None where it is no such table."""
+    """What a lookup table of strings makes of each; None where it is no such table.
+
+    A lookup tells the table's dtype first: asked to export another one, TensorFlow 2.21 ends the
+    whole process ("Check failed: dtype() == expected_dtype").
+    """
     for dtype in (tf.int64, tf.int32):
         try:
+            tf.raw_ops.LookupTableFindV2(
+                table_handle=table, keys=[""], default_value=tf.constant(0, dtype)
+            )
             keys, ids = tf.raw_ops.LookupTableExportV2(
                 table_handle=table, Tkeys=tf.string, Tvalues=dtype
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from parity_tests import runners
+from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, each, main, parse
 from parity_tests.backends import counts
 from parity_tests.errors import EnvironmentProblem, UserError
 
@@ -49,31 +50,71 @@ def run_stub(tmp_path: Path) -> None:
 def test_help_has_an_example() -> None:
     done = command("--help")
     assert done.returncode == 0
-    assert "example:\n  python -m parity_tests --bundle" in done.stdout
+    assert "--bundle my_bundle --model my_model --texts dev.jsonl" in done.stdout
 
 
-def test_mistakes_end_with_2_and_one_line(tmp_path: Path, bundle: Path) -> None:
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    directory = tmp_path / "model"
+    directory.mkdir()
+    (directory / "saved_model.pb").write_bytes(b"")
+    return directory
+
+
+def test_mistakes_end_with_2_and_one_line(
+    tmp_path: Path, bundle: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "bundle.json").write_text("[]")
     out = tmp_path / "out"
+    both: list[object] = ["--bundle", bundle, "--model", model]
     mistakes: list[tuple[list[object], str]] = [
-        (["--bundle", tmp_path], "is not a bundle"),
-        (["--bundle", tmp_path / "odd"], "is not a contract"),
-        (["--bundle", bundle, "--texts", tmp_path / "none"], "does not exist"),
-        (["--bundle", bundle, "--texts", empty], "no text to compare"),
-        (["--bundle", bundle, "--backends", "wasm"], "expected NAME:TEXTS"),
-        (["--bundle", bundle, "--classifier", tmp_path], "is no classifier"),
+        (["--bundle", bundle], "got --bundle without --model, expected both"),
+        (["--model", model], "got --model without --bundle, expected both"),
+        (["--bundle", tmp_path, "--model", model], "is not a bundle"),
+        (["--bundle", tmp_path / "odd", "--model", model], "is not a contract"),
+        (["--bundle", bundle, "--model", tmp_path], "is no SavedModel"),
+        ([*both, *both, *both, "--model", model], "got 3 --bundle and 4 --model"),
+        ([*both, "--texts", tmp_path / "none"], "does not exist"),
+        ([*both, "--texts", empty], "no text to compare"),
+        ([*both, "--backends", "wasm"], "expected NAME:TEXTS"),
+        ([*both, "--classifier", tmp_path], "is no classifier"),
+        (both, "names no tokenizer"),
     ]
     for arguments, message in mistakes:
-        done = command(*arguments, "--out", out)
-        assert done.returncode == 2, done.stderr
-        assert done.stderr.startswith("error: ")
-        assert message in done.stderr
-        assert done.stderr.count("\n") == 1
-        assert done.stdout == ""
+        assert main([*map(str, arguments), "--out", str(out)]) == 2
+        said = capsys.readouterr()
+        errors = [line for line in said.err.splitlines() if not line.startswith("note: ")]
+        assert len(errors) == 1 and errors[0].startswith("error: "), said.err
+        assert message in errors[0]
+        assert said.out == ""
     assert not out.exists()
+
+
+def test_nothing_of_the_default_is_taken_for_another_bundle() -> None:
+    default = each(parse([]))
+    assert [(one.bundle, one.texts, one.tokenizer_model) for one in default] == [
+        (BUNDLE, TEXTS, str(TOKENIZER))
+    ]
+    (own,) = each(parse(["--tokenizer", "bert"]))
+    assert (own.vocab, own.tokenizer_model) == (Path("artifacts/vocab.txt"), None)
+    (own,) = each(parse(["--bundle", "b", "--model", "m"]))
+    assert (own.texts, own.tokenizer_model, own.vocab, own.classifier) == (None,) * 4
+    assert not own.default
+    several = each(parse(["--bundle", "b", "--bundle", "c", "--model", "m", "--vocab", "v"]))
+    assert [(one.vocab, one.tokenizer_model) for one in several] == [(Path("v"), None)] * 2
+    assert [one.tokenizer_proof for one in several] == ["sample", "none"]
+
+
+def test_the_old_name_of_the_proof_still_works(capsys: pytest.CaptureFixture[str]) -> None:
+    given = parse(["--tokenizer", "none"])
+    assert (given.tokenizer_proof, given.tokenizer) == ("none", None)
+    assert capsys.readouterr().err == "note: --tokenizer none is now --tokenizer-proof none\n"
+    given = parse(["--tokenizer", "tf-text"])
+    assert (given.tokenizer_proof, given.tokenizer) == ("sample", "tf-text")
+    assert capsys.readouterr().err == ""
 
 
 def test_backends_are_read() -> None:

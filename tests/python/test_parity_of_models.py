@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,10 @@ def reference_of(
 @pytest.fixture(scope="module")
 def reference(person: Person, texts: Path) -> Reference:
     out = person.bundle.with_suffix(".reference")
-    options = [*person.options, "--tokenizer-python", sys.executable]
+    options = list(person.options)
+    if not options:
+        # Of the class `bert`, whose package loads in no time.
+        options = ["--tokenizer-python", sys.executable]
     found, source = reference_of(person.model, person.bundle, texts, out, *options)
     assert source.vocab is not None and source.vocab.parent.parent == person.model
     return found
@@ -276,5 +280,45 @@ def test_a_model_of_token_strings_is_judged_by_its_own_table(
     assert reference.vocab == TOKENS
     result = judged(bundle, reference, tmp_path / "out")
     assert (result["verdict"], result["failures"]) == ("pass", [])
+    assert reference.run.facts is not None
     assert result["bundle"]["padding"] == reference.run.facts["padding"]
     assert "token types" in result["left_out"]["types"]
+
+
+@pytest.mark.skipif(
+    find_spec("export.signature_choice") is None, reason="this exporter carries no fixed shapes"
+)
+def test_a_keras_export_of_fixed_length_and_int64_inputs(place: Path, tmp_path: Path) -> None:
+    """Keras 3's own `export`, with a list of outputs: Node and Python pad to its length alike."""
+    import keras
+
+    ids = keras.Input((24,), dtype="int64", name="token_ids")
+    mask = keras.Input((24,), dtype="int64", name="padding_mask")
+    x = keras.layers.Embedding(len(TOKENS), 16)(ids)
+    shown = keras.layers.Lambda(lambda t: keras.ops.cast(t, "bool")[:, None, :])(mask)
+    attended = keras.layers.MultiHeadAttention(2, 8)(x, x, attention_mask=shown)
+    x = keras.layers.LayerNormalization(epsilon=1e-12)(x + attended)
+    model = tmp_path / "model"
+    keras.Model([ids, mask], [x, x[:, 0]]).export(model, verbose=False)
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("".join(f"{token}\n" for token in TOKENS), "utf-8", newline="\n")
+    options = ("--vocab", str(vocab), "--tokenizer", "bert", "--cased")
+    outputs = ("--output", "sequence_output=output_0", "--output", "pooled_output=output_1")
+    bundle = exported(model, tmp_path / "bundle", *options, *outputs)
+
+    # A file of pairs: its rows are compared as pairs, for all that the model takes no types.
+    rows = [{"sentence1": a, "sentence2": b} for a, b in zip(TEXTS, TEXTS[::-1], strict=True)]
+    texts = tmp_path / "pairs.jsonl"
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    texts.write_text("".join(lines), encoding="utf-8")
+    reference, _ = reference_of(model, bundle, texts, tmp_path / "reference", *options)
+    result = judged(bundle, reference, tmp_path / "out")
+    assert (result["verdict"], result["failures"]) == ("pass", [])
+    assert {part["status"] for part in result["still"].values()} == {"pass"}
+    assert set(result["left_out"]) >= {"padded", "types"}
+    assert sum(text["pair"] is not None for text in result["cases"]["texts"]) == len(rows)
+    assert reference.run.batches["added", 0]["input_ids"].shape[1] == 24
+    altered = Path(shutil.copytree(bundle, tmp_path / "altered"))
+    alter_line(altered / "vocab.txt", "好", "坏")
+    reseal(altered)
+    assert statuses(judged(altered, reference, tmp_path / "out"), "tokens") == {"drift"}

@@ -1,0 +1,115 @@
+"""Which tokenizer Python has: the person says it, else the model's files, else the bundle."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.errors import UserError as ExportError
+from export.tokenizer import TokenizerSpec
+from parity_tests import tokenizer_source
+from parity_tests.__main__ import parse
+from parity_tests.errors import UserError
+from parity_tests.provenance import Contract
+from parity_tests.tokenizer_source import TokenizerSource
+
+LINES = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n好\n"
+
+
+def contract(algorithm: str, **options: bool) -> Contract:
+    tokenizer = {"algorithm": algorithm, "options": options, "vocab_size": 6}
+    return Contract(Path("bundle"), "", {"tokenizer": tokenizer})
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    assets = tmp_path / "model" / "assets"
+    assets.mkdir(parents=True)
+    (assets / "vocab.txt").write_text(LINES, encoding="utf-8")
+    return assets.parent
+
+
+def says(model: Path, **facts: Any) -> None:
+    known = {"tokenizer_class": "BertTokenizer"} | facts
+    (model / "assets" / "tokenizer_config.json").write_text(json.dumps(known))
+
+
+def chosen(model: Path, claimed: Contract, *options: str) -> TokenizerSource:
+    return tokenizer_source.choose(parse(list(options)), claimed, model, model.parent)
+
+
+LOWER = contract("bert", lower_case=True, strip_accents=True, split_chinese=True)
+
+
+def test_the_models_files_come_before_the_bundle(model: Path) -> None:
+    says(model, do_lower_case=False)
+    found = chosen(model, LOWER)
+    assert found.spec == TokenizerSpec("bert", lower_case=False)
+    assert found.vocab == model / "assets" / "vocab.txt"
+    assert "do_lower_case" in found.origin
+
+
+def test_the_persons_options_come_before_the_models_files(model: Path) -> None:
+    says(model, do_lower_case=False, strip_accents=False, tokenize_chinese_chars=False)
+    found = chosen(model, LOWER, "--uncased", "--strip-accents")
+    assert found.spec is not None
+    assert found.spec.options == {
+        "lower_case": True,
+        "strip_accents": True,
+        "split_chinese": False,
+    }
+    found = chosen(model, LOWER, "--tokenizer", "tf-text-fast")
+    assert found.spec == TokenizerSpec("tf-text-fast", lower_case=False)
+
+
+def test_where_nothing_says_it_the_bundle_does(model: Path) -> None:
+    claimed = contract("bert", lower_case=True, strip_accents=False, split_chinese=False)
+    found = chosen(model, claimed)
+    assert found.spec is not None and found.spec.options == claimed.document["tokenizer"]["options"]
+    assert "options as the bundle says" in found.origin
+
+
+def test_a_case_that_is_turned_takes_its_accents_along(model: Path) -> None:
+    found = chosen(model, LOWER, "--cased")
+    assert found.spec is not None and not found.spec.strips_accents
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TokenizerSpec("bert", False, True, False),
+        TokenizerSpec("bert", True, False),
+        TokenizerSpec("tf-text", False),
+        TokenizerSpec("chars"),
+    ],
+)
+def test_a_command_line_says_the_same_again(spec: TokenizerSpec) -> None:
+    source = TokenizerSource(vocab=Path("v"), spec=spec, python=Path("p"))
+    again = tokenizer_source.from_arguments(parse(source.arguments()))
+    assert again.spec is not None and again.spec.options_key == spec.options_key
+    assert (again.vocab, again.python, again.model) == (Path("v"), Path("p"), None)
+
+
+def test_what_contradicts_itself_is_refused(model: Path) -> None:
+    for options in (["--tokenizer", "bert"], ["--cased"], ["--tokenizer-python", "p"]):
+        with pytest.raises(UserError, match="expected one of the two"):
+            chosen(model, LOWER, "--tokenizer-model", str(model), *options)
+    with pytest.raises(ExportError, match="tf-text has no option split_chinese"):
+        chosen(model, LOWER, "--tokenizer", "tf-text", "--no-split-chinese")
+
+
+def test_other_versions_are_said(model: Path) -> None:
+    source = chosen(model, LOWER)
+    here = source.versions()
+    assert set(here) == {"python", "tokenizers"}
+    for made, note in (
+        (here | {"python": "3.8.0"}, ""),
+        (
+            {"tokenizers": "0.1"},
+            f"tokenizers 0.1, the reference here of tokenizers {here['tokenizers']}",
+        ),
+    ):
+        document = LOWER.document | {"provenance": {"tokenizer": made}}
+        found = tokenizer_source.version_note(Contract(Path("bundle"), "", document), source)
+        assert note in found and bool(found) == bool(note)

@@ -87,13 +87,18 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     if own:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
     expected = golden.answers(source, asked)
-    say("rewriting the graph, each step checked on the golden cases")
+    say("measuring what float32 costs the model, against float64")
     visible = golden.visible(cases, padding)
-    frozen, steps = rewrite(frozen, feeds, visible)
+    measured = golden.measure(frozen, feeds, visible, say)
+    budgets = weight_dtypes.budgets(measured.costs, request.dtype, request.force)
+    say("rewriting the graph, each step checked on the golden cases")
+    frozen, steps = rewrite(frozen, feeds, visible, measured)
     preflight.check(frozen)
     stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
-    measured = weight_dtypes.accuracy(frozen, stored, feeds, expected, visible)
-    weight_dtypes.refuse_over_budget(measured, request.dtype, request.force)
+    got = weight_dtypes.answers_as_stored(frozen, stored, feeds)
+    weight_dtypes.refuse_over_budget(
+        got, expected, visible, budgets, dtype=request.dtype, force=request.force
+    )
     with appearing(out) as directory:
         say(f"writing the TF.js graph, {request.dtype} weights")
         tfjs.write(frozen, stored, directory)
@@ -115,8 +120,9 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             tokenizer=write_tokenizer(directory, vocab, tokenizer, chosen.adds_special_tokens),
             provenance=provenance,
             accuracy={
-                "outputs": measured,
-                "budget": weight_dtypes.budget(request.dtype),
+                "outputs": weight_dtypes.accuracy(got, expected, visible),
+                "budget": weight_dtypes.widest(budgets, expected),
+                "budgets": weight_dtypes.in_contract(measured.costs, budgets),
                 "rewrites": [asdict(step) for step in steps],
             },
             taps=places,

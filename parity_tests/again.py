@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parity_tests import cases, stages
+from parity_tests.budgets import Budgets
 from parity_tests.cases import Case
 from parity_tests.head import Head
 from parity_tests.provenance import Contract
@@ -14,7 +15,7 @@ from parity_tests.runners import NodeSide
 
 @dataclass(frozen=True)
 class Again:
-    """Everything it takes; `stored` and `dtype` as in the judgement's flow.
+    """Everything it takes; `stored` as in the judgement's flow, `budgets` of what Node ran.
 
     `out` is the directory for `case.jsonl`, `python.safetensors` and `node.safetensors`.
     """
@@ -23,7 +24,7 @@ class Again:
     reference: Reference
     side: NodeSide
     stored: bool
-    dtype: str | None
+    budgets: Budgets
     out: Path
 
     def judge(
@@ -44,13 +45,13 @@ class Again:
         bundle, tapped = self.contract.path, set(batches)
         node = self.side.run(backend, len(tapped), file, self.out / "node.safetensors", tapped)
         taps = [tap["name"] for tap in self.contract.document.get("taps", [])]
-        stored, dtype = self.stored, self.dtype
+        stored = self.stored
         if node.kind == "saved_model":
-            taps, tapped, stored, dtype = [], set(), False, "float32"
+            taps, tapped, stored = [], set(), False
         out = self.out / "python.safetensors"
         python = self.reference.run_again(file, bundle, stored, out, tapped)
         if self.side.classifier is not None:
             python = Head.read(self.side.classifier).answering(python)
         named = numbers or list(range(len(texts)))
         picked = [Case(named[i], batches[i], text) for i, text in enumerate(texts)]
-        return stages.judge(backend, node, python, picked, dtype, taps)
+        return stages.judge(backend, node, python, picked, self.budgets, taps)

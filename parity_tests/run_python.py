@@ -24,7 +24,7 @@ import tensorflow_text  # registers the ops that a tokenizer SavedModel needs
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from parity_tests import cases, runs
+from parity_tests import cases, costs, runs
 from parity_tests.errors import UserError
 from parity_tests.inside import Inside
 from parity_tests.source import Source
@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stored", type=Path, help="safetensors: put into the model's variables")
     parser.add_argument("--contract", type=Path, help="bundle.json, whose taps are to be looked at")
     parser.add_argument("--taps", default="", help="numbers of the batches to look into")
+    parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
     given = parser.parse_args(arguments)
     try:
         model, tokenizer = load(given.model), load(given.tokenizer_model)
@@ -66,6 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
         held = {f"weights/{name}": value for name, value in variables(model).items()}
         print(shown(given.show, tensors | held, told))
         return 0
+    if given.costs:
+        places = taps(given.contract) if given.contract else {}
+        tensors |= costs.measure(source, places, asked.inside, tensors)
     told |= {"versions": versions(), "facts": source.facts()}
     if given.weights:
         save_file(variables(model), given.weights)

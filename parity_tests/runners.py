@@ -24,16 +24,19 @@ def run_python(
     contract: Path,
     tapped: Iterable[int] = (0,),
     stored: Path | None = None,
+    costs: bool = True,
 ) -> Run:
     """Python's answers to a whole case file; the model's variables go beside `out`.
 
     It looks into the batches `tapped`, where `contract` says. With `stored`, a safetensors file,
-    the model's variables have those values.
+    the model's variables have those values. With `costs` it measures what float32 costs, see
+    costs.py.
     """
     command = [sys.executable, "-m", "parity_tests.run_python", "--model", str(model)]
     command += ["--tokenizer-model", str(tokenizer_model), "--cases", str(cases)]
     command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
     command += ["--taps", numbers(tapped)]
+    command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
     return start("Python", command, out)

@@ -31,7 +31,8 @@ def places(setting: Setting, model: str) -> tuple[Path, Path]:
             "\n".join([*lines[:-1], *filler(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
         )
         make(["parity_tests.conformance.fixtures", model, str(vocab), str(source), *layers])
-        options = ["--vocab", str(vocab), "--out", str(bundle), "--with-saved-model"]
+        options = ["--vocab", str(vocab), "--tokenizer", "tf-text", "--uncased"]
+        options += ["--out", str(bundle), "--with-saved-model"]
         make(["export", "model", str(source), *options])
     return source, bundle
 

@@ -8,17 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export import catalog_table, hub, inspection
-from export.errors import EnvironmentProblem, UserError
+from export import catalog_table, hub, inspection, signature_choice
+from export.errors import CheckFailed, EnvironmentProblem, UserError
 
 if TYPE_CHECKING:
     from export.tokenizer_choice import TokenizerChoice
 
 EXAMPLE = """examples:
   python -m export                                   the embedded default, under artifacts/
-  python -m export model ./albert_tiny --vocab vocab.txt --out ./bundle
+  python -m export model ./albert_tiny --vocab vocab.txt --tokenizer tf-text --out ./bundle
   python -m export model ./albert_tiny --tokenizer-model ./bert_tokenizer_chinese --out ./bundle
-  python -m export vocab vocab.txt --tokenizer bert --out ./tokenizer_bundle
+  python -m export model ./my_bert --tokenizer-python ~/venv/bin/python --out ./bundle
+  python -m export vocab vocab.txt --tokenizer bert --uncased --out ./tokenizer_bundle
   python -m export catalog
   python -m export inspect ./albert_tiny.tar.gz
 """
@@ -55,7 +56,10 @@ def parser() -> argparse.ArgumentParser:
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
     model.add_argument("handle", help=hub.HANDLE_HELP)
     model.add_argument("--sha256", help="of the archive, checked before anything else")
-    model.add_argument("--vocab", type=Path, help="vocab.txt, a token a line")
+    signature_choice.add_options(model)
+    model.add_argument(
+        "--vocab", type=Path, help="vocab.txt, a token a line; default: the model's own, if any"
+    )
     model.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     model.add_argument(
         "--dtype", choices=DTYPES, default=DTYPES[0], help="of stored weights (default %(default)s)"
@@ -87,7 +91,8 @@ def build_command(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "build",
         help="a checkpoint → a SavedModel",
         description="Makes a hub SavedModel of a checkpoint of BERT, ALBERT or ELECTRA: TF1 in the "
-        "publishers' names, or a Hugging Face directory with model.safetensors.",
+        "publishers' names, or a Hugging Face directory with model.safetensors. A directory of "
+        "sentence-transformers (modules.json) gives sentence_embedding as a third output.",
         epilog=BUILD_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -100,7 +105,7 @@ def build_command(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--contract",
         choices=("named", "tokens"),
         default="named",
-        help="named (default): ids in, two outputs; tokens: token strings in, four outputs",
+        help="named (default): ids in; tokens: token strings in, two outputs more",
     )
     build.set_defaults(run=run_build)
 
@@ -112,32 +117,56 @@ def tokenizer_options(command: argparse.ArgumentParser) -> None:
         metavar="HANDLE",
         help="the tokenizer's SavedModel: its vocab and options are recovered and proven",
     )
-    command.add_argument("--tokenizer", choices=ALGORITHMS, help=f"default: {ALGORITHMS[0]}")
-    command.add_argument("--cased", action="store_true", help="keep upper case and accents")
+    command.add_argument(
+        "--tokenizer-sha256", metavar="SHA256", help="of the tokenizer model's archive"
+    )
+    command.add_argument(
+        "--tokenizer", choices=ALGORITHMS, help="default: the one that the model's own files name"
+    )
+    case = command.add_mutually_exclusive_group()
+    case.add_argument("--cased", action="store_true", help="keep upper case and accents")
+    case.add_argument("--uncased", action="store_true", help="lower case; default: as the model")
     command.add_argument("--keep-accents", action="store_true", help="for bert alone")
     command.add_argument("--no-split-chinese", action="store_true", help="for bert alone")
+    command.add_argument(
+        "--tokenizer-python",
+        type=Path,
+        metavar="PYTHON",
+        help="the interpreter of your Python side: tables and golden ids come from the "
+        "tensorflow-text or tokenizers that is installed there; not with --tokenizer-model",
+    )
+    command.add_argument(
+        "--replace",
+        action="store_true",
+        help="also replace a bundle at --out that was made from something else: a model of another "
+        "name, another vocab or another tokenizer",
+    )
 
 
 def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
     """The tokenizer that the options name, or that is to be recovered from its model."""
-    from export.tokenizer import TokenizerSpec
-    from export.tokenizer_choice import TokenizerChoice
+    from export.tokenizer_choice import Asked, TokenizerChoice
 
-    named = (options.tokenizer, options.cased, options.keep_accents, options.no_split_chinese)
-    if options.tokenizer_model is None:
-        spec = TokenizerSpec(
-            options.tokenizer or ALGORITHMS[0],
-            lower_case=not options.cased,
-            strip_accents=False if options.keep_accents else None,
-            split_chinese=not options.no_split_chinese,
-        )
-        return TokenizerChoice(options.vocab, spec)
-    if any(named):
+    asked = Asked(
+        algorithm=options.tokenizer,
+        lower_case=False if options.cased else True if options.uncased else None,
+        strip_accents=False if options.keep_accents else None,
+        split_chinese=False if options.no_split_chinese else None,
+    )
+    if options.tokenizer_model is None and options.tokenizer_sha256:
+        raise UserError("--tokenizer-sha256 is for the archive of --tokenizer-model, got none")
+    if options.tokenizer_model is not None and asked != Asked():
         raise UserError(
             "got --tokenizer-model and options of a tokenizer, expected one of the two: "
             "what the model does is found out from the model itself"
         )
-    return TokenizerChoice(options.vocab, None, options.tokenizer_model)
+    return TokenizerChoice(
+        vocab=options.vocab,
+        model=options.tokenizer_model,
+        model_sha256=options.tokenizer_sha256,
+        asked=asked,
+        python=options.tokenizer_python,
+    )
 
 
 def positive(text: str) -> int:
@@ -159,14 +188,15 @@ def run_model(options: argparse.Namespace) -> None:
     """`python -m export model`."""
     from export.model import Request, export_model
 
-    if options.sha256:
-        hub.resolve(options.handle, options.sha256)
     request = Request(
         handle=options.handle,
         tokenizer=tokenizer_choice(options),
         dtype=options.dtype,
         force=options.force,
+        sha256=options.sha256,
+        asked=signature_choice.asked_of(options),
         with_saved_model=options.with_saved_model,
+        replace=options.replace,
     )
     export_model(request, options.out, say)
     print(options.out)
@@ -176,7 +206,7 @@ def run_vocab(options: argparse.Namespace) -> None:
     """`python -m export vocab`."""
     from export.tokenizer_bundle import export_tokenizer
 
-    export_tokenizer(tokenizer_choice(options), options.out, say)
+    export_tokenizer(tokenizer_choice(options), options.out, say, options.replace)
     print(options.out)
 
 
@@ -197,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
-    except (UserError, EnvironmentProblem) as error:
+    except (UserError, EnvironmentProblem, CheckFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:

@@ -1,14 +1,16 @@
 """`python -m export build`: a checkpoint becomes a hub SavedModel in one of the two contracts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.bundle import appearing, refuse_foreign
 from export.checkpoints import Checkpoint, load_encoder, load_head, open_checkpoint, unused
+from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
 from export.errors import UserError
-from export.tokenizer.vocab import Vocab, read_vocab
+from export.tokenizer import facts
+from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab
 
 if TYPE_CHECKING:
     from export.architectures.mlm_head import MlmHead
@@ -31,9 +33,19 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
     """Writes the SavedModel; returns the names of the checkpoint's unused variables by kind.
 
     Raises:
-        UserError: see `open_checkpoint`, `load_encoder`, `vocab_of` and `appearing`.
+        UserError: see `open_checkpoint`, `load_encoder`, `read_sentence_model`, `vocab_of` and
+            `appearing`.
     """
     refuse_foreign(out)
+    sentence = read_sentence_model(request.checkpoint)
+    if sentence is not None:
+        if request.contract == "tokens":
+            raise UserError(
+                f"{request.checkpoint}: got --contract tokens, expected named: a sentence "
+                "embedding needs the attention mask, which token strings have not"
+            )
+        # The encoder, its config and its vocab may lie in a folder of their own.
+        request = replace(request, checkpoint=sentence.encoder)
     checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers)
     config = checkpoint.config
     vocab = vocab_of(request, config.vocab_size, say)
@@ -41,6 +53,8 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
         f"{request.checkpoint}: {config.architecture}, {config.num_hidden_layers} layers of "
         f"{config.hidden_size}, {config.activation}"
     )
+    for notice in [*checkpoint.notices, *(sentence.notices if sentence else [])]:
+        say(notice)
     encoder = load_encoder(checkpoint)
     head = head_of(checkpoint, say) if request.contract == "tokens" else None
     from export.architectures.encoder import save
@@ -49,11 +63,34 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
     with appearing(out) as directory:
         if vocab is not None and request.contract == "tokens":
             save_string_tokens(encoder, vocab, directory, head=head)
+        elif sentence is not None:
+            from export.architectures.sentence import SentenceEncoder
+
+            save(SentenceEncoder(encoder, sentence.modules), directory)
+            if sentence.max_length is not None:
+                write_max_length(directory, sentence.max_length)
         else:
             save(encoder, directory)
+        write_tokenizer_files(request, directory, say)
     for line in unused.lines(checkpoint.variables):
         say(line)
     return unused.by_kind(checkpoint.variables)
+
+
+def write_tokenizer_files(request: Request, directory: Path, say: Callable[[str], None]) -> None:
+    """Carries the checkpoint's tokenizer files over, among the SavedModel's assets."""
+    files = facts.collect(request.checkpoint)
+    if request.vocab is not None:
+        files[VOCAB] = request.vocab.read_bytes()
+    for name, data in files.items():
+        place = directory / facts.ASSETS / name
+        place.parent.mkdir(exist_ok=True)
+        if not place.exists():  # a model of token strings has its vocab there, which it looks up in
+            place.write_bytes(data)
+    if files:
+        said = facts.read(directory)
+        assert said is not None
+        say(f"tokenizer files carried over: {', '.join(files)}; {said.problem or said.why}")
 
 
 def vocab_of(request: Request, rows: int, say: Callable[[str], None]) -> Vocab | None:
@@ -71,11 +108,9 @@ def vocab_of(request: Request, rows: int, say: Callable[[str], None]) -> Vocab |
         if not file.is_file():
             raise UserError(f"--contract tokens: got no {file}, expected a vocab; give --vocab")
     vocab = read_vocab(file, notice=say)
-    if len(vocab.tokens) != rows:
-        raise UserError(
-            f"{file} has {len(vocab.tokens)} lines, but the model's embedding has {rows} rows; "
-            "give the vocab that the model was trained with"
-        )
+    notice = compare_sizes(str(file), len(vocab.tokens), rows)
+    if notice:
+        say(notice)
     return vocab
 
 

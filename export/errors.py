@@ -11,3 +11,9 @@ class EnvironmentProblem(Exception):
     """Something about this machine stands in the way: the network, the disk, a missing program."""
 
     exit_code = 3
+
+
+class CheckFailed(Exception):
+    """A check ran and failed: what was made does not give what its source gives."""
+
+    exit_code = 1

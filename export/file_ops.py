@@ -1,8 +1,11 @@
 """The ops that a SavedModel cannot do without although they read or write files, and their place.
 
-- `SaveV2`, `MergeV2Checkpoints` and `RestoreV2` stand in every SavedModel: its saver. They may be
-  reached from the two nodes that the `saver_def` names and from nowhere else, and the one that
-  restores may not write. Anywhere else, in a signature say, they would work on any file at all.
+- `SaveV2`, `MergeV2Checkpoints` and `RestoreV2` stand in every SavedModel: its saver, the two
+  nodes that the `saver_def` names, of which the one that restores may not write. A TF1 graph keeps
+  those of other savers besides: of `Saver.restore` before it was saved, of
+  `init_from_checkpoint`. These nobody runs: a loader runs the restoring node, what initialises
+  tables and local variables, and signatures. Reached from one of these, or in a function, they
+  would work on any file at all.
 - `InitializeTableFromTextFile` reads a vocab. Its file name must come from an asset: passed on
   from call to call as an argument, never computed and never a constant.
 """
@@ -11,13 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from export.call_graph import data_inputs, named_in, plain, reached, traced, upstream
-from export.saved_model_messages import graphs
+from export.saved_model_messages import graphs, initializers
 
 SAVERS = {"SaveV2", "MergeV2Checkpoints", "RestoreV2"}
 READER = "RestoreV2"
 TABLES = {"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"}
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 VARIABLE_USES = {"AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp"}
+LOCAL_VARIABLES = "local_variables"
 MAIN = ""
 # Stands for an input whose origin is not followed; no node and no argument is called so.
 UNKNOWN = "<unknown>"
@@ -35,7 +39,9 @@ def misplaced_savers(meta_graph: Any) -> Iterator[str]:
     saver = meta_graph.saver_def
     saves = upstream(main, [saver.save_tensor_name])
     restores = upstream(main, [saver.restore_op_name])
-    others = (set(main) - saves - restores) | upstream(main, entry_points(meta_graph))
+    run_by_others = upstream(main, entry_points(meta_graph))
+    # Whatever no saver takes could be run by a loader unknown here, if it names a function.
+    others = (set(main) - saves - restores) | run_by_others
     by_others = reached(functions, callable_functions(meta_graph), [main[n] for n in others])
     by_restore = reached(functions, nodes=[main[n] for n in restores])
     by_saver = by_restore | reached(functions, nodes=[main[n] for n in saves])
@@ -45,24 +51,28 @@ def misplaced_savers(meta_graph: Any) -> Iterator[str]:
             if node.op not in SAVERS:
                 continue
             if function == MAIN:
-                in_saver = node.name in (saves | restores) - others
+                is_misplaced = node.name in run_by_others
                 in_restore = node.name in restores
             else:
-                in_saver = function in by_saver - by_others
+                is_misplaced = function not in by_saver - by_others
                 in_restore = function in by_restore
-            if not in_saver or (in_restore and node.op != READER):
+            if is_misplaced or (in_restore and node.op != READER):
                 yield f"op {node.op} outside the saver{named(function)}"
 
 
 def entry_points(meta_graph: Any) -> list[str]:
-    """What can be run of the main graph besides the saver: outputs of signatures, collections."""
+    """What a loader or a person runs of the main graph besides the saver.
+
+    Outputs of signatures (the one that TensorFlow adds for the start among them), every node that a
+    collection lists, and what initialises local variables: loading in TF2 does that by itself.
+    """
     outputs = [
         tensor.name or UNKNOWN
         for signature in meta_graph.signature_def.values()
         for tensor in signature.outputs.values()
     ]
     listed = [name for c in meta_graph.collection_def.values() for name in c.node_list.value]
-    return outputs + listed
+    return outputs + listed + initializers(meta_graph, LOCAL_VARIABLES)
 
 
 def callable_functions(meta_graph: Any) -> list[str]:

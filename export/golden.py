@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from safetensors.numpy import save
 
 from export.graph import Array, FrozenGraph, Source
@@ -28,9 +27,14 @@ TEXTS = [
 ]
 
 
-def batch(ids: list[list[int]], pad: int, padding: str) -> dict[str, Array]:
-    """Ids, mask and types by role, int32[batch, sequence], padded as the contract says."""
-    shape = (len(ids), max(1, max(len(row) for row in ids)))
+def batch(
+    ids: list[list[int]], pad: int, padding: str, width: int | None = None
+) -> dict[str, Array]:
+    """Ids, mask and types by role, int32[batch, sequence], padded as the contract says.
+
+    They are as wide as the longest, or `width` positions where the model fixes that.
+    """
+    shape = (len(ids), width or max(1, max(len(row) for row in ids)))
     roles = {
         "input_ids": np.full(shape, pad, np.int32),
         "attention_mask": np.full(shape, int(padding == "attended"), np.int32),
@@ -60,8 +64,7 @@ def seen(value: Array, visible: Array) -> Array:
 
 def answers(source: Source, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """What the source gives for inputs by name: outputs by name."""
-    given = {name: tf.constant(value) for name, value in feeds.items()}
-    return {name: value.numpy() for name, value in source.function(**given).items()}
+    return source.run(feeds)
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,9 @@ def measure(
         found: dict[str, Cost] = {}
         for weights in randomly_rounded(frozen.weights):
             other = float64.run(frozen.graph_def, {**weights, **feeds}, frozen.kept)
-            found = {n: found.get(n, Cost(how=ROUNDED)) + c for n, c in costs(other, ROUNDED).items()}
+            found = {
+                n: found.get(n, Cost(how=ROUNDED)) + c for n, c in costs(other, ROUNDED).items()
+            }
         return Measured(by_place(found), None)
     outputs = {endpoint.name: exact[endpoint.name] for endpoint in frozen.outputs}
     return Measured(by_place(costs(exact)), outputs)

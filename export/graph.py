@@ -5,28 +5,38 @@ relies on their order. Weights are placeholders too, one a variable, and their v
 dict: a protobuf may hold 2 GB, and freezing would copy ALBERT's shared layer once a layer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.framework import convert_to_constants, tensor_util
 
+from export import control_flow
 from export.errors import UserError
+from export.signature_choice import SIGNATURE
 
-SIGNATURE = "serving_default"
 WEIGHTS = "weights/"
+# Without these two TensorFlow turns a tf.case into the Switch and Merge of TensorFlow 1.
+convert_to_constants._CONTROL_FLOW_OPS.update(("Case", "StatelessCase"))
 LARGE = 1024  # elements; a constant with more is a weight
+PLAIN_VARIABLES = ("VariableV2", "Variable")
+TABLES = ("HashTableV2", "MutableHashTableV2")
+WRITES = ("Assign", "AssignAdd", "AssignSub", "ScatterUpdate", "ScatterAdd", "ScatterSub")
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One input or output of the signature; `shape` has None where it is free."""
+    """One input or output of the signature; `shape` has None where it is free.
+
+    An input is int32 whatever the signature takes: see `freeze`.
+    """
 
     name: str
     dtype: tf.DType
@@ -51,15 +61,25 @@ class FrozenGraph:
         """The nodes that no rewrite may drop: the outputs and the taps."""
         return [*(endpoint.name for endpoint in self.outputs), *self.taps]
 
+    @property
+    def fixed_batch(self) -> int | None:
+        """The rows that the graph takes at a time; None where they are free."""
+        return next((e.shape[0] for e in self.inputs if e.shape and e.shape[0]), None)
+
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """What TensorFlow gives for inputs by name: outputs by name."""
+        """What TensorFlow gives for inputs by name: outputs by name; of any number of rows."""
         with tf.Graph().as_default():
             tf.import_graph_def(self.graph_def, name="")
             with tf.compat.v1.Session() as session:
-                given = {f"{name}:0": value for name, value in {**self.weights, **feeds}.items()}
+                weights = {f"{name}:0": value for name, value in self.weights.items()}
                 fetched = {endpoint.name: f"{endpoint.name}:0" for endpoint in self.outputs}
-                outputs: dict[str, Array] = session.run(fetched, given)
-                return outputs
+
+                def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
+                    given = {f"{name}:0": value for name, value in some.items()}
+                    outputs: dict[str, Array] = session.run(fetched, weights | given)
+                    return outputs
+
+                return by_fixed_batch(run_once, feeds, self.fixed_batch)
 
     def with_graph(self, graph_def: graph_pb2.GraphDef) -> "FrozenGraph":
         """The same endpoints and weights around another graph."""
@@ -74,6 +94,30 @@ class FrozenGraph:
         return replace(self, graph_def=graph_def, weights=weights, inputs=inputs)
 
 
+def by_fixed_batch(
+    run: Callable[[Mapping[str, Array]], Mapping[str, Array]],
+    feeds: Mapping[str, Array],
+    rows: int | None,
+) -> dict[str, Array]:
+    """Runs a batch of any size through a model that takes `rows` rows at a time (None: any).
+
+    A short last batch is filled with copies of its last row, whose outputs are dropped.
+    """
+    if rows is None:
+        return dict(run(feeds))
+    count = len(next(iter(feeds.values())))
+    parts = []
+    for start in range(0, count, rows):
+        some = {name: value[start : start + rows] for name, value in feeds.items()}
+        real = min(rows, count - start)
+        filled = {
+            name: np.concatenate([value, np.repeat(value[-1:], rows - real, axis=0)])
+            for name, value in some.items()
+        }
+        parts.append({name: value[:real] for name, value in run(filled).items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 @dataclass(frozen=True)
 class Source:
     """A loaded SavedModel and its signature; the object holds the variables, so it must live on."""
@@ -81,34 +125,67 @@ class Source:
     loaded: Any
     function: Any
 
+    @property
+    def fixed_batch(self) -> int | None:
+        """The rows that the signature takes at a time; None where they are free."""
+        shapes = [spec.shape for spec in self.function.structured_input_signature[1].values()]
+        return next((shape[0] for shape in shapes if shape.rank and shape[0]), None)
 
-def load(saved_model: Path) -> Source:
-    """Loads a SavedModel.
+    @property
+    def takes_other_dtypes(self) -> bool:
+        """Whether an input is not int32."""
+        specs = self.function.structured_input_signature[1].values()
+        return any(spec.dtype != tf.int32 for spec in specs)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """What the signature gives for inputs by name: outputs by name; of any number of rows.
+
+        Integers become the dtype that the signature takes.
+        """
+        specs = self.function.structured_input_signature[1]
+
+        def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
+            given = {
+                name: tf.constant(value)
+                if specs[name].dtype == tf.string
+                else tf.cast(value, specs[name].dtype)
+                for name, value in some.items()
+            }
+            return {name: value.numpy() for name, value in self.function(**given).items()}
+
+        return by_fixed_batch(run_once, feeds, self.fixed_batch)
+
+    def value_of(self, tensor: Callable[[Any], Any]) -> Any:
+        """The value of a tensor inside a TF1 graph, which keeps its variables and tables there.
+
+        `tensor` makes it from the graph. TF2 models have no such graph, and keep them outside.
+        """
+        graph = self.loaded.graph
+        with graph.as_default():
+            made = tensor(graph)
+        return tf.nest.map_structure(lambda t: t.numpy(), self.loaded.prune([], made)())
+
+
+def load(saved_model: Path, tags: Sequence[str] | None = None, name: str = SIGNATURE) -> Source:
+    """Loads a SavedModel and takes one of its signatures.
+
+    Args:
+        saved_model: its directory.
+        tags: all tags of the graph to load; None where the file holds but one.
+        name: of the signature.
 
     Raises:
-        UserError: the directory holds no loadable SavedModel or no usable signature.
+        UserError: the directory holds no loadable SavedModel, or not this signature.
     """
     try:
-        loaded = tf.saved_model.load(str(saved_model))
+        loaded = tf.saved_model.load(str(saved_model), tags=tags)
     except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{saved_model} does not load as a SavedModel: {reason}") from error
-    return Source(loaded, signature_of(loaded, saved_model))
-
-
-def signature_of(loaded: Any, where: Path) -> Any:
-    """The concrete function of the model's signature.
-
-    Raises:
-        UserError: no signature, or several and none called `serving_default`.
-    """
-    names = list(loaded.signatures)
-    if SIGNATURE in names:
-        return loaded.signatures[SIGNATURE]
-    if len(names) == 1:
-        return loaded.signatures[names[0]]
-    got = ", ".join(names) or "none"
-    raise UserError(f"{where}: got signatures {got}, expected one called {SIGNATURE}")
+    if name not in loaded.signatures:
+        got = ", ".join(loaded.signatures) or "none"
+        raise UserError(f"{saved_model}: got signatures {got}, expected one called {name}")
+    return Source(loaded, loaded.signatures[name])
 
 
 @dataclass(frozen=True)
@@ -117,18 +194,25 @@ class Inlined:
 
     `inputs` and `outputs` go from the signature's names to those in the graph (outputs with
     `:0`); `captured` from placeholders to the variables and tables that TensorFlow feeds them.
+    A TF1 graph holds these inside: `stored` has the values of its variables by node, `captured`
+    the entries of its tables.
     """
 
     graph_def: graph_pb2.GraphDef
     inputs: dict[str, str]
     outputs: dict[str, str]
     captured: dict[str, Any]
+    stored: dict[str, Array] = field(default_factory=dict, repr=False)
 
 
 def inlined(source: Source) -> Inlined:
     """Writes out all function calls, with TensorFlow's own Grappler."""
     function = source.function
-    graph_def = convert_to_constants._run_inline_graph_optimization(function, False, True)
+    graph_def = function.graph.as_graph_def()
+    # A TF1 graph has no calls, and Grappler does not read back one with a table in it.
+    if any(node.op in control_flow.FUNCTIONAL or "f" in node.attr for node in graph_def.node):
+        graph_def = convert_to_constants._run_inline_graph_optimization(function, False, True)
+        graph_def = control_flow.lowered(graph_def, [tensor.name for tensor in function.outputs])
     plain = {i.op.name: o for o, i in function.graph.captures if o.dtype != tf.resource}
     for node in graph_def.node:
         # Nothing here has a side effect that an order would matter to.
@@ -140,6 +224,7 @@ def inlined(source: Source) -> Inlined:
             node.op = "Const"
             del node.attr["shape"]
             node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value))
+    graph_def = with_todays_gathers(graph_def)
     # Both come flattened in the sorted order of their keys.
     given = sorted(function.structured_input_signature[1])
     results = sorted(function.structured_outputs)
@@ -147,12 +232,79 @@ def inlined(source: Source) -> Inlined:
         graph_def,
         {name: t.op.name for name, t in zip(given, function.inputs, strict=False)},
         {name: t.name for name, t in zip(results, function.outputs, strict=True)},
-        {inner.op.name: outer for outer, inner in function.graph.captures},
+        {inner.op.name: outer for outer, inner in function.graph.captures}
+        | tables_inside(source, graph_def),
+        stored_inside(source, graph_def),
     )
+
+
+def tables_inside(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Any]:
+    """What the lookup tables of strings that a TF1 graph holds make of each string, by node."""
+    tables = {}
+    for node in graph_def.node:
+        if node.op in TABLES and node.attr["key_dtype"].type == tf.string.as_datatype_enum:
+            name, dtype = node.name, tf.as_dtype(node.attr["value_dtype"].type)
+            keys, values = source.value_of(
+                lambda graph, name=name, dtype=dtype: tf.raw_ops.LookupTableExportV2(
+                    table_handle=graph.get_tensor_by_name(f"{name}:0"),
+                    Tkeys=tf.string,
+                    Tvalues=dtype,
+                )
+            )
+            tables[name] = dict(zip(map(bytes, keys), values.tolist(), strict=True))
+    return tables
+
+
+def stored_inside(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Array]:
+    """The values of the variables that are nodes of the graph, as TF1 has them, by node."""
+    values: dict[str, Array] = {}
+    for node in graph_def.node:
+        if node.op not in (*PLAIN_VARIABLES, "VarHandleOp"):
+            continue
+        name, dtype = node.name, tf.as_dtype(node.attr["dtype"].type)
+        if node.op in PLAIN_VARIABLES:
+            values[name] = source.value_of(
+                lambda graph, name=name: tf.identity(graph.get_tensor_by_name(f"{name}:0"))
+            )
+        elif dtype != tf.string:
+            values[name] = source.value_of(
+                lambda graph, name=name, dtype=dtype: tf.raw_ops.ReadVariableOp(
+                    resource=graph.get_tensor_by_name(f"{name}:0"), dtype=dtype
+                )
+            )
+    return values
+
+
+def with_todays_gathers(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+    """The graph with TF1's `Gather`, which TF.js has no kernel for, as `GatherV2` on axis 0."""
+    result = graph_pb2.GraphDef(versions=graph_def.versions)
+    for node in graph_def.node:
+        if node.op == "Gather":
+            axis = add_axis_zero(result, node.name)
+            new = result.node.add()
+            new.CopyFrom(node)
+            new.op = "GatherV2"
+            new.input.insert(2, axis)
+            new.attr["Taxis"].type = tf.int32.as_datatype_enum
+            new.attr.pop("validate_indices", None)
+        else:
+            result.node.add().CopyFrom(node)
+    return result
+
+
+def add_axis_zero(graph_def: graph_pb2.GraphDef, name: str) -> str:
+    """Adds the constant 0 for the gather `name`; returns the constant's name."""
+    axis = graph_def.node.add(op="Const", name=f"{name}/axis_zero")
+    axis.attr["dtype"].type = tf.int32.as_datatype_enum
+    axis.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(0, tf.int32))
+    return str(axis.name)
 
 
 def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None) -> FrozenGraph:
     """Placeholders for the weights, and the signature's own names.
+
+    Inputs of another dtype (int64 ids, a mask in float32 or bool) become int32 with a cast behind
+    them, so that every bundle takes the same.
 
     `taps` has names and the tensors of `parts` that get them besides.
 
@@ -166,10 +318,14 @@ def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None
         if id(outer) in variables
     }
     graph_def, constants = with_weights_outside(
-        reading_weights(parts.graph_def, {n: v.dtype for n, v in held.items()})
+        reading_weights(
+            parts.graph_def,
+            {n: v.dtype for n, v in held.items()}
+            | {n: tf.as_dtype(v.dtype) for n, v in parts.stored.items()},
+        )
     )
     nodes = {node.name: node for node in graph_def.node}
-    values = {node: variable.numpy() for node, variable in held.items()} | constants
+    values = {node: variable.numpy() for node, variable in held.items()} | constants | parts.stored
     names = {node: variable.name.split(":")[0] for node, variable in held.items()}
     weights: dict[str, Array] = {}
     inputs = []
@@ -181,14 +337,19 @@ def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None
             return feeds[f"{node}:0"]
 
         for name, node in parts.inputs.items():
-            tensor = stand_in(node, name, *type_of(nodes[node]))
-            inputs.append(Endpoint(name, tensor.dtype, tensor.shape.as_list()))
+            dtype, shape = type_of(nodes[node])
+            # A TF1 placeholder may leave even its rank open.
+            shape = shape if shape.rank is not None else tf.TensorShape([None, None])
+            tensor = tf.compat.v1.placeholder(tf.int32, shape, name)
+            feeds[f"{node}:0"] = tensor if dtype == tf.int32 else tf.cast(tensor, dtype)
+            inputs.append(Endpoint(name, tf.int32, shape.as_list()))
         for node, value in values.items():
             name = WEIGHTS + names.get(node, node)
             weights[stand_in(node, name, value.dtype, value.shape).op.name] = value
         used = {name.split(":")[0] for node in graph_def.node for name in node.input}
         feeds = {name: tensor for name, tensor in feeds.items() if name[:-2] in used}
         wanted = {**parts.outputs, **(taps or {})}
+        control_flow.refuse_unfit_branches(graph_def, feeds)
         fetched = tf.import_graph_def(graph_def, feeds, [*wanted.values()], name="model")
         results = [
             Endpoint(name, t.dtype, tf.identity(t, name=name).shape.as_list())
@@ -196,7 +357,9 @@ def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None
         ]
         outputs = results[: len(parts.outputs)]
         frozen = FrozenGraph(graph.as_graph_def(), weights, inputs, outputs, tuple(taps or {}))
-    return frozen.pruned()
+    frozen = frozen.pruned()
+    control_flow.refuse_unequal_branches(frozen.graph_def)
+    return frozen
 
 
 def type_of(node: node_def_pb2.NodeDef) -> tuple[tf.DType, tf.TensorShape]:
@@ -207,14 +370,19 @@ def type_of(node: node_def_pb2.NodeDef) -> tuple[tf.DType, tf.TensorShape]:
 def reading_weights(graph_def: graph_pb2.GraphDef, held: dict[str, tf.DType]) -> graph_pb2.GraphDef:
     """The graph with its variables as plain tensors; `held` has their handles' names and dtypes.
 
+    A TF1 variable is a reference instead, which any op may take that does not write.
+
     Raises:
         UserError: an op other than `ReadVariableOp` and `ResourceGather` takes a variable.
     """
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     handles = dict(held)
+    references = {node.name for node in graph_def.node if node.op in PLAIN_VARIABLES}
     for node in in_order(graph_def):
         new = result.node.add()
         new.CopyFrom(node)
+        if references & {n.split(":")[0] for n in node.input} and node.op not in WRITES:
+            continue
         dtype = next((handles[n] for n in node.input if n in handles), None)
         if dtype is None:
             continue
@@ -228,11 +396,8 @@ def reading_weights(graph_def: graph_pb2.GraphDef, held: dict[str, tf.DType]) ->
             new.attr["T"].CopyFrom(node.attr["dtype"])
             del new.attr["dtype"]
         elif node.op == "ResourceGather" and node.attr["batch_dims"].i == 0:
-            axis = result.node.add(op="Const", name=f"{node.name}/axis")
-            axis.attr["dtype"].type = tf.int32.as_datatype_enum
-            axis.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(0, tf.int32))
             new.op = "GatherV2"
-            new.input.insert(2, axis.name)
+            new.input.insert(2, add_axis_zero(result, node.name))
             new.attr["Tparams"].CopyFrom(node.attr["dtype"])
             new.attr["Taxis"].type = tf.int32.as_datatype_enum
             for name in ("dtype", "validate_indices"):
@@ -281,6 +446,23 @@ def beyond_identities(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> s
     while node.op in ("Identity", "StopGradient"):
         node = nodes[node.input[0].split(":")[0]]
     return str(node.name)
+
+
+def origins_of(parts: Inlined) -> dict[str, str]:
+    """The tensor behind each output, past what only hands it on, by the output's name."""
+    nodes = {node.name: node for node in parts.graph_def.node}
+    origins = {}
+    for name, tensor in parts.outputs.items():
+        node, _, port = tensor.partition(":")
+        origin = beyond_identities(nodes, node)
+        origins[name] = origin if origin != node or port in ("", "0") else tensor
+    return origins
+
+
+def upstream_of(parts: Inlined, name: str) -> set[str]:
+    """The names of a node and of all that it depends on."""
+    needed = tf.compat.v1.graph_util.extract_sub_graph(parts.graph_def, [name.partition(":")[0]])
+    return {node.name for node in needed.node} | {name}
 
 
 def in_order(graph_def: graph_pb2.GraphDef) -> list[node_def_pb2.NodeDef]:

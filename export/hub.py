@@ -102,6 +102,10 @@ def from_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Path:
             raise UserError(f"--sha256 is for an archive or a URL of one, got the page {url}")
         return model_sites.fetched(url)
     file = downloaded(url, cache_directory(), say)
+    if sha256 and archive.digest(file) != sha256.lower():
+        # Perhaps an earlier file of the same address: only the host's own is judged.
+        file.unlink()
+        file = downloaded(url, cache_directory(), say)
     try:
         return checked_and_unpacked(file, sha256)
     except UserError:

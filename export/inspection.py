@@ -14,7 +14,15 @@ from export import hub, saved_model_messages
 from export.errors import UserError
 from export.inspection_text import as_text
 from export.saved_model_messages import dtype_name, shape_of
-from export.verdict import Tensor, Verdict, verdict_of
+from export.signature_choice import (
+    Asked,
+    Signature,
+    add_options,
+    asked_of,
+    graph_for,
+    signatures_of,
+)
+from export.verdict import Verdict, verdict_of
 from export.vetting import vet
 from export.vocab_in_graph import Vocab, vocabs_in
 
@@ -23,24 +31,20 @@ EXAMPLE = """examples:
   python -m export inspect albert_tiny.tar.gz --json
 """
 VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
-
-
-@dataclass(frozen=True)
-class Signature:
-    """One signature of the model."""
-
-    name: str
-    inputs: list[Tensor]
-    outputs: list[Tensor]
+NOTHING_ASKED = Asked()
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """All that can be told without loading; `ops` counts them over the graph and its functions."""
+    """All that can be told without loading; `ops` counts them over the graph and its functions.
+
+    `tags` are those of every graph in the file; the rest is of the one that is exported.
+    """
 
     handle: str
     path: str
     tensorflow_version: str
+    tags: list[list[str]]
     signatures: list[Signature]
     ops: dict[str, int]
     bytes_on_disk: dict[str, int]
@@ -49,7 +53,7 @@ class Inspection:
     verdict: Verdict
 
 
-def inspect(handle: str, sha256: str | None = None) -> Inspection:
+def inspect(handle: str, sha256: str | None = None, asked: Asked = NOTHING_ASKED) -> Inspection:
     """Looks at the SavedModel behind a handle.
 
     Raises:
@@ -57,41 +61,34 @@ def inspect(handle: str, sha256: str | None = None) -> Inspection:
         EnvironmentProblem: see `hub.located`.
     """
     directory = hub.checked(hub.located(handle, sha256), handle)
-    meta_graph = saved_model_messages.read(directory).meta_graphs[0]
-    signatures = signatures_of(meta_graph)
+    saved_model = saved_model_messages.read(directory)
+    verdict = verdict_of(directory, saved_model, asked)
     try:
-        vet(directory)
-        refused = None
-    except UserError as error:
-        refused = str(error)
+        meta_graph = graph_for(saved_model, asked.tags, directory.name)
+    except UserError:
+        # The verdict says it; what there is can be shown of any.
+        meta_graph = saved_model.meta_graphs[0]
     return Inspection(
         handle=handle,
         path=str(directory),
         tensorflow_version=meta_graph.meta_info_def.tensorflow_version,
-        signatures=signatures,
+        tags=[sorted(graph.meta_info_def.tags) for graph in saved_model.meta_graphs],
+        signatures=signatures_of(meta_graph),
         ops=ops_of(meta_graph),
         bytes_on_disk=sizes_of(directory),
         weights=weights_of(meta_graph),
-        vocabs=[] if refused else vocabs_in(meta_graph, directory),
-        verdict=verdict_of({s.name: (s.inputs, s.outputs) for s in signatures}, refused),
+        vocabs=vocabs_in(meta_graph, directory) if is_vetted(directory) else [],
+        verdict=verdict,
     )
 
 
-def signatures_of(meta_graph: Any) -> list[Signature]:
-    """The signatures with their tensors by name; those of TensorFlow's own use are left out."""
-    return [
-        Signature(name, tensors(signature.inputs), tensors(signature.outputs))
-        for name, signature in sorted(meta_graph.signature_def.items())
-        if not name.startswith("__")
-    ]
-
-
-def tensors(infos: Any) -> list[Tensor]:
-    """The inputs or outputs of a signature, sorted by name."""
-    return [
-        Tensor(name, dtype_name(info.dtype), shape_of(info.tensor_shape))
-        for name, info in sorted(infos.items())
-    ]
+def is_vetted(directory: Path) -> bool:
+    """Whether the files of a model may be opened."""
+    try:
+        vet(directory)
+    except UserError:
+        return False
+    return True
 
 
 def ops_of(meta_graph: Any) -> dict[str, int]:
@@ -142,13 +139,14 @@ def add_command(commands: Any) -> None:
     )
     command.add_argument("handle", help=hub.HANDLE_HELP)
     command.add_argument("--sha256", help="of the archive, checked before anything else")
+    add_options(command)
     command.add_argument("--json", action="store_true", help="for programs")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """`python -m export inspect`."""
-    document = asdict(inspect(options.handle, options.sha256))
+    document = asdict(inspect(options.handle, options.sha256, asked_of(options)))
     if options.json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:

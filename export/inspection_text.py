@@ -9,6 +9,10 @@ def as_text(document: dict[str, Any]) -> str:
     """The document of `inspection.inspect` as lines."""
     made = document["tensorflow_version"] or "an unknown version"
     lines = [document["handle"], f"  saved by TensorFlow {made}, lies in {document['path']}"]
+    if document["tags"] != [["serve"]]:
+        lines.append(
+            "graphs with the tags " + ", ".join(repr(",".join(t)) for t in document["tags"])
+        )
     for signature in document["signatures"]:
         lines.append(f"signature {signature['name']}")
         lines += [f"  in   {tensor(t)}" for t in signature["inputs"]]

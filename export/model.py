@@ -7,12 +7,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import hub, saved_model_copy
-from export.bundle import CONTRACT, Contract, TensorSpec, appearing, digest, seal
-from export.errors import UserError
+from export import hub, saved_model_copy, saved_model_messages
+from export.bundle import (
+    CONTRACT,
+    Contract,
+    TensorSpec,
+    appearing,
+    digest,
+    refuse_another,
+    refuse_overlap,
+    seal,
+)
+from export.checkpoints.sentence_transformers import shortened
 from export.quiet import tensorflow
-from export.tokenizer import Vocab, reference, write_tokenizer
+from export.signature_choice import (
+    Asked,
+    Tensor,
+    graph_for,
+    signature_for,
+    signatures_of,
+)
+from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
+from export.tokenizer.vocab import compare_sizes
 from export.tokenizer_choice import TokenizerChoice, shown
+from export.verdict import Verdict, required
 from export.versions import versions
 
 if TYPE_CHECKING:
@@ -26,6 +44,8 @@ class Request:
     """What to export. `architecture` and `trained` are what the source says of itself.
 
     `with_saved_model` puts a copy of the source into the bundle, for native TensorFlow in Node.
+    `replace` allows the bundle of another source to be replaced.
+    `asked` is what a person said of its graphs, signatures, inputs and outputs.
     """
 
     handle: str
@@ -37,30 +57,50 @@ class Request:
     name: str | None = None
     sha256: str | None = None
     with_saved_model: bool = False
+    replace: bool = False
+    asked: Asked = Asked()
 
 
 def export_model(request: Request, out: Path, say: Any = print) -> bool:
     """Writes the bundle; returns False where an equal one is there already.
 
     Raises:
-        UserError: see `hub.resolve`, `TokenizerChoice`, `graph.load`, `ids_for_strings`,
-            `rewrite`, `preflight.check` and `refuse_over_budget`.
-        EnvironmentProblem: see `hub.resolve` and `appearing`.
+        UserError: see `hub.resolve`, `verdict.required`, `TokenizerChoice`, `refuse_overlap`,
+            `refuse_another`, `graph.load`, `ids_for_strings`, `rewrite`, `preflight.check` and
+            `refuse_over_budget`.
+        CheckFailed: see `check_in_node`.
+        EnvironmentProblem: see `check_in_node`, `hub.resolve`, `reference` and `appearing`.
     """
     given = request.tokenizer.provenance()
     saved_model = hub.resolve(request.handle, request.sha256)
-    source_of = {"handle": shown(request.handle), "sha256": digest(saved_model)}
+    verdict = required(saved_model, request.asked)
+    source_of: dict[str, Any] = {"handle": shown(request.handle), "sha256": digest(saved_model)}
+    if request.asked != Asked():
+        source_of["asked"] = json.loads(json.dumps(asdict(request.asked)))
     provenance = {"source": source_of, "versions": versions()} | given
-    if is_current(out, provenance, request):
+    refuse_overlap(out, [saved_model, Path(request.handle), *request.tokenizer.local_files()])
+    this = {"provenance": provenance, "tokenizer": {}}
+    refuse_another(out, this, f"the model {source_of['handle']}", request.replace)
+    said = facts.read(saved_model)
+    if is_current(out, provenance, request, said):
         say(f"{out} is up to date")
         return False
 
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
-    from export import golden, graph, preflight, roles, string_tokens, tfjs, weight_dtypes
+    from export import (
+        golden,
+        graph,
+        node_check,
+        preflight,
+        roles,
+        string_tokens,
+        tfjs,
+        weight_dtypes,
+    )
     from export.rewrites import rewrite
 
-    source = graph.load(saved_model)
+    source = graph.load(saved_model, verdict.tags, str(verdict.signature))
     parts = graph.inlined(source)
     own = None
     if string_tokens.takes_strings(parts):
@@ -68,25 +108,37 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
         say("the model takes token strings: its lookup is cut away, ids become the input")
         own = string_tokens.ids_for_strings(parts)
         parts = own.parts
-    chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say)
-    vocab, tokenizer = chosen.vocab, chosen.spec
-    places = inner_places(parts)
+    if said is None or said.says_nothing:
+        said = facts.of_loaded(source.loaded, saved_model) or said
+    chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say, said)
+    vocab, tokenizer, python = chosen.vocab, chosen.spec, request.tokenizer.python
+    provenance["tokenizer"] = library_versions(tokenizer.algorithm, python)
+    input_roles = {name: verdict.inputs.get(name, name) for name in parts.inputs}
+    output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
+    places = inner_places(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
-    inputs = roles.input_specs(frozen.inputs, saved_model)
-    refuse_other_size(frozen, inputs, vocab, request)
+    inputs = roles.input_specs(frozen.inputs, input_roles)
+    rows = refuse_other_size(frozen, inputs, vocab, request, say)
 
-    max_length = positions(frozen)
+    length = fixed_length(inputs)
+    limit = shortened(saved_model, positions(frozen))
+    max_length = min(limit, length or limit)
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
-    ids = reference(tokenizer, vocab).encode(
+    ids = reference(tokenizer, vocab, python).encode(
         golden.TEXTS, special_tokens=True, max_length=max_length
     )
-    cases = golden.batch(ids, pad, padding)
+    cases = golden.batch(ids, pad, padding, length)
     feeds = {spec.name: cases[spec.role] for spec in inputs}
     asked = feeds
     if own:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
     expected = golden.answers(source, asked)
+    outputs = roles.output_specs(
+        frozen.outputs, output_roles, expected, cases["input_ids"].shape[1]
+    )
+    for line in roles.notices(outputs):
+        say(line)
     say("measuring what float32 costs the model, against float64")
     visible = golden.visible(cases, padding)
     measured = golden.measure(frozen, feeds, visible, say)
@@ -99,12 +151,15 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     weight_dtypes.refuse_over_budget(
         got, expected, visible, budgets, dtype=request.dtype, force=request.force
     )
-    with appearing(out) as directory:
+    accuracy = weight_dtypes.accuracy(got, expected, visible)
+    with appearing(out, CONTRACT) as directory:
         say(f"writing the TF.js graph, {request.dtype} weights")
         tfjs.write(frozen, stored, directory)
         golden.write(cases, expected, directory)
         if request.with_saved_model and own:
             say("its SavedModel is left out: it takes token strings, and Node has ids")
+        elif request.with_saved_model and source.takes_other_dtypes:
+            say("its SavedModel is left out: it takes other dtypes than int32, which Node gives")
         elif request.with_saved_model:
             saved_model_copy.copy(saved_model, directory)
         say(f"reading the tables of tokenizer {tokenizer.algorithm}")
@@ -114,20 +169,37 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             trained=request.trained,
             weight_dtype=request.dtype,
             inputs=inputs,
-            outputs=roles.output_specs(frozen.outputs),
+            outputs=outputs,
             padding=padding,
             max_length=max_length,
-            tokenizer=write_tokenizer(directory, vocab, tokenizer, chosen.adds_special_tokens),
+            tokenizer=write_tokenizer(
+                directory,
+                vocab,
+                tokenizer,
+                adds_special_tokens=chosen.adds_special_tokens,
+                python=python,
+                embedding_rows=rows,
+            ),
             provenance=provenance,
             accuracy={
-                "outputs": weight_dtypes.accuracy(got, expected, visible),
+                "outputs": accuracy,
                 "budget": weight_dtypes.widest(budgets, expected),
                 "budgets": weight_dtypes.in_contract(measured.costs, budgets),
                 "rewrites": [asdict(step) for step in steps],
             },
             taps=places,
+            signature={"name": verdict.signature, "tags": list(verdict.tags)},
         )
         seal(directory, contract)
+        node_check.check_in_node(
+            directory,
+            positions=[max(len(row), length or 0) for row in ids],
+            products=node_check.products_per_position(frozen),
+            storage={name: row["max_abs"] or 0.0 for name, row in accuracy.items()}
+            if request.force
+            else {},
+            say=say,
+        )
     return True
 
 
@@ -137,12 +209,28 @@ def positions(frozen: FrozenGraph) -> int:
     return next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
 
 
-def inner_places(parts: Inlined) -> list[dict[str, str]]:
-    """The taps of a model, as the contract has them; none where it has no `sequence_output`."""
-    from export import roles, taps
+def fixed_length(inputs: list[TensorSpec]) -> int | None:
+    """The positions that a model always takes; None where any number will do."""
+    return next((size for spec in inputs for size in spec.shape[1:] if isinstance(size, int)), None)
 
-    ids = [n for n in parts.inputs if roles.role_of(n, roles.INPUT_NAMES) == "input_ids"]
-    last = [n for n in parts.outputs if roles.role_of(n, roles.OUTPUT_NAMES) == "sequence_output"]
+
+def outputs_of(saved_model: Path, verdict: Verdict) -> list[Tensor]:
+    """The outputs of the signature that the verdict chose, as the file has them."""
+    graph = graph_for(saved_model_messages.read(saved_model), verdict.tags, saved_model.name)
+    return signature_for(signatures_of(graph), verdict.signature, saved_model.name).outputs
+
+
+def inner_places(
+    parts: Inlined, input_roles: dict[str, str], output_roles: dict[str, str]
+) -> list[dict[str, str]]:
+    """The taps of a model, as the contract has them; none where it has no `sequence_output`.
+
+    The roles are by name.
+    """
+    from export import taps
+
+    ids = [name for name, role in input_roles.items() if role == "input_ids"]
+    last = [name for name, role in output_roles.items() if role == "sequence_output"]
     if not ids or not last:
         return []
     found = taps.find(parts, ids[0], last[0])
@@ -150,35 +238,49 @@ def inner_places(parts: Inlined) -> list[dict[str, str]]:
 
 
 def refuse_other_size(
-    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: Request
-) -> None:
-    """Stops where the vocab has another number of tokens than the model has embeddings."""
+    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: Request, say: Any
+) -> int | None:
+    """The rows of the model's embedding, None where they cannot be seen.
+
+    More rows than the vocab has lines are usual (padded to a multiple of 8 or 64); fewer are not
+    this model's vocab.
+
+    Raises:
+        UserError: the vocab has more lines than the embedding has rows.
+    """
     from export.graph import embedding_rows
 
     ids = next(spec.name for spec in inputs if spec.role == "input_ids")
     rows = embedding_rows(frozen, ids)
-    if rows is not None and rows != len(vocab.tokens):
+    if rows is not None:
         choice = request.tokenizer
-        given = choice.vocab or choice.model or request.handle
-        raise UserError(
-            f"{given} has {len(vocab.tokens)} lines, but the model's embedding has {rows} rows; "
-            "give the vocab that the model was trained with"
-        )
+        name = str(choice.vocab or choice.model or vocab.name)
+        notice = compare_sizes(name, len(vocab.tokens), rows)
+        if notice:
+            say(notice)
+    return rows
 
 
-def is_current(out: Path, provenance: dict[str, Any], request: Request) -> bool:
+def is_current(
+    out: Path, provenance: dict[str, Any], request: Request, said: facts.TokenizerFacts | None
+) -> bool:
     """Whether `out` holds a whole bundle of the same source, options and versions."""
+    choice = request.tokenizer
+    spec = choice.foreseen(request.handle, said)
     try:
         document = json.loads((out / CONTRACT).read_text(encoding="utf-8"))
-        spec, tokenizer = request.tokenizer.spec, document["tokenizer"]
+        tokenizer, made_by = document["tokenizer"], document["provenance"].pop("tokenizer")
         same = (
             document["provenance"] == provenance
+            and made_by == library_versions(tokenizer["algorithm"], choice.python)
             and document["architecture"] == request.architecture
             and document["weight_dtype"] == request.dtype
             and saved_model_copy.is_in(document["files"]) == request.with_saved_model
             and (
-                spec is None
-                or (tokenizer["algorithm"], tokenizer["options"]) == (spec.algorithm, spec.options)
+                choice.model is not None
+                if spec is None
+                else (tokenizer["algorithm"], tokenizer["options"])
+                == (spec.algorithm, spec.options)
             )
         )
         return same and all(

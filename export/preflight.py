@@ -1,20 +1,24 @@
-"""What a graph needs of a TF.js backend, against what each backend has.
+"""What a graph needs of a TF.js backend, against what each backend has and computes rightly.
 
 `kernels.json` comes from Node: `node node_bridge/backends/kernels.js > export/kernels.json`.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from export.errors import UserError
-from export.graph import FrozenGraph
+
+if TYPE_CHECKING:
+    from export.graph import FrozenGraph
 
 KERNELS = Path(__file__).with_name("kernels.json")
 TARGETS = ("wasm", "cpu")
 
-# Kernels of the ops that TF.js calls otherwise, or makes of several; others bear the op's name.
+# Kernels of the ops that TF.js's converter calls otherwise, or makes of several; read off its
+# operations/executors and tfjs-core's ops. Others bear the op's name.
 NEEDS: dict[str, tuple[str, ...]] = {
     "Add": ("Add",),
     "AddV2": ("Add",),
@@ -23,23 +27,34 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "BroadcastTo": ("Tile",),
     "ConcatV2": ("Concat",),
     "Const": (),
+    "Div": ("RealDiv",),
     "DivNoNan": ("RealDiv", "Select"),
+    "EuclideanNorm": ("Abs", "Max", "Min", "Pow", "Sqrt", "Square", "Sum"),
     "FloorMod": ("Mod",),
+    "FusedBatchNormV2": ("FusedBatchNorm",),
     "FusedBatchNormV3": ("FusedBatchNorm",),
+    "Gather": ("GatherV2",),
     "Identity": ("Identity",),
+    "IdentityN": ("Identity",),
+    "LogSoftmax": ("Exp", "Log", "Max", "Sub", "Sum"),
     "MatMul": ("BatchMatMul",),
+    "MatrixBandPart": ("GreaterEqual", "LessEqual", "LogicalAnd", "Range", "Select", "Sub"),
     "Mul": ("Multiply",),
     "NoOp": (),
     "OnesLike": ("Fill",),
-    "Pack": ("Pack",),
+    "Pad": ("PadV2",),
     "Placeholder": (),
+    "PlaceholderWithDefault": (),
     "Rank": (),
+    "ReverseV2": ("Reverse",),
     "SelectV2": ("Select",),
     "Shape": (),
+    "ShapeN": (),
     "Size": (),
     "Split": ("SplitV",),
     "Squeeze": ("Reshape",),
     "StopGradient": ("Identity",),
+    "TopKV2": ("TopK",),
     "ZerosLike": ("Fill",),
 }
 # TF.js keeps int64 and double as int32 and float32; no kernel takes half or bfloat16.
@@ -48,18 +63,36 @@ STRINGS = {"cpu"}
 
 
 def check(frozen: FrozenGraph) -> None:
-    """Stops at the first op that a target backend cannot run.
+    """Stops at the first op that a target backend cannot run, or computes wrongly.
 
     Raises:
-        UserError: names the op, its dtype, a node and the backends.
+        UserError: names the op, its dtype, a node, the backends and the way out.
     """
+    # Imported here, since `inspect` reads the tables above without TensorFlow.
+    import tensorflow as tf
+
+    from export.wrong_kernels import wrong
+
     backends: dict[str, list[str]] = json.loads(KERNELS.read_text(encoding="utf-8"))["kernels"]
-    for op, dtype, node in sorted(uses(frozen)):
-        without = [name for name in TARGETS if not runs(op, dtype, name, backends[name])]
-        if without:
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(frozen.graph_def, name="")
+    operations = sorted(graph.get_operations(), key=lambda op: (op.type, op.name))
+    for op in operations:
+        for dtype in sorted({tensor.dtype.name for tensor in [*op.inputs, *op.outputs]}):
+            without = [name for name in TARGETS if not runs(op.type, dtype, name, backends[name])]
+            if without:
+                raise UserError(
+                    f"TF.js has no {op.type} of {dtype} on {' and '.join(without)} (node "
+                    f"{op.name}); save the model without it, or report it: a rewrite may be missing"
+                )
+    for op in operations:
+        found = {name: what for name in TARGETS if (what := wrong(op, name))}
+        if found:
+            dtype = (*op.inputs, *op.outputs)[0].dtype.name
             raise UserError(
-                f"TF.js has no {op} of {dtype} on {' and '.join(without)} (node {node}); "
-                "export the model without it, or report it: a rewrite may be missing"
+                f"TF.js computes {op.type} of {dtype} wrongly on {' and '.join(found)} (node "
+                f"{op.name}): {next(iter(found.values()))}; save the model without it, or report "
+                "it: a rewrite may be missing"
             )
 
 
@@ -67,14 +100,3 @@ def runs(op: str, dtype: str, backend: str, kernels: list[str]) -> bool:
     """Whether a backend has every kernel of an op, for a dtype."""
     typed = dtype in DTYPES or (dtype == "string" and backend in STRINGS)
     return typed and all(kernel in kernels for kernel in NEEDS.get(op, (op,)))
-
-
-def uses(frozen: FrozenGraph) -> set[tuple[str, str, str]]:
-    """Each op with each dtype that it takes or gives, and one node that does."""
-    found: dict[tuple[str, str], str] = {}
-    with tf.Graph().as_default() as graph:
-        tf.import_graph_def(frozen.graph_def, name="")
-        for op in graph.get_operations():
-            for tensor in [*op.inputs, *op.outputs]:
-                found.setdefault((op.type, tensor.dtype.name), op.name)
-    return {(op, dtype, node) for (op, dtype), node in found.items()}

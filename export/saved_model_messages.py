@@ -21,7 +21,9 @@ MetaGraphDef: collection_def 4 >CollectionDef
 MetaGraphDef: signature_def 5 >SignatureDef, asset_file_def 6 *AssetFileDef
 MetaGraphDef: object_graph_def 7 SavedObjectGraph
 MetaInfoDef: tags 4 *string, tensorflow_version 5 string
-CollectionDef: node_list 1 NodeList
+CollectionDef: node_list 1 NodeList, bytes_list 2 BytesList
+BytesList: value 1 *bytes
+VariableDef: initializer_name 2 string
 NodeList: value 1 *string
 SaverDef: filename_tensor_name 1 string, save_tensor_name 2 string, restore_op_name 3 string
 SignatureDef: inputs 1 >TensorInfo, outputs 2 >TensorInfo
@@ -32,8 +34,8 @@ FunctionDefLibrary: function 1 *FunctionDef, gradient 2 *GradientDef
 FunctionDefLibrary: registered_gradients 3 *RegisteredGradient
 GradientDef: gradient_func 2 string
 RegisteredGradient: gradient_func 1 string
-FunctionDef: signature 1 OpDef, node_def 3 *NodeDef
-OpDef: name 1 string, input_arg 2 *ArgDef
+FunctionDef: signature 1 OpDef, node_def 3 *NodeDef, ret 4 >string
+OpDef: name 1 string, input_arg 2 *ArgDef, output_arg 3 *ArgDef
 ArgDef: name 1 string
 NodeDef: name 1 string, op 2 string, input 3 *string, attr 5 >AttrValue
 AttrValue: list 1 ListValue, type 6 int32, shape 7 TensorShapeProto, tensor 8 TensorProto
@@ -48,7 +50,7 @@ SavedObject: asset 5 SavedAsset
 SavedAsset: asset_file_def_index 1 int32
 SavedConcreteFunction: bound_inputs 2 *int32
 """
-SCALARS = {"string": 9, "int32": 5, "int64": 3, "bool": 8}
+SCALARS = {"string": 9, "int32": 5, "int64": 3, "bool": 8, "bytes": 12}
 MESSAGE, OPTIONAL, REPEATED = 11, 1, 3
 # The names of TensorFlow's DataType numbers that a model of text has.
 DTYPES = {
@@ -97,9 +99,27 @@ def shape_of(proto: Any) -> list[int | None] | None:
     return [None if dim.size < 0 else dim.size for dim in proto.dim]
 
 
+def initializers(meta_graph: Any, collection: str) -> list[str]:
+    """The nodes that initialise the variables which a collection of a TF1 graph lists.
+
+    Raises:
+        UserError: the collection holds something else than variables.
+    """
+    from google.protobuf.message import DecodeError
+
+    listed = meta_graph.collection_def[collection].bytes_list.value
+    variable = message_class("VariableDef")
+    try:
+        return [variable.FromString(one).initializer_name for one in listed]
+    except DecodeError as error:
+        raise UserError(f"{FILE} is damaged: its collection {collection} has no variables") from (
+            error
+        )
+
+
 @cache
-def message_class() -> Any:
-    """The class of SavedModel messages, in a pool of its own beside TensorFlow's."""
+def message_class(name: str = "SavedModel") -> Any:
+    """The class of a kind of messages, in a pool of its own beside TensorFlow's."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(
@@ -107,14 +127,14 @@ def message_class() -> Any:
     )
     messages: dict[str, Any] = {}
     for line in SCHEMA.strip().splitlines():
-        name, _, fields = line.partition(": ")
-        if name not in messages:
-            messages[name] = file.message_type.add(name=name)
+        owner, _, fields = line.partition(": ")
+        if owner not in messages:
+            messages[owner] = file.message_type.add(name=owner)
         for field in fields.split(", "):
-            add_field(messages[name], *field.split())
+            add_field(messages[owner], *field.split())
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.SavedModel"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 
 def add_field(owner: Any, name: str, number: str, kind: str) -> None:

@@ -91,7 +91,8 @@ def table_entries(parts: Inlined, nodes: Mapping[str, node_def_pb2.NodeDef]) -> 
     lookups = [node for node in parts.graph_def.node if node.op == LOOKUP]
     handles = {beyond_identities(nodes, node.input[0]) for node in lookups}
     tables = [parts.captured[handle] for handle in sorted(handles) if handle in parts.captured]
-    found = [entries for entries in map(entries_of, tables) if entries is not None]
+    read = [table if isinstance(table, dict) else entries_of(table) for table in tables]
+    found = [dict(entries) for entries in read if entries is not None]
     if len(found) != 1:
         raise UserError(
             f"the model takes strings, and {len(found)} lookup tables of tokens were found in it, "

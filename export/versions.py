@@ -30,7 +30,9 @@ def source_digest() -> str:
     root = Path(__file__).parents[1]
     whole = hashlib.sha256()
     for room in ROOMS:
-        files = (file for kind in ("*.py", "*.toml", "*.json") for file in (root / room).rglob(kind))
+        files = (
+            file for kind in ("*.py", "*.toml", "*.json") for file in (root / room).rglob(kind)
+        )
         for file in sorted(files):
             whole.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
     return whole.hexdigest()

@@ -141,7 +141,9 @@ def refuse_over_budget(
         one, other = (seen(side[name], visible).astype(np.float64) for side in (got, expected))
         moved = np.abs(one - other)
         if not np.all(moved <= budget.atol + budget.rtol * np.abs(other)):
-            remedy = "please report the model" if dtype == "float32" else "take a dtype with more bits"
+            remedy = (
+                "please report the model" if dtype == "float32" else "take a dtype with more bits"
+            )
             raise UserError(
                 f"with {dtype} weights {name} is off by {np.max(moved):.2g} on the golden cases, "
                 f"expected at most {budget.atol:g}; {remedy}, or --force"

@@ -11,12 +11,17 @@ import { Tokenizer } from './tokenizer/index.js';
 /** Rows that run together: all are as wide as the longest text, so that they fit one tensor. */
 const ROWS = 8;
 
+/** What a sentence-transformers model gives for a text; its sequence output is far larger. */
+const SENTENCE = 'sentence_embedding';
+
 const HELP = `Encodes texts. Writes the model's outputs by their names, input_ids and attention_mask.
 
   node node_bridge/encode.js --bundle artifacts/bundle/albert_tiny --out vectors.safetensors < texts.txt
 
   --bundle DIR          the bundle
   --out FILE            safetensors, a row for each text in order, padded to the longest
+  --outputs NAME,NAME   outputs of the model to write, or all; by default all, and of a bundle
+                        with a sentence_embedding that alone
   --backend NAME        auto (default), native, wasm or cpu
   --no-special-tokens   without [CLS] and [SEP]
   --jsonl               stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
@@ -28,6 +33,7 @@ await run({
   options: {
     bundle: { type: 'string' },
     out: { type: 'string' },
+    outputs: { type: 'string' },
     backend: { type: 'string', default: 'auto' },
     'no-special-tokens': { type: 'boolean', default: false },
     jsonl: { type: 'boolean', default: false },
@@ -41,6 +47,7 @@ async function main(options) {
     throw new UserError('Expected --bundle and --out; try --help.');
   }
   const bundle = Bundle.open(options.bundle);
+  const names = chosenOutputs(bundle, options.outputs);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend: options.backend });
   const specialTokens = !options['no-special-tokens'];
@@ -56,7 +63,7 @@ async function main(options) {
   const outputs = {};
   for (let from = 0; from < encodings.length; from += ROWS) {
     const batch = encodings.slice(from, from + ROWS);
-    for (const [name, { shape, data }] of Object.entries(await encoder.run(batch, width))) {
+    for (const [name, { shape, data }] of Object.entries(await encoder.run(batch, width, names))) {
       outputs[name] ??= { shape: [encodings.length, ...shape.slice(1)], parts: [] };
       outputs[name].parts.push(data);
     }
@@ -70,6 +77,24 @@ async function main(options) {
   ]);
   const ids = { input_ids: { dtype: 'I32', ...input_ids }, attention_mask: { dtype: 'I32', ...attention_mask } };
   writeSafetensors(options.out, { ...Object.fromEntries(tensors), ...ids }, { bundle: bundle.hash });
+}
+
+/**
+ * @param {Bundle} bundle
+ * @param {string | undefined} asked names with commas between, or `all`
+ * @returns {string[]} names of outputs in the contract
+ * @throws {UserError} the bundle has no output of that name
+ */
+function chosenOutputs({ dir, contract }, asked) {
+  const known = contract.outputs.map(({ name }) => name);
+  if (asked === undefined && known.includes(SENTENCE)) return [SENTENCE];
+  if (asked === undefined || asked === 'all') return known;
+  const names = [...new Set(asked.split(','))];
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new UserError(`--outputs: got ${JSON.stringify(unknown)}, but ${dir} has ${known.join(', ')}; name some of these, or all`);
+  }
+  return names;
 }
 
 /** @param {Float32Array[]} parts */

@@ -10,6 +10,7 @@ import { Dataset } from './dataset.js';
 import { openEncoders } from './encoders.js';
 import { UserError } from './errors.js';
 import { fill, isFilled, openStore } from './feature_cache.js';
+import { checkGoldenCasesOnce } from './golden_check.js';
 import { HEADS } from './head_layers.js';
 import { progress } from './progress.js';
 import { Tokenizer } from './tokenizer/index.js';
@@ -176,8 +177,10 @@ async function encoded(bundle, problem, { cache, backend, maxLength, head, worke
   say(backend.notice || encoder.notice || `backend ${backend.name}`);
   introduce();
   const bar = progress('encoding texts', problem.train.count + problem.dev.count);
+  const tools = { tokenizer: Tokenizer.fromBundle(bundle), encoder };
   try {
-    await fill(store, data, { tokenizer: Tokenizer.fromBundle(bundle), encoder }, { maxLength, pooling, onEncoded: bar.advance });
+    await checkGoldenCasesOnce(cache, bundle, backend, tools, say);
+    await fill(store, data, tools, { maxLength, pooling, onEncoded: bar.advance });
   } finally {
     bar.stop();
     await encoder.dispose();

@@ -37,18 +37,22 @@ export function goldenCases(bundle) {
  * @param {import('./bundle.js').Bundle} bundle
  * @param {import('./tokenizer/index.js').Tokenizer} tokenizer
  * @param {import('./encoder.js').Encoder} encoder
+ * @param {number} [count] take only so many of the first texts, for a slow backend
  * @returns {Promise<Check[]>} the ids first, then each output of the contract
  * @throws {UserError} no golden cases, or no budget that is one
  */
-export async function verify(bundle, tokenizer, encoder) {
-  const { texts, tensors } = goldenCases(bundle);
+export async function verify(bundle, tokenizer, encoder, count = Infinity) {
+  const golden = goldenCases(bundle);
+  const texts = golden.texts.slice(0, count);
   const { accuracy, outputs, padding } = bundle.contract;
   if (texts.length === 0 || !accuracy) {
     throw new UserError(`${bundle.dir} has golden cases without texts or budget; export it again`);
   }
   const budgets = outputs.map(({ name }) => budgetOf(bundle, name));
   const encodings = texts.map((text) => tokenizer.encode(text));
-  const checks = [checkIds(encoder.pad(encodings), tensors, texts)];
+  const batch = encoder.pad(encodings);
+  const tensors = texts.length < golden.texts.length ? firstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]]) : golden.tensors;
+  const checks = [checkIds(batch, tensors, texts)];
   const got = await encoder.run(encodings);
   const mask = padding === 'masked' ? tensors.attention_mask : undefined;
   for (const [i, { name }] of outputs.entries()) {
@@ -77,6 +81,69 @@ function budgetOf(bundle, name) {
   const problem = budgetProblem(budget);
   if (problem) throw new UserError(`${bundle.dir}: ${name}: ${problem}; export it again`);
   return /** @type {{atol: number, rtol: number}} */ (budget);
+}
+
+/**
+ * The golden texts through an encoder, or a pool of them, as a training sees it: the vectors of
+ * `sequence_output`, without those of padding.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('./tokenizer/index.js').Tokenizer} tokenizer
+ * @param {Pick<import('./features.js').Encoder, 'sequences'>} encoder
+ * @returns {Promise<Check>}
+ * @throws {UserError} no golden cases
+ */
+export async function verifyVectors(bundle, tokenizer, encoder) {
+  const { texts, tensors } = goldenCases(bundle);
+  const { accuracy, outputs } = bundle.contract;
+  const name = outputs.find(({ role }) => role === 'sequence_output')?.name ?? 'sequence_output';
+  const expected = tensors[name];
+  if (texts.length === 0 || !accuracy || expected === undefined) {
+    throw new UserError(`${bundle.dir} has golden cases without texts, budget or ${name}; export it again`);
+  }
+  const encodings = texts.map((text) => tokenizer.encode(text));
+  const rows = await encoder.sequences(encodings);
+  const [, width, hidden] = expected.shape;
+  const budget = budgetOf(bundle, name);
+  let maxAbs = 0;
+  for (const [row, data] of rows.entries()) {
+    const from = row * width * hidden;
+    const shape = [data.length / hidden, hidden];
+    const should = { shape, data: expected.data.subarray(from, from + data.length) };
+    const { close, maxAbs: moved, said } = closeness({ shape, data }, should, budget);
+    if (!close) {
+      const text = JSON.stringify(texts[row]);
+      return { name, passed: false, maxAbs: moved, budget: budget.atol, rtol: budget.rtol, said: `${name} of ${text}: ${said}` };
+    }
+    maxAbs = Math.max(maxAbs, moved ?? 0);
+  }
+  return { name, passed: true, maxAbs, budget: budget.atol, rtol: budget.rtol, said: '' };
+}
+
+/**
+ * The golden tensors of the first texts, at the width that these texts alone are padded to.
+ *
+ * @param {Record<string, import('./safetensors.js').Tensor>} tensors
+ * @param {import('./bundle.js').TensorSpec[]} outputs
+ * @param {[number, number]} size rows, and positions of each
+ * @returns {Record<string, import('./safetensors.js').Tensor>}
+ */
+function firstRows(tensors, outputs, [rows, width]) {
+  const [, whole] = tensors.input_ids.shape;
+  const cut = Object.entries(tensors).map(([name, tensor]) => {
+    const { shape, data } = tensor;
+    const spec = outputs.find((output) => output.name === name);
+    const byPosition = spec === undefined || spec.shape[1] === 'sequence';
+    const inner = shape.slice(byPosition ? 2 : 1).reduce((product, size) => product * size, 1);
+    if (!byPosition) return [name, { ...tensor, shape: [rows, ...shape.slice(1)], data: data.slice(0, rows * inner) }];
+    const kept = data.slice(0, rows * width * inner);
+    for (let row = 0; row < rows; row += 1) {
+      const from = row * whole * inner;
+      kept.set(data.subarray(from, from + width * inner), row * width * inner);
+    }
+    return [name, { ...tensor, shape: [rows, width, ...shape.slice(2)], data: kept }];
+  });
+  return Object.fromEntries(cut);
 }
 
 /**

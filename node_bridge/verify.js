@@ -1,6 +1,6 @@
 /** `node node_bridge/verify.js`: a bundle's own golden cases, on this machine, without Python. */
 import { Bundle } from './bundle.js';
-import { run, say } from './cli.js';
+import { run, say, wholeNumber } from './cli.js';
 import { allowance } from './closeness.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
@@ -14,6 +14,7 @@ the ids and outputs of Python's TensorFlow.
 
   --bundle DIR     the bundle
   --backend NAME   auto (default), native, wasm or cpu
+  --texts N        only the first N golden texts, for a slow backend; default: all
   --json           print the result as JSON
   -h, --help
 
@@ -25,6 +26,7 @@ await run({
   options: {
     bundle: { type: 'string' },
     backend: { type: 'string', default: 'auto' },
+    texts: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
   main,
@@ -33,6 +35,7 @@ await run({
 /** @param {Record<string, any>} options */
 async function main(options) {
   if (options.bundle === undefined) throw new UserError('Expected --bundle; try --help.');
+  const count = options.texts === undefined ? undefined : wholeNumber('--texts', options.texts, 1, 1e6);
   const started = performance.now();
   const bundle = Bundle.open(options.bundle);
   for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
@@ -41,7 +44,7 @@ async function main(options) {
   const encoder = await Encoder.load(bundle, { backend: options.backend });
   const loaded = performance.now();
   say(encoder.notice);
-  const checks = await verify(bundle, tokenizer, encoder);
+  const checks = await verify(bundle, tokenizer, encoder, count);
   const passed = checks.every((check) => check.passed);
   const result = {
     bundle: bundle.contract.name,

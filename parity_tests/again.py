@@ -1,6 +1,6 @@
 """Runs both sides again, on a few texts and with a look inside."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parity_tests import cases, stages
@@ -27,21 +27,16 @@ class Again:
     budgets: Budgets
     out: Path
 
-    def judge(
-        self,
-        backend: str,
-        texts: list[str],
-        together: bool = False,
-        numbers: list[int] | None = None,
-    ) -> list[Row]:
-        """The rows of some texts, each in a batch by itself, or all in one.
+    def judge(self, backend: str, wanted: list[Case], together: bool = False) -> list[Row]:
+        """The rows of some cases, each in a batch by itself, or all in one.
 
-        Texts are numbered from 0, or have `numbers`.
+        Rows name the cases by the numbers that they have.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        batches = [0 if together else i for i in range(len(texts))]
+        batches = [0 if together else i for i in range(len(wanted))]
         file = self.out / "case.jsonl"
-        cases.write(file, [Case(i, batches[i], text) for i, text in enumerate(texts)])
+        renumbered = [replace(c, case=i, batch=batches[i]) for i, c in enumerate(wanted)]
+        cases.write(file, renumbered)
         bundle, tapped = self.contract.path, set(batches)
         node = self.side.run(backend, len(tapped), file, self.out / "node.safetensors", tapped)
         taps = [tap["name"] for tap in self.contract.document.get("taps", [])]
@@ -51,7 +46,7 @@ class Again:
         out = self.out / "python.safetensors"
         python = self.reference.run_again(file, bundle, stored, out, tapped)
         if self.side.classifier is not None:
-            python = Head.read(self.side.classifier).answering(python)
-        named = numbers or list(range(len(texts)))
-        picked = [Case(named[i], batches[i], text) for i, text in enumerate(texts)]
+            sequence = self.contract.output_of("sequence_output")
+            python = Head.read(self.side.classifier).answering(python, sequence)
+        picked = [replace(c, batch=batches[i]) for i, c in enumerate(wanted)]
         return stages.judge(backend, node, python, picked, self.budgets, taps)

@@ -1,41 +1,76 @@
 """Picks the texts that both sides are asked about, and carries them in a file both read.
 
-A case file is JSON lines, each `{"case": 0, "batch": 0, "text": "…"}`, numbered from 0 in order.
-Case 0 is blank: it gives no ids at all, the one length that a data set seldom has. The file says
-which texts are run together, so that both sides pad alike; a slow backend takes fewer batches.
+A case file is JSON lines, each `{"case": 0, "batch": 0, "text": "…"}`, numbered from 0 in order; a
+pair of texts has a `pair` too, and a case that is cut to fewer positions than the model has a
+`max_length`. Case 0 is blank: it gives no ids at all, the one length that a data set seldom has.
+The file says which texts are run together, so that both sides pad alike; a slow backend takes fewer
+batches.
 """
 
 import json
 import random
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from parity_tests.errors import UserError
+from parity_tests.row import short
 
 BLANK = " "
 SHORTEST = 3
 BATCH = 8
 """Texts in a batch; the first has the blank one besides, and of more than one batch none of the
 longest quarter: it costs a slow backend little."""
+CUT = 32
+"""Positions that the made pairs are cut to. Few, since a slow backend runs them too; with three
+special tokens 29 places are left to two texts, so one text gets the odd place."""
+
+
+class Text(NamedTuple):
+    """A text, or a pair of texts."""
+
+    text: str
+    pair: str | None = None
+
+    @property
+    def rank(self) -> tuple[int, str, str]:
+        """Sorts by length, then by what is written."""
+        return (len(self.text) + len(self.pair or ""), self.text, self.pair or "")
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing but white space is in it."""
+        return not (self.text + (self.pair or "")).strip()
 
 
 @dataclass(frozen=True)
 class Case:
-    """One text, its place in the case file and the batch it is run in."""
+    """One text or pair, its place in the case file and the batch it is run in.
+
+    `max_length` is where it is cut, special tokens counted; None: at the positions of the model.
+    """
 
     case: int
     batch: int
     text: str
+    pair: str | None = None
+    max_length: int | None = None
+
+    @property
+    def quoted(self) -> str:
+        """The start of its text, and of its pair, for a message."""
+        pair = "" if self.pair is None else f" + “{short(self.pair)}”"
+        return f"“{short(self.text)}”{pair}"
 
 
-def read_texts(path: Path) -> list[str]:
-    """The texts of a JSON-lines file with `text`, or `sentence1` and `sentence2` (two texts).
+def read_texts(path: Path) -> list[Text]:
+    """The texts of a JSON-lines file with `text`, or `sentence1` and `sentence2`, a pair.
 
     Raises:
         UserError: no such file, or a line that is not such an object.
     """
-    return [text for row in json_lines(path) for text in texts_of(*row, path)]
+    return [text_of(*row, path) for row in json_lines(path)]
 
 
 def json_lines(path: Path) -> list[tuple[int, Any]]:
@@ -43,7 +78,7 @@ def json_lines(path: Path) -> list[tuple[int, Any]]:
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; make it with `nox -s export`") from None
+        raise UserError(f"{path} does not exist; give a JSON-lines file with --texts") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from None
     rows = []
@@ -57,25 +92,33 @@ def json_lines(path: Path) -> list[tuple[int, Any]]:
     return rows
 
 
-def texts_of(number: int, row: object, path: Path) -> list[str]:
-    """The one or two texts of a data row."""
+def text_of(number: int, row: object, path: Path) -> Text:
+    """The text or the pair of a data row."""
     values = row if isinstance(row, dict) else {}
-    found = [values[key] for key in ("text", "sentence1", "sentence2") if key in values]
-    if not found or not all(isinstance(text, str) for text in found):
-        raise UserError(f"{path}:{number} has no `text`, or `sentence1` and `sentence2`")
-    return found
+    if isinstance(values.get("text"), str):
+        return Text(values["text"])
+    first, second = values.get("sentence1"), values.get("sentence2")
+    if isinstance(first, str) and isinstance(second, str):
+        return Text(first, second)
+    raise UserError(f"{path}:{number} has no `text`, or `sentence1` and `sentence2`")
 
 
-def pick(texts: list[str], count: int, seed: int = 0) -> list[Case]:
+def pick(texts: Iterable[Text], count: int, seed: int = 0, pairs: bool = False) -> list[Case]:
     """`count` texts of mixed length after a blank one; the same texts always give the same cases.
 
     The three shortest and the longest are always among them, the others are evenly spaced by
     length. Then they are shuffled, so that a batch mixes lengths and padding matters.
 
+    Args:
+        texts: what to pick from.
+        count: how many are wanted besides the blank one and the made pairs.
+        seed: of the shuffling.
+        pairs: whether the second batch is of pairs made of these texts, most of them cut.
+
     Raises:
         UserError: there is nothing to pick from.
     """
-    known = sorted({text for text in texts if text.strip()}, key=lambda text: (len(text), text))
+    known = sorted({text for text in texts if not text.is_blank}, key=lambda text: text.rank)
     if not known:
         raise UserError("there is no text to compare on; give a data file with --texts")
     if count < 1:
@@ -87,8 +130,32 @@ def pick(texts: list[str], count: int, seed: int = 0) -> list[Case]:
     shuffler.shuffle(early)
     late = early[BATCH:] + long
     shuffler.shuffle(late)
-    order = [BLANK, *early[:BATCH], *late]
-    return [Case(i, max(i - 1, 0) // BATCH, text) for i, text in enumerate(order)]
+    order = [*early[:BATCH], *late]
+    plain = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+    first, rest = [Text(BLANK), *plain[0]], plain[1:]
+    made = [made_pairs(known)] if pairs else []
+    cut = {1} if pairs else set()
+    cases: list[Case] = []
+    for batch, group in enumerate([first, *made, *rest]):
+        for one in group:
+            cases.append(Case(len(cases), batch, *one, CUT if batch in cut else None))
+    return cases
+
+
+def made_pairs(known: list[Text]) -> list[Text]:
+    """Pairs of single texts: two short ones, a long one on either side, both long, both medium."""
+    singles = {text for one in known for text in (one.text, one.pair) if text and text.strip()}
+    ranked = sorted(singles, key=lambda text: (len(text), text))
+    last = len(ranked) - 1
+    short, middle, long = ranked[0], ranked[last // 2], ranked[last]
+    found = [
+        Text(short, ranked[min(1, last)]),
+        Text(short, long),
+        Text(long, short),
+        Text(long, ranked[max(last - 1, 0)]),
+        Text(middle, ranked[min(last // 2 + 1, last)]),
+    ]
+    return list(dict.fromkeys(found))
 
 
 def batches_for(count: int) -> int:
@@ -98,6 +165,15 @@ def batches_for(count: int) -> int:
     [1, 1, 2, 8]
     """
     return -(-count // BATCH)
+
+
+def first_batches(picked: Iterable[Case], count: int) -> int:
+    """How many of the first batches hold `count` texts besides the blank one and made pairs.
+
+    >>> [first_batches(pick([Text("a"), Text("b")], 2, pairs=made), 8) for made in (False, True)]
+    [1, 2]
+    """
+    return batches_for(count) + any(case.max_length is not None for case in picked)
 
 
 def spread(size: int, count: int) -> list[int]:
@@ -118,9 +194,10 @@ def spread(size: int, count: int) -> list[int]:
     return [*range(low), *(rest if len(rest) > 1 else [size - 1])]
 
 
-def write(path: Path, cases: list[Case]) -> None:
-    """Writes a case file."""
-    lines = [json.dumps(asdict(case), ensure_ascii=False) + "\n" for case in cases]
+def write(path: Path, cases: Iterable[Case]) -> None:
+    """Writes a case file; what a case does not have is left out of its line."""
+    rows = [{k: v for k, v in asdict(case).items() if v is not None} for case in cases]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
@@ -135,8 +212,8 @@ def read(path: Path) -> list[Case]:
         raise UserError(f"{path} holds no cases: nothing would be compared")
     cases = []
     for expected, (number, row) in enumerate(rows):
-        [text] = texts_of(number, row, path)
+        text = text_of(number, row, path).text
         if row.get("case") != expected or not isinstance(row.get("batch"), int):
             raise UserError(f"{path}:{number} is not case {expected} with its batch")
-        cases.append(Case(expected, row["batch"], text))
+        cases.append(Case(expected, row["batch"], text, row.get("pair"), row.get("max_length")))
     return cases

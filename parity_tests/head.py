@@ -79,7 +79,7 @@ class Head:
         answer: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(sequence.dtype)
         return answer
 
-    def cost(self, run: Run) -> Cost:
+    def cost(self, run: Run, sequence: str) -> Cost:
         """What float32 costs the probabilities, through the model and the head.
 
         Of the vectors in float64 the head makes the true ones; of those in float32 it makes, in
@@ -89,25 +89,31 @@ class Head:
         for (special, number), batch in run.batches.items():
             for kept, more in batch.items() if special == "float64" else ():
                 own = run.batches[kept, number]
-                single, mask = own["sequence_output"], own["attention_mask"]
+                single, mask = own[sequence], own["attention_mask"]
                 exact = single.astype(np.float64) + more
-                sides = self.probabilities(single, mask, np.float32), self.probabilities(exact, mask)
+                sides = (
+                    self.probabilities(single, mask, np.float32),
+                    self.probabilities(exact, mask),
+                )
                 total += Cost.of_values(*sides, sides[1])
         if total.count:
             return total
         # Without float64 there is float32's own noise, as the vectors' cost has it.
-        return self.moved_by_chance(run)
+        return self.moved_by_chance(run, sequence)
 
-    def moved_by_chance(self, run: Run) -> Cost:
+    def moved_by_chance(self, run: Run, sequence: str) -> Cost:
         """What vectors that are off by their cost at random make of the probabilities."""
-        vectors = run.costs["sequence_output"]
+        vectors = run.costs[sequence]
         generator, total = np.random.default_rng(0), Cost(how=vectors.how)
         for (special, _), batch in run.batches.items():
             if special in SPECIALS:
-                single, mask = batch["sequence_output"], batch["attention_mask"]
+                single, mask = batch[sequence], batch["attention_mask"]
                 signs = generator.choice((-1.0, 1.0), single.shape)
                 exact = single.astype(np.float64) + signs * vectors.largest
-                sides = self.probabilities(single, mask, np.float32), self.probabilities(exact, mask)
+                sides = (
+                    self.probabilities(single, mask, np.float32),
+                    self.probabilities(exact, mask),
+                )
                 total += Cost.of_values(*sides, sides[1], vectors.how)
         return total
 
@@ -120,25 +126,25 @@ class Head:
         """The most probable label of each row, the first of equals."""
         return [self.labels[int(place)] for place in np.argmax(probabilities, axis=1)]
 
-    def answering(self, run: Run) -> Run:
-        """Python's run with what the head makes of `sequence_output`.
+    def answering(self, run: Run, sequence: str = "sequence_output") -> Run:
+        """Python's run with what the head makes of the output called `sequence`.
 
         Raises:
-            UserError: the model has no `sequence_output`.
+            UserError: the model has no such output.
         """
         batches = {place: dict(batch) for place, batch in run.batches.items()}
         labels = {}
         for place, batch in batches.items():
             if place[0] in SPECIALS:
-                if "sequence_output" not in batch:
-                    raise UserError("the model has no sequence_output, which --classifier needs")
-                both = batch["sequence_output"], batch["attention_mask"]
+                if sequence not in batch:
+                    raise UserError(f"the model has no {sequence}, which --classifier needs")
+                both = batch[sequence], batch["attention_mask"]
                 batch[PROBABILITIES] = self.probabilities(*both)
                 labels[place] = self.decided(batch[PROBABILITIES])
         answered = replace(run, batches=batches, labels=labels)
-        if not run.costs:
+        if sequence not in run.costs:
             return answered
-        return replace(answered, costs=dict(run.costs) | {PROBABILITIES: self.cost(run)})
+        return replace(answered, costs=dict(run.costs) | {PROBABILITIES: self.cost(run, sequence)})
 
 
 def lstm(text: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:

@@ -30,8 +30,9 @@ export async function invariances(encoder, encodings) {
       tensors[`${front}${name}`] = { dtype: data instanceof Int32Array ? 'I32' : 'F32', shape, data };
     }
   };
-  const { padding, max_length: limit } = encoder.bundle.contract;
-  const masked = padding === 'masked';
+  const { inputs, padding, max_length: limit } = encoder.bundle.contract;
+  // Without a mask, what stands at padded positions is the model's own business.
+  const masked = padding === 'masked' && inputs.some(({ role }) => role === 'attention_mask');
   const batch = encoder.pad(encodings);
   const width = batch.input_ids.shape[1];
   const whole = await encoder.runBatch(batch);
@@ -56,7 +57,10 @@ export async function invariances(encoder, encodings) {
     }
     put('pairs.b000.alone/right/', whole);
   }
-  for (const [name, variant] of Object.entries(variants(batch))) {
+  const unusual = variants(batch);
+  for (const { role } of inputs) {
+    const [name, variant] = unusual[role] ?? [];
+    if (name === undefined || variant === undefined) continue;
     put(`${name}.b000.`, { ...variant, ...(await encoder.runBatch(variant)) });
   }
   return tensors;
@@ -74,11 +78,11 @@ function otherPadding({ input_ids: ids, attention_mask: mask, ...rest }) {
 }
 
 /**
- * Inputs that no tokenizer gives, and that tell the three inputs apart: each says what is done to
- * the positions that the mask shows.
+ * Inputs that no tokenizer gives, and that tell the three inputs apart: by the role of the input
+ * that is changed, a name, and what is done to the positions that the mask shows.
  *
  * @param {Batch} batch
- * @returns {Record<string, Batch>}
+ * @returns {Record<string, [string, Batch]>}
  */
 function variants({ input_ids: ids, attention_mask: mask, token_type_ids: types }) {
   const [, width] = ids.shape;
@@ -93,8 +97,8 @@ function variants({ input_ids: ids, attention_mask: mask, token_type_ids: types 
   }
   const of = (/** @type {Int32Array} */ data) => ({ shape: ids.shape, data });
   return {
-    types: { input_ids: ids, attention_mask: mask, token_type_ids: of(second) },
-    holes: { input_ids: ids, attention_mask: of(holes), token_type_ids: types },
-    turned: { input_ids: of(turned), attention_mask: mask, token_type_ids: types },
+    token_type_ids: ['types', { input_ids: ids, attention_mask: mask, token_type_ids: of(second) }],
+    attention_mask: ['holes', { input_ids: ids, attention_mask: of(holes), token_type_ids: types }],
+    input_ids: ['turned', { input_ids: of(turned), attention_mask: mask, token_type_ids: types }],
   };
 }

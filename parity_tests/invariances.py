@@ -12,12 +12,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from numerics.budgets import Budget
+from numerics.visible import seen
 from parity_tests.budgets import EXACT, Budgets
 from parity_tests.compare import compare, compare_form, compare_names, wrong
 from parity_tests.row import Row
 from parity_tests.runs import IDS, Run
 from parity_tests.variants import VARIANTS
-from numerics.visible import seen
 
 STAGE = "invariances"
 SAID = {

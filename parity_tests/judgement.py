@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from numerics.budgets import Budget
 from parity_tests import cases, golden_head, invariances, report, stages, still, weights
 from parity_tests.again import Again
 from parity_tests.budgets import Budgets
@@ -19,6 +20,7 @@ from parity_tests.report import Inputs
 from parity_tests.row import Row
 from parity_tests.runners import NodeSide
 from parity_tests.runs import TAPS, Run
+from parity_tests.variants import unclaimed
 
 __all__ = ["Flow", "Inputs", "Judgement", "judge", "judge_bundle", "prepare"]
 
@@ -31,9 +33,10 @@ INNER = (TAPS, stages.TOKENS, stages.IDS_STAGE)
 class Flow:
     """What came of running both sides: Node's run by backend, and the rows of all.
 
-    `python` had the bundle's own weights where `stored`, else `dtype` is that of the bundle's. `storage` has
-    what the weights' dtype costs, Python against Python; `problem` says why a backend gave nothing,
-    where the still parts had been off already.
+    `python` had the bundle's own weights where `stored`, else `dtype` is that of the bundle's.
+    `storage` has what the weights' dtype costs, Python against Python; `problem` says why a backend
+    gave nothing, where the still parts had been off already. `left_out` has the claims that the
+    model itself does not make, and why.
     """
 
     python: Run
@@ -43,6 +46,7 @@ class Flow:
     rows: list[Row] = field(default_factory=list)
     storage: list[Row] = field(default_factory=list)
     problem: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def budgets(self) -> Budgets:
@@ -80,7 +84,7 @@ def judge_bundle(
         runner: another program than run_node.js.
     """
     contract = Contract.read(bundle)
-    inputs = Inputs(contract, reference.model, reference.tokenizer_model, classifier)
+    inputs = Inputs(contract, reference.model, reference.tokenizer_source, classifier)
     side = NodeSide(bundle, classifier, *([runner] if runner else []))
     return judge(inputs, reference, side, backends, out).document
 
@@ -126,9 +130,7 @@ def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str,
     claimed = contract.weight_dtype
     facts = reference.run.facts | {"weight_dtype": weights.stored_dtype(contract.path) or claimed}
     return {
-        "contract": still.compare_contract(
-            contract.document, facts, about, reference.run.costs
-        ),
+        "contract": still.compare_contract(contract.document, facts, about, reference.run.costs),
         "weights": weights.compare_weights(contract.path, reference.weights),
         "vocab": still.compare_vocab(contract.path, reference.vocab),
         "tables": still.compare_tables(contract.path, fresh) if fresh else still.unknown(note),
@@ -155,7 +157,8 @@ def run_flow(
             flow.storage = storage(stored, reference.run, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
     if side.classifier is not None:
-        flow.python = Head.read(side.classifier).answering(flow.python)
+        sequence = contract.output_of("sequence_output")
+        flow.python = Head.read(side.classifier).answering(flow.python, sequence)
     try:
         for ran in run_node(reference, side, backends, out):
             judge_backend(flow, contract, reference, side, ran, out)
@@ -170,9 +173,10 @@ def run_node(
     reference: Reference, side: NodeSide, backends: dict[str, int], out: Path
 ) -> Iterator[tuple[str, int, Run]]:
     """Each backend's run of its texts, in order; two at a time, since most have one thread."""
+    picked = cases.read(reference.cases)
 
     def run(backend: str, count: int) -> Run:
-        batches = cases.batches_for(count)
+        batches = cases.first_batches(picked, count)
         return side.run(backend, batches, reference.cases, out / f"node.{backend}.safetensors")
 
     with ThreadPoolExecutor(LANES) as pool:
@@ -191,28 +195,45 @@ def judge_backend(
 ) -> None:
     """One backend; where an output is off and the taps were not, looks into its batch too."""
     backend, count, node = ran
-    picked = [c for c in cases.read(reference.cases) if c.batch < cases.batches_for(count)]
+    every = cases.read(reference.cases)
+    picked = [c for c in every if c.batch < cases.first_batches(every, count)]
     taps = [tap["name"] for tap in contract.document.get("taps", [])]
     python, budgets = flow.python, flow.budgets
     if node.kind == "saved_model":
         # It has the source's own weights, whatever the bundle stores, and shows nothing inside.
         taps, python = [], reference.run.outputs_alone()
         if side.classifier is not None:
-            python = Head.read(side.classifier).answering(python)
+            sequence = contract.output_of("sequence_output")
+            python = Head.read(side.classifier).answering(python, sequence)
         budgets = Budgets(python.costs)
     rows = stages.judge(backend, node, python, picked, budgets, taps)
     batch = unexplained(rows, picked)
     if taps and batch:
         again = Again(contract, reference, side, flow.stored, budgets, out / "inside")
-        texts = [case.text for case in batch]
-        inner = again.judge(backend, texts, True, [case.case for case in batch])
+        inner = again.judge(backend, batch, True)
         seen = {(r.special, r.stage): r for r in inner if r.stage.startswith(TAPS)}
         rows = [seen.get((row.special, row.stage), row) for row in rows]
     flow.nodes[backend] = node
     flow.rows += rows
-    flow.rows += invariances.judge(backend, node, python, budgets)
+    widest = invariances.widest(budgets, python.outputs())
+    flow.left_out |= not_promised(reference.run.facts or {}, widest)
+    kept = invariances.judge(backend, node, python, budgets)
+    flow.rows += [row for row in kept if row.special not in flow.left_out]
     if side.classifier is not None:
         flow.rows += golden_head.judge(backend, count, side, out, budgets)
+
+
+def not_promised(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
+    """The claims that are not asked of Node, since the model does not make them, and why.
+
+    Either it lacks the input that the claim is about, or its own outputs move in Python by more
+    than the budget.
+    """
+    found = unclaimed(facts)
+    for claim, far in facts["moved"].items():
+        if far > budget.atol:
+            found.setdefault(claim, f"the model's own outputs move by {far:.2g} in Python too")
+    return found
 
 
 def unexplained(rows: list[Row], picked: list[Case]) -> list[Case]:

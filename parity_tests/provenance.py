@@ -43,6 +43,15 @@ class Contract:
         """Of the weights in the bundle."""
         return self.document.get("weight_dtype")
 
+    def output_of(self, role: str) -> str:
+        """The name of the output that has a role; where none has, the role, which no output has."""
+        outputs = self.document.get("outputs", [])
+        return next((spec["name"] for spec in outputs if spec["role"] == role), role)
+
+    def takes(self, role: str) -> bool:
+        """Whether the model has an input of this role."""
+        return any(spec["role"] == role for spec in self.document.get("inputs", []))
+
     def source_sha256(self) -> str | None:
         """The sha256 of the model that the bundle says it was made from."""
         source = self.document.get("provenance", {}).get("source")
@@ -57,9 +66,14 @@ def digest(path: Path) -> str:
     whole = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file() and file.name != "fingerprint.pb":
-            inner = hashlib.sha256(file.read_bytes()).hexdigest()
+            inner = file_digest(file)
             whole.update(f"{file.relative_to(path).as_posix()}\0{inner}\n".encode())
     return whole.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def classifier_fits(directory: Path, bundle_sha256: str) -> bool:

@@ -1,7 +1,6 @@
 """Python's side of a judgement: run once for a model, read by every bundle that is made of it."""
 
 import hashlib
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -13,26 +12,26 @@ from safetensors.numpy import save_file
 
 from parity_tests import runners, runs, weights
 from parity_tests.errors import EnvironmentProblem
-from parity_tests.provenance import digest
+from parity_tests.provenance import digest, file_digest
 from parity_tests.runs import Run
-from parity_tests.vocabulary import vocab_of
+from parity_tests.tokenizer_source import TokenizerSource
 
 ROOM = Path(__file__).parent
 TOKENIZERS = Path("artifacts/reference")
-"""Tokenizers read off their SavedModels, kept by what they were read off and by what read them."""
+"""Tokenizers read off their sources, kept by what they were read off and by what read them."""
 
 
 @dataclass(frozen=True)
 class Reference:
     """What Python gave, and what the source's own files say.
 
-    `tokenizer` is a bundle of the tokenizer alone, made afresh from the tokenizer SavedModel; None
-    where it could not be told which tokenizer that is, then `tokenizer_note` says why.
+    `tokenizer` is a bundle of the tokenizer alone, made afresh from its source; None where it could
+    not be told which tokenizer that is, then `tokenizer_note` says why.
     """
 
     place: Path
     model: Path
-    tokenizer_model: Path
+    tokenizer_source: TokenizerSource
     cases: Path
     run: Run
     weights: Path
@@ -52,7 +51,7 @@ class Reference:
         out = file.with_name(file.name.replace("stored", "python"))
         if not out.exists():
             contract = bundle / "bundle.json"
-            both = (self.model, self.tokenizer_model)
+            both = (self.model, self.tokenizer_source)
             runners.run_python(*both, self.cases, out, contract, stored=file)
         return runs.read(out)
 
@@ -64,11 +63,9 @@ class Reference:
         It looks into the batches `tapped`.
         """
         file = self.stored(bundle) if stored else None
-        both = (self.model, self.tokenizer_model)
+        both = (self.model, self.tokenizer_source)
         contract = bundle / "bundle.json"
-        return runners.run_python(
-            *both, cases, out, contract, tapped, stored=file, costs=False
-        )
+        return runners.run_python(*both, cases, out, contract, tapped, stored=file, costs=False)
 
     def stored(self, bundle: Path) -> Path | None:
         """The weights of a bundle as Python takes them, in a file; None where it cannot be."""
@@ -84,7 +81,7 @@ class Reference:
 
 def prepare(
     model: Path,
-    tokenizer_model: Path,
+    source: TokenizerSource,
     cases: Path,
     place: Path,
     contract: Path,
@@ -94,7 +91,7 @@ def prepare(
 
     Args:
         model: the SavedModel.
-        tokenizer_model: its tokenizer's.
+        source: what its tokenizer is made of.
         cases: a case file.
         place: a directory for what it gives.
         contract: `bundle.json` of a bundle of the model, whose taps are looked at.
@@ -105,34 +102,38 @@ def prepare(
     """
     place.mkdir(parents=True, exist_ok=True)
     out = place / "python.safetensors"
-    with fresh_tokenizer(tokenizer_model) as reading:
-        run = runners.run_python(model, tokenizer_model, cases, out, contract, tapped)
+    with fresh_tokenizer(source) as reading:
+        run = runners.run_python(model, source, cases, out, contract, tapped)
         tokenizer, note = reading.finished()
+    assert run.facts is not None, "Python's runner always tells them"
     return Reference(
         place,
         model,
-        tokenizer_model,
+        source,
         cases,
         run,
         runners.weights_beside(out),
-        vocab_of(tokenizer_model),
+        list(run.facts["vocab"]),
         tokenizer,
         note,
     )
 
 
 class fresh_tokenizer:  # noqa: N801  reads as what it makes
-    """Reads a tokenizer SavedModel into a bundle of its own, beside other work, or finds it there.
+    """Reads a tokenizer into a bundle of its own, beside other work, or finds it there.
 
-    It takes half a minute, most of it the proof that the tables answer as the model does.
+    Of a SavedModel it takes half a minute, most of it the proof that the tables answer as it does.
     """
 
-    def __init__(self, tokenizer_model: Path) -> None:
-        text = importlib.metadata.version("tensorflow-text")
-        parts = f"{digest(tokenizer_model)} {digest(ROOM.parent / 'export')} {text}"
-        self._out = TOKENIZERS / hashlib.sha256(parts.encode()).hexdigest()[:16]
-        self._command = [sys.executable, "-m", "export", "vocab"]
-        self._command += ["--tokenizer-model", str(tokenizer_model.resolve())]
+    def __init__(self, source: TokenizerSource) -> None:
+        given = [path for path in (source.model, source.vocab) if path is not None]
+        parts = [digest(path) if path.is_dir() else file_digest(path) for path in given]
+        parts += [digest(ROOM.parent / "export"), *source.versions().values()]
+        parts += [] if source.spec is None else [repr(source.spec.options_key)]
+        key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+        self._out = TOKENIZERS / key
+        self._command = [sys.executable, "-m", "parity_tests.read_tokenizer"]
+        self._command += source.arguments()
         self._command += ["--out", str(self._out.resolve())]
         self._process: subprocess.Popen[str] | None = None
 

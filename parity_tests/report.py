@@ -16,6 +16,7 @@ from parity_tests.provenance import Contract, digest
 from parity_tests.row import Row
 from parity_tests.runs import PROBABILITIES, TAPS, Run
 from parity_tests.stages import LABEL, TOKENS
+from parity_tests.tokenizer_source import TokenizerSource
 
 if TYPE_CHECKING:
     from parity_tests.judgement import Flow
@@ -32,13 +33,17 @@ SIDE_BY_SIDE = 10
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was compared: the directories, and why there is no classifier where there is none."""
+    """What was compared: the directories, and why there is no classifier where there is none.
+
+    `notes` are lines on what was compared that a reader must know.
+    """
 
     contract: Contract
     model: Path
-    tokenizer_model: Path
+    tokenizer: TokenizerSource
     classifier: Path | None = None
     classifier_note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def document(
@@ -81,6 +86,7 @@ def document(
         "storage": [row_of(row) for row in flow.storage],
         "tokenizers": tokenizers,
         "rows": [row_of(row) for row in flow.rows],
+        "left_out": flow.left_out,
         "problem": flow.problem,
         "failures": [f for row in [*flow.storage, *flow.rows] for f in failures_of(row)],
         "points": [point for row in flow.rows for point in points_of(row)],
@@ -120,7 +126,9 @@ def source_of(inputs: Inputs) -> dict[str, Any]:
     here, promised = digest(inputs.model), inputs.contract.source_sha256()
     return {
         "model": str(inputs.model),
-        "tokenizer_model": str(inputs.tokenizer_model),
+        "tokenizer_model": str(inputs.tokenizer.model) if inputs.tokenizer.model else None,
+        "tokenizer": inputs.tokenizer.told(),
+        "notes": list(inputs.notes),
         "sha256": here,
         "bundle_made_from": promised,
         "same": None if promised is None else promised == here,
@@ -138,8 +146,8 @@ def texts_of(picked: list[Case], python: Run) -> list[dict[str, Any]]:
     rows = []
     for case in picked:
         place = case.case - starts.setdefault(case.batch, case.case)
-        mask = python.batches[("none", case.batch)]["attention_mask"][place]
-        rows.append(asdict(case) | {"tokens": int(mask.sum())})
+        tokens = python.tokens[("none", case.batch)][place]
+        rows.append(asdict(case) | {"tokens": len(tokens)})
     return rows
 
 

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -57,25 +58,49 @@ def write_all(
 def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
     """The folder of one row's first failing text."""
 
-    def failing(texts: list[str], together: bool = False) -> Row | None:
-        rows = again.judge(row.backend, texts, together)
+    def failing(tried: list[Case], together: bool = False) -> Row | None:
+        numbered = [replace(case, case=i) for i, case in enumerate(tried)]
+        rows = again.judge(row.backend, numbered, together)
         found = (r for r in rows if (r.special, r.stage) == (row.special, row.stage))
         return next((r for r in found if r.failing), None)
 
     first = next(case for case in picked if case.case in row.failing)
-    tried = [first.text, *pieces(first.text)]
+    tried = [first, *shorter(first)]
     alone = failing(tried)
     if alone is None:
         # Alone it holds: it takes the others of its batch.
-        texts = [case.text for case in picked if case.batch == first.batch]
+        least = [case for case in picked if case.batch == first.batch]
     else:
-        texts = [min((tried[i] for i in alone.failing), key=len)]
-    found = failing(texts, True) or row
+        least = [min((tried[i] for i in alone.failing), key=size)]
+    found = failing(least, True) or row
     case, problem = found.problems[0]
+    shown = least[case or 0]
     told = {"stage": row.stage.removeprefix(TAPS), "backend": row.backend}
-    told |= {"special_tokens": row.special, "text": texts[case or 0], "message": problem.message}
+    told |= {"special_tokens": row.special, "text": shown.text}
+    told |= {} if shown.pair is None else {"pair": shown.pair}
+    told["message"] = problem.message
     write(again.out, again, told, *flow_commands(again, row, case or 0, problem))
     return again.out
+
+
+def size(case: Case) -> int:
+    """Characters of a text and its pair."""
+    return len(case.text) + len(case.pair or "")
+
+
+def shorter(case: Case) -> list[Case]:
+    """A case with pieces of its text; of a pair also of the second, or of both."""
+    texts = [replace(case, text=piece) for piece in pieces(case.text)]
+    if case.pair is None:
+        return texts
+    parts = pieces(case.pair)
+    seconds = [replace(case, pair=piece) for piece in parts]
+    both = [
+        replace(case, text=one, pair=two)
+        for one, two in zip(pieces(case.text), parts, strict=False)
+    ]
+    mixed = zip_longest(both, texts, seconds)
+    return [one for group in mixed for one in group if one is not None][:PIECES]
 
 
 def pieces(text: str) -> list[str]:
@@ -129,9 +154,8 @@ def commands(again: Again, show: str, backend: str, more: str) -> tuple[str, str
     """Both runners, asked for one value."""
     bundle, reference, asked = again.contract.path, again.reference, shlex.quote(show)
     python = f"python -m parity_tests.run_python --model {reference.model}"
-    python += f" --tokenizer-model {reference.tokenizer_model} {more} --show {asked}"
-    if TAPS in show:
-        python += f" --contract {bundle / 'bundle.json'}"
+    python += f" {shlex.join(reference.tokenizer_source.arguments())} {more} --show {asked}"
+    python += f" --contract {bundle / 'bundle.json'}"
     if again.stored:
         python += f" --stored {reference.stored(bundle)}"
     runner = again.side.runner

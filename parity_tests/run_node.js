@@ -30,7 +30,7 @@ const HELP = `Runs the cases of a parity test through a bundle.
                        added.b000.sequence_output[0,2,7], weights/NAME[3,4]
 `;
 
-/** @typedef {{text: string, pair?: string}} Text */
+/** @typedef {{text: string, pair?: string, max_length?: number}} Text `max_length`: cut there */
 /** @typedef {{case: number, batch: number} & Text} Case */
 /** @typedef {import('../node_bridge/safetensors.js').Tensor} Tensor */
 
@@ -94,12 +94,24 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
     return;
   }
   if (!alone) {
-    const few = groups[0].slice(0, FEW).map(({ text }) => tokenizer.encode(text, { maxLength }));
+    const few = groups[0]
+      .slice(0, FEW)
+      .map((text) => tokenizer.encode(text.text, { pair: text.pair, maxLength: lengthOf(text, maxLength) }));
     Object.assign(tensors, await invariances(encoder, few));
   }
   const told = { versions: versions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
   const metadata = Object.entries(told).map(([name, value]) => [name, JSON.stringify(value)]);
   writeSafetensors(out, tensors, Object.fromEntries(metadata));
+}
+
+/**
+ * Positions that a case is cut to.
+ *
+ * @param {Text} text
+ * @param {number} most
+ */
+function lengthOf(text, most) {
+  return Math.min(text.max_length ?? most, most);
 }
 
 /**
@@ -114,7 +126,9 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
  */
 async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classifier, maxLength }) {
   const { outputs: specs, taps = [] } = encoder.bundle.contract;
-  const encodings = texts.map(({ text, pair }) => tokenizer.encodeWithTokens(text, { pair, specialTokens, maxLength }));
+  const encodings = texts.map((text) =>
+    tokenizer.encodeWithTokens(text.text, { pair: text.pair, specialTokens, maxLength: lengthOf(text, maxLength) }),
+  );
   const nodes = specs.map(({ name }) => name);
   if (tapped && encoder.kind === 'graph_model') nodes.push(...taps.map(({ node }) => node));
   const outputs = await encoder.run(encodings, undefined, nodes);
@@ -167,8 +181,8 @@ function readBatches(path) {
   /** @type {Text[][]} */
   const groups = [];
   for (const line of lines) {
-    const { batch, text, pair } = /** @type {Case} */ (JSON.parse(line));
-    (groups[batch] ??= []).push({ text, pair });
+    const { batch, ...text } = /** @type {Case} */ (JSON.parse(line));
+    (groups[batch] ??= []).push(text);
   }
   if (groups.length === 0) throw new UserError(`${path} holds no cases: nothing would be compared`);
   return groups;

@@ -1,8 +1,8 @@
-"""Python's answers: the SavedModels, loaded as their users load them (pairs with run_node.js).
+"""Python's answers: the model and tokenizer as their users use them (pairs with run_node.js).
 
-Nothing here is read off the bundle but where to look inside the model: what a model or vocab says
-about itself is the reference, so a contract that says otherwise is caught. Writes what runs.py
-describes.
+Nothing here is read off the bundle but where to look inside the model, which of its signatures was
+exported, and what its inputs mean where their names tell nothing: what a model or vocab says about
+itself is the reference, so a contract that says otherwise is caught. Writes what runs.py describes.
 """
 
 import argparse
@@ -20,16 +20,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
-import tensorflow_text  # registers the ops that a tokenizer SavedModel needs
+import tensorflow_text  # registers the ops that a model may need
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from parity_tests import cases, costs, runs
-from parity_tests.errors import UserError
+from export.errors import EnvironmentProblem as ExportProblem
+from export.errors import UserError as ExportError
+from parity_tests import cases, costs, runs, tokenizer_source
+from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.inside import Inside
+from parity_tests.python_tokenizer import Encoded, PythonTokenizer, tokenizer_of
 from parity_tests.source import Source
-from parity_tests.variants import FEW, variants
-from parity_tests.vocabulary import special_ids, vocab_of
+from parity_tests.variants import FEW, moved, variants
 
 Batch = dict[str, NDArray[Any]]
 
@@ -37,76 +39,86 @@ Batch = dict[str, NDArray[Any]]
 def main(arguments: list[str] | None = None) -> int:
     """Runs both variants of every batch; exit code 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m parity_tests.run_python", description=__doc__)
-    for name in ("model", "tokenizer-model", "cases"):
+    for name in ("model", "cases"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    tokenizer_source.add_options(parser)
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--out", type=Path, help="where the answers go")
     place.add_argument("--show", help="print one value instead, as run_node.js does")
     parser.add_argument("--weights", type=Path, help="where the model's variables go")
     parser.add_argument("--stored", type=Path, help="safetensors: put into the model's variables")
-    parser.add_argument("--contract", type=Path, help="bundle.json, whose taps are to be looked at")
+    parser.add_argument("--contract", type=Path, help="bundle.json: taps, signature, roles")
     parser.add_argument("--taps", default="", help="numbers of the batches to look into")
     parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
     given = parser.parse_args(arguments)
     try:
-        model, tokenizer = load(given.model), load(given.tokenizer_model)
+        told_by_bundle = json.loads(given.contract.read_text("utf-8")) if given.contract else {}
+        tokenizer = tokenizer_of(tokenizer_source.from_arguments(given))
+        recorded = {spec["name"]: spec["role"] for spec in told_by_bundle.get("inputs", [])}
+        chosen = told_by_bundle.get("signature") or {}
+        model = load(given.model, chosen.get("tags"))
+        source = Source(model, tokenizer, chosen.get("name"), recorded)
         if given.stored:
-            assign(model, load_file(given.stored))
-        source = Source(model, tokenizer, special_ids(given.tokenizer_model))
+            assign(source.signature, load_file(given.stored))
         asked = Asked(
             source,
-            vocab_of(given.tokenizer_model),
-            Inside(source.signature, taps(given.contract)) if given.contract else None,
+            tokenizer,
+            Inside(source.signature, taps(told_by_bundle)) if given.contract else None,
             {int(number) for number in given.taps.split(",") if number},
         )
-        tensors, told = answers(asked, cases.read(given.cases))
-    except UserError as error:
+        picked = cases.read(given.cases)
+        tensors, told = answers(asked, picked)
+    except (UserError, EnvironmentProblem, ExportError, ExportProblem) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     if given.show:
-        held = {f"weights/{name}": value for name, value in variables(model).items()}
+        held = {f"weights/{name}": value for name, value in variables(source.signature).items()}
         print(shown(given.show, tensors | held, told))
         return 0
     if given.costs:
-        places = taps(given.contract) if given.contract else {}
-        tensors |= costs.measure(source, places, asked.inside, tensors)
-    told |= {"versions": versions(), "facts": source.facts()}
+        roles = {spec["role"]: spec["name"] for spec in told_by_bundle.get("outputs", [])}
+        places, head = taps(told_by_bundle), roles.get("sequence_output", "sequence_output")
+        tensors |= costs.measure(source, places, asked.inside, tensors, head)
+    told |= {"versions": versions(), "facts": source.facts() | {"moved": promises(asked, picked)}}
     if given.weights:
-        save_file(variables(model), given.weights)
+        save_file(variables(source.signature), given.weights)
     save_file(tensors, given.out, {name: json.dumps(value) for name, value in told.items()})
     return 0
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to run a case through: the source, its vocab, and a look into some batches."""
+    """What to run a case through: the source, its tokenizer, and a look into some batches."""
 
     source: Source
-    vocab: list[str]
+    tokenizer: PythonTokenizer
     inside: Inside | None
     tapped: set[int]
 
 
-def load(path: Path) -> Any:
-    """A SavedModel as `hub.load` gives it.
+def load(path: Path, tags: list[str] | None = None) -> Any:
+    """A SavedModel as `hub.load` gives it; `tags` tell which of its graphs.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it does not load.
     """
     if not (path / "saved_model.pb").is_file():
         raise UserError(f"{path} is no SavedModel: it has no saved_model.pb; try `nox -s export`")
-    return hub.load(str(path))
+    try:
+        return hub.load(str(path), tags=tags)
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path} does not load as a SavedModel: {reason}") from None
 
 
-def taps(contract: Path) -> dict[str, str]:
+def taps(contract: dict[str, Any]) -> dict[str, str]:
     """The taps that a contract names: tensors of the source by the names they have in a run."""
-    told = json.loads(contract.read_text(encoding="utf-8")).get("taps", [])
-    return {f"{runs.TAPS}{tap['name']}": tap["tensor"] for tap in told}
+    return {f"{runs.TAPS}{tap['name']}": tap["tensor"] for tap in contract.get("taps", [])}
 
 
-def assign(model: Any, stored: Batch) -> None:
+def assign(signature: Any, stored: Batch) -> None:
     """Gives the model's variables the values that a bundle has stored, by name."""
-    for variable in model.signatures["serving_default"].graph.variables:
+    for variable in signature.graph.variables:
         value = stored.get(variable.name.split(":")[0])
         if value is not None:
             variable.assign(value)
@@ -116,40 +128,54 @@ def answers(asked: Asked, picked: list[cases.Case]) -> tuple[Batch, dict[str, An
     """Every tensor of every batch by its name in the file, and the texts' tokens."""
     tensors: Batch = {}
     told: dict[str, dict[str, Any]] = {"tokens": {}}
+    source = asked.source
     for special in runs.SPECIALS:
         for number, group in groupby(picked, key=lambda case: case.batch):
             prefix = runs.key(special, number)
-            batch = asked.source.encode([case.text for case in group], special == "added")
-            told["tokens"][prefix] = tokens(batch, asked.vocab)
+            encoded = asked.source.encode(list(group), special == "added")
+            told["tokens"][prefix] = tokens(encoded, asked.tokenizer.tokens)
+            batch = source.batch(encoded)
             inside = {}
             if asked.inside is not None and number in asked.tapped:
-                inside = asked.inside.run(asked.source.feeds(batch))
-            batch |= asked.source.run(batch) | inside
+                inside = source.run_with(asked.inside.run, batch)
+            batch |= source.run(batch) | inside
             tensors |= {
                 f"{prefix}.{name}": np.ascontiguousarray(value) for name, value in batch.items()
             }
             print(f"python: special tokens {special}, batch {number + 1}", file=sys.stderr)
-    few = [case.text for case in picked if case.batch == 0][:FEW]
-    for name, batch in variants(asked.source.encode(few, True)).items():
-        batch |= asked.source.run(batch)
+    for name, batch in variants(
+        source.batch(asked.source.encode(few(picked), True)), source.roles
+    ).items():
+        batch |= source.run(batch)
         tensors |= {
             f"{runs.key(name, 0)}.{key}": np.ascontiguousarray(v) for key, v in batch.items()
         }
     return tensors, told
 
 
-def tokens(batch: Batch, vocab: list[str]) -> list[list[str]]:
+def few(picked: list[cases.Case]) -> list[cases.Case]:
+    """The cases that are asked for more than their answers."""
+    return [case for case in picked if case.batch == 0][:FEW]
+
+
+def promises(asked: Asked, picked: list[cases.Case]) -> dict[str, float]:
+    """By how much the outputs move where a claim says that they do not; see `variants.moved`."""
+    source = asked.source
+    batch = source.batch(asked.source.encode(few(picked), True))
+    room = None if source.length else source.positions - batch["input_ids"].shape[1]
+    return moved(source.run, batch, room)
+
+
+def tokens(encoded: list[Encoded], vocab: list[str]) -> list[list[str]]:
     """The tokens of each text, padding left out."""
-    rows = zip(batch["input_ids"], batch["attention_mask"], strict=True)
-    return [[vocab[i] for i in ids[mask == 1]] for ids, mask in rows]
+    return [[vocab[i] for i in ids] for ids, _ in encoded]
 
 
-def variables(model: Any) -> Batch:
+def variables(signature: Any) -> Batch:
     """The float variables of the model's signature by their names, as float32."""
-    held = model.signatures["serving_default"].graph.variables
     return {
         variable.name.split(":")[0]: np.ascontiguousarray(variable.numpy(), np.float32)
-        for variable in held
+        for variable in signature.graph.variables
         if variable.dtype.is_floating
     }
 

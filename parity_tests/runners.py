@@ -12,13 +12,14 @@ from pathlib import Path
 from parity_tests import runs
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.runs import Run
+from parity_tests.tokenizer_source import TokenizerSource
 
 ROOM = Path(__file__).parent
 
 
 def run_python(
     model: Path,
-    tokenizer_model: Path,
+    tokenizer: TokenizerSource,
     cases: Path,
     out: Path,
     contract: Path,
@@ -28,12 +29,18 @@ def run_python(
 ) -> Run:
     """Python's answers to a whole case file; the model's variables go beside `out`.
 
-    It looks into the batches `tapped`, where `contract` says. With `stored`, a safetensors file,
-    the model's variables have those values. With `costs` it measures what float32 costs, see
-    costs.py.
+    Args:
+        model: the SavedModel.
+        tokenizer: what tokenizes for it.
+        cases: the case file.
+        out: the file for the answers.
+        contract: `bundle.json`, whose taps are looked at in the batches `tapped`.
+        tapped: see `contract`.
+        stored: safetensors whose values the model's variables get.
+        costs: measure what float32 costs the model, see costs.py.
     """
     command = [sys.executable, "-m", "parity_tests.run_python", "--model", str(model)]
-    command += ["--tokenizer-model", str(tokenizer_model), "--cases", str(cases)]
+    command += [*tokenizer.arguments(), "--cases", str(cases)]
     command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
     command += ["--taps", numbers(tapped)]
     command += ["--costs"] if costs else []

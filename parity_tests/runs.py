@@ -22,7 +22,7 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from numerics.cost import Cost
+from numerics.cost import Cost, unpacked
 from parity_tests.errors import EnvironmentProblem
 
 SPECIALS = ("added", "none")

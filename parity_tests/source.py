@@ -1,122 +1,252 @@
-"""A model and its tokenizer as their makers meant them to be used from Python."""
+"""A model as its makers meant it to be used from Python: its signature, fed as it asks.
 
+What an input means is told by its name, by another rule than the exporter's; only where names tell
+nothing does the bundle's contract say it. Token ids, or token strings for models of the older kind;
+free sizes or fixed ones; any number of the three usual inputs.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework import tensor_util
 
+from parity_tests.cases import Case
 from parity_tests.errors import UserError
+from parity_tests.lookup_table import HIDDEN, table_of
+from parity_tests.python_tokenizer import Encoded, PythonTokenizer
 
 Batch = dict[str, NDArray[Any]]
 DEFAULT_POSITIONS = 512
+IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
+ROLES = (IDS, MASK, TYPES)
 
 
 def role_of(name: str) -> str:
     """What an input means, by its name: `input_word_ids` is ids, `input_type_ids` types.
 
-    >>> [role_of(name) for name in ("input_word_ids", "input_mask", "segment_ids")]
+    >>> [role_of(name) for name in ("input_word_ids", "input_mask", "Input-Segment")]
     ['input_ids', 'attention_mask', 'token_type_ids']
     """
-    if "mask" in name:
-        return "attention_mask"
-    if "type" in name or "segment" in name:
-        return "token_type_ids"
-    return "input_ids"
+    lower = name.lower()
+    if "mask" in lower:
+        return MASK
+    if "type" in lower or "segment" in lower:
+        return TYPES
+    return IDS
+
+
+def roles_of(names: list[str], recorded: Mapping[str, str]) -> dict[str, str]:
+    """The name of each role's input.
+
+    Args:
+        names: the signature's inputs.
+        recorded: role by name, as the contract has it, for names that tell nothing.
+
+    Raises:
+        UserError: neither tells the inputs apart, or one is none of the three.
+    """
+    told = {name: role_of(name) for name in names}
+    if len(set(told.values())) < len(names):
+        told = {name: recorded.get(name, name) for name in names}
+    found = {role: name for name, role in told.items()}
+    if IDS not in found or not set(found) <= set(ROLES) or len(found) < len(names):
+        raise UserError(
+            f"the model's inputs are {', '.join(names) or 'none'}, expected ids, and perhaps a "
+            "mask and token types, each once"
+        )
+    return found
+
+
+def signature_of(model: Any, recorded: str | None) -> Any:
+    """The signature that was exported: the recorded one, else `serving_default`, else the only one.
+
+    Raises:
+        UserError: the model has none of these.
+    """
+    signatures = dict(getattr(model, "signatures", {}))
+    for name in (recorded, "serving_default"):
+        if name in signatures:
+            return signatures[name]
+    if len(signatures) == 1:
+        return next(iter(signatures.values()))
+    raise UserError(
+        f"the model has the signatures {', '.join(sorted(signatures)) or '(none)'}, expected "
+        f"{recorded or 'serving_default, or one alone'}"
+    )
 
 
 class Source:
-    """The tokenizer is called with a list of str, the model with what that gives.
+    """A loaded model's signature, run on padded batches by role.
 
-    Padding is masked, as the models with named inputs want it.
+    Attributes:
+        signature: the concrete function.
+        positions: how many positions a text may have.
+        length: the length that the signature fixes; None where it is free.
+        rows: the batch size that the signature fixes; None where it is free.
+        padding: `masked`, or `attended` where a model of token strings does not mask.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, special: dict[str, int]) -> None:
-        """Takes two loaded SavedModels, and what `special_ids` gives.
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PythonTokenizer,
+        name: str | None = None,
+        recorded: Mapping[str, str] | None = None,
+    ) -> None:
+        """Finds the signature.
+
+        Args:
+            model: a loaded SavedModel; kept, since a signature does not keep its variables.
+            tokenizer: gives its ids.
+            name: of the signature that was exported, where the contract has recorded it.
+            recorded: the roles of its inputs by name, as the contract has them.
 
         Raises:
-            UserError: the model has no signature, or not the three inputs.
+            UserError: no such signature, or inputs that are not ids, a mask and token types.
         """
-        signature = getattr(model, "signatures", {}).get("serving_default")
-        if signature is None:
-            raise UserError("the model has no signature serving_default, which names its outputs")
-        self.signature = signature
+        self._model = model
+        self.signature = signature = signature_of(model, name)
         self._tokenizer = tokenizer
-        self._inputs = {role_of(name): name for name in signature.structured_input_signature[1]}
-        if set(self._inputs) != {"input_ids", "attention_mask", "token_type_ids"}:
-            raise UserError(
-                f"the model's inputs are {', '.join(self._inputs.values())}, "
-                "expected ids, a mask and token types"
-            )
+        self._specs: dict[str, Any] = dict(signature.structured_input_signature[1])
         self._outputs = sorted(signature.structured_outputs)
-        self._positions = positions(model)
-        self._special = special
+        strings = [name for name, spec in self._specs.items() if spec.dtype == tf.string]
+        self._strings = strings[0] if strings and len(self._specs) == 1 else None
+        self.padding = "masked"
+        if self._strings is None:
+            self._inputs = roles_of(list(self._specs), recorded or {})
+            sizes = self._specs[self._inputs[IDS]].shape
+        else:
+            masked = (table_of(signature) or {}).get("") == HIDDEN
+            self.padding = "masked" if masked else "attended"
+            self._inputs = {role: role for role in ((IDS, MASK) if masked else (IDS,))}
+            sizes = self._specs[self._strings].shape
+        self.rows: int | None = sizes[0] if sizes.rank == 2 else None
+        self.length: int | None = sizes[1] if sizes.rank == 2 else None
+        self.positions = self.length or positions(signature)
 
-    def encode(self, texts: list[str], added: bool, limit: int | None = None) -> Batch:
-        """A padded batch: `input_ids`, `attention_mask`, `token_type_ids`, int32[batch, sequence].
+    @property
+    def roles(self) -> set[str]:
+        """What the model is given."""
+        return set(self._inputs)
 
-        Without special tokens it is the tokenizer's own answer, at most cut to the positions the
-        model has, or to `limit`; with them, its ids stand between [CLS] and [SEP], which count.
+    def encode(self, cases: list[Case], added: bool) -> list[Encoded]:
+        """The ids and types of each case, cut to the positions that the model has."""
+        return self._tokenizer.encode(cases, added, self.positions)
+
+    def batch(self, encoded: list[Encoded], width: int = 1) -> Batch:
+        """Texts padded to the longest, or to the model's fixed length.
+
+        Texts without any token still get one position, masked: a model cannot run on none.
+
+        Args:
+            encoded: ids and types of each text.
+            width: positions to pad to, where that is more.
+
+        Returns:
+            `input_ids`, `attention_mask`, `token_type_ids`, int32[batch, sequence].
         """
-        most = self._positions if limit is None else min(limit, self._positions)
-        answer = {role_of(name): value.numpy() for name, value in self._tokenizer(texts).items()}
-        if not added:
-            return self.at_least_one_position(
-                {role: value[:, :most] for role, value in answer.items()}
-            )
-        rows = []
-        for ids, mask in zip(answer["input_ids"], answer["attention_mask"], strict=True):
-            inner = ids[mask == 1][: most - 2]
-            rows.append([self._special["[CLS]"], *inner, self._special["[SEP]"]])
-        width = max(map(len, rows))
-        shape = (len(rows), width)
-        batch = {"input_ids": np.full(shape, self._special["[PAD]"], np.int32)}
-        batch["attention_mask"] = np.zeros(shape, np.int32)
-        batch["token_type_ids"] = np.zeros(shape, np.int32)
-        for row, ids in enumerate(rows):
-            batch["input_ids"][row, : len(ids)] = ids
-            batch["attention_mask"][row, : len(ids)] = 1
+        longest = max(len(ids) for ids, _ in encoded)
+        shape = (len(encoded), self.length or max(longest, width))
+        batch = {
+            IDS: np.full(shape, self._tokenizer.special["[PAD]"], np.int32),
+            MASK: np.full(shape, int(self.padding == "attended"), np.int32),
+            TYPES: np.zeros(shape, np.int32),
+        }
+        for row, (ids, types) in enumerate(encoded):
+            batch[IDS][row, : len(ids)] = ids
+            batch[MASK][row, : len(ids)] = 1
+            batch[TYPES][row, : len(ids)] = types
         return batch
-
-    def at_least_one_position(self, batch: Batch) -> Batch:
-        """Texts without any token still get one position, masked: a model cannot run on none."""
-        if batch["input_ids"].shape[1]:
-            return batch
-        shape = (len(batch["input_ids"]), 1)
-        zeros = {role: np.zeros(shape, np.int32) for role in batch}
-        return zeros | {"input_ids": np.full(shape, self._special["[PAD]"], np.int32)}
 
     def run(self, batch: Batch) -> Batch:
         """Every output of the signature by its name, float32, from a padded batch.
 
         The signature itself runs, as TensorFlow for Node runs it. Called as an object, the same
         model is optimised as another graph, and its last bits differ (1.7e-6 in albert_tiny).
+
+        Raises:
+            UserError: the model does not take these ids, types or lengths.
         """
-        outputs = self.signature(**self.feeds(batch))
-        return {name: outputs[name].numpy() for name in self._outputs}
+
+        def one(feeds: Mapping[str, Any]) -> Batch:
+            outputs = self.signature(**feeds)
+            return {name: outputs[name].numpy() for name in self._outputs}
+
+        return self.run_with(one, batch)
+
+    def run_with(self, one: Callable[[Mapping[str, Any]], Batch], batch: Batch) -> Batch:
+        """What a function of the signature's inputs gives, as many rows at a time as it takes.
+
+        Args:
+            one: takes the inputs by name, gives arrays by name, with a row for each text.
+            batch: a padded batch, by role.
+
+        Raises:
+            UserError: as of `run`.
+        """
+        size = len(batch[IDS])
+        step = self.rows or size
+        answers = []
+        try:
+            for start in range(0, size, step):
+                part = {role: rows[start : start + step] for role, rows in batch.items()}
+                # A last part that is short is filled with its own last row.
+                missing = ((0, step - len(part[IDS])), (0, 0))
+                whole = {role: np.pad(rows, missing, "edge") for role, rows in part.items()}
+                found = one(self.feeds(whole))
+                answers.append({n: v[: len(part[IDS])] for n, v in found.items()})
+        except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, IndexError) as error:
+            raise UserError(
+                "the model does not take what its tokenizer gives (are tokenizer and vocab its "
+                f"own?): {str(error).splitlines()[0]}"
+            ) from None
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
     def feeds(self, batch: Batch) -> dict[str, Any]:
-        """The signature's inputs by name, from a batch by role."""
-        return {name: tf.constant(batch[role]) for role, name in self._inputs.items()}
+        """The signature's inputs by name, of its dtypes, from a batch by role."""
+        if self._strings is not None:
+            shown = batch[MASK] == 1
+            if self.padding == "attended":
+                # What stands for padding is `''`, whatever the table makes of it.
+                shown = batch[IDS] != self._tokenizer.special["[PAD]"]
+            tokens = np.array(self._tokenizer.tokens, object)[batch[IDS]]
+            return {self._strings: tf.constant(np.where(shown, tokens, ""), tf.string)}
+        return {
+            name: tf.cast(tf.constant(batch[role]), self._specs[name].dtype)
+            for role, name in self._inputs.items()
+        }
 
     def facts(self) -> dict[str, Any]:
         """What a contract has to say of the model and its tokenizer, as they themselves have it.
 
         `inputs`: role by name; `outputs`: dtype and shape (None where free) by name; `max_length`;
-        `padding`; `special_tokens`: id by token.
+        `length`: None where it is free; `padding`; `special_tokens`: id by token; `vocab`: the
+        tokens by their ids.
         """
         outputs = self.signature.structured_outputs
         return {
             "inputs": {name: role for role, name in self._inputs.items()},
             "outputs": {n: [outputs[n].dtype.name, outputs[n].shape.as_list()] for n in outputs},
-            "max_length": self._positions,
-            "padding": "masked",
-            "special_tokens": self._special,
+            "max_length": self.positions,
+            "length": self.length,
+            "padding": self.padding,
+            "special_tokens": self._tokenizer.special,
+            "vocab": self._tokenizer.tokens,
         }
 
 
-def positions(model: Any) -> int:
-    """How many positions the model has: the rows of its position embedding."""
-    variables = getattr(model, "variables", [])
-    tables = [v for v in variables if "position" in v.name and len(v.shape) == 2]
-    return int(tables[0].shape[0]) if tables else DEFAULT_POSITIONS
+def positions(signature: Any) -> int:
+    """How many positions the model has: the rows of its position embedding.
+
+    It is a variable, or in a frozen model a constant, whose name says so; 512 where none does.
+    """
+    graph = signature.graph
+    tables = [v.shape for v in graph.variables if "position" in v.name and len(v.shape) == 2]
+    if not tables:
+        nodes = [n for n in graph.as_graph_def().node if n.op == "Const" and "position" in n.name]
+        shapes = [tensor_util.MakeNdarray(n.attr["value"].tensor).shape for n in nodes]
+        tables = [shape for shape in shapes if len(shape) == 2]
+    return int(tables[0][0]) if tables else DEFAULT_POSITIONS

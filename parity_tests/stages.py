@@ -8,13 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from numerics.visible import seen
 from parity_tests import runs
 from parity_tests.budgets import Budgets
 from parity_tests.cases import Case
 from parity_tests.compare import compare, compare_form, compare_names, wrong
-from parity_tests.row import Row, short
+from parity_tests.row import Row
 from parity_tests.runs import IDS, PROBABILITIES, TAPS, Run
-from numerics.visible import seen
 from parity_tests.words import compare_labels, compare_tokens
 
 Array = NDArray[Any]
@@ -136,7 +136,7 @@ def compare_output(
             if not mask[index].any():
                 continue
             one, other = (seen(name, side, mask[index]) for side in (one, other))
-        where = f"{told}, {row.place()}, text {case.case} “{short(case.text)}”"
+        where = f"{told}, {row.place()}, text {case.case} {case.quoted}"
         result = compare(one, other, row.budget, where)
         row.take(case.case, result.measures)
         if result.problem is not None:

@@ -23,6 +23,9 @@ from parity_tests.vocabulary import lines_of
 TOLD = 5
 STAGES = ("contract", "weights", "vocab", "tables")
 FREE = ("batch", "sequence")
+ADDS = "source_adds_special_tokens"
+OF_A_MODEL = ("embedding_rows",)
+"""What a tokenizer alone does not tell."""
 
 Result = dict[str, Any]
 
@@ -71,7 +74,8 @@ def compare_contract(
     for token, number in facts["special_tokens"].items():
         claims[f"id of {token}"] = (special_id(own, token), number)
     for key, value in (tokenizer["tokenizer"] if tokenizer else {}).items():
-        claims[f"tokenizer.{key}"] = (own.get(key), value)
+        if key not in OF_A_MODEL and not (key == ADDS and told_by_model_alone(contract, tokenizer)):
+            claims[f"tokenizer.{key}"] = (own.get(key), value)
     wrongs = [
         wrong("values", shown(got), shown(should), f"{name}, contract").message
         for name, (got, should) in claims.items()
@@ -82,9 +86,7 @@ def compare_contract(
     return result(len(claims) + len(claimed), wrongs)
 
 
-def wide_budgets(
-    claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cost]
-) -> list[str]:
+def wide_budgets(claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cost]) -> list[str]:
     """The budgets of a contract that allow more than the source's own float32 explains.
 
     An older bundle claims none for each place, which is no fault of it.
@@ -95,7 +97,9 @@ def wide_budgets(
         got = [budget.get(key) if isinstance(budget, dict) else None for key in ("atol", "rtol")]
         if not all(is_allowance(number) for number in got):
             should = "an atol and an rtol, each a number from 0 on"
-            found.append(wrong("values", shown(budget), should, f"budget of {place}, contract").message)
+            found.append(
+                wrong("values", shown(budget), should, f"budget of {place}, contract").message
+            )
         elif cost is not None:
             most = min(CLAIM * derived(cost, dtype).atol, ceiling(cost, dtype))
             if got[0] > most or got[1] > RTOL:
@@ -109,6 +113,15 @@ def is_allowance(number: Any) -> bool:
     """Whether it is a finite number that is not negative."""
     plain = isinstance(number, int | float) and not isinstance(number, bool)
     return plain and math.isfinite(number) and number >= 0
+
+
+def told_by_model_alone(contract: dict[str, Any], tokenizer: dict[str, Any] | None) -> bool:
+    """Whether the bundle was read off a tokenizer SavedModel, and this reference is a class.
+
+    A class does not tell whether that SavedModel adds special tokens.
+    """
+    own, fresh = (d.get("provenance", {}) for d in (contract, tokenizer or {}))
+    return "tokenizer_model" in own and "tokenizer_model" not in fresh
 
 
 def form_of(spec: dict[str, Any]) -> list[Any]:

@@ -29,6 +29,7 @@ def table(result: dict[str, Any]) -> str:
         *aligned([HEAD, *map(cells, shown(result["rows"]))]),
         "",
         *summaries(result["rows"]),
+        *left_out(result["left_out"]),
     ]
     if result["problem"]:
         lines.append(f"not run to its end: {result['problem']}")
@@ -50,6 +51,9 @@ def notes(result: dict[str, Any]) -> list[str]:
             f"note: the bundle says it was made from another model ({source['bundle_made_from']}) "
             f"than {source['model']} ({source['sha256']})"
         )
+    lines += [f"note: {note}" for note in source["notes"]]
+    versions = ", ".join(f"{k} {v}" for k, v in source["tokenizer"]["versions"].items())
+    lines.append(f"reference tokenizer: {source['tokenizer']['from']} ({versions})")
     lines.append(f"classifier: {result['classifier']['note']}")
     return lines
 
@@ -86,7 +90,7 @@ def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
         return ["tokenizers: not proven in this run"]
     count = len({row["tokenizer"] for row in tokenizers["rows"]})
     off = tokenizers["different"]
-    size = "all of Unicode" if tokenizers["full"] else "a sample; `--tokenizer full` for all"
+    size = "all of Unicode" if tokenizers["full"] else "a sample; `--tokenizer-proof full` for all"
     verdict = f"{off:,} DIFFER" if off else "equal ids"
     lines = [f"tokenizers: {count}, {tokenizers['texts']:,} texts ({size}): {verdict}"]
     return lines + [told(d) for row in tokenizers["rows"] for d in row["differences"]][:5]
@@ -122,6 +126,14 @@ def summaries(rows: list[dict[str, Any]]) -> list[str]:
         equal = bits([row for row in own if row not in inside and row not in held])
         lines.append(f"{backend}: {', '.join([*words, *equal])}")
     return lines
+
+
+def left_out(claims: dict[str, str]) -> list[str]:
+    """The invariances that were not asked for, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for claim, why in claims.items():
+        reasons.setdefault(why, []).append(claim)
+    return [f"invariances left out: {', '.join(names)} ({why})" for why, names in reasons.items()]
 
 
 def bits(rows: list[dict[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ from numerics.budgets import Budget
 from parity_tests.cases import Case
 from parity_tests.compare import Problem, wrong
 from parity_tests.measures import Measures
-from parity_tests.row import Row, short
+from parity_tests.row import Row
 
 Starts = list[list[int]]
 
@@ -39,7 +39,7 @@ def first_difference(
     at = next(i for i in range(longer) if node[i : i + 1] != python[i : i + 1])
     got, should = ((side[at] if at < len(side) else "no token") for side in (node, python))
     spot = f", character {starts[at]}" if at < len(starts) else ""
-    text = f"text {case.case} “{short(case.text)}”{spot}"
+    text = f"text {case.case} {case.quoted}{spot}"
     return wrong("values", repr(got), repr(should), f"token {at}, {where}, {text}")
 
 
@@ -75,7 +75,7 @@ def compare_labels(
             told["margins_of_flipped"].append(margin)
             if undecided(probabilities[index], allowed):
                 continue
-            spot = f"{row.place()}, text {case.case} “{short(case.text)}”, margin {margin:.2g}"
+            spot = f"{row.place()}, text {case.case} {case.quoted}, margin {margin:.2g}"
             problem = wrong("values", repr(node[index]), repr(python[index]), f"label, {spot}")
             row.fail(problem, {case.case})
     row.decisions = told

@@ -26,7 +26,7 @@ SPECS = {
     "bert": TokenizerSpec("bert"),
     "fast": TokenizerSpec("tf-text-fast"),
 }
-Read = Callable[[TokenizerSpec, Vocab], CharacterTables]
+Read = Callable[[TokenizerSpec, Vocab, Path | None], CharacterTables]
 
 
 def main(out: Path, vocab: Path, names: list[str]) -> None:
@@ -51,9 +51,9 @@ def read_once(read: Read) -> None:
     """From now on this process reads each tokenizer's tables once: it takes seconds."""
     known: dict[TokenizerSpec, CharacterTables] = {}
 
-    def kept(spec: TokenizerSpec, vocab: Vocab) -> CharacterTables:
+    def kept(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> CharacterTables:
         if spec not in known:
-            known[spec] = read(spec, vocab)
+            known[spec] = read(spec, vocab, python)
         return known[spec]
 
     export.tokenizer.read_tables = kept

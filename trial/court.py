@@ -11,6 +11,7 @@ from parity_tests import cases
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.judgement import judge_bundle, prepare
 from parity_tests.reference import Reference
+from parity_tests.tokenizer_source import TokenizerSource
 from trial.errors import EnvironmentProblem as Unable
 from trial.material import LANES, Say, code_hash
 from trial.places import Clean, Material
@@ -72,7 +73,8 @@ class Court:
         model, tokenizer = self.material.model(source), self.material.tokenizer(source)
         contract = self.material.root / "bundles" / f"{source.name}.float32" / "bundle.json"
         try:
-            reference = prepare(model, tokenizer, self.material.cases, place, contract)
+            made_of = TokenizerSource(model=tokenizer, origin="a tokenizer SavedModel")
+            reference = prepare(model, made_of, self.material.cases, place, contract)
         except (UserError, EnvironmentProblem) as error:
             raise Unable(f"Python's side of {source.name} does not run: {error}") from error
         growing = kept.with_suffix(".partial")

@@ -119,7 +119,9 @@ def changes(answers: Answers, heads: int, hidden: int) -> dict[str, Callable[[fl
     for what, number in CONSTANTS:
         sought = (number,) if number else ((hidden / heads) ** -0.5, (hidden / heads) ** 0.5)
         names = [
-            n for n, v in answers.constants.items() if any(np.isclose(v, s, rtol=1e-5) for s in sought)
+            n
+            for n, v in answers.constants.items()
+            if any(np.isclose(v, s, rtol=1e-5) for s in sought)
         ]
         if names:
             found[what] = constant_change({n: answers.constants[n] for n in names})
@@ -130,7 +132,10 @@ def weight_change(name: str, value: Any, where: str, ids: Any) -> Callable[[floa
     """Part of a weight, larger by a relative change."""
     place: tuple[Any, ...] = (...,)
     if where == "column":
-        place = (..., int(np.argmax(np.linalg.norm(value.reshape(len(value), -1), axis=0)) % value.shape[-1]))
+        place = (
+            ...,
+            int(np.argmax(np.linalg.norm(value.reshape(len(value), -1), axis=0)) % value.shape[-1]),
+        )
     elif where == "entry":
         place = (int(np.argmax(np.abs(value))),)
     elif where == "row":
@@ -148,7 +153,9 @@ def weight_change(name: str, value: Any, where: str, ids: Any) -> Callable[[floa
 
 def constant_change(constants: dict[str, Any]) -> Callable[[float], Any]:
     """Constants, all larger by a relative change."""
-    return lambda change: {n: (v * np.float32(1 + change)).astype(np.float32) for n, v in constants.items()}
+    return lambda change: {
+        n: (v * np.float32(1 + change)).astype(np.float32) for n, v in constants.items()
+    }
 
 
 def smallest(shows: Callable[[float], bool]) -> float | None:

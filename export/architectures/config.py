@@ -1,12 +1,22 @@
 """The numbers that define an encoder, in the publishers' own key names."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from export.errors import UserError
 
 ACTIVATIONS = ("gelu_tanh", "gelu_erf", "relu")
 ARCHITECTURES = ("albert", "bert", "electra")
+# The deepest published encoders have 48. ALBERT's layers share weights, so that no variable of a
+# checkpoint contradicts a config that asks for a million.
+MOST_LAYERS = 256
+# What can follow an encoder, in the words of sentence-transformers.
+POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens")
+SENTENCE_ACTIVATIONS = ("Identity", "Tanh", "ReLU")
 
 
 @dataclass(frozen=True)
@@ -15,6 +25,10 @@ class EncoderConfig:
 
     `activation` is `gelu_tanh`, `gelu_erf` or `relu`. A publisher's `"gelu"` means the tanh form
     in the TF1 code of BERT and ALBERT and the erf form in Hugging Face's: the reader decides.
+
+    `layer_groups` has the group of ALBERT's weights that each layer uses; empty where all layers
+    use group 0. A group has `inner_group_num` sets of weights, which one layer runs in order.
+    `saved_pooler` is False for a checkpoint that was saved without one; see `has_pooler`.
     """
 
     architecture: str
@@ -31,6 +45,9 @@ class EncoderConfig:
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
     initializer_range: float = 0.02
+    inner_group_num: int = 1
+    layer_groups: tuple[int, ...] = ()
+    saved_pooler: bool = True
 
     def __post_init__(self) -> None:
         """Refuses numbers that no encoder can have."""
@@ -43,6 +60,27 @@ class EncoderConfig:
             value = getattr(self, field.name)
             if field.type is int and (not isinstance(value, int) or value < 1):
                 raise UserError(f"{field.name}: got {value!r}, expected a positive integer")
+        for name, above, below in (
+            # Not 0: a row of equal values would be divided by 0.
+            ("layer_norm_eps", 0.0, 1.0),
+            ("hidden_dropout_prob", -math.inf, 1.0),
+            ("attention_probs_dropout_prob", -math.inf, 1.0),
+            ("initializer_range", -math.inf, math.inf),
+        ):
+            value = getattr(self, name)
+            if not above < value < below or (above < 0.0 and value < 0.0):
+                least = "a number from 0" if above < 0.0 else "a number above 0"
+                limit = "" if below == math.inf else f" and below {below:g}"
+                raise UserError(f"{name}: got {value!r}, expected {least}{limit}")
+        if self.num_hidden_layers > MOST_LAYERS:
+            raise UserError(
+                f"num_hidden_layers: got {self.num_hidden_layers}, expected at most {MOST_LAYERS}"
+            )
+        if self.layer_groups and len(self.layer_groups) != self.num_hidden_layers:
+            raise UserError(
+                f"layer_groups: got {len(self.layer_groups)}, expected {self.num_hidden_layers}, "
+                "one for each layer"
+            )
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
                 f"hidden_size {self.hidden_size} does not divide into "
@@ -55,9 +93,54 @@ class EncoderConfig:
         return self.architecture == "albert"
 
     @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """The sets of layer weights, each once: (layer, 0), or ALBERT's (group, inner group)."""
+        if not self.shared_layers:
+            return [(layer, 0) for layer in range(self.num_hidden_layers)]
+        groups = sorted(set(self.layer_groups)) or [0]
+        return [(group, inner) for group in groups for inner in range(self.inner_group_num)]
+
+    @property
+    def schedule(self) -> list[int]:
+        """What runs: places in `blocks`, in order. An ALBERT layer runs its whole group."""
+        if not self.shared_layers:
+            return list(range(self.num_hidden_layers))
+        place = {block: i for i, block in enumerate(self.blocks)}
+        groups = self.layer_groups or (0,) * self.num_hidden_layers
+        return [place[group, inner] for group in groups for inner in range(self.inner_group_num)]
+
+    @property
     def has_pooler(self) -> bool:
-        """Whether `pooled_output` is a tanh dense layer; ELECTRA's is position 0 itself."""
-        return self.architecture != "electra"
+        """Whether `pooled_output` is a tanh dense layer.
+
+        ELECTRA's is position 0 itself. Another encoder saved without a pooler has no
+        `pooled_output`.
+        """
+        return self.architecture != "electra" and self.saved_pooler
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """All vectors of a text to one; several modes are concatenated. `width` is of what it takes."""
+
+    modes: tuple[str, ...]
+    width: int | None
+    where: str
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """To length 1."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense layer: kernel float32[in, out], bias float32[out] or None."""
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    activation: str
+    where: str
 
 
 def albert_tiny(vocab_size: int) -> EncoderConfig:

@@ -16,8 +16,8 @@ class Encoder(tf_keras.Model):
     """The encoder in the newest contract of the collection.
 
     Input: a dict of `input_ids`, `attention_mask`, `token_type_ids`, int32[batch, sequence].
-    Output: a dict of `sequence_output` float32[batch, sequence, hidden] and `pooled_output`
-    float32[batch, hidden].
+    Output: a dict of `sequence_output` float32[batch, sequence, hidden] and, unless the checkpoint
+    was saved without a pooler, `pooled_output` float32[batch, hidden].
     """
 
     def __init__(self, config: EncoderConfig, name: str) -> None:
@@ -27,8 +27,7 @@ class Encoder(tf_keras.Model):
         # ALBERT always projects; ELECTRA only where the widths differ; BERT's never differ.
         projects = config.shared_layers or config.embedding_size != config.hidden_size
         self.projection = dense(config, config.hidden_size, "projection") if projects else None
-        count = 1 if config.shared_layers else config.num_hidden_layers
-        self.blocks = [EncoderLayer(config, f"layer_{i}") for i in range(count)]
+        self.blocks = [EncoderLayer(config, f"layer_{i}") for i in range(len(config.blocks))]
         self.pooler = dense(config, config.hidden_size, "pooler") if config.has_pooler else None
 
     def call(self, inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
@@ -38,11 +37,14 @@ class Encoder(tf_keras.Model):
         x = self.embeddings(inputs["input_ids"], inputs["token_type_ids"], training=training)
         if self.projection is not None:
             x = self.projection(x)
-        for i in range(self.config.num_hidden_layers):
-            x = self.blocks[i % len(self.blocks)](x, bias, training=training)
-        first = x[:, 0]
-        pooled = first if self.pooler is None else tf.tanh(self.pooler(first))
-        return {"sequence_output": x, "pooled_output": pooled}
+        for i in self.config.schedule:
+            x = self.blocks[i](x, bias, training=training)
+        outputs = {"sequence_output": x}
+        if self.pooler is not None:
+            outputs["pooled_output"] = tf.tanh(self.pooler(x[:, 0]))
+        elif self.config.architecture == "electra":
+            outputs["pooled_output"] = x[:, 0]
+        return outputs
 
     @tf.function(input_signature=[{n: tf.TensorSpec([None, None], tf.int32, n) for n in INPUTS}])
     def serve(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -67,6 +69,9 @@ def seeded(config: EncoderConfig, name: str, seed: int) -> Encoder:
     return model
 
 
-def save(model: Encoder, directory: Path) -> None:
-    """Saves a SavedModel that `hub.load`, `KerasLayer` and `load_model` take alike."""
+def save(model: tf_keras.Model, directory: Path) -> None:
+    """Saves a SavedModel that `hub.load`, `KerasLayer` and `load_model` take alike.
+
+    `model` is an `Encoder` or a `SentenceEncoder`: its signature is its method `serve`.
+    """
     model.save(str(directory), save_format="tf", signatures={"serving_default": model.serve})

@@ -13,8 +13,9 @@ import tf_keras
 
 from export.architectures.encoder import Encoder
 from export.architectures.mlm_head import MlmHead, seeded_head
-from export.errors import UserError
-from export.tokenizer.vocab import Vocab
+from export.tokenizer import TokenizerSpec
+from export.tokenizer.reference import refuse_repeated
+from export.tokenizer.vocab import Vocab, compare_sizes
 
 INPUT = "args_0"
 LONGEST = 512
@@ -42,9 +43,8 @@ class Lines(tf.lookup.TextFileInitializer):
 class StringTokens(tf_keras.Model):
     """An encoder behind a lookup table.
 
-    Input: `args_0`, string[batch, sequence]. Output: a dict of `sequence_output`
-    float32[batch, sequence, hidden], `pooled_output` float32[batch, hidden], `embedding_output`
-    float32[batch, sequence, embedding] and, where there is a head, `mlm_logits`
+    Input: `args_0`, string[batch, sequence]. Output: a dict of what the encoder gives, of
+    `embedding_output` float32[batch, sequence, embedding] and, where there is a head, `mlm_logits`
     float32[batch, sequence, vocab]. The sequence that comes out is at most 512 long.
     """
 
@@ -87,11 +87,11 @@ def save_string_tokens(
 ) -> None:
     """Saves a SavedModel of the older contract, its vocab as an asset as in the originals.
 
-    `outputs`: 4, or 3 as in the deprecated models, which have no `mlm_logits`. Four without a
-    `head` get a seeded, untrained one.
+    `outputs`: 4, or 3 as in the deprecated models, which have no `mlm_logits`; one less where the
+    encoder has no pooler. Four without a `head` get a seeded, untrained one.
 
     Raises:
-        UserError: the vocab has another number of tokens than the encoder has embeddings.
+        UserError: the vocab has more tokens than the encoder has embeddings, or one twice.
     """
     if outputs not in (3, 4):
         raise ValueError(f"expected 3 or 4 outputs, got {outputs}")
@@ -109,9 +109,10 @@ def save_string_tokens(
 
 
 def refuse_mismatch(vocab: Vocab, rows: int) -> None:
-    """Stops where a vocab can't be that of a table of `rows` embeddings."""
-    if len(vocab.tokens) != rows:
-        raise UserError(
-            f"the vocab has {len(vocab.tokens)} lines, but the model's embedding has {rows} rows; "
-            "give the vocab that the model was trained with"
-        )
+    """Stops where a vocab can't be that of a table of `rows` embeddings.
+
+    Raises:
+        UserError: it has more lines, or a token on two lines, which no lookup table takes.
+    """
+    compare_sizes("the vocab", len(vocab.tokens), rows)
+    refuse_repeated(TokenizerSpec("tf-text"), vocab)

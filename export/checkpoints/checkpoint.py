@@ -1,6 +1,6 @@
 """An opened checkpoint: what its encoder is, what its names mean, and its variables."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from export.architectures.config import EncoderConfig
 from export.checkpoints.naming import Naming
@@ -10,11 +10,16 @@ from export.errors import UserError
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The variables are still in their files; `load_encoder` reads them."""
+    """The variables are still in their files; `load_encoder` reads them.
+
+    `config_file` is where the config was read; `notices` what a person is to be told of it.
+    """
 
     config: EncoderConfig
     naming: Naming
     variables: Variables
+    config_file: str
+    notices: list[str] = field(default_factory=list)
 
     @property
     def has_head(self) -> bool:
@@ -32,9 +37,13 @@ def cut(checkpoint: Checkpoint, layers: int | None) -> Checkpoint:
     Raises:
         UserError: it has fewer.
     """
-    there = checkpoint.config.num_hidden_layers
+    config = checkpoint.config
+    there = config.num_hidden_layers
     if layers is None:
         return checkpoint
     if not 1 <= layers <= there:
         raise UserError(f"--layers: got {layers}, expected 1 to {there}, the checkpoint's layers")
-    return replace(checkpoint, config=replace(checkpoint.config, num_hidden_layers=layers))
+    groups = config.layer_groups[:layers]
+    return replace(
+        checkpoint, config=replace(config, num_hidden_layers=layers, layer_groups=groups)
+    )

@@ -1,14 +1,16 @@
 """Reads an encoder's numbers from a publisher's json config.
 
 The two dialects share their keys (those of google-research/bert's `BertConfig`) and differ in
-what `"hidden_act": "gelu"` means and in whether the layer norm's epsilon can be chosen.
+what `"hidden_act": "gelu"` means, in whether the layer norm's epsilon can be chosen, and in how
+the number of a layer becomes that of ALBERT's group.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from export.architectures.config import ARCHITECTURES, EncoderConfig
+from export.architectures.config import MOST_LAYERS, EncoderConfig
 from export.errors import UserError
 
 REQUIRED = (
@@ -28,19 +30,24 @@ OPTIONAL = (
 # What the encoder is, where a config may ask for something else.
 FIXED: dict[str, Any] = {
     "position_embedding_type": "absolute",
-    "num_hidden_groups": 1,
-    "inner_group_num": 1,
     "is_decoder": False,
     "add_cross_attention": False,
+    # Of NEZHA's and ERNIE's checkpoints under BERT's names.
+    "use_relative_position": False,
+    "use_task_id": False,
+    "pruned_heads": {},
     # albert_zh's key; its other value, `preln`, has the same variable names.
     "ln_type": "postln",
 }
-# The names on which everybody agrees; all three of `gelu_*` are the tanh form.
+# The names on which everybody agrees. `gelu_10`, which is clipped, and `quick_gelu` are others.
 ACTIVATIONS = {
     "relu": "relu",
     "gelu_new": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_python": "gelu_erf",
 }
 TF1_EPSILON = 1e-12
 
@@ -77,31 +84,43 @@ def tf1_config(document: dict[str, Any], where: str, family: str) -> EncoderConf
             "give the config of this checkpoint"
         )
     gelu = "gelu_erf" if family == "electra" else "gelu_tanh"
-    return encoder_config(document, where, family, gelu, TF1_EPSILON)
+    return encoder_config(
+        document, where, family, gelu, TF1_EPSILON, lambda i, n, groups: int(i / n * groups)
+    )
 
 
-def huggingface_config(document: dict[str, Any], where: str) -> EncoderConfig:
+def huggingface_config(document: dict[str, Any], where: str, family: str) -> EncoderConfig:
     """A Hugging Face `config.json`; `gelu` is the erf form.
 
     Raises:
-        UserError: a `model_type` that is none of the three families; see `encoder_config`.
+        UserError: see `encoder_config`.
     """
-    family = document.get("model_type")
-    if family not in ARCHITECTURES:
-        raise UserError(
-            f"{where}: model_type: got {family!r}, expected one of {', '.join(ARCHITECTURES)}; "
-            "other families have another structure"
-        )
     epsilon = TF1_EPSILON
     if "layer_norm_eps" in document:
         epsilon = number(document, where, "layer_norm_eps")
-    return encoder_config(document, where, family, "gelu_erf", epsilon)
+    return encoder_config(
+        document, where, family, "gelu_erf", epsilon, lambda i, n, groups: int(i / (n / groups))
+    )
 
 
 def encoder_config(
-    document: dict[str, Any], where: str, family: str, gelu: str, epsilon: float
+    document: dict[str, Any],
+    where: str,
+    family: str,
+    gelu: str,
+    epsilon: float,
+    group_of: Callable[[int, int, int], int],
 ) -> EncoderConfig:
-    """The config that both dialects come to; `gelu` is what the name `gelu` means.
+    """The config that both dialects come to.
+
+    Args:
+        document: the publisher's json.
+        where: its path, for messages.
+        family: the architecture.
+        gelu: what the activation `gelu` means.
+        epsilon: of the layer norms.
+        group_of: layer, layers, groups → the layer's group of ALBERT's weights. The publishers'
+            formulas round differently: of 22 layers in 22 groups, layer 15 uses group 14 in TF1.
 
     Raises:
         UserError: a key missing, a number that no encoder can have, an activation or a structure
@@ -120,6 +139,12 @@ def encoder_config(
     else:
         numbers["embedding_size"] = numbers["hidden_size"]
     act = activation(needed(document, where, "hidden_act"), where, gelu)
+    layers = numbers["num_hidden_layers"]
+    if family == "albert" and isinstance(layers, int) and 0 < layers <= MOST_LAYERS:
+        groups = count(document, where, "num_hidden_groups", layers)
+        numbers["inner_group_num"] = count(document, where, "inner_group_num", MOST_LAYERS)
+        if groups > 1:
+            numbers["layer_groups"] = tuple(group_of(i, layers, groups) for i in range(layers))
     try:
         return EncoderConfig(
             architecture=family,
@@ -146,6 +171,14 @@ def needed(document: dict[str, Any], where: str, key: str) -> Any:
     if key not in document:
         raise UserError(f"{where}: got no {key}, expected it; is this the model's json config?")
     return document[key]
+
+
+def count(document: dict[str, Any], where: str, key: str, most: int) -> int:
+    """The value of a key that is 1 where it is missing, and a small positive integer else."""
+    value = document.get(key, 1)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise UserError(f"{where}: {key}: got {value!r}, expected an integer from 1 to {most}")
+    return value
 
 
 def number(document: dict[str, Any], where: str, key: str) -> Any:

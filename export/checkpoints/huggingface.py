@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from export.checkpoints.checkpoint import Checkpoint
 from export.checkpoints.config_json import huggingface_config, read_json
+from export.checkpoints.consistency import checked
+from export.checkpoints.families import family_of, root_of
 from export.checkpoints.naming import HF_LEAVES, HF_OLD_LEAVES, Naming, huggingface_scopes
 from export.checkpoints.variables import Variables
 from export.errors import UserError
@@ -15,6 +17,7 @@ from export.errors import UserError
 WHOLE = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
 CONFIG = "config.json"
+LFS_POINTER = b"version https://git-lfs"
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -47,18 +50,40 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
     """Opens what `weight_files` found; `config` stands in for the `config.json` beside it.
 
     Raises:
-        UserError: a damaged file, or see `huggingface_config`.
+        UserError: a damaged file, or see `family_of`, `huggingface_config` and `checked`.
     """
     json = config or (path if path.is_dir() else path.parent) / CONFIG
-    encoder = huggingface_config(read_json(json), str(json))
+    document = read_json(json)
     variables = opened(weight_files(path), str(path))
-    return Checkpoint(encoder, naming_of(variables, encoder.architecture), variables)
+    refuse_missing(path / SHARDS, variables)
+    family, inferred = family_of(document, str(json), variables)
+    encoder = huggingface_config(document, str(json), family)
+    naming = naming_of(variables, family)
+    notices = [f"{json}: no model_type; its variables are {family}'s"] if inferred else []
+    return checked(Checkpoint(encoder, naming, variables, str(json), notices))
+
+
+def refuse_missing(index: Path, variables: Variables) -> None:
+    """Stops where an index of shards promises what no shard has: else it would pass for unsaved."""
+    if index.is_file():
+        missing = sorted(set(read_json(index)["weight_map"]) - variables.names)
+        if missing:
+            raise UserError(
+                f"{index}: names {', '.join(missing[:3])}, {len(missing)} variables that are in "
+                "none of its files; download them again"
+            )
 
 
 def opened(files: list[Path], where: str) -> Variables:
     """The variables of all files; the file system's pages stand in for a copy in memory."""
     from safetensors import SafetensorError, safe_open
 
+    for file in files:
+        with file.open("rb") as stream:
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise UserError(
+                    f"{file}: is a Git LFS pointer, not the weights; run `git lfs pull` there"
+                )
     try:
         readers: list[Any] = [safe_open(str(file), framework="numpy") for file in files]
     except (SafetensorError, OSError) as error:
@@ -76,14 +101,13 @@ def opened(files: list[Path], where: str) -> Variables:
             kind = reader_of[name].get_slice(name).get_dtype()
             raise UserError(f"{where}: {name}: got dtype {kind}, expected a float") from None
 
-    return Variables(where, reader_of, fetch)
+    shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in reader_of.items()}
+    return Variables(where, shapes, fetch)
 
 
 def naming_of(variables: Variables, family: str) -> Naming:
     """The names as they are in this checkpoint: with or without `bert.`, with gamma or weight."""
-    root = f"{family}."
-    if not any(name.startswith(root) for name in variables.names):
-        root = ""
+    root = root_of(variables, family)
     old = any(name.endswith("LayerNorm.gamma") for name in variables.names)
     leaves = HF_OLD_LEAVES if old else HF_LEAVES
     return Naming(huggingface_scopes(family, root), leaves, transposes=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from export.checkpoints.checkpoint import Checkpoint
 from export.checkpoints.slots import Slot, encoder_slots, head_slots
+from export.checkpoints.unused import refuse_unplaced
 from export.errors import UserError
 from export.quiet import tensorflow
 
@@ -19,7 +20,8 @@ def load_encoder(checkpoint: Checkpoint) -> "Encoder":
     """The checkpoint's encoder with its weights, float32.
 
     Raises:
-        UserError: a variable is missing, misshapen, no float or not finite; see `Variables.read`.
+        UserError: a variable is missing, misshapen, no float or not finite; see `Variables.read`
+            and `refuse_unplaced`.
     """
     tensorflow()
     import tf_keras
@@ -30,6 +32,7 @@ def load_encoder(checkpoint: Checkpoint) -> "Encoder":
     # Symbolic inputs make the variables and leave batch and sequence free in what is saved.
     encoder({name: tf_keras.Input([None], dtype="int32", name=name) for name in INPUTS})
     fill(checkpoint, encoder_slots(encoder))
+    refuse_unplaced(checkpoint)
     return encoder
 
 
@@ -52,7 +55,7 @@ def fill(checkpoint: Checkpoint, slots: Iterable[Slot]) -> None:
     """Reads and assigns every slot, one at a time, so that one copy of the weights is in memory."""
     naming = checkpoint.naming
     for slot in slots:
-        name = naming.name(slot.part, slot.leaf, slot.layer)
+        name = naming.name(slot.part, slot.leaf, slot.block)
         if name is None:
             raise AssertionError(f"no name for {slot.part}/{slot.leaf}")
         shape = tuple(slot.variable.shape.as_list())

@@ -1,7 +1,8 @@
 """How the publishers name an encoder's variables.
 
-A *part* of our encoder (`query`, `attention_norm`, …) lies in a *scope* of theirs, where `{i}`
-stands for the layer; in it each *leaf* (`kernel`, `gamma`, …) has a suffix.
+A *part* of our encoder (`query`, `attention_norm`, …) lies in a *scope* of theirs, where `{0}`
+stands for the layer, or `{0}` and `{1}` for ALBERT's group and inner group; in it each *leaf*
+(`kernel`, `gamma`, …) has a suffix.
 
 Sources: `modeling.py` and `run_pretraining.py` of google-research/bert, google-research/albert,
 google-research/electra and brightmart/albert_zh; `modeling_*.py` of huggingface/transformers.
@@ -21,10 +22,13 @@ class Naming:
     leaves: Mapping[str, str]
     transposes: bool = False
 
-    def name(self, part: str, leaf: str, layer: int | None = None) -> str | None:
-        """The full name of a variable, or None where this publisher has no such part."""
+    def name(self, part: str, leaf: str, block: tuple[int, int] = (0, 0)) -> str | None:
+        """The full name of a variable, or None where this publisher has no such part.
+
+        `block` is one of `EncoderConfig.blocks`; parts outside of the layers ignore it.
+        """
         scope = self.scopes.get(part)
-        return None if scope is None else scope.format(i=layer) + self.leaves[leaf]
+        return None if scope is None else scope.format(*block) + self.leaves[leaf]
 
 
 TF1_LEAVES = {
@@ -65,10 +69,10 @@ TF1_HEAD = {
     "head_norm": "cls/predictions/transform/LayerNorm",
     "head": "cls/predictions",
 }
-GROUP = "bert/encoder/transformer/group_0/inner_group_0"
+GROUP = "bert/encoder/transformer/group_{0}/inner_group_{1}"
 TF1 = {
-    "bert": bert_scopes("bert/", "layer_{i}", "/") | POOLER | TF1_HEAD,
-    "electra": bert_scopes("electra/", "layer_{i}", "/")
+    "bert": bert_scopes("bert/", "layer_{0}", "/") | POOLER | TF1_HEAD,
+    "electra": bert_scopes("electra/", "layer_{0}", "/")
     | {"projection": "electra/embeddings_project"},
     "albert": {
         "embeddings": "bert/embeddings",
@@ -97,16 +101,18 @@ TF1_LAYER_SHARED = (
 
 def huggingface_scopes(family: str, root: str) -> dict[str, str]:
     """Hugging Face's names; `root` is `bert.` and the like, or empty for a bare encoder."""
+    # A wrapper's prefix (`module.bert.`) stands before the head too.
+    outer = root.removesuffix(f"{family}.")
     if family != "albert":
-        scopes = bert_scopes(root, "layer.{i}", ".")
+        scopes = bert_scopes(root, "layer.{0}", ".")
         if family == "electra":
             return scopes | {"projection": f"{root}embeddings_project"}
-        head = "cls.predictions"
+        head = f"{outer}cls.predictions"
         dense, norm = f"{head}.transform.dense", f"{head}.transform.LayerNorm"
         scopes["pooler"] = f"{root}pooler.dense"
     else:
-        layer = f"{root}encoder.albert_layer_groups.0.albert_layers.0"
-        head = "predictions"
+        layer = f"{root}encoder.albert_layer_groups.{{0}}.albert_layers.{{1}}"
+        head = f"{outer}predictions"
         dense, norm = f"{head}.dense", f"{head}.LayerNorm"
         scopes = {
             "embeddings": f"{root}embeddings",

@@ -1,17 +1,38 @@
 """Tells what kind of checkpoint a path holds, and opens it."""
 
+import re
 from pathlib import Path
 
 from export.checkpoints import huggingface, tf1
 from export.checkpoints.checkpoint import Checkpoint, cut
 from export.errors import UserError
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl")
 EXPECTED = "a TF1 checkpoint (NAME.index and NAME.data-*) or model.safetensors with config.json"
-# Where the pickle is trusted, transformers (4.35 or newer) itself writes what can be read here.
-CONVERT = (
-    'where you trust it, run `python -c "from transformers import AutoModel as M; '
-    "M.from_pretrained('DIR').save_pretrained('NEW')\"` and give NEW"
+PICKLES = (".bin", ".pt", ".pth", ".pkl")
+# What a trainer leaves beside the weights.
+NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state.*)\.\w+")
+# By the end of the name → what it is, and what to do.
+OTHER_KINDS = (
+    (
+        "tf_model.h5",
+        "Hugging Face's Keras weights",
+        "take the same model's model.safetensors or pytorch_model.bin",
+    ),
+    (".h5", "Keras weights", "export that model as a SavedModel and give it to `model`"),
+    (".keras", "a Keras archive", "export that model as a SavedModel and give it to `model`"),
+    (".msgpack", "Flax weights", "take the same model's model.safetensors or pytorch_model.bin"),
+    (".onnx", "an exported graph", "give the checkpoint that it was exported from"),
+    (".gguf", "quantised weights of llama.cpp", "give the checkpoint that they were made from"),
+    (
+        "saved_model.pb",
+        "a SavedModel, which needs no building",
+        "give its directory to `python -m export model`",
+    ),
+    (
+        ".bin.index.json",
+        "an index of pickles that are not there",
+        "download the files that it names too",
+    ),
 )
 
 
@@ -39,13 +60,53 @@ def refusal(path: Path) -> str:
     """Why nothing at `path` can be opened."""
     if not path.exists():
         return f"{path}: no such checkpoint; give {EXPECTED}"
-    names = [path.name]
+    directory, names = path.parent, [path.name]
     if path.is_dir():
-        names = sorted(child.name for child in path.iterdir())
-    pickles = [name for name in names if Path(name).suffix in PICKLES]
+        directory, names = path, sorted(child.name for child in path.iterdir())
+    pickles = [name for name in names if is_pickle(directory / name)]
     if pickles:
-        return (
-            f"{path}: got {pickles[0]}, a pickle, which can run code and is never opened, "
-            f"expected model.safetensors; {CONVERT}"
-        )
+        # A trainer's own name for the weights, should there be others.
+        published = [name for name in pickles if name.startswith("pytorch_model")]
+        return pickle_refusal(directory, (published or pickles)[0])
+    for name in names:
+        if name.endswith(".ckpt"):
+            return f"{path}: got {name}, a TF1 checkpoint of before 2017, expected {EXPECTED}"
+        if ".data-" in name or name.endswith(".meta"):
+            return f"{path}: got {name} without its .index; download the .index and .data files too"
+        for ending, what, remedy in OTHER_KINDS:
+            if name.endswith(ending):
+                return f"{path}: got {name}, {what}, expected {EXPECTED}; {remedy}"
     return f"{path}: got {', '.join(names[:5]) or 'nothing'}, expected {EXPECTED}"
+
+
+def is_pickle(file: Path) -> bool:
+    """Whether PyTorch wrote it: by its name or, for Lightning's .ckpt, by its first bytes."""
+    if NO_WEIGHTS.fullmatch(file.name) or not file.is_file():
+        return False
+    if file.suffix == ".ckpt":
+        with file.open("rb") as stream:
+            return stream.read(2) in (b"PK", b"\x80\x02")
+    return file.suffix in PICKLES
+
+
+def pickle_refusal(directory: Path, name: str) -> str:
+    """Refuses a pickle, with a command that turns its tensors, and no others, into safetensors.
+
+    Loading it into a model class and saving that would add random weights for whatever the file
+    lacks, a pooler for example. Tensors that share memory are stored once each.
+    """
+    shard = re.fullmatch(r"(.+)-\d+-of-(\d+)(\.\w+)", name)
+    files = f"{shard[1]}-*-of-{shard[2]}{shard[3]}" if shard else name
+    # `weights_only` reads tensors alone and runs nothing; a trainer keeps them under `state_dict`.
+    code = (
+        "import glob, torch; from safetensors.torch import save_file; d = {}; "
+        f"[d.update(torch.load(f, map_location='cpu', weights_only=True)) for f in "
+        f"glob.glob({str(directory / files)!r})]; d = d.get('state_dict', d); "
+        "save_file({k: v.clone().contiguous() for k, v in d.items() if torch.is_tensor(v)}, "
+        f"{str(directory / 'model.safetensors')!r}, {{'format': 'pt'}})"
+    )
+    return (
+        f"{directory}: got {name}, a pickle, which can run code and is never opened, expected "
+        f'model.safetensors; where you trust it, run `python -c "{code}"` where torch is, and keep '
+        "config.json beside it"
+    )

@@ -1,5 +1,6 @@
 """Opens a TF1 checkpoint: `NAME.index`, `NAME.data-*` and the publisher's json beside them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from export.architectures.config import EncoderConfig
 from export.checkpoints.checkpoint import Checkpoint
 from export.checkpoints.config_json import read_json, tf1_config
+from export.checkpoints.consistency import checked
 from export.checkpoints.naming import TF1, TF1_LAYER_SHARED, TF1_LEAVES, Naming
 from export.checkpoints.variables import Variables
 from export.errors import UserError
@@ -24,12 +26,15 @@ CONFIGS = (
     "config.json",
 )
 LAYER_SHARED = "bert/encoder/layer_shared/"
-# A variable that only this family has.
+# A variable that only this family has; a TF-Hub module saved again has `module/` before it.
 MARKS = {
     "electra": "electra/embeddings/word_embeddings",
     "albert": "bert/encoder/transformer/group_0/inner_group_0/attention_1/self/query/kernel",
+    "shared": f"{LAYER_SHARED}attention/self/query/kernel",
     "bert": "bert/encoder/layer_0/attention/self/query/kernel",
 }
+# Keras' name of a layer norm, which later versions of the publishers' code use.
+KERAS_NORM = re.compile(r"(.*)/layer_normalization(?:_(\d+))?/gamma")
 
 
 def prefix_of(path: Path) -> Path | None:
@@ -53,20 +58,25 @@ def open_prefix(prefix: Path, config: Path | None) -> Checkpoint:
     """Opens a checkpoint; `config` stands in for the json beside it.
 
     Raises:
-        UserError: a damaged file, variables of no known family, or see `tf1_config`.
+        UserError: a damaged file, variables of no known family, or see `tf1_config` and `checked`.
     """
     variables = opened(prefix)
-    family = family_of(variables)
+    form, root = form_of(variables)
+    shared = form == "shared"
+    family = "albert" if shared else form
     json = config or config_beside(prefix)
     encoder = tf1_config(read_json(json), str(json), family)
-    if any(name.startswith(LAYER_SHARED) for name in variables.names):
-        encoder = fold_factorised(variables, encoder)
-        naming = Naming(TF1_LAYER_SHARED, TF1_LEAVES)
-    else:
-        naming = Naming(TF1[family], TF1_LEAVES)
-    if family == "albert" and encoder.embedding_size == encoder.hidden_size:
-        pass_through(variables, naming, encoder)
-    return Checkpoint(encoder, naming, variables)
+    scopes = TF1_LAYER_SHARED if shared else TF1[family]
+    naming = Naming({part: root + scope for part, scope in scopes.items()}, TF1_LEAVES)
+    alias_keras_norms(variables)
+    found = checked(Checkpoint(encoder, naming, variables, str(json)))
+    if shared:
+        if found.config.layer_groups or found.config.inner_group_num > 1:
+            raise UserError(f"{json}: num_hidden_groups: expected 1, as {LAYER_SHARED} has")
+        found = replace(found, config=fold_factorised(variables, naming, found.config))
+    if family == "albert" and found.config.embedding_size == found.config.hidden_size:
+        pass_through(variables, naming, found.config)
+    return found
 
 
 def opened(prefix: Path) -> Variables:
@@ -93,18 +103,42 @@ def opened(prefix: Path) -> Variables:
     return Variables(str(prefix), reader.get_variable_to_shape_map(), fetch)
 
 
-def family_of(variables: Variables) -> str:
-    """The family whose names these are."""
-    if any(name.startswith(LAYER_SHARED) for name in variables.names):
-        return "albert"
-    for family, mark in MARKS.items():
-        if mark in variables.names:
-            return family
+def form_of(variables: Variables) -> tuple[str, str]:
+    """The family whose names these are, or `shared`, and what stands before the names."""
+    for form, mark in MARKS.items():
+        roots = sorted(name.removesuffix(mark) for name in variables.names if name.endswith(mark))
+        if roots and (roots[0] == "" or len(roots) == 1):
+            return form, roots[0]
     some = ", ".join(sorted(variables.names)[:3]) or "none"
+    if any(name.endswith("/.ATTRIBUTES/VARIABLE_VALUE") for name in variables.names):
+        raise UserError(
+            f"{variables.where}: got a TF2 checkpoint of objects ({some}, …), whose names depend "
+            "on the code that saved it; export that model as a SavedModel and give it to `model`"
+        )
     raise UserError(
         f"{variables.where}: got the variables {some}, …, expected those of a published BERT, "
         f"ALBERT or ELECTRA, e.g. {MARKS['bert']}"
     )
+
+
+def alias_keras_norms(variables: Variables) -> None:
+    """Lets `layer_normalization` and its numbered followers be read as `LayerNorm`, `LayerNorm_1`.
+
+    Keras numbers them through, at times over the whole model; in one scope their order counts.
+    """
+    scopes: dict[str, list[tuple[int, str]]] = {}
+    for name in variables.names:
+        found = KERAS_NORM.fullmatch(name)
+        if found:
+            scopes.setdefault(found.group(1), []).append((int(found.group(2) or 0), name))
+    for scope, norms in scopes.items():
+        # More than two in a scope would be layers that do not share their weights.
+        if len(norms) > 2:
+            continue
+        for place, (_, gamma) in enumerate(sorted(norms)):
+            ours = f"{scope}/LayerNorm{'_1' if place else ''}"
+            variables.aliases[f"{ours}/gamma"] = gamma
+            variables.aliases[f"{ours}/beta"] = f"{gamma.removesuffix('gamma')}beta"
 
 
 def config_beside(prefix: Path) -> Path:
@@ -122,13 +156,13 @@ def config_beside(prefix: Path) -> Path:
     )
 
 
-def fold_factorised(variables: Variables, config: EncoderConfig) -> EncoderConfig:
+def fold_factorised(variables: Variables, naming: Naming, config: EncoderConfig) -> EncoderConfig:
     """Brightmart's first Chinese ALBERT multiplies out its two word tables before all else.
 
     There positions and types are added, and normalised, at the hidden width; so the product of
     both tables is a word table of that width, and nothing is left to project.
     """
-    words = "bert/embeddings/word_embeddings"
+    words = f"{naming.scopes['embeddings']}/word_embeddings"
     narrow = (config.vocab_size, config.embedding_size)
     wide = (config.embedding_size, config.hidden_size)
     variables.derived[words] = lambda: (

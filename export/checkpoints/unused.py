@@ -2,20 +2,35 @@
 
 import re
 
+from export.checkpoints.checkpoint import Checkpoint
 from export.checkpoints.variables import Variables
+from export.errors import UserError
 
+REST, CUT = "others", "layers cut off"
 # The first that matches counts.
 KINDS = (
-    ("optimizer", r"/(adam|lamb)_[mv]$|/(Adam|LAMB)\w*$|^beta[12]_power$|^global_step$"),
+    (
+        "optimizer",
+        r"/(adam|lamb)_[mv]$|/(Adam|LAMB|Momentum|RMSProp|ExponentialMovingAverage)\w*$"
+        r"|(^|/)beta[12]_power$|^global_step$",
+    ),
     ("generator", r"^generator(/|_)"),
     ("masked language model head", r"^(cls[/.])?predictions[/.]"),
     ("sentence pair head", r"^cls[/.]seq_relationship|^sop_classifier\."),
     ("discriminator head", r"^discriminator_predictions[/.]"),
-    ("layers cut off", r"encoder[/.]layer[_.]\d+[/.]"),
-    ("position numbers", r"position_ids$"),
+    # Fine-tuned: `run_classifier.py` of google-research/bert, and Hugging Face's classes.
+    (
+        "classifier head",
+        r"^(output_weights|output_bias)$|^(classifier|qa_outputs|cls[/.]squad)[/.]",
+    ),
+    (
+        CUT,
+        r"encoder[/.]layer[_.]\d+[/.]|encoder/transformer/group_\d+/|\.albert_layer_groups\.\d+\.",
+    ),
+    ("position numbers", r"embeddings\.(position|token_type)_ids$"),
     ("pooler", r"(^|[/.])pooler[/.]"),
 )
-REST = "others"
+NUMBER = re.compile(r"(?:layer|group|groups)[._](\d+)[./]")
 
 
 def by_kind(variables: Variables) -> dict[str, list[str]]:
@@ -25,6 +40,25 @@ def by_kind(variables: Variables) -> dict[str, list[str]]:
         kind = next((kind for kind, pattern in KINDS if re.search(pattern, name)), REST)
         kinds.setdefault(kind, []).append(name)
     return kinds
+
+
+def refuse_unplaced(checkpoint: Checkpoint) -> None:
+    """Stops where a variable of the encoder was not read and is none of the known leftovers.
+
+    It belongs to another structure, e.g. a bias by distance or an adapter: without it the numbers
+    would be wrong.
+    """
+    root = checkpoint.naming.scopes["embeddings"].removesuffix("embeddings")
+    inside = (f"{root}embeddings", f"{root}encoder")
+    kinds = by_kind(checkpoint.variables)
+    built = {str(first) for first, _ in checkpoint.config.blocks}
+    names = [name for name in kinds.get(REST, []) if name.startswith(inside)]
+    names += [n for n in kinds.get(CUT, []) if (m := NUMBER.search(n)) and m[1] in built]
+    if names:
+        raise UserError(
+            f"{checkpoint.variables.where}: got {', '.join(names[:3])}, {len(names)} variables of "
+            f"the encoder that {checkpoint.config.architecture} has not; it is another structure"
+        )
 
 
 def lines(variables: Variables) -> list[str]:
@@ -46,7 +80,7 @@ def braced(names: list[str]) -> list[str]:
     """
     numbers: dict[tuple[str, str], list[str]] = {}
     for name in names:
-        found = re.fullmatch(r"(.*layer[_.])(\d+)([_./].*)", name)
+        found = re.fullmatch(r"(.*?(?:layer|group)s?[_.])(\d+)([_./].*)", name)
         before, number, after = found.groups() if found else (name, "", "")
         numbers.setdefault((before, after), []).append(number)
     return [

@@ -1,6 +1,6 @@
 """A checkpoint's variables by name: read when asked for, checked, and remembered as used."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,21 @@ Weights = NDArray[np.float32]
 class Variables:
     """The variables of one checkpoint.
 
-    `fetch` gives a variable in the dtype of the file. `derived` holds what a reader computes from
-    others where a publisher keeps a weight in another form than the encoder wants it.
+    `shapes` has every variable of the files; `fetch` gives one in the dtype of its file. `derived`
+    holds what a reader computes from others where a publisher keeps a weight in another form than
+    the encoder wants it; `aliases` the names in the files of variables that the publisher's code
+    names otherwise by now.
     """
 
     def __init__(
-        self, where: str, names: Iterable[str], fetch: Callable[[str], NDArray[Any]]
+        self, where: str, shapes: Mapping[str, Shape], fetch: Callable[[str], NDArray[Any]]
     ) -> None:
         self.where = where
-        self.names = frozenset(names)
+        self.shapes = dict(shapes)
+        self.names = frozenset(shapes)
         self.used: set[str] = set()
         self.derived: dict[str, Callable[[], Weights]] = {}
+        self.aliases: dict[str, str] = {}
         self._fetch = fetch
 
     def read(self, name: str, shape: Shape) -> Weights:
@@ -41,6 +45,7 @@ class Variables:
 
     def stored(self, name: str, shape: Shape) -> Weights:
         """The variable as the file has it, widened to float32; see `read`."""
+        name = self.aliases.get(name, name)
         if name not in self.names:
             raise UserError(
                 f"{self.where}: got no variable {name} among its {len(self.names)}, expected "

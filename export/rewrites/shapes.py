@@ -23,14 +23,19 @@ def shapes_by_inputs(frozen: FrozenGraph) -> FrozenGraph:
     first = next((e for e in frozen.inputs if len(e.shape) == 2), None)
     if first is None:
         return frozen
-    trials = [inferred(frozen, *trial) for trial in TRIALS]
+    # A size that the model fixes is the same in both trials.
+    pairs = tuple(
+        tuple(fixed or size for fixed, size in zip(first.shape, trial, strict=True))
+        for trial in TRIALS
+    )
+    trials = [inferred(frozen, *pair) for pair in pairs]
     result = copy(frozen)
     told: dict[tuple[str, ...], str] = {}
     for node in [node for node in result.node if node.op == "Reshape"]:
         shapes = [trial.get_tensor_by_name(f"{node.name}:0").shape for trial in trials]
         if not all(shape.is_fully_defined() for shape in shapes):
             continue
-        sizes = [formula(*pair) for pair in zip(*shapes, strict=True)]
+        sizes = [formula(*pair, pairs) for pair in zip(*shapes, strict=True)]
         if None in sizes:
             continue
         key = tuple(str(size) for size in sizes)
@@ -49,8 +54,8 @@ def inferred(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
     for node in graph_def.node:
         if node.name in names:
             shape = [dim.size for dim in node.attr["shape"].shape.dim]
-            free = iter((batch, sequence))
-            known = [next(free) if size == -1 else size for size in shape]
+            pair = (batch, sequence)
+            known = [pair[axis] if size == -1 else size for axis, size in enumerate(shape)]
             node.attr["shape"].shape.CopyFrom(tf.TensorShape(known).as_proto())
         # What was inferred for free axes would stand beside it.
         if "_output_shapes" in node.attr:
@@ -60,16 +65,18 @@ def inferred(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
     return graph
 
 
-def formula(one: int, other: int) -> str | None:
+def formula(one: int, other: int, trials: tuple[tuple[int, ...], ...] = TRIALS) -> str | None:
     """What a size is made of: a number, `batch`, `sequence` or `rows`, their product.
+
+    `trials` are the batch and sequence of the two graphs that the sizes are from.
 
     >>> [formula(*sizes) for sizes in ((312, 312), (3, 7), (5, 11), (15, 77), (6, 9))]
     ['312', 'batch', 'sequence', 'rows', None]
     """
     if one == other:
         return str(one)
-    (b1, s1), (b2, s2) = TRIALS
-    known = {(b1, b2): "batch", (s1, s2): "sequence", (b1 * s1, b2 * s2): "rows"}
+    (b1, s1), (b2, s2) = trials
+    known = {(b1 * s1, b2 * s2): "rows", (b1, b2): "batch", (s1, s2): "sequence"}
     return known.get((one, other))
 
 

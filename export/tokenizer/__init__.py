@@ -5,7 +5,7 @@ from pathlib import Path
 from export.bundle import TokenizerContract
 from export.quiet import tensorflow
 from export.tokenizer.huggingface import write_tokenizer_json
-from export.tokenizer.reference import Reference, reference
+from export.tokenizer.reference import Reference, library_versions, reference
 from export.tokenizer.runtimes import read_tables
 from export.tokenizer.spec import ALGORITHMS, TokenizerSpec
 from export.tokenizer.tables import serialise
@@ -16,6 +16,7 @@ __all__ = [
     "Reference",
     "TokenizerSpec",
     "Vocab",
+    "library_versions",
     "read_vocab",
     "reference",
     "save_tokenizer_model",
@@ -24,19 +25,29 @@ __all__ = [
 
 
 def write_tokenizer(
-    directory: Path, vocab: Vocab, spec: TokenizerSpec, adds_special_tokens: bool | None = None
+    directory: Path,
+    vocab: Vocab,
+    spec: TokenizerSpec,
+    adds_special_tokens: bool | None = None,
+    python: Path | None = None,
+    embedding_rows: int | None = None,
 ) -> TokenizerContract:
     """Writes a bundle's tokenizer files: `vocab.txt`, `tokenizer_tables.bin`, `tokenizer.json`.
 
-    `tokenizer.json` is there for the algorithm `bert` alone. `adds_special_tokens` says whether
-    the Python side does; None: as the algorithm's reference.
+    Args:
+        directory: the bundle.
+        vocab: its vocab, written byte for byte.
+        spec: its tokenizer; `tokenizer.json` is written for the algorithm `bert` alone.
+        adds_special_tokens: whether the Python side does; None: as the algorithm's reference.
+        python: the interpreter whose library the tables are read off; None: this one.
+        embedding_rows: rows of the model's word embeddings, where they are known.
 
     Raises:
-        UserError: the algorithm's library refuses the vocab.
+        UserError: the algorithm's library refuses the vocab; see `reference`.
+        EnvironmentProblem: see `reference`.
     """
-    reference(spec, vocab)
     (directory / "vocab.txt").write_bytes(vocab.raw)
-    (directory / "tokenizer_tables.bin").write_bytes(serialise(read_tables(spec, vocab)))
+    (directory / "tokenizer_tables.bin").write_bytes(serialise(read_tables(spec, vocab, python)))
     if spec.algorithm == "bert":
         write_tokenizer_json(directory / "tokenizer.json", spec, vocab)
     return TokenizerContract(
@@ -47,6 +58,7 @@ def write_tokenizer(
         source_adds_special_tokens=spec.algorithm in ("bert", "chars")
         if adds_special_tokens is None
         else adds_special_tokens,
+        embedding_rows=embedding_rows,
     )
 
 

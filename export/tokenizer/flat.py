@@ -18,6 +18,11 @@ class FlatIds:
     splits: NDArray[np.int64]
 
     @classmethod
+    def of_arrays(cls, values: Any, splits: Any) -> "FlatIds":
+        """From sequences of integers: arrays, or lists that came from another interpreter."""
+        return cls(np.asarray(values, np.int32), np.asarray(splits, np.int64))
+
+    @classmethod
     def of_ragged(cls, ragged: Any) -> "FlatIds":
         """From a `tf.RaggedTensor` [rows, (ids)] or [rows, (words), (ids)]."""
         if ragged.ragged_rank == 2:

@@ -1,19 +1,26 @@
-"""Special tokens around one or two texts, and the ways to cut them to a length."""
+"""Special tokens around one or two texts, and the ways to cut them that no library decides.
+
+How `bert`, `tf-text` and `tf-text-fast` cut a pair is asked of their libraries themselves (see
+`libraries.py`). `chars`, the collection's simple tokenizer, has no rule of its own for pairs; it
+keeps the rule of Hugging Face, whose scripts prepared the pairs in the collection's examples.
+"""
 
 from collections.abc import Callable
 
-from export.bundle import SpecialToken
-
 Ids = list[int]
 Frame = Callable[[Ids, Ids | None], Ids]
+Cut = Callable[[Ids, Ids | None, int | None, Frame], Ids]
 
 
-def with_special_tokens(special: dict[str, SpecialToken]) -> Frame:
-    """A function that makes `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]`."""
-    cls, sep = special["cls"].id, special["sep"].id
+def with_special_tokens(cls: int, sep: int, last: int | None = None) -> Frame:
+    """A function that makes `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]`.
+
+    `last` stands in the place of a pair's second [SEP].
+    """
 
     def frame(first: Ids, second: Ids | None) -> Ids:
-        return [cls, *first, sep] + ([] if second is None else [*second, sep])
+        end = sep if last is None else last
+        return [cls, *first, sep] + ([] if second is None else [*second, end])
 
     return frame
 
@@ -23,15 +30,15 @@ def bare(first: Ids, second: Ids | None) -> Ids:
     return first + (second or [])
 
 
-def longest_first(first: Ids, second: Ids | None, limit: int | None, frame: Frame | None) -> Ids:
+def longest_first(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
     """Cuts the longer text down to the shorter, then both alike, as Hugging Face does.
 
-    Of an odd place left over, the longer text gets it, the second where they are equal.
+    Of an odd place left over, the longer text gets it, the second where they are equal. Special
+    tokens are never cut: a limit that is smaller than their number leaves them alone.
 
-    >>> longest_first([1, 2, 3], [4, 5, 6, 7, 8], 5, None)
+    >>> longest_first([1, 2, 3], [4, 5, 6, 7, 8], 5, bare)
     [1, 2, 4, 5, 6]
     """
-    frame = frame or bare
     if limit is None:
         return frame(first, second)
     room = max(0, limit - len(frame([], None if second is None else [])))
@@ -46,6 +53,6 @@ def longest_first(first: Ids, second: Ids | None, limit: int | None, frame: Fram
     return frame(first[:a], second[:b])
 
 
-def joined(first: Ids, second: Ids | None, limit: int | None, frame: Frame | None) -> Ids:
+def joined(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
     """All tokens in a row, cut at the end; a pair's last [SEP] may fall away."""
-    return (frame or bare)(first, second)[:limit]
+    return frame(first, second)[:limit]

@@ -6,9 +6,6 @@ ordering reaches beyond single characters, so marks are also tried in pairs.
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from export.tokenizer.symbols import (
     ALONE,
     LETTER,
@@ -21,8 +18,8 @@ from export.tokenizer.symbols import (
     symbols_of,
 )
 
-# Texts to their words, each text's words joined by \n (no word has one): bytes[texts].
-Splitter = Callable[[list[bytes]], NDArray[np.object_]]
+# Texts to their words, each text's words joined by \n (no word has one).
+Splitter = Callable[[list[str]], list[str]]
 
 # Two marks that no tokenizer strips (they are spacing marks) of different combining classes.
 HIGH, LOW = "\u302e", "\U0001d165"
@@ -51,7 +48,7 @@ def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> Characte
             symbols = symbols_of(outcome.split("\n"))
         if symbols:
             tables.folds[c] = symbols
-    if HIGH + LOW not in str(split([f"a{HIGH}{LOW}b".encode()])[0].decode()):
+    if HIGH + LOW not in split([f"a{HIGH}{LOW}b"])[0]:
         for c in unmoved(split, found["ab"]):
             tables.folds[c] = ONLY_BLOCK
         starters = set(unmoved(split, found["a{}b"]))
@@ -67,18 +64,17 @@ def fates(
     That is one of `outcomes` (where `{}` is the character itself), else the words as they came.
     """
     chunks = [characters[i : i + TOGETHER] for i in range(0, len(characters), TOGETHER)]
-    whole = ["".join(context.format(chr(c)) for c in chunk).encode() for chunk in chunks]
+    whole = ["".join(context.format(chr(c)) for c in chunk) for chunk in chunks]
     mixed: list[int] = []
     for chunk, answer in zip(chunks, split(whole), strict=True):
         for outcome in outcomes:
-            if answer == "".join(outcome.format(chr(c)) for c in chunk).encode():
+            if answer == "".join(outcome.format(chr(c)) for c in chunk):
                 yield from ((c, outcome) for c in chunk)
                 break
         else:
             mixed += chunk
-    single = [context.format(chr(c)).encode() for c in mixed]
-    for c, answer in zip(mixed, split(single), strict=True):
-        words = answer.decode()
+    single = [context.format(chr(c)) for c in mixed]
+    for c, words in zip(mixed, split(single), strict=True):
         simple = (outcome for outcome in outcomes if words == outcome.format(chr(c)))
         yield c, next(simple, words)
 
@@ -96,7 +92,7 @@ def unmoved(split: Splitter, characters: list[int]) -> list[int]:
 def ranks(split: Splitter, marks: list[str]) -> dict[int, int]:
     """For each mark, 1 + the number of marks that pass it leftwards: equal where classes are."""
     pairs = [(a, b) for a in marks for b in marks]
-    texts = [f"a{a}{b}b".encode() for a, b in pairs]
+    texts = [f"a{a}{b}b" for a, b in pairs]
     passed = dict.fromkeys(marks, 1)
     for (a, _), text, answer in zip(pairs, texts, split(texts), strict=True):
         passed[a] += int(answer != text)

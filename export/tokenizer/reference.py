@@ -1,38 +1,44 @@
 """The Python references: the tokenizers whose ids Node must give, each made of its own library.
 
 `bert` is the package `tokenizers`; `tf-text` and `tf-text-fast` are `tensorflow_text`; `chars` is
-written here in TensorFlow string ops.
+written in TensorFlow string ops. All of them are in `libraries.py`, and run in this interpreter or
+in the one that `--tokenizer-python` names.
 """
 
-import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from export.errors import UserError
+from export.errors import EnvironmentProblem, UserError
 from export.quiet import tensorflow
+from export.tokenizer import libraries
 from export.tokenizer.flat import FlatIds
-from export.tokenizer.pairs import joined, longest_first, with_special_tokens
+from export.tokenizer.interpreter import RemoteTokenizer, interpreter
+from export.tokenizer.pairs import Cut, bare, joined, longest_first, with_special_tokens
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.vocab import Vocab
 
+TRUNCATIONS = ("longest-first", "joined")
 
-class Reference(ABC):
-    """A Python tokenizer behind one face."""
 
-    def __init__(self, vocab: Vocab) -> None:
-        """Keeps the vocab for its special tokens."""
+class Reference:
+    """A Python tokenizer with its vocab.
+
+    `library` is the tokenizer itself, with the methods of `libraries.py`.
+    """
+
+    def __init__(self, spec: TokenizerSpec, vocab: Vocab, library: Any) -> None:
+        self.spec = spec
         self.vocab = vocab
+        self.library = library
 
-    @abstractmethod
     def flat(self, texts: Sequence[str]) -> FlatIds:
         """The ids of each text, no special tokens added.
 
         Raises:
             UnicodeEncodeError: a lone surrogate.
         """
+        return FlatIds.of_arrays(*self.library.flat(list(texts)))
 
     def encode(
         self,
@@ -44,146 +50,155 @@ class Reference(ABC):
     ) -> list[list[int]]:
         """The ids of each text, or of each text and its pair.
 
-        `max_length` counts the special tokens. `truncation` is `longest-first`, as Hugging Face
-        cuts, or `joined`: all tokens in a row, cut at the end, as the older scripts did.
+        Args:
+            texts: the first texts.
+            pairs: the second texts, as many; None for single texts.
+            special_tokens: whether [CLS] and [SEP] are added.
+            max_length: the most ids, special tokens counted; None: nothing is cut.
+            truncation: `longest-first`: as the tokenizer's own library cuts a pair;
+                `joined`: all tokens in a row, cut at the end, as the older scripts did.
         """
+        if truncation not in TRUNCATIONS:
+            raise ValueError(f"got truncation {truncation!r}, expected one of {TRUNCATIONS}")
+        if truncation == "longest-first" and self.spec.algorithm != "chars":
+            return self._by_library(texts, pairs, special_tokens, max_length)[0]
+        cut = longest_first if truncation == "longest-first" else joined
+        return self._by_arithmetic(texts, pairs, special_tokens, max_length, cut)[0]
+
+    def encode_with_types(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        special_tokens: bool = True,
+        max_length: int | None = None,
+    ) -> list[tuple[list[int], list[int]]]:
+        """Ids and token type ids of each text or pair, cut as the tokenizer's library does.
+
+        The type is 1 for the second text and its [SEP], else 0. The arguments are `encode`'s.
+        """
+        if self.spec.algorithm == "chars":
+            found = self._by_arithmetic(texts, pairs, special_tokens, max_length, longest_first)
+        else:
+            found = self._by_library(texts, pairs, special_tokens, max_length)
+        return list(zip(*found, strict=True))
+
+    def _by_library(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        special_tokens: bool,
+        max_length: int | None,
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Ids and types of all texts, each made and cut by the library."""
+        if not texts:
+            return [], []
+        second = None if pairs is None else list(pairs)
+        if second is not None and len(second) != len(texts):
+            raise ValueError(f"got {len(texts)} texts and {len(second)} second texts")
+        found = self.library.with_types(list(texts), second, special_tokens, max_length)
+        values, types, splits = found
+        return FlatIds.of_arrays(values, splits).rows(), FlatIds.of_arrays(types, splits).rows()
+
+    def _by_arithmetic(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        special_tokens: bool,
+        max_length: int | None,
+        cut: Cut,
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Ids and types where no library has a rule for pairs: see `pairs.py`."""
         first = self.flat(texts).rows()
-        second = None if pairs is None else self.flat(pairs).rows()
-        cut = {"longest-first": longest_first, "joined": joined}[truncation]
-        rows = []
-        for i, ids in enumerate(first):
-            other = None if second is None else second[i]
-            add = with_special_tokens(self.vocab.special) if special_tokens else None
-            rows.append(cut(ids, other, max_length, add))
-        return rows
+        second = [None] * len(first) if pairs is None else self.flat(pairs).rows()
+        special = {role: token.id for role, token in self.vocab.special.items()}
+        frame = with_special_tokens(special["cls"], special["sep"]) if special_tokens else bare
+        types = with_special_tokens(0, 0, 1) if special_tokens else bare
+        ids, kinds = [], []
+        for a, b in zip(first, second, strict=True):
+            ids.append(cut(a, b, max_length, frame))
+            ones = None if b is None else [1] * len(b)
+            kinds.append(cut([0] * len(a), ones, max_length, types))
+        return ids, kinds
 
 
-class TfTextReference(Reference):
-    """`tensorflow_text.BertTokenizer`."""
+def reference(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> Reference:
+    """The Python tokenizer that `spec` names, with this vocab.
 
-    def __init__(self, spec: TokenizerSpec, vocab: Vocab) -> None:
-        """Puts the vocab into a lookup table."""
-        super().__init__(vocab)
-        tf, tf_text = tensorflow()
-        keys = tf.constant([token.encode() for token in vocab.tokens])
-        ids = tf.range(len(vocab.tokens), dtype=tf.int64)
-        table = tf.lookup.StaticVocabularyTable(
-            tf.lookup.KeyValueTensorInitializer(keys, ids), num_oov_buckets=1
-        )
-        self.tokenizer = tf_text.BertTokenizer(table, lower_case=spec.lower_case)
-        self._ops = tf
+    With `python` it runs in that interpreter, in the versions that are installed there.
 
-    def flat(self, texts: Sequence[str]) -> FlatIds:
-        """See `Reference.flat`."""
-        column = self._ops.constant([text.encode() for text in texts], self._ops.string)
-        return FlatIds.of_ragged(self.tokenizer.tokenize(column))
-
-
-class TfTextFastReference(Reference):
-    """`tensorflow_text.FastBertTokenizer`."""
-
-    def __init__(self, spec: TokenizerSpec, vocab: Vocab) -> None:
-        """Builds the tokenizer's trie.
-
-        Raises:
-            UserError: the library refuses the vocab.
-        """
-        super().__init__(vocab)
-        tf, tf_text = tensorflow()
-        try:
-            self.tokenizer = tf_text.FastBertTokenizer(
-                [token.encode() for token in vocab.tokens],
-                token_out_type=tf.int32,
-                lower_case_nfd_strip_accents=spec.lower_case,
-            )
-        except (RuntimeError, ValueError) as error:
-            raise UserError(f"TF-Text's FastBertTokenizer refuses this vocab: {error}") from None
-        self._ops = tf
-
-    def flat(self, texts: Sequence[str]) -> FlatIds:
-        """See `Reference.flat`."""
-        column = self._ops.constant([text.encode() for text in texts], self._ops.string)
-        return FlatIds.of_ragged(self.tokenizer.tokenize(column))
-
-
-class BertReference(Reference):
-    """`tokenizers.BertWordPieceTokenizer`."""
-
-    def __init__(self, spec: TokenizerSpec, vocab: Vocab) -> None:
-        """The vocab goes in as a mapping: read from a file, its lines would be trimmed."""
-        super().__init__(vocab)
-        from export.tokenizer.huggingface import bert_word_piece
-
-        self.tokenizer = bert_word_piece(spec, vocab)
-
-    def flat(self, texts: Sequence[str]) -> FlatIds:
-        """See `Reference.flat`."""
-        for text in texts:
-            text.encode()  # the library's own error for a lone surrogate is a TypeError
-        encodings = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return FlatIds.of_rows([encoding.ids for encoding in encodings])
-
-
-class CharsReference(Reference):
-    """One token a character, in TensorFlow string ops.
-
-    ASCII letters become lower case (in the vocab's lines too), each ASCII white-space character
-    becomes `-`, `[pad] [unk] [cls] [sep] [mask]` stand for their tokens in any case.
+    Raises:
+        UserError: the library refuses the vocab; with `python`, see `interpreter.Interpreter`.
+        EnvironmentProblem: with `python`, its library fails.
     """
-
-    # A special token is one token of several characters. It is written as ESC and a letter while
-    # the text is split into characters, and so is an ESC that stands in the text.
-    MARK = "\x1b"
-    ESCAPED = {"e": MARK, "p": "[pad]", "u": "[unk]", "c": "[cls]", "s": "[sep]", "m": "[mask]"}
-
-    def __init__(self, spec: TokenizerSpec, vocab: Vocab) -> None:
-        """Where two lines are one after lower-casing, the first keeps the token."""
-        super().__init__(vocab)
-        tf, _ = tensorflow()
-        lowered = tf.strings.lower([token.encode() for token in vocab.tokens]).numpy()
-        keys, first = np.unique(lowered, return_index=True)
-        self._table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(
-                tf.constant(keys.tolist()), tf.constant(first, tf.int64)
-            ),
-            default_value=vocab.special["unk"].id,
-        )
-        tokens = tf.constant(list(self.ESCAPED.values()))
-        self._escaped = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(list(self.ESCAPED), self._table[tokens]),
-            default_value=vocab.special["unk"].id,
-        )
-        self._ops = tf
-
-    @staticmethod
-    def fold(text: Any) -> Any:
-        """ASCII letters in lower case, ASCII white space as `-`; string[…] to string[…]."""
-        tf, _ = tensorflow()
-        return tf.strings.regex_replace(tf.strings.lower(text), "[[:space:]]", "-")
-
-    def flat(self, texts: Sequence[str]) -> FlatIds:
-        """See `Reference.flat`."""
-        tf = self._ops
-        text = self.fold(tf.constant([text.encode() for text in texts], tf.string))
-        for letter, token in self.ESCAPED.items():
-            pattern = re.escape(token)
-            text = tf.strings.regex_replace(text, pattern, self.MARK + letter)
-        characters = tf.strings.unicode_split(text, "UTF-8")
-        flat = characters.flat_values
-        is_mark = flat == self.MARK
-        escaped = tf.concat([[False], is_mark[:-1]], 0)
-        ids = tf.where(escaped, self._escaped[flat], self._table[flat])
-        kept = characters.with_flat_values(~is_mark)
-        return FlatIds.of_ragged(tf.ragged.boolean_mask(characters.with_flat_values(ids), kept))
+    return Reference(spec, vocab, loaded(spec, vocab, python))
 
 
-def reference(spec: TokenizerSpec, vocab: Vocab) -> Reference:
-    """The Python tokenizer that `spec` names, with this vocab."""
-    kinds: dict[str, type] = {
-        "bert": BertReference,
-        "tf-text": TfTextReference,
-        "tf-text-fast": TfTextFastReference,
-        "chars": CharsReference,
-    }
-    twin: Reference = kinds[spec.algorithm](spec, vocab)
-    return twin
+def loaded(spec: TokenizerSpec, vocab: Vocab, python: Path | None) -> Any:
+    """The tokenizer with the methods of `libraries.py`; see `reference`."""
+    refuse_repeated(spec, vocab)
+    special = {role: token.id for role, token in vocab.special.items()}
+    arguments = (spec.algorithm, spec.options, vocab.tokens, special)
+    try:
+        if python is not None:
+            where = interpreter(python)
+            return RemoteTokenizer(where, where.ask("load", *arguments))
+        if spec.algorithm != "bert":
+            tensorflow()
+        return libraries.load(*arguments)
+    except libraries.Refused as error:
+        raise UserError(
+            f"{libraries.NEEDED[spec.algorithm][0]} refuses this vocab: {error}"
+        ) from None
+    except libraries.Missing as error:
+        raise EnvironmentProblem(
+            f"the package {error} is missing; run this as `nox -s export`"
+        ) from None
+
+
+def library_versions(algorithm: str, python: Path | None) -> dict[str, str]:
+    """The versions of the interpreter and of the library that the algorithm stands on.
+
+    Raises:
+        UserError: with `python`, see `interpreter.Interpreter`.
+    """
+    if python is None:
+        return libraries.versions(algorithm)
+    found: dict[str, str] = interpreter(python).ask("versions", algorithm)
+    return found
+
+
+def refuse_repeated(spec: TokenizerSpec, vocab: Vocab) -> None:
+    """Stops at a token on two lines where the algorithm's library takes no such vocab.
+
+    Measured: TF-Text 2.21.1's lookup table says "HashTable has different value for same key",
+    its FastBertTokenizer "Tokens in the vocabulary must be unique". Hugging Face's `tokenizers`
+    takes the last line, as Google's `load_vocab` does. `chars` takes the first of lines that are
+    equal after lower-casing, and then its special tokens must be on one line each.
+
+    Raises:
+        UserError: the library would refuse it; the advice keeps every id.
+    """
+    lines = vocab.repeated
+    if spec.algorithm == "chars":
+        lowered = [ascii_lower(token) for token in vocab.tokens]
+        names = {ascii_lower(token.token) for token in vocab.special.values()}
+        lines = {
+            token: [i for i, one in enumerate(lowered, 1) if one == token]
+            for token in names
+            if lowered.count(token) > 1
+        }
+    if not lines or spec.algorithm == "bert":
+        return
+    token, places = next(iter(lines.items()))
+    raise UserError(
+        f"{vocab.name} line {places[-1]}: {token!r} stands in line {places[0]} already, and "
+        f"{spec.algorithm} takes no vocab with a token twice; rename one of the two to a name that "
+        f"no text has, such as {vocab.unused_name()}, here and wherever else the model is used "
+        "(Google's and Hugging Face's code give the last line's id). Never remove a line: every id "
+        "after it would be another"
+    )
+
+
+def ascii_lower(token: str) -> str:
+    """A token with A to Z in lower case, and nothing else."""
+    return "".join(c.lower() if c.isascii() else c for c in token)

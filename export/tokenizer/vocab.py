@@ -8,57 +8,97 @@ every id after it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from export.bundle import SpecialToken
 from export.errors import UserError
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+SHOWN = 3
 BOM = b"\xef\xbb\xbf"
 ASCII_SPACE = " \t\n\v\f\r"
 
 
 @dataclass(frozen=True)
 class Vocab:
-    """The tokens in the order of their ids, the file's own bytes, and the five special tokens."""
+    """The tokens in the order of their ids, the file's own bytes, and the five special tokens.
+
+    `name` stands for the file in messages. `repeated` has each token that is on several lines,
+    with the lines' numbers from 1; a special token's id is its last line's.
+    """
 
     raw: bytes = field(repr=False)
     tokens: list[str] = field(repr=False)
     special: dict[str, SpecialToken]
+    name: str = "vocab.txt"
+    repeated: dict[str, list[int]] = field(default_factory=dict, repr=False)
+
+    def unused_name(self) -> str:
+        """A name of the form [unusedN] that no line has."""
+        known = set(self.tokens)
+        return next(name for i in count(1) if (name := f"[unused{i}]") not in known)
+
+    def notices(self) -> list[str]:
+        """What is taken although it looks odd: CRLF line ends, tokens on several lines."""
+        said = []
+        if b"\r\n" in self.raw:
+            said.append(f"{self.name}: lines end in CRLF throughout; CRLF is taken as the line end")
+        for token, lines in list(self.repeated.items())[:SHOWN]:
+            said.append(
+                f"{self.name} line {lines[-1]}: {token!r} stands in line {lines[0]} already: bert "
+                f"gives it the last line's id, {lines[-1] - 1}, chars the first's, {lines[0] - 1}"
+            )
+        if len(self.repeated) > SHOWN:
+            said.append(f"{self.name}: {len(self.repeated)} tokens in all are on several lines")
+        return said
 
 
 def read_vocab(path: Path, notice: Callable[[str], None]) -> Vocab:
     r"""Reads and checks a vocab file.
 
-    `notice` is told what was taken although it looks odd: line ends that are `\r\n` throughout.
+    `notice` is told what was taken although it looks odd: line ends that are `\r\n` throughout,
+    and tokens on several lines; which of these counts is the algorithm's rule.
 
     Raises:
         UserError: no such file; a byte order mark, invalid UTF-8, `\r` in some lines only, a blank
-            line, a line twice, a line that begins or ends in ASCII white space, NUL in a line, or
-            a special token missing. The message names the file and the line.
+            line, a line that begins or ends in ASCII white space, NUL in a line, or a special
+            token missing. The message names the file and the line.
     """
     try:
         raw = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise UserError(f"{path}: no such vocab file; give a vocab.txt, one token a line") from None
     vocab = parse_vocab(raw, str(path))
-    if b"\r\n" in raw:
-        notice(f"{path}: lines end in CRLF throughout; CRLF is taken as the line end")
+    for line in vocab.notices():
+        notice(line)
     return vocab
+
+
+def compare_sizes(name: str, lines: int, rows: int) -> str | None:
+    """A notice where a model's embedding has more rows than its vocab has lines, else None.
+
+    Raises:
+        UserError: it has fewer.
+    """
+    if rows < lines:
+        raise UserError(
+            f"{name} has {lines} lines, but the model's embedding has {rows} rows: it is not the "
+            "vocab that the model was trained with; give that one, unchanged"
+        )
+    if rows == lines:
+        return None
+    many = f"the last {rows - lines} rows belong" if rows - lines > 1 else "the last row belongs"
+    return f"the model's embedding has {rows} rows, the vocab {lines} lines: {many} to no token"
 
 
 def parse_vocab(raw: bytes, name: str) -> Vocab:
     """`read_vocab` on bytes; `name` stands before the line in messages."""
     tokens = [decoded(line, f"{name} line {i}") for i, line in enumerate(split(raw, name), 1)]
-    lines: dict[str, int] = {}
+    lines: dict[str, list[int]] = {}
     for i, token in enumerate(tokens, 1):
         check(token, f"{name} line {i}")
-        if token in lines:
-            raise UserError(
-                f"{name} line {i}: {token!r} stands in line {lines[token]} already; "
-                "a token has one id, remove or rename one of them"
-            )
-        lines[token] = i
+        lines.setdefault(token, []).append(i)
     special = {}
     for role, token in SPECIAL.items():
         if token not in lines:
@@ -66,8 +106,9 @@ def parse_vocab(raw: bytes, name: str) -> Vocab:
                 f"{name}: no line is {token} ({len(tokens)} lines read), expected "
                 f"{' '.join(SPECIAL.values())} each on a line of its own"
             )
-        special[role] = SpecialToken(token, lines[token] - 1)
-    return Vocab(raw, tokens, special)
+        special[role] = SpecialToken(token, lines[token][-1] - 1)
+    repeated = {token: places for token, places in lines.items() if len(places) > 1}
+    return Vocab(raw, tokens, special, name, repeated)
 
 
 def split(raw: bytes, name: str) -> list[bytes]:

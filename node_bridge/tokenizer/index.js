@@ -10,7 +10,7 @@ import { Slab } from './slab.js';
 import { lowerAscii, partsOf } from './special.js';
 import { CharacterTables } from './tables.js';
 import { Trie } from './trie.js';
-import { checkMaxLength, longestFirst } from './truncate.js';
+import { checkMaxLength, cutPair } from './truncate.js';
 import { parseVocab } from './vocab.js';
 
 /**
@@ -24,7 +24,8 @@ import { parseVocab } from './vocab.js';
  * @property {string} [pair] a second text
  * @property {boolean} [specialTokens] whether [CLS] and [SEP] are added; they are by default
  * @property {number} [maxLength] special tokens counted; the model's positions by default
- * @property {import('./truncate.js').Truncation} [truncation] `longest-first` by default
+ * @property {import('./truncate.js').Truncation} [truncation] `longest-first` by default: as
+ *   the tokenizer's own library cuts
  */
 
 /** Turns texts into ids. */
@@ -47,7 +48,7 @@ export class Tokenizer {
     const tables = new CharacterTables(tablesBytes);
     const pieces = algorithm === 'chars' ? this.vocab.map(lowerAscii) : this.vocab;
     /** @private */
-    this.scanner = new Scanner(tables, new Trie(pieces, tables.isolated), {
+    this.scanner = new Scanner(tables, new Trie(pieces, tables.isolated, algorithm === 'bert'), {
       unknown: special.unk.id,
       softSpaces: algorithm === 'tf-text-fast',
     });
@@ -165,8 +166,8 @@ export class Tokenizer {
     let first = secondAt;
     let second = this.scanner.count - secondAt;
     if (truncation === 'longest-first') {
-      const room = Math.max(0, maxLength - 2 * lead - tail);
-      [first, second] = longestFirst(first, second, room);
+      const room = maxLength - 2 * lead - tail;
+      [first, second] = cutPair(this.algorithm, first, second, room);
     } else if (truncation !== 'joined') {
       throw new UserError(`Expected \`truncation\` to be longest-first or joined, got \`${truncation}\``);
     }

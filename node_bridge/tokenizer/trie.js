@@ -17,8 +17,12 @@ export class Trie {
   /**
    * @param {string[]} tokens in the order of their ids
    * @param {Uint8Array} isolated 1 for characters that keep a longer piece out of the trie
+   * @param {boolean} [lastWins] whether a token on several lines has the last line's id, as in
+   *   Hugging Face's library, not the first's
    */
-  constructor(tokens, isolated) {
+  constructor(tokens, isolated, lastWins = false) {
+    /** @private */
+    this.lastWins = lastWins;
     let letters = 0;
     let deeper = 0;
     for (const token of tokens) {
@@ -116,7 +120,7 @@ export class Trie {
       }
       node = toNode[slot];
     }
-    if (this.idAt[node] === -1) this.idAt[node] = id;
+    if (this.lastWins || this.idAt[node] === -1) this.idAt[node] = id;
   }
 
   /** @param {number} codePoint */

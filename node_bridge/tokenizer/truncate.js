@@ -1,11 +1,10 @@
 /**
- * How many tokens of a text and of its pair stay.
+ * How a text and its pair are cut to a length.
  */
 import { UserError } from '../errors.js';
 
 /**
- * `longest-first`: the longer text is cut down to the shorter, then both alike, as Hugging Face
- * does it; of an odd place left over the longer text gets it, the second where they are equal.
+ * `longest-first`: as the tokenizer's own library cuts a pair (see `cutPair`).
  * `joined`: all tokens in a row with their special tokens, cut at the end, as the older scripts
  * did; the last [SEP] may fall away.
  *
@@ -13,12 +12,51 @@ import { UserError } from '../errors.js';
  */
 
 /**
+ * How many tokens of a text and of its pair stay.
+ *
+ * @param {import('../bundle.js').TokenizerContract['algorithm']} algorithm
  * @param {number} first tokens of the text
- * @param {number} second tokens of its pair
- * @param {number} room places for both, special tokens not counted
+ * @param {number} second tokens of its pair, 0 for a single text
+ * @param {number} room places for both, special tokens not counted; below 0 where even these are
+ *   more than the limit
  * @returns {[number, number]} tokens that stay of each
  */
-export function longestFirst(first, second, room) {
+export function cutPair(algorithm, first, second, room) {
+  if (algorithm === 'tf-text' || algorithm === 'tf-text-fast') {
+    return roundRobin(first, second, Math.max(0, room));
+  }
+  // Hugging Face's library takes the special tokens off an unsigned limit, which then wraps
+  // around: a limit below their number cuts nothing (tokenizers 0.22 and 0.23).
+  if (room < 0 && algorithm === 'bert') return [first, second];
+  return longestFirst(first, second, Math.max(0, room));
+}
+
+/**
+ * TF-Text's `RoundRobinTrimmer`: each round gives a place to each text that has tokens left, the
+ * first text first. So of an odd place left over the first text gets it.
+ *
+ * @param {number} first
+ * @param {number} second
+ * @param {number} room
+ * @returns {[number, number]}
+ */
+function roundRobin(first, second, room) {
+  const half = Math.floor(room / 2);
+  if (second <= half) return [Math.min(first, room - second), second];
+  const ofFirst = Math.min(first, room - half);
+  return [ofFirst, Math.min(second, room - ofFirst)];
+}
+
+/**
+ * Hugging Face's rule: the longer text is cut down to the shorter, then both alike; of an odd
+ * place left over the longer text gets it, the second where they are equal.
+ *
+ * @param {number} first
+ * @param {number} second
+ * @param {number} room
+ * @returns {[number, number]}
+ */
+function longestFirst(first, second, room) {
   if (first + second <= room) return [first, second];
   let short = Math.min(first, second);
   let long = short > room ? short : Math.max(short, room - short);

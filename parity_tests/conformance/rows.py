@@ -62,8 +62,8 @@ def export_arguments(entry: catalog.Entry, model: Path, vocab: Path) -> list[Any
         # Proven on the model: which tokenizer it is, is found by what it does.
         return ["vocab", "--tokenizer-model", model]
     if entry.contract == "named":
-        return ["model", model, "--vocab", vocab]
-    return ["model", model, "--tokenizer", "bert"]
+        return ["model", model, "--vocab", vocab, "--tokenizer", "tf-text", "--uncased"]
+    return ["model", model, "--tokenizer", "bert", "--uncased"]
 
 
 def check(row: Row, bundle: Path, work: Path, entry: catalog.Entry) -> None:

@@ -19,6 +19,7 @@ from export.tokenizer.characters import (
 from export.tokenizer.runtimes import read_tables
 from export.tokenizer.tables import serialise
 from export.tokenizer.texts import from_alphabet, mutated
+from parity_tests.tokenizer import pairs
 from parity_tests.tokenizer.explain import Difference, explain, name_of
 from parity_tests.tokenizer.sides import NodeSide, Pair
 from parity_tests.tokenizer.vocabs import made_up, telling
@@ -96,6 +97,9 @@ def prove(jobs: Sequence[Job], reviews: Sequence[str], size: Size) -> list[Row]:
                     row.seconds = time.monotonic() - started
                     merge(rows, row)
                     progress(rows)
+                if vocab is job.vocab:
+                    rows.append(compare_pairs(pair, reviews, size.generated))
+                    progress(rows)
     return rows
 
 
@@ -144,6 +148,20 @@ def compare(pair: Pair, group: str, texts: Iterable[str]) -> Row:
         row.different += len(failed)
         for i in failed[: SHOWN - len(row.differences)]:
             row.differences.append(explain(pair, group, batch[i]))
+    return row
+
+
+def compare_pairs(pair: Pair, reviews: Sequence[str], count: int) -> Row:
+    """Both sides on pairs of texts, cut to many limits; ids and types are compared."""
+    started = time.monotonic()
+    row = Row(name_of(pair.spec.algorithm, pair.spec.options), pairs.GROUP)
+    for batch in pairs.batches(reviews, count, seed=2):
+        row.texts += len(batch.texts)
+        failed = pairs.differing(pair, batch)
+        row.different += len(failed)
+        for one in failed[: SHOWN - len(row.differences)]:
+            row.differences.append(pairs.explained(pair, batch, one))
+    row.seconds = time.monotonic() - started
     return row
 
 

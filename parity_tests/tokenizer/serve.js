@@ -3,8 +3,10 @@
  *
  * A frame is two blocks, each with its length before it (uint32, little-endian): a JSON header,
  * and bytes. `load` makes a tokenizer; `encode` takes texts (uint32[count] lengths in bytes, then
- * their UTF-8) and gives ids (uint32[count] rows' lengths, then int32 ids); `symbols` tells what
- * the tables make of a code point; `details` gives all that there is about one text. Python's counterpart is sides.py.
+ * their UTF-8) and gives ids (uint32[count] rows' lengths, then int32 ids); `pairs` takes all first
+ * texts, then all second ones, and gives the same with all types after the ids; `symbols` tells
+ * what the tables make of a code point; `details` gives all that there is about one text. Python's
+ * counterpart is sides.py.
  */
 import { readFileSync, writeSync } from 'node:fs';
 
@@ -50,32 +52,37 @@ function answer(request, bytes) {
 }
 
 /**
+ * @param {Buffer} bytes uint32[count] lengths, then texts in UTF-8
+ * @param {number} count
+ */
+function textsIn(bytes, count) {
+  let at = count * 4;
+  return Array.from({ length: count }, (_, i) => {
+    const start = at;
+    at += bytes.readUInt32LE(i * 4);
+    return bytes.toString('utf8', start, at);
+  });
+}
+
+/** @param {Int32Array[]} rows */
+function bytesOf(rows) {
+  return rows.map((row) => Buffer.from(row.buffer, row.byteOffset, row.byteLength));
+}
+
+/**
+ * Answers `encode` and `pairs`.
+ *
  * @param {Tokenizer} tokenizer
  * @param {Record<string, any>} request
  * @param {Buffer} bytes
  */
-function encode(tokenizer, { count, ...options }, bytes) {
+function encode(tokenizer, { op, count, ...options }, bytes) {
   const settings = { specialTokens: false, maxLength: 2 ** 31, ...options };
-  const lengths = new Uint32Array(count);
-  /** @type {Int32Array[]} */
-  const rows = [];
-  let at = count * 4;
-  let total = 0;
-  for (let i = 0; i < count; i++) {
-    const end = at + bytes.readUInt32LE(i * 4);
-    const { ids } = tokenizer.encode(bytes.toString('utf8', at, end), settings);
-    rows.push(ids);
-    lengths[i] = ids.length;
-    total += ids.length;
-    at = end;
-  }
-  const ids = new Int32Array(total);
-  let place = 0;
-  for (const row of rows) {
-    ids.set(row, place);
-    place += row.length;
-  }
-  return Buffer.concat([Buffer.from(lengths.buffer), Buffer.from(ids.buffer)]);
+  const texts = textsIn(bytes, op === 'pairs' ? 2 * count : count);
+  const encodings = texts.slice(0, count).map((text, i) => tokenizer.encode(text, { ...settings, pair: texts[count + i] }));
+  const lengths = Int32Array.from(encodings, ({ ids }) => ids.length);
+  const types = op === 'pairs' ? encodings.map(({ typeIds }) => typeIds) : [];
+  return Buffer.concat(bytesOf([lengths, ...encodings.map(({ ids }) => ids), ...types]));
 }
 
 /**

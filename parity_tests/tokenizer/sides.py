@@ -65,6 +65,25 @@ class NodeSide:
         np.cumsum(counts, out=splits[1:])
         return FlatIds(np.frombuffer(answer, np.int32, offset=4 * len(encoded)), splits)
 
+    def with_types(
+        self, texts: Sequence[str], pairs: Sequence[str], special_tokens: bool, limit: int
+    ) -> list[tuple[list[int], list[int]]]:
+        """Ids and token type ids of pairs, cut to `limit`."""
+        encoded = [text.encode() for text in [*texts, *pairs]]
+        lengths = np.array([len(text) for text in encoded], np.uint32)
+        header = {
+            "op": "pairs",
+            "count": len(texts),
+            "specialTokens": special_tokens,
+            "maxLength": limit,
+        }
+        answer = np.frombuffer(self._ask(header, lengths.tobytes() + b"".join(encoded)), np.int32)
+        counts, values = answer[: len(texts)], answer[len(texts) :]
+        ids, types = np.split(values, 2)
+        ends = np.cumsum(counts)[:-1]
+        rows = zip(np.split(ids, ends), np.split(types, ends), strict=True)
+        return [(row.tolist(), kinds.tolist()) for row, kinds in rows]
+
     def symbols(self, code_point: int) -> list[int]:
         """What the loaded tables make of a character."""
         answer: list[int] = json.loads(self._ask({"op": "symbols", "code_point": code_point}))

@@ -17,18 +17,21 @@ LANES = 2
 """Runners at a time, beside the trainings by hand."""
 
 
-def judge(python: Run, backends: dict[str, int], out: Path) -> dict[str, Any]:
+def judge(
+    python: Run, backends: dict[str, int], out: Path, sequence: str = "sequence_output"
+) -> dict[str, Any]:
     """Trains on the vectors that Python gave for the texts; the part `training` of REPORT.md.
 
     Args:
         python: Python's run.
         backends: how many texts each backend gets.
         out: a directory for the problem and for what the sides make of it.
+        sequence: the name of the output that the vectors are taken from.
 
     Raises:
         UserError, EnvironmentProblem: see `runners.finish`.
     """
-    vectors = vectors_of(python)
+    vectors = vectors_of(python, sequence)
     if vectors is None:
         return told.nothing("the model has no sequence_output, which the head stands on")
     steps = {backend: min(count, STEPS) for backend, count in backends.items()}

@@ -100,12 +100,12 @@ class Problem:
         save_file(contiguous, path, {"learning_rate": repr(self.learning_rate)})
 
 
-def vectors_of(run: Run) -> Array | None:
-    """Position 0 of every text's `sequence_output`, float32[texts, hidden]; None without one."""
+def vectors_of(run: Run, sequence: str = "sequence_output") -> Array | None:
+    """Position 0 of every text in the output `sequence`, float32[texts, hidden]; None without."""
     outputs = [
-        batch["sequence_output"][:, 0]
+        batch[sequence][:, 0]
         for (special, _), batch in sorted(run.batches.items())
-        if special == "added" and "sequence_output" in batch
+        if special == "added" and sequence in batch
     ]
     return np.concatenate(outputs) if outputs else None
 

@@ -21,12 +21,13 @@ import tensorflow_text  # noqa: F401  registers the ops that a tokenizer SavedMo
 from safetensors.numpy import save_file
 
 from parity_tests.errors import CheckFailed, UserError
+from parity_tests.python_tokenizer import tokenizer_of
 from parity_tests.run_python import load
 from parity_tests.source import Source
+from parity_tests.tokenizer_source import TokenizerSource
 from parity_tests.twin import texts
 from parity_tests.twin.network import Network
 from parity_tests.twin.texts import Texts
-from parity_tests.vocabulary import special_ids
 
 SCALED_ON = 32
 """Batches of training texts whose vectors the scaling is fitted to."""
@@ -53,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
 def run(given: argparse.Namespace) -> dict[str, Any]:
     """The experiment from the files to what is said of it; says nothing where it only saves."""
     encoder = load(given.model)
-    source = Source(encoder, load(given.tokenizer_model), special_ids(given.tokenizer_model))
+    tokenizer = tokenizer_of(TokenizerSource(model=given.tokenizer_model))
+    source = Source(encoder, tokenizer)
     labels = sorted(set(texts.read(given.train)[1]))
     train, dev = (texts.encoded(source, file, labels) for file in (given.train, given.dev))
     order = np.stack([texts.batches(train.lengths, epoch) for epoch in range(given.epochs)])

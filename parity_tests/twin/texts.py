@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parity_tests.cases import Case
 from parity_tests.source import Source
 
 Array = NDArray[np.int32]
@@ -56,7 +57,8 @@ def encoded(source: Source, file: Path, labels: list[str]) -> Texts:
     """The texts of a file; `labels` are all there are, in the order of the probabilities."""
     texts, told = read(file)
     places = np.array([labels.index(label) for label in told], np.int32)
-    return Texts(source.encode(texts, True, POSITIONS), places)
+    cases = [Case(i, 0, text, max_length=POSITIONS) for i, text in enumerate(texts)]
+    return Texts(source.batch(source.encode(cases, True)), places)
 
 
 def batches(lengths: Array, seed: int) -> Array:

@@ -80,6 +80,14 @@ test('special tokens in the text count for bert as spelt, for chars in any case,
   assert.deepEqual(tokens(chars, 'a[MaSk][A'), ['A', '[MASK]', '[', 'A']);
 });
 
+test('a token on several lines has the last id for bert, the first for the others', () => {
+  const pieces = ['a', '中', 'a', '##b', '##b'];
+  const ids = (/** @type {'bert' | 'tf-text'} */ algorithm) =>
+    [...toyTokenizer(pieces, { algorithm }).encode('ab中', { specialTokens: false }).ids];
+  assert.deepEqual(ids('bert'), [7, 9, 6]);
+  assert.deepEqual(ids('tf-text'), [5, 8, 6]);
+});
+
 test('special tokens, pairs and types', () => {
   const tokenizer = toyTokenizer(['中', '文']);
   const plain = tokenizer.encode('中文');
@@ -93,17 +101,29 @@ test('special tokens, pairs and types', () => {
   assert.deepEqual([...bare.typeIds], [0, 1]);
 });
 
-test('truncation: longest first as Hugging Face has it, joined at the end', () => {
+test('a pair is cut as the algorithm\'s library does it, joined at the end', () => {
   const tokenizer = toyTokenizer(['中', '文'], { maxLength: 8 });
-  const lengths = (/** @type {number} */ a, /** @type {number} */ b) => {
-    const { typeIds } = tokenizer.encode('中'.repeat(a), { pair: '文'.repeat(b) });
+  const lengths = (/** @type {number} */ a, /** @type {number} */ b, by = tokenizer) => {
+    const { typeIds } = by.encode('中'.repeat(a), { pair: '文'.repeat(b) });
     const ones = typeIds.reduce((sum, kind) => sum + kind, 0);
     return [typeIds.length - ones - 2, ones - 1];
   };
+  // TF-Text's RoundRobinTrimmer: the odd place is the first text's.
   assert.deepEqual(lengths(2, 3), [2, 3]);
   assert.deepEqual(lengths(1, 9), [1, 4]);
-  assert.deepEqual(lengths(9, 9), [2, 3]);
+  assert.deepEqual(lengths(9, 1), [4, 1]);
+  assert.deepEqual(lengths(9, 9), [3, 2]);
+  assert.deepEqual(lengths(9, 10), [3, 2]);
   assert.deepEqual(lengths(10, 9), [3, 2]);
+  assert.deepEqual(lengths(0, 9), [0, 5]);
+  // Hugging Face's: the longer text's, the second's where they are equal.
+  for (const algorithm of /** @type {const} */ (['bert', 'chars'])) {
+    const other = toyTokenizer(['中', '文'], { maxLength: 8, algorithm });
+    assert.deepEqual(lengths(2, 3, other), [2, 3]);
+    assert.deepEqual(lengths(1, 9, other), [1, 4]);
+    assert.deepEqual(lengths(9, 9, other), [2, 3]);
+    assert.deepEqual(lengths(10, 9, other), [3, 2]);
+  }
   assert.equal(tokenizer.encode('中'.repeat(20)).ids.length, 8);
   const joined = tokenizer.encode('中中中', { pair: '文文文文', truncation: 'joined' });
   assert.deepEqual([...joined.ids], [2, 5, 5, 5, 3, 6, 6, 6]);

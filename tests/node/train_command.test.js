@@ -1,12 +1,15 @@
 /** `train.js` as a person uses it: killed at bad moments, with a damaged cache, on all cores. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+
+import { readSafetensors, writeSafetensors } from '../../node_bridge/safetensors.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const program = join(root, 'node_bridge', 'train.js');
@@ -124,3 +127,22 @@ for (const [more, message] of MISTAKES) {
     assert.match(stderr, message);
   });
 }
+
+test('a bundle whose golden cases do not hold here is not trained on; one that holds is checked once', () => {
+  const bundle = join(dir, 'altered');
+  cpSync(join(root, 'artifacts', 'bundle', 'albert_tiny'), bundle, { recursive: true });
+  const golden = join(bundle, 'golden.safetensors');
+  const { tensors, metadata } = readSafetensors(readFileSync(golden));
+  tensors.sequence_output.data[0] += 0.01;
+  writeSafetensors(golden, tensors, metadata);
+  const contract = JSON.parse(readFileSync(join(bundle, 'bundle.json'), 'utf8'));
+  const sha256 = createHash('sha256').update(readFileSync(golden)).digest('hex');
+  contract.files['golden.safetensors'] = { sha256, size: statSync(golden).size };
+  writeFileSync(join(bundle, 'bundle.json'), JSON.stringify(contract));
+  const { status, stderr } = train('refused', ['--bundle', bundle]);
+  assert.equal(status, 1, stderr);
+  assert.match(stderr, /error: .*altered: on backend wasm the golden cases are not what Python gave: sequence_output of "你好": got/);
+  assert.deepEqual(existsSync(join(dir, 'refused')), false);
+  assert.deepEqual(kept('refused', 'features'), []);
+  assert.equal(readdirSync(join(dir, 'whole.cache', 'verified')).length, 1, 'by the runs above');
+});

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { closeness } from '../../node_bridge/closeness.js';
 import { writeSafetensors } from '../../node_bridge/safetensors.js';
-import { goldenCases, verify } from '../../node_bridge/verification.js';
+import { goldenCases, verify, verifyVectors } from '../../node_bridge/verification.js';
 
 const BUDGET = { atol: 0.01, rtol: 0.001 };
 const of = (/** @type {number[]} */ values) => ({ shape: [values.length], data: Float32Array.from(values) });
@@ -135,4 +135,53 @@ test('masked positions do not count, attended ones do', async () => {
   bundle.contract.padding = 'attended';
   assert.match((await output())?.said ?? '', /got 0\.25 at \[0,1,0\], expected 99/);
   assert.deepEqual(only(await failed({ value: 0.25 })), []);
+});
+
+/** Two golden texts of three and one ids, padded; the vectors of a text count up from its first id. */
+function twoTexts(/** @type {number} */ error = 0) {
+  const tensors = {
+    input_ids: { dtype: 'I32', shape: [2, 3], data: Int32Array.of(5, 6, 7, 8, 0, 0) },
+    attention_mask: { dtype: 'I32', shape: [2, 3], data: Int32Array.of(1, 1, 1, 1, 0, 0) },
+    // As wide as the texts are long: only the contract tells that axis 1 is no sequence.
+    pooled_output: { dtype: 'F32', shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) },
+    sequence_output: { dtype: 'F32', shape: [2, 3, 1], data: Float32Array.of(5, 6, 7, 8, -1, -1) },
+  };
+  const outputs = [
+    { name: 'pooled_output', role: 'pooled_output', shape: ['batch', 3] },
+    { name: 'sequence_output', role: 'sequence_output', shape: ['batch', 'sequence', 1] },
+  ];
+  const [bundle] = toy({ tensors, outputs, texts: ['三', '一'] });
+  const rows = [Int32Array.of(5, 6, 7), Int32Array.of(8)];
+  const tokenizer = { encode: (/** @type {string} */ text) => ({ ids: rows['三一'.indexOf(text)], typeIds: new Int32Array(3) }) };
+  const encoder = {
+    pad: (/** @type {{ids: Int32Array}[]} */ encodings) => {
+      const shape = [encodings.length, 3];
+      const data = Int32Array.from(encodings.flatMap(({ ids }) => [...ids, 0, 0].slice(0, 3)));
+      return { input_ids: { shape, data }, attention_mask: { shape, data: data.map((id) => Number(id > 0)) } };
+    },
+    run: async (/** @type {any[]} */ { length }) => ({
+      pooled_output: { shape: [length, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6).slice(0, 3 * length) },
+      sequence_output: { shape: [length, 3, 1], data: Float32Array.of(5, 6, 7, 8, -9, -9).slice(0, 3 * length) },
+    }),
+    sequences: async (/** @type {{ids: Int32Array}[]} */ encodings) => encodings.map(({ ids }) => Float32Array.from(ids, (id) => id + error)),
+  };
+  return /** @type {[any, any, any]} */ ([bundle, tokenizer, encoder]);
+}
+
+test('the first texts alone are compared with their own rows', async () => {
+  for (const count of [1, 2, 3]) {
+    const checks = await verify(...twoTexts(), count);
+    assert.deepEqual(checks.map(({ name, passed, said }) => [name, passed, said]), [
+      ['ids', true, ''],
+      ['pooled_output', true, ''],
+      ['sequence_output', true, ''],
+    ]);
+  }
+});
+
+test('vectors as a training gets them are compared text by text', async () => {
+  assert.deepEqual(await verifyVectors(...twoTexts()), { name: 'sequence_output', passed: true, maxAbs: 0, budget: 1e-5, said: '' });
+  const { passed, said } = await verifyVectors(...twoTexts(0.5));
+  assert.equal(passed, false);
+  assert.match(said, /^sequence_output of "三": got 5\.5 at \[0,0\], expected 5/);
 });

@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 Arrays = dict[str, np.ndarray]
+Place = tuple[int, int, int]
 VOCAB, HIDDEN, HEADS, INNER, NARROW, POSITIONS, LAYERS = 31, 12, 3, 20, 8, 16, 2
 
 
@@ -22,7 +23,8 @@ VOCAB, HIDDEN, HEADS, INNER, NARROW, POSITIONS, LAYERS = 31, 12, 3, 20, 8, 16, 2
 class Publisher:
     """One checkpoint: its json, its arrays by name, and the structure that its names have.
 
-    `parts` has our word for a part → the publisher's scope; `{i}` is the layer.
+    `parts` has our word for a part → the publisher's scope; `{i}` is the layer, `{g}` and `{k}`
+    are ALBERT's group and inner group.
     """
 
     family: str
@@ -36,14 +38,27 @@ class Publisher:
     def torch(self) -> bool:
         return self.form == "hf"
 
-    def dense(self, part: str, x: np.ndarray, i: int = 0) -> np.ndarray:
-        scope = self.parts[part].format(i=i)
+    def scope(self, part: str, at: Place) -> str:
+        layer, group, inner = at
+        return self.parts[part].format(i=layer, g=group, k=inner)
+
+    def places(self, layers: int | None = None) -> list[Place]:
+        """What runs, in order; with the two formulas as they stand in the publishers' codes."""
+        count, groups = self.config["num_hidden_layers"], self.config.get("num_hidden_groups", 1)
+        found = []
+        for i in range(layers or count):
+            group = int(i / (count / groups)) if self.torch else int(i / count * groups)
+            found += [(i, group, k) for k in range(self.config.get("inner_group_num", 1))]
+        return found
+
+    def dense(self, part: str, x: np.ndarray, at: Place = (0, 0, 0)) -> np.ndarray:
+        scope = self.scope(part, at)
         if self.torch:
             return x @ self.arrays[f"{scope}.weight"].T + self.arrays[f"{scope}.bias"]
         return x @ self.arrays[f"{scope}/kernel"] + self.arrays[f"{scope}/bias"]
 
-    def norm(self, part: str, x: np.ndarray, i: int = 0) -> np.ndarray:
-        scope = self.parts[part].format(i=i)
+    def norm(self, part: str, x: np.ndarray, at: Place = (0, 0, 0)) -> np.ndarray:
+        scope = self.scope(part, at)
         scale, shift = (".weight", ".bias") if self.torch else ("/gamma", "/beta")
         centred = x - x.mean(-1, keepdims=True)
         deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + self.epsilon)
@@ -60,9 +75,8 @@ class Publisher:
         return float(self.config["layer_norm_eps"]) if self.torch else 1e-12
 
     def activate(self, x: np.ndarray) -> np.ndarray:
-        return {"relu": relu, "gelu": self.gelu, "gelu_new": tanh_gelu}[self.config["hidden_act"]](
-            x
-        )
+        known = {"relu": relu, "gelu": self.gelu, "gelu_python": erf_gelu}
+        return known.get(self.config["hidden_act"], tanh_gelu)(x)
 
     @property
     def gelu(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -75,25 +89,28 @@ class Publisher:
     def run(
         self, ids: np.ndarray, mask: np.ndarray, types: np.ndarray, layers: int | None = None
     ) -> Arrays:
-        """The outputs in float64: `sequence_output`, `pooled_output`, `embedding_output`."""
+        """The outputs in float64: `sequence_output`, `embedding_output` and any `pooled_output`."""
         places = self.table("position_embeddings")[: ids.shape[1]]
         x = self.words()[ids] + places + self.table("token_type_embeddings")[types]
         x = embedded = self.norm("embeddings_norm", x)
         if "projection" in self.parts:
             x = self.dense("projection", x)
-        for i in range(layers or self.config["num_hidden_layers"]):
-            x = self.norm("norm_1", x + self.dense("attended", self.attend(x, mask, i), i), i)
-            wide = self.activate(self.dense("wide", x, i))
-            x = self.norm("norm_2", x + self.dense("narrow", wide, i), i)
-        first = x[:, 0]
-        pooled = np.tanh(self.dense("pooler", first)) if "pooler" in self.parts else first
-        return {"sequence_output": x, "pooled_output": pooled, "embedding_output": embedded}
+        for at in self.places(layers):
+            x = self.norm("norm_1", x + self.dense("attended", self.attend(x, mask, at), at), at)
+            wide = self.activate(self.dense("wide", x, at))
+            x = self.norm("norm_2", x + self.dense("narrow", wide, at), at)
+        outputs = {"sequence_output": x, "embedding_output": embedded}
+        if "pooler" in self.parts:
+            outputs["pooled_output"] = np.tanh(self.dense("pooler", x[:, 0]))
+        elif self.family == "electra":
+            outputs["pooled_output"] = x[:, 0]
+        return outputs
 
-    def attend(self, x: np.ndarray, mask: np.ndarray, i: int) -> np.ndarray:
+    def attend(self, x: np.ndarray, mask: np.ndarray, at: Place) -> np.ndarray:
         rows, length, hidden = x.shape
         width = hidden // HEADS
         context = np.zeros_like(x)
-        query, key, value = (self.dense(part, x, i) for part in ("query", "key", "value"))
+        query, key, value = (self.dense(part, x, at) for part in ("query", "key", "value"))
         for head in range(HEADS):
             part = slice(head * width, (head + 1) * width)
             for row in range(rows):
@@ -164,7 +181,7 @@ BERT_TF1 = {
     "head_norm": "cls/predictions/transform/LayerNorm",
     "head": "cls/predictions",
 }
-BLOCK = "bert/encoder/transformer/group_0/inner_group_0"
+BLOCK = "bert/encoder/transformer/group_{g}/inner_group_{k}"
 ALBERT_TF1 = BERT_TF1 | {
     "projection": "bert/encoder/embedding_hidden_mapping_in",
     "query": f"{BLOCK}/attention_1/self/query",
@@ -198,7 +215,7 @@ BERT_HF = {
     "head_norm": "cls.predictions.transform.LayerNorm",
     "head": "cls.predictions",
 }
-SHARED_LAYER = "albert.encoder.albert_layer_groups.0.albert_layers.0"
+SHARED_LAYER = "albert.encoder.albert_layer_groups.{g}.albert_layers.{k}"
 ALBERT_HF = {
     "embeddings": "albert.embeddings",
     "embeddings_norm": "albert.embeddings.LayerNorm",
@@ -232,9 +249,12 @@ FORMS = {
 
 
 def publisher(
-    family: str, form: str, *, act: str = "gelu", positions: int = POSITIONS
+    family: str, form: str, *, act: str = "gelu", positions: int = POSITIONS, **more: Any
 ) -> Publisher:
-    """A checkpoint of `family` in `form`: `tf1`, `shared` (brightmart's ALBERT) or `hf`."""
+    """A checkpoint of `family` in `form`: `tf1`, `shared` (brightmart's ALBERT) or `hf`.
+
+    `more` goes into its json config.
+    """
     config: dict[str, Any] = {
         "vocab_size": VOCAB,
         "hidden_size": HIDDEN,
@@ -253,7 +273,7 @@ def publisher(
     if form == "hf":
         # Far from TF1's epsilon, so that a reader which ignores it is found out.
         config |= {"model_type": family, "layer_norm_eps": 1e-3}
-    made = Publisher(family, form, dict(FORMS[family, form]), config, positions)
+    made = Publisher(family, form, dict(FORMS[family, form]), config | more, positions)
     fill(made, np.random.default_rng(7))
     return made
 
@@ -291,8 +311,8 @@ def fill(made: Publisher, generator: np.random.Generator) -> None:
     norm(made.parts["embeddings_norm"], summed)
     if "projection" in made.parts:
         dense(made.parts["projection"], narrow, hidden)
-    for i in range(config["num_hidden_layers"]):
-        scopes = {part: scope.format(i=i) for part, scope in made.parts.items()}
+    for at in made.places():
+        scopes = {part: made.scope(part, at) for part in made.parts}
         for part in ("query", "key", "value", "attended"):
             dense(scopes[part], hidden, hidden)
         dense(scopes["wide"], hidden, inner)

@@ -70,6 +70,29 @@ def test_named_contract_equals_numpy(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert_close(run(out, input_ids=IDS, attention_mask=mask, token_type_ids=types), expected)
 
 
+@pytest.mark.parametrize("contract", ["named", "tokens"])
+def test_without_a_pooler(
+    contract: str, tmp_path: Path, vocab_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    made = publisher("bert", "hf")
+    for leaf in ("weight", "bias"):
+        del made.arrays[f"bert.pooler.dense.{leaf}"]
+    del made.parts["pooler"]
+    source, out = made.write(tmp_path / "checkpoint"), tmp_path / "out"
+    arguments = ["--contract", contract, "--vocab", str(vocab_file), "--out", str(out)]
+    assert main(["build", str(source), *arguments]) == 0
+    said = capsys.readouterr().err
+    assert f"{source}: has no pooler, so the model gives no pooled_output\n" in said
+    ones, zeros = np.ones_like(IDS), np.zeros_like(IDS)
+    expected = made.run(IDS, ones, zeros)
+    if contract == "tokens":
+        expected["mlm_logits"] = made.logits(expected["sequence_output"])
+        assert_close(run(out, args_0=SENTENCES), expected)
+    else:
+        del expected["embedding_output"]
+        assert_close(run(out, input_ids=IDS, attention_mask=ones, token_type_ids=zeros), expected)
+
+
 def test_named_contract_of_the_first_layer(tmp_path: Path):
     made = publisher("electra", "hf")
     source = made.write(tmp_path / "checkpoint")
@@ -104,7 +127,11 @@ def test_tokens_contract_equals_numpy(tmp_path: Path, vocab_file: Path):
 
 @pytest.fixture(scope="module")
 def small() -> EncoderConfig:
-    sizes = {"num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 20}
+    sizes: dict[str, Any] = {
+        "num_hidden_layers": 1,
+        "num_attention_heads": 3,
+        "intermediate_size": 20,
+    }
     return EncoderConfig(
         "albert", VOCAB, hidden_size=HIDDEN, embedding_size=NARROW, activation="relu", **sizes
     )
@@ -156,9 +183,12 @@ def test_string_tokens_with_three_outputs_and_two_vocabs(small: EncoderConfig, t
 
 
 def test_vocab_of_another_size(small: EncoderConfig, tmp_path: Path):
-    shorter = parse_vocab("".join(f"{token}\n" for token in TOKENS[:-1]).encode(), "vocab.txt")
-    with pytest.raises(UserError, match=f"has {VOCAB - 1} lines, .* has {VOCAB} rows"):
-        save_string_tokens(seeded(small, "toy", 5), shorter, tmp_path)
+    lines = "".join(f"{token}\n" for token in [*TOKENS, "新"]).encode()
+    with pytest.raises(UserError, match=f"has {VOCAB + 1} lines, .* has {VOCAB} rows"):
+        save_string_tokens(seeded(small, "toy", 5), parse_vocab(lines, "vocab.txt"), tmp_path)
+    lines = "".join(f"{token}\n" for token in [*TOKENS[:-1], "你"]).encode()
+    with pytest.raises(UserError, match="'你' stands in line 8 already"):
+        save_string_tokens(seeded(small, "toy", 5), parse_vocab(lines, "vocab.txt"), tmp_path)
     with pytest.raises(ValueError, match="3 or 4"):
         save_string_tokens(seeded(small, "toy", 5), vocab(), tmp_path, 2)
 
@@ -169,14 +199,14 @@ def test_mistakes_are_one_line_and_leave_nothing(
     made = publisher("bert", "hf")
     source = str(made.write(tmp_path / "checkpoint"))
     out = tmp_path / "built" / "out"
-    shorter = tmp_path / "shorter.txt"
-    shorter.write_bytes(vocab_file.read_bytes().replace("你\n".encode(), b""))
+    longer = tmp_path / "longer.txt"
+    longer.write_bytes(vocab_file.read_bytes() + "新\n".encode())
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.txt").touch()
     for arguments, message in [
         ([source, "--contract", "tokens"], "vocab.txt, expected a vocab; give --vocab"),
-        ([source, "--vocab", str(shorter)], f"has {VOCAB - 1} lines, but the .* {VOCAB} rows"),
+        ([source, "--vocab", str(longer)], f"has {VOCAB + 1} lines, but the .* {VOCAB} rows"),
         ([source, "--layers", "9"], "--layers: got 9, expected 1 to 2"),
         ([str(tmp_path / "nothing")], "no such checkpoint"),
         ([source, "--out", str(foreign)], "holds other files"),

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from export.bundle import appearing, digest
+from export.__main__ import main
+from export.bundle import CONTRACT, appearing, digest, refuse_another, refuse_overlap
 from export.errors import UserError
 from tests.python.conftest import ROOT, Embedded
 
@@ -23,9 +25,9 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_failure_leaves_the_earlier_bundle(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    with appearing(out) as directory:
+    with appearing(out, CONTRACT) as directory:
         (directory / "bundle.json").write_text("earlier")
-    with pytest.raises(RuntimeError), appearing(out) as directory:
+    with pytest.raises(RuntimeError), appearing(out, CONTRACT) as directory:
         (directory / "bundle.json").write_text("later")
         raise RuntimeError
     assert (out / "bundle.json").read_text() == "earlier"
@@ -37,6 +39,98 @@ def test_a_stranger_s_directory_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds other files"), appearing(tmp_path):
         pass
     assert (tmp_path / "thesis.docx").exists()
+
+
+def test_a_bundle_and_a_saved_model_do_not_replace_each_other(tmp_path: Path) -> None:
+    for mark, name, there in [
+        (CONTRACT, "saved_model.pb", "a SavedModel"),
+        ("saved_model.pb", CONTRACT, "a bundle"),
+    ]:
+        out = tmp_path / name
+        out.mkdir()
+        (out / name).touch()
+        with pytest.raises(UserError, match=f"holds {there}"), appearing(out, mark):
+            pass
+        assert (out / name).exists()
+
+
+MODEL = {"provenance": {"source": {"handle": "m"}}, "tokenizer": {}}
+
+
+def alone(algorithm: str, sha256: str) -> dict[str, Any]:
+    return {
+        "tokenizer": {"algorithm": algorithm, "options": {"lower_case": True}},
+        "provenance": {"vocab": {"sha256": sha256}},
+    }
+
+
+def sealed(out: Path, contract: dict[str, Any]) -> None:
+    tokenizer = {"algorithm": "bert", "options": {"lower_case": True}} | contract["tokenizer"]
+    out.mkdir()
+    (out / CONTRACT).write_text(json.dumps({"name": "n"} | contract | {"tokenizer": tokenizer}))
+
+
+@pytest.mark.parametrize(
+    ("there", "new", "refused"),
+    [
+        (MODEL, MODEL, False),
+        (MODEL, {"provenance": {"source": {"handle": "other"}}, "tokenizer": {}}, True),
+        (MODEL, alone("bert", "1"), True),
+        (alone("bert", "1"), MODEL, True),
+        (alone("bert", "1"), alone("bert", "1"), False),
+        (alone("bert", "1"), alone("tf-text", "1"), True),
+        (alone("bert", "1"), alone("bert", "2"), True),
+    ],
+)
+def test_only_a_bundle_of_the_same_thing_is_replaced(
+    tmp_path: Path, there: dict[str, Any], new: dict[str, Any], refused: bool
+) -> None:
+    out = tmp_path / "out"
+    sealed(out, there)
+    refuse_another(out, new, "the new one", replace=True)
+    if not refused:
+        refuse_another(out, new, "the new one", replace=False)
+        return
+    said = r"holds the bundle n \(tokenizer bert, lower_case true; made from .*--replace"
+    with pytest.raises(UserError, match=said):
+        refuse_another(out, new, "the new one", replace=False)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"tokenizer": 1, "provenance": {}}'])
+def test_a_contract_that_cannot_be_read_is_not_replaced_silently(tmp_path: Path, text: str) -> None:
+    (tmp_path / CONTRACT).write_text(text)
+    with pytest.raises(UserError, match="cannot be read"):
+        refuse_another(tmp_path, MODEL, "the new one", replace=False)
+
+
+def test_what_a_bundle_is_made_from_is_never_its_place(tmp_path: Path) -> None:
+    source = tmp_path / "a" / "model"
+    source.mkdir(parents=True)
+    for out, said in [("a/model", "is"), ("a/model/out", "lies inside"), ("a", "holds")]:
+        with pytest.raises(UserError, match=f"--out .* {said} .*made from"):
+            refuse_overlap(tmp_path / out, [source])
+    refuse_overlap(tmp_path / "a" / "model2", [source])
+
+
+def test_the_source_stays_whatever_out_says(
+    embedded: Embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vocab = tmp_path / "b" / "vocab.txt"
+    vocab.parent.mkdir()
+    vocab.write_bytes(embedded.vocab.read_bytes())
+    before = digest(embedded.model)
+    named = ["--tokenizer", "bert", "--uncased"]
+    given = ["--vocab", str(embedded.vocab), *named]
+    for arguments in [
+        ["model", str(embedded.model), *given, "--out", str(embedded.model)],
+        ["model", str(embedded.model), *given, "--out", str(embedded.model / "bundle")],
+        ["model", str(embedded.model), *given, "--out", str(embedded.model.parent)],
+        ["vocab", str(vocab), *named, "--out", str(vocab.parent)],
+    ]:
+        assert main(arguments) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert digest(embedded.model) == before
+    assert vocab.exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="stands on Linux's /sys")
@@ -58,7 +152,8 @@ def test_digest_leaves_out_the_fingerprint(tmp_path: Path) -> None:
 
 def exported(embedded: Embedded, out: Path, *options: str, **environment: str) -> int:
     command = [sys.executable, "-m", "export", "model", str(embedded.model)]
-    command += ["--vocab", str(embedded.vocab), "--out", str(out), *options]
+    command += ["--vocab", str(embedded.vocab), "--tokenizer", "tf-text", "--out", str(out)]
+    command += options
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
 
 
@@ -112,7 +207,8 @@ def test_a_vocab_that_does_not_fit_the_embedding(
     longer = tmp_path / "vocab.txt"
     longer.write_bytes(embedded.vocab.read_bytes() + "新词\n".encode())
     command = [sys.executable, "-m", "export", "model", str(embedded.model)]
-    command += ["--vocab", str(longer), "--out", str(tmp_path / "bundle")]
+    command += ["--vocab", str(longer), "--tokenizer", "tf-text"]
+    command += ["--out", str(tmp_path / "bundle")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     rows = len(embedded.vocab.read_text(encoding="utf-8").splitlines())

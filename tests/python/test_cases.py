@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from parity_tests import cases
-from parity_tests.cases import BATCH, Case
+from parity_tests.cases import BATCH, CUT, Case, Text
 from parity_tests.errors import UserError
 
-TEXTS = [f"第{i}条" + "好" * (i * 7 % 251) for i in range(500)]
+TEXTS = [Text(f"第{i}条" + "好" * (i * 7 % 251)) for i in range(500)]
 
 
 def test_the_same_texts_in_any_order_give_the_same_cases() -> None:
@@ -17,17 +17,21 @@ def test_the_same_texts_in_any_order_give_the_same_cases() -> None:
 
 
 def test_shortest_longest_and_a_blank_one_are_always_there() -> None:
-    by_length = sorted(TEXTS, key=lambda text: (len(text), text))
+    by_length = sorted((text.text for text in TEXTS), key=lambda text: (len(text), text))
     for count in (4, 8, 64, 499):
         picked = [case.text for case in cases.pick(TEXTS, count)]
         assert picked[0].strip() == ""
         assert len(picked) == len(set(picked)) == count + 1
         assert set(by_length[:3]) < set(picked)
-        assert max(map(len, TEXTS)) == max(map(len, picked))
+        assert max(map(len, by_length)) == max(map(len, picked))
 
 
 def test_fewer_texts_than_asked_for_are_all_taken() -> None:
-    assert {case.text for case in cases.pick(["好", "坏", "好"], 64)} == {" ", "好", "坏"}
+    assert {case.text for case in cases.pick([Text("好"), Text("坏"), Text("好")], 64)} == {
+        " ",
+        "好",
+        "坏",
+    }
     assert len(cases.pick(TEXTS, 1)) == 2
 
 
@@ -38,13 +42,41 @@ def test_batches_mix_lengths_and_the_first_is_cheap() -> None:
     assert cases.batches_for(64) == 8
     first = [case for case in picked if case.batch == 0]
     assert len(first) == BATCH + 1
-    assert max(len(case.text) for case in first) < sorted(map(len, TEXTS))[-100]
+    assert max(len(case.text) for case in first) < sorted(len(text.text) for text in TEXTS)[-100]
     for batch in range(8):
         assert len({len(case.text) for case in picked if case.batch == batch}) > 2
 
 
+def test_pairs_are_made_of_single_texts_in_the_second_batch_and_cut() -> None:
+    plain, picked = cases.pick(TEXTS, 16), cases.pick(TEXTS, 16, pairs=True)
+    made = [case for case in picked if case.batch == 1]
+    assert [case.case for case in picked] == list(range(len(picked)))
+    assert {case.max_length for case in made} == {CUT}
+    sizes = [(len(case.text), len(case.pair or "")) for case in made]
+    assert any(a < CUT < b for a, b in sizes) and any(b < CUT < a for a, b in sizes)
+    assert any(a > CUT and b > CUT for a, b in sizes), "both long: one text gets the odd place"
+    singles = [case for case in picked if case.batch != 1]
+    assert [case.text for case in singles] == [case.text for case in plain]
+    assert {(case.pair, case.max_length) for case in singles} == {(None, None)}
+    assert (cases.first_batches(plain, 8), cases.first_batches(picked, 8)) == (1, 2)
+
+
+def test_pairs_of_a_data_file_stay_pairs_and_are_also_cut() -> None:
+    texts = [Text(f"第{i}条" * (i + 1), f"{i}号" * (60 - i)) for i in range(60)]
+    picked = cases.pick(texts, 16, pairs=True)
+    assert picked[0].pair is None, "the blank one"
+    given = {Text(case.text, case.pair) for case in picked if case.max_length is None}
+    assert len(given - {Text(" ")}) == 16 and given - {Text(" ")} <= set(texts)
+    assert all(case.pair for case in picked if case.max_length == CUT)
+
+
+def test_one_text_alone_still_gives_a_pair() -> None:
+    picked = cases.pick([Text("好")], 8, pairs=True)
+    assert [(c.text, c.pair) for c in picked] == [(" ", None), ("好", None), ("好", "好")]
+
+
 def test_nothing_to_pick_from_is_refused() -> None:
-    for texts in ([], [" ", ""]):
+    for texts in ([], [Text(" "), Text("", " ")]):
         with pytest.raises(UserError, match="no text"):
             cases.pick(texts, 64)
     with pytest.raises(UserError, match="at least 1"):
@@ -52,7 +84,7 @@ def test_nothing_to_pick_from_is_refused() -> None:
 
 
 def test_a_case_file_reads_back(tmp_path: Path) -> None:
-    hard = [Case(0, 0, " "), Case(1, 0, "a\u2028b\u0085c\x1c\r\n𠀀")]
+    hard = [Case(0, 0, " "), Case(1, 0, "a\u2028b\u0085c\x1c\r\n𠀀"), Case(2, 1, "甲", "", 9)]
     cases.write(tmp_path / "cases.jsonl", hard)
     assert cases.read(tmp_path / "cases.jsonl") == hard
 
@@ -72,7 +104,7 @@ def test_texts_of_both_shapes_are_read(tmp_path: Path) -> None:
     rows = [{"sentence1": "甲\u2028", "sentence2": "乙", "label": "1"}, {"text": "丙", "label": 0}]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     file.write_text("\n\n".join(lines), encoding="utf-8-sig")
-    assert cases.read_texts(file) == ["甲\u2028", "乙", "丙"]
+    assert cases.read_texts(file) == [Text("甲\u2028", "乙"), Text("丙")]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +113,8 @@ def test_texts_of_both_shapes_are_read(tmp_path: Path) -> None:
         (b'{"text": "a"}\n{"text": ', r"data.jsonl:2 is not JSON"),
         (b'{"label": 1}\n', r"data.jsonl:1 has no `text`"),
         (b'{"text": 5}\n', r"data.jsonl:1 has no `text`"),
+        (b'{"sentence1": "a"}\n', r"data.jsonl:1 has no `text`, or `sentence1` and"),
+        (b'{"sentence1": "a", "sentence2": 2}\n', r"data.jsonl:1 has no `text`"),
         (b"[1]\n", r"data.jsonl:1 has no `text`"),
         (b"\xff\xfe\n", "UTF-8"),
     ],

@@ -1,10 +1,13 @@
 """Checkpoints in the publishers' naming, against a NumPy encoder that runs on those very names."""
 
 import json
+import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import ml_dtypes
@@ -41,8 +44,10 @@ def assert_equal_outputs(checkpoint: Checkpoint, made: Publisher, layers: int | 
     encoder = load_encoder(checkpoint)
     outputs = encoder({"input_ids": IDS, "attention_mask": MASK, "token_type_ids": TYPES})
     expected = made.run(IDS, MASK, TYPES, layers)
-    for name in ("sequence_output", "pooled_output"):
-        assert_close(outputs[name].numpy(), expected[name])
+    del expected["embedding_output"]
+    assert set(outputs) == set(expected)
+    for name, value in expected.items():
+        assert_close(outputs[name].numpy(), value)
 
 
 def left(checkpoint: Checkpoint) -> dict[str, list[str]]:
@@ -68,6 +73,8 @@ def test_encoder_equals_numpy_on_the_publishers_names(family: str, form: str, tm
         ("electra", "tf1", "gelu", "gelu_erf"),
         ("bert", "hf", "gelu", "gelu_erf"),
         ("albert", "hf", "gelu_new", "gelu_tanh"),
+        ("bert", "hf", "gelu_python", "gelu_erf"),
+        ("bert", "hf", "gelu_accurate", "gelu_tanh"),
     ],
 )
 def test_activation_means_what_its_publisher_means(
@@ -120,6 +127,11 @@ def test_shards(tmp_path: Path):
     index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
     assert_equal_outputs(open_checkpoint(tmp_path), made)
 
+    promised = places | {"electra.pooler.weight": "model-00002-of-00002.safetensors"}
+    index.write_text(json.dumps({"weight_map": promised}))
+    with pytest.raises(UserError, match="names electra.pooler.weight, 1 variables that are in non"):
+        open_checkpoint(tmp_path)
+    index.write_text(json.dumps({"weight_map": places}))
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(UserError, match="names model-00002-of-00002.safetensors, which is not th"):
         open_checkpoint(tmp_path)
@@ -257,13 +269,47 @@ def test_wrong_variable_is_named(
             "relative_key",
             "got 'relative_key', expected 'a",
         ),
-        ("albert", "tf1", "num_hidden_groups", 12, "num_hidden_groups: got 12, expected 1"),
-        ("albert", "hf", "inner_group_num", 2, "inner_group_num: got 2, expected 1"),
+        ("albert", "tf1", "num_hidden_groups", 12, "got 12, expected an integer from 1 to 2"),
+        ("albert", "tf1", "num_hidden_groups", 2, "num_hidden_groups: 2 in use, but .* have 1"),
+        ("albert", "shared", "num_hidden_groups", 2, "num_hidden_groups: expected 1, as .*shared"),
+        ("albert", "hf", "inner_group_num", 2, "inner_group_num: 2 in use, but .* have 1"),
+        ("albert", "hf", "inner_group_num", 0, "inner_group_num: got 0, expected an integer from"),
         ("albert", "shared", "ln_type", "preln", "ln_type: got 'preln', expected 'postln'"),
         ("bert", "hf", "is_decoder", True, "is_decoder: got True, expected False"),
         ("bert", "tf1", "hidden_size", 13, "hidden_size 13 does not divide into 3"),
         ("bert", "tf1", "hidden_size", "12", "hidden_size: got '12', expected a number"),
         ("bert", "hf", "num_hidden_layers", 0, "num_hidden_layers: got 0, expected a positive"),
+        ("bert", "hf", "num_hidden_layers", 10**9, "layers: got 1000000000, expected at most 256"),
+        ("albert", "tf1", "num_hidden_layers", 10**9, "layers: got 1000000000, expected at most"),
+        ("bert", "tf1", "num_hidden_layers", 3, "got 3, but the variables are those of 2 layers"),
+        (
+            "bert",
+            "tf1",
+            "vocab_size",
+            32,
+            r"vocab_size: got 32, but .* is \[31, 12\], which has 31",
+        ),
+        ("bert", "hf", "vocab_size", 10**12, "vocab_size: got 1000000000000, but bert.embeddings"),
+        (
+            "bert",
+            "hf",
+            "hidden_size",
+            15,
+            r"hidden_size: got 15, but .* is \[31, 12\], which has 12",
+        ),
+        ("albert", "hf", "embedding_size", 9, "embedding_size: got 9, but .*, which has 8"),
+        ("albert", "tf1", "hidden_size", 15, "hidden_size: got 15, but .*query.*, which has 12"),
+        ("bert", "hf", "intermediate_size", 21, "intermediate_size: got 21, but .*, which has 20"),
+        ("bert", "tf1", "max_position_embeddings", 512, "embeddings: got 512, but .* has 16"),
+        ("bert", "tf1", "type_vocab_size", 16, "type_vocab_size: got 16, but .* has 2"),
+        ("bert", "hf", "layer_norm_eps", 0, "layer_norm_eps: got 0, expected a number above 0"),
+        ("bert", "hf", "layer_norm_eps", -1, "layer_norm_eps: got -1, expected a number above 0"),
+        ("bert", "hf", "layer_norm_eps", math.nan, "layer_norm_eps: got nan, expected a number"),
+        ("bert", "hf", "layer_norm_eps", math.inf, "layer_norm_eps: got inf, expected a number"),
+        ("bert", "tf1", "hidden_dropout_prob", 1.0, "hidden_dropout_prob: got 1.0, expected a num"),
+        ("bert", "hf", "hidden_act", "gelu_10", "hidden_act: got 'gelu_10', expected one of gelu"),
+        ("bert", "hf", "use_relative_position", True, "use_relative_position: got True, expected"),
+        ("bert", "hf", "pruned_heads", {"0": [1]}, "pruned_heads: got {'0': .1.}, expected"),
     ],
 )
 def test_config_that_cannot_be_built(
@@ -313,15 +359,259 @@ def test_safetensors_file_itself(tmp_path: Path):
     assert_equal_outputs(open_checkpoint(file), made)
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "x.pt"])
-def test_pickles_are_never_opened(name: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("pytorch_model.bin", "pytorch_model.bin"),
+        ("pytorch_model-00001-of-00002.bin", "pytorch_model-*-of-00002.bin"),
+        ("x.pt", "x.pt"),
+        ("epoch=3.ckpt", "epoch=3.ckpt"),
+    ],
+)
+def test_pickles_are_never_opened(name: str, files: str, tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch /tmp/opened'\ntR.")
-    message = f"got {name}, a pickle, which can run code and is never opened.*save_pretrained"
+    (tmp_path / "optimizer.pt").write_bytes(b"cos\nsystem\n(S'touch /tmp/opened'\ntR.")
+    (tmp_path / "training_args.bin").touch()
+    (tmp_path / name).write_bytes(b"\x80\x02cos\nsystem\n(S'touch /tmp/opened'\ntR.")
+    message = re.escape(f"got {name}, a pickle, which can run code and is never opened")
     for path in (tmp_path, tmp_path / name):
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match=message) as refused:
             open_checkpoint(path)
+        # The remedy makes safetensors of the file's own tensors: no class adds random ones.
+        assert f"glob.glob('{tmp_path / files}')" in str(refused.value)
+        assert "weights_only=True" in str(refused.value)
+        assert "from_pretrained" not in str(refused.value)
     assert not Path("/tmp/opened").exists()
+
+
+def test_the_remedy_for_pickles_is_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With a stand-in for torch; what it writes is what the shards hold, shared or not."""
+    shared = np.arange(6, dtype=np.float32).reshape(2, 3)
+    shards: dict[str, dict[str, Any]] = {"1": {"state_dict": {"a": shared, "step": 7}}, "2": {}}
+    saved: dict[str, Any] = {}
+
+    class Tensor:
+        def __init__(self, array: np.ndarray) -> None:
+            self.array = array
+
+        def clone(self) -> "Tensor":
+            return Tensor(self.array.copy())
+
+        def contiguous(self) -> "Tensor":
+            return Tensor(np.ascontiguousarray(self.array))
+
+    def load(file: str, **options: Any) -> dict[str, Any]:
+        assert options == {"map_location": "cpu", "weights_only": True}
+        tensors = dict(shards[Path(file).name[len("pytorch_model-0000")]])
+        if "state_dict" in tensors:
+            held = {k: Tensor(v) if k != "step" else v for k, v in tensors["state_dict"].items()}
+            tensors["state_dict"] = held
+        return tensors
+
+    torch = ModuleType("torch")
+    torch.load, torch.is_tensor = load, lambda value: isinstance(value, Tensor)  # type: ignore[attr-defined]
+    safe = ModuleType("safetensors.torch")
+    safe.save_file = lambda *given: saved.update(zip(("d", "file", "metadata"), given, strict=True))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", safe)
+    for i in (1, 2):
+        (tmp_path / f"pytorch_model-0000{i}-of-00002.bin").touch()
+    with pytest.raises(UserError) as refused:
+        open_checkpoint(tmp_path)
+    code = re.search(r'python -c "(.*)"', str(refused.value))
+    assert code is not None
+    exec(code[1], {})
+    assert saved["file"] == str(tmp_path / "model.safetensors")
+    assert list(saved["d"]) == ["a"]
+    np.testing.assert_array_equal(saved["d"]["a"].array, shared)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "tf_model.h5",
+            "got tf_model.h5, Hugging Face's Keras weights, .*take the same model's mod",
+        ),
+        ("weights.h5", "got weights.h5, Keras weights, .*export that model as a SavedModel"),
+        ("flax_model.msgpack", "got flax_model.msgpack, Flax weights, .*take the same model's"),
+        ("model.onnx", "got model.onnx, an exported graph, .*that it was exported from"),
+        ("saved_model.pb", "got saved_model.pb, a SavedModel, .*`python -m export model`"),
+        ("pytorch_model.bin.index.json", "an index of pickles that are not there, .*download"),
+        ("bert_model.ckpt", "got bert_model.ckpt, a TF1 checkpoint of before 2017"),
+        ("bert_model.ckpt.data-00000-of-00001", "without its .index; download"),
+        ("bert_model.ckpt.meta", "without its .index; download"),
+    ],
+)
+def test_other_kinds_are_named(name: str, message: str, tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).write_bytes(b"12345678")
+    with pytest.raises(UserError, match=message):
+        open_checkpoint(tmp_path)
+
+
+def test_pointers_of_git_lfs(tmp_path: Path):
+    file = publisher("bert", "hf").write(tmp_path) / "model.safetensors"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 409\n")
+    with pytest.raises(UserError, match="is a Git LFS pointer, not the weights; run `git lfs pull"):
+        open_checkpoint(tmp_path)
+
+
+POOLER = {
+    ("bert", "tf1"): "bert/pooler/dense/",
+    ("albert", "tf1"): "bert/pooler/dense/",
+    ("bert", "hf"): "bert.pooler.dense.",
+    ("albert", "hf"): "albert.pooler.",
+}
+
+
+@pytest.mark.parametrize(("family", "form"), POOLER)
+def test_without_a_pooler_there_is_no_pooled_output(family: str, form: str, tmp_path: Path):
+    made = publisher(family, form)
+    pooler = [name for name in made.arrays if name.startswith(POOLER[family, form])]
+    assert len(pooler) == 2
+    kernel = made.arrays.pop(pooler[0])
+    # Half a pooler is a damaged checkpoint.
+    with pytest.raises(UserError, match=f"got no variable {re.escape(pooler[0])}"):
+        load_encoder(open_checkpoint(made.write(tmp_path / "half")))
+    del made.arrays[pooler[1]], made.parts["pooler"]
+    checkpoint = open_checkpoint(made.write(tmp_path / "none"))
+    assert [n for n in checkpoint.notices if "has no pooler, so the model gives no pooled_out" in n]
+    assert_equal_outputs(checkpoint, made)
+    assert kernel.shape == (HIDDEN, HIDDEN)
+
+
+@pytest.mark.parametrize("form", ["tf1", "hf"])
+@pytest.mark.parametrize(("layers", "groups", "inner"), [(4, 2, 1), (5, 3, 2), (2, 1, 3)])
+def test_groups_of_layers(form: str, layers: int, groups: int, inner: int, tmp_path: Path):
+    sizes: dict[str, Any] = {
+        "num_hidden_layers": layers,
+        "num_hidden_groups": groups,
+        "inner_group_num": inner,
+    }
+    made = publisher("albert", form, **sizes)
+    directory = made.write(tmp_path)
+    checkpoint = open_checkpoint(directory)
+    assert_equal_outputs(checkpoint, made)
+    assert set(left(checkpoint)) == {"masked language model head"}
+    # The first two layers use the groups that they use in the whole model.
+    checkpoint = open_checkpoint(directory, layers=2)
+    assert_equal_outputs(checkpoint, made, layers=2)
+    assert ("layers cut off" in left(checkpoint)) == (groups > 1)
+
+
+def test_groups_that_the_publishers_round_differently(tmp_path: Path):
+    """Of 22 layers in 22 groups, `int(15 / 22 * 22)` is 14, `int(15 / (22 / 22))` is 15."""
+    for form, expected in (("tf1", 14), ("hf", 15)):
+        made = publisher("albert", form, num_hidden_layers=22, num_hidden_groups=22)
+        checkpoint = open_checkpoint(made.write(tmp_path / form))
+        assert checkpoint.config.layer_groups[15] == expected
+
+
+@pytest.mark.parametrize("numbers", [("", "_1"), ("_3", "_17")])
+def test_layer_norms_under_the_names_of_keras(numbers: tuple[str, str], tmp_path: Path):
+    made = publisher("albert", "tf1")
+    old = {"LayerNorm": numbers[0], "LayerNorm_1": numbers[1]}
+    renamed = {}
+    for name, array in made.arrays.items():
+        scope, _, leaf = name.rpartition("/")
+        parent, _, last = scope.rpartition("/")
+        if last in old and not name.startswith("cls/"):
+            name = f"{parent}/layer_normalization{old[last]}/{leaf}"
+        renamed[name] = array
+    assert "bert/embeddings/LayerNorm/gamma" not in renamed
+    checkpoint = open_checkpoint(replace(made, arrays=renamed).write(tmp_path))
+    assert_equal_outputs(checkpoint, made)
+    assert set(left(checkpoint)) == {"masked language model head"}
+
+
+def test_a_module_saved_again_and_a_wrapped_encoder(tmp_path: Path):
+    for form, prefix in (("tf1", "module/"), ("hf", "module.")):
+        made = publisher("bert", form)
+        named = {f"{prefix}{name}": array for name, array in made.arrays.items()}
+        checkpoint = open_checkpoint(replace(made, arrays=named).write(tmp_path / form))
+        assert_equal_outputs(checkpoint, made)
+        assert checkpoint.has_head
+
+
+def test_heads_of_fine_tuning_are_named(tmp_path: Path):
+    for form, names in (
+        ("tf1", ["output_bias", "output_weights"]),
+        ("hf", ["classifier.bias", "classifier.weight", "qa_outputs.bias"]),
+    ):
+        made = publisher("bert", form)
+        arrays = made.arrays | {name: np.zeros(3, np.float32) for name in names}
+        checkpoint = open_checkpoint(replace(made, arrays=arrays).write(tmp_path / form))
+        load_encoder(checkpoint)
+        assert left(checkpoint)["classifier head"] == names
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("tf1", "bert/embeddings/task_type_embeddings"),
+        ("hf", "bert.encoder.layer.0.attention.self.distance_embedding.weight"),
+        ("hf", "bert.encoder.layer.1.attention.self.query.lora_A.default.weight"),
+    ],
+)
+def test_encoder_variables_of_another_structure(form: str, name: str, tmp_path: Path):
+    made = publisher("bert", form)
+    arrays = made.arrays | {name: np.zeros((3, 3), np.float32)}
+    checkpoint = open_checkpoint(replace(made, arrays=arrays).write(tmp_path))
+    with pytest.raises(
+        UserError, match=f"got {re.escape(name)}, 1 variables of the encoder that b"
+    ):
+        load_encoder(checkpoint)
+
+
+@pytest.mark.parametrize("family", ["bert", "albert", "electra"])
+def test_family_is_inferred_where_the_config_does_not_say(family: str, tmp_path: Path):
+    made = publisher(family, "hf")
+    del made.config["model_type"]
+    checkpoint = open_checkpoint(made.write(tmp_path))
+    assert checkpoint.config.architecture == family
+    assert f"no model_type; its variables are {family}'s" in checkpoint.notices[0]
+    assert_equal_outputs(checkpoint, made)
+    bare = {name.removeprefix(f"{family}."): array for name, array in made.arrays.items()}
+    checkpoint = open_checkpoint(replace(made, arrays=bare).write(tmp_path / "bare"))
+    assert checkpoint.config.architecture == family
+
+
+def test_family_by_the_class_alone_or_not_at_all(tmp_path: Path):
+    made = publisher("bert", "hf")
+    del made.config["model_type"]
+    arrays = {n.removeprefix("bert."): a for n, a in made.arrays.items() if "pooler" not in n}
+    made = replace(made, arrays=arrays)
+    with pytest.raises(UserError, match="got no model_type, and the variables' names do not tell"):
+        open_checkpoint(made.write(tmp_path / "none"))
+    made.config["architectures"] = ["BertForTokenClassification"]
+    assert open_checkpoint(made.write(tmp_path / "class")).config.architecture == "bert"
+
+
+@pytest.mark.parametrize(
+    ("config", "prefix", "message"),
+    [
+        ({"model_type": "albert"}, "bert.", "contradicting families: model_type albert, .* bert;"),
+        ({"architectures": ["AlbertModel"]}, "bert.", "model_type bert, architectures albert, the"),
+        ({"architectures": ["RobertaForMaskedLM"]}, "", "architectures: got 'roberta', .*position"),
+        ({"model_type": "xlm-roberta"}, "", "model_type: got 'xlm-roberta', .*position numbers"),
+        ({"model_type": "nezha"}, "", "model_type: got 'nezha', .*relative positions"),
+        ({"model_type": "ernie"}, "", "model_type: got 'ernie', .*task embeddings"),
+        ({"model_type": "distilbert"}, "", "model_type: got 'distilbert', .*no token types"),
+        ({"model_type": "roformer"}, "", "model_type: got 'roformer', .*rotary"),
+        ({"model_type": "llama"}, "", "model_type: got 'llama', .*another structure"),
+        ({}, "roberta.", "variables: got 'roberta', .*position numbers begin after the padding id"),
+        ({}, "electra.", "contradicting families: model_type bert, the variables' names electra"),
+    ],
+)
+def test_families_that_are_refused(
+    config: dict[str, Any], prefix: str, message: str, tmp_path: Path
+):
+    made = publisher("bert", "hf")
+    made.config |= config
+    named = {n.replace("bert.", prefix, 1): a for n, a in made.arrays.items()}
+    with pytest.raises(UserError, match=message):
+        open_checkpoint(replace(made, arrays=named).write(tmp_path))
 
 
 def test_nothing_to_open(tmp_path: Path):

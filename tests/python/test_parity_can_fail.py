@@ -6,14 +6,12 @@ it proves itself as well as the true one does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +20,7 @@ import pytest
 
 from parity_tests.golden_head import GOLDEN
 from parity_tests.invariances import SAID
+from tests.python.resealing import edit, reseal
 
 if TYPE_CHECKING:
     from tests.python.conftest import Embedded
@@ -48,7 +47,7 @@ def parity(embedded: Embedded, texts: Path, bundle: Path, out: Path) -> tuple[in
     """Exit code and report of `python -m parity_tests` on one batch."""
     arguments = ["--bundle", bundle, "--model", embedded.model, "--out", out]
     arguments += ["--tokenizer-model", embedded.tokenizer_model]
-    arguments += ["--texts", texts, "--backends", "wasm:8", "--tokenizer", "none"]
+    arguments += ["--texts", texts, "--backends", "wasm:8", "--tokenizer-proof", "none"]
     done = subprocess.run(
         [sys.executable, "-m", "parity_tests", *map(str, arguments)],
         cwd=ROOT,
@@ -78,24 +77,6 @@ def messages(result: Result, stage: str) -> list[str]:
     return [failure["message"] for failure in result["failures"] if failure["stage"] == stage]
 
 
-def edit(file: Path, change: Callable[[Any], None]) -> None:
-    document = json.loads(file.read_text(encoding="utf-8"))
-    change(document)
-    file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-
-
-def reseal(bundle: Path) -> None:
-    """Writes every size and sha256 of the contract anew."""
-
-    def anew(contract: Any) -> None:
-        for name in contract["files"]:
-            data = (bundle / name).read_bytes()
-            sha256 = hashlib.sha256(data).hexdigest()
-            contract["files"][name] = {"sha256": sha256, "size": len(data)}
-
-    edit(bundle / "bundle.json", anew)
-
-
 @pytest.fixture
 def copy(embedded: Embedded, tmp_path: Path) -> Path:
     return Path(shutil.copytree(embedded.bundle, tmp_path / "bundle"))
@@ -111,7 +92,9 @@ def test_the_true_bundle_passes(
     claims = {row["special_tokens"] for row in result["rows"]} - {GOLDEN}
     assert claims == {"added", "none", *SAID}
     plain = [row for row in result["rows"] if row["special_tokens"] == "added"]
-    assert all(row["texts"] == 9 and row["compared"] > 0 for row in plain)
+    pairs = [text for text in result["cases"]["texts"] if text["pair"] is not None]
+    assert len(pairs) == 5
+    assert all(row["texts"] == 9 + 5 and row["compared"] > 0 for row in plain)
     assert {part["status"] for part in result["still"].values()} == {"pass"}
     assert result["repro"] == []
     assert result["source"]["same"] is True

@@ -20,6 +20,7 @@ from parity_tests.report import Inputs
 from parity_tests.row import Row
 from parity_tests.runs import Run
 from parity_tests.stages import judge
+from parity_tests.tokenizer_source import TokenizerSource
 from parity_tests.training import told
 from parity_tests.training.compare import Pair, Quantity, curve
 from parity_tests.training.sides import Side
@@ -116,9 +117,9 @@ def result(
             "provenance": {"source": {"handle": "h", "sha256": digest(model)}},
         },
     )
-    inputs = Inputs(contract, model, Path("tokenizer"), None, "none")
+    inputs = Inputs(contract, model, TokenizerSource(Path("tokenizer")), None, "none")
     node = node or run(delta)
-    rows = judge("wasm", node, run(), CASES, "float32", ["layer_0/output"])
+    rows = judge("wasm", node, run(), CASES, BUDGETS, ["layer_0/output"])
     held = Row("wasm", "repeated", STAGE, budgets.EXACT)
     held.take(0, rows[0].measures)
     flow = Flow(run(), "float32", nodes={"wasm": node}, rows=[*rows, held])

@@ -141,8 +141,8 @@ def test_a_table_without_padding_or_with_gaps():
         cut(lambda tokens: {"out": tf.gather(TABLE, gaps.lookup(tokens))}, [gaps])
 
 
-@pytest.mark.parametrize("outputs", [3, 4])
-def test_the_whole_way_to_node(tmp_path, embedded, outputs):
+@pytest.mark.parametrize(("outputs", "pooler"), [(3, False), (4, True)])
+def test_the_whole_way_to_node(tmp_path, embedded, outputs, pooler):
     """Exported without a vocab file: the model brings its own. Node gives what Python gave."""
     from export.architectures import encoder
     from export.architectures.config import EncoderConfig
@@ -150,7 +150,8 @@ def test_the_whole_way_to_node(tmp_path, embedded, outputs):
     from export.tokenizer import read_vocab
 
     vocab = read_vocab(embedded.vocab, print)
-    config = EncoderConfig("bert", len(vocab.tokens), 2, 32, 4, 64, 32, activation="gelu_erf")
+    sizes = (len(vocab.tokens), 2, 32, 4, 64, 32)
+    config = EncoderConfig("bert", *sizes, activation="gelu_erf", saved_pooler=pooler)
     model, bundle = tmp_path / "model", tmp_path / "bundle"
     save_string_tokens(encoder.seeded(config, "toy", 1), vocab, model, outputs)
     command = [sys.executable, "-m", "export", "model", model, "--tokenizer", "bert"]
@@ -161,11 +162,13 @@ def test_the_whole_way_to_node(tmp_path, embedded, outputs):
     assert (bundle / "vocab.txt").read_text("utf-8").split("\n")[:-1] == vocab.tokens
     contract = json.loads((bundle / "bundle.json").read_text("utf-8"))
     assert contract["padding"] == "attended"
-    assert len(contract["outputs"]) == outputs
+    names = ["embedding_output", "mlm_logits", "pooled_output", "sequence_output"]
+    expected = [names[0], names[3]] if outputs == 3 else names
+    assert [spec["name"] for spec in contract["outputs"]] == expected
     verify = [node(), ROOT / "node_bridge" / "verify.js", "--bundle", bundle, "--json"]
     done = subprocess.run(verify, capture_output=True, check=False)
     answer = json.loads(done.stdout)
-    assert answer["passed"] and len(answer["checks"]) == 1 + outputs
+    assert answer["passed"] and len(answer["checks"]) == 1 + len(expected)
 
     other = tmp_path / "vocab.txt"
     swapped = [*vocab.tokens[:-2], vocab.tokens[-1], vocab.tokens[-2]]

@@ -77,7 +77,7 @@ def test_types_and_offsets_are_hugging_faces(pair, text, other):
     """Equal but for marks that are put in order past marks that are stripped."""
     if pair.spec.algorithm != "bert":
         return
-    theirs = pair.python.tokenizer.encode(text, other)
+    theirs = pair.python.library.tokenizer.encode(text, other)
     ours = pair.node.details(text, pair=other)
     assert ours["typeIds"] == theirs.type_ids
     if pair.spec.strips_accents:

@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parity_tests.cases import Case
 from parity_tests.conformance.measure import Measured
 from parity_tests.errors import CheckFailed, EnvironmentProblem
+from parity_tests.python_tokenizer import tokenizer_of
 from parity_tests.run_python import load
 from parity_tests.runners import node
 from parity_tests.source import Source
+from parity_tests.tokenizer_source import TokenizerSource
 from parity_tests.twin import __main__ as command
 from parity_tests.twin import experiments, run_python, texts
 from parity_tests.twin.network import Network
 from parity_tests.twin.row import Row
 from parity_tests.twin.table import table
-from parity_tests.vocabulary import special_ids
 from tests.python import strangers
 from tests.python.conftest import Embedded
 
@@ -124,21 +126,22 @@ def test_node_makes_the_same_steps(
 
 
 def test_the_ids_are_those_of_parity_cut_at_128(embedded: Embedded, tmp_path: Path) -> None:
-    special = special_ids(embedded.tokenizer_model)
-    source = Source(load(embedded.model), load(embedded.tokenizer_model), special)
+    tokenizer = tokenizer_of(TokenizerSource(model=embedded.tokenizer_model))
+    source = Source(load(embedded.model), tokenizer)
     lines = (embedded.data / "dev.jsonl").read_text("utf-8").split("\n")[:60]
     rows = [json.loads(line) for line in lines] + [{"text": "好\u2028" * 200, "label": "0"}]
     file = tmp_path / "texts.jsonl"
     file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
 
     found = texts.encoded(source, file, ["0", "1"])
-    whole = source.encode([row["text"] for row in rows], added=True)
+    every = [Case(i, 0, row["text"]) for i, row in enumerate(rows)]
+    whole = source.batch(source.encode(every, added=True))
     longest = 0
     for i, row in enumerate(rows):
         expected = whole["input_ids"][i][whole["attention_mask"][i] == 1].tolist()
         longest = max(longest, len(expected))
         if len(expected) > 128:
-            expected = [*expected[:127], special["[SEP]"]]
+            expected = [*expected[:127], tokenizer.special["[SEP]"]]
         assert found.ids["input_ids"][i, : found.lengths[i]].tolist() == expected
         assert found.labels[i] == int(row["label"])
     assert longest > 128

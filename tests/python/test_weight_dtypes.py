@@ -110,7 +110,7 @@ def test_the_kernel_list_is_that_of_the_installed_backends():
 def test_node_reads_what_was_stored(tmp_path, embedded, dtype, smaller):
     bundle = tmp_path / "bundle"
     command = [sys.executable, "-m", "export", "model", embedded.model, "--vocab", embedded.vocab]
-    command += ["--dtype", dtype, "--out", bundle]
+    command += ["--tokenizer", "tf-text", "--dtype", dtype, "--out", bundle]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     size = [
         sum(f.stat().st_size for f in place.glob("*.bin")) for place in (embedded.bundle, bundle)

@@ -57,8 +57,8 @@ def truncation_side(patient: Patient, choose: Random) -> str:
 @kind("runner", stages="tokens", fits=is_cut)
 def truncation_off_by_one(patient: Patient, choose: Random) -> str:
     """A text that is too long loses a token more."""
-    old = "const room = Math.max(0, maxLength - 2 * lead - tail);"
-    return patient.runner.edit(INDEX, old, old.replace("tail)", "tail - 1)"))
+    old = "const room = maxLength - 2 * lead - tail;"
+    return patient.runner.edit(INDEX, old, old.replace("tail;", "tail - 1;"))
 
 
 @kind("runner", stages="tokens", times=6)

@@ -7,7 +7,7 @@ from trial import tables
 from trial.patient import Patient
 from trial.places import Clean
 from trial.registry import kind
-from trial.tables import ALONE, FOLDED, LETTER, SPACE, VANISHES, Tables
+from trial.tables import ALONE, BLOCKS, FOLDED, LETTER, SPACE, VANISHES, Tables
 
 FILE = "tokenizer_tables.bin"
 
@@ -125,3 +125,54 @@ def fold_cut_short(patient: Patient, choose: Random) -> str:
     changed.folds[c] = changed.folds[c][:1]
     write(patient, changed)
     return f"U+{c:04X} becomes one symbol, not several"
+
+
+# Where TF-Text 2.19.0's tables (lower case) differ from 2.21.1's, measured entry by entry: its
+# Unicode is older. Upper case and compatibility forms that it does not know stay letters, marks
+# that it does not know let no other mark pass, or have no rank.
+KEPT_BY_2_19 = """
+1C89 2C2F A7C0 A7C7 A7C9 A7CB-A7CC A7D0 A7D6 A7D8 A7DA A7DC A7F2-A7F5 AB69 10570-1057A 1057C-1058A
+1058C-10592 10594-10595 105C9 105E4 10781-10785 10787-107B0 107B2-107BA 10D50-10D65 11383 11385
+1138E 11391 113C5 113C7-113C8 11938 16121-16128 16D68-16D6A 1CCD6-1CCF9 1E030-1E06D 1FBF0-1FBF9
+"""
+BLOCKING_IN_2_19 = """
+898-89F 8CA-8D2 C3C 180F 1ABF-1ACE 1DFA A82C 10EAB-10EAC 10EFD-10EFF 10F82-10F85 11070 1193E 11943
+11F42 1E08F 1E2AE 1E4EC-1E4EF
+"""
+RANKS_IN_2_19 = {
+    0: "897 1715 10D69-10D6D 113CE-113D0 1193D 11F41 1612F 16FF0-16FF1 1E5EE-1E5EF",
+    1: "1734 1B44 1BAA 1BF2-1BF3 A953 A9C0 111C0 11235 1134D 116B6",
+    12: "1D165-1D166 1D16E-1D172",
+    19: "302E-302F",
+    21: "1D16D",
+}
+
+
+def code_points(text: str) -> list[int]:
+    """The code points of such a list.
+
+    >>> code_points("41 61-62")
+    [65, 97, 98]
+    """
+    pairs = [one.split("-") for one in text.split()]
+    return [c for ends in pairs for c in range(int(ends[0], 16), int(ends[-1], 16) + 1)]
+
+
+@kind("tokenizer", stages="tables", fits=lower)
+def tables_of_another_tf_text(patient: Patient, choose: Random) -> str:
+    """The tables of TF-Text 2.19.0 in the place of 2.21.1's: an older Unicode."""
+    changed = read(patient)
+    kept, blocking = code_points(KEPT_BY_2_19), code_points(BLOCKING_IN_2_19)
+    for c in kept:
+        changed.keep(c, LETTER)
+    for c in blocking:
+        assert changed.classes[c] == VANISHES
+        changed.classes[c] = BLOCKS
+    for rank, marks in RANKS_IN_2_19.items():
+        for mark in code_points(marks):
+            assert mark in changed.ranks
+            changed.ranks.pop(mark)
+            if rank:
+                changed.ranks[mark] = rank
+    write(patient, changed)
+    return f"{len(kept) + len(blocking)} entries and the ranks of marks as in TF-Text 2.19.0"

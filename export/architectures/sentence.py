@@ -1,0 +1,100 @@
+"""An encoder and the modules of the sentence-transformers library after it, in one graph.
+
+Source of the formulas: `Pooling`, `Normalize` and `Dense` of sentence-transformers 6.2.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from export.architectures.config import Dense, Normalize, Pooling
+from export.architectures.encoder import INPUTS, Encoder
+from export.errors import UserError
+
+# What a masked position has in a maximum: below every value, and finite unlike −∞.
+LOWEST = -1e9
+ACTIVATIONS = {"Identity": tf.identity, "Tanh": tf.tanh, "ReLU": tf.nn.relu}
+
+
+class SentenceEncoder(tf_keras.Model):
+    """What the encoder gives, and `sentence_embedding`, float32[batch, width]."""
+
+    def __init__(self, encoder: Encoder, modules: Sequence[Pooling | Normalize | Dense]) -> None:
+        super().__init__(name=f"{encoder.name}_sentence")
+        self.encoder = encoder
+        width = encoder.config.hidden_size
+        self.steps = []
+        for number, module in enumerate(modules):
+            if isinstance(module, Pooling):
+                if module.width not in (None, width):
+                    raise UserError(
+                        f"{module.where}: got a width of {module.width}, expected {width}"
+                    )
+                width *= len(module.modes)
+            if isinstance(module, Dense):
+                taken, given = module.kernel.shape
+                if taken != width:
+                    raise UserError(f"{module.where}: in_features: got {taken}, expected {width}")
+                width = given
+            self.steps.append(Step(module, f"sentence_{number}"))
+        # Symbolic inputs leave batch and sequence free in what is saved.
+        self({name: tf_keras.Input([None], dtype=tf.int32, name=name) for name in INPUTS})
+
+    def call(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """`inputs` are the encoder's; see the class for the outputs."""
+        outputs: dict[str, tf.Tensor] = dict(self.encoder(inputs))
+        x = outputs["sequence_output"]
+        mask = tf.cast(inputs["attention_mask"], tf.float32)[:, :, tf.newaxis]
+        for step in self.steps:
+            x = step(x, mask)
+        outputs["sentence_embedding"] = x
+        return outputs
+
+    @tf.function(input_signature=[{n: tf.TensorSpec([None, None], tf.int32, n) for n in INPUTS}])
+    def serve(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The signature `serving_default`."""
+        outputs: dict[str, tf.Tensor] = self(inputs)
+        return outputs
+
+
+class Step(tf_keras.layers.Layer):
+    """One module. Pooling takes float32[batch, sequence, hidden], the others float32[batch, …]."""
+
+    def __init__(self, module: Pooling | Normalize | Dense, name: str) -> None:
+        super().__init__(name=name)
+        self.modes = module.modes if isinstance(module, Pooling) else ()
+        self.activation = None
+        self.kernel = self.bias = None
+        if isinstance(module, Dense):
+            self.activation = ACTIVATIONS[module.activation]
+            self.kernel = self.variable("kernel", module.kernel)
+            if module.bias is not None:
+                self.bias = self.variable("bias", module.bias)
+
+    def variable(self, name: str, value: tf.Tensor) -> tf.Variable:
+        """A weight of this layer."""
+        start = tf_keras.initializers.Constant(value)
+        return self.add_weight(f"{self.name}/{name}", value.shape, initializer=start)
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """`mask`: float32[batch, sequence, 1], 1 or 0."""
+        if self.modes:
+            pooled = [pooled_by(mode, x, mask) for mode in self.modes]
+            return pooled[0] if len(pooled) == 1 else tf.concat(pooled, -1)
+        if self.activation is not None:
+            product = tf.matmul(x, self.kernel)
+            return self.activation(product if self.bias is None else product + self.bias)
+        length = tf.sqrt(tf.reduce_sum(x * x, -1, keepdims=True))
+        return x / tf.maximum(length, 1e-12)
+
+
+def pooled_by(mode: str, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """float32[batch, sequence, hidden] → float32[batch, hidden]; `mask` as in `Step.call`."""
+    if mode == "cls":
+        return x[:, 0]
+    if mode == "max":
+        return tf.reduce_max(x * mask + (1.0 - mask) * LOWEST, 1)
+    count = tf.maximum(tf.reduce_sum(mask, 1), 1e-9)
+    total = tf.reduce_sum(x * mask, 1)
+    return total / (count if mode == "mean" else tf.sqrt(count))

@@ -1,0 +1,226 @@
+"""Reads a directory of the sentence-transformers library: an encoder and what follows it.
+
+`modules.json` lists the modules: Transformer, then Pooling, then any of Normalize and Dense.
+Source: `sentence_transformers/base/modules` and `sentence_transformer/modules/pooling.py`, 6.2.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.architectures.config import POOLINGS, SENTENCE_ACTIVATIONS, Dense, Normalize, Pooling
+from export.checkpoints.config_json import read_json
+from export.checkpoints.huggingface import opened, weight_files
+from export.checkpoints.opening import PICKLES, pickle_refusal
+from export.errors import UserError
+
+MODULES = "modules.json"
+# The older keys, in the order in which the library concatenates them.
+POOLING_KEYS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+EMBEDDING = "sentence_embedding"
+# Beside the SavedModel's own assets; `python -m export model` reads it.
+ASSET = "assets/sentence_bert_config.json"
+
+
+@dataclass(frozen=True)
+class SentenceModel:
+    """The encoder's directory, the modules after it, and how many positions a text may have.
+
+    `max_length` is None where only the encoder limits it; `notices` is what to tell a person.
+    """
+
+    encoder: Path
+    modules: list[Pooling | Normalize | Dense]
+    max_length: int | None
+    notices: list[str]
+
+
+def read_sentence_model(directory: Path) -> SentenceModel | None:
+    """What `modules.json` in a directory describes; None where there is no such file.
+
+    Raises:
+        UserError: a module, or an option of one, that is not built here; see `read_json`.
+    """
+    index = directory / MODULES
+    if not index.is_file():
+        return None
+    places = module_places(index)
+    kinds = [kind for kind, _ in places]
+    if kinds[:2] != ["Transformer", "Pooling"]:
+        raise refusal(index, f"modules {', '.join(kinds)}", "Transformer, Pooling, …")
+    encoder = places[0][1]
+    modules: list[Pooling | Normalize | Dense] = []
+    for kind, place in places[1:]:
+        if kind == "Pooling":
+            modules.append(pooling(place / "config.json"))
+        elif kind == "Normalize":
+            refuse_other_features(place / "config.json")
+            modules.append(Normalize())
+        elif kind == "Dense":
+            modules.append(dense(place))
+        else:
+            raise refusal(index, f"module {kind}", "Transformer, Pooling, Normalize or Dense")
+    refuse_lower_case(encoder)
+    return SentenceModel(encoder, modules, max_length_of(encoder), prompts(directory))
+
+
+def module_places(index: Path) -> list[tuple[str, Path]]:
+    """The modules in order: the last part of the class's name, and the directory."""
+    try:
+        rows = json.loads(index.read_text(encoding="utf-8"))
+        found = [(str(row["type"]), str(row["path"])) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise UserError(f"{index}: expected a json list of modules with type and path") from None
+    places = []
+    for kind, path in found:
+        parts = Path(path).parts
+        if Path(path).is_absolute() or ".." in parts:
+            raise refusal(index, f"path {path!r}", "one inside of the directory")
+        # A class of the model's own (`custom_st.Transformer`) may compute anything.
+        own = not kind.startswith("sentence_transformers.")
+        places.append((kind if own else kind.rpartition(".")[2], index.parent / path))
+    return places
+
+
+def refusal(file: Path, got: str, expected: str) -> UserError:
+    """What is not built here; the encoder alone still is."""
+    return UserError(
+        f"{file}: got {got}, expected {expected}; give the encoder's model.safetensors itself to "
+        "build it without its sentence embedding"
+    )
+
+
+def pooling(file: Path) -> Pooling:
+    """The pooling of a config in the older keys (a flag for each) or the newer one."""
+    config = read_json(file)
+    said = config.get("pooling_mode")
+    if said is None:
+        said = [mode for key, mode in POOLING_KEYS.items() if config.get(key)] or ["mean"]
+    modes = [said] if isinstance(said, str) else list(said)
+    for mode in modes:
+        if mode not in POOLINGS:
+            raise refusal(file, f"pooling {mode!r}", f"one of {', '.join(POOLINGS)}")
+    width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
+    return Pooling(tuple(modes), width, str(file))
+
+
+def dense(place: Path) -> Dense:
+    """A dense module with its weights, float32[in, out] and float32[out]."""
+    file = place / "config.json"
+    config = refuse_other_features(file)
+    name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    activation = name.rpartition(".")[2]
+    if activation not in SENTENCE_ACTIVATIONS or not name.startswith("torch.nn."):
+        known = ", ".join(SENTENCE_ACTIVATIONS)
+        raise refusal(file, f"activation_function {name}", f"one of torch.nn's {known}")
+    if config.get("use_residual"):
+        raise refusal(file, "use_residual true", "false")
+    files = weight_files(place)
+    if not files:
+        pickles = sorted(child for child in place.iterdir() if child.suffix in PICKLES)
+        if pickles:
+            raise UserError(pickle_refusal(place, pickles[0].name))
+        raise UserError(f"{place}: got no model.safetensors, expected the weights of the module")
+    sizes = [config.get(key) for key in ("in_features", "out_features")]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise refusal(file, f"in_features, out_features {sizes}", "two positive integers")
+    taken, given = (int(size) for size in sizes if size is not None)
+    variables = opened(files, str(place))
+    kernel = variables.read("linear.weight", (given, taken)).T
+    bias = variables.read("linear.bias", (given,)) if config.get("bias", True) else None
+    return Dense(kernel, bias, activation, str(file))
+
+
+def refuse_other_features(file: Path) -> dict[str, Any]:
+    """The config of a module that takes the sentence embedding, and nothing else, and gives it."""
+    config = read_json(file) if file.is_file() else {}
+    for key in ("module_input_name", "module_output_name"):
+        if config.get(key) not in (None, EMBEDDING):
+            raise refusal(file, f"{key} {config[key]!r}", repr(EMBEDDING))
+    return config
+
+
+def sentence_config(encoder: Path) -> dict[str, Any]:
+    """`sentence_bert_config.json`, or what it is called for another family."""
+    files = sorted(encoder.glob("sentence_*_config.json"))
+    return read_json(files[0]) if files else {}
+
+
+def max_length_of(encoder: Path) -> int | None:
+    """How many positions the library cuts a text to, where that is not the encoder's own limit."""
+    tokenizer = encoder / "tokenizer_config.json"
+    said = sentence_config(encoder).get("max_seq_length")
+    if said is None and tokenizer.is_file():
+        said = read_json(tokenizer).get("model_max_length")
+        # Hugging Face's number for none: 10^30.
+        said = said if isinstance(said, int) and said < 10**9 else None
+    if said is None:
+        return None
+    if isinstance(said, bool) or not isinstance(said, int) or said < 2:
+        raise UserError(f"{encoder}: max_seq_length: got {said!r}, expected 2 or more")
+    return said
+
+
+def refuse_lower_case(encoder: Path) -> None:
+    """Stops where the library lower-cases the text before a tokenizer that keeps case.
+
+    A tokenizer that lower-cases is left as it is by the library too.
+    """
+    if not sentence_config(encoder).get("do_lower_case"):
+        return
+    file = encoder / "tokenizer_config.json"
+    if file.is_file() and read_json(file).get("do_lower_case") is False:
+        raise refusal(
+            file,
+            "do_lower_case false, and true in the sentence-transformers config",
+            "the same in both (do_lower_case true and strip_accents false in the tokenizer's give "
+            "the same tokens)",
+        )
+
+
+def prompts(directory: Path) -> list[str]:
+    """A notice about prompts, which the library puts before a text; they are no part of a model.
+
+    Raises:
+        UserError: the library adds one to every text, unasked.
+    """
+    file = directory / "config_sentence_transformers.json"
+    config = read_json(file) if file.is_file() else {}
+    known = {name: text for name, text in (config.get("prompts") or {}).items() if text}
+    default = config.get("default_prompt_name")
+    if default in known:
+        raise refusal(
+            file,
+            f"default_prompt_name {default!r}",
+            f"null, and the prompt {known[default]!r} before each text that is given to the bundle",
+        )
+    if not known:
+        return []
+    texts = ", ".join(f"{name}: {text!r}" for name, text in known.items())
+    return [f"{file}: its prompts are yours to put before the texts: {texts}"]
+
+
+def write_max_length(saved_model: Path, max_length: int) -> None:
+    """Keeps the limit in a SavedModel."""
+    file = saved_model / ASSET
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({"max_seq_length": max_length}) + "\n", encoding="utf-8")
+
+
+def shortened(saved_model: Path, positions: int) -> int:
+    """The positions of a bundle: the model's, or fewer where the SavedModel says so."""
+    file = saved_model / ASSET
+    said = read_json(file).get("max_seq_length") if file.is_file() else None
+    if said is None:
+        return positions
+    if not isinstance(said, int) or said < 2:
+        raise UserError(f"{file}: max_seq_length: got {said!r}, expected 2 or more")
+    return min(positions, said)

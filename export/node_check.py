@@ -1,0 +1,122 @@
+"""Runs a bundle's golden cases in Node before the bundle is published under its name.
+
+Preflight knows which kernels a backend has, but not what they compute: TF.js 4.22 has kernels that
+give other numbers without an error (wasm's `OneHot` was off by 2.5 to 3.2 in Google's own BERT).
+So no bundle appears before its TF.js graph has given, on wasm and on cpu, what Python gave.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.errors import CheckFailed, EnvironmentProblem
+
+if TYPE_CHECKING:
+    from export.graph import FrozenGraph
+
+ROOT = Path(__file__).parents[1]
+VERIFY = ROOT / "node_bridge" / "verify.js"
+INSTALLED = ROOT / "node_modules" / "@tensorflow" / "tfjs-core"
+# Plain JavaScript multiplies about 0.1 to 0.2 billion numbers a second, wasm a hundred times as
+# many: on cpu, models get as many golden texts as take some five seconds, at least the first.
+CPU_PRODUCTS = 5e8
+
+
+def check_in_node(
+    bundle: Path,
+    positions: list[int],
+    products: float,
+    storage: dict[str, float],
+    say: Callable[[str], None],
+) -> None:
+    """Compares the golden cases on wasm and on cpu.
+
+    Args:
+        bundle: a sealed bundle, still under its temporary name.
+        positions: of each golden text, in their order, how many positions it takes.
+        products: multiplications that the model does for one position.
+        storage: by output, what the weights' dtype alone was measured to cost. A cost over the
+            dtype's budget is there only where `--force` allowed it, so it is allowed here too.
+        say: gets a line for each backend.
+
+    Raises:
+        CheckFailed: an output is off; the message names the backend and the output.
+        EnvironmentProblem: no Node or no packages, or the check did not end well.
+    """
+    for backend in ("wasm", "cpu"):
+        count = len(positions) if backend == "wasm" else affordable(positions, products)
+        say(f"running the golden cases in Node on {backend} ({count} of {len(positions)} texts)")
+        for check in run_verify(bundle, backend, count):
+            moved, allowed = check["maxAbs"], check["budget"] + storage.get(check["name"], 0.0)
+            if not check["passed"] and not (moved is not None and 0 < moved <= allowed):
+                raise CheckFailed(
+                    f"in Node on {backend} {check['name']} is not what Python gave: "
+                    f"{check['said']}; no bundle was written; please report the model"
+                )
+
+
+def products_per_position(frozen: "FrozenGraph") -> float:
+    """How many multiplications with weights the model does for one position of a text."""
+    from export.graph import beyond_identities
+
+    nodes = {node.name: node for node in frozen.graph_def.node}
+    taken = (
+        beyond_identities(nodes, node.input[1])
+        for node in frozen.graph_def.node
+        if node.op.endswith("MatMul") or node.op == "BatchMatMulV2"
+    )
+    return float(sum(frozen.weights[name].size for name in taken if name in frozen.weights))
+
+
+def affordable(positions: list[int], products: float) -> int:
+    """How many of the first golden texts plain JavaScript runs, padded to the longest of them.
+
+    >>> [affordable([4, 13, 40], products) for products in (1e6, 1e7, 1e12)]
+    [3, 2, 1]
+    """
+    count = 1
+    while count < len(positions) and (
+        (count + 1) * max(positions[: count + 1]) * products <= CPU_PRODUCTS
+    ):
+        count += 1
+    return count
+
+
+def run_verify(bundle: Path, backend: str, count: int) -> list[dict[str, Any]]:
+    """What `node_bridge/verify.js` says of the first golden texts: a list of its checks."""
+    command = [node(), str(VERIFY), "--bundle", str(bundle), "--backend", backend]
+    command += ["--texts", str(count), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if done.returncode not in (0, 1):
+        last = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
+        raise EnvironmentProblem(
+            f"the check in Node on {backend} did not end well: {last.removeprefix('error: ')}; "
+            "run `npm ci` again, or give the model more memory"
+        )
+    checks: list[dict[str, Any]] = json.loads(done.stdout)["checks"]
+    return checks
+
+
+def node() -> str:
+    """The Node to run: `node` on the PATH, or what NODE says.
+
+    Raises:
+        EnvironmentProblem: there is none, or this project's packages are not installed.
+    """
+    wanted = os.environ.get("NODE", "node")
+    found = shutil.which(wanted)
+    if found is None:
+        raise EnvironmentProblem(
+            f"{wanted} is not found, and no bundle is written before it has run in Node; install "
+            "Node.js 20 or newer, or set NODE to its path"
+        )
+    if not INSTALLED.is_dir():
+        raise EnvironmentProblem(
+            f"Node's packages are not installed in {ROOT}, and no bundle is written before it has "
+            "run in Node; run `npm ci` there, or use `nox -s export -- …`"
+        )
+    return found

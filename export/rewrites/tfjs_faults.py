@@ -1,0 +1,142 @@
+"""Ops that TF.js 4.22 computes wrongly for some attributes, by others that it computes rightly.
+
+`export/wrong_kernels.py` says what is wrong, and the preflight stops at what none of these reaches.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
+
+from export.graph import FrozenGraph
+from export.rewrites.constants import constant_of
+from export.rewrites.elementary import copy
+from export.rewrites.splice import Tensors, splice
+from export.wrong_kernels import mixed_batches
+
+Function = Callable[..., Any]
+
+
+def faulty_by_sound(frozen: FrozenGraph) -> FrozenGraph:
+    """Replaces each op that a function of this file fits."""
+    tensors = Tensors(frozen.graph_def)
+    places = list(replacements(frozen, tensors))
+    if not places:
+        return frozen
+    result = copy(frozen)
+    for node, inputs, function in places:
+        splice(result, node.name, inputs, tensors, function)
+    return frozen.with_graph(result)
+
+
+def replacements(
+    frozen: FrozenGraph, tensors: Tensors
+) -> Iterator[tuple[node_def_pb2.NodeDef, list[str], Function]]:
+    """Each node that is to go, with the tensors and the function that take its place."""
+    constants = constant_of(frozen.graph_def)
+    for node in frozen.graph_def.node:
+        inputs = [name for name in node.input if not name.startswith("^")]
+        if node.op == "Cast" and node.attr["DstT"].type == tf.bool.as_datatype_enum:
+            if tensors[inputs[0]].dtype != tf.bool:
+                yield node, inputs, lambda x: tf.not_equal(x, tf.zeros([], x.dtype))
+        elif node.op in ("Cumsum", "Cumprod"):
+            axis = constants.get(inputs[1], 0)
+            if axis < 0:
+                yield node, inputs[:1], accumulated(node, int(axis))
+        elif node.op == "GatherV2" and node.attr["batch_dims"].i > 0:
+            batch = node.attr["batch_dims"].i
+            rank = tensors[inputs[0]].shape.rank
+            if rank is not None and constants.get(inputs[2]) in (batch, batch - rank):
+                yield node, inputs[:2], gathered_flat(batch)
+        elif node.op == "MatrixBandPart":
+            yield node, inputs, band
+        elif node.op == "BiasAdd" and node.attr["data_format"].s == b"NCHW":
+            yield node, inputs, bias_of_axis_1
+        elif node.op == "Sign" and tensors[inputs[0]].dtype.is_floating:
+            yield node, inputs, sign
+        elif node.op == "FloorDiv" and tensors[inputs[0]].dtype.is_floating:
+            yield node, inputs, lambda x, y: tf.floor(x / y)
+        elif node.op == "EnsureShape":
+            yield node, inputs, tf.identity
+        elif node.op in ("Select", "SelectV2"):
+            condition, chosen = (tensors[name] for name in inputs[:2])
+            by_row = node.op == "Select" and condition.shape.rank == 1 != chosen.shape.rank
+            if by_row or chosen.dtype == tf.bool:
+                yield node, inputs, selected(by_row)
+        elif node.op in ("BatchMatMul", "BatchMatMulV2"):
+            if mixed_batches(*(tensors[name].shape for name in inputs[:2])):
+                adjoint = [node.attr["adj_x"].b, node.attr["adj_y"].b]
+                yield node, inputs, product_of_equal_batches(*adjoint)
+
+
+def accumulated(node: node_def_pb2.NodeDef, axis: int) -> Function:
+    """A cumulative sum or product along an axis that counts from the front."""
+    function = tf.cumsum if node.op == "Cumsum" else tf.math.cumprod
+    exclusive, reverse = node.attr["exclusive"].b, node.attr["reverse"].b
+    return lambda x: function(x, axis + x.shape.rank, exclusive, reverse)
+
+
+def gathered_flat(batch: int) -> Function:
+    """A gather with leading axes in common, as one of a table with these axes flattened."""
+
+    def function(table: Any, ids: Any) -> Any:
+        shape, wanted = tf.shape(table), tf.shape(ids)
+        count, rows = tf.reduce_prod(shape[:batch]), shape[batch]
+        flat = tf.reshape(table, tf.concat([[count * rows], shape[batch + 1 :]], 0))
+        each = tf.reshape(tf.cast(ids, tf.int32), tf.stack([count, -1]))
+        each = each + tf.expand_dims(tf.range(count) * rows, 1)
+        found = tf.gather(flat, tf.reshape(each, [-1]))
+        return tf.reshape(found, tf.concat([wanted, shape[batch + 1 :]], 0))
+
+    return function
+
+
+def band(x: Any, lower: Any, upper: Any) -> Any:
+    """The matrices with zeros outside a band; a negative bound is none."""
+    shape = tf.shape(x)
+    row = tf.expand_dims(tf.range(shape[-2]), 1)
+    below = row - tf.expand_dims(tf.range(shape[-1]), 0)
+    lower, upper = tf.cast(lower, tf.int32), tf.cast(upper, tf.int32)
+    inside_lower = tf.logical_or(tf.less(lower, 0), tf.less_equal(below, lower))
+    inside_upper = tf.logical_or(tf.less(upper, 0), tf.less_equal(-below, upper))
+    inside = tf.logical_and(inside_lower, inside_upper)
+    if x.dtype == tf.bool:
+        return tf.logical_and(x, inside)
+    return tf.where(inside, x, tf.zeros([], x.dtype))
+
+
+def bias_of_axis_1(x: Any, bias: Any) -> Any:
+    """float[batch, channels, …] plus a bias of the channels."""
+    return x + tf.reshape(bias, [1, -1] + [1] * (x.shape.rank - 2))
+
+
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; of the x's dtype."""
+    positive, negative = (tf.cast(side, x.dtype) for side in (tf.greater(x, 0), tf.less(x, 0)))
+    return positive - negative
+
+
+def selected(by_row: bool) -> Function:
+    """A choice; `by_row` where the condition has one element a row."""
+
+    def function(condition: Any, one: Any, other: Any) -> Any:
+        if by_row:
+            condition = tf.reshape(condition, [-1] + [1] * (one.shape.rank - 1))
+        if one.dtype != tf.bool:
+            return tf.where(condition, one, other)
+        otherwise = tf.logical_and(tf.logical_not(condition), other)
+        return tf.logical_or(tf.logical_and(condition, one), otherwise)
+
+    return function
+
+
+def product_of_equal_batches(adjoint_x: bool, adjoint_y: bool) -> Function:
+    """A product of matrices whose leading axes are made equal first."""
+
+    def function(x: Any, y: Any) -> Any:
+        lead = tf.broadcast_dynamic_shape(tf.shape(x)[:-2], tf.shape(y)[:-2])
+        x, y = (tf.broadcast_to(m, tf.concat([lead, tf.shape(m)[-2:]], 0)) for m in (x, y))
+        return tf.matmul(x, y, transpose_a=adjoint_x, transpose_b=adjoint_y)
+
+    return function

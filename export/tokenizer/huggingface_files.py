@@ -1,0 +1,390 @@
+"""Which tokenizer Hugging Face's files mean: `tokenizer_config.json` and `tokenizer.json`.
+
+Where the two contradict each other, what counts is what the package transformers does (measured
+with 4.57.6 and 5.24.0): a BERT class sets case, accents and Chinese characters by
+`tokenizer_config.json` and by its own defaults, whatever `tokenizer.json`'s normalizer says; the
+class without a family takes `tokenizer.json` as it is.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.errors import UserError
+from export.tokenizer.spec import TokenizerSpec
+from export.tokenizer.vocab import SPECIAL, parse_vocab
+
+# Classes (without `Fast`) whose rules are those of BertTokenizer; those without a family.
+BERT = ("Bert", "Electra", "DistilBert", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert")
+BERT_CLASSES = tuple(f"{name}Tokenizer" for name in BERT)
+PLAIN_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
+ROLES = {f"{role}_token": token for role, token in SPECIAL.items()}
+ROLES |= {"bos_token": SPECIAL["cls"], "eos_token": SPECIAL["sep"]}
+EXTRA = ("additional_special_tokens", "extra_special_tokens")
+FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
+LIMIT = 100
+# Option of a config, the normalizer's name for it, and what transformers takes by default.
+OPTIONS: dict[str, tuple[str, bool | None]] = {
+    "do_lower_case": ("lowercase", True),
+    "strip_accents": ("strip_accents", None),
+    "tokenize_chinese_chars": ("handle_chinese_chars", True),
+}
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds one object.
+
+    Raises:
+        UserError: it is no JSON, or something else than an object.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{path}: is no JSON: {reason}; copy it again from the model") from None
+    return typed(document, dict, str(path))  # type: ignore[no-any-return]
+
+
+def typed(value: Any, wanted: type, place: str) -> Any:
+    """The value, if it is of that JSON type.
+
+    Raises:
+        UserError: it is of another.
+    """
+    names = {dict: "an object", list: "an array", str: "a string", bool: "true or false"}
+    names |= {int: "an integer"}
+    if type(value) is not wanted:
+        raise UserError(
+            f"{place}: got {json.dumps(value, ensure_ascii=False)[:60]}, expected {names[wanted]}; "
+            "correct the file, or copy it again from the model"
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token that is looked for in the text as a whole; `id` None where the file says none."""
+
+    place: str
+    content: str
+    id: int | None
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HuggingFaceFiles:
+    """The files of one directory, None for those that are not there."""
+
+    directory: Path
+    config: dict[str, Any] | None
+    tokenizer: dict[str, Any] | None
+    special: dict[str, Any] | None
+    added: dict[str, Any] | None
+    vocab: Path | None
+
+    @property
+    def config_name(self) -> str:
+        """For messages."""
+        return f"{self.directory.name}/tokenizer_config.json"
+
+    @property
+    def tokenizer_name(self) -> str:
+        """For messages."""
+        return f"{self.directory.name}/tokenizer.json"
+
+    def tokenizer_class(self) -> str | None:
+        """The class of the config without `Fast`; None where it says none."""
+        name = (self.config or {}).get("tokenizer_class")
+        if name is None:
+            return None
+        text: str = typed(name, str, f"{self.config_name}: tokenizer_class")
+        return text.removesuffix("Fast")
+
+    def spec(self) -> tuple[TokenizerSpec | None, str]:
+        """The tokenizer and why; None where nothing says the case.
+
+        Raises:
+            UserError: an option is neither true, false nor, for `strip_accents`, null.
+        """
+        stored = self._normalizer()
+        options = self._config_options()
+        name = self.tokenizer_class()
+        if self.config is None or name in PLAIN_CLASSES:
+            if stored is None:
+                return None, "nothing beside the model says whether it lower-cases"
+            why = f"tokenizer.json says lowercase {said(stored['do_lower_case'])}"
+            if self.config is None and stored["do_lower_case"] is False:
+                why += ", and there is no tokenizer_config.json (transformers' BertTokenizer would "
+                why += "lower-case without one)"
+            return made(stored), why
+        if name is None and self.vocab is None and self.tokenizer is None:
+            return None, "tokenizer_config.json has no tokenizer_class, and no vocab.txt beside it"
+        taken = {key: options.get(key, default) for key, (_, default) in OPTIONS.items()}
+        if "do_lower_case" in options:
+            why = f"tokenizer_config.json says do_lower_case {said(taken['do_lower_case'])}"
+        else:
+            why = "tokenizer_config.json says nothing of do_lower_case, and transformers' default "
+            why += "is true"
+        for key, value in taken.items():
+            if stored is not None and stored[key] != value:
+                why += (
+                    f"; tokenizer.json says {OPTIONS[key][0]} {said(stored[key])}, but the package "
+                    f"transformers takes {said(value)}"
+                )
+        return made(taken), why
+
+    def problems(self) -> list[str]:
+        """What these files ask for that this kit has no rule for, in words.
+
+        Raises:
+            UserError: a value has another type than it should.
+        """
+        return [*self._class_problems(), *self._pipeline_problems(), *self._token_problems()]
+
+    def _config_options(self) -> dict[str, bool | None]:
+        """The options that the config has."""
+        found: dict[str, bool | None] = {}
+        for key in OPTIONS:
+            if key in (self.config or {}):
+                assert self.config is not None
+                found[key] = flag(self.config, key, self.config_name, key == "strip_accents")
+        return found
+
+    def _normalizer(self) -> dict[str, bool | None] | None:
+        """The options of `tokenizer.json`'s normalizer under the config's names."""
+        normalizer = (self.tokenizer or {}).get("normalizer")
+        if not isinstance(normalizer, dict) or normalizer.get("type") != "BertNormalizer":
+            return None
+        place = f"{self.tokenizer_name}: normalizer"
+        found: dict[str, bool | None] = {}
+        for key, (name, default) in OPTIONS.items():
+            found[key] = default
+            if name in normalizer:
+                found[key] = flag(normalizer, name, place, name == "strip_accents")
+        return found
+
+    def _class_problems(self) -> Iterator[str]:
+        """Another class of tokenizer, or options that its slow form alone has."""
+        config, name = self.config or {}, self.tokenizer_class()
+        if name is not None and name not in (*BERT_CLASSES, *PLAIN_CLASSES):
+            yield f"tokenizer_class {name} (tokenizer_config.json)"
+        if name in PLAIN_CLASSES and self.tokenizer is None:
+            yield f"tokenizer_class {name} without a tokenizer.json"
+        if config.get("auto_map") is not None:
+            yield "a tokenizer in code of its own (auto_map in tokenizer_config.json)"
+        for key in ("padding_side", "truncation_side"):
+            if typed(config.get(key, "right"), str, f"{self.config_name}: {key}") != "right":
+                yield f"{key} {config[key]} (tokenizer_config.json)"
+        basic = config.get("do_basic_tokenize")
+        if basic is not None and not typed(basic, bool, f"{self.config_name}: do_basic_tokenize"):
+            yield "do_basic_tokenize false (tokenizer_config.json)"
+        never = config.get("never_split")
+        if never is not None and typed(never, list, f"{self.config_name}: never_split"):
+            yield f"never_split {', '.join(map(str, never))} (tokenizer_config.json)"
+
+    def _pipeline_problems(self) -> Iterator[str]:
+        """Steps in `tokenizer.json` that are not BERT's."""
+        document, name = self.tokenizer, self.tokenizer_name
+        if document is None:
+            return
+        for key, wanted in (
+            ("normalizer", "BertNormalizer"),
+            ("pre_tokenizer", "BertPreTokenizer"),
+        ):
+            if kind_of(document, key, name) != wanted:
+                yield f"{key} {kind_of(document, key, name)} (tokenizer.json)"
+        normalizer = document.get("normalizer") or {}
+        if not flag(normalizer, "clean_text", f"{name}: normalizer", False, True):
+            yield "clean_text false (tokenizer.json's normalizer)"
+        if kind_of(document, "post_processor", name) not in (
+            "BertProcessing",
+            "TemplateProcessing",
+        ):
+            yield f"post_processor {kind_of(document, 'post_processor', name)} (tokenizer.json)"
+        elif frame_of(document["post_processor"]) != FRAME:
+            yield "other special tokens around a text than [CLS] and [SEP] (tokenizer.json)"
+        else:
+            known = self._special_ids()
+            for token, i in frame_ids(document["post_processor"]).items():
+                if known and known.get(token) != i:
+                    yield f"{token} with id {i} (tokenizer.json), in the vocab {known.get(token)}"
+        model = typed(document.get("model"), dict, f"{name}: model")
+        # Files of tokenizers before 0.9 name no type.
+        if model.get("type", "WordPiece" if "max_input_chars_per_word" in model else None) != (
+            "WordPiece"
+        ):
+            yield f"model {model.get('type')} (tokenizer.json)"
+            return
+        wanted_values = {
+            "unk_token": SPECIAL["unk"],
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": LIMIT,
+        }
+        for key, value in wanted_values.items():
+            if model.get(key, value) != value:
+                yield f"{key} {model[key]} (tokenizer.json's model), not {value}"
+        yield from self._vocab_problems(model)
+
+    def _vocab_problems(self, model: dict[str, Any]) -> Iterator[str]:
+        """Another vocab in `tokenizer.json` than in `vocab.txt`."""
+        place = f"{self.tokenizer_name}: model.vocab"
+        ids = typed(model.get("vocab"), dict, place)
+        for token, i in ids.items():
+            typed(i, int, f"{place}: {token}")
+        if self.vocab is None:
+            return
+        lines = parse_vocab(self.vocab.read_bytes(), str(self.vocab)).tokens
+        by_line = {token: i for i, token in enumerate(lines)}
+        for token in [*by_line, *ids]:
+            if by_line.get(token) != ids.get(token):
+                yield (
+                    f"two vocabs: {token!r} has id {ids.get(token, 'none')} in tokenizer.json and "
+                    f"{by_line.get(token, 'none')} in vocab.txt"
+                )
+                return
+
+    def _token_problems(self) -> Iterator[str]:
+        """Special or added tokens that are not the usual five."""
+        usual = set(SPECIAL.values())
+        known = self._special_ids()
+        for document, name in (
+            (self.config, self.config_name),
+            (self.special, f"{self.directory.name}/special_tokens_map.json"),
+        ):
+            for role, token in ROLES.items():
+                value = (document or {}).get(role, token)
+                if value is None and role in ("bos_token", "eos_token"):
+                    continue
+                if value is None:
+                    yield f"no {role} ({name.split('/')[-1]})"
+                    continue
+                one = added_token(value, f"{name}: {role}")
+                if one.content != token:
+                    yield f"{role} {one.content!r} ({name.split('/')[-1]})"
+                elif one.flags:
+                    yield f"{role} with {', '.join(one.flags)} ({name.split('/')[-1]})"
+        for one in self._added_tokens():
+            where = one.place.split(":")[0].split("/")[-1]
+            if one.content not in usual:
+                yield f"the added token {one.content!r} ({where})"
+            elif one.flags:
+                yield f"{one.content} with {', '.join(one.flags)} ({where})"
+            elif one.id is not None and known and known.get(one.content) != one.id:
+                own = known.get(one.content)
+                yield f"{one.content} with id {one.id} ({where}), in the vocab {own}"
+
+    def _special_ids(self) -> dict[str, int]:
+        """The ids of the usual five in the vocab; empty where there is none here."""
+        if self.vocab is None:
+            return {}
+        vocab = parse_vocab(self.vocab.read_bytes(), str(self.vocab))
+        return {token.token: token.id for token in vocab.special.values()}
+
+    def _added_tokens(self) -> Iterator[AddedToken]:
+        """Every added token of all files."""
+        config, place = self.config or {}, self.config_name
+        for key in EXTRA:
+            listed = config.get(key) or (self.special or {}).get(key) or []
+            values = listed.values() if isinstance(listed, dict) else listed
+            if not isinstance(listed, dict):
+                typed(listed, list, f"{place}: {key}")
+            for value in values:
+                yield added_token(value, f"{place}: {key}")
+        decoder = typed(
+            config.get("added_tokens_decoder", {}), dict, f"{place}: added_tokens_decoder"
+        )
+        for number, value in decoder.items():
+            where = f"{place}: added_tokens_decoder: {number}"
+            if not number.isdecimal() or not number.isascii():
+                typed(number, int, where)
+            # No id has 18 digits; Python refuses to read a number of thousands.
+            yield added_token(typed(value, dict, where), where, int(number[:18]))
+        for token, i in (self.added or {}).items():
+            where = f"{self.directory.name}/added_tokens.json: {token}"
+            yield AddedToken(where, token, typed(i, int, where), ())
+        place = f"{self.tokenizer_name}: added_tokens"
+        for value in typed((self.tokenizer or {}).get("added_tokens", []), list, place):
+            one = typed(value, dict, place)
+            yield added_token(one, place, typed(one.get("id"), int, f"{place}: id"))
+
+
+# What stands around a text, and around two texts: names, and `A` and `B` for the texts.
+FRAME = (["[CLS]", "A", "[SEP]"], ["[CLS]", "A", "[SEP]", "B1", "[SEP]1"])
+
+
+def frame_of(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
+    """What a post-processor puts around one text and two; None where that cannot be read.
+
+    A piece of type id 1 has a 1 behind its name.
+    """
+    try:
+        if processor["type"] == "BertProcessing":
+            cls, sep = processor["cls"][0], processor["sep"][0]
+            return [cls, "A", sep], [cls, "A", sep, "B1", f"{sep}1"]
+        single, pair = ([piece_of(p) for p in processor[key]] for key in ("single", "pair"))
+        return single, pair
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return None
+
+
+def frame_ids(processor: dict[str, Any]) -> dict[str, Any]:
+    """The ids that a post-processor has for the special tokens."""
+    try:
+        if processor["type"] == "BertProcessing":
+            return {processor[role][0]: processor[role][1] for role in ("cls", "sep")}
+        return {name: token["ids"][0] for name, token in processor["special_tokens"].items()}
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return {"[CLS]": None}
+
+
+def piece_of(piece: dict[str, Any]) -> str:
+    """One piece of a template."""
+    ((_, content),) = piece.items()
+    return f"{content['id']}{content['type_id'] or ''}"
+
+
+def kind_of(document: dict[str, Any], key: str, name: str) -> str:
+    """The type of a step of `tokenizer.json`; `none` where it has none."""
+    step = document.get(key)
+    if step is None:
+        return "none"
+    typed(step, dict, f"{name}: {key}")
+    kind: str = typed(step.get("type"), str, f"{name}: {key}: type")
+    return kind
+
+
+def flag(
+    document: dict[str, Any], key: str, place: str, may_be_null: bool, default: bool = True
+) -> bool | None:
+    """A value that is true or false."""
+    value = document.get(key, default)
+    if value is None and may_be_null:
+        return None
+    found: bool = typed(value, bool, f"{place}: {key}")
+    return found
+
+
+def added_token(value: Any, place: str, i: int | None = None) -> AddedToken:
+    """A token as these files write it: a string, or an object with `content` and flags."""
+    if not isinstance(value, dict):
+        return AddedToken(place, typed(value, str, place), i, ())
+    content = typed(value.get("content"), str, f"{place}: content")
+    set_flags = [f for f in FLAGS if typed(value.get(f, False), bool, f"{place}: {f}")]
+    return AddedToken(place, content, i, tuple(set_flags))
+
+
+def made(options: dict[str, bool | None]) -> TokenizerSpec:
+    """The tokenizer of these options, by the config's names."""
+    return TokenizerSpec(
+        "bert",
+        lower_case=bool(options["do_lower_case"]),
+        strip_accents=options["strip_accents"],
+        split_chinese=bool(options["tokenize_chinese_chars"]),
+    )
+
+
+def said(value: bool | None) -> str:
+    """A value as JSON has it."""
+    return json.dumps(value)

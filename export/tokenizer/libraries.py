@@ -1,0 +1,386 @@
+"""The publishers' own tokenizer libraries behind one set of methods.
+
+`export.tokenizer` imports this module, and it is also a script: `--tokenizer-python` starts it in
+the interpreter that a person runs in production (Python 3.8 or newer). So it needs nothing but the
+standard library and, once a tokenizer is loaded, that interpreter's `tensorflow_text` or
+`tokenizers`. As a script it answers frames on stdin; `interpreter.py` is the other end.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import re
+import struct
+import sys
+from typing import Any
+
+# The module and the distribution that each algorithm stands on.
+NEEDED = {
+    "bert": ("tokenizers", "tokenizers"),
+    "tf-text": ("tensorflow_text", "tensorflow-text"),
+    "tf-text-fast": ("tensorflow_text", "tensorflow-text"),
+    "chars": ("tensorflow", "tensorflow"),
+}
+RECORDS = 100  # texts that go through Hugging Face's normalizer as one string; more are slower
+
+
+class Missing(Exception):
+    """The library is not installed in this interpreter."""
+
+
+class Refused(Exception):
+    """The library refuses the vocab; the message is its own."""
+
+
+def versions(algorithm: str) -> dict[str, str]:
+    """This interpreter's version, and its version of the library that the algorithm stands on.
+
+    Raises:
+        Missing: it has no such library.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    module, distribution = NEEDED[algorithm]
+    try:
+        found = version(distribution)
+    except PackageNotFoundError:  # a nightly or a build of another name
+        found = str(getattr(imported(module), "__version__", "unknown"))
+    return {"python": platform.python_version(), distribution: found}
+
+
+def imported(module: str) -> Any:
+    """A module.
+
+    Raises:
+        Missing: it is not installed.
+        ImportError: it is, and fails.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            raise Missing(module) from None
+        raise
+
+
+def load(
+    algorithm: str, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+) -> Any:
+    """A tokenizer with a vocab.
+
+    Args:
+        algorithm: `bert`, `tf-text`, `tf-text-fast` or `chars`.
+        options: as in `bundle.json`.
+        tokens: the vocab's lines, in the order of their ids.
+        special: the ids of `cls`, `sep` and `unk`.
+
+    Raises:
+        Missing: the library is not installed.
+        Refused: the library refuses the vocab.
+    """
+    kinds: dict[str, Any] = {
+        "bert": Bert,
+        "tf-text": TfText,
+        "tf-text-fast": TfTextFast,
+        "chars": Chars,
+    }
+    return kinds[algorithm](options, tokens, special)
+
+
+class Bert:
+    """`tokenizers.BertWordPieceTokenizer`."""
+
+    def __init__(
+        self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+    ) -> None:
+        """The vocab goes in as a mapping: read from a file, its lines would be trimmed.
+
+        Of lines that are equal the last one counts, as in the library's own reader of files.
+        """
+        maker = imported("tokenizers").BertWordPieceTokenizer
+        self.tokenizer = maker(
+            {token: i for i, token in enumerate(tokens)},
+            lowercase=options["lower_case"],
+            strip_accents=options["strip_accents"],
+            handle_chinese_chars=options["split_chinese"],
+            clean_text=True,
+        )
+
+    def flat(self, texts: list[str]) -> tuple[Any, Any]:
+        """The ids of all texts in a row, and where each text's begin; no special tokens."""
+        rows = [e.ids for e in self._encodings(texts, None, False)]
+        return [i for row in rows for i in row], splits_of(rows)
+
+    def with_types(
+        self, texts: list[str], pairs: list[str] | None, special_tokens: bool, limit: int | None
+    ) -> tuple[Any, Any, Any]:
+        """Ids, types and splits of texts or pairs, cut to `limit` by the library itself."""
+        if limit is not None:
+            self.tokenizer.enable_truncation(limit)
+        try:
+            found = self._encodings(texts, pairs, special_tokens)
+        finally:
+            self.tokenizer.no_truncation()
+        values = [i for encoding in found for i in encoding.ids]
+        types = [i for encoding in found for i in encoding.type_ids]
+        return values, types, splits_of([encoding.ids for encoding in found])
+
+    def split(self, texts: list[str]) -> list[str]:
+        r"""The words of each text, joined by \n; the texts begin with a and end with b.
+
+        Many go through as one, parted by a character that is a word by itself.
+        """
+        normalizer, splitter = self.tokenizer.normalizer, self.tokenizer.pre_tokenizer
+        found: list[str] = []
+        for i in range(0, len(texts), RECORDS):
+            whole = "|".join(texts[i : i + RECORDS])
+            words = splitter.pre_tokenize_str(normalizer.normalize_str(whole))
+            parts = "\n".join(word for word, _ in words)[1:-1].split("b\n|\na")
+            found += ["a" + part + "b" for part in parts]
+        if len(found) != len(texts):
+            raise RuntimeError(f"{len(texts)} texts gave {len(found)} lists of words")
+        return found
+
+    def _encodings(self, texts: list[str], pairs: list[str] | None, special_tokens: bool) -> Any:
+        for text in [*texts, *(pairs or [])]:
+            text.encode()  # the library's own error for a lone surrogate is a TypeError
+        batch = list(texts) if pairs is None else list(zip(texts, pairs))  # noqa: B905  Python 3.8
+        return self.tokenizer.encode_batch(batch, add_special_tokens=special_tokens)
+
+
+class OnTensorFlow:
+    """What the tokenizers on TensorFlow share."""
+
+    special: dict[str, int]
+    tokenizer: Any
+
+    def ragged(self, texts: list[str]) -> Any:
+        """The ids of each text: int32[texts, (ids)]."""
+        tf = imported("tensorflow")
+        ids = self.tokenizer.tokenize(column(texts))
+        return tf.cast(ids.merge_dims(1, 2), tf.int32)
+
+    def flat(self, texts: list[str]) -> tuple[Any, Any]:
+        """The ids of all texts in a row, and where each text's begin; no special tokens."""
+        ids = self.ragged(texts)
+        return ids.values.numpy(), ids.row_splits.numpy()
+
+    def with_types(
+        self, texts: list[str], pairs: list[str] | None, special_tokens: bool, limit: int | None
+    ) -> tuple[Any, Any, Any]:
+        """Ids, types and splits of texts or pairs, cut to `limit` by TF-Text's own trimmer."""
+        tf, tf_text = imported("tensorflow"), imported("tensorflow_text")
+        segments = [self.ragged(one) for one in (texts, pairs) if one is not None]
+        if limit is not None:
+            added = len(segments) + 1 if special_tokens else 0
+            segments = tf_text.RoundRobinTrimmer(limit - added).trim(segments)
+        if special_tokens:
+            ids, types = tf_text.combine_segments(
+                segments, self.special["cls"], self.special["sep"]
+            )
+        else:
+            ids = tf.concat(segments, 1)
+            types = tf.concat([tf.ones_like(one) * i for i, one in enumerate(segments)], 1)
+        return ids.values.numpy(), types.values.numpy(), ids.row_splits.numpy()
+
+
+class TfText(OnTensorFlow):
+    """`tensorflow_text.BertTokenizer`."""
+
+    def __init__(
+        self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+    ) -> None:
+        """Puts the vocab into a lookup table, which refuses equal lines."""
+        tf_text, tf = imported("tensorflow_text"), imported("tensorflow")
+        self.special = special
+        self.lower_case = options["lower_case"]
+        keys, ids = column(tokens), tf.range(len(tokens), dtype=tf.int64)
+        try:
+            table = tf.lookup.StaticVocabularyTable(
+                tf.lookup.KeyValueTensorInitializer(keys, ids), num_oov_buckets=1
+            )
+        except tf.errors.FailedPreconditionError as error:
+            raise Refused(first_line(error)) from None
+        self.tokenizer = tf_text.BertTokenizer(table, lower_case=self.lower_case)
+
+    def split(self, texts: list[str]) -> list[str]:
+        r"""The words of each text, joined by \n."""
+        tf = imported("tensorflow")
+        ops = importlib.import_module("tensorflow_text.python.ops.bert_tokenizer")
+        words = ops.BasicTokenizer(lower_case=self.lower_case).tokenize(column(texts))
+        rows, count = words.value_rowids(), words.nrows()
+        joined = tf.strings.unsorted_segment_join(words.values, rows, count, separator="\n")
+        return [text.decode() for text in joined.numpy().tolist()]
+
+
+class TfTextFast(OnTensorFlow):
+    """`tensorflow_text.FastBertTokenizer`."""
+
+    def __init__(
+        self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+    ) -> None:
+        """Builds the tokenizer's trie."""
+        tf_text, tf = imported("tensorflow_text"), imported("tensorflow")
+        self.special = special
+        self.lower_case = options["lower_case"]
+        try:
+            self.tokenizer = tf_text.FastBertTokenizer(
+                [token.encode() for token in tokens],
+                token_out_type=tf.int32,
+                lower_case_nfd_strip_accents=self.lower_case,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise Refused(first_line(error)) from None
+
+    def ragged(self, texts: list[str]) -> Any:
+        """The ids of each text: int32[texts, (ids)]."""
+        ids = self.tokenizer.tokenize(column(texts))
+        return ids.merge_dims(1, 2) if ids.ragged_rank == 2 else ids
+
+    def normalize(self, texts: list[str]) -> list[str]:
+        """Each text as `FastBertNormalizer` folds it."""
+        tf_text = imported("tensorflow_text")
+        fold = tf_text.FastBertNormalizer(lower_case_nfd_strip_accents=self.lower_case)
+        return [text.decode() for text in fold.normalize(column(texts)).numpy().tolist()]
+
+    def count_words(self, texts: list[str]) -> list[int]:
+        """How many tokens each text gives with the tokens [UNK], a and b alone."""
+        tf_text, tf = imported("tensorflow_text"), imported("tensorflow")
+        pieces = tf_text.FastWordpieceTokenizer(["[UNK]", "a", "b"], token_out_type=tf.int32)
+        counts: list[int] = pieces.tokenize(column(texts)).row_lengths().numpy().tolist()
+        return counts
+
+
+class Chars:
+    """One token a character, in TensorFlow string ops: the collection's own simple tokenizer.
+
+    ASCII letters become lower case (in the vocab's lines too), each ASCII white-space character
+    becomes `-`, `[pad] [unk] [cls] [sep] [mask]` stand for their tokens in any case.
+    """
+
+    # A special token is one token of several characters. It is written as ESC and a letter while
+    # the text is split into characters, and so is an ESC that stands in the text.
+    MARK = "\x1b"
+    ESCAPED = {"e": MARK, "p": "[pad]", "u": "[unk]", "c": "[cls]", "s": "[sep]", "m": "[mask]"}
+
+    def __init__(
+        self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
+    ) -> None:
+        """Where two lines are equal, or are so after lower-casing, the first keeps the token."""
+        tf = imported("tensorflow")
+        first: dict[bytes, int] = {}
+        for i, token in enumerate(tf.strings.lower(column(tokens)).numpy().tolist()):
+            first.setdefault(token, i)
+        self._table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(list(first)), tf.constant(list(first.values()), tf.int64)
+            ),
+            default_value=special["unk"],
+        )
+        written = tf.constant(list(self.ESCAPED.values()))
+        self._escaped = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(list(self.ESCAPED), self._table[written]),
+            default_value=special["unk"],
+        )
+
+    def fold(self, texts: list[str]) -> list[str]:
+        """ASCII letters in lower case, ASCII white space as `-`."""
+        return [text.decode() for text in self._folded(column(texts)).numpy().tolist()]
+
+    @staticmethod
+    def _folded(text: Any) -> Any:
+        tf = imported("tensorflow")
+        return tf.strings.regex_replace(tf.strings.lower(text), "[[:space:]]", "-")
+
+    def flat(self, texts: list[str]) -> tuple[Any, Any]:
+        """The ids of all texts in a row, and where each text's begin; no special tokens."""
+        tf = imported("tensorflow")
+        text = self._folded(column(texts))
+        for letter, token in self.ESCAPED.items():
+            text = tf.strings.regex_replace(text, re.escape(token), self.MARK + letter)
+        characters = tf.strings.unicode_split(text, "UTF-8")
+        flat = characters.flat_values
+        is_mark = flat == self.MARK
+        escaped = tf.concat([[False], is_mark[:-1]], 0)
+        ids = tf.where(escaped, self._escaped[flat], self._table[flat])
+        kept = characters.with_flat_values(~is_mark)
+        found = tf.ragged.boolean_mask(characters.with_flat_values(ids), kept)
+        return found.values.numpy(), found.row_splits.numpy()
+
+
+def column(texts: list[str]) -> Any:
+    """string[texts]."""
+    tf = imported("tensorflow")
+    return tf.constant([text.encode() for text in texts], tf.string)
+
+
+def splits_of(rows: list[list[int]]) -> list[int]:
+    """Where each row begins when all are put in a row, and the end."""
+    splits = [0]
+    for row in rows:
+        splits.append(splits[-1] + len(row))
+    return splits
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+METHODS = ("flat", "with_types", "split", "normalize", "count_words", "fold")
+
+
+def serve(nonce: str) -> None:
+    """Answers frames on stdin until it closes; nothing else reaches the real stdout.
+
+    A frame is its length (uint32, big-endian) and JSON: `{"op": …, "arguments": [...]}`, with a
+    loaded tokenizer's number as `tokenizer`. The answer has `result`, or `error` and its `kind`.
+    """
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a library that prints would break the frames
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # The reply is not in this file's text: a program that is no Python may print the file.
+    answers.write(f"\nready {nonce[::-1]}\n".encode())
+    answers.flush()
+    loaded: list[Any] = []
+    while True:
+        head = sys.stdin.buffer.read(4)
+        if len(head) < 4:
+            return
+        request = json.loads(sys.stdin.buffer.read(struct.unpack(">I", head)[0]).decode())
+        try:
+            answer: dict[str, Any] = {"result": answered(request, loaded)}
+        except Missing as error:
+            answer = {"kind": "missing", "error": str(error)}
+        except Refused as error:
+            answer = {"kind": "refused", "error": str(error)}
+        except Exception as error:  # whatever a library raises is the other end's to report
+            answer = {"kind": "failed", "error": f"{type(error).__name__}: {first_line(error)}"}
+        body = json.dumps(answer, ensure_ascii=False).encode()
+        answers.write(struct.pack(">I", len(body)) + body)
+        answers.flush()
+
+
+def answered(request: dict[str, Any], loaded: list[Any]) -> Any:
+    """The result of one request; `loaded` has the tokenizers by number."""
+    op, arguments = request["op"], request["arguments"]
+    if op == "versions":
+        return versions(*arguments)
+    if op == "load":
+        loaded.append(load(*arguments))
+        return len(loaded) - 1
+    if op not in METHODS:
+        raise ValueError(f"no such request: {op}")
+    result = getattr(loaded[request["tokenizer"]], op)(*arguments)
+    if isinstance(result, tuple):
+        return [part.tolist() if hasattr(part, "tolist") else part for part in result]
+    return result
+
+
+if __name__ == "__main__":
+    # This file's directory is no place to import from.
+    del sys.path[0]
+    serve(sys.argv[1])

@@ -1,0 +1,76 @@
+"""The vocab in the lookup table of a model that takes token strings.
+
+python -m parity_tests.lookup_table MODEL OUT
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  registers the ops that a model may need
+
+from parity_tests.errors import UserError
+
+HIDDEN = -1
+"""What such a table gives for `''` where the model masks its padding."""
+
+
+def table_of(signature: Any) -> dict[str, int] | None:
+    """What the one string table that a signature uses makes of each token; None without one.
+
+    Raises:
+        UserError: it uses several that differ.
+    """
+    handles = [tensor for tensor in signature.captured_inputs if tensor.dtype == tf.resource]
+    found = [entries for entries in map(entries_of, handles) if entries]
+    if any(entries != found[0] for entries in found):
+        raise UserError(f"the model has {len(found)} lookup tables of tokens, expected one")
+    return found[0] if found else None
+
+
+def entries_of(handle: Any) -> dict[str, int] | None:
+    """The entries of one table from strings to integers; None where it is no such table."""
+    for dtype in (tf.int64, tf.int32):
+        try:
+            keys, ids = tf.raw_ops.LookupTableExportV2(
+                table_handle=handle, Tkeys=tf.string, Tvalues=dtype
+            )
+        except tf.errors.OpError:
+            continue
+        names = [bytes(key).decode("utf-8", errors="replace") for key in keys.numpy()]
+        return dict(zip(names, ids.numpy().tolist(), strict=True))
+    return None
+
+
+def tokens_of(entries: dict[str, int]) -> list[str]:
+    """The tokens of a table in the order of their ids, the padding `''` left out."""
+    known = {token: number for token, number in entries.items() if token}
+    return sorted(known, key=lambda token: known[token])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the vocab; exit code 0, or 2 with one line where the model has none."""
+    model, out = map(Path, arguments or sys.argv[1:])
+    try:
+        loaded = tf.saved_model.load(str(model))
+        tables = [table_of(signature) for signature in loaded.signatures.values()]
+        entries = next((table for table in tables if table), None)
+        if entries is None:
+            raise UserError(f"{model} carries no vocab, neither in its assets nor in a table")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        print(f"error: {model} does not load: {reason}", file=sys.stderr)
+        return UserError.exit_code
+    out.write_text("".join(f"{token}\n" for token in tokens_of(entries)), "utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

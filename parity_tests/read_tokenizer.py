@@ -1,0 +1,40 @@
+"""Reads a tokenizer's source into a bundle of the tokenizer alone, as the exporter does.
+
+    python -m parity_tests.read_tokenizer --vocab vocab.txt --tokenizer bert --cased --out DIR
+
+In a process of its own, beside other work. Every option is given, so that nothing beside the vocab
+adds to it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from export.errors import EnvironmentProblem, UserError
+from export.tokenizer_bundle import export_tokenizer
+from export.tokenizer_choice import TokenizerChoice
+from parity_tests import tokenizer_source
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the bundle; exit code 0, or that of an error with one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="python -m parity_tests.read_tokenizer", description=(__doc__ or "").splitlines()[0]
+    )
+    tokenizer_source.add_options(parser)
+    parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    given = parser.parse_args(arguments)
+    source = tokenizer_source.from_arguments(given)
+    model = None if source.model is None else str(source.model)
+    spec = None if model else source.spec
+    try:
+        choice = TokenizerChoice(source.vocab, spec, model, python=source.python)
+        export_tokenizer(choice, given.out, lambda line: print(line, file=sys.stderr), replace=True)
+    except (UserError, EnvironmentProblem) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

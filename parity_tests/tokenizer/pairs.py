@@ -1,0 +1,67 @@
+"""Proves how pairs are cut: both texts' ids and types, for many lengths and limits."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from parity_tests.tokenizer.explain import Difference, name_of
+from parity_tests.tokenizer.sides import Pair
+
+GROUP = "pairs, cut"
+LIMITS = range(1, 25)
+LONGEST = 14  # characters of a text; of two, more than the largest limit
+RULE = "how a pair is cut"
+Encoded = tuple[list[int], list[int]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs that are cut to one limit, which may be smaller than their special tokens."""
+
+    texts: list[str]
+    pairs: list[str]
+    special_tokens: bool
+    limit: int
+
+
+def batches(reviews: Sequence[str], count: int, seed: int) -> Iterator[Batch]:
+    """About `count` pairs: pieces of reviews of 0 to 14 characters, each limit in turn."""
+    chance = random.Random(seed)
+
+    def piece() -> str:
+        review = chance.choice(reviews)
+        start = chance.randrange(len(review))
+        return review[start : start + chance.randrange(LONGEST + 1)]
+
+    each = -(-count // (2 * len(LIMITS)))
+    for limit in LIMITS:
+        for special_tokens in (True, False):
+            texts = [piece() for _ in range(each)]
+            yield Batch(texts, [piece() for _ in range(each)], special_tokens, limit)
+
+
+def differing(pair: Pair, batch: Batch) -> list[tuple[int, Encoded, Encoded]]:
+    """The places where the sides differ, with what Python and Node give."""
+    arguments = (batch.texts, batch.pairs, batch.special_tokens, batch.limit)
+    expected, got = pair.python.encode_with_types(*arguments), pair.node.with_types(*arguments)
+    both = enumerate(zip(expected, got, strict=True))
+    return [(i, python, node) for i, (python, node) in both if python != node]
+
+
+def explained(pair: Pair, batch: Batch, found: tuple[int, Encoded, Encoded]) -> Difference:
+    """A difference for the report; where the ids are equal, the types are shown."""
+    at, (python, python_types), (node, node_types) = found
+    text = f"{batch.texts[at]} | {batch.pairs[at]}"
+    tokens = pair.vocab.tokens
+    as_types = python == node
+    return Difference(
+        tokenizer=name_of(pair.spec.algorithm, pair.spec.options),
+        group=GROUP,
+        text=text,
+        shrunk=text,
+        code_points=[f"limit {batch.limit}"],
+        python=[str(t) for t in python_types] if as_types else [tokens[i] for i in python],
+        node=[str(t) for t in node_types] if as_types else [tokens[i] for i in node],
+        character="",
+        rule=RULE + (", by its types" if as_types else ""),
+    )

@@ -1,0 +1,280 @@
+"""Parity of other people's models: their own vocab and tokenizer class, and nothing of the demo's.
+
+Small checkpoints as Hugging Face and Google write them go through `build`, `model` and parity. The
+reference is built from the person's own files; a bundle of another vocab line or of the other case
+option must fail at the tokens.
+"""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.__main__ import main as export
+from export.quiet import tensorflow
+from parity_tests import __main__ as command
+from parity_tests import cases, tokenizer_source
+from parity_tests.judgement import judge_bundle, prepare
+from parity_tests.provenance import Contract
+from parity_tests.reference import Reference
+from tests.python import publishers
+from tests.python.resealing import alter_line, edit, reseal
+
+tf, _ = tensorflow()
+CHINESE = "这本书很好不的是了我一般推荐房间干净服务热情在京東臺灣，。！？（）…①㈱é"
+TOKENS = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *map(chr, range(33, 127)),
+    *(f"##{chr(c)}" for c in (*range(97, 123), *range(65, 91))),
+    *CHINESE,
+    *("Apple", "apple", "iPhone", "iphone"),
+]
+TEXTS = (
+    "这本书很好，值得推荐！",
+    "Apple iPhone é 很好",
+    "ＡＢＣ１２３：房间干净…①㈱",
+    "在京東，服务热情。Café 不好？",
+    "apple 书",
+    "一般",
+    "我的房间（不好）是 iPhone 的" * 4,
+    "The room was OK, 很干净。" * 6,
+)
+BACKENDS = {"wasm": 8}
+
+
+@dataclass(frozen=True)
+class Person:
+    """What someone has, and the options with which they export and judge it."""
+
+    model: Path
+    bundle: Path
+    options: tuple[str, ...]
+    other_case: str
+
+
+def checkpoint(place: Path, family: str, form: str, facts: dict[str, Any] | None) -> Path:
+    """A checkpoint with a vocab beside it and, of Hugging Face's form, what it says of its case."""
+    made = publishers.publisher(family, form, positions=64)
+    made.config |= {"vocab_size": len(TOKENS)} | ({"layer_norm_eps": 1e-12} if form == "hf" else {})
+    made.arrays.clear()
+    publishers.fill(made, np.random.default_rng(7))
+    made.write(place)
+    (place / "vocab.txt").write_text("".join(f"{t}\n" for t in TOKENS), "utf-8", newline="\n")
+    if facts is not None:
+        (place / "tokenizer_config.json").write_text(json.dumps(facts))
+    return place
+
+
+def exported(model: Path, bundle: Path, *options: str) -> Path:
+    assert export(["model", str(model), "--out", str(bundle), *options]) == 0
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def texts(place: Path) -> Path:
+    file = place / "texts.jsonl"
+    lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in TEXTS]
+    file.write_text("".join(lines), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module", params=["hugging_face_cased", "hugging_face_uncased", "google"])
+def person(request: pytest.FixtureRequest, place: Path) -> Person:
+    """Three people: one lets the files speak, one names the class, one names class and case."""
+    name = request.param
+    form = "tf1" if name == "google" else "hf"
+    facts = {"tokenizer_class": "BertTokenizer", "do_lower_case": name != "hugging_face_cased"}
+    family = "albert" if name == "google" else "bert"
+    found = checkpoint(place / name, family, form, None if form == "tf1" else facts)
+    model = place / f"{name}.model"
+    assert export(["build", str(found), "--out", str(model)]) == 0
+    options, other = {
+        "hugging_face_cased": ((), "--uncased"),
+        "hugging_face_uncased": (("--tokenizer", "tf-text"), "--cased"),
+        "google": (("--tokenizer", "tf-text-fast", "--uncased"), "--cased"),
+    }[name]
+    bundle = exported(model, place / f"{name}.bundle", *options)
+    return Person(model, bundle, options, other)
+
+
+def reference_of(
+    model: Path, bundle: Path, texts: Path, out: Path, *options: str
+) -> tuple[Reference, tokenizer_source.TokenizerSource]:
+    """Python's side, chosen as the command does."""
+    contract = Contract.read(bundle)
+    given = command.parse(list(options))
+    source = tokenizer_source.choose(given, contract, model, out)
+    file = out.with_suffix(".jsonl")
+    pairs = contract.takes("token_type_ids")
+    cases.write(file, cases.pick(cases.read_texts(texts), 8, pairs=pairs))
+    return prepare(model, source, file, out, bundle / "bundle.json"), source
+
+
+@pytest.fixture(scope="module")
+def reference(person: Person, texts: Path) -> Reference:
+    out = person.bundle.with_suffix(".reference")
+    options = [*person.options, "--tokenizer-python", sys.executable]
+    found, source = reference_of(person.model, person.bundle, texts, out, *options)
+    assert source.vocab is not None and source.vocab.parent.parent == person.model
+    return found
+
+
+def judged(bundle: Path, reference: Reference, out: Path) -> dict[str, Any]:
+    return judge_bundle(bundle, reference, BACKENDS, out)
+
+
+def statuses(result: dict[str, Any], stage: str) -> set[str]:
+    return {row["status"] for row in result["rows"] if row["stage"] == stage}
+
+
+def test_parity_holds(person: Person, reference: Reference, tmp_path: Path) -> None:
+    result = judged(person.bundle, reference, tmp_path)
+    assert (result["verdict"], result["failures"]) == ("pass", [])
+    assert {part["status"] for part in result["still"].values()} == {"pass"}
+    assert statuses(result, "tokens") == statuses(result, "ids") == {"pass"}
+    pairs = [text for text in result["cases"]["texts"] if text["pair"] is not None]
+    assert len(pairs) == 5
+    cut = reference.run.batches["added", 1]["attention_mask"].sum(axis=1)
+    assert (cut == cases.CUT).sum() == 3, "long pairs are cut"
+    types = reference.run.batches["added", 1]["token_type_ids"]
+    assert types.any(axis=1).all(), "each pair has a second type"
+
+
+def test_an_altered_vocab_line_fails_at_the_tokens(
+    person: Person, reference: Reference, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(person.bundle, tmp_path / "bundle"))
+    alter_line(bundle / "vocab.txt", "好", "坏")
+    reseal(bundle)
+    result = judged(bundle, reference, tmp_path / "out")
+    assert (result["verdict"], result["first_stage_off"]) == ("drift", "vocab")
+    assert statuses(result, "tokens") == {"drift"}
+
+
+def test_the_other_case_option_fails_at_the_tokens(
+    person: Person, reference: Reference, tmp_path: Path
+) -> None:
+    algorithm = json.loads((person.bundle / "bundle.json").read_text())["tokenizer"]["algorithm"]
+    options = ("--tokenizer", algorithm, person.other_case)
+    bundle = exported(person.model, tmp_path / "bundle", *options)
+    result = judged(bundle, reference, tmp_path / "out")
+    assert (result["verdict"], result["first_stage_off"]) == ("drift", "contract")
+    assert "tokenizer.options" in result["still"]["contract"]["failures"][0]
+    assert statuses(result, "tokens") == {"drift"}
+
+
+def whole(*arguments: object) -> int:
+    """The exit code of the command, with as little as it takes."""
+    quick = ["--backends", "wasm:8", "--tokenizer-proof", "none"]
+    return command.main([*map(str, arguments), *quick])
+
+
+def test_the_command_takes_everything_from_the_person(
+    place: Path, texts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An altered line in the vocab that is given fails too, and its repro folder prints both."""
+    model, out = place / "hugging_face_cased.model", tmp_path / "out"
+    if not model.exists():
+        found = checkpoint(tmp_path / "hf", "bert", "hf", {"do_lower_case": False})
+        model = tmp_path / "model"
+        assert export(["build", str(found), "--out", str(model)]) == 0
+    bundle = exported(model, tmp_path / "bundle", "--tokenizer", "bert")
+    both = ("--bundle", bundle, "--model", model, "--texts", texts, "--out", out)
+    assert whole(*both) == 0
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert report["source"]["tokenizer_model"] is None
+    assert report["source"]["tokenizer"]["class"] == "bert"
+    assert report["source"]["tokenizer"]["options"]["lower_case"] is False
+    assert report["source"]["tokenizer"]["vocab"] == str(model / "assets" / "vocab.txt")
+    assert report["source"]["notes"] == []
+    assert report["classifier"]["path"] is None
+    assert "reference tokenizer: bert as the bundle says" in capfd.readouterr().out
+
+    vocab = tmp_path / "vocab.txt"
+    shutil.copy(model / "assets" / "vocab.txt", vocab)
+    alter_line(vocab, "好", "坏")
+    edit(bundle / "bundle.json", lambda c: c["provenance"].update(tokenizer={"tokenizers": "0.1"}))
+    assert whole(*both, "--vocab", vocab) == 1
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert statuses(report, "tokens") == {"drift"}
+    told = json.loads((Path(report["repro"][0]) / "repro.json").read_text(encoding="utf-8"))
+    assert told["stage"] == "vocab" and "'坏'" in told["message"]
+    said = capfd.readouterr().err
+    assert "note: the bundle's tokenizer is of tokenizers 0.1, the reference here of" in said
+
+
+def test_a_vocab_of_another_size_is_refused(
+    person: Person, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("".join(f"{token}\n" for token in TOKENS[:-1]), "utf-8", newline="\n")
+    both = ("--bundle", person.bundle, "--model", person.model, "--out", tmp_path / "out")
+    for option, value, message in (
+        ("--vocab", vocab, f"has {len(TOKENS) - 1} lines, but"),
+        ("--vocab", tmp_path / "none.txt", "is no file"),
+        ("--tokenizer-python", tmp_path / "none", "expected a Python interpreter"),
+        ("--tokenizer-model", tmp_path / "none", "no such file or directory"),
+        ("--texts", tmp_path / "none.jsonl", "does not exist; give a JSON-lines file"),
+    ):
+        assert whole(*both, option, value) == 2
+        said = capsys.readouterr().err.splitlines()
+        errors = [line for line in said if not line.startswith("note: ")]
+        assert len(errors) == 1 and errors[0].startswith("error: "), said
+        assert message in errors[0]
+
+
+def test_a_model_of_ids_alone_promises_nothing_of_its_padding(
+    place: Path, texts: Path, tmp_path: Path
+) -> None:
+    """Two inputs fewer: no pairs are made, and the claims on mask and types are left out."""
+    module = tf.Module()
+    drawn = np.random.default_rng(3)
+    module.words = tf.Variable(drawn.normal(size=(len(TOKENS), 8)).astype("f4"), name="words")
+    module.places = tf.Variable(drawn.normal(size=(64, 8)).astype("f4"), name="position_table")
+
+    def serve(input_word_ids: Any) -> dict[str, Any]:
+        x = tf.gather(module.words, input_word_ids)
+        x += module.places[: tf.shape(input_word_ids)[1]]
+        scores = tf.nn.softmax(tf.matmul(x, x, transpose_b=True))
+        return {"last_hidden_state": tf.matmul(scores, x)}
+
+    signature = [tf.TensorSpec([None, None], tf.int32, "input_word_ids")]
+    module.serve = tf.function(serve, input_signature=signature)
+    model = tmp_path / "model"
+    tf.saved_model.save(module, str(model), signatures={"serving_default": module.serve})
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("".join(f"{token}\n" for token in TOKENS), "utf-8", newline="\n")
+    options = ("--vocab", str(vocab), "--tokenizer", "bert", "--cased")
+    bundle = exported(model, tmp_path / "bundle", *options)
+    reference, _ = reference_of(model, bundle, texts, tmp_path / "reference", *options)
+    result = judged(bundle, reference, tmp_path / "out")
+    assert (result["verdict"], result["failures"]) == ("pass", [])
+    assert set(result["left_out"]) == {"padded", "masked", "alone", "holes", "types"}
+    claims = {row["special_tokens"] for row in result["rows"] if row["stage"] == "invariances"}
+    assert claims == {"repeated", "tensors", "reordered", "turned"}
+    assert all(text["pair"] is None for text in result["cases"]["texts"])
+
+
+def test_a_model_of_token_strings_is_judged_by_its_own_table(
+    place: Path, texts: Path, tmp_path: Path
+) -> None:
+    found = checkpoint(tmp_path / "checkpoint", "bert", "tf1", None)
+    model = tmp_path / "model"
+    assert export(["build", str(found), "--contract", "tokens", "--out", str(model)]) == 0
+    bundle = exported(model, tmp_path / "bundle", "--tokenizer", "chars")
+    reference, source = reference_of(model, bundle, texts, tmp_path / "reference")
+    assert reference.vocab == TOKENS
+    result = judged(bundle, reference, tmp_path / "out")
+    assert (result["verdict"], result["failures"]) == ("pass", [])
+    assert result["bundle"]["padding"] == reference.run.facts["padding"]
+    assert "token types" in result["left_out"]["types"]

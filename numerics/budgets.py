@@ -40,7 +40,7 @@ def derived(cost: Cost, dtype: str = "float32") -> Budget:
             place's scale where that is more than 1.
     """
     scale, lost = cost.rms, rounded_up(cost.largest)
-    atol = MULTIPLE * lost
+    atol = MULTIPLE * cost.largest
     origin = f"{MULTIPLE:g} × what float32 costs this model here, {lost:g} ({cost.how})"
     if atol < FLOOR * scale:
         atol = FLOOR * scale
@@ -54,7 +54,7 @@ def derived(cost: Cost, dtype: str = "float32") -> Budget:
 def ceiling(cost: Cost, dtype: str = "float32") -> float:
     """The largest `atol` of a place that is no sign of a broken model."""
     more = 0.0 if dtype == "float32" else TABLE[dtype]["atol"] * max(1.0, cost.rms)
-    return CEILING * cost.rms + more
+    return rounded_up(CEILING * cost.rms + more)
 
 
 def rounded_up(value: float, digits: int = 2) -> float:

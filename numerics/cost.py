@@ -108,9 +108,7 @@ def nudged(value: Array, generator: np.random.Generator) -> Array:
 def packed(costs: Mapping[str, Cost]) -> dict[str, Array]:
     """Costs by place as arrays, which hold a NaN where JSON does not."""
     return {
-        name: np.array(
-            [cost.largest, cost.squares, cost.count, cost.how == FLOAT64], np.float64
-        )
+        name: np.array([cost.largest, cost.squares, cost.count, cost.how == FLOAT64], np.float64)
         for name, cost in costs.items()
     }
 

@@ -94,7 +94,8 @@ def wide_budgets(claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cos
     found = []
     for place, budget in claimed.items():
         cost = costs.get(place, costs.get(f"{TAPS}{place}"))
-        got = [budget.get(key) if isinstance(budget, dict) else None for key in ("atol", "rtol")]
+        told = budget if isinstance(budget, dict) else {}
+        got: list[Any] = [told.get(key) for key in ("atol", "rtol")]
         if not all(is_allowance(number) for number in got):
             should = "an atol and an rtol, each a number from 0 on"
             found.append(

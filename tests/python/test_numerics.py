@@ -103,7 +103,8 @@ def test_an_op_without_float64_is_named_and_weights_are_rounded_instead():
 
 
 def test_randomly_rounded_weights_are_neighbours():
-    weights = {"w": TABLE, "zero": np.zeros(3, np.float32), "ids": np.arange(3)}
+    weights: dict[str, np.ndarray] = {"w": TABLE, "zero": np.zeros(3, np.float32)}
+    weights["ids"] = np.arange(3)
     drawn = list(randomly_rounded(weights))
     assert len(drawn) == 3
     for one in drawn:

@@ -191,7 +191,7 @@ def test_a_label_that_either_side_may_take_is_no_drift(margin: float, status: st
     both = [with_head(run()) for _ in range(2)]
     for side in both:
         near = [0.5 + margin / 2, 0.5 - margin / 2]
-        side.batches["added", 0]["probabilities"][1] = np.float32(near)
+        side.batches["added", 0]["probabilities"][1] = np.array(near, np.float32)
     both[0].labels["added", 0][1] = "bad"
     row = rows_of(*both)["label"]
     assert row.status == status

@@ -56,7 +56,7 @@ def measure(
         rounded(variables, lambda: add(costs, source, inside, batches))
         return in_file(costs)
     for place, batch in batches.items():
-        truth = source.run_with(exact.run, batch)
+        truth = source.run_with(exact.run, given(batch))
         compare(costs, batch, truth, FLOAT64)
         special, number = place.split(".")
         if special in runs.SPECIALS and head in truth:
@@ -73,6 +73,11 @@ def batches_of(tensors: Batch) -> dict[str, Batch]:
     return batches
 
 
+def given(batch: Batch) -> Batch:
+    """What the model was given of a batch: ids, mask and types."""
+    return {name: batch[name] for name in runs.IDS}
+
+
 def compare(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> None:
     """Adds a batch's costs, at every place that it has."""
     for name, value in batch.items():
@@ -86,9 +91,9 @@ def add(
 ) -> None:
     """Adds how far the answers move with the weights as they now are."""
     for batch in batches.values():
-        truth = source.run(batch)
+        truth = source.run(given(batch))
         if inside is not None and any(name.startswith(runs.TAPS) for name in batch):
-            truth |= source.run_with(inside.run, batch)
+            truth |= source.run_with(inside.run, given(batch))
         compare(costs, batch, truth, ROUNDED)
 
 

@@ -1,15 +1,19 @@
 """Golden cases: a few texts with the ids and outputs that Python's TensorFlow gave for them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save
 
-from export.graph import Array, Source
+from export.graph import Array, FrozenGraph, Source
+from numerics import float64
+from numerics.cost import ROUNDED, Cost, randomly_rounded
 
 GOLDEN = "golden.safetensors"
+TAPS = "taps/"
 
 # Mixed lengths in one padded batch; full-width forms, digits, Latin, an emoji, a rare character.
 TEXTS = [
@@ -61,6 +65,71 @@ def seen(value: Array, visible: Array) -> Array:
 def answers(source: Source, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """What the source gives for inputs by name: outputs by name."""
     return source.run(feeds)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What float32 costs a model on the golden cases.
+
+    `costs` are by output and tap, taps by their names in the contract; `exact` has the outputs in
+    float64, None where the model does not run in it.
+    """
+
+    costs: dict[str, Cost]
+    exact: dict[str, Array] | None
+
+
+def in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs and taps in float64, by the names of their nodes.
+
+    Raises:
+        NoFloat64: the graph has an op without a float64 kernel.
+    """
+    graph_def = float64.in_float64(frozen.graph_def)
+    given = {name: float64.widened(value) for name, value in {**frozen.weights, **feeds}.items()}
+    return float64.run(graph_def, given, frozen.kept)
+
+
+def measure(
+    frozen: FrozenGraph,
+    feeds: Mapping[str, Array],
+    visible: Array,
+    say: Callable[[str], None] = print,
+) -> Measured:
+    """What float32 costs the source's graph at each output and tap.
+
+    Where it does not run in float64, what its weights' rounding moves says so instead.
+
+    Args:
+        frozen: the graph as the source has it, before any rewrite.
+        feeds: the inputs by name.
+        visible: which positions count, bool[batch, sequence].
+        say: told where float64 is not to be had.
+    """
+    single = float64.run(frozen.graph_def, {**frozen.weights, **feeds}, frozen.kept)
+    kept = [name for name in frozen.kept if single[name].dtype.kind == "f"]
+
+    def costs(other: Mapping[str, Array], how: str = "float64") -> dict[str, Cost]:
+        return {n: Cost.of(n, single[n], other[n], visible, how) for n in kept}
+
+    try:
+        exact = in_float64(frozen, feeds)
+    except float64.NoFloat64 as error:
+        say(f"{error}: what float32 costs is measured by randomly rounded weights")
+        found: dict[str, Cost] = {}
+        for weights in randomly_rounded(frozen.weights):
+            other = float64.run(frozen.graph_def, {**weights, **feeds}, frozen.kept)
+            found = {
+                n: found.get(n, Cost(how=ROUNDED)) + c for n, c in costs(other, ROUNDED).items()
+            }
+        return Measured(by_place(found), None)
+    outputs = {endpoint.name: exact[endpoint.name] for endpoint in frozen.outputs}
+    return Measured(by_place(costs(exact)), outputs)
+
+
+def by_place(costs: Mapping[str, Cost]) -> dict[str, Cost]:
+    """Taps by their names in the contract, outputs by their own."""
+    return {name.removeprefix(TAPS): cost for name, cost in costs.items()}
 
 
 def tokens_of(ids: Array, tokens: list[bytes], pad: int) -> Array:

@@ -147,18 +147,24 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     own_answers = {}
     if halves:
         in_halves, expected = expected, frozen.run(feeds)
-        own_answers = weight_dtypes.difference(in_halves, expected, visible)
+        own_answers = weight_dtypes.accuracy(in_halves, expected, visible)
         say(
             f"the model computes in {' and '.join(halves)}; TF.js has float32 alone, so the bundle "
             f"computes the same function in float32, and its golden cases are of that. "
             f"{weight_dtypes.furthest(own_answers)} of the source's own answers"
         )
+    say("measuring what float32 costs the model, against float64")
+    measured = golden.measure(frozen, feeds, visible, say)
+    budgets = weight_dtypes.budgets(measured.costs, request.dtype, request.force)
     say("rewriting the graph, each step checked on the golden cases")
-    frozen, steps = rewrite(frozen, feeds, visible)
+    frozen, steps = rewrite(frozen, feeds, visible, measured)
     preflight.check(frozen)
     stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
-    measured = weight_dtypes.accuracy(frozen, stored, feeds, expected, visible)
-    weight_dtypes.refuse_over_budget(measured, request.dtype, request.force)
+    got = weight_dtypes.answers_as_stored(frozen, stored, feeds)
+    weight_dtypes.refuse_over_budget(
+        got, expected, visible, budgets, dtype=request.dtype, force=request.force
+    )
+    accuracy = weight_dtypes.accuracy(got, expected, visible)
     with appearing(out, CONTRACT) as directory:
         say(f"writing the TF.js graph, {request.dtype} weights")
         tfjs.write(frozen, stored, directory)
@@ -189,8 +195,9 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             ),
             provenance=provenance,
             accuracy={
-                "outputs": measured,
-                "budget": weight_dtypes.budget(request.dtype),
+                "outputs": accuracy,
+                "budget": weight_dtypes.widest(budgets, expected),
+                "budgets": weight_dtypes.in_contract(measured.costs, budgets),
                 "rewrites": [asdict(step) for step in steps],
             }
             | ({"source_in": {"dtypes": halves, "outputs": own_answers}} if halves else {}),
@@ -202,7 +209,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             directory,
             positions=[max(len(row), length or 0) for row in ids],
             products=node_check.products_per_position(frozen),
-            storage={name: row["max_abs"] or 0.0 for name, row in measured.items()}
+            storage={name: row["max_abs"] or 0.0 for name, row in accuracy.items()}
             if request.force
             else {},
             say=say,

@@ -5,6 +5,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+ROOMS = ("export", "numerics")
 PACKAGES = (
     "numpy",
     "tensorflow",
@@ -22,9 +23,16 @@ def versions() -> dict[str, str]:
 
 
 def source_digest() -> str:
-    """The sha256 of the exporter's source files, so that a changed exporter exports anew."""
-    room = Path(__file__).parent
+    """The sha256 of the exporter's source files, so that a changed exporter exports anew.
+
+    The budgets are part of it: a bundle carries them.
+    """
+    root = Path(__file__).parents[1]
     whole = hashlib.sha256()
-    for file in sorted([*room.rglob("*.py"), *room.rglob("*.toml"), *room.rglob("*.json")]):
-        whole.update(f"{file.relative_to(room).as_posix()}\0".encode() + file.read_bytes())
+    for room in ROOMS:
+        files = (
+            file for kind in ("*.py", "*.toml", "*.json") for file in (root / room).rglob(kind)
+        )
+        for file in sorted(files):
+            whole.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
     return whole.hexdigest()

@@ -4,10 +4,8 @@ TF.js stores a tensor as float16, or as uint16 or uint8 with a scale and a minim
 widens it to float32 when it loads.
 """
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,9 @@ from export import tfjs
 from export.errors import UserError
 from export.golden import seen
 from export.graph import Array, FrozenGraph, beyond_identities
+from numerics.budgets import Budget, ceiling, derived, rounded_up
+from numerics.cost import Cost
 
-DTYPES = ("float32", "float16", "uint16", "uint8")
-BUDGETS = Path(__file__).parents[1] / "parity_tests" / "budgets.toml"
 FLOAT16_MAX = 65504.0
 
 
@@ -47,14 +45,20 @@ def embeddings(frozen: FrozenGraph) -> set[str]:
     return {beyond_identities(nodes, node.input[0]) for node in gathers} & set(frozen.weights)
 
 
+def answers_as_stored(
+    frozen: FrozenGraph, stored: Mapping[str, str], feeds: Mapping[str, Array]
+) -> dict[str, Array]:
+    """What the graph gives with its weights as they are stored: outputs by name."""
+    weights = dict(frozen.weights)
+    for name, dtype in stored.items():
+        weights[name] = tfjs.as_stored(weights[name], dtype)
+    return replace(frozen, weights=weights).run(feeds)
+
+
 def accuracy(
-    frozen: FrozenGraph,
-    stored: Mapping[str, str],
-    feeds: Mapping[str, Array],
-    expected: Mapping[str, Array],
-    visible: Array,
+    got: Mapping[str, Array], expected: Mapping[str, Array], visible: Array
 ) -> dict[str, dict[str, float | None]]:
-    """How far the graph with its weights as stored is from the source's outputs, by output.
+    """How far what the bundle's graph gives is from the source's outputs, by output.
 
     `visible` says which positions count: bool[batch, sequence].
 
@@ -62,16 +66,6 @@ def accuracy(
         For each float output `max_abs` and `cosine` (None where a side is all zeros), of three
         digits, so that they do not depend on the machine.
     """
-    weights = dict(frozen.weights)
-    for name, dtype in stored.items():
-        weights[name] = tfjs.as_stored(weights[name], dtype)
-    return difference(replace(frozen, weights=weights).run(feeds), expected, visible)
-
-
-def difference(
-    got: Mapping[str, Array], expected: Mapping[str, Array], visible: Array
-) -> dict[str, dict[str, float | None]]:
-    """`distances` of each expected output at the visible positions, by name."""
     return {
         name: distances(seen(got[name], visible), seen(expected[name], visible))
         for name in sorted(expected)
@@ -92,25 +86,71 @@ def furthest(measured: Mapping[str, Mapping[str, float | None]]) -> str:
     return f"{name} is within {measured[name]['max_abs']:g}"
 
 
-def budget(dtype: str) -> dict[str, Any]:
-    """The row of the parity room's table: `atol`, `rtol`, `origin`."""
-    row: dict[str, Any] = tomllib.loads(BUDGETS.read_text(encoding="utf-8"))[dtype]
-    return row
+def budgets(costs: Mapping[str, Cost], dtype: str, force: bool) -> dict[str, Budget]:
+    """The budget of each place of a bundle with weights of a dtype, from what float32 costs there.
+
+    Raises:
+        UserError: float32 costs more than a sound model loses anywhere; not with `force`.
+    """
+    found = {name: derived(cost, dtype) for name, cost in costs.items()}
+    for name, budget in found.items():
+        most = ceiling(costs[name], dtype)
+        if not budget.atol <= most and not force:
+            raise UserError(
+                f"float32 costs the model {costs[name].largest:.2g} at {name}, whose values are of "
+                f"the size {costs[name].rms:.2g}: got a budget of {budget.atol:.2g}, expected at "
+                f"most {most:.2g}; is the model whole? --force exports it all the same"
+            )
+    return found
+
+
+def in_contract(
+    costs: Mapping[str, Cost], allowed: Mapping[str, Budget]
+) -> dict[str, dict[str, Any]]:
+    """The budgets as the contract has them, each with the cost it was derived from."""
+    return {
+        name: asdict(budget) | {"float32_cost": rounded_up(costs[name].largest)}
+        for name, budget in allowed.items()
+    }
+
+
+def widest(allowed: Mapping[str, Budget], outputs: Iterable[str]) -> dict[str, Any]:
+    """The widest budget of the outputs: all that readers know who read no budget for each."""
+    return asdict(max((allowed[n] for n in outputs if n in allowed), key=lambda b: b.atol))
 
 
 def refuse_over_budget(
-    measured: Mapping[str, Mapping[str, float | None]], dtype: str, force: bool
+    got: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    visible: Array,
+    allowed: Mapping[str, Budget],
+    *,
+    dtype: str,
+    force: bool,
 ) -> None:
-    """Stops where an output is further off than its dtype may be.
+    """Stops where an output is further off than it may be.
+
+    Args:
+        got: what the bundle's graph gives, outputs by name.
+        expected: what the source gives.
+        visible: which positions count, bool[batch, sequence].
+        allowed: budgets by output.
+        dtype: of the weights.
+        force: let it pass.
 
     Raises:
-        UserError: names the output; not with `force`.
+        UserError: names the output.
     """
-    allowed = float(budget(dtype)["atol"])
-    for name, row in measured.items():
-        moved = row["max_abs"]
-        if moved is not None and not moved <= allowed and not force:
+    for name, budget in allowed.items():
+        if name not in expected or force:
+            continue
+        one, other = (seen(side[name], visible).astype(np.float64) for side in (got, expected))
+        moved = np.abs(one - other)
+        if not np.all(moved <= budget.atol + budget.rtol * np.abs(other)):
+            remedy = (
+                "please report the model" if dtype == "float32" else "take a dtype with more bits"
+            )
             raise UserError(
-                f"with {dtype} weights {name} is off by {moved:.2g} on the golden cases, expected "
-                f"at most {allowed:g}; take a dtype with more bits, or --force"
+                f"with {dtype} weights {name} is off by {np.max(moved):.2g} on the golden cases, "
+                f"expected at most {budget.atol:g}; {remedy}, or --force"
             )

@@ -56,7 +56,7 @@ const PIECE = 2 ** 20;
  * @property {object} provenance
  * @property {{name: string, tags: string[]}} [signature] what was exported of the SavedModel
  * @property {{name: string, node: string}[]} [taps] nodes inside the model that a judge may look at
- * @property {{budget: {atol: number, rtol: number}} | null} [accuracy] how far its outputs may be from Python's
+ * @property {{budget?: {atol: number, rtol: number}, budgets?: Record<string, {atol: number, rtol: number}>} | null} [accuracy] how far its outputs may be from Python's: each, or all in older bundles
  * @property {Record<string, {sha256: string, size: number}>} files every other file of the bundle
  */
 

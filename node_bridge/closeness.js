@@ -16,12 +16,15 @@
  * @param {{atol: number, rtol: number}} budget
  * @returns {Closeness}
  */
-export function closeness(got, expected, { atol, rtol }) {
+export function closeness(got, expected, budget) {
   const wrong = (/** @type {string} */ said) => ({ close: false, maxAbs: null, said });
   if (String(got.shape) !== String(expected.shape)) {
     return wrong(`got shape [${got.shape}], expected [${expected.shape}]`);
   }
+  const missing = budgetProblem(budget);
+  if (missing) return wrong(missing);
   if (got.data.length === 0) return wrong('there is nothing to compare');
+  const { atol, rtol } = budget;
   let maxAbs = 0;
   let worst = -1;
   let excess = -Infinity;
@@ -37,8 +40,26 @@ export function closeness(got, expected, { atol, rtol }) {
   if (excess <= 0) return { close: true, maxAbs, said: '' };
   const said =
     `got ${got.data[worst]} at ${place(worst, got.shape)}, expected ${expected.data[worst]} ` +
-    `within ${atol}${rtol > 0 ? ` + ${rtol}·|expected|` : ''}`;
+    `within ${allowance(budget)}`;
   return { close: false, maxAbs, said };
+}
+
+/**
+ * What is wrong with a budget; empty where nothing is. A number that is missing or NaN would let
+ * everything pass, since no comparison with it is true.
+ *
+ * @param {any} budget
+ * @returns {string}
+ */
+export function budgetProblem(budget) {
+  const bad = ['atol', 'rtol'].find((key) => !(Number.isFinite(budget?.[key]) && budget[key] >= 0));
+  if (bad === undefined) return '';
+  return `got ${bad} ${budget?.[bad]} in the budget, expected a finite number from 0 on`;
+}
+
+/** The whole budget in words. @param {{atol: number, rtol: number}} budget */
+export function allowance({ atol, rtol }) {
+  return `${atol}${rtol > 0 ? ` + ${rtol}·|expected|` : ''}`;
 }
 
 /** An element's indices. @param {number} index @param {number[]} shape */

@@ -2,7 +2,7 @@
  * Checks a bundle against its own golden cases: texts with the ids and outputs that Python's
  * TensorFlow gave for them when the bundle was made.
  */
-import { closeness } from './closeness.js';
+import { budgetProblem, closeness } from './closeness.js';
 import { UserError } from './errors.js';
 import { readSafetensors } from './safetensors.js';
 
@@ -13,7 +13,8 @@ const GOLDEN = 'golden.safetensors';
  * @property {string} name `ids`, or an output by its name
  * @property {boolean} passed
  * @property {number | null} maxAbs
- * @property {number} budget the largest difference allowed; 0 for ids
+ * @property {number} budget its `atol`; 0 for ids
+ * @property {number} rtol what is allowed besides, of the expected value; 0 for ids
  * @property {string} said what is wrong; empty where nothing is
  */
 
@@ -38,7 +39,7 @@ export function goldenCases(bundle) {
  * @param {import('./encoder.js').Encoder} encoder
  * @param {number} [count] take only so many of the first texts, for a slow backend
  * @returns {Promise<Check[]>} the ids first, then each output of the contract
- * @throws {UserError} no golden cases
+ * @throws {UserError} no golden cases, or no budget that is one
  */
 export async function verify(bundle, tokenizer, encoder, count = Infinity) {
   const golden = goldenCases(bundle);
@@ -47,21 +48,39 @@ export async function verify(bundle, tokenizer, encoder, count = Infinity) {
   if (texts.length === 0 || !accuracy) {
     throw new UserError(`${bundle.dir} has golden cases without texts or budget; export it again`);
   }
+  const budgets = outputs.map(({ name }) => budgetOf(bundle, name));
   const encodings = texts.map((text) => tokenizer.encode(text));
   const batch = encoder.pad(encodings);
   const tensors = texts.length < golden.texts.length ? firstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]]) : golden.tensors;
   const checks = [checkIds(batch, tensors, texts)];
   const got = await encoder.run(encodings);
   const mask = padding === 'masked' ? tensors.attention_mask : undefined;
-  for (const { name } of outputs) {
+  for (const [i, { name }] of outputs.entries()) {
+    const { atol, rtol } = budgets[i];
     const expected = tensors[name];
     const measured = expected
-      ? closeness(visible(got[name], mask), visible(expected, mask), accuracy.budget)
+      ? closeness(visible(got[name], mask), visible(expected, mask), budgets[i])
       : { close: false, maxAbs: null, said: 'the golden cases have no such output' };
     const { close, maxAbs, said } = measured;
-    checks.push({ name, passed: close, maxAbs, budget: accuracy.budget.atol, said });
+    checks.push({ name, passed: close, maxAbs, budget: atol, rtol, said });
   }
   return checks;
+}
+
+/**
+ * What a runtime may be off at an output: its own budget, or the one for all that older bundles have.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {string} name
+ * @returns {{atol: number, rtol: number}}
+ * @throws {UserError} the contract has none, or one that is no number
+ */
+function budgetOf(bundle, name) {
+  const { accuracy } = bundle.contract;
+  const budget = accuracy?.budgets ? accuracy.budgets[name] : accuracy?.budget;
+  const problem = budgetProblem(budget);
+  if (problem) throw new UserError(`${bundle.dir}: ${name}: ${problem}; export it again`);
+  return /** @type {{atol: number, rtol: number}} */ (budget);
 }
 
 /**
@@ -85,7 +104,7 @@ export async function verifyVectors(bundle, tokenizer, encoder) {
   const encodings = texts.map((text) => tokenizer.encode(text));
   const rows = await encoder.sequences(encodings);
   const [, width, hidden] = expected.shape;
-  const { budget } = accuracy;
+  const budget = budgetOf(bundle, name);
   let maxAbs = 0;
   for (const [row, data] of rows.entries()) {
     const from = row * width * hidden;
@@ -94,11 +113,11 @@ export async function verifyVectors(bundle, tokenizer, encoder) {
     const { close, maxAbs: moved, said } = closeness({ shape, data }, should, budget);
     if (!close) {
       const text = JSON.stringify(texts[row]);
-      return { name, passed: false, maxAbs: moved, budget: budget.atol, said: `${name} of ${text}: ${said}` };
+      return { name, passed: false, maxAbs: moved, budget: budget.atol, rtol: budget.rtol, said: `${name} of ${text}: ${said}` };
     }
     maxAbs = Math.max(maxAbs, moved ?? 0);
   }
-  return { name, passed: true, maxAbs, budget: budget.atol, said: '' };
+  return { name, passed: true, maxAbs, budget: budget.atol, rtol: budget.rtol, said: '' };
 }
 
 /**
@@ -161,8 +180,8 @@ function checkIds(batch, tensors, texts) {
         ? `${role} of ${JSON.stringify(texts[row])}: got ${data[at]} at position ${column}, ` +
           `expected ${expected.data[at]}`
         : `${role}: got shape [${shape}], expected [${expected?.shape}]`;
-      return { name: 'ids', passed: false, maxAbs: null, budget: 0, said };
+      return { name: 'ids', passed: false, maxAbs: null, budget: 0, rtol: 0, said };
     }
   }
-  return { name: 'ids', passed: true, maxAbs: 0, budget: 0, said: '' };
+  return { name: 'ids', passed: true, maxAbs: 0, budget: 0, rtol: 0, said: '' };
 }

@@ -1,6 +1,7 @@
 /** `node node_bridge/verify.js`: a bundle's own golden cases, on this machine, without Python. */
 import { Bundle } from './bundle.js';
 import { run, say, wholeNumber } from './cli.js';
+import { allowance } from './closeness.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 import { Tokenizer } from './tokenizer/index.js';
@@ -17,7 +18,7 @@ the ids and outputs of Python's TensorFlow.
   --json           print the result as JSON
   -h, --help
 
-Exit code: 0 all equal within the bundle's budget, 1 a difference, 2 a mistake in what was given.
+Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in what was given.
 `;
 
 await run({
@@ -60,11 +61,11 @@ async function main(options) {
 
 /** @param {{bundle: string, backend: string, passed: boolean, checks: import('./verification.js').Check[]}} result */
 function table({ bundle, backend, passed, checks }) {
-  const rows = checks.map(({ name, passed: good, maxAbs, budget, said }) => {
+  const rows = checks.map(({ name, passed: good, maxAbs, budget, rtol, said }) => {
     const distance = name === 'ids' ? (good ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
-    const allowed = name === 'ids' ? 'equal' : String(budget);
-    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(8)}  ${good ? 'ok' : `DRIFT: ${said}`}\n`;
+    const allowed = name === 'ids' ? 'equal' : allowance({ atol: budget, rtol });
+    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${good ? 'ok' : `DRIFT: ${said}`}\n`;
   });
   const verdict = passed ? 'the bundle gives here what Python gave' : 'DRIFT: see above';
-  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(8)}\n${rows.join('')}\n${verdict}\n`;
+  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}\n${rows.join('')}\n${verdict}\n`;
 }

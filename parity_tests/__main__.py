@@ -183,7 +183,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def parity(given: argparse.Namespace) -> dict[str, Any]:
     """Picks cases, runs both sides, compares, and writes all reports."""
     contract = Contract.read(given.bundle)
-    budgets.of_stage("sequence_output", contract.weight_dtype)
+    budgets.Budgets({}, contract.weight_dtype or "none")
     if not (given.model / "saved_model.pb").is_file():
         raise UserError(f"{given.model} is no SavedModel: it has no saved_model.pb")
     classifier, classifier_note = choose_classifier(given, contract)
@@ -214,7 +214,7 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     found = judge(inputs, reference, side, wanted, given.out, tokenizers, trained)
     result = found.document
     flow, place = found.flow, given.out / "repro"
-    again = Again(contract, reference, side, flow.stored, flow.dtype, place)
+    again = Again(contract, reference, side, flow.stored, flow.budgets, place)
     result["repro"] = [str(f) for f in repro.write_all(again, flow.rows, found.parts, picked)]
     report.write_json(given.out / "report.json", result)
     junit.write_junit(given.out / "report.xml", result)

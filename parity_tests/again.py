@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parity_tests import cases, stages
+from parity_tests.budgets import Budgets
 from parity_tests.cases import Case
 from parity_tests.head import Head
 from parity_tests.provenance import Contract
@@ -14,7 +15,7 @@ from parity_tests.runners import NodeSide
 
 @dataclass(frozen=True)
 class Again:
-    """Everything it takes; `stored` and `dtype` as in the judgement's flow.
+    """Everything it takes; `stored` as in the judgement's flow, `budgets` of what Node ran.
 
     `out` is the directory for `case.jsonl`, `python.safetensors` and `node.safetensors`.
     """
@@ -23,7 +24,7 @@ class Again:
     reference: Reference
     side: NodeSide
     stored: bool
-    dtype: str | None
+    budgets: Budgets
     out: Path
 
     def judge(self, backend: str, wanted: list[Case], together: bool = False) -> list[Row]:
@@ -39,13 +40,13 @@ class Again:
         bundle, tapped = self.contract.path, set(batches)
         node = self.side.run(backend, len(tapped), file, self.out / "node.safetensors", tapped)
         taps = [tap["name"] for tap in self.contract.document.get("taps", [])]
-        stored, dtype = self.stored, self.dtype
+        stored = self.stored
         if node.kind == "saved_model":
-            taps, tapped, stored, dtype = [], set(), False, "float32"
+            taps, tapped, stored = [], set(), False
         out = self.out / "python.safetensors"
         python = self.reference.run_again(file, bundle, stored, out, tapped)
         if self.side.classifier is not None:
             sequence = self.contract.output_of("sequence_output")
             python = Head.read(self.side.classifier).answering(python, sequence)
         picked = [replace(c, batch=batches[i]) for i, c in enumerate(wanted)]
-        return stages.judge(backend, node, python, picked, dtype, taps)
+        return stages.judge(backend, node, python, picked, self.budgets, taps)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parity_tests.budgets import Budget
+from numerics.budgets import Budget
 from parity_tests.measures import Measures
 
 Array = NDArray[Any]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numerics.cost import Cost
 from parity_tests.errors import UserError
 from parity_tests.runs import PROBABILITIES, SPECIALS, Run
 
@@ -55,14 +56,15 @@ class Head:
             )
         return cls(kind, weights, labels)
 
-    def probabilities(self, sequence: Array, mask: Array) -> Array:
-        """The probability of each label, float32[batch, labels].
+    def probabilities(self, sequence: Array, mask: Array, kind: Any = np.float64) -> Array:
+        """The probability of each label, float32[batch, labels]; float64 from float64.
 
         Args:
-            sequence: float32[batch, sequence, hidden].
+            sequence: float[batch, sequence, hidden].
             mask: int32[batch, sequence], 1 where the text is.
+            kind: what it is computed in.
         """
-        x = sequence.astype(np.float64)
+        x = sequence.astype(kind)
         if self.kind == "bilstm":
             x = np.stack(
                 [self.states(row[: max(m.sum(), 1)]) for row, m in zip(x, mask, strict=True)]
@@ -74,8 +76,46 @@ class Head:
         kernel, bias = self.weights[-2:]
         logits = x @ kernel + bias
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        answer: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        answer: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(sequence.dtype)
         return answer
+
+    def cost(self, run: Run, sequence: str) -> Cost:
+        """What float32 costs the probabilities, through the model and the head.
+
+        Of the vectors in float64 the head makes the true ones; of those in float32 it makes, in
+        float32 itself, what a sound runtime may give.
+        """
+        total = Cost()
+        for (special, number), batch in run.batches.items():
+            for kept, more in batch.items() if special == "float64" else ():
+                own = run.batches[kept, number]
+                single, mask = own[sequence], own["attention_mask"]
+                exact = single.astype(np.float64) + more
+                sides = (
+                    self.probabilities(single, mask, np.float32),
+                    self.probabilities(exact, mask),
+                )
+                total += Cost.of_values(*sides, sides[1])
+        if total.count:
+            return total
+        # Without float64 there is float32's own noise, as the vectors' cost has it.
+        return self.moved_by_chance(run, sequence)
+
+    def moved_by_chance(self, run: Run, sequence: str) -> Cost:
+        """What vectors that are off by their cost at random make of the probabilities."""
+        vectors = run.costs[sequence]
+        generator, total = np.random.default_rng(0), Cost(how=vectors.how)
+        for (special, _), batch in run.batches.items():
+            if special in SPECIALS:
+                single, mask = batch[sequence], batch["attention_mask"]
+                signs = generator.choice((-1.0, 1.0), single.shape)
+                exact = single.astype(np.float64) + signs * vectors.largest
+                sides = (
+                    self.probabilities(single, mask, np.float32),
+                    self.probabilities(exact, mask),
+                )
+                total += Cost.of_values(*sides, sides[1], vectors.how)
+        return total
 
     def states(self, text: Array) -> Array:
         """The last states of both LSTMs, one after the other, of float64[positions, hidden]."""
@@ -101,7 +141,10 @@ class Head:
                 both = batch[sequence], batch["attention_mask"]
                 batch[PROBABILITIES] = self.probabilities(*both)
                 labels[place] = self.decided(batch[PROBABILITIES])
-        return replace(run, batches=batches, labels=labels)
+        answered = replace(run, batches=batches, labels=labels)
+        if sequence not in run.costs:
+            return answered
+        return replace(answered, costs=dict(run.costs) | {PROBABILITIES: self.cost(run, sequence)})
 
 
 def lstm(text: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
@@ -110,7 +153,7 @@ def lstm(text: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
     Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
     """
     units = len(recurrent)
-    state = cell = np.zeros(units)
+    state = cell = np.zeros(units, text.dtype)
     for inner in text @ kernel + bias:
         gates = inner + state @ recurrent
         let_in, forget, out = (sigmoid(gates[i * units : (i + 1) * units]) for i in (0, 1, 3))

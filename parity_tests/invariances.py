@@ -11,12 +11,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from parity_tests.budgets import EXACT, Budget
+from numerics.budgets import Budget
+from numerics.visible import seen
+from parity_tests.budgets import EXACT, Budgets
 from parity_tests.compare import compare, compare_form, compare_names, wrong
 from parity_tests.row import Row
 from parity_tests.runs import IDS, Run
 from parity_tests.variants import VARIANTS
-from parity_tests.visible import seen
 
 STAGE = "invariances"
 SAID = {
@@ -33,13 +34,13 @@ SAID = {
 Batch = Mapping[str, NDArray[Any]]
 
 
-def judge(backend: str, node: Run, python: Run, budget: Budget) -> list[Row]:
-    """A row for each claim that the runs have; `budget` is of the outputs."""
+def judge(backend: str, node: Run, python: Run, budgets: Budgets) -> list[Row]:
+    """A row for each claim that the runs have; each output is compared within its own budget."""
     rows = []
     for name in VARIANTS:
         if ("added", 0) in python.batches and (name, 0) in python.batches:
-            row = Row(backend, name, STAGE, budget)
-            compare_variant(row, node.batches.get((name, 0), {}), python.batches[name, 0])
+            row = Row(backend, name, STAGE, widest(budgets, python.outputs()))
+            compare_variant(row, node.batches.get((name, 0), {}), python.batches[name, 0], budgets)
             rows.append(settled(row))
     pairs: dict[int, Batch] = {
         number: batch for (special, number), batch in node.batches.items() if special == "pairs"
@@ -47,13 +48,18 @@ def judge(backend: str, node: Run, python: Run, budget: Budget) -> list[Row]:
     mask = node.batches.get(("turned", 0), {}).get("attention_mask")
     for claim in dict.fromkeys(name.split("/")[0] for name in pairs.get(0, {})):
         exact = claim in ("repeated", "tensors")
-        row = Row(backend, claim, STAGE, EXACT if exact else budget)
-        compare_pair(row, claim, pairs, mask)
+        row = Row(backend, claim, STAGE, EXACT if exact else widest(budgets, python.outputs()))
+        compare_pair(row, claim, pairs, mask, None if exact else budgets)
         rows.append(settled(row))
     return rows
 
 
-def compare_variant(row: Row, node: Batch, python: Batch) -> None:
+def widest(budgets: Budgets, outputs: list[str]) -> Budget:
+    """The widest budget of the outputs, to be shown for a row that compares all of them."""
+    return max((budgets.of(name) for name in outputs), key=lambda b: b.atol, default=EXACT)
+
+
+def compare_variant(row: Row, node: Batch, python: Batch, budgets: Budgets) -> None:
     """Every output, where the variant's mask shows it."""
     missing = compare_names(node, python, f"{row.special}, {row.backend}")
     if missing is not None:
@@ -66,11 +72,26 @@ def compare_variant(row: Row, node: Batch, python: Batch) -> None:
                 row.fail(form, set())
                 continue
             for index, mask in enumerate(python["attention_mask"]):
-                check(row, name, node[name][index], expected[index], mask, index)
+                budget = budgets.of(name)
+                check(row, name, node[name][index], expected[index], mask, index, budget)
 
 
-def compare_pair(row: Row, claim: str, pairs: dict[int, Batch], mask: NDArray[Any] | None) -> None:
-    """Two answers of Node's; `mask`: int32[texts, sequence] of the batch on the right."""
+def compare_pair(
+    row: Row,
+    claim: str,
+    pairs: dict[int, Batch],
+    mask: NDArray[Any] | None,
+    budgets: Budgets | None,
+) -> None:
+    """Two answers of Node's.
+
+    Args:
+        row: takes what is found.
+        claim: which of SAID.
+        pairs: both answers, by batch.
+        mask: int32[texts, sequence] of the batch on the right.
+        budgets: None where the two must be equal.
+    """
     right = part(pairs[0], claim, "right")
     lefts = {number: part(batch, claim, "left") for number, batch in pairs.items()}
     lefts = {number: answers for number, answers in lefts.items() if answers}
@@ -80,14 +101,16 @@ def compare_pair(row: Row, claim: str, pairs: dict[int, Batch], mask: NDArray[An
             row.fail(missing, {number})
             continue
         for name, expected in right.items():
+            budget = EXACT if budgets is None else budgets.of(name)
             if claim == "tensors" or mask is None:
-                check(row, name, left[name], expected, None, 0)
+                check(row, name, left[name], expected, None, 0, budget)
             elif claim == "alone":
-                check_text(row, name, left[name][0], expected[number], mask[number], number)
+                one = left[name][0]
+                check_text(row, name, one, expected[number], mask[number], number, budget)
             else:
                 got = left[name][::-1] if claim == "reordered" else left[name]
                 for index, shown in enumerate(mask):
-                    check_text(row, name, got[index], expected[index], shown, index)
+                    check_text(row, name, got[index], expected[index], shown, index, budget)
 
 
 def part(batch: Batch, claim: str, side: str) -> dict[str, NDArray[Any]]:
@@ -97,14 +120,20 @@ def part(batch: Batch, claim: str, side: str) -> dict[str, NDArray[Any]]:
 
 
 def check_text(
-    row: Row, name: str, left: NDArray[Any], right: NDArray[Any], mask: NDArray[Any], text: int
+    row: Row,
+    name: str,
+    left: NDArray[Any],
+    right: NDArray[Any],
+    mask: NDArray[Any],
+    text: int,
+    budget: Budget,
 ) -> None:
     """One text's output on both sides, whose widths may differ: what the mask shows."""
     length = int(mask.sum())
     by_position = right.ndim > 1 and right.shape[0] == len(mask)
     if by_position:
         left, right, mask = left[:length], right[:length], mask[:length]
-    check(row, name, left, right, mask if by_position else None, text)
+    check(row, name, left, right, mask if by_position else None, text, budget)
 
 
 def check(
@@ -114,11 +143,12 @@ def check(
     should: NDArray[Any],
     mask: NDArray[Any] | None,
     text: int,
+    budget: Budget,
 ) -> None:
     """The one rule, on what is seen."""
     if mask is not None and got.shape == should.shape:
         got, should = (seen(name, side, mask) for side in (got, should))
-    result = compare(got, should, row.budget, f"{name}, {row.backend}, {row.special}, text {text}")
+    result = compare(got, should, budget, f"{name}, {row.backend}, {row.special}, text {text}")
     row.take(text, result.measures)
     if result.problem is not None:
         row.fail(result.problem, {text})

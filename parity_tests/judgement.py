@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parity_tests import budgets, cases, golden_head, invariances, report, stages, still, weights
+from numerics.budgets import Budget
+from parity_tests import cases, golden_head, invariances, report, stages, still, weights
 from parity_tests.again import Again
-from parity_tests.budgets import Budget
+from parity_tests.budgets import Budgets
 from parity_tests.cases import Case
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.head import Head
@@ -32,20 +33,25 @@ INNER = (TAPS, stages.TOKENS, stages.IDS_STAGE)
 class Flow:
     """What came of running both sides: Node's run by backend, and the rows of all.
 
-    `python` had the bundle's own weights where `stored`; `dtype` decides the budget. `storage` has
-    what the weights' dtype costs, Python against Python; `problem` says why a backend gave nothing,
-    where the still parts had been off already. `left_out` has the claims that the model itself does
-    not make, and why.
+    `python` had the bundle's own weights where `stored`, else `dtype` is that of the bundle's.
+    `storage` has what the weights' dtype costs, Python against Python; `problem` says why a backend
+    gave nothing, where the still parts had been off already. `left_out` has the claims that the
+    model itself does not make, and why.
     """
 
     python: Run
-    dtype: str | None
+    dtype: str
     stored: bool = False
     nodes: dict[str, Run] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     storage: list[Row] = field(default_factory=list)
     problem: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def budgets(self) -> Budgets:
+        """What Node may be off from `python`."""
+        return Budgets(self.python.costs, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def judge(
         UserError, EnvironmentProblem: nothing could be judged.
     """
     contract = inputs.contract
-    budgets.of_stage("sequence_output", contract.weight_dtype)
+    Budgets({}, contract.weight_dtype or "none")
     parts = still_parts(contract, reference)
     out.mkdir(parents=True, exist_ok=True)
     flow = run_flow(contract, reference, parts, side, backends, out)
@@ -124,7 +130,7 @@ def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str,
     claimed = contract.weight_dtype
     facts = reference.run.facts | {"weight_dtype": weights.stored_dtype(contract.path) or claimed}
     return {
-        "contract": still.compare_contract(contract.document, facts, about),
+        "contract": still.compare_contract(contract.document, facts, about, reference.run.costs),
         "weights": weights.compare_weights(contract.path, reference.weights),
         "vocab": still.compare_vocab(contract.path, reference.vocab),
         "tables": still.compare_tables(contract.path, fresh) if fresh else still.unknown(note),
@@ -144,12 +150,11 @@ def run_flow(
     Where the weights hold but are stored in fewer bits, Python is given them as they are stored:
     Node then has to be as near as with float32, and what the bits cost is told apart from it.
     """
-    flow = Flow(reference.run, contract.weight_dtype)
+    flow = Flow(reference.run, contract.weight_dtype or "none")
     if flow.dtype != "float32" and parts["weights"]["status"] == "pass":
         stored = reference.with_weights_of(contract.path)
         if stored is not None:
-            budget = budgets.of_stage("sequence_output", flow.dtype)
-            flow.storage = storage(stored, reference.run, budget)
+            flow.storage = storage(stored, reference.run, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
     if side.classifier is not None:
         sequence = contract.output_of("sequence_output")
@@ -193,29 +198,30 @@ def judge_backend(
     every = cases.read(reference.cases)
     picked = [c for c in every if c.batch < cases.first_batches(every, count)]
     taps = [tap["name"] for tap in contract.document.get("taps", [])]
-    python, dtype = flow.python, flow.dtype
+    python, budgets = flow.python, flow.budgets
     if node.kind == "saved_model":
         # It has the source's own weights, whatever the bundle stores, and shows nothing inside.
-        taps, python, dtype = [], reference.run.outputs_alone(), "float32"
+        taps, python = [], reference.run.outputs_alone()
         if side.classifier is not None:
             sequence = contract.output_of("sequence_output")
             python = Head.read(side.classifier).answering(python, sequence)
-    rows = stages.judge(backend, node, python, picked, dtype, taps)
+        budgets = Budgets(python.costs)
+    rows = stages.judge(backend, node, python, picked, budgets, taps)
     batch = unexplained(rows, picked)
     if taps and batch:
-        again = Again(contract, reference, side, flow.stored, flow.dtype, out / "inside")
+        again = Again(contract, reference, side, flow.stored, budgets, out / "inside")
         inner = again.judge(backend, batch, True)
         seen = {(r.special, r.stage): r for r in inner if r.stage.startswith(TAPS)}
         rows = [seen.get((row.special, row.stage), row) for row in rows]
     flow.nodes[backend] = node
     flow.rows += rows
-    budget = budgets.of_stage("sequence_output", dtype)
     assert reference.run.facts is not None, "Python's runner always tells them"
-    flow.left_out |= not_promised(reference.run.facts, budget)
-    kept = invariances.judge(backend, node, python, budget)
+    widest = invariances.widest(budgets, python.outputs())
+    flow.left_out |= not_promised(reference.run.facts, widest)
+    kept = invariances.judge(backend, node, python, budgets)
     flow.rows += [row for row in kept if row.special not in flow.left_out]
     if side.classifier is not None:
-        flow.rows += golden_head.judge(backend, count, side, out)
+        flow.rows += golden_head.judge(backend, count, side, out, budgets)
 
 
 def not_promised(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
@@ -240,12 +246,12 @@ def unexplained(rows: list[Row], picked: list[Case]) -> list[Case]:
     return [case for case in picked if case.batch == batch] if batch else []
 
 
-def storage(stored: Run, python: Run, budget: Budget) -> list[Row]:
+def storage(stored: Run, python: Run, budgets: Budgets) -> list[Row]:
     """How far Python's outputs move when it has the weights as they are stored."""
     rows = []
     for special in ("added", "none"):
         for name in python.outputs():
-            row = Row("python", special, name, budget)
+            row = Row("python", special, name, budgets.of(name))
             for (kind, number), batch in python.batches.items():
                 if kind == special:
                     mask = batch["attention_mask"]

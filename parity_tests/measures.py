@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parity_tests.budgets import Budget
+from numerics.budgets import Budget
 
 ULP_CLASSES = 32
 """Distances 0, 1, 2 to 3, 4 to 7, …: a class for each power of two, the last open."""

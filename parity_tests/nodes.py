@@ -13,7 +13,8 @@ import tensorflow_text  # noqa: F401  registers ops
 from numpy.typing import NDArray
 from tensorflow.python.framework import convert_to_constants
 
-from parity_tests.budgets import EXACT, Budget
+from numerics.budgets import Budget
+from parity_tests.budgets import EXACT
 from parity_tests.compare import Problem, compare, wrong
 from parity_tests.errors import UserError
 from parity_tests.source import role_of

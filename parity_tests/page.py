@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from parity_tests import matrix, plot, profile
 from parity_tests.invariances import SAID, STAGE
-from parity_tests.terminal import UNITS
+from parity_tests.terminal import UNITS, allowance
 from parity_tests.tokenizer.proof import told
 
 WORST = 8
@@ -66,13 +66,15 @@ def write_matrix(path: Path, found: dict[str, Any]) -> None:
 
 def templates() -> Environment:
     """Where the pages' templates are; every text in them is escaped."""
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["allowance"] = allowance
+    return environment
 
 
 def counts(result: dict[str, Any]) -> list[tuple[str, int]]:
@@ -118,9 +120,12 @@ def sides_of(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]
 
 
 def origins(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Where each budget comes from: stages and the reason, each reason once."""
+    """Where each budget comes from: stages and the reason, each reason once.
+
+    The places inside have theirs in the table, as the title of the budget.
+    """
     stages: dict[str, list[str]] = {}
-    for row in result["rows"]:
+    for row in (row for row in result["rows"] if not row["inside"]):
         names = stages.setdefault(row["budget"]["from"], [])
         if row["stage"] not in names:
             names.append(row["stage"])

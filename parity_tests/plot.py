@@ -60,7 +60,7 @@ def panel(
     return {
         "stage": stage,
         "marks": marks,
-        "budget": {"y": up(budget), "label": f"budget {budget:g}"},
+        "budget": {"y": up(budget), "label": f"budget {budget:g} and what is relative"},
         "rows": [{"y": up(10.0**e), "exponent": e} for e in range(low, high + 1, step)],
         "columns": [{"x": across(t), "label": t} for t in ticks(longest)],
     }

@@ -64,7 +64,8 @@ class Reference:
         """
         file = self.stored(bundle) if stored else None
         both = (self.model, self.tokenizer_source)
-        return runners.run_python(*both, cases, out, bundle / "bundle.json", tapped, stored=file)
+        contract = bundle / "bundle.json"
+        return runners.run_python(*both, cases, out, contract, tapped, stored=file, costs=False)
 
     def stored(self, bundle: Path) -> Path | None:
         """The weights of a bundle as Python takes them, in a file; None where it cannot be."""

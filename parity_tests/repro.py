@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 import shutil
+import time
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -23,7 +24,9 @@ from parity_tests.row import Row
 from parity_tests.runs import SPECIALS, TAPS
 
 PIECES = 100
-"""As many pieces of a text are tried; all of them in one run of each side, which takes seconds."""
+"""As many pieces of a text are tried at the most, all of them in one run of each side."""
+SECONDS = 60
+"""That run may take so long, as far as the whole text's own run tells."""
 SHOWN_AS = {stages.IDS_STAGE: "input_ids", stages.LABEL: "labels"}
 AT = re.compile(r" at \[([\d, ]+)\]\]?$")
 
@@ -65,13 +68,16 @@ def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
         return next((r for r in found if r.failing), None)
 
     first = next(case for case in picked if case.case in row.failing)
-    tried = [first, *shorter(first)]
-    alone = failing(tried)
+    started = time.monotonic()
+    alone = failing([first])
+    took = time.monotonic() - started
     if alone is None:
         # Alone it holds: it takes the others of its batch.
         least = [case for case in picked if case.batch == first.batch]
     else:
-        least = [min((tried[i] for i in alone.failing), key=size)]
+        tried = affordable(shorter(first), size(first), took)
+        fails = failing(tried) if tried else None
+        least = [min((tried[i] for i in fails.failing), key=size) if fails else first]
     found = failing(least, True) or row
     case, problem = found.problems[0]
     shown = least[case or 0]
@@ -81,6 +87,21 @@ def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
     told["message"] = problem.message
     write(again.out, again, told, *flow_commands(again, row, case or 0, problem))
     return again.out
+
+
+def affordable(tried: list[Case], characters: int, took: float) -> list[Case]:
+    """The first cases that run in SECONDS, where one of so many characters took so long.
+
+    Of a large model on a slow backend that may be none: then the text stays as long as it is.
+    """
+    room = characters * SECONDS / max(took, 1e-3)
+    total, kept = 0, []
+    for case in tried:
+        total += size(case)
+        if total > room:
+            break
+        kept.append(case)
+    return kept
 
 
 def size(case: Case) -> int:

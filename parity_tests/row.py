@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from parity_tests.budgets import Budget
+from numerics.budgets import Budget
 from parity_tests.compare import Problem
 from parity_tests.measures import Measures
 

@@ -26,7 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from export.errors import EnvironmentProblem as ExportProblem
 from export.errors import UserError as ExportError
-from parity_tests import cases, runs, tokenizer_source
+from parity_tests import cases, costs, runs, tokenizer_source
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.inside import Inside
 from parity_tests.python_tokenizer import Encoded, PythonTokenizer, tokenizer_of
@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stored", type=Path, help="safetensors: put into the model's variables")
     parser.add_argument("--contract", type=Path, help="bundle.json: taps, signature, roles")
     parser.add_argument("--taps", default="", help="numbers of the batches to look into")
+    parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
     given = parser.parse_args(arguments)
     try:
         told_by_bundle = json.loads(given.contract.read_text("utf-8")) if given.contract else {}
@@ -74,6 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
         held = {f"weights/{name}": value for name, value in variables(source.signature).items()}
         print(shown(given.show, tensors | held, told))
         return 0
+    if given.costs:
+        roles = {spec["role"]: spec["name"] for spec in told_by_bundle.get("outputs", [])}
+        places, head = taps(told_by_bundle), roles.get("sequence_output", "sequence_output")
+        tensors |= costs.measure(source, places, asked.inside, tensors, head)
     told |= {"versions": versions(), "facts": source.facts() | {"moved": promises(asked, picked)}}
     if given.weights:
         save_file(variables(source.signature), given.weights)

@@ -25,6 +25,7 @@ def run_python(
     contract: Path,
     tapped: Iterable[int] = (0,),
     stored: Path | None = None,
+    costs: bool = True,
 ) -> Run:
     """Python's answers to a whole case file; the model's variables go beside `out`.
 
@@ -36,11 +37,13 @@ def run_python(
         contract: `bundle.json`, whose taps are looked at in the batches `tapped`.
         tapped: see `contract`.
         stored: safetensors whose values the model's variables get.
+        costs: measure what float32 costs the model, see costs.py.
     """
     command = [sys.executable, "-m", "parity_tests.run_python", "--model", str(model)]
     command += [*tokenizer.arguments(), "--cases", str(cases)]
     command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
     command += ["--taps", numbers(tapped)]
+    command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
     return start("Python", command, out)

@@ -9,10 +9,12 @@ signature gives it (float32), `taps/<name>` for what was looked at inside the mo
 `versions`, by name; `tokens` and, with a classifier, `labels`, both by `<special>.b<batch>`: the
 tokens of each text, and the label decided for it; of Node also `starts`, where in its text each
 token begins, in UTF-16 units, and `kind`, what ran: the `graph_model`, or the `saved_model` that it
-was made from, which gives no taps; of Python also `facts`, see `Source.facts`.
+was made from, which gives no taps; of Python also `facts`, see `Source.facts`. What costs.py
+measures stands there as the special tokens `float32_cost` and `float64`.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from numerics.cost import Cost, unpacked
 from parity_tests.errors import EnvironmentProblem
 
 SPECIALS = ("added", "none")
@@ -30,7 +33,7 @@ TAPS = "taps/"
 
 @dataclass(frozen=True)
 class Run:
-    """One side's answers to the first cases of a case file."""
+    """One side's answers to the first cases of a case file; `costs` of Python's, by place."""
 
     batches: dict[tuple[str, int], dict[str, NDArray[Any]]]
     versions: dict[str, str]
@@ -39,6 +42,7 @@ class Run:
     starts: dict[tuple[str, int], list[list[int]]] = field(default_factory=dict)
     facts: dict[str, Any] | None = None
     kind: str = "graph_model"
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
     def outputs_alone(self) -> "Run":
         """This run without what was looked at inside."""
@@ -84,6 +88,7 @@ def read(path: Path) -> Run:
                 tensors = batches.setdefault((special, int(batch[1:])), {})
                 tensors[inner] = file.get_tensor(name)
             told = {name: json.loads(text) for name, text in file.metadata().items()}
+            costs = unpacked(batches.pop(("float32_cost", 0), {}))
             return Run(
                 batches,
                 told["versions"],
@@ -92,6 +97,7 @@ def read(path: Path) -> Run:
                 by_batch(told.get("starts", {})),
                 told.get("facts"),
                 told.get("kind", "graph_model"),
+                costs,
             )
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise EnvironmentProblem(f"{path} is not a whole run: {error}; run it again") from None

@@ -8,12 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from parity_tests import budgets, runs
+from numerics.visible import seen
+from parity_tests import runs
+from parity_tests.budgets import Budgets
 from parity_tests.cases import Case
 from parity_tests.compare import compare, compare_form, compare_names, wrong
 from parity_tests.row import Row
 from parity_tests.runs import IDS, PROBABILITIES, TAPS, Run
-from parity_tests.visible import seen
 from parity_tests.words import compare_labels, compare_tokens
 
 Array = NDArray[Any]
@@ -25,7 +26,7 @@ def judge(
     node: Run,
     python: Run,
     picked: list[Case],
-    dtype: str | None,
+    budgets: Budgets,
     taps: list[str] | None = None,
 ) -> list[Row]:
     """Compares the batches of `picked` and says which stages hold.
@@ -35,8 +36,7 @@ def judge(
         node: the backend's run.
         python: the reference, of at least the same batches.
         picked: the cases this backend was given.
-        dtype: weight dtype of the bundle, which decides the budget; float32 where Python had the
-            bundle's own weights.
+        budgets: derived from what float32 costs the source.
         taps: names of what was looked at inside the model, in the order of the flow.
     """
     batches: dict[int, list[Case]] = {}
@@ -48,7 +48,7 @@ def judge(
         stages += [PROBABILITIES, LABEL]
     rows = []
     for special in runs.SPECIALS:
-        tower = [Row(backend, special, s, budgets.of_stage(s, dtype)) for s in stages]
+        tower = [Row(backend, special, s, budgets.of(s)) for s in stages]
         for number, cases in batches.items():
             compare_words(tower, node, python, (special, number), cases)
             sides = [side.batches.get((special, number), {}) for side in (node, python)]
@@ -67,8 +67,9 @@ def compare_words(
     compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
     if label.stage == LABEL:
         probabilities = python.batches[batch][PROBABILITIES]
+        allowed = next(row.budget for row in tower if row.stage == PROBABILITIES)
         got, should = node.labels.get(batch, []), python.labels[batch]
-        compare_labels(label, got, should, probabilities, cases)
+        compare_labels(label, got, should, probabilities, cases, allowed)
 
 
 def compare_batch(

@@ -7,11 +7,16 @@ messages in the one grammar.
 """
 
 import json
+import math
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from numerics.budgets import CLAIM, RTOL, ceiling, derived
+from numerics.cost import Cost
 from parity_tests.compare import wrong
+from parity_tests.runs import TAPS
 from parity_tests.tokenizer import tables
 from parity_tests.vocabulary import lines_of
 
@@ -44,7 +49,10 @@ def unknown(note: str) -> Result:
 
 
 def compare_contract(
-    contract: dict[str, Any], facts: dict[str, Any], tokenizer: dict[str, Any] | None
+    contract: dict[str, Any],
+    facts: dict[str, Any],
+    tokenizer: dict[str, Any] | None,
+    costs: Mapping[str, Cost],
 ) -> Result:
     """What `bundle.json` claims against what the model and its tokenizer are.
 
@@ -52,6 +60,7 @@ def compare_contract(
         contract: the bundle's.
         facts: of the source, see `Source.facts`, and the `weight_dtype` that is stored.
         tokenizer: the contract of a fresh bundle of the tokenizer alone; None where there is none.
+        costs: what float32 costs the source at each place, on the judge's own texts.
     """
     claims: dict[str, tuple[Any, Any]] = {
         key: (contract.get(key), facts[key]) for key in ("max_length", "padding")
@@ -74,7 +83,39 @@ def compare_contract(
         for name, (got, should) in claims.items()
         if got != should
     ]
-    return result(len(claims), wrongs)
+    claimed = (contract.get("accuracy") or {}).get("budgets") or {}
+    wrongs += wide_budgets(claimed, facts["weight_dtype"], costs)
+    return result(len(claims) + len(claimed), wrongs)
+
+
+def wide_budgets(claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cost]) -> list[str]:
+    """The budgets of a contract that allow more than the source's own float32 explains.
+
+    An older bundle claims none for each place, which is no fault of it.
+    """
+    found = []
+    for place, budget in claimed.items():
+        cost = costs.get(place, costs.get(f"{TAPS}{place}"))
+        told = budget if isinstance(budget, dict) else {}
+        got: list[Any] = [told.get(key) for key in ("atol", "rtol")]
+        if not all(is_allowance(number) for number in got):
+            should = "an atol and an rtol, each a number from 0 on"
+            found.append(
+                wrong("values", shown(budget), should, f"budget of {place}, contract").message
+            )
+        elif cost is not None:
+            most = min(CLAIM * derived(cost, dtype).atol, ceiling(cost, dtype))
+            if got[0] > most or got[1] > RTOL:
+                said = f"atol {got[0]:g} and rtol {got[1]:g}"
+                should = f"at most {most:.2g} and {RTOL:g}"
+                found.append(wrong("values", said, should, f"budget of {place}, contract").message)
+    return found
+
+
+def is_allowance(number: Any) -> bool:
+    """Whether it is a finite number that is not negative."""
+    plain = isinstance(number, int | float) and not isinstance(number, bool)
+    return plain and math.isfinite(number) and number >= 0
 
 
 def told_by_model_alone(contract: dict[str, Any], tokenizer: dict[str, Any] | None) -> bool:

@@ -80,8 +80,8 @@ def storage_lines(rows: list[dict[str, Any]]) -> list[str]:
         return []
     worst = max(measured, key=lambda row: row["measures"]["max_abs"])
     words = "within" if all(row["status"] == "pass" for row in rows) else "BEYOND"
-    far, allowed = worst["measures"]["max_abs"], worst["budget"]["atol"]
-    return [f"storage: the weights' dtype moves {worst['stage']} by {far:.2g}, {words} {allowed:g}"]
+    far, allowed = worst["measures"]["max_abs"], allowance(worst["budget"])
+    return [f"storage: the weights' dtype moves {worst['stage']} by {far:.2g}, {words} {allowed}"]
 
 
 def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
@@ -155,7 +155,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """One row as text."""
     measures, budget = row["measures"], row["budget"]
     distance = "-" if measures is None else f"{measures['max_abs']:.2g}"
-    allowed = f"{budget['atol']:g}"
+    allowed = allowance(budget)
     if row["stage"] in EXACT:
         allowed = "equal"
         distance = "equal" if row["status"] == "pass" else "differ"
@@ -168,6 +168,16 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         allowed,
         WORDS[row["status"]] + (f", {row['failing']} texts off" if row["failing"] else ""),
     )
+
+
+def allowance(budget: dict[str, Any]) -> str:
+    """The whole budget: a distance beyond it is never ok.
+
+    >>> allowance({"atol": 1.1e-05, "rtol": 2e-06})
+    '1.1e-05 + 2e-06·|v|'
+    """
+    relative = f" + {budget['rtol']:g}·|v|" if budget["rtol"] else ""
+    return f"{budget['atol']:g}{relative}"
 
 
 def aligned(rows: list[tuple[str, ...]]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numerics.budgets import Budget
 from parity_tests.cases import Case
 from parity_tests.compare import Problem, wrong
 from parity_tests.measures import Measures
@@ -43,9 +44,23 @@ def first_difference(
 
 
 def compare_labels(
-    row: Row, node: list[str], python: list[str], probabilities: NDArray[Any], cases: list[Case]
+    row: Row,
+    node: list[str],
+    python: list[str],
+    probabilities: NDArray[Any],
+    cases: list[Case],
+    allowed: Budget,
 ) -> None:
-    """Exact, text by text; `probabilities` are Python's, float32[batch, labels]."""
+    """Text by text; equal, unless both probabilities together may be off by Python's margin.
+
+    Args:
+        row: takes what is found.
+        node: Node's labels.
+        python: Python's.
+        probabilities: Python's, float32[batch, labels].
+        cases: the texts.
+        allowed: the budget of a probability.
+    """
     told = row.decisions or {"texts": 0, "flipped": 0, "margins_of_flipped": []}
     for index, case in enumerate(cases):
         if index >= min(len(node), len(python), len(probabilities)):
@@ -58,10 +73,23 @@ def compare_labels(
         if node[index] != python[index]:
             told["flipped"] += 1
             told["margins_of_flipped"].append(margin)
+            if undecided(probabilities[index], allowed):
+                continue
             spot = f"{row.place()}, text {case.case} {case.quoted}, margin {margin:.2g}"
             problem = wrong("values", repr(node[index]), repr(python[index]), f"label, {spot}")
             row.fail(problem, {case.case})
     row.decisions = told
+
+
+def undecided(probabilities: NDArray[Any], allowed: Budget) -> bool:
+    """Whether the two likeliest labels may change places within the budget of each.
+
+    >>> near = Budget(1e-5, 0.0, "")
+    >>> undecided(np.array([0.500009, 0.499991]), near), undecided(np.array([0.6, 0.4]), near)
+    (True, False)
+    """
+    most = float(np.max(probabilities))
+    return margin_of(probabilities) <= 2 * (allowed.atol + allowed.rtol * most)
 
 
 def margin_of(probabilities: NDArray[Any]) -> float:

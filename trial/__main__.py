@@ -11,7 +11,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, TextIO
 
-from trial import score
+from trial import score, sensitivity
 from trial.court import Court
 from trial.errors import CheckFailed, EnvironmentProblem, UserError
 from trial.material import code_hash, material
@@ -25,10 +25,11 @@ EXAMPLE = """examples:
   python -m trial                                  everything: 250 faults, 50 clean bundles
   python -m trial --kinds sign_bit,mask_ignored    faults of these kinds alone
   python -m trial --quick                          one fault of each kind, a few clean bundles
+  python -m trial --sensitivity                    the smallest change of a weight that shows
 
 exit codes: 0 the judge holds, 1 it does not, 2 a mistake in what was given, 3 this machine
 """
-ROOMS = ("trial", "parity_tests", "node_bridge", "export")
+ROOMS = ("trial", "parity_tests", "node_bridge", "export", "numerics")
 QUICK_CLEANS = 6
 
 
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
     stream = sys.stderr
     try:
+        if given.sensitivity:
+            return measure_sensitivity(given.root, stream)
         # The judge's own progress is of no use here.
         with redirect_stderr(io.StringIO()):
             document, kinds = run(given, stream)
@@ -61,11 +64,25 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--kinds", metavar="NAME,…", help="only faults of these kinds")
+    parser.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="only measure how small a change shows, before and now → ROOT/sensitivity.json",
+    )
     parser.add_argument("--quick", action="store_true", help="one fault of each kind")
     parser.add_argument(
         "--root", type=Path, default=Path("artifacts"), help="the embedded default (%(default)s)"
     )
     return parser.parse_args(arguments)
+
+
+def measure_sensitivity(root: Path, stream: TextIO) -> int:
+    """Prints and writes the smallest changes that show; exit code 0."""
+    made = material(root, lambda line: print(line, file=stream, flush=True))
+    rows = sensitivity.measure(made)
+    sensitivity.write(root / "sensitivity.json", rows)
+    print(sensitivity.table(rows))
+    return 0
 
 
 def run(given: argparse.Namespace, stream: TextIO) -> tuple[dict[str, Any], dict[str, Kind]]:

@@ -86,7 +86,7 @@ def config_of(source: Source, vocab: Path) -> Any:
 
     return EncoderConfig(
         architecture=source.architecture,
-        vocab_size=len(read_vocab(vocab, lambda line: None).tokens),
+        vocab_size=rows_of(source, vocab),
         num_hidden_layers=source.layers,
         hidden_size=source.hidden,
         num_attention_heads=source.heads,
@@ -97,6 +97,13 @@ def config_of(source: Source, vocab: Path) -> Any:
         layer_norm_eps=source.eps,
         initializer_range=source.deviation,
     )
+
+
+def rows_of(source: Source, vocab: Path) -> int:
+    """Rows of the word embeddings: one more than tokens at the least, where they are padded."""
+    tokens = len(read_vocab(vocab, lambda line: None).tokens)
+    multiple = source.padded_to
+    return tokens if multiple == 1 else (tokens // multiple + 1) * multiple
 
 
 def set_outlier(model: Any, value: float) -> None:

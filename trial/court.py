@@ -18,7 +18,7 @@ from trial.places import Clean, Material
 from trial.sources import SOURCES, Source
 from trial.texts import write_texts
 
-JUDGE = ("parity_tests", "export", "node_bridge")
+JUDGE = ("parity_tests", "export", "node_bridge", "numerics")
 NO_VERDICT = "run"
 """The stage of what cannot even be run."""
 

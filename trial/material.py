@@ -17,7 +17,7 @@ from trial.places import HEADS, ROOT, Material
 from trial.sources import SOURCES
 
 Say = Callable[[str], None]
-ROOMS = ("export", "node_bridge")
+ROOMS = ("export", "node_bridge", "numerics")
 FILES = ("trial/build.py", "trial/material.py", "trial/places.py", "trial/sources.py")
 LOCKS = ("locks/python.txt", "package-lock.json")
 LANES = 2

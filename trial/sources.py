@@ -18,7 +18,8 @@ class Source:
     """One SavedModel, and the dtypes in which it is exported.
 
     `tokenizer` is `lower` or `cased`: tensorflow_text's BertTokenizer. `outlier` is a weight of
-    the last row of the word embeddings, None where none is out of the ordinary.
+    the last row of the word embeddings, None where none is out of the ordinary. The word
+    embeddings have rows that no token uses, up to a multiple of `padded_to`.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     tokenizer: str = "lower"
     dtypes: tuple[str, ...] = field(default=DTYPES)
     outlier: float | None = None
+    padded_to: int = 1
 
     @property
     def shared(self) -> bool:
@@ -72,6 +74,8 @@ SOURCES = (
     Source("electra_base", "electra", 32, 2, 2, "gelu_tanh", 9, 32),
     # A value that float16 cannot hold, in the row of a piece that no text has.
     Source("outlier", "bert", 32, 2, 2, "gelu_tanh", 14, 32, dtypes=DTYPES[:2], outlier=70000.0),
+    # As many trained models are: rows for no token, up to a multiple of 64.
+    Source("padded", "bert", 32, 2, 2, "gelu_tanh", 15, 32, dtypes=DTYPES[:1], padded_to=64),
 )
 
 

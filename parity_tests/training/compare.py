@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parity_tests.budgets import Budget
+from numerics.budgets import Budget
 from parity_tests.compare import Problem as Wrong
 from parity_tests.compare import compare, compare_form, compare_names, wrong
 from parity_tests.training.allowance import ORIGIN, Allowance

@@ -93,6 +93,29 @@ test('what differs is said', async () => {
   assert.equal(said, 'pooled_output: the golden cases have no such output');
 });
 
+test('each output has its own budget, and an older bundle has one for all', async () => {
+  const budgets = { sequence_output: { atol: 0.02, rtol: 0 } };
+  const wide = { contract: { accuracy: { budget: { atol: 1e-5, rtol: 0 }, budgets } }, value: 0.26 };
+  assert.deepEqual(await failed(wide), []);
+  assert.equal((await verify(...toy(wide)))[1].budget, 0.02);
+  assert.match((await failed({ value: 0.26 }))[0], /^sequence_output: got 0\.259/);
+});
+
+test('a budget that is no number is refused and never passes', async () => {
+  const wrong = [
+    { atoll: 1e-5, rtol: 0 }, { atol: NaN, rtol: 0 }, { atol: Infinity, rtol: 0 }, { atol: -1, rtol: 0 },
+    { atol: 1e-5 }, { atol: '1e-5', rtol: 0 }, { atol: null, rtol: 0 }, undefined,
+  ];
+  for (const budget of wrong) {
+    const own = { budget: { atol: 1e-5, rtol: 0 }, budgets: { sequence_output: budget } };
+    for (const accuracy of [own, { budget }]) {
+      await assert.rejects(verify(...toy({ contract: { accuracy } })), /sequence_output: got [ar]tol .* in the budget/);
+    }
+    assert(!closeness(of([5]), of([1]), /** @type {any} */ (budget)).close);
+    assert(!closeness(of([1]), of([1]), /** @type {any} */ (budget)).close);
+  }
+});
+
 test('a bundle without golden cases, texts or a budget is refused, never passed', async () => {
   assert.throws(() => goldenCases(toy({ contract: { files: {} } })[0]), /no golden cases/);
   await assert.rejects(verify(...toy({ texts: [] })), /without texts or budget/);

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests import cases
+from parity_tests import cases, repro
 from parity_tests.cases import BATCH, CUT, Case, Text
 from parity_tests.errors import UserError
 
@@ -125,3 +125,12 @@ def test_a_broken_data_file_is_refused(tmp_path: Path, content: bytes, message: 
         cases.read_texts(tmp_path / "data.jsonl")
     with pytest.raises(UserError, match="does not exist"):
         cases.read_texts(tmp_path / "none.jsonl")
+
+
+def test_a_repro_tries_no_more_than_a_minutes_work() -> None:
+    """A text of 8 characters that took 10 s: six times as many characters fit into a minute."""
+    tried = [Case(0, 0, "abcd"), Case(0, 0, "efgh"), *(Case(0, 0, "ab") for _ in range(40))]
+    kept = repro.affordable(tried, 8, 10.0)
+    assert [repro.size(case) for case in kept] == [4, 4, *[2] * 20]
+    assert repro.affordable(tried, 8, 1000.0) == []
+    assert repro.affordable(tried, 8, 0.0) == tried

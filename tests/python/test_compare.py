@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from parity_tests.budgets import EXACT, Budget
+from numerics.budgets import Budget
+from parity_tests.budgets import EXACT
 from parity_tests.compare import Array, compare, compare_names
 from parity_tests.measures import Measures
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from parity_tests.budgets import Budget
+from numerics.budgets import Budget
 from parity_tests.compare import Array
 from parity_tests.measures import Measures, histogram
 

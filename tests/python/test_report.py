@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from numerics.cost import Cost
 from parity_tests import annotations, budgets, junit, matrix, page, plot, profile, report, terminal
 from parity_tests.cases import Case
 from parity_tests.invariances import STAGE
@@ -24,6 +25,10 @@ from parity_tests.tokenizer_source import TokenizerSource
 from parity_tests.training import told
 from parity_tests.training.compare import Pair, Quantity, curve
 from parity_tests.training.sides import Side
+
+PLACES = ("sequence_output", "pooled_output", "probabilities", "taps/layer_0/output")
+BUDGETS = budgets.Budgets(dict.fromkeys(PLACES, Cost(1.25e-6, 1.0, 1)))
+"""Eight times that is 1e-5."""
 
 CASES = [Case(0, 0, " "), Case(1, 0, "<script>alert('坏')</script>&\x0b"), Case(2, 0, "好书")]
 
@@ -119,7 +124,7 @@ def result(
     )
     inputs = Inputs(contract, model, TokenizerSource(Path("tokenizer")), None, "none")
     node = node or run(delta)
-    rows = judge("wasm", node, run(), CASES, "float32", ["layer_0/output"])
+    rows = judge("wasm", node, run(), CASES, BUDGETS, ["layer_0/output"])
     held = Row("wasm", "repeated", STAGE, budgets.EXACT)
     held.take(0, rows[0].measures)
     flow = Flow(run(), "float32", nodes={"wasm": node}, rows=[*rows, held])

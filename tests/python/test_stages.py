@@ -3,12 +3,21 @@
 import numpy as np
 import pytest
 
+from numerics.cost import Cost
+from parity_tests.budgets import Budgets
 from parity_tests.cases import Case
 from parity_tests.compare import Array
+from parity_tests.errors import EnvironmentProblem
 from parity_tests.row import Row
 from parity_tests.runs import Run
 from parity_tests.stages import judge
 
+COST = Cost(1.25e-6, 1.0, 1)
+"""Eight times that is 1e-5."""
+PLACES = ("sequence_output", "pooled_output", "extra", "probabilities")
+BUDGETS = Budgets(
+    dict.fromkeys([*PLACES, "taps/layer_0/attention_scores", "taps/layer_0/context"], COST)
+)
 CASES = [Case(0, 0, " "), Case(1, 0, "你好"), Case(2, 0, "好")]
 
 
@@ -33,7 +42,7 @@ def with_head(run: Run) -> Run:
 
 
 def rows_of(node: Run, python: Run | None = None, **more: list[str]) -> dict[str, Row]:
-    rows = judge("wasm", node, python or run(), CASES, "float32", **more)
+    rows = judge("wasm", node, python or run(), CASES, BUDGETS, **more)
     return {row.stage: row for row in rows if row.special == "added"}
 
 
@@ -100,12 +109,12 @@ def test_missing_rows_fail() -> None:
     node = run()
     node.batches["added", 0]["pooled_output"] = np.ones((2, 4), np.float32)
     assert statuses(node)["pooled_output"] == "drift"
-    both: list[Row] = judge("wasm", run(), run(), [*CASES, Case(3, 0, "书")], "float32")
+    both: list[Row] = judge("wasm", run(), run(), [*CASES, Case(3, 0, "书")], BUDGETS)
     assert {row.status for row in both} != {"pass"}
 
 
 def test_no_cases_at_all_fail() -> None:
-    rows = judge("wasm", run(), run(), [], "float32")
+    rows = judge("wasm", run(), run(), [], BUDGETS)
     assert rows
     assert all(row.status == "drift" for row in rows)
 
@@ -175,3 +184,28 @@ def test_inside_masked_keys_count_and_masked_queries_do_not(heads: int) -> None:
 def test_a_tap_that_node_does_not_give_fails() -> None:
     found = rows_of(run(), tapped(2), taps=["layer_0/context"])
     assert found["taps/layer_0/context"].status == "drift"
+
+
+@pytest.mark.parametrize(("margin", "status"), [(1e-6, "pass"), (1e-3, "drift")])
+def test_a_label_that_either_side_may_take_is_no_drift(margin: float, status: str) -> None:
+    both = [with_head(run()) for _ in range(2)]
+    for side in both:
+        near = [0.5 + margin / 2, 0.5 - margin / 2]
+        side.batches["added", 0]["probabilities"][1] = np.array(near, np.float32)
+    both[0].labels["added", 0][1] = "bad"
+    row = rows_of(*both)["label"]
+    assert row.status == status
+    assert row.decisions is not None
+    assert row.decisions["flipped"] == 1
+
+
+def test_each_output_has_the_budget_of_its_own_cost() -> None:
+    costs = dict(BUDGETS.costs) | {"pooled_output": Cost(1.25e-4, 1.0, 1)}
+    node = run()
+    for name in ("sequence_output", "pooled_output"):
+        node.batches["added", 0][name][1] += np.float32(1e-4)
+    rows = judge("wasm", node, run(), CASES, Budgets(costs))
+    found = {row.stage: row.status for row in rows if row.special == "added"}
+    assert (found["sequence_output"], found["pooled_output"]) == ("drift", "pass")
+    with pytest.raises(EnvironmentProblem, match="no float32 cost of pooled_output"):
+        judge("wasm", node, run(), CASES, Budgets({"sequence_output": COST}))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from numerics.cost import Cost
 from parity_tests import still
 from parity_tests.tokenizer import tables
 from parity_tests.vocabulary import lines_of
@@ -48,7 +49,7 @@ TOKENIZER: dict[str, Any] = {"tokenizer": deepcopy(CONTRACT["tokenizer"])}
 
 
 def test_a_true_contract_passes() -> None:
-    assert still.compare_contract(CONTRACT, FACTS, TOKENIZER) == {
+    assert still.compare_contract(CONTRACT, FACTS, TOKENIZER, {}) == {
         "status": "pass",
         "compared": 11,
         "failing": 0,
@@ -84,9 +85,45 @@ def test_each_wrong_claim_is_named(path: tuple[Any, ...], value: object, message
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    found = still.compare_contract(contract, FACTS, TOKENIZER)
+    found = still.compare_contract(contract, FACTS, TOKENIZER, {})
     assert found["status"] == "drift"
     assert message in found["failures"][0]
+
+
+COSTS = {"out": Cost(1e-6, 1.0, 1), "taps/layer_0/context": Cost(1e-6, 1.0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("place", "budget", "said"),
+    [
+        ("out", {"atol": 8e-6, "rtol": 2e-6}, None),
+        ("out", {"atol": 3.1e-5, "rtol": 2e-6}, None),
+        ("out", {"atol": 3.3e-5, "rtol": 2e-6}, "at most 3.2e-05"),
+        ("layer_0/context", {"atol": 1e-3, "rtol": 2e-6}, "budget of layer_0/context"),
+        ("out", {"atol": 8e-6, "rtol": 1e-3}, "rtol 0.001"),
+        ("out", {"atoll": 8e-6, "rtol": 2e-6}, "an atol and an rtol"),
+        ("out", {"atol": float("nan"), "rtol": 2e-6}, "an atol and an rtol"),
+        ("out", {"atol": float("inf"), "rtol": 2e-6}, "an atol and an rtol"),
+        ("out", {"atol": -1e-6, "rtol": 2e-6}, "an atol and an rtol"),
+        ("out", None, "an atol and an rtol"),
+    ],
+)
+def test_a_budget_wider_than_the_source_explains_is_a_drift(
+    place: str, budget: Any, said: str | None
+) -> None:
+    """Eight times a cost of 1e-6 is 8e-6; a contract may claim four times that."""
+    contract = CONTRACT | {"accuracy": {"budgets": {place: budget}}}
+    found = still.compare_contract(contract, FACTS, TOKENIZER, COSTS)
+    assert found["status"] == ("pass" if said is None else "drift")
+    assert said is None or said in found["failures"][0]
+
+
+def test_no_claim_stands_over_the_ceiling() -> None:
+    """A broken model's own cost does not make its claim right: 8e-2 of a scale of 1."""
+    contract = CONTRACT | {"accuracy": {"budgets": {"out": {"atol": 8e-2, "rtol": 2e-6}}}}
+    broken = {"out": Cost(1e-2, 1.0, 1)}
+    found = still.compare_contract(contract, FACTS, TOKENIZER, broken)
+    assert "at most 0.004" in found["failures"][0]
 
 
 def test_a_vocab_line_that_is_off_is_named_by_its_number(tmp_path: Path) -> None:
@@ -152,5 +189,5 @@ def test_a_cut_tables_file_is_told(embedded: Embedded, cut: int) -> None:
 def test_the_embedded_contract_claims_what_its_source_is(embedded: Embedded) -> None:
     contract = json.loads((embedded.bundle / "bundle.json").read_text(encoding="utf-8"))
     wrong = FACTS | {"inputs": {spec["name"]: spec["role"] for spec in contract["inputs"]}}
-    found = still.compare_contract(contract, wrong, None)
+    found = still.compare_contract(contract, wrong, None, {})
     assert found["failing"] == 2, "the outputs and max_length are of another model"

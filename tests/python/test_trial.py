@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.python.conftest import ROOT, Embedded
-from trial import score, tables
+from trial import score, sensitivity, tables
 from trial.copies import BUNDLE, HEAD, Copy
 from trial.court import Court
 from trial.material import build, train
@@ -30,7 +30,7 @@ from trial.runner import Runner
 from trial.sources import SOURCES
 
 KINDS = every_kind()
-BUILT = ("bert_tanh", "bert_tanh_b", "bert_large", "bert_relu", "outlier")
+BUILT = ("bert_tanh", "bert_tanh_b", "bert_large", "bert_relu", "outlier", "padded")
 PARTS = ["tokenizer:lower", "tokenizer:cased"]
 PARTS += [f"tables:{name}" for name in ("bert", "fast", "lower", "cased")]
 
@@ -350,18 +350,50 @@ def test_the_judge_finds_what_was_put_in(
     monkeypatch.chdir(ROOT)
     clean = named(cleans, "bert_tanh.float32")
     court = Court(clean.material, embedded.data / "train.jsonl", lambda line: None)
-    court.summon({clean.source.name})
+    padded = named(cleans, "padded.float32")
+    court.summon({clean.source.name, padded.source.name})
     expected = {"sign_bit": "weights", "vocab_lines_swapped": "vocab", "cls_missing": "tokens"}
     expected |= {"mask_ignored": "layer_0/attention_scores", "special_id_wrong": "contract"}
+    expected |= {"wrong_tokenizer_option": "contract", "budget_widened": "contract"}
+    expected |= {"unknown_words_get_a_padded_row": "tokens", "padding_is_a_padded_row": "ids"}
     for kind, stage in expected.items():
-        task = Task(KINDS[kind], clean, 0)
-        patient = Patient(clean, tmp_path / kind)
+        sound = padded if "padded" in kind else clean
+        task = Task(KINDS[kind], sound, 0)
+        patient = Patient(sound, tmp_path / kind)
         change = task.kind.inject(patient, task.chooser())
         assert change.stages == (stage,)
         verdict = court.judge(
-            clean, patient.bundle_path, ("wasm",), tmp_path / "out", None, patient.program
+            sound, patient.bundle_path, ("wasm",), tmp_path / "out", None, patient.program
         )
         assert verdict.stage == stage, (kind, verdict.message)
     verdict = court.judge(clean, clean.path, ("wasm", "cpu"), tmp_path / "out", clean.head, None)
     assert (verdict.stage, verdict.broken) == (None, False), verdict.message
     shutil.rmtree(tmp_path / "out")
+
+
+def test_the_padded_source_has_rows_for_no_token(cleans: list[Clean]) -> None:
+    place = named(cleans, "padded.float32").path
+    tokens = len((place / "vocab.txt").read_bytes().splitlines())
+    rows = len(weight(place, "word_embeddings"))
+    assert rows % 64 == 0
+    assert 0 < rows - tokens <= 64
+
+
+def test_bisection_finds_the_smallest_change() -> None:
+    assert sensitivity.smallest(lambda change: change >= 3e-5) == pytest.approx(3e-5, rel=0.05)
+    assert sensitivity.smallest(lambda change: False) is None
+
+
+def test_derived_budgets_show_changes_that_fixed_ones_showed(cleans: list[Clean]) -> None:
+    rows = sensitivity.of_source(named(cleans, "bert_tanh.float32"))
+    assert {row.what for row in rows} == {
+        *(what for what, _, _ in sensitivity.PARTS),
+        *(what for what, _ in sensitivity.CONSTANTS),
+    }
+    for row in rows:
+        assert row.fixed is not None, row
+        assert row.derived is not None, row
+        assert 1e-9 < row.derived < 1e-1, row
+        # At the most 1.5 times as large; most are smaller.
+        assert row.derived <= 1.5 * row.fixed, row
+    assert "median" in sensitivity.table(rows)

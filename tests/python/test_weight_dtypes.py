@@ -53,7 +53,7 @@ def test_a_weight_beyond_float16_stays_float32():
 
 
 def test_accuracy_is_that_of_the_rounded_weights():
-    from export.weight_dtypes import accuracy, stored_dtypes
+    from export.weight_dtypes import accuracy, answers_as_stored, stored_dtypes
 
     frozen = small()
     feeds = {"input_ids": np.arange(6, dtype=np.int32).reshape(2, 3)}
@@ -63,22 +63,43 @@ def test_accuracy_is_that_of_the_rounded_weights():
     by_hand = half["table"][feeds["input_ids"]] @ half["kernel"] + weights["bias"]
     moved = float(np.max(np.abs(by_hand - expected["out"])))
     whole = np.ones((2, 3), bool)
-    row = accuracy(frozen, stored_dtypes(frozen, "float16"), feeds, expected, whole)["out"]
-    assert row["max_abs"] == pytest.approx(moved, rel=0.05)
+    stored = answers_as_stored(frozen, stored_dtypes(frozen, "float16"), feeds)
+    assert accuracy(stored, expected, whole)["out"]["max_abs"] == pytest.approx(moved, rel=0.05)
     assert moved > 0
-    assert accuracy(frozen, {}, feeds, expected, whole)["out"] == {"max_abs": 0.0, "cosine": 1.0}
+    plain = answers_as_stored(frozen, {}, feeds)
+    assert accuracy(plain, expected, whole)["out"] == {"max_abs": 0.0, "cosine": 1.0}
 
 
 def test_over_the_budget_is_refused_unless_forced():
-    from export.weight_dtypes import budget, refuse_over_budget
+    from export.weight_dtypes import budgets, refuse_over_budget
+    from numerics.cost import Cost
 
-    allowed = budget("uint8")["atol"]
-    measured = {"sequence_output": {"max_abs": 2 * allowed, "cosine": 0.5}}
-    with pytest.raises(UserError, match="with uint8 weights sequence_output is off by 1 "):
-        refuse_over_budget(measured, "uint8", force=False)
-    refuse_over_budget(measured, "uint8", force=True)
+    whole, truth = np.ones((2, 3), bool), {"out": np.ones((2, 3, 4), np.float32)}
+    allowed = budgets({"out": Cost(1e-6, 24.0, 24)}, "uint8", force=False)
+
+    def refuse(moved, dtype="uint8", force=False):
+        got = {"out": truth["out"] + np.float32(moved)}
+        refuse_over_budget(got, truth, whole, allowed, dtype=dtype, force=force)
+
+    # Half a unit for the eight bits, 8 x 1e-6 for float32, both of a scale of 1; rounded upward.
+    assert allowed["out"].atol == 0.51
+    refuse(0.5)
+    with pytest.raises(UserError, match="with uint8 weights out is off by 1 "):
+        refuse(1)
+    refuse(1, force=True)
     with pytest.raises(UserError, match="off by nan"):
-        refuse_over_budget({"out": {"max_abs": float("nan"), "cosine": None}}, "float32", False)
+        refuse(float("nan"), "float32")
+
+
+def test_a_model_that_loses_all_in_float32_is_refused_unless_forced():
+    from export.weight_dtypes import budgets
+    from numerics.cost import Cost
+
+    for cost in (Cost(1e-2, 1.0, 1), Cost(float("nan"), 1.0, 1)):
+        with pytest.raises(UserError, match="float32 costs the model .* at out, .*--force"):
+            budgets({"out": cost}, "float32", force=False)
+    forced = budgets({"out": Cost(1e-2, 1.0, 1)}, "float32", force=True)
+    assert forced["out"].atol == 0.08
 
 
 def test_the_preflight_names_what_no_backend_has():

@@ -84,6 +84,35 @@ def algorithm_wrong(patient: Patient, choose: Random) -> str:
     return f"algorithm: {before} became {tokenizer['algorithm']}"
 
 
+@kind("tokenizer", stages="contract", times=4)
+def wrong_tokenizer_option(patient: Patient, choose: Random) -> str:
+    """Contract and tables agree on another tokenizer than the source's: the other case, or `bert`.
+
+    It is what an export with the wrong option gives: nothing in the bundle contradicts itself.
+    """
+    tokenizer = patient.bundle.about["tokenizer"]
+    lower = tokenizer["options"]["lower_case"]
+    name = choose.choice(("cased", "bert")) if lower else "lower"
+    if name == "bert":
+        tokenizer["algorithm"] = "bert"
+    else:
+        tokenizer["options"]["lower_case"] = not lower
+    tables = patient.clean.material.tables(name).read_bytes()
+    patient.bundle.write("tokenizer_tables.bin", tables)
+    return f"contract and tables of {name} in the place of {'lower' if lower else 'cased'}"
+
+
+@kind("bundle", stages="contract", times=4)
+def budget_widened(patient: Patient, choose: Random) -> str:
+    """The contract allows an output, or a place inside, ten to a thousand times too much."""
+    budgets = patient.bundle.about["accuracy"]["budgets"]
+    place = choose.choice(sorted(budgets))
+    factor = choose.choice((10, 100, 1000))
+    before = budgets[place]["atol"]
+    budgets[place]["atol"] = before * factor
+    return f"atol of {place}: {before:g} became {before * factor:g}"
+
+
 @kind("tokenizer", stages="contract")
 def lower_case_claim_wrong(patient: Patient, choose: Random) -> str:
     """The contract says the contrary of whether the tokenizer lower-cases."""

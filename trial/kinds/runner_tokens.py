@@ -1,5 +1,6 @@
 """Node's tokenizer: JavaScript that finds other tokens."""
 
+import json
 from random import Random
 
 from trial.patient import Patient
@@ -9,6 +10,11 @@ from trial.sources import POSITIONS
 
 INDEX = "node_bridge/tokenizer/index.js"
 SCANNER = "node_bridge/tokenizer/scanner.js"
+
+
+def is_padded(clean: Clean) -> bool:
+    """Whether the word embeddings have rows that no token uses."""
+    return clean.source.padded_to > 1
 
 
 def is_cut(clean: Clean) -> bool:
@@ -91,6 +97,29 @@ def unknown_words_dropped(patient: Patient, choose: Random) -> str:
     return patient.runner.edit(
         SCANNER, "this.emit(this.unknown, letterStarts[0], letterEnds[length - 1]);", ""
     )
+
+
+@kind("runner", stages="tokens", fits=is_padded)
+def unknown_words_get_a_padded_row(patient: Patient, choose: Random) -> str:
+    """A word that no pieces cover gets the first row behind the vocab, which no token uses."""
+    return patient.runner.edit(
+        SCANNER,
+        "this.emit(this.unknown, letterStarts[0], letterEnds[length - 1]);",
+        f"this.emit({vocab_size(patient)}, letterStarts[0], letterEnds[length - 1]);",
+    )
+
+
+@kind("runner", stages="ids", fits=is_padded)
+def padding_is_a_padded_row(patient: Patient, choose: Random) -> str:
+    """Padding is the first row behind the vocab, not [PAD]."""
+    old = ".fill(tokenizer.special_tokens.pad.id)"
+    return patient.runner.edit("node_bridge/encoder.js", old, f".fill({vocab_size(patient)})")
+
+
+def vocab_size(patient: Patient) -> int:
+    """How many tokens the vocab has."""
+    about = json.loads((patient.clean.path / "bundle.json").read_text(encoding="utf-8"))
+    return int(about["tokenizer"]["vocab_size"])
 
 
 @kind("runner", stages="tokens", fits=lambda clean: clean.source.tokenizer == "cased")

@@ -42,3 +42,14 @@ def per_head(value: Array, shown: Array) -> Array:
         if value.shape[axis] == len(shown):
             value = np.compress(shown, value, axis)
     return value
+
+
+def scaled_by(name: str, value: Array, mask: Array) -> Array:
+    """The values that say how large a place's are: as `seen`, of scores without masked keys.
+
+    A masked key's score is -10,000 or less, and says nothing of the others.
+    """
+    shown = mask == 1
+    if name.endswith("/attention_scores") and value.shape[-2:] == (len(shown), len(shown)):
+        return value[..., shown, :][..., shown]
+    return seen(name, value, mask)

@@ -1,0 +1,168 @@
+"""A TensorFlow graph in float64: the same function without float32's rounding.
+
+Every float becomes a double: types of nodes and functions, constants, targets of casts. A constant
+keeps the float32 value that the model was given: the function is the model's own, and only its
+arithmetic is finer. Ops that have no float64 kernel on the CPU are written out in others.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, types_pb2
+from tensorflow.python.framework import kernels, tensor_util
+
+Array = NDArray[Any]
+FLOATS = (types_pb2.DT_FLOAT, types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)
+DOUBLE = types_pb2.DT_DOUBLE
+NORMALISED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+
+
+class NoFloat64(Exception):
+    """The graph has ops that do not run in float64; the message names them."""
+
+
+def run(
+    graph_def: graph_pb2.GraphDef, feeds: Mapping[str, Array], fetched: Iterable[str]
+) -> dict[str, Array]:
+    """What TensorFlow gives for a graph: the values of some nodes, from those of its placeholders.
+
+    Args:
+        graph_def: in float32 or as `in_float64` gives it.
+        feeds: values by the name of their placeholder.
+        fetched: names of nodes, whose first output is wanted.
+    """
+    with tf.Graph().as_default():
+        tf.import_graph_def(graph_def, name="")
+        with tf.compat.v1.Session() as session:
+            given = {f"{name}:0": value for name, value in feeds.items()}
+            values: dict[str, Array] = session.run({name: f"{name}:0" for name in fetched}, given)
+            return values
+
+
+def widened(value: Array) -> Array:
+    """A value as float64 where it is of floats, else as it is."""
+    return value.astype(np.float64) if tf.as_dtype(value.dtype).is_floating else value
+
+
+def in_float64(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+    """The graph with doubles for floats; nodes keep their names.
+
+    Raises:
+        NoFloat64: an op has no float64 kernel and no other form is known.
+    """
+    result = graph_pb2.GraphDef(versions=graph_def.versions)
+    result.library.CopyFrom(graph_def.library)
+    for node in graph_def.node:
+        write_out(node, result)
+    for function in result.library.function:
+        for argument in (*function.signature.input_arg, *function.signature.output_arg):
+            if argument.type in FLOATS:
+                argument.type = DOUBLE
+        for node in function.node_def:
+            widen(node)
+    for node in result.node:
+        widen(node)
+    known = {function.signature.name for function in result.library.function}
+    nodes = [*result.node, *(n for f in result.library.function for n in f.node_def)]
+    missing = {node.op for node in nodes if node.op not in known and not has_kernel(node)}
+    if missing:
+        raise NoFloat64(f"no float64 kernel for {', '.join(sorted(missing))}")
+    return result
+
+
+def widen(node: node_def_pb2.NodeDef) -> None:
+    """Doubles for floats in all of a node's attributes.
+
+    Raises:
+        NoFloat64: it reads the bits of floats.
+    """
+    if node.op == "Bitcast" and {node.attr["T"].type, node.attr["type"].type} & set(FLOATS):
+        raise NoFloat64(f"{node.name} reads the bits of a float")
+    for attribute in node.attr.values():
+        widen_attribute(attribute)
+
+
+def widen_attribute(attribute: attr_value_pb2.AttrValue) -> None:
+    """Doubles for floats in one attribute: a type, types, a constant, or those of a function."""
+    if attribute.type in FLOATS:
+        attribute.type = DOUBLE
+    for i, kind in enumerate(attribute.list.type):
+        if kind in FLOATS:
+            attribute.list.type[i] = DOUBLE
+    if attribute.tensor.dtype in FLOATS:
+        value = tensor_util.MakeNdarray(attribute.tensor).astype(np.float64)
+        attribute.tensor.CopyFrom(tensor_util.make_tensor_proto(value))
+    for inner in attribute.func.attr.values():
+        widen_attribute(inner)
+
+
+def has_kernel(node: node_def_pb2.NodeDef) -> bool:
+    """Whether the CPU has a kernel for a node of these types."""
+    types = {name: {a.type, *a.list.type} - {0} for name, a in node.attr.items()}
+    return any(
+        all(types.get(name, set()) <= allowed for name, allowed in limits.items())
+        for limits in cpu_kernels(node.op)
+    )
+
+
+@cache
+def cpu_kernels(op: str) -> list[dict[str, set[int]]]:
+    """For each of an op's kernels on the CPU the types it takes, by attribute."""
+    return [
+        {limit.name: set(limit.allowed_values.list.type) for limit in kernel.constraint}
+        for kernel in kernels.get_registered_kernels_for_op(op).kernel
+        if kernel.device_type in ("CPU", "DEFAULT")
+    ]
+
+
+def write_out(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
+    """Adds a node to a graph, or what does the same where it has no float64 kernel."""
+    if node.op == "_FusedMatMul" and set(node.attr["fused_ops"].list.s) == {b"BiasAdd"}:
+        product = result.node.add(op="MatMul", name=f"{node.name}/product")
+        product.input[:] = node.input[:2]
+        for name in ("T", "transpose_a", "transpose_b"):
+            product.attr[name].CopyFrom(node.attr[name])
+        added = result.node.add(op="BiasAdd", name=node.name)
+        added.input[:] = [product.name, node.input[2]]
+        added.attr["T"].CopyFrom(node.attr["T"])
+    elif node.op in NORMALISED:
+        normalise(node, result)
+    else:
+        result.node.add().CopyFrom(node)
+
+
+def normalise(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
+    """Adds the first output of FusedBatchNorm, as Keras's LayerNormalization takes it.
+
+    Statistics, its other outputs, are used in training alone; who takes one does not load.
+    """
+    last = node.attr["data_format"].s in (b"", b"NHWC")
+    axes = [0, 1, 2] if last else [0, 2, 3]
+    axis = [1, 1, 1, -1] if last else [1, -1, 1, 1]
+    name = node.name
+    if ":" in name:
+        raise NoFloat64(f"{name} is inside a function")
+
+    with tf.Graph().as_default() as graph:
+        given = [tf.compat.v1.placeholder(tf.float64, name=f"given_{i}") for i in range(5)]
+        x, scale, offset, mean, variance = given
+        if node.attr["is_training"].b or "is_training" not in node.attr:
+            mean = tf.reduce_mean(x, axes)
+            variance = tf.reduce_mean(tf.math.squared_difference(x, tf.reshape(mean, axis)), axes)
+        epsilon = node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4
+        factor = tf.reshape(scale * tf.math.rsqrt(variance + tf.cast(epsilon, tf.float64)), axis)
+        centred = x - tf.reshape(mean, axis)
+        tf.identity(centred * factor + tf.reshape(offset, axis), name="result")
+        written = graph.as_graph_def()
+    inputs = {f"given_{i}": source for i, source in enumerate(node.input[:5])}
+    for inner in written.node:
+        if inner.name in inputs:
+            continue
+        new = result.node.add()
+        new.CopyFrom(inner)
+        new.name = name if inner.name == "result" else f"{name}/{inner.name}"
+        new.input[:] = [inputs.get(taken) or f"{name}/{taken}" for taken in inner.input]

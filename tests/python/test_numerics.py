@@ -1,0 +1,181 @@
+"""Float64 evaluation, what float32 costs, and the budgets that come of it."""
+
+import math
+
+import numpy as np
+import pytest
+
+from export.quiet import tensorflow
+from numerics.budgets import FLOOR, MULTIPLE, RTOL, ceiling, derived, rounded_up
+from numerics.cost import RELATIVE, Cost, packed, randomly_rounded, unpacked
+from tests.python.graphs import frozen_of, source_of
+
+tf, _ = tensorflow()
+IDS = tf.TensorSpec([None, None], tf.int32, "input_ids")
+GENERATOR = np.random.default_rng(0)
+TABLE = GENERATOR.normal(size=(7, 8)).astype(np.float32)
+KERNEL = GENERATOR.normal(size=(8, 8)).astype(np.float32)
+FEEDS = {"input_ids": np.array([[1, 2, 3], [4, 5, 6]], np.int32)}
+
+
+def encoder(normalise):
+    table, kernel = tf.Variable(TABLE), tf.Variable(KERNEL)
+
+    @tf.function
+    def inner(x):
+        return tf.tanh(tf.tensordot(x, kernel, 1)) * 0.1
+
+    def model(ids):
+        return {"out": normalise(inner(tf.gather(table, ids)))}
+
+    return model, [table, kernel]
+
+
+def by_hand(normalise):
+    """The same in numpy's float64, from the float32 weights and the float32 constant."""
+    x = TABLE.astype(np.float64)[FEEDS["input_ids"]]
+    return normalise(np.tanh(x @ KERNEL.astype(np.float64)) * np.float64(np.float32(0.1)))
+
+
+def plain(x):
+    return x
+
+
+def fused_norm(x):
+    """Layer normalisation as Keras writes it, by FusedBatchNorm, which has no float64 kernel."""
+    shape = tf.shape(x)
+    flat = tf.reshape(x, [1, shape[0] * shape[1], 8, 1])
+    ones, zeros = tf.ones([shape[0] * shape[1]]), tf.zeros([shape[0] * shape[1]])
+    y, _, _ = tf.compat.v1.nn.fused_batch_norm(
+        flat, ones, zeros, epsilon=1e-3, data_format="NCHW", is_training=True
+    )
+    return tf.reshape(y, shape)
+
+
+def norm_by_hand(x):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    epsilon = np.float64(np.float32(1e-3))
+    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
+
+
+@pytest.mark.parametrize(
+    ("normalise", "expected"), [(plain, plain), (fused_norm, norm_by_hand)], ids=["plain", "norm"]
+)
+def test_float64_is_that_of_numpy(normalise, expected):
+    from numerics.float64 import in_float64, run, widened
+    from numerics.function import Float64Function
+
+    model, held = encoder(normalise)
+    frozen, _ = frozen_of(model, held, IDS)
+    given = {n: widened(v) for n, v in {**frozen.weights, **FEEDS}.items()}
+    by_graph = run(in_float64(frozen.graph_def), given, ["out"])["out"]
+    source, _ = source_of(model, held, IDS)
+    by_function = Float64Function(source.function, {}).run(FEEDS)["out"]
+    truth = by_hand(expected)
+    for got in (by_graph, by_function):
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, truth, rtol=1e-12, atol=1e-14)
+    single = frozen.run(FEEDS)["out"] if normalise is plain else None
+    if single is not None:
+        assert 1e-9 < np.abs(single - truth).max() < 1e-6
+
+
+def test_an_op_without_float64_is_named_and_weights_are_rounded_instead():
+    from export import golden
+    from numerics.float64 import NoFloat64, in_float64
+
+    table = tf.Variable(TABLE)
+
+    def bits(ids):
+        x = tf.gather(table, ids)
+        return {"out": tf.bitcast(tf.bitcast(x, tf.int32), tf.float32) * 3.0}
+
+    frozen, _ = frozen_of(bits, [table], IDS)
+    with pytest.raises(NoFloat64, match="reads the bits"):
+        in_float64(frozen.graph_def)
+    said: list[str] = []
+    measured = golden.measure(frozen, FEEDS, np.ones((2, 3), bool), said.append)
+    assert "reads the bits" in said[0]
+    assert measured.exact is None
+    assert "randomly rounded" in measured.costs["out"].how
+    # A weight of up to 3.2 is moved by one unit in its last place, and multiplied by 3.
+    assert 0 <= measured.costs["out"].largest < 4 * 3 * 2**-22
+
+
+def test_randomly_rounded_weights_are_neighbours():
+    weights: dict[str, np.ndarray] = {"w": TABLE, "zero": np.zeros(3, np.float32)}
+    weights["ids"] = np.arange(3)
+    drawn = list(randomly_rounded(weights))
+    assert len(drawn) == 3
+    for one in drawn:
+        assert one["w"].dtype == np.float32
+        apart = np.abs(one["w"].view(np.int32).astype(np.int64) - TABLE.view(np.int32))
+        assert set(apart.ravel()) == {1}
+        assert not one["zero"].any()
+        assert (one["ids"] == np.arange(3)).all()
+    assert (drawn[0]["w"] != drawn[1]["w"]).any()
+
+
+def test_what_the_mask_hides_costs_nothing_and_rounding_alone_neither():
+    single = np.ones((2, 2, 3), np.float32)
+    exact = single.astype(np.float64)
+    exact[1, 1] += 1
+    exact[0, 0, 0] += 1e-5
+    mask = np.array([[1, 1], [1, 0]])
+    cost = Cost.of("out", single, exact, mask)
+    assert cost.largest == pytest.approx(1e-5 - RELATIVE, rel=1e-4)
+    assert cost.count == 9
+    assert cost.rms == pytest.approx(1.0, rel=1e-5)
+    scores = np.full((1, 2, 2, 2), -1e4)
+    scores[..., 0] = 2.0
+    found = Cost.of("layer_0/attention_scores", scores + 4e-4, scores, np.array([[1, 0]]))
+    assert found.rms == 2.0
+    assert found.largest == pytest.approx(4e-4 - 2 * RELATIVE, rel=1e-3)
+    near = np.where(scores < 0, scores + 4e-4, scores)
+    assert Cost.of("layer_0/attention_scores", near, scores, np.array([[1, 0]])).largest == 0
+
+
+def test_costs_add_up_and_come_back_from_a_file():
+    both = Cost(1e-6, 2.0, 2) + Cost(3e-6, 6.0, 2)
+    assert (both.largest, both.rms) == (3e-6, math.sqrt(2))
+    assert math.isnan((both + Cost(math.nan, 1.0, 1)).largest)
+    assert unpacked(packed({"out": both})) == {"out": both}
+
+
+def test_a_budget_is_a_multiple_of_the_cost_with_a_floor_and_a_ceiling():
+    assert derived(Cost(1.25e-6, 1.0, 1)).atol == 1e-5
+    assert derived(Cost(1.25e-6, 1.0, 1)).rtol == RTOL
+    assert "8 × what float32 costs this model here, 1.3e-06" in derived(Cost(1.23e-6, 1, 1)).origin
+    assert derived(Cost(0.0, 4.0, 1)).atol == 2 * FLOOR
+    assert ceiling(Cost(1.0, 4.0, 1)) == 2 * ceiling(Cost(0.0, 1.0, 1))
+    assert math.isnan(derived(Cost(math.nan, 1.0, 1)).atol)
+    wide = derived(Cost(1e-6, 9.0, 1), "uint16").atol
+    assert wide == rounded_up(3 * 2e-3 + MULTIPLE * 1e-6)
+    # What the relative part is left out of a cost is what the multiple of it may use up.
+    assert MULTIPLE * RELATIVE <= RTOL * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [(1.21e-6, 1.3e-6), (1.2e-6, 1.2e-6), (9.91e-6, 1e-5), (3.0, 3.0), (0.0, 0.0), (101.0, 110.0)],
+)
+def test_numbers_are_rounded_upward(value, rounded):
+    assert rounded_up(value) == rounded
+
+
+def test_the_exporters_version_and_the_trial_know_the_budgets(monkeypatch, tmp_path):
+    from export import versions
+    from trial.__main__ import ROOMS
+    from trial.court import JUDGE
+    from trial.material import ROOMS as MADE_BY
+
+    for rooms in (ROOMS, JUDGE, MADE_BY, versions.ROOMS):
+        assert "numerics" in rooms
+    room = tmp_path / "numerics"
+    (tmp_path / "export").mkdir()
+    room.mkdir()
+    monkeypatch.setattr(versions, "__file__", str(tmp_path / "export" / "versions.py"))
+    (room / "budgets.toml").write_text("multiple = 8")
+    before = versions.source_digest()
+    (room / "budgets.toml").write_text("multiple = 9")
+    assert versions.source_digest() != before

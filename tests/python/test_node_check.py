@@ -40,7 +40,7 @@ def test_an_output_that_is_off_on_a_backend_is_refused_by_name(altered):
 
 
 def test_what_a_forced_dtype_costs_is_allowed_and_no_more(altered):
-    said = []
+    said: list[str] = []
     node_check.check_in_node(altered, [4, 13], PRODUCTS, {"pooled_output": 0.02}, said.append)
     assert [line.split(" on ")[1].split()[0] for line in said] == ["wasm", "cpu"]
     with pytest.raises(CheckFailed):

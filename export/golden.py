@@ -107,10 +107,9 @@ def measure(
         say: told where float64 is not to be had.
     """
     single = float64.run(frozen.graph_def, {**frozen.weights, **feeds}, frozen.kept)
-    kept = [name for name in frozen.kept if single[name].dtype.kind == "f"]
 
     def costs(other: Mapping[str, Array], how: str = "float64") -> dict[str, Cost]:
-        return {n: Cost.of(n, single[n], other[n], visible, how) for n in kept}
+        return {n: Cost.of(n, single[n], other[n], visible, how) for n in frozen.kept}
 
     try:
         exact = in_float64(frozen, feeds)

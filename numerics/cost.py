@@ -50,8 +50,12 @@ class Cost:
             exact: the same in float64, or of another float32 run.
             mask: 1 at the positions that mean anything, int or bool[batch, sequence].
             how: what `exact` is.
+
+        Integers cost nothing: they are equal or wrong.
         """
         total = cls(how=how)
+        if single.dtype.kind != "f":
+            return total
         if single.shape != exact.shape:
             return cls(math.nan, 0.0, 0, how)
         by_text = len(single) == len(mask)

@@ -81,7 +81,7 @@ def given(batch: Batch) -> Batch:
 def compare(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> None:
     """Adds a batch's costs, at every place that it has."""
     for name, value in batch.items():
-        if name in truth and value.dtype == np.float32:
+        if name in truth:
             own = Cost.of(name, value, truth[name], batch["attention_mask"], how)
             costs[name] = costs[name] + own if name in costs else own
 

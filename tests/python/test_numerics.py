@@ -179,3 +179,20 @@ def test_the_exporters_version_and_the_trial_know_the_budgets(monkeypatch, tmp_p
     before = versions.source_digest()
     (room / "budgets.toml").write_text("multiple = 9")
     assert versions.source_digest() != before
+
+
+def test_integers_have_a_budget_of_nothing():
+    """An output of integers has a budget too: a bundle without one would be refused."""
+    from export import golden
+
+    table = tf.Variable(TABLE)
+
+    def both(ids):
+        x = tf.gather(table, ids)
+        return {"out": tf.tanh(x), "best": tf.argmax(x, -1, tf.int32)}
+
+    frozen, _ = frozen_of(both, [table], IDS)
+    costs = golden.measure(frozen, FEEDS, np.ones((2, 3), bool)).costs
+    assert set(costs) == {"out", "best"}
+    assert derived(costs["best"]).atol == 0
+    assert derived(costs["out"]).atol > 0

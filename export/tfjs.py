@@ -57,7 +57,7 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> No
         if entry["data"].dtype == np.int64:
             # TF.js has int32 alone; a slice that ends at the largest int64 ends at its largest.
             limits = np.iinfo(np.int32)
-            entry["data"] = np.clip(entry["data"], limits.min, limits.max).astype(np.int32)
+            entry["data"] = np.asarray(np.clip(entry["data"], limits.min, limits.max), np.int32)
     group += [{"name": name, "data": value} for name, value in sorted(frozen.weights.items())]
     by_dtype: dict[str, list[str]] = {}
     for name, dtype in dtypes.items():

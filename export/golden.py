@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save
 
-from export.graph import Array, FrozenGraph, Source
+from export.graph import Array, FrozenGraph, Source, by_fixed_batch
 from numerics import float64
 from numerics.cost import ROUNDED, Cost, randomly_rounded
 
@@ -85,9 +85,21 @@ def in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Arr
     Raises:
         NoFloat64: the graph has an op without a float64 kernel.
     """
-    graph_def = float64.in_float64(frozen.graph_def)
-    given = {name: float64.widened(value) for name, value in {**frozen.weights, **feeds}.items()}
-    return float64.run(graph_def, given, frozen.kept)
+    wide = replace(
+        frozen,
+        graph_def=float64.in_float64(frozen.graph_def),
+        weights={name: float64.widened(value) for name, value in frozen.weights.items()},
+    )
+    return values_of(wide, {name: float64.widened(value) for name, value in feeds.items()})
+
+
+def values_of(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs and taps of any number of rows, by the names of their nodes."""
+
+    def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
+        return float64.run(frozen.graph_def, {**frozen.weights, **some}, frozen.kept)
+
+    return by_fixed_batch(run_once, feeds, frozen.fixed_batch)
 
 
 def measure(
@@ -106,7 +118,7 @@ def measure(
         visible: which positions count, bool[batch, sequence].
         say: told where float64 is not to be had.
     """
-    single = float64.run(frozen.graph_def, {**frozen.weights, **feeds}, frozen.kept)
+    single = values_of(frozen, feeds)
 
     def costs(other: Mapping[str, Array], how: str = "float64") -> dict[str, Cost]:
         return {n: Cost.of(n, single[n], other[n], visible, how) for n in frozen.kept}
@@ -117,7 +129,7 @@ def measure(
         say(f"{error}: what float32 costs is measured by randomly rounded weights")
         found: dict[str, Cost] = {}
         for weights in randomly_rounded(frozen.weights):
-            other = float64.run(frozen.graph_def, {**weights, **feeds}, frozen.kept)
+            other = values_of(replace(frozen, weights=weights), feeds)
             found = {
                 n: found.get(n, Cost(how=ROUNDED)) + c for n, c in costs(other, ROUNDED).items()
             }

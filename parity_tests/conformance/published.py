@@ -35,8 +35,8 @@ CEILING = 1e-4
 class Published:
     """One small model of a publisher.
 
-    `script` is a module of publishers/, `model` its argument, `environment` the lock file of the
-    Python that runs it. `checkpoint`: it saves a checkpoint, which `export build` reads first.
+    `script` is a module of publishers/, `model` its argument; `environment` is the option that
+    names the Python which runs it. `checkpoint`: it saves a checkpoint, which `export build` reads first.
     `options` are those of `export model`; `{work}` stands for the directory with vocab.txt.
     """
 
@@ -67,15 +67,17 @@ def published() -> list[Published]:
             "transformers_models", "sentence_transformer", "judge", checkpoint=True, pairs=False
         ),
         *(
-            Published("keras_hub_models", name, "publishers", options=BERT)
+            Published("keras_hub_models", name, "publishers_python", options=BERT)
             for name in ("bert", "albert", "electra")
         ),
         *(
-            Published("model_garden", name, "publishers", options=TF_TEXT)
+            Published("model_garden", name, "publishers_python", options=TF_TEXT)
             for name in ("bert", "albert")
         ),
         *(
-            Published("google_models", f"{name}_{form}", "publishers", form == "checkpoint", BERT)
+            Published(
+                "google_models", f"{name}_{form}", "publishers_python", form == "checkpoint", BERT
+            )
             for name in ("bert", "albert")
             for form in ("checkpoint", "saved_model")
         ),

@@ -40,9 +40,7 @@ from parity_tests.conformance.publishers.reference import (
 INPUTS = ("input_ids", "input_mask", "segment_ids")
 
 
-def layer_norm(
-    inputs: Any, begin_norm_axis: int, begin_params_axis: int, scope: str | None
-) -> Any:
+def layer_norm(inputs: Any, begin_norm_axis: int, begin_params_axis: int, scope: str | None) -> Any:
     """What `tf.contrib.layers.layer_norm` documents, for the last axis: TensorFlow 2 has no contrib.
 
     (x − mean) / √(variance + 1e-12) · gamma + beta, with the moments of the last axis.

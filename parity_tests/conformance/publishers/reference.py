@@ -29,8 +29,10 @@ def read_cases(work: Path) -> list[Case]:
     """The cases of `cases.jsonl`: objects with `text`, or `sentence1` and `sentence2`."""
     lines = (work / "cases.jsonl").read_text("utf-8").split("\n")
     objects = [json.loads(line) for line in lines if line]
-    return [Case(o["sentence1"], o["sentence2"]) if "text" not in o else Case(o["text"], None)
-            for o in objects]
+    return [
+        Case(o["sentence1"], o["sentence2"]) if "text" not in o else Case(o["text"], None)
+        for o in objects
+    ]
 
 
 def read_tokens(work: Path) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+
 from parity_tests.conformance.publishers.reference import (
     DEVIATION,
     HEADS,
@@ -48,8 +49,7 @@ def build(name: str, tokens: int) -> Any:
         "albert_groups": (
             transformers.AlbertModel,
             transformers.AlbertConfig,
-            NARROW_TABLE
-            | {"num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2},
+            NARROW_TABLE | {"num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2},
         ),
         "electra": (transformers.ElectraModel, transformers.ElectraConfig, NARROW_TABLE),
     }

@@ -36,8 +36,8 @@ class Published:
     """One small model of a publisher.
 
     `script` is a module of publishers/, `model` its argument; `environment` is the option that
-    names the Python which runs it. `checkpoint`: it saves a checkpoint, which `export build` reads first.
-    `options` are those of `export model`; `{work}` stands for the directory with vocab.txt.
+    names the Python which runs it. `checkpoint`: it saves a checkpoint, which `export build`
+    reads first. `options` are those of `export model`; `{work}` is the directory of vocab.txt.
     """
 
     script: str

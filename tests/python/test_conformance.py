@@ -7,6 +7,7 @@ with a script in the place of theirs.
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,7 +254,7 @@ def test_a_fixed_length_bundle_is_padded_further():
 def test_a_publisher_that_cannot_run_is_a_failed_row(tmp_path):
     """This Python has no torch: the row fails by name, and nothing is left behind."""
     (model,) = (m for m in published() if m.name == "transformers/bert")
-    row = conform_published(model, sys.executable, tmp_path)
+    row = conform_published(model, Path(sys.executable), tmp_path)
     assert not row.ok and "transformers_models: " in row.said
     assert "No module named" in row.said
     assert list(tmp_path.iterdir()) == []

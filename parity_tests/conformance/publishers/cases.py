@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-CHINESE = "这本书很好看的人不是我你他在中国大学上海今天气一般酒店房间干净服务员早餐太贵了快递慢电影质量差价格便宜值得推荐"
+CHINESE = (
+    "这本书很好看的人不是我你他在中国大学上海今天气一般酒店房"
+    "间干净服务员早餐太贵了快递慢电影质量差价格便宜值得推荐"
+)
 # The cut falls inside these: the models have 24 positions.
 LONG = "这本书很好看，今天在上海的酒店房间里看了一天，服务员推荐的电影一般，价格便宜。"
 

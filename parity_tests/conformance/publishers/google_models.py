@@ -1,6 +1,6 @@
-"""Google's own BERT and ALBERT for TensorFlow 1, from the packages bert-tensorflow and
-albert-tensorflow, on TensorFlow 2's compatibility module.
+"""Google's own BERT and ALBERT for TensorFlow 1, on TensorFlow 2's compatibility module.
 
+From the packages bert-tensorflow and albert-tensorflow.
 MODEL is `bert_checkpoint`, `bert_saved_model`, `albert_checkpoint` or `albert_saved_model`.
 """
 
@@ -41,7 +41,7 @@ INPUTS = ("input_ids", "input_mask", "segment_ids")
 
 
 def layer_norm(inputs: Any, begin_norm_axis: int, begin_params_axis: int, scope: str | None) -> Any:
-    """What `tf.contrib.layers.layer_norm` documents, for the last axis: TensorFlow 2 has no contrib.
+    """What `tf.contrib.layers.layer_norm` documents; TensorFlow 2 has no contrib.
 
     (x − mean) / √(variance + 1e-12) · gamma + beta, with the moments of the last axis.
     """
@@ -84,7 +84,7 @@ class Doubled:
 
 def build(package: str, config: Any, dtype: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Their graph → a session of its own, inputs and outputs by name."""
-    modeling = importlib.import_module(f"{package}.modeling")
+    modeling: Any = importlib.import_module(f"{package}.modeling")
     modeling.tf = tf if dtype == tf.float32 else Doubled()
     session = tf.Session(graph=tf.Graph())
     with session.graph.as_default(), tf.variable_scope(tf.get_variable_scope(), dtype=dtype):

@@ -78,9 +78,9 @@ def write_reference(
     for name, value in outputs.items():
         tensors[name] = np.asarray(value)
         tensors[f"{name}.float64"] = np.asarray(exact[name])
-        found = tensors[name].dtype, tensors[f"{name}.float64"].dtype
-        if found != (np.float32, np.float64):
-            raise TypeError(f"{name}: got {found[0]} and {found[1]}, expected float32 and float64")
+        found = [tensors[name].dtype.name, tensors[f"{name}.float64"].dtype.name]
+        if found != ["float32", "float64"]:
+            raise TypeError(f"{name}: got {' and '.join(found)}, expected float32 and float64")
     made_by = ", ".join(f"{package} {version(package)}" for package in packages)
     whole = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     save_file(whole, work / "reference.safetensors", {"made_by": made_by})

@@ -67,7 +67,7 @@ def published() -> list[Published]:
             "transformers_models", "sentence_transformer", "judge", checkpoint=True, pairs=False
         ),
         *(
-            Published("keras_hub_models", name, "publishers_python", options=BERT)
+            Published("keras_hub_models", name, "publishers_python", options=TF_TEXT)
             for name in ("bert", "albert", "electra")
         ),
         *(
@@ -108,6 +108,7 @@ def made(row: Row, row_of: Published, interpreter: Path, place: Path) -> str:
         return f"{row_of.script}: {done.last_words}"
     with safe_open(place / "reference.safetensors", framework="numpy") as file:
         row.reference = file.metadata()["made_by"]
+    row.known = row.reference.split(",")[0]
     return ""
 
 

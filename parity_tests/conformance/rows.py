@@ -18,7 +18,8 @@ MIB = 1 << 20
 class Row:
     """What came of a row. Sizes are in MiB, times in seconds, errors the largest of any value.
 
-    `reference` has the packages whose forward pass it was compared with, and their versions.
+    `reference` has the packages whose forward pass it was compared with, and their versions;
+    `known` is then the first of them.
     """
 
     name: str

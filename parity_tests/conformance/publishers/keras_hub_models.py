@@ -1,4 +1,9 @@
-"""keras-hub's backbones on Keras 3 and TensorFlow, saved by `model.export`."""
+"""keras-hub's backbones on Keras 3 and TensorFlow, saved by `model.export`.
+
+Ids are tensorflow_text.BertTokenizer's, packed by keras-hub. keras-hub's own BertTokenizer is
+another tokenizer, which the kit has not: it folds by NFKC and keeps accents, and makes [UNK] of
+U+3000.
+"""
 
 import os
 import sys
@@ -10,6 +15,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import keras_hub
 import numpy as np
+import tensorflow as tf
+import tensorflow_text as tf_text
 
 from parity_tests.conformance.publishers.reference import (
     HEADS,
@@ -54,18 +61,24 @@ def build(name: str, tokens: int, dtype: str) -> Any:
 
 
 def encoded(work: Path) -> dict[str, np.ndarray]:
-    """The ids of their BertTokenizer, packed by their MultiSegmentPacker."""
+    """The ids of TF-Text's BertTokenizer, packed and cut by their MultiSegmentPacker."""
     tokens = read_tokens(work)
-    special = tokens[:5]
-    tokenizer = keras_hub.models.BertTokenizer(tokens, lowercase=True)
+    values = tf.range(len(tokens), dtype=tf.int64)
+    table = tf.lookup.StaticVocabularyTable(
+        tf.lookup.KeyValueTensorInitializer(tokens, values), num_oov_buckets=1
+    )
+    tokenizer = tf_text.BertTokenizer(table, lower_case=True, token_out_type=tf.int64)
     start, end = tokens.index("[CLS]"), tokens.index("[SEP]")
     packer = keras_hub.layers.MultiSegmentPacker(LONGEST, start, end, pad_value=0)
     rows = []
     for case in read_cases(work):
         texts = [case.text] if case.pair is None else [case.text, case.pair]
-        segments = tuple([int(i) for i in np.asarray(tokenizer(text))] for text in texts)
+        segments = tuple(
+            tokenizer.tokenize([text]).merge_dims(1, 2)[0].numpy().astype(np.int32).tolist()
+            for text in texts
+        )
         ids, types = (np.asarray(value) for value in packer(segments))
-        length = int(np.sum(ids != special.index("[PAD]")))
+        length = int(np.sum(ids != tokens.index("[PAD]")))
         rows.append((ids[:length].tolist(), types[:length].tolist()))
     return padded(rows)
 

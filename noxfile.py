@@ -1,7 +1,8 @@
 """Every command of the project as a nox session; `nox -l` is the menu.
 
 All sessions share one environment that uv makes from locks/python.txt, since TensorFlow is 2 GB;
-`conformance` has a second one with an independent BERT.
+`conformance` has two more with independent BERTs: one on torch, and a small one whose packages lie
+over the shared environment's TensorFlow.
 """
 
 import hashlib
@@ -16,7 +17,11 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["export", "train", "parity"]
 
 ROOT = Path(__file__).parent
-SIZES = {"python": "about 600 MB to download the first time", "judge": "about 3 GB, once"}
+SIZES = {
+    "python": "about 600 MB to download the first time",
+    "judge": "about 3 GB, once",
+    "publishers": "about 50 MB, once",
+}
 PYTHONS = "3.11, 3.12 or 3.13"
 
 
@@ -88,10 +93,15 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def conformance(session: nox.Session) -> None:
-    """Take every row of the catalog, at its true size, to Node → artifacts/conformance.json."""
+    """Take the catalog's models and publishers' own to Node → artifacts/conformance.json.
+
+    `nox -s conformance -- --publishers` takes the publishers' alone: small models that their own
+    code makes and runs.
+    """
     node_packages(session)
-    judge = environment(session, "judge")
-    python(session, "-m", "parity_tests.conformance", "--judge", str(judge), *session.posargs)
+    pythons = ["--judge", str(environment(session, "judge"))]
+    pythons += ["--publishers-python", str(environment(session, "publishers"))]
+    python(session, "-m", "parity_tests.conformance", *pythons, *session.posargs)
 
 
 @nox.session(default=False)
@@ -116,7 +126,8 @@ def lock(session: nox.Session) -> None:
     common = ["--universal", "--generate-hashes", "--no-header", "--no-emit-index-url"]
     common += ["--python-version", "3.11", "--upgrade", "--quiet"]
     overrides = ["--override", "locks/overrides.txt"]
-    extras = {"python": overrides, "judge": [], "tools": [], "onnx": ["--no-deps"]}
+    alone = ["--no-deps"]
+    extras = {"python": overrides, "judge": [], "tools": [], "onnx": alone, "publishers": alone}
     for name, extra in extras.items():
         files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
         session.run(uv(session), "pip", "compile", *common, *extra, *files, external=True)
@@ -149,10 +160,20 @@ def environment(session: nox.Session, name: str) -> Path:
         base = [uv(session)]
         if not program.exists():
             session.run(*base, "venv", "-q", "-p", sys.executable, str(home), external=True)
+        if name == "publishers":
+            shared = site_packages(session, environment(session, "python"))
+            (site_packages(session, program) / "shared.pth").write_text(f"{shared}\n", "utf-8")
         sync = ["pip", "sync", "-p", str(program), "--require-hashes", str(lock)]
         session.run(*base, *sync, external=True)
         stamp.write_text(wanted)
     return program
+
+
+def site_packages(session: nox.Session, program: Path) -> Path:
+    """Where a Python's packages lie."""
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    answer = session.run(str(program), "-c", ask, external=True, silent=True)
+    return Path(str(answer).strip())
 
 
 def node_packages(session: nox.Session) -> None:

@@ -1,55 +1,95 @@
 """Takes every row of the catalog, at its true size, from Python to Node and compares.
 
 Weights are seeded: the published ones cannot be had any more by most people, and parity does not
-depend on them. Rows that share configuration and contract share one build.
+depend on them. Rows that share configuration and contract share one build. Further rows are small
+models that the publishers' own code makes, saves and runs.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from export import catalog
 from parity_tests.conformance.fixtures import groups, vocab_lines
+from parity_tests.conformance.published import conform_published, published
 from parity_tests.conformance.rows import Row, conform
 from parity_tests.conformance.table import table
 from parity_tests.conformance.trained import NAME, conform_trained
 
 EXAMPLE = """example:
   python -m parity_tests.conformance --rows albert_tiny,zh-bert-L1
+  nox -s conformance -- --publishers
+  nox -s conformance -- --rows transformers/bert_cased,keras_hub/albert
 
 exit codes: 0 every row conforms, 1 a row does not, 2 a mistake in what was given
 """
 
 
+@dataclass(frozen=True)
+class Build:
+    """What is built once; `names` are the rows that share it, `run` takes a working directory."""
+
+    names: tuple[str, ...]
+    run: Callable[[Path], Row]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the rows, writes after each, and gives the exit code."""
     given = parse(arguments)
-    chosen = [g for g in groups() if given.rows is None or given.rows & {e.name for e in g}]
-    unknown = (given.rows or set()) - {entry.name for entry in catalog.entries()} - {NAME}
+    possible = builds(given)
+    unknown = (given.rows or set()) - {name for build in possible for name in build.names}
     if unknown:
-        names = ", ".join(sorted(unknown))
-        print(f"error: the catalog has no {names}; see python -m export catalog", file=sys.stderr)
+        print(f"error: {no_row(sorted(unknown), given)}", file=sys.stderr)
         return 2
+    wanted = [b for b in possible if given.rows is None or given.rows & set(b.names)]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="conformance-") as place:
-        vocab = Path(place) / "vocab.txt"
         size = catalog.entries()[0].vocab_size
-        vocab.write_text("".join(f"{line}\n" for line in vocab_lines(size)), encoding="utf-8")
-        for at, group in enumerate(chosen, 1):
-            names = ", ".join(entry.name for entry in group)
-            print(f"[{at}/{len(chosen)}] {names}", file=sys.stderr, flush=True)
-            rows.append(conform(group, vocab, Path(place)))
-            told(rows, given.out)
-        if given.judge is not None and (given.rows is None or NAME in given.rows):
-            print(f"[trained] {NAME}", file=sys.stderr, flush=True)
-            rows.append(conform_trained(given.judge, Path(place)))
+        vocab = "".join(f"{line}\n" for line in vocab_lines(size))
+        (Path(place) / "vocab.txt").write_text(vocab, encoding="utf-8")
+        for at, build in enumerate(wanted, 1):
+            print(f"[{at}/{len(wanted)}] {', '.join(build.names)}", file=sys.stderr, flush=True)
+            rows.append(build.run(Path(place)))
             told(rows, given.out)
     print(table(rows))
     return 0 if rows and all(row.ok for row in rows) else 1
+
+
+def builds(given: argparse.Namespace) -> list[Build]:
+    """Every build for which there is an interpreter, in order."""
+    found = []
+    if not given.publishers:
+        found += [
+            Build(tuple(e.name for e in group), partial(from_catalog, group)) for group in groups()
+        ]
+        if given.judge is not None:
+            found.append(Build((NAME,), partial(conform_trained, given.judge)))
+    for model in published():
+        interpreter = getattr(given, model.environment)
+        if interpreter is not None:
+            run = partial(conform_published, model, interpreter)
+            found.append(Build((model.name,), run))
+    return found
+
+
+def from_catalog(group: list[catalog.Entry], work: Path) -> Row:
+    """A build of the catalog with the vocab that all of them share."""
+    return conform(group, work / "vocab.txt", work)
+
+
+def no_row(unknown: list[str], given: argparse.Namespace) -> str:
+    """Why there is no such row."""
+    for model in published():
+        if model.name in unknown and getattr(given, model.environment) is None:
+            option = model.environment.replace("_", "-")
+            return f"{model.name} needs --{option} PYTHON; nox -s conformance gives it"
+    also = ", ".join(model.name for model in published())
+    return f"the catalog has no {', '.join(unknown)}; see python -m export catalog; also: {also}"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -67,10 +107,23 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="only the builds of these rows (default: all)",
     )
     parser.add_argument(
+        "--publishers",
+        action="store_true",
+        help="only the rows of the publishers' own code (minutes)",
+    )
+    parser.add_argument(
         "--judge",
         type=Path,
         metavar="PYTHON",
-        help="a Python with transformers and a trained model: adds the row of trained weights",
+        help="a Python with the packages of locks/judge.txt: adds the row of trained weights and "
+        "those of transformers",
+    )
+    parser.add_argument(
+        "--publishers-python",
+        type=Path,
+        metavar="PYTHON",
+        help="a Python with those of locks/publishers.txt: adds the rows of the publishers whose "
+        "code runs on TensorFlow",
     )
     default = Path("artifacts/conformance.json")
     parser.add_argument("--out", type=Path, default=default, help="default: %(default)s")

@@ -27,15 +27,15 @@ class Measured:
         return next((line for line in reversed(self.stderr.split("\n")) if line.strip()), "")
 
 
-def measured(command: list[str], log: Path) -> Measured:
+def measured(command: list[str], log: Path, stdin: Path = Path(os.devnull)) -> Measured:
     """Runs a command to its end; `log` is a path for its output, removed afterwards.
 
     On Linux a child's peak begins with its parent's, so the caller must be a small process.
     """
     out, err = log.with_suffix(".out"), log.with_suffix(".err")
     started = time.monotonic()
-    with out.open("wb") as stdout, err.open("wb") as stderr:
-        process = subprocess.Popen(command, stdout=stdout, stderr=stderr)
+    with out.open("wb") as stdout, err.open("wb") as stderr, stdin.open("rb") as given:
+        process = subprocess.Popen(command, stdin=given, stdout=stdout, stderr=stderr)
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:

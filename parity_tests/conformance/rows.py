@@ -16,7 +16,11 @@ MIB = 1 << 20
 
 @dataclass
 class Row:
-    """What came of a row. Sizes are in MiB, times in seconds, errors the largest of any value."""
+    """What came of a row. Sizes are in MiB, times in seconds, errors the largest of any value.
+
+    `reference` has the packages whose forward pass it was compared with, and their versions;
+    `known` is then the first of them.
+    """
 
     name: str
     same_build: list[str]
@@ -31,6 +35,7 @@ class Row:
     node_peak_mib: float | None = None
     max_abs: dict[str, float] = field(default_factory=dict)
     budget: float | None = None
+    reference: str = ""
 
 
 def conform(entries: list[catalog.Entry], vocab: Path, work: Path) -> Row:

@@ -1,14 +1,28 @@
-"""No row of the catalog is left out, a failure is told, and one row goes all the way."""
+"""No row of the catalog is left out, a failure is told, and one row goes all the way.
+
+The publishers' rows are tested without the publishers' packages: with answers made by hand, and
+with a script in the place of theirs.
+"""
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from export import catalog
 from parity_tests.conformance import __main__ as command
 from parity_tests.conformance.fixtures import groups, vocab_lines
+from parity_tests.conformance.published import (
+    CEILING,
+    ROUNDING,
+    conform_published,
+    judge,
+    published,
+)
+from parity_tests.conformance.publishers import cases, reference
 from parity_tests.conformance.rows import Row
 from parity_tests.conformance.table import table
 from parity_tests.conformance.trained import judge_by
@@ -97,3 +111,176 @@ def test_one_row_goes_all_the_way(tmp_path, capsys):
 def test_a_row_that_the_catalog_has_not(tmp_path, capsys):
     assert command.main(["--rows", "gpt", "--out", str(tmp_path / "x.json")]) == 2
     assert "the catalog has no gpt" in capsys.readouterr().err
+
+
+ALL_ROWS = {
+    "transformers/bert",
+    "transformers/bert_cased",
+    "transformers/bert_masked_lm",
+    "transformers/albert",
+    "transformers/albert_groups",
+    "transformers/electra",
+    "transformers/sentence_transformer",
+    "keras_hub/bert",
+    "keras_hub/albert",
+    "keras_hub/electra",
+    "model_garden/bert",
+    "model_garden/albert",
+    "google/bert_checkpoint",
+    "google/bert_saved_model",
+    "google/albert_checkpoint",
+    "google/albert_saved_model",
+}
+
+
+def test_the_publishers_rows_and_their_scripts():
+    assert {model.name for model in published()} == ALL_ROWS
+    for model in published():
+        script = ROOT / "parity_tests" / "conformance" / "publishers" / f"{model.script}.py"
+        lines = script.read_text("utf-8").split("\n")
+        own = [x for x in lines if x.startswith(("from export", "import export", "from parity"))]
+        assert own == ["from parity_tests.conformance.publishers.reference import ("]
+
+
+def test_the_publishers_texts_have_each_kind():
+    """Each way in which tokenizers differ is in the texts, and the vocab tells the ways apart."""
+    texts = [case["text"] for case in cases.CASES]
+    tokens = cases.vocab_lines()
+    assert len(tokens) == len(set(tokens)) and 200 < len(tokens) < 400
+    assert "" in texts and any(len(text) > reference.LONGEST for text in texts)
+    for either, other in [("，", ","), ("１", "1"), ("Ａ", "A"), ("é", "e"), ("Play", "play")]:
+        assert {either, other} <= set(tokens)
+    everything = "".join(texts)
+    assert all(sign in everything for sign in "，１ＡéPé😀㈱")
+    lengths = [len(pair["sentence1"]) + len(pair["sentence2"]) for pair in cases.PAIRS]
+    assert min(lengths) + 3 < reference.LONGEST < max(lengths)
+
+
+def answers():
+    """A publisher's reference and Node's equal answer, as the two write them."""
+    generator = np.random.default_rng(3)
+    exact = generator.normal(0.0, 1.0, (2, 3, 4))
+    single = (exact + 1e-6).astype(np.float32)
+    theirs = reference.padded([([2, 9, 3], [0, 0, 0]), ([2, 3], [0, 0])])
+    theirs |= {"sequence_output": single, "sequence_output.float64": exact}
+    ours = {name: theirs[name].copy() for name in ("input_ids", "attention_mask")}
+    return theirs, ours | {"hidden": single.copy()}
+
+
+def said_of(theirs, ours, roles=("sequence_output",)):
+    row = Row("toy", [], "named", "publisher")
+    said = judge(row, "wasm", dict(zip(roles, ["hidden", "pool"], strict=False)), theirs, ours)
+    return said, row
+
+
+def test_node_equals_the_publisher():
+    theirs, ours = answers()
+    said, row = said_of(theirs, ours)
+    assert said == ""
+    assert set(row.max_abs) == {
+        "sequence_output, wasm against float64",
+        "sequence_output, wasm against float32",
+        "sequence_output, float32 against float64",
+    }
+    assert row.max_abs["sequence_output, wasm against float32"] == 0.0
+    rounding = row.max_abs["sequence_output, float32 against float64"]
+    assert 0.9e-6 < rounding < 1.2e-6
+    assert row.budget == pytest.approx(ROUNDING * rounding)
+
+
+def test_the_publisher_can_say_no():
+    theirs, ours = answers()
+    ours["hidden"][0, 1, 2] += 1e-5
+    said, _ = said_of(theirs, ours)
+    assert said.startswith("sequence_output: 1.") and "from float64, expected at most" in said
+
+    theirs, ours = answers()
+    ours["hidden"][0, 1, 2] = np.nan
+    assert "nan from float64" in said_of(theirs, ours)[0]
+
+    theirs, ours = answers()
+    ours["hidden"][1, 2] = 50.0  # masked: means nothing
+    assert said_of(theirs, ours)[0] == ""
+
+
+def test_a_publisher_s_rounding_has_a_ceiling():
+    """A reference whose own float32 is far off does not excuse Node."""
+    theirs, ours = answers()
+    theirs["sequence_output"] = theirs["sequence_output"] + np.float32(1.0)
+    ours["hidden"][0, 0, 0] += 0.01
+    said, row = said_of(theirs, ours)
+    assert said and row.budget == pytest.approx(
+        CEILING * np.abs(theirs["sequence_output.float64"][:1]).max(), rel=0.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda ours: ours["input_ids"].__setitem__((0, 1), 8), "ids of case 0: got [2, 8, 3]"),
+        # A text cut elsewhere: the ids are the same, there are fewer of them.
+        (lambda ours: ours["attention_mask"].__setitem__((0, 2), 0), "ids of case 0: got [2, 9]"),
+        (lambda ours: ours.update(hidden=ours["hidden"][..., :2]), "got shape (5, 2)"),
+        (
+            lambda ours: ours.update({k: v[:1] for k, v in ours.items()}),
+            "got 1 texts, expected 2",
+        ),
+    ],
+)
+def test_other_ids_and_shapes_are_no_equality(change, expected):
+    theirs, ours = answers()
+    change(ours)
+    assert expected in said_of(theirs, ours)[0]
+
+
+def test_an_output_that_is_missing_is_no_equality():
+    theirs, ours = answers()
+    assert said_of(theirs, ours, roles=("default",))[0] == (
+        "the bundle has no sequence_output, only default"
+    )
+    del theirs["sequence_output.float64"]
+    assert said_of(theirs, ours)[0] == "the reference has no outputs"
+
+
+def test_a_fixed_length_bundle_is_padded_further():
+    theirs, ours = answers()
+    wider = np.full((2, 2, 4), 7.0, np.float32)
+    ours["hidden"] = np.concatenate([ours["hidden"], wider], axis=1)
+    for name in ("input_ids", "attention_mask"):
+        ours[name] = np.pad(ours[name], [(0, 0), (0, 2)])
+    assert said_of(theirs, ours)[0] == ""
+
+
+def test_a_publisher_that_cannot_run_is_a_failed_row(tmp_path):
+    """This Python has no torch: the row fails by name, and nothing is left behind."""
+    (model,) = (m for m in published() if m.name == "transformers/bert")
+    row = conform_published(model, Path(sys.executable), tmp_path)
+    assert not row.ok and "transformers_models: " in row.said
+    assert "No module named" in row.said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reference_files_hold_float32_and_float64(tmp_path):
+    inputs = reference.padded([([2, 3], [0, 0])])
+    value = np.zeros((1, 4))
+    with pytest.raises(TypeError, match="expected float32 and float64"):
+        reference.write_reference(tmp_path, inputs, {"x": value}, {"x": value}, ["numpy"])
+    outputs = {"x": value.astype(np.float32)}
+    reference.write_reference(tmp_path, inputs, outputs, {"x": value}, ["numpy"])
+    assert (tmp_path / "reference.safetensors").exists()
+
+
+def test_the_texts_reach_a_publisher_as_they_are(tmp_path):
+    cases.write_cases(tmp_path, [*cases.CASES, *cases.PAIRS])
+    read = reference.read_cases(tmp_path)
+    assert [case.text for case in read if case.pair is None] == [c["text"] for c in cases.CASES]
+    assert [(c.text, c.pair) for c in read if c.pair is not None] == [
+        (pair["sentence1"], pair["sentence2"]) for pair in cases.PAIRS
+    ]
+    assert reference.read_tokens(tmp_path) == cases.vocab_lines()
+
+
+def test_a_publisher_s_row_without_its_python(tmp_path, capsys):
+    out = str(tmp_path / "x.json")
+    assert command.main(["--rows", "keras_hub/bert", "--out", out]) == 2
+    assert "keras_hub/bert needs --publishers-python PYTHON" in capsys.readouterr().err

@@ -1,0 +1,193 @@
+"""Google's own BERT and ALBERT for TensorFlow 1, on TensorFlow 2's compatibility module.
+
+From the packages bert-tensorflow and albert-tensorflow.
+MODEL is `bert_checkpoint`, `bert_saved_model`, `albert_checkpoint` or `albert_saved_model`.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# tf.layers, which their code calls, is in Keras 2 alone.
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+import numpy as np
+import tensorflow
+import tensorflow.compat.v1 as tf
+from absl import flags
+
+from parity_tests.conformance.publishers.reference import (
+    HEADS,
+    HIDDEN,
+    INNER,
+    LAYERS,
+    LONGEST,
+    NARROW,
+    SEED,
+    moved,
+    padded,
+    read_cases,
+    read_tokens,
+    write_reference,
+)
+
+INPUTS = ("input_ids", "input_mask", "segment_ids")
+
+
+def layer_norm(inputs: Any, begin_norm_axis: int, begin_params_axis: int, scope: str | None) -> Any:
+    """What `tf.contrib.layers.layer_norm` documents; TensorFlow 2 has no contrib.
+
+    (x − mean) / √(variance + 1e-12) · gamma + beta, with the moments of the last axis.
+    """
+    assert begin_norm_axis == begin_params_axis == -1
+    width = inputs.shape[-1:]
+    with tf.variable_scope(scope, default_name="LayerNorm"):
+        beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
+        gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
+        mean, variance = tf.nn.moments(inputs, [-1], keepdims=True)
+        return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, 1e-12)
+
+
+@contextmanager
+def tensorflow_1() -> Iterator[None]:
+    """`import tensorflow` gives TensorFlow 1's names meanwhile, with the part of contrib above."""
+    layers, contrib = ModuleType("tensorflow.contrib.layers"), ModuleType("tensorflow.contrib")
+    layers.layer_norm = layer_norm  # type: ignore[attr-defined]
+    contrib.layers = layers  # type: ignore[attr-defined]
+    contrib.tpu = ModuleType("tensorflow.contrib.tpu")  # type: ignore[attr-defined]
+    sys.modules |= {"tensorflow.contrib": contrib, "tensorflow.contrib.layers": layers}
+    sys.modules["tensorflow"] = tf
+    try:
+        yield
+    finally:
+        sys.modules["tensorflow"] = tensorflow
+
+
+class Doubled:
+    """TensorFlow for their module, with float64 wherever it writes float32."""
+
+    float32 = tf.float64
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(tf, name)
+
+    def one_hot(self, *arguments: Any, **options: Any) -> Any:
+        """Its default type is float32."""
+        return tf.one_hot(*arguments, **options, dtype=tf.float64)
+
+
+def build(package: str, config: Any, dtype: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Their graph → a session of its own, inputs and outputs by name."""
+    modeling: Any = importlib.import_module(f"{package}.modeling")
+    modeling.tf = tf if dtype == tf.float32 else Doubled()
+    session = tf.Session(graph=tf.Graph())
+    with session.graph.as_default(), tf.variable_scope(tf.get_variable_scope(), dtype=dtype):
+        tf.set_random_seed(SEED)
+        given = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUTS}
+        kind = modeling.BertModel if package == "bert" else modeling.AlbertModel
+        model = kind(
+            config=config,
+            is_training=False,
+            input_ids=given["input_ids"],
+            input_mask=given["input_mask"],
+            token_type_ids=given["segment_ids"],
+        )
+        session.run(tf.global_variables_initializer())
+    names = ("sequence_output", "pooled_output")
+    return session, given, {name: getattr(model, f"get_{name}")() for name in names}
+
+
+def set_weights(session: Any, weights: list[np.ndarray]) -> None:
+    """Loads every variable of a session's graph, in the order in which they were made."""
+    with session.graph.as_default():
+        for variable, value in zip(tf.global_variables(), weights, strict=True):
+            variable.load(value, session)
+
+
+def encoded(package: str, work: Path) -> dict[str, np.ndarray]:
+    """Ids by their FullTokenizer and run_classifier, which also cuts and packs pairs."""
+    classifier = importlib.import_module("bert.run_classifier")
+    tokenization = importlib.import_module(f"{package}.tokenization")
+    flags.FLAGS.mark_as_parsed()  # Their tokenizer asks for a flag of their programs.
+    tokenizer = tokenization.FullTokenizer(str(work / "vocab.txt"), do_lower_case=True)
+    rows = []
+    for case in read_cases(work):
+        example = classifier.InputExample("", case.text, case.pair, label="")
+        packed = classifier.convert_single_example(99, example, [""], LONGEST, tokenizer)
+        length = sum(packed.input_mask)
+        rows.append((packed.input_ids[:length], packed.segment_ids[:length]))
+    return padded(rows)
+
+
+def save(
+    form: str,
+    work: Path,
+    model: tuple[Any, dict[str, Any], dict[str, Any]],
+    config: Any,
+    package: str,
+) -> None:
+    """As people publish them: a checkpoint with its config and vocab, or `simple_save`."""
+    session, given, outputs = model
+    directory = work / "model"
+    with session.graph.as_default():
+        if form == "saved_model":
+            tf.saved_model.simple_save(session, str(directory), given, outputs)
+            return
+        directory.mkdir()
+        saver = tf.train.Saver()
+        saver.save(session, str(directory / f"{package}_model.ckpt"), write_meta_graph=False)
+    (directory / f"{package}_config.json").write_text(json.dumps(config.to_dict()), "utf-8")
+    (directory / "vocab.txt").write_bytes((work / "vocab.txt").read_bytes())
+
+
+def main(name: str, work: Path) -> None:
+    """Builds, saves and runs one model."""
+    tf.disable_v2_behavior()
+    package, form = name.split("_", 1)
+    sizes = {
+        "hidden_size": HIDDEN,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "intermediate_size": INNER,
+        "max_position_embeddings": LONGEST,
+        "type_vocab_size": 2,
+    }
+    with tensorflow_1():
+        modeling = importlib.import_module(f"{package}.modeling")
+        inputs = encoded(package, work)
+        tokens = len(read_tokens(work))
+        config = (
+            modeling.BertConfig(tokens, **sizes)
+            if package == "bert"
+            else modeling.AlbertConfig(tokens, embedding_size=NARROW, **sizes)
+        )
+        single, double = (build(package, config, dtype) for dtype in (tf.float32, tf.float64))
+    with single[0].graph.as_default():
+        weights = moved(single[0].run(tf.global_variables()))
+    set_weights(single[0], weights)
+    set_weights(double[0], [weight.astype(np.float64) for weight in weights])
+    save(form, work, single, config, package)
+    answers = [run(model, inputs) for model in (single, double)]
+    packages = [f"{package}-tensorflow", "tensorflow"]
+    write_reference(work, inputs, answers[0], answers[1], packages)
+
+
+def run(
+    model: tuple[Any, dict[str, Any], dict[str, Any]], inputs: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Their forward pass."""
+    session, given, outputs = model
+    values = (inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"])
+    feed = dict(zip((given[name] for name in INPUTS), values, strict=True))
+    answers: dict[str, np.ndarray] = session.run(outputs, feed)
+    return answers
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,86 @@
+"""What every publisher's script reads and writes. Needs NumPy and safetensors alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+SEED = 20
+# Ten times the usual 0.02: a part that a runtime leaves out must change the outputs.
+DEVIATION = 0.15
+LONGEST = 24
+HIDDEN, NARROW, INNER, HEADS, LAYERS = 48, 16, 80, 4, 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One text, or a pair."""
+
+    text: str
+    pair: str | None
+
+
+def read_cases(work: Path) -> list[Case]:
+    """The cases of `cases.jsonl`: objects with `text`, or `sentence1` and `sentence2`."""
+    lines = (work / "cases.jsonl").read_text("utf-8").split("\n")
+    objects = [json.loads(line) for line in lines if line]
+    return [
+        Case(o["sentence1"], o["sentence2"]) if "text" not in o else Case(o["text"], None)
+        for o in objects
+    ]
+
+
+def read_tokens(work: Path) -> list[str]:
+    """The vocab, one token a line."""
+    return (work / "vocab.txt").read_text("utf-8").removesuffix("\n").split("\n")
+
+
+def moved(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Each weight with seeded noise on top, so that no bias is 0 and no scale is 1."""
+    generator = np.random.default_rng(SEED)
+    return [v + generator.normal(0.0, DEVIATION, v.shape).astype(v.dtype) for v in values]
+
+
+def padded(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, np.ndarray]:
+    """Ids and types of each text → int32[texts, longest] by the usual names, and the mask."""
+    shape = len(rows), max(len(ids) for ids, _ in rows)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    tensors = {name: np.zeros(shape, np.int32) for name in names}
+    for row, (ids, types) in enumerate(rows):
+        tensors["input_ids"][row, : len(ids)] = ids
+        tensors["token_type_ids"][row, : len(ids)] = types
+        tensors["attention_mask"][row, : len(ids)] = 1
+    return tensors
+
+
+def write_reference(
+    work: Path,
+    inputs: dict[str, np.ndarray],
+    outputs: dict[str, Any],
+    exact: dict[str, Any],
+    packages: Sequence[str],
+) -> None:
+    """Writes the answers that Node's are compared with.
+
+    Args:
+        work: gets `reference.safetensors`.
+        inputs: `input_ids`, `attention_mask`, `token_type_ids`: int32[texts, sequence].
+        outputs: float32 arrays by the names of the roles, `sequence_output` and others.
+        exact: the same outputs of the same weights in float64; written as `NAME.float64`.
+        packages: distributions whose versions the row reports, the publisher's first.
+    """
+    tensors = dict(inputs)
+    for name, value in outputs.items():
+        tensors[name] = np.asarray(value)
+        tensors[f"{name}.float64"] = np.asarray(exact[name])
+        found = [tensors[name].dtype.name, tensors[f"{name}.float64"].dtype.name]
+        if found != ["float32", "float64"]:
+            raise TypeError(f"{name}: got {' and '.join(found)}, expected float32 and float64")
+    made_by = ", ".join(f"{package} {version(package)}" for package in packages)
+    whole = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    save_file(whole, work / "reference.safetensors", {"made_by": made_by})

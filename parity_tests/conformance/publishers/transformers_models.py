@@ -1,0 +1,141 @@
+"""Hugging Face's transformers and sentence-transformers, on torch."""
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from parity_tests.conformance.publishers.reference import (
+    DEVIATION,
+    HEADS,
+    HIDDEN,
+    INNER,
+    LAYERS,
+    LONGEST,
+    NARROW,
+    SEED,
+    padded,
+    read_cases,
+    read_tokens,
+    write_reference,
+)
+
+SIZES = {
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": INNER,
+    "max_position_embeddings": LONGEST,
+}
+NARROW_TABLE = {"embedding_size": NARROW}
+
+
+def build(name: str, tokens: int) -> Any:
+    """The model of that name with seeded weights."""
+    # Many published tables are padded to a multiple of 64: more rows than the vocab has lines.
+    wide = -(-tokens // 64) * 64
+    kinds: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+        "bert": (transformers.BertModel, transformers.BertConfig, {}),
+        "bert_masked_lm": (
+            transformers.BertForMaskedLM,
+            transformers.BertConfig,
+            {"vocab_size": wide, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
+        ),
+        "albert": (transformers.AlbertModel, transformers.AlbertConfig, NARROW_TABLE),
+        "albert_groups": (
+            transformers.AlbertModel,
+            transformers.AlbertConfig,
+            NARROW_TABLE | {"num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2},
+        ),
+        "electra": (transformers.ElectraModel, transformers.ElectraConfig, NARROW_TABLE),
+    }
+    kind, config, options = kinds[name]
+    torch.manual_seed(SEED)
+    settings = {"vocab_size": tokens} | SIZES | options
+    model = kind(config(**settings, attn_implementation="eager")).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += DEVIATION * torch.randn_like(weight)
+    return model
+
+
+def tokenizer_of(work: Path, *, lower_case: bool) -> Any:
+    """Their BertTokenizer on the vocab of this run."""
+    return transformers.BertTokenizer(
+        vocab=str(work / "vocab.txt"), do_lower_case=lower_case, model_max_length=LONGEST
+    )
+
+
+def encoded(tokenizer: Any, work: Path) -> dict[str, np.ndarray]:
+    """Their ids, cut at the longest length as they cut."""
+    rows = []
+    for case in read_cases(work):
+        answer = tokenizer(case.text, case.pair, truncation=True, max_length=LONGEST)
+        rows.append((answer["input_ids"], answer["token_type_ids"]))
+    return padded(rows)
+
+
+def run(model: Any, inputs: dict[str, np.ndarray], precision: Any) -> dict[str, np.ndarray]:
+    """Their forward pass. Outputs keep the precision; the given model is left as it is."""
+    encoder = copy.deepcopy(getattr(model, "bert", model)).to(precision)
+    given = {name: torch.from_numpy(value.astype(np.int64)) for name, value in inputs.items()}
+    with torch.no_grad():
+        answer = encoder(**given)
+    outputs = {"sequence_output": answer.last_hidden_state.numpy()}
+    if getattr(answer, "pooler_output", None) is not None:
+        outputs["pooled_output"] = answer.pooler_output.numpy()
+    return outputs
+
+
+def save(model: Any, tokenizer: Any, directory: Path, *, old_files: bool) -> None:
+    """`save_pretrained` of both; `old_files`: vocab.txt in the place of tokenizer.json.
+
+    transformers 5 writes tokenizer.json alone, most directories in circulation have vocab.txt.
+    """
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    if old_files:
+        tokenizer.backend_tokenizer.model.save(str(directory))
+        (directory / "tokenizer.json").unlink()
+
+
+def sentence_transformer(work: Path) -> None:
+    """A directory with modules.json: BERT, the mean of all positions, and length 1."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize, Pooling, Transformer
+
+    plain = work / "plain"
+    tokenizer = tokenizer_of(work, lower_case=True)
+    save(build("bert", len(read_tokens(work))), tokenizer, plain, old_files=False)
+    transformer = Transformer(str(plain), max_seq_length=LONGEST)
+    model = SentenceTransformer(
+        modules=[transformer, Pooling(HIDDEN, pooling_mode="mean"), Normalize()], device="cpu"
+    ).eval()
+    model.save(str(work / "model"))
+    texts = [case.text for case in read_cases(work)]
+    outputs = {"sentence_embedding": model.encode(texts)}
+    exact = {"sentence_embedding": model.double().encode(texts)}
+    packages = ["sentence-transformers", "transformers", "torch"]
+    write_reference(work, encoded(tokenizer, work), outputs, exact, packages)
+
+
+def main(name: str, work: Path) -> None:
+    """Builds, saves and runs one model."""
+    if name == "sentence_transformer":
+        sentence_transformer(work)
+        return
+    kind = name.removesuffix("_cased")
+    model = build(kind, len(read_tokens(work)))
+    tokenizer = tokenizer_of(work, lower_case=kind == name)
+    save(model, tokenizer, work / "model", old_files=kind != name)
+    inputs = encoded(tokenizer, work)
+    outputs, exact = (run(model, inputs, p) for p in (torch.float32, torch.float64))
+    write_reference(work, inputs, outputs, exact, ["transformers", "torch"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

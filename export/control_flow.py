@@ -14,6 +14,7 @@ from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 from tensorflow.python.framework import function_def_to_graph, op_def_registry, tensor_util
 
 from export.errors import UserError
+from export.verdict import WAY_OUT
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 LOOPS = ("While", "StatelessWhile")
@@ -24,7 +25,6 @@ OLD = {"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch"}
 MAX_ROUNDS = 4096
 MAX_NODES = 200_000
 BRANCH = "_branch_of"
-WAY_OUT = "save the model without it (a Keras LSTM or GRU: with unroll=True and a fixed length)"
 # Two trials of the free axes: branches whose shapes agree in both are taken to agree.
 TRIALS = (3, 5, 7), (11, 13, 17)
 

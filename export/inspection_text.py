@@ -35,7 +35,8 @@ def as_text(document: dict[str, Any]) -> str:
         lines.append("vocab: none found")
     verdict = document["verdict"]
     if verdict["exportable"]:
-        lines.append(f"verdict: can be exported as {verdict['contract']}: {verdict['reason']}")
+        can = "can" if verdict["certain"] else "may"
+        lines.append(f"verdict: {can} be exported as {verdict['contract']}: {verdict['reason']}")
     else:
         lines.append(f"verdict: cannot be exported: {verdict['reason']}")
     return "\n".join(lines)

@@ -39,7 +39,8 @@ TF1_LOOP = "NextIteration"
 # Lookups in a partitioned variable of TF1, which is put together again.
 PARTITIONS = {"DynamicPartition", "DynamicStitch", "ParallelDynamicStitch"}
 PART = re.compile(r"/part_\d+$")
-PARTS_OF_LOOPS = ("TensorList", "TensorArray")
+PARTS_OF_LOOPS = ("TensorList", "TensorArray", "EmptyTensorList")
+WAY_OUT = "save the model without it (a Keras LSTM or GRU: with unroll=True and a fixed length)"
 LOOKUP = "LookupTableFindV2"
 # What is done to token strings around their lookup, which is cut away with it.
 STRING_OPS = {
@@ -53,6 +54,7 @@ class Verdict:
     """`contract` is one of the catalog's, or None; `reason` says why in a line.
 
     `tags` and `signature` are those that are exported, `inputs` and `outputs` the roles by name.
+    Not `certain` is a verdict that the loaded graph may still overturn.
     """
 
     exportable: bool
@@ -62,6 +64,7 @@ class Verdict:
     signature: str | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    certain: bool = True
 
 
 def verdict_of(directory: Path, saved_model: Any, asked: Asked) -> Verdict:
@@ -118,12 +121,14 @@ def judged(graph: Any, signature: Signature, asked: Asked, where: str) -> Verdic
             f"{where}: the model has a loop of TF1 ({TF1_LOOP}), expected none; save it again "
             "under `tf.compat.v1.enable_control_flow_v2()`, or with its rounds written out"
         )
+    refuse_loops_over_lists(nodes, where)
     refuse_missing_kernels(nodes, where)
     constructs = sorted({node.op for node in nodes if node.op in CONTROL_FLOW})
     if not constructs:
         return verdict
     return replace(
         verdict,
+        certain=False,
         reason=f"{verdict.reason}; it has control flow ({', '.join(constructs)}), and whether that "
         "can be written out shows only in the export",
     )
@@ -167,6 +172,20 @@ def refuse_outputs_without_batch(inputs: list[Tensor], outputs: list[Tensor], wh
             )
 
 
+def refuse_loops_over_lists(nodes: list[Node], where: str) -> None:
+    """Stops at a list of tensors: TF.js has none, and no rewrite takes one away.
+
+    Raises:
+        UserError: names the op and its node.
+    """
+    for node in sorted(nodes, key=lambda node: (node.op, node.name)):
+        if node.op.startswith(PARTS_OF_LOOPS):
+            raise UserError(
+                f"{where}: the model has a loop over a list ({node.op}, node {node.name}), as a "
+                f"recurrent layer, tf.map_fn or tf.scan has; {WAY_OUT}"
+            )
+
+
 def refuse_missing_kernels(nodes: list[Node], where: str) -> None:
     """Stops at an op that computes from the inputs and that a TF.js backend lacks.
 
@@ -178,7 +197,7 @@ def refuse_missing_kernels(nodes: list[Node], where: str) -> None:
     if any(PART.search(node.name) for node in nodes):
         away |= PARTITIONS
     for node in sorted(nodes, key=lambda node: (node.op, node.name)):
-        if not node.from_inputs or node.op in away or node.op.startswith(PARTS_OF_LOOPS):
+        if not node.from_inputs or node.op in away:
             continue
         needed = NEEDS.get(node.op, (node.op,))
         without = [t for t in TARGETS if not all(one in kernels[t] for one in needed)]

@@ -119,7 +119,7 @@ def test_what_inspect_refuses_is_refused_by_the_export_in_the_same_line(
 def test_control_flow_is_named_as_open(made: Any) -> None:
     # Whether its rounds can be counted shows only in the loaded graph.
     verdict = inspect(str(made("loop"))).verdict
-    assert verdict.exportable
+    assert verdict.exportable and not verdict.certain
     assert "it has control flow (" in verdict.reason
     assert "While" in verdict.reason
 

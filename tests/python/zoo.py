@@ -300,6 +300,10 @@ ZOO: dict[str, tuple[Callable[[Path], Path], str]] = {
         "TF.js has no Xlogy on wasm and cpu",
     ),
     "loop": (lambda out: tf2(out, change=rounds_of_the_text), "control flow"),
+    "loop over a list": (
+        lambda out: tf2(out, change=lambda x, ids: tf.map_fn(lambda row: row * 0.5, x)),
+        "the model has a loop over a list (TensorList",
+    ),
     "keras 3": (keras3, ""),
     "model garden": (model_garden, ""),
     "tf1": (tf1_simple, ""),

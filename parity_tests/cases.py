@@ -176,6 +176,14 @@ def first_batches(picked: Iterable[Case], count: int) -> int:
     return batches_for(count) + any(case.max_length is not None for case in picked)
 
 
+def looked_into(picked: Iterable[Case]) -> list[int]:
+    """The batches whose places inside the model are compared: the first, and the made pairs.
+
+    Not all: attention scores grow with the square of the length, and made pairs are short.
+    """
+    return sorted({0} | {case.batch for case in picked if case.max_length is not None})
+
+
 def spread(size: int, count: int) -> list[int]:
     """Up to `count` ranks out of `size`: the lowest three, then evenly spaced to the highest.
 

@@ -177,7 +177,8 @@ def run_node(
 
     def run(backend: str, count: int) -> Run:
         batches = cases.first_batches(picked, count)
-        return side.run(backend, batches, reference.cases, out / f"node.{backend}.safetensors")
+        place = out / f"node.{backend}.safetensors"
+        return side.run(backend, batches, reference.cases, place, cases.looked_into(picked))
 
     with ThreadPoolExecutor(LANES) as pool:
         started = [(*wanted, pool.submit(run, *wanted)) for wanted in backends.items()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from parity_tests import runners, runs, weights
+from parity_tests.cases import looked_into, read
 from parity_tests.errors import EnvironmentProblem
 from parity_tests.provenance import digest, file_digest
 from parity_tests.runs import Run
@@ -52,7 +53,8 @@ class Reference:
         if not out.exists():
             contract = bundle / "bundle.json"
             both = (self.model, self.tokenizer_source)
-            runners.run_python(*both, self.cases, out, contract, stored=file)
+            tapped = looked_into(read(self.cases))
+            runners.run_python(*both, self.cases, out, contract, tapped, stored=file)
         return runs.read(out)
 
     def run_again(
@@ -85,7 +87,6 @@ def prepare(
     cases: Path,
     place: Path,
     contract: Path,
-    tapped: frozenset[int] = frozenset({0}),
 ) -> Reference:
     """Runs Python's side.
 
@@ -95,7 +96,6 @@ def prepare(
         cases: a case file.
         place: a directory for what it gives.
         contract: `bundle.json` of a bundle of the model, whose taps are looked at.
-        tapped: the batches to look into.
 
     Raises:
         UserError, EnvironmentProblem: see `runners.start`.
@@ -103,7 +103,7 @@ def prepare(
     place.mkdir(parents=True, exist_ok=True)
     out = place / "python.safetensors"
     with fresh_tokenizer(source) as reading:
-        run = runners.run_python(model, source, cases, out, contract, tapped)
+        run = runners.run_python(model, source, cases, out, contract, looked_into(read(cases)))
         tokenizer, note = reading.finished()
     assert run.facts is not None, "Python's runner always tells them"
     return Reference(

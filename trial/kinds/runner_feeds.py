@@ -6,6 +6,8 @@ from trial.patient import Patient
 from trial.registry import kind
 
 ENCODER = "node_bridge/encoder.js"
+FEED = "return [name, tf.tensor(piece, [rows, width], 'int32')];"
+"""What makes a tensor of one input."""
 
 
 @kind("runner", stages="ids")
@@ -65,10 +67,10 @@ def fed_ids_rotated(patient: Patient, choose: Random) -> str:
     """The model gets the ids one position further than they are told to be."""
     return patient.runner.edit(
         ENCODER,
-        "return [name, tf.tensor(data, shape, 'int32')];",
-        "const fed = role === 'input_ids' ? Int32Array.from(data, (_, i) => "
-        "data[(i + 1) % data.length]) : data;\n"
-        "          return [name, tf.tensor(fed, shape, 'int32')];",
+        FEED,
+        "const fed = role === 'input_ids' ? Int32Array.from(piece, (_, i) => "
+        "piece[(i + 1) % piece.length]) : piece;\n"
+        "        return [name, tf.tensor(fed, [rows, width], 'int32')];",
     )
 
 
@@ -77,8 +79,8 @@ def fed_mask_for_types(patient: Patient, choose: Random) -> str:
     """The model gets the mask as its types."""
     return patient.runner.edit(
         ENCODER,
-        "const { data, shape } = batch[role];",
-        "const { data, shape } = batch[role === 'token_type_ids' ? 'attention_mask' : role];",
+        "shape: [count, width] } = batch[role];",
+        "shape: [count, width] } = batch[role === 'token_type_ids' ? 'attention_mask' : role];",
     )
 
 
@@ -87,9 +89,9 @@ def fed_mask_of_ones(patient: Patient, choose: Random) -> str:
     """The model gets a mask that shows everything."""
     return patient.runner.edit(
         ENCODER,
-        "return [name, tf.tensor(data, shape, 'int32')];",
-        "return [name, tf.tensor(role === 'attention_mask' ? data.map(() => 1) : data, shape, "
-        "'int32')];",
+        FEED,
+        "return [name, tf.tensor(role === 'attention_mask' ? piece.map(() => 1) : piece, "
+        "[rows, width], 'int32')];",
     )
 
 
@@ -98,7 +100,7 @@ def fed_types_of_zeros(patient: Patient, choose: Random) -> str:
     """The model gets types of 0 whatever they are, which a single text does not show."""
     return patient.runner.edit(
         ENCODER,
-        "return [name, tf.tensor(data, shape, 'int32')];",
-        "return [name, tf.tensor(role === 'token_type_ids' ? data.map(() => 0) : data, shape, "
-        "'int32')];",
+        FEED,
+        "return [name, tf.tensor(role === 'token_type_ids' ? piece.map(() => 0) : piece, "
+        "[rows, width], 'int32')];",
     )

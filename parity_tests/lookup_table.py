@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops that a model may need
 
+from export.tokenizer import hub_tokenizer
 from parity_tests.errors import UserError
 
 HIDDEN = -1
@@ -33,24 +34,11 @@ def table_of(signature: Any) -> dict[str, int] | None:
 
 
 def entries_of(handle: Any) -> dict[str, int] | None:
-    """The entries of one table from strings to integers; None where it is no such table.
-
-    A lookup tells the table's dtype first: asked to export another one, TensorFlow 2.21 ends the
-    whole process ("Check failed: dtype() == expected_dtype").
-    """
-    for dtype in (tf.int64, tf.int32):
-        try:
-            tf.raw_ops.LookupTableFindV2(
-                table_handle=handle, keys=[""], default_value=tf.constant(0, dtype)
-            )
-            keys, ids = tf.raw_ops.LookupTableExportV2(
-                table_handle=handle, Tkeys=tf.string, Tvalues=dtype
-            )
-        except tf.errors.OpError:
-            continue
-        names = [bytes(key).decode("utf-8", errors="replace") for key in keys.numpy()]
-        return dict(zip(names, ids.numpy().tolist(), strict=True))
-    return None
+    """The entries of one table from strings to integers; None where it is no such table."""
+    found = hub_tokenizer.entries_of(handle)
+    if found is None:
+        return None
+    return {key.decode("utf-8", errors="replace"): number for key, number in found.items()}
 
 
 def tokens_of(entries: dict[str, int]) -> list[str]:

@@ -9,7 +9,6 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -285,9 +284,6 @@ def test_a_model_of_token_strings_is_judged_by_its_own_table(
     assert "token types" in result["left_out"]["types"]
 
 
-@pytest.mark.skipif(
-    find_spec("export.signature_choice") is None, reason="this exporter carries no fixed shapes"
-)
 def test_a_keras_export_of_fixed_length_and_int64_inputs(place: Path, tmp_path: Path) -> None:
     """Keras 3's own `export`, with a list of outputs: Node and Python pad to its length alike."""
     import keras

@@ -95,6 +95,15 @@ class FrozenGraph:
         return replace(self, graph_def=graph_def, weights=weights, inputs=inputs)
 
 
+def runs(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> bool:
+    """Whether TensorFlow takes these inputs: no index leads out of a table, and all shapes fit."""
+    try:
+        frozen.run(feeds)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
+
+
 def by_fixed_batch(
     run: Callable[[Mapping[str, Array]], Mapping[str, Array]],
     feeds: Mapping[str, Array],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,10 +126,10 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     rows = refuse_other_size(frozen, inputs, vocab, request, say)
 
     length = fixed_length(inputs)
-    limit = shortened(saved_model, positions(frozen))
-    max_length = min(limit, length or limit)
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
+    limit = longest_text(frozen, inputs, vocab, padding, say)
+    max_length = min(shortened(saved_model, limit), length or limit)
     ids = reference(tokenizer, vocab, python).encode(
         golden.TEXTS, special_tokens=True, max_length=max_length
     )
@@ -217,10 +218,43 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     return True
 
 
-def positions(frozen: FrozenGraph) -> int:
-    """How many positions the model has: rows of the weight called so; 512 where none is."""
+def longest_text(
+    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, padding: str, say: Any
+) -> int:
+    """The most positions that a text may have, found by running the model.
+
+    The rows of the position embedding are no more than a first guess (512 where no weight is called
+    so): RoBERTa counts positions from the id of [PAD] + 1, so its table of 514 rows takes 512.
+
+    Args:
+        frozen: the graph.
+        inputs: its inputs with their roles.
+        vocab: gives the ids of [UNK] and [PAD].
+        padding: `masked` or `attended`.
+        say: told where the model takes fewer than the guess.
+
+    Returns:
+        The guess, where the model runs on no length at all: its first answers then say why.
+    """
+    from export import golden, graph
+
     shapes = [value.shape for name, value in frozen.weights.items() if "position" in name]
-    return next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
+    rows = next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
+    length = fixed_length(inputs)
+    guess = min(rows, length or rows)
+
+    def fails(count: int) -> bool:
+        ids = [[vocab.special["unk"].id] * count]
+        batch = golden.batch(ids, vocab.special["pad"].id, padding, length)
+        return not graph.runs(frozen, {spec.name: batch[spec.role] for spec in inputs})
+
+    if not fails(guess):
+        return guess
+    found = bisect_left(range(1, guess), True, key=fails)
+    if found == 0:
+        return guess
+    say(f"a text may have {found} positions: the model has {guess} and does not run on more")
+    return found
 
 
 def fixed_length(inputs: list[TensorSpec]) -> int | None:

@@ -5,6 +5,7 @@ nothing does the bundle's contract say it. Token ids, or token strings for model
 free sizes or fixed ones; any number of the three usual inputs.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -125,9 +126,28 @@ class Source:
             sizes = self._specs[self._strings].shape
         self.rows: int | None = sizes[0] if sizes.rank == 2 else None
         self.length: int | None = sizes[1] if sizes.rank == 2 else None
-        most = positions(signature)
-        self.positions = most if self.length is None else min(most, self.length)
         self._seen: dict[str, tuple[tuple[int, ...], int]] = {}
+        self.positions = self._longest_text()
+
+    def _longest_text(self) -> int:
+        """The most positions of a text: what the position embedding has, or fewer if more fail.
+
+        RoBERTa counts from the id of [PAD] + 1, so a table of 514 rows takes texts of 512.
+        """
+        most = positions(self.signature)
+        most = most if self.length is None else min(most, self.length)
+        unknown = self._tokenizer.special["[UNK]"]
+
+        def fails(count: int) -> bool:
+            try:
+                self.run(self.batch([([unknown] * count, [0] * count)]))
+            except UserError:
+                return True
+            return False
+
+        if not fails(most):
+            return most
+        return bisect_left(range(1, most), True, key=fails) or most
 
     @property
     def roles(self) -> set[str]:

@@ -219,3 +219,18 @@ def test_a_model_that_reads_its_padding_keeps_no_claim_on_it() -> None:
     assert moved(shown, batch, 10) == {"reordered": 0, "masked": 0, "padded": 0, "alone": 0}
     assert "padded" not in moved(shown, batch, 2)
     assert "padded" not in moved(shown, batch, None)
+
+
+@pytest.mark.parametrize("length", [None, 6])
+def test_positions_are_as_many_as_the_model_runs_on(
+    length: int | None, tokenizer: PythonTokenizer
+) -> None:
+    # A table of 8 rows whose row 0 is that of padding takes texts of 7.
+    table = tf.Variable(np.ones((8, 2), np.float32), name="position_embeddings")
+
+    def counted(input_ids: Any) -> Any:
+        shown = tf.cast(input_ids != 0, tf.int32)
+        return {"sequence_output": tf.gather(table, tf.cumsum(shown, axis=1) * shown)}
+
+    loaded = model(counted, spec("input_ids", shape=(None, length)), table=table)
+    assert Source(loaded, tokenizer).positions == (length or 7)

@@ -324,3 +324,20 @@ def test_a_tokenizer_is_not_exported_as_a_model(tmp_path: Path) -> None:
     assert verdict_of(tokenizer, message, Asked()).contract == "tokenizer"
     with pytest.raises(UserError, match=re.escape("vocab --tokenizer-model")):
         required(tokenizer, Asked())
+
+
+@pytest.mark.parametrize("name", ["counted positions", "counted positions, 1 x free"])
+def test_max_length_is_what_the_model_runs_on(name: str, exported: Any) -> None:
+    # Position 0 of the table's 24 rows is that of padding.
+    bundle, lines = exported(name)
+    assert contract_of(bundle)["max_length"] == zoo.POSITIONS - 1
+    assert any(line.startswith(f"a text may have {zoo.POSITIONS - 1} positions") for line in lines)
+    # Without a special token, as many tokens as that, in Node.
+    long = json.dumps({"text": "你" * 2 * zoo.POSITIONS})
+    command = ["node", "node_bridge/encode.js", "--bundle", str(bundle), "--jsonl"]
+    out = bundle.with_suffix(".safetensors")
+    run = subprocess.run(
+        [*command, "--out", str(out)], cwd=ROOT, capture_output=True, text=True, input=long
+    )
+    assert run.returncode == 0, run.stderr
+    assert load_file(out)["input_ids"].shape == (1, zoo.POSITIONS - 1)

@@ -27,12 +27,21 @@ def table(name: str, *shape: int) -> Any:
     return np.random.default_rng(seed).normal(0, 0.5, shape).astype(np.float32)
 
 
-def encoded(get: Callable[..., Any], ids: Any, mask: Any, types: Any = None) -> tuple[Any, Any]:
-    """The encoder: `get(name, *shape)` gives a weight. Returns its two outputs."""
+def encoded(
+    get: Callable[..., Any], ids: Any, mask: Any, types: Any = None, counted: bool = False
+) -> tuple[Any, Any]:
+    """The encoder: `get(name, *shape)` gives a weight. Returns its two outputs.
+
+    `counted`: positions are counted from the id of [PAD] + 1 and [PAD] has none, as in RoBERTa.
+    """
     words = get("word_embeddings", VOCAB, HIDDEN)
     x = tf1.nn.embedding_lookup(words, ids)
     positions = tf.convert_to_tensor(get("position_embeddings", POSITIONS, HIDDEN))
-    x += positions[: tf.shape(ids)[1]]
+    if counted:
+        shown = tf.cast(ids != 0, tf.int32)
+        x += tf.gather(positions, tf.cumsum(shown, axis=1) * shown)
+    else:
+        x += positions[: tf.shape(ids)[1]]
     if types is not None:
         x += tf.gather(tf.convert_to_tensor(get("token_type_embeddings", 2, HIDDEN)), types)
     scores = tf.matmul(x, x, transpose_b=True) / np.float32(np.sqrt(HIDDEN))
@@ -65,6 +74,7 @@ def tf2(
     names: tuple[str, str] = ("input_ids", "attention_mask"),
     outputs: tuple[str, str] = ("sequence_output", "pooled_output"),
     signatures: tuple[str, ...] = ("serving_default",),
+    counted: bool = False,
 ) -> Path:
     """A plain `tf.Module`; `change` alters the sequence before it leaves."""
     module = Weights()
@@ -73,7 +83,7 @@ def tf2(
 
     def serve(**given: Any) -> dict[str, Any]:
         ids = tf.cast(given[names[0]], tf.int32)
-        x, pooled = encoded(module.get, ids, given[names[1]])
+        x, pooled = encoded(module.get, ids, given[names[1]], counted=counted)
         return {outputs[0]: change(x, ids), outputs[1]: pooled}
 
     specs = {n: tf.TensorSpec(shape, d, n) for n, d in zip(names, dtypes, strict=True)}
@@ -272,6 +282,8 @@ ZOO: dict[str, tuple[Callable[[Path], Path], str]] = {
     "1 x 16": (lambda out: tf2(out, (1, 16)), ""),
     "1 x free": (lambda out: tf2(out, (1, None)), ""),
     "3 x 16": (lambda out: tf2(out, (3, 16)), ""),
+    "counted positions": (lambda out: tf2(out, counted=True), ""),
+    "counted positions, 1 x free": (lambda out: tf2(out, (1, None), counted=True), ""),
     "int64": (lambda out: tf2(out, dtypes=(tf.int64, tf.int64)), ""),
     "bert4keras": (bert4keras, ""),
     "bool mask": (

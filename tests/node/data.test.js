@@ -112,7 +112,7 @@ test('one label only, or one that training does not know', async () => {
 test('a split parts by text: no text is on both sides, whatever its label and however often it stands there', async () => {
   const rows = Array.from({ length: 4000 }, (_, i) => `{"text":"评论${i % 2500}","label":${i % 2}}\n`);
   const whole = await load(rows.join(''));
-  const parts = whole.split(0.25);
+  const parts = whole.split(0.25, 1);
   assert.equal(parts[0].count + parts[1].count, 4000);
   // 2,500 texts, each in the second part by a chance of a quarter: 625 ± 6 deviations of 22.
   const sides = await Promise.all(
@@ -126,5 +126,5 @@ test('a split parts by text: no text is on both sides, whatever its label and ho
   assert(Math.abs(sides[1].size - 625) < 130, String(sides[1].size));
   assert.equal(new Set([...sides[0], ...sides[1]]).size, 2500);
   assert.equal(sides[0].size + sides[1].size, 2500);
-  assert.throws(() => whole.split(1e-9), /too few for such a --split/);
+  assert.throws(() => whole.split(1e-9, 1), /too few for such a --split/);
 });

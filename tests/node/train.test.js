@@ -28,6 +28,7 @@ const SETTINGS = /** @type {const} */ ({
   seed: 1,
   learningRate: 0.005,
   schedule: 'constant',
+  bestBy: 'accuracy',
 });
 let names = 0;
 

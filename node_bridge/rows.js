@@ -50,8 +50,8 @@ export async function* readRows(path, layout = {}, onColumns = () => {}) {
     throw new UserError(`${path} is not a file; \`nox -s export\` makes the default data`);
   }
   const { encoding = 'utf-8' } = layout;
-  const start = await startOf(path, encoding);
-  if (start === '[') {
+  const kind = await kindOf(path, encoding);
+  if (kind === 'array') {
     const text = decodedChunks(inspected(createReadStream(path), path, encoding), path, encoding);
     yield* jsonRows(arrayElements(text, path), path, layout, onColumns);
     return;
@@ -59,7 +59,7 @@ export async function* readRows(path, layout = {}, onColumns = () => {}) {
   const lineEnd = await lineEndOf(createReadStream(path), path, encoding);
   const source = numberedLines(path, { encoding, lineEnd });
   try {
-    if (start === '{') yield* jsonRows(source, path, layout, onColumns);
+    if (kind === 'lines') yield* jsonRows(source, path, layout, onColumns);
     else yield* tableRows(source, { path, lineEnd, ...layout }, onColumns);
   } finally {
     await source.return(undefined);
@@ -67,18 +67,21 @@ export async function* readRows(path, layout = {}, onColumns = () => {}) {
 }
 
 /**
- * The first character that is no white space, or ''. Invalid bytes do not matter here: they are
- * reported with their line later.
+ * By the first two characters that are no white space: a review may begin with a bracket too, as
+ * `[微笑]` does. Invalid bytes do not matter here: they are reported with their line later.
  *
  * @param {string} path
  * @param {string} encoding
+ * @returns {Promise<'array' | 'lines' | 'table'>} the first two are JSON
  */
-async function startOf(path, encoding) {
+async function kindOf(path, encoding) {
+  let start = '';
   for await (const chunk of decodedChunks(inspected(createReadStream(path), path, encoding), path, encoding, false)) {
-    const found = /[^\s\uFEFF]/u.exec(chunk);
-    if (found !== null) return found[0];
+    start = (start + chunk).replace(/[\s\uFEFF]+/gu, '').slice(0, 2);
+    if (start.length === 2) break;
   }
-  return '';
+  if (/^\[[[{"\]]/.test(start)) return 'array';
+  return /^\{["'}]/.test(start) ? 'lines' : 'table';
 }
 
 /**

@@ -82,6 +82,12 @@ test('labels out of balance, and what always saying the commonest would give', a
   assert.match(warnings[0], /^the labels are out of balance: 95\.0 % of the training texts are x, 5\.0 % are y \(2 labels\); always x has a dev accuracy of 90\.0 %; /);
 });
 
+test('a text that was taken for the label', async () => {
+  const texts = Array.from({ length: 50 }, (_, i) => `${i % 2},评论${i}\n`).join('');
+  const { warnings } = await reported(texts, texts);
+  assert.ok(warnings.includes('50 labels for 50 training texts: is the column of the label the right one? see --columns'), warnings.join('\n'));
+});
+
 test('labels that were trimmed or read as integers, and empty texts', async () => {
   const { warnings } = await reported(`c,x \nd,y\n,x\n`, GOOD.replace('a0,x', 'a0, x').replace('a1,x', '\u3000,x'));
   assert.deepEqual(warnings.slice(0, 4), [

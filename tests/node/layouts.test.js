@@ -76,6 +76,15 @@ test('no header: the order of the columns is an option', async () => {
   assert.deepEqual((await load('"好,\n书",1\n坏书,0\n', { ...data, columns: 'text,label' })).rows, [['好,\n书', '1'], ['坏书', '0']]);
 });
 
+test('a review that begins with a bracket is no JSON', async () => {
+  for (const text of ['[微笑]好书', '{好}书', '【好】书']) {
+    assert.deepEqual((await load(`${text}\t1\n坏书\t0\n`, { hasHeader: false, columns: 'text,label' })).rows[0], [text, '1']);
+  }
+  await refuses("{'text': '好', 'label': 1}\n", {}, /:1: broken JSON/);
+  await refuses('[1, 2]\n[3, 4]\n', {}, /:1: the first line does not say which column is the text/);
+  await refuses('["好", 1]\n["坏", 0]\n', {}, /data\.txt:1: got "好", expected a JSON object/);
+});
+
 test('--columns renames the columns of a header by place, or by name', async () => {
   assert.deepEqual((await load('stars\tbody\tuser\n1\t好书\tx\n0\t坏书\ty\n', { columns: 'label,text,-' })).rows, SINGLE);
   assert.deepEqual((await load('text,label,label\n好书,1,a\n坏书,0,b\n', { columns: 'text,label,_' })).rows, SINGLE);

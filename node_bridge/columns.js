@@ -115,6 +115,21 @@ function theOne(found, role, pairs = 0) {
 }
 
 /**
+ * Which columns were taken; '' where these are the kit's own and no others.
+ *
+ * @param {string} path
+ * @param {Roles} roles
+ * @param {string[]} names of all columns
+ */
+export function columnsTaken(path, roles, names) {
+  const others = names.filter((name) => !Object.values(roles).includes(name));
+  const renamed = Object.entries(roles).filter(([role, name]) => role !== name);
+  if (renamed.length === 0 && others.length === 0) return '';
+  const taken = Object.entries(roles).map(([role, name]) => (role === name ? `\`${name}\`` : `\`${name}\` as ${role}`));
+  return `${path}: takes ${taken.join(', ')}${others.length === 0 ? '' : `; not used: ${others.join(', ')}`}`;
+}
+
+/**
  * What to add for a table whose first line is no header that is understood.
  *
  * @param {string[][]} sample its first rows, of two columns or more

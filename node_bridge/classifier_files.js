@@ -41,6 +41,7 @@ const VERSION = 1;
  * @property {number} learning_rate of the first epoch
  * @property {string} schedule of the learning rate
  * @property {number[]} class_weights in the order of the labels
+ * @property {string} best_by `accuracy` or `macro-f1`: by what that epoch is the best
  * @property {number} dev_accuracy
  * @property {number} dev_macro_f1
  * @property {Golden[]} [golden] what it said of a few dev texts at the end of training

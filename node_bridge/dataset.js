@@ -1,57 +1,72 @@
 /**
  * A data file that may be larger than memory: read through once to see that it is sound, of which
- * then each text's key and label are held, 20 bytes a text. The texts themselves are read again
+ * then each text's key and label are in memory, 20 bytes a text. The texts themselves are read again
  * where they are wanted.
  */
 import { readExamples } from './data.js';
 import { UserError } from './errors.js';
 import { IntList } from './int_list.js';
+import { stratifiedPart } from './stratify.js';
 import { taskOf } from './text.js';
 import { KEY_WORDS, textKey } from './text_key.js';
 
 /**
  * @typedef {import('./text.js').Text} Text
  * @typedef {import('./text.js').Task} Task
+ * @typedef {{count: number, line: number}} Found how many, and the line of the first
+ *
+ * @typedef {object} Contents
+ * @property {string} path
+ * @property {import('./rows.js').Layout} [layout]
+ * @property {Task} task
+ * @property {Int32Array} keys int32[count, 4]
+ * @property {Int32Array} labels int32[count], places in `names`
+ * @property {{name: string, line: number}[]} names of the file's labels as they came, and where first
+ * @property {Record<'trimmed' | 'whole' | 'blank', Found>} oddities labels that were trimmed, or
+ *   written as 1.0; texts of white space alone
+ * @property {Uint8Array} [isIn] for each example of the file whether it is in this set; by default
+ *   all are
+ *
+ * @typedef {object} Reading
+ * @property {(line: string) => void} [onColumns] told which columns were taken, see rows.js
+ * @property {(text: Text) => void} [onText] told each text
  */
 
 export class Dataset {
   #keys;
   #labels;
-  #has;
+  #isIn;
 
-  /**
-   * @param {string} path
-   * @param {Task} task
-   * @param {Int32Array} keys int32[count, 4]
-   * @param {Int32Array} labels int32[count], places in `names`
-   * @param {{name: string, line: number}[]} names of the labels as they came, and where first
-   * @param {(key: Int32Array) => boolean} [has] which texts of the file are in it
-   */
-  constructor(path, task, keys, labels, names, has = () => true) {
+  /** @param {Contents} contents */
+  constructor({ path, layout, task, keys, labels, names, oddities, isIn }) {
     this.path = path;
+    this.layout = layout;
     this.task = task;
     this.#keys = keys;
     this.#labels = labels;
     this.names = names;
-    this.#has = has;
+    this.oddities = oddities;
+    this.#isIn = isIn;
   }
 
   /**
    * @param {string} path
-   * @param {(examples: number) => void} [onRead] told every thousand
+   * @param {import('./rows.js').Layout} [layout]
+   * @param {Reading} [reading]
    * @returns {Promise<Dataset>}
    * @throws {UserError} an example that cannot be read, or of another task than the first; no
    *   example at all: names the file and the line
    */
-  static async read(path, onRead) {
+  static async read(path, layout, { onColumns, onText } = {}) {
     const [keys, labels] = [new IntList(), new IntList()];
     /** @type {Map<string, number>} */
     const places = new Map();
     /** @type {{name: string, line: number}[]} */
     const names = [];
+    const oddities = { trimmed: { count: 0, line: 0 }, whole: { count: 0, line: 0 }, blank: { count: 0, line: 0 } };
     /** @type {Task | undefined} */
     let task;
-    for await (const example of readExamples(path)) {
+    for await (const example of readExamples(path, layout, onColumns)) {
       task ??= taskOf(example);
       if (taskOf(example) !== task) {
         throw new UserError(
@@ -59,16 +74,20 @@ export class Dataset {
             'expected either `text` or `sentence1` and `sentence2` throughout',
         );
       }
-      const { label: name, line } = example;
+      const { label: name, written, line } = example;
       if (!places.has(name)) places.set(name, names.push({ name, line }) - 1);
       labels.push([/** @type {number} */ (places.get(name))]);
       keys.push(textKey(example));
-      if (labels.length % 1000 === 0) onRead?.(1000);
+      const trimmed = written.trim();
+      if (trimmed !== written) note(oddities.trimmed, line);
+      if (trimmed !== name) note(oddities.whole, line);
+      if (example.text.trim() === '' && (example.pair ?? '').trim() === '') note(oddities.blank, line);
+      onText?.(example);
     }
     if (task === undefined) {
       throw new UserError(`${path} is empty; expected JSON lines like {"text": "…", "label": "…"}`);
     }
-    return new Dataset(path, task, keys.values(), labels.values(), names);
+    return new Dataset({ path, layout, task, keys: keys.values(), labels: labels.values(), names, oddities });
   }
 
   /** Examples. */
@@ -86,27 +105,64 @@ export class Dataset {
     return [this.#keys, this.#labels].map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength));
   }
 
+  /** How many examples have each label of `names`. @returns {Int32Array} int32[names] */
+  get labelCounts() {
+    const counts = new Int32Array(this.names.length);
+    for (const label of this.#labels) counts[label] += 1;
+    return counts;
+  }
+
   /**
    * The texts in order.
    *
    * @returns {AsyncGenerator<Text>}
    */
   async *texts() {
-    for await (const { text, pair } of readExamples(this.path)) {
-      const example = pair === undefined ? { text } : { text, pair };
-      if (this.#has(textKey(example))) yield example;
+    for await (const { text, pair } of this.#examples()) yield pair === undefined ? { text } : { text, pair };
+  }
+
+  /**
+   * Where examples stand in the file, which is read again as far as the last of them.
+   *
+   * @param {number[]} examples
+   * @returns {Promise<number[]>} the line of each
+   */
+  async linesOf(examples) {
+    const wanted = new Set(examples);
+    /** @type {Map<number, number>} */
+    const found = new Map();
+    let i = 0;
+    for await (const { line } of this.#examples()) {
+      if (wanted.has(i)) found.set(i, line);
+      if (found.size === wanted.size) break;
+      i += 1;
+    }
+    return examples.map((example) => found.get(example) ?? 0);
+  }
+
+  async *#examples() {
+    let i = 0;
+    for await (const example of readExamples(this.path, this.layout)) {
+      if (this.#isIn === undefined || this.#isIn[i] === 1) yield example;
+      i += 1;
     }
   }
 
   /**
-   * Parts it in two, by the texts' keys: equal texts stay together, so that none is in both.
+   * Parts it in two with the same shares of labels, as far as that goes. Equal texts stay together,
+   * so that none is in both; and every label stays in the first part.
    *
    * @param {number} share of the second part, between 0 and 1
+   * @param {number} seed
    * @returns {[Dataset, Dataset]}
+   * @throws {UserError} too few texts
    */
-  split(share) {
-    const second = (/** @type {Int32Array} */ key) => (key[0] >>> 0) / 2 ** 32 < share;
-    return [this.#part((key) => !second(key)), this.#part(second)];
+  split(share, seed) {
+    const isSecond = stratifiedPart({ keys: this.#keys, labels: this.#labels, names: this.names.map(({ name }) => name), share, seed });
+    if (!isSecond.includes(1)) {
+      throw new UserError(`${this.path} has ${this.count} examples, too few for such a --split; give --dev instead`);
+    }
+    return [this.#part(isSecond.map((is) => 1 - is)), this.#part(isSecond)];
   }
 
   /**
@@ -118,28 +174,41 @@ export class Dataset {
    */
   targets(labels) {
     const places = new Map(labels.map((label, place) => [label, place]));
-    const targets = this.names.map(({ name, line }) => {
-      const place = places.get(name);
-      if (place !== undefined) return place;
+    const counts = this.labelCounts;
+    const unknown = this.names.findIndex(({ name }, i) => counts[i] > 0 && !places.has(name));
+    if (unknown !== -1) {
+      const { name, line } = this.names[unknown];
+      const others = this.names.filter((other, i) => i !== unknown && counts[i] > 0 && !places.has(other.name)).length;
       throw new UserError(
-        `${this.path}:${line}: got label ${JSON.stringify(name)}, expected one of the training ` +
-          `data's: ${labels.join(', ')}`,
+        `${this.path}:${line}: the label ${JSON.stringify(name)} is in no training text (dev texts that have it: ${counts[unknown]}; ` +
+          `other such labels: ${others}), expected one of ${some(labels)}; put texts of it into the training data, take it ` +
+          'out of the dev data, or give all as --train with --split',
       );
-    });
+    }
+    const targets = this.names.map(({ name }) => places.get(name) ?? -1);
     return this.#labels.map((place) => targets[place]);
   }
 
-  /** @param {(key: Int32Array) => boolean} has */
-  #part(has) {
-    const places = Array.from({ length: this.count }, (_, i) => i).filter((i) => has(this.key(i)));
-    if (places.length === 0) {
-      throw new UserError(`${this.path} has ${this.count} examples, too few for such a --split; give --dev instead`);
-    }
+  /** @param {Uint8Array} isIn for each example */
+  #part(isIn) {
+    const places = Int32Array.from({ length: this.count }, (_, i) => i).filter((i) => isIn[i] === 1);
     const keys = new Int32Array(KEY_WORDS * places.length);
     places.forEach((place, i) => keys.set(this.key(place), KEY_WORDS * i));
-    const labels = Int32Array.from(places, (place) => this.#labels[place]);
-    return new Dataset(this.path, this.task, keys, labels, this.names, has);
+    const labels = places.map((place) => this.#labels[place]);
+    const { path, layout, task, names, oddities } = this;
+    return new Dataset({ path, layout, task, keys, labels, names, oddities, isIn });
   }
+}
+
+/** @param {Found} found @param {number} line */
+function note(found, line) {
+  if (found.count === 0) found.line = line;
+  found.count += 1;
+}
+
+/** @param {string[]} labels */
+function some(labels) {
+  return labels.length > 20 ? `${labels.slice(0, 20).join(', ')}, … (${labels.length})` : labels.join(', ');
 }
 
 /**
@@ -150,8 +219,8 @@ export class Dataset {
  * @returns {string[]} at least two
  * @throws {UserError} one label only
  */
-export function labelsOf({ path, names }) {
-  const labels = names.map(({ name }) => name).sort();
+export function labelsOf({ path, names, labelCounts }) {
+  const labels = names.flatMap(({ name }, i) => (labelCounts[i] > 0 ? [name] : [])).sort();
   if (labels.length === 1) {
     throw new UserError(
       `${path} has one label only, ${JSON.stringify(labels[0])}; a classifier needs two or more`,

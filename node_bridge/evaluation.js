@@ -5,6 +5,8 @@ import { confusionMatrix } from './confusion.js';
 const EPSILON = 1e-7;
 /** Texts whose probabilities are in memory at a time. */
 const WINDOW = 8192;
+/** Of the normal distribution, within which 95 % lie. */
+const Z = 1.959963984540054;
 
 /**
  * @typedef {object} Evaluation
@@ -56,6 +58,26 @@ export function f1Of(confusion) {
     const said = confusion.reduce((sum, other) => sum + other[i], 0);
     return given + said === 0 ? undefined : (2 * row[i]) / (given + said);
   });
+}
+
+/**
+ * Wilson's 95 % interval of a share: between which true shares one may have been seen so.
+ *
+ * @param {number} share between 0 and 1, as seen
+ * @param {number} count of what it was seen among
+ * @returns {[number, number]}
+ */
+export function interval95(share, count) {
+  const z2 = Z ** 2;
+  const middle = (share + z2 / (2 * count)) / (1 + z2 / count);
+  const half = halfWidth95(share, count);
+  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+}
+
+/** Half of that interval. @param {number} share @param {number} count */
+export function halfWidth95(share, count) {
+  const z2 = Z ** 2;
+  return (Z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count ** 2))) / (1 + z2 / count);
 }
 
 /** The first of the highest. @param {Float32Array} row */

@@ -1,5 +1,14 @@
-/** One line of JSON lines. */
+/** An object of JSON lines or of a JSON array, and which of its fields are the text and the label. */
+import { rolesOf } from './columns.js';
 import { UserError, oneLine } from './errors.js';
+
+/** Kinds of objects whose fields are remembered; a file has one or two. */
+const KINDS = 1000;
+
+/**
+ * @typedef {import('./columns.js').Columns} Columns
+ * @typedef {import('./columns.js').Roles} Roles
+ */
 
 /**
  * @param {string} content
@@ -11,9 +20,58 @@ export function parseObject(content) {
   try {
     value = JSON.parse(content);
   } catch (error) {
+    if (/[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {
+      throw new UserError('broken JSON: NaN is no JSON, Python writes it for a value that is missing');
+    }
     const { message } = /** @type {Error} */ (error);
     throw new UserError(`broken JSON, expected an object a line (${oneLine(message)})`);
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   throw new UserError(`got ${oneLine(content.slice(0, 40))}, expected a JSON object`);
+}
+
+/** Reads objects whose fields have any of the usual names, or those that were asked for. */
+export class ObjectReader {
+  #columns;
+  #isLabelled;
+  /** @type {Map<string, Roles | undefined>} by the names of the fields */
+  #known = new Map();
+
+  /**
+   * @param {Columns | undefined} columns asked for, by name
+   * @param {boolean} isLabelled whether a label is looked for
+   */
+  constructor(columns, isLabelled) {
+    this.#columns = columns;
+    this.#isLabelled = isLabelled;
+  }
+
+  /**
+   * @param {string} content
+   * @returns {{fields: Record<string, unknown>, roles: Roles | undefined, others: Record<string, unknown>}}
+   *   `fields` by the kit's names; where none is a text, the object's own. `others`: those without a
+   *   role
+   * @throws {UserError} no JSON object, or fields of which two could be the same
+   */
+  read(content) {
+    const object = parseObject(content);
+    const roles = this.#rolesOf(Object.keys(object));
+    if (roles === undefined) return { fields: object, roles, others: {} };
+    const taken = Object.values(roles);
+    return {
+      fields: Object.fromEntries(Object.entries(roles).map(([role, name]) => [role, object[name]])),
+      roles,
+      others: Object.fromEntries(Object.entries(object).filter(([name]) => !taken.includes(name))),
+    };
+  }
+
+  /** @param {string[]} names */
+  #rolesOf(names) {
+    const kind = JSON.stringify(names);
+    if (!this.#known.has(kind)) {
+      if (this.#known.size === KINDS) this.#known.clear();
+      this.#known.set(kind, rolesOf(names, this.#columns, this.#isLabelled));
+    }
+    return this.#known.get(kind);
+  }
 }

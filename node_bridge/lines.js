@@ -1,51 +1,88 @@
 /**
- * Lines of a stream of UTF-8: only \n ends one, and invalid bytes are an error, never U+FFFD.
+ * Lines of a stream of bytes: only \n ends one, and invalid bytes are an error, never U+FFFD.
  */
-import { isUtf8 } from 'node:buffer';
+import { decoded, decodedChunks, hasByteLines, inspected } from './encodings.js';
+import { attempted, located } from './errors.js';
 
-import { UserError, located } from './errors.js';
+/**
+ * @typedef {import('./errors.js').UserError} UserError
+ *
+ * @typedef {object} Format of the lines
+ * @property {string} [encoding] `utf-8` by default, see encodings.js
+ * @property {'\n' | '\r'} [lineEnd] `\n` by default
+ */
 
 /**
  * @param {AsyncIterable<Uint8Array>} source
  * @param {string} name what to call it in an error
- * @returns {AsyncGenerator<string>} a last line without \n counts
- * @throws {UserError} invalid UTF-8, by line
+ * @param {Format} [format]
+ * @returns {AsyncGenerator<string>} a last line without an end counts
+ * @throws {UserError} invalid bytes, by line; another encoding as a whole
  */
-export async function* lines(source, name) {
+export async function* lines(source, name, format) {
   let number = 0;
-  for await (const bytes of byteLines(source)) {
+  for await (const line of attemptedLines(source, name, format)) {
     number += 1;
-    yield located(`${name}:${number}`, () => decoded(bytes));
+    yield located(`${name}:${number}`, () => {
+      if (line instanceof Error) throw line;
+      return line;
+    });
   }
 }
 
 /**
- * Lines that are not decoded yet, so that one that cannot be is no end of the others.
+ * Lines of which one that cannot be decoded is no end of the others.
  *
  * @param {AsyncIterable<Uint8Array>} source
- * @returns {AsyncGenerator<Buffer>} a last line without \n counts
+ * @param {string} name what to call it in an error
+ * @param {Format} [format]
+ * @returns {AsyncGenerator<string | UserError>} a last line without an end counts
+ * @throws {UserError} another encoding as a whole; invalid UTF-16, which has no lines before it is
+ *   decoded
  */
-export async function* byteLines(source) {
+export async function* attemptedLines(source, name, { encoding = 'utf-8', lineEnd = '\n' } = {}) {
+  for await (const bytes of byteLines(asByteLines(source, name, encoding), lineEnd.charCodeAt(0))) {
+    yield attempted(() => decoded(bytes, hasByteLines(encoding) ? encoding : 'utf-8'));
+  }
+}
+
+/**
+ * What ends the lines of a whole file: `\r` where there is no `\n` in it, as old Macs wrote.
+ *
+ * @param {AsyncIterable<Uint8Array>} source
+ * @param {string} name
+ * @param {string} encoding
+ * @returns {Promise<'\n' | '\r'>}
+ */
+export async function lineEndOf(source, name, encoding) {
+  let hasReturn = false;
+  for await (const chunk of asByteLines(source, name, encoding)) {
+    if (chunk.includes(10)) return '\n';
+    hasReturn ||= chunk.includes(13);
+  }
+  return hasReturn ? '\r' : '\n';
+}
+
+/** Bytes in which 10 is a line end and nothing else. @param {AsyncIterable<Uint8Array>} source @param {string} name @param {string} encoding */
+async function* asByteLines(source, name, encoding) {
+  const checked = inspected(source, name, encoding);
+  if (hasByteLines(encoding)) yield* checked;
+  else for await (const text of decodedChunks(checked, name, encoding)) yield Buffer.from(text, 'utf8');
+}
+
+/** @param {AsyncIterable<Uint8Array>} source @param {number} end @returns {AsyncGenerator<Buffer>} */
+async function* byteLines(source, end) {
   /** @type {Uint8Array[]} */
   let parts = [];
   for await (const chunk of source) {
     let start = 0;
-    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
-      parts.push(chunk.subarray(start, end));
+    for (let at = chunk.indexOf(end); at !== -1; at = chunk.indexOf(end, start)) {
+      parts.push(chunk.subarray(start, at));
       yield Buffer.concat(parts);
       parts = [];
-      start = end + 1;
+      start = at + 1;
     }
     if (start < chunk.length) parts.push(chunk.subarray(start));
   }
   if (parts.length > 0) yield Buffer.concat(parts);
-}
-
-/**
- * @param {Buffer} bytes
- * @throws {UserError} invalid UTF-8
- */
-export function decoded(bytes) {
-  if (isUtf8(bytes)) return bytes.toString('utf8');
-  throw new UserError('invalid UTF-8; convert the file to UTF-8');
 }

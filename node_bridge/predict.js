@@ -1,6 +1,8 @@
 /** `node node_bridge/predict.js`: labels texts with a trained classifier. */
 import { Classifier } from './classifier.js';
 import { run, say, wholeNumber } from './cli.js';
+import { columnsFrom } from './columns.js';
+import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
 import { eachOfStdin, textsOfStdin } from './stdin.js';
 import { write } from './stdout.js';
@@ -16,12 +18,19 @@ const HELP = `Labels texts with a classifier that train.js made. Gives a JSON li
   --backend NAME   auto (default), native, wasm or cpu
   --workers N      encoders at a time on wasm and cpu, each with the model in memory; default 1,
                    for many texts one a core is fastest
-  --jsonl          stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
+  --jsonl          stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`, or other usual
+                   names for these; their other fields are in the answers too, and one whose name
+                   the answer needs, such as \`label\`, is \`input_label\` there
+  --columns LIST   with --jsonl: the fields by name, such as review=text
+  --encoding NAME  of stdin: utf-8 (default), gb18030, gbk, big5, utf-16
   --top K          the K most probable labels in order, in the place of all probabilities
   --strict         stops at a broken line; else it is named on stderr, {"line": N, "error": "…"}
                    stands in its place, the rest goes on, and the exit code is 2
   -h, --help
 `;
+
+/** Names that an answer has, or may have with other options: a field is called the same in every run. */
+const ANSWER_NAMES = new Set(['text', 'sentence1', 'sentence2', 'label', 'probability', 'probabilities', 'top', 'line', 'error']);
 
 await run({
   help: HELP,
@@ -31,6 +40,8 @@ await run({
     backend: { type: 'string', default: 'auto' },
     workers: { type: 'string', default: '1' },
     jsonl: { type: 'boolean', default: false },
+    columns: { type: 'string' },
+    encoding: { type: 'string', default: 'utf-8' },
     top: { type: 'string' },
     strict: { type: 'boolean', default: false },
   },
@@ -38,10 +49,12 @@ await run({
 });
 
 /** @param {Record<string, any>} options @param {string[]} texts */
-async function main({ model: dir, bundle, backend, workers, jsonl, strict, top }, texts) {
+async function main(options, texts) {
+  const { model: dir, bundle, backend, workers, jsonl, strict, top } = options;
   if (dir === undefined) throw new UserError('Expected --model, the directory that train.js wrote; try --help.');
   if (jsonl && texts.length > 0) throw new UserError('--jsonl is for stdin; got texts on the command line too');
   const ranked = top === undefined ? 0 : wholeNumber('--top', top, 1, 1e6);
+  const format = formatOf(options);
   const encoders = wholeNumber('--workers', workers, 1, 256);
   const classifier = await Classifier.load(dir, { bundle, backend, workers: encoders });
   if (classifier.task === 'pair' && !jsonl) {
@@ -50,28 +63,52 @@ async function main({ model: dir, bundle, backend, workers, jsonl, strict, top }
   say(classifier.notice);
   if (texts.length > 0) return print(classifier, texts, ranked);
   try {
-    await print(classifier, strict ? soundTexts(jsonl, classifier) : textsOfStdin(jsonl), ranked);
+    await print(classifier, strict ? soundTexts(jsonl, format, classifier) : textsOfStdin(jsonl, format), ranked);
   } finally {
     process.stdin.destroy(); // it is read ahead, and would be waited for after a failure
   }
 }
 
-/** @param {boolean} jsonl @param {Classifier} classifier */
-function soundTexts(jsonl, { task }) {
-  return eachOfStdin(jsonl, (text) => fitting(text, task));
+/**
+ * @param {Record<string, any>} options
+ * @returns {import('./stdin.js').StdinFormat}
+ */
+function formatOf({ encoding, columns: given, jsonl }) {
+  const columns = given === undefined ? undefined : columnsFrom(given);
+  if (columns !== undefined && (!jsonl || columns.order !== undefined)) {
+    throw new UserError('Expected --columns by name and with --jsonl, such as --jsonl --columns review=text: lines of text have no columns');
+  }
+  return { encoding: encodingFrom(encoding), columns };
+}
+
+/** @param {boolean} jsonl @param {import('./stdin.js').StdinFormat} format @param {Classifier} classifier */
+function soundTexts(jsonl, format, { task }) {
+  return eachOfStdin(jsonl, (text) => {
+    fitting(text, task);
+    return text;
+  }, format);
 }
 
 /**
  * @param {Classifier} classifier
- * @param {AsyncIterable<import('./text.js').Text | UserError> | Iterable<string>} texts
+ * @param {AsyncIterable<import('./stdin.js').StdinText | UserError> | Iterable<string>} texts
  * @param {number} top
  * @throws {UserError} there were broken ones
  */
 async function print(classifier, texts, top) {
   let line = 0;
   let broken = 0;
-  for await (const answer of classifier.stream(texts, { top, keepBroken: true })) {
+  /** @type {(Record<string, unknown> | undefined)[]} the other fields of the texts that are not answered yet */
+  const others = [];
+  const read = async function* () {
+    for await (const text of texts) {
+      others.push(typeof text === 'object' && 'others' in text ? text.others : undefined);
+      yield text;
+    }
+  };
+  for await (const answer of classifier.stream(read(), { top, keepBroken: true })) {
     line += 1;
+    const beside = others.shift() ?? {};
     if ('error' in answer) {
       broken += 1;
       const { message } = answer.error;
@@ -79,8 +116,26 @@ async function print(classifier, texts, top) {
       await write(`${JSON.stringify({ line, error: message })}\n`);
     } else {
       const { probabilities, ...rest } = answer;
-      await write(`${JSON.stringify(top > 0 ? rest : answer)}\n`);
+      await write(`${JSON.stringify(withOthers(top > 0 ? rest : answer, beside))}\n`);
     }
   }
   if (broken > 0) throw new UserError(`${broken} of ${line} lines are broken; an \`error\` stands in the place of each`);
+}
+
+/**
+ * No field is lost: one whose name is the answer's is `input_…`.
+ *
+ * @param {object} answer
+ * @param {Record<string, unknown>} others
+ */
+function withOthers(answer, others) {
+  const names = new Set(Object.keys(others).filter((name) => !ANSWER_NAMES.has(name)));
+  const renamed = Object.entries(others).map(([name, value]) => {
+    if (!ANSWER_NAMES.has(name)) return [name, value];
+    let free = `input_${name}`;
+    while (names.has(free)) free = `input_${free}`;
+    names.add(free);
+    return [free, value];
+  });
+  return { ...answer, ...Object.fromEntries(renamed) };
 }

@@ -1,144 +1,116 @@
 /**
- * Rows of a data file as objects, told apart by content, whatever the file is called: JSON lines,
- * tab-separated with a header, or comma-separated with a header. Only \n ends a line, and no more
- * than a few lines are in memory.
+ * Rows of a data file, told apart by content, whatever the file is called: JSON lines, a JSON array
+ * of objects, or a table with tabs, commas or semicolons between its cells. No more than a few
+ * lines are in memory.
  */
 import { createReadStream, statSync } from 'node:fs';
-import { Readable } from 'node:stream';
 
-import { UserError, located, oneLine } from './errors.js';
-import { parseObject } from './json_line.js';
-import { lines } from './lines.js';
+import { columnsTaken } from './columns.js';
+import { decodedChunks, inspected } from './encodings.js';
+import { UserError, located } from './errors.js';
+import { arrayElements } from './json_array.js';
+import { ObjectReader } from './json_line.js';
+import { lineEndOf, lines } from './lines.js';
+import { tableRows } from './table.js';
 
 /**
- * @typedef {{fields: Record<string, unknown>, line: number}} Row `line` counts from 1
- * @typedef {{content: string, line: number}} NumberedLine
+ * @typedef {import('./columns.js').Columns} Columns
+ * @typedef {import('./csv.js').NumberedLine} NumberedLine
+ *
+ * @typedef {object} Layout of a file, as far as it is not seen from the file
+ * @property {string} [encoding] `utf-8` by default, see encodings.js
+ * @property {Columns} [columns] by default found by their usual names
+ * @property {boolean} [hasHeader] whether the first line of a table names its columns; true by
+ *   default
+ *
+ * @typedef {object} Row
+ * @property {Record<string, unknown>} fields by the kit's names, see columns.js; of an object that
+ *   has no text, its own
+ * @property {number} line from 1
  */
 
 /**
  * @param {string} path
+ * @param {Layout} [layout]
+ * @param {(line: string) => void} [onColumns] told once which columns were taken, where they have
+ *   other names than the kit's or others stand beside them
  * @returns {AsyncGenerator<Row>}
- * @throws {UserError} no such file, broken JSON, a row that does not fit its header, invalid UTF-8
+ * @throws {UserError} no such file, broken JSON, a row that does not fit its header, columns that
+ *   are not understood, another encoding
  */
-export async function* readRows(path) {
+export async function* readRows(path, layout = {}, onColumns = () => {}) {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
     throw new UserError(`${path} is not a file; \`nox -s export\` makes the default data`);
   }
-  const source = numberedLines(path);
+  const { encoding = 'utf-8' } = layout;
+  const kind = await kindOf(path, encoding);
+  if (kind === 'array') {
+    const text = decodedChunks(inspected(createReadStream(path), path, encoding), path, encoding);
+    yield* jsonRows(arrayElements(text, path), path, layout, onColumns);
+    return;
+  }
+  const lineEnd = await lineEndOf(createReadStream(path), path, encoding);
+  const source = numberedLines(path, { encoding, lineEnd });
   try {
-    const first = await firstOf(source);
-    if (first === undefined) return;
-    const all = prepend(first, source);
-    if (/^\s*[[{]/.test(first.content)) yield* jsonRows(all, path);
-    else if (first.content.includes('\t')) yield* tsvRows(all, path);
-    else yield* csvRows(all, path, first.line);
+    if (kind === 'lines') yield* jsonRows(source, path, layout, onColumns);
+    else yield* tableRows(source, { path, lineEnd, ...layout }, onColumns);
   } finally {
     await source.return(undefined);
   }
 }
 
-/** @param {string} path @returns {AsyncGenerator<NumberedLine, undefined>} without byte order mark */
-async function* numberedLines(path) {
+/**
+ * By the first two characters that are no white space: a review may begin with a bracket too, as
+ * `[微笑]` does. Invalid bytes do not matter here: they are reported with their line later.
+ *
+ * @param {string} path
+ * @param {string} encoding
+ * @returns {Promise<'array' | 'lines' | 'table'>} `array` and `lines` are JSON
+ */
+async function kindOf(path, encoding) {
+  let start = '';
+  for await (const chunk of decodedChunks(inspected(createReadStream(path), path, encoding), path, encoding, false)) {
+    start = (start + chunk).replace(/[\s\uFEFF]+/gu, '').slice(0, 2);
+    if (start.length === 2) break;
+  }
+  if (/^\[[[{"\]]/.test(start)) return 'array';
+  return /^\{["'}]/.test(start) ? 'lines' : 'table';
+}
+
+/**
+ * @param {string} path
+ * @param {import('./lines.js').Format} format
+ * @returns {AsyncGenerator<NumberedLine, undefined>} without byte order mark
+ */
+async function* numberedLines(path, format) {
   let line = 0;
-  for await (const content of lines(createReadStream(path), path)) {
+  for await (const content of lines(createReadStream(path), path, format)) {
     line += 1;
     yield { content: line === 1 ? content.replace(/^\uFEFF/, '') : content, line };
   }
 }
 
-/** The first line that holds something. @param {AsyncGenerator<NumberedLine, undefined>} source */
-async function firstOf(source) {
-  for (;;) {
-    const { value } = await source.next();
-    if (value === undefined || !isBlank(value)) return value;
-  }
-}
-
-/** @param {NumberedLine} line */
-function isBlank({ content }) {
-  return content.trim() === '';
-}
-
-/** @template T @param {T} first @param {AsyncIterable<T>} rest @returns {AsyncGenerator<T>} */
-async function* prepend(first, rest) {
-  yield first;
-  yield* rest;
-}
-
-/** @param {AsyncIterable<NumberedLine>} source @param {string} path @returns {AsyncGenerator<Row>} */
-async function* jsonRows(source, path) {
-  for await (const numbered of source) {
-    if (isBlank(numbered)) continue;
-    const { content, line } = numbered;
-    yield { fields: located(`${path}:${line}`, () => parseObject(content)), line };
-  }
-}
-
 /**
- * Quotes mean nothing here: review files hold stray ones, and their makers do not escape them.
- *
- * @param {AsyncIterable<NumberedLine>} source
+ * @param {AsyncIterable<NumberedLine>} source an object each
  * @param {string} path
+ * @param {Layout} layout
+ * @param {(line: string) => void} onColumns
  * @returns {AsyncGenerator<Row>}
  */
-async function* tsvRows(source, path) {
-  /** @type {string[] | undefined} */
-  let header;
-  for await (const numbered of source) {
-    if (isBlank(numbered)) continue;
-    const { content, line } = numbered;
-    const cells = content.replace(/\r$/, '').split('\t');
-    if (header === undefined) {
-      header = checked(cells, path);
-    } else if (cells.length !== header.length) {
-      throw new UserError(
-        `${path}:${line}: got ${cells.length} columns, expected ${header.length} as in the header: ${header.join(', ')}`,
-      );
-    } else {
-      yield { fields: Object.fromEntries(header.map((name, i) => [name, cells[i]])), line };
-    }
+async function* jsonRows(source, path, { columns, hasHeader = true }, onColumns) {
+  if (!hasHeader || columns?.order !== undefined) {
+    throw new UserError(
+      `${path} holds JSON, whose fields have names: got ${hasHeader ? '--columns by order' : '--no-header'}, ` +
+        'expected --columns by name if any, such as review=text,stars=label',
+    );
   }
-}
-
-/**
- * Quoted cells may hold commas, quotes and line ends.
- *
- * @param {AsyncIterable<NumberedLine>} source
- * @param {string} path
- * @param {number} firstLine where the header stands
- * @returns {AsyncGenerator<Row>}
- */
-async function* csvRows(source, path, firstLine) {
-  const { parse } = await import('csv-parse'); // here, as texts to predict never need it
-  const parser = parse({
-    columns: (/** @type {string[]} */ header) => checked(header, path),
-    info: true,
-    record_delimiter: ['\n', '\r\n'],
-    skip_empty_lines: true,
-  });
-  const text = Readable.from(terminated(source)).on('error', (error) => parser.destroy(error));
-  text.pipe(parser);
-  try {
-    for await (const { record, info } of parser) yield { fields: record, line: info.lines + firstLine - 1 };
-  } catch (error) {
-    const { code, message, lines: line = 1 } = /** @type {Error & {code?: string, lines?: number}} */ (error);
-    if (!code?.startsWith('CSV_')) throw error;
-    throw new UserError(`${path}:${line + firstLine - 1}: broken CSV (${oneLine(message)})`);
-  } finally {
-    text.destroy();
+  const objects = new ObjectReader(columns, true);
+  let isFirst = true;
+  for await (const { content, line } of source) {
+    if (content.trim() === '') continue;
+    const { fields, roles, others } = located(`${path}:${line}`, () => objects.read(content));
+    if (isFirst && roles !== undefined) onColumns(columnsTaken(path, roles, [...Object.values(roles), ...Object.keys(others)]));
+    isFirst = false;
+    yield { fields, line };
   }
-}
-
-/** @param {AsyncIterable<NumberedLine>} source */
-async function* terminated(source) {
-  for await (const { content } of source) yield `${content}\n`;
-}
-
-/** A header that can name texts. @param {string[]} header @param {string} path */
-function checked(header, path) {
-  if (header.includes('text') || (header.includes('sentence1') && header.includes('sentence2'))) return header;
-  throw new UserError(
-    `${path} has neither JSON lines nor a header: got ${JSON.stringify(header.join(' ').slice(0, 40))}, ` +
-      'expected columns `text` (or `sentence1`, `sentence2`) and `label`',
-  );
 }

@@ -1,21 +1,33 @@
 /** Texts on stdin: a line each, or with --jsonl an object each. */
 import { attempted, located } from './errors.js';
-import { parseObject } from './json_line.js';
-import { byteLines, decoded } from './lines.js';
+import { ObjectReader } from './json_line.js';
+import { attemptedLines } from './lines.js';
 import { textOf } from './text.js';
 
 /**
  * @typedef {import('./errors.js').UserError} UserError
- * @typedef {import('./text.js').Text} Text
+ * @typedef {import('./text.js').Text & {others?: Record<string, unknown>}} StdinText `others` are the
+ *   object's other fields
+ *
+ * @typedef {object} StdinFormat
+ * @property {string} [encoding] `utf-8` by default, see encodings.js
+ * @property {import('./columns.js').Columns} [columns] of objects, by name; by default found by
+ *   their usual names
  */
 
 /**
- * @param {boolean} jsonl lines are objects with `text`, or `sentence1` and `sentence2`
- * @returns {AsyncGenerator<Text | UserError>} for each line its text, or why it holds none
+ * @param {boolean} jsonl lines are objects with `text`, or `sentence1` and `sentence2`, or other
+ *   usual names for these
+ * @param {StdinFormat} [format]
+ * @returns {AsyncGenerator<StdinText | UserError>} for each line its text, or why it holds none
+ * @throws {UserError} all of it is in another encoding
  */
-export async function* textsOfStdin(jsonl) {
+export async function* textsOfStdin(jsonl, { encoding, columns } = {}) {
   if (process.stdin.isTTY) process.stderr.write('Type a text a line; end with Ctrl-D.\n');
-  for await (const bytes of byteLines(process.stdin)) yield attempted(() => textIn(decoded(bytes), jsonl));
+  const objects = new ObjectReader(columns, false);
+  for await (const line of attemptedLines(process.stdin, 'stdin', { encoding })) {
+    yield line instanceof Error ? line : attempted(() => (jsonl ? textOfObject(line, objects) : { text: line }));
+  }
 }
 
 /**
@@ -23,13 +35,14 @@ export async function* textsOfStdin(jsonl) {
  *
  * @template T
  * @param {boolean} jsonl see `textsOfStdin`
- * @param {(text: Text) => T} make
+ * @param {(text: StdinText) => T} make
+ * @param {StdinFormat} [format]
  * @returns {AsyncGenerator<T>}
  * @throws {UserError} a line that holds no text, or one that `make` does not take, by its number
  */
-export async function* eachOfStdin(jsonl, make) {
+export async function* eachOfStdin(jsonl, make, format) {
   let line = 0;
-  for await (const text of textsOfStdin(jsonl)) {
+  for await (const text of textsOfStdin(jsonl, format)) {
     line += 1;
     yield located(`stdin:${line}`, () => {
       if (text instanceof Error) throw text;
@@ -38,9 +51,9 @@ export async function* eachOfStdin(jsonl, make) {
   }
 }
 
-/** @param {string} line @param {boolean} jsonl @returns {Text} */
-function textIn(line, jsonl) {
-  if (!jsonl) return { text: line };
+/** @param {string} line @param {ObjectReader} objects @returns {StdinText} */
+function textOfObject(line, objects) {
   // A file may begin with a byte order mark, and files may have been joined.
-  return textOf(parseObject(line.replace(/^\uFEFF/, '')));
+  const { fields, others } = objects.read(line.replace(/^\uFEFF/, ''));
+  return { ...textOf(fields), others };
 }

@@ -3,6 +3,7 @@
  */
 import { Bundle } from './bundle.js';
 import { run } from './cli.js';
+import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
 import { eachOfStdin } from './stdin.js';
 import { write } from './stdout.js';
@@ -17,7 +18,9 @@ Reads a text a line (only \\n ends a line) and writes {"ids": […], "tokens": [
 
   --bundle DIR           a bundle, of a model or of a tokenizer alone
   --no-special-tokens    without [CLS] and [SEP]
-  --jsonl                lines are objects with "text", or with "sentence1" and "sentence2"
+  --jsonl                lines are objects with "text", or with "sentence1" and "sentence2", or other
+                         usual names for these
+  --encoding NAME        of stdin: utf-8 (default), gb18030, gbk, big5, utf-16
   --max-length N         cut to N tokens, special tokens counted (default: the model's positions)
   --offsets              also where in the text each token came from, in UTF-16 units
   --help
@@ -32,6 +35,7 @@ run({
     bundle: { type: 'string' },
     'no-special-tokens': { type: 'boolean', default: false },
     jsonl: { type: 'boolean', default: false },
+    encoding: { type: 'string', default: 'utf-8' },
     'max-length': { type: 'string' },
     offsets: { type: 'boolean', default: false },
   },
@@ -51,6 +55,6 @@ async function main(options) {
     const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
     const answer = { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };
     return `${JSON.stringify(answer)}\n`;
-  });
+  }, { encoding: encodingFrom(options.encoding) });
   for await (const window of windows(encoded, WINDOW)) await write(window.join(''));
 }

@@ -6,6 +6,7 @@ import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
 import { assertClassifierWritable } from './classifier_files.js';
 import { run, say } from './cli.js';
+import { CutCounter, dataReport, warningsOf } from './data_report.js';
 import { Dataset } from './dataset.js';
 import { openEncoders } from './encoders.js';
 import { UserError } from './errors.js';
@@ -15,7 +16,7 @@ import { HEADS } from './head_layers.js';
 import { progress } from './progress.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { classWeightsOf, settingsOf } from './train_settings.js';
-import { introduction, noteOf, short, summaryOf, verdict } from './train_talk.js';
+import { accuracyLine, introduction, noteOf, short, summaryOf, verdict } from './train_talk.js';
 import { problemOf, trainOn } from './training.js';
 import { trainingPage } from './training_page.js';
 import { TrainingState, sha256 } from './training_state.js';
@@ -31,22 +32,29 @@ const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder 
 Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the same command goes on.
 
   --bundle DIR           default artifacts/bundle/albert_tiny
-  --train FILE           JSON lines with \`text\` (or \`sentence1\`, \`sentence2\`) and \`label\`,
-                         or .tsv or .csv with a header; default artifacts/data/train.jsonl
+  --train FILE           JSON lines, a JSON array, or a table with a header (tabs, commas or
+                         semicolons): \`text\`, or \`sentence1\` and \`sentence2\`, and \`label\`, or
+                         other usual names for these; default artifacts/data/train.jsonl
   --dev FILE             the same; default artifacts/data/dev.jsonl
-  --split SHARE          instead of --dev: this share of --train; equal texts stay together
+  --split SHARE          instead of --dev: this share of --train, drawn by --seed, with the same
+                         shares of labels; equal texts stay together
+  --columns LIST         what the columns are, in order: label,text or sentence1,sentence2,label,
+                         with _ for one to skip; or by name: review=text,stars=label
+  --no-header            the first line of a table is data; needs --columns
+  --encoding NAME        of the files: utf-8 (default), gb18030, gbk, big5, utf-16
   --out DIR              default artifacts/classifier; gets training.html and log.jsonl too
   --force                replace a finished classifier in --out
   --head NAME            dense (default): 512 tanh on [CLS]; linear: none; bilstm: LSTM 128 both
                          ways over all positions
   --epochs N             default 5; the best one is kept
+  --best-by WHAT         what makes an epoch the best: accuracy (default) or macro-f1
   --patience N           end after N epochs without a better one; default: none
   --batch-size N         default 32
   --learning-rate X      of Adam, default 0.0003
   --schedule NAME        of the learning rate: constant (default), linear, cosine
   --class-weights W      what a text of a label counts: equal (default), balanced, or JSON such as
                          '{"0": 1, "1": 2.5}'
-  --seed N               default 1
+  --seed N               of --split, the first weights and the order of the texts; default 1
   --max-length N         positions a text is cut to, [CLS] and [SEP] counted; default 128
   --backend NAME         auto (default), native, wasm or cpu
   --workers N            encoders at a time on wasm and cpu; default: one a core
@@ -62,10 +70,14 @@ await run({
     train: { type: 'string' },
     dev: { type: 'string' },
     split: { type: 'string' },
+    columns: { type: 'string' },
+    'no-header': { type: 'boolean', default: false },
+    encoding: { type: 'string', default: 'utf-8' },
     out: { type: 'string', default: join(ARTIFACTS, 'classifier') },
     force: { type: 'boolean', default: false },
     head: { type: 'string', default: 'dense' },
     epochs: { type: 'string', default: '5' },
+    'best-by': { type: 'string', default: 'accuracy' },
     patience: { type: 'string' },
     'batch-size': { type: 'string', default: '32' },
     'learning-rate': { type: 'string', default: '0.0003' },
@@ -89,14 +101,18 @@ async function main(options, positionals) {
   const bundle = Bundle.open(options.bundle);
   const asked = settingsOf(options, bundle);
   assertClassifierWritable(options.out, options.force);
-  const problem = problemOf(...(await datasets(options, asked.split)));
+  const tokenizer = Tokenizer.fromBundle(bundle);
+  const cuts = new CutCounter(tokenizer, asked.maxLength);
+  const problem = problemOf(...(await datasets(options, asked, cuts)));
+  const report = await dataReport(problem, cuts.cuts);
+  const warnings = warningsOf(report, problem, asked.maxLength);
   const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
   const backend = await useBackend(options.backend);
-  const store = await encoded(bundle, problem, { ...settings, cache: options.cache, backend });
+  const store = await encoded(bundle, problem, { ...settings, cache: options.cache, backend, tokenizer, warnings });
 
   const { train, dev, labels } = problem;
   const data = sha256([...train.bytes, ...dev.bytes]);
-  const { workers: _, split: __, ...decides } = settings;
+  const { workers: _, split: __, layout: ___, ...decides } = settings;
   const kept = new TrainingState(options.cache, [bundle.hash, backend.name, backend.version, labels, data, decides]);
   const trained = await trainOn(problem, store, settings, kept, { progress, noteOf, say });
   store.close();
@@ -111,6 +127,7 @@ async function main(options, positionals) {
     seed: settings.seed,
     epochs: history.length,
     best_epoch: bestEpoch,
+    best_by: settings.bestBy,
     batch_size: settings.batchSize,
     learning_rate: settings.learningRate,
     schedule: settings.schedule,
@@ -119,14 +136,17 @@ async function main(options, positionals) {
     dev_macro_f1: evaluation.macroF1,
   });
   const beside = {
-    'training.html': trainingPage({ name: bundle.contract.name, labels, history, bestEpoch, evaluation }),
+    'training.html': trainingPage({
+      ...{ name: bundle.contract.name, labels, history, bestEpoch, bestBy: settings.bestBy, evaluation, warnings },
+      accuracy: accuracyLine(evaluation.accuracy, dev.count, report),
+    }),
     'log.jsonl': history.map((epoch) => `${JSON.stringify(epoch)}\n`).join(''),
   };
   await head.save(options.out, { ...details, golden }, beside);
   kept.remove();
 
   const next = predictCommand(options.out, train.task);
-  const text = verdict({ evaluation, labels, bestEpoch, out: options.out, next });
+  const text = verdict({ evaluation, labels, devCount: dev.count, report, bestEpoch, bestBy: settings.bestBy, out: options.out, next });
   if (!options.json) {
     process.stdout.write(text);
     return;
@@ -134,23 +154,26 @@ async function main(options, positionals) {
   process.stderr.write(text);
   const seconds = (performance.now() - start) / 1000;
   const { kind, pooling } = head;
-  const summary = summaryOf({ details: { head: kind, pooling, ...details }, bundle, problem, history, evaluation, out: options.out });
+  const described = { head: kind, pooling, ...details };
+  const summary = summaryOf({ details: described, bundle, problem, history, evaluation, report, warnings, out: options.out });
   process.stdout.write(`${JSON.stringify({ ...summary, seconds, predict: next })}\n`);
 }
 
 /**
  * @param {Record<string, any>} options
- * @param {number | undefined} split
+ * @param {import('./train_settings.js').Asked} asked
+ * @param {CutCounter} cuts told each text
  * @returns {Promise<[Dataset, Dataset]>} to train on, and to judge by
  */
-async function datasets({ train, dev }, split) {
+async function datasets({ train, dev }, { split, seed, layout }, cuts) {
   if (split !== undefined && dev !== undefined) throw new UserError('Expected --dev or --split, got both');
   if (split === undefined && (train === undefined) !== (dev === undefined)) {
     throw new UserError('Expected --train with --dev or --split: the default of one does not fit the other');
   }
-  const whole = await Dataset.read(train ?? join(ARTIFACTS, 'data', 'train.jsonl'));
-  if (split !== undefined) return whole.split(split);
-  return [whole, await Dataset.read(dev ?? join(ARTIFACTS, 'data', 'dev.jsonl'))];
+  const read = (/** @type {string} */ path) => Dataset.read(path, layout, { onColumns: say, onText: (text) => cuts.add(text) });
+  const whole = await read(train ?? join(ARTIFACTS, 'data', 'train.jsonl'));
+  if (split !== undefined) return whole.split(split, seed);
+  return [whole, await read(dev ?? join(ARTIFACTS, 'data', 'dev.jsonl'))];
 }
 
 /**
@@ -158,13 +181,14 @@ async function datasets({ train, dev }, split) {
  *
  * @param {Bundle} bundle
  * @param {import('./training.js').Problem} problem
- * @param {import('./train_settings.js').Asked & {cache: string, backend: import('./backends/index.js').Backend}} how
+ * @param {import('./train_settings.js').Asked & {cache: string, backend: import('./backends/index.js').Backend,
+ *   tokenizer: Tokenizer, warnings: string[]}} how `warnings` are about the data
  */
-async function encoded(bundle, problem, { cache, backend, maxLength, head, workers }) {
+async function encoded(bundle, problem, { cache, backend, maxLength, head, workers, tokenizer, warnings }) {
   const { pooling } = HEADS[head];
   const store = openStore(cache, { bundle, backend, maxLength, pooling }, hiddenOf(bundle), say);
   const data = [problem.train, problem.dev];
-  const introduce = () => say(introduction(bundle, problem, maxLength));
+  const introduce = () => say([introduction(bundle, problem), ...warnings].join('\n'));
   if (isFilled(store, data)) {
     // Nothing of the bundle is needed, but a classifier of a damaged one would be of no use.
     for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
@@ -177,7 +201,7 @@ async function encoded(bundle, problem, { cache, backend, maxLength, head, worke
   say(backend.notice || encoder.notice || `backend ${backend.name}`);
   introduce();
   const bar = progress('encoding texts', problem.train.count + problem.dev.count);
-  const tools = { tokenizer: Tokenizer.fromBundle(bundle), encoder };
+  const tools = { tokenizer, encoder };
   try {
     await checkGoldenCasesOnce(cache, bundle, backend, tools, say);
     await fill(store, data, tools, { maxLength, pooling, onEncoded: bar.advance });

@@ -1,14 +1,18 @@
 /** What train.js was asked for, checked. */
 import { wholeNumber } from './cli.js';
+import { columnsFrom } from './columns.js';
+import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
 import { SCHEDULES } from './fitting.js';
 import { HEADS } from './head_layers.js';
+import { BEST_BY } from './training.js';
 
 const MAX_LENGTH = 128;
 
 /**
  * @typedef {Omit<import('./training.js').Settings, 'classWeights'> & {maxLength: number,
- *   workers: number | undefined, split: number | undefined}} Asked
+ *   workers: number | undefined, split: number | undefined,
+ *   layout: import('./rows.js').Layout}} Asked `layout` is that of the data files
  */
 
 /**
@@ -20,7 +24,7 @@ const MAX_LENGTH = 128;
 export function settingsOf(options, bundle) {
   const limit = bundle.contract.max_length;
   const maxLength = options['max-length'] ?? String(Math.min(MAX_LENGTH, limit));
-  const { patience, workers, split } = options;
+  const { patience, workers, split, columns, encoding } = options;
   return {
     head: oneOf('--head', options.head, HEADS),
     epochs: wholeNumber('--epochs', options.epochs, 1, 1e6),
@@ -30,8 +34,14 @@ export function settingsOf(options, bundle) {
     maxLength: wholeNumber('--max-length', maxLength, 3, limit),
     learningRate: number('--learning-rate', options['learning-rate'], Infinity),
     schedule: oneOf('--schedule', options.schedule, SCHEDULES),
+    bestBy: oneOf('--best-by', options['best-by'], BEST_BY),
     workers: workers === undefined ? undefined : wholeNumber('--workers', workers, 1, 256),
     split: split === undefined ? undefined : number('--split', split, 1),
+    layout: {
+      encoding: encodingFrom(encoding),
+      columns: columns === undefined ? undefined : columnsFrom(columns),
+      hasHeader: !options['no-header'],
+    },
   };
 }
 

@@ -11,6 +11,9 @@ import { Head } from './head.js';
 import { scalingOf } from './scaling.js';
 import { named } from './text.js';
 
+/** By what the best epoch is found. */
+export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f1': 'devMacroF1' });
+
 /** Dev texts whose answers are kept with the classifier. */
 const GOLDEN = 16;
 
@@ -20,6 +23,8 @@ const GOLDEN = 16;
  * @typedef {import('./evaluation.js').Evaluation} Evaluation
  * @typedef {import('./training_state.js').TrainingState} TrainingState
  * @typedef {import('./fitting.js').Epoch & {devLoss: number, devAccuracy: number, devMacroF1: number}} EpochResult
+ *
+ * @typedef {keyof typeof BEST_BY} BestBy
  *
  * @typedef {object} Problem
  * @property {Dataset} train
@@ -37,6 +42,7 @@ const GOLDEN = 16;
  * @property {number} learningRate
  * @property {import('./fitting.js').Schedule} schedule
  * @property {number[]} classWeights of each label
+ * @property {BestBy} bestBy what makes an epoch the best
  *
  * @typedef {object} Listener
  * @property {(title: string, total: number) => Progress} progress
@@ -52,7 +58,8 @@ const GOLDEN = 16;
  */
 
 /**
- * Checks that the two sets make a problem to learn; before the encoder is loaded.
+ * Checks that the two sets make a problem to learn; before the encoder is loaded. What is wrong with
+ * one that can be learned, data_report.js says.
  *
  * @param {Dataset} train
  * @param {Dataset} dev
@@ -101,7 +108,7 @@ export async function trainOn({ train, dev, labels, targets, devTargets }, store
       const { loss, accuracy, macroF1 } = await evaluate(head, scaled(devFeatures, scaling), devTargets);
       const result = { ...epoch, devLoss: loss, devAccuracy: accuracy, devMacroF1: macroF1 };
       history.push(result);
-      if (best.epoch === 0 || isBetter(result, history[best.epoch - 1])) best = { epoch: epoch.epoch, weights: state.weights };
+      if (best.epoch === 0 || isBetter(result, history[best.epoch - 1], settings.bestBy)) best = { epoch: epoch.epoch, weights: state.weights };
       kept.write({ state, best, history });
       bar?.done(listener.noteOf(result));
       bar = undefined;
@@ -129,9 +136,10 @@ function begun(kept, { say }) {
   }
 }
 
-/** @param {EpochResult} one @param {EpochResult} other */
-function isBetter(one, other) {
-  return one.devAccuracy > other.devAccuracy || (one.devAccuracy === other.devAccuracy && one.devLoss < other.devLoss);
+/** @param {EpochResult} one @param {EpochResult} other @param {BestBy} bestBy */
+function isBetter(one, other, bestBy) {
+  const figure = BEST_BY[bestBy];
+  return one[figure] > other[figure] || (one[figure] === other[figure] && one.devLoss < other.devLoss);
 }
 
 /**

@@ -33,11 +33,14 @@ th:first-child { text-align: left; } td.right { font-weight: 600; } caption { te
  * @param {string[]} result.labels
  * @param {EpochResult[]} result.history
  * @param {number} result.bestEpoch
+ * @param {string} result.bestBy
  * @param {import('./evaluation.js').Evaluation} result.evaluation on the dev texts, of the best epoch
+ * @param {string} result.accuracy a line of what the accuracy is worth
+ * @param {string[]} result.warnings about the data
  * @returns {string}
  */
-export function trainingPage({ name, labels, history, bestEpoch, evaluation }) {
-  const { accuracy, macroF1, loss, confusion } = evaluation;
+export function trainingPage({ name, labels, history, bestEpoch, bestBy, evaluation, accuracy, warnings }) {
+  const { macroF1, loss, confusion } = evaluation;
   /** @type {Record<string, Curve[]>} */
   const charts = {
     Loss: [curve('train', (epoch) => epoch.loss), curve('dev', (epoch) => epoch.devLoss)],
@@ -51,7 +54,11 @@ export function trainingPage({ name, labels, history, bestEpoch, evaluation }) {
 <title>Training of ${escaped(name)}</title>
 <style>${STYLE}</style>
 <h1>Training of ${escaped(name)}</h1>
-<p>Best of ${history.length} epochs: ${bestEpoch}. On the dev texts: accuracy ${percent(accuracy)}, macro-F1 ${percent(macroF1)}, loss ${loss.toFixed(4)}.</p>
+<p>Best of ${history.length} epochs by ${bestBy}: ${bestEpoch}. On the dev texts: ${escaped(accuracy)}, macro-F1 ${percent(macroF1)}, loss ${loss.toFixed(4)}.</p>
+<h2>About the data</h2>
+<ul>
+${warnings.map((line) => `<li>${escaped(line)}</li>`).join('\n')}
+</ul>
 <p class="key"><b class="train">training texts</b>, each as it was when its batch came · <b class="dev">dev texts</b>, after the epoch · dashed: the epoch that was kept</p>
 ${drawn.join('\n')}
 <h2>Confusion</h2>

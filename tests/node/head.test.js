@@ -38,6 +38,7 @@ const DETAILS = /** @type {const} */ ({
   seed: 1,
   epochs: 2,
   best_epoch: 2,
+  best_by: 'accuracy',
   batch_size: 8,
   learning_rate: 0.001,
   schedule: 'constant',

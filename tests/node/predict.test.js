@@ -44,8 +44,8 @@ test('a broken line is named, keeps its place, and the rest goes on', () => {
   const { status, rows, stderr } = predict(single, bytes);
   assert.equal(status, 2);
   assert.deepEqual(rows.map(({ text }) => text), ['好书', '', undefined, 'a\u2028b\r', '坏书']);
-  assert.deepEqual(rows[2], { line: 3, error: 'invalid UTF-8; convert the file to UTF-8' });
-  assert.match(stderr, /^stdin:3: invalid UTF-8; convert the file to UTF-8\nerror: 1 of 5 lines are broken; [^\n]+\n$/);
+  assert.deepEqual(rows[2], { line: 3, error: 'invalid UTF-8; convert the file to UTF-8, or name its encoding with --encoding' });
+  assert.match(stderr, /^stdin:3: invalid UTF-8; convert the file to UTF-8, or name its encoding with --encoding\nerror: 1 of 5 lines are broken; [^\n]+\n$/);
 
   const alone = predict(single, '', '坏书', '好书');
   assert.equal(alone.status, 0);
@@ -76,8 +76,55 @@ test('--jsonl: each way to be broken', () => {
     assert.match(rows[i].error, error);
     assert.ok(said.includes(`stdin:${i + 1}: ${rows[i].error}`), stderr);
   });
-  assert.deepEqual([rows[0].text, rows[8].text], ['好书', '坏书']);
+  assert.deepEqual([rows[0].text, rows[0].id, rows[8].text], ['好书', 7, '坏书']);
   assert.match(stderr, /\nerror: 7 of 9 lines are broken; /);
+});
+
+test('--jsonl: other fields come through, none is lost, and usual names are known', () => {
+  const others = { id: 7, 来源: { a: [1, null] }, label: '好', probability: 'x', top: 1, input_top: 2, line: 3 };
+  const inputs = [{ text: '好书', ...others }, { sentence: '好书', label: 0 }, { text: '好书' }];
+  const { status, rows, stderr } = predict(single, inputs.map((input) => `${JSON.stringify(input)}\n`).join(''), '--jsonl');
+  assert.equal(status, 0, stderr);
+  const [first, second, plain] = rows;
+  assert.deepEqual(Object.keys(plain), ['text', 'label', 'probability', 'probabilities']);
+  const renamed = { id: 7, 来源: { a: [1, null] }, input_label: '好', input_probability: 'x', input_input_top: 1, input_top: 2, input_line: 3 };
+  assert.deepEqual(first, { ...plain, ...renamed });
+  assert.deepEqual(second, { ...plain, input_label: 0 });
+  const [named] = predict(single, '{"text":"坏书","content":"好书"}\n', '--jsonl', '--columns', 'content=text').rows;
+  assert.deepEqual(named, { ...plain, input_text: '坏书' });
+  const two = predict(single, '{"text":"坏书","content":"好书"}\n', '--jsonl');
+  assert.deepEqual([two.status, Object.keys(two.rows[0])], [2, ['line', 'error']]);
+  assert.match(two.rows[0].error, /^got `text` and `content`, of which more than one could be the text; choose with --columns text=text/);
+  for (const wrong of [['--columns', 'content=text'], ['--jsonl', '--columns', 'label,text']]) {
+    const refused = predict(single, '', ...wrong);
+    assert.deepEqual([refused.status, refused.rows], [2, []]);
+    assert.match(refused.stderr, /^error: Expected --columns by name and with --jsonl[^\n]+\n$/);
+  }
+});
+
+test('other fields stay with their texts over many windows, and beside broken lines', () => {
+  const lines = Array.from({ length: 2500 }, (_, i) => (i % 7 === 0 ? '{"id":0}' : JSON.stringify({ id: i, text: '书'.repeat(i % 3) })));
+  const { rows } = predict(single, lines.join('\n'), '--jsonl');
+  rows.forEach((row, i) => assert.equal(i % 7 === 0 ? row.line : row.id, i % 7 === 0 ? i + 1 : i));
+  assert.equal(rows.length, 2500);
+});
+
+test('stdin in another encoding is one mistake, with the option that mends it', () => {
+  const gbk = Buffer.from('bac3cae90abbb5cae90a', 'hex'); // 好书, 坏书
+  const refused = predict(single, gbk);
+  assert.deepEqual([refused.status, refused.rows], [2, []]);
+  assert.equal(refused.stderr, 'error: stdin is not UTF-8 but GB18030 (GBK), it reads “好书”; add --encoding gb18030\n');
+  const expected = predict(single, '好书\n坏书\n').rows;
+  assert.deepEqual(predict(single, gbk, '--encoding', 'gbk').rows, expected);
+  const utf16 = Buffer.from('\uFEFF好书\n坏书\n', 'utf16le');
+  assert.deepEqual(predict(single, utf16, '--encoding', 'utf-16').rows, expected);
+  assert.match(predict(single, utf16).stderr, /^error: stdin begins with the byte order mark of UTF-16; add --encoding utf-16\n$/);
+  const objects = Buffer.concat([Buffer.from('{"text":"'), gbk.subarray(0, 4), Buffer.from('","id":"'), gbk.subarray(5, 9), Buffer.from('"}\n')]);
+  assert.deepEqual(predict(single, objects, '--jsonl', '--encoding', 'gb18030').rows, [{ ...expected[0], id: '坏书' }]);
+  const broken = predict(single, Buffer.concat([gbk, Buffer.from([0xff, 0x0a]), gbk]), '--encoding', 'gbk');
+  assert.deepEqual([broken.status, broken.rows.length], [2, 5]);
+  assert.deepEqual(broken.rows[2], { line: 3, error: 'invalid gb18030; is --encoding right?' });
+  assert.match(predict(single, '', '--encoding', 'latin').stderr, /^error: Expected --encoding to be one of utf-8, gb18030/);
 });
 
 test('--strict stops at the first broken line, after all before it, though more could come', async () => {

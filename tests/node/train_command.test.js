@@ -102,16 +102,80 @@ test('Ctrl-C says that the same command goes on', async () => {
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
     said += text;
-    if (/texts are cut at/.test(said) && !child.killed) child.kill('SIGINT');
+    if (/cut at 6 positions/.test(said) && !child.killed) child.kill('SIGINT');
   });
   const code = await new Promise((done) => child.once('exit', done));
   assert.equal(code, 130);
   assert.match(said, /stopped; what is finished is kept, and the same command goes on from there\n$/);
 });
 
+test('how many texts are cut is said when all vectors are in the cache too; no tensors are', () => {
+  const { stderr, stdout } = train('whole', ['--force', '--json']);
+  assert.match(stderr, /all vectors are in /);
+  assert.match(stderr, /^\d+ of 1900 texts \(9\d\.\d %\) are cut at 6 positions and lose 9\d\.\d % of all tokens; the longest has \d+, see --max-length$/m);
+  assert.match(stderr, /^epoch 1 of 3: [^\n]*, dev accuracy \d+\.\d %, macro-F1 \d+\.\d %$/m);
+  assert.match(stderr, /^dev accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %; majority baseline \d+\.\d %, always "[01]"\)$/m);
+  assert.doesNotMatch(stderr, /tensors/);
+  const { data, best_by: bestBy, dev_accuracy: accuracy, dev_accuracy_interval: interval, majority_accuracy: majority } = JSON.parse(stdout);
+  assert.equal(bestBy, 'accuracy');
+  assert(interval[0] < accuracy && accuracy < interval[1]);
+  assert.equal(majority, data.majority.dev_accuracy);
+  assert(data.cut.texts > 1500 && data.cut.tokens_lost_share > 0.5);
+  assert.equal(data.warnings.length > 0, true);
+  const page = readFileSync(join(dir, 'whole', 'training.html'), 'utf8');
+  for (const line of data.warnings) assert.ok(page.includes(line.replaceAll('"', '&quot;')), line);
+});
+
+test('--split is drawn by --seed, with the shares of labels of the whole', () => {
+  const rows = readFileSync(join(dir, 'data.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  const share = rows.filter(({ label }) => String(label) === '1').length / rows.length;
+  const { confusion } = JSON.parse(train('whole', ['--force', '--json']).stdout);
+  const ones = confusion[1][0] + confusion[1][1];
+  assert.equal(confusion.flat().reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b), 190);
+  assert(Math.abs(ones - 190 * share) <= 1, `${ones} of 190, expected ${190 * share}`);
+});
+
+test('another --best-by does not go on from a run that had none; the classifier says which it was', async () => {
+  const child = spawn(process.execPath, args('by', ['--workers', '1']), { stdio: 'ignore' });
+  const ended = new Promise((done) => child.once('exit', done));
+  while (kept('by', 'training').length === 0 && child.exitCode === null) await sleep(5);
+  child.kill('SIGKILL');
+  await ended;
+  const other = train('by', ['--best-by', 'macro-f1']);
+  assert.equal(other.status, 0, other.stderr);
+  assert.doesNotMatch(other.stderr, /going on after epoch/);
+  assert.match(other.stdout, /epoch \d is the best by macro-f1/);
+  assert.equal(JSON.parse(readFileSync(join(dir, 'by', 'classifier.json'), 'utf8')).best_by, 'macro-f1');
+});
+
+test('files as they circulate: a table without header, in GBK, with the options that the errors name', () => {
+  const good = [...Buffer.from('bac3cae9', 'hex')]; // 好书
+  const bad = [...Buffer.from('bbb5cae9', 'hex')]; // 坏书
+  const rows = Array.from({ length: 40 }, (_, i) => [...(i % 2 === 0 ? good : bad), ...Buffer.from(`${i}\t${1 - (i % 2)}\n`)]);
+  const path = join(dir, 'gbk.txt');
+  writeFileSync(path, Buffer.from(rows.flat()));
+  const load = (/** @type {string[]} */ more) => {
+    const given = ['--train', path, '--split', '0.2', '--out', join(dir, 'gbk'), '--cache', join(dir, 'gbk.cache'), '--epochs', '1', '--backend', 'wasm', ...more];
+    const { status, stderr } = spawnSync(process.execPath, [program, ...given], { encoding: 'utf8' });
+    return { status, stderr };
+  };
+  const first = load([]);
+  assert.deepEqual(first, { status: 2, stderr: `error: ${path} is not UTF-8 but GB18030 (GBK), it reads “好书0\t1”; add --encoding gb18030\n` });
+  const second = load(['--encoding', 'gb18030']);
+  assert.equal(second.status, 2);
+  assert.match(second.stderr, /^error: \S+gbk\.txt:1: the first line does not say which column is the text: [^\n]+; add --no-header --columns text,label\n$/);
+  const third = load(['--encoding', 'gb18030', '--no-header', '--columns', 'text,label']);
+  assert.equal(third.status, 0, third.stderr);
+  assert.match(third.stderr, /^32 training and 8 dev texts \(single\), labels 0, 1;/m);
+});
+
 const MISTAKES = /** @type {[string[], RegExp][]} */ ([
   [['--head', 'lstm'], /--head to be one of dense, bilstm, linear, got `lstm`/],
   [['--schedule', 'toString'], /--schedule to be one of constant, linear, cosine/],
+  [['--best-by', 'f1'], /--best-by to be one of accuracy, macro-f1, got `f1`/],
+  [['--encoding', 'ascii'], /--encoding to be one of utf-8, gb18030, .*, got `ascii`/],
+  [['--columns', 'text'], /--columns to be the columns in order, such as label,text/],
+  [['--no-header'], /holds JSON, whose fields have names: got --no-header/],
   [['--split', '1'], /--split to be a number between 0 and 1, got `1`/],
   [['--dev', 'x'], /--dev or --split, got both/],
   [['--class-weights', '{"0":1}'], /positive number for each of 0, 1, got/],

@@ -6,7 +6,7 @@ import { fitting, named, textFrom } from './text.js';
 import { windows } from './windows.js';
 
 /** Texts that are encoded together, those of one length in one batch: as many as are light to hold. */
-const WINDOW = { 'position 0 of sequence_output': 1024, sequence_output: 128 };
+const WINDOW = { vectors: 1024, sequences: 128 };
 
 /**
  * @typedef {import('./text.js').GivenText} GivenText
@@ -55,7 +55,8 @@ export async function* predict(texts, tools, { top = 0, keepBroken = false } = {
     throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
   }
   const { description, pooling } = tools.head;
-  for await (const window of windows(checked(texts, description?.task, keepBroken), WINDOW[pooling])) {
+  const size = pooling === 'sequence_output' ? WINDOW.sequences : WINDOW.vectors;
+  for await (const window of windows(checked(texts, description?.task, keepBroken), size)) {
     yield* await answers(window, tools, top);
   }
 }

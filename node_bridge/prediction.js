@@ -62,19 +62,39 @@ export async function* predict(texts, tools, { top = 0, keepBroken = false } = {
 }
 
 /**
+ * No generator, which could be closed only between two texts.
+ *
  * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
  * @param {import('./text.js').Task | undefined} task
  * @param {boolean} keepBroken
- * @returns {AsyncGenerator<Text | Error>}
+ * @returns {AsyncIterableIterator<Text | Error>}
  */
-async function* checked(texts, task, keepBroken) {
-  let place = 0;
-  for await (const given of texts) {
-    const text = given instanceof Error ? given : attempted(() => fitting(textFrom(given), task));
-    if (text instanceof Error && !keepBroken) throw new UserError(`texts[${place}]: ${text.message}`);
-    yield text;
-    place += 1;
-  }
+function checked(texts, task, keepBroken) {
+  const iterator = Symbol.asyncIterator in texts ? texts[Symbol.asyncIterator]() : texts[Symbol.iterator]();
+  let place = -1;
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      const { done, value } = await iterator.next();
+      if (done) return { done, value: undefined };
+      const given = await value; // an array may hold promises
+      place += 1;
+      const text = given instanceof Error ? given : attempted(() => fitting(textFrom(given), task));
+      if (text instanceof Error && !keepBroken) {
+        await this.return?.();
+        throw new UserError(`texts[${place}]: ${text.message}`);
+      }
+      return { done: false, value: text };
+    },
+    async return() {
+      // The iterator of a stream of Node's would wait for its next chunk.
+      if ('destroy' in texts && typeof texts.destroy === 'function') texts.destroy();
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
+  };
 }
 
 /**

@@ -206,7 +206,7 @@ function assertRoom(path, bytes) {
 function discardAtExit(file) {
   process.once('exit', () => file.discard());
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-    process.once(signal, () => {
+    process.on(signal, () => {
       say('\nstopped; nothing was written');
       process.exit(128 + constants.signals[signal]);
     });

@@ -111,15 +111,15 @@ export function writeWhole(path, chunks) {
  * @throws {UserError} a directory, a device, or a place in a directory that is not there
  */
 export function assertFilePath(path, example) {
+  const parent = dirname(resolve(path));
+  if (!statSync(parent, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new UserError(`the directory ${parent} of ${path} is not there; make it first, or give another place`);
+  }
   const stats = statSync(path, { throwIfNoEntry: false });
   if (path === '' || path.endsWith('/') || stats?.isDirectory()) {
     throw new UserError(`got the directory ${path || "''"}, expected a file to write, such as ${resolve(path, example)}`);
   }
   if (stats !== undefined && !stats.isFile()) {
     throw new UserError(`${path} is a device or a pipe, expected a file: it is written under another name, then renamed`);
-  }
-  const parent = dirname(resolve(path));
-  if (!statSync(parent, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new UserError(`the directory ${parent} of ${path} is not there; make it first, or give another place`);
   }
 }

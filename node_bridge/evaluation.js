@@ -60,7 +60,7 @@ export function f1Of(confusion) {
 
 /** The first of the highest. @param {Float32Array} row */
 export function mostProbable(row) {
-  return row.indexOf(Math.max(...row));
+  return row.indexOf(row.reduce((most, value) => Math.max(most, value), -Infinity));
 }
 
 /** @param {FeatureSet} features @param {number} from @returns {FeatureSet} */

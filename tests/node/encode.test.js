@@ -248,6 +248,19 @@ test('more texts than a call takes arguments, and memory that does not grow with
   assert.ok(grown < 48, `${few.kib} KiB for 20,000 texts, ${many.kib} KiB for 150,000`);
 });
 
+test('an output larger than the disk is refused when the texts are known, not when the disk is full', () => {
+  const vast = join(dir, 'vast');
+  writeToyBundle(vast);
+  const contract = JSON.parse(readFileSync(join(vast, 'bundle.json'), 'utf8'));
+  contract.outputs[0].shape = ['batch', 1e13];
+  writeFileSync(join(vast, 'bundle.json'), JSON.stringify(contract));
+  const place = folder('vast-out');
+  const result = command(['--outputs', 'pooled_output', '--out', join(place, 'x.safetensors')], undefined, vast);
+  // 5 texts of 10¹³ numbers of 4 bytes, and of 24 ids and as many masks.
+  assertRefused({ ...result, stderr: result.stderr.slice(result.stderr.indexOf('error')) }, /--out: .* will have at least 200000\.0 GB, but [\d.]+ GB are free there/);
+  assert.deepEqual(readdirSync(place), []);
+});
+
 /** @param {string} place @param {NodeJS.Signals} signal */
 function interrupted(place, signal) {
   const out = join(place, 'x.safetensors');

@@ -141,8 +141,10 @@ export class EncoderPool {
 
   /** @param {Worker} worker @param {import('./encoder_worker.js').Answer} answer */
   #answered(worker, answer) {
-    const job = this.#running.get(worker);
-    if (job === undefined) return; // it failed already, with another worker
+    // A worker that is being ended must hold the program until it has: its `unref` here would let
+    // the program go while `dispose` is awaited (exit code 13). Its job fails when it ends.
+    if (this.#broken !== undefined) return;
+    const job = /** @type {Job} */ (this.#running.get(worker));
     this.#running.delete(worker);
     this.#idle.push(worker);
     worker.unref();

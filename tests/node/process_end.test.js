@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { EncoderPool } from '../../node_bridge/encoder_pool.js';
@@ -141,7 +142,10 @@ class FakeWorker extends EventEmitter {
   postMessage(question) {
     this.questions.push(question);
   }
+  /** As Node's, it holds the program until the worker has ended. */
   async terminate() {
+    this.ref();
+    await turn();
     this.ended = true;
     this.emit('exit', 1);
   }
@@ -170,9 +174,20 @@ test('where one worker ends, all that was asked for fails and the others are end
   const [workers, pool] = fakePool(2);
   const asked = [1, 2, 3].map(() => assert.rejects(pool.sequences([text]), EnvironmentProblem));
   workers[1].emit('exit', 1);
-  await Promise.all(asked);
-  assert.equal(workers[0].ended, true);
   // What the other one was about to say is of no use to anybody.
   workers[0].emit('message', { result: [Float32Array.of(1)] });
+  await Promise.all(asked);
+  await turn();
+  assert.equal(workers[0].ended, true);
   await assert.rejects(pool.means([text]), EnvironmentProblem);
+});
+
+test('a worker that answers while it is ended still holds the program, and its job fails', async () => {
+  const [workers, pool] = fakePool(1);
+  const asked = assert.rejects(pool.sequences([text]), /have been disposed of/);
+  const disposed = pool.dispose();
+  workers[0].emit('message', { result: [Float32Array.of(1)] });
+  assert.equal(workers[0].holds, true);
+  await disposed;
+  await asked;
 });

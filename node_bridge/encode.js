@@ -195,9 +195,9 @@ function assertRoom(path, bytes) {
   const { bavail, bsize, blocks } = statfsSync(dirname(resolve(path)));
   // A file system that does not know how large it is says 0.
   if (blocks === 0 || bytes <= bavail * bsize) return;
-  const gigabytes = (/** @type {number} */ size) => (size / 1e9).toFixed(1);
+  const megabytes = (/** @type {number} */ size) => (size / 1e6).toFixed(1);
   throw new UserError(
-    `--out: ${path} will have at least ${gigabytes(bytes)} GB, but ${gigabytes(bavail * bsize)} GB are free there; ` +
+    `--out: ${path} will have at least ${megabytes(bytes)} MB, but ${megabytes(bavail * bsize)} MB are free there; ` +
       'give another place, --pooling, or --max-length',
   );
 }

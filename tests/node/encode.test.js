@@ -257,7 +257,7 @@ test('an output larger than the disk is refused when the texts are known, not wh
   const place = folder('vast-out');
   const result = command(['--outputs', 'pooled_output', '--out', join(place, 'x.safetensors')], undefined, vast);
   // 5 texts of 10¹³ numbers of 4 bytes, and of 24 ids and as many masks.
-  assertRefused({ ...result, stderr: result.stderr.slice(result.stderr.indexOf('error')) }, /--out: .* will have at least 200000\.0 GB, but [\d.]+ GB are free there/);
+  assertRefused({ ...result, stderr: result.stderr.slice(result.stderr.indexOf('error')) }, /--out: .* will have at least 200000000\.0 MB, but [\d.]+ MB are free there/);
   assert.deepEqual(readdirSync(place), []);
 });
 

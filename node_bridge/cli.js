@@ -8,6 +8,8 @@ import { UserError } from './errors.js';
 /** System errors of a place that was given to write to: another place mends them. */
 const MACHINE = new Map([
   ['ENOSPC', 'the disk is full'],
+  ['EDQUOT', 'the quota of disk space is used up'],
+  ['EFBIG', 'the file is too large for this place'],
   ['EROFS', 'the file system is read-only'],
   ['EACCES', 'permission denied'],
   ['EPERM', 'operation not permitted'],

@@ -1,27 +1,53 @@
-/** `node node_bridge/encode.js`: texts to tensors. */
+/**
+ * `node node_bridge/encode.js`: texts to tensors. First all texts are read and their ids put on
+ * disk, then they are encoded window by window, and each row goes to its place in the output file
+ * at once: the memory that it takes does not depend on the number of texts.
+ */
+import { statfsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, resolve } from 'node:path';
+
 import { Bundle } from './bundle.js';
-import { run, say } from './cli.js';
-import { Encoder } from './encoder.js';
-import { UserError } from './errors.js';
+import { run, say, wholeNumber } from './cli.js';
+import { fixedSize } from './encoder.js';
+import { openEncoders } from './encoders.js';
+import { EncodingSpool } from './encoding_spool.js';
+import { UserError, located } from './errors.js';
+import { eachBatch } from './features.js';
+import { OutputRows, VectorRows } from './output_rows.js';
+import { POOLING_NAMES, poolingOf } from './pooling.js';
 import { progress } from './progress.js';
-import { writeSafetensors } from './safetensors.js';
+import { RowFile } from './row_file.js';
 import { eachOfStdin } from './stdin.js';
 import { Tokenizer } from './tokenizer/index.js';
-
-/** Rows that run together: all are as wide as the longest text, so that they fit one tensor. */
-const ROWS = 8;
+import { assertFilePath } from './whole_file.js';
 
 /** What a sentence-transformers model gives for a text; its sequence output is far larger. */
 const SENTENCE = 'sentence_embedding';
 
-const HELP = `Encodes texts. Writes the model's outputs by their names, input_ids and attention_mask.
+const HELP = `Encodes texts, a row for each in order. Writes the model's outputs by their names, padded with
+zeros to the longest text, with input_ids and attention_mask (1 at a text's positions); or with
+--pooling one vector a text. Memory does not depend on the number of texts.
 
   node node_bridge/encode.js --bundle artifacts/bundle/albert_tiny --out vectors.safetensors < texts.txt
+  node node_bridge/encode.js --bundle artifacts/bundle/albert_tiny --pooling mean --normalize \\
+    --workers 4 --out vectors.safetensors < texts.txt
 
   --bundle DIR          the bundle
-  --out FILE            safetensors, a row for each text in order, padded to the longest
+  --out FILE            safetensors
+  --pooling NAME        one vector a text, as the tensor sentence_embedding, float32[texts, hidden]:
+                          cls       position 0 of sequence_output
+                          mean      the mean of sequence_output over the text's positions, [CLS] and
+                                    [SEP] included, padding not; summed in float64
+                          pooled    pooled_output
+                        or, padded as above:
+                          sequence  sequence_output alone
+  --normalize           divides each vector by its L2 norm
   --outputs NAME,NAME   outputs of the model to write, or all; by default all, and of a bundle
                         with a sentence_embedding that alone
+  --max-length N        positions a text is cut to, [CLS] and [SEP] counted; the model's by default
+  --workers N           encoders at a time on wasm and cpu, each with the model in memory; default 1,
+                        for many texts one a core is fastest. Results do not depend on it
   --backend NAME        auto (default), native, wasm or cpu
   --no-special-tokens   without [CLS] and [SEP]
   --jsonl               stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
@@ -33,7 +59,11 @@ await run({
   options: {
     bundle: { type: 'string' },
     out: { type: 'string' },
+    pooling: { type: 'string' },
+    normalize: { type: 'boolean', default: false },
     outputs: { type: 'string' },
+    'max-length': { type: 'string' },
+    workers: { type: 'string', default: '1' },
     backend: { type: 'string', default: 'auto' },
     'no-special-tokens': { type: 'boolean', default: false },
     jsonl: { type: 'boolean', default: false },
@@ -43,40 +73,97 @@ await run({
 
 /** @param {Record<string, any>} options */
 async function main(options) {
-  if (options.bundle === undefined || options.out === undefined) {
-    throw new UserError('Expected --bundle and --out; try --help.');
-  }
-  const bundle = Bundle.open(options.bundle);
-  const names = chosenOutputs(bundle, options.outputs);
-  const tokenizer = Tokenizer.fromBundle(bundle);
-  const encoder = await Encoder.load(bundle, { backend: options.backend });
-  const specialTokens = !options['no-special-tokens'];
-  const encodings = [];
-  const encoded = eachOfStdin(options.jsonl, ({ text, pair }) => tokenizer.encode(text, { pair, specialTokens }));
-  for await (const encoding of encoded) encodings.push(encoding);
-  if (encodings.length === 0) throw new UserError('Expected texts on stdin, got none');
-  say(encoder.notice);
+  const { bundle: dir, out, backend } = options;
+  if (dir === undefined || out === undefined) throw new UserError('Expected --bundle and --out; try --help.');
+  const bundle = Bundle.open(dir);
+  const workers = wholeNumber('--workers', options.workers, 1, 256);
+  const rows = rowsOf(bundle, options);
+  const encode = encodeWith(bundle, rows, options);
+  located('--out', () => assertFilePath(out, 'vectors.safetensors'));
 
-  const width = Math.max(1, ...encodings.map(({ ids }) => ids.length));
-  const bar = progress('encoding texts', encodings.length);
-  /** @type {Record<string, {shape: number[], parts: Float32Array[]}>} */
-  const outputs = {};
-  for (let from = 0; from < encodings.length; from += ROWS) {
-    const batch = encodings.slice(from, from + ROWS);
-    for (const [name, { shape, data }] of Object.entries(await encoder.run(batch, width, names))) {
-      outputs[name] ??= { shape: [encodings.length, ...shape.slice(1)], parts: [] };
-      outputs[name].parts.push(data);
+  const file = new RowFile(out);
+  discardAtExit(file);
+  const spool = new EncodingSpool(`${out}.${process.pid}.ids.partial`);
+  const encoder = await openEncoders(bundle, { backend, workers });
+  try {
+    for await (const encoding of eachOfStdin(options.jsonl, encode)) spool.add(encoding);
+    if (spool.count === 0) throw new UserError('Expected texts on stdin, got none');
+    say(encoder.notice);
+    const width = fixedSize(bundle, 1) ?? Math.max(1, spool.longest);
+    assertRoom(out, rows.leastBytes(spool));
+    file.begin(rows.specs(spool.count, width), { bundle: bundle.hash, ...rows.metadata });
+    await encodeAll(spool, encoder, rows, file);
+    file.finish();
+  } finally {
+    file.discard();
+    spool.close();
+    await encoder.dispose();
+  }
+}
+
+/**
+ * @param {EncodingSpool} spool
+ * @param {import('./encoders.js').Encoders} encoder
+ * @param {OutputRows | VectorRows} rows
+ * @param {RowFile} file
+ */
+async function encodeAll(spool, encoder, rows, file) {
+  const bar = progress('encoding texts', spool.count);
+  try {
+    for (const { first, encodings } of spool.windows()) {
+      await eachBatch(encodings, encoder, async (batch) => {
+        await rows.write(file, encoder, batch.map((place) => ({ row: first + place, encoding: encodings[place] })));
+        bar.advance(batch.length);
+      });
     }
-    bar.advance(batch.length);
+  } finally {
+    bar.stop();
   }
   bar.done();
-  const { input_ids, attention_mask } = encoder.pad(encodings, width);
-  const tensors = Object.entries(outputs).map(([name, { shape, parts }]) => [
-    name,
-    { dtype: 'F32', shape, data: joined(parts) },
-  ]);
-  const ids = { input_ids: { dtype: 'I32', ...input_ids }, attention_mask: { dtype: 'I32', ...attention_mask } };
-  writeSafetensors(options.out, { ...Object.fromEntries(tensors), ...ids }, { bundle: bundle.hash });
+}
+
+/**
+ * What is written of each text.
+ *
+ * @param {Bundle} bundle
+ * @param {Record<string, any>} options
+ * @throws {UserError} the bundle has no such output; options that contradict each other
+ */
+function rowsOf(bundle, { pooling, normalize, outputs }) {
+  if (pooling === undefined) {
+    if (normalize) throw new UserError('--normalize: expected --pooling cls, mean or pooled with it');
+    return new OutputRows(bundle, chosenOutputs(bundle, outputs));
+  }
+  if (outputs !== undefined) throw new UserError('Expected --pooling or --outputs, got both');
+  const what = located('--pooling', () => poolingOf(pooling, normalize));
+  const role = what === POOLING_NAMES.pooled ? 'pooled_output' : 'sequence_output';
+  const spec = bundle.contract.outputs.find((output) => output.role === role);
+  if (spec === undefined) {
+    const known = bundle.contract.outputs.map(({ name }) => name).join(', ');
+    throw new UserError(`--pooling ${pooling}: ${bundle.dir} has no ${role}; its outputs are ${known}`);
+  }
+  if (what === POOLING_NAMES.sequence) return new OutputRows(bundle, [spec.name]);
+  return new VectorRows({ tensor: SENTENCE, hidden: Number(spec.shape.at(-1)), name: pooling, pooling: what, normalize });
+}
+
+/**
+ * @param {Bundle} bundle
+ * @param {OutputRows | VectorRows} rows
+ * @param {Record<string, any>} options
+ * @returns {(text: import('./text.js').Text) => import('./encoder.js').Encoding}
+ */
+function encodeWith(bundle, rows, { 'max-length': asked, 'no-special-tokens': bare }) {
+  const { max_length: limit } = bundle.contract;
+  // A pair has three special tokens.
+  const maxLength = asked === undefined ? limit : wholeNumber('--max-length', asked, bare ? 1 : 3, limit);
+  const tokenizer = Tokenizer.fromBundle(bundle);
+  return ({ text, pair }) => {
+    const encoding = tokenizer.encode(text, { pair, maxLength, specialTokens: !bare });
+    if (encoding.ids.length === 0 && rows.needPositions) {
+      throw new UserError('the text has no token, so it has no vector; leave --no-special-tokens out');
+    }
+    return encoding;
+  };
 }
 
 /**
@@ -97,13 +184,31 @@ function chosenOutputs({ dir, contract }, asked) {
   return names;
 }
 
-/** @param {Float32Array[]} parts */
-function joined(parts) {
-  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
+/**
+ * Says that the disk is too small before hours of work, not after them.
+ *
+ * @param {string} path of the output
+ * @param {number} bytes it will have, at least
+ * @throws {UserError} the disk has less
+ */
+function assertRoom(path, bytes) {
+  const { bavail, bsize, blocks } = statfsSync(dirname(resolve(path)));
+  // A file system that does not know how large it is says 0.
+  if (blocks === 0 || bytes <= bavail * bsize) return;
+  const megabytes = (/** @type {number} */ size) => (size / 1e6).toFixed(1);
+  throw new UserError(
+    `--out: ${path} will have at least ${megabytes(bytes)} MB, but ${megabytes(bavail * bsize)} MB are free there; ` +
+      'give another place, --pooling, or --max-length',
+  );
+}
+
+/** However the program ends, no half file is left. @param {RowFile} file */
+function discardAtExit(file) {
+  process.once('exit', () => file.discard());
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+    process.on(signal, () => {
+      say('\nstopped; nothing was written');
+      process.exit(128 + constants.signals[signal]);
+    });
   }
-  return whole;
 }

@@ -6,6 +6,7 @@ import { Bundle } from './bundle.js';
 import { UserError, located } from './errors.js';
 import { TOKEN_BUDGET, featuresOf } from './features.js';
 import { openModel } from './model.js';
+import { meanVector, normalizeVector, poolingOf } from './pooling.js';
 import { tf } from './tfjs.js';
 import { textFrom } from './text.js';
 import { Tokenizer } from './tokenizer/index.js';
@@ -55,14 +56,12 @@ export class Encoder {
 
   /** The positions that the model always takes; undefined where any number will do. */
   get fixedLength() {
-    const sizes = this.bundle.contract.inputs.map(({ shape }) => shape[1]);
-    return sizes.find((size) => typeof size === 'number');
+    return fixedSize(this.bundle, 1);
   }
 
   /** The rows that the model always takes; undefined where any number will do. */
   get fixedBatch() {
-    const sizes = this.bundle.contract.inputs.map(({ shape }) => shape[0]);
-    return sizes.find((size) => typeof size === 'number');
+    return fixedSize(this.bundle, 0);
   }
 
   /** Batches that it takes at a time. */
@@ -81,24 +80,33 @@ export class Encoder {
   }
 
   /**
-   * Texts, or pairs, to the vectors that a classifier gets: each with [CLS] and [SEP], position 0
-   * of `sequence_output`.
+   * Texts, or pairs, to vectors: each with [CLS] and [SEP]. By default the vectors that a
+   * classifier gets, those of [CLS].
    *
    * @example
    * const encoder = await Encoder.load('artifacts/bundle/albert_tiny');
-   * const [first, second] = await encoder.encode(['这本书很好', '房间很小']);
+   * const [first, second] = await encoder.encode(['这本书很好', '房间很小'], { pooling: 'mean', normalize: true });
    *
    * @param {readonly GivenText[]} texts
-   * @param {{maxLength?: number}} [options] positions a text is cut to; the model's by default
-   * @returns {Promise<Float32Array[]>} float32[hidden] for each text, in order; equal texts share one
-   * @throws {UserError} names the text that is none
+   * @param {object} [options]
+   * @param {number} [options.maxLength] positions a text is cut to; the model's by default
+   * @param {import('./pooling.js').PoolingName} [options.pooling] `cls` (default): position 0 of
+   *   `sequence_output`; `mean`: the mean of `sequence_output` over the text's positions; `pooled`:
+   *   `pooled_output`; `sequence`: all of `sequence_output`
+   * @param {boolean} [options.normalize] divides each vector by its L2 norm; not with `sequence`
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each text, in order, or with `sequence`
+   *   float32[positions, hidden]; equal texts share one
+   * @throws {UserError} names the text that is none; an unknown `pooling`; the model has no such output
    * @throws {import('./errors.js').CheckFailed} a vector that is not finite
    */
-  async encode(texts, { maxLength } = {}) {
+  async encode(texts, { maxLength, pooling = 'cls', normalize = false } = {}) {
+    const what = located('pooling', () => poolingOf(pooling, normalize));
     this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
     const tools = { tokenizer: this.#tokenizer, encoder: this };
     const known = texts.map((text, i) => located(`texts[${i}]`, () => textFrom(text)));
-    return featuresOf(known, tools, { maxLength });
+    const vectors = await featuresOf(known, tools, { maxLength, pooling: what });
+    if (normalize) new Set(vectors).forEach(normalizeVector);
+    return vectors;
   }
 
   /**
@@ -112,7 +120,7 @@ export class Encoder {
    */
   pad(encodings, width = 1) {
     const { max_length: limit, padding, tokenizer } = this.bundle.contract;
-    const longest = Math.max(...encodings.map(({ ids }) => ids.length));
+    const longest = encodings.reduce((most, { ids }) => Math.max(most, ids.length), 0);
     if (longest > limit) {
       throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``);
     }
@@ -183,6 +191,30 @@ export class Encoder {
     } finally {
       first.dispose();
     }
+  }
+
+  /**
+   * The mean of `sequence_output` over the positions that are not padding, [CLS] and [SEP]
+   * included, as sentence-transformers computes it; summed in float64.
+   *
+   * @param {Encoding[]} encodings each of at least one position
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
+   */
+  async means(encodings) {
+    const { hidden } = this;
+    return (await this.sequences(encodings)).map((sequence) => meanVector(sequence, hidden));
+  }
+
+  /**
+   * `pooled_output`.
+   *
+   * @param {Encoding[]} encodings
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
+   */
+  async pooled(encodings) {
+    const { name } = this.#specOf('pooled_output');
+    const { [name]: { shape, data } } = await this.runBatch(this.pad(encodings), [name]);
+    return encodings.map((_, row) => data.slice(row * shape[1], (row + 1) * shape[1]));
   }
 
   /**
@@ -271,4 +303,16 @@ export class Encoder {
     }
     return spec;
   }
+}
+
+/**
+ * The rows (axis 0) or positions (axis 1) that a model always takes.
+ *
+ * @param {Bundle} bundle
+ * @param {number} axis of the inputs' shapes
+ * @returns {number | undefined} undefined where any number will do
+ */
+export function fixedSize({ contract }, axis) {
+  const sizes = contract.inputs.map(({ shape }) => shape[axis]);
+  return sizes.find((size) => typeof size === 'number');
 }

@@ -2,15 +2,15 @@
  * Encoders in worker threads, one a core: TF.js's wasm and cpu backends have one thread each. Every
  * batch runs whole in one of them, so that how many there are changes no number.
  */
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
+import { fixedSize } from './encoder.js';
 import { CheckFailed, EnvironmentProblem, UserError } from './errors.js';
 
 /**
  * @typedef {import('./encoder.js').Encoding} Encoding
  * @typedef {import('./encoder_worker.js').Method} Method
- * @typedef {{method: Method, encodings: Encoding[], done: (rows: Float32Array[]) => void,
+ * @typedef {{method: Method, encodings: Encoding[], rest: any[], done: (result: any) => void,
  *   failed: (error: Error) => void}} Job
  */
 
@@ -28,15 +28,25 @@ export class EncoderPool {
   /** @type {Error | undefined} */
   #broken;
 
-  /** @param {Worker[]} workers that are ready @param {string} notice what to tell a person of the backend */
-  constructor(workers, notice) {
+  /**
+   * See `start`.
+   *
+   * @param {Worker[]} workers that are ready
+   * @param {import('./bundle.js').Bundle} bundle
+   * @param {string} notice what to tell a person of the backend
+   */
+  constructor(workers, bundle, notice) {
     this.#workers = workers;
-    this.notice = notice;
     this.#idle = [...workers];
+    this.notice = notice;
+    this.fixedLength = fixedSize(bundle, 1);
     for (const worker of workers) {
       worker.on('message', (answer) => this.#answered(worker, answer));
       worker.on('error', (error) => this.#break(error));
-      worker.on('exit', () => this.#break(new EnvironmentProblem('An encoder ended by itself; is there enough memory?')));
+      worker.on('exit', () => this.#break(endedByItself()));
+      // An idle worker must not keep the program alive. After the listeners: the first one for
+      // 'message' makes Node hold the worker's port again (Node 20, 22 and 24).
+      worker.unref();
     }
   }
 
@@ -55,8 +65,7 @@ export class EncoderPool {
       workers.forEach((worker) => worker.terminate());
       throw error;
     }
-    workers.forEach((worker) => worker.unref());
-    return new EncoderPool(workers, notice);
+    return new EncoderPool(workers, bundle, notice);
   }
 
   /** Batches that it takes at a time. */
@@ -64,26 +73,53 @@ export class EncoderPool {
     return this.#workers.length;
   }
 
-  /** As of Encoder. @param {Encoding[]} encodings */
+  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
   firstPosition(encodings) {
     return this.#run('firstPosition', encodings);
   }
 
-  /** As of Encoder. @param {Encoding[]} encodings */
+  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  means(encodings) {
+    return this.#run('means', encodings);
+  }
+
+  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  pooled(encodings) {
+    return this.#run('pooled', encodings);
+  }
+
+  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
   sequences(encodings) {
     return this.#run('sequences', encodings);
   }
 
+  /**
+   * As of Encoder.
+   *
+   * @param {Encoding[]} encodings
+   * @param {number} [width]
+   * @param {string[]} [names]
+   * @returns {Promise<Record<string, import('./encoder.js').Output>>}
+   */
+  run(encodings, width, names) {
+    return this.#run('run', encodings, width, names);
+  }
+
   /** Ends the workers. */
   async dispose() {
-    this.#broken = new Error('The encoders have been disposed of');
+    this.#broken ??= new Error('The encoders have been disposed of');
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
-  /** @param {Method} method @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
-  #run(method, encodings) {
+  /**
+   * @param {Method} method
+   * @param {Encoding[]} encodings
+   * @param {...any} rest what else the method takes
+   * @returns {Promise<any>} what it gives
+   */
+  #run(method, encodings, ...rest) {
     return new Promise((done, failed) => {
-      this.#waiting.push({ method, encodings, done, failed });
+      this.#waiting.push({ method, encodings, rest, done, failed });
       this.#next();
     });
   }
@@ -99,34 +135,49 @@ export class EncoderPool {
       worker.ref(); // what is waited for keeps the program alive
       // The ids of many texts share a buffer: sliced, lest all of it be copied with each.
       const encodings = job.encodings.map(({ ids, typeIds }) => ({ ids: ids.slice(), typeIds: typeIds.slice() }));
-      worker.postMessage({ method: job.method, encodings });
+      worker.postMessage({ method: job.method, encodings, rest: job.rest });
     }
   }
 
   /** @param {Worker} worker @param {import('./encoder_worker.js').Answer} answer */
   #answered(worker, answer) {
+    // A worker that is being ended must hold the program until it has: its `unref` here would let
+    // the program go while `dispose` is awaited (exit code 13). Its job fails when it ends.
+    if (this.#broken !== undefined) return;
     const job = /** @type {Job} */ (this.#running.get(worker));
     this.#running.delete(worker);
     this.#idle.push(worker);
     worker.unref();
-    if ('rows' in answer) job.done(answer.rows);
+    if ('result' in answer) job.done(answer.result);
     else job.failed(errorOf(answer.error));
     this.#next();
   }
 
-  /** @param {Error} error */
+  /** Fails all that is asked for, and ends the other workers. @param {Error} error */
   #break(error) {
+    const first = this.#broken === undefined;
     this.#broken ??= error;
     for (const { failed } of this.#running.values()) failed(this.#broken);
     this.#running.clear();
     this.#next();
+    if (first) void this.dispose();
   }
 }
 
-/** @param {Worker} worker */
-async function ready(worker) {
-  const [answer] = /** @type {[import('./encoder_worker.js').Answer]} */ (await once(worker, 'message'));
-  if ('error' in answer) throw errorOf(answer.error);
+/** @param {Worker} worker @returns {Promise<void>} when it has loaded the model */
+function ready(worker) {
+  return new Promise((done, failed) => {
+    worker.once('message', (/** @type {import('./encoder_worker.js').Answer} */ answer) => {
+      if ('error' in answer) failed(errorOf(answer.error));
+      else done();
+    });
+    worker.once('error', failed);
+    worker.once('exit', () => failed(endedByItself()));
+  });
+}
+
+function endedByItself() {
+  return new EnvironmentProblem('An encoder ended by itself; is there enough memory?');
 }
 
 /** An error as it was in the worker. @param {{message: string, exitCode?: number}} told */

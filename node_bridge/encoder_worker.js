@@ -6,17 +6,23 @@ import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 
 /**
- * @typedef {'firstPosition' | 'sequences'} Method of Encoder
- * @typedef {{rows: Float32Array[]} | {error: {message: string, exitCode?: number}}} Answer
+ * @typedef {import('./encoder.js').Encoding} Encoding
+ * @typedef {'firstPosition' | 'means' | 'pooled' | 'sequences' | 'run'} Method of Encoder
+ * @typedef {{method: Method, encodings: Encoding[], rest: any[]}} Question
+ * @typedef {Float32Array[] | Record<string, {shape: number[], data: Float32Array}>} Result
+ * @typedef {{result: Result} | {error: {message: string, exitCode?: number}}} Answer
  */
 
 const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
 
-/** @param {() => Promise<Float32Array[]>} work */
+/** @param {() => Promise<Result>} work */
 async function answer(work) {
   try {
-    const rows = await work();
-    port.postMessage({ rows }, rows.map(({ buffer }) => /** @type {ArrayBuffer} */ (buffer)));
+    const result = await work();
+    const arrays = Array.isArray(result) ? result : Object.values(result).map(({ data }) => data);
+    // Two outputs may be one node of the model, and share memory.
+    const buffers = new Set(arrays.map(({ buffer }) => /** @type {ArrayBuffer} */ (buffer)));
+    port.postMessage({ result }, [...buffers]);
   } catch (error) {
     const { message, stack, exitCode } = /** @type {Error & {exitCode?: number}} */ (error);
     port.postMessage({ error: { message: exitCode === undefined ? (stack ?? message) : message, exitCode } });
@@ -32,6 +38,6 @@ await answer(async () => {
   encoder = await Encoder.load(bundle, { backend });
   return [];
 });
-port.on('message', (/** @type {{method: Method, encodings: import('./encoder.js').Encoding[]}} */ { method, encodings }) => {
-  void answer(() => encoder[method](encodings));
+port.on('message', (/** @type {Question} */ { method, encodings, rest }) => {
+  void answer(() => /** @type {(...args: any[]) => Promise<Result>} */ (encoder[method]).call(encoder, encodings, ...rest));
 });

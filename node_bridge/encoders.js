@@ -6,7 +6,13 @@ import { Encoder } from './encoder.js';
 import { EncoderPool } from './encoder_pool.js';
 import { UserError } from './errors.js';
 
-/** @typedef {import('./features.js').Encoder & {notice: string, dispose: () => unknown}} Encoders */
+/**
+ * @typedef {object} Whole what `openEncoders` gives beyond the encoder of features.js
+ * @property {string} notice what to tell a person of the backend
+ * @property {Encoder['run']} run
+ * @property {() => unknown} dispose
+ * @typedef {import('./features.js').Encoder & Whole} Encoders
+ */
 
 /**
  * @param {import('./bundle.js').Bundle} bundle

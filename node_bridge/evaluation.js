@@ -82,7 +82,7 @@ export function halfWidth95(share, count) {
 
 /** The first of the highest. @param {Float32Array} row */
 export function mostProbable(row) {
-  return row.indexOf(Math.max(...row));
+  return row.indexOf(row.reduce((most, value) => Math.max(most, value), -Infinity));
 }
 
 /** @param {FeatureSet} features @param {number} from @returns {FeatureSet} */

@@ -17,14 +17,19 @@ export const TOKEN_BUDGET = 2048;
  * @typedef {object} Encoder
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} firstPosition
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} sequences
+ * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} means
+ * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} pooled
  * @property {number} lanes batches that it takes at a time
+ * @property {number} [fixedLength] positions that its model always takes
  * @typedef {keyof typeof POOLINGS} Pooling
  */
 
-/** What of `sequence_output` a head gets, and the encoder's method that gives it. */
+/** What a head, or a person, gets of a text, and the encoder's method that gives it. */
 export const POOLINGS = /** @type {const} */ ({
   'position 0 of sequence_output': 'firstPosition',
   sequence_output: 'sequences',
+  'mean of sequence_output': 'means',
+  pooled_output: 'pooled',
 });
 const FIRST = 'position 0 of sequence_output';
 
@@ -45,31 +50,60 @@ const FIRST = 'position 0 of sequence_output';
 export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST, onEncoded } = {}) {
   const { distinct, places } = distinctOf(texts);
   const encodings = distinct.map(({ text, pair }) => tokenizer.encode(text, { pair, maxLength }));
-  const lengths = encodings.map(({ ids }) => ids.length);
   const uses = new Array(distinct.length).fill(0);
   for (const place of places) uses[place] += 1;
 
   /** @type {Float32Array[]} */
   const vectors = new Array(distinct.length);
-  const batches = batchesByLength(lengths).values();
-  const run = async (/** @type {number[]} */ batch) => {
+  await eachBatch(encodings, encoder, async (batch) => {
     const rows = await encoder[POOLINGS[pooling]](batch.map((place) => encodings[place]));
     batch.forEach((place, row) => {
-      if (!rows[row].every(Number.isFinite)) {
-        throw new CheckFailed(`The encoder gave a vector that is not finite for ${JSON.stringify(distinct[place].text)}`);
-      }
+      assertFinite(rows[row], JSON.stringify(distinct[place].text));
       vectors[place] = rows[row];
     });
     onEncoded?.(batch.reduce((sum, place) => sum + uses[place], 0));
-    await turn(); // lets a signal or another request in
+  });
+  return places.map((place) => vectors[place]);
+}
+
+/**
+ * Calls back for each batch of encodings, as many batches at a time as the encoder takes.
+ *
+ * @param {Encoding[]} encodings
+ * @param {Pick<Encoder, 'lanes' | 'fixedLength'>} encoder
+ * @param {(places: number[]) => Promise<void>} run gets the batch's places in `encodings`
+ * @throws what `run` throws; no further batch is begun then
+ */
+export async function eachBatch(encodings, { lanes, fixedLength }, run) {
+  const batches = batchesByLength(encodings.map(({ ids }) => fixedLength ?? ids.length));
+  let next = 0;
+  const lane = async () => {
+    while (next < batches.length) {
+      next += 1;
+      try {
+        await run(batches[next - 1]);
+      } catch (error) {
+        next = batches.length; // lest the other lanes work on for nothing
+        throw error;
+      }
+      await turn(); // lets a signal or another request in
+    }
   };
   // Each lane takes the next batch; which one does not matter to what comes out.
-  await Promise.all(
-    Array.from({ length: encoder.lanes }, async () => {
-      for (const batch of batches) await run(batch);
-    }),
-  );
-  return places.map((place) => vectors[place]);
+  await Promise.all(Array.from({ length: lanes }, lane));
+}
+
+/**
+ * @param {ArrayLike<number>} values that the encoder gave
+ * @param {string} text what to call the text that they are of
+ * @throws {CheckFailed} a value that is not finite
+ */
+export function assertFinite(values, text) {
+  for (let i = 0; i < values.length; i += 1) {
+    if (!Number.isFinite(values[i])) {
+      throw new CheckFailed(`The encoder gave a vector that is not finite for ${text}`);
+    }
+  }
 }
 
 /**

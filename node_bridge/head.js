@@ -166,7 +166,7 @@ export class Head {
 export function inputOf(features, texts, kind) {
   const { hidden } = features;
   const counts = Array.from(texts, features.positions);
-  const longest = Math.max(...counts);
+  const longest = counts.reduce((most, count) => Math.max(most, count), 0);
   const data = new Float32Array(texts.length * longest * hidden);
   counts.forEach((_, row) => features.copy(texts[row], data, row * longest * hidden));
   const whole = HEADS[kind].pooling === 'sequence_output';

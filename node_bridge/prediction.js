@@ -6,7 +6,7 @@ import { fitting, named, textFrom } from './text.js';
 import { windows } from './windows.js';
 
 /** Texts that are encoded together, those of one length in one batch: as many as are light to hold. */
-const WINDOW = { 'position 0 of sequence_output': 1024, sequence_output: 128 };
+const WINDOW = { vectors: 1024, sequences: 128 };
 
 /**
  * @typedef {import('./text.js').GivenText} GivenText
@@ -55,25 +55,46 @@ export async function* predict(texts, tools, { top = 0, keepBroken = false } = {
     throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
   }
   const { description, pooling } = tools.head;
-  for await (const window of windows(checked(texts, description?.task, keepBroken), WINDOW[pooling])) {
+  const size = pooling === 'sequence_output' ? WINDOW.sequences : WINDOW.vectors;
+  for await (const window of windows(checked(texts, description?.task, keepBroken), size)) {
     yield* await answers(window, tools, top);
   }
 }
 
 /**
+ * No generator, which could be closed only between two texts.
+ *
  * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
  * @param {import('./text.js').Task | undefined} task
  * @param {boolean} keepBroken
- * @returns {AsyncGenerator<Text | Error>}
+ * @returns {AsyncIterableIterator<Text | Error>}
  */
-async function* checked(texts, task, keepBroken) {
-  let place = 0;
-  for await (const given of texts) {
-    const text = given instanceof Error ? given : attempted(() => fitting(textFrom(given), task));
-    if (text instanceof Error && !keepBroken) throw new UserError(`texts[${place}]: ${text.message}`);
-    yield text;
-    place += 1;
-  }
+function checked(texts, task, keepBroken) {
+  const iterator = Symbol.asyncIterator in texts ? texts[Symbol.asyncIterator]() : texts[Symbol.iterator]();
+  let place = -1;
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      const { done, value } = await iterator.next();
+      if (done) return { done, value: undefined };
+      const given = await value; // an array may hold promises
+      place += 1;
+      const text = given instanceof Error ? given : attempted(() => fitting(textFrom(given), task));
+      if (text instanceof Error && !keepBroken) {
+        await this.return?.();
+        throw new UserError(`texts[${place}]: ${text.message}`);
+      }
+      return { done: false, value: text };
+    },
+    async return() {
+      // The iterator of a stream of Node's would wait for its next chunk.
+      if ('destroy' in texts && typeof texts.destroy === 'function') texts.destroy();
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
+  };
 }
 
 /**

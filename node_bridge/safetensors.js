@@ -6,7 +6,8 @@
 import { UserError } from './errors.js';
 import { writeWhole } from './whole_file.js';
 
-const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
+/** The array that holds a dtype's numbers. */
+export const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
 
 /**
  * @typedef {object} Tensor
@@ -29,23 +30,40 @@ export function writeSafetensors(path, tensors, metadata = {}) {
  *
  * @param {Record<string, Tensor>} tensors
  * @param {Record<string, string>} [metadata]
- * @returns {Buffer[]} tensors in the order of their names
+ * @returns {Uint8Array[]} tensors in the order of their names
  */
 export function encodeSafetensors(tensors, metadata = {}) {
+  const { head } = layOut(tensors, metadata);
+  return [head, ...Object.keys(tensors).sort().map((name) => bytesOf(tensors[name].data))];
+}
+
+/**
+ * What a file begins with, and where its tensors lie.
+ *
+ * @param {Record<string, {dtype: keyof typeof ARRAYS, shape: number[]}>} specs
+ * @param {Record<string, string>} [metadata]
+ * @returns {{head: Uint8Array, starts: Record<string, number>, size: number}} `starts`: the first
+ *   byte of each tensor; `size` of the file, in bytes
+ */
+export function layOut(specs, metadata = {}) {
   /** @type {Record<string, unknown>} */
   const header = { __metadata__: metadata };
-  const names = Object.keys(tensors).sort();
+  /** @type {[string, number][]} */
+  const offsets = [];
   let offset = 0;
-  for (const name of names) {
-    const { dtype, shape, data } = tensors[name];
-    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
+  for (const name of Object.keys(specs).sort()) {
+    const { dtype, shape } = specs[name];
+    const end = offset + shape.reduce((product, size) => product * size, ARRAYS[dtype].BYTES_PER_ELEMENT);
+    header[name] = { dtype, shape, data_offsets: [offset, end] };
+    offsets.push([name, offset]);
+    offset = end;
   }
-  const head = Buffer.from(JSON.stringify(header));
-  const padding = Buffer.alloc((8 - (head.length % 8)) % 8, ' ');
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(head.length + padding.length));
-  return [length, head, padding, ...names.map((name) => bytesOf(tensors[name].data))];
+  const text = Buffer.from(JSON.stringify(header));
+  const head = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
+  head.writeBigUInt64LE(BigInt(head.length - 8));
+  head.set(text, 8);
+  const starts = Object.fromEntries(offsets.map(([name, from]) => [name, head.length + from]));
+  return { head, starts, size: head.length + offset };
 }
 
 /**
@@ -96,7 +114,7 @@ export function readSafetensorsHeader(bytes, name) {
   return { entries: Object.fromEntries(entries), metadata };
 }
 
-/** @param {Float32Array | Int32Array} data */
-function bytesOf(data) {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+/** The same memory. @param {Float32Array | Int32Array} data */
+export function bytesOf(data) {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

@@ -75,7 +75,9 @@ function curve(kind, of) {
 /** @param {Curve[]} curves @param {EpochResult[]} history @param {number} bestEpoch */
 function chart(curves, history, bestEpoch) {
   const values = curves.flatMap(({ of }) => history.map(of));
-  const { low, high, ticks } = scale(Math.min(...values), Math.max(...values));
+  const lowest = values.reduce((least, value) => Math.min(least, value), Infinity);
+  const highest = values.reduce((most, value) => Math.max(most, value), -Infinity);
+  const { low, high, ticks } = scale(lowest, highest);
   const last = Math.max(history.length, 2);
   const x = (/** @type {number} */ epoch) => LEFT + ((epoch - 1) / (last - 1)) * (WIDTH - LEFT - RIGHT);
   const y = (/** @type {number} */ value) => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM);

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { readSafetensors, writeSafetensors } from './safetensors.js';
+import { bytesOf, readSafetensors, writeSafetensors } from './safetensors.js';
 
 /**
  * @typedef {import('./fitting.js').State} State
@@ -72,11 +72,6 @@ function nameOf(group, i) {
 function sumOf(told, tensors) {
   const names = Object.keys(tensors).sort();
   return sha256([Buffer.from(told), ...names.map((name) => bytesOf(tensors[name].data))]);
-}
-
-/** @param {Float32Array | Int32Array} data */
-function bytesOf(data) {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /** @param {Uint8Array[]} chunks */

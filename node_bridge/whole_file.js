@@ -1,27 +1,125 @@
 /** Files that are there whole or not at all. */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+
+import { UserError } from './errors.js';
+
+/** A file that grows under a temporary name, `PATH.PID.partial`, until it is finished. */
+export class WholeFile {
+  #path;
+  #partial;
+  /** @type {number | undefined} its descriptor while it grows */
+  #file;
+
+  /**
+   * Begins the file: from here on it is known that the place can be written to.
+   *
+   * @param {string} path
+   * @throws {NodeJS.ErrnoException} the system's own error, as of all other methods
+   */
+  constructor(path) {
+    this.#path = path;
+    this.#partial = `${path}.${process.pid}.partial`;
+    this.#file = openSync(this.#partial, 'w');
+  }
+
+  /** Makes it this large; what is not written is 0. @param {number} size in bytes */
+  resize(size) {
+    this.#named(() => ftruncateSync(this.#descriptor, size));
+  }
+
+  /** @param {Uint8Array} bytes @param {number} position in the file */
+  write(bytes, position) {
+    this.#named(() => writeAll(this.#descriptor, bytes, position));
+  }
+
+  /** Puts it in its place: a reader never sees half a file. */
+  finish() {
+    this.#named(() => fsyncSync(this.#descriptor));
+    this.#close();
+    try {
+      renameSync(this.#partial, this.#path);
+    } catch (error) {
+      rmSync(this.#partial, { force: true });
+      throw error;
+    }
+  }
+
+  /** Takes it away, unless it was finished. */
+  discard() {
+    if (this.#file === undefined) return;
+    this.#close();
+    rmSync(this.#partial, { force: true });
+  }
+
+  get #descriptor() {
+    if (this.#file === undefined) throw new Error(`${this.#path} is no longer written to`);
+    return this.#file;
+  }
+
+  #close() {
+    closeSync(this.#descriptor);
+    this.#file = undefined;
+  }
+
+  /** Errors of a descriptor name no file. @param {() => void} work */
+  #named(work) {
+    try {
+      work();
+    } catch (error) {
+      throw Object.assign(/** @type {Error} */ (error), { path: this.#path });
+    }
+  }
+}
 
 /**
- * Writes under a temporary name, `PATH.PID.partial`, then renames: a reader never sees half a file.
+ * @param {number} file a descriptor
+ * @param {Uint8Array} bytes all of which are written
+ * @param {number} position in the file
+ */
+export function writeAll(file, bytes, position) {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(file, bytes, done, bytes.length - done, position + done);
+  }
+}
+
+/**
+ * Writes a file that is in memory.
  *
  * @param {string} path
  * @param {Uint8Array[]} chunks
  */
 export function writeWhole(path, chunks) {
-  const growing = `${path}.${process.pid}.partial`;
+  const file = new WholeFile(path);
   try {
-    const file = openSync(growing, 'w');
-    try {
-      for (const chunk of chunks) {
-        for (let done = 0; done < chunk.length; ) done += writeSync(file, chunk, done);
-      }
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
+    let position = 0;
+    for (const chunk of chunks) {
+      file.write(chunk, position);
+      position += chunk.length;
     }
-    renameSync(growing, path);
-  } catch (error) {
-    rmSync(growing, { force: true });
-    throw error;
+    file.finish();
+  } finally {
+    file.discard();
+  }
+}
+
+/**
+ * Refuses a path that cannot become a file, before any work is done for it.
+ *
+ * @param {string} path as a person gave it
+ * @param {string} example a name for a file in that place
+ * @throws {UserError} a directory, a device, or a place in a directory that is not there
+ */
+export function assertFilePath(path, example) {
+  const parent = dirname(resolve(path));
+  if (!statSync(parent, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new UserError(`the directory ${parent} of ${path} is not there; make it first, or give another place`);
+  }
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (path === '' || path.endsWith('/') || stats?.isDirectory()) {
+    throw new UserError(`got the directory ${path || "''"}, expected a file to write, such as ${resolve(path, example)}`);
+  }
+  if (stats !== undefined && !stats.isFile()) {
+    throw new UserError(`${path} is a device or a pipe, expected a file: it is written under another name, then renamed`);
   }
 }

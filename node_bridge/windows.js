@@ -7,8 +7,8 @@ const PATIENCE = 20;
  * Reads on while a window is worked at, but never beyond the next one.
  *
  * @template T
- * @param {AsyncIterable<T> | Iterable<T>} source where its reader leaves early, it is closed when
- *   its next item comes
+ * @param {AsyncIterable<T> | Iterable<T>} source where its reader leaves early, its iterator is
+ *   closed at once; an async generator closes when its next item comes
  * @param {number} size
  * @returns {AsyncGenerator<T[]>} in order, none empty or longer than `size`; an error of the
  *   source comes after all that was before it
@@ -19,13 +19,17 @@ export async function* windows(source, size) {
   let open = true;
   /** @type {{error: unknown} | undefined} */
   let failure;
+  // By hand, since `for await` closes an iterator only when its next item has come: what the source
+  // reads from would keep the program alive.
+  const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : undefined;
+  const items = iterator === undefined ? /** @type {Iterable<T>} */ (source) : { [Symbol.asyncIterator]: () => iterator };
   const first = signal();
   const full = signal();
   const room = signal();
 
   async function read() {
     try {
-      for await (const item of source) {
+      for await (const item of items) {
         held.push(item);
         first.give();
         if (held.length === size) {
@@ -60,8 +64,10 @@ export async function* windows(source, size) {
     }
     if (failure !== undefined) throw failure.error;
   } finally {
+    const left = open;
     open = false;
     room.give();
+    if (left) iterator?.return?.().catch(() => {}); // nobody is there for an error any more
   }
 }
 

@@ -78,6 +78,43 @@ test('more positions than the model has are refused', async () => {
   });
 });
 
+test('more texts than a call takes arguments are padded', () => {
+  const one = { ids: Int32Array.of(7), typeIds: new Int32Array(1) };
+  const { input_ids } = encoder.pad(new Array(200_000).fill(one));
+  assert.deepEqual(input_ids.shape, [200_000, 1]);
+});
+
+test('poolings: the mean and [CLS] of sequence_output, pooled_output, and all positions; equal texts share one', async () => {
+  const { sequence_output: sequence, pooled_output: pooled } = await encoder.run([encodings[0]]);
+  const [, positions, hidden] = sequence.shape;
+  const asked = [texts[0], texts[0]];
+  assert.deepEqual(await encoder.encode(asked, { pooling: 'sequence' }), [sequence.data, sequence.data]);
+  assert.deepEqual(await encoder.encode(asked), await encoder.encode(asked, { pooling: 'cls' }));
+  assert.deepEqual((await encoder.encode(asked, { pooling: 'pooled' }))[1], pooled.data);
+  const [mean, same] = await encoder.encode(asked, { pooling: 'mean' });
+  assert.equal(mean, same);
+  for (let i = 0; i < hidden; i += 1) {
+    let sum = 0;
+    for (let at = 0; at < positions; at += 1) sum += sequence.data[at * hidden + i];
+    assert.equal(mean[i], Math.fround(sum / positions));
+  }
+  const [unit, again] = await encoder.encode(asked, { pooling: 'mean', normalize: true });
+  assert.equal(unit, again);
+  const norm = Math.hypot(...mean);
+  unit.forEach((value, i) => assert.ok(Math.abs(value - mean[i] / norm) < 1e-7));
+});
+
+test('a pooling that is none is refused', async () => {
+  const refused = (/** @type {any} */ options, /** @type {RegExp} */ message) =>
+    assert.rejects(encoder.encode(['好'], options), (error) => {
+      assert.ok(error instanceof UserError);
+      assert.match(error.message, message);
+      return true;
+    });
+  await refused({ pooling: 'max' }, /^pooling: got `max`, expected one of sequence, cls, mean, pooled$/);
+  await refused({ pooling: 'sequence', normalize: true }, /^pooling: got `sequence`, but only one vector a text is normalized/);
+});
+
 test('an unknown backend is refused', async () => {
   await assert.rejects(Encoder.load(bundle, { backend: 'cuda' }), /Expected --backend to be one of auto, native, wasm, cpu, got `cuda`/);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { evaluate, macroF1 } from '../../node_bridge/evaluation.js';
+import { evaluate, macroF1, mostProbable } from '../../node_bridge/evaluation.js';
 import { held } from '../../node_bridge/feature_sets.js';
 
 test('cross-entropy, accuracy, and the most probable label', async () => {
@@ -39,4 +39,11 @@ test('more texts than are held at a time are counted once each', async () => {
   const { confusion } = await evaluate(head, held(rows, 2), new Int32Array(count));
   assert.deepEqual(confusion, [[6667, 13333], [0, 0]]);
   assert(Math.max(...asked) < count);
+});
+
+test('the first of the most probable labels, of more labels than a call takes arguments', () => {
+  const row = new Float32Array(200_000);
+  row[150_000] = 0.5;
+  row[150_001] = 0.5;
+  assert.equal(mostProbable(row), 150_000);
 });

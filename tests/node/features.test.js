@@ -39,7 +39,7 @@ test('a pair is another text than its first sentence, and no pair of texts is mi
 });
 
 test('a vector that is not finite is refused, by its text', async () => {
-  const encoder = { lanes: 1, firstPosition: async () => [Float32Array.of(1, Infinity)], sequences: async () => [] };
+  const encoder = Object.assign(new ToyEncoder(), { firstPosition: async () => [Float32Array.of(1, Infinity)] });
   await assert.rejects(featuresOf([{ text: '坏' }], { tokenizer: toyTokenizer, encoder }), /not finite for "坏"/);
 });
 
@@ -49,16 +49,15 @@ test('several lanes, and whole sequences: the same vectors, whoever is the first
   const slow = new ToyEncoder();
   let running = 0;
   let most = 0;
-  const encoder = {
+  const encoder = Object.assign(new ToyEncoder(), {
     lanes: 3,
-    firstPosition: slow.firstPosition,
     async sequences(/** @type {{ids: Int32Array}[]} */ encodings) {
       most = Math.max(most, (running += 1));
       for (let i = slow.batches.length % 4; i >= 0; i -= 1) await new Promise(setImmediate);
       running -= 1;
       return slow.sequences(encodings);
     },
-  };
+  });
   const features = await featuresOf(texts, { tokenizer: toyTokenizer, encoder }, { pooling: 'sequence_output' });
   assert.equal(most, 3);
   assert.deepEqual(features, expected);

@@ -41,5 +41,20 @@ export class ToyEncoder {
     );
   }
 
+  /** The mean of the vectors of `sequences`. @param {{ids: Int32Array}[]} encodings */
+  async means(encodings) {
+    return (await this.sequences(encodings)).map((sequence) =>
+      Float32Array.from({ length: HIDDEN }, (_, i) => {
+        const column = sequence.filter((_, place) => place % HIDDEN === i);
+        return column.reduce((sum, value) => sum + value, 0) / column.length;
+      }),
+    );
+  }
+
+  /** As `firstPosition`. @param {{ids: Int32Array}[]} encodings */
+  async pooled(encodings) {
+    return this.firstPosition(encodings);
+  }
+
   dispose() {}
 }

@@ -302,6 +302,12 @@ def test_the_whole_way_to_node(exported: tuple[Publisher, Path], tmp_path: Path)
     np.testing.assert_allclose(tensors["sequence_output"], sequence, rtol=0, atol=TOLERANCE * 10)
     assert "sentence_embedding" not in tensors
 
+    # The same arithmetic outside the graph, for a model that has no such output.
+    tensors = encoded(bundle, tmp_path / "mean.safetensors", "--pooling", "mean", "--normalize")
+    assert list(tensors) == ["sentence_embedding"]
+    np.testing.assert_allclose(tensors["sentence_embedding"], got, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(tensors["sentence_embedding"], expected, rtol=0, atol=TOLERANCE)
+
 
 def test_an_output_that_the_bundle_has_not(exported: tuple[Publisher, Path], tmp_path: Path):
     out = tmp_path / "x.safetensors"

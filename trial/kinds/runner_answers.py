@@ -104,8 +104,8 @@ def least_probable_label(patient: Patient, choose: Random) -> str:
     """The label that is told is the least probable one."""
     return patient.runner.edit(
         "node_bridge/evaluation.js",
-        "return row.indexOf(Math.max(...row));",
-        "return row.indexOf(Math.min(...row));",
+        "row.reduce((most, value) => Math.max(most, value), -Infinity)",
+        "row.reduce((least, value) => Math.min(least, value), Infinity)",
     )
 
 

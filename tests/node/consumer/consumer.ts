@@ -14,6 +14,7 @@ const { tokens, offsets }: DetailedEncoding = tokenizer.encodeWithTokens(texts[1
 
 const encoder: Encoder = await Encoder.load(bundleDir, { backend: 'wasm' });
 const vectors: Float32Array[] = await encoder.encode(texts);
+const means: Float32Array[] = await encoder.encode(texts, { pooling: 'mean', normalize: true, maxLength: 16 });
 const outputs = await encoder.run(encodings);
 const shapes: Record<string, number[]> = Object.fromEntries(Object.entries(outputs).map(([name, { shape }]) => [name, shape]));
 
@@ -48,6 +49,8 @@ export function refused() {
   void classifier.predict(7);
   // @ts-expect-error: a pair has two sentences
   void encoder.encode([{ sentence1: '' }]);
+  // @ts-expect-error: there is no such pooling
+  void encoder.encode([''], { pooling: 'max' });
   // @ts-expect-error: without keepBroken an Error is no text
   void classifier.stream([new Error('torn')]);
   return array;
@@ -61,6 +64,7 @@ console.log(
     tokens,
     offsets,
     vectors: vectors.map((vector) => Array.from(vector)),
+    norms: means.map((vector) => Math.hypot(...vector)),
     shapes,
     one,
     many,

@@ -11,6 +11,7 @@ import { Bundle } from './bundle.js';
 import { run, say, wholeNumber } from './cli.js';
 import { fixedSize } from './encoder.js';
 import { openEncoders } from './encoders.js';
+import { encodingFrom } from './encodings.js';
 import { EncodingSpool } from './encoding_spool.js';
 import { UserError, located } from './errors.js';
 import { eachBatch } from './features.js';
@@ -50,7 +51,9 @@ zeros to the longest text, with input_ids and attention_mask (1 at a text's posi
                         for many texts one a core is fastest. Results do not depend on it
   --backend NAME        auto (default), native, wasm or cpu
   --no-special-tokens   without [CLS] and [SEP]
-  --jsonl               stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`
+  --jsonl               stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`, or other
+                        usual names for these
+  --encoding NAME       of stdin: utf-8 (default), gb18030, gbk, big5, utf-16
   -h, --help
 `;
 
@@ -67,6 +70,7 @@ await run({
     backend: { type: 'string', default: 'auto' },
     'no-special-tokens': { type: 'boolean', default: false },
     jsonl: { type: 'boolean', default: false },
+    encoding: { type: 'string', default: 'utf-8' },
   },
   main,
 });
@@ -79,6 +83,7 @@ async function main(options) {
   const workers = wholeNumber('--workers', options.workers, 1, 256);
   const rows = rowsOf(bundle, options);
   const encode = encodeWith(bundle, rows, options);
+  const encoding = encodingFrom(options.encoding);
   located('--out', () => assertFilePath(out, 'vectors.safetensors'));
 
   const file = new RowFile(out);
@@ -86,7 +91,7 @@ async function main(options) {
   const spool = new EncodingSpool(`${out}.${process.pid}.ids.partial`);
   const encoder = await openEncoders(bundle, { backend, workers });
   try {
-    for await (const encoding of eachOfStdin(options.jsonl, encode)) spool.add(encoding);
+    for await (const ids of eachOfStdin(options.jsonl, encode, { encoding })) spool.add(ids);
     if (spool.count === 0) throw new UserError('Expected texts on stdin, got none');
     say(encoder.notice);
     const width = fixedSize(bundle, 1) ?? Math.max(1, spool.longest);

@@ -14,6 +14,12 @@ import { KEY_WORDS, textKey } from './text_key.js';
  * @typedef {import('./text.js').Task} Task
  */
 
+/**
+ * What the feature cache wants of texts: how many, each one's key, and the texts themselves.
+ *
+ * @typedef {Pick<Dataset, 'path' | 'count' | 'key' | 'texts'>} Texts
+ */
+
 export class Dataset {
   #keys;
   #labels;
@@ -140,6 +146,25 @@ export class Dataset {
     const labels = Int32Array.from(places, (place) => this.#labels[place]);
     return new Dataset(this.path, this.task, keys, labels, this.names, has);
   }
+}
+
+/**
+ * Texts that are in memory, as the feature cache takes them.
+ *
+ * @param {string} path where they come from
+ * @param {Text[]} texts
+ * @returns {Texts}
+ */
+export function textsInMemory(path, texts) {
+  const keys = texts.map(textKey);
+  return {
+    path,
+    count: texts.length,
+    key: (i) => keys[i],
+    async *texts() {
+      yield* texts;
+    },
+  };
 }
 
 /**

@@ -6,6 +6,7 @@ import { Bundle } from './bundle.js';
 import { UserError, located } from './errors.js';
 import { TOKEN_BUDGET, featuresOf } from './features.js';
 import { openModel } from './model.js';
+import { assertOptions } from './option_names.js';
 import { tf } from './tfjs.js';
 import { textFrom } from './text.js';
 import { Tokenizer } from './tokenizer/index.js';
@@ -42,7 +43,9 @@ export class Encoder {
    * @throws {UserError} no bundle, a tokenizer bundle, a damaged file, an unknown backend
    * @throws {import('./errors.js').EnvironmentProblem} a native backend that is not there
    */
-  static async load(place, { backend = 'auto' } = {}) {
+  static async load(place, options = {}) {
+    assertOptions('Encoder.load', options, ['backend']);
+    const { backend = 'auto' } = options;
     const bundle = typeof place === 'string' ? Bundle.open(place) : place;
     if (bundle.contract.architecture === null) {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
@@ -94,7 +97,9 @@ export class Encoder {
    * @throws {UserError} names the text that is none
    * @throws {import('./errors.js').CheckFailed} a vector that is not finite
    */
-  async encode(texts, { maxLength } = {}) {
+  async encode(texts, options = {}) {
+    assertOptions('encode', options, ['maxLength']);
+    const { maxLength } = options;
     this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
     const tools = { tokenizer: this.#tokenizer, encoder: this };
     const known = texts.map((text, i) => located(`texts[${i}]`, () => textFrom(text)));
@@ -114,7 +119,7 @@ export class Encoder {
     const { max_length: limit, padding, tokenizer } = this.bundle.contract;
     const longest = Math.max(...encodings.map(({ ids }) => ids.length));
     if (longest > limit) {
-      throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``);
+      throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``, 'maxLength');
     }
     // A batch of empty texts still gets one position: TF.js cannot run a width of 0.
     const shape = [encodings.length, this.fixedLength ?? Math.max(longest, width)];

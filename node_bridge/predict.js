@@ -34,6 +34,7 @@ await run({
     top: { type: 'string' },
     strict: { type: 'boolean', default: false },
   },
+  positionals: 'texts',
   main,
 });
 

@@ -4,18 +4,18 @@ import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
-import { assertClassifierWritable } from './classifier_files.js';
+import { isClassifierIn, readClassifier } from './classifier_files.js';
 import { run, say } from './cli.js';
 import { Dataset } from './dataset.js';
 import { openEncoders } from './encoders.js';
 import { UserError } from './errors.js';
 import { fill, isFilled, openStore } from './feature_cache.js';
-import { checkGoldenCasesOnce } from './golden_check.js';
+import { checkGoldenCasesOnce, goldenTexts } from './golden_check.js';
 import { HEADS } from './head_layers.js';
 import { progress } from './progress.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { classWeightsOf, settingsOf } from './train_settings.js';
-import { introduction, noteOf, short, summaryOf, verdict } from './train_talk.js';
+import { introduction, noteOf, percent, short, summaryOf, verdict } from './train_talk.js';
 import { problemOf, trainOn } from './training.js';
 import { trainingPage } from './training_page.js';
 import { TrainingState, sha256 } from './training_state.js';
@@ -36,7 +36,8 @@ Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the s
   --dev FILE             the same; default artifacts/data/dev.jsonl
   --split SHARE          instead of --dev: this share of --train; equal texts stay together
   --out DIR              default artifacts/classifier; gets training.html and log.jsonl too
-  --force                replace a finished classifier in --out
+  --force                replace a finished classifier in --out; without it the same command does
+                         nothing more, and another one is refused
   --head NAME            dense (default): 512 tanh on [CLS]; linear: none; bilstm: LSTM 128 both
                          ways over all positions
   --epochs N             default 5; the best one is kept
@@ -81,21 +82,28 @@ await run({
   main,
 });
 
-/** @param {Record<string, any>} options @param {string[]} positionals */
-async function main(options, positionals) {
-  if (positionals.length > 0) throw new UserError(`Expected options only, got \`${positionals[0]}\`; try --help.`);
+/** @param {Record<string, any>} options */
+async function main(options) {
   stopOnInterrupt();
   const start = performance.now();
   const bundle = Bundle.open(options.bundle);
   const asked = settingsOf(options, bundle);
-  assertClassifierWritable(options.out, options.force);
-  const problem = problemOf(...(await datasets(options, asked.split)));
+  const finished = isClassifierIn(options.out) && !options.force ? readClassifier(options.out).description : undefined;
+  const asks = asksOf(bundle, asked, options['class-weights']);
+  if (finished && finished.trained_with?.settings !== asks) throw otherwiseTrained(options.out);
+  const split = problemOf(...(await datasets(options, asked.split)));
+  const problem = { ...split, golden: goldenTexts(bundle, split.train.task) };
   const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
+  const data = dataOf(problem);
   const backend = await useBackend(options.backend);
+  if (finished) {
+    if (finished.trained_with?.data !== data || finished.backend !== backend.name) throw otherwiseTrained(options.out);
+    sayTrained(finished, options);
+    return;
+  }
   const store = await encoded(bundle, problem, { ...settings, cache: options.cache, backend });
 
-  const { train, dev, labels } = problem;
-  const data = sha256([...train.bytes, ...dev.bytes]);
+  const { train, labels } = problem;
   const { workers: _, split: __, ...decides } = settings;
   const kept = new TrainingState(options.cache, [bundle.hash, backend.name, backend.version, labels, data, decides]);
   const trained = await trainOn(problem, store, settings, kept, { progress, noteOf, say });
@@ -122,7 +130,7 @@ async function main(options, positionals) {
     'training.html': trainingPage({ name: bundle.contract.name, labels, history, bestEpoch, evaluation }),
     'log.jsonl': history.map((epoch) => `${JSON.stringify(epoch)}\n`).join(''),
   };
-  await head.save(options.out, { ...details, golden }, beside);
+  await head.save(options.out, { ...details, golden, trained_with: { settings: asks, data } }, beside);
   kept.remove();
 
   const next = predictCommand(options.out, train.task);
@@ -136,6 +144,45 @@ async function main(options, positionals) {
   const { kind, pooling } = head;
   const summary = summaryOf({ details: { head: kind, pooling, ...details }, bundle, problem, history, evaluation, out: options.out });
   process.stdout.write(`${JSON.stringify({ ...summary, seconds, predict: next })}\n`);
+}
+
+/**
+ * What was asked for that decides the outcome, beside the texts.
+ *
+ * @param {Bundle} bundle
+ * @param {import('./train_settings.js').Asked} asked
+ * @param {string} weights as they were typed
+ */
+function asksOf({ hash }, { workers: _, ...decides }, weights) {
+  return sha256([Buffer.from(JSON.stringify([hash, decides, weights]))]);
+}
+
+/** Texts with their labels. @param {import('./training.js').Problem} problem */
+function dataOf({ train, dev, labels, targets, devTargets }) {
+  const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
+  return sha256([Buffer.from(JSON.stringify(labels)), ...train.bytes, ...dev.bytes, ...numbers]);
+}
+
+/** @param {string} out */
+function otherwiseTrained(out) {
+  return new UserError(
+    `${short(out)} is a finished classifier, trained with other settings or texts; give another --out, or --force to replace it`,
+  );
+}
+
+/**
+ * The same command once more: the classifier that it makes is there already.
+ *
+ * @param {import('./classifier_files.js').Description} finished
+ * @param {Record<string, any>} options
+ */
+function sayTrained({ golden: _, files: __, ...details }, { out, json }) {
+  const next = predictCommand(out, details.task);
+  const text =
+    `${short(out)} is trained already, with these settings on these texts (dev accuracy ${percent(details.dev_accuracy)}); ` +
+    `--force trains it again; next:\n  ${next}\n`;
+  (json ? process.stderr : process.stdout).write(text);
+  if (json) process.stdout.write(`${JSON.stringify({ classifier: out, already_trained: true, ...details, predict: next })}\n`);
 }
 
 /**
@@ -163,7 +210,7 @@ async function datasets({ train, dev }, split) {
 async function encoded(bundle, problem, { cache, backend, maxLength, head, workers }) {
   const { pooling } = HEADS[head];
   const store = openStore(cache, { bundle, backend, maxLength, pooling }, hiddenOf(bundle), say);
-  const data = [problem.train, problem.dev];
+  const data = [problem.train, problem.dev, problem.golden];
   const introduce = () => say(introduction(bundle, problem, maxLength));
   if (isFilled(store, data)) {
     // Nothing of the bundle is needed, but a classifier of a damaged one would be of no use.
@@ -176,7 +223,7 @@ async function encoded(bundle, problem, { cache, backend, maxLength, head, worke
   const encoder = await openEncoders(bundle, { backend: backend.name, workers });
   say(backend.notice || encoder.notice || `backend ${backend.name}`);
   introduce();
-  const bar = progress('encoding texts', problem.train.count + problem.dev.count);
+  const bar = progress('encoding texts', data.reduce((sum, { count }) => sum + count, 0));
   const tools = { tokenizer: Tokenizer.fromBundle(bundle), encoder };
   try {
     await checkGoldenCasesOnce(cache, bundle, backend, tools, say);

@@ -18,6 +18,7 @@ from bench.families import FAMILIES
 from bench.record import Record, write
 from bench.setting import Setting
 from bench.table import table
+from command_line import OptionParser
 
 EXAMPLE = """examples:
   python -m bench                        everything
@@ -50,11 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m bench",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows, or beginnings of names")
     parser.add_argument("--quick", action="store_true", help="few texts and rounds, rough figures")

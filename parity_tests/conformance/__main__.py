@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from command_line import OptionParser
 from export import catalog
 from parity_tests.conformance.fixtures import groups, vocab_lines
 from parity_tests.conformance.published import conform_published, published
@@ -94,11 +95,10 @@ def no_row(unknown: list[str], given: argparse.Namespace) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m parity_tests.conformance",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--rows",

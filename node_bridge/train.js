@@ -26,7 +26,7 @@ const ARTIFACTS = join(ROOT, 'artifacts');
 const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder → head → softmax.
 
   node node_bridge/train.js
-  node node_bridge/train.js --train T.jsonl --split 0.1 --epochs 20 --patience 3 --out my_classifier
+  node node_bridge/train.js --train T.jsonl --split 0.1 --epochs 20 --patience 3 --out ./T_classifier
 
 Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the same command goes on.
 

@@ -27,8 +27,8 @@ SIZES = {
     "publishers": "about 50 MB, once",
 }
 PYTHONS = "3.11, 3.12 or 3.13"
-ENVIRONMENT = 3
-"""Exit code of a command that this machine cannot run; node_bridge/errors.js has all of them."""
+USER, ENVIRONMENT = 2, 3
+"""Exit codes: a mistake in what was given, and a machine that lacks something."""
 
 
 @nox.session
@@ -71,6 +71,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types of both sides."""
+    refuse_arguments(session)
     node_packages(session)
     python(session, "-m", "ruff", "check", ".")
     python(session, "-m", "ruff", "format", "--check", ".")
@@ -129,6 +130,7 @@ def faults(session: nox.Session) -> None:
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the lock files from their .in files."""
+    refuse_arguments(session)
     common = ["--universal", "--generate-hashes", "--no-header", "--no-emit-index-url"]
     common += ["--python-version", "3.11", "--upgrade", "--quiet"]
     overrides = ["--override", "locks/overrides.txt"]
@@ -221,10 +223,16 @@ def run(session: nox.Session, *command: str, result: bool = True) -> None:
         raise
 
 
-def refuse(session: nox.Session, problem: str) -> NoReturn:
-    """Ends the session: this machine lacks something."""
-    end_with(ENVIRONMENT)
+def refuse(session: nox.Session, problem: str, code: int = ENVIRONMENT) -> NoReturn:
+    """Ends the session: by default since this machine lacks something."""
+    end_with(code)
     session.error(problem)
+
+
+def refuse_arguments(session: nox.Session) -> None:
+    """Ends a session that takes no arguments and got some."""
+    if session.posargs:
+        refuse(session, f"expected no arguments, got {' '.join(session.posargs)}", USER)
 
 
 FAILED: list[int] = []

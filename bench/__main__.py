@@ -18,7 +18,7 @@ from bench.families import FAMILIES
 from bench.record import Record, write
 from bench.setting import Setting
 from bench.table import table
-from command_line import OptionParser
+from command_line import OptionParser, nearest
 
 EXAMPLE = """examples:
   python -m bench                        everything
@@ -92,7 +92,9 @@ def check(names: list[str], known: list[str]) -> None:
     """Refuses a name that begins no row's name."""
     for name in names:
         if not any(f"{row}.".startswith(f"{name}.") for row in known):
-            raise UserError(f"no row is called {name}; the rows are {', '.join(known)}")
+            meant = nearest(name, known)
+            asked = f" (did you mean {meant}?)" if meant else ""
+            raise UserError(f"no row is called {name}{asked}; the rows are {', '.join(known)}")
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, TextIO
 
-from command_line import OptionParser
+from command_line import OptionParser, nearest
 from trial import score, sensitivity
 from trial.court import Court
 from trial.errors import CheckFailed, EnvironmentProblem, UserError
@@ -120,8 +120,10 @@ def wanted(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
         return list(kinds.values())
     unknown = [name for name in names.split(",") if name not in kinds]
     if unknown:
+        meant = nearest(unknown[0], kinds)
+        asked = f" (did you mean {meant}?)" if meant else ""
         raise UserError(
-            f"--kinds: got {', '.join(unknown)}, expected of {', '.join(sorted(kinds))}"
+            f"--kinds: got {', '.join(unknown)}{asked}, expected of {', '.join(sorted(kinds))}"
         )
     return [kinds[name] for name in names.split(",")]
 

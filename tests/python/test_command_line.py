@@ -37,6 +37,9 @@ MISTAKES = [
     ("trial", "--kind sign_bit", "did you mean --kinds?"),
     ("trial", "faults", "Expected options only, got `faults`"),
     ("bench", "--quik", "did you mean --quick?"),
+    ("trial", "--kinds sign_bitt", "--kinds: got sign_bitt (did you mean sign_bit?), expected of "),
+    ("bench", "tokeniser.ids", "no row is called tokeniser.ids (did you mean tokenizer.ids"),
+    ("parity_tests.conformance", "--rows albert_tny", "no albert_tny (did you mean albert_tiny?)"),
     ("native", "--force", "There is no option --force; try --help"),
 ]
 

@@ -22,6 +22,12 @@ def test_a_mistake_in_what_was_given_stays_exit_code_2():
     assert "error: There is no option --trian; did you mean --train?" in done.stderr
 
 
+def test_a_session_that_takes_no_arguments_refuses_them():
+    done = nox("-s", "lint", "--", "--fix")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected no arguments, got --fix" in done.stderr
+
+
 def test_a_machine_that_lacks_something_stays_exit_code_3(tmp_path):
     done = nox("-s", "train", "--", "--help", PATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (3, "")

@@ -79,5 +79,5 @@ test('more positions than the model has are refused', async () => {
 });
 
 test('an unknown backend is refused', async () => {
-  await assert.rejects(Encoder.load(bundle, { backend: 'cuda' }), /Expected --backend to be one of auto, native, wasm, cpu, got `cuda`/);
+  await assert.rejects(Encoder.load(bundle, { backend: 'cuda' }), /Expected `backend` to be one of auto, native, wasm, cpu, got `cuda`/);
 });

@@ -41,7 +41,7 @@ function refuse(problem) {
  * @param {string} version
  * @param {string} ranges
  */
-function isIn(version, ranges) {
+function satisfies(version, ranges) {
   const numbers = (/** @type {string} */ text) => text.split('.').map(Number);
   const [major, ...rest] = numbers(version);
   return ranges.split(' || ').some((range) => {
@@ -52,15 +52,15 @@ function isIn(version, ranges) {
 }
 
 const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-if (!isIn(process.versions.node, engines.node)) refuse(`got Node ${process.versions.node}, expected ${engines.node}`);
+if (!satisfies(process.versions.node, engines.node)) refuse(`got Node ${process.versions.node}, expected ${engines.node}`);
 
 // The wheels that tensorflow-text has on PyPI; it has no source to build from either.
 const { platform, arch } = process;
 const report = /** @type {any} */ (process.report);
 report.excludeNetwork = true; // which it looks up by name, and waits for
 const isMusl = platform === 'linux' && report.getReport().header.glibcVersionRuntime === undefined;
-const served = (platform === 'linux' && ['x64', 'arm64'].includes(arch) && !isMusl) || (platform === 'darwin' && arch === 'arm64');
-if (!served) {
+const supported = (platform === 'linux' && ['x64', 'arm64'].includes(arch) && !isMusl) || (platform === 'darwin' && arch === 'arm64');
+if (!supported) {
   refuse(
     `TensorFlow Text has no build for ${platform} ${arch}${isMusl ? ' with musl' : ''}, so the Python side does not run here; expected ` +
       'Linux with glibc (x64, arm64; WSL too) or macOS on Apple silicon. The Node side runs here: `npm ci`, then ' +

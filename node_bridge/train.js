@@ -89,16 +89,16 @@ async function main(options) {
   const bundle = Bundle.open(options.bundle);
   const asked = settingsOf(options, bundle);
   const finished = isClassifierIn(options.out) && !options.force ? readClassifier(options.out).description : undefined;
-  const asks = asksOf(bundle, asked, options['class-weights']);
-  if (finished && finished.trained_with?.settings !== asks) throw otherwiseTrained(options.out);
+  const settingsSum = settingsHash(bundle, asked, options['class-weights']);
+  if (finished && finished.trained_with?.settings !== settingsSum) throw trainedOtherwise(options.out);
   const split = problemOf(...(await datasets(options, asked.split)));
   const problem = { ...split, golden: goldenTexts(bundle, split.train.task) };
   const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
-  const data = dataOf(problem);
+  const data = dataHash(problem);
   const backend = await useBackend(options.backend);
   if (finished) {
-    if (finished.trained_with?.data !== data || finished.backend !== backend.name) throw otherwiseTrained(options.out);
-    sayTrained(finished, options);
+    if (finished.trained_with?.data !== data || finished.backend !== backend.name) throw trainedOtherwise(options.out);
+    reportFinished(finished, options);
     return;
   }
   const store = await encoded(bundle, problem, { ...settings, cache: options.cache, backend });
@@ -130,7 +130,7 @@ async function main(options) {
     'training.html': trainingPage({ name: bundle.contract.name, labels, history, bestEpoch, evaluation }),
     'log.jsonl': history.map((epoch) => `${JSON.stringify(epoch)}\n`).join(''),
   };
-  await head.save(options.out, { ...details, golden, trained_with: { settings: asks, data } }, beside);
+  await head.save(options.out, { ...details, golden, trained_with: { settings: settingsSum, data } }, beside);
   kept.remove();
 
   const next = predictCommand(options.out, train.task);
@@ -153,18 +153,18 @@ async function main(options) {
  * @param {import('./train_settings.js').Asked} asked
  * @param {string} weights as they were typed
  */
-function asksOf({ hash }, { workers: _, ...decides }, weights) {
+function settingsHash({ hash }, { workers: _, ...decides }, weights) {
   return sha256([Buffer.from(JSON.stringify([hash, decides, weights]))]);
 }
 
 /** Texts with their labels. @param {import('./training.js').Problem} problem */
-function dataOf({ train, dev, labels, targets, devTargets }) {
+function dataHash({ train, dev, labels, targets, devTargets }) {
   const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
   return sha256([Buffer.from(JSON.stringify(labels)), ...train.bytes, ...dev.bytes, ...numbers]);
 }
 
 /** @param {string} out */
-function otherwiseTrained(out) {
+function trainedOtherwise(out) {
   return new UserError(
     `${short(out)} is a finished classifier, trained with other settings or texts; give another --out, or --force to replace it`,
   );
@@ -176,7 +176,7 @@ function otherwiseTrained(out) {
  * @param {import('./classifier_files.js').Description} finished
  * @param {Record<string, any>} options
  */
-function sayTrained({ golden: _, files: __, ...details }, { out, json }) {
+function reportFinished({ golden: _, files: __, ...details }, { out, json }) {
   const next = predictCommand(out, details.task);
   const text =
     `${short(out)} is trained already, with these settings on these texts (dev accuracy ${percent(details.dev_accuracy)}); ` +

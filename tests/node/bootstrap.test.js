@@ -39,10 +39,10 @@ const MACHINES = /** @type {[string, string, boolean][]} */ ([
   ['an Intel Mac', machine('darwin', 'x64'), false],
   ['Windows', machine('win32', 'x64'), false],
 ]);
-for (const [name, code, served] of MACHINES) {
-  test(`${name} is ${served ? 'taken' : 'refused, with what runs there'}`, () => {
+for (const [name, code, supported] of MACHINES) {
+  test(`${name} is ${supported ? 'taken' : 'refused, with what runs there'}`, () => {
     const { status, stdout, stderr } = bootstrapOn(code);
-    if (served) {
+    if (supported) {
       assert.doesNotMatch(stderr, /TensorFlow Text/);
       return;
     }

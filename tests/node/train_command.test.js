@@ -72,9 +72,9 @@ test('the same command once more says that it is done; with other settings or te
   const same = train('whole', ['--workers', '2']);
   assert.equal(same.status, 0, same.stderr);
   assert.match(same.stdout, /whole is trained already, with these settings on these texts .*--force trains it again; next:\n {2}echo /);
-  const told = train('whole', ['--json']);
-  const { already_trained: already, dev_accuracy: accuracy, golden } = JSON.parse(told.stdout);
-  assert.deepEqual([told.status, already, golden], [0, true, undefined]);
+  const json = train('whole', ['--json']);
+  const { already_trained: already, dev_accuracy: accuracy, golden } = JSON.parse(json.stdout);
+  assert.deepEqual([json.status, already, golden], [0, true, undefined]);
   assert(accuracy > 0 && accuracy < 1);
 
   // The same texts with each label turned into the other.
@@ -134,8 +134,8 @@ for (const task of ['single', 'pair']) {
     const script = join(root, 'node_bridge', 'predict.js');
     const predicted = spawnSync(process.execPath, [script, '--model', out, '--jsonl', '--backend', 'wasm'], { input, encoding: 'utf8' });
     const answers = predicted.stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
-    const told = answers.map(({ probability: _, probabilities, ...rest }) => ({ ...rest, probabilities: Object.values(probabilities) }));
-    assert.deepEqual(golden, told);
+    const again = answers.map(({ probability: _, probabilities, ...rest }) => ({ ...rest, probabilities: Object.values(probabilities) }));
+    assert.deepEqual(golden, again);
   });
 }
 

@@ -29,10 +29,43 @@ function runOrExit(program, args) {
   if (status !== 0) process.exit(signal === null ? (status ?? 3) : 130);
 }
 
-const [major] = process.versions.node.split('.').map(Number);
-if (major < 20) {
-  console.error(`error: got Node ${process.versions.node}, expected 20 or newer`);
+/** Ends the program before anything is downloaded. @param {string} problem @returns {never} */
+function refuse(problem) {
+  console.error(`error: ${problem}`);
   process.exit(3);
+}
+
+/**
+ * Whether a version is in `engines`, which is written as `^A.B.C || >=D.E.F`.
+ *
+ * @param {string} version
+ * @param {string} ranges
+ */
+function satisfies(version, ranges) {
+  const numbers = (/** @type {string} */ text) => text.split('.').map(Number);
+  const [major, ...rest] = numbers(version);
+  return ranges.split(' || ').some((range) => {
+    const [least, ...leastRest] = numbers(range.replace(/^\D+/, ''));
+    if (major !== least) return range.startsWith('>=') && major > least;
+    return rest[0] > leastRest[0] || (rest[0] === leastRest[0] && rest[1] >= leastRest[1]);
+  });
+}
+
+const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+if (!satisfies(process.versions.node, engines.node)) refuse(`got Node ${process.versions.node}, expected ${engines.node}`);
+
+// The wheels that tensorflow-text has on PyPI; it has no source to build from either.
+const { platform, arch } = process;
+const report = /** @type {any} */ (process.report);
+report.excludeNetwork = true; // which it looks up by name, and waits for
+const isMusl = platform === 'linux' && report.getReport().header.glibcVersionRuntime === undefined;
+const supported = (platform === 'linux' && ['x64', 'arm64'].includes(arch) && !isMusl) || (platform === 'darwin' && arch === 'arm64');
+if (!supported) {
+  refuse(
+    `TensorFlow Text has no build for ${platform} ${arch}${isMusl ? ' with musl' : ''}, so the Python side does not run here; expected ` +
+      'Linux with glibc (x64, arm64; WSL too) or macOS on Apple silicon. The Node side runs here: `npm ci`, then ' +
+      '`node node_bridge/predict.js` and the others, with a bundle that was made elsewhere',
+  );
 }
 
 const wanted = createHash('sha256').update(readFileSync(lock)).digest('hex');
@@ -41,11 +74,10 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
   const candidates = [process.env.PYTHON, 'python3.11', 'python3.12', 'python3.13', 'python3', 'python'];
   const python = candidates.find((name) => name !== undefined && suitable(name));
   if (python === undefined) {
-    console.error(
-      'error: no Python 3.11, 3.12 or 3.13 with venv was found; install one ' +
+    refuse(
+      'no Python 3.11, 3.12 or 3.13 with venv was found; install one ' +
         '(Debian: apt install python3-venv) or name it in the variable PYTHON',
     );
-    process.exit(3);
   }
   rmSync(venv, { recursive: true, force: true });
   runOrExit(python, ['-m', 'venv', venv]);

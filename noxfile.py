@@ -5,12 +5,16 @@ All sessions share one environment that uv makes from locks/python.txt, since Te
 over the shared environment's TensorFlow.
 """
 
+import atexit
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "none"
@@ -23,6 +27,8 @@ SIZES = {
     "publishers": "about 50 MB, once",
 }
 PYTHONS = "3.11, 3.12 or 3.13"
+USER, ENVIRONMENT = 2, 3
+"""Exit codes: a mistake in what was given, and a machine that lacks something."""
 
 
 @nox.session
@@ -36,7 +42,7 @@ def export(session: nox.Session) -> None:
 def train(session: nox.Session) -> None:
     """Train the text classifier in Node; without ARGS the default one, again if need be."""
     if not session.posargs and not (ROOT / "artifacts" / "bundle").exists():
-        python(session, "-m", "export")
+        embedded(session)
     node(session, "node_bridge/train.js", *(session.posargs or ["--force"]))
 
 
@@ -45,7 +51,7 @@ def parity(session: nox.Session) -> None:
     """Compare Python and Node on the same cases → artifacts/parity/report.{html,json,xml}."""
     node_packages(session)
     if not any(option.startswith(("--bundle", "--model")) for option in session.posargs):
-        python(session, "-m", "export")
+        embedded(session)
     python(session, "-m", "parity_tests", *session.posargs)
 
 
@@ -53,7 +59,7 @@ def parity(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run every test of both sides; ARGS go to pytest, which then runs alone."""
     node_packages(session)
-    python(session, "-m", "export")
+    embedded(session)
     python(session, "-m", "pytest", *session.posargs)
     if not session.posargs:
         files = sorted(str(p) for p in (ROOT / "tests" / "node").glob("*.test.js"))
@@ -65,6 +71,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types of both sides."""
+    refuse_arguments(session)
     node_packages(session)
     python(session, "-m", "ruff", "check", ".")
     python(session, "-m", "ruff", "format", "--check", ".")
@@ -77,7 +84,7 @@ def native(session: nox.Session) -> None:
     """Build TensorFlow for Node against Python's own, in 15 s; check it with the golden cases."""
     node_packages(session)
     python(session, "-m", "native", *session.posargs)
-    python(session, "-m", "export")
+    embedded(session)
     bundle = str(ROOT / "artifacts" / "bundle" / "albert_tiny")
     node(session, "node_bridge/verify.js", "--bundle", bundle, "--backend", "native")
 
@@ -86,7 +93,7 @@ def native(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure against the peers → artifacts/bench.{json,svg}; ARGS as for `python -m bench`."""
     node_packages(session)
-    python(session, "-m", "export")
+    embedded(session)
     session.env["UV"] = uv(session)  # the bench installs its peers by itself, when first wanted
     python(session, "-m", "bench", *session.posargs)
 
@@ -108,21 +115,22 @@ def conformance(session: nox.Session) -> None:
 def twin(session: nox.Session) -> None:
     """Train with the encoder frozen and updated, in Python and Node → artifacts/twin.json."""
     node_packages(session)
-    python(session, "-m", "export")
+    embedded(session)
     python(session, "-m", "parity_tests.twin", *session.posargs)
 
 
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
-    """Put the judge on trial: 250 faults, 50 clean bundles → artifacts/faults.json."""
+    """Put the judge on trial: faults put in on purpose, clean bundles → artifacts/faults.json."""
     node_packages(session)
-    python(session, "-m", "export")
+    embedded(session)
     python(session, "-m", "trial", *session.posargs)
 
 
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the lock files from their .in files."""
+    refuse_arguments(session)
     common = ["--universal", "--generate-hashes", "--no-header", "--no-emit-index-url"]
     common += ["--python-version", "3.11", "--upgrade", "--quiet"]
     overrides = ["--override", "locks/overrides.txt"]
@@ -130,27 +138,30 @@ def lock(session: nox.Session) -> None:
     extras = {"python": overrides, "judge": [], "tools": [], "onnx": alone, "publishers": alone}
     for name, extra in extras.items():
         files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
-        session.run(uv(session), "pip", "compile", *common, *extra, *files, external=True)
+        run(session, uv(session), "pip", "compile", *common, *extra, *files)
 
 
 def uv(session: nox.Session) -> str:
     """The installer: beside nox, or on the path."""
     beside = Path(sys.executable).parent / "uv"
     found = str(beside) if beside.exists() else shutil.which("uv")
-    if found is None:
-        session.error("uv is missing; `npm start` brings it, or `pip install uv`")
-    return found
+    return found or refuse(session, "uv is missing; `npm start` brings it, or `pip install uv`")
 
 
-def python(session: nox.Session, *arguments: str) -> None:
+def python(session: nox.Session, *arguments: str, result: bool = True) -> None:
     """Runs Python in the shared environment, which is made or mended first."""
-    session.run(str(environment(session, "python")), *arguments, external=True)
+    run(session, str(environment(session, "python")), *arguments, result=result)
+
+
+def embedded(session: nox.Session) -> None:
+    """The embedded default under artifacts/, on which the session stands."""
+    python(session, "-m", "export", result=False)
 
 
 def environment(session: nox.Session, name: str) -> Path:
     """The Python of the environment that locks/NAME.txt describes, made or mended first."""
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        session.error(f"got Python {sys.version.split()[0]}, TensorFlow 2.21 needs {PYTHONS}")
+        refuse(session, f"got Python {sys.version.split()[0]}, TensorFlow 2.21 needs {PYTHONS}")
     home, lock = ROOT / ".nox" / name, ROOT / "locks" / f"{name}.txt"
     program = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     stamp = home / "locked.sha256"
@@ -159,22 +170,14 @@ def environment(session: nox.Session, name: str) -> Path:
         session.log(f"installing the Python packages of {lock.name} ({SIZES[name]})")
         base = [uv(session)]
         if not program.exists():
-            session.run(*base, "venv", "-q", "-p", sys.executable, str(home), external=True)
+            run(session, *base, "venv", "-q", "-p", sys.executable, str(home), result=False)
         if name == "publishers":
             shared = site_packages(session, environment(session, "python"))
             (site_packages(session, program) / "shared.pth").write_text(f"{shared}\n", "utf-8")
         # Compiled here, as containers often forbid Python to write bytecode later: without it each
         # import of TensorFlow takes 16 s of one core, with it 7 s.
-        sync = [
-            "pip",
-            "sync",
-            "--compile-bytecode",
-            "-p",
-            str(program),
-            "--require-hashes",
-            str(lock),
-        ]
-        session.run(*base, *sync, external=True)
+        sync = ["pip", "sync", "--compile-bytecode", "-p", str(program)]
+        run(session, *base, *sync, "--require-hashes", str(lock), result=False)
         stamp.write_text(wanted)
     return program
 
@@ -191,13 +194,62 @@ def node_packages(session: nox.Session) -> None:
     wanted = hashlib.sha256((ROOT / "package-lock.json").read_bytes()).hexdigest()
     stamp = ROOT / "node_modules" / "locked.sha256"
     if not stamp.exists() or stamp.read_text() != wanted:
-        npm = shutil.which("npm") or session.error("npm is missing; install Node.js 20 or newer")
-        session.run(npm, "ci", "--no-audit", "--no-fund", external=True)
+        npm = shutil.which("npm") or refuse(session, "npm is missing; install Node.js")
+        run(session, npm, "ci", "--no-audit", "--no-fund", result=False)
         stamp.write_text(wanted)
 
 
 def node(session: nox.Session, *arguments: str) -> None:
     """Runs Node with its packages installed."""
     node_packages(session)
-    program = shutil.which("node") or session.error("node is missing; install Node.js 20 or newer")
-    session.run(program, *arguments, external=True)
+    program = shutil.which("node") or refuse(session, "node is missing; install Node.js")
+    run(session, program, *arguments)
+
+
+def run(session: nox.Session, *command: str, result: bool = True) -> None:
+    """Runs a program; one that fails gives nox its exit code.
+
+    nox by itself puts what a program says on stderr on stdout, where `--json` is to be read, and
+    ends with 1 whatever the program ended with.
+
+    Args:
+        session: the session.
+        command: the program and its arguments.
+        result: whether its stdout is the session's result; else that goes to stderr too.
+    """
+    stdout = None if result else sys.stderr
+    try:
+        session.run(*command, external=True, stdout=stdout, stderr=sys.stderr)
+    except CommandFailed as failed:
+        end_with(getattr(failed, "return_code", None) or 1)
+        raise
+
+
+def refuse(session: nox.Session, problem: str, code: int = ENVIRONMENT) -> NoReturn:
+    """Ends the session: by default since this machine lacks something."""
+    end_with(code)
+    session.error(problem)
+
+
+def refuse_arguments(session: nox.Session) -> None:
+    """Ends a session that takes no arguments and got some."""
+    if session.posargs:
+        refuse(session, f"expected no arguments, got {' '.join(session.posargs)}", USER)
+
+
+FAILED: list[int] = []
+"""Exit codes of what failed, in order."""
+
+
+def end_with(code: int) -> None:
+    """Makes nox end with the first exit code that is given here, after all that it has to say."""
+    FAILED.append(code)
+    if len(FAILED) == 1:
+        atexit.register(leave)
+
+
+def leave() -> None:
+    """Ends this process with the first exit code; `sys.exit` is too late here."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(FAILED[0])

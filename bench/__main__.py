@@ -18,6 +18,7 @@ from bench.families import FAMILIES
 from bench.record import Record, write
 from bench.setting import Setting
 from bench.table import table
+from command_line import OptionParser, nearest
 
 EXAMPLE = """examples:
   python -m bench                        everything
@@ -50,11 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m bench",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows, or beginnings of names")
     parser.add_argument("--quick", action="store_true", help="few texts and rounds, rough figures")
@@ -92,7 +92,9 @@ def check(names: list[str], known: list[str]) -> None:
     """Refuses a name that begins no row's name."""
     for name in names:
         if not any(f"{row}.".startswith(f"{name}.") for row in known):
-            raise UserError(f"no row is called {name}; the rows are {', '.join(known)}")
+            meant = nearest(name, known)
+            asked = f" (did you mean {meant}?)" if meant else ""
+            raise UserError(f"no row is called {name}{asked}; the rows are {', '.join(known)}")
 
 
 def say(line: str) -> None:

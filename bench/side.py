@@ -39,7 +39,7 @@ def node() -> str:
     found = shutil.which(wanted)
     if found is None:
         raise EnvironmentProblem(
-            f"{wanted} is not found; install Node.js 20 or newer, or set NODE to its path"
+            f"{wanted} is not found; install Node.js 20.19, 22.12 or newer, or set NODE to its path"
         )
     return found
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from command_line import OptionParser
 from export import catalog_table, hub, inspection, signature_choice
 from export.errors import CheckFailed, EnvironmentProblem, UserError
 
@@ -39,12 +41,11 @@ def say(line: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The options of every subcommand."""
-    top = argparse.ArgumentParser(
+    top = OptionParser(
         prog="python -m export",
         description="Turns a hub model and its vocab into a TF.js bundle. "
         "Without a subcommand it makes the embedded default.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--root", type=Path, default=Path("artifacts"), help="default: artifacts")
     top.add_argument("--train", type=positive, default=5000, help="reviews to train on")
@@ -85,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def build_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def build_command(commands: argparse._SubParsersAction[OptionParser]) -> None:
     """`build` and its options."""
     build = commands.add_parser(
         "build",
@@ -94,7 +95,6 @@ def build_command(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "publishers' names, or a Hugging Face directory with model.safetensors. A directory of "
         "sentence-transformers (modules.json) gives sentence_embedding as a third output.",
         epilog=BUILD_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("checkpoint", type=Path, help="a directory, or the checkpoint's prefix")
     build.add_argument("--out", type=Path, required=True, help="directory of the SavedModel")
@@ -145,6 +145,7 @@ def tokenizer_options(command: argparse.ArgumentParser) -> None:
 
 def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
     """The tokenizer that the options name, or that is to be recovered from its model."""
+    from export.tokenizer.spec import TokenizerSpec
     from export.tokenizer_choice import Asked, TokenizerChoice
 
     asked = Asked(
@@ -160,6 +161,10 @@ def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
             "got --tokenizer-model and options of a tokenizer, expected one of the two: "
             "what the model does is found out from the model itself"
         )
+    if asked.algorithm is not None:
+        # What the options alone make impossible is said before anything is loaded.
+        named = {n: v for n, v in asdict(asked).items() if v is not None}
+        TokenizerSpec(**named)
     return TokenizerChoice(
         vocab=options.vocab,
         model=options.tokenizer_model,
@@ -171,10 +176,9 @@ def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
 
 def positive(text: str) -> int:
     """An argument that is a positive integer."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, got {number}")
-    return number
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text}")
+    return int(text)
 
 
 def run_embedded(options: argparse.Namespace) -> None:

@@ -112,7 +112,7 @@ def node() -> str:
     if found is None:
         raise EnvironmentProblem(
             f"{wanted} is not found, and no bundle is written before it has run in Node; install "
-            "Node.js 20 or newer, or set NODE to its path"
+            "Node.js 20.19, 22.12 or newer, or set NODE to its path"
         )
     if not INSTALLED.is_dir():
         raise EnvironmentProblem(

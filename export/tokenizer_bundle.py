@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from export import golden
 from export.bundle import CONTRACT, Contract, appearing, refuse_another, refuse_overlap, seal
-from export.tokenizer import library_versions, write_tokenizer
+from export.tokenizer import library_versions, reference, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, described
 from export.versions import versions
 
@@ -36,6 +37,11 @@ def export_tokenizer(
     refuse_another(out, this, f"the tokenizer {described(chosen.spec)} of {name}", replace)
     with appearing(out, CONTRACT) as directory:
         say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
+        ids = reference(chosen.spec, chosen.vocab, choice.python).encode(
+            golden.TEXTS, special_tokens=True, max_length=MAX_LENGTH
+        )
+        pad = chosen.vocab.special["pad"].id
+        golden.write(golden.batch(ids, pad, "masked"), {}, directory)
         contract = Contract(
             name=name,
             architecture=None,

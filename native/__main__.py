@@ -4,7 +4,6 @@ It goes to .nox/native. A second run does nothing; another TensorFlow makes it b
 the project has a prebuilt tfjs-node that works, that one is taken instead.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
+from command_line import OptionParser
 from native import stamp
 from native.build import build
 from native.errors import EnvironmentProblem
@@ -33,11 +33,10 @@ def say(line: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Builds what is missing and says what it did; gives the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m native",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(arguments)
     try:
@@ -86,7 +85,7 @@ def checked() -> dict[str, Any]:
     wanted = os.environ.get("NODE", "node")
     node = shutil.which(wanted)
     if node is None:
-        raise EnvironmentProblem(f"{wanted} is not found; install Node.js 20 or newer")
+        raise EnvironmentProblem(f"{wanted} is not found; install Node.js 20.19, 22.12 or newer")
     done = subprocess.run([node, str(CHECK)], capture_output=True, text=True, check=False)
     if done.returncode not in (0, EnvironmentProblem.exit_code):
         reason = (done.stderr.strip().split("\n") or [""])[-1]

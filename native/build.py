@@ -79,7 +79,7 @@ def install(directory: Path) -> None:
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise EnvironmentProblem("npm is missing; install Node.js 20 or newer")
+        raise EnvironmentProblem("npm is missing; install Node.js 20.19, 22.12 or newer")
     quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
     done = run([npm, "ci", *quiet], directory)
     if done.returncode == 0:

@@ -9,6 +9,7 @@ import { readDescription } from './classifier_files.js';
 import { openEncoders } from './encoders.js';
 import { UserError } from './errors.js';
 import { Head } from './head.js';
+import { assertOptions } from './option_names.js';
 import { predict } from './prediction.js';
 import { Tokenizer } from './tokenizer/index.js';
 
@@ -58,7 +59,9 @@ export class Classifier {
    * @throws {UserError} not a classifier, a damaged one, its bundle is not there, or `workers` is
    *   no whole number
    */
-  static async load(dir, { bundle: place, backend, workers = 1 } = {}) {
+  static async load(dir, options = {}) {
+    assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers']);
+    const { bundle: place, backend, workers = 1 } = options;
     const bundle = Bundle.open(place ?? bundleOf(dir));
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle);
@@ -111,7 +114,9 @@ export class Classifier {
    * @param {Ranking} [options]
    * @returns {Promise<Prediction | Prediction[]>}
    */
-  async predict(texts, { top } = {}) {
+  async predict(texts, options = {}) {
+    assertOptions('predict', options, ['top']);
+    const { top } = options;
     const predictions = [];
     for await (const prediction of this.stream(Array.isArray(texts) ? texts : [texts], { top })) {
       predictions.push(prediction);
@@ -155,7 +160,8 @@ export class Classifier {
    * @param {Ranking & {keepBroken?: boolean}} [options]
    * @returns {AsyncGenerator<any, void, void>}
    */
-  stream(texts, options) {
+  stream(texts, options = {}) {
+    assertOptions('stream', options, ['top', 'keepBroken']);
     const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head };
     return predict(texts, tools, options);
   }
@@ -171,5 +177,5 @@ export class Classifier {
 function bundleOf(dir) {
   const found = resolve(dir, readDescription(dir).bundle.dir);
   if (existsSync(join(found, 'bundle.json'))) return found;
-  throw new UserError(`The bundle of ${dir} is no longer at ${found}; give its place with --bundle`);
+  throw new UserError(`The bundle of ${dir} is no longer at ${found}; give its place with \`bundle\``, 'bundle');
 }

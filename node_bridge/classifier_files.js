@@ -44,20 +44,20 @@ const VERSION = 1;
  * @property {string} best_by `accuracy` or `macro-f1`: by what that epoch is the best
  * @property {number} dev_accuracy
  * @property {number} dev_macro_f1
- * @property {Golden[]} [golden] what it said of a few dev texts at the end of training
+ * @property {Golden[]} [golden] what it said of the bundle's golden texts at the end of training
+ * @property {{settings: string, data: string}} [trained_with] sha256 of what was asked for, and of
+ *   texts and labels
  * @property {Record<string, {sha256: string, size: number}>} files
  */
 
 /**
- * @param {string} dir
- * @param {boolean} force whether a finished classifier may be replaced
- * @throws {UserError} `dir` is something else, or a finished classifier
+ * @param {string} dir where a classifier is to go
+ * @returns {boolean} whether a finished one is there
+ * @throws {UserError} `dir` is something else
  */
-export function assertClassifierWritable(dir, force) {
+export function isClassifierIn(dir) {
   assertWritable(dir, DESCRIPTION);
-  if (!force && existsSync(join(dir, DESCRIPTION))) {
-    throw new UserError(`${dir} is a finished classifier, which is not trained over; give another --out, or --force to replace it`);
-  }
+  return existsSync(join(dir, DESCRIPTION));
 }
 
 /**

@@ -19,7 +19,7 @@ const SHOWN_LABELS = 8;
 
 /**
  * @typedef {import('./dataset.js').Dataset} Dataset
- * @typedef {import('./training.js').Problem} Problem
+ * @typedef {Omit<import('./training.js').Problem, 'golden'>} Problem
  *
  * @typedef {object} Contradictions texts that have several labels
  * @property {number} texts distinct ones

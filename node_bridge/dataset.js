@@ -32,6 +32,12 @@ import { KEY_WORDS, textKey } from './text_key.js';
  * @property {(text: Text) => void} [onText] told each text
  */
 
+/**
+ * What the feature cache wants of texts: how many, each one's key, and the texts themselves.
+ *
+ * @typedef {Pick<Dataset, 'path' | 'count' | 'key' | 'texts'>} Texts
+ */
+
 export class Dataset {
   #keys;
   #labels;
@@ -209,6 +215,25 @@ function note(found, line) {
 /** @param {string[]} labels */
 function some(labels) {
   return labels.length > 20 ? `${labels.slice(0, 20).join(', ')}, … (${labels.length})` : labels.join(', ');
+}
+
+/**
+ * Texts that are in memory, as the feature cache takes them.
+ *
+ * @param {string} path where they come from
+ * @param {Text[]} texts
+ * @returns {Texts}
+ */
+export function textsInMemory(path, texts) {
+  const keys = texts.map(textKey);
+  return {
+    path,
+    count: texts.length,
+    key: (i) => keys[i],
+    async *texts() {
+      yield* texts;
+    },
+  };
 }
 
 /**

@@ -6,6 +6,7 @@ import { Bundle } from './bundle.js';
 import { UserError, located } from './errors.js';
 import { TOKEN_BUDGET, featuresOf } from './features.js';
 import { openModel } from './model.js';
+import { assertOptions } from './option_names.js';
 import { meanVector, normalizeVector, poolingOf } from './pooling.js';
 import { tf } from './tfjs.js';
 import { textFrom } from './text.js';
@@ -43,7 +44,9 @@ export class Encoder {
    * @throws {UserError} no bundle, a tokenizer bundle, a damaged file, an unknown backend
    * @throws {import('./errors.js').EnvironmentProblem} a native backend that is not there
    */
-  static async load(place, { backend = 'auto' } = {}) {
+  static async load(place, options = {}) {
+    assertOptions('Encoder.load', options, ['backend']);
+    const { backend = 'auto' } = options;
     const bundle = typeof place === 'string' ? Bundle.open(place) : place;
     if (bundle.contract.architecture === null) {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
@@ -99,7 +102,9 @@ export class Encoder {
    * @throws {UserError} names the text that is none; an unknown `pooling`; the model has no such output
    * @throws {import('./errors.js').CheckFailed} a vector that is not finite
    */
-  async encode(texts, { maxLength, pooling = 'cls', normalize = false } = {}) {
+  async encode(texts, options = {}) {
+    assertOptions('encode', options, ['maxLength', 'pooling', 'normalize']);
+    const { maxLength, pooling = 'cls', normalize = false } = options;
     const what = located('pooling', () => poolingOf(pooling, normalize));
     this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
     const tools = { tokenizer: this.#tokenizer, encoder: this };
@@ -122,7 +127,7 @@ export class Encoder {
     const { max_length: limit, padding, tokenizer } = this.bundle.contract;
     const longest = encodings.reduce((most, { ids }) => Math.max(most, ids.length), 0);
     if (longest > limit) {
-      throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``);
+      throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``, 'maxLength');
     }
     // A batch of empty texts still gets one position: TF.js cannot run a width of 0.
     const shape = [encodings.length, this.fixedLength ?? Math.max(longest, width)];

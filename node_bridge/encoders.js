@@ -25,7 +25,7 @@ import { UserError } from './errors.js';
  */
 export async function openEncoders(bundle, { backend = 'auto', workers = availableParallelism() } = {}) {
   if (!(Number.isInteger(workers) && workers >= 1)) {
-    throw new UserError(`Expected \`workers\` to be a whole number of encoders, at least 1, got \`${workers}\``);
+    throw new UserError(`Expected \`workers\` to be a whole number of encoders, at least 1, got \`${workers}\``, 'workers');
   }
   if (workers > 1) {
     const { name, notice } = await useBackend(backend);

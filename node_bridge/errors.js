@@ -3,18 +3,31 @@
  * Exit codes: 0 good, 1 drift or a failed check, 2 the user's mistake, 3 the environment.
  */
 
+/** An error that is said to a person in its own words. */
+class SaidError extends Error {
+  /**
+   * @param {string} [message]
+   * @param {string} [option] an option of the library that the message names in backticks; a
+   *   command says its own name for it
+   */
+  constructor(message, option) {
+    super(message);
+    this.option = option;
+  }
+}
+
 /** A mistake in what was given: says what was got, what was expected, where, how to fix it. */
-export class UserError extends Error {
+export class UserError extends SaidError {
   exitCode = 2;
 }
 
 /** Something about this machine stands in the way: the disk, a missing program or library. */
-export class EnvironmentProblem extends Error {
+export class EnvironmentProblem extends SaidError {
   exitCode = 3;
 }
 
 /** A check ran and failed: numbers drifted, a bundle does not hold what it promises. */
-export class CheckFailed extends Error {
+export class CheckFailed extends SaidError {
   exitCode = 1;
 }
 
@@ -41,7 +54,7 @@ export function attempted(work) {
  */
 export function located(where, work) {
   const done = attempted(work);
-  if (done instanceof UserError) throw new UserError(`${where}: ${done.message}`);
+  if (done instanceof UserError) throw new UserError(`${where}: ${done.message}`, done.option);
   return done;
 }
 

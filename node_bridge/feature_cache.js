@@ -15,7 +15,7 @@ const LEAST = 256;
 
 /**
  * @typedef {import('./features.js').Pooling} Pooling
- * @typedef {import('./dataset.js').Dataset} Dataset
+ * @typedef {import('./dataset.js').Texts} Texts
  *
  * @typedef {object} What decides what a vector is
  * @property {import('./bundle.js').Bundle} bundle
@@ -42,7 +42,7 @@ export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden
  * Puts the vectors of all texts of the data sets into the store.
  *
  * @param {FeatureStore} store
- * @param {Dataset[]} datasets
+ * @param {Texts[]} datasets
  * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder}} tools
  * @param {{maxLength: number, pooling: Pooling, onEncoded: (texts: number) => void}} options
  */
@@ -67,7 +67,7 @@ export async function fill(store, datasets, tools, { maxLength, pooling, onEncod
   if (window.size > 0) await flush();
 }
 
-/** Whether the store has all texts of the data sets. @param {FeatureStore} store @param {Dataset[]} datasets */
+/** Whether the store has all texts of the data sets. @param {FeatureStore} store @param {Texts[]} datasets */
 export function isFilled(store, datasets) {
   return datasets.every((dataset) => {
     for (let i = 0; i < dataset.count; i += 1) if (store.find(dataset.key(i)) === undefined) return false;

@@ -29,7 +29,7 @@ export function held(rows, hidden) {
 
 /**
  * @param {import('./feature_store.js').FeatureStore} store
- * @param {import('./dataset.js').Dataset} dataset whose texts are all in the store
+ * @param {import('./dataset.js').Texts} dataset whose texts are all in the store
  * @returns {FeatureSet}
  */
 export function stored(store, dataset) {

@@ -7,8 +7,9 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
+import { textsInMemory } from './dataset.js';
 import { CheckFailed } from './errors.js';
-import { verifyVectors } from './verification.js';
+import { goldenCases, verifyVectors } from './verification.js';
 import { writeWhole } from './whole_file.js';
 
 const FOLDER = 'verified';
@@ -36,6 +37,21 @@ export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, 
   say(`golden cases hold on backend ${backend.name} (max |Δ| ${maxAbs?.toPrecision(2)})`);
   mkdirSync(join(cache, FOLDER), { recursive: true });
   writeWhole(file, [Buffer.from(`${JSON.stringify({ bundle: bundle.hash, backend, maxAbs })}\n`)]);
+}
+
+/**
+ * The bundle's golden texts, for a classifier to keep its answers to: nobody's texts, so that a
+ * classifier can be given away. For pairs each is read together with the next one.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('./text.js').Task} task
+ * @returns {import('./dataset.js').Texts}
+ * @throws {import('./errors.js').UserError} no golden cases
+ */
+export function goldenTexts(bundle, task) {
+  const { texts } = goldenCases(bundle);
+  const next = (/** @type {number} */ i) => texts[(i + 1) % texts.length];
+  return textsInMemory(bundle.dir, texts.map((text, i) => (task === 'pair' ? { text, pair: next(i) } : { text })));
 }
 
 /**

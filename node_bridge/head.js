@@ -57,7 +57,8 @@ export class Head {
     if (description.bundle.hash !== bundle.hash) {
       throw new UserError(
         `${dir} was trained on the bundle with hash ${description.bundle.hash}, but ${bundle.dir} ` +
-          `has ${bundle.hash}; give --bundle that one, or train again`,
+          `has ${bundle.hash}; give \`bundle\` that one, or train again`,
+          'bundle',
       );
     }
     const model = await load('layers').loadLayersModel({ load: async () => artifacts });
@@ -94,7 +95,7 @@ export class Head {
       if (data.some(Number.isNaN)) {
         throw new CheckFailed(
           'The probabilities are NaN: the weights or a vector are not finite; ' +
-            'check the bundle with verify.js, or train with a lower --learning-rate',
+            'check the bundle with verify.js, or train with a lower learning rate',
         );
       }
       const width = this.labels.length;

@@ -45,6 +45,7 @@ await run({
     top: { type: 'string' },
     strict: { type: 'boolean', default: false },
   },
+  positionals: 'texts',
   main,
 });
 

@@ -2,7 +2,7 @@
  * Texts on stdin to ids and tokens on stdout, a JSON line each.
  */
 import { Bundle } from './bundle.js';
-import { run } from './cli.js';
+import { run, wholeNumber } from './cli.js';
 import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
 import { eachOfStdin } from './stdin.js';
@@ -12,7 +12,7 @@ import { windows } from './windows.js';
 
 const HELP = `Turns texts into ids, with the very ids that the Python tokenizer gives.
 
-  echo 这本书很好 | node node_bridge/tokenize.js --bundle artifacts/bundle
+  echo 这本书很好 | node node_bridge/tokenize.js --bundle artifacts/bundle/albert_tiny
 
 Reads a text a line (only \\n ends a line) and writes {"ids": […], "tokens": […]} a line.
 
@@ -45,12 +45,12 @@ run({
 /** @param {Record<string, any>} options */
 async function main(options) {
   if (options.bundle === undefined) throw new UserError('Expected --bundle DIR; try --help.');
-  const tokenizer = Tokenizer.fromBundle(Bundle.open(options.bundle));
   const limit = options['max-length'];
   const settings = {
     specialTokens: !options['no-special-tokens'],
-    ...(limit === undefined ? {} : { maxLength: Number(limit) }),
+    ...(limit === undefined ? {} : { maxLength: wholeNumber('--max-length', limit, 1, 1e6) }),
   };
+  const tokenizer = Tokenizer.fromBundle(Bundle.open(options.bundle));
   const encoded = eachOfStdin(options.jsonl, ({ text, pair }) => {
     const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
     const answer = { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };

@@ -4,19 +4,19 @@ import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
-import { assertClassifierWritable } from './classifier_files.js';
+import { isClassifierIn, readClassifier } from './classifier_files.js';
 import { run, say } from './cli.js';
 import { CutCounter, dataReport, warningsOf } from './data_report.js';
 import { Dataset } from './dataset.js';
 import { openEncoders } from './encoders.js';
 import { UserError } from './errors.js';
 import { fill, isFilled, openStore } from './feature_cache.js';
-import { checkGoldenCasesOnce } from './golden_check.js';
+import { checkGoldenCasesOnce, goldenTexts } from './golden_check.js';
 import { HEADS } from './head_layers.js';
 import { progress } from './progress.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { classWeightsOf, settingsOf } from './train_settings.js';
-import { accuracyLine, introduction, noteOf, short, summaryOf, verdict } from './train_talk.js';
+import { accuracyLine, introduction, noteOf, percent, short, summaryOf, verdict } from './train_talk.js';
 import { problemOf, trainOn } from './training.js';
 import { trainingPage } from './training_page.js';
 import { TrainingState, sha256 } from './training_state.js';
@@ -27,7 +27,7 @@ const ARTIFACTS = join(ROOT, 'artifacts');
 const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder → head → softmax.
 
   node node_bridge/train.js
-  node node_bridge/train.js --train T.jsonl --split 0.1 --epochs 20 --patience 3 --out my_classifier
+  node node_bridge/train.js --train T.jsonl --split 0.1 --epochs 20 --patience 3 --out ./T_classifier
 
 Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the same command goes on.
 
@@ -43,7 +43,8 @@ Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the s
   --no-header            the first line of a table is data; needs --columns
   --encoding NAME        of the files: utf-8 (default), gb18030, gbk, big5, utf-16
   --out DIR              default artifacts/classifier; gets training.html and log.jsonl too
-  --force                replace a finished classifier in --out
+  --force                replace a finished classifier in --out; without it the same command does
+                         nothing more, and another one is refused
   --head NAME            dense (default): 512 tanh on [CLS]; linear: none; bilstm: LSTM 128 both
                          ways over all positions
   --epochs N             default 5; the best one is kept
@@ -93,25 +94,32 @@ await run({
   main,
 });
 
-/** @param {Record<string, any>} options @param {string[]} positionals */
-async function main(options, positionals) {
-  if (positionals.length > 0) throw new UserError(`Expected options only, got \`${positionals[0]}\`; try --help.`);
+/** @param {Record<string, any>} options */
+async function main(options) {
   stopOnInterrupt();
   const start = performance.now();
   const bundle = Bundle.open(options.bundle);
   const asked = settingsOf(options, bundle);
-  assertClassifierWritable(options.out, options.force);
+  const finished = isClassifierIn(options.out) && !options.force ? readClassifier(options.out).description : undefined;
+  const settingsSum = settingsHash(bundle, asked, options['class-weights']);
+  if (finished && finished.trained_with?.settings !== settingsSum) throw trainedOtherwise(options.out);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const cuts = new CutCounter(tokenizer, asked.maxLength);
-  const problem = problemOf(...(await datasets(options, asked, cuts)));
+  const split = problemOf(...(await datasets(options, asked, cuts)));
+  const problem = { ...split, golden: goldenTexts(bundle, split.train.task) };
   const report = await dataReport(problem, cuts.cuts);
   const warnings = warningsOf(report, problem, asked.maxLength);
   const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
+  const data = dataHash(problem);
   const backend = await useBackend(options.backend);
+  if (finished) {
+    if (finished.trained_with?.data !== data || finished.backend !== backend.name) throw trainedOtherwise(options.out);
+    reportFinished(finished, options);
+    return;
+  }
   const store = await encoded(bundle, problem, { ...settings, cache: options.cache, backend, tokenizer, warnings });
 
   const { train, dev, labels } = problem;
-  const data = sha256([...train.bytes, ...dev.bytes]);
   const { workers: _, split: __, layout: ___, ...decides } = settings;
   const kept = new TrainingState(options.cache, [bundle.hash, backend.name, backend.version, labels, data, decides]);
   const trained = await trainOn(problem, store, settings, kept, { progress, noteOf, say });
@@ -142,7 +150,7 @@ async function main(options, positionals) {
     }),
     'log.jsonl': history.map((epoch) => `${JSON.stringify(epoch)}\n`).join(''),
   };
-  await head.save(options.out, { ...details, golden }, beside);
+  await head.save(options.out, { ...details, golden, trained_with: { settings: settingsSum, data } }, beside);
   kept.remove();
 
   const next = predictCommand(options.out, train.task);
@@ -157,6 +165,45 @@ async function main(options, positionals) {
   const described = { head: kind, pooling, ...details };
   const summary = summaryOf({ details: described, bundle, problem, history, evaluation, report, warnings, out: options.out });
   process.stdout.write(`${JSON.stringify({ ...summary, seconds, predict: next })}\n`);
+}
+
+/**
+ * What was asked for that decides the outcome, beside the texts.
+ *
+ * @param {Bundle} bundle
+ * @param {import('./train_settings.js').Asked} asked
+ * @param {string} weights as they were typed
+ */
+function settingsHash({ hash }, { workers: _, layout: __, ...decides }, weights) {
+  return sha256([Buffer.from(JSON.stringify([hash, decides, weights]))]);
+}
+
+/** Texts with their labels. @param {import('./training.js').Problem} problem */
+function dataHash({ train, dev, labels, targets, devTargets }) {
+  const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
+  return sha256([Buffer.from(JSON.stringify(labels)), ...train.bytes, ...dev.bytes, ...numbers]);
+}
+
+/** @param {string} out */
+function trainedOtherwise(out) {
+  return new UserError(
+    `${short(out)} is a finished classifier, trained with other settings or texts; give another --out, or --force to replace it`,
+  );
+}
+
+/**
+ * The same command once more: the classifier that it makes is there already.
+ *
+ * @param {import('./classifier_files.js').Description} finished
+ * @param {Record<string, any>} options
+ */
+function reportFinished({ golden: _, files: __, ...details }, { out, json }) {
+  const next = predictCommand(out, details.task);
+  const text =
+    `${short(out)} is trained already, with these settings on these texts (dev accuracy ${percent(details.dev_accuracy)}); ` +
+    `--force trains it again; next:\n  ${next}\n`;
+  (json ? process.stderr : process.stdout).write(text);
+  if (json) process.stdout.write(`${JSON.stringify({ classifier: out, already_trained: true, ...details, predict: next })}\n`);
 }
 
 /**
@@ -187,7 +234,7 @@ async function datasets({ train, dev }, { split, seed, layout }, cuts) {
 async function encoded(bundle, problem, { cache, backend, maxLength, head, workers, tokenizer, warnings }) {
   const { pooling } = HEADS[head];
   const store = openStore(cache, { bundle, backend, maxLength, pooling }, hiddenOf(bundle), say);
-  const data = [problem.train, problem.dev];
+  const data = [problem.train, problem.dev, problem.golden];
   const introduce = () => say([introduction(bundle, problem), ...warnings].join('\n'));
   if (isFilled(store, data)) {
     // Nothing of the bundle is needed, but a classifier of a damaged one would be of no use.
@@ -200,7 +247,7 @@ async function encoded(bundle, problem, { cache, backend, maxLength, head, worke
   const encoder = await openEncoders(bundle, { backend: backend.name, workers });
   say(backend.notice || encoder.notice || `backend ${backend.name}`);
   introduce();
-  const bar = progress('encoding texts', problem.train.count + problem.dev.count);
+  const bar = progress('encoding texts', data.reduce((sum, { count }) => sum + count, 0));
   const tools = { tokenizer, encoder };
   try {
     await checkGoldenCasesOnce(cache, bundle, backend, tools, say);

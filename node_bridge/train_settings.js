@@ -1,5 +1,6 @@
 /** What train.js was asked for, checked. */
-import { wholeNumber } from './cli.js';
+import { BACKEND_NAMES } from './backends/index.js';
+import { oneOf, wholeNumber } from './cli.js';
 import { columnsFrom } from './columns.js';
 import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
@@ -8,6 +9,8 @@ import { HEADS } from './head_layers.js';
 import { BEST_BY } from './training.js';
 
 const MAX_LENGTH = 128;
+/** Class weights that have a name. */
+const WEIGHTS = ['equal', 'balanced'];
 
 /**
  * @typedef {Omit<import('./training.js').Settings, 'classWeights'> & {maxLength: number,
@@ -24,17 +27,19 @@ const MAX_LENGTH = 128;
 export function settingsOf(options, bundle) {
   const limit = bundle.contract.max_length;
   const maxLength = options['max-length'] ?? String(Math.min(MAX_LENGTH, limit));
-  const { patience, workers, split, columns, encoding } = options;
+  const { patience, workers, split, columns, encoding, 'class-weights': weights } = options;
+  oneOf('--backend', options.backend, BACKEND_NAMES);
+  if (!WEIGHTS.includes(weights)) parsed(weights);
   return {
-    head: oneOf('--head', options.head, HEADS),
+    head: oneOf('--head', options.head, Object.keys(HEADS)),
     epochs: wholeNumber('--epochs', options.epochs, 1, 1e6),
     patience: patience === undefined ? Infinity : wholeNumber('--patience', patience, 1, 1e6),
     batchSize: wholeNumber('--batch-size', options['batch-size'], 1, 1e6),
     seed: wholeNumber('--seed', options.seed, 0, 2 ** 31),
     maxLength: wholeNumber('--max-length', maxLength, 3, limit),
     learningRate: number('--learning-rate', options['learning-rate'], Infinity),
-    schedule: oneOf('--schedule', options.schedule, SCHEDULES),
-    bestBy: oneOf('--best-by', options['best-by'], BEST_BY),
+    schedule: oneOf('--schedule', options.schedule, /** @type {import('./fitting.js').Schedule[]} */ (Object.keys(SCHEDULES))),
+    bestBy: oneOf('--best-by', options['best-by'], /** @type {(keyof typeof BEST_BY)[]} */ (Object.keys(BEST_BY))),
     workers: workers === undefined ? undefined : wholeNumber('--workers', workers, 1, 256),
     split: split === undefined ? undefined : number('--split', split, 1),
     layout: {
@@ -78,12 +83,6 @@ function parsed(given) {
     // Said below.
   }
   throw new UserError(`Expected --class-weights to be equal, balanced or a JSON object, got \`${given}\``);
-}
-
-/** @template {string} K @param {string} name @param {string} value @param {Record<K, unknown>} known @returns {K} */
-function oneOf(name, value, known) {
-  if (Object.hasOwn(known, value)) return /** @type {K} */ (value);
-  throw new UserError(`Expected ${name} to be one of ${Object.keys(known).join(', ')}, got \`${value}\``);
 }
 
 /** @param {string} name @param {string} value @param {number} end */

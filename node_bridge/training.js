@@ -14,9 +14,6 @@ import { named } from './text.js';
 /** By what the best epoch is found. */
 export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f1': 'devMacroF1' });
 
-/** Dev texts whose answers are kept with the classifier. */
-const GOLDEN = 16;
-
 /**
  * @typedef {import('./dataset.js').Dataset} Dataset
  * @typedef {import('./progress.js').Progress} Progress
@@ -32,6 +29,8 @@ const GOLDEN = 16;
  * @property {string[]} labels
  * @property {Int32Array} targets of the training texts
  * @property {Int32Array} devTargets
+ * @property {import('./dataset.js').Texts} golden texts to which the classifier keeps its answers; they
+ *   go wherever it goes, so never the user's own
  *
  * @typedef {object} Settings
  * @property {string} head of HEADS
@@ -63,7 +62,7 @@ const GOLDEN = 16;
  *
  * @param {Dataset} train
  * @param {Dataset} dev
- * @returns {Problem}
+ * @returns {Omit<Problem, 'golden'>}
  * @throws {UserError} one label only, a dev label that training does not know, other tasks
  */
 export function problemOf(train, dev) {
@@ -85,7 +84,7 @@ export function problemOf(train, dev) {
  * @param {Listener} listener
  * @returns {Promise<Trained>}
  */
-export async function trainOn({ train, dev, labels, targets, devTargets }, store, settings, kept, listener) {
+export async function trainOn({ train, dev, labels, targets, devTargets, golden }, store, settings, kept, listener) {
   const [features, devFeatures] = [stored(store, train), stored(store, dev)];
   const scaling = scalingOf(features);
   const head = Head.create({ kind: settings.head, hidden: store.hidden, labels, seed: settings.seed });
@@ -120,7 +119,7 @@ export async function trainOn({ train, dev, labels, targets, devTargets }, store
   head.setWeights(best.weights);
   head.fold(scaling);
   const evaluation = await evaluate(head, devFeatures, devTargets);
-  return { head, history, bestEpoch: best.epoch, dev: evaluation, golden: await goldenOf(head, dev, devFeatures) };
+  return { head, history, bestEpoch: best.epoch, dev: evaluation, golden: await goldenOf(head, golden, stored(store, golden)) };
 }
 
 /** What an earlier run left; damaged, it is of no use. @param {TrainingState} kept @param {Listener} listener */
@@ -143,19 +142,17 @@ function isBetter(one, other, bestBy) {
 }
 
 /**
- * What the head says of the first few dev texts, so that it can be told later whether a copy still
- * says the same.
+ * What the head says of some texts, so that it can be told later whether a copy still says the same.
  *
  * @param {Head} head
- * @param {Dataset} dev
- * @param {import('./feature_sets.js').FeatureSet} features
+ * @param {import('./dataset.js').Texts} texts
+ * @param {import('./feature_sets.js').FeatureSet} features of these texts
  */
-async function goldenOf(head, dev, features) {
-  const rows = await head.probabilitiesOf({ ...features, count: Math.min(GOLDEN, features.count) });
+async function goldenOf(head, texts, features) {
+  const rows = await head.probabilitiesOf(features);
   /** @type {import('./classifier_files.js').Golden[]} */
   const golden = [];
-  for await (const text of dev.texts()) {
-    if (golden.length === rows.length) break;
+  for await (const text of texts.texts()) {
     const row = rows[golden.length];
     golden.push({ ...named(text), label: head.labels[mostProbable(row)], probabilities: Array.from(row) });
   }

@@ -68,6 +68,30 @@ export async function verify(bundle, tokenizer, encoder, count = Infinity) {
 }
 
 /**
+ * The golden ids of a bundle, by its tokenizer alone.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('./tokenizer/index.js').Tokenizer} tokenizer
+ * @param {number} [count] take only so many of the first texts
+ * @returns {Check}
+ * @throws {UserError} no golden cases
+ */
+export function verifyIds(bundle, tokenizer, count = Infinity) {
+  const { texts, tensors } = goldenCases(bundle);
+  const { input_ids: expected, attention_mask: mask } = tensors;
+  const [, width] = expected.shape;
+  for (const [row, text] of texts.slice(0, count).entries()) {
+    const visible = (/** @type {number} */ i) => mask.data[row * width + i] === 1;
+    const ids = Array.from(expected.data.slice(row * width, (row + 1) * width)).filter((_, i) => visible(i));
+    const got = Array.from(tokenizer.encode(text).ids);
+    if (String(got) === String(ids)) continue;
+    const said = `input_ids of ${JSON.stringify(text)}: got ${got.join(' ')}, expected ${ids.join(' ')}`;
+    return { name: 'ids', passed: false, maxAbs: null, budget: 0, rtol: 0, said };
+  }
+  return { name: 'ids', passed: true, maxAbs: 0, budget: 0, rtol: 0, said: '' };
+}
+
+/**
  * What a runtime may be off at an output: its own budget, or the one for all that older bundles have.
  *
  * @param {import('./bundle.js').Bundle} bundle

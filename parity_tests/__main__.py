@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from command_line import OptionParser
 from export.errors import EnvironmentProblem as ExportProblem
 from export.errors import UserError as ExportError
 from parity_tests import (
@@ -129,11 +130,10 @@ def several(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m parity_tests",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
     def directory(name: str, default: Path | None, text: str) -> None:

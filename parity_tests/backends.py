@@ -3,11 +3,13 @@
 import subprocess
 from pathlib import Path
 
+from command_line import hint
 from parity_tests.errors import UserError
 from parity_tests.runners import ROOM, node
 
 ALWAYS = "wasm:64,cpu:8"
 NATIVE = "native:64"
+NAMES = ("wasm", "cpu", "native")
 CHECK = ROOM.parent / "node_bridge" / "backends" / "check_native.js"
 
 
@@ -34,5 +36,10 @@ def counts(text: str) -> dict[str, int]:
         name, _, number = part.strip().partition(":")
         if not name.isalnum() or not number.isdecimal() or int(number) < 1:
             raise UserError(f"--backends: got {part!r}, expected NAME:TEXTS, such as wasm:64")
+        if name not in NAMES or name in backends:
+            why = "it is there twice" if name in backends else hint(name, NAMES)
+            raise UserError(
+                f"--backends: got {name}, expected each of {', '.join(NAMES)} once; {why}"
+            )
         backends[name] = int(number)
     return backends

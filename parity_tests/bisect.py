@@ -15,6 +15,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from command_line import OptionParser
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.runners import ROOM, node, talk
 from parity_tests.topology import Found, read_topology
@@ -41,11 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m parity_tests.bisect",
         description=(__doc__ or "").split("\n")[0],
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--graph-model", type=Path, required=True, help="directory of model.json")
     parser.add_argument("--model", type=Path, required=True, help="the SavedModel it is of")

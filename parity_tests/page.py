@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from parity_tests import matrix, plot, profile
 from parity_tests.invariances import SAID, STAGE
-from parity_tests.terminal import UNITS, allowance
+from parity_tests.terminal import UNITS, allowance, counted
 from parity_tests.tokenizer.proof import told
 
 WORST = 8
@@ -33,7 +33,8 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
             shares=matrix.cells(result),
             plain=[row for row in rows if row not in inside and row not in held],
             inside=inside,
-            inside_off=sum(row["status"] == "drift" for row in inside),
+            inside_off=any(row["status"] == "drift" for row in inside),
+            inside_said=counted(inside, "places"),
             held=held,
             layers=profile.layers(result),
             ulps=profile.ulps(result),

@@ -6,7 +6,6 @@ TF-Text's `BertTokenizer(lower_case=True)` and Hugging Face's `BertWordPieceToke
 called BERT's tokenizer. The kinds name the characters that one of the two treats otherwise.
 """
 
-import argparse
 import os
 import sys
 import unicodedata
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from command_line import OptionParser
 from parity_tests.errors import EnvironmentProblem
 from parity_tests.tokenizer.reviews import read_reviews
 
@@ -92,7 +92,7 @@ def disagreement(vocab: list[str]) -> dict[str, Any]:
 
 def main() -> int:
     """Prints the share of texts whose ids differ, and the characters that alone differ, by kind."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = OptionParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--vocab", type=Path, default=Path("artifacts/vocab.txt"))
     path: Path = parser.parse_args().vocab
     if not path.is_file():

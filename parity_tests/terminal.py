@@ -119,13 +119,27 @@ def summaries(rows: list[dict[str, Any]]) -> list[str]:
         inside = [row for row in own if row["inside"]]
         held = [row for row in own if row["stage"] == STAGE]
         words = [
-            f"{sum(row['status'] == 'pass' for row in part)} of {len(part)} {name} hold"
+            counted(part, name)
             for part, name in ((inside, "places inside the model"), (held, "invariances"))
             if part
         ]
         equal = bits([row for row in own if row not in inside and row not in held])
         lines.append(f"{backend}: {', '.join([*words, *equal])}")
     return lines
+
+
+def counted(rows: list[dict[str, Any]], name: str) -> str:
+    """How many of some rows hold, and what is with the others.
+
+    >>> counted([{"status": "pass"}, {"status": "downstream"}], "places")
+    '1 of 2 places hold, 1 follows'
+    """
+    count = {status: sum(row["status"] == status for row in rows) for status in WORDS}
+    off, after = count["drift"], count["downstream"]
+    words = [f"{count['pass']} of {len(rows)} {name} hold"]
+    words += [f"{off} off"] if off else []
+    words += [f"{after} {'follows' if after == 1 else 'follow'}"] if after else []
+    return ", ".join(words)
 
 
 def left_out(claims: dict[str, str]) -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, TextIO
 
+from command_line import OptionParser, nearest
 from trial import score, sensitivity
 from trial.court import Court
 from trial.errors import CheckFailed, EnvironmentProblem, UserError
@@ -22,7 +23,7 @@ from trial.registry import Kind, every_kind
 from trial.trial import Trial
 
 EXAMPLE = """examples:
-  python -m trial                                  everything: 250 faults, 50 clean bundles
+  python -m trial                                  everything: all faults, all clean bundles
   python -m trial --kinds sign_bit,mask_ignored    faults of these kinds alone
   python -m trial --quick                          one fault of each kind, a few clean bundles
   python -m trial --sensitivity                    the smallest change of a weight that shows
@@ -57,11 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m trial",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--kinds", metavar="NAME,…", help="only faults of these kinds")
     parser.add_argument(
@@ -120,8 +120,10 @@ def wanted(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
         return list(kinds.values())
     unknown = [name for name in names.split(",") if name not in kinds]
     if unknown:
+        meant = nearest(unknown[0], kinds)
+        asked = f" (did you mean {meant}?)" if meant else ""
         raise UserError(
-            f"--kinds: got {', '.join(unknown)}, expected of {', '.join(sorted(kinds))}"
+            f"--kinds: got {', '.join(unknown)}{asked}, expected of {', '.join(sorted(kinds))}"
         )
     return [kinds[name] for name in names.split(",")]
 

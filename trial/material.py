@@ -131,7 +131,9 @@ def node() -> str:
     """
     found = shutil.which(os.environ.get("NODE", "node"))
     if found is None:
-        raise EnvironmentProblem("node is not found; install Node.js 20 or newer, or set NODE")
+        raise EnvironmentProblem(
+            "node is not found; install Node.js 20.19, 22.12 or newer, or set NODE"
+        )
     return found
 
 

@@ -29,7 +29,7 @@ def node_peers(say: Say) -> Path:
 
     def install(directory: Path) -> None:
         shutil.copytree(PACKAGES, directory, dirs_exist_ok=True)
-        npm = program("npm", "install Node.js 20 or newer")
+        npm = program("npm", "install Node.js 20.19, 22.12 or newer")
         quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
         run([npm, "ci", *quiet], directory, "npm error")
 

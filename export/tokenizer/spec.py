@@ -14,6 +14,13 @@ CHOICES = {
     "chars": set[str](),
 }
 
+TYPED = {
+    "lower_case": "--cased",
+    "strip_accents": "--keep-accents",
+    "split_chinese": "--no-split-chinese",
+}
+"""By which option of the commands each choice is made."""
+
 
 @dataclass(frozen=True)
 class TokenizerSpec:
@@ -41,11 +48,13 @@ class TokenizerSpec:
             "strip_accents": self.strip_accents is not None,
             "split_chinese": not self.split_chinese,
         }
+        has = CHOICES[self.algorithm]
         for option, changed in asked.items():
-            if changed and option not in CHOICES[self.algorithm]:
+            if changed and option not in has:
+                typed = "--strip-accents" if self.strip_accents else TYPED[option]
+                takes = ", ".join(TYPED[name] for name in TYPED if name in has)
                 raise UserError(
-                    f"tokenizer {self.algorithm} has no option {option}; "
-                    f"it has {', '.join(sorted(CHOICES[self.algorithm])) or 'none'}"
+                    f"tokenizer {self.algorithm} takes no {typed}; it takes {takes or 'no options'}"
                 )
 
     @property

@@ -44,7 +44,7 @@ export const BACKEND_NAMES = ['auto', ...Object.keys(BACKENDS)];
  */
 export async function useBackend(name) {
   if (!BACKEND_NAMES.includes(name)) {
-    throw new UserError(`Expected --backend to be one of ${BACKEND_NAMES.join(', ')}, got \`${name}\``);
+    throw new UserError(`Expected \`backend\` to be one of ${BACKEND_NAMES.join(', ')}, got \`${name}\``, 'backend');
   }
   // Without it the cpu backend advertises another one on every start.
   tf.enableProdMode();
@@ -72,7 +72,7 @@ async function start(name) {
   const { register, openSavedModel, makeTensor = fromArray, version } = await load();
   await register();
   if (tf.getBackend() !== called && !(await tf.setBackend(called))) {
-    throw new UserError(`The ${name} backend does not start here; try another --backend`);
+    throw new UserError(`The ${name} backend does not start here; try another \`backend\``, 'backend');
   }
   await tf.ready();
   const versions = [`TF.js ${tf.version_core}`, ...(version ? [version()] : [])];

@@ -5,6 +5,7 @@
  * browser as well as in any Node.
  */
 import { UserError } from '../errors.js';
+import { assertOptions } from '../option_names.js';
 import { Scanner } from './scanner.js';
 import { Slab } from './slab.js';
 import { lowerAscii, partsOf } from './special.js';
@@ -27,6 +28,8 @@ import { parseVocab } from './vocab.js';
  * @property {import('./truncate.js').Truncation} [truncation] `longest-first` by default: as
  *   the tokenizer's own library cuts
  */
+
+const OPTIONS = ['pair', 'specialTokens', 'maxLength', 'truncation'];
 
 /** Turns texts into ids. */
 export class Tokenizer {
@@ -102,7 +105,7 @@ export class Tokenizer {
    * @param {string} text
    * @param {Options} [options]
    * @returns {Encoding}
-   * @throws {UserError} a lone surrogate in the text
+   * @throws {UserError} a lone surrogate in the text, or an option that there is not
    */
   encode(text, options = {}) {
     return this.assemble(this.layOut(text, options));
@@ -155,7 +158,9 @@ export class Tokenizer {
    * @param {string} text
    * @param {Options} options
    */
-  layOut(text, { pair, specialTokens = true, maxLength = this.maxLength, truncation = 'longest-first' }) {
+  layOut(text, options) {
+    assertOptions('encode', options, OPTIONS);
+    const { pair, specialTokens = true, maxLength = this.maxLength, truncation = 'longest-first' } = options;
     checkMaxLength(maxLength);
     this.scanner.clear();
     this.read(text);

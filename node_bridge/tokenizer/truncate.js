@@ -73,5 +73,5 @@ function longestFirst(first, second, room) {
  */
 export function checkMaxLength(maxLength) {
   if (Number.isInteger(maxLength) && maxLength > 0) return;
-  throw new UserError(`Expected \`maxLength\` to be a positive integer, got \`${maxLength}\``);
+  throw new UserError(`Expected \`maxLength\` to be a positive integer, got \`${maxLength}\``, 'maxLength');
 }

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from command_line import OptionParser, nearest
 from export import catalog
 from parity_tests.conformance.fixtures import groups, vocab_lines
 from parity_tests.conformance.published import conform_published, published
@@ -89,16 +90,19 @@ def no_row(unknown: list[str], given: argparse.Namespace) -> str:
             option = model.environment.replace("_", "-")
             return f"{model.name} needs --{option} PYTHON; nox -s conformance gives it"
     also = ", ".join(model.name for model in published())
-    return f"the catalog has no {', '.join(unknown)}; see python -m export catalog; also: {also}"
+    known = [entry.name for entry in catalog.entries()] + [model.name for model in published()]
+    meant = nearest(unknown[0], known)
+    asked = f" (did you mean {meant}?)" if meant else ""
+    said = f"the catalog has no {', '.join(unknown)}{asked}"
+    return f"{said}; see `nox -s export -- catalog`; also: {also}"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m parity_tests.conformance",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--rows",

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from command_line import OptionParser
 from export.errors import EnvironmentProblem as ExportEnvironmentProblem
 from export.errors import UserError as ExportError
 from parity_tests.errors import EnvironmentProblem, UserError
@@ -44,11 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m parity_tests.tokenizer",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--full", action="store_true", help="everything, in some 5 minutes")
     parser.add_argument("--json", type=Path, help="where to write the result")

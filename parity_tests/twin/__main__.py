@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from command_line import OptionParser
 from parity_tests.errors import CheckFailed, EnvironmentProblem, UserError
 from parity_tests.twin.experiments import Setting, rows
 from parity_tests.twin.row import Row
@@ -53,11 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
-    parser = argparse.ArgumentParser(
+    parser = OptionParser(
         prog="python -m parity_tests.twin",
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--texts", type=int, default=5000, help="to train on; default: %(default)s")
     parser.add_argument("--epochs", type=int, default=5, help="default: %(default)s")

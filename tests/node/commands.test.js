@@ -101,7 +101,7 @@ test('a damaged bundle is refused by the name of its file', () => {
   const damaged = join(dir, 'damaged');
   cpSync(bundle, damaged, { recursive: true });
   rmSync(join(damaged, 'group1-shard2of2.bin'));
-  const withDamage = [...options, '--bundle', damaged, '--backend', 'wasm', '--out', join(dir, 'x')];
+  const withDamage = ['--bundle', damaged, ...options.slice(2), '--backend', 'wasm', '--out', join(dir, 'x')];
   assertMistake(command('train.js', withDamage), /group1-shard2of2\.bin is missing/);
   // Whatever the backend reads of it.
   assertMistake(command('verify.js', ['--bundle', damaged]), /group1-shard2of2\.bin is missing/);

@@ -79,6 +79,12 @@ test('a TypeScript program needs nothing but its exports, and gets Python’s nu
   assert.deepEqual([got.broken, got.mistakes], [['torn'], [true, false]]);
 });
 
+test('a CommonJS program requires it, on the Node that `engines` asks for', () => {
+  const program = join(dir, 'program.cjs');
+  writeFileSync(program, "const { Tokenizer, Bundle } = require('bert-bridge');\nconsole.log(Tokenizer.fromBundle(Bundle.open(process.argv[2])).encode('好').ids.length);\n");
+  assert.equal(run(process.execPath, ['--no-warnings', program, bundle]), '3\n');
+});
+
 /** As training keeps it. @param {{text: string, label: string, probabilities: Record<string, number>}} prediction */
 function toldOf({ text, label, probabilities }) {
   return { text, label, probabilities: Object.values(probabilities) };

@@ -68,8 +68,26 @@ test('killed after a shard and after an epoch, the same command ends with the we
   assert.deepEqual(last.weights, whole.weights);
 });
 
+test('the same command once more says that it is done; with other settings or texts it is refused', () => {
+  const same = train('whole', ['--workers', '2']);
+  assert.equal(same.status, 0, same.stderr);
+  assert.match(same.stdout, /whole is trained already, with these settings on these texts .*--force trains it again; next:\n {2}echo /);
+  const json = train('whole', ['--json']);
+  const { already_trained: already, dev_accuracy: accuracy, golden } = JSON.parse(json.stdout);
+  assert.deepEqual([json.status, already, golden], [0, true, undefined]);
+  assert(accuracy > 0 && accuracy < 1);
+
+  // The same texts with each label turned into the other.
+  const lines = readFileSync(join(dir, 'data.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  writeFileSync(join(dir, 'turned.jsonl'), lines.map((row) => `${JSON.stringify({ ...row, label: 1 - row.label })}\n`).join(''));
+  const turned = [program, '--train', join(dir, 'turned.jsonl'), ...options.slice(2), '--cache', join(dir, 'whole.cache'), '--out', join(dir, 'whole')];
+  const { status, stderr } = spawnSync(process.execPath, turned, { encoding: 'utf8' });
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /^error: .*whole is a finished classifier, trained with other settings or texts; /);
+});
+
 test('a finished classifier is not trained over without --force; then no text is encoded again', () => {
-  const { status, stdout, stderr } = train('whole');
+  const { status, stdout, stderr } = train('whole', ['--seed', '2']);
   assert.deepEqual([status, stdout], [2, '']);
   assert.match(stderr, /^error: .*whole is a finished classifier, .*--force to replace it\n$/);
   const before = readFileSync(join(dir, 'whole', 'weights.bin'));
@@ -84,6 +102,42 @@ test('a finished classifier is not trained over without --force; then no text is
   const log = readFileSync(join(dir, 'whole', 'log.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
   assert.deepEqual(log.map(({ epoch }) => epoch), [1, 2, 3]);
 });
+
+for (const task of ['single', 'pair']) {
+  test(`a classifier holds no text that it was trained on or judged by: ${task}`, () => {
+    const marker = '秘密客户'; // nothing of it is in the bundle's own golden texts
+    const rows = Array.from({ length: 12 }, (_, i) => {
+      const texts = task === 'pair' ? { sentence1: `${marker}${i}`, sentence2: `${marker}的回答` } : { text: `${marker}${i}` };
+      return { ...texts, label: i % 2 };
+    });
+    const data = join(dir, `${task}.jsonl`);
+    const out = join(dir, `${task}.classifier`);
+    writeFileSync(data, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const settings = ['--train', data, '--dev', data, '--epochs', '1', '--max-length', '16', '--backend', 'wasm', '--cache', join(dir, 'private.cache')];
+    const { status, stderr } = spawnSync(process.execPath, [program, ...settings, '--out', out], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    const files = readdirSync(out, { recursive: true, encoding: 'utf8' });
+    assert(files.length >= 5);
+    const escaped = [...marker].map((c) => `\\u${c.charCodeAt(0).toString(16)}`).join('');
+    for (const name of files) {
+      const bytes = readFileSync(join(out, name));
+      for (const text of [marker, escaped, `${task}.jsonl`]) assert.equal(bytes.indexOf(text), -1, `${name} holds ${text}`);
+    }
+
+    // It still keeps answers by which a copy can be judged: to the bundle's texts, which predict gives again.
+    const { golden } = JSON.parse(readFileSync(join(out, 'classifier.json'), 'utf8'));
+    const { metadata } = readSafetensors(readFileSync(join(root, 'artifacts', 'bundle', 'albert_tiny', 'golden.safetensors')));
+    /** @type {string[]} */
+    const texts = JSON.parse(metadata.texts);
+    const expected = texts.map((text, i) => (task === 'pair' ? { sentence1: text, sentence2: texts[(i + 1) % texts.length] } : { text }));
+    const input = expected.map((text) => `${JSON.stringify(text)}\n`).join('');
+    const script = join(root, 'node_bridge', 'predict.js');
+    const predicted = spawnSync(process.execPath, [script, '--model', out, '--jsonl', '--backend', 'wasm'], { input, encoding: 'utf8' });
+    const answers = predicted.stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
+    const again = answers.map(({ probability: _, probabilities, ...rest }) => ({ ...rest, probabilities: Object.values(probabilities) }));
+    assert.deepEqual(golden, again);
+  });
+}
 
 test('a damaged shard is noticed and its texts are encoded again, to the same weights', () => {
   const [path] = kept('whole', 'features').sort();
@@ -185,7 +239,11 @@ const MISTAKES = /** @type {[string[], RegExp][]} */ ([
 ]);
 for (const [more, message] of MISTAKES) {
   test(`a mistake: ${more.join(' ')}`, () => {
-    const { status, stdout, stderr } = train('mistaken', more);
+    // In the place of the usual value: an option that is given twice is a mistake of its own.
+    const usual = args('mistaken');
+    const at = usual.indexOf(more[0]);
+    const typed = at === -1 ? [...usual, ...more] : usual.toSpliced(at, 2, ...more);
+    const { status, stdout, stderr } = spawnSync(process.execPath, typed, { encoding: 'utf8' });
     assert.deepEqual([status, stdout], [2, '']);
     assert.match(stderr, /^error: [^\n]+\n$/);
     assert.match(stderr, message);

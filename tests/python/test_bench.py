@@ -160,7 +160,7 @@ def test_names_choose_rows(tmp_path, monkeypatch, capsys):
     assert [r["name"] for r in json.loads(capsys.readouterr().out)] == ["toy.load"]
     assert not (tmp_path / "bench.json").exists()
     assert command.main(["toy.lo", "--root", str(tmp_path)]) == 2
-    assert "no row is called toy.lo; the rows are toy.sort, toy.load" in capsys.readouterr().err
+    assert "no row is called toy.lo (did you mean toy.load?)" in capsys.readouterr().err
 
 
 def test_a_side_that_fails_is_told_of():

@@ -164,7 +164,7 @@ def test_an_error_is_one_line_and_exit_code_3(
     assert command.main([]) == 3
     said = capsys.readouterr().err
     assert said.startswith("error: ")
-    assert said.endswith("is not found; install Node.js 20 or newer\n")
+    assert said.endswith("is not found; install Node.js 20.19, 22.12 or newer\n")
 
 
 def test_builds_from_nothing(native: None, tmp_path: Path) -> None:

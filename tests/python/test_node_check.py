@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from export import node_check
+from export.__main__ import main as command
 from export.bundle import digest
 from export.errors import CheckFailed, EnvironmentProblem
 from tests.python.conftest import ROOT
@@ -71,3 +72,39 @@ def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, 
     assert "error: in Node on wasm" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tokenizers_bundle_is_verified_by_its_hashes_and_golden_ids(tmp_path):
+    """The golden ids are Hugging Face's; one changed and sealed again is found by its text."""
+    vocab = tmp_path / "vocab.txt"
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "书"]
+    vocab.write_text("".join(f"{token}\n" for token in tokens), "utf-8", newline="\n")
+    bundle = tmp_path / "bundle"
+    options = ["--tokenizer", "bert", "--cased", "--out", str(bundle)]
+    assert command(["vocab", str(vocab), *options]) == 0
+    good = verify(bundle)
+    assert good.returncode == 0, good.stderr
+    assert "a tokenizer alone: 4 files have their hashes, its golden ids are equal" in good.stdout
+
+    file = bundle / "golden.safetensors"
+    tensors = load_file(file)
+    assert list(tensors["input_ids"][0][:4]) == [2, 5, 6, 3]  # [CLS] 你 好 [SEP]
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        metadata = json.loads(stream.read(length))["__metadata__"]
+    tensors["input_ids"][0, 1] = 7
+    save_file(tensors, file, metadata)
+    contract = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    contract["files"][file.name] = {"sha256": digest(file), "size": file.stat().st_size}
+    (bundle / "bundle.json").write_text(json.dumps(contract), "utf-8")
+    bad = verify(bundle)
+    assert bad.returncode == 1
+    assert 'DRIFT: input_ids of "你好": got 2 5 6 3, expected 2 7 6 3' in bad.stdout
+
+    (bundle / "vocab.txt").write_text("", "utf-8")
+    assert verify(bundle).returncode == 2
+
+
+def verify(bundle):
+    program = ["node", str(ROOT / "node_bridge" / "verify.js"), "--bundle", str(bundle)]
+    return subprocess.run(program, capture_output=True, text=True)

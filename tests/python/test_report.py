@@ -218,6 +218,30 @@ def test_the_terminal_says_the_verdict_and_where(tmp_path: Path) -> None:
     assert bad.endswith("the first stage that is off is sequence_output")
 
 
+def test_places_that_only_follow_are_called_so_on_the_terminal_and_the_page(tmp_path: Path) -> None:
+    document = result(tmp_path / "model", 1e-3)
+    inside = [row for row in document["rows"] if row["inside"]]
+    for row in inside:
+        row["status"] = "downstream"
+    said = f"0 of {len(inside)} places"
+    follow = f"hold, {len(inside)} follow"
+    assert f"{said} inside the model {follow}" in terminal.table(document)
+    page.write_page(tmp_path / "report.html", document)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"Inside the model: {said} {follow}</summary>" in html
+
+
+def test_a_row_beyond_the_absolute_part_of_its_budget_shows_the_whole_of_it(tmp_path: Path) -> None:
+    """Python's values are 1: 1.1e-5 is within 1e-5 + 2e-6·1, and 1e-5 alone would seem exceeded."""
+    document = result(tmp_path / "model", 1.1e-5)
+    assert document["verdict"] == "pass"
+    line = next(t for t in terminal.table(document).splitlines() if " sequence_output " in t)
+    assert line.split("  ")[-3:] == ["1.1e-05", "1e-05 + 2e-06·|v|", "ok"]
+    page.write_page(tmp_path / "report.html", document)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "1e-05 + 2e-06·|v|" in html
+
+
 def test_marks_stand_inside_their_panel(either: dict[str, Any]) -> None:
     panels = plot.panels(either)
     assert [panel["stage"] for panel in panels] == ["sequence_output", "pooled_output"]

@@ -95,7 +95,7 @@ def test_what_contradicts_itself_is_refused(model: Path) -> None:
     for options in (["--tokenizer", "bert"], ["--cased"], ["--tokenizer-python", "p"]):
         with pytest.raises(UserError, match="expected one of the two"):
             chosen(model, LOWER, "--tokenizer-model", str(model), *options)
-    with pytest.raises(ExportError, match="tf-text has no option split_chinese"):
+    with pytest.raises(ExportError, match="tf-text takes no --no-split-chinese"):
         chosen(model, LOWER, "--tokenizer", "tf-text", "--no-split-chinese")
 
 

@@ -20,6 +20,7 @@ FLOOR: float = TABLE["float32"]["floor"]
 RTOL: float = TABLE["float32"]["rtol"]
 CEILING: float = TABLE["float32"]["ceiling"]
 CLAIM: float = TABLE["float32"]["claim"]
+SCALE: float = TABLE["float32"]["scale"]
 
 
 @dataclass(frozen=True)

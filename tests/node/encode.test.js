@@ -188,7 +188,7 @@ test('a place for --out that cannot be is refused before a text is read', async 
     [join(dir, 'nowhere', 'x.safetensors'), /the directory .*nowhere of .* is not there; make it first/],
     [dir, /--out: got the directory .*, expected a file to write, such as .*vectors\.safetensors/],
     [`${join(dir, 'new')}/`, /got the directory/],
-    ['', /got the directory/],
+    ['', /Expected a value after --out, got an empty one/],
     [join(dir, 'file', 'x.safetensors'), /the directory .*file of .* is not there/],
     ['/dev/null', /is a device or a pipe, expected a file/],
   ]);

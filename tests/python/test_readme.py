@@ -209,7 +209,8 @@ def test_the_examples_of_help_run_too(script, project, capfd):
     shown = subprocess.run(
         ["node", f"node_bridge/{script}.js", "--help"], cwd=project, capture_output=True, text=True
     )
-    examples = re.findall(r"^  ((?:echo|node) .*)$", shown.stdout, re.MULTILINE)
+    whole_lines = re.sub(r" \\\n *", " ", shown.stdout)
+    examples = re.findall(r"^  ((?:echo|node) .*)$", whole_lines, re.MULTILINE)
     assert examples
     if not (project / CLASSIFIER).exists():
         run("node node_bridge/train.js", project, capfd)

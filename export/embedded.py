@@ -149,6 +149,7 @@ def write_bundle(places: Places, say: Callable[[str], None]) -> None:
         architecture="albert",
         trained=False,
         with_saved_model=True,
+        own=True,
     )
     shutil.rmtree(places.bundle, ignore_errors=True)
     export_model(request, places.bundle, say)

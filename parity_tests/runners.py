@@ -2,19 +2,25 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from export import confinement
+from export.confinement import Limits, Reach
 from parity_tests import runs
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.runs import Run
 from parity_tests.tokenizer_source import TokenizerSource
 
 ROOM = Path(__file__).parent
+SECONDS = 7200
+"""That a run of Python may take."""
 
 
 def run_python(
@@ -29,6 +35,8 @@ def run_python(
 ) -> Run:
     """Python's answers to a whole case file; the model's variables go beside `out`.
 
+    The process that loads the model is confined, see export/confinement.py.
+
     Args:
         model: the SavedModel.
         tokenizer: what tokenizes for it.
@@ -39,14 +47,19 @@ def run_python(
         stored: safetensors whose values the model's variables get.
         costs: measure what float32 costs the model, see costs.py.
     """
-    command = [sys.executable, "-m", "parity_tests.run_python", "--model", str(model)]
+    command = ["-m", "parity_tests.run_python", "--model", str(model)]
     command += [*tokenizer.arguments(), "--cases", str(cases)]
     command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
     command += ["--taps", numbers(tapped)]
     command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
-    return start("Python", command, out)
+    confinement.notice(lambda line: print(line, file=sys.stderr))
+    given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
+    with tempfile.TemporaryDirectory(prefix="confined-") as place:
+        reach = Reach(tuple(given), (out.parent, Path(place)))
+        started = confinement.command(command, reach, Limits().memory_bytes, SECONDS)
+        return start("Python", started, out, confinement.environment(Path(place)))
 
 
 def numbers(batches: Iterable[int]) -> str:
@@ -107,14 +120,24 @@ def node() -> str:
     return found
 
 
-def start(name: str, command: list[str], out: Path) -> Run:
-    """Runs one runner and reads what it wrote; errors as of `finish`."""
-    finish(name, command, out)
+def start(
+    name: str, command: list[str], out: Path, environment: dict[str, str] | None = None
+) -> Run:
+    """Runs one runner and reads what it wrote; arguments and errors as of `finish`."""
+    finish(name, command, out, environment)
     return runs.read(out)
 
 
-def finish(name: str, command: list[str], out: Path) -> None:
+def finish(
+    name: str, command: list[str], out: Path, environment: dict[str, str] | None = None
+) -> None:
     """Runs one runner to its end and passes on what it says.
+
+    Args:
+        name: of the runner, for messages.
+        command: what starts it, without `--out`.
+        out: the file that it writes.
+        environment: its variables; None: those of this process, with this project's path.
 
     Raises:
         UserError: it says that what it was given is wrong.
@@ -123,10 +146,15 @@ def finish(name: str, command: list[str], out: Path) -> None:
     out.unlink(missing_ok=True)
     command += ["--out", str(out)]
     paths = [str(ROOM.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    environment = environment or os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     code, last = talk(command, environment)
     if code == 0:
         return
+    if code == -signal.SIGALRM:
+        raise UserError(
+            f"the {name} runner was not done after {SECONDS} s; the model may have a loop that "
+            "does not end"
+        )
     if code < 0:
         raise EnvironmentProblem(
             f"the {name} runner was killed (signal {-code}) before it was done; "

@@ -76,6 +76,7 @@ def build_source(source: Source, vocab: Path, out: Path) -> None:
             dtype=dtype,
             architecture=source.architecture,
             trained=False,
+            own=True,
         )
         export_model(request, out / "bundles" / f"{source.name}.{dtype}", lambda line: None)
 

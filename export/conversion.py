@@ -115,12 +115,13 @@ def write_bundle(job: Job, say: Any) -> None:
     say(f"writing the TF.js graph, {request.dtype} weights")
     tfjs.write(frozen, stored, directory)
     golden.write(cases, expected, directory)
+    vetted = None
     if request.with_saved_model and own:
         say("its SavedModel is left out: it takes token strings, and Node has ids")
     elif request.with_saved_model and source.takes_other_dtypes:
         say("its SavedModel is left out: it takes other dtypes than int32, which Node gives")
     elif request.with_saved_model:
-        saved_model_copy.copy(saved_model, directory)
+        vetted = saved_model_copy.copy(saved_model, directory)
     say(f"reading the tables of tokenizer {tokenizer.algorithm}")
     contract = Contract(
         name=request.name or saved_model.name,
@@ -149,6 +150,7 @@ def write_bundle(job: Job, say: Any) -> None:
         | ({"source_in": {"dtypes": halves, "outputs": own_answers}} if halves else {}),
         taps=places,
         signature={"name": verdict.signature, "tags": list(verdict.tags)},
+        saved_model=vetted,
     )
     seal(directory, contract)
     node_check.check_in_node(

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from export import confinement, hub, saved_model_copy
-from export.bundle import CONTRACT, appearing, digest, refuse_another, refuse_overlap
+from export.bundle import CONTRACT, digest, refuse_another
 from export.confinement import Limits, Reach
+from export.replacing import appearing, recover, refuse_overlap
 from export.signature_choice import Asked
 from export.tokenizer import facts, library_versions
 from export.tokenizer_choice import TokenizerChoice, shown
@@ -72,6 +73,7 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     provenance = {"source": source_of, "versions": versions()} | given
     given_files = [path for path in [Path(request.handle)] if path.exists()]
     refuse_overlap(out, [saved_model, *given_files, *request.tokenizer.local_files()])
+    recover(out.resolve())
     this = {"provenance": provenance, "tokenizer": {}}
     refuse_another(out, this, f"the model {source_of['handle']}", request.replace)
     said = facts.read(saved_model)

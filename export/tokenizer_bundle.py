@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from export import confinement
-from export.bundle import CONTRACT, Contract, appearing, refuse_another, refuse_overlap, seal
+from export.bundle import CONTRACT, Contract, refuse_another, seal
 from export.confinement import Limits, Reach
+from export.replacing import appearing, refuse_overlap
 from export.tokenizer import library_versions, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, described
 from export.versions import versions

@@ -51,6 +51,7 @@ ALONE = (
 FATAL = re.compile(r"F\d{4} |terminate called|\w*Error: |error: ")
 LONGEST_LINE = 1 << 20
 STEP_SECONDS = 600
+LEAST = 4 << 30
 ERRORS = {error.__name__: error for error in (UserError, EnvironmentProblem, CheckFailed)}
 
 
@@ -67,15 +68,20 @@ class Limits:
         if self.memory is not None:
             return self.memory
         try:
-            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            # Less would not do: stacks of threads count whole, used or not.
+            return max(LEAST, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
         except (ValueError, OSError, AttributeError):
             return 0
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What a process may read, and what it may change, besides what every program needs."""
+    """What a process may read, and what it may change, besides what every program needs.
 
+    `scratch` is a directory for its files of the moment.
+    """
+
+    scratch: Path
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
 
@@ -93,7 +99,8 @@ def command(arguments: list[str], reach: Reach, memory: int = 0, seconds: int = 
     limits = {
         "read": [*SYSTEM, *(str(path.resolve()) for path in read)],
         "list": [str(ROOT)],
-        "write": [*(str(path.resolve()) for path in reach.write), "/dev/null"],
+        "write": [*(str(path.resolve()) for path in (*reach.write, reach.scratch)), "/dev/null"],
+        "environment": environment(reach.scratch.resolve()),
         "memory": memory,
         "seconds": seconds,
     }
@@ -105,10 +112,15 @@ def interpreter() -> list[Path]:
     """Where this Python and its packages lie, and the Node that is run to check a bundle."""
     places = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     packages = [Path(place) for place in sys.path if place]
-    ours = (ROOT, Path.cwd(), Path.home())
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    found = [*map(Path, places), *(p for p in packages if p.resolve() not in ours)]
+    found = [*map(Path, places), *(place for place in packages if not holds_a_persons_files(place))]
     return [*found, *(Path(place) for place in libraries if place), *node_files()]
+
+
+def holds_a_persons_files(place: Path) -> bool:
+    """Whether more than packages lies there: the current directory, the home, this project."""
+    here = place.resolve()
+    return any(own.is_relative_to(here) for own in (Path.cwd(), Path.home(), ROOT))
 
 
 @cache
@@ -120,14 +132,14 @@ def notice(say: Callable[[str], None]) -> None:
 
 def node_files() -> list[Path]:
     """Node's program, which a script of that name may hide."""
-    program = real_node()
+    program = real_node(os.environ.get("NODE", "node"))
     return [] if program is None else [program, program.parent.parent / "lib" / "node_modules"]
 
 
 @cache
-def real_node() -> Path | None:
-    """The program that `node`, or what NODE says, runs; None where there is none."""
-    found = shutil.which(os.environ.get("NODE", "node"))
+def real_node(wanted: str) -> Path | None:
+    """The program that a `node` of this name runs; None where there is none."""
+    found = shutil.which(wanted)
     if found is None:
         return None
     with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -138,7 +150,7 @@ def real_node() -> Path | None:
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """The variables of a confined process, whose files of the moment go to `scratch`."""
+    """The variables that a confined process gets besides those of this one."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     added = {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -146,14 +158,15 @@ def environment(scratch: Path) -> dict[str, str]:
         # Else Keras reads, and makes, a file in the home directory.
         "KERAS_HOME": str(scratch),
     }
-    node = real_node()
-    return os.environ | added | ({} if node is None else {"NODE": str(node)})
+    node = real_node(os.environ.get("NODE", "node"))
+    return added | ({} if node is None else {"NODE": str(node)})
 
 
 def run(
     kind: str,
     job: Any,
-    reach: Reach,
+    read: tuple[Path, ...],
+    write: Path,
     limits: Limits,
     say: Callable[[str], None],
     what: str,
@@ -163,7 +176,8 @@ def run(
     Args:
         kind: of job, see `export.worker`.
         job: a dataclass.
-        reach: what it needs to read, and where it writes.
+        read: what it needs to read.
+        write: the directory that it writes to.
         limits: of its time and memory.
         say: gets its lines.
         what: it works on, for messages.
@@ -176,16 +190,15 @@ def run(
     notice(say)
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
         scratch = Path(place)
-        both = Reach(reach.read, (*reach.write, scratch))
+        reach = Reach(scratch, read, (write,))
         ours, theirs = os.pipe()
-        started = command(["-m", "export.worker", str(theirs)], both, limits.memory_bytes)
+        started = command(["-m", "export.worker", str(theirs)], reach, limits.memory_bytes)
         with (scratch / "stderr").open("wb") as said:
             process = subprocess.Popen(
                 started,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
-                env=environment(scratch),
                 pass_fds=[theirs],
                 start_new_session=True,
             )
@@ -265,8 +278,9 @@ def unexpected(code: int, stderr: Path, what: str) -> EnvironmentProblem:
     )
 
 
-def files_of_python(python: Path) -> list[Path]:
-    """What another interpreter reads: its own directories; nothing where it does not say."""
+@cache
+def files_of_python(python: Path) -> tuple[Path, ...]:
+    """What another interpreter reads: its own directories; itself where it does not say more."""
     asked = "import sys; print(sys.prefix, sys.base_prefix, sys.executable, *sys.path, sep='\\n')"
     program = shutil.which(str(python)) or str(python)
     try:
@@ -274,7 +288,6 @@ def files_of_python(python: Path) -> list[Path]:
             [program, "-c", asked], capture_output=True, text=True, timeout=60, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        return [Path(program)]
-    own = (Path.cwd(), Path.home(), ROOT)
+        return (Path(program),)
     places = [Path(line) for line in done.stdout.splitlines() if line]
-    return [Path(program), *(place for place in places if place.resolve() not in own)]
+    return (Path(program), *(place for place in places if not holds_a_persons_files(place)))

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any
 
 from export.call_graph import data_inputs, named_in, plain, reached, traced, upstream
-from export.saved_model_messages import assets_of, graphs, initializers, strings_in
+from export.saved_model_messages import assets_of, graphs, initializers, strings_in, tensor_names
 
 SAVERS = {"SaveV2", "MergeV2Checkpoints", "RestoreV2"}
 READER = "RestoreV2"
@@ -106,10 +106,11 @@ class Program:
     def results(self) -> list[str]:
         """The outputs of signatures that are run when a model is used."""
         return [
-            tensor.name or UNKNOWN
-            for name, signature in self.meta_graph.signature_def.items()
-            for tensor in signature.outputs.values()
-            if name != INIT_SIGNATURE
+            name
+            for key, signature in self.meta_graph.signature_def.items()
+            for info in signature.outputs.values()
+            for name in tensor_names(info)
+            if key != INIT_SIGNATURE
         ]
 
     @cached_property
@@ -120,7 +121,7 @@ class Program:
         does that by itself.
         """
         init = self.meta_graph.signature_def.get(INIT_SIGNATURE)
-        outputs = [tensor.name for tensor in init.outputs.values()] if init else []
+        outputs = [n for info in init.outputs.values() for n in tensor_names(info)] if init else []
         collections = self.meta_graph.collection_def.values()
         listed = [name for collection in collections for name in collection.node_list.value]
         return outputs + listed + initializers(self.meta_graph, LOCAL_VARIABLES)
@@ -183,7 +184,7 @@ def misplaced_tables(program: Program) -> Iterator[str]:
         if not is_asset(program, origin):
             yield f"op {program.main[node].op} on a file that is no asset"
         elif node in later:
-            yield f"op {program.main[node].op} run by a signature, expected at the start alone"
+            yield f"op {program.main[node].op} where a signature runs it, not at the start alone"
     for name, index in sorted(files.arguments):
         if not is_given_asset(program, name, index - len(program.arguments[name])):
             yield f"function {name} on a file that is no asset"

@@ -3,7 +3,8 @@
     python -I -S landlock.py LIMITS COMMAND
 
 LIMITS is JSON: `read`, `list` and `write`, each a list of paths, what is below them included
-(`list` shows names alone); `memory` in bytes and `seconds`, 0 for any.
+(`list` shows names alone); `memory` in bytes and `seconds`, 0 for any; `environment`, the variables
+that are added.
 
 A script of its own that imports nothing of the project: the limits stand before the command's first
 instruction, and hold for all its threads and children. Numbers are those of linux/landlock.h and
@@ -116,7 +117,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"error: the limits cannot be set: {error}", file=sys.stderr)
         return FAILED
-    return os.execv(command[0], command)
+    return os.execve(command[0], command, os.environ | limits["environment"])
 
 
 if __name__ == "__main__":

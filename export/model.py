@@ -9,7 +9,7 @@ from typing import Any
 
 from export import confinement, hub, saved_model_copy
 from export.bundle import CONTRACT, digest, refuse_another
-from export.confinement import Limits, Reach
+from export.confinement import Limits
 from export.replacing import appearing, recover, refuse_overlap
 from export.signature_choice import Asked
 from export.tokenizer import facts, library_versions
@@ -90,8 +90,8 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
             tokenizer, files = request.tokenizer.confined()
             confined = replace(request, tokenizer=tokenizer)
             job = Job(directory, saved_model, verdict, provenance, confined)
-            reach = Reach((saved_model, *files), (directory,))
-            confinement.run("model", job, reach, request.limits, say, request.handle)
+            read = (saved_model, *files)
+            confinement.run("model", job, read, directory, request.limits, say, request.handle)
     return True
 
 

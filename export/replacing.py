@@ -68,12 +68,11 @@ def beside(out: Path, end: str) -> Path:
 
 def write_list(saved_model: Path) -> None:
     """Writes the list of files that tells a SavedModel of ours."""
-    names = sorted(
-        path.relative_to(saved_model).as_posix()
-        for path in saved_model.rglob("*")
-        if not path.is_dir()
-    )
-    document = {"format": FORMAT, "files": names}
+    names = sorted(set(everything(saved_model)) - {MADE})
+    folders = [name for name in names if (saved_model / name).is_dir()]
+    files = [name for name in names if name not in folders]
+    # TensorFlow makes folders that stay empty.
+    document = {"format": FORMAT, "files": files, "folders": folders}
     (saved_model / MADE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
@@ -113,10 +112,10 @@ def listed(out: Path, mark: str) -> set[str] | None:
     """The files that a directory of ours lists, and their folders; None where it lists none."""
     try:
         document = json.loads((out / mark).read_text(encoding="utf-8"))
-        names = {str(name) for name in document["files"]} if document["format"] == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if names is None:
+        if document["format"] != FORMAT:
+            return None
+        names = {str(name) for name in [*document["files"], *document.get("folders", [])]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     folders = {parent.as_posix() for name in names for parent in Path(name).parents}
     return names | folders | {mark}

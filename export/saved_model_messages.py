@@ -54,6 +54,18 @@ def graphs(meta_graph: Any) -> list[tuple[str, Any]]:
     return [("", meta_graph.graph_def.node), *((f.signature.name, f.node_def) for f in library)]
 
 
+def tensor_names(info: Any) -> list[str]:
+    """The tensors of the graph that an input or output is made of: one, or those of its parts."""
+    kind = info.WhichOneof("encoding")
+    if kind == "coo_sparse":
+        sparse = info.coo_sparse
+        names = (sparse.values_tensor_name, sparse.indices_tensor_name)
+        return [*names, sparse.dense_shape_tensor_name]
+    if kind == "composite_tensor":
+        return [name for part in info.composite_tensor.components for name in tensor_names(part)]
+    return [info.name]
+
+
 def strings_in(message: Any) -> Iterator[str]:
     """Every string in a message, however deep: values, keys of maps, and bytes that are text."""
     for field, value in message.ListFields():

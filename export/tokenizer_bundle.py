@@ -7,7 +7,7 @@ from typing import Any
 
 from export import confinement
 from export.bundle import CONTRACT, Contract, refuse_another, seal
-from export.confinement import Limits, Reach
+from export.confinement import Limits
 from export.replacing import appearing, refuse_overlap
 from export.tokenizer import library_versions, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, described
@@ -61,8 +61,8 @@ def export_tokenizer(
         else:
             confined, files = choice.confined()
             job = Job(directory, out, confined, name, provenance, replace)
-            reach = Reach((out / CONTRACT, *files), (directory,))
-            confinement.run("tokenizer", job, reach, limits, say, choice.model)
+            read = (out / CONTRACT, *files)
+            confinement.run("tokenizer", job, read, directory, limits, say, choice.model)
 
 
 def write(job: Job, say: Callable[[str], None]) -> None:

@@ -71,11 +71,6 @@ def refused_ops(meta_graph: Any) -> list[str]:
             if node.name in names:
                 found.setdefault(f"two nodes called {node.name!r}", where)
             names.add(node.name)
-    for name, signature in meta_graph.signature_def.items():
-        # Sparse and composite tensors have their names elsewhere, where nobody looks here.
-        for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
-            if any(tensor.WhichOneof("encoding") != "name" for tensor in tensors.values()):
-                found.setdefault(f"an {kind} that is no plain tensor in signature {name}", "")
     return [op + where for op, where in found.items()]
 
 

@@ -57,9 +57,9 @@ def run_python(
     confinement.notice(lambda line: print(line, file=sys.stderr))
     given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = Reach(tuple(given), (out.parent, Path(place)))
+        reach = Reach(Path(place), tuple(given), (out.parent,))
         started = confinement.command(command, reach, Limits().memory_bytes, SECONDS)
-        return start("Python", started, out, confinement.environment(Path(place)))
+        return start("Python", started, out)
 
 
 def numbers(batches: Iterable[int]) -> str:
@@ -120,24 +120,14 @@ def node() -> str:
     return found
 
 
-def start(
-    name: str, command: list[str], out: Path, environment: dict[str, str] | None = None
-) -> Run:
-    """Runs one runner and reads what it wrote; arguments and errors as of `finish`."""
-    finish(name, command, out, environment)
+def start(name: str, command: list[str], out: Path) -> Run:
+    """Runs one runner and reads what it wrote; errors as of `finish`."""
+    finish(name, command, out)
     return runs.read(out)
 
 
-def finish(
-    name: str, command: list[str], out: Path, environment: dict[str, str] | None = None
-) -> None:
+def finish(name: str, command: list[str], out: Path) -> None:
     """Runs one runner to its end and passes on what it says.
-
-    Args:
-        name: of the runner, for messages.
-        command: what starts it, without `--out`.
-        out: the file that it writes.
-        environment: its variables; None: those of this process, with this project's path.
 
     Raises:
         UserError: it says that what it was given is wrong.
@@ -146,7 +136,7 @@ def finish(
     out.unlink(missing_ok=True)
     command += ["--out", str(out)]
     paths = [str(ROOM.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = environment or os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     code, last = talk(command, environment)
     if code == 0:
         return

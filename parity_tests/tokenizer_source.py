@@ -49,7 +49,7 @@ class TokenizerSource:
     def files(self) -> list[Path]:
         """All that a process which runs it reads."""
         found = [path for path in (self.model, self.vocab) if path is not None]
-        return found + ([] if self.python is None else confinement.files_of_python(self.python))
+        return [*found, *(confinement.files_of_python(self.python) if self.python else ())]
 
     def versions(self) -> dict[str, str]:
         """Of Python and of the packages that tokenize, in the interpreter that runs them.
@@ -229,10 +229,9 @@ def vocab_of(
     arguments = ["-m", "parity_tests.lookup_table", str(model), str(table)]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = Reach((model,), (out, Path(place)))
+        reach = Reach(Path(place), (model,), (out,))
         done = subprocess.run(
             confinement.command(arguments, reach, Limits().memory_bytes, SECONDS),
-            env=confinement.environment(Path(place)),
             capture_output=True,
             text=True,
         )

@@ -279,12 +279,12 @@ def swapped_by_its_interface(out: Path, marker: Path) -> Path:
 # What writes: by name its maker and what is said of it. Loaded or run, each writes its file.
 WRITES: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "bare concrete function": (bare_concrete_function, "op SaveV2 outside the saver"),
-    "sparse output behind a name": (sparse_output_behind_a_name, "an output that is no plain ten"),
+    "sparse output behind a name": (sparse_output_behind_a_name, "op SaveV2 outside the saver"),
 }
 # What reads: each gives the lines of the file.
 READS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "constant behind an asset": (constant_behind_an_asset, "on a file that is no asset"),
-    "constant listed as an asset": (constant_listed_as_an_asset, "File.* run by a signature"),
+    "constant listed as an asset": (constant_listed_as_an_asset, "where a signature runs it"),
     "second output of an asset": (second_output_of_an_asset, "on a file that is no asset"),
     "misaligned captures": (misaligned_captures, "on a file that is no asset"),
 }

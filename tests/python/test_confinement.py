@@ -30,12 +30,10 @@ needs_landlock = pytest.mark.skipif(
 VOCAB = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "a", "b", "c"]) + "\n"
 
 
-def confined(code: str, reach: Reach, scratch: Path) -> str:
+def confined(code: str, scratch: Path, *read: Path) -> str:
     """What a program prints that runs confined."""
-    both = Reach(reach.read, (*reach.write, scratch))
     done = subprocess.run(
-        confinement.command(["-c", code], both),
-        env=confinement.environment(scratch),
+        confinement.command(["-c", code], Reach(scratch, read)),
         capture_output=True,
         text=True,
     )
@@ -72,7 +70,7 @@ tried(lambda: open("/proc/{os.getpid()}/environ").read())
 tried(lambda: os.kill({os.getpid()}, 0))
 tried(lambda: socket.create_connection(("127.0.0.1", 9)))
 """
-    said = confined(code, Reach((tmp_path / "own",)), tmp_path / "scratch").split()
+    said = confined(code, tmp_path / "scratch", tmp_path / "own").split()
     assert said[:2] == ["done", "done"]
     assert set(said[2:]) <= {"1", "13"}, said
     assert (tmp_path / "other" / "file").exists()
@@ -95,7 +93,7 @@ for place in ({str(writes)!r}, {str(reads)!r}):
     except tf.errors.OpError as error:
         print(type(error).__name__)
 """
-    said = confined(code, Reach((models,)), scratch).split()
+    said = confined(code, scratch, models).split()
     assert said == ["PermissionDeniedError"] * 2
     assert not list(tmp_path.glob("marker*"))
 
@@ -214,7 +212,7 @@ def test_a_job_comes_through_as_it_was(tmp_path: Path) -> None:
 
 def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
     code = "import time; print('started', flush=True); time.sleep(60)"
-    command = confinement.command(["-c", code], Reach())
+    command = confinement.command(["-c", code], Reach(tmp_path))
     parent = (
         "import subprocess, sys, json; p = subprocess.Popen(json.loads(sys.argv[1]), "
         "stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid, flush=True); input()"

@@ -70,7 +70,8 @@ def test_ours_is_replaced_and_a_failure_leaves_the_earlier(
 def test_a_list_names_every_file(tmp_path: Path) -> None:
     saved_model(tmp_path / "m", "x")
     document = json.loads((tmp_path / "m" / MADE).read_text())
-    assert document == {"format": FORMAT, "files": ["assets/vocab.txt", "saved_model.pb"]}
+    files = ["assets/vocab.txt", "saved_model.pb"]
+    assert document == {"format": FORMAT, "files": files, "folders": ["assets"]}
 
 
 def with_a_letter(out: Path) -> None:

@@ -49,6 +49,7 @@ ALONE = (
     "export/allowed_ops.txt, stands between the model and this machine"
 )
 FATAL = re.compile(r"F\d{4} |terminate called|\w*Error: |error: ")
+NO_MEMORY = "bad_alloc"
 LONGEST_LINE = 1 << 20
 STEP_SECONDS = 600
 LEAST = 4 << 30
@@ -265,16 +266,19 @@ def lines(pipe: int, seconds: int) -> Iterator[bytes | None]:
             return
 
 
-def unexpected(code: int, stderr: Path, what: str) -> EnvironmentProblem:
+def unexpected(code: int, stderr: Path, what: str) -> UserError | EnvironmentProblem:
     """What is said of a process that ended without a word."""
     said = stderr.read_bytes()[-8000:].decode(errors="replace").split("\n")
     # A failed check of TensorFlow's is one line, and then a stack.
     causes = [line for line in said if FATAL.match(line)] or [line for line in said if line.strip()]
     last = causes[-1].strip() if causes else "it said nothing"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    ended = f"{what}: the process that runs the model ended with {how} ({last[:200]})"
+    if code in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGFPE) and NO_MEMORY not in last:
+        # TensorFlow ends its process over what a damaged file says.
+        return UserError(f"{ended}; the model is damaged, or TensorFlow cannot run it")
     return EnvironmentProblem(
-        f"{what}: the process that runs the model ended with {how} ({last[:200]}); is there enough "
-        "memory? --memory-limit GIB sets how much it may use"
+        f"{ended}; is there enough memory? --memory-limit GIB sets how much it may use"
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from export import confinement
+from export import confinement, hub
 from export.confinement import Limits, Reach
 from parity_tests import runs
 from parity_tests.errors import EnvironmentProblem, UserError
@@ -54,7 +54,7 @@ def run_python(
     command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
-    confinement.notice(lambda line: print(line, file=sys.stderr))
+    confinement.notice(hub.talk)
     given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
         reach = Reach(Path(place), tuple(given), (out.parent,))

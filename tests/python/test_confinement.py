@@ -22,10 +22,10 @@ from export.tokenizer_choice import TokenizerChoice
 from export.verdict import Verdict
 from tests.hostile import saved_models
 from tests.python import zoo
-from tests.python.conftest import ROOT
+from tests.python.conftest import CONFINED, ROOT
 
 needs_landlock = pytest.mark.skipif(
-    not landlock.version(), reason="this system has no Landlock: the second wall was NOT TESTED"
+    not landlock.version(), reason=f"{CONFINED}: this system has no Landlock"
 )
 VOCAB = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "a", "b", "c"]) + "\n"
 
@@ -198,6 +198,28 @@ def test_a_line_without_end_and_no_line_at_all() -> None:
         confinement.listen(ours, 0, print, "m")
     with Path("/dev/zero").open("rb") as zeros:
         assert isinstance(confinement.listen(zeros.fileno(), 5, print, "m"), EnvironmentProblem)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "kind"),
+    [
+        (
+            -6,
+            "F0000 00:00:1 1 t.cc:1] Check failed: a == b\n    @ 0x7f (unknown)\n",
+            UserError,
+        ),
+        (-11, "", UserError),
+        (-6, "terminate called after throwing an instance of 'std::bad_alloc'", EnvironmentProblem),
+        (-9, "", EnvironmentProblem),
+        (71, "error: the limits cannot be set: x", EnvironmentProblem),
+    ],
+)
+def test_an_end_without_a_word(code: int, said: str, kind: type, tmp_path: Path) -> None:
+    (tmp_path / "stderr").write_text(said)
+    error = confinement.unexpected(code, tmp_path / "stderr", "m")
+    assert type(error) is kind
+    assert said.split("\n")[0] in str(error)
+    assert "\n" not in str(error)
 
 
 def test_a_job_comes_through_as_it_was(tmp_path: Path) -> None:

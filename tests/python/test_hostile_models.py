@@ -1,5 +1,6 @@
 """SavedModels made to get around the vetting: what each does when loaded, and its refusal."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers ops
 
 from export.errors import UserError
+from export.inspection import inspect
 from export.vetting import vet
 from tests.hostile.saved_models import OTHERS, READS, WRITES
+from tests.python import strangers
 
 IDS = {"input_ids", "input_mask", "segment_ids"}
 
@@ -74,6 +77,25 @@ def tokens_of(loaded: Any) -> set[bytes]:
                 )
                 found |= set(keys.numpy())
     return found
+
+
+def test_flipped_bits_are_one_line_or_nothing(tmp_path: Path) -> None:
+    made = strangers.save(strangers.length, tmp_path / "m")
+    file, draw = made / "saved_model.pb", random.Random(1)
+    whole = file.read_bytes()
+    refused = 0
+    for _ in range(150):
+        flipped = bytearray(whole)
+        for _ in range(draw.choice([1, 1, 4])):
+            flipped[draw.randrange(len(flipped))] ^= 1 << draw.randrange(8)
+        file.write_bytes(flipped)
+        try:
+            inspect(str(made))
+            vet(made)
+        except UserError as error:
+            refused += 1
+            assert str(error).count("\n") == 0
+    assert 20 < refused < 150
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -121,7 +121,8 @@ def interpreter() -> list[Path]:
 def holds_a_persons_files(place: Path) -> bool:
     """Whether more than packages lies there: the current directory, the home, this project."""
     here = place.resolve()
-    return any(own.is_relative_to(here) for own in (Path.cwd(), Path.home(), ROOT))
+    home = Path(os.environ.get("HOME", "/")).resolve()
+    return any(own.is_relative_to(here) for own in (Path.cwd(), home, ROOT))
 
 
 @cache

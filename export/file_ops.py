@@ -131,9 +131,11 @@ class Program:
         """The nodes of the main graph that restoring runs."""
         return upstream(self.main, [self.meta_graph.saver_def.restore_op_name])
 
-    def nodes_of(self, names: Iterable[str]) -> list[Any]:
-        """The nodes of the main graph that have these names."""
-        return [self.main[name] for name in names]
+    def reached(self, names: Iterable[str] = (), nodes: Iterable[str] = ()) -> set[str]:
+        """The functions of these names, those that these nodes of the main graph call, and on."""
+        bodies = {name: [node for node, _ in calls] for name, calls in self.calls.items()}
+        wanted = set(nodes)
+        return reached(bodies, names, [node for node in bodies[MAIN] if node.name in wanted])
 
 
 def misplaced_savers(program: Program) -> Iterator[str]:
@@ -143,10 +145,9 @@ def misplaced_savers(program: Program) -> Iterator[str]:
     run_by_others = upstream(main, program.results + program.started)
     # Whatever no saver takes could be run by a loader unknown here, if it names a function.
     others = (set(main) - saves - restores) | run_by_others
-    bodies = {name: list(nodes.values()) for name, nodes in program.functions.items()}
-    by_others = reached(bodies, program.callable, program.nodes_of(others))
-    by_restore = reached(bodies, nodes=program.nodes_of(restores))
-    by_saver = by_restore | reached(bodies, nodes=program.nodes_of(saves))
+    by_others = program.reached(program.callable, others)
+    by_restore = program.reached(nodes=restores)
+    by_saver = by_restore | program.reached(nodes=saves)
 
     for function, nodes in program.functions.items():
         for node in nodes.values():

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,6 +49,8 @@ ALONE = (
     "export/allowed_ops.txt, stands between the model and this machine"
 )
 FATAL = re.compile(r"F\d{4} |terminate called|\w*Error: |error: ")
+CONFINED = "BERT_BRIDGE_CONFINED"
+"""A variable that only confined processes have."""
 NO_MEMORY = "bad_alloc"
 LONGEST_LINE = 1 << 20
 STEP_SECONDS = 600
@@ -155,6 +157,7 @@ def environment(scratch: Path) -> dict[str, str]:
     """The variables that a confined process gets besides those of this one."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     added = {
+        CONFINED: "1",
         "PYTHONPATH": os.pathsep.join(paths),
         "TMPDIR": str(scratch),
         # Else Keras reads, and makes, a file in the home directory.
@@ -162,6 +165,24 @@ def environment(scratch: Path) -> dict[str, str]:
     }
     node = real_node(os.environ.get("NODE", "node"))
     return added | ({} if node is None else {"NODE": str(node)})
+
+
+def enter(module: str, read: Iterable[Path], say: Callable[[str], None]) -> None:
+    """Runs this program again, confined, and ends with its exit code; returns if it is confined.
+
+    Args:
+        module: that is run by `python -m`.
+        read: what it needs to read; it writes nothing.
+        say: is told where there is no second wall.
+    """
+    if CONFINED in os.environ:
+        return
+    notice(say)
+    with tempfile.TemporaryDirectory(prefix="confined-") as place:
+        reach = Reach(Path(place), tuple(read))
+        again = command(["-m", module, *sys.argv[1:]], reach, Limits().memory_bytes)
+        code = subprocess.run(again, check=False).returncode
+    sys.exit(code)
 
 
 def run(

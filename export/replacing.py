@@ -166,9 +166,11 @@ def replace(new: Path, out: Path) -> None:
     Raises:
         OSError: a rename fails; then `out` is what it was.
     """
-    if not out.exists() or exchanged(new, out):
-        if new.exists() and not out.exists():
-            new.rename(out)
+    if not out.exists():
+        new.rename(out)
+        return
+    if exchanged(new, out):
+        shutil.rmtree(new, ignore_errors=True)
         return
     old = beside(out, "old")
     out.rename(old)

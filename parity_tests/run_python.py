@@ -24,6 +24,8 @@ import tensorflow_text  # registers the ops that a model may need
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from export import confinement
+from export import hub as export_hub
 from export.errors import EnvironmentProblem as ExportProblem
 from export.errors import UserError as ExportError
 from export.loading import load_saved_model
@@ -202,4 +204,7 @@ def versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    # The judge has confined it; a person who asks to be shown a value has not.
+    given_paths = [Path(one) for one in sys.argv[1:] if Path(one).exists()]
+    confinement.enter("parity_tests.run_python", given_paths, export_hub.talk)
     sys.exit(main())

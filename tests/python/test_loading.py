@@ -1,6 +1,7 @@
 """One door for SavedModels: everything that loads one goes through it, and it vets."""
 
 import ast
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from export.errors import UserError
 from export.loading import load_saved_model
+from parity_tests import __main__ as parity
 from parity_tests import lookup_table, nodes, run_python
 from parity_tests.errors import UserError as ParityError
 from tests.python import strangers
@@ -61,6 +63,25 @@ def test_the_door_vets(tmp_path: Path) -> None:
             load(made)
     assert lookup_table.main([str(made), str(tmp_path / "vocab.txt")]) == 2
     assert not marker.exists()
+
+
+def test_parity_vets_before_it_reads_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, secret = tmp_path / "bundle", tmp_path / "secret"
+    made = strangers.vocab_table(tmp_path / "m")
+    secret.write_text("mine")
+    vocab = next((made / "assets").iterdir())
+    vocab.unlink()
+    vocab.symlink_to(secret)
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text(
+        json.dumps({"format": "bert-bridge", "weight_dtype": "float32"})
+    )
+    options = ["--bundle", str(bundle), "--model", str(made), "--out", str(tmp_path / "report")]
+    assert parity.main(options) == 2
+    assert "is a link out of" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
 
 
 def test_what_does_not_load_is_one_line(tmp_path: Path) -> None:

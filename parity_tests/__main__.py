@@ -8,7 +8,6 @@ from typing import Any
 
 from export.errors import EnvironmentProblem as ExportProblem
 from export.errors import UserError as ExportError
-from export.vetting import vet
 from parity_tests import (
     annotations,
     backends,
@@ -187,8 +186,6 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     budgets.Budgets({}, contract.weight_dtype or "none")
     if not (given.model / "saved_model.pb").is_file():
         raise UserError(f"{given.model} is no SavedModel: it has no saved_model.pb")
-    # Before a file of it is read, such as a vocab among its assets.
-    vet(given.model)
     classifier, classifier_note = choose_classifier(given, contract)
     texts, text_note = texts_for(given.texts)
     asked, note = (given.backends, "") if given.backends else backends.here()

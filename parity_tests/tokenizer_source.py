@@ -15,6 +15,7 @@ from export import confinement, hub
 from export.confinement import Limits, Reach
 from export.tokenizer import ALGORITHMS, TokenizerSpec, library_versions
 from export.tokenizer.facts import TokenizerFacts, beside, read
+from export.vetting import vet_files
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.provenance import Contract
 
@@ -136,6 +137,7 @@ def choose(
     Raises:
         UserError: a file that is not there, options that contradict each other, a vocab of another
             size than the bundle's, or nothing that says which vocab it is.
+        export.errors.UserError: see `vet_files`.
     """
     claimed = claimed_spec(contract)
     if given.tokenizer_model is not None:
@@ -153,6 +155,8 @@ def choose(
         directory = hub.resolve(given.tokenizer_model)
         origin = "the tokenizer SavedModel given with --tokenizer-model"
         return TokenizerSource(directory, checked_vocab(given, contract), claimed, None, origin)
+    # Before a file of it is read, such as a vocab among its assets.
+    vet_files(model)
     facts = read(model)
     if (facts is None or facts.says_nothing) and given.vocab is not None:
         facts = beside(given.vocab.parent) or facts

@@ -65,7 +65,7 @@ def test_the_door_vets(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-def test_parity_vets_before_it_reads_a_file(
+def test_parity_follows_no_link_out_of_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle, secret = tmp_path / "bundle", tmp_path / "secret"
@@ -75,9 +75,9 @@ def test_parity_vets_before_it_reads_a_file(
     vocab.unlink()
     vocab.symlink_to(secret)
     bundle.mkdir()
-    (bundle / "bundle.json").write_text(
-        json.dumps({"format": "bert-bridge", "weight_dtype": "float32"})
-    )
+    tokenizer = {"algorithm": "bert", "options": {"lower_case": True}}
+    contract = {"format": "bert-bridge", "weight_dtype": "float32", "tokenizer": tokenizer}
+    (bundle / "bundle.json").write_text(json.dumps(contract))
     options = ["--bundle", str(bundle), "--model", str(made), "--out", str(tmp_path / "report")]
     assert parity.main(options) == 2
     assert "is a link out of" in capsys.readouterr().err

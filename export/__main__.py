@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from command_line import OptionParser
 from export import catalog_table, hub, inspection, signature_choice
+from export.confinement import STEP_SECONDS, Limits
 from export.errors import CheckFailed, EnvironmentProblem, UserError
 
 if TYPE_CHECKING:
@@ -72,12 +73,14 @@ def parser() -> argparse.ArgumentParser:
         help="with a copy of the SavedModel, for native TensorFlow in Node",
     )
     tokenizer_options(model)
+    limit_options(model)
     model.set_defaults(run=run_model)
 
     vocab = commands.add_parser("vocab", help="a bundle of a tokenizer alone")
     vocab.add_argument("vocab", type=Path, nargs="?", help="vocab.txt, a token a line")
     vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     tokenizer_options(vocab)
+    limit_options(vocab)
     vocab.set_defaults(run=run_vocab)
 
     build_command(commands)
@@ -143,6 +146,30 @@ def tokenizer_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def limit_options(command: argparse.ArgumentParser) -> None:
+    """What the process that loads a model may use."""
+    group = command.add_argument_group("limits of the process that loads a SavedModel")
+    group.add_argument(
+        "--time-limit",
+        type=positive,
+        default=STEP_SECONDS,
+        metavar="SECONDS",
+        help="that one step may take (default %(default)s)",
+    )
+    group.add_argument(
+        "--memory-limit",
+        type=positive,
+        metavar="GIB",
+        help="that it may use (default: what the machine has)",
+    )
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """The limits that the options of `limit_options` set."""
+    memory = None if options.memory_limit is None else options.memory_limit << 30
+    return Limits(options.time_limit, memory)
+
+
 def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
     """The tokenizer that the options name, or that is to be recovered from its model."""
     from export.tokenizer.spec import TokenizerSpec
@@ -201,6 +228,7 @@ def run_model(options: argparse.Namespace) -> None:
         asked=signature_choice.asked_of(options),
         with_saved_model=options.with_saved_model,
         replace=options.replace,
+        limits=limits_of(options),
     )
     export_model(request, options.out, say)
     print(options.out)
@@ -210,7 +238,8 @@ def run_vocab(options: argparse.Namespace) -> None:
     """`python -m export vocab`."""
     from export.tokenizer_bundle import export_tokenizer
 
-    export_tokenizer(tokenizer_choice(options), options.out, say, options.replace)
+    choice = tokenizer_choice(options)
+    export_tokenizer(choice, options.out, say, options.replace, limits_of(options))
     print(options.out)
 
 

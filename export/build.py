@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.bundle import appearing, refuse_foreign, refuse_overlap
 from export.checkpoints import Checkpoint, load_encoder, load_head, open_checkpoint, unused
 from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
 from export.errors import UserError
+from export.replacing import appearing, refuse_foreign, refuse_overlap
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab
 

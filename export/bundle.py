@@ -1,14 +1,10 @@
-"""Writes a bundle: one directory, all of it or nothing, that proves itself by its hashes.
+"""The contract of a bundle: what it promises, and the hashes by which it proves itself.
 
 The layout and the contract (`bundle.json`) are described in docs/bundle.md.
 """
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,9 @@ from export.errors import UserError
 FORMAT = "bert-bridge"
 CONTRACT_VERSION = 1
 CONTRACT = "bundle.json"
-SAVED_MODEL = "saved_model.pb"
+MADE = "bert-bridge.json"
+"""In a SavedModel of ours: lists its files."""
+NOT_THE_MODEL = ("fingerprint.pb", MADE)
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,8 @@ class Contract:
     how far they may be; a bundle of a tokenizer alone has none. `taps` are nodes inside the model
     that a judge may fetch: each with its name, its node in `model.json`, and the tensor of the
     source's inlined graph that it has to equal. `signature` has the `name` and the `tags` of what
-    was exported of the SavedModel.
+    was exported of the SavedModel. `saved_model` says what the copy of it inside the bundle was
+    when it was vetted, see `saved_model_copy`; None where there is no copy.
     """
 
     name: str
@@ -84,19 +83,21 @@ class Contract:
     accuracy: dict[str, Any] | None = None
     taps: list[dict[str, str]] = field(default_factory=list)
     signature: dict[str, Any] | None = None
+    saved_model: dict[str, str] | None = None
 
 
 def digest(path: Path) -> str:
     """The sha256 of a file, or of a directory's files and their names, in hexadecimal.
 
-    A SavedModel's `fingerprint.pb` is left out: it differs between two identical saves.
+    Of a SavedModel, what is not the model is left out: `fingerprint.pb`, which differs between two
+    identical saves, and our own list of its files.
     """
     if path.is_file():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     whole = hashlib.sha256()
     for file in sorted(path.rglob("*")):
-        if file.is_file() and file.name != "fingerprint.pb":
+        if file.is_file() and file.name not in NOT_THE_MODEL:
             whole.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
     return whole.hexdigest()
 
@@ -115,72 +116,6 @@ def seal(directory: Path, contract: Contract) -> None:
     document |= asdict(contract) | {"files": files}
     text = json.dumps(document, ensure_ascii=False, indent=2)
     (directory / CONTRACT).write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def appearing(out: Path, mark: str = SAVED_MODEL) -> Iterator[Path]:
-    """A directory to fill that takes the place of `out` when the block ends well, else vanishes.
-
-    `mark` is the file that tells an earlier export of the same kind: a bundle has its contract, a
-    SavedModel its graph.
-
-    Raises:
-        UserError: `out` exists and is neither empty nor of that kind, or its disk is full or may
-            not be written to.
-    """
-    refuse_foreign(out, mark)
-    growing = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        growing.mkdir(parents=True)
-        yield growing
-        replace(growing, out)
-    except OSError as error:
-        if error.filename is None and error.strerror is None:
-            raise
-        raise UserError(
-            f"cannot write {out}: {error.strerror}; give another place or make room"
-        ) from error
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)
-
-
-def refuse_foreign(out: Path, mark: str = SAVED_MODEL) -> None:
-    """Stops before overwriting a directory that holds something else than an earlier export."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UserError(f"--out {out} is a file, expected a directory or a new name")
-    if any(out.iterdir()) and not (out / mark).exists():
-        kinds = {CONTRACT: "a bundle", SAVED_MODEL: "a SavedModel"}
-        holds = next((kind for file, kind in kinds.items() if (out / file).exists()), "other files")
-        raise UserError(f"--out {out} holds {holds}; give an empty directory or a new name")
-
-
-def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = False) -> None:
-    """Stops where writing `out` would replace what it is made from, or would change it.
-
-    Args:
-        out: where the result goes.
-        sources: files and directories that it is made from.
-        may_be_inside: whether `out` may be a new directory inside a source.
-
-    Raises:
-        UserError: a source is `out`, lies in it, or has it inside.
-    """
-    target = out.resolve()
-    for source in sources:
-        place = source.resolve()
-        if place == target:
-            relation = "is"
-        elif target in place.parents:
-            relation = "holds"
-        elif place in target.parents and not may_be_inside:
-            relation = "lies inside"
-        else:
-            continue
-        raise UserError(
-            f"--out {out} {relation} {source}, which it would be made from; give another place"
-        )
 
 
 def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) -> None:
@@ -227,14 +162,3 @@ def identity(contract: dict[str, Any]) -> tuple[object, ...]:
         return ("model", provenance["source"]["handle"])
     made_from = provenance.get("tokenizer_model", {}).get("handle") or provenance.get("vocab")
     return ("tokenizer", tokenizer["algorithm"], tokenizer["options"], made_from)
-
-
-def replace(new: Path, out: Path) -> None:
-    """Puts `new` where `out` is; between the two renames a reader sees nothing, never a half."""
-    if not out.exists():
-        new.rename(out)
-        return
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    out.rename(old)
-    new.rename(out)
-    shutil.rmtree(old)

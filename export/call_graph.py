@@ -55,7 +55,9 @@ def named_in(node: Any) -> list[str]:
     names = []
     while waiting:
         value = waiting.pop()
-        for function in [value.func, *value.list.func]:
+        kind = value.WhichOneof("value")
+        functions = [value.func] if kind == "func" else value.list.func if kind == "list" else ()
+        for function in functions:
             names += [function.name] if function.name else []
             waiting += list(function.attr.values())
     return names

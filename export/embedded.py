@@ -3,7 +3,6 @@
 No model hub is needed. The model has albert_tiny's true size and seeded, *untrained* weights.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 from export import reviews, vocab_training
 from export.architectures.config import albert_tiny
-from export.bundle import appearing, digest
+from export.bundle import MADE, digest
 from export.model import Request, export_model
 from export.quiet import tensorflow
+from export.replacing import SAVED_MODEL, appearing, write_list
 from export.steps import Steps
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
 from export.tokenizer_choice import TokenizerChoice
@@ -75,6 +75,10 @@ def export_embedded(root: Path, sizes: Sizes, say: Callable[[str], None]) -> Non
         file.parent.mkdir(parents=True, exist_ok=True)
     made_with = {"versions": versions(), "sizes": asdict(sizes)}
     steps = Steps(root / "made.json", 5, say)
+    for place in (places.model, places.tokenizer):
+        # Made before SavedModels listed their files, and still as it was made.
+        if (place / SAVED_MODEL).exists() and not (place / MADE).exists() and steps.made_so(place):
+            write_list(place)
 
     steps.step(
         f"data: {sizes.train} + {sizes.dev} real reviews, no text twice",
@@ -149,6 +153,7 @@ def write_bundle(places: Places, say: Callable[[str], None]) -> None:
         architecture="albert",
         trained=False,
         with_saved_model=True,
+        replace=True,
+        own=True,
     )
-    shutil.rmtree(places.bundle, ignore_errors=True)
     export_model(request, places.bundle, say)

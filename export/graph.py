@@ -19,6 +19,7 @@ from tensorflow.python.framework import convert_to_constants, tensor_util
 
 from export import control_flow
 from export.errors import UserError
+from export.loading import load_saved_model
 from export.signature_choice import SIGNATURE
 
 WEIGHTS = "weights/"
@@ -198,13 +199,9 @@ def load(saved_model: Path, tags: Sequence[str] | None = None, name: str = SIGNA
         name: of the signature.
 
     Raises:
-        UserError: the directory holds no loadable SavedModel, or not this signature.
+        UserError: see `load_saved_model`; or the model has not this signature.
     """
-    try:
-        loaded = tf.saved_model.load(str(saved_model), tags=tags)
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{saved_model} does not load as a SavedModel: {reason}") from error
+    loaded = load_saved_model(saved_model, tags)
     if name not in loaded.signatures:
         got = ", ".join(loaded.signatures) or "none"
         raise UserError(f"{saved_model}: got signatures {got}, expected one called {name}")

@@ -4,6 +4,9 @@ import shutil
 from collections.abc import Container
 from pathlib import Path
 
+from export.bundle import digest
+from export.vetting import ALLOWED, vet
+
 FOLDER = "saved_model"
 GRAPH = "saved_model.pb"
 # Left behind: `fingerprint.pb`, which differs between two identical saves, and Keras's own notes,
@@ -11,8 +14,17 @@ GRAPH = "saved_model.pb"
 PARTS = ("variables", "assets")
 
 
-def copy(saved_model: Path, bundle: Path) -> None:
-    """Copies what its signatures need."""
+def copy(saved_model: Path, bundle: Path) -> dict[str, str]:
+    """Copies what its signatures need, and vets the copy.
+
+    Returns:
+        what the contract says of it: `sha256` of the copy as it was vetted, as `digest` has it, and
+        `allowed_ops`, the sha256 of the list of ops that it was vetted by. Who re-seals a bundle
+        can write any digest: it tells that somebody vetted, not that nobody changed it since.
+
+    Raises:
+        UserError: see `vet`.
+    """
     folder = bundle / FOLDER
     folder.mkdir()
     shutil.copyfile(saved_model / GRAPH, folder / GRAPH)
@@ -22,6 +34,8 @@ def copy(saved_model: Path, bundle: Path) -> None:
                 place = folder / file.relative_to(saved_model)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, place)
+    vet(folder)
+    return {"sha256": digest(folder), "allowed_ops": digest(ALLOWED)}
 
 
 def is_in(files: Container[str]) -> bool:

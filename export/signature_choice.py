@@ -18,7 +18,10 @@ SERVE = "serve"
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output; `shape` is None where even the rank is free, `node` is its tensor."""
+    """One input or output; `shape` is None where even the rank is free.
+
+    `node` is its tensor, `""` where it is made of several, as sparse and ragged ones are.
+    """
 
     name: str
     dtype: str

@@ -26,6 +26,11 @@ class Steps:
             except ValueError:
                 self.say(f"{record} is damaged: making everything anew")
 
+    def made_so(self, output: Path) -> bool:
+        """Whether an output is what a step made, unchanged since."""
+        made = [step.get("outputs", {}).get(output.name) for step in self.made.values()]
+        return output.exists() and digest(output) in made
+
     def step(
         self, name: str, inputs: dict[str, Any], outputs: list[Path], make: Callable[[], None]
     ) -> None:

@@ -1,63 +1,109 @@
 """`python -m export vocab`: a bundle of a tokenizer alone."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from export import golden
-from export.bundle import CONTRACT, Contract, appearing, refuse_another, refuse_overlap, seal
+from export import confinement, golden
+from export.bundle import CONTRACT, Contract, refuse_another, seal
+from export.confinement import Limits
+from export.replacing import appearing, refuse_overlap
 from export.tokenizer import library_versions, reference, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, described
 from export.versions import versions
 
 MAX_LENGTH = 512
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be written to `directory`, which will take the place of `out`."""
+
+    directory: Path
+    out: Path
+    choice: TokenizerChoice
+    name: str
+    provenance: dict[str, Any]
+    replace: bool
 
 
 def export_tokenizer(
-    choice: TokenizerChoice, out: Path, say: Callable[[str], None], replace: bool = False
+    choice: TokenizerChoice,
+    out: Path,
+    say: Callable[[str], None],
+    replace: bool = False,
+    limits: Limits = NO_LIMITS,
 ) -> None:
     """Writes the bundle.
 
-    `replace` allows another tokenizer's bundle, or a model's, to be replaced. The same tokenizer
-    is the same algorithm with the same options, and the same vocab or tokenizer model's name.
+    A tokenizer's SavedModel is loaded in a confined process.
+
+    Args:
+        choice: the tokenizer.
+        out: directory of the bundle.
+        say: is told.
+        replace: another tokenizer's bundle, or a model's, may be replaced. The same tokenizer is
+            the same algorithm with the same options, and the same vocab or tokenizer model's name.
+        limits: of the process that loads a SavedModel.
 
     Raises:
-        UserError: see `TokenizerChoice.choose`, `refuse_overlap` and `refuse_another`.
-        EnvironmentProblem: see `appearing` and `reference`.
+        UserError: see `refuse_overlap`, `appearing`, `confinement.run` and `write`.
+        EnvironmentProblem: see `confinement.run` and `write`.
     """
     refuse_overlap(out, choice.local_files())
     provenance = choice.provenance() | {"versions": versions()}
     name = Path(choice.model or choice.vocab or "tokenizer").stem
-    chosen = choice.choose(None, str(choice.vocab or name), say)
+    with appearing(out, CONTRACT) as directory:
+        if choice.model is None:
+            write(Job(directory, out, choice, name, provenance, replace), say)
+        else:
+            confined, files = choice.confined()
+            job = Job(directory, out, confined, name, provenance, replace)
+            read = (out / CONTRACT, *files)
+            confinement.run("tokenizer", job, read, directory, limits, say, choice.model)
+
+
+def write(job: Job, say: Callable[[str], None]) -> None:
+    """Writes the bundle.
+
+    Raises:
+        UserError: see `TokenizerChoice.choose` and `refuse_another`.
+        EnvironmentProblem: see `reference`.
+    """
+    choice, provenance = job.choice, job.provenance
+    chosen = choice.choose(None, str(choice.vocab or job.name), say)
     provenance["tokenizer"] = library_versions(chosen.spec.algorithm, choice.python)
     this = {
         "architecture": None,
         "tokenizer": {"algorithm": chosen.spec.algorithm, "options": chosen.spec.options},
         "provenance": provenance,
     }
-    refuse_another(out, this, f"the tokenizer {described(chosen.spec)} of {name}", replace)
-    with appearing(out, CONTRACT) as directory:
-        say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
-        ids = reference(chosen.spec, chosen.vocab, choice.python).encode(
-            golden.TEXTS, special_tokens=True, max_length=MAX_LENGTH
-        )
-        pad = chosen.vocab.special["pad"].id
-        golden.write(golden.batch(ids, pad, "masked"), {}, directory)
-        contract = Contract(
-            name=name,
-            architecture=None,
-            trained=None,
-            weight_dtype=None,
-            inputs=[],
-            outputs=[],
-            padding="masked",
-            max_length=MAX_LENGTH,
-            tokenizer=write_tokenizer(
-                directory,
-                chosen.vocab,
-                chosen.spec,
-                adds_special_tokens=chosen.adds_special_tokens,
-                python=choice.python,
-            ),
-            provenance=provenance,
-        )
-        seal(directory, contract)
+    what = f"the tokenizer {described(chosen.spec)} of {job.name}"
+    refuse_another(job.out, this, what, job.replace)
+    say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
+    ids = reference(chosen.spec, chosen.vocab, choice.python).encode(
+        golden.TEXTS, special_tokens=True, max_length=MAX_LENGTH
+    )
+    pad = chosen.vocab.special["pad"].id
+    golden.write(golden.batch(ids, pad, "masked"), {}, job.directory)
+    contract = Contract(
+        name=job.name,
+        architecture=None,
+        trained=None,
+        weight_dtype=None,
+        inputs=[],
+        outputs=[],
+        padding="masked",
+        max_length=MAX_LENGTH,
+        tokenizer=write_tokenizer(
+            job.directory,
+            chosen.vocab,
+            chosen.spec,
+            adds_special_tokens=chosen.adds_special_tokens,
+            python=choice.python,
+        ),
+        provenance=provenance,
+    )
+    seal(job.directory, contract)

@@ -1,12 +1,13 @@
 """Where a bundle's tokenizer and its vocab come from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from export import hub
 from export.bundle import digest
+from export.confinement import files_of_python
 from export.errors import UserError
 from export.quiet import tensorflow
 from export.tokenizer import ALGORITHMS, TokenizerSpec, Vocab, facts, read_vocab
@@ -85,6 +86,23 @@ class TokenizerChoice:
         """The files and directories of this machine that were given."""
         named = [self.vocab, Path(self.model) if self.model else None]
         return [path for path in named if path is not None and path.exists()]
+
+    def confined(self) -> tuple["TokenizerChoice", list[Path]]:
+        """The same choice for a process that fetches nothing, and the files that it reads.
+
+        Raises:
+            UserError: see `hub.resolve`.
+        """
+        choice, files = self, []
+        if self.vocab is not None:
+            files += [self.vocab, *(self.vocab.parent / name for name in facts.FILES)]
+        if self.model is not None:
+            directory = hub.resolve(self.model, self.model_sha256)
+            choice = replace(choice, model=str(directory), model_sha256=None)
+            files.append(directory)
+        if self.python is not None:
+            files += files_of_python(self.python)
+        return choice, files
 
     def choose(
         self,

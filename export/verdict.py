@@ -105,6 +105,7 @@ def judged(graph: Any, signature: Signature, asked: Asked, where: str) -> Verdic
     verdict = replace(verdict, tags=tuple(graph.meta_info_def.tags), signature=signature.name)
     if verdict.contract == "tokenizer":
         return verdict
+    refuse_several_tensors(signature.inputs + signature.outputs, where)
     nodes = reachable.nodes_run(
         graph,
         [tensor.node for tensor in signature.outputs],
@@ -154,6 +155,20 @@ def by_endpoints(signature: Signature, asked: Asked, where: str) -> Verdict:
     refuse_outputs_without_batch(inputs, outputs, where)
     reason = "ids in, as " + ", ".join(tensor.name for tensor in inputs)
     return Verdict(True, "named", reason, inputs=into, outputs=out)
+
+
+def refuse_several_tensors(tensors: list[Tensor], where: str) -> None:
+    """Stops at an input or output that is sparse or ragged.
+
+    Raises:
+        UserError: there is one.
+    """
+    for tensor in tensors:
+        if not tensor.node:
+            raise UserError(
+                f"{where}: got {tensor.name}, which is no plain tensor (it is sparse or ragged), "
+                "expected plain ones; save the model with `.to_tensor()` or `tf.sparse.to_dense`"
+            )
 
 
 def refuse_outputs_without_batch(inputs: list[Tensor], outputs: list[Tensor], where: str) -> None:

@@ -53,20 +53,24 @@ def allowed_ops() -> frozenset[str]:
 
 
 def refused_ops(meta_graph: Any) -> list[str]:
-    """Every op outside the list, once, with the function that holds it."""
+    """Every op outside the list, once, with its function, and what would hide one."""
     found: dict[str, str] = {}
     seen: set[str] = set()
     for function, nodes in saved_model_messages.graphs(meta_graph):
         if function in seen:
             found.setdefault(f"two functions called {function!r}", "")
+        if function in allowed_ops():
+            # A node of this op would call it.
+            found.setdefault(f"a function called {function!r}, as an op is", "")
         seen.add(function)
+        names: set[str] = set()
         for node in nodes:
+            where = f" in {function}" if function else ""
             if node.op not in allowed_ops():
-                found.setdefault(f"op {node.op}", f" in {function}" if function else "")
-    for name, signature in meta_graph.signature_def.items():
-        # Sparse and composite outputs name their tensors elsewhere, where nobody looks here.
-        if any(not tensor.name for tensor in signature.outputs.values()):
-            found.setdefault(f"an output that is no plain tensor in signature {name}", "")
+                found.setdefault(f"op {node.op}", where)
+            if node.name in names:
+                found.setdefault(f"two nodes called {node.name!r}", where)
+            names.add(node.name)
     return [op + where for op, where in found.items()]
 
 

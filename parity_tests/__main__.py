@@ -201,8 +201,8 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
         print(line, file=sys.stderr)
     inputs = Inputs(contract, given.model, tokenizer, classifier, classifier_note, tuple(notes))
     given.out.mkdir(parents=True, exist_ok=True)
-    for stale in given.out.glob("report.*"):
-        stale.unlink()
+    for end in ("html", "json", "xml"):
+        (given.out / f"report.{end}").unlink(missing_ok=True)
     file = given.out / "cases.jsonl"
     cases.write(file, picked)
 

@@ -16,6 +16,7 @@ from typing import Any
 from safetensors import safe_open
 
 from command_line import OptionParser
+from export import confinement, hub
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.runners import ROOM, node, talk
 from parity_tests.topology import Found, read_topology
@@ -122,4 +123,7 @@ def told(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    asked = parse(None)
+    files = [path for path in (asked.graph_model, asked.model, asked.inputs) if path]
+    confinement.enter("parity_tests.bisect", files, hub.talk)
     sys.exit(main())

@@ -11,8 +11,9 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  registers the ops that a model may need
 
+from export.errors import UserError as ExportError
+from export.loading import load_saved_model
 from export.tokenizer import hub_tokenizer
 from parity_tests.errors import UserError
 
@@ -51,18 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Writes the vocab; exit code 0, or 2 with one line where the model has none."""
     model, out = map(Path, arguments or sys.argv[1:])
     try:
-        loaded = tf.saved_model.load(str(model))
+        loaded = load_saved_model(model)
         tables = [table_of(signature) for signature in loaded.signatures.values()]
         entries = next((table for table in tables if table), None)
         if entries is None:
             raise UserError(f"{model} carries no vocab, neither in its assets nor in a table")
-    except UserError as error:
+    except (UserError, ExportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        print(f"error: {model} does not load: {reason}", file=sys.stderr)
-        return UserError.exit_code
     out.write_text("".join(f"{token}\n" for token in tokens_of(entries)), "utf-8", newline="\n")
     return 0
 

@@ -9,10 +9,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  registers ops
 from numpy.typing import NDArray
 from tensorflow.python.framework import convert_to_constants
 
+from export.errors import UserError as ExportError
+from export.loading import load_saved_model
 from numerics.budgets import Budget
 from parity_tests.budgets import EXACT
 from parity_tests.compare import Problem, compare, wrong
@@ -31,11 +32,14 @@ def load(model: Path) -> Any:
     """A SavedModel's signature; its object is kept alive by it.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, it does more than compute, or it does not load.
     """
     if not (model / "saved_model.pb").is_file():
         raise UserError(f"{model} is no SavedModel: it has no saved_model.pb")
-    loaded = tf.saved_model.load(str(model))
+    try:
+        loaded = load_saved_model(model)
+    except ExportError as error:
+        raise UserError(str(error)) from None
     if "serving_default" not in loaded.signatures:
         raise UserError(f"{model} has no signature serving_default")
     function = loaded.signatures["serving_default"]

@@ -61,11 +61,12 @@ class Contract:
 def digest(path: Path) -> str:
     """The sha256 of a directory: of a line `<name>` NUL `<sha256>` for each file, by name.
 
-    A SavedModel's `fingerprint.pb` is left out: it differs between two identical saves.
+    Of a SavedModel, what is not the model is left out: `fingerprint.pb`, which differs between two
+    identical saves, and the exporter's own list of its files.
     """
     whole = hashlib.sha256()
     for file in sorted(path.rglob("*")):
-        if file.is_file() and file.name != "fingerprint.pb":
+        if file.is_file() and file.name not in ("fingerprint.pb", "bert-bridge.json"):
             inner = file_digest(file)
             whole.update(f"{file.relative_to(path).as_posix()}\0{inner}\n".encode())
     return whole.hexdigest()

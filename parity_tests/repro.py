@@ -27,6 +27,7 @@ PIECES = 100
 """As many pieces of a text are tried at the most, all of them in one run of each side."""
 SECONDS = 60
 """That run may take so long, as far as the whole text's own run tells."""
+DOCUMENT = "repro.json"
 SHOWN_AS = {stages.IDS_STAGE: "input_ids", stages.LABEL: "labels"}
 AT = re.compile(r" at \[([\d, ]+)\]\]?$")
 
@@ -34,11 +35,12 @@ AT = re.compile(r" at \[([\d, ]+)\]\]?$")
 def write_all(
     again: Again, rows: list[Row], parts: dict[str, dict[str, Any]], picked: list[Case]
 ) -> list[Path]:
-    """Writes the folders under `again.out`, which is emptied first; returns them.
+    """Writes the folders under `again.out`, without those of an earlier run; returns them.
 
     One for each still part that is off, else one for each backend: of the first row that is.
     """
-    shutil.rmtree(again.out, ignore_errors=True)
+    for earlier in again.out.glob(f"*/{DOCUMENT}"):
+        shutil.rmtree(earlier.parent, ignore_errors=True)
     folders = []
     for stage, part in parts.items():
         if part["status"] == "drift":
@@ -196,4 +198,4 @@ def write(folder: Path, again: Again, told: dict[str, Any], python: str, node: s
         "node": node,
     }
     text = json.dumps(document, ensure_ascii=False, indent=1)
-    (folder / "repro.json").write_text(text + "\n", encoding="utf-8")
+    (folder / DOCUMENT).write_text(text + "\n", encoding="utf-8")

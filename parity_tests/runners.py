@@ -2,19 +2,25 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from export import confinement, hub
+from export.confinement import Limits, Reach
 from parity_tests import runs
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.runs import Run
 from parity_tests.tokenizer_source import TokenizerSource
 
 ROOM = Path(__file__).parent
+SECONDS = 7200
+"""That a run of Python may take."""
 
 
 def run_python(
@@ -29,6 +35,8 @@ def run_python(
 ) -> Run:
     """Python's answers to a whole case file; the model's variables go beside `out`.
 
+    The process that loads the model is confined, see export/confinement.py.
+
     Args:
         model: the SavedModel.
         tokenizer: what tokenizes for it.
@@ -39,14 +47,19 @@ def run_python(
         stored: safetensors whose values the model's variables get.
         costs: measure what float32 costs the model, see costs.py.
     """
-    command = [sys.executable, "-m", "parity_tests.run_python", "--model", str(model)]
+    command = ["-m", "parity_tests.run_python", "--model", str(model)]
     command += [*tokenizer.arguments(), "--cases", str(cases)]
     command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
     command += ["--taps", numbers(tapped)]
     command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
-    return start("Python", command, out)
+    confinement.notice(hub.talk)
+    given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
+    with tempfile.TemporaryDirectory(prefix="confined-") as place:
+        reach = Reach(Path(place), tuple(given), (out.parent,))
+        started = confinement.command(command, reach, Limits().memory_bytes, SECONDS)
+        return start("Python", started, out)
 
 
 def numbers(batches: Iterable[int]) -> str:
@@ -127,6 +140,11 @@ def finish(name: str, command: list[str], out: Path) -> None:
     code, last = talk(command, environment)
     if code == 0:
         return
+    if code == -signal.SIGALRM:
+        raise UserError(
+            f"the {name} runner was not done after {SECONDS} s; the model may have a loop that "
+            "does not end"
+        )
     if code < 0:
         raise EnvironmentProblem(
             f"the {name} runner was killed (signal {-code}) before it was done; "

@@ -5,20 +5,22 @@ whose claims are on trial. Nothing of the embedded default is ever taken for ano
 """
 
 import argparse
-import os
 import subprocess
-import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export import hub
+from export import confinement, hub
+from export.confinement import Limits, Reach
 from export.tokenizer import ALGORITHMS, TokenizerSpec, library_versions
 from export.tokenizer.facts import TokenizerFacts, beside, read
+from export.vetting import vet_files
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.provenance import Contract
 
-ROOM = Path(__file__).parent
+SECONDS = 600
+"""That looking into a model's tables may take."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class TokenizerSource:
             found += ["--tokenizer", self.spec.algorithm]
             found += [] if self.model else option_arguments(self.spec)
         return found + ([] if self.python is None else ["--tokenizer-python", str(self.python)])
+
+    def files(self) -> list[Path]:
+        """All that a process which runs it reads."""
+        found = [path for path in (self.model, self.vocab) if path is not None]
+        return [*found, *(confinement.files_of_python(self.python) if self.python else ())]
 
     def versions(self) -> dict[str, str]:
         """Of Python and of the packages that tokenize, in the interpreter that runs them.
@@ -130,6 +137,7 @@ def choose(
     Raises:
         UserError: a file that is not there, options that contradict each other, a vocab of another
             size than the bundle's, or nothing that says which vocab it is.
+        export.errors.UserError: see `vet_files`.
     """
     claimed = claimed_spec(contract)
     if given.tokenizer_model is not None:
@@ -147,6 +155,8 @@ def choose(
         directory = hub.resolve(given.tokenizer_model)
         origin = "the tokenizer SavedModel given with --tokenizer-model"
         return TokenizerSource(directory, checked_vocab(given, contract), claimed, None, origin)
+    # Before a file of it is read, such as a vocab among its assets.
+    vet_files(model)
     facts = read(model)
     if (facts is None or facts.says_nothing) and given.vocab is not None:
         facts = beside(given.vocab.parent) or facts
@@ -220,11 +230,15 @@ def vocab_of(
     if facts is not None and facts.vocab is not None:
         return facts.vocab, "the vocab in the model's own assets"
     table = out / "vocab.of_model.txt"
-    command = [sys.executable, "-m", "parity_tests.lookup_table", str(model), str(table)]
-    paths = [str(ROOM.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    arguments = ["-m", "parity_tests.lookup_table", str(model), str(table)]
     out.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(prefix="confined-") as place:
+        reach = Reach(Path(place), (model,), (out,))
+        done = subprocess.run(
+            confinement.command(arguments, reach, Limits().memory_bytes, SECONDS),
+            capture_output=True,
+            text=True,
+        )
     if done.returncode == 0:
         return table, "the vocab in the model's own lookup table"
     said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import export.tokenizer
-from export.bundle import appearing
 from export.model import Request, export_model
 from export.quiet import tensorflow
+from export.replacing import appearing
 from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
 from export.tokenizer.symbols import CharacterTables
 from export.tokenizer.tables import serialise
@@ -76,6 +76,7 @@ def build_source(source: Source, vocab: Path, out: Path) -> None:
             dtype=dtype,
             architecture=source.architecture,
             trained=False,
+            own=True,
         )
         export_model(request, out / "bundles" / f"{source.name}.{dtype}", lambda line: None)
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.serve import serve, timed
+from export.loading import load_saved_model
 
 
 class Model:
@@ -21,7 +22,7 @@ class Model:
 
     def open(self, directory: str) -> None:
         """Loads it."""
-        self.loaded = tf.saved_model.load(directory)
+        self.loaded = load_saved_model(Path(directory))
 
     def take(self, file: str) -> None:
         """Reads the batches."""

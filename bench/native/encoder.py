@@ -1,6 +1,7 @@
 """A side that runs a SavedModel in Python, as TensorFlow's users do; encoder.js is the other."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.serve import serve, timed
+from export.loading import load_saved_model
 
 
 class Model:
@@ -18,7 +20,7 @@ class Model:
 
     def open(self, directory: str) -> None:
         """Loads it."""
-        self.loaded = tf.saved_model.load(directory)
+        self.loaded = load_saved_model(Path(directory))
 
     def run(self, batch: int, sequence: int) -> dict[str, Any]:
         """Every output, as arrays."""

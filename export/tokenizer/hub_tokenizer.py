@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401 (its ops must be known before a model that has them is loaded)
 
 from export.errors import UserError
+from export.loading import load_saved_model
 from export.roles import INPUT_NAMES, role_of
 from export.tokenizer.flat import FlatIds
 from export.tokenizer.vocab import Vocab, parse_vocab
@@ -23,14 +24,14 @@ class HubTokenizer:
         """Loads the model.
 
         Raises:
-            UserError: it does not load, or does not turn strings into ids.
+            UserError: see `load_saved_model`; or it does not turn strings into ids.
         """
         self.directory = directory
         self.lead: list[int] = []
         self.tail: list[int] = []
         self.pad = 0
+        self._loaded = load_saved_model(directory)
         try:
-            self._loaded = tf.saved_model.load(str(directory))
             self._call = entry_of(self._loaded)
             self._ids(self._call(tf.constant(["你好"])))
         except (OSError, ValueError, TypeError, KeyError, tf.errors.OpError) as error:

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from export import confinement
+from export.confinement import Reach
 from parity_tests.backends import CHECK
 from parity_tests.conformance.measure import Measured, measured
 from parity_tests.errors import CheckFailed, EnvironmentProblem, UserError
@@ -66,13 +68,15 @@ def python(setting: Setting, encoder: str) -> Row:
     return row("Python", encoder, done, setting)
 
 
-def python_command(setting: Setting, encoder: str) -> list[str]:
-    """What starts run_python.py."""
+def python_command(setting: Setting, encoder: str, save: Path | None = None) -> list[str]:
+    """What starts run_python.py, confined; `save` is where it saves instead of training."""
     models = setting.root / "models"
-    command = [sys.executable, "-m", "parity_tests.twin.run_python"]
-    command += ["--model", str(models / "albert_tiny")]
-    command += ["--tokenizer-model", str(models / "tokenizer"), *data(setting)]
-    return command + (["--trainable"] if encoder == UPDATED else [])
+    options = ["--model", str(models / "albert_tiny")]
+    options += ["--tokenizer-model", str(models / "tokenizer"), *data(setting)]
+    options += ["--trainable"] if encoder == UPDATED else []
+    options += ["--save", str(save)] if save else []
+    reach = Reach(setting.scratch, (models, setting.train, setting.dev))
+    return confinement.command(["-m", "parity_tests.twin.run_python", *options], reach)
 
 
 def node_frozen(setting: Setting, backend: str) -> Row:
@@ -90,7 +94,7 @@ def node_updated(setting: Setting) -> Row:
     """Native TensorFlow runs the SavedModel that Python makes of the same network."""
     runtime, place = "Node, native", setting.scratch / "updated"
     place.mkdir()
-    save = [*python_command(setting, UPDATED), "--save", str(place)]
+    save = python_command(setting, UPDATED, place)
     finished("the SavedModel that Node updates", save, setting)
     command = [node(), str(RUN_NODE), "--from", str(place)]
     return row(runtime, UPDATED, finished(f"{runtime}, {UPDATED}", command, setting), setting)

@@ -25,6 +25,7 @@ class Embedded:
     data: Path
 
 
+CONFINED = "the second wall around a stranger's model was NOT TESTED"
 NATIVE = "the native backend was NOT TESTED"
 OTHER_PYTHON = "--tokenizer-python with another version was NOT TESTED"
 
@@ -41,6 +42,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if any(NATIVE in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"{NATIVE}: `nox -s native` builds it", red=True)
+    if any(CONFINED in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"{CONFINED}: this system has no Landlock", red=True)
     if any(OTHER_PYTHON in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"{OTHER_PYTHON}: PyPI is unreachable", red=True)
 

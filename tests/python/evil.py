@@ -118,5 +118,5 @@ EDITS: dict[str, tuple[Callable[[Any], None], str]] = {
     "restore writes": (let_the_restore_write, "SaveV2 outside the saver"),
     "start writes": (let_the_start_write, "SaveV2 outside the saver"),
     "signature writes": (let_a_signature_write, "SaveV2 outside the saver"),
-    "sparse output": (hide_an_output, "an output that is no plain tensor in signature serving_def"),
+    "sparse output": (hide_an_output, "SaveV2 outside the saver"),
 }

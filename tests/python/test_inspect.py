@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -198,3 +199,14 @@ def test_json_without_tensorflow(models: Path) -> None:
             "node": "serving_default_args_0:0",
         }
     ]
+
+
+def test_an_output_of_several_tensors(tmp_path: Path) -> None:
+    def ragged(input_ids: Any) -> dict[str, Any]:
+        x = tf.one_hot(input_ids, 4)
+        return {"sequence_output": tf.RaggedTensor.from_tensor(x), "pooled_output": x[:, 0]}
+
+    ids = [tf.TensorSpec([None, None], tf.int32, "input_ids")]
+    made = strangers.save(ragged, tmp_path / "m", ids)
+    reason = inspect(str(made)).verdict.reason
+    assert "got sequence_output, which is no plain tensor" in reason

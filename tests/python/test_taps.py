@@ -51,7 +51,7 @@ def built(architecture: str, layers: int, out: Path):
 
 
 def places_in(parts):
-    from export.model import inner_places
+    from export.conversion import inner_places
     from export.roles import INPUT_NAMES, OUTPUT_NAMES, role_of
 
     return inner_places(

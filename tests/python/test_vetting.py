@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from google.protobuf import descriptor_pb2
+from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export import hub, saved_model_messages
@@ -160,23 +162,43 @@ def test_list_of_allowed_ops() -> None:
         )
 
 
-def test_schema_is_tensorflows_own() -> None:
+def test_definitions_are_tensorflows_own() -> None:
     def compare(ours: Any, theirs: Any, seen: set[str]) -> None:
         if ours.full_name in seen:
             return
         seen.add(ours.full_name)
+        definitions = [descriptor_pb2.DescriptorProto() for _ in range(2)]
+        for descriptor, definition in zip((ours, theirs), definitions, strict=True):
+            descriptor.CopyToProto(definition)
+        # Every field, and every oneof.
+        assert definitions[0] == definitions[1]
         for field in ours.fields:
-            other = theirs.fields_by_name[field.name]
-            assert (field.number, field.is_repeated) == (other.number, other.is_repeated)
-            # An enum travels as an int32.
-            assert field.type == (5 if other.type == 14 else other.type), field.full_name
             if field.message_type is not None:
-                compare(field.message_type, other.message_type, seen)
+                compare(field.message_type, theirs.fields_by_name[field.name].message_type, seen)
 
     seen: set[str] = set()
     ours = saved_model_messages.message_class().DESCRIPTOR
     compare(ours, saved_model_pb2.SavedModel.DESCRIPTOR, seen)
-    assert len(seen) > 25
+    assert len(seen) > 60
+    oneofs = {"tensorflow.TensorInfo", "tensorflow.SavedObject", "tensorflow.AttrValue"}
+    assert oneofs <= seen
+    variable = saved_model_messages.message_class("VariableDef").DESCRIPTOR
+    compare(variable, variable_pb2.VariableDef.DESCRIPTOR, seen)
+
+
+def test_strings_in_a_message_are_all_found() -> None:
+    graph = saved_model_messages.message_class("MetaGraphDef")()
+    graph.object_graph_def.concrete_functions["key of a map"].bound_inputs.append(1)
+    thing = graph.object_graph_def.nodes.add()
+    thing.bare_concrete_function.concrete_function_name = "field"
+    thing.bare_concrete_function.argument_keywords.append("list")
+    thing.children.add(local_name="child")
+    graph.graph_def.node.add().attr["attribute"].s = b"bytes"
+    graph.graph_def.node[0].attr["nested"].list.func.add(name="function in a list")
+    assert set(saved_model_messages.strings_in(graph)) == {
+        "key of a map", "field", "list", "child", "attribute", "bytes", "nested",
+        "function in a list",
+    }  # fmt: skip
 
 
 def words_of(node: ast.AST) -> set[str]:

@@ -71,6 +71,7 @@ def export(model: Path, vocab: Path, out: Path, options: tuple[str, ...], lines:
         tokenizer=command.tokenizer_choice(given),
         asked=asked_of(given),
         with_saved_model=given.with_saved_model,
+        own=True,
     )
     exporter.export_model(request, given.out, lines.append)
 

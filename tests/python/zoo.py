@@ -59,6 +59,7 @@ class Weights(tf.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.by_name: dict[str, tf.Variable] = {}
+        self.resource: Any = None
 
     def get(self, name: str, *shape: int) -> tf.Variable:
         if name not in self.by_name:
@@ -75,9 +76,11 @@ def tf2(
     outputs: tuple[str, str] = ("sequence_output", "pooled_output"),
     signatures: tuple[str, ...] = ("serving_default",),
     counted: bool = False,
+    resource: Any = None,
 ) -> Path:
-    """A plain `tf.Module`; `change` alters the sequence before it leaves."""
+    """A plain `tf.Module`; `change` alters the sequence before it leaves, `resource` is kept."""
     module = Weights()
+    module.resource = resource
     with tf.init_scope():
         encoded(module.get, tf.zeros([1, 2], tf.int32), tf.ones([1, 2], tf.int32))
 

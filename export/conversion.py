@@ -1,0 +1,256 @@
+"""Loads a SavedModel and writes the bundle of it: what the confined process of an export does."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export import saved_model_copy, saved_model_messages
+from export.bundle import Contract, TensorSpec, seal
+from export.checkpoints.sentence_transformers import shortened
+from export.model import Job, Request
+from export.quiet import tensorflow
+from export.signature_choice import Tensor, graph_for, signature_for, signatures_of
+from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
+from export.tokenizer.vocab import compare_sizes
+from export.verdict import Verdict
+
+if TYPE_CHECKING:
+    from export.graph import FrozenGraph, Inlined
+
+MAX_LENGTH = 512
+
+
+def write_bundle(job: Job, say: Any) -> None:
+    """Writes the bundle, sealed and checked in Node.
+
+    Raises:
+        UserError: see `graph.load`, `TokenizerChoice.choose`, `ids_for_strings`, `rewrite`,
+            `preflight.check` and `refuse_over_budget`.
+        CheckFailed: see `check_in_node`.
+        EnvironmentProblem: see `check_in_node` and `reference`.
+    """
+    request, saved_model, verdict = job.request, job.saved_model, job.verdict
+    provenance, said = job.provenance, facts.read(job.saved_model)
+    say(f"loading {saved_model.name} in TensorFlow")
+    tensorflow()
+    from export import (
+        float_dtypes,
+        golden,
+        graph,
+        node_check,
+        preflight,
+        roles,
+        string_tokens,
+        tfjs,
+        weight_dtypes,
+    )
+    from export.rewrites import rewrite
+    from export.rewrites.partitions import merge_partitions
+
+    source = graph.load(saved_model, verdict.tags, str(verdict.signature))
+    parts = graph.inlined(source)
+    own = None
+    if string_tokens.takes_strings(parts):
+        (strings,) = parts.inputs
+        say("the model takes token strings: its lookup is cut away, ids become the input")
+        own = string_tokens.ids_for_strings(parts)
+        parts = own.parts
+    if said is None or said.says_nothing:
+        said = facts.of_loaded(source.loaded, saved_model) or said
+    chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say, said)
+    vocab, tokenizer, python = chosen.vocab, chosen.spec, request.tokenizer.python
+    provenance["tokenizer"] = library_versions(tokenizer.algorithm, python)
+    input_roles = {name: verdict.inputs.get(name, name) for name in parts.inputs}
+    output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
+    places = inner_places(parts, input_roles, output_roles)
+    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    frozen, halves = float_dtypes.in_float32(merge_partitions(frozen))
+    inputs = roles.input_specs(frozen.inputs, input_roles)
+    rows = refuse_other_size(frozen, inputs, vocab, request, say)
+
+    length = fixed_length(inputs)
+    padding = own.padding if own else "masked"
+    pad = vocab.special["pad"].id
+    limit = longest_text(frozen, inputs, vocab, padding, say)
+    max_length = min(shortened(saved_model, limit), length or limit)
+    ids = reference(tokenizer, vocab, python).encode(
+        golden.TEXTS, special_tokens=True, max_length=max_length
+    )
+    cases = golden.batch(ids, pad, padding, length)
+    feeds = {spec.name: cases[spec.role] for spec in inputs}
+    asked = feeds
+    if own:
+        asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
+    expected = float_dtypes.as_float32(golden.answers(source, asked))
+    outputs = roles.output_specs(
+        frozen.outputs, output_roles, expected, cases["input_ids"].shape[1]
+    )
+    for line in roles.notices(outputs):
+        say(line)
+    visible = golden.visible(cases, padding)
+    own_answers = {}
+    if halves:
+        in_halves, expected = expected, frozen.run(feeds)
+        own_answers = weight_dtypes.accuracy(in_halves, expected, visible)
+        say(
+            f"the model computes in {' and '.join(halves)}; TF.js has float32 alone, so the bundle "
+            f"computes the same function in float32, and its golden cases are of that. "
+            f"{weight_dtypes.furthest(own_answers)} of the source's own answers"
+        )
+    say("measuring what float32 costs the model, against float64")
+    measured = golden.measure(frozen, feeds, visible, say)
+    budgets = weight_dtypes.budgets(measured.costs, request.dtype, request.force)
+    say("rewriting the graph, each step checked on the golden cases")
+    frozen, steps = rewrite(frozen, feeds, visible, measured)
+    preflight.check(frozen)
+    stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
+    got = weight_dtypes.answers_as_stored(frozen, stored, feeds)
+    weight_dtypes.refuse_over_budget(
+        got, expected, visible, budgets, dtype=request.dtype, force=request.force
+    )
+    accuracy = weight_dtypes.accuracy(got, expected, visible)
+    directory = job.directory
+    say(f"writing the TF.js graph, {request.dtype} weights")
+    tfjs.write(frozen, stored, directory)
+    golden.write(cases, expected, directory)
+    vetted = None
+    if request.with_saved_model and own:
+        say("its SavedModel is left out: it takes token strings, and Node has ids")
+    elif request.with_saved_model and source.takes_other_dtypes:
+        say("its SavedModel is left out: it takes other dtypes than int32, which Node gives")
+    elif request.with_saved_model:
+        vetted = saved_model_copy.copy(saved_model, directory)
+    say(f"reading the tables of tokenizer {tokenizer.algorithm}")
+    contract = Contract(
+        name=request.name or saved_model.name,
+        architecture=request.architecture,
+        trained=request.trained,
+        weight_dtype=request.dtype,
+        inputs=inputs,
+        outputs=outputs,
+        padding=padding,
+        max_length=max_length,
+        tokenizer=write_tokenizer(
+            directory,
+            vocab,
+            tokenizer,
+            adds_special_tokens=chosen.adds_special_tokens,
+            python=python,
+            embedding_rows=rows,
+        ),
+        provenance=provenance,
+        accuracy={
+            "outputs": accuracy,
+            "budget": weight_dtypes.widest(budgets, expected),
+            "budgets": weight_dtypes.in_contract(measured.costs, budgets),
+            "rewrites": [asdict(step) for step in steps],
+        }
+        | ({"source_in": {"dtypes": halves, "outputs": own_answers}} if halves else {}),
+        taps=places,
+        signature={"name": verdict.signature, "tags": list(verdict.tags)},
+        saved_model=vetted,
+    )
+    seal(directory, contract)
+    node_check.check_in_node(
+        directory,
+        positions=[max(len(row), length or 0) for row in ids],
+        products=node_check.products_per_position(frozen),
+        storage={name: row["max_abs"] or 0.0 for name, row in accuracy.items()}
+        if request.force
+        else {},
+        say=say,
+    )
+
+
+def longest_text(
+    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, padding: str, say: Any
+) -> int:
+    """The most positions that a text may have, found by running the model.
+
+    The rows of the position embedding are no more than a first guess (512 where no weight is called
+    so): RoBERTa counts positions from the id of [PAD] + 1, so its table of 514 rows takes 512.
+
+    Args:
+        frozen: the graph.
+        inputs: its inputs with their roles.
+        vocab: gives the ids of [UNK] and [PAD].
+        padding: `masked` or `attended`.
+        say: told where the model takes fewer than the guess.
+
+    Returns:
+        The guess, where the model runs on no length at all: its first answers then say why.
+    """
+    from export import golden, graph
+
+    shapes = [value.shape for name, value in frozen.weights.items() if "position" in name]
+    rows = next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
+    length = fixed_length(inputs)
+    guess = min(rows, length or rows)
+
+    def fails(count: int) -> bool:
+        ids = [[vocab.special["unk"].id] * count]
+        batch = golden.batch(ids, vocab.special["pad"].id, padding, length)
+        return not graph.runs(frozen, {spec.name: batch[spec.role] for spec in inputs})
+
+    if not fails(guess):
+        return guess
+    found = bisect_left(range(1, guess), True, key=fails)
+    if found == 0:
+        return guess
+    say(f"a text may have {found} positions: the model has {guess} and does not run on more")
+    return found
+
+
+def fixed_length(inputs: list[TensorSpec]) -> int | None:
+    """The positions that a model always takes; None where any number will do."""
+    return next((size for spec in inputs for size in spec.shape[1:] if isinstance(size, int)), None)
+
+
+def outputs_of(saved_model: Path, verdict: Verdict) -> list[Tensor]:
+    """The outputs of the signature that the verdict chose, as the file has them."""
+    graph = graph_for(saved_model_messages.read(saved_model), verdict.tags, saved_model.name)
+    return signature_for(signatures_of(graph), verdict.signature, saved_model.name).outputs
+
+
+def inner_places(
+    parts: Inlined, input_roles: dict[str, str], output_roles: dict[str, str]
+) -> list[dict[str, str]]:
+    """The taps of a model, as the contract has them; none where it has no `sequence_output`.
+
+    The roles are by name.
+    """
+    from export import taps
+
+    ids = [name for name, role in input_roles.items() if role == "input_ids"]
+    last = [name for name, role in output_roles.items() if role == "sequence_output"]
+    if not ids or not last:
+        return []
+    found = taps.find(parts, ids[0], last[0])
+    return [{"name": n, "node": taps.PREFIX + n, "tensor": tensor} for n, tensor in found.items()]
+
+
+def refuse_other_size(
+    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: Request, say: Any
+) -> int | None:
+    """The rows of the model's embedding, None where they cannot be seen.
+
+    More rows than the vocab has lines are usual (padded to a multiple of 8 or 64); fewer are not
+    this model's vocab.
+
+    Raises:
+        UserError: the vocab has more lines than the embedding has rows.
+    """
+    from export.graph import embedding_rows
+
+    ids = next(spec.name for spec in inputs if spec.role == "input_ids")
+    rows = embedding_rows(frozen, ids)
+    if rows is not None:
+        choice = request.tokenizer
+        name = str(choice.vocab or choice.model or vocab.name)
+        notice = compare_sizes(name, len(vocab.tokens), rows)
+        if notice:
+            say(notice)
+    return rows

@@ -1,0 +1,124 @@
+"""Starts a command that may only read and write where it is told: Linux's Landlock, without root.
+
+    python -I -S landlock.py LIMITS COMMAND
+
+LIMITS is JSON: `read`, `list` and `write`, each a list of paths, what is below them included
+(`list` shows names alone); `memory` in bytes and `seconds`, 0 for any; `environment`, the variables
+that are added.
+
+A script of its own that imports nothing of the project: the limits stand before the command's first
+instruction, and hold for all its threads and children. Numbers are those of linux/landlock.h and
+linux/prctl.h. What Landlock does not see: whether a file exists, its times and permissions, and
+sockets that are not TCP.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Iterable
+
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+ASKS_VERSION, PATH_BENEATH = 1, 1
+NO_NEW_PRIVILEGES, PARENT_DEATH_SIGNAL = 38, 1
+
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIRECTORY = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+REMOVE_DIRECTORY, REMOVE_FILE = 1 << 4, 1 << 5
+MAKE_DIRECTORY, MAKE_FILE = 1 << 7, 1 << 8
+REFER, TRUNCATE, DEVICE_IOCTL = 1 << 13, 1 << 14, 1 << 15
+# What each version of Landlock knows: all of it is forbidden where nothing allows it.
+KNOWN = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
+TCP = 1 << 0 | 1 << 1  # bind, connect; from version 4
+OUTSIDE = 1 << 0 | 1 << 1  # abstract sockets of others, signals to them; from version 6
+
+READ = EXECUTE | READ_FILE | READ_DIRECTORY
+WRITE = (
+    READ_FILE | READ_DIRECTORY | WRITE_FILE | TRUNCATE | REMOVE_DIRECTORY | REMOVE_FILE
+    | MAKE_DIRECTORY | MAKE_FILE | REFER
+)  # fmt: skip
+OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | DEVICE_IOCTL
+FAILED = 71
+"""The exit code where the limits could not be set; nothing was started then."""
+
+
+def version() -> int:
+    """Which version of Landlock this system has; 0 without any."""
+    if sys.platform != "linux":
+        return 0
+    return max(0, syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ASKS_VERSION))
+
+
+def syscall(number: int, *arguments: object) -> int:
+    """A system call; -1 where it fails."""
+    return int(ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *arguments))
+
+
+def restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) -> None:
+    """Forbids this process, for ever, all files but those at or below these paths.
+
+    Args:
+        read: what may be read and run; paths that are not there are left out.
+        write: what may be read and changed.
+        names: directories that may be listed.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    has = version()
+    known = KNOWN[min(has, max(KNOWN))]
+    handled = struct.pack("QQQ", known, TCP if has >= 4 else 0, OUTSIDE if has >= 6 else 0)
+    size = 24 if has >= 6 else 16 if has >= 4 else 8
+    rules = succeeded(syscall(CREATE_RULESET, handled, ctypes.c_size_t(size), 0))
+    for paths, allowed in ((read, READ), (write, WRITE), (names, READ_DIRECTORY)):
+        for path in paths:
+            try:
+                place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            except OSError:
+                continue
+            kinds = known if os.path.isdir(path) else known & OF_FILES  # noqa: PTH112  as in os
+            rule = struct.pack("=Qi", allowed & kinds, place)
+            succeeded(syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0))
+            os.close(place)
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    succeeded(prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    succeeded(syscall(RESTRICT_SELF, rules, 0))
+    os.close(rules)
+
+
+def succeeded(result: int) -> int:
+    """The result of a system call.
+
+    Raises:
+        OSError: it failed.
+    """
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def main() -> int:
+    """Sets the limits and becomes the command."""
+    limits, command = json.loads(sys.argv[1]), sys.argv[2:]
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if limits["memory"]:
+            # Not the address space: Node and TensorFlow reserve far more than they ever use.
+            resource.setrlimit(resource.RLIMIT_DATA, (limits["memory"], limits["memory"]))
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        if limits["seconds"]:
+            signal.alarm(limits["seconds"])
+        if version():
+            restrict(limits["read"], limits["write"], limits["list"])
+    except (OSError, ValueError) as error:
+        print(f"error: the limits cannot be set: {error}", file=sys.stderr)
+        return FAILED
+    return os.execve(command[0], command, os.environ | limits["environment"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The process that loads a stranger's model: what it cannot reach, and how long it may take."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from export import confinement, landlock, worker
+from export.confinement import Limits, Reach
+from export.errors import CheckFailed, EnvironmentProblem, UserError
+from export.model import Job, Request
+from export.signature_choice import Asked
+from export.tokenizer import TokenizerSpec
+from export.tokenizer_choice import TokenizerChoice
+from export.verdict import Verdict
+from tests.hostile import saved_models
+from tests.python import strangers, zoo
+from tests.python.conftest import CONFINED, ROOT
+
+needs_landlock = pytest.mark.skipif(
+    not landlock.version(), reason=f"{CONFINED}: this system has no Landlock"
+)
+VOCAB = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "a", "b", "c"]) + "\n"
+
+
+def confined(code: str, scratch: Path, *read: Path) -> str:
+    """What a program prints that runs confined."""
+    done = subprocess.run(
+        confinement.command(["-c", code], Reach(scratch, read)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@needs_landlock
+def test_a_confined_process_reads_and_writes_its_own_files_alone(tmp_path: Path) -> None:
+    for name in ("own", "scratch", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("text")
+    code = f"""
+import os, socket
+def tried(what):
+    try:
+        what()
+    except OSError as error:
+        print(error.errno, end=" ")
+    else:
+        print("done", end=" ")
+root = {str(tmp_path)!r}
+tried(lambda: open(root + "/own/file").read())
+tried(lambda: open(root + "/scratch/new", "w").write("x"))
+tried(lambda: open(root + "/own/file", "a"))
+tried(lambda: open(root + "/other/file"))
+tried(lambda: open(root + "/other/new", "w"))
+tried(lambda: os.rename(root + "/other/file", root + "/scratch/stolen"))
+tried(lambda: os.unlink(root + "/other/file"))
+tried(lambda: os.symlink("/etc/passwd", root + "/scratch/link"))
+tried(lambda: os.listdir(root))
+tried(lambda: open("/etc/passwd"))
+tried(lambda: open("/proc/{os.getpid()}/environ").read())
+tried(lambda: os.kill({os.getpid()}, 0))
+tried(lambda: socket.create_connection(("127.0.0.1", 9)))
+"""
+    said = confined(code, tmp_path / "scratch", tmp_path / "own").split()
+    assert said[:2] == ["done", "done"]
+    assert set(said[2:]) <= {"1", "13"}, said
+    assert (tmp_path / "other" / "file").exists()
+
+
+@needs_landlock
+def test_the_second_wall_holds_where_the_first_has_a_hole(tmp_path: Path) -> None:
+    scratch, models = tmp_path / "scratch", tmp_path / "models"
+    scratch.mkdir()
+    models.mkdir()
+    marker, secret = tmp_path / "marker", tmp_path / "secret"
+    secret.write_text("".join(f"secret{i}\n" for i in range(8)))
+    writes = saved_models.bare_concrete_function(models / "writes", marker)
+    reads = saved_models.constant_behind_an_asset(models / "reads", secret)
+    code = f"""
+import tensorflow as tf, tensorflow_text
+for place in ({str(writes)!r}, {str(reads)!r}):
+    try:
+        tf.saved_model.load(place)
+    except tf.errors.OpError as error:
+        print(type(error).__name__)
+"""
+    said = confined(code, scratch, models).split()
+    assert said == ["PermissionDeniedError"] * 2
+    assert not list(tmp_path.glob("marker*"))
+
+
+def test_without_landlock_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    confinement.notice(said.append)
+    confinement.notice(said.append)
+    assert said == [confinement.ALONE]
+
+
+def exported(model: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    vocab = out.with_name("vocab.txt")
+    vocab.write_text(VOCAB, encoding="utf-8")
+    command = [sys.executable, "-m", "export", "model", str(model), "--vocab", str(vocab)]
+    command += ["--tokenizer", "chars", "--out", str(out), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+class NeverReady(strangers.WritesWhenLoaded):
+    """A resource whose initializer does not end."""
+
+    def _initialize(self) -> None:
+        # What is random is not left out although nobody asks for the result.
+        tf.while_loop(lambda x: x >= 0.0, lambda x: (tf.random.uniform([]),), [tf.constant(0.0)])
+
+
+def endless(out: Path) -> Path:
+    return zoo.tf2(out, resource=NeverReady(out))
+
+
+def huge(out: Path) -> Path:
+    def many(x: Any, ids: Any) -> Any:
+        # 512 TiB, however many ids there are.
+        size = [tf.shape(ids)[1] * 0 + (1 << 30), 1 << 17]
+        return x + tf.reduce_mean(tf.fill(size, x[0, 0, 0]))
+
+    return zoo.tf2(out, change=many)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "code", "said"),
+    [
+        (endless, ("--time-limit", "20"), 2, "nothing came for 20 s after 'loading m in Tens"),
+        (huge, (), 3, "more memory than it may use"),
+    ],
+    ids=["endless", "huge"],
+)
+def test_a_model_without_end_or_bounds_is_one_line(
+    make: Callable[[Path], Path], options: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
+    model = make(tmp_path / "m")
+    start = time.monotonic()
+    done = exported(model, tmp_path / "out", *options)
+    *_, last = done.stderr.splitlines()
+    assert (done.returncode, last.startswith("error: ")) == (code, True), done.stderr
+    assert said in last
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - start < 300
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_a_confined_export_gives_the_same_bundle(tmp_path: Path) -> None:
+    model = zoo.tf2(tmp_path / "m")
+    done = exported(model, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    request = Request(
+        handle=str(model),
+        tokenizer=TokenizerChoice(tmp_path / "vocab.txt", TokenizerSpec("chars")),
+        own=True,
+    )
+    from export.model import export_model
+
+    export_model(request, tmp_path / "own", lambda line: None)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {path.name for path in (tmp_path / "own").iterdir()}
+    # The graph's nodes are numbered by what else the process has loaded.
+    for name in names - {"model.json", "bundle.json"}:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "own" / name).read_bytes()
+
+
+def test_what_the_process_says(tmp_path: Path) -> None:
+    def heard(*pieces: bytes) -> tuple[list[str], Any]:
+        ours, theirs = os.pipe()
+        for piece in pieces:
+            os.write(theirs, piece)
+        os.close(theirs)
+        lines: list[str] = []
+        try:
+            return lines, confinement.listen(ours, 5, lines.append, "m")
+        finally:
+            os.close(ours)
+
+    assert heard(b'{"say": "a"}\n{"sa', b'y": "b"}\n') == (["a", "b"], None)
+    for kind in (UserError, CheckFailed, EnvironmentProblem):
+        line = json.dumps({"error": kind.__name__, "message": "x"}).encode()
+        _, error = heard(b'{"say": "a"}\n', line + b"\n")
+        assert (type(error), str(error)) == (kind, "x")
+    for odd in (b"[]\n", b"no\n", b'{"error": "SystemExit", "message": "x"}\n', b"\xff\n", b"{}\n"):
+        assert isinstance(heard(odd)[1], EnvironmentProblem)
+
+
+def test_a_line_without_end_and_no_line_at_all() -> None:
+    ours, theirs = os.pipe()
+    with os.fdopen(ours), os.fdopen(theirs, "wb"), pytest.raises(UserError, match="nothing came"):
+        confinement.listen(ours, 0, print, "m")
+    with Path("/dev/zero").open("rb") as zeros:
+        assert isinstance(confinement.listen(zeros.fileno(), 5, print, "m"), EnvironmentProblem)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "kind"),
+    [
+        (
+            -6,
+            "F0000 00:00:1 1 t.cc:1] Check failed: a == b\n    @ 0x7f (unknown)\n",
+            UserError,
+        ),
+        (-11, "", UserError),
+        (-6, "terminate called after throwing an instance of 'std::bad_alloc'", EnvironmentProblem),
+        (-9, "", EnvironmentProblem),
+        (71, "error: the limits cannot be set: x", EnvironmentProblem),
+    ],
+)
+def test_an_end_without_a_word(code: int, said: str, kind: type, tmp_path: Path) -> None:
+    (tmp_path / "stderr").write_text(said)
+    error = confinement.unexpected(code, tmp_path / "stderr", "m")
+    assert type(error) is kind
+    assert said.split("\n")[0] in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_job_comes_through_as_it_was(tmp_path: Path) -> None:
+    verdict = Verdict(True, "named", "ids in", ("serve",), "f", {"a": "input_ids"}, {}, False)
+    choice = TokenizerChoice(Path("v"), TokenizerSpec("bert", True, False), python=Path("p"))
+    asked = Asked(tags=("a", "b"), inputs=(("input_ids", "x"),))
+    request = Request("h", choice, trained=None, asked=asked, limits=Limits(3, 4), replace=True)
+    job = Job(tmp_path, Path("m"), verdict, {"vocab": {"sha256": "0"}}, request)
+    through = json.loads(json.dumps(worker.encoded(job)))
+    assert worker.decoded(Job, through) == job
+
+
+def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
+    code = "import time; print('started', flush=True); time.sleep(60)"
+    command = confinement.command(["-c", code], Reach(tmp_path))
+    parent = (
+        "import subprocess, sys, json; p = subprocess.Popen(json.loads(sys.argv[1]), "
+        "stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent, json.dumps(command)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.kill()
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{child}/stat").read_text().rpartition(") ")[2]
+        except OSError:
+            return
+        if state.startswith("Z"):
+            return
+        time.sleep(0.1)
+    raise AssertionError("it still runs")

@@ -1,0 +1,95 @@
+"""One door for SavedModels: everything that loads one goes through it, and it vets."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.errors import UserError
+from export.loading import load_saved_model
+from parity_tests import __main__ as parity
+from parity_tests import lookup_table, nodes, run_python
+from parity_tests.errors import UserError as ParityError
+from tests.python import strangers
+from tests.python.conftest import ROOT
+
+ROOMS = ("bench", "export", "native", "numerics", "parity_tests", "trial")
+DOOR = ROOT / "export" / "loading.py"
+# It is given a loaded model, never a path.
+LAYER = ROOT / "parity_tests" / "twin" / "network.py"
+# Loaders by their own names, and `load` by what it is an attribute of.
+LOADERS = {"KerasLayer", "TFSMLayer", "load_model", "load_v2", "load_partial", "SavedModelLoader"}
+MODULES = {"saved_model", "loader", "hub", "tensorflow_hub"}
+
+
+def loads(file: Path) -> set[str]:
+    """The loaders of SavedModels that a file names."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            owner = node.value.attr if isinstance(node.value, ast.Attribute) else node.value
+            owner = owner.id if isinstance(owner, ast.Name) else owner
+            if node.attr in LOADERS or (node.attr == "load" and owner in MODULES):
+                found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            module = str(node.module).rpartition(".")[2]
+            names = {alias.name for alias in node.names}
+            found |= names & LOADERS
+            if module in MODULES and "load" in names:
+                found.add("load")
+    return found
+
+
+def test_nothing_else_loads_a_saved_model() -> None:
+    files = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+    assert len(files) > 150
+    found = {file: loads(file) for file in files}
+    assert found.pop(DOOR) == {"load"}
+    assert found.pop(LAYER) == {"KerasLayer"}
+    assert {file: names for file, names in found.items() if names} == {}
+
+
+def test_the_door_vets(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    made = strangers.writes_when_loaded(tmp_path / "m", marker)
+    for load, error in (
+        (load_saved_model, UserError),
+        (run_python.load, ParityError),
+        (nodes.load, ParityError),
+    ):
+        with pytest.raises(error, match="got op WriteFile .*nothing was loaded"):
+            load(made)
+    assert lookup_table.main([str(made), str(tmp_path / "vocab.txt")]) == 2
+    assert not marker.exists()
+
+
+def test_parity_follows_no_link_out_of_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, secret = tmp_path / "bundle", tmp_path / "secret"
+    made = strangers.vocab_table(tmp_path / "m")
+    secret.write_text("mine")
+    vocab = next((made / "assets").iterdir())
+    vocab.unlink()
+    vocab.symlink_to(secret)
+    bundle.mkdir()
+    tokenizer = {"algorithm": "bert", "options": {"lower_case": True}}
+    contract = {"format": "bert-bridge", "weight_dtype": "float32", "tokenizer": tokenizer}
+    (bundle / "bundle.json").write_text(json.dumps(contract))
+    options = ["--bundle", str(bundle), "--model", str(made), "--out", str(tmp_path / "report")]
+    assert parity.main(options) == 2
+    assert "is a link out of" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
+def test_what_does_not_load_is_one_line(tmp_path: Path) -> None:
+    made = strangers.save(strangers.length, tmp_path / "m")
+
+    def point_nowhere(meta_graph: Any) -> None:
+        meta_graph.object_graph_def.nodes[0].children.add(node_id=999, local_name="x")
+
+    strangers.edit(made, point_nowhere)
+    with pytest.raises(UserError, match="does not load as a SavedModel: [^\n]+$"):
+        load_saved_model(made)

@@ -1,0 +1,238 @@
+"""What `--out` may replace: our own, whole or not at all, and nothing of anybody else's."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export import replacing
+from export.__main__ import main
+from export.bundle import CONTRACT, FORMAT, MADE
+from export.errors import UserError
+from export.replacing import appearing, recover, refuse_overlap
+from tests.python.conftest import ROOT
+
+GONE = 2**22 + 1
+"""No process has this number."""
+
+
+def bundle(directory: Path, text: str) -> None:
+    """Fills a directory with a small bundle."""
+    (directory / "saved_model").mkdir(parents=True)
+    (directory / "saved_model" / "saved_model.pb").write_text(text)
+    (directory / "vocab.txt").write_text(text)
+    names: dict[str, object] = {"vocab.txt": {}, "saved_model/saved_model.pb": {}}
+    (directory / CONTRACT).write_text(json.dumps({"format": FORMAT, "files": names}))
+
+
+def made(out: Path, text: str) -> None:
+    """Writes that bundle as an export does."""
+    with appearing(out, CONTRACT) as directory:
+        bundle(directory, text)
+
+
+def saved_model(out: Path, text: str) -> None:
+    """Writes a SavedModel as `build` does."""
+    with appearing(out) as directory:
+        (directory / "assets").mkdir()
+        (directory / "saved_model.pb").write_text(text)
+        (directory / "assets" / "vocab.txt").write_text(text)
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    with pytest.raises(RuntimeError), appearing(out) as directory:
+        (directory / "half").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [made, saved_model])
+def test_ours_is_replaced_and_a_failure_leaves_the_earlier(
+    write: Callable[[Path, str], None], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    write(out, "first")
+    write(out, "second")
+    with pytest.raises(RuntimeError), appearing(out, CONTRACT if write is made else MADE) as half:
+        (half / "half").touch()
+        raise RuntimeError
+    names = ["vocab.txt", "assets/vocab.txt"]
+    assert [(out / n).read_text() for n in names if (out / n).exists()] == ["second"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_list_names_every_file(tmp_path: Path) -> None:
+    saved_model(tmp_path / "m", "x")
+    document = json.loads((tmp_path / "m" / MADE).read_text())
+    files = ["assets/vocab.txt", "saved_model.pb"]
+    assert document == {"format": FORMAT, "files": files, "folders": ["assets"]}
+
+
+def with_a_letter(out: Path) -> None:
+    (out / "thesis.docx").touch()
+
+
+def with_a_folder(out: Path) -> None:
+    (out / "photos").mkdir()
+
+
+def with_a_link(out: Path) -> None:
+    (out / "saved_model" / "home").symlink_to(out.parent)
+
+
+def with_hidden(out: Path) -> None:
+    (out / "saved_model" / ".git").mkdir()
+
+
+OTHERS: dict[str, Callable[[Path], object]] = {
+    "holds thesis.docx, which": with_a_letter,
+    "holds photos, which": with_a_folder,
+    "holds saved_model/home, which": with_a_link,
+    "holds saved_model/.git, which": with_hidden,
+    f"has a {CONTRACT} that cannot be read": lambda out: (out / CONTRACT).write_text("{"),
+    f"{CONTRACT} that cannot": lambda out: (out / CONTRACT).write_text('{"files": {}}'),
+    "holds a SavedModel": lambda out: (out / CONTRACT).rename(out / "saved_model.pb"),
+    "holds other files": lambda out: (out / CONTRACT).unlink(),
+}
+
+
+@pytest.mark.parametrize("said", OTHERS)
+def test_anything_else_is_a_refusal(said: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    made(out, "first")
+    OTHERS[said](out)
+    before = sorted(replacing.everything(tmp_path))
+    with pytest.raises(UserError, match=said):
+        made(out, "second")
+    assert sorted(replacing.everything(tmp_path)) == before
+
+
+def test_what_comes_while_it_is_written_is_seen(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    made(out, "first")
+    with pytest.raises(UserError, match="holds thesis.docx"), appearing(out, CONTRACT) as directory:
+        bundle(directory, "second")
+        (out / "thesis.docx").touch()
+    assert (out / "vocab.txt").read_text() == "first"
+    assert (out / "thesis.docx").exists()
+
+
+@pytest.mark.parametrize("command", ["build", "vocab", "model"])
+def test_a_saved_model_of_somebody_else_stays(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, vocab = tmp_path / "out", tmp_path / "vocab.txt"
+    out.mkdir()
+    (out / "saved_model.pb").write_text("mine")
+    vocab.write_text("".join(f"[{name}]\n" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")))
+    given = {
+        "build": ["build", str(tmp_path / "none")],
+        "vocab": ["vocab", str(vocab), "--tokenizer", "chars"],
+        "model": ["model", str(out), "--vocab", str(vocab), "--tokenizer", "chars"],
+    }
+    assert main([*given[command], "--out", str(out)]) == 2
+    assert capsys.readouterr().err.count("error: ") == 1
+    assert (out / "saved_model.pb").read_text() == "mine"
+
+
+def test_a_link_to_a_directory_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "there")
+    made(tmp_path / "out", "first")
+    made(tmp_path / "out", "second")
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "there" / "vocab.txt").read_text() == "second"
+    assert {path.name for path in tmp_path.iterdir()} == {"there", "out"}
+
+
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from export import replacing
+from export.bundle import CONTRACT
+left, exchange = int(sys.argv[2]), sys.argv[3] == "exchange"
+def counted(work):
+    def step(*given, **named):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return work(*given, **named)
+    return step
+if not exchange:
+    replacing.exchanged = lambda one, other: False
+else:
+    replacing.exchanged = counted(replacing.exchanged)
+Path.mkdir, Path.rename = counted(Path.mkdir), counted(Path.rename)
+shutil.rmtree, shutil.copytree = counted(shutil.rmtree), counted(shutil.copytree)
+with replacing.appearing(Path(sys.argv[1]), CONTRACT) as directory:
+    shutil.copytree(sys.argv[4], directory, dirs_exist_ok=True)
+"""
+
+
+@pytest.mark.parametrize("way", ["exchange", "two renames"])
+def test_killed_at_any_step_the_next_run_restores_or_finishes(way: str, tmp_path: Path) -> None:
+    seen, step = set(), 0
+    bundle(tmp_path / "second", "second")
+    while True:
+        out = tmp_path / str(step) / "out"
+        out.parent.mkdir()
+        made(out, "first")
+        command = [sys.executable, "-c", KILLED, str(out), str(step), way]
+        command.append(str(tmp_path / "second"))
+        done = subprocess.run(command, cwd=ROOT, check=False)
+        there = (out / "vocab.txt").read_text() if out.exists() else "nothing"
+        seen.add(there)
+        recover(out)
+        assert (out / "vocab.txt").read_text() == ("first" if there == "nothing" else there)
+        assert len(list(replacing.everything(out))) == 4
+        # What was not finished is removed by and by.
+        for left in out.parent.glob(".out.*"):
+            assert left.name.endswith(".partial")
+            os.utime(left, (0, 0))
+        made(out, "third")
+        assert [path.name for path in out.parent.iterdir()] == ["out"]
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+        step += 1
+    assert step >= 5
+    # In one step there is always one of the two.
+    assert seen == {"first", "second"} | ({"nothing"} if way == "two renames" else set())
+
+
+def test_what_runs_still_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for number, end in ((os.getpid(), "old"), (os.getppid(), "partial"), (GONE, "partial")):
+        (tmp_path / f".out.{number}.{end}").mkdir()
+    recover(out)
+    assert len(list(tmp_path.iterdir())) == 3
+    (tmp_path / f".out.{GONE}.old").mkdir()
+    (tmp_path / f".other.{GONE}.old").mkdir()
+    recover(out)
+    assert out.is_dir()
+    assert (tmp_path / f".other.{GONE}.old").is_dir()
+
+
+def test_what_a_bundle_is_made_from_is_never_its_place(tmp_path: Path) -> None:
+    source = tmp_path / "a" / "model"
+    source.mkdir(parents=True)
+    for out, said in [("a/model", "is"), ("a/model/out", "lies inside"), ("a", "holds")]:
+        with pytest.raises(UserError, match=f"--out .* {said} .*made from"):
+            refuse_overlap(tmp_path / out, [source])
+    refuse_overlap(tmp_path / "a" / "model2", [source])
+    refuse_overlap(tmp_path / "a" / "model" / "out", [source], may_be_inside=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stands on Linux's /sys")
+def test_a_place_that_cannot_be_written_to() -> None:
+    # /sys takes no new folders from anyone, not even from root.
+    refused = pytest.raises(UserError, match="cannot write /sys/bundle: .*give another place")
+    with refused, appearing(Path("/sys/bundle")):
+        pass

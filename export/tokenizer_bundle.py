@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export import confinement, golden
+from export import confinement
 from export.bundle import CONTRACT, Contract, refuse_another, seal
 from export.confinement import Limits
 from export.replacing import appearing, refuse_overlap
@@ -83,6 +83,8 @@ def write(job: Job, say: Callable[[str], None]) -> None:
     what = f"the tokenizer {described(chosen.spec)} of {job.name}"
     refuse_another(job.out, this, what, job.replace)
     say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
+    from export import golden  # which imports TensorFlow: the confined process alone needs it
+
     ids = reference(chosen.spec, chosen.vocab, choice.python).encode(
         golden.TEXTS, special_tokens=True, max_length=MAX_LENGTH
     )

@@ -57,7 +57,11 @@ def test_without_node_nothing_is_written(monkeypatch, tmp_path):
 def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, monkeypatch):
     """The whole command, with a converter that writes one weight wrong."""
     program = (
-        "import sys; from export import tfjs, __main__ as command; write = tfjs.write\n"
+        "import sys; from dataclasses import replace\n"
+        "from export import model, tfjs, __main__ as command; write = tfjs.write\n"
+        # In this process: a confined one would have the converter as it is.
+        "export = model.export_model\n"
+        "model.export_model = lambda request, *more: export(replace(request, own=True), *more)\n"
         "def wrong(frozen, stored, directory):\n"
         "    write(frozen, stored, directory)\n"
         "    shard = next(directory.glob('*.bin')); data = bytearray(shard.read_bytes())\n"

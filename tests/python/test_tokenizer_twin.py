@@ -166,7 +166,7 @@ def test_the_command_gives_a_line_for_each_line(bundle):
         (b'{"text": "a"}\n{"text": "\\ud800"}\n', ("--jsonl",), "stdin:2: the text has a lone"),
         (b'{"label": 1}\n', ("--jsonl",), "stdin:1: got fields label, expected `text`"),
         (b"{\n", ("--jsonl",), "stdin:1: broken JSON"),
-        (b"a\n", ("--max-length", "0"), "stdin:1: Expected `maxLength`"),
+        (b"a\n", ("--max-length", "0"), "Expected --max-length to be a whole number"),
     ],
 )
 def test_the_command_names_the_line_that_is_wrong(bundle, text, options, said):

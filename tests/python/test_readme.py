@@ -36,6 +36,7 @@ LONG = {
     "nox -s native": "needs a compiler; the workflow runs it",
     "nox -s conformance": "half an hour; test_conformance.py runs rows of it",
     "nox -s faults": "half an hour and more; test_trial.py runs a part",
+    "nox -s faults -- --sensitivity": "two minutes after the faults; test_trial.py has its parts",
     "nox -s bench": "38 minutes; test_bench.py runs rows of it",
     "nox -s tests": "these tests",
     "nox -s lint": "the workflow runs it",

@@ -1,16 +1,21 @@
 """Golden cases: a few texts with the ids and outputs that Python's TensorFlow gave for them."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save
 
-from export.graph import Array, FrozenGraph, Source, by_fixed_batch
-from numerics import float64
 from numerics.cost import ROUNDED, Cost, randomly_rounded
+
+# TensorFlow is imported where a graph runs: a bundle of a tokenizer alone needs ids, no more.
+if TYPE_CHECKING:
+    from export.graph import Array, FrozenGraph, Source
 
 GOLDEN = "golden.safetensors"
 TAPS = "taps/"
@@ -85,6 +90,8 @@ def in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Arr
     Raises:
         NoFloat64: the graph has an op without a float64 kernel.
     """
+    from numerics import float64
+
     wide = replace(
         frozen,
         graph_def=float64.in_float64(frozen.graph_def),
@@ -95,6 +102,8 @@ def in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Arr
 
 def values_of(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Outputs and taps of any number of rows, by the names of their nodes."""
+    from export.graph import by_fixed_batch
+    from numerics import float64
 
     def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
         return float64.run(frozen.graph_def, {**frozen.weights, **some}, frozen.kept)
@@ -118,6 +127,8 @@ def measure(
         visible: which positions count, bool[batch, sequence].
         say: told where float64 is not to be had.
     """
+    from numerics import float64
+
     single = values_of(frozen, feeds)
 
     def costs(other: Mapping[str, Array], how: str = "float64") -> dict[str, Cost]:

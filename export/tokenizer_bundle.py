@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export import confinement
+from export import confinement, golden
 from export.bundle import CONTRACT, Contract, refuse_another, seal
 from export.confinement import Limits
-from export.quiet import tensorflow
 from export.replacing import appearing, refuse_overlap
 from export.tokenizer import library_versions, reference, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, described
@@ -84,9 +83,6 @@ def write(job: Job, say: Callable[[str], None]) -> None:
     what = f"the tokenizer {described(chosen.spec)} of {job.name}"
     refuse_another(job.out, this, what, job.replace)
     say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
-    tensorflow()  # before golden.py imports it, and with it its log lines
-    from export import golden
-
     ids = reference(chosen.spec, chosen.vocab, choice.python).encode(
         golden.TEXTS, special_tokens=True, max_length=MAX_LENGTH
     )

@@ -107,8 +107,6 @@ async function main(options) {
   const cuts = new CutCounter(tokenizer, asked.maxLength);
   const split = problemOf(...(await datasets(options, asked, cuts)));
   const problem = { ...split, golden: goldenTexts(bundle, split.train.task) };
-  const report = await dataReport(problem, cuts.cuts);
-  const warnings = warningsOf(report, problem, asked.maxLength);
   const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
   const data = dataHash(problem);
   const backend = await useBackend(options.backend);
@@ -117,6 +115,8 @@ async function main(options) {
     reportFinished(finished, options);
     return;
   }
+  const report = await dataReport(problem, cuts.cuts);
+  const warnings = warningsOf(report, problem, asked.maxLength);
   const store = await encoded(bundle, problem, { ...settings, cache: options.cache, backend, tokenizer, warnings });
 
   const { train, dev, labels } = problem;

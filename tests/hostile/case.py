@@ -17,7 +17,7 @@ class Case:
         make: writes the files into an empty directory; returns the command, whose first word is
             `node` or `python`. Its other words name project files relative to the project.
         expect: a key of EXITS.
-        says: a part that the line on stderr must have.
+        says: a part of what it must say.
         stdin: what the command reads there.
         check: looks at the directory after the run; returns what is wrong, or "".
         seconds: after which the command is taken to hang.

@@ -23,9 +23,7 @@ TRACES = (
     re.compile(r"Fatal (Python )?error|FATAL ERROR"),
 )
 """What a stack trace of Python or Node looks like."""
-UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]|^::", re.M
-)
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]|^::", re.M)
 """What may not be printed raw: controls, C1, changes of the writing direction, CI commands."""
 MOST_MEMORY = 6 << 30
 """Bytes that a command may use at most: three times what an export of a small model takes."""
@@ -171,8 +169,8 @@ def judged(case: Case, ended: Ended) -> str:
         errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
         if len(errors) != 1 or last_line(ended.stderr) != errors[0]:
             return f"expected one line `error: …` at the end, got {ended.stderr[-300:]!r}"
-    if case.says not in ended.stderr:
-        return f"expected {case.says!r} in {ended.stderr[-300:]!r}"
+    if case.says not in both:
+        return f"expected {case.says!r} in {both[-300:]!r}"
     return ""
 
 

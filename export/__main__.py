@@ -31,6 +31,12 @@ BUILD_EXAMPLE = """examples:
   python -m export build ./bert-base-chinese --layers 3 --out ./models/bert_3
   python -m export build ./albert_tiny --contract tokens --vocab vocab.txt --out ./models/albert
 """
+SIGN_EXAMPLE = """examples:
+  openssl genpkey -algorithm ed25519 -out key.pem        the private key, which stays with you
+  openssl pkey -in key.pem -pubout -out public.pem       the public one, which you give away
+  python -m export sign ./bundle --key key.pem
+  node node_bridge/verify.js --bundle ./bundle --require-signature public.pem
+"""
 DTYPES = ("float32", "float16", "uint16", "uint8")
 ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
 
@@ -73,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
         help="with a copy of the SavedModel, for native TensorFlow in Node",
     )
     tokenizer_options(model)
+    sign_option(model)
     limit_options(model)
     model.set_defaults(run=run_model)
 
@@ -80,10 +87,21 @@ def parser() -> argparse.ArgumentParser:
     vocab.add_argument("vocab", type=Path, nargs="?", help="vocab.txt, a token a line")
     vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     tokenizer_options(vocab)
+    sign_option(vocab)
     limit_options(vocab)
     vocab.set_defaults(run=run_vocab)
 
     build_command(commands)
+    sign = commands.add_parser(
+        "sign",
+        help="sign a bundle or a classifier",
+        description="Writes signature.json beside the contract of a bundle or a classifier. Node "
+        "checks it where --require-signature names the public key.",
+        epilog=SIGN_EXAMPLE,
+    )
+    sign.add_argument("directory", type=Path, help="a bundle, or what train.js wrote")
+    sign.add_argument("--key", type=Path, required=True, help="private Ed25519 key, PEM")
+    sign.set_defaults(run=run_sign)
     inspection.add_command(commands)
     catalog_table.add_command(commands)
     return top
@@ -144,6 +162,28 @@ def tokenizer_options(command: argparse.ArgumentParser) -> None:
         help="also replace a bundle at --out that was made from something else: a model of another "
         "name, another vocab or another tokenizer",
     )
+
+
+def sign_option(command: argparse.ArgumentParser) -> None:
+    """The key that signs the finished bundle."""
+    command.add_argument(
+        "--sign",
+        type=Path,
+        metavar="KEY",
+        help="a private Ed25519 key (PEM) to sign the bundle with, see `python -m export sign`",
+    )
+
+
+def checked_key(key: Path | None) -> None:
+    """Stops before long work where the key that is to sign its result is none.
+
+    Raises:
+        UserError: see `signing.private_key`.
+    """
+    if key is not None:
+        from export.signing import private_key
+
+        private_key(key)
 
 
 def limit_options(command: argparse.ArgumentParser) -> None:
@@ -230,7 +270,9 @@ def run_model(options: argparse.Namespace) -> None:
         replace=options.replace,
         limits=limits_of(options),
     )
+    checked_key(options.sign)
     export_model(request, options.out, say)
+    signed(options.out, options.sign)
     print(options.out)
 
 
@@ -239,8 +281,26 @@ def run_vocab(options: argparse.Namespace) -> None:
     from export.tokenizer_bundle import export_tokenizer
 
     choice = tokenizer_choice(options)
+    checked_key(options.sign)
     export_tokenizer(choice, options.out, say, options.replace, limits_of(options))
+    signed(options.out, options.sign)
     print(options.out)
+
+
+def signed(bundle: Path, key: Path | None) -> None:
+    """Signs a bundle where a key was given."""
+    if key is not None:
+        from export.signing import sign
+
+        sign(bundle, key)
+
+
+def run_sign(options: argparse.Namespace) -> None:
+    """`python -m export sign`."""
+    from export.signing import SIGNATURE, sign
+
+    sign(options.directory, options.key)
+    print(options.directory / SIGNATURE)
 
 
 def run_build(options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from export.bundle import CONTRACT, FORMAT, MADE
 from export.errors import UserError
+from export.signing import SIGNATURE
 
 SAVED_MODEL = "saved_model.pb"
 HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
@@ -118,7 +119,7 @@ def listed(out: Path, mark: str) -> set[str] | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     folders = {parent.as_posix() for name in names for parent in Path(name).parents}
-    return names | folders | {mark}
+    return names | folders | {mark, SIGNATURE}
 
 
 def everything(directory: Path) -> Iterator[str]:

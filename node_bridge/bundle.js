@@ -8,6 +8,7 @@ import { join } from 'node:path';
 
 import { BundleFile, isMissing } from './bundle_file.js';
 import { UserError } from './errors.js';
+import { assertSigned } from './signature.js';
 
 /** The contract version this program understands. */
 export const CONTRACT_VERSION = 1;
@@ -78,11 +79,15 @@ export class Bundle {
    * Reads the contract. Each file is checked whenever it is read.
    *
    * @param {string} dir
+   * @param {object} [options]
+   * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: one of them must
+   *   have signed the bundle
    * @returns {Bundle}
-   * @throws {UserError} not a bundle, or one of another contract version
+   * @throws {UserError} not a bundle, one of another contract version, or not signed by these keys
    */
-  static open(dir) {
+  static open(dir, { trustedKeys } = {}) {
     const text = readContract(dir);
+    if (trustedKeys !== undefined) assertSigned(dir, 'bundle.json', text, trustedKeys);
     let contract;
     try {
       contract = JSON.parse(text.toString('utf8'));

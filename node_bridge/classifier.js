@@ -55,16 +55,18 @@ export class Classifier {
    * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
    * @param {number} [options.workers] encoders that run at a time on wasm and cpu, each with the
    *   model in memory; 1 by default, in this thread. For many texts one a core is fastest.
+   * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: each of the two,
+   *   classifier and bundle, must be signed by one of them
    * @returns {Promise<Classifier>}
-   * @throws {UserError} not a classifier, a damaged one, its bundle is not there, or `workers` is
-   *   no whole number
+   * @throws {UserError} not a classifier, a damaged one, its bundle is not there, `workers` is no whole
+   *   number, or one of the two is not signed by these keys
    */
   static async load(dir, options = {}) {
-    assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers']);
-    const { bundle: place, backend, workers = 1 } = options;
-    const bundle = Bundle.open(place ?? bundleOf(dir));
+    assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
+    const { bundle: place, backend, workers = 1, trustedKeys } = options;
+    const bundle = Bundle.open(place ?? bundleOf(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
-    const head = await Head.load(dir, bundle);
+    const head = await Head.load(dir, bundle, trustedKeys);
     return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
   }
 

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 
 import { assertWritable, writeDirectory } from './directory.js';
 import { UserError } from './errors.js';
+import { assertSigned } from './signature.js';
 
 const DESCRIPTION = 'classifier.json';
 const FORMAT = 'bert-bridge-classifier';
@@ -86,14 +87,17 @@ export function writeClassifier(dir, { modelTopology, weightSpecs, weightData },
 
 /**
  * @param {string} dir
+ * @param {string} [trustedKeys] public keys, see `assertSigned`
  * @returns {Description}
- * @throws {UserError} not a classifier, or one of another release
+ * @throws {UserError} not a classifier, one of another release, or not signed by these keys
  */
-export function readDescription(dir) {
+export function readDescription(dir, trustedKeys) {
   const path = join(dir, DESCRIPTION);
   let description;
   try {
-    description = JSON.parse(read(dir, DESCRIPTION).toString('utf8'));
+    const text = read(dir, DESCRIPTION);
+    if (trustedKeys !== undefined) assertSigned(dir, DESCRIPTION, text, trustedKeys);
+    description = JSON.parse(text.toString('utf8'));
   } catch (error) {
     if (error instanceof SyntaxError) throw new UserError(`${path} is not JSON; train the classifier again`);
     throw error;
@@ -109,11 +113,12 @@ export function readDescription(dir) {
  * A classifier whose files have been checked.
  *
  * @param {string} dir
+ * @param {string} [trustedKeys] public keys, see `assertSigned`
  * @returns {{description: Description, artifacts: ModelArtifacts}}
- * @throws {UserError} not a classifier, or a damaged one
+ * @throws {UserError} not a classifier, a damaged one, or not signed by these keys
  */
-export function readClassifier(dir) {
-  const description = readDescription(dir);
+export function readClassifier(dir, trustedKeys) {
+  const description = readDescription(dir, trustedKeys);
   const model = JSON.parse(checked(dir, 'model.json', description).toString('utf8'));
   const weights = checked(dir, 'weights.bin', description);
   const artifacts = {

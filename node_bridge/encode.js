@@ -20,6 +20,7 @@ import { POOLING_NAMES, poolingOf } from './pooling.js';
 import { progress } from './progress.js';
 import { RowFile } from './row_file.js';
 import { eachOfStdin } from './stdin.js';
+import { readTrustedKeys } from './signature.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { assertFilePath } from './whole_file.js';
 
@@ -50,6 +51,8 @@ zeros to the longest text, with input_ids and attention_mask (1 at a text's posi
   --workers N           encoders at a time on wasm and cpu, each with the model in memory; default 1,
                         for many texts one a core is fastest. Results do not depend on it
   --backend NAME        auto (default), native, wasm or cpu
+  --require-signature FILE
+                        refuse a bundle that none of the public keys (PEM) in FILE has signed
   --no-special-tokens   without [CLS] and [SEP]
   --jsonl               stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`, or other
                         usual names for these
@@ -71,6 +74,7 @@ await run({
     'no-special-tokens': { type: 'boolean', default: false },
     jsonl: { type: 'boolean', default: false },
     encoding: { type: 'string', default: 'utf-8' },
+    'require-signature': { type: 'string' },
   },
   main,
 });
@@ -79,7 +83,7 @@ await run({
 async function main(options) {
   const { bundle: dir, out, backend } = options;
   if (dir === undefined || out === undefined) throw new UserError('Expected --bundle and --out; try --help.');
-  const bundle = Bundle.open(dir);
+  const bundle = Bundle.open(dir, { trustedKeys: readTrustedKeys(options['require-signature']) });
   const workers = wholeNumber('--workers', options.workers, 1, 256);
   const rows = rowsOf(bundle, options);
   const encode = encodeWith(bundle, rows, options);

@@ -49,11 +49,13 @@ export class Head {
   /**
    * @param {string} dir
    * @param {Bundle} bundle the one it was trained on
+   * @param {string} [trustedKeys] public keys, see `assertSigned`
    * @returns {Promise<Head>} on the current backend
-   * @throws {UserError} not a classifier, a damaged one, or another bundle than its own
+   * @throws {UserError} not a classifier, a damaged one, another bundle than its own, or not signed by
+   *   these keys
    */
-  static async load(dir, bundle) {
-    const { description, artifacts } = readClassifier(dir);
+  static async load(dir, bundle, trustedKeys) {
+    const { description, artifacts } = readClassifier(dir, trustedKeys);
     if (description.bundle.hash !== bundle.hash) {
       throw new UserError(
         `${dir} was trained on the bundle with hash ${description.bundle.hash}, but ${bundle.dir} ` +

@@ -7,6 +7,7 @@ import { UserError } from './errors.js';
 import { eachOfStdin, textsOfStdin } from './stdin.js';
 import { write } from './stdout.js';
 import { fitting } from './text.js';
+import { readTrustedKeys } from './signature.js';
 
 const HELP = `Labels texts with a classifier that train.js made. Gives a JSON line a text, in order.
 
@@ -18,6 +19,9 @@ const HELP = `Labels texts with a classifier that train.js made. Gives a JSON li
   --backend NAME   auto (default), native, wasm or cpu
   --workers N      encoders at a time on wasm and cpu, each with the model in memory; default 1,
                    for many texts one a core is fastest
+  --require-signature FILE
+                   refuse a classifier or a bundle that none of the public keys (PEM) in FILE
+                   has signed
   --jsonl          stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`, or other usual
                    names for these; their other fields are in the answers too, and one whose name
                    the answer needs, such as \`label\`, is \`input_label\` there
@@ -44,6 +48,7 @@ await run({
     encoding: { type: 'string', default: 'utf-8' },
     top: { type: 'string' },
     strict: { type: 'boolean', default: false },
+    'require-signature': { type: 'string' },
   },
   positionals: 'texts',
   main,
@@ -57,7 +62,8 @@ async function main(options, texts) {
   const ranked = top === undefined ? 0 : wholeNumber('--top', top, 1, 1e6);
   const format = formatOf(options);
   const encoders = wholeNumber('--workers', workers, 1, 256);
-  const classifier = await Classifier.load(dir, { bundle, backend, workers: encoders });
+  const trustedKeys = readTrustedKeys(options['require-signature']);
+  const classifier = await Classifier.load(dir, { bundle, backend, workers: encoders, trustedKeys });
   if (classifier.task === 'pair' && !jsonl) {
     throw new UserError('This classifier takes pairs; give --jsonl, and on stdin objects with `sentence1` and `sentence2`');
   }

@@ -7,6 +7,7 @@ import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
 import { eachOfStdin } from './stdin.js';
 import { write } from './stdout.js';
+import { readTrustedKeys } from './signature.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { windows } from './windows.js';
 
@@ -22,6 +23,8 @@ Reads a text a line (only \\n ends a line) and writes {"ids": […], "tokens": [
                          usual names for these
   --encoding NAME        of stdin: utf-8 (default), gb18030, gbk, big5, utf-16
   --max-length N         cut to N tokens, special tokens counted (default: the model's positions)
+  --require-signature FILE
+                         refuse a bundle that none of the public keys (PEM) in FILE has signed
   --offsets              also where in the text each token came from, in UTF-16 units
   --help
 `;
@@ -38,6 +41,7 @@ run({
     encoding: { type: 'string', default: 'utf-8' },
     'max-length': { type: 'string' },
     offsets: { type: 'boolean', default: false },
+    'require-signature': { type: 'string' },
   },
   main,
 });
@@ -50,7 +54,7 @@ async function main(options) {
     specialTokens: !options['no-special-tokens'],
     ...(limit === undefined ? {} : { maxLength: wholeNumber('--max-length', limit, 1, 1e6) }),
   };
-  const tokenizer = Tokenizer.fromBundle(Bundle.open(options.bundle));
+  const tokenizer = Tokenizer.fromBundle(Bundle.open(options.bundle, { trustedKeys: readTrustedKeys(options['require-signature']) }));
   const encoded = eachOfStdin(options.jsonl, ({ text, pair }) => {
     const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
     const answer = { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };

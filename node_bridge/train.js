@@ -14,6 +14,7 @@ import { fill, isFilled, openStore } from './feature_cache.js';
 import { checkGoldenCasesOnce, goldenTexts } from './golden_check.js';
 import { HEADS } from './head_layers.js';
 import { progress } from './progress.js';
+import { readTrustedKeys } from './signature.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { classWeightsOf, settingsOf } from './train_settings.js';
 import { accuracyLine, introduction, noteOf, percent, short, summaryOf, verdict } from './train_talk.js';
@@ -60,6 +61,8 @@ Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the s
   --backend NAME         auto (default), native, wasm or cpu
   --workers N            encoders at a time on wasm and cpu; default: one a core
   --cache DIR            default artifacts/cache
+  --require-signature FILE
+                         refuse a bundle that none of the public keys (PEM) in FILE has signed
   --json                 a summary as JSON on stdout
   -h, --help
 `;
@@ -90,6 +93,7 @@ await run({
     workers: { type: 'string' },
     cache: { type: 'string', default: join(ARTIFACTS, 'cache') },
     json: { type: 'boolean', default: false },
+    'require-signature': { type: 'string' },
   },
   main,
 });
@@ -98,7 +102,7 @@ await run({
 async function main(options) {
   stopOnInterrupt();
   const start = performance.now();
-  const bundle = Bundle.open(options.bundle);
+  const bundle = Bundle.open(options.bundle, { trustedKeys: readTrustedKeys(options['require-signature']) });
   const asked = settingsOf(options, bundle);
   const finished = isClassifierIn(options.out) && !options.force ? readClassifier(options.out).description : undefined;
   const settingsSum = settingsHash(bundle, asked, options['class-weights']);

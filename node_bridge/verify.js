@@ -1,21 +1,30 @@
-/** `node node_bridge/verify.js`: a bundle's own golden cases, on this machine, without Python. */
-import { BACKEND_NAMES } from './backends/index.js';
+/** `node node_bridge/verify.js`: a bundle's own golden cases, or a classifier's, on this machine, without Python. */
+import { BACKEND_NAMES, useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
+import { Classifier } from './classifier.js';
+import { verifyClassifier } from './classifier_check.js';
+import { readDescription } from './classifier_files.js';
 import { oneOf, run, say, wholeNumber } from './cli.js';
 import { allowance } from './closeness.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
+import { readTrustedKeys } from './signature.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { goldenCases, verify, verifyIds } from './verification.js';
 
 const HELP = `Checks a bundle: its files by their hashes, then its golden cases, for which it holds
 the ids and outputs of Python's TensorFlow. A bundle of a tokenizer alone has golden ids only.
+With --model it checks a classifier: its files, then what it said at the end of its training.
 
   node node_bridge/verify.js --bundle artifacts/bundle/albert_tiny
+  node node_bridge/verify.js --model artifacts/classifier
 
-  --bundle DIR     the bundle
+  --bundle DIR     the bundle; of a classifier: if it is no longer where it was at training
+  --model DIR      a classifier that train.js made
   --backend NAME   auto (default), native, wasm or cpu
   --texts N        only the first N golden texts, for a slow backend; default: all
+  --require-signature FILE
+                   refuse what none of the public keys (PEM) in FILE has signed
   --json           print the result as JSON
   -h, --help
 
@@ -26,20 +35,24 @@ await run({
   help: HELP,
   options: {
     bundle: { type: 'string' },
+    model: { type: 'string' },
     backend: { type: 'string', default: 'auto' },
     texts: { type: 'string' },
     json: { type: 'boolean', default: false },
+    'require-signature': { type: 'string' },
   },
   main,
 });
 
 /** @param {Record<string, any>} options */
 async function main(options) {
-  if (options.bundle === undefined) throw new UserError('Expected --bundle; try --help.');
+  if (options.bundle === undefined && options.model === undefined) throw new UserError('Expected --bundle or --model; try --help.');
   const count = options.texts === undefined ? undefined : wholeNumber('--texts', options.texts, 1, 1e6);
   oneOf('--backend', options.backend, BACKEND_NAMES);
+  const trustedKeys = readTrustedKeys(options['require-signature']);
+  if (options.model !== undefined) return classifierOf(options.model, { ...options, trustedKeys });
   const started = performance.now();
-  const bundle = Bundle.open(options.bundle);
+  const bundle = Bundle.open(options.bundle, { trustedKeys });
   for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
   if (bundle.contract.architecture === null) return tokenizerAlone(bundle, count, options.json);
   goldenCases(bundle);
@@ -59,6 +72,22 @@ async function main(options) {
     peak_rss: process.resourceUsage().maxRSS * 1024,
   };
   process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : table(result));
+  return passed ? 0 : 1;
+}
+
+/**
+ * @param {string} dir of a classifier
+ * @param {Record<string, any>} options
+ */
+async function classifierOf(dir, { bundle, backend, trustedKeys, json, texts }) {
+  if (texts !== undefined) throw new UserError('--texts is for a bundle; a classifier has a few golden texts only');
+  const { name } = await useBackend(backend);
+  const classifier = await Classifier.load(dir, { bundle, backend: name, trustedKeys });
+  say(classifier.notice);
+  const checks = await verifyClassifier(dir, readDescription(dir), classifier);
+  const passed = checks.every((check) => check.passed);
+  const result = { bundle: dir, backend: name, passed, checks };
+  process.stdout.write(json ? `${JSON.stringify(result)}\n` : table(result));
   return passed ? 0 : 1;
 }
 
@@ -84,11 +113,13 @@ function tokenizerAlone(bundle, count, json) {
 
 /** @param {{bundle: string, backend: string, passed: boolean, checks: import('./verification.js').Check[]}} result */
 function table({ bundle, backend, passed, checks }) {
+  const isClassifier = checks[0].name === 'probabilities';
   const rows = checks.map(({ name, passed: good, maxAbs, budget, rtol, said }) => {
-    const distance = name === 'ids' ? (good ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
-    const allowed = name === 'ids' ? 'equal' : allowance({ atol: budget, rtol });
+    const exact = name === 'ids' || name === 'labels';
+    const distance = exact ? (good ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
+    const allowed = exact ? 'equal' : allowance({ atol: budget, rtol });
     return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${good ? 'ok' : `DRIFT: ${said}`}\n`;
   });
-  const verdict = passed ? 'the bundle gives here what Python gave' : 'DRIFT: see above';
+  const verdict = passed ? (isClassifier ? 'the classifier says here what it said when it was trained' : 'the bundle gives here what Python gave') : 'DRIFT: see above';
   return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}\n${rows.join('')}\n${verdict}\n`;
 }

@@ -104,7 +104,7 @@ def write_bundle(job: Job, say: Any) -> None:
     measured = golden.measure(frozen, feeds, visible, say)
     budgets = weight_dtypes.budgets(measured.costs, request.dtype, request.force)
     say("rewriting the graph, each step checked on the golden cases")
-    frozen, steps = rewrite(frozen, feeds, visible, measured)
+    frozen, steps = rewrite(frozen, feeds, visible, measured, say)
     preflight.check(frozen)
     stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
     got = weight_dtypes.answers_as_stored(frozen, stored, feeds)

@@ -4,6 +4,7 @@
  */
 import { readClassifier, writeClassifier } from './classifier_files.js';
 import { CheckFailed, UserError } from './errors.js';
+import { mostProbable } from './evaluation.js';
 import { held } from './feature_sets.js';
 import { HEADS, headModel } from './head_layers.js';
 import { folded } from './scaling.js';
@@ -71,6 +72,25 @@ export class Head {
   /** What of `sequence_output` it takes. */
   get pooling() {
     return HEADS[this.kind].pooling;
+  }
+
+  /**
+   * What it takes of a batch: of each text position 0, or all positions that are not padding.
+   *
+   * @param {{shape: number[], data: Float32Array}} sequenceOutput float32[batch, sequence, hidden]
+   * @param {{ids: Int32Array}[]} encodings of these texts
+   * @returns {Float32Array[]} float32[positions, hidden] for each text
+   */
+  inputsOf({ shape: [, sequence, hidden], data }, encodings) {
+    return encodings.map(({ ids }, row) => {
+      const start = row * sequence * hidden;
+      return data.slice(start, start + hidden * (this.pooling === 'sequence_output' ? Math.max(ids.length, 1) : 1));
+    });
+  }
+
+  /** The most probable label; of two that are equally probable the first. @param {Float32Array} row float32[labels] */
+  labelOf(row) {
+    return this.labels[mostProbable(row)];
   }
 
   /**

@@ -4,7 +4,7 @@
  */
 import { labelsOf } from './dataset.js';
 import { UserError } from './errors.js';
-import { evaluate, mostProbable } from './evaluation.js';
+import { evaluate } from './evaluation.js';
 import { scaled, stored } from './feature_sets.js';
 import { fit } from './fitting.js';
 import { Head } from './head.js';
@@ -154,7 +154,7 @@ async function goldenOf(head, texts, features) {
   const golden = [];
   for await (const text of texts.texts()) {
     const row = rows[golden.length];
-    golden.push({ ...named(text), label: head.labels[mostProbable(row)], probabilities: Array.from(row) });
+    golden.push({ ...named(text), label: head.labelOf(row), probabilities: Array.from(row) });
   }
   return golden;
 }

@@ -9,7 +9,6 @@ import { Head } from '../node_bridge/head.js';
 import { run } from '../node_bridge/cli.js';
 import { Encoder } from '../node_bridge/encoder.js';
 import { UserError } from '../node_bridge/errors.js';
-import { mostProbable } from '../node_bridge/evaluation.js';
 import { writeSafetensors } from '../node_bridge/safetensors.js';
 import { Tokenizer } from '../node_bridge/tokenizer/index.js';
 import { invariances } from './invariances.js';
@@ -138,28 +137,10 @@ async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classi
   };
   const tensors = { ...encoder.pad(encodings), ...outputs };
   if (classifier === undefined) return { ...told, tensors };
-  const rows = await classifier.probabilities(vectorsOf(outputs, encodings, encoder, classifier));
-  const labels = rows.map((row) => classifier.labels[mostProbable(row)]);
+  const sequence = specs.find(({ role }) => role === 'sequence_output')?.name ?? '';
+  const rows = await classifier.probabilities(classifier.inputsOf(outputs[sequence], encodings));
+  const labels = rows.map((row) => classifier.labelOf(row));
   return { ...told, labels, tensors: { ...tensors, probabilities: stack(rows) } };
-}
-
-/**
- * What the head takes of `sequence_output`: of each text its first position, or all.
- *
- * @param {Record<string, {shape: number[], data: Float32Array}>} outputs
- * @param {{ids: Int32Array}[]} encodings
- * @param {Encoder} encoder
- * @param {Head} head
- * @returns {Float32Array[]} float32[positions, hidden]
- */
-function vectorsOf(outputs, encodings, encoder, { pooling }) {
-  const spec = encoder.bundle.contract.outputs.find(({ role }) => role === 'sequence_output');
-  const { shape, data } = outputs[spec?.name ?? ''];
-  const [, sequence, hidden] = shape;
-  return encodings.map(({ ids }, row) => {
-    const start = row * sequence * hidden;
-    return data.slice(start, start + hidden * (pooling === 'sequence_output' ? Math.max(ids.length, 1) : 1));
-  });
 }
 
 /** @param {Float32Array[]} rows of one length */

@@ -1,12 +1,12 @@
 """What a fault is put into: copies, made when they are first asked for, of one clean bundle."""
 
+import json
 from functools import cached_property
 from pathlib import Path
 
 from trial.copies import BUNDLE, HEAD, Copy
 from trial.graph import Graph
-from trial.places import Clean
-from trial.runner import Runner
+from trial.places import ROOT, Clean
 from trial.weights import Weights
 
 
@@ -16,6 +16,8 @@ class Patient:
     def __init__(self, clean: Clean, place: Path) -> None:
         self.clean = clean
         self.place = place
+        self.program: Path | None = None
+        """What the judge starts in the place of its own program; None where that is unchanged."""
 
     @cached_property
     def bundle(self) -> Copy:
@@ -38,10 +40,20 @@ class Patient:
         assert self.clean.head is not None, f"{self.clean.name} has no classifier"
         return Copy(self.clean.head, self.place / "head", HEAD)
 
-    @cached_property
-    def runner(self) -> Runner:
-        """Node's side."""
-        return Runner(self.place / "runner")
+    def run_with_fault(self, name: str) -> None:
+        """Has the judge start a program that puts a fault into itself, and then runs the cases."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        faults, runner = (
+            (ROOT / file).as_uri()
+            for file in ("trial/runner_faults.js", "parity_tests/run_node.js")
+        )
+        self.program = self.place / "run_with_fault.mjs"
+        self.program.write_text(
+            f"import {{ install }} from {json.dumps(faults)};\n"
+            f"install({json.dumps(name)});\n"
+            f"await import({json.dumps(runner)});\n",
+            encoding="utf-8",
+        )
 
     def has(self, part: str) -> bool:
         """Whether a part was asked for, and so was changed."""
@@ -65,8 +77,3 @@ class Patient:
         if self.has("head"):
             return self.head.path
         return None if self.has("bundle") else self.clean.head
-
-    @property
-    def program(self) -> Path | None:
-        """The runner, where it was changed."""
-        return self.runner.program if self.has("runner") else None

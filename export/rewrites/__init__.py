@@ -3,6 +3,7 @@
 Each is a function of the graph in a file of its own that says why it is there.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -48,6 +49,7 @@ REWRITES: tuple[Callable[[FrozenGraph], FrozenGraph], ...] = (
 ALLOWED = 3e-7
 # Of what float32 costs there, where that is more: such a rounding is one of the many it is made of.
 SHARE = 0.125
+LINE_EVERY_S = 30.0
 # What TensorFlow's own order of float64 sums moves is nothing.
 NOTHING = 1e-10
 
@@ -69,6 +71,7 @@ def rewrite(
     feeds: Mapping[str, Array],
     visible: Array,
     measured: Measured | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[FrozenGraph, list[Rewritten]]:
     """Applies every rewrite and checks each on the model itself, in float64.
 
@@ -80,6 +83,8 @@ def rewrite(
         feeds: the golden cases, by input.
         visible: which positions count: bool[batch, sequence].
         measured: what float32 costs; measured here where it is not given.
+        say: gets a line now and then. A model of 2,048 units and 24 layers takes minutes, and its
+            process is taken to hang where it says nothing for as long as `--time-limit`.
 
     Raises:
         UserError: a rewrite moves an output by more; the message names it.
@@ -89,7 +94,11 @@ def rewrite(
     before = truth
     frozen = simplify(frozen)
     done = []
-    for step in REWRITES:
+    said = time.monotonic()
+    for number, step in enumerate(REWRITES):
+        if time.monotonic() - said > LINE_EVERY_S:
+            said = time.monotonic()
+            say(f"rewriting the graph: {number} of {len(REWRITES)} steps")
         changed = step(frozen)
         if changed is frozen:
             continue

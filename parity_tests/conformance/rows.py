@@ -11,6 +11,8 @@ from export import catalog
 from parity_tests.conformance.measure import measured
 from parity_tests.runners import node
 
+NO_HURRY = ("--time-limit", "7200")
+"""The largest models have steps of minutes, and a machine may be busy with something else."""
 MIB = 1 << 20
 
 
@@ -67,8 +69,8 @@ def export_arguments(entry: catalog.Entry, model: Path, vocab: Path) -> list[Any
         # Proven on the model: which tokenizer it is, is found by what it does.
         return ["vocab", "--tokenizer-model", model]
     if entry.contract == "named":
-        return ["model", model, "--vocab", vocab, "--tokenizer", "tf-text", "--uncased"]
-    return ["model", model, "--tokenizer", "bert", "--uncased"]
+        return ["model", model, *NO_HURRY, "--vocab", vocab, "--tokenizer", "tf-text", "--uncased"]
+    return ["model", model, *NO_HURRY, "--tokenizer", "bert", "--uncased"]
 
 
 def check(row: Row, bundle: Path, work: Path, entry: catalog.Entry) -> None:

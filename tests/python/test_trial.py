@@ -20,13 +20,13 @@ from tests.python.conftest import ROOT, Embedded
 from trial import score, sensitivity, tables
 from trial.copies import BUNDLE, HEAD, Copy
 from trial.court import Court
+from trial.kinds import runner
 from trial.material import build, train
 from trial.patient import Patient
 from trial.places import Clean, Material
 from trial.plan import Task, planned
 from trial.record import Record
 from trial.registry import TARGETS, Kind, every_kind
-from trial.runner import Runner
 from trial.sources import SOURCES
 
 KINDS = every_kind()
@@ -282,13 +282,24 @@ def test_what_single_texts_do_not_show_does_not_show(
     assert np.abs(got[1] - true[1]).max() < 1e-5
 
 
-def test_a_line_of_javascript_has_to_be_there_once(tmp_path: Path) -> None:
-    runner = Runner(tmp_path / "runner")
-    runner.edit("node_bridge/encoder.js", "const types = new Int32Array(size);", "// gone")
-    with pytest.raises(AssertionError, match="stands there 0 times"):
-        runner.edit("node_bridge/encoder.js", "const types = new Int32Array(size);", "")
-    with pytest.raises(AssertionError, match="times, not 1"):
-        runner.edit("node_bridge/encoder.js", "return", "")
+def test_every_fault_of_the_runner_is_in_both_tables() -> None:
+    code = "import('./trial/runner_faults.js').then(({ NAMES }) => console.log(NAMES.join(' ')))"
+    said = subprocess.run(
+        ["node", "-e", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert set(said.stdout.split()) == set(runner.TABLE)
+
+
+def test_a_hook_that_is_gone_is_said() -> None:
+    code = (
+        "import { Encoder } from './node_bridge/encoder.js';"
+        "import { install } from './trial/runner_faults.js';"
+        "delete Encoder.prototype.pad; install('mask_all_ones');"
+    )
+    command = ["node", "--input-type=module", "-e", code]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode != 0
+    assert "there is no hook pad any more" in said.stderr
 
 
 def test_the_plan_spreads_faults_and_never_varies(cleans: list[Clean]) -> None:

@@ -37,6 +37,7 @@ LONG = {
     "nox -s conformance": "half an hour; test_conformance.py runs rows of it",
     "nox -s faults": "half an hour and more; test_trial.py runs a part",
     "nox -s faults -- --sensitivity": "two minutes after the faults; test_trial.py has its parts",
+    "nox -s attack": "an hour; test_attack.py runs a part",
     "nox -s bench": "38 minutes; test_bench.py runs rows of it",
     "nox -s tests": "these tests",
     "nox -s lint": "the workflow runs it",
@@ -49,6 +50,7 @@ ROOMS = {
     "twin": "parity_tests.twin",
     "conformance": "parity_tests.conformance",
     "faults": "trial",
+    "attack": "tests.hostile",
     "bench": "bench",
     "native": "native",
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from command_line import OptionParser
-from export import catalog_table, hub, inspection, signature_choice
+from export import catalog_table, download, hub, inspection, signature_choice
 from export.confinement import STEP_SECONDS, Limits
 from export.errors import CheckFailed, EnvironmentProblem, UserError
 
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
     model.add_argument("handle", help=hub.HANDLE_HELP)
     model.add_argument("--sha256", help="of the archive, checked before anything else")
+    hub.add_download_option(model)
     signature_choice.add_options(model)
     model.add_argument(
         "--vocab", type=Path, help="vocab.txt, a token a line; default: the model's own, if any"
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     vocab.add_argument("vocab", type=Path, nargs="?", help="vocab.txt, a token a line")
     vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     tokenizer_options(vocab)
+    hub.add_download_option(vocab)
     limit_options(vocab)
     vocab.set_defaults(run=run_vocab)
 
@@ -258,6 +260,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a subcommand; an error that reaches a person is one line and an exit code."""
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
+    if getattr(options, "max_download", None) is not None:
+        download.allow(options.max_download)
     try:
         run(options)
     except (UserError, EnvironmentProblem, CheckFailed) as error:

@@ -136,7 +136,7 @@ def test_shards(tmp_path: Path):
     with pytest.raises(UserError, match="names model-00002-of-00002.safetensors, which is not th"):
         open_checkpoint(tmp_path)
     index.write_text(json.dumps({"weight_map": {"a": "../stranger.safetensors"}}))
-    with pytest.raises(UserError, match="got the file '../stranger.safetensors'"):
+    with pytest.raises(UserError, match='got the file "../stranger.safetensors"'):
         open_checkpoint(tmp_path)
 
 

@@ -6,7 +6,10 @@ import { allowance } from './closeness.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 import { Tokenizer } from './tokenizer/index.js';
-import { goldenCases, verify, verifyIds } from './verification.js';
+import { coverage, goldenCases, verify, verifyChecksums, verifyIds, verifyRules } from './verification.js';
+
+/** What is equal or not, and is not measured. */
+const EXACT = ['ids', 'tokenizer rules', 'checksums'];
 
 const HELP = `Checks a bundle: its files by their hashes, then its golden cases, for which it holds
 the ids and outputs of Python's TensorFlow. A bundle of a tokenizer alone has golden ids only.
@@ -47,19 +50,30 @@ async function main(options) {
   const encoder = await Encoder.load(bundle, { backend: options.backend });
   const loaded = performance.now();
   say(encoder.notice);
-  const checks = await verify(bundle, tokenizer, encoder, count);
+  const checks = [...(await verify(bundle, tokenizer, encoder, count)), ...beyondTexts(bundle, tokenizer)];
   const passed = checks.every((check) => check.passed);
   const result = {
     bundle: bundle.contract.name,
     backend: encoder.backend,
     passed,
     checks,
+    coverage: coverage(bundle),
     load_ms: Math.round(loaded - started),
     run_ms: Math.round(performance.now() - loaded),
     peak_rss: process.resourceUsage().maxRSS * 1024,
   };
   process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : table(result));
   return passed ? 0 : 1;
+}
+
+/**
+ * The rules of the tokenizer and the checksums; nothing where an older release made the bundle.
+ *
+ * @param {Bundle} bundle
+ * @param {Tokenizer} tokenizer
+ */
+function beyondTexts(bundle, tokenizer) {
+  return [verifyRules(bundle, tokenizer), verifyChecksums(bundle)].filter((check) => check !== null);
 }
 
 /**
@@ -72,23 +86,26 @@ async function main(options) {
 function tokenizerAlone(bundle, count, json) {
   const tokenizer = Tokenizer.fromBundle(bundle);
   // Bundles that an older release made have no golden ids.
-  const checks = bundle.has('golden.safetensors') ? [verifyIds(bundle, tokenizer, count)] : [];
+  const checks = bundle.has('golden.safetensors') ? [verifyIds(bundle, tokenizer, count), ...beyondTexts(bundle, tokenizer)] : [];
+  const failed = checks.find((check) => !check.passed);
   const passed = checks.every((check) => check.passed);
   const { name } = bundle.contract;
   const files = Object.keys(bundle.contract.files).length;
-  const ids = checks.length === 0 ? 'it has no golden ids, export it again to get them' : passed ? 'its golden ids are equal' : `DRIFT: ${checks[0].said}`;
+  const ids = checks.length === 0 ? 'it has no golden ids, export it again to get them' : passed ? 'its golden ids are equal' : `DRIFT: ${failed?.said}`;
+  const held = checks.length === 0 ? '' : `${coverage(bundle)}\n`;
   const result = { bundle: name, backend: null, passed, files, checks };
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${name}, a tokenizer alone: ${files} files have their hashes, ${ids}\n`);
+  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${name}, a tokenizer alone: ${files} files have their hashes, ${ids}\n${held}`);
   return passed ? 0 : 1;
 }
 
-/** @param {{bundle: string, backend: string, passed: boolean, checks: import('./verification.js').Check[]}} result */
-function table({ bundle, backend, passed, checks }) {
+/** @param {{bundle: string, backend: string, passed: boolean, coverage: string, checks: import('./verification.js').Check[]}} result */
+function table({ bundle, backend, passed, checks, coverage: reached }) {
   const rows = checks.map(({ name, passed: good, maxAbs, budget, rtol, said }) => {
-    const distance = name === 'ids' ? (good ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
-    const allowed = name === 'ids' ? 'equal' : allowance({ atol: budget, rtol });
+    const exact = EXACT.includes(name);
+    const distance = exact ? (good ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
+    const allowed = exact ? 'equal' : allowance({ atol: budget, rtol });
     return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${good ? 'ok' : `DRIFT: ${said}`}\n`;
   });
   const verdict = passed ? 'the bundle gives here what Python gave' : 'DRIFT: see above';
-  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}\n${rows.join('')}\n${verdict}\n`;
+  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}\n${rows.join('')}\n${reached}\n${verdict}\n`;
 }

@@ -63,9 +63,10 @@ def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, 
         "export = model.export_model\n"
         "model.export_model = lambda request, *more: export(replace(request, own=True), *more)\n"
         "def wrong(frozen, stored, directory):\n"
-        "    write(frozen, stored, directory)\n"
+        "    sums = write(frozen, stored, directory)\n"
         "    shard = next(directory.glob('*.bin')); data = bytearray(shard.read_bytes())\n"
         "    data[-4:] = b'\\0\\0\\x80\\x3f'; shard.write_bytes(data)\n"
+        "    return sums\n"
         "tfjs.write = wrong; sys.exit(command.main(sys.argv[1:]))\n"
     )
     out = tmp_path / "out"

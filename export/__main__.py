@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 from command_line import OptionParser
 from export import catalog_table, download, hub, inspection, signature_choice
 from export.confinement import STEP_SECONDS, Limits
-from export.errors import CheckFailed, EnvironmentProblem, UserError
+from export.errors import UserError, explained
 
 if TYPE_CHECKING:
     from export.tokenizer_choice import TokenizerChoice
@@ -262,18 +264,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], None] = options.run
     if getattr(options, "max_download", None) is not None:
         download.allow(options.max_download)
+    code = 0
     try:
         run(options)
-    except (UserError, EnvironmentProblem, CheckFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; give another place", file=sys.stderr)
-        return UserError.exit_code
     except KeyboardInterrupt:
         print("interrupted; what was finished stays", file=sys.stderr)
-        return 130
-    return 0
+        code = 130
+    except Exception as error:
+        code = report(error)
+    try:
+        # Else a full disk is noticed after the end, and nobody can say it in one line.
+        sys.stdout.flush()
+    except OSError as error:
+        code = code or report(error)
+        # What its buffer holds cannot be written: Python must not try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def report(error: Exception) -> int:
+    """Prints an error in one line; returns the exit code."""
+    known = explained(error)
+    with contextlib.suppress(OSError):
+        print(f"error: {known}", file=sys.stderr)
+    return known.exit_code
 
 
 if __name__ == "__main__":

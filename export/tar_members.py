@@ -20,7 +20,7 @@ class CheckedHeader(tarfile.TarInfo):
     """
 
     @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "CheckedHeader":  # type: ignore[override]
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "CheckedHeader":
         """The next header.
 
         Raises:
@@ -29,7 +29,7 @@ class CheckedHeader(tarfile.TarInfo):
         """
         try:
             return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"{error}, byte {tarfile_.offset}") from error

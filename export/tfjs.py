@@ -90,7 +90,7 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> di
 
 def stored_bytes(value: Array, dtype: str | None) -> bytes:
     """The bytes of a weight in a shard; `dtype` is the one it is stored in, None for its own."""
-    # As the converter does it: first what TF.js has no dtype for, then what is stored in fewer bits.
+    # As the converter does: first what TF.js has no dtype for, then what is stored in fewer bits.
     own = {"float64": np.float32, "float16": np.float32, "int64": np.int32}.get(value.dtype.name)
     if own is not None:
         value = value.astype(own)

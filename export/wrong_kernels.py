@@ -150,8 +150,8 @@ WRONG: tuple[WrongKernel, ...] = (
     WrongKernel(("BitwiseAnd",), always, BOTH, "an error: the converter reads other inputs"),
     WrongKernel(("EnsureShape",), always, BOTH, "an error: the converter reads no shape"),
     WrongKernel(("GatherNd", "ScatterNd", "TensorScatterUpdate"),
-                attribute("bad_indices_policy", b"IGNORE"), BOTH,
-                "an error, or what lies beyond, where TensorFlow has 0"),
+                attribute("bad_indices_policy", b"IGNORE"), ("cpu",),
+                "an error where TensorFlow has 0; wasm reads what lies beyond"),
     WrongKernel(("Where",), takes("float", "int"), ("wasm",), "bytes of numbers as booleans"),
 )  # fmt: skip
 
@@ -166,7 +166,6 @@ IGNORED_IN_PEACE = {
     "incompatible_shape_error": "TF.js always has an error there",
     "num_split": "the sizes say it too",
     "sparse_gradient": "a note for gradients",
-    "squeeze_dims": "the older name of axis, which TF.js knows",
     "Truncate": "of casts to dtypes narrower than float32, which no backend has",
     "use_cudnn_on_gpu": "a choice of library",
     "value": "a constant's, which is a weight in the bundle",

@@ -69,6 +69,10 @@ def refuse_strays(file: zipfile.ZipFile, infos: list[zipfile.ZipInfo], stream: B
         header = stream.read(LOCAL_HEADER)
         if len(header) < LOCAL_HEADER:
             raise zipfile.BadZipFile("it ends too early")
+        flags, method = struct.unpack("<HH", header[6:10])
+        differ = (flags ^ info.flag_bits) & (ENCRYPTED | SIZES_BEHIND)
+        if differ or method != info.compress_type:
+            raise zipfile.BadZipFile(f"two things are said of {info.orig_filename!r}")
         name, extra = struct.unpack("<HH", header[26:30])
         end = info.header_offset + LOCAL_HEADER + name + extra + info.compress_size
         behind = DESCRIPTORS if info.flag_bits & SIZES_BEHIND else (0,)

@@ -34,20 +34,45 @@ const BYTES = /** @type {Record<string, number>} */ ({ float32: 4, int32: 4, boo
  *   checksums: {weights: Record<string, string>, vocab: string, tokenizer_tables: string} | null,
  * }} `rules`: texts of which only the ids are known; `checksums`: null in bundles that older
  *   releases made
- * @throws {UserError} a bundle without golden cases
+ * @throws {UserError} a bundle without golden cases, or with metadata that is none
  */
 export function goldenCases(bundle) {
   if (!Object.hasOwn(bundle.contract.files, GOLDEN)) {
     throw new UserError(`${bundle.dir} has no golden cases, so nothing can be verified; export it again`);
   }
   const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), GOLDEN);
+  const read = (/** @type {string} */ key, /** @type {any} */ otherwise, /** @type {(value: any) => boolean} */ isRight) => {
+    if (!Object.hasOwn(metadata, key)) return otherwise;
+    const value = json(metadata[key]);
+    if (isRight(value)) return value;
+    throw new UserError(`${bundle.dir}: ${GOLDEN}: its ${key} are not what an export writes; export the bundle again`);
+  };
   return {
-    texts: JSON.parse(metadata.texts ?? '[]'),
+    texts: read('texts', [], isTexts),
     tensors,
-    rules: JSON.parse(metadata.tokenizer_cases ?? '{"texts": [], "ids": []}'),
-    checksums: JSON.parse(metadata.checksums ?? 'null'),
+    rules: read('tokenizer_cases', { texts: [], ids: [] }, isRules),
+    checksums: read('checksums', null, isChecksums),
   };
 }
+
+/** The value of a JSON text; undefined where it is none. @param {string} text */
+function json(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const isObject = (/** @type {any} */ value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isTexts = (/** @type {any} */ value) => Array.isArray(value) && value.every((text) => typeof text === 'string');
+const isSizes = (/** @type {any} */ value) => Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+const isRules = (/** @type {any} */ value) => isObject(value) && isTexts(value.texts) && Array.isArray(value.ids) && value.ids.length === value.texts.length && value.ids.every(isSizes);
+const isSum = (/** @type {any} */ value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+const isChecksums = (/** @type {any} */ value) => isObject(value) && isObject(value.weights) && [...Object.values(value.weights), value.vocab, value.tokenizer_tables].every(isSum);
+const isManifest = (/** @type {any} */ value) =>
+  Array.isArray(value) &&
+  value.every((group) => isObject(group) && isTexts(group.paths) && Array.isArray(group.weights) && group.weights.every((/** @type {any} */ weight) => isObject(weight) && typeof weight.name === 'string' && isSizes(weight.shape)));
 
 /**
  * @param {import('./bundle.js').Bundle} bundle
@@ -164,7 +189,8 @@ export function verifyChecksums(bundle) {
  * @throws {UserError} a shard that is missing, altered or too short, or a dtype that has no size
  */
 function weightHashes(bundle) {
-  const { weightsManifest } = JSON.parse(bundle.read('model.json').toString('utf8'));
+  const weightsManifest = json(bundle.read('model.json').toString('utf8'))?.weightsManifest;
+  if (!isManifest(weightsManifest)) throw new UserError(`${bundle.dir}: model.json has no manifest of weights; export it again`);
   /** @type {Record<string, string>} */
   const found = Object.create(null);
   const piece = new Uint8Array(PIECE);

@@ -82,8 +82,8 @@ def module_places(index: Path) -> list[tuple[str, Path]]:
             for key in ("type", "path")
         )
         parts = Path(path).parts
-        if Path(path).is_absolute() or ".." in parts:
-            raise refusal(index, f"path {path!r}", "one inside of the directory")
+        if Path(path).is_absolute() or ".." in parts or not path.isprintable():
+            raise refusal(index, f"path {shown(path)}", "one inside of the directory")
         # A class of the model's own (`custom_st.Transformer`) may compute anything.
         own = not kind.startswith("sentence_transformers.")
         places.append((kind if own else kind.rpartition(".")[2], index.parent / path))

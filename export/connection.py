@@ -4,6 +4,7 @@ The timeout of a socket counts from byte to byte: a host that sends its status l
 of a chunk, at a byte a second never reaches it; and looking up a name has no timeout at all.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -23,6 +24,10 @@ SCHEMES = ("https", "http")
 
 class BrokenOff(Exception):
     """The connection ended before the file did, or nothing to speak of arrives."""
+
+
+class Unwanted(Exception):
+    """Tells the thread that nobody reads on."""
 
 
 class NoAnswer(Exception):
@@ -46,7 +51,7 @@ class Connection:
         # A few pieces, so that a fast host does not fill the memory.
         self.arrived: queue.Queue[Any] = queue.Queue(8)
         # A daemon: a thread that hangs in the system must not keep the program from its end.
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read_or_stop, daemon=True).start()
         try:
             self.answer: requests.Response = self._next(seconds * (MAX_REDIRECTS + 1))
         except BrokenOff as error:
@@ -93,8 +98,13 @@ class Connection:
             raise found
         return found
 
+    def _read_or_stop(self) -> None:
+        """The thread."""
+        with contextlib.suppress(Unwanted):
+            self._read()
+
     def _read(self) -> None:
-        """The thread: the answer, the pieces of its body, and None or an error at the end."""
+        """Hands over the answer, the pieces of its body, and None or an error at the end."""
         import urllib3
 
         try:
@@ -108,6 +118,8 @@ class Connection:
 
             known = isinstance(error, requests.RequestException)
             self._give(error if known else BrokenOff(type(error).__name__))
+        except Unwanted:
+            raise
         except Exception as error:
             self._give(error)
 
@@ -118,7 +130,7 @@ class Connection:
                 return self.arrived.put(what, timeout=1)
             except queue.Full:
                 continue
-        raise BrokenOff("not wanted any more")
+        raise Unwanted
 
 
 def answer_of(url: str, headers: dict[str, str], timeout: float) -> "requests.Response":

@@ -297,13 +297,19 @@ def test_an_unpacked_model_is_what_its_archive_holds(
     before = (found / "second").stat().st_mtime_ns
     hub.resolve(str(file))
     assert (found / "second").stat().st_mtime_ns == before, "unpacked again for nothing"
-    for change in (
+
+    def linked() -> None:
+        (found / "second").unlink()
+        (found / "second").symlink_to("/etc/passwd")
+
+    changes: list[Callable[[], object]] = [
         lambda: (found / "second").write_bytes(b"c" * 700),
         lambda: (found / "second").write_bytes(b"b" * 701),
-        lambda: (found / "second").unlink(),
         lambda: (found / "third").write_bytes(b""),
-        lambda: [(found / "second").unlink(), (found / "second").symlink_to("/etc/passwd")],
-    ):
+        (found / "second").unlink,
+        linked,
+    ]
+    for change in changes:
         change()
         assert hub.resolve(str(file)) == found
         assert {path.name for path in found.iterdir()} == {"saved_model.pb", "second"}

@@ -73,7 +73,8 @@ def test_the_depth_is_found_in_linear_time(text: str) -> None:
 
 def test_types_are_exact() -> None:
     assert (number(1, "x"), number(0.5, "x"), integer(3, "x", 1, 3)) == (1, 0.5, 3)
-    for value in (True, None, "1", [], float("nan"), float("inf")):
+    values: tuple[object, ...] = (True, None, "1", [], float("nan"), float("inf"))
+    for value in values:
         with pytest.raises(UserError, match="x: got .*, expected a number"):
             number(value, "x")
     for wrong in (True, 1.0, 0, 4, 10**100, "1"):

@@ -30,8 +30,10 @@ def main(arguments: list[str]) -> int:
         except Exception as error:
             # Whatever a stranger's model makes TensorFlow or a rewrite do ends here, in one line.
             known = explained(error)
-            more = "" if type(error).__name__ not in OUT_OF_MEMORY else " (--memory-limit GIB)"
-            tell(error=type(known).__name__, message=f"{known}{more}")
+            line = str(known)
+            if type(error).__name__ in OUT_OF_MEMORY:
+                line = f"the model needs more memory than it may use; --memory-limit GIB: {line}"
+            tell(error=type(known).__name__, message=line)
     return 0
 
 

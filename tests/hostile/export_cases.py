@@ -74,6 +74,7 @@ def cases() -> Iterator[Case]:
     yield from sentence_files()
     yield from safetensors_files()
     yield from vocabs()
+    yield from saved_models()
     yield from outputs()
 
 
@@ -454,6 +455,60 @@ def vocabs() -> Iterator[Case]:
 def written(data: bytes, file: Path) -> None:
     """Writes a file."""
     file.write_bytes(data)
+
+
+def saved_models() -> Iterator[Case]:
+    """`saved_model.pb` that is no message, or one that never ends."""
+
+    def of(make: Callable[[Path], object], place: Path) -> list[str]:
+        (place / "m").mkdir()
+        make(place / "m" / "saved_model.pb")
+        return ["python", "-m", "export", "inspect", str(place / "m")]
+
+    contents = {
+        "empty": b"",
+        "noise": bytes(range(256)) * 40,
+        "groups in groups": b"\x0b" * 500_000,
+        "a field of 2^60 bytes": b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\x0f",
+        "a number without end": b"\x08" + b"\xff" * 1000,
+        "cut off": b"\x08\x01\x12\x05\x0a",
+        "no graphs": b"\x08\x01",
+        "field 0": b"\x02\x00",
+        # A structured value in a structured value, ten thousand deep, in an object's signature.
+        "values in values": nested(10_000),
+        "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\n",
+    }
+    for what, data in contents.items():
+        yield Case(f"saved_model.pb: {what}", partial(of, partial(written, data)), seconds=60)
+    for what, special in SPECIAL.items():
+        yield Case(f"saved_model.pb: {what}", partial(of, special), seconds=60)
+
+
+def nested(depth: int) -> bytes:
+    """A SavedModel whose object's function spec nests so deep."""
+    data = b""
+    for _ in range(depth):
+        # StructuredValue.list_value (51) of ListValue.values (1).
+        data = field(51, field(1, data))
+    spec = field(5, data)  # FunctionSpec.input_signature
+    function = field(2, spec)  # SavedFunction.function_spec
+    node = field(6, function)  # SavedObject.function
+    # SavedModel.meta_graphs, MetaGraphDef.object_graph_def, SavedObjectGraph.nodes.
+    return b"\x08\x01" + field(2, field(7, field(1, node)))
+
+
+def field(number: int, data: bytes) -> bytes:
+    """A field of bytes as protobuf writes it."""
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
 
 
 def outputs() -> Iterator[Case]:

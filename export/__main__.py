@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from command_line import OptionParser
-from export import catalog_table, hub, inspection, signature_choice
+from export import catalog_table, download, hub, inspection, signature_choice
 from export.confinement import STEP_SECONDS, Limits
-from export.errors import CheckFailed, EnvironmentProblem, UserError
+from export.errors import UserError, explained
 
 if TYPE_CHECKING:
     from export.tokenizer_choice import TokenizerChoice
@@ -64,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
     model.add_argument("handle", help=hub.HANDLE_HELP)
     model.add_argument("--sha256", help="of the archive, checked before anything else")
+    hub.add_download_option(model)
     signature_choice.add_options(model)
     model.add_argument(
         "--vocab", type=Path, help="vocab.txt, a token a line; default: the model's own, if any"
@@ -88,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     tokenizer_options(vocab)
     sign_option(vocab)
+    hub.add_download_option(vocab)
     limit_options(vocab)
     vocab.set_defaults(run=run_vocab)
 
@@ -318,18 +322,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a subcommand; an error that reaches a person is one line and an exit code."""
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
+    if getattr(options, "max_download", None) is not None:
+        download.allow(options.max_download)
+    code = 0
     try:
         run(options)
-    except (UserError, EnvironmentProblem, CheckFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; give another place", file=sys.stderr)
-        return UserError.exit_code
     except KeyboardInterrupt:
         print("interrupted; what was finished stays", file=sys.stderr)
-        return 130
-    return 0
+        code = 130
+    except Exception as error:
+        code = report(error)
+    try:
+        # Else a full disk is noticed after the end, and nobody can say it in one line.
+        sys.stdout.flush()
+    except OSError as error:
+        code = code or report(error)
+        # What its buffer holds cannot be written: Python must not try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def report(error: Exception) -> int:
+    """Prints an error in one line; returns the exit code."""
+    known = explained(error)
+    with contextlib.suppress(OSError):
+        print(f"error: {known}", file=sys.stderr)
+    return known.exit_code
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from export import zip_members
@@ -49,17 +50,29 @@ def digest(archive: Path) -> str:
 def unpacked(archive: Path, cache: Path, content: str) -> Path:
     """Unpacks an archive into the cache, once for each content.
 
+    What was unpacked earlier is compared with the archive, byte by byte: whoever may write to the
+    cache may have changed it.
+
+    Args:
+        archive: the file.
+        cache: where it is unpacked to.
+        content: the archive's sha256, which names the directory.
+
     Raises:
-        UserError: no archive, a damaged one, or one that holds what a model has no use for.
+        UserError: no archive, a damaged one, one that changes while it is read, or one that holds
+            what a model has no use for.
         EnvironmentProblem: the cache cannot be written to.
     """
     target = cache / content
-    if target.exists():
-        return target
     growing = cache / f".{content}.{os.getpid()}.partial"
     try:
+        if is_unpacked(archive, target):
+            return target
+        remove(target)
         growing.mkdir(parents=True)
         write_all(archive, growing)
+        if digest(archive) != content:
+            raise UserError(f"{archive} changed while it was read; run the command again")
         settle(growing, target)
     except OSError as error:
         if error.errno is None:
@@ -81,6 +94,39 @@ def settle(growing: Path, target: Path) -> None:
             raise
 
 
+def remove(target: Path) -> None:
+    """Takes away what is in the place of an unpacked archive, whatever it is."""
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    elif target.exists():
+        shutil.rmtree(target)
+
+
+def is_unpacked(archive: Path, directory: Path) -> bool:
+    """Whether a directory holds the archive's files, their bytes, and nothing else.
+
+    Raises:
+        UserError: see `write_all`.
+    """
+    if directory.is_symlink() or not directory.is_dir():
+        return False
+    there = {path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir()}
+    for path, member in placed(archive):
+        file = directory.joinpath(*path.parts)
+        if member.is_directory:
+            continue
+        if file not in there or file.is_symlink() or not file.is_file():
+            return False
+        with file.open("rb") as stream:
+            while chunk := member.read(CHUNK):
+                if stream.read(len(chunk)) != chunk:
+                    return False
+            if stream.read(1):
+                return False
+        there.remove(file)
+    return not there
+
+
 def damaged(archive: Path, error: Exception) -> UserError:
     """What is said of an archive that cannot be read to its end."""
     reason = str(error).splitlines()[0] if str(error) else "it ends too early"
@@ -88,7 +134,24 @@ def damaged(archive: Path, error: Exception) -> UserError:
 
 
 def write_all(archive: Path, directory: Path) -> None:
-    """Writes every member, counted while it is written: what sizes an archive claims is no matter.
+    """Writes every member.
+
+    Raises:
+        UserError: see `placed`.
+    """
+    for path, member in placed(archive):
+        place = directory.joinpath(*path.parts)
+        if member.is_directory:
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb") as out:
+            while chunk := member.read(CHUNK):
+                out.write(chunk)
+
+
+def placed(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
+    """Every member with its path, counted while it is read: what sizes it claims is no matter.
 
     Raises:
         UserError: see `Places` and `Budget`.
@@ -97,17 +160,8 @@ def write_all(archive: Path, directory: Path) -> None:
     budget = Budget(archive)
     for member in members(archive):
         path = places.take(member)
-        if path is None:
-            continue
-        place = directory.joinpath(*path.parts)
-        if member.is_directory:
-            place.mkdir(parents=True, exist_ok=True)
-            continue
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("xb") as out:
-            while chunk := member.read(CHUNK):
-                budget.spend(len(chunk))
-                out.write(chunk)
+        if path is not None:
+            yield path, replace(member, read=budget.counted(member.read))
 
 
 def members(archive: Path) -> Iterator[Member]:

@@ -10,7 +10,7 @@ from export.checkpoints.sentence_transformers import read_sentence_model, write_
 from export.errors import UserError
 from export.replacing import appearing, refuse_foreign, refuse_overlap
 from export.tokenizer import facts
-from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab
+from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab, vocab_bytes
 
 if TYPE_CHECKING:
     from export.architectures.mlm_head import MlmHead
@@ -83,7 +83,7 @@ def write_tokenizer_files(request: Request, directory: Path, say: Callable[[str]
     """Carries the checkpoint's tokenizer files over, among the SavedModel's assets."""
     files = facts.collect(request.checkpoint)
     if request.vocab is not None:
-        files[VOCAB] = request.vocab.read_bytes()
+        files[VOCAB] = vocab_bytes(request.vocab)
     for name, data in files.items():
         place = directory / facts.ASSETS / name
         place.parent.mkdir(exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import UserError
+from export.input_files import read_object
 
 FORMAT = "bert-bridge"
 CONTRACT_VERSION = 1
@@ -137,7 +138,7 @@ def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) ->
     if replace or not file.exists():
         return
     try:
-        there = json.loads(file.read_text(encoding="utf-8"))
+        there = read_object(file)
         same = identity(there) == identity(this)
         tokenizer = there["tokenizer"]
         options = ", ".join(f"{key} {json.dumps(on)}" for key, on in tokenizer["options"].items())
@@ -146,7 +147,7 @@ def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) ->
             f"the bundle {there['name']} (tokenizer {tokenizer['algorithm']}, {options}; "
             f"made from {source})"
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (UserError, ValueError, KeyError, TypeError, AttributeError):
         same, holds = False, f"a bundle whose {CONTRACT} cannot be read"
     if not same:
         raise UserError(

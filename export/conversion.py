@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import saved_model_copy, saved_model_messages
-from export.bundle import Contract, TensorSpec, seal
+from export.bundle import Contract, TensorSpec, digest, seal
 from export.checkpoints.sentence_transformers import shortened
 from export.model import Job, Request
 from export.quiet import tensorflow
 from export.signature_choice import Tensor, graph_for, signature_for, signatures_of
-from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
+from export.tokenizer import TABLES, Vocab, facts, library_versions, reference, write_tokenizer
 from export.tokenizer.vocab import compare_sizes
 from export.verdict import Verdict
 
@@ -76,8 +76,11 @@ def write_bundle(job: Job, say: Any) -> None:
     pad = vocab.special["pad"].id
     limit = longest_text(frozen, inputs, vocab, padding, say)
     max_length = min(shortened(saved_model, limit), length or limit)
-    ids = reference(tokenizer, vocab, python).encode(
-        golden.TEXTS, special_tokens=True, max_length=max_length
+    ids, rules = (
+        reference(tokenizer, vocab, python).encode(
+            texts, special_tokens=True, max_length=max_length
+        )
+        for texts in (golden.TEXTS, golden.RULES)
     )
     cases = golden.batch(ids, pad, padding, length)
     feeds = {spec.name: cases[spec.role] for spec in inputs}
@@ -114,8 +117,7 @@ def write_bundle(job: Job, say: Any) -> None:
     accuracy = weight_dtypes.accuracy(got, expected, visible)
     directory = job.directory
     say(f"writing the TF.js graph, {request.dtype} weights")
-    tfjs.write(frozen, stored, directory)
-    golden.write(cases, expected, directory)
+    weights = tfjs.write(frozen, stored, directory)
     vetted = None
     if request.with_saved_model and own:
         say("its SavedModel is left out: it takes token strings, and Node has ids")
@@ -153,6 +155,8 @@ def write_bundle(job: Job, say: Any) -> None:
         signature={"name": verdict.signature, "tags": list(verdict.tags)},
         saved_model=vetted,
     )
+    checksums = golden.Checksums(weights, golden.sha256(vocab.raw), digest(directory / TABLES))
+    golden.write(cases, expected, rules, checksums, directory)
     seal(directory, contract)
     node_check.check_in_node(
         directory,

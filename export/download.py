@@ -4,32 +4,51 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from export.archive import HEAD, KINDS, kind_of
+from export.connection import BrokenOff, Connection, NoAnswer
 from export.errors import EnvironmentProblem, UserError
 from export.partial import Partial
 from export.progress import Progress
-
-if TYPE_CHECKING:
-    import requests
 
 OTHER_WAYS = "give a local directory, a .tar.gz, a .zip or another URL"
 # Seconds until a host answers, and between two pieces.
 TIMEOUT_S = 20
 # A host that gives less than this in this time hangs, even if now and then it gives a byte.
 STALL_S, STALL_BYTES = 60, 10_000
+# Even of a host that always gives a little.
+TOTAL_S = 6 * 3600
 ATTEMPTS = 3
 PAUSE_S = 1.0
-PIECE = 1 << 16
-
-
-class BrokenOff(Exception):
-    """The connection ended before the file did."""
+GIB = 1 << 30
+# A SavedModel of BERT-large has 1.3 GB.
+DEFAULT_GIB = 8
+max_bytes = DEFAULT_GIB * GIB
+"""The largest file that is downloaded; `--max-download` sets it."""
 
 
 class NoArchive(Exception):
     """What arrives is something else than an archive."""
+
+
+def allow(gib: int) -> None:
+    """Sets how large a download may be."""
+    global max_bytes
+    max_bytes = gib * GIB
+
+
+def refuse_more(url: str, size: int, what: str = "has") -> None:
+    """Stops at a file that is larger than allowed.
+
+    Raises:
+        UserError: it is.
+    """
+    if size > max_bytes:
+        raise UserError(
+            f"{url} {what} {size / GIB:.1f} GiB, expected at most {max_bytes / GIB:g}; give "
+            "--max-download GIB if it is the right file"
+        )
 
 
 def downloaded(url: str, cache: Path, say: Callable[[str], None]) -> Path:
@@ -44,7 +63,6 @@ def downloaded(url: str, cache: Path, say: Callable[[str], None]) -> Path:
     if target.exists():
         return target
     try:
-        cache.mkdir(parents=True, exist_ok=True)
         with Partial(cache, key) as part:
             fetch(url, part, say)
             part.finish(target)
@@ -66,11 +84,12 @@ def fetch(url: str, part: Partial, say: Callable[[str], None]) -> None:
     """
     import requests
 
+    until = time.monotonic() + TOTAL_S
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return fetch_once(url, part, say)
-        except requests.RequestException as error:
-            reason = type(error).__name__
+            return fetch_once(url, part, until, say)
+        except (requests.RequestException, NoAnswer) as error:
+            reason = str(error) if isinstance(error, NoAnswer) else type(error).__name__
             if not part.size():
                 raise UserError(f"{url} does not answer ({reason}); {OTHER_WAYS}") from error
         except BrokenOff as error:
@@ -84,20 +103,25 @@ def fetch(url: str, part: Partial, say: Callable[[str], None]) -> None:
     )
 
 
-def fetch_once(url: str, part: Partial, say: Callable[[str], None]) -> None:
+def fetch_once(url: str, part: Partial, until: float, say: Callable[[str], None]) -> None:
     """One connection: what is missing of the part.
+
+    Args:
+        url: of the file.
+        part: what is there of it.
+        until: by the monotonic clock, when it has to be there.
+        say: is told how far it is.
 
     Raises:
         BrokenOff: it ended too early.
-        UserError: not the file that was asked for.
+        UserError: not the file that was asked for, or a larger one than allowed.
     """
-    import requests
-
     headers = {"Accept-Encoding": "identity"}
     if part.version and part.size():
         # The server sends the rest if the file is still this version, else all of it.
         headers |= {"Range": f"bytes={part.size()}-", "If-Range": part.version}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+    with Connection(url, headers, TIMEOUT_S) as connection:
+        answer = connection.answer
         if answer.status_code == 416:
             part.forget()
             raise BrokenOff("it has another length now")
@@ -105,24 +129,29 @@ def fetch_once(url: str, part: Partial, say: Callable[[str], None]) -> None:
             raise UserError(
                 f"{url} answers {answer.status_code} {answer.reason}; {OTHER_WAYS}{hint(url)}"
             )
-        if not goes_on(answer, part.size()):
+        if not goes_on(answer.headers, answer.status_code, part.size()):
             part.start(version_of(answer.headers))
         length = answer.headers.get("content-length", "")
-        total = part.size() + int(length) if length.isdecimal() else None
+        is_length = length.isascii() and length.isdecimal() and len(length) < 20
+        total = part.size() + int(length) if is_length else None
         try:
-            copy(answer, part, total, say)
+            refuse_more(url, total or 0)
+            copy(connection, part, total, until, say)
         except NoArchive as error:
             part.forget()
             kind = answer.headers.get("content-type", "something else")
             raise UserError(f"{url}: got {kind}, expected {KINDS}; {OTHER_WAYS}{hint(url)}") from (
                 error
             )
+        except UserError:
+            part.forget()
+            raise
 
 
-def goes_on(answer: "requests.Response", position: int) -> bool:
+def goes_on(headers: Any, status: int, position: int) -> bool:
     """Whether the answer is the rest of the file from here on."""
-    where = answer.headers.get("content-range", "")
-    return answer.status_code == 206 and where.startswith(f"bytes {position}-")
+    where: str = headers.get("content-range", "")
+    return status == 206 and where.startswith(f"bytes {position}-")
 
 
 def version_of(headers: Any) -> str | None:
@@ -133,51 +162,46 @@ def version_of(headers: Any) -> str | None:
 
 
 def copy(
-    answer: "requests.Response", part: Partial, total: int | None, say: Callable[[str], None]
+    connection: Connection,
+    part: Partial,
+    total: int | None,
+    until: float,
+    say: Callable[[str], None],
 ) -> None:
     """Writes what arrives.
+
+    Args:
+        connection: where it comes from.
+        part: where it goes.
+        total: the size of the whole file, where the host says it.
+        until: by the monotonic clock, when it has to be there.
+        say: is told how far it is.
 
     Raises:
         BrokenOff: less than all of it did, or nothing to speak of any more.
         NoArchive: it is something else.
+        UserError: it takes too long, or is larger than allowed.
     """
     with part.path.open("a+b") as file, Progress(total, part.size(), say) as progress:
         file.seek(0)
         head = file.read(HEAD)
-        for piece in pieces(answer):
+        size = file.seek(0, 2)
+        for piece in connection.pieces(STALL_S, STALL_BYTES):
             head += piece[: max(0, HEAD - len(head))]
             if len(head) == HEAD and kind_of(head) is None:
                 raise NoArchive
+            size += len(piece)
+            refuse_more(connection.url, size, "goes on after")
+            if time.monotonic() > until:
+                raise UserError(
+                    f"{connection.url} takes longer than {TOTAL_S / 3600:g} hours; {OTHER_WAYS}"
+                )
             file.write(piece)
             progress.add(len(piece))
     if total is not None and part.size() != total:
         raise BrokenOff("the server closed the connection")
     if kind_of(head) is None:
         raise NoArchive
-
-
-def pieces(answer: "requests.Response") -> Any:
-    """What arrives, as soon as it does.
-
-    Raises:
-        BrokenOff: see `copy`.
-    """
-    import urllib3
-
-    arrived, since = 0, time.monotonic()
-    while True:
-        try:
-            piece = answer.raw.read1(PIECE)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise BrokenOff(type(error).__name__) from error
-        if not piece:
-            return
-        yield piece
-        arrived += len(piece)
-        if time.monotonic() - since > STALL_S:
-            if arrived < STALL_BYTES:
-                raise BrokenOff("hardly anything arrives")
-            arrived, since = 0, time.monotonic()
 
 
 def hint(url: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,50 @@ TEXTS = [
     "𠮷野家 😀 café",
     "",
 ]
+
+
+# A text or two for each rule of the tokenizers, for which ids are compared and no outputs: all that
+# a flipped entry of the tables can change is more than these show, and is held by checksums.
+RULES = [
+    # White space of every kind, ASCII's, Chinese and the line separators, one of which is a letter
+    # to some; and blanks alone.
+    "好\t坏\r\n好\u00a0坏\u3000好\u2028坏\u2029好\u200a坏",
+    " \u3000\t ",
+    # Control, format and unassigned characters, the replacement character, private use, a null.
+    "好\u0000坏\u0007好\u200b坏\u200d好\ufeff坏\ufffd好\ue000坏\u0378好\u00ad坏",
+    # Punctuation: ASCII's symbols, Chinese, full width, and what is none by its category.
+    "a$b+c<d=e>f^g`h|i~j_k。「好」《坏》—…·￣￥％＃@[]{}\\",
+    # Case beyond ASCII: a final sigma, a dotted İ, ß, a title-case letter, Cyrillic.
+    "ΑΣ ΟΔΟΣ İstanbul STRASSE Straße ǅ ЁЖ ÀÉÎ Ⅷ Ⓐ",
+    # Marks: composed, decomposed, two of different classes in the wrong order, and one alone.
+    "café cafe\u0301 q\u0323\u0307 q\u0307\u0323 \u0301 ệ e\u0302\u0323 Å Å",
+    # Compatibility characters: half-width kana with a mark, ligatures, fractions, squared, circled.
+    "ｶﾞｷﾞ ﬁ ﬃ ½ ㍿ ㈱ ① ™ ² ＡＢ１２ ㌔ 豈",
+    # Han of all planes and at their limits, kana and Hangul, which are no Han.
+    "㐀䶿一鿿豈\U0002a6df\U0002b820\U0002b920\U0002f800\U00030000 ひらカタ 한국어 々〇",
+    # Special tokens in the raw text, in other case, and split.
+    "[CLS]好[SEP] [MASK]坏[PAD][UNK] [mask] [ CLS ] ##好",
+    # A word of 100, one of 101 letters, one of 100 bytes, and one of 102.
+    f"{'a' * 100} {'a' * 101} {'é' * 50} {'é' * 51}",
+    # Emoji that are joined, skin tones, flags, variation selectors, a keycap.
+    "👨‍👩‍👧 👍🏽 🇨🇳 ❤️ 1️⃣ ☺︎",
+    # More positions than most models have.
+    "好" * 600,
+]
+
+
+@dataclass(frozen=True)
+class Checksums:
+    """The sha256 of what golden texts cannot reach wholly, in hexadecimal.
+
+    Each weight's as it was to be stored, taken before any file was written; the vocab's and the
+    tokenizer tables'. They find damage, and files of two bundles that were mixed. Whoever seals a
+    bundle again can write new ones, so they prove nothing about who made it.
+    """
+
+    weights: dict[str, str]
+    vocab: str
+    tokenizer_tables: str
 
 
 def batch(
@@ -161,9 +206,42 @@ def tokens_of(ids: Array, tokens: list[bytes], pad: int) -> Array:
     return strings
 
 
-def write(roles: Mapping[str, Array], outputs: Mapping[str, Array], directory: Path) -> None:
-    """Writes the cases: the batch by role and the source's outputs by name."""
-    # One key: the library writes several in an order that varies.
-    metadata = {"texts": json.dumps(TEXTS, ensure_ascii=False)}
+def write(
+    roles: Mapping[str, Array],
+    outputs: Mapping[str, Array],
+    rules: list[list[int]],
+    checksums: Checksums,
+    directory: Path,
+) -> None:
+    """Writes the cases.
+
+    Args:
+        roles: the batch of `TEXTS` by role.
+        outputs: the source's outputs for it, by name.
+        rules: the ids of `RULES`.
+        checksums: of what the cases stand beside.
+        directory: the bundle.
+    """
+    metadata = {
+        "texts": json.dumps(TEXTS, ensure_ascii=False),
+        "tokenizer_cases": json.dumps({"texts": RULES, "ids": rules}, ensure_ascii=False),
+        "checksums": json.dumps(asdict(checksums), sort_keys=True),
+    }
+    data = with_metadata(save({**roles, **outputs}), metadata)
     # Not `save_file`, which makes a file that only its owner may read.
-    (directory / GOLDEN).write_bytes(save({**roles, **outputs}, metadata))
+    (directory / GOLDEN).write_bytes(data)
+
+
+def with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
+    """A safetensors file with metadata, which the library writes in an order that varies."""
+    length = int.from_bytes(data[:8], "little")
+    header = {"__metadata__": metadata} | json.loads(data[8 : 8 + length])
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    # The tensors begin at a multiple of 8.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def sha256(data: bytes) -> str:
+    """The sha256, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

@@ -4,6 +4,7 @@ A handle is a local directory, an archive (.tar.gz, .tgz, .tar, .zip), a URL of 
 TF-Hub or Kaggle, or a name of the catalog. What comes out has been vetted, and not been loaded.
 """
 
+import argparse
 import hashlib
 import os
 import sys
@@ -11,9 +12,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from export import archive, catalog, model_sites
-from export.download import OTHER_WAYS, downloaded
+from export import archive, cache_trust, catalog, model_sites
+from export.download import DEFAULT_GIB, OTHER_WAYS, downloaded
 from export.errors import UserError
+from export.input_files import plain_file
 from export.vetting import vet
 
 # What lies beside the weights of a publisher's checkpoint.
@@ -21,6 +23,23 @@ CONFIGS = ("bert_config.json", "config.json", "albert_config.json", "electra_con
 BUILD = "; of a checkpoint make one first: `python -m export build`"
 
 HANDLE_HELP = "a directory, an archive (.tar.gz, .zip), a URL or a name of the catalog"
+
+
+def gib(text: str) -> int:
+    """An argument that is a whole number of GiB."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a positive whole number of GiB, got {text}")
+    return int(text)
+
+
+def add_download_option(command: argparse.ArgumentParser) -> None:
+    """What a download may take."""
+    command.add_argument(
+        "--max-download",
+        type=gib,
+        metavar="GIB",
+        help=f"the largest file to download (default {DEFAULT_GIB})",
+    )
 
 
 def talk(line: str) -> None:
@@ -93,19 +112,21 @@ def from_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Path:
         UserError: see `located`.
         EnvironmentProblem: see `located`.
     """
-    earlier = cache_directory() / hashlib.sha1(url.encode()).hexdigest()
+    cache = trusted_cache()
+    earlier = cache / hashlib.sha1(url.encode()).hexdigest()
     if not sha256 and (earlier / "saved_model.pb").is_file():
+        cache_trust.check(earlier)
         # Where tensorflow_hub put it when Python loaded it.
         return earlier
     if model_sites.is_model_page(url):
         if sha256:
             raise UserError(f"--sha256 is for an archive or a URL of one, got the page {url}")
         return model_sites.fetched(url)
-    file = downloaded(url, cache_directory(), say)
+    file = downloaded(url, cache, say)
     if sha256 and archive.digest(file) != sha256.lower():
         # Perhaps an earlier file of the same address: only the host's own is judged.
         file.unlink()
-        file = downloaded(url, cache_directory(), say)
+        file = downloaded(url, cache, say)
     try:
         return checked_and_unpacked(file, sha256)
     except UserError:
@@ -120,19 +141,29 @@ def checked_and_unpacked(file: Path, sha256: str | None) -> Path:
     Raises:
         UserError: it has another sha256; see `archive.unpacked`.
     """
+    plain_file(file, archive.KINDS)
     content = archive.digest(file)
     if sha256 and content != sha256.lower():
         raise UserError(
             f"{file}: got sha256 {content}, expected {sha256}; "
             "give the right one, or get the file from somewhere else"
         )
-    return archive.unpacked(file, cache_directory(), content)
+    return archive.unpacked(file, trusted_cache(), content)
 
 
 def cache_directory() -> Path:
     """Where downloads and unpacked archives stay: `TFHUB_CACHE_DIR`, as tensorflow_hub has it."""
     given = os.environ.get("TFHUB_CACHE_DIR")
     return Path(given) if given else Path(tempfile.gettempdir()) / "tfhub_modules"
+
+
+def trusted_cache() -> Path:
+    """The cache, made where there is none.
+
+    Raises:
+        EnvironmentProblem: see `cache_trust.prepared`.
+    """
+    return cache_trust.prepared(cache_directory())
 
 
 def checked(directory: Path, handle: str) -> Path:

@@ -139,6 +139,7 @@ def add_command(commands: Any) -> None:
     )
     command.add_argument("handle", help=hub.HANDLE_HELP)
     command.add_argument("--sha256", help="of the archive, checked before anything else")
+    hub.add_download_option(command)
     add_options(command)
     command.add_argument("--json", action="store_true", help="for programs")
     command.set_defaults(run=run)

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from export.errors import UserError
+from export.input_files import read_object, typed
+
 # A file that nobody has written to for so long was left by a process that is gone.
 ABANDONED_S = 120
 
@@ -38,8 +41,8 @@ class Partial:
     def __enter__(self) -> "Partial":
         """Takes up what an earlier process left."""
         for note in self.cache.glob(f"{self.key}-*.json"):
-            with suppress(FileNotFoundError, ValueError, KeyError):
-                self.version = json.loads(note.read_text(encoding="utf-8"))["version"]
+            with suppress(FileNotFoundError, UserError):
+                self.version = typed(read_object(note).get("version"), str, str(note))
                 for left in self.left_behind():
                     left.replace(self.path)
                     return self

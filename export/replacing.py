@@ -19,6 +19,7 @@ from pathlib import Path
 
 from export.bundle import CONTRACT, FORMAT, MADE
 from export.errors import UserError
+from export.input_files import read_object
 from export.signing import SIGNATURE
 
 SAVED_MODEL = "saved_model.pb"
@@ -112,11 +113,11 @@ def refuse_foreign(out: Path, mark: str = MADE) -> None:
 def listed(out: Path, mark: str) -> set[str] | None:
     """The files that a directory of ours lists, and their folders; None where it lists none."""
     try:
-        document = json.loads((out / mark).read_text(encoding="utf-8"))
+        document = read_object(out / mark)
         if document["format"] != FORMAT:
             return None
         names = {str(name) for name in [*document["files"], *document.get("folders", [])]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (UserError, ValueError, KeyError, TypeError, AttributeError):
         return None
     folders = {parent.as_posix() for name in names for parent in Path(name).parents}
     return names | folders | {mark, SIGNATURE}

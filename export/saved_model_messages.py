@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from export.errors import EnvironmentProblem, UserError
+from export.input_files import read_plain
 
 FILE = "saved_model.pb"
 ROOT = "tensorflow/core/protobuf/saved_model.proto"
 ASSETS = "saved_model_assets"
+# Protobuf has no longer messages.
+MAX_BYTES = 2 << 30
 # The names of TensorFlow's DataType numbers that a model of text has.
 DTYPES = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string",
@@ -38,7 +41,7 @@ def read(directory: Path) -> Any:
     file = directory / FILE
     saved_model = message_class()()
     try:
-        saved_model.ParseFromString(file.read_bytes())
+        saved_model.ParseFromString(read_plain(file, MAX_BYTES, "a SavedModel"))
     except DecodeError as error:
         raise UserError(
             f"{file} is damaged: got bytes that are no SavedModel; copy or download it again"

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle import digest
+from export.errors import UserError
+from export.input_files import read_object, typed
 
 
 class Steps:
@@ -22,8 +24,9 @@ class Steps:
         self.made: dict[str, Any] = {}
         if record.exists():
             try:
-                self.made = json.loads(record.read_text(encoding="utf-8"))
-            except ValueError:
+                read = read_object(record)
+                self.made = {key: typed(step, dict, str(record)) for key, step in read.items()}
+            except UserError:
                 self.say(f"{record} is damaged: making everything anew")
 
     def made_so(self, output: Path) -> bool:

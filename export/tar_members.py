@@ -12,6 +12,29 @@ from export.unpacking import CHUNK, Budget, Member
 MAX_HEADER = 4 << 20
 
 
+class CheckedHeader(tarfile.TarInfo):
+    """A header whose damage is an error, wherever it stands.
+
+    `tarfile` takes a header that is cut off, or whose checksum is wrong, for the end of the archive
+    unless it is the first: the members behind it would be missing in silence.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "CheckedHeader":
+        """The next header.
+
+        Raises:
+            tarfile.EOFHeaderError: a block of zeros, the end.
+            tarfile.ReadError: a damaged header.
+        """
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error}, byte {tarfile_.offset}") from error
+
+
 class Forwards:
     """A stream as `tarfile` reads it: in order, nothing huge at once, and all of it counted.
 
@@ -58,7 +81,7 @@ class Forwards:
 def tar_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
     """Every member of a tar stream; the bytes of one are there until the next is asked for."""
     forwards = Forwards(stream, archive)
-    with tarfile.TarFile(fileobj=forwards) as tar:  # type: ignore[arg-type]
+    with tarfile.TarFile(fileobj=forwards, tarinfo=CheckedHeader) as tar:  # type: ignore[arg-type]
         for member in tar:
             is_file = member.isreg() and not member.issparse()
             content = tar.extractfile(member) if is_file else None
@@ -70,6 +93,22 @@ def tar_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
             )
             # Else `tarfile` keeps every header that it has seen.
             tar.members = []  # type: ignore[attr-defined]
-    # gzip's checksum stands at its very end, behind what a tar needs.
-    while forwards.read(CHUNK):
-        pass
+    refuse_other_end(forwards)
+
+
+def refuse_other_end(forwards: Forwards) -> None:
+    """Reads on behind the first block of zeros that ended the members.
+
+    A header that damage has turned into zeros looks like the end too, but members follow it. In a
+    .gz this also reads up to gzip's own checksum, at the very end.
+
+    Raises:
+        tarfile.ReadError: there is no second block of zeros, or something else than zeros.
+    """
+    ending = 0
+    while piece := forwards.read(CHUNK):
+        if piece.strip(b"\0"):
+            raise tarfile.ReadError("something follows the end of its members")
+        ending += len(piece)
+    if ending < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("its end is missing")

@@ -4,6 +4,7 @@ The SavedModel converter uses neither decision forests nor JAX, yet imports both
 leaves those packages out, so empty modules stand in for them.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -37,8 +38,10 @@ from tensorflowjs.converters import tf_saved_model_conversion_v2 as converter  #
 VERSION: str = tensorflowjs.__version__
 
 
-def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> None:
+def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> dict[str, str]:
     """Writes `model.json` and its weight shards.
+
+    Returns the sha256 of each weight's bytes as they are to be stored, by its name.
 
     `dtypes` has a weight's name and the dtype it is stored in, where that is not its own:
     float16, uint16 or uint8.
@@ -59,6 +62,12 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> No
             limits = np.iinfo(np.int32)
             entry["data"] = np.asarray(np.clip(entry["data"], limits.min, limits.max), np.int32)
     group += [{"name": name, "data": value} for name, value in sorted(frozen.weights.items())]
+    checksums = {
+        entry["name"]: hashlib.sha256(
+            stored_bytes(entry["data"], dtypes.get(entry["name"]))
+        ).hexdigest()
+        for entry in group
+    }
     by_dtype: dict[str, list[str]] = {}
     for name, dtype in dtypes.items():
         by_dtype.setdefault(dtype, []).append(name)
@@ -76,6 +85,18 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> No
     # Protobuf's maps come in the order of a seeded hash: equal inputs must make equal bytes.
     document = json.loads(model.read_text(encoding="utf-8"))
     model.write_text(json.dumps(document, sort_keys=True), encoding="utf-8")
+    return checksums
+
+
+def stored_bytes(value: Array, dtype: str | None) -> bytes:
+    """The bytes of a weight in a shard; `dtype` is the one it is stored in, None for its own."""
+    # As the converter does: first what TF.js has no dtype for, then what is stored in fewer bits.
+    own = {"float64": np.float32, "float16": np.float32, "int64": np.int32}.get(value.dtype.name)
+    if own is not None:
+        value = value.astype(own)
+    if dtype is not None and value.dtype == np.float32:
+        value, _ = quantization.quantize_weights(value, np.dtype(dtype).type)
+    return value.tobytes()
 
 
 def unknown_ops(graph_def: graph_pb2.GraphDef) -> set[str]:

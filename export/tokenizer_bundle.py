@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from export import confinement, golden
-from export.bundle import CONTRACT, Contract, refuse_another, seal
+from export.bundle import CONTRACT, Contract, digest, refuse_another, seal
 from export.confinement import Limits
 from export.replacing import appearing, refuse_overlap
-from export.tokenizer import library_versions, reference, write_tokenizer
+from export.tokenizer import TABLES, library_versions, reference, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, described
 from export.versions import versions
 
@@ -83,11 +83,13 @@ def write(job: Job, say: Callable[[str], None]) -> None:
     what = f"the tokenizer {described(chosen.spec)} of {job.name}"
     refuse_another(job.out, this, what, job.replace)
     say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
-    ids = reference(chosen.spec, chosen.vocab, choice.python).encode(
-        golden.TEXTS, special_tokens=True, max_length=MAX_LENGTH
+    ids, rules = (
+        reference(chosen.spec, chosen.vocab, choice.python).encode(
+            texts, special_tokens=True, max_length=MAX_LENGTH
+        )
+        for texts in (golden.TEXTS, golden.RULES)
     )
     pad = chosen.vocab.special["pad"].id
-    golden.write(golden.batch(ids, pad, "masked"), {}, job.directory)
     contract = Contract(
         name=job.name,
         architecture=None,
@@ -106,4 +108,8 @@ def write(job: Job, say: Callable[[str], None]) -> None:
         ),
         provenance=provenance,
     )
+    checksums = golden.Checksums(
+        {}, golden.sha256(chosen.vocab.raw), digest(job.directory / TABLES)
+    )
+    golden.write(golden.batch(ids, pad, "masked"), {}, rules, checksums, job.directory)
     seal(job.directory, contract)

@@ -48,6 +48,16 @@ class Budget:
                 "unpack it yourself if you trust it, and give the directory"
             )
 
+    def counted(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """The same reading, with every byte counted."""
+
+        def reading(count: int) -> bytes:
+            data = read(count)
+            self.spend(len(data))
+            return data
+
+        return reading
+
 
 class Places:
     """Where the members go; none leaves the folder, none comes twice."""

@@ -15,9 +15,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from export.errors import CheckFailed, EnvironmentProblem, UserError
-
-OUT_OF_MEMORY = ("MemoryError", "ResourceExhaustedError")
+from export.errors import OUT_OF_MEMORY, explained
 
 
 def main(arguments: list[str]) -> int:
@@ -29,20 +27,13 @@ def main(arguments: list[str]) -> int:
 
         try:
             do(json.loads(sys.stdin.read()), lambda line: tell(say=line))
-        except (UserError, EnvironmentProblem, CheckFailed) as error:
-            tell(error=type(error).__name__, message=str(error))
-        except OSError as error:
-            reason = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
-            tell(error="UserError", message=f"{reason}; give another place or make room")
         except Exception as error:
             # Whatever a stranger's model makes TensorFlow or a rewrite do ends here, in one line.
-            name, line = type(error).__name__, next(iter(str(error).splitlines()), "")
-            if name in OUT_OF_MEMORY:
-                reason = f"the model needs more memory than it may use ({line}); --memory-limit"
-                tell(error="EnvironmentProblem", message=f"{reason} GIB gives it more")
-            else:
-                reason = f"the export of this model stopped at {name}: {line} ({place_of(error)})"
-                tell(error="UserError", message=f"{reason}; please report it with the model")
+            known = explained(error)
+            line = str(known)
+            if type(error).__name__ in OUT_OF_MEMORY:
+                line = f"the model needs more memory than it may use; --memory-limit GIB: {line}"
+            tell(error=type(known).__name__, message=line)
     return 0
 
 
@@ -57,17 +48,6 @@ def do(job: dict[str, Any], say: Any) -> None:
         from export import tokenizer_bundle
 
         tokenizer_bundle.write(decoded(tokenizer_bundle.Job, job), say)
-
-
-def place_of(error: BaseException) -> str:
-    """The line of this project where an error came up."""
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        if file.parent.parent == Path(__file__).parents[1] or file.parent == Path(__file__).parent:
-            place = f"{file.name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
 
 
 def encoded(job: Any) -> dict[str, Any]:

@@ -2,11 +2,16 @@
  * Checks a bundle against its own golden cases: texts with the ids and outputs that Python's
  * TensorFlow gave for them when the bundle was made.
  */
+import { createHash } from 'node:crypto';
+
 import { budgetProblem, closeness } from './closeness.js';
 import { UserError } from './errors.js';
 import { readSafetensors } from './safetensors.js';
 
 const GOLDEN = 'golden.safetensors';
+const PIECE = 1 << 20;
+/** Bytes of a number, by TF.js's names of the dtypes. */
+const BYTES = /** @type {Record<string, number>} */ ({ float32: 4, int32: 4, bool: 1, uint8: 1, uint16: 2, float16: 2, complex64: 8 });
 
 /**
  * @typedef {object} Check
@@ -22,16 +27,52 @@ const GOLDEN = 'golden.safetensors';
  * The golden cases of a bundle.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @returns {{texts: string[], tensors: Record<string, import('./safetensors.js').Tensor>}}
- * @throws {UserError} a bundle without golden cases
+ * @returns {{
+ *   texts: string[],
+ *   tensors: Record<string, import('./safetensors.js').Tensor>,
+ *   rules: {texts: string[], ids: number[][]},
+ *   checksums: {weights: Record<string, string>, vocab: string, tokenizer_tables: string} | null,
+ * }} `rules`: texts of which only the ids are known; `checksums`: null in bundles that older
+ *   releases made
+ * @throws {UserError} a bundle without golden cases, or with metadata that is none
  */
 export function goldenCases(bundle) {
   if (!Object.hasOwn(bundle.contract.files, GOLDEN)) {
     throw new UserError(`${bundle.dir} has no golden cases, so nothing can be verified; export it again`);
   }
   const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), GOLDEN);
-  return { texts: JSON.parse(metadata.texts ?? '[]'), tensors };
+  const read = (/** @type {string} */ key, /** @type {any} */ otherwise, /** @type {(value: any) => boolean} */ isRight) => {
+    if (!Object.hasOwn(metadata, key)) return otherwise;
+    const value = json(metadata[key]);
+    if (isRight(value)) return value;
+    throw new UserError(`${bundle.dir}: ${GOLDEN}: its ${key} are not what an export writes; export the bundle again`);
+  };
+  return {
+    texts: read('texts', [], isTexts),
+    tensors,
+    rules: read('tokenizer_cases', { texts: [], ids: [] }, isRules),
+    checksums: read('checksums', null, isChecksums),
+  };
 }
+
+/** The value of a JSON text; undefined where it is none. @param {string} text */
+function json(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const isObject = (/** @type {any} */ value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isTexts = (/** @type {any} */ value) => Array.isArray(value) && value.every((text) => typeof text === 'string');
+const isSizes = (/** @type {any} */ value) => Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+const isRules = (/** @type {any} */ value) => isObject(value) && isTexts(value.texts) && Array.isArray(value.ids) && value.ids.length === value.texts.length && value.ids.every(isSizes);
+const isSum = (/** @type {any} */ value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+const isChecksums = (/** @type {any} */ value) => isObject(value) && isObject(value.weights) && [...Object.values(value.weights), value.vocab, value.tokenizer_tables].every(isSum);
+const isManifest = (/** @type {any} */ value) =>
+  Array.isArray(value) &&
+  value.every((group) => isObject(group) && isTexts(group.paths) && Array.isArray(group.weights) && group.weights.every((/** @type {any} */ weight) => isObject(weight) && typeof weight.name === 'string' && isSizes(weight.shape)));
 
 /**
  * @param {import('./bundle.js').Bundle} bundle
@@ -89,6 +130,115 @@ export function verifyIds(bundle, tokenizer, count = Infinity) {
     return { name: 'ids', passed: false, maxAbs: null, budget: 0, rtol: 0, said };
   }
   return { name: 'ids', passed: true, maxAbs: 0, budget: 0, rtol: 0, said: '' };
+}
+
+/**
+ * The ids of the texts that show the tokenizer's rules; no such text in older bundles.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('./tokenizer/index.js').Tokenizer} tokenizer
+ * @returns {Check | null} null where there are none
+ * @throws {UserError} no golden cases
+ */
+export function verifyRules(bundle, tokenizer) {
+  const { texts, ids } = goldenCases(bundle).rules;
+  if (texts.length === 0) return null;
+  const wrong = texts.findIndex((text, i) => String(Array.from(tokenizer.encode(text).ids)) !== String(ids[i]));
+  const passed = wrong === -1;
+  const got = passed ? [] : Array.from(tokenizer.encode(texts[wrong]).ids);
+  const at = passed ? 0 : got.findIndex((id, i) => id !== ids[wrong][i]);
+  const place = at === -1 ? got.length : at;
+  const said = passed ? '' : `ids of ${JSON.stringify(texts[wrong]).slice(0, 80)}: got ${got[place]} at position ${place}, expected ${ids[wrong][place]}`;
+  return { name: 'tokenizer rules', passed, maxAbs: null, budget: 0, rtol: 0, said };
+}
+
+/**
+ * Whether weights, vocab and tables are those that the golden file was made with. The hashes in
+ * `bundle.json` say the same of whole files, but who changes a file can seal the bundle again, and
+ * so can a mistake of a program; golden texts reach few lines of a vocab. It is no proof against
+ * someone who means ill, who can write these sums again too.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @returns {Check | null} null where an older release made the bundle
+ * @throws {UserError} no golden cases; a file that is missing or altered
+ */
+export function verifyChecksums(bundle) {
+  const { checksums } = goldenCases(bundle);
+  if (checksums === null) return null;
+  const names = { vocab: 'vocab.txt', tokenizer_tables: 'tokenizer_tables.bin' };
+  const problems = Object.entries(names)
+    .filter(([key, file]) => checksums[/** @type {keyof typeof names} */ (key)] !== sha256(bundle.read(file)))
+    .map(([, file]) => file);
+  const weights = bundle.contract.architecture === null ? {} : weightHashes(bundle);
+  const wanted = checksums.weights;
+  for (const name of new Set([...Object.keys(wanted), ...Object.keys(weights)])) {
+    const [has, should] = [weights, wanted].map((sums) => (Object.hasOwn(sums, name) ? sums[name] : undefined));
+    if (has !== should) problems.push(`weight ${name}${has === undefined ? ', which is not there' : should === undefined ? ', which was not exported' : ''}`);
+  }
+  const passed = problems.length === 0;
+  const more = problems.length > 3 ? ` and ${problems.length - 3} more` : '';
+  const said = passed ? '' : `not what was exported: ${problems.slice(0, 3).join('; ')}${more}`;
+  return { name: 'checksums', passed, maxAbs: null, budget: 0, rtol: 0, said };
+}
+
+/**
+ * The sha256 of each weight's bytes as they are stored, by its name in the manifest.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @returns {Record<string, string>}
+ * @throws {UserError} a shard that is missing, altered or too short, or a dtype that has no size
+ */
+function weightHashes(bundle) {
+  const weightsManifest = json(bundle.read('model.json').toString('utf8'))?.weightsManifest;
+  if (!isManifest(weightsManifest)) throw new UserError(`${bundle.dir}: model.json has no manifest of weights; export it again`);
+  /** @type {Record<string, string>} */
+  const found = Object.create(null);
+  const piece = new Uint8Array(PIECE);
+  for (const { paths, weights } of weightsManifest) {
+    const left = [...paths];
+    let file = bundle.file(left.shift());
+    for (const { name, shape, dtype, quantization } of weights) {
+      const hash = createHash('sha256');
+      let count = shape.reduce((/** @type {number} */ product, /** @type {number} */ size) => product * size, BYTES[quantization?.dtype ?? dtype]);
+      if (!Number.isSafeInteger(count)) throw new UserError(`${bundle.dir}: model.json: weight ${name} has no size; export it again`);
+      while (count > 0) {
+        if (file.left === 0) {
+          if (left.length === 0) throw new UserError(`${bundle.dir}: model.json names more weights than its shards hold; export it again`);
+          file = bundle.file(left.shift());
+          continue;
+        }
+        const part = piece.subarray(0, Math.min(count, file.left, PIECE));
+        file.fill(part);
+        hash.update(part);
+        count -= part.length;
+      }
+      found[name] = hash.digest('hex');
+    }
+  }
+  return found;
+}
+
+/** @param {Uint8Array} bytes */
+function sha256(bytes) {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/**
+ * What golden texts reach, in one line: the rest is held by checksums alone.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @returns {string}
+ * @throws {UserError} no golden cases
+ */
+export function coverage(bundle) {
+  const { tensors, rules, checksums } = goldenCases(bundle);
+  const { input_ids: ids, attention_mask: mask } = tensors;
+  const used = new Set([...rules.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
+  const { tokenizer, max_length: positions, architecture } = bundle.contract;
+  const lines = `golden texts use ${used.size} of ${tokenizer.vocab_size} vocab lines`;
+  const rows = architecture === null ? '' : ` and ${ids.shape[1]} of ${positions} positions`;
+  const rest = checksums === null ? 'nothing holds the rest, since an older release made the bundle: export it again' : 'the rest is held by checksums';
+  return `${lines}${rows}; ${rest}`;
 }
 
 /**

@@ -10,7 +10,10 @@ import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
 import { readTrustedKeys } from './signature.js';
 import { Tokenizer } from './tokenizer/index.js';
-import { goldenCases, verify, verifyIds } from './verification.js';
+import { coverage, goldenCases, verify, verifyChecksums, verifyIds, verifyRules } from './verification.js';
+
+/** What is equal or not, and is not measured. */
+const EXACT = ['ids', 'labels', 'tokenizer rules', 'checksums'];
 
 const HELP = `Checks a bundle: its files by their hashes, then its golden cases, for which it holds
 the ids and outputs of Python's TensorFlow. A bundle of a tokenizer alone has golden ids only.
@@ -61,12 +64,15 @@ async function main(options) {
   const loaded = performance.now();
   say(encoder.notice);
   const checks = await verify(bundle, tokenizer, encoder, count);
-  const passed = checks.every((check) => check.passed);
+  const exact = beyondTexts(bundle, tokenizer);
+  const passed = [...checks, ...exact].every((check) => check.passed);
   const result = {
     bundle: bundle.contract.name,
     backend: encoder.backend,
     passed,
     checks,
+    exact,
+    coverage: coverage(bundle),
     load_ms: Math.round(loaded - started),
     run_ms: Math.round(performance.now() - loaded),
     peak_rss: process.resourceUsage().maxRSS * 1024,
@@ -86,9 +92,19 @@ async function classifierOf(dir, { bundle, backend, trustedKeys, json, texts }) 
   say(classifier.notice);
   const checks = await verifyClassifier(dir, readDescription(dir), classifier);
   const passed = checks.every((check) => check.passed);
-  const result = { bundle: dir, backend: name, passed, checks };
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : table(result));
+  const result = { bundle: dir, backend: name, passed, checks, exact: [], coverage: '' };
+  process.stdout.write(json ? `${JSON.stringify(result)}\n` : table(result, 'the classifier says here what it said when it was trained'));
   return passed ? 0 : 1;
+}
+
+/**
+ * The rules of the tokenizer and the checksums; nothing where an older release made the bundle.
+ *
+ * @param {Bundle} bundle
+ * @param {Tokenizer} tokenizer
+ */
+function beyondTexts(bundle, tokenizer) {
+  return [verifyRules(bundle, tokenizer), verifyChecksums(bundle)].filter((check) => check !== null);
 }
 
 /**
@@ -102,24 +118,30 @@ function tokenizerAlone(bundle, count, json) {
   const tokenizer = Tokenizer.fromBundle(bundle);
   // Bundles that an older release made have no golden ids.
   const checks = bundle.has('golden.safetensors') ? [verifyIds(bundle, tokenizer, count)] : [];
-  const passed = checks.every((check) => check.passed);
+  const exact = checks.length === 0 ? [] : beyondTexts(bundle, tokenizer);
+  const failed = [...checks, ...exact].find((check) => !check.passed);
+  const passed = failed === undefined;
   const { name } = bundle.contract;
   const files = Object.keys(bundle.contract.files).length;
-  const ids = checks.length === 0 ? 'it has no golden ids, export it again to get them' : passed ? 'its golden ids are equal' : `DRIFT: ${checks[0].said}`;
-  const result = { bundle: name, backend: null, passed, files, checks };
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${name}, a tokenizer alone: ${files} files have their hashes, ${ids}\n`);
+  const ids = checks.length === 0 ? 'it has no golden ids, export it again to get them' : passed ? 'its golden ids are equal' : `DRIFT: ${failed.said}`;
+  const held = checks.length === 0 ? '' : `${coverage(bundle)}\n`;
+  const result = { bundle: name, backend: null, passed, files, checks, exact };
+  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${name}, a tokenizer alone: ${files} files have their hashes, ${ids}\n${held}`);
   return passed ? 0 : 1;
 }
 
-/** @param {{bundle: string, backend: string, passed: boolean, checks: import('./verification.js').Check[]}} result */
-function table({ bundle, backend, passed, checks }) {
-  const isClassifier = checks[0].name === 'probabilities';
-  const rows = checks.map(({ name, passed: good, maxAbs, budget, rtol, said }) => {
-    const exact = name === 'ids' || name === 'labels';
-    const distance = exact ? (good ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
+/**
+ * @param {{bundle: string, backend: string, passed: boolean, coverage: string, checks: import('./verification.js').Check[], exact: import('./verification.js').Check[]}} result
+ * @param {string} good what is said where all passed
+ */
+function table({ bundle, backend, passed, checks, exact: others, coverage: reached }, good = 'the bundle gives here what Python gave') {
+  const rows = [...checks, ...others].map(({ name, passed: equal, maxAbs, budget, rtol, said }) => {
+    const exact = EXACT.includes(name);
+    const distance = exact ? (equal ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
     const allowed = exact ? 'equal' : allowance({ atol: budget, rtol });
-    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${good ? 'ok' : `DRIFT: ${said}`}\n`;
+    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${equal ? 'ok' : `DRIFT: ${said}`}\n`;
   });
-  const verdict = passed ? (isClassifier ? 'the classifier says here what it said when it was trained' : 'the bundle gives here what Python gave') : 'DRIFT: see above';
-  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}\n${rows.join('')}\n${verdict}\n`;
+  const verdict = passed ? good : 'DRIFT: see above';
+  const covered = reached === '' ? '' : `${reached}\n`;
+  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}\n${rows.join('')}\n${covered}${verdict}\n`;
 }

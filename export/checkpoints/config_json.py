@@ -5,13 +5,12 @@ what `"hidden_act": "gelu"` means, in whether the layer norm's epsilon can be ch
 the number of a layer becomes that of ALBERT's group.
 """
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from export.architectures.config import MOST_LAYERS, EncoderConfig
 from export.errors import UserError
+from export.input_files import integer, number, shown
 
 REQUIRED = (
     "vocab_size",
@@ -52,23 +51,6 @@ ACTIVATIONS = {
 TF1_EPSILON = 1e-12
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A json file that holds one object.
-
-    Raises:
-        UserError: no such file, no json, something else than an object.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give the model's json config") from None
-    except ValueError as error:
-        raise UserError(f"{path}: is no json: {error}; give the model's json config") from None
-    if not isinstance(document, dict):
-        raise UserError(f"{path}: got a {type(document).__name__}, expected a json object")
-    return document
-
-
 def tf1_config(document: dict[str, Any], where: str, family: str) -> EncoderConfig:
     """The config beside a TF1 checkpoint; the variables' names tell the family.
 
@@ -80,7 +62,7 @@ def tf1_config(document: dict[str, Any], where: str, family: str) -> EncoderConf
     said = document.get("model_type", family)
     if said != family:
         raise UserError(
-            f"{where}: model_type: got {said!r}, but the checkpoint's variables are {family}'s; "
+            f"{where}: model_type: got {shown(said)}, but the variables are {family}'s; "
             "give the config of this checkpoint"
         )
     gelu = "gelu_erf" if family == "electra" else "gelu_tanh"
@@ -97,7 +79,7 @@ def huggingface_config(document: dict[str, Any], where: str, family: str) -> Enc
     """
     epsilon = TF1_EPSILON
     if "layer_norm_eps" in document:
-        epsilon = number(document, where, "layer_norm_eps")
+        epsilon = number(document["layer_norm_eps"], f"{where}: layer_norm_eps")
     return encoder_config(
         document, where, family, "gelu_erf", epsilon, lambda i, n, groups: int(i / (n / groups))
     )
@@ -129,20 +111,28 @@ def encoder_config(
     for key, only in FIXED.items():
         if document.get(key, only) != only:
             raise UserError(
-                f"{where}: {key}: got {document[key]!r}, expected {only!r}, the only one built here"
+                f"{where}: {key}: got {shown(document[key])}, expected {shown(only)}, the only "
+                "one built here"
             )
     given = [key for key in OPTIONAL if key in document]
-    numbers = {key: number(document, where, key) for key in (*REQUIRED, *given)}
+    numbers: dict[str, Any] = {
+        key: number(needed(document, where, key), f"{where}: {key}") for key in (*REQUIRED, *given)
+    }
     # BERT's embedding is as wide as its layers, and so is ELECTRA's where nothing is said of it.
     if family == "albert" or (family == "electra" and document.get("embedding_size") is not None):
-        numbers["embedding_size"] = number(document, where, "embedding_size")
+        width = needed(document, where, "embedding_size")
+        numbers["embedding_size"] = number(width, f"{where}: embedding_size")
     else:
         numbers["embedding_size"] = numbers["hidden_size"]
     act = activation(needed(document, where, "hidden_act"), where, gelu)
     layers = numbers["num_hidden_layers"]
     if family == "albert" and isinstance(layers, int) and 0 < layers <= MOST_LAYERS:
-        groups = count(document, where, "num_hidden_groups", layers)
-        numbers["inner_group_num"] = count(document, where, "inner_group_num", MOST_LAYERS)
+        groups = integer(
+            document.get("num_hidden_groups", 1), f"{where}: num_hidden_groups", 1, layers
+        )
+        numbers["inner_group_num"] = integer(
+            document.get("inner_group_num", 1), f"{where}: inner_group_num", 1, MOST_LAYERS
+        )
         if groups > 1:
             numbers["layer_groups"] = tuple(group_of(i, layers, groups) for i in range(layers))
     try:
@@ -161,7 +151,7 @@ def activation(name: Any, where: str, gelu: str) -> str:
     known = ACTIVATIONS | {"gelu": gelu}
     if not isinstance(name, str) or name not in known:
         raise UserError(
-            f"{where}: hidden_act: got {name!r}, expected one of {', '.join(sorted(known))}"
+            f"{where}: hidden_act: got {shown(name)}, expected one of {', '.join(sorted(known))}"
         )
     return known[name]
 
@@ -171,19 +161,3 @@ def needed(document: dict[str, Any], where: str, key: str) -> Any:
     if key not in document:
         raise UserError(f"{where}: got no {key}, expected it; is this the model's json config?")
     return document[key]
-
-
-def count(document: dict[str, Any], where: str, key: str, most: int) -> int:
-    """The value of a key that is 1 where it is missing, and a small positive integer else."""
-    value = document.get(key, 1)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise UserError(f"{where}: {key}: got {value!r}, expected an integer from 1 to {most}")
-    return value
-
-
-def number(document: dict[str, Any], where: str, key: str) -> Any:
-    """The value of a key that must be there and be a number."""
-    value = needed(document, where, key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{where}: {key}: got {value!r}, expected a number")
-    return value

@@ -72,15 +72,21 @@ def refuse_other_sizes(checkpoint: Checkpoint) -> None:
         ("intermediate_size", "intermediate", "kernel", 1 - kernel),
     ]
     for key, part, leaf, axis in sizes:
-        name = checkpoint.naming.name(part, leaf, config.blocks[0])
-        shape = checkpoint.variables.shapes.get(name or "", ())
-        if len(shape) == 2:
-            got = getattr(config, key)
-            refuse_unless(
-                got == shape[axis],
-                checkpoint,
-                f"{key}: got {got}, but {name} is {list(shape)}, which has {shape[axis]}",
+        name = str(checkpoint.naming.name(part, leaf, config.blocks[0]))
+        got, shape = getattr(config, key), checkpoint.variables.shapes.get(name)
+        if shape is None:
+            # Nothing contradicts the size then, and an encoder of any size would be built first.
+            raise UserError(
+                f"{checkpoint.variables.where}: got no variable {name} among its "
+                f"{len(checkpoint.variables.names)}, expected it with {key} {got}; is the config "
+                "the one of this checkpoint?"
             )
+        refuse_unless(
+            len(shape) == 2 and got == shape[axis],
+            checkpoint,
+            f"{key}: got {got}, but {name} is {list(shape)}"
+            + (f", which has {shape[axis]}" if len(shape) == 2 else ", which is no matrix"),
+        )
 
 
 def refuse_unless(holds: bool, checkpoint: Checkpoint, problem: str) -> None:

@@ -106,7 +106,7 @@ def family_by_names(variables: Variables) -> str | None:
         if family in known:
             return family
     types = f"{WORDS}".replace("word", "token_type")
-    rows = variables.shapes.get(types, (0,))[0]
+    rows = next(iter(variables.shapes.get(types, ())), 0)
     bare = "encoder.layer.0.attention.self.query.weight" in names
     return "bert" if bare and "pooler.dense.weight" in names and rows > 1 else None
 

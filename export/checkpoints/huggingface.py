@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.checkpoints.checkpoint import Checkpoint
-from export.checkpoints.config_json import huggingface_config, read_json
+from export.checkpoints.config_json import huggingface_config
 from export.checkpoints.consistency import checked
 from export.checkpoints.families import family_of, root_of
 from export.checkpoints.naming import HF_LEAVES, HF_OLD_LEAVES, Naming, huggingface_scopes
 from export.checkpoints.variables import Variables
 from export.errors import UserError
+from export.input_files import read_object, shown
 
 WHOLE = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
@@ -35,15 +36,23 @@ def weight_files(path: Path) -> list[Path]:
 
 def shards(index: Path) -> list[Path]:
     """The files that an index of shards names."""
-    places = read_json(index).get("weight_map")
-    if not isinstance(places, dict) or not places:
-        raise UserError(f"{index}: got no weight_map, expected one of variables and their files")
+    places = weight_map(index)
     for name in places.values():
         if not isinstance(name, str) or Path(name).name != name:
-            raise UserError(f"{index}: got the file {name!r}, expected a name in that directory")
+            raise UserError(
+                f"{index}: got the file {shown(name)}, expected a name in that directory"
+            )
         if not (index.parent / name).is_file():
             raise UserError(f"{index}: names {name}, which is not there; download it too")
     return [index.parent / name for name in sorted(set(places.values()))]
+
+
+def weight_map(index: Path) -> dict[str, str]:
+    """The file of each variable, as an index of shards has it."""
+    places = read_object(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise UserError(f"{index}: got no weight_map, expected one of variables and their files")
+    return places
 
 
 def open_directory(path: Path, config: Path | None) -> Checkpoint:
@@ -53,7 +62,7 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
         UserError: a damaged file, or see `family_of`, `huggingface_config` and `checked`.
     """
     json = config or (path if path.is_dir() else path.parent) / CONFIG
-    document = read_json(json)
+    document = read_object(json, "the model's json config")
     variables = opened(weight_files(path), str(path))
     refuse_missing(path / SHARDS, variables)
     family, inferred = family_of(document, str(json), variables)
@@ -66,7 +75,7 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
 def refuse_missing(index: Path, variables: Variables) -> None:
     """Stops where an index of shards promises what no shard has: else it would pass for unsaved."""
     if index.is_file():
-        missing = sorted(set(read_json(index)["weight_map"]) - variables.names)
+        missing = sorted(set(weight_map(index)) - variables.names)
         if missing:
             raise UserError(
                 f"{index}: names {', '.join(missing[:3])}, {len(missing)} variables that are in "

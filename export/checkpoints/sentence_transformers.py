@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from export.architectures.config import POOLINGS, SENTENCE_ACTIVATIONS, Dense, Normalize, Pooling
-from export.checkpoints.config_json import read_json
 from export.checkpoints.huggingface import opened, weight_files
 from export.checkpoints.opening import PICKLES, pickle_refusal
 from export.errors import UserError
+from export.input_files import integer, read_json, read_object, shown, typed
 
 MODULES = "modules.json"
 # The older keys, in the order in which the library concatenates them.
@@ -47,7 +47,7 @@ def read_sentence_model(directory: Path) -> SentenceModel | None:
     """What `modules.json` in a directory describes; None where there is no such file.
 
     Raises:
-        UserError: a module, or an option of one, that is not built here; see `read_json`.
+        UserError: a module, or an option of one, that is not built here; see `read_object`.
     """
     index = directory / MODULES
     if not index.is_file():
@@ -74,16 +74,16 @@ def read_sentence_model(directory: Path) -> SentenceModel | None:
 
 def module_places(index: Path) -> list[tuple[str, Path]]:
     """The modules in order: the last part of the class's name, and the directory."""
-    try:
-        rows = json.loads(index.read_text(encoding="utf-8"))
-        found = [(str(row["type"]), str(row["path"])) for row in rows]
-    except (OSError, ValueError, TypeError, KeyError):
-        raise UserError(f"{index}: expected a json list of modules with type and path") from None
     places = []
-    for kind, path in found:
+    for i, row in enumerate(typed(read_json(index), list, str(index))):
+        place = f"{index}: module {i}"
+        kind, path = (
+            typed(typed(row, dict, place).get(key), str, f"{place}: {key}")
+            for key in ("type", "path")
+        )
         parts = Path(path).parts
-        if Path(path).is_absolute() or ".." in parts:
-            raise refusal(index, f"path {path!r}", "one inside of the directory")
+        if Path(path).is_absolute() or ".." in parts or not path.isprintable():
+            raise refusal(index, f"path {shown(path)}", "one inside of the directory")
         # A class of the model's own (`custom_st.Transformer`) may compute anything.
         own = not kind.startswith("sentence_transformers.")
         places.append((kind if own else kind.rpartition(".")[2], index.parent / path))
@@ -100,15 +100,17 @@ def refusal(file: Path, got: str, expected: str) -> UserError:
 
 def pooling(file: Path) -> Pooling:
     """The pooling of a config in the older keys (a flag for each) or the newer one."""
-    config = read_json(file)
+    config = read_object(file)
     said = config.get("pooling_mode")
     if said is None:
         said = [mode for key, mode in POOLING_KEYS.items() if config.get(key)] or ["mean"]
-    modes = [said] if isinstance(said, str) else list(said)
+    modes = [said] if isinstance(said, str) else typed(said, list, f"{file}: pooling_mode")
     for mode in modes:
-        if mode not in POOLINGS:
-            raise refusal(file, f"pooling {mode!r}", f"one of {', '.join(POOLINGS)}")
+        if not isinstance(mode, str) or mode not in POOLINGS:
+            raise refusal(file, f"pooling {shown(mode)}", f"one of {', '.join(POOLINGS)}")
     width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
+    if width is not None:
+        integer(width, f"{file}: embedding_dimension", 1)
     return Pooling(tuple(modes), width, str(file))
 
 
@@ -129,10 +131,9 @@ def dense(place: Path) -> Dense:
         if pickles:
             raise UserError(pickle_refusal(place, pickles[0].name))
         raise UserError(f"{place}: got no model.safetensors, expected the weights of the module")
-    sizes = [config.get(key) for key in ("in_features", "out_features")]
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise refusal(file, f"in_features, out_features {sizes}", "two positive integers")
-    taken, given = (int(size) for size in sizes if size is not None)
+    taken, given = (
+        integer(config.get(key), f"{file}: {key}", 1) for key in ("in_features", "out_features")
+    )
     variables = opened(files, str(place))
     kernel = variables.read("linear.weight", (given, taken)).T
     bias = variables.read("linear.bias", (given,)) if config.get("bias", True) else None
@@ -141,17 +142,17 @@ def dense(place: Path) -> Dense:
 
 def refuse_other_features(file: Path) -> dict[str, Any]:
     """The config of a module that takes the sentence embedding, and nothing else, and gives it."""
-    config = read_json(file) if file.is_file() else {}
+    config = read_object(file) if file.is_file() else {}
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, EMBEDDING):
-            raise refusal(file, f"{key} {config[key]!r}", repr(EMBEDDING))
+            raise refusal(file, f"{key} {shown(config[key])}", repr(EMBEDDING))
     return config
 
 
 def sentence_config(encoder: Path) -> dict[str, Any]:
     """`sentence_bert_config.json`, or what it is called for another family."""
     files = sorted(encoder.glob("sentence_*_config.json"))
-    return read_json(files[0]) if files else {}
+    return read_object(files[0]) if files else {}
 
 
 def max_length_of(encoder: Path) -> int | None:
@@ -159,14 +160,12 @@ def max_length_of(encoder: Path) -> int | None:
     tokenizer = encoder / "tokenizer_config.json"
     said = sentence_config(encoder).get("max_seq_length")
     if said is None and tokenizer.is_file():
-        said = read_json(tokenizer).get("model_max_length")
+        said = read_object(tokenizer).get("model_max_length")
         # Hugging Face's number for none: 10^30.
         said = said if isinstance(said, int) and said < 10**9 else None
     if said is None:
         return None
-    if isinstance(said, bool) or not isinstance(said, int) or said < 2:
-        raise UserError(f"{encoder}: max_seq_length: got {said!r}, expected 2 or more")
-    return said
+    return integer(said, f"{encoder}: max_seq_length", 2)
 
 
 def refuse_lower_case(encoder: Path) -> None:
@@ -177,7 +176,7 @@ def refuse_lower_case(encoder: Path) -> None:
     if not sentence_config(encoder).get("do_lower_case"):
         return
     file = encoder / "tokenizer_config.json"
-    if file.is_file() and read_json(file).get("do_lower_case") is False:
+    if file.is_file() and read_object(file).get("do_lower_case") is False:
         raise refusal(
             file,
             "do_lower_case false, and true in the sentence-transformers config",
@@ -193,10 +192,11 @@ def prompts(directory: Path) -> list[str]:
         UserError: the library adds one to every text, unasked.
     """
     file = directory / "config_sentence_transformers.json"
-    config = read_json(file) if file.is_file() else {}
-    known = {name: text for name, text in (config.get("prompts") or {}).items() if text}
+    config = read_object(file) if file.is_file() else {}
+    listed = typed(config.get("prompts") or {}, dict, f"{file}: prompts")
+    known = {name: text for name, text in listed.items() if text}
     default = config.get("default_prompt_name")
-    if default in known:
+    if isinstance(default, str) and default in known:
         raise refusal(
             file,
             f"default_prompt_name {default!r}",
@@ -218,9 +218,7 @@ def write_max_length(saved_model: Path, max_length: int) -> None:
 def shortened(saved_model: Path, positions: int) -> int:
     """The positions of a bundle: the model's, or fewer where the SavedModel says so."""
     file = saved_model / ASSET
-    said = read_json(file).get("max_seq_length") if file.is_file() else None
+    said = read_object(file).get("max_seq_length") if file.is_file() else None
     if said is None:
         return positions
-    if not isinstance(said, int) or said < 2:
-        raise UserError(f"{file}: max_seq_length: got {said!r}, expected 2 or more")
-    return min(positions, said)
+    return min(positions, integer(said, f"{file}: max_seq_length", 2))

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from export.architectures.config import EncoderConfig
 from export.checkpoints.checkpoint import Checkpoint
-from export.checkpoints.config_json import read_json, tf1_config
+from export.checkpoints.config_json import tf1_config
 from export.checkpoints.consistency import checked
 from export.checkpoints.naming import TF1, TF1_LAYER_SHARED, TF1_LEAVES, Naming
 from export.checkpoints.variables import Variables
 from export.errors import UserError
+from export.input_files import read_object
 from export.quiet import tensorflow
 
 # In this order; the first pattern that a file has wins.
@@ -60,12 +61,14 @@ def open_prefix(prefix: Path, config: Path | None) -> Checkpoint:
     Raises:
         UserError: a damaged file, variables of no known family, or see `tf1_config` and `checked`.
     """
+    json = config or config_beside(prefix)
+    # Before TensorFlow, which takes seconds to load.
+    document = read_object(json, "the model's json config")
     variables = opened(prefix)
     form, root = form_of(variables)
     shared = form == "shared"
     family = "albert" if shared else form
-    json = config or config_beside(prefix)
-    encoder = tf1_config(read_json(json), str(json), family)
+    encoder = tf1_config(document, str(json), family)
     scopes = TF1_LAYER_SHARED if shared else TF1[family]
     naming = Naming({part: root + scope for part, scope in scopes.items()}, TF1_LEAVES)
     alias_keras_norms(variables)

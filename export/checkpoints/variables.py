@@ -51,6 +51,13 @@ class Variables:
                 f"{self.where}: got no variable {name} among its {len(self.names)}, expected "
                 f"float{list(shape)}; is the config the one of this checkpoint?"
             )
+        # Before reading: what a damaged index claims may not fit into memory.
+        stored = tuple(self.shapes[name])
+        if stored != shape:
+            raise UserError(
+                f"{self.where}: {name}: got the shape {list(stored)}, expected float{list(shape)}; "
+                "is the config the one of this checkpoint?"
+            )
         value = self._fetch(name)
         if value.dtype.name not in FLOATS or value.shape != shape:
             raise UserError(

@@ -13,6 +13,7 @@ from export.tokenizer.vocab import Vocab, read_vocab
 
 __all__ = [
     "ALGORITHMS",
+    "TABLES",
     "Reference",
     "TokenizerSpec",
     "Vocab",
@@ -22,6 +23,9 @@ __all__ = [
     "save_tokenizer_model",
     "write_tokenizer",
 ]
+
+
+TABLES = "tokenizer_tables.bin"
 
 
 def write_tokenizer(
@@ -47,7 +51,7 @@ def write_tokenizer(
         EnvironmentProblem: see `reference`.
     """
     (directory / "vocab.txt").write_bytes(vocab.raw)
-    (directory / "tokenizer_tables.bin").write_bytes(serialise(read_tables(spec, vocab, python)))
+    (directory / TABLES).write_bytes(serialise(read_tables(spec, vocab, python)))
     if spec.algorithm == "bert":
         write_tokenizer_json(directory / "tokenizer.json", spec, vocab)
     return TokenizerContract(

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import UserError
-from export.tokenizer.huggingface_files import HuggingFaceFiles, json_object
+from export.input_files import MAX_JSON, read_object, read_plain
+from export.tokenizer.huggingface_files import HuggingFaceFiles
 from export.tokenizer.spec import TokenizerSpec
+from export.tokenizer.vocab import MAX_VOCAB
 
 VOCAB = "vocab.txt"
 CONFIG, TOKENIZER = "tokenizer_config.json", "tokenizer.json"
@@ -51,9 +53,15 @@ def collect(checkpoint: Path) -> dict[str, bytes]:
     """
     directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
     paths = [directory / name for name in FILES]
-    found = {path.name: path.read_bytes() for path in paths if path.is_file()}
+    found = {
+        path.name: read_plain(
+            path, MAX_VOCAB if path.name == VOCAB else MAX_JSON, "the model's own"
+        )
+        for path in paths
+        if path.is_file()
+    }
     if VOCAB not in found and TOKENIZER in found:
-        lines = lines_of(json_object(directory / TOKENIZER))
+        lines = lines_of(read_object(directory / TOKENIZER))
         if lines is not None:
             found[VOCAB] = "".join(f"{line}\n" for line in lines).encode()
     return found
@@ -90,7 +98,7 @@ def beside(directory: Path) -> TokenizerFacts | None:
         return None
     vocab = directory / VOCAB
     documents = {
-        name: json_object(directory / name) if (directory / name).is_file() else None
+        name: read_object(directory / name) if (directory / name).is_file() else None
         for name in (CONFIG, TOKENIZER, SPECIAL, ADDED)
     }
     files = HuggingFaceFiles(

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.errors import UserError
+from export.input_files import typed
 from export.tokenizer.spec import TokenizerSpec
-from export.tokenizer.vocab import SPECIAL, parse_vocab
+from export.tokenizer.vocab import SPECIAL, parse_vocab, vocab_bytes
 
 # Classes (without `Fast`) whose rules are those of BertTokenizer; those without a family.
 BERT = ("Bert", "Electra", "DistilBert", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert")
@@ -31,36 +31,6 @@ OPTIONS: dict[str, tuple[str, bool | None]] = {
     "strip_accents": ("strip_accents", None),
     "tokenize_chinese_chars": ("handle_chinese_chars", True),
 }
-
-
-def json_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds one object.
-
-    Raises:
-        UserError: it is no JSON, or something else than an object.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{path}: is no JSON: {reason}; copy it again from the model") from None
-    return typed(document, dict, str(path))  # type: ignore[no-any-return]
-
-
-def typed(value: Any, wanted: type, place: str) -> Any:
-    """The value, if it is of that JSON type.
-
-    Raises:
-        UserError: it is of another.
-    """
-    names = {dict: "an object", list: "an array", str: "a string", bool: "true or false"}
-    names |= {int: "an integer"}
-    if type(value) is not wanted:
-        raise UserError(
-            f"{place}: got {json.dumps(value, ensure_ascii=False)[:60]}, expected {names[wanted]}; "
-            "correct the file, or copy it again from the model"
-        )
-    return value
 
 
 @dataclass(frozen=True)
@@ -215,7 +185,7 @@ class HuggingFaceFiles:
         if model.get("type", "WordPiece" if "max_input_chars_per_word" in model else None) != (
             "WordPiece"
         ):
-            yield f"model {model.get('type')} (tokenizer.json)"
+            yield f"model {str(model.get('type'))[:LIMIT]} (tokenizer.json)"
             return
         wanted_values = {
             "unk_token": SPECIAL["unk"],
@@ -224,7 +194,7 @@ class HuggingFaceFiles:
         }
         for key, value in wanted_values.items():
             if model.get(key, value) != value:
-                yield f"{key} {model[key]} (tokenizer.json's model), not {value}"
+                yield f"{key} {str(model[key])[:LIMIT]} (tokenizer.json's model), not {value}"
         yield from self._vocab_problems(model)
 
     def _vocab_problems(self, model: dict[str, Any]) -> Iterator[str]:
@@ -235,7 +205,7 @@ class HuggingFaceFiles:
             typed(i, int, f"{place}: {token}")
         if self.vocab is None:
             return
-        lines = parse_vocab(self.vocab.read_bytes(), str(self.vocab)).tokens
+        lines = parse_vocab(vocab_bytes(self.vocab), str(self.vocab)).tokens
         by_line = {token: i for i, token in enumerate(lines)}
         for token in [*by_line, *ids]:
             if by_line.get(token) != ids.get(token):
@@ -279,7 +249,7 @@ class HuggingFaceFiles:
         """The ids of the usual five in the vocab; empty where there is none here."""
         if self.vocab is None:
             return {}
-        vocab = parse_vocab(self.vocab.read_bytes(), str(self.vocab))
+        vocab = parse_vocab(vocab_bytes(self.vocab), str(self.vocab))
         return {token.token: token.id for token in vocab.special.values()}
 
     def _added_tokens(self) -> Iterator[AddedToken]:

@@ -13,11 +13,14 @@ from pathlib import Path
 
 from export.bundle import SpecialToken
 from export.errors import UserError
+from export.input_files import read_plain
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 SHOWN = 3
 BOM = b"\xef\xbb\xbf"
 ASCII_SPACE = " \t\n\v\f\r"
+# The largest published vocab of this kind, that of LaBSE, has 501,153 lines and 5 MB.
+MAX_VOCAB, MAX_LINES, MAX_TOKEN = 64 << 20, 2_000_000, 4096
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,19 @@ def read_vocab(path: Path, notice: Callable[[str], None]) -> Vocab:
             line, a line that begins or ends in ASCII white space, NUL in a line, or a special
             token missing. The message names the file and the line.
     """
-    try:
-        raw = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UserError(f"{path}: no such vocab file; give a vocab.txt, one token a line") from None
-    vocab = parse_vocab(raw, str(path))
+    vocab = parse_vocab(vocab_bytes(path), str(path))
     for line in vocab.notices():
         notice(line)
     return vocab
+
+
+def vocab_bytes(path: Path) -> bytes:
+    """The bytes of a vocab file.
+
+    Raises:
+        UserError: see `read_plain`.
+    """
+    return read_plain(path, MAX_VOCAB, "a vocab.txt, one token a line")
 
 
 def compare_sizes(name: str, lines: int, rows: int) -> str | None:
@@ -119,7 +127,18 @@ def split(raw: bytes, name: str) -> list[bytes]:
     """
     if raw.startswith(BOM):
         raise UserError(f"{name} line 1: begins with a byte order mark; save it as UTF-8 without")
+    if raw.count(b"\n") > MAX_LINES:
+        raise UserError(
+            f"{name}: has more than {MAX_LINES} lines, expected one for each token of a model; "
+            "give its vocab.txt"
+        )
     lines = raw.removesuffix(b"\n").split(b"\n")
+    longest = max(range(len(lines)), key=lambda i: len(lines[i]))
+    if len(lines[longest]) > MAX_TOKEN:
+        raise UserError(
+            f"{name} line {longest + 1}: has {len(lines[longest])} bytes, expected a token of at "
+            f"most {MAX_TOKEN}; give the model's vocab.txt"
+        )
     crlf = raw.count(b"\r\n")
     if crlf and crlf == raw.count(b"\n") == raw.count(b"\r"):
         return [line.removesuffix(b"\r") for line in lines]

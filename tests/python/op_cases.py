@@ -364,3 +364,19 @@ case("IdentityN", lambda x, y: tf.identity_n([x, y])[1], A, B)
 case("StopGradient", tf.stop_gradient, A)
 case("EnsureShape", lambda x: tf.ensure_shape(x, [None, 4]), A, mended=True)
 case("PlaceholderWithDefault", lambda x: x + tf.compat.v1.placeholder_with_default(2.0, []), A)
+
+# Attributes beside their defaults.
+for op in ("Sum", "Mean", "Max", "Min", "Prod"):
+    call = getattr(raw, op)
+    case(f"{op} keeping", lambda x, c=call: c(input=x, axis=[1], keep_dims=True), f(2, 3, 4))
+for op in ("All", "Any"):
+    call = getattr(raw, op)
+    case(f"{op} keeping", lambda x, c=call: c(input=x > 0, axis=[1], keep_dims=True), f(2, 3, 4))
+case("LeakyRelu 0.3", lambda x: raw.LeakyRelu(features=x, alpha=0.3), EXTREME)
+case("MirrorPad symmetric", lambda x: tf.pad(x, [[0, 0], [1, 2]], mode="SYMMETRIC"), f(2, 4))
+case("ArgMax int64", lambda x: tf.cast(raw.ArgMax(input=x, dimension=1), tf.int32), TIES)
+case("Shape int64", lambda x: tf.cast(raw.Shape(input=x, out_type=tf.int64), tf.int32), A)
+case("matrices, the first transposed", lambda x, y: raw.BatchMatMulV2(x=x, y=y, adj_x=True),
+     f(2, 4, 3), f(2, 4, 5))  # fmt: skip
+case("GatherNd beyond", lambda x, i: raw.GatherNd(params=x, indices=i, bad_indices_policy="IGNORE"),
+     f(3, 4), ints([1], [99]), alone=True)  # fmt: skip

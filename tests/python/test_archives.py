@@ -1,6 +1,7 @@
 """Archives by someone who means ill: refused, and nothing of them is left on the disk."""
 
 import gzip
+import hashlib
 import io
 import stat
 import struct
@@ -208,3 +209,124 @@ def test_zip_that_lies_about_sizes(tmp_path: Path) -> None:
     directory = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 4)
     content[directory + 24 : directory + 28] = struct.pack("<I", 10)
     refused(tmp_path, bytes(content), "cut off or damaged")
+
+
+def members_missing(tmp_path: Path, content: bytes, name: str = "m.tar") -> None:
+    """Refused, although Python's own readers would give the members before the damage."""
+    refused(tmp_path, content, "cut off or damaged")
+
+
+SECOND = ("m/second", b"b" * 700)
+PLAIN = tar_bytes(MODEL, ("m/first", b"a" * 700), SECOND, mode="w")
+# Headers of the members: each has one block, and its data fills whole blocks.
+HEADERS = [0, 2 * 512, 5 * 512]
+
+
+@pytest.mark.parametrize("start", HEADERS)
+@pytest.mark.parametrize("at", [0, 100, 148, 257])
+def test_a_damaged_header_of_a_plain_tar(tmp_path: Path, start: int, at: int) -> None:
+    content = bytearray(PLAIN)
+    content[start + at] ^= 1
+    file = tmp_path / "evil.archive"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="cut off or damaged|expected a .tar.gz"):
+        hub.resolve(str(file))
+
+
+@pytest.mark.parametrize("start", HEADERS[1:])
+def test_tars_that_end_before_their_end(tmp_path: Path, start: int) -> None:
+    members_missing(tmp_path, PLAIN[:start])
+    members_missing(tmp_path, PLAIN[: start + 100])
+    members_missing(tmp_path, PLAIN[:start] + bytes(512) + PLAIN[start + 512 :])
+
+
+def test_what_follows_the_end(tmp_path: Path) -> None:
+    members_missing(tmp_path, PLAIN + b"x")
+    members_missing(tmp_path, PLAIN + PLAIN)
+    members_missing(tmp_path, gzip.compress(PLAIN) + b"garbage")
+    members_missing(tmp_path, gzip.compress(PLAIN) + gzip.compress(PLAIN))
+    members_missing(tmp_path, zip_bytes(MODEL) + b"garbage")
+    end = 8 * 512
+    members_missing(tmp_path, PLAIN[: end + 512])
+    file = tmp_path / "good.tar"
+    file.write_bytes(PLAIN[: end + 1024])
+    assert (hub.resolve(str(file)) / "second").read_bytes() == b"b" * 700
+
+
+def test_a_zip_whose_directory_leaves_members_out(tmp_path: Path) -> None:
+    whole = zip_bytes(MODEL, SECOND)
+    start = whole.index(b"PK\x01\x02")
+    second = whole.index(b"PK\x01\x02", start + 4)
+    end = whole.index(b"PK\x05\x06")
+    for cut in (whole[:second] + whole[end:], whole[:start] + whole[second:]):
+        content = bytearray(cut)
+        record = content.index(b"PK\x05\x06")
+        content[record + 8 : record + 16] = struct.pack("<HHI", 1, 1, record - start)
+        members_missing(tmp_path, bytes(content))
+
+
+def test_a_zip_with_sizes_behind_its_data(tmp_path: Path) -> None:
+    class Stream(io.BytesIO):
+        """As a pipe is, to which Python writes a member's sizes behind it."""
+
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *_: int) -> int:
+            raise io.UnsupportedOperation
+
+        def tell(self) -> int:
+            raise io.UnsupportedOperation
+
+    out = Stream()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(*MODEL)
+        file.writestr(*SECOND)
+    (tmp_path / "m.zip").write_bytes(out.getvalue())
+    assert out.getvalue()[6] & 8
+    assert (hub.resolve(str(tmp_path / "m.zip")) / "second").read_bytes() == b"b" * 700
+
+
+@pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
+def test_an_unpacked_model_is_what_its_archive_holds(
+    tmp_path: Path, cache: Path, pack: Callable[..., bytes]
+) -> None:
+    file = tmp_path / "m.archive"
+    file.write_bytes(pack(MODEL, SECOND))
+    found = hub.resolve(str(file))
+    before = (found / "second").stat().st_mtime_ns
+    hub.resolve(str(file))
+    assert (found / "second").stat().st_mtime_ns == before, "unpacked again for nothing"
+
+    def linked() -> None:
+        (found / "second").unlink()
+        (found / "second").symlink_to("/etc/passwd")
+
+    changes: list[Callable[[], object]] = [
+        lambda: (found / "second").write_bytes(b"c" * 700),
+        lambda: (found / "second").write_bytes(b"b" * 701),
+        lambda: (found / "third").write_bytes(b""),
+        (found / "second").unlink,
+        linked,
+    ]
+    for change in changes:
+        change()
+        assert hub.resolve(str(file)) == found
+        assert {path.name for path in found.iterdir()} == {"saved_model.pb", "second"}
+        assert (found / "second").read_bytes() == b"b" * 700
+        assert not (found / "second").is_symlink()
+
+
+@pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
+def test_a_planted_link_is_not_followed(
+    tmp_path: Path, cache: Path, pack: Callable[..., bytes]
+) -> None:
+    file = tmp_path / "m.archive"
+    file.write_bytes(pack(MODEL))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "saved_model.pb").write_bytes(b"mine")
+    cache.mkdir(mode=0o700)
+    content = hashlib.sha256(file.read_bytes()).hexdigest()
+    (cache / content).symlink_to(tmp_path / "mine")
+    assert (hub.resolve(str(file)) / "saved_model.pb").read_bytes() == MODEL[1]
+    assert (tmp_path / "mine" / "saved_model.pb").read_bytes() == b"mine"

@@ -1,6 +1,7 @@
 """Downloads from a host of every kind: good, gone, slow, broken, changing, or a page."""
 
 import hashlib
+import io
 import os
 import random
 import time
@@ -270,3 +271,86 @@ def test_the_command_hands_both_sha256_on(tmp_path: Path, monkeypatch: pytest.Mo
     (request,) = requests
     assert (request.sha256, request.tokenizer.model_sha256) == ("aa", "bb")
     assert command.main(["vocab", "v", "--tokenizer-sha256", "bb", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("path", ["", "/chunked"])
+def test_too_large_a_file(
+    host: Host, cache: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "max_bytes", 100_000)
+    # Of the one the length is known before, of the other the bytes are counted.
+    with pytest.raises(UserError, match=r"GiB, expected at most .*--max-download GIB"):
+        hub.resolve(host.url(path) if path else host.url())
+    assert not any(cache.iterdir())
+
+
+def test_too_long_a_download(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "TOTAL_S", 0.3)
+    with pytest.raises(UserError, match="takes longer than"):
+        hub.resolve(host.url("/trickle"))
+    assert not any(cache.iterdir())
+
+
+def redirecting(monkeypatch: pytest.MonkeyPatch, *places: str) -> list[str]:
+    """Lets each address lead to the next; returns those that were asked for."""
+    import requests
+
+    asked: list[str] = []
+
+    def get(url: str, **_: object) -> requests.Response:
+        asked.append(url)
+        answer = requests.Response()
+        answer.status_code = 302
+        answer.raw = io.BytesIO()
+        answer.headers["location"] = places[min(len(asked), len(places)) - 1]
+        return answer
+
+    monkeypatch.setattr(requests, "get", get)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("first", "places", "message"),
+    [
+        ("https://a/m", ["http://a/m"], "redirected from https to http"),
+        ("https://a/m", ["https://b/m", "http://b/m"], "redirected from https to http"),
+        ("http://a/m", ["https://b/m", "http://b/m"], "redirected from https to http"),
+        ("https://a/m", ["file:///etc/passwd"], "redirected to file:"),
+        ("http://a/m", ["ftp://a/m"], "redirected to ftp:"),
+        ("https://a/m", ["/m"], "redirected more than 5 times"),
+    ],
+)
+def test_redirects(
+    first: str, places: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = redirecting(monkeypatch, *places)
+    with pytest.raises(UserError, match=message):
+        hub.resolve(first)
+    assert all(one.startswith(("http:", "https:")) for one in asked)
+    assert len(asked) <= 6
+
+
+def test_a_cache_of_others(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.mkdir(mode=0o700)
+    for mode in (0o702, 0o777):
+        cache.chmod(mode)
+        with pytest.raises(EnvironmentProblem, match="written to by other users.*chmod go-w"):
+            hub.resolve(host.url())
+    cache.chmod(0o700)
+    cache.parent.chmod(0o777)
+    with pytest.raises(EnvironmentProblem, match="may put another directory in its place"):
+        hub.resolve(host.url())
+    # As /tmp is: nobody moves what is another's.
+    cache.parent.chmod(0o1777)
+    assert whole(hub.resolve(host.url()))
+    if os.geteuid() == 0:
+        os.chown(cache, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(EnvironmentProblem, match="belongs to another user"):
+        hub.resolve(host.url())
+
+
+def test_a_cache_that_is_made_is_its_owners_alone(host: Host, cache: Path) -> None:
+    hub.resolve(host.url())
+    assert cache.stat().st_mode & 0o777 == 0o700

@@ -204,6 +204,29 @@ def test_every_op_that_the_preflight_knows_has_a_case() -> None:
     assert sorted(runnable - tried - unknown - NOT_FOR_NUMBERS) == []
 
 
+def test_every_attribute_that_tfjs_does_not_read_is_known() -> None:
+    """As `is_training`, which it ignored in silence: a layer norm became NaN."""
+    from tensorflow.python.framework import op_def_registry
+
+    from export import preflight
+    from export.vetting import allowed_ops
+    from export.wrong_kernels import IGNORED_AND_REFUSED, IGNORED_IN_PEACE
+
+    command = [node(), str(ROOT / "tests/python/tfjs_attributes.js")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    read = json.loads(done.stdout)
+    kernels = json.loads(preflight.KERNELS.read_text(encoding="utf-8"))["kernels"]
+    ignored = {
+        attribute.name
+        for op in allowed_ops() & set(read)
+        if all(preflight.runs(op, "float32", backend, kernels[backend]) for backend in BACKENDS)
+        for attribute in op_def_registry.get(op).attr
+        if attribute.name not in read[op] and attribute.type not in ("type", "list(type)")
+    }
+    assert {"is_training"} < ignored
+    assert ignored - {"N", "num", "_output_shapes"} == {*IGNORED_IN_PEACE, *IGNORED_AND_REFUSED}
+
+
 # Strings, which wasm lacks; sparse tensors, pictures and random numbers, which no encoder has.
 NOT_FOR_NUMBERS = {
     "StringNGrams", "StringSplit", "StringToHashBucketFast", "SparseFillEmptyRows",

@@ -1,6 +1,8 @@
 """No bundle appears before its graph has run in Node: wrong numbers there refuse the export."""
 
+import hashlib
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from export import node_check
 from export.__main__ import main as command
 from export.bundle import digest
 from export.errors import CheckFailed, EnvironmentProblem
+from tests.python import resealing
 from tests.python.conftest import ROOT
 
 PRODUCTS = 5e6
@@ -63,9 +66,10 @@ def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, 
         "export = model.export_model\n"
         "model.export_model = lambda request, *more: export(replace(request, own=True), *more)\n"
         "def wrong(frozen, stored, directory):\n"
-        "    write(frozen, stored, directory)\n"
+        "    sums = write(frozen, stored, directory)\n"
         "    shard = next(directory.glob('*.bin')); data = bytearray(shard.read_bytes())\n"
         "    data[-4:] = b'\\0\\0\\x80\\x3f'; shard.write_bytes(data)\n"
+        "    return sums\n"
         "tfjs.write = wrong; sys.exit(command.main(sys.argv[1:]))\n"
     )
     out = tmp_path / "out"
@@ -112,3 +116,105 @@ def test_a_tokenizers_bundle_is_verified_by_its_hashes_and_golden_ids(tmp_path):
 def verify(bundle):
     program = ["node", str(ROOT / "node_bridge" / "verify.js"), "--bundle", str(bundle)]
     return subprocess.run(program, capture_output=True, text=True)
+
+
+def golden_metadata(bundle):
+    with (bundle / "golden.safetensors").open("rb") as stream:
+        return json.loads(stream.read(int.from_bytes(stream.read(8), "little")))["__metadata__"]
+
+
+def weights_of(bundle):
+    """The bytes of each weight by its name, as TF.js reads them off the manifest."""
+    (group,) = json.loads((bundle / "model.json").read_text("utf-8"))["weightsManifest"]
+    data = b"".join((bundle / path).read_bytes() for path in group["paths"])
+    sizes = {"float32": 4, "int32": 4, "bool": 1}
+    found, at = {}, 0
+    for weight in group["weights"]:
+        size = math.prod(weight["shape"]) * sizes[weight["dtype"]]
+        found[weight["name"]] = (at, data[at : at + size])
+        at += size
+    assert at == len(data)
+    return found
+
+
+def test_checksums_are_those_of_what_lies_there(embedded):
+    sums = json.loads(golden_metadata(embedded.bundle)["checksums"])
+    assert sums == {
+        "weights": {
+            name: hashlib.sha256(data).hexdigest()
+            for name, (_, data) in weights_of(embedded.bundle).items()
+        },
+        "vocab": digest(embedded.vocab),
+        "tokenizer_tables": digest(embedded.bundle / "tokenizer_tables.bin"),
+    }
+
+
+def test_what_no_golden_text_touches_is_found_by_its_checksum(embedded, tmp_path):
+    """Each was sealed again, so that its hashes hold."""
+    bundle = tmp_path / "bundle"
+
+    def copied():
+        shutil.rmtree(bundle, ignore_errors=True)
+        shutil.copytree(embedded.bundle, bundle)
+
+    copied()
+    good = verify(bundle)
+    assert good.returncode == 0, good.stdout
+    assert "; the rest is held by checksums" in good.stdout
+
+    # A number in the last row of the word embeddings.
+    found = weights_of(bundle)
+    name = max(found, key=lambda one: len(found[one][1]))
+    start, data = found[name]
+    shards = sorted(bundle.glob("group1-*.bin"))
+    at = start + len(data) - 4
+    shard = next(s for s in shards if (at := at - s.stat().st_size) < 0)
+    content = bytearray(shard.read_bytes())
+    content[at] ^= 1
+    shard.write_bytes(content)
+    resealing.reseal(bundle)
+    bad = verify(bundle)
+    assert bad.returncode == 1
+    assert f"DRIFT: not what was exported: weight {name}" in bad.stdout
+    assert bad.stdout.count("DRIFT:") == 2, "the golden texts did not notice"
+
+    copied()
+    lines = (bundle / "vocab.txt").read_bytes().splitlines(keepends=True)
+    lines[-1] = "㐀㐁\n".encode()
+    (bundle / "vocab.txt").write_bytes(b"".join(lines))
+    resealing.reseal(bundle)
+    bad = verify(bundle)
+    assert bad.returncode == 1
+    assert "DRIFT: not what was exported: vocab.txt" in bad.stdout
+
+
+@pytest.mark.parametrize("key", ["texts", "tokenizer_cases", "checksums"])
+@pytest.mark.parametrize(
+    "value", ["{", "[7]", "{}", '{"weights": 7}', '{"texts": ["a"], "ids": []}']
+)
+def test_metadata_that_is_none_is_one_line(tmp_path, key, value):
+    vocab = tmp_path / "vocab.txt"
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "好"]
+    vocab.write_text("".join(f"{token}\n" for token in tokens), "utf-8", newline="\n")
+    bundle = tmp_path / "bundle"
+    options = ["--tokenizer", "chars", "--out", str(bundle)]
+    assert command(["vocab", str(vocab), *options]) == 0
+    file = bundle / "golden.safetensors"
+    save_file(load_file(file), file, golden_metadata(bundle) | {key: value})
+    resealing.reseal(bundle)
+    done = verify(bundle)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert f"its {key} are not what an export writes" in done.stderr
+
+
+def test_bundles_without_checksums_are_verified_as_before(embedded, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(embedded.bundle, bundle)
+    file = bundle / "golden.safetensors"
+    save_file(load_file(file), file, {"texts": golden_metadata(bundle)["texts"]})
+    resealing.reseal(bundle)
+    done = verify(bundle)
+    assert done.returncode == 0, done.stdout
+    assert "nothing holds the rest" in done.stdout
+    assert "checksums " not in done.stdout

@@ -191,6 +191,31 @@ def test_a_layer_norm_by_a_batch_norm():
     check(lambda ids: {"out": norm(embedded(table, ids))}, held, gone=["FusedBatchNormV3"])
 
 
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-6, 2e-5, 1e-3])
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+def test_a_layer_norm_of_any_epsilon_is_exported_and_right(library, epsilon):
+    """Expected values by hand in float64; Keras takes a batch norm from 2e-5 on or so."""
+    import importlib
+
+    from export import preflight
+
+    table = weight(7, 4)
+    # Rows of little variance, so that the epsilon shows.
+    table.assign(np.float32(0.01) * table)
+    norm = importlib.import_module(library).layers.LayerNormalization(epsilon=epsilon)
+    norm.build((None, None, 4))
+    # Keras 3 wraps TensorFlow's variables.
+    held = [table, *(w if isinstance(w, tf.Variable) else w.value for w in norm.weights)]
+    after = check(lambda ids: {"out": norm(embedded(table, ids))}, held)
+    preflight.check(after)
+    ids = GENERATOR.integers(0, 7, (3, 5)).astype(np.int32)
+    x = table.numpy().astype(np.float64)[ids]
+    centred = x - x.mean(-1, keepdims=True)
+    expected = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
+    (got,) = after.run({"input_ids": ids}).values()
+    np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
+
+
 def test_a_causal_mask_and_positions_counted_from_the_end():
     table = weight(7, 4)
 

@@ -170,7 +170,7 @@ def test_weights_of_a_dense_module_as_a_pickle(tmp_path: Path):
     ("file", "content", "message"),
     [
         ("modules.json", "{}", "got modules , expected"),
-        ("modules.json", "[{}]", "expected a json list of modules with type and path"),
+        ("modules.json", "[{}]", "module 0: type: got null, expected a string"),
         ("modules.json", '[{"type": "x.Transformer", "path": ""}]', "got modules x.Transformer,"),
         ("modules.json", '[{"type": "x", "path": "../y"}]', "got path '../y', expected one inside"),
         (

@@ -142,5 +142,5 @@ def test_sizes_of_vocab_and_embedding():
 
 
 def test_no_such_file(tmp_path):
-    with pytest.raises(UserError, match="no such vocab file"):
+    with pytest.raises(UserError, match="No such file or directory; give a vocab.txt"):
         read_vocab(tmp_path / "none.txt", print)

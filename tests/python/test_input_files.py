@@ -1,0 +1,86 @@
+"""Files that somebody else wrote: what they may be, and what is said of the rest."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from export import input_files
+from export.errors import UserError
+from export.input_files import integer, number, plain_file, read_json, read_plain, typed
+
+
+def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    started = time.monotonic()
+    for name in ("pipe", "endless"):
+        with pytest.raises(UserError, match="is a pipe or a device, expected a plain file"):
+            read_plain(tmp_path / name, 10, "a vocab")
+    assert time.monotonic() - started < 1
+
+
+def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(UserError, match="has more than 67 MB"):
+        read_json(tmp_path / "large")
+    assert plain_file(tmp_path / "large", "x") == 1 << 40
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", Path("a\0b")):
+        with pytest.raises(UserError, match="give the model's own file"):
+            read_json(path)
+    with pytest.raises(UserError, match="Is a directory"):
+        read_json(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 65, "nested 65 deep, expected at most 64"),
+        ('{"a":' * 100_000, "nested 100000 deep"),
+        ("{", "is no JSON"),
+        ('{"a": "\\ud800"}', "is no JSON: 'utf-8' codec can't encode"),
+        ('{"a": ' + "9" * 5000 + "}", "is no JSON: Exceeds the limit"),
+        ("\x00", "is no JSON"),
+    ],
+)
+def test_damage_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(text, "utf-8")
+    with pytest.raises(UserError, match=message):
+        read_json(file)
+
+
+def test_brackets_in_strings_do_not_nest(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    document = {"a": "[" * 1000, 'b"\\': ["]"], "c\\": "\U00010000"}
+    for ascii_only in (True, False):
+        file.write_text(json.dumps(document, ensure_ascii=ascii_only), "utf-8")
+        assert read_json(file) == document
+
+
+@pytest.mark.parametrize("text", ['"' + '\\"' * 2_000_000, '"' * 4_000_001, "\\" * 4_000_000])
+def test_the_depth_is_found_in_linear_time(text: str) -> None:
+    started = time.monotonic()
+    assert input_files.depth_of(text.encode()) == 0
+    assert time.monotonic() - started < 10
+
+
+def test_types_are_exact() -> None:
+    assert (number(1, "x"), number(0.5, "x"), integer(3, "x", 1, 3)) == (1, 0.5, 3)
+    values: tuple[object, ...] = (True, None, "1", [], float("nan"), float("inf"))
+    for value in values:
+        with pytest.raises(UserError, match="x: got .*, expected a number"):
+            number(value, "x")
+    for wrong in (True, 1.0, 0, 4, 10**100, "1"):
+        with pytest.raises(UserError, match="expected an integer from 1 to 3"):
+            integer(wrong, "x", 1, 3)
+    with pytest.raises(UserError, match="x: got true, expected an integer"):
+        typed(True, int, "x")
+    with pytest.raises(UserError, match="^x: got an integer of thousands of digits, expected a st"):
+        typed(10**9999, str, "x")

@@ -18,14 +18,16 @@ def faults_of(workflow: str) -> list[str]:
     faults = [f"not pinned: {used}" for used in USES.findall(workflow) if not PINNED.match(used)]
     if not re.search(r"^permissions:\n  contents: read\n(?!  )", workflow, re.MULTILINE):
         faults.append("no `permissions:` with `contents: read` alone")
-    if re.search(r"^\s+permissions:", workflow, re.MULTILINE):
+    if re.search(r"^[ ]+permissions:", workflow, re.MULTILINE):
         faults.append("a job takes other permissions")
     checkouts = workflow.count("uses: actions/checkout@")
     if workflow.count("persist-credentials: false") != checkouts:
         faults.append("a checkout that keeps the credentials")
     if re.search(r"^\s*(- )?pull_request_target", workflow, re.MULTILINE):
         faults.append("pull_request_target runs a stranger's code with rights")
-    faults += [f"text of others in a shell: {line}" for line in RUN.findall(workflow) if "${{" in line]
+    faults += [
+        f"text of others in a shell: {line}" for line in RUN.findall(workflow) if "${{" in line
+    ]
     return faults
 
 

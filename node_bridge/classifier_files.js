@@ -4,15 +4,19 @@
  * are made into its input.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { assertWritable, writeDirectory } from './directory.js';
 import { UserError } from './errors.js';
+import { readInput } from './input_file.js';
+import { parseModel } from './model_json.js';
 
 const DESCRIPTION = 'classifier.json';
 const FORMAT = 'bert-bridge-classifier';
 const VERSION = 1;
+/** Bytes of its files: a head of 100,000 labels has 205 MB. */
+const LARGEST = 2 ** 30;
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} ModelArtifacts
@@ -114,12 +118,12 @@ export function readDescription(dir) {
  */
 export function readClassifier(dir) {
   const description = readDescription(dir);
-  const model = JSON.parse(checked(dir, 'model.json', description).toString('utf8'));
+  const model = parseModel(checked(dir, 'model.json', description), join(dir, 'model.json'));
   const weights = checked(dir, 'weights.bin', description);
   const artifacts = {
     format: model.format,
     modelTopology: model.modelTopology,
-    weightSpecs: model.weightsManifest[0].weights,
+    weightSpecs: /** @type {any[]} */ (model.weightsManifest.flatMap((group) => group.weights)),
     weightData: new Uint8Array(weights).buffer,
   };
   return { description, artifacts };
@@ -138,7 +142,7 @@ function checked(dir, name, { files }) {
 /** @param {string} dir @param {string} name */
 function read(dir, name) {
   try {
-    return readFileSync(join(dir, name));
+    return readInput(join(dir, name), LARGEST);
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;

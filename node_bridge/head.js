@@ -2,10 +2,13 @@
  * What a classifier has on top of its encoder: from vectors to the probability of each label. It is
  * made of TF.js layers and saved as a LayersModel, so that plain `tf.loadLayersModel` reads it.
  */
+import { join } from 'node:path';
+
 import { readClassifier, writeClassifier } from './classifier_files.js';
 import { CheckFailed, UserError } from './errors.js';
 import { held } from './feature_sets.js';
 import { HEADS, headModel } from './head_layers.js';
+import { asUserError } from './model_json.js';
 import { folded } from './scaling.js';
 import { load, tf } from './tfjs.js';
 
@@ -61,7 +64,8 @@ export class Head {
           'bundle',
       );
     }
-    const model = await load('layers').loadLayersModel({ load: async () => artifacts });
+    const path = join(dir, 'model.json');
+    const model = await asUserError(path, () => load('layers').loadLayersModel({ load: async () => artifacts }));
     const hidden = /** @type {number} */ (/** @type {import('@tensorflow/tfjs-layers').Shape} */ (model.inputs[0].shape).at(-1));
     return new Head(model, { kind: description.head, hidden, labels: description.labels }, description);
   }

@@ -2,6 +2,7 @@
 import { BACKEND_NAMES } from './backends/index.js';
 import { oneOf, wholeNumber } from './cli.js';
 import { columnsFrom } from './columns.js';
+import { some } from './dataset.js';
 import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
 import { SCHEDULES } from './fitting.js';
@@ -66,10 +67,11 @@ export function classWeightsOf(given, { labels, targets }) {
     return counts.map((count) => targets.length / (labels.length * count));
   }
   const told = parsed(given);
-  const unknown = Object.keys(told).find((label) => !labels.includes(label));
+  const known = new Set(labels);
+  const unknown = Object.keys(told).find((label) => !known.has(label));
   const weights = labels.map((label) => told[label]);
   if (unknown !== undefined || !weights.every((weight) => Number.isFinite(weight) && weight > 0)) {
-    throw new UserError(`Expected --class-weights to have a positive number for each of ${labels.join(', ')}, got ${given}`);
+    throw new UserError(`Expected --class-weights to have a positive number for each of ${some(labels)}, got ${given}`);
   }
   return weights;
 }

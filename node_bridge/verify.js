@@ -1,10 +1,11 @@
 /** `node node_bridge/verify.js`: a bundle's own golden cases, on this machine, without Python. */
 import { BACKEND_NAMES } from './backends/index.js';
 import { Bundle } from './bundle.js';
-import { oneOf, run, say, wholeNumber } from './cli.js';
+import { oneOf, run, wholeNumber } from './cli.js';
 import { allowance } from './closeness.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
+import { print, printJson, say } from './printing.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { goldenCases, verify, verifyIds } from './verification.js';
 
@@ -58,7 +59,8 @@ async function main(options) {
     run_ms: Math.round(performance.now() - loaded),
     peak_rss: process.resourceUsage().maxRSS * 1024,
   };
-  process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : table(result));
+  if (options.json) await printJson(result);
+  else print(...table(result));
   return passed ? 0 : 1;
 }
 
@@ -69,7 +71,7 @@ async function main(options) {
  * @param {number | undefined} count
  * @param {boolean} json
  */
-function tokenizerAlone(bundle, count, json) {
+async function tokenizerAlone(bundle, count, json) {
   const tokenizer = Tokenizer.fromBundle(bundle);
   // Bundles that an older release made have no golden ids.
   const checks = bundle.has('golden.safetensors') ? [verifyIds(bundle, tokenizer, count)] : [];
@@ -78,7 +80,8 @@ function tokenizerAlone(bundle, count, json) {
   const files = Object.keys(bundle.contract.files).length;
   const ids = checks.length === 0 ? 'it has no golden ids, export it again to get them' : passed ? 'its golden ids are equal' : `DRIFT: ${checks[0].said}`;
   const result = { bundle: name, backend: null, passed, files, checks };
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${name}, a tokenizer alone: ${files} files have their hashes, ${ids}\n`);
+  if (json) await printJson(result);
+  else print(`${name}, a tokenizer alone: ${files} files have their hashes, ${ids}`);
   return passed ? 0 : 1;
 }
 
@@ -87,8 +90,9 @@ function table({ bundle, backend, passed, checks }) {
   const rows = checks.map(({ name, passed: good, maxAbs, budget, rtol, said }) => {
     const distance = name === 'ids' ? (good ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
     const allowed = name === 'ids' ? 'equal' : allowance({ atol: budget, rtol });
-    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${good ? 'ok' : `DRIFT: ${said}`}\n`;
+    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${good ? 'ok' : `DRIFT: ${said}`}`;
   });
   const verdict = passed ? 'the bundle gives here what Python gave' : 'DRIFT: see above';
-  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}\n${rows.join('')}\n${verdict}\n`;
+  const head = `${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}`;
+  return [`${bundle} on ${backend}`, '', head, ...rows, '', verdict];
 }

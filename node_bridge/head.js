@@ -122,6 +122,18 @@ export class Head {
     });
   }
 
+  /**
+   * Whether arrays are weights of this head, and moments of Adam's for all of them or none.
+   *
+   * @param {{weights: Float32Array[], moments: Float32Array[]}} state
+   * @param {Float32Array[]} best other weights
+   */
+  fits({ weights, moments }, best) {
+    const sizes = this.model.getWeights().map(({ size }) => size);
+    const has = (/** @type {Float32Array[]} */ arrays, /** @type {number[]} */ wanted) => String(arrays.map(({ length }) => length)) === String(wanted);
+    return has(weights, sizes) && has(best, sizes) && (moments.length === 0 || has(moments, [...sizes, ...sizes]));
+  }
+
   /** From now on the head takes plain vectors where it took scaled ones. @param {import('./scaling.js').Scaling} scaling */
   fold(scaling) {
     const first = /** @type {LayersModel['layers'][0]} */ (this.model.layers.find(({ weights }) => weights.length > 0));

@@ -16,7 +16,7 @@ import { HEADS } from './head_layers.js';
 import { print, printJson, say } from './printing.js';
 import { progress } from './progress.js';
 import { Tokenizer } from './tokenizer/index.js';
-import { classWeightsOf, settingsOf } from './train_settings.js';
+import { assertBatch, classWeightsOf, settingsOf } from './train_settings.js';
 import { accuracyLine, introduction, noteOf, percent, short, summaryOf, verdict } from './train_talk.js';
 import { problemOf, trainOn } from './training.js';
 import { trainingPage } from './training_page.js';
@@ -110,6 +110,7 @@ async function main(options) {
   const problem = { ...split, golden: goldenTexts(bundle, split.train.task) };
   const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
   const data = dataHash(problem);
+  assertBatch(asked, problem, hiddenOf(bundle));
   const backend = await useBackend(options.backend);
   if (finished) {
     if (finished.trained_with?.data !== data || finished.backend !== backend.name) throw trainedOtherwise(options.out);

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import OptionParser
+from command_line import OptionParser, command
 from export import catalog_table, hub, inspection, signature_choice
 from export.confinement import STEP_SECONDS, Limits
-from export.errors import CheckFailed, EnvironmentProblem, UserError
+from export.errors import UserError
+from printing import say
 
 if TYPE_CHECKING:
     from export.tokenizer_choice import TokenizerChoice
@@ -33,11 +34,6 @@ BUILD_EXAMPLE = """examples:
 """
 DTYPES = ("float32", "float16", "uint16", "uint8")
 ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
-
-
-def say(line: str) -> None:
-    """Talk goes to stderr, results to stdout."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -254,21 +250,12 @@ def run_build(options: argparse.Namespace) -> None:
     print(options.out)
 
 
+@command("interrupted; what was finished stays")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a subcommand; an error that reaches a person is one line and an exit code."""
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
-    try:
-        run(options)
-    except (UserError, EnvironmentProblem, CheckFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; give another place", file=sys.stderr)
-        return UserError.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; what was finished stays", file=sys.stderr)
-        return 130
+    run(options)
     return 0
 
 

@@ -6,11 +6,11 @@ TF-Hub or Kaggle, or a name of the catalog. What comes out has been vetted, and 
 
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import printing
 from export import archive, catalog, model_sites
 from export.download import OTHER_WAYS, downloaded
 from export.errors import UserError
@@ -23,12 +23,9 @@ BUILD = "; of a checkpoint make one first: `python -m export build`"
 HANDLE_HELP = "a directory, an archive (.tar.gz, .zip), a URL or a name of the catalog"
 
 
-def talk(line: str) -> None:
-    """Talk goes to stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def resolve(handle: str, sha256: str | None = None, say: Callable[[str], None] = talk) -> Path:
+def resolve(
+    handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
+) -> Path:
     """The local directory of the SavedModel that a handle names, vetted.
 
     Raises:
@@ -40,7 +37,9 @@ def resolve(handle: str, sha256: str | None = None, say: Callable[[str], None] =
     return directory
 
 
-def located(handle: str, sha256: str | None = None, say: Callable[[str], None] = talk) -> Path:
+def located(
+    handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
+) -> Path:
     """The local directory that a handle names, of whatever kind; archives are unpacked.
 
     Raises:

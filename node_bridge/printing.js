@@ -26,12 +26,12 @@ const SHORT = /** @type {Record<string, string>} */ ({ '\n': '\\n', '\r': '\\r',
  * @param {number} [longest] characters that are kept
  */
 export function printable(text, longest = LONGEST) {
-  return shortened(text, longest).replace(UNSEEN, escaped).replace(COMMAND, '#\\x23');
+  return shortened(text, longest).replace(UNSEEN, escaped).replace(COMMAND, '#\\u0023');
 }
 
 /** A whole line of a log, which is no command of it either. @param {string} text */
 export function printableLine(text) {
-  return printable(text).replace(COMMAND_AT_START, '$1\\x3a');
+  return printable(text).replace(COMMAND_AT_START, '$1\\u003a');
 }
 
 /**
@@ -40,7 +40,6 @@ export function printableLine(text) {
  * @param {unknown} value
  */
 export function jsonLine(value) {
-  const hex = (/** @type {string} */ character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
   return JSON.stringify(value).replace(UNSEEN_IN_JSON, hex).replace(COMMAND, '#\\u0023');
 }
 
@@ -69,6 +68,10 @@ function shortened(text, longest) {
 
 /** @param {string} character */
 function escaped(character) {
-  const code = character.charCodeAt(0);
-  return SHORT[character] ?? (code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`);
+  return SHORT[character] ?? hex(character);
+}
+
+/** As JSON writes it. @param {string} character of one unit */
+function hex(character) {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -20,7 +20,8 @@ the ids and outputs of Python's TensorFlow. A bundle of a tokenizer alone has go
   --json           print the result as JSON
   -h, --help
 
-Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in what was given.
+Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in what was given,
+3 this machine, 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack).
 `;
 
 await run({

@@ -26,7 +26,7 @@ test('100,000 labels cost what their texts cost', () => {
 test('a label that a terminal would obey is shown, and a long one is cut', () => {
   const lines = formatConfusion(confusionOf([[1, 0], [0, 1]]), ['\x1b]0;x\x07\n::error::x\u202e', 'y'.repeat(1000)]);
   assert.equal(lines.length, 3);
-  assert.match(lines[1], /^\\x1b\]0;x\\x07\\n::error::x\\u202e /);
+  assert.match(lines[1], /^\\u001b\]0;x\\u0007\\n::error::x\\u202e /);
   assert(lines.every((line) => line.length < 400), lines.join('|'));
 });
 

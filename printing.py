@@ -39,6 +39,11 @@ def printable(text: str, longest: int | None = LONGEST) -> str:
     return COMMAND.sub(r"#\\u0023", UNSEEN.sub(escaped, text))
 
 
+def printable_line(text: str, longest: int | None = LONGEST) -> str:
+    """A whole line of a log, which is no command of it either."""
+    return COMMAND_AT_START.sub(r"\1\\u003a", printable(text, longest))
+
+
 def escaped(found: re.Match[str]) -> str:
     """A character as JSON escapes it."""
     return SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}"
@@ -114,4 +119,4 @@ def raw(stream: Any) -> TextIO:
 
 def say(line: str) -> None:
     """Talk goes to stderr, results to stdout."""
-    print(COMMAND_AT_START.sub(r"\1\\u003a", printable(line)), file=sys.stderr, flush=True)
+    print(printable_line(line), file=sys.stderr, flush=True)

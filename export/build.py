@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from export.checkpoints import Checkpoint, load_encoder, load_head, open_checkpoint, unused
 from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
 from export.errors import UserError
+from export.regular_file import regular
 from export.replacing import appearing, refuse_foreign, refuse_overlap
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab
@@ -83,7 +84,7 @@ def write_tokenizer_files(request: Request, directory: Path, say: Callable[[str]
     """Carries the checkpoint's tokenizer files over, among the SavedModel's assets."""
     files = facts.collect(request.checkpoint)
     if request.vocab is not None:
-        files[VOCAB] = request.vocab.read_bytes()
+        files[VOCAB] = regular(request.vocab).read_bytes()
     for name, data in files.items():
         place = directory / facts.ASSETS / name
         place.parent.mkdir(exist_ok=True)

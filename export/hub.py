@@ -14,6 +14,7 @@ import printing
 from export import archive, catalog, model_sites
 from export.download import OTHER_WAYS, downloaded
 from export.errors import UserError
+from export.regular_file import regular
 from export.vetting import vet
 
 # What lies beside the weights of a publisher's checkpoint.
@@ -54,7 +55,7 @@ def located(
             raise UserError(f"--sha256 is for an archive or a URL, got the directory {handle}")
         return place
     if place.exists():
-        return checked_and_unpacked(place, sha256)
+        return checked_and_unpacked(regular(place), sha256)
     if entry:
         return published(entry, sha256, say)
     if is_url(handle):

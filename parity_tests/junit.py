@@ -1,12 +1,15 @@
 """The result as JUnit XML, which every CI shows: a suite for each backend, a case for each row."""
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 from parity_tests.tokenizer.proof import told
-from printing import printable
+from printing import printable_line
 
+NO_CHARACTER = re.compile("[\ufffe\uffff]")
+"""Printable, but not in XML 1.0."""
 GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
 
 
@@ -45,7 +48,7 @@ def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, An
     told = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
     failure = ET.SubElement(case, "failure", type=row["status"])
     failure.set("message", clean(told[0] if told else "drift"))
-    failure.text = clean("\n".join(told))
+    failure.text = "\n".join(map(clean, told))
 
 
 def add_still(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
@@ -98,6 +101,5 @@ def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
 
 
 def clean(text: str) -> str:
-    """Without what XML cannot hold, or a terminal that shows it would obey; lines stay lines."""
-    lines = (printable(line, longest=None) for line in text.split("\n"))
-    return "\n".join(lines).replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
+    """A line without what XML cannot hold, or a terminal that shows it would obey."""
+    return NO_CHARACTER.sub("\ufffd", printable_line(text, longest=None))

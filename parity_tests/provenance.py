@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from export.regular_file import regular
 from parity_tests.errors import UserError
 
 
@@ -26,13 +27,13 @@ class Contract:
         """
         file = bundle / "bundle.json"
         try:
-            data = file.read_bytes()
+            data = regular(file).read_bytes()
             document = json.loads(data)
         except FileNotFoundError:
             raise UserError(
                 f"{bundle} is not a bundle: it has no bundle.json; make one with `nox -s export`"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{file} cannot be read: {error}") from None
         if not isinstance(document, dict) or document.get("format") != "bert-bridge":
             raise UserError(f"{file} is not a contract of bert-bridge; export the bundle again")

@@ -12,6 +12,7 @@ from typing import Any
 
 from export.architectures.config import MOST_LAYERS, EncoderConfig
 from export.errors import UserError
+from export.regular_file import regular
 
 REQUIRED = (
     "vocab_size",
@@ -59,10 +60,10 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: no such file, no json, something else than an object.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(regular(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give the model's json config") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is no json: {error}; give the model's json config") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: got a {type(document).__name__}, expected a json object")

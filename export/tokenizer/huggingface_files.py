@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import UserError
+from export.regular_file import regular
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.vocab import SPECIAL, parse_vocab
 
@@ -40,7 +41,7 @@ def json_object(path: Path) -> dict[str, Any]:
         UserError: it is no JSON, or something else than an object.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(regular(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"{path}: is no JSON: {reason}; copy it again from the model") from None

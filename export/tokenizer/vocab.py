@@ -13,6 +13,7 @@ from pathlib import Path
 
 from export.bundle import SpecialToken
 from export.errors import UserError
+from export.regular_file import regular
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 SHOWN = 3
@@ -66,8 +67,8 @@ def read_vocab(path: Path, notice: Callable[[str], None]) -> Vocab:
             token missing. The message names the file and the line.
     """
     try:
-        raw = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raw = regular(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such vocab file; give a vocab.txt, one token a line") from None
     vocab = parse_vocab(raw, str(path))
     for line in vocab.notices():

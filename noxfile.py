@@ -128,6 +128,14 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def attack(session: nox.Session) -> None:
+    """Give every command hostile files, and flip bytes of sound ones → artifacts/attack.json."""
+    node_packages(session)
+    embedded(session)
+    python(session, "-m", "tests.hostile", *session.posargs)
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the lock files from their .in files."""
     refuse_arguments(session)

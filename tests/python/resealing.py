@@ -14,8 +14,8 @@ def edit(file: Path, change: Callable[[Any], None]) -> None:
     file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
 
 
-def reseal(bundle: Path) -> None:
-    """Writes every size and sha256 of the contract anew."""
+def reseal(bundle: Path, contract_name: str = "bundle.json") -> None:
+    """Writes every size and sha256 of the contract anew; `classifier.json` is one too."""
 
     def anew(contract: Any) -> None:
         for name in contract["files"]:
@@ -23,7 +23,7 @@ def reseal(bundle: Path) -> None:
             sha256 = hashlib.sha256(data).hexdigest()
             contract["files"][name] = {"sha256": sha256, "size": len(data)}
 
-    edit(bundle / "bundle.json", anew)
+    edit(bundle / contract_name, anew)
 
 
 def alter_line(vocab: Path, token: str, other: str) -> None:

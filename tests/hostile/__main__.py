@@ -1,0 +1,150 @@
+"""Attacks every command with hostile files and counts what it did: `nox -s attack`.
+
+Each area of cases is a module `*_cases.py` here. The fuzz flips seeded bytes of sound files, see
+`fuzz.py`. Writes ROOT/attack.json: how many were tried, refused clearly, survived, found by a check
+(`failed`), and every fault: a stack trace, a crash, a hang, a wrong exit code, a wrong number that
+passes, a raw terminal control, a file changed beside the case's own.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from command_line import OptionParser
+from tests.hostile import fuzz
+from tests.hostile.case import EXITS, Case
+from tests.hostile.running import Outcome, attempt
+
+EXAMPLE = """examples:
+  python -m tests.hostile                             every case, and 2,000 byte flips
+  python -m tests.hostile --only classifier           cases whose name starts with `classifier`
+  python -m tests.hostile --only classifier --flips 0 the same without the fuzz
+  python -m tests.hostile --only none --flips 200     a short fuzz alone
+
+exit codes: 0 no fault, 1 a fault, 2 a mistake in what was given
+"""
+HERE = Path(__file__).parent
+LINE_EVERY_S = 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs what was asked for, writes the tally, and gives the exit code."""
+    given = parse(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="attack-") as place:
+            cases = [case for case in every_case() if case.name.startswith(given.only)]
+            rows = attempt_all(cases, Path(place), given.jobs)
+            flips = fuzz.run(Path(place), given.flips, given.seed, given.jobs)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    document = tally(rows, flips)
+    whole = not given.only and given.flips >= fuzz.FLIPS
+    out = given.root / ("attack.json" if whole else "attack.part.json")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print(summary(document, out))
+    return 1 if document["faults"] else 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; an unknown one ends the program with exit code 2."""
+    parser = OptionParser(prog="python -m tests.hostile", description=__doc__, epilog=EXAMPLE)
+    parser.add_argument("--only", default="", metavar="START", help="cases with such a name")
+    parser.add_argument(
+        "--flips", type=int, default=fuzz.FLIPS, metavar="N", help="of bytes (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the flips (%(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="at once (%(default)s)"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("artifacts"), help="where the tally goes (%(default)s)"
+    )
+    return parser.parse_args(arguments)
+
+
+def every_case() -> Iterator[Case]:
+    """The cases of every area, in order."""
+    names = sorted(path.stem for path in HERE.glob("*_cases.py"))
+    for name in names:
+        yield from importlib.import_module(f"tests.hostile.{name}").cases()
+
+
+def attempt_all(cases: list[Case], place: Path, jobs: int) -> list[Outcome]:
+    """Runs cases, some at once; the outcomes are in the order of the cases."""
+    work = [partial(attempt, case, place / f"case-{at}") for at, case in enumerate(cases)]
+    return at_once(work, jobs, "cases")
+
+
+def at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list[Any]:
+    """Calls functions in threads, each of which mostly waits for a program.
+
+    Args:
+        work: the functions.
+        jobs: how many at once.
+        what: they are, for the progress.
+    """
+    terminal, said = sys.stderr.isatty(), time.monotonic()
+    with (
+        ThreadPoolExecutor(jobs) as pool,
+        tqdm(total=len(work), desc=what, disable=not terminal) as bar,
+    ):
+        started = [pool.submit(one) for one in work]
+        try:
+            for count, _ in enumerate(as_completed(started), 1):
+                bar.update()
+                if not terminal and time.monotonic() - said > LINE_EVERY_S:
+                    said = time.monotonic()
+                    print(f"{what}: {count} of {len(work)}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in started]
+
+
+def tally(rows: list[Outcome], flips: list[fuzz.Flip]) -> dict[str, Any]:
+    """The document: counts, faults, and every case."""
+    faults = [{"name": row.name, "fault": row.fault, "line": row.line} for row in rows if row.fault]
+    faults += [
+        {"name": flip.name, "fault": flip.fault, "line": flip.line} for flip in flips if flip.fault
+    ]
+    good = [row for row in rows if not row.fault]
+    return {
+        "tried": len(rows),
+        **{end: sum(row.expect == end for row in good) for end in EXITS},
+        "fuzz": fuzz.tally(flips),
+        "faults": faults,
+        "cases": [asdict(row) for row in rows],
+    }
+
+
+def summary(document: dict[str, Any], out: Path) -> str:
+    """A few lines for a person."""
+    lines = [
+        f"{document['tried']} cases: {document['refused']} refused clearly, "
+        f"{document['failed']} found by a check, {document['survived']} survived",
+        *(
+            f"{kind}: {', '.join(f'{count} {end}' for end, count in ends.items())}"
+            for kind, ends in document["fuzz"].items()
+        ),
+        *(f"FAULT {fault['name']}: {fault['fault']}" for fault in document["faults"]),
+        f"{len(document['faults'])} faults → {out}",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

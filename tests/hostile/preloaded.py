@@ -1,0 +1,104 @@
+"""A Python that has TensorFlow and the exporter loaded, and forks for each export it is asked for.
+
+Importing TensorFlow takes 7 s, and an export starts two Pythons; a thousand exports would take
+hours. A fork takes none of it. Here the model is loaded by `export.worker` as in real life, but in
+the fork itself, so that a crash ends the fork.
+
+    python -m tests.hostile.preloaded      a line of JSON for each export: arguments, out, seconds
+"""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import tensorflow as tf  # noqa: F401
+import tensorflow_text  # noqa: F401
+
+from export import __main__ as program
+from export import confinement, tfjs, worker  # noqa: F401
+
+
+def main() -> int:
+    """Answers each line on stdin with one on stdout: the exit code, negative for a signal."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            export(asked["arguments"], Path(asked["out"]))
+        print(json.dumps({"code": wait(pid, asked["seconds"])}), flush=True)
+    return 0
+
+
+def export(arguments: list[str], out: Path) -> NoReturn:
+    """In the fork: `python -m export ARGUMENTS`, with its output in files; never returns."""
+    os.setsid()
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(out / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    confinement.run = in_this_process  # type: ignore[assignment]
+    code = 70
+    try:
+        code = int(program.main(arguments) or 0)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        # As Python itself would end.
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def in_this_process(kind: str, job: Any, *_: Any) -> None:
+    """Stands for `confinement.run`: the worker's own work, and its messages."""
+    say, what = _[-2], _[-1]
+    with tempfile.TemporaryFile() as pipe:
+        sys.stdin = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        sys.stdin.write(json.dumps({"kind": kind} | worker.encoded(job)))
+        sys.stdin.seek(0)
+        # What TensorFlow logs there goes to a file that nobody sees, as in real life.
+        with quiet_stderr():
+            worker.main([str(os.dup(pipe.fileno()))])
+        pipe.seek(0)
+        error = confinement.listen(pipe.fileno(), 5, say, what)
+    if error is not None:
+        raise error
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Sends this process's stderr to nowhere for a while."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def wait(pid: int, seconds: float) -> int:
+    """The exit code of a fork; -9 where it took too long and was ended with its children."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return -int(signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""Runs one hostile case and finds what a person should not have met."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.hostile.case import EXITS, Case
+
+ROOT = Path(__file__).parents[2]
+TRACES = (
+    re.compile(r"^Traceback \(most recent call last\)", re.M),
+    re.compile(r"^\s+File \"[^\"]+\", line \d+", re.M),
+    re.compile(r"^\s+at .+:\d+:\d+\)?$", re.M),
+    re.compile(r"^\s+at (async )?[\w.<>]+ \(", re.M),
+    re.compile(r"\bnode:internal/"),
+    re.compile(r"Fatal (Python )?error|FATAL ERROR"),
+)
+"""What a stack trace of Python or Node looks like."""
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]|^::", re.M)
+"""What may not be printed raw: controls, C1, changes of the writing direction, CI commands."""
+MOST_MEMORY = 6 << 30
+"""Bytes that a command may use at most: three times what an export of a small model takes."""
+SECRET = b"the secret of this machine\n"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: `memory` in bytes at its peak, `seconds` of wall time."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case; `fault` is "" where all is as it should be."""
+
+    name: str
+    expect: str
+    code: int
+    line: str
+    seconds: float
+    fault: str
+
+
+def attempt(case: Case, place: Path) -> Outcome:
+    """Makes the files of a case, runs its command, and looks at what happened.
+
+    Args:
+        case: to be run.
+        place: a directory of its own, which is removed afterwards.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    files, guard, home = (place / name for name in ("files", "guard", "home"))
+    for directory in (files, guard, home):
+        directory.mkdir(parents=True)
+    (guard / "secret.txt").write_bytes(SECRET)
+    before = snapshot(guard)
+    try:
+        command = case.make(files)
+        ended = run(command, files, home, case)
+        fault = judged(case, ended)
+        if not fault and snapshot(guard) != before:
+            fault = "files beside the case's own were changed"
+        if not fault and case.check is not None:
+            fault = case.check(files)
+    finally:
+        release(place)
+    return Outcome(
+        case.name, case.expect, ended.code, last_line(ended.stderr), ended.seconds, fault
+    )
+
+
+def run(command: list[str], files: Path, home: Path, case: Case) -> Ended:
+    """Runs a command in the project, with a home and caches of its own."""
+    program = sys.executable if command[0] == "python" else os.environ.get("NODE", "node")
+    environment = {
+        **{k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "GITHUB_ACTIONS")},
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "TFHUB_CACHE_DIR": str(home / "hub"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "NO_COLOR": "1",
+    }
+    streams = [home / "stdout", home / "stderr"]
+    started = time.monotonic()
+    with streams[0].open("wb") as out, streams[1].open("wb") as err:
+        process = subprocess.Popen(
+            [program, *command[1:]],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        memory = feed_and_wait(process, case.stdin, case.seconds)
+    stdout, stderr = (stream.read_bytes().decode("utf-8", "replace") for stream in streams)
+    code = process.returncode
+    return Ended(code, stdout, stderr, time.monotonic() - started, memory)
+
+
+def feed_and_wait(process: "subprocess.Popen[bytes]", stdin: bytes, seconds: float) -> int:
+    """Gives a program its input and waits; returns its peak of memory in bytes.
+
+    One that takes too long is ended together with its children; its exit code is then -9.
+    """
+    assert process.stdin is not None
+    os.set_blocking(process.stdin.fileno(), False)
+    left, deadline = memoryview(stdin), time.monotonic() + seconds
+    while True:
+        if left and not process.stdin.closed:
+            try:
+                left = left[os.write(process.stdin.fileno(), left[: 1 << 16]) :]
+            except BlockingIOError:
+                time.sleep(0.002)
+            except BrokenPipeError:
+                left = left[:0]
+        elif not process.stdin.closed:
+            process.stdin.close()
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            break
+        if time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = -signal.SIGKILL
+            break
+        if not left:
+            time.sleep(0.01)
+    if not process.stdin.closed:
+        process.stdin.close()
+    return usage.ru_maxrss * 1024
+
+
+def judged(case: Case, ended: Ended) -> str:
+    """What is wrong with how a command ended; "" where nothing is."""
+    if ended.code == -signal.SIGKILL and ended.seconds >= case.seconds:
+        return f"it did not end within {case.seconds:g} s"
+    if ended.code < 0:
+        return f"it ended by signal {-ended.code}"
+    both = f"{ended.stderr}\n{ended.stdout}"
+    for pattern in TRACES:
+        if found := pattern.search(both):
+            return f"a stack trace: {found.group()!r}"
+    for name, text in (("stdout", ended.stdout), ("stderr", ended.stderr)):
+        # A result may hold U+FFFD and line ends; a progress bar is not drawn into a file.
+        if found := UNSAFE.search(text):
+            return f"{name} has {found.group()!r} raw: {around(text, found.start())!r}"
+    if ended.memory > MOST_MEMORY:
+        return f"it used {ended.memory / 2**30:.1f} GiB"
+    if ended.code not in EXITS[case.expect]:
+        line = last_line(ended.stderr)
+        return f"exit code {ended.code}, expected {case.expect} {EXITS[case.expect]}: {line!r}"
+    if case.expect == "refused":
+        errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+        if len(errors) != 1 or last_line(ended.stderr) != errors[0]:
+            return f"expected one line `error: …` at the end, got {ended.stderr[-300:]!r}"
+    if case.says not in both:
+        return f"expected {case.says!r} in {both[-300:]!r}"
+    return ""
+
+
+def snapshot(directory: Path) -> dict[str, str]:
+    """The sha256 of each file in a directory, by its path there."""
+    return {
+        str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(directory.rglob("*"))
+        if file.is_file() and not file.is_fifo()
+    }
+
+
+def release(place: Path) -> None:
+    """Removes a directory, also where a case took the right to write from it."""
+    for directory, _, _ in os.walk(place):
+        Path(directory).chmod(0o700)
+    shutil.rmtree(place)
+
+
+def last_line(text: str) -> str:
+    """The last line with something in it."""
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def around(text: str, at: int) -> str:
+    """Some characters around a place."""
+    return text[max(0, at - 40) : at + 40]

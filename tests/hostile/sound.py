@@ -1,0 +1,159 @@
+"""The sound files that the fuzz damages: two models, a bundle, a classifier, and their numbers."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+from tests.hostile.case import Case
+from tests.hostile.running import Ended
+from tests.hostile.running import run as run_command
+from tests.python import publishers, resealing, zoo
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+HANZI = list("你好这本书很房间小大不人天下上中国家学生老师早晚水")
+VOCAB = [*SPECIAL, *HANZI, "##a", "a"][: publishers.VOCAB]
+PROBES = ["".join(HANZI[:12]), "".join(HANZI[12:]), "aa a", "你a", "", "好" * 40]
+"""Texts that need every line of the vocab but those of [PAD] and [MASK], and one that is cut."""
+TRAINING = [
+    (f"{HANZI[i % 20]}{HANZI[(i * 7) % 20]}{'好' if i % 2 else '不'}", i % 2) for i in range(40)
+]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where they lie.
+
+    Attributes:
+        saved_model: a SavedModel, see `zoo.tf2`.
+        checkpoint: a BERT as Hugging Face writes it.
+        bundle: made of the checkpoint.
+        classifier: trained on the bundle.
+        vectors: what encode.js gives of the probes, by the model and the tensor.
+        labels: what predict.js says of the probes.
+    """
+
+    saved_model: Path
+    checkpoint: Path
+    bundle: Path
+    classifier: Path
+    vectors: dict[str, dict[str, bytes]]
+    labels: str
+
+    def of(self, kind: str) -> Path:
+        """The directory of that name."""
+        places = {
+            "saved_model": self.saved_model,
+            "checkpoint": self.checkpoint,
+            "bundle": self.bundle,
+            "classifier": self.classifier,
+        }
+        return places[kind]
+
+    def exports(self, kind: str, model: Path, out: Path) -> list[list[str]]:
+        """The commands that make a bundle of a model of that kind, one after the other."""
+        built, vocab = model, model / "vocab.txt"
+        first = []
+        if kind == "checkpoint":
+            built = out.with_name("built")
+            first = [["build", str(model), "--out", str(built)]]
+        else:
+            vocab = self.saved_model.parent / "zoo.txt"
+        choice = ["--vocab", str(vocab), "--tokenizer", "bert", "--cased", "--out", str(out)]
+        return [*first, ["model", str(built), *choice]]
+
+
+def make(place: Path, export: Callable[[list[str], Path], Ended]) -> Files:
+    """Makes them.
+
+    Args:
+        place: a directory to make.
+        export: does an export: arguments, and a directory for what it says.
+
+    Raises:
+        RuntimeError: a step of it failed.
+    """
+    home = place / "home"
+    home.mkdir(parents=True)
+    (place / "zoo.txt").write_text("".join(f"{token}\n" for token in zoo.TOKENS), "utf-8")
+    saved_model = zoo.tf2(place / "saved_model")
+    checkpoint = publishers.publisher("bert", "hf").write(place / "checkpoint")
+    (checkpoint / "vocab.txt").write_text("".join(f"{token}\n" for token in VOCAB), "utf-8")
+    files = Files(saved_model, checkpoint, place / "bundle", place / "classifier", {}, "")
+    for kind in ("saved_model", "checkpoint"):
+        out = place / "bundle"
+        shutil.rmtree(out, ignore_errors=True)
+        for arguments in files.exports(kind, files.of(kind), out):
+            expect_good(export(arguments, home))
+        files.vectors[kind] = vectors(out, home)
+    files.vectors["bundle"] = files.vectors["checkpoint"]
+    for name, part in (("train", TRAINING[:30]), ("dev", TRAINING[30:])):
+        rows = "".join(json.dumps({"text": t, "label": str(y)}) + "\n" for t, y in part)
+        (place / f"{name}.jsonl").write_text(rows, "utf-8")
+    train = ["node", "node_bridge/train.js", "--bundle", str(files.bundle), "--epochs", "2"]
+    train += ["--train", str(place / "train.jsonl"), "--dev", str(place / "dev.jsonl")]
+    train += ["--cache", str(home / "cache"), "--out", str(files.classifier)]
+    expect_good(run(train, home))
+    said = labels(files.classifier, files.bundle, home)
+    return Files(saved_model, checkpoint, files.bundle, files.classifier, files.vectors, said)
+
+
+def vectors(bundle: Path, home: Path) -> dict[str, bytes]:
+    """The bytes of each tensor that encode.js gives of the probes.
+
+    Raises:
+        RuntimeError: it fails.
+    """
+    out = home / "vectors.safetensors"
+    out.unlink(missing_ok=True)
+    texts = "".join(f"{text}\n" for text in PROBES).encode()
+    command = ["node", "node_bridge/encode.js", "--bundle", str(bundle), "--out", str(out)]
+    expect_good(run(command, home, texts))
+    return {name: array.tobytes() for name, array in load_file(out).items()}
+
+
+def labels(classifier: Path, bundle: Path, home: Path) -> str:
+    """What predict.js says of the probes, a line of JSON each.
+
+    Raises:
+        RuntimeError: it fails.
+    """
+    texts = "".join(f"{text}\n" for text in PROBES).encode()
+    command = [
+        "node",
+        "node_bridge/predict.js",
+        "--model",
+        str(classifier),
+        "--bundle",
+        str(bundle),
+    ]
+    return expect_good(run(command, home, texts)).stdout
+
+
+def run(command: list[str], home: Path, stdin: bytes = b"") -> Ended:
+    """Runs a command as a case is run."""
+    return run_command(command, home, home, Case("", lambda _: [], stdin=stdin, seconds=120))
+
+
+def expect_good(ended: Ended) -> Ended:
+    """The same.
+
+    Raises:
+        RuntimeError: it did not end with 0.
+    """
+    if ended.code != 0:
+        raise RuntimeError(f"a sound file gave exit code {ended.code}: {ended.stderr[-500:]}")
+    return ended
+
+
+def reseal(directory: Path) -> None:
+    """Writes sizes and hashes of a bundle or a classifier anew, where its contract can be read."""
+    for name in ("bundle.json", "classifier.json"):
+        if (directory / name).exists():
+            try:
+                resealing.reseal(directory, name)
+            except (ValueError, KeyError, TypeError, AttributeError, OSError):
+                return

@@ -15,8 +15,8 @@ import { parseModel } from './model_json.js';
 const DESCRIPTION = 'classifier.json';
 const FORMAT = 'bert-bridge-classifier';
 const VERSION = 1;
-/** Bytes of its files: a head of 100,000 labels has 205 MB. */
-const LARGEST = 2 ** 30;
+/** Bytes of its files: a head of 10,000 labels has 20 MB. */
+const LARGEST = 2 ** 28;
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} ModelArtifacts

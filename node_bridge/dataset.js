@@ -10,8 +10,11 @@ import { stratifiedPart } from './stratify.js';
 import { taskOf } from './text.js';
 import { KEY_WORDS, textKey } from './text_key.js';
 
-/** More labels make a head of gigabytes; whoever has as many took another column for the label. */
-const MOST_LABELS = 100_000;
+/**
+ * Every step computes each label's probability and moves its weights: with 20,000 labels and as many
+ * texts an epoch took 20 minutes on wasm. Whoever has more than this took another column for the label.
+ */
+const MOST_LABELS = 10_000;
 
 /**
  * @typedef {import('./text.js').Text} Text

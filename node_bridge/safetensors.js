@@ -84,8 +84,8 @@ export function layOut(specs, metadata = {}) {
 export function readSafetensors(bytes, name = 'safetensors file') {
   const { entries, metadata } = readSafetensorsHeader(bytes, name);
   const tensors = Object.entries(entries).map(([key, { dtype, shape, start, end }]) => {
-    // A copy, since the file's bytes need not be aligned for a typed array.
-    const slice = bytes.slice(start, end);
+    // A copy, since the file's bytes need not be aligned for a typed array; a Buffer's own slice is none.
+    const slice = Uint8Array.prototype.slice.call(bytes, start, end);
     return [key, { dtype, shape, data: new ARRAYS[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
   });
   return { tensors: Object.fromEntries(tensors), metadata };

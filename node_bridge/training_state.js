@@ -17,8 +17,8 @@ import { bytesOf, readSafetensors, writeSafetensors } from './safetensors.js';
  * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} Progress
  */
 
-/** Bytes: a head of 100,000 labels has 205 MB, kept four times. */
-const LARGEST = 2 ** 31;
+/** Bytes: a head of 10,000 labels has 20 MB, kept four times. */
+const LARGEST = 2 ** 30;
 
 export class TrainingState {
   /**

@@ -15,6 +15,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from command_line import MACHINE
 from export.errors import CheckFailed, EnvironmentProblem, UserError
 
 OUT_OF_MEMORY = ("MemoryError", "ResourceExhaustedError")
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> int:
             tell(error=type(error).__name__, message=str(error))
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
-            tell(error="UserError", message=f"{reason}; give another place or make room")
+            kind = EnvironmentProblem if error.errno in MACHINE else UserError
+            tell(error=kind.__name__, message=f"{reason}; give another place or make room")
         except Exception as error:
             # Whatever a stranger's model makes TensorFlow or a rewrite do ends here, in one line.
             name, line = type(error).__name__, next(iter(str(error).splitlines()), "")

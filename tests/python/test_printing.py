@@ -210,3 +210,18 @@ def test_the_page_escapes_and_turns_nothing():
     template = page.templates().from_string("<td>{{ name }}</td>{{ drawn }}")
     shown = template.render(name="<script>\u202e\x9b", drawn=Markup("<svg/>"))
     assert shown == "<td>&lt;script&gt;\\u202e\\u009b</td><svg/>"
+
+
+def test_a_file_that_may_not_be_so_large_is_the_machine(tmp_path):
+    (tmp_path / "vocab.txt").write_bytes((ROOT / "artifacts" / "vocab.txt").read_bytes())
+    words = [sys.executable, "-m", "export", "vocab", str(tmp_path / "vocab.txt")]
+    words += ["--tokenizer", "bert", "--uncased", "--out", str(tmp_path / "out")]
+    line = ["sh", "-c", 'ulimit -f 1 && exec "$0" "$@"', *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == ENVIRONMENT, done.stderr
+    assert re.fullmatch(r"error: cannot write [^\n]*: File too large; [^\n]*", last(done.stderr))
+    assert [path.name for path in tmp_path.iterdir()] == ["vocab.txt"]
+
+
+def last(text):
+    return text.rstrip("\n").split("\n")[-1]

@@ -6,8 +6,8 @@ import { Encoder } from './encoder.js';
 import { EncoderPool } from './encoder_pool.js';
 import { UserError } from './errors.js';
 
-/** What Node and TF.js take in a thread, without a model; measured. */
-const WORKER_BYTES = 40e6;
+/** What Node and TF.js take in a thread beside the weights: with albert_tiny's 8 MB each took 30 MB. */
+const WORKER_BYTES = 24e6;
 
 /**
  * @typedef {object} Whole what `openEncoders` gives beyond the encoder of features.js

@@ -1,17 +1,48 @@
-"""The options of every Python command of the project: argparse, with one line for a mistake.
+"""The options of every Python command of the project, and how errors leave it.
 
 By itself argparse takes the beginning of an option for the option, the last of two values without
 a word, and puts its whole usage before a mistake.
+
+Exit codes: 0 good, 1 drift or a failed check, 2 the user's mistake, 3 the environment, 70 a defect
+of the program itself (EX_SOFTWARE of sysexits.h), 130 interrupted.
 """
 
 import argparse
 import difflib
+import errno
+import functools
+import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-USER_ERROR = 2
+from printing import cleaned_streams, printable, raw, say
+
+USER_ERROR, ENVIRONMENT, INTERNAL, INTERRUPTED = 2, 3, 70, 130
+DEBUG = "BERT_BRIDGE_DEBUG"
+"""Set to 1, an internal error shows its stack."""
+MACHINE = {
+    errno.ENOSPC: "make room there, or give another place",
+    errno.EDQUOT: "make room there, or give another place",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), or give another place",
+    errno.EROFS: "give another place",
+    errno.EIO: "give another place",
+    errno.ENOMEM: "give it more memory, or less to do",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "try again later",
+    errno.EAGAIN: "try again later",
+    errno.EBUSY: "try again later",
+    errno.ETXTBSY: "try again later",
+}
+"""System errors that are this machine's, with a remedy; the others are a wrong place's."""
+ROOT = Path(__file__).parent
+DISK = ("No space left", "File too large", "Disk quota", "Read-only file system")
+"""In TensorFlow's errors, which are no OSError."""
+# TensorFlow's, by its name: the class is not at hand where TensorFlow was never loaded.
+OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
 NEAR = 0.6
 """Share of letters that two names have in common, as difflib counts it, for a likely slip."""
 
@@ -60,7 +91,7 @@ class OptionParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with one line."""
-        line = " ".join(message.split())
+        line = printable(" ".join(message.split()))
         line = line.replace("invalid int value:", "expected a whole number, got")
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", line)
         if choice:
@@ -88,3 +119,90 @@ def hint(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not known."""
     meant = nearest(name, known)
     return f"did you mean {meant}?" if meant else "try --help"
+
+
+def command(
+    interrupted: str = "interrupted",
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Decorates the `main` of a command: whatever it prints is clean, whatever it raises is a line.
+
+    Args:
+        interrupted: what to say after Ctrl-C.
+    """
+
+    def decorate(main: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(main)
+        def run(*arguments: Any) -> int:
+            with cleaned_streams():
+                try:
+                    code = main(*arguments)
+                    sys.stdout.flush()
+                    return code
+                except KeyboardInterrupt:
+                    say(interrupted)
+                    return INTERRUPTED
+                except BrokenPipeError:
+                    # A reader that went away (`| head`); lest Python complain of it at its end.
+                    silence(sys.stdout)
+                    return 0
+                except Exception as error:
+                    line, code = failure(error)
+                    say(f"error: {line}")
+                    if code == INTERNAL and os.environ.get(DEBUG) == "1":
+                        for part in traceback.format_exc().splitlines():
+                            say(part)
+                    if code == ENVIRONMENT:
+                        silence(sys.stdout)
+                    return code
+
+        return run
+
+    return decorate
+
+
+def failure(error: BaseException) -> tuple[str, int]:
+    """What an error says to a person, without `error: `, and the exit code."""
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):
+        return str(error), code
+    if isinstance(error, OSError) and error.errno is not None:
+        where = "" if error.filename is None else f"{error.filename}: "
+        remedy = MACHINE.get(error.errno)
+        if remedy is not None:
+            return f"{where}{error.strerror}; {remedy}", ENVIRONMENT
+        return f"{where}{error.strerror}; give another place", USER_ERROR
+    name, message = type(error).__name__, " ".join(str(error).split())
+    if any(part in message for part in DISK):
+        return f"cannot write: {message}; make room, or give another place", ENVIRONMENT
+    if name in OUT_OF_MEMORY:
+        return f"there is not enough memory ({message or name}); give it more", ENVIRONMENT
+    if isinstance(error, RecursionError):
+        return f"what was given is nested too deep{place_of(error)}", USER_ERROR
+    reason = summary(error)
+    return f"internal error, please report it: {reason}; {DEBUG}=1 shows where", INTERNAL
+
+
+def summary(error: BaseException) -> str:
+    """An error that nobody foresaw, in one line with its place in this program."""
+    message = printable(" ".join(str(error).split()), 400)
+    return f"{type(error).__name__}: {message}{place_of(error)}"
+
+
+def place_of(error: BaseException) -> str:
+    """The last line of this program where an error came up, in brackets; "" where there is none."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        if ROOT in file.parents and not file.relative_to(ROOT).parts[0].startswith("."):
+            place = f" ({file.name}:{frame.lineno})"
+    return place
+
+
+def silence(stream: Any) -> None:
+    """What a stream still holds is dropped: where it cannot go, Python would say so at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, raw(stream).fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        pass

@@ -12,34 +12,29 @@ import tempfile
 from pathlib import Path
 
 from bench.chart import svg
-from bench.errors import CheckFailed, EnvironmentProblem, UserError
+from bench.errors import UserError
 from bench.facts import code, facts
 from bench.families import FAMILIES
 from bench.record import Record, write
 from bench.setting import Setting
 from bench.table import table
-from command_line import OptionParser, nearest
+from command_line import OptionParser, command, nearest
 
 EXAMPLE = """examples:
   python -m bench                        everything
   python -m bench tokenizer.ids          the rows whose names begin so
   python -m bench tokenizer --quick      in half a minute, to see that all rows still run
 
-exit codes: 0 measured, 1 ours and a peer differ, 2 a mistake in what was given, 3 this machine
+exit codes: 0 measured, 1 ours and a peer differ, 2 a mistake in what was given, 3 this machine,
+70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack)
 """
 
 
+@command("interrupted; the rows that were finished are kept")
 def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmarks that are wanted and gives the exit code."""
     given = parse(arguments)
-    try:
-        record = run(given.names, given.root, given.quick)
-    except (CheckFailed, UserError, EnvironmentProblem) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the rows that were finished are kept", file=sys.stderr)
-        return 130
+    record = run(given.names, given.root, given.quick)
     if given.json:
         print(json.dumps(record.rows, ensure_ascii=False))
     else:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import OptionParser
+from command_line import OptionParser, command
 from export import catalog_table, download, hub, inspection, signature_choice
 from export.confinement import STEP_SECONDS, Limits
-from export.errors import UserError, explained
+from export.errors import UserError
+from printing import say
 
 if TYPE_CHECKING:
     from export.tokenizer_choice import TokenizerChoice
@@ -41,11 +40,6 @@ SIGN_EXAMPLE = """examples:
 """
 DTYPES = ("float32", "float16", "uint16", "uint8")
 ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
-
-
-def say(line: str) -> None:
-    """Talk goes to stderr, results to stdout."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -318,36 +312,15 @@ def run_build(options: argparse.Namespace) -> None:
     print(options.out)
 
 
+@command("interrupted; what was finished stays")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a subcommand; an error that reaches a person is one line and an exit code."""
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
     if getattr(options, "max_download", None) is not None:
         download.allow(options.max_download)
-    code = 0
-    try:
-        run(options)
-    except KeyboardInterrupt:
-        print("interrupted; what was finished stays", file=sys.stderr)
-        code = 130
-    except Exception as error:
-        code = report(error)
-    try:
-        # Else a full disk is noticed after the end, and nobody can say it in one line.
-        sys.stdout.flush()
-    except OSError as error:
-        code = code or report(error)
-        # What its buffer holds cannot be written: Python must not try again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
-
-
-def report(error: Exception) -> int:
-    """Prints an error in one line; returns the exit code."""
-    known = explained(error)
-    with contextlib.suppress(OSError):
-        print(f"error: {known}", file=sys.stderr)
-    return known.exit_code
+    run(options)
+    return 0
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ TF-Hub or Kaggle, or a name of the catalog. What comes out has been vetted, and 
 import argparse
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import printing
 from export import archive, cache_trust, catalog, model_sites
 from export.download import DEFAULT_GIB, OTHER_WAYS, downloaded
 from export.errors import UserError
@@ -42,12 +42,9 @@ def add_download_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def talk(line: str) -> None:
-    """Talk goes to stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def resolve(handle: str, sha256: str | None = None, say: Callable[[str], None] = talk) -> Path:
+def resolve(
+    handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
+) -> Path:
     """The local directory of the SavedModel that a handle names, vetted.
 
     Raises:
@@ -59,7 +56,9 @@ def resolve(handle: str, sha256: str | None = None, say: Callable[[str], None] =
     return directory
 
 
-def located(handle: str, sha256: str | None = None, say: Callable[[str], None] = talk) -> Path:
+def located(
+    handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
+) -> Path:
     """The local directory that a handle names, of whatever kind; archives are unpacked.
 
     Raises:
@@ -74,6 +73,7 @@ def located(handle: str, sha256: str | None = None, say: Callable[[str], None] =
             raise UserError(f"--sha256 is for an archive or a URL, got the directory {handle}")
         return place
     if place.exists():
+        plain_file(place, "a model's archive or directory")
         return checked_and_unpacked(place, sha256)
     if entry:
         return published(entry, sha256, say)

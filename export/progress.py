@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from printing import raw
+
 LINE_EVERY_S = 10.0
 
 
@@ -24,7 +26,12 @@ class Progress:
             from tqdm import tqdm
 
             self.bar = tqdm(
-                total=self.total, initial=self.done, unit="B", unit_scale=True, desc="download"
+                total=self.total,
+                initial=self.done,
+                unit="B",
+                unit_scale=True,
+                desc="download",
+                file=raw(sys.stderr),
             )
         return self
 

@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from command_line import MACHINE
 from export.bundle import CONTRACT, FORMAT, MADE
-from export.errors import UserError
+from export.errors import EnvironmentProblem, UserError
 from export.input_files import read_object
 from export.signing import SIGNATURE
 
@@ -38,8 +39,9 @@ def appearing(out: Path, mark: str = MADE) -> Iterator[Path]:
             `MADE` in a SavedModel, which is written here.
 
     Raises:
-        UserError: `out` exists and is neither empty nor of that kind alone, or its disk is full or
-            may not be written to.
+        UserError: `out` exists and is neither empty nor of that kind alone, or may not be written
+            to.
+        EnvironmentProblem: its disk is full, or has another fault.
     """
     place = out.resolve()
     recover(place)
@@ -56,7 +58,8 @@ def appearing(out: Path, mark: str = MADE) -> Iterator[Path]:
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
-        raise UserError(
+        kind = EnvironmentProblem if error.errno in MACHINE else UserError
+        raise kind(
             f"cannot write {out}: {error.strerror}; give another place or make room"
         ) from error
     finally:

@@ -15,7 +15,10 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from export.errors import OUT_OF_MEMORY, explained
+from command_line import INTERNAL, OUT_OF_MEMORY, failure, summary
+from export.errors import CheckFailed, EnvironmentProblem, UserError
+
+CLASSES = {kind.exit_code: kind for kind in (CheckFailed, UserError, EnvironmentProblem)}
 
 
 def main(arguments: list[str]) -> int:
@@ -29,11 +32,12 @@ def main(arguments: list[str]) -> int:
             do(json.loads(sys.stdin.read()), lambda line: tell(say=line))
         except Exception as error:
             # Whatever a stranger's model makes TensorFlow or a rewrite do ends here, in one line.
-            known = explained(error)
-            line = str(known)
+            line, code = failure(error)
+            if code == INTERNAL:
+                line = f"the export stopped at {summary(error)}; please report it with the model"
             if type(error).__name__ in OUT_OF_MEMORY:
                 line = f"the model needs more memory than it may use; --memory-limit GIB: {line}"
-            tell(error=type(known).__name__, message=line)
+            tell(error=CLASSES.get(code, UserError).__name__, message=line)
     return 0
 
 

@@ -11,11 +11,12 @@ import subprocess
 import sys
 from typing import Any
 
-from command_line import OptionParser
+from command_line import OptionParser, command
 from native import stamp
 from native.build import build
 from native.errors import EnvironmentProblem
 from native.tensorflow import installed
+from printing import say
 
 EXAMPLE = """example:
   nox -s native
@@ -26,11 +27,7 @@ exit codes: 0 it works, 3 this machine lacks something
 CHECK = stamp.ROOM.parent / "node_bridge" / "backends" / "check_native.js"
 
 
-def say(line: str) -> None:
-    """Talk goes to stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
+@command("interrupted; nothing half-built is left")
 def main(arguments: list[str] | None = None) -> int:
     """Builds what is missing and says what it did; gives the exit code."""
     parser = OptionParser(
@@ -39,17 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLE,
     )
     parser.parse_args(arguments)
-    try:
-        say(made())
-    except EnvironmentProblem as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; make room there", file=sys.stderr)
-        return EnvironmentProblem.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; nothing half-built is left", file=sys.stderr)
-        return 130
+    say(made())
     return 0
 
 

@@ -3,11 +3,11 @@
  * its size and sha256. A bundle whose hashes or contract do not hold is refused, by file name.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { BundleFile, isMissing } from './bundle_file.js';
 import { UserError } from './errors.js';
+import { readInput } from './input_file.js';
 import { assertSigned } from './signature.js';
 
 /** The contract version this program understands. */
@@ -15,6 +15,9 @@ export const CONTRACT_VERSION = 1;
 
 /** Bytes of a file that is checked without being kept. */
 const PIECE = 2 ** 20;
+/** Bytes of a contract, and of any file that is read whole: all but the weights. */
+const LARGEST_CONTRACT = 2 ** 24;
+const LARGEST = 2 ** 29;
 
 /**
  * @typedef {object} TensorSpec
@@ -112,11 +115,17 @@ export class Bundle {
    * The bytes of one file, checked against the contract.
    *
    * @param {string} name
+   * @param {number} [most] bytes that such a file may have
    * @returns {Buffer}
-   * @throws {UserError} missing, truncated or altered
+   * @throws {UserError} missing, truncated, altered or larger
    */
-  read(name) {
+  read(name, most = LARGEST) {
     const file = this.file(name);
+    if (file.left > most) {
+      const { left } = file;
+      file.close();
+      throw new UserError(`${join(this.dir, name)} has ${left} bytes, expected at most ${most}`);
+    }
     const bytes = Buffer.allocUnsafeSlow(file.left);
     file.fill(bytes);
     return bytes;
@@ -156,7 +165,7 @@ export class Bundle {
 /** @param {string} dir */
 function readContract(dir) {
   try {
-    return readFileSync(join(dir, 'bundle.json'));
+    return readInput(join(dir, 'bundle.json'), LARGEST_CONTRACT);
   } catch (error) {
     if (!isMissing(error)) throw error;
     throw new UserError(`${dir} is not a bundle: it has no bundle.json; make one with \`nox -s export\``);

@@ -3,10 +3,11 @@
  * the first byte, its sha256 with the last. Nothing that was read is to be used before that.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 import { UserError } from './errors.js';
+import { openInput } from './input_file.js';
 
 const CLOSED = -1;
 
@@ -81,7 +82,7 @@ export function isMissing(error) {
 /** @param {string} dir @param {string} name */
 function openOrRefuse(dir, name) {
   try {
-    return openSync(join(dir, name), 'r');
+    return openInput(join(dir, name));
   } catch (error) {
     if (!isMissing(error)) throw error;
     throw new UserError(`${join(dir, name)} is missing from bundle ${basename(dir)}; export or copy it again`);

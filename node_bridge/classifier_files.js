@@ -4,16 +4,20 @@
  * are made into its input.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { assertWritable, writeDirectory } from './directory.js';
 import { UserError } from './errors.js';
+import { readInput } from './input_file.js';
+import { parseModel } from './model_json.js';
 import { assertSigned } from './signature.js';
 
 const DESCRIPTION = 'classifier.json';
 const FORMAT = 'bert-bridge-classifier';
 const VERSION = 1;
+/** Bytes of its files: a head of 10,000 labels has 20 MB. */
+const LARGEST = 2 ** 28;
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} ModelArtifacts
@@ -119,12 +123,12 @@ export function readDescription(dir, trustedKeys) {
  */
 export function readClassifier(dir, trustedKeys) {
   const description = readDescription(dir, trustedKeys);
-  const model = JSON.parse(checked(dir, 'model.json', description).toString('utf8'));
+  const model = parseModel(checked(dir, 'model.json', description), join(dir, 'model.json'));
   const weights = checked(dir, 'weights.bin', description);
   const artifacts = {
     format: model.format,
     modelTopology: model.modelTopology,
-    weightSpecs: model.weightsManifest[0].weights,
+    weightSpecs: /** @type {any[]} */ (model.weightsManifest.flatMap((group) => group.weights)),
     weightData: new Uint8Array(weights).buffer,
   };
   return { description, artifacts };
@@ -143,7 +147,7 @@ function checked(dir, name, { files }) {
 /** @param {string} dir @param {string} name */
 function read(dir, name) {
   try {
-    return readFileSync(join(dir, name));
+    return readInput(join(dir, name), LARGEST);
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;

@@ -1,22 +1,12 @@
 /**
  * What every command shares: options, help, and how errors leave the program.
  */
-import { parseArgs } from 'node:util';
+import { format, parseArgs } from 'node:util';
 
 import { UserError } from './errors.js';
+import { failureOf, INTERNAL } from './failures.js';
 import { nearest } from './option_names.js';
-
-/** System errors of a place that was given to write to: another place mends them. */
-const MACHINE = new Map([
-  ['ENOSPC', 'the disk is full'],
-  ['EDQUOT', 'the quota of disk space is used up'],
-  ['EFBIG', 'the file is too large for this place'],
-  ['EROFS', 'the file system is read-only'],
-  ['EACCES', 'permission denied'],
-  ['EPERM', 'operation not permitted'],
-  ['ENOENT', 'there is no such place'],
-  ['ENOTDIR', 'a part of the path is a file'],
-]);
+import { print, say } from './printing.js';
 
 /** @typedef {NonNullable<import('node:util').ParseArgsConfig['options']>} Options */
 
@@ -30,15 +20,13 @@ const MACHINE = new Map([
  * @param {(values: Record<string, any>, positionals: string[]) => Promise<number | void>} command.main
  */
 export async function run({ help, options, positionals: taken, main }) {
-  // A reader that went away (`| head`) ends the program quietly, as Unix tools do.
-  process.stdout.on('error', (error) => {
-    if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE') process.exit(0);
-    throw error;
-  });
+  guardStreams();
+  const end = (/** @type {unknown} */ error) => process.exit(report(error, options));
+  process.on('uncaughtException', end).on('unhandledRejection', end);
   try {
     const { values, positionals } = parse(options, taken);
     if (values.help) {
-      process.stdout.write(help);
+      print(...help.trimEnd().split('\n'));
       return;
     }
     process.exitCode = (await main(values, positionals)) ?? 0;
@@ -47,9 +35,17 @@ export async function run({ help, options, positionals: taken, main }) {
   }
 }
 
-/** A line on stderr, where there is something to say. @param {string} line */
-export function say(line) {
-  if (line !== '') process.stderr.write(`${line}\n`);
+/** What is written elsewhere than by us, and what cannot be written. */
+function guardStreams() {
+  process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+    // A reader that went away (`| head`) ends the program quietly, as Unix tools do.
+    process.exit(error.code === 'EPIPE' ? 0 : report(Object.assign(error, { path: 'stdout' }), {}));
+  });
+  process.stderr.on('error', () => {}); // there is nowhere left to say so
+  // Warnings of TF.js name the nodes of a stranger's graph.
+  for (const method of /** @type {const} */ (['log', 'info', 'debug', 'warn', 'error'])) {
+    console[method] = (...words) => say(...format(...words).split('\n'));
+  }
 }
 
 /**
@@ -142,27 +138,17 @@ function assertValue({ name, value, inlineValue }, type) {
 }
 
 /**
- * Says one line for a known error, shows a stack trace only for a defect of ours.
+ * Says one line for an error: the last door, through which whatever went wrong is cleaned.
  *
  * @param {unknown} error
  * @param {Options} options of the command, by whose names an option of the library is called
  * @returns {number} exit code
  */
 function report(error, options) {
-  const known = /** @type {{exitCode?: number, code?: string, message: string, option?: string, path?: string}} */ (error);
-  if (known.exitCode !== undefined) {
-    const { option = '', message } = known;
-    const ours = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    const words = Object.hasOwn(options, ours) ? message.replaceAll(`\`${option}\``, `--${ours}`) : message;
-    process.stderr.write(`error: ${words}\n`);
-    return known.exitCode;
-  }
-  const reason = MACHINE.get(known.code ?? '');
-  if (reason !== undefined) {
-    const where = known.path === undefined ? '' : ` at ${known.path}`;
-    process.stderr.write(`error: ${reason}${where} (${known.code}); give another place or make room\n`);
-    return 2;
-  }
-  process.stderr.write(`${/** @type {Error} */ (error).stack ?? String(error)}\n`);
-  return 70;
+  const { line, exitCode } = failureOf(error);
+  const { option = '', stack = '' } = /** @type {{option?: string, stack?: string}} */ (error ?? {});
+  const ours = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  say(`error: ${Object.hasOwn(options, ours) ? line.replaceAll(`\`${option}\``, `--${ours}`) : line}`);
+  if (exitCode === INTERNAL && process.env.BERT_BRIDGE_DEBUG === '1') say(...stack.split('\n'));
+  return exitCode;
 }

@@ -1,44 +1,83 @@
 /** Who was taken for whom: counts, and a table that keeps its columns with Chinese labels. */
+import { printable } from './printing.js';
 
-/** More columns than this do not fit a terminal. */
+/** More columns than this do not fit a terminal, and no longer label. */
 const WIDEST = 12;
+const WIDEST_LABEL = 40;
 
-/**
- * @param {ArrayLike<number>} targets the true label of each text, as a place among the labels
- * @param {ArrayLike<number>} predictions the label it was given
- * @param {number} count of labels
- * @returns {number[][]} `matrix[true][predicted]`
- */
-export function confusionMatrix(targets, predictions, count) {
-  const matrix = Array.from({ length: count }, () => new Array(count).fill(0));
-  for (let i = 0; i < targets.length; i += 1) matrix[targets[i]][predictions[i]] += 1;
-  return matrix;
+/** Labels of which a whole matrix is given; of more there are the pairs that occur. */
+const LARGEST_MATRIX = 1000;
+
+/** Counts of true and predicted labels: as much as there are texts and labels, never labels squared. */
+export class Confusion {
+  /** @type {Map<number, number>} by `true * labels + predicted` */
+  #cells = new Map();
+
+  /**
+   * @param {ArrayLike<number>} targets the true label of each text, as a place among the labels
+   * @param {ArrayLike<number>} predictions the label it was given
+   * @param {number} labels how many there are
+   */
+  constructor(targets, predictions, labels) {
+    this.labels = labels;
+    /** Texts that have each label, texts that were given it, and of these the right ones. */
+    this.truths = new Int32Array(labels);
+    this.predictions = new Int32Array(labels);
+    this.right = new Int32Array(labels);
+    for (let i = 0; i < targets.length; i += 1) {
+      const [truth, predicted] = [targets[i], predictions[i]];
+      this.truths[truth] += 1;
+      this.predictions[predicted] += 1;
+      this.right[truth] += Number(truth === predicted);
+      const place = truth * labels + predicted;
+      this.#cells.set(place, (this.#cells.get(place) ?? 0) + 1);
+    }
+  }
+
+  /** Pairs that occur, by true and then by predicted label. @returns {{truth: number, predicted: number, count: number}[]} */
+  get pairs() {
+    const { labels } = this;
+    const cells = [...this.#cells].sort(([a], [b]) => a - b);
+    return cells.map(([place, count]) => ({ truth: Math.floor(place / labels), predicted: place % labels, count }));
+  }
+
+  /** `matrix[true][predicted]`; undefined where there are too many labels. @returns {number[][] | undefined} */
+  get matrix() {
+    const { labels } = this;
+    if (labels > LARGEST_MATRIX) return undefined;
+    const matrix = Array.from({ length: labels }, () => new Array(labels).fill(0));
+    for (const { truth, predicted, count } of this.pairs) matrix[truth][predicted] = count;
+    return matrix;
+  }
 }
 
 /**
- * @param {number[][]} matrix
+ * @param {Confusion} confusion
  * @param {string[]} labels
- * @returns {string} lines, the last one ended too
+ * @returns {string[]} lines
  */
-export function formatConfusion(matrix, labels) {
-  if (labels.length > WIDEST) return formatWorst(matrix, labels);
+export function formatConfusion(confusion, labels) {
+  if (labels.length > WIDEST || confusion.matrix === undefined) return formatWorst(confusion, labels);
+  const shown = labels.map((label) => printable(label, WIDEST_LABEL));
   const cells = [
-    ['true \\ predicted', ...labels],
-    ...matrix.map((row, i) => [labels[i], ...row.map(String)]),
+    ['true \\ predicted', ...shown],
+    ...confusion.matrix.map((row, i) => [shown[i], ...row.map(String)]),
   ];
   const widths = cells[0].map((_, column) => Math.max(...cells.map((row) => displayWidth(row[column]))));
-  return cells.map((row) => `${row.map((cell, i) => pad(cell, widths[i], i === 0)).join('  ')}\n`).join('');
+  return cells.map((row) => row.map((cell, i) => pad(cell, widths[i], i === 0)).join('  '));
 }
 
-/** The commonest confusions, for many labels. @param {number[][]} matrix @param {string[]} labels */
-function formatWorst(matrix, labels) {
-  const wrong = matrix
-    .flatMap((row, i) => row.map((count, j) => ({ count, i, j })))
-    .filter(({ count, i, j }) => i !== j && count > 0)
+/** The commonest confusions, for many labels. @param {Confusion} confusion @param {string[]} labels */
+function formatWorst({ pairs }, labels) {
+  const wrong = pairs
+    .filter(({ truth, predicted }) => truth !== predicted)
     .sort((a, b) => b.count - a.count)
     .slice(0, WIDEST);
-  const title = `${labels.length} labels; the commonest confusions (all of them with --json):\n`;
-  return title + wrong.map(({ count, i, j }) => `${count}  ${labels[i]} taken for ${labels[j]}\n`).join('');
+  const name = (/** @type {number} */ label) => printable(labels[label], WIDEST_LABEL);
+  return [
+    `${labels.length} labels; the commonest confusions (all of them with --json):`,
+    ...wrong.map(({ count, truth, predicted }) => `${count}  ${name(truth)} taken for ${name(predicted)}`),
+  ];
 }
 
 /** @param {string} cell @param {number} width @param {boolean} left */

@@ -5,9 +5,8 @@
  * as it stands, the next stray quote could swallow whole rows without a word.
  */
 import { UserError } from './errors.js';
+import { LONGEST_LINE } from './lines.js';
 
-/** A cell that is never closed would take in the rest of the file. */
-const LONGEST = 2 ** 24;
 
 /**
  * @typedef {{content: string, line: number}} NumberedLine
@@ -63,7 +62,7 @@ export async function* csvRecords(source, { path, separator, lineEnd }) {
       at = end + 1;
     }
     if (open === undefined) yield { cells: record.cells, line: record.line };
-    else if (open.cell.length > LONGEST) break;
+    else if (open.cell.length > LONGEST_LINE) break;
   }
   if (open !== undefined) throw new UserError(`${path}:${open.line}: broken CSV, the quote that begins a cell here is never closed`);
 }

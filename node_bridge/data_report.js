@@ -104,8 +104,8 @@ export async function dataReport({ train, dev, labels, targets, devTargets }, cu
   }
   const counts = countsOf(targets, labels.length);
   const devCounts = countsOf(devTargets, labels.length);
-  const most = counts.indexOf(Math.max(...counts));
-  const least = counts.indexOf(Math.min(...counts));
+  const most = counts.indexOf(counts.reduce((a, b) => Math.max(a, b)));
+  const least = counts.indexOf(counts.reduce((a, b) => Math.min(a, b)));
   return {
     overlap,
     contradictions: {

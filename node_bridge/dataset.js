@@ -11,6 +11,12 @@ import { taskOf } from './text.js';
 import { KEY_WORDS, textKey } from './text_key.js';
 
 /**
+ * Every step computes each label's probability and moves its weights: with 20,000 labels and as many
+ * texts an epoch took 20 minutes on wasm. Whoever has more than this took another column for the label.
+ */
+const MOST_LABELS = 10_000;
+
+/**
  * @typedef {import('./text.js').Text} Text
  * @typedef {import('./text.js').Task} Task
  * @typedef {{count: number, line: number}} Found how many, and the line of the first
@@ -82,6 +88,11 @@ export class Dataset {
       }
       const { label: name, written, line } = example;
       if (!places.has(name)) places.set(name, names.push({ name, line }) - 1);
+      if (names.length > MOST_LABELS) {
+        throw new UserError(
+          `${path}:${line}: got more than ${MOST_LABELS} labels, expected at most so many; is the column of the label the right one? see --columns`,
+        );
+      }
       labels.push([/** @type {number} */ (places.get(name))]);
       keys.push(textKey(example));
       const trimmed = written.trim();
@@ -212,8 +223,8 @@ function note(found, line) {
   found.count += 1;
 }
 
-/** @param {string[]} labels */
-function some(labels) {
+/** The first few of many. @param {string[]} labels */
+export function some(labels) {
   return labels.length > 20 ? `${labels.slice(0, 20).join(', ')}, … (${labels.length})` : labels.join(', ');
 }
 

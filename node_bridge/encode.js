@@ -8,7 +8,7 @@ import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
 
 import { Bundle } from './bundle.js';
-import { run, say, wholeNumber } from './cli.js';
+import { run, wholeNumber } from './cli.js';
 import { fixedSize } from './encoder.js';
 import { openEncoders } from './encoders.js';
 import { encodingFrom } from './encodings.js';
@@ -17,6 +17,7 @@ import { UserError, located } from './errors.js';
 import { eachBatch } from './features.js';
 import { OutputRows, VectorRows } from './output_rows.js';
 import { POOLING_NAMES, poolingOf } from './pooling.js';
+import { say } from './printing.js';
 import { progress } from './progress.js';
 import { RowFile } from './row_file.js';
 import { eachOfStdin } from './stdin.js';
@@ -216,7 +217,7 @@ function discardAtExit(file) {
   process.once('exit', () => file.discard());
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.on(signal, () => {
-      say('\nstopped; nothing was written');
+      say('stopped; nothing was written');
       process.exit(128 + constants.signals[signal]);
     });
   }

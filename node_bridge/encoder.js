@@ -12,6 +12,9 @@ import { tf } from './tfjs.js';
 import { textFrom } from './text.js';
 import { Tokenizer } from './tokenizer/index.js';
 
+/** Rows or positions that a model may always take: more is memory for nothing. */
+const LARGEST_AXIS = 2 ** 17;
+
 /**
  * @typedef {import('./text.js').GivenText} GivenText
  * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding one text; both int32[sequence]
@@ -316,8 +319,13 @@ export class Encoder {
  * @param {Bundle} bundle
  * @param {number} axis of the inputs' shapes
  * @returns {number | undefined} undefined where any number will do
+ * @throws {UserError} a size that no model has
  */
 export function fixedSize({ contract }, axis) {
   const sizes = contract.inputs.map(({ shape }) => shape[axis]);
-  return sizes.find((size) => typeof size === 'number');
+  const size = sizes.find((one) => typeof one === 'number');
+  if (size !== undefined && !(Number.isInteger(size) && size >= 1 && size <= LARGEST_AXIS)) {
+    throw new UserError(`the contract says that the model always takes ${size} ${axis === 0 ? 'rows' : 'positions'}, expected 1 to ${LARGEST_AXIS}`);
+  }
+  return size;
 }

@@ -180,8 +180,8 @@ function endedByItself() {
   return new EnvironmentProblem('An encoder ended by itself; is there enough memory?');
 }
 
-/** An error as it was in the worker. @param {{message: string, exitCode?: number}} told */
-function errorOf({ message, exitCode }) {
+/** An error as it was in the worker. @param {import('./encoder_worker.js').Told} told */
+function errorOf({ exitCode, message, ...rest }) {
   const known = [UserError, EnvironmentProblem, CheckFailed].find((kind) => new kind().exitCode === exitCode);
-  return known === undefined ? new Error(message) : new known(message);
+  return known === undefined ? Object.assign(new Error(message), rest) : new known(message);
 }

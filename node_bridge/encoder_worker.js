@@ -10,7 +10,8 @@ import { UserError } from './errors.js';
  * @typedef {'firstPosition' | 'means' | 'pooled' | 'sequences' | 'run'} Method of Encoder
  * @typedef {{method: Method, encodings: Encoding[], rest: any[]}} Question
  * @typedef {Float32Array[] | Record<string, {shape: number[], data: Float32Array}>} Result
- * @typedef {{result: Result} | {error: {message: string, exitCode?: number}}} Answer
+ * @typedef {{name?: string, message: string, stack?: string, exitCode?: number, code?: string, path?: string}} Told of an error
+ * @typedef {{result: Result} | {error: Told}} Answer
  */
 
 const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
@@ -24,8 +25,8 @@ async function answer(work) {
     const buffers = new Set(arrays.map(({ buffer }) => /** @type {ArrayBuffer} */ (buffer)));
     port.postMessage({ result }, [...buffers]);
   } catch (error) {
-    const { message, stack, exitCode } = /** @type {Error & {exitCode?: number}} */ (error);
-    port.postMessage({ error: { message: exitCode === undefined ? (stack ?? message) : message, exitCode } });
+    const { name, message, stack, exitCode, code, path } = /** @type {Told & Error} */ (error);
+    port.postMessage({ error: { name, message, stack, exitCode, code, path } });
   }
 }
 

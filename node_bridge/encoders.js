@@ -1,10 +1,13 @@
 /** A bundle's model on as many cores as wanted: TensorFlow uses all by itself, TF.js's own backends in a pool. */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 
 import { useBackend } from './backends/index.js';
 import { Encoder } from './encoder.js';
 import { EncoderPool } from './encoder_pool.js';
 import { UserError } from './errors.js';
+
+/** What Node and TF.js take in a thread beside the weights: with albert_tiny's 8 MB each took 30 MB. */
+const WORKER_BYTES = 24e6;
 
 /**
  * @typedef {object} Whole what `openEncoders` gives beyond the encoder of features.js
@@ -29,7 +32,25 @@ export async function openEncoders(bundle, { backend = 'auto', workers = availab
   }
   if (workers > 1) {
     const { name, notice } = await useBackend(backend);
-    if (name !== 'native') return EncoderPool.start(bundle, { backend: name, notice, workers });
+    if (name !== 'native') {
+      assertMemory(bundle, workers);
+      return EncoderPool.start(bundle, { backend: name, notice, workers });
+    }
   }
   return Encoder.load(bundle, { backend });
+}
+
+/**
+ * Each encoder has the model in memory; one too many, and the system kills the program without a word.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {number} workers
+ * @throws {UserError} as many as this machine cannot hold
+ */
+function assertMemory({ contract }, workers) {
+  const weights = Object.entries(contract.files).filter(([name]) => name.endsWith('.bin') && !name.startsWith('saved_model/'));
+  const each = WORKER_BYTES + weights.reduce((sum, [, { size }]) => sum + size, 0);
+  const most = Math.max(1, Math.floor(totalmem() / each));
+  if (workers <= most) return;
+  throw new UserError(`got ${workers} encoders at a time, each with the model in memory, expected at most ${most} on this machine; give fewer \`workers\``, 'workers');
 }

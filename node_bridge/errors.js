@@ -1,6 +1,7 @@
 /**
  * The errors that reach a person: one line on stderr and an exit code, never a stack trace.
- * Exit codes: 0 good, 1 drift or a failed check, 2 the user's mistake, 3 the environment.
+ * Exit codes: 0 good, 1 drift or a failed check, 2 the user's mistake, 3 the environment;
+ * 70 a defect of the program itself (failures.js), whose stack BERT_BRIDGE_DEBUG=1 shows.
  */
 
 /** An error that is said to a person in its own words. */

@@ -1,10 +1,11 @@
 /** How good a head is on texts whose labels are known. */
-import { confusionMatrix } from './confusion.js';
+import { Confusion } from './confusion.js';
 
 /** Keras's clip: a probability of 0 costs 16.1, not Infinity. */
 const EPSILON = 1e-7;
-/** Texts whose probabilities are in memory at a time. */
+/** Texts, and probabilities, that are in memory at a time. */
 const WINDOW = 8192;
+const PROBABILITIES = 2 ** 23;
 /** Of the normal distribution, within which 95 % lie. */
 const Z = 1.959963984540054;
 
@@ -13,7 +14,7 @@ const Z = 1.959963984540054;
  * @property {number} loss mean cross-entropy
  * @property {number} accuracy
  * @property {number} macroF1 mean of the labels' F1
- * @property {number[][]} confusion `confusion[true][predicted]`
+ * @property {Confusion} confusion
  */
 
 /**
@@ -26,16 +27,17 @@ const Z = 1.959963984540054;
  */
 export async function evaluate(head, features, targets) {
   const predictions = new Int32Array(features.count);
+  const size = Math.max(1, Math.min(WINDOW, Math.floor(PROBABILITIES / head.labels.length)));
   let loss = 0;
-  for (let from = 0; from < features.count; from += WINDOW) {
-    const rows = await head.probabilitiesOf(window(features, from));
+  for (let from = 0; from < features.count; from += size) {
+    const rows = await head.probabilitiesOf(window(features, from, size));
     rows.forEach((row, i) => {
       predictions[from + i] = mostProbable(row);
       loss -= Math.log(Math.max(row[targets[from + i]], EPSILON));
     });
   }
-  const confusion = confusionMatrix(targets, predictions, head.labels.length);
-  const right = confusion.reduce((sum, row, i) => sum + row[i], 0);
+  const confusion = new Confusion(targets, predictions, head.labels.length);
+  const right = confusion.right.reduce((sum, count) => sum + count, 0);
   const { count } = features;
   return { loss: loss / count, accuracy: right / count, macroF1: macroF1(confusion), confusion };
 }
@@ -44,19 +46,19 @@ export async function evaluate(head, features, targets) {
  * The mean of each label's F1, the harmonic mean of precision and recall; 0 for a label that is
  * never right. A label that neither the texts have nor the predictions does not count.
  *
- * @param {number[][]} confusion `confusion[true][predicted]`
+ * @param {Confusion} confusion
  */
 export function macroF1(confusion) {
-  const scores = f1Of(confusion).filter((score) => score !== undefined);
+  const scores = /** @type {number[]} */ (f1Of(confusion).filter((score) => score !== undefined));
   return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }
 
-/** Each label's F1; undefined where there is nothing to judge by. @param {number[][]} confusion */
+/** Each label's F1; undefined where there is nothing to judge by. @param {Confusion} confusion @returns {(number | undefined)[]} */
 export function f1Of(confusion) {
-  return confusion.map((row, i) => {
-    const given = row.reduce((sum, count) => sum + count, 0);
-    const said = confusion.reduce((sum, other) => sum + other[i], 0);
-    return given + said === 0 ? undefined : (2 * row[i]) / (given + said);
+  const { truths, predictions, right } = confusion;
+  return Array.from(right, (count, i) => {
+    const all = truths[i] + predictions[i];
+    return all === 0 ? undefined : (2 * count) / all;
   });
 }
 
@@ -85,10 +87,10 @@ export function mostProbable(row) {
   return row.indexOf(row.reduce((most, value) => Math.max(most, value), -Infinity));
 }
 
-/** @param {FeatureSet} features @param {number} from @returns {FeatureSet} */
-function window({ count, hidden, positions, copy }, from) {
+/** @param {FeatureSet} features @param {number} from @param {number} size @returns {FeatureSet} */
+function window({ count, hidden, positions, copy }, from, size) {
   return {
-    count: Math.min(WINDOW, count - from),
+    count: Math.min(size, count - from),
     hidden,
     positions: (i) => positions(from + i),
     copy: (i, target, at) => copy(from + i, target, at),

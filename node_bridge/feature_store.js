@@ -4,9 +4,11 @@
  * index to go stale. In memory are 32 bytes a text; vectors are read when they are asked for.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readFileSync, readSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { UserError, attempted } from './errors.js';
+import { readInput } from './input_file.js';
 import { IntList } from './int_list.js';
 import { KeyTable } from './key_table.js';
 import { encodeSafetensors, readSafetensorsHeader } from './safetensors.js';
@@ -14,6 +16,8 @@ import { KEY_WORDS } from './text_key.js';
 import { writeWhole } from './whole_file.js';
 
 const SUFFIX = '.safetensors';
+/** Bytes of a shard: one of the longest texts has a tenth of it. */
+const LARGEST = 2 ** 30;
 const BYTES = 4;
 /** Files that are held open. */
 const OPEN = 64;
@@ -53,13 +57,11 @@ export class FeatureStore {
       const path = join(dir, name);
       if (name.endsWith('.partial') && !isAlive(Number(name.split('.').at(-2)))) rmSync(path);
       if (!name.endsWith(SUFFIX)) continue;
-      const bytes = readFileSync(path);
-      if (nameOf([bytes]) === name) {
-        store.#learn(path, bytes);
-      } else {
-        rmSync(path);
-        onDamage(path);
-      }
+      const bytes = attempted(() => readInput(path, LARGEST));
+      const damage = bytes instanceof Error || nameOf([bytes]) !== name ? true : attempted(() => store.#learn(path, bytes));
+      if (damage === undefined) continue;
+      rmSync(path, { recursive: true });
+      onDamage(path);
     }
     return store;
   }
@@ -130,12 +132,18 @@ export class FeatureStore {
     this.#open.clear();
   }
 
-  /** @param {string} path @param {Buffer} bytes of a whole shard */
+  /** @param {string} path @param {Buffer} bytes of a whole shard @throws {UserError} it is none */
   #learn(path, bytes) {
     const { keys, positions, vectors } = readSafetensorsHeader(bytes, path).entries;
-    const shard = this.#files.push({ path, offset: vectors.start }) - 1;
+    const texts = keys?.shape[0];
+    const fits = String(keys?.shape) === String([texts, KEY_WORDS]) && String(positions?.shape) === String([texts]);
+    if (!fits || vectors?.shape.length !== 2 || vectors.shape[1] !== this.hidden) throw new UserError(`${path} is no shard of vectors`);
     const ints = (/** @type {{start: number, end: number}} */ { start, end }) => new Int32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + end));
     const flat = ints(keys);
+    if (ints(positions).some((count) => count < 0) || ints(positions).reduce((sum, count) => sum + count, 0) !== vectors.shape[0]) {
+      throw new UserError(`${path} has other vectors than its texts`);
+    }
+    const shard = this.#files.push({ path, offset: vectors.start }) - 1;
     let start = 0;
     ints(positions).forEach((count, i) => {
       if (this.#table.add(flat.subarray(KEY_WORDS * i, KEY_WORDS * (i + 1)), this.#table.size)) {

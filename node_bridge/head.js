@@ -2,11 +2,14 @@
  * What a classifier has on top of its encoder: from vectors to the probability of each label. It is
  * made of TF.js layers and saved as a LayersModel, so that plain `tf.loadLayersModel` reads it.
  */
+import { join } from 'node:path';
+
 import { readClassifier, writeClassifier } from './classifier_files.js';
 import { CheckFailed, UserError } from './errors.js';
 import { mostProbable } from './evaluation.js';
 import { held } from './feature_sets.js';
 import { HEADS, headModel } from './head_layers.js';
+import { asUserError } from './model_json.js';
 import { folded } from './scaling.js';
 import { load, tf } from './tfjs.js';
 
@@ -64,7 +67,8 @@ export class Head {
           'bundle',
       );
     }
-    const model = await load('layers').loadLayersModel({ load: async () => artifacts });
+    const path = join(dir, 'model.json');
+    const model = await asUserError(path, () => load('layers').loadLayersModel({ load: async () => artifacts }));
     const hidden = /** @type {number} */ (/** @type {import('@tensorflow/tfjs-layers').Shape} */ (model.inputs[0].shape).at(-1));
     return new Head(model, { kind: description.head, hidden, labels: description.labels }, description);
   }
@@ -138,6 +142,18 @@ export class Head {
       const shapes = this.model.getWeights().map(({ shape }) => shape);
       this.model.setWeights(weights.map((data, i) => tf.tensor(data, shapes[i])));
     });
+  }
+
+  /**
+   * Whether arrays are weights of this head, and moments of Adam's for all of them or none.
+   *
+   * @param {{weights: Float32Array[], moments: Float32Array[]}} state
+   * @param {Float32Array[]} best other weights
+   */
+  fits({ weights, moments }, best) {
+    const sizes = this.model.getWeights().map(({ size }) => size);
+    const has = (/** @type {Float32Array[]} */ arrays, /** @type {number[]} */ wanted) => String(arrays.map(({ length }) => length)) === String(wanted);
+    return has(weights, sizes) && has(best, sizes) && (moments.length === 0 || has(moments, [...sizes, ...sizes]));
   }
 
   /** From now on the head takes plain vectors where it took scaled ones. @param {import('./scaling.js').Scaling} scaling */

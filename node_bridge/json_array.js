@@ -1,8 +1,7 @@
 /** The elements of a JSON array that may be larger than memory, one after another. */
 import { UserError } from './errors.js';
+import { LONGEST_LINE } from './lines.js';
 
-/** An element that never ends would take in the rest of the file. */
-const LONGEST = 2 ** 26;
 /** What matters between strings, and inside one. */
 const OUTSIDE = /["[\]{},\n]/g;
 const INSIDE = /["\\\n]/g;
@@ -21,7 +20,9 @@ export async function* arrayElements(source, path) {
   const splitter = new Splitter();
   for await (const chunk of source) {
     yield* splitter.elements(chunk);
-    if (splitter.rest.length > LONGEST) break;
+    if (splitter.rest.length > LONGEST_LINE) {
+      throw new UserError(`${path}:${splitter.line}: the element that begins here has more than ${LONGEST_LINE} characters, expected at most so many`);
+    }
   }
   if (!splitter.isClosed) {
     throw new UserError(`${path}:${splitter.line}: the JSON array does not end after the element that begins here`);

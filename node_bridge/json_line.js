@@ -1,9 +1,12 @@
 /** An object of JSON lines or of a JSON array, and which of its fields are the text and the label. */
 import { rolesOf } from './columns.js';
-import { UserError, oneLine } from './errors.js';
+import { UserError, attempted, oneLine } from './errors.js';
+import { isObject, parseJson } from './json.js';
 
 /** Kinds of objects whose fields are remembered; a file has one or two. */
 const KINDS = 1000;
+/** A longer line is not searched for NaN: the pattern's own stack would not do. */
+const LONGEST_SEARCHED = 2 ** 20;
 
 /**
  * @typedef {import('./columns.js').Columns} Columns
@@ -16,17 +19,14 @@ const KINDS = 1000;
  * @throws {UserError} broken JSON, or no object
  */
 export function parseObject(content) {
-  let value;
-  try {
-    value = JSON.parse(content);
-  } catch (error) {
-    if (/[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {
+  const value = attempted(() => parseJson(content));
+  if (value instanceof UserError) {
+    if (content.length < LONGEST_SEARCHED && /[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {
       throw new UserError('broken JSON: NaN is no JSON, Python writes it for a value that is missing');
     }
-    const { message } = /** @type {Error} */ (error);
-    throw new UserError(`broken JSON, expected an object a line (${oneLine(message)})`);
+    throw value;
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  if (isObject(value)) return value;
   throw new UserError(`got ${oneLine(content.slice(0, 40))}, expected a JSON object`);
 }
 

@@ -2,11 +2,12 @@
  * Lines of a stream of bytes: only \n ends one, and invalid bytes are an error, never U+FFFD.
  */
 import { decoded, decodedChunks, hasByteLines, inspected } from './encodings.js';
-import { attempted, located } from './errors.js';
+import { UserError, attempted, located } from './errors.js';
+
+/** Bytes of a line: a text of five million Chinese characters. One that never ends would take all memory. */
+export const LONGEST_LINE = 2 ** 24;
 
 /**
- * @typedef {import('./errors.js').UserError} UserError
- *
  * @typedef {object} Format of the lines
  * @property {string} [encoding] `utf-8` by default, see encodings.js
  * @property {'\n' | '\r'} [lineEnd] `\n` by default
@@ -36,13 +37,14 @@ export async function* lines(source, name, format) {
  * @param {AsyncIterable<Uint8Array>} source
  * @param {string} name what to call it in an error
  * @param {Format} [format]
- * @returns {AsyncGenerator<string | UserError>} a last line without an end counts
+ * @returns {AsyncGenerator<string | UserError>} a last line without an end counts; an error too
+ *   for a line of more than LONGEST_LINE bytes, of which no more are ever held
  * @throws {UserError} another encoding as a whole; invalid UTF-16, which has no lines before it is
  *   decoded
  */
 export async function* attemptedLines(source, name, { encoding = 'utf-8', lineEnd = '\n' } = {}) {
   for await (const bytes of byteLines(asByteLines(source, name, encoding), lineEnd.charCodeAt(0))) {
-    yield attempted(() => decoded(bytes, hasByteLines(encoding) ? encoding : 'utf-8'));
+    yield bytes === TOO_LONG ? tooLong() : attempted(() => decoded(bytes, hasByteLines(encoding) ? encoding : 'utf-8'));
   }
 }
 
@@ -70,19 +72,32 @@ async function* asByteLines(source, name, encoding) {
   else for await (const text of decodedChunks(checked, name, encoding)) yield Buffer.from(text, 'utf8');
 }
 
-/** @param {AsyncIterable<Uint8Array>} source @param {number} end @returns {AsyncGenerator<Buffer>} */
+/** What stands for a line of which the bytes were not kept. */
+const TOO_LONG = Buffer.alloc(0);
+
+function tooLong() {
+  return new UserError(`the line has more than ${LONGEST_LINE} bytes, expected at most so many; does it lack line ends?`);
+}
+
+/** @param {AsyncIterable<Uint8Array>} source @param {number} end @returns {AsyncGenerator<Buffer>} TOO_LONG itself for a line that is */
 async function* byteLines(source, end) {
   /** @type {Uint8Array[]} */
   let parts = [];
+  let size = 0;
+  const add = (/** @type {Uint8Array} */ part) => {
+    size += part.length;
+    if (size <= LONGEST_LINE) parts.push(part);
+    else parts = [];
+  };
   for await (const chunk of source) {
     let start = 0;
     for (let at = chunk.indexOf(end); at !== -1; at = chunk.indexOf(end, start)) {
-      parts.push(chunk.subarray(start, at));
-      yield Buffer.concat(parts);
-      parts = [];
+      add(chunk.subarray(start, at));
+      yield size > LONGEST_LINE ? TOO_LONG : Buffer.concat(parts);
+      [parts, size] = [[], 0];
       start = at + 1;
     }
-    if (start < chunk.length) parts.push(chunk.subarray(start));
+    if (start < chunk.length) add(chunk.subarray(start));
   }
-  if (parts.length > 0) yield Buffer.concat(parts);
+  if (size > 0) yield size > LONGEST_LINE ? TOO_LONG : Buffer.concat(parts);
 }

@@ -1,11 +1,11 @@
 /** `node node_bridge/predict.js`: labels texts with a trained classifier. */
 import { Classifier } from './classifier.js';
-import { run, say, wholeNumber } from './cli.js';
+import { run, wholeNumber } from './cli.js';
 import { columnsFrom } from './columns.js';
 import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
+import { printJson, printable, say } from './printing.js';
 import { eachOfStdin, textsOfStdin } from './stdin.js';
-import { write } from './stdout.js';
 import { fitting } from './text.js';
 import { readTrustedKeys } from './signature.js';
 
@@ -120,10 +120,10 @@ async function print(classifier, texts, top) {
       broken += 1;
       const { message } = answer.error;
       say(`stdin:${line}: ${message}`);
-      await write(`${JSON.stringify({ line, error: message })}\n`);
+      await printJson({ line, error: printable(message) });
     } else {
       const { probabilities, ...rest } = answer;
-      await write(`${JSON.stringify(withOthers(top > 0 ? rest : answer, beside))}\n`);
+      await printJson(withOthers(top > 0 ? rest : answer, beside));
     }
   }
   if (broken > 0) throw new UserError(`${broken} of ${line} lines are broken; an \`error\` stands in the place of each`);

@@ -7,6 +7,8 @@ import { windows } from './windows.js';
 
 /** Texts that are encoded together, those of one length in one batch: as many as are light to hold. */
 const WINDOW = { vectors: 1024, sequences: 128 };
+/** Probabilities of a window. */
+const PROBABILITIES = 2 ** 22;
 
 /**
  * @typedef {import('./text.js').GivenText} GivenText
@@ -55,9 +57,10 @@ export async function* predict(texts, tools, { top = 0, keepBroken = false } = {
     throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
   }
   const { description, pooling } = tools.head;
-  const size = pooling === 'sequence_output' ? WINDOW.sequences : WINDOW.vectors;
+  const most = pooling === 'sequence_output' ? WINDOW.sequences : WINDOW.vectors;
+  const size = Math.max(1, Math.min(most, Math.floor(PROBABILITIES / tools.head.labels.length)));
   for await (const window of windows(checked(texts, description?.task, keepBroken), size)) {
-    yield* await answers(window, tools, top);
+    yield* answers(window, tools, top);
   }
 }
 
@@ -101,19 +104,22 @@ function checked(texts, task, keepBroken) {
  * @param {(Text | Error)[]} window
  * @param {Tools} tools
  * @param {number} top
- * @returns {Promise<(Prediction | Broken)[]>}
+ * @returns {AsyncGenerator<Prediction | Broken>} each made when it is asked for: of many labels it is large
  */
-async function answers(window, { head, ...tools }, top) {
+async function* answers(window, { head, ...tools }, top) {
   const texts = window.flatMap((text) => (text instanceof Error ? [] : [text]));
   const { description, pooling } = head;
   const features = await featuresOf(texts, tools, { maxLength: description?.max_length, pooling });
   const rows = await head.probabilities(features);
   let next = 0;
-  return window.map((text) => {
-    if (text instanceof Error) return { error: text };
+  for (const text of window) {
+    if (text instanceof Error) {
+      yield { error: text };
+      continue;
+    }
     next += 1;
-    return { ...named(text), ...answer(rows[next - 1], head.labels, top) };
-  });
+    yield { ...named(text), ...answer(rows[next - 1], head.labels, top) };
+  }
 }
 
 /**

@@ -3,11 +3,11 @@
  * of objects, or a table with tabs, commas or semicolons between its cells. No more than a few
  * lines are in memory.
  */
-import { createReadStream, statSync } from 'node:fs';
-
+import { isMissing } from './bundle_file.js';
 import { columnsTaken } from './columns.js';
 import { decodedChunks, inspected } from './encodings.js';
 import { UserError, located } from './errors.js';
+import { streamInput } from './input_file.js';
 import { arrayElements } from './json_array.js';
 import { ObjectReader } from './json_line.js';
 import { lineEndOf, lines } from './lines.js';
@@ -39,23 +39,30 @@ import { tableRows } from './table.js';
  *   are not understood, another encoding
  */
 export async function* readRows(path, layout = {}, onColumns = () => {}) {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
-    throw new UserError(`${path} is not a file; \`nox -s export\` makes the default data`);
-  }
   const { encoding = 'utf-8' } = layout;
   const kind = await kindOf(path, encoding);
   if (kind === 'array') {
-    const text = decodedChunks(inspected(createReadStream(path), path, encoding), path, encoding);
+    const text = decodedChunks(inspected(opened(path), path, encoding), path, encoding);
     yield* jsonRows(arrayElements(text, path), path, layout, onColumns);
     return;
   }
-  const lineEnd = await lineEndOf(createReadStream(path), path, encoding);
+  const lineEnd = await lineEndOf(opened(path), path, encoding);
   const source = numberedLines(path, { encoding, lineEnd });
   try {
     if (kind === 'lines') yield* jsonRows(source, path, layout, onColumns);
     else yield* tableRows(source, { path, lineEnd, ...layout }, onColumns);
   } finally {
     await source.return(undefined);
+  }
+}
+
+/** A data file is read several times, so a pipe is none. @param {string} path @throws {UserError} */
+function opened(path) {
+  try {
+    return streamInput(path);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    throw new UserError(`${path} is not a file; \`nox -s export\` makes the default data`);
   }
 }
 
@@ -69,7 +76,7 @@ export async function* readRows(path, layout = {}, onColumns = () => {}) {
  */
 async function kindOf(path, encoding) {
   let start = '';
-  for await (const chunk of decodedChunks(inspected(createReadStream(path), path, encoding), path, encoding, false)) {
+  for await (const chunk of decodedChunks(inspected(opened(path), path, encoding), path, encoding, false)) {
     start = (start + chunk).replace(/[\s\uFEFF]+/gu, '').slice(0, 2);
     if (start.length === 2) break;
   }
@@ -84,7 +91,7 @@ async function kindOf(path, encoding) {
  */
 async function* numberedLines(path, format) {
   let line = 0;
-  for await (const content of lines(createReadStream(path), path, format)) {
+  for await (const content of lines(opened(path), path, format)) {
     line += 1;
     yield { content: line === 1 ? content.replace(/^\uFEFF/, '') : content, line };
   }

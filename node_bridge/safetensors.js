@@ -4,12 +4,21 @@
  * Format: https://github.com/huggingface/safetensors#format
  */
 import { UserError } from './errors.js';
+import { isObject, parseJson } from './json.js';
 import { writeWhole } from './whole_file.js';
 
 /** The array that holds a dtype's numbers. */
 export const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
 
+/** Of each number. */
+const BYTES = 4;
+/** Bytes, as the format's own library has it. */
+const LONGEST_HEADER = 100_000_000;
+
 /**
+ * @typedef {{dtype: keyof typeof ARRAYS, shape: number[], start: number, end: number}} Entry bytes
+ *   from `start` to before `end`
+ *
  * @typedef {object} Tensor
  * @property {'F32' | 'I32'} dtype
  * @property {number[]} shape
@@ -70,18 +79,16 @@ export function layOut(specs, metadata = {}) {
  * @param {Uint8Array} bytes a whole file
  * @param {string} name what to call the file in an error
  * @returns {{tensors: Record<string, Tensor>, metadata: Record<string, string>}}
- * @throws {UserError} truncated, or of a dtype this program does not use
+ * @throws {UserError} see `readSafetensorsHeader`
  */
 export function readSafetensors(bytes, name = 'safetensors file') {
   const { entries, metadata } = readSafetensorsHeader(bytes, name);
-  /** @type {Record<string, Tensor>} */
-  const tensors = {};
-  for (const [key, { dtype, shape, start, end }] of Object.entries(entries)) {
-    // A copy, since the file's bytes need not be aligned for a typed array.
-    const slice = bytes.slice(start, end);
-    tensors[key] = { dtype, shape, data: new ARRAYS[dtype](slice.buffer, slice.byteOffset, (end - start) / 4) };
-  }
-  return { tensors, metadata };
+  const tensors = Object.entries(entries).map(([key, { dtype, shape, start, end }]) => {
+    // A copy, since the file's bytes need not be aligned for a typed array; a Buffer's own slice is none.
+    const slice = Uint8Array.prototype.slice.call(bytes, start, end);
+    return [key, { dtype, shape, data: new ARRAYS[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
+  });
+  return { tensors: Object.fromEntries(tensors), metadata };
 }
 
 /**
@@ -89,29 +96,55 @@ export function readSafetensors(bytes, name = 'safetensors file') {
  *
  * @param {Uint8Array} bytes a whole file
  * @param {string} name what to call the file in an error
- * @returns {{entries: Record<string, {dtype: 'F32' | 'I32', shape: number[], start: number,
- *   end: number}>, metadata: Record<string, string>}} bytes from `start` to before `end`
- * @throws {UserError} truncated, or of a dtype this program does not use
+ * @returns {{entries: Record<string, Entry>, metadata: Record<string, string>}}
+ * @throws {UserError} what the format does not allow: a header that is cut off, larger than 100 MB or
+ *   no JSON object; metadata that are no strings; tensors that overlap, leave bytes between them or
+ *   end elsewhere than the file; or a dtype that this program does not use
  */
 export function readSafetensorsHeader(bytes, name) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = bytes.length < 8 ? Infinity : Number(view.getBigUint64(0, true));
-  const from = 8 + length;
-  if (from > bytes.length) throw new UserError(`${name} is cut off in its header`);
-  const header = JSON.parse(Buffer.from(bytes.subarray(8, from)).toString('utf8'));
+  const length = bytes.length < 8 ? -1n : view.getBigUint64(0, true);
+  if (length < 0n || length > BigInt(bytes.length - 8)) throw new UserError(`${name} is cut off in its header`);
+  if (length > LONGEST_HEADER) throw new UserError(`${name} has a header of ${length} bytes, expected at most ${LONGEST_HEADER}`);
+  const from = 8 + Number(length);
+  const header = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset + 8, Number(length)).toString('utf8'), `${name}, its header`);
+  if (!isObject(header)) throw new UserError(`${name} has a header that is no JSON object`);
   const { __metadata__: metadata = {}, ...specs } = header;
-  const entries = Object.entries(specs).map(([key, { dtype, shape, data_offsets: span }]) => {
-    if (!Object.hasOwn(ARRAYS, dtype)) {
-      throw new UserError(`${name}: ${key} has dtype ${dtype}, expected F32 or I32`);
-    }
-    const [start, end] = [from + span[0], from + span[1]];
-    const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
-    if (end > bytes.length || end - start !== count * 4) {
-      throw new UserError(`${name} is cut off: ${key} ends beyond the file or its shape`);
-    }
-    return [key, { dtype, shape, start, end }];
-  });
+  if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {
+    throw new UserError(`${name}: __metadata__ holds something else than strings`);
+  }
+  const entries = Object.entries(specs).map(([key, spec]) => /** @type {[string, Entry]} */ ([key, entryOf(key, spec, from, name)]));
+  let at = from;
+  for (const [key, { start, end }] of entries.toSorted(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
+    if (start !== at) throw new UserError(`${name}: ${key} begins at byte ${start}, expected ${at}, where the tensor before it ends`);
+    at = end;
+  }
+  if (at !== bytes.length) throw new UserError(`${name} has ${bytes.length} bytes, expected ${at} as its tensors say: it is cut off, or has more in it`);
   return { entries: Object.fromEntries(entries), metadata };
+}
+
+/**
+ * @param {string} key
+ * @param {unknown} spec as the header has it
+ * @param {number} from the first byte after the header
+ * @param {string} name of the file
+ * @returns {Entry}
+ */
+function entryOf(key, spec, from, name) {
+  const { dtype, shape, data_offsets: span } = isObject(spec) ? spec : /** @type {Record<string, any>} */ ({});
+  if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype)) {
+    throw new UserError(`${name}: ${key} has dtype ${JSON.stringify(dtype)}, expected F32 or I32`);
+  }
+  const isNatural = (/** @type {unknown} */ value) => Number.isSafeInteger(value) && /** @type {number} */ (value) >= 0;
+  if (!Array.isArray(shape) || !shape.every(isNatural)) throw new UserError(`${name}: ${key} has a shape that is no list of sizes`);
+  if (!Array.isArray(span) || span.length !== 2 || !span.every(isNatural)) {
+    throw new UserError(`${name}: ${key} has data_offsets that are no two places`);
+  }
+  const size = shape.reduce((product, length) => product * length, BYTES);
+  if (span[1] - span[0] !== size) {
+    throw new UserError(`${name}: ${key} has ${span[1] - span[0]} bytes, expected ${size} as its shape [${shape.slice(0, 8)}] says`);
+  }
+  return { dtype: /** @type {keyof typeof ARRAYS} */ (dtype), shape, start: from + span[0], end: from + span[1] };
 }
 
 /** The same memory. @param {Float32Array | Int32Array} data */

@@ -2,6 +2,7 @@
 import { attempted, located } from './errors.js';
 import { ObjectReader } from './json_line.js';
 import { attemptedLines } from './lines.js';
+import { say } from './printing.js';
 import { textOf } from './text.js';
 
 /**
@@ -23,7 +24,7 @@ import { textOf } from './text.js';
  * @throws {UserError} all of it is in another encoding
  */
 export async function* textsOfStdin(jsonl, { encoding, columns } = {}) {
-  if (process.stdin.isTTY) process.stderr.write('Type a text a line; end with Ctrl-D.\n');
+  if (process.stdin.isTTY) say('Type a text a line; end with Ctrl-D.');
   const objects = new ObjectReader(columns, false);
   for await (const line of attemptedLines(process.stdin, 'stdin', { encoding })) {
     yield line instanceof Error ? line : attempted(() => (jsonl ? textOfObject(line, objects) : { text: line }));

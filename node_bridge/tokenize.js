@@ -5,8 +5,8 @@ import { Bundle } from './bundle.js';
 import { run, wholeNumber } from './cli.js';
 import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
+import { printJson } from './printing.js';
 import { eachOfStdin } from './stdin.js';
-import { write } from './stdout.js';
 import { readTrustedKeys } from './signature.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { windows } from './windows.js';
@@ -32,7 +32,7 @@ Reads a text a line (only \\n ends a line) and writes {"ids": […], "tokens": [
 /** Lines written at once, so that a long input does not cost a system call a line. */
 const WINDOW = 256;
 
-run({
+await run({
   help: HELP,
   options: {
     bundle: { type: 'string' },
@@ -57,8 +57,7 @@ async function main(options) {
   const tokenizer = Tokenizer.fromBundle(Bundle.open(options.bundle, { trustedKeys: readTrustedKeys(options['require-signature']) }));
   const encoded = eachOfStdin(options.jsonl, ({ text, pair }) => {
     const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
-    const answer = { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };
-    return `${JSON.stringify(answer)}\n`;
+    return { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };
   }, { encoding: encodingFrom(options.encoding) });
-  for await (const window of windows(encoded, WINDOW)) await write(window.join(''));
+  for await (const window of windows(encoded, WINDOW)) await printJson(...window);
 }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle.js';
 import { isClassifierIn, readClassifier } from './classifier_files.js';
-import { run, say } from './cli.js';
+import { run } from './cli.js';
 import { CutCounter, dataReport, warningsOf } from './data_report.js';
 import { Dataset } from './dataset.js';
 import { openEncoders } from './encoders.js';
@@ -13,10 +13,11 @@ import { UserError } from './errors.js';
 import { fill, isFilled, openStore } from './feature_cache.js';
 import { checkGoldenCasesOnce, goldenTexts } from './golden_check.js';
 import { HEADS } from './head_layers.js';
+import { print, printJson, say } from './printing.js';
 import { progress } from './progress.js';
 import { readTrustedKeys } from './signature.js';
 import { Tokenizer } from './tokenizer/index.js';
-import { classWeightsOf, settingsOf } from './train_settings.js';
+import { assertBatch, classWeightsOf, settingsOf } from './train_settings.js';
 import { accuracyLine, introduction, noteOf, percent, short, summaryOf, verdict } from './train_talk.js';
 import { problemOf, trainOn } from './training.js';
 import { trainingPage } from './training_page.js';
@@ -113,10 +114,11 @@ async function main(options) {
   const problem = { ...split, golden: goldenTexts(bundle, split.train.task) };
   const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
   const data = dataHash(problem);
+  assertBatch(asked, problem, hiddenOf(bundle));
   const backend = await useBackend(options.backend);
   if (finished) {
     if (finished.trained_with?.data !== data || finished.backend !== backend.name) throw trainedOtherwise(options.out);
-    reportFinished(finished, options);
+    await reportFinished(finished, options);
     return;
   }
   const report = await dataReport(problem, cuts.cuts);
@@ -160,15 +162,15 @@ async function main(options) {
   const next = predictCommand(options.out, train.task);
   const text = verdict({ evaluation, labels, devCount: dev.count, report, bestEpoch, bestBy: settings.bestBy, out: options.out, next });
   if (!options.json) {
-    process.stdout.write(text);
+    print(...text);
     return;
   }
-  process.stderr.write(text);
+  say(...text);
   const seconds = (performance.now() - start) / 1000;
   const { kind, pooling } = head;
   const described = { head: kind, pooling, ...details };
   const summary = summaryOf({ details: described, bundle, problem, history, evaluation, report, warnings, out: options.out });
-  process.stdout.write(`${JSON.stringify({ ...summary, seconds, predict: next })}\n`);
+  await printJson({ ...summary, seconds, predict: next });
 }
 
 /**
@@ -201,13 +203,15 @@ function trainedOtherwise(out) {
  * @param {import('./classifier_files.js').Description} finished
  * @param {Record<string, any>} options
  */
-function reportFinished({ golden: _, files: __, ...details }, { out, json }) {
+async function reportFinished({ golden: _, files: __, ...details }, { out, json }) {
   const next = predictCommand(out, details.task);
-  const text =
+  const text = [
     `${short(out)} is trained already, with these settings on these texts (dev accuracy ${percent(details.dev_accuracy)}); ` +
-    `--force trains it again; next:\n  ${next}\n`;
-  (json ? process.stderr : process.stdout).write(text);
-  if (json) process.stdout.write(`${JSON.stringify({ classifier: out, already_trained: true, ...details, predict: next })}\n`);
+      '--force trains it again; next:',
+    `  ${next}`,
+  ];
+  (json ? say : print)(...text);
+  if (json) await printJson({ classifier: out, already_trained: true, ...details, predict: next });
 }
 
 /**
@@ -239,7 +243,7 @@ async function encoded(bundle, problem, { cache, backend, maxLength, head, worke
   const { pooling } = HEADS[head];
   const store = openStore(cache, { bundle, backend, maxLength, pooling }, hiddenOf(bundle), say);
   const data = [problem.train, problem.dev, problem.golden];
-  const introduce = () => say([introduction(bundle, problem), ...warnings].join('\n'));
+  const introduce = () => say(...introduction(bundle, problem), ...warnings);
   if (isFilled(store, data)) {
     // Nothing of the bundle is needed, but a classifier of a damaged one would be of no use.
     for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
@@ -274,7 +278,7 @@ function hiddenOf({ dir, contract }) {
 /** What is finished is on disk, and nothing is ever half-written. */
 function stopOnInterrupt() {
   process.once('SIGINT', () => {
-    process.stderr.write('\nstopped; what is finished is kept, and the same command goes on from there\n');
+    say('stopped; what is finished is kept, and the same command goes on from there');
     process.exit(130);
   });
 }

@@ -2,6 +2,7 @@
 import { BACKEND_NAMES } from './backends/index.js';
 import { oneOf, wholeNumber } from './cli.js';
 import { columnsFrom } from './columns.js';
+import { some } from './dataset.js';
 import { encodingFrom } from './encodings.js';
 import { UserError } from './errors.js';
 import { SCHEDULES } from './fitting.js';
@@ -9,6 +10,8 @@ import { HEADS } from './head_layers.js';
 import { BEST_BY } from './training.js';
 
 const MAX_LENGTH = 128;
+/** Of the vectors, or of the probabilities, of a batch. */
+const BATCH_BYTES = 2 ** 30;
 /** Class weights that have a name. */
 const WEIGHTS = ['equal', 'balanced'];
 
@@ -66,12 +69,31 @@ export function classWeightsOf(given, { labels, targets }) {
     return counts.map((count) => targets.length / (labels.length * count));
   }
   const told = parsed(given);
-  const unknown = Object.keys(told).find((label) => !labels.includes(label));
+  const known = new Set(labels);
+  const unknown = Object.keys(told).find((label) => !known.has(label));
   const weights = labels.map((label) => told[label]);
   if (unknown !== undefined || !weights.every((weight) => Number.isFinite(weight) && weight > 0)) {
-    throw new UserError(`Expected --class-weights to have a positive number for each of ${labels.join(', ')}, got ${given}`);
+    throw new UserError(`Expected --class-weights to have a positive number for each of ${some(labels)}, got ${given}`);
   }
   return weights;
+}
+
+/**
+ * Refuses a batch that no memory holds, before hours of encoding.
+ *
+ * @param {Asked} asked
+ * @param {import('./training.js').Problem} problem
+ * @param {number} hidden width of a vector
+ * @throws {UserError} names --batch-size
+ */
+export function assertBatch({ batchSize, head, maxLength }, { train, labels }, hidden) {
+  const positions = HEADS[head].pooling === 'sequence_output' ? maxLength : 1;
+  const each = 4 * Math.max(positions * hidden, labels.length);
+  const most = Math.max(1, Math.floor(BATCH_BYTES / each));
+  if (Math.min(batchSize, train.count) <= most) return;
+  throw new UserError(
+    `Expected --batch-size to be at most ${most} with ${labels.length} labels and ${positions} positions of ${hidden} numbers, got \`${batchSize}\``,
+  );
 }
 
 /** @param {string} given */

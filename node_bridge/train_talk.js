@@ -16,12 +16,12 @@ import { interval95 } from './evaluation.js';
 export function introduction({ contract, dir }, { train, dev, labels }) {
   const { name, trained } = contract;
   const weights = trained === false ? 'UNTRAINED WEIGHTS: a seeded model' : trained ? 'trained weights' : 'weights of unknown training';
-  return (
-    `bundle ${name} (${weights}), ${short(dir)}\n` +
+  return [
+    `bundle ${name} (${weights}), ${short(dir)}`,
     `${train.count} training and ${dev.count} dev texts (${train.task}), ` +
-    `labels ${labels.slice(0, 8).join(', ')}${labels.length > 8 ? `, … (${labels.length})` : ''}; ` +
-    '[CLS] and [SEP] are added'
-  );
+      `labels ${labels.slice(0, 8).join(', ')}${labels.length > 8 ? `, … (${labels.length})` : ''}; ` +
+      '[CLS] and [SEP] are added',
+  ];
 }
 
 /** @param {EpochResult} epoch */
@@ -37,12 +37,15 @@ export function noteOf({ loss, accuracy, devLoss, devAccuracy, devMacroF1 }) {
  *   bestEpoch: number, bestBy: string, out: string, next: string}} result
  */
 export function verdict({ evaluation, labels, devCount, report, bestEpoch, bestBy, out, next }) {
-  return (
-    `\n${formatConfusion(evaluation.confusion, labels)}\n` +
-    `dev ${accuracyLine(evaluation.accuracy, devCount, report)}\n` +
+  return [
+    '',
+    ...formatConfusion(evaluation.confusion, labels),
+    '',
+    `dev ${accuracyLine(evaluation.accuracy, devCount, report)}`,
     `macro-F1 ${percent(evaluation.macroF1)}; epoch ${bestEpoch} is the best by ${bestBy}; ` +
-    `saved in ${short(out)} with training.html; next:\n  ${next}\n`
-  );
+      `saved in ${short(out)} with training.html; next:`,
+    `  ${next}`,
+  ];
 }
 
 /**
@@ -84,8 +87,14 @@ export function summaryOf({ details, bundle, problem: { train, dev, labels }, hi
     dev_loss: evaluation.loss,
     dev_accuracy_interval: interval95(evaluation.accuracy, dev.count),
     majority_accuracy: report.majority.dev_accuracy,
-    confusion: evaluation.confusion,
+    ...confusionOf(evaluation),
   };
+}
+
+/** All of it; of very many labels the pairs that occur. @param {Evaluation} evaluation */
+function confusionOf({ confusion }) {
+  const { matrix, pairs } = confusion;
+  return matrix === undefined ? { confusion_pairs: pairs } : { confusion: matrix };
 }
 
 /** @param {number} share */

@@ -88,7 +88,7 @@ export async function trainOn({ train, dev, labels, targets, devTargets, golden 
   const [features, devFeatures] = [stored(store, train), stored(store, dev)];
   const scaling = scalingOf(features);
   const head = Head.create({ kind: settings.head, hidden: store.hidden, labels, seed: settings.seed });
-  const before = begun(kept, listener);
+  const before = begun(kept, head, listener);
   const history = before?.history ?? [];
   let best = before?.best ?? { epoch: 0, weights: await head.weights() };
   const isOver = () => history.length - best.epoch >= settings.patience;
@@ -122,10 +122,11 @@ export async function trainOn({ train, dev, labels, targets, devTargets, golden 
   return { head, history, bestEpoch: best.epoch, dev: evaluation, golden: await goldenOf(head, golden, stored(store, golden)) };
 }
 
-/** What an earlier run left; damaged, it is of no use. @param {TrainingState} kept @param {Listener} listener */
-function begun(kept, { say }) {
+/** What an earlier run left; damaged, it is of no use. @param {TrainingState} kept @param {Head} head @param {Listener} listener */
+function begun(kept, head, { say }) {
   try {
     const found = kept.read();
+    if (found !== undefined && !head.fits(found.state, found.best.weights)) throw new Error(`${kept.path} holds the weights of another head`);
     if (found !== undefined) say(`going on after epoch ${found.state.epoch}, which an earlier run finished`);
     return found;
   } catch (error) {

@@ -1,5 +1,6 @@
 /** Learning curves, and who was taken for whom, as one HTML page that needs nothing else. */
 import { f1Of } from './evaluation.js';
+import { printable } from './printing.js';
 
 const WIDTH = 640;
 const HEIGHT = 220;
@@ -115,11 +116,11 @@ export function scale(least, most) {
   return { low: first * step, high: end * step, ticks };
 }
 
-/** @param {string[]} labels @param {number[][]} confusion */
+/** @param {string[]} labels @param {import('./confusion.js').Confusion} confusion */
 function confusionTable(labels, confusion) {
   const f1 = f1Of(confusion);
   const head = ['true \\ predicted', ...labels, 'F1'].map((cell) => `<th>${escaped(cell)}</th>`).join('');
-  const rows = confusion.map((row, i) => {
+  const rows = (confusion.matrix ?? []).map((row, i) => {
     const cells = row.map((count, j) => `<td${i === j ? ' class="right"' : ''}>${count}</td>`).join('');
     const score = f1[i];
     return `<tr><th>${escaped(labels[i])}</th>${cells}<td>${score === undefined ? '–' : percent(score)}</td></tr>`;
@@ -137,7 +138,7 @@ function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** @param {string} text */
+/** A text of others, in HTML. @param {string} text */
 function escaped(text) {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+  return printable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

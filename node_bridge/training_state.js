@@ -4,9 +4,11 @@
  * that the same command finds it and no other one does.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { readInput } from './input_file.js';
+import { isObject, parseJson } from './json.js';
 import { bytesOf, readSafetensors, writeSafetensors } from './safetensors.js';
 
 /**
@@ -14,6 +16,9 @@ import { bytesOf, readSafetensors, writeSafetensors } from './safetensors.js';
  * @typedef {import('./training.js').EpochResult} EpochResult
  * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} Progress
  */
+
+/** Bytes: a head of 10,000 labels has 20 MB, kept four times. */
+const LARGEST = 2 ** 30;
 
 export class TrainingState {
   /**
@@ -45,22 +50,38 @@ export class TrainingState {
    */
   read() {
     if (!existsSync(this.path)) return undefined;
-    const { tensors, metadata } = readSafetensors(readFileSync(this.path), this.path);
+    const { tensors, metadata } = readSafetensors(readInput(this.path, LARGEST), this.path);
     if (sumOf(metadata.told, tensors) !== metadata.sha256) throw new Error(`${this.path} does not have the sha256 it names`);
     const group = (/** @type {string} */ name) =>
       Object.keys(tensors)
         .filter((key) => key.startsWith(`${name}.`))
         .sort()
         .map((key) => /** @type {Float32Array} */ (tensors[key].data));
-    const { epoch, steps, best, history } = JSON.parse(metadata.told);
+    const told = parseJson(metadata.told, this.path);
+    if (!isTold(told)) throw new Error(`${this.path} does not say where training was`);
+    const { epoch, steps, best, history } = told;
     const state = { epoch, steps, weights: group('weights'), moments: group('moments') };
     return { state, best: { epoch: best, weights: group('best') }, history };
   }
 
   /** What was begun is finished, or of no use. */
   remove() {
-    rmSync(this.path, { force: true });
+    rmSync(this.path, { force: true, recursive: true });
   }
+}
+
+/**
+ * Whether it says all that training goes on from.
+ *
+ * @param {unknown} told
+ * @returns {told is {epoch: number, steps: number, best: number, history: EpochResult[]}}
+ */
+function isTold(told) {
+  if (!isObject(told) || !Array.isArray(told.history)) return false;
+  const { epoch, steps, best, history } = told;
+  const isEpoch = (/** @type {unknown} */ one) =>
+    isObject(one) && ['loss', 'accuracy', 'devLoss', 'devAccuracy', 'devMacroF1', 'seconds'].every((name) => Number.isFinite(one[name]));
+  return [epoch, steps, best].every((value) => Number.isSafeInteger(value) && value >= 1) && epoch === history.length && best <= epoch && history.every(isEpoch);
 }
 
 /** Sorts as it counts. @param {string} group @param {number} i */

@@ -4,10 +4,11 @@ import { Bundle } from './bundle.js';
 import { Classifier } from './classifier.js';
 import { verifyClassifier } from './classifier_check.js';
 import { readDescription } from './classifier_files.js';
-import { oneOf, run, say, wholeNumber } from './cli.js';
+import { oneOf, run, wholeNumber } from './cli.js';
 import { allowance } from './closeness.js';
 import { Encoder } from './encoder.js';
 import { UserError } from './errors.js';
+import { print, printJson, say } from './printing.js';
 import { readTrustedKeys } from './signature.js';
 import { Tokenizer } from './tokenizer/index.js';
 import { coverage, goldenCases, verify, verifyChecksums, verifyIds, verifyRules } from './verification.js';
@@ -31,7 +32,8 @@ With --model it checks a classifier: its files, then what it said at the end of 
   --json           print the result as JSON
   -h, --help
 
-Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in what was given.
+Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in what was given,
+3 this machine, 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack).
 `;
 
 await run({
@@ -77,7 +79,8 @@ async function main(options) {
     run_ms: Math.round(performance.now() - loaded),
     peak_rss: process.resourceUsage().maxRSS * 1024,
   };
-  process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : table(result));
+  if (options.json) await printJson(result);
+  else print(...table(result));
   return passed ? 0 : 1;
 }
 
@@ -93,7 +96,8 @@ async function classifierOf(dir, { bundle, backend, trustedKeys, json, texts }) 
   const checks = await verifyClassifier(dir, readDescription(dir), classifier);
   const passed = checks.every((check) => check.passed);
   const result = { bundle: dir, backend: name, passed, checks, exact: [], coverage: '' };
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : table(result, 'the classifier says here what it said when it was trained'));
+  if (json) await printJson(result);
+  else print(...table(result, 'the classifier says here what it said when it was trained'));
   return passed ? 0 : 1;
 }
 
@@ -114,7 +118,7 @@ function beyondTexts(bundle, tokenizer) {
  * @param {number | undefined} count
  * @param {boolean} json
  */
-function tokenizerAlone(bundle, count, json) {
+async function tokenizerAlone(bundle, count, json) {
   const tokenizer = Tokenizer.fromBundle(bundle);
   // Bundles that an older release made have no golden ids.
   const checks = bundle.has('golden.safetensors') ? [verifyIds(bundle, tokenizer, count)] : [];
@@ -124,9 +128,10 @@ function tokenizerAlone(bundle, count, json) {
   const { name } = bundle.contract;
   const files = Object.keys(bundle.contract.files).length;
   const ids = checks.length === 0 ? 'it has no golden ids, export it again to get them' : passed ? 'its golden ids are equal' : `DRIFT: ${failed.said}`;
-  const held = checks.length === 0 ? '' : `${coverage(bundle)}\n`;
+  const held = checks.length === 0 ? [] : [coverage(bundle)];
   const result = { bundle: name, backend: null, passed, files, checks, exact };
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${name}, a tokenizer alone: ${files} files have their hashes, ${ids}\n${held}`);
+  if (json) await printJson(result);
+  else print(`${name}, a tokenizer alone: ${files} files have their hashes, ${ids}`, ...held);
   return passed ? 0 : 1;
 }
 
@@ -139,9 +144,9 @@ function table({ bundle, backend, passed, checks, exact: others, coverage: reach
     const exact = EXACT.includes(name);
     const distance = exact ? (equal ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
     const allowed = exact ? 'equal' : allowance({ atol: budget, rtol });
-    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${equal ? 'ok' : `DRIFT: ${said}`}\n`;
+    return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${equal ? 'ok' : `DRIFT: ${said}`}`;
   });
   const verdict = passed ? good : 'DRIFT: see above';
-  const covered = reached === '' ? '' : `${reached}\n`;
-  return `${bundle} on ${backend}\n\n${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}\n${rows.join('')}\n${covered}${verdict}\n`;
+  const head = `${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}`;
+  return [`${bundle} on ${backend}`, '', head, ...rows, '', ...(reached === '' ? [] : [reached]), verdict];
 }

@@ -39,11 +39,13 @@ const STORED = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
  */
 export function readWeights(bundle, manifest, makeTensor) {
   const files = new Files(bundle, manifest.flatMap(({ paths }) => paths));
+  const weights = manifest.flatMap((group) => group.weights);
+  weights.forEach((weight) => assertKnown(weight, bundle));
+  files.expectSize(weights.reduce((sum, weight) => sum + storedSize(weight), 0));
   /** @type {Tensors} */
   const tensors = {};
   try {
-    for (const weight of manifest.flatMap(({ weights }) => weights)) {
-      assertKnown(weight, bundle);
+    for (const weight of weights) {
       tensors[weight.name] = makeTensor(weight.shape, weight.dtype, (values) => read(weight, values, files));
     }
     files.expectEnd();
@@ -58,13 +60,19 @@ export function readWeights(bundle, manifest, makeTensor) {
 
 /** @param {Weight} weight @param {Bundle} bundle */
 function assertKnown({ name, dtype, quantization }, { dir }) {
-  const known = quantization === undefined ? DTYPES.includes(dtype) : dtype === 'float32' && quantization.dtype in STORED;
+  const known = quantization === undefined ? DTYPES.includes(dtype) : dtype === 'float32' && Object.hasOwn(STORED, quantization.dtype);
   if (known) return;
   const got = quantization === undefined ? dtype : `${dtype} stored as ${quantization.dtype}`;
   throw new UserError(
     `${dir}: got ${name} in ${got}, expected ${DTYPES.join(', ')}, or float32 stored as ` +
       `${Object.keys(STORED).join(', ')}; export the bundle again`,
   );
+}
+
+/** Bytes of a weight in its file. @param {Weight} weight */
+function storedSize({ shape, dtype, quantization }) {
+  const bytes = quantization === undefined ? (dtype === 'bool' ? 1 : 4) : STORED[quantization.dtype].BYTES_PER_ELEMENT;
+  return shape.reduce((product, size) => product * size, bytes);
 }
 
 /** @param {Weight} weight @param {Values} values to be filled @param {Files} files */
@@ -129,6 +137,14 @@ class Files {
       file.fill(piece);
       done += piece.length;
     }
+  }
+
+  /** Before memory is taken for a shape that no file fills. @param {number} size in bytes */
+  expectSize(size) {
+    // A file that the contract does not list is refused, by its name, when it is read.
+    if (!this.#names.every((name) => this.#bundle.has(name))) return;
+    const sum = this.#names.reduce((all, name) => all + this.#bundle.contract.files[name].size, 0);
+    if (sum !== size) this.#refuse(sum < size ? 'less' : 'more');
   }
 
   /** All has been read, and so has been checked. */

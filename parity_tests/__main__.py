@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from command_line import OptionParser
-from export.errors import EnvironmentProblem as ExportProblem
-from export.errors import UserError as ExportError
+from command_line import OptionParser, command
 from parity_tests import (
     annotations,
     backends,
@@ -24,7 +22,7 @@ from parity_tests import (
 )
 from parity_tests.again import Again
 from parity_tests.cases import Text
-from parity_tests.errors import EnvironmentProblem, UserError
+from parity_tests.errors import UserError
 from parity_tests.judgement import judge, prepare
 from parity_tests.provenance import Contract, classifier_fits
 from parity_tests.report import Inputs
@@ -33,13 +31,15 @@ from parity_tests.tokenizer import proof
 from parity_tests.tokenizer.reviews import read_reviews
 from parity_tests.tokenizer_source import option_names
 from parity_tests.training import judge as training
+from printing import raw, say
 
 EXAMPLE = """examples:
   python -m parity_tests                                       the embedded default
   python -m parity_tests --bundle my_bundle --model my_model --texts dev.jsonl
   python -m parity_tests --bundle my_bundle --model my_model --vocab vocab.txt --tokenizer bert
 
-exit codes: 0 parity holds, 1 drift, 2 a mistake in what was given, 3 this machine
+exit codes: 0 parity holds, 1 drift, 2 a mistake in what was given, 3 this machine,
+70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack)
 """
 BUNDLE, MODEL = Path("artifacts/bundle/albert_tiny"), Path("artifacts/models/albert_tiny")
 TOKENIZER, TEXTS = Path("artifacts/models/tokenizer"), Path("artifacts/data/dev.jsonl")
@@ -47,18 +47,12 @@ VOCAB, CLASSIFIER = Path("artifacts/vocab.txt"), Path("artifacts/classifier")
 PROOFS = ("sample", "full", "none")
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Judges, reports, and gives the exit code."""
     given = parse(arguments)
-    try:
-        results = [(parity(one), one.out) for one in each(given)]
-        verdict = several(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
-    except (UserError, EnvironmentProblem, ExportError, ExportProblem) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename}", file=sys.stderr)
-        return UserError.exit_code
+    results = [(parity(one), one.out) for one in each(given)]
+    verdict = several(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
     for result, out in results:
         show(result, out, given.json)
     return 0 if verdict == "pass" else 1
@@ -74,7 +68,8 @@ def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
     print(table)
     print(f"report: {out / 'report.html'}")
     for line in annotations.annotate(result, table):
-        print(line)
+        # Commands to GitHub's log, with texts of others escaped in them.
+        print(line, file=raw(sys.stdout))
 
 
 def each(given: argparse.Namespace) -> list[argparse.Namespace]:
@@ -198,7 +193,7 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     proven = given.tokenizer_proof != "none"
     spoken = [line for line in notes if not (proven and line == version_note)]
     for line in [*filter(None, [note]), *(f"note: {line}" for line in spoken)]:
-        print(line, file=sys.stderr)
+        say(line)
     inputs = Inputs(contract, given.model, tokenizer, classifier, classifier_note, tuple(notes))
     given.out.mkdir(parents=True, exist_ok=True)
     for end in ("html", "json", "xml"):

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from printing import fenced, markdown, printable
+
 TOLD = 8
 """GitHub shows ten annotations of a step."""
 
@@ -18,7 +20,7 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(f"### Parity of {result['bundle']['name']}\n\n```\n{table}\n```\n")
+            file.write(f"### Parity of {markdown(result['bundle']['name'])}\n\n{fenced(table)}\n")
     if result["verdict"] == "pass":
         return [command("notice", "parity", "Node gives what Python gives")]
     still = [
@@ -40,8 +42,8 @@ def command(level: str, title: str, message: str) -> str:
     >>> command("error", "layer_0/output: off", "50 %")
     '::error title=layer_0/output%3A off::50 %25'
     """
-    name = escaped(title).replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={name}::{escaped(message)}"
+    name = escaped(printable(title)).replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={name}::{escaped(printable(message))}"
 
 
 def escaped(text: str) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 
 from safetensors import safe_open
 
-from command_line import OptionParser
-from export import confinement, hub
+import printing
+from command_line import OptionParser, command
+from export import confinement
 from parity_tests.errors import EnvironmentProblem, UserError
 from parity_tests.runners import ROOM, node, talk
 from parity_tests.topology import Found, read_topology
@@ -29,14 +30,11 @@ exit codes: 0 every op agrees, 1 one does not, 2 a mistake in what was given, 3 
 """
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Prints the op, and gives the exit code."""
     given = parse(arguments)
-    try:
-        result = bisect(given.graph_model, given.model, given.backend, given.inputs)
-    except (UserError, EnvironmentProblem) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    result = bisect(given.graph_model, given.model, given.backend, given.inputs)
     print(json.dumps(result, ensure_ascii=False) if given.json else told(result))
     return 0 if result["verdict"] == "pass" else 1
 
@@ -125,5 +123,5 @@ def told(result: dict[str, Any]) -> str:
 if __name__ == "__main__":
     asked = parse(None)
     files = [path for path in (asked.graph_model, asked.model, asked.inputs) if path]
-    confinement.enter("parity_tests.bisect", files, hub.talk)
+    confinement.enter("parity_tests.bisect", files, printing.say)
     sys.exit(main())

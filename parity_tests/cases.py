@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from export.input_files import plain_file
 from parity_tests.errors import UserError
 from parity_tests.row import short
 
@@ -76,9 +77,8 @@ def read_texts(path: Path) -> list[Text]:
 def json_lines(path: Path) -> list[tuple[int, Any]]:
     r"""Line numbers (from 1) and values; only \n ends a line, blank lines are passed over."""
     try:
+        plain_file(path, "a JSON-lines file with --texts")
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; give a JSON-lines file with --texts") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from None
     rows = []
@@ -87,8 +87,8 @@ def json_lines(path: Path) -> list[tuple[int, Any]]:
             continue
         try:
             rows.append((number, json.loads(line)))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}:{number} is not JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}:{number} is not JSON: {error}") from None
     return rows
 
 

@@ -1,13 +1,15 @@
 """The result as JUnit XML, which every CI shows: a suite for each backend, a case for each row."""
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 from parity_tests.tokenizer.proof import told
+from printing import printable_line
 
-NOT_XML = {code: "\ufffd" for code in (*range(0x20), 0xFFFE, 0xFFFF) if code not in (9, 10, 13)}
-"""Characters that XML 1.0 cannot hold, and texts can."""
+NO_CHARACTER = re.compile("[\ufffe\uffff]")
+"""Printable, but not in XML 1.0."""
 GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
 
 
@@ -27,6 +29,10 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
         add_tokenizers(suites, result["tokenizers"]["rows"])
     if result["training"] is not None:
         add_training(suites, result["training"])
+    for element in suites.iter():
+        # Names of outputs and of nodes are a stranger's too.
+        for name, value in element.attrib.items():
+            element.set(name, clean(value))
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
@@ -42,7 +48,7 @@ def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, An
     told = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
     failure = ET.SubElement(case, "failure", type=row["status"])
     failure.set("message", clean(told[0] if told else "drift"))
-    failure.text = clean("\n".join(told))
+    failure.text = "\n".join(map(clean, told))
 
 
 def add_still(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
@@ -95,5 +101,5 @@ def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
 
 
 def clean(text: str) -> str:
-    """Without what XML cannot hold."""
-    return text.translate(NOT_XML).encode("utf-8", "replace").decode()
+    """A line without what XML cannot hold, or a terminal that shows it would obey."""
+    return NO_CHARACTER.sub("\ufffd", printable_line(text, longest=None))

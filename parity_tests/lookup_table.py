@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from export.errors import UserError as ExportError
+from command_line import command
 from export.loading import load_saved_model
 from export.tokenizer import hub_tokenizer
 from parity_tests.errors import UserError
@@ -48,18 +48,15 @@ def tokens_of(entries: dict[str, int]) -> list[str]:
     return sorted(known, key=lambda token: known[token])
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Writes the vocab; exit code 0, or 2 with one line where the model has none."""
     model, out = map(Path, arguments or sys.argv[1:])
-    try:
-        loaded = load_saved_model(model)
-        tables = [table_of(signature) for signature in loaded.signatures.values()]
-        entries = next((table for table in tables if table), None)
-        if entries is None:
-            raise UserError(f"{model} carries no vocab, neither in its assets nor in a table")
-    except (UserError, ExportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    loaded = load_saved_model(model)
+    tables = [table_of(signature) for signature in loaded.signatures.values()]
+    entries = next((table for table in tables if table), None)
+    if entries is None:
+        raise UserError(f"{model} carries no vocab, neither in its assets nor in a table")
     out.write_text("".join(f"{token}\n" for token in tokens_of(entries)), "utf-8", newline="\n")
     return 0
 

@@ -10,6 +10,7 @@ from parity_tests import matrix, plot, profile
 from parity_tests.invariances import SAID, STAGE
 from parity_tests.terminal import UNITS, allowance, counted
 from parity_tests.tokenizer.proof import told
+from printing import printable
 
 WORST = 8
 FAILURES = 30
@@ -70,12 +71,20 @@ def templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
+        finalize=without_controls,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["allowance"] = allowance
     return environment
+
+
+def without_controls(value: Any) -> Any:
+    """A text of others, which is escaped next; what turns its direction would move on the page."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return "\n".join(printable(line, longest=None) for line in value.split("\n"))
 
 
 def counts(result: dict[str, Any]) -> list[tuple[str, int]]:

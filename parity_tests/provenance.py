@@ -32,7 +32,7 @@ class Contract:
             raise UserError(
                 f"{bundle} is not a bundle: it has no bundle.json; make one with `nox -s export`"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{file} cannot be read: {error}") from None
         if not isinstance(document, dict) or document.get("format") != "bert-bridge":
             raise UserError(f"{file} is not a contract of bert-bridge; export the bundle again")

@@ -10,12 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from export.errors import EnvironmentProblem, UserError
+from command_line import command
 from export.tokenizer_bundle import export_tokenizer
 from export.tokenizer_choice import TokenizerChoice
 from parity_tests import tokenizer_source
+from printing import say
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Writes the bundle; exit code 0, or that of an error with one line on stderr."""
     parser = argparse.ArgumentParser(
@@ -27,12 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     source = tokenizer_source.from_arguments(given)
     model = None if source.model is None else str(source.model)
     spec = None if model else source.spec
-    try:
-        choice = TokenizerChoice(source.vocab, spec, model, python=source.python)
-        export_tokenizer(choice, given.out, lambda line: print(line, file=sys.stderr), replace=True)
-    except (UserError, EnvironmentProblem) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    choice = TokenizerChoice(source.vocab, spec, model, python=source.python)
+    export_tokenizer(choice, given.out, say, replace=True)
     return 0
 
 

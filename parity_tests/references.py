@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from command_line import OptionParser
-from parity_tests.errors import EnvironmentProblem
+from command_line import OptionParser, command
+from parity_tests.errors import UserError
 from parity_tests.tokenizer.reviews import read_reviews
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -90,19 +90,15 @@ def disagreement(vocab: list[str]) -> dict[str, Any]:
     return {"texts": len(texts), "different": different, "kinds": kinds}
 
 
+@command()
 def main() -> int:
     """Prints the share of texts whose ids differ, and the characters that alone differ, by kind."""
     parser = OptionParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--vocab", type=Path, default=Path("artifacts/vocab.txt"))
     path: Path = parser.parse_args().vocab
     if not path.is_file():
-        print(f"error: {path} is not there; `nox -s export` makes it", file=sys.stderr)
-        return 2
-    try:
-        found = disagreement(path.read_bytes().decode().removesuffix("\n").split("\n"))
-    except EnvironmentProblem as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        raise UserError(f"{path} is not there; `nox -s export` makes it")
+    found = disagreement(path.read_bytes().decode().removesuffix("\n").split("\n"))
     texts, different = found["texts"], found["different"]
     share = different / texts
     print(f"{different} of {texts} reviews ({share:.1%}) get different ids, because of")

@@ -9,6 +9,7 @@ import { Head } from '../node_bridge/head.js';
 import { run } from '../node_bridge/cli.js';
 import { Encoder } from '../node_bridge/encoder.js';
 import { UserError } from '../node_bridge/errors.js';
+import { jsonLine } from '../node_bridge/printing.js';
 import { writeSafetensors } from '../node_bridge/safetensors.js';
 import { Tokenizer } from '../node_bridge/tokenizer/index.js';
 import { invariances } from './invariances.js';
@@ -190,7 +191,7 @@ function shown(asked, tensors, lists) {
   const [, name, place = '0'] = /^(.*?)(?:\[([\d,]+)\])?$/.exec(asked) ?? [];
   const index = place.split(',').map(Number);
   const [, prefix, list] = /^(.*)\.(tokens|labels)$/.exec(name) ?? [];
-  if (list !== undefined) return JSON.stringify(lists[list][prefix]?.[index[0]]);
+  if (list !== undefined) return jsonLine(lists[list][prefix]?.[index[0]]);
   const tensor = tensors[name];
   if (tensor === undefined) {
     throw new UserError(`--show: got ${name}, expected one of ${Object.keys(tensors).join(', ')}`);

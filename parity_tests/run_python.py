@@ -24,13 +24,13 @@ import tensorflow_text  # registers the ops that a model may need
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+import printing
+from command_line import command
 from export import confinement
-from export import hub as export_hub
-from export.errors import EnvironmentProblem as ExportProblem
 from export.errors import UserError as ExportError
 from export.loading import load_saved_model
 from parity_tests import cases, costs, runs, tokenizer_source
-from parity_tests.errors import EnvironmentProblem, UserError
+from parity_tests.errors import UserError
 from parity_tests.inside import Inside
 from parity_tests.python_tokenizer import Encoded, PythonTokenizer, tokenizer_of
 from parity_tests.source import Source
@@ -39,6 +39,7 @@ from parity_tests.variants import FEW, moved, variants
 Batch = dict[str, NDArray[Any]]
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Runs both variants of every batch; exit code 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m parity_tests.run_python", description=__doc__)
@@ -54,26 +55,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--taps", default="", help="numbers of the batches to look into")
     parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
     given = parser.parse_args(arguments)
-    try:
-        told_by_bundle = json.loads(given.contract.read_text("utf-8")) if given.contract else {}
-        tokenizer = tokenizer_of(tokenizer_source.from_arguments(given))
-        recorded = {spec["name"]: spec["role"] for spec in told_by_bundle.get("inputs", [])}
-        chosen = told_by_bundle.get("signature") or {}
-        model = load(given.model, chosen.get("tags"))
-        source = Source(model, tokenizer, chosen.get("name"), recorded)
-        if given.stored:
-            assign(source.signature, load_file(given.stored))
-        asked = Asked(
-            source,
-            tokenizer,
-            Inside(source.signature, taps(told_by_bundle)) if given.contract else None,
-            {int(number) for number in given.taps.split(",") if number},
-        )
-        picked = cases.read(given.cases)
-        tensors, told = answers(asked, picked)
-    except (UserError, EnvironmentProblem, ExportError, ExportProblem) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    told_by_bundle = json.loads(given.contract.read_text("utf-8")) if given.contract else {}
+    tokenizer = tokenizer_of(tokenizer_source.from_arguments(given))
+    recorded = {spec["name"]: spec["role"] for spec in told_by_bundle.get("inputs", [])}
+    chosen = told_by_bundle.get("signature") or {}
+    model = load(given.model, chosen.get("tags"))
+    source = Source(model, tokenizer, chosen.get("name"), recorded)
+    if given.stored:
+        assign(source.signature, load_file(given.stored))
+    asked = Asked(
+        source,
+        tokenizer,
+        Inside(source.signature, taps(told_by_bundle)) if given.contract else None,
+        {int(number) for number in given.taps.split(",") if number},
+    )
+    picked = cases.read(given.cases)
+    tensors, told = answers(asked, picked)
     if given.show:
         held = {f"weights/{name}": value for name, value in variables(source.signature).items()}
         print(shown(given.show, tensors | held, told))
@@ -206,5 +203,5 @@ def versions() -> dict[str, str]:
 if __name__ == "__main__":
     # The judge has confined it; a person who asks to be shown a value has not.
     given_paths = [Path(one) for one in sys.argv[1:] if Path(one).exists()]
-    confinement.enter("parity_tests.run_python", given_paths, export_hub.talk)
+    confinement.enter("parity_tests.run_python", given_paths, printing.say)
     sys.exit(main())

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from export import confinement, hub
+import printing
+from export import confinement
 from export.confinement import Limits, Reach
 from parity_tests import runs
 from parity_tests.errors import EnvironmentProblem, UserError
@@ -54,7 +55,7 @@ def run_python(
     command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
-    confinement.notice(hub.talk)
+    confinement.notice(printing.say)
     given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
         reach = Reach(Path(place), tuple(given), (out.parent,))

@@ -31,6 +31,11 @@ import { parseVocab } from './vocab.js';
 
 const OPTIONS = ['pair', 'specialTokens', 'maxLength', 'truncation'];
 
+/** Bytes of a vocab, or of tables: the largest in use have 16 MB, and 100 kB. */
+const LARGEST = 2 ** 27;
+/** Characters of a special token. */
+const LONGEST_SPECIAL = 256;
+
 /** Turns texts into ids. */
 export class Tokenizer {
   /**
@@ -42,6 +47,7 @@ export class Tokenizer {
    */
   constructor({ vocabBytes, tablesBytes, contract, maxLength = 512 }) {
     const { algorithm, special_tokens: special } = contract;
+    assertSpecial(special);
     this.vocab = parseVocab(vocabBytes);
     if (this.vocab.length !== contract.vocab_size) {
       throw new UserError(
@@ -67,13 +73,13 @@ export class Tokenizer {
   }
 
   /**
-   * @param {{read: (name: string) => Uint8Array,
+   * @param {{read: (name: string, most?: number) => Uint8Array,
    *   contract: {tokenizer: TokenizerContract, max_length: number}}} bundle
    */
   static fromBundle(bundle) {
     return new Tokenizer({
-      vocabBytes: bundle.read('vocab.txt'),
-      tablesBytes: bundle.read('tokenizer_tables.bin'),
+      vocabBytes: bundle.read('vocab.txt', LARGEST),
+      tablesBytes: bundle.read('tokenizer_tables.bin', LARGEST),
       contract: bundle.contract.tokenizer,
       maxLength: bundle.contract.max_length,
     });
@@ -219,5 +225,18 @@ export class Tokenizer {
         scanner.emit(id, from, to);
       },
     );
+  }
+}
+
+/**
+ * One that is empty would be found everywhere without end.
+ *
+ * @param {TokenizerContract['special_tokens']} special
+ * @throws {UserError} a token that is empty or very long
+ */
+function assertSpecial(special) {
+  for (const [role, { token }] of Object.entries(special)) {
+    if (typeof token === 'string' && token.length > 0 && token.length <= LONGEST_SPECIAL) continue;
+    throw new UserError(`the special token ${role} is ${JSON.stringify(token).slice(0, 60)}, expected 1 to ${LONGEST_SPECIAL} characters; export the bundle again`);
   }
 }

@@ -21,6 +21,10 @@ const BLOCKS = 4;
 const FOLDED = 5;
 
 const UNICODE = 0x110000;
+/** Symbols that a character may become: of Unicode's own foldings the longest has 18. */
+const MOST_SYMBOLS = 64;
+/** The longest word that may be looked up: all known tokenizers have 100. */
+const LONGEST_WORD = 1000;
 const MAGIC = 'BBTT';
 const VERSION = 1;
 const NOTHING = /** @type {number[]} */ ([]);
@@ -35,12 +39,16 @@ export class CharacterTables {
     this.limitInBytes = from.next() === 1;
     /** The longest word that is looked up; a longer one is unknown. */
     this.limit = from.next();
+    if (this.limit < 1 || this.limit > LONGEST_WORD) {
+      throw new UserError(`tokenizer_tables.bin: got words of up to ${this.limit}, expected 1 to ${LONGEST_WORD}`);
+    }
     this.classes = readRuns(from);
     this.folds = new Folds(from, this.classes);
     /** @type {Map<number, number>} rank of each combining mark that survives */
     this.ranks = new Map();
     for (let count = from.next(), mark = 0; count > 0; count--) {
       mark += from.next();
+      if (mark >= UNICODE) throw new UserError('tokenizer_tables.bin has a mark that is no character; export the bundle again');
       this.ranks.set(mark, from.next());
     }
     /** 1 for characters that `tf-text-fast` allows in no longer token; all 0 elsewhere. */
@@ -99,6 +107,7 @@ class Numbers {
       const byte = this.bytes[this.at++];
       if (byte === undefined) throw new UserError('tokenizer_tables.bin is cut off');
       value |= (byte & 0x7f) << shift;
+      if (shift > 28 || value < 0) throw new UserError('tokenizer_tables.bin has a number that is too large; export the bundle again');
       if (byte < 0x80) return value;
     }
   }
@@ -119,6 +128,9 @@ function readRuns(from) {
   let at = 0;
   for (let count = from.next(); count > 0; count--) {
     const run = from.next();
+    if ((run & 7) > FOLDED || at + (run >>> 3) > UNICODE) {
+      throw new UserError('tokenizer_tables.bin has a class that there is not, or classes for more characters than there are; export the bundle again');
+    }
     classes.fill(run & 7, at, (at += run >>> 3));
   }
   if (at !== UNICODE) throw new UserError(`tokenizer_tables.bin covers ${at} characters, not all`);
@@ -141,10 +153,16 @@ class Folds {
     let last = 0;
     for (let c = classes.indexOf(FOLDED); c !== -1; c = classes.indexOf(FOLDED, c + 1)) {
       const first = symbols.length;
-      for (let i = 0, count = from.next(); i < count; i++) {
+      const count = from.next();
+      if (count > MOST_SYMBOLS) {
+        throw new UserError(`tokenizer_tables.bin makes ${count} symbols of a character, expected at most ${MOST_SYMBOLS}; export the bundle again`);
+      }
+      for (let i = 0; i < count; i++) {
         const base = last + i < first ? symbols[last + i] : c * 4;
         const zigzag = from.next();
-        symbols.push(base + ((zigzag >>> 1) ^ -(zigzag & 1)));
+        const symbol = base + ((zigzag >>> 1) ^ -(zigzag & 1));
+        if (symbol < 0 || symbol >= UNICODE * 4) throw new UserError('tokenizer_tables.bin has a symbol of no character; export the bundle again');
+        symbols.push(symbol);
       }
       this.characters.push(c);
       this.bounds.push(symbols.length);

@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from command_line import OptionParser, nearest
+from command_line import OptionParser, command, nearest
 from export import catalog
 from parity_tests.conformance.fixtures import groups, vocab_lines
 from parity_tests.conformance.published import conform_published, published
 from parity_tests.conformance.rows import Row, conform
 from parity_tests.conformance.table import table
 from parity_tests.conformance.trained import NAME, conform_trained
+from parity_tests.errors import UserError
 
 EXAMPLE = """example:
   python -m parity_tests.conformance --rows albert_tiny,zh-bert-L1
@@ -39,14 +40,14 @@ class Build:
     run: Callable[[Path], Row]
 
 
+@command("interrupted; the rows that were finished are kept")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the rows, writes after each, and gives the exit code."""
     given = parse(arguments)
     possible = builds(given)
     unknown = (given.rows or set()) - {name for build in possible for name in build.names}
     if unknown:
-        print(f"error: {no_row(sorted(unknown), given)}", file=sys.stderr)
-        return 2
+        raise UserError(no_row(sorted(unknown), given))
     wanted = [b for b in possible if given.rows is None or given.rows & set(b.names)]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="conformance-") as place:

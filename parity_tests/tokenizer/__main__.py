@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from command_line import OptionParser
-from export.errors import EnvironmentProblem as ExportEnvironmentProblem
-from export.errors import UserError as ExportError
-from parity_tests.errors import EnvironmentProblem, UserError
+from command_line import OptionParser, command
+from parity_tests.errors import UserError
 from parity_tests.tokenizer.proof import every_tokenizer, of_bundle, prove_all, told
 
 EXAMPLE = """example:
@@ -23,18 +21,15 @@ exit codes: 0 no difference, 1 a difference, 2 a mistake in what was given, 3 th
 """
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Proves, reports, and gives the exit code."""
     given = parse(arguments)
-    try:
-        if given.tokenizer_python is not None and given.bundle is None:
-            raise UserError("--tokenizer-python is for --bundle: give the bundle made with it")
-        own = given.bundle and of_bundle(given.bundle, given.tokenizer_python)
-        jobs = [own] if own else every_tokenizer()
-        result = prove_all(jobs, given.full)
-    except (UserError, EnvironmentProblem, ExportError, ExportEnvironmentProblem) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    if given.tokenizer_python is not None and given.bundle is None:
+        raise UserError("--tokenizer-python is for --bundle: give the bundle made with it")
+    own = given.bundle and of_bundle(given.bundle, given.tokenizer_python)
+    jobs = [own] if own else every_tokenizer()
+    result = prove_all(jobs, given.full)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result, ensure_ascii=False, indent=1)

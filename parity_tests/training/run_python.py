@@ -16,11 +16,12 @@ import tf_keras
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from parity_tests.errors import UserError
+from command_line import command
 from parity_tests.training.adam import Adam
 from parity_tests.training.problem import WEIGHTS, Problem
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Trains to the last step; exit code 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(
@@ -30,11 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kept", required=True, help="numbers of steps to keep the weights after")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
-    try:
-        problem = Problem.read(given.problem)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    problem = Problem.read(given.problem)
     tensors = trained(problem, {int(number) for number in given.kept.split(",")})
     versions = {"tensorflow": tf.__version__, "tf_keras": tf_keras.__version__}
     save_file(tensors, given.out, {"versions": json.dumps(versions)})

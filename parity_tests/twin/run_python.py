@@ -20,7 +20,8 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops that a tokenizer SavedModel needs
 from safetensors.numpy import save_file
 
-from parity_tests.errors import CheckFailed, UserError
+from command_line import command
+from parity_tests.errors import CheckFailed
 from parity_tests.python_tokenizer import tokenizer_of
 from parity_tests.run_python import load
 from parity_tests.source import Source
@@ -33,6 +34,7 @@ SCALED_ON = 32
 """Batches of training texts whose vectors the scaling is fitted to."""
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Trains, or saves; exit code 0, 1 if the wrong weights moved, 2 with one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m parity_tests.twin.run_python")
@@ -42,12 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trainable", action="store_true", help="update the encoder too")
     parser.add_argument("--save", type=Path, help="write saved_model and texts.safetensors here")
     given = parser.parse_args(arguments)
-    try:
-        told = run(given)
-    except (CheckFailed, UserError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(told))
+    print(json.dumps(run(given)))
     return 0
 
 

@@ -125,7 +125,7 @@ test('what cannot be read is named by file and line', async () => {
   await refuses('text,label\n"a,1\n', /data\.json:2: broken CSV, the quote that begins a cell here is never closed/);
   await refuses('text,other\na,1\n', /data\.json:1: the first line does not say which column is the label: got "text other"/);
   await assert.rejects(Dataset.read(join(DIR, 'nowhere')), /nowhere is not a file; `nox -s export`/);
-  await assert.rejects(Dataset.read(DIR), /is not a file/);
+  await assert.rejects(Dataset.read(DIR), /is a directory, expected a file/);
 });
 
 test('labels are ordered by themselves, not by the file', async () => {

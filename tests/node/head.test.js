@@ -95,7 +95,7 @@ for (const backend of ['wasm', 'cpu']) {
     });
     const { accuracy, loss, confusion } = await evaluate(classifier, held(FEATURES, HIDDEN), TARGETS);
     assert.equal(accuracy, 1);
-    assert.deepEqual(confusion, [[20, 0, 0], [0, 20, 0], [0, 0, 20]]);
+    assert.deepEqual(confusion.matrix, [[20, 0, 0], [0, 20, 0], [0, 0, 20]]);
     assert(loss < losses[0]);
     assert.equal(rows, 6 * FEATURES.length);
     assert.equal(new Set(tensors).size, 1, `tensors in each epoch: ${tensors}`);

@@ -93,7 +93,7 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
   assert.equal(notes[7], 'epoch 8 of 8, 200, note 8');
   assert.equal(notes.length, 8);
   assert.equal(dev.accuracy, 1);
-  assert.deepEqual(dev.confusion, [[20, 0], [0, 20]]);
+  assert.deepEqual(dev.confusion.matrix, [[20, 0], [0, 20]]);
   assert.equal(new Set(history.map(({ tensors }) => tensors)).size, 1);
   // Scaled while training, folded afterwards: the same but for rounding.
   assert(Math.abs(history[bestEpoch - 1].devLoss - dev.loss) < 1e-5);

@@ -214,7 +214,7 @@ test('files as they circulate: a table without header, in GBK, with the options 
     return { status, stderr };
   };
   const first = load([]);
-  assert.deepEqual(first, { status: 2, stderr: `error: ${path} is not UTF-8 but GB18030 (GBK), it reads “好书0\t1”; add --encoding gb18030\n` });
+  assert.deepEqual(first, { status: 2, stderr: `error: ${path} is not UTF-8 but GB18030 (GBK), it reads “好书0\\t1”; add --encoding gb18030\n` });
   const second = load(['--encoding', 'gb18030']);
   assert.equal(second.status, 2);
   assert.match(second.stderr, /^error: \S+gbk\.txt:1: the first line does not say which column is the text: [^\n]+; add --no-header --columns text,label\n$/);

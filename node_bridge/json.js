@@ -1,0 +1,43 @@
+/** JSON of others: one line says what is wrong with it, and none is too deep to be written again. */
+import { UserError, oneLine } from './errors.js';
+
+/** Brackets within brackets: what walks through a value, JSON.stringify too, has a stack that ends. */
+const DEEPEST = 500;
+
+/**
+ * @param {string} text
+ * @param {string} [what] to call it in an error
+ * @returns {any}
+ * @throws {UserError} broken, or too deep
+ */
+export function parseJson(text, what) {
+  const where = what === undefined ? '' : `${what}: `;
+  if (text.length > DEEPEST && isTooDeep(text)) {
+    throw new UserError(`${where}broken JSON, got more than ${DEEPEST} brackets within each other`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${where}broken JSON (${oneLine(/** @type {Error} */ (error).message)})`);
+  }
+}
+
+/** Whether a value is an object with names, and no array. @param {unknown} value @returns {value is Record<string, any>} */
+export function isObject(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @param {string} text */
+function isTooDeep(text) {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const unit = text.charCodeAt(i);
+    if (unit === 0x22) inString = !inString;
+    else if (inString) i += Number(unit === 0x5c);
+    else if (unit === 0x5b || unit === 0x7b) depth += 1;
+    else if (unit === 0x5d || unit === 0x7d) depth -= 1;
+    if (depth > DEEPEST) return true;
+  }
+  return false;
+}

@@ -4,6 +4,7 @@
  * Format: https://github.com/huggingface/safetensors#format
  */
 import { UserError } from './errors.js';
+import { parseJson } from './schemas.js';
 import { writeWhole } from './whole_file.js';
 
 /** The array that holds a dtype's numbers. */
@@ -98,20 +99,38 @@ export function readSafetensorsHeader(bytes, name) {
   const length = bytes.length < 8 ? Infinity : Number(view.getBigUint64(0, true));
   const from = 8 + length;
   if (from > bytes.length) throw new UserError(`${name} is cut off in its header`);
-  const header = JSON.parse(Buffer.from(bytes.subarray(8, from)).toString('utf8'));
-  const { __metadata__: metadata = {}, ...specs } = header;
-  const entries = Object.entries(specs).map(([key, { dtype, shape, data_offsets: span }]) => {
-    if (!Object.hasOwn(ARRAYS, dtype)) {
-      throw new UserError(`${name}: ${key} has dtype ${dtype}, expected F32 or I32`);
+  const header = parseJson(bytes.subarray(8, from), `the header of ${name}`);
+  /** @type {Record<string, unknown>} */
+  const { __metadata__: metadata = {}, ...specs } = isObject(header) ? header : { header };
+  if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {
+    throw new UserError(`${name}: got metadata that are no strings by name, expected those`);
+  }
+  const entries = Object.entries(specs).map(([key, spec]) => {
+    const { dtype, shape, data_offsets: span } = isObject(spec) ? spec : {};
+    if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype)) {
+      throw new UserError(`${name}: ${key} has dtype ${JSON.stringify(dtype)}, expected F32 or I32`);
+    }
+    if (!isSizes(shape) || !isSizes(span) || span.length !== 2) {
+      throw new UserError(`${name}: ${key} has no shape or no place that is one, expected whole numbers from 0 on`);
     }
     const [start, end] = [from + span[0], from + span[1]];
-    const count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
+    const count = shape.reduce((product, size) => product * size, 1);
     if (end > bytes.length || end - start !== count * 4) {
       throw new UserError(`${name} is cut off: ${key} ends beyond the file or its shape`);
     }
     return [key, { dtype, shape, start, end }];
   });
-  return { entries: Object.fromEntries(entries), metadata };
+  return { entries: Object.fromEntries(entries), metadata: /** @type {Record<string, string>} */ (metadata) };
+}
+
+/** @param {unknown} value @returns {value is Record<string, unknown>} */
+function isObject(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @param {unknown} value @returns {value is number[]} */
+function isSizes(value) {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
 /** The same memory. @param {Float32Array | Int32Array} data */

@@ -5,8 +5,11 @@
 import { budgetProblem, closeness } from './closeness.js';
 import { UserError } from './errors.js';
 import { readSafetensors } from './safetensors.js';
+import { assertValid, parseJson } from './schemas.js';
 
 const GOLDEN = 'golden.safetensors';
+const ADVICE = 'export the bundle again';
+const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
 /**
  * @typedef {object} Check
@@ -23,14 +26,38 @@ const GOLDEN = 'golden.safetensors';
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @returns {{texts: string[], tensors: Record<string, import('./safetensors.js').Tensor>}}
- * @throws {UserError} a bundle without golden cases
+ * @throws {UserError} a bundle without golden cases, or whose golden cases do not fit its contract
  */
 export function goldenCases(bundle) {
   if (!Object.hasOwn(bundle.contract.files, GOLDEN)) {
     throw new UserError(`${bundle.dir} has no golden cases, so nothing can be verified; export it again`);
   }
-  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), GOLDEN);
-  return { texts: JSON.parse(metadata.texts ?? '[]'), tensors };
+  const path = `${bundle.dir}/${GOLDEN}`;
+  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), path);
+  /** @type {Record<string, unknown>} */
+  const document = {};
+  for (const [key, value] of Object.entries(metadata)) document[key] = parseJson(Buffer.from(value), `the metadata ${key} of ${path}`);
+  assertValid('golden', document, path, ADVICE);
+  const texts = /** @type {string[]} */ (document.texts);
+  assertFits(path, texts, tensors);
+  return { texts, tensors };
+}
+
+/**
+ * The golden ids are read row by row. Of the outputs the comparison says what is missing or wrong.
+ *
+ * @param {string} path
+ * @param {string[]} texts
+ * @param {Record<string, import('./safetensors.js').Tensor>} tensors
+ * @throws {UserError} one is missing, or of another shape or dtype
+ */
+function assertFits(path, texts, tensors) {
+  const width = Object.hasOwn(tensors, 'input_ids') ? tensors.input_ids.shape[1] : undefined;
+  const expected = `I32[${texts.length},${width ?? 'sequence'}]`;
+  for (const name of ROLES) {
+    const got = Object.hasOwn(tensors, name) ? `${tensors[name].dtype}[${tensors[name].shape}]` : 'none';
+    if (got !== expected) throw new UserError(`${path}: got ${name} ${got}, expected ${expected}; ${ADVICE}`);
+  }
 }
 
 /**

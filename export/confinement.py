@@ -38,6 +38,7 @@ CODE = (
     "numerics",
     "package.json",
     "parity_tests",
+    "schemas",
 )
 SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/etc/ld.so.cache", "/etc/localtime",

@@ -10,6 +10,8 @@ from typing import Any
 from export import confinement, hub, saved_model_copy
 from export.bundle import CONTRACT, digest, refuse_another
 from export.confinement import Limits
+from export.contracts import read_bundle
+from export.errors import UserError
 from export.replacing import appearing, recover, refuse_overlap
 from export.signature_choice import Asked
 from export.tokenizer import facts, library_versions
@@ -102,7 +104,7 @@ def is_current(
     choice = request.tokenizer
     spec = choice.foreseen(request.handle, said)
     try:
-        document = json.loads((out / CONTRACT).read_text(encoding="utf-8"))
+        document = read_bundle(out)
         tokenizer, made_by = document["tokenizer"], document["provenance"].pop("tokenizer")
         same = (
             document["provenance"] == provenance
@@ -120,5 +122,5 @@ def is_current(
         return same and all(
             digest(out / name) == file["sha256"] for name, file in document["files"].items()
         )
-    except (OSError, ValueError, KeyError):
+    except (UserError, OSError, KeyError):
         return False

@@ -2,8 +2,8 @@
  * Reads `saved_model.pb` as protobuf messages, without TensorFlow and without loading anything.
  *
  * The definitions are TensorFlow's own, whole, with every field and `oneof`. `definitions.binpb` is
- * the FileDescriptorSet that Python's exporter uses: `python -m export.saved_model_messages` writes
- * it, and a test compares the two.
+ * the FileDescriptorSet of the TensorFlow that Python has: `python -m native.definitions` writes it,
+ * and a test compares the two.
  */
 import { readFileSync } from 'node:fs';
 

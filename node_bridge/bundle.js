@@ -95,7 +95,7 @@ export class Bundle {
     }
     if (contract.contract_version !== CONTRACT_VERSION) {
       throw new UserError(
-        `${dir} has contract version ${JSON.stringify(contract.contract_version)}, this program reads ` +
+        `${path} has contract version ${JSON.stringify(contract.contract_version)}, this program reads ` +
           `${CONTRACT_VERSION}; export the bundle again with the same release`,
       );
     }

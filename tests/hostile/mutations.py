@@ -43,8 +43,9 @@ def mutations(document: dict[str, Any], open_at: frozenset[Path]) -> Iterator[tu
             yield f"{where} is {shown(wrong)}", dumped(put(document, path, wrong))
         if isinstance(value, int | float) and not isinstance(value, bool):
             for constant in CONSTANTS:
-                yield f"{where} is {constant}", dumped(put(document, path, "@")).replace(
-                    '"@"', constant
+                yield (
+                    f"{where} is {constant}",
+                    dumped(put(document, path, "@")).replace('"@"', constant),
                 )
         if isinstance(value, dict):
             for name in NAMES:

@@ -154,8 +154,7 @@ def test_what_may_be_null_or_named_freely_is_closed_inside(
         outer[path[-1]] = changed["inner"]
         spoilt.append((name, unquoted(json.dumps(document))))
     # What says that it is not known.
-    known = ("cosine is null", "cosine is -1.0")
-    known += ("inner is null",) if path[-1] in NULLABLE else ()
+    known = ("cosine is null", "cosine is -1.0", *(("inner is null",) * (path[-1] in NULLABLE)))
     spoilt = [(name, text) for name, text in spoilt if not name.endswith(known)]
     assert len(spoilt) > 5
     assert_all_refused("bundle", spoilt, tmp_path)
@@ -188,8 +187,7 @@ def two_outputs_of_a_name(contract: dict[str, Any]) -> None:
 
 def two_outputs_of_a_role(contract: dict[str, Any]) -> None:
     contract["outputs"] = [
-        {"name": name, "role": "hidden", "dtype": "float32", "shape": ["batch", 3]}
-        for name in "ab"
+        {"name": name, "role": "hidden", "dtype": "float32", "shape": ["batch", 3]} for name in "ab"
     ]
 
 

@@ -26,10 +26,12 @@ import { createHash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import { digestOf, vet } from './node_bridge/saved_model/vetting.js';
 
+const sum = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
 const verdicts = JSON.parse(readFileSync(0, 'utf8')).map((directory) => {
   const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => relative(directory, join(parentPath, name)));
-  const sums = files.map((name) => [name, { sha256: createHash('sha256').update(readFileSync(join(directory, name))).digest('hex'), size: 0 }]);
+  const paths = entries.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name));
+  const files = paths.map((path) => relative(directory, path));
+  const sums = files.map((name, i) => [name, { sha256: sum(paths[i]), size: 0 }]);
   const digest = digestOf(Object.fromEntries(sums));
   try {
     vet(readFileSync(join(directory, 'saved_model.pb')), files, directory);

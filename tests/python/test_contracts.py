@@ -50,7 +50,8 @@ const verdicts = JSON.parse(readFileSync(file, 'utf8')).map((text) => {
     open();
     return '';
   } catch (error) {
-    return error.exitCode === 2 && !error.message.includes('\\n') ? error.message : `FAULT ${error.stack}`;
+    const isLine = error.exitCode === 2 && !error.message.includes('\\n');
+    return isLine ? error.message : `FAULT ${error.stack}`;
   }
 });
 process.stdout.write(JSON.stringify(verdicts));

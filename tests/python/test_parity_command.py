@@ -12,6 +12,7 @@ from parity_tests import runners
 from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, each, main, parse
 from parity_tests.backends import counts
 from parity_tests.errors import EnvironmentProblem, UserError
+from tests.hostile import contracts
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,8 +31,7 @@ def command(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess
 def bundle(tmp_path: Path) -> Path:
     directory = tmp_path / "bundle"
     directory.mkdir()
-    contract = {"format": "bert-bridge", "weight_dtype": "float32"}
-    (directory / "bundle.json").write_text(json.dumps(contract))
+    (directory / "bundle.json").write_text(json.dumps(contracts.bundle()))
     return directory
 
 
@@ -74,7 +74,7 @@ def test_mistakes_end_with_2_and_one_line(
         (["--bundle", bundle], "got --bundle without --model, expected both"),
         (["--model", model], "got --model without --bundle, expected both"),
         (["--bundle", tmp_path, "--model", model], "is not a bundle"),
-        (["--bundle", tmp_path / "odd", "--model", model], "is not a contract"),
+        (["--bundle", tmp_path / "odd", "--model", model], "is not of the format bert-bridge"),
         (["--bundle", bundle, "--model", tmp_path], "is no SavedModel"),
         ([*both, *both, *both, "--model", model], "got 3 --bundle and 4 --model"),
         ([*both, "--texts", tmp_path / "none"], "does not exist"),

@@ -81,7 +81,7 @@ def test_mistakes_end_with_2_and_one_line(
         ([*both, "--texts", empty], "no text to compare"),
         ([*both, "--backends", "wasm"], "expected NAME:TEXTS"),
         ([*both, "--classifier", tmp_path], "is no classifier"),
-        (both, "names no tokenizer"),
+        (both, "saved_model.pb is empty"),
     ]
     for arguments, message in mistakes:
         assert main([*map(str, arguments), "--out", str(out)]) == 2

@@ -68,6 +68,9 @@ def test_mistakes_end_with_2_and_one_line(
     empty.write_text("")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "bundle.json").write_text("[]")
+    untold = {name: value for name, value in contracts.bundle().items() if name != "tokenizer"}
+    (tmp_path / "untold").mkdir()
+    (tmp_path / "untold" / "bundle.json").write_text(json.dumps(untold))
     out = tmp_path / "out"
     both: list[object] = ["--bundle", bundle, "--model", model]
     mistakes: list[tuple[list[object], str]] = [
@@ -81,7 +84,7 @@ def test_mistakes_end_with_2_and_one_line(
         ([*both, "--texts", empty], "no text to compare"),
         ([*both, "--backends", "wasm"], "expected NAME:TEXTS"),
         ([*both, "--classifier", tmp_path], "is no classifier"),
-        (both, "saved_model.pb is empty"),
+        (["--bundle", tmp_path / "untold", "--model", model], "property"),
     ]
     for arguments, message in mistakes:
         assert main([*map(str, arguments), "--out", str(out)]) == 2

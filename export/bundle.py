@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from export import contracts
 from export.errors import UserError
-from export.input_files import read_object
 
 FORMAT = "bert-bridge"
 CONTRACT_VERSION = 1
-CONTRACT = "bundle.json"
+CONTRACT = contracts.CONTRACT
 MADE = "bert-bridge.json"
 """In a SavedModel of ours: lists its files."""
 NOT_THE_MODEL = ("fingerprint.pb", MADE)
@@ -104,7 +104,11 @@ def digest(path: Path) -> str:
 
 
 def seal(directory: Path, contract: Contract) -> None:
-    """Writes `bundle.json`: the contract, and size and sha256 of every other file."""
+    """Writes `bundle.json`: the contract, and size and sha256 of every other file.
+
+    Raises:
+        UserError: it would not be what its schema says, by what the source is called or gives.
+    """
     others = [f for f in sorted(directory.rglob("*")) if f.is_file() and f.name != CONTRACT]
     files = {
         file.relative_to(directory).as_posix(): {
@@ -117,6 +121,7 @@ def seal(directory: Path, contract: Contract) -> None:
     document |= asdict(contract) | {"files": files}
     text = json.dumps(document, ensure_ascii=False, indent=2)
     (directory / CONTRACT).write_text(text + "\n", encoding="utf-8")
+    contracts.read_bundle(directory)
 
 
 def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) -> None:
@@ -138,7 +143,7 @@ def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) ->
     if replace or not file.exists():
         return
     try:
-        there = read_object(file)
+        there = contracts.read_bundle(out)
         same = identity(there) == identity(this)
         tokenizer = there["tokenizer"]
         options = ", ".join(f"{key} {json.dumps(on)}" for key, on in tokenizer["options"].items())
@@ -147,7 +152,7 @@ def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) ->
             f"the bundle {there['name']} (tokenizer {tokenizer['algorithm']}, {options}; "
             f"made from {source})"
         )
-    except (UserError, ValueError, KeyError, TypeError, AttributeError):
+    except UserError:
         same, holds = False, f"a bundle whose {CONTRACT} cannot be read"
     if not same:
         raise UserError(

@@ -39,6 +39,7 @@ CODE = (
     "package.json",
     "parity_tests",
     "printing.py",
+    "schemas",
 )
 SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/etc/ld.so.cache", "/etc/localtime",

@@ -10,8 +10,8 @@ from typing import Any
 from export import confinement, hub, saved_model_copy
 from export.bundle import CONTRACT, digest, refuse_another
 from export.confinement import Limits
+from export.contracts import read_bundle
 from export.errors import UserError
-from export.input_files import read_object
 from export.replacing import appearing, recover, refuse_overlap
 from export.signature_choice import Asked
 from export.tokenizer import facts, library_versions
@@ -104,7 +104,7 @@ def is_current(
     choice = request.tokenizer
     spec = choice.foreseen(request.handle, said)
     try:
-        document = read_object(out / CONTRACT)
+        document = read_bundle(out)
         tokenizer, made_by = document["tokenizer"], document["provenance"].pop("tokenizer")
         same = (
             document["provenance"] == provenance
@@ -122,6 +122,5 @@ def is_current(
         return same and all(
             digest(out / name) == file["sha256"] for name, file in document["files"].items()
         )
-    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Whatever its types: what cannot be read as a bundle of ours is none.
+    except (UserError, OSError, KeyError):
         return False

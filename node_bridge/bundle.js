@@ -8,10 +8,14 @@ import { join } from 'node:path';
 import { BundleFile, isMissing } from './bundle_file.js';
 import { UserError } from './errors.js';
 import { readInput } from './input_file.js';
+import { parseJson } from './json.js';
+import { assertValid } from './schemas.js';
 import { assertSigned } from './signature.js';
 
 /** The contract version this program understands. */
 export const CONTRACT_VERSION = 1;
+
+const ADVICE = 'export the bundle again';
 
 /** Bytes of a file that is checked without being kept. */
 const PIECE = 2 ** 20;
@@ -24,7 +28,7 @@ const LARGEST = 2 ** 29;
  * @property {string} name name in the model's signature
  * @property {string} role what it means: `input_ids`, `attention_mask`, `token_type_ids`,
  *   `sequence_output`, `pooled_output`, or the name itself where the meaning is the model's own
- * @property {string} dtype `int32` or `float32`
+ * @property {string} dtype `int32` or `float32`; of an input `int32`
  * @property {(string | number)[]} shape `batch` and `sequence` where they are free, else numbers; an
  *   input's number is a size that the model always takes
  */
@@ -59,6 +63,7 @@ const LARGEST = 2 ** 29;
  * @property {TokenizerContract} tokenizer
  * @property {object} provenance
  * @property {{name: string, tags: string[]}} [signature] what was exported of the SavedModel
+ * @property {{sha256: string, allowed_ops: string} | null} [saved_model] of the copy in saved_model/, as it was vetted
  * @property {{name: string, node: string}[]} [taps] nodes inside the model that a judge may look at
  * @property {{budget?: {atol: number, rtol: number}, budgets?: Record<string, {atol: number, rtol: number}>} | null} [accuracy] how far its outputs may be from Python's: each, or all in older bundles
  * @property {Record<string, {sha256: string, size: number}>} files every other file of the bundle
@@ -86,28 +91,26 @@ export class Bundle {
    * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: one of them must
    *   have signed the bundle
    * @returns {Bundle}
-   * @throws {UserError} not a bundle, one of another contract version, or not signed by these keys
+   * @throws {UserError} not a bundle, one of another contract version, a contract that is not what
+   *   schemas/bundle.schema.json says, or not signed by these keys
    */
   static open(dir, { trustedKeys } = {}) {
     const text = readContract(dir);
     if (trustedKeys !== undefined) assertSigned(dir, 'bundle.json', text, trustedKeys);
-    let contract;
-    try {
-      contract = JSON.parse(text.toString('utf8'));
-    } catch {
-      throw new UserError(`${join(dir, 'bundle.json')} is not JSON; export the bundle again`);
-    }
+    const path = join(dir, 'bundle.json');
+    const contract = parseJson(text, path);
     if (contract?.format !== 'bert-bridge') {
-      throw new UserError(
-        `${join(dir, 'bundle.json')}: got format ${JSON.stringify(contract?.format)}, expected "bert-bridge"`,
-      );
+      throw new UserError(`${path}: got format ${JSON.stringify(contract?.format)}, expected "bert-bridge"`);
     }
     if (contract.contract_version !== CONTRACT_VERSION) {
       throw new UserError(
-        `${dir} has contract version ${contract.contract_version}, this program reads ` +
+        `${path} has contract version ${JSON.stringify(contract.contract_version)}, this program reads ` +
           `${CONTRACT_VERSION}; export the bundle again with the same release`,
       );
     }
+    assertValid('bundle', contract, path, ADVICE);
+    const problem = contradictionIn(contract);
+    if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
     return new Bundle(dir, contract, createHash('sha256').update(text).digest('hex'));
   }
 
@@ -160,6 +163,27 @@ export class Bundle {
   has(name) {
     return Object.hasOwn(this.contract.files, name);
   }
+}
+
+/**
+ * What the schema cannot say.
+ *
+ * @param {Contract} contract
+ * @returns {string | undefined}
+ */
+function contradictionIn({ inputs, outputs, tokenizer, architecture }) {
+  const { vocab_size: size, special_tokens: special } = tokenizer;
+  const beyond = Object.entries(special).find(([, { id }]) => id >= size);
+  if (beyond !== undefined) return `special token ${beyond[0]} has id ${beyond[1].id}, expected less than vocab_size, ${size}`;
+  for (const [what, specs] of /** @type {const} */ ([['inputs', inputs], ['outputs', outputs]])) {
+    for (const key of /** @type {const} */ (['name', 'role'])) {
+      const values = specs.map((spec) => spec[key]);
+      const twice = values.find((value, i) => values.indexOf(value) !== i);
+      if (twice !== undefined) return `two ${what} have the ${key} ${twice}`;
+    }
+  }
+  if (architecture === null || inputs.some(({ role }) => role === 'input_ids')) return undefined;
+  return 'no input has the role input_ids';
 }
 
 /** @param {string} dir */

@@ -10,12 +10,23 @@ import { join } from 'node:path';
 import { assertWritable, writeDirectory } from './directory.js';
 import { UserError } from './errors.js';
 import { readInput } from './input_file.js';
+import { parseJson } from './json.js';
 import { parseModel } from './model_json.js';
+import { assertValid } from './schemas.js';
 import { assertSigned } from './signature.js';
 
 const DESCRIPTION = 'classifier.json';
+const MODEL = 'model.json';
+const WEIGHTS = 'weights.bin';
 const FORMAT = 'bert-bridge-classifier';
-const VERSION = 1;
+/** Version 1 has no seal, and lists only the model's files. */
+const VERSION = 2;
+const VERSIONS = [1, VERSION];
+/** What train.js put beside a classifier of version 1, which does not list it. */
+const BESIDE = ['training.html', 'log.jsonl'];
+/** Stands in the place of the seal while it is computed. */
+const UNSEALED = '0'.repeat(64);
+const ADVICE = 'copy or train the classifier again';
 /** Bytes of its files: a head of 10,000 labels has 20 MB. */
 const LARGEST = 2 ** 28;
 
@@ -30,6 +41,7 @@ const LARGEST = 2 ** 28;
  * @typedef {object} Description
  * @property {string} format always `bert-bridge-classifier`
  * @property {number} version
+ * @property {string} [sha256] the seal; see `sealed`
  * @property {string[]} labels in the order of the probabilities
  * @property {'single' | 'pair'} task
  * @property {string} head one of HEADS: `dense`, `bilstm`, `linear`
@@ -52,24 +64,34 @@ const LARGEST = 2 ** 28;
  * @property {Golden[]} [golden] what it said of the bundle's golden texts at the end of training
  * @property {{settings: string, data: string}} [trained_with] sha256 of what was asked for, and of
  *   texts and labels
- * @property {Record<string, {sha256: string, size: number}>} files
+ * @property {Record<string, {sha256: string, size: number}>} files every other file, in version 2
  */
 
 /**
  * @param {string} dir where a classifier is to go
  * @returns {boolean} whether a finished one is there
- * @throws {UserError} `dir` is something else
+ * @throws {UserError} `dir` is something else, or holds anything beside it
  */
 export function isClassifierIn(dir) {
-  assertWritable(dir, DESCRIPTION);
+  assertWritable(dir, KIND);
   return existsSync(join(dir, DESCRIPTION));
+}
+
+/** @type {import('./directory.js').Kind} */
+const KIND = { marker: DESCRIPTION, filesOf: filesIn };
+
+/** The files of a classifier, by what it lists. @param {string} dir @returns {string[]} */
+function filesIn(dir) {
+  const { version, files } = readDescription(dir);
+  return [DESCRIPTION, ...Object.keys(files), ...(version === VERSION ? [] : BESIDE)];
 }
 
 /**
  * @param {string} dir
  * @param {ModelArtifacts} artifacts
- * @param {Omit<Description, 'format' | 'version' | 'files'>} details
+ * @param {Omit<Description, 'format' | 'version' | 'files' | 'sha256'>} details
  * @param {Record<string, string>} [beside] other files to put there, by name
+ * @throws {UserError} the description is not what its schema says: nothing is written
  */
 export function writeClassifier(dir, { modelTopology, weightSpecs, weightData }, details, beside = {}) {
   const model = {
@@ -77,40 +99,88 @@ export function writeClassifier(dir, { modelTopology, weightSpecs, weightData },
     generatedBy: 'bert-bridge',
     convertedBy: null,
     modelTopology,
-    weightsManifest: [{ paths: ['weights.bin'], weights: weightSpecs }],
+    weightsManifest: [{ paths: [WEIGHTS], weights: weightSpecs }],
   };
   const parts = [weightData ?? []].flat().map((part) => new Uint8Array(part));
+  const others = Object.entries(beside).map(([name, text]) => [name, Buffer.from(text)]);
+  /** @type {Record<string, Buffer>} */
   const files = {
-    'model.json': Buffer.from(`${JSON.stringify(model)}\n`),
-    'weights.bin': Buffer.concat(parts),
+    ...Object.fromEntries(others),
+    [MODEL]: Buffer.from(`${JSON.stringify(model)}\n`),
+    [WEIGHTS]: Buffer.concat(parts),
   };
   const sums = Object.entries(files).map(([name, bytes]) => [name, { sha256: sha256(bytes), size: bytes.length }]);
-  const description = { format: FORMAT, version: VERSION, ...details, files: Object.fromEntries(sums) };
-  writeDirectory(dir, { ...beside, ...files, [DESCRIPTION]: `${JSON.stringify(description, null, 2)}\n` }, DESCRIPTION);
+  const description = { format: FORMAT, version: VERSION, sha256: UNSEALED, ...details, files: Object.fromEntries(sums) };
+  const path = join(dir, DESCRIPTION);
+  assertDescription(JSON.parse(JSON.stringify(description)), path);
+  writeDirectory(dir, { ...files, [DESCRIPTION]: sealed(`${JSON.stringify(description, null, 2)}\n`, UNSEALED) }, KIND);
+}
+
+/**
+ * A description whose `sha256` is that of itself: of its bytes with 64 zeros where that stands. It
+ * proves that no line was lost or edited since training, which no other hash does. It does not
+ * prove who trained it: whoever changes a classifier can seal it again.
+ *
+ * @param {string} text
+ * @param {string} seal what stands in the place of the seal
+ */
+function sealed(text, seal) {
+  return text.replace(seal, sealOf(text, seal));
+}
+
+/** @param {string} text @param {string} seal that stands in it */
+function sealOf(text, seal) {
+  return sha256(Buffer.from(text.replace(seal, UNSEALED)));
 }
 
 /**
  * @param {string} dir
  * @param {string} [trustedKeys] public keys, see `assertSigned`
  * @returns {Description}
- * @throws {UserError} not a classifier, one of another release, or not signed by these keys
+ * @throws {UserError} not a classifier, one of another release, one that was edited, or not signed by
+ *   these keys
  */
 export function readDescription(dir, trustedKeys) {
   const path = join(dir, DESCRIPTION);
-  let description;
-  try {
-    const text = read(dir, DESCRIPTION);
-    if (trustedKeys !== undefined) assertSigned(dir, DESCRIPTION, text, trustedKeys);
-    description = JSON.parse(text.toString('utf8'));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new UserError(`${path} is not JSON; train the classifier again`);
-    throw error;
-  }
-  if (description?.format !== FORMAT || description.version !== VERSION) {
+  const bytes = read(dir, DESCRIPTION);
+  if (trustedKeys !== undefined) assertSigned(dir, DESCRIPTION, bytes, trustedKeys);
+  const description = parseJson(bytes, path);
+  if (description?.format !== FORMAT || !VERSIONS.includes(description.version)) {
     const got = JSON.stringify([description?.format, description?.version]);
     throw new UserError(`${path}: got format and version ${got}, expected ["${FORMAT}",${VERSION}]; train it again`);
   }
+  assertDescription(description, path);
+  const { sha256: seal } = description;
+  if (seal !== undefined && sealOf(bytes.toString('utf8'), seal) !== seal) {
+    throw new UserError(`${path} is not what its sha256 says: it was edited or damaged; ${ADVICE}`);
+  }
   return description;
+}
+
+/** @param {any} description @param {string} path */
+function assertDescription(description, path) {
+  assertValid('classifier', description, path, ADVICE);
+  const problem = contradictionIn(description);
+  if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
+}
+
+/**
+ * What the schema cannot say.
+ *
+ * @param {Description} description
+ * @returns {string | undefined}
+ */
+function contradictionIn({ labels, class_weights: weights, golden = [], epochs, best_epoch: best, task }) {
+  const known = new Set(labels);
+  if (known.size < labels.length) return 'got a label twice';
+  if (weights !== undefined && weights.length !== labels.length) return `got ${weights.length} class_weights for ${labels.length} labels`;
+  if (best !== undefined && best > epochs) return `got best_epoch ${best} of ${epochs} epochs`;
+  for (const { label, probabilities, text } of golden) {
+    if (!known.has(label)) return 'got a golden answer whose label is none of its labels';
+    if (probabilities.length !== labels.length) return `got a golden answer with ${probabilities.length} probabilities for ${labels.length} labels`;
+    if ((text === undefined) !== (task === 'pair')) return `got a golden text that is not of the task ${task}`;
+  }
+  return undefined;
 }
 
 /**
@@ -123,8 +193,8 @@ export function readDescription(dir, trustedKeys) {
  */
 export function readClassifier(dir, trustedKeys) {
   const description = readDescription(dir, trustedKeys);
-  const model = parseModel(checked(dir, 'model.json', description), join(dir, 'model.json'));
-  const weights = checked(dir, 'weights.bin', description);
+  const model = parseModel(checked(dir, MODEL, description), join(dir, MODEL));
+  const weights = checked(dir, WEIGHTS, description);
   const artifacts = {
     format: model.format,
     modelTopology: model.modelTopology,
@@ -137,11 +207,8 @@ export function readClassifier(dir, trustedKeys) {
 /** @param {string} dir @param {string} name @param {Description} description */
 function checked(dir, name, { files }) {
   const bytes = read(dir, name);
-  if (sha256(bytes) === files[name]?.sha256) return bytes;
-  throw new UserError(
-    `${join(dir, name)} has sha256 ${sha256(bytes)}, expected ${files[name]?.sha256}; ` +
-      'the classifier is damaged, copy or train it again',
-  );
+  if (sha256(bytes) === files[name].sha256) return bytes;
+  throw new UserError(`${join(dir, name)} has sha256 ${sha256(bytes)}, expected ${files[name].sha256}; the classifier is damaged, ${ADVICE}`);
 }
 
 /** @param {string} dir @param {string} name */

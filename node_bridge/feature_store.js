@@ -1,16 +1,19 @@
 /**
  * Vectors of texts on disk, in shards (safetensors), found by the texts' keys. A shard is named
  * after the sha256 of its bytes, so that a damaged one is noticed and thrown away; there is no
- * index to go stale. In memory are 32 bytes a text; vectors are read when they are asked for.
+ * index to go stale. In memory are 36 bytes a text; vectors are read when they are asked for, and
+ * compared with what they were when their shard was checked.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 
-import { UserError, attempted } from './errors.js';
+import { EnvironmentProblem, UserError, attempted } from './errors.js';
 import { readInput } from './input_file.js';
 import { IntList } from './int_list.js';
 import { KeyTable } from './key_table.js';
+import { isRunning } from './processes.js';
 import { encodeSafetensors, readSafetensorsHeader } from './safetensors.js';
 import { KEY_WORDS } from './text_key.js';
 import { writeWhole } from './whole_file.js';
@@ -29,6 +32,11 @@ export class FeatureStore {
   #shards = new IntList();
   #starts = new IntList();
   #counts = new IntList();
+  /**
+   * Of each text: its vectors' CRC-32, a tenth of what sha256 costs at each reading. It tells a
+   * change, not a forgery: who may write here can put a whole shard here too.
+   */
+  #sums = new IntList();
   /** @type {{path: string, offset: number}[]} `offset`: where the vectors begin, in bytes */
   #files = [];
   /** @type {Map<number, number>} descriptors by shard, the one used last at the end */
@@ -55,7 +63,7 @@ export class FeatureStore {
     const store = new FeatureStore(dir, hidden);
     for (const name of readdirSync(dir).sort()) {
       const path = join(dir, name);
-      if (name.endsWith('.partial') && !isAlive(Number(name.split('.').at(-2)))) rmSync(path);
+      if (name.endsWith('.partial') && !isRunning(Number(name.split('.').at(-2)))) rmSync(path);
       if (!name.endsWith(SUFFIX)) continue;
       const bytes = attempted(() => readInput(path, LARGEST));
       const damage = bytes instanceof Error || nameOf([bytes]) !== name ? true : attempted(() => store.#learn(path, bytes));
@@ -112,17 +120,33 @@ export class FeatureStore {
    * @param {number} place
    * @param {Float32Array} target
    * @param {number} at where in it
+   * @throws {EnvironmentProblem} they are no longer what they were
    */
   copy(place, target, at) {
     const shard = this.#shards.at(place);
     const width = this.hidden * BYTES;
     const from = this.#files[shard].offset + this.#starts.at(place) * width;
     const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(place) * width);
-    const file = this.#file(shard);
-    for (let done = 0; done < into.length; ) {
-      const more = readSync(file, into, done, into.length - done, from + done);
-      if (more === 0) throw new Error(`${this.#files[shard].path} has been cut off while it was in use`);
-      done += more;
+    if (this.#isRead(shard, into, from) && (crc32(into) | 0) === this.#sums.at(place)) return;
+    throw new EnvironmentProblem(
+      `${this.#files[shard].path} was changed or taken away while it was in use; run the same command again: ` +
+        'what is damaged is encoded again',
+    );
+  }
+
+  /** Whether there is as much to read. @param {number} shard @param {Uint8Array} into @param {number} from */
+  #isRead(shard, into, from) {
+    try {
+      const file = this.#file(shard);
+      for (let done = 0; done < into.length; ) {
+        const more = readSync(file, into, done, into.length - done, from + done);
+        if (more === 0) return false;
+        done += more;
+      }
+      return true;
+    } catch (error) {
+      if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') return false;
+      throw error;
     }
   }
 
@@ -132,24 +156,31 @@ export class FeatureStore {
     this.#open.clear();
   }
 
-  /** @param {string} path @param {Buffer} bytes of a whole shard @throws {UserError} it is none */
+  /**
+   * @param {string} path
+   * @param {Buffer} bytes of a whole shard
+   * @throws {UserError} it is no shard of this store
+   */
   #learn(path, bytes) {
     const { keys, positions, vectors } = readSafetensorsHeader(bytes, path).entries;
-    const texts = keys?.shape[0];
-    const fits = String(keys?.shape) === String([texts, KEY_WORDS]) && String(positions?.shape) === String([texts]);
-    if (!fits || vectors?.shape.length !== 2 || vectors.shape[1] !== this.hidden) throw new UserError(`${path} is no shard of vectors`);
     const ints = (/** @type {{start: number, end: number}} */ { start, end }) => new Int32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + end));
-    const flat = ints(keys);
-    if (ints(positions).some((count) => count < 0) || ints(positions).reduce((sum, count) => sum + count, 0) !== vectors.shape[0]) {
-      throw new UserError(`${path} has other vectors than its texts`);
+    const isShard = keys?.dtype === 'I32' && positions?.dtype === 'I32' && vectors?.dtype === 'F32';
+    const counts = isShard ? ints(positions) : new Int32Array();
+    const total = counts.reduce((sum, count) => (count > 0 ? sum + count : NaN), 0);
+    const shapes = [[counts.length, KEY_WORDS], [counts.length], [total, this.hidden]];
+    if (!isShard || String([keys.shape, positions.shape, vectors.shape]) !== String(shapes)) {
+      throw new UserError(`${path} is no shard of vectors of ${this.hidden} numbers`);
     }
     const shard = this.#files.push({ path, offset: vectors.start }) - 1;
+    const flat = ints(keys);
     let start = 0;
-    ints(positions).forEach((count, i) => {
+    counts.forEach((count, i) => {
       if (this.#table.add(flat.subarray(KEY_WORDS * i, KEY_WORDS * (i + 1)), this.#table.size)) {
+        const from = vectors.start + start * this.hidden * BYTES;
         this.#shards.push([shard]);
         this.#starts.push([start]);
         this.#counts.push([count]);
+        this.#sums.push([crc32(bytes.subarray(from, from + count * this.hidden * BYTES))]);
       }
       start += count;
     });
@@ -175,13 +206,4 @@ function nameOf(chunks) {
   const whole = createHash('sha256');
   chunks.forEach((chunk) => whole.update(chunk));
   return `${whole.digest('hex').slice(0, 32)}${SUFFIX}`;
-}
-
-/** Whether a process runs that might still be writing. @param {number} pid */
-function isAlive(pid) {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
-  }
 }

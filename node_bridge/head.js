@@ -55,8 +55,8 @@ export class Head {
    * @param {Bundle} bundle the one it was trained on
    * @param {string} [trustedKeys] public keys, see `assertSigned`
    * @returns {Promise<Head>} on the current backend
-   * @throws {UserError} not a classifier, a damaged one, another bundle than its own, or not signed by
-   *   these keys
+   * @throws {UserError} not a classifier, a damaged one, one whose model is not what it says, another
+   *   bundle than its own, or not signed by these keys
    */
   static async load(dir, bundle, trustedKeys) {
     const { description, artifacts } = readClassifier(dir, trustedKeys);
@@ -69,8 +69,13 @@ export class Head {
     }
     const path = join(dir, 'model.json');
     const model = await asUserError(path, () => load('layers').loadLayersModel({ load: async () => artifacts }));
-    const hidden = /** @type {number} */ (/** @type {import('@tensorflow/tfjs-layers').Shape} */ (model.inputs[0].shape).at(-1));
-    return new Head(model, { kind: description.head, hidden, labels: description.labels }, description);
+    try {
+      const hidden = assertFits(model, description, bundle, dir);
+      return new Head(model, { kind: description.head, hidden, labels: description.labels }, description);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
   }
 
   /** What of `sequence_output` it takes. */
@@ -174,7 +179,7 @@ export class Head {
    * Writes `dir` whole or not at all.
    *
    * @param {string} dir
-   * @param {Omit<Description, 'format' | 'version' | 'labels' | 'files' | 'head' | 'pooling'>} details
+   * @param {Omit<Description, 'format' | 'version' | 'sha256' | 'labels' | 'files' | 'head' | 'pooling'>} details
    * @param {Record<string, string>} [beside] other files to put there
    */
   async save(dir, details, beside = {}) {
@@ -191,6 +196,32 @@ export class Head {
   dispose() {
     this.model.dispose();
   }
+}
+
+/**
+ * A description of another model would give each text the numbers of something else.
+ *
+ * @param {LayersModel} model
+ * @param {Description} description
+ * @param {Bundle} bundle
+ * @param {string} dir
+ * @returns {number} width of the vectors that it takes
+ * @throws {UserError} the model takes or gives something else than its description and bundle say
+ */
+function assertFits(model, { head, pooling, labels, max_length: length }, bundle, dir) {
+  const { outputs, max_length: most } = bundle.contract;
+  const hidden = outputs.find(({ role }) => role === 'sequence_output')?.shape[2];
+  const whole = pooling === 'sequence_output';
+  const shapes = (/** @type {LayersModel['inputs']} */ tensors) => tensors.map(({ shape }) => `[${shape.map((size) => size ?? '?')}]`).join(' and ');
+  const expected = { pooling: HEADS[head].pooling, takes: whole ? `[?,?,${hidden}]` : `[?,${hidden}]`, gives: `[?,${labels.length}]` };
+  const got = { pooling, takes: shapes(model.inputs), gives: shapes(model.outputs) };
+  for (const what of /** @type {const} */ (['pooling', 'takes', 'gives'])) {
+    if (got[what] === expected[what]) continue;
+    const why = what === 'gives' ? `its ${labels.length} labels` : what === 'takes' ? `its pooling and ${bundle.dir}` : `head ${head}`;
+    throw new UserError(`${dir}: got ${what} ${got[what]}, expected ${expected[what]} for ${why}; copy or train the classifier again`);
+  }
+  if (length > most) throw new UserError(`${dir}: got max_length ${length}, expected at most ${most}, as ${bundle.dir} has; copy or train the classifier again`);
+  return /** @type {number} */ (hidden);
 }
 
 /**

@@ -5,13 +5,14 @@ import { UserError, oneLine } from './errors.js';
 const DEEPEST = 500;
 
 /**
- * @param {string} text
+ * @param {string | Uint8Array} given text, or its bytes in UTF-8
  * @param {string} [what] to call it in an error
  * @returns {any}
- * @throws {UserError} broken, or too deep
+ * @throws {UserError} broken, no UTF-8, or too deep
  */
-export function parseJson(text, what) {
+export function parseJson(given, what) {
   const where = what === undefined ? '' : `${what}: `;
+  const text = typeof given === 'string' ? given : decoded(given, where);
   if (text.length > DEEPEST && isTooDeep(text)) {
     throw new UserError(`${where}broken JSON, got more than ${DEEPEST} brackets within each other`);
   }
@@ -25,6 +26,15 @@ export function parseJson(text, what) {
 /** Whether a value is an object with names, and no array. @param {unknown} value @returns {value is Record<string, any>} */
 export function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @param {Uint8Array} bytes @param {string} where @returns {string} @throws {UserError} they are no UTF-8 */
+function decoded(bytes, where) {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${where}broken JSON (it is not UTF-8)`);
+  }
 }
 
 /** @param {string} text */

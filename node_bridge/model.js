@@ -5,6 +5,7 @@
  */
 import { openGraphModel } from './graph_model.js';
 import { EnvironmentProblem } from './errors.js';
+import { hasSavedModel } from './saved_model/checked_copy.js';
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
@@ -20,11 +21,11 @@ import { EnvironmentProblem } from './errors.js';
  * @param {import('./bundle.js').Bundle} bundle
  * @param {import('./backends/index.js').Backend} backend the current one
  * @returns {Promise<{model: Model, notice: string}>} `notice`: why it is not the SavedModel
- * @throws {import('./errors.js').UserError} a damaged file
+ * @throws {import('./errors.js').UserError} a damaged file, or a SavedModel that is not to be loaded
  */
 export async function openModel(bundle, { openSavedModel, makeTensor }) {
   if (openSavedModel === undefined) return { model: await openGraphModel(bundle, makeTensor), notice: '' };
-  if (!bundle.has('saved_model/saved_model.pb')) {
+  if (!hasSavedModel(bundle)) {
     const notice = 'the bundle was not exported --with-saved-model, which runs faster there';
     return { model: await openGraphModel(bundle, makeTensor), notice };
   }

@@ -19,7 +19,7 @@ const MOST_NUMBERS = 2 ** 32;
  * @throws {UserError} broken JSON, or a field that is missing or of another type
  */
 export function parseModel(bytes, path) {
-  const model = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'), path);
+  const model = parseJson(bytes, path);
   const refuse = (/** @type {string} */ what) => new UserError(`${path}: ${what}; it is damaged, or not made by this program`);
   if (!isObject(model)) throw refuse('expected a JSON object');
   if (!isObject(model.modelTopology)) throw refuse('expected an object in modelTopology');

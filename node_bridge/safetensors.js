@@ -107,7 +107,7 @@ export function readSafetensorsHeader(bytes, name) {
   if (length < 0n || length > BigInt(bytes.length - 8)) throw new UserError(`${name} is cut off in its header`);
   if (length > LONGEST_HEADER) throw new UserError(`${name} has a header of ${length} bytes, expected at most ${LONGEST_HEADER}`);
   const from = 8 + Number(length);
-  const header = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset + 8, Number(length)).toString('utf8'), `${name}, its header`);
+  const header = parseJson(bytes.subarray(8, from), `${name}, its header`);
   if (!isObject(header)) throw new UserError(`${name} has a header that is no JSON object`);
   const { __metadata__: metadata = {}, ...specs } = header;
   if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {

@@ -6,12 +6,17 @@ import { createHash } from 'node:crypto';
 
 import { budgetProblem, closeness } from './closeness.js';
 import { UserError } from './errors.js';
+import { parseJson } from './json.js';
+import { parseModel } from './model_json.js';
 import { readSafetensors } from './safetensors.js';
+import { assertValid } from './schemas.js';
 
 const GOLDEN = 'golden.safetensors';
 const PIECE = 1 << 20;
 /** Bytes of a number, by TF.js's names of the dtypes. */
 const BYTES = /** @type {Record<string, number>} */ ({ float32: 4, int32: 4, bool: 1, uint8: 1, uint16: 2, float16: 2, complex64: 8 });
+const ADVICE = 'export the bundle again';
+const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
 /**
  * @typedef {object} Check
@@ -34,45 +39,42 @@ const BYTES = /** @type {Record<string, number>} */ ({ float32: 4, int32: 4, boo
  *   checksums: {weights: Record<string, string>, vocab: string, tokenizer_tables: string} | null,
  * }} `rules`: texts of which only the ids are known; `checksums`: null in bundles that older
  *   releases made
- * @throws {UserError} a bundle without golden cases, or with metadata that is none
+ * @throws {UserError} a bundle without golden cases, or whose golden cases do not fit its contract
  */
 export function goldenCases(bundle) {
   if (!Object.hasOwn(bundle.contract.files, GOLDEN)) {
     throw new UserError(`${bundle.dir} has no golden cases, so nothing can be verified; export it again`);
   }
-  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), GOLDEN);
-  const read = (/** @type {string} */ key, /** @type {any} */ otherwise, /** @type {(value: any) => boolean} */ isRight) => {
-    if (!Object.hasOwn(metadata, key)) return otherwise;
-    const value = json(metadata[key]);
-    if (isRight(value)) return value;
-    throw new UserError(`${bundle.dir}: ${GOLDEN}: its ${key} are not what an export writes; export the bundle again`);
-  };
-  return {
-    texts: read('texts', [], isTexts),
-    tensors,
-    rules: read('tokenizer_cases', { texts: [], ids: [] }, isRules),
-    checksums: read('checksums', null, isChecksums),
-  };
+  const path = `${bundle.dir}/${GOLDEN}`;
+  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), path);
+  /** @type {Record<string, unknown>} */
+  const document = {};
+  for (const [key, value] of Object.entries(metadata)) document[key] = parseJson(value, `${path}, its metadata ${key}`);
+  assertValid('golden', document, path, ADVICE);
+  const { texts, tokenizer_cases: rules = { texts: [], ids: [] }, checksums = null } = /** @type {any} */ (document);
+  assertFits(path, texts, tensors);
+  if (rules.ids.length !== rules.texts.length) {
+    throw new UserError(`${path}: got ids of ${rules.ids.length} tokenizer cases, expected of ${rules.texts.length}; ${ADVICE}`);
+  }
+  return { texts, tensors, rules, checksums };
 }
 
-/** The value of a JSON text; undefined where it is none. @param {string} text */
-function json(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+/**
+ * The golden ids are read row by row. Of the outputs the comparison says what is missing or wrong.
+ *
+ * @param {string} path
+ * @param {string[]} texts
+ * @param {Record<string, import('./safetensors.js').Tensor>} tensors
+ * @throws {UserError} one is missing, or of another shape or dtype
+ */
+function assertFits(path, texts, tensors) {
+  const width = Object.hasOwn(tensors, 'input_ids') ? tensors.input_ids.shape[1] : undefined;
+  const expected = `I32[${texts.length},${width ?? 'sequence'}]`;
+  for (const name of ROLES) {
+    const got = Object.hasOwn(tensors, name) ? `${tensors[name].dtype}[${tensors[name].shape}]` : 'none';
+    if (got !== expected) throw new UserError(`${path}: got ${name} ${got}, expected ${expected}; ${ADVICE}`);
   }
 }
-
-const isObject = (/** @type {any} */ value) => typeof value === 'object' && value !== null && !Array.isArray(value);
-const isTexts = (/** @type {any} */ value) => Array.isArray(value) && value.every((text) => typeof text === 'string');
-const isSizes = (/** @type {any} */ value) => Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-const isRules = (/** @type {any} */ value) => isObject(value) && isTexts(value.texts) && Array.isArray(value.ids) && value.ids.length === value.texts.length && value.ids.every(isSizes);
-const isSum = (/** @type {any} */ value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
-const isChecksums = (/** @type {any} */ value) => isObject(value) && isObject(value.weights) && [...Object.values(value.weights), value.vocab, value.tokenizer_tables].every(isSum);
-const isManifest = (/** @type {any} */ value) =>
-  Array.isArray(value) &&
-  value.every((group) => isObject(group) && isTexts(group.paths) && Array.isArray(group.weights) && group.weights.every((/** @type {any} */ weight) => isObject(weight) && typeof weight.name === 'string' && isSizes(weight.shape)));
 
 /**
  * @param {import('./bundle.js').Bundle} bundle
@@ -189,14 +191,13 @@ export function verifyChecksums(bundle) {
  * @throws {UserError} a shard that is missing, altered or too short, or a dtype that has no size
  */
 function weightHashes(bundle) {
-  const weightsManifest = json(bundle.read('model.json').toString('utf8'))?.weightsManifest;
-  if (!isManifest(weightsManifest)) throw new UserError(`${bundle.dir}: model.json has no manifest of weights; export it again`);
+  const { weightsManifest } = parseModel(bundle.read('model.json'), `${bundle.dir}/model.json`);
   /** @type {Record<string, string>} */
   const found = Object.create(null);
   const piece = new Uint8Array(PIECE);
   for (const { paths, weights } of weightsManifest) {
     const left = [...paths];
-    let file = bundle.file(left.shift());
+    let file = bundle.file(left.shift() ?? '');
     for (const { name, shape, dtype, quantization } of weights) {
       const hash = createHash('sha256');
       let count = shape.reduce((/** @type {number} */ product, /** @type {number} */ size) => product * size, BYTES[quantization?.dtype ?? dtype]);
@@ -204,7 +205,7 @@ function weightHashes(bundle) {
       while (count > 0) {
         if (file.left === 0) {
           if (left.length === 0) throw new UserError(`${bundle.dir}: model.json names more weights than its shards hold; export it again`);
-          file = bundle.file(left.shift());
+          file = bundle.file(left.shift() ?? '');
           continue;
         }
         const part = piece.subarray(0, Math.min(count, file.left, PIECE));

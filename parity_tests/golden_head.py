@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from export.contracts import read_classifier
+from export.errors import UserError as ExportError
 from parity_tests.budgets import Budgets
 from parity_tests.compare import compare, wrong
 from parity_tests.errors import UserError
@@ -33,14 +35,14 @@ def judge(backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets)
     """
     assert side.classifier is not None, "there is a head to judge"
     try:
-        told = json.loads((side.classifier / "classifier.json").read_text(encoding="utf-8"))
-        golden = sorted(told.get("golden", []), key=length)[:count]
-        texts = [(g.get("text", g.get("sentence1")), g.get("sentence2")) for g in golden]
-        expected = np.array([g["probabilities"] for g in golden], np.float32)
-        labels = [g["label"] for g in golden]
-        max_length = int(told["max_length"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{side.classifier} is no classifier this can read: {error}") from None
+        description = read_classifier(side.classifier)
+    except ExportError as error:
+        raise UserError(str(error)) from None
+    golden = sorted(description.get("golden", []), key=length)[:count]
+    texts = [(g.get("text", g.get("sentence1")), g.get("sentence2")) for g in golden]
+    expected = np.array([g["probabilities"] for g in golden], np.float32)
+    labels = [g["label"] for g in golden]
+    max_length = int(description["max_length"])
     if not golden:
         return []
     file = out / f"golden.{backend}.jsonl"

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.contracts import read_classifier
+from export.errors import UserError as ExportError
 from numerics.cost import Cost
 from parity_tests.errors import UserError
 from parity_tests.runs import PROBABILITIES, SPECIALS, Run
@@ -39,13 +41,15 @@ class Head:
         """
         try:
             document = json.loads((directory / "model.json").read_text(encoding="utf-8"))
-            told = json.loads((directory / "classifier.json").read_text(encoding="utf-8"))
-            kind, labels = told["head"], tuple(told["labels"])
+            description = read_classifier(directory)
+            kind, labels = description["head"], tuple(description["labels"])
             weights = tuple(
                 array
                 for group in document["weightsManifest"]
                 for array in group_of(group, directory)
             )
+        except ExportError as error:
+            raise UserError(str(error)) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{directory} is no classifier this can read: {error}") from None
         fits = len(weights) > 1 and weights[-1].shape == weights[-2].shape[1:]

@@ -1,12 +1,12 @@
 """The judgement of one bundle: the still parts first, then the flow, then what must not vary."""
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from export.contracts import read_bundle
 from numerics.budgets import Budget
 from parity_tests import cases, golden_head, invariances, report, stages, still, weights
 from parity_tests.again import Again
@@ -125,7 +125,7 @@ def judge(
 def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
     """Each still part by its stage, in the order of `still.STAGES`."""
     fresh, note = reference.tokenizer, reference.tokenizer_note
-    about = json.loads((fresh / "bundle.json").read_text("utf-8")) if fresh else None
+    about = read_bundle(fresh) if fresh else None
     assert reference.run.facts is not None, "Python's runner always tells them"
     claimed = contract.weight_dtype
     facts = reference.run.facts | {"weight_dtype": weights.stored_dtype(contract.path) or claimed}

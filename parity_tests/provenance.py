@@ -1,11 +1,12 @@
 """What the bundle says of itself, and whether it was made from the model at hand."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from export import contracts
+from export.errors import UserError as ExportError
 from parity_tests.errors import UserError
 
 
@@ -22,20 +23,13 @@ class Contract:
         """Reads a bundle's contract; its hashes are Node's to check.
 
         Raises:
-            UserError: it is not a bundle.
+            UserError: it is not a bundle, or its contract is not what the schema says.
         """
-        file = bundle / "bundle.json"
         try:
-            data = file.read_bytes()
-            document = json.loads(data)
-        except FileNotFoundError:
-            raise UserError(
-                f"{bundle} is not a bundle: it has no bundle.json; make one with `nox -s export`"
-            ) from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{file} cannot be read: {error}") from None
-        if not isinstance(document, dict) or document.get("format") != "bert-bridge":
-            raise UserError(f"{file} is not a contract of bert-bridge; export the bundle again")
+            document = contracts.read_bundle(bundle)
+            data = (bundle / contracts.CONTRACT).read_bytes()
+        except ExportError as error:
+            raise UserError(str(error)) from None
         return cls(bundle, hashlib.sha256(data).hexdigest(), document)
 
     @property
@@ -80,7 +74,6 @@ def file_digest(path: Path) -> str:
 def classifier_fits(directory: Path, bundle_sha256: str) -> bool:
     """Whether a classifier says that it was trained on this bundle."""
     try:
-        document = json.loads((directory / "classifier.json").read_text(encoding="utf-8"))
-        return bool(document["bundle"]["hash"] == bundle_sha256)
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(contracts.read_classifier(directory)["bundle"]["hash"] == bundle_sha256)
+    except ExportError:
         return False

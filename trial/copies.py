@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from export import contracts
+
 BUNDLE, HEAD = "bundle.json", "classifier.json"
 
 
@@ -58,6 +60,9 @@ class Copy:
             # The golden predictions and whatever else is not of the model stays unlisted.
             others = [name for name in self.about["files"] if name in others]
         self.about["files"] = {name: sealed(self.read(name)) for name in others}
+        if self.seal_file == HEAD:
+            self.write(HEAD, contracts.sealed(self.about))
+            return
         text = json.dumps(self.about, ensure_ascii=False, indent=2) + "\n"
         self.write(self.seal_file, text.encode())
 

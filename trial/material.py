@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from export import contracts
 from trial.errors import EnvironmentProblem, UserError
 from trial.places import HEADS, ROOT, Material
 from trial.sources import SOURCES
@@ -119,8 +120,7 @@ def remember(head: Path, bundle: Path, lines: list[str]) -> None:
     keys = ("text", "label", "probabilities")
     predictions: list[dict[str, Any]] = [json.loads(line) for line in told]
     document["golden"] = [{key: row[key] for key in keys} for row in predictions]
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    file.write_text(text + "\n", encoding="utf-8")
+    file.write_bytes(contracts.sealed(document))
 
 
 def node() -> str:

@@ -1,13 +1,10 @@
 /**
  * A bundle's SavedModel in TensorFlow's own session: the whole graph in one call, as Python runs it.
  */
-import { readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-
-import { EnvironmentProblem, UserError } from '../errors.js';
+import { EnvironmentProblem } from '../errors.js';
+import { checkedCopy } from '../saved_model/checked_copy.js';
 import { library } from './native.js';
 
-const FOLDER = 'saved_model';
 /** Of bundles whose contract does not say it. */
 const USUAL = { name: 'serving_default', tags: ['serve'] };
 
@@ -20,13 +17,12 @@ const USUAL = { name: 'serving_default', tags: ['serve'] };
 /**
  * @param {Bundle} bundle one that has such a folder
  * @returns {Promise<import('../model.js').Model>}
- * @throws {UserError} a file that is damaged or that the contract does not list
+ * @throws {import('../errors.js').UserError} what it holds is damaged, or was not vetted, or could do more than compute
  * @throws {EnvironmentProblem} it takes or gives something else than the contract says, or this
  *   TensorFlow does not load it
  */
 export async function openSavedModel(bundle) {
-  assertIntact(bundle);
-  const directory = join(bundle.dir, FOLDER);
+  const { directory, remove } = checkedCopy(bundle);
   const { node } = library().tfjs;
   try {
     const graphs = await node.getMetaGraphsFromSavedModel(directory);
@@ -46,21 +42,11 @@ export async function openSavedModel(bundle) {
       dispose: () => model.dispose(),
     };
   } catch (error) {
-    const [reason] = /** @type {Error} */ (error).message.split('\n');
-    throw new EnvironmentProblem(`the SavedModel in ${directory} does not run here: ${reason}`);
-  }
-}
-
-/** TensorFlow reads the files itself, so they are checked before. @param {Bundle} bundle */
-function assertIntact(bundle) {
-  const listed = Object.keys(bundle.contract.files).filter((name) => name.startsWith(`${FOLDER}/`));
-  listed.forEach((name) => bundle.check(name));
-  const directory = join(bundle.dir, FOLDER);
-  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
-    const name = `${FOLDER}/${path}`;
-    if (!statSync(join(directory, path)).isDirectory() && !listed.includes(name)) {
-      throw new UserError(`${bundle.dir} holds ${name}, which its contract does not list; export or copy it again`);
-    }
+    const [reason] = /** @type {Error} */ (error).message.replaceAll(directory, 'saved_model').split('\n');
+    throw new EnvironmentProblem(`the SavedModel of ${bundle.dir} does not run here: ${reason}`);
+  } finally {
+    // TensorFlow has read all of it: the graph, the variables, and the tables' files.
+    remove();
   }
 }
 

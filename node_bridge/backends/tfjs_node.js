@@ -1,17 +1,25 @@
 /**
  * Finds and loads tfjs-node: a prebuilt one that the project has, else the one that `nox -s native`
  * built against Python's TensorFlow (native/ has the recipe, and writes the stamp that is read here).
+ *
+ * It is native code of whoever put it there. Node's own search asks every `node_modules` up to the
+ * root of the disk, where others may write; here only the package's own places and the project's are
+ * asked, and nothing is loaded that another user owns or that all may write.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { machine } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { EnvironmentProblem } from '../errors.js';
 import { load, tf } from '../tfjs.js';
 import { mend } from './mends.js';
 
+const NAME = join('@tensorflow', 'tfjs-node');
+const BINDING = join('lib', 'napi-v8', 'tfjs_binding.node');
+/** The bit of a mode that lets everybody write. */
+const BY_OTHERS = 0o002;
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const HOME = join(ROOT, '.nox', 'native');
 const BUILD = '`nox -s native` builds it';
@@ -58,13 +66,49 @@ export function loadTfjsNode() {
   }
 }
 
-/** A tfjs-node that npm installed beside the other packages. */
+/** A tfjs-node that npm installed: beside this package's own, beside this package, or in the project. */
 function prebuiltPackage() {
-  const { resolve } = createRequire(import.meta.url);
-  try {
-    return dirname(resolve('@tensorflow/tfjs-node/package.json'));
-  } catch {
-    return undefined;
+  const folders = [join(ROOT, 'node_modules'), around(ROOT), ...projectFolder()];
+  const places = folders.filter((folder) => basename(folder) === 'node_modules').map((folder) => join(folder, NAME));
+  return places.find((place) => existsSync(join(place, 'package.json')));
+}
+
+/** The folder of packages that a package lies in. @param {string} directory */
+function around(directory) {
+  const parent = dirname(directory);
+  return basename(parent).startsWith('@') ? dirname(parent) : parent;
+}
+
+/** The packages of the project that this process was started in: of the nearest package.json. @returns {string[]} */
+function projectFolder() {
+  let directory = process.cwd();
+  while (!existsSync(join(directory, 'package.json'))) {
+    if (dirname(directory) === directory) return [];
+    directory = dirname(directory);
+  }
+  return [join(directory, 'node_modules')];
+}
+
+/**
+ * Refuses native code that somebody else could have put there. Windows has no such bits.
+ *
+ * @param {string} directory of the package
+ * @param {...string} beside other files that are loaded with it
+ * @throws {Error} something of it may be written by everybody, or belongs to another user
+ */
+function assertOurs(directory, ...beside) {
+  if (process.getuid === undefined) return;
+  // Who owns this file has this process run what they like already.
+  const trusted = new Set([0, process.getuid(), statSync(ROOT).uid]);
+  const scope = dirname(directory);
+  const folders = [dirname(dirname(scope)), dirname(scope), scope, directory, join(directory, 'lib'), dirname(join(directory, BINDING))];
+  for (const path of [...folders, join(directory, 'package.json'), join(directory, BINDING), ...beside]) {
+    // A link, and what it leads to.
+    for (const stats of [lstatSync(path, { throwIfNoEntry: false }), statSync(path, { throwIfNoEntry: false })]) {
+      if (stats === undefined) continue;
+      if (!trusted.has(stats.uid)) throw new Error(`${path} belongs to another user (${stats.uid}), expected ${process.getuid()}; give it to yourself, or remove it`);
+      if (!stats.isSymbolicLink() && stats.mode & BY_OTHERS) throw new Error(`everybody may write ${path}; take that away with \`chmod o-w\``);
+    }
   }
 }
 
@@ -73,8 +117,11 @@ function built() {
   const stamp = readStamp();
   assertFits(stamp);
   try {
-    if (!heard) createRequire(HOME)(join(HOME, 'quiet.node'));
-    const loaded = open(join(HOME, 'node_modules', '@tensorflow', 'tfjs-node'), 'built');
+    const directory = join(HOME, 'node_modules', NAME);
+    const quiet = join(HOME, 'quiet.node');
+    assertOurs(directory, quiet);
+    if (!heard) createRequire(HOME)(quiet);
+    const loaded = open(directory, 'built');
     if (loaded.tensorflow === stamp.tensorflow) return loaded;
     throw new Error(`it was built against TensorFlow ${stamp.tensorflow}, but ${stamp.library} is ${loaded.tensorflow}`);
   } catch (error) {
@@ -118,10 +165,11 @@ function assertFits({ tensorflow, library, library_size, system, node_api }) {
  * @returns {TfjsNode}
  */
 function open(directory, origin) {
+  assertOurs(directory);
   const require = createRequire(join(directory, 'package.json'));
   mend();
   // The binding first: where it does not load, tfjs-node has not yet registered half of itself.
-  const binding = require(join(directory, 'lib', 'napi-v8', 'tfjs_binding.node'));
+  const binding = require(join(directory, BINDING));
   Object.assign(globalThis, { [HANDED_OVER]: { ...tf, ...load('layers') } });
   const tfjs = require(directory);
   if (tf.findBackend('tensorflow') === null) {

@@ -5,7 +5,6 @@ float64. The kit takes what was saved to Node, as a person would; there the same
 the publisher's ids, and outputs as near to float64 as float32 allows.
 """
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from export.contracts import read_bundle
 from parity_tests.conformance.measure import Measured, measured
 from parity_tests.conformance.publishers.cases import CASES, PAIRS, write_cases
 from parity_tests.conformance.rows import MIB, Row, python
@@ -130,7 +130,7 @@ def compare(row: Row, place: Path) -> str:
     """Runs the cases in Node on each backend → the first difference, or nothing."""
     bundle, reference = place / "bundle", load_file(place / "reference.safetensors")
     row.parameters_mib = sum(f.stat().st_size for f in bundle.glob("*.bin")) / MIB
-    contract = json.loads((bundle / "bundle.json").read_text("utf-8"))
+    contract = read_bundle(bundle)
     names = {output["role"]: output["name"] for output in contract["outputs"]}
     said = []
     for backend in BACKENDS:

@@ -1,6 +1,5 @@
 """The whole proof: every tokenizer, two libraries side by side, and the result as a document."""
 
-import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -8,6 +7,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from export.contracts import read_bundle
+from export.errors import UserError as ExportError
 from export.tokenizer import TokenizerSpec, library_versions
 from export.tokenizer.vocab import parse_vocab, read_vocab
 from parity_tests.errors import UserError
@@ -32,12 +33,12 @@ def of_bundle(bundle: Path, interpreter: Path | None = None) -> Job:
         UserError: the bundle has no readable contract or vocab.
     """
     try:
-        document = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+        document = read_bundle(bundle)
         contract = document["tokenizer"]
         spec = TokenizerSpec(contract["algorithm"], **contract["options"])
-        made_by = document["provenance"].get("tokenizer")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{bundle} is not a bundle: {error}; export it again") from error
+    except ExportError as error:
+        raise UserError(str(error)) from error
+    made_by = document["provenance"].get("tokenizer")
     here = library_versions(spec.algorithm, interpreter)
     if made_by is not None and made_by | {"python": ""} != here | {"python": ""}:
         texts = [

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 
 import { Bundle } from '../../node_bridge/bundle.js';
 import { UserError } from '../../node_bridge/errors.js';
+import { leastContract } from './toy_bundle.js';
 
 const WEIGHTS = Buffer.from('the weights');
 
@@ -18,12 +19,7 @@ function bundleDir(changes = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'bundle-'));
   writeFileSync(join(dir, 'shard.bin'), WEIGHTS);
   const sha256 = createHash('sha256').update(WEIGHTS).digest('hex');
-  const contract = {
-    format: 'bert-bridge',
-    contract_version: 1,
-    files: { 'shard.bin': { sha256, size: WEIGHTS.length } },
-    ...changes,
-  };
+  const contract = { ...leastContract({ 'shard.bin': { sha256, size: WEIGHTS.length } }), ...changes };
   writeFileSync(join(dir, 'bundle.json'), JSON.stringify(contract));
   return dir;
 }

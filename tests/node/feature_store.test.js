@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
+import { EnvironmentProblem } from '../../node_bridge/errors.js';
 import { FeatureStore } from '../../node_bridge/feature_store.js';
 import { KeyTable } from '../../node_bridge/key_table.js';
-import { readSafetensors } from '../../node_bridge/safetensors.js';
+import { encodeSafetensors, readSafetensors } from '../../node_bridge/safetensors.js';
 import { textKey } from '../../node_bridge/text_key.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'store-'));
@@ -97,4 +99,63 @@ test('a key table holds what a Map holds', () => {
   assert.equal(table.size, map.size);
   for (const [name, value] of map) assert.equal(table.get(Int32Array.from(name.split(','), Number)), value);
   assert.equal(table.get(Int32Array.of(0, 0, 0, 0)), undefined);
+});
+
+test('vectors that are changed while they are in use are noticed, not used', () => {
+  const dir = join(DIR, 'changed');
+  const store = FeatureStore.open(dir, HIDDEN, assert.fail);
+  add(store, 0, 10);
+  const [name] = readdirSync(dir);
+  const path = join(dir, name);
+  const sound = readFileSync(path);
+  const noticed = (/** @type {unknown} */ error) => {
+    assert(error instanceof EnvironmentProblem, String(error));
+    assert.match(error.message, /safetensors was changed or taken away while it was in use; run the same command again/);
+    return true;
+  };
+  assert.deepEqual(read(store, 9), vector(9));
+  // In place, so that what is open is changed too: the last float of text 9.
+  writeFileSync(path, (sound.writeFloatLE(7, sound.length - 4), sound));
+  assert.throws(() => read(store, 9), noticed);
+  assert.deepEqual(read(store, 3), vector(3));
+  writeFileSync(path, sound.subarray(0, -8));
+  assert.throws(() => read(store, 9), noticed);
+  store.close();
+  rmSync(path);
+  assert.throws(() => read(store, 3), noticed);
+  // Another file under its name, as long.
+  writeFileSync(path, Buffer.alloc(sound.length));
+  assert.throws(() => read(store, 3), noticed);
+  store.close();
+  /** @type {string[]} */
+  const told = [];
+  assert.equal(FeatureStore.open(dir, HIDDEN, (damaged) => told.push(damaged)).size, 0);
+  assert.deepEqual(told, [path]);
+});
+
+test('a file that has its sha256 and is no shard of this store is thrown away', () => {
+  const dir = join(DIR, 'no-shard');
+  FeatureStore.open(dir, HIDDEN, assert.fail);
+  const keys = { dtype: /** @type {const} */ ('I32'), shape: [1, 4], data: new Int32Array(4) };
+  const positions = { dtype: /** @type {const} */ ('I32'), shape: [1], data: Int32Array.of(1) };
+  const vectors = { dtype: /** @type {const} */ ('F32'), shape: [1, HIDDEN], data: new Float32Array(HIDDEN) };
+  const shards = [
+    {}, { keys }, { keys, positions }, { keys, positions, vectors: positions },
+    { keys, positions: { ...positions, data: Int32Array.of(2) }, vectors }, { keys, positions: { ...positions, data: Int32Array.of(-1) }, vectors },
+    { keys: { ...keys, shape: [2, 2] }, positions, vectors }, { keys, positions, vectors: { ...vectors, shape: [HIDDEN, 1] } },
+  ].map((tensors) => Buffer.concat(encodeSafetensors(/** @type {any} */ (tensors))));
+  const headers = ['', '{', '[]', '{"keys": 1}', '{"keys": {"dtype": "I32", "shape": 1, "data_offsets": [0, 4]}}', '{"__metadata__": 1}'].map((text) => {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    return Buffer.concat([length, Buffer.from(text)]);
+  });
+  for (const bytes of [...shards, ...headers, Buffer.of(1)]) {
+    const name = `${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}.safetensors`;
+    writeFileSync(join(dir, name), bytes);
+    /** @type {string[]} */
+    const told = [];
+    assert.equal(FeatureStore.open(dir, HIDDEN, (damaged) => told.push(damaged)).size, 0);
+    assert.deepEqual(told, [join(dir, name)]);
+    assert.deepEqual(readdirSync(dir), []);
+  }
 });

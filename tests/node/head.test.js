@@ -16,7 +16,7 @@ import { CheckFailed, UserError } from '../../node_bridge/errors.js';
 import { evaluate } from '../../node_bridge/evaluation.js';
 import { held } from '../../node_bridge/feature_sets.js';
 import { fit } from '../../node_bridge/fitting.js';
-import { toyBundle } from './toys.js';
+import { resealClassifier, toyBundle } from './toys.js';
 
 const HIDDEN = 6;
 const LABELS = ['差', '中', '好'];
@@ -147,12 +147,12 @@ for (const backend of ['wasm', 'cpu']) {
       import { Head } from './head.js';
       await useBackend('${backend}');
       const many = JSON.parse(readFileSync(process.argv[2], 'utf8')).map((row) => Float32Array.from(row));
-      const classifier = await Head.load(process.argv[1], { hash: 'a'.repeat(64) });
+      const classifier = await Head.load(process.argv[1], JSON.parse(process.argv[3]));
       const rows = await classifier.probabilities(many);
       process.stdout.write('\\n' + JSON.stringify([classifier.labels, rows.map((row) => Array.from(row))]));`;
     const output = execFileSync(
       process.execPath,
-      ['--input-type=module', '-e', script, dir, join(DIR, 'many.json')],
+      ['--input-type=module', '-e', script, dir, join(DIR, 'many.json'), JSON.stringify(toyBundle('a'.repeat(64), HIDDEN))],
       { cwd: fileURLToPath(new URL('../../node_bridge', import.meta.url)), encoding: 'utf8', maxBuffer: 1e8 },
     );
     const last = /** @type {string} */ (output.split('\n').at(-1));
@@ -179,7 +179,7 @@ test('plain loadLayersModel reads it', async () => {
 test('a classifier of another bundle, a damaged one, and none', async () => {
   const dir = await saved(await trained(), 'refused');
   const refused = (/** @type {string} */ place, /** @type {RegExp} */ message, hash = 'a'.repeat(64)) =>
-    assert.rejects(Head.load(place, toyBundle(hash)), (error) => {
+    assert.rejects(Head.load(place, toyBundle(hash, HIDDEN)), (error) => {
       assert(error instanceof UserError, String(error));
       assert.match(error.message, message);
       return true;
@@ -196,6 +196,72 @@ test('a classifier of another bundle, a damaged one, and none', async () => {
   await refused(join(DIR, 'nowhere'), /nowhere is not a classifier/);
 });
 
+/** @param {string} dir @param {RegExp} said @param {any} [bundle] */
+async function assertRefused(dir, said, bundle = toyBundle('a'.repeat(64), HIDDEN)) {
+  await assert.rejects(Head.load(dir, bundle), (error) => {
+    assert(error instanceof UserError, String(error));
+    assert.match(error.message, said);
+    assert.doesNotMatch(error.message, /\n/);
+    return true;
+  });
+}
+
+test('a classifier that was edited after its training is refused, whatever was edited', async () => {
+  const dir = await saved(await trained(), 'edited');
+  const path = join(dir, 'classifier.json');
+  const text = readFileSync(path, 'utf8');
+  const [best, good, bad] = ['"好"', '"中"', '"差"'];
+  const edits = [
+    text.replace(best, '"@"').replace(bad, best).replace('"@"', bad), text.replace(good, '"還好"'), text.replace('"max_length"', '"max_length" '),
+    `${text}\n`, text.replace('"task": "single"', '"task": "pair"'), text.replace(/"sha256": "[0-9a-f]{64}"/, `"sha256": "${'1'.repeat(64)}"`),
+  ];
+  for (const edited of edits) {
+    assert.notEqual(edited, text);
+    writeFileSync(path, edited);
+    await assertRefused(dir, /classifier\.json is not what its sha256 says: it was edited or damaged/);
+  }
+  writeFileSync(path, text);
+  (await Head.load(dir, toyBundle('a'.repeat(64), HIDDEN))).dispose();
+});
+
+test('a description of another model is refused, sealed or not', async () => {
+  const dir = await saved(await trained(), 'another');
+  const description = readFileSync(join(dir, 'classifier.json'));
+  const model = readFileSync(join(dir, 'model.json'));
+  const change = async (/** @type {(description: any) => void} */ edit, /** @type {RegExp} */ said) => {
+    resealClassifier(dir, edit);
+    await assertRefused(dir, said);
+    writeFileSync(join(dir, 'classifier.json'), description);
+  };
+  await change((one) => (one.labels.push('more'), one.class_weights.push(1)), /got gives \[\?,3\], expected \[\?,4\] for its 4 labels/);
+  await change((one) => (one.labels.pop(), one.class_weights.pop()), /got gives \[\?,3\], expected \[\?,2\] for its 2 labels/);
+  await change((one) => (one.pooling = 'sequence_output'), /got pooling sequence_output, expected position 0 of sequence_output for head dense/);
+  await change((one) => (one.head = 'bilstm'), /got pooling position 0 of sequence_output, expected sequence_output for head bilstm/);
+  await change((one) => Object.assign(one, { head: 'bilstm', pooling: 'sequence_output' }), /got takes \[\?,6\], expected \[\?,\?,6\]/);
+  await change((one) => (one.max_length = 17), /got max_length 17, expected at most 16/);
+  await change((one) => (one.class_weights = [1, 1]), /got 2 class_weights for 3 labels/);
+  resealClassifier(dir, () => {});
+  await assertRefused(dir, /got takes \[\?,6\], expected \[\?,7\] for its pooling and \/toy/, toyBundle('a'.repeat(64), 7));
+  for (const text of ['{', '[]', 'null', '{}', '{"weightsManifest": [{"weights": []}], "modelTopology": {"class_name": "Model"}}', String(model).replace('"units":3', '"units":4'), String(model).replaceAll('Dense', '__proto__'), String(model).replace('"shape":[6,', '"shape":[-6,')]) {
+    writeFileSync(join(dir, 'model.json'), text);
+    resealClassifier(dir, () => {});
+    await assertRefused(dir, /another(: TF\.js cannot load its model: |\/model\.json is (not JSON|no TF\.js LayersModel))/);
+  }
+});
+
+test('a classifier of the first version, which has no seal, is read and replaced', async () => {
+  const classifier = await trained();
+  const dir = await saved(classifier, 'first');
+  resealClassifier(dir, (description) => {
+    description.version = 1;
+    for (const later of ['best_by', 'trained_with', 'golden']) delete description[later];
+  });
+  for (const beside of ['training.html', 'log.jsonl']) writeFileSync(join(dir, beside), '');
+  (await Head.load(dir, toyBundle('a'.repeat(64), HIDDEN))).dispose();
+  await saved(classifier, 'first');
+  assert.deepEqual(readdirSync(dir).sort(), ['classifier.json', 'model.json', 'weights.bin']);
+});
+
 test('saving replaces a classifier and leaves everything else alone', async () => {
   const classifier = await trained();
   const dir = await saved(classifier, 'twice');
@@ -206,6 +272,9 @@ test('saving replaces a classifier and leaves everything else alone', async () =
   writeFileSync(join(other, 'diary.txt'), 'dear diary');
   await assert.rejects(saved(classifier, 'other'), /holds other things \(diary\.txt\)/);
   assert.deepEqual(readdirSync(other), ['diary.txt']);
+  writeFileSync(join(dir, 'diary.txt'), 'dear diary');
+  await assert.rejects(saved(classifier, 'twice'), /holds diary\.txt, which its classifier\.json does not list/);
+  assert.equal(readFileSync(join(dir, 'diary.txt'), 'utf8'), 'dear diary');
   assert.deepEqual(readdirSync(DIR).filter((name) => name.startsWith('.')), []);
 });
 

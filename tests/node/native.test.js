@@ -15,6 +15,7 @@ import { fit } from '../../node_bridge/fitting.js';
 import { Head } from '../../node_bridge/head.js';
 import { Encoder } from '../../node_bridge/encoder.js';
 import { UserError } from '../../node_bridge/errors.js';
+import { digestOf } from '../../node_bridge/saved_model/vetting.js';
 import { readSafetensors } from '../../node_bridge/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { native, root } from './native_here.js';
@@ -45,6 +46,9 @@ function changed(name, change) {
     const bytes = readFileSync(join(dir, file));
     contract.files[file] = { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
   }
+  const parts = Object.entries(contract.files).filter(([file]) => file.startsWith('saved_model/'));
+  const sums = Object.fromEntries(parts.map(([file, sum]) => [file.slice('saved_model/'.length), sum]));
+  contract.saved_model = parts.length === 0 ? null : { ...contract.saved_model, sha256: digestOf(sums) };
   writeFileSync(path, JSON.stringify(contract));
   return Bundle.open(dir);
 }
@@ -104,14 +108,32 @@ test('auto takes native where it works', native, async () => {
   assert.match(version, /^TF\.js 4\.\d+\.\d+, TensorFlow \d+\.\d+\.\d+$/);
 });
 
-test('a SavedModel with an op that this TensorFlow lacks: a warning, and the GraphModel', native, async () => {
+test('a SavedModel that this TensorFlow does not load: a warning, and the GraphModel', native, async () => {
+  // Another op that computes, with the attributes of the first.
   const odd = changed('odd', (dir) => {
+    const path = join(dir, GRAPH);
+    writeFileSync(path, Buffer.from(readFileSync(path).toString('latin1').replaceAll('BatchMatMulV2', 'BroadcastArgs'), 'latin1'));
+  });
+  const encoder = await Encoder.load(odd, { backend: 'native' });
+  assert.match(encoder.notice, /^warning: the SavedModel of .*odd does not run here: Failed to load SavedModel: .*; its GraphModel is run instead/);
+  assert.doesNotMatch(encoder.notice, /\n/);
+  await assertGolden(encoder, 1e-5);
+  encoder.dispose();
+});
+
+test('a SavedModel with an op outside the list is refused, though it was sealed again', native, async () => {
+  const odd = changed('evil', (dir) => {
     const path = join(dir, GRAPH);
     writeFileSync(path, Buffer.from(readFileSync(path).toString('latin1').replaceAll('BatchMatMulV2', 'BatchMatMulV9'), 'latin1'));
   });
-  const encoder = await Encoder.load(odd, { backend: 'native' });
-  assert.match(encoder.notice, /^warning: the SavedModel in .*saved_model does not run here: .*BatchMatMulV9.*; its GraphModel is run instead/);
-  assert.doesNotMatch(encoder.notice, /\n/);
+  for (const backend of ['native', 'auto']) {
+    await assert.rejects(Encoder.load(odd, { backend }), (error) => {
+      assert.ok(error instanceof UserError);
+      assert.match(error.message, /evil\/saved_model: got op BatchMatMulV9 in .*, expected only ops that compute \(export\/allowed_ops\.txt\); nothing was loaded/);
+      return true;
+    });
+  }
+  const encoder = await Encoder.load(odd, { backend: 'wasm' });
   await assertGolden(encoder, 1e-5);
   encoder.dispose();
 });

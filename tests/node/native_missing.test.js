@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { machine, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
@@ -22,6 +22,9 @@ after(() => rmSync(project, { recursive: true }));
 beforeEach(() => {
   rmSync(project, { recursive: true });
   cpSync(join(root, 'node_bridge'), join(project, 'node_bridge'), { recursive: true });
+  cpSync(join(root, 'schemas'), join(project, 'schemas'), { recursive: true });
+  mkdirSync(join(project, 'export'));
+  cpSync(join(root, 'export', 'allowed_ops.txt'), join(project, 'export', 'allowed_ops.txt'));
   writeFileSync(join(project, 'package.json'), '{"type": "module"}');
   for (const folder of ['', '@tensorflow']) {
     const from = join(root, 'node_modules', folder);
@@ -32,12 +35,25 @@ beforeEach(() => {
   }
 });
 
-/** Verifies the embedded bundle in the copy. @param {string} backend */
-function verify(backend) {
+/** Verifies the embedded bundle in the copy. @param {string} backend @param {string} [cwd] */
+function verify(backend, cwd = root) {
   const script = join(project, 'node_bridge', 'verify.js');
   const environment = { ...process.env, TF_CPP_MIN_LOG_LEVEL: undefined };
   const args = [script, '--bundle', bundle, '--backend', backend];
-  return spawnSync(process.execPath, args, { encoding: 'utf8', env: environment });
+  return spawnSync(process.execPath, args, { cwd, encoding: 'utf8', env: environment });
+}
+
+/**
+ * A package that is no tfjs-node, and says so where its binding is loaded.
+ *
+ * @param {string} folder of packages
+ */
+function plant(folder) {
+  const place = join(folder, '@tensorflow', 'tfjs-node');
+  mkdirSync(join(place, 'lib', 'napi-v8'), { recursive: true });
+  writeFileSync(join(place, 'package.json'), '{"name": "@tensorflow/tfjs-node", "version": "4.22.0"}');
+  writeFileSync(join(place, 'lib', 'napi-v8', 'tfjs_binding.node'), 'PLANTED');
+  return place;
 }
 
 /** A stamp that fits this machine, but for what is given. @param {object} [changes] */
@@ -104,6 +120,53 @@ test('a tfjs-node from npm without its library, as its download often leaves it'
   mkdirSync(prebuilt, { recursive: true });
   writeFileSync(join(prebuilt, 'package.json'), '{"name": "@tensorflow/tfjs-node", "version": "4.22.0"}');
   assertRefused(/tfjs-node does not load: Cannot find module .*tfjs_binding\.node.*; `nox -s native` builds it/);
+});
+
+test('what lies above the package or above the project is nobody’s it knows', () => {
+  const outer = mkdtempSync(join(tmpdir(), 'outer-'));
+  try {
+    // The copy in a directory whose own packages somebody else has put there.
+    const inner = join(outer, 'a', 'b');
+    mkdirSync(inner, { recursive: true });
+    plant(join(outer, 'node_modules'));
+    plant(join(outer, 'a', 'node_modules'));
+    writeFileSync(join(inner, 'package.json'), '{}');
+    const moved = join(inner, 'node_modules', 'bert-bridge');
+    cpSync(project, moved, { recursive: true, verbatimSymlinks: true });
+    const script = join(moved, 'node_bridge', 'verify.js');
+    const run = (/** @type {string} */ cwd) => spawnSync(process.execPath, [script, '--bundle', bundle, '--backend', 'native'], { cwd, encoding: 'utf8' });
+    for (const cwd of [inner, '/']) assert.match(run(cwd).stderr, /^error: the native backend is not built here/);
+    // In the project that the process was started in it is looked for.
+    writeFileSync(join(outer, 'package.json'), '{}');
+    assert.match(run(outer).stderr, /outer-[^/]*\/node_modules\/@tensorflow\/tfjs-node does not load/);
+    // And beside the package itself, wherever the process was started.
+    plant(join(inner, 'node_modules'));
+    assert.match(run('/').stderr, /a\/b\/node_modules\/@tensorflow\/tfjs-node does not load/);
+  } finally {
+    rmSync(outer, { recursive: true });
+  }
+});
+
+const posix = { skip: process.getuid === undefined };
+
+test('what everybody may write is not loaded', posix, () => {
+  const place = plant(join(project, 'node_modules'));
+  const folders = [project, join(project, 'node_modules'), place, join(place, 'lib', 'napi-v8'), join(place, 'lib', 'napi-v8', 'tfjs_binding.node')];
+  for (const path of folders) {
+    chmodSync(path, 0o777);
+    assertRefused(/tfjs-node does not load: everybody may write [^ ]+; take that away with `chmod o-w`/);
+    chmodSync(path, 0o755);
+  }
+  assertRefused(/tfjs-node does not load: (?!everybody)/);
+});
+
+test('what belongs to another user is not loaded', { skip: process.getuid?.() !== 0 && 'NOT TESTED HERE: only root can give a file away' }, () => {
+  const place = plant(join(project, 'node_modules'));
+  for (const path of [join(project, 'node_modules', '@tensorflow'), place, join(place, 'lib', 'napi-v8', 'tfjs_binding.node')]) {
+    chownSync(path, 12345, 12345);
+    assertRefused(/tfjs-node does not load: [^ ]+ belongs to another user \(12345\), expected 0/);
+    chownSync(path, 0, 0);
+  }
 });
 
 test('what newer Nodes lack is given back', () => {

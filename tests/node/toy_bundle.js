@@ -96,3 +96,30 @@ export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf } = {}) 
     }),
   );
 }
+
+const SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+
+/**
+ * A contract that says as little as one may: of a tokenizer alone, as the first release wrote it.
+ *
+ * @param {Record<string, {sha256: string, size: number}>} files
+ * @returns {any}
+ */
+export function leastContract(files) {
+  const special = Object.fromEntries(['pad', 'unk', 'cls', 'sep', 'mask'].map((role, id) => [role, { token: `[${role.toUpperCase()}]`, id }]));
+  return {
+    format: 'bert-bridge',
+    contract_version: 1,
+    name: 'least',
+    architecture: null,
+    trained: null,
+    weight_dtype: null,
+    inputs: [],
+    outputs: [],
+    padding: 'masked',
+    max_length: 512,
+    tokenizer: { algorithm: 'bert', options: { lower_case: true }, vocab_size: 5, special_tokens: special, source_adds_special_tokens: false },
+    provenance: { vocab: { sha256: SHA256 }, versions: { 'bert-bridge': 'x' } },
+    files,
+  };
+}

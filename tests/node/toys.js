@@ -1,10 +1,34 @@
 /** Stand-ins for the bundle, the tokenizer and the encoder: small, and known by heart. */
 
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 export const HIDDEN = 4;
 
-/** A bundle's name and place. @param {string} [hash] */
-export function toyBundle(hash = 'a'.repeat(64)) {
-  return /** @type {any} */ ({ dir: '/toy', hash, contract: { max_length: 16 } });
+/** A bundle's name and place, and what its model gives. @param {string} [hash] @param {number} [hidden] */
+export function toyBundle(hash = 'a'.repeat(64), hidden = HIDDEN) {
+  const outputs = [{ name: 'sequence_output', role: 'sequence_output', shape: ['batch', 'sequence', hidden] }];
+  return /** @type {any} */ ({ dir: '/toy', hash, contract: { max_length: 16, outputs } });
+}
+
+/**
+ * Changes a classifier and seals it again, as whoever changes one can.
+ *
+ * @param {string} dir
+ * @param {(description: any) => void} change
+ */
+export function resealClassifier(dir, change) {
+  const path = join(dir, 'classifier.json');
+  const { sha256: _, ...description } = JSON.parse(readFileSync(path, 'utf8'));
+  change(description);
+  const sha256 = (/** @type {string | Buffer} */ data) => createHash('sha256').update(data).digest('hex');
+  for (const name of Object.keys(description.files)) {
+    const bytes = readFileSync(join(dir, name));
+    description.files[name] = { sha256: sha256(bytes), size: bytes.length };
+  }
+  const blank = `${JSON.stringify({ sha256: '0'.repeat(64), ...description })}\n`;
+  writeFileSync(path, description.version === 1 ? JSON.stringify(description) : blank.replace('0'.repeat(64), sha256(blank)));
 }
 
 /** One id a character. */

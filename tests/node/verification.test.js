@@ -47,7 +47,8 @@ function toy(change = {}) {
   const ids = { dtype: /** @type {const} */ ('I32'), shape: [1, 2], data: Int32Array.of(5, 6) };
   const mask = { ...ids, data: Int32Array.of(1, 1) };
   const output = { dtype: /** @type {const} */ ('F32'), shape: [1, 2], data: Float32Array.of(0.5, 0.25) };
-  const tensors = { input_ids: ids, attention_mask: mask, sequence_output: output };
+  const types = { ...ids, data: new Int32Array(2) };
+  const tensors = { input_ids: ids, attention_mask: mask, token_type_ids: types, sequence_output: output };
   writeSafetensors(file, { ...tensors, ...change.tensors }, { texts: JSON.stringify(change.texts ?? ['好']) });
   const bytes = readFileSync(file);
   rmSync(directory, { recursive: true });
@@ -118,8 +119,22 @@ test('a budget that is no number is refused and never passes', async () => {
 
 test('a bundle without golden cases, texts or a budget is refused, never passed', async () => {
   assert.throws(() => goldenCases(toy({ contract: { files: {} } })[0]), /no golden cases/);
-  await assert.rejects(verify(...toy({ texts: [] })), /without texts or budget/);
+  await assert.rejects(verify(...toy({ texts: [] })), /golden\.safetensors: at \/texts: array has too few items/);
   await assert.rejects(verify(...toy({ contract: { accuracy: null } })), /without texts or budget/);
+});
+
+test('golden ids that are not there, or not of the texts, are refused', () => {
+  const ids = (/** @type {number[]} */ ...shape) => ({ dtype: 'I32', shape, data: new Int32Array(shape.reduce((a, b) => a * b, 1)) });
+  /** @type {[any, RegExp][]} */
+  const wrong = [
+    [{ texts: ['好', '坏'] }, /got input_ids I32\[1,2\], expected I32\[2,2\]/],
+    [{ tensors: { input_ids: ids(2) } }, /got input_ids I32\[2\], expected I32\[1,sequence\]/],
+    [{ tensors: { attention_mask: ids(1, 3) } }, /got attention_mask I32\[1,3\], expected I32\[1,2\]/],
+    [{ tensors: { token_type_ids: { dtype: 'F32', shape: [1, 2], data: new Float32Array(2) } } }, /got token_type_ids F32\[1,2\]/],
+    [{ texts: 'text' }, /at \/texts/],
+    [{ texts: [1] }, /at \/texts\/0/],
+  ];
+  for (const [change, said] of wrong) assert.throws(() => goldenCases(toy(change)[0]), said);
 });
 
 test('masked positions do not count, attended ones do', async () => {
@@ -142,6 +157,7 @@ function twoTexts(/** @type {number} */ error = 0) {
   const tensors = {
     input_ids: { dtype: 'I32', shape: [2, 3], data: Int32Array.of(5, 6, 7, 8, 0, 0) },
     attention_mask: { dtype: 'I32', shape: [2, 3], data: Int32Array.of(1, 1, 1, 1, 0, 0) },
+    token_type_ids: { dtype: 'I32', shape: [2, 3], data: new Int32Array(6) },
     // As wide as the texts are long: only the contract tells that axis 1 is no sequence.
     pooled_output: { dtype: 'F32', shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) },
     sequence_output: { dtype: 'F32', shape: [2, 3, 1], data: Float32Array.of(5, 6, 7, 8, -1, -1) },

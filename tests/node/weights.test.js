@@ -14,6 +14,7 @@ import { Bundle } from '../../node_bridge/bundle.js';
 import { Encoder } from '../../node_bridge/encoder.js';
 import { UserError } from '../../node_bridge/errors.js';
 import { readWeights } from '../../node_bridge/weights.js';
+import { leastContract } from './toy_bundle.js';
 import { native, root } from './native_here.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'weights-'));
@@ -56,8 +57,7 @@ function bundleOf(name) {
     writeFileSync(join(dir, file), bytes);
     return [file, { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length }];
   });
-  const contract = { format: 'bert-bridge', contract_version: 1, files: Object.fromEntries(files) };
-  writeFileSync(join(dir, 'bundle.json'), JSON.stringify(contract));
+  writeFileSync(join(dir, 'bundle.json'), JSON.stringify(leastContract(Object.fromEntries(files))));
   return Bundle.open(dir);
 }
 
@@ -153,7 +153,7 @@ test('reading takes hardly more memory than the weights do', () => {
   const names = Array.from({ length: count }, (_, i) => `shard${i}.bin`);
   for (const name of names) symlinkSync('one.bin', join(dir, name));
   const files = Object.fromEntries(names.map((name) => [name, sum]));
-  writeFileSync(join(dir, 'bundle.json'), JSON.stringify({ format: 'bert-bridge', contract_version: 1, files }));
+  writeFileSync(join(dir, 'bundle.json'), JSON.stringify(leastContract(files)));
   const program = `
     const { useBackend } = await import('./node_bridge/backends/index.js');
     const { Bundle } = await import('./node_bridge/bundle.js');

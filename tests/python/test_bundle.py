@@ -12,22 +12,27 @@ import pytest
 from export.__main__ import main
 from export.bundle import CONTRACT, digest, refuse_another
 from export.errors import UserError
+from tests.hostile import contracts
 from tests.python.conftest import ROOT, Embedded
 
-MODEL = {"provenance": {"source": {"handle": "m"}}, "tokenizer": {}}
+MODEL = {"provenance": {"source": {"handle": "m", "sha256": "1" * 64}}, "tokenizer": {}}
 
 
 def alone(algorithm: str, sha256: str) -> dict[str, Any]:
     return {
         "tokenizer": {"algorithm": algorithm, "options": {"lower_case": True}},
-        "provenance": {"vocab": {"sha256": sha256}},
+        "provenance": {"vocab": {"sha256": sha256 * 64}},
     }
 
 
 def sealed(out: Path, contract: dict[str, Any]) -> None:
-    tokenizer = {"algorithm": "bert", "options": {"lower_case": True}} | contract["tokenizer"]
+    whole = contracts.bundle()
+    made_by = {"versions": {}} | contract["provenance"]
+    whole |= {"name": "n", "provenance": made_by}
+    whole["tokenizer"] |= {"algorithm": "bert", "options": {"lower_case": True}}
+    whole["tokenizer"] |= contract["tokenizer"]
     out.mkdir()
-    (out / CONTRACT).write_text(json.dumps({"name": "n"} | contract | {"tokenizer": tokenizer}))
+    (out / CONTRACT).write_text(json.dumps(whole))
 
 
 @pytest.mark.parametrize(

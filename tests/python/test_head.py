@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tf_keras
 
+from export.contracts import sealed
 from parity_tests.errors import UserError
 from parity_tests.head import Head
+from tests.hostile.contracts import classifier
 
 HIDDEN, LABELS = 5, ("a", "b", "c")
 
@@ -46,10 +48,15 @@ def test_a_head_of_another_kind_than_it_says(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(np.zeros(6, "<f4").tobytes())
     manifest = [{"paths": ["weights.bin"], "weights": specs}]
     (tmp_path / "model.json").write_text(json.dumps({"weightsManifest": manifest}))
-    about = {"head": "linear", "labels": ["a", "b"]}
-    (tmp_path / "classifier.json").write_text(json.dumps(about))
+    about = classifier()
+    (tmp_path / "classifier.json").write_bytes(sealed(about))
     assert Head.read(tmp_path).kind == "linear"
-    for wrong in ({"head": "dense"}, {"head": "gru"}, {"labels": ["a", "b", "c"]}):
-        (tmp_path / "classifier.json").write_text(json.dumps(about | wrong))
-        with pytest.raises(UserError, match="is no (linear|dense|gru) head with a unit a label"):
+    three = {"labels": ["a", "b", "c"], "class_weights": [1, 1, 1], "golden": []}
+    for wrong, said in (
+        ({"head": "dense"}, "is no dense head with a unit a label"),
+        ({"head": "gru"}, "classifier.json: at /head"),
+        (three, "is no linear head with a unit a label"),
+    ):
+        (tmp_path / "classifier.json").write_bytes(sealed(about | wrong))
+        with pytest.raises(UserError, match=said):
             Head.read(tmp_path)

@@ -12,6 +12,7 @@ from parity_tests import runners
 from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, each, main, parse
 from parity_tests.backends import counts
 from parity_tests.errors import EnvironmentProblem, UserError
+from tests.hostile import contracts
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,8 +31,7 @@ def command(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess
 def bundle(tmp_path: Path) -> Path:
     directory = tmp_path / "bundle"
     directory.mkdir()
-    contract = {"format": "bert-bridge", "weight_dtype": "float32"}
-    (directory / "bundle.json").write_text(json.dumps(contract))
+    (directory / "bundle.json").write_text(json.dumps(contracts.bundle()))
     return directory
 
 
@@ -68,20 +68,23 @@ def test_mistakes_end_with_2_and_one_line(
     empty.write_text("")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "bundle.json").write_text("[]")
+    untold = {name: value for name, value in contracts.bundle().items() if name != "tokenizer"}
+    (tmp_path / "untold").mkdir()
+    (tmp_path / "untold" / "bundle.json").write_text(json.dumps(untold))
     out = tmp_path / "out"
     both: list[object] = ["--bundle", bundle, "--model", model]
     mistakes: list[tuple[list[object], str]] = [
         (["--bundle", bundle], "got --bundle without --model, expected both"),
         (["--model", model], "got --model without --bundle, expected both"),
         (["--bundle", tmp_path, "--model", model], "is not a bundle"),
-        (["--bundle", tmp_path / "odd", "--model", model], "is not a contract"),
+        (["--bundle", tmp_path / "odd", "--model", model], "is not of the format bert-bridge"),
         (["--bundle", bundle, "--model", tmp_path], "is no SavedModel"),
         ([*both, *both, *both, "--model", model], "got 3 --bundle and 4 --model"),
         ([*both, "--texts", tmp_path / "none"], "does not exist"),
         ([*both, "--texts", empty], "no text to compare"),
         ([*both, "--backends", "wasm"], "expected NAME:TEXTS"),
         ([*both, "--classifier", tmp_path], "is no classifier"),
-        (both, "names no tokenizer"),
+        (["--bundle", tmp_path / "untold", "--model", model], "property"),
     ]
     for arguments, message in mistakes:
         assert main([*map(str, arguments), "--out", str(out)]) == 2

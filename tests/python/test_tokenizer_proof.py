@@ -17,6 +17,7 @@ from parity_tests.tokenizer.prove import compare
 from parity_tests.tokenizer.shrink import shrink
 from parity_tests.tokenizer.sides import NodeSide, Pair
 from parity_tests.tokenizer.vocabs import made_up, telling
+from tests.hostile import contracts
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +77,9 @@ def test_other_versions_than_the_bundle_s_are_said(tmp_path, capsys):
     older = {"python": "3.9.1", "tensorflow-text": "2.19.0"}
     (tmp_path / "vocab.txt").write_bytes(made_up(1)[0].raw)
     for made_by, noticed in [(older, True), (library_versions("tf-text", None), False)]:
-        document = {
-            "tokenizer": {"algorithm": "tf-text", "options": {"lower_case": True}},
-            "provenance": {"tokenizer": made_by},
-        }
+        document = contracts.bundle()
+        document["tokenizer"] |= {"algorithm": "tf-text", "options": {"lower_case": True}}
+        document["provenance"]["tokenizer"] = made_by
         (tmp_path / "bundle.json").write_text(json.dumps(document))
         job = of_bundle(tmp_path, Path(sys.executable))
         assert job.interpreter == Path(sys.executable)

@@ -1,0 +1,36 @@
+"""Writes TensorFlow's protobuf definitions where Node reads them: `python -m native.definitions`.
+
+Node vets a SavedModel before TensorFlow loads it, by the definitions of that TensorFlow. They are
+committed, since a machine that only runs bundles has no Python; a test says when they are old.
+"""
+
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2
+
+from export.saved_model_messages import ROOT, definitions
+
+FILE = Path(__file__).parents[1] / "node_bridge" / "saved_model" / "definitions.binpb"
+
+
+def descriptor_set() -> bytes:
+    """A FileDescriptorSet of saved_model.proto and of all that it imports, each after its own."""
+    pool = definitions()
+    found = descriptor_pb2.FileDescriptorSet()
+    added: set[str] = set()
+
+    def add(name: str) -> None:
+        if name in added:
+            return
+        added.add(name)
+        file = pool.FindFileByName(name)
+        for dependency in file.dependencies:
+            add(dependency.name)
+        file.CopyToProto(found.file.add())
+
+    add(ROOT)
+    return bytes(found.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    FILE.write_bytes(descriptor_set())

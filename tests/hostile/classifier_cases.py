@@ -1,0 +1,193 @@
+"""Classifiers that were edited, and directories that `--out` would replace."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from export.contracts import sealed
+from tests.hostile import contracts
+from tests.hostile.case import Case
+from tests.hostile.mutations import mutations
+
+ROOT = Path(__file__).parents[2]
+EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
+HIDDEN = 312
+"""The width of its vectors."""
+EVERY = 3
+OPEN = frozenset({("labels",), ("golden",), ("bundle", "dir"), ("files",), ("class_weights", 0)})
+
+
+def predict(directory: Path) -> list[str]:
+    """The command that reads a classifier."""
+    return ["node", "node_bridge/predict.js", "--model", str(directory), "--backend", "cpu", "好"]
+
+
+def written(data: bytes, directory: Path) -> list[str]:
+    """Writes a description with nothing beside it."""
+    (directory / "classifier.json").write_bytes(data)
+    return predict(directory)
+
+
+def on_the_embedded_bundle(change: Callable[[dict[str, Any]], Any], directory: Path) -> list[str]:
+    """A whole classifier with two outputs, whose description is changed and sealed again."""
+    bundle = sha256((EMBEDDED / "bundle.json").read_bytes()).hexdigest()
+    description = contracts.classifier(bundle)
+    model = json.dumps(contracts.linear_model(HIDDEN, 2)).encode()
+    weights = bytes(4 * (HIDDEN * 2 + 2))
+    description["files"] = {}
+    for name, data in (("model.json", model), ("weights.bin", weights)):
+        (directory / name).write_bytes(data)
+        sum_of = {"sha256": sha256(data).hexdigest(), "size": len(data)}
+        description["files"][name] = sum_of
+    change(description)
+    (directory / "classifier.json").write_bytes(sealed(description))
+    return [*predict(directory), "--bundle", str(EMBEDDED)]
+
+
+def labels(*names: str) -> Callable[[dict[str, Any]], None]:
+    """Other labels, and as many weights."""
+    return lambda d: d.update(labels=list(names), class_weights=[1] * len(names), golden=[])
+
+
+CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "three labels on two outputs": (labels("a", "b", "c"), "got gives [?,2], expected [?,3]"),
+    "a hundred labels on two outputs": (labels(*map(str, range(100))), "got gives [?,2]"),
+    "another head": (lambda d: d.update(head="bilstm"), "got pooling"),
+    "another pooling": (lambda d: d.update(pooling="sequence_output"), "got pooling"),
+    "head and pooling of another": (
+        lambda d: d.update(head="bilstm", pooling="sequence_output"),
+        "got takes [?,312]",
+    ),
+    "a length beyond the model's": (lambda d: d.update(max_length=513), "got max_length 513"),
+    "another bundle's": (lambda d: d["bundle"].update(hash="0" * 64), "was trained on the bundle"),
+    "weights of another sum": (
+        lambda d: d["files"]["weights.bin"].update(sha256="0" * 64),
+        "weights.bin has sha256",
+    ),
+}
+
+
+def contradictions() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Descriptions that contradict themselves."""
+    golden = contracts.classifier()["golden"][0]
+    changes: dict[str, dict[str, Any]] = {
+        "one label": {"labels": ["a"]},
+        "a label twice": {"labels": ["a", "a"]},
+        "an empty label": {"labels": ["a", ""]},
+        "a label that is null": {"labels": ["a", None]},
+        "three labels, two weights": {"labels": ["a", "b", "c"]},
+        "a golden label of nobody": {"golden": [golden | {"label": "c"}]},
+        "a golden answer of one": {"golden": [golden | {"probabilities": [1]}]},
+        "a golden answer beyond 1": {"golden": [golden | {"probabilities": [2, 0]}]},
+        "a golden text that is a number": {"golden": [golden | {"text": 1}]},
+        "single texts for pairs": {"task": "pair"},
+        "an epoch that was not": {"best_epoch": 6},
+        "a version to come": {"version": 3},
+        "no files": {"files": {}},
+        "a file outside": {"files": contracts.classifier()["files"] | {"../x": contracts.EMPTY}},
+        "itself a file": {
+            "files": contracts.classifier()["files"] | {"classifier.json": contracts.EMPTY}
+        },
+    }
+    for name, change in changes.items():
+        yield name, copy.deepcopy(contracts.classifier()) | change
+
+
+def to_train(fill: Callable[[Path], Any], options: list[str], directory: Path) -> list[str]:
+    """`train.js` with an `--out` that holds something."""
+    out = directory / "out"
+    out.mkdir()
+    fill(out)
+    bundle = directory / "bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text(json.dumps(contracts.bundle()))
+    train = ["node", "node_bridge/train.js", "--bundle", str(bundle), "--out", str(out)]
+    return [*train, "--cache", str(directory / "cache"), *options]
+
+
+def with_a_diary(out: Path) -> None:
+    """A classifier, and what is the user's."""
+    (out / "classifier.json").write_bytes(sealed(contracts.classifier()))
+    for name in ("model.json", "weights.bin"):
+        (out / name).touch()
+    (out / "diary.txt").write_text("mine")
+
+
+def diary_alone(out: Path) -> None:
+    """No classifier at all."""
+    (out / "diary.txt").write_text("mine")
+
+
+def false_list(out: Path) -> None:
+    """A planted description that calls the diary its own, unsealed."""
+    description = contracts.classifier()
+    description["files"]["diary.txt"] = contracts.EMPTY
+    (out / "classifier.json").write_text(json.dumps(description | {"sha256": "1" * 64}))
+    (out / "diary.txt").write_text("mine")
+
+
+def broken_list(out: Path) -> None:
+    """A description that cannot be read."""
+    (out / "classifier.json").write_text("{")
+    (out / "diary.txt").write_text("mine")
+
+
+def folder_in_a_files_place(out: Path) -> None:
+    """A folder under the name of a file that is listed."""
+    (out / "classifier.json").write_bytes(sealed(contracts.classifier()))
+    (out / "weights.bin").mkdir()
+    (out / "weights.bin" / "diary.txt").write_text("mine")
+
+
+def diary_is_there(directory: Path) -> str:
+    """After the run."""
+    return "" if list((directory / "out").rglob("diary.txt")) else "the diary is gone"
+
+
+def cases() -> Iterator[Case]:
+    """Descriptions spoilt in one place, sealed again where they still are JSON, and `--out`."""
+    spoilt = list(mutations(contracts.classifier() | {"sha256": "0" * 64}, OPEN))
+    for name, text in spoilt[::EVERY]:
+        data = text.encode()
+        try:
+            document = json.loads(text)
+            if isinstance(document, dict) and "seal" not in name and "sha256" not in name:
+                data = sealed(document)
+        except UnicodeEncodeError:
+            pass
+        yield Case(f"classifier: {name}", partial(written, data), says="classifier.json")
+    for name, description in contradictions():
+        data = sealed(description)
+        yield Case(f"classifier: {name}", partial(written, data), says="classifier.json")
+    whole = sealed(contracts.classifier())
+    for name, old, new in (
+        ("labels swapped by hand", b'"a",\n    "b"', b'"b",\n    "a"'),
+        ("a label renamed by hand", b'"b"', b'"B"'),
+        ("the length edited by hand", b'"max_length": 16', b'"max_length": 17'),
+        ("a byte added", b"{", b"{ "),
+    ):
+        assert old in whole, name
+        edited = whole.replace(old, new)
+        yield Case(f"classifier: {name}", partial(written, edited), says="classifier.json")
+    for name, (change, said) in CHANGES.items():
+        if EMBEDDED.exists():
+            make = partial(on_the_embedded_bundle, change)
+            yield Case(f"classifier: {name}", make, says=said)
+    for fill, said in (
+        (with_a_diary, "holds diary.txt"),
+        (diary_alone, "holds other things (diary.txt)"),
+        (false_list, "cannot be read"),
+        (broken_list, "cannot be read"),
+        (folder_in_a_files_place, "holds weights.bin"),
+    ):
+        for options in ([], ["--force"]):
+            yield Case(
+                f"classifier: train {' '.join(options)}over {fill.__name__}",
+                partial(to_train, fill, options),
+                says=said,
+                check=diary_is_there,
+            )

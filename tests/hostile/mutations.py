@@ -1,0 +1,99 @@
+"""Every way to spoil a JSON document in one place: what a schema has to notice.
+
+A mutation is a name and the text of the spoilt document. None of them is what a program of this
+project ever writes, except where `harmless` says so.
+"""
+
+import copy
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+Path = tuple[str | int, ...]
+
+WRONG: dict[type, tuple[Any, ...]] = {
+    bool: (None, 1, "true", []),
+    int: (None, "1", True, 0.5, -1, 1e300, [1], {}),
+    float: (None, "1", True, -1.0, 1e308, [1.0], {}),
+    str: (1, True, [], {}, "", "a\x1b[31mb", "a\nb", "a\x9bb", "a\u202eb", "a\ud800b"),
+    list: (None, 1, "text", {}, {"length": 1}),
+    dict: (None, 1, "text", []),
+}
+"""For a value of each type, values that no field of that type takes."""
+NAMES = ("__proto__", "constructor", "toString", "Atol", "a\x1b]0;x\x07")
+"""Names that no closed object knows."""
+CONSTANTS = ("NaN", "Infinity", "-Infinity", "1e999")
+"""Numbers that some JSON readers take, and that are none."""
+
+
+def mutations(document: dict[str, Any], open_at: frozenset[Path]) -> Iterator[tuple[str, str]]:
+    """Spoilt documents.
+
+    Args:
+        document: a sound one.
+        open_at: places whose names, or whose values, may be anything: they and what is below them
+            are left out.
+    """
+    for path, value in places(document):
+        if any(path[: len(one)] == one for one in open_at):
+            continue
+        where = "/".join(map(str, path))
+        for wrong in WRONG.get(type(value), ()):
+            yield f"{where} is {shown(wrong)}", dumped(put(document, path, wrong))
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            for constant in CONSTANTS:
+                yield (
+                    f"{where} is {constant}",
+                    dumped(put(document, path, "@")).replace('"@"', constant),
+                )
+        if isinstance(value, dict):
+            for name in NAMES:
+                yield f"{where} has {shown(name)}", dumped(put(document, (*path, name), 1))
+        if path and isinstance(path[-1], str) and isinstance(value, int | float):
+            # A name with a slip: the number is as good as missing.
+            slipped = put(document, (*path[:-1], path[-1] + "l"), value)
+            yield f"{where} with a slip", dumped(without(slipped, path))
+
+
+def places(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """A value and all below it; of a list the first element only."""
+    yield path, value
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from places(inner, (*path, name))
+    if isinstance(value, list) and value:
+        yield from places(value[0], (*path, 0))
+
+
+def put(document: Any, path: Path, value: Any) -> Any:
+    """A copy with another value in a place."""
+    if not path:
+        return value
+    changed = copy.deepcopy(document)
+    inner = changed
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    return changed
+
+
+def without(document: Any, path: Path) -> Any:
+    """A copy without a place."""
+    changed = copy.deepcopy(document)
+    inner = changed
+    for step in path[:-1]:
+        inner = inner[step]
+    del inner[path[-1]]
+    return changed
+
+
+def dumped(document: Any) -> str:
+    """As JSON; lone surrogates stay escaped."""
+    return json.dumps(document)
+
+
+def shown(value: Any) -> str:
+    """A value in the name of a case."""
+    text = json.dumps(value)
+    return "inf" if isinstance(value, float) and math.isinf(value) else text

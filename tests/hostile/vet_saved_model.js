@@ -1,0 +1,16 @@
+/** `node tests/hostile/vet_saved_model.js --directory DIR`: Node's vetting of a SavedModel, without the native library. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+import { run } from '../../node_bridge/cli.js';
+import { vet } from '../../node_bridge/saved_model/vetting.js';
+
+await run({
+  help: 'Vets a SavedModel.\n',
+  options: { directory: { type: 'string' } },
+  main: async ({ directory }) => {
+    const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => relative(directory, join(parentPath, name)));
+    vet(readFileSync(join(directory, 'saved_model.pb')), files, directory);
+  },
+});

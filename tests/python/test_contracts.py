@@ -1,0 +1,349 @@
+"""Contracts: what is written opens, what is spoilt in any place does not, in Python and in Node."""
+
+import copy
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export import contracts
+from export.errors import UserError
+from tests.hostile.mutations import mutations
+from tests.python.conftest import ROOT, Embedded
+
+# What stays open, and what a number or a text may well be instead.
+OPEN_IN_BUNDLE = frozenset(
+    {
+        # Names by which others may call anything: a slip is another name.
+        ("provenance", "versions"), ("provenance", "tokenizer"), ("files",),
+        ("accuracy", "outputs"), ("accuracy", "budgets"),
+        # null says that it is not known.
+        ("architecture",), ("trained",), ("weight_dtype",), ("accuracy",), ("signature",),
+        ("saved_model",), ("tokenizer", "embedding_rows"),
+        # A number in a shape is a size that is fixed.
+        ("inputs", 0, "shape", 0), ("outputs", 0, "shape", 0),
+    }
+)  # fmt: skip
+NULLABLE = ("signature", "saved_model")
+OPEN_IN_CLASSIFIER = frozenset(
+    {("labels",), ("golden",), ("bundle", "dir"), ("files",), ("class_weights", 0)}
+)
+
+NODE = """
+import { readFileSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Bundle } from './node_bridge/bundle.js';
+import { readDescription } from './node_bridge/classifier_files.js';
+
+const [kind, file, place] = process.argv.slice(1);
+const [name, open] = {
+  bundle: ['bundle.json', () => Bundle.open(place)],
+  classifier: ['classifier.json', () => readDescription(place)],
+}[kind];
+const verdicts = JSON.parse(readFileSync(file, 'utf8')).map((text) => {
+  writeFileSync(join(place, name), text);
+  try {
+    open();
+    return '';
+  } catch (error) {
+    const isLine = error.exitCode === 2 && !error.message.includes('\\n');
+    return isLine ? error.message : `FAULT ${error.stack}`;
+  }
+});
+process.stdout.write(JSON.stringify(verdicts));
+"""
+
+
+def said_by_node(kind: str, texts: list[str], tmp_path: Path) -> list[str]:
+    """For each document what Node says against it, or ""."""
+    place, file = tmp_path / "node", tmp_path / "texts.json"
+    place.mkdir(exist_ok=True)
+    file.write_text(json.dumps(texts))
+    program = ["node", "--input-type=module", "-e", NODE, kind, str(file), str(place)]
+    ran = subprocess.run(program, cwd=ROOT, capture_output=True, check=True)
+    verdicts: list[str] = json.loads(ran.stdout)
+    return verdicts
+
+
+def said_by_python(kind: str, texts: list[str], tmp_path: Path) -> list[str]:
+    """The same of Python."""
+    name, read = {
+        "bundle": (contracts.CONTRACT, contracts.read_bundle),
+        "classifier": (contracts.DESCRIPTION, contracts.read_classifier),
+    }[kind]
+    verdicts = []
+    for text in texts:
+        (tmp_path / name).write_text(text)
+        try:
+            read(tmp_path)
+            verdicts.append("")
+        except UserError as error:
+            verdicts.append(str(error))
+    return verdicts
+
+
+@pytest.fixture(scope="module")
+def contract(embedded: Embedded) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((embedded.bundle / "bundle.json").read_text("utf-8"))
+    # One of each is enough.
+    document["taps"] = document["taps"][:1]
+    return document
+
+
+@pytest.fixture(scope="module")
+def description(embedded: Embedded) -> dict[str, Any]:
+    """A classifier as the first release wrote it, which has no seal to be spoilt besides."""
+    sha256 = "1" * 64
+    file = {"sha256": sha256, "size": 1}
+    return {
+        "format": "bert-bridge-classifier", "version": 1, "labels": ["a", "b"], "task": "single",
+        "head": "dense", "pooling": "position 0 of sequence_output", "max_length": 128,
+        "special_tokens": "added", "bundle": {"hash": sha256, "dir": "../bundle"},
+        "backend": "wasm", "seed": 1, "epochs": 5, "best_epoch": 4, "best_by": "accuracy",
+        "batch_size": 32, "learning_rate": 0.0003, "schedule": "constant", "class_weights": [1, 1],
+        "dev_accuracy": 0.5, "dev_macro_f1": 0.5,
+        "golden": [{"text": "好", "label": "a", "probabilities": [0.75, 0.25]}],
+        "trained_with": {"settings": sha256, "data": sha256},
+        "files": {"model.json": file, "weights.bin": file},
+    }  # fmt: skip
+
+
+def assert_all_refused(kind: str, spoilt: list[tuple[str, str]], tmp_path: Path) -> None:
+    texts = [text for _, text in spoilt]
+    for said in (said_by_python(kind, texts, tmp_path), said_by_node(kind, texts, tmp_path)):
+        verdicts = list(zip((name for name, _ in spoilt), said, strict=True))
+        assert not [name for name, verdict in verdicts if not verdict]
+        assert not [verdict for verdict in said if verdict.startswith("FAULT") or "\n" in verdict]
+
+
+def test_every_place_of_a_contract(contract: dict[str, Any], tmp_path: Path) -> None:
+    spoilt = list(mutations(contract, OPEN_IN_BUNDLE))
+    assert len(spoilt) > 450
+    assert_all_refused("bundle", spoilt, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("accuracy", "budget"), ("accuracy", "budgets", "pooled_output"),
+        ("accuracy", "outputs", "pooled_output"), ("accuracy", "rewrites"), ("files", "vocab.txt"),
+        ("signature",), ("saved_model",), ("taps",),
+    ],
+    ids=lambda path: "/".join(path),
+)  # fmt: skip
+def test_what_may_be_null_or_named_freely_is_closed_inside(
+    path: tuple[str, ...], contract: dict[str, Any], tmp_path: Path
+) -> None:
+    """A budget's own numbers above all: with `atol` misspelt everything passed."""
+    inner: Any = contract
+    for name in path:
+        inner = inner[name]
+    spoilt = []
+    for name, text in mutations({"inner": inner}, frozenset()):
+        if not name.startswith("inner"):
+            continue
+        # NaN and the like have to stay as they are written.
+        changed = json.loads(text, parse_constant=lambda c: f"@@{c}", parse_float=as_written)
+        document = copy.deepcopy(contract)
+        outer: Any = document
+        for step in path[:-1]:
+            outer = outer[step]
+        outer[path[-1]] = changed["inner"]
+        spoilt.append((name, unquoted(json.dumps(document))))
+    # What says that it is not known.
+    known = ("cosine is null", "cosine is -1.0", *(("inner is null",) * (path[-1] in NULLABLE)))
+    spoilt = [(name, text) for name, text in spoilt if not name.endswith(known)]
+    assert len(spoilt) > 5
+    assert_all_refused("bundle", spoilt, tmp_path)
+
+
+def as_written(text: str) -> float | str:
+    """A number, or the mark of one that no float holds."""
+    number = float(text)
+    return number if abs(number) < float("inf") else f"@@{text}"
+
+
+def unquoted(text: str) -> str:
+    """With the marks of constants as the constants themselves."""
+    for constant in ("NaN", "Infinity", "-Infinity", "1e999"):
+        text = text.replace(f'"@@{constant}"', constant)
+    return text
+
+
+def change(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document.update(changes)
+
+
+def special_beyond(contract: dict[str, Any]) -> None:
+    contract["tokenizer"]["special_tokens"]["mask"]["id"] = contract["tokenizer"]["vocab_size"]
+
+
+def two_outputs_of_a_name(contract: dict[str, Any]) -> None:
+    contract["outputs"][1]["name"] = contract["outputs"][0]["name"]
+
+
+def two_outputs_of_a_role(contract: dict[str, Any]) -> None:
+    contract["outputs"] = [
+        {"name": name, "role": "hidden", "dtype": "float32", "shape": ["batch", 3]} for name in "ab"
+    ]
+
+
+def no_ids(contract: dict[str, Any]) -> None:
+    contract["inputs"] = [one for one in contract["inputs"] if one["role"] != "input_ids"]
+
+
+def file_called(name: str) -> Callable[[dict[str, Any]], None]:
+    def rename(contract: dict[str, Any]) -> None:
+        contract["files"][name] = contract["files"]["vocab.txt"]
+
+    return rename
+
+
+def vector_without_a_width(contract: dict[str, Any]) -> None:
+    contract["outputs"][1]["shape"] = ["batch", "sequence", "sequence"]
+
+
+CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "a special token beyond the vocab": special_beyond,
+    "two outputs of a name": two_outputs_of_a_name,
+    "two outputs of a role": two_outputs_of_a_role,
+    "no ids": no_ids,
+    "no inputs": change(inputs=[]),
+    "no outputs": change(outputs=[]),
+    "a tokenizer alone with outputs": change(architecture=None, inputs=[]),
+    "a length that takes no text": change(max_length=2),
+    "a vector without a width": vector_without_a_width,
+    **{
+        f"a file called {name!r}": file_called(name)
+        for name in (
+            "../secret", "/etc/passwd", "a/../../b", "a//b", "a/", "./a", ".", "..", "a\\b", "C:x",
+            "__proto__", "a/__proto__", "bundle.json", "", "a\n", "a\x00", "a\u202eb", "x" * 2000,
+        )
+    },
+}  # fmt: skip
+
+
+def test_contradictions_in_a_contract(contract: dict[str, Any], tmp_path: Path) -> None:
+    spoilt = []
+    for name, spoil in CONTRADICTIONS.items():
+        document = copy.deepcopy(contract)
+        spoil(document)
+        spoilt.append((name, json.dumps(document)))
+    for name, text in {"no JSON": "{", "a list": "[]", "a number": "1", "nothing": ""}.items():
+        spoilt.append((name, text))
+    assert_all_refused("bundle", spoilt, tmp_path)
+
+
+def test_every_place_of_a_classifier(description: dict[str, Any], tmp_path: Path) -> None:
+    spoilt = list(mutations(description, OPEN_IN_CLASSIFIER))
+    # Keys that older classifiers lack may be missing, so a slip is an unknown name; both refuse.
+    assert len(spoilt) > 250
+    assert_all_refused("classifier", spoilt, tmp_path)
+
+
+def test_contradictions_in_a_classifier(description: dict[str, Any], tmp_path: Path) -> None:
+    golden = description["golden"][0]
+    file = description["files"]["model.json"]
+    spoils = {
+        "one label": change(labels=["a"], class_weights=[1], golden=[]),
+        "a label twice": change(labels=["a", "a"]),
+        "a label that is a number": change(labels=["a", 1]),
+        "an empty label": change(labels=["a", ""]),
+        "weights for two of three labels": change(labels=["a", "b", "c"], golden=[]),
+        "a golden label of nobody": change(golden=[golden | {"label": "c"}]),
+        "a golden answer of three": change(golden=[golden | {"probabilities": [0, 0.5, 0.5]}]),
+        "a golden answer that is no share": change(golden=[golden | {"probabilities": [2, -1]}]),
+        "a golden answer without a text": change(golden=[{"label": "a", "probabilities": [1, 0]}]),
+        "a single text for pairs": change(task="pair"),
+        "an epoch that was not": change(best_epoch=6),
+        "a seal in the first version": change(sha256="1" * 64),
+        "no seal in the second": change(version=2),
+        "a seal of nothing": change(version=2, sha256="0" * 64),
+        "a version to come": change(version=3),
+        "no model": change(files={"weights.bin": file}),
+        **{
+            f"a file called {name!r}": change(files=description["files"] | {name: file})
+            for name in ("../x", "/x", "a/b", "a\\b", ".", "..", "__proto__", "classifier.json", "")
+        },
+    }
+    spoilt = []
+    for name, spoil in spoils.items():
+        document = copy.deepcopy(description)
+        spoil(document)
+        spoilt.append((name, json.dumps(document)))
+    assert_all_refused("classifier", spoilt, tmp_path)
+
+
+def test_a_seal_is_the_same_in_both_languages(description: dict[str, Any], tmp_path: Path) -> None:
+    second = description | {"version": 2, "labels": ["好", "b"], "golden": []}
+    whole = contracts.sealed(second).decode()
+    edited = whole.replace('"seed": 1', '"seed": 2')
+    both = [whole, edited, whole + "\n", whole.replace("\n", "\r\n")]
+    for said in (
+        said_by_python("classifier", both, tmp_path),
+        said_by_node("classifier", both, tmp_path),
+    ):
+        assert said[0] == ""
+        assert all("is not what its sha256 says" in one for one in said[1:])
+
+
+def older(contract: dict[str, Any], *missing: str) -> dict[str, Any]:
+    document = copy.deepcopy(contract)
+    for name in missing:
+        del document[name]
+    return document
+
+
+def test_bundles_of_earlier_releases_open(contract: dict[str, Any], tmp_path: Path) -> None:
+    first = older(contract, "accuracy", "taps", "signature", "saved_model")
+    del first["tokenizer"]["embedding_rows"], first["provenance"]["tokenizer"]
+    second = older(contract, "taps", "signature", "saved_model")
+    del second["accuracy"]["budgets"]
+    third = older(contract, "saved_model")
+    texts = [json.dumps(one) for one in (first, second, third, contract)]
+    for said in (
+        said_by_python("bundle", texts, tmp_path),
+        said_by_node("bundle", texts, tmp_path),
+    ):
+        assert said == [""] * len(texts)
+
+
+def test_a_contract_that_its_schema_refuses_is_not_written(tmp_path: Path) -> None:
+    from export.bundle import Contract, TokenizerContract, seal
+
+    tokens = {role: {"token": role, "id": 0} for role in ("pad", "unk", "cls", "sep", "mask")}
+    tokenizer = TokenizerContract("bert", {"lower_case": True}, 5, tokens, False)  # type: ignore[arg-type]
+    contract = Contract(
+        name="evil\nname", architecture=None, trained=None, weight_dtype=None, inputs=[],
+        outputs=[], padding="masked", max_length=512, tokenizer=tokenizer,
+        provenance={"versions": {}},
+    )  # fmt: skip
+    with pytest.raises(UserError, match="bundle.json: at /name"):
+        seal(tmp_path, contract)
+
+
+def test_golden_metadata(embedded: Embedded, tmp_path: Path) -> None:
+    """Node reads it by its schema: texts are texts, and there are no other names."""
+    from safetensors.numpy import load_file, save_file
+
+    from tests.python.resealing import reseal
+
+    golden = load_file(embedded.bundle / "golden.safetensors")
+    bundle = tmp_path / "bundle"
+    shutil.copytree(embedded.bundle, bundle)
+    wrong: list[dict[str, str] | None] = [
+        None, {}, {"texts": "["}, {"texts": "[]"}, {"texts": "[1]"}, {"texts": '{"0": "a"}'},
+        {"texts": '["a"]', "more": "1"}, {"texts": json.dumps(["a"] * 6)}, {"Texts": '["a"]'},
+    ]  # fmt: skip
+    for metadata in wrong:
+        save_file(golden, bundle / "golden.safetensors", metadata)
+        reseal(bundle)
+        command = ["node", "node_bridge/verify.js", "--bundle", str(bundle), "--backend", "cpu"]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert ran.returncode == 2, metadata
+        assert ran.stderr.startswith("error: ") and "golden.safetensors" in ran.stderr
+        assert ran.stderr.count("\n") == 1

@@ -26,6 +26,8 @@ SIZES = {
     "judge": "about 3 GB, once",
     "publishers": "about 50 MB, once",
 }
+MOST_AT_ONCE = 4
+"""Tests that run at once, on however many cores: each may take 2 GB."""
 PYTHONS = "3.11, 3.12 or 3.13"
 USER, ENVIRONMENT = 2, 3
 """Exit codes: a mistake in what was given, and a machine that lacks something."""
@@ -60,10 +62,14 @@ def tests(session: nox.Session) -> None:
     """Run every test of both sides; ARGS go to pytest, which then runs alone."""
     node_packages(session)
     embedded(session)
-    python(session, "-m", "pytest", *session.posargs)
-    if not session.posargs:
+    if session.posargs:
+        python(session, "-m", "pytest", *session.posargs)
+    else:
+        # Most of a test waits for one core: TensorFlow's import, Node's start.
+        cores = str(min(os.cpu_count() or 1, MOST_AT_ONCE))
+        python(session, "-m", "pytest", "-n", cores, "--dist", "loadfile")
         files = sorted(str(p) for p in (ROOT / "tests" / "node").glob("*.test.js"))
-        node(session, "--test", *files)
+        node(session, "--test", f"--test-concurrency={cores}", *files)
     if not (ROOT / ".nox" / "native").exists():
         session.warn("the native backend was NOT TESTED: `nox -s native` builds it")
 

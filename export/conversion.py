@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import saved_model_copy, saved_model_messages
-from export.bundle import Contract, TensorSpec, digest, seal
+from export.bundle import Contract, TensorSpec, seal
 from export.checkpoints.sentence_transformers import shortened
 from export.model import Job, Request
 from export.quiet import tensorflow
 from export.signature_choice import Tensor, graph_for, signature_for, signatures_of
-from export.tokenizer import TABLES, Vocab, facts, library_versions, reference, write_tokenizer
+from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
 from export.tokenizer.vocab import compare_sizes
 from export.verdict import Verdict
 
@@ -155,7 +155,7 @@ def write_bundle(job: Job, say: Any) -> None:
         signature={"name": verdict.signature, "tags": list(verdict.tags)},
         saved_model=vetted,
     )
-    checksums = golden.Checksums(weights, golden.sha256(vocab.raw), digest(directory / TABLES))
+    checksums = golden.checksums_of(directory, weights, contract)
     golden.write(cases, expected, rules, checksums, directory)
     seal(directory, contract)
     node_check.check_in_node(

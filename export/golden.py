@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import save
 
+from export.bundle import Contract, digest
 from numerics.cost import ROUNDED, Cost, randomly_rounded
 
 # TensorFlow is imported where a graph runs: a bundle of a tokenizer alone needs ids, no more.
@@ -63,18 +64,40 @@ RULES = [
 ]
 
 
+FILES = ("model.json", "vocab.txt", "tokenizer_tables.bin", "tokenizer.json")
+"""Files that decide numbers, beside the weights."""
+DECISIVE = ("inputs", "max_length", "outputs", "padding", "tokenizer")
+"""Keys of the contract that do. None of their values is a float, which two languages write apart."""
+
+
 @dataclass(frozen=True)
 class Checksums:
     """The sha256 of what golden texts cannot reach wholly, in hexadecimal.
 
-    Each weight's as it was to be stored, taken before any file was written; the vocab's and the
-    tokenizer tables'. They find damage, and files of two bundles that were mixed. Whoever seals a
-    bundle again can write new ones, so they prove nothing about who made it.
+    Each weight's as it was to be stored, taken before any file was written; that of each other
+    file, by its name; and that of what the contract says of numbers. They find damage, and files of
+    two bundles that were mixed. Whoever seals a bundle again can write new ones, so they prove nothing
+    about who made it.
     """
 
     weights: dict[str, str]
-    vocab: str
-    tokenizer_tables: str
+    files: dict[str, str]
+    contract: str
+
+
+def checksums_of(directory: Path, weights: dict[str, str], contract: Contract) -> Checksums:
+    """The checksums of a bundle whose other files are written.
+
+    Args:
+        directory: the bundle.
+        weights: each weight's sha256, by name.
+        contract: of the bundle, not yet sealed.
+    """
+    files = {name: digest(directory / name) for name in FILES if (directory / name).exists()}
+    document = asdict(contract)
+    decisive = {key: document[key] for key in DECISIVE}
+    text = json.dumps(decisive, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return Checksums(weights, files, sha256(text.encode()))
 
 
 def batch(

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from export import confinement, golden
-from export.bundle import CONTRACT, Contract, digest, refuse_another, seal
+from export.bundle import CONTRACT, Contract, refuse_another, seal
 from export.confinement import Limits
 from export.replacing import appearing, refuse_overlap
-from export.tokenizer import TABLES, library_versions, reference, write_tokenizer
+from export.tokenizer import library_versions, reference, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, described
 from export.versions import versions
 
@@ -108,8 +108,6 @@ def write(job: Job, say: Callable[[str], None]) -> None:
         ),
         provenance=provenance,
     )
-    checksums = golden.Checksums(
-        {}, golden.sha256(chosen.vocab.raw), digest(job.directory / TABLES)
-    )
+    checksums = golden.checksums_of(job.directory, {}, contract)
     golden.write(golden.batch(ids, pad, "masked"), {}, rules, checksums, job.directory)
     seal(job.directory, contract)

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 
 import { budgetProblem, closeness } from './closeness.js';
 import { UserError } from './errors.js';
-import { parseJson } from './json.js';
+import { isObject, parseJson } from './json.js';
 import { parseModel } from './model_json.js';
 import { readSafetensors } from './safetensors.js';
 import { assertValid } from './schemas.js';
@@ -36,7 +36,7 @@ const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
  *   texts: string[],
  *   tensors: Record<string, import('./safetensors.js').Tensor>,
  *   rules: {texts: string[], ids: number[][]},
- *   checksums: {weights: Record<string, string>, vocab: string, tokenizer_tables: string} | null,
+ *   checksums: {weights: Record<string, string>, files: Record<string, string>, contract: string} | null,
  * }} `rules`: texts of which only the ids are known; `checksums`: null in bundles that older
  *   releases made
  * @throws {UserError} a bundle without golden cases, or whose golden cases do not fit its contract
@@ -155,7 +155,7 @@ export function verifyRules(bundle, tokenizer) {
 }
 
 /**
- * Whether weights, vocab and tables are those that the golden file was made with. The hashes in
+ * Whether weights, files and contract are those that the golden file was made with. The hashes in
  * `bundle.json` say the same of whole files, but who changes a file can seal the bundle again, and
  * so can a mistake of a program; golden texts reach few lines of a vocab. It is no proof against
  * someone who means ill, who can write these sums again too.
@@ -167,10 +167,10 @@ export function verifyRules(bundle, tokenizer) {
 export function verifyChecksums(bundle) {
   const { checksums } = goldenCases(bundle);
   if (checksums === null) return null;
-  const names = { vocab: 'vocab.txt', tokenizer_tables: 'tokenizer_tables.bin' };
-  const problems = Object.entries(names)
-    .filter(([key, file]) => checksums[/** @type {keyof typeof names} */ (key)] !== sha256(bundle.read(file)))
-    .map(([, file]) => file);
+  const problems = Object.entries(checksums.files)
+    .filter(([name, sum]) => sum !== sha256(bundle.read(name)))
+    .map(([name]) => name);
+  if (checksums.contract !== decisive(bundle.contract)) problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
   const weights = bundle.contract.architecture === null ? {} : weightHashes(bundle);
   const wanted = checksums.weights;
   for (const name of new Set([...Object.keys(wanted), ...Object.keys(weights)])) {
@@ -217,6 +217,18 @@ function weightHashes(bundle) {
     }
   }
   return found;
+}
+
+/**
+ * The sha256 of what a contract says of numbers, as Python writes it: sorted keys, no spaces. No
+ * value in it is a float.
+ *
+ * @param {import('./bundle.js').Contract} contract
+ */
+function decisive({ inputs, max_length, outputs, padding, tokenizer }) {
+  const sorted = (/** @type {string} */ _, /** @type {any} */ value) =>
+    isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
+  return sha256(Buffer.from(JSON.stringify({ inputs, max_length, outputs, padding, tokenizer }, sorted)));
 }
 
 /** @param {Uint8Array} bytes */

@@ -139,13 +139,27 @@ def weights_of(bundle):
 
 def test_checksums_are_those_of_what_lies_there(embedded):
     sums = json.loads(golden_metadata(embedded.bundle)["checksums"])
+    contract = json.loads((embedded.bundle / "bundle.json").read_text("utf-8"))
     assert sums == {
         "weights": {
             name: hashlib.sha256(data).hexdigest()
             for name, (_, data) in weights_of(embedded.bundle).items()
         },
-        "vocab": digest(embedded.vocab),
-        "tokenizer_tables": digest(embedded.bundle / "tokenizer_tables.bin"),
+        "files": {
+            name: digest(embedded.bundle / name)
+            for name in ("model.json", "vocab.txt", "tokenizer_tables.bin")
+        },
+        # By hand: sorted keys, no spaces.
+        "contract": hashlib.sha256(
+            json.dumps(
+                {
+                    key: contract[key]
+                    for key in ("inputs", "max_length", "outputs", "padding", "tokenizer")
+                },
+                sort_keys=True,
+                separators=(",", ":"),
+            ).encode()
+        ).hexdigest(),
     }
 
 
@@ -187,6 +201,15 @@ def test_what_no_golden_text_touches_is_found_by_its_checksum(embedded, tmp_path
     assert bad.returncode == 1
     assert "DRIFT: not what was exported: vocab.txt" in bad.stdout
 
+    # A position less: no golden text is so long.
+    copied()
+    resealing.edit(
+        bundle / "bundle.json", lambda made: made.update(max_length=made["max_length"] - 1)
+    )
+    bad = verify(bundle)
+    assert bad.returncode == 1
+    assert "DRIFT: not what was exported: bundle.json, in inputs, outputs" in bad.stdout
+
 
 @pytest.mark.parametrize("key", ["texts", "tokenizer_cases", "checksums"])
 @pytest.mark.parametrize(
@@ -205,7 +228,8 @@ def test_metadata_that_is_none_is_one_line(tmp_path, key, value):
     done = verify(bundle)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ")
-    assert f"its {key} are not what an export writes" in done.stderr
+    assert "golden.safetensors" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_bundles_without_checksums_are_verified_as_before(embedded, tmp_path):

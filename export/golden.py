@@ -67,7 +67,7 @@ RULES = [
 FILES = ("model.json", "vocab.txt", "tokenizer_tables.bin", "tokenizer.json")
 """Files that decide numbers, beside the weights."""
 DECISIVE = ("inputs", "max_length", "outputs", "padding", "tokenizer")
-"""Keys of the contract that do. None of their values is a float, which two languages write apart."""
+"""Keys of the contract that do. None of their values is a float, which languages write apart."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Checksums:
 
     Each weight's as it was to be stored, taken before any file was written; that of each other
     file, by its name; and that of what the contract says of numbers. They find damage, and files of
-    two bundles that were mixed. Whoever seals a bundle again can write new ones, so they prove nothing
-    about who made it.
+    two bundles that were mixed. Whoever seals a bundle again can write new ones, so they prove
+    nothing about who made it.
     """
 
     weights: dict[str, str]

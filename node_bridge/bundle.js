@@ -98,7 +98,7 @@ export class Bundle {
     const text = readContract(dir);
     if (trustedKeys !== undefined) assertSigned(dir, 'bundle.json', text, trustedKeys);
     const path = join(dir, 'bundle.json');
-    const contract = parseJson(text, path);
+    const contract = parseJson(text, path, ADVICE);
     if (contract?.format !== 'bert-bridge') {
       throw new UserError(`${path}: got format ${JSON.stringify(contract?.format)}, expected "bert-bridge"`);
     }

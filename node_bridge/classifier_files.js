@@ -144,7 +144,7 @@ export function readDescription(dir, trustedKeys) {
   const path = join(dir, DESCRIPTION);
   const bytes = read(dir, DESCRIPTION);
   if (trustedKeys !== undefined) assertSigned(dir, DESCRIPTION, bytes, trustedKeys);
-  const description = parseJson(bytes, path);
+  const description = parseJson(bytes, path, ADVICE);
   if (description?.format !== FORMAT || !VERSIONS.includes(description.version)) {
     const got = JSON.stringify([description?.format, description?.version]);
     throw new UserError(`${path}: got format and version ${got}, expected ["${FORMAT}",${VERSION}]; train it again`);

@@ -7,19 +7,21 @@ const DEEPEST = 500;
 /**
  * @param {string | Uint8Array} given text, or its bytes in UTF-8
  * @param {string} [what] to call it in an error
+ * @param {string} [advice] how to mend it
  * @returns {any}
  * @throws {UserError} broken, no UTF-8, or too deep
  */
-export function parseJson(given, what) {
+export function parseJson(given, what, advice) {
   const where = what === undefined ? '' : `${what}: `;
-  const text = typeof given === 'string' ? given : decoded(given, where);
+  const end = advice === undefined ? '' : `; ${advice}`;
+  const text = typeof given === 'string' ? given : decoded(given, where, end);
   if (text.length > DEEPEST && isTooDeep(text)) {
-    throw new UserError(`${where}broken JSON, got more than ${DEEPEST} brackets within each other`);
+    throw new UserError(`${where}broken JSON, got more than ${DEEPEST} brackets within each other${end}`);
   }
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${where}broken JSON (${oneLine(/** @type {Error} */ (error).message)})`);
+    throw new UserError(`${where}broken JSON (${oneLine(/** @type {Error} */ (error).message)})${end}`);
   }
 }
 
@@ -28,12 +30,12 @@ export function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** @param {Uint8Array} bytes @param {string} where @returns {string} @throws {UserError} they are no UTF-8 */
-function decoded(bytes, where) {
+/** @param {Uint8Array} bytes @param {string} where @param {string} end of an error @returns {string} @throws {UserError} they are no UTF-8 */
+function decoded(bytes, where, end) {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(`${where}broken JSON (it is not UTF-8)`);
+    throw new UserError(`${where}broken JSON (it is not UTF-8)${end}`);
   }
 }
 

@@ -88,7 +88,7 @@ test('a function refuses an option that it does not know, and says the nearest',
   const any = (/** @type {unknown} */ options) => /** @type {any} */ (options);
   const calls = /** @type {[() => unknown, RegExp][]} */ ([
     [() => Classifier.load(NOWHERE, any({ worker: 3 })), /^Classifier\.load has no option `worker`; did you mean `workers`\?$/],
-    [() => Classifier.load(NOWHERE, any('wasm')), /^Expected the options of Classifier\.load to be an object with bundle, backend, workers, got "wasm"$/],
+    [() => Classifier.load(NOWHERE, any('wasm')), /^Expected the options of Classifier\.load to be an object with bundle, backend, workers, trustedKeys, got "wasm"$/],
     [() => classifier.predict('好', any({ topk: 3 })), /^predict has no option `topk`; did you mean `top`\?$/],
     [() => classifier.predict('好', any({ frobnicate: 3 })), /^predict has no option `frobnicate`; it has top$/],
     [() => classifier.stream(['好'], any({ keepBrocken: true })), /^stream has no option `keepBrocken`; did you mean `keepBroken`\?$/],

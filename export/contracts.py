@@ -169,8 +169,9 @@ def sealed(description: dict[str, Any]) -> bytes:
 
     It proves that nothing was lost or edited since, not who trained it: anyone can seal.
     """
-    # First, so that the zeros in its place are the first of the file.
-    document = {"sha256": UNSEALED} | {k: v for k, v in description.items() if k != "sha256"}
+    # Right after what says which file this is, as in train.js: no other zeros may come before it.
+    head = {key: description[key] for key in ("format", "version") if key in description}
+    document = head | {"sha256": UNSEALED} | {k: v for k, v in description.items() if k != "sha256"}
     text = (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
     return text.replace(UNSEALED.encode(), seal_of(text, UNSEALED).encode(), 1)
 

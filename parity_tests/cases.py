@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from export.errors import UserError as ExportError
 from export.input_files import plain_file
 from parity_tests.errors import UserError
 from parity_tests.row import short
@@ -79,6 +80,8 @@ def json_lines(path: Path) -> list[tuple[int, Any]]:
     try:
         plain_file(path, "a JSON-lines file with --texts")
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    except ExportError as error:
+        raise UserError(str(error)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from None
     rows = []

@@ -647,6 +647,8 @@ def test_several_checkpoints(tmp_path: Path):
 
 def test_strange_variables(tmp_path: Path):
     write_tf1({"layer/w": np.zeros(3, np.float32)}, tmp_path / "model.ckpt")
+    config = json.dumps(publisher("bert", "tf1").config)
+    (tmp_path / "bert_config.json").write_text(config)
     with pytest.raises(UserError, match="got the variables layer/w, …, expected those of a publis"):
         open_checkpoint(tmp_path)
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file
 
 from export import confinement, landlock, worker
 from export.confinement import Limits, Reach
@@ -173,8 +175,12 @@ def test_a_confined_export_gives_the_same_bundle(tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {path.name for path in (tmp_path / "own").iterdir()}
     # The graph's nodes are numbered by what else the process has loaded.
-    for name in names - {"model.json", "bundle.json"}:
+    for name in names - {"model.json", "bundle.json", "golden.safetensors"}:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "own" / name).read_bytes()
+    # Which has model.json's sha256 in its metadata.
+    one, other = (load_file(tmp_path / place / "golden.safetensors") for place in ("out", "own"))
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_what_the_process_says(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from export.loading import load_saved_model
 from parity_tests import __main__ as parity
 from parity_tests import lookup_table, nodes, run_python
 from parity_tests.errors import UserError as ParityError
+from tests.hostile import contracts
 from tests.python import strangers
 from tests.python.conftest import ROOT
 
@@ -75,9 +76,7 @@ def test_parity_follows_no_link_out_of_a_model(
     vocab.unlink()
     vocab.symlink_to(secret)
     bundle.mkdir()
-    tokenizer = {"algorithm": "bert", "options": {"lower_case": True}}
-    contract = {"format": "bert-bridge", "weight_dtype": "float32", "tokenizer": tokenizer}
-    (bundle / "bundle.json").write_text(json.dumps(contract))
+    (bundle / "bundle.json").write_text(json.dumps(contracts.bundle()))
     options = ["--bundle", str(bundle), "--model", str(made), "--out", str(tmp_path / "report")]
     assert parity.main(options) == 2
     assert "is a link out of" in capsys.readouterr().err

@@ -80,7 +80,7 @@ def test_mistakes_end_with_2_and_one_line(
         (["--bundle", tmp_path / "odd", "--model", model], "is not of the format bert-bridge"),
         (["--bundle", bundle, "--model", tmp_path], "is no SavedModel"),
         ([*both, *both, *both, "--model", model], "got 3 --bundle and 4 --model"),
-        ([*both, "--texts", tmp_path / "none"], "does not exist"),
+        ([*both, "--texts", tmp_path / "none"], "No such file"),
         ([*both, "--texts", empty], "no text to compare"),
         ([*both, "--backends", "wasm"], "expected NAME:TEXTS"),
         ([*both, "--classifier", tmp_path], "is no classifier"),

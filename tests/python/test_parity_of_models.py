@@ -227,7 +227,7 @@ def test_a_vocab_of_another_size_is_refused(
         ("--vocab", tmp_path / "none.txt", "is no file"),
         ("--tokenizer-python", tmp_path / "none", "expected a Python interpreter"),
         ("--tokenizer-model", tmp_path / "none", "no such file or directory"),
-        ("--texts", tmp_path / "none.jsonl", "does not exist; give a JSON-lines file"),
+        ("--texts", tmp_path / "none.jsonl", "No such file or directory; give a JSON-lines file"),
     ):
         assert whole(*both, option, value) == 2
         said = capsys.readouterr().err.splitlines()

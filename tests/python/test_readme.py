@@ -93,6 +93,9 @@ def project(embedded, tmp_path_factory):
     """The project as a reader has it, with small data and a small checkpoint of theirs."""
     place = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "node_bridge", place / "node_bridge")
+    shutil.copytree(ROOT / "schemas", place / "schemas")
+    (place / "export").mkdir()
+    shutil.copy(ROOT / "export" / "allowed_ops.txt", place / "export")
     shutil.copy(ROOT / "package.json", place)
     (place / "node_modules").symlink_to(ROOT / "node_modules")
     (place / "artifacts" / "data").mkdir(parents=True)

@@ -129,8 +129,8 @@ def test_dense_and_normalize(activation: str, bias: bool, tmp_path: Path):
     ("modules", "message"),
     [
         ([], "got modules Transformer, expected Transformer, Pooling"),
-        ([("Pooling", {"pooling_mode_lasttoken": True})], "got pooling 'lasttoken', expected one"),
-        ([("Pooling", {"pooling_mode": "weightedmean"})], "got pooling 'weightedmean', expected"),
+        ([("Pooling", {"pooling_mode_lasttoken": True})], 'got pooling "lasttoken", expected one'),
+        ([("Pooling", {"pooling_mode": "weightedmean"})], 'got pooling "weightedmean", expected'),
         (
             [("Pooling", {"a": 1}), ("LSTM", {"a": 1})],
             "got module LSTM, expected Transformer, Pool",
@@ -145,7 +145,7 @@ def test_dense_and_normalize(activation: str, bias: bool, tmp_path: Path):
         ),
         (
             [("Pooling", {"a": 1}), ("Normalize", {"module_input_name": "token_embeddings"})],
-            "got module_input_name 'token_embeddings', expected 'sentence_embedding'",
+            "got module_input_name \"token_embeddings\", expected 'sentence_embedding'",
         ),
     ],
 )
@@ -169,10 +169,10 @@ def test_weights_of_a_dense_module_as_a_pickle(tmp_path: Path):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("modules.json", "{}", "got modules , expected"),
+        ("modules.json", "{}", "got {}, expected an array"),
         ("modules.json", "[{}]", "module 0: type: got null, expected a string"),
         ("modules.json", '[{"type": "x.Transformer", "path": ""}]', "got modules x.Transformer,"),
-        ("modules.json", '[{"type": "x", "path": "../y"}]', "got path '../y', expected one inside"),
+        ("modules.json", '[{"type": "x", "path": "../y"}]', 'got path "../y", expected one inside'),
         (
             "config_sentence_transformers.json",
             '{"prompts": {"query": "问："}, "default_prompt_name": "query"}',

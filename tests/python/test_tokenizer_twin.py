@@ -138,7 +138,9 @@ def bundle(tmp_path_factory):
     tokenizer = write_tokenizer(directory, vocab, spec)
     seal(
         directory,
-        Contract("t", None, None, None, [], [], "masked", 512, tokenizer, provenance={}),
+        Contract(
+            "t", None, None, None, [], [], "masked", 512, tokenizer, provenance={"versions": {}}
+        ),
     )
     return directory, reference(spec, vocab)
 

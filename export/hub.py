@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import printing
 from export import archive, cache_trust, catalog, model_sites
@@ -86,8 +87,20 @@ def located(
 
 
 def is_url(handle: str) -> bool:
-    """Whether a handle is an address."""
-    return handle.startswith(("http://", "https://"))
+    """Whether a handle is an address.
+
+    Raises:
+        UserError: it begins as one, and names no host that there can be.
+    """
+    if not handle.startswith(("http://", "https://")):
+        return False
+    try:
+        host = urlsplit(handle).hostname
+    except ValueError as error:
+        raise UserError(f"{handle}: is no address: {error}; correct it") from None
+    if not host:
+        raise UserError(f"{handle}: is no address: it names no host; correct it")
+    return True
 
 
 def published(entry: catalog.Entry, sha256: str | None, say: Callable[[str], None]) -> Path:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from export.errors import UserError
+from export.input_files import read_json
+from printing import printable
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 CONTRACT = "bundle.json"
@@ -71,12 +73,9 @@ def read(directory: Path, name: str, kind: str, how: str) -> dict[str, Any]:
         UserError: there is none, it cannot be read, or it is of another format.
     """
     path = directory / name
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{directory} is not {kind}: it has no {name}; {how}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {shown(error)}; {how}") from None
+    if not path.exists():
+        raise UserError(f"{directory} is not {kind}: it has no {name}; {how}")
+    document = read_json(path, kind, refuse_constant)
     if not isinstance(document, dict) or document.get("format") != FORMATS[name]:
         raise UserError(f"{path} is not of the format {FORMATS[name]}; {how}")
     return document
@@ -104,7 +103,9 @@ def validate(schema: Schema, document: Any, path: Path, advice: str) -> None:
     error = best_match(validator(schema).iter_errors(document))
     if error is not None:
         place = "/" + "/".join(str(part) for part in error.absolute_path)
-        raise UserError(f"{path}: at {shown(place)}: {shown(error.message)}; {advice}")
+        raise UserError(
+            f"{path}: at {printable(place, LONGEST)}: {printable(error.message, LONGEST)}; {advice}"
+        )
 
 
 @cache
@@ -115,13 +116,6 @@ def validator(schema: Schema) -> Any:
     definition = json.loads((SCHEMAS / f"{schema}.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(definition)
     return Draft202012Validator(definition)
-
-
-def shown(problem: object) -> str:
-    """A problem in one line, without what a terminal would obey, and cut."""
-    line = " ".join(str(problem).split())
-    plain = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in line)
-    return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}…"
 
 
 def contradiction_in_bundle(contract: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,17 @@ def without_waiting(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def read_json(path: Path, expected: str = "the model's own file") -> Any:
+def read_json(
+    path: Path,
+    expected: str = "the model's own file",
+    constant: Callable[[str], Any] | None = None,
+) -> Any:
     """A JSON document.
+
+    Args:
+        path: the file.
+        expected: what to give in its place.
+        constant: gets NaN and the infinities, which Python reads though JSON has none.
 
     Raises:
         UserError: see `read_plain`; or it is no JSON, or nested deeper than any configuration.
@@ -92,7 +102,7 @@ def read_json(path: Path, expected: str = "the model's own file") -> Any:
             f"{path}: got JSON nested {depth} deep, expected at most {MAX_DEPTH}; give {expected}"
         )
     try:
-        document = json.loads(raw.decode("utf-8"))
+        document = json.loads(raw.decode("utf-8"), parse_constant=constant)
         if SURROGATE.search(raw):
             # Half of a character cannot be written again.
             json.dumps(document, ensure_ascii=False).encode("utf-8")

@@ -51,8 +51,6 @@ def sign(directory: Path, key: Path) -> None:
     try:
         growing.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         growing.replace(directory / SIGNATURE)
-    except OSError as error:
-        raise UserError(f"cannot sign {directory}: {error.strerror}") from error
     finally:
         growing.unlink(missing_ok=True)
 

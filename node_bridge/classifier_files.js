@@ -7,13 +7,14 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { isMissing } from './bundle_file.js';
 import { assertWritable, writeDirectory } from './directory.js';
 import { UserError } from './errors.js';
 import { readInput } from './input_file.js';
 import { parseJson } from './json.js';
 import { parseModel } from './model_json.js';
 import { assertValid } from './schemas.js';
-import { assertSigned } from './signature.js';
+import { SIGNATURE, assertSigned } from './signature.js';
 
 const DESCRIPTION = 'classifier.json';
 const MODEL = 'model.json';
@@ -83,7 +84,7 @@ const KIND = { marker: DESCRIPTION, filesOf: filesIn };
 /** The files of a classifier, by what it lists. @param {string} dir @returns {string[]} */
 function filesIn(dir) {
   const { version, files } = readDescription(dir);
-  return [DESCRIPTION, ...Object.keys(files), ...(version === VERSION ? [] : BESIDE)];
+  return [DESCRIPTION, SIGNATURE, ...Object.keys(files), ...(version === VERSION ? [] : BESIDE)];
 }
 
 /**
@@ -216,8 +217,7 @@ function read(dir, name) {
   try {
     return readInput(join(dir, name), LARGEST);
   } catch (error) {
-    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    if (!isMissing(error)) throw error;
     throw new UserError(
       name === DESCRIPTION
         ? `${dir} is not a classifier: it has no ${DESCRIPTION}; make one with \`node node_bridge/train.js\``

@@ -9,9 +9,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { isMissing } from './bundle_file.js';
-import { UserError } from './errors.js';
+import { UserError, attempted } from './errors.js';
+import { readInput } from './input_file.js';
+import { isObject, parseJson } from './json.js';
 
-const SIGNATURE = 'signature.json';
+/** Beside a contract, and in no list of files. */
+export const SIGNATURE = 'signature.json';
 const FORMAT = 'bert-bridge-signature';
 const VERSION = 1;
 
@@ -98,27 +101,22 @@ function keyOf(block) {
  */
 function readSignature(dir, name) {
   const path = join(dir, SIGNATURE);
-  let text;
+  let bytes;
   try {
-    if (statSync(path).size > LARGEST) throw new UserError(`${path} is too large for a signature; get it again`);
-    text = readFileSync(path, 'utf8');
+    bytes = readInput(path, LARGEST);
   } catch (error) {
     if (!isMissing(error)) throw error;
     throw new UserError(`${dir} is not signed: it has no ${SIGNATURE}; its publisher makes one with \`python -m export sign\``);
   }
   const problem = (/** @type {string} */ what) =>
     new UserError(`${path}: got ${what}, expected format "${FORMAT}", version ${VERSION}, algorithm "ed25519", signs "${name}", public_key and signature; sign it again`);
-  let document;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    throw problem('no JSON');
-  }
-  const { format, version, algorithm, signs, public_key: key, signature } = document ?? {};
+  const document = attempted(() => parseJson(bytes));
+  if (!isObject(document) || document instanceof UserError) throw problem('no JSON object');
+  const { format, version, algorithm, signs, public_key: key, signature } = document;
   if (format !== FORMAT || version !== VERSION || algorithm !== 'ed25519' || signs !== name) throw problem('something else');
-  const [raw, bytes] = [key, signature].map((value) => (typeof value === 'string' ? Buffer.from(value, 'base64') : Buffer.alloc(0)));
-  if (raw.length !== RAW_KEY_BYTES || bytes.length !== SIGNATURE_BYTES) throw problem(`${raw.length} and ${bytes.length} bytes`);
-  return { key: raw, bytes };
+  const [raw, made] = [key, signature].map((value) => (typeof value === 'string' ? Buffer.from(value, 'base64') : Buffer.alloc(0)));
+  if (raw.length !== RAW_KEY_BYTES || made.length !== SIGNATURE_BYTES) throw problem(`${raw.length} and ${made.length} bytes`);
+  return { key: raw, bytes: made };
 }
 
 /** The 32 bytes of a public key: in SPKI they stand last. @param {import('node:crypto').KeyObject} key */

@@ -28,6 +28,8 @@ const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
  * @property {string} said what is wrong; empty where nothing is
  */
 
+/** @typedef {ReturnType<typeof goldenCases>} Golden */
+
 /**
  * The golden cases of a bundle.
  *
@@ -139,13 +141,11 @@ export function verifyIds(bundle, tokenizer, count = Infinity) {
 /**
  * The ids of the texts that show the tokenizer's rules; no such text in older bundles.
  *
- * @param {import('./bundle.js').Bundle} bundle
+ * @param {Golden} golden
  * @param {import('./tokenizer/index.js').Tokenizer} tokenizer
  * @returns {Check | null} null where there are none
- * @throws {UserError} no golden cases
  */
-export function verifyRules(bundle, tokenizer) {
-  const { texts, ids } = goldenCases(bundle).rules;
+export function verifyRules({ rules: { texts, ids } }, tokenizer) {
   if (texts.length === 0) return null;
   const wrong = texts.findIndex((text, i) => String(Array.from(tokenizer.encode(text).ids)) !== String(ids[i]));
   const passed = wrong === -1;
@@ -163,11 +163,11 @@ export function verifyRules(bundle, tokenizer) {
  * someone who means ill, who can write these sums again too.
  *
  * @param {import('./bundle.js').Bundle} bundle
+ * @param {Golden} golden its own
  * @returns {Check | null} null where an older release made the bundle
- * @throws {UserError} no golden cases; a file that is missing or altered
+ * @throws {UserError} a file that is missing or altered
  */
-export function verifyChecksums(bundle) {
-  const { checksums } = goldenCases(bundle);
+export function verifyChecksums(bundle, { checksums }) {
   if (checksums === null) return null;
   const problems = Object.entries(checksums.files)
     .filter(([name, sum]) => sum !== sha256(bundle.read(name)))
@@ -242,11 +242,10 @@ function sha256(bytes) {
  * What golden texts reach, in one line: the rest is held by checksums alone.
  *
  * @param {import('./bundle.js').Bundle} bundle
+ * @param {Golden} golden its own
  * @returns {string}
- * @throws {UserError} no golden cases
  */
-export function coverage(bundle) {
-  const { tensors, rules, checksums } = goldenCases(bundle);
+export function coverage(bundle, { tensors, rules, checksums }) {
   const { input_ids: ids, attention_mask: mask } = tensors;
   const used = new Set([...rules.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
   const { tokenizer, max_length: positions, architecture } = bundle.contract;

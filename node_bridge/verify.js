@@ -60,13 +60,13 @@ async function main(options) {
   const bundle = Bundle.open(options.bundle, { trustedKeys });
   for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
   if (bundle.contract.architecture === null) return tokenizerAlone(bundle, count, options.json);
-  goldenCases(bundle);
+  const golden = goldenCases(bundle);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend: options.backend });
   const loaded = performance.now();
   say(encoder.notice);
   const checks = await verify(bundle, tokenizer, encoder, count);
-  const exact = beyondTexts(bundle, tokenizer);
+  const exact = beyondTexts(bundle, golden, tokenizer);
   const passed = [...checks, ...exact].every((check) => check.passed);
   const result = {
     bundle: bundle.contract.name,
@@ -74,7 +74,7 @@ async function main(options) {
     passed,
     checks,
     exact,
-    coverage: coverage(bundle),
+    coverage: coverage(bundle, golden),
     load_ms: Math.round(loaded - started),
     run_ms: Math.round(performance.now() - loaded),
     peak_rss: process.resourceUsage().maxRSS * 1024,
@@ -105,10 +105,11 @@ async function classifierOf(dir, { bundle, backend, trustedKeys, json, texts }) 
  * The rules of the tokenizer and the checksums; nothing where an older release made the bundle.
  *
  * @param {Bundle} bundle
+ * @param {import('./verification.js').Golden} golden
  * @param {Tokenizer} tokenizer
  */
-function beyondTexts(bundle, tokenizer) {
-  return [verifyRules(bundle, tokenizer), verifyChecksums(bundle)].filter((check) => check !== null);
+function beyondTexts(bundle, golden, tokenizer) {
+  return [verifyRules(golden, tokenizer), verifyChecksums(bundle, golden)].filter((check) => check !== null);
 }
 
 /**
@@ -121,14 +122,15 @@ function beyondTexts(bundle, tokenizer) {
 async function tokenizerAlone(bundle, count, json) {
   const tokenizer = Tokenizer.fromBundle(bundle);
   // Bundles that an older release made have no golden ids.
-  const checks = bundle.has('golden.safetensors') ? [verifyIds(bundle, tokenizer, count)] : [];
-  const exact = checks.length === 0 ? [] : beyondTexts(bundle, tokenizer);
+  const golden = bundle.has('golden.safetensors') ? goldenCases(bundle) : undefined;
+  const checks = golden === undefined ? [] : [verifyIds(bundle, tokenizer, count)];
+  const exact = golden === undefined ? [] : beyondTexts(bundle, golden, tokenizer);
   const failed = [...checks, ...exact].find((check) => !check.passed);
   const passed = failed === undefined;
   const { name } = bundle.contract;
   const files = Object.keys(bundle.contract.files).length;
   const ids = checks.length === 0 ? 'it has no golden ids, export it again to get them' : passed ? 'its golden ids are equal' : `DRIFT: ${failed.said}`;
-  const held = checks.length === 0 ? [] : [coverage(bundle)];
+  const held = golden === undefined ? [] : [coverage(bundle, golden)];
   const result = { bundle: name, backend: null, passed, files, checks, exact };
   if (json) await printJson(result);
   else print(`${name}, a tokenizer alone: ${files} files have their hashes, ${ids}`, ...held);

@@ -1,5 +1,6 @@
 /** Signatures: made here with Node's own crypto from the documented layout, checked by the bridge. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, sign as signWith } from 'node:crypto';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -84,6 +85,12 @@ test('what is no signature is refused in one line', () => {
     writeFileSync(join(dir, 'signature.json'), text);
     assert.throws(() => Bundle.open(dir, { trustedKeys: pem(ours.publicKey) }), { exitCode: 2, message: /sign it again/ }, text);
   }
+});
+
+test('a pipe in the place of a signature is not waited for', { skip: process.platform === 'win32' }, () => {
+  const dir = toy();
+  execFileSync('mkfifo', [join(dir, 'signature.json')]);
+  assert.throws(() => Bundle.open(dir, { trustedKeys: pem(ours.publicKey) }), { exitCode: 2, message: /signature\.json is a pipe, expected a file/ });
 });
 
 test('a file of keys that holds none, or others, is refused', () => {

@@ -1,6 +1,6 @@
 """Reads the JSON documents that cross between programs, each by its JSON Schema.
 
-`schemas/` at the root has the schemas; Node reads with the same ones (node_bridge/schemas.js).
+`schemas/` at the root has the schemas; Node reads with the same ones (node_bridge/support/json.js).
 """
 
 import hashlib
@@ -119,7 +119,7 @@ def validator(schema: Schema) -> Any:
 
 
 def contradiction_in_bundle(contract: dict[str, Any]) -> str:
-    """What the schema cannot say, as node_bridge/bundle.js has it; "" where nothing is wrong."""
+    """What the schema cannot say, as node_bridge/bundle/bundle.js has it; "" where nothing is wrong."""
     tokenizer = contract["tokenizer"]
     size = tokenizer["vocab_size"]
     for role, special in tokenizer["special_tokens"].items():
@@ -137,7 +137,7 @@ def contradiction_in_bundle(contract: dict[str, Any]) -> str:
 
 
 def contradiction_in_classifier(description: dict[str, Any]) -> str:
-    """What the schema cannot say, as node_bridge/classifier_files.js has it; "" if nothing."""
+    """What the schema cannot say, as node_bridge/classifier/classifier_files.js has it; "" if nothing."""
     labels = description["labels"]
     known = set(labels)
     if len(known) < len(labels):

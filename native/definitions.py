@@ -10,7 +10,7 @@ from google.protobuf import descriptor_pb2
 
 from export.saved_model_messages import ROOT, definitions
 
-FILE = Path(__file__).parents[1] / "node_bridge" / "saved_model" / "definitions.binpb"
+FILE = Path(__file__).parents[1] / "node_bridge" / "bundle" / "saved_model" / "definitions.binpb"
 
 
 def descriptor_set() -> bytes:

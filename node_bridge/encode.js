@@ -7,23 +7,23 @@ import { statfsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
 
-import { Bundle } from './bundle.js';
-import { run, wholeNumber } from './cli.js';
-import { fixedSize } from './encoder.js';
-import { openEncoders } from './encoders.js';
-import { encodingFrom } from './encodings.js';
-import { EncodingSpool } from './encoding_spool.js';
-import { UserError, located } from './errors.js';
-import { eachBatch } from './features.js';
-import { OutputRows, VectorRows } from './output_rows.js';
-import { POOLING_NAMES, poolingOf } from './pooling.js';
-import { say } from './printing.js';
-import { progress } from './progress.js';
-import { RowFile } from './row_file.js';
-import { eachOfStdin } from './stdin.js';
-import { readTrustedKeys } from './signature.js';
+import { Bundle } from './bundle/bundle.js';
+import { readTrustedKeys } from './bundle/signature.js';
+import { encodingFrom } from './data/encodings.js';
+import { eachOfStdin } from './data/text_stream.js';
+import { fixedSize } from './encoder/encoder.js';
+import { openEncoders } from './encoder/encoder_pool.js';
+import { eachBatch } from './encoder/features.js';
+import { EncodingSpool } from './encoder/id_spool.js';
+import { OutputRows, VectorRows } from './encoder/output_rows.js';
+import { POOLING_NAMES, poolingOf } from './encoder/pooling.js';
+import { run, wholeNumber } from './support/command_line.js';
+import { located, UserError } from './support/errors.js';
+import { assertFilePath } from './support/files.js';
+import { say } from './support/printing.js';
+import { progress } from './support/progress.js';
+import { RowFile } from './support/safetensors.js';
 import { Tokenizer } from './tokenizer/index.js';
-import { assertFilePath } from './whole_file.js';
 
 /** What a sentence-transformers model gives for a text; its sequence output is far larger. */
 const SENTENCE = 'sentence_embedding';
@@ -113,7 +113,7 @@ async function main(options) {
 
 /**
  * @param {EncodingSpool} spool
- * @param {import('./encoders.js').Encoders} encoder
+ * @param {import('./encoder/encoder_pool.js').Encoders} encoder
  * @param {OutputRows | VectorRows} rows
  * @param {RowFile} file
  */
@@ -160,7 +160,7 @@ function rowsOf(bundle, { pooling, normalize, outputs }) {
  * @param {Bundle} bundle
  * @param {OutputRows | VectorRows} rows
  * @param {Record<string, any>} options
- * @returns {(text: import('./text.js').Text) => import('./encoder.js').Encoding}
+ * @returns {(text: import('./data/text.js').Text) => import('./encoder/encoder.js').Encoding}
  */
 function encodeWith(bundle, rows, { 'max-length': asked, 'no-special-tokens': bare }) {
   const { max_length: limit } = bundle.contract;

@@ -15,16 +15,16 @@
  */
 
 /**
- * @typedef {import('./prediction.js').Broken} Broken
- * @typedef {import('./prediction.js').Prediction} Prediction
- * @typedef {import('./prediction.js').Ranked} Ranked
- * @typedef {import('./text.js').GivenText} GivenText
+ * @typedef {import('./classifier/prediction.js').Broken} Broken
+ * @typedef {import('./classifier/prediction.js').Prediction} Prediction
+ * @typedef {import('./classifier/prediction.js').Ranked} Ranked
+ * @typedef {import('./data/text.js').GivenText} GivenText
  * @typedef {import('./tokenizer/index.js').Encoding} Encoding
  * @typedef {import('./tokenizer/index.js').DetailedEncoding} DetailedEncoding
  */
 
-export { Bundle } from './bundle.js';
-export { Classifier } from './classifier.js';
-export { Encoder } from './encoder.js';
-export { CheckFailed, EnvironmentProblem, UserError } from './errors.js';
+export { Bundle } from './bundle/bundle.js';
+export { Classifier } from './classifier/classifier.js';
+export { Encoder } from './encoder/encoder.js';
+export { CheckFailed, EnvironmentProblem, UserError } from './support/errors.js';
 export { Tokenizer } from './tokenizer/index.js';

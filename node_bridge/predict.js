@@ -1,13 +1,13 @@
 /** `node node_bridge/predict.js`: labels texts with a trained classifier. */
-import { Classifier } from './classifier.js';
-import { run, wholeNumber } from './cli.js';
-import { columnsFrom } from './columns.js';
-import { encodingFrom } from './encodings.js';
-import { UserError } from './errors.js';
-import { printJson, printable, say } from './printing.js';
-import { eachOfStdin, textsOfStdin } from './stdin.js';
-import { fitting } from './text.js';
-import { readTrustedKeys } from './signature.js';
+import { readTrustedKeys } from './bundle/signature.js';
+import { Classifier } from './classifier/classifier.js';
+import { columnsFrom } from './data/columns.js';
+import { encodingFrom } from './data/encodings.js';
+import { fitting } from './data/text.js';
+import { eachOfStdin, textsOfStdin } from './data/text_stream.js';
+import { run, wholeNumber } from './support/command_line.js';
+import { UserError } from './support/errors.js';
+import { printable, printJson, say } from './support/printing.js';
 
 const HELP = `Labels texts with a classifier that train.js made. Gives a JSON line a text, in order.
 
@@ -78,7 +78,7 @@ async function main(options, texts) {
 
 /**
  * @param {Record<string, any>} options
- * @returns {import('./stdin.js').StdinFormat}
+ * @returns {import('./data/text_stream.js').StdinFormat}
  */
 function formatOf({ encoding, columns: given, jsonl }) {
   const columns = given === undefined ? undefined : columnsFrom(given);
@@ -88,7 +88,7 @@ function formatOf({ encoding, columns: given, jsonl }) {
   return { encoding: encodingFrom(encoding), columns };
 }
 
-/** @param {boolean} jsonl @param {import('./stdin.js').StdinFormat} format @param {Classifier} classifier */
+/** @param {boolean} jsonl @param {import('./data/text_stream.js').StdinFormat} format @param {Classifier} classifier */
 function soundTexts(jsonl, format, { task }) {
   return eachOfStdin(jsonl, (text) => {
     fitting(text, task);
@@ -98,7 +98,7 @@ function soundTexts(jsonl, format, { task }) {
 
 /**
  * @param {Classifier} classifier
- * @param {AsyncIterable<import('./stdin.js').StdinText | UserError> | Iterable<string>} texts
+ * @param {AsyncIterable<import('./data/text_stream.js').StdinText | UserError> | Iterable<string>} texts
  * @param {number} top
  * @throws {UserError} there were broken ones
  */

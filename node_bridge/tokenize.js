@@ -1,15 +1,14 @@
 /**
  * Texts on stdin to ids and tokens on stdout, a JSON line each.
  */
-import { Bundle } from './bundle.js';
-import { run, wholeNumber } from './cli.js';
-import { encodingFrom } from './encodings.js';
-import { UserError } from './errors.js';
-import { printJson } from './printing.js';
-import { eachOfStdin } from './stdin.js';
-import { readTrustedKeys } from './signature.js';
+import { Bundle } from './bundle/bundle.js';
+import { readTrustedKeys } from './bundle/signature.js';
+import { encodingFrom } from './data/encodings.js';
+import { eachOfStdin, windows } from './data/text_stream.js';
+import { run, wholeNumber } from './support/command_line.js';
+import { UserError } from './support/errors.js';
+import { printJson } from './support/printing.js';
 import { Tokenizer } from './tokenizer/index.js';
-import { windows } from './windows.js';
 
 const HELP = `Turns texts into ids, with the very ids that the Python tokenizer gives.
 

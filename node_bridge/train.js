@@ -3,25 +3,24 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
-import { Bundle } from './bundle.js';
-import { isClassifierIn, readClassifier } from './classifier_files.js';
-import { run } from './cli.js';
-import { CutCounter, dataReport, warningsOf } from './data_report.js';
-import { Dataset } from './dataset.js';
-import { openEncoders } from './encoders.js';
-import { UserError } from './errors.js';
-import { fill, isFilled, openStore } from './feature_cache.js';
-import { checkGoldenCasesOnce, goldenTexts } from './golden_check.js';
-import { HEADS } from './head_layers.js';
-import { print, printJson, say } from './printing.js';
-import { progress } from './progress.js';
-import { readTrustedKeys } from './signature.js';
+import { Bundle } from './bundle/bundle.js';
+import { checkGoldenCasesOnce, goldenTexts } from './bundle/golden_check.js';
+import { readTrustedKeys } from './bundle/signature.js';
+import { isClassifierIn, readClassifier } from './classifier/classifier_files.js';
+import { HEADS } from './classifier/head_layers.js';
+import { accuracyLine, introduction, noteOf, percent, short, summaryOf, verdict } from './classifier/train_messages.js';
+import { assertBatch, classWeightsOf, settingsOf } from './classifier/train_settings.js';
+import { problemOf, sha256, TrainingState, trainOn } from './classifier/training.js';
+import { trainingPage } from './classifier/training_page.js';
+import { CutCounter, dataReport, warningsOf } from './data/data_report.js';
+import { Dataset } from './data/dataset.js';
+import { openEncoders } from './encoder/encoder_pool.js';
+import { fill, isFilled, openStore } from './encoder/feature_cache.js';
+import { run } from './support/command_line.js';
+import { UserError } from './support/errors.js';
+import { print, printJson, say } from './support/printing.js';
+import { progress } from './support/progress.js';
 import { Tokenizer } from './tokenizer/index.js';
-import { assertBatch, classWeightsOf, settingsOf } from './train_settings.js';
-import { accuracyLine, introduction, noteOf, percent, short, summaryOf, verdict } from './train_talk.js';
-import { problemOf, trainOn } from './training.js';
-import { trainingPage } from './training_page.js';
-import { TrainingState, sha256 } from './training_state.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const ARTIFACTS = join(ROOT, 'artifacts');
@@ -177,14 +176,14 @@ async function main(options) {
  * What was asked for that decides the outcome, beside the texts.
  *
  * @param {Bundle} bundle
- * @param {import('./train_settings.js').Asked} asked
+ * @param {import('./classifier/train_settings.js').Asked} asked
  * @param {string} weights as they were typed
  */
 function settingsHash({ hash }, { workers: _, layout: __, ...decides }, weights) {
   return sha256([Buffer.from(JSON.stringify([hash, decides, weights]))]);
 }
 
-/** Texts with their labels. @param {import('./training.js').Problem} problem */
+/** Texts with their labels. @param {import('./classifier/training.js').Problem} problem */
 function dataHash({ train, dev, labels, targets, devTargets }) {
   const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
   return sha256([Buffer.from(JSON.stringify(labels)), ...train.bytes, ...dev.bytes, ...numbers]);
@@ -200,7 +199,7 @@ function trainedOtherwise(out) {
 /**
  * The same command once more: the classifier that it makes is there already.
  *
- * @param {import('./classifier_files.js').Description} finished
+ * @param {import('./classifier/classifier_files.js').Description} finished
  * @param {Record<string, any>} options
  */
 async function reportFinished({ golden: _, files: __, ...details }, { out, json }) {
@@ -216,7 +215,7 @@ async function reportFinished({ golden: _, files: __, ...details }, { out, json 
 
 /**
  * @param {Record<string, any>} options
- * @param {import('./train_settings.js').Asked} asked
+ * @param {import('./classifier/train_settings.js').Asked} asked
  * @param {CutCounter} cuts told each text
  * @returns {Promise<[Dataset, Dataset]>} to train on, and to judge by
  */
@@ -235,8 +234,8 @@ async function datasets({ train, dev }, { split, seed, layout }, cuts) {
  * A store with the vectors of all texts.
  *
  * @param {Bundle} bundle
- * @param {import('./training.js').Problem} problem
- * @param {import('./train_settings.js').Asked & {cache: string, backend: import('./backends/index.js').Backend,
+ * @param {import('./classifier/training.js').Problem} problem
+ * @param {import('./classifier/train_settings.js').Asked & {cache: string, backend: import('./backends/index.js').Backend,
  *   tokenizer: Tokenizer, warnings: string[]}} how `warnings` are about the data
  */
 async function encoded(bundle, problem, { cache, backend, maxLength, head, workers, tokenizer, warnings }) {

@@ -1,17 +1,16 @@
 /** `node node_bridge/verify.js`: a bundle's own golden cases, or a classifier's, on this machine, without Python. */
 import { BACKEND_NAMES, useBackend } from './backends/index.js';
-import { Bundle } from './bundle.js';
-import { Classifier } from './classifier.js';
-import { verifyClassifier } from './classifier_check.js';
-import { readDescription } from './classifier_files.js';
-import { oneOf, run, wholeNumber } from './cli.js';
-import { allowance } from './closeness.js';
-import { Encoder } from './encoder.js';
-import { UserError } from './errors.js';
-import { print, printJson, say } from './printing.js';
-import { readTrustedKeys } from './signature.js';
+import { Bundle } from './bundle/bundle.js';
+import { coverage, goldenCases, verify, verifyChecksums, verifyIds, verifyRules } from './bundle/golden_cases.js';
+import { readTrustedKeys } from './bundle/signature.js';
+import { Classifier, verifyClassifier } from './classifier/classifier.js';
+import { readDescription } from './classifier/classifier_files.js';
+import { Encoder } from './encoder/encoder.js';
+import { allowance } from './support/closeness.js';
+import { oneOf, run, wholeNumber } from './support/command_line.js';
+import { UserError } from './support/errors.js';
+import { print, printJson, say } from './support/printing.js';
 import { Tokenizer } from './tokenizer/index.js';
-import { coverage, goldenCases, verify, verifyChecksums, verifyIds, verifyRules } from './verification.js';
 
 /** What is equal or not, and is not measured. */
 const EXACT = ['ids', 'labels', 'tokenizer rules', 'checksums'];
@@ -105,7 +104,7 @@ async function classifierOf(dir, { bundle, backend, trustedKeys, json, texts }) 
  * The rules of the tokenizer and the checksums; nothing where an older release made the bundle.
  *
  * @param {Bundle} bundle
- * @param {import('./verification.js').Golden} golden
+ * @param {import('./bundle/golden_cases.js').Golden} golden
  * @param {Tokenizer} tokenizer
  */
 function beyondTexts(bundle, golden, tokenizer) {
@@ -138,7 +137,7 @@ async function tokenizerAlone(bundle, count, json) {
 }
 
 /**
- * @param {{bundle: string, backend: string, passed: boolean, coverage: string, checks: import('./verification.js').Check[], exact: import('./verification.js').Check[]}} result
+ * @param {{bundle: string, backend: string, passed: boolean, coverage: string, checks: import('./bundle/golden_cases.js').Check[], exact: import('./bundle/golden_cases.js').Check[]}} result
  * @param {string} good what is said where all passed
  */
 function table({ bundle, backend, passed, checks, exact: others, coverage: reached }, good = 'the bundle gives here what Python gave') {

@@ -2,12 +2,12 @@
  * What has to hold whatever the weights are: answers that must not differ, in pairs, and answers
  * to unusual inputs, which Python gives too. Pairs with invariances.py, which compares.
  */
-import { tf } from '../node_bridge/tfjs.js';
+import { tf } from '../node_bridge/backends/tfjs.js';
 
 /**
- * @typedef {import('../node_bridge/safetensors.js').Tensor} Tensor
- * @typedef {import('../node_bridge/encoder.js').Encoder} Encoder
- * @typedef {import('../node_bridge/encoder.js').Encoding} Encoding
+ * @typedef {import('../node_bridge/support/safetensors.js').Tensor} Tensor
+ * @typedef {import('../node_bridge/encoder/encoder.js').Encoder} Encoder
+ * @typedef {import('../node_bridge/encoder/encoder.js').Encoding} Encoding
  * @typedef {Record<string, {shape: number[], data: Int32Array}>} Batch
  * @typedef {Record<string, {shape: number[], data: Float32Array | Int32Array}>} Answers
  */

@@ -2,15 +2,14 @@
  * Runs a plain TF.js GraphModel, whoever converted it, and gives what each of its nodes gives
  * (pairs with bisect.py). Stops at the first node that throws, and says which it was.
  */
+import { loadGraphModel } from '@tensorflow/tfjs-converter';
+import * as tf from '@tensorflow/tfjs-core';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { loadGraphModel } from '@tensorflow/tfjs-converter';
-import * as tf from '@tensorflow/tfjs-core';
-
 import { useBackend } from '../node_bridge/backends/index.js';
-import { run } from '../node_bridge/cli.js';
-import { writeSafetensors } from '../node_bridge/safetensors.js';
+import { run } from '../node_bridge/support/command_line.js';
+import { writeSafetensors } from '../node_bridge/support/safetensors.js';
 
 const HELP = `Gives the value of each node of a GraphModel.
 
@@ -35,7 +34,7 @@ await run({
 /** @param {Record<string, string>} options */
 async function main({ model: path, inputs, nodes, out, backend }) {
   await useBackend(backend);
-  /** @type {Record<string, import('../node_bridge/safetensors.js').Tensor>} */
+  /** @type {Record<string, import('../node_bridge/support/safetensors.js').Tensor>} */
   const tensors = {};
   /** @type {Record<string, {shape: number[], values: string[]}>} */
   const strings = {};
@@ -78,7 +77,7 @@ async function works(model, feeds, names) {
 /**
  * @param {string} name
  * @param {tf.Tensor} tensor
- * @param {Record<string, import('../node_bridge/safetensors.js').Tensor>} tensors
+ * @param {Record<string, import('../node_bridge/support/safetensors.js').Tensor>} tensors
  * @param {Record<string, {shape: number[], values: string[]}>} strings
  */
 async function keep(name, tensor, tensors, strings) {

@@ -4,13 +4,13 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-import { Bundle } from '../node_bridge/bundle.js';
-import { Head } from '../node_bridge/head.js';
-import { run } from '../node_bridge/cli.js';
-import { Encoder } from '../node_bridge/encoder.js';
-import { UserError } from '../node_bridge/errors.js';
-import { jsonLine } from '../node_bridge/printing.js';
-import { writeSafetensors } from '../node_bridge/safetensors.js';
+import { Bundle } from '../node_bridge/bundle/bundle.js';
+import { Head } from '../node_bridge/classifier/head.js';
+import { Encoder } from '../node_bridge/encoder/encoder.js';
+import { run } from '../node_bridge/support/command_line.js';
+import { UserError } from '../node_bridge/support/errors.js';
+import { jsonLine } from '../node_bridge/support/printing.js';
+import { writeSafetensors } from '../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../node_bridge/tokenizer/index.js';
 import { invariances } from './invariances.js';
 
@@ -32,7 +32,7 @@ const HELP = `Runs the cases of a parity test through a bundle.
 
 /** @typedef {{text: string, pair?: string, max_length?: number}} Text `max_length`: cut there */
 /** @typedef {{case: number, batch: number} & Text} Case */
-/** @typedef {import('../node_bridge/safetensors.js').Tensor} Tensor */
+/** @typedef {import('../node_bridge/support/safetensors.js').Tensor} Tensor */
 
 await run({
   help: HELP,

@@ -17,13 +17,13 @@
  *   probable   `Head.probabilities`, after: a row for each text
  *   label      `Head.labelOf`: the label of one row
  */
-import { Encoder } from '../node_bridge/encoder.js';
-import { mostProbable } from '../node_bridge/evaluation.js';
-import { Head } from '../node_bridge/head.js';
-import { tf } from '../node_bridge/tfjs.js';
+import { tf } from '../node_bridge/backends/tfjs.js';
+import { mostProbable } from '../node_bridge/classifier/evaluation.js';
+import { Head } from '../node_bridge/classifier/head.js';
+import { Encoder } from '../node_bridge/encoder/encoder.js';
 import { Tokenizer } from '../node_bridge/tokenizer/index.js';
 import { Scanner } from '../node_bridge/tokenizer/scanner.js';
-import { CONTINUE, START, Trie } from '../node_bridge/tokenizer/trie.js';
+import { CONTINUE, START, Trie } from '../node_bridge/tokenizer/vocab.js';
 
 /** @typedef {{input_ids: Int32Array, attention_mask: Int32Array, token_type_ids: Int32Array}} Batch */
 /** @typedef {{encodings: {ids: Int32Array}[], encoder: Encoder, width: number}} Padding */
@@ -163,7 +163,7 @@ function padded(change) {
 /**
  * Another id at each position of padding.
  *
- * @param {(contract: import('../node_bridge/bundle.js').TokenizerContract) => number} idOf
+ * @param {(contract: import('../node_bridge/bundle/bundle.js').TokenizerContract) => number} idOf
  * @returns {(batch: Batch, padding: Padding) => void}
  */
 function fillPadding(idOf) {

@@ -4,15 +4,15 @@
  */
 import { readFileSync } from 'node:fs';
 
-import { Bundle } from '../../node_bridge/bundle.js';
-import { openEncoders } from '../../node_bridge/encoders.js';
-import { featuresOf } from '../../node_bridge/features.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
+import { featuresOf } from '../../node_bridge/encoder/features.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { serve, timed } from '../serve.js';
 
 const MAX_LENGTH = 128;
 
-/** @type {import('../../node_bridge/encoders.js').Encoders} */
+/** @type {import('../../node_bridge/encoder/encoder_pool.js').Encoders} */
 let encoder;
 /** @type {Tokenizer} */
 let tokenizer;

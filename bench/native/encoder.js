@@ -1,6 +1,6 @@
 /** A side that runs a bundle on the native backend, as node_bridge does. */
-import { Bundle } from '../../node_bridge/bundle.js';
-import { Encoder } from '../../node_bridge/encoder.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { Encoder } from '../../node_bridge/encoder/encoder.js';
 import { serve, timed } from '../serve.js';
 
 /** @type {Encoder} */

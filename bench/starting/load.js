@@ -2,9 +2,9 @@
  * Loads a bundle on wasm in a process of its own and prints the most memory that it had, in bytes:
  * `node load.js [BUNDLE]`. Without a bundle: of Node with TF.js and the backend started.
  */
-import { Bundle } from '../../node_bridge/bundle.js';
-import { Encoder } from '../../node_bridge/encoder.js';
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { Encoder } from '../../node_bridge/encoder/encoder.js';
 
 const [dir] = process.argv.slice(2);
 if (dir === undefined) await useBackend('wasm');

@@ -13,7 +13,7 @@ if (tokenizer.encode('你好').ids.length === 0) throw new Error('nothing was lo
 console.log(seconds);
 
 async function ours() {
-  const { Bundle } = await import('../../node_bridge/bundle.js');
+  const { Bundle } = await import('../../node_bridge/bundle/bundle.js');
   const { Tokenizer } = await import('../../node_bridge/tokenizer/index.js');
   return Tokenizer.fromBundle(Bundle.open(bundle));
 }

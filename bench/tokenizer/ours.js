@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 
-import { Bundle } from '../../node_bridge/bundle.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { serve, timed } from '../serve.js';
 

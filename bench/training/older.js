@@ -9,7 +9,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { readFileSync } from 'node:fs';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { Bundle } from '../../node_bridge/bundle.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { openGraph, usePlainWasm } from '../plain_tfjs.js';
 import { serve } from '../serve.js';

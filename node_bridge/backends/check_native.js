@@ -4,7 +4,7 @@
  *
  *     node node_bridge/backends/check_native.js
  */
-import { run } from '../cli.js';
+import { run } from '../support/command_line.js';
 import { library } from './native.js';
 
 const HELP = 'Says which TensorFlow the native backend runs here, as JSON.\n\n  node node_bridge/backends/check_native.js\n';

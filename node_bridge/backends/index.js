@@ -1,18 +1,17 @@
 /**
  * The TF.js backends by name. Only this folder names backend packages.
  */
-import { EnvironmentProblem, UserError } from '../errors.js';
-import { tf } from '../tfjs.js';
-import { fromArray } from './tensors.js';
+import { EnvironmentProblem, UserError } from '../support/errors.js';
+import { fromArray, load, tf } from './tfjs.js';
 
 /**
- * @typedef {import('../model.js').Model} Model
- * @typedef {import('./tensors.js').MakeTensor} MakeTensor
+ * @typedef {import('../encoder/model.js').Model} Model
+ * @typedef {import('./tfjs.js').MakeTensor} MakeTensor
  *
  * @typedef {object} BackendModule
  * @property {() => Promise<void>} register makes TF.js know it
- * @property {(bundle: import('../bundle.js').Bundle) => Promise<Model>} [openSavedModel] where it
- *   runs TensorFlow's own models; see saved_model.js
+ * @property {(bundle: import('../bundle/bundle.js').Bundle) => Promise<Model>} [openSavedModel] where it
+ *   runs TensorFlow's own models; see native.js
  * @property {MakeTensor} [makeTensor] where it has a way that holds the values once
  * @property {() => string} [version] of what computes, where that is not TF.js's own
  *
@@ -24,11 +23,18 @@ import { fromArray } from './tensors.js';
  * @property {MakeTensor} makeTensor
  */
 
+/** Plain JavaScript: slow, needs nothing, runs everywhere. The package registers itself when it is loaded. */
+const CPU = {
+  async register() {
+    load('backend-cpu');
+  },
+};
+
 /** @type {Record<string, {called: string, load: () => Promise<BackendModule>}>} `called` in TF.js */
 const BACKENDS = {
   native: { called: 'tensorflow', load: () => import('./native.js') },
   wasm: { called: 'wasm', load: () => import('./wasm.js') },
-  cpu: { called: 'cpu', load: () => import('./cpu.js') },
+  cpu: { called: 'cpu', load: async () => CPU },
 };
 
 /** Names that `useBackend` takes. */

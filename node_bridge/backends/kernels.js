@@ -4,8 +4,8 @@
  *
  *     node node_bridge/backends/kernels.js > export/kernels.json
  */
-import { tf } from '../tfjs.js';
 import { useBackend } from './index.js';
+import { tf } from './tfjs.js';
 
 /** @type {Record<string, string[]>} */
 const kernels = {};

@@ -11,10 +11,10 @@ import { createRequire } from 'node:module';
 import { machine } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import util from 'node:util';
 
-import { EnvironmentProblem } from '../errors.js';
-import { load, tf } from '../tfjs.js';
-import { mend } from './mends.js';
+import { EnvironmentProblem } from '../support/errors.js';
+import { load, tf } from './tfjs.js';
 
 const NAME = join('@tensorflow', 'tfjs-node');
 const BINDING = join('lib', 'napi-v8', 'tfjs_binding.node');
@@ -181,4 +181,19 @@ function open(directory, origin) {
 /** @param {unknown} error */
 function firstLine(error) {
   return (error instanceof Error ? error.message : String(error)).split('\n')[0];
+}
+
+// What tfjs-node 4.22 takes from Node and newer ones no longer have, given back from outside.
+// Each entry says who needs it.
+
+const MENDS = {
+  // Most kernels ask these about their attributes. Node 23 removed the first; Node 22 prints a
+  // deprecation warning for either.
+  isNullOrUndefined: (/** @type {unknown} */ value) => value === null || value === undefined,
+  isArray: Array.isArray,
+};
+
+/** Call before tfjs-node runs anything. */
+export function mend() {
+  Object.assign(util, MENDS);
 }

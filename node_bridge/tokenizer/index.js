@@ -4,18 +4,16 @@
  * Plain JavaScript without native parts or Unicode tables of its own, so that it runs in a
  * browser as well as in any Node.
  */
-import { UserError } from '../errors.js';
-import { assertOptions } from '../option_names.js';
+import { assertOptions } from '../support/command_line.js';
+import { UserError } from '../support/errors.js';
 import { Scanner } from './scanner.js';
-import { Slab } from './slab.js';
 import { lowerAscii, partsOf } from './special.js';
 import { CharacterTables } from './tables.js';
-import { Trie } from './trie.js';
 import { checkMaxLength, cutPair } from './truncate.js';
-import { parseVocab } from './vocab.js';
+import { parseVocab, Trie } from './vocab.js';
 
 /**
- * @typedef {import('../bundle.js').TokenizerContract} TokenizerContract
+ * @typedef {import('../bundle/bundle.js').TokenizerContract} TokenizerContract
  * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding int32[sequence] each; they are
  *   pieces of a buffer that other encodings share, so send a `slice()` to another thread
  * @typedef {Encoding & {tokens: string[], offsets: [number, number][]}} DetailedEncoding
@@ -238,5 +236,33 @@ function assertSpecial(special) {
   for (const [role, { token }] of Object.entries(special)) {
     if (typeof token === 'string' && token.length > 0 && token.length <= LONGEST_SPECIAL) continue;
     throw new UserError(`the special token ${role} is ${JSON.stringify(token).slice(0, 60)}, expected 1 to ${LONGEST_SPECIAL} characters; export the bundle again`);
+  }
+}
+
+// Room for many small arrays in few large ones: memory of its own costs more than to fill it.
+
+/** Elements of a slab: 16 KiB, so that an array which is kept for long keeps little else alive. */
+const SLAB = 4096;
+
+/** Gives arrays away, one behind the other. */
+export class Slab {
+  constructor() {
+    this.slab = new Int32Array(SLAB);
+    this.used = 0;
+  }
+
+  /**
+   * @param {number} length
+   * @returns {Int32Array} zeros that nobody else has
+   */
+  take(length) {
+    if (length > SLAB / 4) return new Int32Array(length);
+    if (this.used + length > SLAB) {
+      this.slab = new Int32Array(SLAB);
+      this.used = 0;
+    }
+    const array = new Int32Array(this.slab.buffer, this.used * 4, length);
+    this.used += length;
+    return array;
   }
 }

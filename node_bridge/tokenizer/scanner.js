@@ -1,10 +1,9 @@
 /**
  * Text to ids: one pass over the UTF-16 units, words gathered and looked up as they end.
  */
-import { UserError } from '../errors.js';
-import { Actions, END_WORD, FIRST_LETTER, SKIP, UNMET, weightOf } from './actions.js';
-import { ALONE, LETTER, SPACE } from './tables.js';
-import { CONTINUE, START } from './trie.js';
+import { UserError } from '../support/errors.js';
+import { Actions, ALONE, END_WORD, FIRST_LETTER, LETTER, SKIP, SPACE, UNMET, weightOf } from './tables.js';
+import { CONTINUE, START } from './vocab.js';
 
 /** Room kept free in the output beyond one token a unit: a whole word may be pending. */
 const SLACK = 256;
@@ -13,7 +12,7 @@ const SLACK = 256;
 export class Scanner {
   /**
    * @param {import('./tables.js').CharacterTables} tables
-   * @param {import('./trie.js').Trie} trie
+   * @param {import('./vocab.js').Trie} trie
    * @param {object} meaning
    * @param {number} meaning.unknown the id of [UNK]
    * @param {boolean} meaning.softSpaces whether a space that pieces of the vocab have counts as a

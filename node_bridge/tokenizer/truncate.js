@@ -1,7 +1,7 @@
 /**
  * How a text and its pair are cut to a length.
  */
-import { UserError } from '../errors.js';
+import { UserError } from '../support/errors.js';
 
 /**
  * `longest-first`: as the tokenizer's own library cuts a pair (see `cutPair`).
@@ -14,7 +14,7 @@ import { UserError } from '../errors.js';
 /**
  * How many tokens of a text and of its pair stay.
  *
- * @param {import('../bundle.js').TokenizerContract['algorithm']} algorithm
+ * @param {import('../bundle/bundle.js').TokenizerContract['algorithm']} algorithm
  * @param {number} first tokens of the text
  * @param {number} second tokens of its pair, 0 for a single text
  * @param {number} room places for both, special tokens not counted; below 0 where even these are

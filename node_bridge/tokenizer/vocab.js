@@ -2,7 +2,7 @@
  * A bundle's `vocab.txt`: one token a line, the id is the line's number counted from 0.
  * The exporter (export/tokenizer/vocab.py) has checked the file; both must see the same lines.
  */
-import { UserError } from '../errors.js';
+import { UserError } from '../support/errors.js';
 
 /** The largest vocabs in use have a million lines. */
 export const MOST_LINES = 2 ** 22;
@@ -31,4 +31,162 @@ export function parseVocab(bytes) {
     return lines.map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
   }
   return lines;
+}
+
+// The vocab as a trie over code points: one tree for pieces that begin a word, one for the `##`
+// pieces that go on. Characters become small numbers (symbols of the trie's own alphabet); 0 is
+// any character that no piece has.
+
+/** The root of the pieces that begin a word. */
+export const START = 0;
+/** The root of the `##` pieces. */
+export const CONTINUE = 1;
+
+const PREFIX = '##';
+const BMP = 0x10000;
+
+/** A trie of a vocab's pieces; edges but those of the roots are in one open-addressed table. */
+export class Trie {
+  /**
+   * @param {string[]} tokens in the order of their ids
+   * @param {Uint8Array} isolated 1 for characters that keep a longer piece out of the trie
+   * @param {boolean} [lastWins] whether a token on several lines has the last line's id, as in
+   *   Hugging Face's library, not the first's
+   */
+  constructor(tokens, isolated, lastWins = false) {
+    /** @private */
+    this.lastWins = lastWins;
+    let letters = 0;
+    let deeper = 0;
+    for (const token of tokens) {
+      letters += token.length;
+      deeper += Math.max(0, token.length - 1);
+    }
+    /** Where each symbol leads from the two roots, at `symbol * 2 + root`; -1 is nowhere. */
+    this.fromRoots = new Int32Array((letters + 2) * 2).fill(-1);
+    let slots = 1024;
+    while (slots < deeper * 3) slots *= 2;
+    this.mask = slots - 1;
+    this.fromNode = new Int32Array(slots).fill(-1);
+    this.bySymbol = new Int32Array(slots);
+    this.toNode = new Int32Array(slots);
+    /** The id of the piece that ends at a node, or -1. */
+    this.idAt = new Int32Array(letters + 2).fill(-1);
+    this.nodes = 2;
+    /** Symbols of characters up to U+FFFF, and beyond. */
+    this.symbols = new Int32Array(BMP);
+    /** @type {Map<number, number>} */
+    this.astralSymbols = new Map();
+    this.alphabet = 1;
+    const anyIsolated = isolated.includes(1);
+    tokens.forEach((token, id) => {
+      if (token === PREFIX) return;
+      const goesOn = token.startsWith(PREFIX);
+      const from = goesOn ? PREFIX.length : 0;
+      if (anyIsolated && isLeftOut(token, from, isolated)) return;
+      this.add(goesOn ? CONTINUE : START, token, from, id);
+    });
+  }
+
+  /**
+   * The symbol of a character, 0 if no piece has it.
+   *
+   * @param {number} codePoint
+   */
+  symbolOf(codePoint) {
+    return codePoint < BMP ? this.symbols[codePoint] : (this.astralSymbols.get(codePoint) ?? 0);
+  }
+
+  /**
+   * The id of a character that is a piece by itself, or -1.
+   *
+   * @param {number} codePoint
+   */
+  idOfCharacter(codePoint) {
+    const node = this.step(START, this.symbolOf(codePoint));
+    return node === -1 ? -1 : this.idAt[node];
+  }
+
+  /**
+   * The node one character further, or -1.
+   *
+   * @param {number} node
+   * @param {number} symbol
+   */
+  step(node, symbol) {
+    if (node <= CONTINUE) return this.fromRoots[symbol * 2 + node];
+    const { mask, fromNode, bySymbol } = this;
+    let slot = hash(node, symbol) & mask;
+    while (fromNode[slot] !== -1) {
+      if (fromNode[slot] === node && bySymbol[slot] === symbol) return this.toNode[slot];
+      slot = (slot + 1) & mask;
+    }
+    return -1;
+  }
+
+  /**
+   * @param {number} node the root that the piece hangs from
+   * @param {string} token
+   * @param {number} from where in the token the piece begins
+   * @param {number} id
+   */
+  add(node, token, from, id) {
+    const { mask, fromRoots, fromNode, bySymbol, toNode } = this;
+    for (let i = from; i < token.length; i++) {
+      const codePoint = /** @type {number} */ (token.codePointAt(i));
+      if (codePoint >= BMP) i++;
+      const symbol = this.symbolOf(codePoint) || this.enter(codePoint);
+      if (node <= CONTINUE) {
+        const place = symbol * 2 + node;
+        if (fromRoots[place] === -1) fromRoots[place] = this.nodes++;
+        node = fromRoots[place];
+        continue;
+      }
+      let slot = hash(node, symbol) & mask;
+      while (fromNode[slot] !== -1 && (fromNode[slot] !== node || bySymbol[slot] !== symbol)) {
+        slot = (slot + 1) & mask;
+      }
+      if (fromNode[slot] === -1) {
+        fromNode[slot] = node;
+        bySymbol[slot] = symbol;
+        toNode[slot] = this.nodes++;
+      }
+      node = toNode[slot];
+    }
+    if (this.lastWins || this.idAt[node] === -1) this.idAt[node] = id;
+  }
+
+  /** @param {number} codePoint */
+  enter(codePoint) {
+    if (codePoint < BMP) this.symbols[codePoint] = this.alphabet;
+    else this.astralSymbols.set(codePoint, this.alphabet);
+    return this.alphabet++;
+  }
+}
+
+/**
+ * Whether a token is a `##` piece or longer than a character, and has an isolated one in it.
+ *
+ * @param {string} token
+ * @param {number} from
+ * @param {Uint8Array} isolated
+ */
+function isLeftOut(token, from, isolated) {
+  const first = /** @type {number} */ (token.codePointAt(from));
+  if (from === 0 && token.length === (first >= BMP ? 2 : 1)) return false;
+  for (let i = from; i < token.length; i++) {
+    const codePoint = /** @type {number} */ (token.codePointAt(i));
+    if (isolated[codePoint] === 1) return true;
+    if (codePoint >= BMP) i++;
+  }
+  return false;
+}
+
+/**
+ * @param {number} node
+ * @param {number} symbol
+ */
+function hash(node, symbol) {
+  const mixed = Math.imul(node, 0x9e3779b1) ^ Math.imul(symbol, 0x85ebca6b);
+  return mixed ^ (mixed >>> 15);
 }

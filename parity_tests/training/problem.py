@@ -26,7 +26,7 @@ LEARNING_RATE = 3e-4
 """As train.js has it."""
 UNITS, CLASSES, BATCH = 512, 3, 16
 LEAST = 0.1
-"""As in node_bridge/scaling.js: the share of the usual deviation that a feature has at least."""
+"""As in node_bridge/classifier/feature_sets.js: the share of the usual deviation that a feature has at least."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { run } from '../../node_bridge/cli.js';
-import { UserError } from '../../node_bridge/errors.js';
-import { held } from '../../node_bridge/feature_sets.js';
-import { compile, step } from '../../node_bridge/fitting.js';
-import { Head } from '../../node_bridge/head.js';
-import { readSafetensors, writeSafetensors } from '../../node_bridge/safetensors.js';
-import { tf } from '../../node_bridge/tfjs.js';
+import { tf } from '../../node_bridge/backends/tfjs.js';
+import { held } from '../../node_bridge/classifier/feature_sets.js';
+import { compile, step } from '../../node_bridge/classifier/fitting.js';
+import { Head } from '../../node_bridge/classifier/head.js';
+import { run } from '../../node_bridge/support/command_line.js';
+import { UserError } from '../../node_bridge/support/errors.js';
+import { readSafetensors, writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const WEIGHTS = ['hidden/kernel', 'hidden/bias', 'probabilities/kernel', 'probabilities/bias'];
 
@@ -23,7 +23,7 @@ const HELP = `Trains the head on a problem that the judge has set.
     --steps N          take only the first N steps
 `;
 
-/** @typedef {import('../../node_bridge/safetensors.js').Tensor} Tensor */
+/** @typedef {import('../../node_bridge/support/safetensors.js').Tensor} Tensor */
 /** @typedef {Record<string, Tensor>} Tensors */
 
 await run({

@@ -2,7 +2,7 @@
 
 texts → encoder → position 0 of `sequence_output` → dense 512 tanh → softmax. What differs is
 `hub.KerasLayer(trainable=…)`, and what either experiment needs to learn well: the vectors of a
-frozen encoder are scaled, for the reason in node_bridge/scaling.js, while one that is updated finds
+frozen encoder are scaled, for the reason in node_bridge/classifier/feature_sets.js, while one that is updated finds
 a scale by itself (scaling blows its first steps up: a loss of 16, and 51 % after two epochs on
 2,000 reviews, against 72 % without); and the learning rate.
 """

@@ -8,9 +8,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { library } from '../../node_bridge/backends/native.js';
-import { run } from '../../node_bridge/cli.js';
-import { UserError } from '../../node_bridge/errors.js';
-import { readSafetensors } from '../../node_bridge/safetensors.js';
+import { run } from '../../node_bridge/support/command_line.js';
+import { UserError } from '../../node_bridge/support/errors.js';
+import { readSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
@@ -20,7 +20,7 @@ const HELP = `Trains what run_python.py has saved.
 `;
 
 /**
- * @typedef {Record<string, import('../../node_bridge/safetensors.js').Tensor>} Tensors
+ * @typedef {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} Tensors
  * @typedef {{predict: (feeds: Record<string, tf.Tensor>) => Record<string, tf.Tensor>}} Signature
  */
 
@@ -106,7 +106,7 @@ class Texts {
 }
 
 /**
- * @param {import('../../node_bridge/safetensors.js').Tensor} tensor int32[epochs, batches, rows]
+ * @param {import('../../node_bridge/support/safetensors.js').Tensor} tensor int32[epochs, batches, rows]
  * @returns {number[][][]} places of texts; a batch that is not full is shorter
  */
 function epochsOf({ data, shape: [epochs, batches, rows] }) {

@@ -1,9 +1,9 @@
 /** `node tests/hostile/vet_saved_model.js --directory DIR`: Node's vetting of a SavedModel, without the native library. */
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-import { run } from '../../node_bridge/cli.js';
-import { vet } from '../../node_bridge/saved_model/vetting.js';
+import { vet } from '../../node_bridge/bundle/saved_model/vetting.js';
+import { run } from '../../node_bridge/support/command_line.js';
 
 await run({
   help: 'Vets a SavedModel.\n',

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Bundle } from '../../node_bridge/bundle.js';
-import { UserError } from '../../node_bridge/errors.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 import { leastContract } from './toy_bundle.js';
 
 const WEIGHTS = Buffer.from('the weights');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Confusion, displayWidth, formatConfusion } from '../../node_bridge/confusion.js';
+import { Confusion, displayWidth, formatConfusion } from '../../node_bridge/classifier/evaluation.js';
 
 test('rows are the truth, columns what was said', () => {
   assert.deepEqual(new Confusion([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], 2).matrix, [[1, 1], [1, 2]]);

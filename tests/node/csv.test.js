@@ -1,10 +1,9 @@
+import { parse } from 'csv-parse/sync';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { parse } from 'csv-parse/sync';
-
-import { csvRecords } from '../../node_bridge/csv.js';
-import { UserError } from '../../node_bridge/errors.js';
+import { csvRecords } from '../../node_bridge/data/table.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 
 /** @param {string} content @param {string} [separator] */
 async function records(content, separator = ',') {

@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { readExamples } from '../../node_bridge/data.js';
-import { Dataset, labelsOf } from '../../node_bridge/dataset.js';
-import { UserError } from '../../node_bridge/errors.js';
+import { Dataset, labelsOf, readExamples } from '../../node_bridge/data/dataset.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'data-'));
 after(() => rmSync(DIR, { recursive: true }));

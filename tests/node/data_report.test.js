@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { CutCounter, dataReport, warningsOf } from '../../node_bridge/data_report.js';
-import { Dataset } from '../../node_bridge/dataset.js';
-import { interval95 } from '../../node_bridge/evaluation.js';
-import { problemOf } from '../../node_bridge/training.js';
+import { interval95 } from '../../node_bridge/classifier/evaluation.js';
+import { problemOf } from '../../node_bridge/classifier/training.js';
+import { CutCounter, dataReport, warningsOf } from '../../node_bridge/data/data_report.js';
+import { Dataset } from '../../node_bridge/data/dataset.js';
 import { toyTokenizer } from './toys.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'report-'));

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { assertWritable, writeDirectory } from '../../node_bridge/directory.js';
-import { UserError } from '../../node_bridge/errors.js';
+import { UserError } from '../../node_bridge/support/errors.js';
+import { assertWritable, writeDirectory } from '../../node_bridge/support/output_directory.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'directory-'));
 after(() => rmSync(DIR, { recursive: true }));
 
-/** Directories whose first file lists them. @type {import('../../node_bridge/directory.js').Kind} */
+/** Directories whose first file lists them. @type {import('../../node_bridge/support/output_directory.js').Kind} */
 const KIND = {
   marker: 'mark.json',
   filesOf: (dir) => {
@@ -103,7 +103,7 @@ test('a kill between the two renames: the next run has the old directory again',
     let count = 0;
     fs.renameSync = (from, to) => ((count += 1) === 2 ? process.kill(process.pid, 'SIGKILL') : rename(from, to));
     syncBuiltinESMExports();
-    const { writeDirectory } = await import(${JSON.stringify(new URL('../../node_bridge/directory.js', import.meta.url).href)});
+    const { writeDirectory } = await import(${JSON.stringify(new URL('../../node_bridge/support/output_directory.js', import.meta.url).href)});
     writeDirectory(process.argv[1], { 'mark.json': 'y', y: '2' }, { marker: 'mark.json', filesOf: () => ['mark.json', 'x'] });`;
   const dir = made('killed', { 'mark.json': 'x', x: '1' });
   const { signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program, dir]);

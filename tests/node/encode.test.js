@@ -1,17 +1,17 @@
 /** `encode.js` on models whose outputs are known by arithmetic. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Bundle } from '../../node_bridge/bundle.js';
-import { Encoder } from '../../node_bridge/encoder.js';
-import { readSafetensors } from '../../node_bridge/safetensors.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { Encoder } from '../../node_bridge/encoder/encoder.js';
+import { readSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
-import { WIDTH, vectorOf, writeToyBundle } from './toy_bundle.js';
+import { vectorOf, WIDTH, writeToyBundle } from './toy_bundle.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const program = join(root, 'node_bridge', 'encode.js');

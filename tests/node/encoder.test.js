@@ -1,15 +1,14 @@
 /** The embedded bundle against its golden cases; `nox -s tests` exports it first. */
+import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import * as tf from '@tensorflow/tfjs-core';
-
-import { Bundle } from '../../node_bridge/bundle.js';
-import { Encoder } from '../../node_bridge/encoder.js';
-import { UserError } from '../../node_bridge/errors.js';
-import { readSafetensors } from '../../node_bridge/safetensors.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { Encoder } from '../../node_bridge/encoder/encoder.js';
+import { UserError } from '../../node_bridge/support/errors.js';
+import { readSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));

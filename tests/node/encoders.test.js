@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Bundle } from '../../node_bridge/bundle.js';
-import { openEncoders } from '../../node_bridge/encoders.js';
-import { UserError } from '../../node_bridge/errors.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bundle = Bundle.open(join(root, 'artifacts', 'bundle', 'albert_tiny'));

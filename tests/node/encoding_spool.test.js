@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { EncodingSpool } from '../../node_bridge/encoding_spool.js';
+import { EncodingSpool } from '../../node_bridge/encoder/id_spool.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'spool-'));
 after(() => rmSync(dir, { recursive: true }));

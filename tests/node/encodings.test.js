@@ -6,10 +6,10 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { readExamples } from '../../node_bridge/data.js';
-import { encodingFrom } from '../../node_bridge/encodings.js';
-import { UserError } from '../../node_bridge/errors.js';
-import { lines } from '../../node_bridge/lines.js';
+import { readExamples } from '../../node_bridge/data/dataset.js';
+import { encodingFrom } from '../../node_bridge/data/encodings.js';
+import { lines } from '../../node_bridge/data/lines.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const DIR = mkdtempSync(join(tmpdir(), 'encodings-'));

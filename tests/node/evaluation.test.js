@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Confusion } from '../../node_bridge/confusion.js';
-import { evaluate, macroF1, mostProbable } from '../../node_bridge/evaluation.js';
-import { held } from '../../node_bridge/feature_sets.js';
+import { Confusion, evaluate, macroF1, mostProbable } from '../../node_bridge/classifier/evaluation.js';
+import { held } from '../../node_bridge/classifier/feature_sets.js';
 
 test('cross-entropy, accuracy, and the most probable label', async () => {
   const rows = [[0.5, 0.25, 0.25], [0, 0.75, 0.25], [1, 0, 0]].map((row) => Float32Array.from(row));
@@ -34,7 +33,7 @@ test('more texts than are held at a time are counted once each', async () => {
   const asked = [];
   const head = {
     labels: ['a', 'b'],
-    async probabilitiesOf(/** @type {import('../../node_bridge/feature_sets.js').FeatureSet} */ features) {
+    async probabilitiesOf(/** @type {import('../../node_bridge/classifier/feature_sets.js').FeatureSet} */ features) {
       asked.push(features.count);
       return Array.from({ length: features.count }, (_, i) => {
         const row = new Float32Array(2);

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { openStore } from '../../node_bridge/feature_cache.js';
-import { textKey } from '../../node_bridge/text_key.js';
+import { textKey } from '../../node_bridge/data/text_keys.js';
+import { openStore } from '../../node_bridge/encoder/feature_cache.js';
 
 const CACHE = mkdtempSync(join(tmpdir(), 'cache-'));
 after(() => rmSync(CACHE, { recursive: true }));

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { EnvironmentProblem } from '../../node_bridge/errors.js';
-import { FeatureStore } from '../../node_bridge/feature_store.js';
-import { KeyTable } from '../../node_bridge/key_table.js';
-import { encodeSafetensors, readSafetensors } from '../../node_bridge/safetensors.js';
-import { textKey } from '../../node_bridge/text_key.js';
+import { KeyTable, textKey } from '../../node_bridge/data/text_keys.js';
+import { FeatureStore } from '../../node_bridge/encoder/feature_cache.js';
+import { EnvironmentProblem } from '../../node_bridge/support/errors.js';
+import { encodeSafetensors, readSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'store-'));
 after(() => rmSync(DIR, { recursive: true }));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { batchesByLength, featuresOf } from '../../node_bridge/features.js';
+import { batchesByLength, featuresOf } from '../../node_bridge/encoder/features.js';
 import { ToyEncoder, toyTokenizer } from './toys.js';
 
 test('every place once, never over the budget, one length a batch, the longest first', () => {

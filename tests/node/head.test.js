@@ -1,3 +1,5 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { loadLayersModel } from '@tensorflow/tfjs-layers';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,15 +9,12 @@ import { after, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import * as tf from '@tensorflow/tfjs-core';
-import { loadLayersModel } from '@tensorflow/tfjs-layers';
-
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { Head } from '../../node_bridge/head.js';
-import { CheckFailed, UserError } from '../../node_bridge/errors.js';
-import { evaluate } from '../../node_bridge/evaluation.js';
-import { held } from '../../node_bridge/feature_sets.js';
-import { fit } from '../../node_bridge/fitting.js';
+import { evaluate } from '../../node_bridge/classifier/evaluation.js';
+import { held } from '../../node_bridge/classifier/feature_sets.js';
+import { fit } from '../../node_bridge/classifier/fitting.js';
+import { Head } from '../../node_bridge/classifier/head.js';
+import { CheckFailed, UserError } from '../../node_bridge/support/errors.js';
 import { resealClassifier, toyBundle } from './toys.js';
 
 const HIDDEN = 6;
@@ -87,7 +86,7 @@ for (const backend of ['wasm', 'cpu']) {
     const classifier = await trained({
       epochs: 6,
       onBatch: (/** @type {number} */ count) => (rows += count),
-      onEpoch: async (/** @type {import('../../node_bridge/fitting.js').Epoch} */ epoch) => {
+      onEpoch: async (/** @type {import('../../node_bridge/classifier/fitting.js').Epoch} */ epoch) => {
         await turn();
         tensors.push(epoch.tensors);
         losses.push(epoch.loss);
@@ -144,7 +143,7 @@ for (const backend of ['wasm', 'cpu']) {
     const script = `
       import { readFileSync } from 'node:fs';
       import { useBackend } from './backends/index.js';
-      import { Head } from './head.js';
+      import { Head } from './classifier/head.js';
       await useBackend('${backend}');
       const many = JSON.parse(readFileSync(process.argv[2], 'utf8')).map((row) => Float32Array.from(row));
       const classifier = await Head.load(process.argv[1], JSON.parse(process.argv[3]));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { arrayElements } from '../../node_bridge/json_array.js';
+import { arrayElements } from '../../node_bridge/data/json_rows.js';
 
 /** @param {string} text @param {number} size of the chunks that come */
 async function elements(text, size = text.length) {

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { columnsFrom } from '../../node_bridge/columns.js';
-import { readExamples } from '../../node_bridge/data.js';
-import { UserError } from '../../node_bridge/errors.js';
+import { columnsFrom } from '../../node_bridge/data/columns.js';
+import { readExamples } from '../../node_bridge/data/dataset.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'layouts-'));
 after(() => rmSync(DIR, { recursive: true }));

@@ -2,24 +2,24 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Bundle } from '../../node_bridge/bundle.js';
-import { openEncoders } from '../../node_bridge/encoders.js';
-import { UserError } from '../../node_bridge/errors.js';
-import { FeatureStore } from '../../node_bridge/feature_store.js';
-import { openInput, readInput } from '../../node_bridge/input_file.js';
-import { parseJson } from '../../node_bridge/json.js';
-import { LONGEST_LINE, attemptedLines, lines } from '../../node_bridge/lines.js';
-import { readSafetensors, encodeSafetensors } from '../../node_bridge/safetensors.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { assertBatch } from '../../node_bridge/classifier/train_settings.js';
+import { TrainingState } from '../../node_bridge/classifier/training.js';
+import { attemptedLines, lines, LONGEST_LINE } from '../../node_bridge/data/lines.js';
+import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
+import { FeatureStore } from '../../node_bridge/encoder/feature_cache.js';
+import { UserError } from '../../node_bridge/support/errors.js';
+import { openInput, readInput } from '../../node_bridge/support/files.js';
+import { parseJson } from '../../node_bridge/support/json.js';
+import { encodeSafetensors, readSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
-import { assertBatch } from '../../node_bridge/train_settings.js';
-import { TrainingState } from '../../node_bridge/training_state.js';
 import { writeToyBundle } from './toy_bundle.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));

@@ -1,4 +1,5 @@
 /** The native backend on the embedded bundle, whose golden cases are Python's TensorFlow. */
+import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,17 +7,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import * as tf from '@tensorflow/tfjs-core';
-
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { Bundle } from '../../node_bridge/bundle.js';
-import { held } from '../../node_bridge/feature_sets.js';
-import { fit } from '../../node_bridge/fitting.js';
-import { Head } from '../../node_bridge/head.js';
-import { Encoder } from '../../node_bridge/encoder.js';
-import { UserError } from '../../node_bridge/errors.js';
-import { digestOf } from '../../node_bridge/saved_model/vetting.js';
-import { readSafetensors } from '../../node_bridge/safetensors.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { digestOf } from '../../node_bridge/bundle/saved_model/vetting.js';
+import { held } from '../../node_bridge/classifier/feature_sets.js';
+import { fit } from '../../node_bridge/classifier/fitting.js';
+import { Head } from '../../node_bridge/classifier/head.js';
+import { Encoder } from '../../node_bridge/encoder/encoder.js';
+import { UserError } from '../../node_bridge/support/errors.js';
+import { readSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { native, root } from './native_here.js';
 

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import util from 'node:util';
 
-import { mend } from '../../node_bridge/backends/mends.js';
+import { mend } from '../../node_bridge/backends/tfjs_node.js';
 import { native, root } from './native_here.js';
 
 const project = mkdtempSync(join(tmpdir(), 'project-'));

@@ -7,10 +7,10 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Bundle, Classifier, Encoder, Tokenizer, UserError } from '../../node_bridge/index.js';
-import { nearest } from '../../node_bridge/option_names.js';
-import { Head } from '../../node_bridge/head.js';
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { Head } from '../../node_bridge/classifier/head.js';
+import { Bundle, Classifier, Encoder, Tokenizer, UserError } from '../../node_bridge/index.js';
+import { nearest } from '../../node_bridge/support/command_line.js';
 import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));

@@ -7,8 +7,8 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Bundle } from '../../node_bridge/bundle.js';
-import { readSafetensors } from '../../node_bridge/safetensors.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { readSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bundle = join(root, 'artifacts', 'bundle', 'albert_tiny');

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Classifier } from '../../node_bridge/classifier.js';
-import { UserError } from '../../node_bridge/errors.js';
+import { Classifier } from '../../node_bridge/classifier/classifier.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 import { ToyEncoder, toyTokenizer } from './toys.js';
 
 const LABELS = ['坏', '好', '平'];

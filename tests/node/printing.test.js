@@ -1,16 +1,16 @@
 /** Texts of others reach the terminal clean, and nothing gets there another way. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { failureOf } from '../../node_bridge/failures.js';
-import { jsonLine, printable, printableLine } from '../../node_bridge/printing.js';
-import { trainingPage } from '../../node_bridge/training_page.js';
-import { Confusion } from '../../node_bridge/confusion.js';
+import { Confusion } from '../../node_bridge/classifier/evaluation.js';
+import { trainingPage } from '../../node_bridge/classifier/training_page.js';
+import { failureOf } from '../../node_bridge/support/errors.js';
+import { jsonLine, printable, printableLine } from '../../node_bridge/support/printing.js';
 import { writeToyBundle } from './toy_bundle.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -57,7 +57,7 @@ test('nothing writes to the terminal but printing.js, the bar, and what a judge 
     return /process\.std(out|err)\.write|\bconsole\.\w+\(/.test(code);
   });
   // The two in backends are run by this repository's own programs, on no file of others.
-  assert.deepEqual(writers.sort(), ['backends/check_native.js', 'backends/kernels.js', 'printing.js']);
+  assert.deepEqual(writers.sort(), ['backends/check_native.js', 'backends/kernels.js', 'support/printing.js']);
 });
 
 test('errors of the system have an exit code, a defect has 70 and no stack', () => {
@@ -76,7 +76,7 @@ test('errors of the system have an exit code, a defect has 70 and no stack', () 
 
 test('a stack is shown on request alone', () => {
   const program = join(dir, 'defect.mjs');
-  writeFileSync(program, `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'cli.js'))};
+  writeFileSync(program, `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
     await run({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`);
   const { BERT_BRIDGE_DEBUG: _, ...env } = process.env;
   const plain = spawnSync(process.execPath, [program], { env, encoding: 'utf8' });
@@ -90,7 +90,7 @@ test('a stack is shown on request alone', () => {
 
 test('warnings of a library and what nobody awaited go through the same door', () => {
   const program = join(dir, 'stray.mjs');
-  writeFileSync(program, `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'cli.js'))};
+  writeFileSync(program, `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
     await run({ help: '', options: {}, main: async () => {
       console.warn('op \\x1b[31m', '\\n::error::x');
       void Promise.reject(Object.assign(new Error('x'), { code: 'ENOSPC', path: '/d\\n::error::y' }));

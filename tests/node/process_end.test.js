@@ -9,8 +9,8 @@ import { after, before, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-import { EncoderPool } from '../../node_bridge/encoder_pool.js';
-import { EnvironmentProblem } from '../../node_bridge/errors.js';
+import { EncoderPool } from '../../node_bridge/encoder/encoder_pool.js';
+import { EnvironmentProblem } from '../../node_bridge/support/errors.js';
 import { resealClassifier } from './toys.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));

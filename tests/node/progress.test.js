@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { progress } from '../../node_bridge/progress.js';
+import { progress } from '../../node_bridge/support/progress.js';
 
 test('in a log: a line every few seconds, and one at the end', () => {
   let clock = 0;

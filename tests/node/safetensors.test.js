@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { UserError } from '../../node_bridge/errors.js';
-import { readSafetensors, writeSafetensors } from '../../node_bridge/safetensors.js';
+import { UserError } from '../../node_bridge/support/errors.js';
+import { readSafetensors, writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'safetensors-'));
 
@@ -25,7 +25,7 @@ test('reads a file made by hand', () => {
 
 test('what is written reads back, and nothing else is left in the folder', () => {
   const path = join(dir, 'a.safetensors');
-  /** @type {Record<string, import('../../node_bridge/safetensors.js').Tensor>} */
+  /** @type {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} */
   const tensors = {
     ids: { dtype: 'I32', shape: [2, 1], data: new Int32Array([-1, 2 ** 31 - 1]) },
     empty: { dtype: 'F32', shape: [0, 3], data: new Float32Array(0) },

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { held } from '../../node_bridge/feature_sets.js';
-import { folded, scaleInPlace, scalingOf } from '../../node_bridge/scaling.js';
+import { folded, held, scaleInPlace, scalingOf } from '../../node_bridge/classifier/feature_sets.js';
 
 const FEATURES = [[1, 5, 10], [3, 5, 10], [5, 5, 40], [7, 5, 40]].map((row) => Float32Array.from(row));
 
-/** @param {Float32Array} row @param {import('../../node_bridge/scaling.js').Scaling} scaling */
+/** @param {Float32Array} row @param {import('../../node_bridge/classifier/feature_sets.js').Scaling} scaling */
 function scaled(row, scaling) {
   const copy = row.slice();
   scaleInPlace(copy, scaling);
@@ -25,7 +24,7 @@ test('mean 0 and deviation 1; a constant feature stays finite', () => {
 
 test('the folded layer gives plain vectors what the layer gives scaled ones', () => {
   const scaling = scalingOf(held(FEATURES, 3));
-  /** @type {import('../../node_bridge/scaling.js').Dense} */
+  /** @type {import('../../node_bridge/classifier/feature_sets.js').Dense} */
   const layer = { kernel: Float32Array.of(1, -2, 3, 0.5, -1, 4), bias: Float32Array.of(0.25, -7) };
   /** @param {Float32Array} x @param {typeof layer} layer */
   const dense = (x, { kernel, bias }) => [0, 1].map((u) => bias[u] + x.reduce((s, v, i) => s + v * kernel[2 * i + u], 0));

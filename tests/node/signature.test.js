@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Bundle } from '../../node_bridge/bundle.js';
-import { readTrustedKeys } from '../../node_bridge/signature.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { readTrustedKeys } from '../../node_bridge/bundle/signature.js';
 import { writeToyBundle } from './toy_bundle.js';
 
 const [ours, other] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];

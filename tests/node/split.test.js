@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { Dataset } from '../../node_bridge/dataset.js';
+import { Dataset } from '../../node_bridge/data/dataset.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'split-'));
 after(() => rmSync(DIR, { recursive: true }));

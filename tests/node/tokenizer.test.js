@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { UserError } from '../../node_bridge/errors.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 import { parseVocab } from '../../node_bridge/tokenizer/vocab.js';
 import { point, toyTables, toyTokenizer } from './tokenizer_toys.js';
 

@@ -1,25 +1,22 @@
+import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import * as tf from '@tensorflow/tfjs-core';
-
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { Classifier } from '../../node_bridge/classifier.js';
-import { Dataset } from '../../node_bridge/dataset.js';
-import { fill } from '../../node_bridge/feature_cache.js';
-import { FeatureStore } from '../../node_bridge/feature_store.js';
-import { featuresOf } from '../../node_bridge/features.js';
-import { problemOf, trainOn } from '../../node_bridge/training.js';
-import { TrainingState } from '../../node_bridge/training_state.js';
+import { Classifier } from '../../node_bridge/classifier/classifier.js';
+import { problemOf, TrainingState, trainOn } from '../../node_bridge/classifier/training.js';
+import { Dataset } from '../../node_bridge/data/dataset.js';
+import { FeatureStore, fill } from '../../node_bridge/encoder/feature_cache.js';
+import { featuresOf } from '../../node_bridge/encoder/features.js';
 import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'train-'));
 after(() => rmSync(DIR, { recursive: true }));
 
-/** @typedef {Partial<import('../../node_bridge/training.js').Settings>} Some */
+/** @typedef {Partial<import('../../node_bridge/classifier/training.js').Settings>} Some */
 const SETTINGS = /** @type {const} */ ({
   head: 'dense',
   epochs: 8,
@@ -62,7 +59,7 @@ async function problem(train, dev) {
 }
 
 /**
- * @param {import('../../node_bridge/training.js').Problem} given
+ * @param {import('../../node_bridge/classifier/training.js').Problem} given
  * @param {{some?: Some, encoder?: ToyEncoder, listener?: any, kept?: TrainingState}} [how]
  */
 async function trained(given, { some = {}, encoder = new ToyEncoder(), listener = SILENT, kept = new TrainingState(place(), []) } = {}) {

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { closeness } from '../../node_bridge/closeness.js';
-import { writeSafetensors } from '../../node_bridge/safetensors.js';
-import { goldenCases, verify, verifyVectors } from '../../node_bridge/verification.js';
+import { goldenCases, verify, verifyVectors } from '../../node_bridge/bundle/golden_cases.js';
+import { closeness } from '../../node_bridge/support/closeness.js';
+import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const BUDGET = { atol: 0.01, rtol: 0.001 };
 const of = (/** @type {number[]} */ values) => ({ shape: [values.length], data: Float32Array.from(values) });

@@ -1,7 +1,6 @@
+import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-
-import * as tf from '@tensorflow/tfjs-core';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 

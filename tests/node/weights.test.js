@@ -1,4 +1,5 @@
 /** Weights from files to tensors: the values that TF.js itself reads, or none at all. */
+import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -7,15 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import * as tf from '@tensorflow/tfjs-core';
-
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { Bundle } from '../../node_bridge/bundle.js';
-import { Encoder } from '../../node_bridge/encoder.js';
-import { UserError } from '../../node_bridge/errors.js';
-import { readWeights } from '../../node_bridge/weights.js';
-import { leastContract } from './toy_bundle.js';
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { readWeights } from '../../node_bridge/bundle/tfjs_model.js';
+import { Encoder } from '../../node_bridge/encoder/encoder.js';
+import { UserError } from '../../node_bridge/support/errors.js';
 import { native, root } from './native_here.js';
+import { leastContract } from './toy_bundle.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'weights-'));
 after(() => rmSync(scratch, { recursive: true }));
@@ -156,8 +155,8 @@ test('reading takes hardly more memory than the weights do', () => {
   writeFileSync(join(dir, 'bundle.json'), JSON.stringify(leastContract(files)));
   const program = `
     const { useBackend } = await import('./node_bridge/backends/index.js');
-    const { Bundle } = await import('./node_bridge/bundle.js');
-    const { readWeights } = await import('./node_bridge/weights.js');
+    const { Bundle } = await import('./node_bridge/bundle/bundle.js');
+    const { readWeights } = await import('./node_bridge/bundle/tfjs_model.js');
     const { makeTensor } = await useBackend('wasm');
     const weights = [0, 1].map((name) => ({ name: String(name), shape: [${(size * count) / 8}], dtype: 'float32' }));
     const before = process.memoryUsage().rss;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 
-import { windows } from '../../node_bridge/windows.js';
+import { windows } from '../../node_bridge/data/text_stream.js';
 
 /** Counts up; says how far it was read and whether it was closed. */
 class Source {

@@ -2,7 +2,7 @@
  * Runs 1 to 7 texts through a bundle of fixed shape and through one of free axes that has the same
  * weights; prints the largest difference. `node fixed_against_free.js FIXED FREE`
  */
-import { Encoder } from '../../node_bridge/encoder.js';
+import { Encoder } from '../../node_bridge/encoder/encoder.js';
 
 const [fixed, free] = await Promise.all(process.argv.slice(2).map((dir) => Encoder.load(dir, { backend: 'cpu' })));
 const texts = ['你好', '这本书很好', '', '好', '书，很好', '你', '很好很好很好'];

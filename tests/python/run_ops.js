@@ -10,7 +10,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { load, tf } from '../../node_bridge/tfjs.js';
+import { load, tf } from '../../node_bridge/backends/tfjs.js';
 
 const BROKEN = 7;
 const SPECIAL = { nan: NaN, inf: Infinity, '-inf': -Infinity };

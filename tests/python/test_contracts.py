@@ -36,8 +36,8 @@ OPEN_IN_CLASSIFIER = frozenset(
 NODE = """
 import { readFileSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Bundle } from './node_bridge/bundle.js';
-import { readDescription } from './node_bridge/classifier_files.js';
+import { Bundle } from './node_bridge/bundle/bundle.js';
+import { readDescription } from './node_bridge/classifier/classifier_files.js';
 
 const [kind, file, place] = process.argv.slice(1);
 const [name, open] = {

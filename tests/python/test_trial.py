@@ -290,7 +290,7 @@ def test_every_fault_of_the_runner_is_in_both_tables() -> None:
 
 def test_a_hook_that_is_gone_is_said() -> None:
     code = (
-        "import { Encoder } from './node_bridge/encoder.js';"
+        "import { Encoder } from './node_bridge/encoder/encoder.js';"
         "import { install } from './trial/runner_faults.js';"
         "delete Encoder.prototype.pad; install('mask_all_ones');"
     )

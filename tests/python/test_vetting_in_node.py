@@ -24,7 +24,7 @@ PROGRAM = """
 import { readFileSync, readdirSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join, relative } from 'node:path';
-import { digestOf, vet } from './node_bridge/saved_model/vetting.js';
+import { digestOf, vet } from './node_bridge/bundle/saved_model/vetting.js';
 
 const sum = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
 const verdicts = JSON.parse(readFileSync(0, 'utf8')).map((directory) => {

@@ -1,0 +1,90 @@
+/**
+ * A file of a bundle, checked while it is read from its beginning to its end: its size before
+ * the first byte, its sha256 with the last. Nothing that was read is to be used before that.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+import { UserError } from '../support/errors.js';
+import { openInput } from '../support/files.js';
+
+const CLOSED = -1;
+
+export class BundleFile {
+  #path;
+  #sha256;
+  #file;
+  #hash = createHash('sha256');
+
+  /**
+   * @param {string} dir the bundle
+   * @param {string} name
+   * @param {{sha256: string, size: number}} expected by the contract
+   * @throws {UserError} missing, or of another size
+   */
+  constructor(dir, name, { sha256, size }) {
+    this.#path = join(dir, name);
+    this.#sha256 = sha256;
+    this.#file = openOrRefuse(dir, name);
+    /** Bytes that are still to be read. */
+    this.left = size;
+    const { size: got } = fstatSync(this.#file);
+    if (got !== size) this.#refuse(`${got} bytes`, size);
+    if (size === 0) this.#finish();
+  }
+
+  /**
+   * Reads on.
+   *
+   * @param {Uint8Array} bytes to be filled; no longer than what is left
+   * @throws {UserError} these were the last bytes, and the file is damaged
+   */
+  fill(bytes) {
+    if (bytes.length === 0) return;
+    for (let done = 0; done < bytes.length; ) {
+      const count = readSync(this.#file, bytes, done, bytes.length - done, null);
+      if (count === 0) this.#refuse('been cut off while it was read', `${this.left - done} more bytes`);
+      done += count;
+    }
+    this.#hash.update(bytes);
+    this.left -= bytes.length;
+    if (this.left === 0) this.#finish();
+  }
+
+  /** To be called where the file is not read to its end. */
+  close() {
+    if (this.#file !== CLOSED) closeSync(this.#file);
+    this.#file = CLOSED;
+  }
+
+  #finish() {
+    this.close();
+    const got = this.#hash.digest('hex');
+    if (got !== this.#sha256) this.#refuse(`sha256 ${got}`, this.#sha256);
+  }
+
+  /** @param {string} got @param {string | number} expected @returns {never} */
+  #refuse(got, expected) {
+    this.close();
+    throw new UserError(
+      `${this.#path} has ${got}, expected ${expected}; the bundle is damaged, export or copy it again`,
+    );
+  }
+}
+
+/** Whether there is nothing at a path. @param {unknown} error that opening it gave */
+export function isMissing(error) {
+  const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** @param {string} dir @param {string} name */
+function openOrRefuse(dir, name) {
+  try {
+    return openInput(join(dir, name));
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    throw new UserError(`${join(dir, name)} is missing from bundle ${basename(dir)}; export or copy it again`);
+  }
+}

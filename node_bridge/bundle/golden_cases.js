@@ -1,0 +1,374 @@
+/**
+ * Checks a bundle against its own golden cases: texts with the ids and outputs that Python's
+ * TensorFlow gave for them when the bundle was made.
+ */
+import { createHash } from 'node:crypto';
+
+import { budgetProblem, closeness } from '../support/closeness.js';
+import { UserError } from '../support/errors.js';
+import { assertValid, isObject, parseJson } from '../support/json.js';
+import { readSafetensors } from '../support/safetensors.js';
+import { parseModel } from './tfjs_model.js';
+
+const GOLDEN = 'golden.safetensors';
+const PIECE = 1 << 20;
+/** Bytes of a number, by TF.js's names of the dtypes. */
+const BYTES = /** @type {Record<string, number>} */ ({ float32: 4, int32: 4, bool: 1, uint8: 1, uint16: 2, float16: 2, complex64: 8 });
+const ADVICE = 'export the bundle again';
+const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
+
+/**
+ * @typedef {object} Check
+ * @property {string} name `ids`, or an output by its name
+ * @property {boolean} passed
+ * @property {number | null} maxAbs
+ * @property {number} budget its `atol`; 0 for ids
+ * @property {number} rtol what is allowed besides, of the expected value; 0 for ids
+ * @property {string} said what is wrong; empty where nothing is
+ */
+
+/** @typedef {ReturnType<typeof goldenCases>} Golden */
+
+/**
+ * The golden cases of a bundle.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @returns {{
+ *   texts: string[],
+ *   tensors: Record<string, import('../support/safetensors.js').Tensor>,
+ *   rules: {texts: string[], ids: number[][]},
+ *   checksums: {weights: Record<string, string>, files: Record<string, string>, contract: string} | null,
+ * }} `rules`: texts of which only the ids are known; `checksums`: null in bundles that older
+ *   releases made
+ * @throws {UserError} a bundle without golden cases, or whose golden cases do not fit its contract
+ */
+export function goldenCases(bundle) {
+  if (!Object.hasOwn(bundle.contract.files, GOLDEN)) {
+    throw new UserError(`${bundle.dir} has no golden cases, so nothing can be verified; export it again`);
+  }
+  const path = `${bundle.dir}/${GOLDEN}`;
+  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), path);
+  /** @type {Record<string, unknown>} */
+  const document = {};
+  for (const [key, value] of Object.entries(metadata)) document[key] = parseJson(value, `${path}, its metadata ${key}`);
+  assertValid('golden', document, path, ADVICE);
+  const { texts, tokenizer_cases: rules = { texts: [], ids: [] }, checksums = null } = /** @type {any} */ (document);
+  assertFits(path, texts, tensors);
+  if (rules.ids.length !== rules.texts.length) {
+    throw new UserError(`${path}: got ids of ${rules.ids.length} tokenizer cases, expected of ${rules.texts.length}; ${ADVICE}`);
+  }
+  return { texts, tensors, rules, checksums };
+}
+
+/**
+ * The golden ids are read row by row. Of the outputs the comparison says what is missing or wrong.
+ *
+ * @param {string} path
+ * @param {string[]} texts
+ * @param {Record<string, import('../support/safetensors.js').Tensor>} tensors
+ * @throws {UserError} one is missing, or of another shape or dtype
+ */
+function assertFits(path, texts, tensors) {
+  const width = Object.hasOwn(tensors, 'input_ids') ? tensors.input_ids.shape[1] : undefined;
+  const expected = `I32[${texts.length},${width ?? 'sequence'}]`;
+  for (const name of ROLES) {
+    const got = Object.hasOwn(tensors, name) ? `${tensors[name].dtype}[${tensors[name].shape}]` : 'none';
+    if (got !== expected) throw new UserError(`${path}: got ${name} ${got}, expected ${expected}; ${ADVICE}`);
+  }
+}
+
+/**
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
+ * @param {import('../encoder/encoder.js').Encoder} encoder
+ * @param {number} [count] take only so many of the first texts, for a slow backend
+ * @returns {Promise<Check[]>} the ids first, then each output of the contract
+ * @throws {UserError} no golden cases, or no budget that is one
+ */
+export async function verify(bundle, tokenizer, encoder, count = Infinity) {
+  const golden = goldenCases(bundle);
+  const texts = golden.texts.slice(0, count);
+  const { accuracy, outputs, padding } = bundle.contract;
+  if (texts.length === 0 || !accuracy) {
+    throw new UserError(`${bundle.dir} has golden cases without texts or budget; export it again`);
+  }
+  const budgets = outputs.map(({ name }) => budgetOf(bundle, name));
+  const encodings = texts.map((text) => tokenizer.encode(text));
+  // What attends to padding gives other numbers at another width.
+  const width = padding === 'attended' ? golden.tensors.input_ids.shape[1] : undefined;
+  const batch = encoder.pad(encodings, width);
+  const tensors = texts.length < golden.texts.length ? firstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]]) : golden.tensors;
+  const checks = [checkIds(batch, tensors, texts)];
+  const got = await encoder.run(encodings, width);
+  const mask = padding === 'masked' ? tensors.attention_mask : undefined;
+  for (const [i, { name }] of outputs.entries()) {
+    const { atol, rtol } = budgets[i];
+    const expected = tensors[name];
+    const measured = expected
+      ? closeness(visible(got[name], mask), visible(expected, mask), budgets[i])
+      : { close: false, maxAbs: null, said: 'the golden cases have no such output' };
+    const { close, maxAbs, said } = measured;
+    checks.push({ name, passed: close, maxAbs, budget: atol, rtol, said });
+  }
+  return checks;
+}
+
+/**
+ * The golden ids of a bundle, by its tokenizer alone.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
+ * @param {number} [count] take only so many of the first texts
+ * @returns {Check}
+ * @throws {UserError} no golden cases
+ */
+export function verifyIds(bundle, tokenizer, count = Infinity) {
+  const { texts, tensors } = goldenCases(bundle);
+  const { input_ids: expected, attention_mask: mask } = tensors;
+  const [, width] = expected.shape;
+  for (const [row, text] of texts.slice(0, count).entries()) {
+    const visible = (/** @type {number} */ i) => mask.data[row * width + i] === 1;
+    const ids = Array.from(expected.data.slice(row * width, (row + 1) * width)).filter((_, i) => visible(i));
+    const got = Array.from(tokenizer.encode(text).ids);
+    if (String(got) === String(ids)) continue;
+    const said = `input_ids of ${JSON.stringify(text)}: got ${got.join(' ')}, expected ${ids.join(' ')}`;
+    return { name: 'ids', passed: false, maxAbs: null, budget: 0, rtol: 0, said };
+  }
+  return { name: 'ids', passed: true, maxAbs: 0, budget: 0, rtol: 0, said: '' };
+}
+
+/**
+ * The ids of the texts that show the tokenizer's rules; no such text in older bundles.
+ *
+ * @param {Golden} golden
+ * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
+ * @returns {Check | null} null where there are none
+ */
+export function verifyRules({ rules: { texts, ids } }, tokenizer) {
+  if (texts.length === 0) return null;
+  const wrong = texts.findIndex((text, i) => String(Array.from(tokenizer.encode(text).ids)) !== String(ids[i]));
+  const passed = wrong === -1;
+  const got = passed ? [] : Array.from(tokenizer.encode(texts[wrong]).ids);
+  const at = passed ? 0 : got.findIndex((id, i) => id !== ids[wrong][i]);
+  const place = at === -1 ? got.length : at;
+  const said = passed ? '' : `ids of ${JSON.stringify(texts[wrong]).slice(0, 80)}: got ${got[place]} at position ${place}, expected ${ids[wrong][place]}`;
+  return { name: 'tokenizer rules', passed, maxAbs: null, budget: 0, rtol: 0, said };
+}
+
+/**
+ * Whether weights, files and contract are those that the golden file was made with. The hashes in
+ * `bundle.json` say the same of whole files, but who changes a file can seal the bundle again, and
+ * so can a mistake of a program; golden texts reach few lines of a vocab. It is no proof against
+ * someone who means ill, who can write these sums again too.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {Golden} golden its own
+ * @returns {Check | null} null where an older release made the bundle
+ * @throws {UserError} a file that is missing or altered
+ */
+export function verifyChecksums(bundle, { checksums }) {
+  if (checksums === null) return null;
+  const problems = Object.entries(checksums.files)
+    .filter(([name, sum]) => sum !== sha256(bundle.read(name)))
+    .map(([name]) => name);
+  if (checksums.contract !== decisive(bundle.contract)) problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
+  const weights = bundle.contract.architecture === null ? {} : weightHashes(bundle);
+  const wanted = checksums.weights;
+  for (const name of new Set([...Object.keys(wanted), ...Object.keys(weights)])) {
+    const [has, should] = [weights, wanted].map((sums) => (Object.hasOwn(sums, name) ? sums[name] : undefined));
+    if (has !== should) problems.push(`weight ${name}${has === undefined ? ', which is not there' : should === undefined ? ', which was not exported' : ''}`);
+  }
+  const passed = problems.length === 0;
+  const more = problems.length > 3 ? ` and ${problems.length - 3} more` : '';
+  const said = passed ? '' : `not what was exported: ${problems.slice(0, 3).join('; ')}${more}`;
+  return { name: 'checksums', passed, maxAbs: null, budget: 0, rtol: 0, said };
+}
+
+/**
+ * The sha256 of each weight's bytes as they are stored, by its name in the manifest.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @returns {Record<string, string>}
+ * @throws {UserError} a shard that is missing, altered or too short, or a dtype that has no size
+ */
+function weightHashes(bundle) {
+  const { weightsManifest } = parseModel(bundle.read('model.json'), `${bundle.dir}/model.json`);
+  /** @type {Record<string, string>} */
+  const found = Object.create(null);
+  const piece = new Uint8Array(PIECE);
+  for (const { paths, weights } of weightsManifest) {
+    const left = [...paths];
+    let file = bundle.file(left.shift() ?? '');
+    for (const { name, shape, dtype, quantization } of weights) {
+      const hash = createHash('sha256');
+      let count = shape.reduce((/** @type {number} */ product, /** @type {number} */ size) => product * size, BYTES[quantization?.dtype ?? dtype]);
+      if (!Number.isSafeInteger(count)) throw new UserError(`${bundle.dir}: model.json: weight ${name} has no size; export it again`);
+      while (count > 0) {
+        if (file.left === 0) {
+          if (left.length === 0) throw new UserError(`${bundle.dir}: model.json names more weights than its shards hold; export it again`);
+          file = bundle.file(left.shift() ?? '');
+          continue;
+        }
+        const part = piece.subarray(0, Math.min(count, file.left, PIECE));
+        file.fill(part);
+        hash.update(part);
+        count -= part.length;
+      }
+      found[name] = hash.digest('hex');
+    }
+  }
+  return found;
+}
+
+/**
+ * The sha256 of what a contract says of numbers, as Python writes it: sorted keys, no spaces. No
+ * value in it is a float.
+ *
+ * @param {import('./bundle.js').Contract} contract
+ */
+function decisive({ inputs, max_length, outputs, padding, tokenizer }) {
+  const sorted = (/** @type {string} */ _, /** @type {any} */ value) =>
+    isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
+  return sha256(Buffer.from(JSON.stringify({ inputs, max_length, outputs, padding, tokenizer }, sorted)));
+}
+
+/** @param {Uint8Array} bytes */
+function sha256(bytes) {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/**
+ * What golden texts reach, in one line: the rest is held by checksums alone.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {Golden} golden its own
+ * @returns {string}
+ */
+export function coverage(bundle, { tensors, rules, checksums }) {
+  const { input_ids: ids, attention_mask: mask } = tensors;
+  const used = new Set([...rules.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
+  const { tokenizer, max_length: positions, architecture } = bundle.contract;
+  const lines = `golden texts use ${used.size} of ${tokenizer.vocab_size} vocab lines`;
+  const rows = architecture === null ? '' : ` and ${ids.shape[1]} of ${positions} positions`;
+  const rest = checksums === null ? 'nothing holds the rest, since an older release made the bundle: export it again' : 'the rest is held by checksums';
+  return `${lines}${rows}; ${rest}`;
+}
+
+/**
+ * What a runtime may be off at an output: its own budget, or the one for all that older bundles have.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {string} name
+ * @returns {{atol: number, rtol: number}}
+ * @throws {UserError} the contract has none, or one that is no number
+ */
+function budgetOf(bundle, name) {
+  const { accuracy } = bundle.contract;
+  const budget = accuracy?.budgets ? accuracy.budgets[name] : accuracy?.budget;
+  const problem = budgetProblem(budget);
+  if (problem) throw new UserError(`${bundle.dir}: ${name}: ${problem}; export it again`);
+  return /** @type {{atol: number, rtol: number}} */ (budget);
+}
+
+/**
+ * The golden texts through an encoder, or a pool of them, as a training sees it: the vectors of
+ * `sequence_output`, without those of padding.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
+ * @param {Pick<import('../encoder/features.js').Encoder, 'sequences'>} encoder
+ * @returns {Promise<Check>}
+ * @throws {UserError} no golden cases
+ */
+export async function verifyVectors(bundle, tokenizer, encoder) {
+  const { texts, tensors } = goldenCases(bundle);
+  const { accuracy, outputs } = bundle.contract;
+  const name = outputs.find(({ role }) => role === 'sequence_output')?.name ?? 'sequence_output';
+  const expected = tensors[name];
+  if (texts.length === 0 || !accuracy || expected === undefined) {
+    throw new UserError(`${bundle.dir} has golden cases without texts, budget or ${name}; export it again`);
+  }
+  const encodings = texts.map((text) => tokenizer.encode(text));
+  const rows = await encoder.sequences(encodings);
+  const [, width, hidden] = expected.shape;
+  const budget = budgetOf(bundle, name);
+  let maxAbs = 0;
+  for (const [row, data] of rows.entries()) {
+    const from = row * width * hidden;
+    const shape = [data.length / hidden, hidden];
+    const should = { shape, data: expected.data.subarray(from, from + data.length) };
+    const { close, maxAbs: moved, said } = closeness({ shape, data }, should, budget);
+    if (!close) {
+      const text = JSON.stringify(texts[row]);
+      return { name, passed: false, maxAbs: moved, budget: budget.atol, rtol: budget.rtol, said: `${name} of ${text}: ${said}` };
+    }
+    maxAbs = Math.max(maxAbs, moved ?? 0);
+  }
+  return { name, passed: true, maxAbs, budget: budget.atol, rtol: budget.rtol, said: '' };
+}
+
+/**
+ * The golden tensors of the first texts, at the width that these texts alone are padded to.
+ *
+ * @param {Record<string, import('../support/safetensors.js').Tensor>} tensors
+ * @param {import('./bundle.js').TensorSpec[]} outputs
+ * @param {[number, number]} size rows, and positions of each
+ * @returns {Record<string, import('../support/safetensors.js').Tensor>}
+ */
+function firstRows(tensors, outputs, [rows, width]) {
+  const [, whole] = tensors.input_ids.shape;
+  const cut = Object.entries(tensors).map(([name, tensor]) => {
+    const { shape, data } = tensor;
+    const spec = outputs.find((output) => output.name === name);
+    const byPosition = spec === undefined || spec.shape[1] === 'sequence';
+    const inner = shape.slice(byPosition ? 2 : 1).reduce((product, size) => product * size, 1);
+    if (!byPosition) return [name, { ...tensor, shape: [rows, ...shape.slice(1)], data: data.slice(0, rows * inner) }];
+    const kept = data.slice(0, rows * width * inner);
+    for (let row = 0; row < rows; row += 1) {
+      const from = row * whole * inner;
+      kept.set(data.subarray(from, from + width * inner), row * width * inner);
+    }
+    return [name, { ...tensor, shape: [rows, width, ...shape.slice(2)], data: kept }];
+  });
+  return Object.fromEntries(cut);
+}
+
+/**
+ * An output with zeros at the masked positions, whose values mean nothing: in trained models they
+ * are ten times more sensitive to rounding than the rest.
+ *
+ * @template {{shape: number[], data: Float32Array | Int32Array}} T
+ * @param {T} output
+ * @param {{shape: number[], data: Float32Array | Int32Array} | undefined} mask int32[batch, sequence]
+ * @returns {T}
+ */
+function visible(output, mask) {
+  if (mask === undefined || String(output.shape.slice(0, 2)) !== String(mask.shape)) return output;
+  const width = output.data.length / mask.data.length;
+  const data = output.data.slice();
+  mask.data.forEach((value, i) => value === 1 || data.fill(0, i * width, (i + 1) * width));
+  return { ...output, data };
+}
+
+/**
+ * @param {Record<string, {shape: number[], data: Int32Array}>} batch
+ * @param {Record<string, import('../support/safetensors.js').Tensor>} tensors
+ * @param {string[]} texts
+ * @returns {Check}
+ */
+function checkIds(batch, tensors, texts) {
+  for (const [role, { shape, data }] of Object.entries(batch)) {
+    const expected = tensors[role];
+    const same = expected !== undefined && String(shape) === String(expected.shape);
+    const at = same ? data.findIndex((value, i) => value !== expected.data[i]) : 0;
+    if (at !== -1) {
+      const [row, column] = [Math.floor(at / shape[1]), at % shape[1]];
+      const said = same
+        ? `${role} of ${JSON.stringify(texts[row])}: got ${data[at]} at position ${column}, ` +
+          `expected ${expected.data[at]}`
+        : `${role}: got shape [${shape}], expected [${expected?.shape}]`;
+      return { name: 'ids', passed: false, maxAbs: null, budget: 0, rtol: 0, said };
+    }
+  }
+  return { name: 'ids', passed: true, maxAbs: 0, budget: 0, rtol: 0, said: '' };
+}

@@ -1,0 +1,67 @@
+/**
+ * The bundle's golden cases, before a training encodes its first text: a backend that gives other
+ * vectors than Python would train a classifier on them without an error.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+
+import { textsInMemory } from '../data/dataset.js';
+import { CheckFailed } from '../support/errors.js';
+import { writeWhole } from '../support/files.js';
+import { goldenCases, verifyVectors } from './golden_cases.js';
+
+const FOLDER = 'verified';
+
+/**
+ * Checks once for each bundle, backend and machine; a check that held is remembered in the cache.
+ *
+ * @param {string} cache directory
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {{name: string, version: string}} backend
+ * @param {{tokenizer: import('../tokenizer/index.js').Tokenizer, encoder: import('../encoder/features.js').Encoder}} tools
+ * @param {(line: string) => void} say
+ * @throws {CheckFailed} the vectors are not what Python gave
+ */
+export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, encoder }, say) {
+  const file = join(cache, FOLDER, `${keyOf(bundle, backend)}.json`);
+  if (existsSync(file)) return;
+  const { passed, maxAbs, said } = await verifyVectors(bundle, tokenizer, encoder);
+  if (!passed) {
+    throw new CheckFailed(
+      `${bundle.dir}: on backend ${backend.name} the golden cases are not what Python gave: ${said}; nothing was ` +
+        `trained; try another --backend, or see node node_bridge/verify.js --bundle ${bundle.dir}`,
+    );
+  }
+  say(`golden cases hold on backend ${backend.name} (max |Δ| ${maxAbs?.toPrecision(2)})`);
+  mkdirSync(join(cache, FOLDER), { recursive: true });
+  writeWhole(file, [Buffer.from(`${JSON.stringify({ bundle: bundle.hash, backend, maxAbs })}\n`)]);
+}
+
+/**
+ * The bundle's golden texts, for a classifier to keep its answers to: nobody's texts, so that a
+ * classifier can be given away. For pairs each is read together with the next one.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('../data/text.js').Task} task
+ * @returns {import('../data/dataset.js').Texts}
+ * @throws {import('../support/errors.js').UserError} no golden cases
+ */
+export function goldenTexts(bundle, task) {
+  const { texts } = goldenCases(bundle);
+  const next = (/** @type {number} */ i) => texts[(i + 1) % texts.length];
+  return textsInMemory(bundle.dir, texts.map((text, i) => (task === 'pair' ? { text, pair: next(i) } : { text })));
+}
+
+/**
+ * What may change a vector: the bundle, what computes, and the processor.
+ *
+ * @param {import('./bundle.js').Bundle} bundle
+ * @param {{name: string, version: string}} backend
+ */
+function keyOf({ hash }, { name, version }) {
+  const { arch, version: node } = process;
+  const parts = [hash, name, version, node, arch, cpus()[0]?.model ?? ''];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+}

@@ -1,0 +1,129 @@
+/**
+ * A copy of a bundle's SavedModel, for TensorFlow to read: in a new directory that only this user
+ * may enter, of the very bytes that were hashed and vetted. TensorFlow reads files itself, and what
+ * lies in the bundle may be swapped between a check and its reading.
+ */
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+import { EnvironmentProblem, UserError } from '../../support/errors.js';
+import { writeAll } from '../../support/files.js';
+import { GRAPH } from './messages.js';
+import { digestOf, vet } from './vetting.js';
+
+const FOLDER = 'saved_model';
+/** Bytes that are copied at a time. */
+const PIECE = 2 ** 20;
+
+/** @typedef {import('../bundle.js').Bundle} Bundle */
+
+/** Whether a bundle has a SavedModel. @param {Bundle} bundle */
+export function hasSavedModel(bundle) {
+  return bundle.has(`${FOLDER}/${GRAPH}`);
+}
+
+/**
+ * @param {Bundle} bundle one that has a SavedModel
+ * @returns {{directory: string, remove: () => void}} `remove` when TensorFlow has read it
+ * @throws {UserError} its contract does not say that it was vetted, or says it of another one; it
+ *   is damaged; or it could do more than compute
+ * @throws {EnvironmentProblem} there is no room for the copy
+ */
+export function checkedCopy(bundle) {
+  const files = listedFiles(bundle);
+  assertRecorded(bundle, files);
+  assertNothingElse(bundle, files);
+  const graph = bundle.read(`${FOLDER}/${GRAPH}`);
+  vet(graph, Object.keys(files), join(bundle.dir, FOLDER));
+  const directory = madeDirectory();
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  try {
+    for (const name of Object.keys(files)) {
+      const path = join(directory, name);
+      writing(path, () => mkdirSync(dirname(path), { recursive: true }));
+      if (name === GRAPH) write(path, [graph]);
+      else write(path, piecesOf(bundle, `${FOLDER}/${name}`));
+    }
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return { directory, remove };
+}
+
+/** The contract's entries of the SavedModel, by their names in it. @param {Bundle} bundle */
+function listedFiles({ contract }) {
+  const entries = Object.entries(contract.files).filter(([name]) => name.startsWith(`${FOLDER}/`));
+  return Object.fromEntries(entries.map(([name, entry]) => [name.slice(FOLDER.length + 1), entry]));
+}
+
+/** @param {Bundle} bundle @param {import('./vetting.js').Files} files */
+function assertRecorded({ dir, contract }, files) {
+  const recorded = contract.saved_model?.sha256;
+  const got = digestOf(files);
+  if (recorded === got) return;
+  const what = recorded === undefined ? 'no record that its SavedModel was vetted' : `a record of a SavedModel with sha256 ${recorded}, but holds one with ${got}`;
+  throw new UserError(
+    `${dir} has ${what}, so native TensorFlow does not load it: export the bundle again, or use the \`backend\` wasm`,
+    'backend',
+  );
+}
+
+/** What is not listed would not be copied, but nobody put it there for nothing. @param {Bundle} bundle @param {import('./vetting.js').Files} files */
+function assertNothingElse({ dir }, files) {
+  const directory = join(dir, FOLDER);
+  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+    const name = path.replaceAll('\\', '/');
+    if (Object.hasOwn(files, name) || statSync(join(directory, path), { throwIfNoEntry: false })?.isDirectory()) continue;
+    throw new UserError(`${dir} holds ${FOLDER}/${name}, which its contract does not list; export or copy it again`);
+  }
+}
+
+function madeDirectory() {
+  return writing(tmpdir(), () => mkdtempSync(join(tmpdir(), 'bert-bridge-')));
+}
+
+/** @param {Bundle} bundle @param {string} name @returns {Generator<Uint8Array>} */
+function* piecesOf(bundle, name) {
+  const file = bundle.file(name);
+  const piece = new Uint8Array(Math.min(file.left, PIECE));
+  try {
+    while (file.left > 0) {
+      const some = piece.subarray(0, file.left);
+      file.fill(some);
+      yield some;
+    }
+  } finally {
+    file.close();
+  }
+}
+
+/** @param {string} path @param {Iterable<Uint8Array>} pieces */
+function write(path, pieces) {
+  const file = writing(path, () => openSync(path, 'wx', 0o600));
+  try {
+    let position = 0;
+    for (const piece of pieces) {
+      writing(path, () => writeAll(file, piece, position));
+      position += piece.length;
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * @template T
+ * @param {string} path
+ * @param {() => T} work
+ * @returns {T}
+ */
+function writing(path, work) {
+  try {
+    return work();
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    throw new EnvironmentProblem(`cannot copy the SavedModel to ${path} (${code}); make room, or set TMPDIR to another directory`);
+  }
+}

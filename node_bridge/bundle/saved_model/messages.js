@@ -1,0 +1,265 @@
+/**
+ * Reads `saved_model.pb` as protobuf messages, without TensorFlow and without loading anything.
+ *
+ * The definitions are TensorFlow's own, whole, with every field and `oneof`. `definitions.binpb` is
+ * the FileDescriptorSet of the TensorFlow that Python has: `python -m native.definitions` writes it,
+ * and a test compares the two.
+ */
+import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { readFileSync } from 'node:fs';
+
+import { UserError } from '../../support/errors.js';
+
+/** The file of a SavedModel that has its graphs. */
+export const GRAPH = 'saved_model.pb';
+const ASSETS = 'saved_model_assets';
+/** As deep as protobuf's own parser goes. */
+const DEEPEST = 100;
+
+/**
+ * @typedef {any} Message one of TensorFlow's messages: fields in camelCase, a `oneof` as
+ *   `{case, value}`, a map as an object
+ * @typedef {import('@bufbuild/protobuf').DescMessage} Definition
+ * @typedef {import('@bufbuild/protobuf').DescField} Field
+ */
+
+/** @type {import('@bufbuild/protobuf').FileRegistry | undefined} */
+let registry;
+
+/**
+ * @param {Uint8Array} bytes of `saved_model.pb`
+ * @param {string} path for an error
+ * @returns {Message} `tensorflow.SavedModel`
+ * @throws {UserError} they are no such message, or have no graph
+ */
+export function readSavedModel(bytes, path) {
+  let savedModel;
+  try {
+    savedModel = parsed('SavedModel', bytes);
+  } catch {
+    throw new UserError(`${path} is damaged: got bytes that are no SavedModel; export or copy the bundle again`);
+  }
+  if (savedModel.metaGraphs.length > 0) return savedModel;
+  throw new UserError(`${path} is empty: got no graph, expected one; export or copy the bundle again`);
+}
+
+/**
+ * A message that this library and TensorFlow's C++ read alike.
+ *
+ * @param {string} name of the message, such as `SavedModel`
+ * @param {Uint8Array} bytes
+ * @returns {Message}
+ * @throws {Error} they are no such message
+ */
+function parsed(name, bytes) {
+  const definition = definitionOf(name);
+  // Slices of a Buffer are twice as slow to make.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  assertWireTypes(definition, new BinaryReader(plain), plain.length, 0);
+  return fromBinary(definition, plain);
+}
+
+/** @param {string} name @returns {Definition} */
+function definitionOf(name) {
+  registry ??= createFileRegistry(
+    fromBinary(FileDescriptorSetSchema, readFileSync(new URL('definitions.binpb', import.meta.url))),
+  );
+  return /** @type {Definition} */ (registry.getMessage(`tensorflow.${name}`));
+}
+
+/**
+ * Refuses a field in another wire type than its definition has. The library would read it as if it
+ * had the right one and lose its place, while C++ takes it for an unknown field and goes on: a file
+ * would say one thing here and another thing there.
+ *
+ * @param {Definition} definition
+ * @param {BinaryReader} reader
+ * @param {number} end of the message, in bytes
+ * @param {number} depth
+ * @throws {Error} there is one, or the message does not end where it says
+ */
+function assertWireTypes(definition, reader, end, depth) {
+  if (depth > DEEPEST) throw new Error('too deep');
+  const fields = fieldsOf(definition);
+  while (reader.pos < end) {
+    const [number, wireType] = reader.tag();
+    const field = fields.get(number);
+    if (field === undefined) {
+      reader.skip(wireType, number);
+      continue;
+    }
+    const isPacked = wireType === WireType.LengthDelimited && isPackable(field);
+    if (wireType !== wireTypeOf(field) && !isPacked) throw new Error(`${definition.typeName}.${field.name} has wire type ${wireType}`);
+    const inner = messageIn(field);
+    if (inner === undefined) {
+      reader.skip(wireType, number);
+    } else {
+      const length = reader.uint32();
+      const stop = reader.pos + length;
+      if (stop > end) throw new Error('a message ends after the one around it');
+      if (field.fieldKind === 'map') assertEntry(field, reader, stop, depth + 1);
+      else assertWireTypes(inner, reader, stop, depth + 1);
+    }
+  }
+  if (reader.pos !== end) throw new Error('a field ends after its message');
+}
+
+/** @type {WeakMap<Definition, Map<number, Field>>} */
+const known = new WeakMap();
+
+/** @param {Definition} definition @returns {Map<number, Field>} by number */
+function fieldsOf(definition) {
+  let fields = known.get(definition);
+  if (fields === undefined) {
+    fields = new Map(definition.fields.map((field) => [field.number, field]));
+    known.set(definition, fields);
+  }
+  return fields;
+}
+
+/**
+ * The same for an entry of a map: field 1 is its key, field 2 its value.
+ *
+ * @param {Field & {fieldKind: 'map'}} field
+ * @param {BinaryReader} reader
+ * @param {number} end
+ * @param {number} depth
+ */
+function assertEntry(field, reader, end, depth) {
+  while (reader.pos < end) {
+    const [number, wireType] = reader.tag();
+    if (number > 2) {
+      reader.skip(wireType, number);
+      continue;
+    }
+    const value = field.mapKind === 'message' ? WireType.LengthDelimited : field.mapKind === 'enum' ? WireType.Varint : scalarType(field.scalar);
+    if (wireType !== (number === 1 ? scalarType(field.mapKey) : value)) throw new Error(`an entry of ${field.name} has wire type ${wireType}`);
+    if (number === 2 && field.mapKind === 'message') {
+      const stop = reader.uint32() + reader.pos;
+      if (stop > end) throw new Error('a message ends after the one around it');
+      assertWireTypes(field.message, reader, stop, depth + 1);
+    } else {
+      reader.skip(wireType, number);
+    }
+  }
+  if (reader.pos !== end) throw new Error('a field ends after its message');
+}
+
+/** The definition of what a field holds, or undefined of a plain value. @param {Field} field */
+function messageIn(field) {
+  if (field.fieldKind === 'message' || (field.fieldKind === 'list' && field.listKind === 'message')) return field.message;
+  return field.fieldKind === 'map' ? field.parent : undefined;
+}
+
+/** @param {Field} field @returns {WireType} of one value */
+function wireTypeOf(field) {
+  if (messageIn(field) !== undefined) return WireType.LengthDelimited;
+  if (field.fieldKind === 'enum' || (field.fieldKind === 'list' && field.listKind === 'enum')) return WireType.Varint;
+  return scalarType(/** @type {number} */ (field.scalar));
+}
+
+/** @param {Field} field */
+function isPackable(field) {
+  return field.fieldKind === 'list' && messageIn(field) === undefined && wireTypeOf(field) !== WireType.LengthDelimited;
+}
+
+/** Of protobuf's types by their numbers. @param {number} type @returns {WireType} */
+function scalarType(type) {
+  if (type === 1 || type === 6 || type === 16) return WireType.Bit64; // double, fixed64, sfixed64
+  if (type === 2 || type === 7 || type === 15) return WireType.Bit32; // float, fixed32, sfixed32
+  return type === 9 || type === 12 ? WireType.LengthDelimited : WireType.Varint; // string, bytes
+}
+
+/**
+ * The main graph, under the name `''`, and each library function.
+ *
+ * @param {Message} metaGraph
+ * @returns {[string, Message[]][]} names with their nodes
+ */
+export function graphs(metaGraph) {
+  const functions = metaGraph.graphDef?.library?.function ?? [];
+  return [
+    ['', metaGraph.graphDef?.node ?? []],
+    ...functions.map((/** @type {Message} */ one) => /** @type {[string, Message[]]} */ ([one.signature?.name ?? '', one.nodeDef])),
+  ];
+}
+
+/**
+ * The tensors of the graph that an input or output is made of: one, or those of its parts.
+ *
+ * @param {Message} info `TensorInfo`
+ * @returns {string[]}
+ */
+export function tensorNames({ encoding }) {
+  if (encoding.case === 'cooSparse') {
+    const { valuesTensorName, indicesTensorName, denseShapeTensorName } = encoding.value;
+    return [valuesTensorName, indicesTensorName, denseShapeTensorName];
+  }
+  if (encoding.case === 'compositeTensor') return encoding.value.components.flatMap(tensorNames);
+  return encoding.case === 'name' ? [encoding.value] : [''];
+}
+
+/**
+ * Every string in a message, however deep: values, keys of maps, and bytes that are text.
+ *
+ * @param {unknown} message
+ * @param {Set<string>} [found]
+ * @returns {Set<string>} names of fields and cases are among them, which can only refuse more
+ */
+export function stringsIn(message, found = new Set()) {
+  if (message === '') return found;
+  if (typeof message === 'string') found.add(message);
+  else if (message instanceof Uint8Array) found.add(Buffer.from(message).toString('utf8'));
+  else if (Array.isArray(message)) message.forEach((one) => stringsIn(one, found));
+  else if (typeof message === 'object' && message !== null) {
+    for (const [key, value] of Object.entries(message)) {
+      if (key === '$typeName') continue;
+      found.add(key);
+      stringsIn(value, found);
+    }
+  }
+  return found;
+}
+
+/**
+ * The assets as a loader finds them: TF1 lists them in a collection instead.
+ *
+ * @param {Message} metaGraph
+ * @returns {Message[]} `AssetFileDef`
+ * @throws {UserError} the collection holds something else than assets
+ */
+export function assetsOf(metaGraph) {
+  if (metaGraph.assetFileDef.length > 0) return metaGraph.assetFileDef;
+  const listed = /** @type {Message[]} */ (listOf(metaGraph, ASSETS, 'anyList'));
+  return listed.map(({ value }) => member('AssetFileDef', value, ASSETS));
+}
+
+/**
+ * The nodes that initialise the variables which a collection of a TF1 graph lists.
+ *
+ * @param {Message} metaGraph
+ * @param {string} collection
+ * @returns {string[]}
+ * @throws {UserError} the collection holds something else than variables
+ */
+export function initializers(metaGraph, collection) {
+  const listed = /** @type {Uint8Array[]} */ (listOf(metaGraph, collection, 'bytesList'));
+  return listed.map((bytes) => member('VariableDef', bytes, collection).initializerName);
+}
+
+/** @param {Message} metaGraph @param {string} collection @param {string} kind @returns {unknown[]} */
+function listOf({ collectionDef }, collection, kind) {
+  const held = Object.hasOwn(collectionDef, collection) ? collectionDef[collection].kind : undefined;
+  return held?.case === kind ? held.value.value : [];
+}
+
+/** @param {string} name @param {Uint8Array} bytes @param {string} collection @returns {Message} */
+function member(name, bytes, collection) {
+  try {
+    return parsed(name, bytes);
+  } catch {
+    throw new UserError(`${GRAPH} is damaged: its collection ${collection} has no ${name}; export the bundle again`);
+  }
+}

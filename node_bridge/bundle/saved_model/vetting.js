@@ -1,0 +1,122 @@
+/**
+ * Judges the SavedModel of a bundle before TensorFlow loads anything of it.
+ *
+ * A SavedModel is a program: besides sums it can hold ops that read and write files. So only ops of
+ * a committed list pass, the same list that Python's exporter has, and the few that need a file may
+ * only have the model's own: see file_ops.js. The hashes of a bundle prove none of this: whoever
+ * re-seals a bundle writes any hash.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+import { UserError } from '../../support/errors.js';
+import { misplaced } from './file_ops.js';
+import { assetsOf, GRAPH, graphs, readSavedModel } from './messages.js';
+
+const ALLOWED = new URL('../../../export/allowed_ops.txt', import.meta.url);
+/** What a SavedModel holds; nothing else is copied by the exporter, or looked for by a loader. */
+const PARTS = /^(saved_model\.pb|(variables|assets)\/.+)$/s;
+const SHOWN = 5;
+
+/**
+ * @typedef {import('./messages.js').Message} Message
+ * @typedef {Record<string, {sha256: string, size: number}>} Files of a SavedModel, by name
+ */
+
+/**
+ * Stops at a SavedModel that could do anything but compute.
+ *
+ * @param {Uint8Array} bytes its `saved_model.pb`
+ * @param {string[]} names of all its files, relative to its directory
+ * @param {string} where to say it is
+ * @throws {UserError} an op outside the list, a file op away from its place, an asset that leaves
+ *   the directory, a file that belongs to no SavedModel, or bytes that are none
+ */
+export function vet(bytes, names, where) {
+  const foreign = names.find((name) => !PARTS.test(name));
+  if (foreign !== undefined) {
+    throw new UserError(`${where} holds ${foreign}, expected ${GRAPH}, variables and assets alone; export the bundle again`);
+  }
+  for (const metaGraph of readSavedModel(bytes, `${where}/${GRAPH}`).metaGraphs) {
+    const refused = refusedOps(metaGraph);
+    const problems = refused.length > 0 ? refused : misplaced(metaGraph);
+    if (problems.length > 0) {
+      const more = problems.length > SHOWN ? ` and ${problems.length - SHOWN} more` : '';
+      throw new UserError(
+        `${where}: got ${problems.slice(0, SHOWN).join(', ')}${more}, expected only ops that compute ` +
+          '(export/allowed_ops.txt); nothing was loaded, since this could read, write or run things on ' +
+          'this machine: export the bundle again from a model that you trust, or use another `backend`',
+          'backend',
+      );
+    }
+    assertAssets(metaGraph, names, where);
+  }
+}
+
+/** @type {Set<string> | undefined} */
+let allowed;
+
+/** The committed list. */
+function allowedOps() {
+  allowed ??= new Set(readFileSync(ALLOWED, 'utf8').split('\n').filter((op) => op !== ''));
+  return allowed;
+}
+
+/** Every op outside the list, once, with its function, and what would hide one. @param {Message} metaGraph @returns {string[]} */
+function refusedOps(metaGraph) {
+  const ops = allowedOps();
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  const note = (/** @type {string} */ what, where = '') => found.has(what) || found.set(what, where);
+  const seen = new Set();
+  for (const [name, nodes] of graphs(metaGraph)) {
+    if (seen.has(name)) note(`two functions called ${JSON.stringify(name)}`);
+    // A node of this op would call it.
+    if (ops.has(name)) note(`a function called ${JSON.stringify(name)}, as an op is`);
+    seen.add(name);
+    const where = name === '' ? '' : ` in ${name}`;
+    const names = new Set();
+    for (const node of nodes) {
+      if (!ops.has(node.op)) note(`op ${node.op}`, where);
+      if (names.has(node.name)) note(`two nodes called ${JSON.stringify(node.name)}`, where);
+      names.add(node.name);
+    }
+  }
+  return [...found].map(([what, where]) => what + where);
+}
+
+/** Refuses assets, such as a vocab, that are not in the model's own `assets` folder. @param {Message} metaGraph @param {string[]} names @param {string} where */
+function assertAssets(metaGraph, names, where) {
+  for (const { filename } of assetsOf(metaGraph)) {
+    if (!isPlain(filename) || !names.includes(`assets/${filename}`)) {
+      throw new UserError(
+        `${where}: got an asset ${JSON.stringify(filename)}, expected a file inside its folder assets; export the bundle again`,
+      );
+    }
+  }
+}
+
+/** Whether a relative path stays where it is and is written in one way. @param {string} path */
+function isPlain(path) {
+  return !path.includes('\\') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}
+
+/**
+ * What the contract says of the SavedModel: the sha256 over a line `<name>` NUL `<sha256>` for each
+ * file, in the order of Python's paths: part by part, by code points.
+ *
+ * @param {Files} files by name, relative to the SavedModel's directory
+ */
+export function digestOf(files) {
+  const whole = createHash('sha256');
+  const names = Object.keys(files).sort((a, b) => comparePaths(a.split('/'), b.split('/')));
+  for (const name of names) whole.update(`${name}\0${files[name].sha256}\n`);
+  return whole.digest('hex');
+}
+
+/** @param {string[]} one @param {string[]} other */
+function comparePaths(one, other) {
+  const at = one.findIndex((part, i) => part !== other[i]);
+  if (at === -1) return one.length - other.length;
+  return other[at] === undefined ? 1 : Buffer.compare(Buffer.from(one[at]), Buffer.from(other[at]));
+}

@@ -1,0 +1,219 @@
+/**
+ * A trained classifier with everything it takes to label texts: tokenizer, encoder and head.
+ */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import { Bundle } from '../bundle/bundle.js';
+import { openEncoders } from '../encoder/encoder_pool.js';
+import { closeness } from '../support/closeness.js';
+import { assertOptions } from '../support/command_line.js';
+import { UserError } from '../support/errors.js';
+import { Tokenizer } from '../tokenizer/index.js';
+import { readDescription } from './classifier_files.js';
+import { Head } from './head.js';
+import { predict } from './prediction.js';
+
+/**
+ * @typedef {import('./prediction.js').Broken} Broken
+ * @typedef {import('./prediction.js').Prediction} Prediction
+ * @typedef {import('../data/text.js').GivenText} GivenText
+ *
+ * @typedef {{dispose: () => unknown}} Owned
+ *
+ * @typedef {object} Ranking
+ * @property {number} [top] how many of the most probable labels to give in order, as `top`
+ */
+
+/**
+ * Labels texts. A text is a string, or an object with `text`; a pair is an object with `sentence1`
+ * and `sentence2`, or with `text` and `pair`.
+ *
+ * @example
+ * const classifier = await Classifier.load('artifacts/classifier');
+ * const { label, probability } = await classifier.predict('这本书很好');
+ */
+export class Classifier {
+  #head;
+  #encoder;
+  #tokenizer;
+
+  /**
+   * See `load`.
+   *
+   * @param {import('./prediction.js').Tools & {encoder: Owned & {notice: string}, head: Owned}} tools
+   */
+  constructor({ tokenizer, encoder, head }) {
+    this.#tokenizer = tokenizer;
+    this.#encoder = encoder;
+    this.#head = head;
+  }
+
+  /**
+   * @param {string} dir what train.js wrote
+   * @param {object} [options]
+   * @param {string} [options.bundle] where its bundle is now, if no longer where it was at training
+   * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
+   * @param {number} [options.workers] encoders that run at a time on wasm and cpu, each with the
+   *   model in memory; 1 by default, in this thread. For many texts one a core is fastest.
+   * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: each of the two,
+   *   classifier and bundle, must be signed by one of them
+   * @returns {Promise<Classifier>}
+   * @throws {UserError} not a classifier, a damaged one, its bundle is not there, `workers` is no whole
+   *   number, or one of the two is not signed by these keys
+   */
+  static async load(dir, options = {}) {
+    assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
+    const { bundle: place, backend, workers = 1, trustedKeys } = options;
+    const bundle = Bundle.open(place ?? bundleOf(dir), { trustedKeys });
+    const encoder = await openEncoders(bundle, { backend, workers });
+    const head = await Head.load(dir, bundle, trustedKeys);
+    return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
+  }
+
+  /** What to tell a person of the backend that was taken; may be empty. */
+  get notice() {
+    return this.#encoder.notice;
+  }
+
+  /** In the order of training; of two that are equally probable the first is taken. */
+  get labels() {
+    return this.#head.labels;
+  }
+
+  /** Whether it takes `single` texts or a `pair` each time. */
+  get task() {
+    return this.#head.description?.task;
+  }
+
+  /**
+   * Labels one text.
+   *
+   * @example
+   * await classifier.predict('这本书很好');
+   * // { text: '这本书很好', label: '1', probability: 0.75, probabilities: { 0: 0.25, 1: 0.75 } }
+   *
+   * @overload
+   * @param {GivenText} texts
+   * @param {Ranking} [options]
+   * @returns {Promise<Prediction>}
+   * @throws {UserError} it is no text, or not of the classifier's task
+   */
+  /**
+   * Labels each text of an array, in its order.
+   *
+   * @example
+   * const [first, second] = await classifier.predict(['这本书很好', '房间很小'], { top: 1 });
+   * // first.top: [{ label: '1', probability: 0.75 }]
+   *
+   * @overload
+   * @param {readonly GivenText[]} texts
+   * @param {Ranking} [options]
+   * @returns {Promise<Prediction[]>}
+   * @throws {UserError} names the text that is none, or not of the classifier's task
+   */
+  /**
+   * @param {GivenText | readonly GivenText[]} texts
+   * @param {Ranking} [options]
+   * @returns {Promise<Prediction | Prediction[]>}
+   */
+  async predict(texts, options = {}) {
+    assertOptions('predict', options, ['top']);
+    const { top } = options;
+    const predictions = [];
+    for await (const prediction of this.stream(Array.isArray(texts) ? texts : [texts], { top })) {
+      predictions.push(prediction);
+    }
+    return Array.isArray(texts) ? predictions : predictions[0];
+  }
+
+  /**
+   * Labels texts as they come, in order and in flat memory: reads at most a window of 1024 texts
+   * beyond the one that it is giving, and lets none wait for another that has not come.
+   *
+   * @example
+   * async function* reviews() {
+   *   for await (const row of database.query('SELECT text FROM reviews')) yield row.text;
+   * }
+   * for await (const { text, label } of classifier.stream(reviews())) console.log(label, text);
+   *
+   * @overload
+   * @param {AsyncIterable<GivenText> | Iterable<GivenText>} texts
+   * @param {Ranking & {keepBroken?: false}} [options]
+   * @returns {AsyncGenerator<Prediction, void, void>}
+   * @throws {UserError} names the text that is none, or not of the classifier's task, after all
+   *   before it have been given
+   */
+  /**
+   * The same, but where something is no text for this classifier, or is an Error that the source
+   * gives in the place of one, `{ error }` comes out in its place and the rest goes on.
+   *
+   * @example
+   * for await (const answer of classifier.stream(texts, { keepBroken: true })) {
+   *   console.log('error' in answer ? answer.error.message : answer.label);
+   * }
+   *
+   * @overload
+   * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+   * @param {Ranking & {keepBroken: boolean}} options
+   * @returns {AsyncGenerator<Prediction | Broken, void, void>}
+   */
+  /**
+   * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+   * @param {Ranking & {keepBroken?: boolean}} [options]
+   * @returns {AsyncGenerator<any, void, void>}
+   */
+  stream(texts, options = {}) {
+    assertOptions('stream', options, ['top', 'keepBroken']);
+    const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head };
+    return predict(texts, tools, options);
+  }
+
+  /** Frees the weights. */
+  dispose() {
+    this.#encoder.dispose();
+    this.#head.dispose();
+  }
+}
+
+/** Where the classifier's bundle was at training. @param {string} dir */
+function bundleOf(dir) {
+  const found = resolve(dir, readDescription(dir).bundle.dir);
+  if (existsSync(join(found, 'bundle.json'))) return found;
+  throw new UserError(`The bundle of ${dir} is no longer at ${found}; give its place with \`bundle\``, 'bundle');
+}
+
+// Checks a classifier against its own golden answers: what it said at the end of its training.
+
+/**
+ * How far probabilities may be from those of the training, which may have run on another backend:
+ * between wasm, cpu and native they were 2e-6 apart (albert_tiny, head dense, measured).
+ */
+const BUDGET = { atol: 1e-4, rtol: 0 };
+
+/**
+ * @param {string} dir for messages
+ * @param {import('./classifier_files.js').Description} description
+ * @param {Classifier} classifier
+ * @returns {Promise<import('../bundle/golden_cases.js').Check[]>} of the probabilities, and of the labels
+ * @throws {UserError} it has no golden answers
+ */
+export async function verifyClassifier(dir, { golden = [], labels }, classifier) {
+  if (golden.length === 0) throw new UserError(`${dir} has no golden answers; train it again to get them`);
+  const predictions = await classifier.predict(golden.map(({ label: _, probabilities: __, ...text }) => /** @type {any} */ (text)));
+  const rows = (/** @type {number[][]} */ values) => ({ shape: [golden.length, labels.length], data: Float32Array.from(values.flat()) });
+  const got = rows(predictions.map(({ probabilities }) => labels.map((label) => /** @type {Record<string, number>} */ (probabilities)[label])));
+  const { close, maxAbs, said } = closeness(got, rows(golden.map(({ probabilities }) => probabilities)), BUDGET);
+  const other = predictions.findIndex(({ label }, i) => label !== golden[i].label && !isTie(golden[i].probabilities));
+  const labelSaid = other === -1 ? '' : `golden text ${other + 1}: got ${JSON.stringify(predictions[other].label)}, expected ${JSON.stringify(golden[other].label)}`;
+  return [
+    { name: 'probabilities', passed: close, maxAbs, budget: BUDGET.atol, rtol: BUDGET.rtol, said },
+    { name: 'labels', passed: other === -1, maxAbs: null, budget: 0, rtol: 0, said: labelSaid },
+  ];
+}
+
+/** Whether two labels are so near that rounding decides between them. @param {number[]} probabilities */
+function isTie(probabilities) {
+  const [first, second] = [...probabilities].sort((a, b) => b - a);
+  return first - second <= 2 * BUDGET.atol;
+}

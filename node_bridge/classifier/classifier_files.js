@@ -1,0 +1,231 @@
+/**
+ * The directory of a classifier: `model.json` and `weights.bin` (a TF.js LayersModel), and
+ * `classifier.json`, which says what the model alone cannot: its labels, its bundle, how texts
+ * are made into its input.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { isMissing } from '../bundle/checked_file.js';
+import { assertSigned, SIGNATURE } from '../bundle/signature.js';
+import { parseModel } from '../bundle/tfjs_model.js';
+import { UserError } from '../support/errors.js';
+import { readInput } from '../support/files.js';
+import { assertValid, parseJson } from '../support/json.js';
+import { assertWritable, writeDirectory } from '../support/output_directory.js';
+
+const DESCRIPTION = 'classifier.json';
+const MODEL = 'model.json';
+const WEIGHTS = 'weights.bin';
+const FORMAT = 'bert-bridge-classifier';
+/** Version 1 has no seal, and lists only the model's files. */
+const VERSION = 2;
+const VERSIONS = [1, VERSION];
+/** What train.js put beside a classifier of version 1, which does not list it. */
+const BESIDE = ['training.html', 'log.jsonl'];
+/** Stands in the place of the seal while it is computed. */
+const UNSEALED = '0'.repeat(64);
+const ADVICE = 'copy or train the classifier again';
+/** Bytes of its files: a head of 10,000 labels has 20 MB. */
+const LARGEST = 2 ** 28;
+
+/**
+ * @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} ModelArtifacts
+ * @typedef {object} Golden a text, or `sentence1` and `sentence2`, the label and all probabilities
+ * @property {string} [text]
+ * @property {string} [sentence1]
+ * @property {string} [sentence2]
+ * @property {string} label
+ * @property {number[]} probabilities in the order of the labels
+ * @typedef {object} Description
+ * @property {string} format always `bert-bridge-classifier`
+ * @property {number} version
+ * @property {string} [sha256] the seal; see `sealed`
+ * @property {string[]} labels in the order of the probabilities
+ * @property {'single' | 'pair'} task
+ * @property {string} head one of HEADS: `dense`, `bilstm`, `linear`
+ * @property {number} max_length positions a text is cut to, [CLS] and [SEP] counted
+ * @property {'added'} special_tokens [CLS] and [SEP] were added
+ * @property {import('../encoder/features.js').Pooling} pooling what of `sequence_output` the head takes
+ * @property {{hash: string, dir: string}} bundle the only one it works with; `dir` is where it
+ *   was, relative to the classifier
+ * @property {string} backend
+ * @property {number} seed
+ * @property {number} epochs that were trained
+ * @property {number} best_epoch whose weights these are, from 1
+ * @property {number} batch_size
+ * @property {number} learning_rate of the first epoch
+ * @property {string} schedule of the learning rate
+ * @property {number[]} class_weights in the order of the labels
+ * @property {string} best_by `accuracy` or `macro-f1`: by what that epoch is the best
+ * @property {number} dev_accuracy
+ * @property {number} dev_macro_f1
+ * @property {Golden[]} [golden] what it said of the bundle's golden texts at the end of training
+ * @property {{settings: string, data: string}} [trained_with] sha256 of what was asked for, and of
+ *   texts and labels
+ * @property {Record<string, {sha256: string, size: number}>} files every other file, in version 2
+ */
+
+/**
+ * @param {string} dir where a classifier is to go
+ * @returns {boolean} whether a finished one is there
+ * @throws {UserError} `dir` is something else, or holds anything beside it
+ */
+export function isClassifierIn(dir) {
+  assertWritable(dir, KIND);
+  return existsSync(join(dir, DESCRIPTION));
+}
+
+/** @type {import('../support/output_directory.js').Kind} */
+const KIND = { marker: DESCRIPTION, filesOf: filesIn };
+
+/** The files of a classifier, by what it lists. @param {string} dir @returns {string[]} */
+function filesIn(dir) {
+  const { version, files } = readDescription(dir);
+  return [DESCRIPTION, SIGNATURE, ...Object.keys(files), ...(version === VERSION ? [] : BESIDE)];
+}
+
+/**
+ * @param {string} dir
+ * @param {ModelArtifacts} artifacts
+ * @param {Omit<Description, 'format' | 'version' | 'files' | 'sha256'>} details
+ * @param {Record<string, string>} [beside] other files to put there, by name
+ * @throws {UserError} the description is not what its schema says: nothing is written
+ */
+export function writeClassifier(dir, { modelTopology, weightSpecs, weightData }, details, beside = {}) {
+  const model = {
+    format: 'layers-model',
+    generatedBy: 'bert-bridge',
+    convertedBy: null,
+    modelTopology,
+    weightsManifest: [{ paths: [WEIGHTS], weights: weightSpecs }],
+  };
+  const parts = [weightData ?? []].flat().map((part) => new Uint8Array(part));
+  const others = Object.entries(beside).map(([name, text]) => [name, Buffer.from(text)]);
+  /** @type {Record<string, Buffer>} */
+  const files = {
+    ...Object.fromEntries(others),
+    [MODEL]: Buffer.from(`${JSON.stringify(model)}\n`),
+    [WEIGHTS]: Buffer.concat(parts),
+  };
+  const sums = Object.entries(files).map(([name, bytes]) => [name, { sha256: sha256(bytes), size: bytes.length }]);
+  const description = { format: FORMAT, version: VERSION, sha256: UNSEALED, ...details, files: Object.fromEntries(sums) };
+  const path = join(dir, DESCRIPTION);
+  assertDescription(JSON.parse(JSON.stringify(description)), path);
+  writeDirectory(dir, { ...files, [DESCRIPTION]: sealed(`${JSON.stringify(description, null, 2)}\n`, UNSEALED) }, KIND);
+}
+
+/**
+ * A description whose `sha256` is that of itself: of its bytes with 64 zeros where that stands. It
+ * proves that no line was lost or edited since training, which no other hash does. It does not
+ * prove who trained it: whoever changes a classifier can seal it again.
+ *
+ * @param {string} text
+ * @param {string} seal what stands in the place of the seal
+ */
+function sealed(text, seal) {
+  return text.replace(seal, sealOf(text, seal));
+}
+
+/** @param {string} text @param {string} seal that stands in it */
+function sealOf(text, seal) {
+  return sha256(Buffer.from(text.replace(seal, UNSEALED)));
+}
+
+/**
+ * @param {string} dir
+ * @param {string} [trustedKeys] public keys, see `assertSigned`
+ * @returns {Description}
+ * @throws {UserError} not a classifier, one of another release, one that was edited, or not signed by
+ *   these keys
+ */
+export function readDescription(dir, trustedKeys) {
+  const path = join(dir, DESCRIPTION);
+  const bytes = read(dir, DESCRIPTION);
+  if (trustedKeys !== undefined) assertSigned(dir, DESCRIPTION, bytes, trustedKeys);
+  const description = parseJson(bytes, path, ADVICE);
+  if (description?.format !== FORMAT || !VERSIONS.includes(description.version)) {
+    const got = JSON.stringify([description?.format, description?.version]);
+    throw new UserError(`${path}: got format and version ${got}, expected ["${FORMAT}",${VERSION}]; train it again`);
+  }
+  assertDescription(description, path);
+  const { sha256: seal } = description;
+  if (seal !== undefined && sealOf(bytes.toString('utf8'), seal) !== seal) {
+    throw new UserError(`${path} is not what its sha256 says: it was edited or damaged; ${ADVICE}`);
+  }
+  return description;
+}
+
+/** @param {any} description @param {string} path */
+function assertDescription(description, path) {
+  assertValid('classifier', description, path, ADVICE);
+  const problem = contradictionIn(description);
+  if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
+}
+
+/**
+ * What the schema cannot say.
+ *
+ * @param {Description} description
+ * @returns {string | undefined}
+ */
+function contradictionIn({ labels, class_weights: weights, golden = [], epochs, best_epoch: best, task }) {
+  const known = new Set(labels);
+  if (known.size < labels.length) return 'got a label twice';
+  if (weights !== undefined && weights.length !== labels.length) return `got ${weights.length} class_weights for ${labels.length} labels`;
+  if (best !== undefined && best > epochs) return `got best_epoch ${best} of ${epochs} epochs`;
+  for (const { label, probabilities, text } of golden) {
+    if (!known.has(label)) return 'got a golden answer whose label is none of its labels';
+    if (probabilities.length !== labels.length) return `got a golden answer with ${probabilities.length} probabilities for ${labels.length} labels`;
+    if ((text === undefined) !== (task === 'pair')) return `got a golden text that is not of the task ${task}`;
+  }
+  return undefined;
+}
+
+/**
+ * A classifier whose files have been checked.
+ *
+ * @param {string} dir
+ * @param {string} [trustedKeys] public keys, see `assertSigned`
+ * @returns {{description: Description, artifacts: ModelArtifacts}}
+ * @throws {UserError} not a classifier, a damaged one, or not signed by these keys
+ */
+export function readClassifier(dir, trustedKeys) {
+  const description = readDescription(dir, trustedKeys);
+  const model = parseModel(checked(dir, MODEL, description), join(dir, MODEL));
+  const weights = checked(dir, WEIGHTS, description);
+  const artifacts = {
+    format: model.format,
+    modelTopology: model.modelTopology,
+    weightSpecs: /** @type {any[]} */ (model.weightsManifest.flatMap((group) => group.weights)),
+    weightData: new Uint8Array(weights).buffer,
+  };
+  return { description, artifacts };
+}
+
+/** @param {string} dir @param {string} name @param {Description} description */
+function checked(dir, name, { files }) {
+  const bytes = read(dir, name);
+  if (sha256(bytes) === files[name].sha256) return bytes;
+  throw new UserError(`${join(dir, name)} has sha256 ${sha256(bytes)}, expected ${files[name].sha256}; the classifier is damaged, ${ADVICE}`);
+}
+
+/** @param {string} dir @param {string} name */
+function read(dir, name) {
+  try {
+    return readInput(join(dir, name), LARGEST);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    throw new UserError(
+      name === DESCRIPTION
+        ? `${dir} is not a classifier: it has no ${DESCRIPTION}; make one with \`node node_bridge/train.js\``
+        : `${join(dir, name)} is missing; copy or train the classifier again`,
+    );
+  }
+}
+
+/** @param {Uint8Array} bytes */
+function sha256(bytes) {
+  return createHash('sha256').update(bytes).digest('hex');
+}

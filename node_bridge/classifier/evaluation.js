@@ -1,0 +1,200 @@
+/** How good a head is on texts whose labels are known. */
+import { printable } from '../support/printing.js';
+
+/** Keras's clip: a probability of 0 costs 16.1, not Infinity. */
+const EPSILON = 1e-7;
+/** Texts, and probabilities, that are in memory at a time. */
+const WINDOW = 8192;
+const PROBABILITIES = 2 ** 23;
+/** Of the normal distribution, within which 95 % lie. */
+const Z = 1.959963984540054;
+
+/**
+ * @typedef {object} Evaluation
+ * @property {number} loss mean cross-entropy
+ * @property {number} accuracy
+ * @property {number} macroF1 mean of the labels' F1
+ * @property {Confusion} confusion
+ */
+
+/**
+ * @param {{labels: string[], probabilitiesOf: (features: FeatureSet) => Promise<Float32Array[]>}} head
+ * @param {FeatureSet} features
+ * @param {Int32Array} targets int32[texts], places among the labels
+ * @returns {Promise<Evaluation>}
+ *
+ * @typedef {import('./feature_sets.js').FeatureSet} FeatureSet
+ */
+export async function evaluate(head, features, targets) {
+  const predictions = new Int32Array(features.count);
+  const size = Math.max(1, Math.min(WINDOW, Math.floor(PROBABILITIES / head.labels.length)));
+  let loss = 0;
+  for (let from = 0; from < features.count; from += size) {
+    const rows = await head.probabilitiesOf(window(features, from, size));
+    rows.forEach((row, i) => {
+      predictions[from + i] = mostProbable(row);
+      loss -= Math.log(Math.max(row[targets[from + i]], EPSILON));
+    });
+  }
+  const confusion = new Confusion(targets, predictions, head.labels.length);
+  const right = confusion.right.reduce((sum, count) => sum + count, 0);
+  const { count } = features;
+  return { loss: loss / count, accuracy: right / count, macroF1: macroF1(confusion), confusion };
+}
+
+/**
+ * The mean of each label's F1, the harmonic mean of precision and recall; 0 for a label that is
+ * never right. A label that neither the texts have nor the predictions does not count.
+ *
+ * @param {Confusion} confusion
+ */
+export function macroF1(confusion) {
+  const scores = /** @type {number[]} */ (f1Of(confusion).filter((score) => score !== undefined));
+  return scores.reduce((sum, score) => sum + score, 0) / scores.length;
+}
+
+/** Each label's F1; undefined where there is nothing to judge by. @param {Confusion} confusion @returns {(number | undefined)[]} */
+export function f1Of(confusion) {
+  const { truths, predictions, right } = confusion;
+  return Array.from(right, (count, i) => {
+    const all = truths[i] + predictions[i];
+    return all === 0 ? undefined : (2 * count) / all;
+  });
+}
+
+/**
+ * Wilson's 95 % interval of a share: between which true shares one may have been seen so.
+ *
+ * @param {number} share between 0 and 1, as seen
+ * @param {number} count of what it was seen among
+ * @returns {[number, number]}
+ */
+export function interval95(share, count) {
+  const z2 = Z ** 2;
+  const middle = (share + z2 / (2 * count)) / (1 + z2 / count);
+  const half = halfWidth95(share, count);
+  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+}
+
+/** Half of that interval. @param {number} share @param {number} count */
+export function halfWidth95(share, count) {
+  const z2 = Z ** 2;
+  return (Z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count ** 2))) / (1 + z2 / count);
+}
+
+/** The first of the highest. @param {Float32Array} row */
+export function mostProbable(row) {
+  return row.indexOf(row.reduce((most, value) => Math.max(most, value), -Infinity));
+}
+
+/** @param {FeatureSet} features @param {number} from @param {number} size @returns {FeatureSet} */
+function window({ count, hidden, positions, copy }, from, size) {
+  return {
+    count: Math.min(size, count - from),
+    hidden,
+    positions: (i) => positions(from + i),
+    copy: (i, target, at) => copy(from + i, target, at),
+  };
+}
+
+// Who was taken for whom: counts, and a table that keeps its columns with Chinese labels.
+
+/** More columns than this do not fit a terminal, and no longer label. */
+const WIDEST = 12;
+const WIDEST_LABEL = 40;
+
+/** Labels of which a whole matrix is given; of more there are the pairs that occur. */
+const LARGEST_MATRIX = 1000;
+
+/** Counts of true and predicted labels: as much as there are texts and labels, never labels squared. */
+export class Confusion {
+  /** @type {Map<number, number>} by `true * labels + predicted` */
+  #cells = new Map();
+
+  /**
+   * @param {ArrayLike<number>} targets the true label of each text, as a place among the labels
+   * @param {ArrayLike<number>} predictions the label it was given
+   * @param {number} labels how many there are
+   */
+  constructor(targets, predictions, labels) {
+    this.labels = labels;
+    /** Texts that have each label, texts that were given it, and of these the right ones. */
+    this.truths = new Int32Array(labels);
+    this.predictions = new Int32Array(labels);
+    this.right = new Int32Array(labels);
+    for (let i = 0; i < targets.length; i += 1) {
+      const [truth, predicted] = [targets[i], predictions[i]];
+      this.truths[truth] += 1;
+      this.predictions[predicted] += 1;
+      this.right[truth] += Number(truth === predicted);
+      const place = truth * labels + predicted;
+      this.#cells.set(place, (this.#cells.get(place) ?? 0) + 1);
+    }
+  }
+
+  /** Pairs that occur, by true and then by predicted label. @returns {{truth: number, predicted: number, count: number}[]} */
+  get pairs() {
+    const { labels } = this;
+    const cells = [...this.#cells].sort(([a], [b]) => a - b);
+    return cells.map(([place, count]) => ({ truth: Math.floor(place / labels), predicted: place % labels, count }));
+  }
+
+  /** `matrix[true][predicted]`; undefined where there are too many labels. @returns {number[][] | undefined} */
+  get matrix() {
+    const { labels } = this;
+    if (labels > LARGEST_MATRIX) return undefined;
+    const matrix = Array.from({ length: labels }, () => new Array(labels).fill(0));
+    for (const { truth, predicted, count } of this.pairs) matrix[truth][predicted] = count;
+    return matrix;
+  }
+}
+
+/**
+ * @param {Confusion} confusion
+ * @param {string[]} labels
+ * @returns {string[]} lines
+ */
+export function formatConfusion(confusion, labels) {
+  if (labels.length > WIDEST || confusion.matrix === undefined) return formatWorst(confusion, labels);
+  const shown = labels.map((label) => printable(label, WIDEST_LABEL));
+  const cells = [
+    ['true \\ predicted', ...shown],
+    ...confusion.matrix.map((row, i) => [shown[i], ...row.map(String)]),
+  ];
+  const widths = cells[0].map((_, column) => Math.max(...cells.map((row) => displayWidth(row[column]))));
+  return cells.map((row) => row.map((cell, i) => pad(cell, widths[i], i === 0)).join('  '));
+}
+
+/** The commonest confusions, for many labels. @param {Confusion} confusion @param {string[]} labels */
+function formatWorst({ pairs }, labels) {
+  const wrong = pairs
+    .filter(({ truth, predicted }) => truth !== predicted)
+    .sort((a, b) => b.count - a.count)
+    .slice(0, WIDEST);
+  const name = (/** @type {number} */ label) => printable(labels[label], WIDEST_LABEL);
+  return [
+    `${labels.length} labels; the commonest confusions (all of them with --json):`,
+    ...wrong.map(({ count, truth, predicted }) => `${count}  ${name(truth)} taken for ${name(predicted)}`),
+  ];
+}
+
+/** @param {string} cell @param {number} width @param {boolean} left */
+function pad(cell, width, left) {
+  const spaces = ' '.repeat(width - displayWidth(cell));
+  return left ? cell + spaces : spaces + cell;
+}
+
+/** East Asian wide and full-width characters, and emoji, take two columns. */
+const WIDE =
+  /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF01-\uFF60\uFFE0-\uFFE6\u{1F300}-\u{1FAFF}\u{20000}-\u{3FFFD}]/u;
+
+/**
+ * Columns that a terminal gives a text.
+ *
+ * @param {string} text
+ */
+export function displayWidth(text) {
+  let width = 0;
+  for (const character of text) width += /\p{M}/u.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
+  return width;
+}

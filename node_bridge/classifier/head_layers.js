@@ -1,0 +1,86 @@
+/**
+ * What stands on the encoder, as TF.js layers with seeded weights. The last layer gives the
+ * probabilities; the first one that has weights is linear in its input, so that a scaling can be
+ * folded into it.
+ */
+import { load } from '../backends/tfjs.js';
+
+const UNITS = 512;
+const LSTM_UNITS = 128;
+
+/**
+ * @typedef {import('../encoder/features.js').Pooling} Pooling
+ * @typedef {{hidden: number, classes: number, seed: number}} Size
+ * @typedef {import('../backends/tfjs.js').Packages} Packages
+ * @typedef {import('@tensorflow/tfjs-layers').LayersModel['layers'][0]} Layer
+ *
+ * @typedef {object} HeadKind
+ * @property {Pooling} pooling what it takes
+ * @property {(size: Size, make: Packages['layers']) => Layer[]} layers all but the last, made by TF.js
+ * @property {[number, number][]} linear places of kernel and bias among the weights of the first
+ *   layer that has any: of each of its parts that takes the input
+ */
+
+/** @type {Record<string, HeadKind>} by the name that `--head` takes */
+export const HEADS = {
+  /** float32[batch, hidden] → dense 512 tanh → softmax. */
+  dense: {
+    pooling: 'position 0 of sequence_output',
+    layers: ({ hidden, seed }, { layers }) => [
+      layers.dense({
+        name: 'hidden',
+        inputShape: [hidden],
+        units: UNITS,
+        activation: 'tanh',
+        kernelInitializer: seeded(2 * seed),
+      }),
+    ],
+    linear: [[0, 1]],
+  },
+  /** float32[batch, sequence, hidden], zeros where a text has ended → LSTM 128 both ways → softmax. */
+  bilstm: {
+    pooling: 'sequence_output',
+    layers: ({ hidden, seed }, { layers }) => [
+      layers.masking({ name: 'masking', inputShape: [null, hidden], maskValue: 0 }),
+      layers.bidirectional({
+        name: 'hidden',
+        mergeMode: 'concat',
+        layer: /** @type {import('@tensorflow/tfjs-layers').RNN} */ (
+          layers.lstm({
+            units: LSTM_UNITS,
+            recurrentActivation: 'sigmoid', // as in Keras; TF.js's own default is hardSigmoid
+            kernelInitializer: seeded(2 * seed),
+            // Keras's default, orthogonal, needs a QR decomposition that TF.js warns is slow.
+            recurrentInitializer: seeded(2 * seed + 2 ** 20),
+          })
+        ),
+      }),
+    ],
+    linear: [[0, 2], [3, 5]],
+  },
+  /** float32[batch, hidden] → softmax. */
+  linear: { pooling: 'position 0 of sequence_output', layers: () => [], linear: [[0, 1]] },
+};
+
+/**
+ * @param {string} kind of HEADS
+ * @param {Size} size
+ * @returns {import('@tensorflow/tfjs-layers').Sequential} to float32[batch, classes]
+ */
+export function headModel(kind, size) {
+  const { layers, sequential } = load('layers');
+  const before = HEADS[kind].layers(size, load('layers'));
+  const probabilities = layers.dense({
+    name: 'probabilities',
+    units: size.classes,
+    activation: 'softmax',
+    kernelInitializer: seeded(2 * size.seed + 1),
+    ...(before.length === 0 ? { inputShape: [size.hidden] } : {}),
+  });
+  return sequential({ name: 'classifier', layers: [...before, probabilities] });
+}
+
+/** @param {number} seed */
+function seeded(seed) {
+  return load('layers').initializers.glorotUniform({ seed });
+}

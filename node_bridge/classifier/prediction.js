@@ -1,0 +1,139 @@
+/** Texts to labels with probabilities, in order, a window of texts at a time. */
+import { fitting, named, textFrom } from '../data/text.js';
+import { windows } from '../data/text_stream.js';
+import { featuresOf } from '../encoder/features.js';
+import { attempted, UserError } from '../support/errors.js';
+import { mostProbable } from './evaluation.js';
+
+/** Texts that are encoded together, those of one length in one batch: as many as are light to hold. */
+const WINDOW = { vectors: 1024, sequences: 128 };
+/** Probabilities of a window. */
+const PROBABILITIES = 2 ** 22;
+
+/**
+ * @typedef {import('../data/text.js').GivenText} GivenText
+ * @typedef {import('../data/text.js').Text} Text
+ *
+ * @typedef {{label: string, probability: number}} Ranked
+ *
+ * @typedef {object} Answer to a text
+ * @property {string} label the most probable one
+ * @property {number} probability of that label
+ * @property {Record<string, number>} probabilities of every label
+ * @property {Ranked[]} [top] the most probable labels in order, as many as were asked for
+ *
+ * @typedef {import('../data/text.js').NamedText & Answer} Prediction
+ * @typedef {{error: Error}} Broken what stands in the place of a text that is broken
+ *
+ * @typedef {object} Head
+ * @property {string[]} labels
+ * @property {import('../encoder/features.js').Pooling} pooling
+ * @property {{task: import('../data/text.js').Task, max_length: number}} [description]
+ * @property {(features: Float32Array[]) => Promise<Float32Array[]>} probabilities float32[labels] for
+ *   each text
+ *
+ * @typedef {object} Tools
+ * @property {import('../encoder/features.js').Tokenizer} tokenizer
+ * @property {import('../encoder/features.js').Encoder} encoder
+ * @property {Head} head
+ *
+ * @typedef {object} Options
+ * @property {number} [top] how many of the most probable labels to rank; none by default
+ * @property {boolean} [keepBroken] a broken text, or an Error in the place of one, does not end the
+ *   others
+ */
+
+/**
+ * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+ * @param {Tools} tools
+ * @param {Options} [options]
+ * @returns {AsyncGenerator<Prediction | Broken, void, void>} one for each text
+ * @throws {UserError} a broken text that is not kept, after all before it have been given; a `top`
+ *   that is no whole number
+ */
+export async function* predict(texts, tools, { top = 0, keepBroken = false } = {}) {
+  if (typeof texts === 'string') throw new UserError('Expected `texts` to be many texts, got a string; `predict` takes one');
+  if (!(Number.isInteger(top) && top >= 0)) {
+    throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
+  }
+  const { description, pooling } = tools.head;
+  const most = pooling === 'sequence_output' ? WINDOW.sequences : WINDOW.vectors;
+  const size = Math.max(1, Math.min(most, Math.floor(PROBABILITIES / tools.head.labels.length)));
+  for await (const window of windows(checked(texts, description?.task, keepBroken), size)) {
+    yield* answers(window, tools, top);
+  }
+}
+
+/**
+ * No generator, which could be closed only between two texts.
+ *
+ * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+ * @param {import('../data/text.js').Task | undefined} task
+ * @param {boolean} keepBroken
+ * @returns {AsyncIterableIterator<Text | Error>}
+ */
+function checked(texts, task, keepBroken) {
+  const iterator = Symbol.asyncIterator in texts ? texts[Symbol.asyncIterator]() : texts[Symbol.iterator]();
+  let place = -1;
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      const { done, value } = await iterator.next();
+      if (done) return { done, value: undefined };
+      const given = await value; // an array may hold promises
+      place += 1;
+      const text = given instanceof Error ? given : attempted(() => fitting(textFrom(given), task));
+      if (text instanceof Error && !keepBroken) {
+        await this.return?.();
+        throw new UserError(`texts[${place}]: ${text.message}`);
+      }
+      return { done: false, value: text };
+    },
+    async return() {
+      // The iterator of a stream of Node's would wait for its next chunk.
+      if ('destroy' in texts && typeof texts.destroy === 'function') texts.destroy();
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
+/**
+ * @param {(Text | Error)[]} window
+ * @param {Tools} tools
+ * @param {number} top
+ * @returns {AsyncGenerator<Prediction | Broken>} each made when it is asked for: of many labels it is large
+ */
+async function* answers(window, { head, ...tools }, top) {
+  const texts = window.flatMap((text) => (text instanceof Error ? [] : [text]));
+  const { description, pooling } = head;
+  const features = await featuresOf(texts, tools, { maxLength: description?.max_length, pooling });
+  const rows = await head.probabilities(features);
+  let next = 0;
+  for (const text of window) {
+    if (text instanceof Error) {
+      yield { error: text };
+      continue;
+    }
+    next += 1;
+    yield { ...named(text), ...answer(rows[next - 1], head.labels, top) };
+  }
+}
+
+/**
+ * @param {Float32Array} row float32[labels]
+ * @param {string[]} labels
+ * @param {number} top
+ * @returns {Answer}
+ */
+function answer(row, labels, top) {
+  const best = mostProbable(row);
+  const all = labels.map((label, place) => ({ label, probability: row[place] }));
+  return {
+    ...all[best],
+    probabilities: Object.fromEntries(all.map(({ label, probability }) => [label, probability])),
+    ...(top > 0 ? { top: all.sort((a, b) => b.probability - a.probability).slice(0, top) } : {}),
+  };
+}

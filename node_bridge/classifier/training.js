@@ -1,0 +1,260 @@
+/**
+ * From labelled texts, whose vectors are in a store, to a trained head. Knows nothing of the
+ * command line.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { labelsOf } from '../data/dataset.js';
+import { named } from '../data/text.js';
+import { UserError } from '../support/errors.js';
+import { readInput } from '../support/files.js';
+import { isObject, parseJson } from '../support/json.js';
+import { bytesOf, readSafetensors, writeSafetensors } from '../support/safetensors.js';
+import { evaluate } from './evaluation.js';
+import { scaled, scalingOf, stored } from './feature_sets.js';
+import { fit } from './fitting.js';
+import { Head } from './head.js';
+
+/** By what the best epoch is found. */
+export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f1': 'devMacroF1' });
+
+/**
+ * @typedef {import('../data/dataset.js').Dataset} Dataset
+ * @typedef {import('../support/progress.js').Progress} Progress
+ * @typedef {import('./evaluation.js').Evaluation} Evaluation
+ * @typedef {import('./fitting.js').Epoch & {devLoss: number, devAccuracy: number, devMacroF1: number}} EpochResult
+ *
+ * @typedef {keyof typeof BEST_BY} BestBy
+ *
+ * @typedef {object} Problem
+ * @property {Dataset} train
+ * @property {Dataset} dev
+ * @property {string[]} labels
+ * @property {Int32Array} targets of the training texts
+ * @property {Int32Array} devTargets
+ * @property {import('../data/dataset.js').Texts} golden texts to which the classifier keeps its answers; they
+ *   go wherever it goes, so never the user's own
+ *
+ * @typedef {object} Settings
+ * @property {string} head of HEADS
+ * @property {number} epochs at most
+ * @property {number} patience epochs without a better one after which training ends; Infinity: none
+ * @property {number} batchSize
+ * @property {number} seed
+ * @property {number} learningRate
+ * @property {import('./fitting.js').Schedule} schedule
+ * @property {number[]} classWeights of each label
+ * @property {BestBy} bestBy what makes an epoch the best
+ *
+ * @typedef {object} Listener
+ * @property {(title: string, total: number) => Progress} progress
+ * @property {(epoch: EpochResult) => string} noteOf what to say of an epoch that is done
+ * @property {(line: string) => void} say
+ *
+ * @typedef {object} Trained
+ * @property {Head} head
+ * @property {EpochResult[]} history
+ * @property {number} bestEpoch whose weights the head has
+ * @property {Evaluation} dev
+ * @property {import('./classifier_files.js').Golden[]} golden
+ */
+
+/**
+ * Checks that the two sets make a problem to learn; before the encoder is loaded. What is wrong with
+ * one that can be learned, data_report.js says.
+ *
+ * @param {Dataset} train
+ * @param {Dataset} dev
+ * @returns {Omit<Problem, 'golden'>}
+ * @throws {UserError} one label only, a dev label that training does not know, other tasks
+ */
+export function problemOf(train, dev) {
+  if (train.task !== dev.task) {
+    throw new UserError(`${train.path} holds ${train.task} texts, but ${dev.path} ${dev.task} ones; expected the same`);
+  }
+  const labels = labelsOf(train);
+  return { train, dev, labels, targets: train.targets(labels), devTargets: dev.targets(labels) };
+}
+
+/**
+ * Trains on scaled vectors (feature_sets.js says why), keeps the best epoch, and goes on from where an
+ * earlier run was stopped.
+ *
+ * @param {Problem} problem
+ * @param {import('../encoder/feature_cache.js').FeatureStore} store that has all its texts
+ * @param {Settings} settings
+ * @param {TrainingState} kept
+ * @param {Listener} listener
+ * @returns {Promise<Trained>}
+ */
+export async function trainOn({ train, dev, labels, targets, devTargets, golden }, store, settings, kept, listener) {
+  const [features, devFeatures] = [stored(store, train), stored(store, dev)];
+  const scaling = scalingOf(features);
+  const head = Head.create({ kind: settings.head, hidden: store.hidden, labels, seed: settings.seed });
+  const before = begun(kept, head, listener);
+  const history = before?.history ?? [];
+  let best = before?.best ?? { epoch: 0, weights: await head.weights() };
+  const isOver = () => history.length - best.epoch >= settings.patience;
+
+  /** @type {Progress | undefined} */
+  let bar;
+  const training = fit(head, scaled(features, scaling), targets, {
+    ...settings,
+    epochs: isOver() ? 0 : settings.epochs,
+    state: before?.state,
+    onBatch(count) {
+      bar ??= listener.progress(`epoch ${history.length + 1} of ${settings.epochs}`, features.count);
+      bar.advance(count);
+    },
+    async onEpoch(epoch, state) {
+      const { loss, accuracy, macroF1 } = await evaluate(head, scaled(devFeatures, scaling), devTargets);
+      const result = { ...epoch, devLoss: loss, devAccuracy: accuracy, devMacroF1: macroF1 };
+      history.push(result);
+      if (best.epoch === 0 || isBetter(result, history[best.epoch - 1], settings.bestBy)) best = { epoch: epoch.epoch, weights: state.weights };
+      kept.write({ state, best, history });
+      bar?.done(listener.noteOf(result));
+      bar = undefined;
+      return !isOver();
+    },
+  });
+  await training.finally(() => bar?.stop());
+
+  head.setWeights(best.weights);
+  head.fold(scaling);
+  const evaluation = await evaluate(head, devFeatures, devTargets);
+  return { head, history, bestEpoch: best.epoch, dev: evaluation, golden: await goldenOf(head, golden, stored(store, golden)) };
+}
+
+/** What an earlier run left; damaged, it is of no use. @param {TrainingState} kept @param {Head} head @param {Listener} listener */
+function begun(kept, head, { say }) {
+  try {
+    const found = kept.read();
+    if (found !== undefined && !head.fits(found.state, found.best.weights)) throw new Error(`${kept.path} holds the weights of another head`);
+    if (found !== undefined) say(`going on after epoch ${found.state.epoch}, which an earlier run finished`);
+    return found;
+  } catch (error) {
+    say(`${/** @type {Error} */ (error).message}; training starts at epoch 1`);
+    kept.remove();
+    return undefined;
+  }
+}
+
+/** @param {EpochResult} one @param {EpochResult} other @param {BestBy} bestBy */
+function isBetter(one, other, bestBy) {
+  const figure = BEST_BY[bestBy];
+  return one[figure] > other[figure] || (one[figure] === other[figure] && one.devLoss < other.devLoss);
+}
+
+/**
+ * What the head says of some texts, so that it can be told later whether a copy still says the same.
+ *
+ * @param {Head} head
+ * @param {import('../data/dataset.js').Texts} texts
+ * @param {import('./feature_sets.js').FeatureSet} features of these texts
+ */
+async function goldenOf(head, texts, features) {
+  const rows = await head.probabilitiesOf(features);
+  /** @type {import('./classifier_files.js').Golden[]} */
+  const golden = [];
+  for await (const text of texts.texts()) {
+    const row = rows[golden.length];
+    golden.push({ ...named(text), label: head.labelOf(row), probabilities: Array.from(row) });
+  }
+  return golden;
+}
+
+// Training that has not ended yet, in one file: what the next epoch starts from, the best weights
+// so far, and what has been said. The file is named after everything that decides the outcome, so
+// that the same command finds it and no other one does.
+
+/**
+ * @typedef {import('./fitting.js').State} State
+ * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} SavedTraining
+ */
+
+/** Bytes: a head of 10,000 labels has 20 MB, kept four times. */
+const LARGEST = 2 ** 30;
+
+export class TrainingState {
+  /**
+   * @param {string} cache
+   * @param {unknown[]} decides all that the outcome depends on, as JSON can tell it
+   */
+  constructor(cache, decides) {
+    this.dir = join(cache, 'training');
+    this.path = join(this.dir, `${sha256([Buffer.from(JSON.stringify(decides))]).slice(0, 32)}.safetensors`);
+  }
+
+  /** @param {SavedTraining} progress */
+  write({ state, best, history }) {
+    mkdirSync(this.dir, { recursive: true });
+    const { weights, moments, epoch, steps } = state;
+    const groups = { best: best.weights, moments, weights };
+    const tensors = Object.fromEntries(
+      Object.entries(groups).flatMap(([group, arrays]) =>
+        arrays.map((data, i) => [nameOf(group, i), { dtype: /** @type {const} */ ('F32'), shape: [data.length], data }]),
+      ),
+    );
+    const told = JSON.stringify({ epoch, steps, best: best.epoch, history });
+    writeSafetensors(this.path, tensors, { told, sha256: sumOf(told, tensors) });
+  }
+
+  /**
+   * @returns {SavedTraining | undefined} undefined where there is none
+   * @throws {Error} it is damaged
+   */
+  read() {
+    if (!existsSync(this.path)) return undefined;
+    const { tensors, metadata } = readSafetensors(readInput(this.path, LARGEST), this.path);
+    if (sumOf(metadata.told, tensors) !== metadata.sha256) throw new Error(`${this.path} does not have the sha256 it names`);
+    const group = (/** @type {string} */ name) =>
+      Object.keys(tensors)
+        .filter((key) => key.startsWith(`${name}.`))
+        .sort()
+        .map((key) => /** @type {Float32Array} */ (tensors[key].data));
+    const told = parseJson(metadata.told, this.path);
+    if (!isTold(told)) throw new Error(`${this.path} does not say where training was`);
+    const { epoch, steps, best, history } = told;
+    const state = { epoch, steps, weights: group('weights'), moments: group('moments') };
+    return { state, best: { epoch: best, weights: group('best') }, history };
+  }
+
+  /** What was begun is finished, or of no use. */
+  remove() {
+    rmSync(this.path, { force: true, recursive: true });
+  }
+}
+
+/**
+ * Whether it says all that training goes on from.
+ *
+ * @param {unknown} told
+ * @returns {told is {epoch: number, steps: number, best: number, history: EpochResult[]}}
+ */
+function isTold(told) {
+  if (!isObject(told) || !Array.isArray(told.history)) return false;
+  const { epoch, steps, best, history } = told;
+  const isEpoch = (/** @type {unknown} */ one) =>
+    isObject(one) && ['loss', 'accuracy', 'devLoss', 'devAccuracy', 'devMacroF1', 'seconds'].every((name) => Number.isFinite(one[name]));
+  return [epoch, steps, best].every((value) => Number.isSafeInteger(value) && value >= 1) && epoch === history.length && best <= epoch && history.every(isEpoch);
+}
+
+/** Sorts as it counts. @param {string} group @param {number} i */
+function nameOf(group, i) {
+  return `${group}.${String(i).padStart(4, '0')}`;
+}
+
+/** @param {string} told @param {Record<string, {data: Float32Array | Int32Array}>} tensors */
+function sumOf(told, tensors) {
+  const names = Object.keys(tensors).sort();
+  return sha256([Buffer.from(told), ...names.map((name) => bytesOf(tensors[name].data))]);
+}
+
+/** @param {Uint8Array[]} chunks */
+export function sha256(chunks) {
+  const whole = createHash('sha256');
+  chunks.forEach((chunk) => whole.update(chunk));
+  return whole.digest('hex');
+}

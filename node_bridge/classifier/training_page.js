@@ -1,0 +1,144 @@
+/** Learning curves, and who was taken for whom, as one HTML page that needs nothing else. */
+import { printable } from '../support/printing.js';
+import { f1Of } from './evaluation.js';
+
+const WIDTH = 640;
+const HEIGHT = 220;
+const LEFT = 48;
+const BOTTOM = 28;
+const TOP = 12;
+const RIGHT = 12;
+/** More labels make a table that nobody reads. */
+const WIDEST = 40;
+
+/**
+ * @typedef {import('./training.js').EpochResult} EpochResult
+ * @typedef {{name: string, of: (epoch: EpochResult) => number, kind: 'train' | 'dev'}} Curve
+ */
+
+const STYLE = `
+:root { color-scheme: light dark; --ink: #1c1f23; --soft: #6a7280; --rule: #d8dce2; --page: #ffffff; --train: #b45309; --dev: #1d4ed8; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #9aa3af; --rule: #3a404a; --page: #15181c; --train: #f59e0b; --dev: #60a5fa; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); margin: 2rem auto; padding: 0 1rem; max-width: 700px; }
+svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--soft); }
+.rule { stroke: var(--rule); } .best { stroke: var(--soft); stroke-dasharray: 4 3; }
+.train { stroke: var(--train); } .dev { stroke: var(--dev); } polyline { fill: none; stroke-width: 2; } circle { fill: var(--page); stroke-width: 2; }
+.key b.train { color: var(--train); } .key b.dev { color: var(--dev); }
+div.wide { overflow-x: auto; } table { border-collapse: collapse; } th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--rule); }
+th:first-child { text-align: left; } td.right { font-weight: 600; } caption { text-align: left; color: var(--soft); }
+`;
+
+/**
+ * @param {object} result
+ * @param {string} result.name of the bundle
+ * @param {string[]} result.labels
+ * @param {EpochResult[]} result.history
+ * @param {number} result.bestEpoch
+ * @param {string} result.bestBy
+ * @param {import('./evaluation.js').Evaluation} result.evaluation on the dev texts, of the best epoch
+ * @param {string} result.accuracy a line of what the accuracy is worth
+ * @param {string[]} result.warnings about the data
+ * @returns {string}
+ */
+export function trainingPage({ name, labels, history, bestEpoch, bestBy, evaluation, accuracy, warnings }) {
+  const { macroF1, loss, confusion } = evaluation;
+  /** @type {Record<string, Curve[]>} */
+  const charts = {
+    Loss: [curve('train', (epoch) => epoch.loss), curve('dev', (epoch) => epoch.devLoss)],
+    Accuracy: [curve('train', (epoch) => epoch.accuracy), curve('dev', (epoch) => epoch.devAccuracy)],
+  };
+  const drawn = Object.entries(charts).map(([title, curves]) => `<h2>${title}</h2>\n${chart(curves, history, bestEpoch)}`);
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Training of ${escaped(name)}</title>
+<style>${STYLE}</style>
+<h1>Training of ${escaped(name)}</h1>
+<p>Best of ${history.length} epochs by ${bestBy}: ${bestEpoch}. On the dev texts: ${escaped(accuracy)}, macro-F1 ${percent(macroF1)}, loss ${loss.toFixed(4)}.</p>
+<h2>About the data</h2>
+<ul>
+${warnings.map((line) => `<li>${escaped(line)}</li>`).join('\n')}
+</ul>
+<p class="key"><b class="train">training texts</b>, each as it was when its batch came · <b class="dev">dev texts</b>, after the epoch · dashed: the epoch that was kept</p>
+${drawn.join('\n')}
+<h2>Confusion</h2>
+${labels.length > WIDEST ? `<p>${labels.length} labels are too many for a table.</p>` : confusionTable(labels, confusion)}
+</html>
+`;
+}
+
+/** @param {'train' | 'dev'} kind @param {(epoch: EpochResult) => number} of @returns {Curve} */
+function curve(kind, of) {
+  return { name: kind, kind, of };
+}
+
+/** @param {Curve[]} curves @param {EpochResult[]} history @param {number} bestEpoch */
+function chart(curves, history, bestEpoch) {
+  const values = curves.flatMap(({ of }) => history.map(of));
+  const lowest = values.reduce((least, value) => Math.min(least, value), Infinity);
+  const highest = values.reduce((most, value) => Math.max(most, value), -Infinity);
+  const { low, high, ticks } = scale(lowest, highest);
+  const last = Math.max(history.length, 2);
+  const x = (/** @type {number} */ epoch) => LEFT + ((epoch - 1) / (last - 1)) * (WIDTH - LEFT - RIGHT);
+  const y = (/** @type {number} */ value) => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM);
+  const rules = ticks.map(
+    (tick) =>
+      `<line class="rule" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y(tick))}" y2="${at(y(tick))}"/>` +
+      `<text x="${LEFT - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${Number(tick.toPrecision(6))}</text>`,
+  );
+  const every = Math.ceil(history.length / 12);
+  const epochs = history
+    .filter(({ epoch }) => (epoch - 1) % every === 0)
+    .map(({ epoch }) => `<text x="${at(x(epoch))}" y="${HEIGHT - 8}" text-anchor="middle">${epoch}</text>`);
+  const lines = curves.map(({ kind, of }) => {
+    const points = history.map((epoch) => [at(x(epoch.epoch)), at(y(of(epoch)))]);
+    const dots = points.map(([cx, cy]) => `<circle class="${kind}" cx="${cx}" cy="${cy}" r="3"/>`).join('');
+    return `<polyline class="${kind}" points="${points.join(' ')}"/>${history.length > 40 ? '' : dots}`;
+  });
+  const best = `<line class="best" x1="${at(x(bestEpoch))}" x2="${at(x(bestEpoch))}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`;
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img">\n${[...rules, best, ...epochs, ...lines].join('\n')}\n</svg>`;
+}
+
+/**
+ * Round marks around all values: steps of 1, 2 or 5 times a power of ten.
+ *
+ * @param {number} least
+ * @param {number} most
+ */
+export function scale(least, most) {
+  const span = most - least || Math.abs(most) || 1;
+  const power = 10 ** Math.floor(Math.log10(span / 4));
+  const step = /** @type {number} */ ([1, 2, 5, 10].map((times) => times * power).find((size) => span / size <= 5));
+  const first = Math.floor(least / step);
+  const end = Math.max(Math.ceil(most / step), first + 1);
+  const ticks = Array.from({ length: end - first + 1 }, (_, i) => (first + i) * step);
+  return { low: first * step, high: end * step, ticks };
+}
+
+/** @param {string[]} labels @param {import('./evaluation.js').Confusion} confusion */
+function confusionTable(labels, confusion) {
+  const f1 = f1Of(confusion);
+  const head = ['true \\ predicted', ...labels, 'F1'].map((cell) => `<th>${escaped(cell)}</th>`).join('');
+  const rows = (confusion.matrix ?? []).map((row, i) => {
+    const cells = row.map((count, j) => `<td${i === j ? ' class="right"' : ''}>${count}</td>`).join('');
+    const score = f1[i];
+    return `<tr><th>${escaped(labels[i])}</th>${cells}<td>${score === undefined ? '–' : percent(score)}</td></tr>`;
+  });
+  return `<div class="wide"><table>\n<tr>${head}</tr>\n${rows.join('\n')}\n</table></div>`;
+}
+
+/** @param {number} place in the picture */
+function at(place) {
+  return place.toFixed(1);
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** A text of others, in HTML. @param {string} text */
+function escaped(text) {
+  return printable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}

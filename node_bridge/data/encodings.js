@@ -1,0 +1,221 @@
+/**
+ * The encodings of text, and what tells from the bytes that another one was named. Chinese data
+ * circulates in UTF-8 and GB18030 (GBK is a part of it), seldom in UTF-16 and Big5.
+ */
+import { isAscii, isUtf8 } from 'node:buffer';
+import { TextDecoder } from 'node:util';
+
+import { UserError } from '../support/errors.js';
+
+/** What a person may write, and the name by which TextDecoder knows it. */
+const KNOWN = new Map([
+  ['utf-8', 'utf-8'],
+  ['gb18030', 'gb18030'],
+  ['gbk', 'gb18030'],
+  ['big5', 'big5'],
+  ['utf-16', 'utf-16'],
+  ['utf-16le', 'utf-16le'],
+  ['utf-16be', 'utf-16be'],
+]);
+const OTHER_NAMES = new Map([['utf8', 'utf-8'], ['gb2312', 'gb18030'], ['cp936', 'gb18030'], ['utf16', 'utf-16']]);
+
+/** Two bytes that are a usual Chinese character or mark: the first lies here, the second is high. */
+const USUAL = {
+  gb18030: (/** @type {number} */ first, /** @type {number} */ second) =>
+    second >= 0xa1 && (first === 0xa1 || first === 0xa3 || (first >= 0xb0 && first <= 0xd7)),
+  big5: (/** @type {number} */ first, /** @type {number} */ second) =>
+    (second >= 0xa1 || (second >= 0x40 && second <= 0x7e)) && first >= 0xa1 && first <= 0xc6,
+};
+const LEGACY = /** @type {const} */ (['gb18030', 'big5']);
+/** Of the 5,000 embedded reviews in GBK 99.6 % reach it; of those in UTF-8, cut anywhere, the highest has 0.6. */
+const USUAL_SHARE = 0.75;
+/** More zero bytes than any text in another encoding than UTF-16 has; a line end alone gives one a line. */
+const ZERO_SHARE = 0.01;
+/** What circulates beside text files, by its first bytes. */
+const NO_TEXT = [
+  { start: 'PK\x03\x04', what: 'an Excel workbook or another zip archive', remedy: 'save it as CSV in UTF-8' },
+  { start: '\x1f\x8b', what: 'compressed by gzip', remedy: 'unpack it' },
+  { start: 'PAR1', what: 'Parquet', remedy: 'write it as JSON lines' },
+];
+const LINE_END = 10;
+
+/**
+ * @param {string} given as typed
+ * @returns {string} for the functions here
+ * @throws {UserError} not an encoding that is known
+ */
+export function encodingFrom(given) {
+  const name = given.toLowerCase();
+  const found = KNOWN.get(name) ?? OTHER_NAMES.get(name);
+  if (found !== undefined) return found;
+  throw new UserError(`Expected --encoding to be one of ${[...KNOWN.keys()].join(', ')}, got \`${given}\``);
+}
+
+/** Whether lines can be told apart before they are decoded. @param {string} encoding */
+export function hasByteLines(encoding) {
+  return !encoding.startsWith('utf-16');
+}
+
+/** @type {Map<string, TextDecoder>} */
+const decoders = new Map();
+
+/**
+ * One line, or any other part that is whole.
+ *
+ * @param {Buffer} bytes
+ * @param {string} encoding
+ * @returns {string}
+ * @throws {UserError} bytes that are invalid in it; never U+FFFD
+ */
+export function decoded(bytes, encoding) {
+  if (encoding === 'utf-8') {
+    if (isUtf8(bytes)) return bytes.toString('utf8');
+    throw new UserError('invalid UTF-8; convert the file to UTF-8, or name its encoding with --encoding');
+  }
+  const decoder = decoders.get(encoding) ?? new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
+  decoders.set(encoding, decoder);
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw new UserError(`invalid ${encoding}; is --encoding right?`);
+  }
+}
+
+/**
+ * A stream as strings, which may end anywhere.
+ *
+ * @param {AsyncIterable<Uint8Array>} source
+ * @param {string} name what to call it in an error
+ * @param {string} encoding
+ * @param {boolean} [isFatal] whether invalid bytes are an error, true by default, or U+FFFD
+ * @returns {AsyncGenerator<string>} without byte order mark
+ * @throws {UserError} invalid bytes
+ */
+export async function* decodedChunks(source, name, encoding, isFatal = true) {
+  /** @type {TextDecoder | undefined} */
+  let decoder;
+  let offset = 0;
+  const decode = (/** @type {Uint8Array} */ chunk, /** @type {boolean} */ stream) => {
+    try {
+      return decoder?.decode(chunk, { stream }) ?? '';
+    } catch {
+      throw new UserError(`${name}: invalid ${encoding} at byte ${offset} or soon after it; is --encoding right?`);
+    }
+  };
+  for await (const chunk of source) {
+    decoder ??= new TextDecoder(encoding === 'utf-16' ? byteOrder(chunk) : encoding, { fatal: isFatal });
+    yield decode(chunk, true);
+    offset += chunk.length;
+  }
+  yield decode(new Uint8Array(0), false);
+}
+
+/** Without a byte order mark UTF-16 is taken as most of it is. @param {Uint8Array} start */
+function byteOrder(start) {
+  return start[0] === 0xfe && start[1] === 0xff ? 'utf-16be' : 'utf-16le';
+}
+
+/**
+ * Passes a stream on, and ends it where its bytes say that it is in another encoding as a whole. So
+ * a file of GBK is one mistake with its remedy, and not a broken line a thousand times; a line that
+ * is broken in a stream of UTF-8 stays a broken line.
+ *
+ * @param {AsyncIterable<Uint8Array>} source
+ * @param {string} name what to call it in an error
+ * @param {string} encoding that it should have
+ * @returns {AsyncGenerator<Uint8Array>}
+ * @throws {UserError} names the option that mends it
+ */
+export async function* inspected(source, name, encoding) {
+  let isFirst = true;
+  let isDecided = false;
+  for await (const chunk of source) {
+    if (isFirst) assertText(chunk, name, encoding);
+    isFirst = false;
+    isDecided ||= !hasByteLines(encoding) || isAsNamed(chunk, name, encoding);
+    yield chunk;
+  }
+}
+
+/** Text at all, and of bytes or of pairs of bytes. @param {Uint8Array} start @param {string} name @param {string} encoding */
+function assertText(start, name, encoding) {
+  const head = Buffer.from(start.subarray(0, 4)).toString('latin1');
+  const other = NO_TEXT.find((kind) => head.startsWith(kind.start));
+  if (other !== undefined) throw new UserError(`${name} is ${other.what}, not text; ${other.remedy}`);
+  const mark = (start[0] === 0xff && start[1] === 0xfe) || (start[0] === 0xfe && start[1] === 0xff);
+  if (hasByteLines(encoding)) {
+    if (mark) throw new UserError(`${name} begins with the byte order mark of UTF-16; add --encoding utf-16`);
+    const zeros = [0, 1].map((parity) => start.filter((byte, i) => byte === 0 && i % 2 === parity).length);
+    if (Math.max(...zeros) > ZERO_SHARE * start.length) {
+      throw new UserError(`${name} has zero bytes as UTF-16 has them; add --encoding ${zeros[1] > zeros[0] ? 'utf-16le' : 'utf-16be'}`);
+    }
+  } else if (!mark && start.length > 3 && isUtf8(start) && !start.includes(0)) {
+    throw new UserError(`${name} is UTF-8, not ${encoding}; leave --encoding away`);
+  }
+}
+
+/**
+ * @param {Uint8Array} chunk
+ * @param {string} name
+ * @param {string} encoding
+ * @returns {boolean} whether it is; false where the chunk does not tell
+ * @throws {UserError} it is another one
+ */
+function isAsNamed(chunk, name, encoding) {
+  const parts = wholeLines(chunk).filter((line) => !isAscii(line));
+  if (parts.length === 0) return false;
+  const kinds = parts.map(kindOf);
+  const commonest = /** @type {const} */ (['utf-8', 'gb18030', 'big5']).find(
+    (kind) => 2 * kinds.filter((each) => each === kind).length > kinds.length,
+  );
+  if (encoding === commonest) return true;
+  if (encoding === 'utf-8' && commonest !== undefined) {
+    const example = decoded(parts[kinds.indexOf(commonest)], commonest).trim().slice(0, 20);
+    const called = commonest === 'gb18030' ? 'GB18030 (GBK)' : 'Big5';
+    throw new UserError(`${name} is not UTF-8 but ${called}, it reads “${example}”; add --encoding ${commonest}`);
+  }
+  if (commonest === 'utf-8') throw new UserError(`${name} is UTF-8, not ${encoding}; leave --encoding away`);
+  return false;
+}
+
+/** Lines that are whole; without any, the chunk. @param {Uint8Array} chunk @returns {Buffer[]} */
+function wholeLines(chunk) {
+  const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  const lines = [];
+  let start = 0;
+  for (let end = bytes.indexOf(LINE_END); end !== -1; end = bytes.indexOf(LINE_END, start)) {
+    lines.push(bytes.subarray(start, end));
+    start = end + 1;
+  }
+  return lines.length > 0 ? lines : [bytes];
+}
+
+/** The encoding of a line of Chinese. @param {Buffer} line not all ASCII */
+function kindOf(line) {
+  // Two letters of GBK are often valid UTF-8 too, but of other scripts: `模式` is `ģʽ`.
+  if (isUtf8(line)) return /\p{Script=Han}|[\u3000-\u303f\uff00-\uffef]/u.test(line.toString('utf8')) ? 'utf-8' : 'unknown';
+  const shares = LEGACY.map((kind) => (isValid(line, kind) ? usualShare(line, USUAL[kind]) : 0));
+  const most = Math.max(...shares);
+  return most >= USUAL_SHARE ? LEGACY[shares.indexOf(most)] : 'unknown';
+}
+
+/** @param {Buffer} line @param {string} encoding */
+function isValid(line, encoding) {
+  try {
+    return decoded(line, encoding) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Of the characters of two bytes. @param {Buffer} line @param {(first: number, second: number) => boolean} isUsual */
+function usualShare(line, isUsual) {
+  let [usual, all] = [0, 0];
+  for (let i = 0; i < line.length; i += 1) {
+    if (line[i] < 0x80) continue;
+    all += 1;
+    usual += Number(isUsual(line[i], line[i + 1]));
+    i += 1;
+  }
+  return usual / all;
+}

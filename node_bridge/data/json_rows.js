@@ -1,0 +1,160 @@
+/** An object of JSON lines or of a JSON array, and which of its fields are the text and the label. */
+import { attempted, oneLine, UserError } from '../support/errors.js';
+import { isObject, parseJson } from '../support/json.js';
+import { rolesOf } from './columns.js';
+import { LONGEST_LINE } from './lines.js';
+
+/** Kinds of objects whose fields are remembered; a file has one or two. */
+const KINDS = 1000;
+/** A longer line is not searched for NaN: the pattern's own stack would not do. */
+const LONGEST_SEARCHED = 2 ** 20;
+
+/**
+ * @typedef {import('./columns.js').Columns} Columns
+ * @typedef {import('./columns.js').Roles} Roles
+ */
+
+/**
+ * @param {string} content
+ * @returns {Record<string, unknown>}
+ * @throws {UserError} broken JSON, or no object
+ */
+export function parseObject(content) {
+  const value = attempted(() => parseJson(content));
+  if (value instanceof UserError) {
+    if (content.length < LONGEST_SEARCHED && /[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {
+      throw new UserError('broken JSON: NaN is no JSON, Python writes it for a value that is missing');
+    }
+    throw value;
+  }
+  if (isObject(value)) return value;
+  throw new UserError(`got ${oneLine(content.slice(0, 40))}, expected a JSON object`);
+}
+
+/** Reads objects whose fields have any of the usual names, or those that were asked for. */
+export class ObjectReader {
+  #columns;
+  #isLabelled;
+  /** @type {Map<string, Roles | undefined>} by the names of the fields */
+  #known = new Map();
+
+  /**
+   * @param {Columns | undefined} columns asked for, by name
+   * @param {boolean} isLabelled whether a label is looked for
+   */
+  constructor(columns, isLabelled) {
+    this.#columns = columns;
+    this.#isLabelled = isLabelled;
+  }
+
+  /**
+   * @param {string} content
+   * @returns {{fields: Record<string, unknown>, roles: Roles | undefined, others: Record<string, unknown>}}
+   *   `fields` by the kit's names; where none is a text, the object's own. `others`: those without a
+   *   role
+   * @throws {UserError} no JSON object, or fields of which two could be the same
+   */
+  read(content) {
+    const object = parseObject(content);
+    const roles = this.#rolesOf(Object.keys(object));
+    if (roles === undefined) return { fields: object, roles, others: {} };
+    const taken = Object.values(roles);
+    return {
+      fields: Object.fromEntries(Object.entries(roles).map(([role, name]) => [role, object[name]])),
+      roles,
+      others: Object.fromEntries(Object.entries(object).filter(([name]) => !taken.includes(name))),
+    };
+  }
+
+  /** @param {string[]} names */
+  #rolesOf(names) {
+    const kind = JSON.stringify(names);
+    if (!this.#known.has(kind)) {
+      if (this.#known.size === KINDS) this.#known.clear();
+      this.#known.set(kind, rolesOf(names, this.#columns, this.#isLabelled));
+    }
+    return this.#known.get(kind);
+  }
+}
+
+// The elements of a JSON array that may be larger than memory, one after another.
+
+/** What matters between strings, and inside one. */
+const OUTSIDE = /["[\]{},\n]/g;
+const INSIDE = /["\\\n]/g;
+
+/** @typedef {{content: string, line: number}} Element `line` is where it begins, from 1 */
+
+/**
+ * Cuts at the commas of the array itself; whether an element is sound JSON, its reader sees.
+ *
+ * @param {AsyncIterable<string>} source whose first character but for white space is `[`
+ * @param {string} path for an error
+ * @returns {AsyncGenerator<Element>}
+ * @throws {UserError} the array does not end, or something comes after it
+ */
+export async function* arrayElements(source, path) {
+  const splitter = new Splitter();
+  for await (const chunk of source) {
+    yield* splitter.elements(chunk);
+    if (splitter.rest.length > LONGEST_LINE) {
+      throw new UserError(`${path}:${splitter.line}: the element that begins here has more than ${LONGEST_LINE} characters, expected at most so many`);
+    }
+  }
+  if (!splitter.isClosed) {
+    throw new UserError(`${path}:${splitter.line}: the JSON array does not end after the element that begins here`);
+  }
+  if (splitter.rest.trim() !== '') throw new UserError(`${path}: got more after the end of the JSON array, expected nothing`);
+}
+
+class Splitter {
+  /** Brackets that are open: 0 before the array, 1 between its elements. */
+  #depth = 0;
+  #inString = false;
+  #isEscaped = false;
+  #lineNow = 1;
+  #count = 0;
+  /** What has come of the element, or after the array; and the line where it begins. */
+  rest = '';
+  line = 1;
+  isClosed = false;
+
+  /** @param {string} chunk @returns {Generator<Element>} those that it ends */
+  *elements(chunk) {
+    let start = 0;
+    for (let at = 0; !this.isClosed; ) {
+      if (this.#isEscaped && chunk.length > at) {
+        this.#isEscaped = false;
+        at += 1;
+      }
+      const marks = this.#inString ? INSIDE : OUTSIDE;
+      marks.lastIndex = at;
+      const found = marks.exec(chunk);
+      if (found === null) break;
+      at = found.index + 1;
+      if (!this.#isBoundary(found[0])) continue;
+      const content = this.rest + chunk.slice(start, at - 1);
+      const blank = /^\s*/.exec(content)?.[0] ?? '';
+      const line = this.line + blank.split('\n').length - 1;
+      // Nothing at all stands before the array, and in an empty one.
+      if (this.#depth > 0 && (this.#count > 0 || blank !== content || found[0] === ',')) yield { content, line };
+      this.#count += Number(this.#depth > 0);
+      this.isClosed = found[0] === ']';
+      this.#depth = 1;
+      [start, this.rest, this.line] = [at, '', this.#lineNow];
+    }
+    this.rest += chunk.slice(start);
+  }
+
+  /** Whether an element begins or ends at a mark. @param {string} mark */
+  #isBoundary(mark) {
+    if (mark === '\n') this.#lineNow += 1;
+    else if (mark === '\\') this.#isEscaped = true;
+    else if (mark === '"') this.#inString = !this.#inString;
+    else if (this.#depth === 0) return mark === '[';
+    else if (mark === '[' || mark === '{') this.#depth += 1;
+    else if (this.#depth === 1) return mark !== '}';
+    else if (mark !== ',') this.#depth -= 1;
+    return false;
+  }
+}

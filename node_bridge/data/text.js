@@ -1,0 +1,86 @@
+/** What a text may look like where it comes in: one text, or two that are read together. */
+import { oneLine, UserError } from '../support/errors.js';
+
+/**
+ * @typedef {{text: string, pair?: string}} Text one text, or two that are read together
+ * @typedef {string | Text | {sentence1: string, sentence2: string}} GivenText to the library
+ *
+ * @typedef {object} NamedText as data files name it: either `text`, or the other two
+ * @property {string} [text]
+ * @property {string} [sentence1]
+ * @property {string} [sentence2]
+ *
+ * @typedef {'single' | 'pair'} Task
+ */
+
+/**
+ * @param {GivenText} given
+ * @returns {Text}
+ * @throws {UserError} anything else
+ */
+export function textFrom(given) {
+  if (typeof given === 'string') return { text: wellFormed(given) };
+  if (typeof given !== 'object' || given === null) {
+    throw new UserError(
+      `got ${String(given)} (${typeof given}), expected a string, or an object with \`text\`, or \`sentence1\` and \`sentence2\``,
+    );
+  }
+  const fields = /** @type {Record<string, unknown>} */ (given);
+  return fields.pair === undefined ? textOf(fields) : { text: string(fields, 'text'), pair: string(fields, 'pair') };
+}
+
+/**
+ * The text, or the pair, of an object that a file holds.
+ *
+ * @param {Record<string, unknown>} fields
+ * @returns {Text}
+ * @throws {UserError} a field is missing, or is not a text
+ */
+export function textOf(fields) {
+  if (fields.text === undefined && fields.sentence1 !== undefined) {
+    return { text: string(fields, 'sentence1'), pair: string(fields, 'sentence2') };
+  }
+  return { text: string(fields, 'text') };
+}
+
+/** @param {Text} text @returns {Task} */
+export function taskOf({ pair }) {
+  return pair === undefined ? 'single' : 'pair';
+}
+
+/**
+ * @param {Text} text
+ * @param {Task | undefined} task undefined: either is right
+ * @returns {Text} the same
+ * @throws {UserError} it is of the other task
+ */
+export function fitting(text, task) {
+  if (task === undefined || taskOf(text) === task) return text;
+  throw new UserError(
+    task === 'pair'
+      ? 'got a single text, expected a pair, `sentence1` and `sentence2`, as the classifier was trained on'
+      : 'got a pair, expected a single text, as the classifier was trained on',
+  );
+}
+
+/** @param {Text} text @returns {NamedText} */
+export function named({ text, pair }) {
+  return pair === undefined ? { text } : { sentence1: text, sentence2: pair };
+}
+
+/** @param {Record<string, unknown>} fields @param {string} name */
+function string(fields, name) {
+  const value = fields[name];
+  if (typeof value === 'string') return wellFormed(value);
+  const got = value === undefined ? `fields ${Object.keys(fields).join(', ') || '(none)'}` : JSON.stringify(value);
+  throw new UserError(
+    `got ${oneLine(got.slice(0, 60))}, expected \`${name}\` to be a string (a text is \`text\`, or \`sentence1\` and \`sentence2\`)`,
+  );
+}
+
+/** The tokenizer refuses half a character too, but cannot say of which line. @param {string} value */
+function wellFormed(value) {
+  const at = value.search(/\p{Surrogate}/u);
+  if (at === -1) return value;
+  throw new UserError(`the text has a lone surrogate at position ${at}, expected whole characters`);
+}

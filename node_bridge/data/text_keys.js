@@ -1,0 +1,78 @@
+/** Which text is which, in 128 bits: a text of any length as a name in a cache or a table. */
+import { createHash } from 'node:crypto';
+
+/** Int32 values of a key. */
+export const KEY_WORDS = 4;
+
+/**
+ * The first half of the sha256 of a text, or of its pair. Two of ten million texts share a key with
+ * a probability of 1 in 10²⁴.
+ *
+ * @param {import('./text.js').Text} text
+ * @returns {Int32Array} int32[4]
+ */
+export function textKey({ text, pair }) {
+  const digest = createHash('sha256').update(JSON.stringify([text, pair])).digest();
+  return Int32Array.from({ length: KEY_WORDS }, (_, i) => digest.readInt32LE(4 * i));
+}
+
+// From keys of texts to numbers, 20 bytes an entry and half of them free: a Map of strings takes
+// six times as much, and ends at 16 million.
+
+const FREE = -1;
+const SMALLEST = 1024;
+
+export class KeyTable {
+  #keys = new Int32Array(KEY_WORDS * SMALLEST);
+  #values = new Int32Array(SMALLEST).fill(FREE);
+  /** Entries. */
+  size = 0;
+
+  /**
+   * @param {Int32Array} key int32[4]
+   * @returns {number | undefined} what was added under this key
+   */
+  get(key) {
+    const value = this.#values[this.#slot(key)];
+    return value === FREE ? undefined : value;
+  }
+
+  /**
+   * @param {Int32Array} key int32[4]; copied
+   * @param {number} value from 0
+   * @returns {boolean} false where the key had a value already, which stays
+   */
+  add(key, value) {
+    const slot = this.#slot(key);
+    if (this.#values[slot] !== FREE) return false;
+    this.#keys.set(key, KEY_WORDS * slot);
+    this.#values[slot] = value;
+    this.size += 1;
+    if (2 * this.size > this.#values.length) this.#grow();
+    return true;
+  }
+
+  /** Where a key stands, or would. @param {Int32Array} key */
+  #slot(key) {
+    const last = this.#values.length - 1;
+    let slot = key[0] & last;
+    while (this.#values[slot] !== FREE && !this.#holds(slot, key)) slot = (slot + 1) & last;
+    return slot;
+  }
+
+  /** @param {number} slot @param {Int32Array} key */
+  #holds(slot, key) {
+    const from = KEY_WORDS * slot;
+    return key.every((word, i) => this.#keys[from + i] === word);
+  }
+
+  #grow() {
+    const [keys, values] = [this.#keys, this.#values];
+    this.#keys = new Int32Array(2 * keys.length);
+    this.#values = new Int32Array(2 * values.length).fill(FREE);
+    this.size = 0;
+    values.forEach((value, slot) => {
+      if (value !== FREE) this.add(keys.subarray(KEY_WORDS * slot, KEY_WORDS * (slot + 1)), value);
+    });
+  }
+}

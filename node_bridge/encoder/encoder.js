@@ -1,0 +1,331 @@
+/**
+ * Runs a bundle's model: padded batches of ids in, named outputs out.
+ */
+import { useBackend } from '../backends/index.js';
+import { tf } from '../backends/tfjs.js';
+import { Bundle } from '../bundle/bundle.js';
+import { textFrom } from '../data/text.js';
+import { assertOptions } from '../support/command_line.js';
+import { located, UserError } from '../support/errors.js';
+import { Tokenizer } from '../tokenizer/index.js';
+import { featuresOf, TOKEN_BUDGET } from './features.js';
+import { openModel } from './model.js';
+import { meanVector, normalizeVector, poolingOf } from './pooling.js';
+
+/** Rows or positions that a model may always take: more is memory for nothing. */
+const LARGEST_AXIS = 2 ** 17;
+
+/**
+ * @typedef {import('../data/text.js').GivenText} GivenText
+ * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding one text; both int32[sequence]
+ * @typedef {{shape: number[], data: Int32Array}} IdTensor int32[batch, sequence]
+ * @typedef {{shape: number[], data: Float32Array}} Output float32, shape as in the contract
+ */
+
+export class Encoder {
+  #model;
+  /** @type {Tokenizer | undefined} where texts were asked for */
+  #tokenizer;
+
+  /**
+   * @private
+   * @param {Bundle} bundle
+   * @param {import('./model.js').Model} model
+   * @param {{name: string, notice: string}} backend `notice`: what to tell a person of it
+   */
+  constructor(bundle, model, { name, notice }) {
+    this.bundle = bundle;
+    this.backend = name;
+    this.notice = notice;
+    this.#model = model;
+  }
+
+  /**
+   * @param {string | Bundle} place a bundle, or its directory
+   * @param {{backend?: string}} [options] `auto` (default), `native`, `wasm` or `cpu`
+   * @returns {Promise<Encoder>}
+   * @throws {UserError} no bundle, a tokenizer bundle, a damaged file, an unknown backend
+   * @throws {import('../support/errors.js').EnvironmentProblem} a native backend that is not there
+   */
+  static async load(place, options = {}) {
+    assertOptions('Encoder.load', options, ['backend']);
+    const { backend = 'auto' } = options;
+    const bundle = typeof place === 'string' ? Bundle.open(place) : place;
+    if (bundle.contract.architecture === null) {
+      throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
+    }
+    const taken = await useBackend(backend);
+    const { model, notice } = await openModel(bundle, taken);
+    const notices = [taken.notice, notice].filter((said) => said !== '');
+    return new Encoder(bundle, model, { name: taken.name, notice: notices.join('; ') });
+  }
+
+  /** The positions that the model always takes; undefined where any number will do. */
+  get fixedLength() {
+    return fixedSize(this.bundle, 1);
+  }
+
+  /** The rows that the model always takes; undefined where any number will do. */
+  get fixedBatch() {
+    return fixedSize(this.bundle, 0);
+  }
+
+  /** Batches that it takes at a time. */
+  get lanes() {
+    return 1;
+  }
+
+  /** What runs: the GraphModel, or the SavedModel it was made from. */
+  get kind() {
+    return this.#model.kind;
+  }
+
+  /** Width of `sequence_output`. */
+  get hidden() {
+    return /** @type {number} */ (this.#specOf('sequence_output').shape[2]);
+  }
+
+  /**
+   * Texts, or pairs, to vectors: each with [CLS] and [SEP]. By default the vectors that a
+   * classifier gets, those of [CLS].
+   *
+   * @example
+   * const encoder = await Encoder.load('artifacts/bundle/albert_tiny');
+   * const [first, second] = await encoder.encode(['这本书很好', '房间很小'], { pooling: 'mean', normalize: true });
+   *
+   * @param {readonly GivenText[]} texts
+   * @param {object} [options]
+   * @param {number} [options.maxLength] positions a text is cut to; the model's by default
+   * @param {import('./pooling.js').PoolingName} [options.pooling] `cls` (default): position 0 of
+   *   `sequence_output`; `mean`: the mean of `sequence_output` over the text's positions; `pooled`:
+   *   `pooled_output`; `sequence`: all of `sequence_output`
+   * @param {boolean} [options.normalize] divides each vector by its L2 norm; not with `sequence`
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each text, in order, or with `sequence`
+   *   float32[positions, hidden]; equal texts share one
+   * @throws {UserError} names the text that is none; an unknown `pooling`; the model has no such output
+   * @throws {import('../support/errors.js').CheckFailed} a vector that is not finite
+   */
+  async encode(texts, options = {}) {
+    assertOptions('encode', options, ['maxLength', 'pooling', 'normalize']);
+    const { maxLength, pooling = 'cls', normalize = false } = options;
+    const what = located('pooling', () => poolingOf(pooling, normalize));
+    this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
+    const tools = { tokenizer: this.#tokenizer, encoder: this };
+    const known = texts.map((text, i) => located(`texts[${i}]`, () => textFrom(text)));
+    const vectors = await featuresOf(known, tools, { maxLength, pooling: what });
+    if (normalize) new Set(vectors).forEach(normalizeVector);
+    return vectors;
+  }
+
+  /**
+   * Pads to the longest, or to the positions that the model always takes, as the contract says:
+   * with [PAD], types 0, and a mask of 0, or of 1 where the model attends to padding.
+   *
+   * @param {Encoding[]} encodings at least one
+   * @param {number} [width] positions to pad to, where that is more than the longest has
+   * @returns {{input_ids: IdTensor, attention_mask: IdTensor, token_type_ids: IdTensor}}
+   * @throws {UserError} an encoding longer than the model's positions
+   */
+  pad(encodings, width = 1) {
+    const { max_length: limit, padding, tokenizer } = this.bundle.contract;
+    const longest = encodings.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+    if (longest > limit) {
+      throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``, 'maxLength');
+    }
+    // A batch of empty texts still gets one position: TF.js cannot run a width of 0.
+    const shape = [encodings.length, this.fixedLength ?? Math.max(longest, width)];
+    const size = shape[0] * shape[1];
+    const ids = new Int32Array(size).fill(tokenizer.special_tokens.pad.id);
+    const mask = new Int32Array(size).fill(padding === 'attended' ? 1 : 0);
+    const types = new Int32Array(size);
+    encodings.forEach((encoding, row) => {
+      const start = row * shape[1];
+      ids.set(encoding.ids, start);
+      types.set(encoding.typeIds, start);
+      mask.fill(1, start, start + encoding.ids.length);
+    });
+    return {
+      input_ids: { shape, data: ids },
+      attention_mask: { shape, data: mask },
+      token_type_ids: { shape, data: types },
+    };
+  }
+
+  /**
+   * @param {Encoding[]} encodings
+   * @param {number} [width] see `pad`
+   * @param {string[]} [names] nodes of `model.json`; the contract's outputs where none are named
+   * @returns {Promise<Record<string, Output>>} each by its name
+   */
+  async run(encodings, width, names) {
+    return this.runBatch(this.pad(encodings, width), names);
+  }
+
+  /**
+   * @param {Record<string, IdTensor>} batch `input_ids`, `attention_mask` and `token_type_ids`,
+   *   as `pad` gives them
+   * @param {string[]} [names] see `run`
+   * @returns {Promise<Record<string, Output>>} each by its name
+   */
+  async runBatch(batch, names = this.bundle.contract.outputs.map(({ name }) => name)) {
+    const outputs = this.#execute(batch, names);
+    try {
+      const read = outputs.map(async ({ shape }, i) => [
+        names[i],
+        { shape, data: /** @type {Float32Array} */ (await outputs[i].data()) },
+      ]);
+      return Object.fromEntries(await Promise.all(read));
+    } finally {
+      tf.dispose(outputs);
+    }
+  }
+
+  /**
+   * The classifier's vector: position 0 of `sequence_output`, which is [CLS] where special tokens
+   * were added.
+   *
+   * @param {Encoding[]} encodings
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
+   */
+  async firstPosition(encodings) {
+    const { hidden } = this;
+    const first = tf.tidy(() => {
+      const [sequence] = this.#execute(this.pad(encodings), [this.#specOf('sequence_output').name]);
+      return tf.slice(sequence, [0, 0, 0], [-1, 1, -1]);
+    });
+    try {
+      const data = /** @type {Float32Array} */ (await first.data());
+      return encodings.map((_, row) => data.slice(row * hidden, (row + 1) * hidden));
+    } finally {
+      first.dispose();
+    }
+  }
+
+  /**
+   * The mean of `sequence_output` over the positions that are not padding, [CLS] and [SEP]
+   * included, as sentence-transformers computes it; summed in float64.
+   *
+   * @param {Encoding[]} encodings each of at least one position
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
+   */
+  async means(encodings) {
+    const { hidden } = this;
+    return (await this.sequences(encodings)).map((sequence) => meanVector(sequence, hidden));
+  }
+
+  /**
+   * `pooled_output`.
+   *
+   * @param {Encoding[]} encodings
+   * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
+   */
+  async pooled(encodings) {
+    const { name } = this.#specOf('pooled_output');
+    const { [name]: { shape, data } } = await this.runBatch(this.pad(encodings), [name]);
+    return encodings.map((_, row) => data.slice(row * shape[1], (row + 1) * shape[1]));
+  }
+
+  /**
+   * Every vector of `sequence_output`, without those of padding.
+   *
+   * @param {Encoding[]} encodings
+   * @returns {Promise<Float32Array[]>} float32[sequence, hidden] for each encoding
+   */
+  async sequences(encodings) {
+    const { name } = this.#specOf('sequence_output');
+    const { [name]: { shape, data } } = await this.runBatch(this.pad(encodings), [name]);
+    const width = shape[1] * shape[2];
+    return encodings.map(({ ids }, row) => data.slice(row * width, row * width + ids.length * shape[2]));
+  }
+
+  /** Frees the weights. */
+  dispose() {
+    this.#model.dispose();
+  }
+
+  /**
+   * Runs a batch of any size. A model of a fixed batch gets pieces of that many rows, the last
+   * filled with copies of its last row, whose outputs are dropped. One of a fixed length gets
+   * pieces of TOKEN_BUDGET positions, since the caller counted those before padding.
+   *
+   * @param {Record<string, IdTensor>} batch
+   * @param {string[]} names
+   * @returns {import('./model.js').Tensor[]} in the order of `names`
+   */
+  #execute(batch, names) {
+    const { fixedBatch, fixedLength } = this;
+    const [count] = batch.input_ids.shape;
+    const most = fixedLength === undefined ? count : Math.max(1, Math.floor(TOKEN_BUDGET / fixedLength));
+    const rows = fixedBatch ?? Math.min(count, most);
+    if (count === rows) return tf.tidy(() => this.#runPiece(batch, names, 0, rows));
+    return tf.tidy(() => {
+      /** @type {import('./model.js').Tensor[][]} */
+      const pieces = [];
+      for (let from = 0; from < count; from += rows) {
+        const real = Math.min(rows, count - from);
+        pieces.push(
+          tf.tidy(() => {
+            const outputs = this.#runPiece(batch, names, from, fixedBatch ?? real);
+            if (real === rows || fixedBatch === undefined) return outputs;
+            // A tensor inside the model may have more than one row for each text.
+            return outputs.map((x) => tf.slice(x, 0, (x.shape[0] / rows) * real));
+          }),
+        );
+      }
+      return names.map((_, i) => (pieces.length === 1 ? pieces[0][i] : tf.concat(pieces.map((piece) => piece[i]))));
+    });
+  }
+
+  /**
+   * Runs `rows` rows of a batch; beyond its end its last row is repeated.
+   *
+   * @param {Record<string, IdTensor>} batch
+   * @param {string[]} names
+   * @param {number} from the first row
+   * @param {number} rows
+   */
+  #runPiece(batch, names, from, rows) {
+    const feeds = Object.fromEntries(
+      this.bundle.contract.inputs.map(({ name, role }) => {
+        const { data, shape: [count, width] } = batch[role];
+        let piece = data.subarray(from * width, (from + rows) * width);
+        if (from + rows > count) {
+          const real = piece;
+          piece = new Int32Array(rows * width);
+          const last = real.subarray(real.length - width);
+          for (let row = 0; row < rows; row += 1) piece.set(last, row * width);
+          piece.set(real);
+        }
+        return [name, tf.tensor(piece, [rows, width], 'int32')];
+      }),
+    );
+    return this.#model.run(feeds, names);
+  }
+
+  /** @param {string} role */
+  #specOf(role) {
+    const spec = this.bundle.contract.outputs.find((output) => output.role === role);
+    if (spec === undefined) {
+      const names = this.bundle.contract.outputs.map(({ name }) => name).join(', ');
+      throw new UserError(`${this.bundle.dir} has no ${role}; its outputs are ${names}`);
+    }
+    return spec;
+  }
+}
+
+/**
+ * The rows (axis 0) or positions (axis 1) that a model always takes.
+ *
+ * @param {Bundle} bundle
+ * @param {number} axis of the inputs' shapes
+ * @returns {number | undefined} undefined where any number will do
+ * @throws {UserError} a size that no model has
+ */
+export function fixedSize({ contract }, axis) {
+  const sizes = contract.inputs.map(({ shape }) => shape[axis]);
+  const size = sizes.find((one) => typeof one === 'number');
+  if (size !== undefined && !(Number.isInteger(size) && size >= 1 && size <= LARGEST_AXIS)) {
+    throw new UserError(`the contract says that the model always takes ${size} ${axis === 0 ? 'rows' : 'positions'}, expected 1 to ${LARGEST_AXIS}`);
+  }
+  return size;
+}

@@ -1,0 +1,240 @@
+/**
+ * Encoders in worker threads, one a core: TF.js's wasm and cpu backends have one thread each. Every
+ * batch runs whole in one of them, so that how many there are changes no number.
+ */
+import { availableParallelism, totalmem } from 'node:os';
+import { Worker } from 'node:worker_threads';
+
+import { useBackend } from '../backends/index.js';
+import { CheckFailed, EnvironmentProblem, UserError } from '../support/errors.js';
+import { Encoder, fixedSize } from './encoder.js';
+
+/**
+ * @typedef {import('./encoder.js').Encoding} Encoding
+ * @typedef {import('./encoder_worker.js').Method} Method
+ * @typedef {{method: Method, encodings: Encoding[], rest: any[], done: (result: any) => void,
+ *   failed: (error: Error) => void}} Job
+ */
+
+const PROGRAM = new URL('./encoder_worker.js', import.meta.url);
+
+export class EncoderPool {
+  /** @type {Worker[]} */
+  #workers;
+  /** @type {Worker[]} */
+  #idle;
+  /** @type {Job[]} */
+  #waiting = [];
+  /** @type {Map<Worker, Job>} */
+  #running = new Map();
+  /** @type {Error | undefined} */
+  #broken;
+
+  /**
+   * See `start`.
+   *
+   * @param {Worker[]} workers that are ready
+   * @param {import('../bundle/bundle.js').Bundle} bundle
+   * @param {string} notice what to tell a person of the backend
+   */
+  constructor(workers, bundle, notice) {
+    this.#workers = workers;
+    this.#idle = [...workers];
+    this.notice = notice;
+    this.fixedLength = fixedSize(bundle, 1);
+    for (const worker of workers) {
+      worker.on('message', (answer) => this.#answered(worker, answer));
+      worker.on('error', (error) => this.#break(error));
+      worker.on('exit', () => this.#break(endedByItself()));
+      // An idle worker must not keep the program alive. After the listeners: the first one for
+      // 'message' makes Node hold the worker's port again (Node 20, 22 and 24).
+      worker.unref();
+    }
+  }
+
+  /**
+   * @param {import('../bundle/bundle.js').Bundle} bundle
+   * @param {{backend: string, notice: string, workers: number}} options `backend`: not `auto`
+   * @returns {Promise<EncoderPool>} when all have loaded the model
+   * @throws {UserError} as Encoder.load
+   */
+  static async start(bundle, { backend, notice, workers: count }) {
+    const workerData = { dir: bundle.dir, hash: bundle.hash, backend };
+    const workers = Array.from({ length: count }, () => new Worker(PROGRAM, { workerData }));
+    try {
+      await Promise.all(workers.map(ready));
+    } catch (error) {
+      workers.forEach((worker) => worker.terminate());
+      throw error;
+    }
+    return new EncoderPool(workers, bundle, notice);
+  }
+
+  /** Batches that it takes at a time. */
+  get lanes() {
+    return this.#workers.length;
+  }
+
+  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  firstPosition(encodings) {
+    return this.#run('firstPosition', encodings);
+  }
+
+  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  means(encodings) {
+    return this.#run('means', encodings);
+  }
+
+  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  pooled(encodings) {
+    return this.#run('pooled', encodings);
+  }
+
+  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  sequences(encodings) {
+    return this.#run('sequences', encodings);
+  }
+
+  /**
+   * As of Encoder.
+   *
+   * @param {Encoding[]} encodings
+   * @param {number} [width]
+   * @param {string[]} [names]
+   * @returns {Promise<Record<string, import('./encoder.js').Output>>}
+   */
+  run(encodings, width, names) {
+    return this.#run('run', encodings, width, names);
+  }
+
+  /** Ends the workers. */
+  async dispose() {
+    this.#broken ??= new Error('The encoders have been disposed of');
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  /**
+   * @param {Method} method
+   * @param {Encoding[]} encodings
+   * @param {...any} rest what else the method takes
+   * @returns {Promise<any>} what it gives
+   */
+  #run(method, encodings, ...rest) {
+    return new Promise((done, failed) => {
+      this.#waiting.push({ method, encodings, rest, done, failed });
+      this.#next();
+    });
+  }
+
+  #next() {
+    if (this.#broken !== undefined) {
+      for (const { failed } of this.#waiting.splice(0)) failed(this.#broken);
+    }
+    while (this.#idle.length > 0 && this.#waiting.length > 0) {
+      const worker = /** @type {Worker} */ (this.#idle.pop());
+      const job = /** @type {Job} */ (this.#waiting.shift());
+      this.#running.set(worker, job);
+      worker.ref(); // what is waited for keeps the program alive
+      // The ids of many texts share a buffer: sliced, lest all of it be copied with each.
+      const encodings = job.encodings.map(({ ids, typeIds }) => ({ ids: ids.slice(), typeIds: typeIds.slice() }));
+      worker.postMessage({ method: job.method, encodings, rest: job.rest });
+    }
+  }
+
+  /** @param {Worker} worker @param {import('./encoder_worker.js').Answer} answer */
+  #answered(worker, answer) {
+    // A worker that is being ended must hold the program until it has: its `unref` here would let
+    // the program go while `dispose` is awaited (exit code 13). Its job fails when it ends.
+    if (this.#broken !== undefined) return;
+    const job = /** @type {Job} */ (this.#running.get(worker));
+    this.#running.delete(worker);
+    this.#idle.push(worker);
+    worker.unref();
+    if ('result' in answer) job.done(answer.result);
+    else job.failed(errorOf(answer.error));
+    this.#next();
+  }
+
+  /** Fails all that is asked for, and ends the other workers. @param {Error} error */
+  #break(error) {
+    const first = this.#broken === undefined;
+    this.#broken ??= error;
+    for (const { failed } of this.#running.values()) failed(this.#broken);
+    this.#running.clear();
+    this.#next();
+    if (first) void this.dispose();
+  }
+}
+
+/** @param {Worker} worker @returns {Promise<void>} when it has loaded the model */
+function ready(worker) {
+  return new Promise((done, failed) => {
+    worker.once('message', (/** @type {import('./encoder_worker.js').Answer} */ answer) => {
+      if ('error' in answer) failed(errorOf(answer.error));
+      else done();
+    });
+    worker.once('error', failed);
+    worker.once('exit', () => failed(endedByItself()));
+  });
+}
+
+function endedByItself() {
+  return new EnvironmentProblem('An encoder ended by itself; is there enough memory?');
+}
+
+/** An error as it was in the worker. @param {import('./encoder_worker.js').Told} told */
+function errorOf({ exitCode, message, ...rest }) {
+  const known = [UserError, EnvironmentProblem, CheckFailed].find((kind) => new kind().exitCode === exitCode);
+  return known === undefined ? Object.assign(new Error(message), rest) : new known(message);
+}
+
+// A bundle's model on as many cores as wanted: TensorFlow uses all by itself, TF.js's own backends in a pool.
+
+/** What Node and TF.js take in a thread beside the weights: with albert_tiny's 8 MB each took 30 MB. */
+const WORKER_BYTES = 24e6;
+
+/**
+ * @typedef {object} Whole what `openEncoders` gives beyond the encoder of features.js
+ * @property {string} notice what to tell a person of the backend
+ * @property {Encoder['run']} run
+ * @property {() => unknown} dispose
+ * @typedef {import('./features.js').Encoder & Whole} Encoders
+ */
+
+/**
+ * @param {import('../bundle/bundle.js').Bundle} bundle
+ * @param {object} [options]
+ * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
+ * @param {number} [options.workers] how many encoders run at a time on wasm and cpu, each with the
+ *   model in memory; one a core by default. A single one runs in this thread.
+ * @returns {Promise<Encoders>}
+ * @throws {UserError} as Encoder.load, or `workers` is no whole number
+ */
+export async function openEncoders(bundle, { backend = 'auto', workers = availableParallelism() } = {}) {
+  if (!(Number.isInteger(workers) && workers >= 1)) {
+    throw new UserError(`Expected \`workers\` to be a whole number of encoders, at least 1, got \`${workers}\``, 'workers');
+  }
+  if (workers > 1) {
+    const { name, notice } = await useBackend(backend);
+    if (name !== 'native') {
+      assertMemory(bundle, workers);
+      return EncoderPool.start(bundle, { backend: name, notice, workers });
+    }
+  }
+  return Encoder.load(bundle, { backend });
+}
+
+/**
+ * Each encoder has the model in memory; one too many, and the system kills the program without a word.
+ *
+ * @param {import('../bundle/bundle.js').Bundle} bundle
+ * @param {number} workers
+ * @throws {UserError} as many as this machine cannot hold
+ */
+function assertMemory({ contract }, workers) {
+  const weights = Object.entries(contract.files).filter(([name]) => name.endsWith('.bin') && !name.startsWith('saved_model/'));
+  const each = WORKER_BYTES + weights.reduce((sum, [, { size }]) => sum + size, 0);
+  const most = Math.max(1, Math.floor(totalmem() / each));
+  if (workers <= most) return;
+  throw new UserError(`got ${workers} encoders at a time, each with the model in memory, expected at most ${most} on this machine; give fewer \`workers\``, 'workers');
+}

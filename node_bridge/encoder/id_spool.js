@@ -1,0 +1,121 @@
+/**
+ * The ids of any number of texts, on disk until they are encoded: only when all have been read is
+ * it known how many there are, and how long the longest is. In memory are 4 bytes a text.
+ */
+import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+
+import { writeAll } from '../support/files.js';
+import { IntList } from '../support/int_list.js';
+import { bytesOf } from '../support/safetensors.js';
+
+/** A window that is read back: enough texts to fill batches of one length, and at most 8 MiB. */
+const TEXTS = 8192;
+const POSITIONS = 2 ** 20;
+/** int32 numbers that are written at a time. */
+const BUFFER = 2 ** 16;
+
+/** @typedef {import('./encoder.js').Encoding} Encoding */
+
+export class EncodingSpool {
+  #file;
+  #lengths = new IntList();
+  #buffer = new Int32Array(BUFFER);
+  #buffered = 0;
+  #written = 0;
+  /** Positions of all texts. */
+  positions = 0;
+  /** Positions of the longest text. */
+  longest = 0;
+
+  /**
+   * @param {string} path of a file that nothing is left of: its name is gone when this returns, its
+   *   bytes are when the process ends
+   */
+  constructor(path) {
+    this.#file = openSync(path, 'w+');
+    rmSync(path);
+  }
+
+  /** Texts in it. */
+  get count() {
+    return this.#lengths.length;
+  }
+
+  /** @param {Encoding} encoding */
+  add({ ids, typeIds }) {
+    this.#lengths.push([ids.length]);
+    this.positions += ids.length;
+    this.longest = Math.max(this.longest, ids.length);
+    this.#push(ids);
+    this.#push(typeIds);
+  }
+
+  /**
+   * What was added, in order.
+   *
+   * @param {{texts?: number, positions?: number}} [most] of a window; a longer text goes alone
+   * @returns {Generator<{first: number, encodings: Encoding[]}>} `first`: the place of the first
+   *   encoding among all
+   */
+  *windows({ texts = TEXTS, positions = POSITIONS } = {}) {
+    this.#flush();
+    let offset = 0;
+    for (let first = 0; first < this.count; ) {
+      let end = first;
+      let size = 0;
+      while (end < this.count && end - first < texts && (end === first || size + this.#lengths.at(end) <= positions)) {
+        size += this.#lengths.at(end);
+        end += 1;
+      }
+      const values = this.#read(offset, 2 * size);
+      offset += 2 * size;
+      let at = 0;
+      const next = (/** @type {number} */ length) => values.subarray(at, (at += length));
+      const encodings = Array.from({ length: end - first }, (_, i) => {
+        const length = this.#lengths.at(first + i);
+        return { ids: next(length), typeIds: next(length) };
+      });
+      yield { first, encodings };
+      first = end;
+    }
+  }
+
+  /** Frees the disk. */
+  close() {
+    closeSync(this.#file);
+  }
+
+  /** @param {Int32Array} values */
+  #push(values) {
+    if (this.#buffered + values.length > BUFFER) this.#flush();
+    if (values.length > BUFFER) {
+      this.#write(values);
+    } else {
+      this.#buffer.set(values, this.#buffered);
+      this.#buffered += values.length;
+    }
+  }
+
+  #flush() {
+    this.#write(this.#buffer.subarray(0, this.#buffered));
+    this.#buffered = 0;
+  }
+
+  /** @param {Int32Array} values */
+  #write(values) {
+    writeAll(this.#file, bytesOf(values), this.#written);
+    this.#written += values.byteLength;
+  }
+
+  /** @param {number} offset of the first number @param {number} count @returns {Int32Array} */
+  #read(offset, count) {
+    const values = new Int32Array(count);
+    const bytes = bytesOf(values);
+    for (let done = 0; done < bytes.length; ) {
+      const more = readSync(this.#file, bytes, done, bytes.length - done, 4 * offset + done);
+      if (more === 0) throw new Error('The ids on disk end too early');
+      done += more;
+    }
+    return values;
+  }
+}

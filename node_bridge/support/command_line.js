@@ -1,0 +1,224 @@
+/**
+ * What every command shares: options, help, and how errors leave the program.
+ */
+import { format, parseArgs } from 'node:util';
+
+import { failureOf, INTERNAL, UserError } from './errors.js';
+import { print, say } from './printing.js';
+
+/** @typedef {NonNullable<import('node:util').ParseArgsConfig['options']>} Options */
+
+/**
+ * Runs a command. `main` gets the parsed options and positionals and may return an exit code.
+ *
+ * @param {object} command
+ * @param {string} command.help the text of `--help`, with an example
+ * @param {Options} command.options
+ * @param {string} [command.positionals] what its arguments without `--` are; none are taken by default
+ * @param {(values: Record<string, any>, positionals: string[]) => Promise<number | void>} command.main
+ */
+export async function run({ help, options, positionals: taken, main }) {
+  guardStreams();
+  const end = (/** @type {unknown} */ error) => process.exit(report(error, options));
+  process.on('uncaughtException', end).on('unhandledRejection', end);
+  try {
+    const { values, positionals } = parse(options, taken);
+    if (values.help) {
+      print(...help.trimEnd().split('\n'));
+      return;
+    }
+    process.exitCode = (await main(values, positionals)) ?? 0;
+  } catch (error) {
+    process.exitCode = report(error, options);
+  }
+}
+
+/** What is written elsewhere than by us, and what cannot be written. */
+function guardStreams() {
+  process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+    // A reader that went away (`| head`) ends the program quietly, as Unix tools do.
+    process.exit(error.code === 'EPIPE' ? 0 : report(Object.assign(error, { path: 'stdout' }), {}));
+  });
+  process.stderr.on('error', () => {}); // there is nowhere left to say so
+  // Warnings of TF.js name the nodes of a stranger's graph.
+  for (const method of /** @type {const} */ (['log', 'info', 'debug', 'warn', 'error'])) {
+    console[method] = (...words) => say(...format(...words).split('\n'));
+  }
+}
+
+/**
+ * @param {string} name of the option
+ * @param {string} value as it was typed
+ * @param {number} least
+ * @param {number} most
+ * @throws {UserError} anything but a whole number in these bounds
+ */
+export function wholeNumber(name, value, least, most) {
+  const number = Number(value);
+  if (/^\d+$/.test(value) && number >= least && number <= most) return number;
+  throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
+}
+
+/**
+ * @template {string} K
+ * @param {string} name of the option
+ * @param {string} value as it was typed
+ * @param {readonly K[]} known
+ * @returns {K}
+ * @throws {UserError} none of them
+ */
+export function oneOf(name, value, known) {
+  const found = known.find((one) => one === value);
+  if (found !== undefined) return found;
+  const meant = nearest(value, known);
+  const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+  throw new UserError(`Expected ${name} to be one of ${known.join(', ')}, got \`${value}\`${hint}`);
+}
+
+/**
+ * The options of the command line. Node's own strict mode says several sentences, knows no nearest
+ * name, and takes the last of two values without a word.
+ *
+ * @param {Options} known
+ * @param {string} [taken] what positionals are
+ * @returns {{values: Record<string, any>, positionals: string[]}}
+ * @throws {UserError} an option that is unknown, given twice, without its value or with one that it
+ *   does not take; a positional where none is taken
+ */
+function parse(known, taken) {
+  /** @type {Options} */
+  const options = { ...known, help: { type: 'boolean', short: 'h' } };
+  const args = process.argv.slice(2);
+  const { values, positionals, tokens } = parseArgs({ args, options, allowPositionals: true, strict: false, tokens: true });
+  // Not the `h` of a `-epochs`.
+  if (tokens.some(({ kind, index }) => kind === 'option' && ['-h', '--help'].includes(args[index]))) {
+    return { values: { help: true }, positionals };
+  }
+  const seen = new Set();
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const { name } = token;
+    if (!Object.hasOwn(options, name)) throw unknownOption(args[token.index], Object.keys(options));
+    assertValue(token, options[name].type);
+    if (seen.has(name)) throw new UserError(`Got --${name} twice, expected it once`);
+    seen.add(name);
+  }
+  if (positionals.length > 0 && taken === undefined) {
+    const meant = nearest(positionals[0], Object.keys(options));
+    const hint = meant === undefined ? 'try --help' : `did you mean --${meant}?`;
+    throw new UserError(`Expected options only, got \`${positionals[0]}\`; ${hint}`);
+  }
+  return { values, positionals };
+}
+
+/** @param {string} typed an argument that begins with a dash @param {string[]} known @returns {UserError} */
+function unknownOption(typed, known) {
+  const [option] = typed.split('=');
+  const meant = nearest(option.replace(/^-+/, ''), known);
+  return new UserError(`There is no option ${option}; ${meant === undefined ? 'try --help' : `did you mean --${meant}?`}`);
+}
+
+/**
+ * @param {{name: string, value?: string, inlineValue?: boolean}} token
+ * @param {'string' | 'boolean'} type
+ * @throws {UserError} no value where one belongs, or one where none does
+ */
+function assertValue({ name, value, inlineValue }, type) {
+  if (type === 'boolean') {
+    if (value === undefined) return;
+    throw new UserError(`Expected --${name} without a value, got \`${value}\``);
+  }
+  // A number below 0 is a value, if a wrong one.
+  const swallowed = !inlineValue && value !== undefined && /^-[^\d.]/.test(value);
+  if (value !== undefined && value !== '' && !swallowed) return;
+  const got = swallowed ? `the option ${value}` : value === '' ? 'an empty one' : 'none';
+  throw new UserError(`Expected a value after --${name}, got ${got}`);
+}
+
+/**
+ * Says one line for an error: the last door, through which whatever went wrong is cleaned.
+ *
+ * @param {unknown} error
+ * @param {Options} options of the command, by whose names an option of the library is called
+ * @returns {number} exit code
+ */
+function report(error, options) {
+  const { line, exitCode } = failureOf(error);
+  const { option = '', stack = '' } = /** @type {{option?: string, stack?: string}} */ (error ?? {});
+  const ours = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  say(`error: ${Object.hasOwn(options, ours) ? line.replaceAll(`\`${option}\``, `--${ours}`) : line}`);
+  if (exitCode === INTERNAL && process.env.BERT_BRIDGE_DEBUG === '1') say(...stack.split('\n'));
+  return exitCode;
+}
+
+// Names of options, of a command or of a function: the nearest known one for a name that is not
+// known. A misspelt option that is silently ignored gives the answer to another question.
+
+/** Edits that still count as a slip of the fingers. */
+const SLIPS = 2;
+
+/**
+ * The known name that was most likely meant: one that begins alike, or a slip or two away.
+ *
+ * @param {string} name
+ * @param {readonly string[]} known
+ * @returns {string | undefined} undefined where none is near
+ *
+ * @example nearest('epoch', ['epochs', 'seed']) // 'epochs'
+ */
+export function nearest(name, known) {
+  const typed = plain(name);
+  if (typed === '') return undefined;
+  const ranked = known
+    .map((option) => ({ option, edits: edits(typed, plain(option)) }))
+    .sort((a, b) => a.edits - b.edits);
+  const close = ranked.find(({ option, edits: count }) => count <= Math.min(SLIPS, Math.floor(Math.min(typed.length, plain(option).length) / 2)));
+  const longer = ranked.find(({ option }) => typed.length > 1 && plain(option).startsWith(typed));
+  return (close ?? longer)?.option;
+}
+
+/**
+ * Refuses options that a function does not have.
+ *
+ * @param {string} where the function, as its callers write it
+ * @param {unknown} options what it was given
+ * @param {readonly string[]} known
+ * @throws {UserError} not an object, or an option that is not known
+ */
+export function assertOptions(where, options, known) {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new UserError(`Expected the options of ${where} to be an object with ${known.join(', ')}, got ${JSON.stringify(options)}`);
+  }
+  for (const name in options) {
+    if (known.includes(name)) continue;
+    const meant = nearest(name, known);
+    const hint = meant === undefined ? `it has ${known.join(', ')}` : `did you mean \`${meant}\`?`;
+    throw new UserError(`${where} has no option \`${name}\`; ${hint}`);
+  }
+}
+
+/** Without what is easily typed otherwise: `maxLength`, `max_length` and `max-length` are alike. @param {string} name */
+function plain(name) {
+  return name.toLowerCase().replace(/[-_]/g, '');
+}
+
+/**
+ * How many letters must be put in, left out, changed or swapped with their neighbour.
+ *
+ * @param {string} one
+ * @param {string} other
+ */
+function edits(one, other) {
+  /** @type {number[][]} */
+  const table = Array.from({ length: one.length + 1 }, (_, i) => [i]);
+  for (let j = 1; j <= other.length; j += 1) table[0][j] = j;
+  for (let i = 1; i <= one.length; i += 1) {
+    for (let j = 1; j <= other.length; j += 1) {
+      const changed = table[i - 1][j - 1] + (one[i - 1] === other[j - 1] ? 0 : 1);
+      table[i][j] = Math.min(table[i - 1][j] + 1, table[i][j - 1] + 1, changed);
+      const swapped = i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1];
+      if (swapped) table[i][j] = Math.min(table[i][j], table[i - 2][j - 2] + 1);
+    }
+  }
+  return table[one.length][other.length];
+}

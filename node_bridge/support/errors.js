@@ -1,0 +1,134 @@
+/**
+ * The errors that reach a person: one line on stderr and an exit code, never a stack trace.
+ * Exit codes: 0 good, 1 drift or a failed check, 2 the user's mistake, 3 the environment;
+ * 70 a defect of the program itself, whose stack BERT_BRIDGE_DEBUG=1 shows.
+ */
+
+/** An error that is said to a person in its own words. */
+class SaidError extends Error {
+  /**
+   * @param {string} [message]
+   * @param {string} [option] an option of the library that the message names in backticks; a
+   *   command says its own name for it
+   */
+  constructor(message, option) {
+    super(message);
+    this.option = option;
+  }
+}
+
+/** A mistake in what was given: says what was got, what was expected, where, how to fix it. */
+export class UserError extends SaidError {
+  exitCode = 2;
+}
+
+/** Something about this machine stands in the way: the disk, a missing program or library. */
+export class EnvironmentProblem extends SaidError {
+  exitCode = 3;
+}
+
+/** A check ran and failed: numbers drifted, a bundle does not hold what it promises. */
+export class CheckFailed extends SaidError {
+  exitCode = 1;
+}
+
+/**
+ * @template T
+ * @param {() => T} work
+ * @returns {T | UserError} what it gives, or the mistake that it finds
+ */
+export function attempted(work) {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
+}
+
+/**
+ * @template T
+ * @param {string} where such as `file.jsonl:3`
+ * @param {() => T} work
+ * @returns {T}
+ * @throws {UserError} the mistake that `work` finds, with its place before it
+ */
+export function located(where, work) {
+  const done = attempted(work);
+  if (done instanceof UserError) throw new UserError(`${where}: ${done.message}`, done.option);
+  return done;
+}
+
+/** @param {string} message of somebody else's, which may have line ends */
+export function oneLine(message) {
+  return message.replace(/\s+/g, ' ').trim();
+}
+
+// What an error says to a person, and the exit code: 1 to 3 where it is known what stands in the way
+// (errors.js), 70 (EX_SOFTWARE of sysexits.h) for a defect of this program.
+
+/** Exit code of a defect of this program: neither a failed check (1) nor anybody's mistake. */
+export const INTERNAL = 70;
+const USER = 2;
+const MACHINE = 3;
+
+/** @type {Record<string, [number, string, string]>} errors of the system: exit code, reason, remedy */
+const SYSTEM = {
+  EACCES: [USER, 'permission denied', 'give another place'],
+  EPERM: [USER, 'operation not permitted', 'give another place'],
+  ENOENT: [USER, 'there is no such place', 'give another one'],
+  ENOTDIR: [USER, 'a part of the path is a file', 'give another place'],
+  EISDIR: [USER, 'it is a directory', 'give a file'],
+  EEXIST: [USER, 'something is there already', 'give another place'],
+  ENOTEMPTY: [USER, 'the directory is not empty', 'give another place'],
+  EINVAL: [USER, 'this place does not take it', 'give another place'],
+  ENAMETOOLONG: [USER, 'the name is too long', 'give a shorter one'],
+  ELOOP: [USER, 'its links go round in a circle', 'give another place'],
+  ENXIO: [USER, 'it is a socket, or a device that is not there', 'give a file'],
+  ENODEV: [USER, 'it is no file that can be used so', 'give a file'],
+  ESPIPE: [USER, 'it is a pipe', 'give a file'],
+  EROFS: [MACHINE, 'the file system is read-only', 'give another place'],
+  ENOSPC: [MACHINE, 'the disk is full', 'give another place or make room'],
+  EDQUOT: [MACHINE, 'the quota of disk space is used up', 'give another place or make room'],
+  EFBIG: [MACHINE, 'the file is too large for this place', 'give another place, or raise the limit of file sizes (ulimit -f)'],
+  EIO: [MACHINE, 'the disk or the device fails', 'give another place'],
+  ENOMEM: [MACHINE, 'there is not enough memory', 'give it more, or less to do'],
+  EMFILE: [MACHINE, 'too many files are open', 'raise the limit of open files (ulimit -n)'],
+  ENFILE: [MACHINE, 'too many files are open on this machine', 'try again later'],
+  EAGAIN: [MACHINE, 'the system has no more of it for now', 'try again later'],
+  EBUSY: [MACHINE, 'it is in use', 'try again later'],
+  ETXTBSY: [MACHINE, 'it is a program that runs', 'try again later'],
+  ERR_STRING_TOO_LONG: [MACHINE, 'a text is too long for Node', 'give less at a time'],
+  ERR_FS_FILE_TOO_LARGE: [MACHINE, 'a file is too large for Node', 'give less at a time'],
+  ERR_MEMORY_ALLOCATION_FAILED: [MACHINE, 'there is not enough memory', 'give it more, or less to do'],
+  ERR_WORKER_OUT_OF_MEMORY: [MACHINE, 'there is not enough memory', 'give it more, or fewer --workers'],
+};
+
+/** How V8 says that there is no memory for an array or a text. */
+const NO_MEMORY = /allocation failed|Invalid (typed array|array buffer|array|string) length|^Cannot create a (Buffer|string) larger/i;
+
+/**
+ * @param {unknown} error
+ * @returns {{line: string, exitCode: number}} `line` without `error: `
+ */
+export function failureOf(error) {
+  const known = /** @type {{exitCode?: number, code?: string, path?: string, syscall?: string, message?: unknown, name?: string, stack?: string}} */ (
+    typeof error === 'object' && error !== null ? error : { message: String(error) }
+  );
+  const message = String(known.message ?? '');
+  if (known.exitCode !== undefined) return { line: message, exitCode: known.exitCode };
+  const code = NO_MEMORY.test(message) && known.name === 'RangeError' ? 'ENOMEM' : (known.code ?? '');
+  const where = typeof known.path === 'string' ? ` at ${known.path}` : '';
+  if (Object.hasOwn(SYSTEM, code)) {
+    const [exitCode, reason, remedy] = SYSTEM[code];
+    return { line: `${reason}${where} (${code}); ${remedy}`, exitCode };
+  }
+  if (known.syscall !== undefined) return { line: `the system refuses ${known.syscall}${where} (${code})`, exitCode: MACHINE };
+  const at = /\(?((?:file:|\/)[^\s()]*:\d+):\d+\)?/.exec((known.stack ?? '').replace(message, ''))?.[1].split('/').at(-1);
+  return {
+    line:
+      `internal error, please report it: ${known.name ?? 'Error'}: ${message.replace(/\s+/g, ' ')}` +
+      `${at === undefined ? '' : ` (${at})`}; BERT_BRIDGE_DEBUG=1 shows where`,
+    exitCode: INTERNAL,
+  };
+}

@@ -1,0 +1,255 @@
+/**
+ * Reads and writes safetensors files (an 8-byte little-endian header length, a JSON header, the
+ * bytes): tensors cross between the runtimes in it because JSON would turn NaN into null.
+ * Format: https://github.com/huggingface/safetensors#format
+ */
+import { UserError } from './errors.js';
+import { WholeFile, writeWhole } from './files.js';
+import { isObject, parseJson } from './json.js';
+
+/** The array that holds a dtype's numbers. */
+export const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
+
+/** Of each number. */
+const BYTES = 4;
+/** Bytes, as the format's own library has it. */
+const LONGEST_HEADER = 100_000_000;
+
+/**
+ * @typedef {{dtype: keyof typeof ARRAYS, shape: number[], start: number, end: number}} Entry bytes
+ *   from `start` to before `end`
+ *
+ * @typedef {object} Tensor
+ * @property {'F32' | 'I32'} dtype
+ * @property {number[]} shape
+ * @property {Float32Array | Int32Array} data row-major, as many elements as `shape` says
+ */
+
+/**
+ * @param {string} path written whole or not at all
+ * @param {Record<string, Tensor>} tensors
+ * @param {Record<string, string>} [metadata]
+ */
+export function writeSafetensors(path, tensors, metadata = {}) {
+  writeWhole(path, encodeSafetensors(tensors, metadata));
+}
+
+/**
+ * The bytes of a file, in pieces: the tensors' own memory is not copied.
+ *
+ * @param {Record<string, Tensor>} tensors
+ * @param {Record<string, string>} [metadata]
+ * @returns {Uint8Array[]} tensors in the order of their names
+ */
+export function encodeSafetensors(tensors, metadata = {}) {
+  const { head } = layOut(tensors, metadata);
+  return [head, ...Object.keys(tensors).sort().map((name) => bytesOf(tensors[name].data))];
+}
+
+/**
+ * What a file begins with, and where its tensors lie.
+ *
+ * @param {Record<string, {dtype: keyof typeof ARRAYS, shape: number[]}>} specs
+ * @param {Record<string, string>} [metadata]
+ * @returns {{head: Uint8Array, starts: Record<string, number>, size: number}} `starts`: the first
+ *   byte of each tensor; `size` of the file, in bytes
+ */
+export function layOut(specs, metadata = {}) {
+  /** @type {Record<string, unknown>} */
+  const header = { __metadata__: metadata };
+  /** @type {[string, number][]} */
+  const offsets = [];
+  let offset = 0;
+  for (const name of Object.keys(specs).sort()) {
+    const { dtype, shape } = specs[name];
+    const end = offset + shape.reduce((product, size) => product * size, ARRAYS[dtype].BYTES_PER_ELEMENT);
+    header[name] = { dtype, shape, data_offsets: [offset, end] };
+    offsets.push([name, offset]);
+    offset = end;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const head = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
+  head.writeBigUInt64LE(BigInt(head.length - 8));
+  head.set(text, 8);
+  const starts = Object.fromEntries(offsets.map(([name, from]) => [name, head.length + from]));
+  return { head, starts, size: head.length + offset };
+}
+
+/**
+ * @param {Uint8Array} bytes a whole file
+ * @param {string} name what to call the file in an error
+ * @returns {{tensors: Record<string, Tensor>, metadata: Record<string, string>}}
+ * @throws {UserError} see `readSafetensorsHeader`
+ */
+export function readSafetensors(bytes, name = 'safetensors file') {
+  const { entries, metadata } = readSafetensorsHeader(bytes, name);
+  const tensors = Object.entries(entries).map(([key, { dtype, shape, start, end }]) => {
+    // A copy, since the file's bytes need not be aligned for a typed array; a Buffer's own slice is none.
+    const slice = Uint8Array.prototype.slice.call(bytes, start, end);
+    return [key, { dtype, shape, data: new ARRAYS[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
+  });
+  return { tensors: Object.fromEntries(tensors), metadata };
+}
+
+/**
+ * Where each tensor lies in a file.
+ *
+ * @param {Uint8Array} bytes a whole file
+ * @param {string} name what to call the file in an error
+ * @returns {{entries: Record<string, Entry>, metadata: Record<string, string>}}
+ * @throws {UserError} what the format does not allow: a header that is cut off, larger than 100 MB or
+ *   no JSON object; metadata that are no strings; tensors that overlap, leave bytes between them or
+ *   end elsewhere than the file; or a dtype that this program does not use
+ */
+export function readSafetensorsHeader(bytes, name) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = bytes.length < 8 ? -1n : view.getBigUint64(0, true);
+  if (length < 0n || length > BigInt(bytes.length - 8)) throw new UserError(`${name} is cut off in its header`);
+  if (length > LONGEST_HEADER) throw new UserError(`${name} has a header of ${length} bytes, expected at most ${LONGEST_HEADER}`);
+  const from = 8 + Number(length);
+  const header = parseJson(bytes.subarray(8, from), `${name}, its header`);
+  if (!isObject(header)) throw new UserError(`${name} has a header that is no JSON object`);
+  const { __metadata__: metadata = {}, ...specs } = header;
+  if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {
+    throw new UserError(`${name}: __metadata__ holds something else than strings`);
+  }
+  const entries = Object.entries(specs).map(([key, spec]) => /** @type {[string, Entry]} */ ([key, entryOf(key, spec, from, name)]));
+  let at = from;
+  for (const [key, { start, end }] of entries.toSorted(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
+    if (start !== at) throw new UserError(`${name}: ${key} begins at byte ${start}, expected ${at}, where the tensor before it ends`);
+    at = end;
+  }
+  if (at !== bytes.length) throw new UserError(`${name} has ${bytes.length} bytes, expected ${at} as its tensors say: it is cut off, or has more in it`);
+  return { entries: Object.fromEntries(entries), metadata };
+}
+
+/**
+ * @param {string} key
+ * @param {unknown} spec as the header has it
+ * @param {number} from the first byte after the header
+ * @param {string} name of the file
+ * @returns {Entry}
+ */
+function entryOf(key, spec, from, name) {
+  const { dtype, shape, data_offsets: span } = isObject(spec) ? spec : /** @type {Record<string, any>} */ ({});
+  if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype)) {
+    throw new UserError(`${name}: ${key} has dtype ${JSON.stringify(dtype)}, expected F32 or I32`);
+  }
+  const isNatural = (/** @type {unknown} */ value) => Number.isSafeInteger(value) && /** @type {number} */ (value) >= 0;
+  if (!Array.isArray(shape) || !shape.every(isNatural)) throw new UserError(`${name}: ${key} has a shape that is no list of sizes`);
+  if (!Array.isArray(span) || span.length !== 2 || !span.every(isNatural)) {
+    throw new UserError(`${name}: ${key} has data_offsets that are no two places`);
+  }
+  const size = shape.reduce((product, length) => product * length, BYTES);
+  if (span[1] - span[0] !== size) {
+    throw new UserError(`${name}: ${key} has ${span[1] - span[0]} bytes, expected ${size} as its shape [${shape.slice(0, 8)}] says`);
+  }
+  return { dtype: /** @type {keyof typeof ARRAYS} */ (dtype), shape, start: from + span[0], end: from + span[1] };
+}
+
+/** The same memory. @param {Float32Array | Int32Array} data */
+export function bytesOf(data) {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+// A safetensors file that is written row by row, in any order, so that nothing of it is held.
+
+/**
+ * @typedef {object} RowSpec a tensor of the file
+ * @property {'F32' | 'I32'} dtype
+ * @property {number[]} shape [rows, …]
+ */
+
+export class RowFile {
+  #file;
+  /** @type {Record<string, RowSpec>} */
+  #specs = {};
+  /** @type {Record<string, number>} first byte of each tensor */
+  #starts = {};
+
+  /**
+   * Begins the file under a temporary name beside `path`.
+   *
+   * @param {string} path
+   * @throws {NodeJS.ErrnoException} it cannot be written there
+   */
+  constructor(path) {
+    this.#file = new WholeFile(path);
+  }
+
+  /**
+   * Writes the header. All tensors are zeros then.
+   *
+   * @param {Record<string, RowSpec>} specs
+   * @param {Record<string, string>} metadata
+   */
+  begin(specs, metadata) {
+    const { head, starts, size } = layOut(specs, metadata);
+    this.#specs = specs;
+    this.#starts = starts;
+    this.#file.resize(size);
+    this.#file.write(head, 0);
+  }
+
+  /**
+   * Writes what a row has of its own; the rest of the row stays 0.
+   *
+   * @param {string} name of the tensor
+   * @param {number} row
+   * @param {{shape: number[], data: ArrayLike<number>}} values row-major, of the tensor's rank less one
+   * @param {number[]} [own] how many of each axis of `values` are written, from the first on
+   */
+  write(name, row, { shape, data }, own = shape) {
+    const { dtype, shape: [, ...whole] } = this.#specs[name];
+    const type = ARRAYS[dtype];
+    const numbers = data instanceof type ? data : type.from(data);
+    const start = row * sizeOf(whole);
+    for (const { from, to, length } of runs(own, shape, whole)) {
+      const bytes = bytesOf(numbers.subarray(from, from + length));
+      this.#file.write(bytes, this.#starts[name] + (start + to) * type.BYTES_PER_ELEMENT);
+    }
+  }
+
+  /** Puts the file in its place. */
+  finish() {
+    this.#file.finish();
+  }
+
+  /** Takes it away, unless it was finished. */
+  discard() {
+    this.#file.discard();
+  }
+}
+
+/**
+ * The pieces of `own` that lie in a row both in an array of the shape `source` and in one of the
+ * shape `target`.
+ *
+ * @param {number[]} own at most as large as both in each axis
+ * @param {number[]} source
+ * @param {number[]} target
+ * @returns {Generator<{from: number, to: number, length: number}>} places in both, in numbers
+ */
+function* runs(own, source, target) {
+  if (own.length === 0) {
+    yield { from: 0, to: 0, length: 1 };
+    return;
+  }
+  const [count, ...inner] = own;
+  const [within, without] = [source.slice(1), target.slice(1)];
+  const [stride, step] = [sizeOf(within), sizeOf(without)];
+  if (inner.every((size, axis) => size === within[axis] && size === without[axis])) {
+    yield { from: 0, to: 0, length: count * stride };
+    return;
+  }
+  for (let i = 0; i < count; i += 1) {
+    for (const { from, to, length } of runs(inner, within, without)) {
+      yield { from: i * stride + from, to: i * step + to, length };
+    }
+  }
+}
+
+/** @param {number[]} shape */
+function sizeOf(shape) {
+  return shape.reduce((product, size) => product * size, 1);
+}

@@ -118,19 +118,19 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def twin(session: nox.Session) -> None:
-    """Train with the encoder frozen and updated, in Python and Node → artifacts/twin.json."""
+def finetune(session: nox.Session) -> None:
+    """Train with the encoder frozen and updated, in Python and Node → artifacts/finetune.json."""
     node_packages(session)
     embedded(session)
-    python(session, "-m", "parity_tests.twin", *session.posargs)
+    python(session, "-m", "parity_tests.finetune", *session.posargs)
 
 
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
-    """Put the judge on trial: faults put in on purpose, clean bundles → artifacts/faults.json."""
+    """Inject faults, of which parity must find each → artifacts/faults.json."""
     node_packages(session)
     embedded(session)
-    python(session, "-m", "trial", *session.posargs)
+    python(session, "-m", "fault_injection", *session.posargs)
 
 
 @nox.session(default=False)

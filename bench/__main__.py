@@ -11,14 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.chart import svg
-from bench.errors import UserError
-from bench.facts import code, facts
 from bench.families import FAMILIES
-from bench.record import Record, write
-from bench.setting import Setting
-from bench.table import table
-from command_line import OptionParser, command, nearest
+from bench.output import svg, table
+from bench.rows import Record, write
+from bench.setting import Setting, code, facts
+from support.command_line import OptionParser, command, nearest
+from support.errors import UserError
 
 EXAMPLE = """examples:
   python -m bench                        everything

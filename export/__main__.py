@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import OptionParser, command
-from export import catalog_table, download, hub, inspection, signature_choice
 from export.confinement import STEP_SECONDS, Limits
-from export.errors import UserError
-from printing import say
+from export.source import catalog, download, hub, inspection, signature_choice
+from support.command_line import OptionParser, command
+from support.errors import UserError
+from support.printing import say
 
 if TYPE_CHECKING:
-    from export.tokenizer_choice import TokenizerChoice
+    from export.tokenizer.choice import TokenizerChoice
 
 EXAMPLE = """examples:
   python -m export                                   the embedded default, under artifacts/
@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     sign.add_argument("--key", type=Path, required=True, help="private Ed25519 key, PEM")
     sign.set_defaults(run=run_sign)
     inspection.add_command(commands)
-    catalog_table.add_command(commands)
+    catalog.add_command(commands)
     return top
 
 
@@ -210,8 +210,8 @@ def limits_of(options: argparse.Namespace) -> Limits:
 
 def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
     """The tokenizer that the options name, or that is to be recovered from its model."""
+    from export.tokenizer.choice import Asked, TokenizerChoice
     from export.tokenizer.spec import TokenizerSpec
-    from export.tokenizer_choice import Asked, TokenizerChoice
 
     asked = Asked(
         algorithm=options.tokenizer,
@@ -248,7 +248,7 @@ def positive(text: str) -> int:
 
 def run_embedded(options: argparse.Namespace) -> None:
     """`python -m export`."""
-    from export.embedded import Sizes, export_embedded
+    from export.demo import Sizes, export_embedded
 
     export_embedded(options.root, Sizes(options.train, options.dev, options.seed), say)
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.checkpoints import Checkpoint, load_encoder, load_head, open_checkpoint, unused
+from export.checkpoints import Checkpoint, load_encoder, load_head, loading, open_checkpoint
 from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
-from export.errors import UserError
-from export.replacing import appearing, refuse_foreign, refuse_overlap
+from export.output_directory import appearing, refuse_foreign, refuse_overlap
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab, vocab_bytes
+from support.errors import UserError
 
 if TYPE_CHECKING:
-    from export.architectures.mlm_head import MlmHead
+    from export.architectures.encoder import MlmHead
 
 VOCAB = "vocab.txt"
 
@@ -74,9 +74,9 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
         else:
             save(encoder, directory)
         write_tokenizer_files(request, directory, say)
-    for line in unused.lines(checkpoint.variables):
+    for line in loading.lines(checkpoint.variables):
         say(line)
-    return unused.by_kind(checkpoint.variables)
+    return loading.by_kind(checkpoint.variables)
 
 
 def write_tokenizer_files(request: Request, directory: Path, say: Callable[[str], None]) -> None:

@@ -6,11 +6,13 @@ The layout and the contract (`bundle.json`) are described in docs/bundle.md.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from export import contracts
-from export.errors import UserError
+from support import contracts
+from support.errors import UserError
 
 FORMAT = "bert-bridge"
 CONTRACT_VERSION = 1
@@ -168,3 +170,38 @@ def identity(contract: dict[str, Any]) -> tuple[object, ...]:
         return ("model", provenance["source"]["handle"])
     made_from = provenance.get("tokenizer_model", {}).get("handle") or provenance.get("vocab")
     return ("tokenizer", tokenizer["algorithm"], tokenizer["options"], made_from)
+
+
+# Versions of everything that makes a bundle, found without importing any of it.
+
+ROOMS = ("export", "numerics", "support")
+PACKAGES = (
+    "numpy",
+    "tensorflow",
+    "tensorflow-text",
+    "tensorflowjs",
+    "tf-keras",
+    "tokenizers",
+)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Package versions, and this exporter's own: the start of the sha256 of its source."""
+    return {"bert-bridge": source_digest()[:12]} | {name: version(name) for name in PACKAGES}
+
+
+def source_digest() -> str:
+    """The sha256 of the exporter's source files, so that a changed exporter exports anew.
+
+    The budgets are part of it: a bundle carries them.
+    """
+    root = Path(__file__).parents[1]
+    whole = hashlib.sha256()
+    for room in ROOMS:
+        files = (
+            file for kind in ("*.py", "*.toml", "*.json") for file in (root / room).rglob(kind)
+        )
+        for file in sorted(files):
+            whole.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
+    return whole.hexdigest()

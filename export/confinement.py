@@ -25,12 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from export import landlock
-from export.errors import CheckFailed, EnvironmentProblem, UserError
 from export.worker import encoded
+from support.errors import CheckFailed, EnvironmentProblem, UserError
 
 ROOT = Path(__file__).parents[1]
 CODE = (
-    "command_line.py",
     "export",
     "native",
     "node_bridge",
@@ -38,8 +37,8 @@ CODE = (
     "numerics",
     "package.json",
     "parity_tests",
-    "printing.py",
     "schemas",
+    "support",
 )
 SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/etc/ld.so.cache", "/etc/localtime",
@@ -49,7 +48,7 @@ SYSTEM = (
 )  # fmt: skip
 ALONE = (
     "NOTICE: this system has no Landlock (Linux 5.13 or newer has it): only the list of ops, "
-    "export/allowed_ops.txt, stands between the model and this machine"
+    "export/source/allowed_ops.txt, stands between the model and this machine"
 )
 FATAL = re.compile(r"F\d{4} |terminate called|\w*Error: |error: ")
 CONFINED = "BERT_BRIDGE_CONFINED"

@@ -7,18 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import saved_model_copy, saved_model_messages
+from export import saved_model_copy
 from export.bundle import Contract, TensorSpec, seal
 from export.checkpoints.sentence_transformers import shortened
 from export.model import Job, Request
-from export.quiet import tensorflow
-from export.signature_choice import Tensor, graph_for, signature_for, signatures_of
+from export.source import messages
+from export.source.signature_choice import Tensor, graph_for, signature_for, signatures_of
+from export.source.verdict import Verdict
 from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
 from export.tokenizer.vocab import compare_sizes
-from export.verdict import Verdict
+from support.quiet_tensorflow import tensorflow
 
 if TYPE_CHECKING:
-    from export.graph import FrozenGraph, Inlined
+    from export.graph.graph import FrozenGraph, Inlined
 
 MAX_LENGTH = 512
 
@@ -36,19 +37,10 @@ def write_bundle(job: Job, say: Any) -> None:
     provenance, said = job.provenance, facts.read(job.saved_model)
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
-    from export import (
-        float_dtypes,
-        golden,
-        graph,
-        node_check,
-        preflight,
-        roles,
-        string_tokens,
-        tfjs,
-        weight_dtypes,
-    )
+    from export import golden, node_check
+    from export.graph import graph, preflight, roles, stored_dtypes, string_tokens, tfjs
     from export.rewrites import rewrite
-    from export.rewrites.partitions import merge_partitions
+    from export.rewrites.embedding import merge_partitions
 
     source = graph.load(saved_model, verdict.tags, str(verdict.signature))
     parts = graph.inlined(source)
@@ -67,7 +59,7 @@ def write_bundle(job: Job, say: Any) -> None:
     output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
     places = inner_places(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
-    frozen, halves = float_dtypes.in_float32(merge_partitions(frozen))
+    frozen, halves = stored_dtypes.in_float32(merge_partitions(frozen))
     inputs = roles.input_specs(frozen.inputs, input_roles)
     rows = refuse_other_size(frozen, inputs, vocab, request, say)
 
@@ -87,7 +79,7 @@ def write_bundle(job: Job, say: Any) -> None:
     asked = feeds
     if own:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
-    expected = float_dtypes.as_float32(golden.answers(source, asked))
+    expected = stored_dtypes.as_float32(golden.answers(source, asked))
     outputs = roles.output_specs(
         frozen.outputs, output_roles, expected, cases["input_ids"].shape[1]
     )
@@ -97,24 +89,24 @@ def write_bundle(job: Job, say: Any) -> None:
     own_answers = {}
     if halves:
         in_halves, expected = expected, frozen.run(feeds)
-        own_answers = weight_dtypes.accuracy(in_halves, expected, visible)
+        own_answers = stored_dtypes.accuracy(in_halves, expected, visible)
         say(
             f"the model computes in {' and '.join(halves)}; TF.js has float32 alone, so the bundle "
             f"computes the same function in float32, and its golden cases are of that. "
-            f"{weight_dtypes.furthest(own_answers)} of the source's own answers"
+            f"{stored_dtypes.furthest(own_answers)} of the source's own answers"
         )
     say("measuring what float32 costs the model, against float64")
     measured = golden.measure(frozen, feeds, visible, say)
-    budgets = weight_dtypes.budgets(measured.costs, request.dtype, request.force)
+    budgets = stored_dtypes.budgets(measured.costs, request.dtype, request.force)
     say("rewriting the graph, each step checked on the golden cases")
     frozen, steps = rewrite(frozen, feeds, visible, measured, say)
     preflight.check(frozen)
-    stored = weight_dtypes.stored_dtypes(frozen, request.dtype)
-    got = weight_dtypes.answers_as_stored(frozen, stored, feeds)
-    weight_dtypes.refuse_over_budget(
+    stored = stored_dtypes.stored_dtypes(frozen, request.dtype)
+    got = stored_dtypes.answers_as_stored(frozen, stored, feeds)
+    stored_dtypes.refuse_over_budget(
         got, expected, visible, budgets, dtype=request.dtype, force=request.force
     )
-    accuracy = weight_dtypes.accuracy(got, expected, visible)
+    accuracy = stored_dtypes.accuracy(got, expected, visible)
     directory = job.directory
     say(f"writing the TF.js graph, {request.dtype} weights")
     weights = tfjs.write(frozen, stored, directory)
@@ -146,8 +138,8 @@ def write_bundle(job: Job, say: Any) -> None:
         provenance=provenance,
         accuracy={
             "outputs": accuracy,
-            "budget": weight_dtypes.widest(budgets, expected),
-            "budgets": weight_dtypes.in_contract(measured.costs, budgets),
+            "budget": stored_dtypes.widest(budgets, expected),
+            "budgets": stored_dtypes.in_contract(measured.costs, budgets),
             "rewrites": [asdict(step) for step in steps],
         }
         | ({"source_in": {"dtypes": halves, "outputs": own_answers}} if halves else {}),
@@ -187,7 +179,8 @@ def longest_text(
     Returns:
         The guess, where the model runs on no length at all: its first answers then say why.
     """
-    from export import golden, graph
+    from export import golden
+    from export.graph import graph
 
     shapes = [value.shape for name, value in frozen.weights.items() if "position" in name]
     rows = next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
@@ -215,7 +208,7 @@ def fixed_length(inputs: list[TensorSpec]) -> int | None:
 
 def outputs_of(saved_model: Path, verdict: Verdict) -> list[Tensor]:
     """The outputs of the signature that the verdict chose, as the file has them."""
-    graph = graph_for(saved_model_messages.read(saved_model), verdict.tags, saved_model.name)
+    graph = graph_for(messages.read(saved_model), verdict.tags, saved_model.name)
     return signature_for(signatures_of(graph), verdict.signature, saved_model.name).outputs
 
 
@@ -226,7 +219,7 @@ def inner_places(
 
     The roles are by name.
     """
-    from export import taps
+    from export.graph import taps
 
     ids = [name for name, role in input_roles.items() if role == "input_ids"]
     last = [name for name, role in output_roles.items() if role == "sequence_output"]
@@ -247,7 +240,7 @@ def refuse_other_size(
     Raises:
         UserError: the vocab has more lines than the embedding has rows.
     """
-    from export.graph import embedding_rows
+    from export.graph.graph import embedding_rows
 
     ids = next(spec.name for spec in inputs if spec.role == "input_ids")
     rows = embedding_rows(frozen, ids)

@@ -13,11 +13,11 @@ import numpy as np
 from safetensors.numpy import save
 
 from export.bundle import Contract, digest
-from numerics.cost import ROUNDED, Cost, randomly_rounded
+from numerics.budgets import ROUNDED, Cost, randomly_rounded
 
 # TensorFlow is imported where a graph runs: a bundle of a tokenizer alone needs ids, no more.
 if TYPE_CHECKING:
-    from export.graph import Array, FrozenGraph, Source
+    from export.graph.graph import Array, FrozenGraph, Source
 
 GOLDEN = "golden.safetensors"
 TAPS = "taps/"
@@ -170,7 +170,7 @@ def in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Arr
 
 def values_of(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Outputs and taps of any number of rows, by the names of their nodes."""
-    from export.graph import by_fixed_batch
+    from export.graph.graph import by_fixed_batch
     from numerics import float64
 
     def run_once(some: Mapping[str, Array]) -> dict[str, Array]:

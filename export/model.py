@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from export import confinement, hub, saved_model_copy
-from export.bundle import CONTRACT, digest, refuse_another
+from export import confinement, saved_model_copy
+from export.bundle import CONTRACT, digest, refuse_another, versions
 from export.confinement import Limits
-from export.contracts import read_bundle
-from export.errors import UserError
-from export.replacing import appearing, recover, refuse_overlap
-from export.signature_choice import Asked
+from export.output_directory import appearing, recover, refuse_overlap
+from export.source import hub
+from export.source.signature_choice import Asked
+from export.source.verdict import Verdict, required
 from export.tokenizer import facts, library_versions
-from export.tokenizer_choice import TokenizerChoice, shown
-from export.verdict import Verdict, required
-from export.versions import versions
+from export.tokenizer.choice import TokenizerChoice, shown
+from support.contracts import read_bundle
+from support.errors import UserError
 
 
 @dataclass(frozen=True)

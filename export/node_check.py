@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.errors import CheckFailed, EnvironmentProblem
+from support.errors import CheckFailed, EnvironmentProblem
 
 if TYPE_CHECKING:
-    from export.graph import FrozenGraph
+    from export.graph.graph import FrozenGraph
 
 ROOT = Path(__file__).parents[1]
 VERIFY = ROOT / "node_bridge" / "verify.js"
@@ -61,7 +61,7 @@ def check_in_node(
 
 def products_per_position(frozen: "FrozenGraph") -> float:
     """How many multiplications with weights the model does for one position of a text."""
-    from export.graph import beyond_identities
+    from export.graph.graph import beyond_identities
 
     nodes = {node.name: node for node in frozen.graph_def.node}
     taken = (

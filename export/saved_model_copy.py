@@ -5,7 +5,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from export.bundle import digest
-from export.vetting import ALLOWED, vet
+from export.source.vetting import ALLOWED, vet
 
 FOLDER = "saved_model"
 GRAPH = "saved_model.pb"

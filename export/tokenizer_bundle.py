@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from export import confinement, golden
-from export.bundle import CONTRACT, Contract, refuse_another, seal
+from export.bundle import CONTRACT, Contract, refuse_another, seal, versions
 from export.confinement import Limits
-from export.replacing import appearing, refuse_overlap
+from export.output_directory import appearing, refuse_overlap
 from export.tokenizer import library_versions, reference, write_tokenizer
-from export.tokenizer_choice import TokenizerChoice, described
-from export.versions import versions
+from export.tokenizer.choice import TokenizerChoice, described
 
 MAX_LENGTH = 512
 NO_LIMITS = Limits()

@@ -15,8 +15,8 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from command_line import INTERNAL, OUT_OF_MEMORY, failure, summary
-from export.errors import CheckFailed, EnvironmentProblem, UserError
+from support.command_line import INTERNAL, OUT_OF_MEMORY, failure, summary
+from support.errors import CheckFailed, EnvironmentProblem, UserError
 
 CLASSES = {kind.exit_code: kind for kind in (CheckFailed, UserError, EnvironmentProblem)}
 

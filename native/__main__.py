@@ -11,12 +11,10 @@ import subprocess
 import sys
 from typing import Any
 
-from command_line import OptionParser, command
-from native import stamp
-from native.build import build
-from native.errors import EnvironmentProblem
-from native.tensorflow import installed
-from printing import say
+from native.build import HOME, ROOM, build, earlier, installed, stamp
+from support.command_line import OptionParser, command
+from support.errors import EnvironmentProblem
+from support.printing import say
 
 EXAMPLE = """example:
   nox -s native
@@ -24,7 +22,7 @@ EXAMPLE = """example:
 
 exit codes: 0 it works, 3 this machine lacks something
 """
-CHECK = stamp.ROOM.parent / "node_bridge" / "backends" / "check_native.js"
+CHECK = ROOM.parent / "node_bridge" / "backends" / "check_native.js"
 
 
 @command("interrupted; nothing half-built is left")
@@ -53,14 +51,14 @@ def made() -> str:
             "remove it to build one against Python's"
         )
     tensorflow = installed()
-    if "error" not in there and stamp.earlier(stamp.HOME) == stamp.stamp(tensorflow):
-        return f"{stamp.HOME}: nothing has changed, nothing to do"
-    build(tensorflow, stamp.HOME, say)
+    if "error" not in there and earlier(HOME) == stamp(tensorflow):
+        return f"{HOME}: nothing has changed, nothing to do"
+    build(tensorflow, HOME, say)
     now = checked()
     if "error" in now:
-        shutil.rmtree(stamp.HOME)
+        shutil.rmtree(HOME)
         raise EnvironmentProblem(f"what was built does not work: {now['error']}")
-    return f"{stamp.HOME}: Node runs TensorFlow {now['tensorflow']}, the one of Python"
+    return f"{HOME}: Node runs TensorFlow {now['tensorflow']}, the one of Python"
 
 
 def checked() -> dict[str, Any]:

@@ -1,25 +1,126 @@
 """Builds the binding in a folder of its own: npm's packages, then two libraries by the compiler."""
 
+import hashlib
+import importlib.util
+import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from native import stamp
-from native.errors import EnvironmentProblem
-from native.tensorflow import TensorFlow
+from support.errors import EnvironmentProblem
+
+# The TensorFlow of this Python environment: found, not imported.
+
+# The names of the libraries in TensorFlow's own package; the first holds the C API.
+LIBRARIES = {
+    "linux": ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2"),
+    "darwin": ("libtensorflow_cc.2.dylib", "libtensorflow_framework.2.dylib"),
+}
+
+
+@dataclass(frozen=True)
+class TensorFlow:
+    """One TensorFlow on disk: its version, its folder, its libraries and its headers."""
+
+    version: str
+    directory: Path
+    libraries: tuple[Path, Path]
+
+    @property
+    def include(self) -> Path:
+        """Where the headers of its C API lie."""
+        return self.directory / "include"
+
+
+def installed() -> TensorFlow:
+    """The one that `import tensorflow` would give.
+
+    Raises:
+        EnvironmentProblem: there is none, or one without its libraries or headers.
+    """
+    names = LIBRARIES.get(sys.platform)
+    if names is None:
+        raise EnvironmentProblem(
+            f"got {sys.platform}, expected Linux or macOS: TensorFlow has no C library for others; "
+            "`npm install @tensorflow/tfjs-node` may bring a prebuilt one"
+        )
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or not spec.submodule_search_locations:
+        raise EnvironmentProblem(f"{sys.prefix} has no TensorFlow; `nox -s export` installs it")
+    directory = Path(next(iter(spec.submodule_search_locations)))
+    libraries = (directory / names[0], directory / names[1])
+    found = TensorFlow(version("tensorflow"), directory, libraries)
+    for needed in (*found.libraries, found.include / "tensorflow" / "c" / "c_api.h"):
+        if not needed.is_file():
+            raise EnvironmentProblem(
+                f"{needed} is missing, expected it in TensorFlow {found.version}; "
+                "remove .nox/python and run `nox -s export`"
+            )
+    return found
+
+
+# What a binding was built of and against, in `built.json` beside it.
+#
+# node_bridge/backends/tfjs_node.js reads it, to say what has changed since.
+
+ROOM = Path(__file__).parent
+HOME = ROOM.parent / ".nox" / "native"
+STAMP = "built.json"
+# The Node-API that tfjs-node looks for; every Node since 12.22 has it.
+NODE_API = 8
+
+
+def stamp(tensorflow: TensorFlow) -> dict[str, Any]:
+    """What a binding that is built now is built of."""
+    library = tensorflow.libraries[0]
+    return {
+        "tensorflow": tensorflow.version,
+        "library": str(library),
+        "library_size": library.stat().st_size,
+        "system": f"{sys.platform}-{platform.machine()}",
+        "node_api": NODE_API,
+        "recipe": recipe(),
+    }
+
+
+def recipe() -> str:
+    """The sha256 of what is built and how."""
+    whole = hashlib.sha256()
+    for file in [ROOM / "build.py", ROOM / "quiet.cc", *sorted((ROOM / "packages").rglob("*"))]:
+        if file.is_file():
+            whole.update(f"{file.relative_to(ROOM).as_posix()}\0".encode() + file.read_bytes())
+    return whole.hexdigest()
+
+
+def earlier(home: Path) -> dict[str, Any]:
+    """What the binding in `home` was built of; nothing where there is none."""
+    try:
+        found: dict[str, Any] = json.loads((home / STAMP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def write(home: Path, content: dict[str, Any]) -> None:
+    """Puts the stamp there, which makes a binding whole: the last step of building."""
+    (home / STAMP).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
 
 COMPILERS = ("c++", "g++", "clang++")
 INSTALL_COMPILER = "Debian: apt install g++, macOS: xcode-select --install"
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTCACHED")
 TFJS_NODE = Path("node_modules", "@tensorflow", "tfjs-node")
 # Symbols of Node are there once Node has loaded the library, not before.
-SHARED = ["-shared", "-fPIC", "-std=c++17", "-O2", f"-DNAPI_VERSION={stamp.NODE_API}"]
+SHARED = ["-shared", "-fPIC", "-std=c++17", "-O2", f"-DNAPI_VERSION={NODE_API}"]
 SHARED += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 
 Say = Callable[[str], None]
@@ -34,12 +135,12 @@ def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
     compile_with = compiler()
     growing = home.with_name(f".{home.name}.{os.getpid()}.partial")
     try:
-        shutil.copytree(stamp.ROOM / "packages", growing)
+        shutil.copytree(ROOM / "packages", growing)
         with step(say, "[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)"):
             install(growing)
         with step(say, f"[2/2] its binding against TensorFlow {tensorflow.version}"):
             compile_binding(compile_with, tensorflow, growing)
-        stamp.write(growing, stamp.stamp(tensorflow))
+        write(growing, stamp(tensorflow))
         shutil.rmtree(home, ignore_errors=True)
         growing.rename(home)
     finally:
@@ -100,7 +201,7 @@ def compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> No
         EnvironmentProblem: the compiler fails.
     """
     package = directory / TFJS_NODE
-    binding = package / "lib" / f"napi-v{stamp.NODE_API}" / "tfjs_binding.node"
+    binding = package / "lib" / f"napi-v{NODE_API}" / "tfjs_binding.node"
     binding.parent.mkdir(parents=True)
     headers = ["-I", str(directory / "node_modules" / "node-api-headers" / "include")]
     theirs = ["-I", str(package), "-I", str(tensorflow.include)]
@@ -109,7 +210,7 @@ def compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> No
     command = [program, *SHARED, *headers, *theirs, *sources, *libraries, "-o", str(binding)]
     checked(run(command, directory), program)
     define = f'-DTENSORFLOW="{tensorflow.libraries[0]}"'
-    quiet = [str(stamp.ROOM / "quiet.cc"), "-ldl", "-o", str(directory / "quiet.node")]
+    quiet = [str(ROOM / "quiet.cc"), "-ldl", "-o", str(directory / "quiet.node")]
     checked(run([program, *SHARED, *headers, define, *quiet], directory), program)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
-from export.saved_model_messages import ROOT, definitions
+from export.source.messages import ROOT, definitions
 
 FILE = Path(__file__).parents[1] / "node_bridge" / "bundle" / "saved_model" / "definitions.binpb"
 

@@ -6,32 +6,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from command_line import OptionParser, command
-from parity_tests import (
-    annotations,
-    backends,
-    budgets,
-    cases,
-    junit,
-    matrix,
-    page,
-    report,
-    repro,
-    terminal,
-    tokenizer_source,
-)
-from parity_tests.again import Again
+from parity_tests import cases
 from parity_tests.cases import Text
-from parity_tests.errors import UserError
+from parity_tests.checks import budgets
+from parity_tests.checks.provenance import Contract, classifier_fits
 from parity_tests.judgement import judge, prepare
-from parity_tests.provenance import Contract, classifier_fits
-from parity_tests.report import Inputs
-from parity_tests.runners import NodeSide
+from parity_tests.reports import ci, page, report, repro, terminal
+from parity_tests.reports.report import Inputs
+from parity_tests.runners import runners, tokenizer_source
+from parity_tests.runners.reference import Again
+from parity_tests.runners.runners import NodeSide
+from parity_tests.runners.tokenizer_source import option_names
 from parity_tests.tokenizer import proof
-from parity_tests.tokenizer.reviews import read_reviews
-from parity_tests.tokenizer_source import option_names
-from parity_tests.training import judge as training
-from printing import raw, say
+from parity_tests.tokenizer.material import read_reviews
+from parity_tests.training import judgement as training
+from support.command_line import OptionParser, command
+from support.errors import UserError
+from support.printing import raw, say
 
 EXAMPLE = """examples:
   python -m parity_tests                                       the embedded default
@@ -67,7 +58,7 @@ def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
         return
     print(table)
     print(f"report: {out / 'report.html'}")
-    for line in annotations.annotate(result, table):
+    for line in ci.annotate(result, table):
         # Commands to GitHub's log, with texts of others escaped in them.
         print(line, file=raw(sys.stdout))
 
@@ -116,10 +107,10 @@ def each(given: argparse.Namespace) -> list[argparse.Namespace]:
 def several(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
     """Writes the matrix of several bundles; returns its verdict."""
     paths = [(result, f"{place.name}/report.html") for result, place in results]
-    found = matrix.document(paths)
-    matrix.write_json(out / "matrix.json", found)
+    found = page.document(paths)
+    page.write_json(out / "matrix.json", found)
     page.write_matrix(out / "index.html", found)
-    print(matrix.table(found), f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
+    print(page.table(found), f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
     return str(found["verdict"])
 
 
@@ -154,7 +145,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--backends",
         metavar="NAME:TEXTS,…",
         help="TF.js backends and how many texts each gets, in batches of 8 (default "
-        f"{backends.ALWAYS}, and {backends.NATIVE} where `nox -s native` built it)",
+        f"{runners.ALWAYS}, and {runners.NATIVE} where `nox -s native` built it)",
     )
     parser.add_argument(
         "--tokenizer-proof",
@@ -183,8 +174,8 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
         raise UserError(f"{given.model} is no SavedModel: it has no saved_model.pb")
     classifier, classifier_note = choose_classifier(given, contract)
     texts, text_note = texts_for(given.texts)
-    asked, note = (given.backends, "") if given.backends else backends.here()
-    wanted = backends.counts(asked)
+    asked, note = (given.backends, "") if given.backends else runners.here()
+    wanted = runners.counts(asked)
     picked = cases.pick(texts, max(wanted.values()), pairs=contract.takes("token_type_ids"))
     tokenizer = tokenizer_source.choose(given, contract, given.model, given.out)
     version_note = tokenizer_source.version_note(contract, tokenizer)
@@ -212,7 +203,7 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     again = Again(contract, reference, side, flow.stored, flow.budgets, place)
     result["repro"] = [str(f) for f in repro.write_all(again, flow.rows, found.parts, picked)]
     report.write_json(given.out / "report.json", result)
-    junit.write_junit(given.out / "report.xml", result)
+    ci.write_junit(given.out / "report.xml", result)
     page.write_page(given.out / "report.html", result)
     return result
 

@@ -14,10 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from export.errors import UserError as ExportError
-from export.input_files import plain_file
-from parity_tests.errors import UserError
-from parity_tests.row import short
+from support.errors import UserError
+from support.input_files import plain_file
 
 BLANK = " "
 SHORTEST = 3
@@ -66,6 +64,12 @@ class Case:
         return f"“{short(self.text)}”{pair}"
 
 
+def short(text: str, limit: int = 24) -> str:
+    """The start of a text, on one line."""
+    line = " ".join(text.split()) or text
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
 def read_texts(path: Path) -> list[Text]:
     """The texts of a JSON-lines file with `text`, or `sentence1` and `sentence2`, a pair.
 
@@ -80,8 +84,6 @@ def json_lines(path: Path) -> list[tuple[int, Any]]:
     try:
         plain_file(path, "a JSON-lines file with --texts")
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except ExportError as error:
-        raise UserError(str(error)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from None
     rows = []

@@ -6,21 +6,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from export.contracts import read_bundle
 from numerics.budgets import Budget
-from parity_tests import cases, golden_head, invariances, report, stages, still, weights
-from parity_tests.again import Again
-from parity_tests.budgets import Budgets
+from parity_tests import cases
 from parity_tests.cases import Case
-from parity_tests.errors import EnvironmentProblem, UserError
-from parity_tests.head import Head
-from parity_tests.provenance import Contract
-from parity_tests.reference import Reference, prepare
-from parity_tests.report import Inputs
-from parity_tests.row import Row
-from parity_tests.runners import NodeSide
-from parity_tests.runs import TAPS, Run
-from parity_tests.variants import unclaimed
+from parity_tests.checks import head, invariances, stages, stored_parts, weights
+from parity_tests.checks.budgets import Budgets
+from parity_tests.checks.head import Head
+from parity_tests.checks.invariances import unclaimed
+from parity_tests.checks.provenance import Contract
+from parity_tests.checks.stages import Row
+from parity_tests.reports import report
+from parity_tests.reports.report import Inputs
+from parity_tests.runners.reference import Again, Reference, prepare
+from parity_tests.runners.runners import NodeSide
+from parity_tests.runners.runs import TAPS, Run
+from support.contracts import read_bundle
+from support.errors import EnvironmentProblem, UserError
 
 __all__ = ["Flow", "Inputs", "Judgement", "judge", "judge_bundle", "prepare"]
 
@@ -130,10 +131,14 @@ def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str,
     claimed = contract.weight_dtype
     facts = reference.run.facts | {"weight_dtype": weights.stored_dtype(contract.path) or claimed}
     return {
-        "contract": still.compare_contract(contract.document, facts, about, reference.run.costs),
+        "contract": stored_parts.compare_contract(
+            contract.document, facts, about, reference.run.costs
+        ),
         "weights": weights.compare_weights(contract.path, reference.weights),
-        "vocab": still.compare_vocab(contract.path, reference.vocab),
-        "tables": still.compare_tables(contract.path, fresh) if fresh else still.unknown(note),
+        "vocab": stored_parts.compare_vocab(contract.path, reference.vocab),
+        "tables": stored_parts.compare_tables(contract.path, fresh)
+        if fresh
+        else stored_parts.unknown(note),
     }
 
 
@@ -222,7 +227,7 @@ def judge_backend(
     kept = invariances.judge(backend, node, python, budgets)
     flow.rows += [row for row in kept if row.special not in flow.left_out]
     if side.classifier is not None:
-        flow.rows += golden_head.judge(backend, count, side, out, budgets)
+        flow.rows += head.judge(backend, count, side, out, budgets)
 
 
 def not_promised(facts: dict[str, Any], budget: Budget) -> dict[str, str]:

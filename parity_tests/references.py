@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from command_line import OptionParser, command
-from parity_tests.errors import UserError
-from parity_tests.tokenizer.reviews import read_reviews
+from parity_tests.tokenizer.material import read_reviews
+from support.command_line import OptionParser, command
+from support.errors import UserError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import CheckFailed, EnvironmentProblem
-from bench.facts import node_packages
-from bench.row import Row
-from bench.setting import Setting
-from bench.side import ROOT, Side, node_program, python_program
-from bench.timing import in_turns
+from bench.rows import Row
+from bench.setting import Setting, node_packages
+from bench.side import ROOT, Side, in_turns, node_program, python_program
+from support.errors import CheckFailed, EnvironmentProblem
 
 GRAPH = Path(__file__).with_name("graph.js")
 # With oneDNN on, the stock converter leaves an op that TF.js does not know: _MklLayerNorm.

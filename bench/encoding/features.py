@@ -6,16 +6,13 @@ from pathlib import Path
 
 from bench.encoding import material
 from bench.encoding.speed import QUICK, ROUNDS, TEXTS, compare
-from bench.errors import EnvironmentProblem
-from bench.facts import node_packages
-from bench.models import places
 from bench.native.speed import problem
 from bench.peers.installing import node_peers
 from bench.peers.onnx_folder import MAX_LENGTH, folder, tokenizer_bundle
-from bench.row import Row
-from bench.setting import Setting
-from bench.side import ALL_THREADS, Side, node_program
-from bench.timing import in_turns
+from bench.rows import Row
+from bench.setting import Setting, node_packages, places
+from bench.side import ALL_THREADS, Side, in_turns, node_program
+from support.errors import EnvironmentProblem
 
 ROOM = Path(__file__).parent
 PACKAGE = "@huggingface/transformers"

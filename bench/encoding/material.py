@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from bench.errors import UserError
 from bench.setting import Setting
+from support.errors import UserError
 
 BATCH = 32
 

@@ -13,16 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.encoding import material
-from bench.errors import CheckFailed, EnvironmentProblem
-from bench.facts import node_packages, python_packages
-from bench.models import places
 from bench.native.speed import problem
 from bench.peers.installing import node_peers
 from bench.peers.onnx_folder import folder
-from bench.row import Row
-from bench.setting import Setting
-from bench.side import ALL_THREADS, Side, node_program, python_program
-from bench.timing import in_turns
+from bench.rows import Row
+from bench.setting import Setting, node_packages, places, python_packages
+from bench.side import ALL_THREADS, Side, in_turns, node_program, python_program
+from support.errors import CheckFailed, EnvironmentProblem
 
 ROOM = Path(__file__).parent
 TEXTS = {"albert_tiny": 256, "bert": 32}

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.serve import serve, timed
-from export.loading import load_saved_model
+from export.source.vetting import load_saved_model
 
 
 class Model:

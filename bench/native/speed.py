@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import CheckFailed
-from bench.facts import python_packages
-from bench.models import places
-from bench.row import Row
-from bench.setting import Setting
-from bench.side import ALL_THREADS, ROOT, Side, node, node_program, python_program
-from bench.timing import in_turns
+from bench.rows import Row
+from bench.setting import Setting, places, python_packages
+from bench.side import ALL_THREADS, ROOT, Side, in_turns, node, node_program, python_program
+from support.errors import CheckFailed
 
 ENCODER = Path(__file__).with_name("encoder.js")
 CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"

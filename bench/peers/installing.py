@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import EnvironmentProblem
 from bench.side import ROOT
+from support.errors import EnvironmentProblem
 
 HOME = ROOT / ".nox" / "bench"
 PACKAGES = Path(__file__).parent / "packages"

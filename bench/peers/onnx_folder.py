@@ -4,9 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from bench.models import make, places
 from bench.peers.installing import converter
-from bench.setting import Setting
+from bench.setting import Setting, make, places
 from bench.tokenizer import material
 
 OPSET = "18"

@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.errors import EnvironmentProblem
-from bench.facts import node_packages
 from bench.peers.installing import node_peers
 from bench.peers.onnx_folder import folder
-from bench.row import Row
-from bench.setting import Setting
-from bench.side import ROOT, node
-from bench.timing import in_turns
+from bench.rows import Row
+from bench.setting import Setting, node_packages
+from bench.side import ROOT, in_turns, node
+from support.errors import EnvironmentProblem
 
 ROOM = Path(__file__).parent
 MODEL = "albert_tiny"

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from bench.errors import EnvironmentProblem
-from bench.models import places
-from bench.row import Row
-from bench.setting import Setting
+from bench.rows import Row
+from bench.setting import Setting, places
 from bench.side import node
+from support.errors import EnvironmentProblem
 
 PROGRAM = Path(__file__).with_name("load.js")
 MODEL = "bert"

@@ -4,13 +4,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.errors import EnvironmentProblem
-from bench.facts import node_packages
-from bench.row import Row
-from bench.setting import Setting
-from bench.side import Side, node, node_program
-from bench.timing import in_turns
+from bench.rows import Row
+from bench.setting import Setting, node_packages
+from bench.side import Side, in_turns, node, node_program
 from bench.tokenizer import material
+from support.errors import EnvironmentProblem
 
 ROOM = Path(__file__).parent
 GOAL = 0.05

@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import files
 from pathlib import Path
 
-from bench.errors import EnvironmentProblem, UserError
-from bench.facts import code
-from bench.setting import Setting
+from bench.setting import Setting, code
 from bench.side import ROOT
+from support.errors import EnvironmentProblem, UserError
 
 USUAL_SIZE = 21128
 QUICK = 300

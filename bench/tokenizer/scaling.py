@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.row import Row
+from bench.rows import Row
 from bench.setting import Setting
-from bench.side import Side, node_program
-from bench.timing import in_turns
+from bench.side import Side, in_turns, node_program
 from bench.tokenizer import material
 
 ROOM = Path(__file__).parent

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.errors import CheckFailed
-from bench.facts import node_packages
-from bench.row import Row
-from bench.setting import Setting
-from bench.side import ALL_THREADS, ONE_THREAD, Side, node_program, python_program
-from bench.timing import in_turns
+from bench.rows import Row
+from bench.setting import Setting, node_packages
+from bench.side import ALL_THREADS, ONE_THREAD, Side, in_turns, node_program, python_program
 from bench.tokenizer import material
+from support.errors import CheckFailed
 
 ROOM = Path(__file__).parent
 COMPARED = 2000

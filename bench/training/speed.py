@@ -16,12 +16,11 @@ from pathlib import Path
 from bench.conversion.wasm import convert
 from bench.encoding import material
 from bench.encoding.speed import compare
-from bench.errors import CheckFailed, EnvironmentProblem
 from bench.native.speed import problem
-from bench.row import Row
+from bench.rows import Row
 from bench.setting import Setting
-from bench.side import ALL_THREADS, ROOT, Side, node, node_program
-from bench.timing import in_turns
+from bench.side import ALL_THREADS, ROOT, Side, in_turns, node, node_program
+from support.errors import CheckFailed, EnvironmentProblem
 
 ROOM = Path(__file__).parent
 MODEL = "albert_tiny"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.errors import UserError
+from support.errors import UserError
 
 ACTIVATIONS = ("gelu_tanh", "gelu_erf", "relu")
 ARCHITECTURES = ("albert", "bert", "electra")

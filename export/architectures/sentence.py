@@ -10,7 +10,7 @@ import tf_keras
 
 from export.architectures.config import Dense, Normalize, Pooling
 from export.architectures.encoder import INPUTS, Encoder
-from export.errors import UserError
+from support.errors import UserError
 
 # What a masked position has in a maximum: below every value, and finite unlike −∞.
 LOWEST = -1e9

@@ -11,8 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
-from export.architectures.encoder import Encoder
-from export.architectures.mlm_head import MlmHead, seeded_head
+from export.architectures.encoder import Encoder, MlmHead, seeded_head
 from export.tokenizer import TokenizerSpec
 from export.tokenizer.reference import refuse_repeated
 from export.tokenizer.vocab import Vocab, compare_sizes

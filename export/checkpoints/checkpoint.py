@@ -1,11 +1,85 @@
 """An opened checkpoint: what its encoder is, what its names mean, and its variables."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from export.architectures.config import EncoderConfig
 from export.checkpoints.naming import Naming
-from export.checkpoints.variables import Variables
-from export.errors import UserError
+from support.errors import UserError
+
+# A checkpoint's variables by name: read when asked for, checked, and remembered as used.
+
+# What can be read as float32; integers are counters, 8-bit floats need scales of their own.
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+Shape = tuple[int, ...]
+Weights = NDArray[np.float32]
+
+
+class Variables:
+    """The variables of one checkpoint.
+
+    `shapes` has every variable of the files; `fetch` gives one in the dtype of its file. `derived`
+    holds what a reader computes from others where a publisher keeps a weight in another form than
+    the encoder wants it; `aliases` the names in the files of variables that the publisher's code
+    names otherwise by now.
+    """
+
+    def __init__(
+        self, where: str, shapes: Mapping[str, Shape], fetch: Callable[[str], NDArray[Any]]
+    ) -> None:
+        self.where = where
+        self.shapes = dict(shapes)
+        self.names = frozenset(shapes)
+        self.used: set[str] = set()
+        self.derived: dict[str, Callable[[], Weights]] = {}
+        self.aliases: dict[str, str] = {}
+        self._fetch = fetch
+
+    def read(self, name: str, shape: Shape) -> Weights:
+        """The variable, or what is derived under its name, as float32 of `shape`.
+
+        Raises:
+            UserError: it is missing, misshapen, no float, or holds NaN or infinity.
+        """
+        derive = self.derived.get(name)
+        return self.stored(name, shape) if derive is None else derive()
+
+    def stored(self, name: str, shape: Shape) -> Weights:
+        """The variable as the file has it, widened to float32; see `read`."""
+        name = self.aliases.get(name, name)
+        if name not in self.names:
+            raise UserError(
+                f"{self.where}: got no variable {name} among its {len(self.names)}, expected "
+                f"float{list(shape)}; is the config the one of this checkpoint?"
+            )
+        # Before reading: what a damaged index claims may not fit into memory.
+        stored = tuple(self.shapes[name])
+        if stored != shape:
+            raise UserError(
+                f"{self.where}: {name}: got the shape {list(stored)}, expected float{list(shape)}; "
+                "is the config the one of this checkpoint?"
+            )
+        value = self._fetch(name)
+        if value.dtype.name not in FLOATS or value.shape != shape:
+            raise UserError(
+                f"{self.where}: {name}: got {value.dtype.name}{list(value.shape)}, expected "
+                f"float{list(shape)}; is the config the one of this checkpoint?"
+            )
+        # An overflow becomes an infinity, which the next lines name.
+        with np.errstate(over="ignore"):
+            weights = value.astype(np.float32)
+        bad = weights.size - int(np.count_nonzero(np.isfinite(weights)))
+        if bad:
+            raise UserError(
+                f"{self.where}: {name}: got NaN or infinity in {bad} of {weights.size} values, "
+                "expected finite float32; take a checkpoint from before training diverged"
+            )
+        self.used.add(name)
+        return weights
 
 
 @dataclass(frozen=True)

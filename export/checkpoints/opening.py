@@ -5,7 +5,7 @@ from pathlib import Path
 
 from export.checkpoints import huggingface, tf1
 from export.checkpoints.checkpoint import Checkpoint, cut
-from export.errors import UserError
+from support.errors import UserError
 
 EXPECTED = "a TF1 checkpoint (NAME.index and NAME.data-*) or model.safetensors with config.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl")

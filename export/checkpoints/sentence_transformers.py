@@ -12,8 +12,8 @@ from typing import Any
 from export.architectures.config import POOLINGS, SENTENCE_ACTIVATIONS, Dense, Normalize, Pooling
 from export.checkpoints.huggingface import opened, weight_files
 from export.checkpoints.opening import PICKLES, pickle_refusal
-from export.errors import UserError
-from export.input_files import integer, read_json, read_object, shown, typed
+from support.errors import UserError
+from support.input_files import integer, read_json, read_object, shown, typed
 
 MODULES = "modules.json"
 # The older keys, in the order in which the library concatenates them.

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.architectures.config import EncoderConfig
-from export.checkpoints.checkpoint import Checkpoint
-from export.checkpoints.config_json import tf1_config
-from export.checkpoints.consistency import checked
+from export.checkpoints.checkpoint import Checkpoint, Variables
+from export.checkpoints.config_json import checked, tf1_config
 from export.checkpoints.naming import TF1, TF1_LAYER_SHARED, TF1_LEAVES, Naming
-from export.checkpoints.variables import Variables
-from export.errors import UserError
-from export.input_files import read_object
-from export.quiet import tensorflow
+from support.errors import UserError
+from support.input_files import read_object
+from support.quiet_tensorflow import tensorflow
 
 # In this order; the first pattern that a file has wins.
 CONFIGS = (

@@ -9,25 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.errors import UserError
 from export.golden import Measured, in_float64, measure, seen
-from export.graph import Array, FrozenGraph
-from export.rewrites.batch_norm import batch_norm_by_moments
-from export.rewrites.constants import merge_equal_constants, merge_equal_weights
-from export.rewrites.dense import fuse_biases
-from export.rewrites.einsum import einsum_by_matmul
-from export.rewrites.elementary import erfc_by_erf, power_by_products
-from export.rewrites.embedding import gather_by_product
-from export.rewrites.gelu import gelu_by_sigmoid
-from export.rewrites.grappler import simplify
-from export.rewrites.one_hot import one_hot_by_equal
-from export.rewrites.scores import scale_queries
-from export.rewrites.shapes import shapes_by_inputs
-from export.rewrites.tfjs_faults import faulty_by_sound
-from export.rewrites.weights import fold_weights
-from numerics.budgets import MULTIPLE
-from numerics.cost import Cost
+from export.graph.graph import Array, FrozenGraph
+from export.rewrites.elementary import erfc_by_erf, gelu_by_sigmoid, power_by_products
+from export.rewrites.embedding import gather_by_product, one_hot_by_equal
+from export.rewrites.folding import fold_weights, shapes_by_inputs, simplify
+from export.rewrites.matmul import einsum_by_matmul, fuse_biases, scale_queries
+from export.rewrites.splice import merge_equal_constants, merge_equal_weights
+from export.rewrites.tfjs_faults import batch_norm_by_moments, faulty_by_sound
+from numerics.budgets import MULTIPLE, Cost
 from numerics.float64 import NoFloat64
+from support.errors import UserError
 
 REWRITES: tuple[Callable[[FrozenGraph], FrozenGraph], ...] = (
     merge_equal_weights,

@@ -1,13 +1,17 @@
 """Rows of a tiny table, such as the two token types, by a matrix product."""
 
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, node_def_pb2
 
-from export.graph import FrozenGraph, beyond_identities
-from export.rewrites.constants import constant_of
+from export.graph.graph import WEIGHTS, Array, FrozenGraph, add_axis_zero, beyond_identities
 from export.rewrites.elementary import copy
-from export.rewrites.splice import Tensors, splice
+from export.rewrites.splice import Tensors, constant_of, splice
 
 TINY = 4
 
@@ -43,3 +47,188 @@ def product(table: Any, indices: Any) -> Any:
     flat = tf.cast(tf.equal(column, tf.range(rows)[None]), table.dtype)
     shape = tf.shape(indices)
     return tf.reshape(tf.matmul(flat, table), [shape[0], shape[1], width])
+
+
+# `OneHot`, by other ops: TF.js's kernels give other numbers than TensorFlow, without an error.
+#
+# On wasm TF.js 4.22 writes int bits under the dtype's label: 1.0 comes out as 1.4e-45, so every
+# embedding that is looked up by a product with a float one-hot matrix vanishes. On every backend
+# it ignores the axis.
+
+PRODUCTS = {"MatMul": "transpose", "BatchMatMulV2": "adj", "BatchMatMul": "adj"}
+# Up to so many rows a product with the one-hot matrix is faster on wasm than a gather.
+SMALL = 16
+
+
+def one_hot_by_equal(frozen: FrozenGraph) -> FrozenGraph:
+    """A product with a one-hot matrix of a larger table becomes a gather; the rest compares.
+
+    Both are exact: 0·x + 1·y is y.
+    """
+    if not any(node.op == "OneHot" for node in frozen.graph_def.node):
+        return frozen
+    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    for node in frozen.graph_def.node:
+        lookup = lookup_of(node, frozen, tensors)
+        if lookup is not None:
+            ids, table = lookup
+            splice(result, node.name, [table, ids], tensors, rows)
+    for node in frozen.graph_def.node:
+        if node.op == "OneHot":
+            function = compared(node.attr["axis"].i)
+            splice(result, node.name, list(node.input), tensors, function)
+    return frozen.with_graph(result)
+
+
+def lookup_of(
+    node: node_def_pb2.NodeDef, frozen: FrozenGraph, tensors: Tensors
+) -> tuple[str, str] | None:
+    """The ids and the table, if a node is a one-hot matrix times a larger table's rows."""
+    transposed = PRODUCTS.get(node.op)
+    if transposed is None or any(node.attr[f"{transposed}_{side}"].b for side in sides(node)):
+        return None
+    nodes = {one.name: one for one in frozen.graph_def.node}
+    one_hot = nodes[beyond_identities(nodes, node.input[0])]
+    if one_hot.op != "OneHot" or one_hot.attr["axis"].i not in (-1, one_hot_rank(one_hot, tensors)):
+        return None
+    constants = constant_of(frozen.graph_def)
+    depth, on, off = (constants.get(beyond_identities(nodes, n)) for n in one_hot.input[1:4])
+    shape = tensors[node.input[1]].shape
+    fits = shape.rank == 2 and depth is not None and shape[0] == int(depth)
+    if not fits or (on, off) != (1.0, 0.0) or int(shape[0]) <= SMALL:
+        return None
+    return one_hot.input[0], node.input[1]
+
+
+def sides(node: node_def_pb2.NodeDef) -> tuple[str, str]:
+    """The suffixes of a product's two flags."""
+    return ("a", "b") if node.op == "MatMul" else ("x", "y")
+
+
+def one_hot_rank(one_hot: node_def_pb2.NodeDef, tensors: Tensors) -> int | None:
+    """The last axis of the one-hot tensor, which is the rank of its ids."""
+    rank: int | None = tensors[one_hot.input[0]].shape.rank
+    return rank
+
+
+def rows(table: Any, ids: Any) -> Any:
+    """float[rows, width], int[…] → float[…, width]; zeros for an id outside the table."""
+    last = table.shape[0] - 1
+    ids = tf.cast(ids, tf.int32)
+    inside = tf.logical_and(tf.greater_equal(ids, 0), tf.less_equal(ids, last))
+    found = tf.gather(table, tf.minimum(tf.maximum(ids, 0), last))
+    return found * tf.expand_dims(tf.cast(inside, table.dtype), -1)
+
+
+def compared(axis: int) -> Callable[[Any, Any, Any, Any], Any]:
+    """The function of ids, depth, on and off value; an id outside gives off everywhere."""
+
+    def function(ids: Any, depth: Any, on: Any, off: Any) -> Any:
+        rank = ids.shape.rank
+        place = rank if axis == -1 else axis
+        shape = [-1 if i == place else 1 for i in range(rank + 1)]
+        column = tf.expand_dims(tf.cast(ids, tf.int32), place)
+        hit = tf.equal(column, tf.reshape(tf.range(depth), shape))
+        if on.dtype == tf.bool:
+            off_anywhere = tf.logical_and(tf.logical_not(hit), off)
+            return tf.logical_or(tf.logical_and(hit, on), off_anywhere)
+        return tf.cast(hit, on.dtype) * (on - off) + off
+
+    return function
+
+
+# A variable in partitions, put together again.
+#
+# TF1's partitioner cuts a variable into parts, and a lookup then sorts the ids by part
+# (`DynamicPartition`) and the rows back (`ParallelDynamicStitch`): ops that TF.js lacks.
+
+STITCHES = ("DynamicStitch", "ParallelDynamicStitch")
+# What the partition of an id and its place in it are computed with.
+ARITHMETIC = {
+    "Add", "AddV2", "Cast", "FloorDiv", "FloorMod", "GreaterEqual", "Identity", "Less", "LessEqual",
+    "Maximum", "Minimum", "Mul", "Select", "SelectV2", "Sub",
+}  # fmt: skip
+PART = re.compile(r"/part_\d+$")
+
+
+def merge_partitions(frozen: FrozenGraph) -> FrozenGraph:
+    """Looks ids up in whole tables where the source looked them up in parts of these.
+
+    The whole table is what the source's own lookup gives for every id, so it is right whichever
+    way the rows were dealt out.
+    """
+    nodes = {node.name: node for node in frozen.graph_def.node}
+    result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
+    weights = dict(frozen.weights)
+    for node in frozen.graph_def.node:
+        parts = parts_of(node, nodes, frozen.weights) if node.op in STITCHES else []
+        ids = ids_of(node, nodes) if parts else None
+        if ids is None:
+            result.node.add().CopyFrom(node)
+            continue
+        name = PART.sub("", parts[0])
+        if name not in weights:
+            weights[name] = whole_table(frozen, node.name, ids, parts)
+            placeholder = result.node.add(op="Placeholder", name=name)
+            placeholder.attr["dtype"].type = tf.as_dtype(weights[name].dtype).as_datatype_enum
+            shape = tf.TensorShape(weights[name].shape).as_proto()
+            placeholder.attr["shape"].shape.CopyFrom(shape)
+        gather = result.node.add(op="GatherV2", name=node.name)
+        gather.input[:] = [name, ids, add_axis_zero(result, node.name)]
+        gather.attr["Tparams"].CopyFrom(node.attr["T"])
+        gather.attr["Tindices"].type = output_dtype(frozen, ids).as_datatype_enum
+        gather.attr["Taxis"].type = tf.int32.as_datatype_enum
+    if len(weights) == len(frozen.weights):
+        return frozen
+    return replace(frozen, graph_def=result, weights=weights).pruned()
+
+
+def parts_of(
+    stitch: node_def_pb2.NodeDef,
+    nodes: Mapping[str, node_def_pb2.NodeDef],
+    weights: Mapping[str, Array],
+) -> list[str]:
+    """The weights whose rows a node puts in order; none where it does something else."""
+    count = stitch.attr["N"].i
+    gathers = [nodes[beyond_identities(nodes, name)] for name in stitch.input[count : 2 * count]]
+    parts = [beyond_identities(nodes, gather.input[0]) for gather in gathers]
+    fits = all(gather.op == "GatherV2" for gather in gathers)
+    named = all(name in weights and PART.search(name.removeprefix(WEIGHTS)) for name in parts)
+    return parts if fits and named else []
+
+
+def ids_of(stitch: node_def_pb2.NodeDef, nodes: Mapping[str, node_def_pb2.NodeDef]) -> str | None:
+    """The one tensor that tells the partition of each row; None where it is not one."""
+    count = stitch.attr["N"].i
+    gather = nodes[beyond_identities(nodes, stitch.input[count])]
+    partition = nodes[beyond_identities(nodes, gather.input[1])]
+    if partition.op != "DynamicPartition":
+        return None
+    waiting = list(partition.input)
+    ends: set[str] = set()
+    while waiting:
+        node = nodes[waiting.pop().partition(":")[0]]
+        if node.op in ARITHMETIC:
+            waiting += node.input
+        elif node.op != "Const":
+            ends.add(node.name)
+    return ends.pop() if len(ends) == 1 else None
+
+
+def whole_table(frozen: FrozenGraph, stitch: str, ids: str, parts: list[str]) -> Array:
+    """What the source's lookup gives for every id."""
+    rows = sum(len(frozen.weights[name]) for name in parts)
+    with tf.Graph().as_default():
+        tf.import_graph_def(frozen.graph_def, name="")
+        feeds = {f"{name}:0": frozen.weights[name] for name in parts}
+        feeds[f"{ids}:0"] = np.arange(rows)
+        with tf.compat.v1.Session() as session:
+            found: Array = session.run(f"{stitch}:0", feeds)
+    return found
+
+
+def output_dtype(frozen: FrozenGraph, name: str) -> tf.DType:
+    """The dtype of a node's first output."""
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(frozen.graph_def, name="")
+        return graph.get_tensor_by_name(f"{name}:0").dtype

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from export.bundle import TokenizerContract
-from export.quiet import tensorflow
-from export.tokenizer.huggingface import write_tokenizer_json
+from export.tokenizer.huggingface_files import write_tokenizer_json
+from export.tokenizer.probe import read_tables
 from export.tokenizer.reference import Reference, library_versions, reference
-from export.tokenizer.runtimes import read_tables
 from export.tokenizer.spec import ALGORITHMS, TokenizerSpec
 from export.tokenizer.tables import serialise
 from export.tokenizer.vocab import Vocab, read_vocab
+from support.quiet_tensorflow import tensorflow
 
 __all__ = [
     "ALGORITHMS",

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.errors import UserError
-from export.input_files import MAX_JSON, read_object, read_plain
 from export.tokenizer.huggingface_files import HuggingFaceFiles
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.vocab import MAX_VOCAB
+from support.errors import UserError
+from support.input_files import MAX_JSON, read_object, read_plain
 
 VOCAB = "vocab.txt"
 CONFIG, TOKENIZER = "tokenizer_config.json", "tokenizer.json"

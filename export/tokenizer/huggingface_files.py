@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.input_files import typed
+from export.tokenizer.reference import loaded
 from export.tokenizer.spec import TokenizerSpec
-from export.tokenizer.vocab import SPECIAL, parse_vocab, vocab_bytes
+from export.tokenizer.vocab import SPECIAL, Vocab, parse_vocab, vocab_bytes
+from support.input_files import typed
 
 # Classes (without `Fast`) whose rules are those of BertTokenizer; those without a family.
 BERT = ("Bert", "Electra", "DistilBert", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert")
@@ -358,3 +359,12 @@ def made(options: dict[str, bool | None]) -> TokenizerSpec:
 def said(value: bool | None) -> str:
     """A value as JSON has it."""
     return json.dumps(value)
+
+
+# Hugging Face's file `tokenizer.json`, written by the package `tokenizers`.
+
+
+def write_tokenizer_json(path: Path, spec: TokenizerSpec, vocab: Vocab) -> None:
+    """Writes Hugging Face's format; their Python and JavaScript libraries load it."""
+    tokenizer = loaded(spec, vocab, None).tokenizer
+    path.write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")

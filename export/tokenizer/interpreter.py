@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from export.errors import EnvironmentProblem, UserError
 from export.tokenizer import libraries
+from support.errors import EnvironmentProblem, UserError
 
 SCRIPT = Path(libraries.__file__)
 START_SECONDS = 60

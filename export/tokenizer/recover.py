@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from itertools import chain, islice, product
 from pathlib import Path
 
-from export.errors import UserError
-from export.tokenizer.characters import (
+from export.tokenizer.hub_tokenizer import FlatIds, HubTokenizer
+from export.tokenizer.reference import Reference, reference
+from export.tokenizer.spec import TokenizerSpec
+from export.tokenizer.texts import (
     ALL_EDGES,
     CONTEXTS,
+    LONG_UNITS,
+    WRITTEN,
+    from_alphabet,
     in_context,
     mark_pairs,
     mark_triples,
 )
-from export.tokenizer.flat import FlatIds
-from export.tokenizer.hub_tokenizer import HubTokenizer
-from export.tokenizer.reference import Reference, reference
-from export.tokenizer.spec import TokenizerSpec
-from export.tokenizer.texts import LONG_UNITS, WRITTEN, from_alphabet
 from export.tokenizer.vocab import Vocab
+from support.errors import UserError
 
 BATCH = 8192
 SHOWN = 3

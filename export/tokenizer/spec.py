@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from export.errors import UserError
+from support.errors import UserError
 
 ALGORITHMS = ("bert", "tf-text", "tf-text-fast", "chars")
 

@@ -1,9 +1,92 @@
 """Texts made from a seed: real reviews mutated, and mixtures of a vocab's own characters."""
 
 import random
+import unicodedata
 from collections.abc import Iterator, Sequence
 
-from export.tokenizer.characters import ALL_EDGES, EDGES, SCALARS
+# Characters that tokenizers trip over, and texts that hold every character there is.
+
+EDGES = {
+    "full-width": "，：！？（）％～＂＃［］ＡＺａｚ０９￥｜￣",
+    "ideographic": "\u3000、。《》「」…—·①㈱㍿㊣",
+    "extension": "𠀀𪜀𫝀𫠠𬺰𮯰𰀀𱍐\U0002b81f\U0002b820\U0002b91f\U0002b920\u3400\u4dbf\u9fff",
+    "compatibility": "豈更\uf967﨎﨏丽\U0002fa1d",
+    "kana": "かがきアァーヽ々",
+    "half-width kana": "ｱｶﾞﾊﾟｰ｡｢｣",
+    "hangul": "각가\u1100\u1161\u11a8ㄱ힣",
+    "combining": "\u0300\u0301\u0308\u0327\u0334\u0345\u05b0\u064b\u093c\u094d\u0e38\u3099\u309a"
+    "\u302a\u302e\u302f\u20d0\u034f\u1ab0",
+    "spacing marks": "\U0001d165\U0001d166\U0001d16d\u1b44\ua9c0\U00016ff0\u1bf2\U00011046",
+    "emoji": "😀👍🏽👨\u200d👩\u200d👧🇨🇳❤\ufe0f\U0001f9d1",
+    "bidi": "\u200e\u200f\u202a\u202e\u2066\u2069\u061c",
+    "zero-width": "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e",
+    "controls": "\0\x01\x08\t\x0b\x0c\r\x1c\x1f\x7f\x80\x85\x9f",
+    "spaces": " \u00a0\u1680\u2000\u2009\u2028\u2029\u202f\u205f",
+    "unassigned": "\u0378\u2fe0\U0003fffe\U000e0fff\U0010ffff\uffff\ufdd0",
+    "private use": "\ue000\uf8ff\U000f0000\U0010fffd",
+    "replacement": "\ufffd\ufffc",
+    "case": "İıßẞſǅΣςKÅÀéñŉᾳﬁÆØŁΩПжД",
+    "symbols": "$+<=>^`|~§©®°±×÷€№™⁄½²³",
+    "punctuation": "!\"#%&'()*,-./:;?@[\\]_{}¡¿‐–—‘’“”†‡•‰′⁂",
+    "latin": "abcxyzABCXYZ0159",
+    "han": "中文书很好的一是不了",
+}
+ALL_EDGES = "".join(EDGES.values())
+
+SURROGATES = range(0xD800, 0xE000)
+SCALARS = [chr(c) for c in range(0x110000) if c not in SURROGATES]
+
+# How each character is shown: by itself, or where the letters around tell what it does.
+CONTEXTS = {"alone": "{}", "han": "中{}文", "latin": "a{}b", "doubled": "{0}{0}"}
+PACKED = 64
+
+
+def is_assigned(character: str) -> bool:
+    """Whether this Python knows the character; private use counts as unknown."""
+    return unicodedata.category(character) not in {"Cn", "Co", "Cs"}
+
+
+def in_context(context: str, unknown_stride: int, packed: int = PACKED) -> Iterator[str]:
+    """Every scalar value in one context, of those that this Python does not know every nth.
+
+    A text has `packed` of them with spaces between, which part words for every tokenizer.
+    """
+    known = [c for c in SCALARS if is_assigned(c)]
+    unknown = [c for c in SCALARS if not is_assigned(c)][::unknown_stride]
+    shown = [CONTEXTS[context].format(c) for c in known + unknown]
+    for i in range(0, len(shown), packed):
+        yield " ".join(shown[i : i + packed])
+
+
+def mark_pairs() -> Iterator[str]:
+    """All ordered pairs of characters of non-zero combining class, one of them not Mn.
+
+    Where both are Mn, tokenizers that strip marks leave nothing to see, and the others don't
+    reorder. Unicode as this Python knows it only picks what to try.
+    """
+    marks = [c for c in SCALARS if unicodedata.combining(c)]
+    kept = {c for c in marks if unicodedata.category(c) != "Mn"}
+    for first in marks:
+        for second in marks:
+            if first in kept or second in kept:
+                yield f"a{first}{second}b"
+
+
+def mark_triples() -> Iterator[str]:
+    """Two marks that survive, and between them every character that tokenizers may strip."""
+    strippable = [
+        c for c in SCALARS if unicodedata.category(c) in {"Mn", "Me", "Mc", "Cf", "Cc", "Zs"}
+    ]
+    for between in [*strippable, *ALL_EDGES]:
+        yield f"a\u302e{between}\U0001d165b"
+        yield f"{between}\u302e\U0001d165{between}"
+
+
+def kind_of(character: str) -> str:
+    """A character's name for a message."""
+    name = unicodedata.name(character, unicodedata.category(character))
+    return f"U+{ord(character):04X} {name}"
+
 
 WRITTEN = ["[MASK]", "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[mask]", "[Mask]", "[MASK", "MASK]", "##"]
 LONG_UNITS = ["a", "é", "か", "中", "𠀀", "Ａ", "ﬁ", "\u0301", "가", "ab"]

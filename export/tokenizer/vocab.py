@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 
 from export.bundle import SpecialToken
-from export.errors import UserError
-from export.input_files import read_plain
+from support.errors import UserError
+from support.input_files import read_plain
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 SHOWN = 3

@@ -1,8 +1,8 @@
 /**
  * Prints which kernels each backend has, as JSON: the exporter's preflight reads them from
- * export/kernels.json, so that it needs no Node.
+ * export/graph/kernels.json, so that it needs no Node.
  *
- *     node node_bridge/backends/kernels.js > export/kernels.json
+ *     node node_bridge/backends/kernels.js > export/graph/kernels.json
  */
 import { useBackend } from './index.js';
 import { tf } from './tfjs.js';

@@ -30,7 +30,7 @@ const heard = process.env.TF_CPP_MIN_LOG_LEVEL !== undefined;
 const HANDED_OVER = Symbol.for('bert-bridge.tfjs');
 
 /**
- * @typedef {object} Stamp what native/stamp.py wrote
+ * @typedef {object} Stamp what native/build.py wrote
  * @property {string} tensorflow its version
  * @property {string} library the path of its library
  * @property {number} library_size bytes

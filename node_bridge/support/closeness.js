@@ -1,5 +1,5 @@
 /**
- * The one rule of closeness in Node, as parity_tests/compare.py has it in Python:
+ * The one rule of closeness in Node, as parity_tests/checks/compare.py has it in Python:
  * |got − expected| ≤ atol + rtol·|expected|, and before that shape and finiteness.
  */
 

@@ -4,8 +4,8 @@
  * Plain JavaScript without native parts or Unicode tables of its own, so that it runs in a
  * browser as well as in any Node.
  */
-import { assertOptions } from '../support/command_line.js';
 import { UserError } from '../support/errors.js';
+import { assertOptions } from '../support/option_names.js';
 import { Scanner } from './scanner.js';
 import { lowerAscii, partsOf } from './special.js';
 import { CharacterTables } from './tables.js';

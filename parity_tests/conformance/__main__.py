@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from command_line import OptionParser, command, nearest
-from export import catalog
+from export.source import catalog
 from parity_tests.conformance.fixtures import groups, vocab_lines
 from parity_tests.conformance.published import conform_published, published
-from parity_tests.conformance.rows import Row, conform
-from parity_tests.conformance.table import table
+from parity_tests.conformance.rows import Row, conform, table
 from parity_tests.conformance.trained import NAME, conform_trained
-from parity_tests.errors import UserError
+from support.command_line import OptionParser, command, nearest
+from support.errors import UserError
 
 EXAMPLE = """example:
   python -m parity_tests.conformance --rows albert_tiny,zh-bert-L1

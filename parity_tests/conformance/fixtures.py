@@ -11,10 +11,10 @@ from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
-from export import catalog
-from export.quiet import tensorflow
+from export.source import catalog
 from export.tokenizer import read_vocab, save_tokenizer_model
 from export.tokenizer.vocab import SPECIAL
+from support.quiet_tensorflow import tensorflow
 
 SEED = 1
 CJK = [*range(0x4E00, 0xA000), *range(0x3400, 0x4DC0)]

@@ -14,11 +14,11 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from export.contracts import read_bundle
 from parity_tests.conformance.measure import Measured, measured
 from parity_tests.conformance.publishers.cases import CASES, PAIRS, write_cases
 from parity_tests.conformance.rows import MIB, Row, python
-from parity_tests.runners import node
+from parity_tests.runners.runners import node
+from support.contracts import read_bundle
 
 SCRIPTS = "parity_tests.conformance.publishers"
 ENCODE = Path(__file__).parents[2] / "node_bridge" / "encode.js"

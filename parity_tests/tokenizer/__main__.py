@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from command_line import OptionParser, command
-from parity_tests.errors import UserError
 from parity_tests.tokenizer.proof import every_tokenizer, of_bundle, prove_all, told
+from support.command_line import OptionParser, command
+from support.errors import UserError
 
 EXAMPLE = """example:
   python -m parity_tests.tokenizer --full --json artifacts/parity/tokenizer.json

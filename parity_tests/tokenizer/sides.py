@@ -15,8 +15,8 @@ from typing import IO, Any
 import numpy as np
 
 from export.tokenizer import TokenizerSpec, Vocab, reference
-from export.tokenizer.flat import FlatIds
-from parity_tests.runners import node
+from export.tokenizer.hub_tokenizer import FlatIds
+from parity_tests.runners.runners import node
 
 SERVER = Path(__file__).with_name("serve.js")
 

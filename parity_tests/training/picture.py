@@ -6,7 +6,7 @@ The difference stands on a logarithmic axis, what is allowed is a line that grow
 import math
 from typing import Any
 
-from parity_tests import page, plot
+from parity_tests.reports import page, plots
 
 WIDTH, LEFT, RIGHT = 760, 46, 10
 LOSS = (14, 150)
@@ -18,7 +18,7 @@ Curve = list[float | None]
 
 
 def draw(curves: dict[str, Any]) -> str:
-    """An SVG of `curves` as told.py has them; its colours are those of the page's style."""
+    """An SVG of `loss_curves`, see judgement.py; its colours are those of the page's style."""
     steps = len(curves["allowed"])
 
     def across(step: int) -> float:
@@ -30,7 +30,7 @@ def draw(curves: dict[str, Any]) -> str:
         .get_template("training.svg.j2")
         .render(
             size={"w": WIDTH, "h": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT},
-            columns=[{"x": across(t), "label": t} for t in plot.ticks(steps) if t],
+            columns=[{"x": across(t), "label": t} for t in plots.ticks(steps) if t],
             loss=losses(keras[1], dict(nodes), across),
             apart=distances(keras[1], dict(nodes), curves["allowed"], across),
         )

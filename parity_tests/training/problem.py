@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from parity_tests.errors import UserError
-from parity_tests.runs import Run
+from parity_tests.runners.runs import Run
+from support.errors import UserError
 
 Array = NDArray[Any]
 Weights = dict[str, Array]
@@ -26,7 +26,10 @@ LEARNING_RATE = 3e-4
 """As train.js has it."""
 UNITS, CLASSES, BATCH = 512, 3, 16
 LEAST = 0.1
-"""As in node_bridge/classifier/feature_sets.js: the share of the usual deviation that a feature has at least."""
+"""The share of the usual deviation that a feature has at least.
+
+As in node_bridge/classifier/feature_sets.js.
+"""
 
 
 @dataclass(frozen=True)

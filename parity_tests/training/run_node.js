@@ -49,7 +49,7 @@ async function main({ problem: path, out, backend, steps }) {
   const labels = Array.from({ length: classes }, (_, place) => String(place));
   const head = Head.create({ hidden: problem.features.shape[1], labels });
   head.setWeights(WEIGHTS.map((name) => /** @type {Float32Array} */ (problem[name].data)));
-  // Adam's other numbers are those of TF.js: they are on trial too.
+  // Adam's other numbers are those of TF.js: they are compared too.
   compile(head, tf.train.adam(Number(metadata.learning_rate)));
 
   const features = held(rowsOf(problem.features), head.hidden);

@@ -16,9 +16,9 @@ import tf_keras
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from command_line import command
-from parity_tests.training.adam import Adam
+from parity_tests.training.by_hand import Adam
 from parity_tests.training.problem import WEIGHTS, Problem
+from support.command_line import command
 
 
 @command()
@@ -56,7 +56,7 @@ def trained(problem: Problem, kept: set[int]) -> dict[str, NDArray[Any]]:
 def model(problem: Problem) -> Any:
     """Dense and tanh, dense and softmax, with the problem's weights, compiled as in train.js.
 
-    adam.py says what `adaptive_epsilon` is for.
+    by_hand.py says what `adaptive_epsilon` is for.
     """
     hidden, units = problem.weights["hidden/kernel"].shape
     classes = len(problem.weights["probabilities/bias"])

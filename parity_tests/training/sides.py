@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from parity_tests import runners
-from parity_tests.errors import EnvironmentProblem
+from parity_tests.runners import runners
 from parity_tests.training.by_hand import Trained
 from parity_tests.training.problem import Problem, Weights
+from support.errors import EnvironmentProblem
 
 Array = NDArray[Any]
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from command_line import OptionParser
+from support.command_line import OptionParser
 from tests.hostile import fuzz
 from tests.hostile.case import EXITS, Case
 from tests.hostile.running import Outcome, attempt

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from export.contracts import sealed
+from support.contracts import sealed
 from tests.hostile import contracts
 from tests.hostile.case import Case
 from tests.hostile.mutations import mutations

@@ -22,7 +22,8 @@ import tensorflow as tf  # noqa: F401
 import tensorflow_text  # noqa: F401
 
 from export import __main__ as program
-from export import confinement, tfjs, worker  # noqa: F401
+from export import confinement, worker
+from export.graph import tfjs  # noqa: F401
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from export import contracts
+from support import contracts
 from tests.hostile.case import Case
 from tests.hostile.running import Ended
 from tests.hostile.running import run as run_command

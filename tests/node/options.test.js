@@ -1,4 +1,5 @@
 /** Options: a command, or a function, says in one line what it does not know, and before any work. */
+import { nearest } from '../../node_bridge/support/option_names.js';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
@@ -10,7 +11,6 @@ import { fileURLToPath } from 'node:url';
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { Bundle, Classifier, Encoder, Tokenizer, UserError } from '../../node_bridge/index.js';
-import { nearest } from '../../node_bridge/support/command_line.js';
 import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));

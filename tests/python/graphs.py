@@ -4,13 +4,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from export.quiet import tensorflow
+from support.quiet_tensorflow import tensorflow
 
 
 def frozen_of(function: Any, held: list[Any], *signature: Any) -> tuple[Any, Any]:
     """The frozen graph of a function that returns a dict, and the function itself."""
     source, plain = source_of(function, held, *signature)
-    from export import graph
+    from export.graph import graph
 
     return graph.freeze(source, graph.inlined(source)), plain
 
@@ -18,7 +18,7 @@ def frozen_of(function: Any, held: list[Any], *signature: Any) -> tuple[Any, Any
 def source_of(function: Any, held: list[Any], *signature: Any) -> tuple[Any, Any]:
     """The same, saved and loaded again; `held` are variables and tables it uses."""
     tf, _ = tensorflow()
-    from export import graph
+    from export.graph import graph
 
     class Model(tf.Module):  # type: ignore[misc,name-defined]
         """Keeps what the function uses."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from export.quiet import tensorflow
+from support.quiet_tensorflow import tensorflow
 
 tf, _ = tensorflow()
 raw = tf.raw_ops

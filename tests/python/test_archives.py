@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from export import hub, unpacking
-from export.errors import UserError
+from export.source import hub, unpacking
+from support.errors import UserError
 
 MODEL = ("m/saved_model.pb", b"\x08\x01\x12\x00")
 SAFE = "expected plain files inside one folder"

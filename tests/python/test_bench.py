@@ -15,16 +15,13 @@ from typing import Any
 import pytest
 
 from bench import __main__ as command
-from bench.chart import svg
-from bench.errors import CheckFailed, EnvironmentProblem
-from bench.facts import facts
-from bench.record import Record, read
-from bench.row import Row
-from bench.side import ROOT, Side, python_program
-from bench.table import table
-from bench.timing import in_turns
+from bench.output import svg, table
+from bench.rows import Record, Row, read
+from bench.setting import facts
+from bench.side import ROOT, Side, in_turns, python_program
 from bench.tokenizer import loading, scaling, speed
 from bench.tokenizer.speed import CASES, compare
+from support.errors import CheckFailed, EnvironmentProblem
 
 MACHINE = {"cpu": "made up", "cpus": 2, "node": "20", "versions": {"a": "1"}}
 ORDER = ["toy.sort", "toy.load", "toy.memory"]

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from bench import chart
+from bench import output
 from bench.encoding import features, material
 from bench.encoding import speed as encoding
-from bench.errors import CheckFailed, EnvironmentProblem, UserError
 from bench.peers import installing
 from bench.setting import Setting
 from bench.side import ROOT, Side, node_program, python_program
 from bench.starting import cold, memory
 from bench.training import speed as training
+from support.errors import CheckFailed, EnvironmentProblem, UserError
 
 REVIEWS = ["这本书很好", "不好", "一般般吧，服务员的态度很差。"]
 
@@ -256,6 +256,6 @@ def test_the_chart_sets_families_apart_and_strikes_through_no_ratio():
         {"name": name, "ratio": ratio, "target": target, "met": None, "what": "", "peer": ""}
         for name, ratio, target in (("a.b", 9, 10), ("a.c", 9, 90), ("d", 9, 1))
     ]
-    near, far, beside = chart.marks(rows)["bars"]
+    near, far, beside = output.marks(rows)["bars"]
     assert near["label"] == near["target"] > far["label"] == beside["label"]
     assert far["y"] - near["y"] < beside["y"] - far["y"]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.quiet import tensorflow
 from export.tokenizer import read_vocab
 from export.tokenizer.vocab import SPECIAL
+from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 
 tf, _ = tensorflow()

@@ -11,11 +11,10 @@ import tensorflow as tf
 
 from export.__main__ import main
 from export.architectures.config import EncoderConfig
-from export.architectures.encoder import Encoder, seeded
-from export.architectures.mlm_head import seeded_head
+from export.architectures.encoder import Encoder, seeded, seeded_head
 from export.architectures.string_tokens import save_string_tokens
-from export.errors import UserError
 from export.tokenizer.vocab import Vocab, parse_vocab
+from support.errors import UserError
 from tests.python.publishers import HIDDEN, NARROW, VOCAB, publisher
 
 TOLERANCE = 1e-5

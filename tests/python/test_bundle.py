@@ -11,7 +11,7 @@ import pytest
 
 from export.__main__ import main
 from export.bundle import CONTRACT, digest, refuse_another
-from export.errors import UserError
+from support.errors import UserError
 from tests.hostile import contracts
 from tests.python.conftest import ROOT, Embedded
 

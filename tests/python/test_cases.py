@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests import cases, repro
+from parity_tests import cases
 from parity_tests.cases import BATCH, CUT, Case, Text
-from parity_tests.errors import UserError
+from parity_tests.reports import repro
+from support.errors import UserError
 
 TEXTS = [Text(f"第{i}条" + "好" * (i * 7 % 251)) for i in range(500)]
 

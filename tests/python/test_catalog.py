@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from export import hub
 from export.__main__ import main
 from export.architectures.config import EncoderConfig
-from export.catalog import MARKS, config_of, entries, find
-from export.errors import UserError
+from export.source import hub
+from export.source.catalog import MARKS, config_of, entries, find
+from support.errors import UserError
 
 # The list of the collection, typed from its README.
 COLLECTION = """

@@ -1,4 +1,4 @@
-"""The comparator on trial: each fault that it must see, and the line it must not cross."""
+"""The comparator finds each fault that it must see, and the line it must not cross."""
 
 import math
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from numerics.budgets import Budget
-from parity_tests.budgets import EXACT
-from parity_tests.compare import Array, compare, compare_names
-from parity_tests.measures import Measures
+from parity_tests.checks.budgets import EXACT
+from parity_tests.checks.compare import Array, Measures, compare, compare_names
 
 ATOL = float(np.float32(1e-5))
 BUDGET = Budget(ATOL, 0.0, "a test's")

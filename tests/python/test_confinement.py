@@ -16,12 +16,12 @@ from safetensors.numpy import load_file
 
 from export import confinement, landlock, worker
 from export.confinement import Limits, Reach
-from export.errors import CheckFailed, EnvironmentProblem, UserError
 from export.model import Job, Request
-from export.signature_choice import Asked
+from export.source.signature_choice import Asked
+from export.source.verdict import Verdict
 from export.tokenizer import TokenizerSpec
-from export.tokenizer_choice import TokenizerChoice
-from export.verdict import Verdict
+from export.tokenizer.choice import TokenizerChoice
+from support.errors import CheckFailed, EnvironmentProblem, UserError
 from tests.hostile import saved_models
 from tests.python import strangers, zoo
 from tests.python.conftest import CONFINED, ROOT

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import catalog
+from export.source import catalog
 from parity_tests.conformance import __main__ as command
 from parity_tests.conformance.fixtures import groups, vocab_lines
 from parity_tests.conformance.published import (
@@ -23,8 +23,7 @@ from parity_tests.conformance.published import (
     published,
 )
 from parity_tests.conformance.publishers import cases, reference
-from parity_tests.conformance.rows import Row
-from parity_tests.conformance.table import table
+from parity_tests.conformance.rows import Row, table
 from parity_tests.conformance.trained import judge_by
 from tests.python.conftest import ROOT
 

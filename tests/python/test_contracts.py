@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from export import contracts
-from export.errors import UserError
+from support import contracts
+from support.errors import UserError
 from tests.hostile.mutations import mutations
 from tests.python.conftest import ROOT, Embedded
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from export.errors import UserError
-from export.quiet import tensorflow
+from support.errors import UserError
+from support.quiet_tensorflow import tensorflow
 from tests.python.graphs import frozen_of
 
 tf, _ = tensorflow()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from export import download, hub, progress
 from export.bundle import digest
-from export.errors import EnvironmentProblem, UserError
-from export.partial import ABANDONED_S, Partial
+from export.source import download, hub
+from export.source.download import ABANDONED_S, Partial
+from support.errors import EnvironmentProblem, UserError
 from tests.python.hosts import BODY, TAG, Host
 
 
@@ -200,7 +200,7 @@ def test_cache_that_cannot_be_written(host: Host, cache: Path) -> None:
 
 
 def test_progress_in_a_log(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(download, "LINE_EVERY_S", 0.0)
     lines: list[str] = []
     hub.resolve(host.url(), say=lines.append)
     assert lines[-1] == f"download: {len(BODY) / 1e6:.1f} of {len(BODY) / 1e6:.1f} MB"
@@ -220,7 +220,7 @@ def test_sha256_binds_what_is_exported(
     # An earlier model of the same address, where tensorflow_hub put it when Python loaded it, and
     # an earlier download: neither is what was asked for.
     from export import model
-    from export.tokenizer_choice import TokenizerChoice
+    from export.tokenizer.choice import TokenizerChoice
 
     url = host.url()
     older = cache / hashlib.sha1(url.encode()).hexdigest()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from command_line import failure
 from export import __main__ as command
-from export import catalog_table
-from export.errors import CheckFailed, EnvironmentProblem, UserError
+from export.source import catalog
+from support.command_line import failure
+from support.errors import CheckFailed, EnvironmentProblem, UserError
 from tests.python.conftest import ROOT
 
 
@@ -47,7 +47,7 @@ def test_an_unforeseen_error_names_its_place(
     def fails(_: object) -> str:
         raise KeyError("x")
 
-    monkeypatch.setattr(catalog_table, "cells", fails)
+    monkeypatch.setattr(catalog, "cells", fails)
     assert command.main(["catalog"]) == 70
     error = capsys.readouterr().err
     assert error.startswith(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.quiet import tensorflow
+from support.quiet_tensorflow import tensorflow
 from tests.python.graphs import frozen_of
 
 tf, _ = tensorflow()
@@ -29,12 +29,12 @@ def widened(variable):
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
 def test_another_float_becomes_float32(dtype):
-    from export import float_dtypes, preflight
+    from export.graph import preflight, stored_dtypes
     from export.rewrites.tfjs_faults import faulty_by_sound
 
     function, table, kernel = model(dtype)
     frozen, _ = frozen_of(function, [table, kernel], IDS)
-    changed, halves = float_dtypes.in_float32(frozen)
+    changed, halves = stored_dtypes.in_float32(frozen)
     assert halves == ([] if dtype == tf.float64 else [dtype.name])
     assert {end.name: end.dtype for end in changed.outputs} == {
         "out": tf.float32,
@@ -50,11 +50,11 @@ def test_another_float_becomes_float32(dtype):
 
 
 def test_half_precision_weights_are_stored_exactly():
-    from export import float_dtypes, tfjs, weight_dtypes
+    from export.graph import stored_dtypes, tfjs
 
     function, table, kernel = model(tf.float16)
-    frozen, _ = float_dtypes.in_float32(frozen_of(function, [table, kernel], IDS)[0])
-    stored = weight_dtypes.stored_dtypes(frozen, "float16")
+    frozen, _ = stored_dtypes.in_float32(frozen_of(function, [table, kernel], IDS)[0])
+    stored = stored_dtypes.stored_dtypes(frozen, "float16")
     assert sorted(stored) == ["weights/kernel", "weights/table"]
     for name in stored:
         value = frozen.weights[name]
@@ -62,8 +62,8 @@ def test_half_precision_weights_are_stored_exactly():
 
 
 def test_a_graph_of_float32_stays():
-    from export import float_dtypes
+    from export.graph import stored_dtypes
 
     function, table, kernel = model(tf.float32)
     frozen, _ = frozen_of(function, [table, kernel], IDS)
-    assert float_dtypes.in_float32(frozen) == (frozen, [])
+    assert stored_dtypes.in_float32(frozen) == (frozen, [])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tf_keras
 
-from export.contracts import sealed
-from parity_tests.errors import UserError
-from parity_tests.head import Head
+from parity_tests.checks.head import Head
+from support.contracts import sealed
+from support.errors import UserError
 from tests.hostile.contracts import classifier
 
 HIDDEN, LABELS = 5, ("a", "b", "c")

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers ops
 
-from export.errors import UserError
-from export.inspection import inspect
-from export.vetting import vet
+from export.source.inspection import inspect
+from export.source.vetting import vet
+from support.errors import UserError
 from tests.hostile.saved_models import OTHERS, READS, WRITES
 from tests.python import strangers
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from export import hub, model_sites
-from export.errors import UserError
+from export.source import hub
+from support.errors import UserError
 
 # A SavedModel of one empty graph.
 EMPTY_MODEL = b"\x08\x01\x12\x00"
@@ -174,8 +174,8 @@ def test_model_pages_go_through_tensorflow_hub(
 
 
 def test_other_pages_are_files() -> None:
-    assert not model_sites.is_model_page("https://www.kaggle.com/datasets/a/b")
-    assert not model_sites.is_model_page("https://example.com/models/m.tar.gz")
+    assert not hub.is_model_page("https://www.kaggle.com/datasets/a/b")
+    assert not hub.is_model_page("https://example.com/models/m.tar.gz")
 
 
 @pytest.mark.parametrize("keep", [10, 100, -30, -5])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from export import input_files
-from export.errors import UserError
-from export.input_files import integer, number, plain_file, read_json, read_plain, typed
+from support import input_files
+from support.errors import UserError
+from support.input_files import integer, number, plain_file, read_json, read_plain, typed
 
 
 def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:

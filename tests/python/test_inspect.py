@@ -11,11 +11,10 @@ import pytest
 import tensorflow as tf
 
 from export.__main__ import main
-from export.errors import UserError
-from export.inspection import Inspection, inspect
-from export.signature_choice import Asked, Signature, Tensor
-from export.verdict import by_endpoints
-from export.vocab_in_graph import lines_of
+from export.source.inspection import Inspection, inspect, lines_of
+from export.source.signature_choice import Asked, Signature, Tensor
+from export.source.verdict import by_endpoints
+from support.errors import UserError
 from tests.python import strangers
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from numerics.cost import Cost
-from parity_tests import invariances
-from parity_tests.budgets import Budgets
-from parity_tests.compare import Array
-from parity_tests.runs import Run
-from parity_tests.variants import variants
+from numerics.budgets import Cost
+from parity_tests.checks import invariances
+from parity_tests.checks.budgets import Budgets
+from parity_tests.checks.compare import Array
+from parity_tests.checks.invariances import variants
+from parity_tests.runners.runs import Run
 
 BUDGET = Budgets({"out": Cost(1.25e-6, 1.0, 1)})
 MASK = np.array([[1, 1, 1], [1, 1, 0]], np.int32)

@@ -1,6 +1,6 @@
 """Each op in Node, by itself, against TensorFlow: what the preflight lets through is right.
 
-What `export/wrong_kernels.py` says is wrong still is, and the rewrites mend it.
+What `export/graph/preflight.py` says is wrong still is, and the rewrites mend it.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.quiet import tensorflow
-from parity_tests.runners import node
+from parity_tests.runners.runners import node
+from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 
 tf, _ = tensorflow()
@@ -26,7 +26,7 @@ ATOL, RTOL = 1e-6, 5e-6
 
 
 def frozen_case(name: str) -> Any:
-    from export.graph import Endpoint, FrozenGraph
+    from export.graph.graph import Endpoint, FrozenGraph
 
     graph_def, inputs, output = graph_of(name)
     return FrozenGraph(
@@ -38,10 +38,9 @@ def frozen_case(name: str) -> Any:
 
 
 def rewritten(frozen: Any) -> Any:
-    from export.rewrites.batch_norm import batch_norm_by_moments
-    from export.rewrites.einsum import einsum_by_matmul
-    from export.rewrites.one_hot import one_hot_by_equal
-    from export.rewrites.tfjs_faults import faulty_by_sound
+    from export.rewrites.embedding import one_hot_by_equal
+    from export.rewrites.matmul import einsum_by_matmul
+    from export.rewrites.tfjs_faults import batch_norm_by_moments, faulty_by_sound
 
     steps = (einsum_by_matmul, one_hot_by_equal, batch_norm_by_moments, faulty_by_sound)
     for step in steps:
@@ -50,8 +49,8 @@ def rewritten(frozen: Any) -> Any:
 
 
 def refused(frozen: Any) -> bool:
-    from export import preflight
-    from export.errors import UserError
+    from export.graph import preflight
+    from support.errors import UserError
 
     try:
         preflight.check(frozen)
@@ -64,7 +63,7 @@ class Results:
     """Expected results, and Node's of the graphs as they are and rewritten, by case."""
 
     def __init__(self, place: Path) -> None:
-        from export import tfjs
+        from export.graph import tfjs
 
         self.expected = {name: expected_of(name) for name in CASES}
         self.plain = {name: frozen_case(name) for name in CASES}
@@ -103,8 +102,8 @@ class Results:
 
     def write(self, whole: Any, cases: list[Any], place: Path) -> None:
         """Writes the model file and the cases."""
-        from export import tfjs
-        from export.graph import Endpoint, FrozenGraph
+        from export.graph import tfjs
+        from export.graph.graph import Endpoint, FrozenGraph
 
         outputs = [Endpoint(case["output"], tf.float32, []) for case in cases]
         tfjs.write(FrozenGraph(whole, {}, [], outputs), {}, place)
@@ -168,7 +167,7 @@ def test_what_the_preflight_lets_through_is_right(results: Results) -> None:
 
 def test_the_wrong_kernels_are_still_wrong(results: Results) -> None:
     """Where this fails, TF.js was mended: the entry and its rewrite can go."""
-    from export.wrong_kernels import WRONG
+    from export.graph.preflight import WRONG
 
     shown = set()
     for name, frozen in results.plain.items():
@@ -190,8 +189,8 @@ def test_a_rewrite_mends_it(results: Results, name: str) -> None:
 
 def test_every_op_that_the_preflight_knows_has_a_case() -> None:
     """Of the ops that vetting admits and TF.js's converter has."""
-    from export import preflight, tfjs
-    from export.vetting import allowed_ops
+    from export.graph import preflight, tfjs
+    from export.source.vetting import allowed_ops
 
     kernels = json.loads(preflight.KERNELS.read_text(encoding="utf-8"))["kernels"]
     tried = {one.op for name in CASES for one in graph_of(name)[0].node}
@@ -208,9 +207,9 @@ def test_every_attribute_that_tfjs_does_not_read_is_known() -> None:
     """As `is_training`, which it ignored in silence: a layer norm became NaN."""
     from tensorflow.python.framework import op_def_registry
 
-    from export import preflight
-    from export.vetting import allowed_ops
-    from export.wrong_kernels import IGNORED_AND_REFUSED, IGNORED_IN_PEACE
+    from export.graph import preflight
+    from export.graph.preflight import IGNORED_AND_REFUSED, IGNORED_IN_PEACE
+    from export.source.vetting import allowed_ops
 
     command = [node(), str(ROOT / "tests/python/tfjs_attributes.js")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

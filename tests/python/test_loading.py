@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from export.errors import UserError
-from export.loading import load_saved_model
+from export.source.vetting import load_saved_model
 from parity_tests import __main__ as parity
-from parity_tests import lookup_table, nodes, run_python
-from parity_tests.errors import UserError as ParityError
+from parity_tests import bisect
+from parity_tests.runners import lookup_table, run_python
+from support.errors import UserError
+from support.errors import UserError as ParityError
 from tests.hostile import contracts
 from tests.python import strangers
 from tests.python.conftest import ROOT
 
-ROOMS = ("bench", "export", "native", "numerics", "parity_tests", "trial")
-DOOR = ROOT / "export" / "loading.py"
+ROOMS = ("bench", "export", "native", "numerics", "parity_tests", "support", "fault_injection")
+DOOR = ROOT / "export" / "source" / "vetting.py"
 # It is given a loaded model, never a path.
-LAYER = ROOT / "parity_tests" / "twin" / "network.py"
+LAYER = ROOT / "parity_tests" / "finetune" / "network.py"
 # Loaders by their own names, and `load` by what it is an attribute of.
 LOADERS = {"KerasLayer", "TFSMLayer", "load_model", "load_v2", "load_partial", "SavedModelLoader"}
 MODULES = {"saved_model", "loader", "hub", "tensorflow_hub"}
@@ -58,7 +59,7 @@ def test_the_door_vets(tmp_path: Path) -> None:
     for load, error in (
         (load_saved_model, UserError),
         (run_python.load, ParityError),
-        (nodes.load, ParityError),
+        (bisect.load, ParityError),
     ):
         with pytest.raises(error, match="got op WriteFile .*nothing was loaded"):
             load(made)

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from numerics.budgets import Budget
-from parity_tests.compare import Array
-from parity_tests.measures import Measures, histogram
+from parity_tests.checks.compare import Array, Measures, histogram
 
 BUDGET = Budget(1e-5, 0.0, "")
 FLOATS = hnp.arrays(np.float32, 8, elements=st.floats(-100, 100, width=32, allow_subnormal=False))

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from native import __main__ as command
+from native import build
 from native import build as building
-from native import stamp
-from native.errors import EnvironmentProblem
-from native.tensorflow import TensorFlow, installed
+from native.build import TensorFlow, installed
+from support.errors import EnvironmentProblem
 from tests.python.conftest import ROOT
 
 WORKS = {"origin": "built", "package": "tfjs-node", "tensorflow": "2.21.0"}
@@ -40,11 +40,11 @@ class Machine:
     def build(self, tensorflow: TensorFlow, home: Path, say: Any) -> None:
         self.built += 1
         home.mkdir(parents=True, exist_ok=True)
-        stamp.write(home, stamp.stamp(tensorflow))
+        build.write(home, build.stamp(tensorflow))
 
     def made(self, monkeypatch: pytest.MonkeyPatch) -> str:
         answers = iter(self.answers)
-        monkeypatch.setattr(stamp, "HOME", self.home)
+        monkeypatch.setattr(build, "HOME", self.home)
         monkeypatch.setattr(command, "installed", lambda: self.tensorflow)
         monkeypatch.setattr(command, "checked", lambda: next(answers))
         monkeypatch.setattr(command, "build", self.build)
@@ -141,11 +141,11 @@ def test_a_compiler_that_fails_leaves_what_was_there(
     monkeypatch.setattr(building, "install", lambda directory: None)
     home = tmp_path / "native"
     home.mkdir()
-    (home / stamp.STAMP).write_text("{}")
+    (home / build.STAMP).write_text("{}")
     with pytest.raises(EnvironmentProblem, match="x.cc:1: error: no C.*named in the variable CXX"):
         building.build(installed(), home, lambda line: None)
     assert {path.name for path in tmp_path.iterdir()} == {"cxx", "native"}
-    assert stamp.earlier(home) == {}
+    assert build.earlier(home) == {}
 
 
 def test_no_tensorflow_is_about_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_builds_from_nothing(native: None, tmp_path: Path) -> None:
     said: list[str] = []
     building.build(installed(), home, said.append)
     assert len(said) == 4
-    assert stamp.earlier(home) == stamp.stamp(installed())
+    assert build.earlier(home) == build.stamp(installed())
     assert (home / "quiet.node").is_file()
     binding = home / building.TFJS_NODE / "lib" / "napi-v8" / "tfjs_binding.node"
     load = f"process.dlopen({{exports: {{}}}}, {json.dumps(str(binding))})"

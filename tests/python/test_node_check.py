@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from export import node_check
 from export.__main__ import main as command
 from export.bundle import digest
-from export.errors import CheckFailed, EnvironmentProblem
+from support.errors import CheckFailed, EnvironmentProblem
 from tests.python import resealing
 from tests.python.conftest import ROOT
 

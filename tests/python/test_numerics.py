@@ -5,9 +5,20 @@ import math
 import numpy as np
 import pytest
 
-from export.quiet import tensorflow
-from numerics.budgets import FLOOR, MULTIPLE, RTOL, ceiling, derived, rounded_up
-from numerics.cost import RELATIVE, Cost, packed, randomly_rounded, unpacked
+from numerics.budgets import (
+    FLOOR,
+    MULTIPLE,
+    RELATIVE,
+    RTOL,
+    Cost,
+    ceiling,
+    derived,
+    packed,
+    randomly_rounded,
+    rounded_up,
+    unpacked,
+)
+from support.quiet_tensorflow import tensorflow
 from tests.python.graphs import frozen_of, source_of
 
 tf, _ = tensorflow()
@@ -62,8 +73,7 @@ def norm_by_hand(x):
     ("normalise", "expected"), [(plain, plain), (fused_norm, norm_by_hand)], ids=["plain", "norm"]
 )
 def test_float64_is_that_of_numpy(normalise, expected):
-    from numerics.float64 import in_float64, run, widened
-    from numerics.function import Float64Function
+    from numerics.float64 import Float64Function, in_float64, run, widened
 
     model, held = encoder(normalise)
     frozen, _ = frozen_of(model, held, IDS)
@@ -164,21 +174,21 @@ def test_numbers_are_rounded_upward(value, rounded):
 
 
 def test_the_exporters_version_and_the_trial_know_the_budgets(monkeypatch, tmp_path):
-    from export import versions
-    from trial.__main__ import ROOMS
-    from trial.court import JUDGE
-    from trial.material import ROOMS as MADE_BY
+    from export import bundle
+    from fault_injection.__main__ import ROOMS
+    from fault_injection.evaluator import JUDGE
+    from fault_injection.material import ROOMS as MADE_BY
 
-    for rooms in (ROOMS, JUDGE, MADE_BY, versions.ROOMS):
+    for rooms in (ROOMS, JUDGE, MADE_BY, bundle.ROOMS):
         assert "numerics" in rooms
     room = tmp_path / "numerics"
     (tmp_path / "export").mkdir()
     room.mkdir()
-    monkeypatch.setattr(versions, "__file__", str(tmp_path / "export" / "versions.py"))
+    monkeypatch.setattr(bundle, "__file__", str(tmp_path / "export" / "bundle.py"))
     (room / "budgets.toml").write_text("multiple = 8")
-    before = versions.source_digest()
+    before = bundle.source_digest()
     (room / "budgets.toml").write_text("multiple = 9")
-    assert versions.source_digest() != before
+    assert bundle.source_digest() != before
 
 
 def test_integers_have_a_budget_of_nothing():

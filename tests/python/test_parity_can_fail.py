@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from parity_tests.golden_head import GOLDEN
-from parity_tests.invariances import SAID
+from parity_tests.checks.head import GOLDEN
+from parity_tests.checks.invariances import SAID
 from tests.python.resealing import edit, reseal
 
 if TYPE_CHECKING:

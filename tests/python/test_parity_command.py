@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests import runners
 from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, each, main, parse
-from parity_tests.backends import counts
-from parity_tests.errors import EnvironmentProblem, UserError
+from parity_tests.runners import runners
+from parity_tests.runners.runners import counts
+from support.errors import EnvironmentProblem, UserError
 from tests.hostile import contracts
 
 ROOT = Path(__file__).parents[2]

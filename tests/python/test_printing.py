@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 
-import printing
-from command_line import ENVIRONMENT, INTERNAL, USER_ERROR, command, failure
-from export.errors import UserError
-from parity_tests import annotations, junit, page
+from parity_tests.reports import ci, page
+from support import printing
+from support.command_line import ENVIRONMENT, INTERNAL, USER_ERROR, command, failure
+from support.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = [
@@ -123,7 +123,7 @@ def test_a_full_stdout_is_the_machine():
 
 MAINS = [
     path
-    for room in ("export", "parity_tests", "trial", "bench", "native")
+    for room in ("export", "parity_tests", "support", "fault_injection", "bench", "native")
     for path in sorted((ROOT / room).rglob("*.py"))
     if re.search(r"^if __name__", path.read_text("utf-8"), re.MULTILINE)
     and "OptionParser(" in path.read_text("utf-8")
@@ -163,7 +163,7 @@ def test_the_step_summary_and_the_annotations_hold(tmp_path, monkeypatch, text):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     table = f"head\n{printing.printable(text)}\n```\n````\n<script>"
-    lines = annotations.annotate(result(text), table)
+    lines = ci.annotate(result(text), table)
     assert all(line.startswith("::error title=") and "\n" not in line for line in lines)
     assert all(not OBEYED.search(line.replace("::error title=", "", 1)) for line in lines)
     summary = (tmp_path / "summary.md").read_text("utf-8")
@@ -180,7 +180,7 @@ def test_junit_is_xml_whatever_the_names_are(tmp_path, text):
     row = {"backend": text, "special_tokens": "added", "stage": text, "status": "drift"}
     failures = [row | {"message": text}]
     found = result("b") | {"rows": [row], "failures": failures, "tokenizers": None}
-    junit.write_junit(tmp_path / "report.xml", found)
+    ci.write_junit(tmp_path / "report.xml", found)
     assert not OBEYED.search((tmp_path / "report.xml").read_text("utf-8").split("\n", 1)[1])
     case = ET.parse(tmp_path / "report.xml").find(".//testcase")
     assert case is not None and case.get("name") is not None

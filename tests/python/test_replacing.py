@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from export import replacing
+from export import output_directory
 from export.__main__ import main
 from export.bundle import CONTRACT, FORMAT, MADE
-from export.errors import UserError
-from export.replacing import appearing, recover, refuse_overlap
+from export.output_directory import appearing, recover, refuse_overlap
+from support.errors import UserError
 from tests.python.conftest import ROOT
 
 GONE = 2**22 + 1
@@ -107,10 +107,10 @@ def test_anything_else_is_a_refusal(said: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     made(out, "first")
     OTHERS[said](out)
-    before = sorted(replacing.everything(tmp_path))
+    before = sorted(output_directory.everything(tmp_path))
     with pytest.raises(UserError, match=said):
         made(out, "second")
-    assert sorted(replacing.everything(tmp_path)) == before
+    assert sorted(output_directory.everything(tmp_path)) == before
 
 
 def test_what_comes_while_it_is_written_is_seen(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_killed_at_any_step_the_next_run_restores_or_finishes(way: str, tmp_path
         seen.add(there)
         recover(out)
         assert (out / "vocab.txt").read_text() == ("first" if there == "nothing" else there)
-        assert len(list(replacing.everything(out))) == 4
+        assert len(list(output_directory.everything(out))) == 4
         # What was not finished is removed by and by.
         for left in out.parent.glob(".out.*"):
             assert left.name.endswith(".partial")

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from numerics.cost import Cost
-from parity_tests import annotations, budgets, junit, matrix, page, plot, profile, report, terminal
+from numerics.budgets import Cost
 from parity_tests.cases import Case
-from parity_tests.invariances import STAGE
+from parity_tests.checks import budgets
+from parity_tests.checks.invariances import STAGE
+from parity_tests.checks.provenance import Contract, digest
+from parity_tests.checks.stages import Row, judge
 from parity_tests.judgement import Flow
-from parity_tests.provenance import Contract, digest
-from parity_tests.report import Inputs
-from parity_tests.row import Row
-from parity_tests.runs import Run
-from parity_tests.stages import judge
-from parity_tests.tokenizer_source import TokenizerSource
-from parity_tests.training import told
+from parity_tests.reports import ci, page, plots, report, terminal
+from parity_tests.reports.report import Inputs
+from parity_tests.runners.runs import Run
+from parity_tests.runners.tokenizer_source import TokenizerSource
+from parity_tests.training import judgement
 from parity_tests.training.compare import Pair, Quantity, curve
 from parity_tests.training.sides import Side
 
@@ -95,7 +95,9 @@ def training(off: bool) -> dict[str, Any]:
     loss = curve("loss <i>", node.loss, keras.loss, [1e-6, 1e-5], "wasm")
     pair = Pair("wasm", "Keras", 2, [loss])
     exact = Pair("Keras", "float64", 2, [Quantity("loss", compared=2, share=0.25)])
-    return told.document(2, exact, [pair], told.curves(keras, {"wasm": node}, [1e-6, 1e-5]))
+    return judgement.document(
+        2, exact, [pair], judgement.loss_curves(keras, {"wasm": node}, [1e-6, 1e-5])
+    )
 
 
 def result(
@@ -200,7 +202,7 @@ def test_only_untrained_weights_are_called_so(tmp_path: Path) -> None:
 
 
 def test_junit_counts_the_rows_that_are_off(tmp_path: Path, either: dict[str, Any]) -> None:
-    junit.write_junit(tmp_path / "report.xml", either)
+    ci.write_junit(tmp_path / "report.xml", either)
     suite, still = ET.parse(tmp_path / "report.xml").getroot()
     assert (still.get("name"), still.get("tests")) == ("parity.still", "4")
     assert still.get("failures") == still.get("skipped") == "0"
@@ -243,12 +245,12 @@ def test_a_row_beyond_the_absolute_part_of_its_budget_shows_the_whole_of_it(tmp_
 
 
 def test_marks_stand_inside_their_panel(either: dict[str, Any]) -> None:
-    panels = plot.panels(either)
+    panels = plots.panels(either)
     assert [panel["stage"] for panel in panels] == ["sequence_output", "pooled_output"]
     for panel in panels:
         for mark in panel["marks"]:
-            assert plot.LEFT <= mark["x"] <= plot.WIDTH - plot.RIGHT
-            assert plot.TOP <= mark["y"] <= plot.HEIGHT - plot.BOTTOM
+            assert plots.LEFT <= mark["x"] <= plots.WIDTH - plots.RIGHT
+            assert plots.TOP <= mark["y"] <= plots.HEIGHT - plots.BOTTOM
         over = any(mark["y"] < panel["budget"]["y"] for mark in panel["marks"])
         assert over == (either["verdict"] == "drift")
 
@@ -264,7 +266,7 @@ def test_the_tokenizer_proof_is_part_of_the_verdict(tmp_path: Path, different: i
     assert ("1 DIFFER" in shown) == bool(different)
     assert ("U+0301 COMBINING ACUTE ACCENT" in shown) == bool(different)
 
-    junit.write_junit(tmp_path / "report.xml", document)
+    ci.write_junit(tmp_path / "report.xml", document)
     suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.tokenizers']")
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("2", str(different))
@@ -289,7 +291,7 @@ def test_the_heads_training_is_part_of_the_verdict(
     assert "training: steps as in Keras: 2 on wasm" in shown
     assert ("got 0.75, but should be 0.5 ± 1e-05 [loss <i> of step 2, wasm" in shown) == off
 
-    junit.write_junit(tmp_path / "report.xml", document)
+    ci.write_junit(tmp_path / "report.xml", document)
     suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.training']")
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("2", str(int(off)))
@@ -303,7 +305,7 @@ def test_the_heads_training_is_part_of_the_verdict(
 
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    lines = annotations.annotate(document, "")
+    lines = ci.annotate(document, "")
     assert any(line.startswith("::error title=training::got 0.75") for line in lines) == off
 
 
@@ -313,12 +315,12 @@ def test_an_earlier_stage_comes_before_the_training(tmp_path: Path) -> None:
 
 
 def test_a_training_that_could_not_be_compared_says_why(tmp_path: Path) -> None:
-    document = result(tmp_path / "model", 4e-6, head=told.nothing("no <output>"))
+    document = result(tmp_path / "model", 4e-6, head=judgement.nothing("no <output>"))
     assert document["verdict"] == "pass"
     assert "training: not compared, no <output>" in terminal.table(document)
     page.write_page(tmp_path / "report.html", document)
     assert "No &lt;output&gt;." in (tmp_path / "report.html").read_text("utf-8")
-    junit.write_junit(tmp_path / "report.xml", document)
+    ci.write_junit(tmp_path / "report.xml", document)
     suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.training']")
     assert suite is not None and suite.find("testcase/skipped") is not None
 
@@ -352,7 +354,7 @@ def test_a_still_part_that_is_off_comes_before_every_other_stage(tmp_path: Path)
     shown = terminal.table(document)
     assert "weights: 1 of 25 DIFFER\ngot 1, but should be 2 [weight <a>]" in shown
     assert "tables: not compared, no <vocab>" in shown
-    junit.write_junit(tmp_path / "report.xml", document)
+    ci.write_junit(tmp_path / "report.xml", document)
     suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.still']")
     assert suite is not None
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "1")
@@ -396,7 +398,7 @@ def test_tokens_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_the_profile_stands_inside_its_plot(either: dict[str, Any]) -> None:
-    layers, ulps = profile.layers(either), profile.ulps(either)
+    layers, ulps = plots.layers(either), plots.ulps(either)
     assert layers is not None and ulps is not None
     assert len(layers["marks"]) == 3, "one place inside, two outputs"
     for mark in layers["marks"]:
@@ -412,28 +414,28 @@ def test_the_profile_stands_inside_its_plot(either: dict[str, Any]) -> None:
 
 def test_the_matrix_of_several_bundles(tmp_path: Path) -> None:
     good, bad = (result(tmp_path / "model", delta) for delta in (4e-6, 1e-3))
-    found = matrix.document([(good, "0/report.html"), (bad, "1/report.html")])
+    found = page.document([(good, "0/report.html"), (bad, "1/report.html")])
     assert found["verdict"] == "drift"
     assert [row["backends"]["wasm"]["status"] for row in found["rows"]] == ["pass", "drift"]
     page.write_matrix(tmp_path / "index.html", found)
     text = (tmp_path / "index.html").read_text("utf-8")
     assert 'href="1/report.html"' in text
-    assert matrix.document([(good, "x")])["verdict"] == "pass"
-    assert matrix.document([])["verdict"] == "drift"
+    assert page.document([(good, "x")])["verdict"] == "pass"
+    assert page.document([])["verdict"] == "drift"
 
 
 def test_github_is_told_what_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = result(tmp_path / "model", 1e-3)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    assert annotations.annotate(bad, "table") == []
+    assert ci.annotate(bad, "table") == []
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    lines = annotations.annotate(bad, "100 %\nof it")
+    lines = ci.annotate(bad, "100 %\nof it")
     assert lines[0] == ("::error title=parity::the first stage that is off is sequence_output")
     assert all(line.startswith("::error title=") and "\n" not in line for line in lines)
     assert len(lines) <= 8
     assert "100 %\nof it" in (tmp_path / "summary.md").read_text("utf-8")
-    (only,) = annotations.annotate(result(tmp_path / "model", 4e-6), "")
+    (only,) = ci.annotate(result(tmp_path / "model", 4e-6), "")
     assert only.startswith("::notice title=parity::")
 
 

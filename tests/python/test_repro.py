@@ -1,7 +1,7 @@
 """Repro folders: what is tried to make a failing case short."""
 
-from parity_tests import repro
 from parity_tests.cases import Case
+from parity_tests.reports import repro
 
 
 def test_a_text_is_tried_in_pieces() -> None:

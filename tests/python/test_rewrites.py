@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from export.errors import UserError
-from export.quiet import tensorflow
+from support.errors import UserError
+from support.quiet_tensorflow import tensorflow
 from tests.python.graphs import frozen_of
 
 tf, _ = tensorflow()
@@ -197,7 +197,7 @@ def test_a_layer_norm_of_any_epsilon_is_exported_and_right(library, epsilon):
     """Expected values by hand in float64; Keras takes a batch norm from 2e-5 on or so."""
     import importlib
 
-    from export import preflight
+    from export.graph import preflight
 
     table = weight(7, 4)
     # Rows of little variance, so that the epsilon shows.

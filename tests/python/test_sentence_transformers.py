@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from export.__main__ import main
 from export.checkpoints.sentence_transformers import read_sentence_model, shortened
-from export.errors import UserError
-from parity_tests.runners import node
+from parity_tests.runners.runners import node
+from support.errors import UserError
 from tests.python.conftest import ROOT
 from tests.python.publishers import HIDDEN, VOCAB, Publisher, publisher
 

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from numerics.cost import Cost
-from parity_tests.budgets import Budgets
+from numerics.budgets import Cost
 from parity_tests.cases import Case
-from parity_tests.compare import Array
-from parity_tests.errors import EnvironmentProblem
-from parity_tests.row import Row
-from parity_tests.runs import Run
-from parity_tests.stages import judge
+from parity_tests.checks.budgets import Budgets
+from parity_tests.checks.compare import Array
+from parity_tests.checks.stages import Row, judge
+from parity_tests.runners.runs import Run
+from support.errors import EnvironmentProblem
 
 COST = Cost(1.25e-6, 1.0, 1)
 """Eight times that is 1e-5."""

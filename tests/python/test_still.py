@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from numerics.cost import Cost
-from parity_tests import still
+from numerics.budgets import Cost
+from parity_tests.checks import stored_parts
+from parity_tests.checks.stored_parts import lines_of
 from parity_tests.tokenizer import tables
-from parity_tests.vocabulary import lines_of
 
 if TYPE_CHECKING:
     from tests.python.conftest import Embedded
@@ -49,7 +49,7 @@ TOKENIZER: dict[str, Any] = {"tokenizer": deepcopy(CONTRACT["tokenizer"])}
 
 
 def test_a_true_contract_passes() -> None:
-    assert still.compare_contract(CONTRACT, FACTS, TOKENIZER, {}) == {
+    assert stored_parts.compare_contract(CONTRACT, FACTS, TOKENIZER, {}) == {
         "status": "pass",
         "compared": 11,
         "failing": 0,
@@ -85,7 +85,7 @@ def test_each_wrong_claim_is_named(path: tuple[Any, ...], value: object, message
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    found = still.compare_contract(contract, FACTS, TOKENIZER, {})
+    found = stored_parts.compare_contract(contract, FACTS, TOKENIZER, {})
     assert found["status"] == "drift"
     assert message in found["failures"][0]
 
@@ -113,7 +113,7 @@ def test_a_budget_wider_than_the_source_explains_is_a_drift(
 ) -> None:
     """Eight times a cost of 1e-6 is 8e-6; a contract may claim four times that."""
     contract = CONTRACT | {"accuracy": {"budgets": {place: budget}}}
-    found = still.compare_contract(contract, FACTS, TOKENIZER, COSTS)
+    found = stored_parts.compare_contract(contract, FACTS, TOKENIZER, COSTS)
     assert found["status"] == ("pass" if said is None else "drift")
     assert said is None or said in found["failures"][0]
 
@@ -125,7 +125,7 @@ def test_no_claim_stands_over_the_ceiling() -> None:
     """
     contract = CONTRACT | {"accuracy": {"budgets": {"out": {"atol": 8e-2, "rtol": 2e-6}}}}
     broken = {"out": Cost(1e-2, 1.0, 1)}
-    found = still.compare_contract(contract, FACTS, TOKENIZER, broken)
+    found = stored_parts.compare_contract(contract, FACTS, TOKENIZER, broken)
     assert "at most 0.006" in found["failures"][0]
 
 
@@ -136,13 +136,13 @@ def test_a_place_may_be_larger_on_the_exporters_texts(atol: float, status: str) 
     facts = FACTS | {"weight_dtype": "uint8"}
     contract["weight_dtype"] = "uint8"
     costs = {"out": Cost(1e-6, 1.25**2, 1)}
-    assert still.compare_contract(contract, facts, TOKENIZER, costs)["status"] == status
+    assert stored_parts.compare_contract(contract, facts, TOKENIZER, costs)["status"] == status
 
 
 def test_a_vocab_line_that_is_off_is_named_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_bytes("[PAD]\na\u2028\nc\nb".encode())
-    assert still.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "c", "b"])["status"] == "pass"
-    found = still.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "b", "c", "d"])
+    assert stored_parts.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "c", "b"])["status"] == "pass"
+    found = stored_parts.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "b", "c", "d"])
     assert (found["failing"], found["compared"]) == (3, 5)
     assert found["failures"] == [
         "got 'c', but should be 'b' [line 3, vocab.txt]",
@@ -152,7 +152,7 @@ def test_a_vocab_line_that_is_off_is_named_by_its_number(tmp_path: Path) -> None
 
 
 def test_nothing_compared_is_a_drift() -> None:
-    assert still.result(0, [])["status"] == "drift"
+    assert stored_parts.result(0, [])["status"] == "drift"
 
 
 @pytest.mark.parametrize("data", [b"a\nb", b"a\nb\n", b"a\r\nb\r\n"])
@@ -202,5 +202,5 @@ def test_a_cut_tables_file_is_told(embedded: Embedded, cut: int) -> None:
 def test_the_embedded_contract_claims_what_its_source_is(embedded: Embedded) -> None:
     contract = json.loads((embedded.bundle / "bundle.json").read_text(encoding="utf-8"))
     wrong = FACTS | {"inputs": {spec["name"]: spec["role"] for spec in contract["inputs"]}}
-    found = still.compare_contract(contract, wrong, None, {})
+    found = stored_parts.compare_contract(contract, wrong, None, {})
     assert found["failing"] == 2, "the outputs and max_length are of another model"

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from export.errors import UserError
-from export.quiet import tensorflow
-from parity_tests.runners import node
+from parity_tests.runners.runners import node
+from support.errors import UserError
+from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 from tests.python.graphs import source_of
 
@@ -31,8 +31,8 @@ def plain_table():
 
 def cut(function, held):
     """Cuts the lookup away; returns what was found, the frozen graph and the function."""
-    from export import graph
-    from export.string_tokens import ids_for_strings, takes_strings
+    from export.graph import graph
+    from export.graph.string_tokens import ids_for_strings, takes_strings
 
     source, plain = source_of(function, [TABLE, *held], STRINGS)
     parts = graph.inlined(source)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.quiet import tensorflow
 from export.tokenizer import read_vocab
 from export.tokenizer.vocab import SPECIAL
-from parity_tests.errors import UserError
+from support.errors import UserError
+from support.quiet_tensorflow import tensorflow
 
 tf, _ = tensorflow()
 import tf_keras  # noqa: E402
@@ -52,7 +52,7 @@ def built(architecture: str, layers: int, out: Path):
 
 def places_in(parts):
     from export.conversion import inner_places
-    from export.roles import INPUT_NAMES, OUTPUT_NAMES, role_of
+    from export.graph.roles import INPUT_NAMES, OUTPUT_NAMES, role_of
 
     return inner_places(
         parts,
@@ -62,7 +62,7 @@ def places_in(parts):
 
 
 def found_in(directory: Path):
-    from export import graph
+    from export.graph import graph
 
     source = graph.load(directory)
     parts = graph.inlined(source)
@@ -70,7 +70,7 @@ def found_in(directory: Path):
 
 
 def looked_at(source, places):
-    from parity_tests.inside import Inside
+    from parity_tests.runners.costs import Inside
 
     inside = Inside(source.function, {tap["name"]: tap["tensor"] for tap in places})
     return inside.run(FEEDS)
@@ -97,7 +97,7 @@ def test_each_layer_is_found_and_gives_what_the_layer_gives(architecture, tmp_pa
 
 
 def test_rewrites_keep_the_taps_and_their_values(tmp_path):
-    from export import graph
+    from export.graph import graph
     from export.rewrites import rewrite
 
     built("bert", 2, tmp_path / "m")
@@ -113,7 +113,7 @@ def test_rewrites_keep_the_taps_and_their_values(tmp_path):
 
 
 def test_taps_are_no_outputs_of_the_bundle(tmp_path):
-    from export import graph
+    from export.graph import graph
 
     built("bert", 2, tmp_path / "m")
     parts, source, places = found_in(tmp_path / "m")
@@ -122,9 +122,9 @@ def test_taps_are_no_outputs_of_the_bundle(tmp_path):
 
 
 def test_a_model_of_token_strings_has_the_same_places(tmp_path):
-    from export import graph, string_tokens
     from export.architectures import encoder
     from export.architectures.string_tokens import save_string_tokens
+    from export.graph import graph, string_tokens
 
     file = tmp_path / "vocab.txt"
     file.write_text("\n".join([*SPECIAL.values(), *map(chr, range(97, 122))]), encoding="utf-8")
@@ -165,7 +165,7 @@ def test_another_makers_transformer(tmp_path):
     tf.saved_model.save(model, str(tmp_path / "m"), signatures={"serving_default": serve})
     _, source, places = found_in(tmp_path / "m")
     assert [tap["name"] for tap in places] == names(2)
-    from parity_tests.inside import Inside
+    from parity_tests.runners.costs import Inside
 
     inside = Inside(source.function, {tap["name"]: tap["tensor"] for tap in places})
     seen = inside.run({"input_ids": FEEDS["input_ids"]})
@@ -189,7 +189,7 @@ def test_a_graph_without_attention_has_no_taps(tmp_path):
 
 
 def test_a_tap_that_the_model_does_not_have_is_a_mistake(tmp_path):
-    from parity_tests.inside import Inside
+    from parity_tests.runners.costs import Inside
 
     built("bert", 2, tmp_path / "m")
     _, source, _ = found_in(tmp_path / "m")

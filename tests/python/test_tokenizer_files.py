@@ -12,8 +12,8 @@ from export.bundle import digest
 from export.tokenizer import TokenizerSpec, reference, save_tokenizer_model, write_tokenizer
 from export.tokenizer.texts import from_alphabet
 from export.tokenizer.vocab import SPECIAL
-from parity_tests.runners import node
-from parity_tests.tokenizer.vocabs import made_of, made_up
+from parity_tests.runners.runners import node
+from parity_tests.tokenizer.material import made_of, made_up
 
 VOCAB = made_of([*SPECIAL.values(), "a", "##b", "𠀀", "##𠀀", "你", "好", ",", "，"])
 LIBRARY = """

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tokenizers import BertWordPieceTokenizer
 
-from export.quiet import tensorflow
 from export.tokenizer import TokenizerSpec, read_vocab, reference
 from parity_tests.tokenizer import pairs
 from parity_tests.tokenizer.sides import NodeSide, Pair
+from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import Embedded
 
 MOST = 12

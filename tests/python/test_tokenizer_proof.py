@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from export.tokenizer import TokenizerSpec, library_versions
-from export.tokenizer.characters import in_context
-from export.tokenizer.runtimes import read_tables
-from export.tokenizer.symbols import ALONE, LETTER, itself
-from export.tokenizer.tables import serialise
+from export.tokenizer.probe import read_tables
+from export.tokenizer.tables import ALONE, LETTER, itself, serialise
+from export.tokenizer.texts import in_context
 from parity_tests.tokenizer.__main__ import main
-from parity_tests.tokenizer.proof import of_bundle
-from parity_tests.tokenizer.prove import compare
-from parity_tests.tokenizer.shrink import shrink
+from parity_tests.tokenizer.explain import shrink
+from parity_tests.tokenizer.material import made_up, telling
+from parity_tests.tokenizer.proof import compare, of_bundle
 from parity_tests.tokenizer.sides import NodeSide, Pair
-from parity_tests.tokenizer.vocabs import made_up, telling
 from tests.hostile import contracts
 
 

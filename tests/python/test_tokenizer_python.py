@@ -13,12 +13,12 @@ import pytest
 from tokenizers import __version__ as own_version
 
 from export.__main__ import main
-from export.errors import EnvironmentProblem, UserError
 from export.tokenizer import TokenizerSpec, libraries, library_versions, reference
-from export.tokenizer.characters import ALL_EDGES
 from export.tokenizer.interpreter import interpreter
+from export.tokenizer.texts import ALL_EDGES
 from export.tokenizer.vocab import SPECIAL
-from parity_tests.tokenizer.vocabs import made_of
+from parity_tests.tokenizer.material import made_of
+from support.errors import EnvironmentProblem, UserError
 from tests.python.conftest import OTHER_PYTHON
 
 OTHER = "0.21.4"

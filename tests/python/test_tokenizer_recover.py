@@ -4,12 +4,12 @@ from itertools import islice
 
 import pytest
 
-from export.errors import UserError
-from export.quiet import tensorflow
 from export.tokenizer import TokenizerSpec, recover, save_tokenizer_model
 from export.tokenizer.texts import from_alphabet
 from export.tokenizer.vocab import SPECIAL
-from parity_tests.tokenizer.vocabs import made_of
+from parity_tests.tokenizer.material import made_of
+from support.errors import UserError
+from support.quiet_tensorflow import tensorflow
 
 LINES = [*SPECIAL.values(), "ab", "Ab", "##b", "é", "e", "a", "A", "##a", "你", "好", "，", ","]
 VOCAB = made_of([*LINES, "①", "1", "\u2028", "か", "##か", "\ue000", "z", "s", "-"])

@@ -3,10 +3,10 @@
 import pytest
 from tokenizers.implementations import BertWordPieceTokenizer
 
-from export.errors import UserError
 from export.tokenizer import TokenizerSpec, reference
 from export.tokenizer.vocab import SPECIAL
-from parity_tests.tokenizer.vocabs import made_of
+from parity_tests.tokenizer.material import made_of
+from support.errors import UserError
 
 TOKENS = [*SPECIAL.values(), *",!%~.:()株1a一中かA\u2028，…𫠡𠀀", "##b", "##𠀀", "##\u2028", "##中"]
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from export.errors import UserError as ExportError
 from export.tokenizer import TokenizerSpec
-from parity_tests import tokenizer_source
 from parity_tests.__main__ import parse
-from parity_tests.errors import UserError
-from parity_tests.provenance import Contract
-from parity_tests.tokenizer_source import TokenizerSource
+from parity_tests.checks.provenance import Contract
+from parity_tests.runners import tokenizer_source
+from parity_tests.runners.tokenizer_source import TokenizerSource
+from support.errors import UserError
 
 LINES = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n好\n"
 
@@ -95,7 +94,7 @@ def test_what_contradicts_itself_is_refused(model: Path) -> None:
     for options in (["--tokenizer", "bert"], ["--cased"], ["--tokenizer-python", "p"]):
         with pytest.raises(UserError, match="expected one of the two"):
             chosen(model, LOWER, "--tokenizer-model", str(model), *options)
-    with pytest.raises(ExportError, match="tf-text takes no --no-split-chinese"):
+    with pytest.raises(UserError, match="tf-text takes no --no-split-chinese"):
         chosen(model, LOWER, "--tokenizer", "tf-text", "--no-split-chinese")
 
 

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from export.bundle import Contract, seal
 from export.tokenizer import TokenizerSpec, reference, write_tokenizer
-from export.tokenizer.characters import ALL_EDGES
-from export.tokenizer.runtimes import read_tables
+from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import serialise
-from export.tokenizer.texts import WRITTEN, from_alphabet
+from export.tokenizer.texts import ALL_EDGES, WRITTEN, from_alphabet
 from export.tokenizer.vocab import SPECIAL
-from parity_tests.runners import node
+from parity_tests.runners.runners import node
+from parity_tests.tokenizer.material import made_of, made_up
 from parity_tests.tokenizer.sides import NodeSide, Pair
-from parity_tests.tokenizer.vocabs import made_of, made_up
 
 SPECS = [
     TokenizerSpec("bert"),

@@ -1,11 +1,11 @@
 import pytest
 from tokenizers import BertWordPieceTokenizer
 
-from export.errors import UserError
-from export.quiet import tensorflow
 from export.tokenizer import TokenizerSpec, libraries, reference
 from export.tokenizer.reference import refuse_repeated
 from export.tokenizer.vocab import compare_sizes, parse_vocab, read_vocab
+from support.errors import UserError
+from support.quiet_tensorflow import tensorflow
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests.errors import EnvironmentProblem, UserError
-from parity_tests.runs import Run
+from parity_tests.runners.runs import Run
 from parity_tests.training import sides
-from parity_tests.training.adam import Adam
-from parity_tests.training.allowance import Allowance
-from parity_tests.training.by_hand import Rounded, train
-from parity_tests.training.judge import compared, judge
+from parity_tests.training.by_hand import Adam, Rounded, train
+from parity_tests.training.compare import Allowance
+from parity_tests.training.judgement import compared, judge
 from parity_tests.training.problem import WEIGHTS, Problem, scaled, vectors_of
 from parity_tests.training.sides import Side
+from support.errors import EnvironmentProblem, UserError
 
 ROOT = Path(__file__).parents[2]
 STEPS = 12

@@ -13,9 +13,9 @@ from google.protobuf import descriptor_pb2
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-from export import hub, saved_model_messages
-from export.errors import UserError
-from export.vetting import ALLOWED, allowed_ops, vet
+from export.source import hub, messages
+from export.source.vetting import ALLOWED, allowed_ops, vet
+from support.errors import UserError
 from tests.python import strangers, zoo
 from tests.python.evil import EDITS, EVIL, nested
 
@@ -177,17 +177,17 @@ def test_definitions_are_tensorflows_own() -> None:
                 compare(field.message_type, theirs.fields_by_name[field.name].message_type, seen)
 
     seen: set[str] = set()
-    ours = saved_model_messages.message_class().DESCRIPTOR
+    ours = messages.message_class().DESCRIPTOR
     compare(ours, saved_model_pb2.SavedModel.DESCRIPTOR, seen)
     assert len(seen) > 60
     oneofs = {"tensorflow.TensorInfo", "tensorflow.SavedObject", "tensorflow.AttrValue"}
     assert oneofs <= seen
-    variable = saved_model_messages.message_class("VariableDef").DESCRIPTOR
+    variable = messages.message_class("VariableDef").DESCRIPTOR
     compare(variable, variable_pb2.VariableDef.DESCRIPTOR, seen)
 
 
 def test_strings_in_a_message_are_all_found() -> None:
-    graph = saved_model_messages.message_class("MetaGraphDef")()
+    graph = messages.message_class("MetaGraphDef")()
     graph.object_graph_def.concrete_functions["key of a map"].bound_inputs.append(1)
     thing = graph.object_graph_def.nodes.add()
     thing.bare_concrete_function.concrete_function_name = "field"
@@ -195,7 +195,7 @@ def test_strings_in_a_message_are_all_found() -> None:
     thing.children.add(local_name="child")
     graph.graph_def.node.add().attr["attribute"].s = b"bytes"
     graph.graph_def.node[0].attr["nested"].list.func.add(name="function in a list")
-    assert set(saved_model_messages.strings_in(graph)) == {
+    assert set(messages.strings_in(graph)) == {
         "key of a map", "field", "list", "child", "attribute", "bytes", "nested",
         "function in a list",
     }  # fmt: skip

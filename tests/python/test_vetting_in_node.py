@@ -12,9 +12,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from export import saved_model_copy
 from export.bundle import digest
-from export.errors import UserError
-from export.vetting import vet
+from export.source.vetting import vet
 from native.definitions import FILE, descriptor_set
+from support.errors import UserError
 from tests.hostile.saved_models import OTHERS, READS, WRITES, wire
 from tests.python import strangers, test_vetting, zoo
 from tests.python.conftest import ROOT

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from export.errors import UserError
-from export.quiet import tensorflow
-from parity_tests.runners import node
+from parity_tests.runners.runners import node
+from support.errors import UserError
+from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 from tests.python.graphs import frozen_of
 
@@ -40,20 +40,20 @@ def small(scale=1.0):
     ],
 )
 def test_matrices_are_stored_in_fewer_bits_and_vectors_never(dtype, stored):
-    from export.weight_dtypes import stored_dtypes
+    from export.graph.stored_dtypes import stored_dtypes
 
     names = stored_dtypes(small(), dtype)
     assert {name.removeprefix("weights/"): kind for name, kind in names.items()} == stored
 
 
 def test_a_weight_beyond_float16_stays_float32():
-    from export.weight_dtypes import stored_dtypes
+    from export.graph.stored_dtypes import stored_dtypes
 
     assert set(stored_dtypes(small(1e6), "float16")) == {"weights/table"}
 
 
 def test_accuracy_is_that_of_the_rounded_weights():
-    from export.weight_dtypes import accuracy, answers_as_stored, stored_dtypes
+    from export.graph.stored_dtypes import accuracy, answers_as_stored, stored_dtypes
 
     frozen = small()
     feeds = {"input_ids": np.arange(6, dtype=np.int32).reshape(2, 3)}
@@ -71,8 +71,8 @@ def test_accuracy_is_that_of_the_rounded_weights():
 
 
 def test_over_the_budget_is_refused_unless_forced():
-    from export.weight_dtypes import budgets, refuse_over_budget
-    from numerics.cost import Cost
+    from export.graph.stored_dtypes import budgets, refuse_over_budget
+    from numerics.budgets import Cost
 
     whole, truth = np.ones((2, 3), bool), {"out": np.ones((2, 3, 4), np.float32)}
     allowed = budgets({"out": Cost(1e-6, 24.0, 24)}, "uint8", force=False)
@@ -92,8 +92,8 @@ def test_over_the_budget_is_refused_unless_forced():
 
 
 def test_a_model_that_loses_all_in_float32_is_refused_unless_forced():
-    from export.weight_dtypes import budgets
-    from numerics.cost import Cost
+    from export.graph.stored_dtypes import budgets
+    from numerics.budgets import Cost
 
     for cost in (Cost(1e-2, 1.0, 1), Cost(float("nan"), 1.0, 1)):
         with pytest.raises(UserError, match="float32 costs the model .* at out, .*--force"):
@@ -103,7 +103,7 @@ def test_a_model_that_loses_all_in_float32_is_refused_unless_forced():
 
 
 def test_the_preflight_names_what_no_backend_has():
-    from export import preflight
+    from export.graph import preflight
 
     preflight.check(small())
     table = tf.Variable(np.ones((9, 4), np.float32))
@@ -121,7 +121,7 @@ def test_the_preflight_names_what_no_backend_has():
 
 
 def test_the_kernel_list_is_that_of_the_installed_backends():
-    """Made anew: node node_bridge/backends/kernels.js > export/kernels.json"""
+    """Made anew: node node_bridge/backends/kernels.js > export/graph/kernels.json"""
     script = ROOT / "node_bridge" / "backends" / "kernels.js"
     done = subprocess.run([node(), script], capture_output=True, check=True)
     committed = (ROOT / "export" / "kernels.json").read_text("utf-8")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from parity_tests.errors import UserError
-from parity_tests.weights import compare_weights, read_bundle
+from parity_tests.checks.weights import compare_weights, read_bundle
+from support.errors import UserError
 
 Tensors = dict[str, tuple[Any, Any]]
 TABLE = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)

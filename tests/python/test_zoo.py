@@ -12,11 +12,11 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 from export import model as exporter
-from export import saved_model_messages
 from export.__main__ import main
-from export.inspection import inspect
-from export.signature_choice import Asked, asked_of
-from export.verdict import required, verdict_of
+from export.source import messages
+from export.source.inspection import inspect
+from export.source.signature_choice import Asked, asked_of
+from export.source.verdict import required, verdict_of
 from tests.python import strangers, zoo
 from tests.python.conftest import ROOT
 
@@ -318,10 +318,10 @@ def test_partitions_are_put_together_in_the_order_of_the_lookup(exported: Any) -
 
 
 def test_a_tokenizer_is_not_exported_as_a_model(tmp_path: Path) -> None:
-    from export.errors import UserError
+    from support.errors import UserError
 
     tokenizer = strangers.own_tokenizer(tmp_path / "tokenizer")
-    message = saved_model_messages.read(tokenizer)
+    message = messages.read(tokenizer)
     assert verdict_of(tokenizer, message, Asked()).contract == "tokenizer"
     with pytest.raises(UserError, match=re.escape("vocab --tokenizer-model")):
         required(tokenizer, Asked())

@@ -78,7 +78,7 @@ export function namedIn(node) {
 }
 
 // The ops that a SavedModel cannot do without although they read or write files, and their place.
-// The rules are those of Python's exporter (export/file_ops.py), and as strict:
+// The rules are those of Python's exporter (export/source/file_ops.py), and as strict:
 //
 // - `SaveV2`, `MergeV2Checkpoints` and `RestoreV2` stand in every SavedModel: its saver. What
 //   restores runs when a model is loaded: it may not write, and reads only from the file name that

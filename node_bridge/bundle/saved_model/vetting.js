@@ -13,7 +13,7 @@ import { UserError } from '../../support/errors.js';
 import { misplaced } from './file_ops.js';
 import { assetsOf, GRAPH, graphs, readSavedModel } from './messages.js';
 
-const ALLOWED = new URL('../../../export/allowed_ops.txt', import.meta.url);
+const ALLOWED = new URL('../../../export/source/allowed_ops.txt', import.meta.url);
 /** What a SavedModel holds; nothing else is copied by the exporter, or looked for by a loader. */
 const PARTS = /^(saved_model\.pb|(variables|assets)\/.+)$/s;
 const SHOWN = 5;
@@ -44,7 +44,7 @@ export function vet(bytes, names, where) {
       const more = problems.length > SHOWN ? ` and ${problems.length - SHOWN} more` : '';
       throw new UserError(
         `${where}: got ${problems.slice(0, SHOWN).join(', ')}${more}, expected only ops that compute ` +
-          '(export/allowed_ops.txt); nothing was loaded, since this could read, write or run things on ' +
+          '(export/source/allowed_ops.txt); nothing was loaded, since this could read, write or run things on ' +
           'this machine: export the bundle again from a model that you trust, or use another `backend`',
           'backend',
       );

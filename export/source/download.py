@@ -1,0 +1,340 @@
+"""Downloads a URL into the cache, once; a download that broke off is taken up again."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from export.source.archive import HEAD, KINDS, kind_of
+from export.source.connection import BrokenOff, Connection, NoAnswer
+from support.errors import EnvironmentProblem, UserError
+from support.input_files import read_object, typed
+from support.printing import raw
+
+# What is there of a download that is not finished, kept as long as it can be gone on with.
+
+# A file that nobody has written to for so long was left by a process that is gone.
+ABANDONED_S = 120
+
+
+class Partial:
+    """The growing file of one URL.
+
+    `version` is what the server calls this version of the file (an ETag or a date), without which
+    nothing can be taken up. It is part of the file's name, so that two versions never mix, and so
+    is the process, so that two processes never write to one file.
+    """
+
+    def __init__(self, cache: Path, key: str) -> None:
+        self.cache = cache
+        self.key = key
+        self.version: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """The name up to the version."""
+        return f"{self.key}-{hashlib.sha256((self.version or '').encode()).hexdigest()[:16]}"
+
+    @property
+    def path(self) -> Path:
+        """The growing file."""
+        return self.cache / f"{self.stem}.{os.getpid()}.growing"
+
+    def __enter__(self) -> "Partial":
+        """Takes up what an earlier process left."""
+        for note in self.cache.glob(f"{self.key}-*.json"):
+            with suppress(FileNotFoundError, UserError):
+                self.version = typed(read_object(note).get("version"), str, str(note))
+                for left in self.left_behind():
+                    left.replace(self.path)
+                    return self
+        self.version = None
+        return self
+
+    def left_behind(self) -> Iterator[Path]:
+        """Files of this version that no process writes to."""
+        kept = self.cache / f"{self.stem}.partial"
+        if kept.exists():
+            yield kept
+        for growing in self.cache.glob(f"{self.stem}.*.growing"):
+            if time.time() - growing.stat().st_mtime > ABANDONED_S:
+                yield growing
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves what can be gone on with; after success there is nothing to leave."""
+        if self.version and self.size():
+            self.path.replace(self.cache / f"{self.stem}.partial")
+        else:
+            self.forget()
+
+    def size(self) -> int:
+        """Bytes that are there."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def start(self, version: str | None) -> None:
+        """Begins anew, with this version of the file."""
+        self.forget()
+        self.version = version
+        if version:
+            note = json.dumps({"version": version})
+            (self.cache / f"{self.stem}.json").write_text(note, encoding="utf-8")
+
+    def finish(self, target: Path) -> None:
+        """Puts the whole file in its place."""
+        self.path.replace(target)
+
+    def forget(self) -> None:
+        """Removes what is there."""
+        self.path.unlink(missing_ok=True)
+        (self.cache / f"{self.stem}.json").unlink(missing_ok=True)
+        self.version = None
+
+
+# How far a download is: a bar on a terminal, a line now and then in a log.
+
+LINE_EVERY_S = 10.0
+
+
+class Progress:
+    """Counts bytes and shows them; `total` is None where the server does not say."""
+
+    def __init__(self, total: int | None, done: int, say: Callable[[str], None]) -> None:
+        self.total = total
+        self.done = done
+        self.say = say
+        self.said = time.monotonic()
+        self.bar: Any = None
+
+    def __enter__(self) -> "Progress":
+        """Opens the bar if there is a terminal to draw it on."""
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(
+                total=self.total,
+                initial=self.done,
+                unit="B",
+                unit_scale=True,
+                desc="download",
+                file=raw(sys.stderr),
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def add(self, count: int) -> None:
+        """Counts bytes that have arrived."""
+        self.done += count
+        if self.bar is not None:
+            self.bar.update(count)
+        elif time.monotonic() - self.said >= LINE_EVERY_S:
+            self.said = time.monotonic()
+            of = f" of {self.total / 1e6:.1f}" if self.total else ""
+            self.say(f"download: {self.done / 1e6:.1f}{of} MB")
+
+
+OTHER_WAYS = "give a local directory, a .tar.gz, a .zip or another URL"
+# Seconds until a host answers, and between two pieces.
+TIMEOUT_S = 20
+# A host that gives less than this in this time hangs, even if now and then it gives a byte.
+STALL_S, STALL_BYTES = 60, 10_000
+# Even of a host that always gives a little.
+TOTAL_S = 6 * 3600
+ATTEMPTS = 3
+PAUSE_S = 1.0
+GIB = 1 << 30
+# A SavedModel of BERT-large has 1.3 GB.
+DEFAULT_GIB = 8
+max_bytes = DEFAULT_GIB * GIB
+"""The largest file that is downloaded; `--max-download` sets it."""
+
+
+class NoArchive(Exception):
+    """What arrives is something else than an archive."""
+
+
+def allow(gib: int) -> None:
+    """Sets how large a download may be."""
+    global max_bytes
+    max_bytes = gib * GIB
+
+
+def refuse_more(url: str, size: int, what: str = "has") -> None:
+    """Stops at a file that is larger than allowed.
+
+    Raises:
+        UserError: it is.
+    """
+    if size > max_bytes:
+        raise UserError(
+            f"{url} {what} {size / GIB:.1f} GiB, expected at most {max_bytes / GIB:g}; give "
+            "--max-download GIB if it is the right file"
+        )
+
+
+def downloaded(url: str, cache: Path, say: Callable[[str], None]) -> Path:
+    """The file behind a URL.
+
+    Raises:
+        UserError: a host that does not answer, a dead address, a page instead of a file.
+        EnvironmentProblem: the connection broke, again and again, or the cache is not writable.
+    """
+    key = hashlib.sha256(url.encode()).hexdigest()
+    target = cache / f"{key}.archive"
+    if target.exists():
+        return target
+    try:
+        with Partial(cache, key) as part:
+            fetch(url, part, say)
+            part.finish(target)
+            part.forget()
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write the download to {cache}: {error.strerror}; make room, or set "
+            "TFHUB_CACHE_DIR to another place"
+        ) from error
+    return target
+
+
+def fetch(url: str, part: Partial, say: Callable[[str], None]) -> None:
+    """Fills the part, with a few attempts.
+
+    Raises:
+        UserError: see `downloaded`.
+        EnvironmentProblem: the last attempt broke off too.
+    """
+    import requests
+
+    until = time.monotonic() + TOTAL_S
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return fetch_once(url, part, until, say)
+        except (requests.RequestException, NoAnswer) as error:
+            reason = str(error) if isinstance(error, NoAnswer) else type(error).__name__
+            if not part.size():
+                raise UserError(f"{url} does not answer ({reason}); {OTHER_WAYS}") from error
+        except BrokenOff as error:
+            reason = str(error)
+        say(f"the download broke off at {part.size() / 1e6:.1f} MB ({reason})")
+        if attempt < ATTEMPTS:
+            time.sleep(PAUSE_S * attempt)
+    raise EnvironmentProblem(
+        f"{url}: the download broke off {ATTEMPTS} times; run the command again"
+        + (f" to go on from {part.size() / 1e6:.1f} MB" if part.version else "")
+    )
+
+
+def fetch_once(url: str, part: Partial, until: float, say: Callable[[str], None]) -> None:
+    """One connection: what is missing of the part.
+
+    Args:
+        url: of the file.
+        part: what is there of it.
+        until: by the monotonic clock, when it has to be there.
+        say: is told how far it is.
+
+    Raises:
+        BrokenOff: it ended too early.
+        UserError: not the file that was asked for, or a larger one than allowed.
+    """
+    headers = {"Accept-Encoding": "identity"}
+    if part.version and part.size():
+        # The server sends the rest if the file is still this version, else all of it.
+        headers |= {"Range": f"bytes={part.size()}-", "If-Range": part.version}
+    with Connection(url, headers, TIMEOUT_S) as connection:
+        answer = connection.answer
+        if answer.status_code == 416:
+            part.forget()
+            raise BrokenOff("it has another length now")
+        if answer.status_code not in (200, 206):
+            raise UserError(
+                f"{url} answers {answer.status_code} {answer.reason}; {OTHER_WAYS}{hint(url)}"
+            )
+        if not goes_on(answer.headers, answer.status_code, part.size()):
+            part.start(version_of(answer.headers))
+        length = answer.headers.get("content-length", "")
+        is_length = length.isascii() and length.isdecimal() and len(length) < 20
+        total = part.size() + int(length) if is_length else None
+        try:
+            refuse_more(url, total or 0)
+            copy(connection, part, total, until, say)
+        except NoArchive as error:
+            part.forget()
+            kind = answer.headers.get("content-type", "something else")
+            raise UserError(f"{url}: got {kind}, expected {KINDS}; {OTHER_WAYS}{hint(url)}") from (
+                error
+            )
+        except UserError:
+            part.forget()
+            raise
+
+
+def goes_on(headers: Any, status: int, position: int) -> bool:
+    """Whether the answer is the rest of the file from here on."""
+    where: str = headers.get("content-range", "")
+    return status == 206 and where.startswith(f"bytes {position}-")
+
+
+def version_of(headers: Any) -> str | None:
+    """What names this version of the file; a weak ETag may not be asked with."""
+    tag: str | None = headers.get("etag")
+    known: str | None = tag if tag and tag.startswith('"') else headers.get("last-modified")
+    return known if headers.get("accept-ranges") != "none" else None
+
+
+def copy(
+    connection: Connection,
+    part: Partial,
+    total: int | None,
+    until: float,
+    say: Callable[[str], None],
+) -> None:
+    """Writes what arrives.
+
+    Args:
+        connection: where it comes from.
+        part: where it goes.
+        total: the size of the whole file, where the host says it.
+        until: by the monotonic clock, when it has to be there.
+        say: is told how far it is.
+
+    Raises:
+        BrokenOff: less than all of it did, or nothing to speak of any more.
+        NoArchive: it is something else.
+        UserError: it takes too long, or is larger than allowed.
+    """
+    with part.path.open("a+b") as file, Progress(total, part.size(), say) as progress:
+        file.seek(0)
+        head = file.read(HEAD)
+        size = file.seek(0, 2)
+        for piece in connection.pieces(STALL_S, STALL_BYTES):
+            head += piece[: max(0, HEAD - len(head))]
+            if len(head) == HEAD and kind_of(head) is None:
+                raise NoArchive
+            size += len(piece)
+            refuse_more(connection.url, size, "goes on after")
+            if time.monotonic() > until:
+                raise UserError(
+                    f"{connection.url} takes longer than {TOTAL_S / 3600:g} hours; {OTHER_WAYS}"
+                )
+            file.write(piece)
+            progress.add(len(piece))
+    if total is not None and part.size() != total:
+        raise BrokenOff("the server closed the connection")
+    if kind_of(head) is None:
+        raise NoArchive
+
+
+def hint(url: str) -> str:
+    """What to try where the address is a page about a file."""
+    if "/blob/" not in url:
+        return ""
+    return f"; the file itself is often at {url.replace('/blob/', '/raw/', 1)}"

@@ -1,0 +1,290 @@
+"""The ops that a SavedModel cannot do without although they read or write files, and their place.
+
+- `SaveV2`, `MergeV2Checkpoints` and `RestoreV2` stand in every SavedModel: its saver, the two
+  nodes that the `saver_def` names. The one that restores runs when a model is loaded: it may not
+  write, and reads only from the file name that the loader gives. A TF1 graph keeps those of other
+  savers besides: of `Saver.restore` before it was saved, of `init_from_checkpoint`. These nobody
+  runs: a loader runs the restoring node, what initialises tables and local variables, and
+  signatures. Reached from one of these, or in a function that anything but the saver names, they
+  would work on any file at all.
+- `InitializeTableFromTextFile` reads a vocab. Its file name must come from an asset: passed on
+  from call to call as an argument, never computed and never a constant. A loader gives the nodes
+  of assets their paths only while it initialises: reached from anything that runs later, such as a
+  signature, the node would give what is written in it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from export.source.call_graph import data_inputs, named_in, plain, reached, traced, upstream
+from export.source.messages import assets_of, graphs, initializers, strings_in, tensor_names
+
+SAVERS = {"SaveV2", "MergeV2Checkpoints", "RestoreV2"}
+READER = "RestoreV2"
+TABLES = {"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"}
+CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
+VARIABLE_USES = {"AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp"}
+# Nodes of one output whose value a loader replaces.
+GIVEN_BY_LOADER = {"Const", "Placeholder", "PlaceholderWithDefault"}
+LOCAL_VARIABLES = "local_variables"
+# What a loader runs with the assets' paths given: these outputs, and what any collection lists.
+INIT_SIGNATURE = "__saved_model_init_op"
+# Grappler may put a function in the place of another that has the same value here.
+SWAPPED_BY = "api_implements"
+MAIN = ""
+# Stands for an input whose origin is not followed; no node and no argument is called so.
+UNKNOWN = "<unknown>"
+
+
+def misplaced(meta_graph: Any) -> list[str]:
+    """Each file op away from its place, in words."""
+    program = Program(meta_graph)
+    return [
+        *misplaced_savers(program),
+        *restores_of_another_file(program),
+        *misplaced_tables(program),
+    ]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A meta graph, and what is asked of it more than once."""
+
+    meta_graph: Any
+
+    @cached_property
+    def functions(self) -> dict[str, dict[str, Any]]:
+        """The nodes by name of the main graph, under `MAIN`, and of each function."""
+        return {
+            function: {node.name: node for node in nodes}
+            for function, nodes in graphs(self.meta_graph)
+        }
+
+    @property
+    def main(self) -> dict[str, Any]:
+        """The nodes of the main graph."""
+        return self.functions[MAIN]
+
+    @cached_property
+    def arguments(self) -> dict[str, list[str]]:
+        """The arguments of each function that takes one tensor for each of them."""
+        return {
+            function.signature.name: [argument.name for argument in function.signature.input_arg]
+            for function in self.meta_graph.graph_def.library.function
+            if not any(a.number_attr or a.type_list_attr for a in function.signature.input_arg)
+        }
+
+    @cached_property
+    def calls(self) -> dict[str, list[tuple[Any, set[str]]]]:
+        """By function, the nodes that name functions, each with their names."""
+        return {
+            function: [(node, names) for node in nodes.values() if (names := set(named_in(node)))]
+            for function, nodes in self.functions.items()
+        }
+
+    @cached_property
+    def callable(self) -> set[str]:
+        """The functions that Python, a gradient or an optimizer can call, by any name they have.
+
+        Those are the functions that any object, gradient or attribute of a function names. Which
+        field names a function is not asked: an object may name one in five ways.
+        """
+        library = self.meta_graph.graph_def.library
+        graph = self.meta_graph.object_graph_def
+        named = set(strings_in(graph))
+        for one in [*library.gradient, *library.registered_gradients]:
+            named.add(one.gradient_func)
+        for function in library.function:
+            named |= {text for value in function.attr.values() for text in strings_in(value)}
+            if SWAPPED_BY in function.attr:
+                named.add(function.signature.name)
+        return named & set(self.functions)
+
+    @cached_property
+    def results(self) -> list[str]:
+        """The outputs of signatures that are run when a model is used."""
+        return [
+            name
+            for key, signature in self.meta_graph.signature_def.items()
+            for info in signature.outputs.values()
+            for name in tensor_names(info)
+            if key != INIT_SIGNATURE
+        ]
+
+    @cached_property
+    def started(self) -> list[str]:
+        """What a loader runs of the main graph at the start, besides the saver.
+
+        Every node that a collection lists, and what initialises local variables: loading in TF2
+        does that by itself.
+        """
+        init = self.meta_graph.signature_def.get(INIT_SIGNATURE)
+        outputs = [n for info in init.outputs.values() for n in tensor_names(info)] if init else []
+        collections = self.meta_graph.collection_def.values()
+        listed = [name for collection in collections for name in collection.node_list.value]
+        return outputs + listed + initializers(self.meta_graph, LOCAL_VARIABLES)
+
+    @cached_property
+    def restores(self) -> set[str]:
+        """The nodes of the main graph that restoring runs."""
+        return upstream(self.main, [self.meta_graph.saver_def.restore_op_name])
+
+    def reached(self, names: Iterable[str] = (), nodes: Iterable[str] = ()) -> set[str]:
+        """The functions of these names, those that these nodes of the main graph call, and on."""
+        bodies = {name: [node for node, _ in calls] for name, calls in self.calls.items()}
+        wanted = set(nodes)
+        return reached(bodies, names, [node for node in bodies[MAIN] if node.name in wanted])
+
+
+def misplaced_savers(program: Program) -> Iterator[str]:
+    """Checkpoint ops that something else than the saver reaches."""
+    main, restores = program.main, program.restores
+    saves = upstream(main, [program.meta_graph.saver_def.save_tensor_name])
+    run_by_others = upstream(main, program.results + program.started)
+    # Whatever no saver takes could be run by a loader unknown here, if it names a function.
+    others = (set(main) - saves - restores) | run_by_others
+    by_others = program.reached(program.callable, others)
+    by_restore = program.reached(nodes=restores)
+    by_saver = by_restore | program.reached(nodes=saves)
+
+    for function, nodes in program.functions.items():
+        for node in nodes.values():
+            if node.op not in SAVERS:
+                continue
+            if function == MAIN:
+                is_misplaced = node.name in run_by_others
+                in_restore = node.name in restores
+            else:
+                is_misplaced = function not in by_saver - by_others
+                in_restore = function in by_restore
+            if is_misplaced or (in_restore and node.op != READER):
+                yield f"op {node.op} outside the saver{named(function)}"
+
+
+def restores_of_another_file(program: Program) -> Iterator[str]:
+    """Ops that loading a model runs, and that restore from another file than the model's own."""
+    given = plain(program.meta_graph.saver_def.filename_tensor_name)
+    files = file_names(program, {READER}, 0)
+    read = {origin for node, origin in files.in_main if node in program.restores}
+    is_given = given in program.main and program.main[given].op in GIVEN_BY_LOADER
+    if files.unknown or (read and not (is_given and read == {given})):
+        where = files.unknown.partition(" in ")[2]
+        yield f"op {READER} on another file than the model's own{named(where)}"
+
+
+def misplaced_tables(program: Program) -> Iterator[str]:
+    """Tables that are read from a file that is no asset."""
+    files = file_names(program, TABLES, 1)
+    # These run without the assets' paths: a node would give the path that is written in it.
+    later = upstream(program.main, program.results) | program.restores
+    if files.unknown:
+        yield f"op {files.unknown} on a file that is no asset"
+    for node, origin in files.in_main:
+        if not is_asset(program, origin):
+            yield f"op {program.main[node].op} on a file that is no asset"
+        elif node in later:
+            yield f"op {program.main[node].op} where a signature runs it, not at the start alone"
+    for name, index in sorted(files.arguments):
+        if not is_given_asset(program, name, index - len(program.arguments[name])):
+            yield f"function {name} on a file that is no asset"
+
+
+@dataclass
+class FileNames:
+    """Where the file names of some ops come from.
+
+    `arguments`: of functions, by name and place, that become a file name; `in_main`: nodes of the
+    main graph that take one, each with the node that it comes from; `unknown`: the first op in a
+    function where one is not an argument passed on, in words.
+    """
+
+    arguments: set[tuple[str, int]]
+    in_main: list[tuple[str, str]]
+    unknown: str = ""
+
+
+def file_names(program: Program, ops: set[str], place: int) -> FileNames:
+    """Follows the input `place` of these ops back through all calls.
+
+    The arguments grow by those of callers until the main graph and Python have given them all.
+    """
+    found = FileNames(set(), [])
+    size = -1
+    while size < len(found.arguments):
+        size = len(found.arguments)
+        found.in_main = []
+        for function, nodes in program.functions.items():
+            takers = [
+                (node, (data_inputs(node) + [UNKNOWN] * (place + 1))[place])
+                for node in nodes.values()
+                if node.op in ops
+            ]
+            for node, called in program.calls[function]:
+                inputs = data_inputs(node)
+                for name, index in found.arguments:
+                    if name in called:
+                        # How a branch or a loop passes its arguments on is not followed.
+                        known = node.op in CALLS and index < len(inputs)
+                        takers.append((node, inputs[index] if known else UNKNOWN))
+            for node, source in takers:
+                origin = traced(nodes, source)
+                if function == MAIN:
+                    found.in_main.append((node.name, origin))
+                elif origin in nodes or origin not in program.arguments.get(function, []):
+                    found.unknown = f"{node.op}{named(function)}"
+                    return found
+                else:
+                    index = program.arguments[function].index(origin)
+                    found.arguments.add((function, index))
+    return found
+
+
+def is_asset(program: Program, name: str) -> bool:
+    """Whether a node of the main graph is an asset's path, or a variable that only holds one."""
+    nodes = program.main
+    assets = {
+        plain(asset.tensor_info.name)
+        for asset in assets_of(program.meta_graph)
+        # Of a node with several outputs, the loader replaces but one.
+        if nodes_op(nodes, plain(asset.tensor_info.name)) in GIVEN_BY_LOADER
+    }
+    if name in assets:
+        return True
+    if nodes_op(nodes, name) != "ReadVariableOp":
+        return False
+    variable = next(iter(data_inputs(nodes[name])), UNKNOWN)
+    users = [node for node in nodes.values() if variable in data_inputs(node)]
+    written = [traced(nodes, data_inputs(n)[-1]) for n in users if n.op == "AssignVariableOp"]
+    return {n.op for n in users} <= VARIABLE_USES and bool(written) and set(written) <= assets
+
+
+def nodes_op(nodes: dict[str, Any], name: str) -> str:
+    """The op of the node of this name, or nothing."""
+    return str(nodes[name].op) if name in nodes else ""
+
+
+def is_given_asset(program: Program, function: str, from_end: int) -> bool:
+    """Whether what Python binds to an argument, counted from the last, is an asset.
+
+    A function that Python cannot call is bound to nothing.
+    """
+    if function not in program.callable:
+        return True
+    graph = program.meta_graph.object_graph_def
+    if function not in graph.concrete_functions:
+        return False
+    bound = graph.concrete_functions[function].bound_inputs
+    if not -from_end <= len(bound) <= len(program.arguments[function]):
+        return False
+    if not 0 <= bound[from_end] < len(graph.nodes):
+        return False
+    thing = graph.nodes[bound[from_end]]
+    # A registered name decides what the object becomes, whatever kind it says it is of.
+    return thing.WhichOneof("kind") == "asset" and not thing.registered_name
+
+
+def named(function: str) -> str:
+    """Where, in words."""
+    return f" in {function}" if function else ""

@@ -1,0 +1,333 @@
+"""Finds the SavedModel behind a handle.
+
+A handle is a local directory, an archive (.tar.gz, .tgz, .tar, .zip), a URL of one, a page of
+TF-Hub or Kaggle, or a name of the catalog. What comes out has been vetted, and not been loaded.
+"""
+
+import argparse
+import hashlib
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from export.source import archive, catalog, download
+from export.source.download import DEFAULT_GIB, OTHER_WAYS, downloaded
+from export.source.vetting import vet
+from support import printing
+from support.errors import EnvironmentProblem, UserError
+from support.input_files import plain_file
+from support.quiet_tensorflow import tensorflow
+
+# Pages of TF-Hub and Kaggle, resolved by tensorflow_hub, which knows their protocol.
+
+HOSTS = {"tfhub.dev", "www.tfhub.dev", "kaggle.com", "www.kaggle.com", "hub.tensorflow.google.cn"}
+
+
+def is_model_page(url: str) -> bool:
+    """Whether tensorflow_hub is the one to ask."""
+    parts = urlsplit(url)
+    kaggle = "kaggle" in (parts.hostname or "")
+    return parts.hostname in HOSTS and (not kaggle or parts.path.startswith("/models/"))
+
+
+def fetched(url: str) -> Path:
+    """The directory that tensorflow_hub downloads a model to.
+
+    Raises:
+        UserError: the site does not answer, or not with a model.
+    """
+    tensorflow()
+    import tensorflow_hub
+
+    try:
+        with impatient():
+            directory = Path(tensorflow_hub.resolve(url))
+    # Whatever it is: a site that is gone fails in many ways, and none of them is for a person.
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise UserError(f"{url} gives no model ({reason}); {download.OTHER_WAYS}") from error
+    if not directory.is_dir():
+        raise UserError(f"{url} leads to {directory}, expected a directory; {download.OTHER_WAYS}")
+    return directory
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """tensorflow_hub waits for ever for a host, and ten minutes for another process's lock."""
+    from tensorflow_hub import compressed_module_resolver
+
+    before = socket.getdefaulttimeout()
+    lock_before = compressed_module_resolver.LOCK_FILE_TIMEOUT_SEC
+    socket.setdefaulttimeout(download.TIMEOUT_S)
+    compressed_module_resolver.LOCK_FILE_TIMEOUT_SEC = download.STALL_S
+    # Else it would hand out an address in a storage bucket instead of a directory.
+    format_before = os.environ.pop("TFHUB_MODEL_LOAD_FORMAT", None)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+        compressed_module_resolver.LOCK_FILE_TIMEOUT_SEC = lock_before
+        if format_before is not None:
+            os.environ["TFHUB_MODEL_LOAD_FORMAT"] = format_before
+
+
+# Whether a directory that models are taken from can have been filled by somebody else.
+#
+# The default cache lies in the directory for temporary files, where anyone may have made it
+# first.
+
+OTHER = "set TFHUB_CACHE_DIR to a directory of your own"
+
+
+def prepared(cache: Path) -> Path:
+    """The cache, made for its owner alone where there is none.
+
+    Raises:
+        EnvironmentProblem: it cannot be made, or see `check`.
+    """
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write the download to {cache}: {error.strerror}; make room, or {OTHER}"
+        ) from error
+    check(cache)
+    return cache
+
+
+def check(directory: Path) -> None:
+    """Stops at a directory that others own or may write to; Windows has no such owners.
+
+    Raises:
+        EnvironmentProblem: it is one, or one of the directories above it lets others move it away.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    place = directory.resolve()
+    found = place.stat()
+    if found.st_uid not in (os.geteuid(), 0):
+        raise EnvironmentProblem(
+            f"{directory} belongs to another user (uid {found.st_uid}), who decides what is in it; "
+            f"{OTHER}"
+        )
+    if is_writable_by_others(found):
+        raise EnvironmentProblem(
+            f"{directory} may be written to by other users, so that its models may be anyone's; "
+            f"run `chmod go-w {directory}`, remove what is in it, or {OTHER}"
+        )
+    for above in place.parents:
+        found = above.stat()
+        # In a sticky directory, as /tmp is, nobody moves what is another's.
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+            raise EnvironmentProblem(
+                f"{directory} lies in {above}, where other users may put another directory in its "
+                f"place; {OTHER}"
+            )
+
+
+def is_writable_by_others(found: os.stat_result) -> bool:
+    """Whether anyone but the owner may write; the owner's own group, as Debian makes, may."""
+    if found.st_mode & stat.S_IWOTH:
+        return True
+    return bool(found.st_mode & stat.S_IWGRP) and not is_own_group(found)
+
+
+def is_own_group(found: os.stat_result) -> bool:
+    """Whether the group bears the owner's name and has no other members."""
+    import grp
+    import pwd
+
+    try:
+        owner, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
+    except KeyError:
+        return False
+    return group.gr_name == owner.pw_name and set(group.gr_mem) <= {owner.pw_name}
+
+
+# What lies beside the weights of a publisher's checkpoint.
+CONFIGS = ("bert_config.json", "config.json", "albert_config.json", "electra_config.json")
+BUILD = "; of a checkpoint make one first: `python -m export build`"
+
+HANDLE_HELP = "a directory, an archive (.tar.gz, .zip), a URL or a name of the catalog"
+
+
+def gib(text: str) -> int:
+    """An argument that is a whole number of GiB."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a positive whole number of GiB, got {text}")
+    return int(text)
+
+
+def add_download_option(command: argparse.ArgumentParser) -> None:
+    """What a download may take."""
+    command.add_argument(
+        "--max-download",
+        type=gib,
+        metavar="GIB",
+        help=f"the largest file to download (default {DEFAULT_GIB})",
+    )
+
+
+def resolve(
+    handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
+) -> Path:
+    """The local directory of the SavedModel that a handle names, vetted.
+
+    Raises:
+        UserError: see `located`, `checked` and `vet`.
+        EnvironmentProblem: see `located`.
+    """
+    directory = checked(located(handle, sha256, say), handle)
+    vet(directory)
+    return directory
+
+
+def located(
+    handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
+) -> Path:
+    """The local directory that a handle names, of whatever kind; archives are unpacked.
+
+    Raises:
+        UserError: no such path, a damaged or unsafe archive, a page instead of a file, a host that
+            does not answer, another sha256 than the given one.
+        EnvironmentProblem: a download that broke off, a cache that cannot be written to.
+    """
+    place = Path(handle)
+    entry = catalog.find(handle)
+    if place.is_dir():
+        if sha256:
+            raise UserError(f"--sha256 is for an archive or a URL, got the directory {handle}")
+        return place
+    if place.exists():
+        plain_file(place, "a model's archive or directory")
+        return checked_and_unpacked(place, sha256)
+    if entry:
+        return published(entry, sha256, say)
+    if is_url(handle):
+        return from_url(handle, sha256, say)
+    raise UserError(
+        f"{handle}: no such file or directory, nor a name of the catalog "
+        f"(python -m export catalog); {OTHER_WAYS}"
+    )
+
+
+def is_url(handle: str) -> bool:
+    """Whether a handle is an address.
+
+    Raises:
+        UserError: it begins as one, and names no host that there can be.
+    """
+    if not handle.startswith(("http://", "https://")):
+        return False
+    try:
+        host = urlsplit(handle).hostname
+    except ValueError as error:
+        raise UserError(f"{handle}: is no address: {error}; correct it") from None
+    if not host:
+        raise UserError(f"{handle}: is no address: it names no host; correct it")
+    return True
+
+
+def published(entry: catalog.Entry, sha256: str | None, say: Callable[[str], None]) -> Path:
+    """A model of the catalog.
+
+    Raises:
+        UserError: see `from_url`; says what else works, since its host is mostly gone.
+    """
+    try:
+        return from_url(entry.url, sha256, say)
+    except UserError as error:
+        raise UserError(
+            f"{entry.name}: {error}, set TFHUB_CACHE_DIR to a cache where Python loaded it once, "
+            "or make it from its publisher's checkpoint with `python -m export build`"
+        ) from error
+
+
+def from_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Path:
+    """What lies behind an address, from a cache if it is there.
+
+    Raises:
+        UserError: see `located`.
+        EnvironmentProblem: see `located`.
+    """
+    cache = trusted_cache()
+    earlier = cache / hashlib.sha1(url.encode()).hexdigest()
+    if not sha256 and (earlier / "saved_model.pb").is_file():
+        check(earlier)
+        # Where tensorflow_hub put it when Python loaded it.
+        return earlier
+    if is_model_page(url):
+        if sha256:
+            raise UserError(f"--sha256 is for an archive or a URL of one, got the page {url}")
+        return fetched(url)
+    file = downloaded(url, cache, say)
+    if sha256 and archive.digest(file) != sha256.lower():
+        # Perhaps an earlier file of the same address: only the host's own is judged.
+        file.unlink()
+        file = downloaded(url, cache, say)
+    try:
+        return checked_and_unpacked(file, sha256)
+    except UserError:
+        # Else the next attempt would find the same file and not download another.
+        file.unlink(missing_ok=True)
+        raise
+
+
+def checked_and_unpacked(file: Path, sha256: str | None) -> Path:
+    """An archive's content, if the archive is the one that was meant.
+
+    Raises:
+        UserError: it has another sha256; see `archive.unpacked`.
+    """
+    plain_file(file, archive.KINDS)
+    content = archive.digest(file)
+    if sha256 and content != sha256.lower():
+        raise UserError(
+            f"{file}: got sha256 {content}, expected {sha256}; "
+            "give the right one, or get the file from somewhere else"
+        )
+    return archive.unpacked(file, trusted_cache(), content)
+
+
+def cache_directory() -> Path:
+    """Where downloads and unpacked archives stay: `TFHUB_CACHE_DIR`, as tensorflow_hub has it."""
+    given = os.environ.get("TFHUB_CACHE_DIR")
+    return Path(given) if given else Path(tempfile.gettempdir()) / "tfhub_modules"
+
+
+def trusted_cache() -> Path:
+    """The cache, made where there is none.
+
+    Raises:
+        EnvironmentProblem: see `cache_trust.prepared`.
+    """
+    return prepared(cache_directory())
+
+
+def checked(directory: Path, handle: str) -> Path:
+    """Returns the directory if it is a SavedModel; an archive may hold it one level down.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    candidates = [directory, *sorted(child for child in directory.iterdir() if child.is_dir())]
+    found = [place for place in candidates if (place / "saved_model.pb").is_file()]
+    if not found:
+        holds = ", ".join(sorted(child.name for child in directory.iterdir())[:5]) or "nothing"
+        how = (
+            BUILD
+            if any((place / name).exists() for place in candidates for name in CONFIGS)
+            else ""
+        )
+        raise UserError(
+            f"{handle} is no SavedModel: got {holds}, expected a saved_model.pb in it{how}"
+        )
+    if len(found) > 1 and found[0] != directory:
+        names = ", ".join(place.name for place in found[:5])
+        raise UserError(f"{handle} holds several SavedModels ({names}); give the directory of one")
+    return found[0]

@@ -1,0 +1,283 @@
+"""`python -m export inspect`: what a SavedModel is, told from its files alone.
+
+Nothing is loaded and no graph is run: what is shown is read off `saved_model.pb`.
+"""
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from export.source import hub, messages
+from export.source.call_graph import data_inputs
+from export.source.messages import assets_of, dtype_name, graphs, shape_of
+from export.source.signature_choice import (
+    Asked,
+    Signature,
+    add_options,
+    asked_of,
+    graph_for,
+    signatures_of,
+)
+from export.source.verdict import Verdict, verdict_of
+from export.source.vetting import vet
+from support.errors import UserError
+
+# An inspection as text to read.
+
+WIDTH = 88
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The document of `inspection.inspect` as lines."""
+    made = document["tensorflow_version"] or "an unknown version"
+    lines = [document["handle"], f"  saved by TensorFlow {made}, lies in {document['path']}"]
+    if document["tags"] != [["serve"]]:
+        lines.append(
+            "graphs with the tags " + ", ".join(repr(",".join(t)) for t in document["tags"])
+        )
+    for signature in document["signatures"]:
+        lines.append(f"signature {signature['name']}")
+        lines += [f"  in   {tensor(t)}" for t in signature["inputs"]]
+        lines += [f"  out  {tensor(t)}" for t in signature["outputs"]]
+    if not document["signatures"]:
+        lines.append("no signature")
+    lines.append(f"ops: {sum(document['ops'].values())} nodes, {len(document['ops'])} kinds")
+    lines += wrapped(f"{op} {count}" for op, count in document["ops"].items())
+    lines.append("on disk")
+    for part, size in document["bytes_on_disk"].items():
+        lines.append(f"  {part:15}{size / 1e6:10.3f} MB")
+    lines.append("weights")
+    for dtype, weights in document["weights"].items():
+        lines.append(f"  {weights['numbers']:,} {dtype} in {weights['variables']} variables")
+    if not document["weights"]:
+        lines.append("  none")
+    for vocab in document["vocabs"]:
+        lines.append(f"vocab: {vocab['tokens']} tokens in {vocab['where']}")
+    if not document["vocabs"]:
+        lines.append("vocab: none found")
+    verdict = document["verdict"]
+    if verdict["exportable"]:
+        can = "can" if verdict["certain"] else "may"
+        lines.append(f"verdict: {can} be exported as {verdict['contract']}: {verdict['reason']}")
+    else:
+        lines.append(f"verdict: cannot be exported: {verdict['reason']}")
+    return "\n".join(lines)
+
+
+def tensor(document: dict[str, Any]) -> str:
+    """One input or output as `name: dtype[shape]`, with `?` for what is free."""
+    shape = document["shape"]
+    axes = "..." if shape is None else ", ".join("?" if n is None else str(n) for n in shape)
+    return f"{document['name']}: {document['dtype']}[{axes}]"
+
+
+def wrapped(words: Any) -> list[str]:
+    """Words in indented lines."""
+    lines = [" "]
+    for word in words:
+        if len(lines[-1]) + len(word) + 2 > WIDTH:
+            lines.append(" ")
+        lines[-1] += f" {word},"
+    return [line.rstrip(",") if line is lines[-1] else line for line in lines]
+
+
+# The vocabs that a SavedModel carries: files among its assets, and tables in its graph.
+
+STRING = 7
+IMPORTS = {"LookupTableImportV2", "LookupTableImport", "InitializeTableV2", "InitializeTable"}
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """Where a vocab stands, and how many tokens it has."""
+
+    where: str
+    tokens: int
+
+
+def vocabs_in(meta_graph: Any, directory: Path) -> list[Vocab]:
+    """The vocabs of a model that has been vetted."""
+    files = [
+        Vocab(f"assets/{asset.filename}", lines_of(directory / "assets" / asset.filename))
+        for asset in assets_of(meta_graph)
+    ]
+    return files + list(tables(meta_graph).values())
+
+
+def lines_of(file: Path) -> int:
+    r"""The lines of a vocab; only \n ends one, as in the usual vocab two hold U+2028."""
+    with file.open("rb") as stream:
+        last = b"\n"
+        count = 0
+        while piece := stream.read(1 << 20):
+            count += piece.count(b"\n")
+            last = piece[-1:]
+    return count + (last != b"\n")
+
+
+def tables(meta_graph: Any) -> dict[str, Vocab]:
+    """Constants of strings that a lookup table is filled from, by the name of the constant."""
+    found = {}
+    for function, nodes in graphs(meta_graph):
+        by_name = {node.name: node for node in nodes}
+        for node in nodes:
+            keys = data_inputs(node)[1:2] if node.op in IMPORTS else []
+            for constant in (by_name[key] for key in keys if key in by_name):
+                size = tokens_of(constant)
+                if size is not None:
+                    where = f"a constant in {function}" if function else "a constant of the graph"
+                    found[f"{function}/{constant.name}"] = Vocab(where, size)
+    return found | captured_tables(meta_graph)
+
+
+def captured_tables(meta_graph: Any) -> dict[str, Vocab]:
+    """Constants that the main graph hands to a function which fills a table from them."""
+    fills = {name for name, nodes in graphs(meta_graph) if any(n.op in IMPORTS for n in nodes)}
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    found = {}
+    for node in nodes.values():
+        if node.attr["f"].func.name in fills if "f" in node.attr else False:
+            for name in data_inputs(node):
+                size = tokens_of(nodes[name]) if name in nodes else None
+                if size is not None:
+                    found[name] = Vocab("a constant of the graph", size)
+    return found
+
+
+def tokens_of(node: Any) -> int | None:
+    """The length of a constant vector of strings."""
+    if node.op != "Const" or node.attr["dtype"].type != STRING:
+        return None
+    shape = shape_of(node.attr["value"].tensor.tensor_shape)
+    return shape[0] if shape and len(shape) == 1 else None
+
+
+EXAMPLE = """examples:
+  python -m export inspect ./albert_tiny
+  python -m export inspect albert_tiny.tar.gz --json
+"""
+VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
+NOTHING_ASKED = Asked()
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All that can be told without loading; `ops` counts them over the graph and its functions.
+
+    `tags` are those of every graph in the file; the rest is of the one that is exported.
+    """
+
+    handle: str
+    path: str
+    tensorflow_version: str
+    tags: list[list[str]]
+    signatures: list[Signature]
+    ops: dict[str, int]
+    bytes_on_disk: dict[str, int]
+    weights: dict[str, dict[str, int]]
+    vocabs: list[Vocab]
+    verdict: Verdict
+
+
+def inspect(handle: str, sha256: str | None = None, asked: Asked = NOTHING_ASKED) -> Inspection:
+    """Looks at the SavedModel behind a handle.
+
+    Raises:
+        UserError: see `hub.located` and `hub.checked`, or the file is no SavedModel.
+        EnvironmentProblem: see `hub.located`.
+    """
+    directory = hub.checked(hub.located(handle, sha256), handle)
+    saved_model = messages.read(directory)
+    verdict = verdict_of(directory, saved_model, asked)
+    try:
+        meta_graph = graph_for(saved_model, asked.tags, directory.name)
+    except UserError:
+        # The verdict says it; what there is can be shown of any.
+        meta_graph = saved_model.meta_graphs[0]
+    return Inspection(
+        handle=handle,
+        path=str(directory),
+        tensorflow_version=meta_graph.meta_info_def.tensorflow_version,
+        tags=[sorted(graph.meta_info_def.tags) for graph in saved_model.meta_graphs],
+        signatures=signatures_of(meta_graph),
+        ops=ops_of(meta_graph),
+        bytes_on_disk=sizes_of(directory),
+        weights=weights_of(meta_graph),
+        vocabs=vocabs_in(meta_graph, directory) if is_vetted(directory) else [],
+        verdict=verdict,
+    )
+
+
+def is_vetted(directory: Path) -> bool:
+    """Whether the files of a model may be opened."""
+    try:
+        vet(directory)
+    except UserError:
+        return False
+    return True
+
+
+def ops_of(meta_graph: Any) -> dict[str, int]:
+    """How often each op stands in the main graph and the functions, the most frequent first."""
+    graphs = messages.graphs(meta_graph)
+    return dict(Counter(node.op for _, nodes in graphs for node in nodes).most_common())
+
+
+def sizes_of(directory: Path) -> dict[str, int]:
+    """Bytes of the graph, the variables, the assets and in all."""
+    sizes = {
+        path.relative_to(directory): path.stat().st_size
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+    parts = ("saved_model.pb", "variables", "assets")
+    by_part = {part: sum(n for path, n in sizes.items() if path.parts[0] == part) for part in parts}
+    return by_part | {"total": sum(sizes.values())}
+
+
+def weights_of(meta_graph: Any) -> dict[str, dict[str, int]]:
+    """By dtype, how many variables there are and how many numbers they hold.
+
+    Told by the shapes that the graph declares: the checkpoint's own list would need TensorFlow.
+    """
+    weights: dict[str, dict[str, int]] = {}
+    for node in meta_graph.graph_def.node:
+        dtype = dtype_name(node.attr["dtype"].type) if node.op in VARIABLES else "string"
+        if dtype == "string":
+            # No weight: TensorFlow keeps the path of an asset in such a variable.
+            continue
+        numbers = 1
+        for size in shape_of(node.attr["shape"].shape) or []:
+            numbers *= size or 0
+        of_dtype = weights.setdefault(dtype, {"variables": 0, "numbers": 0})
+        of_dtype["variables"] += 1
+        of_dtype["numbers"] += numbers
+    return weights
+
+
+def add_command(commands: Any) -> None:
+    """Adds the subcommand to the parser of `python -m export`."""
+    command = commands.add_parser(
+        "inspect",
+        help="what a SavedModel is and whether it can be exported; nothing is loaded or run",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("handle", help=hub.HANDLE_HELP)
+    command.add_argument("--sha256", help="of the archive, checked before anything else")
+    hub.add_download_option(command)
+    add_options(command)
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """`python -m export inspect`."""
+    document = asdict(inspect(options.handle, options.sha256, asked_of(options)))
+    if options.json:
+        print(json.dumps(document, ensure_ascii=False, indent=2))
+    else:
+        print(as_text(document))

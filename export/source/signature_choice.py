@@ -1,0 +1,160 @@
+"""Which graph of a SavedModel is exported, and which of its signatures; told from the file alone.
+
+A SavedModel may hold several graphs, told apart by their tags (TF-Hub's modules of TF1 have one
+without tags and one for training), and each graph several signatures.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from export.source.messages import dtype_name, shape_of
+from support.errors import UserError
+
+SIGNATURE = "serving_default"
+SERVE = "serve"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output; `shape` is None where even the rank is free.
+
+    `node` is its tensor, `""` where it is made of several, as sparse and ragged ones are.
+    """
+
+    name: str
+    dtype: str
+    shape: list[int | None] | None
+    node: str = ""
+
+    @property
+    def rank(self) -> int | None:
+        """The number of axes, if it is known."""
+        return None if self.shape is None else len(self.shape)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature of the model."""
+
+    name: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked for. None: what is usual is taken.
+
+    `tags` are all tags of the graph, `inputs` and `outputs` go from roles to names.
+    """
+
+    tags: tuple[str, ...] | None = None
+    signature: str | None = None
+    inputs: tuple[tuple[str, str], ...] = ()
+    outputs: tuple[tuple[str, str], ...] = ()
+
+
+def graph_for(saved_model: Any, tags: Sequence[str] | None, where: str) -> Any:
+    """The graph with just these tags; without any asked for, the one for serving.
+
+    Raises:
+        UserError: no such graph, or several and none for serving; lists the tags of each.
+    """
+    graphs = {tuple(sorted(g.meta_info_def.tags)): g for g in reversed(saved_model.meta_graphs)}
+    wanted = [(SERVE,), ()] if tags is None else [tuple(sorted(tags))]
+    for one in wanted:
+        if one in graphs:
+            return graphs[one]
+    if tags is None and len(graphs) == 1:
+        return next(iter(graphs.values()))
+    got = ", ".join(repr(",".join(one)) for one in sorted(graphs))
+    expected = "one of them in --tags" if tags is None else f"one with the tags {','.join(tags)!r}"
+    raise UserError(f"{where}: got graphs with the tags {got}, expected {expected}")
+
+
+def signatures_of(meta_graph: Any) -> list[Signature]:
+    """The signatures with their tensors by name; those of TensorFlow's own use are left out."""
+    return [
+        Signature(name, tensors(signature.inputs), tensors(signature.outputs))
+        for name, signature in sorted(meta_graph.signature_def.items())
+        if not name.startswith("__")
+    ]
+
+
+def tensors(infos: Any) -> list[Tensor]:
+    """The inputs or outputs of a signature, sorted by name."""
+    return [
+        Tensor(name, dtype_name(info.dtype), shape_of(info.tensor_shape), info.name)
+        for name, info in sorted(infos.items())
+    ]
+
+
+def signature_for(signatures: list[Signature], name: str | None, where: str) -> Signature:
+    """The signature of this name; without one asked for, `serving_default` or the only one.
+
+    Raises:
+        UserError: no such signature, or several and none is `serving_default`; lists them.
+    """
+    by_name = {signature.name: signature for signature in signatures}
+    if name is None and SIGNATURE in by_name:
+        return by_name[SIGNATURE]
+    if name is None and len(by_name) == 1:
+        return signatures[0]
+    if name is not None and name in by_name:
+        return by_name[name]
+    got = ", ".join(by_name) or "none"
+    expected = f"one called {name or SIGNATURE}"
+    if not by_name:
+        raise UserError(
+            f"{where}: got no signature, expected one called {SIGNATURE}; save the model with "
+            "`tf.saved_model.save(model, directory, signatures=…)`"
+        )
+    raise UserError(f"{where}: got signatures {got}, expected {expected}; name one by --signature")
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """The options of every command that takes a SavedModel of any make."""
+    command.add_argument(
+        "--tags",
+        type=lambda text: tuple(part.strip() for part in text.split(",") if part.strip()),
+        metavar="TAG,TAG",
+        help="all tags of the graph to export, '' for none (default: serve, else none)",
+    )
+    command.add_argument(
+        "--signature",
+        metavar="NAME",
+        help=f"which signature to export (default: {SIGNATURE}, or the only one)",
+    )
+    for side, example in (("input", "input_ids=foo"), ("output", "sequence_output=output_0")):
+        command.add_argument(
+            f"--{side}",
+            type=pair,
+            action="append",
+            default=[],
+            metavar="ROLE=NAME",
+            help=f"what an {side} means, where its name does not say it, such as {example}; "
+            "may be repeated",
+        )
+
+
+def pair(text: str) -> tuple[str, str]:
+    """An argument ROLE=NAME."""
+    role, equals, name = text.partition("=")
+    if not (role and equals and name):
+        raise argparse.ArgumentTypeError(f"expected ROLE=NAME, got {text!r}")
+    return role, name
+
+
+def asked_of(options: argparse.Namespace) -> Asked:
+    """What the options of `add_options` ask for.
+
+    Raises:
+        UserError: one role for two tensors.
+    """
+    for side, given in (("input", options.input), ("output", options.output)):
+        if len(dict(given)) != len(given):
+            shown = ", ".join(f"{role}={name}" for role, name in given)
+            raise UserError(f"got --{side} {shown}, expected each role once")
+    return Asked(options.tags, options.signature, tuple(options.input), tuple(options.output))

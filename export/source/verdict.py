@@ -1,0 +1,224 @@
+"""Whether a SavedModel can be exported, told from its file alone: nothing is loaded or run.
+
+`inspect` prints this verdict and `model` begins with it, so that the two never disagree. What shows
+only in the loaded graph (a loop whose rounds depend on the text) is named as open.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from export.graph import roles
+from export.graph.preflight import KERNELS, NEEDS, TARGETS
+from export.source import call_graph, messages
+from export.source.call_graph import Node
+from export.source.signature_choice import (
+    Asked,
+    Signature,
+    Tensor,
+    graph_for,
+    signature_for,
+    signatures_of,
+)
+from export.source.vetting import vet
+from support.errors import UserError
+
+INTEGERS = {"int32", "int64"}
+# Ops without a kernel of their own that freezing or a rewrite takes away.
+REWRITTEN = {
+    "Einsum", "Erfc", "Gather", "Pad", "PartitionedCall", "PlaceholderWithDefault",
+    "PreventGradient", "ReadVariableOp", "ResourceGather", "StatefulPartitionedCall",
+    "VarHandleOp", "Variable", "VariableV2", "IdentityN", "EnsureShape", "CheckNumerics",
+}  # fmt: skip
+# Whether these can be taken away shows only in the loaded graph.
+CONTROL_FLOW = {
+    "While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "Switch", "Merge",
+}  # fmt: skip
+TF1_LOOP = "NextIteration"
+# Lookups in a partitioned variable of TF1, which is put together again.
+PARTITIONS = {"DynamicPartition", "DynamicStitch", "ParallelDynamicStitch"}
+PART = re.compile(r"/part_\d+$")
+PARTS_OF_LOOPS = ("TensorList", "TensorArray", "EmptyTensorList")
+WAY_OUT = "save the model without it (a Keras LSTM or GRU: with unroll=True and a fixed length)"
+LOOKUP = "LookupTableFindV2"
+# What is done to token strings around their lookup, which is cut away with it.
+STRING_OPS = {
+    LOOKUP, "LookupTableSizeV2", "StringToHashBucketFast", "StringToHashBucket",
+    "StringToHashBucketStrong", "HashTableV2", "MutableHashTableV2",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`contract` is one of the catalog's, or None; `reason` says why in a line.
+
+    `tags` and `signature` are those that are exported, `inputs` and `outputs` the roles by name.
+    Not `certain` is a verdict that the loaded graph may still overturn.
+    """
+
+    exportable: bool
+    contract: str | None
+    reason: str
+    tags: tuple[str, ...] = ()
+    signature: str | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    certain: bool = True
+
+
+def verdict_of(directory: Path, saved_model: Any, asked: Asked) -> Verdict:
+    """The verdict on the SavedModel in a directory, whose message has been read."""
+    try:
+        vet(directory)
+        graph = graph_for(saved_model, asked.tags, directory.name)
+        signature = signature_for(signatures_of(graph), asked.signature, directory.name)
+        return judged(graph, signature, asked, directory.name)
+    except UserError as error:
+        return Verdict(False, None, str(error))
+
+
+def required(directory: Path, asked: Asked) -> Verdict:
+    """The verdict on a model that is to be exported.
+
+    Raises:
+        UserError: it cannot be; with the line that `inspect` prints.
+    """
+    verdict = verdict_of(directory, messages.read(directory), asked)
+    if not verdict.exportable:
+        raise UserError(verdict.reason)
+    if verdict.contract == "tokenizer":
+        raise UserError(
+            f"{directory.name} is a tokenizer, expected a model; export it with `python -m export "
+            "vocab --tokenizer-model`, or give it beside a model with --tokenizer-model"
+        )
+    return verdict
+
+
+def judged(graph: Any, signature: Signature, asked: Asked, where: str) -> Verdict:
+    """The verdict on a signature.
+
+    Raises:
+        UserError: it cannot be exported: it fits no contract, or runs an op that TF.js lacks.
+    """
+    verdict = by_endpoints(signature, asked, where)
+    verdict = replace(verdict, tags=tuple(graph.meta_info_def.tags), signature=signature.name)
+    if verdict.contract == "tokenizer":
+        return verdict
+    refuse_several_tensors(signature.inputs + signature.outputs, where)
+    nodes = call_graph.nodes_run(
+        graph,
+        [tensor.node for tensor in signature.outputs],
+        [tensor.node for tensor in signature.inputs],
+    )
+    takes_strings = str(verdict.contract).startswith("tokens")
+    if takes_strings and LOOKUP not in {node.op for node in nodes}:
+        raise UserError(
+            f"{where}: the model takes strings and has no lookup table of tokens, expected one; "
+            "only models that look single tokens up can be carried over"
+        )
+    if TF1_LOOP in {node.op for node in nodes}:
+        raise UserError(
+            f"{where}: the model has a loop of TF1 ({TF1_LOOP}), expected none; save it again "
+            "under `tf.compat.v1.enable_control_flow_v2()`, or with its rounds written out"
+        )
+    refuse_loops_over_lists(nodes, where)
+    refuse_missing_kernels(nodes, where)
+    constructs = sorted({node.op for node in nodes if node.op in CONTROL_FLOW})
+    if not constructs:
+        return verdict
+    return replace(
+        verdict,
+        certain=False,
+        reason=f"{verdict.reason}; it has control flow ({', '.join(constructs)}), and whether that "
+        "can be written out shows only in the export",
+    )
+
+
+def by_endpoints(signature: Signature, asked: Asked, where: str) -> Verdict:
+    """The verdict by the inputs and outputs alone.
+
+    Raises:
+        UserError: they fit no contract.
+    """
+    inputs, outputs = signature.inputs, signature.outputs
+    if len(inputs) == 1 and inputs[0].dtype == "string":
+        only = inputs[0]
+        if all(output.dtype in INTEGERS for output in outputs) and only.rank in (1, None):
+            return Verdict(True, "tokenizer", f"texts in as {only.name}, integers out")
+        if only.rank in (2, None):
+            out = roles.output_roles(outputs, dict(asked.outputs), where)
+            reason = f"a matrix of tokens in as {only.name}"
+            return Verdict(True, f"tokens-{len(outputs)}", reason, outputs=out)
+    into = roles.input_roles(inputs, dict(asked.inputs), where)
+    out = roles.output_roles(outputs, dict(asked.outputs), where)
+    refuse_outputs_without_batch(inputs, outputs, where)
+    reason = "ids in, as " + ", ".join(tensor.name for tensor in inputs)
+    return Verdict(True, "named", reason, inputs=into, outputs=out)
+
+
+def refuse_several_tensors(tensors: list[Tensor], where: str) -> None:
+    """Stops at an input or output that is sparse or ragged.
+
+    Raises:
+        UserError: there is one.
+    """
+    for tensor in tensors:
+        if not tensor.node:
+            raise UserError(
+                f"{where}: got {tensor.name}, which is no plain tensor (it is sparse or ragged), "
+                "expected plain ones; save the model with `.to_tensor()` or `tf.sparse.to_dense`"
+            )
+
+
+def refuse_outputs_without_batch(inputs: list[Tensor], outputs: list[Tensor], where: str) -> None:
+    """A model of a fixed number of rows runs piece by piece, and its outputs are put together.
+
+    Raises:
+        UserError: an output that has no row for each text.
+    """
+    rows = next((t.shape[0] for t in inputs if t.shape and t.shape[0]), None)
+    for tensor in outputs:
+        size = tensor.shape[0] if tensor.shape else rows
+        if rows and (tensor.rank == 0 or size not in (rows, None)):
+            raise UserError(
+                f"{where}: the model takes {rows} texts at a time, got output {tensor.name} of "
+                f"shape {tensor.shape}, expected {rows} rows"
+            )
+
+
+def refuse_loops_over_lists(nodes: list[Node], where: str) -> None:
+    """Stops at a list of tensors: TF.js has none, and no rewrite takes one away.
+
+    Raises:
+        UserError: names the op and its node.
+    """
+    for node in sorted(nodes, key=lambda node: (node.op, node.name)):
+        if node.op.startswith(PARTS_OF_LOOPS):
+            raise UserError(
+                f"{where}: the model has a loop over a list ({node.op}, node {node.name}), as a "
+                f"recurrent layer, tf.map_fn or tf.scan has; {WAY_OUT}"
+            )
+
+
+def refuse_missing_kernels(nodes: list[Node], where: str) -> None:
+    """Stops at an op that computes from the inputs and that a TF.js backend lacks.
+
+    Raises:
+        UserError: names the op, a node and the backends.
+    """
+    kernels: dict[str, list[str]] = json.loads(KERNELS.read_text(encoding="utf-8"))["kernels"]
+    away = REWRITTEN | CONTROL_FLOW | STRING_OPS
+    if any(PART.search(node.name) for node in nodes):
+        away |= PARTITIONS
+    for node in sorted(nodes, key=lambda node: (node.op, node.name)):
+        if not node.from_inputs or node.op in away:
+            continue
+        needed = NEEDS.get(node.op, (node.op,))
+        without = [t for t in TARGETS if not all(one in kernels[t] for one in needed)]
+        if without:
+            raise UserError(
+                f"{where}: TF.js has no {node.op} on {' and '.join(without)} (node {node.name}); "
+                "export the model without it, or report it: a rewrite may be missing"
+            )

@@ -1,0 +1,125 @@
+"""Puts the judge on trial: faults of every kind, and clean bundles that must pass.
+
+Prints a table and writes ROOT/faults.json; a run of some kinds, or a quick one, writes
+ROOT/faults.part.json. What was judged is kept until code changes: an interrupted trial goes on.
+"""
+
+import argparse
+import io
+import sys
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any, TextIO
+
+from fault_injection import score, sensitivity
+from fault_injection.evaluator import Evaluator
+from fault_injection.material import code_hash, material
+from fault_injection.registry import Kind, every_kind, planned
+from fault_injection.run import FaultRun, Record
+from fault_injection.sources import Clean
+from support.command_line import OptionParser, command, nearest
+from support.errors import CheckFailed, UserError
+
+EXAMPLE = """examples:
+  python -m fault_injection                     every fault, every clean bundle
+  python -m fault_injection --kinds sign_bit    faults of this kind alone; more with commas
+  python -m fault_injection --quick             one fault of each kind, a few clean bundles
+  python -m fault_injection --sensitivity       the smallest change of a weight that shows
+
+exit codes: 0 the judge holds, 1 it does not, 2 a mistake in what was given, 3 this machine,
+70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack)
+"""
+ROOMS = ("fault_injection", "support", "parity_tests", "node_bridge", "export", "numerics")
+QUICK_CLEANS = 6
+
+
+@command("interrupted; what was judged is kept, the next run goes on")
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the trial and gives the exit code."""
+    given = parse(arguments)
+    stream = sys.stderr
+    if given.sensitivity:
+        return measure_sensitivity(given.root, stream)
+    # The judge's own progress is of no use here.
+    with redirect_stderr(io.StringIO()):
+        document, kinds = run(given, stream)
+    print(score.table(document, kinds))
+    if not score.holds(document):
+        raise CheckFailed("the judge does not hold: see the faults above and faults.json")
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options; an unknown one ends the program with exit code 2."""
+    parser = OptionParser(
+        prog="python -m fault_injection",
+        description=__doc__,
+        epilog=EXAMPLE,
+    )
+    parser.add_argument("--kinds", metavar="NAME,…", help="only faults of these kinds")
+    parser.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="only measure how small a change shows, before and now → ROOT/sensitivity.json",
+    )
+    parser.add_argument("--quick", action="store_true", help="one fault of each kind")
+    parser.add_argument(
+        "--root", type=Path, default=Path("artifacts"), help="the embedded default (%(default)s)"
+    )
+    return parser.parse_args(arguments)
+
+
+def measure_sensitivity(root: Path, stream: TextIO) -> int:
+    """Prints and writes the smallest changes that show; exit code 0."""
+    made = material(root, lambda line: print(line, file=stream, flush=True))
+    rows = sensitivity.measure(made)
+    sensitivity.write(root / "sensitivity.json", rows)
+    print(sensitivity.table(rows))
+    return 0
+
+
+def run(given: argparse.Namespace, stream: TextIO) -> tuple[dict[str, Any], dict[str, Kind]]:
+    """Makes material, judges, and writes the result; gives it, and all kinds."""
+
+    def say(line: str) -> None:
+        print(line, file=stream, flush=True)
+
+    kinds = every_kind()
+    chosen = wanted(given.kinds, kinds)
+    part = given.quick or given.kinds is not None
+    made = material(given.root, say)
+    cleans = made.cleans()
+    # Of some kinds alone there is no need to ask about clean bundles.
+    asked: list[Clean] = cleans if not part else cleans[:QUICK_CLEANS] if given.quick else []
+    tasks = planned(chosen, cleans, given.quick)
+    evaluator = Evaluator(made, given.root / "data" / "train.jsonl", say)
+    evaluator.summon({clean.source.name for clean in [*asked, *(task.clean for task in tasks)]})
+    home = given.root / "fault_injection"
+    key = f"{code_hash(ROOMS)[:8]}{made.root.name[-8:]}"
+    trial = FaultRun(evaluator, Record(home, key), home / "at_work", stream)
+    clean_rows = trial.cleans(asked)
+    document = score.score(trial.faults(tasks), clean_rows)
+    score.write(given.root / ("faults.part.json" if part else "faults.json"), document)
+    return document, kinds
+
+
+def wanted(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
+    """The kinds that are named, or all.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    if names is None:
+        return list(kinds.values())
+    unknown = [name for name in names.split(",") if name not in kinds]
+    if unknown:
+        meant = nearest(unknown[0], kinds)
+        asked = f" (did you mean {meant}?)" if meant else ""
+        raise UserError(
+            f"--kinds: got {', '.join(unknown)}{asked}, expected of {', '.join(sorted(kinds))}"
+        )
+    return [kinds[name] for name in names.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Builds clean material, several sources a process.
+
+    python -m fault_injection.build OUT VOCAB NAME…
+
+Each source becomes a SavedModel and a bundle in each of its dtypes, by the exporter's own code, as
+`python -m export model` runs it. A name that begins with `tokenizer:` is a tokenizer's SavedModel,
+one that begins with `tables:` the tables of another tokenizer, which faults put in a wrong place.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import export.tokenizer
+from export.model import Request, export_model
+from export.output_directory import appearing
+from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
+from export.tokenizer.choice import TokenizerChoice
+from export.tokenizer.tables import CharacterTables, serialise
+from fault_injection.sources import SOURCES, Source
+from support.quiet_tensorflow import tensorflow
+
+SPECS = {
+    "lower": TokenizerSpec("tf-text"),
+    "cased": TokenizerSpec("tf-text", lower_case=False),
+    "bert": TokenizerSpec("bert"),
+    "fast": TokenizerSpec("tf-text-fast"),
+}
+Read = Callable[[TokenizerSpec, Vocab, Path | None], CharacterTables]
+
+
+def main(out: Path, vocab: Path, names: list[str]) -> None:
+    """Builds what is named and is not there yet, and says so line by line."""
+    tensorflow()
+    known = {source.name: source for source in SOURCES}
+    read_once(export.tokenizer.read_tables)
+    for name in names:
+        kind, _, rest = name.partition(":")
+        if kind == "tokenizer":
+            with appearing(out / "tokenizers" / rest) as place:
+                read = read_vocab(vocab, lambda line: None)
+                save_tokenizer_model(read, place, lower_case=rest == "lower")
+        elif kind == "tables":
+            write_tables(rest, vocab, out / "tables" / f"{rest}.bin")
+        else:
+            build_source(known[name], vocab, out)
+        print(f"made {name}", file=sys.stderr, flush=True)
+
+
+def read_once(read: Read) -> None:
+    """From now on this process reads each tokenizer's tables once: it takes seconds."""
+    known: dict[TokenizerSpec, CharacterTables] = {}
+
+    def kept(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> CharacterTables:
+        if spec not in known:
+            known[spec] = read(spec, vocab, python)
+        return known[spec]
+
+    export.tokenizer.read_tables = kept
+
+
+def build_source(source: Source, vocab: Path, out: Path) -> None:
+    """One SavedModel and its bundles."""
+    from export.architectures import encoder
+
+    model = out / "models" / source.name
+    built = encoder.seeded(config_of(source, vocab), source.name, source.seed)
+    if source.outlier is not None:
+        set_outlier(built, source.outlier)
+    with appearing(model) as place:
+        encoder.save(built, place)
+    for dtype in source.dtypes:
+        request = Request(
+            handle=str(model),
+            tokenizer=TokenizerChoice(vocab, SPECS[source.tokenizer]),
+            dtype=dtype,
+            architecture=source.architecture,
+            trained=False,
+            own=True,
+        )
+        export_model(request, out / "bundles" / f"{source.name}.{dtype}", lambda line: None)
+
+
+def config_of(source: Source, vocab: Path) -> Any:
+    """The exporter's configuration of a source."""
+    from export.architectures.config import EncoderConfig
+
+    return EncoderConfig(
+        architecture=source.architecture,
+        vocab_size=rows_of(source, vocab),
+        num_hidden_layers=source.layers,
+        hidden_size=source.hidden,
+        num_attention_heads=source.heads,
+        intermediate_size=2 * source.hidden,
+        embedding_size=source.embedding,
+        activation=source.activation,
+        max_position_embeddings=source.positions,
+        layer_norm_eps=source.eps,
+        initializer_range=source.deviation,
+    )
+
+
+def rows_of(source: Source, vocab: Path) -> int:
+    """Rows of the word embeddings: one more than tokens at the least, where they are padded."""
+    tokens = len(read_vocab(vocab, lambda line: None).tokens)
+    multiple = source.padded_to
+    return tokens if multiple == 1 else (tokens // multiple + 1) * multiple
+
+
+def set_outlier(model: Any, value: float) -> None:
+    """Puts a large weight into the last row of the word embeddings."""
+    table = model.embeddings.word_embeddings
+    values = table.numpy()
+    values[-1, 0] = value
+    table.assign(values)
+
+
+def write_tables(name: str, vocab: Path, file: Path) -> None:
+    """Writes a tokenizer's tables."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    read = read_vocab(vocab, lambda line: None)
+    growing = file.with_suffix(".partial")
+    growing.write_bytes(serialise(export.tokenizer.read_tables(SPECS[name], read)))
+    growing.rename(file)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,162 @@
+"""A copy of a sealed directory that can be changed and is sealed again.
+
+Files are hard links until they are written, so the clean directory stays as it is.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from support import contracts
+
+BUNDLE, HEAD = "bundle.json", "classifier.json"
+
+
+class Copy:
+    """A bundle or a classifier; `seal_file` lists the others with their hashes."""
+
+    def __init__(self, clean: Path, place: Path, seal_file: str) -> None:
+        """Links every file of `clean` into `place`, which must not exist."""
+        self.path = place
+        self.seal_file = seal_file
+        self.changed: dict[str, Any] = {}
+        place.mkdir(parents=True)
+        for file in sorted(clean.iterdir()):
+            os.link(file, place / file.name)
+
+    def read(self, name: str) -> bytes:
+        """A file as it is now."""
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        """A file anew; the clean one, which shares its place on disk, is left alone."""
+        self.remove(name)
+        (self.path / name).write_bytes(data)
+
+    def remove(self, name: str) -> None:
+        """Takes a file away."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def document(self, name: str) -> Any:
+        """A JSON file; what is changed in it is written when the copy is sealed."""
+        if name not in self.changed:
+            self.changed[name] = json.loads(self.read(name))
+        return self.changed[name]
+
+    @property
+    def about(self) -> Any:
+        """The document that seals the rest."""
+        return self.document(self.seal_file)
+
+    def seal(self) -> None:
+        """Writes all documents, then sizes and hashes of all files as the exporter does."""
+        for name, value in self.changed.items():
+            if name != self.seal_file:
+                self.write(name, self.text_of(value).encode())
+        others = sorted(file.name for file in self.path.iterdir() if file.name != self.seal_file)
+        if self.seal_file == HEAD:
+            # The golden predictions and whatever else is not of the model stays unlisted.
+            others = [name for name in self.about["files"] if name in others]
+        self.about["files"] = {name: sealed(self.read(name)) for name in others}
+        if self.seal_file == HEAD:
+            self.write(HEAD, contracts.sealed(self.about))
+            return
+        text = json.dumps(self.about, ensure_ascii=False, indent=2) + "\n"
+        self.write(self.seal_file, text.encode())
+
+    def text_of(self, model: Any) -> str:
+        """`model.json` as the exporter writes it, or as training in Node does."""
+        if self.seal_file == BUNDLE:
+            return json.dumps(model, sort_keys=True)
+        return json.dumps(model, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def sealed(data: bytes) -> dict[str, Any]:
+    """What the contract says of a file."""
+    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+
+# The weights of a TF.js model, to be changed: manifest and shards as one piece.
+
+Array = NDArray[Any]
+SHARD = 4 * 1024 * 1024
+PREFIX = "weights/"
+
+
+class Weights:
+    """All weights of a copy as arrays of what is stored; call `write` after a change.
+
+    A bundle's names begin with `weights/`, but for the graph's own constants.
+    """
+
+    def __init__(self, copy: Copy) -> None:
+        self.copy = copy
+        (self.group,) = copy.document("model.json")["weightsManifest"]
+        self.specs: list[dict[str, Any]] = self.group["weights"]
+        whole = b"".join(copy.read(path) for path in self.group["paths"])
+        self.arrays: dict[str, Array] = {}
+        start = 0
+        for spec in self.specs:
+            kind = np.dtype(stored_dtype(spec)).newbyteorder("<")
+            count = int(np.prod(spec["shape"], dtype=np.int64))
+            raw = np.frombuffer(whole, kind, count, start).reshape(spec["shape"]).copy()
+            self.arrays[spec["name"]] = raw
+            start += raw.nbytes
+        assert start == len(whole), f"{copy.path}: {len(whole)} bytes, expected {start}"
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """A weight's entry in the manifest."""
+        return next(spec for spec in self.specs if spec["name"] == name)
+
+    def names(self, part: str = "", dims: int | None = None) -> list[str]:
+        """The model's own weights with `part` in their names, of so many dimensions."""
+        return [
+            name
+            for name, value in self.arrays.items()
+            if name.startswith(PREFIX) and part in name and dims in (None, value.ndim)
+        ]
+
+    def add(self, name: str, value: Array) -> None:
+        """A constant more."""
+        assert name not in self.arrays, name
+        self.specs.append({"name": name, "shape": list(value.shape), "dtype": value.dtype.name})
+        self.arrays[name] = value
+
+    def widened(self, name: str) -> Array:
+        """A weight as TF.js has it, float32."""
+        scheme = self.spec(name).get("quantization", {})
+        value = self.arrays[name]
+        if "scale" in scheme:
+            value = value * scheme["scale"] + scheme["min"]
+        widened: Array = value.astype(np.float32)
+        return widened
+
+    def write(self) -> None:
+        """Writes the shards anew."""
+        self.write_bytes(b"".join(self.arrays[spec["name"]].tobytes() for spec in self.specs))
+
+    def write_bytes(self, whole: bytes) -> None:
+        """Writes these bytes as shards, all of one size but for the last, as TF.js wants them."""
+        for path in self.group["paths"]:
+            self.copy.remove(path)
+        parts = [whole[at : at + SHARD] for at in range(0, len(whole), SHARD)]
+        count = len(parts)
+        if count != len(self.group["paths"]):
+            self.group["paths"] = [f"group1-shard{i}of{count}.bin" for i in range(1, count + 1)]
+        for path, part in zip(self.group["paths"], parts, strict=True):
+            self.copy.write(path, part)
+
+
+def stored_dtype(spec: dict[str, Any]) -> str:
+    """The dtype of the bytes."""
+    return str(spec.get("quantization", {}).get("dtype", spec["dtype"]))
+
+
+def short(name: str) -> str:
+    """A weight's name without what all have."""
+    return name.removeprefix(PREFIX)

@@ -1,0 +1,169 @@
+"""Makes clean material, and keeps it under the hash of what made it."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fault_injection.sources import HEADS, ROOT, SOURCES, Material
+from support import contracts
+from support.errors import EnvironmentProblem, UserError
+
+Say = Callable[[str], None]
+ROOMS = ("export", "node_bridge", "numerics")
+FILES = ("fault_injection/build.py", "fault_injection/material.py", "fault_injection/sources.py")
+LOCKS = ("locks/python.txt", "package-lock.json")
+LANES = 2
+"""Processes at a time."""
+TRAINED_ON = 300
+TOLD = 16
+"""Texts of a head's golden predictions."""
+
+
+def code_hash(folders: Iterable[str], files: Iterable[str] = ()) -> str:
+    """The sha256 of all code in some folders and files of the project."""
+    whole = hashlib.sha256()
+    found = [ROOT / file for file in files]
+    for folder in folders:
+        there = sorted(p for p in (ROOT / folder).rglob("*") if p.is_file())
+        found += [p for p in there if "__pycache__" not in p.parts]
+    for path in found:
+        inner = hashlib.sha256(path.read_bytes()).hexdigest()
+        whole.update(f"{path.relative_to(ROOT).as_posix()}\0{inner}\n".encode())
+    return whole.hexdigest()
+
+
+def material(artifacts: Path, say: Say) -> Material:
+    """Everything clean: found there, or made in two processes, which takes two minutes.
+
+    Raises:
+        UserError: the embedded default's vocab or data is missing.
+        EnvironmentProblem: a process that makes it failed.
+    """
+    vocab, data = artifacts / "vocab.txt", artifacts / "data" / "train.jsonl"
+    for file in (vocab, data):
+        if not file.is_file():
+            raise UserError(f"{file} does not exist; make it with `nox -s export`")
+    given = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vocab, data)]
+    key = hashlib.sha256("".join([code_hash(ROOMS, [*FILES, *LOCKS]), *given]).encode())
+    home = artifacts / "fault_injection"
+    made = Material(home / f"material.{key.hexdigest()[:16]}")
+    for stale in home.glob("material.*"):
+        if stale != made.root:
+            shutil.rmtree(stale)
+    made.root.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(LANES) as pool:
+        list(pool.map(lambda names: build(made.root, vocab, names, say), lanes(made)))
+        list(pool.map(lambda name: train(made, name, data, say), HEADS))
+    return made
+
+
+def lanes(made: Material) -> list[list[str]]:
+    """What is missing, shared out."""
+    parts = {f"tokenizer:{name}": made.root / "tokenizers" / name for name in ("lower", "cased")}
+    parts |= {f"tables:{name}": made.tables(name) for name in ("bert", "fast", "lower", "cased")}
+    missing = [name for name, path in parts.items() if not path.exists()]
+    bundles: dict[str, list[Path]] = {}
+    for clean in made.cleans():
+        bundles.setdefault(clean.source.name, []).append(clean.path)
+    missing += [s.name for s in SOURCES if not all(path.exists() for path in bundles[s.name])]
+    shares = [missing[lane::LANES] for lane in range(LANES)]
+    return [share for share in shares if share]
+
+
+def build(out: Path, vocab: Path, names: list[str], say: Say) -> None:
+    """One process of fault_injection/build.py."""
+    say(f"making {', '.join(names)}")
+    run([sys.executable, "-m", "fault_injection.build", str(out), str(vocab), *names], say)
+
+
+def train(made: Material, name: str, data: Path, say: Say) -> None:
+    """Trains a head on a few hundred texts, and has its predictions written beside it."""
+    out = made.head(name)
+    if out.exists():
+        return
+    with data.open(encoding="utf-8", newline="\n") as stream:
+        lines = list(islice(stream, TRAINED_ON))
+    few = made.root / f"{name}.jsonl"
+    few.write_text("".join(lines), encoding="utf-8", newline="\n")
+    growing = out.with_name(f".{name}.{os.getpid()}.partial")
+    shutil.rmtree(growing, ignore_errors=True)
+    growing.parent.mkdir(exist_ok=True)
+    bundle = next(c.path for c in made.cleans() if c.name == f"{name}.float32")
+    command = [node(), str(ROOT / "node_bridge" / "train.js"), "--bundle", str(bundle)]
+    command += ["--train", str(few), "--dev", str(few), "--epochs", "3", "--max-length", "40"]
+    run([*command, "--out", str(growing)], say)
+    remember(growing, bundle, lines[:TOLD])
+    growing.rename(out)
+    few.unlink()
+    say(f"trained a head on {name}")
+
+
+def remember(head: Path, bundle: Path, lines: list[str]) -> None:
+    """Writes `golden` into a classifier that training left without."""
+    file = head / "classifier.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    if "golden" in document:
+        return
+    texts = [json.loads(line)["text"] for line in lines]
+    command = [node(), str(ROOT / "node_bridge" / "predict.js"), "--model", str(head), "--jsonl"]
+    given = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    told = run([*command, "--bundle", str(bundle)], lambda line: None, given).splitlines()
+    keys = ("text", "label", "probabilities")
+    predictions: list[dict[str, Any]] = [json.loads(line) for line in told]
+    document["golden"] = [{key: row[key] for key in keys} for row in predictions]
+    file.write_bytes(contracts.sealed(document))
+
+
+def node() -> str:
+    """The Node to run.
+
+    Raises:
+        EnvironmentProblem: there is none.
+    """
+    found = shutil.which(os.environ.get("NODE", "node"))
+    if found is None:
+        raise EnvironmentProblem(
+            "node is not found; install Node.js 20.19, 22.12 or newer, or set NODE"
+        )
+    return found
+
+
+def run(command: list[str], say: Say, given: str = "") -> str:
+    """Runs a command; its lines that begin with `made` are said; gives what it wrote to stdout.
+
+    Raises:
+        EnvironmentProblem: it failed; the message has its last line.
+    """
+    done = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    with done:
+        assert done.stdin and done.stdout and done.stderr
+        done.stdin.write(given)
+        done.stdin.close()
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(done.stdout.read)
+            last = ""
+            for line in done.stderr:
+                last = line.strip() or last
+                if line.startswith("made "):
+                    say(last)
+            answer = told.result()
+    if done.returncode:
+        raise EnvironmentProblem(f"{' '.join(command[:4])} … failed: {last}")
+    return answer

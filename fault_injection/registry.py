@@ -1,0 +1,156 @@
+"""The kinds of faults, and how to add one: a function with `@kind` in any file of trial/kinds/.
+
+    @kind("bundle", stages="weights", fits=lambda clean: clean.dtype == "float32")
+    def sign_bit(target, choose):
+        '''One weight of the other sign.'''
+        …change target.bundle…
+        return "what was changed exactly"
+
+The function's name is the kind's. It is called once for each fault, with a random generator of its
+own that gives the same numbers every time.
+"""
+
+import importlib
+import pkgutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+
+from fault_injection import kinds
+from fault_injection.sources import Clean
+from fault_injection.target import Target
+
+TARGETS = ("bundle", "tokenizer", "graph", "runner", "head")
+TIMES = 2
+"""Faults of a kind, where it does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done, and the stages at which a perfect judge may put it.
+
+    `without_effect` says why no input can show it; such a fault is listed, and not counted.
+    """
+
+    what: str
+    stages: tuple[str, ...]
+    without_effect: str = ""
+
+
+Put = Callable[[Target, Random], "str | Change"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault: what it is put into, where it fits, and how often it is put."""
+
+    name: str
+    about: str
+    target: str
+    stages: tuple[str, ...]
+    fits: Callable[[Clean], bool]
+    times: int
+    put: Put
+
+    def inject(self, target: Target, choose: Random) -> Change:
+        """Puts the fault in and seals."""
+        told = self.put(target, choose)
+        change = Change(told, self.stages) if isinstance(told, str) else told
+        assert change.stages, f"{self.name} names no stage"
+        target.seal()
+        return change
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def kind(
+    target: str,
+    *,
+    stages: str | tuple[str, ...] = (),
+    fits: Callable[[Clean], bool] = lambda clean: True,
+    times: int = TIMES,
+) -> Callable[[Put], Put]:
+    """Registers the function below it as a kind of fault.
+
+    Args:
+        target: one of `TARGETS`.
+        stages: where a perfect judge would put it; left out where the function says so itself.
+        fits: the clean bundles that it can be put into.
+        times: how many faults of it are put.
+    """
+    assert target in TARGETS, target
+
+    def register(put: Put) -> Put:
+        name = put.__name__
+        assert name not in KINDS, f"two kinds are called {name}"
+        about = (put.__doc__ or "").strip().split("\n")[0]
+        named = (stages,) if isinstance(stages, str) else stages
+        KINDS[name] = Kind(name, about, target, named, fits, times, put)
+        return put
+
+    return register
+
+
+def every_kind() -> dict[str, Kind]:
+    """All kinds of all files in trial/kinds/, by name."""
+    for module in pkgutil.iter_modules(kinds.__path__):
+        importlib.import_module(f"{kinds.__name__}.{module.name}")
+    return KINDS
+
+
+# Which faults are put into which bundles: the same ones every time.
+
+SLOW_EVERY = 3
+"""Every so many faults of a kind are judged on plain JavaScript, the others on wasm."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fault to come: which kind, into which bundle, the how-manieth of its kind."""
+
+    kind: Kind
+    clean: Clean
+    number: int
+
+    @property
+    def id(self) -> str:
+        """The fault's name, and the seed of its random choices."""
+        return f"{self.kind.name}/{self.number}/{self.clean.name}"
+
+    @property
+    def backend(self) -> str:
+        """Where it is judged."""
+        return "cpu" if self.number % SLOW_EVERY == SLOW_EVERY - 1 else "wasm"
+
+    def chooser(self) -> Random:
+        """The fault's random generator."""
+        return Random(self.id)
+
+
+def planned(kinds: Iterable[Kind], cleans: list[Clean], quick: bool) -> list[Task]:
+    """All faults, those of a kind spread over sources and dtypes; one of each kind if `quick`."""
+    tasks = []
+    for kind in kinds:
+        fitting = [clean for clean in cleans if kind.fits(clean)]
+        assert fitting, f"{kind.name} fits no bundle"
+        times = 1 if quick else kind.times
+        tasks += [Task(kind, clean, i) for i, clean in enumerate(spread(kind.name, fitting, times))]
+    return tasks
+
+
+def spread(name: str, fitting: list[Clean], times: int) -> list[Clean]:
+    """So many bundles, of as many sources and dtypes as there are."""
+    left = list(fitting)
+    Random(name).shuffle(left)
+    sources: Counter[str] = Counter()
+    dtypes: Counter[str] = Counter()
+    chosen = []
+    for _ in range(times):
+        best = min(left, key=lambda clean: (sources[clean.source.name], dtypes[clean.dtype]))
+        chosen.append(best)
+        sources[best.source.name] += 1
+        dtypes[best.dtype] += 1
+        left = [clean for clean in left if clean is not best] or list(fitting)
+    return chosen

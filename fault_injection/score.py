@@ -1,0 +1,98 @@
+"""What came of a trial: counted, as a table, and as artifacts/faults.json."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from fault_injection.registry import Kind
+
+Row = dict[str, Any]
+ATTRIBUTED = 0.95
+SHOWN = 12
+"""Verdicts that are told one by one."""
+
+
+def score(faults: list[Row], cleans: list[Row]) -> dict[str, Any]:
+    """The document."""
+    counted = [row for row in faults if row["without_effect"] is None]
+    return {
+        "injected": len(counted),
+        "detected": sum(row["detected"] for row in counted),
+        "attributed": sum(row["attributed"] for row in counted),
+        "kinds": len({row["kind"] for row in counted}),
+        "clean": len(cleans),
+        "false_alarms": sum(row["detected"] for row in cleans),
+        "without_effect": len(faults) - len(counted),
+        "faults": faults,
+        "clean_bundles": cleans,
+    }
+
+
+def holds(document: dict[str, Any]) -> bool:
+    """Whether the judge can be trusted: all found, 95 % at their stage, no false alarm."""
+    found = document["injected"] == document["detected"]
+    placed = document["attributed"] >= ATTRIBUTED * document["injected"]
+    return bool(found and placed and document["false_alarms"] == 0)
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
+    """Writes the document whole or not at all."""
+    growing = path.with_suffix(".partial")
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    growing.write_text(text + "\n", encoding="utf-8")
+    growing.replace(path)
+
+
+def table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
+    """A line for each kind, the faults that went wrong, and the totals."""
+    columns: dict[str, Counter[str]] = {
+        n: Counter() for n in ("injected", "detected", "attributed")
+    }
+    for row in document["faults"]:
+        if row["without_effect"] is None:
+            columns["injected"][row["kind"]] += 1
+            columns["detected"][row["kind"]] += row["detected"]
+            columns["attributed"][row["kind"]] += row["attributed"]
+    width = max([len("kind"), *map(len, columns["injected"])])
+    lines = [f"{'kind':{width}}  target     injected  detected  attributed"]
+    for name in columns["injected"]:
+        counts = [columns[column][name] for column in columns]
+        cells = f"{counts[0]:8}  {counts[1]:8}  {counts[2]:10}"
+        lines.append(f"{name:{width}}  {kinds[name].target:9}  {cells}")
+    return "\n".join([*lines, "", *wrong(document), *harmless(document), totals(document)])
+
+
+def wrong(document: dict[str, Any]) -> list[str]:
+    """The verdicts that were wrong, the first ones."""
+    found = []
+    for row in document["faults"]:
+        if row["without_effect"] is None and not row["attributed"]:
+            stages = " or ".join(row["stages"])
+            got = row["got"] if row["detected"] else "nothing"
+            found.append(f"{row['id']}: {row['what']}: got {got}, but should be {stages}")
+    for row in document["clean_bundles"]:
+        if row["detected"]:
+            found.append(f"false alarm on {row['bundle']}: {row['got']}: {row['message']}")
+    more = len(found) - SHOWN
+    return [*found[:SHOWN], *([f"… and {more} more"] if more > 0 else []), *([""] if found else [])]
+
+
+def harmless(document: dict[str, Any]) -> list[str]:
+    """The faults that are not counted, with the reasons."""
+    rows = [row for row in document["faults"] if row["without_effect"] is not None]
+    return [f"without effect: {row['id']}: {row['without_effect']}" for row in rows]
+
+
+def totals(document: dict[str, Any]) -> str:
+    """The figures."""
+    injected = document["injected"]
+
+    def share(name: str) -> str:
+        return f"{document[name]} {name} ({document[name] / max(injected, 1):.1%})"
+
+    return (
+        f"{injected} faults in {document['kinds']} kinds: {share('detected')}, "
+        f"{share('attributed')}; {document['false_alarms']} false alarms on {document['clean']} "
+        f"clean bundles; {document['without_effect']} without effect, not counted"
+    )

@@ -1,0 +1,216 @@
+"""How small a fault the budgets show: the smallest relative change of a weight that is over them.
+
+For some weights and constants of a source the change is found by bisection, once for the fixed
+budget that all models had before (1e-5 + 2e-6·|v|) and once for the one derived from what float32
+costs this model. TensorFlow alone computes, in float32, on the bundle's golden cases; what the
+runtimes add to a change of their own is left out of both.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fault_injection.sources import SOURCES, Clean, Material
+from numerics.budgets import RTOL
+
+FIXED = 1e-5
+LARGEST, SMALLEST = 1.0, 1e-9
+STEPS = 14
+"""Halvings of the exponent: the change is found to a thousandth of the nine powers of ten."""
+PARTS = (
+    ("a column of a dense kernel", "intermediate/kernel", "column"),
+    ("an entry of a bias", "intermediate/bias", "entry"),
+    ("a layer norm's gamma", "output_norm/gamma", "whole"),
+    ("a row of the word embeddings", "word_embeddings", "row"),
+)
+CONSTANTS = (("the constant of GELU", 0.044715), ("the scale of attention", None))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The smallest change that each budget shows; None where not even doubling is over it."""
+
+    source: str
+    what: str
+    fixed: float | None
+    derived: float | None
+
+
+class Answers:
+    """A source's graph on its golden cases, with weights and constants that can be changed."""
+
+    def __init__(self, model: Path, bundle: Path) -> None:
+        """Loads a SavedModel and the cases and budgets of its bundle."""
+        import tensorflow as tf
+        from safetensors.numpy import load_file
+
+        from export.graph import graph, roles
+
+        source = graph.load(model)
+        frozen = graph.freeze(source, graph.inlined(source))
+        cases = load_file(bundle / "golden.safetensors")
+        about = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+        self.budgets: dict[str, Any] = about["accuracy"]["budgets"]
+        self.outputs = [endpoint.name for endpoint in frozen.outputs]
+        self.shown = cases["attention_mask"] == 1
+        self.ids = cases["input_ids"]
+        self.values = dict(frozen.weights)
+        graph_def, constants = with_scalars_outside(frozen.graph_def)
+        self.constants = constants
+        self.values |= constants
+        feeds = {e.name: cases[roles.role_of(e.name, roles.INPUT_NAMES)] for e in frozen.inputs}
+        with tf.Graph().as_default() as whole:
+            tf.import_graph_def(graph_def, name="")
+        session = tf.compat.v1.Session(graph=whole)
+
+        def run(changed: dict[str, Any]) -> dict[str, Any]:
+            given = {f"{n}:0": v for n, v in {**self.values, **feeds, **changed}.items()}
+            answers: dict[str, Any] = session.run({n: f"{n}:0" for n in self.outputs}, given)
+            return answers
+
+        self.run = run
+        self.plain = run({})
+
+    def over(self, changed: dict[str, Any]) -> tuple[bool, bool]:
+        """Whether a change is over the fixed budget, and over the derived one."""
+        answers = self.run(changed)
+        fixed = derived = False
+        for name, before in self.plain.items():
+            old, new = before, answers[name]
+            if old.shape[:2] == self.shown.shape:
+                old, new = old[self.shown], new[self.shown]
+            moved, size = np.abs(new.astype(np.float64) - old), RTOL * np.abs(old)
+            fixed |= bool(np.any(moved > FIXED + size))
+            derived |= bool(np.any(moved > self.budgets[name]["atol"] + size))
+        return fixed, derived
+
+
+def with_scalars_outside(graph_def: Any) -> tuple[Any, dict[str, Any]]:
+    """The graph with its float32 scalars as placeholders, and their values."""
+    import tensorflow as tf
+
+    result = type(graph_def)()
+    result.CopyFrom(graph_def)
+    values = {}
+    for node in result.node:
+        if node.op != "Const" or node.attr["dtype"].type != tf.float32.as_datatype_enum:
+            continue
+        value = tf.make_ndarray(node.attr["value"].tensor)
+        if value.ndim == 0:
+            values[node.name] = value
+            del node.attr["value"]
+            node.op = "Placeholder"
+            node.attr["shape"].shape.CopyFrom(tf.TensorShape([]).as_proto())
+    return result, values
+
+
+def changes(answers: Answers, heads: int, hidden: int) -> dict[str, Callable[[float], Any]]:
+    """What can be changed, by what it is: from a relative change to the values that stand there."""
+    found: dict[str, Callable[[float], Any]] = {}
+    for what, part, where in PARTS:
+        name = next((n for n in sorted(answers.values) if part in n), None)
+        if name is not None:
+            found[what] = weight_change(name, answers.values[name], where, answers.ids)
+    for what, number in CONSTANTS:
+        sought = (number,) if number else ((hidden / heads) ** -0.5, (hidden / heads) ** 0.5)
+        names = [
+            n
+            for n, v in answers.constants.items()
+            if any(np.isclose(v, s, rtol=1e-5) for s in sought)
+        ]
+        if names:
+            found[what] = constant_change({n: answers.constants[n] for n in names})
+    return found
+
+
+def weight_change(name: str, value: Any, where: str, ids: Any) -> Callable[[float], Any]:
+    """Part of a weight, larger by a relative change."""
+    place: tuple[Any, ...] = (...,)
+    if where == "column":
+        place = (
+            ...,
+            int(np.argmax(np.linalg.norm(value.reshape(len(value), -1), axis=0)) % value.shape[-1]),
+        )
+    elif where == "entry":
+        place = (int(np.argmax(np.abs(value))),)
+    elif where == "row":
+        place = (int(ids[0, 1]),)
+
+    def put(change: float) -> Any:
+        changed = value.copy()
+        # A bias that is all zeros has nothing to be relative to.
+        base = changed[place] if np.any(changed[place]) else np.float32(1.0)
+        changed[place] = changed[place] + np.float32(change) * base
+        return {name: changed}
+
+    return put
+
+
+def constant_change(constants: dict[str, Any]) -> Callable[[float], Any]:
+    """Constants, all larger by a relative change."""
+    return lambda change: {
+        n: (v * np.float32(1 + change)).astype(np.float32) for n, v in constants.items()
+    }
+
+
+def smallest(shows: Callable[[float], bool]) -> float | None:
+    """The smallest change that shows, by bisection of its exponent; None where none does."""
+    if not shows(LARGEST):
+        return None
+    low, high = np.log10(SMALLEST), np.log10(LARGEST)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if shows(10.0**middle) else (middle, high)
+    return float(f"{10.0**high:.2g}")
+
+
+def of_source(clean: Clean) -> list[Found]:
+    """The smallest changes of one source's weights and constants."""
+    source = clean.source
+    answers = Answers(clean.material.model(source), clean.path)
+    found = []
+    for what, put in changes(answers, source.heads, source.hidden).items():
+        both = [
+            smallest(lambda change, put=put, i=i: answers.over(put(change))[i])  # type: ignore[misc]
+            for i in (0, 1)
+        ]
+        found.append(Found(source.name, what, *both))
+    return found
+
+
+def measure(material: Material, names: set[str] | None = None) -> list[Found]:
+    """All clean sources, or those that are named."""
+    cleans = [Clean(material, source, "float32") for source in SOURCES]
+    return [row for c in cleans if names is None or c.source.name in names for row in of_source(c)]
+
+
+def table(rows: list[Found]) -> str:
+    """Both budgets side by side, and how they compare in all."""
+    lines = [f"{'source':16}  {'changed':30}  {'fixed':>8}  {'derived':>8}  derived/fixed"]
+    ratios = []
+    for row in rows:
+        both = [f"{v:8.1e}" if v is not None else "   never" for v in (row.fixed, row.derived)]
+        ratio = ""
+        if row.fixed and row.derived:
+            ratios.append(row.derived / row.fixed)
+            ratio = f"{ratios[-1]:.2f}"
+        lines.append(f"{row.source:16}  {row.what:30}  {both[0]}  {both[1]}  {ratio}")
+    if ratios:
+        sharper = sum(ratio <= 1 for ratio in ratios)
+        lines.append(
+            f"derived is as sharp or sharper in {sharper} of {len(ratios)}; "
+            f"median {float(np.median(ratios)):.2f}, largest {max(ratios):.2f}"
+        )
+    return "\n".join(lines)
+
+
+def write(path: Path, rows: list[Found]) -> None:
+    """Writes the document whole or not at all."""
+    growing = path.with_suffix(".partial")
+    text = json.dumps([asdict(row) for row in rows], indent=1)
+    growing.write_text(text + "\n", encoding="utf-8")
+    growing.replace(path)

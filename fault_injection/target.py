@@ -1,0 +1,78 @@
+"""What a fault is put into: copies, made when they are first asked for, of one clean bundle."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+from fault_injection.copies import BUNDLE, HEAD, Copy, Weights
+from fault_injection.graph import Graph
+from fault_injection.sources import ROOT, Clean
+
+
+class Target:
+    """The bundle, its classifier and the program that runs them, in a directory of their own."""
+
+    def __init__(self, clean: Clean, place: Path) -> None:
+        self.clean = clean
+        self.place = place
+        self.program: Path | None = None
+        """What the judge starts in the place of its own program; None where that is unchanged."""
+
+    @cached_property
+    def bundle(self) -> Copy:
+        """The bundle."""
+        return Copy(self.clean.path, self.place / "bundle", BUNDLE)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The bundle's weights."""
+        return Weights(self.bundle)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The bundle's graph."""
+        return Graph(self.bundle)
+
+    @cached_property
+    def head(self) -> Copy:
+        """The classifier."""
+        assert self.clean.head is not None, f"{self.clean.name} has no classifier"
+        return Copy(self.clean.head, self.place / "head", HEAD)
+
+    def run_with_fault(self, name: str) -> None:
+        """Has the judge start a program that puts a fault into itself, and then runs the cases."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        faults, runner = (
+            (ROOT / file).as_uri()
+            for file in ("fault_injection/runner_faults.js", "parity_tests/runners/run_node.js")
+        )
+        self.program = self.place / "run_with_fault.mjs"
+        self.program.write_text(
+            f"import {{ install }} from {json.dumps(faults)};\n"
+            f"install({json.dumps(name)});\n"
+            f"await import({json.dumps(runner)});\n",
+            encoding="utf-8",
+        )
+
+    def has(self, part: str) -> bool:
+        """Whether a part was asked for, and so was changed."""
+        return part in self.__dict__
+
+    def seal(self) -> None:
+        """Seals what was changed."""
+        for part in ("bundle", "head"):
+            if self.has(part):
+                copy: Copy = getattr(self, part)
+                copy.seal()
+
+    @property
+    def bundle_path(self) -> Path:
+        """The bundle to judge: the changed one, or the clean one."""
+        return self.bundle.path if self.has("bundle") else self.clean.path
+
+    @property
+    def head_path(self) -> Path | None:
+        """The classifier to judge with; None where the bundle is another than its own."""
+        if self.has("head"):
+            return self.head.path
+        return None if self.has("bundle") else self.clean.head

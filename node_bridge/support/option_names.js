@@ -1,0 +1,74 @@
+/**
+ * Names of options, of a command or of a function: the nearest known one for a name that is not
+ * known. A misspelt option that is silently ignored gives the answer to another question.
+ */
+import { UserError } from './errors.js';
+
+/** Edits that still count as a slip of the fingers. */
+const SLIPS = 2;
+
+/**
+ * The known name that was most likely meant: one that begins alike, or a slip or two away.
+ *
+ * @param {string} name
+ * @param {readonly string[]} known
+ * @returns {string | undefined} undefined where none is near
+ *
+ * @example nearest('epoch', ['epochs', 'seed']) // 'epochs'
+ */
+export function nearest(name, known) {
+  const typed = plain(name);
+  if (typed === '') return undefined;
+  const ranked = known
+    .map((option) => ({ option, edits: edits(typed, plain(option)) }))
+    .sort((a, b) => a.edits - b.edits);
+  const close = ranked.find(({ option, edits: count }) => count <= Math.min(SLIPS, Math.floor(Math.min(typed.length, plain(option).length) / 2)));
+  const longer = ranked.find(({ option }) => typed.length > 1 && plain(option).startsWith(typed));
+  return (close ?? longer)?.option;
+}
+
+/**
+ * Refuses options that a function does not have.
+ *
+ * @param {string} where the function, as its callers write it
+ * @param {unknown} options what it was given
+ * @param {readonly string[]} known
+ * @throws {UserError} not an object, or an option that is not known
+ */
+export function assertOptions(where, options, known) {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new UserError(`Expected the options of ${where} to be an object with ${known.join(', ')}, got ${JSON.stringify(options)}`);
+  }
+  for (const name in options) {
+    if (known.includes(name)) continue;
+    const meant = nearest(name, known);
+    const hint = meant === undefined ? `it has ${known.join(', ')}` : `did you mean \`${meant}\`?`;
+    throw new UserError(`${where} has no option \`${name}\`; ${hint}`);
+  }
+}
+
+/** Without what is easily typed otherwise: `maxLength`, `max_length` and `max-length` are alike. @param {string} name */
+function plain(name) {
+  return name.toLowerCase().replace(/[-_]/g, '');
+}
+
+/**
+ * How many letters must be put in, left out, changed or swapped with their neighbour.
+ *
+ * @param {string} one
+ * @param {string} other
+ */
+function edits(one, other) {
+  /** @type {number[][]} */
+  const table = Array.from({ length: one.length + 1 }, (_, i) => [i]);
+  for (let j = 1; j <= other.length; j += 1) table[0][j] = j;
+  for (let i = 1; i <= one.length; i += 1) {
+    for (let j = 1; j <= other.length; j += 1) {
+      const changed = table[i - 1][j - 1] + (one[i - 1] === other[j - 1] ? 0 : 1);
+      table[i][j] = Math.min(table[i - 1][j] + 1, table[i][j - 1] + 1, changed);
+      const swapped = i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1];
+      if (swapped) table[i][j] = Math.min(table[i][j], table[i - 2][j - 2] + 1);
+    }
+  }
+  return table[one.length][other.length];
+}

@@ -1,0 +1,1 @@
+"""What is compared, and by which rule: numbers, words, weights, files, invariances."""

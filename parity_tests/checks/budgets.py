@@ -1,0 +1,50 @@
+"""The budget of each stage, derived from what float32 costs the source on the very cases compared.
+
+The rule itself is in compare.py: |node - python| <= atol + rtol * |python|.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from numerics.budgets import DTYPES, Budget, Cost, derived
+from support.errors import EnvironmentProblem, UserError
+
+EXACT = Budget(0.0, 0.0, "tokens, ids and labels are equal or wrong")
+LABEL = Budget(
+    0.0,
+    0.0,
+    "labels are equal or wrong, but where the two likeliest are nearer to each other than what "
+    "the probabilities may be off",
+)
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The budgets of one run of Python's side.
+
+    `costs` are by output, tap or `probabilities`; `dtype` is that of weights which Python had not.
+    """
+
+    costs: Mapping[str, Cost]
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            known = ", ".join(DTYPES)
+            raise UserError(f"no budget for weight dtype {self.dtype}, expected one of {known}")
+
+    def of(self, stage: str) -> Budget:
+        """The budget of a stage: `tokens`, `ids`, `label`, or a place by name.
+
+        Raises:
+            EnvironmentProblem: Python's run does not say what float32 costs there.
+        """
+        if stage in ("tokens", "ids"):
+            return EXACT
+        if stage == "label":
+            return LABEL
+        if stage not in self.costs:
+            raise EnvironmentProblem(
+                f"Python's run has no float32 cost of {stage}, so it has no budget; run it again"
+            )
+        return derived(self.costs[stage], self.dtype)

@@ -1,0 +1,156 @@
+"""The still part of a bundle: each weight against the source's variable of the same name.
+
+A changed weight is named here, instead of being guessed from what it does to an output.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from support.errors import UserError
+
+Array = NDArray[Any]
+PREFIX = "weights/"
+TOLD = 5
+NARROWEST_FIRST = ("uint8", "uint16", "float16", "float32")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A weight as TF.js has it after loading, float32, and how far its storage may move a value.
+
+    `step` is half a unit of what is stored: absolute for uint8 and uint16, relative for float16.
+    """
+
+    values: Array
+    dtype: str
+    step: float
+
+    def allowed(self, source: Array) -> Array:
+        """The bound of each value; 0 for float32, where a weight is equal or wrong."""
+        if self.dtype == "float16":
+            # Half a unit in the last place, and half of the least subnormal.
+            return np.abs(source.astype(np.float64)) * self.step + 2.0**-25
+        # The scale is float64 and the result float32: one more rounding, of the largest value.
+        slack = (
+            0.0 if self.dtype == "float32" else float(np.max(np.abs(source), initial=0)) * 2**-22
+        )
+        return np.full(source.shape, self.step + slack)
+
+
+def read_bundle(bundle: Path) -> dict[str, Stored]:
+    """Every weight of `model.json`'s manifest by the name of the source's variable.
+
+    Raises:
+        UserError: the shards are shorter or longer than the manifest says.
+    """
+    document = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
+    weights: dict[str, Stored] = {}
+    for group in document["weightsManifest"]:
+        whole = b"".join((bundle / path).read_bytes() for path in group["paths"])
+        start = 0
+        for spec in group["weights"]:
+            scheme = spec.get("quantization", {})
+            kind = np.dtype(scheme.get("dtype", spec["dtype"])).newbyteorder("<")
+            count = int(np.prod(spec["shape"], dtype=np.int64))
+            if start + count * kind.itemsize > len(whole):
+                raise UserError(f"{bundle}: the weights end within {spec['name']}; export it again")
+            raw = np.frombuffer(whole, kind, count, start).reshape(spec["shape"])
+            start += raw.nbytes
+            if spec["name"].startswith(PREFIX):
+                weights[spec["name"].removeprefix(PREFIX)] = stored(raw, scheme)
+        if start != len(whole):
+            raise UserError(
+                f"{bundle}: {len(whole) - start} bytes of weights too many; export it again"
+            )
+    return weights
+
+
+def stored(raw: Array, scheme: dict[str, Any]) -> Stored:
+    """One weight, widened as TF.js does it."""
+    kind = raw.dtype.name
+    if "scale" in scheme:
+        values = (raw.astype(np.float64) * scheme["scale"] + scheme["min"]).astype(np.float32)
+        return Stored(values, kind, scheme["scale"] / 2)
+    return Stored(raw.astype(np.float32), kind, 2.0**-11 if kind == "float16" else 0.0)
+
+
+def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
+    """What the report says of the weights; `source` is a safetensors file of the variables.
+
+    Returns:
+        `status`: `pass`, `drift`, or `none` where the source keeps no variables to compare with;
+        `compared`: the number of weights; `failures`: messages, the first few; `failing`: how
+        many; `not_compared`: weights that were computed at export from several variables, and
+        variables that the graph does not use.
+    """
+    variables = load_file(source)
+    try:
+        weights = read_bundle(bundle)
+    except UserError as error:
+        return {"status": "drift", "compared": 0, "failing": 1, "failures": [str(error)]} | {
+            "not_compared": sorted(variables)
+        }
+    common = sorted(set(weights) & set(variables))
+    told = (difference(name, weights[name], variables[name]) for name in common)
+    messages = [message for message in told if message is not None]
+    if variables and not common:
+        messages = ["got no weight with the name of a variable, but should be all [weights]"]
+    status = "drift" if messages else "pass" if variables else "none"
+    return {
+        "status": status,
+        "compared": len(common),
+        "failing": len(messages),
+        "failures": messages[:TOLD],
+        "not_compared": sorted(set(weights) ^ set(variables)),
+    }
+
+
+def stored_dtype(bundle: Path) -> str | None:
+    """The weight dtype that the shards have: the narrowest, since vectors stay in float32.
+
+    None where the shards cannot be read.
+    """
+    try:
+        kinds = {weight.dtype for weight in read_bundle(bundle).values()}
+    except UserError:
+        return None
+    return next((dtype for dtype in NARROWEST_FIRST if dtype in kinds), None)
+
+
+def stored_variables(bundle: Path, source: Path) -> dict[str, Array] | None:
+    """The source's variables with the values that a bundle has stored, float32 by name.
+
+    None where one of the bundle's weights was computed from several, and so cannot be given back.
+    """
+    variables = load_file(source)
+    weights = read_bundle(bundle)
+    if not set(weights) <= set(variables):
+        return None
+    return {name: np.ascontiguousarray(weights[name].values) for name in sorted(weights)}
+
+
+def difference(name: str, weight: Stored, source: Array) -> str | None:
+    """What is wrong with a weight, in the one grammar of messages."""
+    where = f"[weight {name}"
+    if weight.values.shape != source.shape:
+        return (
+            f"got {list(weight.values.shape)}, but should be {list(source.shape)} {where}, shape]"
+        )
+    moved = np.abs(weight.values.astype(np.float64) - source.astype(np.float64))
+    over = moved - weight.allowed(source)
+    bad = ~(over <= 0)
+    if not bad.any():
+        return None
+    # What is no number is further off than anything.
+    furthest = int(np.argmax(np.where(np.isnan(over), np.inf, over)))
+    at = tuple(int(i) for i in np.unravel_index(furthest, over.shape))
+    return (
+        f"got {weight.values[at]}, but should be {source[at]} {where} at {list(at)}, "
+        f"{int(bad.sum())} of {bad.size} values, stored as {weight.dtype}]"
+    )

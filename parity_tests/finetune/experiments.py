@@ -1,0 +1,163 @@
+"""Runs each experiment as a process of its own, so that its time and memory are its own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from export import confinement
+from export.confinement import Reach
+from parity_tests.conformance.measure import Measured, measured
+from parity_tests.finetune.rows import Row
+from parity_tests.runners.runners import CHECK, ROOT, node
+from support.errors import CheckFailed, EnvironmentProblem, UserError
+
+TRAIN = ROOT / "node_bridge" / "train.js"
+RUN_NODE = ROOT / "parity_tests" / "finetune" / "run_node.js"
+FROZEN, UPDATED = "frozen", "updated"
+NO_GRADIENTS = (
+    "it runs a GraphModel, whose weights are constants, "
+    "and has no kernel for the gradient of a gather (UnsortedSegmentSum)"
+)
+FIRST_STEPS = 20
+"""Steps in which Node's losses have to be Python's."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the model lies, and what to train on: `texts` texts of `train` for some epochs."""
+
+    root: Path
+    train: Path
+    dev: Path
+    texts: int
+    epochs: int
+    scratch: Path
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """The table, row by row.
+
+    Raises:
+        CheckFailed: an encoder moved that should not, or Node's losses are not Python's.
+        UserError: the model or the texts are not there.
+        EnvironmentProblem: this machine lacks something, or a process was killed.
+    """
+    yield python(setting, FROZEN)
+    updated = python(setting, UPDATED)
+    yield updated
+    yield node_frozen(setting, "wasm")
+    yield Row("Node, wasm", UPDATED, NO_GRADIENTS)
+    absent, other = native()
+    yield Row("Node, native", FROZEN, absent) if absent else node_frozen(setting, "native")
+    if absent or other:
+        yield Row("Node, native", UPDATED, absent or other)
+        return
+    in_node = node_updated(setting)
+    yield replace(in_node, equal_steps=equal_steps(in_node.losses, updated.losses))
+
+
+def python(setting: Setting, encoder: str) -> Row:
+    """An experiment in Python, as run_python.py does it."""
+    done = finished(f"Python, {encoder}", python_command(setting, encoder), setting)
+    return row("Python", encoder, done, setting)
+
+
+def python_command(setting: Setting, encoder: str, save: Path | None = None) -> list[str]:
+    """What starts run_python.py, confined; `save` is where it saves instead of training."""
+    models = setting.root / "models"
+    options = ["--model", str(models / "albert_tiny")]
+    options += ["--tokenizer-model", str(models / "tokenizer"), *data(setting)]
+    options += ["--trainable"] if encoder == UPDATED else []
+    options += ["--save", str(save)] if save else []
+    reach = Reach(setting.scratch, (models, setting.train, setting.dev))
+    return confinement.command(["-m", "parity_tests.finetune.run_python", *options], reach)
+
+
+def node_frozen(setting: Setting, backend: str) -> Row:
+    """The project's own training, which encodes once, with nothing encoded before."""
+    runtime = f"Node, {backend}"
+    command = [node(), str(TRAIN), "--json", "--backend", backend, *data(setting)]
+    command += ["--bundle", str(setting.root / "bundle" / "albert_tiny")]
+    command += ["--out", str(setting.scratch / f"classifier.{backend}")]
+    if "--cache" in help_of(TRAIN):
+        command += ["--cache", str(setting.scratch / f"cache.{backend}")]
+    return row(runtime, FROZEN, finished(f"{runtime}, {FROZEN}", command, setting), setting)
+
+
+def node_updated(setting: Setting) -> Row:
+    """Native TensorFlow runs the SavedModel that Python makes of the same network."""
+    runtime, place = "Node, native", setting.scratch / "updated"
+    place.mkdir()
+    save = python_command(setting, UPDATED, place)
+    finished("the SavedModel that Node updates", save, setting)
+    command = [node(), str(RUN_NODE), "--from", str(place)]
+    return row(runtime, UPDATED, finished(f"{runtime}, {UPDATED}", command, setting), setting)
+
+
+def data(setting: Setting) -> list[str]:
+    """The options that all runners have."""
+    files = ["--train", str(setting.train), "--dev", str(setting.dev)]
+    return [*files, "--epochs", str(setting.epochs)]
+
+
+def finished(name: str, command: list[str], setting: Setting) -> Measured:
+    """Runs a command to its good end; errors as of `rows`."""
+    print(f"{name} …", file=sys.stderr, flush=True)
+    done = measured(command, setting.scratch / "log")
+    if done.code == 0:
+        return done
+    message = f"{name}: {done.last_words.removeprefix('error: ')} (exit code {done.code})"
+    known = {error.exit_code: error for error in (CheckFailed, UserError)}
+    raise known.get(done.code, EnvironmentProblem)(message)
+
+
+def row(runtime: str, encoder: str, done: Measured, setting: Setting) -> Row:
+    """The row of an experiment that has ended well."""
+    told: dict[str, Any] = json.loads(done.stdout)
+    return Row(
+        runtime,
+        encoder,
+        texts=setting.texts,
+        history=told["history"],
+        seconds=done.seconds,
+        peak_bytes=done.peak_bytes,
+        losses=told.get("losses", []),
+        weights=told.get("weights"),
+        dropout=told.get("dropout"),
+    )
+
+
+def native() -> tuple[str, str]:
+    """Why native TensorFlow is not measured here, and why it is not Python's; empty where it is."""
+    done = subprocess.run([node(), str(CHECK)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return done.stderr.strip().split("\n")[-1].removeprefix("error: "), ""
+    here, there = version("tensorflow"), json.loads(done.stdout)["tensorflow"]
+    return "", "" if here == there else f"it is TensorFlow {there}, Python's is {here}"
+
+
+def help_of(program: Path) -> str:
+    """What a Node program says of its options."""
+    asked = [node(), str(program), "--help"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+
+
+def equal_steps(got: list[float], expected: list[float]) -> int:
+    """In how many steps Node's loss is Python's, to the last bit.
+
+    Raises:
+        CheckFailed: not in one of the first; the same library runs the same graph there.
+    """
+    equal = [ours == theirs for ours, theirs in zip(got, expected, strict=True)]
+    if not all(equal[:FIRST_STEPS]):
+        step = equal.index(False)
+        raise CheckFailed(
+            f"Node, native, updated: got loss {got[step]!r} in step {step + 1}, "
+            f"but should be Python's {expected[step]!r}"
+        )
+    return sum(equal)

@@ -1,0 +1,135 @@
+"""One row of the table: an experiment in one runtime, or the reason why there is none."""
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of an experiment.
+
+    `history` has `seconds` and `dev_accuracy` of each epoch, `seconds` is the whole process, from
+    its start to its end. Where a runner tells them: `losses` of every step; `weights`, how many the
+    encoder has and how many `moved`; `dropout`, whether the encoder has any. `equal_steps` counts
+    the losses that are Python's to the last bit, where they were compared.
+    """
+
+    runtime: str
+    encoder: str
+    missing: str = ""
+    texts: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    losses: list[float] = field(default_factory=list)
+    equal_steps: int | None = None
+    weights: dict[str, int] | None = None
+    dropout: bool | None = None
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The epoch with the highest accuracy on the dev texts; the first of several."""
+        return max(self.history, key=lambda epoch: float(epoch["dev_accuracy"]))
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        """The median of the epochs but the first, in which a runtime still prepares itself."""
+        later = [float(epoch["seconds"]) for epoch in self.history[1:]]
+        return median(later) if later else None
+
+    @property
+    def other_seconds(self) -> float:
+        """Of all but the epochs: start, loading, encoding, saving."""
+        return self.seconds - float(sum(epoch["seconds"] for epoch in self.history))
+
+    @property
+    def texts_per_second(self) -> float:
+        """The training texts of all epochs over the whole run."""
+        return self.texts * len(self.history) / self.seconds
+
+    def document(self) -> dict[str, Any]:
+        """The row as it stands in finetune.json; of a missing one only why."""
+        name = {"runtime": self.runtime, "encoder": self.encoder}
+        if self.missing:
+            return name | {"missing": self.missing}
+        told: dict[str, Any] = {"weights": self.weights, "dropout": self.dropout}
+        if self.equal_steps is not None:
+            told |= {"steps": len(self.losses), "equal_steps": self.equal_steps}
+        return name | {
+            "dev_accuracy": self.best["dev_accuracy"],
+            "best_epoch": self.best["epoch"],
+            "epoch_seconds": self.epoch_seconds,
+            "other_seconds": self.other_seconds,
+            "peak_mib": self.peak_bytes / MIB,
+            "texts_per_second": self.texts_per_second,
+            "history": self.history,
+            **{key: value for key, value in told.items() if value is not None},
+        }
+
+
+# The rows as a table in Markdown, and beneath it what has to be said of them.
+
+HEAD = (
+    "runtime",
+    "encoder",
+    "dev accuracy",
+    "best epoch",
+    "epoch s",
+    "start and encoding s",
+    "peak MiB",
+    "texts/s",
+)
+TEXT_COLUMNS = 2
+
+
+def table(rows: list[Row]) -> str:
+    """A line for each row; of a missing one, dashes, and the reason beneath."""
+    lines = [HEAD, *map(cells, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
+    rule = tuple(("-" if i < TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
+    shown = [f"| {' | '.join(aligned(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
+    return "\n".join([*shown, *filter(None, map(note, rows))])
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """One row as text."""
+    if row.missing:
+        return (row.runtime, row.encoder, *"–" * (len(HEAD) - TEXT_COLUMNS))
+    each = row.epoch_seconds
+    return (
+        row.runtime,
+        row.encoder,
+        f"{100 * row.best['dev_accuracy']:.1f} %",
+        str(row.best["epoch"]),
+        "–" if each is None else f"{each:.1f}",
+        f"{row.other_seconds:.1f}",
+        f"{row.peak_bytes / MIB:,.0f}",
+        f"{row.texts_per_second:,.0f}",
+    )
+
+
+def aligned(line: tuple[str, ...], widths: list[int]) -> list[str]:
+    """Text to the left, numbers to the right."""
+    pairs = enumerate(zip(line, widths, strict=True))
+    return [c.ljust(w) if i < TEXT_COLUMNS else c.rjust(w) for i, (c, w) in pairs]
+
+
+def note(row: Row) -> str:
+    """What is to be said of a row beside its figures; nothing of some."""
+    said = ""
+    if row.missing:
+        said = f"none; {row.missing}"
+    elif row.equal_steps is not None:
+        equal = f"{row.equal_steps} of {len(row.losses)}"
+        said = (
+            f"Python prepares ids and graph; the loss is Python's to the last bit in {equal} steps"
+        )
+    elif row.weights is not None:
+        moved, dropout = row.weights["moved"], "" if row.dropout else "no "
+        said = (
+            f"{moved} of the encoder's {row.weights['all']} weights moved, {dropout}dropout in it"
+        )
+    return f"\n{row.runtime}, {row.encoder}: {said}." if said else ""

@@ -1,0 +1,131 @@
+"""One experiment in Python, or what Node needs to do the same (pairs with run_node.js).
+
+Prints JSON: `history`, of each epoch `seconds` (its training and its dev texts), `loss` and
+`dev_accuracy`; `losses` of all steps; `weights`, how many the encoder has and how many have
+`moved`; whether it has `dropout`.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  registers the ops that a tokenizer SavedModel needs
+from safetensors.numpy import save_file
+
+from parity_tests.finetune import texts
+from parity_tests.finetune.network import Network
+from parity_tests.finetune.texts import Texts
+from parity_tests.runners.python_tokenizer import tokenizer_of
+from parity_tests.runners.run_python import load
+from parity_tests.runners.source import Source
+from parity_tests.runners.tokenizer_source import TokenizerSource
+from support.command_line import command
+from support.errors import CheckFailed
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+SCALED_ON = 32
+"""Batches of training texts whose vectors the scaling is fitted to."""
+
+
+@command()
+def main(arguments: list[str] | None = None) -> int:
+    """Trains, or saves; exit code 0, 1 if the wrong weights moved, 2 with one line on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m parity_tests.finetune.run_python")
+    for name in ("model", "tokenizer-model", "train", "dev"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--trainable", action="store_true", help="update the encoder too")
+    parser.add_argument("--save", type=Path, help="write saved_model and texts.safetensors here")
+    given = parser.parse_args(arguments)
+    print(json.dumps(run(given)))
+    return 0
+
+
+def run(given: argparse.Namespace) -> dict[str, Any]:
+    """The experiment from the files to what is said of it; says nothing where it only saves."""
+    encoder = load(given.model)
+    tokenizer = tokenizer_of(TokenizerSource(model=given.tokenizer_model))
+    source = Source(encoder, tokenizer)
+    labels = sorted(set(texts.read(given.train)[1]))
+    train, dev = (texts.encoded(source, file, labels) for file in (given.train, given.dev))
+    order = np.stack([texts.batches(train.lengths, epoch) for epoch in range(given.epochs)])
+    dev_order = texts.batches(dev.lengths, 0)
+
+    network = Network(encoder, given.trainable, len(labels))
+    network.scale([train.batch(rows)[0] for rows in order[0][:SCALED_ON]])
+    if given.save:
+        network.save(given.save / "saved_model")
+        tensors = train.tensors("train") | dev.tensors("dev")
+        save_file(
+            tensors | {"train.batches": order, "dev.batches": dev_order[np.newaxis]},
+            given.save / "texts.safetensors",
+        )
+        return {}
+    before = network.weights()
+    told = experiment(network, train, dev, order, dev_order)
+    moved = [name for name, now in network.weights().items() if (now != before[name]).any()]
+    check(moved, given.trainable)
+    return told | {
+        "weights": {"all": len(before), "moved": len(moved)},
+        "dropout": has_dropout(encoder, train.batch(order[0][0])[0]),
+    }
+
+
+def experiment(
+    network: Network, train: Texts, dev: Texts, order: texts.Array, dev_order: texts.Array
+) -> dict[str, Any]:
+    """Trains for all epochs, asking of the dev texts after each."""
+    history: list[dict[str, Any]] = []
+    losses: list[float] = []
+    for number, batches in enumerate(order, 1):
+        start = time.perf_counter()
+        for rows in batches:
+            losses.append(float(network.train(*train.batch(rows))["loss"]))
+        right = sum(count_right(network, *dev.batch(rows)) for rows in dev_order)
+        seconds = time.perf_counter() - start
+        loss = float(np.mean(losses[-len(batches) :]))
+        accuracy = right / len(dev.labels)
+        history.append(
+            {"epoch": number, "seconds": seconds, "loss": loss, "dev_accuracy": accuracy}
+        )
+    return {"history": history, "losses": losses}
+
+
+def count_right(network: Network, ids: dict[str, Any], labels: texts.Array) -> int:
+    """How many texts of a batch get their own label."""
+    chances = network.infer(ids)["probabilities"].numpy()
+    return int((chances.argmax(axis=1) == labels).sum())
+
+
+def check(moved: list[str], trainable: bool) -> None:
+    """Holds an experiment to what it is called.
+
+    Raises:
+        CheckFailed: a frozen encoder moved, or an updated one did not.
+    """
+    if trainable and not moved:
+        raise CheckFailed("the encoder is to be updated, but none of its weights moved")
+    if moved and not trainable:
+        raise CheckFailed(f"the encoder is frozen, but {len(moved)} weights moved: {moved[0]}, …")
+
+
+def has_dropout(encoder: Any, ids: dict[str, Any]) -> bool:
+    """Whether the SavedModel gives other vectors when it is told that it is being trained.
+
+    By more than rounding: two graphs of the same function were 2e-6 apart.
+    """
+    tensors = {role: tf.constant(value) for role, value in ids.items()}
+    first, second = (encoder(tensors, training=on)["sequence_output"] for on in (False, True))
+    return bool(tf.reduce_max(tf.abs(first - second)) > 1e-4)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""The result as one HTML file that needs nothing else: no network, no script."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from parity_tests.checks.invariances import SAID, STAGE
+from parity_tests.reports import plots
+from parity_tests.reports.plots import share
+from parity_tests.reports.terminal import UNITS, allowance, counted
+from parity_tests.tokenizer.proof import told
+from support.printing import printable
+
+# Several bundles' results as one table: model × weight dtype × backend.
+
+SCHEMA = "bert-bridge/parity-matrix"
+SCHEMA_VERSION = 1
+
+
+def cells(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each backend of one result: `backend`, `status`, and `share`, in words.
+
+    The share is the largest part of its budget that any row used; off where a row must be equal
+    and is not.
+    """
+    found = []
+    for backend in dict.fromkeys(row["backend"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["backend"] == backend]
+        shares = [share(row) for row in rows if row["budget"]["atol"] > 0 and row["measures"]]
+        status = "pass" if all(row["status"] == "pass" for row in rows) else "drift"
+        worst = f"{max(shares):.2g} of it" if shares else "no numbers"
+        found.append({"backend": backend, "status": status, "share": worst})
+    return found
+
+
+def document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
+    """The matrix of several results, each with the path of its report."""
+    rows = [
+        {
+            "model": result["bundle"]["name"],
+            "weight_dtype": result["bundle"]["weight_dtype"],
+            "verdict": result["verdict"],
+            "first_stage_off": result["first_stage_off"],
+            "backends": {cell["backend"]: cell for cell in cells(result)},
+            "report": path,
+        }
+        for result, path in results
+    ]
+    verdict = "pass" if rows and all(row["verdict"] == "pass" for row in rows) else "drift"
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "verdict": verdict,
+        "rows": rows,
+    }
+
+
+def write_json(path: Path, matrix: dict[str, Any]) -> None:
+    """Writes `matrix.json`."""
+    text = json.dumps(matrix, ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def table(matrix: dict[str, Any]) -> str:
+    """A line for each bundle."""
+    return "\n".join(
+        f"{row['model']}, {row['weight_dtype']}: {row['verdict']}"
+        + (f", first stage off {row['first_stage_off']}" if row["first_stage_off"] else "")
+        + "".join(f"; {name} {cell['share']}" for name, cell in row["backends"].items())
+        for row in matrix["rows"]
+    )
+
+
+WORST = 8
+FAILURES = 30
+
+
+def write_page(path: Path, result: dict[str, Any]) -> None:
+    """Writes `report.html`."""
+    rows = result["rows"]
+    inside = [row for row in rows if row["inside"]]
+    held = [row for row in rows if row["stage"] == STAGE]
+    training = result["training"]
+    page = (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            backends=list(dict.fromkeys(row["backend"] for row in rows)),
+            counts=counts(result),
+            units=UNITS,
+            said=SAID,
+            shares=cells(result),
+            plain=[row for row in rows if row not in inside and row not in held],
+            inside=inside,
+            inside_off=any(row["status"] == "drift" for row in inside),
+            inside_said=counted(inside, "places"),
+            held=held,
+            layers=plots.layers(result),
+            ulps=plots.ulps(result),
+            training=training,
+            # Drawn by this program, not by anybody's text.
+            training_svg=Markup(training["svg"]) if training else "",
+            training_sides=sides_of(training),
+            panels=plots.panels(result),
+            equal_marks=any(
+                p["max_abs"] == 0 for panel in plots.panels(result) for p in panel["marks"]
+            ),
+            size={"w": plots.WIDTH, "h": plots.HEIGHT, "left": plots.LEFT, "right": plots.RIGHT}
+            | {"top": plots.TOP, "bottom": plots.BOTTOM},
+            worst=worst_texts(result),
+            failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[:FAILURES],
+            told=told,
+            tokenizers=by_tokenizer(result["tokenizers"]),
+            origins=origins(result),
+        )
+    )
+    path.write_text(page + "\n", encoding="utf-8")
+
+
+def write_matrix(path: Path, found: dict[str, Any]) -> None:
+    """Writes `index.html`, the table of several bundles."""
+    backends = list(dict.fromkeys(name for row in found["rows"] for name in row["backends"]))
+    page = templates().get_template("matrix.html.j2").render(matrix=found, backends=backends)
+    path.write_text(page + "\n", encoding="utf-8")
+
+
+def templates() -> Environment:
+    """Where the pages' templates are; every text in them is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        finalize=without_controls,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["allowance"] = allowance
+    return environment
+
+
+def without_controls(value: Any) -> Any:
+    """A text of others, which is escaped next; what turns its direction would move on the page."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return "\n".join(printable(line, longest=None) for line in value.split("\n"))
+
+
+def counts(result: dict[str, Any]) -> list[tuple[str, int]]:
+    """How many texts each backend was compared on."""
+    texts: dict[str, int] = {}
+    for row in result["rows"]:
+        texts[row["backend"]] = max(texts.get(row["backend"], 0), row["texts"])
+    return list(texts.items())
+
+
+def by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """One line for each tokenizer: texts in all, texts off, and the differences that are told."""
+    lines: dict[str, dict[str, Any]] = {}
+    for row in tokenizers["rows"] if tokenizers else []:
+        fresh = {"name": row["tokenizer"], "texts": 0, "different": 0, "differences": []}
+        line = lines.setdefault(row["tokenizer"], fresh)
+        line["texts"] += row["texts"]
+        line["different"] += row["different"]
+        line["differences"] += row["differences"]
+    return list(lines.values())
+
+
+def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The texts that came nearest to their budget, or furthest beyond it, each told once."""
+    atol = {row["stage"]: row["budget"]["atol"] for row in result["rows"]}
+    share: dict[int, dict[str, Any]] = {}
+    for point in result["points"]:
+        if point["stage"] == STAGE or not atol[point["stage"]]:
+            continue
+        used = point["max_abs"] / atol[point["stage"]]
+        if used > share.get(point["case"], {"used": -1.0})["used"]:
+            share[point["case"]] = point | {"used": used}
+    texts = {text["case"]: text for text in result["cases"]["texts"]}
+    ranked = sorted(share.values(), key=lambda point: (-point["used"], point["case"]))
+    return [point | texts[point["case"]] for point in ranked[:WORST]]
+
+
+def sides_of(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+    """Each side of the head's training and what came of it, Keras's own last."""
+    if training is None or training["python"] is None:
+        return []
+    return [*training["backends"].items(), ("Keras", training["python"])]
+
+
+def origins(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where each budget comes from: stages and the reason, each reason once.
+
+    The places inside have theirs in the table, as the title of the budget.
+    """
+    stages: dict[str, list[str]] = {}
+    for row in (row for row in result["rows"] if not row["inside"]):
+        names = stages.setdefault(row["budget"]["from"], [])
+        if row["stage"] not in names:
+            names.append(row["stage"])
+    told = [(", ".join(names), reason) for reason, names in stages.items()]
+    if result["training"] is not None and result["training"]["python"] is not None:
+        told.append(("training", result["training"]["budget"]["from"]))
+    return told

@@ -1,0 +1,233 @@
+"""The result as one document, versioned and described in REPORT.md; everything shown comes of it.
+
+`report.json` is the document itself; page.py, ci.py and terminal.py show it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parity_tests.cases import Case
+from parity_tests.checks.invariances import STAGE
+from parity_tests.checks.provenance import Contract, digest
+from parity_tests.checks.stages import LABEL, TOKENS, Row
+from parity_tests.runners.runs import PROBABILITIES, TAPS, Run
+from parity_tests.runners.tokenizer_source import TokenizerSource
+
+if TYPE_CHECKING:
+    from parity_tests.judgement import Flow
+
+SCHEMA = "bert-bridge/parity"
+SCHEMA_VERSION = 2
+TOLD = 5
+"""Failures told in full for each row; `failing` counts all."""
+TRAINING = "training"
+"""The last stage: nothing that runs a trained model stands on it."""
+SIDE_BY_SIDE = 10
+"""Texts whose tokens are shown on both sides."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was compared: the directories, and why there is no classifier where there is none.
+
+    `notes` are lines on what was compared that a reader must know.
+    """
+
+    contract: Contract
+    model: Path
+    tokenizer: TokenizerSource
+    classifier: Path | None = None
+    classifier_note: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def document(
+    inputs: Inputs,
+    picked: list[Case],
+    flow: Flow,
+    parts: dict[str, dict[str, Any]],
+    tokenizers: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The whole result, ready for JSON.
+
+    Args:
+        inputs: what was compared.
+        picked: all cases.
+        flow: what came of running both sides.
+        parts: the still parts by stage.
+        tokenizers: the result of the tokenizer proof, None where it was not asked for.
+        training: the comparison of the head's training, None where it was not asked for.
+    """
+    proven = {} if tokenizers is None else {"tokenizers": tokenizers["verdict"]}
+    off = first_off(parts, proven, flow)
+    if off is None and training is not None and training["status"] == "drift":
+        off = TRAINING
+    versions = flow.python.versions | {k: v for run in flow.nodes.values() for k, v in node_of(run)}
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "verdict": "drift" if off or not flow.rows else "pass",
+        "first_stage_off": off,
+        "bundle": bundle_of(inputs.contract),
+        "source": source_of(inputs),
+        "classifier": {
+            "path": str(inputs.classifier) if inputs.classifier else None,
+            "note": inputs.classifier_note,
+        },
+        "versions": versions,
+        "cases": {"count": len(picked), "texts": texts_of(picked, flow.python)},
+        "still": parts,
+        "storage": [row_of(row) for row in flow.storage],
+        "tokenizers": tokenizers,
+        "rows": [row_of(row) for row in flow.rows],
+        "left_out": flow.left_out,
+        "problem": flow.problem,
+        "failures": [f for row in [*flow.storage, *flow.rows] for f in failures_of(row)],
+        "points": [point for row in flow.rows for point in points_of(row)],
+        "tokens": side_by_side(picked, flow),
+        "training": training,
+    }
+
+
+def first_off(parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: Flow) -> str | None:
+    """The first stage that is off, in the order of the flow and not of the backends."""
+    still = {stage: part["status"] for stage, part in parts.items()} | proven
+    early = next((stage for stage, status in still.items() if status == "drift"), None)
+    if early is not None or flow.problem:
+        return early
+    if any(row.status == "drift" for row in flow.storage):
+        return "storage"
+    order = list(dict.fromkeys(row.stage for row in flow.rows))
+    if STAGE in order:
+        # It is judged last, but it comes before the head.
+        last = [stage for stage in (PROBABILITIES, LABEL) if stage in order]
+        order = [stage for stage in order if stage not in last] + last
+    off = {row.stage for row in flow.rows if row.status == "drift"}
+    found = next((stage for stage in order if stage in off), None)
+    return None if found is None else found.removeprefix(TAPS)
+
+
+def bundle_of(contract: Contract) -> dict[str, Any]:
+    """What the bundle is."""
+    keys = ("name", "architecture", "trained", "weight_dtype", "padding", "max_length")
+    return {"path": str(contract.path), "sha256": contract.sha256} | {
+        key: contract.document.get(key) for key in keys
+    }
+
+
+def source_of(inputs: Inputs) -> dict[str, Any]:
+    """Whether the bundle was made from the model it is compared with; told, not enforced."""
+    here, promised = digest(inputs.model), inputs.contract.source_sha256()
+    return {
+        "model": str(inputs.model),
+        "tokenizer_model": str(inputs.tokenizer.model) if inputs.tokenizer.model else None,
+        "tokenizer": inputs.tokenizer.told(),
+        "notes": list(inputs.notes),
+        "sha256": here,
+        "bundle_made_from": promised,
+        "same": None if promised is None else promised == here,
+    }
+
+
+def node_of(run: Run) -> list[tuple[str, str]]:
+    """Versions of a backend's run but for the backend's name."""
+    return [(name, version) for name, version in run.versions.items() if name != "backend"]
+
+
+def texts_of(picked: list[Case], python: Run) -> list[dict[str, Any]]:
+    """Each text, and how many tokens Python sees in it, special ones not counted."""
+    starts: dict[int, int] = {}
+    rows = []
+    for case in picked:
+        place = case.case - starts.setdefault(case.batch, case.case)
+        tokens = python.tokens[("none", case.batch)][place]
+        rows.append(asdict(case) | {"tokens": len(tokens)})
+    return rows
+
+
+def row_of(row: Row) -> dict[str, Any]:
+    """One row of the matrix."""
+    measured = row.measures
+    measures = {
+        "max_abs": measured.max_abs,
+        "max_rel": measured.max_rel,
+        "rms": measured.rms,
+        "cosine": measured.cosine,
+        "smallest_atol": measured.needed_atol,
+        "snr_db": measured.snr,
+        "ulps": list(measured.ulps),
+    }
+    return {
+        "backend": row.backend,
+        "special_tokens": row.special,
+        "stage": row.stage.removeprefix(TAPS),
+        "inside": row.stage.startswith(TAPS),
+        "status": row.status,
+        "texts": sum(measures.compared > 0 for measures in row.by_text.values()),
+        "failing": len(row.failing),
+        "compared": measured.compared,
+        "budget": {"atol": row.budget.atol, "rtol": row.budget.rtol, "from": row.budget.origin},
+        "measures": measures if measured.compared else None,
+        "decisions": row.decisions,
+        "worst_case": row.worst,
+    }
+
+
+def failures_of(row: Row) -> list[dict[str, Any]]:
+    """The first failures of a row, in the order of the texts."""
+    return [
+        {
+            "backend": row.backend,
+            "special_tokens": row.special,
+            "stage": row.stage.removeprefix(TAPS),
+            "status": row.status,
+            "check": problem.check,
+            "case": case,
+            "message": problem.message,
+        }
+        for case, problem in row.problems[:TOLD]
+    ]
+
+
+def points_of(row: Row) -> list[dict[str, Any]]:
+    """The largest difference of each text, for the plot."""
+    stage = row.stage.removeprefix(TAPS)
+    head = {"backend": row.backend, "special_tokens": row.special, "stage": stage}
+    return [
+        head | {"case": case, "max_abs": measures.max_abs}
+        for case, measures in sorted(row.by_text.items())
+        if measures.compared
+    ]
+
+
+def side_by_side(picked: list[Case], flow: Flow) -> list[dict[str, Any]]:
+    """The tokens of both sides, of texts whose tokens or ids differ, the first ones."""
+    found = []
+    for row in flow.rows:
+        if row.stage != TOKENS or not row.failing:
+            continue
+        for case in (case for case in picked if case.case in row.failing):
+            place = [c.case for c in picked if c.batch == case.batch].index(case.case)
+            sides = [
+                run.tokens.get((row.special, case.batch), [])
+                for run in (flow.nodes[row.backend], flow.python)
+            ]
+            node, python = (side[place] if place < len(side) else [] for side in sides)
+            common = min(len(node), len(python))
+            first = next((i for i in range(common) if node[i] != python[i]), common)
+            found.append(
+                {"backend": row.backend, "special_tokens": row.special, "case": case.case}
+                | {"node": node, "python": python, "first_difference": first}
+            )
+    return found[:SIDE_BY_SIDE]
+
+
+def write_json(path: Path, result: dict[str, Any]) -> None:
+    """Writes `report.json`; NaN and infinity cannot occur in it, since they are never measured."""
+    text = json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")

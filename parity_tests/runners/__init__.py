@@ -1,0 +1,1 @@
+"""Starts and reads both sides: Python as the model's users call it, and Node."""

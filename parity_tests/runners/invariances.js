@@ -1,0 +1,104 @@
+/**
+ * What has to hold whatever the weights are: answers that must not differ, in pairs, and answers
+ * to unusual inputs, which Python gives too. Pairs with invariances.py, which compares.
+ */
+import { tf } from '../../node_bridge/backends/tfjs.js';
+
+/**
+ * @typedef {import('../../node_bridge/support/safetensors.js').Tensor} Tensor
+ * @typedef {import('../../node_bridge/encoder/encoder.js').Encoder} Encoder
+ * @typedef {import('../../node_bridge/encoder/encoder.js').Encoding} Encoding
+ * @typedef {Record<string, {shape: number[], data: Int32Array}>} Batch
+ * @typedef {Record<string, {shape: number[], data: Float32Array | Int32Array}>} Answers
+ */
+
+/** Positions that are added to a padded batch. */
+const MORE = 3;
+
+/**
+ * @param {Encoder} encoder
+ * @param {Encoding[]} encodings a few texts, one of them with at least one token
+ * @returns {Promise<Record<string, Tensor>>} `pairs.b<text>.<claim>/<left or right>/<output>`, and
+ *   `<variant>.b000.<output>` with the variant's ids, mask and types
+ */
+export async function invariances(encoder, encodings) {
+  /** @type {Record<string, Tensor>} */
+  const tensors = {};
+  /** @param {string} front @param {Answers} answers */
+  const put = (front, answers) => {
+    for (const [name, { shape, data }] of Object.entries(answers)) {
+      tensors[`${front}${name}`] = { dtype: data instanceof Int32Array ? 'I32' : 'F32', shape, data };
+    }
+  };
+  const { inputs, padding, max_length: limit } = encoder.bundle.contract;
+  // Without a mask, what stands at padded positions is the model's own business.
+  const masked = padding === 'masked' && inputs.some(({ role }) => role === 'attention_mask');
+  const batch = encoder.pad(encodings);
+  const width = batch.input_ids.shape[1];
+  const whole = await encoder.runBatch(batch);
+  const held = tf.memory().numTensors;
+  put('pairs.b000.repeated/left/', whole);
+  put('pairs.b000.repeated/right/', await encoder.runBatch(batch));
+  put('pairs.b000.tensors/left/', { count: count(tf.memory().numTensors) });
+  put('pairs.b000.tensors/right/', { count: count(held) });
+  put('pairs.b000.reordered/left/', await encoder.run(encodings.toReversed(), width));
+  put('pairs.b000.reordered/right/', whole);
+  // A text that fills the model's positions leaves no room to pad; `alone` compares other widths too.
+  if (masked && width + MORE <= limit) {
+    put('pairs.b000.padded/left/', await encoder.run(encodings, width + MORE));
+    put('pairs.b000.padded/right/', whole);
+  }
+  if (masked) {
+    put('pairs.b000.masked/left/', await encoder.runBatch(otherPadding(batch)));
+    put('pairs.b000.masked/right/', whole);
+    // What attends to its padding answers otherwise alone, where there is none.
+    for (const [index, encoding] of encodings.entries()) {
+      put(`pairs.b${String(index).padStart(3, '0')}.alone/left/`, await encoder.run([encoding]));
+    }
+    put('pairs.b000.alone/right/', whole);
+  }
+  const unusual = variants(batch);
+  for (const { role } of inputs) {
+    const [name, variant] = unusual[role] ?? [];
+    if (name === undefined || variant === undefined) continue;
+    put(`${name}.b000.`, { ...variant, ...(await encoder.runBatch(variant)) });
+  }
+  return tensors;
+}
+
+/** @param {number} tensors */
+function count(tensors) {
+  return { shape: [1], data: Int32Array.of(tensors) };
+}
+
+/** Another id wherever the mask is 0. @param {Batch} batch @returns {Batch} */
+function otherPadding({ input_ids: ids, attention_mask: mask, ...rest }) {
+  const data = ids.data.map((id, i) => (mask.data[i] === 1 ? id : id + 1));
+  return { input_ids: { shape: ids.shape, data }, attention_mask: mask, ...rest };
+}
+
+/**
+ * Inputs that no tokenizer gives, and that tell the three inputs apart: by the role of the input
+ * that is changed, a name, and what is done to the positions that the mask shows.
+ *
+ * @param {Batch} batch
+ * @returns {Record<string, [string, Batch]>}
+ */
+function variants({ input_ids: ids, attention_mask: mask, token_type_ids: types }) {
+  const [, width] = ids.shape;
+  const place = (/** @type {number} */ i) => i % width;
+  const second = types.data.map((_, i) => (mask.data[i] === 1 ? place(i) % 2 : 0));
+  const holes = mask.data.map((shown, i) => (place(i) % 3 === 2 ? 0 : shown));
+  const turned = ids.data.slice();
+  for (let row = 0; row < ids.shape[0]; row += 1) {
+    const from = row * width;
+    const length = mask.data.subarray(from, from + width).reduce((sum, shown) => sum + shown, 0);
+    turned.subarray(from, from + length).reverse();
+  }
+  const of = (/** @type {Int32Array} */ data) => ({ shape: ids.shape, data });
+  return {
+    token_type_ids: ['types', { input_ids: ids, attention_mask: mask, token_type_ids: of(second) }],
+    attention_mask: ['holes', { input_ids: ids, attention_mask: of(holes), token_type_ids: types }],
+    input_ids: ['turned', { input_ids: of(turned), attention_mask: mask, token_type_ids: types }],
+  };
+}

@@ -1,0 +1,66 @@
+"""The vocab in the lookup table of a model that takes token strings.
+
+python -m parity_tests.runners.lookup_table MODEL OUT
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from export.source.vetting import load_saved_model
+from export.tokenizer import hub_tokenizer
+from support.command_line import command
+from support.errors import UserError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+HIDDEN = -1
+"""What such a table gives for `''` where the model masks its padding."""
+
+
+def table_of(signature: Any) -> dict[str, int] | None:
+    """What the one string table that a signature uses makes of each token; None without one.
+
+    Raises:
+        UserError: it uses several that differ.
+    """
+    handles = [tensor for tensor in signature.captured_inputs if tensor.dtype == tf.resource]
+    found = [entries for entries in map(entries_of, handles) if entries]
+    if any(entries != found[0] for entries in found):
+        raise UserError(f"the model has {len(found)} lookup tables of tokens, expected one")
+    return found[0] if found else None
+
+
+def entries_of(handle: Any) -> dict[str, int] | None:
+    """The entries of one table from strings to integers; None where it is no such table."""
+    found = hub_tokenizer.entries_of(handle)
+    if found is None:
+        return None
+    return {key.decode("utf-8", errors="replace"): number for key, number in found.items()}
+
+
+def tokens_of(entries: dict[str, int]) -> list[str]:
+    """The tokens of a table in the order of their ids, the padding `''` left out."""
+    known = {token: number for token, number in entries.items() if token}
+    return sorted(known, key=lambda token: known[token])
+
+
+@command()
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the vocab; exit code 0, or 2 with one line where the model has none."""
+    model, out = map(Path, arguments or sys.argv[1:])
+    loaded = load_saved_model(model)
+    tables = [table_of(signature) for signature in loaded.signatures.values()]
+    entries = next((table for table in tables if table), None)
+    if entries is None:
+        raise UserError(f"{model} carries no vocab, neither in its assets nor in a table")
+    out.write_text("".join(f"{token}\n" for token in tokens_of(entries)), "utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

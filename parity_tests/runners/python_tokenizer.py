@@ -1,0 +1,138 @@
+"""Python's tokenizer at work: texts and pairs to ids and token type ids.
+
+The special tokens come from the tokenizer's own vocab, the frame around the ids and the cutting of
+pairs from the libraries; nothing is read off a bundle.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from export.tokenizer import Vocab, read_vocab, reference
+from export.tokenizer.hub_tokenizer import HubTokenizer
+from export.tokenizer.reference import bare, longest_first, with_special_tokens
+from parity_tests.cases import Case
+from parity_tests.runners.tokenizer_source import TokenizerSource
+from support.errors import UserError
+
+Encoded = tuple[list[int], list[int]]
+"""The ids of a text or pair, and the token type of each."""
+
+
+class PythonTokenizer(ABC):
+    """A tokenizer that is not Node's, with its vocab."""
+
+    def __init__(self, vocab: Vocab) -> None:
+        self.tokens = vocab.tokens
+        self.special = {token.token: token.id for token in vocab.special.values()}
+
+    def encode(self, cases: Sequence[Case], added: bool, positions: int) -> list[Encoded]:
+        """The ids and token types of each case, in order.
+
+        Args:
+            cases: texts and pairs.
+            added: whether [CLS] and [SEP] stand around the ids.
+            positions: how many the model has; a case may ask for fewer.
+        """
+        groups: dict[tuple[bool, int], list[int]] = {}
+        for place, case in enumerate(cases):
+            limit = min(case.max_length or positions, positions)
+            groups.setdefault((case.pair is not None, limit), []).append(place)
+        found: dict[int, Encoded] = {}
+        for (paired, limit), places in groups.items():
+            texts = [cases[place].text for place in places]
+            pairs = [cases[place].pair or "" for place in places] if paired else None
+            found |= dict(zip(places, self._encode(texts, pairs, added, limit), strict=True))
+        return [found[place] for place in range(len(cases))]
+
+    @abstractmethod
+    def _encode(
+        self, texts: list[str], pairs: list[str] | None, added: bool, limit: int
+    ) -> list[Encoded]:
+        """The same of texts that are all paired, or none, with one limit."""
+
+
+class ClassTokenizer(PythonTokenizer):
+    """A named class on a vocab file, run here or by another interpreter."""
+
+    def __init__(self, source: TokenizerSource, vocab: Vocab) -> None:
+        super().__init__(vocab)
+        assert source.spec is not None, "a source without a SavedModel has a class"
+        self._reference = reference(source.spec, vocab, source.python)
+
+    def _encode(
+        self, texts: list[str], pairs: list[str] | None, added: bool, limit: int
+    ) -> list[Encoded]:
+        return self._reference.encode_with_types(texts, pairs, added, limit)
+
+
+class ModelTokenizer(PythonTokenizer):
+    """A tokenizer SavedModel; pairs are cut as its kind of tokenizer has it."""
+
+    def __init__(self, source: TokenizerSource) -> None:
+        assert source.model is not None
+        model = HubTokenizer(source.model)
+        own = model.vocab()
+        vocab = vocab_at(source.vocab) if source.vocab else own
+        if vocab is None:
+            raise UserError(f"{source.model} keeps no vocab that can be read; give it with --vocab")
+        if own is not None and own.tokens != vocab.tokens:
+            raise UserError(f"--vocab {source.vocab} is not the vocab in {source.model}")
+        model.learn_frame(vocab)
+        super().__init__(vocab)
+        self._model = model
+        self._by_hugging_face = source.spec is not None and source.spec.algorithm == "bert"
+
+    def _encode(
+        self, texts: list[str], pairs: list[str] | None, added: bool, limit: int
+    ) -> list[Encoded]:
+        parts = [self._model.flat(part).rows() for part in (texts, pairs) if part is not None]
+        if self._by_hugging_face:
+            return [self._longest_first(row, added, limit) for row in zip(*parts, strict=True)]
+        return self._round_robin(parts, added, limit)
+
+    def _longest_first(self, parts: tuple[list[int], ...], added: bool, limit: int) -> Encoded:
+        """As Hugging Face cuts and frames."""
+        first, second = parts[0], parts[1] if len(parts) > 1 else None
+        framed = with_special_tokens(self.special["[CLS]"], self.special["[SEP]"])
+        marked = with_special_tokens(0, 0, 1)
+        ones = None if second is None else [1] * len(second)
+        return (
+            longest_first(first, second, limit, framed if added else bare),
+            longest_first([0] * len(first), ones, limit, marked if added else bare),
+        )
+
+    def _round_robin(self, parts: list[list[list[int]]], added: bool, limit: int) -> list[Encoded]:
+        """As TF-Text's own trimmer cuts, and its `combine_segments` frames."""
+        room = limit - (len(parts) + 1) * added
+        ragged = [tf.ragged.constant(rows, tf.int32, ragged_rank=1) for rows in parts]
+        cut = tf_text.RoundRobinTrimmer(room).trim(ragged)
+        if added:
+            frame = (self.special["[CLS]"], self.special["[SEP]"])
+            ids, types = tf_text.combine_segments(cut, *frame)
+        else:
+            ids = tf.concat(cut, 1)
+            types = tf.concat([part * 0 + number for number, part in enumerate(cut)], 1)
+        return list(zip(ids.to_list(), types.to_list(), strict=True))
+
+
+def vocab_at(path: Path) -> Vocab:
+    """The vocab in a file."""
+    return read_vocab(path, notice=lambda line: None)
+
+
+def tokenizer_of(source: TokenizerSource) -> PythonTokenizer:
+    """The tokenizer that a source describes.
+
+    Raises:
+        UserError: it is no tokenizer, or its library refuses the vocab.
+        EnvironmentProblem: another interpreter does not run it.
+    """
+    if source.model is not None:
+        return ModelTokenizer(source)
+    if source.vocab is None or source.spec is None:
+        raise UserError("got no tokenizer; give --tokenizer-model, or --vocab and --tokenizer")
+    return ClassTokenizer(source, vocab_at(source.vocab))

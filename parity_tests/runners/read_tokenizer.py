@@ -1,0 +1,39 @@
+"""Reads a tokenizer's source into a bundle of the tokenizer alone, as the exporter does.
+
+    python -m parity_tests.runners.read_tokenizer --vocab vocab.txt --tokenizer bert --out DIR
+
+In a process of its own, beside other work. Every option is given, so that nothing beside the vocab
+adds to it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from export.tokenizer.choice import TokenizerChoice
+from export.tokenizer_bundle import export_tokenizer
+from parity_tests.runners import tokenizer_source
+from support.command_line import command
+from support.printing import say
+
+
+@command()
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the bundle; exit code 0, or that of an error with one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="python -m parity_tests.runners.read_tokenizer",
+        description=(__doc__ or "").splitlines()[0],
+    )
+    tokenizer_source.add_options(parser)
+    parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    given = parser.parse_args(arguments)
+    source = tokenizer_source.from_arguments(given)
+    model = None if source.model is None else str(source.model)
+    spec = None if model else source.spec
+    choice = TokenizerChoice(source.vocab, spec, model, python=source.python)
+    export_tokenizer(choice, given.out, say, replace=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

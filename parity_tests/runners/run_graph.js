@@ -1,0 +1,115 @@
+/**
+ * Runs a plain TF.js GraphModel, whoever converted it, and gives what each of its nodes gives
+ * (pairs with bisect.py). Stops at the first node that throws, and says which it was.
+ */
+import { loadGraphModel } from '@tensorflow/tfjs-converter';
+import * as tf from '@tensorflow/tfjs-core';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import { useBackend } from '../../node_bridge/backends/index.js';
+import { run } from '../../node_bridge/support/command_line.js';
+import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
+
+const HELP = `Gives the value of each node of a GraphModel.
+
+  node parity_tests/runners/run_graph.js --model model.json --inputs inputs.json --nodes nodes.json --out out.safetensors
+    --backend NAME   (default wasm)
+`;
+/** Nodes that are fetched in one run; one by one where that throws. */
+const CHUNK = 32;
+
+await run({
+  help: HELP,
+  options: {
+    model: { type: 'string' },
+    inputs: { type: 'string' },
+    nodes: { type: 'string' },
+    out: { type: 'string' },
+    backend: { type: 'string', default: 'wasm' },
+  },
+  main,
+});
+
+/** @param {Record<string, string>} options */
+async function main({ model: path, inputs, nodes, out, backend }) {
+  await useBackend(backend);
+  /** @type {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} */
+  const tensors = {};
+  /** @type {Record<string, {shape: number[], values: string[]}>} */
+  const strings = {};
+  /** @type {{node: string | null, message: string} | null} */
+  let threw = null;
+  /** @type {string[]} */
+  let asked = [];
+  try {
+    const model = await loadGraphModel({ load: async () => artifacts(path) });
+    const feeds = feedsOf(JSON.parse(readFileSync(inputs, 'utf8')));
+    /** @type {string[]} */
+    const names = JSON.parse(readFileSync(nodes, 'utf8'));
+    for (let from = 0; from < names.length; from += CHUNK) {
+      const chunk = names.slice(from, from + CHUNK);
+      for (asked of await works(model, feeds, chunk) ? [chunk] : chunk.map((name) => [name])) {
+        const fetched = [await model.executeAsync(feeds, asked)].flat();
+        for (const [i, tensor] of fetched.entries()) await keep(asked[i], tensor, tensors, strings);
+      }
+    }
+  } catch (error) {
+    threw = { node: asked[0] ?? null, message: /** @type {Error} */ (error).message.split('\n')[0] };
+  }
+  writeSafetensors(out, tensors, { strings: JSON.stringify(strings), threw: JSON.stringify(threw) });
+}
+
+/**
+ * @param {import('@tensorflow/tfjs-converter').GraphModel} model
+ * @param {Record<string, tf.Tensor>} feeds
+ * @param {string[]} names
+ */
+async function works(model, feeds, names) {
+  try {
+    tf.dispose(await model.executeAsync(feeds, names));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {tf.Tensor} tensor
+ * @param {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} tensors
+ * @param {Record<string, {shape: number[], values: string[]}>} strings
+ */
+async function keep(name, tensor, tensors, strings) {
+  const { dtype, shape } = tensor;
+  const data = await tensor.data();
+  if (dtype === 'string') {
+    strings[name] = { shape, values: Array.from(/** @type {any} */ (data)) };
+  } else if (dtype === 'float32') {
+    tensors[name] = { dtype: 'F32', shape, data: Float32Array.from(/** @type {any} */ (data)) };
+  } else {
+    tensors[name] = { dtype: 'I32', shape, data: Int32Array.from(/** @type {any} */ (data)) };
+  }
+}
+
+/** @param {Record<string, {dtype: 'int32' | 'string' | 'float32', shape: number[], values: any[]}>} inputs */
+function feedsOf(inputs) {
+  const entries = Object.entries(inputs).map(([name, { dtype, shape, values }]) => [
+    name,
+    tf.tensor(values, shape, dtype),
+  ]);
+  return /** @type {Record<string, tf.Tensor>} */ (Object.fromEntries(entries));
+}
+
+/** @param {string} path @returns {tf.io.ModelArtifacts} */
+function artifacts(path) {
+  const document = JSON.parse(readFileSync(path, 'utf8'));
+  /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
+  const manifest = document.weightsManifest;
+  const whole = Buffer.concat(manifest.flatMap(({ paths }) => paths).map((p) => readFileSync(join(dirname(path), p))));
+  return {
+    ...document,
+    weightSpecs: manifest.flatMap(({ weights }) => weights),
+    weightData: Uint8Array.from(whole).buffer,
+  };
+}

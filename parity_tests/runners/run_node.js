@@ -1,0 +1,209 @@
+/**
+ * Node's answers on one backend (pairs with run_python.py). Writes what runs.py describes.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { Head } from '../../node_bridge/classifier/head.js';
+import { Encoder } from '../../node_bridge/encoder/encoder.js';
+import { run } from '../../node_bridge/support/command_line.js';
+import { UserError } from '../../node_bridge/support/errors.js';
+import { jsonLine } from '../../node_bridge/support/printing.js';
+import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
+import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
+import { invariances } from './invariances.js';
+
+/** Texts of the first batch that are asked for invariances: few, for the slow backends. */
+const FEW = 4;
+
+const HELP = `Runs the cases of a parity test through a bundle.
+
+  node parity_tests/runners/run_node.js --bundle DIR --cases cases.jsonl --out wasm.safetensors
+    --backend NAME     TF.js backend (default wasm)
+    --batches N        take only the first N batches of the case file
+    --taps N,N         batches of which also the bundle's taps are given
+    --classifier DIR   also give the probabilities of this classifier
+    --max-length N     positions a text is cut to (default: all that the model has)
+    --answers-alone    with special tokens, and no invariances
+    --show NAME        print one value instead of writing a file: added.b000.tokens[0],
+                       added.b000.sequence_output[0,2,7], weights/NAME[3,4]
+`;
+
+/** @typedef {{text: string, pair?: string, max_length?: number}} Text `max_length`: cut there */
+/** @typedef {{case: number, batch: number} & Text} Case */
+/** @typedef {import('../../node_bridge/support/safetensors.js').Tensor} Tensor */
+
+await run({
+  help: HELP,
+  options: {
+    bundle: { type: 'string' },
+    cases: { type: 'string' },
+    out: { type: 'string' },
+    backend: { type: 'string', default: 'wasm' },
+    batches: { type: 'string', default: 'Infinity' },
+    taps: { type: 'string', default: '' },
+    classifier: { type: 'string' },
+    'max-length': { type: 'string' },
+    'answers-alone': { type: 'boolean', default: false },
+    show: { type: 'string' },
+  },
+  main,
+});
+
+/** @param {Record<string, any>} options */
+async function main({ bundle: dir, cases, out, backend, batches, taps, classifier: head, show, ...options }) {
+  for (const [name, value] of Object.entries({ bundle: dir, cases, out: out ?? show })) {
+    if (value === undefined) throw new UserError(`Expected --${name}; try --help.`);
+  }
+  const bundle = Bundle.open(dir);
+  const tokenizer = Tokenizer.fromBundle(bundle);
+  const encoder = await Encoder.load(bundle, { backend });
+  const classifier = head === undefined ? undefined : await Head.load(head, bundle);
+  const groups = readBatches(cases).slice(0, Number(batches));
+  const tapped = new Set(taps.split(',').filter(Boolean).map(Number));
+  const maxLength = Number(options['max-length'] ?? bundle.contract.max_length);
+  const tools = { tokenizer, encoder, classifier, maxLength };
+
+  /** @type {Record<string, Tensor>} */
+  const tensors = {};
+  /** @type {Record<string, string[][]>} */
+  const tokens = {};
+  /** @type {Record<string, number[][]>} */
+  const starts = {};
+  /** @type {Record<string, string[]>} */
+  const labels = {};
+  const alone = options['answers-alone'];
+  for (const special of alone ? ['added'] : ['added', 'none']) {
+    for (const [index, texts] of groups.entries()) {
+      const prefix = `${special}.b${String(index).padStart(3, '0')}`;
+      const answers = await answer(texts, special === 'added', tapped.has(index), tools);
+      tokens[prefix] = answers.tokens;
+      starts[prefix] = answers.starts;
+      if (answers.labels !== undefined) labels[prefix] = answers.labels;
+      for (const [name, { shape, data }] of Object.entries(answers.tensors)) {
+        const dtype = data instanceof Int32Array ? 'I32' : 'F32';
+        tensors[`${prefix}.${name}`] = { dtype, shape, data };
+      }
+      process.stderr.write(`${backend}: special tokens ${special}, batch ${index + 1} of ${groups.length}\n`);
+    }
+  }
+  if (show !== undefined) {
+    const weight = show.startsWith('weights/') ? await weightOf(encoder, show.split('[')[0]) : {};
+    process.stdout.write(`${shown(show, { ...tensors, ...weight }, { tokens, labels })}\n`);
+    return;
+  }
+  if (!alone) {
+    const few = groups[0]
+      .slice(0, FEW)
+      .map((text) => tokenizer.encode(text.text, { pair: text.pair, maxLength: lengthOf(text, maxLength) }));
+    Object.assign(tensors, await invariances(encoder, few));
+  }
+  const told = { versions: versions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
+  const metadata = Object.entries(told).map(([name, value]) => [name, JSON.stringify(value)]);
+  writeSafetensors(out, tensors, Object.fromEntries(metadata));
+}
+
+/**
+ * Positions that a case is cut to.
+ *
+ * @param {Text} text
+ * @param {number} most
+ */
+function lengthOf(text, most) {
+  return Math.min(text.max_length ?? most, most);
+}
+
+/**
+ * Tokens, ids, outputs and probabilities of one padded batch.
+ *
+ * @param {Text[]} texts
+ * @param {boolean} specialTokens
+ * @param {boolean} tapped whether to give the bundle's taps too
+ * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Head, maxLength: number}} tools
+ * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[],
+ *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
+ */
+async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classifier, maxLength }) {
+  const { outputs: specs, taps = [] } = encoder.bundle.contract;
+  const encodings = texts.map((text) =>
+    tokenizer.encodeWithTokens(text.text, { pair: text.pair, specialTokens, maxLength: lengthOf(text, maxLength) }),
+  );
+  const nodes = specs.map(({ name }) => name);
+  if (tapped && encoder.kind === 'graph_model') nodes.push(...taps.map(({ node }) => node));
+  const outputs = await encoder.run(encodings, undefined, nodes);
+  const told = {
+    tokens: encodings.map(({ tokens }) => tokens),
+    starts: encodings.map(({ offsets }) => offsets.map(([start]) => start)),
+  };
+  const tensors = { ...encoder.pad(encodings), ...outputs };
+  if (classifier === undefined) return { ...told, tensors };
+  const sequence = specs.find(({ role }) => role === 'sequence_output')?.name ?? '';
+  const rows = await classifier.probabilities(classifier.inputsOf(outputs[sequence], encodings));
+  const labels = rows.map((row) => classifier.labelOf(row));
+  return { ...told, labels, tensors: { ...tensors, probabilities: stack(rows) } };
+}
+
+/** @param {Float32Array[]} rows of one length */
+function stack(rows) {
+  const width = rows[0].length;
+  const data = new Float32Array(rows.length * width);
+  rows.forEach((row, index) => data.set(row, index * width));
+  return { shape: [rows.length, width], data };
+}
+
+/**
+ * The texts of each batch. Only \n ends a line; Node's readline would also split at U+2028.
+ *
+ * @param {string} path
+ * @returns {Text[][]}
+ */
+function readBatches(path) {
+  const lines = readFileSync(path, 'utf8').split('\n').filter((line) => line !== '');
+  /** @type {Text[][]} */
+  const groups = [];
+  for (const line of lines) {
+    const { batch, ...text } = /** @type {Case} */ (JSON.parse(line));
+    (groups[batch] ??= []).push(text);
+  }
+  if (groups.length === 0) throw new UserError(`${path} holds no cases: nothing would be compared`);
+  return groups;
+}
+
+/**
+ * A weight as the backend has it, by its name.
+ *
+ * @param {Encoder} encoder
+ * @param {string} name
+ */
+async function weightOf(encoder, name) {
+  return encoder.run([{ ids: Int32Array.of(0), typeIds: Int32Array.of(0) }], undefined, [name]);
+}
+
+/**
+ * One value of what was computed.
+ *
+ * @param {string} asked a name, and in brackets the place in it
+ * @param {Record<string, {shape: number[], data: ArrayLike<number>}>} tensors
+ * @param {Record<string, Record<string, any[]>>} lists
+ */
+function shown(asked, tensors, lists) {
+  const [, name, place = '0'] = /^(.*?)(?:\[([\d,]+)\])?$/.exec(asked) ?? [];
+  const index = place.split(',').map(Number);
+  const [, prefix, list] = /^(.*)\.(tokens|labels)$/.exec(name) ?? [];
+  if (list !== undefined) return jsonLine(lists[list][prefix]?.[index[0]]);
+  const tensor = tensors[name];
+  if (tensor === undefined) {
+    throw new UserError(`--show: got ${name}, expected one of ${Object.keys(tensors).join(', ')}`);
+  }
+  const at = index.reduce((sum, value, axis) => sum * tensor.shape[axis] + value, 0);
+  return tensor.data[at];
+}
+
+/** @param {string} backend */
+function versions(backend) {
+  const require = createRequire(import.meta.url);
+  const core = require.resolve('@tensorflow/tfjs-core/package.json');
+  const tfjs = JSON.parse(readFileSync(core, 'utf8')).version;
+  return { node: process.versions.node, tfjs, backend };
+}

@@ -1,0 +1,224 @@
+"""Starts the two runners as processes of their own: neither can take the judge down with it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from export import confinement
+from export.confinement import Limits, Reach
+from parity_tests.runners import runs
+from parity_tests.runners.runs import Run
+from parity_tests.runners.tokenizer_source import TokenizerSource
+from support import printing
+from support.command_line import hint
+from support.errors import EnvironmentProblem, UserError
+
+ROOM = Path(__file__).parent
+ROOT = ROOM.parents[1]
+SECONDS = 7200
+"""That a run of Python may take."""
+
+
+def run_python(
+    model: Path,
+    tokenizer: TokenizerSource,
+    cases: Path,
+    out: Path,
+    contract: Path,
+    tapped: Iterable[int] = (0,),
+    stored: Path | None = None,
+    costs: bool = True,
+) -> Run:
+    """Python's answers to a whole case file; the model's variables go beside `out`.
+
+    The process that loads the model is confined, see export/confinement.py.
+
+    Args:
+        model: the SavedModel.
+        tokenizer: what tokenizes for it.
+        cases: the case file.
+        out: the file for the answers.
+        contract: `bundle.json`, whose taps are looked at in the batches `tapped`.
+        tapped: see `contract`.
+        stored: safetensors whose values the model's variables get.
+        costs: measure what float32 costs the model, see costs.py.
+    """
+    command = ["-m", "parity_tests.runners.run_python", "--model", str(model)]
+    command += [*tokenizer.arguments(), "--cases", str(cases)]
+    command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
+    command += ["--taps", numbers(tapped)]
+    command += ["--costs"] if costs else []
+    if stored is not None:
+        command += ["--stored", str(stored)]
+    confinement.notice(printing.say)
+    given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
+    with tempfile.TemporaryDirectory(prefix="confined-") as place:
+        reach = Reach(Path(place), tuple(given), (out.parent,))
+        started = confinement.command(command, reach, Limits().memory_bytes, SECONDS)
+        return start("Python", started, out)
+
+
+def numbers(batches: Iterable[int]) -> str:
+    """Batch numbers as the runners take them."""
+    return ",".join(str(number) for number in sorted(batches))
+
+
+def weights_beside(out: Path) -> Path:
+    """Where the variables lie of the model that gave the answers in `out`."""
+    return out.with_suffix(".weights.safetensors")
+
+
+@dataclass(frozen=True)
+class NodeSide:
+    """What Node runs: a bundle and perhaps its classifier, by a runner."""
+
+    bundle: Path
+    classifier: Path | None = None
+    runner: Path = ROOM / "run_node.js"
+
+    def run(
+        self,
+        backend: str,
+        batches: int,
+        cases: Path,
+        out: Path,
+        tapped: Iterable[int] = (0,),
+    ) -> Run:
+        """Node's answers on one backend to the first batches of a case file."""
+        asked = ["--batches", str(batches), "--taps", numbers(tapped)]
+        return self._start(backend, cases, out, asked)
+
+    def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> Run:
+        """What the classifier says of the first batch, its texts cut to `max_length` positions."""
+        asked = ["--batches", "1", "--answers-alone", "--max-length", str(max_length)]
+        return self._start(backend, cases, out, asked)
+
+    def _start(self, backend: str, cases: Path, out: Path, asked: list[str]) -> Run:
+        command = [node(), str(self.runner), "--bundle", str(self.bundle), "--backend", backend]
+        command += ["--cases", str(cases), *asked]
+        if self.classifier is not None:
+            command += ["--classifier", str(self.classifier)]
+        return start(f"Node ({backend})", command, out)
+
+
+def node() -> str:
+    """The Node to run: `node` on the PATH, or what NODE says.
+
+    Raises:
+        EnvironmentProblem: there is none.
+    """
+    wanted = os.environ.get("NODE", "node")
+    found = shutil.which(wanted)
+    if found is None:
+        raise EnvironmentProblem(
+            f"{wanted} is not found; install Node.js 20.19, 22.12 or newer, or set NODE to its path"
+        )
+    return found
+
+
+def start(name: str, command: list[str], out: Path) -> Run:
+    """Runs one runner and reads what it wrote; errors as of `finish`."""
+    finish(name, command, out)
+    return runs.read(out)
+
+
+def finish(name: str, command: list[str], out: Path) -> None:
+    """Runs one runner to its end and passes on what it says.
+
+    Raises:
+        UserError: it says that what it was given is wrong.
+        EnvironmentProblem: it did not end by itself, or not well, or wrote nothing.
+    """
+    out.unlink(missing_ok=True)
+    command += ["--out", str(out)]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    code, last = talk(command, environment)
+    if code == 0:
+        return
+    if code == -signal.SIGALRM:
+        raise UserError(
+            f"the {name} runner was not done after {SECONDS} s; the model may have a loop that "
+            "does not end"
+        )
+    if code < 0:
+        raise EnvironmentProblem(
+            f"the {name} runner was killed (signal {-code}) before it was done; "
+            "is there enough memory? run it again"
+        )
+    reason = last.removeprefix("error: ")
+    if code == UserError.exit_code:
+        raise UserError(reason)
+    raise EnvironmentProblem(f"the {name} runner ended with exit code {code}: {reason}")
+
+
+def talk(command: list[str], environment: dict[str, str] | None) -> tuple[int, str]:
+    """Runs a command, passing its stderr on but for the line that tells why it failed.
+
+    Returns:
+        the exit code, and the last `error: ` line, else the line that reads like a cause.
+    """
+    said: deque[str] = deque(maxlen=40)
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line.rstrip())
+            if progress(line):
+                print(line, end="", file=sys.stderr)
+    causes = [line for line in said if line.startswith("error: ")]
+    causes += [line for line in said if "Error" in line] or list(said)[-1:]
+    return process.returncode, (causes or ["it said nothing"])[0]
+
+
+def progress(line: str) -> bool:
+    """Whether a line is a runner's progress: not a stack trace, nor a library's talk."""
+    return ": special tokens " in line or ": trained " in line
+
+
+# Which backends Node has here, and how many texts each gets.
+
+ALWAYS = "wasm:64,cpu:8"
+NATIVE = "native:64"
+NAMES = ("wasm", "cpu", "native")
+CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"
+
+
+def here(check: Path = CHECK) -> tuple[str, str]:
+    """Every backend of this machine, as `--backends` takes them; and why native is not one."""
+    done = subprocess.run([node(), str(check)], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return f"{ALWAYS},{NATIVE}", ""
+    reason = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
+    return ALWAYS, f"native: NOT COMPARED: {reason}"
+
+
+def counts(text: str) -> dict[str, int]:
+    """How many texts each backend gets.
+
+    >>> counts("wasm:64,cpu:8")
+    {'wasm': 64, 'cpu': 8}
+
+    Raises:
+        UserError: it does not read so.
+    """
+    backends = {}
+    for part in text.split(","):
+        name, _, number = part.strip().partition(":")
+        if not name.isalnum() or not number.isdecimal() or int(number) < 1:
+            raise UserError(f"--backends: got {part!r}, expected NAME:TEXTS, such as wasm:64")
+        if name not in NAMES or name in backends:
+            why = "it is there twice" if name in backends else hint(name, NAMES)
+            raise UserError(
+                f"--backends: got {name}, expected each of {', '.join(NAMES)} once; {why}"
+            )
+        backends[name] = int(number)
+    return backends

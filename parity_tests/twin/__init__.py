@@ -1,1 +1,0 @@
-"""The twin: one classifier, its encoder frozen and updated, in Python and in Node, measured."""

@@ -1,0 +1,1 @@
+"""What every Python room needs: errors, exit codes, options, printing, files of others."""

@@ -1,0 +1,208 @@
+"""The options of every Python command of the project, and how errors leave it.
+
+By itself argparse takes the beginning of an option for the option, the last of two values without
+a word, and puts its whole usage before a mistake.
+
+Exit codes: 0 good, 1 drift or a failed check, 2 the user's mistake, 3 the environment, 70 a defect
+of the program itself (EX_SOFTWARE of sysexits.h), 130 interrupted.
+"""
+
+import argparse
+import difflib
+import errno
+import functools
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from support.printing import cleaned_streams, printable, raw, say
+
+USER_ERROR, ENVIRONMENT, INTERNAL, INTERRUPTED = 2, 3, 70, 130
+DEBUG = "BERT_BRIDGE_DEBUG"
+"""Set to 1, an internal error shows its stack."""
+MACHINE = {
+    errno.ENOSPC: "make room there, or give another place",
+    errno.EDQUOT: "make room there, or give another place",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), or give another place",
+    errno.EROFS: "give another place",
+    errno.EIO: "give another place",
+    errno.ENOMEM: "give it more memory, or less to do",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "try again later",
+    errno.EAGAIN: "try again later",
+    errno.EBUSY: "try again later",
+    errno.ETXTBSY: "try again later",
+}
+"""System errors that are this machine's, with a remedy; the others are a wrong place's."""
+ROOT = Path(__file__).parents[1]
+DISK = ("No space left", "File too large", "Disk quota", "Read-only file system")
+"""In TensorFlow's errors, which are no OSError."""
+# TensorFlow's, by its name: the class is not at hand where TensorFlow was never loaded.
+OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
+NEAR = 0.6
+"""Share of letters that two names have in common, as difflib counts it, for a likely slip."""
+
+
+class OptionParser(argparse.ArgumentParser):
+    """Parses options; a mistake is one line on stderr, with the nearest name, and exit code 2."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("allow_abbrev", False)
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**settings)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parses the options of this command; a subcommand's parser gets its own part."""
+        given = list(sys.argv[1:] if args is None else args)
+        self.check_names(given)
+        found, rest = super().parse_known_args(given, namespace)
+        if rest:
+            self.error(f"Expected options only, got `{rest[0]}`; try --help")
+        return found, rest
+
+    def check_names(self, given: list[str]) -> None:
+        """Refuses an option that is unknown or given twice."""
+        has_subcommands = any(isinstance(a, argparse._SubParsersAction) for a in self._actions)
+        seen: set[str] = set()
+        words = iter(given)
+        for word in words:
+            is_option = re.match(r"-[^\d.]", word)
+            # What follows a subcommand is its parser's.
+            if word == "--" or (has_subcommands and not is_option):
+                return
+            if not is_option:
+                continue
+            name = word.split("=")[0]
+            action = self._option_string_actions.get(name)
+            if action is None:
+                known = [option for option in self._option_string_actions if option != "-h"]
+                self.error(f"There is no option {name}; {hint(name, known)}")
+            if action.dest in seen and not isinstance(action, argparse._AppendAction):
+                self.error(f"Got {name} twice, expected it once")
+            seen.add(action.dest)
+            if action.nargs is None and "=" not in word:
+                next(words, None)  # its value
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with one line."""
+        line = printable(" ".join(message.split()))
+        line = line.replace("invalid int value:", "expected a whole number, got")
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", line)
+        if choice:
+            meant = nearest(choice[1], re.findall(r"[^', ]+", choice[2]))
+            line += f"; did you mean {meant}?" if meant else ""
+        self.exit(USER_ERROR, f"error: {line}\n")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was most likely meant; None where none is near.
+
+    >>> nearest("--bundel", ["--bundle", "--model"])
+    '--bundle'
+    >>> nearest("--tok", ["--tokenizer"])
+    '--tokenizer'
+    """
+    names = {option.replace("_", "-"): option for option in known}
+    typed = name.replace("_", "-")
+    longer = [option for option in names if option.startswith(typed)]
+    near = longer or difflib.get_close_matches(typed, names, n=1, cutoff=NEAR)
+    return names[near[0]] if near else None
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known."""
+    meant = nearest(name, known)
+    return f"did you mean {meant}?" if meant else "try --help"
+
+
+def command(
+    interrupted: str = "interrupted",
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Decorates the `main` of a command: whatever it prints is clean, whatever it raises is a line.
+
+    Args:
+        interrupted: what to say after Ctrl-C.
+    """
+
+    def decorate(main: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(main)
+        def run(*arguments: Any) -> int:
+            with cleaned_streams():
+                try:
+                    code = main(*arguments)
+                    sys.stdout.flush()
+                    return code
+                except KeyboardInterrupt:
+                    say(interrupted)
+                    return INTERRUPTED
+                except BrokenPipeError:
+                    # A reader that went away (`| head`); lest Python complain of it at its end.
+                    silence(sys.stdout)
+                    return 0
+                except Exception as error:
+                    line, code = failure(error)
+                    say(f"error: {line}")
+                    if code == INTERNAL and os.environ.get(DEBUG) == "1":
+                        for part in traceback.format_exc().splitlines():
+                            say(part)
+                    if code == ENVIRONMENT:
+                        silence(sys.stdout)
+                    return code
+
+        return run
+
+    return decorate
+
+
+def failure(error: BaseException) -> tuple[str, int]:
+    """What an error says to a person, without `error: `, and the exit code."""
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):
+        return str(error), code
+    if isinstance(error, OSError) and error.errno is not None:
+        where = "" if error.filename is None else f"{error.filename}: "
+        remedy = MACHINE.get(error.errno)
+        if remedy is not None:
+            return f"{where}{error.strerror}; {remedy}", ENVIRONMENT
+        return f"{where}{error.strerror}; give another place", USER_ERROR
+    name, message = type(error).__name__, " ".join(str(error).split())
+    if any(part in message for part in DISK):
+        return f"cannot write: {message}; make room, or give another place", ENVIRONMENT
+    if name in OUT_OF_MEMORY:
+        return f"there is not enough memory ({message or name}); give it more", ENVIRONMENT
+    if isinstance(error, RecursionError):
+        return f"what was given is nested too deep{place_of(error)}", USER_ERROR
+    reason = summary(error)
+    return f"internal error, please report it: {reason}; {DEBUG}=1 shows where", INTERNAL
+
+
+def summary(error: BaseException) -> str:
+    """An error that nobody foresaw, in one line with its place in this program."""
+    message = printable(" ".join(str(error).split()), 400)
+    return f"{type(error).__name__}: {message}{place_of(error)}"
+
+
+def place_of(error: BaseException) -> str:
+    """The last line of this program where an error came up, in brackets; "" where there is none."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        if ROOT in file.parents and not file.relative_to(ROOT).parts[0].startswith("."):
+            place = f" ({file.name}:{frame.lineno})"
+    return place
+
+
+def silence(stream: Any) -> None:
+    """What a stream still holds is dropped: where it cannot go, Python would say so at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, raw(stream).fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        pass

@@ -1,0 +1,182 @@
+"""Reads files that somebody else wrote: plain files up to a size, and JSON of the right types.
+
+Every configuration goes through here, so that a pipe, a device, a file of gigabytes, deep nesting
+or a value of another type ends in one line, before anything is built.
+"""
+
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support.errors import UserError
+
+COPY_AGAIN = "correct the file, or copy it again from the model"
+# The tokenizer.json of a vocab of 250,000 tokens has 17 MB.
+MAX_JSON = 64 << 20
+# Configurations nest five deep, a tokenizer.json about eight.
+MAX_DEPTH = 64
+SHOWN = 60
+KINDS: dict[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "true or false",
+    int: "an integer",
+}
+# Possessive, and with an end for a string that has none: linear in time, flat in memory.
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def plain_file(path: Path, expected: str) -> int:
+    """The size of a plain file, without opening it.
+
+    A pipe would be waited for, and a device may never end.
+
+    Raises:
+        UserError: no such file, a directory, a pipe or a device.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is no path"
+        raise UserError(f"{path}: {reason}; give {expected}") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise UserError(f"{path}: Is a directory; give {expected}")
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path}: is a pipe or a device, expected a plain file; give {expected}")
+    return found.st_size
+
+
+def read_plain(path: Path, most: int, expected: str) -> bytes:
+    """The bytes of a plain file.
+
+    Raises:
+        UserError: see `plain_file`; or it has more than `most` bytes.
+    """
+    size = plain_file(path, expected)
+    if size <= most:
+        try:
+            # Of a file that grows meanwhile no more than this.
+            with open(path, "rb", opener=without_waiting) as stream:
+                data = stream.read(most + 1)
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; give {expected}") from None
+        size = len(data)
+    if size > most:
+        raise UserError(
+            f"{path}: has more than {most / 1e6:.0f} MB, too many for what it should be; "
+            f"give {expected}"
+        )
+    return data
+
+
+def without_waiting(name: str, flags: int) -> int:
+    """Opens a file that may have become a pipe since it was looked at."""
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_json(
+    path: Path,
+    expected: str = "the model's own file",
+    constant: Callable[[str], Any] | None = None,
+) -> Any:
+    """A JSON document.
+
+    Args:
+        path: the file.
+        expected: what to give in its place.
+        constant: gets NaN and the infinities, which Python reads though JSON has none.
+
+    Raises:
+        UserError: see `read_plain`; or it is no JSON, or nested deeper than any configuration.
+    """
+    raw = read_plain(path, MAX_JSON, expected)
+    if (depth := depth_of(raw)) > MAX_DEPTH:
+        raise UserError(
+            f"{path}: got JSON nested {depth} deep, expected at most {MAX_DEPTH}; give {expected}"
+        )
+    try:
+        document = json.loads(raw.decode("utf-8"), parse_constant=constant)
+        if SURROGATE.search(raw):
+            # Half of a character cannot be written again.
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except ValueError as error:
+        reason = str(error).split("\n")[0][:100]
+        raise UserError(f"{path}: is no JSON: {reason}; give {expected}") from None
+    return document
+
+
+def depth_of(raw: bytes) -> int:
+    """How deep a JSON text nests.
+
+    >>> depth_of(b'{"a": [1, "[[["]}')
+    2
+    """
+    depth = deepest = 0
+    for bracket in re.findall(rb"[][{}]", STRING.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def read_object(path: Path, expected: str = "the model's own file") -> dict[str, Any]:
+    """A JSON file that holds one object.
+
+    Raises:
+        UserError: see `read_json`; or something else than an object.
+    """
+    document: dict[str, Any] = typed(read_json(path, expected), dict, str(path))
+    return document
+
+
+def shown(value: Any) -> str:
+    """A value as JSON has it, cut short; of an object or array only what it is."""
+    if isinstance(value, dict | list):
+        return KINDS[type(value)] if value else json.dumps(value)
+    try:
+        text = json.dumps(value[: SHOWN * 2] if isinstance(value, str) else value)
+    except ValueError:
+        return "an integer of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def typed(value: Any, wanted: type, place: str, remedy: str = COPY_AGAIN) -> Any:
+    """The value, if it is of that JSON type; true is no integer.
+
+    Raises:
+        UserError: it is of another.
+    """
+    if type(value) is not wanted:
+        raise UserError(f"{place}: got {shown(value)}, expected {KINDS[wanted]}; {remedy}")
+    return value
+
+
+def number(value: Any, place: str) -> int | float:
+    """The value, if it is a finite number.
+
+    Raises:
+        UserError: it is none.
+    """
+    is_number = type(value) is int or (type(value) is float and math.isfinite(value))
+    if not is_number:
+        raise UserError(f"{place}: got {shown(value)}, expected a number; {COPY_AGAIN}")
+    found: int | float = value
+    return found
+
+
+def integer(value: Any, place: str, least: int, most: int | None = None) -> int:
+    """The value, if it is an integer within these limits.
+
+    Raises:
+        UserError: it is not.
+    """
+    if type(value) is not int or value < least or (most is not None and value > most):
+        limits = f"from {least} to {most}" if most is not None else f"of {least} or more"
+        raise UserError(f"{place}: got {shown(value)}, expected an integer {limits}; {COPY_AGAIN}")
+    return value

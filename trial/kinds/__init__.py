@@ -1,1 +1,0 @@
-"""Kinds of faults; every file here is found by itself. See trial/registry.py."""

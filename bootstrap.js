@@ -59,7 +59,8 @@ const { platform, arch } = process;
 const report = /** @type {any} */ (process.report);
 report.excludeNetwork = true; // which it looks up by name, and waits for
 const isMusl = platform === 'linux' && report.getReport().header.glibcVersionRuntime === undefined;
-const supported = (platform === 'linux' && ['x64', 'arm64'].includes(arch) && !isMusl) || (platform === 'darwin' && arch === 'arm64');
+const supported =
+  (platform === 'linux' && ['x64', 'arm64'].includes(arch) && !isMusl) || (platform === 'darwin' && arch === 'arm64');
 if (!supported) {
   refuse(
     `TensorFlow Text has no build for ${platform} ${arch}${isMusl ? ' with musl' : ''}, so the Python side does not run here; expected ` +

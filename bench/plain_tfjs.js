@@ -32,9 +32,7 @@ export async function openGraph(directory) {
     load: async () => ({
       ...document,
       weightSpecs: manifest.flatMap(({ weights }) => weights),
-      weightData: manifest
-        .flatMap(({ paths }) => paths)
-        .map((path) => Uint8Array.from(read(path)).buffer),
+      weightData: manifest.flatMap(({ paths }) => paths).map((path) => Uint8Array.from(read(path)).buffer),
     }),
   });
   /** @type {{inputs: Record<string, {name: string}>, outputs: Record<string, {name: string}>}} */

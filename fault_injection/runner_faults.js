@@ -42,7 +42,10 @@ const FAULTS = {
   padded_with_unknown: () => padded(fillPadding(({ special_tokens: special }) => special.unk.id)),
   padding_is_a_padded_row: () => padded(fillPadding(({ vocab_size: size }) => size)),
   ids_overflow: () => padded(({ input_ids: ids }) => ids.set(Int8Array.from(ids))),
-  types_of_the_second_text: () => padded(({ token_type_ids: types }, { encodings, width }) => eachText(encodings, width, (row) => types.fill(1, row, row + width))),
+  types_of_the_second_text: () =>
+    padded(({ token_type_ids: types }, { encodings, width }) =>
+      eachText(encodings, width, (row) => types.fill(1, row, row + width)),
+    ),
   last_token_masked: () =>
     padded(({ attention_mask: mask }, { encodings, width }) =>
       encodings.forEach(({ ids }, row) => ids.length > 0 && mask.fill(0, row * width + ids.length - 1, row * width + ids.length)),
@@ -58,12 +61,14 @@ const FAULTS = {
   answers_rounded: () =>
     answered((_, data) => {
       const bits = new Uint32Array(data.buffer);
-      bits.forEach((value, i) => (bits[i] = value & 0xffff0000));
+      bits.set(bits.map((value) => value & 0xffff0000));
     }),
-  elements_zeroed_at_random: () => outputs((_, data) => data.forEach((__, i) => Math.random() < 0.1 && (data[i] = 0))),
+  elements_zeroed_at_random: () =>
+    outputs((_, data) => data.forEach((__, i) => data.fill(0, i, i + Number(Math.random() < 0.1)))),
   rows_rotated: () => answered((_, data, shape) => rotate(data, data.length / shape[0])),
   output_rows_rotated: () => outputs((_, data, shape) => rotate(data, data.length / shape[0])),
-  pooled_scaled: () => answered((name, data) => name === 'pooled_output' && data.forEach((x, i) => (data[i] = x * 1.0001 + 0.0001))),
+  pooled_scaled: () =>
+    answered((name, data) => name === 'pooled_output' && data.forEach((x, i) => (data[i] = x * 1.0001 + 0.0001))),
   tensors_leak: () =>
     around(Encoder.prototype, 'runBatch', (original) => {
       tf.keep(tf.tensor1d([1]));
@@ -80,9 +85,10 @@ const FAULTS = {
   },
 
   // Tokens.
-  cls_missing: () => assembled((ids, { lead }) => lead > 0 && (ids[0] = 0)),
+  cls_missing: () => assembled((ids, { lead }) => ids.fill(0, 0, Math.min(lead, 1))),
   special_tokens_missing: () => options((given) => ({ ...given, specialTokens: false })),
-  sep_is_cls: () => assembled((ids, { lead, first }, { special }) => lead > 0 && (ids[lead + first] = special.cls.id)),
+  sep_is_cls: () =>
+    assembled((ids, { lead, first }, { special }) => ids.fill(special.cls.id, lead + first, lead + first + Math.min(lead, 1))),
   truncation_side: () =>
     assembled((ids, { lead, first, secondAt }, { scanner }) => ids.set(scanner.ids.subarray(secondAt - first, secondAt), lead)),
   truncation_off_by_one: () => options((given, { maxLength }) => ({ ...given, maxLength: (given.maxLength ?? maxLength) - 1 })),
@@ -115,7 +121,9 @@ const FAULTS = {
 
   // The classifier.
   vector_of_second_position: () =>
-    around(Head.prototype, 'inputsOf', (original, _, [{ shape, data }, encodings]) => original({ shape, data: rotated(data, shape[2]) }, encodings)),
+    around(Head.prototype, 'inputsOf', (original, _, [{ shape, data }, encodings]) =>
+      original({ shape, data: rotated(data, shape[2]) }, encodings),
+    ),
   probabilities_of_other_texts: () =>
     around(Head.prototype, 'probabilities', async (original) => {
       const rows = await original();
@@ -123,7 +131,8 @@ const FAULTS = {
       return rows;
     }),
   least_probable_label: () => around(Head.prototype, 'labelOf', (_, head, [row]) => head.labels[row.indexOf(Math.min(...row))]),
-  labels_shifted_in_javascript: () => around(Head.prototype, 'labelOf', (_, { labels }, [row]) => labels[(mostProbable(row) + 1) % labels.length]),
+  labels_shifted_in_javascript: () =>
+    around(Head.prototype, 'labelOf', (_, { labels }, [row]) => labels[(mostProbable(row) + 1) % labels.length]),
 };
 
 /** Puts one fault into this process. @param {string} name */
@@ -181,7 +190,9 @@ function eachText(encodings, width, each) {
 /** @param {(batch: Batch) => unknown} change of a copy */
 function fed(change) {
   around(Encoder.prototype, 'runBatch', (original, _, [batch, ...rest]) => {
-    const copies = Object.fromEntries(Object.entries(batch).map(([role, { shape, data }]) => [role, { shape, data: data.slice() }]));
+    const copies = Object.fromEntries(
+      Object.entries(batch).map(([role, { shape, data }]) => [role, { shape, data: data.slice() }]),
+    );
     change(dataOf(copies));
     return original(copies, ...rest);
   });
@@ -245,7 +256,8 @@ function endWordShortestFirst(scanner) {
   for (let at = 0; at < length; ) {
     let node = at === 0 ? START : CONTINUE;
     let end = at;
-    while (end < length && !tooLong && node !== -1 && (end === at || trie.idAt[node] === -1)) node = trie.step(node, symbols[end++]);
+    while (end < length && !tooLong && node !== -1 && (end === at || trie.idAt[node] === -1))
+      node = trie.step(node, symbols[end++]);
     const id = node === -1 || tooLong ? -1 : trie.idAt[node];
     if (id === -1) {
       scanner.count = before;

@@ -122,7 +122,11 @@ async function encodeAll(spool, encoder, rows, file) {
   try {
     for (const { first, encodings } of spool.windows()) {
       await eachBatch(encodings, encoder, async (batch) => {
-        await rows.write(file, encoder, batch.map((place) => ({ row: first + place, encoding: encodings[place] })));
+        await rows.write(
+          file,
+          encoder,
+          batch.map((place) => ({ row: first + place, encoding: encodings[place] })),
+        );
         bar.advance(batch.length);
       });
     }
@@ -189,7 +193,9 @@ function chosenOutputs({ dir, contract }, asked) {
   const names = [...new Set(asked.split(','))];
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
-    throw new UserError(`--outputs: got ${JSON.stringify(unknown)}, but ${dir} has ${known.join(', ')}; name some of these, or all`);
+    throw new UserError(
+      `--outputs: got ${JSON.stringify(unknown)}, but ${dir} has ${known.join(', ')}; name some of these, or all`,
+    );
   }
   return names;
 }

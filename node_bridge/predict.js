@@ -83,17 +83,23 @@ async function main(options, texts) {
 function formatOf({ encoding, columns: given, jsonl }) {
   const columns = given === undefined ? undefined : columnsFrom(given);
   if (columns !== undefined && (!jsonl || columns.order !== undefined)) {
-    throw new UserError('Expected --columns by name and with --jsonl, such as --jsonl --columns review=text: lines of text have no columns');
+    throw new UserError(
+      'Expected --columns by name and with --jsonl, such as --jsonl --columns review=text: lines of text have no columns',
+    );
   }
   return { encoding: encodingFrom(encoding), columns };
 }
 
 /** @param {boolean} jsonl @param {import('./data/text_stream.js').StdinFormat} format @param {Classifier} classifier */
 function soundTexts(jsonl, format, { task }) {
-  return eachOfStdin(jsonl, (text) => {
-    fitting(text, task);
-    return text;
-  }, format);
+  return eachOfStdin(
+    jsonl,
+    (text) => {
+      fitting(text, task);
+      return text;
+    },
+    format,
+  );
 }
 
 /**

@@ -53,10 +53,16 @@ async function main(options) {
     specialTokens: !options['no-special-tokens'],
     ...(limit === undefined ? {} : { maxLength: wholeNumber('--max-length', limit, 1, 1e6) }),
   };
-  const tokenizer = Tokenizer.fromBundle(Bundle.open(options.bundle, { trustedKeys: readTrustedKeys(options['require-signature']) }));
-  const encoded = eachOfStdin(options.jsonl, ({ text, pair }) => {
-    const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
-    return { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };
-  }, { encoding: encodingFrom(options.encoding) });
+  const tokenizer = Tokenizer.fromBundle(
+    Bundle.open(options.bundle, { trustedKeys: readTrustedKeys(options['require-signature']) }),
+  );
+  const encoded = eachOfStdin(
+    options.jsonl,
+    ({ text, pair }) => {
+      const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
+      return { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };
+    },
+    { encoding: encodingFrom(options.encoding) },
+  );
   for await (const window of windows(encoded, WINDOW)) await printJson(...window);
 }

@@ -159,7 +159,16 @@ async function main(options) {
   kept.remove();
 
   const next = predictCommand(options.out, train.task);
-  const text = verdict({ evaluation, labels, devCount: dev.count, report, bestEpoch, bestBy: settings.bestBy, out: options.out, next });
+  const text = verdict({
+    evaluation,
+    labels,
+    devCount: dev.count,
+    report,
+    bestEpoch,
+    bestBy: settings.bestBy,
+    out: options.out,
+    next,
+  });
   if (!options.json) {
     print(...text);
     return;
@@ -254,7 +263,10 @@ async function encoded(bundle, problem, { cache, backend, maxLength, head, worke
   const encoder = await openEncoders(bundle, { backend: backend.name, workers });
   say(backend.notice || encoder.notice || `backend ${backend.name}`);
   introduce();
-  const bar = progress('encoding texts', data.reduce((sum, { count }) => sum + count, 0));
+  const bar = progress(
+    'encoding texts',
+    data.reduce((sum, { count }) => sum + count, 0),
+  );
   const tools = { tokenizer, encoder };
   try {
     await checkGoldenCasesOnce(cache, bundle, backend, tools, say);

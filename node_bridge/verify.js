@@ -50,7 +50,8 @@ await run({
 
 /** @param {Record<string, any>} options */
 async function main(options) {
-  if (options.bundle === undefined && options.model === undefined) throw new UserError('Expected --bundle or --model; try --help.');
+  if (options.bundle === undefined && options.model === undefined)
+    throw new UserError('Expected --bundle or --model; try --help.');
   const count = options.texts === undefined ? undefined : wholeNumber('--texts', options.texts, 1, 1e6);
   oneOf('--backend', options.backend, BACKEND_NAMES);
   const trustedKeys = readTrustedKeys(options['require-signature']);
@@ -128,7 +129,12 @@ async function tokenizerAlone(bundle, count, json) {
   const passed = failed === undefined;
   const { name } = bundle.contract;
   const files = Object.keys(bundle.contract.files).length;
-  const ids = checks.length === 0 ? 'it has no golden ids, export it again to get them' : passed ? 'its golden ids are equal' : `DRIFT: ${failed.said}`;
+  const ids =
+    checks.length === 0
+      ? 'it has no golden ids, export it again to get them'
+      : passed
+        ? 'its golden ids are equal'
+        : `DRIFT: ${failed.said}`;
   const held = golden === undefined ? [] : [coverage(bundle, golden)];
   const result = { bundle: name, backend: null, passed, files, checks, exact };
   if (json) await printJson(result);
@@ -140,7 +146,10 @@ async function tokenizerAlone(bundle, count, json) {
  * @param {{bundle: string, backend: string, passed: boolean, coverage: string, checks: import('./bundle/golden_cases.js').Check[], exact: import('./bundle/golden_cases.js').Check[]}} result
  * @param {string} good what is said where all passed
  */
-function table({ bundle, backend, passed, checks, exact: others, coverage: reached }, good = 'the bundle gives here what Python gave') {
+function table(
+  { bundle, backend, passed, checks, exact: others, coverage: reached },
+  good = 'the bundle gives here what Python gave',
+) {
   const rows = [...checks, ...others].map(({ name, passed: equal, maxAbs, budget, rtol, said }) => {
     const exact = EXACT.includes(name);
     const distance = exact ? (equal ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');

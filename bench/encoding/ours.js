@@ -30,8 +30,7 @@ await serve({
     if (encoder.notice) throw new Error(encoder.notice);
     tokenizer = Tokenizer.fromBundle(Bundle.open(other ?? bundle));
   },
-  ids: ({ file }) =>
-    read(file).map((/** @type {string} */ text) => [...tokenizer.encode(text, { maxLength: MAX_LENGTH }).ids]),
+  ids: ({ file }) => read(file).map((/** @type {string} */ text) => [...tokenizer.encode(text, { maxLength: MAX_LENGTH }).ids]),
   texts: ({ file }) => {
     const texts = read(file).map((/** @type {string} */ text) => ({ text }));
     pass = () => featuresOf(texts, { tokenizer, encoder }, { maxLength: MAX_LENGTH });

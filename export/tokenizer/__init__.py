@@ -4,7 +4,7 @@ from pathlib import Path
 
 from export.bundle import TokenizerContract
 from export.tokenizer.huggingface_files import write_tokenizer_json
-from export.tokenizer.probe import read_tables
+from export.tokenizer.probe import read_tables as read_tables
 from export.tokenizer.reference import Reference, library_versions, reference
 from export.tokenizer.spec import ALGORITHMS, TokenizerSpec
 from export.tokenizer.tables import serialise

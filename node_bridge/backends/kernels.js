@@ -11,6 +11,9 @@ import { tf } from './tfjs.js';
 const kernels = {};
 for (const name of ['cpu', 'wasm']) {
   await useBackend(name);
-  kernels[name] = tf.getKernelsForBackend(name).map(({ kernelName }) => kernelName).sort();
+  kernels[name] = tf
+    .getKernelsForBackend(name)
+    .map(({ kernelName }) => kernelName)
+    .sort();
 }
 process.stdout.write(`${JSON.stringify({ tfjs: tf.version_core, kernels }, null, 1)}\n`);

@@ -21,7 +21,10 @@ export function library() {
   const found = loadTfjsNode(); // which makes it TF.js's current backend
   const product = tf.tidy(() => tf.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);
   if (product !== 11) {
-    throw new EnvironmentProblem(`${found.package} multiplies wrongly: got ${product}, expected 11; use another \`backend\``, 'backend');
+    throw new EnvironmentProblem(
+      `${found.package} multiplies wrongly: got ${product}, expected 11; use another \`backend\``,
+      'backend',
+    );
   }
   loaded = found;
   return loaded;

@@ -60,9 +60,7 @@ export function loadTfjsNode() {
     return open(prebuilt, 'prebuilt');
   } catch (error) {
     if (existsSync(join(HOME, 'built.json'))) return built();
-    throw new EnvironmentProblem(
-      `${prebuilt} does not load: ${firstLine(error)}; ${BUILD} against Python's TensorFlow`,
-    );
+    throw new EnvironmentProblem(`${prebuilt} does not load: ${firstLine(error)}; ${BUILD} against Python's TensorFlow`);
   }
 }
 
@@ -101,13 +99,24 @@ function assertOurs(directory, ...beside) {
   // Who owns this file has this process run what they like already.
   const trusted = new Set([0, process.getuid(), statSync(ROOT).uid]);
   const scope = dirname(directory);
-  const folders = [dirname(dirname(scope)), dirname(scope), scope, directory, join(directory, 'lib'), dirname(join(directory, BINDING))];
+  const folders = [
+    dirname(dirname(scope)),
+    dirname(scope),
+    scope,
+    directory,
+    join(directory, 'lib'),
+    dirname(join(directory, BINDING)),
+  ];
   for (const path of [...folders, join(directory, 'package.json'), join(directory, BINDING), ...beside]) {
     // A link, and what it leads to.
     for (const stats of [lstatSync(path, { throwIfNoEntry: false }), statSync(path, { throwIfNoEntry: false })]) {
       if (stats === undefined) continue;
-      if (!trusted.has(stats.uid)) throw new Error(`${path} belongs to another user (${stats.uid}), expected ${process.getuid()}; give it to yourself, or remove it`);
-      if (!stats.isSymbolicLink() && stats.mode & BY_OTHERS) throw new Error(`everybody may write ${path}; take that away with \`chmod o-w\``);
+      if (!trusted.has(stats.uid))
+        throw new Error(
+          `${path} belongs to another user (${stats.uid}), expected ${process.getuid()}; give it to yourself, or remove it`,
+        );
+      if (!stats.isSymbolicLink() && stats.mode & BY_OTHERS)
+        throw new Error(`everybody may write ${path}; take that away with \`chmod o-w\``);
     }
   }
 }

@@ -101,7 +101,10 @@ function eachProduct(a, b, count, backend, multiply) {
   if (m * k * n === 0) throw new Error(`Expected matrices with elements, got ${a.shape} and ${b.shape}`);
   const places = [a, b, product].map(({ dataId }) => backend.dataIdMap.get(dataId).memoryOffset);
   const sizes = [m * k, k * n, m * n];
-  const [aShape, bShape] = [[1, m, k], [1, k, n]].map((shape) => new Uint8Array(new Int32Array(shape).buffer));
+  const [aShape, bShape] = [
+    [1, m, k],
+    [1, k, n],
+  ].map((shape) => new Uint8Array(new Int32Array(shape).buffer));
   const { registerTensor, disposeData } = backend.wasm.tfjs;
   for (let i = 0; i < count; i += 1) {
     const ids = places.map((place, part) => {

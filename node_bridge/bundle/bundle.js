@@ -70,7 +70,6 @@ const LARGEST = 2 ** 29;
 
 /** A bundle whose every file has been checked against the contract. */
 export class Bundle {
-
   /**
    * @param {string} dir
    * @param {Contract} contract
@@ -174,7 +173,10 @@ function contradictionIn({ inputs, outputs, tokenizer, architecture }) {
   const { vocab_size: size, special_tokens: special } = tokenizer;
   const beyond = Object.entries(special).find(([, { id }]) => id >= size);
   if (beyond !== undefined) return `special token ${beyond[0]} has id ${beyond[1].id}, expected less than vocab_size, ${size}`;
-  for (const [what, specs] of /** @type {const} */ ([['inputs', inputs], ['outputs', outputs]])) {
+  for (const [what, specs] of /** @type {const} */ ([
+    ['inputs', inputs],
+    ['outputs', outputs],
+  ])) {
     for (const key of /** @type {const} */ (['name', 'role'])) {
       const values = specs.map((spec) => spec[key]);
       const twice = values.find((value, i) => values.indexOf(value) !== i);

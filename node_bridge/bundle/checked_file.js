@@ -67,9 +67,7 @@ export class BundleFile {
   /** @param {string} got @param {string | number} expected @returns {never} */
   #refuse(got, expected) {
     this.close();
-    throw new UserError(
-      `${this.#path} has ${got}, expected ${expected}; the bundle is damaged, export or copy it again`,
-    );
+    throw new UserError(`${this.#path} has ${got}, expected ${expected}; the bundle is damaged, export or copy it again`);
   }
 }
 

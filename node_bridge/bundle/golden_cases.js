@@ -13,7 +13,15 @@ import { parseModel } from './tfjs_model.js';
 const GOLDEN = 'golden.safetensors';
 const PIECE = 1 << 20;
 /** Bytes of a number, by TF.js's names of the dtypes. */
-const BYTES = /** @type {Record<string, number>} */ ({ float32: 4, int32: 4, bool: 1, uint8: 1, uint16: 2, float16: 2, complex64: 8 });
+const BYTES = /** @type {Record<string, number>} */ ({
+  float32: 4,
+  int32: 4,
+  bool: 1,
+  uint8: 1,
+  uint16: 2,
+  float16: 2,
+  complex64: 8,
+});
 const ADVICE = 'export the bundle again';
 const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
@@ -97,7 +105,10 @@ export async function verify(bundle, tokenizer, encoder, count = Infinity) {
   // What attends to padding gives other numbers at another width.
   const width = padding === 'attended' ? golden.tensors.input_ids.shape[1] : undefined;
   const batch = encoder.pad(encodings, width);
-  const tensors = texts.length < golden.texts.length ? firstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]]) : golden.tensors;
+  const tensors =
+    texts.length < golden.texts.length
+      ? firstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]])
+      : golden.tensors;
   const checks = [checkIds(batch, tensors, texts)];
   const got = await encoder.run(encodings, width);
   const mask = padding === 'masked' ? tensors.attention_mask : undefined;
@@ -151,7 +162,9 @@ export function verifyRules({ rules: { texts, ids } }, tokenizer) {
   const got = passed ? [] : Array.from(tokenizer.encode(texts[wrong]).ids);
   const at = passed ? 0 : got.findIndex((id, i) => id !== ids[wrong][i]);
   const place = at === -1 ? got.length : at;
-  const said = passed ? '' : `ids of ${JSON.stringify(texts[wrong]).slice(0, 80)}: got ${got[place]} at position ${place}, expected ${ids[wrong][place]}`;
+  const said = passed
+    ? ''
+    : `ids of ${JSON.stringify(texts[wrong]).slice(0, 80)}: got ${got[place]} at position ${place}, expected ${ids[wrong][place]}`;
   return { name: 'tokenizer rules', passed, maxAbs: null, budget: 0, rtol: 0, said };
 }
 
@@ -171,12 +184,16 @@ export function verifyChecksums(bundle, { checksums }) {
   const problems = Object.entries(checksums.files)
     .filter(([name, sum]) => sum !== sha256(bundle.read(name)))
     .map(([name]) => name);
-  if (checksums.contract !== decisive(bundle.contract)) problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
+  if (checksums.contract !== decisive(bundle.contract))
+    problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
   const weights = bundle.contract.architecture === null ? {} : weightHashes(bundle);
   const wanted = checksums.weights;
   for (const name of new Set([...Object.keys(wanted), ...Object.keys(weights)])) {
     const [has, should] = [weights, wanted].map((sums) => (Object.hasOwn(sums, name) ? sums[name] : undefined));
-    if (has !== should) problems.push(`weight ${name}${has === undefined ? ', which is not there' : should === undefined ? ', which was not exported' : ''}`);
+    if (has !== should)
+      problems.push(
+        `weight ${name}${has === undefined ? ', which is not there' : should === undefined ? ', which was not exported' : ''}`,
+      );
   }
   const passed = problems.length === 0;
   const more = problems.length > 3 ? ` and ${problems.length - 3} more` : '';
@@ -201,11 +218,16 @@ function weightHashes(bundle) {
     let file = bundle.file(left.shift() ?? '');
     for (const { name, shape, dtype, quantization } of weights) {
       const hash = createHash('sha256');
-      let count = shape.reduce((/** @type {number} */ product, /** @type {number} */ size) => product * size, BYTES[quantization?.dtype ?? dtype]);
-      if (!Number.isSafeInteger(count)) throw new UserError(`${bundle.dir}: model.json: weight ${name} has no size; export it again`);
+      let count = shape.reduce(
+        (/** @type {number} */ product, /** @type {number} */ size) => product * size,
+        BYTES[quantization?.dtype ?? dtype],
+      );
+      if (!Number.isSafeInteger(count))
+        throw new UserError(`${bundle.dir}: model.json: weight ${name} has no size; export it again`);
       while (count > 0) {
         if (file.left === 0) {
-          if (left.length === 0) throw new UserError(`${bundle.dir}: model.json names more weights than its shards hold; export it again`);
+          if (left.length === 0)
+            throw new UserError(`${bundle.dir}: model.json names more weights than its shards hold; export it again`);
           file = bundle.file(left.shift() ?? '');
           continue;
         }
@@ -250,7 +272,10 @@ export function coverage(bundle, { tensors, rules, checksums }) {
   const { tokenizer, max_length: positions, architecture } = bundle.contract;
   const lines = `golden texts use ${used.size} of ${tokenizer.vocab_size} vocab lines`;
   const rows = architecture === null ? '' : ` and ${ids.shape[1]} of ${positions} positions`;
-  const rest = checksums === null ? 'nothing holds the rest, since an older release made the bundle: export it again' : 'the rest is held by checksums';
+  const rest =
+    checksums === null
+      ? 'nothing holds the rest, since an older release made the bundle: export it again'
+      : 'the rest is held by checksums';
   return `${lines}${rows}; ${rest}`;
 }
 
@@ -364,8 +389,7 @@ function checkIds(batch, tensors, texts) {
     if (at !== -1) {
       const [row, column] = [Math.floor(at / shape[1]), at % shape[1]];
       const said = same
-        ? `${role} of ${JSON.stringify(texts[row])}: got ${data[at]} at position ${column}, ` +
-          `expected ${expected.data[at]}`
+        ? `${role} of ${JSON.stringify(texts[row])}: got ${data[at]} at position ${column}, ` + `expected ${expected.data[at]}`
         : `${role}: got shape [${shape}], expected [${expected?.shape}]`;
       return { name: 'ids', passed: false, maxAbs: null, budget: 0, rtol: 0, said };
     }

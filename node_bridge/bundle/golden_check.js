@@ -51,7 +51,10 @@ export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, 
 export function goldenTexts(bundle, task) {
   const { texts } = goldenCases(bundle);
   const next = (/** @type {number} */ i) => texts[(i + 1) % texts.length];
-  return textsInMemory(bundle.dir, texts.map((text, i) => (task === 'pair' ? { text, pair: next(i) } : { text })));
+  return textsInMemory(
+    bundle.dir,
+    texts.map((text, i) => (task === 'pair' ? { text, pair: next(i) } : { text })),
+  );
 }
 
 /**

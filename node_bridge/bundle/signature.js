@@ -109,12 +109,16 @@ function readSignature(dir, name) {
     throw new UserError(`${dir} is not signed: it has no ${SIGNATURE}; its publisher makes one with \`python -m export sign\``);
   }
   const problem = (/** @type {string} */ what) =>
-    new UserError(`${path}: got ${what}, expected format "${FORMAT}", version ${VERSION}, algorithm "ed25519", signs "${name}", public_key and signature; sign it again`);
+    new UserError(
+      `${path}: got ${what}, expected format "${FORMAT}", version ${VERSION}, algorithm "ed25519", signs "${name}", public_key and signature; sign it again`,
+    );
   const document = attempted(() => parseJson(bytes));
   if (!isObject(document) || document instanceof UserError) throw problem('no JSON object');
   const { format, version, algorithm, signs, public_key: key, signature } = document;
   if (format !== FORMAT || version !== VERSION || algorithm !== 'ed25519' || signs !== name) throw problem('something else');
-  const [raw, made] = [key, signature].map((value) => (typeof value === 'string' ? Buffer.from(value, 'base64') : Buffer.alloc(0)));
+  const [raw, made] = [key, signature].map((value) =>
+    typeof value === 'string' ? Buffer.from(value, 'base64') : Buffer.alloc(0),
+  );
   if (raw.length !== RAW_KEY_BYTES || made.length !== SIGNATURE_BYTES) throw problem(`${raw.length} and ${made.length} bytes`);
   return { key: raw, bytes: made };
 }

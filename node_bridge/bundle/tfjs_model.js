@@ -75,7 +75,8 @@ function problemOf(weight) {
   const { name, shape, dtype, quantization } = weight;
   if (typeof name !== 'string' || name === '') return 'no name';
   const isSize = (/** @type {unknown} */ size) => Number.isSafeInteger(size) && /** @type {number} */ (size) >= 0;
-  if (!Array.isArray(shape) || shape.length > MOST_AXES || !shape.every(isSize)) return `a shape that is no list of at most ${MOST_AXES} sizes`;
+  if (!Array.isArray(shape) || shape.length > MOST_AXES || !shape.every(isSize))
+    return `a shape that is no list of at most ${MOST_AXES} sizes`;
   if (shape.reduce((product, size) => product * size, 1) >= MOST_NUMBERS) return 'too large a shape';
   if (typeof dtype !== 'string') return 'no dtype';
   if (quantization === undefined) return '';
@@ -120,7 +121,10 @@ const STORED = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
  * @throws {UserError} a damaged file, or files that are not what the manifest says
  */
 export function readWeights(bundle, manifest, makeTensor) {
-  const files = new Files(bundle, manifest.flatMap(({ paths }) => paths));
+  const files = new Files(
+    bundle,
+    manifest.flatMap(({ paths }) => paths),
+  );
   const weights = manifest.flatMap((group) => group.weights);
   weights.forEach((weight) => assertKnown(weight, bundle));
   files.expectSize(weights.reduce((sum, weight) => sum + storedSize(weight), 0));
@@ -142,7 +146,8 @@ export function readWeights(bundle, manifest, makeTensor) {
 
 /** @param {Weight} weight @param {Bundle} bundle */
 function assertKnown({ name, dtype, quantization }, { dir }) {
-  const known = quantization === undefined ? DTYPES.includes(dtype) : dtype === 'float32' && Object.hasOwn(STORED, quantization.dtype);
+  const known =
+    quantization === undefined ? DTYPES.includes(dtype) : dtype === 'float32' && Object.hasOwn(STORED, quantization.dtype);
   if (known) return;
   const got = quantization === undefined ? dtype : `${dtype} stored as ${quantization.dtype}`;
   throw new UserError(

@@ -200,12 +200,22 @@ const BUDGET = { atol: 1e-4, rtol: 0 };
  */
 export async function verifyClassifier(dir, { golden = [], labels }, classifier) {
   if (golden.length === 0) throw new UserError(`${dir} has no golden answers; train it again to get them`);
-  const predictions = await classifier.predict(golden.map(({ label: _, probabilities: __, ...text }) => /** @type {any} */ (text)));
-  const rows = (/** @type {number[][]} */ values) => ({ shape: [golden.length, labels.length], data: Float32Array.from(values.flat()) });
-  const got = rows(predictions.map(({ probabilities }) => labels.map((label) => /** @type {Record<string, number>} */ (probabilities)[label])));
+  const predictions = await classifier.predict(
+    golden.map(({ label: _, probabilities: __, ...text }) => /** @type {any} */ (text)),
+  );
+  const rows = (/** @type {number[][]} */ values) => ({
+    shape: [golden.length, labels.length],
+    data: Float32Array.from(values.flat()),
+  });
+  const got = rows(
+    predictions.map(({ probabilities }) => labels.map((label) => /** @type {Record<string, number>} */ (probabilities)[label])),
+  );
   const { close, maxAbs, said } = closeness(got, rows(golden.map(({ probabilities }) => probabilities)), BUDGET);
   const other = predictions.findIndex(({ label }, i) => label !== golden[i].label && !isTie(golden[i].probabilities));
-  const labelSaid = other === -1 ? '' : `golden text ${other + 1}: got ${JSON.stringify(predictions[other].label)}, expected ${JSON.stringify(golden[other].label)}`;
+  const labelSaid =
+    other === -1
+      ? ''
+      : `golden text ${other + 1}: got ${JSON.stringify(predictions[other].label)}, expected ${JSON.stringify(golden[other].label)}`;
   return [
     { name: 'probabilities', passed: close, maxAbs, budget: BUDGET.atol, rtol: BUDGET.rtol, said },
     { name: 'labels', passed: other === -1, maxAbs: null, budget: 0, rtol: 0, said: labelSaid },

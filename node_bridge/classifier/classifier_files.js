@@ -173,11 +173,13 @@ function assertDescription(description, path) {
 function contradictionIn({ labels, class_weights: weights, golden = [], epochs, best_epoch: best, task }) {
   const known = new Set(labels);
   if (known.size < labels.length) return 'got a label twice';
-  if (weights !== undefined && weights.length !== labels.length) return `got ${weights.length} class_weights for ${labels.length} labels`;
+  if (weights !== undefined && weights.length !== labels.length)
+    return `got ${weights.length} class_weights for ${labels.length} labels`;
   if (best !== undefined && best > epochs) return `got best_epoch ${best} of ${epochs} epochs`;
   for (const { label, probabilities, text } of golden) {
     if (!known.has(label)) return 'got a golden answer whose label is none of its labels';
-    if (probabilities.length !== labels.length) return `got a golden answer with ${probabilities.length} probabilities for ${labels.length} labels`;
+    if (probabilities.length !== labels.length)
+      return `got a golden answer with ${probabilities.length} probabilities for ${labels.length} labels`;
     if ((text === undefined) !== (task === 'pair')) return `got a golden text that is not of the task ${task}`;
   }
   return undefined;
@@ -208,7 +210,9 @@ export function readClassifier(dir, trustedKeys) {
 function checked(dir, name, { files }) {
   const bytes = read(dir, name);
   if (sha256(bytes) === files[name].sha256) return bytes;
-  throw new UserError(`${join(dir, name)} has sha256 ${sha256(bytes)}, expected ${files[name].sha256}; the classifier is damaged, ${ADVICE}`);
+  throw new UserError(
+    `${join(dir, name)} has sha256 ${sha256(bytes)}, expected ${files[name].sha256}; the classifier is damaged, ${ADVICE}`,
+  );
 }
 
 /** @param {string} dir @param {string} name */

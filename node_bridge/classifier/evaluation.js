@@ -157,10 +157,7 @@ export class Confusion {
 export function formatConfusion(confusion, labels) {
   if (labels.length > WIDEST || confusion.matrix === undefined) return formatWorst(confusion, labels);
   const shown = labels.map((label) => printable(label, WIDEST_LABEL));
-  const cells = [
-    ['true \\ predicted', ...shown],
-    ...confusion.matrix.map((row, i) => [shown[i], ...row.map(String)]),
-  ];
+  const cells = [['true \\ predicted', ...shown], ...confusion.matrix.map((row, i) => [shown[i], ...row.map(String)])];
   const widths = cells[0].map((_, column) => Math.max(...cells.map((row) => displayWidth(row[column]))));
   return cells.map((row) => row.map((cell, i) => pad(cell, widths[i], i === 0)).join('  '));
 }

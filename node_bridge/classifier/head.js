@@ -63,7 +63,7 @@ export class Head {
       throw new UserError(
         `${dir} was trained on the bundle with hash ${description.bundle.hash}, but ${bundle.dir} ` +
           `has ${bundle.hash}; give \`bundle\` that one, or train again`,
-          'bundle',
+        'bundle',
       );
     }
     const path = join(dir, 'model.json');
@@ -156,7 +156,8 @@ export class Head {
    */
   fits({ weights, moments }, best) {
     const sizes = this.model.getWeights().map(({ size }) => size);
-    const has = (/** @type {Float32Array[]} */ arrays, /** @type {number[]} */ wanted) => String(arrays.map(({ length }) => length)) === String(wanted);
+    const has = (/** @type {Float32Array[]} */ arrays, /** @type {number[]} */ wanted) =>
+      String(arrays.map(({ length }) => length)) === String(wanted);
     return has(weights, sizes) && has(best, sizes) && (moments.length === 0 || has(moments, [...sizes, ...sizes]));
   }
 
@@ -211,15 +212,26 @@ function assertFits(model, { head, pooling, labels, max_length: length }, bundle
   const { outputs, max_length: most } = bundle.contract;
   const hidden = outputs.find(({ role }) => role === 'sequence_output')?.shape[2];
   const whole = pooling === 'sequence_output';
-  const shapes = (/** @type {LayersModel['inputs']} */ tensors) => tensors.map(({ shape }) => `[${shape.map((size) => size ?? '?')}]`).join(' and ');
-  const expected = { pooling: HEADS[head].pooling, takes: whole ? `[?,?,${hidden}]` : `[?,${hidden}]`, gives: `[?,${labels.length}]` };
+  const shapes = (/** @type {LayersModel['inputs']} */ tensors) =>
+    tensors.map(({ shape }) => `[${shape.map((size) => size ?? '?')}]`).join(' and ');
+  const expected = {
+    pooling: HEADS[head].pooling,
+    takes: whole ? `[?,?,${hidden}]` : `[?,${hidden}]`,
+    gives: `[?,${labels.length}]`,
+  };
   const got = { pooling, takes: shapes(model.inputs), gives: shapes(model.outputs) };
   for (const what of /** @type {const} */ (['pooling', 'takes', 'gives'])) {
     if (got[what] === expected[what]) continue;
-    const why = what === 'gives' ? `its ${labels.length} labels` : what === 'takes' ? `its pooling and ${bundle.dir}` : `head ${head}`;
-    throw new UserError(`${dir}: got ${what} ${got[what]}, expected ${expected[what]} for ${why}; copy or train the classifier again`);
+    const why =
+      what === 'gives' ? `its ${labels.length} labels` : what === 'takes' ? `its pooling and ${bundle.dir}` : `head ${head}`;
+    throw new UserError(
+      `${dir}: got ${what} ${got[what]}, expected ${expected[what]} for ${why}; copy or train the classifier again`,
+    );
   }
-  if (length > most) throw new UserError(`${dir}: got max_length ${length}, expected at most ${most}, as ${bundle.dir} has; copy or train the classifier again`);
+  if (length > most)
+    throw new UserError(
+      `${dir}: got max_length ${length}, expected at most ${most}, as ${bundle.dir} has; copy or train the classifier again`,
+    );
   return /** @type {number} */ (hidden);
 }
 

@@ -56,7 +56,10 @@ export const HEADS = {
         ),
       }),
     ],
-    linear: [[0, 2], [3, 5]],
+    linear: [
+      [0, 2],
+      [3, 5],
+    ],
   },
   /** float32[batch, hidden] → softmax. */
   linear: { pooling: 'position 0 of sequence_output', layers: () => [], linear: [[0, 1]] },

@@ -14,7 +14,8 @@ import { formatConfusion, interval95 } from './evaluation.js';
 /** @param {Bundle} bundle @param {Problem} problem */
 export function introduction({ contract, dir }, { train, dev, labels }) {
   const { name, trained } = contract;
-  const weights = trained === false ? 'UNTRAINED WEIGHTS: a seeded model' : trained ? 'trained weights' : 'weights of unknown training';
+  const weights =
+    trained === false ? 'UNTRAINED WEIGHTS: a seeded model' : trained ? 'trained weights' : 'weights of unknown training';
   return [
     `bundle ${name} (${weights}), ${short(dir)}`,
     `${train.count} training and ${dev.count} dev texts (${train.task}), ` +
@@ -76,13 +77,15 @@ export function summaryOf({ details, bundle, problem: { train, dev, labels }, hi
     texts: { train: train.count, dev: dev.count },
     labels,
     data: { ...report, warnings },
-    history: history.map(({ devLoss: dev_loss, devAccuracy: dev_accuracy, devMacroF1: dev_macro_f1, learningRate: learning_rate, ...epoch }) => ({
-      ...epoch,
-      learning_rate,
-      dev_loss,
-      dev_accuracy,
-      dev_macro_f1,
-    })),
+    history: history.map(
+      ({ devLoss: dev_loss, devAccuracy: dev_accuracy, devMacroF1: dev_macro_f1, learningRate: learning_rate, ...epoch }) => ({
+        ...epoch,
+        learning_rate,
+        dev_loss,
+        dev_accuracy,
+        dev_macro_f1,
+      }),
+    ),
     dev_loss: evaluation.loss,
     dev_accuracy_interval: interval95(evaluation.accuracy, dev.count),
     majority_accuracy: report.majority.dev_accuracy,

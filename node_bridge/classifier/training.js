@@ -112,7 +112,8 @@ export async function trainOn({ train, dev, labels, targets, devTargets, golden 
       const { loss, accuracy, macroF1 } = await evaluate(head, scaled(devFeatures, scaling), devTargets);
       const result = { ...epoch, devLoss: loss, devAccuracy: accuracy, devMacroF1: macroF1 };
       history.push(result);
-      if (best.epoch === 0 || isBetter(result, history[best.epoch - 1], settings.bestBy)) best = { epoch: epoch.epoch, weights: state.weights };
+      if (best.epoch === 0 || isBetter(result, history[best.epoch - 1], settings.bestBy))
+        best = { epoch: epoch.epoch, weights: state.weights };
       kept.write({ state, best, history });
       bar?.done(listener.noteOf(result));
       bar = undefined;
@@ -131,7 +132,8 @@ export async function trainOn({ train, dev, labels, targets, devTargets, golden 
 function begun(kept, head, { say }) {
   try {
     const found = kept.read();
-    if (found !== undefined && !head.fits(found.state, found.best.weights)) throw new Error(`${kept.path} holds the weights of another head`);
+    if (found !== undefined && !head.fits(found.state, found.best.weights))
+      throw new Error(`${kept.path} holds the weights of another head`);
     if (found !== undefined) say(`going on after epoch ${found.state.epoch}, which an earlier run finished`);
     return found;
   } catch (error) {
@@ -237,8 +239,14 @@ function isTold(told) {
   if (!isObject(told) || !Array.isArray(told.history)) return false;
   const { epoch, steps, best, history } = told;
   const isEpoch = (/** @type {unknown} */ one) =>
-    isObject(one) && ['loss', 'accuracy', 'devLoss', 'devAccuracy', 'devMacroF1', 'seconds'].every((name) => Number.isFinite(one[name]));
-  return [epoch, steps, best].every((value) => Number.isSafeInteger(value) && value >= 1) && epoch === history.length && best <= epoch && history.every(isEpoch);
+    isObject(one) &&
+    ['loss', 'accuracy', 'devLoss', 'devAccuracy', 'devMacroF1', 'seconds'].every((name) => Number.isFinite(one[name]));
+  return (
+    [epoch, steps, best].every((value) => Number.isSafeInteger(value) && value >= 1) &&
+    epoch === history.length &&
+    best <= epoch &&
+    history.every(isEpoch)
+  );
 }
 
 /** Sorts as it counts. @param {string} group @param {number} i */

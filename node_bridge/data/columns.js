@@ -77,7 +77,12 @@ export function rolesOf(names, { names: asked = {} } = {}, isLabelled = true) {
   }
   const texts = Object.keys(askedTexts).length > 0 ? askedTexts : textsAmong(names);
   if (texts === undefined || !isLabelled) return texts;
-  const label = askedLabel ?? theOne(LABEL_NAMES.map((name) => withName(names, name)), 'label')?.[0];
+  const label =
+    askedLabel ??
+    theOne(
+      LABEL_NAMES.map((name) => withName(names, name)),
+      'label',
+    )?.[0];
   return label === undefined ? texts : { ...texts, label };
 }
 

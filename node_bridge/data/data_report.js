@@ -66,7 +66,8 @@ export class CutCounter {
   /** @param {import('./text.js').Text} text */
   add({ text, pair }) {
     const { length } = this.#tokenizer.encode(text, { pair, maxLength: 2 ** 30 }).ids;
-    const stays = length > this.#maxLength ? this.#tokenizer.encode(text, { pair, maxLength: this.#maxLength }).ids.length : length;
+    const stays =
+      length > this.#maxLength ? this.#tokenizer.encode(text, { pair, maxLength: this.#maxLength }).ids.length : length;
     this.#texts += 1;
     this.#tokens += length;
     this.#cut += Number(stays < length);
@@ -171,13 +172,18 @@ export function warningsOf(report, { train, dev, labels }, maxLength) {
         'dev accuracy is too high; take them out of one side, or use --split',
     );
   }
-  for (const [{ path }, { texts, lines: places }] of /** @type {const} */ ([[train, contradictions.train], [dev, contradictions.dev]])) {
+  for (const [{ path }, { texts, lines: places }] of /** @type {const} */ ([
+    [train, contradictions.train],
+    [dev, contradictions.dev],
+  ])) {
     if (texts === 0) continue;
     const examples = places.map((pair) => pair.join(' and ')).join('; ');
     lines.push(`${path}: ${counted(texts, 'text has', 'texts have')} more than one label, such as lines ${examples}`);
   }
   if (uncertainty > UNCERTAIN) {
-    lines.push(`only ${counted(dev.count, 'dev text', 'dev texts')}: dev accuracy is uncertain by up to ±${points(uncertainty)} points (95 % interval)`);
+    lines.push(
+      `only ${counted(dev.count, 'dev text', 'dev texts')}: dev accuracy is uncertain by up to ±${points(uncertainty)} points (95 % interval)`,
+    );
   }
   if (missing.length > 0) {
     const names = missing.slice(0, SHOWN_LABELS).join(', ') + (missing.length > SHOWN_LABELS ? `, … (${missing.length})` : '');
@@ -191,7 +197,9 @@ export function warningsOf(report, { train, dev, labels }, maxLength) {
     );
   }
   if (labels.length > MANY_LABELS && 2 * labels.length > train.count) {
-    lines.push(`${labels.length} labels for ${train.count} training texts: is the column of the label the right one? see --columns`);
+    lines.push(
+      `${labels.length} labels for ${train.count} training texts: is the column of the label the right one? see --columns`,
+    );
   }
   const all = train.count + dev.count;
   lines.push(
@@ -207,8 +215,10 @@ export function warningsOf(report, { train, dev, labels }, maxLength) {
 function oddityWarnings({ path, oddities: { trimmed, whole, blank } }) {
   const lines = [];
   const from = (/** @type {{line: number}} */ { line }) => `from line ${line} on`;
-  if (trimmed.count > 0) lines.push(`${path}: white space around ${counted(trimmed.count, 'label', 'labels')} was removed, ${from(trimmed)}`);
-  if (whole.count > 0) lines.push(`${path}: ${counted(whole.count, 'label', 'labels')} such as 1.0 were read as integers, ${from(whole)}`);
+  if (trimmed.count > 0)
+    lines.push(`${path}: white space around ${counted(trimmed.count, 'label', 'labels')} was removed, ${from(trimmed)}`);
+  if (whole.count > 0)
+    lines.push(`${path}: ${counted(whole.count, 'label', 'labels')} such as 1.0 were read as integers, ${from(whole)}`);
   if (blank.count > 0) lines.push(`${path}: ${counted(blank.count, 'text is', 'texts are')} empty, ${from(blank)}`);
   return lines;
 }

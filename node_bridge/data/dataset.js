@@ -175,7 +175,13 @@ export class Dataset {
    * @throws {UserError} too few texts
    */
   split(share, seed) {
-    const isSecond = stratifiedPart({ keys: this.#keys, labels: this.#labels, names: this.names.map(({ name }) => name), share, seed });
+    const isSecond = stratifiedPart({
+      keys: this.#keys,
+      labels: this.#labels,
+      names: this.names.map(({ name }) => name),
+      share,
+      seed,
+    });
     if (!isSecond.includes(1)) {
       throw new UserError(`${this.path} has ${this.count} examples, too few for such a --split; give --dev instead`);
     }
@@ -258,13 +264,9 @@ export function textsInMemory(path, texts) {
 export function labelsOf({ path, names, labelCounts }) {
   const labels = names.flatMap(({ name }, i) => (labelCounts[i] > 0 ? [name] : [])).sort();
   if (labels.length === 1) {
-    throw new UserError(
-      `${path} has one label only, ${JSON.stringify(labels[0])}; a classifier needs two or more`,
-    );
+    throw new UserError(`${path} has one label only, ${JSON.stringify(labels[0])}; a classifier needs two or more`);
   }
-  return labels.every((label) => /^-?\d+$/.test(label))
-    ? labels.sort((a, b) => Number(a) - Number(b))
-    : labels;
+  return labels.every((label) => /^-?\d+$/.test(label)) ? labels.sort((a, b) => Number(a) - Number(b)) : labels;
 }
 
 // Labelled texts. A text is `text`, or a pair `sentence1` and `sentence2`; `label` is a string or

@@ -17,7 +17,12 @@ const KNOWN = new Map([
   ['utf-16le', 'utf-16le'],
   ['utf-16be', 'utf-16be'],
 ]);
-const OTHER_NAMES = new Map([['utf8', 'utf-8'], ['gb2312', 'gb18030'], ['cp936', 'gb18030'], ['utf16', 'utf-16']]);
+const OTHER_NAMES = new Map([
+  ['utf8', 'utf-8'],
+  ['gb2312', 'gb18030'],
+  ['cp936', 'gb18030'],
+  ['utf16', 'utf-16'],
+]);
 
 /** Two bytes that are a usual Chinese character or mark: the first lies here, the second is high. */
 const USUAL = {
@@ -132,7 +137,7 @@ export async function* inspected(source, name, encoding) {
   for await (const chunk of source) {
     if (isFirst) assertText(chunk, name, encoding);
     isFirst = false;
-    isDecided ||= !hasByteLines(encoding) || isAsNamed(chunk, name, encoding);
+    if (!isDecided) isDecided = !hasByteLines(encoding) || isAsNamed(chunk, name, encoding);
     yield chunk;
   }
 }
@@ -147,7 +152,9 @@ function assertText(start, name, encoding) {
     if (mark) throw new UserError(`${name} begins with the byte order mark of UTF-16; add --encoding utf-16`);
     const zeros = [0, 1].map((parity) => start.filter((byte, i) => byte === 0 && i % 2 === parity).length);
     if (Math.max(...zeros) > ZERO_SHARE * start.length) {
-      throw new UserError(`${name} has zero bytes as UTF-16 has them; add --encoding ${zeros[1] > zeros[0] ? 'utf-16le' : 'utf-16be'}`);
+      throw new UserError(
+        `${name} has zero bytes as UTF-16 has them; add --encoding ${zeros[1] > zeros[0] ? 'utf-16le' : 'utf-16be'}`,
+      );
     }
   } else if (!mark && start.length > 3 && isUtf8(start) && !start.includes(0)) {
     throw new UserError(`${name} is UTF-8, not ${encoding}; leave --encoding away`);

@@ -98,7 +98,9 @@ export async function* arrayElements(source, path) {
   for await (const chunk of source) {
     yield* splitter.elements(chunk);
     if (splitter.rest.length > LONGEST_LINE) {
-      throw new UserError(`${path}:${splitter.line}: the element that begins here has more than ${LONGEST_LINE} characters, expected at most so many`);
+      throw new UserError(
+        `${path}:${splitter.line}: the element that begins here has more than ${LONGEST_LINE} characters, expected at most so many`,
+      );
     }
   }
   if (!splitter.isClosed) {

@@ -43,7 +43,10 @@ export async function* tableRows(source, { path, lineEnd, columns = {}, hasHeade
   for await (const { cells, line } of recordsOf(prepend(sample, source), format)) {
     const where = `${path}:${line}`;
     if (header === undefined) {
-      header = order === undefined ? headerByName(cells, { where, columns, records }) : headerByOrder(cells, { where, order, hasHeader });
+      header =
+        order === undefined
+          ? headerByName(cells, { where, columns, records })
+          : headerByOrder(cells, { where, order, hasHeader });
       if (order === undefined) onColumns(columnsTaken(path, header.names, cells));
       if (hasHeader) continue;
     }
@@ -157,7 +160,9 @@ function headerRoles(header, columns, sample) {
   if (roles?.label !== undefined) return roles;
   const got = `got ${JSON.stringify(header.join(' ').slice(0, 40))}`;
   if (header.length === 1) {
-    throw new UserError(`neither JSON nor a table with a header: ${got}, expected columns \`text\` (or \`sentence1\`, \`sentence2\`) and \`label\``);
+    throw new UserError(
+      `neither JSON nor a table with a header: ${got}, expected columns \`text\` (or \`sentence1\`, \`sentence2\`) and \`label\``,
+    );
   }
   const missing = roles === undefined ? 'is the text' : 'is the label';
   throw new UserError(`the first line does not say which column ${missing}: ${got}; ${suggestion(sample)}`);
@@ -263,7 +268,8 @@ export async function* csvRecords(source, { path, separator, lineEnd }) {
     if (open === undefined) yield { cells: record.cells, line: record.line };
     else if (open.cell.length > LONGEST_LINE) break;
   }
-  if (open !== undefined) throw new UserError(`${path}:${open.line}: broken CSV, the quote that begins a cell here is never closed`);
+  if (open !== undefined)
+    throw new UserError(`${path}:${open.line}: broken CSV, the quote that begins a cell here is never closed`);
 }
 
 /**

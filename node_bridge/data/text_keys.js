@@ -12,7 +12,9 @@ export const KEY_WORDS = 4;
  * @returns {Int32Array} int32[4]
  */
 export function textKey({ text, pair }) {
-  const digest = createHash('sha256').update(JSON.stringify([text, pair])).digest();
+  const digest = createHash('sha256')
+    .update(JSON.stringify([text, pair]))
+    .digest();
   return Int32Array.from({ length: KEY_WORDS }, (_, i) => digest.readInt32LE(4 * i));
 }
 

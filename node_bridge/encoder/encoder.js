@@ -221,7 +221,9 @@ export class Encoder {
    */
   async pooled(encodings) {
     const { name } = this.#specOf('pooled_output');
-    const { [name]: { shape, data } } = await this.runBatch(this.pad(encodings), [name]);
+    const {
+      [name]: { shape, data },
+    } = await this.runBatch(this.pad(encodings), [name]);
     return encodings.map((_, row) => data.slice(row * shape[1], (row + 1) * shape[1]));
   }
 
@@ -233,7 +235,9 @@ export class Encoder {
    */
   async sequences(encodings) {
     const { name } = this.#specOf('sequence_output');
-    const { [name]: { shape, data } } = await this.runBatch(this.pad(encodings), [name]);
+    const {
+      [name]: { shape, data },
+    } = await this.runBatch(this.pad(encodings), [name]);
     const width = shape[1] * shape[2];
     return encodings.map(({ ids }, row) => data.slice(row * width, row * width + ids.length * shape[2]));
   }
@@ -287,7 +291,10 @@ export class Encoder {
   #runPiece(batch, names, from, rows) {
     const feeds = Object.fromEntries(
       this.bundle.contract.inputs.map(({ name, role }) => {
-        const { data, shape: [count, width] } = batch[role];
+        const {
+          data,
+          shape: [count, width],
+        } = batch[role];
         let piece = data.subarray(from * width, (from + rows) * width);
         if (from + rows > count) {
           const real = piece;
@@ -325,7 +332,9 @@ export function fixedSize({ contract }, axis) {
   const sizes = contract.inputs.map(({ shape }) => shape[axis]);
   const size = sizes.find((one) => typeof one === 'number');
   if (size !== undefined && !(Number.isInteger(size) && size >= 1 && size <= LARGEST_AXIS)) {
-    throw new UserError(`the contract says that the model always takes ${size} ${axis === 0 ? 'rows' : 'positions'}, expected 1 to ${LARGEST_AXIS}`);
+    throw new UserError(
+      `the contract says that the model always takes ${size} ${axis === 0 ? 'rows' : 'positions'}, expected 1 to ${LARGEST_AXIS}`,
+    );
   }
   return size;
 }

@@ -236,5 +236,8 @@ function assertMemory({ contract }, workers) {
   const each = WORKER_BYTES + weights.reduce((sum, [, { size }]) => sum + size, 0);
   const most = Math.max(1, Math.floor(totalmem() / each));
   if (workers <= most) return;
-  throw new UserError(`got ${workers} encoders at a time, each with the model in memory, expected at most ${most} on this machine; give fewer \`workers\``, 'workers');
+  throw new UserError(
+    `got ${workers} encoders at a time, each with the model in memory, expected at most ${most} on this machine; give fewer \`workers\``,
+    'workers',
+  );
 }

@@ -40,7 +40,9 @@ const LEAST = 256;
 export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden, say) {
   const told = [bundle.hash, backend.name, backend.version, maxLength, pooling];
   const name = createHash('sha256').update(JSON.stringify(told)).digest('hex').slice(0, 16);
-  return FeatureStore.open(join(cache, 'features', name), hidden, (path) => say(`${path} is damaged; its texts are encoded again`));
+  return FeatureStore.open(join(cache, 'features', name), hidden, (path) =>
+    say(`${path} is damaged; its texts are encoded again`),
+  );
 }
 
 /**
@@ -168,7 +170,11 @@ export class FeatureStore {
   add(keys, vectors) {
     const counts = Int32Array.from(vectors, ({ length }) => length / this.hidden);
     const all = new Float32Array(vectors.reduce((sum, { length }) => sum + length, 0));
-    vectors.reduce((at, vector) => (all.set(vector, at), at + vector.length), 0);
+    let at = 0;
+    for (const vector of vectors) {
+      all.set(vector, at);
+      at += vector.length;
+    }
     const flat = new Int32Array(KEY_WORDS * keys.length);
     keys.forEach((key, i) => flat.set(key, KEY_WORDS * i));
     const chunks = encodeSafetensors({
@@ -235,7 +241,8 @@ export class FeatureStore {
    */
   #learn(path, bytes) {
     const { keys, positions, vectors } = readSafetensorsHeader(bytes, path).entries;
-    const ints = (/** @type {{start: number, end: number}} */ { start, end }) => new Int32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + end));
+    const ints = (/** @type {{start: number, end: number}} */ { start, end }) =>
+      new Int32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + end));
     const isShard = keys?.dtype === 'I32' && positions?.dtype === 'I32' && vectors?.dtype === 'F32';
     const counts = isShard ? ints(positions) : new Int32Array();
     const total = counts.reduce((sum, count) => (count > 0 ? sum + count : NaN), 0);

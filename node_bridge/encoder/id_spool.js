@@ -70,7 +70,10 @@ export class EncodingSpool {
       const values = this.#read(offset, 2 * size);
       offset += 2 * size;
       let at = 0;
-      const next = (/** @type {number} */ length) => values.subarray(at, (at += length));
+      const next = (/** @type {number} */ length) => {
+        at += length;
+        return values.subarray(at - length, at);
+      };
       const encodings = Array.from({ length: end - first }, (_, i) => {
         const length = this.#lengths.at(first + i);
         return { ids: next(length), typeIds: next(length) };

@@ -54,7 +54,9 @@ export async function openGraphModel(bundle, makeTensor) {
   const { weightsManifest, ...artifacts } = parseModel(bundle.read('model.json'), path);
   // TF.js itself would hold the weights three times: as files, as decoded values and as tensors.
   const decodeWeights = () => readWeights(bundle, weightsManifest, makeTensor);
-  const model = await asUserError(path, () => load('converter').loadGraphModel({ load: async () => artifacts }, {}, { ...tf.io, decodeWeights }));
+  const model = await asUserError(path, () =>
+    load('converter').loadGraphModel({ load: async () => artifacts }, {}, { ...tf.io, decodeWeights }),
+  );
   return {
     run(feeds, names) {
       const outputs = asUserError(path, () => model.execute(feeds, names));

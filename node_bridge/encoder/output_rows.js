@@ -71,14 +71,20 @@ export class OutputRows {
    * @throws {CheckFailed} an output that is not finite, or not of its shape in the contract
    */
   async write(file, encoder, texts) {
-    const answers = await encoder.run(texts.map(({ encoding }) => encoding), undefined, this.#names);
+    const answers = await encoder.run(
+      texts.map(({ encoding }) => encoding),
+      undefined,
+      this.#names,
+    );
     for (const { name, shape: whole } of this.#outputs) {
       const { shape, data } = answers[name];
       const inner = shape.slice(1);
       const width = this.#fixedLength ?? Math.max(1, texts[0].encoding.ids.length);
       const expected = [texts.length, ...sized(whole.slice(1), width)];
       if (String(shape) !== String(expected)) {
-        throw new CheckFailed(`${name}: got shape [${shape}], expected [${expected}] as the contract says; choose others by --outputs`);
+        throw new CheckFailed(
+          `${name}: got shape [${shape}], expected [${expected}] as the contract says; choose others by --outputs`,
+        );
       }
       const size = data.length / texts.length;
       texts.forEach(({ row, encoding }, place) => {
@@ -88,7 +94,11 @@ export class OutputRows {
         file.write(name, row, { shape: inner, data: values }, own);
       });
     }
-    for (const { row, encoding: { ids } } of texts) this.#writeIds(file, row, ids);
+    for (const {
+      row,
+      encoding: { ids },
+    } of texts)
+      this.#writeIds(file, row, ids);
   }
 
   /** @param {RowFile} file @param {number} row @param {Int32Array} ids */

@@ -39,8 +39,7 @@ export function closeness(got, expected, budget) {
   }
   if (excess <= 0) return { close: true, maxAbs, said: '' };
   const said =
-    `got ${got.data[worst]} at ${place(worst, got.shape)}, expected ${expected.data[worst]} ` +
-    `within ${allowance(budget)}`;
+    `got ${got.data[worst]} at ${place(worst, got.shape)}, expected ${expected.data[worst]} ` + `within ${allowance(budget)}`;
   return { close: false, maxAbs, said };
 }
 

@@ -105,16 +105,18 @@ const SYSTEM = {
 };
 
 /** How V8 says that there is no memory for an array or a text. */
-const NO_MEMORY = /allocation failed|Invalid (typed array|array buffer|array|string) length|^Cannot create a (Buffer|string) larger/i;
+const NO_MEMORY =
+  /allocation failed|Invalid (typed array|array buffer|array|string) length|^Cannot create a (Buffer|string) larger/i;
 
 /**
  * @param {unknown} error
  * @returns {{line: string, exitCode: number}} `line` without `error: `
  */
 export function failureOf(error) {
-  const known = /** @type {{exitCode?: number, code?: string, path?: string, syscall?: string, message?: unknown, name?: string, stack?: string}} */ (
-    typeof error === 'object' && error !== null ? error : { message: String(error) }
-  );
+  const known =
+    /** @type {{exitCode?: number, code?: string, path?: string, syscall?: string, message?: unknown, name?: string, stack?: string}} */ (
+      typeof error === 'object' && error !== null ? error : { message: String(error) }
+    );
   const message = String(known.message ?? '');
   if (known.exitCode !== undefined) return { line: message, exitCode: known.exitCode };
   const code = NO_MEMORY.test(message) && known.name === 'RangeError' ? 'ENOMEM' : (known.code ?? '');
@@ -124,7 +126,10 @@ export function failureOf(error) {
     return { line: `${reason}${where} (${code}); ${remedy}`, exitCode };
   }
   if (known.syscall !== undefined) return { line: `the system refuses ${known.syscall}${where} (${code})`, exitCode: MACHINE };
-  const at = /\(?((?:file:|\/)[^\s()]*:\d+):\d+\)?/.exec((known.stack ?? '').replace(message, ''))?.[1].split('/').at(-1);
+  const at = /\(?((?:file:|\/)[^\s()]*:\d+):\d+\)?/
+    .exec((known.stack ?? '').replace(message, ''))?.[1]
+    .split('/')
+    .at(-1);
   return {
     line:
       `internal error, please report it: ${known.name ?? 'Error'}: ${message.replace(/\s+/g, ' ')}` +

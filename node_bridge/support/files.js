@@ -2,7 +2,20 @@
  * Files that are read: regular ones alone. A pipe or a device would be waited for without end, or
  * never stop; what is read as a stream comes on stdin.
  */
-import { closeSync, constants, createReadStream, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 import { UserError } from './errors.js';
@@ -23,7 +36,8 @@ export function openInput(path) {
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
     if (code === 'ENXIO') throw new UserError(`${path} is a socket or a device, expected a file`);
-    if (code === 'ERR_INVALID_ARG_VALUE') throw new UserError(`got the path ${JSON.stringify(path)}, expected one without a zero byte`);
+    if (code === 'ERR_INVALID_ARG_VALUE')
+      throw new UserError(`got the path ${JSON.stringify(path)}, expected one without a zero byte`);
     throw error;
   }
   const stats = fstatSync(file);

@@ -19,10 +19,10 @@ const SLIPS = 2;
 export function nearest(name, known) {
   const typed = plain(name);
   if (typed === '') return undefined;
-  const ranked = known
-    .map((option) => ({ option, edits: edits(typed, plain(option)) }))
-    .sort((a, b) => a.edits - b.edits);
-  const close = ranked.find(({ option, edits: count }) => count <= Math.min(SLIPS, Math.floor(Math.min(typed.length, plain(option).length) / 2)));
+  const ranked = known.map((option) => ({ option, edits: edits(typed, plain(option)) })).sort((a, b) => a.edits - b.edits);
+  const close = ranked.find(
+    ({ option, edits: count }) => count <= Math.min(SLIPS, Math.floor(Math.min(typed.length, plain(option).length) / 2)),
+  );
   const longer = ranked.find(({ option }) => typed.length > 1 && plain(option).startsWith(typed));
   return (close ?? longer)?.option;
 }
@@ -37,7 +37,9 @@ export function nearest(name, known) {
  */
 export function assertOptions(where, options, known) {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new UserError(`Expected the options of ${where} to be an object with ${known.join(', ')}, got ${JSON.stringify(options)}`);
+    throw new UserError(
+      `Expected the options of ${where} to be an object with ${known.join(', ')}, got ${JSON.stringify(options)}`,
+    );
   }
   for (const name in options) {
     if (known.includes(name)) continue;

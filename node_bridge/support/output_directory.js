@@ -6,7 +6,17 @@
  * them leaves no `--out`, but the old one beside it under a name that the next run knows. All of it
  * happens in one turn of the event loop, so a handled signal never falls into the middle.
  */
-import { existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { attempted, UserError } from './errors.js';
@@ -112,7 +122,9 @@ function refuseForeign(dir, { marker, filesOf }) {
   // A link that is listed is replaced, not what it leads to.
   const other = names.find((name) => !listed.includes(name) || lstatSync(join(dir, name)).isDirectory());
   if (other === undefined) return;
-  throw new UserError(`${dir} holds ${other}, which its ${marker} does not list, so that it may be yours; move it away, or give another --out`);
+  throw new UserError(
+    `${dir} holds ${other}, which its ${marker} does not list, so that it may be yours; move it away, or give another --out`,
+  );
 }
 
 /**
@@ -129,6 +141,7 @@ function recover(place) {
     const left = join(parent, name);
     if (found === null || isRunning(Number(found[1])) || !lstatSync(left).isDirectory()) continue;
     if (found[2] === 'old' && !existsSync(place)) renameSync(left, place);
-    else if (found[2] === 'old' || Date.now() - lstatSync(left).mtimeMs > ABANDONED_MS) rmSync(left, { recursive: true, force: true });
+    else if (found[2] === 'old' || Date.now() - lstatSync(left).mtimeMs > ABANDONED_MS)
+      rmSync(left, { recursive: true, force: true });
   }
 }

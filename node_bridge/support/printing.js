@@ -63,7 +63,10 @@ function shortened(text, longest) {
   if (text.length <= longest) return text;
   const end = Math.floor(longest / 4);
   const left = text.length - longest;
-  return `${text.slice(0, longest - end)} … (${left} characters left out) … ${text.slice(-end)}`.replace(/\p{Surrogate}/gu, '\ufffd');
+  return `${text.slice(0, longest - end)} … (${left} characters left out) … ${text.slice(-end)}`.replace(
+    /\p{Surrogate}/gu,
+    '\ufffd',
+  );
 }
 
 /** @param {string} character */

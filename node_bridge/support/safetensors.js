@@ -43,7 +43,12 @@ export function writeSafetensors(path, tensors, metadata = {}) {
  */
 export function encodeSafetensors(tensors, metadata = {}) {
   const { head } = layOut(tensors, metadata);
-  return [head, ...Object.keys(tensors).sort().map((name) => bytesOf(tensors[name].data))];
+  return [
+    head,
+    ...Object.keys(tensors)
+      .sort()
+      .map((name) => bytesOf(tensors[name].data)),
+  ];
 }
 
 /**
@@ -113,13 +118,17 @@ export function readSafetensorsHeader(bytes, name) {
   if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {
     throw new UserError(`${name}: __metadata__ holds something else than strings`);
   }
-  const entries = Object.entries(specs).map(([key, spec]) => /** @type {[string, Entry]} */ ([key, entryOf(key, spec, from, name)]));
+  const entries = Object.entries(specs).map(
+    ([key, spec]) => /** @type {[string, Entry]} */ ([key, entryOf(key, spec, from, name)]),
+  );
   let at = from;
   for (const [key, { start, end }] of entries.toSorted(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
-    if (start !== at) throw new UserError(`${name}: ${key} begins at byte ${start}, expected ${at}, where the tensor before it ends`);
+    if (start !== at)
+      throw new UserError(`${name}: ${key} begins at byte ${start}, expected ${at}, where the tensor before it ends`);
     at = end;
   }
-  if (at !== bytes.length) throw new UserError(`${name} has ${bytes.length} bytes, expected ${at} as its tensors say: it is cut off, or has more in it`);
+  if (at !== bytes.length)
+    throw new UserError(`${name} has ${bytes.length} bytes, expected ${at} as its tensors say: it is cut off, or has more in it`);
   return { entries: Object.fromEntries(entries), metadata };
 }
 
@@ -136,13 +145,16 @@ function entryOf(key, spec, from, name) {
     throw new UserError(`${name}: ${key} has dtype ${JSON.stringify(dtype)}, expected F32 or I32`);
   }
   const isNatural = (/** @type {unknown} */ value) => Number.isSafeInteger(value) && /** @type {number} */ (value) >= 0;
-  if (!Array.isArray(shape) || !shape.every(isNatural)) throw new UserError(`${name}: ${key} has a shape that is no list of sizes`);
+  if (!Array.isArray(shape) || !shape.every(isNatural))
+    throw new UserError(`${name}: ${key} has a shape that is no list of sizes`);
   if (!Array.isArray(span) || span.length !== 2 || !span.every(isNatural)) {
     throw new UserError(`${name}: ${key} has data_offsets that are no two places`);
   }
   const size = shape.reduce((product, length) => product * length, BYTES);
   if (span[1] - span[0] !== size) {
-    throw new UserError(`${name}: ${key} has ${span[1] - span[0]} bytes, expected ${size} as its shape [${shape.slice(0, 8)}] says`);
+    throw new UserError(
+      `${name}: ${key} has ${span[1] - span[0]} bytes, expected ${size} as its shape [${shape.slice(0, 8)}] says`,
+    );
   }
   return { dtype: /** @type {keyof typeof ARRAYS} */ (dtype), shape, start: from + span[0], end: from + span[1] };
 }
@@ -200,7 +212,10 @@ export class RowFile {
    * @param {number[]} [own] how many of each axis of `values` are written, from the first on
    */
   write(name, row, { shape, data }, own = shape) {
-    const { dtype, shape: [, ...whole] } = this.#specs[name];
+    const {
+      dtype,
+      shape: [, ...whole],
+    } = this.#specs[name];
     const type = ARRAYS[dtype];
     const numbers = data instanceof type ? data : type.from(data);
     const start = row * sizeOf(whole);

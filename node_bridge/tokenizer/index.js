@@ -48,9 +48,7 @@ export class Tokenizer {
     assertSpecial(special);
     this.vocab = parseVocab(vocabBytes);
     if (this.vocab.length !== contract.vocab_size) {
-      throw new UserError(
-        `vocab.txt has ${this.vocab.length} lines, expected ${contract.vocab_size}; export the bundle again`,
-      );
+      throw new UserError(`vocab.txt has ${this.vocab.length} lines, expected ${contract.vocab_size}; export the bundle again`);
     }
     const tables = new CharacterTables(tablesBytes);
     const pieces = algorithm === 'chars' ? this.vocab.map(lowerAscii) : this.vocab;
@@ -235,7 +233,9 @@ export class Tokenizer {
 function assertSpecial(special) {
   for (const [role, { token }] of Object.entries(special)) {
     if (typeof token === 'string' && token.length > 0 && token.length <= LONGEST_SPECIAL) continue;
-    throw new UserError(`the special token ${role} is ${JSON.stringify(token).slice(0, 60)}, expected 1 to ${LONGEST_SPECIAL} characters; export the bundle again`);
+    throw new UserError(
+      `the special token ${role} is ${JSON.stringify(token).slice(0, 60)}, expected 1 to ${LONGEST_SPECIAL} characters; export the bundle again`,
+    );
   }
 }
 

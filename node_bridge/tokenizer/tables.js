@@ -107,7 +107,8 @@ class Numbers {
       const byte = this.bytes[this.at++];
       if (byte === undefined) throw new UserError('tokenizer_tables.bin is cut off');
       value |= (byte & 0x7f) << shift;
-      if (shift > 28 || value < 0) throw new UserError('tokenizer_tables.bin has a number that is too large; export the bundle again');
+      if (shift > 28 || value < 0)
+        throw new UserError('tokenizer_tables.bin has a number that is too large; export the bundle again');
       if (byte < 0x80) return value;
     }
   }
@@ -129,9 +130,12 @@ function readRuns(from) {
   for (let count = from.next(); count > 0; count--) {
     const run = from.next();
     if ((run & 7) > FOLDED || at + (run >>> 3) > UNICODE) {
-      throw new UserError('tokenizer_tables.bin has a class that there is not, or classes for more characters than there are; export the bundle again');
+      throw new UserError(
+        'tokenizer_tables.bin has a class that there is not, or classes for more characters than there are; export the bundle again',
+      );
     }
-    classes.fill(run & 7, at, (at += run >>> 3));
+    classes.fill(run & 7, at, at + (run >>> 3));
+    at += run >>> 3;
   }
   if (at !== UNICODE) throw new UserError(`tokenizer_tables.bin covers ${at} characters, not all`);
   return classes;
@@ -155,13 +159,16 @@ class Folds {
       const first = symbols.length;
       const count = from.next();
       if (count > MOST_SYMBOLS) {
-        throw new UserError(`tokenizer_tables.bin makes ${count} symbols of a character, expected at most ${MOST_SYMBOLS}; export the bundle again`);
+        throw new UserError(
+          `tokenizer_tables.bin makes ${count} symbols of a character, expected at most ${MOST_SYMBOLS}; export the bundle again`,
+        );
       }
       for (let i = 0; i < count; i++) {
         const base = last + i < first ? symbols[last + i] : c * 4;
         const zigzag = from.next();
         const symbol = base + ((zigzag >>> 1) ^ -(zigzag & 1));
-        if (symbol < 0 || symbol >= UNICODE * 4) throw new UserError('tokenizer_tables.bin has a symbol of no character; export the bundle again');
+        if (symbol < 0 || symbol >= UNICODE * 4)
+          throw new UserError('tokenizer_tables.bin has a symbol of no character; export the bundle again');
         symbols.push(symbol);
       }
       this.characters.push(c);

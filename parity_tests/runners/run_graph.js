@@ -49,7 +49,7 @@ async function main({ model: path, inputs, nodes, out, backend }) {
     const names = JSON.parse(readFileSync(nodes, 'utf8'));
     for (let from = 0; from < names.length; from += CHUNK) {
       const chunk = names.slice(from, from + CHUNK);
-      for (asked of await works(model, feeds, chunk) ? [chunk] : chunk.map((name) => [name])) {
+      for (asked of (await works(model, feeds, chunk)) ? [chunk] : chunk.map((name) => [name])) {
         const fetched = [await model.executeAsync(feeds, asked)].flat();
         for (const [i, tensor] of fetched.entries()) await keep(asked[i], tensor, tensors, strings);
       }
@@ -94,10 +94,7 @@ async function keep(name, tensor, tensors, strings) {
 
 /** @param {Record<string, {dtype: 'int32' | 'string' | 'float32', shape: number[], values: any[]}>} inputs */
 function feedsOf(inputs) {
-  const entries = Object.entries(inputs).map(([name, { dtype, shape, values }]) => [
-    name,
-    tf.tensor(values, shape, dtype),
-  ]);
+  const entries = Object.entries(inputs).map(([name, { dtype, shape, values }]) => [name, tf.tensor(values, shape, dtype)]);
   return /** @type {Record<string, tf.Tensor>} */ (Object.fromEntries(entries));
 }
 

@@ -159,12 +159,15 @@ function stack(rows) {
  * @returns {Text[][]}
  */
 function readBatches(path) {
-  const lines = readFileSync(path, 'utf8').split('\n').filter((line) => line !== '');
+  const lines = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
   /** @type {Text[][]} */
   const groups = [];
   for (const line of lines) {
     const { batch, ...text } = /** @type {Case} */ (JSON.parse(line));
-    (groups[batch] ??= []).push(text);
+    groups[batch] ??= [];
+    groups[batch].push(text);
   }
   if (groups.length === 0) throw new UserError(`${path} holds no cases: nothing would be compared`);
   return groups;

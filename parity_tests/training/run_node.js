@@ -73,7 +73,10 @@ async function main({ problem: path, out, backend, steps }) {
 
 /** @param {Tensor} matrix float32[rows, columns] */
 function rowsOf({ shape: [rows, columns], data }) {
-  return Array.from({ length: rows }, (_, row) => /** @type {Float32Array} */ (data.subarray(row * columns, (row + 1) * columns)));
+  return Array.from(
+    { length: rows },
+    (_, row) => /** @type {Float32Array} */ (data.subarray(row * columns, (row + 1) * columns)),
+  );
 }
 
 /**
@@ -84,7 +87,10 @@ function rowsOf({ shape: [rows, columns], data }) {
  */
 function batchesOf({ order, sizes }) {
   let end = 0;
-  return Array.from(sizes.data, (size) => /** @type {Int32Array} */ (order.data).slice(end, (end += size)));
+  return Array.from(sizes.data, (size) => {
+    end += size;
+    return /** @type {Int32Array} */ (order.data).slice(end - size, end);
+  });
 }
 
 /** @param {number[]} values @returns {Tensor} */

@@ -10,7 +10,9 @@ await run({
   options: { directory: { type: 'string' } },
   main: async ({ directory }) => {
     const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
-    const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => relative(directory, join(parentPath, name)));
+    const files = entries
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => relative(directory, join(parentPath, name)));
     vet(readFileSync(join(directory, 'saved_model.pb')), files, directory);
   },
 });

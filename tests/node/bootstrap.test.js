@@ -12,12 +12,16 @@ const ASKED = ['bootstrap.js', 'no-such-session'];
 
 /** bootstrap.js where `process` says something else of the machine. @param {string} code */
 function bootstrapOn(code) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(code)}`, ...ASKED], {
-    cwd: root,
-    encoding: 'utf8',
-    // Where a machine is taken for a good one, nothing is to be installed either.
-    env: { ...process.env, PYTHON: 'no-such-python', PATH: '' },
-  });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--import', `data:text/javascript,${encodeURIComponent(code)}`, ...ASKED],
+    {
+      cwd: root,
+      encoding: 'utf8',
+      // Where a machine is taken for a good one, nothing is to be installed either.
+      env: { ...process.env, PYTHON: 'no-such-python', PATH: '' },
+    },
+  );
   return { status, stdout, stderr };
 }
 

@@ -81,7 +81,10 @@ test('a file that is cut off while it is read is refused', () => {
   const file = Bundle.open(dir).file('shard.bin');
   file.fill(new Uint8Array(4));
   truncateSync(join(dir, 'shard.bin'), 6);
-  assert.throws(() => file.fill(new Uint8Array(7)), mistake(/has been cut off while it was read, expected 5 more bytes; the bundle is damaged/));
+  assert.throws(
+    () => file.fill(new Uint8Array(7)),
+    mistake(/has been cut off while it was read, expected 5 more bytes; the bundle is damaged/),
+  );
 });
 
 test('a directory without a contract is no bundle', () => {

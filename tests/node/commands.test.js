@@ -59,8 +59,17 @@ test('trains, says what it did, and predicts the same in new processes', () => {
   const summary = JSON.parse(trained.stdout);
   assert.equal(summary.history.length, 2);
   assert.equal(summary.history[0].tensors, summary.history[1].tensors);
-  assert.equal(summary.confusion.flat().reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b), 20);
-  assert.deepEqual(readdirSync(classifier).sort(), ['classifier.json', 'log.jsonl', 'model.json', 'training.html', 'weights.bin']);
+  assert.equal(
+    summary.confusion.flat().reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b),
+    20,
+  );
+  assert.deepEqual(readdirSync(classifier).sort(), [
+    'classifier.json',
+    'log.jsonl',
+    'model.json',
+    'training.html',
+    'weights.bin',
+  ]);
 
   // On wasm an answer is the same to the last bit, alone or among others.
   const predict = ['--model', classifier, '--backend', 'wasm'];
@@ -80,7 +89,20 @@ test('pairs in LCQMC’s shape, with three labels', () => {
   const rows = Array.from({ length: 12 }, (_, i) => ({ sentence1: `问题${i}`, sentence2: `答案${i}`, label: String(i % 3) }));
   const path = file('pairs.json', rows);
   const out = join(dir, 'pairs');
-  const trained = command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--epochs', '1', '--out', out, '--cache', cache]);
+  const trained = command('train.js', [
+    '--bundle',
+    bundle,
+    '--train',
+    path,
+    '--dev',
+    path,
+    '--epochs',
+    '1',
+    '--out',
+    out,
+    '--cache',
+    cache,
+  ]);
   assert.equal(trained.status, 0, trained.stderr);
   const input = '{"sentence1":"问题","sentence2":"答案"}\n';
   const { status, stdout } = command('predict.js', ['--model', out, '--jsonl'], input);
@@ -141,13 +163,19 @@ for (const { name, rows, message } of BAD_DATA) {
   test(`data: ${name}`, () => {
     const path = file('bad.jsonl', rows);
     const out = join(dir, 'bad');
-    assertMistake(command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--out', out, '--cache', cache]), message);
+    assertMistake(
+      command('train.js', ['--bundle', bundle, '--train', path, '--dev', path, '--out', out, '--cache', cache]),
+      message,
+    );
     assert.equal(existsSync(out), false);
   });
 }
 
 test('an unknown backend is refused', () => {
-  assertMistake(command('train.js', [...options, '--backend', 'cuda', '--out', join(dir, 'x')]), /--backend to be one of auto, native, wasm, cpu, got `cuda`/);
+  assertMistake(
+    command('train.js', [...options, '--backend', 'cuda', '--out', join(dir, 'x')]),
+    /--backend to be one of auto, native, wasm, cpu, got `cuda`/,
+  );
 });
 
 test('a place that cannot be written to is refused before the work', { skip: process.platform !== 'linux' }, () => {

@@ -37,7 +37,11 @@ test('sound CSV is read as csv-parse reads it, to the line', async () => {
     const rows = Array.from({ length: 1 + random(5) }, () => ['x', cell(), cell()].join(separator));
     const content = rows.join(end) + (random(2) === 0 ? end : '');
     const expected = parse(content, { delimiter: separator, record_delimiter: ['\n', '\r\n'] });
-    assert.deepEqual((await records(content, separator)).map(({ cells }) => cells), expected, JSON.stringify(content));
+    assert.deepEqual(
+      (await records(content, separator)).map(({ cells }) => cells),
+      expected,
+      JSON.stringify(content),
+    );
   }
   const lines = (await records('a,b\n"c\n\nd",e\n\nf,g\n')).map(({ line }) => line);
   assert.deepEqual(lines, [1, 2, 6]);
@@ -45,7 +49,14 @@ test('sound CSV is read as csv-parse reads it, to the line', async () => {
 
 test('a quote inside a cell that does not begin with one is a character', async () => {
   const found = await records('他说"好"了,1\n5" 屏,0\n "a",2\r\n');
-  assert.deepEqual(found.map(({ cells }) => cells), [['他说"好"了', '1'], ['5" 屏', '0'], [' "a"', '2']]);
+  assert.deepEqual(
+    found.map(({ cells }) => cells),
+    [
+      ['他说"好"了', '1'],
+      ['5" 屏', '0'],
+      [' "a"', '2'],
+    ],
+  );
 });
 
 const BROKEN = /** @type {[string, RegExp][]} */ ([
@@ -57,7 +68,10 @@ const BROKEN = /** @type {[string, RegExp][]} */ ([
 ]);
 test('a quote that begins a cell and does not end it is refused by its line, and swallows no row', async () => {
   for (const [content, message] of BROKEN) {
-    await assert.rejects(records(content), (error) => error instanceof UserError && message.test(error.message) && !error.message.includes('\n'));
+    await assert.rejects(
+      records(content),
+      (error) => error instanceof UserError && message.test(error.message) && !error.message.includes('\n'),
+    );
   }
 });
 

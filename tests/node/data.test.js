@@ -52,7 +52,13 @@ test('LCQMC, its own shape', async () => {
 
 test('U+2028 and U+0085 are inside a line; CRLF, blank lines, a byte order mark are no matter', async () => {
   const dataset = await load('\uFEFF{"text":"a\u2028b\u0085c","label":1}\r\n\r\n{"text":"d","label":0}');
-  assert.deepEqual((await examplesOf(dataset)).map(({ text, line }) => [text, line]), [['a\u2028b\u0085c', 1], ['d', 3]]);
+  assert.deepEqual(
+    (await examplesOf(dataset)).map(({ text, line }) => [text, line]),
+    [
+      ['a\u2028b\u0085c', 1],
+      ['d', 3],
+    ],
+  );
 });
 
 test('tsv: quotes mean nothing; columns in any order', async () => {
@@ -65,29 +71,51 @@ test('tsv: quotes mean nothing; columns in any order', async () => {
 
 test('csv: quoted commas, quotes and line ends', async () => {
   const dataset = await load('sentence1,sentence2,label\n"a, ""b""","c\n\nd",x\ne,f,y\n');
-  assert.deepEqual((await examplesOf(dataset)).map(({ text, pair, label }) => [text, pair, label]), [
-    ['a, "b"', 'c\n\nd', 'x'],
-    ['e', 'f', 'y'],
-  ]);
+  assert.deepEqual(
+    (await examplesOf(dataset)).map(({ text, pair, label }) => [text, pair, label]),
+    [
+      ['a, "b"', 'c\n\nd', 'x'],
+      ['e', 'f', 'y'],
+    ],
+  );
 });
 
 test('old Mac line ends, where the whole file has no other; else \\r is a character', async () => {
   const old = await load('text,label\r"a\rb",1\rc,0\r');
-  assert.deepEqual(await examplesOf(old), [{ text: 'a\rb', label: '1', line: 2 }, { text: 'c', label: '0', line: 4 }]);
+  assert.deepEqual(await examplesOf(old), [
+    { text: 'a\rb', label: '1', line: 2 },
+    { text: 'c', label: '0', line: 4 },
+  ]);
   const lines = await load('{"text":"a","label":1}\r{"text":"b","label":0}');
-  assert.deepEqual((await examplesOf(lines)).map(({ line }) => line), [1, 2]);
+  assert.deepEqual(
+    (await examplesOf(lines)).map(({ line }) => line),
+    [1, 2],
+  );
   const table = await load('text\tlabel\r1\ta\r2\tb');
   assert.equal(table.count, 2);
   const mixed = await load('text\tlabel\na\rb\t1\nc\t0\n');
-  assert.deepEqual((await examplesOf(mixed)).map(({ text }) => text), ['a\rb', 'c']);
+  assert.deepEqual(
+    (await examplesOf(mixed)).map(({ text }) => text),
+    ['a\rb', 'c'],
+  );
 });
 
 test('white space is no part of a label, but of a text; 1.0 is 1; both are counted', async () => {
   const dataset = await load('text,label\n a ,1\nb,1 \nc, \u30001\nd,1.0\n e,0.00\n\u3000,-2.0 \n');
   const examples = await examplesOf(dataset);
-  assert.deepEqual(examples.map(({ label }) => label), ['1', '1', '1', '1', '0', '-2']);
-  assert.deepEqual(examples.map(({ text }) => text), [' a ', 'b', 'c', 'd', ' e', '\u3000']);
-  assert.deepEqual(dataset.oddities, { trimmed: { count: 3, line: 3 }, whole: { count: 3, line: 5 }, blank: { count: 1, line: 7 } });
+  assert.deepEqual(
+    examples.map(({ label }) => label),
+    ['1', '1', '1', '1', '0', '-2'],
+  );
+  assert.deepEqual(
+    examples.map(({ text }) => text),
+    [' a ', 'b', 'c', 'd', ' e', '\u3000'],
+  );
+  assert.deepEqual(dataset.oddities, {
+    trimmed: { count: 3, line: 3 },
+    whole: { count: 3, line: 5 },
+    blank: { count: 1, line: 7 },
+  });
   const floats = await load('{"text":"a","label":1.0}\n{"text":"b","label":"1"}\n{"text":"c","label":"1.5"}\n');
   assert.deepEqual(labelsOf(floats), ['1', '1.5']);
 });
@@ -97,7 +125,10 @@ test('a label that is missing is refused by its line, whatever a program wrote i
     await refuses(`text,label\na,1\nb,${label}\n`, /data\.json:3: got label "[^"]*", expected a string or an integer/);
   }
   for (const label of ['null', '""', '" "', '"NaN"', 'true', '[1]', '{}', '1e300']) {
-    await refuses(`{"text":"a","label":1}\n{"text":"b","label":${label}}\n`, /data\.json:2: got label .*, expected a string or an integer/);
+    await refuses(
+      `{"text":"a","label":1}\n{"text":"b","label":${label}}\n`,
+      /data\.json:2: got label .*, expected a string or an integer/,
+    );
   }
   await refuses('{"text":"a","label":1}\n{"text":"NaN","label": NaN}\n', /data\.json:2: broken JSON: NaN is no JSON/);
   const none = await load('text,label\na,None\nb,NA\n');
@@ -138,5 +169,8 @@ test('labels are ordered by themselves, not by the file', async () => {
 test('one label only, or one that training does not know', async () => {
   const one = await load('{"text":"a","label":1}\n{"text":"b","label":1}\n');
   assert.throws(() => labelsOf(one), /one label only, "1"/);
-  assert.throws(() => one.targets(['0', '2']), /data\.json:1: the label "1" is in no training text \(dev texts that have it: 2; other such labels: 0\), expected one of 0, 2; /);
+  assert.throws(
+    () => one.targets(['0', '2']),
+    /data\.json:1: the label "1" is in no training text \(dev texts that have it: 2; other such labels: 0\), expected one of 0, 2; /,
+  );
 });

@@ -42,12 +42,24 @@ test('of sound data nothing is said but how many texts are cut', async () => {
 test('texts that are in both', async () => {
   const { report, warnings } = await reported('p,x\nq,y\nr,x\n', `${GOOD}p,x\np,x\nq,x\n`);
   assert.deepEqual(report.overlap, { texts: 3, distinct: 2, other_label: 1 });
-  assert.match(warnings[0], /^3 of 603 dev texts \(2 distinct\) are training texts too, 1 of them with another label: .*--split$/);
+  assert.match(
+    warnings[0],
+    /^3 of 603 dev texts \(2 distinct\) are training texts too, 1 of them with another label: .*--split$/,
+  );
 });
 
 test('a text with two labels, by its lines, also where blank lines stand between', async () => {
   const { report, warnings } = await reported('p,x\n\nq,y\np,y\np,y\nr,x\nq,y\nr,y\n', GOOD);
-  assert.deepEqual(report.contradictions, { train: { texts: 2, lines: [[2, 5], [7, 9]] }, dev: { texts: 0, lines: [] } });
+  assert.deepEqual(report.contradictions, {
+    train: {
+      texts: 2,
+      lines: [
+        [2, 5],
+        [7, 9],
+      ],
+    },
+    dev: { texts: 0, lines: [] },
+  });
   assert.equal(warnings[0], 'train.csv: 2 texts have more than one label, such as lines 2 and 5; 7 and 9');
   // In the parts of a split lines are still those of the file.
   const whole = await load(`text,label\n${GOOD}p,x\np,y\n`, 'train.csv');
@@ -60,7 +72,8 @@ test('few dev texts: by how much accuracy is uncertain', async () => {
   const { warnings } = await reported(GOOD, rows(10, 'x', 'c') + rows(10, 'y', 'd'));
   assert.match(warnings[0], /^only 20 dev texts: dev accuracy is uncertain by up to ±20\.1 points \(95 % interval\)$/);
   // scipy 1.17.1: binomtest(85, 100).proportion_ci(method='wilson'), and so on.
-  const near = (/** @type {number[]} */ got, /** @type {number[]} */ expected) => got.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, String(got)));
+  const near = (/** @type {number[]} */ got, /** @type {number[]} */ expected) =>
+    got.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, String(got)));
   near(interval95(0.85, 100), [0.7671644040916763, 0.9069401471634337]);
   near(interval95(0, 10), [0, 0.27753279986288926]);
   near(interval95(1, 10), [0.7224672001371109, 1]);
@@ -79,13 +92,19 @@ test('labels on one side only: in training it is said, in dev it is an error tha
 test('labels out of balance, and what always saying the commonest would give', async () => {
   const { report, warnings } = await reported(rows(95, 'x', 'c') + rows(5, 'y', 'd'), rows(450, 'x', 'a') + rows(50, 'y', 'b'));
   assert.deepEqual(report.majority, { label: 'x', train_share: 0.95, dev_accuracy: 0.9 });
-  assert.match(warnings[0], /^the labels are out of balance: 95\.0 % of the training texts are x, 5\.0 % are y \(2 labels\); always x has a dev accuracy of 90\.0 %; /);
+  assert.match(
+    warnings[0],
+    /^the labels are out of balance: 95\.0 % of the training texts are x, 5\.0 % are y \(2 labels\); always x has a dev accuracy of 90\.0 %; /,
+  );
 });
 
 test('a text that was taken for the label', async () => {
   const texts = Array.from({ length: 50 }, (_, i) => `${i % 2},评论${i}\n`).join('');
   const { warnings } = await reported(texts, texts);
-  assert.ok(warnings.includes('50 labels for 50 training texts: is the column of the label the right one? see --columns'), warnings.join('\n'));
+  assert.ok(
+    warnings.includes('50 labels for 50 training texts: is the column of the label the right one? see --columns'),
+    warnings.join('\n'),
+  );
 });
 
 test('labels that were trimmed or read as integers, and empty texts', async () => {
@@ -107,5 +126,8 @@ test('what a limit takes off texts is counted in tokens', async () => {
   assert.deepEqual(cuts.cuts, { texts: 2, share: 0.5, tokens_lost: 7, tokens_lost_share: 7 / 28, longest: 12 });
   const problem = problemOf(await load('text,label\np,x\nq,y\n', 'train.csv'), await load(`text,label\n${GOOD}`, 'dev.csv'));
   const warnings = warningsOf(await dataReport(problem, cuts.cuts), problem, 6);
-  assert.equal(warnings[0], '2 of 602 texts (50.0 %) are cut at 6 positions and lose 25.0 % of all tokens; the longest has 12, see --max-length');
+  assert.equal(
+    warnings[0],
+    '2 of 602 texts (50.0 %) are cut at 6 positions and lose 25.0 % of all tokens; the longest has 12, see --max-length',
+  );
 });

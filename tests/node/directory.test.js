@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -78,7 +89,10 @@ test('what the list does not name is a refusal that names it, and nothing is tou
 
 test('a list that cannot be read allows nothing', () => {
   const dir = made('unreadable', { 'mark.json': 'broken', x: '1' });
-  assert.throws(() => writeDirectory(dir, { 'mark.json': 'x' }, KIND), mistake(/mark\.json that cannot be read, .* \(its list is broken\); move it away/));
+  assert.throws(
+    () => writeDirectory(dir, { 'mark.json': 'x' }, KIND),
+    mistake(/mark\.json that cannot be read, .* \(its list is broken\); move it away/),
+  );
   assert.deepEqual(readdirSync(dir).sort(), ['mark.json', 'x']);
 });
 
@@ -119,15 +133,24 @@ test('a kill between the two renames: the next run has the old directory again',
   const yesterday = Date.now() / 1000 - 25 * 3600;
   utimesSync(join(DIR, half), yesterday, yesterday);
   assertWritable(dir, KIND);
-  assert.deepEqual(readdirSync(DIR).filter((name) => name.startsWith('.')), []);
+  assert.deepEqual(
+    readdirSync(DIR).filter((name) => name.startsWith('.')),
+    [],
+  );
 });
 
 test('an old directory beside a new one is removed, one of a running process is not touched', () => {
   const dir = made('twice', { 'mark.json': 'x', x: 'new' });
-  for (const [pid, x] of [[NOBODY, 'old'], [process.ppid, 'busy']]) {
+  for (const [pid, x] of [
+    [NOBODY, 'old'],
+    [process.ppid, 'busy'],
+  ]) {
     renameSync(made('other', { 'mark.json': 'x', x: String(x) }), join(DIR, `.twice.${pid}.old`));
   }
   assertWritable(dir, KIND);
   assert.equal(readFileSync(join(dir, 'x'), 'utf8'), 'new');
-  assert.deepEqual(readdirSync(DIR).filter((name) => name.startsWith('.twice')), [`.twice.${process.ppid}.old`]);
+  assert.deepEqual(
+    readdirSync(DIR).filter((name) => name.startsWith('.twice')),
+    [`.twice.${process.ppid}.old`],
+  );
 });

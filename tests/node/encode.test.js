@@ -82,7 +82,9 @@ function normalized(row) {
 /** @param {{shape: number[], data: ArrayLike<number>}} tensor @param {number[][]} expected @param {number} [atol] */
 function assertRows({ shape, data }, expected, atol = 1e-7) {
   assert.deepEqual(shape, [expected.length, expected[0].length]);
-  expected.flat().forEach((value, i) => assert.ok(Math.abs(data[i] - value) <= atol, `at ${i}: got ${data[i]}, expected ${value}`));
+  expected
+    .flat()
+    .forEach((value, i) => assert.ok(Math.abs(data[i] - value) <= atol, `at ${i}: got ${data[i]}, expected ${value}`));
 }
 
 test('every output by its name, padded with zeros to the longest text, with ids and mask', () => {
@@ -101,14 +103,26 @@ test('every output by its name, padded with zeros to the longest text, with ids 
   const rows = TEXTS.map(vectors);
   const zeros = new Array(WIDTH).fill(0);
   const ids = TEXTS.map((text) => Array.from(tokenizer.encode(text).ids));
-  assertRows(tensors.input_ids, ids.map((row) => places.map((i) => row[i] ?? 0)), 0);
-  assertRows(tensors.attention_mask, ids.map((row) => places.map((i) => Number(i < row.length))), 0);
+  assertRows(
+    tensors.input_ids,
+    ids.map((row) => places.map((i) => row[i] ?? 0)),
+    0,
+  );
+  assertRows(
+    tensors.attention_mask,
+    ids.map((row) => places.map((i) => Number(i < row.length))),
+    0,
+  );
   assertRows(
     { ...tensors.sequence_output, shape: [5, width * WIDTH] },
     rows.map((row) => places.flatMap((i) => row[i] ?? zeros)),
     0,
   );
-  assertRows(tensors.pooled_output, rows.map((row) => zeros.map((_, i) => Math.max(...row.map((vector) => vector[i])))), 0);
+  assertRows(
+    tensors.pooled_output,
+    rows.map((row) => zeros.map((_, i) => Math.max(...row.map((vector) => vector[i])))),
+    0,
+  );
   const dot = (/** @type {number[]} */ a, /** @type {number[]} */ b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
   assertRows(
     { ...tensors.scores, shape: [5, width * width] },
@@ -140,42 +154,62 @@ test('a model of a fixed length: its padding is not in the mean', () => {
   const fixed = join(dir, 'fixed');
   writeToyBundle(fixed, { fixedLength: 9 });
   const { tensors } = encoded(['--pooling', 'mean'], undefined, fixed);
-  assertRows(tensors.sentence_embedding, TEXTS.map((text) => mean(vectors(text))));
+  assertRows(
+    tensors.sentence_embedding,
+    TEXTS.map((text) => mean(vectors(text))),
+  );
   assert.deepEqual(encoded(['--outputs', 'sequence_output'], undefined, fixed).tensors.sequence_output.shape, [5, 9, WIDTH]);
 });
 
 test('--max-length cuts each text; pairs come as objects', () => {
   const { tensors } = encoded(['--max-length', '4']);
   assert.deepEqual(tensors.input_ids.shape, [5, 4]);
-  assert.deepEqual(Array.from(tensors.input_ids.data.subarray(4, 8)), Array.from(tokenizer.encode('这本书很好', { maxLength: 4 }).ids));
+  assert.deepEqual(
+    Array.from(tensors.input_ids.data.subarray(4, 8)),
+    Array.from(tokenizer.encode('这本书很好', { maxLength: 4 }).ids),
+  );
   const pair = encoded(['--jsonl'], '{"sentence1": "好", "sentence2": "坏"}\n').tensors;
   assert.deepEqual(Array.from(pair.input_ids.data), Array.from(tokenizer.encode('好', { pair: '坏' }).ids));
   const out = join(dir, 'refused.safetensors');
-  assertRefused(command(['--max-length', '2', '--out', out]), /Expected --max-length to be a whole number from 3 to 512, got `2`/);
+  assertRefused(
+    command(['--max-length', '2', '--out', out]),
+    /Expected --max-length to be a whole number from 3 to 512, got `2`/,
+  );
   assertRefused(command(['--workers', '0', '--out', out]), /Expected --workers to be a whole number from 1 to 256, got `0`/);
 });
 
 test('one worker or two, alone or among others, and the library: the same bits, of the embedded model', async () => {
-  const lines = readFileSync(join(root, 'artifacts', 'data', 'dev.jsonl'), 'utf8').split('\n').slice(0, 30);
+  const lines = readFileSync(join(root, 'artifacts', 'data', 'dev.jsonl'), 'utf8')
+    .split('\n')
+    .slice(0, 30);
   const texts = lines.map((line) => JSON.parse(line).text);
   const input = `${lines.join('\n')}\n`;
   const options = ['--jsonl', '--max-length', '24'];
   const encoder = await Encoder.load(embedded, { backend: 'wasm' });
   for (const pooling of /** @type {const} */ (['cls', 'mean', 'pooled'])) {
     const one = encoded([...options, '--pooling', pooling, '--normalize'], input, embedded).tensors.sentence_embedding;
-    const two = encoded([...options, '--pooling', pooling, '--normalize', '--workers', '2'], input, embedded).tensors.sentence_embedding;
+    const two = encoded([...options, '--pooling', pooling, '--normalize', '--workers', '2'], input, embedded).tensors
+      .sentence_embedding;
     assert.deepEqual(two, one, pooling);
     const vectors = await encoder.encode(texts, { pooling, normalize: true, maxLength: 24 });
-    assert.deepEqual(vectors, Array.from({ length: 30 }, (_, row) => one.data.slice(312 * row, 312 * (row + 1))));
+    assert.deepEqual(
+      vectors,
+      Array.from({ length: 30 }, (_, row) => one.data.slice(312 * row, 312 * (row + 1))),
+    );
   }
   // Every number of every output, of which the mean is computed in float64.
   const whole = encoded(options, input, embedded).tensors;
   assert.deepEqual(encoded([...options, '--workers', '2'], input, embedded).tensors, whole);
-  const { shape: [, width, hidden], data } = whole.sequence_output;
+  const {
+    shape: [, width, hidden],
+    data,
+  } = whole.sequence_output;
   const means = await encoder.encode(texts, { pooling: 'mean', maxLength: 24 });
   means.forEach((vector, row) => {
     const count = Array.from(whole.attention_mask.data.slice(row * width, (row + 1) * width)).filter((one) => one === 1).length;
-    const positions = Array.from({ length: count }, (_, i) => Array.from(data.slice((row * width + i) * hidden, (row * width + i + 1) * hidden)));
+    const positions = Array.from({ length: count }, (_, i) =>
+      Array.from(data.slice((row * width + i) * hidden, (row * width + i + 1) * hidden)),
+    );
     mean(positions).forEach((value, i) => assert.ok(Math.abs(vector[i] - value) < 1e-6));
     assert.ok(data.slice((row * width + count) * hidden, (row + 1) * width * hidden).every((value) => value === 0));
   });
@@ -206,7 +240,10 @@ test('options that cannot be are refused, and nothing is left behind', () => {
   const place = folder('options');
   const out = ['--out', join(place, 'x.safetensors')];
   assertRefused(command([...out, '--pooling', 'max']), /--pooling: got `max`, expected one of sequence, cls, mean, pooled/);
-  assertRefused(command([...out, '--pooling', 'sequence', '--normalize']), /--pooling: got `sequence`, but only one vector a text is normalized/);
+  assertRefused(
+    command([...out, '--pooling', 'sequence', '--normalize']),
+    /--pooling: got `sequence`, but only one vector a text is normalized/,
+  );
   assertRefused(command([...out, '--normalize']), /--normalize: expected --pooling cls, mean or pooled with it/);
   assertRefused(command([...out, '--pooling', 'cls', '--outputs', 'all']), /Expected --pooling or --outputs, got both/);
   assertRefused(command(out, ''), /Expected texts on stdin, got none/);
@@ -257,7 +294,10 @@ test('an output larger than the disk is refused when the texts are known, not wh
   const place = folder('vast-out');
   const result = command(['--outputs', 'scores', '--out', join(place, 'x.safetensors')], undefined, vast);
   // 5 texts of 10¹³ numbers of 4 bytes, and of 24 ids and as many masks.
-  assertRefused({ ...result, stderr: result.stderr.slice(result.stderr.indexOf('error')) }, /--out: .* will have at least 200000000\.0 MB, but [\d.]+ MB are free there/);
+  assertRefused(
+    { ...result, stderr: result.stderr.slice(result.stderr.indexOf('error')) },
+    /--out: .* will have at least 200000000\.0 MB, but [\d.]+ MB are free there/,
+  );
   assert.deepEqual(readdirSync(place), []);
 });
 
@@ -278,7 +318,10 @@ function interrupted(place, signal) {
 
 test('stopped, it leaves nothing behind', async () => {
   const place = folder('stopped');
-  for (const [signal, code] of /** @type {const} */ ([['SIGINT', 130], ['SIGTERM', 143]])) {
+  for (const [signal, code] of /** @type {const} */ ([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ])) {
     const { status, stderr } = /** @type {{status: number, stderr: string}} */ (await interrupted(place, signal));
     assert.equal(status, code, stderr);
     assert.match(stderr, /stopped; nothing was written\n$/);

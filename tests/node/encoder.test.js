@@ -115,5 +115,8 @@ test('a pooling that is none is refused', async () => {
 });
 
 test('an unknown backend is refused', async () => {
-  await assert.rejects(Encoder.load(bundle, { backend: 'cuda' }), /Expected `backend` to be one of auto, native, wasm, cpu, got `cuda`/);
+  await assert.rejects(
+    Encoder.load(bundle, { backend: 'cuda' }),
+    /Expected `backend` to be one of auto, native, wasm, cpu, got `cuda`/,
+  );
 });

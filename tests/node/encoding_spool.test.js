@@ -22,7 +22,10 @@ test('what was added comes back in order, in windows of bounded size; no file is
   const lengths = [3, 0, 100_000, 1, ...Array.from({ length: 5000 }, (_, i) => i % 40)];
   for (const length of lengths) spool.add(encoding(length));
   assert.deepEqual([spool.count, spool.longest], [5004, 100_000]);
-  assert.equal(spool.positions, lengths.reduce((sum, length) => sum + length, 0));
+  assert.equal(
+    spool.positions,
+    lengths.reduce((sum, length) => sum + length, 0),
+  );
   for (let pass = 0; pass < 2; pass += 1) {
     let next = 0;
     for (const { first, encodings } of spool.windows({ texts: 700, positions: 9000 })) {

@@ -44,7 +44,10 @@ async function refuses(bytes, encoding, message) {
 
 /** @param {string} text */
 const bigEndian = (text) => Buffer.from(text, 'utf16le').swap16();
-const ROWS = [['房间干净，服务热情', '1'], ['床很硬', '0']];
+const ROWS = [
+  ['房间干净，服务热情', '1'],
+  ['床很硬', '0'],
+];
 
 test('each encoding by each of its names', async () => {
   for (const name of ['gb18030', 'GBK', 'gb2312', 'cp936']) assert.deepEqual(await load(GBK, name), ROWS);
@@ -61,12 +64,21 @@ test('each encoding by each of its names', async () => {
   assert.deepEqual(await load(bigEndian(`\uFEFF${TABLE}`), 'utf-16'), ROWS);
   // U+4E0A has the byte of a line end in it.
   assert.deepEqual(await load(Buffer.from('text,label\n上上,1\n', 'utf16le'), 'utf-16'), [['上上', '1']]);
-  assert.throws(() => encodingFrom('utf-7'), /--encoding to be one of utf-8, gb18030, gbk, big5, utf-16, utf-16le, utf-16be, got `utf-7`/);
+  assert.throws(
+    () => encodingFrom('utf-7'),
+    /--encoding to be one of utf-8, gb18030, gbk, big5, utf-16, utf-16le, utf-16be, got `utf-7`/,
+  );
 });
 
 test('a JSON array and JSON lines in another encoding', async () => {
-  const json = JSON.stringify([{ text: '上\n下', label: 1 }, { text: '好', label: 0 }]);
-  const expected = [['上\n下', '1'], ['好', '0']];
+  const json = JSON.stringify([
+    { text: '上\n下', label: 1 },
+    { text: '好', label: 0 },
+  ]);
+  const expected = [
+    ['上\n下', '1'],
+    ['好', '0'],
+  ];
   assert.deepEqual(await load(Buffer.from(json, 'utf16le'), 'utf-16'), expected);
   const gbk = Buffer.concat([Buffer.from('[{"text":"'), Buffer.from('bac3cae9', 'hex'), Buffer.from('","label":1}]')]);
   assert.deepEqual(await load(gbk, 'gbk'), [['好书', '1']]);
@@ -74,15 +86,27 @@ test('a JSON array and JSON lines in another encoding', async () => {
 });
 
 test('a file in another encoding is one mistake, with the option that mends it', async () => {
-  await refuses(GBK, 'utf-8', /^\S+data\.csv is not UTF-8 but GB18030 \(GBK\), it reads “房间干净，服务热情,1”; add --encoding gb18030$/);
-  await refuses(Buffer.concat([Buffer.from('text,label\n'), BIG5, Buffer.from(',1\n')]), 'utf-8', /is not UTF-8 but Big5, .*; add --encoding big5$/);
+  await refuses(
+    GBK,
+    'utf-8',
+    /^\S+data\.csv is not UTF-8 but GB18030 \(GBK\), it reads “房间干净，服务热情,1”; add --encoding gb18030$/,
+  );
+  await refuses(
+    Buffer.concat([Buffer.from('text,label\n'), BIG5, Buffer.from(',1\n')]),
+    'utf-8',
+    /is not UTF-8 but Big5, .*; add --encoding big5$/,
+  );
   await refuses(Buffer.from(`\uFEFF${TABLE}`, 'utf16le'), 'utf-8', /byte order mark of UTF-16; add --encoding utf-16$/);
   await refuses(bigEndian(`\uFEFF${TABLE}`), 'gbk', /byte order mark of UTF-16; add --encoding utf-16$/);
   await refuses(Buffer.from(TABLE, 'utf16le'), 'utf-8', /zero bytes as UTF-16 has them; add --encoding utf-16le$/);
   await refuses(bigEndian(TABLE), 'utf-8', /zero bytes as UTF-16 has them; add --encoding utf-16be$/);
   await refuses(Buffer.from(TABLE), 'gbk', /is UTF-8, not gb18030; leave --encoding away$/);
   await refuses(Buffer.from(TABLE), 'utf-16', /is UTF-8, not utf-16; leave --encoding away$/);
-  await refuses(Buffer.from('PK\x03\x04and more', 'latin1'), 'utf-8', /is an Excel workbook or another zip archive, not text; save it as CSV/);
+  await refuses(
+    Buffer.from('PK\x03\x04and more', 'latin1'),
+    'utf-8',
+    /is an Excel workbook or another zip archive, not text; save it as CSV/,
+  );
   await refuses(Buffer.from('PAR1and more'), 'utf-8', /is Parquet, not text; write it as JSON lines/);
 });
 
@@ -95,13 +119,28 @@ test('a line that is broken is named as a line, in either encoding', async () =>
   const broken = Buffer.concat([Buffer.from(TABLE), Buffer.from([0xe5, 0xa5]), Buffer.from(',1\n')]);
   await refuses(broken, 'utf-8', /data\.csv:4: invalid UTF-8; /);
   // The one line that is not ASCII, cut in its last character.
-  await refuses(Buffer.concat([Buffer.from('text,label\n好书好'), Buffer.from([0xe5, 0xa5]), Buffer.from(',1\n')]), 'utf-8', /data\.csv:2: invalid UTF-8; /);
-  await refuses(Buffer.concat([GBK, Buffer.from([0xff]), Buffer.from(',1\n')]), 'gbk', /data\.csv:4: invalid gb18030; is --encoding right\?/);
-  await refuses(Buffer.from('text,label\n\ud800b,1\n', 'utf16le'), 'utf-16', /data\.csv: invalid utf-16 at byte 0 or soon after it/);
+  await refuses(
+    Buffer.concat([Buffer.from('text,label\n好书好'), Buffer.from([0xe5, 0xa5]), Buffer.from(',1\n')]),
+    'utf-8',
+    /data\.csv:2: invalid UTF-8; /,
+  );
+  await refuses(
+    Buffer.concat([GBK, Buffer.from([0xff]), Buffer.from(',1\n')]),
+    'gbk',
+    /data\.csv:4: invalid gb18030; is --encoding right\?/,
+  );
+  await refuses(
+    Buffer.from('text,label\n\ud800b,1\n', 'utf16le'),
+    'utf-16',
+    /data\.csv: invalid utf-16 at byte 0 or soon after it/,
+  );
 });
 
 test('no review of the embedded data is taken for another encoding, wherever it is cut', async () => {
-  const reviews = readFileSync(join(ROOT, 'artifacts', 'data', 'dev.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line).text);
+  const reviews = readFileSync(join(ROOT, 'artifacts', 'data', 'dev.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line).text);
   let broken = 0;
   for (const [i, text] of reviews.entries()) {
     const bytes = Buffer.from(text).subarray(0, 1 + ((7 * i) % 60));

@@ -5,10 +5,18 @@ import { Confusion, evaluate, macroF1, mostProbable } from '../../node_bridge/cl
 import { held } from '../../node_bridge/classifier/feature_sets.js';
 
 test('cross-entropy, accuracy, and the most probable label', async () => {
-  const rows = [[0.5, 0.25, 0.25], [0, 0.75, 0.25], [1, 0, 0]].map((row) => Float32Array.from(row));
+  const rows = [
+    [0.5, 0.25, 0.25],
+    [0, 0.75, 0.25],
+    [1, 0, 0],
+  ].map((row) => Float32Array.from(row));
   const head = { labels: ['a', 'b', 'c'], probabilitiesOf: async () => rows };
   const { loss, accuracy, confusion } = await evaluate(head, held(rows, 3), Int32Array.of(0, 2, 1));
-  assert.deepEqual(confusion.matrix, [[1, 0, 0], [1, 0, 0], [0, 1, 0]]);
+  assert.deepEqual(confusion.matrix, [
+    [1, 0, 0],
+    [1, 0, 0],
+    [0, 1, 0],
+  ]);
   assert.equal(accuracy, 1 / 3);
   assert(Math.abs(loss - (Math.log(2) + Math.log(4) + 7 * Math.log(10)) / 3) < 1e-9);
 });
@@ -16,14 +24,45 @@ test('cross-entropy, accuracy, and the most probable label', async () => {
 /** A confusion with these counts. @param {number[][]} matrix */
 function confusionOf(matrix) {
   const pairs = matrix.flatMap((row, i) => row.flatMap((count, j) => new Array(count).fill([i, j])));
-  return new Confusion(pairs.map(([truth]) => truth), pairs.map(([, predicted]) => predicted), matrix.length);
+  return new Confusion(
+    pairs.map(([truth]) => truth),
+    pairs.map(([, predicted]) => predicted),
+    matrix.length,
+  );
 }
 
 test('macro-F1: the mean over labels, of which one that is never seen does not count', () => {
   // Precision 2/3 and recall 2/4 give 4/7; 3/5 and 3/4 give 2/3.
-  assert(Math.abs(macroF1(confusionOf([[2, 2], [1, 3]])) - (4 / 7 + 2 / 3) / 2) < 1e-12);
-  assert.equal(macroF1(confusionOf([[5, 0, 0], [0, 0, 0], [0, 0, 2]])), 1);
-  assert.equal(macroF1(confusionOf([[0, 4], [0, 4]])), 1 / 3);
+  assert(
+    Math.abs(
+      macroF1(
+        confusionOf([
+          [2, 2],
+          [1, 3],
+        ]),
+      ) -
+        (4 / 7 + 2 / 3) / 2,
+    ) < 1e-12,
+  );
+  assert.equal(
+    macroF1(
+      confusionOf([
+        [5, 0, 0],
+        [0, 0, 0],
+        [0, 0, 2],
+      ]),
+    ),
+    1,
+  );
+  assert.equal(
+    macroF1(
+      confusionOf([
+        [0, 4],
+        [0, 4],
+      ]),
+    ),
+    1 / 3,
+  );
 });
 
 test('more texts than are held at a time are counted once each', async () => {
@@ -43,7 +82,10 @@ test('more texts than are held at a time are counted once each', async () => {
     },
   };
   const { confusion } = await evaluate(head, held(rows, 2), new Int32Array(count));
-  assert.deepEqual(confusion.matrix, [[6667, 13333], [0, 0]]);
+  assert.deepEqual(confusion.matrix, [
+    [6667, 13333],
+    [0, 0],
+  ]);
   assert(Math.max(...asked) < count);
 });
 

@@ -22,7 +22,10 @@ function vector(i) {
 /** @param {FeatureStore} store @param {number} from @param {number} to */
 function add(store, from, to) {
   const numbers = Array.from({ length: to - from }, (_, i) => from + i);
-  store.add(numbers.map((i) => textKey({ text: String(i) })), numbers.map(vector));
+  store.add(
+    numbers.map((i) => textKey({ text: String(i) })),
+    numbers.map(vector),
+  );
 }
 
 /** @param {FeatureStore} store @param {number} i */
@@ -61,7 +64,13 @@ test('a damaged shard is told, thrown away, and its texts are missing; the other
   const [first] = readdirSync(dir);
   add(store, 10, 20);
   const path = join(dir, first);
-  for (const damage of [(/** @type {Buffer} */ bytes) => bytes.subarray(0, -4), (/** @type {Buffer} */ bytes) => ((bytes[bytes.length - 2] ^= 8), bytes)]) {
+  for (const damage of [
+    (/** @type {Buffer} */ bytes) => bytes.subarray(0, -4),
+    (/** @type {Buffer} */ bytes) => {
+      bytes[bytes.length - 2] ^= 8;
+      return bytes;
+    },
+  ]) {
     const bytes = readFileSync(path);
     writeFileSync(path, damage(Buffer.from(bytes)));
     /** @type {string[]} */
@@ -114,7 +123,8 @@ test('vectors that are changed while they are in use are noticed, not used', () 
   };
   assert.deepEqual(read(store, 9), vector(9));
   // In place, so that what is open is changed too: the last float of text 9.
-  writeFileSync(path, (sound.writeFloatLE(7, sound.length - 4), sound));
+  sound.writeFloatLE(7, sound.length - 4);
+  writeFileSync(path, sound);
   assert.throws(() => read(store, 9), noticed);
   assert.deepEqual(read(store, 3), vector(3));
   writeFileSync(path, sound.subarray(0, -8));
@@ -139,11 +149,23 @@ test('a file that has its sha256 and is no shard of this store is thrown away', 
   const positions = { dtype: /** @type {const} */ ('I32'), shape: [1], data: Int32Array.of(1) };
   const vectors = { dtype: /** @type {const} */ ('F32'), shape: [1, HIDDEN], data: new Float32Array(HIDDEN) };
   const shards = [
-    {}, { keys }, { keys, positions }, { keys, positions, vectors: positions },
-    { keys, positions: { ...positions, data: Int32Array.of(2) }, vectors }, { keys, positions: { ...positions, data: Int32Array.of(-1) }, vectors },
-    { keys: { ...keys, shape: [2, 2] }, positions, vectors }, { keys, positions, vectors: { ...vectors, shape: [HIDDEN, 1] } },
+    {},
+    { keys },
+    { keys, positions },
+    { keys, positions, vectors: positions },
+    { keys, positions: { ...positions, data: Int32Array.of(2) }, vectors },
+    { keys, positions: { ...positions, data: Int32Array.of(-1) }, vectors },
+    { keys: { ...keys, shape: [2, 2] }, positions, vectors },
+    { keys, positions, vectors: { ...vectors, shape: [HIDDEN, 1] } },
   ].map((tensors) => Buffer.concat(encodeSafetensors(/** @type {any} */ (tensors))));
-  const headers = ['', '{', '[]', '{"keys": 1}', '{"keys": {"dtype": "I32", "shape": 1, "data_offsets": [0, 4]}}', '{"__metadata__": 1}'].map((text) => {
+  const headers = [
+    '',
+    '{',
+    '[]',
+    '{"keys": 1}',
+    '{"keys": {"dtype": "I32", "shape": 1, "data_offsets": [0, 4]}}',
+    '{"__metadata__": 1}',
+  ].map((text) => {
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(text.length));
     return Buffer.concat([length, Buffer.from(text)]);

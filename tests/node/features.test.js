@@ -7,13 +7,19 @@ import { ToyEncoder, toyTokenizer } from './toys.js';
 test('every place once, never over the budget, one length a batch, the longest first', () => {
   const lengths = Array.from({ length: 500 }, (_, i) => 1 + ((i * 7919) % 97));
   const batches = batchesByLength(lengths, 200);
-  assert.deepEqual(batches.flat().sort((a, b) => a - b), lengths.map((_, i) => i));
+  assert.deepEqual(
+    batches.flat().sort((a, b) => a - b),
+    lengths.map((_, i) => i),
+  );
   for (const batch of batches) {
     assert.equal(new Set(batch.map((place) => lengths[place])).size, 1);
     assert(batch.length * lengths[batch[0]] <= 200);
   }
   const ordered = batches.flat().map((place) => lengths[place]);
-  assert.deepEqual(ordered, [...lengths].sort((a, b) => b - a));
+  assert.deepEqual(
+    ordered,
+    [...lengths].sort((a, b) => b - a),
+  );
 });
 
 test('a batch is as large as the budget lets it be; a longer text goes alone', () => {
@@ -26,7 +32,16 @@ test('each distinct text is encoded once, and all come back in order', async () 
   const texts = ['好', '坏坏坏', '好', '好好', '坏坏坏'].map((text) => ({ text }));
   let told = 0;
   const features = await featuresOf(texts, { tokenizer: toyTokenizer, encoder }, { onEncoded: (n) => (told += n) });
-  assert.deepEqual(features.map((row) => [row[0], row[1]]), [[1, 0], [0, 3], [1, 0], [2, 0], [0, 3]]);
+  assert.deepEqual(
+    features.map((row) => [row[0], row[1]]),
+    [
+      [1, 0],
+      [0, 3],
+      [1, 0],
+      [2, 0],
+      [0, 3],
+    ],
+  );
   assert.equal(encoder.batches.flat().length, 3);
   assert.equal(told, 5);
 });
@@ -45,14 +60,19 @@ test('a vector that is not finite is refused, by its text', async () => {
 
 test('several lanes, and whole sequences: the same vectors, whoever is the first to be done', async () => {
   const texts = Array.from({ length: 400 }, (_, i) => ({ text: '好'.repeat(i % 23) + '坏'.repeat(i % 7) }));
-  const expected = await featuresOf(texts, { tokenizer: toyTokenizer, encoder: new ToyEncoder() }, { pooling: 'sequence_output' });
+  const expected = await featuresOf(
+    texts,
+    { tokenizer: toyTokenizer, encoder: new ToyEncoder() },
+    { pooling: 'sequence_output' },
+  );
   const slow = new ToyEncoder();
   let running = 0;
   let most = 0;
   const encoder = Object.assign(new ToyEncoder(), {
     lanes: 3,
     async sequences(/** @type {{ids: Int32Array}[]} */ encodings) {
-      most = Math.max(most, (running += 1));
+      running += 1;
+      most = Math.max(most, running);
       for (let i = slow.batches.length % 4; i >= 0; i -= 1) await new Promise(setImmediate);
       running -= 1;
       return slow.sequences(encodings);

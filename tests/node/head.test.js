@@ -68,7 +68,8 @@ function weightsIn(dir) {
   /** @type {[string, Float32Array][]} */
   const entries = weights.map((/** @type {{name: string, shape: number[]}} */ { name, shape }) => {
     const size = shape.reduce((a, b) => a * b, 1);
-    return [name, all.subarray(at, (at += size))];
+    at += size;
+    return [name, all.subarray(at - size, at)];
   });
   assert.equal(at, all.length);
   return Object.fromEntries(entries);
@@ -94,7 +95,11 @@ for (const backend of ['wasm', 'cpu']) {
     });
     const { accuracy, loss, confusion } = await evaluate(classifier, held(FEATURES, HIDDEN), TARGETS);
     assert.equal(accuracy, 1);
-    assert.deepEqual(confusion.matrix, [[20, 0, 0], [0, 20, 0], [0, 0, 20]]);
+    assert.deepEqual(confusion.matrix, [
+      [20, 0, 0],
+      [0, 20, 0],
+      [0, 0, 20],
+    ]);
     assert(loss < losses[0]);
     assert.equal(rows, 6 * FEATURES.length);
     assert.equal(new Set(tensors).size, 1, `tensors in each epoch: ${tensors}`);
@@ -159,7 +164,6 @@ for (const backend of ['wasm', 'cpu']) {
   });
 }
 
-
 test('plain loadLayersModel reads it', async () => {
   await useBackend('wasm');
   const classifier = await trained();
@@ -211,8 +215,12 @@ test('a classifier that was edited after its training is refused, whatever was e
   const text = readFileSync(path, 'utf8');
   const [best, good, bad] = ['"好"', '"中"', '"差"'];
   const edits = [
-    text.replace(best, '"@"').replace(bad, best).replace('"@"', bad), text.replace(good, '"還好"'), text.replace('"max_length"', '"max_length" '),
-    `${text}\n`, text.replace('"task": "single"', '"task": "pair"'), text.replace(/"sha256": "[0-9a-f]{64}"/, `"sha256": "${'1'.repeat(64)}"`),
+    text.replace(best, '"@"').replace(bad, best).replace('"@"', bad),
+    text.replace(good, '"還好"'),
+    text.replace('"max_length"', '"max_length" '),
+    `${text}\n`,
+    text.replace('"task": "single"', '"task": "pair"'),
+    text.replace(/"sha256": "[0-9a-f]{64}"/, `"sha256": "${'1'.repeat(64)}"`),
   ];
   for (const edited of edits) {
     assert.notEqual(edited, text);
@@ -232,19 +240,45 @@ test('a description of another model is refused, sealed or not', async () => {
     await assertRefused(dir, said);
     writeFileSync(join(dir, 'classifier.json'), description);
   };
-  await change((one) => (one.labels.push('more'), one.class_weights.push(1)), /got gives \[\?,3\], expected \[\?,4\] for its 4 labels/);
-  await change((one) => (one.labels.pop(), one.class_weights.pop()), /got gives \[\?,3\], expected \[\?,2\] for its 2 labels/);
-  await change((one) => (one.pooling = 'sequence_output'), /got pooling sequence_output, expected position 0 of sequence_output for head dense/);
-  await change((one) => (one.head = 'bilstm'), /got pooling position 0 of sequence_output, expected sequence_output for head bilstm/);
-  await change((one) => Object.assign(one, { head: 'bilstm', pooling: 'sequence_output' }), /got takes \[\?,6\], expected \[\?,\?,6\]/);
+  await change((one) => {
+    one.labels.push('more');
+    one.class_weights.push(1);
+  }, /got gives \[\?,3\], expected \[\?,4\] for its 4 labels/);
+  await change((one) => {
+    one.labels.pop();
+    one.class_weights.pop();
+  }, /got gives \[\?,3\], expected \[\?,2\] for its 2 labels/);
+  await change((one) => {
+    one.pooling = 'sequence_output';
+  }, /got pooling sequence_output, expected position 0 of sequence_output for head dense/);
+  await change(
+    (one) => (one.head = 'bilstm'),
+    /got pooling position 0 of sequence_output, expected sequence_output for head bilstm/,
+  );
+  await change(
+    (one) => Object.assign(one, { head: 'bilstm', pooling: 'sequence_output' }),
+    /got takes \[\?,6\], expected \[\?,\?,6\]/,
+  );
   await change((one) => (one.max_length = 17), /got max_length 17, expected at most 16/);
   await change((one) => (one.class_weights = [1, 1]), /got 2 class_weights for 3 labels/);
   resealClassifier(dir, () => {});
   await assertRefused(dir, /got takes \[\?,6\], expected \[\?,7\] for its pooling and \/toy/, toyBundle('a'.repeat(64), 7));
-  for (const text of ['{', '[]', 'null', '{}', '{"weightsManifest": [{"weights": []}], "modelTopology": {"class_name": "Model"}}', String(model).replace('"units":3', '"units":4'), String(model).replaceAll('Dense', '__proto__'), String(model).replace('"shape":[6,', '"shape":[-6,')]) {
+  for (const text of [
+    '{',
+    '[]',
+    'null',
+    '{}',
+    '{"weightsManifest": [{"weights": []}], "modelTopology": {"class_name": "Model"}}',
+    String(model).replace('"units":3', '"units":4'),
+    String(model).replaceAll('Dense', '__proto__'),
+    String(model).replace('"shape":[6,', '"shape":[-6,'),
+  ]) {
     writeFileSync(join(dir, 'model.json'), text);
     resealClassifier(dir, () => {});
-    await assertRefused(dir, /another\/model\.json: (TF\.js cannot run it: |broken JSON |expected |the weight "hidden\/kernel" has a shape that is no list)/);
+    await assertRefused(
+      dir,
+      /another\/model\.json: (TF\.js cannot run it: |broken JSON |expected |the weight "hidden\/kernel" has a shape that is no list)/,
+    );
   }
 });
 
@@ -276,7 +310,10 @@ test('saving replaces a classifier and leaves everything else alone', async () =
   writeFileSync(join(dir, 'diary.txt'), 'dear diary');
   await assert.rejects(saved(classifier, 'twice'), /holds diary\.txt, which its classifier\.json does not list/);
   assert.equal(readFileSync(join(dir, 'diary.txt'), 'utf8'), 'dear diary');
-  assert.deepEqual(readdirSync(DIR).filter((name) => name.startsWith('.')), []);
+  assert.deepEqual(
+    readdirSync(DIR).filter((name) => name.startsWith('.')),
+    [],
+  );
 });
 
 for (const backend of ['wasm', 'cpu']) {

@@ -35,7 +35,10 @@ test('elements are those that JSON.parse gives, wherever the chunks end', async 
 test('each with the line where it begins', async () => {
   for (const size of [1, 5, 100]) {
     const found = await elements('\n[\n {"a":\n1},\n\n {"b":2}, {"c":3}]\n', size);
-    assert.deepEqual(found.map(({ line }) => line), [3, 6, 6]);
+    assert.deepEqual(
+      found.map(({ line }) => line),
+      [3, 6, 6],
+    );
   }
 });
 

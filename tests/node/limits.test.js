@@ -66,8 +66,15 @@ test('pipes, devices, sockets and directories are no files', posix, async () => 
   execFileSync('mkfifo', [join(place, 'fifo')]);
   const server = createServer().listen(join(place, 'socket'));
   await new Promise((done) => server.once('listening', done));
-  for (const [name, kind] of [['fifo', /a pipe/], ['socket', /a socket/], ['.', /a directory/]]) {
-    assert.throws(() => openInput(join(place, String(name))), (error) => error instanceof UserError && new RegExp(kind).test(error.message));
+  for (const [name, kind] of [
+    ['fifo', /a pipe/],
+    ['socket', /a socket/],
+    ['.', /a directory/],
+  ]) {
+    assert.throws(
+      () => openInput(join(place, String(name))),
+      (error) => error instanceof UserError && new RegExp(kind).test(error.message),
+    );
   }
   server.close();
   assert.throws(() => openInput('/dev/zero'), /is a device, expected a file/);
@@ -83,7 +90,17 @@ test('a file on stdin is a file by the name /dev/stdin too, a pipe is not', posi
   const data = join(dir, 'stdin.jsonl');
   writeFileSync(data, '{"text":"a","label":1}\n');
   const train = (/** @type {string} */ source) =>
-    spawnSync('sh', ['-c', `${source} "$0" "$1" --bundle "$2" --train /dev/stdin --split 0.5 --out "$out"`, process.execPath, join(root, 'node_bridge', 'train.js'), bundle], { encoding: 'utf8', env: { ...process.env, data, out: join(dir, 'none') } });
+    spawnSync(
+      'sh',
+      [
+        '-c',
+        `${source} "$0" "$1" --bundle "$2" --train /dev/stdin --split 0.5 --out "$out"`,
+        process.execPath,
+        join(root, 'node_bridge', 'train.js'),
+        bundle,
+      ],
+      { encoding: 'utf8', env: { ...process.env, data, out: join(dir, 'none') } },
+    );
   assert.match(train('cat "$data" |').stderr, /^error: \/dev\/stdin is a (pipe|socket).*, expected a file\n$/);
   // Read as a file: what is wrong is its content.
   assert.match(train('exec < "$data";').stderr, /^error: \/dev\/stdin has 1 examples, too few/);
@@ -109,9 +126,13 @@ test('safetensors that the format does not allow', () => {
   for (const sound of [{ x }, { x, __metadata__: {} }, `${JSON.stringify({ x })}      `, { x: { ...x, shape: [2, 1, 1] } }]) {
     assert.deepEqual([...readSafetensors(file(sound)).tensors.x.data], [0, 0]);
   }
-  const empty = readSafetensors(file({ e: { dtype: 'I32', shape: [0, 5], data_offsets: [0, 0] }, x, f: { dtype: 'F32', shape: [0], data_offsets: [8, 8] } })).tensors;
+  const empty = readSafetensors(
+    file({ e: { dtype: 'I32', shape: [0, 5], data_offsets: [0, 0] }, x, f: { dtype: 'F32', shape: [0], data_offsets: [8, 8] } }),
+  ).tensors;
   assert.deepEqual([empty.e.data.length, empty.f.data.length], [0, 0]);
-  assert.deepEqual(Object.keys(readSafetensors(file('{"__proto__":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}')).tensors), ['__proto__']);
+  assert.deepEqual(Object.keys(readSafetensors(file('{"__proto__":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}')).tensors), [
+    '__proto__',
+  ]);
   const odd = [
     [{ x: { ...x, dtype: 'toString' } }, /expected F32 or I32/],
     [{ x: { ...x, shape: [-2] } }, /no list of sizes/],
@@ -128,7 +149,12 @@ test('safetensors that the format does not allow', () => {
     ['{"x":', /its header: broken JSON/],
     ['', /broken JSON/],
   ];
-  for (const [header, says] of odd) assert.throws(() => readSafetensors(file(header), 'f'), (error) => error instanceof UserError && /** @type {RegExp} */ (says).test(error.message), String(says));
+  for (const [header, says] of odd)
+    assert.throws(
+      () => readSafetensors(file(header), 'f'),
+      (error) => error instanceof UserError && /** @type {RegExp} */ (says).test(error.message),
+      String(says),
+    );
   assert.throws(() => readSafetensors(file({ x }, 9), 'f'), /has more in it/);
   const huge = file({ x });
   huge.writeBigUInt64LE(2n ** 53n);
@@ -136,27 +162,50 @@ test('safetensors that the format does not allow', () => {
 });
 
 test('tokenizers: a fold bomb, an empty special token, a vocab that only claims its lines', () => {
-  const numbers = (/** @type {number[]} */ ...values) => values.flatMap((value) => {
-    const bytes = [];
-    for (; value >= 0x80; value = Math.floor(value / 128)) bytes.push((value % 128) | 0x80);
-    return [...bytes, value];
-  });
+  const numbers = (/** @type {number[]} */ ...values) =>
+    values.flatMap((value) => {
+      const bytes = [];
+      for (; value >= 0x80; value = Math.floor(value / 128)) bytes.push((value % 128) | 0x80);
+      return [...bytes, value];
+    });
   const tables = (/** @type {{limit?: number, fold?: number[]}} */ { limit = 100, fold = [] }) => {
     const at = 0x597d;
-    const runs = fold.length === 0 ? [[0x110000, 1]] : [[at, 1], [1, 5], [0x110000 - at - 1, 1]];
+    const runs =
+      fold.length === 0
+        ? [[0x110000, 1]]
+        : [
+            [at, 1],
+            [1, 5],
+            [0x110000 - at - 1, 1],
+          ];
     return Uint8Array.from([
-      ...Buffer.from('BBTT'), 1, ...numbers(0, limit, runs.length, ...runs.map(([count, kind]) => count * 8 + kind)),
-      ...(fold.length === 0 ? [] : numbers(fold.length, ...fold)), ...numbers(0), ...numbers(1, 0x110000 * 8),
+      ...Buffer.from('BBTT'),
+      1,
+      ...numbers(0, limit, runs.length, ...runs.map(([count, kind]) => count * 8 + kind)),
+      ...(fold.length === 0 ? [] : numbers(fold.length, ...fold)),
+      ...numbers(0),
+      ...numbers(1, 0x110000 * 8),
     ]);
   };
   const special = Object.fromEntries(['pad', 'unk', 'cls', 'sep', 'mask'].map((role, id) => [role, { token: `[${role}]`, id }]));
-  const make = (/** @type {any} */ { tablesBytes = tables({}), size = 6, unk = '[unk]' }) => new Tokenizer({
-    vocabBytes: Buffer.from('[pad]\n[unk]\n[cls]\n[sep]\n[mask]\n好\n'), tablesBytes,
-    contract: /** @type {any} */ ({ algorithm: 'bert', options: {}, vocab_size: size, special_tokens: { ...special, unk: { token: unk, id: 1 } }, source_adds_special_tokens: true }),
-  });
+  const make = (/** @type {any} */ { tablesBytes = tables({}), size = 6, unk = '[unk]' }) =>
+    new Tokenizer({
+      vocabBytes: Buffer.from('[pad]\n[unk]\n[cls]\n[sep]\n[mask]\n好\n'),
+      tablesBytes,
+      contract: /** @type {any} */ ({
+        algorithm: 'bert',
+        options: {},
+        vocab_size: size,
+        special_tokens: { ...special, unk: { token: unk, id: 1 } },
+        source_adds_special_tokens: true,
+      }),
+    });
   assert.deepEqual([...make({}).encode('好').ids], [2, 5, 3]);
   assert.equal(make({ tablesBytes: tables({ fold: new Array(64).fill(0) }) }).encode('好'.repeat(100)).ids.length, 3);
-  assert.throws(() => make({ tablesBytes: tables({ fold: new Array(65).fill(0) }) }), /65 symbols of a character, expected at most 64/);
+  assert.throws(
+    () => make({ tablesBytes: tables({ fold: new Array(65).fill(0) }) }),
+    /65 symbols of a character, expected at most 64/,
+  );
   assert.throws(() => make({ tablesBytes: tables({ limit: 1001 }) }), /words of up to 1001/);
   assert.throws(() => make({ size: 10 ** 9 }), /has 6 lines, expected 1000000000/);
   for (const unk of ['', null, 5, 'x'.repeat(257)]) assert.throws(() => make({ unk }), /the special token unk is/);
@@ -164,12 +213,29 @@ test('tokenizers: a fold bomb, an empty special token, a vocab that only claims 
 
 test('what an earlier training left is used only if it is whole', () => {
   const kept = new TrainingState(join(dir, 'cache'), ['x']);
-  const epoch = { epoch: 1, loss: 1, accuracy: 1, learningRate: 1, seconds: 1, tensors: 1, devLoss: 1, devAccuracy: 1, devMacroF1: 1 };
+  const epoch = {
+    epoch: 1,
+    loss: 1,
+    accuracy: 1,
+    learningRate: 1,
+    seconds: 1,
+    tensors: 1,
+    devLoss: 1,
+    devAccuracy: 1,
+    devMacroF1: 1,
+  };
   const state = { epoch: 1, steps: 3, weights: [Float32Array.of(1)], moments: [] };
-  const write = (/** @type {any} */ change) => kept.write({ state, best: { epoch: 1, weights: state.weights }, history: [epoch], ...change });
+  const write = (/** @type {any} */ change) =>
+    kept.write({ state, best: { epoch: 1, weights: state.weights }, history: [epoch], ...change });
   write({});
   assert.equal(kept.read()?.state.steps, 3);
-  for (const change of [{ history: [] }, { history: [{}] }, { best: { epoch: 9, weights: [] } }, { state: { ...state, epoch: 0 } }, { state: { ...state, steps: 'x' } }]) {
+  for (const change of [
+    { history: [] },
+    { history: [{}] },
+    { best: { epoch: 9, weights: [] } },
+    { state: { ...state, epoch: 0 } },
+    { state: { ...state, steps: 'x' } },
+  ]) {
     write(change);
     assert.throws(() => kept.read(), /does not say where training was/);
   }
@@ -183,10 +249,25 @@ test('what an earlier training left is used only if it is whole', () => {
 test('a shard of the cache that is none is thrown away, whatever its name says', posix, () => {
   const place = join(dir, 'features');
   mkdirSync(place);
-  const put = (/** @type {Uint8Array} */ bytes) => writeFileSync(join(place, `${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}.safetensors`), bytes);
-  const f32 = (/** @type {number[]} */ shape) => ({ dtype: /** @type {const} */ ('F32'), shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
-  const i32 = (/** @type {number[]} */ shape, value = 1) => ({ dtype: /** @type {const} */ ('I32'), shape, data: new Int32Array(shape.reduce((a, b) => a * b, 1)).fill(value) });
-  for (const tensors of /** @type {Record<string, any>[]} */ ([{}, { keys: i32([1, 4]) }, { keys: i32([1, 4]), positions: i32([1]), vectors: f32([1, 9]) }, { keys: i32([1, 4]), positions: i32([1], 7), vectors: f32([1, 4]) }, { keys: i32([2, 3]), positions: i32([2]), vectors: f32([2, 4]) }])) {
+  const put = (/** @type {Uint8Array} */ bytes) =>
+    writeFileSync(join(place, `${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}.safetensors`), bytes);
+  const f32 = (/** @type {number[]} */ shape) => ({
+    dtype: /** @type {const} */ ('F32'),
+    shape,
+    data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+  });
+  const i32 = (/** @type {number[]} */ shape, value = 1) => ({
+    dtype: /** @type {const} */ ('I32'),
+    shape,
+    data: new Int32Array(shape.reduce((a, b) => a * b, 1)).fill(value),
+  });
+  for (const tensors of /** @type {Record<string, any>[]} */ ([
+    {},
+    { keys: i32([1, 4]) },
+    { keys: i32([1, 4]), positions: i32([1]), vectors: f32([1, 9]) },
+    { keys: i32([1, 4]), positions: i32([1], 7), vectors: f32([1, 4]) },
+    { keys: i32([2, 3]), positions: i32([2]), vectors: f32([2, 4]) },
+  ])) {
     put(Buffer.concat(encodeSafetensors(tensors)));
   }
   put(Buffer.from('no safetensors'));
@@ -205,7 +286,10 @@ test('encoders and batches that no memory holds', async () => {
   writeToyBundle(bundle);
   const opened = Bundle.open(bundle);
   opened.contract.files['group1-shard1of1.bin'].size = 1e12;
-  await assert.rejects(openEncoders(opened, { backend: 'cpu', workers: 200 }), /got 200 encoders at a time, .* expected at most 1 on this machine/);
+  await assert.rejects(
+    openEncoders(opened, { backend: 'cpu', workers: 200 }),
+    /got 200 encoders at a time, .* expected at most 1 on this machine/,
+  );
   const problem = /** @type {any} */ ({ train: { count: 1e6 }, labels: ['a', 'b'] });
   const asked = /** @type {any} */ ({ batchSize: 1e6, head: 'bilstm', maxLength: 128 });
   assert.throws(() => assertBatch(asked, problem, 768), /--batch-size to be at most 2730 with/);

@@ -111,10 +111,16 @@ test('a SavedModel that this TensorFlow does not load: a warning, and the GraphM
   // Another op that computes, with the attributes of the first.
   const odd = changed('odd', (dir) => {
     const path = join(dir, GRAPH);
-    writeFileSync(path, Buffer.from(readFileSync(path).toString('latin1').replaceAll('BatchMatMulV2', 'BroadcastArgs'), 'latin1'));
+    writeFileSync(
+      path,
+      Buffer.from(readFileSync(path).toString('latin1').replaceAll('BatchMatMulV2', 'BroadcastArgs'), 'latin1'),
+    );
   });
   const encoder = await Encoder.load(odd, { backend: 'native' });
-  assert.match(encoder.notice, /^warning: the SavedModel of .*odd does not run here: Failed to load SavedModel: .*; its GraphModel is run instead/);
+  assert.match(
+    encoder.notice,
+    /^warning: the SavedModel of .*odd does not run here: Failed to load SavedModel: .*; its GraphModel is run instead/,
+  );
   assert.doesNotMatch(encoder.notice, /\n/);
   await assertGolden(encoder, 1e-5);
   encoder.dispose();
@@ -123,12 +129,18 @@ test('a SavedModel that this TensorFlow does not load: a warning, and the GraphM
 test('a SavedModel with an op outside the list is refused, though it was sealed again', native, async () => {
   const odd = changed('evil', (dir) => {
     const path = join(dir, GRAPH);
-    writeFileSync(path, Buffer.from(readFileSync(path).toString('latin1').replaceAll('BatchMatMulV2', 'BatchMatMulV9'), 'latin1'));
+    writeFileSync(
+      path,
+      Buffer.from(readFileSync(path).toString('latin1').replaceAll('BatchMatMulV2', 'BatchMatMulV9'), 'latin1'),
+    );
   });
   for (const backend of ['native', 'auto']) {
     await assert.rejects(Encoder.load(odd, { backend }), (error) => {
       assert.ok(error instanceof UserError);
-      assert.match(error.message, /evil\/saved_model: got op BatchMatMulV9 in .*, expected only ops that compute \(export\/allowed_ops\.txt\); nothing was loaded/);
+      assert.match(
+        error.message,
+        /evil\/saved_model: got op BatchMatMulV9 in .*, expected only ops that compute \(export\/allowed_ops\.txt\); nothing was loaded/,
+      );
       return true;
     });
   }
@@ -140,7 +152,10 @@ test('a SavedModel with an op outside the list is refused, though it was sealed 
 test('a SavedModel of another contract: a warning, and the GraphModel', native, async () => {
   const other = changed('other', (dir) => {
     const path = join(dir, GRAPH);
-    writeFileSync(path, Buffer.from(readFileSync(path).toString('latin1').replaceAll('pooled_output', 'poured_output'), 'latin1'));
+    writeFileSync(
+      path,
+      Buffer.from(readFileSync(path).toString('latin1').replaceAll('pooled_output', 'poured_output'), 'latin1'),
+    );
   });
   const encoder = await Encoder.load(other, { backend: 'native' });
   assert.match(encoder.notice, /got outputs poured_output DT_FLOAT, sequence_output DT_FLOAT, expected pooled_output DT_FLOAT/);
@@ -156,13 +171,19 @@ test('a SavedModel that was altered or added to is refused by the name of its fi
     assert.match(error.message, said);
     return true;
   };
-  await assert.rejects(Encoder.load(added, { backend: 'native' }), refused(/holds saved_model\/saved_model\.cpb, which its contract does not list/));
+  await assert.rejects(
+    Encoder.load(added, { backend: 'native' }),
+    refused(/holds saved_model\/saved_model\.cpb, which its contract does not list/),
+  );
   const altered = changed('altered', () => {});
   const path = join(altered.dir, GRAPH);
   const bytes = readFileSync(path);
   bytes[100] ^= 1;
   writeFileSync(path, bytes);
-  await assert.rejects(Encoder.load(altered, { backend: 'native' }), refused(/saved_model\.pb has sha256 .*the bundle is damaged/));
+  await assert.rejects(
+    Encoder.load(altered, { backend: 'native' }),
+    refused(/saved_model\.pb has sha256 .*the bundle is damaged/),
+  );
 });
 
 test('training gives the same weights twice, and what wasm gives within 1e-4', native, async () => {

@@ -134,7 +134,8 @@ test('what lies above the package or above the project is nobody’s it knows', 
     const moved = join(inner, 'node_modules', 'bert-bridge');
     cpSync(project, moved, { recursive: true, verbatimSymlinks: true });
     const script = join(moved, 'node_bridge', 'verify.js');
-    const run = (/** @type {string} */ cwd) => spawnSync(process.execPath, [script, '--bundle', bundle, '--backend', 'native'], { cwd, encoding: 'utf8' });
+    const run = (/** @type {string} */ cwd) =>
+      spawnSync(process.execPath, [script, '--bundle', bundle, '--backend', 'native'], { cwd, encoding: 'utf8' });
     for (const cwd of [inner, '/']) assert.match(run(cwd).stderr, /^error: the native backend is not built here/);
     // In the project that the process was started in it is looked for.
     writeFileSync(join(outer, 'package.json'), '{}');
@@ -151,7 +152,13 @@ const posix = { skip: process.getuid === undefined };
 
 test('what everybody may write is not loaded', posix, () => {
   const place = plant(join(project, 'node_modules'));
-  const folders = [project, join(project, 'node_modules'), place, join(place, 'lib', 'napi-v8'), join(place, 'lib', 'napi-v8', 'tfjs_binding.node')];
+  const folders = [
+    project,
+    join(project, 'node_modules'),
+    place,
+    join(place, 'lib', 'napi-v8'),
+    join(place, 'lib', 'napi-v8', 'tfjs_binding.node'),
+  ];
   for (const path of folders) {
     chmodSync(path, 0o777);
     assertRefused(/tfjs-node does not load: everybody may write [^ ]+; take that away with `chmod o-w`/);
@@ -160,7 +167,9 @@ test('what everybody may write is not loaded', posix, () => {
   assertRefused(/tfjs-node does not load: (?!everybody)/);
 });
 
-test('what belongs to another user is not loaded', { skip: process.getuid?.() !== 0 && 'NOT TESTED HERE: only root can give a file away' }, () => {
+test('what belongs to another user is not loaded', {
+  skip: process.getuid?.() !== 0 && 'NOT TESTED HERE: only root can give a file away',
+}, () => {
   const place = plant(join(project, 'node_modules'));
   for (const path of [join(project, 'node_modules', '@tensorflow'), place, join(place, 'lib', 'napi-v8', 'tfjs_binding.node')]) {
     chownSync(path, 12345, 12345);

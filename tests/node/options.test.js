@@ -20,7 +20,10 @@ after(() => rmSync(dir, { recursive: true }));
 
 /** @param {string} script @param {string[]} args */
 function command(script, args) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'node_bridge', `${script}.js`), ...args], { input: '', encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'node_bridge', `${script}.js`), ...args], {
+    input: '',
+    encoding: 'utf8',
+  });
   return { status, stdout, stderr };
 }
 
@@ -41,8 +44,16 @@ const MISTAKES = /** @type {[string, string[], RegExp][]} */ ([
   ['train', ['--seed', '1', '--seed', '2'], /Got --seed twice/],
   ['train', ['--learning-rate', '-1'], /Expected --learning-rate to be a positive number, got `-1`/],
   // These were seen only after the data had been read.
-  ['train', ['--backend', 'wsam', '--train', NOWHERE, '--dev', NOWHERE], /--backend to be one of auto, native, wasm, cpu, got `wsam`; did you mean wasm\?/],
-  ['train', ['--class-weights', 'fair', '--train', NOWHERE, '--dev', NOWHERE], /--class-weights to be equal, balanced or a JSON object/],
+  [
+    'train',
+    ['--backend', 'wsam', '--train', NOWHERE, '--dev', NOWHERE],
+    /--backend to be one of auto, native, wasm, cpu, got `wsam`; did you mean wasm\?/,
+  ],
+  [
+    'train',
+    ['--class-weights', 'fair', '--train', NOWHERE, '--dev', NOWHERE],
+    /--class-weights to be equal, balanced or a JSON object/,
+  ],
   ['predict', ['--modle', 'x', '好'], /There is no option --modle; did you mean --model\?/],
   ['predict', ['--model', 'x', '--topk', '3'], /There is no option --topk; did you mean --top\?/],
   ['encode', ['--oot', 'x'], /There is no option --oot; did you mean --out\?/],
@@ -74,7 +85,9 @@ test('--help is help, whatever else was typed', () => {
 test('the nearest name: a slip, another way to write it, a beginning; nothing far off', () => {
   const known = ['maxLength', 'workers', 'top', 'bundle'];
   assert.deepEqual(
-    ['max_length', 'maxlenght', 'worker', 'topk', 'tpo', 'bun', 'constructor', 'learningRate', ''].map((name) => nearest(name, known)),
+    ['max_length', 'maxlenght', 'worker', 'topk', 'tpo', 'bun', 'constructor', 'learningRate', ''].map((name) =>
+      nearest(name, known),
+    ),
     ['maxLength', 'maxLength', 'workers', 'top', 'top', 'bundle', undefined, undefined, undefined],
   );
 });
@@ -88,10 +101,16 @@ test('a function refuses an option that it does not know, and says the nearest',
   const any = (/** @type {unknown} */ options) => /** @type {any} */ (options);
   const calls = /** @type {[() => unknown, RegExp][]} */ ([
     [() => Classifier.load(NOWHERE, any({ worker: 3 })), /^Classifier\.load has no option `worker`; did you mean `workers`\?$/],
-    [() => Classifier.load(NOWHERE, any('wasm')), /^Expected the options of Classifier\.load to be an object with bundle, backend, workers, trustedKeys, got "wasm"$/],
+    [
+      () => Classifier.load(NOWHERE, any('wasm')),
+      /^Expected the options of Classifier\.load to be an object with bundle, backend, workers, trustedKeys, got "wasm"$/,
+    ],
     [() => classifier.predict('好', any({ topk: 3 })), /^predict has no option `topk`; did you mean `top`\?$/],
     [() => classifier.predict('好', any({ frobnicate: 3 })), /^predict has no option `frobnicate`; it has top$/],
-    [() => classifier.stream(['好'], any({ keepBrocken: true })), /^stream has no option `keepBrocken`; did you mean `keepBroken`\?$/],
+    [
+      () => classifier.stream(['好'], any({ keepBrocken: true })),
+      /^stream has no option `keepBrocken`; did you mean `keepBroken`\?$/,
+    ],
     [() => Encoder.load(bundle, any({ backened: 'cpu' })), /^Encoder\.load has no option `backened`; did you mean `backend`\?$/],
     [() => encoder.encode(['好'], any({ maxlength: 3 })), /^encode has no option `maxlength`; did you mean `maxLength`\?$/],
     [() => tokenizer.encode('好', any({ maxlength: 3 })), /^encode has no option `maxlength`; did you mean `maxLength`\?$/],
@@ -100,11 +119,14 @@ test('a function refuses an option that it does not know, and says the nearest',
     [() => tokenizer.encodeWithTokens('好', any(null)), /to be an object with pair, .* got null$/],
   ]);
   for (const [call, message] of calls) {
-    await assert.rejects(async () => call(), (/** @type {Error} */ error) => {
-      assert(error instanceof UserError);
-      assert.match(error.message, message);
-      return true;
-    });
+    await assert.rejects(
+      async () => call(),
+      (/** @type {Error} */ error) => {
+        assert(error instanceof UserError);
+        assert.match(error.message, message);
+        return true;
+      },
+    );
   }
   encoder.dispose();
 });
@@ -112,7 +134,20 @@ test('a function refuses an option that it does not know, and says the nearest',
 test('an error of the library names its own option, the command the one that was typed', async () => {
   const away = join(dir, 'away');
   const data = join(root, 'artifacts', 'data', 'dev.jsonl');
-  const few = ['--train', data, '--dev', data, '--max-length', '4', '--head', 'linear', '--epochs', '1', '--cache', join(dir, 'cache')];
+  const few = [
+    '--train',
+    data,
+    '--dev',
+    data,
+    '--max-length',
+    '4',
+    '--head',
+    'linear',
+    '--epochs',
+    '1',
+    '--cache',
+    join(dir, 'cache'),
+  ];
   assert.equal(command('train', ['--bundle', bundle, ...few, '--out', away]).status, 0);
   const copy = join(dir, 'elsewhere', 'classifier');
   cpSync(away, copy, { recursive: true });

@@ -69,19 +69,30 @@ test('a TypeScript program needs nothing but its exports, and gets Python’s nu
   got.norms.forEach((/** @type {number} */ norm) => assert.ok(Math.abs(norm - 1) < 1e-6));
   assert.deepEqual(got.shapes.sequence_output, sequence.shape);
   assert.deepEqual(got.tokens, ['[CLS]', '这', '本', '[SEP]']);
-  assert.deepEqual(got.offsets, [[0, 0], [0, 1], [1, 2], [0, 0]]);
+  assert.deepEqual(got.offsets, [
+    [0, 0],
+    [0, 1],
+    [1, 2],
+    [0, 0],
+  ]);
 
   assert.equal(told.length, texts.length);
   assert.deepEqual(got.many.map(toldOf), told);
   assert.deepEqual(toldOf(got.one), told[0]);
   assert.deepEqual(got.ranked, [{ label: got.one.label, probability: got.one.probability }]);
-  assert.deepEqual(got.streamed, got.many.flatMap((/** @type {any} */ { text, label }) => [text, label]));
+  assert.deepEqual(
+    got.streamed,
+    got.many.flatMap((/** @type {any} */ { text, label }) => [text, label]),
+  );
   assert.deepEqual([got.broken, got.mistakes], [['torn'], [true, false]]);
 });
 
 test('a CommonJS program requires it, on the Node that `engines` asks for', () => {
   const program = join(dir, 'program.cjs');
-  writeFileSync(program, "const { Tokenizer, Bundle } = require('bert-bridge');\nconsole.log(Tokenizer.fromBundle(Bundle.open(process.argv[2])).encode('好').ids.length);\n");
+  writeFileSync(
+    program,
+    "const { Tokenizer, Bundle } = require('bert-bridge');\nconsole.log(Tokenizer.fromBundle(Bundle.open(process.argv[2])).encode('好').ids.length);\n",
+  );
   assert.equal(run(process.execPath, ['--no-warnings', program, bundle]), '3\n');
 });
 

@@ -19,14 +19,35 @@ after(() => rmSync(dir, { recursive: true }));
 function train(out, rows) {
   const data = join(dir, 'data.jsonl');
   writeFileSync(data, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  const settings = ['--bundle', bundle, '--train', data, '--dev', data, '--epochs', '1', '--max-length', '16', '--backend', 'wasm'];
-  const { status, stderr } = spawnSync(process.execPath, [join(root, 'node_bridge', 'train.js'), ...settings, '--out', out], { encoding: 'utf8' });
+  const settings = [
+    '--bundle',
+    bundle,
+    '--train',
+    data,
+    '--dev',
+    data,
+    '--epochs',
+    '1',
+    '--max-length',
+    '16',
+    '--backend',
+    'wasm',
+  ];
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'node_bridge', 'train.js'), ...settings, '--out', out], {
+    encoding: 'utf8',
+  });
   assert.equal(status, 0, stderr);
 }
 
 before(() => {
-  train(single, ['坏', '好', '平'].map((label) => ({ text: `${label}书`, label })));
-  train(pair, ['坏', '好'].map((label) => ({ sentence1: '书', sentence2: label, label })));
+  train(
+    single,
+    ['坏', '好', '平'].map((label) => ({ text: `${label}书`, label })),
+  );
+  train(
+    pair,
+    ['坏', '好'].map((label) => ({ sentence1: '书', sentence2: label, label })),
+  );
 });
 
 /** @param {string} model @param {string[]} options wasm's answers do not depend on the neighbours */
@@ -36,16 +57,29 @@ const command = (model, options) => [join(root, 'node_bridge', 'predict.js'), '-
 function predict(model, input, ...options) {
   const { status, stdout, stderr } = spawnSync(process.execPath, command(model, options), { input, encoding: 'utf8' });
   assert.ok(stdout === '' || stdout.endsWith('\n'));
-  return { status, rows: stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line)), stderr };
+  return {
+    status,
+    rows: stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line)),
+    stderr,
+  };
 }
 
 test('a broken line is named, keeps its place, and the rest goes on', () => {
   const bytes = Buffer.concat([Buffer.from('好书\n\n'), Buffer.from([0x61, 0xff]), Buffer.from('\na\u2028b\r\n坏书')]);
   const { status, rows, stderr } = predict(single, bytes);
   assert.equal(status, 2);
-  assert.deepEqual(rows.map(({ text }) => text), ['好书', '', undefined, 'a\u2028b\r', '坏书']);
+  assert.deepEqual(
+    rows.map(({ text }) => text),
+    ['好书', '', undefined, 'a\u2028b\r', '坏书'],
+  );
   assert.deepEqual(rows[2], { line: 3, error: 'invalid UTF-8; convert the file to UTF-8, or name its encoding with --encoding' });
-  assert.match(stderr, /^stdin:3: invalid UTF-8; convert the file to UTF-8, or name its encoding with --encoding\nerror: 1 of 5 lines are broken; [^\n]+\n$/);
+  assert.match(
+    stderr,
+    /^stdin:3: invalid UTF-8; convert the file to UTF-8, or name its encoding with --encoding\nerror: 1 of 5 lines are broken; [^\n]+\n$/,
+  );
 
   const alone = predict(single, '', '坏书', '好书');
   assert.equal(alone.status, 0);
@@ -87,15 +121,29 @@ test('--jsonl: other fields come through, none is lost, and usual names are know
   assert.equal(status, 0, stderr);
   const [first, second, plain] = rows;
   assert.deepEqual(Object.keys(plain), ['text', 'label', 'probability', 'probabilities']);
-  const renamed = { id: 7, 来源: { a: [1, null] }, input_label: '好', input_probability: 'x', input_input_top: 1, input_top: 2, input_line: 3 };
+  const renamed = {
+    id: 7,
+    来源: { a: [1, null] },
+    input_label: '好',
+    input_probability: 'x',
+    input_input_top: 1,
+    input_top: 2,
+    input_line: 3,
+  };
   assert.deepEqual(first, { ...plain, ...renamed });
   assert.deepEqual(second, { ...plain, input_label: 0 });
   const [named] = predict(single, '{"text":"坏书","content":"好书"}\n', '--jsonl', '--columns', 'content=text').rows;
   assert.deepEqual(named, { ...plain, input_text: '坏书' });
   const two = predict(single, '{"text":"坏书","content":"好书"}\n', '--jsonl');
   assert.deepEqual([two.status, Object.keys(two.rows[0])], [2, ['line', 'error']]);
-  assert.match(two.rows[0].error, /^got `text` and `content`, of which more than one could be the text; choose with --columns text=text/);
-  for (const wrong of [['--columns', 'content=text'], ['--jsonl', '--columns', 'label,text']]) {
+  assert.match(
+    two.rows[0].error,
+    /^got `text` and `content`, of which more than one could be the text; choose with --columns text=text/,
+  );
+  for (const wrong of [
+    ['--columns', 'content=text'],
+    ['--jsonl', '--columns', 'label,text'],
+  ]) {
     const refused = predict(single, '', ...wrong);
     assert.deepEqual([refused.status, refused.rows], [2, []]);
     assert.match(refused.stderr, /^error: Expected --columns by name and with --jsonl[^\n]+\n$/);
@@ -103,7 +151,9 @@ test('--jsonl: other fields come through, none is lost, and usual names are know
 });
 
 test('other fields stay with their texts over many windows, and beside broken lines', () => {
-  const lines = Array.from({ length: 2500 }, (_, i) => (i % 7 === 0 ? '{"id":0}' : JSON.stringify({ id: i, text: '书'.repeat(i % 3) })));
+  const lines = Array.from({ length: 2500 }, (_, i) =>
+    i % 7 === 0 ? '{"id":0}' : JSON.stringify({ id: i, text: '书'.repeat(i % 3) }),
+  );
   const { rows } = predict(single, lines.join('\n'), '--jsonl');
   rows.forEach((row, i) => assert.equal(i % 7 === 0 ? row.line : row.id, i % 7 === 0 ? i + 1 : i));
   assert.equal(rows.length, 2500);
@@ -118,8 +168,17 @@ test('stdin in another encoding is one mistake, with the option that mends it', 
   assert.deepEqual(predict(single, gbk, '--encoding', 'gbk').rows, expected);
   const utf16 = Buffer.from('\uFEFF好书\n坏书\n', 'utf16le');
   assert.deepEqual(predict(single, utf16, '--encoding', 'utf-16').rows, expected);
-  assert.match(predict(single, utf16).stderr, /^error: stdin begins with the byte order mark of UTF-16; add --encoding utf-16\n$/);
-  const objects = Buffer.concat([Buffer.from('{"text":"'), gbk.subarray(0, 4), Buffer.from('","id":"'), gbk.subarray(5, 9), Buffer.from('"}\n')]);
+  assert.match(
+    predict(single, utf16).stderr,
+    /^error: stdin begins with the byte order mark of UTF-16; add --encoding utf-16\n$/,
+  );
+  const objects = Buffer.concat([
+    Buffer.from('{"text":"'),
+    gbk.subarray(0, 4),
+    Buffer.from('","id":"'),
+    gbk.subarray(5, 9),
+    Buffer.from('"}\n'),
+  ]);
   assert.deepEqual(predict(single, objects, '--jsonl', '--encoding', 'gb18030').rows, [{ ...expected[0], id: '坏书' }]);
   const broken = predict(single, Buffer.concat([gbk, Buffer.from([0xff, 0x0a]), gbk]), '--encoding', 'gbk');
   assert.deepEqual([broken.status, broken.rows.length], [2, 5]);
@@ -136,7 +195,13 @@ test('--strict stops at the first broken line, after all before it, though more 
   // stdin stays open: it must not be waited for.
   const [status] = await once(child, 'close');
   assert.equal(status, 2);
-  assert.deepEqual(stdout.trimEnd().split('\n').map((line) => JSON.parse(line).text), ['好书', '坏书']);
+  assert.deepEqual(
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).text),
+    ['好书', '坏书'],
+  );
   assert.equal(stderr, 'error: stdin:3: got a pair, expected a single text, as the classifier was trained on\n');
 });
 

@@ -20,7 +20,8 @@ function toyClassifier(task = 'single') {
     pooling: /** @type {const} */ ('position 0 of sequence_output'),
     description: { task, max_length: 16 },
     /** @param {Float32Array[]} features */
-    probabilities: async (features) => features.map(([good]) => Float32Array.of((1 - good / 4) / 2, good / 4, (1 - good / 4) / 2)),
+    probabilities: async (features) =>
+      features.map(([good]) => Float32Array.of((1 - good / 4) / 2, good / 4, (1 - good / 4) / 2)),
     dispose() {},
   };
   return { classifier: new Classifier({ tokenizer: toyTokenizer, encoder, head }), encoder };
@@ -53,8 +54,14 @@ test('an array gives an array in its order; equal texts are encoded once', async
   const { classifier, encoder } = toyClassifier();
   const texts = ['好好书书书', '好', '', '好好书书书'];
   const predictions = await classifier.predict(texts);
-  assert.deepEqual(predictions.map(({ text }) => text), texts);
-  assert.deepEqual(predictions.map(({ probabilities }) => probabilities.好), [0.5, 0.25, 0, 0.5]);
+  assert.deepEqual(
+    predictions.map(({ text }) => text),
+    texts,
+  );
+  assert.deepEqual(
+    predictions.map(({ probabilities }) => probabilities.好),
+    [0.5, 0.25, 0, 0.5],
+  );
   assert.equal(encoder.batches.flat().length, 3);
   assert.deepEqual(await classifier.predict([]), []);
 });
@@ -71,7 +78,11 @@ test('a pair in either way', async () => {
 test('top: the most probable labels in order, the first label first where they are equal', async () => {
   const { classifier } = toyClassifier();
   const rank = async (/** @type {number} */ top) => (await classifier.predict('好好', { top })).top;
-  const all = [{ label: '好', probability: 0.5 }, { label: '坏', probability: 0.25 }, { label: '平', probability: 0.25 }];
+  const all = [
+    { label: '好', probability: 0.5 },
+    { label: '坏', probability: 0.25 },
+    { label: '平', probability: 0.25 },
+  ];
   assert.deepEqual(await rank(1), all.slice(0, 1));
   assert.deepEqual(await rank(2), all.slice(0, 2));
   assert.deepEqual(await rank(9), all);

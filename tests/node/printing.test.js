@@ -18,12 +18,25 @@ const dir = mkdtempSync(join(tmpdir(), 'printing-'));
 after(() => rmSync(dir, { recursive: true }));
 
 /** What a terminal, a log or a reader's eye would obey. */
-const HOSTILE = ['\x1b]0;x\x07', '\x9b31m', 'a\n::error::x', 'a\rb', '\u202egnp.exe', '\u2066x\u2069', 'a\u2028b', '\x7f\x00', '\u200f'];
+const HOSTILE = [
+  '\x1b]0;x\x07',
+  '\x9b31m',
+  'a\n::error::x',
+  'a\rb',
+  '\u202egnp.exe',
+  '\u2066x\u2069',
+  'a\u2028b',
+  '\x7f\x00',
+  '\u200f',
+];
 const SEEN = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|^\s*::|##\[/m;
 
 /** @param {string} script @param {string[]} args @param {string} [input] */
 function command(script, args, input = '') {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'node_bridge', script), ...args], { input, encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'node_bridge', script), ...args], {
+    input,
+    encoding: 'utf8',
+  });
   return { status, stdout, stderr };
 }
 
@@ -44,14 +57,16 @@ test('a long text keeps its two ends', () => {
 });
 
 test('JSON is the same JSON', () => {
-  const value = { ...Object.fromEntries(HOSTILE.map((text) => [text, text])), '##[error]x': '##vso[a]', '好': '😀' };
+  const value = { ...Object.fromEntries(HOSTILE.map((text) => [text, text])), '##[error]x': '##vso[a]', 好: '😀' };
   const line = jsonLine(value);
   assert.deepEqual(JSON.parse(line), value);
   assert.doesNotMatch(line, SEEN);
 });
 
 test('nothing writes to the terminal but printing.js, the bar, and what a judge reads', () => {
-  const files = readdirSync(join(root, 'node_bridge'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'));
+  const files = readdirSync(join(root, 'node_bridge'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.js'),
+  );
   const writers = files.filter((name) => {
     const code = readFileSync(join(root, 'node_bridge', name), 'utf8').replace(/^\s*\*.*$/gm, '');
     return /process\.std(out|err)\.write|\bconsole\.\w+\(/.test(code);
@@ -63,21 +78,28 @@ test('nothing writes to the terminal but printing.js, the bar, and what a judge 
 test('errors of the system have an exit code, a defect has 70 and no stack', () => {
   const system = (/** @type {string} */ code) => failureOf(Object.assign(new Error(code), { code, path: '/x', syscall: 'open' }));
   for (const code of ['EACCES', 'EISDIR', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']) assert.equal(system(code).exitCode, 2, code);
-  for (const code of ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EIO', 'ENOMEM', 'EMFILE', 'ENFILE', 'EXYZ']) assert.equal(system(code).exitCode, 3, code);
+  for (const code of ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EIO', 'ENOMEM', 'EMFILE', 'ENFILE', 'EXYZ'])
+    assert.equal(system(code).exitCode, 3, code);
   assert.match(system('ENOSPC').line, /^the disk is full at \/x \(ENOSPC\); /);
   for (const make of [() => new Float32Array(1e13), () => new ArrayBuffer(1e15), () => 'x'.repeat(2 ** 30)]) {
     assert.throws(make, (error) => failureOf(error).exitCode === 3 && /memory/.test(failureOf(error).line));
   }
   const { line, exitCode } = failureOf(new TypeError("Cannot read properties of undefined (reading 'x')"));
   assert.equal(exitCode, 70);
-  assert.match(line, /^internal error, please report it: TypeError: Cannot read .* \(printing\.test\.js:\d+\); BERT_BRIDGE_DEBUG=1 shows where$/);
+  assert.match(
+    line,
+    /^internal error, please report it: TypeError: Cannot read .* \(printing\.test\.js:\d+\); BERT_BRIDGE_DEBUG=1 shows where$/,
+  );
   for (const thrown of [undefined, null, 'text', 5]) assert.equal(failureOf(thrown).exitCode, 70);
 });
 
 test('a stack is shown on request alone', () => {
   const program = join(dir, 'defect.mjs');
-  writeFileSync(program, `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await run({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`);
+  writeFileSync(
+    program,
+    `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
+    await run({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
+  );
   const { BERT_BRIDGE_DEBUG: _, ...env } = process.env;
   const plain = spawnSync(process.execPath, [program], { env, encoding: 'utf8' });
   assert.equal(plain.status, 70);
@@ -90,12 +112,15 @@ test('a stack is shown on request alone', () => {
 
 test('warnings of a library and what nobody awaited go through the same door', () => {
   const program = join(dir, 'stray.mjs');
-  writeFileSync(program, `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
+  writeFileSync(
+    program,
+    `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
     await run({ help: '', options: {}, main: async () => {
       console.warn('op \\x1b[31m', '\\n::error::x');
       void Promise.reject(Object.assign(new Error('x'), { code: 'ENOSPC', path: '/d\\n::error::y' }));
       await new Promise((done) => setTimeout(done, 1000));
-    } });`);
+    } });`,
+  );
   const { status, stdout, stderr } = spawnSync(process.execPath, [program], { encoding: 'utf8' });
   assert.equal(status, 3);
   assert.equal(stdout, '');
@@ -106,7 +131,18 @@ test('warnings of a library and what nobody awaited go through the same door', (
 test('a full stdout is the machine, a closed one is no error', { skip: process.platform === 'win32' }, () => {
   const bundle = join(dir, 'toy');
   writeToyBundle(bundle);
-  const line = (/** @type {string} */ to) => spawnSync('sh', ['-c', `yes 好 | head -20000 | "$0" "$1" --bundle "$2" ${to}`, process.execPath, join(root, 'node_bridge', 'tokenize.js'), bundle], { encoding: 'utf8' });
+  const line = (/** @type {string} */ to) =>
+    spawnSync(
+      'sh',
+      [
+        '-c',
+        `yes 好 | head -20000 | "$0" "$1" --bundle "$2" ${to}`,
+        process.execPath,
+        join(root, 'node_bridge', 'tokenize.js'),
+        bundle,
+      ],
+      { encoding: 'utf8' },
+    );
   const full = line('> /dev/full');
   assert.equal(full.status, 3, full.stderr);
   assert.match(full.stderr, /^error: the disk is full at stdout \(ENOSPC\)[^\n]*\n$/);
@@ -118,10 +154,31 @@ test('hostile labels, names and paths of a training reach the terminal clean', (
   const bundle = join(dir, 'b');
   cpSync(join(root, 'artifacts', 'bundle', 'albert_tiny'), bundle, { recursive: true });
   const data = join(dir, 'data\n::error::file.jsonl');
-  const rows = HOSTILE.flatMap((label) => Array.from({ length: 3 }, (_, i) => ({ text: `好${i}${label}`, label: `l${label}`, '::x\x1b': 1 })));
+  const rows = HOSTILE.flatMap((label) =>
+    Array.from({ length: 3 }, (_, i) => ({ text: `好${i}${label}`, label: `l${label}`, '::x\x1b': 1 })),
+  );
   writeFileSync(data, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const out = join(dir, 'c\u202e');
-  const args = ['--bundle', bundle, '--train', data, '--dev', data, '--backend', 'wasm', '--workers', '1', '--max-length', '8', '--epochs', '1', '--cache', join(dir, 'cache'), '--out', out];
+  const args = [
+    '--bundle',
+    bundle,
+    '--train',
+    data,
+    '--dev',
+    data,
+    '--backend',
+    'wasm',
+    '--workers',
+    '1',
+    '--max-length',
+    '8',
+    '--epochs',
+    '1',
+    '--cache',
+    join(dir, 'cache'),
+    '--out',
+    out,
+  ];
   const table = command('train.js', args);
   assert.equal(table.status, 0, table.stderr);
   assert.doesNotMatch(table.stdout + table.stderr, SEEN);
@@ -130,7 +187,11 @@ test('hostile labels, names and paths of a training reach the terminal clean', (
   assert.deepEqual(new Set(JSON.parse(json.stdout).labels), new Set(HOSTILE.map((label) => `l${label}`.trim())));
   assert.doesNotMatch(readFileSync(join(out, 'training.html'), 'utf8'), /\u202e|\x1b/);
 
-  const predicted = command('predict.js', ['--model', out, '--jsonl'], `${JSON.stringify({ text: HOSTILE.join(''), 'x\u202e': '##[error]' })}\n{"\x9b\u202e\n`);
+  const predicted = command(
+    'predict.js',
+    ['--model', out, '--jsonl'],
+    `${JSON.stringify({ text: HOSTILE.join(''), 'x\u202e': '##[error]' })}\n{"\x9b\u202e\n`,
+  );
   assert.equal(predicted.status, 2);
   assert.doesNotMatch(predicted.stdout + predicted.stderr, SEEN);
   assert.equal(JSON.parse(predicted.stdout.split('\n')[0]).text, HOSTILE.join(''));
@@ -139,7 +200,12 @@ test('hostile labels, names and paths of a training reach the terminal clean', (
 test('hostile options are a line', () => {
   const scripts = ['train.js', 'predict.js', 'encode.js', 'tokenize.js', 'verify.js'];
   for (const [i, text] of HOSTILE.filter((one) => !one.includes('\0')).entries()) {
-    const given = [[`--${text}`, 'x'], ['--bundle', join(dir, text)], ['--backend', text], ['--encoding', text]][i % 4];
+    const given = [
+      [`--${text}`, 'x'],
+      ['--bundle', join(dir, text)],
+      ['--backend', text],
+      ['--encoding', text],
+    ][i % 4];
     const { status, stdout, stderr } = command(scripts[i % 5], given);
     assert.equal(status, 2, `${scripts[i % 5]} ${JSON.stringify(given)}: ${stderr}`);
     assert.match(stderr, /^error: [^\n]*\n$/);
@@ -152,7 +218,9 @@ test('labels in training.html are texts', () => {
   const page = trainingPage({
     name: '</title><script>',
     labels,
-    history: [{ epoch: 1, loss: 1, accuracy: 1, devLoss: 1, devAccuracy: 1, devMacroF1: 1, learningRate: 1, seconds: 1, tensors: 1 }],
+    history: [
+      { epoch: 1, loss: 1, accuracy: 1, devLoss: 1, devAccuracy: 1, devMacroF1: 1, learningRate: 1, seconds: 1, tensors: 1 },
+    ],
     bestEpoch: 1,
     bestBy: 'accuracy',
     evaluation: { loss: 1, accuracy: 1, macroF1: 1, confusion: new Confusion([0, 1, 2, 3], [0, 1, 2, 3], 4) },

@@ -21,10 +21,27 @@ const classifier = join(dir, 'classifier');
 const GUARD = 120_000;
 
 before(() => {
-  const lines = readFileSync(join(root, 'artifacts', 'data', 'train.jsonl'), 'utf8').split('\n').slice(0, 24);
+  const lines = readFileSync(join(root, 'artifacts', 'data', 'train.jsonl'), 'utf8')
+    .split('\n')
+    .slice(0, 24);
   const data = join(dir, 'data.jsonl');
   writeFileSync(data, `${lines.join('\n')}\n`);
-  const options = ['--bundle', bundle, '--train', data, '--dev', data, '--max-length', '6', '--epochs', '1', '--backend', 'wasm', '--workers', '1'];
+  const options = [
+    '--bundle',
+    bundle,
+    '--train',
+    data,
+    '--dev',
+    data,
+    '--max-length',
+    '6',
+    '--epochs',
+    '1',
+    '--backend',
+    'wasm',
+    '--workers',
+    '1',
+  ];
   const train = [join(root, 'node_bridge', 'train.js'), ...options, '--cache', join(dir, 'cache'), '--out', classifier];
   const { status, stderr } = spawnSync(process.execPath, train, { encoding: 'utf8' });
   assert.equal(status, 0, stderr);
@@ -160,12 +177,21 @@ const text = { ids: Int32Array.of(1), typeIds: new Int32Array(1) };
 
 test('a worker holds the program only while it works', async () => {
   const [workers, pool] = fakePool(2);
-  assert.deepEqual(workers.map(({ holds }) => holds), [false, false]);
+  assert.deepEqual(
+    workers.map(({ holds }) => holds),
+    [false, false],
+  );
   const answer = pool.firstPosition([text]);
-  assert.deepEqual(workers.map(({ holds }) => holds), [false, true]);
+  assert.deepEqual(
+    workers.map(({ holds }) => holds),
+    [false, true],
+  );
   workers[1].emit('message', { result: [Float32Array.of(1)] });
   assert.deepEqual(await answer, [Float32Array.of(1)]);
-  assert.deepEqual(workers.map(({ holds }) => holds), [false, false]);
+  assert.deepEqual(
+    workers.map(({ holds }) => holds),
+    [false, false],
+  );
 });
 
 test('where one worker ends, all that was asked for fails and the others are ended', async () => {

@@ -3,7 +3,12 @@ import { test } from 'node:test';
 
 import { folded, held, scaleInPlace, scalingOf } from '../../node_bridge/classifier/feature_sets.js';
 
-const FEATURES = [[1, 5, 10], [3, 5, 10], [5, 5, 40], [7, 5, 40]].map((row) => Float32Array.from(row));
+const FEATURES = [
+  [1, 5, 10],
+  [3, 5, 10],
+  [5, 5, 40],
+  [7, 5, 40],
+].map((row) => Float32Array.from(row));
 
 /** @param {Float32Array} row @param {import('../../node_bridge/classifier/feature_sets.js').Scaling} scaling */
 function scaled(row, scaling) {

@@ -72,8 +72,16 @@ test('a signature of the same bytes for another purpose does not count', () => {
 
 test('what is no signature is refused in one line', () => {
   for (const changes of [
-    { format: 'x' }, { version: 2 }, { algorithm: 'rsa' }, { algorithm: ['ed25519'] }, { signs: 'classifier.json' },
-    { signature: 5 }, { signature: '' }, { signature: 'AAAA' }, { public_key: null }, { public_key: 'x'.repeat(99) },
+    { format: 'x' },
+    { version: 2 },
+    { algorithm: 'rsa' },
+    { algorithm: ['ed25519'] },
+    { signs: 'classifier.json' },
+    { signature: 5 },
+    { signature: '' },
+    { signature: 'AAAA' },
+    { public_key: null },
+    { public_key: 'x'.repeat(99) },
   ]) {
     const dir = toy();
     sign(dir, ours, changes);
@@ -90,7 +98,10 @@ test('what is no signature is refused in one line', () => {
 test('a pipe in the place of a signature is not waited for', { skip: process.platform === 'win32' }, () => {
   const dir = toy();
   execFileSync('mkfifo', [join(dir, 'signature.json')]);
-  assert.throws(() => Bundle.open(dir, { trustedKeys: pem(ours.publicKey) }), { exitCode: 2, message: /signature\.json is a pipe, expected a file/ });
+  assert.throws(() => Bundle.open(dir, { trustedKeys: pem(ours.publicKey) }), {
+    exitCode: 2,
+    message: /signature\.json is a pipe, expected a file/,
+  });
 });
 
 test('a file of keys that holds none, or others, is refused', () => {

@@ -53,7 +53,8 @@ test('equal texts stay together, whatever their labels, and no text is lost', as
 
 test('the seed decides, and the order of the file does not', async () => {
   const rows = reviews(200, (i) => String(i % 2));
-  const dev = async (/** @type {[string, string][]} */ given, /** @type {number} */ seed) => (await textsOf((await load(given)).split(0.2, seed)[1])).sort();
+  const dev = async (/** @type {[string, string][]} */ given, /** @type {number} */ seed) =>
+    (await textsOf((await load(given)).split(0.2, seed)[1])).sort();
   const first = await dev(rows, 1);
   assert.equal(first.length, 40);
   assert.deepEqual(await dev(rows, 1), first);
@@ -64,11 +65,24 @@ test('the seed decides, and the order of the file does not', async () => {
 });
 
 test('every label stays in the training part', async () => {
-  const rare = (await load([['a', 'x'], ['b', 'x'], ['c', 'y'], ['d', 'z'], ['d', 'z']])).split(0.9, 1);
+  const rare = (
+    await load([
+      ['a', 'x'],
+      ['b', 'x'],
+      ['c', 'y'],
+      ['d', 'z'],
+      ['d', 'z'],
+    ])
+  ).split(0.9, 1);
   assert.deepEqual(countsOf(rare[0]), { x: 1, y: 1, z: 2 });
   assert.deepEqual(rare[0].targets(['x', 'y', 'z']).length, 4);
   // The only text of label w has label x before: it may not go with the dev part.
-  const rows = /** @type {[string, string][]} */ ([['t', 'x'], ['t', 'w'], ...reviews(3, () => 'x'), ...reviews(3, () => 'v').map(([text]) => [`${text}!`, 'v'])]);
+  const rows = /** @type {[string, string][]} */ ([
+    ['t', 'x'],
+    ['t', 'w'],
+    ...reviews(3, () => 'x'),
+    ...reviews(3, () => 'v').map(([text]) => [`${text}!`, 'v']),
+  ]);
   for (let seed = 0; seed < 20; seed += 1) {
     const [train] = (await load(rows)).split(0.6, seed);
     assert.equal(countsOf(train).w, 1, String(seed));
@@ -78,6 +92,9 @@ test('every label stays in the training part', async () => {
 test('too few texts for such a part', async () => {
   const whole = await load(reviews(40, (i) => String(i % 2)));
   assert.throws(() => whole.split(1e-9, 1), /has 40 examples, too few for such a --split; give --dev instead/);
-  const pairs = await load([['a', 'x'], ['b', 'y']]);
+  const pairs = await load([
+    ['a', 'x'],
+    ['b', 'y'],
+  ]);
   assert.throws(() => pairs.split(0.5, 1), /too few for such a --split/);
 });

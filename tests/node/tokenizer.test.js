@@ -82,8 +82,9 @@ test('special tokens in the text count for bert as spelt, for chars in any case,
 
 test('a token on several lines has the last id for bert, the first for the others', () => {
   const pieces = ['a', '中', 'a', '##b', '##b'];
-  const ids = (/** @type {'bert' | 'tf-text'} */ algorithm) =>
-    [...toyTokenizer(pieces, { algorithm }).encode('ab中', { specialTokens: false }).ids];
+  const ids = (/** @type {'bert' | 'tf-text'} */ algorithm) => [
+    ...toyTokenizer(pieces, { algorithm }).encode('ab中', { specialTokens: false }).ids,
+  ];
   assert.deepEqual(ids('bert'), [7, 9, 6]);
   assert.deepEqual(ids('tf-text'), [5, 8, 6]);
 });
@@ -101,7 +102,7 @@ test('special tokens, pairs and types', () => {
   assert.deepEqual([...bare.typeIds], [0, 1]);
 });
 
-test('a pair is cut as the algorithm\'s library does it, joined at the end', () => {
+test("a pair is cut as the algorithm's library does it, joined at the end", () => {
   const tokenizer = toyTokenizer(['中', '文'], { maxLength: 8 });
   const lengths = (/** @type {number} */ a, /** @type {number} */ b, by = tokenizer) => {
     const { typeIds } = by.encode('中'.repeat(a), { pair: '文'.repeat(b) });
@@ -133,17 +134,29 @@ test('offsets are in UTF-16 units, [0, 0] for added tokens', () => {
   const tokenizer = toyTokenizer(['𠀀', '##b', '中']);
   const { tokens: found, offsets } = tokenizer.encodeWithTokens('𠀀b 中x', { pair: '中' });
   assert.deepEqual(found, ['[CLS]', '𠀀', '##b', '中', '[UNK]', '[SEP]', '中', '[SEP]']);
-  assert.deepEqual(offsets, [[0, 0], [0, 2], [2, 3], [4, 5], [5, 6], [0, 0], [0, 1], [0, 0]]);
+  assert.deepEqual(offsets, [
+    [0, 0],
+    [0, 2],
+    [2, 3],
+    [4, 5],
+    [5, 6],
+    [0, 0],
+    [0, 1],
+    [0, 0],
+  ]);
 });
 
 test('a lone surrogate is an error that says where, and leaves nothing behind', () => {
   const tokenizer = toyTokenizer(['a', '##b']);
   for (const text of ['a\ud800', 'a\udc00b', 'a\ud800b']) {
-    assert.throws(() => tokenizer.encode(text), (error) => {
-      assert(error instanceof UserError);
-      assert.match(error.message, /lone surrogate \(U\+D[8C]00\) at position 1/);
-      return true;
-    });
+    assert.throws(
+      () => tokenizer.encode(text),
+      (error) => {
+        assert(error instanceof UserError);
+        assert.match(error.message, /lone surrogate \(U\+D[8C]00\) at position 1/);
+        return true;
+      },
+    );
   }
   assert.deepEqual(tokens(tokenizer, 'ab'), ['a', '##b']);
 });

@@ -50,7 +50,12 @@ export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf } = {}) 
       input: ['weights/table', 'input_ids', 'zero'],
       attr: { Tparams: float, Tindices: int, Taxis: int, batch_dims: { i: '0' } },
     },
-    { name: 'pooled_output', op: 'Max', input: ['sequence_output', 'one'], attr: { T: float, Tidx: int, keep_dims: { b: false } } },
+    {
+      name: 'pooled_output',
+      op: 'Max',
+      input: ['sequence_output', 'one'],
+      attr: { T: float, Tidx: int, keep_dims: { b: false } },
+    },
     {
       name: 'scores',
       op: 'BatchMatMulV2',
@@ -80,7 +85,12 @@ export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf } = {}) 
     { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length },
   ]);
   const sequence = fixedLength ?? 'sequence';
-  const output = (/** @type {string} */ name, /** @type {(string | number)[]} */ ...shape) => ({ name, role: name, dtype: 'float32', shape: ['batch', ...shape] });
+  const output = (/** @type {string} */ name, /** @type {(string | number)[]} */ ...shape) => ({
+    name,
+    role: name,
+    dtype: 'float32',
+    shape: ['batch', ...shape],
+  });
   mkdirSync(dir, { recursive: true });
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(dir, name), bytes);
   writeFileSync(
@@ -89,7 +99,11 @@ export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf } = {}) 
       ...contract,
       name: 'toy',
       inputs: [{ name: 'input_ids', role: 'input_ids', dtype: 'int32', shape: ['batch', sequence] }],
-      outputs: [output('pooled_output', width), output('scores', 'sequence', 'sequence'), output('sequence_output', 'sequence', width)],
+      outputs: [
+        output('pooled_output', width),
+        output('scores', 'sequence', 'sequence'),
+        output('sequence_output', 'sequence', width),
+      ],
       max_length: fixedLength ?? contract.max_length,
       taps: [],
       files: Object.fromEntries(sums),
@@ -106,7 +120,9 @@ const SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
  * @returns {any}
  */
 export function leastContract(files) {
-  const special = Object.fromEntries(['pad', 'unk', 'cls', 'sep', 'mask'].map((role, id) => [role, { token: `[${role.toUpperCase()}]`, id }]));
+  const special = Object.fromEntries(
+    ['pad', 'unk', 'cls', 'sep', 'mask'].map((role, id) => [role, { token: `[${role.toUpperCase()}]`, id }]),
+  );
   return {
     format: 'bert-bridge',
     contract_version: 1,
@@ -118,7 +134,13 @@ export function leastContract(files) {
     outputs: [],
     padding: 'masked',
     max_length: 512,
-    tokenizer: { algorithm: 'bert', options: { lower_case: true }, vocab_size: 5, special_tokens: special, source_adds_special_tokens: false },
+    tokenizer: {
+      algorithm: 'bert',
+      options: { lower_case: true },
+      vocab_size: 5,
+      special_tokens: special,
+      source_adds_special_tokens: false,
+    },
     provenance: { vocab: { sha256: SHA256 }, versions: { 'bert-bridge': 'x' } },
     files,
   };

@@ -31,13 +31,16 @@ let names = 0;
 
 /** @param {string} [name] @returns {string} a new directory */
 function place(name = 'cache') {
-  return join(DIR, `${name}-${(names += 1)}`);
+  names += 1;
+  return join(DIR, `${name}-${names}`);
 }
 
 /** @param {[string, string, string?][]} rows text, label, pair @param {string} name */
 function dataset(rows, name) {
   const path = join(DIR, name);
-  const objects = rows.map(([text, label, pair]) => (pair === undefined ? { text, label } : { sentence1: text, sentence2: pair, label }));
+  const objects = rows.map(([text, label, pair]) =>
+    pair === undefined ? { text, label } : { sentence1: text, sentence2: pair, label },
+  );
   writeFileSync(path, objects.map((row) => `${JSON.stringify(row)}\n`).join(''));
   return Dataset.read(path);
 }
@@ -62,7 +65,10 @@ async function problem(train, dev) {
  * @param {import('../../node_bridge/classifier/training.js').Problem} given
  * @param {{some?: Some, encoder?: ToyEncoder, listener?: any, kept?: TrainingState}} [how]
  */
-async function trained(given, { some = {}, encoder = new ToyEncoder(), listener = SILENT, kept = new TrainingState(place(), []) } = {}) {
+async function trained(
+  given,
+  { some = {}, encoder = new ToyEncoder(), listener = SILENT, kept = new TrainingState(place(), []) } = {},
+) {
   const store = FeatureStore.open(place(), HIDDEN, assert.fail);
   const pooling = some.head === 'bilstm' ? 'sequence_output' : 'position 0 of sequence_output';
   await fill(store, [given.train, given.dev], { tokenizer: toyTokenizer, encoder }, { maxLength: 12, pooling, onEncoded() {} });
@@ -85,23 +91,35 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
     noteOf: (/** @type {{epoch: number}} */ { epoch }) => `note ${epoch}`,
     say: assert.fail,
   };
-  const { head, dev, history, bestEpoch, golden } = await trained(await problem(reviews(200, 0), reviews(40, 3)), { encoder, listener });
+  const { head, dev, history, bestEpoch, golden } = await trained(await problem(reviews(200, 0), reviews(40, 3)), {
+    encoder,
+    listener,
+  });
   assert.equal(encoder.batches.flat().length, 14, '7 lengths of 2 words');
   assert.equal(notes[7], 'epoch 8 of 8, 200, note 8');
   assert.equal(notes.length, 8);
   assert.equal(dev.accuracy, 1);
-  assert.deepEqual(dev.confusion.matrix, [[20, 0], [0, 20]]);
+  assert.deepEqual(dev.confusion.matrix, [
+    [20, 0],
+    [0, 20],
+  ]);
   assert.equal(new Set(history.map(({ tensors }) => tensors)).size, 1);
   // Scaled while training, folded afterwards: the same but for rounding.
   assert(Math.abs(history[bestEpoch - 1].devLoss - dev.loss) < 1e-5);
-  assert.deepEqual(golden.map(({ text }) => text), reviews(40, 3).map(([text]) => text));
+  assert.deepEqual(
+    golden.map(({ text }) => text),
+    reviews(40, 3).map(([text]) => text),
+  );
 
   const texts = reviews(2000, 1).map(([text]) => ({ text }));
   const before = tf.memory().numTensors;
   const predictions = await new Classifier({ ...tools, head }).predict(texts);
   assert.equal(tf.memory().numTensors, before);
   const rows = await head.probabilities(await featuresOf(texts, tools));
-  assert.deepEqual(predictions.map(({ text }) => text), texts.map(({ text }) => text));
+  assert.deepEqual(
+    predictions.map(({ text }) => text),
+    texts.map(({ text }) => text),
+  );
   predictions.forEach(({ text, label, probability, probabilities }, i) => {
     assert.equal(label, text?.endsWith('好') ? '1' : '0');
     assert.deepEqual(probabilities, { 0: rows[i][0], 1: rows[i][1] });
@@ -114,15 +132,25 @@ for (const head of ['linear', 'bilstm']) {
     await useBackend('wasm');
     const rows = Array.from({ length: 120 }, (_, i) => {
       const kind = i % 3;
-      return /** @type {[string, string, string]} */ (['好'.repeat(Number(kind > 0)), `类${kind}`, '坏'.repeat(Number(kind === 2))]);
+      return /** @type {[string, string, string]} */ ([
+        '好'.repeat(Number(kind > 0)),
+        `类${kind}`,
+        '坏'.repeat(Number(kind === 2)),
+      ]);
     });
     const given = await problem(rows, rows.slice(0, 9));
     const result = await trained(given, { some: { head, epochs: 20, learningRate: 0.02 } });
     assert.equal(result.dev.accuracy, 1);
     const classifier = new Classifier({ tokenizer: toyTokenizer, encoder: new ToyEncoder(), head: result.head });
-    const predictions = await classifier.predict([{ text: '好', pair: '坏' }, { text: '', pair: '' }]);
+    const predictions = await classifier.predict([
+      { text: '好', pair: '坏' },
+      { text: '', pair: '' },
+    ]);
     assert.deepEqual(Object.keys(predictions[0]), ['sentence1', 'sentence2', 'label', 'probability', 'probabilities']);
-    assert.deepEqual(predictions.map(({ label }) => label), ['类2', '类0']);
+    assert.deepEqual(
+      predictions.map(({ label }) => label),
+      ['类2', '类0'],
+    );
   });
 }
 
@@ -165,7 +193,11 @@ test('a damaged state is thrown away, and training starts anew to the same end',
   writeFileSync(kept.path, bytes);
   /** @type {string[]} */
   const said = [];
-  const again = await trained(given, { some: { epochs: 2 }, kept, listener: { ...SILENT, say: (/** @type {string} */ line) => said.push(line) } });
+  const again = await trained(given, {
+    some: { epochs: 2 },
+    kept,
+    listener: { ...SILENT, say: (/** @type {string} */ line) => said.push(line) },
+  });
   assert.match(said[0], /does not have the sha256 it names; training starts at epoch 1$/);
   assert.deepEqual(await again.head.weights(), await first.head.weights());
 });
@@ -182,9 +214,17 @@ test('the best epoch by macro-F1 may be another than by accuracy', async () => {
   const some = { head: 'linear', epochs: 6, learningRate: 0.03 };
   const byAccuracy = await trained(given, { some });
   const byF1 = await trained(given, { some: { ...some, bestBy: 'macro-f1' } });
-  assert.deepEqual(byF1.history.map(({ devLoss }) => devLoss), byAccuracy.history.map(({ devLoss }) => devLoss), 'the same epochs');
-  const figures = (/** @type {typeof byF1} */ { history, bestEpoch }) => [history[bestEpoch - 1].devAccuracy, history[bestEpoch - 1].devMacroF1];
-  const near = (/** @type {number[]} */ got, /** @type {number[]} */ expected) => got.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, String(got)));
+  assert.deepEqual(
+    byF1.history.map(({ devLoss }) => devLoss),
+    byAccuracy.history.map(({ devLoss }) => devLoss),
+    'the same epochs',
+  );
+  const figures = (/** @type {typeof byF1} */ { history, bestEpoch }) => [
+    history[bestEpoch - 1].devAccuracy,
+    history[bestEpoch - 1].devMacroF1,
+  ];
+  const near = (/** @type {number[]} */ got, /** @type {number[]} */ expected) =>
+    got.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, String(got)));
   near(figures(byAccuracy), [84 / 92, 168 / 176 / 2]);
   near(figures(byF1), [80 / 92, (16 / 28 + 144 / 156) / 2]);
 });
@@ -204,9 +244,16 @@ test('class weights move decisions towards the label that counts more', async ()
   await useBackend('wasm');
   // One text with both labels, as often: nothing but the weights decides.
   const rows = Array.from({ length: 40 }, (_, i) => /** @type {[string, string]} */ (['书', String(i % 2)]));
-  for (const [weights, share] of /** @type {[number[], number][]} */ ([[[1, 1], 0.5], [[1, 3], 0.75], [[4, 1], 0.2]])) {
+  for (const [weights, share] of /** @type {[number[], number][]} */ ([
+    [[1, 1], 0.5],
+    [[1, 3], 0.75],
+    [[4, 1], 0.2],
+  ])) {
     // The best epoch is the one that suits the dev texts, so they have these shares too.
-    const given = await problem(rows, Array.from({ length: 20 }, (_, i) => ['书', String(Number(i < 20 * share))]));
+    const given = await problem(
+      rows,
+      Array.from({ length: 20 }, (_, i) => ['书', String(Number(i < 20 * share))]),
+    );
     const { golden } = await trained(given, { some: { classWeights: weights, epochs: 60, learningRate: 0.02, batchSize: 40 } });
     assert(Math.abs(golden[0].probabilities[1] - share) < 0.02, `${weights}: got ${golden[0].probabilities[1]}`);
   }
@@ -216,7 +263,9 @@ test('a schedule ends low; its rates are in the history', async () => {
   await useBackend('wasm');
   const given = await problem(reviews(20, 0), reviews(6, 3));
   const rates = async (/** @type {Some['schedule']} */ schedule) =>
-    (await trained(given, { some: { schedule, epochs: 4, learningRate: 0.004 } })).history.map(({ learningRate }) => Number(learningRate.toFixed(6)));
+    (await trained(given, { some: { schedule, epochs: 4, learningRate: 0.004 } })).history.map(({ learningRate }) =>
+      Number(learningRate.toFixed(6)),
+    );
   assert.deepEqual(await rates('constant'), [0.004, 0.004, 0.004, 0.004]);
   assert.deepEqual(await rates('linear'), [0.004, 0.003, 0.002, 0.001]);
   assert.deepEqual(await rates('cosine'), [0.004, 0.003414, 0.002, 0.000586]);

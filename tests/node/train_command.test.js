@@ -21,7 +21,9 @@ const TEXTS = 1900;
 /** @type {string[]} */
 let options;
 before(() => {
-  const data = readFileSync(join(root, 'artifacts', 'data', 'train.jsonl'), 'utf8').split('\n').slice(0, TEXTS);
+  const data = readFileSync(join(root, 'artifacts', 'data', 'train.jsonl'), 'utf8')
+    .split('\n')
+    .slice(0, TEXTS);
   writeFileSync(join(dir, 'data.jsonl'), `${data.join('\n')}\n`);
   options = ['--train', join(dir, 'data.jsonl'), '--split', '0.1', '--max-length', '6', '--epochs', '3', '--backend', 'wasm'];
 });
@@ -71,16 +73,31 @@ test('killed after a shard and after an epoch, the same command ends with the we
 test('the same command once more says that it is done; with other settings or texts it is refused', () => {
   const same = train('whole', ['--workers', '2']);
   assert.equal(same.status, 0, same.stderr);
-  assert.match(same.stdout, /whole is trained already, with these settings on these texts .*--force trains it again; next:\n {2}echo /);
+  assert.match(
+    same.stdout,
+    /whole is trained already, with these settings on these texts .*--force trains it again; next:\n {2}echo /,
+  );
   const json = train('whole', ['--json']);
   const { already_trained: already, dev_accuracy: accuracy, golden } = JSON.parse(json.stdout);
   assert.deepEqual([json.status, already, golden], [0, true, undefined]);
   assert(accuracy > 0 && accuracy < 1);
 
   // The same texts with each label turned into the other.
-  const lines = readFileSync(join(dir, 'data.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  const lines = readFileSync(join(dir, 'data.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   writeFileSync(join(dir, 'turned.jsonl'), lines.map((row) => `${JSON.stringify({ ...row, label: 1 - row.label })}\n`).join(''));
-  const turned = [program, '--train', join(dir, 'turned.jsonl'), ...options.slice(2), '--cache', join(dir, 'whole.cache'), '--out', join(dir, 'whole')];
+  const turned = [
+    program,
+    '--train',
+    join(dir, 'turned.jsonl'),
+    ...options.slice(2),
+    '--cache',
+    join(dir, 'whole.cache'),
+    '--out',
+    join(dir, 'whole'),
+  ];
   const { status, stderr } = spawnSync(process.execPath, turned, { encoding: 'utf8' });
   assert.equal(status, 2, stderr);
   assert.match(stderr, /^error: .*whole is a finished classifier, trained with other settings or texts; /);
@@ -99,8 +116,14 @@ test('a finished classifier is not trained over without --force; then no text is
   assert.equal(texts.train + texts.dev, TEXTS);
   assert.equal(history.length, 3);
   assert(best >= 1 && best <= 3 && f1 > 0 && f1 < 1);
-  const log = readFileSync(join(dir, 'whole', 'log.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
-  assert.deepEqual(log.map(({ epoch }) => epoch), [1, 2, 3]);
+  const log = readFileSync(join(dir, 'whole', 'log.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    log.map(({ epoch }) => epoch),
+    [1, 2, 3],
+  );
 });
 
 for (const task of ['single', 'pair']) {
@@ -113,7 +136,20 @@ for (const task of ['single', 'pair']) {
     const data = join(dir, `${task}.jsonl`);
     const out = join(dir, `${task}.classifier`);
     writeFileSync(data, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-    const settings = ['--train', data, '--dev', data, '--epochs', '1', '--max-length', '16', '--backend', 'wasm', '--cache', join(dir, 'private.cache')];
+    const settings = [
+      '--train',
+      data,
+      '--dev',
+      data,
+      '--epochs',
+      '1',
+      '--max-length',
+      '16',
+      '--backend',
+      'wasm',
+      '--cache',
+      join(dir, 'private.cache'),
+    ];
     const { status, stderr } = spawnSync(process.execPath, [program, ...settings, '--out', out], { encoding: 'utf8' });
     assert.equal(status, 0, stderr);
     const files = readdirSync(out, { recursive: true, encoding: 'utf8' });
@@ -129,12 +165,23 @@ for (const task of ['single', 'pair']) {
     const { metadata } = readSafetensors(readFileSync(join(root, 'artifacts', 'bundle', 'albert_tiny', 'golden.safetensors')));
     /** @type {string[]} */
     const texts = JSON.parse(metadata.texts);
-    const expected = texts.map((text, i) => (task === 'pair' ? { sentence1: text, sentence2: texts[(i + 1) % texts.length] } : { text }));
+    const expected = texts.map((text, i) =>
+      task === 'pair' ? { sentence1: text, sentence2: texts[(i + 1) % texts.length] } : { text },
+    );
     const input = expected.map((text) => `${JSON.stringify(text)}\n`).join('');
     const script = join(root, 'node_bridge', 'predict.js');
-    const predicted = spawnSync(process.execPath, [script, '--model', out, '--jsonl', '--backend', 'wasm'], { input, encoding: 'utf8' });
-    const answers = predicted.stdout.trimEnd().split('\n').map((line) => JSON.parse(line));
-    const again = answers.map(({ probability: _, probabilities, ...rest }) => ({ ...rest, probabilities: Object.values(probabilities) }));
+    const predicted = spawnSync(process.execPath, [script, '--model', out, '--jsonl', '--backend', 'wasm'], {
+      input,
+      encoding: 'utf8',
+    });
+    const answers = predicted.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const again = answers.map(({ probability: _, probabilities, ...rest }) => ({
+      ...rest,
+      probabilities: Object.values(probabilities),
+    }));
     assert.deepEqual(golden, again);
   });
 }
@@ -166,11 +213,23 @@ test('Ctrl-C says that the same command goes on', async () => {
 test('how many texts are cut is said when all vectors are in the cache too; no tensors are', () => {
   const { stderr, stdout } = train('whole', ['--force', '--json']);
   assert.match(stderr, /all vectors are in /);
-  assert.match(stderr, /^\d+ of 1900 texts \(9\d\.\d %\) are cut at 6 positions and lose 9\d\.\d % of all tokens; the longest has \d+, see --max-length$/m);
+  assert.match(
+    stderr,
+    /^\d+ of 1900 texts \(9\d\.\d %\) are cut at 6 positions and lose 9\d\.\d % of all tokens; the longest has \d+, see --max-length$/m,
+  );
   assert.match(stderr, /^epoch 1 of 3: [^\n]*, dev accuracy \d+\.\d %, macro-F1 \d+\.\d %$/m);
-  assert.match(stderr, /^dev accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %; majority baseline \d+\.\d %, always "[01]"\)$/m);
+  assert.match(
+    stderr,
+    /^dev accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %; majority baseline \d+\.\d %, always "[01]"\)$/m,
+  );
   assert.doesNotMatch(stderr, /tensors/);
-  const { data, best_by: bestBy, dev_accuracy: accuracy, dev_accuracy_interval: interval, majority_accuracy: majority } = JSON.parse(stdout);
+  const {
+    data,
+    best_by: bestBy,
+    dev_accuracy: accuracy,
+    dev_accuracy_interval: interval,
+    majority_accuracy: majority,
+  } = JSON.parse(stdout);
   assert.equal(bestBy, 'accuracy');
   assert(interval[0] < accuracy && accuracy < interval[1]);
   assert.equal(majority, data.majority.dev_accuracy);
@@ -181,11 +240,17 @@ test('how many texts are cut is said when all vectors are in the cache too; no t
 });
 
 test('--split is drawn by --seed, with the shares of labels of the whole', () => {
-  const rows = readFileSync(join(dir, 'data.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  const rows = readFileSync(join(dir, 'data.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   const share = rows.filter(({ label }) => String(label) === '1').length / rows.length;
   const { confusion } = JSON.parse(train('whole', ['--force', '--json']).stdout);
   const ones = confusion[1][0] + confusion[1][1];
-  assert.equal(confusion.flat().reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b), 190);
+  assert.equal(
+    confusion.flat().reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b),
+    190,
+  );
   assert(Math.abs(ones - 190 * share) <= 1, `${ones} of 190, expected ${190 * share}`);
 });
 
@@ -209,15 +274,35 @@ test('files as they circulate: a table without header, in GBK, with the options 
   const path = join(dir, 'gbk.txt');
   writeFileSync(path, Buffer.from(rows.flat()));
   const load = (/** @type {string[]} */ more) => {
-    const given = ['--train', path, '--split', '0.2', '--out', join(dir, 'gbk'), '--cache', join(dir, 'gbk.cache'), '--epochs', '1', '--backend', 'wasm', ...more];
+    const given = [
+      '--train',
+      path,
+      '--split',
+      '0.2',
+      '--out',
+      join(dir, 'gbk'),
+      '--cache',
+      join(dir, 'gbk.cache'),
+      '--epochs',
+      '1',
+      '--backend',
+      'wasm',
+      ...more,
+    ];
     const { status, stderr } = spawnSync(process.execPath, [program, ...given], { encoding: 'utf8' });
     return { status, stderr };
   };
   const first = load([]);
-  assert.deepEqual(first, { status: 2, stderr: `error: ${path} is not UTF-8 but GB18030 (GBK), it reads “好书0\\t1”; add --encoding gb18030\n` });
+  assert.deepEqual(first, {
+    status: 2,
+    stderr: `error: ${path} is not UTF-8 but GB18030 (GBK), it reads “好书0\\t1”; add --encoding gb18030\n`,
+  });
   const second = load(['--encoding', 'gb18030']);
   assert.equal(second.status, 2);
-  assert.match(second.stderr, /^error: \S+gbk\.txt:1: the first line does not say which column is the text: [^\n]+; add --no-header --columns text,label\n$/);
+  assert.match(
+    second.stderr,
+    /^error: \S+gbk\.txt:1: the first line does not say which column is the text: [^\n]+; add --no-header --columns text,label\n$/,
+  );
   const third = load(['--encoding', 'gb18030', '--no-header', '--columns', 'text,label']);
   assert.equal(third.status, 0, third.stderr);
   assert.match(third.stderr, /^32 training and 8 dev texts \(single\), labels 0, 1;/m);
@@ -263,7 +348,10 @@ test('a bundle whose golden cases do not hold here is not trained on; one that h
   writeFileSync(join(bundle, 'bundle.json'), JSON.stringify(contract));
   const { status, stderr } = train('refused', ['--bundle', bundle]);
   assert.equal(status, 1, stderr);
-  assert.match(stderr, /error: .*altered: on backend wasm the golden cases are not what Python gave: sequence_output of "你好": got/);
+  assert.match(
+    stderr,
+    /error: .*altered: on backend wasm the golden cases are not what Python gave: sequence_output of "你好": got/,
+  );
   assert.deepEqual(existsSync(join(dir, 'refused')), false);
   assert.deepEqual(kept('refused', 'features'), []);
   assert.equal(readdirSync(join(dir, 'whole.cache', 'verified')).length, 1, 'by the runs above');

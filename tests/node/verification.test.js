@@ -83,7 +83,13 @@ async function failed(change) {
 
 test('a bundle that gives what Python gave passes, ids and every output', async () => {
   const checks = await verify(...toy());
-  assert.deepEqual(checks.map(({ name, passed }) => [name, passed]), [['ids', true], ['sequence_output', true]]);
+  assert.deepEqual(
+    checks.map(({ name, passed }) => [name, passed]),
+    [
+      ['ids', true],
+      ['sequence_output', true],
+    ],
+  );
 });
 
 test('what differs is said', async () => {
@@ -104,8 +110,14 @@ test('each output has its own budget, and an older bundle has one for all', asyn
 
 test('a budget that is no number is refused and never passes', async () => {
   const wrong = [
-    { atoll: 1e-5, rtol: 0 }, { atol: NaN, rtol: 0 }, { atol: Infinity, rtol: 0 }, { atol: -1, rtol: 0 },
-    { atol: 1e-5 }, { atol: '1e-5', rtol: 0 }, { atol: null, rtol: 0 }, undefined,
+    { atoll: 1e-5, rtol: 0 },
+    { atol: NaN, rtol: 0 },
+    { atol: Infinity, rtol: 0 },
+    { atol: -1, rtol: 0 },
+    { atol: 1e-5 },
+    { atol: '1e-5', rtol: 0 },
+    { atol: null, rtol: 0 },
+    undefined,
   ];
   for (const budget of wrong) {
     const own = { budget: { atol: 1e-5, rtol: 0 }, budgets: { sequence_output: budget } };
@@ -124,13 +136,20 @@ test('a bundle without golden cases, texts or a budget is refused, never passed'
 });
 
 test('golden ids that are not there, or not of the texts, are refused', () => {
-  const ids = (/** @type {number[]} */ ...shape) => ({ dtype: 'I32', shape, data: new Int32Array(shape.reduce((a, b) => a * b, 1)) });
+  const ids = (/** @type {number[]} */ ...shape) => ({
+    dtype: 'I32',
+    shape,
+    data: new Int32Array(shape.reduce((a, b) => a * b, 1)),
+  });
   /** @type {[any, RegExp][]} */
   const wrong = [
     [{ texts: ['好', '坏'] }, /got input_ids I32\[1,2\], expected I32\[2,2\]/],
     [{ tensors: { input_ids: ids(2) } }, /got input_ids I32\[2\], expected I32\[1,sequence\]/],
     [{ tensors: { attention_mask: ids(1, 3) } }, /got attention_mask I32\[1,3\], expected I32\[1,2\]/],
-    [{ tensors: { token_type_ids: { dtype: 'F32', shape: [1, 2], data: new Float32Array(2) } } }, /got token_type_ids F32\[1,2\]/],
+    [
+      { tensors: { token_type_ids: { dtype: 'F32', shape: [1, 2], data: new Float32Array(2) } } },
+      /got token_type_ids F32\[1,2\]/,
+    ],
     [{ texts: 'text' }, /at \/texts/],
     [{ texts: [1] }, /at \/texts\/0/],
   ];
@@ -179,7 +198,8 @@ function twoTexts(/** @type {number} */ error = 0) {
       pooled_output: { shape: [length, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6).slice(0, 3 * length) },
       sequence_output: { shape: [length, 3, 1], data: Float32Array.of(5, 6, 7, 8, -9, -9).slice(0, 3 * length) },
     }),
-    sequences: async (/** @type {{ids: Int32Array}[]} */ encodings) => encodings.map(({ ids }) => Float32Array.from(ids, (id) => id + error)),
+    sequences: async (/** @type {{ids: Int32Array}[]} */ encodings) =>
+      encodings.map(({ ids }) => Float32Array.from(ids, (id) => id + error)),
   };
   return /** @type {[any, any, any]} */ ([bundle, tokenizer, encoder]);
 }
@@ -187,16 +207,26 @@ function twoTexts(/** @type {number} */ error = 0) {
 test('the first texts alone are compared with their own rows', async () => {
   for (const count of [1, 2, 3]) {
     const checks = await verify(...twoTexts(), count);
-    assert.deepEqual(checks.map(({ name, passed, said }) => [name, passed, said]), [
-      ['ids', true, ''],
-      ['pooled_output', true, ''],
-      ['sequence_output', true, ''],
-    ]);
+    assert.deepEqual(
+      checks.map(({ name, passed, said }) => [name, passed, said]),
+      [
+        ['ids', true, ''],
+        ['pooled_output', true, ''],
+        ['sequence_output', true, ''],
+      ],
+    );
   }
 });
 
 test('vectors as a training gets them are compared text by text', async () => {
-  assert.deepEqual(await verifyVectors(...twoTexts()), { name: 'sequence_output', passed: true, maxAbs: 0, budget: 1e-5, rtol: 0, said: '' });
+  assert.deepEqual(await verifyVectors(...twoTexts()), {
+    name: 'sequence_output',
+    passed: true,
+    maxAbs: 0,
+    budget: 1e-5,
+    rtol: 0,
+    said: '',
+  });
   const { passed, said } = await verifyVectors(...twoTexts(0.5));
   assert.equal(passed, false);
   assert.match(said, /^sequence_output of "三": got 5\.5 at \[0,0\], expected 5/);

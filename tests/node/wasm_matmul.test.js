@@ -9,11 +9,19 @@ await useBackend('wasm');
 /** @param {number[]} shape @param {number} salt */
 function numbers(shape, salt) {
   const size = shape.reduce((a, b) => a * b, 1);
-  return tf.tensor(Float32Array.from({ length: size }, (_, i) => Math.sin(i * salt)), shape);
+  return tf.tensor(
+    Float32Array.from({ length: size }, (_, i) => Math.sin(i * salt)),
+    shape,
+  );
 }
 
 for (const batch of [[], [1], [3]]) {
-  for (const [transposeA, transposeB] of [[false, false], [true, false], [false, true], [true, true]]) {
+  for (const [transposeA, transposeB] of [
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ]) {
     test(`batch [${batch}], transposed ${transposeA}, ${transposeB}`, () => {
       const [m, k, n] = [5, 7, 4];
       const a = numbers([...batch, ...(transposeA ? [k, m] : [m, k])], 3);

@@ -26,8 +26,18 @@ const SPECS = /** @type {any[]} */ ([
   { name: 'nothing', shape: [0, 4], dtype: 'float32' },
   { name: 'single', shape: [33, 5], dtype: 'float32' },
   { name: 'half', shape: [256, 256], dtype: 'float32', quantization: { dtype: 'float16', original_dtype: 'float32' } },
-  { name: 'bytes', shape: [70001], dtype: 'float32', quantization: { dtype: 'uint8', scale: 0.1, min: -3.7, original_dtype: 'float32' } },
-  { name: 'shorts', shape: [70001], dtype: 'float32', quantization: { dtype: 'uint16', scale: 1 / 3, min: 0.01, original_dtype: 'float32' } },
+  {
+    name: 'bytes',
+    shape: [70001],
+    dtype: 'float32',
+    quantization: { dtype: 'uint8', scale: 0.1, min: -3.7, original_dtype: 'float32' },
+  },
+  {
+    name: 'shorts',
+    shape: [70001],
+    dtype: 'float32',
+    quantization: { dtype: 'uint16', scale: 1 / 3, min: 0.01, original_dtype: 'float32' },
+  },
   { name: 'last', shape: [2], dtype: 'int32' },
 ]);
 
@@ -36,7 +46,7 @@ const PARTS = [
   Uint8Array.of(1, 0, 1),
   Int32Array.of(-7),
   new Float32Array(0),
-  Float32Array.from({ length: 33 * 5 }, (_, i) => Math.sin(i) * 10 ** (i % 60 - 30)),
+  Float32Array.from({ length: 33 * 5 }, (_, i) => Math.sin(i) * 10 ** ((i % 60) - 30)),
   Uint16Array.from({ length: 65536 }, (_, i) => i),
   Uint8Array.from({ length: 70001 }, (_, i) => (i * 31) % 256),
   Uint16Array.from({ length: 70001 }, (_, i) => (i * 257) % 65536),
@@ -77,13 +87,20 @@ async function assertRefused(bundle, message, specs = SPECS) {
   assert.deepEqual([tf.memory().numTensors, tf.memory().numDataBuffers], [numTensors, numDataBuffers]);
 }
 
-for (const [backend, options] of /** @type {const} */ ([['cpu', {}], ['wasm', {}], ['native', native]])) {
+for (const [backend, options] of /** @type {const} */ ([
+  ['cpu', {}],
+  ['wasm', {}],
+  ['native', native],
+])) {
   test(`the values are those that TF.js reads, on ${backend}`, options, async () => {
     const { makeTensor } = await useBackend(backend);
     const whole = new Uint8Array(BYTES).buffer;
     const expected = tf.io.decodeWeights(whole, SPECS);
     const got = readWeights(bundleOf('good'), [{ paths: NAMES, weights: SPECS }], makeTensor);
-    assert.deepEqual(Object.keys(got), SPECS.map(({ name }) => name));
+    assert.deepEqual(
+      Object.keys(got),
+      SPECS.map(({ name }) => name),
+    );
     for (const [name, { shape, dtype }] of Object.entries(got)) {
       assert.deepEqual({ shape, dtype }, { shape: expected[name].shape, dtype: expected[name].dtype });
       const [ours, theirs] = [got[name].dataSync(), expected[name].dataSync()];
@@ -101,7 +118,10 @@ test('an altered bit in any file is seen, and no tensor stays', async () => {
     const altered = readFileSync(join(bundle.dir, name));
     altered[altered.length >> 1] ^= 16;
     writeFileSync(join(bundle.dir, name), altered);
-    await assertRefused(bundle, new RegExp(`shard${i + 1}of4\\.bin has sha256 [0-9a-f]{64}, expected [0-9a-f]{64}; the bundle is damaged`));
+    await assertRefused(
+      bundle,
+      new RegExp(`shard${i + 1}of4\\.bin has sha256 [0-9a-f]{64}, expected [0-9a-f]{64}; the bundle is damaged`),
+    );
   }
 });
 
@@ -119,7 +139,10 @@ test('files that are not what the manifest says are refused, and no tensor stays
   await assertRefused(bundle, /the files of the weights hold more than model\.json says/, SPECS.slice(0, -1));
   await assertRefused(bundle, /the files of the weights hold less than model\.json says/, [...SPECS, SPECS[1]]);
   const text = { name: 'text', shape: [], dtype: 'string' };
-  await assertRefused(bundle, /got text in string, expected float32, int32, bool, or float32 stored as/, [...SPECS.slice(0, -1), text]);
+  await assertRefused(bundle, /got text in string, expected float32, int32, bool, or float32 stored as/, [
+    ...SPECS.slice(0, -1),
+    text,
+  ]);
   const odd = { ...SPECS[4], quantization: { dtype: 'bfloat16' } };
   await assertRefused(bundle, /got half in float32 stored as bfloat16, expected/, [...SPECS.slice(0, 4), odd]);
 });

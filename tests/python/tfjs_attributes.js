@@ -12,7 +12,9 @@ const found = {};
 for (const file of readdirSync(lists).filter((name) => name.endsWith('.js'))) {
   const { json } = await import(join(lists, file));
   for (const { tfOpName, attrs = [] } of json ?? []) {
-    found[tfOpName] = attrs.flatMap((/** @type {any} */ { tfName, tfDeprecatedName }) => [tfName, tfDeprecatedName].filter(Boolean));
+    found[tfOpName] = attrs.flatMap((/** @type {any} */ { tfName, tfDeprecatedName }) =>
+      [tfName, tfDeprecatedName].filter(Boolean),
+    );
   }
 }
 process.stdout.write(JSON.stringify(found));

@@ -63,7 +63,10 @@ function assertRecorded({ dir, contract }, files) {
   const recorded = contract.saved_model?.sha256;
   const got = digestOf(files);
   if (recorded === got) return;
-  const what = recorded === undefined ? 'no record that its SavedModel was vetted' : `a record of a SavedModel with sha256 ${recorded}, but holds one with ${got}`;
+  const what =
+    recorded === undefined
+      ? 'no record that its SavedModel was vetted'
+      : `a record of a SavedModel with sha256 ${recorded}, but holds one with ${got}`;
   throw new UserError(
     `${dir} has ${what}, so native TensorFlow does not load it: export the bundle again, or use the \`backend\` wasm`,
     'backend',
@@ -124,6 +127,8 @@ function writing(path, work) {
     return work();
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
-    throw new EnvironmentProblem(`cannot copy the SavedModel to ${path} (${code}); make room, or set TMPDIR to another directory`);
+    throw new EnvironmentProblem(
+      `cannot copy the SavedModel to ${path} (${code}); make room, or set TMPDIR to another directory`,
+    );
   }
 }

@@ -129,13 +129,19 @@ class Program {
     for (const { signature } of functions) {
       const inputs = signature?.inputArg ?? [];
       if (inputs.some((/** @type {Message} */ one) => one.numberAttr !== '' || one.typeListAttr !== '')) continue;
-      this.arguments.set(signature?.name ?? '', inputs.map((/** @type {Message} */ one) => one.name));
+      this.arguments.set(
+        signature?.name ?? '',
+        inputs.map((/** @type {Message} */ one) => one.name),
+      );
     }
     /** @type {Map<string, {node: Message, called: Set<string>}[]>} by function, its nodes that name functions */
     this.calls = new Map();
     for (const [name, nodes] of this.functions) {
       const calls = [...nodes.values()].map((node) => ({ node, called: new Set(namedIn(node)) }));
-      this.calls.set(name, calls.filter(({ called }) => called.size > 0));
+      this.calls.set(
+        name,
+        calls.filter(({ called }) => called.size > 0),
+      );
     }
     /** @type {Map<string, Message[]>} */
     this.callers = new Map([...this.calls].map(([name, calls]) => [name, calls.map(({ node }) => node)]));
@@ -156,7 +162,8 @@ class Program {
    */
   #callable(functions, library) {
     const named = stringsIn(this.metaGraph.objectGraphDef);
-    for (const { gradientFunc } of [...(library?.gradient ?? []), ...(library?.registeredGradients ?? [])]) named.add(gradientFunc);
+    for (const { gradientFunc } of [...(library?.gradient ?? []), ...(library?.registeredGradients ?? [])])
+      named.add(gradientFunc);
     for (const { attr, signature } of functions) {
       for (const value of Object.values(attr)) stringsIn(value, named);
       if (Object.hasOwn(attr, SWAPPED_BY)) named.add(signature?.name ?? '');
@@ -166,7 +173,9 @@ class Program {
 
   /** The outputs of signatures that are run when a model is used. @returns {string[]} */
   get results() {
-    return Object.entries(this.metaGraph.signatureDef).flatMap(([key, signature]) => (key === INIT_SIGNATURE ? [] : outputsOf(signature)));
+    return Object.entries(this.metaGraph.signatureDef).flatMap(([key, signature]) =>
+      key === INIT_SIGNATURE ? [] : outputsOf(signature),
+    );
   }
 
   /**
@@ -319,14 +328,18 @@ function takers(program, name, ops, place, known) {
 
 /** Whether a node of the main graph is an asset's path, or a variable that only holds one. @param {Program} program @param {string} name */
 function isAsset({ main, metaGraph }, name) {
-  const listed = assetsOf(metaGraph).map(({ tensorInfo }) => plain(tensorInfo?.encoding.case === 'name' ? tensorInfo.encoding.value : ''));
+  const listed = assetsOf(metaGraph).map(({ tensorInfo }) =>
+    plain(tensorInfo?.encoding.case === 'name' ? tensorInfo.encoding.value : ''),
+  );
   // Of a node with several outputs, the loader replaces but one.
   const assets = new Set(listed.filter((asset) => GIVEN_BY_LOADER.has(opOf(main, asset))));
   if (assets.has(name)) return true;
   if (opOf(main, name) !== 'ReadVariableOp') return false;
   const variable = dataInputs(main.get(name))[0] ?? UNKNOWN;
   const users = [...main.values()].filter((node) => dataInputs(node).includes(variable));
-  const written = users.filter(({ op }) => op === 'AssignVariableOp').map((node) => traced(main, /** @type {string} */ (dataInputs(node).at(-1))));
+  const written = users
+    .filter(({ op }) => op === 'AssignVariableOp')
+    .map((node) => traced(main, /** @type {string} */ (dataInputs(node).at(-1))));
   return users.every(({ op }) => VARIABLE_USES.has(op)) && written.length > 0 && written.every((one) => assets.has(one));
 }
 

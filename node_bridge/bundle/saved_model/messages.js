@@ -91,7 +91,8 @@ function assertWireTypes(definition, reader, end, depth) {
       continue;
     }
     const isPacked = wireType === WireType.LengthDelimited && isPackable(field);
-    if (wireType !== wireTypeOf(field) && !isPacked) throw new Error(`${definition.typeName}.${field.name} has wire type ${wireType}`);
+    if (wireType !== wireTypeOf(field) && !isPacked)
+      throw new Error(`${definition.typeName}.${field.name} has wire type ${wireType}`);
     const inner = messageIn(field);
     if (inner === undefined) {
       reader.skip(wireType, number);
@@ -134,8 +135,14 @@ function assertEntry(field, reader, end, depth) {
       reader.skip(wireType, number);
       continue;
     }
-    const value = field.mapKind === 'message' ? WireType.LengthDelimited : field.mapKind === 'enum' ? WireType.Varint : scalarType(field.scalar);
-    if (wireType !== (number === 1 ? scalarType(field.mapKey) : value)) throw new Error(`an entry of ${field.name} has wire type ${wireType}`);
+    const value =
+      field.mapKind === 'message'
+        ? WireType.LengthDelimited
+        : field.mapKind === 'enum'
+          ? WireType.Varint
+          : scalarType(field.scalar);
+    if (wireType !== (number === 1 ? scalarType(field.mapKey) : value))
+      throw new Error(`an entry of ${field.name} has wire type ${wireType}`);
     if (number === 2 && field.mapKind === 'message') {
       const stop = reader.uint32() + reader.pos;
       if (stop > end) throw new Error('a message ends after the one around it');
@@ -182,7 +189,9 @@ export function graphs(metaGraph) {
   const functions = metaGraph.graphDef?.library?.function ?? [];
   return [
     ['', metaGraph.graphDef?.node ?? []],
-    ...functions.map((/** @type {Message} */ one) => /** @type {[string, Message[]]} */ ([one.signature?.name ?? '', one.nodeDef])),
+    ...functions.map(
+      (/** @type {Message} */ one) => /** @type {[string, Message[]]} */ ([one.signature?.name ?? '', one.nodeDef]),
+    ),
   ];
 }
 

@@ -46,7 +46,7 @@ export function vet(bytes, names, where) {
         `${where}: got ${problems.slice(0, SHOWN).join(', ')}${more}, expected only ops that compute ` +
           '(export/source/allowed_ops.txt); nothing was loaded, since this could read, write or run things on ' +
           'this machine: export the bundle again from a model that you trust, or use another `backend`',
-          'backend',
+        'backend',
       );
     }
     assertAssets(metaGraph, names, where);
@@ -58,7 +58,11 @@ let allowed;
 
 /** The committed list. */
 function allowedOps() {
-  allowed ??= new Set(readFileSync(ALLOWED, 'utf8').split('\n').filter((op) => op !== ''));
+  allowed ??= new Set(
+    readFileSync(ALLOWED, 'utf8')
+      .split('\n')
+      .filter((op) => op !== ''),
+  );
   return allowed;
 }
 

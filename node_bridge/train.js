@@ -4,15 +4,15 @@ import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle/bundle.js';
-import { checkGoldenCasesOnce, goldenTexts } from './bundle/golden_check.js';
 import { readTrustedKeys } from './bundle/signature.js';
 import { isClassifierIn, readClassifier } from './classifier/classifier_files.js';
+import { CutCounter, dataReport, warningsOf } from './classifier/data_report.js';
+import { checkGoldenCasesOnce, goldenTexts } from './classifier/golden_check.js';
 import { HEADS } from './classifier/head_layers.js';
 import { accuracyLine, introduction, noteOf, percent, short, summaryOf, verdict } from './classifier/train_messages.js';
 import { assertBatch, classWeightsOf, settingsOf } from './classifier/train_settings.js';
 import { problemOf, sha256, TrainingState, trainOn } from './classifier/training.js';
 import { trainingPage } from './classifier/training_page.js';
-import { CutCounter, dataReport, warningsOf } from './data/data_report.js';
 import { Dataset } from './data/dataset.js';
 import { openEncoders } from './encoder/encoder_pool.js';
 import { fill, isFilled, openStore } from './encoder/feature_cache.js';

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
+import { BundleFile, isMissing } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
-import { BundleFile, isMissing } from './checked_file.js';
 import { assertSigned } from './signature.js';
 
 /** The contract version this program understands. */

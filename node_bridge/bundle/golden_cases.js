@@ -8,7 +8,7 @@ import { budgetProblem, closeness } from '../support/closeness.js';
 import { UserError } from '../support/errors.js';
 import { assertValid, isObject, parseJson } from '../support/json.js';
 import { readSafetensors } from '../support/safetensors.js';
-import { parseModel } from './tfjs_model.js';
+import { parseModel } from './model_json.js';
 
 const GOLDEN = 'golden.safetensors';
 const PIECE = 1 << 20;

@@ -8,10 +8,10 @@ import { createHash, createPublicKey, verify } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { isMissing } from '../support/checked_file.js';
 import { attempted, UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { isObject, parseJson } from '../support/json.js';
-import { isMissing } from './checked_file.js';
 
 /** Beside a contract, and in no list of files. */
 export const SIGNATURE = 'signature.json';

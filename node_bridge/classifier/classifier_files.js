@@ -7,9 +7,9 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { isMissing } from '../bundle/checked_file.js';
+import { parseModel } from '../bundle/model_json.js';
 import { assertSigned, SIGNATURE } from '../bundle/signature.js';
-import { parseModel } from '../bundle/tfjs_model.js';
+import { isMissing } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 
 import { load, tf } from '../backends/tfjs.js';
-import { asUserError } from '../bundle/tfjs_model.js';
+import { asUserError } from '../bundle/model_json.js';
 import { CheckFailed, UserError } from '../support/errors.js';
 import { readClassifier, writeClassifier } from './classifier_files.js';
 import { mostProbable } from './evaluation.js';

@@ -8,7 +8,7 @@ import { formatConfusion, interval95 } from './evaluation.js';
  * @typedef {import('./training.js').Problem} Problem
  * @typedef {import('./training.js').EpochResult} EpochResult
  * @typedef {import('./evaluation.js').Evaluation} Evaluation
- * @typedef {import('../data/data_report.js').DataReport} DataReport
+ * @typedef {import('./data_report.js').DataReport} DataReport
  */
 
 /** @param {Bundle} bundle @param {Problem} problem */

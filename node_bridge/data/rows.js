@@ -3,7 +3,7 @@
  * of objects, or a table with tabs, commas or semicolons between its cells. No more than a few
  * lines are in memory.
  */
-import { isMissing } from '../bundle/checked_file.js';
+import { isMissing } from '../support/checked_file.js';
 import { located, UserError } from '../support/errors.js';
 import { streamInput } from '../support/files.js';
 import { columnsTaken } from './columns.js';

@@ -6,9 +6,9 @@
 import { join } from 'node:path';
 
 import { load, tf } from '../backends/tfjs.js';
+import { asUserError, parseModel } from '../bundle/model_json.js';
 import { hasSavedModel } from '../bundle/saved_model/checked_copy.js';
-import { asUserError, parseModel, readWeights } from '../bundle/tfjs_model.js';
-import { EnvironmentProblem } from '../support/errors.js';
+import { EnvironmentProblem, UserError } from '../support/errors.js';
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
@@ -65,4 +65,169 @@ export async function openGraphModel(bundle, makeTensor) {
     kind: 'graph_model',
     dispose: () => model.dispose(),
   };
+}
+
+// * The weights of a GraphModel, from a bundle's files straight into tensors: of a file no more is
+// in memory than a piece, and no tensor is given away before every file has proved intact.
+
+/**
+ * @typedef {import('../bundle/bundle.js').Bundle} Bundle
+ * @typedef {import('../bundle/model_json.js').Group} Group
+ * @typedef {import('../bundle/model_json.js').Weight} Weight
+ * @typedef {import('../bundle/model_json.js').Stored} Stored
+ * @typedef {import('../backends/tfjs.js').MakeTensor} MakeTensor
+ * @typedef {import('../backends/tfjs.js').Values} Values
+ * @typedef {Record<string, Tensor>} Tensors by name
+ */
+
+/** Values that are widened at a time. */
+const PIECE = 2 ** 16;
+
+const DTYPES = ['float32', 'int32', 'bool'];
+const STORED = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
+
+/**
+ * @param {Bundle} bundle
+ * @param {Group[]} manifest `weightsManifest` in its `model.json`
+ * @param {MakeTensor} makeTensor of the current backend
+ * @returns {Tensors}
+ * @throws {UserError} a damaged file, or files that are not what the manifest says
+ */
+export function readWeights(bundle, manifest, makeTensor) {
+  const files = new Files(
+    bundle,
+    manifest.flatMap(({ paths }) => paths),
+  );
+  const weights = manifest.flatMap((group) => group.weights);
+  weights.forEach((weight) => assertKnown(weight, bundle));
+  files.expectSize(weights.reduce((sum, weight) => sum + storedSize(weight), 0));
+  /** @type {Tensors} */
+  const tensors = {};
+  try {
+    for (const weight of weights) {
+      tensors[weight.name] = makeTensor(weight.shape, weight.dtype, (values) => read(weight, values, files));
+    }
+    files.expectEnd();
+    return tensors;
+  } catch (error) {
+    tf.dispose(tensors);
+    throw error;
+  } finally {
+    files.close();
+  }
+}
+
+/** @param {Weight} weight @param {Bundle} bundle */
+function assertKnown({ name, dtype, quantization }, { dir }) {
+  const known =
+    quantization === undefined ? DTYPES.includes(dtype) : dtype === 'float32' && Object.hasOwn(STORED, quantization.dtype);
+  if (known) return;
+  const got = quantization === undefined ? dtype : `${dtype} stored as ${quantization.dtype}`;
+  throw new UserError(
+    `${dir}: got ${name} in ${got}, expected ${DTYPES.join(', ')}, or float32 stored as ` +
+      `${Object.keys(STORED).join(', ')}; export the bundle again`,
+  );
+}
+
+/** Bytes of a weight in its file. @param {Weight} weight */
+function storedSize({ shape, dtype, quantization }) {
+  const bytes = quantization === undefined ? (dtype === 'bool' ? 1 : 4) : STORED[quantization.dtype].BYTES_PER_ELEMENT;
+  return shape.reduce((product, size) => product * size, bytes);
+}
+
+/** @param {Weight} weight @param {Values} values to be filled @param {Files} files */
+function read({ quantization }, values, files) {
+  if (quantization === undefined) {
+    files.fill(bytesOf(values));
+    return;
+  }
+  const stored = new STORED[quantization.dtype](Math.min(values.length, PIECE));
+  const widen = widening(quantization);
+  for (let at = 0; at < values.length; at += PIECE) {
+    const piece = stored.subarray(0, values.length - at);
+    files.fill(bytesOf(piece));
+    for (let i = 0; i < piece.length; i += 1) values[at + i] = widen(piece[i]);
+  }
+}
+
+/** @param {Stored} stored @returns {(stored: number) => number} */
+function widening({ dtype, scale = 1, min = 0 }) {
+  return dtype === 'float16' ? halfToSingle : (stored) => stored * scale + min;
+}
+
+const single = new Float32Array(1);
+const bits = new Uint32Array(single.buffer);
+
+/**
+ * The number that a float16 stands for: its bits in the places of a float32 give it with an
+ * exponent that is 112 too small, which holds for subnormal numbers too.
+ *
+ * @param {number} half 16 bits
+ */
+function halfToSingle(half) {
+  bits[0] = (half & 0x7fff) << 13;
+  let value = single[0] * 2 ** 112;
+  if (value >= 2 ** 16) value = (half & 0x3ff) === 0 ? Infinity : NaN;
+  return half & 0x8000 ? -value : value;
+}
+
+/** @param {Values | Uint16Array} values */
+function bytesOf(values) {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/** Some files of a bundle as if they were one. */
+class Files {
+  #bundle;
+  #names;
+  /** @type {import('../support/checked_file.js').BundleFile | undefined} */
+  #file;
+
+  /** @param {Bundle} bundle @param {string[]} names in order */
+  constructor(bundle, names) {
+    this.#bundle = bundle;
+    this.#names = names;
+  }
+
+  /** @param {Uint8Array} bytes filled with what comes next */
+  fill(bytes) {
+    for (let done = 0; done < bytes.length; ) {
+      const file = this.#current();
+      const piece = bytes.subarray(done, done + file.left);
+      file.fill(piece);
+      done += piece.length;
+    }
+  }
+
+  /** Before memory is taken for a shape that no file fills. @param {number} size in bytes */
+  expectSize(size) {
+    // A file that the contract does not list is refused, by its name, when it is read.
+    if (!this.#names.every((name) => this.#bundle.has(name))) return;
+    const sum = this.#names.reduce((all, name) => all + this.#bundle.contract.files[name].size, 0);
+    if (sum !== size) this.#refuse(sum < size ? 'less' : 'more');
+  }
+
+  /** All has been read, and so has been checked. */
+  expectEnd() {
+    if (this.#names.length > 0 || this.#file?.left) this.#refuse('more');
+  }
+
+  close() {
+    this.#file?.close();
+  }
+
+  #current() {
+    while (!this.#file?.left) {
+      const name = this.#names.shift() ?? this.#refuse('less');
+      this.#file = this.#bundle.file(name);
+    }
+    return this.#file;
+  }
+
+  /** @param {string} amount @returns {never} */
+  #refuse(amount) {
+    throw new UserError(
+      `${this.#bundle.dir}: the files of the weights hold ${amount} than model.json says; export the bundle again`,
+    );
+  }
 }

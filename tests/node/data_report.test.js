@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 
 import { interval95 } from '../../node_bridge/classifier/evaluation.js';
 import { problemOf } from '../../node_bridge/classifier/training.js';
-import { CutCounter, dataReport, warningsOf } from '../../node_bridge/data/data_report.js';
+import { CutCounter, dataReport, warningsOf } from '../../node_bridge/classifier/data_report.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
 import { toyTokenizer } from './toys.js';
 

@@ -10,8 +10,8 @@ import { after, test } from 'node:test';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
-import { readWeights } from '../../node_bridge/bundle/tfjs_model.js';
 import { Encoder } from '../../node_bridge/encoder/encoder.js';
+import { readWeights } from '../../node_bridge/encoder/model.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 import { native, root } from './native_here.js';
 import { leastContract } from './toy_bundle.js';
@@ -179,7 +179,7 @@ test('reading takes hardly more memory than the weights do', () => {
   const program = `
     const { useBackend } = await import('./node_bridge/backends/index.js');
     const { Bundle } = await import('./node_bridge/bundle/bundle.js');
-    const { readWeights } = await import('./node_bridge/bundle/tfjs_model.js');
+    const { readWeights } = await import('./node_bridge/encoder/model.js');
     const { makeTensor } = await useBackend('wasm');
     const weights = [0, 1].map((name) => ({ name: String(name), shape: [${(size * count) / 8}], dtype: 'float32' }));
     const before = process.memoryUsage().rss;

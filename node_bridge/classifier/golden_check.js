@@ -7,10 +7,10 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
+import { goldenCases, verifyVectors } from '../bundle/golden_cases.js';
 import { textsInMemory } from '../data/dataset.js';
 import { CheckFailed } from '../support/errors.js';
 import { writeWhole } from '../support/files.js';
-import { goldenCases, verifyVectors } from './golden_cases.js';
 
 const FOLDER = 'verified';
 
@@ -18,7 +18,7 @@ const FOLDER = 'verified';
  * Checks once for each bundle, backend and machine; a check that held is remembered in the cache.
  *
  * @param {string} cache directory
- * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {{name: string, version: string}} backend
  * @param {{tokenizer: import('../tokenizer/index.js').Tokenizer, encoder: import('../encoder/features.js').Encoder}} tools
  * @param {(line: string) => void} say
@@ -43,7 +43,7 @@ export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, 
  * The bundle's golden texts, for a classifier to keep its answers to: nobody's texts, so that a
  * classifier can be given away. For pairs each is read together with the next one.
  *
- * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {import('../data/text.js').Task} task
  * @returns {import('../data/dataset.js').Texts}
  * @throws {import('../support/errors.js').UserError} no golden cases
@@ -60,7 +60,7 @@ export function goldenTexts(bundle, task) {
 /**
  * What may change a vector: the bundle, what computes, and the processor.
  *
- * @param {import('./bundle.js').Bundle} bundle
+ * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {{name: string, version: string}} backend
  */
 function keyOf({ hash }, { name, version }) {

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-import { UserError } from '../support/errors.js';
-import { openInput } from '../support/files.js';
+import { UserError } from './errors.js';
+import { openInput } from './files.js';
 
 const CLOSED = -1;
 

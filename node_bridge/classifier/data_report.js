@@ -3,8 +3,8 @@
  * that contradict each other, too few dev texts, one label that is nearly all. Training goes on; who
  * trains must know.
  */
-import { halfWidth95 } from '../classifier/evaluation.js';
-import { KeyTable } from './text_keys.js';
+import { KeyTable } from '../data/text_keys.js';
+import { halfWidth95 } from './evaluation.js';
 
 /** Dev accuracy that is uncertain by more than this says little. */
 const UNCERTAIN = 0.05;
@@ -18,8 +18,8 @@ const SHOWN = 3;
 const SHOWN_LABELS = 8;
 
 /**
- * @typedef {import('./dataset.js').Dataset} Dataset
- * @typedef {Omit<import('../classifier/training.js').Problem, 'golden'>} Problem
+ * @typedef {import('../data/dataset.js').Dataset} Dataset
+ * @typedef {Omit<import('./training.js').Problem, 'golden'>} Problem
  *
  * @typedef {object} Contradictions texts that have several labels
  * @property {number} texts distinct ones
@@ -63,7 +63,7 @@ export class CutCounter {
     this.#maxLength = maxLength;
   }
 
-  /** @param {import('./text.js').Text} text */
+  /** @param {import('../data/text.js').Text} text */
   add({ text, pair }) {
     const { length } = this.#tokenizer.encode(text, { pair, maxLength: 2 ** 30 }).ids;
     const stays =

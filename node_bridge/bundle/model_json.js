@@ -1,0 +1,98 @@
+/** `model.json` of TF.js, of a bundle or of a classifier: all of it that is used has its type before it is. */
+import { UserError } from '../support/errors.js';
+import { isObject, parseJson } from '../support/json.js';
+
+/** Axes that TF.js has. */
+const MOST_AXES = 6;
+/** Numbers of a weight: more is no array of JavaScript's. */
+const MOST_NUMBERS = 2 ** 32;
+
+/**
+ * @typedef {{paths: string[], weights: Weight[]}} Group
+ *
+ * @typedef {object} Weight
+ * @property {string} name
+ * @property {number[]} shape
+ * @property {'float32' | 'int32' | 'bool'} dtype
+ * @property {Stored} [quantization] how a float32 is stored, where that is in fewer bits
+ *
+ * @typedef {object} Stored
+ * @property {'float16' | 'uint16' | 'uint8'} dtype
+ * @property {number} [scale] of integers, as is `min`: the value is stored · scale + min
+ * @property {number} [min]
+ *
+ * @typedef {{format?: string, modelTopology: any, weightsManifest: Group[]} & Record<string, any>} ModelJson
+ */
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {string} path for an error
+ * @returns {ModelJson}
+ * @throws {UserError} broken JSON, or a field that is missing or of another type
+ */
+export function parseModel(bytes, path) {
+  const model = parseJson(bytes, path);
+  const refuse = (/** @type {string} */ what) => new UserError(`${path}: ${what}; it is damaged, or not made by this program`);
+  if (!isObject(model)) throw refuse('expected a JSON object');
+  if (!isObject(model.modelTopology)) throw refuse('expected an object in modelTopology');
+  const { weightsManifest: manifest } = model;
+  if (!Array.isArray(manifest) || !manifest.every(isGroup)) {
+    throw refuse('expected weightsManifest to be groups of `paths` and `weights`');
+  }
+  const names = new Set();
+  for (const weight of manifest.flatMap(({ weights }) => weights)) {
+    const problem = problemOf(weight);
+    if (problem !== '') throw refuse(`the weight ${JSON.stringify(weight?.name)?.slice(0, 80)} has ${problem}`);
+    if (names.has(weight.name)) throw refuse(`two weights are called ${JSON.stringify(weight.name)}`);
+    names.add(weight.name);
+  }
+  return /** @type {ModelJson} */ (model);
+}
+
+/**
+ * @param {string} path of the `model.json`
+ * @param {() => T} work that TF.js does with it
+ * @returns {T}
+ * @throws {UserError} whatever TF.js says of a graph that it cannot take: it has no words of its own
+ *   for that, and stumbles
+ * @template T
+ */
+export function asUserError(path, work) {
+  const refuse = (/** @type {any} */ error) => {
+    if (error?.exitCode !== undefined || error?.code !== undefined || !(error instanceof Error)) throw error;
+    if (error instanceof RangeError && /allocation|Invalid (typed )?array/.test(error.message)) throw error;
+    throw new UserError(`${path}: TF.js cannot run it: ${error.message.split('\n')[0]}`);
+  };
+  try {
+    const done = work();
+    return done instanceof Promise ? /** @type {T} */ (done.catch(refuse)) : done;
+  } catch (error) {
+    return refuse(error);
+  }
+}
+
+/** @param {unknown} group */
+function isGroup(group) {
+  return (
+    isObject(group) &&
+    Array.isArray(group.paths) &&
+    group.paths.every((path) => typeof path === 'string') &&
+    Array.isArray(group.weights)
+  );
+}
+
+/** @param {unknown} weight @returns {string} '' where there is none */
+function problemOf(weight) {
+  if (!isObject(weight)) return 'no fields';
+  const { name, shape, dtype, quantization } = weight;
+  if (typeof name !== 'string' || name === '') return 'no name';
+  const isSize = (/** @type {unknown} */ size) => Number.isSafeInteger(size) && /** @type {number} */ (size) >= 0;
+  if (!Array.isArray(shape) || shape.length > MOST_AXES || !shape.every(isSize))
+    return `a shape that is no list of at most ${MOST_AXES} sizes`;
+  if (shape.reduce((product, size) => product * size, 1) >= MOST_NUMBERS) return 'too large a shape';
+  if (typeof dtype !== 'string') return 'no dtype';
+  if (quantization === undefined) return '';
+  if (!isObject(quantization) || typeof quantization.dtype !== 'string') return 'a quantization without dtype';
+  const numbers = [quantization.scale ?? 1, quantization.min ?? 0];
+  return numbers.every(Number.isFinite) ? '' : 'a quantization whose scale or min is no number';
+}

@@ -76,13 +76,19 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types of both sides."""
+    """Check style, types, import rules and dead code of both sides."""
     refuse_arguments(session)
     node_packages(session)
     python(session, "-m", "ruff", "check", ".")
     python(session, "-m", "ruff", "format", "--check", ".")
     python(session, "-m", "mypy")
+    python(session, "-c", "from importlinter.cli import lint_imports_command as lint; lint()")
+    python(session, "-m", "vulture")
+    node(session, "node_modules/@biomejs/biome/bin/biome", "check", ".")
     node(session, "node_modules/typescript/bin/tsc", "-p", ".")
+    rooms = ["node_bridge", "parity_tests", "fault_injection", "bench", "tests/node"]
+    node(session, "node_modules/dependency-cruiser/bin/dependency-cruise.mjs", *rooms)
+    node(session, "node_modules/knip/bin/knip.js")
 
 
 @nox.session(default=False)

@@ -9,14 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.confinement import STEP_SECONDS, Limits
-from export.source import catalog, download, hub, inspection, signature_choice
+from export import inspection
+from export.confined.confinement import STEP_SECONDS, Limits
+from export.source import catalog, download, hub, signature_choice
 from support.command_line import OptionParser, command
 from support.errors import UserError
 from support.printing import say
 
 if TYPE_CHECKING:
-    from export.tokenizer.choice import TokenizerChoice
+    from export.tokenizer_choice import TokenizerChoice
 
 EXAMPLE = """examples:
   python -m export                                   the embedded default, under artifacts/
@@ -210,8 +211,8 @@ def limits_of(options: argparse.Namespace) -> Limits:
 
 def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
     """The tokenizer that the options name, or that is to be recovered from its model."""
-    from export.tokenizer.choice import Asked, TokenizerChoice
     from export.tokenizer.spec import TokenizerSpec
+    from export.tokenizer_choice import Asked, TokenizerChoice
 
     asked = Asked(
         algorithm=options.tokenizer,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from export import saved_model_copy
 from export.bundle import Contract, TensorSpec, seal
 from export.checkpoints.sentence_transformers import shortened
+from export.graph.verdict import Verdict
 from export.model import Job, Request
 from export.source import messages
 from export.source.signature_choice import Tensor, graph_for, signature_for, signatures_of
-from export.source.verdict import Verdict
 from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
 from export.tokenizer.vocab import compare_sizes
 from support.quiet_tensorflow import tensorflow
@@ -38,7 +38,7 @@ def write_bundle(job: Job, say: Any) -> None:
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
     from export import golden, node_check
-    from export.graph import graph, preflight, roles, stored_dtypes, string_tokens, tfjs
+    from export.graph import endpoints, graph, preflight, stored_dtypes, string_tokens, tfjs
     from export.rewrites import rewrite
     from export.rewrites.embedding import merge_partitions
 
@@ -56,11 +56,11 @@ def write_bundle(job: Job, say: Any) -> None:
     vocab, tokenizer, python = chosen.vocab, chosen.spec, request.tokenizer.python
     provenance["tokenizer"] = library_versions(tokenizer.algorithm, python)
     input_roles = {name: verdict.inputs.get(name, name) for name in parts.inputs}
-    output_roles = roles.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
+    output_roles = endpoints.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
     places = inner_places(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
     frozen, halves = stored_dtypes.in_float32(merge_partitions(frozen))
-    inputs = roles.input_specs(frozen.inputs, input_roles)
+    inputs = endpoints.input_specs(frozen.inputs, input_roles)
     rows = refuse_other_size(frozen, inputs, vocab, request, say)
 
     length = fixed_length(inputs)
@@ -80,10 +80,10 @@ def write_bundle(job: Job, say: Any) -> None:
     if own:
         asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
     expected = stored_dtypes.as_float32(golden.answers(source, asked))
-    outputs = roles.output_specs(
+    outputs = endpoints.output_specs(
         frozen.outputs, output_roles, expected, cases["input_ids"].shape[1]
     )
-    for line in roles.notices(outputs):
+    for line in endpoints.notices(outputs):
         say(line)
     visible = golden.visible(cases, padding)
     own_answers = {}

@@ -15,12 +15,12 @@ from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
-from export.architectures.config import albert_tiny
 from export.bundle import MADE, digest, versions
+from export.encoder_config import albert_tiny
 from export.model import Request, export_model
 from export.output_directory import SAVED_MODEL, appearing, write_list
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
-from export.tokenizer.choice import TokenizerChoice
+from export.tokenizer_choice import TokenizerChoice
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, typed
 from support.quiet_tensorflow import tensorflow

@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from export import confinement, saved_model_copy
+from export import saved_model_copy
 from export.bundle import CONTRACT, digest, refuse_another, versions
-from export.confinement import Limits
+from export.confined import confinement
+from export.confined.confinement import Limits
+from export.graph.verdict import Verdict, required
 from export.output_directory import appearing, recover, refuse_overlap
 from export.source import hub
 from export.source.signature_choice import Asked
-from export.source.verdict import Verdict, required
 from export.tokenizer import facts, library_versions
-from export.tokenizer.choice import TokenizerChoice, shown
+from export.tokenizer_choice import TokenizerChoice, shown
 from support.contracts import read_bundle
 from support.errors import UserError
 

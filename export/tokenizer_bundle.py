@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export import confinement, golden
+from export import golden
 from export.bundle import CONTRACT, Contract, refuse_another, seal, versions
-from export.confinement import Limits
+from export.confined import confinement
+from export.confined.confinement import Limits
 from export.output_directory import appearing, refuse_overlap
 from export.tokenizer import library_versions, reference, write_tokenizer
-from export.tokenizer.choice import TokenizerChoice, described
+from export.tokenizer_choice import TokenizerChoice, described
 
 MAX_LENGTH = 512
 NO_LIMITS = Limits()

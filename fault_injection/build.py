@@ -16,8 +16,8 @@ import export.tokenizer
 from export.model import Request, export_model
 from export.output_directory import appearing
 from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
-from export.tokenizer.choice import TokenizerChoice
 from export.tokenizer.tables import CharacterTables, serialise
+from export.tokenizer_choice import TokenizerChoice
 from fault_injection.sources import SOURCES, Source
 from support.quiet_tensorflow import tensorflow
 
@@ -84,7 +84,7 @@ def build_source(source: Source, vocab: Path, out: Path) -> None:
 
 def config_of(source: Source, vocab: Path) -> Any:
     """The exporter's configuration of a source."""
-    from export.architectures.config import EncoderConfig
+    from export.encoder_config import EncoderConfig
 
     return EncoderConfig(
         architecture=source.architecture,

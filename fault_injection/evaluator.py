@@ -12,7 +12,7 @@ from fault_injection.material import LANES, Say, code_hash
 from fault_injection.sources import SOURCES, Clean, Material, Source
 from parity_tests import cases
 from parity_tests.judgement import judge_bundle, prepare
-from parity_tests.runners.reference import Reference
+from parity_tests.reference import Reference
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem, UserError
 from support.errors import EnvironmentProblem as Unable

@@ -48,7 +48,8 @@ class Answers:
         import tensorflow as tf
         from safetensors.numpy import load_file
 
-        from export.graph import graph, roles
+        from export.graph import graph
+        from export.source import roles
 
         source = graph.load(model)
         frozen = graph.freeze(source, graph.inlined(source))

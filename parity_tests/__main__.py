@@ -9,12 +9,12 @@ from typing import Any
 from parity_tests import cases
 from parity_tests.cases import Text
 from parity_tests.checks import budgets
-from parity_tests.checks.provenance import Contract, classifier_fits
 from parity_tests.judgement import judge, prepare
+from parity_tests.provenance import Contract, classifier_fits
+from parity_tests.reference import Again
 from parity_tests.reports import ci, page, report, repro, terminal
 from parity_tests.reports.report import Inputs
 from parity_tests.runners import runners, tokenizer_source
-from parity_tests.runners.reference import Again
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.tokenizer_source import option_names
 from parity_tests.tokenizer import proof

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from tensorflow.python.framework import convert_to_constants
 
-from export import confinement
+from export.confined import confinement
 from export.source.vetting import load_saved_model
 from numerics.budgets import Budget
 from parity_tests.checks.budgets import EXACT

@@ -12,14 +12,14 @@ from parity_tests.cases import Case
 from parity_tests.checks import head, invariances, stages, stored_parts, weights
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import Head
-from parity_tests.checks.invariances import unclaimed
-from parity_tests.checks.provenance import Contract
 from parity_tests.checks.stages import Row
+from parity_tests.provenance import Contract
+from parity_tests.reference import Again, Reference, prepare
 from parity_tests.reports import report
 from parity_tests.reports.report import Inputs
-from parity_tests.runners.reference import Again, Reference, prepare
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import TAPS, Run
+from parity_tests.runners.variants import unclaimed
 from support.contracts import read_bundle
 from support.errors import EnvironmentProblem, UserError
 
@@ -124,7 +124,7 @@ def judge(
 
 
 def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
-    """Each still part by its stage, in the order of `still.STAGES`."""
+    """Each stored part by its stage: contract, weights, vocab, tables."""
     fresh, note = reference.tokenizer, reference.tokenizer_note
     about = read_bundle(fresh) if fresh else None
     assert reference.run.facts is not None, "Python's runner always tells them"

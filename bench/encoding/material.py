@@ -42,7 +42,7 @@ def evenly(items: list[str], count: int) -> list[str]:
     """As many as are wanted, in order, as far apart as there is room; all where there are fewer.
 
     >>> evenly(["a", "b", "c", "d", "e", "f"], 3), evenly(["a"], 3)
-    (["a", "c", "e"], ["a"])
+    (['a', 'c', 'e'], ['a'])
     """
     count = min(count, len(items))
     return [items[at * len(items) // count] for at in range(count)]

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from export.architectures.config import EncoderConfig
+from export.encoder_config import EncoderConfig
 
 # The transformer encoder's layers: post-layer-norm self-attention and feed-forward.
 #

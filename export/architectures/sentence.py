@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
-from export.architectures.config import Dense, Normalize, Pooling
 from export.architectures.encoder import INPUTS, Encoder
+from export.encoder_config import Dense, Normalize, Pooling
 from support.errors import UserError
 
 # What a masked position has in a maximum: below every value, and finite unlike −∞.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.architectures.config import EncoderConfig
 from export.checkpoints.naming import Naming
+from export.encoder_config import EncoderConfig
 from support.errors import UserError
 
 # A checkpoint's variables by name: read when asked for, checked, and remembered as used.

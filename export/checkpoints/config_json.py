@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from export.architectures.config import MOST_LAYERS, EncoderConfig
 from export.checkpoints.checkpoint import Checkpoint
+from export.encoder_config import MOST_LAYERS, EncoderConfig
 from support.errors import UserError
 from support.input_files import integer, number, shown
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.architectures.config import ARCHITECTURES
 from export.checkpoints.checkpoint import Checkpoint, Variables
 from export.checkpoints.config_json import checked, huggingface_config
 from export.checkpoints.naming import HF_LEAVES, HF_OLD_LEAVES, Naming, huggingface_scopes
+from export.encoder_config import ARCHITECTURES
 from support.errors import UserError
 from support.input_files import read_object, shown
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.architectures.config import POOLINGS, SENTENCE_ACTIVATIONS, Dense, Normalize, Pooling
 from export.checkpoints.huggingface import opened, weight_files
 from export.checkpoints.opening import PICKLES, pickle_refusal
+from export.encoder_config import POOLINGS, SENTENCE_ACTIVATIONS, Dense, Normalize, Pooling
 from support.errors import UserError
 from support.input_files import integer, read_json, read_object, shown, typed
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.architectures.config import EncoderConfig
 from export.checkpoints.checkpoint import Checkpoint, Variables
 from export.checkpoints.config_json import checked, tf1_config
 from export.checkpoints.naming import TF1, TF1_LAYER_SHARED, TF1_LEAVES, Naming
+from export.encoder_config import EncoderConfig
 from support.errors import UserError
 from support.input_files import read_object
 from support.quiet_tensorflow import tensorflow

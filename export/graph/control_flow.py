@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 from tensorflow.python.framework import function_def_to_graph, op_def_registry, tensor_util
 
-from export.source.verdict import WAY_OUT
+from export.graph.verdict import WAY_OUT
 from support.errors import UserError
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")

@@ -1,6 +1,6 @@
 """Puts a TensorFlow function in the place of a node."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -8,9 +8,6 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
 
 from export.graph.graph import FrozenGraph
-
-Shapes = Mapping[str, tf.TensorShape]
-Types = Mapping[str, tf.DType]
 
 
 class Tensors:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from export.architectures.config import EncoderConfig
+from export.encoder_config import EncoderConfig
 from support.errors import UserError
 
 FILE = Path(__file__).with_name("catalog.toml")

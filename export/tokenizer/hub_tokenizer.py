@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401 (its ops must be known before a model that has them is loaded)
 from numpy.typing import NDArray
 
-from export.graph.roles import INPUT_NAMES, role_of
+from export.source.roles import INPUT_NAMES, role_of
 from export.source.vetting import load_saved_model
 from export.tokenizer.vocab import Vocab, parse_vocab
 from support.errors import UserError

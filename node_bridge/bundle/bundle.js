@@ -12,7 +12,7 @@ import { assertValid, parseJson } from '../support/json.js';
 import { assertSigned } from './signature.js';
 
 /** The contract version this program understands. */
-export const CONTRACT_VERSION = 1;
+const CONTRACT_VERSION = 1;
 
 const ADVICE = 'export the bundle again';
 

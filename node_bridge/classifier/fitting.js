@@ -9,7 +9,7 @@ import { tf } from '../backends/tfjs.js';
 import { inputOf } from './head.js';
 
 /** Of Adam. On the vectors of untrained albert_tiny and 5,000 reviews, 0.001 overfits by epoch 5. */
-export const LEARNING_RATE = 3e-4;
+const LEARNING_RATE = 3e-4;
 
 /** The share of the learning rate that an epoch has, by the share of the epochs that are done. */
 export const SCHEDULES = {
@@ -157,7 +157,7 @@ export async function step(head, texts, features, targets, classWeights) {
  * @param {number} epoch
  * @returns {Int32Array} 0 … count − 1, shuffled
  */
-export function shuffled(count, seed, epoch) {
+function shuffled(count, seed, epoch) {
   const keys = tf.tidy(() => tf.randomUniform([count], 0, 1, 'float32', seed * 65537 + epoch).dataSync());
   return Int32Array.from({ length: count }, (_, i) => i).sort((a, b) => keys[a] - keys[b] || a - b);
 }

@@ -106,7 +106,7 @@ function chart(curves, history, bestEpoch) {
  * @param {number} least
  * @param {number} most
  */
-export function scale(least, most) {
+function scale(least, most) {
   const span = most - least || Math.abs(most) || 1;
   const power = 10 ** Math.floor(Math.log10(span / 4));
   const step = /** @type {number} */ ([1, 2, 5, 10].map((times) => times * power).find((size) => span / size <= 5));

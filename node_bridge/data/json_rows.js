@@ -19,7 +19,7 @@ const LONGEST_SEARCHED = 2 ** 20;
  * @returns {Record<string, unknown>}
  * @throws {UserError} broken JSON, or no object
  */
-export function parseObject(content) {
+function parseObject(content) {
   const value = attempted(() => parseJson(content));
   if (value instanceof UserError) {
     if (content.length < LONGEST_SEARCHED && /[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {

@@ -301,6 +301,6 @@ function withoutReturn(text) {
  *
  * @param {string} content of a line
  */
-export function isBlank(content) {
+function isBlank(content) {
   return /^[^\S\t]*$/.test(content);
 }

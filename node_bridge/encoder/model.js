@@ -49,7 +49,7 @@ export async function openModel(bundle, { openSavedModel, makeTensor }) {
  * @returns {Promise<Model>}
  * @throws {import('../support/errors.js').UserError} a damaged file, or a graph that TF.js does not take
  */
-export async function openGraphModel(bundle, makeTensor) {
+async function openGraphModel(bundle, makeTensor) {
   const path = join(bundle.dir, 'model.json');
   const { weightsManifest, ...artifacts } = parseModel(bundle.read('model.json'), path);
   // TF.js itself would hold the weights three times: as files, as decoded values and as tensors.

@@ -8,7 +8,7 @@ import { WholeFile, writeWhole } from './files.js';
 import { isObject, parseJson } from './json.js';
 
 /** The array that holds a dtype's numbers. */
-export const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
+const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
 
 /** Of each number. */
 const BYTES = 4;
@@ -59,7 +59,7 @@ export function encodeSafetensors(tensors, metadata = {}) {
  * @returns {{head: Uint8Array, starts: Record<string, number>, size: number}} `starts`: the first
  *   byte of each tensor; `size` of the file, in bytes
  */
-export function layOut(specs, metadata = {}) {
+function layOut(specs, metadata = {}) {
   /** @type {Record<string, unknown>} */
   const header = { __metadata__: metadata };
   /** @type {[string, number][]} */

@@ -9,11 +9,11 @@ import { UserError } from '../support/errors.js';
 export const LETTER = 0;
 export const ALONE = 1;
 export const SPACE = 2;
-export const BLOCK = 3;
+const BLOCK = 3;
 
 /** What `onlySymbol` gives for a character that vanishes, and for one that is not so simple. */
-export const VANISHED = -1;
-export const MORE = -2;
+const VANISHED = -1;
+const MORE = -2;
 
 /** How a character is stored: kept as one of the first three kinds, or one of these. */
 const VANISHES = 3;
@@ -216,7 +216,7 @@ export const END_WORD = -1;
 /** Leaves nothing. */
 export const SKIP = -2;
 /** Needs the long way: several symbols, a combining mark, a surrogate. */
-export const LONG_WAY = -3;
+const LONG_WAY = -3;
 /** Was not met so far; `meet` it. */
 export const UNMET = -4;
 /** This and below: a letter, `FIRST_LETTER - symbol` with the trie's symbol. */

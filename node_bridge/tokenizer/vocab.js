@@ -5,7 +5,7 @@
 import { UserError } from '../support/errors.js';
 
 /** The largest vocabs in use have a million lines. */
-export const MOST_LINES = 2 ** 22;
+const MOST_LINES = 2 ** 22;
 
 /**
  * Only \n ends a line, a final \n may be missing, and \r\n counts where every line ends so.

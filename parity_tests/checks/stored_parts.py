@@ -32,7 +32,6 @@ def lines_of(data: bytes) -> list[str]:
 
 
 TOLD = 5
-STAGES = ("contract", "weights", "vocab", "tables")
 FREE = ("batch", "sequence")
 CARRIED = {"float16": "float32", "float64": "float32", "int64": "int32", "bool": "int32"}
 ADDS = "source_adds_special_tokens"

@@ -14,9 +14,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from parity_tests.conformance.measure import Measured, measured
 from parity_tests.conformance.publishers.cases import CASES, PAIRS, write_cases
 from parity_tests.conformance.rows import MIB, Row, python
+from parity_tests.runners.measure import Measured, measured
 from parity_tests.runners.runners import node
 from support.contracts import read_bundle
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export.source import catalog
-from parity_tests.conformance.measure import measured
+from parity_tests.runners.measure import measured
 from parity_tests.runners.runners import node
 
 NO_HURRY = ("--time-limit", "7200")

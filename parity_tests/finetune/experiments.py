@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from export import confinement
-from export.confinement import Reach
-from parity_tests.conformance.measure import Measured, measured
+from export.confined import confinement
+from export.confined.confinement import Reach
 from parity_tests.finetune.rows import Row
+from parity_tests.runners.measure import Measured, measured
 from parity_tests.runners.runners import CHECK, ROOT, node
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 

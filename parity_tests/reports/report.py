@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from parity_tests.cases import Case
 from parity_tests.checks.invariances import STAGE
-from parity_tests.checks.provenance import Contract, digest
 from parity_tests.checks.stages import LABEL, TOKENS, Row
+from parity_tests.provenance import Contract, digest
 from parity_tests.runners.runs import PROBABILITIES, TAPS, Run
 from parity_tests.runners.tokenizer_source import TokenizerSource
 

@@ -21,7 +21,7 @@ from parity_tests.cases import Case
 from parity_tests.checks import stages
 from parity_tests.checks.compare import Problem
 from parity_tests.checks.stages import Row
-from parity_tests.runners.reference import Again
+from parity_tests.reference import Again
 from parity_tests.runners.runs import SPECIALS, TAPS
 
 PIECES = 100

@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from export.tokenizer.choice import TokenizerChoice
 from export.tokenizer_bundle import export_tokenizer
+from export.tokenizer_choice import TokenizerChoice
 from parity_tests.runners import tokenizer_source
 from support.command_line import command
 from support.printing import say

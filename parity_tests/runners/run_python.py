@@ -22,14 +22,14 @@ import tensorflow_text  # registers the ops that a model may need
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from export import confinement
+from export.confined import confinement
 from export.source.vetting import load_saved_model
 from parity_tests import cases
-from parity_tests.checks.invariances import FEW, moved, variants
 from parity_tests.runners import costs, runs, tokenizer_source
 from parity_tests.runners.costs import Inside
 from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer, tokenizer_of
 from parity_tests.runners.source import Source
+from parity_tests.runners.variants import FEW, moved, variants
 from support import printing
 from support.command_line import command
 from support.errors import UserError

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from export import confinement
-from export.confinement import Limits, Reach
+from export.confined import confinement
+from export.confined.confinement import Limits, Reach
 from parity_tests.runners import runs
 from parity_tests.runners.runs import Run
 from parity_tests.runners.tokenizer_source import TokenizerSource
@@ -38,7 +38,7 @@ def run_python(
 ) -> Run:
     """Python's answers to a whole case file; the model's variables go beside `out`.
 
-    The process that loads the model is confined, see export/confinement.py.
+    The process that loads the model is confined, see export/confined/confinement.py.
 
     Args:
         model: the SavedModel.

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export import confinement
-from export.confinement import Limits, Reach
+from export.confined import confinement
+from export.confined.confinement import Limits, Reach
 from export.source import hub
 from export.source.vetting import vet_files
 from export.tokenizer import ALGORITHMS, TokenizerSpec, library_versions
 from export.tokenizer.facts import TokenizerFacts, beside, read
-from parity_tests.checks.provenance import Contract
+from parity_tests.provenance import Contract
 from support.errors import EnvironmentProblem, UserError
 
 SECONDS = 600

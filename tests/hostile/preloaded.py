@@ -1,8 +1,8 @@
 """A Python that has TensorFlow and the exporter loaded, and forks for each export it is asked for.
 
 Importing TensorFlow takes 7 s, and an export starts two Pythons; a thousand exports would take
-hours. A fork takes none of it. Here the model is loaded by `export.worker` as in real life, but in
-the fork itself, so that a crash ends the fork.
+hours. A fork takes none of it. Here the model is loaded by `export.confined.worker` as in real
+life, but in the fork itself, so that a crash ends the fork.
 
     python -m tests.hostile.preloaded      a line of JSON for each export: arguments, out, seconds
 """
@@ -22,7 +22,7 @@ import tensorflow as tf  # noqa: F401
 import tensorflow_text  # noqa: F401
 
 from export import __main__ as program
-from export import confinement, worker
+from export.confined import confinement, worker
 from export.graph import tfjs  # noqa: F401
 
 

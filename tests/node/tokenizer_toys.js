@@ -1,7 +1,7 @@
 /** Tokenizers small enough to know by heart: their tables are written out here by hand. */
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 
-export const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
+const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
 const UNICODE = 0x110000;
 const [ALONE, SPACE, VANISHES, BLOCKS, FOLDED] = [1, 2, 3, 4, 5];
 

@@ -10,7 +10,7 @@ import tf_keras
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export.architectures import encoder
-from export.architectures.config import EncoderConfig
+from export.encoder_config import EncoderConfig
 from export.tokenizer import save_tokenizer_model
 from export.tokenizer.vocab import parse_vocab
 

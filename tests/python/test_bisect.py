@@ -39,7 +39,7 @@ def bisect(graph: Path, model: Path, *more: str) -> tuple[int, dict[str, Any]]:
 
 
 def config(architecture: str = "bert"):
-    from export.architectures.config import EncoderConfig
+    from export.encoder_config import EncoderConfig
 
     return EncoderConfig(architecture, 40, 2, 32, 4, 64, 32, max_position_embeddings=16)
 

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from export.__main__ import main
-from export.architectures.config import EncoderConfig
 from export.architectures.encoder import Encoder, seeded, seeded_head
 from export.architectures.string_tokens import save_string_tokens
+from export.encoder_config import EncoderConfig
 from export.tokenizer.vocab import Vocab, parse_vocab
 from support.errors import UserError
 from tests.python.publishers import HIDDEN, NARROW, VOCAB, publisher

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import main
-from export.architectures.config import EncoderConfig
+from export.encoder_config import EncoderConfig
 from export.source import hub
 from export.source.catalog import MARKS, config_of, entries, find
 from support.errors import UserError

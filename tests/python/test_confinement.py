@@ -14,13 +14,13 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
 
-from export import confinement, landlock, worker
-from export.confinement import Limits, Reach
+from export.confined import confinement, landlock, worker
+from export.confined.confinement import Limits, Reach
+from export.graph.verdict import Verdict
 from export.model import Job, Request
 from export.source.signature_choice import Asked
-from export.source.verdict import Verdict
 from export.tokenizer import TokenizerSpec
-from export.tokenizer.choice import TokenizerChoice
+from export.tokenizer_choice import TokenizerChoice
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 from tests.hostile import saved_models
 from tests.python import strangers, zoo

@@ -220,7 +220,7 @@ def test_sha256_binds_what_is_exported(
     # An earlier model of the same address, where tensorflow_hub put it when Python loaded it, and
     # an earlier download: neither is what was asked for.
     from export import model
-    from export.tokenizer.choice import TokenizerChoice
+    from export.tokenizer_choice import TokenizerChoice
 
     url = host.url()
     older = cache / hashlib.sha1(url.encode()).hexdigest()

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from parity_tests.cases import Case
-from parity_tests.conformance.measure import Measured
 from parity_tests.finetune import __main__ as command
 from parity_tests.finetune import experiments, run_python, texts
 from parity_tests.finetune.network import Network
 from parity_tests.finetune.rows import Row, table
+from parity_tests.runners.measure import Measured
 from parity_tests.runners.python_tokenizer import tokenizer_of
 from parity_tests.runners.run_python import load
 from parity_tests.runners.runners import node

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers ops
 
-from export.source.inspection import inspect
+from export.inspection import inspect
 from export.source.vetting import vet
 from support.errors import UserError
 from tests.hostile.saved_models import OTHERS, READS, WRITES

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from export.__main__ import main
-from export.source.inspection import Inspection, inspect, lines_of
+from export.graph.verdict import by_endpoints
+from export.inspection import Inspection, inspect, lines_of
 from export.source.signature_choice import Asked, Signature, Tensor
-from export.source.verdict import by_endpoints
 from support.errors import UserError
 from tests.python import strangers
 

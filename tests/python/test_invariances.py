@@ -7,8 +7,8 @@ from numerics.budgets import Cost
 from parity_tests.checks import invariances
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
-from parity_tests.checks.invariances import variants
 from parity_tests.runners.runs import Run
+from parity_tests.runners.variants import variants
 
 BUDGET = Budgets({"out": Cost(1.25e-6, 1.0, 1)})
 MASK = np.array([[1, 1, 1], [1, 1, 0]], np.int32)

@@ -18,10 +18,10 @@ import pytest
 from export.__main__ import main as export
 from parity_tests import __main__ as command
 from parity_tests import cases
-from parity_tests.checks.provenance import Contract
 from parity_tests.judgement import judge_bundle, prepare
+from parity_tests.provenance import Contract
+from parity_tests.reference import Reference
 from parity_tests.runners import tokenizer_source
-from parity_tests.runners.reference import Reference
 from support.quiet_tensorflow import tensorflow
 from tests.python import publishers
 from tests.python.resealing import alter_line, edit, reseal

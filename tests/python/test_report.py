@@ -15,9 +15,9 @@ from numerics.budgets import Cost
 from parity_tests.cases import Case
 from parity_tests.checks import budgets
 from parity_tests.checks.invariances import STAGE
-from parity_tests.checks.provenance import Contract, digest
 from parity_tests.checks.stages import Row, judge
 from parity_tests.judgement import Flow
+from parity_tests.provenance import Contract, digest
 from parity_tests.reports import ci, page, plots, report, terminal
 from parity_tests.reports.report import Inputs
 from parity_tests.runners.runs import Run

@@ -10,12 +10,12 @@ import pytest
 from export.tokenizer import read_vocab
 from export.tokenizer.hub_tokenizer import entries_of as entries_for_export
 from parity_tests.cases import Case
-from parity_tests.checks.invariances import moved, unclaimed
 from parity_tests.runners.lookup_table import entries_of
 from parity_tests.runners.lookup_table import main as table_vocab
 from parity_tests.runners.python_tokenizer import ClassTokenizer, PythonTokenizer
 from parity_tests.runners.source import Source, roles_of, signature_of
 from parity_tests.runners.tokenizer_source import TokenizerSource
+from parity_tests.runners.variants import moved, unclaimed
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 

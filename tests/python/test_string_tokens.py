@@ -145,8 +145,8 @@ def test_a_table_without_padding_or_with_gaps():
 def test_the_whole_way_to_node(tmp_path, embedded, outputs, pooler):
     """Exported without a vocab file: the model brings its own. Node gives what Python gave."""
     from export.architectures import encoder
-    from export.architectures.config import EncoderConfig
     from export.architectures.string_tokens import save_string_tokens
+    from export.encoder_config import EncoderConfig
     from export.tokenizer import read_vocab
 
     vocab = read_vocab(embedded.vocab, print)

@@ -27,7 +27,7 @@ def names(layers: int) -> list[str]:
 
 
 def config(architecture: str, layers: int):
-    from export.architectures.config import EncoderConfig
+    from export.encoder_config import EncoderConfig
 
     return EncoderConfig(
         architecture,
@@ -52,7 +52,7 @@ def built(architecture: str, layers: int, out: Path):
 
 def places_in(parts):
     from export.conversion import inner_places
-    from export.graph.roles import INPUT_NAMES, OUTPUT_NAMES, role_of
+    from export.source.roles import INPUT_NAMES, OUTPUT_NAMES, role_of
 
     return inner_places(
         parts,

@@ -13,8 +13,8 @@ from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from export.__main__ import main
 from export.tokenizer import TokenizerSpec, facts, reference
-from export.tokenizer.choice import Asked, TokenizerChoice, resolved
 from export.tokenizer.vocab import SPECIAL, parse_vocab
+from export.tokenizer_choice import Asked, TokenizerChoice, resolved
 from support.errors import UserError
 from tests.python.publishers import VOCAB, publisher
 

@@ -8,7 +8,7 @@ import pytest
 
 from export.tokenizer import TokenizerSpec
 from parity_tests.__main__ import parse
-from parity_tests.checks.provenance import Contract
+from parity_tests.provenance import Contract
 from parity_tests.runners import tokenizer_source
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import UserError

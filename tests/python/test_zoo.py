@@ -13,16 +13,15 @@ from safetensors.numpy import load_file
 
 from export import model as exporter
 from export.__main__ import main
+from export.graph.verdict import required, verdict_of
+from export.inspection import inspect
 from export.source import messages
-from export.source.inspection import inspect
 from export.source.signature_choice import Asked, asked_of
-from export.source.verdict import required, verdict_of
 from tests.python import strangers, zoo
 from tests.python.conftest import ROOT
 
 REFUSED = [name for name, (_, end) in zoo.ZOO.items() if end and name != "loop"]
 EXPORTED = [name for name, (_, end) in zoo.ZOO.items() if not end]
-MASK_OF = {"input_mask": "attention_mask", "Input-Mask": "attention_mask"}
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,17 @@ import { assetsOf, graphs, initializers, stringsIn, tensorNames } from './messag
  */
 
 /** The node or argument of a reference such as `node:out:0`, `node:0` or `^node`. @param {string} reference */
-export function plain(reference) {
+function plain(reference) {
   return reference.replace(/^\^/, '').split(':')[0];
 }
 
 /** The inputs of a node that carry values, in order. @param {Message} node @returns {string[]} */
-export function dataInputs(node) {
+function dataInputs(node) {
   return node.input.filter((/** @type {string} */ reference) => !reference.startsWith('^')).map(plain);
 }
 
 /** The node or argument that a value comes from, through identities. @param {Nodes} nodes @param {string} name */
-export function traced(nodes, name) {
+function traced(nodes, name) {
   const seen = new Set();
   for (let at = name; ; ) {
     const node = nodes.get(at);
@@ -29,7 +29,7 @@ export function traced(nodes, name) {
 }
 
 /** The names of these nodes and of all that they depend on. @param {Nodes} nodes @param {Iterable<string>} starts */
-export function upstream(nodes, starts) {
+function upstream(nodes, starts) {
   const waiting = [...starts].map(plain);
   /** @type {Set<string>} */
   const found = new Set();
@@ -49,7 +49,7 @@ export function upstream(nodes, starts) {
  * @param {Iterable<string>} names
  * @param {Iterable<Message>} [nodes]
  */
-export function reached(functions, names, nodes = []) {
+function reached(functions, names, nodes = []) {
   const waiting = [...names, ...[...nodes].flatMap(namedIn)];
   /** @type {Set<string>} */
   const found = new Set();
@@ -63,7 +63,7 @@ export function reached(functions, names, nodes = []) {
 }
 
 /** The functions that a node names in its attributes, however deep. @param {Message} node @returns {string[]} */
-export function namedIn(node) {
+function namedIn(node) {
   const waiting = Object.values(node.attr);
   const names = [];
   for (let attribute = waiting.pop(); attribute !== undefined; attribute = waiting.pop()) {

@@ -1,6 +1,6 @@
 """The confined process: does one job that loads a stranger's model, and tells what came of it.
 
-    python -m export.worker PIPE < JOB
+    python -m export.confined.worker PIPE < JOB
 
 A job is JSON: `kind`, `model` or `tokenizer`, and the fields of `model.Job` or of
 `tokenizer_bundle.Job`. To the pipe go lines of JSON: `{"say": line}` for progress, and at the end

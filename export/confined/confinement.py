@@ -24,11 +24,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from export import landlock
-from export.worker import encoded
+from export.confined import landlock
+from export.confined.worker import encoded
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CODE = (
     "export",
     "native",
@@ -196,10 +196,10 @@ def run(
     say: Callable[[str], None],
     what: str,
 ) -> None:
-    """Has a job done by `export.worker` in a confined process.
+    """Has a job done by `export.confined.worker` in a confined process.
 
     Args:
-        kind: of job, see `export.worker`.
+        kind: of job, see `export.confined.worker`.
         job: a dataclass.
         read: what it needs to read.
         write: the directory that it writes to.
@@ -217,7 +217,7 @@ def run(
         scratch = Path(place)
         reach = Reach(scratch, read, (write,))
         ours, theirs = os.pipe()
-        started = command(["-m", "export.worker", str(theirs)], reach, limits.memory_bytes)
+        started = command(["-m", "export.confined.worker", str(theirs)], reach, limits.memory_bytes)
         with (scratch / "stderr").open("wb") as said:
             process = subprocess.Popen(
                 started,

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from export.graph.verdict import Verdict, verdict_of
 from export.source import hub, messages
 from export.source.call_graph import data_inputs
 from export.source.messages import assets_of, dtype_name, graphs, shape_of
@@ -21,7 +22,6 @@ from export.source.signature_choice import (
     graph_for,
     signatures_of,
 )
-from export.source.verdict import Verdict, verdict_of
 from export.source.vetting import vet
 from support.errors import UserError
 

@@ -15,15 +15,15 @@ from parity_tests.cases import Case, looked_into, read
 from parity_tests.checks import stages, weights
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import Head
-from parity_tests.checks.provenance import Contract, digest, file_digest
 from parity_tests.checks.stages import Row
+from parity_tests.provenance import Contract, digest, file_digest
 from parity_tests.runners import runners, runs
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import Run
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TOKENIZERS = Path("artifacts/reference")
 """Tokenizers read off their sources, kept by what they were read off and by what read them."""
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from export.graph import roles
 from export.graph.preflight import KERNELS, NEEDS, TARGETS
-from export.source import call_graph, messages
+from export.source import call_graph, messages, roles
 from export.source.call_graph import Node
 from export.source.signature_choice import (
     Asked,

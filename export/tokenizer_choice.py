@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle import digest
-from export.confinement import files_of_python
+from export.confined.confinement import files_of_python
 from export.source import hub
 from export.tokenizer import ALGORITHMS, TokenizerSpec, Vocab, facts, read_vocab
 from export.tokenizer.facts import TokenizerFacts

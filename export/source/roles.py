@@ -1,17 +1,13 @@
 """What each input and output of a signature means, told by its name or by the person."""
 
-from __future__ import annotations
-
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from export.bundle import TensorSpec
 from export.source.signature_choice import Tensor
 from support.errors import UserError
 
 if TYPE_CHECKING:
-    from export.graph.graph import Array, Endpoint, Inlined
+    pass
 
 # The names that publishers give, the surest first; compared in lower case, with `_` for `-`.
 INPUT_NAMES = {
@@ -166,106 +162,3 @@ def refuse_unknown(
     if len(set(asked.values())) != len(asked):
         given = ", ".join(f"{role}={name}" for role, name in asked.items())
         raise UserError(f"got --{side} {given}, expected one role for each {side}")
-
-
-def from_layers(roles: dict[str, str], outputs: list[Tensor], parts: Inlined) -> dict[str, str]:
-    """The roles, with those of an encoder layer's own outputs where Keras only numbered them.
-
-    A Keras functional model calls its outputs after their layer: `bert_encoder`, `bert_encoder_1`
-    and so on, as Model Garden's own export has them. The last layer's output is the tensor of rank
-    3 that all others of rank 3 lead to; the pooled one is the only tensor of rank 2. Where this
-    does not decide, nothing is taken. Outputs of other names (Keras 3's `output_0`) get no role:
-    logits of each token look like a layer's output.
-    """
-    from export.graph.graph import origins_of, upstream_of
-
-    stems = {re.sub(r"_\d+$", "", tensor.name) for tensor in outputs}
-    named = set(OUTPUT_NAMES) & set(roles.values())
-    if named or len(stems) != 1 or "encoder" not in next(iter(stems)).lower():
-        return roles
-    of_rank = {role: [t for t in outputs if may_be(t, role)] for role in OUTPUT_NAMES}
-    origins = origins_of(parts)
-    layers = of_rank["sequence_output"]
-    widths = {tuple((t.shape or [])[2:]) for t in layers}
-    last = [
-        t.name
-        for t in layers
-        if {origins[other.name] for other in layers} <= upstream_of(parts, origins[t.name])
-    ]
-    if not last or len(widths) != 1:
-        return roles
-    found = roles | {max(last, key=number_of): "sequence_output"}
-    pooled = [t.name for t in of_rank["pooled_output"]]
-    if len({origins[name] for name in pooled}) == 1:
-        found[max(pooled, key=number_of)] = "pooled_output"
-    return found
-
-
-def number_of(name: str) -> int:
-    """The number that Keras put behind a layer's name, 0 for the first.
-
-    >>> [number_of(name) for name in ("bert_encoder", "bert_encoder_12")]
-    [0, 12]
-    """
-    found = re.search(r"_(\d+)$", name)
-    return int(found[1]) if found else 0
-
-
-def input_specs(endpoints: Sequence[Endpoint], roles: Mapping[str, str]) -> list[TensorSpec]:
-    """The inputs with their roles, int32; a number stands where the model fixes a size."""
-    return [
-        TensorSpec(endpoint.name, roles[endpoint.name], "int32", shape_spec(endpoint.shape))
-        for endpoint in endpoints
-    ]
-
-
-def output_specs(
-    endpoints: Sequence[Endpoint],
-    roles: Mapping[str, str],
-    expected: Mapping[str, Array],
-    sequence: int,
-) -> list[TensorSpec]:
-    """All outputs with their roles, sorted by name; a free axis is `batch`, then `sequence`.
-
-    What a TF1 graph leaves open though it never varies is taken from `expected`, outputs for
-    `sequence` positions.
-    """
-    specs = []
-    for endpoint in sorted(endpoints, key=lambda e: e.name):
-        shape = list(endpoint.shape)
-        for axis, size in enumerate(expected[endpoint.name].shape):
-            if axis > 1 and shape[axis] is None and size != sequence:
-                shape[axis] = size
-        role = roles.get(endpoint.name, endpoint.name)
-        specs.append(TensorSpec(endpoint.name, role, endpoint.dtype.name, shape_spec(shape)))
-    return specs
-
-
-def shape_spec(shape: Sequence[int | None]) -> list[str | int]:
-    """A shape as the contract has it.
-
-    >>> shape_spec([None, 64, 312]), shape_spec([1, None])
-    (['batch', 64, 312], [1, 'sequence'])
-    """
-    free = ("batch", "sequence")
-    return [free[min(axis, 1)] if size is None else size for axis, size in enumerate(shape)]
-
-
-def notices(outputs: Sequence[TensorSpec]) -> list[str]:
-    """What to tell a person of the outputs: each with its role, and what seems to lack one."""
-    known = set(OUTPUT_NAMES)
-    shown = [
-        f"{spec.name} {spec.dtype}{spec.shape}".replace("'", "")
-        + (f" is {spec.role}" if spec.role in known else " has no role")
-        for spec in outputs
-    ]
-    lines = ["outputs: " + "; ".join(shown)]
-    if "sequence_output" not in {spec.role for spec in outputs}:
-        alike = [s.name for s in outputs if len(s.shape) == 3 and s.dtype == "float32"]
-        how = " or ".join(f"--output sequence_output={name}" for name in alike)
-        lines.append(
-            "notice: no output is sequence_output, which a classifier is trained on; "
-            + (f"if that is what it is, export again with {how}; " if how else "")
-            + f"the names that tell it are {', '.join(OUTPUT_NAMES['sequence_output'])}"
-        )
-    return lines

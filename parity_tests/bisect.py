@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from safetensors import safe_open
-from tensorflow.python.framework import convert_to_constants
 
 from export.confined import confinement
 from export.source.vetting import load_saved_model
@@ -27,10 +25,10 @@ from numerics.budgets import Budget
 from parity_tests.checks.budgets import EXACT
 from parity_tests.checks.compare import Problem, compare, wrong
 from parity_tests.runners.runners import ROOM, node, talk
-from parity_tests.runners.source import role_of
 from support import printing
 from support.command_line import OptionParser, command
 from support.errors import EnvironmentProblem, UserError
+from support.quiet_tensorflow import tensorflow
 
 # The graph of a TF.js GraphModel, as it stands in `model.json`, and what Node made of it.
 
@@ -215,6 +213,9 @@ def inputs_of(function: Any, file: Path | None) -> dict[str, Array]:
     Raises:
         UserError: the file lacks an input.
     """
+    from parity_tests.runners.source import role_of
+
+    tf, _ = tensorflow()
     given = json.loads(file.read_text(encoding="utf-8")) if file else {}
     feeds = {}
     for name, spec in function.structured_input_signature[1].items():
@@ -238,6 +239,9 @@ def as_json(value: Array) -> dict[str, Any]:
 
 def common_nodes(function: Any, topology: list[dict[str, Any]]) -> list[str]:
     """The nodes that both have and that compute something, in the order of the graph."""
+    tensorflow()
+    from tensorflow.python.framework import convert_to_constants
+
     graph_def = convert_to_constants._run_inline_graph_optimization(function, False, True)
     known = {node.name for node in graph_def.node if node.op not in SILENT}
     return [node["name"] for node in topology if node["name"] in known and node["op"] not in SILENT]

@@ -6,12 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import tensorflow as tf
 
 from support.errors import UserError
 
@@ -75,6 +71,8 @@ def check(frozen: FrozenGraph) -> None:
     # Imported here, since `inspect` reads the tables above without TensorFlow.
     import tensorflow as tf
 
+    from export.graph.wrong_kernels import wrong
+
     backends: dict[str, list[str]] = json.loads(KERNELS.read_text(encoding="utf-8"))["kernels"]
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen.graph_def, name="")
@@ -102,180 +100,3 @@ def runs(op: str, dtype: str, backend: str, kernels: list[str]) -> bool:
     """Whether a backend has every kernel of an op, for a dtype."""
     typed = dtype in DTYPES or (dtype == "string" and backend in STRINGS)
     return typed and all(kernel in kernels for kernel in NEEDS.get(op, (op,)))
-
-
-# Where TF.js gives other numbers than TensorFlow without an error, or dies, as measured.
-#
-# `tests/python/test_kernels.py` runs each entry in Node and holds it up to TensorFlow, so that an
-# upstream mend is noticed. Where a rewrite exists it comes first; the preflight stops at the
-# rest.
-
-BOTH = ("wasm", "cpu")
-BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
-
-
-@dataclass(frozen=True)
-class WrongKernel:
-    """One fault: the ops, when they show it, on which backends, and what comes out."""
-
-    ops: tuple[str, ...]
-    when: Callable[[tf.Operation], bool]
-    backends: tuple[str, ...]
-    what: str
-
-
-def always(op: tf.Operation) -> bool:
-    """For an op that is wrong however it is used."""
-    return op is not None
-
-
-def takes(*kinds: str) -> Callable[[tf.Operation], bool]:
-    """Whether the first input's dtype is one of `float`, `int`, `bool`."""
-
-    def when(op: tf.Operation) -> bool:
-        dtype = op.inputs[0].dtype
-        kind = "bool" if dtype == tf.bool else "int" if dtype.is_integer else "float"
-        return kind in kinds
-
-    return when
-
-
-def mixed_batches(one: tf.TensorShape, other: tf.TensorShape) -> bool:
-    """Whether two stacks of matrices differ in more than leading axes.
-
-    TF.js takes matrix i modulo the number that an operand has. That is right only where one
-    operand alone is repeated, along its leading axes alone. A free length counts as more than 1.
-
-    >>> shape = tf.TensorShape
-    >>> mixed_batches(shape([2, 3, 4, 5]), shape([1, 3, 5, 6]))
-    False
-    >>> mixed_batches(shape([2, 1, 4, 5]), shape([2, 3, 5, 6]))
-    True
-    """
-    if one.rank is None or other.rank is None:
-        return True
-    lead = max(one.rank, other.rank) - 2
-    first, second = ([1] * (lead + 2 - s.rank) + s.as_list()[:-2] for s in (one, other))
-    repeated = [[n for n in range(lead) if a[n] == 1 != b[n]] for a, b in two_ways(first, second)]
-    if all(repeated):
-        return True
-    for axes, (a, _) in zip(repeated, two_ways(first, second), strict=True):
-        if axes and any(size != 1 for size in a[: max(axes)]):
-            return True
-    return False
-
-
-def two_ways(a: list[int], b: list[int]) -> list[tuple[list[int], list[int]]]:
-    """Both orders of a pair."""
-    return [(a, b), (b, a)]
-
-
-def strides_over_integers(op: tf.Operation) -> bool:
-    """A slice with steps other than 1 of what is no float."""
-    steps = tf.get_static_value(op.inputs[3])
-    return op.inputs[0].dtype != tf.float32 and (steps is None or bool((steps != 1).any()))
-
-
-def steps_of_many_axes(op: tf.Operation) -> bool:
-    """A slice with steps other than 1 of five or more axes."""
-    steps = tf.get_static_value(op.inputs[3])
-    many = op.inputs[0].shape.rank is None or op.inputs[0].shape.rank > 4
-    return many and (steps is None or bool((steps != 1).any()))
-
-
-def later_output(op: tf.Operation) -> bool:
-    """Whether an output other than the first is used."""
-    return any(output.consumers() for output in op.outputs[1:])
-
-
-def negative_axis(op: tf.Operation) -> bool:
-    """An axis that counts from the end, or is not known."""
-    axis = tf.get_static_value(op.inputs[1])
-    return axis is None or int(axis) < 0
-
-
-def by_row(op: tf.Operation) -> bool:
-    """A choice between rows."""
-    return bool(op.inputs[0].shape.rank == 1 != op.inputs[1].shape.rank)
-
-
-def attribute(name: str, *values: object) -> Callable[[tf.Operation], bool]:
-    """Whether an attribute has one of some values."""
-    return lambda op: op.get_attr(name) in values
-
-
-WRONG: tuple[WrongKernel, ...] = (
-    WrongKernel(("OneHot",), takes("int"), BOTH, "int bits under a float label; ignores the axis"),
-    WrongKernel(BATCH_NORMS, attribute("is_training", True), BOTH, "NaN: is_training is ignored"),
-    WrongKernel(BATCH_NORMS, attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
-    WrongKernel(BATCH_NORMS, later_output, BOTH, "no outputs but the first"),
-    WrongKernel(
-        ("Cast",),
-        lambda op: op.outputs[0].dtype == tf.bool != op.inputs[0].dtype,
-        ("wasm",),
-        "0.3 becomes false and 2 stays 2",
-    ),
-    WrongKernel(("Cumsum", "Cumprod"), negative_axis, BOTH, "a negative axis: out of bounds"),
-    WrongKernel(
-        ("GatherV2",),
-        lambda op: op.get_attr("batch_dims") > 0,
-        ("wasm",),
-        "other rows with batch_dims, or out of bounds",
-    ),
-    WrongKernel(
-        ("BatchMatMul", "BatchMatMulV2"),
-        lambda op: mixed_batches(op.inputs[0].shape, op.inputs[1].shape),
-        BOTH,
-        "other matrices where more than leading axes are broadcast",
-    ),
-    WrongKernel(
-        ("MatMul", "_FusedMatMul", "BatchMatMul", "BatchMatMulV2"),
-        takes("int"),
-        ("wasm",),
-        "only float32 is multiplied",
-    ),
-    WrongKernel(("MatrixBandPart",), always, BOTH, "other elements for a negative bound"),
-    WrongKernel(("BiasAdd",), attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
-    WrongKernel(("Sign",), takes("float"), ("wasm",), "0 for small numbers"),
-    WrongKernel(("Select", "SelectV2"), lambda op: op.inputs[1].dtype == tf.bool, ("wasm",),
-                "writes four bytes for a bool"),
-    WrongKernel(("Select",), by_row, BOTH, "an error: a condition of rows is no broadcast"),
-    WrongKernel(("ReverseV2",), takes("bool"), ("wasm",), "writes four bytes for a bool"),
-    WrongKernel(("StridedSlice",), strides_over_integers, ("wasm",), "int bits as float32"),
-    WrongKernel(("StridedSlice",), steps_of_many_axes, BOTH, "other elements of five axes"),
-    WrongKernel(("Mean",), takes("int"), BOTH, "a fraction where TensorFlow has an integer"),
-    WrongKernel(("Mod",), always, BOTH, "the sign of the divisor, TensorFlow has the dividend's"),
-    WrongKernel(("Div",), takes("int"), BOTH, "rounds down, TensorFlow to zero"),
-    WrongKernel(("FloorDiv",), takes("float"), ("cpu",), "int32 where TensorFlow has float32"),
-    WrongKernel(("ShapeN",), always, BOTH, "float32 where TensorFlow has int32"),
-    WrongKernel(("BitwiseAnd",), always, BOTH, "an error: the converter reads other inputs"),
-    WrongKernel(("EnsureShape",), always, BOTH, "an error: the converter reads no shape"),
-    WrongKernel(("GatherNd", "ScatterNd", "TensorScatterUpdate"),
-                attribute("bad_indices_policy", b"IGNORE"), ("cpu",),
-                "an error where TensorFlow has 0; wasm reads what lies beyond"),
-    WrongKernel(("Where",), takes("float", "int"), ("wasm",), "bytes of numbers as booleans"),
-)  # fmt: skip
-
-# Attributes that TF.js's converter does not read, beside types, which its tensors have themselves;
-# `tests/python/test_kernels.py` holds the list up to TF.js. None of these changes a number:
-IGNORED_IN_PEACE = {
-    "exponential_avg_factor": "a batch norm's other outputs alone depend on it; those are refused",
-    "grad_a": "a note for gradients",
-    "grad_b": "a note for gradients",
-    "grad_x": "a note for gradients",
-    "grad_y": "a note for gradients",
-    "incompatible_shape_error": "TF.js always has an error there",
-    "num_split": "the sizes say it too",
-    "sparse_gradient": "a note for gradients",
-    "Truncate": "of casts to dtypes narrower than float32, which no backend has",
-    "use_cudnn_on_gpu": "a choice of library",
-    "value": "a constant's, which is a weight in the bundle",
-}
-# These do, and entries of `WRONG` look at them.
-IGNORED_AND_REFUSED = {"is_training", "bad_indices_policy"}
-
-
-def wrong(op: tf.Operation, backend: str) -> str | None:
-    """What a backend does wrong with an op as it stands in a graph; None where nothing is known."""
-    found = (f for f in WRONG if op.type in f.ops and backend in f.backends and f.when(op))
-    return next((fault.what for fault in found), None)

@@ -14,12 +14,9 @@ from types import ModuleType
 import keras  # noqa: F401  before the stand-ins: it looks for JAX by itself
 import numpy as np
 import tensorflow as tf
-import tensorflowjs  # noqa: E402
 import tf_keras  # noqa: F401  likewise
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.framework import graph_pb2
-from tensorflowjs import quantization  # noqa: E402
-from tensorflowjs.converters import tf_saved_model_conversion_v2 as converter  # noqa: E402
 
 from export.graph.graph import Array, FrozenGraph, signature_def
 from support.errors import UserError
@@ -33,6 +30,9 @@ LEFT_OUT = (
 for _name in LEFT_OUT:
     sys.modules.setdefault(_name, ModuleType(_name))
 
+import tensorflowjs  # noqa: E402
+from tensorflowjs import quantization  # noqa: E402
+from tensorflowjs.converters import tf_saved_model_conversion_v2 as converter  # noqa: E402
 
 VERSION: str = tensorflowjs.__version__
 

@@ -1,6 +1,6 @@
 """Ops that TF.js 4.22 computes wrongly for some attributes, by others that it computes rightly.
 
-`export/graph/preflight.py` says what is wrong, and refuses what none of these reaches.
+`export/graph/wrong_kernels.py` says what is wrong; the preflight refuses the rest.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
 from export.graph.graph import FrozenGraph
-from export.graph.preflight import mixed_batches
+from export.graph.wrong_kernels import mixed_batches
 from export.rewrites.elementary import copy
 from export.rewrites.splice import Tensors, constant_of, splice
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import chain, islice, product
 from pathlib import Path
 
-from export.tokenizer.hub_tokenizer import FlatIds, HubTokenizer
-from export.tokenizer.reference import Reference, reference
+from export.tokenizer.hub_tokenizer import HubTokenizer
+from export.tokenizer.reference import FlatIds, Reference, reference
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.texts import (
     ALL_EDGES,

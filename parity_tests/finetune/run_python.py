@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops that a tokenizer SavedModel needs
@@ -27,9 +29,6 @@ from parity_tests.runners.source import Source
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.command_line import command
 from support.errors import CheckFailed
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 
 SCALED_ON = 32
 """Batches of training texts whose vectors the scaling is fitted to."""

@@ -8,15 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import tensorflow as tf
 
 from export.source.vetting import load_saved_model
 from export.tokenizer import hub_tokenizer
 from support.command_line import command
 from support.errors import UserError
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 
 HIDDEN = -1
 """What such a table gives for `''` where the model masks its padding."""

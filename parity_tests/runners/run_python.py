@@ -16,6 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # registers the ops that a model may need
@@ -33,9 +35,6 @@ from parity_tests.runners.variants import FEW, moved, variants
 from support import printing
 from support.command_line import command
 from support.errors import UserError
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 
 Batch = dict[str, NDArray[Any]]
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from export.tokenizer import TokenizerSpec, Vocab, reference
-from export.tokenizer.hub_tokenizer import FlatIds
+from export.tokenizer.reference import FlatIds
 from parity_tests.runners.runners import node
 
 SERVER = Path(__file__).with_name("serve.js")

@@ -1,6 +1,6 @@
 """Each op in Node, by itself, against TensorFlow: what the preflight lets through is right.
 
-What `export/graph/preflight.py` says is wrong still is, and the rewrites mend it.
+What `export/graph/wrong_kernels.py` says is wrong still is, and the rewrites mend it.
 """
 
 import json
@@ -167,7 +167,7 @@ def test_what_the_preflight_lets_through_is_right(results: Results) -> None:
 
 def test_the_wrong_kernels_are_still_wrong(results: Results) -> None:
     """Where this fails, TF.js was mended: the entry and its rewrite can go."""
-    from export.graph.preflight import WRONG
+    from export.graph.wrong_kernels import WRONG
 
     shown = set()
     for name, frozen in results.plain.items():
@@ -208,7 +208,7 @@ def test_every_attribute_that_tfjs_does_not_read_is_known() -> None:
     from tensorflow.python.framework import op_def_registry
 
     from export.graph import preflight
-    from export.graph.preflight import IGNORED_AND_REFUSED, IGNORED_IN_PEACE
+    from export.graph.wrong_kernels import IGNORED_AND_REFUSED, IGNORED_IN_PEACE
     from export.source.vetting import allowed_ops
 
     command = [node(), str(ROOT / "tests/python/tfjs_attributes.js")]

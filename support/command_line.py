@@ -43,6 +43,8 @@ DISK = ("No space left", "File too large", "Disk quota", "Read-only file system"
 """In TensorFlow's errors, which are no OSError."""
 # TensorFlow's, by its name: the class is not at hand where TensorFlow was never loaded.
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
+NO_ROOM = ("failed to map segment", "annot allocate memory")
+"""In the ImportError of a library that is too large for the memory there is."""
 NEAR = 0.6
 """Share of letters that two names have in common, as difflib counts it, for a likely slip."""
 
@@ -174,7 +176,8 @@ def failure(error: BaseException) -> tuple[str, int]:
     name, message = type(error).__name__, " ".join(str(error).split())
     if any(part in message for part in DISK):
         return f"cannot write: {message}; make room, or give another place", ENVIRONMENT
-    if name in OUT_OF_MEMORY:
+    no_room = isinstance(error, ImportError) and any(part in message for part in NO_ROOM)
+    if name in OUT_OF_MEMORY or no_room:
         return f"there is not enough memory ({message or name}); give it more", ENVIRONMENT
     if isinstance(error, RecursionError):
         return f"what was given is nested too deep{place_of(error)}", USER_ERROR

@@ -42,8 +42,8 @@ def vet(saved_model: Path) -> None:
             more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             raise UserError(
                 f"{saved_model}: got {', '.join(problems[:SHOWN])}{more}, expected only ops that "
-                f"compute (export/{ALLOWED.name}); nothing was loaded, since this could read, "
-                "write or run things on this machine: save the model again without it"
+                f"compute (export/source/{ALLOWED.name}); nothing was loaded, since this could "
+                "read, write or run things on this machine: save the model again without it"
             )
         vet_assets(meta_graph, saved_model)
 

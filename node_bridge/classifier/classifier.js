@@ -10,7 +10,7 @@ import { closeness } from '../support/closeness.js';
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
-import { readDescription } from './classifier_files.js';
+import { readClassifier, readDescription, weightSums } from './classifier_files.js';
 import { Head } from './head.js';
 import { predict } from './prediction.js';
 
@@ -195,10 +195,11 @@ const BUDGET = { atol: 1e-4, rtol: 0 };
  * @param {string} dir for messages
  * @param {import('./classifier_files.js').Description} description
  * @param {Classifier} classifier
- * @returns {Promise<import('../bundle/golden_cases.js').Check[]>} of the probabilities, and of the labels
+ * @returns {Promise<import('../bundle/golden_cases.js').Check[]>} of the probabilities, of the labels, and of
+ *   each weight's checksum where a classifier has them
  * @throws {UserError} it has no golden answers
  */
-export async function verifyClassifier(dir, { golden = [], labels }, classifier) {
+export async function verifyClassifier(dir, { golden = [], labels, checksums }, classifier) {
   if (golden.length === 0) throw new UserError(`${dir} has no golden answers; train it again to get them`);
   const predictions = await classifier.predict(
     golden.map(({ label: _, probabilities: __, ...text }) => /** @type {any} */ (text)),
@@ -219,7 +220,27 @@ export async function verifyClassifier(dir, { golden = [], labels }, classifier)
   return [
     { name: 'probabilities', passed: close, maxAbs, budget: BUDGET.atol, rtol: BUDGET.rtol, said },
     { name: 'labels', passed: other === -1, maxAbs: null, budget: 0, rtol: 0, said: labelSaid },
+    ...(checksums === undefined ? [] : [checksumsHold(dir, checksums)]),
   ];
+}
+
+/**
+ * @param {string} dir
+ * @param {Record<string, string>} checksums of each weight, by its name
+ * @returns {import('../bundle/golden_cases.js').Check}
+ */
+function checksumsHold(dir, checksums) {
+  const { weightSpecs = [], weightData } = readClassifier(dir).artifacts;
+  const got = weightSums(weightSpecs, new Uint8Array(/** @type {ArrayBuffer} */ (weightData)));
+  const other = [...new Set([...Object.keys(checksums), ...Object.keys(got)])].filter((name) => got[name] !== checksums[name]);
+  const said =
+    other.length === 0
+      ? ''
+      : `not what was trained: ${other
+          .slice(0, 3)
+          .map((name) => `weight ${name}`)
+          .join(', ')}`;
+  return { name: 'checksums', passed: other.length === 0, maxAbs: null, budget: 0, rtol: 0, said };
 }
 
 /** Whether two labels are so near that rounding decides between them. @param {number[]} probabilities */

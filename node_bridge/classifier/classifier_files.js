@@ -62,6 +62,8 @@ const LARGEST = 2 ** 28;
  * @property {number} dev_accuracy
  * @property {number} dev_macro_f1
  * @property {Golden[]} [golden] what it said of the bundle's golden texts at the end of training
+ * @property {Record<string, string>} [checksums] the sha256 of each weight as it was trained, by its name; see
+ *   `weightSums`
  * @property {{settings: string, data: string}} [trained_with] sha256 of what was asked for, and of
  *   texts and labels
  * @property {Record<string, {sha256: string, size: number}>} files every other file, in version 2
@@ -89,7 +91,7 @@ function filesIn(dir) {
 /**
  * @param {string} dir
  * @param {ModelArtifacts} artifacts
- * @param {Omit<Description, 'format' | 'version' | 'files' | 'sha256'>} details
+ * @param {Omit<Description, 'format' | 'version' | 'files' | 'sha256' | 'checksums'>} details
  * @param {Record<string, string>} [beside] other files to put there, by name
  * @throws {UserError} the description is not what its schema says: nothing is written
  */
@@ -101,19 +103,45 @@ export function writeClassifier(dir, { modelTopology, weightSpecs, weightData },
     modelTopology,
     weightsManifest: [{ paths: [WEIGHTS], weights: weightSpecs }],
   };
-  const parts = [weightData ?? []].flat().map((part) => new Uint8Array(part));
+  const weights = Buffer.concat([weightData ?? []].flat().map((part) => new Uint8Array(part)));
   const others = Object.entries(beside).map(([name, text]) => [name, Buffer.from(text)]);
   /** @type {Record<string, Buffer>} */
   const files = {
     ...Object.fromEntries(others),
     [MODEL]: Buffer.from(`${JSON.stringify(model)}\n`),
-    [WEIGHTS]: Buffer.concat(parts),
+    [WEIGHTS]: weights,
   };
   const sums = Object.entries(files).map(([name, bytes]) => [name, { sha256: sha256(bytes), size: bytes.length }]);
-  const description = { format: FORMAT, version: VERSION, sha256: UNSEALED, ...details, files: Object.fromEntries(sums) };
+  const description = {
+    format: FORMAT,
+    version: VERSION,
+    sha256: UNSEALED,
+    ...details,
+    checksums: weightSums(weightSpecs ?? [], weights),
+    files: Object.fromEntries(sums),
+  };
   const path = join(dir, DESCRIPTION);
   assertDescription(JSON.parse(JSON.stringify(description)), path);
   writeDirectory(dir, { ...files, [DESCRIPTION]: sealed(`${JSON.stringify(description, null, 2)}\n`, UNSEALED) }, KIND);
+}
+
+/**
+ * The sha256 of each weight's bytes. They find what golden answers cannot show, the last bits of a
+ * weight for one, where damage came before a classifier was sealed again.
+ *
+ * @param {{name: string, shape: number[]}[]} specs of float32 weights, in the order of `bytes`
+ * @param {Uint8Array} bytes
+ * @returns {Record<string, string>} by name
+ */
+export function weightSums(specs, bytes) {
+  let at = 0;
+  return Object.fromEntries(
+    specs.map(({ name, shape }) => {
+      const start = at;
+      at += shape.reduce((size, axis) => size * axis, Float32Array.BYTES_PER_ELEMENT);
+      return [name, sha256(bytes.subarray(start, at))];
+    }),
+  );
 }
 
 /**

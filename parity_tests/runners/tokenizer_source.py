@@ -14,7 +14,7 @@ from typing import Any
 from export.confined import confinement
 from export.confined.confinement import Limits, Reach
 from export.source import hub
-from export.source.vetting import vet_files
+from export.source.vetting import vet
 from export.tokenizer import ALGORITHMS, TokenizerSpec, library_versions
 from export.tokenizer.facts import TokenizerFacts, beside, read
 from parity_tests.provenance import Contract
@@ -138,7 +138,7 @@ def choose(
     Raises:
         UserError: a file that is not there, options that contradict each other, a vocab of another
             size than the bundle's, or nothing that says which vocab it is.
-        UserError: see `vet_files`.
+        UserError: see `vet`.
     """
     claimed = claimed_spec(contract)
     if given.tokenizer_model is not None:
@@ -157,7 +157,7 @@ def choose(
         origin = "the tokenizer SavedModel given with --tokenizer-model"
         return TokenizerSource(directory, checked_vocab(given, contract), claimed, None, origin)
     # Before a file of it is read, such as a vocab among its assets.
-    vet_files(model)
+    vet(model)
     facts = read(model)
     if (facts is None or facts.says_nothing) and given.vocab is not None:
         facts = beside(given.vocab.parent) or facts

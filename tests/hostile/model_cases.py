@@ -31,7 +31,8 @@ def cases() -> Iterator[Case]:
         for depth in ("plain", "nested"):
             body = evil.nested(function) if depth == "nested" else function
             make = partial(inspected, body)
-            yield Case(f"model: op {name} {depth}", make, "survived", f"got {op}")
+            says = op if " " in op else f"got {op}"
+            yield Case(f"model: op {name} {depth}", make, "survived", says)
 
 
 def attack(maker: Maker, command: Callable[[Path, Path], list[str]], place: Path) -> list[str]:

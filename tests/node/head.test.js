@@ -10,6 +10,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { verifyClassifier } from '../../node_bridge/classifier/classifier.js';
+import { readDescription } from '../../node_bridge/classifier/classifier_files.js';
 import { evaluate } from '../../node_bridge/classifier/evaluation.js';
 import { held } from '../../node_bridge/classifier/feature_sets.js';
 import { fit } from '../../node_bridge/classifier/fitting.js';
@@ -282,12 +284,33 @@ test('a description of another model is refused, sealed or not', async () => {
   }
 });
 
+test('a weight that changed before a classifier was sealed anew is found by its checksum', async () => {
+  const dir = await saved(await trained(), 'changed');
+  const labels = readDescription(dir).labels;
+  const probabilities = labels.map((_, i) => (i === 0 ? 0.5 : 0.5 / (labels.length - 1)));
+  resealClassifier(dir, (description) => {
+    description.golden = [{ text: '好', label: labels[0], probabilities }];
+  });
+  const answer = { label: labels[0], probabilities: Object.fromEntries(labels.map((label, i) => [label, probabilities[i]])) };
+  const classifier = /** @type {any} */ ({ predict: async () => [answer] });
+  const failing = async () => (await verifyClassifier(dir, readDescription(dir), classifier)).filter((check) => !check.passed);
+  assert.deepEqual(await failing(), []);
+  const weights = readFileSync(join(dir, 'weights.bin'));
+  weights[weights.length - 4] ^= 1; // the last bit of the last float: no probability moves by as much as a budget
+  writeFileSync(join(dir, 'weights.bin'), weights);
+  resealClassifier(dir, () => {});
+  const [check, ...more] = await failing();
+  assert.deepEqual(more, []);
+  assert.equal(check.name, 'checksums');
+  assert.match(check.said, /^not what was trained: weight probabilities\/bias$/);
+});
+
 test('a classifier of the first version, which has no seal, is read and replaced', async () => {
   const classifier = await trained();
   const dir = await saved(classifier, 'first');
   resealClassifier(dir, (description) => {
     description.version = 1;
-    for (const later of ['best_by', 'trained_with', 'golden']) delete description[later];
+    for (const later of ['best_by', 'trained_with', 'golden', 'checksums']) delete description[later];
   });
   for (const beside of ['training.html', 'log.jsonl']) writeFileSync(join(dir, beside), '');
   (await Head.load(dir, toyBundle('a'.repeat(64), HIDDEN))).dispose();

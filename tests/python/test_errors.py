@@ -28,6 +28,8 @@ class ResourceExhaustedError(Exception):
         (OSError(errno.EFBIG, "File too large"), 3, "File too large; raise the limit"),
         (OSError(errno.ENOENT, "No such file", "f"), 2, "f: No such file; give another"),
         (MemoryError(), 3, "there is not enough memory"),
+        (ImportError("x.so: failed to map segment from shared object"), 3, "there is not enough"),
+        (ImportError("no module x"), 70, "internal error, please report it: ImportError"),
         (ResourceExhaustedError("OOM"), 3, "there is not enough memory (OOM)"),
         (ResourceExhaustedError("f; No space left on device"), 3, "cannot write: f; No space"),
         (RecursionError("depth"), 2, "what was given is nested too deep"),

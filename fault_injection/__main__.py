@@ -17,7 +17,7 @@ from fault_injection.material import code_hash, material
 from fault_injection.registry import Kind, every_kind, planned
 from fault_injection.run import FaultRun, Record
 from fault_injection.sources import Clean
-from support.command_line import OptionParser, command, nearest
+from support.command_line import OptionParser, command, nearest_name
 from support.errors import CheckFailed, UserError
 
 EXAMPLE = """examples:
@@ -113,7 +113,7 @@ def wanted(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
         return list(kinds.values())
     unknown = [name for name in names.split(",") if name not in kinds]
     if unknown:
-        meant = nearest(unknown[0], kinds)
+        meant = nearest_name(unknown[0], kinds)
         asked = f" (did you mean {meant}?)" if meant else ""
         raise UserError(
             f"--kinds: got {', '.join(unknown)}{asked}, expected of {', '.join(sorted(kinds))}"

@@ -22,7 +22,7 @@ from parity_tests.tokenizer.material import read_reviews
 from parity_tests.training import judgement as training
 from support.command_line import OptionParser, command
 from support.errors import UserError
-from support.printing import raw, say
+from support.printing import say, underlying_stream
 
 EXAMPLE = """examples:
   python -m parity_tests                                       the embedded default
@@ -60,7 +60,7 @@ def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
     print(f"report: {out / 'report.html'}")
     for line in ci.annotate(result, table):
         # Commands to GitHub's log, with texts of others escaped in them.
-        print(line, file=raw(sys.stdout))
+        print(line, file=underlying_stream(sys.stdout))
 
 
 def each(given: argparse.Namespace) -> list[argparse.Namespace]:

@@ -176,7 +176,7 @@ def told(result: dict[str, Any]) -> str:
 if __name__ == "__main__":
     asked = parse(None)
     files = [path for path in (asked.graph_model, asked.model, asked.inputs) if path]
-    confinement.enter("parity_tests.bisect", files, printing.say)
+    confinement.rerun_confined("parity_tests.bisect", files, printing.say)
     sys.exit(main())
 
 # The nodes that a GraphModel and its SavedModel have in common, and the first that is off.

@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from numerics.budgets import Budget, seen
+from numerics.budgets import Budget, unmasked_values
 from parity_tests.checks.budgets import EXACT, Budgets
 from parity_tests.checks.compare import compare, compare_form, compare_names, wrong
 from parity_tests.checks.stages import Row
@@ -146,7 +146,7 @@ def check(
 ) -> None:
     """The one rule, on what is seen."""
     if mask is not None and got.shape == should.shape:
-        got, should = (seen(name, side, mask) for side in (got, should))
+        got, should = (unmasked_values(name, side, mask) for side in (got, should))
     result = compare(got, should, budget, f"{name}, {row.backend}, {row.special}, text {text}")
     row.take(text, result.measures)
     if result.problem is not None:

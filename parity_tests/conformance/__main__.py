@@ -19,7 +19,7 @@ from parity_tests.conformance.fixtures import groups, vocab_lines
 from parity_tests.conformance.published import conform_published, published
 from parity_tests.conformance.rows import Row, conform, table
 from parity_tests.conformance.trained import NAME, conform_trained
-from support.command_line import OptionParser, command, nearest
+from support.command_line import OptionParser, command, nearest_name
 from support.errors import UserError
 
 EXAMPLE = """example:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [b for b in possible if given.rows is None or given.rows & set(b.names)]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="conformance-") as place:
-        size = catalog.entries()[0].vocab_size
+        size = catalog.read_entries()[0].vocab_size
         vocab = "".join(f"{line}\n" for line in vocab_lines(size))
         (Path(place) / "vocab.txt").write_text(vocab, encoding="utf-8")
         for at, build in enumerate(wanted, 1):
@@ -90,8 +90,8 @@ def no_row(unknown: list[str], given: argparse.Namespace) -> str:
             option = model.environment.replace("_", "-")
             return f"{model.name} needs --{option} PYTHON; nox -s conformance gives it"
     also = ", ".join(model.name for model in published())
-    known = [entry.name for entry in catalog.entries()] + [model.name for model in published()]
-    meant = nearest(unknown[0], known)
+    known = [entry.name for entry in catalog.read_entries()] + [model.name for model in published()]
+    meant = nearest_name(unknown[0], known)
     asked = f" (did you mean {meant}?)" if meant else ""
     said = f"the catalog has no {', '.join(unknown)}{asked}"
     return f"{said}; see `nox -s export -- catalog`; also: {also}"

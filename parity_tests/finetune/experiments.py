@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from export.confined import confinement
-from export.confined.confinement import Reach
+from export.confined.confinement import AllowedPaths
 from parity_tests.finetune.rows import Row
 from parity_tests.runners.measure import Measured, measured
 from parity_tests.runners.runners import CHECK, ROOT, node
@@ -74,8 +74,8 @@ def python_command(setting: Setting, encoder: str, save: Path | None = None) -> 
     options += ["--tokenizer-model", str(models / "tokenizer"), *data(setting)]
     options += ["--trainable"] if encoder == UPDATED else []
     options += ["--save", str(save)] if save else []
-    reach = Reach(setting.scratch, (models, setting.train, setting.dev))
-    return confinement.command(["-m", "parity_tests.finetune.run_python", *options], reach)
+    reach = AllowedPaths(setting.scratch, (models, setting.train, setting.dev))
+    return confinement.confined_command(["-m", "parity_tests.finetune.run_python", *options], reach)
 
 
 def node_frozen(setting: Setting, backend: str) -> Row:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework import convert_to_constants, ops
 
-from numerics.budgets import FLOAT64, ROUNDED, Cost, packed, randomly_rounded
+from numerics.budgets import FLOAT64, ROUNDED_WEIGHTS, Cost, pack_costs, round_weights_randomly
 from numerics.float64 import Float64Function, NoFloat64
 from parity_tests.runners import runs
 from parity_tests.runners.source import Source
@@ -141,13 +141,13 @@ def add(
         truth = source.run(given(batch))
         if inside is not None and any(name.startswith(runs.TAPS) for name in batch):
             truth |= source.run_with(inside.run, given(batch))
-        compare(costs, batch, truth, ROUNDED)
+        compare(costs, batch, truth, ROUNDED_WEIGHTS)
 
 
 def rounded(variables: list[Any], run: Callable[[], None]) -> None:
     """Runs something a few times with the variables randomly rounded, and puts them back."""
     before = {str(i): variable.numpy() for i, variable in enumerate(variables)}
-    for drawn in [*randomly_rounded(before), None]:
+    for drawn in [*round_weights_randomly(before), None]:
         for i, variable in enumerate(variables):
             variable.assign((drawn or before)[str(i)])
         if drawn is not None:
@@ -156,4 +156,4 @@ def rounded(variables: list[Any], run: Callable[[], None]) -> None:
 
 def in_file(costs: Mapping[str, Cost]) -> Batch:
     """Costs by the names that they have in a run's file."""
-    return {f"float32_cost.b000.{name}": value for name, value in packed(costs).items()}
+    return {f"float32_cost.b000.{name}": value for name, value in pack_costs(costs).items()}

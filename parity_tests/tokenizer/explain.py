@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import CharacterTables
-from export.tokenizer.texts import kind_of
+from export.tokenizer.texts import describe_character
 from parity_tests.tokenizer.sides import Pair
 
 # Makes a failing text as short as it gets.
@@ -65,7 +65,7 @@ def explain(pair: Pair, group: str, text: str) -> Difference:
         group=group,
         text=text,
         shrunk=short,
-        code_points=[kind_of(c) for c in short],
+        code_points=[describe_character(c) for c in short],
         python=python,
         node=node,
         character=character,
@@ -97,8 +97,8 @@ def cause(pair: Pair, text: str) -> tuple[str, str]:
         has, gives = pair.node.symbols(ord(c)), list(tables.folds.get(ord(c), ()))
         if has != gives:
             entry = f"the table makes it {shown(has)}, the runtime makes it {shown(gives)}"
-            return kind_of(c), f"table entry: {entry}"
-    return kind_of(text[0]) if text else "", broader(text, tables)
+            return describe_character(c), f"table entry: {entry}"
+    return describe_character(text[0]) if text else "", broader(text, tables)
 
 
 def broader(text: str, tables: CharacterTables) -> str:

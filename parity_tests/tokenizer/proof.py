@@ -17,11 +17,11 @@ from export.tokenizer.tables import serialise
 from export.tokenizer.texts import (
     CONTEXTS,
     PACKED,
-    from_alphabet,
-    in_context,
     mark_pairs,
     mark_triples,
-    mutated,
+    mutate_reviews,
+    texts_from_alphabet,
+    texts_in_context,
 )
 from export.tokenizer.vocab import parse_vocab, read_vocab
 from parity_tests.references import disagreement
@@ -126,7 +126,7 @@ def work(
     main = job.spec in MAIN
     contexts = size.contexts if main else ("latin",)
     groups: Groups = [
-        (f"every character, {name}", in_context(name, size.unknown_stride, packing(name)))
+        (f"every character, {name}", texts_in_context(name, size.unknown_stride, packing(name)))
         for name in contexts
     ]
     groups.append(("pairs of marks", islice(mark_pairs(), 0, None, size.pair_stride)))
@@ -137,12 +137,12 @@ def work(
         job.vocab,
         [
             ("reviews", reviews[: size.reviews]),
-            ("reviews mutated", mutated(reviews, generated, seed=1)),
+            ("reviews mutated", mutate_reviews(reviews, generated, seed=1)),
         ],
     )
     for seed in range(size.vocabs if main else size.vocabs // 10):
         vocab, alphabet = made_up(seed)
-        texts = from_alphabet(alphabet, size.texts_per_vocab, seed)
+        texts = texts_from_alphabet(alphabet, size.texts_per_vocab, seed)
         yield vocab, [("made-up vocabs", texts)]
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from support.contracts import sealed
+from support.contracts import seal_description
 from tests.hostile import contracts
 from tests.hostile.case import Case
 from tests.hostile.mutations import mutations
@@ -44,7 +44,7 @@ def on_the_embedded_bundle(change: Callable[[dict[str, Any]], Any], directory: P
         sum_of = {"sha256": sha256(data).hexdigest(), "size": len(data)}
         description["files"][name] = sum_of
     change(description)
-    (directory / "classifier.json").write_bytes(sealed(description))
+    (directory / "classifier.json").write_bytes(seal_description(description))
     return [*predict(directory), "--bundle", str(EMBEDDED)]
 
 
@@ -111,7 +111,7 @@ def to_train(fill: Callable[[Path], Any], options: list[str], directory: Path) -
 
 def with_a_diary(out: Path) -> None:
     """A classifier, and what is the user's."""
-    (out / "classifier.json").write_bytes(sealed(contracts.classifier()))
+    (out / "classifier.json").write_bytes(seal_description(contracts.classifier()))
     for name in ("model.json", "weights.bin"):
         (out / name).touch()
     (out / "diary.txt").write_text("mine")
@@ -138,7 +138,7 @@ def broken_list(out: Path) -> None:
 
 def folder_in_a_files_place(out: Path) -> None:
     """A folder under the name of a file that is listed."""
-    (out / "classifier.json").write_bytes(sealed(contracts.classifier()))
+    (out / "classifier.json").write_bytes(seal_description(contracts.classifier()))
     (out / "weights.bin").mkdir()
     (out / "weights.bin" / "diary.txt").write_text("mine")
 
@@ -156,14 +156,14 @@ def cases() -> Iterator[Case]:
         try:
             document = json.loads(text)
             if isinstance(document, dict) and "seal" not in name and "sha256" not in name:
-                data = sealed(document)
+                data = seal_description(document)
         except UnicodeEncodeError:
             pass
         yield Case(f"classifier: {name}", partial(written, data), says="classifier.json")
     for name, description in contradictions():
-        data = sealed(description)
+        data = seal_description(description)
         yield Case(f"classifier: {name}", partial(written, data), says="classifier.json")
-    whole = sealed(contracts.classifier())
+    whole = seal_description(contracts.classifier())
     for name, old, new in (
         ("labels swapped by hand", b'"a",\n    "b"', b'"b",\n    "a"'),
         ("a label renamed by hand", b'"b"', b'"B"'),

@@ -30,7 +30,7 @@ from tests.python.conftest import ROOT
 
 def test_every_row_of_the_catalog_has_a_build():
     names = [entry.name for group in groups() for entry in group]
-    assert sorted(names) == sorted(entry.name for entry in catalog.entries())
+    assert sorted(names) == sorted(entry.name for entry in catalog.read_entries())
 
 
 def test_rows_that_share_a_build_are_the_same_model():

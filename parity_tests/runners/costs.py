@@ -129,7 +129,7 @@ def compare(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> Non
     """Adds a batch's costs, at every place that it has."""
     for name, value in batch.items():
         if name in truth:
-            own = Cost.of(name, value, truth[name], batch["attention_mask"], how)
+            own = Cost.measure(name, value, truth[name], batch["attention_mask"], how)
             costs[name] = costs[name] + own if name in costs else own
 
 

@@ -32,7 +32,7 @@ class ResourceExhaustedError(Exception):
         (ImportError("no module x"), 70, "internal error, please report it: ImportError"),
         (ResourceExhaustedError("OOM"), 3, "there is not enough memory (OOM)"),
         (ResourceExhaustedError("f; No space left on device"), 3, "cannot write: f; No space"),
-        (RecursionError("depth"), 2, "what was given is nested too deep"),
+        (RecursionError("depth"), 2, "the input is nested too deep"),
         (TypeError("a\nb"), 70, "internal error, please report it: TypeError: a b"),
     ],
 )

@@ -132,17 +132,17 @@ def test_what_the_mask_hides_costs_nothing_and_rounding_alone_neither():
     exact[1, 1] += 1
     exact[0, 0, 0] += 1e-5
     mask = np.array([[1, 1], [1, 0]])
-    cost = Cost.of("out", single, exact, mask)
+    cost = Cost.measure("out", single, exact, mask)
     assert cost.largest == pytest.approx(1e-5 - RELATIVE_ERROR, rel=1e-4)
     assert cost.count == 9
     assert cost.rms == pytest.approx(1.0, rel=1e-5)
     scores = np.full((1, 2, 2, 2), -1e4)
     scores[..., 0] = 2.0
-    found = Cost.of("layer_0/attention_scores", scores + 4e-4, scores, np.array([[1, 0]]))
+    found = Cost.measure("layer_0/attention_scores", scores + 4e-4, scores, np.array([[1, 0]]))
     assert found.rms == 2.0
     assert found.largest == pytest.approx(4e-4 - 2 * RELATIVE_ERROR, rel=1e-3)
     near = np.where(scores < 0, scores + 4e-4, scores)
-    assert Cost.of("layer_0/attention_scores", near, scores, np.array([[1, 0]])).largest == 0
+    assert Cost.measure("layer_0/attention_scores", near, scores, np.array([[1, 0]])).largest == 0
 
 
 def test_costs_add_up_and_come_back_from_a_file():

@@ -91,7 +91,7 @@ def raising(error):
         (IsADirectoryError(errno.EISDIR, "Is a directory", "/x"), USER_ERROR, "Is a directory"),
         (MemoryError("Unable to allocate 1 TiB"), ENVIRONMENT, "memory"),
         (KeyError("x"), INTERNAL, "internal error, please report it: KeyError: 'x' (test_printing"),
-        (RecursionError("maximum"), USER_ERROR, "what was given is nested too deep"),
+        (RecursionError("maximum"), USER_ERROR, "the input is nested too deep"),
         (KeyboardInterrupt(), 130, "stopped"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.hostile.case import Case
 from tests.hostile.saved_models import OTHERS, READS, WRITES
-from tests.python import evil, strangers, zoo
+from tests.python import malicious_graphs, untrusted_models, zoo
 
 MAKING = threading.Lock()
 """TensorFlow's graphs under construction belong to one thread at a time."""
@@ -27,9 +27,9 @@ def cases() -> Iterator[Case]:
                 title = f"model: {kind} by {name}, to {road}"
                 end = "survived" if road == "inspect" else "refused"
                 yield Case(title, make, end, says=says, check=nothing_happened)
-    for name, (op, function) in evil.EVIL.items():
+    for name, (op, function) in malicious_graphs.EVIL.items():
         for depth in ("plain", "nested"):
-            body = evil.nested(function) if depth == "nested" else function
+            body = malicious_graphs.nest_function(function) if depth == "nested" else function
             make = partial(inspected, body)
             says = op if " " in op else f"got {op}"
             yield Case(f"model: op {name} {depth}", make, "survived", says)
@@ -55,7 +55,7 @@ def attack(maker: Maker, command: Callable[[Path, Path], list[str]], place: Path
 def inspected(function: Callable[[object], object], place: Path) -> list[str]:
     """A model of one function, inspected."""
     with MAKING:
-        made = strangers.save(function, place / "model")
+        made = untrusted_models.save_function(function, place / "model")
     return ["python", "-m", "export", "inspect", str(made)]
 
 

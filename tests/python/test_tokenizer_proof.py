@@ -1,4 +1,4 @@
-"""The proof can fail: an altered table entry is found, shrunk to a few characters and named."""
+"""The proof can fail: a changed table entry is found, shrunk to a few characters and named."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ from tests.hostile import contracts
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """One comparison of every known character between letters, with tables changed as told."""
+    """Compares every known character between letters, with tables that the test changes."""
     vocab = telling()
     spec = TokenizerSpec("tf-text-fast")
 
@@ -45,7 +45,7 @@ def test_unaltered_tables_pass(compared):
     ("character", "symbols"),
     [("ａ", own_symbol(ord("b"), LETTER)), ("、", own_symbol(ord("、"), LETTER)), ("e", ())],
 )
-def test_an_altered_entry_is_named(compared, character, symbols):
+def test_changed_table_entry_is_named(compared, character, symbols):
     def alter(tables):
         tables.folds[ord(character)] = symbols
 
@@ -57,7 +57,7 @@ def test_an_altered_entry_is_named(compared, character, symbols):
     assert difference.rule.startswith("table entry: the table makes it")
 
 
-def test_a_letter_made_a_word_is_told_in_words(compared):
+def test_letter_changed_to_a_word_is_described(compared):
     row = compared(lambda tables: tables.folds.update({0xE9: own_symbol(0xE9, ALONE)}))
     rule = row.differences[0].rule
     assert "the table makes it U+00E9 (word by itself)" in rule
@@ -71,7 +71,7 @@ def test_shrinking_ends_at_the_shortest():
     assert shrink("ab x cd ef x gh x" * 5, failing) == "xx"
 
 
-def test_other_versions_than_the_bundle_s_are_said(tmp_path, capsys):
+def test_other_library_versions_are_reported(tmp_path, capsys):
     older = {"python": "3.9.1", "tensorflow-text": "2.19.0"}
     (tmp_path / "vocab.txt").write_bytes(made_up(1)[0].raw)
     for made_by, noticed in [(older, True), (library_versions("tf-text", None), False)]:

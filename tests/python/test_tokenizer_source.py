@@ -1,4 +1,4 @@
-"""Which tokenizer Python has: the person says it, else the model's files, else the bundle."""
+"""Python's tokenizer comes from the options, else the model's files, else the bundle."""
 
 import json
 from pathlib import Path
@@ -29,12 +29,12 @@ def model(tmp_path: Path) -> Path:
     return assets.parent
 
 
-def says(model: Path, **facts: Any) -> None:
+def write_config(model: Path, **facts: Any) -> None:
     known = {"tokenizer_class": "BertTokenizer"} | facts
     (model / "assets" / "tokenizer_config.json").write_text(json.dumps(known))
 
 
-def chosen(model: Path, claimed: Contract, *options: str) -> TokenizerSource:
+def choose_source(model: Path, claimed: Contract, *options: str) -> TokenizerSource:
     return tokenizer_source.choose(parse(list(options)), claimed, model, model.parent)
 
 
@@ -42,35 +42,35 @@ LOWER = contract("bert", lower_case=True, strip_accents=True, split_chinese=True
 
 
 def test_the_models_files_come_before_the_bundle(model: Path) -> None:
-    says(model, do_lower_case=False)
-    found = chosen(model, LOWER)
+    write_config(model, do_lower_case=False)
+    found = choose_source(model, LOWER)
     assert found.spec == TokenizerSpec("bert", lower_case=False)
     assert found.vocab == model / "assets" / "vocab.txt"
     assert "do_lower_case" in found.origin
 
 
-def test_the_persons_options_come_before_the_models_files(model: Path) -> None:
-    says(model, do_lower_case=False, strip_accents=False, tokenize_chinese_chars=False)
-    found = chosen(model, LOWER, "--uncased", "--strip-accents")
+def test_options_come_before_the_models_files(model: Path) -> None:
+    write_config(model, do_lower_case=False, strip_accents=False, tokenize_chinese_chars=False)
+    found = choose_source(model, LOWER, "--uncased", "--strip-accents")
     assert found.spec is not None
     assert found.spec.options == {
         "lower_case": True,
         "strip_accents": True,
         "split_chinese": False,
     }
-    found = chosen(model, LOWER, "--tokenizer", "tf-text-fast")
+    found = choose_source(model, LOWER, "--tokenizer", "tf-text-fast")
     assert found.spec == TokenizerSpec("tf-text-fast", lower_case=False)
 
 
-def test_where_nothing_says_it_the_bundle_does(model: Path) -> None:
+def test_the_bundle_decides_if_nothing_else_does(model: Path) -> None:
     claimed = contract("bert", lower_case=True, strip_accents=False, split_chinese=False)
-    found = chosen(model, claimed)
+    found = choose_source(model, claimed)
     assert found.spec is not None and found.spec.options == claimed.document["tokenizer"]["options"]
     assert "options as the bundle says" in found.origin
 
 
-def test_a_case_that_is_turned_takes_its_accents_along(model: Path) -> None:
-    found = chosen(model, LOWER, "--cased")
+def test_changed_case_changes_the_accents_too(model: Path) -> None:
+    found = choose_source(model, LOWER, "--cased")
     assert found.spec is not None and not found.spec.strips_accents
 
 
@@ -83,23 +83,23 @@ def test_a_case_that_is_turned_takes_its_accents_along(model: Path) -> None:
         TokenizerSpec("chars"),
     ],
 )
-def test_a_command_line_says_the_same_again(spec: TokenizerSpec) -> None:
+def test_command_line_reproduces_the_choice(spec: TokenizerSpec) -> None:
     source = TokenizerSource(vocab=Path("v"), spec=spec, python=Path("p"))
     again = tokenizer_source.from_arguments(parse(source.arguments()))
     assert again.spec is not None and again.spec.options_key == spec.options_key
     assert (again.vocab, again.python, again.model) == (Path("v"), Path("p"), None)
 
 
-def test_what_contradicts_itself_is_refused(model: Path) -> None:
+def test_contradictions_are_refused(model: Path) -> None:
     for options in (["--tokenizer", "bert"], ["--cased"], ["--tokenizer-python", "p"]):
         with pytest.raises(UserError, match="expected one of the two"):
-            chosen(model, LOWER, "--tokenizer-model", str(model), *options)
+            choose_source(model, LOWER, "--tokenizer-model", str(model), *options)
     with pytest.raises(UserError, match="tf-text takes no --no-split-chinese"):
-        chosen(model, LOWER, "--tokenizer", "tf-text", "--no-split-chinese")
+        choose_source(model, LOWER, "--tokenizer", "tf-text", "--no-split-chinese")
 
 
-def test_other_versions_are_said(model: Path) -> None:
-    source = chosen(model, LOWER)
+def test_other_versions_are_reported(model: Path) -> None:
+    source = choose_source(model, LOWER)
     here = source.versions()
     assert set(here) == {"python", "tokenizers"}
     for made, note in (

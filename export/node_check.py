@@ -75,7 +75,7 @@ def products_per_position(frozen: "FrozenGraph") -> float:
 def affordable_text_count(positions: list[int], products: float) -> int:
     """Returns how many of the first golden texts plain JavaScript should run, in one padded batch.
 
-    >>> [affordable([4, 13, 40], products) for products in (1e6, 1e7, 1e12)]
+    >>> [affordable_text_count([4, 13, 40], products) for products in (1e6, 1e7, 1e12)]
     [3, 2, 1]
     """
     count = 1

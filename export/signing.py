@@ -58,7 +58,7 @@ def sign(directory: Path, key: Path) -> None:
 def signed_message(name: str, contract: bytes) -> bytes:
     r"""Returns the signed bytes; they include the purpose, so no other signature of the key fits.
 
-    >>> message("bundle.json", b"{}")
+    >>> signed_message("bundle.json", b"{}")
     b'bert-bridge-signature 1 bundle.json\n{}'
     """
     return f"{FORMAT} {VERSION} {name}\n".encode() + contract
@@ -108,7 +108,7 @@ def read_private_key(file: Path) -> "Ed25519PrivateKey":
 def to_base64(data: bytes) -> str:
     """Encodes bytes in base64.
 
-    >>> in_base64(bytes(3))
+    >>> to_base64(bytes(3))
     'AAAA'
     """
     return base64.b64encode(data).decode("ascii")

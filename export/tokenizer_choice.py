@@ -283,7 +283,7 @@ def warn_of_other_vocab(vocab: Vocab, model_facts: TokenizerFacts | None, say: S
 def describe_spec(spec: TokenizerSpec) -> str:
     """Describes an algorithm and its options for messages.
 
-    >>> described(TokenizerSpec("bert", lower_case=False))
+    >>> describe_spec(TokenizerSpec("bert", lower_case=False))
     'bert, cased'
     """
     options = spec.options

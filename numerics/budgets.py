@@ -246,7 +246,7 @@ def atol_ceiling(cost: Cost, dtype: str = "float32") -> float:
 def round_up(value: float, digits: int = 2) -> float:
     """Rounds up to some digits, so that the result seldom depends on the machine.
 
-    >>> rounded_up(1.234e-6), rounded_up(1.2e-6), rounded_up(9.96e-6), rounded_up(0.0)
+    >>> round_up(1.234e-6), round_up(1.2e-6), round_up(9.96e-6), round_up(0.0)
     (1.3e-06, 1.2e-06, 1e-05, 0.0)
     """
     if value == 0 or not math.isfinite(value):

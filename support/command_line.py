@@ -105,9 +105,9 @@ class OptionParser(argparse.ArgumentParser):
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """Returns the known name most similar to `name`, or None if no name is similar.
 
-    >>> nearest("--bundel", ["--bundle", "--model"])
+    >>> nearest_name("--bundel", ["--bundle", "--model"])
     '--bundle'
-    >>> nearest("--tok", ["--tokenizer"])
+    >>> nearest_name("--tok", ["--tokenizer"])
     '--tokenizer'
     """
     names = {option.replace("_", "-"): option for option in known}

@@ -115,7 +115,7 @@ def read_json(
 def nesting_depth(raw: bytes) -> int:
     """Returns how many levels deep a JSON text nests.
 
-    >>> depth_of(b'{"a": [1, "[[["]}')
+    >>> nesting_depth(b'{"a": [1, "[[["]}')
     2
     """
     depth = deepest = 0

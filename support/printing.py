@@ -54,7 +54,7 @@ def escape_character(found: re.Match[str]) -> str:
 def escape_markdown(text: str) -> str:
     r"""Returns an untrusted text escaped for Markdown, so that it is shown as it is.
 
-    >>> markdown("a|b</details>")
+    >>> escape_markdown("a|b</details>")
     'a\\|b\\<\\/details\\>'
     """
     return PUNCTUATION.sub(r"\\\1", printable(text))

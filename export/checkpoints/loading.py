@@ -140,7 +140,7 @@ def describe_unused(variables: Variables) -> list[str]:
 def brace_layer_numbers(names: list[str]) -> list[str]:
     """Merges names that differ only in the layer's number.
 
-    >>> braced(["layer_2/kernel", "layer_3/kernel", "step"])
+    >>> brace_layer_numbers(["layer_2/kernel", "layer_3/kernel", "step"])
     ['layer_{2,3}/kernel', 'step']
     """
     numbers: dict[tuple[str, str], list[str]] = {}

@@ -45,7 +45,7 @@ def roles_from_layers(
 def layer_number(name: str) -> int:
     """Returns the number at the end of a layer's name, 0 for the first.
 
-    >>> [number_of(name) for name in ("bert_encoder", "bert_encoder_12")]
+    >>> [layer_number(name) for name in ("bert_encoder", "bert_encoder_12")]
     [0, 12]
     """
     found = re.search(r"_(\d+)$", name)

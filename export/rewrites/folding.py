@@ -148,7 +148,7 @@ def size_formula(one: int, other: int, pairs: Sequence[tuple[int, int]] = TEST_S
 
     `pairs` are the batch and sequence of the two graphs that have the sizes `one` and `other`.
 
-    >>> [formula(*sizes) for sizes in ((312, 312), (3, 7), (5, 11), (15, 77), (6, 9))]
+    >>> [size_formula(*sizes) for sizes in ((312, 312), (3, 7), (5, 11), (15, 77), (6, 9))]
     ['312', 'batch', 'sequence', 'rows', None]
     """
     if one == other:

@@ -38,11 +38,11 @@ def einsum_by_matmul(frozen: FrozenGraph) -> FrozenGraph:
 def make_contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | None:
     """Returns the function of an equation for operands of these ranks; None if there is no rule.
 
-    >>> contraction("abc,cd->abd", [3, 2]) is None
+    >>> make_contraction("abc,cd->abd", [3, 2]) is None
     False
-    >>> contraction("...x,xy->...y", [4, 2]) is None
+    >>> make_contraction("...x,xy->...y", [4, 2]) is None
     False
-    >>> contraction("aab,b->a", [3, 1]) is None
+    >>> make_contraction("aab,b->a", [3, 1]) is None
     True
     """
     labels = expand_ellipsis(equation, ranks)
@@ -59,7 +59,7 @@ def make_contraction(equation: str, ranks: list[int | None]) -> Callable[..., An
 def expand_ellipsis(equation: str, ranks: list[int | None]) -> list[str] | None:
     """Returns the labels of each operand and of the result, with letters for an ellipsis.
 
-    >>> written_out("...x,xy->...y", [3, 2])
+    >>> expand_ellipsis("...x,xy->...y", [3, 2])
     ['ABx', 'xy', 'ABy']
     """
     left_side, arrow, out = equation.replace(" ", "").partition("->")

@@ -61,7 +61,7 @@ def cut_longest_first(first: Ids, second: Ids | None, limit: int | None, frame: 
         limit: the most ids in total; None: no limit.
         frame: adds the special tokens.
 
-    >>> longest_first([1, 2, 3], [4, 5, 6, 7, 8], 5, bare)
+    >>> cut_longest_first([1, 2, 3], [4, 5, 6, 7, 8], 5, without_special_tokens)
     [1, 2, 4, 5, 6]
     """
     if limit is None:

@@ -48,9 +48,9 @@ def symbols_from_words(words: list[str]) -> Symbols:
 
     A single character that is a word by itself is ALONE; other words are separated by a SPACE.
 
-    >>> symbols_of(["a", "（", "b"]) == itself(ord("（"), ALONE)
+    >>> symbols_from_words(["a", "（", "b"]) == own_symbol(ord("（"), ALONE)
     True
-    >>> symbols_of(["a1", "2b"]) == (*itself(0x31, LETTER), PLAIN_SPACE, *itself(0x32, LETTER))
+    >>> symbols_from_words(["a1", "2b"]) == (*own_symbol(0x31, LETTER), PLAIN_SPACE, *own_symbol(0x32, LETTER))
     True
     """
     inner = list(words)

@@ -127,7 +127,7 @@ def parse_vocab(raw: bytes, name: str) -> Vocab:
 def split_lines(raw: bytes, name: str) -> list[bytes]:
     r"""Returns the lines without their ends.
 
-    >>> split(b"a\r\nb", "vocab.txt")
+    >>> split_lines(b"a\r\nb", "vocab.txt")
     [b'a', b'b']
     """
     if raw.startswith(BOM):

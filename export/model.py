@@ -117,7 +117,7 @@ def is_current(
         model_facts: what the model says about its tokenizer.
     """
     choice = request.tokenizer
-    spec = choice.foreseen(request.handle, model_facts)
+    spec = choice.spec_before_loading(request.handle, model_facts)
     try:
         document = read_bundle(out)
         tokenizer, made_by = document["tokenizer"], document["provenance"].pop("tokenizer")

@@ -158,7 +158,9 @@ class TokenizerChoice:
                 return beside
         return model_facts
 
-    def foreseen(self, where: str, model_facts: TokenizerFacts | None) -> TokenizerSpec | None:
+    def spec_before_loading(
+        self, where: str, model_facts: TokenizerFacts | None
+    ) -> TokenizerSpec | None:
         """Returns the tokenizer if it is known before the model is loaded, else None."""
         if self.spec is not None or self.model is not None:
             return self.spec

@@ -124,9 +124,9 @@ def read_pooling(file: Path) -> Pooling:
     return Pooling(tuple(modes), width, str(file))
 
 
-def read_dense(place: Path) -> Dense:
+def read_dense(folder: Path) -> Dense:
     """Reads a dense module with its weights, float32[in, out] and float32[out]."""
-    file = place / "config.json"
+    file = folder / "config.json"
     config = read_module_config(file)
     name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     activation = name.rpartition(".")[2]
@@ -135,17 +135,17 @@ def read_dense(place: Path) -> Dense:
         raise unsupported_error(file, f"activation_function {name}", f"one of torch.nn's {known}")
     if config.get("use_residual"):
         raise unsupported_error(file, "use_residual true", "false")
-    files = weight_files(place)
+    files = weight_files(folder)
     if not files:
-        pickles = sorted(child for child in place.iterdir() if child.suffix in PICKLES)
+        pickles = sorted(child for child in folder.iterdir() if child.suffix in PICKLES)
         if pickles:
-            raise UserError(explain_pickle_refusal(place, pickles[0].name))
-        raise UserError(f"{place}: got no model.safetensors, expected the weights of the module")
+            raise UserError(explain_pickle_refusal(folder, pickles[0].name))
+        raise UserError(f"{folder}: got no model.safetensors, expected the weights of the module")
     taken, produced = (
         require_integer(config.get(key), f"{file}: {key}", 1)
         for key in ("in_features", "out_features")
     )
-    variables = open_safetensors(files, str(place))
+    variables = open_safetensors(files, str(folder))
     kernel = variables.read("linear.weight", (produced, taken)).T
     bias = variables.read("linear.bias", (produced,)) if config.get("bias", True) else None
     return Dense(kernel, bias, activation, str(file))

@@ -160,7 +160,7 @@ def checked_members(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
     for member in read_members(archive):
         path = paths.take(member)
         if path is not None:
-            yield path, replace(member, read=limit.counted(member.read))
+            yield path, replace(member, read=limit.counting(member.read))
 
 
 def read_members(archive: Path) -> Iterator[Member]:

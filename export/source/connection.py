@@ -109,21 +109,21 @@ class Connection:
 
         try:
             with follow_redirects(self.url, self.headers, self.timeout) as answer:
-                self._give(answer)
+                self._put(answer)
                 while piece := answer.raw.read1(PIECE_BYTES):
-                    self._give(piece)
-                self._give(None)
+                    self._put(piece)
+                self._put(None)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             import requests
 
             known = isinstance(error, requests.RequestException)
-            self._give(error if known else ConnectionBroken(type(error).__name__))
+            self._put(error if known else ConnectionBroken(type(error).__name__))
         except ReaderGone:
             raise
         except Exception as error:
-            self._give(error)
+            self._put(error)
 
-    def _give(self, what: Any) -> None:
+    def _put(self, what: Any) -> None:
         """Puts an item into the queue, unless nobody reads any more."""
         while not self.over.is_set():
             try:

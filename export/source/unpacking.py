@@ -54,7 +54,7 @@ class UnpackLimit:
                 "unpack it yourself if you trust it, and give the directory"
             )
 
-    def counted(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    def counting(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
         """Returns a function that reads and counts every byte."""
 
         def reading(count: int) -> bytes:

@@ -50,7 +50,8 @@ def symbols_from_words(words: list[str]) -> Symbols:
 
     >>> symbols_from_words(["a", "（", "b"]) == own_symbol(ord("（"), ALONE)
     True
-    >>> symbols_from_words(["a1", "2b"]) == (*own_symbol(0x31, LETTER), PLAIN_SPACE, *own_symbol(0x32, LETTER))
+    >>> one, two = own_symbol(0x31, LETTER), own_symbol(0x32, LETTER)
+    >>> symbols_from_words(["a1", "2b"]) == (*one, PLAIN_SPACE, *two)
     True
     """
     inner = list(words)

@@ -42,7 +42,7 @@ def export(session: nox.Session) -> None:
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Train the text classifier in Node; without ARGS the default one, again if need be."""
+    """Train the text classifier in Node; without ARGS the default one, even if it exists."""
     if not session.posargs and not (ROOT / "artifacts" / "bundle").exists():
         embedded(session)
     node(session, "node_bridge/train.js", *(session.posargs or ["--force"]))
@@ -93,7 +93,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def native(session: nox.Session) -> None:
-    """Build TensorFlow for Node against Python's own, in 15 s; check it with the golden cases."""
+    """Build the native backend against Python's TensorFlow, in 15 s; run the golden cases."""
     node_packages(session)
     python(session, "-m", "native", *session.posargs)
     embedded(session)
@@ -103,7 +103,7 @@ def native(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure against the peers → artifacts/bench.{json,svg}; ARGS as for `python -m bench`."""
+    """Compare the speed with other libraries → artifacts/bench.{json,svg}; ARGS to the bench."""
     node_packages(session)
     embedded(session)
     session.env["UV"] = uv(session)  # the bench installs its peers by itself, when first wanted
@@ -141,7 +141,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def attack(session: nox.Session) -> None:
-    """Give every command hostile files, and flip bytes of sound ones → artifacts/attack.json."""
+    """Run every command with hostile and damaged files → artifacts/attack.json."""
     node_packages(session)
     embedded(session)
     python(session, "-m", "tests.hostile", *session.posargs)

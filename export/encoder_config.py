@@ -149,7 +149,7 @@ class Dense:
 
 
 def albert_tiny(vocab_size: int) -> EncoderConfig:
-    """The published albert_tiny of the Chinese collection, for a vocab of any size."""
+    """Returns the config of the collection's albert_tiny, for a vocab of any size."""
     shape: dict[str, Any] = {
         "num_hidden_layers": 4,
         "hidden_size": 312,

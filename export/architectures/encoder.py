@@ -61,7 +61,7 @@ class SelfAttention(tf_keras.layers.Layer):
         return tf.reshape(context, tf.shape(x))
 
     def _split(self, x: tf.Tensor) -> tf.Tensor:
-        """float[batch, sequence, hidden] → float[batch, heads, sequence, width]."""
+        """Splits float[batch, sequence, hidden] into float[batch, heads, sequence, width]."""
         shape = tf.shape(x)
         heads = tf.reshape(x, [shape[0], shape[1], self.heads, self.width])
         return tf.transpose(heads, [0, 2, 1, 3])
@@ -82,7 +82,7 @@ class EncoderLayer(tf_keras.layers.Layer):
         self.dropout = tf_keras.layers.Dropout(config.hidden_dropout_prob)
 
     def call(self, x: tf.Tensor, bias: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """float[batch, sequence, hidden] → the same shape."""
+        """Runs the layer on float[batch, sequence, hidden]; returns the same shape."""
         attended = self.attention_output(self.attention(x, bias, training=training))
         x = self.attention_norm(x + self.dropout(attended, training=training))
         widened = apply_activation(self.activation_name, self.intermediate(x))
@@ -157,7 +157,7 @@ class Encoder(tf_keras.Model):
 
     @tf.function(input_signature=[{n: tf.TensorSpec([None, None], tf.int32, n) for n in INPUTS}])
     def serve(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The signature `serving_default`."""
+        """Serves as the signature `serving_default`."""
         outputs: dict[str, tf.Tensor] = self(inputs, training=False)
         return outputs
 

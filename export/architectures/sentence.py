@@ -53,7 +53,7 @@ class SentenceEncoder(tf_keras.Model):
 
     @tf.function(input_signature=[{n: tf.TensorSpec([None, None], tf.int32, n) for n in INPUTS}])
     def serve(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The signature `serving_default`."""
+        """Serves as the signature `serving_default`."""
         outputs: dict[str, tf.Tensor] = self(inputs)
         return outputs
 

@@ -80,7 +80,7 @@ class StringTokens(tf_keras.Model):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, INPUT)])
     def serve(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `serving_default`."""
+        """Serves as the signature `serving_default`."""
         outputs: dict[str, tf.Tensor] = self(tokens)
         return outputs
 

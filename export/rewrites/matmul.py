@@ -94,19 +94,19 @@ def sum_out_labels(x: Any, labels: str, out: str) -> Any:
 
 def make_product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
     """Returns the function of two operands: a batch of matrix products."""
-    left_kept = "".join(c for c in left if c in right or c in out)
-    right_kept = "".join(c for c in right if c in left or c in out)
+    left_labels = "".join(c for c in left if c in right or c in out)
+    right_labels = "".join(c for c in right if c in left or c in out)
     batch = [c for c in out if c in left and c in right]
     summed = [c for c in left if c in right and c not in out]
-    rows = [c for c in left_kept if c not in right]
-    columns = [c for c in right_kept if c not in left]
+    rows = [c for c in left_labels if c not in right]
+    columns = [c for c in right_labels if c not in left]
 
     def multiply(a: Any, b: Any) -> Any:
-        a, b = sum_out_labels(a, left, left_kept), sum_out_labels(b, right, right_kept)
-        one = {c: axis_length(a, i) for i, c in enumerate(left_kept)}
-        other = {c: axis_length(b, i) for i, c in enumerate(right_kept)}
-        a = reorder_axes(a, left_kept, [*batch, *rows, *summed])
-        b = reorder_axes(b, right_kept, [*batch, *summed, *columns])
+        a, b = sum_out_labels(a, left, left_labels), sum_out_labels(b, right, right_labels)
+        one = {c: axis_length(a, i) for i, c in enumerate(left_labels)}
+        other = {c: axis_length(b, i) for i, c in enumerate(right_labels)}
+        a = reorder_axes(a, left_labels, [*batch, *rows, *summed])
+        b = reorder_axes(b, right_labels, [*batch, *summed, *columns])
         # An axis of the ellipsis may have length 1 on one side.
         size = other | one | {c: broadcast_length(one[c], other[c]) for c in [*batch, *summed]}
         if any(is_one(one[c]) != is_one(other[c]) for c in [*batch, *summed]):

@@ -25,7 +25,7 @@ def save_and_load(function: Any, variables: list[Any], *signature: Any) -> tuple
 
         def __init__(self) -> None:
             super().__init__()
-            self.variables = variables
+            self.owned = variables
 
     module = Model()
     plain = tf.function(function, input_signature=list(signature))

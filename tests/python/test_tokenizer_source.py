@@ -26,6 +26,8 @@ def model(tmp_path: Path) -> Path:
     assets = tmp_path / "model" / "assets"
     assets.mkdir(parents=True)
     (assets / "vocab.txt").write_text(LINES, encoding="utf-8")
+    # A SavedModel of one empty graph: a model is vetted before its assets are read.
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"\x08\x01\x12\x00")
     return assets.parent
 
 

@@ -126,7 +126,7 @@ def test_the_kernel_list_is_that_of_the_installed_backends():
     """To update it: node node_bridge/backends/kernels.js > export/graph/kernels.json"""
     script = ROOT / "node_bridge" / "backends" / "kernels.js"
     done = subprocess.run([node(), script], capture_output=True, check=True)
-    committed = (ROOT / "export" / "kernels.json").read_text("utf-8")
+    committed = (ROOT / "export" / "graph" / "kernels.json").read_text("utf-8")
     assert json.loads(committed) == json.loads(done.stdout)
 
 

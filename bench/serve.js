@@ -24,7 +24,7 @@ export async function serve(ops) {
  * @param {number} atLeast
  * @returns {Promise<number>} seconds for one pass
  */
-export async function timed(pass, atLeast) {
+export async function measurePass(pass, atLeast) {
   globalThis.gc?.();
   const start = performance.now();
   for (let passes = 1; ; passes++) {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 import { Tokenizer } from '@huggingface/tokenizers';
 
-import { serve, timed } from '../serve.js';
+import { serve, measurePass } from '../serve.js';
 
 const OPTIONS = { add_special_tokens: false };
 
@@ -27,7 +27,7 @@ await serve({
   ids: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).ids),
   tokens: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).tokens),
   time: ({ at_least }) =>
-    timed(() => {
+    measurePass(() => {
       tokens = 0;
       for (const text of texts) tokens += tokenizer.encode(text, OPTIONS).ids.length;
     }, at_least),

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
-import { serve, timed } from '../serve.js';
+import { serve, measurePass } from '../serve.js';
 
 const OPTIONS = { specialTokens: false, maxLength: 2 ** 30 };
 
@@ -34,8 +34,8 @@ await serve({
   },
   ids: ({ places }) => places.map((/** @type {number} */ at) => [...tokenizer.encode(texts[at], OPTIONS).ids]),
   tokens: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encodeWithTokens(texts[at], OPTIONS).tokens),
-  time: (/** @type {{what: 'ids' | 'tokens', at_least: number}} */ { what, at_least }) => timed(passes[what], at_least),
-  load: ({ bundle, at_least }) => timed(() => Tokenizer.fromBundle(Bundle.open(bundle)), at_least),
+  time: (/** @type {{what: 'ids' | 'tokens', at_least: number}} */ { what, at_least }) => measurePass(passes[what], at_least),
+  load: ({ bundle, at_least }) => measurePass(() => Tokenizer.fromBundle(Bundle.open(bundle)), at_least),
   held: ({ what }) => {
     passes[/** @type {'ids' | 'tokens'} */ (what)]();
     globalThis.gc?.();

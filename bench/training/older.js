@@ -32,14 +32,14 @@ let head;
 const batches = { train: [], dev: [] };
 
 /** @param {string} path @returns {Example[][]} */
-function batchesOf(path) {
+function readBatches(path) {
   const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
   const examples = lines.map((line) => JSON.parse(line));
   return Array.from({ length: Math.ceil(examples.length / BATCH) }, (_, i) => examples.slice(i * BATCH, (i + 1) * BATCH));
 }
 
 /** The head, by TF.js's layers. @param {number} hidden */
-function untrained(hidden) {
+function createHead(hidden) {
   const model = tfl.sequential({
     layers: [
       tfl.layers.dense({ inputShape: [hidden], units: UNITS, activation: 'tanh' }),
@@ -90,9 +90,9 @@ await serve({
     await (backend === 'wasm' ? usePlainWasm() : useBackend(backend));
     graph = await openGraph(directory);
     tokenizer = Tokenizer.fromBundle(Bundle.open(bundle));
-    Object.assign(batches, { train: batchesOf(train), dev: batchesOf(dev) });
+    Object.assign(batches, { train: readBatches(train), dev: readBatches(dev) });
     const probe = encode(batches.train[0].slice(0, 1));
-    head = untrained(probe.shape[1]);
+    head = createHead(probe.shape[1]);
     probe.dispose();
   },
   vectors: async ({ count }) => {

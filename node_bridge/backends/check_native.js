@@ -4,16 +4,16 @@
  *
  *     node node_bridge/backends/check_native.js
  */
-import { run } from '../support/command_line.js';
-import { library } from './native.js';
+import { runCommand } from '../support/command_line.js';
+import { loadLibrary } from './native.js';
 
 const HELP = 'Says which TensorFlow the native backend runs here, as JSON.\n\n  node node_bridge/backends/check_native.js\n';
 
-await run({
+await runCommand({
   help: HELP,
   options: {},
   async main() {
-    const { tfjs, ...said } = library();
+    const { tfjs, ...said } = loadLibrary();
     process.stdout.write(`${JSON.stringify(said)}\n`);
   },
 });

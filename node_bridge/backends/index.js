@@ -2,7 +2,7 @@
  * The TF.js backends by name. Only this folder names backend packages.
  */
 import { EnvironmentProblem, UserError } from '../support/errors.js';
-import { fromArray, load, tf } from './tfjs.js';
+import { tensorFromArray, loadPackage, tf } from './tfjs.js';
 
 /**
  * @typedef {import('../encoder/model.js').Model} Model
@@ -26,7 +26,7 @@ import { fromArray, load, tf } from './tfjs.js';
 /** Plain JavaScript: slow, needs nothing, runs everywhere. The package registers itself when it is loaded. */
 const CPU = {
   async register() {
-    load('backend-cpu');
+    loadPackage('backend-cpu');
   },
 };
 
@@ -54,13 +54,13 @@ export async function useBackend(name) {
   }
   // Without it the cpu backend advertises another one on every start.
   tf.enableProdMode();
-  return name === 'auto' ? fastest() : start(name);
+  return name === 'auto' ? useFastestBackend() : startBackend(name);
 }
 
 /** Native, else wasm. */
-async function fastest() {
+async function useFastestBackend() {
   try {
-    return { ...(await start('native')), notice: 'backend native' };
+    return { ...(await startBackend('native')), notice: 'backend native' };
   } catch (error) {
     if (!(error instanceof EnvironmentProblem)) throw error;
     const { NotBuilt } = await import('./tfjs_node.js');
@@ -68,14 +68,14 @@ async function fastest() {
       error instanceof NotBuilt
         ? 'backend wasm; `nox -s native` builds a faster one'
         : `warning: ${error.message}; backend wasm is taken`;
-    return { ...(await start('wasm')), notice };
+    return { ...(await startBackend('wasm')), notice };
   }
 }
 
 /** @param {string} name @returns {Promise<Backend>} */
-async function start(name) {
+async function startBackend(name) {
   const { called, load } = BACKENDS[name];
-  const { register, openSavedModel, makeTensor = fromArray, version } = await load();
+  const { register, openSavedModel, makeTensor = tensorFromArray, version } = await load();
   await register();
   if (tf.getBackend() !== called && !(await tf.setBackend(called))) {
     throw new UserError(`The ${name} backend does not start here; try another \`backend\``, 'backend');

@@ -2,9 +2,9 @@
  * TensorFlow itself, in this process: by `nox -s native` the very library that Python runs. Runs a
  * SavedModel in TensorFlow's own session, and anything else kernel by kernel.
  */
-import { checkedCopy } from '../bundle/saved_model/checked_copy.js';
+import { copySavedModel } from '../bundle/saved_model/checked_copy.js';
 import { EnvironmentProblem } from '../support/errors.js';
-import { fromArray, tf } from './tfjs.js';
+import { tensorFromArray, tf } from './tfjs.js';
 import { loadTfjsNode } from './tfjs_node.js';
 
 /** @type {import('./tfjs_node.js').TfjsNode | undefined} */
@@ -16,7 +16,7 @@ let loaded;
  * @returns {import('./tfjs_node.js').TfjsNode}
  * @throws {EnvironmentProblem} it is not there, or does not work
  */
-export function library() {
+export function loadLibrary() {
   if (loaded !== undefined) return loaded;
   const found = loadTfjsNode(); // which makes it TF.js's current backend
   const product = tf.tidy(() => tf.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);
@@ -32,12 +32,12 @@ export function library() {
 
 /** @throws {EnvironmentProblem} see `library` */
 export async function register() {
-  library();
+  loadLibrary();
 }
 
 /** The TensorFlow that computes. */
 export function version() {
-  return `TensorFlow ${library().tensorflow}`;
+  return `TensorFlow ${loadLibrary().tensorflow}`;
 }
 
 /**
@@ -47,7 +47,7 @@ export function version() {
  * @type {import('./tfjs.js').MakeTensor}
  */
 export function makeTensor(shape, dtype, fill) {
-  const tensor = fromArray(shape, dtype, fill);
+  const tensor = tensorFromArray(shape, dtype, fill);
   /** @type {any} */ (tf.backend()).getInputTensorIds([tensor]);
   return tensor;
 }
@@ -55,7 +55,7 @@ export function makeTensor(shape, dtype, fill) {
 // A bundle's SavedModel in TensorFlow's own session: the whole graph in one call, as Python runs it.
 
 /** Of bundles whose contract does not say it. */
-const USUAL = { name: 'serving_default', tags: ['serve'] };
+const DEFAULT_SIGNATURE = { name: 'serving_default', tags: ['serve'] };
 
 /**
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
@@ -71,16 +71,16 @@ const USUAL = { name: 'serving_default', tags: ['serve'] };
  *   TensorFlow does not load it
  */
 export async function openSavedModel(bundle) {
-  const { directory, remove } = checkedCopy(bundle);
-  const { node } = library().tfjs;
+  const { directory, remove } = copySavedModel(bundle);
+  const { node } = loadLibrary().tfjs;
   try {
     const graphs = await node.getMetaGraphsFromSavedModel(directory);
-    const { name, tags } = bundle.contract.signature ?? USUAL;
-    const { signatureDefs } = graphWith(graphs, tags);
+    const { name, tags } = bundle.contract.signature ?? DEFAULT_SIGNATURE;
+    const { signatureDefs } = findGraph(graphs, tags);
     if (!Object.hasOwn(signatureDefs, name)) {
       throw new Error(`got signatures ${Object.keys(signatureDefs).join(', ') || 'none'}, expected ${name}`);
     }
-    assertFits(bundle, signatureDefs[name]);
+    assertSignatureFits(bundle, signatureDefs[name]);
     const model = await node.loadSavedModel(directory, tags, name);
     return {
       run(feeds, names) {
@@ -105,7 +105,7 @@ export async function openSavedModel(bundle) {
  * @param {{tags: string[], signatureDefs: Record<string, Signature>}[]} graphs
  * @param {string[]} tags
  */
-export function graphWith(graphs, tags) {
+export function findGraph(graphs, tags) {
   const key = (/** @type {string[]} */ some) => JSON.stringify([...some].sort());
   const found = graphs.find((graph) => key(graph.tags) === key(tags));
   if (found === undefined) {
@@ -116,7 +116,7 @@ export function graphWith(graphs, tags) {
 }
 
 /** @param {Bundle} bundle @param {Signature} signature */
-function assertFits({ contract }, signature) {
+function assertSignatureFits({ contract }, signature) {
   for (const side of /** @type {const} */ (['inputs', 'outputs'])) {
     const got = Object.entries(signature[side]).map(([name, { tfDtype }]) => `${name} ${tfDtype}`);
     const expected = contract[side].map(({ name, dtype }) => `${name} ${dtype === 'int32' ? 'DT_INT32' : 'DT_FLOAT'}`);

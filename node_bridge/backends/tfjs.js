@@ -23,24 +23,24 @@ const require = createRequire(import.meta.url);
  * @param {Name} name
  * @returns {Packages[Name]}
  */
-export function load(name) {
+export function loadPackage(name) {
   return require(`@tensorflow/tfjs-${name}`);
 }
 
-export const tf = load('core');
+export const tf = loadPackage('core');
 
 // How a backend makes a tensor whose values come piece by piece.
 
-const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
+const ARRAY_TYPES = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
- * @typedef {Float32Array | Int32Array | Uint8Array} Values of float32, int32 or bool
+ * @typedef {Float32Array | Int32Array | Uint8Array} TensorValues of float32, int32 or bool
  *
  * @callback MakeTensor
  * @param {number[]} shape
- * @param {keyof ARRAYS} dtype
- * @param {(values: Values) => void} fill writes all values, row-major; makes no tensor meanwhile
+ * @param {keyof ARRAY_TYPES} dtype
+ * @param {(values: TensorValues) => void} fill writes all values, row-major; makes no tensor meanwhile
  * @returns {Tensor}
  */
 
@@ -49,8 +49,8 @@ const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
  *
  * @type {MakeTensor}
  */
-export function fromArray(shape, dtype, fill) {
-  const values = new ARRAYS[dtype](tf.util.sizeFromShape(shape));
+export function tensorFromArray(shape, dtype, fill) {
+  const values = new ARRAY_TYPES[dtype](tf.util.sizeFromShape(shape));
   fill(values);
   return tf.tensor(values, shape, dtype);
 }

@@ -14,20 +14,20 @@ import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 
 import { EnvironmentProblem } from '../support/errors.js';
-import { load, tf } from './tfjs.js';
+import { loadPackage, tf } from './tfjs.js';
 
 const NAME = join('@tensorflow', 'tfjs-node');
 const BINDING = join('lib', 'napi-v8', 'tfjs_binding.node');
 /** The bit of a mode that lets everybody write. */
-const BY_OTHERS = 0o002;
+const WRITABLE_BY_ALL = 0o002;
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const HOME = join(ROOT, '.nox', 'native');
 const BUILD = '`nox -s native` builds it';
 const REBUILD = '`nox -s native` builds it anew';
 /** A level that somebody set is an order to hear TensorFlow, from its first line on. */
-const heard = process.env.TF_CPP_MIN_LOG_LEVEL !== undefined;
+const isLogLevelSet = process.env.TF_CPP_MIN_LOG_LEVEL !== undefined;
 /** Where native/packages/tfjs takes our TF.js from. */
-const HANDED_OVER = Symbol.for('bert-bridge.tfjs');
+const SHARED_TFJS = Symbol.for('bert-bridge.tfjs');
 
 /**
  * @typedef {object} Stamp what native/build.py wrote
@@ -54,31 +54,31 @@ export class NotBuilt extends EnvironmentProblem {}
  */
 export function loadTfjsNode() {
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '3';
-  const prebuilt = prebuiltPackage();
-  if (prebuilt === undefined) return built();
+  const prebuilt = findPrebuiltPackage();
+  if (prebuilt === undefined) return loadBuilt();
   try {
-    return open(prebuilt, 'prebuilt');
+    return openPackage(prebuilt, 'prebuilt');
   } catch (error) {
-    if (existsSync(join(HOME, 'built.json'))) return built();
+    if (existsSync(join(HOME, 'built.json'))) return loadBuilt();
     throw new EnvironmentProblem(`${prebuilt} does not load: ${firstLine(error)}; ${BUILD} against Python's TensorFlow`);
   }
 }
 
 /** A tfjs-node that npm installed: beside this package's own, beside this package, or in the project. */
-function prebuiltPackage() {
-  const folders = [join(ROOT, 'node_modules'), around(ROOT), ...projectFolder()];
+function findPrebuiltPackage() {
+  const folders = [join(ROOT, 'node_modules'), findEnclosingModules(ROOT), ...findProjectModules()];
   const places = folders.filter((folder) => basename(folder) === 'node_modules').map((folder) => join(folder, NAME));
   return places.find((place) => existsSync(join(place, 'package.json')));
 }
 
 /** The folder of packages that a package lies in. @param {string} directory */
-function around(directory) {
+function findEnclosingModules(directory) {
   const parent = dirname(directory);
   return basename(parent).startsWith('@') ? dirname(parent) : parent;
 }
 
 /** The packages of the project that this process was started in: of the nearest package.json. @returns {string[]} */
-function projectFolder() {
+function findProjectModules() {
   let directory = process.cwd();
   while (!existsSync(join(directory, 'package.json'))) {
     if (dirname(directory) === directory) return [];
@@ -115,22 +115,22 @@ function assertOurs(directory, ...beside) {
         throw new Error(
           `${path} belongs to another user (${stats.uid}), expected ${process.getuid()}; give it to yourself, or remove it`,
         );
-      if (!stats.isSymbolicLink() && stats.mode & BY_OTHERS)
+      if (!stats.isSymbolicLink() && stats.mode & WRITABLE_BY_ALL)
         throw new Error(`everybody may write ${path}; take that away with \`chmod o-w\``);
     }
   }
 }
 
 /** @returns {TfjsNode} */
-function built() {
+function loadBuilt() {
   const stamp = readStamp();
-  assertFits(stamp);
+  assertStampFits(stamp);
   try {
     const directory = join(HOME, 'node_modules', NAME);
     const quiet = join(HOME, 'quiet.node');
     assertOurs(directory, quiet);
-    if (!heard) createRequire(HOME)(quiet);
-    const loaded = open(directory, 'built');
+    if (!isLogLevelSet) createRequire(HOME)(quiet);
+    const loaded = openPackage(directory, 'built');
     if (loaded.tensorflow === stamp.tensorflow) return loaded;
     throw new Error(`it was built against TensorFlow ${stamp.tensorflow}, but ${stamp.library} is ${loaded.tensorflow}`);
   } catch (error) {
@@ -150,7 +150,7 @@ function readStamp() {
 }
 
 /** Whether what it was built for is what is here. @param {Stamp} stamp */
-function assertFits({ tensorflow, library, library_size, system, node_api }) {
+function assertStampFits({ tensorflow, library, library_size, system, node_api }) {
   const what = `the native library in ${HOME} was built`;
   const here = `${process.platform}-${machine()}`;
   if (system !== here || !(node_api <= Number(process.versions.napi))) {
@@ -173,13 +173,13 @@ function assertFits({ tensorflow, library, library_size, system, node_api }) {
  * @param {'prebuilt' | 'built'} origin
  * @returns {TfjsNode}
  */
-function open(directory, origin) {
+function openPackage(directory, origin) {
   assertOurs(directory);
   const require = createRequire(join(directory, 'package.json'));
-  mend();
+  installNodeShims();
   // The binding first: where it does not load, tfjs-node has not yet registered half of itself.
   const binding = require(join(directory, BINDING));
-  Object.assign(globalThis, { [HANDED_OVER]: { ...tf, ...load('layers') } });
+  Object.assign(globalThis, { [SHARED_TFJS]: { ...tf, ...loadPackage('layers') } });
   const tfjs = require(directory);
   if (tf.findBackend('tensorflow') === null) {
     throw new Error('it has a copy of @tensorflow/tfjs-core of its own; `npm dedupe` leaves one');
@@ -195,7 +195,7 @@ function firstLine(error) {
 // What tfjs-node 4.22 takes from Node and newer ones no longer have, given back from outside.
 // Each entry says who needs it.
 
-const MENDS = {
+const NODE_SHIMS = {
   // Most kernels ask these about their attributes. Node 23 removed the first; Node 22 prints a
   // deprecation warning for either.
   isNullOrUndefined: (/** @type {unknown} */ value) => value === null || value === undefined,
@@ -203,6 +203,6 @@ const MENDS = {
 };
 
 /** Call before tfjs-node runs anything. */
-export function mend() {
-  Object.assign(util, MENDS);
+export function installNodeShims() {
+  Object.assign(util, NODE_SHIMS);
 }

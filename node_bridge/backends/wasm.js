@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
 
-import { load, tf } from './tfjs.js';
+import { loadPackage, tf } from './tfjs.js';
 
 let registered = false;
 
@@ -10,7 +10,7 @@ let registered = false;
 export async function register() {
   if (registered) return;
   const require = createRequire(import.meta.url);
-  load('backend-wasm').setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
+  loadPackage('backend-wasm').setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
   multiplyByXnnpack();
   registered = true;
 }
@@ -60,7 +60,7 @@ export function multiplyByXnnpack() {
   /** @param {{inputs: any, backend: any, attrs?: any}} call */
   function kernelFunc({ inputs, backend, attrs }) {
     const { transposeA, transposeB } = attrs;
-    const [first, second] = [inputs.a, inputs.b].map(({ shape }) => batchOf(shape));
+    const [first, second] = [inputs.a, inputs.b].map(({ shape }) => countMatrices(shape));
     // A batch that is broadcast keeps the backend's own path. So does the plain product, for which
     // XNNPACK keeps the packed weights from one run to the next.
     const plain = first === 1 && !transposeA && !transposeB;
@@ -70,7 +70,7 @@ export function multiplyByXnnpack() {
     const a = transposeA ? transpose(inputs.a, backend) : inputs.a;
     const b = transposeB ? transpose(inputs.b, backend) : inputs.b;
     multiply ??= /** @type {(...args: any[]) => void} */ (backend.wasm.cwrap(KERNEL, null, SIGNATURE));
-    const product = eachProduct(a, b, first, backend, multiply);
+    const product = multiplyEach(a, b, first, backend, multiply);
     if (transposeA) backend.disposeData(a.dataId);
     if (transposeB) backend.disposeData(b.dataId);
     return product;
@@ -78,7 +78,7 @@ export function multiplyByXnnpack() {
 }
 
 /** How many matrices a tensor of this shape holds. @param {number[]} shape */
-function batchOf(shape) {
+function countMatrices(shape) {
   return tf.util.sizeFromShape(shape.slice(0, -2));
 }
 
@@ -94,7 +94,7 @@ function batchOf(shape) {
  * @param {(...args: any[]) => void} multiply
  * @returns {TensorInfo}
  */
-function eachProduct(a, b, count, backend, multiply) {
+function multiplyEach(a, b, count, backend, multiply) {
   const [m, k] = a.shape.slice(-2);
   const n = b.shape[b.shape.length - 1];
   const product = backend.makeOutput([...a.shape.slice(0, -1), n], 'float32');

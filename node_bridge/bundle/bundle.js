@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-import { BundleFile, isMissing } from '../support/checked_file.js';
+import { BundleFile, isNotFoundError } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
@@ -17,10 +17,10 @@ const CONTRACT_VERSION = 1;
 const ADVICE = 'export the bundle again';
 
 /** Bytes of a file that is checked without being kept. */
-const PIECE = 2 ** 20;
+const CHUNK_BYTES = 2 ** 20;
 /** Bytes of a contract, and of any file that is read whole: all but the weights. */
-const LARGEST_CONTRACT = 2 ** 24;
-const LARGEST = 2 ** 29;
+const MAX_CONTRACT_BYTES = 2 ** 24;
+const MAX_FILE_BYTES = 2 ** 29;
 
 /**
  * @typedef {object} TensorSpec
@@ -107,7 +107,7 @@ export class Bundle {
       );
     }
     assertValid('bundle', contract, path, ADVICE);
-    const problem = contradictionIn(contract);
+    const problem = findContradiction(contract);
     if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
     return new Bundle(dir, contract, createHash('sha256').update(text).digest('hex'));
   }
@@ -120,7 +120,7 @@ export class Bundle {
    * @returns {Buffer}
    * @throws {UserError} missing, truncated, altered or larger
    */
-  read(name, most = LARGEST) {
+  read(name, most = MAX_FILE_BYTES) {
     const file = this.file(name);
     if (file.left > most) {
       const { left } = file;
@@ -140,7 +140,7 @@ export class Bundle {
    */
   check(name) {
     const file = this.file(name);
-    const piece = new Uint8Array(Math.min(file.left, PIECE));
+    const piece = new Uint8Array(Math.min(file.left, CHUNK_BYTES));
     while (file.left > 0) file.fill(piece.subarray(0, file.left));
   }
 
@@ -169,7 +169,7 @@ export class Bundle {
  * @param {Contract} contract
  * @returns {string | undefined}
  */
-function contradictionIn({ inputs, outputs, tokenizer, architecture }) {
+function findContradiction({ inputs, outputs, tokenizer, architecture }) {
   const { vocab_size: size, special_tokens: special } = tokenizer;
   const beyond = Object.entries(special).find(([, { id }]) => id >= size);
   if (beyond !== undefined) return `special token ${beyond[0]} has id ${beyond[1].id}, expected less than vocab_size, ${size}`;
@@ -190,9 +190,9 @@ function contradictionIn({ inputs, outputs, tokenizer, architecture }) {
 /** @param {string} dir */
 function readContract(dir) {
   try {
-    return readInput(join(dir, 'bundle.json'), LARGEST_CONTRACT);
+    return readInput(join(dir, 'bundle.json'), MAX_CONTRACT_BYTES);
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isNotFoundError(error)) throw error;
     throw new UserError(`${dir} is not a bundle: it has no bundle.json; make one with \`nox -s export\``);
   }
 }

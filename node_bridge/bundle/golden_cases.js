@@ -4,16 +4,16 @@
  */
 import { createHash } from 'node:crypto';
 
-import { budgetProblem, closeness } from '../support/closeness.js';
+import { findBudgetProblem, compareTensors } from '../support/closeness.js';
 import { UserError } from '../support/errors.js';
 import { assertValid, isObject, parseJson } from '../support/json.js';
 import { readSafetensors } from '../support/safetensors.js';
-import { parseModel } from './model_json.js';
+import { parseModelJson } from './model_json.js';
 
-const GOLDEN = 'golden.safetensors';
-const PIECE = 1 << 20;
+const GOLDEN_FILE = 'golden.safetensors';
+const CHUNK_BYTES = 1 << 20;
 /** Bytes of a number, by TF.js's names of the dtypes. */
-const BYTES = /** @type {Record<string, number>} */ ({
+const BYTES_OF_DTYPE = /** @type {Record<string, number>} */ ({
   float32: 4,
   int32: 4,
   bool: 1,
@@ -35,7 +35,7 @@ const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
  * @property {string} said what is wrong; empty where nothing is
  */
 
-/** @typedef {ReturnType<typeof goldenCases>} Golden */
+/** @typedef {ReturnType<typeof readGoldenCases>} GoldenCases */
 
 /**
  * The golden cases of a bundle.
@@ -50,18 +50,18 @@ const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
  *   releases made
  * @throws {UserError} a bundle without golden cases, or whose golden cases do not fit its contract
  */
-export function goldenCases(bundle) {
-  if (!Object.hasOwn(bundle.contract.files, GOLDEN)) {
+export function readGoldenCases(bundle) {
+  if (!Object.hasOwn(bundle.contract.files, GOLDEN_FILE)) {
     throw new UserError(`${bundle.dir} has no golden cases, so nothing can be verified; export it again`);
   }
-  const path = `${bundle.dir}/${GOLDEN}`;
-  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), path);
+  const path = `${bundle.dir}/${GOLDEN_FILE}`;
+  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN_FILE), path);
   /** @type {Record<string, unknown>} */
   const document = {};
   for (const [key, value] of Object.entries(metadata)) document[key] = parseJson(value, `${path}, its metadata ${key}`);
   assertValid('golden', document, path, ADVICE);
   const { texts, tokenizer_cases: rules = { texts: [], ids: [] }, checksums = null } = /** @type {any} */ (document);
-  assertFits(path, texts, tensors);
+  assertTensorsFit(path, texts, tensors);
   if (rules.ids.length !== rules.texts.length) {
     throw new UserError(`${path}: got ids of ${rules.ids.length} tokenizer cases, expected of ${rules.texts.length}; ${ADVICE}`);
   }
@@ -76,7 +76,7 @@ export function goldenCases(bundle) {
  * @param {Record<string, import('../support/safetensors.js').Tensor>} tensors
  * @throws {UserError} one is missing, or of another shape or dtype
  */
-function assertFits(path, texts, tensors) {
+function assertTensorsFit(path, texts, tensors) {
   const width = Object.hasOwn(tensors, 'input_ids') ? tensors.input_ids.shape[1] : undefined;
   const expected = `I32[${texts.length},${width ?? 'sequence'}]`;
   for (const name of ROLES) {
@@ -93,30 +93,30 @@ function assertFits(path, texts, tensors) {
  * @returns {Promise<Check[]>} the ids first, then each output of the contract
  * @throws {UserError} no golden cases, or no budget that is one
  */
-export async function verify(bundle, tokenizer, encoder, count = Infinity) {
-  const golden = goldenCases(bundle);
+export async function verifyBundle(bundle, tokenizer, encoder, count = Infinity) {
+  const golden = readGoldenCases(bundle);
   const texts = golden.texts.slice(0, count);
   const { accuracy, outputs, padding } = bundle.contract;
   if (texts.length === 0 || !accuracy) {
     throw new UserError(`${bundle.dir} has golden cases without texts or budget; export it again`);
   }
-  const budgets = outputs.map(({ name }) => budgetOf(bundle, name));
+  const budgets = outputs.map(({ name }) => findBudget(bundle, name));
   const encodings = texts.map((text) => tokenizer.encode(text));
   // What attends to padding gives other numbers at another width.
   const width = padding === 'attended' ? golden.tensors.input_ids.shape[1] : undefined;
   const batch = encoder.pad(encodings, width);
   const tensors =
     texts.length < golden.texts.length
-      ? firstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]])
+      ? takeFirstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]])
       : golden.tensors;
-  const checks = [checkIds(batch, tensors, texts)];
+  const checks = [compareIds(batch, tensors, texts)];
   const got = await encoder.run(encodings, width);
   const mask = padding === 'masked' ? tensors.attention_mask : undefined;
   for (const [i, { name }] of outputs.entries()) {
     const { atol, rtol } = budgets[i];
     const expected = tensors[name];
     const measured = expected
-      ? closeness(visible(got[name], mask), visible(expected, mask), budgets[i])
+      ? compareTensors(zeroMaskedPositions(got[name], mask), zeroMaskedPositions(expected, mask), budgets[i])
       : { close: false, maxAbs: null, said: 'the golden cases have no such output' };
     const { close, maxAbs, said } = measured;
     checks.push({ name, passed: close, maxAbs, budget: atol, rtol, said });
@@ -133,8 +133,8 @@ export async function verify(bundle, tokenizer, encoder, count = Infinity) {
  * @returns {Check}
  * @throws {UserError} no golden cases
  */
-export function verifyIds(bundle, tokenizer, count = Infinity) {
-  const { texts, tensors } = goldenCases(bundle);
+export function verifyGoldenIds(bundle, tokenizer, count = Infinity) {
+  const { texts, tensors } = readGoldenCases(bundle);
   const { input_ids: expected, attention_mask: mask } = tensors;
   const [, width] = expected.shape;
   for (const [row, text] of texts.slice(0, count).entries()) {
@@ -151,11 +151,11 @@ export function verifyIds(bundle, tokenizer, count = Infinity) {
 /**
  * The ids of the texts that show the tokenizer's rules; no such text in older bundles.
  *
- * @param {Golden} golden
+ * @param {GoldenCases} golden
  * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
  * @returns {Check | null} null where there are none
  */
-export function verifyRules({ rules: { texts, ids } }, tokenizer) {
+export function verifyTokenizerRules({ rules: { texts, ids } }, tokenizer) {
   if (texts.length === 0) return null;
   const wrong = texts.findIndex((text, i) => String(Array.from(tokenizer.encode(text).ids)) !== String(ids[i]));
   const passed = wrong === -1;
@@ -175,7 +175,7 @@ export function verifyRules({ rules: { texts, ids } }, tokenizer) {
  * someone who means ill, who can write these sums again too.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @param {Golden} golden its own
+ * @param {GoldenCases} golden its own
  * @returns {Check | null} null where an older release made the bundle
  * @throws {UserError} a file that is missing or altered
  */
@@ -184,9 +184,9 @@ export function verifyChecksums(bundle, { checksums }) {
   const problems = Object.entries(checksums.files)
     .filter(([name, sum]) => sum !== sha256(bundle.read(name)))
     .map(([name]) => name);
-  if (checksums.contract !== decisive(bundle.contract))
+  if (checksums.contract !== hashContract(bundle.contract))
     problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
-  const weights = bundle.contract.architecture === null ? {} : weightHashes(bundle);
+  const weights = bundle.contract.architecture === null ? {} : hashWeights(bundle);
   const wanted = checksums.weights;
   for (const name of new Set([...Object.keys(wanted), ...Object.keys(weights)])) {
     const [has, should] = [weights, wanted].map((sums) => (Object.hasOwn(sums, name) ? sums[name] : undefined));
@@ -208,11 +208,11 @@ export function verifyChecksums(bundle, { checksums }) {
  * @returns {Record<string, string>}
  * @throws {UserError} a shard that is missing, altered or too short, or a dtype that has no size
  */
-function weightHashes(bundle) {
-  const { weightsManifest } = parseModel(bundle.read('model.json'), `${bundle.dir}/model.json`);
+function hashWeights(bundle) {
+  const { weightsManifest } = parseModelJson(bundle.read('model.json'), `${bundle.dir}/model.json`);
   /** @type {Record<string, string>} */
   const found = Object.create(null);
-  const piece = new Uint8Array(PIECE);
+  const piece = new Uint8Array(CHUNK_BYTES);
   for (const { paths, weights } of weightsManifest) {
     const left = [...paths];
     let file = bundle.file(left.shift() ?? '');
@@ -220,7 +220,7 @@ function weightHashes(bundle) {
       const hash = createHash('sha256');
       let count = shape.reduce(
         (/** @type {number} */ product, /** @type {number} */ size) => product * size,
-        BYTES[quantization?.dtype ?? dtype],
+        BYTES_OF_DTYPE[quantization?.dtype ?? dtype],
       );
       if (!Number.isSafeInteger(count))
         throw new UserError(`${bundle.dir}: model.json: weight ${name} has no size; export it again`);
@@ -231,7 +231,7 @@ function weightHashes(bundle) {
           file = bundle.file(left.shift() ?? '');
           continue;
         }
-        const part = piece.subarray(0, Math.min(count, file.left, PIECE));
+        const part = piece.subarray(0, Math.min(count, file.left, CHUNK_BYTES));
         file.fill(part);
         hash.update(part);
         count -= part.length;
@@ -248,7 +248,7 @@ function weightHashes(bundle) {
  *
  * @param {import('./bundle.js').Contract} contract
  */
-function decisive({ inputs, max_length, outputs, padding, tokenizer }) {
+function hashContract({ inputs, max_length, outputs, padding, tokenizer }) {
   const sorted = (/** @type {string} */ _, /** @type {any} */ value) =>
     isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
   return sha256(Buffer.from(JSON.stringify({ inputs, max_length, outputs, padding, tokenizer }, sorted)));
@@ -263,10 +263,10 @@ function sha256(bytes) {
  * What golden texts reach, in one line: the rest is held by checksums alone.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @param {Golden} golden its own
+ * @param {GoldenCases} golden its own
  * @returns {string}
  */
-export function coverage(bundle, { tensors, rules, checksums }) {
+export function describeCoverage(bundle, { tensors, rules, checksums }) {
   const { input_ids: ids, attention_mask: mask } = tensors;
   const used = new Set([...rules.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
   const { tokenizer, max_length: positions, architecture } = bundle.contract;
@@ -287,10 +287,10 @@ export function coverage(bundle, { tensors, rules, checksums }) {
  * @returns {{atol: number, rtol: number}}
  * @throws {UserError} the contract has none, or one that is no number
  */
-function budgetOf(bundle, name) {
+function findBudget(bundle, name) {
   const { accuracy } = bundle.contract;
   const budget = accuracy?.budgets ? accuracy.budgets[name] : accuracy?.budget;
-  const problem = budgetProblem(budget);
+  const problem = findBudgetProblem(budget);
   if (problem) throw new UserError(`${bundle.dir}: ${name}: ${problem}; export it again`);
   return /** @type {{atol: number, rtol: number}} */ (budget);
 }
@@ -306,7 +306,7 @@ function budgetOf(bundle, name) {
  * @throws {UserError} no golden cases
  */
 export async function verifyVectors(bundle, tokenizer, encoder) {
-  const { texts, tensors } = goldenCases(bundle);
+  const { texts, tensors } = readGoldenCases(bundle);
   const { accuracy, outputs } = bundle.contract;
   const name = outputs.find(({ role }) => role === 'sequence_output')?.name ?? 'sequence_output';
   const expected = tensors[name];
@@ -316,13 +316,13 @@ export async function verifyVectors(bundle, tokenizer, encoder) {
   const encodings = texts.map((text) => tokenizer.encode(text));
   const rows = await encoder.sequences(encodings);
   const [, width, hidden] = expected.shape;
-  const budget = budgetOf(bundle, name);
+  const budget = findBudget(bundle, name);
   let maxAbs = 0;
   for (const [row, data] of rows.entries()) {
     const from = row * width * hidden;
     const shape = [data.length / hidden, hidden];
     const should = { shape, data: expected.data.subarray(from, from + data.length) };
-    const { close, maxAbs: moved, said } = closeness({ shape, data }, should, budget);
+    const { close, maxAbs: moved, said } = compareTensors({ shape, data }, should, budget);
     if (!close) {
       const text = JSON.stringify(texts[row]);
       return { name, passed: false, maxAbs: moved, budget: budget.atol, rtol: budget.rtol, said: `${name} of ${text}: ${said}` };
@@ -340,7 +340,7 @@ export async function verifyVectors(bundle, tokenizer, encoder) {
  * @param {[number, number]} size rows, and positions of each
  * @returns {Record<string, import('../support/safetensors.js').Tensor>}
  */
-function firstRows(tensors, outputs, [rows, width]) {
+function takeFirstRows(tensors, outputs, [rows, width]) {
   const [, whole] = tensors.input_ids.shape;
   const cut = Object.entries(tensors).map(([name, tensor]) => {
     const { shape, data } = tensor;
@@ -367,7 +367,7 @@ function firstRows(tensors, outputs, [rows, width]) {
  * @param {{shape: number[], data: Float32Array | Int32Array} | undefined} mask int32[batch, sequence]
  * @returns {T}
  */
-function visible(output, mask) {
+function zeroMaskedPositions(output, mask) {
   if (mask === undefined || String(output.shape.slice(0, 2)) !== String(mask.shape)) return output;
   const width = output.data.length / mask.data.length;
   const data = output.data.slice();
@@ -381,7 +381,7 @@ function visible(output, mask) {
  * @param {string[]} texts
  * @returns {Check}
  */
-function checkIds(batch, tensors, texts) {
+function compareIds(batch, tensors, texts) {
   for (const [role, { shape, data }] of Object.entries(batch)) {
     const expected = tensors[role];
     const same = expected !== undefined && String(shape) === String(expected.shape);

@@ -3,25 +3,25 @@ import { UserError } from '../support/errors.js';
 import { isObject, parseJson } from '../support/json.js';
 
 /** Axes that TF.js has. */
-const MOST_AXES = 6;
+const MAX_AXES = 6;
 /** Numbers of a weight: more is no array of JavaScript's. */
-const MOST_NUMBERS = 2 ** 32;
+const MAX_NUMBERS = 2 ** 32;
 
 /**
- * @typedef {{paths: string[], weights: Weight[]}} Group
+ * @typedef {{paths: string[], weights: Weight[]}} WeightGroup
  *
  * @typedef {object} Weight
  * @property {string} name
  * @property {number[]} shape
  * @property {'float32' | 'int32' | 'bool'} dtype
- * @property {Stored} [quantization] how a float32 is stored, where that is in fewer bits
+ * @property {Quantization} [quantization] how a float32 is stored, where that is in fewer bits
  *
- * @typedef {object} Stored
+ * @typedef {object} Quantization
  * @property {'float16' | 'uint16' | 'uint8'} dtype
  * @property {number} [scale] of integers, as is `min`: the value is stored · scale + min
  * @property {number} [min]
  *
- * @typedef {{format?: string, modelTopology: any, weightsManifest: Group[]} & Record<string, any>} ModelJson
+ * @typedef {{format?: string, modelTopology: any, weightsManifest: WeightGroup[]} & Record<string, any>} ModelJson
  */
 
 /**
@@ -30,7 +30,7 @@ const MOST_NUMBERS = 2 ** 32;
  * @returns {ModelJson}
  * @throws {UserError} broken JSON, or a field that is missing or of another type
  */
-export function parseModel(bytes, path) {
+export function parseModelJson(bytes, path) {
   const model = parseJson(bytes, path);
   const refuse = (/** @type {string} */ what) => new UserError(`${path}: ${what}; it is damaged, or not made by this program`);
   if (!isObject(model)) throw refuse('expected a JSON object');
@@ -41,7 +41,7 @@ export function parseModel(bytes, path) {
   }
   const names = new Set();
   for (const weight of manifest.flatMap(({ weights }) => weights)) {
-    const problem = problemOf(weight);
+    const problem = findWeightProblem(weight);
     if (problem !== '') throw refuse(`the weight ${JSON.stringify(weight?.name)?.slice(0, 80)} has ${problem}`);
     if (names.has(weight.name)) throw refuse(`two weights are called ${JSON.stringify(weight.name)}`);
     names.add(weight.name);
@@ -57,7 +57,7 @@ export function parseModel(bytes, path) {
  *   for that, and stumbles
  * @template T
  */
-export function asUserError(path, work) {
+export function withTfjsErrors(path, work) {
   const refuse = (/** @type {any} */ error) => {
     if (error?.exitCode !== undefined || error?.code !== undefined || !(error instanceof Error)) throw error;
     if (error instanceof RangeError && /allocation|Invalid (typed )?array/.test(error.message)) throw error;
@@ -82,14 +82,14 @@ function isGroup(group) {
 }
 
 /** @param {unknown} weight @returns {string} '' where there is none */
-function problemOf(weight) {
+function findWeightProblem(weight) {
   if (!isObject(weight)) return 'no fields';
   const { name, shape, dtype, quantization } = weight;
   if (typeof name !== 'string' || name === '') return 'no name';
   const isSize = (/** @type {unknown} */ size) => Number.isSafeInteger(size) && /** @type {number} */ (size) >= 0;
-  if (!Array.isArray(shape) || shape.length > MOST_AXES || !shape.every(isSize))
-    return `a shape that is no list of at most ${MOST_AXES} sizes`;
-  if (shape.reduce((product, size) => product * size, 1) >= MOST_NUMBERS) return 'too large a shape';
+  if (!Array.isArray(shape) || shape.length > MAX_AXES || !shape.every(isSize))
+    return `a shape that is no list of at most ${MAX_AXES} sizes`;
+  if (shape.reduce((product, size) => product * size, 1) >= MAX_NUMBERS) return 'too large a shape';
   if (typeof dtype !== 'string') return 'no dtype';
   if (quantization === undefined) return '';
   if (!isObject(quantization) || typeof quantization.dtype !== 'string') return 'a quantization without dtype';

@@ -8,18 +8,18 @@ import { createHash, createPublicKey, verify } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { isMissing } from '../support/checked_file.js';
-import { attempted, UserError } from '../support/errors.js';
+import { isNotFoundError } from '../support/checked_file.js';
+import { catchUserError, UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { isObject, parseJson } from '../support/json.js';
 
 /** Beside a contract, and in no list of files. */
-export const SIGNATURE = 'signature.json';
+export const SIGNATURE_FILE = 'signature.json';
 const FORMAT = 'bert-bridge-signature';
 const VERSION = 1;
 
 /** Bytes that a signature, or a file of public keys, has at most. */
-const LARGEST = 2 ** 16;
+const MAX_BYTES = 2 ** 16;
 const RAW_KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 const PEM = /-----BEGIN PUBLIC KEY-----[^-]*-----END PUBLIC KEY-----/g;
@@ -34,12 +34,12 @@ const PEM = /-----BEGIN PUBLIC KEY-----[^-]*-----END PUBLIC KEY-----/g;
  * @throws {UserError} it is not signed, by none of these keys, or it was changed after signing
  */
 export function assertSigned(dir, name, contract, trustedKeys) {
-  const keys = publicKeys(trustedKeys);
+  const keys = parsePublicKeys(trustedKeys);
   const signature = readSignature(dir, name);
   const message = Buffer.concat([Buffer.from(`${FORMAT} ${VERSION} ${name}\n`), contract]);
   if (keys.some((key) => verify(null, message, key, signature.bytes))) return;
   const signer = fingerprint(signature.key);
-  const trusted = keys.map((key) => fingerprint(rawKey(key)));
+  const trusted = keys.map((key) => fingerprint(exportRawKey(key)));
   throw new UserError(
     trusted.includes(signer)
       ? `${join(dir, name)} is not what its signature was made for: it was changed after signing; get it again`
@@ -57,11 +57,11 @@ export function assertSigned(dir, name, contract, trustedKeys) {
 export function readTrustedKeys(file) {
   if (file === undefined) return undefined;
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined || !stat.isFile() || stat.size > LARGEST) {
+  if (stat === undefined || !stat.isFile() || stat.size > MAX_BYTES) {
     throw new UserError(`--require-signature: ${file} is no file with public keys, expected PEM blocks`);
   }
   const text = readFileSync(file, 'utf8');
-  publicKeys(text);
+  parsePublicKeys(text);
   return text;
 }
 
@@ -70,7 +70,7 @@ export function readTrustedKeys(file) {
  * @returns {import('node:crypto').KeyObject[]} at least one
  * @throws {UserError} none, or one that is not Ed25519
  */
-function publicKeys(pem) {
+function parsePublicKeys(pem) {
   const blocks = pem.match(PEM) ?? [];
   if (blocks.length === 0) {
     throw new UserError(
@@ -78,14 +78,14 @@ function publicKeys(pem) {
     );
   }
   return blocks.map((block) => {
-    const key = keyOf(block);
+    const key = parsePublicKey(block);
     if (key?.asymmetricKeyType === 'ed25519') return key;
     throw new UserError(`Expected Ed25519 public keys, got ${key?.asymmetricKeyType ?? 'a block that is no key'}`);
   });
 }
 
 /** @param {string} block */
-function keyOf(block) {
+function parsePublicKey(block) {
   try {
     return createPublicKey(block);
   } catch {
@@ -100,19 +100,21 @@ function keyOf(block) {
  * @throws {UserError} there is none, or it is no signature
  */
 function readSignature(dir, name) {
-  const path = join(dir, SIGNATURE);
+  const path = join(dir, SIGNATURE_FILE);
   let bytes;
   try {
-    bytes = readInput(path, LARGEST);
+    bytes = readInput(path, MAX_BYTES);
   } catch (error) {
-    if (!isMissing(error)) throw error;
-    throw new UserError(`${dir} is not signed: it has no ${SIGNATURE}; its publisher makes one with \`python -m export sign\``);
+    if (!isNotFoundError(error)) throw error;
+    throw new UserError(
+      `${dir} is not signed: it has no ${SIGNATURE_FILE}; its publisher makes one with \`python -m export sign\``,
+    );
   }
   const problem = (/** @type {string} */ what) =>
     new UserError(
       `${path}: got ${what}, expected format "${FORMAT}", version ${VERSION}, algorithm "ed25519", signs "${name}", public_key and signature; sign it again`,
     );
-  const document = attempted(() => parseJson(bytes));
+  const document = catchUserError(() => parseJson(bytes));
   if (!isObject(document) || document instanceof UserError) throw problem('no JSON object');
   const { format, version, algorithm, signs, public_key: key, signature } = document;
   if (format !== FORMAT || version !== VERSION || algorithm !== 'ed25519' || signs !== name) throw problem('something else');
@@ -124,7 +126,7 @@ function readSignature(dir, name) {
 }
 
 /** The 32 bytes of a public key: in SPKI they stand last. @param {import('node:crypto').KeyObject} key */
-function rawKey(key) {
+function exportRawKey(key) {
   return key.export({ type: 'spki', format: 'der' }).subarray(-RAW_KEY_BYTES);
 }
 

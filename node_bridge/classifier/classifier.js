@@ -6,20 +6,20 @@ import { join, resolve } from 'node:path';
 
 import { Bundle } from '../bundle/bundle.js';
 import { openEncoders } from '../encoder/encoder_pool.js';
-import { closeness } from '../support/closeness.js';
+import { compareTensors } from '../support/closeness.js';
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
-import { readClassifier, readDescription, weightSums } from './classifier_files.js';
+import { readClassifier, readDescription, hashWeights } from './classifier_files.js';
 import { Head } from './head.js';
-import { predict } from './prediction.js';
+import { predictStream } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
  * @typedef {import('./prediction.js').Prediction} Prediction
  * @typedef {import('../data/text.js').GivenText} GivenText
  *
- * @typedef {{dispose: () => unknown}} Owned
+ * @typedef {{dispose: () => unknown}} Disposable
  *
  * @typedef {object} Ranking
  * @property {number} [top] how many of the most probable labels to give in order, as `top`
@@ -41,7 +41,7 @@ export class Classifier {
   /**
    * See `load`.
    *
-   * @param {import('./prediction.js').Tools & {encoder: Owned & {notice: string}, head: Owned}} tools
+   * @param {import('./prediction.js').Tools & {encoder: Disposable & {notice: string}, head: Disposable}} tools
    */
   constructor({ tokenizer, encoder, head }) {
     this.#tokenizer = tokenizer;
@@ -65,7 +65,7 @@ export class Classifier {
   static async load(dir, options = {}) {
     assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
     const { bundle: place, backend, workers = 1, trustedKeys } = options;
-    const bundle = Bundle.open(place ?? bundleOf(dir), { trustedKeys });
+    const bundle = Bundle.open(place ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
     return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
@@ -166,7 +166,7 @@ export class Classifier {
   stream(texts, options = {}) {
     assertOptions('stream', options, ['top', 'keepBroken']);
     const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head };
-    return predict(texts, tools, options);
+    return predictStream(texts, tools, options);
   }
 
   /** Frees the weights. */
@@ -177,7 +177,7 @@ export class Classifier {
 }
 
 /** Where the classifier's bundle was at training. @param {string} dir */
-function bundleOf(dir) {
+function findBundle(dir) {
   const found = resolve(dir, readDescription(dir).bundle.dir);
   if (existsSync(join(found, 'bundle.json'))) return found;
   throw new UserError(`The bundle of ${dir} is no longer at ${found}; give its place with \`bundle\``, 'bundle');
@@ -211,7 +211,7 @@ export async function verifyClassifier(dir, { golden = [], labels, checksums }, 
   const got = rows(
     predictions.map(({ probabilities }) => labels.map((label) => /** @type {Record<string, number>} */ (probabilities)[label])),
   );
-  const { close, maxAbs, said } = closeness(got, rows(golden.map(({ probabilities }) => probabilities)), BUDGET);
+  const { close, maxAbs, said } = compareTensors(got, rows(golden.map(({ probabilities }) => probabilities)), BUDGET);
   const other = predictions.findIndex(({ label }, i) => label !== golden[i].label && !isTie(golden[i].probabilities));
   const labelSaid =
     other === -1
@@ -220,7 +220,7 @@ export async function verifyClassifier(dir, { golden = [], labels, checksums }, 
   return [
     { name: 'probabilities', passed: close, maxAbs, budget: BUDGET.atol, rtol: BUDGET.rtol, said },
     { name: 'labels', passed: other === -1, maxAbs: null, budget: 0, rtol: 0, said: labelSaid },
-    ...(checksums === undefined ? [] : [checksumsHold(dir, checksums)]),
+    ...(checksums === undefined ? [] : [checkWeightChecksums(dir, checksums)]),
   ];
 }
 
@@ -229,9 +229,9 @@ export async function verifyClassifier(dir, { golden = [], labels, checksums }, 
  * @param {Record<string, string>} checksums of each weight, by its name
  * @returns {import('../bundle/golden_cases.js').Check}
  */
-function checksumsHold(dir, checksums) {
+function checkWeightChecksums(dir, checksums) {
   const { weightSpecs = [], weightData } = readClassifier(dir).artifacts;
-  const got = weightSums(weightSpecs, new Uint8Array(/** @type {ArrayBuffer} */ (weightData)));
+  const got = hashWeights(weightSpecs, new Uint8Array(/** @type {ArrayBuffer} */ (weightData)));
   const other = [...new Set([...Object.keys(checksums), ...Object.keys(got)])].filter((name) => got[name] !== checksums[name]);
   const said =
     other.length === 0

@@ -7,9 +7,9 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { parseModel } from '../bundle/model_json.js';
-import { assertSigned, SIGNATURE } from '../bundle/signature.js';
-import { isMissing } from '../support/checked_file.js';
+import { parseModelJson } from '../bundle/model_json.js';
+import { assertSigned, SIGNATURE_FILE } from '../bundle/signature.js';
+import { isNotFoundError } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
@@ -23,16 +23,16 @@ const FORMAT = 'bert-bridge-classifier';
 const VERSION = 2;
 const VERSIONS = [1, VERSION];
 /** What train.js put beside a classifier of version 1, which does not list it. */
-const BESIDE = ['training.html', 'log.jsonl'];
+const EXTRA_FILES_V1 = ['training.html', 'log.jsonl'];
 /** Stands in the place of the seal while it is computed. */
 const UNSEALED = '0'.repeat(64);
 const ADVICE = 'copy or train the classifier again';
 /** Bytes of its files: a head of 10,000 labels has 20 MB. */
-const LARGEST = 2 ** 28;
+const MAX_FILE_BYTES = 2 ** 28;
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} ModelArtifacts
- * @typedef {object} Golden a text, or `sentence1` and `sentence2`, the label and all probabilities
+ * @typedef {object} GoldenAnswer a text, or `sentence1` and `sentence2`, the label and all probabilities
  * @property {string} [text]
  * @property {string} [sentence1]
  * @property {string} [sentence2]
@@ -61,7 +61,7 @@ const LARGEST = 2 ** 28;
  * @property {string} best_by `accuracy` or `macro-f1`: by what that epoch is the best
  * @property {number} dev_accuracy
  * @property {number} dev_macro_f1
- * @property {Golden[]} [golden] what it said of the bundle's golden texts at the end of training
+ * @property {GoldenAnswer[]} [golden] what it said of the bundle's golden texts at the end of training
  * @property {Record<string, string>} [checksums] the sha256 of each weight as it was trained, by its name; see
  *   `weightSums`
  * @property {{settings: string, data: string}} [trained_with] sha256 of what was asked for, and of
@@ -74,18 +74,18 @@ const LARGEST = 2 ** 28;
  * @returns {boolean} whether a finished one is there
  * @throws {UserError} `dir` is something else, or holds anything beside it
  */
-export function isClassifierIn(dir) {
-  assertWritable(dir, KIND);
+export function hasClassifier(dir) {
+  assertWritable(dir, CLASSIFIER_DIRECTORY);
   return existsSync(join(dir, DESCRIPTION));
 }
 
-/** @type {import('../support/output_directory.js').Kind} */
-const KIND = { marker: DESCRIPTION, filesOf: filesIn };
+/** @type {import('../support/output_directory.js').DirectoryKind} */
+const CLASSIFIER_DIRECTORY = { marker: DESCRIPTION, filesOf: listFiles };
 
 /** The files of a classifier, by what it lists. @param {string} dir @returns {string[]} */
-function filesIn(dir) {
+function listFiles(dir) {
   const { version, files } = readDescription(dir);
-  return [DESCRIPTION, SIGNATURE, ...Object.keys(files), ...(version === VERSION ? [] : BESIDE)];
+  return [DESCRIPTION, SIGNATURE_FILE, ...Object.keys(files), ...(version === VERSION ? [] : EXTRA_FILES_V1)];
 }
 
 /**
@@ -117,12 +117,16 @@ export function writeClassifier(dir, { modelTopology, weightSpecs, weightData },
     version: VERSION,
     sha256: UNSEALED,
     ...details,
-    checksums: weightSums(weightSpecs ?? [], weights),
+    checksums: hashWeights(weightSpecs ?? [], weights),
     files: Object.fromEntries(sums),
   };
   const path = join(dir, DESCRIPTION);
   assertDescription(JSON.parse(JSON.stringify(description)), path);
-  writeDirectory(dir, { ...files, [DESCRIPTION]: sealed(`${JSON.stringify(description, null, 2)}\n`, UNSEALED) }, KIND);
+  writeDirectory(
+    dir,
+    { ...files, [DESCRIPTION]: sealDescription(`${JSON.stringify(description, null, 2)}\n`, UNSEALED) },
+    CLASSIFIER_DIRECTORY,
+  );
 }
 
 /**
@@ -133,7 +137,7 @@ export function writeClassifier(dir, { modelTopology, weightSpecs, weightData },
  * @param {Uint8Array} bytes
  * @returns {Record<string, string>} by name
  */
-export function weightSums(specs, bytes) {
+export function hashWeights(specs, bytes) {
   let at = 0;
   return Object.fromEntries(
     specs.map(({ name, shape }) => {
@@ -152,12 +156,12 @@ export function weightSums(specs, bytes) {
  * @param {string} text
  * @param {string} seal what stands in the place of the seal
  */
-function sealed(text, seal) {
-  return text.replace(seal, sealOf(text, seal));
+function sealDescription(text, seal) {
+  return text.replace(seal, computeSeal(text, seal));
 }
 
 /** @param {string} text @param {string} seal that stands in it */
-function sealOf(text, seal) {
+function computeSeal(text, seal) {
   return sha256(Buffer.from(text.replace(seal, UNSEALED)));
 }
 
@@ -170,7 +174,7 @@ function sealOf(text, seal) {
  */
 export function readDescription(dir, trustedKeys) {
   const path = join(dir, DESCRIPTION);
-  const bytes = read(dir, DESCRIPTION);
+  const bytes = readClassifierFile(dir, DESCRIPTION);
   if (trustedKeys !== undefined) assertSigned(dir, DESCRIPTION, bytes, trustedKeys);
   const description = parseJson(bytes, path, ADVICE);
   if (description?.format !== FORMAT || !VERSIONS.includes(description.version)) {
@@ -179,7 +183,7 @@ export function readDescription(dir, trustedKeys) {
   }
   assertDescription(description, path);
   const { sha256: seal } = description;
-  if (seal !== undefined && sealOf(bytes.toString('utf8'), seal) !== seal) {
+  if (seal !== undefined && computeSeal(bytes.toString('utf8'), seal) !== seal) {
     throw new UserError(`${path} is not what its sha256 says: it was edited or damaged; ${ADVICE}`);
   }
   return description;
@@ -188,7 +192,7 @@ export function readDescription(dir, trustedKeys) {
 /** @param {any} description @param {string} path */
 function assertDescription(description, path) {
   assertValid('classifier', description, path, ADVICE);
-  const problem = contradictionIn(description);
+  const problem = findContradiction(description);
   if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
 }
 
@@ -198,7 +202,7 @@ function assertDescription(description, path) {
  * @param {Description} description
  * @returns {string | undefined}
  */
-function contradictionIn({ labels, class_weights: weights, golden = [], epochs, best_epoch: best, task }) {
+function findContradiction({ labels, class_weights: weights, golden = [], epochs, best_epoch: best, task }) {
   const known = new Set(labels);
   if (known.size < labels.length) return 'got a label twice';
   if (weights !== undefined && weights.length !== labels.length)
@@ -223,8 +227,8 @@ function contradictionIn({ labels, class_weights: weights, golden = [], epochs, 
  */
 export function readClassifier(dir, trustedKeys) {
   const description = readDescription(dir, trustedKeys);
-  const model = parseModel(checked(dir, MODEL, description), join(dir, MODEL));
-  const weights = checked(dir, WEIGHTS, description);
+  const model = parseModelJson(readCheckedFile(dir, MODEL, description), join(dir, MODEL));
+  const weights = readCheckedFile(dir, WEIGHTS, description);
   const artifacts = {
     format: model.format,
     modelTopology: model.modelTopology,
@@ -235,8 +239,8 @@ export function readClassifier(dir, trustedKeys) {
 }
 
 /** @param {string} dir @param {string} name @param {Description} description */
-function checked(dir, name, { files }) {
-  const bytes = read(dir, name);
+function readCheckedFile(dir, name, { files }) {
+  const bytes = readClassifierFile(dir, name);
   if (sha256(bytes) === files[name].sha256) return bytes;
   throw new UserError(
     `${join(dir, name)} has sha256 ${sha256(bytes)}, expected ${files[name].sha256}; the classifier is damaged, ${ADVICE}`,
@@ -244,11 +248,11 @@ function checked(dir, name, { files }) {
 }
 
 /** @param {string} dir @param {string} name */
-function read(dir, name) {
+function readClassifierFile(dir, name) {
   try {
-    return readInput(join(dir, name), LARGEST);
+    return readInput(join(dir, name), MAX_FILE_BYTES);
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isNotFoundError(error)) throw error;
     throw new UserError(
       name === DESCRIPTION
         ? `${dir} is not a classifier: it has no ${DESCRIPTION}; make one with \`node node_bridge/train.js\``

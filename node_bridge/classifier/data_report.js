@@ -4,13 +4,13 @@
  * trains must know.
  */
 import { KeyTable } from '../data/text_keys.js';
-import { halfWidth95 } from './evaluation.js';
+import { wilsonHalfWidth95 } from './evaluation.js';
 
 /** Dev accuracy that is uncertain by more than this says little. */
-const UNCERTAIN = 0.05;
+const MAX_UNCERTAINTY = 0.05;
 /** A label that has more of the training texts than this, or so many times the rarest. */
-const MAJORITY = 0.8;
-const TIMES = 10;
+const MAJORITY_SHARE = 0.8;
+const MAJORITY_RATIO = 10;
 /** More than half as many labels as texts are texts themselves, or numbers of rows. */
 const MANY_LABELS = 20;
 /** Contradictions and labels that are named; the rest is counted. */
@@ -19,7 +19,7 @@ const SHOWN_LABELS = 8;
 
 /**
  * @typedef {import('../data/dataset.js').Dataset} Dataset
- * @typedef {Omit<import('./training.js').Problem, 'golden'>} Problem
+ * @typedef {Omit<import('./training.js').TrainingProblem, 'golden'>} Problem
  *
  * @typedef {object} Contradictions texts that have several labels
  * @property {number} texts distinct ones
@@ -92,9 +92,9 @@ export class CutCounter {
  * @param {Cuts} cut
  * @returns {Promise<DataReport>}
  */
-export async function dataReport({ train, dev, labels, targets, devTargets }, cut) {
-  const table = tableOf(train);
-  const devTable = tableOf(dev);
+export async function buildDataReport({ train, dev, labels, targets, devTargets }, cut) {
+  const table = indexTexts(train);
+  const devTable = indexTexts(dev);
   const overlap = { texts: 0, distinct: 0, other_label: 0 };
   for (let i = 0; i < dev.count; i += 1) {
     const there = table.get(dev.key(i));
@@ -103,26 +103,26 @@ export async function dataReport({ train, dev, labels, targets, devTargets }, cu
     overlap.distinct += Number(devTable.get(dev.key(i)) === i);
     overlap.other_label += Number(targets[there] !== devTargets[i]);
   }
-  const counts = countsOf(targets, labels.length);
-  const devCounts = countsOf(devTargets, labels.length);
+  const counts = countLabels(targets, labels.length);
+  const devCounts = countLabels(devTargets, labels.length);
   const most = counts.indexOf(counts.reduce((a, b) => Math.max(a, b)));
   const least = counts.indexOf(counts.reduce((a, b) => Math.min(a, b)));
   return {
     overlap,
     contradictions: {
-      train: await contradictionsOf(train, table, targets),
-      dev: await contradictionsOf(dev, devTable, devTargets),
+      train: await findContradictions(train, table, targets),
+      dev: await findContradictions(dev, devTable, devTargets),
     },
     majority: { label: labels[most], train_share: counts[most] / train.count, dev_accuracy: devCounts[most] / dev.count },
     rarest: { label: labels[least], texts: counts[least] },
     labels_without_dev: labels.filter((_, label) => devCounts[label] === 0),
-    dev_uncertainty: halfWidth95(0.5, dev.count),
+    dev_uncertainty: wilsonHalfWidth95(0.5, dev.count),
     cut,
   };
 }
 
 /** From each distinct text to the first example that has it. @param {Dataset} dataset */
-function tableOf(dataset) {
+function indexTexts(dataset) {
   const table = new KeyTable();
   for (let i = 0; i < dataset.count; i += 1) table.add(dataset.key(i), i);
   return table;
@@ -134,7 +134,7 @@ function tableOf(dataset) {
  * @param {Int32Array} targets
  * @returns {Promise<Contradictions>}
  */
-async function contradictionsOf(dataset, table, targets) {
+async function findContradictions(dataset, table, targets) {
   /** @type {Map<number, number>} from the first example of a text to the first that has another label */
   const found = new Map();
   for (let i = 0; i < dataset.count; i += 1) {
@@ -148,7 +148,7 @@ async function contradictionsOf(dataset, table, targets) {
 }
 
 /** @param {Int32Array} targets @param {number} labels */
-function countsOf(targets, labels) {
+function countLabels(targets, labels) {
   const counts = new Array(labels).fill(0);
   for (const target of targets) counts[target] += 1;
   return counts;
@@ -162,9 +162,9 @@ function countsOf(targets, labels) {
  * @param {number} maxLength
  * @returns {string[]}
  */
-export function warningsOf(report, { train, dev, labels }, maxLength) {
+export function formatWarnings(report, { train, dev, labels }, maxLength) {
   const { overlap, contradictions, majority, rarest, labels_without_dev: missing, dev_uncertainty: uncertainty, cut } = report;
-  const lines = [...oddityWarnings(train), ...(dev.path === train.path ? [] : oddityWarnings(dev))];
+  const lines = [...formatOddities(train), ...(dev.path === train.path ? [] : formatOddities(dev))];
   if (overlap.texts > 0) {
     const other = overlap.other_label > 0 ? `, ${overlap.other_label} of them with another label` : '';
     lines.push(
@@ -178,22 +178,22 @@ export function warningsOf(report, { train, dev, labels }, maxLength) {
   ])) {
     if (texts === 0) continue;
     const examples = places.map((pair) => pair.join(' and ')).join('; ');
-    lines.push(`${path}: ${counted(texts, 'text has', 'texts have')} more than one label, such as lines ${examples}`);
+    lines.push(`${path}: ${formatCount(texts, 'text has', 'texts have')} more than one label, such as lines ${examples}`);
   }
-  if (uncertainty > UNCERTAIN) {
+  if (uncertainty > MAX_UNCERTAINTY) {
     lines.push(
-      `only ${counted(dev.count, 'dev text', 'dev texts')}: dev accuracy is uncertain by up to ±${points(uncertainty)} points (95 % interval)`,
+      `only ${formatCount(dev.count, 'dev text', 'dev texts')}: dev accuracy is uncertain by up to ±${formatPercent(uncertainty)} points (95 % interval)`,
     );
   }
   if (missing.length > 0) {
     const names = missing.slice(0, SHOWN_LABELS).join(', ') + (missing.length > SHOWN_LABELS ? `, … (${missing.length})` : '');
     lines.push(`no dev text has the label ${names}: how well it is found stays unknown`);
   }
-  if (majority.train_share > MAJORITY || majority.train_share * train.count >= TIMES * rarest.texts) {
+  if (majority.train_share > MAJORITY_SHARE || majority.train_share * train.count >= MAJORITY_RATIO * rarest.texts) {
     lines.push(
-      `the labels are out of balance: ${points(majority.train_share)} % of the training texts are ${majority.label}, ` +
-        `${points(rarest.texts / train.count)} % are ${rarest.label} (${labels.length} labels); always ${majority.label} has a dev accuracy of ` +
-        `${points(majority.dev_accuracy)} %; consider --class-weights balanced and --best-by macro-f1`,
+      `the labels are out of balance: ${formatPercent(majority.train_share)} % of the training texts are ${majority.label}, ` +
+        `${formatPercent(rarest.texts / train.count)} % are ${rarest.label} (${labels.length} labels); always ${majority.label} has a dev accuracy of ` +
+        `${formatPercent(majority.dev_accuracy)} %; consider --class-weights balanced and --best-by macro-f1`,
     );
   }
   if (labels.length > MANY_LABELS && 2 * labels.length > train.count) {
@@ -205,30 +205,30 @@ export function warningsOf(report, { train, dev, labels }, maxLength) {
   lines.push(
     cut.texts === 0
       ? `no text is cut at ${maxLength} positions; the longest has ${cut.longest}`
-      : `${cut.texts} of ${all} texts (${points(cut.share)} %) are cut at ${maxLength} positions and lose ` +
-          `${points(cut.tokens_lost_share)} % of all tokens; the longest has ${cut.longest}, see --max-length`,
+      : `${cut.texts} of ${all} texts (${formatPercent(cut.share)} %) are cut at ${maxLength} positions and lose ` +
+          `${formatPercent(cut.tokens_lost_share)} % of all tokens; the longest has ${cut.longest}, see --max-length`,
   );
   return lines;
 }
 
 /** @param {Dataset} dataset */
-function oddityWarnings({ path, oddities: { trimmed, whole, blank } }) {
+function formatOddities({ path, oddities: { trimmed, whole, blank } }) {
   const lines = [];
   const from = (/** @type {{line: number}} */ { line }) => `from line ${line} on`;
   if (trimmed.count > 0)
-    lines.push(`${path}: white space around ${counted(trimmed.count, 'label', 'labels')} was removed, ${from(trimmed)}`);
+    lines.push(`${path}: white space around ${formatCount(trimmed.count, 'label', 'labels')} was removed, ${from(trimmed)}`);
   if (whole.count > 0)
-    lines.push(`${path}: ${counted(whole.count, 'label', 'labels')} such as 1.0 were read as integers, ${from(whole)}`);
-  if (blank.count > 0) lines.push(`${path}: ${counted(blank.count, 'text is', 'texts are')} empty, ${from(blank)}`);
+    lines.push(`${path}: ${formatCount(whole.count, 'label', 'labels')} such as 1.0 were read as integers, ${from(whole)}`);
+  if (blank.count > 0) lines.push(`${path}: ${formatCount(blank.count, 'text is', 'texts are')} empty, ${from(blank)}`);
   return lines;
 }
 
 /** @param {number} count @param {string} one @param {string} many */
-function counted(count, one, many) {
+function formatCount(count, one, many) {
   return `${count} ${count === 1 ? one : many}`;
 }
 
 /** In percent. @param {number} share */
-function points(share) {
+function formatPercent(share) {
   return (100 * share).toFixed(1);
 }

@@ -1,11 +1,11 @@
 /** How good a head is on texts whose labels are known. */
-import { printable } from '../support/printing.js';
+import { toPrintable } from '../support/printing.js';
 
 /** Keras's clip: a probability of 0 costs 16.1, not Infinity. */
 const EPSILON = 1e-7;
 /** Texts, and probabilities, that are in memory at a time. */
-const WINDOW = 8192;
-const PROBABILITIES = 2 ** 23;
+const BATCH_TEXTS = 8192;
+const MAX_PROBABILITIES = 2 ** 23;
 /** Of the normal distribution, within which 95 % lie. */
 const Z = 1.959963984540054;
 
@@ -14,7 +14,7 @@ const Z = 1.959963984540054;
  * @property {number} loss mean cross-entropy
  * @property {number} accuracy
  * @property {number} macroF1 mean of the labels' F1
- * @property {Confusion} confusion
+ * @property {ConfusionCounts} confusion
  */
 
 /**
@@ -27,34 +27,34 @@ const Z = 1.959963984540054;
  */
 export async function evaluate(head, features, targets) {
   const predictions = new Int32Array(features.count);
-  const size = Math.max(1, Math.min(WINDOW, Math.floor(PROBABILITIES / head.labels.length)));
+  const size = Math.max(1, Math.min(BATCH_TEXTS, Math.floor(MAX_PROBABILITIES / head.labels.length)));
   let loss = 0;
   for (let from = 0; from < features.count; from += size) {
-    const rows = await head.probabilitiesOf(window(features, from, size));
+    const rows = await head.probabilitiesOf(sliceFeatures(features, from, size));
     rows.forEach((row, i) => {
-      predictions[from + i] = mostProbable(row);
+      predictions[from + i] = findMostProbable(row);
       loss -= Math.log(Math.max(row[targets[from + i]], EPSILON));
     });
   }
-  const confusion = new Confusion(targets, predictions, head.labels.length);
+  const confusion = new ConfusionCounts(targets, predictions, head.labels.length);
   const right = confusion.right.reduce((sum, count) => sum + count, 0);
   const { count } = features;
-  return { loss: loss / count, accuracy: right / count, macroF1: macroF1(confusion), confusion };
+  return { loss: loss / count, accuracy: right / count, macroF1: computeMacroF1(confusion), confusion };
 }
 
 /**
  * The mean of each label's F1, the harmonic mean of precision and recall; 0 for a label that is
  * never right. A label that neither the texts have nor the predictions does not count.
  *
- * @param {Confusion} confusion
+ * @param {ConfusionCounts} confusion
  */
-export function macroF1(confusion) {
-  const scores = /** @type {number[]} */ (f1Of(confusion).filter((score) => score !== undefined));
+export function computeMacroF1(confusion) {
+  const scores = /** @type {number[]} */ (computeLabelF1(confusion).filter((score) => score !== undefined));
   return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }
 
-/** Each label's F1; undefined where there is nothing to judge by. @param {Confusion} confusion @returns {(number | undefined)[]} */
-export function f1Of(confusion) {
+/** Each label's F1; undefined where there is nothing to judge by. @param {ConfusionCounts} confusion @returns {(number | undefined)[]} */
+export function computeLabelF1(confusion) {
   const { truths, predictions, right } = confusion;
   return Array.from(right, (count, i) => {
     const all = truths[i] + predictions[i];
@@ -69,26 +69,26 @@ export function f1Of(confusion) {
  * @param {number} count of what it was seen among
  * @returns {[number, number]}
  */
-export function interval95(share, count) {
+export function wilsonInterval95(share, count) {
   const z2 = Z ** 2;
   const middle = (share + z2 / (2 * count)) / (1 + z2 / count);
-  const half = halfWidth95(share, count);
+  const half = wilsonHalfWidth95(share, count);
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 
 /** Half of that interval. @param {number} share @param {number} count */
-export function halfWidth95(share, count) {
+export function wilsonHalfWidth95(share, count) {
   const z2 = Z ** 2;
   return (Z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count ** 2))) / (1 + z2 / count);
 }
 
 /** The first of the highest. @param {Float32Array} row */
-export function mostProbable(row) {
+export function findMostProbable(row) {
   return row.indexOf(row.reduce((most, value) => Math.max(most, value), -Infinity));
 }
 
 /** @param {FeatureSet} features @param {number} from @param {number} size @returns {FeatureSet} */
-function window({ count, hidden, positions, copy }, from, size) {
+function sliceFeatures({ count, hidden, positions, copy }, from, size) {
   return {
     count: Math.min(size, count - from),
     hidden,
@@ -100,14 +100,14 @@ function window({ count, hidden, positions, copy }, from, size) {
 // Who was taken for whom: counts, and a table that keeps its columns with Chinese labels.
 
 /** More columns than this do not fit a terminal, and no longer label. */
-const WIDEST = 12;
-const WIDEST_LABEL = 40;
+const MAX_COLUMNS = 12;
+const MAX_LABEL_LENGTH = 40;
 
 /** Labels of which a whole matrix is given; of more there are the pairs that occur. */
-const LARGEST_MATRIX = 1000;
+const MAX_MATRIX_LABELS = 1000;
 
 /** Counts of true and predicted labels: as much as there are texts and labels, never labels squared. */
-export class Confusion {
+export class ConfusionCounts {
   /** @type {Map<number, number>} by `true * labels + predicted` */
   #cells = new Map();
 
@@ -142,7 +142,7 @@ export class Confusion {
   /** `matrix[true][predicted]`; undefined where there are too many labels. @returns {number[][] | undefined} */
   get matrix() {
     const { labels } = this;
-    if (labels > LARGEST_MATRIX) return undefined;
+    if (labels > MAX_MATRIX_LABELS) return undefined;
     const matrix = Array.from({ length: labels }, () => new Array(labels).fill(0));
     for (const { truth, predicted, count } of this.pairs) matrix[truth][predicted] = count;
     return matrix;
@@ -150,25 +150,25 @@ export class Confusion {
 }
 
 /**
- * @param {Confusion} confusion
+ * @param {ConfusionCounts} confusion
  * @param {string[]} labels
  * @returns {string[]} lines
  */
 export function formatConfusion(confusion, labels) {
-  if (labels.length > WIDEST || confusion.matrix === undefined) return formatWorst(confusion, labels);
-  const shown = labels.map((label) => printable(label, WIDEST_LABEL));
+  if (labels.length > MAX_COLUMNS || confusion.matrix === undefined) return formatCommonConfusions(confusion, labels);
+  const shown = labels.map((label) => toPrintable(label, MAX_LABEL_LENGTH));
   const cells = [['true \\ predicted', ...shown], ...confusion.matrix.map((row, i) => [shown[i], ...row.map(String)])];
   const widths = cells[0].map((_, column) => Math.max(...cells.map((row) => displayWidth(row[column]))));
-  return cells.map((row) => row.map((cell, i) => pad(cell, widths[i], i === 0)).join('  '));
+  return cells.map((row) => row.map((cell, i) => padCell(cell, widths[i], i === 0)).join('  '));
 }
 
-/** The commonest confusions, for many labels. @param {Confusion} confusion @param {string[]} labels */
-function formatWorst({ pairs }, labels) {
+/** The commonest confusions, for many labels. @param {ConfusionCounts} confusion @param {string[]} labels */
+function formatCommonConfusions({ pairs }, labels) {
   const wrong = pairs
     .filter(({ truth, predicted }) => truth !== predicted)
     .sort((a, b) => b.count - a.count)
-    .slice(0, WIDEST);
-  const name = (/** @type {number} */ label) => printable(labels[label], WIDEST_LABEL);
+    .slice(0, MAX_COLUMNS);
+  const name = (/** @type {number} */ label) => toPrintable(labels[label], MAX_LABEL_LENGTH);
   return [
     `${labels.length} labels; the commonest confusions (all of them with --json):`,
     ...wrong.map(({ count, truth, predicted }) => `${count}  ${name(truth)} taken for ${name(predicted)}`),
@@ -176,7 +176,7 @@ function formatWorst({ pairs }, labels) {
 }
 
 /** @param {string} cell @param {number} width @param {boolean} left */
-function pad(cell, width, left) {
+function padCell(cell, width, left) {
   const spaces = ' '.repeat(width - displayWidth(cell));
   return left ? cell + spaces : spaces + cell;
 }

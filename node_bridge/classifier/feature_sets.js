@@ -17,7 +17,7 @@
  * @param {number} hidden
  * @returns {FeatureSet}
  */
-export function held(rows, hidden) {
+export function featuresInMemory(rows, hidden) {
   return {
     count: rows.length,
     hidden,
@@ -28,10 +28,10 @@ export function held(rows, hidden) {
 
 /**
  * @param {import('../encoder/feature_cache.js').FeatureStore} store
- * @param {import('../data/dataset.js').Texts} dataset whose texts are all in the store
+ * @param {import('../data/dataset.js').TextSource} dataset whose texts are all in the store
  * @returns {FeatureSet}
  */
-export function stored(store, dataset) {
+export function featuresFromStore(store, dataset) {
   const places = Int32Array.from({ length: dataset.count }, (_, i) => {
     const place = store.find(dataset.key(i));
     if (place === undefined) throw new Error(`${dataset.path}: example ${i + 1} has changed while it was read`);
@@ -50,7 +50,7 @@ export function stored(store, dataset) {
  * @param {Scaling} scaling
  * @returns {FeatureSet}
  */
-export function scaled(features, scaling) {
+export function scaleFeatures(features, scaling) {
   return {
     ...features,
     copy(i, target, at) {
@@ -67,10 +67,10 @@ export function scaled(features, scaling) {
 // layer afterwards, and the saved head takes plain vectors.
 
 /** A feature that hardly varies is not blown up beyond this share of the usual deviation. */
-const LEAST = 0.1;
+const MIN_DEVIATION_SHARE = 0.1;
 
 /** Texts that are enough to know the mean and the deviation by. */
-const MOST = 20_000;
+const MAX_SCALING_TEXTS = 20_000;
 
 /**
  * @typedef {object} Scaling x ↦ (x − mean) · factor
@@ -82,16 +82,16 @@ const MOST = 20_000;
  * @param {FeatureSet} features of which the first `MOST` texts tell
  * @returns {Scaling}
  */
-export function scalingOf(features) {
+export function fitScaling(features) {
   const { hidden } = features;
-  const texts = Math.min(features.count, MOST);
+  const texts = Math.min(features.count, MAX_SCALING_TEXTS);
   const mean = new Float64Array(hidden);
-  const vectors = eachVector(features, texts, (vector) => vector.forEach((value, i) => (mean[i] += value)));
+  const vectors = forEachVector(features, texts, (vector) => vector.forEach((value, i) => (mean[i] += value)));
   mean.forEach((sum, i) => (mean[i] = sum / vectors));
   const variance = new Float64Array(hidden);
-  eachVector(features, texts, (vector) => vector.forEach((value, i) => (variance[i] += (value - mean[i]) ** 2 / vectors)));
+  forEachVector(features, texts, (vector) => vector.forEach((value, i) => (variance[i] += (value - mean[i]) ** 2 / vectors)));
   const usual = Math.sqrt(variance.reduce((sum, value) => sum + value, 0) / hidden) || 1;
-  const factor = variance.map((value) => 1 / Math.max(Math.sqrt(value), LEAST * usual));
+  const factor = variance.map((value) => 1 / Math.max(Math.sqrt(value), MIN_DEVIATION_SHARE * usual));
   return { mean, factor };
 }
 
@@ -101,7 +101,7 @@ export function scalingOf(features) {
  * @param {(vector: Float32Array) => void} visit
  * @returns {number} vectors
  */
-function eachVector(features, texts, visit) {
+function forEachVector(features, texts, visit) {
   let vectors = 0;
   for (let text = 0; text < texts; text += 1) {
     const count = features.positions(text);
@@ -122,17 +122,17 @@ export function scaleInPlace(vectors, { mean, factor }) {
   }
 }
 
-/** @typedef {{kernel: Float32Array, bias: Float32Array}} Dense float32[hidden, units], float32[units] */
+/** @typedef {{kernel: Float32Array, bias: Float32Array}} DenseLayer float32[hidden, units], float32[units] */
 
 /**
  * The dense layer that does to plain vectors what the given one does to scaled ones:
  * ((x − m)·f)·K + b = x·(f·K) + (b − (m·f)·K).
  *
- * @param {Dense} layer
+ * @param {DenseLayer} layer
  * @param {Scaling} scaling
- * @returns {Dense}
+ * @returns {DenseLayer}
  */
-export function folded({ kernel, bias }, { mean, factor }) {
+export function foldScaling({ kernel, bias }, { mean, factor }) {
   const units = bias.length;
   const shift = Float64Array.from(bias);
   kernel.forEach((value, at) => {

@@ -6,7 +6,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { tf } from '../backends/tfjs.js';
-import { inputOf } from './head.js';
+import { buildInput } from './head.js';
 
 /** Of Adam. On the vectors of untrained albert_tiny and 5,000 reviews, 0.001 overfits by epoch 5. */
 const LEARNING_RATE = 3e-4;
@@ -21,13 +21,13 @@ export const SCHEDULES = {
 /** @typedef {keyof typeof SCHEDULES} Schedule */
 
 /**
- * @typedef {object} State at the end of an epoch
+ * @typedef {object} FitState at the end of an epoch
  * @property {number} epoch that has ended, from 1; 0 before the first
  * @property {number} steps
  * @property {Float32Array[]} weights in the model's order
  * @property {Float32Array[]} moments Adam's, of the first order, then of the second
  *
- * @typedef {object} Epoch the training texts' figures, of each as it was when its batch came
+ * @typedef {object} EpochFigures the training texts' figures, of each as it was when its batch came
  * @property {number} epoch from 1
  * @property {number} loss
  * @property {number} accuracy
@@ -42,9 +42,9 @@ export const SCHEDULES = {
  * @property {number} [learningRate] of the first epoch
  * @property {Schedule} [schedule]
  * @property {number[]} [classWeights] of each label; what a text of it counts
- * @property {State} [state] to go on from
+ * @property {FitState} [state] to go on from
  * @property {(texts: number) => void} [onBatch]
- * @property {(epoch: Epoch, state: State) => Promise<boolean | void>} [onEpoch] false ends training
+ * @property {(epoch: EpochFigures, state: FitState) => Promise<boolean | void>} [onEpoch] false ends training
  */
 
 /**
@@ -54,7 +54,7 @@ export const SCHEDULES = {
  * @param {FitOptions} options
  * @throws {import('../support/errors.js').CheckFailed} weights that are no longer finite
  */
-export async function fit(head, features, targets, options) {
+export async function fitHead(head, features, targets, options) {
   const { epochs, batchSize, seed = 1, learningRate = LEARNING_RATE, schedule = 'constant' } = options;
   const { onBatch, onEpoch, classWeights = head.labels.map(() => 1) } = options;
   let state = options.state ?? { epoch: 0, steps: 0, weights: await head.weights(), moments: [] };
@@ -64,20 +64,20 @@ export async function fit(head, features, targets, options) {
     const rate = learningRate * SCHEDULES[schedule]((epoch - 1) / epochs);
     // A new optimizer in every epoch, lest one that goes on from a file differ from one that never
     // stopped: TF.js restores the powers of its betas anew.
-    const optimizer = await adam(head, rate, state);
+    const optimizer = await createAdam(head, rate, state);
     const sum = { loss: 0, accuracy: 0 };
     try {
-      compile(head, optimizer);
-      const order = shuffled(features.count, seed, epoch);
+      compileHead(head, optimizer);
+      const order = shuffleTexts(features.count, seed, epoch);
       for (let from = 0; from < order.length; from += batchSize) {
         const texts = order.subarray(from, from + batchSize);
-        const [loss, accuracy] = await step(head, texts, features, targets, classWeights);
+        const [loss, accuracy] = await trainStep(head, texts, features, targets, classWeights);
         sum.loss += loss * texts.length;
         sum.accuracy += accuracy * texts.length;
         onBatch?.(texts.length);
         await turn();
       }
-      state = { ...(await stateOf(optimizer)), epoch, weights: await head.weights() };
+      state = { ...(await readOptimizerState(optimizer)), epoch, weights: await head.weights() };
     } finally {
       optimizer.dispose();
     }
@@ -94,9 +94,9 @@ export async function fit(head, features, targets, options) {
  *
  * @param {import('./head.js').Head} head
  * @param {number} learningRate
- * @param {State} state
+ * @param {FitState} state
  */
-async function adam(head, learningRate, { steps, moments }) {
+async function createAdam(head, learningRate, { steps, moments }) {
   const optimizer = tf.train.adam(learningRate);
   if (moments.length === 0) return optimizer;
   const shapes = head.model.trainableWeights.map(({ shape }) => /** @type {number[]} */ (shape));
@@ -110,12 +110,12 @@ async function adam(head, learningRate, { steps, moments }) {
 }
 
 /** @param {import('./head.js').Head} head @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
-export function compile(head, optimizer) {
+export function compileHead(head, optimizer) {
   head.model.compile({ optimizer, loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
 }
 
 /** @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
-async function stateOf(optimizer) {
+async function readOptimizerState(optimizer) {
   const [{ tensor: iterations }, ...moments] = await optimizer.getWeights();
   const [steps] = await iterations.data();
   iterations.dispose();
@@ -133,12 +133,12 @@ async function stateOf(optimizer) {
  * @param {number[]} classWeights
  * @returns {Promise<[number, number]>} loss and accuracy, before the step
  */
-export async function step(head, texts, features, targets, classWeights) {
+export async function trainStep(head, texts, features, targets, classWeights) {
   const classes = head.labels.length;
   const wanted = new Float32Array(texts.length * classes);
   // What a text counts stands in the place of the 1: its loss is −weight · log(probability).
   texts.forEach((text, row) => (wanted[row * classes + targets[text]] = classWeights[targets[text]]));
-  const x = inputOf(features, texts, head.kind);
+  const x = buildInput(features, texts, head.kind);
   const y = tf.tensor(wanted, [texts.length, classes]);
   try {
     return /** @type {[number, number]} */ (await head.model.trainOnBatch(x, y));
@@ -157,7 +157,7 @@ export async function step(head, texts, features, targets, classWeights) {
  * @param {number} epoch
  * @returns {Int32Array} 0 … count − 1, shuffled
  */
-function shuffled(count, seed, epoch) {
+function shuffleTexts(count, seed, epoch) {
   const keys = tf.tidy(() => tf.randomUniform([count], 0, 1, 'float32', seed * 65537 + epoch).dataSync());
   return Int32Array.from({ length: count }, (_, i) => i).sort((a, b) => keys[a] - keys[b] || a - b);
 }

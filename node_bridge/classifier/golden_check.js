@@ -7,10 +7,10 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
-import { goldenCases, verifyVectors } from '../bundle/golden_cases.js';
-import { textsInMemory } from '../data/dataset.js';
+import { readGoldenCases, verifyVectors } from '../bundle/golden_cases.js';
+import { createTextSource } from '../data/dataset.js';
 import { CheckFailed } from '../support/errors.js';
-import { writeWhole } from '../support/files.js';
+import { writeFileAtomically } from '../support/files.js';
 
 const FOLDER = 'verified';
 
@@ -25,7 +25,7 @@ const FOLDER = 'verified';
  * @throws {CheckFailed} the vectors are not what Python gave
  */
 export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, encoder }, say) {
-  const file = join(cache, FOLDER, `${keyOf(bundle, backend)}.json`);
+  const file = join(cache, FOLDER, `${computeCacheKey(bundle, backend)}.json`);
   if (existsSync(file)) return;
   const { passed, maxAbs, said } = await verifyVectors(bundle, tokenizer, encoder);
   if (!passed) {
@@ -36,7 +36,7 @@ export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, 
   }
   say(`golden cases hold on backend ${backend.name} (max |Δ| ${maxAbs?.toPrecision(2)})`);
   mkdirSync(join(cache, FOLDER), { recursive: true });
-  writeWhole(file, [Buffer.from(`${JSON.stringify({ bundle: bundle.hash, backend, maxAbs })}\n`)]);
+  writeFileAtomically(file, [Buffer.from(`${JSON.stringify({ bundle: bundle.hash, backend, maxAbs })}\n`)]);
 }
 
 /**
@@ -45,13 +45,13 @@ export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, 
  *
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {import('../data/text.js').Task} task
- * @returns {import('../data/dataset.js').Texts}
+ * @returns {import('../data/dataset.js').TextSource}
  * @throws {import('../support/errors.js').UserError} no golden cases
  */
-export function goldenTexts(bundle, task) {
-  const { texts } = goldenCases(bundle);
+export function readGoldenTexts(bundle, task) {
+  const { texts } = readGoldenCases(bundle);
   const next = (/** @type {number} */ i) => texts[(i + 1) % texts.length];
-  return textsInMemory(
+  return createTextSource(
     bundle.dir,
     texts.map((text, i) => (task === 'pair' ? { text, pair: next(i) } : { text })),
   );
@@ -63,7 +63,7 @@ export function goldenTexts(bundle, task) {
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {{name: string, version: string}} backend
  */
-function keyOf({ hash }, { name, version }) {
+function computeCacheKey({ hash }, { name, version }) {
   const { arch, version: node } = process;
   const parts = [hash, name, version, node, arch, cpus()[0]?.model ?? ''];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);

@@ -4,13 +4,13 @@
  */
 import { join } from 'node:path';
 
-import { load, tf } from '../backends/tfjs.js';
-import { asUserError } from '../bundle/model_json.js';
+import { loadPackage, tf } from '../backends/tfjs.js';
+import { withTfjsErrors } from '../bundle/model_json.js';
 import { CheckFailed, UserError } from '../support/errors.js';
 import { readClassifier, writeClassifier } from './classifier_files.js';
-import { mostProbable } from './evaluation.js';
-import { folded, held } from './feature_sets.js';
-import { headModel, HEADS } from './head_layers.js';
+import { findMostProbable } from './evaluation.js';
+import { foldScaling, featuresInMemory } from './feature_sets.js';
+import { createHeadModel, HEADS } from './head_layers.js';
 
 /** Vectors of a batch that is not trained on. */
 const INFERENCE_VECTORS = 2048;
@@ -45,7 +45,7 @@ export class Head {
    * @param {{kind?: string, hidden: number, labels: string[], seed?: number}} options `kind`: of HEADS
    */
   static create({ kind = 'dense', hidden, labels, seed = 1 }) {
-    const model = headModel(kind, { hidden, classes: labels.length, seed });
+    const model = createHeadModel(kind, { hidden, classes: labels.length, seed });
     return new Head(model, { kind, hidden, labels });
   }
 
@@ -67,9 +67,9 @@ export class Head {
       );
     }
     const path = join(dir, 'model.json');
-    const model = await asUserError(path, () => load('layers').loadLayersModel({ load: async () => artifacts }));
+    const model = await withTfjsErrors(path, () => loadPackage('layers').loadLayersModel({ load: async () => artifacts }));
     try {
-      const hidden = assertFits(model, description, bundle, dir);
+      const hidden = assertModelFits(model, description, bundle, dir);
       return new Head(model, { kind: description.head, hidden, labels: description.labels }, description);
     } catch (error) {
       model.dispose();
@@ -98,7 +98,7 @@ export class Head {
 
   /** The most probable label; of two that are equally probable the first. @param {Float32Array} row float32[labels] */
   labelOf(row) {
-    return this.labels[mostProbable(row)];
+    return this.labels[findMostProbable(row)];
   }
 
   /**
@@ -107,7 +107,7 @@ export class Head {
    * @throws {CheckFailed} one is not a number
    */
   probabilities(rows) {
-    return this.probabilitiesOf(held(rows, this.hidden));
+    return this.probabilitiesOf(featuresInMemory(rows, this.hidden));
   }
 
   /**
@@ -118,8 +118,8 @@ export class Head {
   async probabilitiesOf(features) {
     /** @type {Float32Array[]} */
     const rows = [];
-    for (const texts of inferenceBatches(features)) {
-      const output = tf.tidy(() => /** @type {Tensor} */ (this.model.predictOnBatch(inputOf(features, texts, this.kind))));
+    for (const texts of splitIntoBatches(features)) {
+      const output = tf.tidy(() => /** @type {Tensor} */ (this.model.predictOnBatch(buildInput(features, texts, this.kind))));
       const data = /** @type {Float32Array} */ (await output.data());
       output.dispose();
       if (data.some(Number.isNaN)) {
@@ -168,7 +168,7 @@ export class Head {
       const weights = first.getWeights();
       for (const places of HEADS[this.kind].linear) {
         const [kernel, bias] = places.map((place) => /** @type {Float32Array} */ (weights[place].dataSync()));
-        const plain = folded({ kernel, bias }, scaling);
+        const plain = foldScaling({ kernel, bias }, scaling);
         [plain.kernel, plain.bias].forEach((data, i) => (weights[places[i]] = tf.tensor(data, weights[places[i]].shape)));
       }
       first.setWeights(weights);
@@ -208,7 +208,7 @@ export class Head {
  * @returns {number} width of the vectors that it takes
  * @throws {UserError} the model takes or gives something else than its description and bundle say
  */
-function assertFits(model, { head, pooling, labels, max_length: length }, bundle, dir) {
+function assertModelFits(model, { head, pooling, labels, max_length: length }, bundle, dir) {
   const { outputs, max_length: most } = bundle.contract;
   const hidden = outputs.find(({ role }) => role === 'sequence_output')?.shape[2];
   const whole = pooling === 'sequence_output';
@@ -244,7 +244,7 @@ function assertFits(model, { head, pooling, labels, max_length: length }, bundle
  * @param {string} kind of HEADS
  * @returns {Tensor}
  */
-export function inputOf(features, texts, kind) {
+export function buildInput(features, texts, kind) {
   const { hidden } = features;
   const counts = Array.from(texts, features.positions);
   const longest = counts.reduce((most, count) => Math.max(most, count), 0);
@@ -255,7 +255,7 @@ export function inputOf(features, texts, kind) {
 }
 
 /** Texts in order, few enough at a time. @param {FeatureSet} features @returns {Generator<number[]>} */
-function* inferenceBatches({ count, positions }) {
+function* splitIntoBatches({ count, positions }) {
   /** @type {number[]} */
   let batch = [];
   let longest = 0;

@@ -6,15 +6,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { labelsOf } from '../data/dataset.js';
-import { named } from '../data/text.js';
+import { listLabels } from '../data/dataset.js';
+import { toNamedText } from '../data/text.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { isObject, parseJson } from '../support/json.js';
-import { bytesOf, readSafetensors, writeSafetensors } from '../support/safetensors.js';
+import { asBytes, readSafetensors, writeSafetensors } from '../support/safetensors.js';
 import { evaluate } from './evaluation.js';
-import { scaled, scalingOf, stored } from './feature_sets.js';
-import { fit } from './fitting.js';
+import { scaleFeatures, fitScaling, featuresFromStore } from './feature_sets.js';
+import { fitHead } from './fitting.js';
 import { Head } from './head.js';
 
 /** By what the best epoch is found. */
@@ -24,20 +24,20 @@ export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f
  * @typedef {import('../data/dataset.js').Dataset} Dataset
  * @typedef {import('../support/progress.js').Progress} Progress
  * @typedef {import('./evaluation.js').Evaluation} Evaluation
- * @typedef {import('./fitting.js').Epoch & {devLoss: number, devAccuracy: number, devMacroF1: number}} EpochResult
+ * @typedef {import('./fitting.js').EpochFigures & {devLoss: number, devAccuracy: number, devMacroF1: number}} EpochResult
  *
  * @typedef {keyof typeof BEST_BY} BestBy
  *
- * @typedef {object} Problem
+ * @typedef {object} TrainingProblem
  * @property {Dataset} train
  * @property {Dataset} dev
  * @property {string[]} labels
  * @property {Int32Array} targets of the training texts
  * @property {Int32Array} devTargets
- * @property {import('../data/dataset.js').Texts} golden texts to which the classifier keeps its answers; they
+ * @property {import('../data/dataset.js').TextSource} golden texts to which the classifier keeps its answers; they
  *   go wherever it goes, so never the user's own
  *
- * @typedef {object} Settings
+ * @typedef {object} TrainingSettings
  * @property {string} head of HEADS
  * @property {number} epochs at most
  * @property {number} patience epochs without a better one after which training ends; Infinity: none
@@ -53,12 +53,12 @@ export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f
  * @property {(epoch: EpochResult) => string} noteOf what to say of an epoch that is done
  * @property {(line: string) => void} say
  *
- * @typedef {object} Trained
+ * @typedef {object} TrainingResult
  * @property {Head} head
  * @property {EpochResult[]} history
  * @property {number} bestEpoch whose weights the head has
  * @property {Evaluation} dev
- * @property {import('./classifier_files.js').Golden[]} golden
+ * @property {import('./classifier_files.js').GoldenAnswer[]} golden
  */
 
 /**
@@ -67,14 +67,14 @@ export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f
  *
  * @param {Dataset} train
  * @param {Dataset} dev
- * @returns {Omit<Problem, 'golden'>}
+ * @returns {Omit<TrainingProblem, 'golden'>}
  * @throws {UserError} one label only, a dev label that training does not know, other tasks
  */
-export function problemOf(train, dev) {
+export function buildProblem(train, dev) {
   if (train.task !== dev.task) {
     throw new UserError(`${train.path} holds ${train.task} texts, but ${dev.path} ${dev.task} ones; expected the same`);
   }
-  const labels = labelsOf(train);
+  const labels = listLabels(train);
   return { train, dev, labels, targets: train.targets(labels), devTargets: dev.targets(labels) };
 }
 
@@ -82,25 +82,25 @@ export function problemOf(train, dev) {
  * Trains on scaled vectors (feature_sets.js says why), keeps the best epoch, and goes on from where an
  * earlier run was stopped.
  *
- * @param {Problem} problem
+ * @param {TrainingProblem} problem
  * @param {import('../encoder/feature_cache.js').FeatureStore} store that has all its texts
- * @param {Settings} settings
- * @param {TrainingState} kept
+ * @param {TrainingSettings} settings
+ * @param {TrainingCheckpoint} kept
  * @param {Listener} listener
- * @returns {Promise<Trained>}
+ * @returns {Promise<TrainingResult>}
  */
-export async function trainOn({ train, dev, labels, targets, devTargets, golden }, store, settings, kept, listener) {
-  const [features, devFeatures] = [stored(store, train), stored(store, dev)];
-  const scaling = scalingOf(features);
+export async function trainHead({ train, dev, labels, targets, devTargets, golden }, store, settings, kept, listener) {
+  const [features, devFeatures] = [featuresFromStore(store, train), featuresFromStore(store, dev)];
+  const scaling = fitScaling(features);
   const head = Head.create({ kind: settings.head, hidden: store.hidden, labels, seed: settings.seed });
-  const before = begun(kept, head, listener);
+  const before = loadCheckpoint(kept, head, listener);
   const history = before?.history ?? [];
   let best = before?.best ?? { epoch: 0, weights: await head.weights() };
   const isOver = () => history.length - best.epoch >= settings.patience;
 
   /** @type {Progress | undefined} */
   let bar;
-  const training = fit(head, scaled(features, scaling), targets, {
+  const training = fitHead(head, scaleFeatures(features, scaling), targets, {
     ...settings,
     epochs: isOver() ? 0 : settings.epochs,
     state: before?.state,
@@ -109,7 +109,7 @@ export async function trainOn({ train, dev, labels, targets, devTargets, golden 
       bar.advance(count);
     },
     async onEpoch(epoch, state) {
-      const { loss, accuracy, macroF1 } = await evaluate(head, scaled(devFeatures, scaling), devTargets);
+      const { loss, accuracy, macroF1 } = await evaluate(head, scaleFeatures(devFeatures, scaling), devTargets);
       const result = { ...epoch, devLoss: loss, devAccuracy: accuracy, devMacroF1: macroF1 };
       history.push(result);
       if (best.epoch === 0 || isBetter(result, history[best.epoch - 1], settings.bestBy))
@@ -125,11 +125,17 @@ export async function trainOn({ train, dev, labels, targets, devTargets, golden 
   head.setWeights(best.weights);
   head.fold(scaling);
   const evaluation = await evaluate(head, devFeatures, devTargets);
-  return { head, history, bestEpoch: best.epoch, dev: evaluation, golden: await goldenOf(head, golden, stored(store, golden)) };
+  return {
+    head,
+    history,
+    bestEpoch: best.epoch,
+    dev: evaluation,
+    golden: await computeGoldenAnswers(head, golden, featuresFromStore(store, golden)),
+  };
 }
 
-/** What an earlier run left; damaged, it is of no use. @param {TrainingState} kept @param {Head} head @param {Listener} listener */
-function begun(kept, head, { say }) {
+/** What an earlier run left; damaged, it is of no use. @param {TrainingCheckpoint} kept @param {Head} head @param {Listener} listener */
+function loadCheckpoint(kept, head, { say }) {
   try {
     const found = kept.read();
     if (found !== undefined && !head.fits(found.state, found.best.weights))
@@ -153,16 +159,16 @@ function isBetter(one, other, bestBy) {
  * What the head says of some texts, so that it can be told later whether a copy still says the same.
  *
  * @param {Head} head
- * @param {import('../data/dataset.js').Texts} texts
+ * @param {import('../data/dataset.js').TextSource} texts
  * @param {import('./feature_sets.js').FeatureSet} features of these texts
  */
-async function goldenOf(head, texts, features) {
+async function computeGoldenAnswers(head, texts, features) {
   const rows = await head.probabilitiesOf(features);
-  /** @type {import('./classifier_files.js').Golden[]} */
+  /** @type {import('./classifier_files.js').GoldenAnswer[]} */
   const golden = [];
   for await (const text of texts.texts()) {
     const row = rows[golden.length];
-    golden.push({ ...named(text), label: head.labelOf(row), probabilities: Array.from(row) });
+    golden.push({ ...toNamedText(text), label: head.labelOf(row), probabilities: Array.from(row) });
   }
   return golden;
 }
@@ -172,14 +178,14 @@ async function goldenOf(head, texts, features) {
 // that the same command finds it and no other one does.
 
 /**
- * @typedef {import('./fitting.js').State} State
- * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} SavedTraining
+ * @typedef {import('./fitting.js').FitState} State
+ * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} Checkpoint
  */
 
 /** Bytes: a head of 10,000 labels has 20 MB, kept four times. */
-const LARGEST = 2 ** 30;
+const MAX_FILE_BYTES = 2 ** 30;
 
-export class TrainingState {
+export class TrainingCheckpoint {
   /**
    * @param {string} cache
    * @param {unknown[]} decides all that the outcome depends on, as JSON can tell it
@@ -189,35 +195,36 @@ export class TrainingState {
     this.path = join(this.dir, `${sha256([Buffer.from(JSON.stringify(decides))]).slice(0, 32)}.safetensors`);
   }
 
-  /** @param {SavedTraining} progress */
+  /** @param {Checkpoint} progress */
   write({ state, best, history }) {
     mkdirSync(this.dir, { recursive: true });
     const { weights, moments, epoch, steps } = state;
     const groups = { best: best.weights, moments, weights };
     const tensors = Object.fromEntries(
       Object.entries(groups).flatMap(([group, arrays]) =>
-        arrays.map((data, i) => [nameOf(group, i), { dtype: /** @type {const} */ ('F32'), shape: [data.length], data }]),
+        arrays.map((data, i) => [tensorName(group, i), { dtype: /** @type {const} */ ('F32'), shape: [data.length], data }]),
       ),
     );
     const told = JSON.stringify({ epoch, steps, best: best.epoch, history });
-    writeSafetensors(this.path, tensors, { told, sha256: sumOf(told, tensors) });
+    writeSafetensors(this.path, tensors, { told, sha256: hashCheckpoint(told, tensors) });
   }
 
   /**
-   * @returns {SavedTraining | undefined} undefined where there is none
+   * @returns {Checkpoint | undefined} undefined where there is none
    * @throws {Error} it is damaged
    */
   read() {
     if (!existsSync(this.path)) return undefined;
-    const { tensors, metadata } = readSafetensors(readInput(this.path, LARGEST), this.path);
-    if (sumOf(metadata.told, tensors) !== metadata.sha256) throw new Error(`${this.path} does not have the sha256 it names`);
+    const { tensors, metadata } = readSafetensors(readInput(this.path, MAX_FILE_BYTES), this.path);
+    if (hashCheckpoint(metadata.told, tensors) !== metadata.sha256)
+      throw new Error(`${this.path} does not have the sha256 it names`);
     const group = (/** @type {string} */ name) =>
       Object.keys(tensors)
         .filter((key) => key.startsWith(`${name}.`))
         .sort()
         .map((key) => /** @type {Float32Array} */ (tensors[key].data));
     const told = parseJson(metadata.told, this.path);
-    if (!isTold(told)) throw new Error(`${this.path} does not say where training was`);
+    if (!isProgress(told)) throw new Error(`${this.path} does not say where training was`);
     const { epoch, steps, best, history } = told;
     const state = { epoch, steps, weights: group('weights'), moments: group('moments') };
     return { state, best: { epoch: best, weights: group('best') }, history };
@@ -235,7 +242,7 @@ export class TrainingState {
  * @param {unknown} told
  * @returns {told is {epoch: number, steps: number, best: number, history: EpochResult[]}}
  */
-function isTold(told) {
+function isProgress(told) {
   if (!isObject(told) || !Array.isArray(told.history)) return false;
   const { epoch, steps, best, history } = told;
   const isEpoch = (/** @type {unknown} */ one) =>
@@ -250,14 +257,14 @@ function isTold(told) {
 }
 
 /** Sorts as it counts. @param {string} group @param {number} i */
-function nameOf(group, i) {
+function tensorName(group, i) {
   return `${group}.${String(i).padStart(4, '0')}`;
 }
 
 /** @param {string} told @param {Record<string, {data: Float32Array | Int32Array}>} tensors */
-function sumOf(told, tensors) {
+function hashCheckpoint(told, tensors) {
   const names = Object.keys(tensors).sort();
-  return sha256([Buffer.from(told), ...names.map((name) => bytesOf(tensors[name].data))]);
+  return sha256([Buffer.from(told), ...names.map((name) => asBytes(tensors[name].data))]);
 }
 
 /** @param {Uint8Array[]} chunks */

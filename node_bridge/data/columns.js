@@ -36,7 +36,7 @@ const SKIP = ['_', '-'];
  * @returns {Columns}
  * @throws {UserError} it does not read so, or gives no text
  */
-export function columnsFrom(given) {
+export function parseColumns(given) {
   const parts = given.split(',').map((part) => part.trim());
   const isByName = parts.some((part) => part.includes('='));
   const [names, roles] = [/** @type {string[]} */ ([]), /** @type {string[]} */ ([])];
@@ -69,36 +69,36 @@ export function columnsFrom(given) {
  * @returns {Roles | undefined} undefined where none of them is a text
  * @throws {UserError} two columns that could be the same, or one that was asked for is not there
  */
-export function rolesOf(names, { names: asked = {} } = {}, isLabelled = true) {
+export function findRoles(names, { names: asked = {} } = {}, isLabelled = true) {
   const { label: askedLabel, ...askedTexts } = asked;
   const missing = Object.values(isLabelled ? asked : askedTexts).find((name) => !names.includes(name));
   if (missing !== undefined) {
     throw new UserError(`got ${names.join(', ') || 'no names'}, expected \`${missing}\` among them, as --columns says`);
   }
-  const texts = Object.keys(askedTexts).length > 0 ? askedTexts : textsAmong(names);
+  const texts = Object.keys(askedTexts).length > 0 ? askedTexts : findTextColumns(names);
   if (texts === undefined || !isLabelled) return texts;
   const label =
     askedLabel ??
-    theOne(
-      LABEL_NAMES.map((name) => withName(names, name)),
+    pickOnly(
+      LABEL_NAMES.map((name) => findByName(names, name)),
       'label',
     )?.[0];
   return label === undefined ? texts : { ...texts, label };
 }
 
 /** @param {string[]} names @returns {Roles | undefined} */
-function textsAmong(names) {
-  const pairs = PAIR_NAMES.map((pair) => pair.map((name) => withName(names, name)))
+function findTextColumns(names) {
+  const pairs = PAIR_NAMES.map((pair) => pair.map((name) => findByName(names, name)))
     .filter((pair) => pair.every((found) => found.length > 0))
     .map((pair) => pair.flat());
-  const singles = TEXT_NAMES.map((name) => withName(names, name).filter((found) => !pairs.flat().includes(found)));
-  const found = theOne([...pairs, ...singles], 'text', pairs.length);
+  const singles = TEXT_NAMES.map((name) => findByName(names, name).filter((found) => !pairs.flat().includes(found)));
+  const found = pickOnly([...pairs, ...singles], 'text', pairs.length);
   if (found === undefined) return undefined;
   return found.length === 2 ? { sentence1: found[0], sentence2: found[1] } : { text: found[0] };
 }
 
 /** @param {string[]} names @param {string} wanted in small letters */
-function withName(names, wanted) {
+function findByName(names, wanted) {
   return names.filter((name) => name.trim().toLowerCase() === wanted);
 }
 
@@ -109,7 +109,7 @@ function withName(names, wanted) {
  * @returns {string[] | undefined}
  * @throws {UserError} more than one could
  */
-function theOne(found, role, pairs = 0) {
+function pickOnly(found, role, pairs = 0) {
   const some = found.filter((columns) => columns.length > 0);
   if (some.length <= 1 && (some[0]?.length ?? 0) <= (pairs > 0 ? 2 : 1)) return some[0];
   const all = some.flat();
@@ -126,7 +126,7 @@ function theOne(found, role, pairs = 0) {
  * @param {Roles} roles
  * @param {string[]} names of all columns
  */
-export function columnsTaken(path, roles, names) {
+export function describeColumns(path, roles, names) {
   const others = names.filter((name) => !Object.values(roles).includes(name));
   const renamed = Object.entries(roles).filter(([role, name]) => role !== name);
   if (renamed.length === 0 && others.length === 0) return '';
@@ -140,7 +140,7 @@ export function columnsTaken(path, roles, names) {
  * @param {string[][]} sample its first rows, of two columns or more
  * @returns {string} options, or a choice between two
  */
-export function suggestedOptions([first, ...rest]) {
+export function suggestOptions([first, ...rest]) {
   const columns = first.map((cell, i) => {
     const below = rest.map((row) => row[i] ?? '');
     const distinct = new Set([cell, ...below]).size;

@@ -3,37 +3,37 @@
  * then each text's key and label are in memory, 20 bytes a text. The texts themselves are read again
  * where they are wanted.
  */
-import { located, UserError } from '../support/errors.js';
+import { withLocation, UserError } from '../support/errors.js';
 import { IntList } from '../support/int_list.js';
-import { readRows } from './rows.js';
-import { stratifiedPart } from './stratify.js';
-import { taskOf, textOf } from './text.js';
-import { KEY_WORDS, textKey } from './text_keys.js';
+import { readDataRows } from './rows.js';
+import { pickStratifiedPart } from './stratify.js';
+import { taskOf, readTextFields } from './text.js';
+import { KEY_WORDS, computeTextKey } from './text_keys.js';
 
 /**
  * Every step computes each label's probability and moves its weights: with 20,000 labels and as many
  * texts an epoch took 20 minutes on wasm. Whoever has more than this took another column for the label.
  */
-const MOST_LABELS = 10_000;
+const MAX_LABELS = 10_000;
 
 /**
  * @typedef {import('./text.js').Text} Text
  * @typedef {import('./text.js').Task} Task
- * @typedef {{count: number, line: number}} Found how many, and the line of the first
+ * @typedef {{count: number, line: number}} Occurrences how many, and the line of the first
  *
- * @typedef {object} Contents
+ * @typedef {object} DatasetContents
  * @property {string} path
- * @property {import('./rows.js').Layout} [layout]
+ * @property {import('./rows.js').FileLayout} [layout]
  * @property {Task} task
  * @property {Int32Array} keys int32[count, 4]
  * @property {Int32Array} labels int32[count], places in `names`
  * @property {{name: string, line: number}[]} names of the file's labels as they came, and where first
- * @property {Record<'trimmed' | 'whole' | 'blank', Found>} oddities labels that were trimmed, or
+ * @property {Record<'trimmed' | 'whole' | 'blank', Occurrences>} oddities labels that were trimmed, or
  *   written as 1.0; texts of white space alone
  * @property {Uint8Array} [isIn] for each example of the file whether it is in this set; by default
  *   all are
  *
- * @typedef {object} Reading
+ * @typedef {object} ReadCallbacks
  * @property {(line: string) => void} [onColumns] told which columns were taken, see rows.js
  * @property {(text: Text) => void} [onText] told each text
  */
@@ -41,7 +41,7 @@ const MOST_LABELS = 10_000;
 /**
  * What the feature cache wants of texts: how many, each one's key, and the texts themselves.
  *
- * @typedef {Pick<Dataset, 'path' | 'count' | 'key' | 'texts'>} Texts
+ * @typedef {Pick<Dataset, 'path' | 'count' | 'key' | 'texts'>} TextSource
  */
 
 export class Dataset {
@@ -49,7 +49,7 @@ export class Dataset {
   #labels;
   #isIn;
 
-  /** @param {Contents} contents */
+  /** @param {DatasetContents} contents */
   constructor({ path, layout, task, keys, labels, names, oddities, isIn }) {
     this.path = path;
     this.layout = layout;
@@ -63,8 +63,8 @@ export class Dataset {
 
   /**
    * @param {string} path
-   * @param {import('./rows.js').Layout} [layout]
-   * @param {Reading} [reading]
+   * @param {import('./rows.js').FileLayout} [layout]
+   * @param {ReadCallbacks} [reading]
    * @returns {Promise<Dataset>}
    * @throws {UserError} an example that cannot be read, or of another task than the first; no
    *   example at all: names the file and the line
@@ -88,17 +88,17 @@ export class Dataset {
       }
       const { label: name, written, line } = example;
       if (!places.has(name)) places.set(name, names.push({ name, line }) - 1);
-      if (names.length > MOST_LABELS) {
+      if (names.length > MAX_LABELS) {
         throw new UserError(
-          `${path}:${line}: got more than ${MOST_LABELS} labels, expected at most so many; is the column of the label the right one? see --columns`,
+          `${path}:${line}: got more than ${MAX_LABELS} labels, expected at most so many; is the column of the label the right one? see --columns`,
         );
       }
       labels.push([/** @type {number} */ (places.get(name))]);
-      keys.push(textKey(example));
+      keys.push(computeTextKey(example));
       const trimmed = written.trim();
-      if (trimmed !== written) note(oddities.trimmed, line);
-      if (trimmed !== name) note(oddities.whole, line);
-      if (example.text.trim() === '' && (example.pair ?? '').trim() === '') note(oddities.blank, line);
+      if (trimmed !== written) countOddity(oddities.trimmed, line);
+      if (trimmed !== name) countOddity(oddities.whole, line);
+      if (example.text.trim() === '' && (example.pair ?? '').trim() === '') countOddity(oddities.blank, line);
       onText?.(example);
     }
     if (task === undefined) {
@@ -175,7 +175,7 @@ export class Dataset {
    * @throws {UserError} too few texts
    */
   split(share, seed) {
-    const isSecond = stratifiedPart({
+    const isSecond = pickStratifiedPart({
       keys: this.#keys,
       labels: this.#labels,
       names: this.names.map(({ name }) => name),
@@ -204,7 +204,7 @@ export class Dataset {
       const others = this.names.filter((other, i) => i !== unknown && counts[i] > 0 && !places.has(other.name)).length;
       throw new UserError(
         `${this.path}:${line}: the label ${JSON.stringify(name)} is in no training text (dev texts that have it: ${counts[unknown]}; ` +
-          `other such labels: ${others}), expected one of ${some(labels)}; put texts of it into the training data, take it ` +
+          `other such labels: ${others}), expected one of ${listFirst(labels)}; put texts of it into the training data, take it ` +
           'out of the dev data, or give all as --train with --split',
       );
     }
@@ -223,14 +223,14 @@ export class Dataset {
   }
 }
 
-/** @param {Found} found @param {number} line */
-function note(found, line) {
+/** @param {Occurrences} found @param {number} line */
+function countOddity(found, line) {
   if (found.count === 0) found.line = line;
   found.count += 1;
 }
 
 /** The first few of many. @param {string[]} labels */
-export function some(labels) {
+export function listFirst(labels) {
   return labels.length > 20 ? `${labels.slice(0, 20).join(', ')}, … (${labels.length})` : labels.join(', ');
 }
 
@@ -239,10 +239,10 @@ export function some(labels) {
  *
  * @param {string} path where they come from
  * @param {Text[]} texts
- * @returns {Texts}
+ * @returns {TextSource}
  */
-export function textsInMemory(path, texts) {
-  const keys = texts.map(textKey);
+export function createTextSource(path, texts) {
+  const keys = texts.map(computeTextKey);
   return {
     path,
     count: texts.length,
@@ -261,7 +261,7 @@ export function textsInMemory(path, texts) {
  * @returns {string[]} at least two
  * @throws {UserError} one label only
  */
-export function labelsOf({ path, names, labelCounts }) {
+export function listLabels({ path, names, labelCounts }) {
   const labels = names.flatMap(({ name }, i) => (labelCounts[i] > 0 ? [name] : [])).sort();
   if (labels.length === 1) {
     throw new UserError(`${path} has one label only, ${JSON.stringify(labels[0])}; a classifier needs two or more`);
@@ -284,14 +284,14 @@ const MISSING = /^(nan|null|<na>|#n\/a)$/i;
  * One example after another; never more than a line in memory.
  *
  * @param {string} path
- * @param {import('./rows.js').Layout} [layout]
+ * @param {import('./rows.js').FileLayout} [layout]
  * @param {(line: string) => void} [onColumns] told which columns were taken, see rows.js
  * @returns {AsyncGenerator<Example>}
  * @throws {UserError} broken JSON, a missing text or label, invalid bytes: names the line
  */
 export async function* readExamples(path, layout, onColumns) {
-  for await (const { fields, line } of readRows(path, layout, onColumns)) {
-    yield located(`${path}:${line}`, () => ({ ...textOf(fields), ...labelOf(fields), line }));
+  for await (const { fields, line } of readDataRows(path, layout, onColumns)) {
+    yield withLocation(`${path}:${line}`, () => ({ ...readTextFields(fields), ...readLabel(fields), line }));
   }
 }
 
@@ -301,7 +301,7 @@ export async function* readExamples(path, layout, onColumns) {
  *
  * @param {Record<string, unknown>} fields
  */
-function labelOf({ label: given }) {
+function readLabel({ label: given }) {
   const written = typeof given === 'string' || Number.isSafeInteger(given) ? String(given) : '';
   const label = written.trim().replace(/^(-?\d+)\.0+$/, '$1');
   if (label !== '' && !MISSING.test(label)) return { label, written };

@@ -25,7 +25,7 @@ const OTHER_NAMES = new Map([
 ]);
 
 /** Two bytes that are a usual Chinese character or mark: the first lies here, the second is high. */
-const USUAL = {
+const IS_USUAL = {
   gb18030: (/** @type {number} */ first, /** @type {number} */ second) =>
     second >= 0xa1 && (first === 0xa1 || first === 0xa3 || (first >= 0xb0 && first <= 0xd7)),
   big5: (/** @type {number} */ first, /** @type {number} */ second) =>
@@ -37,7 +37,7 @@ const USUAL_SHARE = 0.75;
 /** More zero bytes than any text in another encoding than UTF-16 has; a line end alone gives one a line. */
 const ZERO_SHARE = 0.01;
 /** What circulates beside text files, by its first bytes. */
-const NO_TEXT = [
+const BINARY_FORMATS = [
   { start: 'PK\x03\x04', what: 'an Excel workbook or another zip archive', remedy: 'save it as CSV in UTF-8' },
   { start: '\x1f\x8b', what: 'compressed by gzip', remedy: 'unpack it' },
   { start: 'PAR1', what: 'Parquet', remedy: 'write it as JSON lines' },
@@ -49,7 +49,7 @@ const LINE_END = 10;
  * @returns {string} for the functions here
  * @throws {UserError} not an encoding that is known
  */
-export function encodingFrom(given) {
+export function parseEncoding(given) {
   const name = given.toLowerCase();
   const found = KNOWN.get(name) ?? OTHER_NAMES.get(name);
   if (found !== undefined) return found;
@@ -72,7 +72,7 @@ const decoders = new Map();
  * @returns {string}
  * @throws {UserError} bytes that are invalid in it; never U+FFFD
  */
-export function decoded(bytes, encoding) {
+export function decodeBytes(bytes, encoding) {
   if (encoding === 'utf-8') {
     if (isUtf8(bytes)) return bytes.toString('utf8');
     throw new UserError('invalid UTF-8; convert the file to UTF-8, or name its encoding with --encoding');
@@ -96,7 +96,7 @@ export function decoded(bytes, encoding) {
  * @returns {AsyncGenerator<string>} without byte order mark
  * @throws {UserError} invalid bytes
  */
-export async function* decodedChunks(source, name, encoding, isFatal = true) {
+export async function* decodeChunks(source, name, encoding, isFatal = true) {
   /** @type {TextDecoder | undefined} */
   let decoder;
   let offset = 0;
@@ -108,7 +108,7 @@ export async function* decodedChunks(source, name, encoding, isFatal = true) {
     }
   };
   for await (const chunk of source) {
-    decoder ??= new TextDecoder(encoding === 'utf-16' ? byteOrder(chunk) : encoding, { fatal: isFatal });
+    decoder ??= new TextDecoder(encoding === 'utf-16' ? detectByteOrder(chunk) : encoding, { fatal: isFatal });
     yield decode(chunk, true);
     offset += chunk.length;
   }
@@ -116,7 +116,7 @@ export async function* decodedChunks(source, name, encoding, isFatal = true) {
 }
 
 /** Without a byte order mark UTF-16 is taken as most of it is. @param {Uint8Array} start */
-function byteOrder(start) {
+function detectByteOrder(start) {
   return start[0] === 0xfe && start[1] === 0xff ? 'utf-16be' : 'utf-16le';
 }
 
@@ -131,13 +131,13 @@ function byteOrder(start) {
  * @returns {AsyncGenerator<Uint8Array>}
  * @throws {UserError} names the option that mends it
  */
-export async function* inspected(source, name, encoding) {
+export async function* checkEncoding(source, name, encoding) {
   let isFirst = true;
   let isDecided = false;
   for await (const chunk of source) {
     if (isFirst) assertText(chunk, name, encoding);
     isFirst = false;
-    if (!isDecided) isDecided = !hasByteLines(encoding) || isAsNamed(chunk, name, encoding);
+    if (!isDecided) isDecided = !hasByteLines(encoding) || isInEncoding(chunk, name, encoding);
     yield chunk;
   }
 }
@@ -145,7 +145,7 @@ export async function* inspected(source, name, encoding) {
 /** Text at all, and of bytes or of pairs of bytes. @param {Uint8Array} start @param {string} name @param {string} encoding */
 function assertText(start, name, encoding) {
   const head = Buffer.from(start.subarray(0, 4)).toString('latin1');
-  const other = NO_TEXT.find((kind) => head.startsWith(kind.start));
+  const other = BINARY_FORMATS.find((kind) => head.startsWith(kind.start));
   if (other !== undefined) throw new UserError(`${name} is ${other.what}, not text; ${other.remedy}`);
   const mark = (start[0] === 0xff && start[1] === 0xfe) || (start[0] === 0xfe && start[1] === 0xff);
   if (hasByteLines(encoding)) {
@@ -168,16 +168,16 @@ function assertText(start, name, encoding) {
  * @returns {boolean} whether it is; false where the chunk does not tell
  * @throws {UserError} it is another one
  */
-function isAsNamed(chunk, name, encoding) {
-  const parts = wholeLines(chunk).filter((line) => !isAscii(line));
+function isInEncoding(chunk, name, encoding) {
+  const parts = splitWholeLines(chunk).filter((line) => !isAscii(line));
   if (parts.length === 0) return false;
-  const kinds = parts.map(kindOf);
+  const kinds = parts.map(guessEncoding);
   const commonest = /** @type {const} */ (['utf-8', 'gb18030', 'big5']).find(
     (kind) => 2 * kinds.filter((each) => each === kind).length > kinds.length,
   );
   if (encoding === commonest) return true;
   if (encoding === 'utf-8' && commonest !== undefined) {
-    const example = decoded(parts[kinds.indexOf(commonest)], commonest).trim().slice(0, 20);
+    const example = decodeBytes(parts[kinds.indexOf(commonest)], commonest).trim().slice(0, 20);
     const called = commonest === 'gb18030' ? 'GB18030 (GBK)' : 'Big5';
     throw new UserError(`${name} is not UTF-8 but ${called}, it reads “${example}”; add --encoding ${commonest}`);
   }
@@ -186,7 +186,7 @@ function isAsNamed(chunk, name, encoding) {
 }
 
 /** Lines that are whole; without any, the chunk. @param {Uint8Array} chunk @returns {Buffer[]} */
-function wholeLines(chunk) {
+function splitWholeLines(chunk) {
   const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   const lines = [];
   let start = 0;
@@ -198,18 +198,18 @@ function wholeLines(chunk) {
 }
 
 /** The encoding of a line of Chinese. @param {Buffer} line not all ASCII */
-function kindOf(line) {
+function guessEncoding(line) {
   // Two letters of GBK are often valid UTF-8 too, but of other scripts: `模式` is `ģʽ`.
   if (isUtf8(line)) return /\p{Script=Han}|[\u3000-\u303f\uff00-\uffef]/u.test(line.toString('utf8')) ? 'utf-8' : 'unknown';
-  const shares = LEGACY.map((kind) => (isValid(line, kind) ? usualShare(line, USUAL[kind]) : 0));
+  const shares = LEGACY.map((kind) => (isValidIn(line, kind) ? usualShare(line, IS_USUAL[kind]) : 0));
   const most = Math.max(...shares);
   return most >= USUAL_SHARE ? LEGACY[shares.indexOf(most)] : 'unknown';
 }
 
 /** @param {Buffer} line @param {string} encoding */
-function isValid(line, encoding) {
+function isValidIn(line, encoding) {
   try {
-    return decoded(line, encoding) !== undefined;
+    return decodeBytes(line, encoding) !== undefined;
   } catch {
     return false;
   }

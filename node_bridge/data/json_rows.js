@@ -1,13 +1,13 @@
 /** An object of JSON lines or of a JSON array, and which of its fields are the text and the label. */
-import { attempted, oneLine, UserError } from '../support/errors.js';
+import { catchUserError, toOneLine, UserError } from '../support/errors.js';
 import { isObject, parseJson } from '../support/json.js';
-import { rolesOf } from './columns.js';
-import { LONGEST_LINE } from './lines.js';
+import { findRoles } from './columns.js';
+import { MAX_LINE_BYTES } from './lines.js';
 
 /** Kinds of objects whose fields are remembered; a file has one or two. */
-const KINDS = 1000;
+const MAX_REMEMBERED = 1000;
 /** A longer line is not searched for NaN: the pattern's own stack would not do. */
-const LONGEST_SEARCHED = 2 ** 20;
+const MAX_SEARCHED_LENGTH = 2 ** 20;
 
 /**
  * @typedef {import('./columns.js').Columns} Columns
@@ -20,15 +20,15 @@ const LONGEST_SEARCHED = 2 ** 20;
  * @throws {UserError} broken JSON, or no object
  */
 function parseObject(content) {
-  const value = attempted(() => parseJson(content));
+  const value = catchUserError(() => parseJson(content));
   if (value instanceof UserError) {
-    if (content.length < LONGEST_SEARCHED && /[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {
+    if (content.length < MAX_SEARCHED_LENGTH && /[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {
       throw new UserError('broken JSON: NaN is no JSON, Python writes it for a value that is missing');
     }
     throw value;
   }
   if (isObject(value)) return value;
-  throw new UserError(`got ${oneLine(content.slice(0, 40))}, expected a JSON object`);
+  throw new UserError(`got ${toOneLine(content.slice(0, 40))}, expected a JSON object`);
 }
 
 /** Reads objects whose fields have any of the usual names, or those that were asked for. */
@@ -70,8 +70,8 @@ export class ObjectReader {
   #rolesOf(names) {
     const kind = JSON.stringify(names);
     if (!this.#known.has(kind)) {
-      if (this.#known.size === KINDS) this.#known.clear();
-      this.#known.set(kind, rolesOf(names, this.#columns, this.#isLabelled));
+      if (this.#known.size === MAX_REMEMBERED) this.#known.clear();
+      this.#known.set(kind, findRoles(names, this.#columns, this.#isLabelled));
     }
     return this.#known.get(kind);
   }
@@ -93,13 +93,13 @@ const INSIDE = /["\\\n]/g;
  * @returns {AsyncGenerator<Element>}
  * @throws {UserError} the array does not end, or something comes after it
  */
-export async function* arrayElements(source, path) {
-  const splitter = new Splitter();
+export async function* splitJsonArray(source, path) {
+  const splitter = new ArraySplitter();
   for await (const chunk of source) {
     yield* splitter.elements(chunk);
-    if (splitter.rest.length > LONGEST_LINE) {
+    if (splitter.rest.length > MAX_LINE_BYTES) {
       throw new UserError(
-        `${path}:${splitter.line}: the element that begins here has more than ${LONGEST_LINE} characters, expected at most so many`,
+        `${path}:${splitter.line}: the element that begins here has more than ${MAX_LINE_BYTES} characters, expected at most so many`,
       );
     }
   }
@@ -109,7 +109,7 @@ export async function* arrayElements(source, path) {
   if (splitter.rest.trim() !== '') throw new UserError(`${path}: got more after the end of the JSON array, expected nothing`);
 }
 
-class Splitter {
+class ArraySplitter {
   /** Brackets that are open: 0 before the array, 1 between its elements. */
   #depth = 0;
   #inString = false;

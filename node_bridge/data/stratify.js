@@ -13,8 +13,8 @@ import { KEY_WORDS, KeyTable } from './text_keys.js';
  * @param {number} data.seed
  * @returns {Uint8Array} uint8[examples], 1 for those in the part; every label has one that is not
  */
-export function stratifiedPart({ keys, labels, names, share, seed }) {
-  const { count, first, sizes } = groupsOf(keys);
+export function pickStratifiedPart({ keys, labels, names, share, seed }) {
+  const { count, first, sizes } = groupByKey(keys);
   const ranks = new Float64Array(count);
   /** @type {number[][]} distinct texts of each label, by their first example */
   const strata = names.map(() => []);
@@ -23,9 +23,9 @@ export function stratifiedPart({ keys, labels, names, share, seed }) {
     totals[labels[first[i]]] += 1;
     if (first[i] !== i) continue;
     strata[labels[i]].push(i);
-    ranks[i] = rankOf(keys, i, seed);
+    ranks[i] = computeRank(keys, i, seed);
   }
-  const quotas = quotasOf(totals, names, share);
+  const quotas = computeQuotas(totals, names, share);
   const isTaken = new Uint8Array(count);
   strata.forEach((texts, label) => {
     let taken = 0;
@@ -46,7 +46,7 @@ export function stratifiedPart({ keys, labels, names, share, seed }) {
  *
  * @param {Int32Array} keys int32[examples, 4]
  */
-function groupsOf(keys) {
+function groupByKey(keys) {
   const count = keys.length / KEY_WORDS;
   const table = new KeyTable();
   const first = new Int32Array(count);
@@ -60,7 +60,7 @@ function groupsOf(keys) {
 }
 
 /** A number that looks random, of a text and the seed. @param {Int32Array} keys @param {number} i @param {number} seed */
-function rankOf(keys, i, seed) {
+function computeRank(keys, i, seed) {
   // Keys are parts of a sha256 already; the steps of MurmurHash3's end mix the seed in.
   let mixed = keys[KEY_WORDS * i] ^ Math.imul(seed + 1, 0x9e3779b1);
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
@@ -76,7 +76,7 @@ function rankOf(keys, i, seed) {
  * @param {string[]} names of the labels
  * @param {number} share
  */
-function quotasOf(totals, names, share) {
+function computeQuotas(totals, names, share) {
   const quotas = totals.map((total) => Math.floor(total * share));
   const all = totals.reduce((sum, total) => sum + total, 0);
   const missing = Math.round(all * share) - quotas.reduce((sum, quota) => sum + quota, 0);

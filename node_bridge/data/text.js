@@ -1,5 +1,5 @@
 /** What a text may look like where it comes in: one text, or two that are read together. */
-import { oneLine, UserError } from '../support/errors.js';
+import { toOneLine, UserError } from '../support/errors.js';
 
 /**
  * @typedef {{text: string, pair?: string}} Text one text, or two that are read together
@@ -18,15 +18,17 @@ import { oneLine, UserError } from '../support/errors.js';
  * @returns {Text}
  * @throws {UserError} anything else
  */
-export function textFrom(given) {
-  if (typeof given === 'string') return { text: wellFormed(given) };
+export function parseText(given) {
+  if (typeof given === 'string') return { text: assertWellFormed(given) };
   if (typeof given !== 'object' || given === null) {
     throw new UserError(
       `got ${String(given)} (${typeof given}), expected a string, or an object with \`text\`, or \`sentence1\` and \`sentence2\``,
     );
   }
   const fields = /** @type {Record<string, unknown>} */ (given);
-  return fields.pair === undefined ? textOf(fields) : { text: string(fields, 'text'), pair: string(fields, 'pair') };
+  return fields.pair === undefined
+    ? readTextFields(fields)
+    : { text: readString(fields, 'text'), pair: readString(fields, 'pair') };
 }
 
 /**
@@ -36,11 +38,11 @@ export function textFrom(given) {
  * @returns {Text}
  * @throws {UserError} a field is missing, or is not a text
  */
-export function textOf(fields) {
+export function readTextFields(fields) {
   if (fields.text === undefined && fields.sentence1 !== undefined) {
-    return { text: string(fields, 'sentence1'), pair: string(fields, 'sentence2') };
+    return { text: readString(fields, 'sentence1'), pair: readString(fields, 'sentence2') };
   }
-  return { text: string(fields, 'text') };
+  return { text: readString(fields, 'text') };
 }
 
 /** @param {Text} text @returns {Task} */
@@ -54,7 +56,7 @@ export function taskOf({ pair }) {
  * @returns {Text} the same
  * @throws {UserError} it is of the other task
  */
-export function fitting(text, task) {
+export function assertTask(text, task) {
   if (task === undefined || taskOf(text) === task) return text;
   throw new UserError(
     task === 'pair'
@@ -64,22 +66,22 @@ export function fitting(text, task) {
 }
 
 /** @param {Text} text @returns {NamedText} */
-export function named({ text, pair }) {
+export function toNamedText({ text, pair }) {
   return pair === undefined ? { text } : { sentence1: text, sentence2: pair };
 }
 
 /** @param {Record<string, unknown>} fields @param {string} name */
-function string(fields, name) {
+function readString(fields, name) {
   const value = fields[name];
-  if (typeof value === 'string') return wellFormed(value);
+  if (typeof value === 'string') return assertWellFormed(value);
   const got = value === undefined ? `fields ${Object.keys(fields).join(', ') || '(none)'}` : JSON.stringify(value);
   throw new UserError(
-    `got ${oneLine(got.slice(0, 60))}, expected \`${name}\` to be a string (a text is \`text\`, or \`sentence1\` and \`sentence2\`)`,
+    `got ${toOneLine(got.slice(0, 60))}, expected \`${name}\` to be a string (a text is \`text\`, or \`sentence1\` and \`sentence2\`)`,
   );
 }
 
 /** The tokenizer refuses half a character too, but cannot say of which line. @param {string} value */
-function wellFormed(value) {
+function assertWellFormed(value) {
   const at = value.search(/\p{Surrogate}/u);
   if (at === -1) return value;
   throw new UserError(`the text has a lone surrogate at position ${at}, expected whole characters`);

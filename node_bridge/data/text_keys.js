@@ -11,7 +11,7 @@ export const KEY_WORDS = 4;
  * @param {import('./text.js').Text} text
  * @returns {Int32Array} int32[4]
  */
-export function textKey({ text, pair }) {
+export function computeTextKey({ text, pair }) {
   const digest = createHash('sha256')
     .update(JSON.stringify([text, pair]))
     .digest();
@@ -21,12 +21,12 @@ export function textKey({ text, pair }) {
 // From keys of texts to numbers, 20 bytes an entry and half of them free: a Map of strings takes
 // six times as much, and ends at 16 million.
 
-const FREE = -1;
-const SMALLEST = 1024;
+const EMPTY = -1;
+const INITIAL_CAPACITY = 1024;
 
 export class KeyTable {
-  #keys = new Int32Array(KEY_WORDS * SMALLEST);
-  #values = new Int32Array(SMALLEST).fill(FREE);
+  #keys = new Int32Array(KEY_WORDS * INITIAL_CAPACITY);
+  #values = new Int32Array(INITIAL_CAPACITY).fill(EMPTY);
   /** Entries. */
   size = 0;
 
@@ -36,7 +36,7 @@ export class KeyTable {
    */
   get(key) {
     const value = this.#values[this.#slot(key)];
-    return value === FREE ? undefined : value;
+    return value === EMPTY ? undefined : value;
   }
 
   /**
@@ -46,7 +46,7 @@ export class KeyTable {
    */
   add(key, value) {
     const slot = this.#slot(key);
-    if (this.#values[slot] !== FREE) return false;
+    if (this.#values[slot] !== EMPTY) return false;
     this.#keys.set(key, KEY_WORDS * slot);
     this.#values[slot] = value;
     this.size += 1;
@@ -58,7 +58,7 @@ export class KeyTable {
   #slot(key) {
     const last = this.#values.length - 1;
     let slot = key[0] & last;
-    while (this.#values[slot] !== FREE && !this.#holds(slot, key)) slot = (slot + 1) & last;
+    while (this.#values[slot] !== EMPTY && !this.#holds(slot, key)) slot = (slot + 1) & last;
     return slot;
   }
 
@@ -71,10 +71,10 @@ export class KeyTable {
   #grow() {
     const [keys, values] = [this.#keys, this.#values];
     this.#keys = new Int32Array(2 * keys.length);
-    this.#values = new Int32Array(2 * values.length).fill(FREE);
+    this.#values = new Int32Array(2 * values.length).fill(EMPTY);
     this.size = 0;
     values.forEach((value, slot) => {
-      if (value !== FREE) this.add(keys.subarray(KEY_WORDS * slot, KEY_WORDS * (slot + 1)), value);
+      if (value !== EMPTY) this.add(keys.subarray(KEY_WORDS * slot, KEY_WORDS * (slot + 1)), value);
     });
   }
 }

@@ -1,9 +1,9 @@
 /** Texts on stdin: a line each, or with --jsonl an object each. */
-import { attempted, located } from '../support/errors.js';
-import { say } from '../support/printing.js';
+import { catchUserError, withLocation } from '../support/errors.js';
+import { printMessages } from '../support/printing.js';
 import { ObjectReader } from './json_rows.js';
-import { attemptedLines } from './lines.js';
-import { textOf } from './text.js';
+import { readLinesOrErrors } from './lines.js';
+import { readTextFields } from './text.js';
 
 /**
  * @typedef {import('../support/errors.js').UserError} UserError
@@ -23,11 +23,11 @@ import { textOf } from './text.js';
  * @returns {AsyncGenerator<StdinText | UserError>} for each line its text, or why it holds none
  * @throws {UserError} all of it is in another encoding
  */
-export async function* textsOfStdin(jsonl, { encoding, columns } = {}) {
-  if (process.stdin.isTTY) say('Type a text a line; end with Ctrl-D.');
+export async function* readStdinTexts(jsonl, { encoding, columns } = {}) {
+  if (process.stdin.isTTY) printMessages('Type a text a line; end with Ctrl-D.');
   const objects = new ObjectReader(columns, false);
-  for await (const line of attemptedLines(process.stdin, 'stdin', { encoding })) {
-    yield line instanceof Error ? line : attempted(() => (jsonl ? textOfObject(line, objects) : { text: line }));
+  for await (const line of readLinesOrErrors(process.stdin, 'stdin', { encoding })) {
+    yield line instanceof Error ? line : catchUserError(() => (jsonl ? parseObjectText(line, objects) : { text: line }));
   }
 }
 
@@ -41,11 +41,11 @@ export async function* textsOfStdin(jsonl, { encoding, columns } = {}) {
  * @returns {AsyncGenerator<T>}
  * @throws {UserError} a line that holds no text, or one that `make` does not take, by its number
  */
-export async function* eachOfStdin(jsonl, make, format) {
+export async function* mapStdinTexts(jsonl, make, format) {
   let line = 0;
-  for await (const text of textsOfStdin(jsonl, format)) {
+  for await (const text of readStdinTexts(jsonl, format)) {
     line += 1;
-    yield located(`stdin:${line}`, () => {
+    yield withLocation(`stdin:${line}`, () => {
       if (text instanceof Error) throw text;
       return make(text);
     });
@@ -53,16 +53,16 @@ export async function* eachOfStdin(jsonl, make, format) {
 }
 
 /** @param {string} line @param {ObjectReader} objects @returns {StdinText} */
-function textOfObject(line, objects) {
+function parseObjectText(line, objects) {
   // A file may begin with a byte order mark, and files may have been joined.
   const { fields, others } = objects.read(line.replace(/^\uFEFF/, ''));
-  return { ...textOf(fields), others };
+  return { ...readTextFields(fields), others };
 }
 
 // A stream in windows: full ones of a fast stream, and of a slow one what has come.
 
 /** Milliseconds that a window stays open after its first item, or until it is asked for. */
-const PATIENCE = 20;
+const MAX_WAIT_MS = 20;
 
 /**
  * Reads on while a window is worked at, but never beyond the next one.
@@ -74,7 +74,7 @@ const PATIENCE = 20;
  * @returns {AsyncGenerator<T[]>} in order, none empty or longer than `size`; an error of the
  *   source comes after all that was before it
  */
-export async function* windows(source, size) {
+export async function* streamBatches(source, size) {
   /** @type {T[]} */
   let held = [];
   let open = true;
@@ -84,9 +84,9 @@ export async function* windows(source, size) {
   // reads from would keep the program alive.
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : undefined;
   const items = iterator === undefined ? /** @type {Iterable<T>} */ (source) : { [Symbol.asyncIterator]: () => iterator };
-  const first = signal();
-  const full = signal();
-  const room = signal();
+  const first = createSignal();
+  const full = createSignal();
+  const room = createSignal();
 
   async function read() {
     try {
@@ -113,7 +113,7 @@ export async function* windows(source, size) {
     for (;;) {
       if (open && held.length === 0) await first.come();
       if (open && held.length < size) {
-        const timer = setTimeout(full.give, PATIENCE);
+        const timer = setTimeout(full.give, MAX_WAIT_MS);
         await full.come();
         clearTimeout(timer);
       }
@@ -133,7 +133,7 @@ export async function* windows(source, size) {
 }
 
 /** Something that one waits for and another gives, again and again. */
-function signal() {
+function createSignal() {
   let give = () => {};
   return {
     /** @returns {Promise<void>} settled by the next `give` */

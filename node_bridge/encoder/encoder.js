@@ -4,16 +4,16 @@
 import { useBackend } from '../backends/index.js';
 import { tf } from '../backends/tfjs.js';
 import { Bundle } from '../bundle/bundle.js';
-import { textFrom } from '../data/text.js';
-import { located, UserError } from '../support/errors.js';
+import { parseText } from '../data/text.js';
+import { withLocation, UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
-import { featuresOf, TOKEN_BUDGET } from './features.js';
+import { encodeFeatures, TOKEN_BUDGET } from './features.js';
 import { openModel } from './model.js';
-import { meanVector, normalizeVector, poolingOf } from './pooling.js';
+import { averageVectors, normalizeVector, parsePooling } from './pooling.js';
 
 /** Rows or positions that a model may always take: more is memory for nothing. */
-const LARGEST_AXIS = 2 ** 17;
+const MAX_AXIS = 2 ** 17;
 
 /**
  * @typedef {import('../data/text.js').GivenText} GivenText
@@ -62,12 +62,12 @@ export class Encoder {
 
   /** The positions that the model always takes; undefined where any number will do. */
   get fixedLength() {
-    return fixedSize(this.bundle, 1);
+    return findFixedSize(this.bundle, 1);
   }
 
   /** The rows that the model always takes; undefined where any number will do. */
   get fixedBatch() {
-    return fixedSize(this.bundle, 0);
+    return findFixedSize(this.bundle, 0);
   }
 
   /** Batches that it takes at a time. */
@@ -108,11 +108,11 @@ export class Encoder {
   async encode(texts, options = {}) {
     assertOptions('encode', options, ['maxLength', 'pooling', 'normalize']);
     const { maxLength, pooling = 'cls', normalize = false } = options;
-    const what = located('pooling', () => poolingOf(pooling, normalize));
+    const what = withLocation('pooling', () => parsePooling(pooling, normalize));
     this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
     const tools = { tokenizer: this.#tokenizer, encoder: this };
-    const known = texts.map((text, i) => located(`texts[${i}]`, () => textFrom(text)));
-    const vectors = await featuresOf(known, tools, { maxLength, pooling: what });
+    const known = texts.map((text, i) => withLocation(`texts[${i}]`, () => parseText(text)));
+    const vectors = await encodeFeatures(known, tools, { maxLength, pooling: what });
     if (normalize) new Set(vectors).forEach(normalizeVector);
     return vectors;
   }
@@ -210,7 +210,7 @@ export class Encoder {
    */
   async means(encodings) {
     const { hidden } = this;
-    return (await this.sequences(encodings)).map((sequence) => meanVector(sequence, hidden));
+    return (await this.sequences(encodings)).map((sequence) => averageVectors(sequence, hidden));
   }
 
   /**
@@ -328,12 +328,12 @@ export class Encoder {
  * @returns {number | undefined} undefined where any number will do
  * @throws {UserError} a size that no model has
  */
-export function fixedSize({ contract }, axis) {
+export function findFixedSize({ contract }, axis) {
   const sizes = contract.inputs.map(({ shape }) => shape[axis]);
   const size = sizes.find((one) => typeof one === 'number');
-  if (size !== undefined && !(Number.isInteger(size) && size >= 1 && size <= LARGEST_AXIS)) {
+  if (size !== undefined && !(Number.isInteger(size) && size >= 1 && size <= MAX_AXIS)) {
     throw new UserError(
-      `the contract says that the model always takes ${size} ${axis === 0 ? 'rows' : 'positions'}, expected 1 to ${LARGEST_AXIS}`,
+      `the contract says that the model always takes ${size} ${axis === 0 ? 'rows' : 'positions'}, expected 1 to ${MAX_AXIS}`,
     );
   }
   return size;

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 
 import { useBackend } from '../backends/index.js';
 import { CheckFailed, EnvironmentProblem, UserError } from '../support/errors.js';
-import { Encoder, fixedSize } from './encoder.js';
+import { Encoder, findFixedSize } from './encoder.js';
 
 /**
  * @typedef {import('./encoder.js').Encoding} Encoding
@@ -41,11 +41,11 @@ export class EncoderPool {
     this.#workers = workers;
     this.#idle = [...workers];
     this.notice = notice;
-    this.fixedLength = fixedSize(bundle, 1);
+    this.fixedLength = findFixedSize(bundle, 1);
     for (const worker of workers) {
       worker.on('message', (answer) => this.#answered(worker, answer));
       worker.on('error', (error) => this.#break(error));
-      worker.on('exit', () => this.#break(endedByItself()));
+      worker.on('exit', () => this.#break(createEndedError()));
       // An idle worker must not keep the program alive. After the listeners: the first one for
       // 'message' makes Node hold the worker's port again (Node 20, 22 and 24).
       worker.unref();
@@ -62,7 +62,7 @@ export class EncoderPool {
     const workerData = { dir: bundle.dir, hash: bundle.hash, backend };
     const workers = Array.from({ length: count }, () => new Worker(PROGRAM, { workerData }));
     try {
-      await Promise.all(workers.map(ready));
+      await Promise.all(workers.map(waitUntilReady));
     } catch (error) {
       workers.forEach((worker) => worker.terminate());
       throw error;
@@ -141,7 +141,7 @@ export class EncoderPool {
     }
   }
 
-  /** @param {Worker} worker @param {import('./encoder_worker.js').Answer} answer */
+  /** @param {Worker} worker @param {import('./encoder_worker.js').WorkerReply} answer */
   #answered(worker, answer) {
     // A worker that is being ended must hold the program until it has: its `unref` here would let
     // the program go while `dispose` is awaited (exit code 13). Its job fails when it ends.
@@ -151,7 +151,7 @@ export class EncoderPool {
     this.#idle.push(worker);
     worker.unref();
     if ('result' in answer) job.done(answer.result);
-    else job.failed(errorOf(answer.error));
+    else job.failed(restoreError(answer.error));
     this.#next();
   }
 
@@ -167,23 +167,23 @@ export class EncoderPool {
 }
 
 /** @param {Worker} worker @returns {Promise<void>} when it has loaded the model */
-function ready(worker) {
+function waitUntilReady(worker) {
   return new Promise((done, failed) => {
-    worker.once('message', (/** @type {import('./encoder_worker.js').Answer} */ answer) => {
-      if ('error' in answer) failed(errorOf(answer.error));
+    worker.once('message', (/** @type {import('./encoder_worker.js').WorkerReply} */ answer) => {
+      if ('error' in answer) failed(restoreError(answer.error));
       else done();
     });
     worker.once('error', failed);
-    worker.once('exit', () => failed(endedByItself()));
+    worker.once('exit', () => failed(createEndedError()));
   });
 }
 
-function endedByItself() {
+function createEndedError() {
   return new EnvironmentProblem('An encoder ended by itself; is there enough memory?');
 }
 
-/** An error as it was in the worker. @param {import('./encoder_worker.js').Told} told */
-function errorOf({ exitCode, message, ...rest }) {
+/** An error as it was in the worker. @param {import('./encoder_worker.js').SerializedError} told */
+function restoreError({ exitCode, message, ...rest }) {
   const known = [UserError, EnvironmentProblem, CheckFailed].find((kind) => new kind().exitCode === exitCode);
   return known === undefined ? Object.assign(new Error(message), rest) : new known(message);
 }
@@ -194,11 +194,11 @@ function errorOf({ exitCode, message, ...rest }) {
 const WORKER_BYTES = 24e6;
 
 /**
- * @typedef {object} Whole what `openEncoders` gives beyond the encoder of features.js
+ * @typedef {object} EncodersExtra what `openEncoders` gives beyond the encoder of features.js
  * @property {string} notice what to tell a person of the backend
  * @property {Encoder['run']} run
  * @property {() => unknown} dispose
- * @typedef {import('./features.js').Encoder & Whole} Encoders
+ * @typedef {import('./features.js').Encoder & EncodersExtra} Encoders
  */
 
 /**
@@ -217,7 +217,7 @@ export async function openEncoders(bundle, { backend = 'auto', workers = availab
   if (workers > 1) {
     const { name, notice } = await useBackend(backend);
     if (name !== 'native') {
-      assertMemory(bundle, workers);
+      assertModelsFitMemory(bundle, workers);
       return EncoderPool.start(bundle, { backend: name, notice, workers });
     }
   }
@@ -231,7 +231,7 @@ export async function openEncoders(bundle, { backend = 'auto', workers = availab
  * @param {number} workers
  * @throws {UserError} as many as this machine cannot hold
  */
-function assertMemory({ contract }, workers) {
+function assertModelsFitMemory({ contract }, workers) {
   const weights = Object.entries(contract.files).filter(([name]) => name.endsWith('.bin') && !name.startsWith('saved_model/'));
   const each = WORKER_BYTES + weights.reduce((sum, [, { size }]) => sum + size, 0);
   const most = Math.max(1, Math.floor(totalmem() / each));

@@ -7,22 +7,22 @@ import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from 'n
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 
-import { KEY_WORDS, KeyTable, textKey } from '../data/text_keys.js';
-import { attempted, EnvironmentProblem, UserError } from '../support/errors.js';
-import { isRunning, readInput, writeWhole } from '../support/files.js';
+import { KEY_WORDS, KeyTable, computeTextKey } from '../data/text_keys.js';
+import { catchUserError, EnvironmentProblem, UserError } from '../support/errors.js';
+import { isRunning, readInput, writeFileAtomically } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
 import { encodeSafetensors, readSafetensorsHeader } from '../support/safetensors.js';
-import { featuresOf } from './features.js';
+import { encodeFeatures } from './features.js';
 
 const SHARD_BYTES = 2 ** 21;
 /** Fewer texts in a window make no full batches. */
-const LEAST = 256;
+const MIN_BATCH_TEXTS = 256;
 
 /**
  * @typedef {import('./features.js').Pooling} Pooling
- * @typedef {import('../data/dataset.js').Texts} Texts
+ * @typedef {import('../data/dataset.js').TextSource} Texts
  *
- * @typedef {object} What decides what a vector is
+ * @typedef {object} FeatureKind decides what a vector is
  * @property {import('../bundle/bundle.js').Bundle} bundle
  * @property {import('../backends/index.js').Backend} backend
  * @property {number} maxLength
@@ -33,7 +33,7 @@ const LEAST = 256;
  * Opens the part of a cache that has vectors of this kind.
  *
  * @param {string} cache
- * @param {What} what
+ * @param {FeatureKind} what
  * @param {number} hidden
  * @param {(line: string) => void} say
  */
@@ -53,18 +53,18 @@ export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden
  * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder}} tools
  * @param {{maxLength: number, pooling: Pooling, onEncoded: (texts: number) => void}} options
  */
-export async function fill(store, datasets, tools, { maxLength, pooling, onEncoded }) {
-  const size = windowOf(store.hidden * (pooling === 'sequence_output' ? maxLength : 1));
+export async function encodeMissing(store, datasets, tools, { maxLength, pooling, onEncoded }) {
+  const size = countBatchTexts(store.hidden * (pooling === 'sequence_output' ? maxLength : 1));
   /** @type {Map<string, {key: Int32Array, text: import('../data/text.js').Text}>} */
   const window = new Map();
   const flush = async () => {
     const [keys, texts] = [[...window.values()].map(({ key }) => key), [...window.values()].map(({ text }) => text)];
-    store.add(keys, await featuresOf(texts, tools, { maxLength, pooling, onEncoded }));
+    store.add(keys, await encodeFeatures(texts, tools, { maxLength, pooling, onEncoded }));
     window.clear();
   };
   for (const dataset of datasets) {
     for await (const text of dataset.texts()) {
-      const key = textKey(text);
+      const key = computeTextKey(text);
       const name = key.join();
       if (store.find(key) !== undefined || window.has(name)) onEncoded(1);
       else window.set(name, { key, text });
@@ -75,7 +75,7 @@ export async function fill(store, datasets, tools, { maxLength, pooling, onEncod
 }
 
 /** Whether the store has all texts of the data sets. @param {FeatureStore} store @param {Texts[]} datasets */
-export function isFilled(store, datasets) {
+export function hasAllTexts(store, datasets) {
   return datasets.every((dataset) => {
     for (let i = 0; i < dataset.count; i += 1) if (store.find(dataset.key(i)) === undefined) return false;
     return true;
@@ -83,8 +83,8 @@ export function isFilled(store, datasets) {
 }
 
 /** Texts of a window, and so of a shard. @param {number} values float32 numbers of a text, at most */
-function windowOf(values) {
-  return Math.max(LEAST, Math.floor(SHARD_BYTES / (4 * values)));
+function countBatchTexts(values) {
+  return Math.max(MIN_BATCH_TEXTS, Math.floor(SHARD_BYTES / (4 * values)));
 }
 
 // Vectors of texts on disk, in shards (safetensors), found by the texts' keys. A shard is named
@@ -94,10 +94,10 @@ function windowOf(values) {
 
 const SUFFIX = '.safetensors';
 /** Bytes of a shard: one of the longest texts has a tenth of it. */
-const LARGEST = 2 ** 30;
+const MAX_SHARD_FILE_BYTES = 2 ** 30;
 const BYTES = 4;
 /** Files that are held open. */
-const OPEN = 64;
+const MAX_OPEN_FILES = 64;
 
 export class FeatureStore {
   #dir;
@@ -139,8 +139,9 @@ export class FeatureStore {
       const path = join(dir, name);
       if (name.endsWith('.partial') && !isRunning(Number(name.split('.').at(-2)))) rmSync(path);
       if (!name.endsWith(SUFFIX)) continue;
-      const bytes = attempted(() => readInput(path, LARGEST));
-      const damage = bytes instanceof Error || nameOf([bytes]) !== name ? true : attempted(() => store.#learn(path, bytes));
+      const bytes = catchUserError(() => readInput(path, MAX_SHARD_FILE_BYTES));
+      const damage =
+        bytes instanceof Error || computeShardName([bytes]) !== name ? true : catchUserError(() => store.#learn(path, bytes));
       if (damage === undefined) continue;
       rmSync(path, { recursive: true });
       onDamage(path);
@@ -182,8 +183,8 @@ export class FeatureStore {
       positions: { dtype: 'I32', shape: [keys.length], data: counts },
       vectors: { dtype: 'F32', shape: [all.length / this.hidden, this.hidden], data: all },
     });
-    const path = join(this.#dir, nameOf(chunks));
-    writeWhole(path, chunks);
+    const path = join(this.#dir, computeShardName(chunks));
+    writeFileAtomically(path, chunks);
     this.#learn(path, Buffer.concat(chunks));
   }
 
@@ -271,7 +272,7 @@ export class FeatureStore {
     if (held !== undefined) this.#open.delete(shard);
     const file = held ?? openSync(this.#files[shard].path, 'r');
     this.#open.set(shard, file);
-    if (this.#open.size > OPEN) {
+    if (this.#open.size > MAX_OPEN_FILES) {
       const [[oldest, descriptor]] = this.#open;
       closeSync(descriptor);
       this.#open.delete(oldest);
@@ -281,7 +282,7 @@ export class FeatureStore {
 }
 
 /** @param {Uint8Array[]} chunks of a whole shard */
-function nameOf(chunks) {
+function computeShardName(chunks) {
   const whole = createHash('sha256');
   chunks.forEach((chunk) => whole.update(chunk));
   return `${whole.digest('hex').slice(0, 32)}${SUFFIX}`;

@@ -31,7 +31,7 @@ export const POOLINGS = /** @type {const} */ ({
   'mean of sequence_output': 'means',
   pooled_output: 'pooled',
 });
-const FIRST = 'position 0 of sequence_output';
+const FIRST_POSITION = 'position 0 of sequence_output';
 
 /**
  * Each text with [CLS] and [SEP] through the encoder: to its vector at position 0, which is [CLS],
@@ -47,15 +47,15 @@ const FIRST = 'position 0 of sequence_output';
  *   in order; equal texts share one
  * @throws {CheckFailed} a vector that is not finite
  */
-export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST, onEncoded } = {}) {
-  const { distinct, places } = distinctOf(texts);
+export async function encodeFeatures(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST_POSITION, onEncoded } = {}) {
+  const { distinct, places } = findDistinct(texts);
   const encodings = distinct.map(({ text, pair }) => tokenizer.encode(text, { pair, maxLength }));
   const uses = new Array(distinct.length).fill(0);
   for (const place of places) uses[place] += 1;
 
   /** @type {Float32Array[]} */
   const vectors = new Array(distinct.length);
-  await eachBatch(encodings, encoder, async (batch) => {
+  await forEachBatch(encodings, encoder, async (batch) => {
     const rows = await encoder[POOLINGS[pooling]](batch.map((place) => encodings[place]));
     batch.forEach((place, row) => {
       assertFinite(rows[row], JSON.stringify(distinct[place].text));
@@ -74,8 +74,8 @@ export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, poo
  * @param {(places: number[]) => Promise<void>} run gets the batch's places in `encodings`
  * @throws what `run` throws; no further batch is begun then
  */
-export async function eachBatch(encodings, { lanes, fixedLength }, run) {
-  const batches = batchesByLength(encodings.map(({ ids }) => fixedLength ?? ids.length));
+export async function forEachBatch(encodings, { lanes, fixedLength }, run) {
+  const batches = groupByLength(encodings.map(({ ids }) => fixedLength ?? ids.length));
   let next = 0;
   const lane = async () => {
     while (next < batches.length) {
@@ -116,7 +116,7 @@ export function assertFinite(values, text) {
  * @param {number} [budget]
  * @returns {number[][]} places in `lengths`, each once
  */
-export function batchesByLength(lengths, budget = TOKEN_BUDGET) {
+export function groupByLength(lengths, budget = TOKEN_BUDGET) {
   const order = lengths.map((_, place) => place).sort((a, b) => lengths[b] - lengths[a] || a - b);
   /** @type {number[][]} */
   const batches = [];
@@ -134,7 +134,7 @@ export function batchesByLength(lengths, budget = TOKEN_BUDGET) {
  * @param {Text[]} texts
  * @returns {{distinct: Text[], places: number[]}} `places[i]` is where text i stands in `distinct`
  */
-function distinctOf(texts) {
+function findDistinct(texts) {
   /** @type {Map<string, number>} */
   const seen = new Map();
   /** @type {Text[]} */

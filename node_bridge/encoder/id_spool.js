@@ -6,20 +6,20 @@ import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 
 import { writeAll } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
-import { bytesOf } from '../support/safetensors.js';
+import { asBytes } from '../support/safetensors.js';
 
 /** A window that is read back: enough texts to fill batches of one length, and at most 8 MiB. */
-const TEXTS = 8192;
-const POSITIONS = 2 ** 20;
+const BATCH_TEXTS = 8192;
+const BATCH_POSITIONS = 2 ** 20;
 /** int32 numbers that are written at a time. */
-const BUFFER = 2 ** 16;
+const BUFFER_NUMBERS = 2 ** 16;
 
 /** @typedef {import('./encoder.js').Encoding} Encoding */
 
 export class EncodingSpool {
   #file;
   #lengths = new IntList();
-  #buffer = new Int32Array(BUFFER);
+  #buffer = new Int32Array(BUFFER_NUMBERS);
   #buffered = 0;
   #written = 0;
   /** Positions of all texts. */
@@ -57,7 +57,7 @@ export class EncodingSpool {
    * @returns {Generator<{first: number, encodings: Encoding[]}>} `first`: the place of the first
    *   encoding among all
    */
-  *windows({ texts = TEXTS, positions = POSITIONS } = {}) {
+  *windows({ texts = BATCH_TEXTS, positions = BATCH_POSITIONS } = {}) {
     this.#flush();
     let offset = 0;
     for (let first = 0; first < this.count; ) {
@@ -90,8 +90,8 @@ export class EncodingSpool {
 
   /** @param {Int32Array} values */
   #push(values) {
-    if (this.#buffered + values.length > BUFFER) this.#flush();
-    if (values.length > BUFFER) {
+    if (this.#buffered + values.length > BUFFER_NUMBERS) this.#flush();
+    if (values.length > BUFFER_NUMBERS) {
       this.#write(values);
     } else {
       this.#buffer.set(values, this.#buffered);
@@ -106,14 +106,14 @@ export class EncodingSpool {
 
   /** @param {Int32Array} values */
   #write(values) {
-    writeAll(this.#file, bytesOf(values), this.#written);
+    writeAll(this.#file, asBytes(values), this.#written);
     this.#written += values.byteLength;
   }
 
   /** @param {number} offset of the first number @param {number} count @returns {Int32Array} */
   #read(offset, count) {
     const values = new Int32Array(count);
-    const bytes = bytesOf(values);
+    const bytes = asBytes(values);
     for (let done = 0; done < bytes.length; ) {
       const more = readSync(this.#file, bytes, done, bytes.length - done, 4 * offset + done);
       if (more === 0) throw new Error('The ids on disk end too early');

@@ -5,8 +5,8 @@
  */
 import { join } from 'node:path';
 
-import { load, tf } from '../backends/tfjs.js';
-import { asUserError, parseModel } from '../bundle/model_json.js';
+import { loadPackage, tf } from '../backends/tfjs.js';
+import { withTfjsErrors, parseModelJson } from '../bundle/model_json.js';
 import { hasSavedModel } from '../bundle/saved_model/checked_copy.js';
 import { EnvironmentProblem, UserError } from '../support/errors.js';
 
@@ -51,15 +51,15 @@ export async function openModel(bundle, { openSavedModel, makeTensor }) {
  */
 async function openGraphModel(bundle, makeTensor) {
   const path = join(bundle.dir, 'model.json');
-  const { weightsManifest, ...artifacts } = parseModel(bundle.read('model.json'), path);
+  const { weightsManifest, ...artifacts } = parseModelJson(bundle.read('model.json'), path);
   // TF.js itself would hold the weights three times: as files, as decoded values and as tensors.
   const decodeWeights = () => readWeights(bundle, weightsManifest, makeTensor);
-  const model = await asUserError(path, () =>
-    load('converter').loadGraphModel({ load: async () => artifacts }, {}, { ...tf.io, decodeWeights }),
+  const model = await withTfjsErrors(path, () =>
+    loadPackage('converter').loadGraphModel({ load: async () => artifacts }, {}, { ...tf.io, decodeWeights }),
   );
   return {
     run(feeds, names) {
-      const outputs = asUserError(path, () => model.execute(feeds, names));
+      const outputs = withTfjsErrors(path, () => model.execute(feeds, names));
       return Array.isArray(outputs) ? outputs : [outputs];
     },
     kind: 'graph_model',
@@ -72,19 +72,19 @@ async function openGraphModel(bundle, makeTensor) {
 
 /**
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
- * @typedef {import('../bundle/model_json.js').Group} Group
+ * @typedef {import('../bundle/model_json.js').WeightGroup} Group
  * @typedef {import('../bundle/model_json.js').Weight} Weight
- * @typedef {import('../bundle/model_json.js').Stored} Stored
+ * @typedef {import('../bundle/model_json.js').Quantization} Stored
  * @typedef {import('../backends/tfjs.js').MakeTensor} MakeTensor
- * @typedef {import('../backends/tfjs.js').Values} Values
+ * @typedef {import('../backends/tfjs.js').TensorValues} Values
  * @typedef {Record<string, Tensor>} Tensors by name
  */
 
 /** Values that are widened at a time. */
-const PIECE = 2 ** 16;
+const CHUNK_VALUES = 2 ** 16;
 
 const DTYPES = ['float32', 'int32', 'bool'];
-const STORED = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
+const STORED_ARRAY_TYPES = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
 
 /**
  * @param {Bundle} bundle
@@ -94,18 +94,18 @@ const STORED = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
  * @throws {UserError} a damaged file, or files that are not what the manifest says
  */
 export function readWeights(bundle, manifest, makeTensor) {
-  const files = new Files(
+  const files = new WeightFiles(
     bundle,
     manifest.flatMap(({ paths }) => paths),
   );
   const weights = manifest.flatMap((group) => group.weights);
-  weights.forEach((weight) => assertKnown(weight, bundle));
-  files.expectSize(weights.reduce((sum, weight) => sum + storedSize(weight), 0));
+  weights.forEach((weight) => assertKnownDtype(weight, bundle));
+  files.expectSize(weights.reduce((sum, weight) => sum + computeStoredSize(weight), 0));
   /** @type {Tensors} */
   const tensors = {};
   try {
     for (const weight of weights) {
-      tensors[weight.name] = makeTensor(weight.shape, weight.dtype, (values) => read(weight, values, files));
+      tensors[weight.name] = makeTensor(weight.shape, weight.dtype, (values) => readWeight(weight, values, files));
     }
     files.expectEnd();
     return tensors;
@@ -118,40 +118,43 @@ export function readWeights(bundle, manifest, makeTensor) {
 }
 
 /** @param {Weight} weight @param {Bundle} bundle */
-function assertKnown({ name, dtype, quantization }, { dir }) {
+function assertKnownDtype({ name, dtype, quantization }, { dir }) {
   const known =
-    quantization === undefined ? DTYPES.includes(dtype) : dtype === 'float32' && Object.hasOwn(STORED, quantization.dtype);
+    quantization === undefined
+      ? DTYPES.includes(dtype)
+      : dtype === 'float32' && Object.hasOwn(STORED_ARRAY_TYPES, quantization.dtype);
   if (known) return;
   const got = quantization === undefined ? dtype : `${dtype} stored as ${quantization.dtype}`;
   throw new UserError(
     `${dir}: got ${name} in ${got}, expected ${DTYPES.join(', ')}, or float32 stored as ` +
-      `${Object.keys(STORED).join(', ')}; export the bundle again`,
+      `${Object.keys(STORED_ARRAY_TYPES).join(', ')}; export the bundle again`,
   );
 }
 
 /** Bytes of a weight in its file. @param {Weight} weight */
-function storedSize({ shape, dtype, quantization }) {
-  const bytes = quantization === undefined ? (dtype === 'bool' ? 1 : 4) : STORED[quantization.dtype].BYTES_PER_ELEMENT;
+function computeStoredSize({ shape, dtype, quantization }) {
+  const bytes =
+    quantization === undefined ? (dtype === 'bool' ? 1 : 4) : STORED_ARRAY_TYPES[quantization.dtype].BYTES_PER_ELEMENT;
   return shape.reduce((product, size) => product * size, bytes);
 }
 
-/** @param {Weight} weight @param {Values} values to be filled @param {Files} files */
-function read({ quantization }, values, files) {
+/** @param {Weight} weight @param {Values} values to be filled @param {WeightFiles} files */
+function readWeight({ quantization }, values, files) {
   if (quantization === undefined) {
-    files.fill(bytesOf(values));
+    files.fill(asBytes(values));
     return;
   }
-  const stored = new STORED[quantization.dtype](Math.min(values.length, PIECE));
-  const widen = widening(quantization);
-  for (let at = 0; at < values.length; at += PIECE) {
+  const stored = new STORED_ARRAY_TYPES[quantization.dtype](Math.min(values.length, CHUNK_VALUES));
+  const widen = createDequantizer(quantization);
+  for (let at = 0; at < values.length; at += CHUNK_VALUES) {
     const piece = stored.subarray(0, values.length - at);
-    files.fill(bytesOf(piece));
+    files.fill(asBytes(piece));
     for (let i = 0; i < piece.length; i += 1) values[at + i] = widen(piece[i]);
   }
 }
 
 /** @param {Stored} stored @returns {(stored: number) => number} */
-function widening({ dtype, scale = 1, min = 0 }) {
+function createDequantizer({ dtype, scale = 1, min = 0 }) {
   return dtype === 'float16' ? halfToSingle : (stored) => stored * scale + min;
 }
 
@@ -172,12 +175,12 @@ function halfToSingle(half) {
 }
 
 /** @param {Values | Uint16Array} values */
-function bytesOf(values) {
+function asBytes(values) {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 /** Some files of a bundle as if they were one. */
-class Files {
+class WeightFiles {
   #bundle;
   #names;
   /** @type {import('../support/checked_file.js').BundleFile | undefined} */

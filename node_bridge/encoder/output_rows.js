@@ -3,7 +3,7 @@
  * what tensors the file has, and fill in the rows of a batch.
  */
 import { CheckFailed } from '../support/errors.js';
-import { fixedSize } from './encoder.js';
+import { findFixedSize } from './encoder.js';
 import { assertFinite, POOLINGS } from './features.js';
 import { normalizeVector } from './pooling.js';
 
@@ -13,7 +13,7 @@ const BYTES = 4;
  * @typedef {import('./encoder.js').Encoding} Encoding
  * @typedef {import('../support/safetensors.js').RowFile} RowFile
  * @typedef {Record<string, import('../support/safetensors.js').RowSpec>} RowSpecs
- * @typedef {{row: number, encoding: Encoding}} Text `row`: its place among all texts
+ * @typedef {{row: number, encoding: Encoding}} RowText `row`: its place among all texts
  */
 
 /**
@@ -36,7 +36,7 @@ export class OutputRows {
   constructor(bundle, names) {
     this.#names = names;
     this.#outputs = bundle.contract.outputs.filter(({ name }) => names.includes(name));
-    this.#fixedLength = fixedSize(bundle, 1);
+    this.#fixedLength = findFixedSize(bundle, 1);
     this.#pad = bundle.contract.tokenizer.special_tokens.pad.id;
   }
 
@@ -49,7 +49,7 @@ export class OutputRows {
     this.#width = width;
     const outputs = this.#outputs.map(({ name, dtype, shape }) => [
       name,
-      { dtype: dtype === 'int32' ? 'I32' : 'F32', shape: [count, ...sized(shape.slice(1), width)] },
+      { dtype: dtype === 'int32' ? 'I32' : 'F32', shape: [count, ...resolveShape(shape.slice(1), width)] },
     ]);
     const ids = { dtype: 'I32', shape: [count, width] };
     return { ...Object.fromEntries(outputs), input_ids: ids, attention_mask: ids };
@@ -58,7 +58,7 @@ export class OutputRows {
   /** What the rows take on disk; padding may take nothing. @param {{count: number, positions: number}} texts */
   leastBytes({ count, positions }) {
     const outputs = this.#outputs.map(({ shape }) => {
-      const inner = sized(shape.slice(1), 1).reduce((product, size) => product * size, 1);
+      const inner = resolveShape(shape.slice(1), 1).reduce((product, size) => product * size, 1);
       return inner * (shape.slice(1).includes('sequence') ? positions : count);
     });
     return BYTES * outputs.reduce((sum, size) => sum + size, 2 * positions);
@@ -67,7 +67,7 @@ export class OutputRows {
   /**
    * @param {RowFile} file
    * @param {Pick<import('./encoder_pool.js').Encoders, 'run'>} encoder
-   * @param {Text[]} texts a batch, all of one length where the model's is free
+   * @param {RowText[]} texts a batch, all of one length where the model's is free
    * @throws {CheckFailed} an output that is not finite, or not of its shape in the contract
    */
   async write(file, encoder, texts) {
@@ -80,7 +80,7 @@ export class OutputRows {
       const { shape, data } = answers[name];
       const inner = shape.slice(1);
       const width = this.#fixedLength ?? Math.max(1, texts[0].encoding.ids.length);
-      const expected = [texts.length, ...sized(whole.slice(1), width)];
+      const expected = [texts.length, ...resolveShape(whole.slice(1), width)];
       if (String(shape) !== String(expected)) {
         throw new CheckFailed(
           `${name}: got shape [${shape}], expected [${expected}] as the contract says; choose others by --outputs`,
@@ -88,7 +88,7 @@ export class OutputRows {
       }
       const size = data.length / texts.length;
       texts.forEach(({ row, encoding }, place) => {
-        const own = sized(whole.slice(1), encoding.ids.length);
+        const own = resolveShape(whole.slice(1), encoding.ids.length);
         const values = data.subarray(place * size, (place + 1) * size);
         assertFinite(own.includes(0) ? [] : values, `stdin:${row + 1}, ${name}`);
         file.write(name, row, { shape: inner, data: values }, own);
@@ -150,7 +150,7 @@ export class VectorRows {
    *
    * @param {RowFile} file
    * @param {import('./encoder_pool.js').Encoders} encoder
-   * @param {Text[]} texts a batch
+   * @param {RowText[]} texts a batch
    * @throws {CheckFailed} a vector that is not finite
    */
   async write(file, encoder, texts) {
@@ -165,6 +165,6 @@ export class VectorRows {
 }
 
 /** @param {(string | number)[]} shape @param {number} width of an axis that is `sequence` @returns {number[]} */
-function sized(shape, width) {
+function resolveShape(shape, width) {
   return shape.map((size) => (typeof size === 'number' ? size : width));
 }

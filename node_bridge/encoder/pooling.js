@@ -21,7 +21,7 @@ export const POOLING_NAMES = /** @type {const} */ ({
  * @returns {typeof POOLING_NAMES[PoolingName]}
  * @throws {UserError} no such pooling, or one that gives no single vector to normalize
  */
-export function poolingOf(name, normalize) {
+export function parsePooling(name, normalize) {
   if (!Object.hasOwn(POOLING_NAMES, name)) {
     throw new UserError(`got \`${name}\`, expected one of ${Object.keys(POOLING_NAMES).join(', ')}`);
   }
@@ -38,7 +38,7 @@ export function poolingOf(name, normalize) {
  * @param {number} hidden
  * @returns {Float32Array} float32[hidden]
  */
-export function meanVector(sequence, hidden) {
+export function averageVectors(sequence, hidden) {
   const sums = new Float64Array(hidden);
   for (let at = 0; at < sequence.length; at += hidden) {
     for (let i = 0; i < hidden; i += 1) sums[i] += sequence[at + i];

@@ -72,7 +72,7 @@ export class BundleFile {
 }
 
 /** Whether there is nothing at a path. @param {unknown} error that opening it gave */
-export function isMissing(error) {
+export function isNotFoundError(error) {
   const { code } = /** @type {NodeJS.ErrnoException} */ (error);
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
@@ -82,7 +82,7 @@ function openOrRefuse(dir, name) {
   try {
     return openInput(join(dir, name));
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isNotFoundError(error)) throw error;
     throw new UserError(`${join(dir, name)} is missing from bundle ${basename(dir)}; export or copy it again`);
   }
 }

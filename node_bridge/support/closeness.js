@@ -4,7 +4,7 @@
  */
 
 /**
- * @typedef {object} Closeness
+ * @typedef {object} Comparison
  * @property {boolean} close
  * @property {number | null} maxAbs the largest difference; null where nothing can be measured
  * @property {string} said what is wrong, in words; empty where nothing is
@@ -14,14 +14,14 @@
  * @param {{shape: number[], data: Float32Array}} got
  * @param {{shape: number[], data: Float32Array | Int32Array}} expected
  * @param {{atol: number, rtol: number}} budget
- * @returns {Closeness}
+ * @returns {Comparison}
  */
-export function closeness(got, expected, budget) {
+export function compareTensors(got, expected, budget) {
   const wrong = (/** @type {string} */ said) => ({ close: false, maxAbs: null, said });
   if (String(got.shape) !== String(expected.shape)) {
     return wrong(`got shape [${got.shape}], expected [${expected.shape}]`);
   }
-  const missing = budgetProblem(budget);
+  const missing = findBudgetProblem(budget);
   if (missing) return wrong(missing);
   if (got.data.length === 0) return wrong('there is nothing to compare');
   const { atol, rtol } = budget;
@@ -31,7 +31,7 @@ export function closeness(got, expected, budget) {
   for (let i = 0; i < got.data.length; i += 1) {
     const difference = Math.abs(got.data[i] - expected.data[i]);
     if (!Number.isFinite(difference)) {
-      return wrong(`got ${got.data[i]} at ${place(i, got.shape)}, expected ${expected.data[i]}`);
+      return wrong(`got ${got.data[i]} at ${formatIndices(i, got.shape)}, expected ${expected.data[i]}`);
     }
     if (difference > maxAbs) maxAbs = difference;
     const over = difference - (atol + rtol * Math.abs(expected.data[i]));
@@ -39,7 +39,8 @@ export function closeness(got, expected, budget) {
   }
   if (excess <= 0) return { close: true, maxAbs, said: '' };
   const said =
-    `got ${got.data[worst]} at ${place(worst, got.shape)}, expected ${expected.data[worst]} ` + `within ${allowance(budget)}`;
+    `got ${got.data[worst]} at ${formatIndices(worst, got.shape)}, expected ${expected.data[worst]} ` +
+    `within ${formatBudget(budget)}`;
   return { close: false, maxAbs, said };
 }
 
@@ -50,19 +51,19 @@ export function closeness(got, expected, budget) {
  * @param {any} budget
  * @returns {string}
  */
-export function budgetProblem(budget) {
+export function findBudgetProblem(budget) {
   const bad = ['atol', 'rtol'].find((key) => !(Number.isFinite(budget?.[key]) && budget[key] >= 0));
   if (bad === undefined) return '';
   return `got ${bad} ${budget?.[bad]} in the budget, expected a finite number from 0 on`;
 }
 
 /** The whole budget in words. @param {{atol: number, rtol: number}} budget */
-export function allowance({ atol, rtol }) {
+export function formatBudget({ atol, rtol }) {
   return `${atol}${rtol > 0 ? ` + ${rtol}·|expected|` : ''}`;
 }
 
 /** An element's indices. @param {number} index @param {number[]} shape */
-function place(index, shape) {
+function formatIndices(index, shape) {
   const indices = [];
   for (const size of [...shape].reverse()) {
     indices.unshift(index % size);

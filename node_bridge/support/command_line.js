@@ -3,9 +3,9 @@
  */
 import { format, parseArgs } from 'node:util';
 
-import { failureOf, INTERNAL, UserError } from './errors.js';
-import { nearest } from './option_names.js';
-import { print, say } from './printing.js';
+import { describeFailure, INTERNAL, UserError } from './errors.js';
+import { findNearestName } from './option_names.js';
+import { printLines, printMessages } from './printing.js';
 
 /** @typedef {NonNullable<import('node:util').ParseArgsConfig['options']>} Options */
 
@@ -18,19 +18,19 @@ import { print, say } from './printing.js';
  * @param {string} [command.positionals] what its arguments without `--` are; none are taken by default
  * @param {(values: Record<string, any>, positionals: string[]) => Promise<number | void>} command.main
  */
-export async function run({ help, options, positionals: taken, main }) {
+export async function runCommand({ help, options, positionals: taken, main }) {
   guardStreams();
-  const end = (/** @type {unknown} */ error) => process.exit(report(error, options));
+  const end = (/** @type {unknown} */ error) => process.exit(reportError(error, options));
   process.on('uncaughtException', end).on('unhandledRejection', end);
   try {
-    const { values, positionals } = parse(options, taken);
+    const { values, positionals } = parseOptions(options, taken);
     if (values.help) {
-      print(...help.trimEnd().split('\n'));
+      printLines(...help.trimEnd().split('\n'));
       return;
     }
     process.exitCode = (await main(values, positionals)) ?? 0;
   } catch (error) {
-    process.exitCode = report(error, options);
+    process.exitCode = reportError(error, options);
   }
 }
 
@@ -38,12 +38,12 @@ export async function run({ help, options, positionals: taken, main }) {
 function guardStreams() {
   process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
     // A reader that went away (`| head`) ends the program quietly, as Unix tools do.
-    process.exit(error.code === 'EPIPE' ? 0 : report(Object.assign(error, { path: 'stdout' }), {}));
+    process.exit(error.code === 'EPIPE' ? 0 : reportError(Object.assign(error, { path: 'stdout' }), {}));
   });
   process.stderr.on('error', () => {}); // there is nowhere left to say so
   // Warnings of TF.js name the nodes of a stranger's graph.
   for (const method of /** @type {const} */ (['log', 'info', 'debug', 'warn', 'error'])) {
-    console[method] = (...words) => say(...format(...words).split('\n'));
+    console[method] = (...words) => printMessages(...format(...words).split('\n'));
   }
 }
 
@@ -54,7 +54,7 @@ function guardStreams() {
  * @param {number} most
  * @throws {UserError} anything but a whole number in these bounds
  */
-export function wholeNumber(name, value, least, most) {
+export function parseWholeNumber(name, value, least, most) {
   const number = Number(value);
   if (/^\d+$/.test(value) && number >= least && number <= most) return number;
   throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
@@ -68,10 +68,10 @@ export function wholeNumber(name, value, least, most) {
  * @returns {K}
  * @throws {UserError} none of them
  */
-export function oneOf(name, value, known) {
+export function parseChoice(name, value, known) {
   const found = known.find((one) => one === value);
   if (found !== undefined) return found;
-  const meant = nearest(value, known);
+  const meant = findNearestName(value, known);
   const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
   throw new UserError(`Expected ${name} to be one of ${known.join(', ')}, got \`${value}\`${hint}`);
 }
@@ -86,7 +86,7 @@ export function oneOf(name, value, known) {
  * @throws {UserError} an option that is unknown, given twice, without its value or with one that it
  *   does not take; a positional where none is taken
  */
-function parse(known, taken) {
+function parseOptions(known, taken) {
   /** @type {Options} */
   const options = { ...known, help: { type: 'boolean', short: 'h' } };
   const args = process.argv.slice(2);
@@ -105,7 +105,7 @@ function parse(known, taken) {
     seen.add(name);
   }
   if (positionals.length > 0 && taken === undefined) {
-    const meant = nearest(positionals[0], Object.keys(options));
+    const meant = findNearestName(positionals[0], Object.keys(options));
     const hint = meant === undefined ? 'try --help' : `did you mean --${meant}?`;
     throw new UserError(`Expected options only, got \`${positionals[0]}\`; ${hint}`);
   }
@@ -115,7 +115,7 @@ function parse(known, taken) {
 /** @param {string} typed an argument that begins with a dash @param {string[]} known @returns {UserError} */
 function unknownOption(typed, known) {
   const [option] = typed.split('=');
-  const meant = nearest(option.replace(/^-+/, ''), known);
+  const meant = findNearestName(option.replace(/^-+/, ''), known);
   return new UserError(`There is no option ${option}; ${meant === undefined ? 'try --help' : `did you mean --${meant}?`}`);
 }
 
@@ -143,11 +143,11 @@ function assertValue({ name, value, inlineValue }, type) {
  * @param {Options} options of the command, by whose names an option of the library is called
  * @returns {number} exit code
  */
-function report(error, options) {
-  const { line, exitCode } = failureOf(error);
+function reportError(error, options) {
+  const { line, exitCode } = describeFailure(error);
   const { option = '', stack = '' } = /** @type {{option?: string, stack?: string}} */ (error ?? {});
   const ours = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  say(`error: ${Object.hasOwn(options, ours) ? line.replaceAll(`\`${option}\``, `--${ours}`) : line}`);
-  if (exitCode === INTERNAL && process.env.BERT_BRIDGE_DEBUG === '1') say(...stack.split('\n'));
+  printMessages(`error: ${Object.hasOwn(options, ours) ? line.replaceAll(`\`${option}\``, `--${ours}`) : line}`);
+  if (exitCode === INTERNAL && process.env.BERT_BRIDGE_DEBUG === '1') printMessages(...stack.split('\n'));
   return exitCode;
 }

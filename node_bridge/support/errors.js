@@ -5,7 +5,7 @@
  */
 
 /** An error that is said to a person in its own words. */
-class SaidError extends Error {
+class ReportedError extends Error {
   /**
    * @param {string} [message]
    * @param {string} [option] an option of the library that the message names in backticks; a
@@ -18,17 +18,17 @@ class SaidError extends Error {
 }
 
 /** A mistake in what was given: says what was got, what was expected, where, how to fix it. */
-export class UserError extends SaidError {
+export class UserError extends ReportedError {
   exitCode = 2;
 }
 
 /** Something about this machine stands in the way: the disk, a missing program or library. */
-export class EnvironmentProblem extends SaidError {
+export class EnvironmentProblem extends ReportedError {
   exitCode = 3;
 }
 
 /** A check ran and failed: numbers drifted, a bundle does not hold what it promises. */
-export class CheckFailed extends SaidError {
+export class CheckFailed extends ReportedError {
   exitCode = 1;
 }
 
@@ -37,7 +37,7 @@ export class CheckFailed extends SaidError {
  * @param {() => T} work
  * @returns {T | UserError} what it gives, or the mistake that it finds
  */
-export function attempted(work) {
+export function catchUserError(work) {
   try {
     return work();
   } catch (error) {
@@ -53,14 +53,14 @@ export function attempted(work) {
  * @returns {T}
  * @throws {UserError} the mistake that `work` finds, with its place before it
  */
-export function located(where, work) {
-  const done = attempted(work);
+export function withLocation(where, work) {
+  const done = catchUserError(work);
   if (done instanceof UserError) throw new UserError(`${where}: ${done.message}`, done.option);
   return done;
 }
 
 /** @param {string} message of somebody else's, which may have line ends */
-export function oneLine(message) {
+export function toOneLine(message) {
   return message.replace(/\s+/g, ' ').trim();
 }
 
@@ -73,7 +73,7 @@ const USER = 2;
 const MACHINE = 3;
 
 /** @type {Record<string, [number, string, string]>} errors of the system: exit code, reason, remedy */
-const SYSTEM = {
+const SYSTEM_ERRORS = {
   EACCES: [USER, 'permission denied', 'give another place'],
   EPERM: [USER, 'operation not permitted', 'give another place'],
   ENOENT: [USER, 'there is no such place', 'give another one'],
@@ -112,7 +112,7 @@ const NO_MEMORY =
  * @param {unknown} error
  * @returns {{line: string, exitCode: number}} `line` without `error: `
  */
-export function failureOf(error) {
+export function describeFailure(error) {
   const known =
     /** @type {{exitCode?: number, code?: string, path?: string, syscall?: string, message?: unknown, name?: string, stack?: string}} */ (
       typeof error === 'object' && error !== null ? error : { message: String(error) }
@@ -121,8 +121,8 @@ export function failureOf(error) {
   if (known.exitCode !== undefined) return { line: message, exitCode: known.exitCode };
   const code = NO_MEMORY.test(message) && known.name === 'RangeError' ? 'ENOMEM' : (known.code ?? '');
   const where = typeof known.path === 'string' ? ` at ${known.path}` : '';
-  if (Object.hasOwn(SYSTEM, code)) {
-    const [exitCode, reason, remedy] = SYSTEM[code];
+  if (Object.hasOwn(SYSTEM_ERRORS, code)) {
+    const [exitCode, reason, remedy] = SYSTEM_ERRORS[code];
     return { line: `${reason}${where} (${code}); ${remedy}`, exitCode };
   }
   if (known.syscall !== undefined) return { line: `the system refuses ${known.syscall}${where} (${code})`, exitCode: MACHINE };

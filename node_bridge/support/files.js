@@ -83,7 +83,7 @@ export function streamInput(path) {
 // Files that are there whole or not at all.
 
 /** A file that grows under a temporary name, `PATH.PID.partial`, until it is finished. */
-export class WholeFile {
+export class AtomicFile {
   #path;
   #partial;
   /** @type {number | undefined} its descriptor while it grows */
@@ -167,8 +167,8 @@ export function writeAll(file, bytes, position) {
  * @param {string} path
  * @param {Uint8Array[]} chunks
  */
-export function writeWhole(path, chunks) {
-  const file = new WholeFile(path);
+export function writeFileAtomically(path, chunks) {
+  const file = new AtomicFile(path);
   try {
     let position = 0;
     for (const chunk of chunks) {

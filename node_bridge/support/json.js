@@ -2,10 +2,10 @@
 import { Validator } from '@cfworker/json-schema';
 import { readFileSync } from 'node:fs';
 
-import { oneLine, UserError } from './errors.js';
+import { toOneLine, UserError } from './errors.js';
 
 /** Brackets within brackets: what walks through a value, JSON.stringify too, has a stack that ends. */
-const DEEPEST = 500;
+const MAX_DEPTH = 500;
 
 /**
  * @param {string | Uint8Array} given text, or its bytes in UTF-8
@@ -17,14 +17,14 @@ const DEEPEST = 500;
 export function parseJson(given, what, advice) {
   const where = what === undefined ? '' : `${what}: `;
   const end = advice === undefined ? '' : `; ${advice}`;
-  const text = typeof given === 'string' ? given : decoded(given, where, end);
-  if (text.length > DEEPEST && isTooDeep(text)) {
-    throw new UserError(`${where}broken JSON, got more than ${DEEPEST} brackets within each other${end}`);
+  const text = typeof given === 'string' ? given : decodeUtf8(given, where, end);
+  if (text.length > MAX_DEPTH && isTooDeep(text)) {
+    throw new UserError(`${where}broken JSON, got more than ${MAX_DEPTH} brackets within each other${end}`);
   }
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${where}broken JSON (${oneLine(/** @type {Error} */ (error).message)})${end}`);
+    throw new UserError(`${where}broken JSON (${toOneLine(/** @type {Error} */ (error).message)})${end}`);
   }
 }
 
@@ -34,7 +34,7 @@ export function isObject(value) {
 }
 
 /** @param {Uint8Array} bytes @param {string} where @param {string} end of an error @returns {string} @throws {UserError} they are no UTF-8 */
-function decoded(bytes, where, end) {
+function decodeUtf8(bytes, where, end) {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
@@ -52,7 +52,7 @@ function isTooDeep(text) {
     else if (inString) i += Number(unit === 0x5c);
     else if (unit === 0x5b || unit === 0x7b) depth += 1;
     else if (unit === 0x5d || unit === 0x7d) depth -= 1;
-    if (depth > DEEPEST) return true;
+    if (depth > MAX_DEPTH) return true;
   }
   return false;
 }
@@ -61,9 +61,9 @@ function isTooDeep(text) {
 // reads with. They are interpreted, not compiled: a page whose policy forbids `eval` can check too.
 
 /** Characters of a place that are shown. */
-const LONGEST = 200;
+const MAX_LOCATION_LENGTH = 200;
 /** What the library says in its own words only. @type {Record<string, string>} */
-const SAID = {
+const FIXED_MESSAGES = {
   false: 'got a name that this release does not know',
   not: 'got characters or a form that are not allowed',
 };
@@ -85,20 +85,20 @@ export function assertValid(schema, document, path, advice) {
     validator = new Validator(JSON.parse(text), '2020-12');
     validators.set(schema, validator);
   }
-  const place = problemOf(validator, document);
+  const place = findSchemaProblem(validator, document);
   if (place !== undefined) throw new UserError(`${path}: at ${place}; ${advice}`);
 }
 
 /** The first place that is wrong, and what is wrong there. @param {Validator} validator @param {any} document */
-function problemOf(validator, document) {
+function findSchemaProblem(validator, document) {
   try {
     const { errors } = validator.validate(document);
     // The last is the innermost of the first place.
     const found = errors.at(-1);
     if (found === undefined) return undefined;
     const { instanceLocation, keyword, error } = found;
-    const said = SAID[keyword] ?? `${error[0].toLowerCase()}${error.slice(1).replace(/\.$/, '')}`;
-    return `${instanceLocation.slice(1, LONGEST) || '/'}: ${said}`;
+    const said = FIXED_MESSAGES[keyword] ?? `${error[0].toLowerCase()}${error.slice(1).replace(/\.$/, '')}`;
+    return `${instanceLocation.slice(1, MAX_LOCATION_LENGTH) || '/'}: ${said}`;
   } catch {
     // The library writes a place as a URI, which a lone surrogate cannot be part of.
     return '/: got a name that is no Unicode text';

@@ -5,7 +5,7 @@
 import { UserError } from './errors.js';
 
 /** Edits that still count as a slip of the fingers. */
-const SLIPS = 2;
+const MAX_EDITS = 2;
 
 /**
  * The known name that was most likely meant: one that begins alike, or a slip or two away.
@@ -16,14 +16,17 @@ const SLIPS = 2;
  *
  * @example nearest('epoch', ['epochs', 'seed']) // 'epochs'
  */
-export function nearest(name, known) {
-  const typed = plain(name);
+export function findNearestName(name, known) {
+  const typed = normalizeName(name);
   if (typed === '') return undefined;
-  const ranked = known.map((option) => ({ option, edits: edits(typed, plain(option)) })).sort((a, b) => a.edits - b.edits);
+  const ranked = known
+    .map((option) => ({ option, edits: editDistance(typed, normalizeName(option)) }))
+    .sort((a, b) => a.edits - b.edits);
   const close = ranked.find(
-    ({ option, edits: count }) => count <= Math.min(SLIPS, Math.floor(Math.min(typed.length, plain(option).length) / 2)),
+    ({ option, edits: count }) =>
+      count <= Math.min(MAX_EDITS, Math.floor(Math.min(typed.length, normalizeName(option).length) / 2)),
   );
-  const longer = ranked.find(({ option }) => typed.length > 1 && plain(option).startsWith(typed));
+  const longer = ranked.find(({ option }) => typed.length > 1 && normalizeName(option).startsWith(typed));
   return (close ?? longer)?.option;
 }
 
@@ -43,14 +46,14 @@ export function assertOptions(where, options, known) {
   }
   for (const name in options) {
     if (known.includes(name)) continue;
-    const meant = nearest(name, known);
+    const meant = findNearestName(name, known);
     const hint = meant === undefined ? `it has ${known.join(', ')}` : `did you mean \`${meant}\`?`;
     throw new UserError(`${where} has no option \`${name}\`; ${hint}`);
   }
 }
 
 /** Without what is easily typed otherwise: `maxLength`, `max_length` and `max-length` are alike. @param {string} name */
-function plain(name) {
+function normalizeName(name) {
   return name.toLowerCase().replace(/[-_]/g, '');
 }
 
@@ -60,7 +63,7 @@ function plain(name) {
  * @param {string} one
  * @param {string} other
  */
-function edits(one, other) {
+function editDistance(one, other) {
   /** @type {number[][]} */
   const table = Array.from({ length: one.length + 1 }, (_, i) => [i]);
   for (let j = 1; j <= other.length; j += 1) table[0][j] = j;

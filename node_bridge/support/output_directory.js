@@ -19,14 +19,14 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
-import { attempted, UserError } from './errors.js';
+import { catchUserError, UserError } from './errors.js';
 import { isRunning } from './files.js';
 
 /** After so long a directory that was not finished is nobody's, on whatever machine it was begun. */
 const ABANDONED_MS = 24 * 3600 * 1000;
 
 /**
- * @typedef {object} Kind of directories that are written here
+ * @typedef {object} DirectoryKind of directories that are written here
  * @property {string} marker the file by which such a directory is known
  * @property {(dir: string) => string[]} filesOf the names of all files that it lists as its own;
  *   throws a UserError where its list cannot be read
@@ -37,19 +37,19 @@ const ABANDONED_MS = 24 * 3600 * 1000;
  *
  * @param {string} dir a link to a directory stays a link
  * @param {Record<string, string | Uint8Array>} files content by name
- * @param {Kind} kind
+ * @param {DirectoryKind} kind
  * @throws {UserError} `dir` holds something else
  */
 export function writeDirectory(dir, files, kind) {
-  const place = placeOf(dir);
-  recover(place);
-  refuseForeign(dir, kind);
-  const fresh = begun(place);
-  const old = beside(place, 'old');
+  const place = resolveDirectory(dir);
+  recoverInterruptedWrite(place);
+  assertOnlyListedFiles(dir, kind);
+  const fresh = createPartialDirectory(place);
+  const old = siblingPath(place, 'old');
   try {
     for (const [name, content] of Object.entries(files)) writeFileSync(join(fresh, name), content);
     // What has come there meanwhile.
-    refuseForeign(dir, kind);
+    assertOnlyListedFiles(dir, kind);
     if (existsSync(place)) renameSync(place, old);
     try {
       renameSync(fresh, place);
@@ -68,31 +68,31 @@ export function writeDirectory(dir, files, kind) {
  * left is put right first.
  *
  * @param {string} dir
- * @param {Kind} kind
+ * @param {DirectoryKind} kind
  * @throws {UserError} it may not
  */
 export function assertWritable(dir, kind) {
-  const place = placeOf(dir);
-  recover(place);
-  refuseForeign(dir, kind);
-  rmSync(begun(place), { recursive: true });
+  const place = resolveDirectory(dir);
+  recoverInterruptedWrite(place);
+  assertOnlyListedFiles(dir, kind);
+  rmSync(createPartialDirectory(place), { recursive: true });
 }
 
 /** @param {string} dir */
-function placeOf(dir) {
+function resolveDirectory(dir) {
   return existsSync(dir) ? realpathSync(dir) : resolve(dir);
 }
 
 /** An empty sibling to fill. @param {string} place */
-function begun(place) {
-  const fresh = beside(place, 'partial');
+function createPartialDirectory(place) {
+  const fresh = siblingPath(place, 'partial');
   rmSync(fresh, { recursive: true, force: true });
   mkdirSync(fresh, { recursive: true });
   return fresh;
 }
 
 /** A hidden name beside a directory that only this process uses. @param {string} place @param {'old' | 'partial'} end */
-function beside(place, end) {
+function siblingPath(place, end) {
   return join(dirname(place), `.${basename(place)}.${process.pid}.${end}`);
 }
 
@@ -100,10 +100,10 @@ function beside(place, end) {
  * Stops before a directory is replaced that holds anything but what it lists.
  *
  * @param {string} dir
- * @param {Kind} kind
+ * @param {DirectoryKind} kind
  * @throws {UserError} it does; names one thing
  */
-function refuseForeign(dir, { marker, filesOf }) {
+function assertOnlyListedFiles(dir, { marker, filesOf }) {
   const stats = statSync(dir, { throwIfNoEntry: false });
   if (stats === undefined) return;
   if (!stats.isDirectory()) throw new UserError(`${dir} is a file; expected a directory to write`);
@@ -112,7 +112,7 @@ function refuseForeign(dir, { marker, filesOf }) {
   if (!names.includes(marker)) {
     throw new UserError(`${dir} holds other things (${names[0]}) and no ${marker}; it is left alone, give another --out`);
   }
-  const listed = attempted(() => filesOf(dir));
+  const listed = catchUserError(() => filesOf(dir));
   if (listed instanceof UserError) {
     throw new UserError(
       `${dir} has a ${marker} that cannot be read, so nothing says what there is of this program ` +
@@ -133,7 +133,7 @@ function refuseForeign(dir, { marker, filesOf }) {
  *
  * @param {string} place
  */
-function recover(place) {
+function recoverInterruptedWrite(place) {
   const parent = dirname(place);
   const start = `.${basename(place)}.`;
   for (const name of existsSync(parent) ? readdirSync(parent).sort() : []) {

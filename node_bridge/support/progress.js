@@ -20,9 +20,9 @@ const SECONDS_A_LINE = 3;
  * @param {{stream?: NodeJS.WriteStream, now?: () => number}} [options] `now` in milliseconds
  * @returns {Progress}
  */
-export function progress(title, total, { stream = process.stderr, now = () => performance.now() } = {}) {
+export function startProgress(title, total, { stream = process.stderr, now = () => performance.now() } = {}) {
   const start = now();
-  const { step, stop } = stream.isTTY ? bar(title, total, stream) : log(title, total, stream, now);
+  const { step, stop } = stream.isTTY ? startBar(title, total, stream) : startLog(title, total, stream, now);
   return {
     advance: step,
     stop,
@@ -35,7 +35,7 @@ export function progress(title, total, { stream = process.stderr, now = () => pe
 }
 
 /** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream */
-function bar(title, total, stream) {
+function startBar(title, total, stream) {
   const drawn = new cliProgress.SingleBar({
     stream,
     format: `${title} {bar} {percentage} % | {value}/{total} | {eta_formatted} left`,
@@ -51,7 +51,7 @@ function bar(title, total, stream) {
 }
 
 /** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream @param {() => number} now */
-function log(title, total, stream, now) {
+function startLog(title, total, stream, now) {
   const start = now();
   let last = start;
   let count = 0;

@@ -4,11 +4,11 @@
  * Format: https://github.com/huggingface/safetensors#format
  */
 import { UserError } from './errors.js';
-import { WholeFile, writeWhole } from './files.js';
+import { AtomicFile, writeFileAtomically } from './files.js';
 import { isObject, parseJson } from './json.js';
 
 /** The array that holds a dtype's numbers. */
-const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
+const ARRAY_TYPES = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
 
 /** Of each number. */
 const BYTES = 4;
@@ -16,7 +16,7 @@ const BYTES = 4;
 const LONGEST_HEADER = 100_000_000;
 
 /**
- * @typedef {{dtype: keyof typeof ARRAYS, shape: number[], start: number, end: number}} Entry bytes
+ * @typedef {{dtype: keyof typeof ARRAY_TYPES, shape: number[], start: number, end: number}} Entry bytes
  *   from `start` to before `end`
  *
  * @typedef {object} Tensor
@@ -31,7 +31,7 @@ const LONGEST_HEADER = 100_000_000;
  * @param {Record<string, string>} [metadata]
  */
 export function writeSafetensors(path, tensors, metadata = {}) {
-  writeWhole(path, encodeSafetensors(tensors, metadata));
+  writeFileAtomically(path, encodeSafetensors(tensors, metadata));
 }
 
 /**
@@ -42,24 +42,24 @@ export function writeSafetensors(path, tensors, metadata = {}) {
  * @returns {Uint8Array[]} tensors in the order of their names
  */
 export function encodeSafetensors(tensors, metadata = {}) {
-  const { head } = layOut(tensors, metadata);
+  const { head } = planFile(tensors, metadata);
   return [
     head,
     ...Object.keys(tensors)
       .sort()
-      .map((name) => bytesOf(tensors[name].data)),
+      .map((name) => asBytes(tensors[name].data)),
   ];
 }
 
 /**
  * What a file begins with, and where its tensors lie.
  *
- * @param {Record<string, {dtype: keyof typeof ARRAYS, shape: number[]}>} specs
+ * @param {Record<string, {dtype: keyof typeof ARRAY_TYPES, shape: number[]}>} specs
  * @param {Record<string, string>} [metadata]
  * @returns {{head: Uint8Array, starts: Record<string, number>, size: number}} `starts`: the first
  *   byte of each tensor; `size` of the file, in bytes
  */
-function layOut(specs, metadata = {}) {
+function planFile(specs, metadata = {}) {
   /** @type {Record<string, unknown>} */
   const header = { __metadata__: metadata };
   /** @type {[string, number][]} */
@@ -67,7 +67,7 @@ function layOut(specs, metadata = {}) {
   let offset = 0;
   for (const name of Object.keys(specs).sort()) {
     const { dtype, shape } = specs[name];
-    const end = offset + shape.reduce((product, size) => product * size, ARRAYS[dtype].BYTES_PER_ELEMENT);
+    const end = offset + shape.reduce((product, size) => product * size, ARRAY_TYPES[dtype].BYTES_PER_ELEMENT);
     header[name] = { dtype, shape, data_offsets: [offset, end] };
     offsets.push([name, offset]);
     offset = end;
@@ -91,7 +91,7 @@ export function readSafetensors(bytes, name = 'safetensors file') {
   const tensors = Object.entries(entries).map(([key, { dtype, shape, start, end }]) => {
     // A copy, since the file's bytes need not be aligned for a typed array; a Buffer's own slice is none.
     const slice = Uint8Array.prototype.slice.call(bytes, start, end);
-    return [key, { dtype, shape, data: new ARRAYS[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
+    return [key, { dtype, shape, data: new ARRAY_TYPES[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
   });
   return { tensors: Object.fromEntries(tensors), metadata };
 }
@@ -119,7 +119,7 @@ export function readSafetensorsHeader(bytes, name) {
     throw new UserError(`${name}: __metadata__ holds something else than strings`);
   }
   const entries = Object.entries(specs).map(
-    ([key, spec]) => /** @type {[string, Entry]} */ ([key, entryOf(key, spec, from, name)]),
+    ([key, spec]) => /** @type {[string, Entry]} */ ([key, parseEntry(key, spec, from, name)]),
   );
   let at = from;
   for (const [key, { start, end }] of entries.toSorted(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
@@ -139,9 +139,9 @@ export function readSafetensorsHeader(bytes, name) {
  * @param {string} name of the file
  * @returns {Entry}
  */
-function entryOf(key, spec, from, name) {
+function parseEntry(key, spec, from, name) {
   const { dtype, shape, data_offsets: span } = isObject(spec) ? spec : /** @type {Record<string, any>} */ ({});
-  if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype)) {
+  if (typeof dtype !== 'string' || !Object.hasOwn(ARRAY_TYPES, dtype)) {
     throw new UserError(`${name}: ${key} has dtype ${JSON.stringify(dtype)}, expected F32 or I32`);
   }
   const isNatural = (/** @type {unknown} */ value) => Number.isSafeInteger(value) && /** @type {number} */ (value) >= 0;
@@ -156,11 +156,11 @@ function entryOf(key, spec, from, name) {
       `${name}: ${key} has ${span[1] - span[0]} bytes, expected ${size} as its shape [${shape.slice(0, 8)}] says`,
     );
   }
-  return { dtype: /** @type {keyof typeof ARRAYS} */ (dtype), shape, start: from + span[0], end: from + span[1] };
+  return { dtype: /** @type {keyof typeof ARRAY_TYPES} */ (dtype), shape, start: from + span[0], end: from + span[1] };
 }
 
 /** The same memory. @param {Float32Array | Int32Array} data */
-export function bytesOf(data) {
+export function asBytes(data) {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
@@ -186,7 +186,7 @@ export class RowFile {
    * @throws {NodeJS.ErrnoException} it cannot be written there
    */
   constructor(path) {
-    this.#file = new WholeFile(path);
+    this.#file = new AtomicFile(path);
   }
 
   /**
@@ -196,7 +196,7 @@ export class RowFile {
    * @param {Record<string, string>} metadata
    */
   begin(specs, metadata) {
-    const { head, starts, size } = layOut(specs, metadata);
+    const { head, starts, size } = planFile(specs, metadata);
     this.#specs = specs;
     this.#starts = starts;
     this.#file.resize(size);
@@ -216,11 +216,11 @@ export class RowFile {
       dtype,
       shape: [, ...whole],
     } = this.#specs[name];
-    const type = ARRAYS[dtype];
+    const type = ARRAY_TYPES[dtype];
     const numbers = data instanceof type ? data : type.from(data);
-    const start = row * sizeOf(whole);
-    for (const { from, to, length } of runs(own, shape, whole)) {
-      const bytes = bytesOf(numbers.subarray(from, from + length));
+    const start = row * countElements(whole);
+    for (const { from, to, length } of contiguousRuns(own, shape, whole)) {
+      const bytes = asBytes(numbers.subarray(from, from + length));
       this.#file.write(bytes, this.#starts[name] + (start + to) * type.BYTES_PER_ELEMENT);
     }
   }
@@ -245,26 +245,26 @@ export class RowFile {
  * @param {number[]} target
  * @returns {Generator<{from: number, to: number, length: number}>} places in both, in numbers
  */
-function* runs(own, source, target) {
+function* contiguousRuns(own, source, target) {
   if (own.length === 0) {
     yield { from: 0, to: 0, length: 1 };
     return;
   }
   const [count, ...inner] = own;
   const [within, without] = [source.slice(1), target.slice(1)];
-  const [stride, step] = [sizeOf(within), sizeOf(without)];
+  const [stride, step] = [countElements(within), countElements(without)];
   if (inner.every((size, axis) => size === within[axis] && size === without[axis])) {
     yield { from: 0, to: 0, length: count * stride };
     return;
   }
   for (let i = 0; i < count; i += 1) {
-    for (const { from, to, length } of runs(inner, within, without)) {
+    for (const { from, to, length } of contiguousRuns(inner, within, without)) {
       yield { from: i * stride + from, to: i * step + to, length };
     }
   }
 }
 
 /** @param {number[]} shape */
-function sizeOf(shape) {
+function countElements(shape) {
   return shape.reduce((product, size) => product * size, 1);
 }

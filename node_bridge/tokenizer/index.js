@@ -7,9 +7,9 @@
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Scanner } from './scanner.js';
-import { lowerAscii, partsOf } from './special.js';
+import { lowerAscii, splitAtSpecialTokens } from './special.js';
 import { CharacterTables } from './tables.js';
-import { checkMaxLength, cutPair } from './truncate.js';
+import { assertMaxLength, cutPair } from './truncate.js';
 import { parseVocab, Trie } from './vocab.js';
 
 /**
@@ -30,9 +30,9 @@ import { parseVocab, Trie } from './vocab.js';
 const OPTIONS = ['pair', 'specialTokens', 'maxLength', 'truncation'];
 
 /** Bytes of a vocab, or of tables: the largest in use have 16 MB, and 100 kB. */
-const LARGEST = 2 ** 27;
+const MAX_FILE_BYTES = 2 ** 27;
 /** Characters of a special token. */
-const LONGEST_SPECIAL = 256;
+const MAX_SPECIAL_LENGTH = 256;
 
 /** Turns texts into ids. */
 export class Tokenizer {
@@ -62,7 +62,7 @@ export class Tokenizer {
     /** @private */
     this.inAnyCase = algorithm === 'chars';
     /** @private */
-    this.slab = new Slab();
+    this.slab = new ArrayPool();
     this.algorithm = algorithm;
     this.special = special;
     this.maxLength = maxLength;
@@ -74,8 +74,8 @@ export class Tokenizer {
    */
   static fromBundle(bundle) {
     return new Tokenizer({
-      vocabBytes: bundle.read('vocab.txt', LARGEST),
-      tablesBytes: bundle.read('tokenizer_tables.bin', LARGEST),
+      vocabBytes: bundle.read('vocab.txt', MAX_FILE_BYTES),
+      tablesBytes: bundle.read('tokenizer_tables.bin', MAX_FILE_BYTES),
       contract: bundle.contract.tokenizer,
       maxLength: bundle.contract.max_length,
     });
@@ -163,7 +163,7 @@ export class Tokenizer {
   layOut(text, options) {
     assertOptions('encode', options, OPTIONS);
     const { pair, specialTokens = true, maxLength = this.maxLength, truncation = 'longest-first' } = options;
-    checkMaxLength(maxLength);
+    assertMaxLength(maxLength);
     this.scanner.clear();
     this.read(text);
     const secondAt = this.scanner.count;
@@ -211,7 +211,7 @@ export class Tokenizer {
       scanner.scan(text, 0, text.length);
       return;
     }
-    partsOf(
+    splitAtSpecialTokens(
       text,
       this.written,
       this.inAnyCase,
@@ -232,9 +232,9 @@ export class Tokenizer {
  */
 function assertSpecial(special) {
   for (const [role, { token }] of Object.entries(special)) {
-    if (typeof token === 'string' && token.length > 0 && token.length <= LONGEST_SPECIAL) continue;
+    if (typeof token === 'string' && token.length > 0 && token.length <= MAX_SPECIAL_LENGTH) continue;
     throw new UserError(
-      `the special token ${role} is ${JSON.stringify(token).slice(0, 60)}, expected 1 to ${LONGEST_SPECIAL} characters; export the bundle again`,
+      `the special token ${role} is ${JSON.stringify(token).slice(0, 60)}, expected 1 to ${MAX_SPECIAL_LENGTH} characters; export the bundle again`,
     );
   }
 }
@@ -242,12 +242,12 @@ function assertSpecial(special) {
 // Room for many small arrays in few large ones: memory of its own costs more than to fill it.
 
 /** Elements of a slab: 16 KiB, so that an array which is kept for long keeps little else alive. */
-const SLAB = 4096;
+const POOL_SIZE = 4096;
 
 /** Gives arrays away, one behind the other. */
-export class Slab {
+export class ArrayPool {
   constructor() {
-    this.slab = new Int32Array(SLAB);
+    this.slab = new Int32Array(POOL_SIZE);
     this.used = 0;
   }
 
@@ -256,9 +256,9 @@ export class Slab {
    * @returns {Int32Array} zeros that nobody else has
    */
   take(length) {
-    if (length > SLAB / 4) return new Int32Array(length);
-    if (this.used + length > SLAB) {
-      this.slab = new Int32Array(SLAB);
+    if (length > POOL_SIZE / 4) return new Int32Array(length);
+    if (this.used + length > POOL_SIZE) {
+      this.slab = new Int32Array(POOL_SIZE);
       this.used = 0;
     }
     const array = new Int32Array(this.slab.buffer, this.used * 4, length);

@@ -2,11 +2,11 @@
  * Text to ids: one pass over the UTF-16 units, words gathered and looked up as they end.
  */
 import { UserError } from '../support/errors.js';
-import { Actions, ALONE, END_WORD, FIRST_LETTER, LETTER, SKIP, SPACE, UNMET, weightOf } from './tables.js';
+import { Actions, ALONE, END_WORD, FIRST_LETTER, LETTER, SKIP, SPACE, NOT_COMPUTED, computeWeight } from './tables.js';
 import { CONTINUE, START } from './vocab.js';
 
 /** Room kept free in the output beyond one token a unit: a whole word may be pending. */
-const SLACK = 256;
+const SPARE_TOKENS = 256;
 
 /** Holds the ids of the last texts scanned, and where in them each came from. */
 export class Scanner {
@@ -79,7 +79,7 @@ export class Scanner {
         ends[count++] = i + 1;
       } else if (action <= FIRST_LETTER) {
         this.letter(FIRST_LETTER - action, weights[unit], i, i + 1);
-      } else if (action === UNMET) {
+      } else if (action === NOT_COMPUTED) {
         this.actions.meet(unit);
         i--;
       } else if (action !== SKIP) {
@@ -140,7 +140,7 @@ export class Scanner {
     const last = codePoint > 0xffff ? i + 1 : i;
     if ((codePoint >= 0xd800 && codePoint < 0xe000) || last >= to) {
       throw new UserError(
-        `the text has a lone surrogate (${nameOf(codePoint)}) at position ${i}: ` +
+        `the text has a lone surrogate (${formatCodePoint(codePoint)}) at position ${i}: ` +
           'half a character is no text, and Python refuses it too',
       );
     }
@@ -184,7 +184,7 @@ export class Scanner {
 
   /** @param {number} codePoint */
   weightOf(codePoint) {
-    return weightOf(codePoint, this.tables.limitInBytes);
+    return computeWeight(codePoint, this.tables.limitInBytes);
   }
 
   /**
@@ -264,7 +264,7 @@ export class Scanner {
    * @param {number} units
    */
   reserve(units) {
-    const needed = this.count + units + SLACK;
+    const needed = this.count + units + SPARE_TOKENS;
     if (needed <= this.ids.length) return;
     const grown = [this.ids, this.starts, this.ends].map((old) => {
       const larger = new Int32Array(needed * 2);
@@ -280,6 +280,6 @@ export class Scanner {
  *
  * @param {number} codePoint
  */
-function nameOf(codePoint) {
+function formatCodePoint(codePoint) {
   return `U+${[12, 8, 4, 0].map((shift) => '0123456789ABCDEF'[(codePoint >> shift) & 15]).join('')}`;
 }

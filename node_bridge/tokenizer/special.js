@@ -16,10 +16,10 @@
  * @param {(from: number, to: number) => void} onText
  * @param {(id: number, from: number, to: number) => void} onToken
  */
-export function partsOf(text, tokens, anyCase, onText, onToken) {
+export function splitAtSpecialTokens(text, tokens, anyCase, onText, onToken) {
   let done = 0;
   for (let at = text.indexOf('['); at !== -1; at = text.indexOf('[', at + 1)) {
-    const found = tokens.find(({ token }) => standsAt(text, at, token, anyCase));
+    const found = tokens.find(({ token }) => matchesAt(text, at, token, anyCase));
     if (found === undefined) continue;
     const end = at + found.token.length;
     onText(done, at);
@@ -36,16 +36,16 @@ export function partsOf(text, tokens, anyCase, onText, onToken) {
  * @param {string} token
  * @param {boolean} anyCase
  */
-function standsAt(text, at, token, anyCase) {
+function matchesAt(text, at, token, anyCase) {
   for (let i = 0; i < token.length; i++) {
     const [got, wanted] = [text.charCodeAt(at + i), token.charCodeAt(i)];
-    if (got !== wanted && !(anyCase && lower(got) === lower(wanted))) return false;
+    if (got !== wanted && !(anyCase && lowerUnit(got) === lowerUnit(wanted))) return false;
   }
   return true;
 }
 
 /** @param {number} unit */
-function lower(unit) {
+function lowerUnit(unit) {
   return unit >= 0x41 && unit <= 0x5a ? unit + 0x20 : unit;
 }
 

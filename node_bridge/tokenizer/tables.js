@@ -13,7 +13,7 @@ const BLOCK = 3;
 
 /** What `onlySymbol` gives for a character that vanishes, and for one that is not so simple. */
 const VANISHED = -1;
-const MORE = -2;
+const NOT_ONE = -2;
 
 /** How a character is stored: kept as one of the first three kinds, or one of these. */
 const VANISHES = 3;
@@ -22,25 +22,25 @@ const FOLDED = 5;
 
 const UNICODE = 0x110000;
 /** Symbols that a character may become: of Unicode's own foldings the longest has 18. */
-const MOST_SYMBOLS = 64;
+const MAX_SYMBOLS = 64;
 /** The longest word that may be looked up: all known tokenizers have 100. */
-const LONGEST_WORD = 1000;
+const MAX_WORD_LENGTH = 1000;
 const MAGIC = 'BBTT';
 const VERSION = 1;
-const NOTHING = /** @type {number[]} */ ([]);
+const NO_SYMBOLS = /** @type {number[]} */ ([]);
 const ONLY_BLOCK = [BLOCK];
 
 /** The character tables of one tokenizer. */
 export class CharacterTables {
   /** @param {Uint8Array} bytes */
   constructor(bytes) {
-    const from = new Numbers(bytes);
+    const from = new VarintReader(bytes);
     /** Whether the word limit counts UTF-8 bytes, else code points. */
     this.limitInBytes = from.next() === 1;
     /** The longest word that is looked up; a longer one is unknown. */
     this.limit = from.next();
-    if (this.limit < 1 || this.limit > LONGEST_WORD) {
-      throw new UserError(`tokenizer_tables.bin: got words of up to ${this.limit}, expected 1 to ${LONGEST_WORD}`);
+    if (this.limit < 1 || this.limit > MAX_WORD_LENGTH) {
+      throw new UserError(`tokenizer_tables.bin: got words of up to ${this.limit}, expected 1 to ${MAX_WORD_LENGTH}`);
     }
     this.classes = readRuns(from);
     this.folds = new Folds(from, this.classes);
@@ -66,7 +66,7 @@ export class CharacterTables {
     const stored = this.classes[codePoint];
     if (stored < VANISHES) return [codePoint * 4 + stored];
     if (stored === FOLDED) return this.folds.of(codePoint);
-    return stored === BLOCKS ? ONLY_BLOCK : NOTHING;
+    return stored === BLOCKS ? ONLY_BLOCK : NO_SYMBOLS;
   }
 
   /**
@@ -78,19 +78,19 @@ export class CharacterTables {
   onlySymbol(codePoint) {
     const stored = this.classes[codePoint];
     if (stored === VANISHES) return VANISHED;
-    if (stored === BLOCKS) return MORE;
+    if (stored === BLOCKS) return NOT_ONE;
     let symbol = codePoint * 4 + stored;
     if (stored === FOLDED) {
       const symbols = this.folds.of(codePoint);
-      if (symbols.length !== 1) return MORE;
+      if (symbols.length !== 1) return NOT_ONE;
       [symbol] = symbols;
     }
-    return this.ranks.size > 0 && this.ranks.has(symbol >> 2) ? MORE : symbol;
+    return this.ranks.size > 0 && this.ranks.has(symbol >> 2) ? NOT_ONE : symbol;
   }
 }
 
 /** Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last. */
-class Numbers {
+class VarintReader {
   /** @param {Uint8Array} bytes */
   constructor(bytes) {
     const magic = String.fromCharCode(...bytes.subarray(0, 4));
@@ -121,7 +121,7 @@ class Numbers {
 }
 
 /**
- * @param {Numbers} from
+ * @param {VarintReader} from
  * @returns {Uint8Array} uint8[0x110000], a class for each code point
  */
 function readRuns(from) {
@@ -144,7 +144,7 @@ function readRuns(from) {
 /** The symbols of folded characters: all in one row, an array for each that is asked for. */
 class Folds {
   /**
-   * @param {Numbers} from symbols stored as differences to those of the folded character before
+   * @param {VarintReader} from symbols stored as differences to those of the folded character before
    * @param {Uint8Array} classes
    */
   constructor(from, classes) {
@@ -158,9 +158,9 @@ class Folds {
     for (let c = classes.indexOf(FOLDED); c !== -1; c = classes.indexOf(FOLDED, c + 1)) {
       const first = symbols.length;
       const count = from.next();
-      if (count > MOST_SYMBOLS) {
+      if (count > MAX_SYMBOLS) {
         throw new UserError(
-          `tokenizer_tables.bin makes ${count} symbols of a character, expected at most ${MOST_SYMBOLS}; export the bundle again`,
+          `tokenizer_tables.bin makes ${count} symbols of a character, expected at most ${MAX_SYMBOLS}; export the bundle again`,
         );
       }
       for (let i = 0; i < count; i++) {
@@ -216,9 +216,9 @@ export const END_WORD = -1;
 /** Leaves nothing. */
 export const SKIP = -2;
 /** Needs the long way: several symbols, a combining mark, a surrogate. */
-const LONG_WAY = -3;
+const COMPLEX = -3;
 /** Was not met so far; `meet` it. */
-export const UNMET = -4;
+export const NOT_COMPUTED = -4;
 /** This and below: a letter, `FIRST_LETTER - symbol` with the trie's symbol. */
 export const FIRST_LETTER = -5;
 
@@ -236,7 +236,7 @@ export class Actions {
     this.trie = trie;
     this.unknown = unknown;
     /** An id (0 or more) for a unit that is a word by itself, else one of the actions above. */
-    this.ofUnit = new Int32Array(UNITS).fill(UNMET);
+    this.ofUnit = new Int32Array(UNITS).fill(NOT_COMPUTED);
     /** What a letter counts towards the word limit. */
     this.weights = new Uint8Array(UNITS);
   }
@@ -247,9 +247,9 @@ export class Actions {
    * @param {number} unit
    */
   meet(unit) {
-    const symbol = unit >= 0xd800 && unit < 0xe000 ? MORE : this.tables.onlySymbol(unit);
-    this.ofUnit[unit] = symbol === VANISHED ? SKIP : symbol === MORE ? LONG_WAY : this.actionOf(symbol);
-    if (symbol >= 0) this.weights[unit] = weightOf(symbol >> 2, this.tables.limitInBytes);
+    const symbol = unit >= 0xd800 && unit < 0xe000 ? NOT_ONE : this.tables.onlySymbol(unit);
+    this.ofUnit[unit] = symbol === VANISHED ? SKIP : symbol === NOT_ONE ? COMPLEX : this.actionOf(symbol);
+    if (symbol >= 0) this.weights[unit] = computeWeight(symbol >> 2, this.tables.limitInBytes);
   }
 
   /**
@@ -261,8 +261,8 @@ export class Actions {
     const codePoint = symbol >> 2;
     const kind = symbol & 3;
     if (kind === LETTER) return FIRST_LETTER - trie.symbolOf(codePoint);
-    if (kind === SPACE) return trie.symbolOf(codePoint) === 0 ? END_WORD : LONG_WAY;
-    if (kind !== ALONE) return LONG_WAY;
+    if (kind === SPACE) return trie.symbolOf(codePoint) === 0 ? END_WORD : COMPLEX;
+    if (kind !== ALONE) return COMPLEX;
     const id = trie.idOfCharacter(codePoint);
     return id === -1 ? this.unknown : id;
   }
@@ -274,7 +274,7 @@ export class Actions {
  * @param {number} codePoint
  * @param {boolean} inBytes
  */
-export function weightOf(codePoint, inBytes) {
+export function computeWeight(codePoint, inBytes) {
   if (!inBytes || codePoint < 0x80) return 1;
   if (codePoint < 0x800) return 2;
   return codePoint < 0x10000 ? 3 : 4;

@@ -23,12 +23,12 @@ import { UserError } from '../support/errors.js';
  */
 export function cutPair(algorithm, first, second, room) {
   if (algorithm === 'tf-text' || algorithm === 'tf-text-fast') {
-    return roundRobin(first, second, Math.max(0, room));
+    return cutRoundRobin(first, second, Math.max(0, room));
   }
   // Hugging Face's library takes the special tokens off an unsigned limit, which then wraps
   // around: a limit below their number cuts nothing (tokenizers 0.22 and 0.23).
   if (room < 0 && algorithm === 'bert') return [first, second];
-  return longestFirst(first, second, Math.max(0, room));
+  return cutLongestFirst(first, second, Math.max(0, room));
 }
 
 /**
@@ -40,7 +40,7 @@ export function cutPair(algorithm, first, second, room) {
  * @param {number} room
  * @returns {[number, number]}
  */
-function roundRobin(first, second, room) {
+function cutRoundRobin(first, second, room) {
   const half = Math.floor(room / 2);
   if (second <= half) return [Math.min(first, room - second), second];
   const ofFirst = Math.min(first, room - half);
@@ -56,7 +56,7 @@ function roundRobin(first, second, room) {
  * @param {number} room
  * @returns {[number, number]}
  */
-function longestFirst(first, second, room) {
+function cutLongestFirst(first, second, room) {
   if (first + second <= room) return [first, second];
   let short = Math.min(first, second);
   let long = short > room ? short : Math.max(short, room - short);
@@ -71,7 +71,7 @@ function longestFirst(first, second, room) {
  * @param {number} maxLength
  * @throws {UserError} not a positive integer
  */
-export function checkMaxLength(maxLength) {
+export function assertMaxLength(maxLength) {
   if (Number.isInteger(maxLength) && maxLength > 0) return;
   throw new UserError(`Expected \`maxLength\` to be a positive integer, got \`${maxLength}\``, 'maxLength');
 }

@@ -5,7 +5,7 @@
 import { UserError } from '../support/errors.js';
 
 /** The largest vocabs in use have a million lines. */
-const MOST_LINES = 2 ** 22;
+const MAX_LINES = 2 ** 22;
 
 /**
  * Only \n ends a line, a final \n may be missing, and \r\n counts where every line ends so.
@@ -23,7 +23,7 @@ export function parseVocab(bytes) {
   }
   let ends = 0;
   for (const byte of bytes) ends += Number(byte === 0x0a);
-  if (ends > MOST_LINES) throw new UserError(`vocab.txt has ${ends} lines, expected at most ${MOST_LINES}`);
+  if (ends > MAX_LINES) throw new UserError(`vocab.txt has ${ends} lines, expected at most ${MAX_LINES}`);
   const lines = text.split('\n');
   if (lines.at(-1) === '') lines.pop();
   const ended = text.endsWith('\n') ? lines : lines.slice(0, -1);
@@ -83,7 +83,7 @@ export class Trie {
       if (token === PREFIX) return;
       const goesOn = token.startsWith(PREFIX);
       const from = goesOn ? PREFIX.length : 0;
-      if (anyIsolated && isLeftOut(token, from, isolated)) return;
+      if (anyIsolated && isExcluded(token, from, isolated)) return;
       this.add(goesOn ? CONTINUE : START, token, from, id);
     });
   }
@@ -116,7 +116,7 @@ export class Trie {
   step(node, symbol) {
     if (node <= CONTINUE) return this.fromRoots[symbol * 2 + node];
     const { mask, fromNode, bySymbol } = this;
-    let slot = hash(node, symbol) & mask;
+    let slot = hashEdge(node, symbol) & mask;
     while (fromNode[slot] !== -1) {
       if (fromNode[slot] === node && bySymbol[slot] === symbol) return this.toNode[slot];
       slot = (slot + 1) & mask;
@@ -142,7 +142,7 @@ export class Trie {
         node = fromRoots[place];
         continue;
       }
-      let slot = hash(node, symbol) & mask;
+      let slot = hashEdge(node, symbol) & mask;
       while (fromNode[slot] !== -1 && (fromNode[slot] !== node || bySymbol[slot] !== symbol)) {
         slot = (slot + 1) & mask;
       }
@@ -171,7 +171,7 @@ export class Trie {
  * @param {number} from
  * @param {Uint8Array} isolated
  */
-function isLeftOut(token, from, isolated) {
+function isExcluded(token, from, isolated) {
   const first = /** @type {number} */ (token.codePointAt(from));
   if (from === 0 && token.length === (first >= BMP ? 2 : 1)) return false;
   for (let i = from; i < token.length; i++) {
@@ -186,7 +186,7 @@ function isLeftOut(token, from, isolated) {
  * @param {number} node
  * @param {number} symbol
  */
-function hash(node, symbol) {
+function hashEdge(node, symbol) {
   const mixed = Math.imul(node, 0x9e3779b1) ^ Math.imul(symbol, 0x85ebca6b);
   return mixed ^ (mixed >>> 15);
 }

@@ -13,7 +13,7 @@ import { tf } from '../../node_bridge/backends/tfjs.js';
  */
 
 /** Positions that are added to a padded batch. */
-const MORE = 3;
+const EXTRA_POSITIONS = 3;
 
 /**
  * @param {Encoder} encoder
@@ -21,7 +21,7 @@ const MORE = 3;
  * @returns {Promise<Record<string, Tensor>>} `pairs.b<text>.<claim>/<left or right>/<output>`, and
  *   `<variant>.b000.<output>` with the variant's ids, mask and types
  */
-export async function invariances(encoder, encodings) {
+export async function computeInvariances(encoder, encodings) {
   /** @type {Record<string, Tensor>} */
   const tensors = {};
   /** @param {string} front @param {Answers} answers */
@@ -39,17 +39,17 @@ export async function invariances(encoder, encodings) {
   const held = tf.memory().numTensors;
   put('pairs.b000.repeated/left/', whole);
   put('pairs.b000.repeated/right/', await encoder.runBatch(batch));
-  put('pairs.b000.tensors/left/', { count: count(tf.memory().numTensors) });
-  put('pairs.b000.tensors/right/', { count: count(held) });
+  put('pairs.b000.tensors/left/', { count: createCount(tf.memory().numTensors) });
+  put('pairs.b000.tensors/right/', { count: createCount(held) });
   put('pairs.b000.reordered/left/', await encoder.run(encodings.toReversed(), width));
   put('pairs.b000.reordered/right/', whole);
   // A text that fills the model's positions leaves no room to pad; `alone` compares other widths too.
-  if (masked && width + MORE <= limit) {
-    put('pairs.b000.padded/left/', await encoder.run(encodings, width + MORE));
+  if (masked && width + EXTRA_POSITIONS <= limit) {
+    put('pairs.b000.padded/left/', await encoder.run(encodings, width + EXTRA_POSITIONS));
     put('pairs.b000.padded/right/', whole);
   }
   if (masked) {
-    put('pairs.b000.masked/left/', await encoder.runBatch(otherPadding(batch)));
+    put('pairs.b000.masked/left/', await encoder.runBatch(changePadding(batch)));
     put('pairs.b000.masked/right/', whole);
     // What attends to its padding answers otherwise alone, where there is none.
     for (const [index, encoding] of encodings.entries()) {
@@ -57,7 +57,7 @@ export async function invariances(encoder, encodings) {
     }
     put('pairs.b000.alone/right/', whole);
   }
-  const unusual = variants(batch);
+  const unusual = makeVariants(batch);
   for (const { role } of inputs) {
     const [name, variant] = unusual[role] ?? [];
     if (name === undefined || variant === undefined) continue;
@@ -67,12 +67,12 @@ export async function invariances(encoder, encodings) {
 }
 
 /** @param {number} tensors */
-function count(tensors) {
+function createCount(tensors) {
   return { shape: [1], data: Int32Array.of(tensors) };
 }
 
 /** Another id wherever the mask is 0. @param {Batch} batch @returns {Batch} */
-function otherPadding({ input_ids: ids, attention_mask: mask, ...rest }) {
+function changePadding({ input_ids: ids, attention_mask: mask, ...rest }) {
   const data = ids.data.map((id, i) => (mask.data[i] === 1 ? id : id + 1));
   return { input_ids: { shape: ids.shape, data }, attention_mask: mask, ...rest };
 }
@@ -84,7 +84,7 @@ function otherPadding({ input_ids: ids, attention_mask: mask, ...rest }) {
  * @param {Batch} batch
  * @returns {Record<string, [string, Batch]>}
  */
-function variants({ input_ids: ids, attention_mask: mask, token_type_ids: types }) {
+function makeVariants({ input_ids: ids, attention_mask: mask, token_type_ids: types }) {
   const [, width] = ids.shape;
   const place = (/** @type {number} */ i) => i % width;
   const second = types.data.map((_, i) => (mask.data[i] === 1 ? place(i) % 2 : 0));

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { run } from '../../node_bridge/support/command_line.js';
+import { runCommand } from '../../node_bridge/support/command_line.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const HELP = `Gives the value of each node of a GraphModel.
@@ -19,7 +19,7 @@ const HELP = `Gives the value of each node of a GraphModel.
 /** Nodes that are fetched in one run; one by one where that throws. */
 const CHUNK = 32;
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     model: { type: 'string' },
@@ -43,15 +43,15 @@ async function main({ model: path, inputs, nodes, out, backend }) {
   /** @type {string[]} */
   let asked = [];
   try {
-    const model = await loadGraphModel({ load: async () => artifacts(path) });
-    const feeds = feedsOf(JSON.parse(readFileSync(inputs, 'utf8')));
+    const model = await loadGraphModel({ load: async () => readArtifacts(path) });
+    const feeds = createFeeds(JSON.parse(readFileSync(inputs, 'utf8')));
     /** @type {string[]} */
     const names = JSON.parse(readFileSync(nodes, 'utf8'));
     for (let from = 0; from < names.length; from += CHUNK) {
       const chunk = names.slice(from, from + CHUNK);
-      for (asked of (await works(model, feeds, chunk)) ? [chunk] : chunk.map((name) => [name])) {
+      for (asked of (await canRun(model, feeds, chunk)) ? [chunk] : chunk.map((name) => [name])) {
         const fetched = [await model.executeAsync(feeds, asked)].flat();
-        for (const [i, tensor] of fetched.entries()) await keep(asked[i], tensor, tensors, strings);
+        for (const [i, tensor] of fetched.entries()) await saveValue(asked[i], tensor, tensors, strings);
       }
     }
   } catch (error) {
@@ -65,7 +65,7 @@ async function main({ model: path, inputs, nodes, out, backend }) {
  * @param {Record<string, tf.Tensor>} feeds
  * @param {string[]} names
  */
-async function works(model, feeds, names) {
+async function canRun(model, feeds, names) {
   try {
     tf.dispose(await model.executeAsync(feeds, names));
     return true;
@@ -80,7 +80,7 @@ async function works(model, feeds, names) {
  * @param {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} tensors
  * @param {Record<string, {shape: number[], values: string[]}>} strings
  */
-async function keep(name, tensor, tensors, strings) {
+async function saveValue(name, tensor, tensors, strings) {
   const { dtype, shape } = tensor;
   const data = await tensor.data();
   if (dtype === 'string') {
@@ -93,13 +93,13 @@ async function keep(name, tensor, tensors, strings) {
 }
 
 /** @param {Record<string, {dtype: 'int32' | 'string' | 'float32', shape: number[], values: any[]}>} inputs */
-function feedsOf(inputs) {
+function createFeeds(inputs) {
   const entries = Object.entries(inputs).map(([name, { dtype, shape, values }]) => [name, tf.tensor(values, shape, dtype)]);
   return /** @type {Record<string, tf.Tensor>} */ (Object.fromEntries(entries));
 }
 
 /** @param {string} path @returns {tf.io.ModelArtifacts} */
-function artifacts(path) {
+function readArtifacts(path) {
   const document = JSON.parse(readFileSync(path, 'utf8'));
   /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
   const manifest = document.weightsManifest;

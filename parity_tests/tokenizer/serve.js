@@ -18,7 +18,7 @@ let tokenizer;
 /** @type {CharacterTables | undefined} */
 let tables;
 
-for await (const [header, bytes] of frames(process.stdin)) {
+for await (const [header, bytes] of readFrames(process.stdin)) {
   const request = JSON.parse(header.toString('utf8'));
   try {
     respond({}, answer(request, bytes));
@@ -48,14 +48,14 @@ function answer(request, bytes) {
     const details = { ids: Array.from(ids), typeIds: Array.from(typeIds), tokens, offsets };
     return Buffer.from(JSON.stringify(details));
   }
-  return encode(tokenizer, request, bytes);
+  return encodeTexts(tokenizer, request, bytes);
 }
 
 /**
  * @param {Buffer} bytes uint32[count] lengths, then texts in UTF-8
  * @param {number} count
  */
-function textsIn(bytes, count) {
+function readTexts(bytes, count) {
   let at = count * 4;
   return Array.from({ length: count }, (_, i) => {
     const start = at;
@@ -65,7 +65,7 @@ function textsIn(bytes, count) {
 }
 
 /** @param {Int32Array[]} rows */
-function bytesOf(rows) {
+function toBuffers(rows) {
   return rows.map((row) => Buffer.from(row.buffer, row.byteOffset, row.byteLength));
 }
 
@@ -76,13 +76,13 @@ function bytesOf(rows) {
  * @param {Record<string, any>} request
  * @param {Buffer} bytes
  */
-function encode(tokenizer, { op, count, ...options }, bytes) {
+function encodeTexts(tokenizer, { op, count, ...options }, bytes) {
   const settings = { specialTokens: false, maxLength: 2 ** 31, ...options };
-  const texts = textsIn(bytes, op === 'pairs' ? 2 * count : count);
+  const texts = readTexts(bytes, op === 'pairs' ? 2 * count : count);
   const encodings = texts.slice(0, count).map((text, i) => tokenizer.encode(text, { ...settings, pair: texts[count + i] }));
   const lengths = Int32Array.from(encodings, ({ ids }) => ids.length);
   const types = op === 'pairs' ? encodings.map(({ typeIds }) => typeIds) : [];
-  return Buffer.concat(bytesOf([lengths, ...encodings.map(({ ids }) => ids), ...types]));
+  return Buffer.concat(toBuffers([lengths, ...encodings.map(({ ids }) => ids), ...types]));
 }
 
 /**
@@ -107,7 +107,7 @@ function uint32(value) {
  * @param {AsyncIterable<Buffer>} source
  * @returns {AsyncGenerator<[Buffer, Buffer]>}
  */
-async function* frames(source) {
+async function* readFrames(source) {
   /** @type {Buffer[]} */
   let parts = [];
   let held = 0;

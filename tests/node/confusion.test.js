@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Confusion, displayWidth, formatConfusion } from '../../node_bridge/classifier/evaluation.js';
+import { ConfusionCounts, displayWidth, formatConfusion } from '../../node_bridge/classifier/evaluation.js';
 
 test('rows are the truth, columns what was said', () => {
-  assert.deepEqual(new Confusion([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], 2).matrix, [
+  assert.deepEqual(new ConfusionCounts([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], 2).matrix, [
     [1, 1],
     [1, 2],
   ]);
@@ -13,7 +13,7 @@ test('rows are the truth, columns what was said', () => {
 /** A confusion with these counts. @param {number[][]} matrix */
 function confusionOf(matrix) {
   const pairs = matrix.flatMap((row, i) => row.flatMap((count, j) => new Array(count).fill([i, j])));
-  return new Confusion(
+  return new ConfusionCounts(
     pairs.map(([truth]) => truth),
     pairs.map(([, predicted]) => predicted),
     matrix.length,
@@ -23,7 +23,7 @@ function confusionOf(matrix) {
 test('100,000 labels cost what their texts cost', () => {
   const labels = 100_000;
   const truths = Int32Array.from({ length: labels }, (_, i) => i);
-  const confusion = new Confusion(
+  const confusion = new ConfusionCounts(
     truths,
     truths.map((truth) => (truth % 10 === 0 ? 0 : truth)),
     labels,

@@ -2,7 +2,7 @@ import { parse } from 'csv-parse/sync';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { csvRecords } from '../../node_bridge/data/table.js';
+import { readCsvRecords } from '../../node_bridge/data/table.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
 /** @param {string} content @param {string} [separator] */
@@ -10,7 +10,7 @@ async function records(content, separator = ',') {
   const lines = content.split('\n').map((line, i) => ({ content: line, line: i + 1 }));
   if (content.endsWith('\n')) lines.pop();
   const found = [];
-  for await (const record of csvRecords(lines, { path: 'a.csv', separator, lineEnd: '\n' })) found.push(record);
+  for await (const record of readCsvRecords(lines, { path: 'a.csv', separator, lineEnd: '\n' })) found.push(record);
   return found;
 }
 
@@ -82,7 +82,8 @@ test('a cell that is never closed does not take the rest of a large file into me
     for (; read < 1e6; read += 1) yield { content: '书'.repeat(1000), line: read + 2 };
   };
   const all = async () => {
-    for await (const record of csvRecords(many(), { path: 'a.csv', separator: ',', lineEnd: '\n' })) assert.fail(record.cells[0]);
+    for await (const record of readCsvRecords(many(), { path: 'a.csv', separator: ',', lineEnd: '\n' }))
+      assert.fail(record.cells[0]);
   };
   await assert.rejects(all(), /a\.csv:1: .*never closed/);
   assert(read < 20_000, String(read));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { Dataset, labelsOf, readExamples } from '../../node_bridge/data/dataset.js';
+import { Dataset, listLabels, readExamples } from '../../node_bridge/data/dataset.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'data-'));
@@ -117,7 +117,7 @@ test('white space is no part of a label, but of a text; 1.0 is 1; both are count
     blank: { count: 1, line: 7 },
   });
   const floats = await load('{"text":"a","label":1.0}\n{"text":"b","label":"1"}\n{"text":"c","label":"1.5"}\n');
-  assert.deepEqual(labelsOf(floats), ['1', '1.5']);
+  assert.deepEqual(listLabels(floats), ['1', '1.5']);
 });
 
 test('a label that is missing is refused by its line, whatever a program wrote in its place', async () => {
@@ -132,7 +132,7 @@ test('a label that is missing is refused by its line, whatever a program wrote i
   }
   await refuses('{"text":"a","label":1}\n{"text":"NaN","label": NaN}\n', /data\.json:2: broken JSON: NaN is no JSON/);
   const none = await load('text,label\na,None\nb,NA\n');
-  assert.deepEqual(labelsOf(none), ['NA', 'None'], 'these are names of classes too');
+  assert.deepEqual(listLabels(none), ['NA', 'None'], 'these are names of classes too');
 });
 
 test('what cannot be read is named by file and line', async () => {
@@ -160,15 +160,15 @@ test('what cannot be read is named by file and line', async () => {
 
 test('labels are ordered by themselves, not by the file', async () => {
   const whole = await load('{"text":"a","label":10}\n{"text":"b","label":"2"}\n{"text":"c","label":-1}\n');
-  assert.deepEqual(labelsOf(whole), ['-1', '2', '10']);
+  assert.deepEqual(listLabels(whole), ['-1', '2', '10']);
   const words = await load('{"text":"a","label":"差"}\n{"text":"b","label":"好"}\n');
-  assert.deepEqual(labelsOf(words), ['好', '差'].sort());
+  assert.deepEqual(listLabels(words), ['好', '差'].sort());
   assert.deepEqual([...words.targets(['好', '差'])], [1, 0]);
 });
 
 test('one label only, or one that training does not know', async () => {
   const one = await load('{"text":"a","label":1}\n{"text":"b","label":1}\n');
-  assert.throws(() => labelsOf(one), /one label only, "1"/);
+  assert.throws(() => listLabels(one), /one label only, "1"/);
   assert.throws(
     () => one.targets(['0', '2']),
     /data\.json:1: the label "1" is in no training text \(dev texts that have it: 2; other such labels: 0\), expected one of 0, 2; /,

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { interval95 } from '../../node_bridge/classifier/evaluation.js';
-import { problemOf } from '../../node_bridge/classifier/training.js';
-import { CutCounter, dataReport, warningsOf } from '../../node_bridge/classifier/data_report.js';
+import { wilsonInterval95 } from '../../node_bridge/classifier/evaluation.js';
+import { buildProblem } from '../../node_bridge/classifier/training.js';
+import { CutCounter, buildDataReport, formatWarnings } from '../../node_bridge/classifier/data_report.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
 import { toyTokenizer } from './toys.js';
 
@@ -23,9 +23,9 @@ const NO_CUTS = { texts: 0, share: 0, tokens_lost: 0, tokens_lost_share: 0, long
 
 /** @param {string} train rows of a table @param {string} dev @returns report and warnings */
 async function reported(train, dev) {
-  const problem = problemOf(await load(`text,label\n${train}`, 'train.csv'), await load(`text,label\n${dev}`, 'dev.csv'));
-  const report = await dataReport(problem, NO_CUTS);
-  return { report, warnings: warningsOf(report, problem, 16).map((line) => line.replaceAll(`${DIR}/`, '')) };
+  const problem = buildProblem(await load(`text,label\n${train}`, 'train.csv'), await load(`text,label\n${dev}`, 'dev.csv'));
+  const report = await buildDataReport(problem, NO_CUTS);
+  return { report, warnings: formatWarnings(report, problem, 16).map((line) => line.replaceAll(`${DIR}/`, '')) };
 }
 
 /** @param {number} count @param {string} label @param {string} [name] */
@@ -63,8 +63,8 @@ test('a text with two labels, by its lines, also where blank lines stand between
   assert.equal(warnings[0], 'train.csv: 2 texts have more than one label, such as lines 2 and 5; 7 and 9');
   // In the parts of a split lines are still those of the file.
   const whole = await load(`text,label\n${GOOD}p,x\np,y\n`, 'train.csv');
-  const problem = problemOf(...whole.split(0.3, 1));
-  const { contradictions } = await dataReport(problem, NO_CUTS);
+  const problem = buildProblem(...whole.split(0.3, 1));
+  const { contradictions } = await buildDataReport(problem, NO_CUTS);
   assert.deepEqual([...contradictions.train.lines, ...contradictions.dev.lines], [[602, 603]]);
 });
 
@@ -74,9 +74,9 @@ test('few dev texts: by how much accuracy is uncertain', async () => {
   // scipy 1.17.1: binomtest(85, 100).proportion_ci(method='wilson'), and so on.
   const near = (/** @type {number[]} */ got, /** @type {number[]} */ expected) =>
     got.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, String(got)));
-  near(interval95(0.85, 100), [0.7671644040916763, 0.9069401471634337]);
-  near(interval95(0, 10), [0, 0.27753279986288926]);
-  near(interval95(1, 10), [0.7224672001371109, 1]);
+  near(wilsonInterval95(0.85, 100), [0.7671644040916763, 0.9069401471634337]);
+  near(wilsonInterval95(0, 10), [0, 0.27753279986288926]);
+  near(wilsonInterval95(1, 10), [0.7224672001371109, 1]);
 });
 
 test('labels on one side only: in training it is said, in dev it is an error that says what to do', async () => {
@@ -124,8 +124,8 @@ test('what a limit takes off texts is counted in tokens', async () => {
   // An id for each character, one before and one after.
   for (const text of ['好', '好好好好', '好好好好好', '好'.repeat(10)]) cuts.add({ text });
   assert.deepEqual(cuts.cuts, { texts: 2, share: 0.5, tokens_lost: 7, tokens_lost_share: 7 / 28, longest: 12 });
-  const problem = problemOf(await load('text,label\np,x\nq,y\n', 'train.csv'), await load(`text,label\n${GOOD}`, 'dev.csv'));
-  const warnings = warningsOf(await dataReport(problem, cuts.cuts), problem, 6);
+  const problem = buildProblem(await load('text,label\np,x\nq,y\n', 'train.csv'), await load(`text,label\n${GOOD}`, 'dev.csv'));
+  const warnings = formatWarnings(await buildDataReport(problem, cuts.cuts), problem, 6);
   assert.equal(
     warnings[0],
     '2 of 602 texts (50.0 %) are cut at 6 positions and lose 25.0 % of all tokens; the longest has 12, see --max-length',

@@ -22,7 +22,7 @@ import { assertWritable, writeDirectory } from '../../node_bridge/support/output
 const DIR = mkdtempSync(join(tmpdir(), 'directory-'));
 after(() => rmSync(DIR, { recursive: true }));
 
-/** Directories whose first file lists them. @type {import('../../node_bridge/support/output_directory.js').Kind} */
+/** Directories whose first file lists them. @type {import('../../node_bridge/support/output_directory.js').DirectoryKind} */
 const KIND = {
   marker: 'mark.json',
   filesOf: (dir) => {

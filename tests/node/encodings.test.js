@@ -7,8 +7,8 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { readExamples } from '../../node_bridge/data/dataset.js';
-import { encodingFrom } from '../../node_bridge/data/encodings.js';
-import { lines } from '../../node_bridge/data/lines.js';
+import { parseEncoding } from '../../node_bridge/data/encodings.js';
+import { readLines } from '../../node_bridge/data/lines.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -28,7 +28,7 @@ async function load(bytes, encoding = 'utf-8') {
   const path = join(DIR, 'data.csv');
   writeFileSync(path, bytes);
   const examples = [];
-  for await (const { text, label } of readExamples(path, { encoding: encodingFrom(encoding) })) examples.push([text, label]);
+  for await (const { text, label } of readExamples(path, { encoding: parseEncoding(encoding) })) examples.push([text, label]);
   return examples;
 }
 
@@ -65,7 +65,7 @@ test('each encoding by each of its names', async () => {
   // U+4E0A has the byte of a line end in it.
   assert.deepEqual(await load(Buffer.from('text,label\n上上,1\n', 'utf16le'), 'utf-16'), [['上上', '1']]);
   assert.throws(
-    () => encodingFrom('utf-7'),
+    () => parseEncoding('utf-7'),
     /--encoding to be one of utf-8, gb18030, gbk, big5, utf-16, utf-16le, utf-16be, got `utf-7`/,
   );
 });
@@ -145,7 +145,7 @@ test('no review of the embedded data is taken for another encoding, wherever it 
   for (const [i, text] of reviews.entries()) {
     const bytes = Buffer.from(text).subarray(0, 1 + ((7 * i) % 60));
     const read = async () => {
-      for await (const line of lines(/** @type {any} */ ([bytes]), 'stdin')) assert.ok(text.startsWith(line));
+      for await (const line of readLines(/** @type {any} */ ([bytes]), 'stdin')) assert.ok(text.startsWith(line));
     };
     await read().catch((error) => {
       broken += 1;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { textKey } from '../../node_bridge/data/text_keys.js';
+import { computeTextKey } from '../../node_bridge/data/text_keys.js';
 import { openStore } from '../../node_bridge/encoder/feature_cache.js';
 
 const CACHE = mkdtempSync(join(tmpdir(), 'cache-'));
@@ -26,7 +26,7 @@ function size(other) {
 
 test('vectors are found by all that decides what they are, and by nothing else', () => {
   const store = openStore(CACHE, WHAT, 1, assert.fail);
-  store.add([textKey({ text: '好' })], [Float32Array.of(1)]);
+  store.add([computeTextKey({ text: '好' })], [Float32Array.of(1)]);
   store.close();
 
   assert.equal(size({}), 1);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { KeyTable, textKey } from '../../node_bridge/data/text_keys.js';
+import { KeyTable, computeTextKey } from '../../node_bridge/data/text_keys.js';
 import { FeatureStore } from '../../node_bridge/encoder/feature_cache.js';
 import { EnvironmentProblem } from '../../node_bridge/support/errors.js';
 import { encodeSafetensors, readSafetensors } from '../../node_bridge/support/safetensors.js';
@@ -23,14 +23,14 @@ function vector(i) {
 function add(store, from, to) {
   const numbers = Array.from({ length: to - from }, (_, i) => from + i);
   store.add(
-    numbers.map((i) => textKey({ text: String(i) })),
+    numbers.map((i) => computeTextKey({ text: String(i) })),
     numbers.map(vector),
   );
 }
 
 /** @param {FeatureStore} store @param {number} i */
 function read(store, i) {
-  const place = store.find(textKey({ text: String(i) }));
+  const place = store.find(computeTextKey({ text: String(i) }));
   if (place === undefined) return undefined;
   const data = new Float32Array(2 + HIDDEN * store.positions(place));
   store.copy(place, data, 1);
@@ -49,8 +49,8 @@ test('what was put in comes out, at once and in another process, from any shard'
       const text = (i * 7919) % 400;
       assert.deepEqual(read(each, text), vector(text));
     }
-    assert.equal(each.find(textKey({ text: '400' })), undefined);
-    assert.equal(each.find(textKey({ text: '1', pair: '' })), undefined);
+    assert.equal(each.find(computeTextKey({ text: '400' })), undefined);
+    assert.equal(each.find(computeTextKey({ text: '1', pair: '' })), undefined);
     each.close();
   }
   const [name] = readdirSync(dir);

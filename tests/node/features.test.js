@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { batchesByLength, featuresOf } from '../../node_bridge/encoder/features.js';
+import { groupByLength, encodeFeatures } from '../../node_bridge/encoder/features.js';
 import { ToyEncoder, toyTokenizer } from './toys.js';
 
 test('every place once, never over the budget, one length a batch, the longest first', () => {
   const lengths = Array.from({ length: 500 }, (_, i) => 1 + ((i * 7919) % 97));
-  const batches = batchesByLength(lengths, 200);
+  const batches = groupByLength(lengths, 200);
   assert.deepEqual(
     batches.flat().sort((a, b) => a - b),
     lengths.map((_, i) => i),
@@ -23,15 +23,15 @@ test('every place once, never over the budget, one length a batch, the longest f
 });
 
 test('a batch is as large as the budget lets it be; a longer text goes alone', () => {
-  assert.deepEqual(batchesByLength([2, 3, 2, 3, 1], 6), [[1, 3], [0, 2], [4]]);
-  assert.deepEqual(batchesByLength([50, 4, 4, 4, 4], 12), [[0], [1, 2, 3], [4]]);
+  assert.deepEqual(groupByLength([2, 3, 2, 3, 1], 6), [[1, 3], [0, 2], [4]]);
+  assert.deepEqual(groupByLength([50, 4, 4, 4, 4], 12), [[0], [1, 2, 3], [4]]);
 });
 
 test('each distinct text is encoded once, and all come back in order', async () => {
   const encoder = new ToyEncoder();
   const texts = ['好', '坏坏坏', '好', '好好', '坏坏坏'].map((text) => ({ text }));
   let told = 0;
-  const features = await featuresOf(texts, { tokenizer: toyTokenizer, encoder }, { onEncoded: (n) => (told += n) });
+  const features = await encodeFeatures(texts, { tokenizer: toyTokenizer, encoder }, { onEncoded: (n) => (told += n) });
   assert.deepEqual(
     features.map((row) => [row[0], row[1]]),
     [
@@ -49,18 +49,18 @@ test('each distinct text is encoded once, and all come back in order', async () 
 test('a pair is another text than its first sentence, and no pair of texts is mistaken for another', async () => {
   const encoder = new ToyEncoder();
   const texts = [{ text: 'a' }, { text: 'a', pair: '' }, { text: 'a', pair: 'b' }, { text: 'ab', pair: '' }];
-  await featuresOf(texts, { tokenizer: toyTokenizer, encoder });
+  await encodeFeatures(texts, { tokenizer: toyTokenizer, encoder });
   assert.equal(encoder.batches.flat().length, 4);
 });
 
 test('a vector that is not finite is refused, by its text', async () => {
   const encoder = Object.assign(new ToyEncoder(), { firstPosition: async () => [Float32Array.of(1, Infinity)] });
-  await assert.rejects(featuresOf([{ text: '坏' }], { tokenizer: toyTokenizer, encoder }), /not finite for "坏"/);
+  await assert.rejects(encodeFeatures([{ text: '坏' }], { tokenizer: toyTokenizer, encoder }), /not finite for "坏"/);
 });
 
 test('several lanes, and whole sequences: the same vectors, whoever is the first to be done', async () => {
   const texts = Array.from({ length: 400 }, (_, i) => ({ text: '好'.repeat(i % 23) + '坏'.repeat(i % 7) }));
-  const expected = await featuresOf(
+  const expected = await encodeFeatures(
     texts,
     { tokenizer: toyTokenizer, encoder: new ToyEncoder() },
     { pooling: 'sequence_output' },
@@ -78,7 +78,7 @@ test('several lanes, and whole sequences: the same vectors, whoever is the first
       return slow.sequences(encodings);
     },
   });
-  const features = await featuresOf(texts, { tokenizer: toyTokenizer, encoder }, { pooling: 'sequence_output' });
+  const features = await encodeFeatures(texts, { tokenizer: toyTokenizer, encoder }, { pooling: 'sequence_output' });
   assert.equal(most, 3);
   assert.deepEqual(features, expected);
   texts.forEach(({ text }, i) => assert.equal(features[i].length, 4 * (text.length + 2)));

@@ -13,8 +13,8 @@ import { useBackend } from '../../node_bridge/backends/index.js';
 import { verifyClassifier } from '../../node_bridge/classifier/classifier.js';
 import { readDescription } from '../../node_bridge/classifier/classifier_files.js';
 import { evaluate } from '../../node_bridge/classifier/evaluation.js';
-import { held } from '../../node_bridge/classifier/feature_sets.js';
-import { fit } from '../../node_bridge/classifier/fitting.js';
+import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
+import { fitHead } from '../../node_bridge/classifier/fitting.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { CheckFailed, UserError } from '../../node_bridge/support/errors.js';
 import { resealClassifier, toyBundle } from './toys.js';
@@ -51,7 +51,7 @@ const DETAILS = /** @type {const} */ ({
 /** @param {object} [options] @param {number} [seed] */
 async function trained(options = {}, seed = 1) {
   const classifier = Head.create({ hidden: HIDDEN, labels: LABELS, seed });
-  await fit(classifier, held(FEATURES, HIDDEN), TARGETS, { epochs: 2, batchSize: 8, seed, ...options });
+  await fitHead(classifier, featuresInMemory(FEATURES, HIDDEN), TARGETS, { epochs: 2, batchSize: 8, seed, ...options });
   return classifier;
 }
 
@@ -89,13 +89,13 @@ for (const backend of ['wasm', 'cpu']) {
     const classifier = await trained({
       epochs: 6,
       onBatch: (/** @type {number} */ count) => (rows += count),
-      onEpoch: async (/** @type {import('../../node_bridge/classifier/fitting.js').Epoch} */ epoch) => {
+      onEpoch: async (/** @type {import('../../node_bridge/classifier/fitting.js').EpochFigures} */ epoch) => {
         await turn();
         tensors.push(epoch.tensors);
         losses.push(epoch.loss);
       },
     });
-    const { accuracy, loss, confusion } = await evaluate(classifier, held(FEATURES, HIDDEN), TARGETS);
+    const { accuracy, loss, confusion } = await evaluate(classifier, featuresInMemory(FEATURES, HIDDEN), TARGETS);
     assert.equal(accuracy, 1);
     assert.deepEqual(confusion.matrix, [
       [20, 0, 0],

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { columnsFrom } from '../../node_bridge/data/columns.js';
+import { parseColumns } from '../../node_bridge/data/columns.js';
 import { readExamples } from '../../node_bridge/data/dataset.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
@@ -16,7 +16,7 @@ after(() => rmSync(DIR, { recursive: true }));
 async function load(content, { columns, hasHeader } = {}) {
   const path = join(DIR, 'data.txt');
   writeFileSync(path, content);
-  const layout = { hasHeader, columns: columns === undefined ? undefined : columnsFrom(columns) };
+  const layout = { hasHeader, columns: columns === undefined ? undefined : parseColumns(columns) };
   /** @type {string[]} */
   const said = [];
   const rows = [];
@@ -214,6 +214,6 @@ test('an option that does not fit the file is refused', async () => {
     'a=b',
     '',
   ]) {
-    assert.throws(() => columnsFrom(wrong), /Expected --columns to be the columns in order, such as .*; got/, wrong);
+    assert.throws(() => parseColumns(wrong), /Expected --columns to be the columns in order, such as .*; got/, wrong);
   }
 });

@@ -10,9 +10,9 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
-import { assertBatch } from '../../node_bridge/classifier/train_settings.js';
-import { TrainingState } from '../../node_bridge/classifier/training.js';
-import { attemptedLines, lines, LONGEST_LINE } from '../../node_bridge/data/lines.js';
+import { assertBatchFitsMemory } from '../../node_bridge/classifier/train_settings.js';
+import { TrainingCheckpoint } from '../../node_bridge/classifier/training.js';
+import { readLinesOrErrors, readLines, MAX_LINE_BYTES } from '../../node_bridge/data/lines.js';
 import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
 import { FeatureStore } from '../../node_bridge/encoder/feature_cache.js';
 import { UserError } from '../../node_bridge/support/errors.js';
@@ -44,21 +44,21 @@ async function* stream(size) {
 test('a line that is too long is an error in its place, in flat memory', async () => {
   const found = [];
   const before = process.memoryUsage().rss;
-  for await (const line of attemptedLines(stream(600e6), 'x')) found.push(line);
+  for await (const line of readLinesOrErrors(stream(600e6), 'x')) found.push(line);
   assert.equal(found.length, 3);
   assert.deepEqual([found[0], found[2]], ['a', 'b']);
   assert(found[1] instanceof UserError);
   assert.match(found[1].message, /the line has more than 16777216 bytes/);
   assert(process.memoryUsage().rss - before < 300e6);
   await assert.rejects(async () => {
-    for await (const line of lines(stream(LONGEST_LINE + 1), 'data')) void line;
+    for await (const line of readLines(stream(MAX_LINE_BYTES + 1), 'data')) void line;
   }, /data:2: the line has more than/);
 });
 
 test('the longest line that may be is read', async () => {
   const lengths = [];
-  for await (const line of lines(stream(LONGEST_LINE), 'x')) lengths.push(line.length);
-  assert.deepEqual(lengths, [1, LONGEST_LINE, 1]);
+  for await (const line of readLines(stream(MAX_LINE_BYTES), 'x')) lengths.push(line.length);
+  assert.deepEqual(lengths, [1, MAX_LINE_BYTES, 1]);
 });
 
 test('pipes, devices, sockets and directories are no files', posix, async () => {
@@ -212,7 +212,7 @@ test('tokenizers: a fold bomb, an empty special token, a vocab that only claims 
 });
 
 test('what an earlier training left is used only if it is whole', () => {
-  const kept = new TrainingState(join(dir, 'cache'), ['x']);
+  const kept = new TrainingCheckpoint(join(dir, 'cache'), ['x']);
   const epoch = {
     epoch: 1,
     loss: 1,
@@ -292,9 +292,9 @@ test('encoders and batches that no memory holds', async () => {
   );
   const problem = /** @type {any} */ ({ train: { count: 1e6 }, labels: ['a', 'b'] });
   const asked = /** @type {any} */ ({ batchSize: 1e6, head: 'bilstm', maxLength: 128 });
-  assert.throws(() => assertBatch(asked, problem, 768), /--batch-size to be at most 2730 with/);
-  assertBatch({ ...asked, batchSize: 2730 }, problem, 768);
-  assertBatch(asked, { ...problem, train: { count: 2000 } }, 768);
+  assert.throws(() => assertBatchFitsMemory(asked, problem, 768), /--batch-size to be at most 2730 with/);
+  assertBatchFitsMemory({ ...asked, batchSize: 2730 }, problem, 768);
+  assertBatchFitsMemory(asked, { ...problem, train: { count: 2000 } }, 768);
 });
 
 test('too few descriptors, too small a file: the machine', posix, () => {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import util from 'node:util';
 
-import { mend } from '../../node_bridge/backends/tfjs_node.js';
+import { installNodeShims } from '../../node_bridge/backends/tfjs_node.js';
 import { native, root } from './native_here.js';
 
 const project = mkdtempSync(join(tmpdir(), 'project-'));
@@ -181,7 +181,7 @@ test('what belongs to another user is not loaded', {
 test('what newer Nodes lack is given back', () => {
   const gone = /** @type {Record<string, any>} */ (util);
   for (const name of ['isNullOrUndefined', 'isArray']) delete gone[name];
-  mend();
+  installNodeShims();
   assert.deepEqual([null, undefined, 0, ''].map(gone.isNullOrUndefined), [true, true, false, false]);
   assert.deepEqual([[], {}, 'a'].map(gone.isArray), [true, false, false]);
 });

@@ -1,5 +1,5 @@
 /** Options: a command, or a function, says in one line what it does not know, and before any work. */
-import { nearest } from '../../node_bridge/support/option_names.js';
+import { findNearestName } from '../../node_bridge/support/option_names.js';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
@@ -86,7 +86,7 @@ test('the nearest name: a slip, another way to write it, a beginning; nothing fa
   const known = ['maxLength', 'workers', 'top', 'bundle'];
   assert.deepEqual(
     ['max_length', 'maxlenght', 'worker', 'topk', 'tpo', 'bun', 'constructor', 'learningRate', ''].map((name) =>
-      nearest(name, known),
+      findNearestName(name, known),
     ),
     ['maxLength', 'maxLength', 'workers', 'top', 'top', 'bundle', undefined, undefined, undefined],
   );

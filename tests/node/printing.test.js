@@ -7,10 +7,10 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Confusion } from '../../node_bridge/classifier/evaluation.js';
-import { trainingPage } from '../../node_bridge/classifier/training_page.js';
-import { failureOf } from '../../node_bridge/support/errors.js';
-import { jsonLine, printable, printableLine } from '../../node_bridge/support/printing.js';
+import { ConfusionCounts } from '../../node_bridge/classifier/evaluation.js';
+import { renderTrainingPage } from '../../node_bridge/classifier/training_page.js';
+import { describeFailure } from '../../node_bridge/support/errors.js';
+import { toJsonLine, toPrintable, toPrintableLine } from '../../node_bridge/support/printing.js';
 import { writeToyBundle } from './toy_bundle.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -41,24 +41,24 @@ function command(script, args, input = '') {
 }
 
 test('a text of others stays in its line and is seen as it is', () => {
-  assert.equal(printable('a\x1b]0;x\x07\n::error::x\t\r'), 'a\\u001b]0;x\\u0007\\n::error::x\\t\\r');
-  assert.equal(printable('\x9b31m\u202e'), '\\u009b31m\\u202e');
-  assert.equal(printable('这本书很好 é 😀 ‍'), '这本书很好 é 😀 ‍');
-  assert.equal(printableLine('  ::error::x'), '  \\u003a:error::x');
-  assert.equal(printableLine('a ::b ##[error]c ##vso[task]d'), 'a ::b #\\u0023[error]c #\\u0023vso[task]d');
-  for (const text of HOSTILE) assert.doesNotMatch(printableLine(text), SEEN);
+  assert.equal(toPrintable('a\x1b]0;x\x07\n::error::x\t\r'), 'a\\u001b]0;x\\u0007\\n::error::x\\t\\r');
+  assert.equal(toPrintable('\x9b31m\u202e'), '\\u009b31m\\u202e');
+  assert.equal(toPrintable('这本书很好 é 😀 ‍'), '这本书很好 é 😀 ‍');
+  assert.equal(toPrintableLine('  ::error::x'), '  \\u003a:error::x');
+  assert.equal(toPrintableLine('a ::b ##[error]c ##vso[task]d'), 'a ::b #\\u0023[error]c #\\u0023vso[task]d');
+  for (const text of HOSTILE) assert.doesNotMatch(toPrintableLine(text), SEEN);
 });
 
 test('a long text keeps its two ends', () => {
-  const cut = printable(`begin${'x'.repeat(1e6)}end`);
+  const cut = toPrintable(`begin${'x'.repeat(1e6)}end`);
   assert(cut.length < 2100);
   assert.match(cut, /^begin.*\(998008 characters left out\).*end$/);
-  assert.equal(printable('x'.repeat(2000)).length, 2000);
+  assert.equal(toPrintable('x'.repeat(2000)).length, 2000);
 });
 
 test('JSON is the same JSON', () => {
   const value = { ...Object.fromEntries(HOSTILE.map((text) => [text, text])), '##[error]x': '##vso[a]', 好: '😀' };
-  const line = jsonLine(value);
+  const line = toJsonLine(value);
   assert.deepEqual(JSON.parse(line), value);
   assert.doesNotMatch(line, SEEN);
 });
@@ -76,29 +76,30 @@ test('nothing writes to the terminal but printing.js, the bar, and what a judge 
 });
 
 test('errors of the system have an exit code, a defect has 70 and no stack', () => {
-  const system = (/** @type {string} */ code) => failureOf(Object.assign(new Error(code), { code, path: '/x', syscall: 'open' }));
+  const system = (/** @type {string} */ code) =>
+    describeFailure(Object.assign(new Error(code), { code, path: '/x', syscall: 'open' }));
   for (const code of ['EACCES', 'EISDIR', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']) assert.equal(system(code).exitCode, 2, code);
   for (const code of ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EIO', 'ENOMEM', 'EMFILE', 'ENFILE', 'EXYZ'])
     assert.equal(system(code).exitCode, 3, code);
   assert.match(system('ENOSPC').line, /^the disk is full at \/x \(ENOSPC\); /);
   for (const make of [() => new Float32Array(1e13), () => new ArrayBuffer(1e15), () => 'x'.repeat(2 ** 30)]) {
-    assert.throws(make, (error) => failureOf(error).exitCode === 3 && /memory/.test(failureOf(error).line));
+    assert.throws(make, (error) => describeFailure(error).exitCode === 3 && /memory/.test(describeFailure(error).line));
   }
-  const { line, exitCode } = failureOf(new TypeError("Cannot read properties of undefined (reading 'x')"));
+  const { line, exitCode } = describeFailure(new TypeError("Cannot read properties of undefined (reading 'x')"));
   assert.equal(exitCode, 70);
   assert.match(
     line,
     /^internal error, please report it: TypeError: Cannot read .* \(printing\.test\.js:\d+\); BERT_BRIDGE_DEBUG=1 shows where$/,
   );
-  for (const thrown of [undefined, null, 'text', 5]) assert.equal(failureOf(thrown).exitCode, 70);
+  for (const thrown of [undefined, null, 'text', 5]) assert.equal(describeFailure(thrown).exitCode, 70);
 });
 
 test('a stack is shown on request alone', () => {
   const program = join(dir, 'defect.mjs');
   writeFileSync(
     program,
-    `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await run({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
+    `import { runCommand } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
+    await runCommand({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
   );
   const { BERT_BRIDGE_DEBUG: _, ...env } = process.env;
   const plain = spawnSync(process.execPath, [program], { env, encoding: 'utf8' });
@@ -114,8 +115,8 @@ test('warnings of a library and what nobody awaited go through the same door', (
   const program = join(dir, 'stray.mjs');
   writeFileSync(
     program,
-    `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await run({ help: '', options: {}, main: async () => {
+    `import { runCommand } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
+    await runCommand({ help: '', options: {}, main: async () => {
       console.warn('op \\x1b[31m', '\\n::error::x');
       void Promise.reject(Object.assign(new Error('x'), { code: 'ENOSPC', path: '/d\\n::error::y' }));
       await new Promise((done) => setTimeout(done, 1000));
@@ -215,7 +216,7 @@ test('hostile options are a line', () => {
 
 test('labels in training.html are texts', () => {
   const labels = ['<script>alert(1)</script>', '"><img src=x>', '\u202e</details>', '&amp;'];
-  const page = trainingPage({
+  const page = renderTrainingPage({
     name: '</title><script>',
     labels,
     history: [
@@ -223,7 +224,7 @@ test('labels in training.html are texts', () => {
     ],
     bestEpoch: 1,
     bestBy: 'accuracy',
-    evaluation: { loss: 1, accuracy: 1, macroF1: 1, confusion: new Confusion([0, 1, 2, 3], [0, 1, 2, 3], 4) },
+    evaluation: { loss: 1, accuracy: 1, macroF1: 1, confusion: new ConfusionCounts([0, 1, 2, 3], [0, 1, 2, 3], 4) },
     accuracy: '<b>',
     warnings: ['</ul><script>'],
   });

@@ -7,16 +7,16 @@ import { after, test } from 'node:test';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Classifier } from '../../node_bridge/classifier/classifier.js';
-import { problemOf, TrainingState, trainOn } from '../../node_bridge/classifier/training.js';
+import { buildProblem, TrainingCheckpoint, trainHead } from '../../node_bridge/classifier/training.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
-import { FeatureStore, fill } from '../../node_bridge/encoder/feature_cache.js';
-import { featuresOf } from '../../node_bridge/encoder/features.js';
+import { FeatureStore, encodeMissing } from '../../node_bridge/encoder/feature_cache.js';
+import { encodeFeatures } from '../../node_bridge/encoder/features.js';
 import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'train-'));
 after(() => rmSync(DIR, { recursive: true }));
 
-/** @typedef {Partial<import('../../node_bridge/classifier/training.js').Settings>} Some */
+/** @typedef {Partial<import('../../node_bridge/classifier/training.js').TrainingSettings>} Some */
 const SETTINGS = /** @type {const} */ ({
   head: 'dense',
   epochs: 8,
@@ -58,22 +58,27 @@ const SILENT = { progress: () => ({ advance() {}, done() {}, stop() {} }), noteO
 /** @param {[string, string, string?][]} train @param {[string, string, string?][]} dev */
 async function problem(train, dev) {
   const [one, other] = [await dataset(train, 'train.jsonl'), await dataset(dev, 'dev.jsonl')];
-  return { ...problemOf(one, other), golden: other };
+  return { ...buildProblem(one, other), golden: other };
 }
 
 /**
- * @param {import('../../node_bridge/classifier/training.js').Problem} given
- * @param {{some?: Some, encoder?: ToyEncoder, listener?: any, kept?: TrainingState}} [how]
+ * @param {import('../../node_bridge/classifier/training.js').TrainingProblem} given
+ * @param {{some?: Some, encoder?: ToyEncoder, listener?: any, kept?: TrainingCheckpoint}} [how]
  */
 async function trained(
   given,
-  { some = {}, encoder = new ToyEncoder(), listener = SILENT, kept = new TrainingState(place(), []) } = {},
+  { some = {}, encoder = new ToyEncoder(), listener = SILENT, kept = new TrainingCheckpoint(place(), []) } = {},
 ) {
   const store = FeatureStore.open(place(), HIDDEN, assert.fail);
   const pooling = some.head === 'bilstm' ? 'sequence_output' : 'position 0 of sequence_output';
-  await fill(store, [given.train, given.dev], { tokenizer: toyTokenizer, encoder }, { maxLength: 12, pooling, onEncoded() {} });
+  await encodeMissing(
+    store,
+    [given.train, given.dev],
+    { tokenizer: toyTokenizer, encoder },
+    { maxLength: 12, pooling, onEncoded() {} },
+  );
   const settings = { ...SETTINGS, classWeights: given.labels.map(() => 1), ...some };
-  return trainOn(given, store, settings, kept, listener);
+  return trainHead(given, store, settings, kept, listener);
 }
 
 test('trains on texts, each distinct one encoded once; predicts the same probabilities', async () => {
@@ -115,7 +120,7 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
   const before = tf.memory().numTensors;
   const predictions = await new Classifier({ ...tools, head }).predict(texts);
   assert.equal(tf.memory().numTensors, before);
-  const rows = await head.probabilities(await featuresOf(texts, tools));
+  const rows = await head.probabilities(await encodeFeatures(texts, tools));
   assert.deepEqual(
     predictions.map(({ text }) => text),
     texts.map(({ text }) => text),
@@ -162,7 +167,7 @@ for (const head of ['dense', 'bilstm']) {
     const whole = await trained(given, { some });
     const expected = await whole.head.weights();
     for (const stop of [1, 3]) {
-      const kept = new TrainingState(place(), []);
+      const kept = new TrainingCheckpoint(place(), []);
       /** @type {string[]} */
       const said = [];
       const killed = new Error('killed');
@@ -186,7 +191,7 @@ for (const head of ['dense', 'bilstm']) {
 test('a damaged state is thrown away, and training starts anew to the same end', async () => {
   await useBackend('wasm');
   const given = await problem(reviews(60, 0), reviews(20, 3));
-  const kept = new TrainingState(place(), []);
+  const kept = new TrainingCheckpoint(place(), []);
   const first = await trained(given, { some: { epochs: 2 }, kept });
   const bytes = readFileSync(kept.path);
   bytes[bytes.length - 9] ^= 1;
@@ -280,10 +285,10 @@ test('sets that make no problem', async () => {
 test('nothing but finished files is left in a cache', async () => {
   await useBackend('wasm');
   const cache = place();
-  const kept = new TrainingState(cache, ['this']);
+  const kept = new TrainingCheckpoint(cache, ['this']);
   await trained(await problem(reviews(20, 0), reviews(6, 3)), { kept, some: { epochs: 1 } });
   assert.equal(readdirSync(kept.dir).length, 1);
-  assert.notEqual(new TrainingState(cache, ['that']).path, kept.path);
+  assert.notEqual(new TrainingCheckpoint(cache, ['that']).path, kept.path);
   kept.remove();
   assert.deepEqual(readdirSync(kept.dir), []);
 });

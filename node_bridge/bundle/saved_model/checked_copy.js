@@ -9,18 +9,18 @@ import { dirname, join } from 'node:path';
 
 import { EnvironmentProblem, UserError } from '../../support/errors.js';
 import { writeAll } from '../../support/files.js';
-import { GRAPH } from './messages.js';
+import { GRAPH_FILE } from './messages.js';
 import { digestOf, vet } from './vetting.js';
 
 const FOLDER = 'saved_model';
 /** Bytes that are copied at a time. */
-const PIECE = 2 ** 20;
+const CHUNK_BYTES = 2 ** 20;
 
 /** @typedef {import('../bundle.js').Bundle} Bundle */
 
 /** Whether a bundle has a SavedModel. @param {Bundle} bundle */
 export function hasSavedModel(bundle) {
-  return bundle.has(`${FOLDER}/${GRAPH}`);
+  return bundle.has(`${FOLDER}/${GRAPH_FILE}`);
 }
 
 /**
@@ -30,20 +30,20 @@ export function hasSavedModel(bundle) {
  *   is damaged; or it could do more than compute
  * @throws {EnvironmentProblem} there is no room for the copy
  */
-export function checkedCopy(bundle) {
-  const files = listedFiles(bundle);
-  assertRecorded(bundle, files);
-  assertNothingElse(bundle, files);
-  const graph = bundle.read(`${FOLDER}/${GRAPH}`);
+export function copySavedModel(bundle) {
+  const files = listFiles(bundle);
+  assertVetted(bundle, files);
+  assertNoUnlistedFiles(bundle, files);
+  const graph = bundle.read(`${FOLDER}/${GRAPH_FILE}`);
   vet(graph, Object.keys(files), join(bundle.dir, FOLDER));
-  const directory = madeDirectory();
+  const directory = createTemporaryDirectory();
   const remove = () => rmSync(directory, { recursive: true, force: true });
   try {
     for (const name of Object.keys(files)) {
       const path = join(directory, name);
-      writing(path, () => mkdirSync(dirname(path), { recursive: true }));
-      if (name === GRAPH) write(path, [graph]);
-      else write(path, piecesOf(bundle, `${FOLDER}/${name}`));
+      withCopyErrors(path, () => mkdirSync(dirname(path), { recursive: true }));
+      if (name === GRAPH_FILE) writeChunks(path, [graph]);
+      else writeChunks(path, readChunks(bundle, `${FOLDER}/${name}`));
     }
   } catch (error) {
     remove();
@@ -53,13 +53,13 @@ export function checkedCopy(bundle) {
 }
 
 /** The contract's entries of the SavedModel, by their names in it. @param {Bundle} bundle */
-function listedFiles({ contract }) {
+function listFiles({ contract }) {
   const entries = Object.entries(contract.files).filter(([name]) => name.startsWith(`${FOLDER}/`));
   return Object.fromEntries(entries.map(([name, entry]) => [name.slice(FOLDER.length + 1), entry]));
 }
 
 /** @param {Bundle} bundle @param {import('./vetting.js').Files} files */
-function assertRecorded({ dir, contract }, files) {
+function assertVetted({ dir, contract }, files) {
   const recorded = contract.saved_model?.sha256;
   const got = digestOf(files);
   if (recorded === got) return;
@@ -74,7 +74,7 @@ function assertRecorded({ dir, contract }, files) {
 }
 
 /** What is not listed would not be copied, but nobody put it there for nothing. @param {Bundle} bundle @param {import('./vetting.js').Files} files */
-function assertNothingElse({ dir }, files) {
+function assertNoUnlistedFiles({ dir }, files) {
   const directory = join(dir, FOLDER);
   for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
     const name = path.replaceAll('\\', '/');
@@ -83,14 +83,14 @@ function assertNothingElse({ dir }, files) {
   }
 }
 
-function madeDirectory() {
-  return writing(tmpdir(), () => mkdtempSync(join(tmpdir(), 'bert-bridge-')));
+function createTemporaryDirectory() {
+  return withCopyErrors(tmpdir(), () => mkdtempSync(join(tmpdir(), 'bert-bridge-')));
 }
 
 /** @param {Bundle} bundle @param {string} name @returns {Generator<Uint8Array>} */
-function* piecesOf(bundle, name) {
+function* readChunks(bundle, name) {
   const file = bundle.file(name);
-  const piece = new Uint8Array(Math.min(file.left, PIECE));
+  const piece = new Uint8Array(Math.min(file.left, CHUNK_BYTES));
   try {
     while (file.left > 0) {
       const some = piece.subarray(0, file.left);
@@ -103,12 +103,12 @@ function* piecesOf(bundle, name) {
 }
 
 /** @param {string} path @param {Iterable<Uint8Array>} pieces */
-function write(path, pieces) {
-  const file = writing(path, () => openSync(path, 'wx', 0o600));
+function writeChunks(path, pieces) {
+  const file = withCopyErrors(path, () => openSync(path, 'wx', 0o600));
   try {
     let position = 0;
     for (const piece of pieces) {
-      writing(path, () => writeAll(file, piece, position));
+      withCopyErrors(path, () => writeAll(file, piece, position));
       position += piece.length;
     }
   } finally {
@@ -122,7 +122,7 @@ function write(path, pieces) {
  * @param {() => T} work
  * @returns {T}
  */
-function writing(path, work) {
+function withCopyErrors(path, work) {
   try {
     return work();
   } catch (error) {

@@ -1,4 +1,4 @@
-import { assetsOf, graphs, initializers, stringsIn, tensorNames } from './messages.js';
+import { listAssets, listGraphs, listInitializers, collectStrings, listTensorNames } from './messages.js';
 
 /**
  * Who reaches whom in a SavedModel's main graph and its library of functions.
@@ -8,36 +8,36 @@ import { assetsOf, graphs, initializers, stringsIn, tensorNames } from './messag
  */
 
 /** The node or argument of a reference such as `node:out:0`, `node:0` or `^node`. @param {string} reference */
-function plain(reference) {
+function nodeNameOf(reference) {
   return reference.replace(/^\^/, '').split(':')[0];
 }
 
 /** The inputs of a node that carry values, in order. @param {Message} node @returns {string[]} */
-function dataInputs(node) {
-  return node.input.filter((/** @type {string} */ reference) => !reference.startsWith('^')).map(plain);
+function listDataInputs(node) {
+  return node.input.filter((/** @type {string} */ reference) => !reference.startsWith('^')).map(nodeNameOf);
 }
 
 /** The node or argument that a value comes from, through identities. @param {Nodes} nodes @param {string} name */
-function traced(nodes, name) {
+function traceSource(nodes, name) {
   const seen = new Set();
   for (let at = name; ; ) {
     const node = nodes.get(at);
     if (node?.op !== 'Identity' || seen.has(at)) return at;
     seen.add(at);
-    at = dataInputs(node)[0] ?? '';
+    at = listDataInputs(node)[0] ?? '';
   }
 }
 
 /** The names of these nodes and of all that they depend on. @param {Nodes} nodes @param {Iterable<string>} starts */
-function upstream(nodes, starts) {
-  const waiting = [...starts].map(plain);
+function collectUpstream(nodes, starts) {
+  const waiting = [...starts].map(nodeNameOf);
   /** @type {Set<string>} */
   const found = new Set();
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
     const node = nodes.get(name);
     if (node === undefined || found.has(name)) continue;
     found.add(name);
-    for (const source of node.input) waiting.push(plain(source));
+    for (const source of node.input) waiting.push(nodeNameOf(source));
   }
   return found;
 }
@@ -49,21 +49,21 @@ function upstream(nodes, starts) {
  * @param {Iterable<string>} names
  * @param {Iterable<Message>} [nodes]
  */
-function reached(functions, names, nodes = []) {
-  const waiting = [...names, ...[...nodes].flatMap(namedIn)];
+function collectReachedFunctions(functions, names, nodes = []) {
+  const waiting = [...names, ...[...nodes].flatMap(listNamedFunctions)];
   /** @type {Set<string>} */
   const found = new Set();
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
     const body = functions.get(name);
     if (body === undefined || found.has(name)) continue;
     found.add(name);
-    for (const node of body) for (const other of namedIn(node)) waiting.push(other);
+    for (const node of body) for (const other of listNamedFunctions(node)) waiting.push(other);
   }
   return found;
 }
 
 /** The functions that a node names in its attributes, however deep. @param {Message} node @returns {string[]} */
-function namedIn(node) {
+function listNamedFunctions(node) {
   const waiting = Object.values(node.attr);
   const names = [];
   for (let attribute = waiting.pop(); attribute !== undefined; attribute = waiting.pop()) {
@@ -92,7 +92,7 @@ const TABLES = new Set(['InitializeTableFromTextFile', 'InitializeTableFromTextF
 const CALLS = new Set(['PartitionedCall', 'StatefulPartitionedCall']);
 const VARIABLE_USES = new Set(['AssignVariableOp', 'ReadVariableOp', 'VarIsInitializedOp']);
 /** Nodes of one output whose value a loader replaces. */
-const GIVEN_BY_LOADER = new Set(['Const', 'Placeholder', 'PlaceholderWithDefault']);
+const REPLACED_BY_LOADER = new Set(['Const', 'Placeholder', 'PlaceholderWithDefault']);
 const LOCAL_VARIABLES = 'local_variables';
 /** What a loader runs with the assets' paths given: these outputs, and what any collection lists. */
 const INIT_SIGNATURE = '__saved_model_init_op';
@@ -108,9 +108,9 @@ const UNKNOWN = '<unknown>';
  * @param {Message} metaGraph
  * @returns {string[]}
  */
-export function misplaced(metaGraph) {
+export function findMisplacedFileOps(metaGraph) {
   const program = new Program(metaGraph);
-  return [...misplacedSavers(program), ...restoresOfAnotherFile(program), ...misplacedTables(program)];
+  return [...findMisplacedSavers(program), ...findForeignRestores(program), ...findMisplacedTables(program)];
 }
 
 /** A meta graph, and what is asked of it more than once. */
@@ -122,7 +122,9 @@ class Program {
     /** @type {Message[]} */
     const functions = library?.function ?? [];
     /** @type {Map<string, Nodes>} the nodes of the main graph, under MAIN, and of each function */
-    this.functions = new Map(graphs(metaGraph).map(([name, nodes]) => [name, new Map(nodes.map((node) => [node.name, node]))]));
+    this.functions = new Map(
+      listGraphs(metaGraph).map(([name, nodes]) => [name, new Map(nodes.map((node) => [node.name, node]))]),
+    );
     this.main = /** @type {Nodes} */ (this.functions.get(MAIN));
     /** @type {Map<string, string[]>} of each function that takes one tensor for each of them */
     this.arguments = new Map();
@@ -137,7 +139,7 @@ class Program {
     /** @type {Map<string, {node: Message, called: Set<string>}[]>} by function, its nodes that name functions */
     this.calls = new Map();
     for (const [name, nodes] of this.functions) {
-      const calls = [...nodes.values()].map((node) => ({ node, called: new Set(namedIn(node)) }));
+      const calls = [...nodes.values()].map((node) => ({ node, called: new Set(listNamedFunctions(node)) }));
       this.calls.set(
         name,
         calls.filter(({ called }) => called.size > 0),
@@ -148,7 +150,7 @@ class Program {
     this.callable = this.#callable(functions, library);
     this.saver = metaGraph.saverDef ?? { filenameTensorName: '', saveTensorName: '', restoreOpName: '' };
     /** The nodes of the main graph that restoring runs. */
-    this.restores = upstream(this.main, [this.saver.restoreOpName]);
+    this.restores = collectUpstream(this.main, [this.saver.restoreOpName]);
   }
 
   /**
@@ -161,11 +163,11 @@ class Program {
    * @returns {Set<string>}
    */
   #callable(functions, library) {
-    const named = stringsIn(this.metaGraph.objectGraphDef);
+    const named = collectStrings(this.metaGraph.objectGraphDef);
     for (const { gradientFunc } of [...(library?.gradient ?? []), ...(library?.registeredGradients ?? [])])
       named.add(gradientFunc);
     for (const { attr, signature } of functions) {
-      for (const value of Object.values(attr)) stringsIn(value, named);
+      for (const value of Object.values(attr)) collectStrings(value, named);
       if (Object.hasOwn(attr, SWAPPED_BY)) named.add(signature?.name ?? '');
     }
     return new Set([...named].filter((name) => name !== MAIN && this.functions.has(name)));
@@ -174,7 +176,7 @@ class Program {
   /** The outputs of signatures that are run when a model is used. @returns {string[]} */
   get results() {
     return Object.entries(this.metaGraph.signatureDef).flatMap(([key, signature]) =>
-      key === INIT_SIGNATURE ? [] : outputsOf(signature),
+      key === INIT_SIGNATURE ? [] : listOutputs(signature),
     );
   }
 
@@ -186,9 +188,9 @@ class Program {
    */
   get started() {
     const { signatureDef, collectionDef } = this.metaGraph;
-    const init = Object.hasOwn(signatureDef, INIT_SIGNATURE) ? outputsOf(signatureDef[INIT_SIGNATURE]) : [];
+    const init = Object.hasOwn(signatureDef, INIT_SIGNATURE) ? listOutputs(signatureDef[INIT_SIGNATURE]) : [];
     const listed = Object.values(collectionDef).flatMap(({ kind }) => (kind.case === 'nodeList' ? kind.value.value : []));
-    return [...init, ...listed, ...initializers(this.metaGraph, LOCAL_VARIABLES)];
+    return [...init, ...listed, ...listInitializers(this.metaGraph, LOCAL_VARIABLES)];
   }
 
   /**
@@ -198,20 +200,20 @@ class Program {
    */
   reached({ names = [], nodes = new Set() }) {
     const callers = /** @type {Message[]} */ (this.callers.get(MAIN)).filter(({ name }) => nodes.has(name));
-    return reached(this.callers, names, callers);
+    return collectReachedFunctions(this.callers, names, callers);
   }
 }
 
 /** @param {Message} signature @returns {string[]} */
-function outputsOf({ outputs }) {
-  return Object.values(outputs).flatMap(tensorNames);
+function listOutputs({ outputs }) {
+  return Object.values(outputs).flatMap(listTensorNames);
 }
 
 /** Checkpoint ops that something else than the saver reaches. @param {Program} program @returns {Generator<string>} */
-function* misplacedSavers(program) {
+function* findMisplacedSavers(program) {
   const { main, restores, saver } = program;
-  const saves = upstream(main, [saver.saveTensorName]);
-  const runByOthers = upstream(main, [...program.results, ...program.started]);
+  const saves = collectUpstream(main, [saver.saveTensorName]);
+  const runByOthers = collectUpstream(main, [...program.results, ...program.started]);
   // Whatever no saver takes could be run by a loader unknown here, if it names a function.
   const others = new Set([...main.keys()].filter((name) => (!saves.has(name) && !restores.has(name)) || runByOthers.has(name)));
   const byOthers = program.reached({ names: program.callable, nodes: others });
@@ -223,36 +225,37 @@ function* misplacedSavers(program) {
       if (!SAVERS.has(node.op)) continue;
       const isMisplaced = name === MAIN ? runByOthers.has(node.name) : !bySaver.has(name) || byOthers.has(name);
       const inRestore = name === MAIN ? restores.has(node.name) : byRestore.has(name);
-      if (isMisplaced || (inRestore && node.op !== READER)) yield `op ${node.op} outside the saver${inside(name)}`;
+      if (isMisplaced || (inRestore && node.op !== READER)) yield `op ${node.op} outside the saver${formatLocation(name)}`;
     }
   }
 }
 
 /** Ops that loading a model runs, and that restore from another file than the model's own. @param {Program} program @returns {Generator<string>} */
-function* restoresOfAnotherFile(program) {
-  const given = plain(program.saver.filenameTensorName);
-  const files = fileNames(program, new Set([READER]), 0);
+function* findForeignRestores(program) {
+  const given = nodeNameOf(program.saver.filenameTensorName);
+  const files = traceFileNames(program, new Set([READER]), 0);
   const read = new Set(files.inMain.filter(({ node }) => program.restores.has(node)).map(({ origin }) => origin));
-  const isGiven = GIVEN_BY_LOADER.has(opOf(program.main, given)) && read.size === 1 && read.has(given);
+  const isGiven = REPLACED_BY_LOADER.has(findOp(program.main, given)) && read.size === 1 && read.has(given);
   if (files.unknown !== undefined || (read.size > 0 && !isGiven)) {
-    yield `op ${READER} on another file than the model's own${inside(files.unknown?.where ?? '')}`;
+    yield `op ${READER} on another file than the model's own${formatLocation(files.unknown?.where ?? '')}`;
   }
 }
 
 /** Tables that are read from a file that is no asset. @param {Program} program @returns {Generator<string>} */
-function* misplacedTables(program) {
-  const files = fileNames(program, TABLES, 1);
+function* findMisplacedTables(program) {
+  const files = traceFileNames(program, TABLES, 1);
   // These run without the assets' paths: a node would give the path that is written in it.
-  const later = new Set([...upstream(program.main, program.results), ...program.restores]);
-  if (files.unknown !== undefined) yield `op ${files.unknown.op}${inside(files.unknown.where)} on a file that is no asset`;
+  const later = new Set([...collectUpstream(program.main, program.results), ...program.restores]);
+  if (files.unknown !== undefined)
+    yield `op ${files.unknown.op}${formatLocation(files.unknown.where)} on a file that is no asset`;
   for (const { node, origin } of files.inMain) {
-    if (!isAsset(program, origin)) yield `op ${opOf(program.main, node)} on a file that is no asset`;
-    else if (later.has(node)) yield `op ${opOf(program.main, node)} where a signature runs it, not at the start alone`;
+    if (!isAsset(program, origin)) yield `op ${findOp(program.main, node)} on a file that is no asset`;
+    else if (later.has(node)) yield `op ${findOp(program.main, node)} where a signature runs it, not at the start alone`;
   }
   for (const [name, places] of files.arguments) {
     for (const place of places) {
       const count = /** @type {string[]} */ (program.arguments.get(name)).length;
-      if (!isGivenAsset(program, name, place - count)) yield `function ${name} on a file that is no asset`;
+      if (!isBoundAsset(program, name, place - count)) yield `function ${name} on a file that is no asset`;
     }
   }
 }
@@ -275,15 +278,15 @@ function* misplacedTables(program) {
  * @param {number} place of the input
  * @returns {FileNames}
  */
-function fileNames(program, ops, place) {
+function traceFileNames(program, ops, place) {
   /** @type {FileNames} */
   const found = { arguments: new Map(), inMain: [] };
   for (let grew = true; grew; ) {
     grew = false;
     found.inMain = [];
     for (const [name, nodes] of program.functions) {
-      for (const { node, source } of takers(program, name, ops, place, found.arguments)) {
-        const origin = traced(nodes, source);
+      for (const { node, source } of listFileNameUsers(program, name, ops, place, found.arguments)) {
+        const origin = traceSource(nodes, source);
         if (name === MAIN) {
           found.inMain.push({ node: node.name, origin });
           continue;
@@ -309,13 +312,13 @@ function fileNames(program, ops, place) {
  * @param {FileNames['arguments']} known
  * @returns {{node: Message, source: string}[]}
  */
-function takers(program, name, ops, place, known) {
+function listFileNameUsers(program, name, ops, place, known) {
   const found = [];
   for (const node of /** @type {Nodes} */ (program.functions.get(name)).values()) {
-    if (ops.has(node.op)) found.push({ node, source: dataInputs(node)[place] ?? UNKNOWN });
+    if (ops.has(node.op)) found.push({ node, source: listDataInputs(node)[place] ?? UNKNOWN });
   }
   for (const { node, called } of program.calls.get(name) ?? []) {
-    const inputs = dataInputs(node);
+    const inputs = listDataInputs(node);
     for (const other of called) {
       for (const index of known.get(other) ?? []) {
         // How a branch or a loop passes its arguments on is not followed.
@@ -328,18 +331,18 @@ function takers(program, name, ops, place, known) {
 
 /** Whether a node of the main graph is an asset's path, or a variable that only holds one. @param {Program} program @param {string} name */
 function isAsset({ main, metaGraph }, name) {
-  const listed = assetsOf(metaGraph).map(({ tensorInfo }) =>
-    plain(tensorInfo?.encoding.case === 'name' ? tensorInfo.encoding.value : ''),
+  const listed = listAssets(metaGraph).map(({ tensorInfo }) =>
+    nodeNameOf(tensorInfo?.encoding.case === 'name' ? tensorInfo.encoding.value : ''),
   );
   // Of a node with several outputs, the loader replaces but one.
-  const assets = new Set(listed.filter((asset) => GIVEN_BY_LOADER.has(opOf(main, asset))));
+  const assets = new Set(listed.filter((asset) => REPLACED_BY_LOADER.has(findOp(main, asset))));
   if (assets.has(name)) return true;
-  if (opOf(main, name) !== 'ReadVariableOp') return false;
-  const variable = dataInputs(main.get(name))[0] ?? UNKNOWN;
-  const users = [...main.values()].filter((node) => dataInputs(node).includes(variable));
+  if (findOp(main, name) !== 'ReadVariableOp') return false;
+  const variable = listDataInputs(main.get(name))[0] ?? UNKNOWN;
+  const users = [...main.values()].filter((node) => listDataInputs(node).includes(variable));
   const written = users
     .filter(({ op }) => op === 'AssignVariableOp')
-    .map((node) => traced(main, /** @type {string} */ (dataInputs(node).at(-1))));
+    .map((node) => traceSource(main, /** @type {string} */ (listDataInputs(node).at(-1))));
   return users.every(({ op }) => VARIABLE_USES.has(op)) && written.length > 0 && written.every((one) => assets.has(one));
 }
 
@@ -351,7 +354,7 @@ function isAsset({ main, metaGraph }, name) {
  * @param {string} name of the function
  * @param {number} fromEnd -1 for the last
  */
-function isGivenAsset({ callable, metaGraph, arguments: all }, name, fromEnd) {
+function isBoundAsset({ callable, metaGraph, arguments: all }, name, fromEnd) {
   if (!callable.has(name)) return true;
   const { concreteFunctions = {}, nodes = [] } = metaGraph.objectGraphDef ?? {};
   if (!Object.hasOwn(concreteFunctions, name)) return false;
@@ -363,11 +366,11 @@ function isGivenAsset({ callable, metaGraph, arguments: all }, name, fromEnd) {
 }
 
 /** The op of the node of this name, or nothing. @param {Nodes} nodes @param {string} name @returns {string} */
-function opOf(nodes, name) {
+function findOp(nodes, name) {
   return nodes.get(name)?.op ?? '';
 }
 
 /** Where, in words. @param {string} name of a function */
-function inside(name) {
+function formatLocation(name) {
   return name === MAIN ? '' : ` in ${name}`;
 }

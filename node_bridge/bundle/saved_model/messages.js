@@ -13,10 +13,10 @@ import { readFileSync } from 'node:fs';
 import { UserError } from '../../support/errors.js';
 
 /** The file of a SavedModel that has its graphs. */
-export const GRAPH = 'saved_model.pb';
+export const GRAPH_FILE = 'saved_model.pb';
 const ASSETS = 'saved_model_assets';
 /** As deep as protobuf's own parser goes. */
-const DEEPEST = 100;
+const MAX_DEPTH = 100;
 
 /**
  * @typedef {any} Message one of TensorFlow's messages: fields in camelCase, a `oneof` as
@@ -37,7 +37,7 @@ let registry;
 export function readSavedModel(bytes, path) {
   let savedModel;
   try {
-    savedModel = parsed('SavedModel', bytes);
+    savedModel = parseMessage('SavedModel', bytes);
   } catch {
     throw new UserError(`${path} is damaged: got bytes that are no SavedModel; export or copy the bundle again`);
   }
@@ -53,8 +53,8 @@ export function readSavedModel(bytes, path) {
  * @returns {Message}
  * @throws {Error} they are no such message
  */
-function parsed(name, bytes) {
-  const definition = definitionOf(name);
+function parseMessage(name, bytes) {
+  const definition = findDefinition(name);
   // Slices of a Buffer are twice as slow to make.
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   assertWireTypes(definition, new BinaryReader(plain), plain.length, 0);
@@ -62,7 +62,7 @@ function parsed(name, bytes) {
 }
 
 /** @param {string} name @returns {Definition} */
-function definitionOf(name) {
+function findDefinition(name) {
   registry ??= createFileRegistry(
     fromBinary(FileDescriptorSetSchema, readFileSync(new URL('definitions.binpb', import.meta.url))),
   );
@@ -81,8 +81,8 @@ function definitionOf(name) {
  * @throws {Error} there is one, or the message does not end where it says
  */
 function assertWireTypes(definition, reader, end, depth) {
-  if (depth > DEEPEST) throw new Error('too deep');
-  const fields = fieldsOf(definition);
+  if (depth > MAX_DEPTH) throw new Error('too deep');
+  const fields = indexFields(definition);
   while (reader.pos < end) {
     const [number, wireType] = reader.tag();
     const field = fields.get(number);
@@ -93,7 +93,7 @@ function assertWireTypes(definition, reader, end, depth) {
     const isPacked = wireType === WireType.LengthDelimited && isPackable(field);
     if (wireType !== wireTypeOf(field) && !isPacked)
       throw new Error(`${definition.typeName}.${field.name} has wire type ${wireType}`);
-    const inner = messageIn(field);
+    const inner = findMessageDefinition(field);
     if (inner === undefined) {
       reader.skip(wireType, number);
     } else {
@@ -108,14 +108,14 @@ function assertWireTypes(definition, reader, end, depth) {
 }
 
 /** @type {WeakMap<Definition, Map<number, Field>>} */
-const known = new WeakMap();
+const fieldIndexes = new WeakMap();
 
 /** @param {Definition} definition @returns {Map<number, Field>} by number */
-function fieldsOf(definition) {
-  let fields = known.get(definition);
+function indexFields(definition) {
+  let fields = fieldIndexes.get(definition);
   if (fields === undefined) {
     fields = new Map(definition.fields.map((field) => [field.number, field]));
-    known.set(definition, fields);
+    fieldIndexes.set(definition, fields);
   }
   return fields;
 }
@@ -155,21 +155,23 @@ function assertEntry(field, reader, end, depth) {
 }
 
 /** The definition of what a field holds, or undefined of a plain value. @param {Field} field */
-function messageIn(field) {
+function findMessageDefinition(field) {
   if (field.fieldKind === 'message' || (field.fieldKind === 'list' && field.listKind === 'message')) return field.message;
   return field.fieldKind === 'map' ? field.parent : undefined;
 }
 
 /** @param {Field} field @returns {WireType} of one value */
 function wireTypeOf(field) {
-  if (messageIn(field) !== undefined) return WireType.LengthDelimited;
+  if (findMessageDefinition(field) !== undefined) return WireType.LengthDelimited;
   if (field.fieldKind === 'enum' || (field.fieldKind === 'list' && field.listKind === 'enum')) return WireType.Varint;
   return scalarType(/** @type {number} */ (field.scalar));
 }
 
 /** @param {Field} field */
 function isPackable(field) {
-  return field.fieldKind === 'list' && messageIn(field) === undefined && wireTypeOf(field) !== WireType.LengthDelimited;
+  return (
+    field.fieldKind === 'list' && findMessageDefinition(field) === undefined && wireTypeOf(field) !== WireType.LengthDelimited
+  );
 }
 
 /** Of protobuf's types by their numbers. @param {number} type @returns {WireType} */
@@ -185,7 +187,7 @@ function scalarType(type) {
  * @param {Message} metaGraph
  * @returns {[string, Message[]][]} names with their nodes
  */
-export function graphs(metaGraph) {
+export function listGraphs(metaGraph) {
   const functions = metaGraph.graphDef?.library?.function ?? [];
   return [
     ['', metaGraph.graphDef?.node ?? []],
@@ -201,12 +203,12 @@ export function graphs(metaGraph) {
  * @param {Message} info `TensorInfo`
  * @returns {string[]}
  */
-export function tensorNames({ encoding }) {
+export function listTensorNames({ encoding }) {
   if (encoding.case === 'cooSparse') {
     const { valuesTensorName, indicesTensorName, denseShapeTensorName } = encoding.value;
     return [valuesTensorName, indicesTensorName, denseShapeTensorName];
   }
-  if (encoding.case === 'compositeTensor') return encoding.value.components.flatMap(tensorNames);
+  if (encoding.case === 'compositeTensor') return encoding.value.components.flatMap(listTensorNames);
   return encoding.case === 'name' ? [encoding.value] : [''];
 }
 
@@ -217,16 +219,16 @@ export function tensorNames({ encoding }) {
  * @param {Set<string>} [found]
  * @returns {Set<string>} names of fields and cases are among them, which can only refuse more
  */
-export function stringsIn(message, found = new Set()) {
+export function collectStrings(message, found = new Set()) {
   if (message === '') return found;
   if (typeof message === 'string') found.add(message);
   else if (message instanceof Uint8Array) found.add(Buffer.from(message).toString('utf8'));
-  else if (Array.isArray(message)) message.forEach((one) => stringsIn(one, found));
+  else if (Array.isArray(message)) message.forEach((one) => collectStrings(one, found));
   else if (typeof message === 'object' && message !== null) {
     for (const [key, value] of Object.entries(message)) {
       if (key === '$typeName') continue;
       found.add(key);
-      stringsIn(value, found);
+      collectStrings(value, found);
     }
   }
   return found;
@@ -239,10 +241,10 @@ export function stringsIn(message, found = new Set()) {
  * @returns {Message[]} `AssetFileDef`
  * @throws {UserError} the collection holds something else than assets
  */
-export function assetsOf(metaGraph) {
+export function listAssets(metaGraph) {
   if (metaGraph.assetFileDef.length > 0) return metaGraph.assetFileDef;
-  const listed = /** @type {Message[]} */ (listOf(metaGraph, ASSETS, 'anyList'));
-  return listed.map(({ value }) => member('AssetFileDef', value, ASSETS));
+  const listed = /** @type {Message[]} */ (readCollection(metaGraph, ASSETS, 'anyList'));
+  return listed.map(({ value }) => parseMember('AssetFileDef', value, ASSETS));
 }
 
 /**
@@ -253,22 +255,22 @@ export function assetsOf(metaGraph) {
  * @returns {string[]}
  * @throws {UserError} the collection holds something else than variables
  */
-export function initializers(metaGraph, collection) {
-  const listed = /** @type {Uint8Array[]} */ (listOf(metaGraph, collection, 'bytesList'));
-  return listed.map((bytes) => member('VariableDef', bytes, collection).initializerName);
+export function listInitializers(metaGraph, collection) {
+  const listed = /** @type {Uint8Array[]} */ (readCollection(metaGraph, collection, 'bytesList'));
+  return listed.map((bytes) => parseMember('VariableDef', bytes, collection).initializerName);
 }
 
 /** @param {Message} metaGraph @param {string} collection @param {string} kind @returns {unknown[]} */
-function listOf({ collectionDef }, collection, kind) {
+function readCollection({ collectionDef }, collection, kind) {
   const held = Object.hasOwn(collectionDef, collection) ? collectionDef[collection].kind : undefined;
   return held?.case === kind ? held.value.value : [];
 }
 
 /** @param {string} name @param {Uint8Array} bytes @param {string} collection @returns {Message} */
-function member(name, bytes, collection) {
+function parseMember(name, bytes, collection) {
   try {
-    return parsed(name, bytes);
+    return parseMessage(name, bytes);
   } catch {
-    throw new UserError(`${GRAPH} is damaged: its collection ${collection} has no ${name}; export the bundle again`);
+    throw new UserError(`${GRAPH_FILE} is damaged: its collection ${collection} has no ${name}; export the bundle again`);
   }
 }

@@ -10,12 +10,12 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { UserError } from '../../support/errors.js';
-import { misplaced } from './file_ops.js';
-import { assetsOf, GRAPH, graphs, readSavedModel } from './messages.js';
+import { findMisplacedFileOps } from './file_ops.js';
+import { listAssets, GRAPH_FILE, listGraphs, readSavedModel } from './messages.js';
 
-const ALLOWED = new URL('../../../export/source/allowed_ops.txt', import.meta.url);
+const ALLOWED_OPS_FILE = new URL('../../../export/source/allowed_ops.txt', import.meta.url);
 /** What a SavedModel holds; nothing else is copied by the exporter, or looked for by a loader. */
-const PARTS = /^(saved_model\.pb|(variables|assets)\/.+)$/s;
+const ALLOWED_FILES = /^(saved_model\.pb|(variables|assets)\/.+)$/s;
 const SHOWN = 5;
 
 /**
@@ -33,13 +33,13 @@ const SHOWN = 5;
  *   the directory, a file that belongs to no SavedModel, or bytes that are none
  */
 export function vet(bytes, names, where) {
-  const foreign = names.find((name) => !PARTS.test(name));
+  const foreign = names.find((name) => !ALLOWED_FILES.test(name));
   if (foreign !== undefined) {
-    throw new UserError(`${where} holds ${foreign}, expected ${GRAPH}, variables and assets alone; export the bundle again`);
+    throw new UserError(`${where} holds ${foreign}, expected ${GRAPH_FILE}, variables and assets alone; export the bundle again`);
   }
-  for (const metaGraph of readSavedModel(bytes, `${where}/${GRAPH}`).metaGraphs) {
-    const refused = refusedOps(metaGraph);
-    const problems = refused.length > 0 ? refused : misplaced(metaGraph);
+  for (const metaGraph of readSavedModel(bytes, `${where}/${GRAPH_FILE}`).metaGraphs) {
+    const refused = findRefusedOps(metaGraph);
+    const problems = refused.length > 0 ? refused : findMisplacedFileOps(metaGraph);
     if (problems.length > 0) {
       const more = problems.length > SHOWN ? ` and ${problems.length - SHOWN} more` : '';
       throw new UserError(
@@ -57,9 +57,9 @@ export function vet(bytes, names, where) {
 let allowed;
 
 /** The committed list. */
-function allowedOps() {
+function readAllowedOps() {
   allowed ??= new Set(
-    readFileSync(ALLOWED, 'utf8')
+    readFileSync(ALLOWED_OPS_FILE, 'utf8')
       .split('\n')
       .filter((op) => op !== ''),
   );
@@ -67,13 +67,13 @@ function allowedOps() {
 }
 
 /** Every op outside the list, once, with its function, and what would hide one. @param {Message} metaGraph @returns {string[]} */
-function refusedOps(metaGraph) {
-  const ops = allowedOps();
+function findRefusedOps(metaGraph) {
+  const ops = readAllowedOps();
   /** @type {Map<string, string>} */
   const found = new Map();
   const note = (/** @type {string} */ what, where = '') => found.has(what) || found.set(what, where);
   const seen = new Set();
-  for (const [name, nodes] of graphs(metaGraph)) {
+  for (const [name, nodes] of listGraphs(metaGraph)) {
     if (seen.has(name)) note(`two functions called ${JSON.stringify(name)}`);
     // A node of this op would call it.
     if (ops.has(name)) note(`a function called ${JSON.stringify(name)}, as an op is`);
@@ -91,8 +91,8 @@ function refusedOps(metaGraph) {
 
 /** Refuses assets, such as a vocab, that are not in the model's own `assets` folder. @param {Message} metaGraph @param {string[]} names @param {string} where */
 function assertAssets(metaGraph, names, where) {
-  for (const { filename } of assetsOf(metaGraph)) {
-    if (!isPlain(filename) || !names.includes(`assets/${filename}`)) {
+  for (const { filename } of listAssets(metaGraph)) {
+    if (!isPlainPath(filename) || !names.includes(`assets/${filename}`)) {
       throw new UserError(
         `${where}: got an asset ${JSON.stringify(filename)}, expected a file inside its folder assets; export the bundle again`,
       );
@@ -101,7 +101,7 @@ function assertAssets(metaGraph, names, where) {
 }
 
 /** Whether a relative path stays where it is and is written in one way. @param {string} path */
-function isPlain(path) {
+function isPlainPath(path) {
   return !path.includes('\\') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 

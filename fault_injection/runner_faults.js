@@ -86,7 +86,7 @@ const FAULTS = {
 
   // Tokens.
   cls_missing: () => changeAssembled((ids, { lead }) => ids.fill(0, 0, Math.min(lead, 1))),
-  special_tokens_missing: () => changeOptions((given) => ({ ...given, specialTokens: false })),
+  special_tokens_missing: () => changeOptions((options) => ({ ...options, specialTokens: false })),
   sep_is_cls: () =>
     changeAssembled((ids, { lead, first }, { special }) =>
       ids.fill(special.cls.id, lead + first, lead + first + Math.min(lead, 1)),
@@ -96,7 +96,7 @@ const FAULTS = {
       ids.set(scanner.ids.subarray(secondAt - first, secondAt), lead),
     ),
   truncation_off_by_one: () =>
-    changeOptions((given, { maxLength }) => ({ ...given, maxLength: (given.maxLength ?? maxLength) - 1 })),
+    changeOptions((options, { maxLength }) => ({ ...options, maxLength: (options.maxLength ?? maxLength) - 1 })),
   strings_compared_by_their_first_character: () =>
     wrapMethod(Tokenizer, 'fromBundle', (original) => {
       const made = original();
@@ -240,9 +240,9 @@ function changeAssembled(change) {
   });
 }
 
-/** @param {(given: any, tokenizer: Tokenizer) => object} change */
+/** @param {(options: any, tokenizer: Tokenizer) => object} change */
 function changeOptions(change) {
-  wrapMethod(Tokenizer.prototype, 'layOut', (original, tokenizer, [text, given]) => original(text, change(given, tokenizer)));
+  wrapMethod(Tokenizer.prototype, 'layOut', (original, tokenizer, [text, options]) => original(text, change(options, tokenizer)));
 }
 
 /** @param {(scanner: Scanner) => unknown} change where a word became [UNK], which is the last token */

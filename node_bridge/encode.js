@@ -120,12 +120,12 @@ async function main(options) {
 async function encodeAll(spool, encoder, rows, file) {
   const bar = startProgress('encoding texts', spool.count);
   try {
-    for (const { first, encodings } of spool.windows()) {
+    for (const { first, encodings } of spool.batches()) {
       await forEachBatch(encodings, encoder, async (batch) => {
         await rows.write(
           file,
           encoder,
-          batch.map((place) => ({ row: first + place, encoding: encodings[place] })),
+          batch.map((index) => ({ row: first + index, encoding: encodings[index] })),
         );
         bar.advance(batch.length);
       });

@@ -84,8 +84,8 @@ async function main(options, texts) {
  * @param {Record<string, any>} options
  * @returns {import('./data/text_stream.js').StdinFormat}
  */
-function parseFormat({ encoding, columns: given, jsonl }) {
-  const columns = given === undefined ? undefined : parseColumns(given);
+function parseFormat({ encoding, columns: columnsOption, jsonl }) {
+  const columns = columnsOption === undefined ? undefined : parseColumns(columnsOption);
   if (columns !== undefined && (!jsonl || columns.order !== undefined)) {
     throw new UserError(
       'Expected --columns by name and with --jsonl, such as --jsonl --columns review=text: lines of text have no columns',

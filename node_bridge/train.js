@@ -134,8 +134,8 @@ async function main(options) {
 
   const { train, dev, labels } = problem;
   const { workers: _, split: __, layout: ___, ...decides } = settings;
-  const kept = new TrainingCheckpoint(options.cache, [bundle.hash, backend.name, backend.version, labels, data, decides]);
-  const trained = await trainHead(problem, store, settings, kept, {
+  const checkpoint = new TrainingCheckpoint(options.cache, [bundle.hash, backend.name, backend.version, labels, data, decides]);
+  const trained = await trainHead(problem, store, settings, checkpoint, {
     progress: startProgress,
     noteOf: formatEpoch,
     say: printMessages,
@@ -168,7 +168,7 @@ async function main(options) {
     'log.jsonl': history.map((epoch) => `${JSON.stringify(epoch)}\n`).join(''),
   };
   await head.save(options.out, { ...details, golden, trained_with: { settings: settingsSum, data } }, beside);
-  kept.remove();
+  checkpoint.remove();
 
   const next = buildPredictCommand(options.out, train.task);
   const text = formatResult({

@@ -142,10 +142,10 @@ async function checkTokenizerBundle(bundle, count, json) {
       : passed
         ? 'its golden ids are equal'
         : `DRIFT: ${failed.said}`;
-  const held = golden === undefined ? [] : [describeCoverage(bundle, golden)];
+  const coverage = golden === undefined ? [] : [describeCoverage(bundle, golden)];
   const result = { bundle: name, backend: null, passed, files, checks, exact };
   if (json) await printJson(result);
-  else printLines(`${name}, a tokenizer alone: ${files} files have their hashes, ${ids}`, ...held);
+  else printLines(`${name}, a tokenizer alone: ${files} files have their hashes, ${ids}`, ...coverage);
   return passed ? 0 : 1;
 }
 

@@ -30,11 +30,11 @@ const CPU = {
   },
 };
 
-/** @type {Record<string, {called: string, load: () => Promise<BackendModule>}>} `called` in TF.js */
+/** @type {Record<string, {tfjsName: string, load: () => Promise<BackendModule>}>} `called` in TF.js */
 const BACKENDS = {
-  native: { called: 'tensorflow', load: () => import('./native.js') },
-  wasm: { called: 'wasm', load: () => import('./wasm.js') },
-  cpu: { called: 'cpu', load: async () => CPU },
+  native: { tfjsName: 'tensorflow', load: () => import('./native.js') },
+  wasm: { tfjsName: 'wasm', load: () => import('./wasm.js') },
+  cpu: { tfjsName: 'cpu', load: async () => CPU },
 };
 
 /** Names that `useBackend` takes. */
@@ -74,10 +74,10 @@ async function useFastestBackend() {
 
 /** @param {string} name @returns {Promise<Backend>} */
 async function startBackend(name) {
-  const { called, load } = BACKENDS[name];
+  const { tfjsName, load } = BACKENDS[name];
   const { register, openSavedModel, makeTensor = tensorFromArray, version } = await load();
   await register();
-  if (tf.getBackend() !== called && !(await tf.setBackend(called))) {
+  if (tf.getBackend() !== tfjsName && !(await tf.setBackend(tfjsName))) {
     throw new UserError(`The ${name} backend does not start here; try another \`backend\``, 'backend');
   }
   await tf.ready();

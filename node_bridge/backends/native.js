@@ -46,8 +46,8 @@ export function version() {
  *
  * @type {import('./tfjs.js').MakeTensor}
  */
-export function makeTensor(shape, dtype, fill) {
-  const tensor = tensorFromArray(shape, dtype, fill);
+export function makeTensor(shape, dtype, populate) {
+  const tensor = tensorFromArray(shape, dtype, populate);
   /** @type {any} */ (tf.backend()).getInputTensorIds([tensor]);
   return tensor;
 }

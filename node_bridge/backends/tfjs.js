@@ -40,7 +40,7 @@ const ARRAY_TYPES = { float32: Float32Array, int32: Int32Array, bool: Uint8Array
  * @callback MakeTensor
  * @param {number[]} shape
  * @param {keyof ARRAY_TYPES} dtype
- * @param {(values: TensorValues) => void} fill writes all values, row-major; makes no tensor meanwhile
+ * @param {(values: TensorValues) => void} populate writes all values, row-major; makes no tensor meanwhile
  * @returns {Tensor}
  */
 
@@ -49,8 +49,8 @@ const ARRAY_TYPES = { float32: Float32Array, int32: Int32Array, bool: Uint8Array
  *
  * @type {MakeTensor}
  */
-export function tensorFromArray(shape, dtype, fill) {
+export function tensorFromArray(shape, dtype, populate) {
   const values = new ARRAY_TYPES[dtype](tf.util.sizeFromShape(shape));
-  fill(values);
+  populate(values);
   return tf.tensor(values, shape, dtype);
 }

@@ -67,8 +67,8 @@ export function loadTfjsNode() {
 /** A tfjs-node that npm installed: beside this package's own, beside this package, or in the project. */
 function findPrebuiltPackage() {
   const folders = [join(ROOT, 'node_modules'), findEnclosingModules(ROOT), ...findProjectModules()];
-  const places = folders.filter((folder) => basename(folder) === 'node_modules').map((folder) => join(folder, NAME));
-  return places.find((place) => existsSync(join(place, 'package.json')));
+  const candidates = folders.filter((folder) => basename(folder) === 'node_modules').map((folder) => join(folder, NAME));
+  return candidates.find((candidate) => existsSync(join(candidate, 'package.json')));
 }
 
 /** The folder of packages that a package lies in. @param {string} directory */

@@ -21,11 +21,11 @@ export async function register() {
  *
  * @type {import('./tfjs.js').MakeTensor}
  */
-export function makeTensor(shape, dtype, fill) {
+export function makeTensor(shape, dtype, populate) {
   const backend = /** @type {import('@tensorflow/tfjs-backend-wasm').BackendWasm} */ (tf.backend());
   const tensor = tf.engine().makeTensorFromTensorInfo(backend.makeOutput(shape, dtype));
   try {
-    fill(backend.typedArrayFromHeap(tensor));
+    populate(backend.typedArrayFromHeap(tensor));
     return tensor;
   } catch (error) {
     tensor.dispose();
@@ -99,7 +99,7 @@ function multiplyEach(a, b, count, backend, multiply) {
   const n = b.shape[b.shape.length - 1];
   const product = backend.makeOutput([...a.shape.slice(0, -1), n], 'float32');
   if (m * k * n === 0) throw new Error(`Expected matrices with elements, got ${a.shape} and ${b.shape}`);
-  const places = [a, b, product].map(({ dataId }) => backend.dataIdMap.get(dataId).memoryOffset);
+  const offsets = [a, b, product].map(({ dataId }) => backend.dataIdMap.get(dataId).memoryOffset);
   const sizes = [m * k, k * n, m * n];
   const [aShape, bShape] = [
     [1, m, k],
@@ -107,10 +107,10 @@ function multiplyEach(a, b, count, backend, multiply) {
   ].map((shape) => new Uint8Array(new Int32Array(shape).buffer));
   const { registerTensor, disposeData } = backend.wasm.tfjs;
   for (let i = 0; i < count; i += 1) {
-    const ids = places.map((place, part) => {
+    const ids = offsets.map((offset, part) => {
       const id = backend.dataIdNextNumber;
       backend.dataIdNextNumber += 1;
-      registerTensor(id, sizes[part], place + i * sizes[part] * FLOAT_BYTES);
+      registerTensor(id, sizes[part], offset + i * sizes[part] * FLOAT_BYTES);
       return id;
     });
     multiply(ids[0], aShape, 3, ids[1], bShape, 3, false, false, ids[2]);

@@ -122,13 +122,13 @@ export class Bundle {
    */
   read(name, most = MAX_FILE_BYTES) {
     const file = this.file(name);
-    if (file.left > most) {
-      const { left } = file;
+    if (file.remaining > most) {
+      const { remaining: left } = file;
       file.close();
       throw new UserError(`${join(this.dir, name)} has ${left} bytes, expected at most ${most}`);
     }
-    const bytes = Buffer.allocUnsafeSlow(file.left);
-    file.fill(bytes);
+    const bytes = Buffer.allocUnsafeSlow(file.remaining);
+    file.readInto(bytes);
     return bytes;
   }
 
@@ -140,8 +140,8 @@ export class Bundle {
    */
   check(name) {
     const file = this.file(name);
-    const piece = new Uint8Array(Math.min(file.left, CHUNK_BYTES));
-    while (file.left > 0) file.fill(piece.subarray(0, file.left));
+    const piece = new Uint8Array(Math.min(file.remaining, CHUNK_BYTES));
+    while (file.remaining > 0) file.readInto(piece.subarray(0, file.remaining));
   }
 
   /**

@@ -44,7 +44,7 @@ const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
  * @returns {{
  *   texts: string[],
  *   tensors: Record<string, import('../support/safetensors.js').Tensor>,
- *   rules: {texts: string[], ids: number[][]},
+ *   tokenizerCases: {texts: string[], ids: number[][]},
  *   checksums: {weights: Record<string, string>, files: Record<string, string>, contract: string} | null,
  * }} `rules`: texts of which only the ids are known; `checksums`: null in bundles that older
  *   releases made
@@ -60,12 +60,14 @@ export function readGoldenCases(bundle) {
   const document = {};
   for (const [key, value] of Object.entries(metadata)) document[key] = parseJson(value, `${path}, its metadata ${key}`);
   assertValid('golden', document, path, ADVICE);
-  const { texts, tokenizer_cases: rules = { texts: [], ids: [] }, checksums = null } = /** @type {any} */ (document);
+  const { texts, tokenizer_cases: tokenizerCases = { texts: [], ids: [] }, checksums = null } = /** @type {any} */ (document);
   assertTensorsFit(path, texts, tensors);
-  if (rules.ids.length !== rules.texts.length) {
-    throw new UserError(`${path}: got ids of ${rules.ids.length} tokenizer cases, expected of ${rules.texts.length}; ${ADVICE}`);
+  if (tokenizerCases.ids.length !== tokenizerCases.texts.length) {
+    throw new UserError(
+      `${path}: got ids of ${tokenizerCases.ids.length} tokenizer cases, expected of ${tokenizerCases.texts.length}; ${ADVICE}`,
+    );
   }
-  return { texts, tensors, rules, checksums };
+  return { texts, tensors, tokenizerCases, checksums };
 }
 
 /**
@@ -117,9 +119,9 @@ export async function verifyBundle(bundle, tokenizer, encoder, count = Infinity)
     const expected = tensors[name];
     const measured = expected
       ? compareTensors(zeroMaskedPositions(got[name], mask), zeroMaskedPositions(expected, mask), budgets[i])
-      : { close: false, maxAbs: null, said: 'the golden cases have no such output' };
-    const { close, maxAbs, said } = measured;
-    checks.push({ name, passed: close, maxAbs, budget: atol, rtol, said });
+      : { close: false, maxAbs: null, problem: 'the golden cases have no such output' };
+    const { close, maxAbs, problem } = measured;
+    checks.push({ name, passed: close, maxAbs, budget: atol, rtol, said: problem });
   }
   return checks;
 }
@@ -155,16 +157,16 @@ export function verifyGoldenIds(bundle, tokenizer, count = Infinity) {
  * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
  * @returns {Check | null} null where there are none
  */
-export function verifyTokenizerRules({ rules: { texts, ids } }, tokenizer) {
+export function verifyTokenizerRules({ tokenizerCases: { texts, ids } }, tokenizer) {
   if (texts.length === 0) return null;
   const wrong = texts.findIndex((text, i) => String(Array.from(tokenizer.encode(text).ids)) !== String(ids[i]));
   const passed = wrong === -1;
   const got = passed ? [] : Array.from(tokenizer.encode(texts[wrong]).ids);
   const at = passed ? 0 : got.findIndex((id, i) => id !== ids[wrong][i]);
-  const place = at === -1 ? got.length : at;
+  const position = at === -1 ? got.length : at;
   const said = passed
     ? ''
-    : `ids of ${JSON.stringify(texts[wrong]).slice(0, 80)}: got ${got[place]} at position ${place}, expected ${ids[wrong][place]}`;
+    : `ids of ${JSON.stringify(texts[wrong]).slice(0, 80)}: got ${got[position]} at position ${position}, expected ${ids[wrong][position]}`;
   return { name: 'tokenizer rules', passed, maxAbs: null, budget: 0, rtol: 0, said };
 }
 
@@ -225,14 +227,14 @@ function hashWeights(bundle) {
       if (!Number.isSafeInteger(count))
         throw new UserError(`${bundle.dir}: model.json: weight ${name} has no size; export it again`);
       while (count > 0) {
-        if (file.left === 0) {
+        if (file.remaining === 0) {
           if (left.length === 0)
             throw new UserError(`${bundle.dir}: model.json names more weights than its shards hold; export it again`);
           file = bundle.file(left.shift() ?? '');
           continue;
         }
-        const part = piece.subarray(0, Math.min(count, file.left, CHUNK_BYTES));
-        file.fill(part);
+        const part = piece.subarray(0, Math.min(count, file.remaining, CHUNK_BYTES));
+        file.readInto(part);
         hash.update(part);
         count -= part.length;
       }
@@ -266,9 +268,9 @@ function sha256(bytes) {
  * @param {GoldenCases} golden its own
  * @returns {string}
  */
-export function describeCoverage(bundle, { tensors, rules, checksums }) {
+export function describeCoverage(bundle, { tensors, tokenizerCases, checksums }) {
   const { input_ids: ids, attention_mask: mask } = tensors;
-  const used = new Set([...rules.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
+  const used = new Set([...tokenizerCases.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
   const { tokenizer, max_length: positions, architecture } = bundle.contract;
   const lines = `golden texts use ${used.size} of ${tokenizer.vocab_size} vocab lines`;
   const rows = architecture === null ? '' : ` and ${ids.shape[1]} of ${positions} positions`;
@@ -321,13 +323,20 @@ export async function verifyVectors(bundle, tokenizer, encoder) {
   for (const [row, data] of rows.entries()) {
     const from = row * width * hidden;
     const shape = [data.length / hidden, hidden];
-    const should = { shape, data: expected.data.subarray(from, from + data.length) };
-    const { close, maxAbs: moved, said } = compareTensors({ shape, data }, should, budget);
+    const wanted = { shape, data: expected.data.subarray(from, from + data.length) };
+    const { close, maxAbs: difference, problem } = compareTensors({ shape, data }, wanted, budget);
     if (!close) {
       const text = JSON.stringify(texts[row]);
-      return { name, passed: false, maxAbs: moved, budget: budget.atol, rtol: budget.rtol, said: `${name} of ${text}: ${said}` };
+      return {
+        name,
+        passed: false,
+        maxAbs: difference,
+        budget: budget.atol,
+        rtol: budget.rtol,
+        said: `${name} of ${text}: ${problem}`,
+      };
     }
-    maxAbs = Math.max(maxAbs, moved ?? 0);
+    maxAbs = Math.max(maxAbs, difference ?? 0);
   }
   return { name, passed: true, maxAbs, budget: budget.atol, rtol: budget.rtol, said: '' };
 }
@@ -348,12 +357,12 @@ function takeFirstRows(tensors, outputs, [rows, width]) {
     const byPosition = spec === undefined || spec.shape[1] === 'sequence';
     const inner = shape.slice(byPosition ? 2 : 1).reduce((product, size) => product * size, 1);
     if (!byPosition) return [name, { ...tensor, shape: [rows, ...shape.slice(1)], data: data.slice(0, rows * inner) }];
-    const kept = data.slice(0, rows * width * inner);
+    const copied = data.slice(0, rows * width * inner);
     for (let row = 0; row < rows; row += 1) {
       const from = row * whole * inner;
-      kept.set(data.subarray(from, from + width * inner), row * width * inner);
+      copied.set(data.subarray(from, from + width * inner), row * width * inner);
     }
-    return [name, { ...tensor, shape: [rows, width, ...shape.slice(2)], data: kept }];
+    return [name, { ...tensor, shape: [rows, width, ...shape.slice(2)], data: copied }];
   });
   return Object.fromEntries(cut);
 }

@@ -64,8 +64,8 @@ export class Classifier {
    */
   static async load(dir, options = {}) {
     assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
-    const { bundle: place, backend, workers = 1, trustedKeys } = options;
-    const bundle = Bundle.open(place ?? findBundle(dir), { trustedKeys });
+    const { bundle: directory, backend, workers = 1, trustedKeys } = options;
+    const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
     return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
@@ -211,14 +211,14 @@ export async function verifyClassifier(dir, { golden = [], labels, checksums }, 
   const got = rows(
     predictions.map(({ probabilities }) => labels.map((label) => /** @type {Record<string, number>} */ (probabilities)[label])),
   );
-  const { close, maxAbs, said } = compareTensors(got, rows(golden.map(({ probabilities }) => probabilities)), BUDGET);
+  const { close, maxAbs, problem } = compareTensors(got, rows(golden.map(({ probabilities }) => probabilities)), BUDGET);
   const other = predictions.findIndex(({ label }, i) => label !== golden[i].label && !isTie(golden[i].probabilities));
   const labelSaid =
     other === -1
       ? ''
       : `golden text ${other + 1}: got ${JSON.stringify(predictions[other].label)}, expected ${JSON.stringify(golden[other].label)}`;
   return [
-    { name: 'probabilities', passed: close, maxAbs, budget: BUDGET.atol, rtol: BUDGET.rtol, said },
+    { name: 'probabilities', passed: close, maxAbs, budget: BUDGET.atol, rtol: BUDGET.rtol, said: problem },
     { name: 'labels', passed: other === -1, maxAbs: null, budget: 0, rtol: 0, said: labelSaid },
     ...(checksums === undefined ? [] : [checkWeightChecksums(dir, checksums)]),
   ];

@@ -66,12 +66,12 @@ export class CutCounter {
   /** @param {import('../data/text.js').Text} text */
   add({ text, pair }) {
     const { length } = this.#tokenizer.encode(text, { pair, maxLength: 2 ** 30 }).ids;
-    const stays =
+    const keptLength =
       length > this.#maxLength ? this.#tokenizer.encode(text, { pair, maxLength: this.#maxLength }).ids.length : length;
     this.#texts += 1;
     this.#tokens += length;
-    this.#cut += Number(stays < length);
-    this.#lost += length - stays;
+    this.#cut += Number(keptLength < length);
+    this.#lost += length - keptLength;
     this.#longest = Math.max(this.#longest, length);
   }
 
@@ -97,24 +97,28 @@ export async function buildDataReport({ train, dev, labels, targets, devTargets 
   const devTable = indexTexts(dev);
   const overlap = { texts: 0, distinct: 0, other_label: 0 };
   for (let i = 0; i < dev.count; i += 1) {
-    const there = table.get(dev.key(i));
-    if (there === undefined) continue;
+    const trainIndex = table.get(dev.key(i));
+    if (trainIndex === undefined) continue;
     overlap.texts += 1;
     overlap.distinct += Number(devTable.get(dev.key(i)) === i);
-    overlap.other_label += Number(targets[there] !== devTargets[i]);
+    overlap.other_label += Number(targets[trainIndex] !== devTargets[i]);
   }
   const counts = countLabels(targets, labels.length);
   const devCounts = countLabels(devTargets, labels.length);
-  const most = counts.indexOf(counts.reduce((a, b) => Math.max(a, b)));
-  const least = counts.indexOf(counts.reduce((a, b) => Math.min(a, b)));
+  const commonest = counts.indexOf(counts.reduce((a, b) => Math.max(a, b)));
+  const rarestLabel = counts.indexOf(counts.reduce((a, b) => Math.min(a, b)));
   return {
     overlap,
     contradictions: {
       train: await findContradictions(train, table, targets),
       dev: await findContradictions(dev, devTable, devTargets),
     },
-    majority: { label: labels[most], train_share: counts[most] / train.count, dev_accuracy: devCounts[most] / dev.count },
-    rarest: { label: labels[least], texts: counts[least] },
+    majority: {
+      label: labels[commonest],
+      train_share: counts[commonest] / train.count,
+      dev_accuracy: devCounts[commonest] / dev.count,
+    },
+    rarest: { label: labels[rarestLabel], texts: counts[rarestLabel] },
     labels_without_dev: labels.filter((_, label) => devCounts[label] === 0),
     dev_uncertainty: wilsonHalfWidth95(0.5, dev.count),
     cut,

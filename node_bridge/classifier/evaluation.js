@@ -127,8 +127,8 @@ export class ConfusionCounts {
       this.truths[truth] += 1;
       this.predictions[predicted] += 1;
       this.right[truth] += Number(truth === predicted);
-      const place = truth * labels + predicted;
-      this.#cells.set(place, (this.#cells.get(place) ?? 0) + 1);
+      const cell = truth * labels + predicted;
+      this.#cells.set(cell, (this.#cells.get(cell) ?? 0) + 1);
     }
   }
 
@@ -136,7 +136,7 @@ export class ConfusionCounts {
   get pairs() {
     const { labels } = this;
     const cells = [...this.#cells].sort(([a], [b]) => a - b);
-    return cells.map(([place, count]) => ({ truth: Math.floor(place / labels), predicted: place % labels, count }));
+    return cells.map(([cell, count]) => ({ truth: Math.floor(cell / labels), predicted: cell % labels, count }));
   }
 
   /** `matrix[true][predicted]`; undefined where there are too many labels. @returns {number[][] | undefined} */

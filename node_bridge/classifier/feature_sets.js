@@ -32,16 +32,16 @@ export function featuresInMemory(rows, hidden) {
  * @returns {FeatureSet}
  */
 export function featuresFromStore(store, dataset) {
-  const places = Int32Array.from({ length: dataset.count }, (_, i) => {
-    const place = store.find(dataset.key(i));
-    if (place === undefined) throw new Error(`${dataset.path}: example ${i + 1} has changed while it was read`);
-    return place;
+  const storeIndices = Int32Array.from({ length: dataset.count }, (_, i) => {
+    const storeIndex = store.find(dataset.key(i));
+    if (storeIndex === undefined) throw new Error(`${dataset.path}: example ${i + 1} has changed while it was read`);
+    return storeIndex;
   });
   return {
     count: dataset.count,
     hidden: store.hidden,
-    positions: (i) => store.positions(places[i]),
-    copy: (i, target, at) => store.copy(places[i], target, at),
+    positions: (i) => store.positions(storeIndices[i]),
+    copy: (i, target, at) => store.copy(storeIndices[i], target, at),
   };
 }
 

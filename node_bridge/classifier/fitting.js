@@ -84,8 +84,8 @@ export async function fitHead(head, features, targets, options) {
     await head.probabilities([new Float32Array(features.hidden).fill(1)]); // wasm's loss stays finite with NaN weights
     const figures = { loss: sum.loss / features.count, accuracy: sum.accuracy / features.count };
     const seconds = (performance.now() - start) / 1000;
-    const told = { epoch, ...figures, learningRate: rate, seconds, tensors: tf.memory().numTensors };
-    if ((await onEpoch?.(told, state)) === false) return;
+    const result = { epoch, ...figures, learningRate: rate, seconds, tensors: tf.memory().numTensors };
+    if ((await onEpoch?.(result, state)) === false) return;
   }
 }
 

@@ -166,10 +166,10 @@ export class Head {
     const first = /** @type {LayersModel['layers'][0]} */ (this.model.layers.find(({ weights }) => weights.length > 0));
     tf.tidy(() => {
       const weights = first.getWeights();
-      for (const places of HEADS[this.kind].linear) {
-        const [kernel, bias] = places.map((place) => /** @type {Float32Array} */ (weights[place].dataSync()));
+      for (const indices of HEADS[this.kind].linear) {
+        const [kernel, bias] = indices.map((index) => /** @type {Float32Array} */ (weights[index].dataSync()));
         const plain = foldScaling({ kernel, bias }, scaling);
-        [plain.kernel, plain.bias].forEach((data, i) => (weights[places[i]] = tf.tensor(data, weights[places[i]].shape)));
+        [plain.kernel, plain.bias].forEach((data, i) => (weights[indices[i]] = tf.tensor(data, weights[indices[i]].shape)));
       }
       first.setWeights(weights);
     });

@@ -74,7 +74,7 @@ export async function* predictStream(texts, tools, { top = 0, keepBroken = false
  */
 function checkTexts(texts, task, keepBroken) {
   const iterator = Symbol.asyncIterator in texts ? texts[Symbol.asyncIterator]() : texts[Symbol.iterator]();
-  let place = -1;
+  let index = -1;
   return {
     [Symbol.asyncIterator]() {
       return this;
@@ -82,12 +82,12 @@ function checkTexts(texts, task, keepBroken) {
     async next() {
       const { done, value } = await iterator.next();
       if (done) return { done, value: undefined };
-      const given = await value; // an array may hold promises
-      place += 1;
-      const text = given instanceof Error ? given : catchUserError(() => assertTask(parseText(given), task));
+      const source = await value; // an array may hold promises
+      index += 1;
+      const text = source instanceof Error ? source : catchUserError(() => assertTask(parseText(source), task));
       if (text instanceof Error && !keepBroken) {
         await this.return?.();
-        throw new UserError(`texts[${place}]: ${text.message}`);
+        throw new UserError(`texts[${index}]: ${text.message}`);
       }
       return { done: false, value: text };
     },
@@ -130,7 +130,7 @@ async function* predictBatch(window, { head, ...tools }, top) {
  */
 function rankLabels(row, labels, top) {
   const best = findMostProbable(row);
-  const all = labels.map((label, place) => ({ label, probability: row[place] }));
+  const all = labels.map((label, index) => ({ label, probability: row[index] }));
   return {
     ...all[best],
     probabilities: Object.fromEntries(all.map(({ label, probability }) => [label, probability])),

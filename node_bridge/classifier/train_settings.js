@@ -60,24 +60,24 @@ export function parseSettings(options, bundle) {
 /**
  * What a text of each label counts.
  *
- * @param {string} given `equal`, `balanced` (all labels the same in sum), or a JSON object by label
+ * @param {string} option `equal`, `balanced` (all labels the same in sum), or a JSON object by label
  * @param {import('./training.js').TrainingProblem} problem
  * @returns {number[]} in the order of the labels
  * @throws {UserError} it does not read so, or not every label has a positive number
  */
-export function computeClassWeights(given, { labels, targets }) {
-  if (given === 'equal') return labels.map(() => 1);
-  if (given === 'balanced') {
+export function computeClassWeights(option, { labels, targets }) {
+  if (option === 'equal') return labels.map(() => 1);
+  if (option === 'balanced') {
     const counts = new Array(labels.length).fill(0);
     for (const target of targets) counts[target] += 1;
     return counts.map((count) => targets.length / (labels.length * count));
   }
-  const told = parseClassWeights(given);
+  const weightOf = parseClassWeights(option);
   const known = new Set(labels);
-  const unknown = Object.keys(told).find((label) => !known.has(label));
-  const weights = labels.map((label) => told[label]);
+  const unknown = Object.keys(weightOf).find((label) => !known.has(label));
+  const weights = labels.map((label) => weightOf[label]);
   if (unknown !== undefined || !weights.every((weight) => Number.isFinite(weight) && weight > 0)) {
-    throw new UserError(`Expected --class-weights to have a positive number for each of ${listFirst(labels)}, got ${given}`);
+    throw new UserError(`Expected --class-weights to have a positive number for each of ${listFirst(labels)}, got ${option}`);
   }
   return weights;
 }
@@ -100,15 +100,15 @@ export function assertBatchFitsMemory({ batchSize, head, maxLength }, { train, l
   );
 }
 
-/** @param {string} given */
-function parseClassWeights(given) {
+/** @param {string} option */
+function parseClassWeights(option) {
   try {
-    const told = JSON.parse(given);
-    if (typeof told === 'object' && told !== null && !Array.isArray(told)) return told;
+    const value = JSON.parse(option);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   } catch {
     // Said below.
   }
-  throw new UserError(`Expected --class-weights to be equal, balanced or a JSON object, got \`${given}\``);
+  throw new UserError(`Expected --class-weights to be equal, balanced or a JSON object, got \`${option}\``);
 }
 
 /** @param {string} name @param {string} value @param {number} end */

@@ -85,17 +85,17 @@ export function buildProblem(train, dev) {
  * @param {TrainingProblem} problem
  * @param {import('../encoder/feature_cache.js').FeatureStore} store that has all its texts
  * @param {TrainingSettings} settings
- * @param {TrainingCheckpoint} kept
+ * @param {TrainingCheckpoint} checkpoint
  * @param {Listener} listener
  * @returns {Promise<TrainingResult>}
  */
-export async function trainHead({ train, dev, labels, targets, devTargets, golden }, store, settings, kept, listener) {
+export async function trainHead({ train, dev, labels, targets, devTargets, golden }, store, settings, checkpoint, listener) {
   const [features, devFeatures] = [featuresFromStore(store, train), featuresFromStore(store, dev)];
   const scaling = fitScaling(features);
   const head = Head.create({ kind: settings.head, hidden: store.hidden, labels, seed: settings.seed });
-  const before = loadCheckpoint(kept, head, listener);
-  const history = before?.history ?? [];
-  let best = before?.best ?? { epoch: 0, weights: await head.weights() };
+  const saved = loadCheckpoint(checkpoint, head, listener);
+  const history = saved?.history ?? [];
+  let best = saved?.best ?? { epoch: 0, weights: await head.weights() };
   const isOver = () => history.length - best.epoch >= settings.patience;
 
   /** @type {Progress | undefined} */
@@ -103,7 +103,7 @@ export async function trainHead({ train, dev, labels, targets, devTargets, golde
   const training = fitHead(head, scaleFeatures(features, scaling), targets, {
     ...settings,
     epochs: isOver() ? 0 : settings.epochs,
-    state: before?.state,
+    state: saved?.state,
     onBatch(count) {
       bar ??= listener.progress(`epoch ${history.length + 1} of ${settings.epochs}`, features.count);
       bar.advance(count);
@@ -114,7 +114,7 @@ export async function trainHead({ train, dev, labels, targets, devTargets, golde
       history.push(result);
       if (best.epoch === 0 || isBetter(result, history[best.epoch - 1], settings.bestBy))
         best = { epoch: epoch.epoch, weights: state.weights };
-      kept.write({ state, best, history });
+      checkpoint.write({ state, best, history });
       bar?.done(listener.noteOf(result));
       bar = undefined;
       return !isOver();
@@ -134,17 +134,17 @@ export async function trainHead({ train, dev, labels, targets, devTargets, golde
   };
 }
 
-/** What an earlier run left; damaged, it is of no use. @param {TrainingCheckpoint} kept @param {Head} head @param {Listener} listener */
-function loadCheckpoint(kept, head, { say }) {
+/** What an earlier run left; damaged, it is of no use. @param {TrainingCheckpoint} checkpoint @param {Head} head @param {Listener} listener */
+function loadCheckpoint(checkpoint, head, { say }) {
   try {
-    const found = kept.read();
+    const found = checkpoint.read();
     if (found !== undefined && !head.fits(found.state, found.best.weights))
-      throw new Error(`${kept.path} holds the weights of another head`);
+      throw new Error(`${checkpoint.path} holds the weights of another head`);
     if (found !== undefined) say(`going on after epoch ${found.state.epoch}, which an earlier run finished`);
     return found;
   } catch (error) {
     say(`${/** @type {Error} */ (error).message}; training starts at epoch 1`);
-    kept.remove();
+    checkpoint.remove();
     return undefined;
   }
 }
@@ -188,14 +188,14 @@ const MAX_FILE_BYTES = 2 ** 30;
 export class TrainingCheckpoint {
   /**
    * @param {string} cache
-   * @param {unknown[]} decides all that the outcome depends on, as JSON can tell it
+   * @param {unknown[]} settings all that the outcome depends on, as JSON can tell it
    */
-  constructor(cache, decides) {
+  constructor(cache, settings) {
     this.dir = join(cache, 'training');
-    this.path = join(this.dir, `${sha256([Buffer.from(JSON.stringify(decides))]).slice(0, 32)}.safetensors`);
+    this.path = join(this.dir, `${sha256([Buffer.from(JSON.stringify(settings))]).slice(0, 32)}.safetensors`);
   }
 
-  /** @param {Checkpoint} progress */
+  /** @param {Checkpoint} checkpoint */
   write({ state, best, history }) {
     mkdirSync(this.dir, { recursive: true });
     const { weights, moments, epoch, steps } = state;
@@ -205,8 +205,8 @@ export class TrainingCheckpoint {
         arrays.map((data, i) => [tensorName(group, i), { dtype: /** @type {const} */ ('F32'), shape: [data.length], data }]),
       ),
     );
-    const told = JSON.stringify({ epoch, steps, best: best.epoch, history });
-    writeSafetensors(this.path, tensors, { told, sha256: hashCheckpoint(told, tensors) });
+    const progress = JSON.stringify({ epoch, steps, best: best.epoch, history });
+    writeSafetensors(this.path, tensors, { told: progress, sha256: hashCheckpoint(progress, tensors) });
   }
 
   /**
@@ -223,9 +223,9 @@ export class TrainingCheckpoint {
         .filter((key) => key.startsWith(`${name}.`))
         .sort()
         .map((key) => /** @type {Float32Array} */ (tensors[key].data));
-    const told = parseJson(metadata.told, this.path);
-    if (!isProgress(told)) throw new Error(`${this.path} does not say where training was`);
-    const { epoch, steps, best, history } = told;
+    const progress = parseJson(metadata.told, this.path);
+    if (!isProgress(progress)) throw new Error(`${this.path} does not say where training was`);
+    const { epoch, steps, best, history } = progress;
     const state = { epoch, steps, weights: group('weights'), moments: group('moments') };
     return { state, best: { epoch: best, weights: group('best') }, history };
   }
@@ -239,12 +239,12 @@ export class TrainingCheckpoint {
 /**
  * Whether it says all that training goes on from.
  *
- * @param {unknown} told
+ * @param {unknown} value
  * @returns {told is {epoch: number, steps: number, best: number, history: EpochResult[]}}
  */
-function isProgress(told) {
-  if (!isObject(told) || !Array.isArray(told.history)) return false;
-  const { epoch, steps, best, history } = told;
+function isProgress(value) {
+  if (!isObject(value) || !Array.isArray(value.history)) return false;
+  const { epoch, steps, best, history } = value;
   const isEpoch = (/** @type {unknown} */ one) =>
     isObject(one) &&
     ['loss', 'accuracy', 'devLoss', 'devAccuracy', 'devMacroF1', 'seconds'].every((name) => Number.isFinite(one[name]));
@@ -261,10 +261,10 @@ function tensorName(group, i) {
   return `${group}.${String(i).padStart(4, '0')}`;
 }
 
-/** @param {string} told @param {Record<string, {data: Float32Array | Int32Array}>} tensors */
-function hashCheckpoint(told, tensors) {
+/** @param {string} progress @param {Record<string, {data: Float32Array | Int32Array}>} tensors */
+function hashCheckpoint(progress, tensors) {
   const names = Object.keys(tensors).sort();
-  return sha256([Buffer.from(told), ...names.map((name) => asBytes(tensors[name].data))]);
+  return sha256([Buffer.from(progress), ...names.map((name) => asBytes(tensors[name].data))]);
 }
 
 /** @param {Uint8Array[]} chunks */

@@ -13,7 +13,7 @@ const MAX_LABELS = 40;
 
 /**
  * @typedef {import('./training.js').EpochResult} EpochResult
- * @typedef {{name: string, of: (epoch: EpochResult) => number, kind: 'train' | 'dev'}} Curve
+ * @typedef {{name: string, figureOf: (epoch: EpochResult) => number, kind: 'train' | 'dev'}} Curve
  */
 
 const STYLE = `
@@ -68,14 +68,14 @@ ${labels.length > MAX_LABELS ? `<p>${labels.length} labels are too many for a ta
 `;
 }
 
-/** @param {'train' | 'dev'} kind @param {(epoch: EpochResult) => number} of @returns {Curve} */
-function createCurve(kind, of) {
-  return { name: kind, kind, of };
+/** @param {'train' | 'dev'} kind @param {(epoch: EpochResult) => number} figureOf @returns {Curve} */
+function createCurve(kind, figureOf) {
+  return { name: kind, kind, figureOf };
 }
 
 /** @param {Curve[]} curves @param {EpochResult[]} history @param {number} bestEpoch */
 function renderChart(curves, history, bestEpoch) {
-  const values = curves.flatMap(({ of }) => history.map(of));
+  const values = curves.flatMap(({ figureOf }) => history.map(figureOf));
   const lowest = values.reduce((least, value) => Math.min(least, value), Infinity);
   const highest = values.reduce((most, value) => Math.max(most, value), -Infinity);
   const { low, high, ticks } = computeAxis(lowest, highest);
@@ -91,8 +91,8 @@ function renderChart(curves, history, bestEpoch) {
   const epochs = history
     .filter(({ epoch }) => (epoch - 1) % every === 0)
     .map(({ epoch }) => `<text x="${formatCoordinate(x(epoch))}" y="${HEIGHT - 8}" text-anchor="middle">${epoch}</text>`);
-  const lines = curves.map(({ kind, of }) => {
-    const points = history.map((epoch) => [formatCoordinate(x(epoch.epoch)), formatCoordinate(y(of(epoch)))]);
+  const lines = curves.map(({ kind, figureOf }) => {
+    const points = history.map((epoch) => [formatCoordinate(x(epoch.epoch)), formatCoordinate(y(figureOf(epoch)))]);
     const dots = points.map(([cx, cy]) => `<circle class="${kind}" cx="${cx}" cy="${cy}" r="3"/>`).join('');
     return `<polyline class="${kind}" points="${points.join(' ')}"/>${history.length > 40 ? '' : dots}`;
   });
@@ -128,9 +128,9 @@ function renderConfusionTable(labels, confusion) {
   return `<div class="wide"><table>\n<tr>${head}</tr>\n${rows.join('\n')}\n</table></div>`;
 }
 
-/** @param {number} place in the picture */
-function formatCoordinate(place) {
-  return place.toFixed(1);
+/** @param {number} coordinate in the picture */
+function formatCoordinate(coordinate) {
+  return coordinate.toFixed(1);
 }
 
 /** @param {number} share */

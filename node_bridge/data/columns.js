@@ -32,12 +32,12 @@ const SKIP = ['_', '-'];
  */
 
 /**
- * @param {string} given `label,text`, the columns in order, or `review=text,stars=label`, by name
+ * @param {string} option `label,text`, the columns in order, or `review=text,stars=label`, by name
  * @returns {Columns}
  * @throws {UserError} it does not read so, or gives no text
  */
-export function parseColumns(given) {
-  const parts = given.split(',').map((part) => part.trim());
+export function parseColumns(option) {
+  const parts = option.split(',').map((part) => part.trim());
   const isByName = parts.some((part) => part.includes('='));
   const [names, roles] = [/** @type {string[]} */ ([]), /** @type {string[]} */ ([])];
   for (const part of parts) {
@@ -56,7 +56,7 @@ export function parseColumns(given) {
   if (!isSound) {
     throw new UserError(
       'Expected --columns to be the columns in order, such as label,text or sentence1,sentence2,label, with _ for one ' +
-        `to skip, or their own names, such as review=text,stars=label; got \`${given}\``,
+        `to skip, or their own names, such as review=text,stars=label; got \`${option}\``,
     );
   }
   return isByName ? { names: Object.fromEntries(roles.map((role, i) => [role, names[i]])) } : { order: roles };

@@ -72,7 +72,7 @@ export class Dataset {
   static async read(path, layout, { onColumns, onText } = {}) {
     const [keys, labels] = [new IntList(), new IntList()];
     /** @type {Map<string, number>} */
-    const places = new Map();
+    const labelIndices = new Map();
     /** @type {{name: string, line: number}[]} */
     const names = [];
     const oddities = { trimmed: { count: 0, line: 0 }, whole: { count: 0, line: 0 }, blank: { count: 0, line: 0 } };
@@ -87,13 +87,13 @@ export class Dataset {
         );
       }
       const { label: name, written, line } = example;
-      if (!places.has(name)) places.set(name, names.push({ name, line }) - 1);
+      if (!labelIndices.has(name)) labelIndices.set(name, names.push({ name, line }) - 1);
       if (names.length > MAX_LABELS) {
         throw new UserError(
           `${path}:${line}: got more than ${MAX_LABELS} labels, expected at most so many; is the column of the label the right one? see --columns`,
         );
       }
-      labels.push([/** @type {number} */ (places.get(name))]);
+      labels.push([/** @type {number} */ (labelIndices.get(name))]);
       keys.push(computeTextKey(example));
       const trimmed = written.trim();
       if (trimmed !== written) countOddity(oddities.trimmed, line);
@@ -196,28 +196,28 @@ export class Dataset {
    * @throws {UserError} a label that is not there
    */
   targets(labels) {
-    const places = new Map(labels.map((label, place) => [label, place]));
+    const labelIndices = new Map(labels.map((label, index) => [label, index]));
     const counts = this.labelCounts;
-    const unknown = this.names.findIndex(({ name }, i) => counts[i] > 0 && !places.has(name));
+    const unknown = this.names.findIndex(({ name }, i) => counts[i] > 0 && !labelIndices.has(name));
     if (unknown !== -1) {
       const { name, line } = this.names[unknown];
-      const others = this.names.filter((other, i) => i !== unknown && counts[i] > 0 && !places.has(other.name)).length;
+      const others = this.names.filter((other, i) => i !== unknown && counts[i] > 0 && !labelIndices.has(other.name)).length;
       throw new UserError(
         `${this.path}:${line}: the label ${JSON.stringify(name)} is in no training text (dev texts that have it: ${counts[unknown]}; ` +
           `other such labels: ${others}), expected one of ${listFirst(labels)}; put texts of it into the training data, take it ` +
           'out of the dev data, or give all as --train with --split',
       );
     }
-    const targets = this.names.map(({ name }) => places.get(name) ?? -1);
-    return this.#labels.map((place) => targets[place]);
+    const targets = this.names.map(({ name }) => labelIndices.get(name) ?? -1);
+    return this.#labels.map((index) => targets[index]);
   }
 
   /** @param {Uint8Array} isIn for each example */
   #part(isIn) {
-    const places = Int32Array.from({ length: this.count }, (_, i) => i).filter((i) => isIn[i] === 1);
-    const keys = new Int32Array(KEY_WORDS * places.length);
-    places.forEach((place, i) => keys.set(this.key(place), KEY_WORDS * i));
-    const labels = places.map((place) => this.#labels[place]);
+    const examples = Int32Array.from({ length: this.count }, (_, i) => i).filter((i) => isIn[i] === 1);
+    const keys = new Int32Array(KEY_WORDS * examples.length);
+    examples.forEach((example, i) => keys.set(this.key(example), KEY_WORDS * i));
+    const labels = examples.map((example) => this.#labels[example]);
     const { path, layout, task, names, oddities } = this;
     return new Dataset({ path, layout, task, keys, labels, names, oddities, isIn });
   }
@@ -301,10 +301,10 @@ export async function* readExamples(path, layout, onColumns) {
  *
  * @param {Record<string, unknown>} fields
  */
-function readLabel({ label: given }) {
-  const written = typeof given === 'string' || Number.isSafeInteger(given) ? String(given) : '';
+function readLabel({ label: value }) {
+  const written = typeof value === 'string' || Number.isSafeInteger(value) ? String(value) : '';
   const label = written.trim().replace(/^(-?\d+)\.0+$/, '$1');
   if (label !== '' && !MISSING.test(label)) return { label, written };
-  const got = given === undefined ? 'no `label`' : `label ${JSON.stringify(given)}`;
+  const got = value === undefined ? 'no `label`' : `label ${JSON.stringify(value)}`;
   throw new UserError(`got ${got}, expected a string or an integer in \`label\``);
 }

@@ -45,15 +45,15 @@ const BINARY_FORMATS = [
 const LINE_END = 10;
 
 /**
- * @param {string} given as typed
+ * @param {string} typed as typed
  * @returns {string} for the functions here
  * @throws {UserError} not an encoding that is known
  */
-export function parseEncoding(given) {
-  const name = given.toLowerCase();
+export function parseEncoding(typed) {
+  const name = typed.toLowerCase();
   const found = KNOWN.get(name) ?? OTHER_NAMES.get(name);
   if (found !== undefined) return found;
-  throw new UserError(`Expected --encoding to be one of ${[...KNOWN.keys()].join(', ')}, got \`${given}\``);
+  throw new UserError(`Expected --encoding to be one of ${[...KNOWN.keys()].join(', ')}, got \`${typed}\``);
 }
 
 /** Whether lines can be told apart before they are decoded. @param {string} encoding */

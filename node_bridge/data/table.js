@@ -54,7 +54,7 @@ export async function* readTableRows(source, { path, lineEnd, columns = {}, hasH
       const remedy = format.separator === '\t' ? '' : '; a text that has the separator in it needs quotes around it';
       throw new UserError(`${where}: got ${cells.length} columns, expected ${header.width} as ${header.source}${remedy}`);
     }
-    const fields = Object.fromEntries(header.places.map(([role, i]) => [role, cells[i]]));
+    const fields = Object.fromEntries(header.rolePositions.map(([role, i]) => [role, cells[i]]));
     if (header.label !== undefined && fields.label.trim() === header.label) {
       throw new UserError(
         `${where}: the label ${JSON.stringify(header.label)} stands in the first line too, so that one is data and no header; add --no-header`,
@@ -66,7 +66,7 @@ export async function* readTableRows(source, { path, lineEnd, columns = {}, hasH
 
 /**
  * @typedef {object} Header
- * @property {[string, number][]} places of the roles among the columns
+ * @property {[string, number][]} rolePositions of the roles among the columns
  * @property {number} width columns of each row
  * @property {string} source of the width, for an error
  * @property {Roles} names of the columns, as far as they count
@@ -83,8 +83,10 @@ export async function* readTableRows(source, { path, lineEnd, columns = {}, hasH
 function parseHeaderByName(cells, { where, columns, records }) {
   assertDistinct(cells, where);
   const names = withLocation(where, () => findHeaderRoles(cells, columns, records));
-  const places = Object.entries(names).map(([role, name]) => /** @type {[string, number]} */ ([role, cells.indexOf(name)]));
-  return { places, width: cells.length, source: `in the header: ${cells.join(', ')}`, names };
+  const rolePositions = Object.entries(names).map(
+    ([role, name]) => /** @type {[string, number]} */ ([role, cells.indexOf(name)]),
+  );
+  return { rolePositions, width: cells.length, source: `in the header: ${cells.join(', ')}`, names };
 }
 
 /**
@@ -95,9 +97,9 @@ function parseHeaderByName(cells, { where, columns, records }) {
  */
 function parseHeaderByOrder(cells, { where, order, hasHeader }) {
   if (!hasHeader) assertNoHeader(cells, where);
-  const places = order.map((role, i) => /** @type {[string, number]} */ ([role, i])).filter(([role]) => role !== '_');
+  const rolePositions = order.map((role, i) => /** @type {[string, number]} */ ([role, i])).filter(([role]) => role !== '_');
   const label = hasHeader ? cells[order.indexOf('label')]?.trim() : undefined;
-  return { places, width: order.length, source: `--columns says: ${order.join(', ')}`, names: {}, label };
+  return { rolePositions, width: order.length, source: `--columns says: ${order.join(', ')}`, names: {}, label };
 }
 
 /** @param {AsyncIterable<NumberedLine> | Iterable<NumberedLine>} source @param {TableFormat} format */

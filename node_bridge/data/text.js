@@ -14,18 +14,18 @@ import { toOneLine, UserError } from '../support/errors.js';
  */
 
 /**
- * @param {GivenText} given
+ * @param {GivenText} input
  * @returns {Text}
  * @throws {UserError} anything else
  */
-export function parseText(given) {
-  if (typeof given === 'string') return { text: assertWellFormed(given) };
-  if (typeof given !== 'object' || given === null) {
+export function parseText(input) {
+  if (typeof input === 'string') return { text: assertWellFormed(input) };
+  if (typeof input !== 'object' || input === null) {
     throw new UserError(
-      `got ${String(given)} (${typeof given}), expected a string, or an object with \`text\`, or \`sentence1\` and \`sentence2\``,
+      `got ${String(input)} (${typeof input}), expected a string, or an object with \`text\`, or \`sentence1\` and \`sentence2\``,
     );
   }
-  const fields = /** @type {Record<string, unknown>} */ (given);
+  const fields = /** @type {Record<string, unknown>} */ (input);
   return fields.pair === undefined
     ? readTextFields(fields)
     : { text: readString(fields, 'text'), pair: readString(fields, 'pair') };

@@ -45,10 +45,10 @@ export class KeyTable {
    * @returns {boolean} false where the key had a value already, which stays
    */
   add(key, value) {
-    const slot = this.#slot(key);
-    if (this.#values[slot] !== EMPTY) return false;
-    this.#keys.set(key, KEY_WORDS * slot);
-    this.#values[slot] = value;
+    const entry = this.#slot(key);
+    if (this.#values[entry] !== EMPTY) return false;
+    this.#keys.set(key, KEY_WORDS * entry);
+    this.#values[entry] = value;
     this.size += 1;
     if (2 * this.size > this.#values.length) this.#grow();
     return true;
@@ -57,14 +57,14 @@ export class KeyTable {
   /** Where a key stands, or would. @param {Int32Array} key */
   #slot(key) {
     const last = this.#values.length - 1;
-    let slot = key[0] & last;
-    while (this.#values[slot] !== EMPTY && !this.#holds(slot, key)) slot = (slot + 1) & last;
-    return slot;
+    let entry = key[0] & last;
+    while (this.#values[entry] !== EMPTY && !this.#holds(entry, key)) entry = (entry + 1) & last;
+    return entry;
   }
 
-  /** @param {number} slot @param {Int32Array} key */
-  #holds(slot, key) {
-    const from = KEY_WORDS * slot;
+  /** @param {number} entry @param {Int32Array} key */
+  #holds(entry, key) {
+    const from = KEY_WORDS * entry;
     return key.every((word, i) => this.#keys[from + i] === word);
   }
 
@@ -73,8 +73,8 @@ export class KeyTable {
     this.#keys = new Int32Array(2 * keys.length);
     this.#values = new Int32Array(2 * values.length).fill(EMPTY);
     this.size = 0;
-    values.forEach((value, slot) => {
-      if (value !== EMPTY) this.add(keys.subarray(KEY_WORDS * slot, KEY_WORDS * (slot + 1)), value);
+    values.forEach((value, entry) => {
+      if (value !== EMPTY) this.add(keys.subarray(KEY_WORDS * entry, KEY_WORDS * (entry + 1)), value);
     });
   }
 }

@@ -76,7 +76,7 @@ const MAX_WAIT_MS = 20;
  */
 export async function* streamBatches(source, size) {
   /** @type {T[]} */
-  let held = [];
+  let batch = [];
   let open = true;
   /** @type {{error: unknown} | undefined} */
   let failure;
@@ -86,16 +86,16 @@ export async function* streamBatches(source, size) {
   const items = iterator === undefined ? /** @type {Iterable<T>} */ (source) : { [Symbol.asyncIterator]: () => iterator };
   const first = createSignal();
   const full = createSignal();
-  const room = createSignal();
+  const space = createSignal();
 
   async function read() {
     try {
       for await (const item of items) {
-        held.push(item);
-        first.give();
-        if (held.length === size) {
-          full.give();
-          await room.come();
+        batch.push(item);
+        first.notify();
+        if (batch.length === size) {
+          full.notify();
+          await space.wait();
         }
         if (!open) return;
       }
@@ -103,41 +103,41 @@ export async function* streamBatches(source, size) {
       failure = { error };
     } finally {
       open = false;
-      first.give();
-      full.give();
+      first.notify();
+      full.notify();
     }
   }
 
   void read();
   try {
     for (;;) {
-      if (open && held.length === 0) await first.come();
-      if (open && held.length < size) {
-        const timer = setTimeout(full.give, MAX_WAIT_MS);
-        await full.come();
+      if (open && batch.length === 0) await first.wait();
+      if (open && batch.length < size) {
+        const timer = setTimeout(full.notify, MAX_WAIT_MS);
+        await full.wait();
         clearTimeout(timer);
       }
-      if (held.length === 0) break;
-      const window = held;
-      held = [];
-      room.give();
-      yield window;
+      if (batch.length === 0) break;
+      const ready = batch;
+      batch = [];
+      space.notify();
+      yield ready;
     }
     if (failure !== undefined) throw failure.error;
   } finally {
-    const left = open;
+    const leftEarly = open;
     open = false;
-    room.give();
-    if (left) iterator?.return?.().catch(() => {}); // nobody is there for an error any more
+    space.notify();
+    if (leftEarly) iterator?.return?.().catch(() => {}); // nobody is there for an error any more
   }
 }
 
 /** Something that one waits for and another gives, again and again. */
 function createSignal() {
-  let give = () => {};
+  let notify = () => {};
   return {
     /** @returns {Promise<void>} settled by the next `give` */
-    come: () => new Promise((resolve) => (give = resolve)),
-    give: () => give(),
+    wait: () => new Promise((resolve) => (notify = resolve)),
+    notify: () => notify(),
   };
 }

@@ -41,22 +41,22 @@ export class Encoder {
   }
 
   /**
-   * @param {string | Bundle} place a bundle, or its directory
+   * @param {string | Bundle} source a bundle, or its directory
    * @param {{backend?: string}} [options] `auto` (default), `native`, `wasm` or `cpu`
    * @returns {Promise<Encoder>}
    * @throws {UserError} no bundle, a tokenizer bundle, a damaged file, an unknown backend
    * @throws {import('../support/errors.js').EnvironmentProblem} a native backend that is not there
    */
-  static async load(place, options = {}) {
+  static async load(source, options = {}) {
     assertOptions('Encoder.load', options, ['backend']);
     const { backend = 'auto' } = options;
-    const bundle = typeof place === 'string' ? Bundle.open(place) : place;
+    const bundle = typeof source === 'string' ? Bundle.open(source) : source;
     if (bundle.contract.architecture === null) {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
     }
     const taken = await useBackend(backend);
     const { model, notice } = await openModel(bundle, taken);
-    const notices = [taken.notice, notice].filter((said) => said !== '');
+    const notices = [taken.notice, notice].filter((text) => text !== '');
     return new Encoder(bundle, model, { name: taken.name, notice: notices.join('; ') });
   }
 

@@ -38,8 +38,8 @@ const MIN_BATCH_TEXTS = 256;
  * @param {(line: string) => void} say
  */
 export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden, say) {
-  const told = [bundle.hash, backend.name, backend.version, maxLength, pooling];
-  const name = createHash('sha256').update(JSON.stringify(told)).digest('hex').slice(0, 16);
+  const parts = [bundle.hash, backend.name, backend.version, maxLength, pooling];
+  const name = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
   return FeatureStore.open(join(cache, 'features', name), hidden, (path) =>
     say(`${path} is damaged; its texts are encoded again`),
   );
@@ -56,22 +56,22 @@ export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden
 export async function encodeMissing(store, datasets, tools, { maxLength, pooling, onEncoded }) {
   const size = countBatchTexts(store.hidden * (pooling === 'sequence_output' ? maxLength : 1));
   /** @type {Map<string, {key: Int32Array, text: import('../data/text.js').Text}>} */
-  const window = new Map();
+  const batch = new Map();
   const flush = async () => {
-    const [keys, texts] = [[...window.values()].map(({ key }) => key), [...window.values()].map(({ text }) => text)];
+    const [keys, texts] = [[...batch.values()].map(({ key }) => key), [...batch.values()].map(({ text }) => text)];
     store.add(keys, await encodeFeatures(texts, tools, { maxLength, pooling, onEncoded }));
-    window.clear();
+    batch.clear();
   };
   for (const dataset of datasets) {
     for await (const text of dataset.texts()) {
       const key = computeTextKey(text);
       const name = key.join();
-      if (store.find(key) !== undefined || window.has(name)) onEncoded(1);
-      else window.set(name, { key, text });
-      if (window.size === size) await flush();
+      if (store.find(key) !== undefined || batch.has(name)) onEncoded(1);
+      else batch.set(name, { key, text });
+      if (batch.size === size) await flush();
     }
   }
-  if (window.size > 0) await flush();
+  if (batch.size > 0) await flush();
 }
 
 /** Whether the store has all texts of the data sets. @param {FeatureStore} store @param {Texts[]} datasets */
@@ -110,7 +110,7 @@ export class FeatureStore {
    * Of each text: its vectors' CRC-32, a tenth of what sha256 costs at each reading. It tells a
    * change, not a forgery: who may write here can put a whole shard here too.
    */
-  #sums = new IntList();
+  #checksums = new IntList();
   /** @type {{path: string, offset: number}[]} `offset`: where the vectors begin, in bytes */
   #files = [];
   /** @type {Map<number, number>} descriptors by shard, the one used last at the end */
@@ -188,25 +188,25 @@ export class FeatureStore {
     this.#learn(path, Buffer.concat(chunks));
   }
 
-  /** How many vectors a text has. @param {number} place */
-  positions(place) {
-    return this.#counts.at(place);
+  /** How many vectors a text has. @param {number} index */
+  positions(index) {
+    return this.#counts.at(index);
   }
 
   /**
    * Reads a text's vectors, float32[positions, hidden], straight to where they are wanted.
    *
-   * @param {number} place
+   * @param {number} index
    * @param {Float32Array} target
    * @param {number} at where in it
    * @throws {EnvironmentProblem} they are no longer what they were
    */
-  copy(place, target, at) {
-    const shard = this.#shards.at(place);
+  copy(index, target, at) {
+    const shard = this.#shards.at(index);
     const width = this.hidden * BYTES;
-    const from = this.#files[shard].offset + this.#starts.at(place) * width;
-    const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(place) * width);
-    if (this.#isRead(shard, into, from) && (crc32(into) | 0) === this.#sums.at(place)) return;
+    const from = this.#files[shard].offset + this.#starts.at(index) * width;
+    const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(index) * width);
+    if (this.#isRead(shard, into, from) && (crc32(into) | 0) === this.#checksums.at(index)) return;
     throw new EnvironmentProblem(
       `${this.#files[shard].path} was changed or taken away while it was in use; run the same command again: ` +
         'what is damaged is encoded again',
@@ -260,7 +260,7 @@ export class FeatureStore {
         this.#shards.push([shard]);
         this.#starts.push([start]);
         this.#counts.push([count]);
-        this.#sums.push([crc32(bytes.subarray(from, from + count * this.hidden * BYTES))]);
+        this.#checksums.push([crc32(bytes.subarray(from, from + count * this.hidden * BYTES))]);
       }
       start += count;
     });
@@ -268,9 +268,9 @@ export class FeatureStore {
 
   /** The descriptor of a shard, opened again where it is not among the last used. @param {number} shard */
   #file(shard) {
-    const held = this.#open.get(shard);
-    if (held !== undefined) this.#open.delete(shard);
-    const file = held ?? openSync(this.#files[shard].path, 'r');
+    const open = this.#open.get(shard);
+    if (open !== undefined) this.#open.delete(shard);
+    const file = open ?? openSync(this.#files[shard].path, 'r');
     this.#open.set(shard, file);
     if (this.#open.size > MAX_OPEN_FILES) {
       const [[oldest, descriptor]] = this.#open;

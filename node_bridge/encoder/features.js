@@ -48,22 +48,22 @@ const FIRST_POSITION = 'position 0 of sequence_output';
  * @throws {CheckFailed} a vector that is not finite
  */
 export async function encodeFeatures(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST_POSITION, onEncoded } = {}) {
-  const { distinct, places } = findDistinct(texts);
+  const { distinct, indices } = findDistinct(texts);
   const encodings = distinct.map(({ text, pair }) => tokenizer.encode(text, { pair, maxLength }));
   const uses = new Array(distinct.length).fill(0);
-  for (const place of places) uses[place] += 1;
+  for (const index of indices) uses[index] += 1;
 
   /** @type {Float32Array[]} */
   const vectors = new Array(distinct.length);
   await forEachBatch(encodings, encoder, async (batch) => {
-    const rows = await encoder[POOLINGS[pooling]](batch.map((place) => encodings[place]));
-    batch.forEach((place, row) => {
-      assertFinite(rows[row], JSON.stringify(distinct[place].text));
-      vectors[place] = rows[row];
+    const rows = await encoder[POOLINGS[pooling]](batch.map((index) => encodings[index]));
+    batch.forEach((index, row) => {
+      assertFinite(rows[row], JSON.stringify(distinct[index].text));
+      vectors[index] = rows[row];
     });
-    onEncoded?.(batch.reduce((sum, place) => sum + uses[place], 0));
+    onEncoded?.(batch.reduce((sum, index) => sum + uses[index], 0));
   });
-  return places.map((place) => vectors[place]);
+  return indices.map((index) => vectors[index]);
 }
 
 /**
@@ -71,7 +71,7 @@ export async function encodeFeatures(texts, { tokenizer, encoder }, { maxLength,
  *
  * @param {Encoding[]} encodings
  * @param {Pick<Encoder, 'lanes' | 'fixedLength'>} encoder
- * @param {(places: number[]) => Promise<void>} run gets the batch's places in `encodings`
+ * @param {(indices: number[]) => Promise<void>} run gets the batch's indices in `encodings`
  * @throws what `run` throws; no further batch is begun then
  */
 export async function forEachBatch(encodings, { lanes, fixedLength }, run) {
@@ -117,33 +117,33 @@ export function assertFinite(values, text) {
  * @returns {number[][]} places in `lengths`, each once
  */
 export function groupByLength(lengths, budget = TOKEN_BUDGET) {
-  const order = lengths.map((_, place) => place).sort((a, b) => lengths[b] - lengths[a] || a - b);
+  const order = lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a] || a - b);
   /** @type {number[][]} */
   const batches = [];
-  for (const place of order) {
+  for (const index of order) {
     const batch = batches.at(-1);
-    const length = lengths[place];
+    const length = lengths[index];
     const fits = batch !== undefined && lengths[batch[0]] === length && (batch.length + 1) * length <= budget;
-    if (fits) batch.push(place);
-    else batches.push([place]);
+    if (fits) batch.push(index);
+    else batches.push([index]);
   }
   return batches;
 }
 
 /**
  * @param {Text[]} texts
- * @returns {{distinct: Text[], places: number[]}} `places[i]` is where text i stands in `distinct`
+ * @returns {{distinct: Text[], indices: number[]}} `indices[i]` is where text i stands in `distinct`
  */
 function findDistinct(texts) {
   /** @type {Map<string, number>} */
   const seen = new Map();
   /** @type {Text[]} */
   const distinct = [];
-  const places = texts.map((text) => {
+  const indices = texts.map((text) => {
     const key = JSON.stringify([text.text, text.pair]);
-    const place = seen.get(key) ?? distinct.push(text) - 1;
-    seen.set(key, place);
-    return place;
+    const index = seen.get(key) ?? distinct.push(text) - 1;
+    seen.set(key, index);
+    return index;
   });
-  return { distinct, places };
+  return { distinct, indices };
 }

@@ -57,7 +57,7 @@ export class EncodingSpool {
    * @returns {Generator<{first: number, encodings: Encoding[]}>} `first`: the place of the first
    *   encoding among all
    */
-  *windows({ texts = BATCH_TEXTS, positions = BATCH_POSITIONS } = {}) {
+  *batches({ texts = BATCH_TEXTS, positions = BATCH_POSITIONS } = {}) {
     this.#flush();
     let offset = 0;
     for (let first = 0; first < this.count; ) {

@@ -141,14 +141,14 @@ function computeStoredSize({ shape, dtype, quantization }) {
 /** @param {Weight} weight @param {Values} values to be filled @param {WeightFiles} files */
 function readWeight({ quantization }, values, files) {
   if (quantization === undefined) {
-    files.fill(asBytes(values));
+    files.readInto(asBytes(values));
     return;
   }
   const stored = new STORED_ARRAY_TYPES[quantization.dtype](Math.min(values.length, CHUNK_VALUES));
   const widen = createDequantizer(quantization);
   for (let at = 0; at < values.length; at += CHUNK_VALUES) {
     const piece = stored.subarray(0, values.length - at);
-    files.fill(asBytes(piece));
+    files.readInto(asBytes(piece));
     for (let i = 0; i < piece.length; i += 1) values[at + i] = widen(piece[i]);
   }
 }
@@ -193,11 +193,11 @@ class WeightFiles {
   }
 
   /** @param {Uint8Array} bytes filled with what comes next */
-  fill(bytes) {
+  readInto(bytes) {
     for (let done = 0; done < bytes.length; ) {
       const file = this.#current();
-      const piece = bytes.subarray(done, done + file.left);
-      file.fill(piece);
+      const piece = bytes.subarray(done, done + file.remaining);
+      file.readInto(piece);
       done += piece.length;
     }
   }
@@ -212,7 +212,7 @@ class WeightFiles {
 
   /** All has been read, and so has been checked. */
   expectEnd() {
-    if (this.#names.length > 0 || this.#file?.left) this.#refuse('more');
+    if (this.#names.length > 0 || this.#file?.remaining) this.#refuse('more');
   }
 
   close() {
@@ -220,7 +220,7 @@ class WeightFiles {
   }
 
   #current() {
-    while (!this.#file?.left) {
+    while (!this.#file?.remaining) {
       const name = this.#names.shift() ?? this.#refuse('less');
       this.#file = this.#bundle.file(name);
     }

@@ -87,9 +87,9 @@ export class OutputRows {
         );
       }
       const size = data.length / texts.length;
-      texts.forEach(({ row, encoding }, place) => {
+      texts.forEach(({ row, encoding }, index) => {
         const own = resolveShape(whole.slice(1), encoding.ids.length);
-        const values = data.subarray(place * size, (place + 1) * size);
+        const values = data.subarray(index * size, (index + 1) * size);
         assertFinite(own.includes(0) ? [] : values, `stdin:${row + 1}, ${name}`);
         file.write(name, row, { shape: inner, data: values }, own);
       });
@@ -155,8 +155,8 @@ export class VectorRows {
    */
   async write(file, encoder, texts) {
     const vectors = await encoder[POOLINGS[this.#pooling]](texts.map(({ encoding }) => encoding));
-    texts.forEach(({ row }, place) => {
-      const data = vectors[place];
+    texts.forEach(({ row }, index) => {
+      const data = vectors[index];
       assertFinite(data, `stdin:${row + 1}`);
       if (this.#normalize) normalizeVector(data);
       file.write(this.#tensor, row, { shape: [this.#hidden], data });

@@ -28,7 +28,7 @@ export class BundleFile {
     this.#sha256 = sha256;
     this.#file = openOrRefuse(dir, name);
     /** Bytes that are still to be read. */
-    this.left = size;
+    this.remaining = size;
     const { size: got } = fstatSync(this.#file);
     if (got !== size) this.#refuse(`${got} bytes`, size);
     if (size === 0) this.#finish();
@@ -40,16 +40,16 @@ export class BundleFile {
    * @param {Uint8Array} bytes to be filled; no longer than what is left
    * @throws {UserError} these were the last bytes, and the file is damaged
    */
-  fill(bytes) {
+  readInto(bytes) {
     if (bytes.length === 0) return;
     for (let done = 0; done < bytes.length; ) {
       const count = readSync(this.#file, bytes, done, bytes.length - done, null);
-      if (count === 0) this.#refuse('been cut off while it was read', `${this.left - done} more bytes`);
+      if (count === 0) this.#refuse('been cut off while it was read', `${this.remaining - done} more bytes`);
       done += count;
     }
     this.#hash.update(bytes);
-    this.left -= bytes.length;
-    if (this.left === 0) this.#finish();
+    this.remaining -= bytes.length;
+    if (this.remaining === 0) this.#finish();
   }
 
   /** To be called where the file is not read to its end. */

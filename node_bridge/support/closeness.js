@@ -7,7 +7,7 @@
  * @typedef {object} Comparison
  * @property {boolean} close
  * @property {number | null} maxAbs the largest difference; null where nothing can be measured
- * @property {string} said what is wrong, in words; empty where nothing is
+ * @property {string} problem what is wrong, in words; empty where nothing is
  */
 
 /**
@@ -17,7 +17,7 @@
  * @returns {Comparison}
  */
 export function compareTensors(got, expected, budget) {
-  const wrong = (/** @type {string} */ said) => ({ close: false, maxAbs: null, said });
+  const wrong = (/** @type {string} */ problem) => ({ close: false, maxAbs: null, problem });
   if (String(got.shape) !== String(expected.shape)) {
     return wrong(`got shape [${got.shape}], expected [${expected.shape}]`);
   }
@@ -37,11 +37,11 @@ export function compareTensors(got, expected, budget) {
     const over = difference - (atol + rtol * Math.abs(expected.data[i]));
     if (over > excess) [excess, worst] = [over, i];
   }
-  if (excess <= 0) return { close: true, maxAbs, said: '' };
-  const said =
+  if (excess <= 0) return { close: true, maxAbs, problem: '' };
+  const problem =
     `got ${got.data[worst]} at ${formatIndices(worst, got.shape)}, expected ${expected.data[worst]} ` +
     `within ${formatBudget(budget)}`;
-  return { close: false, maxAbs, said };
+  return { close: false, maxAbs, problem };
 }
 
 /**

@@ -18,12 +18,12 @@ import { printLines, printMessages } from './printing.js';
  * @param {string} [command.positionals] what its arguments without `--` are; none are taken by default
  * @param {(values: Record<string, any>, positionals: string[]) => Promise<number | void>} command.main
  */
-export async function runCommand({ help, options, positionals: taken, main }) {
+export async function runCommand({ help, options, positionals: positionalsHelp, main }) {
   guardStreams();
   const end = (/** @type {unknown} */ error) => process.exit(reportError(error, options));
   process.on('uncaughtException', end).on('unhandledRejection', end);
   try {
-    const { values, positionals } = parseOptions(options, taken);
+    const { values, positionals } = parseOptions(options, positionalsHelp);
     if (values.help) {
       printLines(...help.trimEnd().split('\n'));
       return;
@@ -71,8 +71,8 @@ export function parseWholeNumber(name, value, least, most) {
 export function parseChoice(name, value, known) {
   const found = known.find((one) => one === value);
   if (found !== undefined) return found;
-  const meant = findNearestName(value, known);
-  const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+  const suggestion = findNearestName(value, known);
+  const hint = suggestion === undefined ? '' : `; did you mean ${suggestion}?`;
   throw new UserError(`Expected ${name} to be one of ${known.join(', ')}, got \`${value}\`${hint}`);
 }
 
@@ -81,12 +81,12 @@ export function parseChoice(name, value, known) {
  * name, and takes the last of two values without a word.
  *
  * @param {Options} known
- * @param {string} [taken] what positionals are
+ * @param {string} [positionalsHelp] what positionals are
  * @returns {{values: Record<string, any>, positionals: string[]}}
  * @throws {UserError} an option that is unknown, given twice, without its value or with one that it
  *   does not take; a positional where none is taken
  */
-function parseOptions(known, taken) {
+function parseOptions(known, positionalsHelp) {
   /** @type {Options} */
   const options = { ...known, help: { type: 'boolean', short: 'h' } };
   const args = process.argv.slice(2);
@@ -104,9 +104,9 @@ function parseOptions(known, taken) {
     if (seen.has(name)) throw new UserError(`Got --${name} twice, expected it once`);
     seen.add(name);
   }
-  if (positionals.length > 0 && taken === undefined) {
-    const meant = findNearestName(positionals[0], Object.keys(options));
-    const hint = meant === undefined ? 'try --help' : `did you mean --${meant}?`;
+  if (positionals.length > 0 && positionalsHelp === undefined) {
+    const suggestion = findNearestName(positionals[0], Object.keys(options));
+    const hint = suggestion === undefined ? 'try --help' : `did you mean --${suggestion}?`;
     throw new UserError(`Expected options only, got \`${positionals[0]}\`; ${hint}`);
   }
   return { values, positionals };
@@ -115,8 +115,10 @@ function parseOptions(known, taken) {
 /** @param {string} typed an argument that begins with a dash @param {string[]} known @returns {UserError} */
 function unknownOption(typed, known) {
   const [option] = typed.split('=');
-  const meant = findNearestName(option.replace(/^-+/, ''), known);
-  return new UserError(`There is no option ${option}; ${meant === undefined ? 'try --help' : `did you mean --${meant}?`}`);
+  const suggestion = findNearestName(option.replace(/^-+/, ''), known);
+  return new UserError(
+    `There is no option ${option}; ${suggestion === undefined ? 'try --help' : `did you mean --${suggestion}?`}`,
+  );
 }
 
 /**

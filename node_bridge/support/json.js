@@ -8,23 +8,23 @@ import { toOneLine, UserError } from './errors.js';
 const MAX_DEPTH = 500;
 
 /**
- * @param {string | Uint8Array} given text, or its bytes in UTF-8
- * @param {string} [what] to call it in an error
+ * @param {string | Uint8Array} source text, or its bytes in UTF-8
+ * @param {string} [name] to call it in an error
  * @param {string} [advice] how to mend it
  * @returns {any}
  * @throws {UserError} broken, no UTF-8, or too deep
  */
-export function parseJson(given, what, advice) {
-  const where = what === undefined ? '' : `${what}: `;
-  const end = advice === undefined ? '' : `; ${advice}`;
-  const text = typeof given === 'string' ? given : decodeUtf8(given, where, end);
+export function parseJson(source, name, advice) {
+  const prefix = name === undefined ? '' : `${name}: `;
+  const suffix = advice === undefined ? '' : `; ${advice}`;
+  const text = typeof source === 'string' ? source : decodeUtf8(source, prefix, suffix);
   if (text.length > MAX_DEPTH && isTooDeep(text)) {
-    throw new UserError(`${where}broken JSON, got more than ${MAX_DEPTH} brackets within each other${end}`);
+    throw new UserError(`${prefix}broken JSON, got more than ${MAX_DEPTH} brackets within each other${suffix}`);
   }
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${where}broken JSON (${toOneLine(/** @type {Error} */ (error).message)})${end}`);
+    throw new UserError(`${prefix}broken JSON (${toOneLine(/** @type {Error} */ (error).message)})${suffix}`);
   }
 }
 
@@ -33,12 +33,12 @@ export function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** @param {Uint8Array} bytes @param {string} where @param {string} end of an error @returns {string} @throws {UserError} they are no UTF-8 */
-function decodeUtf8(bytes, where, end) {
+/** @param {Uint8Array} bytes @param {string} prefix @param {string} suffix of an error @returns {string} @throws {UserError} they are no UTF-8 */
+function decodeUtf8(bytes, prefix, suffix) {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(`${where}broken JSON (it is not UTF-8)${end}`);
+    throw new UserError(`${prefix}broken JSON (it is not UTF-8)${suffix}`);
   }
 }
 
@@ -85,8 +85,8 @@ export function assertValid(schema, document, path, advice) {
     validator = new Validator(JSON.parse(text), '2020-12');
     validators.set(schema, validator);
   }
-  const place = findSchemaProblem(validator, document);
-  if (place !== undefined) throw new UserError(`${path}: at ${place}; ${advice}`);
+  const problem = findSchemaProblem(validator, document);
+  if (problem !== undefined) throw new UserError(`${path}: at ${problem}; ${advice}`);
 }
 
 /** The first place that is wrong, and what is wrong there. @param {Validator} validator @param {any} document */
@@ -97,8 +97,8 @@ function findSchemaProblem(validator, document) {
     const found = errors.at(-1);
     if (found === undefined) return undefined;
     const { instanceLocation, keyword, error } = found;
-    const said = FIXED_MESSAGES[keyword] ?? `${error[0].toLowerCase()}${error.slice(1).replace(/\.$/, '')}`;
-    return `${instanceLocation.slice(1, MAX_LOCATION_LENGTH) || '/'}: ${said}`;
+    const message = FIXED_MESSAGES[keyword] ?? `${error[0].toLowerCase()}${error.slice(1).replace(/\.$/, '')}`;
+    return `${instanceLocation.slice(1, MAX_LOCATION_LENGTH) || '/'}: ${message}`;
   } catch {
     // The library writes a place as a URI, which a lone surrogate cannot be part of.
     return '/: got a name that is no Unicode text';

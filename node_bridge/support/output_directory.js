@@ -41,24 +41,24 @@ const ABANDONED_MS = 24 * 3600 * 1000;
  * @throws {UserError} `dir` holds something else
  */
 export function writeDirectory(dir, files, kind) {
-  const place = resolveDirectory(dir);
-  recoverInterruptedWrite(place);
+  const directory = resolveDirectory(dir);
+  recoverInterruptedWrite(directory);
   assertOnlyListedFiles(dir, kind);
-  const fresh = createPartialDirectory(place);
-  const old = siblingPath(place, 'old');
+  const partial = createPartialDirectory(directory);
+  const old = siblingPath(directory, 'old');
   try {
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(fresh, name), content);
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(partial, name), content);
     // What has come there meanwhile.
     assertOnlyListedFiles(dir, kind);
-    if (existsSync(place)) renameSync(place, old);
+    if (existsSync(directory)) renameSync(directory, old);
     try {
-      renameSync(fresh, place);
+      renameSync(partial, directory);
     } catch (error) {
-      if (existsSync(old)) renameSync(old, place);
+      if (existsSync(old)) renameSync(old, directory);
       throw error;
     }
   } finally {
-    rmSync(fresh, { recursive: true, force: true });
+    rmSync(partial, { recursive: true, force: true });
   }
   rmSync(old, { recursive: true, force: true });
 }
@@ -72,10 +72,10 @@ export function writeDirectory(dir, files, kind) {
  * @throws {UserError} it may not
  */
 export function assertWritable(dir, kind) {
-  const place = resolveDirectory(dir);
-  recoverInterruptedWrite(place);
+  const directory = resolveDirectory(dir);
+  recoverInterruptedWrite(directory);
   assertOnlyListedFiles(dir, kind);
-  rmSync(createPartialDirectory(place), { recursive: true });
+  rmSync(createPartialDirectory(directory), { recursive: true });
 }
 
 /** @param {string} dir */
@@ -83,17 +83,17 @@ function resolveDirectory(dir) {
   return existsSync(dir) ? realpathSync(dir) : resolve(dir);
 }
 
-/** An empty sibling to fill. @param {string} place */
-function createPartialDirectory(place) {
-  const fresh = siblingPath(place, 'partial');
-  rmSync(fresh, { recursive: true, force: true });
-  mkdirSync(fresh, { recursive: true });
-  return fresh;
+/** An empty sibling to fill. @param {string} directory */
+function createPartialDirectory(directory) {
+  const partial = siblingPath(directory, 'partial');
+  rmSync(partial, { recursive: true, force: true });
+  mkdirSync(partial, { recursive: true });
+  return partial;
 }
 
-/** A hidden name beside a directory that only this process uses. @param {string} place @param {'old' | 'partial'} end */
-function siblingPath(place, end) {
-  return join(dirname(place), `.${basename(place)}.${process.pid}.${end}`);
+/** A hidden name beside a directory that only this process uses. @param {string} directory @param {'old' | 'partial'} end */
+function siblingPath(directory, end) {
+  return join(dirname(directory), `.${basename(directory)}.${process.pid}.${end}`);
 }
 
 /**
@@ -131,17 +131,17 @@ function assertOnlyListedFiles(dir, { marker, filesOf }) {
  * Puts right what a killed process left beside a directory: an old one comes back where there is no
  * new one; what was not finished is removed.
  *
- * @param {string} place
+ * @param {string} directory
  */
-function recoverInterruptedWrite(place) {
-  const parent = dirname(place);
-  const start = `.${basename(place)}.`;
+function recoverInterruptedWrite(directory) {
+  const parent = dirname(directory);
+  const start = `.${basename(directory)}.`;
   for (const name of existsSync(parent) ? readdirSync(parent).sort() : []) {
     const found = name.startsWith(start) ? /^(\d+)\.(old|partial)$/.exec(name.slice(start.length)) : null;
-    const left = join(parent, name);
-    if (found === null || isRunning(Number(found[1])) || !lstatSync(left).isDirectory()) continue;
-    if (found[2] === 'old' && !existsSync(place)) renameSync(left, place);
-    else if (found[2] === 'old' || Date.now() - lstatSync(left).mtimeMs > ABANDONED_MS)
-      rmSync(left, { recursive: true, force: true });
+    const leftover = join(parent, name);
+    if (found === null || isRunning(Number(found[1])) || !lstatSync(leftover).isDirectory()) continue;
+    if (found[2] === 'old' && !existsSync(directory)) renameSync(leftover, directory);
+    else if (found[2] === 'old' || Date.now() - lstatSync(leftover).mtimeMs > ABANDONED_MS)
+      rmSync(leftover, { recursive: true, force: true });
   }
 }

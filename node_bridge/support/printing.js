@@ -62,8 +62,8 @@ export async function printJson(...values) {
 function shorten(text, longest) {
   if (text.length <= longest) return text;
   const end = Math.floor(longest / 4);
-  const left = text.length - longest;
-  return `${text.slice(0, longest - end)} … (${left} characters left out) … ${text.slice(-end)}`.replace(
+  const omitted = text.length - longest;
+  return `${text.slice(0, longest - end)} … (${omitted} characters left out) … ${text.slice(-end)}`.replace(
     /\p{Surrogate}/gu,
     '\ufffd',
   );

@@ -36,7 +36,7 @@ export function startProgress(title, total, { stream = process.stderr, now = () 
 
 /** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream */
 function startBar(title, total, stream) {
-  const drawn = new cliProgress.SingleBar({
+  const progressBar = new cliProgress.SingleBar({
     stream,
     format: `${title} {bar} {percentage} % | {value}/{total} | {eta_formatted} left`,
     barsize: 28,
@@ -46,8 +46,8 @@ function startBar(title, total, stream) {
     linewrap: true, // cli-progress turns wrapping off otherwise, and an interrupted program leaves it so
     gracefulExit: false,
   });
-  drawn.start(total, 0);
-  return { step: (/** @type {number} */ count) => drawn.increment(count), stop: () => drawn.stop() };
+  progressBar.start(total, 0);
+  return { step: (/** @type {number} */ count) => progressBar.increment(count), stop: () => progressBar.stop() };
 }
 
 /** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream @param {() => number} now */
@@ -61,8 +61,8 @@ function startLog(title, total, stream, now) {
       if (count >= total || now() - last < SECONDS_A_LINE * 1000) return;
       last = now();
       const rate = count / ((last - start) / 1000);
-      const left = Math.ceil((total - count) / rate);
-      stream.write(`${title}: ${Math.floor((100 * count) / total)} % (${count}/${total}), ${left} s left\n`);
+      const secondsLeft = Math.ceil((total - count) / rate);
+      stream.write(`${title}: ${Math.floor((100 * count) / total)} % (${count}/${total}), ${secondsLeft} s left\n`);
     },
     stop() {},
   };

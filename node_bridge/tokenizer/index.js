@@ -58,11 +58,11 @@ export class Tokenizer {
       softSpaces: algorithm === 'tf-text-fast',
     });
     /** @private special tokens that count where they are written in a text */
-    this.written = algorithm === 'bert' || algorithm === 'chars' ? Object.values(special) : [];
+    this.writtenTokens = algorithm === 'bert' || algorithm === 'chars' ? Object.values(special) : [];
     /** @private */
     this.inAnyCase = algorithm === 'chars';
     /** @private */
-    this.slab = new ArrayPool();
+    this.arrayPool = new ArrayPool();
     this.algorithm = algorithm;
     this.special = special;
     this.maxLength = maxLength;
@@ -128,8 +128,8 @@ export class Tokenizer {
     const tokens = new Array(ids.length);
     /** @type {[number, number][]} */
     const offsets = new Array(ids.length);
-    this.place(offsets, lead, 0, first);
-    this.place(offsets, lead + first + middle, secondAt, second);
+    this.setOffsets(offsets, lead, 0, first);
+    this.setOffsets(offsets, lead + first + middle, secondAt, second);
     for (let i = 0; i < ids.length; i++) {
       tokens[i] = this.vocab[ids[i]];
       offsets[i] ??= [0, 0];
@@ -146,7 +146,7 @@ export class Tokenizer {
    * @param {number} scannedAt
    * @param {number} count
    */
-  place(offsets, at, scannedAt, count) {
+  setOffsets(offsets, at, scannedAt, count) {
     const { starts, ends } = this.scanner;
     const last = Math.min(count, offsets.length - at);
     for (let i = 0; i < last; i++) offsets[at + i] = [starts[scannedAt + i], ends[scannedAt + i]];
@@ -165,16 +165,16 @@ export class Tokenizer {
     const { pair, specialTokens = true, maxLength = this.maxLength, truncation = 'longest-first' } = options;
     assertMaxLength(maxLength);
     this.scanner.clear();
-    this.read(text);
+    this.scanText(text);
     const secondAt = this.scanner.count;
-    if (pair !== undefined) this.read(pair);
+    if (pair !== undefined) this.scanText(pair);
     const lead = specialTokens ? 1 : 0;
     const tail = specialTokens && pair !== undefined ? 1 : 0;
     let first = secondAt;
     let second = this.scanner.count - secondAt;
     if (truncation === 'longest-first') {
-      const room = maxLength - 2 * lead - tail;
-      [first, second] = cutPair(this.algorithm, first, second, room);
+      const available = maxLength - 2 * lead - tail;
+      [first, second] = cutPair(this.algorithm, first, second, available);
     } else if (truncation !== 'joined') {
       throw new UserError(`Expected \`truncation\` to be longest-first or joined, got \`${truncation}\``);
     }
@@ -188,7 +188,7 @@ export class Tokenizer {
    */
   assemble({ lead, first, middle, second, tail, secondAt, limit, truncation }) {
     const whole = lead + first + middle + second + tail;
-    const ids = this.slab.take(whole);
+    const ids = this.arrayPool.take(whole);
     const { ids: scanned } = this.scanner;
     for (let i = 0; i < first; i++) ids[lead + i] = scanned[i];
     const pairAt = lead + first + middle;
@@ -198,22 +198,22 @@ export class Tokenizer {
       ids[lead + first] = this.special.sep.id;
     }
     if (tail > 0) ids[whole - 1] = this.special.sep.id;
-    const typeIds = this.slab.take(whole);
+    const typeIds = this.arrayPool.take(whole);
     if (second + tail > 0) typeIds.fill(1, pairAt);
     if (truncation === 'longest-first' || whole <= limit) return { ids, typeIds };
     return { ids: ids.slice(0, limit), typeIds: typeIds.slice(0, limit) };
   }
 
   /** @private @param {string} text */
-  read(text) {
+  scanText(text) {
     const { scanner } = this;
-    if (this.written.length === 0) {
+    if (this.writtenTokens.length === 0) {
       scanner.scan(text, 0, text.length);
       return;
     }
     splitAtSpecialTokens(
       text,
-      this.written,
+      this.writtenTokens,
       this.inAnyCase,
       (from, to) => scanner.scan(text, from, to),
       (id, from, to) => {
@@ -247,7 +247,7 @@ const POOL_SIZE = 4096;
 /** Gives arrays away, one behind the other. */
 export class ArrayPool {
   constructor() {
-    this.slab = new Int32Array(POOL_SIZE);
+    this.buffer = new Int32Array(POOL_SIZE);
     this.used = 0;
   }
 
@@ -258,10 +258,10 @@ export class ArrayPool {
   take(length) {
     if (length > POOL_SIZE / 4) return new Int32Array(length);
     if (this.used + length > POOL_SIZE) {
-      this.slab = new Int32Array(POOL_SIZE);
+      this.buffer = new Int32Array(POOL_SIZE);
       this.used = 0;
     }
-    const array = new Int32Array(this.slab.buffer, this.used * 4, length);
+    const array = new Int32Array(this.buffer.buffer, this.used * 4, length);
     this.used += length;
     return array;
   }

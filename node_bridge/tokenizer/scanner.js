@@ -36,11 +36,11 @@ export class Scanner {
     this.spaceAt = 0;
     /** Combining marks do not move to the left of this place in the pending word. */
     this.fence = 0;
-    const room = tables.limit + 1;
-    this.symbols = new Int32Array(room);
-    this.ranks = new Int32Array(room);
-    this.letterStarts = new Int32Array(room);
-    this.letterEnds = new Int32Array(room);
+    const capacity = tables.limit + 1;
+    this.symbols = new Int32Array(capacity);
+    this.ranks = new Int32Array(capacity);
+    this.letterStarts = new Int32Array(capacity);
+    this.letterEnds = new Int32Array(capacity);
   }
 
   /** Forgets all tokens, and what an error may have left of a word. */
@@ -62,7 +62,7 @@ export class Scanner {
   scan(text, from, to) {
     this.reserve(to - from);
     this.spaceAt = this.count;
-    const { ofUnit, weights } = this.actions;
+    const { byUnit: ofUnit, weights } = this.actions;
     // Singles are most of a Chinese text: they are written here, by way of locals.
     let { ids, starts, ends, count } = this;
     for (let i = from; i < to; i++) {
@@ -78,14 +78,14 @@ export class Scanner {
         starts[count] = i;
         ends[count++] = i + 1;
       } else if (action <= FIRST_LETTER) {
-        this.letter(FIRST_LETTER - action, weights[unit], i, i + 1);
+        this.addLetter(FIRST_LETTER - action, weights[unit], i, i + 1);
       } else if (action === NOT_COMPUTED) {
-        this.actions.meet(unit);
+        this.actions.computeAction(unit);
         i--;
       } else if (action !== SKIP) {
         this.count = count;
         if (action === END_WORD) this.passSpace();
-        else i = this.takeLongWay(text, i, to);
+        else i = this.scanComplexCharacter(text, i, to);
         ({ ids, starts, ends, count } = this);
       }
     }
@@ -114,7 +114,7 @@ export class Scanner {
    * @param {number} start
    * @param {number} end
    */
-  letter(symbol, weight, start, end) {
+  addLetter(symbol, weight, start, end) {
     if (this.weight <= this.tables.limit) {
       const at = this.length++;
       this.symbols[at] = symbol;
@@ -135,7 +135,7 @@ export class Scanner {
    * @param {number} to
    * @returns {number} the position of the character's last unit
    */
-  takeLongWay(text, i, to) {
+  scanComplexCharacter(text, i, to) {
     const codePoint = /** @type {number} */ (text.codePointAt(i));
     const last = codePoint > 0xffff ? i + 1 : i;
     if ((codePoint >= 0xd800 && codePoint < 0xe000) || last >= to) {
@@ -144,7 +144,7 @@ export class Scanner {
           'half a character is no text, and Python refuses it too',
       );
     }
-    for (const symbol of this.tables.symbols(codePoint)) this.take(symbol, i, last + 1);
+    for (const symbol of this.tables.symbols(codePoint)) this.takeSymbol(symbol, i, last + 1);
     this.reserve(to - i);
     return last;
   }
@@ -154,21 +154,21 @@ export class Scanner {
    * @param {number} start
    * @param {number} end
    */
-  take(symbol, start, end) {
+  takeSymbol(symbol, start, end) {
     const codePoint = symbol >> 2;
     const kind = symbol & 3;
     if (kind === LETTER) {
-      this.letter(this.trie.symbolOf(codePoint), this.weightOf(codePoint), start, end);
+      this.addLetter(this.trie.symbolOf(codePoint), this.weightOf(codePoint), start, end);
       const rank = this.tables.ranks.get(codePoint);
-      if (rank !== undefined) this.sink(rank);
+      if (rank !== undefined) this.reorderMark(rank);
     } else if (kind === ALONE) {
       if (this.length > 0) this.endWord();
       const id = this.trie.idOfCharacter(codePoint);
       this.emit(id === -1 ? this.unknown : id, start, end);
     } else if (kind === SPACE) {
-      const letter = this.trie.symbolOf(codePoint);
-      if (this.softSpaces && letter > 0 && this.canTake(letter, this.weightOf(codePoint))) {
-        this.letter(letter, this.weightOf(codePoint), start, end);
+      const addLetter = this.trie.symbolOf(codePoint);
+      if (this.softSpaces && addLetter > 0 && this.canTake(addLetter, this.weightOf(codePoint))) {
+        this.addLetter(addLetter, this.weightOf(codePoint), start, end);
       } else {
         this.passSpace();
       }
@@ -193,7 +193,7 @@ export class Scanner {
    *
    * @param {number} rank
    */
-  sink(rank) {
+  reorderMark(rank) {
     let at = this.length - 1;
     this.ranks[at] = rank;
     for (; at > this.fence && this.ranks[at - 1] > rank; at--) {

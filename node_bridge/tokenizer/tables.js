@@ -65,7 +65,7 @@ export class CharacterTables {
   symbols(codePoint) {
     const stored = this.classes[codePoint];
     if (stored < VANISHES) return [codePoint * 4 + stored];
-    if (stored === FOLDED) return this.folds.of(codePoint);
+    if (stored === FOLDED) return this.folds.symbolsOf(codePoint);
     return stored === BLOCKS ? ONLY_BLOCK : NO_SYMBOLS;
   }
 
@@ -81,7 +81,7 @@ export class CharacterTables {
     if (stored === BLOCKS) return NOT_ONE;
     let symbol = codePoint * 4 + stored;
     if (stored === FOLDED) {
-      const symbols = this.folds.of(codePoint);
+      const symbols = this.folds.symbolsOf(codePoint);
       if (symbols.length !== 1) return NOT_ONE;
       [symbol] = symbols;
     }
@@ -184,18 +184,18 @@ class Folds {
    * @param {number} codePoint a folded character
    * @returns {number[]}
    */
-  of(codePoint) {
+  symbolsOf(codePoint) {
     let found = this.asked.get(codePoint);
     if (found === undefined) {
-      const place = this.placeOf(codePoint);
-      found = this.symbols.slice(this.bounds[place], this.bounds[place + 1]);
+      const index = this.indexOf(codePoint);
+      found = this.symbols.slice(this.bounds[index], this.bounds[index + 1]);
       this.asked.set(codePoint, found);
     }
     return found;
   }
 
   /** @param {number} codePoint */
-  placeOf(codePoint) {
+  indexOf(codePoint) {
     const { characters } = this;
     let [low, high] = [0, characters.length - 1];
     while (low < high) {
@@ -236,7 +236,7 @@ export class Actions {
     this.trie = trie;
     this.unknown = unknown;
     /** An id (0 or more) for a unit that is a word by itself, else one of the actions above. */
-    this.ofUnit = new Int32Array(UNITS).fill(NOT_COMPUTED);
+    this.byUnit = new Int32Array(UNITS).fill(NOT_COMPUTED);
     /** What a letter counts towards the word limit. */
     this.weights = new Uint8Array(UNITS);
   }
@@ -246,9 +246,9 @@ export class Actions {
    *
    * @param {number} unit
    */
-  meet(unit) {
+  computeAction(unit) {
     const symbol = unit >= 0xd800 && unit < 0xe000 ? NOT_ONE : this.tables.onlySymbol(unit);
-    this.ofUnit[unit] = symbol === VANISHED ? SKIP : symbol === NOT_ONE ? COMPLEX : this.actionOf(symbol);
+    this.byUnit[unit] = symbol === VANISHED ? SKIP : symbol === NOT_ONE ? COMPLEX : this.actionOf(symbol);
     if (symbol >= 0) this.weights[unit] = computeWeight(symbol >> 2, this.tables.limitInBytes);
   }
 

@@ -17,18 +17,18 @@ import { UserError } from '../support/errors.js';
  * @param {import('../bundle/bundle.js').TokenizerContract['algorithm']} algorithm
  * @param {number} first tokens of the text
  * @param {number} second tokens of its pair, 0 for a single text
- * @param {number} room places for both, special tokens not counted; below 0 where even these are
+ * @param {number} available places for both, special tokens not counted; below 0 where even these are
  *   more than the limit
  * @returns {[number, number]} tokens that stay of each
  */
-export function cutPair(algorithm, first, second, room) {
+export function cutPair(algorithm, first, second, available) {
   if (algorithm === 'tf-text' || algorithm === 'tf-text-fast') {
-    return cutRoundRobin(first, second, Math.max(0, room));
+    return cutRoundRobin(first, second, Math.max(0, available));
   }
   // Hugging Face's library takes the special tokens off an unsigned limit, which then wraps
   // around: a limit below their number cuts nothing (tokenizers 0.22 and 0.23).
-  if (room < 0 && algorithm === 'bert') return [first, second];
-  return cutLongestFirst(first, second, Math.max(0, room));
+  if (available < 0 && algorithm === 'bert') return [first, second];
+  return cutLongestFirst(first, second, Math.max(0, available));
 }
 
 /**
@@ -37,14 +37,14 @@ export function cutPair(algorithm, first, second, room) {
  *
  * @param {number} first
  * @param {number} second
- * @param {number} room
+ * @param {number} available
  * @returns {[number, number]}
  */
-function cutRoundRobin(first, second, room) {
-  const half = Math.floor(room / 2);
-  if (second <= half) return [Math.min(first, room - second), second];
-  const ofFirst = Math.min(first, room - half);
-  return [ofFirst, Math.min(second, room - ofFirst)];
+function cutRoundRobin(first, second, available) {
+  const half = Math.floor(available / 2);
+  if (second <= half) return [Math.min(first, available - second), second];
+  const ofFirst = Math.min(first, available - half);
+  return [ofFirst, Math.min(second, available - ofFirst)];
 }
 
 /**
@@ -53,16 +53,16 @@ function cutRoundRobin(first, second, room) {
  *
  * @param {number} first
  * @param {number} second
- * @param {number} room
+ * @param {number} available
  * @returns {[number, number]}
  */
-function cutLongestFirst(first, second, room) {
-  if (first + second <= room) return [first, second];
+function cutLongestFirst(first, second, available) {
+  if (first + second <= available) return [first, second];
   let short = Math.min(first, second);
-  let long = short > room ? short : Math.max(short, room - short);
-  if (short + long > room) {
-    short = Math.floor(room / 2);
-    long = room - short;
+  let long = short > available ? short : Math.max(short, available - short);
+  if (short + long > available) {
+    short = Math.floor(available / 2);
+    long = available - short;
   }
   return first <= second ? [short, long] : [long, short];
 }

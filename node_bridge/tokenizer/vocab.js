@@ -64,12 +64,12 @@ export class Trie {
     }
     /** Where each symbol leads from the two roots, at `symbol * 2 + root`; -1 is nowhere. */
     this.fromRoots = new Int32Array((letters + 2) * 2).fill(-1);
-    let slots = 1024;
-    while (slots < deeper * 3) slots *= 2;
-    this.mask = slots - 1;
-    this.fromNode = new Int32Array(slots).fill(-1);
-    this.bySymbol = new Int32Array(slots);
-    this.toNode = new Int32Array(slots);
+    let capacity = 1024;
+    while (capacity < deeper * 3) capacity *= 2;
+    this.mask = capacity - 1;
+    this.fromNode = new Int32Array(capacity).fill(-1);
+    this.bySymbol = new Int32Array(capacity);
+    this.toNode = new Int32Array(capacity);
     /** The id of the piece that ends at a node, or -1. */
     this.idAt = new Int32Array(letters + 2).fill(-1);
     this.nodes = 2;
@@ -116,10 +116,10 @@ export class Trie {
   step(node, symbol) {
     if (node <= CONTINUE) return this.fromRoots[symbol * 2 + node];
     const { mask, fromNode, bySymbol } = this;
-    let slot = hashEdge(node, symbol) & mask;
-    while (fromNode[slot] !== -1) {
-      if (fromNode[slot] === node && bySymbol[slot] === symbol) return this.toNode[slot];
-      slot = (slot + 1) & mask;
+    let entry = hashEdge(node, symbol) & mask;
+    while (fromNode[entry] !== -1) {
+      if (fromNode[entry] === node && bySymbol[entry] === symbol) return this.toNode[entry];
+      entry = (entry + 1) & mask;
     }
     return -1;
   }
@@ -135,29 +135,29 @@ export class Trie {
     for (let i = from; i < token.length; i++) {
       const codePoint = /** @type {number} */ (token.codePointAt(i));
       if (codePoint >= BMP) i++;
-      const symbol = this.symbolOf(codePoint) || this.enter(codePoint);
+      const symbol = this.symbolOf(codePoint) || this.addSymbol(codePoint);
       if (node <= CONTINUE) {
-        const place = symbol * 2 + node;
-        if (fromRoots[place] === -1) fromRoots[place] = this.nodes++;
-        node = fromRoots[place];
+        const edge = symbol * 2 + node;
+        if (fromRoots[edge] === -1) fromRoots[edge] = this.nodes++;
+        node = fromRoots[edge];
         continue;
       }
-      let slot = hashEdge(node, symbol) & mask;
-      while (fromNode[slot] !== -1 && (fromNode[slot] !== node || bySymbol[slot] !== symbol)) {
-        slot = (slot + 1) & mask;
+      let entry = hashEdge(node, symbol) & mask;
+      while (fromNode[entry] !== -1 && (fromNode[entry] !== node || bySymbol[entry] !== symbol)) {
+        entry = (entry + 1) & mask;
       }
-      if (fromNode[slot] === -1) {
-        fromNode[slot] = node;
-        bySymbol[slot] = symbol;
-        toNode[slot] = this.nodes++;
+      if (fromNode[entry] === -1) {
+        fromNode[entry] = node;
+        bySymbol[entry] = symbol;
+        toNode[entry] = this.nodes++;
       }
-      node = toNode[slot];
+      node = toNode[entry];
     }
     if (this.lastWins || this.idAt[node] === -1) this.idAt[node] = id;
   }
 
   /** @param {number} codePoint */
-  enter(codePoint) {
+  addSymbol(codePoint) {
     if (codePoint < BMP) this.symbols[codePoint] = this.alphabet;
     else this.astralSymbols.set(codePoint, this.alphabet);
     return this.alphabet++;

@@ -64,8 +64,8 @@ function computeLoss(step, texts, rows) {
 /** How many texts of a batch get their own label. @param {Signature} infer @param {Texts} texts @param {number[]} rows */
 function countCorrect(infer, texts, rows) {
   return tf.tidy(() => {
-    const places = tf.argMax(infer.predict(texts.idsOf(rows)).probabilities, 1).dataSync();
-    return texts.labelsOf(rows).filter((label, i) => label === places[i]).length;
+    const predicted = tf.argMax(infer.predict(texts.idsOf(rows)).probabilities, 1).dataSync();
+    return texts.labelsOf(rows).filter((label, i) => label === predicted[i]).length;
   });
 }
 
@@ -113,7 +113,7 @@ function splitIntoEpochs({ data, shape: [epochs, batches, rows] }) {
   return Array.from({ length: epochs }, (_, epoch) =>
     Array.from({ length: batches }, (_, batch) => {
       const start = (epoch * batches + batch) * rows;
-      return Array.from(data.subarray(start, start + rows)).filter((place) => place >= 0);
+      return Array.from(data.subarray(start, start + rows)).filter((index) => index >= 0);
     }),
   );
 }

@@ -36,11 +36,11 @@ export async function computeInvariances(encoder, encodings) {
   const batch = encoder.pad(encodings);
   const width = batch.input_ids.shape[1];
   const whole = await encoder.runBatch(batch);
-  const held = tf.memory().numTensors;
+  const tensorCount = tf.memory().numTensors;
   put('pairs.b000.repeated/left/', whole);
   put('pairs.b000.repeated/right/', await encoder.runBatch(batch));
   put('pairs.b000.tensors/left/', { count: createCount(tf.memory().numTensors) });
-  put('pairs.b000.tensors/right/', { count: createCount(held) });
+  put('pairs.b000.tensors/right/', { count: createCount(tensorCount) });
   put('pairs.b000.reordered/left/', await encoder.run(encodings.toReversed(), width));
   put('pairs.b000.reordered/right/', whole);
   // A text that fills the model's positions leaves no room to pad; `alone` compares other widths too.
@@ -86,19 +86,19 @@ function changePadding({ input_ids: ids, attention_mask: mask, ...rest }) {
  */
 function makeVariants({ input_ids: ids, attention_mask: mask, token_type_ids: types }) {
   const [, width] = ids.shape;
-  const place = (/** @type {number} */ i) => i % width;
-  const second = types.data.map((_, i) => (mask.data[i] === 1 ? place(i) % 2 : 0));
-  const holes = mask.data.map((shown, i) => (place(i) % 3 === 2 ? 0 : shown));
-  const turned = ids.data.slice();
+  const positionOf = (/** @type {number} */ i) => i % width;
+  const second = types.data.map((_, i) => (mask.data[i] === 1 ? positionOf(i) % 2 : 0));
+  const maskWithGaps = mask.data.map((shown, i) => (positionOf(i) % 3 === 2 ? 0 : shown));
+  const reversed = ids.data.slice();
   for (let row = 0; row < ids.shape[0]; row += 1) {
     const from = row * width;
     const length = mask.data.subarray(from, from + width).reduce((sum, shown) => sum + shown, 0);
-    turned.subarray(from, from + length).reverse();
+    reversed.subarray(from, from + length).reverse();
   }
-  const of = (/** @type {Int32Array} */ data) => ({ shape: ids.shape, data });
+  const toTensor = (/** @type {Int32Array} */ data) => ({ shape: ids.shape, data });
   return {
-    token_type_ids: ['types', { input_ids: ids, attention_mask: mask, token_type_ids: of(second) }],
-    attention_mask: ['holes', { input_ids: ids, attention_mask: of(holes), token_type_ids: types }],
-    input_ids: ['turned', { input_ids: of(turned), attention_mask: mask, token_type_ids: types }],
+    token_type_ids: ['types', { input_ids: ids, attention_mask: mask, token_type_ids: toTensor(second) }],
+    attention_mask: ['holes', { input_ids: ids, attention_mask: toTensor(maskWithGaps), token_type_ids: types }],
+    input_ids: ['turned', { input_ids: toTensor(reversed), attention_mask: mask, token_type_ids: types }],
   };
 }

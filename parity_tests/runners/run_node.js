@@ -99,8 +99,8 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
       .map((text) => tokenizer.encode(text.text, { pair: text.pair, maxLength: limitLength(text, maxLength) }));
     Object.assign(tensors, await computeInvariances(encoder, few));
   }
-  const told = { versions: readVersions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
-  const metadata = Object.entries(told).map(([name, value]) => [name, JSON.stringify(value)]);
+  const answers = { versions: readVersions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
+  const metadata = Object.entries(answers).map(([name, value]) => [name, JSON.stringify(value)]);
   writeSafetensors(out, tensors, Object.fromEntries(metadata));
 }
 
@@ -132,16 +132,16 @@ async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, clas
   const nodes = specs.map(({ name }) => name);
   if (tapped && encoder.kind === 'graph_model') nodes.push(...taps.map(({ node }) => node));
   const outputs = await encoder.run(encodings, undefined, nodes);
-  const told = {
+  const result = {
     tokens: encodings.map(({ tokens }) => tokens),
     starts: encodings.map(({ offsets }) => offsets.map(([start]) => start)),
   };
   const tensors = { ...encoder.pad(encodings), ...outputs };
-  if (classifier === undefined) return { ...told, tensors };
+  if (classifier === undefined) return { ...result, tensors };
   const sequence = specs.find(({ role }) => role === 'sequence_output')?.name ?? '';
   const rows = await classifier.probabilities(classifier.inputsOf(outputs[sequence], encodings));
   const labels = rows.map((row) => classifier.labelOf(row));
-  return { ...told, labels, tensors: { ...tensors, probabilities: stackRows(rows) } };
+  return { ...result, labels, tensors: { ...tensors, probabilities: stackRows(rows) } };
 }
 
 /** @param {Float32Array[]} rows of one length */
@@ -191,8 +191,8 @@ async function readWeight(encoder, name) {
  * @param {Record<string, Record<string, any[]>>} lists
  */
 function formatValue(asked, tensors, lists) {
-  const [, name, place = '0'] = /^(.*?)(?:\[([\d,]+)\])?$/.exec(asked) ?? [];
-  const index = place.split(',').map(Number);
+  const [, name, position = '0'] = /^(.*?)(?:\[([\d,]+)\])?$/.exec(asked) ?? [];
+  const index = position.split(',').map(Number);
   const [, prefix, list] = /^(.*)\.(tokens|labels)$/.exec(name) ?? [];
   if (list !== undefined) return toJsonLine(lists[list][prefix]?.[index[0]]);
   const tensor = tensors[name];

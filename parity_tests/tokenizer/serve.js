@@ -110,20 +110,20 @@ function uint32(value) {
 async function* readFrames(source) {
   /** @type {Buffer[]} */
   let parts = [];
-  let held = 0;
+  let received = 0;
   let needed = 4;
   /** @type {Buffer | undefined} */
   let header;
   let sized = false;
   for await (const chunk of source) {
     parts.push(chunk);
-    held += chunk.length;
-    while (held >= needed) {
+    received += chunk.length;
+    while (received >= needed) {
       const whole = Buffer.concat(parts);
       const block = whole.subarray(0, needed);
       const rest = whole.subarray(needed);
       parts = rest.length > 0 ? [rest] : [];
-      held = rest.length;
+      received = rest.length;
       if (!sized) {
         needed = block.readUInt32LE(0);
         sized = true;

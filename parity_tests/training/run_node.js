@@ -46,7 +46,7 @@ async function main({ problem: path, out, backend, steps }) {
   const { tensors: problem, metadata } = readSafetensors(readFileSync(path), path);
   const batches = splitBatches(problem).slice(0, Number(steps));
   const classes = problem['probabilities/bias'].shape[0];
-  const labels = Array.from({ length: classes }, (_, place) => String(place));
+  const labels = Array.from({ length: classes }, (_, index) => String(index));
   const head = Head.create({ hidden: problem.features.shape[1], labels });
   head.setWeights(WEIGHTS.map((name) => /** @type {Float32Array} */ (problem[name].data)));
   // Adam's other numbers are those of TF.js: they are compared too.
@@ -55,12 +55,12 @@ async function main({ problem: path, out, backend, steps }) {
   const features = featuresInMemory(splitRows(problem.features), head.hidden);
   const targets = /** @type {Int32Array} */ (problem.targets.data);
   const equal = labels.map(() => 1);
-  const told = [];
-  for (const places of batches) told.push(await trainStep(head, places, features, targets, equal));
+  const results = [];
+  for (const batch of batches) results.push(await trainStep(head, batch, features, targets, equal));
   /** @type {Tensors} */
   const tensors = {
-    loss: createVector(told.map(([loss]) => loss)),
-    accuracy: createVector(told.map(([, accuracy]) => accuracy)),
+    loss: createVector(results.map(([loss]) => loss)),
+    accuracy: createVector(results.map(([, accuracy]) => accuracy)),
   };
   for (const [index, weight] of head.model.getWeights().entries()) {
     const data = /** @type {Float32Array} */ (await weight.data());

@@ -22,7 +22,7 @@ test('close is within atol + rtol·|expected|, and the largest difference is tol
 test('a failure names the value that is furthest over its budget', () => {
   const got = { shape: [2, 2], data: Float32Array.of(1000.9, 0, 0, 0.5) };
   const expected = { shape: [2, 2], data: Float32Array.of(1000, 0, 0, 0.25) };
-  assert.match(compareTensors(got, expected, BUDGET).said, /got 0\.5 at \[1,1\], expected 0\.25 within 0\.01/);
+  assert.match(compareTensors(got, expected, BUDGET).problem, /got 0\.5 at \[1,1\], expected 0\.25 within 0\.01/);
 });
 
 for (const [name, got, expected, said] of /** @type {const} */ ([
@@ -33,7 +33,7 @@ for (const [name, got, expected, said] of /** @type {const} */ ([
   ['infinity on both sides', of([Infinity]), of([Infinity]), /got Infinity/],
 ])) {
   test(`${name} is never close`, () => {
-    const { close, maxAbs, said: told } = compareTensors(got, expected, BUDGET);
+    const { close, maxAbs, problem: told } = compareTensors(got, expected, BUDGET);
     assert(!close);
     assert.equal(maxAbs, null);
     assert.match(told, said);

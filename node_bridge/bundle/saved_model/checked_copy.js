@@ -90,11 +90,11 @@ function createTemporaryDirectory() {
 /** @param {Bundle} bundle @param {string} name @returns {Generator<Uint8Array>} */
 function* readChunks(bundle, name) {
   const file = bundle.file(name);
-  const piece = new Uint8Array(Math.min(file.left, CHUNK_BYTES));
+  const piece = new Uint8Array(Math.min(file.remaining, CHUNK_BYTES));
   try {
-    while (file.left > 0) {
-      const some = piece.subarray(0, file.left);
-      file.fill(some);
+    while (file.remaining > 0) {
+      const some = piece.subarray(0, file.remaining);
+      file.readInto(some);
       yield some;
     }
   } finally {

@@ -232,11 +232,11 @@ function* findMisplacedSavers(program) {
 
 /** Ops that loading a model runs, and that restore from another file than the model's own. @param {Program} program @returns {Generator<string>} */
 function* findForeignRestores(program) {
-  const given = nodeNameOf(program.saver.filenameTensorName);
+  const fileNameNode = nodeNameOf(program.saver.filenameTensorName);
   const files = traceFileNames(program, new Set([READER]), 0);
   const read = new Set(files.inMain.filter(({ node }) => program.restores.has(node)).map(({ origin }) => origin));
-  const isGiven = REPLACED_BY_LOADER.has(findOp(program.main, given)) && read.size === 1 && read.has(given);
-  if (files.unknown !== undefined || (read.size > 0 && !isGiven)) {
+  const isOwnFile = REPLACED_BY_LOADER.has(findOp(program.main, fileNameNode)) && read.size === 1 && read.has(fileNameNode);
+  if (files.unknown !== undefined || (read.size > 0 && !isOwnFile)) {
     yield `op ${READER} on another file than the model's own${formatLocation(files.unknown?.where ?? '')}`;
   }
 }
@@ -252,10 +252,10 @@ function* findMisplacedTables(program) {
     if (!isAsset(program, origin)) yield `op ${findOp(program.main, node)} on a file that is no asset`;
     else if (later.has(node)) yield `op ${findOp(program.main, node)} where a signature runs it, not at the start alone`;
   }
-  for (const [name, places] of files.arguments) {
-    for (const place of places) {
+  for (const [name, indices] of files.arguments) {
+    for (const index of indices) {
       const count = /** @type {string[]} */ (program.arguments.get(name)).length;
-      if (!isBoundAsset(program, name, place - count)) yield `function ${name} on a file that is no asset`;
+      if (!isBoundAsset(program, name, index - count)) yield `function ${name} on a file that is no asset`;
     }
   }
 }
@@ -275,27 +275,27 @@ function* findMisplacedTables(program) {
  *
  * @param {Program} program
  * @param {Set<string>} ops
- * @param {number} place of the input
+ * @param {number} index of the input
  * @returns {FileNames}
  */
-function traceFileNames(program, ops, place) {
+function traceFileNames(program, ops, index) {
   /** @type {FileNames} */
   const found = { arguments: new Map(), inMain: [] };
   for (let grew = true; grew; ) {
     grew = false;
     found.inMain = [];
     for (const [name, nodes] of program.functions) {
-      for (const { node, source } of listFileNameUsers(program, name, ops, place, found.arguments)) {
+      for (const { node, source } of listFileNameUsers(program, name, ops, index, found.arguments)) {
         const origin = traceSource(nodes, source);
         if (name === MAIN) {
           found.inMain.push({ node: node.name, origin });
           continue;
         }
-        const index = nodes.has(origin) ? -1 : (program.arguments.get(name) ?? []).indexOf(origin);
-        if (index === -1) return { ...found, unknown: { op: node.op, where: name } };
-        const places = found.arguments.get(name) ?? new Set();
-        grew ||= !places.has(index);
-        found.arguments.set(name, places.add(index));
+        const argument = nodes.has(origin) ? -1 : (program.arguments.get(name) ?? []).indexOf(origin);
+        if (argument === -1) return { ...found, unknown: { op: node.op, where: name } };
+        const indices = found.arguments.get(name) ?? new Set();
+        grew ||= !indices.has(argument);
+        found.arguments.set(name, indices.add(argument));
       }
     }
   }
@@ -308,19 +308,19 @@ function traceFileNames(program, ops, place) {
  * @param {Program} program
  * @param {string} name of the function
  * @param {Set<string>} ops
- * @param {number} place of the input of these ops
- * @param {FileNames['arguments']} known
+ * @param {number} index of the input of these ops
+ * @param {FileNames['arguments']} fileNameArguments
  * @returns {{node: Message, source: string}[]}
  */
-function listFileNameUsers(program, name, ops, place, known) {
+function listFileNameUsers(program, name, ops, index, fileNameArguments) {
   const found = [];
   for (const node of /** @type {Nodes} */ (program.functions.get(name)).values()) {
-    if (ops.has(node.op)) found.push({ node, source: listDataInputs(node)[place] ?? UNKNOWN });
+    if (ops.has(node.op)) found.push({ node, source: listDataInputs(node)[index] ?? UNKNOWN });
   }
   for (const { node, called } of program.calls.get(name) ?? []) {
     const inputs = listDataInputs(node);
     for (const other of called) {
-      for (const index of known.get(other) ?? []) {
+      for (const index of fileNameArguments.get(other) ?? []) {
         // How a branch or a loop passes its arguments on is not followed.
         found.push({ node, source: (CALLS.has(node.op) ? inputs[index] : undefined) ?? UNKNOWN });
       }

@@ -262,8 +262,8 @@ export function listInitializers(metaGraph, collection) {
 
 /** @param {Message} metaGraph @param {string} collection @param {string} kind @returns {unknown[]} */
 function readCollection({ collectionDef }, collection, kind) {
-  const held = Object.hasOwn(collectionDef, collection) ? collectionDef[collection].kind : undefined;
-  return held?.case === kind ? held.value.value : [];
+  const content = Object.hasOwn(collectionDef, collection) ? collectionDef[collection].kind : undefined;
+  return content?.case === kind ? content.value.value : [];
 }
 
 /** @param {string} name @param {Uint8Array} bytes @param {string} collection @returns {Message} */

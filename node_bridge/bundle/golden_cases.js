@@ -1,6 +1,6 @@
 /**
- * Checks a bundle against its own golden cases: texts with the ids and outputs that Python's
- * TensorFlow gave for them when the bundle was made.
+ * Checks a bundle against its golden cases: texts with the ids and outputs that Python's TensorFlow
+ * gave for them when the bundle was made.
  */
 import { createHash } from 'node:crypto';
 
@@ -12,7 +12,7 @@ import { parseModelJson } from './model_json.js';
 
 const GOLDEN_FILE = 'golden.safetensors';
 const CHUNK_BYTES = 1 << 20;
-/** Bytes of a number, by TF.js's names of the dtypes. */
+/** Bytes of a number, by TF.js's dtype. */
 const BYTES_OF_DTYPE = /** @type {Record<string, number>} */ ({
   float32: 4,
   int32: 4,
@@ -30,15 +30,15 @@ const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
  * @property {string} name `ids`, or an output by its name
  * @property {boolean} passed
  * @property {number | null} maxAbs
- * @property {number} budget its `atol`; 0 for ids
- * @property {number} rtol what is allowed besides, of the expected value; 0 for ids
- * @property {string} said what is wrong; empty where nothing is
+ * @property {number} budget the `atol`; 0 for ids
+ * @property {number} rtol the allowed share of the expected value, besides; 0 for ids
+ * @property {string} said what is wrong; empty if the check passed
  */
 
 /** @typedef {ReturnType<typeof readGoldenCases>} GoldenCases */
 
 /**
- * The golden cases of a bundle.
+ * Reads the golden cases of a bundle.
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @returns {{
@@ -46,9 +46,9 @@ const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
  *   tensors: Record<string, import('../support/safetensors.js').Tensor>,
  *   tokenizerCases: {texts: string[], ids: number[][]},
  *   checksums: {weights: Record<string, string>, files: Record<string, string>, contract: string} | null,
- * }} `rules`: texts of which only the ids are known; `checksums`: null in bundles that older
- *   releases made
- * @throws {UserError} a bundle without golden cases, or whose golden cases do not fit its contract
+ * }} `tokenizerCases`: texts with their ids alone; `checksums`: null if an older release made the
+ *   bundle
+ * @throws {UserError} the bundle has no golden cases, or they do not fit its contract
  */
 export function readGoldenCases(bundle) {
   if (!Object.hasOwn(bundle.contract.files, GOLDEN_FILE)) {
@@ -71,12 +71,12 @@ export function readGoldenCases(bundle) {
 }
 
 /**
- * The golden ids are read row by row. Of the outputs the comparison says what is missing or wrong.
+ * Checks the ids, since they are read row by row. What is wrong with outputs, the comparison finds.
  *
  * @param {string} path
  * @param {string[]} texts
  * @param {Record<string, import('../support/safetensors.js').Tensor>} tensors
- * @throws {UserError} one is missing, or of another shape or dtype
+ * @throws {UserError} a tensor is missing or has another shape or dtype
  */
 function assertTensorsFit(path, texts, tensors) {
   const width = Object.hasOwn(tensors, 'input_ids') ? tensors.input_ids.shape[1] : undefined;
@@ -88,12 +88,14 @@ function assertTensorsFit(path, texts, tensors) {
 }
 
 /**
+ * Runs the golden texts and compares ids and outputs.
+ *
  * @param {import('./bundle.js').Bundle} bundle
- * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
- * @param {import('../encoder/encoder.js').Encoder} encoder
- * @param {number} [count] take only so many of the first texts, for a slow backend
+ * @param {import('../tokenizer/index.js').Tokenizer} tokenizer of the bundle
+ * @param {import('../encoder/encoder.js').Encoder} encoder of the bundle
+ * @param {number} [count] how many texts, from the first on; all by default
  * @returns {Promise<Check[]>} the ids first, then each output of the contract
- * @throws {UserError} no golden cases, or no budget that is one
+ * @throws {UserError} there are no golden cases, or a budget is not valid
  */
 export async function verifyBundle(bundle, tokenizer, encoder, count = Infinity) {
   const golden = readGoldenCases(bundle);
@@ -104,7 +106,7 @@ export async function verifyBundle(bundle, tokenizer, encoder, count = Infinity)
   }
   const budgets = outputs.map(({ name }) => findBudget(bundle, name));
   const encodings = texts.map((text) => tokenizer.encode(text));
-  // What attends to padding gives other numbers at another width.
+  // A model that attends to padding gives other numbers at another width.
   const width = padding === 'attended' ? golden.tensors.input_ids.shape[1] : undefined;
   const batch = encoder.pad(encodings, width);
   const tensors =
@@ -127,13 +129,13 @@ export async function verifyBundle(bundle, tokenizer, encoder, count = Infinity)
 }
 
 /**
- * The golden ids of a bundle, by its tokenizer alone.
+ * Compares the ids of the golden texts; needs the tokenizer only.
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
- * @param {number} [count] take only so many of the first texts
+ * @param {number} [count] how many texts, from the first on; all by default
  * @returns {Check}
- * @throws {UserError} no golden cases
+ * @throws {UserError} there are no golden cases
  */
 export function verifyGoldenIds(bundle, tokenizer, count = Infinity) {
   const { texts, tensors } = readGoldenCases(bundle);
@@ -151,11 +153,11 @@ export function verifyGoldenIds(bundle, tokenizer, count = Infinity) {
 }
 
 /**
- * The ids of the texts that show the tokenizer's rules; no such text in older bundles.
+ * Compares the ids of the texts that show the tokenizer's rules.
  *
  * @param {GoldenCases} golden
  * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
- * @returns {Check | null} null where there are none
+ * @returns {Check | null} null if there are no such texts, as in older bundles
  */
 export function verifyTokenizerRules({ tokenizerCases: { texts, ids } }, tokenizer) {
   if (texts.length === 0) return null;
@@ -171,15 +173,15 @@ export function verifyTokenizerRules({ tokenizerCases: { texts, ids } }, tokeniz
 }
 
 /**
- * Whether weights, files and contract are those that the golden file was made with. The hashes in
- * `bundle.json` say the same of whole files, but who changes a file can seal the bundle again, and
- * so can a mistake of a program; golden texts reach few lines of a vocab. It is no proof against
- * someone who means ill, who can write these sums again too.
+ * Compares weights, files and contract with the checksums in the golden file. `bundle.json` has
+ * hashes too, but a program that changes a file by mistake may also write new hashes, and the golden
+ * texts use few lines of a vocab. This does not protect against an attacker, who can write new
+ * checksums too.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @param {GoldenCases} golden its own
- * @returns {Check | null} null where an older release made the bundle
- * @throws {UserError} a file that is missing or altered
+ * @param {GoldenCases} golden of this bundle
+ * @returns {Check | null} null if an older release made the bundle
+ * @throws {UserError} a file is missing or altered
  */
 export function verifyChecksums(bundle, { checksums }) {
   if (checksums === null) return null;
@@ -204,11 +206,11 @@ export function verifyChecksums(bundle, { checksums }) {
 }
 
 /**
- * The sha256 of each weight's bytes as they are stored, by its name in the manifest.
+ * Computes the sha256 of each weight's stored bytes.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @returns {Record<string, string>}
- * @throws {UserError} a shard that is missing, altered or too short, or a dtype that has no size
+ * @returns {Record<string, string>} by the name in the manifest
+ * @throws {UserError} a shard is missing, altered or too short, or a dtype is unknown
  */
 function hashWeights(bundle) {
   const { weightsManifest } = parseModelJson(bundle.read('model.json'), `${bundle.dir}/model.json`);
@@ -245,8 +247,8 @@ function hashWeights(bundle) {
 }
 
 /**
- * The sha256 of what a contract says of numbers, as Python writes it: sorted keys, no spaces. No
- * value in it is a float.
+ * Computes the sha256 of the fields of a contract that decide the numbers. The JSON is written as
+ * Python writes it: sorted keys, no spaces. No value in it is a float.
  *
  * @param {import('./bundle.js').Contract} contract
  */
@@ -262,10 +264,10 @@ function sha256(bytes) {
 }
 
 /**
- * What golden texts reach, in one line: the rest is held by checksums alone.
+ * Describes in one line how much of the bundle the golden texts use; the rest has checksums only.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @param {GoldenCases} golden its own
+ * @param {GoldenCases} golden of this bundle
  * @returns {string}
  */
 export function describeCoverage(bundle, { tensors, tokenizerCases, checksums }) {
@@ -282,12 +284,12 @@ export function describeCoverage(bundle, { tensors, tokenizerCases, checksums })
 }
 
 /**
- * What a runtime may be off at an output: its own budget, or the one for all that older bundles have.
+ * Finds how far an output may differ: its own budget, or the one for all outputs in older bundles.
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @param {string} name
  * @returns {{atol: number, rtol: number}}
- * @throws {UserError} the contract has none, or one that is no number
+ * @throws {UserError} the contract has none, or it is not valid
  */
 function findBudget(bundle, name) {
   const { accuracy } = bundle.contract;
@@ -298,8 +300,8 @@ function findBudget(bundle, name) {
 }
 
 /**
- * The golden texts through an encoder, or a pool of them, as a training sees it: the vectors of
- * `sequence_output`, without those of padding.
+ * Runs the golden texts through an encoder, or a pool of them, as training does, and compares the
+ * vectors of `sequence_output` without those of padding.
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
@@ -342,11 +344,11 @@ export async function verifyVectors(bundle, tokenizer, encoder) {
 }
 
 /**
- * The golden tensors of the first texts, at the width that these texts alone are padded to.
+ * The golden tensors of the first texts, cut to the width that these texts need.
  *
  * @param {Record<string, import('../support/safetensors.js').Tensor>} tensors
  * @param {import('./bundle.js').TensorSpec[]} outputs
- * @param {[number, number]} size rows, and positions of each
+ * @param {[number, number]} size number of rows, and positions of a row
  * @returns {Record<string, import('../support/safetensors.js').Tensor>}
  */
 function takeFirstRows(tensors, outputs, [rows, width]) {
@@ -368,8 +370,8 @@ function takeFirstRows(tensors, outputs, [rows, width]) {
 }
 
 /**
- * An output with zeros at the masked positions, whose values mean nothing: in trained models they
- * are ten times more sensitive to rounding than the rest.
+ * Sets an output to 0 at the masked positions. Their values have no meaning, and in trained models
+ * they are ten times more sensitive to rounding than the rest.
  *
  * @template {{shape: number[], data: Float32Array | Int32Array}} T
  * @param {T} output

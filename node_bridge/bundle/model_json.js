@@ -1,10 +1,10 @@
-/** `model.json` of TF.js, of a bundle or of a classifier: all of it that is used has its type before it is. */
+/** Reads `model.json` of TF.js, of a bundle or a classifier, and checks the types of all fields that are used. */
 import { UserError } from '../support/errors.js';
 import { isObject, parseJson } from '../support/json.js';
 
-/** Axes that TF.js has. */
+/** The most axes that TF.js supports. */
 const MAX_AXES = 6;
-/** Numbers of a weight: more is no array of JavaScript's. */
+/** The most numbers of a weight: JavaScript has no larger array. */
 const MAX_NUMBERS = 2 ** 32;
 
 /**
@@ -14,11 +14,11 @@ const MAX_NUMBERS = 2 ** 32;
  * @property {string} name
  * @property {number[]} shape
  * @property {'float32' | 'int32' | 'bool'} dtype
- * @property {Quantization} [quantization] how a float32 is stored, where that is in fewer bits
+ * @property {Quantization} [quantization] how a float32 is stored in fewer bits
  *
  * @typedef {object} Quantization
  * @property {'float16' | 'uint16' | 'uint8'} dtype
- * @property {number} [scale] of integers, as is `min`: the value is stored · scale + min
+ * @property {number} [scale] of an integer, as is `min`: value = stored · scale + min
  * @property {number} [min]
  *
  * @typedef {{format?: string, modelTopology: any, weightsManifest: WeightGroup[]} & Record<string, any>} ModelJson
@@ -28,7 +28,7 @@ const MAX_NUMBERS = 2 ** 32;
  * @param {Uint8Array} bytes
  * @param {string} path for an error
  * @returns {ModelJson}
- * @throws {UserError} broken JSON, or a field that is missing or of another type
+ * @throws {UserError} the JSON is broken, or a field is missing or has another type
  */
 export function parseModelJson(bytes, path) {
   const model = parseJson(bytes, path);
@@ -50,11 +50,13 @@ export function parseModelJson(bytes, path) {
 }
 
 /**
+ * Runs TF.js on a model. TF.js has no error of its own for a graph that it cannot run; any TypeError
+ * or other plain Error means that.
+ *
  * @param {string} path of the `model.json`
- * @param {() => T} work that TF.js does with it
+ * @param {() => T} work what TF.js does with it
  * @returns {T}
- * @throws {UserError} whatever TF.js says of a graph that it cannot take: it has no words of its own
- *   for that, and stumbles
+ * @throws {UserError} TF.js cannot run the graph
  * @template T
  */
 export function withTfjsErrors(path, work) {
@@ -81,7 +83,7 @@ function isGroup(group) {
   );
 }
 
-/** @param {unknown} weight @returns {string} '' where there is none */
+/** @param {unknown} weight @returns {string} what is wrong; empty if it is valid */
 function findWeightProblem(weight) {
   if (!isObject(weight)) return 'no fields';
   const { name, shape, dtype, quantization } = weight;

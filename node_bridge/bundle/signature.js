@@ -1,8 +1,8 @@
 /**
- * Checks who signed a bundle or a classifier. Hashes find damage, but whoever changes a file can
- * write them anew; a signature needs the publisher's private key. It covers the contract byte for
- * byte, and by the hashes in it every other file. Ed25519 (RFC 8032) by Node's own crypto; made by
- * `python -m export sign`. The layout of `signature.json` stands in docs/bundle.md.
+ * Checks who signed a bundle or a classifier. Hashes find damage, but an attacker who changes a file
+ * can write new hashes; a signature needs the publisher's private key. It covers every byte of the
+ * contract, and through the hashes in it every other file. The algorithm is Ed25519 (RFC 8032), from
+ * Node's crypto. `python -m export sign` signs; docs/bundle.md describes `signature.json`.
  */
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
@@ -13,12 +13,12 @@ import { catchUserError, UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { isObject, parseJson } from '../support/json.js';
 
-/** Beside a contract, and in no list of files. */
+/** The file beside the contract; no list of files names it. */
 export const SIGNATURE_FILE = 'signature.json';
 const FORMAT = 'bert-bridge-signature';
 const VERSION = 1;
 
-/** Bytes that a signature, or a file of public keys, has at most. */
+/** The largest signature file, and the largest file of public keys, in bytes. */
 const MAX_BYTES = 2 ** 16;
 const RAW_KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
@@ -29,9 +29,9 @@ const PEM = /-----BEGIN PUBLIC KEY-----[^-]*-----END PUBLIC KEY-----/g;
  *
  * @param {string} dir of the bundle or the classifier
  * @param {string} name of its contract: `bundle.json` or `classifier.json`
- * @param {Uint8Array} contract its bytes, as they are used afterwards
- * @param {string} trustedKeys public keys, one or more PEM blocks; one of them suffices
- * @throws {UserError} it is not signed, by none of these keys, or it was changed after signing
+ * @param {Uint8Array} contract the bytes of the contract that the caller uses
+ * @param {string} trustedKeys public keys, one or more PEM blocks; one of them must have signed
+ * @throws {UserError} it is not signed, not by these keys, or it was changed after signing
  */
 export function assertSigned(dir, name, contract, trustedKeys) {
   const keys = parsePublicKeys(trustedKeys);
@@ -48,11 +48,11 @@ export function assertSigned(dir, name, contract, trustedKeys) {
 }
 
 /**
- * The public keys in a file, for `--require-signature FILE`.
+ * Reads the public keys for `--require-signature FILE`.
  *
  * @param {string | undefined} file
- * @returns {string | undefined} undefined where no file is named
- * @throws {UserError} it cannot be read, or holds none
+ * @returns {string | undefined} PEM blocks; undefined if no file is named
+ * @throws {UserError} the file cannot be read, or has no keys
  */
 export function readTrustedKeys(file) {
   if (file === undefined) return undefined;
@@ -68,7 +68,7 @@ export function readTrustedKeys(file) {
 /**
  * @param {string} pem
  * @returns {import('node:crypto').KeyObject[]} at least one
- * @throws {UserError} none, or one that is not Ed25519
+ * @throws {UserError} there is none, or one is not Ed25519
  */
 function parsePublicKeys(pem) {
   const blocks = pem.match(PEM) ?? [];
@@ -95,9 +95,10 @@ function parsePublicKey(block) {
 
 /**
  * @param {string} dir
- * @param {string} name of the contract that it has to sign
- * @returns {{key: Buffer, bytes: Buffer}} the public key that it names, which is only said, and 64 bytes
- * @throws {UserError} there is none, or it is no signature
+ * @param {string} name of the contract that it must sign
+ * @returns {{key: Buffer, bytes: Buffer}} `key`: the public key that it names, used in messages only;
+ *   `bytes`: the 64 bytes of the signature
+ * @throws {UserError} the file is missing, or is not a signature of this contract
  */
 function readSignature(dir, name) {
   const path = join(dir, SIGNATURE_FILE);
@@ -125,12 +126,12 @@ function readSignature(dir, name) {
   return { key: raw, bytes: made };
 }
 
-/** The 32 bytes of a public key: in SPKI they stand last. @param {import('node:crypto').KeyObject} key */
+/** The 32 bytes of a public key; they are the last ones of its SPKI form. @param {import('node:crypto').KeyObject} key */
 function exportRawKey(key) {
   return key.export({ type: 'spki', format: 'der' }).subarray(-RAW_KEY_BYTES);
 }
 
-/** By which a person tells keys apart. @param {Uint8Array} raw */
+/** A short text by which people recognise a key. @param {Uint8Array} raw */
 function fingerprint(raw) {
   return `SHA256:${createHash('sha256').update(raw).digest('base64url').slice(0, 22)}`;
 }

@@ -35,7 +35,7 @@ export class KeyTable {
    * @returns {number | undefined} what was added under this key
    */
   get(key) {
-    const value = this.#values[this.#slot(key)];
+    const value = this.#values[this.#findEntry(key)];
     return value === EMPTY ? undefined : value;
   }
 
@@ -45,7 +45,7 @@ export class KeyTable {
    * @returns {boolean} false where the key had a value already, which stays
    */
   add(key, value) {
-    const entry = this.#slot(key);
+    const entry = this.#findEntry(key);
     if (this.#values[entry] !== EMPTY) return false;
     this.#keys.set(key, KEY_WORDS * entry);
     this.#values[entry] = value;
@@ -55,15 +55,15 @@ export class KeyTable {
   }
 
   /** Where a key stands, or would. @param {Int32Array} key */
-  #slot(key) {
+  #findEntry(key) {
     const last = this.#values.length - 1;
     let entry = key[0] & last;
-    while (this.#values[entry] !== EMPTY && !this.#holds(entry, key)) entry = (entry + 1) & last;
+    while (this.#values[entry] !== EMPTY && !this.#hasKey(entry, key)) entry = (entry + 1) & last;
     return entry;
   }
 
   /** @param {number} entry @param {Int32Array} key */
-  #holds(entry, key) {
+  #hasKey(entry, key) {
     const from = KEY_WORDS * entry;
     return key.every((word, i) => this.#keys[from + i] === word);
   }

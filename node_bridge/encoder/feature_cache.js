@@ -141,7 +141,9 @@ export class FeatureStore {
       if (!name.endsWith(SUFFIX)) continue;
       const bytes = catchUserError(() => readInput(path, MAX_SHARD_FILE_BYTES));
       const damage =
-        bytes instanceof Error || computeShardName([bytes]) !== name ? true : catchUserError(() => store.#learn(path, bytes));
+        bytes instanceof Error || computeShardName([bytes]) !== name
+          ? true
+          : catchUserError(() => store.#registerShard(path, bytes));
       if (damage === undefined) continue;
       rmSync(path, { recursive: true });
       onDamage(path);
@@ -185,7 +187,7 @@ export class FeatureStore {
     });
     const path = join(this.#dir, computeShardName(chunks));
     writeFileAtomically(path, chunks);
-    this.#learn(path, Buffer.concat(chunks));
+    this.#registerShard(path, Buffer.concat(chunks));
   }
 
   /** How many vectors a text has. @param {number} index */
@@ -206,7 +208,7 @@ export class FeatureStore {
     const width = this.hidden * BYTES;
     const from = this.#files[shard].offset + this.#starts.at(index) * width;
     const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(index) * width);
-    if (this.#isRead(shard, into, from) && (crc32(into) | 0) === this.#checksums.at(index)) return;
+    if (this.#readFully(shard, into, from) && (crc32(into) | 0) === this.#checksums.at(index)) return;
     throw new EnvironmentProblem(
       `${this.#files[shard].path} was changed or taken away while it was in use; run the same command again: ` +
         'what is damaged is encoded again',
@@ -214,7 +216,7 @@ export class FeatureStore {
   }
 
   /** Whether there is as much to read. @param {number} shard @param {Uint8Array} into @param {number} from */
-  #isRead(shard, into, from) {
+  #readFully(shard, into, from) {
     try {
       const file = this.#file(shard);
       for (let done = 0; done < into.length; ) {
@@ -240,7 +242,7 @@ export class FeatureStore {
    * @param {Buffer} bytes of a whole shard
    * @throws {UserError} it is no shard of this store
    */
-  #learn(path, bytes) {
+  #registerShard(path, bytes) {
     const { keys, positions, vectors } = readSafetensorsHeader(bytes, path).entries;
     const ints = (/** @type {{start: number, end: number}} */ { start, end }) =>
       new Int32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + end));

@@ -1,6 +1,6 @@
 /**
- * A file of a bundle, checked while it is read from its beginning to its end: its size before
- * the first byte, its sha256 with the last. Nothing that was read is to be used before that.
+ * A file of a bundle, checked while it is read from start to end: the size before the first byte,
+ * the sha256 after the last byte. Use nothing of what was read before the last byte is checked.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, readSync } from 'node:fs';
@@ -20,14 +20,14 @@ export class BundleFile {
   /**
    * @param {string} dir the bundle
    * @param {string} name
-   * @param {{sha256: string, size: number}} expected by the contract
-   * @throws {UserError} missing, or of another size
+   * @param {{sha256: string, size: number}} expected what the contract says of the file
+   * @throws {UserError} the file is missing or has another size
    */
   constructor(dir, name, { sha256, size }) {
     this.#path = join(dir, name);
     this.#sha256 = sha256;
     this.#file = openOrRefuse(dir, name);
-    /** Bytes that are still to be read. */
+    /** How many bytes are left to read. */
     this.remaining = size;
     const { size: got } = fstatSync(this.#file);
     if (got !== size) this.#refuse(`${got} bytes`, size);
@@ -35,10 +35,10 @@ export class BundleFile {
   }
 
   /**
-   * Reads on.
+   * Reads the next bytes of the file into an array.
    *
-   * @param {Uint8Array} bytes to be filled; no longer than what is left
-   * @throws {UserError} these were the last bytes, and the file is damaged
+   * @param {Uint8Array} bytes receives them; not longer than `remaining`
+   * @throws {UserError} the file ends early, or these were its last bytes and its sha256 is wrong
    */
   readInto(bytes) {
     if (bytes.length === 0) return;
@@ -52,7 +52,7 @@ export class BundleFile {
     if (this.remaining === 0) this.#finish();
   }
 
-  /** To be called where the file is not read to its end. */
+  /** Closes the file. Call it when the file is not read to its end. */
   close() {
     if (this.#file !== CLOSED) closeSync(this.#file);
     this.#file = CLOSED;
@@ -71,7 +71,7 @@ export class BundleFile {
   }
 }
 
-/** Whether there is nothing at a path. @param {unknown} error that opening it gave */
+/** Whether an error says that there is nothing at a path. @param {unknown} error from opening it */
 export function isNotFoundError(error) {
   const { code } = /** @type {NodeJS.ErrnoException} */ (error);
   return code === 'ENOENT' || code === 'ENOTDIR';

@@ -1,19 +1,19 @@
 /**
- * The one rule of closeness in Node, as parity_tests/checks/compare.py has it in Python:
- * |got − expected| ≤ atol + rtol·|expected|, and before that shape and finiteness.
+ * Compares two tensors: first their shapes, then whether all values are finite, then
+ * |got − expected| ≤ atol + rtol·|expected|. Python has the same rule in parity_tests/checks/compare.py.
  */
 
 /**
  * @typedef {object} Comparison
- * @property {boolean} close
+ * @property {boolean} close whether all values are within the budget
  * @property {number | null} maxAbs the largest difference; null where nothing can be measured
- * @property {string} problem what is wrong, in words; empty where nothing is
+ * @property {string} problem a message for people; empty if the tensors are close
  */
 
 /**
  * @param {{shape: number[], data: Float32Array}} got
  * @param {{shape: number[], data: Float32Array | Int32Array}} expected
- * @param {{atol: number, rtol: number}} budget
+ * @param {{atol: number, rtol: number}} budget the allowed difference
  * @returns {Comparison}
  */
 export function compareTensors(got, expected, budget) {
@@ -45,11 +45,11 @@ export function compareTensors(got, expected, budget) {
 }
 
 /**
- * What is wrong with a budget; empty where nothing is. A number that is missing or NaN would let
- * everything pass, since no comparison with it is true.
+ * Checks a budget. A number that is missing or NaN would let everything pass, since no comparison
+ * with it is true.
  *
  * @param {any} budget
- * @returns {string}
+ * @returns {string} a message; empty if the budget is valid
  */
 export function findBudgetProblem(budget) {
   const bad = ['atol', 'rtol'].find((key) => !(Number.isFinite(budget?.[key]) && budget[key] >= 0));
@@ -57,12 +57,12 @@ export function findBudgetProblem(budget) {
   return `got ${bad} ${budget?.[bad]} in the budget, expected a finite number from 0 on`;
 }
 
-/** The whole budget in words. @param {{atol: number, rtol: number}} budget */
+/** A budget as text, such as `0.001 + 0.01·|expected|`. @param {{atol: number, rtol: number}} budget */
 export function formatBudget({ atol, rtol }) {
   return `${atol}${rtol > 0 ? ` + ${rtol}·|expected|` : ''}`;
 }
 
-/** An element's indices. @param {number} index @param {number[]} shape */
+/** The indices of an element as text, such as `[1,2]`. @param {number} index in the flat array @param {number[]} shape */
 function formatIndices(index, shape) {
   const indices = [];
   for (const size of [...shape].reverse()) {

@@ -1,5 +1,5 @@
 /**
- * What every command shares: options, help, and how errors leave the program.
+ * What all commands share: options, help, and the exit code of an error.
  */
 import { format, parseArgs } from 'node:util';
 
@@ -15,7 +15,7 @@ import { printLines, printMessages } from './printing.js';
  * @param {object} command
  * @param {string} command.help the text of `--help`, with an example
  * @param {Options} command.options
- * @param {string} [command.positionals] what its arguments without `--` are; none are taken by default
+ * @param {string} [command.positionals] what the arguments without `--` are; by default there are none
  * @param {(values: Record<string, any>, positionals: string[]) => Promise<number | void>} command.main
  */
 export async function runCommand({ help, options, positionals: positionalsHelp, main }) {
@@ -34,7 +34,7 @@ export async function runCommand({ help, options, positionals: positionalsHelp, 
   }
 }
 
-/** What is written elsewhere than by us, and what cannot be written. */
+/** Sends the warnings of libraries through printing.js, and handles streams that cannot be written. */
 function guardStreams() {
   process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
     // A reader that went away (`| head`) ends the program quietly, as Unix tools do.
@@ -50,9 +50,10 @@ function guardStreams() {
 /**
  * @param {string} name of the option
  * @param {string} value as it was typed
- * @param {number} least
- * @param {number} most
- * @throws {UserError} anything but a whole number in these bounds
+ * @param {number} least the smallest number that is allowed
+ * @param {number} most the largest number that is allowed
+ * @returns {number}
+ * @throws {UserError} the value is no whole number between them
  */
 export function parseWholeNumber(name, value, least, most) {
   const number = Number(value);
@@ -66,7 +67,7 @@ export function parseWholeNumber(name, value, least, most) {
  * @param {string} value as it was typed
  * @param {readonly K[]} known
  * @returns {K}
- * @throws {UserError} none of them
+ * @throws {UserError} the value is none of them; names the nearest one
  */
 export function parseChoice(name, value, known) {
   const found = known.find((one) => one === value);
@@ -77,14 +78,14 @@ export function parseChoice(name, value, known) {
 }
 
 /**
- * The options of the command line. Node's own strict mode says several sentences, knows no nearest
- * name, and takes the last of two values without a word.
+ * Parses the command line. Node's own strict mode is not used: its messages have several sentences,
+ * it does not know the nearest name, and of two values it takes the last one silently.
  *
  * @param {Options} known
- * @param {string} [positionalsHelp] what positionals are
+ * @param {string} [positionalsHelp] what the positionals are
  * @returns {{values: Record<string, any>, positionals: string[]}}
- * @throws {UserError} an option that is unknown, given twice, without its value or with one that it
- *   does not take; a positional where none is taken
+ * @throws {UserError} an option is unknown, appears twice, lacks its value or has one that it does
+ *   not take; or there is a positional and the command takes none
  */
 function parseOptions(known, positionalsHelp) {
   /** @type {Options} */
@@ -124,14 +125,14 @@ function unknownOption(typed, known) {
 /**
  * @param {{name: string, value?: string, inlineValue?: boolean}} token
  * @param {'string' | 'boolean'} type
- * @throws {UserError} no value where one belongs, or one where none does
+ * @throws {UserError} the value is missing, or the option takes none
  */
 function assertValue({ name, value, inlineValue }, type) {
   if (type === 'boolean') {
     if (value === undefined) return;
     throw new UserError(`Expected --${name} without a value, got \`${value}\``);
   }
-  // A number below 0 is a value, if a wrong one.
+  // A negative number is a value, even if it is not allowed.
   const swallowed = !inlineValue && value !== undefined && /^-[^\d.]/.test(value);
   if (value !== undefined && value !== '' && !swallowed) return;
   const got = swallowed ? `the option ${value}` : value === '' ? 'an empty one' : 'none';
@@ -139,11 +140,12 @@ function assertValue({ name, value, inlineValue }, type) {
 }
 
 /**
- * Says one line for an error: the last door, through which whatever went wrong is cleaned.
+ * Prints one line for an error. Every error of a command ends here, so its text is always cleaned.
  *
  * @param {unknown} error
- * @param {Options} options of the command, by whose names an option of the library is called
- * @returns {number} exit code
+ * @param {Options} options of the command: an error of the library names its own option, the
+ *   printed line names the option of the command
+ * @returns {number} the exit code
  */
 function reportError(error, options) {
   const { line, exitCode } = describeFailure(error);

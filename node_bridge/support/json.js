@@ -1,18 +1,18 @@
-/** JSON of others: one line says what is wrong with it, and none is too deep to be written again. */
+/** Reads JSON that others wrote, and checks it against the schemas. An error is one line. */
 import { Validator } from '@cfworker/json-schema';
 import { readFileSync } from 'node:fs';
 
 import { toOneLine, UserError } from './errors.js';
 
-/** Brackets within brackets: what walks through a value, JSON.stringify too, has a stack that ends. */
+/** How deep brackets may be nested: JSON.stringify, like any recursive walk, has a limited stack. */
 const MAX_DEPTH = 500;
 
 /**
  * @param {string | Uint8Array} source text, or its bytes in UTF-8
- * @param {string} [name] to call it in an error
- * @param {string} [advice] how to mend it
+ * @param {string} [name] what an error calls it
+ * @param {string} [advice] how to fix it, for an error
  * @returns {any}
- * @throws {UserError} broken, no UTF-8, or too deep
+ * @throws {UserError} the JSON is broken, not UTF-8, or nested too deep
  */
 export function parseJson(source, name, advice) {
   const prefix = name === undefined ? '' : `${name}: `;
@@ -28,7 +28,7 @@ export function parseJson(source, name, advice) {
   }
 }
 
-/** Whether a value is an object with names, and no array. @param {unknown} value @returns {value is Record<string, any>} */
+/** Whether a value is an object and not an array. @param {unknown} value @returns {value is Record<string, any>} */
 export function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -57,12 +57,12 @@ function isTooDeep(text) {
   return false;
 }
 
-// The JSON Schemas of what crosses between programs (`schemas/` at the root), the same that Python
-// reads with. They are interpreted, not compiled: a page whose policy forbids `eval` can check too.
+// The JSON Schemas in `schemas/` at the root; Python uses the same files. They are interpreted, not
+// compiled, since compiled schemas need `eval`, which the policy of a web page may forbid.
 
-/** Characters of a place that are shown. */
+/** How many characters of a location a message shows. */
 const MAX_LOCATION_LENGTH = 200;
-/** What the library says in its own words only. @type {Record<string, string>} */
+/** Messages for keywords whose message in the library does not help. @type {Record<string, string>} */
 const FIXED_MESSAGES = {
   false: 'got a name that this release does not know',
   not: 'got characters or a form that are not allowed',
@@ -72,11 +72,11 @@ const FIXED_MESSAGES = {
 const validators = new Map();
 
 /**
- * @param {'bundle' | 'classifier' | 'golden'} schema
- * @param {unknown} document as JSON.parse gives it
+ * @param {'bundle' | 'classifier' | 'golden'} schema its name in `schemas/`
+ * @param {unknown} document as JSON.parse returns it
  * @param {string} path for an error
- * @param {string} advice how to mend it
- * @throws {UserError} it is not what the schema says; names one place
+ * @param {string} advice how to fix it, for an error
+ * @throws {UserError} the document does not fit the schema; names one location in it
  */
 export function assertValid(schema, document, path, advice) {
   let validator = validators.get(schema);
@@ -89,18 +89,18 @@ export function assertValid(schema, document, path, advice) {
   if (problem !== undefined) throw new UserError(`${path}: at ${problem}; ${advice}`);
 }
 
-/** The first place that is wrong, and what is wrong there. @param {Validator} validator @param {any} document */
+/** The first location that is wrong, and what is wrong there; undefined if all is right. @param {Validator} validator @param {any} document */
 function findSchemaProblem(validator, document) {
   try {
     const { errors } = validator.validate(document);
-    // The last is the innermost of the first place.
+    // The last error is the innermost one at the first location.
     const found = errors.at(-1);
     if (found === undefined) return undefined;
     const { instanceLocation, keyword, error } = found;
     const message = FIXED_MESSAGES[keyword] ?? `${error[0].toLowerCase()}${error.slice(1).replace(/\.$/, '')}`;
     return `${instanceLocation.slice(1, MAX_LOCATION_LENGTH) || '/'}: ${message}`;
   } catch {
-    // The library writes a place as a URI, which a lone surrogate cannot be part of.
+    // The library writes a location as a URI, which cannot have a lone surrogate.
     return '/: got a name that is no Unicode text';
   }
 }

@@ -1,18 +1,18 @@
 /**
- * Names of options, of a command or of a function: the nearest known one for a name that is not
- * known. A misspelt option that is silently ignored gives the answer to another question.
+ * Finds the nearest known name for an unknown option, of a command or of a function. A misspelt
+ * option must not be ignored silently: the result would be the answer to another question.
  */
 import { UserError } from './errors.js';
 
-/** Edits that still count as a slip of the fingers. */
+/** The most edits that count as a typing mistake. */
 const MAX_EDITS = 2;
 
 /**
- * The known name that was most likely meant: one that begins alike, or a slip or two away.
+ * The known name that was most likely meant: one that is at most two edits away, or begins with it.
  *
  * @param {string} name
  * @param {readonly string[]} known
- * @returns {string | undefined} undefined where none is near
+ * @returns {string | undefined} undefined if none is near
  *
  * @example nearest('epoch', ['epochs', 'seed']) // 'epochs'
  */
@@ -34,9 +34,9 @@ export function findNearestName(name, known) {
  * Refuses options that a function does not have.
  *
  * @param {string} where the function, as its callers write it
- * @param {unknown} options what it was given
+ * @param {unknown} options as the caller passed them
  * @param {readonly string[]} known
- * @throws {UserError} not an object, or an option that is not known
+ * @throws {UserError} they are not an object, or one is not known
  */
 export function assertOptions(where, options, known) {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
@@ -52,13 +52,13 @@ export function assertOptions(where, options, known) {
   }
 }
 
-/** Without what is easily typed otherwise: `maxLength`, `max_length` and `max-length` are alike. @param {string} name */
+/** Removes case, hyphens and underscores: `maxLength`, `max_length` and `max-length` become the same. @param {string} name */
 function normalizeName(name) {
   return name.toLowerCase().replace(/[-_]/g, '');
 }
 
 /**
- * How many letters must be put in, left out, changed or swapped with their neighbour.
+ * How many letters must be inserted, removed, changed or swapped with their neighbour.
  *
  * @param {string} one
  * @param {string} other

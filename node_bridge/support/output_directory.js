@@ -1,10 +1,10 @@
 /**
- * Puts a finished directory in the place of `--out`: whole or not at all, and only over our own.
+ * Writes the directory `--out`, whole or not at all.
  *
- * Only a directory that lists what it holds is ever replaced, and only if it holds nothing else.
- * Node cannot let two directories change places in one step, so there are two, and a kill between
- * them leaves no `--out`, but the old one beside it under a name that the next run knows. All of it
- * happens in one turn of the event loop, so a handled signal never falls into the middle.
+ * An earlier directory is replaced only if it lists its files and has no other file in it. Node
+ * cannot swap two directories in one step, so there are two renames. A kill between them leaves no
+ * `--out`, but the old directory is beside it under a name that the next run knows. Everything
+ * happens in one turn of the event loop, so a handled signal never comes in the middle.
  */
 import {
   existsSync,
@@ -22,23 +22,24 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { catchUserError, UserError } from './errors.js';
 import { isRunning } from './files.js';
 
-/** After so long a directory that was not finished is nobody's, on whatever machine it was begun. */
+/** After this time an unfinished directory is abandoned, whichever machine created it. */
 const ABANDONED_MS = 24 * 3600 * 1000;
 
 /**
- * @typedef {object} DirectoryKind of directories that are written here
- * @property {string} marker the file by which such a directory is known
- * @property {(dir: string) => string[]} filesOf the names of all files that it lists as its own;
- *   throws a UserError where its list cannot be read
+ * @typedef {object} DirectoryKind a kind of directory that this program writes
+ * @property {string} marker the file that every directory of this kind has
+ * @property {(dir: string) => string[]} filesOf the names of all files that the directory lists as
+ *   its own; throws a UserError if the list cannot be read
  */
 
 /**
- * Puts `files` in a temporary sibling and renames it to `dir`, in the place of an earlier one.
+ * Writes `files` into a temporary directory beside `dir` and renames it to `dir`. An earlier `dir`
+ * is removed.
  *
  * @param {string} dir a link to a directory stays a link
  * @param {Record<string, string | Uint8Array>} files content by name
  * @param {DirectoryKind} kind
- * @throws {UserError} `dir` holds something else
+ * @throws {UserError} `dir` has other files, or is a file
  */
 export function writeDirectory(dir, files, kind) {
   const directory = resolveDirectory(dir);
@@ -48,7 +49,7 @@ export function writeDirectory(dir, files, kind) {
   const old = siblingPath(directory, 'old');
   try {
     for (const [name, content] of Object.entries(files)) writeFileSync(join(partial, name), content);
-    // What has come there meanwhile.
+    // Again, since files may have appeared in the meantime.
     assertOnlyListedFiles(dir, kind);
     if (existsSync(directory)) renameSync(directory, old);
     try {
@@ -64,12 +65,12 @@ export function writeDirectory(dir, files, kind) {
 }
 
 /**
- * Whether `writeDirectory` may and can write here, asked before hours of work. What a killed run
- * left is put right first.
+ * Checks, before hours of work, that `writeDirectory` can write here. First repairs what a killed
+ * run left behind.
  *
  * @param {string} dir
  * @param {DirectoryKind} kind
- * @throws {UserError} it may not
+ * @throws {UserError} `dir` has other files, or is a file
  */
 export function assertWritable(dir, kind) {
   const directory = resolveDirectory(dir);
@@ -83,7 +84,7 @@ function resolveDirectory(dir) {
   return existsSync(dir) ? realpathSync(dir) : resolve(dir);
 }
 
-/** An empty sibling to fill. @param {string} directory */
+/** Creates an empty temporary directory beside a directory. @param {string} directory @returns {string} */
 function createPartialDirectory(directory) {
   const partial = siblingPath(directory, 'partial');
   rmSync(partial, { recursive: true, force: true });
@@ -91,17 +92,17 @@ function createPartialDirectory(directory) {
   return partial;
 }
 
-/** A hidden name beside a directory that only this process uses. @param {string} directory @param {'old' | 'partial'} end */
+/** A hidden path beside a directory; only this process uses it. @param {string} directory @param {'old' | 'partial'} end */
 function siblingPath(directory, end) {
   return join(dirname(directory), `.${basename(directory)}.${process.pid}.${end}`);
 }
 
 /**
- * Stops before a directory is replaced that holds anything but what it lists.
+ * Refuses a directory that has a file which it does not list: nothing of the user's is removed.
  *
  * @param {string} dir
  * @param {DirectoryKind} kind
- * @throws {UserError} it does; names one thing
+ * @throws {UserError} there is such a file; names one
  */
 function assertOnlyListedFiles(dir, { marker, filesOf }) {
   const stats = statSync(dir, { throwIfNoEntry: false });
@@ -119,7 +120,7 @@ function assertOnlyListedFiles(dir, { marker, filesOf }) {
         `(${listed.message}); move it away, or give another --out`,
     );
   }
-  // A link that is listed is replaced, not what it leads to.
+  // A listed link is replaced, not its target.
   const other = names.find((name) => !listed.includes(name) || lstatSync(join(dir, name)).isDirectory());
   if (other === undefined) return;
   throw new UserError(
@@ -128,8 +129,8 @@ function assertOnlyListedFiles(dir, { marker, filesOf }) {
 }
 
 /**
- * Puts right what a killed process left beside a directory: an old one comes back where there is no
- * new one; what was not finished is removed.
+ * Repairs what a killed process left beside a directory: the old directory comes back if there is no
+ * new one; unfinished directories are removed.
  *
  * @param {string} directory
  */

@@ -1,17 +1,16 @@
 /**
- * How far a long step is: a bar on a terminal, a plain line every few seconds in a log. Both go
- * to stderr.
+ * Shows the progress of a long step on stderr: a bar on a terminal, a line every few seconds in a log.
  */
 import cliProgress from 'cli-progress';
 
-/** Between two lines of a log. */
+/** The time between two lines of a log. */
 const SECONDS_A_LINE = 3;
 
 /**
  * @typedef {object} Progress
  * @property {(count: number) => void} advance
- * @property {(note?: string) => void} done says the total and the time it took
- * @property {() => void} stop takes the bar away; in a `finally`, lest its timer keep the program
+ * @property {(note?: string) => void} done prints the total and the time
+ * @property {() => void} stop removes the bar; call it in a `finally`, or its timer keeps the program running
  */
 
 /**
@@ -50,7 +49,12 @@ function startBar(title, total, stream) {
   return { step: (/** @type {number} */ count) => progressBar.increment(count), stop: () => progressBar.stop() };
 }
 
-/** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream @param {() => number} now */
+/**
+ * @param {string} title
+ * @param {number} total how many steps there are
+ * @param {NodeJS.WriteStream} stream
+ * @param {() => number} now the clock, in milliseconds
+ */
 function startLog(title, total, stream, now) {
   const start = now();
   let last = start;

@@ -1,18 +1,18 @@
 /**
- * Reads and writes safetensors files (an 8-byte little-endian header length, a JSON header, the
- * bytes): tensors cross between the runtimes in it because JSON would turn NaN into null.
+ * Reads and writes safetensors files: an 8-byte little-endian header length, a JSON header, the bytes
+ * of the tensors. Tensors go from Python to Node in this format, since JSON would make NaN null.
  * Format: https://github.com/huggingface/safetensors#format
  */
 import { UserError } from './errors.js';
 import { AtomicFile, writeFileAtomically } from './files.js';
 import { isObject, parseJson } from './json.js';
 
-/** The array that holds a dtype's numbers. */
+/** The array type for each dtype. */
 const ARRAY_TYPES = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
 
-/** Of each number. */
+/** Bytes of a number of either dtype. */
 const BYTES = 4;
-/** Bytes, as the format's own library has it. */
+/** The longest header in bytes; the format's own library has the same limit. */
 const LONGEST_HEADER = 100_000_000;
 
 /**
@@ -35,7 +35,7 @@ export function writeSafetensors(path, tensors, metadata = {}) {
 }
 
 /**
- * The bytes of a file, in pieces: the tensors' own memory is not copied.
+ * The bytes of a file in pieces. The memory of the tensors is not copied.
  *
  * @param {Record<string, Tensor>} tensors
  * @param {Record<string, string>} [metadata]
@@ -52,7 +52,7 @@ export function encodeSafetensors(tensors, metadata = {}) {
 }
 
 /**
- * What a file begins with, and where its tensors lie.
+ * Plans a file: the bytes of its header, and where each tensor begins.
  *
  * @param {Record<string, {dtype: keyof typeof ARRAY_TYPES, shape: number[]}>} specs
  * @param {Record<string, string>} [metadata]
@@ -89,7 +89,7 @@ function planFile(specs, metadata = {}) {
 export function readSafetensors(bytes, name = 'safetensors file') {
   const { entries, metadata } = readSafetensorsHeader(bytes, name);
   const tensors = Object.entries(entries).map(([key, { dtype, shape, start, end }]) => {
-    // A copy, since the file's bytes need not be aligned for a typed array; a Buffer's own slice is none.
+    // A copy, since the bytes may not be aligned for a typed array. `slice` of a Buffer does not copy.
     const slice = Uint8Array.prototype.slice.call(bytes, start, end);
     return [key, { dtype, shape, data: new ARRAY_TYPES[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
   });
@@ -97,14 +97,14 @@ export function readSafetensors(bytes, name = 'safetensors file') {
 }
 
 /**
- * Where each tensor lies in a file.
+ * Reads where each tensor lies in a file.
  *
  * @param {Uint8Array} bytes a whole file
  * @param {string} name what to call the file in an error
  * @returns {{entries: Record<string, Entry>, metadata: Record<string, string>}}
- * @throws {UserError} what the format does not allow: a header that is cut off, larger than 100 MB or
- *   no JSON object; metadata that are no strings; tensors that overlap, leave bytes between them or
- *   end elsewhere than the file; or a dtype that this program does not use
+ * @throws {UserError} the file breaks the format: its header is cut off, larger than 100 MB or no JSON
+ *   object; metadata are not strings; tensors overlap, leave gaps or do not end where the file ends; or
+ *   a dtype is not F32 or I32
  */
 export function readSafetensorsHeader(bytes, name) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -133,8 +133,8 @@ export function readSafetensorsHeader(bytes, name) {
 }
 
 /**
- * @param {string} key
- * @param {unknown} spec as the header has it
+ * @param {string} key the name of the tensor
+ * @param {unknown} spec its entry in the header
  * @param {number} from the first byte after the header
  * @param {string} name of the file
  * @returns {Entry}
@@ -159,19 +159,18 @@ function parseEntry(key, spec, from, name) {
   return { dtype: /** @type {keyof typeof ARRAY_TYPES} */ (dtype), shape, start: from + span[0], end: from + span[1] };
 }
 
-/** The same memory. @param {Float32Array | Int32Array} data */
+/** The bytes of an array; the same memory. @param {Float32Array | Int32Array} data */
 export function asBytes(data) {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-// A safetensors file that is written row by row, in any order, so that nothing of it is held.
-
 /**
- * @typedef {object} RowSpec a tensor of the file
+ * @typedef {object} RowSpec a tensor of a RowFile
  * @property {'F32' | 'I32'} dtype
  * @property {number[]} shape [rows, …]
  */
 
+/** A safetensors file that is written row by row, in any order; no row stays in memory. */
 export class RowFile {
   #file;
   /** @type {Record<string, RowSpec>} */
@@ -180,17 +179,17 @@ export class RowFile {
   #starts = {};
 
   /**
-   * Begins the file under a temporary name beside `path`.
+   * Opens the file under a temporary name beside `path`.
    *
    * @param {string} path
-   * @throws {NodeJS.ErrnoException} it cannot be written there
+   * @throws {NodeJS.ErrnoException} the path cannot be written
    */
   constructor(path) {
     this.#file = new AtomicFile(path);
   }
 
   /**
-   * Writes the header. All tensors are zeros then.
+   * Writes the header. All tensors are zeros after that.
    *
    * @param {Record<string, RowSpec>} specs
    * @param {Record<string, string>} metadata
@@ -204,12 +203,12 @@ export class RowFile {
   }
 
   /**
-   * Writes what a row has of its own; the rest of the row stays 0.
+   * Writes a part of a row; the rest of the row stays 0.
    *
    * @param {string} name of the tensor
-   * @param {number} row
+   * @param {number} row its index
    * @param {{shape: number[], data: ArrayLike<number>}} values row-major, of the tensor's rank less one
-   * @param {number[]} [own] how many of each axis of `values` are written, from the first on
+   * @param {number[]} [own] how many elements of each axis of `values` are written, from the first on
    */
   write(name, row, { shape, data }, own = shape) {
     const {
@@ -225,25 +224,26 @@ export class RowFile {
     }
   }
 
-  /** Puts the file in its place. */
+  /** Renames the file to its path. */
   finish() {
     this.#file.finish();
   }
 
-  /** Takes it away, unless it was finished. */
+  /** Removes the file, unless it is finished. */
   discard() {
     this.#file.discard();
   }
 }
 
 /**
- * The pieces of `own` that lie in a row both in an array of the shape `source` and in one of the
+ * Splits the block `own` into runs that are contiguous in an array of shape `source` and in one of
  * shape `target`.
  *
  * @param {number[]} own at most as large as both in each axis
  * @param {number[]} source
  * @param {number[]} target
- * @returns {Generator<{from: number, to: number, length: number}>} places in both, in numbers
+ * @returns {Generator<{from: number, to: number, length: number}>} `from`: index in the source,
+ *   `to`: index in the target
  */
 function* contiguousRuns(own, source, target) {
   if (own.length === 0) {

@@ -13,7 +13,7 @@ const BUDGET = { atol: 0.01, rtol: 0.001 };
 const of = (/** @type {number[]} */ values) => ({ shape: [values.length], data: Float32Array.from(values) });
 
 test('close is within atol + rtol·|expected|, and the largest difference is told', () => {
-  assert.deepEqual(compareTensors(of([1, 2]), of([1, 2]), BUDGET), { close: true, maxAbs: 0, said: '' });
+  assert.deepEqual(compareTensors(of([1, 2]), of([1, 2]), BUDGET), { close: true, maxAbs: 0, problem: '' });
   assert(compareTensors(of([1000.9]), of([1000]), BUDGET).close);
   assert(!compareTensors(of([0.9]), of([0]), BUDGET).close);
   assert.equal(compareTensors(of([1.5, 3]), of([1, 2]), BUDGET).maxAbs, 1);

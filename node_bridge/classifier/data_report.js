@@ -1,19 +1,19 @@
 /**
- * What is wrong with labelled data though every line of it is sound: texts on both sides, labels
- * that contradict each other, too few dev texts, one label that is nearly all. Training goes on; who
- * trains must know.
+ * Finds problems of labelled data whose lines are all valid: texts in both sets, labels that
+ * contradict each other, too few dev texts, labels out of balance. These are warnings; training
+ * goes on.
  */
 import { KeyTable } from '../data/text_keys.js';
 import { wilsonHalfWidth95 } from './evaluation.js';
 
-/** Dev accuracy that is uncertain by more than this says little. */
+/** A warning comes if dev accuracy is more uncertain than this. */
 const MAX_UNCERTAINTY = 0.05;
-/** A label that has more of the training texts than this, or so many times the rarest. */
+/** A warning comes if a label has more than this share of the training texts, or this many times the rarest. */
 const MAJORITY_SHARE = 0.8;
 const MAJORITY_RATIO = 10;
-/** More than half as many labels as texts are texts themselves, or numbers of rows. */
+/** If there are more labels than this, and more than half as many as texts, they are texts or row numbers. */
 const MANY_LABELS = 20;
-/** Contradictions and labels that are named; the rest is counted. */
+/** How many contradictions and labels are named; the rest is counted. */
 const SHOWN = 3;
 const SHOWN_LABELS = 8;
 
@@ -22,8 +22,9 @@ const SHOWN_LABELS = 8;
  * @typedef {Omit<import('./training.js').TrainingProblem, 'golden'>} Problem
  *
  * @typedef {object} Contradictions texts that have several labels
- * @property {number} texts distinct ones
- * @property {[number, number][]} lines of the first few: of the text, and where it has another label
+ * @property {number} texts how many distinct texts
+ * @property {[number, number][]} lines for the first few: the line of the text, and a line where it has
+ *   another label
  *
  * @typedef {object} Cuts
  * @property {number} texts that were longer than the limit
@@ -34,17 +35,17 @@ const SHOWN_LABELS = 8;
  *
  * @typedef {object} DataReport
  * @property {{texts: number, distinct: number, other_label: number}} overlap dev texts that are
- *   training texts too, and those of them that have another label there
+ *   training texts too, and how many of them have another label there
  * @property {{train: Contradictions, dev: Contradictions}} contradictions
  * @property {{label: string, train_share: number, dev_accuracy: number}} majority the commonest label
- *   in training, and the dev accuracy of one that always says it
+ *   in training, and the dev accuracy of always predicting it
  * @property {{label: string, texts: number}} rarest label in training
  * @property {string[]} labels_without_dev
  * @property {number} dev_uncertainty half of the 95 % interval of a dev accuracy of a half
  * @property {Cuts} cut
  */
 
-/** Counts what a limit takes off texts. */
+/** Counts how many texts a limit cuts, and by how much. */
 export class CutCounter {
   #tokenizer;
   #maxLength;
@@ -125,7 +126,7 @@ export async function buildDataReport({ train, dev, labels, targets, devTargets 
   };
 }
 
-/** From each distinct text to the first example that has it. @param {Dataset} dataset */
+/** A table from the key of each distinct text to its first example. @param {Dataset} dataset */
 function indexTexts(dataset) {
   const table = new KeyTable();
   for (let i = 0; i < dataset.count; i += 1) table.add(dataset.key(i), i);
@@ -139,7 +140,7 @@ function indexTexts(dataset) {
  * @returns {Promise<Contradictions>}
  */
 async function findContradictions(dataset, table, targets) {
-  /** @type {Map<number, number>} from the first example of a text to the first that has another label */
+  /** @type {Map<number, number>} from the first example of a text to the first one with another label */
   const found = new Map();
   for (let i = 0; i < dataset.count; i += 1) {
     const first = /** @type {number} */ (table.get(dataset.key(i)));
@@ -159,7 +160,7 @@ function countLabels(targets, labels) {
 }
 
 /**
- * The report as lines for a person, none where all is well but for the texts that were cut.
+ * The report as lines for people. If all is well there is one line, about texts that are cut.
  *
  * @param {DataReport} report
  * @param {Problem} problem
@@ -176,12 +177,12 @@ export function formatWarnings(report, { train, dev, labels }, maxLength) {
         'dev accuracy is too high; take them out of one side, or use --split',
     );
   }
-  for (const [{ path }, { texts, lines: places }] of /** @type {const} */ ([
+  for (const [{ path }, { texts, lines: pairs }] of /** @type {const} */ ([
     [train, contradictions.train],
     [dev, contradictions.dev],
   ])) {
     if (texts === 0) continue;
-    const examples = places.map((pair) => pair.join(' and ')).join('; ');
+    const examples = pairs.map((pair) => pair.join(' and ')).join('; ');
     lines.push(`${path}: ${formatCount(texts, 'text has', 'texts have')} more than one label, such as lines ${examples}`);
   }
   if (uncertainty > MAX_UNCERTAINTY) {

@@ -1,15 +1,15 @@
 /**
- * The vectors of many texts, one text at a time: held in memory or in a store on disk, plain or
+ * The vectors of many texts, read one text at a time, from memory or from a store on disk, plain or
  * scaled.
  */
 
 /**
  * @typedef {object} FeatureSet
- * @property {number} count texts
+ * @property {number} count number of texts
  * @property {number} hidden width of a vector
- * @property {(i: number) => number} positions vectors of a text: 1, or its positions
- * @property {(i: number, target: Float32Array, at: number) => void} copy puts a text's vectors,
- *   float32[positions, hidden], where they are wanted
+ * @property {(i: number) => number} positions how many vectors text i has: 1, or one per position
+ * @property {(i: number, target: Float32Array, at: number) => void} copy writes the vectors of
+ *   text i, float32[positions, hidden], into `target` from index `at` on
  */
 
 /**
@@ -28,7 +28,7 @@ export function featuresInMemory(rows, hidden) {
 
 /**
  * @param {import('../encoder/feature_cache.js').FeatureStore} store
- * @param {import('../data/dataset.js').TextSource} dataset whose texts are all in the store
+ * @param {import('../data/dataset.js').TextSource} dataset all its texts are in the store
  * @returns {FeatureSet}
  */
 export function featuresFromStore(store, dataset) {
@@ -60,16 +60,16 @@ export function scaleFeatures(features, scaling) {
   };
 }
 
-// Features of mean 0 and deviation 1 for training, and the way back. The vectors at position 0
-// of a BERT lie close together: in albert_tiny with untrained weights they deviate by 0.05 around
-// a mean of 1, and a head trained on them as they are guesses (53 % on the reviews, 69 % with
-// scaling). As both the scaling and a dense layer are linear, the scaling is folded into the
-// layer afterwards, and the saved head takes plain vectors.
+// Scaling to mean 0 and deviation 1 for training. The vectors at position 0 of a BERT are close
+// together: in albert_tiny with untrained weights they deviate by 0.05 around a mean of 1. A head
+// trained on them without scaling only guesses (53 % on the reviews; 69 % with scaling). Scaling and
+// a dense layer are both linear, so after training the scaling is folded into the layer, and the
+// saved head takes plain vectors.
 
-/** A feature that hardly varies is not blown up beyond this share of the usual deviation. */
+/** A smaller deviation counts as this share of the usual one: a feature that hardly varies is not enlarged too much. */
 const MIN_DEVIATION_SHARE = 0.1;
 
-/** Texts that are enough to know the mean and the deviation by. */
+/** This many texts are enough to estimate mean and deviation. */
 const MAX_SCALING_TEXTS = 20_000;
 
 /**
@@ -79,7 +79,7 @@ const MAX_SCALING_TEXTS = 20_000;
  */
 
 /**
- * @param {FeatureSet} features of which the first `MOST` texts tell
+ * @param {FeatureSet} features the first MAX_SCALING_TEXTS texts are used
  * @returns {Scaling}
  */
 export function fitScaling(features) {
@@ -99,7 +99,7 @@ export function fitScaling(features) {
  * @param {FeatureSet} features
  * @param {number} texts
  * @param {(vector: Float32Array) => void} visit
- * @returns {number} vectors
+ * @returns {number} how many vectors there were
  */
 function forEachVector(features, texts, visit) {
   let vectors = 0;
@@ -125,7 +125,7 @@ export function scaleInPlace(vectors, { mean, factor }) {
 /** @typedef {{kernel: Float32Array, bias: Float32Array}} DenseLayer float32[hidden, units], float32[units] */
 
 /**
- * The dense layer that does to plain vectors what the given one does to scaled ones:
+ * The dense layer that gives for plain vectors what `layer` gives for scaled ones:
  * ((x − m)·f)·K + b = x·(f·K) + (b − (m·f)·K).
  *
  * @param {DenseLayer} layer

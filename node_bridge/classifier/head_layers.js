@@ -1,7 +1,6 @@
 /**
- * What stands on the encoder, as TF.js layers with seeded weights. The last layer gives the
- * probabilities; the first one that has weights is linear in its input, so that a scaling can be
- * folded into it.
+ * The layers of a head, with seeded weights. The last layer gives the probabilities. The first layer
+ * with weights is linear in its input, so that a scaling can be folded into it.
  */
 import { loadPackage } from '../backends/tfjs.js';
 
@@ -15,10 +14,10 @@ const LSTM_UNITS = 128;
  * @typedef {import('@tensorflow/tfjs-layers').LayersModel['layers'][0]} Layer
  *
  * @typedef {object} HeadKind
- * @property {Pooling} pooling what it takes
- * @property {(size: HeadSize, make: Packages['layers']) => Layer[]} layers all but the last, made by TF.js
- * @property {[number, number][]} linear places of kernel and bias among the weights of the first
- *   layer that has any: of each of its parts that takes the input
+ * @property {Pooling} pooling which vectors it takes
+ * @property {(size: HeadSize, make: Packages['layers']) => Layer[]} layers creates all layers but the last
+ * @property {[number, number][]} linear indices of kernel and bias among the weights of the first
+ *   layer with weights, for each of its parts that takes the input
  */
 
 /** @type {Record<string, HeadKind>} by the name that `--head` takes */
@@ -66,7 +65,7 @@ export const HEADS = {
 };
 
 /**
- * @param {string} kind of HEADS
+ * @param {string} kind a name in HEADS
  * @param {HeadSize} size
  * @returns {import('@tensorflow/tfjs-layers').Sequential} to float32[batch, classes]
  */

@@ -1,13 +1,13 @@
-/** Texts to labels with probabilities, in order, a window of texts at a time. */
+/** Predicts the labels of a stream of texts, in order, one batch at a time. */
 import { assertTask, toNamedText, parseText } from '../data/text.js';
 import { streamBatches } from '../data/text_stream.js';
 import { encodeFeatures } from '../encoder/features.js';
 import { catchUserError, UserError } from '../support/errors.js';
 import { findMostProbable } from './evaluation.js';
 
-/** Texts that are encoded together, those of one length in one batch: as many as are light to hold. */
+/** How many texts are encoded together. Their vectors need little memory. */
 const BATCH_TEXTS = { vectors: 1024, sequences: 128 };
-/** Probabilities of a window. */
+/** The most probabilities of a batch. */
 const MAX_PROBABILITIES = 2 ** 22;
 
 /**
@@ -16,14 +16,14 @@ const MAX_PROBABILITIES = 2 ** 22;
  *
  * @typedef {{label: string, probability: number}} Ranked
  *
- * @typedef {object} Answer to a text
- * @property {string} label the most probable one
+ * @typedef {object} Answer the answer to a text
+ * @property {string} label the most probable label
  * @property {number} probability of that label
  * @property {Record<string, number>} probabilities of every label
- * @property {Ranked[]} [top] the most probable labels in order, as many as were asked for
+ * @property {Ranked[]} [top] the most probable labels in order, as many as the option `top` says
  *
  * @typedef {import('../data/text.js').NamedText & Answer} Prediction
- * @typedef {{error: Error}} Broken what stands in the place of a text that is broken
+ * @typedef {{error: Error}} Broken the result for a broken text
  *
  * @typedef {object} Head
  * @property {string[]} labels
@@ -39,8 +39,7 @@ const MAX_PROBABILITIES = 2 ** 22;
  *
  * @typedef {object} PredictOptions
  * @property {number} [top] how many of the most probable labels to rank; none by default
- * @property {boolean} [keepBroken] a broken text, or an Error in the place of one, does not end the
- *   others
+ * @property {boolean} [keepBroken] whether the stream goes on after a broken text or an Error
  */
 
 /**
@@ -48,8 +47,8 @@ const MAX_PROBABILITIES = 2 ** 22;
  * @param {Tools} tools
  * @param {PredictOptions} [options]
  * @returns {AsyncGenerator<Prediction | Broken, void, void>} one for each text
- * @throws {UserError} a broken text that is not kept, after all before it have been given; a `top`
- *   that is no whole number
+ * @throws {UserError} a text is broken and `keepBroken` is false; all predictions before it come first.
+ *   Or `top` is no whole number.
  */
 export async function* predictStream(texts, tools, { top = 0, keepBroken = false } = {}) {
   if (typeof texts === 'string') throw new UserError('Expected `texts` to be many texts, got a string; `predict` takes one');
@@ -65,7 +64,8 @@ export async function* predictStream(texts, tools, { top = 0, keepBroken = false
 }
 
 /**
- * No generator, which could be closed only between two texts.
+ * Checks each text. This is an iterator and not a generator, since a generator cannot be closed while
+ * it waits for the next text.
  *
  * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
  * @param {import('../data/text.js').Task | undefined} task
@@ -92,7 +92,7 @@ function checkTexts(texts, task, keepBroken) {
       return { done: false, value: text };
     },
     async return() {
-      // The iterator of a stream of Node's would wait for its next chunk.
+      // The iterator of a Node stream would wait for its next chunk.
       if ('destroy' in texts && typeof texts.destroy === 'function') texts.destroy();
       await iterator.return?.();
       return { done: true, value: undefined };
@@ -104,7 +104,7 @@ function checkTexts(texts, task, keepBroken) {
  * @param {(Text | Error)[]} window
  * @param {Tools} tools
  * @param {number} top
- * @returns {AsyncGenerator<Prediction | Broken>} each made when it is asked for: of many labels it is large
+ * @returns {AsyncGenerator<Prediction | Broken>} each one is made on demand, since with many labels it is large
  */
 async function* predictBatch(window, { head, ...tools }, top) {
   const texts = window.flatMap((text) => (text instanceof Error ? [] : [text]));

@@ -1,4 +1,4 @@
-/** What train.js says: before, after each epoch, and at the end. */
+/** The messages of train.js: at the start, after each epoch, and at the end. */
 import { relative, resolve } from 'node:path';
 
 import { formatConfusion, wilsonInterval95 } from './evaluation.js';
@@ -49,7 +49,7 @@ export function formatResult({ evaluation, labels, devCount, report, bestEpoch, 
 }
 
 /**
- * Accuracy is nothing without what it is compared with.
+ * The accuracy with its interval and the majority baseline, since alone it means little.
  *
  * @param {number} accuracy
  * @param {number} devCount
@@ -64,7 +64,7 @@ export function formatAccuracy(accuracy, devCount, { majority }) {
 }
 
 /**
- * The summary of `--json`.
+ * Builds the summary for `--json`.
  *
  * @param {{details: object, bundle: Bundle, problem: Problem, history: EpochResult[],
  *   evaluation: Evaluation, report: DataReport, warnings: string[], out: string}} result
@@ -93,7 +93,7 @@ export function buildSummary({ details, bundle, problem: { train, dev, labels },
   };
 }
 
-/** All of it; of very many labels the pairs that occur. @param {Evaluation} evaluation */
+/** The whole matrix, or with very many labels the pairs that occur. @param {Evaluation} evaluation */
 function summarizeConfusion({ confusion }) {
   const { matrix, pairs } = confusion;
   return matrix === undefined ? { confusion_pairs: pairs } : { confusion: matrix };
@@ -104,7 +104,7 @@ export function formatPercent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** A path as one would type it here. @param {string} path */
+/** A path as the user would type it here. @param {string} path */
 export function shortenPath(path) {
   const near = relative('', path);
   return near === '' || near.startsWith('..') ? resolve(path) : near;

@@ -1,4 +1,4 @@
-/** What train.js was asked for, checked. */
+/** Parses and checks the options of train.js. */
 import { BACKEND_NAMES } from '../backends/index.js';
 import { parseColumns } from '../data/columns.js';
 import { listFirst } from '../data/dataset.js';
@@ -10,22 +10,22 @@ import { HEADS } from './head_layers.js';
 import { BEST_BY } from './training.js';
 
 const MAX_LENGTH = 128;
-/** Of the vectors, or of the probabilities, of a batch. */
+/** The most memory for the vectors, or for the probabilities, of a batch. */
 const BATCH_BYTES = 2 ** 30;
-/** Class weights that have a name. */
+/** Values of --class-weights that are names. */
 const NAMED_WEIGHTS = ['equal', 'balanced'];
 
 /**
  * @typedef {Omit<import('./training.js').TrainingSettings, 'classWeights'> & {maxLength: number,
  *   workers: number | undefined, split: number | undefined,
- *   layout: import('../data/rows.js').FileLayout}} ParsedSettings `layout` is that of the data files
+ *   layout: import('../data/rows.js').FileLayout}} ParsedSettings `layout`: of the data files
  */
 
 /**
  * @param {Record<string, any>} options
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @returns {ParsedSettings}
- * @throws {UserError} names the option
+ * @throws {UserError} an option is not valid; names it
  */
 export function parseSettings(options, bundle) {
   const limit = bundle.contract.max_length;
@@ -58,12 +58,12 @@ export function parseSettings(options, bundle) {
 }
 
 /**
- * What a text of each label counts.
+ * Computes the weight of each label's texts in the loss.
  *
- * @param {string} option `equal`, `balanced` (all labels the same in sum), or a JSON object by label
+ * @param {string} option `equal`, `balanced` (the weights of all texts of a label have the same sum), or a JSON object by label
  * @param {import('./training.js').TrainingProblem} problem
  * @returns {number[]} in the order of the labels
- * @throws {UserError} it does not read so, or not every label has a positive number
+ * @throws {UserError} it is none of these, or a label has no positive number
  */
 export function computeClassWeights(option, { labels, targets }) {
   if (option === 'equal') return labels.map(() => 1);
@@ -83,12 +83,12 @@ export function computeClassWeights(option, { labels, targets }) {
 }
 
 /**
- * Refuses a batch that no memory holds, before hours of encoding.
+ * Refuses a batch that is too large for memory, before hours of encoding.
  *
  * @param {ParsedSettings} asked
  * @param {import('./training.js').TrainingProblem} problem
  * @param {number} hidden width of a vector
- * @throws {UserError} names --batch-size
+ * @throws {UserError} the batch is too large; names --batch-size
  */
 export function assertBatchFitsMemory({ batchSize, head, maxLength }, { train, labels }, hidden) {
   const positions = HEADS[head].pooling === 'sequence_output' ? maxLength : 1;
@@ -106,7 +106,7 @@ function parseClassWeights(option) {
     const value = JSON.parse(option);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw new UserError(`Expected --class-weights to be equal, balanced or a JSON object, got \`${option}\``);
 }

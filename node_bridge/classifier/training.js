@@ -1,6 +1,5 @@
 /**
- * From labelled texts, whose vectors are in a store, to a trained head. Knows nothing of the
- * command line.
+ * Trains a head on labelled texts whose vectors are in a store. Does not depend on the command line.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
@@ -17,7 +16,7 @@ import { scaleFeatures, fitScaling, featuresFromStore } from './feature_sets.js'
 import { fitHead } from './fitting.js';
 import { Head } from './head.js';
 
-/** By what the best epoch is found. */
+/** The figure that chooses the best epoch, by the value of --best-by. */
 export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f1': 'devMacroF1' });
 
 /**
@@ -34,41 +33,41 @@ export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f
  * @property {string[]} labels
  * @property {Int32Array} targets of the training texts
  * @property {Int32Array} devTargets
- * @property {import('../data/dataset.js').TextSource} golden texts to which the classifier keeps its answers; they
- *   go wherever it goes, so never the user's own
+ * @property {import('../data/dataset.js').TextSource} golden the classifier stores its answers to these texts;
+ *   they are published with it, so they are never the user's own
  *
  * @typedef {object} TrainingSettings
  * @property {string} head of HEADS
  * @property {number} epochs at most
- * @property {number} patience epochs without a better one after which training ends; Infinity: none
+ * @property {number} patience training ends after so many epochs without a better one; Infinity: never
  * @property {number} batchSize
  * @property {number} seed
  * @property {number} learningRate
  * @property {import('./fitting.js').Schedule} schedule
  * @property {number[]} classWeights of each label
- * @property {BestBy} bestBy what makes an epoch the best
+ * @property {BestBy} bestBy what chooses the best epoch
  *
  * @typedef {object} Listener
  * @property {(title: string, total: number) => Progress} progress
- * @property {(epoch: EpochResult) => string} noteOf what to say of an epoch that is done
- * @property {(line: string) => void} say
+ * @property {(epoch: EpochResult) => string} noteOf formats the message about an epoch
+ * @property {(line: string) => void} say prints a message
  *
  * @typedef {object} TrainingResult
  * @property {Head} head
  * @property {EpochResult[]} history
- * @property {number} bestEpoch whose weights the head has
+ * @property {number} bestEpoch the epoch of the head's weights
  * @property {Evaluation} dev
  * @property {import('./classifier_files.js').GoldenAnswer[]} golden
  */
 
 /**
- * Checks that the two sets make a problem to learn; before the encoder is loaded. What is wrong with
- * one that can be learned, data_report.js says.
+ * Checks that the two sets can be learned, before the encoder is loaded. data_report.js gives warnings
+ * about data that can be learned.
  *
  * @param {Dataset} train
  * @param {Dataset} dev
  * @returns {Omit<TrainingProblem, 'golden'>}
- * @throws {UserError} one label only, a dev label that training does not know, other tasks
+ * @throws {UserError} there is only one label, training has not all labels of dev, or the tasks differ
  */
 export function buildProblem(train, dev) {
   if (train.task !== dev.task) {
@@ -79,14 +78,14 @@ export function buildProblem(train, dev) {
 }
 
 /**
- * Trains on scaled vectors (feature_sets.js says why), keeps the best epoch, and goes on from where an
- * earlier run was stopped.
+ * Trains on scaled vectors (feature_sets.js says why), takes the best epoch, and continues an earlier
+ * run that was stopped.
  *
  * @param {TrainingProblem} problem
- * @param {import('../encoder/feature_cache.js').FeatureStore} store that has all its texts
+ * @param {import('../encoder/feature_cache.js').FeatureStore} store has the vectors of all texts
  * @param {TrainingSettings} settings
- * @param {TrainingCheckpoint} checkpoint
- * @param {Listener} listener
+ * @param {TrainingCheckpoint} checkpoint is read at the start and written after each epoch
+ * @param {Listener} listener gets progress and messages
  * @returns {Promise<TrainingResult>}
  */
 export async function trainHead({ train, dev, labels, targets, devTargets, golden }, store, settings, checkpoint, listener) {
@@ -134,7 +133,7 @@ export async function trainHead({ train, dev, labels, targets, devTargets, golde
   };
 }
 
-/** What an earlier run left; damaged, it is of no use. @param {TrainingCheckpoint} checkpoint @param {Head} head @param {Listener} listener */
+/** Loads the checkpoint of an earlier run. A damaged one is removed. @param {TrainingCheckpoint} checkpoint @param {Head} head @param {Listener} listener */
 function loadCheckpoint(checkpoint, head, { say }) {
   try {
     const found = checkpoint.read();
@@ -156,7 +155,7 @@ function isBetter(one, other, bestBy) {
 }
 
 /**
- * What the head says of some texts, so that it can be told later whether a copy still says the same.
+ * Computes the golden answers: by them a later check can see whether a copy gives the same answers.
  *
  * @param {Head} head
  * @param {import('../data/dataset.js').TextSource} texts
@@ -173,22 +172,22 @@ async function computeGoldenAnswers(head, texts, features) {
   return golden;
 }
 
-// Training that has not ended yet, in one file: what the next epoch starts from, the best weights
-// so far, and what has been said. The file is named after everything that decides the outcome, so
-// that the same command finds it and no other one does.
+// The checkpoint of a training that has not ended, in one file: the state that the next epoch starts
+// from, the best weights so far, and the history. The file name is a hash of everything that decides
+// the result, so only the same command finds it.
 
 /**
  * @typedef {import('./fitting.js').FitState} State
  * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} Checkpoint
  */
 
-/** Bytes: a head of 10,000 labels has 20 MB, kept four times. */
+/** The largest checkpoint in bytes: a head of 10,000 labels has 20 MB, stored four times. */
 const MAX_FILE_BYTES = 2 ** 30;
 
 export class TrainingCheckpoint {
   /**
-   * @param {string} cache
-   * @param {unknown[]} settings all that the outcome depends on, as JSON can tell it
+   * @param {string} cache directory
+   * @param {unknown[]} settings all values that the result depends on; JSON.stringify must be able to write them
    */
   constructor(cache, settings) {
     this.dir = join(cache, 'training');
@@ -210,8 +209,8 @@ export class TrainingCheckpoint {
   }
 
   /**
-   * @returns {Checkpoint | undefined} undefined where there is none
-   * @throws {Error} it is damaged
+   * @returns {Checkpoint | undefined} undefined if there is none
+   * @throws {Error} the checkpoint is damaged
    */
   read() {
     if (!existsSync(this.path)) return undefined;
@@ -230,17 +229,17 @@ export class TrainingCheckpoint {
     return { state, best: { epoch: best, weights: group('best') }, history };
   }
 
-  /** What was begun is finished, or of no use. */
+  /** Removes the checkpoint. */
   remove() {
     rmSync(this.path, { force: true, recursive: true });
   }
 }
 
 /**
- * Whether it says all that training goes on from.
+ * Whether a value has all fields that training continues from.
  *
  * @param {unknown} value
- * @returns {told is {epoch: number, steps: number, best: number, history: EpochResult[]}}
+ * @returns {value is {epoch: number, steps: number, best: number, history: EpochResult[]}}
  */
 function isProgress(value) {
   if (!isObject(value) || !Array.isArray(value.history)) return false;
@@ -256,7 +255,7 @@ function isProgress(value) {
   );
 }
 
-/** Sorts as it counts. @param {string} group @param {number} i */
+/** A name for tensor i of a group; names sort in the order of i. @param {string} group @param {number} i */
 function tensorName(group, i) {
   return `${group}.${String(i).padStart(4, '0')}`;
 }

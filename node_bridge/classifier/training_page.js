@@ -1,4 +1,4 @@
-/** Learning curves, and who was taken for whom, as one HTML page that needs nothing else. */
+/** Renders learning curves and the confusion matrix as one HTML page without other files. */
 import { toPrintable } from '../support/printing.js';
 import { computeLabelF1 } from './evaluation.js';
 
@@ -8,7 +8,7 @@ const LEFT = 48;
 const BOTTOM = 28;
 const TOP = 12;
 const RIGHT = 12;
-/** More labels make a table that nobody reads. */
+/** A table of more labels is not readable. */
 const MAX_LABELS = 40;
 
 /**
@@ -35,8 +35,8 @@ th:first-child { text-align: left; } td.right { font-weight: 600; } caption { te
  * @param {EpochResult[]} result.history
  * @param {number} result.bestEpoch
  * @param {string} result.bestBy
- * @param {import('./evaluation.js').Evaluation} result.evaluation on the dev texts, of the best epoch
- * @param {string} result.accuracy a line of what the accuracy is worth
+ * @param {import('./evaluation.js').Evaluation} result.evaluation of the best epoch on the dev texts
+ * @param {string} result.accuracy a line about the accuracy
  * @param {string[]} result.warnings about the data
  * @returns {string}
  */
@@ -60,7 +60,7 @@ export function renderTrainingPage({ name, labels, history, bestEpoch, bestBy, e
 <ul>
 ${warnings.map((line) => `<li>${escapeHtml(line)}</li>`).join('\n')}
 </ul>
-<p class="key"><b class="train">training texts</b>, each as it was when its batch came · <b class="dev">dev texts</b>, after the epoch · dashed: the epoch that was kept</p>
+<p class="key"><b class="train">training texts</b>, each as it was when its batch came · <b class="dev">dev texts</b>, after the epoch · dashed: the best epoch</p>
 ${drawn.join('\n')}
 <h2>Confusion</h2>
 ${labels.length > MAX_LABELS ? `<p>${labels.length} labels are too many for a table.</p>` : renderConfusionTable(labels, confusion)}
@@ -101,7 +101,7 @@ function renderChart(curves, history, bestEpoch) {
 }
 
 /**
- * Round marks around all values: steps of 1, 2 or 5 times a power of ten.
+ * Computes an axis with round ticks around all values: steps of 1, 2 or 5 times a power of ten.
  *
  * @param {number} least
  * @param {number} most
@@ -128,7 +128,7 @@ function renderConfusionTable(labels, confusion) {
   return `<div class="wide"><table>\n<tr>${head}</tr>\n${rows.join('\n')}\n</table></div>`;
 }
 
-/** @param {number} coordinate in the picture */
+/** @param {number} coordinate in the image */
 function formatCoordinate(coordinate) {
   return coordinate.toFixed(1);
 }
@@ -138,7 +138,7 @@ function formatPercent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** A text of others, in HTML. @param {string} text */
+/** A text as safe HTML. @param {string} text */
 function escapeHtml(text) {
   return toPrintable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

@@ -1,7 +1,7 @@
 /**
- * A copy of a bundle's SavedModel, for TensorFlow to read: in a new directory that only this user
- * may enter, of the very bytes that were hashed and vetted. TensorFlow reads files itself, and what
- * lies in the bundle may be swapped between a check and its reading.
+ * Copies the SavedModel of a bundle for TensorFlow to read, into a new directory that only this user
+ * may enter. The copy has the same bytes that were hashed and vetted. TensorFlow reads files itself,
+ * and a file in the bundle could be swapped between the check and the reading.
  */
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import { GRAPH_FILE } from './messages.js';
 import { digestOf, vet } from './vetting.js';
 
 const FOLDER = 'saved_model';
-/** Bytes that are copied at a time. */
+/** How many bytes are copied at a time. */
 const CHUNK_BYTES = 2 ** 20;
 
 /** @typedef {import('../bundle.js').Bundle} Bundle */
@@ -25,10 +25,10 @@ export function hasSavedModel(bundle) {
 
 /**
  * @param {Bundle} bundle one that has a SavedModel
- * @returns {{directory: string, remove: () => void}} `remove` when TensorFlow has read it
- * @throws {UserError} its contract does not say that it was vetted, or says it of another one; it
- *   is damaged; or it could do more than compute
- * @throws {EnvironmentProblem} there is no room for the copy
+ * @returns {{directory: string, remove: () => void}} call `remove` when TensorFlow has read the copy
+ * @throws {UserError} the contract does not say that this SavedModel was vetted; the SavedModel is
+ *   damaged; or it could do more than compute
+ * @throws {EnvironmentProblem} the copy cannot be written
  */
 export function copySavedModel(bundle) {
   const files = listFiles(bundle);
@@ -52,7 +52,7 @@ export function copySavedModel(bundle) {
   return { directory, remove };
 }
 
-/** The contract's entries of the SavedModel, by their names in it. @param {Bundle} bundle */
+/** The contract's entries for files of the SavedModel, by their names inside it. @param {Bundle} bundle */
 function listFiles({ contract }) {
   const entries = Object.entries(contract.files).filter(([name]) => name.startsWith(`${FOLDER}/`));
   return Object.fromEntries(entries.map(([name, entry]) => [name.slice(FOLDER.length + 1), entry]));
@@ -73,7 +73,7 @@ function assertVetted({ dir, contract }, files) {
   );
 }
 
-/** What is not listed would not be copied, but nobody put it there for nothing. @param {Bundle} bundle @param {import('./vetting.js').Files} files */
+/** Refuses files that the contract does not list. They would not be copied, but are a sign of an attack. @param {Bundle} bundle @param {import('./vetting.js').Files} files */
 function assertNoUnlistedFiles({ dir }, files) {
   const directory = join(dir, FOLDER);
   for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {

@@ -1,9 +1,8 @@
 /**
  * Reads `saved_model.pb` as protobuf messages, without TensorFlow and without loading anything.
  *
- * The definitions are TensorFlow's own, whole, with every field and `oneof`. `definitions.binpb` is
- * the FileDescriptorSet of the TensorFlow that Python has: `python -m native.definitions` writes it,
- * and a test compares the two.
+ * The definitions are TensorFlow's own and complete. `definitions.binpb` is the FileDescriptorSet of
+ * Python's TensorFlow: `python -m native.definitions` writes it, and a test compares the two.
  */
 import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
@@ -12,10 +11,10 @@ import { readFileSync } from 'node:fs';
 
 import { UserError } from '../../support/errors.js';
 
-/** The file of a SavedModel that has its graphs. */
+/** The file with the graphs of a SavedModel. */
 export const GRAPH_FILE = 'saved_model.pb';
 const ASSETS = 'saved_model_assets';
-/** As deep as protobuf's own parser goes. */
+/** How deep messages may be nested; protobuf's own parser has the same limit. */
 const MAX_DEPTH = 100;
 
 /**
@@ -32,7 +31,7 @@ let registry;
  * @param {Uint8Array} bytes of `saved_model.pb`
  * @param {string} path for an error
  * @returns {Message} `tensorflow.SavedModel`
- * @throws {UserError} they are no such message, or have no graph
+ * @throws {UserError} the bytes are not such a message, or it has no graph
  */
 export function readSavedModel(bytes, path) {
   let savedModel;
@@ -46,12 +45,12 @@ export function readSavedModel(bytes, path) {
 }
 
 /**
- * A message that this library and TensorFlow's C++ read alike.
+ * Parses a message, and makes sure that TensorFlow's C++ reads the same from the bytes.
  *
  * @param {string} name of the message, such as `SavedModel`
  * @param {Uint8Array} bytes
  * @returns {Message}
- * @throws {Error} they are no such message
+ * @throws {Error} the bytes are not such a message
  */
 function parseMessage(name, bytes) {
   const definition = findDefinition(name);
@@ -70,15 +69,15 @@ function findDefinition(name) {
 }
 
 /**
- * Refuses a field in another wire type than its definition has. The library would read it as if it
- * had the right one and lose its place, while C++ takes it for an unknown field and goes on: a file
- * would say one thing here and another thing there.
+ * Refuses a field whose wire type is not that of its definition. The library would read it as if the
+ * type were right and continue at a wrong position; C++ skips it as an unknown field. So the two would
+ * read different messages from one file.
  *
- * @param {Definition} definition
- * @param {BinaryReader} reader
- * @param {number} end of the message, in bytes
- * @param {number} depth
- * @throws {Error} there is one, or the message does not end where it says
+ * @param {Definition} definition of the message
+ * @param {BinaryReader} reader at the start of the message
+ * @param {number} end position after the message, in bytes
+ * @param {number} depth how deep the message is nested
+ * @throws {Error} there is such a field, or the message has another length than it says
  */
 function assertWireTypes(definition, reader, end, depth) {
   if (depth > MAX_DEPTH) throw new Error('too deep');
@@ -123,10 +122,10 @@ function indexFields(definition) {
 /**
  * The same for an entry of a map: field 1 is its key, field 2 its value.
  *
- * @param {Field & {fieldKind: 'map'}} field
- * @param {BinaryReader} reader
- * @param {number} end
- * @param {number} depth
+ * @param {Field & {fieldKind: 'map'}} field the map
+ * @param {BinaryReader} reader at the start of the entry
+ * @param {number} end position after the entry, in bytes
+ * @param {number} depth how deep the entry is nested
  */
 function assertEntry(field, reader, end, depth) {
   while (reader.pos < end) {
@@ -154,7 +153,7 @@ function assertEntry(field, reader, end, depth) {
   if (reader.pos !== end) throw new Error('a field ends after its message');
 }
 
-/** The definition of what a field holds, or undefined of a plain value. @param {Field} field */
+/** The definition of the message in a field; undefined if the field is a plain value. @param {Field} field */
 function findMessageDefinition(field) {
   if (field.fieldKind === 'message' || (field.fieldKind === 'list' && field.listKind === 'message')) return field.message;
   return field.fieldKind === 'map' ? field.parent : undefined;
@@ -174,7 +173,7 @@ function isPackable(field) {
   );
 }
 
-/** Of protobuf's types by their numbers. @param {number} type @returns {WireType} */
+/** The wire type of protobuf's scalar types, which have numbers. @param {number} type @returns {WireType} */
 function scalarType(type) {
   if (type === 1 || type === 6 || type === 16) return WireType.Bit64; // double, fixed64, sfixed64
   if (type === 2 || type === 7 || type === 15) return WireType.Bit32; // float, fixed32, sfixed32
@@ -182,7 +181,7 @@ function scalarType(type) {
 }
 
 /**
- * The main graph, under the name `''`, and each library function.
+ * Lists the main graph, under the name `''`, and each library function.
  *
  * @param {Message} metaGraph
  * @returns {[string, Message[]][]} names with their nodes
@@ -198,7 +197,7 @@ export function listGraphs(metaGraph) {
 }
 
 /**
- * The tensors of the graph that an input or output is made of: one, or those of its parts.
+ * Lists the tensors of an input or output: one, or several for a sparse or composite one.
  *
  * @param {Message} info `TensorInfo`
  * @returns {string[]}
@@ -213,11 +212,11 @@ export function listTensorNames({ encoding }) {
 }
 
 /**
- * Every string in a message, however deep: values, keys of maps, and bytes that are text.
+ * Collects every string in a message, at any depth: values, keys of maps, and bytes that are text.
  *
  * @param {unknown} message
  * @param {Set<string>} [found]
- * @returns {Set<string>} names of fields and cases are among them, which can only refuse more
+ * @returns {Set<string>} names of fields and cases too: that can only refuse more
  */
 export function collectStrings(message, found = new Set()) {
   if (message === '') return found;
@@ -235,11 +234,11 @@ export function collectStrings(message, found = new Set()) {
 }
 
 /**
- * The assets as a loader finds them: TF1 lists them in a collection instead.
+ * Lists the assets as a loader finds them. TF1 lists them in a collection.
  *
  * @param {Message} metaGraph
  * @returns {Message[]} `AssetFileDef`
- * @throws {UserError} the collection holds something else than assets
+ * @throws {UserError} an entry of the collection is no asset
  */
 export function listAssets(metaGraph) {
   if (metaGraph.assetFileDef.length > 0) return metaGraph.assetFileDef;
@@ -248,12 +247,12 @@ export function listAssets(metaGraph) {
 }
 
 /**
- * The nodes that initialise the variables which a collection of a TF1 graph lists.
+ * Lists the nodes that initialise the variables in a collection of a TF1 graph.
  *
  * @param {Message} metaGraph
  * @param {string} collection
  * @returns {string[]}
- * @throws {UserError} the collection holds something else than variables
+ * @throws {UserError} an entry of the collection is no variable
  */
 export function listInitializers(metaGraph, collection) {
   const listed = /** @type {Uint8Array[]} */ (readCollection(metaGraph, collection, 'bytesList'));

@@ -1,6 +1,6 @@
 /**
- * Says as JSON which tfjs-node the native backend takes here, and which TensorFlow that runs; or
- * on stderr why there is none, with exit code 3. `native/` asks it.
+ * Prints as JSON which tfjs-node the native backend uses here, and which TensorFlow it runs. If there is
+ * none, prints the reason on stderr and ends with exit code 3. `native/` runs this program.
  *
  *     node node_bridge/backends/check_native.js
  */

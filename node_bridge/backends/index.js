@@ -9,28 +9,28 @@ import { tensorFromArray, loadPackage, tf } from './tfjs.js';
  * @typedef {import('./tfjs.js').MakeTensor} MakeTensor
  *
  * @typedef {object} BackendModule
- * @property {() => Promise<void>} register makes TF.js know it
- * @property {(bundle: import('../bundle/bundle.js').Bundle) => Promise<Model>} [openSavedModel] where it
- *   runs TensorFlow's own models; see native.js
- * @property {MakeTensor} [makeTensor] where it has a way that holds the values once
- * @property {() => string} [version] of what computes, where that is not TF.js's own
+ * @property {() => Promise<void>} register registers it in TF.js
+ * @property {(bundle: import('../bundle/bundle.js').Bundle) => Promise<Model>} [openSavedModel] if it
+ *   can run SavedModels; see native.js
+ * @property {MakeTensor} [makeTensor] if it has a way that stores the values only once
+ * @property {() => string} [version] of the library that computes, if that is not TF.js
  *
  * @typedef {object} Backend
  * @property {string} name one of BACKEND_NAMES, never `auto`
- * @property {string} version of what computes; another one may give other bits
- * @property {string} notice what to tell a person of the choice; empty where they made it
+ * @property {string} version of the library that computes; another version may give other bits
+ * @property {string} notice a message for people about the choice; empty if they made it
  * @property {BackendModule['openSavedModel']} openSavedModel
  * @property {MakeTensor} makeTensor
  */
 
-/** Plain JavaScript: slow, needs nothing, runs everywhere. The package registers itself when it is loaded. */
+/** Plain JavaScript: slow, but runs everywhere. The package registers itself when it is loaded. */
 const CPU = {
   async register() {
     loadPackage('backend-cpu');
   },
 };
 
-/** @type {Record<string, {tfjsName: string, load: () => Promise<BackendModule>}>} `called` in TF.js */
+/** @type {Record<string, {tfjsName: string, load: () => Promise<BackendModule>}>} `tfjsName`: its name in TF.js */
 const BACKENDS = {
   native: { tfjsName: 'tensorflow', load: () => import('./native.js') },
   wasm: { tfjsName: 'wasm', load: () => import('./wasm.js') },
@@ -45,14 +45,14 @@ export const BACKEND_NAMES = ['auto', ...Object.keys(BACKENDS)];
  *
  * @param {string} name one of BACKEND_NAMES; `auto` takes the fastest that works here
  * @returns {Promise<Backend>}
- * @throws {UserError} unknown name
- * @throws {EnvironmentProblem} a native one that is not there or does not load
+ * @throws {UserError} the name is unknown
+ * @throws {EnvironmentProblem} the native backend is missing or does not load
  */
 export async function useBackend(name) {
   if (!BACKEND_NAMES.includes(name)) {
     throw new UserError(`Expected \`backend\` to be one of ${BACKEND_NAMES.join(', ')}, got \`${name}\``, 'backend');
   }
-  // Without it the cpu backend advertises another one on every start.
+  // Without this the cpu backend prints an advertisement for another backend on every start.
   tf.enableProdMode();
   return name === 'auto' ? useFastestBackend() : startBackend(name);
 }

@@ -1,6 +1,6 @@
 /**
- * TensorFlow itself, in this process: by `nox -s native` the very library that Python runs. Runs a
- * SavedModel in TensorFlow's own session, and anything else kernel by kernel.
+ * The native backend: TensorFlow in this process. With `nox -s native` it is the same library that
+ * Python uses. A SavedModel runs in a session of TensorFlow, anything else kernel by kernel.
  */
 import { copySavedModel } from '../bundle/saved_model/checked_copy.js';
 import { EnvironmentProblem } from '../support/errors.js';
@@ -11,10 +11,10 @@ import { loadTfjsNode } from './tfjs_node.js';
 let loaded;
 
 /**
- * Loads the library and sees that it can multiply; once.
+ * Loads the library, once, and checks that it can multiply.
  *
  * @returns {import('./tfjs_node.js').TfjsNode}
- * @throws {EnvironmentProblem} it is not there, or does not work
+ * @throws {EnvironmentProblem} the library is missing or does not work
  */
 export function loadLibrary() {
   if (loaded !== undefined) return loaded;
@@ -30,19 +30,19 @@ export function loadLibrary() {
   return loaded;
 }
 
-/** @throws {EnvironmentProblem} see `library` */
+/** @throws {EnvironmentProblem} see `loadLibrary` */
 export async function register() {
   loadLibrary();
 }
 
-/** The TensorFlow that computes. */
+/** The version of TensorFlow. */
 export function version() {
   return `TensorFlow ${loadLibrary().tensorflow}`;
 }
 
 /**
- * A tensor whose values TensorFlow has from the start. tfjs-node hands them over when a tensor is
- * first used, and would have all weights of a model twice in its first run.
+ * Makes a tensor and passes its values to TensorFlow at once. tfjs-node itself would pass them at the
+ * first use, and would have all weights twice in memory during the first run.
  *
  * @type {import('./tfjs.js').MakeTensor}
  */
@@ -52,9 +52,9 @@ export function makeTensor(shape, dtype, populate) {
   return tensor;
 }
 
-// A bundle's SavedModel in TensorFlow's own session: the whole graph in one call, as Python runs it.
+// A bundle's SavedModel in a session of TensorFlow: the whole graph in one call, as in Python.
 
-/** Of bundles whose contract does not say it. */
+/** For bundles whose contract has no signature. */
 const DEFAULT_SIGNATURE = { name: 'serving_default', tags: ['serve'] };
 
 /**
@@ -64,11 +64,11 @@ const DEFAULT_SIGNATURE = { name: 'serving_default', tags: ['serve'] };
  */
 
 /**
- * @param {Bundle} bundle one that has such a folder
+ * @param {Bundle} bundle one that has a SavedModel
  * @returns {Promise<import('../encoder/model.js').Model>}
- * @throws {import('../support/errors.js').UserError} what it holds is damaged, or was not vetted, or could do more than compute
- * @throws {EnvironmentProblem} it takes or gives something else than the contract says, or this
- *   TensorFlow does not load it
+ * @throws {import('../support/errors.js').UserError} the SavedModel is damaged, was not vetted, or could do more than compute
+ * @throws {EnvironmentProblem} its inputs or outputs are not those of the contract, or this TensorFlow
+ *   cannot load it
  */
 export async function openSavedModel(bundle) {
   const { directory, remove } = copySavedModel(bundle);
@@ -94,13 +94,13 @@ export async function openSavedModel(bundle) {
     const [reason] = /** @type {Error} */ (error).message.replaceAll(directory, 'saved_model').split('\n');
     throw new EnvironmentProblem(`the SavedModel of ${bundle.dir} does not run here: ${reason}`);
   } finally {
-    // TensorFlow has read all of it: the graph, the variables, and the tables' files.
+    // TensorFlow has read everything by now: the graph, the variables, and the files of the tables.
     remove();
   }
 }
 
 /**
- * The graph with just these tags.
+ * Finds the graph with exactly these tags.
  *
  * @param {{tags: string[], signatureDefs: Record<string, Signature>}[]} graphs
  * @param {string[]} tags

@@ -1,7 +1,7 @@
 /**
- * A data file that may be larger than memory: read through once to see that it is sound, of which
- * then each text's key and label are in memory, 20 bytes a text. The texts themselves are read again
- * where they are wanted.
+ * A data file that may be larger than memory. It is read once to check every line; after that only the
+ * key and the label of each text are in memory, 20 bytes per text. The texts are read again when they
+ * are needed.
  */
 import { withLocation, UserError } from '../support/errors.js';
 import { IntList } from '../support/int_list.js';
@@ -11,39 +11,40 @@ import { taskOf, readTextFields } from './text.js';
 import { KEY_WORDS, computeTextKey } from './text_keys.js';
 
 /**
- * Every step computes each label's probability and moves its weights: with 20,000 labels and as many
- * texts an epoch took 20 minutes on wasm. Whoever has more than this took another column for the label.
+ * With more labels, the label column is probably wrong. Every step computes the probability of each
+ * label and updates its weights: with 20,000 labels and as many texts an epoch took 20 minutes on wasm.
  */
 const MAX_LABELS = 10_000;
 
 /**
  * @typedef {import('./text.js').Text} Text
  * @typedef {import('./text.js').Task} Task
- * @typedef {{count: number, line: number}} Occurrences how many, and the line of the first
+ * @typedef {{count: number, line: number}} Occurrences the count, and the line of the first
  *
  * @typedef {object} DatasetContents
  * @property {string} path
  * @property {import('./rows.js').FileLayout} [layout]
  * @property {Task} task
  * @property {Int32Array} keys int32[count, 4]
- * @property {Int32Array} labels int32[count], places in `names`
- * @property {{name: string, line: number}[]} names of the file's labels as they came, and where first
- * @property {Record<'trimmed' | 'whole' | 'blank', Occurrences>} oddities labels that were trimmed, or
- *   written as 1.0; texts of white space alone
- * @property {Uint8Array} [isIn] for each example of the file whether it is in this set; by default
- *   all are
+ * @property {Int32Array} labels int32[count], indices in `names`
+ * @property {{name: string, line: number}[]} names the labels of the file, and the line where each came first
+ * @property {Record<'trimmed' | 'whole' | 'blank', Occurrences>} oddities labels that were trimmed or
+ *   written as 1.0, and texts of white space only
+ * @property {Uint8Array} [isIn] for each example of the file, 1 if it is in this set; by default all
+ *   are
  *
  * @typedef {object} ReadCallbacks
- * @property {(line: string) => void} [onColumns] told which columns were taken, see rows.js
- * @property {(text: Text) => void} [onText] told each text
+ * @property {(line: string) => void} [onColumns] receives a message about the columns, see rows.js
+ * @property {(text: Text) => void} [onText] receives each text
  */
 
 /**
- * What the feature cache wants of texts: how many, each one's key, and the texts themselves.
+ * What the feature cache needs: how many texts there are, the key of each, and the texts.
  *
  * @typedef {Pick<Dataset, 'path' | 'count' | 'key' | 'texts'>} TextSource
  */
 
+/** Labelled examples of a data file, or of a part of one. */
 export class Dataset {
   #keys;
   #labels;
@@ -66,8 +67,8 @@ export class Dataset {
    * @param {import('./rows.js').FileLayout} [layout]
    * @param {ReadCallbacks} [reading]
    * @returns {Promise<Dataset>}
-   * @throws {UserError} an example that cannot be read, or of another task than the first; no
-   *   example at all: names the file and the line
+   * @throws {UserError} an example cannot be read or has another task than the first, or there is no
+   *   example; names the file and the line
    */
   static async read(path, layout, { onColumns, onText } = {}) {
     const [keys, labels] = [new IntList(), new IntList()];
@@ -107,22 +108,22 @@ export class Dataset {
     return new Dataset({ path, layout, task, keys: keys.values(), labels: labels.values(), names, oddities });
   }
 
-  /** Examples. */
+  /** How many examples there are. */
   get count() {
     return this.#labels.length;
   }
 
-  /** int32[4] of an example. @param {number} i */
+  /** The key of example i, int32[4]. @param {number} i */
   key(i) {
     return this.#keys.subarray(KEY_WORDS * i, KEY_WORDS * (i + 1));
   }
 
-  /** What the examples say, in one hash's worth of bytes each: equal data have equal ones. */
+  /** The keys and labels of all examples as bytes, to hash: equal data have equal bytes. */
   get bytes() {
     return [this.#keys, this.#labels].map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength));
   }
 
-  /** How many examples have each label of `names`. @returns {Int32Array} int32[names] */
+  /** For each label of `names` how many examples have it. @returns {Int32Array} int32[names] */
   get labelCounts() {
     const counts = new Int32Array(this.names.length);
     for (const label of this.#labels) counts[label] += 1;
@@ -139,7 +140,7 @@ export class Dataset {
   }
 
   /**
-   * Where examples stand in the file, which is read again as far as the last of them.
+   * Finds the lines of examples. The file is read again up to the last of them.
    *
    * @param {number[]} examples
    * @returns {Promise<number[]>} the line of each
@@ -166,13 +167,13 @@ export class Dataset {
   }
 
   /**
-   * Parts it in two with the same shares of labels, as far as that goes. Equal texts stay together,
-   * so that none is in both; and every label stays in the first part.
+   * Splits the data set in two with the same shares of labels, as far as possible. Equal texts go to
+   * the same part, and the first part has every label.
    *
-   * @param {number} share of the second part, between 0 and 1
+   * @param {number} share size of the second part, between 0 and 1
    * @param {number} seed
    * @returns {[Dataset, Dataset]}
-   * @throws {UserError} too few texts
+   * @throws {UserError} there are too few texts
    */
   split(share, seed) {
     const isSecond = pickStratifiedPart({
@@ -189,11 +190,11 @@ export class Dataset {
   }
 
   /**
-   * Each example's label as its place in `labels`.
+   * For each example the index of its label in `labels`.
    *
    * @param {string[]} labels
    * @returns {Int32Array} int32[examples]
-   * @throws {UserError} a label that is not there
+   * @throws {UserError} `labels` lacks a label of the examples
    */
   targets(labels) {
     const labelIndices = new Map(labels.map((label, index) => [label, index]));
@@ -229,15 +230,15 @@ function countOddity(found, line) {
   found.count += 1;
 }
 
-/** The first few of many. @param {string[]} labels */
+/** The first labels as text, and how many there are. @param {string[]} labels */
 export function listFirst(labels) {
   return labels.length > 20 ? `${labels.slice(0, 20).join(', ')}, … (${labels.length})` : labels.join(', ');
 }
 
 /**
- * Texts that are in memory, as the feature cache takes them.
+ * Makes a text source of texts in memory, for the feature cache.
  *
- * @param {string} path where they come from
+ * @param {string} path of their file, for messages
  * @param {Text[]} texts
  * @returns {TextSource}
  */
@@ -254,12 +255,12 @@ export function createTextSource(path, texts) {
 }
 
 /**
- * The labels of data to train on: whole numbers by value, else by code unit, so that the order does
- * not hang on the order of the file.
+ * Lists the labels of training data, sorted: whole numbers by value, others by code unit. So the order
+ * of the file does not matter.
  *
  * @param {Dataset} dataset
  * @returns {string[]} at least two
- * @throws {UserError} one label only
+ * @throws {UserError} there is only one label
  */
 export function listLabels({ path, names, labelCounts }) {
   const labels = names.flatMap(({ name }, i) => (labelCounts[i] > 0 ? [name] : [])).sort();
@@ -269,25 +270,25 @@ export function listLabels({ path, names, labelCounts }) {
   return labels.every((label) => /^-?\d+$/.test(label)) ? labels.sort((a, b) => Number(a) - Number(b)) : labels;
 }
 
-// Labelled texts. A text is `text`, or a pair `sentence1` and `sentence2`; `label` is a string or
+// Reading examples. A text is `text`, or a pair `sentence1` and `sentence2`; `label` is a string or
 // an integer, and 1 and "1" are the same label.
 
-/** What programs write in the place of a label that is missing. */
+/** What programs write for a missing label. */
 const MISSING = /^(nan|null|<na>|#n\/a)$/i;
 
 /**
  * @typedef {Text & {label: string, written: string, line: number}} Example `written` is the label as
- *   it stands in the file
+ *   the file has it
  */
 
 /**
- * One example after another; never more than a line in memory.
+ * Reads one example after another; never more than one line is in memory.
  *
  * @param {string} path
  * @param {import('./rows.js').FileLayout} [layout]
- * @param {(line: string) => void} [onColumns] told which columns were taken, see rows.js
+ * @param {(line: string) => void} [onColumns] receives a message about the columns, see rows.js
  * @returns {AsyncGenerator<Example>}
- * @throws {UserError} broken JSON, a missing text or label, invalid bytes: names the line
+ * @throws {UserError} broken JSON, a missing text or label, or invalid bytes; names the line
  */
 export async function* readExamples(path, layout, onColumns) {
   for await (const { fields, line } of readDataRows(path, layout, onColumns)) {
@@ -296,8 +297,8 @@ export async function* readExamples(path, layout, onColumns) {
 }
 
 /**
- * White space around a label is none of it, and 1.0 is 1: so pandas writes integers where a value of
- * the column is missing. JSON's own 1.0 is 1 when it is read.
+ * Reads a label. White space around it is removed, and `1.0` becomes `1`: pandas writes integers so if
+ * any value of the column is missing. In JSON, 1.0 is 1 already.
  *
  * @param {Record<string, unknown>} fields
  */

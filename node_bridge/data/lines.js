@@ -1,10 +1,10 @@
 /**
- * Lines of a stream of bytes: only \n ends one, and invalid bytes are an error, never U+FFFD.
+ * Splits a stream of bytes into lines. Only \n ends a line, and invalid bytes are an error, never U+FFFD.
  */
 import { catchUserError, withLocation, UserError } from '../support/errors.js';
 import { decodeBytes, decodeChunks, hasByteLines, checkEncoding } from './encodings.js';
 
-/** Bytes of a line: a text of five million Chinese characters. One that never ends would take all memory. */
+/** The longest line in bytes: five million Chinese characters. A line without end would fill the memory. */
 export const MAX_LINE_BYTES = 2 ** 24;
 
 /**
@@ -15,10 +15,10 @@ export const MAX_LINE_BYTES = 2 ** 24;
 
 /**
  * @param {AsyncIterable<Uint8Array>} source
- * @param {string} name what to call it in an error
+ * @param {string} name what an error calls the source
  * @param {LineFormat} [format]
- * @returns {AsyncGenerator<string>} a last line without an end counts
- * @throws {UserError} invalid bytes, by line; another encoding as a whole
+ * @returns {AsyncGenerator<string>} a last line without line end counts
+ * @throws {UserError} a line has invalid bytes, or the source is in another encoding
  */
 export async function* readLines(source, name, format) {
   let number = 0;
@@ -32,15 +32,15 @@ export async function* readLines(source, name, format) {
 }
 
 /**
- * Lines of which one that cannot be decoded is no end of the others.
+ * Reads lines and goes on after a line that cannot be decoded.
  *
  * @param {AsyncIterable<Uint8Array>} source
- * @param {string} name what to call it in an error
+ * @param {string} name what an error calls the source
  * @param {LineFormat} [format]
- * @returns {AsyncGenerator<string | UserError>} a last line without an end counts; an error too
- *   for a line of more than LONGEST_LINE bytes, of which no more are ever held
- * @throws {UserError} another encoding as a whole; invalid UTF-16, which has no lines before it is
- *   decoded
+ * @returns {AsyncGenerator<string | UserError>} a last line without line end counts. An error for
+ *   a line that cannot be decoded, or has more than MAX_LINE_BYTES bytes
+ * @throws {UserError} the source is in another encoding, or is invalid UTF-16, which must be decoded
+ *   before it has lines
  */
 export async function* readLinesOrErrors(source, name, { encoding = 'utf-8', lineEnd = '\n' } = {}) {
   for await (const bytes of splitByteLines(toLineBytes(source, name, encoding), lineEnd.charCodeAt(0))) {
@@ -51,7 +51,7 @@ export async function* readLinesOrErrors(source, name, { encoding = 'utf-8', lin
 }
 
 /**
- * What ends the lines of a whole file: `\r` where there is no `\n` in it, as old Macs wrote.
+ * Detects what ends the lines of a file: `\r`, as on old Macs, if there is no `\n` in it.
  *
  * @param {AsyncIterable<Uint8Array>} source
  * @param {string} name
@@ -67,21 +67,21 @@ export async function detectLineEnd(source, name, encoding) {
   return hasReturn ? '\r' : '\n';
 }
 
-/** Bytes in which 10 is a line end and nothing else. @param {AsyncIterable<Uint8Array>} source @param {string} name @param {string} encoding */
+/** Converts a stream so that byte 10 always means a line end. @param {AsyncIterable<Uint8Array>} source @param {string} name @param {string} encoding */
 async function* toLineBytes(source, name, encoding) {
   const checked = checkEncoding(source, name, encoding);
   if (hasByteLines(encoding)) yield* checked;
   else for await (const text of decodeChunks(checked, name, encoding)) yield Buffer.from(text, 'utf8');
 }
 
-/** What stands for a line of which the bytes were not kept. */
+/** Marks a line that is too long; its bytes are dropped. */
 const TOO_LONG = Buffer.alloc(0);
 
 function createTooLongError() {
   return new UserError(`the line has more than ${MAX_LINE_BYTES} bytes, expected at most so many; does it lack line ends?`);
 }
 
-/** @param {AsyncIterable<Uint8Array>} source @param {number} end @returns {AsyncGenerator<Buffer>} TOO_LONG itself for a line that is */
+/** @param {AsyncIterable<Uint8Array>} source @param {number} end @returns {AsyncGenerator<Buffer>} TOO_LONG for a line that is too long */
 async function* splitByteLines(source, end) {
   /** @type {Uint8Array[]} */
   let parts = [];

@@ -1,7 +1,6 @@
 /**
- * Rows of a data file, told apart by content, whatever the file is called: JSON lines, a JSON array
- * of objects, or a table with tabs, commas or semicolons between its cells. No more than a few
- * lines are in memory.
+ * Reads the rows of a data file: JSON lines, a JSON array of objects, or a table with tabs, commas or
+ * semicolons. The content decides, not the file name. Only a few lines are in memory.
  */
 import { isNotFoundError } from '../support/checked_file.js';
 import { withLocation, UserError } from '../support/errors.js';
@@ -16,26 +15,26 @@ import { readTableRows } from './table.js';
  * @typedef {import('./columns.js').Columns} Columns
  * @typedef {import('./table.js').NumberedLine} NumberedLine
  *
- * @typedef {object} FileLayout of a file, as far as it is not seen from the file
+ * @typedef {object} FileLayout what the user says about a file
  * @property {string} [encoding] `utf-8` by default, see encodings.js
- * @property {Columns} [columns] by default found by their usual names
+ * @property {Columns} [columns] by default they are found by their usual names
  * @property {boolean} [hasHeader] whether the first line of a table names its columns; true by
  *   default
  *
  * @typedef {object} DataRow
- * @property {Record<string, unknown>} fields by the kit's names, see columns.js; of an object that
- *   has no text, its own
+ * @property {Record<string, unknown>} fields by this program's names, see columns.js; an object
+ *   without a text has its own names
  * @property {number} line from 1
  */
 
 /**
  * @param {string} path
  * @param {FileLayout} [layout]
- * @param {(line: string) => void} [onColumns] told once which columns were taken, where they have
- *   other names than the kit's or others stand beside them
+ * @param {(line: string) => void} [onColumns] receives one message about the columns, if they have
+ *   other names than this program's or there are more columns
  * @returns {AsyncGenerator<DataRow>}
- * @throws {UserError} no such file, broken JSON, a row that does not fit its header, columns that
- *   are not understood, another encoding
+ * @throws {UserError} the file is missing, its JSON is broken, a row does not fit the header, the
+ *   columns are not understood, or the encoding is another one
  */
 export async function* readDataRows(path, layout = {}, onColumns = () => {}) {
   const { encoding = 'utf-8' } = layout;
@@ -55,7 +54,7 @@ export async function* readDataRows(path, layout = {}, onColumns = () => {}) {
   }
 }
 
-/** A data file is read several times, so a pipe is none. @param {string} path @throws {UserError} */
+/** Opens a data file; not a pipe, since a data file is read several times. @param {string} path @throws {UserError} */
 function openDataFile(path) {
   try {
     return streamInput(path);
@@ -66,8 +65,8 @@ function openDataFile(path) {
 }
 
 /**
- * By the first two characters that are no white space: a review may begin with a bracket too, as
- * `[微笑]` does. Invalid bytes do not matter here: they are reported with their line later.
+ * Detects the format by the first two characters that are no white space, since a review may begin
+ * with a bracket too, as in `[微笑]`. Invalid bytes do not matter here; they are reported later.
  *
  * @param {string} path
  * @param {string} encoding
@@ -97,10 +96,10 @@ async function* numberLines(path, format) {
 }
 
 /**
- * @param {AsyncIterable<NumberedLine>} source an object each
- * @param {string} path
+ * @param {AsyncIterable<NumberedLine>} source one JSON object per line
+ * @param {string} path for messages
  * @param {FileLayout} layout
- * @param {(line: string) => void} onColumns
+ * @param {(line: string) => void} onColumns see `readDataRows`
  * @returns {AsyncGenerator<DataRow>}
  */
 async function* readJsonRows(source, path, { columns, hasHeader = true }, onColumns) {

@@ -1,14 +1,13 @@
 /**
- * Rows of a table with tabs, commas or semicolons between its cells, and a header or names for its
- * columns.
+ * Reads the rows of a table with tabs, commas or semicolons, and with a header or names for its columns.
  */
 import { catchUserError, withLocation, UserError } from '../support/errors.js';
 import { describeColumns, findRoles, suggestOptions } from './columns.js';
 import { MAX_LINE_BYTES } from './lines.js';
 
-/** Lines at the beginning of a table by which its separator is found. */
+/** How many lines are read to find the separator. */
 const SAMPLE_LINES = 50;
-/** A tab first: commas and semicolons stand in texts. */
+/** A tab comes first, since texts contain commas and semicolons. */
 const SEPARATORS = ['\t', ',', ';'];
 
 /**
@@ -66,19 +65,19 @@ export async function* readTableRows(source, { path, lineEnd, columns = {}, hasH
 
 /**
  * @typedef {object} Header
- * @property {[string, number][]} rolePositions of the roles among the columns
- * @property {number} width columns of each row
- * @property {string} source of the width, for an error
- * @property {Roles} names of the columns, as far as they count
- * @property {string} [label] what stands in the first line in the place of the label, and so can be
- *   none
+ * @property {[string, number][]} rolePositions each role and the index of its column
+ * @property {number} width number of columns of each row
+ * @property {string} source where the width comes from, for an error
+ * @property {Roles} names of the columns with a role
+ * @property {string} [label] the text in the label column of the first line; as a header it cannot be a
+ *   label too
  */
 
 /**
  * @param {string[]} cells of the first line
- * @param {{where: string, columns: Columns, records: string[][]}} given `records` are the first rows
+ * @param {{where: string, columns: Columns, records: string[][]}} options `records`: the first rows
  * @returns {Header}
- * @throws {UserError} a name twice, or names that are not understood
+ * @throws {UserError} a name is there twice, or the names are not understood
  */
 function parseHeaderByName(cells, { where, columns, records }) {
   assertDistinct(cells, where);
@@ -91,9 +90,9 @@ function parseHeaderByName(cells, { where, columns, records }) {
 
 /**
  * @param {string[]} cells of the first line
- * @param {{where: string, order: string[], hasHeader: boolean}} given
+ * @param {{where: string, order: string[], hasHeader: boolean}} options
  * @returns {Header}
- * @throws {UserError} there is a header, though there should be none
+ * @throws {UserError} there is a header though --no-header says that there is none
  */
 function parseHeaderByOrder(cells, { where, order, hasHeader }) {
   if (!hasHeader) assertNoHeader(cells, where);
@@ -108,7 +107,7 @@ function readRecords(source, format) {
 }
 
 /**
- * Quotes mean nothing here: review files hold stray ones, and their makers do not escape them.
+ * Quotes have no meaning in TSV: review files have stray quotes that are not escaped.
  *
  * @param {AsyncIterable<NumberedLine> | Iterable<NumberedLine>} source
  * @returns {AsyncGenerator<TableRecord>}
@@ -119,7 +118,7 @@ async function* readTsvRecords(source) {
   }
 }
 
-/** Those before the first that is broken. @param {NumberedLine[]} sample @param {TableFormat} format */
+/** The records of a sample before the first broken one. @param {NumberedLine[]} sample @param {TableFormat} format */
 async function readValidRecords(sample, format) {
   const records = [];
   try {
@@ -131,7 +130,7 @@ async function readValidRecords(sample, format) {
 }
 
 /**
- * The separator that gives as many columns as there are names for, or a header that is understood.
+ * Picks the separator that gives as many columns as --columns names, or a header that is understood.
  *
  * @template {{records: string[][], format: TableFormat}} T
  * @param {T[]} tried
@@ -145,7 +144,7 @@ function pickFormat(tried, { order, names }) {
     const header = records[0] ?? [];
     const isUnderstood = header.length > 1 && catchUserError(() => findRoles(header, { names })) !== undefined;
     if (order === undefined && header.length > 1 && (format.separator === '\t' || isUnderstood)) return SAMPLE_LINES;
-    return 1 - 1 / (1 + header.length); // else the one that gives the most
+    return 1 - 1 / (1 + header.length); // else the separator that gives the most columns
   };
   return tried.reduce((best, one) => (score(one) > score(best) ? one : best));
 }
@@ -155,7 +154,7 @@ function pickFormat(tried, { order, names }) {
  * @param {Columns} columns
  * @param {string[][]} sample
  * @returns {Roles} with a label
- * @throws {UserError} it does not say which column is what
+ * @throws {UserError} the header does not say which column is the text or the label
  */
 function findHeaderRoles(header, columns, sample) {
   const roles = findRoles(header, columns);
@@ -185,7 +184,7 @@ function assertDistinct(header, where) {
   );
 }
 
-/** The first line of data without a header. @param {string[]} cells @param {string} where */
+/** Refuses a first line that looks like a header. @param {string[]} cells @param {string} where */
 function assertNoHeader(cells, where) {
   const roles = catchUserError(() => findRoles(cells));
   if (roles === undefined || (!(roles instanceof Error) && roles.label === undefined)) return;
@@ -209,10 +208,10 @@ async function* prepend(first, rest) {
   yield* rest;
 }
 
-// Records of comma-separated values (RFC 4180): a cell in quotes may hold separators, line ends and
-// doubled quotes. A quote inside a cell that does not begin with one is a character like any other:
-// review tables are full of them. A cell that begins with a quote must end with one: were it taken
-// as it stands, the next stray quote could swallow whole rows without a word.
+// Comma-separated values (RFC 4180): a cell in quotes may have separators, line ends and doubled
+// quotes. A quote inside a cell that does not begin with one is a plain character: review tables are
+// full of them. A cell that begins with a quote must end with one; otherwise the next stray quote
+// could silently swallow whole rows.
 
 /**
  * @typedef {{content: string, line: number}} NumberedLine
@@ -221,14 +220,14 @@ async function* prepend(first, rest) {
  * @typedef {object} TableFormat
  * @property {string} path for an error
  * @property {string} separator one character
- * @property {string} lineEnd that stood between the lines
+ * @property {string} lineEnd that was between the lines
  */
 
 /**
  * @param {AsyncIterable<NumberedLine> | Iterable<NumberedLine>} source
  * @param {TableFormat} format
  * @returns {AsyncGenerator<TableRecord>}
- * @throws {UserError} a quote that does not close its cell, by line
+ * @throws {UserError} a quote does not close its cell; names the line
  */
 export async function* readCsvRecords(source, { path, separator, lineEnd }) {
   /** @type {{cells: string[], line: number, cell: string} | undefined} */
@@ -275,11 +274,11 @@ export async function* readCsvRecords(source, { path, separator, lineEnd }) {
 }
 
 /**
- * The rest of a cell in quotes, as far as this line has it.
+ * Reads the rest of a cell in quotes, up to the end of the line.
  *
  * @param {string} content
  * @param {number} from
- * @returns {[number, string]} the place after the closing quote, or -1; the text
+ * @returns {[number, string]} the position after the closing quote, or -1; and the text
  */
 function readQuotedCell(content, from) {
   let text = '';
@@ -293,13 +292,13 @@ function readQuotedCell(content, from) {
   }
 }
 
-/** Half of a line end. @param {string} text */
+/** Removes the \r of a line end. @param {string} text */
 function stripReturn(text) {
   return text.endsWith('\r') ? text.slice(0, -1) : text;
 }
 
 /**
- * Tabs are none of it: between two of them stands an empty cell.
+ * Whether a line is blank. A line with a tab is not: it has empty cells.
  *
  * @param {string} content of a line
  */

@@ -1,11 +1,11 @@
-/** What a text may look like where it comes in: one text, or two that are read together. */
+/** Checks the texts that come in: single texts and pairs. */
 import { toOneLine, UserError } from '../support/errors.js';
 
 /**
- * @typedef {{text: string, pair?: string}} Text one text, or two that are read together
- * @typedef {string | Text | {sentence1: string, sentence2: string}} GivenText to the library
+ * @typedef {{text: string, pair?: string}} Text a single text, or a pair
+ * @typedef {string | Text | {sentence1: string, sentence2: string}} GivenText the forms that the library takes
  *
- * @typedef {object} NamedText as data files name it: either `text`, or the other two
+ * @typedef {object} NamedText with the field names of data files: either `text`, or the other two
  * @property {string} [text]
  * @property {string} [sentence1]
  * @property {string} [sentence2]
@@ -16,7 +16,7 @@ import { toOneLine, UserError } from '../support/errors.js';
 /**
  * @param {GivenText} input
  * @returns {Text}
- * @throws {UserError} anything else
+ * @throws {UserError} it has another form
  */
 export function parseText(input) {
   if (typeof input === 'string') return { text: assertWellFormed(input) };
@@ -32,11 +32,11 @@ export function parseText(input) {
 }
 
 /**
- * The text, or the pair, of an object that a file holds.
+ * Reads the text, or the pair, of an object from a file.
  *
  * @param {Record<string, unknown>} fields
  * @returns {Text}
- * @throws {UserError} a field is missing, or is not a text
+ * @throws {UserError} a field is missing, or is not a string
  */
 export function readTextFields(fields) {
   if (fields.text === undefined && fields.sentence1 !== undefined) {
@@ -52,9 +52,9 @@ export function taskOf({ pair }) {
 
 /**
  * @param {Text} text
- * @param {Task | undefined} task undefined: either is right
- * @returns {Text} the same
- * @throws {UserError} it is of the other task
+ * @param {Task | undefined} task undefined: both are right
+ * @returns {Text} the same text
+ * @throws {UserError} the text is of the other task
  */
 export function assertTask(text, task) {
   if (task === undefined || taskOf(text) === task) return text;
@@ -80,7 +80,7 @@ function readString(fields, name) {
   );
 }
 
-/** The tokenizer refuses half a character too, but cannot say of which line. @param {string} value */
+/** Refuses a lone surrogate. The tokenizer does too, but cannot name the line. @param {string} value */
 function assertWellFormed(value) {
   const at = value.search(/\p{Surrogate}/u);
   if (at === -1) return value;

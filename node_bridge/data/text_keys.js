@@ -1,12 +1,12 @@
-/** Which text is which, in 128 bits: a text of any length as a name in a cache or a table. */
+/** Keys of texts: 128 bits that identify a text in a cache or a table. */
 import { createHash } from 'node:crypto';
 
-/** Int32 values of a key. */
+/** How many int32 values a key has. */
 export const KEY_WORDS = 4;
 
 /**
- * The first half of the sha256 of a text, or of its pair. Two of ten million texts share a key with
- * a probability of 1 in 10²⁴.
+ * Computes the key of a text or a pair: the first half of its sha256. Among ten million texts two share
+ * a key with a probability of 1 in 10²⁴.
  *
  * @param {import('./text.js').Text} text
  * @returns {Int32Array} int32[4]
@@ -18,21 +18,22 @@ export function computeTextKey({ text, pair }) {
   return Int32Array.from({ length: KEY_WORDS }, (_, i) => digest.readInt32LE(4 * i));
 }
 
-// From keys of texts to numbers, 20 bytes an entry and half of them free: a Map of strings takes
-// six times as much, and ends at 16 million.
-
 const EMPTY = -1;
 const INITIAL_CAPACITY = 1024;
 
+/**
+ * A hash table from keys of texts to numbers: 20 bytes per entry, at most half of the entries are used.
+ * A Map of strings needs six times as much memory and has a limit of 16 million entries.
+ */
 export class KeyTable {
   #keys = new Int32Array(KEY_WORDS * INITIAL_CAPACITY);
   #values = new Int32Array(INITIAL_CAPACITY).fill(EMPTY);
-  /** Entries. */
+  /** How many keys are in the table. */
   size = 0;
 
   /**
    * @param {Int32Array} key int32[4]
-   * @returns {number | undefined} what was added under this key
+   * @returns {number | undefined} the value of the key
    */
   get(key) {
     const value = this.#values[this.#findEntry(key)];
@@ -42,7 +43,7 @@ export class KeyTable {
   /**
    * @param {Int32Array} key int32[4]; copied
    * @param {number} value from 0
-   * @returns {boolean} false where the key had a value already, which stays
+   * @returns {boolean} false if the key has a value already, which stays
    */
   add(key, value) {
     const entry = this.#findEntry(key);
@@ -54,7 +55,7 @@ export class KeyTable {
     return true;
   }
 
-  /** Where a key stands, or would. @param {Int32Array} key */
+  /** The index of the entry of a key, or of the empty entry for it. @param {Int32Array} key */
   #findEntry(key) {
     const last = this.#values.length - 1;
     let entry = key[0] & last;

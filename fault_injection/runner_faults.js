@@ -1,21 +1,20 @@
 /**
- * The faults that are put into Node's side while it runs: each changes one step at a named hook, so
- * that the text of the code may change freely. `fault_injection/kinds/runner.py` says where each must show.
+ * The faults for Node's side while it runs. Each changes one step at a named hook, so the code itself may
+ * change freely. `fault_injection/kinds/runner.py` says at which stage each fault must be found.
  *
- * A hook is a method that the runner's answers pass through:
+ * A hook is a method that the answers of the runner pass through:
  *
- *   padded     `Encoder.pad`: ids, mask and types of a batch, as they are compared and fed
- *   fed        `Encoder.runBatch`, before: what the model alone gets
- *   answered   `Encoder.runBatch`, after: each tensor that it gave
- *   assembled  `Tokenizer.assemble`: the ids of one text, special tokens added
- *   options    `Tokenizer.layOut`, before: the options of a text
- *   scanned    `Scanner.scan`, before: the text
- *   word       `Scanner.endWord`: the pieces of one word
- *   step       `Trie.step`, before: the node that a piece goes on from
- *   tokenizer  `Tokenizer.fromBundle`, after: the whole tokenizer
- *   taken      `Head.inputsOf`: what the classifier takes of `sequence_output`
- *   probable   `Head.probabilities`, after: a row for each text
- *   label      `Head.labelOf`: the label of one row
+ *   `Encoder.pad`            ids, mask and types of a batch, as they are compared and fed
+ *   `Encoder.runBatch`       before: the inputs of the model alone; after: its outputs
+ *   `Tokenizer.assemble`     the ids of one text, with special tokens
+ *   `Tokenizer.layOut`       before: the options of a text
+ *   `Scanner.scan`           before: the text
+ *   `Scanner.endWord`        the pieces of one word
+ *   `Trie.step`              before: the node that a piece continues from
+ *   `Tokenizer.fromBundle`   after: the whole tokenizer
+ *   `Head.inputsOf`          the part of `sequence_output` that the classifier uses
+ *   `Head.probabilities`     after: a row for each text
+ *   `Head.labelOf`           the label of one row
  */
 import { tf } from '../node_bridge/backends/tfjs.js';
 import { findMostProbable } from '../node_bridge/classifier/evaluation.js';
@@ -51,13 +50,13 @@ const FAULTS = {
       encodings.forEach(({ ids }, row) => ids.length > 0 && mask.fill(0, row * width + ids.length - 1, row * width + ids.length)),
     ),
 
-  // What the model alone gets.
+  // The inputs of the model alone.
   fed_ids_rotated: () => changeFed(({ input_ids: ids }) => rotate(ids, 1)),
   fed_mask_for_types: () => changeFed(({ attention_mask: mask, token_type_ids: types }) => types.set(mask)),
   fed_mask_of_ones: () => changeFed(({ attention_mask: mask }) => mask.fill(1)),
   fed_types_of_zeros: () => changeFed(({ token_type_ids: types }) => types.fill(0)),
 
-  // What the model gave.
+  // The outputs of the model.
   answers_rounded: () =>
     changeAnswers((_, data) => {
       const bits = new Uint32Array(data.buffer);
@@ -141,7 +140,7 @@ const FAULTS = {
     wrapMethod(Head.prototype, 'labelOf', (_, { labels }, [row]) => labels[(findMostProbable(row) + 1) % labels.length]),
 };
 
-/** Puts one fault into this process. @param {string} name */
+/** Installs one fault in this process. @param {string} name */
 export function install(name) {
   if (!Object.hasOwn(FAULTS, name)) throw new Error(`there is no fault ${name}; known are ${Object.keys(FAULTS).join(', ')}`);
   FAULTS[name]();
@@ -151,12 +150,12 @@ export function install(name) {
 export const NAMES = Object.keys(FAULTS);
 
 /**
- * Puts a function in the place of a method.
+ * Replaces a method by a function.
  *
  * @param {any} owner a class or its prototype
  * @param {string} name of the method
- * @param {(original: (...args: any[]) => any, self: any, args: any[]) => any} change `original` is bound,
- *   and takes the method's own arguments where it gets none
+ * @param {(original: (...args: any[]) => any, self: any, args: any[]) => any} change `original` is bound;
+ *   without arguments it gets those of the call
  */
 function wrapMethod(owner, name, change) {
   const method = owner[name];
@@ -166,7 +165,7 @@ function wrapMethod(owner, name, change) {
   };
 }
 
-/** @param {(batch: Batch, padding: Padding) => unknown} change of the tensors' own data */
+/** @param {(batch: Batch, padding: Padding) => unknown} change changes the data in place */
 function changePadded(change) {
   wrapMethod(Encoder.prototype, 'pad', (original, encoder, [encodings]) => {
     const batch = original();
@@ -176,7 +175,7 @@ function changePadded(change) {
 }
 
 /**
- * Another id at each position of padding.
+ * Sets another id at each position of padding.
  *
  * @param {(contract: import('../node_bridge/bundle/bundle.js').TokenizerContract) => number} idOf
  * @returns {(batch: Batch, padding: Padding) => void}
@@ -188,12 +187,12 @@ function setPadding(idOf) {
   };
 }
 
-/** @param {unknown[]} encodings @param {number} width @param {(start: number) => unknown} each gets where its row starts */
+/** @param {unknown[]} encodings @param {number} width @param {(start: number) => unknown} each receives the start of its row */
 function forEachRow(encodings, width, each) {
   encodings.forEach((_, row) => each(row * width));
 }
 
-/** @param {(batch: Batch) => unknown} change of a copy */
+/** @param {(batch: Batch) => unknown} change changes a copy */
 function changeFed(change) {
   wrapMethod(Encoder.prototype, 'runBatch', (original, _, [batch, ...rest]) => {
     const copies = Object.fromEntries(
@@ -210,8 +209,8 @@ function listData(batch) {
 }
 
 /**
- * @param {(name: string, data: Float32Array, shape: number[]) => unknown} change of a copy: on some
- *   backends two answers that are equal lie in one place
+ * @param {(name: string, data: Float32Array, shape: number[]) => unknown} change changes a copy: on some
+ *   backends two equal outputs share memory
  */
 function changeAnswers(change) {
   wrapMethod(Encoder.prototype, 'runBatch', async (original) => {
@@ -226,12 +225,12 @@ function changeAnswers(change) {
   });
 }
 
-/** As `answered`, of outputs alone. @param {(name: string, data: Float32Array, shape: number[]) => unknown} change */
+/** As `changeAnswers`, but only for outputs, not for taps. @param {(name: string, data: Float32Array, shape: number[]) => unknown} change */
 function changeOutputs(change) {
   changeAnswers((name, data, shape) => name.startsWith('taps/') || change(name, data, shape));
 }
 
-/** @param {(ids: Int32Array, layout: any, tokenizer: any) => unknown} change of the ids of one text */
+/** @param {(ids: Int32Array, layout: any, tokenizer: any) => unknown} change changes the ids of one text */
 function changeAssembled(change) {
   wrapMethod(Tokenizer.prototype, 'assemble', (original, tokenizer, [layout]) => {
     const encoding = original();
@@ -245,7 +244,7 @@ function changeOptions(change) {
   wrapMethod(Tokenizer.prototype, 'layOut', (original, tokenizer, [text, options]) => original(text, change(options, tokenizer)));
 }
 
-/** @param {(scanner: Scanner) => unknown} change where a word became [UNK], which is the last token */
+/** @param {(scanner: Scanner) => unknown} change is called after a word became [UNK], which is the last token */
 function changeUnknownWord(change) {
   wrapMethod(Scanner.prototype, 'endWord', (original, scanner) => {
     const before = scanner.count;
@@ -254,7 +253,7 @@ function changeUnknownWord(change) {
   });
 }
 
-/** `Scanner.endWord`, but that the first piece that fits is taken. @param {Scanner} scanner */
+/** `Scanner.endWord`, but it takes the shortest piece. @param {Scanner} scanner */
 function endWordShortestFirst(scanner) {
   const { trie, symbols, letterStarts, letterEnds, length, count: before } = scanner;
   const tooLong = scanner.weight > scanner.tables.limit;
@@ -275,7 +274,7 @@ function endWordShortestFirst(scanner) {
   }
 }
 
-/** Moves what lies `by` further to the front, in place. @template {Int32Array | Float32Array} T @param {T} data @param {number} by */
+/** Rotates the data by `by` elements to the left, in place. @template {Int32Array | Float32Array} T @param {T} data @param {number} by */
 function rotate(data, by) {
   data.set(/** @type {any} */ (createRotated(data, by)));
 }

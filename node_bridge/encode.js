@@ -1,7 +1,7 @@
 /**
- * `node node_bridge/encode.js`: texts to tensors. First all texts are read and their ids put on
- * disk, then they are encoded window by window, and each row goes to its place in the output file
- * at once: the memory that it takes does not depend on the number of texts.
+ * `node node_bridge/encode.js` encodes texts as tensors. First it reads all texts and stores their ids on
+ * disk; then it encodes them batch by batch and writes each row to the output file at once. So its
+ * memory does not depend on the number of texts.
  */
 import { statfsSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -25,7 +25,7 @@ import { startProgress } from './support/progress.js';
 import { RowFile } from './support/safetensors.js';
 import { Tokenizer } from './tokenizer/index.js';
 
-/** What a sentence-transformers model gives for a text; its sequence output is far larger. */
+/** The output of a sentence-transformers model with one vector per text; its sequence output is far larger. */
 const SENTENCE_OUTPUT = 'sentence_embedding';
 
 const HELP = `Encodes texts, a row for each in order. Writes the model's outputs by their names, padded with
@@ -112,10 +112,10 @@ async function main(options) {
 }
 
 /**
- * @param {EncodingSpool} spool
+ * @param {EncodingSpool} spool the ids of all texts
  * @param {import('./encoder/encoder_pool.js').Encoders} encoder
- * @param {OutputRows | VectorRows} rows
- * @param {RowFile} file
+ * @param {OutputRows | VectorRows} rows writes the rows of a batch
+ * @param {RowFile} file the output
  */
 async function encodeAll(spool, encoder, rows, file) {
   const bar = startProgress('encoding texts', spool.count);
@@ -137,11 +137,11 @@ async function encodeAll(spool, encoder, rows, file) {
 }
 
 /**
- * What is written of each text.
+ * Creates the writer of the rows that the options ask for.
  *
  * @param {Bundle} bundle
  * @param {Record<string, any>} options
- * @throws {UserError} the bundle has no such output; options that contradict each other
+ * @throws {UserError} the bundle has no such output, or options contradict each other
  */
 function createRows(bundle, { pooling, normalize, outputs }) {
   if (pooling === undefined) {
@@ -201,15 +201,15 @@ function chooseOutputs({ dir, contract }, asked) {
 }
 
 /**
- * Says that the disk is too small before hours of work, not after them.
+ * Checks the free disk space before hours of work.
  *
  * @param {string} path of the output
- * @param {number} bytes it will have, at least
- * @throws {UserError} the disk has less
+ * @param {number} bytes the least size of the output
+ * @throws {UserError} the disk has less free space
  */
 function assertDiskSpace(path, bytes) {
   const { bavail, bsize, blocks } = statfsSync(dirname(resolve(path)));
-  // A file system that does not know how large it is says 0.
+  // A file system that does not know its size reports 0.
   if (blocks === 0 || bytes <= bavail * bsize) return;
   const megabytes = (/** @type {number} */ size) => (size / 1e6).toFixed(1);
   throw new UserError(
@@ -218,7 +218,7 @@ function assertDiskSpace(path, bytes) {
   );
 }
 
-/** However the program ends, no half file is left. @param {RowFile} file */
+/** Removes an unfinished file whenever the program ends. @param {RowFile} file */
 function discardAtExit(file) {
   process.once('exit', () => file.discard());
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {

@@ -1,4 +1,4 @@
-/** `node node_bridge/predict.js`: labels texts with a trained classifier. */
+/** `node node_bridge/predict.js` labels texts with a trained classifier. */
 import { readTrustedKeys } from './bundle/signature.js';
 import { Classifier } from './classifier/classifier.js';
 import { parseColumns } from './data/columns.js';
@@ -33,7 +33,7 @@ const HELP = `Labels texts with a classifier that train.js made. Gives a JSON li
   -h, --help
 `;
 
-/** Names that an answer has, or may have with other options: a field is called the same in every run. */
+/** Names of fields that an answer may have with any options, so that other fields have the same names in every run. */
 const ANSWER_NAMES = new Set(['text', 'sentence1', 'sentence2', 'label', 'probability', 'probabilities', 'top', 'line', 'error']);
 
 await runCommand({
@@ -76,7 +76,7 @@ async function main(options, texts) {
       ranked,
     );
   } finally {
-    process.stdin.destroy(); // it is read ahead, and would be waited for after a failure
+    process.stdin.destroy(); // a pending read would keep the program running after a failure
   }
 }
 
@@ -110,12 +110,12 @@ function readStrictTexts(jsonl, format, { task }) {
  * @param {Classifier} classifier
  * @param {AsyncIterable<import('./data/text_stream.js').StdinText | UserError> | Iterable<string>} texts
  * @param {number} top
- * @throws {UserError} there were broken ones
+ * @throws {UserError} there were broken lines
  */
 async function printPredictions(classifier, texts, top) {
   let line = 0;
   let broken = 0;
-  /** @type {(Record<string, unknown> | undefined)[]} the other fields of the texts that are not answered yet */
+  /** @type {(Record<string, unknown> | undefined)[]} the other fields of the texts whose answers have not come yet */
   const others = [];
   const read = async function* () {
     for await (const text of texts) {
@@ -140,7 +140,7 @@ async function printPredictions(classifier, texts, top) {
 }
 
 /**
- * No field is lost: one whose name is the answer's is `input_…`.
+ * Adds the other fields of an input to its answer. A field whose name an answer may have becomes `input_…`.
  *
  * @param {object} answer
  * @param {Record<string, unknown>} others

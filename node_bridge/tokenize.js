@@ -1,5 +1,5 @@
 /**
- * Texts on stdin to ids and tokens on stdout, a JSON line each.
+ * `node node_bridge/tokenize.js` turns texts on stdin into ids and tokens on stdout, one JSON line per text.
  */
 import { Bundle } from './bundle/bundle.js';
 import { readTrustedKeys } from './bundle/signature.js';
@@ -28,7 +28,7 @@ Reads a text a line (only \\n ends a line) and writes {"ids": […], "tokens": [
   --help
 `;
 
-/** Lines written at once, so that a long input does not cost a system call a line. */
+/** How many lines are written at once: one system call per line would be slow. */
 const BATCH_LINES = 256;
 
 await runCommand({

@@ -1,4 +1,4 @@
-/** `node node_bridge/train.js`: trains a classifier on a frozen encoder. */
+/** `node node_bridge/train.js` trains a classifier on a frozen encoder. */
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -38,7 +38,7 @@ const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder 
   node node_bridge/train.js
   node node_bridge/train.js --train T.jsonl --split 0.1 --epochs 20 --patience 3 --out ./T_classifier
 
-Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the same command goes on.
+Vectors and finished epochs are saved in the cache: after Ctrl-C or a crash the same command goes on.
 
   --bundle DIR           default artifacts/bundle/albert_tiny
   --train FILE           JSON lines, a JSON array, or a table with a header (tabs, commas or
@@ -56,7 +56,7 @@ Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the s
                          nothing more, and another one is refused
   --head NAME            dense (default): 512 tanh on [CLS]; linear: none; bilstm: LSTM 128 both
                          ways over all positions
-  --epochs N             default 5; the best one is kept
+  --epochs N             default 5; the best one is saved
   --best-by WHAT         what makes an epoch the best: accuracy (default) or macro-f1
   --patience N           end after N epochs without a better one; default: none
   --batch-size N         default 32
@@ -194,7 +194,7 @@ async function main(options) {
 }
 
 /**
- * What was asked for that decides the outcome, beside the texts.
+ * Hashes the settings that decide the result, without the texts.
  *
  * @param {Bundle} bundle
  * @param {import('./classifier/train_settings.js').ParsedSettings} asked
@@ -204,7 +204,7 @@ function hashSettings({ hash }, { workers: _, layout: __, ...decides }, weights)
   return sha256([Buffer.from(JSON.stringify([hash, decides, weights]))]);
 }
 
-/** Texts with their labels. @param {import('./classifier/training.js').TrainingProblem} problem */
+/** Hashes the texts and their labels. @param {import('./classifier/training.js').TrainingProblem} problem */
 function hashData({ train, dev, labels, targets, devTargets }) {
   const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
   return sha256([Buffer.from(JSON.stringify(labels)), ...train.bytes, ...dev.bytes, ...numbers]);
@@ -218,7 +218,7 @@ function createOtherTrainingError(out) {
 }
 
 /**
- * The same command once more: the classifier that it makes is there already.
+ * Reports that the classifier of this command is finished already.
  *
  * @param {import('./classifier/classifier_files.js').Description} finished
  * @param {Record<string, any>} options
@@ -237,8 +237,8 @@ async function reportFinished({ golden: _, files: __, ...details }, { out, json 
 /**
  * @param {Record<string, any>} options
  * @param {import('./classifier/train_settings.js').ParsedSettings} asked
- * @param {CutCounter} cuts told each text
- * @returns {Promise<[Dataset, Dataset]>} to train on, and to judge by
+ * @param {CutCounter} cuts receives each text
+ * @returns {Promise<[Dataset, Dataset]>} training texts and dev texts
  */
 async function readDatasets({ train, dev }, { split, seed, layout }, cuts) {
   if (split !== undefined && dev !== undefined) throw new UserError('Expected --dev or --split, got both');
@@ -253,7 +253,7 @@ async function readDatasets({ train, dev }, { split, seed, layout }, cuts) {
 }
 
 /**
- * A store with the vectors of all texts.
+ * Opens the store and adds the vectors that it lacks.
  *
  * @param {Bundle} bundle
  * @param {import('./classifier/training.js').TrainingProblem} problem
@@ -266,7 +266,7 @@ async function encodeTexts(bundle, problem, { cache, backend, maxLength, head, w
   const data = [problem.train, problem.dev, problem.golden];
   const introduce = () => printMessages(...formatIntroduction(bundle, problem), ...warnings);
   if (hasAllTexts(store, data)) {
-    // Nothing of the bundle is needed, but a classifier of a damaged one would be of no use.
+    // No file of the bundle is needed here, but a classifier for a damaged bundle would be useless.
     for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
     printMessages(backend.notice || `backend ${backend.name}`);
     introduce();
@@ -299,10 +299,10 @@ function findHiddenSize({ dir, contract }) {
   return /** @type {number} */ (spec.shape[2]);
 }
 
-/** What is finished is on disk, and nothing is ever half-written. */
+/** Ends the program on Ctrl-C. Finished epochs are on disk, and no file is half-written. */
 function stopOnInterrupt() {
   process.once('SIGINT', () => {
-    printMessages('stopped; what is finished is kept, and the same command goes on from there');
+    printMessages('stopped; what is finished is saved, and the same command goes on from there');
     process.exit(130);
   });
 }
@@ -315,7 +315,7 @@ function buildPredictCommand(out, task) {
     : `echo 这本书很好 | ${script}`;
 }
 
-/** For a shell. @param {string} word */
+/** Quotes a word for a shell. @param {string} word */
 function quoteForShell(word) {
   return /^[\w./~+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

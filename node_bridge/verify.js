@@ -1,4 +1,4 @@
-/** `node node_bridge/verify.js`: a bundle's own golden cases, or a classifier's, on this machine, without Python. */
+/** `node node_bridge/verify.js` checks a bundle's golden cases, or a classifier's, on this machine, without Python. */
 import { BACKEND_NAMES, useBackend } from './backends/index.js';
 import { Bundle } from './bundle/bundle.js';
 import {
@@ -19,7 +19,7 @@ import { UserError } from './support/errors.js';
 import { printLines, printJson, printMessages } from './support/printing.js';
 import { Tokenizer } from './tokenizer/index.js';
 
-/** What is equal or not, and is not measured. */
+/** Checks that compare for equality and measure no distance. */
 const EXACT = ['ids', 'labels', 'tokenizer rules', 'checksums'];
 
 const HELP = `Checks a bundle: its files by their hashes, then its golden cases, for which it holds
@@ -38,7 +38,7 @@ With --model it checks a classifier: its files, then what it said at the end of 
   --json           print the result as JSON
   -h, --help
 
-Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in what was given,
+Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in the input,
 3 this machine, 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack).
 `;
 
@@ -109,7 +109,7 @@ async function checkClassifier(dir, { bundle, backend, trustedKeys, json, texts 
 }
 
 /**
- * The rules of the tokenizer and the checksums; nothing where an older release made the bundle.
+ * Checks the rules of the tokenizer and the checksums; a bundle of an older release has neither.
  *
  * @param {Bundle} bundle
  * @param {import('./bundle/golden_cases.js').GoldenCases} golden
@@ -120,11 +120,11 @@ function checkExactParts(bundle, golden, tokenizer) {
 }
 
 /**
- * Of a tokenizer alone there is no output to compare.
+ * Checks a bundle that has only a tokenizer, and so no output to compare.
  *
- * @param {Bundle} bundle whose files have been checked
- * @param {number | undefined} count
- * @param {boolean} json
+ * @param {Bundle} bundle its files are checked already
+ * @param {number | undefined} count how many texts; undefined: all
+ * @param {boolean} json whether to print JSON
  */
 async function checkTokenizerBundle(bundle, count, json) {
   const tokenizer = Tokenizer.fromBundle(bundle);
@@ -151,7 +151,7 @@ async function checkTokenizerBundle(bundle, count, json) {
 
 /**
  * @param {{bundle: string, backend: string, passed: boolean, coverage: string, checks: import('./bundle/golden_cases.js').Check[], exact: import('./bundle/golden_cases.js').Check[]}} result
- * @param {string} good what is said where all passed
+ * @param {string} good the message if all checks passed
  */
 function formatCheckTable(
   { bundle, backend, passed, checks, exact: others, coverage: reached },

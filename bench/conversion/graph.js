@@ -1,6 +1,6 @@
 /**
- * A side that runs one GraphModel on wasm: any directory with a model.json, by nothing but TF.js,
- * and on demand with what node_bridge adds to the backend.
+ * A side that runs one GraphModel on wasm: any directory with a model.json, with plain TF.js or, on
+ * demand, with what node_bridge adds to the backend.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -14,7 +14,7 @@ const VOCAB = 5000;
 /** @type {Awaited<ReturnType<typeof openGraph>>} */
 let graph;
 
-/** float32[batch, sequence, hidden] of ids that depend on their place. @param {number} batch @param {number} sequence */
+/** float32[batch, sequence, hidden] of ids that depend on their position. @param {number} batch @param {number} sequence */
 function runGraph(batch, sequence) {
   return tf.tidy(() => {
     const ids = tf.tensor(

@@ -1,6 +1,6 @@
 /**
- * ONNX Runtime in Node, with a model as transformers.js takes it: `onnxruntime-node`, or
- * `onnxruntime-web` on wasm with as many threads as there are cores (its own choice is half).
+ * ONNX Runtime in Node, with a model in the form that transformers.js takes: `onnxruntime-node`, or
+ * `onnxruntime-web` on wasm with as many threads as there are cores (by default it uses half).
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

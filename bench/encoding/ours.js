@@ -1,6 +1,6 @@
 /**
- * Our side: a bundle's encoder on all cores, as training and prediction have it. Takes texts, in
- * whatever batches node_bridge makes of them, or batches that are there already.
+ * Our side: a bundle's encoder on all cores, as in training and prediction. Takes texts, which
+ * node_bridge groups into batches, or ready batches.
  */
 import { readFileSync } from 'node:fs';
 

@@ -6,7 +6,7 @@ import { serve, measurePass } from '../serve.js';
 /** @type {Encoder} */
 let encoder;
 
-/** Texts whose ids depend on their place, as encoder.py has them. @param {number} batch @param {number} sequence */
+/** Texts whose ids depend on their position, as in encoder.py. @param {number} batch @param {number} sequence */
 function createEncodings(batch, sequence) {
   return Array.from({ length: batch }, (_, row) => ({
     ids: Int32Array.from({ length: sequence }, (_, i) => 5 + (((row * sequence + i) * 7919) % 4000)),

@@ -1,7 +1,7 @@
 /**
  * The peer in JavaScript: @huggingface/tokenizers on a bundle's tokenizer.json.
  *
- * Its `encode` always gives ids, tokens and a mask, so that it is one pass whatever is asked.
+ * Its `encode` always returns ids, tokens and a mask, so ids and tokens are the same pass.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ const OPTIONS = { add_special_tokens: false };
 let texts = [];
 /** @type {Tokenizer} */
 let tokenizer;
-/** Tokens of the last pass: what is counted can't be left out by a clever compiler. */
+/** How many tokens the last pass had: counting prevents the compiler from removing the pass. */
 let tokens = 0;
 
 await serve({

@@ -1,5 +1,5 @@
 /**
- * Our side: a bundle's tokenizer as it is imported from the package.
+ * Our side: a bundle's tokenizer.
  */
 import { readFileSync } from 'node:fs';
 
@@ -13,7 +13,7 @@ const OPTIONS = { specialTokens: false, maxLength: 2 ** 30 };
 let texts = [];
 /** @type {Tokenizer} */
 let tokenizer;
-/** Tokens of the last pass: what is counted can't be left out by a clever compiler. */
+/** How many tokens the last pass had: counting prevents the compiler from removing the pass. */
 let tokens = 0;
 
 const passes = {

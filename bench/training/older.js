@@ -1,8 +1,8 @@
 /**
- * The older design, of which a part is run: in every epoch each text goes through the encoder
- * again, in the order of the file, 32 at a time, padded to the longest, and the head learns from
- * that batch at once. The graph is the stock converter's, TF.js is as it comes; the tokenizer is
- * ours, since any other is slower.
+ * The older design: in every epoch each text goes through the encoder again, in the order of the file,
+ * 32 at a time, padded to the longest, and the head trains on that batch at once. Only a part of an epoch
+ * is run. The graph is from TF.js's own converter and TF.js is plain; the tokenizer is ours, since any
+ * other is slower.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
@@ -71,7 +71,7 @@ function widthOf(rows) {
   return Math.max(...rows.map(({ length }) => length));
 }
 
-/** What an epoch does with a batch. @type {Record<'train' | 'dev', (x: tf.Tensor, batch: Example[]) => Promise<unknown>>} */
+/** The work on a batch of each set. @type {Record<'train' | 'dev', (x: tf.Tensor, batch: Example[]) => Promise<unknown>>} */
 const step = {
   train: async (x, batch) => {
     const y = tf.tensor1d(batch.map(({ label }) => label));
@@ -101,7 +101,7 @@ await serve({
     x.dispose();
     return rows.slice(0, count);
   },
-  /** Seconds for as many batches of a set as are wanted, evenly spaced in an epoch, and their texts. */
+  /** Runs `count` batches of a set, evenly spaced in an epoch. Returns seconds and the number of texts. */
   part: async (/** @type {{what: 'train' | 'dev', count: number}} */ { what, count }) => {
     const all = batches[what];
     const length = Math.min(count, all.length);

@@ -4,7 +4,7 @@
 import { catchUserError, withLocation, UserError } from '../support/errors.js';
 import { decodeBytes, decodeChunks, hasByteLines, checkEncoding } from './encodings.js';
 
-/** The longest line in bytes: five million Chinese characters. A line without end would fill the memory. */
+/** The longest line in bytes: five million Chinese characters. A line without end would use up the memory. */
 export const MAX_LINE_BYTES = 2 ** 24;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The vectors of data sets, from the cache as far as it has them: only what is missing goes through
- * the encoder, and each window of texts is on disk before the next is begun.
+ * A cache of vectors on disk. Only texts that it lacks go through the encoder, and each batch of texts
+ * is on disk before the next one begins.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
@@ -15,14 +15,14 @@ import { encodeSafetensors, readSafetensorsHeader } from '../support/safetensors
 import { encodeFeatures } from './features.js';
 
 const SHARD_BYTES = 2 ** 21;
-/** Fewer texts in a window make no full batches. */
+/** The fewest texts that are encoded together: with fewer, the encoder's batches are not full. */
 const MIN_BATCH_TEXTS = 256;
 
 /**
  * @typedef {import('./features.js').Pooling} Pooling
  * @typedef {import('../data/dataset.js').TextSource} Texts
  *
- * @typedef {object} FeatureKind decides what a vector is
+ * @typedef {object} FeatureKind all that decides the value of a vector
  * @property {import('../bundle/bundle.js').Bundle} bundle
  * @property {import('../backends/index.js').Backend} backend
  * @property {number} maxLength
@@ -30,12 +30,12 @@ const MIN_BATCH_TEXTS = 256;
  */
 
 /**
- * Opens the part of a cache that has vectors of this kind.
+ * Opens the part of a cache that has the vectors of one kind.
  *
- * @param {string} cache
- * @param {FeatureKind} what
- * @param {number} hidden
- * @param {(line: string) => void} say
+ * @param {string} cache directory
+ * @param {FeatureKind} kind
+ * @param {number} hidden width of a vector
+ * @param {(line: string) => void} say prints a message
  */
 export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden, say) {
   const parts = [bundle.hash, backend.name, backend.version, maxLength, pooling];
@@ -46,12 +46,13 @@ export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden
 }
 
 /**
- * Puts the vectors of all texts of the data sets into the store.
+ * Encodes the texts that the store lacks and adds their vectors.
  *
  * @param {FeatureStore} store
- * @param {Texts[]} datasets
- * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder}} tools
- * @param {{maxLength: number, pooling: Pooling, onEncoded: (texts: number) => void}} options
+ * @param {Texts[]} datasets whose texts the store must have
+ * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder}} tools of the bundle
+ * @param {{maxLength: number, pooling: Pooling, onEncoded: (texts: number) => void}} options `onEncoded`
+ *   receives how many texts were added or found
  */
 export async function encodeMissing(store, datasets, tools, { maxLength, pooling, onEncoded }) {
   const size = countBatchTexts(store.hidden * (pooling === 'sequence_output' ? maxLength : 1));
@@ -82,38 +83,39 @@ export function hasAllTexts(store, datasets) {
   });
 }
 
-/** Texts of a window, and so of a shard. @param {number} values float32 numbers of a text, at most */
+/** How many texts are encoded together; they become one shard. @param {number} values the most numbers of a text */
 function countBatchTexts(values) {
   return Math.max(MIN_BATCH_TEXTS, Math.floor(SHARD_BYTES / (4 * values)));
 }
 
-// Vectors of texts on disk, in shards (safetensors), found by the texts' keys. A shard is named
-// after the sha256 of its bytes, so that a damaged one is noticed and thrown away; there is no
-// index to go stale. In memory are 36 bytes a text; vectors are read when they are asked for, and
-// compared with what they were when their shard was checked.
+// The store: vectors in shards (safetensors), found by the keys of the texts. The name of a shard is
+// the sha256 of its bytes, so a damaged one is noticed and removed; there is no index that could be
+// out of date. 36 bytes per text are in memory. Vectors are read on demand and checked against their
+// CRC-32 from the time when the shard was opened.
 
 const SUFFIX = '.safetensors';
-/** Bytes of a shard: one of the longest texts has a tenth of it. */
+/** The largest shard in bytes: a shard of the longest texts has a tenth of it. */
 const MAX_SHARD_FILE_BYTES = 2 ** 30;
 const BYTES = 4;
-/** Files that are held open. */
+/** The most files that are open at a time. */
 const MAX_OPEN_FILES = 64;
 
+/** Vectors of texts in a directory. */
 export class FeatureStore {
   #dir;
   #table = new KeyTable();
-  /** Of each text: its shard, and the first of its positions in the shard, and how many it has. */
+  /** For each text: its shard, its first vector in the shard, and how many vectors it has. */
   #shards = new IntList();
   #starts = new IntList();
   #counts = new IntList();
   /**
-   * Of each text: its vectors' CRC-32, a tenth of what sha256 costs at each reading. It tells a
-   * change, not a forgery: who may write here can put a whole shard here too.
+   * For each text the CRC-32 of its vectors, ten times faster than sha256. It finds a change, not a
+   * forgery: whoever can write here can also add a whole shard.
    */
   #checksums = new IntList();
-  /** @type {{path: string, offset: number}[]} `offset`: where the vectors begin, in bytes */
+  /** @type {{path: string, offset: number}[]} `offset`: the first byte of the vectors */
   #files = [];
-  /** @type {Map<number, number>} descriptors by shard, the one used last at the end */
+  /** @type {Map<number, number>} descriptors by shard, the last used one at the end */
   #open = new Map();
 
   /**
@@ -126,11 +128,11 @@ export class FeatureStore {
   }
 
   /**
-   * Opens a directory, checking every shard; makes it where it is not there.
+   * Opens a directory and checks every shard; creates the directory if it is missing.
    *
    * @param {string} dir
-   * @param {number} hidden
-   * @param {(path: string) => void} onDamage told of each shard that was thrown away
+   * @param {number} hidden width of a vector
+   * @param {(path: string) => void} onDamage receives the path of each shard that was removed
    */
   static open(dir, hidden, onDamage) {
     mkdirSync(dir, { recursive: true });
@@ -151,21 +153,22 @@ export class FeatureStore {
     return store;
   }
 
-  /** Texts in it. */
+  /** How many texts it has. */
   get size() {
     return this.#table.size;
   }
 
   /**
    * @param {Int32Array} key int32[4]
-   * @returns {number | undefined} the text's place, for the other methods
+   * @returns {number | undefined} the index of the text, for the other methods; undefined if the
+   *   store lacks it
    */
   find(key) {
     return this.#table.get(key);
   }
 
   /**
-   * Writes a shard; when this returns, the texts are found.
+   * Writes a shard. After that, `find` finds the texts.
    *
    * @param {Int32Array[]} keys
    * @param {Float32Array[]} vectors float32[positions, hidden] of each text
@@ -196,12 +199,12 @@ export class FeatureStore {
   }
 
   /**
-   * Reads a text's vectors, float32[positions, hidden], straight to where they are wanted.
+   * Reads the vectors of a text, float32[positions, hidden], into an array.
    *
-   * @param {number} index
+   * @param {number} index of the text
    * @param {Float32Array} target
-   * @param {number} at where in it
-   * @throws {EnvironmentProblem} they are no longer what they were
+   * @param {number} at the first index in `target`
+   * @throws {EnvironmentProblem} the file was changed or removed
    */
   copy(index, target, at) {
     const shard = this.#shards.at(index);
@@ -215,7 +218,7 @@ export class FeatureStore {
     );
   }
 
-  /** Whether there is as much to read. @param {number} shard @param {Uint8Array} into @param {number} from */
+  /** Fills `into`; false if the file is missing or too short. @param {number} shard @param {Uint8Array} into @param {number} from */
   #readFully(shard, into, from) {
     try {
       const file = this.#file(shard);
@@ -240,7 +243,7 @@ export class FeatureStore {
   /**
    * @param {string} path
    * @param {Buffer} bytes of a whole shard
-   * @throws {UserError} it is no shard of this store
+   * @throws {UserError} it is not a shard of this store
    */
   #registerShard(path, bytes) {
     const { keys, positions, vectors } = readSafetensorsHeader(bytes, path).entries;
@@ -268,7 +271,7 @@ export class FeatureStore {
     });
   }
 
-  /** The descriptor of a shard, opened again where it is not among the last used. @param {number} shard */
+  /** The descriptor of a shard; opens the file again if it was closed. @param {number} shard */
   #file(shard) {
     const open = this.#open.get(shard);
     if (open !== undefined) this.#open.delete(shard);

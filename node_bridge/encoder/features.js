@@ -1,12 +1,12 @@
 /**
- * Texts to vectors, each distinct text once: the encoder is frozen, so a text's vector is the
- * same in every epoch.
+ * Encodes texts as vectors, each distinct text once. The encoder is frozen, so the vector of a text is
+ * the same in every epoch.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { CheckFailed } from '../support/errors.js';
 
-/** Positions of a batch: keeps the encoder's intermediate tensors small. */
+/** The most positions of a batch; this keeps the encoder's intermediate tensors small. */
 export const TOKEN_BUDGET = 2048;
 
 /**
@@ -19,12 +19,12 @@ export const TOKEN_BUDGET = 2048;
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} sequences
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} means
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} pooled
- * @property {number} lanes batches that it takes at a time
- * @property {number} [fixedLength] positions that its model always takes
+ * @property {number} lanes how many batches it takes at the same time
+ * @property {number} [fixedLength] the fixed number of positions of its model
  * @typedef {keyof typeof POOLINGS} Pooling
  */
 
-/** What a head, or a person, gets of a text, and the encoder's method that gives it. */
+/** The method of the encoder for each pooling. */
 export const POOLINGS = /** @type {const} */ ({
   'position 0 of sequence_output': 'firstPosition',
   sequence_output: 'sequences',
@@ -34,18 +34,17 @@ export const POOLINGS = /** @type {const} */ ({
 const FIRST_POSITION = 'position 0 of sequence_output';
 
 /**
- * Each text with [CLS] and [SEP] through the encoder: to its vector at position 0, which is [CLS],
- * or to all of its vectors.
+ * Encodes each text with [CLS] and [SEP]: by default to its vector at position 0, which is [CLS].
  *
  * @param {Text[]} texts
  * @param {{tokenizer: Tokenizer, encoder: Encoder}} tools
  * @param {object} [options]
  * @param {number} [options.maxLength] [CLS] and [SEP] counted; a longer text is cut
  * @param {Pooling} [options.pooling]
- * @param {(texts: number) => void} [options.onEncoded] called with the texts of each batch
+ * @param {(texts: number) => void} [options.onEncoded] receives how many texts each batch had
  * @returns {Promise<Float32Array[]>} float32[hidden], or float32[positions, hidden], for each text,
  *   in order; equal texts share one
- * @throws {CheckFailed} a vector that is not finite
+ * @throws {CheckFailed} a vector is not finite
  */
 export async function encodeFeatures(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST_POSITION, onEncoded } = {}) {
   const { distinct, indices } = findDistinct(texts);
@@ -67,12 +66,12 @@ export async function encodeFeatures(texts, { tokenizer, encoder }, { maxLength,
 }
 
 /**
- * Calls back for each batch of encodings, as many batches at a time as the encoder takes.
+ * Calls `run` for each batch of encodings, for as many batches at a time as the encoder takes.
  *
  * @param {Encoding[]} encodings
  * @param {Pick<Encoder, 'lanes' | 'fixedLength'>} encoder
- * @param {(indices: number[]) => Promise<void>} run gets the batch's indices in `encodings`
- * @throws what `run` throws; no further batch is begun then
+ * @param {(indices: number[]) => Promise<void>} run receives indices in `encodings`
+ * @throws what `run` throws; then no further batch begins
  */
 export async function forEachBatch(encodings, { lanes, fixedLength }, run) {
   const batches = groupByLength(encodings.map(({ ids }) => fixedLength ?? ids.length));
@@ -83,20 +82,20 @@ export async function forEachBatch(encodings, { lanes, fixedLength }, run) {
       try {
         await run(batches[next - 1]);
       } catch (error) {
-        next = batches.length; // lest the other lanes work on for nothing
+        next = batches.length; // so that the other lanes stop
         throw error;
       }
-      await turn(); // lets a signal or another request in
+      await turn(); // so that signals and other requests are handled
     }
   };
-  // Each lane takes the next batch; which one does not matter to what comes out.
+  // Each lane takes the next batch; the assignment does not change the results.
   await Promise.all(Array.from({ length: lanes }, lane));
 }
 
 /**
- * @param {ArrayLike<number>} values that the encoder gave
- * @param {string} text what to call the text that they are of
- * @throws {CheckFailed} a value that is not finite
+ * @param {ArrayLike<number>} values from the encoder
+ * @param {string} text what an error calls their text
+ * @throws {CheckFailed} a value is not finite
  */
 export function assertFinite(values, text) {
   for (let i = 0; i < values.length; i += 1) {
@@ -107,14 +106,14 @@ export function assertFinite(values, text) {
 }
 
 /**
- * Batches of texts of one length, the longest first, so that an estimate of the time left errs on
- * the long side. No text is ever padded: its vector does not depend on its neighbours. On wasm and
- * cpu it is the same to the last bit in training, in prediction, alone or among others; TensorFlow
- * divides a product by the size of the batch, and its last bits follow.
+ * Groups texts into batches of one length. The longest come first, so the time left is never estimated
+ * too short. No text is padded, so its vector does not depend on its neighbours. On wasm and cpu the
+ * vector is the same to the last bit in training and prediction, alone or in a batch. TensorFlow splits
+ * a product by batch size, which may change the last bits.
  *
  * @param {number[]} lengths of each text, in positions
  * @param {number} [budget]
- * @returns {number[][]} places in `lengths`, each once
+ * @returns {number[][]} indices in `lengths`, each once
  */
 export function groupByLength(lengths, budget = TOKEN_BUDGET) {
   const order = lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a] || a - b);
@@ -132,7 +131,7 @@ export function groupByLength(lengths, budget = TOKEN_BUDGET) {
 
 /**
  * @param {Text[]} texts
- * @returns {{distinct: Text[], indices: number[]}} `indices[i]` is where text i stands in `distinct`
+ * @returns {{distinct: Text[], indices: number[]}} `indices[i]` is the index of text i in `distinct`
  */
 function findDistinct(texts) {
   /** @type {Map<string, number>} */

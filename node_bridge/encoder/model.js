@@ -1,7 +1,7 @@
 /**
- * The model of a bundle, ready to run: tensors in and out by name. Two kinds: the GraphModel, on
- * every backend, and the SavedModel that it was made from, where the bundle carries it and the
- * backend is TensorFlow.
+ * Opens the model of a bundle, which takes and returns tensors by name. There are two kinds: the
+ * GraphModel runs on every backend; the SavedModel that it was made from runs on TensorFlow, if the
+ * bundle has it.
  */
 import { join } from 'node:path';
 
@@ -14,17 +14,17 @@ import { EnvironmentProblem, UserError } from '../support/errors.js';
  * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
  *
  * @typedef {object} Model
- * @property {(feeds: Record<string, Tensor>, names: string[]) => Tensor[]} run outputs in the order
- *   of `names`; feeds are int32 by the names in the contract, of its shapes
- * @property {'graph_model' | 'saved_model'} kind of a GraphModel any node may be asked for by name
+ * @property {(feeds: Record<string, Tensor>, names: string[]) => Tensor[]} run returns outputs in the
+ *   order of `names`; feeds are int32, with the names and shapes of the contract
+ * @property {'graph_model' | 'saved_model'} kind a GraphModel returns any node by name
  * @property {() => void} dispose frees the weights
  */
 
 /**
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {import('../backends/index.js').Backend} backend the current one
- * @returns {Promise<{model: Model, notice: string}>} `notice`: why it is not the SavedModel
- * @throws {import('../support/errors.js').UserError} a damaged file, or a SavedModel that is not to be loaded
+ * @returns {Promise<{model: Model, notice: string}>} `notice`: why the SavedModel is not used; may be empty
+ * @throws {import('../support/errors.js').UserError} a file is damaged, or the SavedModel may not be loaded
  */
 export async function openModel(bundle, { openSavedModel, makeTensor }) {
   if (openSavedModel === undefined) return { model: await openGraphModel(bundle, makeTensor), notice: '' };
@@ -41,18 +41,16 @@ export async function openModel(bundle, { openSavedModel, makeTensor }) {
   }
 }
 
-// A bundle's GraphModel, on whatever backend is TF.js's current one.
-
 /**
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {import('../backends/tfjs.js').MakeTensor} makeTensor of the current backend
  * @returns {Promise<Model>}
- * @throws {import('../support/errors.js').UserError} a damaged file, or a graph that TF.js does not take
+ * @throws {import('../support/errors.js').UserError} a file is damaged, or TF.js cannot run the graph
  */
 async function openGraphModel(bundle, makeTensor) {
   const path = join(bundle.dir, 'model.json');
   const { weightsManifest, ...artifacts } = parseModelJson(bundle.read('model.json'), path);
-  // TF.js itself would hold the weights three times: as files, as decoded values and as tensors.
+  // TF.js itself would have the weights three times in memory: as files, as decoded values and as tensors.
   const decodeWeights = () => readWeights(bundle, weightsManifest, makeTensor);
   const model = await withTfjsErrors(path, () =>
     loadPackage('converter').loadGraphModel({ load: async () => artifacts }, {}, { ...tf.io, decodeWeights }),
@@ -67,8 +65,8 @@ async function openGraphModel(bundle, makeTensor) {
   };
 }
 
-// * The weights of a GraphModel, from a bundle's files straight into tensors: of a file no more is
-// in memory than a piece, and no tensor is given away before every file has proved intact.
+// Reading the weights of a GraphModel from files directly into tensors. Only a piece of a file is in
+// memory, and no tensor is returned before every file is checked.
 
 /**
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
@@ -80,7 +78,7 @@ async function openGraphModel(bundle, makeTensor) {
  * @typedef {Record<string, Tensor>} Tensors by name
  */
 
-/** Values that are widened at a time. */
+/** How many values are converted at a time. */
 const CHUNK_VALUES = 2 ** 16;
 
 const DTYPES = ['float32', 'int32', 'bool'];
@@ -91,7 +89,7 @@ const STORED_ARRAY_TYPES = { float16: Uint16Array, uint16: Uint16Array, uint8: U
  * @param {Group[]} manifest `weightsManifest` in its `model.json`
  * @param {MakeTensor} makeTensor of the current backend
  * @returns {Tensors}
- * @throws {UserError} a damaged file, or files that are not what the manifest says
+ * @throws {UserError} a file is damaged, or the files do not fit the manifest
  */
 export function readWeights(bundle, manifest, makeTensor) {
   const files = new WeightFiles(
@@ -138,7 +136,7 @@ function computeStoredSize({ shape, dtype, quantization }) {
   return shape.reduce((product, size) => product * size, bytes);
 }
 
-/** @param {Weight} weight @param {Values} values to be filled @param {WeightFiles} files */
+/** @param {Weight} weight @param {Values} values receives them @param {WeightFiles} files */
 function readWeight({ quantization }, values, files) {
   if (quantization === undefined) {
     files.readInto(asBytes(values));
@@ -162,8 +160,8 @@ const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
 
 /**
- * The number that a float16 stands for: its bits in the places of a float32 give it with an
- * exponent that is 112 too small, which holds for subnormal numbers too.
+ * Converts a float16 number. Its bits, shifted into a float32, give the number with an exponent that is
+ * 112 too small; this is true for subnormal numbers too.
  *
  * @param {number} half 16 bits
  */
@@ -179,7 +177,7 @@ function asBytes(values) {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
-/** Some files of a bundle as if they were one. */
+/** Reads several files of a bundle as if they were one. */
 class WeightFiles {
   #bundle;
   #names;
@@ -192,7 +190,7 @@ class WeightFiles {
     this.#names = names;
   }
 
-  /** @param {Uint8Array} bytes filled with what comes next */
+  /** @param {Uint8Array} bytes receives the next bytes */
   readInto(bytes) {
     for (let done = 0; done < bytes.length; ) {
       const file = this.#current();
@@ -202,15 +200,15 @@ class WeightFiles {
     }
   }
 
-  /** Before memory is taken for a shape that no file fills. @param {number} size in bytes */
+  /** Checks the size of all files before memory for the tensors is allocated. @param {number} size in bytes */
   expectSize(size) {
-    // A file that the contract does not list is refused, by its name, when it is read.
+    // If the contract does not list a file, reading it gives an error that names it.
     if (!this.#names.every((name) => this.#bundle.has(name))) return;
     const sum = this.#names.reduce((all, name) => all + this.#bundle.contract.files[name].size, 0);
     if (sum !== size) this.#refuse(sum < size ? 'less' : 'more');
   }
 
-  /** All has been read, and so has been checked. */
+  /** Checks that all files were read to their end, and so were checked. */
   expectEnd() {
     if (this.#names.length > 0 || this.#file?.remaining) this.#refuse('more');
   }

@@ -1,6 +1,6 @@
 /**
- * What encode.js writes of each text: rows of the model's outputs, or one vector. Both kinds say
- * what tensors the file has, and fill in the rows of a batch.
+ * Writes the results of encode.js: rows of the model's outputs, or one vector per text. Both classes
+ * say which tensors the file has, and write the rows of a batch.
  */
 import { CheckFailed } from '../support/errors.js';
 import { findFixedSize } from './encoder.js';
@@ -13,14 +13,14 @@ const BYTES = 4;
  * @typedef {import('./encoder.js').Encoding} Encoding
  * @typedef {import('../support/safetensors.js').RowFile} RowFile
  * @typedef {Record<string, import('../support/safetensors.js').RowSpec>} RowSpecs
- * @typedef {{row: number, encoding: Encoding}} RowText `row`: its place among all texts
+ * @typedef {{row: number, encoding: Encoding}} RowText `row`: its index among all texts
  */
 
 /**
- * Outputs of the model by their names, `input_ids` and `attention_mask`. All rows are as wide as
- * the longest text of all; beyond a text's own positions outputs are 0, ids are [PAD] and the mask
- * is 0. No text is padded for the model, so that a row does not depend on the other texts; only a
- * model that always takes a number of positions gets padding, and its answers for it are written.
+ * Writes the outputs of the model by name, `input_ids` and `attention_mask`. All rows are as wide as the
+ * longest text; after the end of a text outputs are 0, ids are [PAD] and the mask is 0. The model gets
+ * no padding, so a row does not depend on other texts. Only a model with a fixed length gets padding,
+ * and its outputs for padding are written too.
  */
 export class OutputRows {
   #outputs;
@@ -29,7 +29,7 @@ export class OutputRows {
   #pad;
   #width = 0;
   metadata = {};
-  /** Whether a text without a position has no row. */
+  /** Whether a text without positions is an error. */
   needPositions = false;
 
   /** @param {import('../bundle/bundle.js').Bundle} bundle @param {string[]} names of its outputs */
@@ -55,7 +55,7 @@ export class OutputRows {
     return { ...Object.fromEntries(outputs), input_ids: ids, attention_mask: ids };
   }
 
-  /** What the rows take on disk; padding may take nothing. @param {{count: number, positions: number}} texts */
+  /** The least disk space of the rows; padding may need none. @param {{count: number, positions: number}} texts */
   leastBytes({ count, positions }) {
     const outputs = this.#outputs.map(({ shape }) => {
       const inner = resolveShape(shape.slice(1), 1).reduce((product, size) => product * size, 1);
@@ -67,8 +67,8 @@ export class OutputRows {
   /**
    * @param {RowFile} file
    * @param {Pick<import('./encoder_pool.js').Encoders, 'run'>} encoder
-   * @param {RowText[]} texts a batch, all of one length where the model's is free
-   * @throws {CheckFailed} an output that is not finite, or not of its shape in the contract
+   * @param {RowText[]} texts a batch; all have one length, unless the model has a fixed length
+   * @throws {CheckFailed} an output is not finite, or has not the shape in the contract
    */
   async write(file, encoder, texts) {
     const answers = await encoder.run(
@@ -110,7 +110,7 @@ export class OutputRows {
   }
 }
 
-/** One vector a text, without ids. */
+/** Writes one vector per text, without ids. */
 export class VectorRows {
   #tensor;
   #hidden;
@@ -123,7 +123,7 @@ export class VectorRows {
    * @param {object} what
    * @param {string} what.tensor its name in the file
    * @param {number} what.hidden numbers of a vector
-   * @param {string} what.name of the pooling, as a person gave it
+   * @param {string} what.name of the pooling, as the user typed it
    * @param {import('./features.js').Pooling} what.pooling
    * @param {boolean} what.normalize whether each vector is divided by its L2 norm
    */
@@ -151,7 +151,7 @@ export class VectorRows {
    * @param {RowFile} file
    * @param {import('./encoder_pool.js').Encoders} encoder
    * @param {RowText[]} texts a batch
-   * @throws {CheckFailed} a vector that is not finite
+   * @throws {CheckFailed} a vector is not finite
    */
   async write(file, encoder, texts) {
     const vectors = await encoder[POOLINGS[this.#pooling]](texts.map(({ encoding }) => encoding));
@@ -164,7 +164,7 @@ export class VectorRows {
   }
 }
 
-/** @param {(string | number)[]} shape @param {number} width of an axis that is `sequence` @returns {number[]} */
+/** @param {(string | number)[]} shape @param {number} width size of an axis `sequence` @returns {number[]} */
 function resolveShape(shape, width) {
   return shape.map((size) => (typeof size === 'number' ? size : width));
 }

@@ -148,7 +148,7 @@ function parseEntry(key, spec, from, name) {
   if (!Array.isArray(shape) || !shape.every(isNatural))
     throw new UserError(`${name}: ${key} has a shape that is no list of sizes`);
   if (!Array.isArray(span) || span.length !== 2 || !span.every(isNatural)) {
-    throw new UserError(`${name}: ${key} has data_offsets that are no two places`);
+    throw new UserError(`${name}: ${key} has data_offsets that are not two offsets`);
   }
   const size = shape.reduce((product, length) => product * length, BYTES);
   if (span[1] - span[0] !== size) {

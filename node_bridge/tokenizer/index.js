@@ -1,8 +1,8 @@
 /**
- * The tokenizer of a bundle: the very ids that its Python reference gives, for every text.
+ * The tokenizer of a bundle. For every text it gives the same ids as its Python reference.
  *
- * Plain JavaScript without native parts or Unicode tables of its own, so that it runs in a
- * browser as well as in any Node.
+ * It is plain JavaScript without native parts and without Unicode tables of its own, so it runs in a
+ * browser and in any version of Node.
  */
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
@@ -14,24 +14,24 @@ import { parseVocab, Trie } from './vocab.js';
 
 /**
  * @typedef {import('../bundle/bundle.js').TokenizerContract} TokenizerContract
- * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding int32[sequence] each; they are
- *   pieces of a buffer that other encodings share, so send a `slice()` to another thread
+ * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding both int32[sequence]. They are
+ *   parts of a buffer that other encodings share, so send a `slice()` to another thread.
  * @typedef {Encoding & {tokens: string[], offsets: [number, number][]}} DetailedEncoding
- *   `offsets` in UTF-16 units of the text (or pair) that the token is from, [0, 0] for a special
+ *   `offsets`: UTF-16 units in the text (or pair) that the token comes from; [0, 0] for a special
  *   token that was added
  * @typedef {object} Options
  * @property {string} [pair] a second text
- * @property {boolean} [specialTokens] whether [CLS] and [SEP] are added; they are by default
- * @property {number} [maxLength] special tokens counted; the model's positions by default
- * @property {import('./truncate.js').Truncation} [truncation] `longest-first` by default: as
- *   the tokenizer's own library cuts
+ * @property {boolean} [specialTokens] whether [CLS] and [SEP] are added; true by default
+ * @property {number} [maxLength] the most tokens, special ones included; by default the model's positions
+ * @property {import('./truncate.js').Truncation} [truncation] `longest-first` by default, as
+ *   in the tokenizer's own library
  */
 
 const OPTIONS = ['pair', 'specialTokens', 'maxLength', 'truncation'];
 
-/** Bytes of a vocab, or of tables: the largest in use have 16 MB, and 100 kB. */
+/** The largest vocab, and the largest tables, in bytes; the largest in use have 16 MB and 100 kB. */
 const MAX_FILE_BYTES = 2 ** 27;
-/** Characters of a special token. */
+/** The most characters of a special token. */
 const MAX_SPECIAL_LENGTH = 256;
 
 /** Turns texts into ids. */
@@ -57,7 +57,7 @@ export class Tokenizer {
       unknown: special.unk.id,
       softSpaces: algorithm === 'tf-text-fast',
     });
-    /** @private special tokens that count where they are written in a text */
+    /** @private special tokens that are recognised when a text contains them */
     this.writtenTokens = algorithm === 'bert' || algorithm === 'chars' ? Object.values(special) : [];
     /** @private */
     this.inAnyCase = algorithm === 'chars';
@@ -107,14 +107,14 @@ export class Tokenizer {
    * @param {string} text
    * @param {Options} [options]
    * @returns {Encoding}
-   * @throws {UserError} a lone surrogate in the text, or an option that there is not
+   * @throws {UserError} the text has a lone surrogate, or an option is unknown
    */
   encode(text, options = {}) {
     return this.assemble(this.layOut(text, options));
   }
 
   /**
-   * The same ids, with each one's token and where in the text it came from.
+   * The same ids, and for each the token and its offsets in the text.
    *
    * @param {string} text
    * @param {Options} [options]
@@ -138,13 +138,13 @@ export class Tokenizer {
   }
 
   /**
-   * Fills in where some scanned tokens came from.
+   * Writes the offsets of some scanned tokens.
    *
    * @private
-   * @param {[number, number][]} offsets of all tokens, to be changed
-   * @param {number} at where the first of them stands
-   * @param {number} scannedAt
-   * @param {number} count
+   * @param {[number, number][]} offsets of all tokens; changed in place
+   * @param {number} at index of the first token in `offsets`
+   * @param {number} scannedAt index of the first token in the scanner
+   * @param {number} count how many tokens
    */
   setOffsets(offsets, at, scannedAt, count) {
     const { starts, ends } = this.scanner;
@@ -153,8 +153,8 @@ export class Tokenizer {
   }
 
   /**
-   * Scans the texts and decides what stays: `lead` special tokens, `first` tokens of the text,
-   * `middle` special tokens, `second` tokens of the pair, `tail`, all cut to `limit`.
+   * Scans the texts and decides which tokens stay: `lead` special tokens, `first` tokens of the text,
+   * `middle` special tokens, `second` tokens of the pair, `tail` special tokens, all cut to `limit`.
    *
    * @private
    * @param {string} text
@@ -225,10 +225,10 @@ export class Tokenizer {
 }
 
 /**
- * One that is empty would be found everywhere without end.
+ * Checks the special tokens. An empty one would be found everywhere, without end.
  *
  * @param {TokenizerContract['special_tokens']} special
- * @throws {UserError} a token that is empty or very long
+ * @throws {UserError} a token is empty or very long
  */
 function assertSpecial(special) {
   for (const [role, { token }] of Object.entries(special)) {
@@ -239,12 +239,13 @@ function assertSpecial(special) {
   }
 }
 
-// Room for many small arrays in few large ones: memory of its own costs more than to fill it.
-
-/** Elements of a slab: 16 KiB, so that an array which is kept for long keeps little else alive. */
+/**
+ * Elements of a buffer in an ArrayPool (16 KiB). A small buffer: an array that is in use for long keeps
+ * its whole buffer in memory.
+ */
 const POOL_SIZE = 4096;
 
-/** Gives arrays away, one behind the other. */
+/** Takes many small arrays from few large buffers, since to allocate each one costs more than to write it. */
 export class ArrayPool {
   constructor() {
     this.buffer = new Int32Array(POOL_SIZE);
@@ -253,7 +254,7 @@ export class ArrayPool {
 
   /**
    * @param {number} length
-   * @returns {Int32Array} zeros that nobody else has
+   * @returns {Int32Array} zeros; no other array has the same memory
    */
   take(length) {
     if (length > POOL_SIZE / 4) return new Int32Array(length);

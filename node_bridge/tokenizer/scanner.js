@@ -1,22 +1,22 @@
 /**
- * Text to ids: one pass over the UTF-16 units, words gathered and looked up as they end.
+ * Turns text into ids, in one pass over its UTF-16 units. Each word is looked up at its end.
  */
 import { UserError } from '../support/errors.js';
 import { Actions, ALONE, END_WORD, FIRST_LETTER, LETTER, SKIP, SPACE, NOT_COMPUTED, computeWeight } from './tables.js';
 import { CONTINUE, START } from './vocab.js';
 
-/** Room kept free in the output beyond one token a unit: a whole word may be pending. */
+/** Spare capacity of the output beyond one token per unit, since a whole word may be pending. */
 const SPARE_TOKENS = 256;
 
-/** Holds the ids of the last texts scanned, and where in them each came from. */
+/** Scans texts. Has the ids of the last texts and their positions in the text. */
 export class Scanner {
   /**
    * @param {import('./tables.js').CharacterTables} tables
    * @param {import('./vocab.js').Trie} trie
    * @param {object} meaning
    * @param {number} meaning.unknown the id of [UNK]
-   * @param {boolean} meaning.softSpaces whether a space that pieces of the vocab have counts as a
-   *   letter wherever the pieces can take it (`tf-text-fast` does this)
+   * @param {boolean} meaning.softSpaces whether a space inside a piece of the vocab counts as a letter if
+   *   a piece can continue with it (only in `tf-text-fast`)
    */
   constructor(tables, trie, { unknown, softSpaces }) {
     this.tables = tables;
@@ -24,7 +24,7 @@ export class Scanner {
     this.unknown = unknown;
     this.softSpaces = softSpaces;
     this.actions = new Actions(tables, trie, unknown);
-    /** Tokens so far; `ids`, `starts` and `ends` (UTF-16 units of the text) hold that many. */
+    /** How many tokens there are in `ids`, `starts` and `ends` (UTF-16 units of the text). */
     this.count = 0;
     this.ids = new Int32Array(4096);
     this.starts = new Int32Array(4096);
@@ -32,9 +32,9 @@ export class Scanner {
     // The pending word. Letters beyond the limit are counted in `weight` and not stored.
     this.length = 0;
     this.weight = 0;
-    /** Tokens when a space was last passed: with no word pending, more mean a single just before. */
+    /** `count` at the last space: if `count` is larger and no word is pending, a one-character word came just before. */
     this.spaceAt = 0;
-    /** Combining marks do not move to the left of this place in the pending word. */
+    /** Combining marks do not move to the left of this position in the pending word. */
     this.fence = 0;
     const capacity = tables.limit + 1;
     this.symbols = new Int32Array(capacity);
@@ -43,7 +43,7 @@ export class Scanner {
     this.letterEnds = new Int32Array(capacity);
   }
 
-  /** Forgets all tokens, and what an error may have left of a word. */
+  /** Removes all tokens, and a pending word that an error may have left. */
   clear() {
     this.count = 0;
     this.length = 0;
@@ -52,18 +52,18 @@ export class Scanner {
   }
 
   /**
-   * Appends the tokens of `text` between two positions; words do not reach beyond them.
+   * Appends the tokens of `text` between two positions. Words end at these positions.
    *
    * @param {string} text
    * @param {number} from
    * @param {number} to
-   * @throws {UserError} a lone surrogate
+   * @throws {UserError} the text has a lone surrogate
    */
   scan(text, from, to) {
     this.reserve(to - from);
     this.spaceAt = this.count;
     const { byUnit: ofUnit, weights } = this.actions;
-    // Singles are most of a Chinese text: they are written here, by way of locals.
+    // Most characters of a Chinese text are words by themselves. For speed they are written here, with locals.
     let { ids, starts, ends, count } = this;
     for (let i = from; i < to; i++) {
       const unit = text.charCodeAt(i);
@@ -109,10 +109,10 @@ export class Scanner {
   /**
    * Adds a letter to the pending word.
    *
-   * @param {number} symbol the trie's
-   * @param {number} weight
-   * @param {number} start
-   * @param {number} end
+   * @param {number} symbol of the trie
+   * @param {number} weight what it counts towards the word limit
+   * @param {number} start of its character in the text
+   * @param {number} end of its character in the text
    */
   addLetter(symbol, weight, start, end) {
     if (this.weight <= this.tables.limit) {
@@ -128,7 +128,7 @@ export class Scanner {
   }
 
   /**
-   * One character that is not a plain letter, a single or a space.
+   * Scans one character that is no plain letter, no one-character word and no space.
    *
    * @param {string} text
    * @param {number} i
@@ -188,8 +188,8 @@ export class Scanner {
   }
 
   /**
-   * Moves the mark that was just added to its canonical place: left of marks of higher rank.
-   * Offsets stay where they are, as Hugging Face has it: the places are counted, not the marks.
+   * Moves the mark that was just added to its canonical position: left of marks with a higher rank.
+   * Offsets do not move with it, as in Hugging Face's library.
    *
    * @param {number} rank
    */
@@ -203,7 +203,7 @@ export class Scanner {
     }
   }
 
-  /** Looks the pending word up, longest piece first; a word that no pieces cover is unknown. */
+  /** Looks up the pending word, longest piece first. A word that pieces do not cover becomes [UNK]. */
   endWord() {
     const { trie, symbols, letterStarts, letterEnds, length } = this;
     const before = this.count;
@@ -234,9 +234,8 @@ export class Scanner {
   }
 
   /**
-   * Whether the trie could go on from the pending word with one more symbol, pieces taken off the
-   * front, longest first, where it is stuck. It never goes on from a character that is a word by
-   * itself: a space right after one ends it.
+   * Whether the pending word could continue with one more symbol. Where the trie cannot go on, the longest
+   * piece is taken off the front. A one-character word never continues: a space right after it ends it.
    *
    * @param {number} symbol
    * @param {number} weight
@@ -259,7 +258,7 @@ export class Scanner {
   }
 
   /**
-   * Makes room for `units` more, one token each at most, beside a pending word.
+   * Grows the output for `units` more units, with at most one token each, and a pending word.
    *
    * @param {number} units
    */
@@ -276,7 +275,7 @@ export class Scanner {
 }
 
 /**
- * A character up to U+FFFF as it is written in tables; plain digits, since no host is asked.
+ * A code point up to U+FFFF as `U+XXXX`. Written without functions of the host.
  *
  * @param {number} codePoint
  */

@@ -1,6 +1,6 @@
 /**
- * Special tokens written in the text itself. `bert` finds them as they are spelt before anything
- * else is done, `chars` in any case; TF-Text's two find none.
+ * Finds special tokens that are written in the text itself. `bert` finds them with exact case, before
+ * anything else; `chars` in any case; the two of TF-Text find none.
  */
 
 /**
@@ -8,13 +8,13 @@
  */
 
 /**
- * Calls back for each stretch of ordinary text and each special token, in order.
+ * Splits a text at its special tokens, and calls back for each part in order.
  *
  * @param {string} text
  * @param {SpecialToken[]} tokens each begins with `[`
- * @param {boolean} anyCase
- * @param {(from: number, to: number) => void} onText
- * @param {(id: number, from: number, to: number) => void} onToken
+ * @param {boolean} anyCase whether upper and lower case are the same
+ * @param {(from: number, to: number) => void} onText for each part without special tokens; may be empty
+ * @param {(id: number, from: number, to: number) => void} onToken for each special token
  */
 export function splitAtSpecialTokens(text, tokens, anyCase, onText, onToken) {
   let done = 0;
@@ -32,9 +32,9 @@ export function splitAtSpecialTokens(text, tokens, anyCase, onText, onToken) {
 
 /**
  * @param {string} text
- * @param {number} at
+ * @param {number} at position in the text
  * @param {string} token
- * @param {boolean} anyCase
+ * @param {boolean} anyCase whether upper and lower case are the same
  */
 function matchesAt(text, at, token, anyCase) {
   for (let i = 0; i < token.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * Reads `tokenizer_tables.bin`: what the Python tokenizer makes of each character, so that the
- * answer never depends on the Unicode tables of the Node or browser that runs this.
+ * Reads `tokenizer_tables.bin`: what the Python tokenizer makes of each character. So the ids do not
+ * depend on the Unicode tables of Node or of the browser.
  * The layout is in docs/tokenizer_tables.md, the writer is export/tokenizer/tables.py.
  */
 import { UserError } from '../support/errors.js';
@@ -11,19 +11,19 @@ export const ALONE = 1;
 export const SPACE = 2;
 const BLOCK = 3;
 
-/** What `onlySymbol` gives for a character that vanishes, and for one that is not so simple. */
+/** Results of `onlySymbol`: the character vanishes, or it does not become exactly one symbol. */
 const VANISHED = -1;
 const NOT_ONE = -2;
 
-/** How a character is stored: kept as one of the first three kinds, or one of these. */
+/** The class of a character: one of the first three kinds if it stays as it is, or one of these. */
 const VANISHES = 3;
 const BLOCKS = 4;
 const FOLDED = 5;
 
 const UNICODE = 0x110000;
-/** Symbols that a character may become: of Unicode's own foldings the longest has 18. */
+/** The most symbols of a character; the longest folding in Unicode has 18. */
 const MAX_SYMBOLS = 64;
-/** The longest word that may be looked up: all known tokenizers have 100. */
+/** The largest word limit; all known tokenizers have 100. */
 const MAX_WORD_LENGTH = 1000;
 const MAGIC = 'BBTT';
 const VERSION = 1;
@@ -51,13 +51,13 @@ export class CharacterTables {
       if (mark >= UNICODE) throw new UserError('tokenizer_tables.bin has a mark that is no character; export the bundle again');
       this.ranks.set(mark, from.next());
     }
-    /** 1 for characters that `tf-text-fast` allows in no longer token; all 0 elsewhere. */
+    /** 1 for characters that `tf-text-fast` allows only as tokens by themselves; all 0 for other algorithms. */
     this.isolated = readRuns(from);
     from.expectEnd();
   }
 
   /**
-   * The symbols that a character becomes, in order; none if it vanishes.
+   * The symbols that a character becomes, in order; empty if it vanishes.
    *
    * @param {number} codePoint
    * @returns {number[]}
@@ -70,8 +70,8 @@ export class CharacterTables {
   }
 
   /**
-   * The one symbol that a character becomes, VANISHED if there is none, MORE if there are several
-   * or a rule beyond single characters applies to it.
+   * The only symbol that a character becomes; VANISHED if there is none; NOT_ONE if there are several,
+   * or if a rule for several characters applies.
    *
    * @param {number} codePoint
    */
@@ -89,7 +89,7 @@ export class CharacterTables {
   }
 }
 
-/** Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last. */
+/** Reads numbers with 7 bits per byte, lowest bits first; the top bit is set on all bytes but the last. */
 class VarintReader {
   /** @param {Uint8Array} bytes */
   constructor(bytes) {
@@ -122,7 +122,7 @@ class VarintReader {
 
 /**
  * @param {VarintReader} from
- * @returns {Uint8Array} uint8[0x110000], a class for each code point
+ * @returns {Uint8Array} uint8[0x110000], the class of each code point
  */
 function readRuns(from) {
   const classes = new Uint8Array(UNICODE);
@@ -141,16 +141,16 @@ function readRuns(from) {
   return classes;
 }
 
-/** The symbols of folded characters: all in one row, an array for each that is asked for. */
+/** The symbols of folded characters, in one array. */
 class Folds {
   /**
-   * @param {VarintReader} from symbols stored as differences to those of the folded character before
+   * @param {VarintReader} from symbols are stored as differences from those of the previous folded character
    * @param {Uint8Array} classes
    */
   constructor(from, classes) {
-    /** @type {number[]} the folded characters, rising */
+    /** @type {number[]} the folded characters, ascending */
     this.characters = [];
-    /** @type {number[]} where in `symbols` each one's begin, and the end of the last */
+    /** @type {number[]} for each folded character the start of its symbols in `symbols`, and the end of the last */
     this.bounds = [0];
     /** @type {number[]} */
     const symbols = [];
@@ -177,7 +177,7 @@ class Folds {
     }
     this.symbols = symbols;
     /** @type {Map<number, number[]>} */
-    this.asked = new Map();
+    this.cache = new Map();
   }
 
   /**
@@ -185,11 +185,11 @@ class Folds {
    * @returns {number[]}
    */
   symbolsOf(codePoint) {
-    let found = this.asked.get(codePoint);
+    let found = this.cache.get(codePoint);
     if (found === undefined) {
       const index = this.indexOf(codePoint);
       found = this.symbols.slice(this.bounds[index], this.bounds[index + 1]);
-      this.asked.set(codePoint, found);
+      this.cache.set(codePoint, found);
     }
     return found;
   }
@@ -207,19 +207,19 @@ class Folds {
   }
 }
 
-// Tables and vocab brought together: for each UTF-16 unit one number that says what to do, so
-// that the common characters cost one look-up. A unit's number is made when the unit is first
-// met: making all of them would be a third of the time that a tokenizer takes to load.
+// Actions combine tables and vocab: for each UTF-16 unit one number that says what to do, so common
+// characters need one look-up. The action of a unit is computed when the unit comes first; to compute
+// all of them would be a third of the loading time of a tokenizer.
 
 /** Ends the word. */
 export const END_WORD = -1;
-/** Leaves nothing. */
+/** Gives no token. */
 export const SKIP = -2;
-/** Needs the long way: several symbols, a combining mark, a surrogate. */
+/** Needs more than one step: several symbols, a combining mark, or a surrogate. */
 const COMPLEX = -3;
-/** Was not met so far; `meet` it. */
+/** Not computed yet; call `computeAction`. */
 export const NOT_COMPUTED = -4;
-/** This and below: a letter, `FIRST_LETTER - symbol` with the trie's symbol. */
+/** This and all smaller numbers: a letter, `FIRST_LETTER - symbol` with the symbol of the trie. */
 export const FIRST_LETTER = -5;
 
 const UNITS = 0x10000;
@@ -235,14 +235,14 @@ export class Actions {
     this.tables = tables;
     this.trie = trie;
     this.unknown = unknown;
-    /** An id (0 or more) for a unit that is a word by itself, else one of the actions above. */
+    /** The id (0 or more) of a unit that is a word by itself, else one of the actions above. */
     this.byUnit = new Int32Array(UNITS).fill(NOT_COMPUTED);
     /** What a letter counts towards the word limit. */
     this.weights = new Uint8Array(UNITS);
   }
 
   /**
-   * Makes a unit's number and weight.
+   * Computes the action and the weight of a unit.
    *
    * @param {number} unit
    */

@@ -1,12 +1,12 @@
 /**
- * How a text and its pair are cut to a length.
+ * Cuts a text and its pair to a length.
  */
 import { UserError } from '../support/errors.js';
 
 /**
  * `longest-first`: as the tokenizer's own library cuts a pair (see `cutPair`).
- * `joined`: all tokens in a row with their special tokens, cut at the end, as the older scripts
- * did; the last [SEP] may fall away.
+ * `joined`: all tokens with their special tokens are joined and cut at the end, as in older scripts;
+ * the last [SEP] may be cut off.
  *
  * @typedef {'longest-first' | 'joined'} Truncation
  */
@@ -14,11 +14,11 @@ import { UserError } from '../support/errors.js';
 /**
  * How many tokens of a text and of its pair stay.
  *
- * @param {import('../bundle/bundle.js').TokenizerContract['algorithm']} algorithm
+ * @param {import('../bundle/bundle.js').TokenizerContract['algorithm']} algorithm of the tokenizer
  * @param {number} first tokens of the text
  * @param {number} second tokens of its pair, 0 for a single text
- * @param {number} available places for both, special tokens not counted; below 0 where even these are
- *   more than the limit
+ * @param {number} available how many tokens fit, special tokens not counted; negative if the limit is
+ *   too small even for special tokens
  * @returns {[number, number]} tokens that stay of each
  */
 export function cutPair(algorithm, first, second, available) {
@@ -32,8 +32,8 @@ export function cutPair(algorithm, first, second, available) {
 }
 
 /**
- * TF-Text's `RoundRobinTrimmer`: each round gives a place to each text that has tokens left, the
- * first text first. So of an odd place left over the first text gets it.
+ * TF-Text's `RoundRobinTrimmer`: each round adds one token of each text that has tokens left, the first
+ * text first. So the first text gets the odd token.
  *
  * @param {number} first
  * @param {number} second
@@ -48,8 +48,8 @@ function cutRoundRobin(first, second, available) {
 }
 
 /**
- * Hugging Face's rule: the longer text is cut down to the shorter, then both alike; of an odd
- * place left over the longer text gets it, the second where they are equal.
+ * Hugging Face's rule: the longer text is cut to the length of the shorter one, then both are cut
+ * equally. The longer text gets the odd token, or the second one if they are equal.
  *
  * @param {number} first
  * @param {number} second
@@ -69,7 +69,7 @@ function cutLongestFirst(first, second, available) {
 
 /**
  * @param {number} maxLength
- * @throws {UserError} not a positive integer
+ * @throws {UserError} it is not a positive integer
  */
 export function assertMaxLength(maxLength) {
   if (Number.isInteger(maxLength) && maxLength > 0) return;

@@ -1,18 +1,18 @@
 /**
- * A bundle's `vocab.txt`: one token a line, the id is the line's number counted from 0.
- * The exporter (export/tokenizer/vocab.py) has checked the file; both must see the same lines.
+ * Reads `vocab.txt` of a bundle: one token per line; the id is the line number, from 0.
+ * The exporter (export/tokenizer/vocab.py) checks the file; both must see the same lines.
  */
 import { UserError } from '../support/errors.js';
 
-/** The largest vocabs in use have a million lines. */
+/** The most lines; the largest vocabs in use have a million. */
 const MAX_LINES = 2 ** 22;
 
 /**
- * Only \n ends a line, a final \n may be missing, and \r\n counts where every line ends so.
+ * Only \n ends a line. The last \n may be missing. \r\n ends a line only if every line ends with it.
  *
  * @param {Uint8Array} bytes
  * @returns {string[]} the tokens in the order of their ids
- * @throws {UserError} invalid UTF-8, or more lines than any vocab has
+ * @throws {UserError} the bytes are invalid UTF-8, or there are too many lines
  */
 export function parseVocab(bytes) {
   let text;
@@ -33,9 +33,9 @@ export function parseVocab(bytes) {
   return lines;
 }
 
-// The vocab as a trie over code points: one tree for pieces that begin a word, one for the `##`
-// pieces that go on. Characters become small numbers (symbols of the trie's own alphabet); 0 is
-// any character that no piece has.
+// The vocab as a trie over code points, with one tree for pieces that begin a word and one for the
+// `##` pieces. Characters become small numbers, the symbols of the trie's alphabet; 0 means a character
+// that is in no piece.
 
 /** The root of the pieces that begin a word. */
 export const START = 0;
@@ -45,13 +45,13 @@ export const CONTINUE = 1;
 const PREFIX = '##';
 const BMP = 0x10000;
 
-/** A trie of a vocab's pieces; edges but those of the roots are in one open-addressed table. */
+/** A trie of the pieces of a vocab. All edges except those of the roots are in one open-addressed hash table. */
 export class Trie {
   /**
    * @param {string[]} tokens in the order of their ids
-   * @param {Uint8Array} isolated 1 for characters that keep a longer piece out of the trie
-   * @param {boolean} [lastWins] whether a token on several lines has the last line's id, as in
-   *   Hugging Face's library, not the first's
+   * @param {Uint8Array} isolated 1 for characters that exclude a longer piece from the trie
+   * @param {boolean} [lastWins] whether a token on several lines has the id of the last line, as in
+   *   Hugging Face's library, or of the first
    */
   constructor(tokens, isolated, lastWins = false) {
     /** @private */
@@ -62,7 +62,7 @@ export class Trie {
       letters += token.length;
       deeper += Math.max(0, token.length - 1);
     }
-    /** Where each symbol leads from the two roots, at `symbol * 2 + root`; -1 is nowhere. */
+    /** The node after each symbol from the two roots, at `symbol * 2 + root`; -1 if there is none. */
     this.fromRoots = new Int32Array((letters + 2) * 2).fill(-1);
     let capacity = 1024;
     while (capacity < deeper * 3) capacity *= 2;
@@ -73,7 +73,7 @@ export class Trie {
     /** The id of the piece that ends at a node, or -1. */
     this.idAt = new Int32Array(letters + 2).fill(-1);
     this.nodes = 2;
-    /** Symbols of characters up to U+FFFF, and beyond. */
+    /** The symbols of characters up to U+FFFF; `astralSymbols` has the others. */
     this.symbols = new Int32Array(BMP);
     /** @type {Map<number, number>} */
     this.astralSymbols = new Map();
@@ -89,7 +89,7 @@ export class Trie {
   }
 
   /**
-   * The symbol of a character, 0 if no piece has it.
+   * The symbol of a character; 0 if no piece has it.
    *
    * @param {number} codePoint
    */
@@ -108,7 +108,7 @@ export class Trie {
   }
 
   /**
-   * The node one character further, or -1.
+   * The node after one more character, or -1.
    *
    * @param {number} node
    * @param {number} symbol
@@ -125,10 +125,12 @@ export class Trie {
   }
 
   /**
-   * @param {number} node the root that the piece hangs from
+   * Adds a piece.
+   *
+   * @param {number} node the root for the piece
    * @param {string} token
-   * @param {number} from where in the token the piece begins
-   * @param {number} id
+   * @param {number} from position in the token where the piece begins
+   * @param {number} id of the token
    */
   add(node, token, from, id) {
     const { mask, fromRoots, fromNode, bySymbol, toNode } = this;
@@ -156,7 +158,7 @@ export class Trie {
     if (this.lastWins || this.idAt[node] === -1) this.idAt[node] = id;
   }
 
-  /** @param {number} codePoint */
+  /** Adds a character to the alphabet. @param {number} codePoint @returns {number} its symbol */
   addSymbol(codePoint) {
     if (codePoint < BMP) this.symbols[codePoint] = this.alphabet;
     else this.astralSymbols.set(codePoint, this.alphabet);
@@ -165,7 +167,7 @@ export class Trie {
 }
 
 /**
- * Whether a token is a `##` piece or longer than a character, and has an isolated one in it.
+ * Whether a token has an isolated character, and is a `##` piece or longer than one character.
  *
  * @param {string} token
  * @param {number} from

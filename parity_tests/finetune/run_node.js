@@ -1,7 +1,7 @@
 /**
- * The updated experiment in Node (pairs with run_python.py, which saves what this reads):
- * TensorFlow itself runs the SavedModel's signature `train`, gradients and Adam included. Prints
- * JSON: `history` and `losses` as there.
+ * Runs the experiment with an updated encoder in Node. run_python.py is the counterpart and saves the
+ * files that this program reads. TensorFlow runs the SavedModel's signature `train`, with gradients and
+ * Adam inside. Prints JSON with `history` and `losses`, as run_python.py does.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { readFileSync } from 'node:fs';
@@ -61,7 +61,7 @@ function computeLoss(step, texts, rows) {
   });
 }
 
-/** How many texts of a batch get their own label. @param {Signature} infer @param {Texts} texts @param {number[]} rows */
+/** How many texts of a batch get the correct label. @param {Signature} infer @param {Texts} texts @param {number[]} rows */
 function countCorrect(infer, texts, rows) {
   return tf.tidy(() => {
     const predicted = tf.argMax(infer.predict(texts.idsOf(rows)).probabilities, 1).dataSync();
@@ -69,7 +69,7 @@ function countCorrect(infer, texts, rows) {
   });
 }
 
-/** Encoded texts, see `Texts` in texts.py. */
+/** Encoded texts; see `Texts` in texts.py. */
 class Texts {
   #ids;
   #width;
@@ -82,7 +82,7 @@ class Texts {
     this.epochs = splitIntoEpochs(tensors[`${prefix}.batches`]);
   }
 
-  /** As wide as the longest of them. @param {number[]} rows @returns {Record<string, tf.Tensor>} */
+  /** The inputs of a batch, as wide as its longest text. @param {number[]} rows @returns {Record<string, tf.Tensor>} */
   idsOf(rows) {
     const width = Math.max(...rows.map((row) => this.#row('attention_mask', row).lastIndexOf(1) + 1));
     return Object.fromEntries(
@@ -107,7 +107,7 @@ class Texts {
 
 /**
  * @param {import('../../node_bridge/support/safetensors.js').Tensor} tensor int32[epochs, batches, rows]
- * @returns {number[][][]} places of texts; a batch that is not full is shorter
+ * @returns {number[][][]} indices of texts; the last batch may be shorter
  */
 function splitIntoEpochs({ data, shape: [epochs, batches, rows] }) {
   return Array.from({ length: epochs }, (_, epoch) =>

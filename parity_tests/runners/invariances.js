@@ -1,6 +1,6 @@
 /**
- * What has to hold whatever the weights are: answers that must not differ, in pairs, and answers
- * to unusual inputs, which Python gives too. Pairs with invariances.py, which compares.
+ * Computes what must be true for any weights: pairs of answers that must be equal, and answers to
+ * unusual inputs, which Python computes too. invariances.py compares them.
  */
 import { tf } from '../../node_bridge/backends/tfjs.js';
 
@@ -12,14 +12,14 @@ import { tf } from '../../node_bridge/backends/tfjs.js';
  * @typedef {Record<string, {shape: number[], data: Float32Array | Int32Array}>} Answers
  */
 
-/** Positions that are added to a padded batch. */
+/** How many positions of padding are added to a batch. */
 const EXTRA_POSITIONS = 3;
 
 /**
  * @param {Encoder} encoder
  * @param {Encoding[]} encodings a few texts, one of them with at least one token
  * @returns {Promise<Record<string, Tensor>>} `pairs.b<text>.<claim>/<left or right>/<output>`, and
- *   `<variant>.b000.<output>` with the variant's ids, mask and types
+ *   `<variant>.b000.<output>` with the ids, mask and types of the variant
  */
 export async function computeInvariances(encoder, encodings) {
   /** @type {Record<string, Tensor>} */
@@ -31,7 +31,7 @@ export async function computeInvariances(encoder, encodings) {
     }
   };
   const { inputs, padding, max_length: limit } = encoder.bundle.contract;
-  // Without a mask, what stands at padded positions is the model's own business.
+  // Without a mask, the outputs at padded positions have no defined value.
   const masked = padding === 'masked' && inputs.some(({ role }) => role === 'attention_mask');
   const batch = encoder.pad(encodings);
   const width = batch.input_ids.shape[1];
@@ -43,7 +43,7 @@ export async function computeInvariances(encoder, encodings) {
   put('pairs.b000.tensors/right/', { count: createCount(tensorCount) });
   put('pairs.b000.reordered/left/', await encoder.run(encodings.toReversed(), width));
   put('pairs.b000.reordered/right/', whole);
-  // A text that fills the model's positions leaves no room to pad; `alone` compares other widths too.
+  // A text with all positions of the model cannot be padded; `alone` compares other widths too.
   if (masked && width + EXTRA_POSITIONS <= limit) {
     put('pairs.b000.padded/left/', await encoder.run(encodings, width + EXTRA_POSITIONS));
     put('pairs.b000.padded/right/', whole);
@@ -51,7 +51,7 @@ export async function computeInvariances(encoder, encodings) {
   if (masked) {
     put('pairs.b000.masked/left/', await encoder.runBatch(changePadding(batch)));
     put('pairs.b000.masked/right/', whole);
-    // What attends to its padding answers otherwise alone, where there is none.
+    // A model that attends to padding answers differently without padding.
     for (const [index, encoding] of encodings.entries()) {
       put(`pairs.b${String(index).padStart(3, '0')}.alone/left/`, await encoder.run([encoding]));
     }
@@ -78,8 +78,8 @@ function changePadding({ input_ids: ids, attention_mask: mask, ...rest }) {
 }
 
 /**
- * Inputs that no tokenizer gives, and that tell the three inputs apart: by the role of the input
- * that is changed, a name, and what is done to the positions that the mask shows.
+ * Makes inputs that no tokenizer gives, to find inputs that are swapped or ignored. For the role of each
+ * input: a name, and the batch in which this input is changed at the visible positions.
  *
  * @param {Batch} batch
  * @returns {Record<string, [string, Batch]>}

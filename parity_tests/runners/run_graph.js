@@ -1,6 +1,6 @@
 /**
- * Runs a plain TF.js GraphModel, whoever converted it, and gives what each of its nodes gives
- * (pairs with bisect.py). Stops at the first node that throws, and says which it was.
+ * Runs any TF.js GraphModel and writes the value of each of its nodes, for bisect.py. Stops at the first
+ * node that throws, and names it.
  */
 import { loadGraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
@@ -16,7 +16,7 @@ const HELP = `Gives the value of each node of a GraphModel.
   node parity_tests/runners/run_graph.js --model model.json --inputs inputs.json --nodes nodes.json --out out.safetensors
     --backend NAME   (default wasm)
 `;
-/** Nodes that are fetched in one run; one by one where that throws. */
+/** How many nodes are fetched in one run; if it throws, they are fetched one by one. */
 const CHUNK = 32;
 
 await runCommand({
@@ -75,10 +75,13 @@ async function canRun(model, feeds, names) {
 }
 
 /**
- * @param {string} name
- * @param {tf.Tensor} tensor
- * @param {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} tensors
- * @param {Record<string, {shape: number[], values: string[]}>} strings
+ * Stores the value of a node.
+ *
+ * @param {string} name of the node
+ * @param {tf.Tensor} tensor its value
+ * @param {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} tensors receives
+ *   numbers
+ * @param {Record<string, {shape: number[], values: string[]}>} strings receives strings
  */
 async function saveValue(name, tensor, tensors, strings) {
   const { dtype, shape } = tensor;

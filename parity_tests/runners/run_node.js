@@ -1,5 +1,5 @@
 /**
- * Node's answers on one backend (pairs with run_python.py). Writes what runs.py describes.
+ * Computes Node's answers on one backend; run_python.py is the counterpart. runs.py describes the output.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,7 +14,7 @@ import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { computeInvariances } from './invariances.js';
 
-/** Texts of the first batch that are asked for invariances: few, for the slow backends. */
+/** How many texts of the first batch the invariances use: few, since some backends are slow. */
 const FEW = 4;
 
 const HELP = `Runs the cases of a parity test through a bundle.
@@ -22,7 +22,7 @@ const HELP = `Runs the cases of a parity test through a bundle.
   node parity_tests/runners/run_node.js --bundle DIR --cases cases.jsonl --out wasm.safetensors
     --backend NAME     TF.js backend (default wasm)
     --batches N        take only the first N batches of the case file
-    --taps N,N         batches of which also the bundle's taps are given
+    --taps N,N         batches for which the bundle's taps are written too
     --classifier DIR   also give the probabilities of this classifier
     --max-length N     positions a text is cut to (default: all that the model has)
     --answers-alone    with special tokens, and no invariances
@@ -105,7 +105,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
 }
 
 /**
- * Positions that a case is cut to.
+ * How many positions a case is cut to.
  *
  * @param {CaseText} text
  * @param {number} most
@@ -115,11 +115,11 @@ function limitLength(text, most) {
 }
 
 /**
- * Tokens, ids, outputs and probabilities of one padded batch.
+ * Computes tokens, ids, outputs and probabilities of one padded batch.
  *
  * @param {CaseText[]} texts
- * @param {boolean} specialTokens
- * @param {boolean} tapped whether to give the bundle's taps too
+ * @param {boolean} specialTokens whether to add [CLS] and [SEP]
+ * @param {boolean} tapped whether to return the bundle's taps too
  * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Head, maxLength: number}} tools
  * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[],
  *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
@@ -153,7 +153,7 @@ function stackRows(rows) {
 }
 
 /**
- * The texts of each batch. Only \n ends a line; Node's readline would also split at U+2028.
+ * Reads the texts of each batch. Only \n ends a line; Node's readline would also split at U+2028.
  *
  * @param {string} path
  * @returns {CaseText[][]}
@@ -174,7 +174,7 @@ function readBatches(path) {
 }
 
 /**
- * A weight as the backend has it, by its name.
+ * Reads a weight from the backend by its name.
  *
  * @param {Encoder} encoder
  * @param {string} name
@@ -184,9 +184,9 @@ async function readWeight(encoder, name) {
 }
 
 /**
- * One value of what was computed.
+ * Formats one value for --show.
  *
- * @param {string} asked a name, and in brackets the place in it
+ * @param {string} asked a name, and in brackets the indices
  * @param {Record<string, {shape: number[], data: ArrayLike<number>}>} tensors
  * @param {Record<string, Record<string, any[]>>} lists
  */

@@ -1,11 +1,11 @@
 /**
- * The Node side of the tokenizer proof: answers frames on stdin until it closes.
+ * The Node side of the exhaustive tokenizer test: answers frames on stdin until it closes.
  *
  * A frame is two blocks, each with its length before it (uint32, little-endian): a JSON header,
- * and bytes. `load` makes a tokenizer; `encode` takes texts (uint32[count] lengths in bytes, then
- * their UTF-8) and gives ids (uint32[count] rows' lengths, then int32 ids); `pairs` takes all first
- * texts, then all second ones, and gives the same with all types after the ids; `symbols` tells
- * what the tables make of a code point; `details` gives all that there is about one text. Python's
+ * and bytes. `load` creates a tokenizer; `encode` takes texts (uint32[count] lengths in bytes, then
+ * their UTF-8) and returns ids (uint32[count] lengths of rows, then int32 ids); `pairs` takes all first
+ * texts, then all second ones, and returns the same with all types after the ids; `symbols` returns the
+ * symbols of a code point; `details` returns ids, types, tokens and offsets of one text. Python's
  * counterpart is sides.py.
  */
 import { readFileSync, writeSync } from 'node:fs';

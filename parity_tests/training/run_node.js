@@ -1,6 +1,6 @@
 /**
- * Trains the head in TF.js on one backend, as train.js does (pairs with run_python.py). Writes what
- * sides.py describes.
+ * Trains the head in TF.js on one backend, as train.js does; run_python.py is the counterpart. sides.py
+ * describes the output.
  */
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
@@ -16,7 +16,7 @@ import { readSafetensors, writeSafetensors } from '../../node_bridge/support/saf
 
 const WEIGHTS = ['hidden/kernel', 'hidden/bias', 'probabilities/kernel', 'probabilities/bias'];
 
-const HELP = `Trains the head on a problem that the judge has set.
+const HELP = `Trains the head on the problem of the parity test.
 
   node parity_tests/training/run_node.js --problem problem.safetensors --out wasm.safetensors
     --backend NAME     TF.js backend (default wasm)
@@ -49,7 +49,7 @@ async function main({ problem: path, out, backend, steps }) {
   const labels = Array.from({ length: classes }, (_, index) => String(index));
   const head = Head.create({ hidden: problem.features.shape[1], labels });
   head.setWeights(WEIGHTS.map((name) => /** @type {Float32Array} */ (problem[name].data)));
-  // Adam's other numbers are those of TF.js: they are compared too.
+  // Adam's other parameters are the defaults of TF.js: the comparison covers them too.
   compileHead(head, tf.train.adam(Number(metadata.learning_rate)));
 
   const features = featuresInMemory(splitRows(problem.features), head.hidden);
@@ -80,7 +80,7 @@ function splitRows({ shape: [rows, columns], data }) {
 }
 
 /**
- * The places of each step's texts.
+ * The indices of the texts of each step.
  *
  * @param {Tensors} problem
  * @returns {Int32Array[]}

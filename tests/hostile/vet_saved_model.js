@@ -1,4 +1,4 @@
-/** `node tests/hostile/vet_saved_model.js --directory DIR`: Node's vetting of a SavedModel, without the native library. */
+/** `node tests/hostile/vet_saved_model.js --directory DIR` vets a SavedModel in Node, without the native library. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 

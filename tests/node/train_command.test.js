@@ -207,7 +207,7 @@ test('Ctrl-C says that the same command goes on', async () => {
   });
   const code = await new Promise((done) => child.once('exit', done));
   assert.equal(code, 130);
-  assert.match(said, /stopped; what is finished is kept, and the same command goes on from there\n$/);
+  assert.match(said, /stopped; what is finished is saved, and the same command goes on from there\n$/);
 });
 
 test('how many texts are cut is said when all vectors are in the cache too; no tensors are', () => {

@@ -1,10 +1,11 @@
 /**
- * Runs cases of single ops in a TF.js GraphModel, one by one (pairs with test_kernels.py).
+ * Runs cases of single ops in a TF.js GraphModel, one by one, for test_kernels.py.
  *
  *     node tests/python/run_ops.js DIRECTORY BACKEND RESULTS.json
  *
- * Cases that RESULTS.json has are left out. A case that breaks WebAssembly, or may break it (`alone`),
- * ends the process with code 7, after its result was written: the next process goes on behind it.
+ * Cases whose result is in RESULTS.json are skipped. A case that breaks WebAssembly, or may break it
+ * (`alone`), ends the process with code 7 after its result was written; the next process continues
+ * after it.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

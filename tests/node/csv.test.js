@@ -23,7 +23,7 @@ function randomFrom(seed) {
   };
 }
 
-test('sound CSV is read as csv-parse reads it, to the line', async () => {
+test('valid CSV gives the same records and line numbers as csv-parse', async () => {
   const random = randomFrom(7);
   const pieces = ['好', '"', ',', ';', '\n', '\r\n', ' ', 'a', '\u2028', '""'];
   for (let round = 0; round < 300; round += 1) {
@@ -47,7 +47,7 @@ test('sound CSV is read as csv-parse reads it, to the line', async () => {
   assert.deepEqual(lines, [1, 2, 6]);
 });
 
-test('a quote inside a cell that does not begin with one is a character', async () => {
+test('a quote inside an unquoted cell is a plain character', async () => {
   const found = await records('他说"好"了,1\n5" 屏,0\n "a",2\r\n');
   assert.deepEqual(
     found.map(({ cells }) => cells),
@@ -66,7 +66,7 @@ const BROKEN = /** @type {[string, RegExp][]} */ ([
   ['a,1\n\n"好,1\nb,0\n', /^a\.csv:3: broken CSV, the quote that begins a cell here is never closed/],
   ['a,1\n"好" ,1\n', /^a\.csv:2: broken CSV, got " ,1" after/],
 ]);
-test('a quote that begins a cell and does not end it is refused by its line, and swallows no row', async () => {
+test('an unclosed quote is refused with its line and swallows no row', async () => {
   for (const [content, message] of BROKEN) {
     await assert.rejects(
       records(content),
@@ -75,7 +75,7 @@ test('a quote that begins a cell and does not end it is refused by its line, and
   }
 });
 
-test('a cell that is never closed does not take the rest of a large file into memory', async () => {
+test('an unclosed cell does not load the rest of a large file into memory', async () => {
   let read = 0;
   const many = async function* () {
     yield { content: '"a', line: 1 };

@@ -15,7 +15,7 @@ const encoding = (length) => ({
   typeIds: Int32Array.from({ length }, (_, i) => i % 2),
 });
 
-test('what was added comes back in order, in windows of bounded size; no file is seen', () => {
+test('encodings come back in order, in batches of limited size; no file is visible', () => {
   const spool = new EncodingSpool(join(dir, 'x.partial'));
   assert.deepEqual(readdirSync(dir), []);
   // Empty, short, and longer than what is written at a time.

@@ -49,7 +49,7 @@ const ROWS = [
   ['床很硬', '0'],
 ];
 
-test('each encoding by each of its names', async () => {
+test('each encoding is read by each of its names', async () => {
   for (const name of ['gb18030', 'GBK', 'gb2312', 'cp936']) assert.deepEqual(await load(GBK, name), ROWS);
   const rare = Buffer.concat([Buffer.from('text,label\n'), RARE, Buffer.from(',1\n')]);
   assert.deepEqual(await load(rare, 'gb18030'), [['朱镕基喆囍𠀀', '1']]);
@@ -70,7 +70,7 @@ test('each encoding by each of its names', async () => {
   );
 });
 
-test('a JSON array and JSON lines in another encoding', async () => {
+test('a JSON array and JSON lines are read in another encoding', async () => {
   const json = JSON.stringify([
     { text: '上\n下', label: 1 },
     { text: '好', label: 0 },
@@ -85,7 +85,7 @@ test('a JSON array and JSON lines in another encoding', async () => {
   await refuses(gbk, 'utf-8', /is not UTF-8 but GB18030 \(GBK\), it reads “\[\{"text":"好书","label”; add --encoding gb18030/);
 });
 
-test('a file in another encoding is one mistake, with the option that mends it', async () => {
+test('a file in another encoding is one error, with the option that fixes it', async () => {
   await refuses(
     GBK,
     'utf-8',
@@ -110,12 +110,12 @@ test('a file in another encoding is one mistake, with the option that mends it',
   await refuses(Buffer.from('PAR1and more'), 'utf-8', /is Parquet, not text; write it as JSON lines/);
 });
 
-test('GBK that begins after a million bytes of ASCII is seen as well', async () => {
+test('GBK that begins after a million bytes of ASCII is detected too', async () => {
   const ascii = Buffer.from(`text,label\n${'plain text,1\n'.repeat(80_000)}`);
   await refuses(Buffer.concat([ascii, GBK.subarray(11)]), 'utf-8', /is not UTF-8 but GB18030/);
 });
 
-test('a line that is broken is named as a line, in either encoding', async () => {
+test('a broken line is named by its number, in either encoding', async () => {
   const broken = Buffer.concat([Buffer.from(TABLE), Buffer.from([0xe5, 0xa5]), Buffer.from(',1\n')]);
   await refuses(broken, 'utf-8', /data\.csv:4: invalid UTF-8; /);
   // The one line that is not ASCII, cut in its last character.
@@ -136,7 +136,7 @@ test('a line that is broken is named as a line, in either encoding', async () =>
   );
 });
 
-test('no review of the embedded data is taken for another encoding, wherever it is cut', async () => {
+test('no embedded review is mistaken for another encoding, wherever it is cut', async () => {
   const reviews = readFileSync(join(ROOT, 'artifacts', 'data', 'dev.jsonl'), 'utf8')
     .trimEnd()
     .split('\n')

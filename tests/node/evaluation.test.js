@@ -31,7 +31,7 @@ function confusionOf(matrix) {
   );
 }
 
-test('macro-F1: the mean over labels, of which one that is never seen does not count', () => {
+test('macro-F1 is the mean over labels; a label that never occurs does not count', () => {
   // Precision 2/3 and recall 2/4 give 4/7; 3/5 and 3/4 give 2/3.
   assert(
     Math.abs(
@@ -65,7 +65,7 @@ test('macro-F1: the mean over labels, of which one that is never seen does not c
   );
 });
 
-test('more texts than are held at a time are counted once each', async () => {
+test('with more texts than fit in a batch each is counted once', async () => {
   const count = 20_000;
   const rows = Array.from({ length: count }, (_, i) => Float32Array.of(i % 3 === 0 ? 1 : 0, i % 3 === 0 ? 0 : 1));
   /** @type {number[]} */
@@ -89,7 +89,7 @@ test('more texts than are held at a time are counted once each', async () => {
   assert(Math.max(...asked) < count);
 });
 
-test('the first of the most probable labels, of more labels than a call takes arguments', () => {
+test('of equal probabilities the first label wins, with more labels than a call can have arguments', () => {
   const row = new Float32Array(200_000);
   row[150_000] = 0.5;
   row[150_001] = 0.5;

@@ -24,7 +24,7 @@ function size(other) {
   return store.size;
 }
 
-test('vectors are found by all that decides what they are, and by nothing else', () => {
+test('vectors are found by all that decides their values, and by nothing else', () => {
   const store = openStore(CACHE, WHAT, 1, assert.fail);
   store.add([computeTextKey({ text: '好' })], [Float32Array.of(1)]);
   store.close();

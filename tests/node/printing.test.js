@@ -40,7 +40,7 @@ function command(script, args, input = '') {
   return { status, stdout, stderr };
 }
 
-test('a text of others stays in its line and is seen as it is', () => {
+test('control characters in a text are escaped, and it stays in its line', () => {
   assert.equal(toPrintable('a\x1b]0;x\x07\n::error::x\t\r'), 'a\\u001b]0;x\\u0007\\n::error::x\\t\\r');
   assert.equal(toPrintable('\x9b31m\u202e'), '\\u009b31m\\u202e');
   assert.equal(toPrintable('这本书很好 é 😀 ‍'), '这本书很好 é 😀 ‍');
@@ -49,21 +49,21 @@ test('a text of others stays in its line and is seen as it is', () => {
   for (const text of HOSTILE) assert.doesNotMatch(toPrintableLine(text), SEEN);
 });
 
-test('a long text keeps its two ends', () => {
+test('a long text keeps both ends', () => {
   const cut = toPrintable(`begin${'x'.repeat(1e6)}end`);
   assert(cut.length < 2100);
   assert.match(cut, /^begin.*\(998008 characters left out\).*end$/);
   assert.equal(toPrintable('x'.repeat(2000)).length, 2000);
 });
 
-test('JSON is the same JSON', () => {
+test('escaped JSON has the same value', () => {
   const value = { ...Object.fromEntries(HOSTILE.map((text) => [text, text])), '##[error]x': '##vso[a]', 好: '😀' };
   const line = toJsonLine(value);
   assert.deepEqual(JSON.parse(line), value);
   assert.doesNotMatch(line, SEEN);
 });
 
-test('nothing writes to the terminal but printing.js, the bar, and what a judge reads', () => {
+test('only printing.js, the progress bar and two programs in backends write to the terminal', () => {
   const files = readdirSync(join(root, 'node_bridge'), { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('.js'),
   );
@@ -75,7 +75,7 @@ test('nothing writes to the terminal but printing.js, the bar, and what a judge 
   assert.deepEqual(writers.sort(), ['backends/check_native.js', 'backends/kernels.js', 'support/printing.js']);
 });
 
-test('errors of the system have an exit code, a defect has 70 and no stack', () => {
+test('system errors have their exit codes; a defect has 70 and no stack', () => {
   const system = (/** @type {string} */ code) =>
     describeFailure(Object.assign(new Error(code), { code, path: '/x', syscall: 'open' }));
   for (const code of ['EACCES', 'EISDIR', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']) assert.equal(system(code).exitCode, 2, code);
@@ -94,7 +94,7 @@ test('errors of the system have an exit code, a defect has 70 and no stack', () 
   for (const thrown of [undefined, null, 'text', 5]) assert.equal(describeFailure(thrown).exitCode, 70);
 });
 
-test('a stack is shown on request alone', () => {
+test('a stack is shown only on request', () => {
   const program = join(dir, 'defect.mjs');
   writeFileSync(
     program,
@@ -111,7 +111,7 @@ test('a stack is shown on request alone', () => {
   assert.doesNotMatch(debug.stderr, SEEN);
 });
 
-test('warnings of a library and what nobody awaited go through the same door', () => {
+test('warnings of a library and unhandled rejections are cleaned too', () => {
   const program = join(dir, 'stray.mjs');
   writeFileSync(
     program,
@@ -129,7 +129,7 @@ test('warnings of a library and what nobody awaited go through the same door', (
   assert.match(stderr, /error: the disk is full at \/d\\n::error::y \(ENOSPC\)[^\n]*\n$/);
 });
 
-test('a full stdout is the machine, a closed one is no error', { skip: process.platform === 'win32' }, () => {
+test('a full stdout is a problem of the machine, a closed one is no error', { skip: process.platform === 'win32' }, () => {
   const bundle = join(dir, 'toy');
   writeToyBundle(bundle);
   const line = (/** @type {string} */ to) =>
@@ -151,7 +151,7 @@ test('a full stdout is the machine, a closed one is no error', { skip: process.p
   assert.equal(closed.stderr, '');
 });
 
-test('hostile labels, names and paths of a training reach the terminal clean', () => {
+test('hostile labels, names and paths in training are escaped on the terminal', () => {
   const bundle = join(dir, 'b');
   cpSync(join(root, 'artifacts', 'bundle', 'albert_tiny'), bundle, { recursive: true });
   const data = join(dir, 'data\n::error::file.jsonl');
@@ -198,23 +198,23 @@ test('hostile labels, names and paths of a training reach the terminal clean', (
   assert.equal(JSON.parse(predicted.stdout.split('\n')[0]).text, HOSTILE.join(''));
 });
 
-test('hostile options are a line', () => {
+test('hostile options give one line', () => {
   const scripts = ['train.js', 'predict.js', 'encode.js', 'tokenize.js', 'verify.js'];
   for (const [i, text] of HOSTILE.filter((one) => !one.includes('\0')).entries()) {
-    const given = [
+    const args = [
       [`--${text}`, 'x'],
       ['--bundle', join(dir, text)],
       ['--backend', text],
       ['--encoding', text],
     ][i % 4];
-    const { status, stdout, stderr } = command(scripts[i % 5], given);
-    assert.equal(status, 2, `${scripts[i % 5]} ${JSON.stringify(given)}: ${stderr}`);
+    const { status, stdout, stderr } = command(scripts[i % 5], args);
+    assert.equal(status, 2, `${scripts[i % 5]} ${JSON.stringify(args)}: ${stderr}`);
     assert.match(stderr, /^error: [^\n]*\n$/);
     assert.doesNotMatch(stdout + stderr, SEEN);
   }
 });
 
-test('labels in training.html are texts', () => {
+test('labels in training.html are escaped', () => {
   const labels = ['<script>alert(1)</script>', '"><img src=x>', '\u202e</details>', '&amp;'];
   const page = renderTrainingPage({
     name: '</title><script>',

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { startProgress } from '../../node_bridge/support/progress.js';
 
-test('in a log: a line every few seconds, and one at the end', () => {
+test('in a log there is a line every few seconds and one at the end', () => {
   let clock = 0;
   let written = '';
   const stream = /** @type {any} */ ({ isTTY: false, write: (/** @type {string} */ text) => (written += text) });

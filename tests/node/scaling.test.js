@@ -17,7 +17,7 @@ function scaled(row, scaling) {
   return copy;
 }
 
-test('mean 0 and deviation 1; a constant feature stays finite', () => {
+test('scaled features have mean 0 and deviation 1; a constant feature stays finite', () => {
   const rows = FEATURES.map((row) => scaled(row, fitScaling(featuresInMemory(FEATURES, 3))));
   const deviation = Math.sqrt((9 + 1 + 1 + 9) / 4);
   rows.forEach((row, i) => {
@@ -27,7 +27,7 @@ test('mean 0 and deviation 1; a constant feature stays finite', () => {
   assert.deepEqual([...scaled(Float32Array.of(2, 2), constant)], [0, 0]);
 });
 
-test('the folded layer gives plain vectors what the layer gives scaled ones', () => {
+test('the folded layer gives for plain vectors what the layer gives for scaled ones', () => {
   const scaling = fitScaling(featuresInMemory(FEATURES, 3));
   /** @type {import('../../node_bridge/classifier/feature_sets.js').DenseLayer} */
   const layer = { kernel: Float32Array.of(1, -2, 3, 0.5, -1, 4), bias: Float32Array.of(0.25, -7) };
@@ -39,7 +39,7 @@ test('the folded layer gives plain vectors what the layer gives scaled ones', ()
   }
 });
 
-test('texts of several vectors count by their vectors', () => {
+test('a text with several vectors counts once for each vector', () => {
   const one = fitScaling(featuresInMemory(FEATURES, 3));
   const joined = [Float32Array.of(...FEATURES[0], ...FEATURES[1], ...FEATURES[2]), FEATURES[3]];
   assert.deepEqual(fitScaling(featuresInMemory(joined, 3)), one);

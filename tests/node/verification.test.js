@@ -12,7 +12,7 @@ import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 const BUDGET = { atol: 0.01, rtol: 0.001 };
 const of = (/** @type {number[]} */ values) => ({ shape: [values.length], data: Float32Array.from(values) });
 
-test('close is within atol + rtol·|expected|, and the largest difference is told', () => {
+test('values within atol + rtol·|expected| are close, and the largest difference is reported', () => {
   assert.deepEqual(compareTensors(of([1, 2]), of([1, 2]), BUDGET), { close: true, maxAbs: 0, problem: '' });
   assert(compareTensors(of([1000.9]), of([1000]), BUDGET).close);
   assert(!compareTensors(of([0.9]), of([0]), BUDGET).close);
@@ -33,14 +33,14 @@ for (const [name, got, expected, said] of /** @type {const} */ ([
   ['infinity on both sides', of([Infinity]), of([Infinity]), /got Infinity/],
 ])) {
   test(`${name} is never close`, () => {
-    const { close, maxAbs, problem: told } = compareTensors(got, expected, BUDGET);
+    const { close, maxAbs, problem } = compareTensors(got, expected, BUDGET);
     assert(!close);
     assert.equal(maxAbs, null);
-    assert.match(told, said);
+    assert.match(problem, said);
   });
 }
 
-/** A bundle of one text of two ids and one output, changed as told. @param {any} change */
+/** A bundle with one text of two ids and one output, with a change. @param {any} change */
 function toy(change = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'golden-'));
   const file = join(directory, 'golden.safetensors');
@@ -81,7 +81,7 @@ async function failed(change) {
   return checks.filter(({ passed }) => !passed).map(({ name, said }) => `${name}: ${said}`);
 }
 
-test('a bundle that gives what Python gave passes, ids and every output', async () => {
+test('a bundle with the ids and outputs of Python passes', async () => {
   const checks = await verifyBundle(...toy());
   assert.deepEqual(
     checks.map(({ name, passed }) => [name, passed]),
@@ -92,7 +92,7 @@ test('a bundle that gives what Python gave passes, ids and every output', async 
   );
 });
 
-test('what differs is said', async () => {
+test('a difference is reported', async () => {
   assert.match((await failed({ ids: [5, 7] }))[0], /^ids: input_ids of "好": got 7 at position 1, expected 6/);
   assert.match((await failed({ ids: [5] }))[0], /^ids: input_ids: got shape \[1,1\], expected \[1,2\]/);
   assert.match((await failed({ value: 0.26 }))[0], /^sequence_output: got 0\.25999999046325684/);
@@ -108,7 +108,7 @@ test('each output has its own budget, and an older bundle has one for all', asyn
   assert.match((await failed({ value: 0.26 }))[0], /^sequence_output: got 0\.259/);
 });
 
-test('a budget that is no number is refused and never passes', async () => {
+test('an invalid budget is refused and never passes', async () => {
   const wrong = [
     { atoll: 1e-5, rtol: 0 },
     { atol: NaN, rtol: 0 },
@@ -135,7 +135,7 @@ test('a bundle without golden cases, texts or a budget is refused, never passed'
   await assert.rejects(verifyBundle(...toy({ contract: { accuracy: null } })), /without texts or budget/);
 });
 
-test('golden ids that are not there, or not of the texts, are refused', () => {
+test('golden ids that are missing or do not fit the texts are refused', () => {
   const ids = (/** @type {number[]} */ ...shape) => ({
     dtype: 'I32',
     shape,
@@ -204,7 +204,7 @@ function twoTexts(/** @type {number} */ error = 0) {
   return /** @type {[any, any, any]} */ ([bundle, tokenizer, encoder]);
 }
 
-test('the first texts alone are compared with their own rows', async () => {
+test('a check of the first texts uses their rows only', async () => {
   for (const count of [1, 2, 3]) {
     const checks = await verifyBundle(...twoTexts(), count);
     assert.deepEqual(
@@ -218,7 +218,7 @@ test('the first texts alone are compared with their own rows', async () => {
   }
 });
 
-test('vectors as a training gets them are compared text by text', async () => {
+test('the vectors for training are compared text by text', async () => {
   assert.deepEqual(await verifyVectors(...twoTexts()), {
     name: 'sequence_output',
     passed: true,

@@ -166,9 +166,9 @@ export class Scanner {
       const id = this.trie.idOfCharacter(codePoint);
       this.emit(id === -1 ? this.unknown : id, start, end);
     } else if (kind === SPACE) {
-      const addLetter = this.trie.symbolOf(codePoint);
-      if (this.softSpaces && addLetter > 0 && this.canTake(addLetter, this.weightOf(codePoint))) {
-        this.addLetter(addLetter, this.weightOf(codePoint), start, end);
+      const letter = this.trie.symbolOf(codePoint);
+      if (this.softSpaces && letter > 0 && this.canTake(letter, this.weightOf(codePoint))) {
+        this.addLetter(letter, this.weightOf(codePoint), start, end);
       } else {
         this.passSpace();
       }

@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 from bench.families import FAMILIES
-from bench.output import svg, table
-from bench.rows import Record, write
-from bench.setting import Setting, code, facts
+from bench.output import draw_svg, format_table
+from bench.rows import BenchRecord, write_whole
+from bench.setting import BenchSetting, code_hash, collect_facts
 from support.command_line import OptionParser, command, nearest
 from support.errors import UserError
 
@@ -31,18 +31,18 @@ exit codes: 0 measured, 1 ours and a peer differ, 2 a mistake in what was given,
 @command("interrupted; the rows that were finished are kept")
 def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmarks that are wanted and gives the exit code."""
-    given = parse(arguments)
-    record = run(given.names, given.root, given.quick)
+    given = parse_options(arguments)
+    record = run_benchmarks(given.names, given.root, given.quick)
     if given.json:
         print(json.dumps(record.rows, ensure_ascii=False))
     else:
-        print(table(record.rows, code()))
+        print(format_table(record.rows, code_hash()))
         if given.quick:
             print("a quick run: the figures say nothing")
     return 0
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m bench",
@@ -56,7 +56,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(names: list[str], root: Path, quick: bool) -> Record:
+def run_benchmarks(names: list[str], root: Path, quick: bool) -> BenchRecord:
     """Measures row by row and keeps each.
 
     Raises:
@@ -65,23 +65,23 @@ def run(names: list[str], root: Path, quick: bool) -> Record:
         EnvironmentProblem: this machine lacks something, or a side ended.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        setting = Setting(root, Path(scratch), quick, names, say)
+        setting = BenchSetting(root, Path(scratch), quick, names, print_progress)
         known = [name for family in FAMILIES for name in family.NAMES]
-        check(names, known)
+        check_names(names, known)
         path = root / ("bench.quick.json" if quick else "bench.json")
-        record = Record(path, facts(), code(), known)
+        record = BenchRecord(path, collect_facts(), code_hash(), known)
         if record.starts_anew:
-            say(f"{path}: another machine or version, starting anew")
+            print_progress(f"{path}: another machine or version, starting anew")
         for family in FAMILIES:
             if any(map(setting.wants, family.NAMES)):
-                for row in family.rows(setting):
+                for row in family.measure_rows(setting):
                     record.keep(row)
-                    write(path.with_suffix(".svg"), svg(record.rows))
-    say(f"{path}, {path.with_suffix('.svg')}")
+                    write_whole(path.with_suffix(".svg"), draw_svg(record.rows))
+    print_progress(f"{path}, {path.with_suffix('.svg')}")
     return record
 
 
-def check(names: list[str], known: list[str]) -> None:
+def check_names(names: list[str], known: list[str]) -> None:
     """Refuses a name that begins no row's name."""
     for name in names:
         if not any(f"{row}.".startswith(f"{name}.") for row in known):
@@ -90,7 +90,7 @@ def check(names: list[str], known: list[str]) -> None:
             raise UserError(f"no row is called {name}{asked}; the rows are {', '.join(known)}")
 
 
-def say(line: str) -> None:
+def print_progress(line: str) -> None:
     """Talk goes to stderr, results to stdout."""
     print(line, file=sys.stderr, flush=True)
 

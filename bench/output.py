@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench.side import brief
+from bench.side import format_seconds
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 800, 300, 60, 46, 30
 LINE, GAP = 24, 8
@@ -14,7 +14,7 @@ LINE, GAP = 24, 8
 LABEL = 48
 
 
-def svg(rows: list[dict[str, Any]]) -> str:
+def draw_svg(rows: list[dict[str, Any]]) -> str:
     """The picture, which needs nothing else and suits light and dark pages."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -27,10 +27,10 @@ def svg(rows: list[dict[str, Any]]) -> str:
     size = {"w": WIDTH, "h": height, "left": LEFT, "top": TOP, "bottom": height - BOTTOM}
     template = environment.get_template("chart.svg.j2")
     machine = rows[0]["machine"] if rows else {"cpus": 0, "cpu": "", "node": ""}
-    return template.render(size=size, machine=machine, **marks(rows)) + "\n"
+    return template.render(size=size, machine=machine, **chart_marks(rows)) + "\n"
 
 
-def marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def chart_marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Where the bars, targets and grid lines stand, on a logarithmic axis that has 1 on it."""
     values = [1.0, *(row["ratio"] for row in rows)]
     values += [row["target"] for row in rows if row["target"] is not None]
@@ -80,13 +80,13 @@ RIGHT_ALIGNED = range(1, 6)
 WORDS = {True: "met", False: "MISSED", None: ""}
 
 
-def table(rows: list[dict[str, Any]], code: str) -> str:
+def format_table(rows: list[dict[str, Any]], code: str) -> str:
     """A line for each row of `bench.json`, then what has to be said of them."""
     if not rows:
         return "no rows"
-    lines = aligned([HEAD, *(cells(row, code) for row in rows)])
+    lines = align_columns([HEAD, *(row_cells(row, code) for row in rows)])
     notes = list(dict.fromkeys(row["note"] for row in rows if row["note"]))
-    lines += [f"{names_of(rows, note)}: {note}" for note in notes]
+    lines += [f"{rows_with_note(rows, note)}: {note}" for note in notes]
     if any(row["code"] != code for row in rows):
         lines.append("* measured with other code than today's")
     machine = rows[0]["machine"]
@@ -96,17 +96,17 @@ def table(rows: list[dict[str, Any]], code: str) -> str:
     return "\n".join(lines)
 
 
-def names_of(rows: list[dict[str, Any]], note: str) -> str:
+def rows_with_note(rows: list[dict[str, Any]], note: str) -> str:
     """The rows that a note is about."""
     return ", ".join(row["name"] for row in rows if row["note"] == note)
 
 
-def cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
+def row_cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
     """One row as text."""
     return (
         row["name"] + ("" if row["code"] == code else " *"),
-        amount(row, "ours"),
-        amount(row, "peer"),
+        format_amount(row, "ours"),
+        format_amount(row, "peer"),
         f"{row['ratio']:.3g}×",
         f"{row['ratio_low']:.3g}–{row['ratio_high']:.3g}",
         "" if row["target"] is None else f"{row['target']:g}×",
@@ -115,12 +115,12 @@ def cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
     )
 
 
-def amount(row: dict[str, Any], side: str) -> str:
+def format_amount(row: dict[str, Any], side: str) -> str:
     """What one side took, or did in a second where the row says how much work it was.
 
-    >>> amount({"unit": "s", "work": "10 reviews", "ours_s": 0.01, "ours_per_s": 1000}, "ours")
+    >>> format_amount({"unit": "s", "work": "10 reviews", "ours_s": 0.01, "ours_per_s": 1000}, "ours")
     '1,000 reviews/s'
-    >>> amount({"unit": "bytes", "ours_bytes": 1048576}, "ours")
+    >>> format_amount({"unit": "bytes", "ours_bytes": 1048576}, "ours")
     '1.00 MiB'
     """
     value: float = row[f"{side}_{row['unit']}"]
@@ -128,10 +128,10 @@ def amount(row: dict[str, Any], side: str) -> str:
         pace = row[f"{side}_per_s"]
         number = f"{pace:,.0f}" if pace >= 100 else f"{pace:.3g}"
         return f"{number} {row['work'].split(' ', 1)[1]}/s"
-    return brief(value) if row["unit"] == "s" else f"{value / 2**20:.2f} MiB"
+    return format_seconds(value) if row["unit"] == "s" else f"{value / 2**20:.2f} MiB"
 
 
-def aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
     """Columns of equal width; numbers stand to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     return [

@@ -9,14 +9,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """What was measured of both sides, a value for each round.
 
     The ratio is the peer's median by ours, so that more is better and 1 is a draw, whatever the
     unit (`s`, or `bytes` where it is about memory). `work` of `work_unit` was done in each round.
     A goal that is no program (50 ms to load) stands in the peer's place as one value.
 
-    >>> row = Row("sort", "a list", [0.5, 0.4, 0.6], "theirs", [1.0, 2.0, 1.5], target=2)
+    >>> row = BenchRow("sort", "a list", [0.5, 0.4, 0.6], "theirs", [1.0, 2.0, 1.5], target=2)
     >>> row.ratio, row.spread, row.met
     (3.0, (2.0, 5.0), True)
     """
@@ -57,27 +57,27 @@ class Row:
             "name": self.name,
             "what": self.what,
             "peer": self.peer,
-            "ratio": rounded(self.ratio),
-            "ratio_low": rounded(low),
-            "ratio_high": rounded(high),
+            "ratio": round_figure(self.ratio),
+            "ratio_low": round_figure(low),
+            "ratio_high": round_figure(high),
             "target": self.target,
             "met": self.met,
             "unit": self.unit,
-            f"ours_{self.unit}": rounded(median(self.ours)),
-            f"peer_{self.unit}": rounded(median(self.peers)),
+            f"ours_{self.unit}": round_figure(median(self.ours)),
+            f"peer_{self.unit}": round_figure(median(self.peers)),
             "rounds": len(self.ours),
         }
         if self.work is not None and self.unit == "s":
             row["work"] = f"{self.work} {self.work_unit}"
-            row["ours_per_s"] = rounded(self.work / median(self.ours))
-            row["peer_per_s"] = rounded(self.work / median(self.peers))
+            row["ours_per_s"] = round_figure(self.work / median(self.ours))
+            row["peer_per_s"] = round_figure(self.work / median(self.peers))
         return row | {"note": self.note}
 
 
-def rounded(value: float) -> float:
+def round_figure(value: float) -> float:
     """Four digits that say something; whole numbers stay whole.
 
-    >>> rounded(0.0123456), rounded(123456.7)
+    >>> round_figure(0.0123456), round_figure(123456.7)
     (0.01235, 123457)
     """
     return round(value) if abs(value) >= 10_000 else float(f"{value:.4g}")
@@ -86,7 +86,7 @@ def rounded(value: float) -> float:
 # `bench.json`: a list of rows, each with the facts of the machine and the code it is about.
 
 
-class Record:
+class BenchRecord:
     """The file, written anew as a whole after each row, so that a stopped run keeps its rows.
 
     Rows of earlier runs stay until they are measured again, unless this machine or a version is
@@ -97,20 +97,20 @@ class Record:
         self.path = path
         self.marks = {"code": code, "machine": facts}
         self.order = order
-        earlier = read(path)
+        earlier = read_rows(path)
         self.starts_anew = any(row.get("machine") != facts for row in earlier)
         self.rows = [] if self.starts_anew else [row for row in earlier if row["name"] in order]
 
-    def keep(self, row: Row) -> None:
+    def keep(self, row: BenchRow) -> None:
         """Puts a row in its place and writes the file."""
         when = datetime.now(UTC).isoformat(timespec="seconds")
         others = [other for other in self.rows if other["name"] != row.name]
         self.rows = [*others, row.document() | {"when": when} | self.marks]
         self.rows.sort(key=lambda document: self.order.index(document["name"]))
-        write(self.path, json.dumps(self.rows, ensure_ascii=False, indent=1) + "\n")
+        write_whole(self.path, json.dumps(self.rows, ensure_ascii=False, indent=1) + "\n")
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file; none where there is none, or where it is no such file."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [row for row in rows if "name" in row]
 
 
-def write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Writes a file as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     growing = path.with_name(path.name + ".partial")

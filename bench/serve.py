@@ -23,7 +23,7 @@ def serve(ops: Mapping[str, Callable[..., Any]]) -> None:
         print(json.dumps(answer), flush=True)
 
 
-def timed(once: Callable[[], object], at_least: float) -> float:
+def time_passes(once: Callable[[], object], at_least: float) -> float:
     """Seconds for one pass, passes run until `at_least` seconds are over."""
     gc.collect()
     start = time.perf_counter()

@@ -12,13 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.rows import Row
-from bench.side import ROOT, node, python_program
+from bench.rows import BenchRow
+from bench.side import ROOT, find_node, python_program
 from support.errors import EnvironmentProblem
 
 
 @dataclass(frozen=True)
-class Setting:
+class BenchSetting:
     """One run of the benchmarks.
 
     `root` has the embedded default, `scratch` goes away with the run, `say` tells of progress.
@@ -60,7 +60,7 @@ class Family(Protocol):
 
     NAMES: tuple[str, ...]
 
-    def rows(self, setting: Setting) -> Iterator[Row]:
+    def measure_rows(self, setting: BenchSetting) -> Iterator[BenchRow]:
         """Measures; each row is kept as soon as it is there."""
 
 
@@ -70,7 +70,7 @@ class Family(Protocol):
 USUAL_SIZE = 21128
 
 
-def places(setting: Setting, model: str) -> tuple[Path, Path]:
+def model_and_bundle(setting: BenchSetting, model: str) -> tuple[Path, Path]:
     """A SavedModel and its bundle: the embedded ones, or a row of the catalog, seeded.
 
     The row has its true size, but one layer in a quick run.
@@ -85,21 +85,21 @@ def places(setting: Setting, model: str) -> tuple[Path, Path]:
         vocab = setting.scratch / "vocab.txt"
         lines = (setting.root / "vocab.txt").read_text(encoding="utf-8").split("\n")
         vocab.write_text(
-            "\n".join([*lines[:-1], *filler(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
+            "\n".join([*lines[:-1], *unused_tokens(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
         )
-        make(["parity_tests.conformance.fixtures", model, str(vocab), str(source), *layers])
+        run_module(["parity_tests.conformance.fixtures", model, str(vocab), str(source), *layers])
         options = ["--vocab", str(vocab), "--tokenizer", "tf-text", "--uncased"]
         options += ["--out", str(bundle), "--with-saved-model"]
-        make(["export", "model", str(source), *options])
+        run_module(["export", "model", str(source), *options])
     return source, bundle
 
 
-def filler(count: int) -> list[str]:
+def unused_tokens(count: int) -> list[str]:
     """Tokens that no text has, to fill a vocab up to the publishers' size."""
     return [f"[unused{i}]" for i in range(count)]
 
 
-def make(module: list[str], environment: Mapping[str, str] = {}) -> None:
+def run_module(module: list[str], environment: Mapping[str, str] = {}) -> None:
     """Runs another room.
 
     Raises:
@@ -119,14 +119,14 @@ PYTHON_PACKAGES = ("numpy", "tensorflow", "tensorflow-text", "tf-keras", "tokeni
 # Pinned exactly, and installed when first wanted.
 PEERS = Path(__file__).parent / "peers" / "packages" / "package.json"
 # What is measured; a figure from other code than today's is marked in the table.
-CODE = ("export", "node_bridge")
+MEASURED_CODE = ("export", "node_bridge")
 
 
-def facts() -> dict[str, Any]:
+def collect_facts() -> dict[str, Any]:
     """The facts of this machine; figures from other facts stand in no table together."""
-    asked = subprocess.run([node(), "--version"], capture_output=True, text=True, check=True)
+    asked = subprocess.run([find_node(), "--version"], capture_output=True, text=True, check=True)
     return {
-        "cpu": cpu(),
+        "cpu": cpu_name(),
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -135,7 +135,7 @@ def facts() -> dict[str, Any]:
     }
 
 
-def cpu() -> str:
+def cpu_name() -> str:
     """The processor's name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
@@ -168,10 +168,10 @@ def python_packages() -> dict[str, str]:
 
 
 @cache
-def code(*places: str) -> str:
+def code_hash(*places: str) -> str:
     """The start of the sha256 of what a figure is about, as the run found it."""
     whole = hashlib.sha256()
-    for place in map(ROOT.joinpath, places or CODE):
+    for place in map(ROOT.joinpath, places or MEASURED_CODE):
         for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if file.suffix in (".js", ".py", ".toml", ".txt"):
                 whole.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes())

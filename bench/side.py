@@ -30,7 +30,7 @@ ONE_THREAD = {
 ALL_THREADS = {"TOKENIZERS_PARALLELISM": "true"}
 
 
-def node() -> str:
+def find_node() -> str:
     """The Node to run: `node` on the PATH, or what NODE says.
 
     Raises:
@@ -50,7 +50,7 @@ def node_program(*arguments: str) -> list[str]:
 
     Without the flag a second core would collect V8's garbage, which no peer in Python has.
     """
-    return [node(), "--expose-gc", "--single-threaded-gc", *arguments]
+    return [find_node(), "--expose-gc", "--single-threaded-gc", *arguments]
 
 
 def python_program(module: str) -> list[str]:
@@ -58,7 +58,7 @@ def python_program(module: str) -> list[str]:
     return [sys.executable, "-m", module]
 
 
-class Side:
+class SideProcess:
     """A running side; `name` stands in messages."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Side:
         self._in: IO[bytes] = self._process.stdin
         self._out: IO[bytes] = self._process.stdout
 
-    def __enter__(self) -> "Side":
+    def __enter__(self) -> "SideProcess":
         return self
 
     def __exit__(
@@ -130,13 +130,13 @@ class Side:
 Measure = Callable[[], float]
 
 
-def in_turns(
+def time_in_turns(
     ours: Measure, peer: Measure, rounds: int, say: Callable[[str], None]
 ) -> tuple[list[float], list[float]]:
     """Ours, the peer, ours, the peer …; a first round of each warms up and is thrown away.
 
     >>> values = iter(range(6))
-    >>> in_turns(lambda: next(values), lambda: next(values), 2, say=lambda line: None)
+    >>> time_in_turns(lambda: next(values), lambda: next(values), 2, say=lambda line: None)
     ([2, 4], [3, 5])
     """
     one, other = [], []
@@ -146,14 +146,15 @@ def in_turns(
             continue
         one.append(times[0])
         other.append(times[1])
-        say(f"round {number}/{rounds}: {brief(times[0])} against {brief(times[1])}")
+        shown = [format_seconds(seconds) for seconds in times]
+        say(f"round {number}/{rounds}: {shown[0]} against {shown[1]}")
     return one, other
 
 
-def brief(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """A time for people.
 
-    >>> brief(2.345), brief(0.01234), brief(0.0000123)
+    >>> format_seconds(2.345), format_seconds(0.01234), format_seconds(0.0000123)
     ('2.35 s', '12.3 ms', '12.3 µs')
     """
     if seconds >= 1:

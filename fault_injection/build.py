@@ -18,7 +18,7 @@ from export.output_directory import appearing
 from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
 from export.tokenizer.tables import CharacterTables, serialise
 from export.tokenizer_choice import TokenizerChoice
-from fault_injection.sources import SOURCES, Source
+from fault_injection.sources import SOURCES, SourceSpec
 from support.quiet_tensorflow import tensorflow
 
 SPECS = {
@@ -27,14 +27,14 @@ SPECS = {
     "bert": TokenizerSpec("bert"),
     "fast": TokenizerSpec("tf-text-fast"),
 }
-Read = Callable[[TokenizerSpec, Vocab, Path | None], CharacterTables]
+ReadTables = Callable[[TokenizerSpec, Vocab, Path | None], CharacterTables]
 
 
 def main(out: Path, vocab: Path, names: list[str]) -> None:
     """Builds what is named and is not there yet, and says so line by line."""
     tensorflow()
     known = {source.name: source for source in SOURCES}
-    read_once(export.tokenizer.read_tables)
+    cache_tables(export.tokenizer.read_tables)
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "tokenizer":
@@ -48,7 +48,7 @@ def main(out: Path, vocab: Path, names: list[str]) -> None:
         print(f"made {name}", file=sys.stderr, flush=True)
 
 
-def read_once(read: Read) -> None:
+def cache_tables(read: ReadTables) -> None:
     """From now on this process reads each tokenizer's tables once: it takes seconds."""
     known: dict[TokenizerSpec, CharacterTables] = {}
 
@@ -60,12 +60,12 @@ def read_once(read: Read) -> None:
     export.tokenizer.read_tables = kept
 
 
-def build_source(source: Source, vocab: Path, out: Path) -> None:
+def build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
     """One SavedModel and its bundles."""
     from export.architectures import encoder
 
     model = out / "models" / source.name
-    built = encoder.seeded(config_of(source, vocab), source.name, source.seed)
+    built = encoder.seeded(encoder_config(source, vocab), source.name, source.seed)
     if source.outlier is not None:
         set_outlier(built, source.outlier)
     with appearing(model) as place:
@@ -82,13 +82,13 @@ def build_source(source: Source, vocab: Path, out: Path) -> None:
         export_model(request, out / "bundles" / f"{source.name}.{dtype}", lambda line: None)
 
 
-def config_of(source: Source, vocab: Path) -> Any:
+def encoder_config(source: SourceSpec, vocab: Path) -> Any:
     """The exporter's configuration of a source."""
     from export.encoder_config import EncoderConfig
 
     return EncoderConfig(
         architecture=source.architecture,
-        vocab_size=rows_of(source, vocab),
+        vocab_size=embedding_rows(source, vocab),
         num_hidden_layers=source.layers,
         hidden_size=source.hidden,
         num_attention_heads=source.heads,
@@ -101,7 +101,7 @@ def config_of(source: Source, vocab: Path) -> Any:
     )
 
 
-def rows_of(source: Source, vocab: Path) -> int:
+def embedding_rows(source: SourceSpec, vocab: Path) -> int:
     """Rows of the word embeddings: one more than tokens at the least, where they are padded."""
     tokens = len(read_vocab(vocab, lambda line: None).tokens)
     multiple = source.padded_to

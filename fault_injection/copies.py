@@ -17,7 +17,7 @@ from support import contracts
 BUNDLE, HEAD = "bundle.json", "classifier.json"
 
 
-class Copy:
+class SealedCopy:
     """A bundle or a classifier; `seal_file` lists the others with their hashes."""
 
     def __init__(self, clean: Path, place: Path, seal_file: str) -> None:
@@ -62,7 +62,7 @@ class Copy:
         if self.seal_file == HEAD:
             # The golden predictions and whatever else is not of the model stays unlisted.
             others = [name for name in self.about["files"] if name in others]
-        self.about["files"] = {name: sealed(self.read(name)) for name in others}
+        self.about["files"] = {name: file_entry(self.read(name)) for name in others}
         if self.seal_file == HEAD:
             self.write(HEAD, contracts.sealed(self.about))
             return
@@ -76,7 +76,7 @@ class Copy:
         return json.dumps(model, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def sealed(data: bytes) -> dict[str, Any]:
+def file_entry(data: bytes) -> dict[str, Any]:
     """What the contract says of a file."""
     return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
 
@@ -94,7 +94,7 @@ class Weights:
     A bundle's names begin with `weights/`, but for the graph's own constants.
     """
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: SealedCopy) -> None:
         self.copy = copy
         (self.group,) = copy.document("model.json")["weightsManifest"]
         self.specs: list[dict[str, Any]] = self.group["weights"]
@@ -157,6 +157,6 @@ def stored_dtype(spec: dict[str, Any]) -> str:
     return str(spec.get("quantization", {}).get("dtype", spec["dtype"]))
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """A weight's name without what all have."""
     return name.removeprefix(PREFIX)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fault_injection.material import LANES, Say, code_hash
-from fault_injection.sources import SOURCES, Clean, Material, Source
+from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial, SourceSpec
 from parity_tests import cases
-from parity_tests.judgement import judge_bundle, prepare
-from parity_tests.reference import Reference
+from parity_tests.judgement import judge_bundle
+from parity_tests.reference import Reference, prepare_reference
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem, UserError
 from support.errors import EnvironmentProblem as Unable
@@ -23,7 +23,7 @@ from support.errors import EnvironmentProblem as Unable
 # upper case, marks, a word that no pieces cover, a special token written out. None is so long
 # that a model of 64 positions cuts it; one of 40 positions cuts the longest.
 
-HARD = (
+HARD_TEXTS = (
     "ＡＢＣ１２３：全角和ｈａｌｆ－ｗｉｄｔｈ…①㈱",
     "Hello, the Café #1 [SEP] cre\u0323\u0302me was unbelievable Привет!",
     "𠮷野家 😀 very good computer",
@@ -36,7 +36,7 @@ def write_texts(data: Path, file: Path) -> int:
     """Writes JSON lines with `text`; gives how many."""
     with data.open(encoding="utf-8", newline="\n") as stream:
         known = [json.loads(line)["text"] for line in stream if line.strip()]
-    texts = list(HARD)
+    texts = list(HARD_TEXTS)
     for low, high in LENGTHS:
         texts.append(next(text for text in known if low <= len(text) <= high))
     lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
@@ -44,7 +44,7 @@ def write_texts(data: Path, file: Path) -> int:
     return len(texts)
 
 
-JUDGE = ("parity_tests", "export", "node_bridge", "numerics")
+JUDGE_FOLDERS = ("parity_tests", "export", "node_bridge", "numerics")
 NO_VERDICT = "run"
 """The stage of what cannot even be run."""
 
@@ -61,17 +61,17 @@ class Verdict:
 class Evaluator:
     """The judge with Python's side of every source, which is run once."""
 
-    def __init__(self, material: Material, data: Path, say: Say) -> None:
+    def __init__(self, material: CleanMaterial, data: Path, say: Say) -> None:
         self.material = material
         self.say = say
-        self.home = material.root / f"references.{code_hash(JUDGE)[:16]}"
+        self.home = material.root / f"references.{code_hash(JUDGE_FOLDERS)[:16]}"
         for stale in material.root.glob("references.*"):
             if stale != self.home:
                 shutil.rmtree(stale)
         self.home.mkdir(exist_ok=True)
         texts = self.home / "texts.jsonl"
         self.count = write_texts(data, texts)
-        cases.write(material.cases, cases.pick(cases.read_texts(texts), self.count))
+        cases.write_cases(material.cases, cases.pick_cases(cases.read_texts(texts), self.count))
         self.references: dict[str, Reference] = {}
 
     def summon(self, sources: set[str]) -> None:
@@ -89,7 +89,7 @@ class Evaluator:
                 for source, reference in zip(group, pool.map(self.reference, group), strict=True):
                     self.references[source.name] = reference
 
-    def reference(self, source: Source) -> Reference:
+    def reference(self, source: SourceSpec) -> Reference:
         """Python's side of a source."""
         place = self.home / source.name
         kept = place / "reference.pickle"
@@ -100,7 +100,7 @@ class Evaluator:
         contract = self.material.root / "bundles" / f"{source.name}.float32" / "bundle.json"
         try:
             made_of = TokenizerSource(model=tokenizer, origin="a tokenizer SavedModel")
-            reference = prepare(model, made_of, self.material.cases, place, contract)
+            reference = prepare_reference(model, made_of, self.material.cases, place, contract)
         except (UserError, EnvironmentProblem) as error:
             raise Unable(f"Python's side of {source.name} does not run: {error}") from error
         growing = kept.with_suffix(".partial")
@@ -111,7 +111,7 @@ class Evaluator:
 
     def judge(
         self,
-        clean: Clean,
+        clean: CleanBundle,
         bundle: Path,
         backends: tuple[str, ...],
         out: Path,
@@ -130,10 +130,10 @@ class Evaluator:
         if report["verdict"] == "pass":
             return Verdict(None, "pass")
         stage = report["first_stage_off"] or NO_VERDICT
-        return Verdict(stage, message_of(report, stage))
+        return Verdict(stage, first_message(report, stage))
 
 
-def message_of(report: dict[str, Any], stage: str) -> str:
+def first_message(report: dict[str, Any], stage: str) -> str:
     """The first thing that the report says of a stage."""
     said = list(report["still"].get(stage, {}).get("failures", []))
     said += [f["message"] for f in report["failures"] if f["stage"] == stage]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fault_injection.copies import Copy, Weights
+from fault_injection.copies import SealedCopy, Weights
 
 Node = dict[str, Any]
 TYPES = {"float32": "DT_FLOAT", "int32": "DT_INT32"}
@@ -19,7 +19,7 @@ TAPS = "taps/"
 class Graph:
     """The nodes of a copy's `model.json`; call `write` after constants were added."""
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: SealedCopy) -> None:
         self.topology = copy.document("model.json")["modelTopology"]
         self.list: list[Node] = self.topology["node"]
         self.nodes = {node["name"]: node for node in self.list}
@@ -108,7 +108,7 @@ class Graph:
         self.weights.write()
 
 
-class Places:
+class GraphParts:
     """Names of the nodes where a layer's parts begin and end; layers count from 0."""
 
     def __init__(self, graph: Graph) -> None:
@@ -178,6 +178,6 @@ class Places:
         return found
 
 
-def norms_of(layer: int) -> tuple[int, int]:
+def norm_numbers(layer: int) -> tuple[int, int]:
     """The numbers of a layer's normalisations: after attention, after the feed-forward."""
     return 1 + 2 * layer, 2 + 2 * layer

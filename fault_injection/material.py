@@ -12,18 +12,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fault_injection.sources import HEADS, ROOT, SOURCES, Material
+from fault_injection.sources import ROOT, SOURCES, SOURCES_WITH_HEAD, CleanMaterial
 from support import contracts
 from support.errors import EnvironmentProblem, UserError
 
 Say = Callable[[str], None]
-ROOMS = ("export", "node_bridge", "numerics")
-FILES = ("fault_injection/build.py", "fault_injection/material.py", "fault_injection/sources.py")
+CODE_FOLDERS = ("export", "node_bridge", "numerics")
+CODE_FILES = (
+    "fault_injection/build.py",
+    "fault_injection/material.py",
+    "fault_injection/sources.py",
+)
 LOCKS = ("locks/python.txt", "package-lock.json")
 LANES = 2
 """Processes at a time."""
-TRAINED_ON = 300
-TOLD = 16
+TRAINING_TEXTS = 300
+GOLDEN_TEXTS = 16
 """Texts of a head's golden predictions."""
 
 
@@ -40,7 +44,7 @@ def code_hash(folders: Iterable[str], files: Iterable[str] = ()) -> str:
     return whole.hexdigest()
 
 
-def material(artifacts: Path, say: Say) -> Material:
+def make_material(artifacts: Path, say: Say) -> CleanMaterial:
     """Everything clean: found there, or made in two processes, which takes two minutes.
 
     Raises:
@@ -52,20 +56,24 @@ def material(artifacts: Path, say: Say) -> Material:
         if not file.is_file():
             raise UserError(f"{file} does not exist; make it with `nox -s export`")
     given = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vocab, data)]
-    key = hashlib.sha256("".join([code_hash(ROOMS, [*FILES, *LOCKS]), *given]).encode())
+    key = hashlib.sha256("".join([code_hash(CODE_FOLDERS, [*CODE_FILES, *LOCKS]), *given]).encode())
     home = artifacts / "fault_injection"
-    made = Material(home / f"material.{key.hexdigest()[:16]}")
+    made = CleanMaterial(home / f"material.{key.hexdigest()[:16]}")
     for stale in home.glob("material.*"):
         if stale != made.root:
             shutil.rmtree(stale)
     made.root.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(LANES) as pool:
-        list(pool.map(lambda names: build(made.root, vocab, names, say), lanes(made)))
-        list(pool.map(lambda name: train(made, name, data, say), HEADS))
+        list(
+            pool.map(
+                lambda names: build_missing(made.root, vocab, names, say), share_out_missing(made)
+            )
+        )
+        list(pool.map(lambda name: train_head(made, name, data, say), SOURCES_WITH_HEAD))
     return made
 
 
-def lanes(made: Material) -> list[list[str]]:
+def share_out_missing(made: CleanMaterial) -> list[list[str]]:
     """What is missing, shared out."""
     parts = {f"tokenizer:{name}": made.root / "tokenizers" / name for name in ("lower", "cased")}
     parts |= {f"tables:{name}": made.tables(name) for name in ("bert", "fast", "lower", "cased")}
@@ -78,51 +86,57 @@ def lanes(made: Material) -> list[list[str]]:
     return [share for share in shares if share]
 
 
-def build(out: Path, vocab: Path, names: list[str], say: Say) -> None:
+def build_missing(out: Path, vocab: Path, names: list[str], say: Say) -> None:
     """One process of fault_injection/build.py."""
     say(f"making {', '.join(names)}")
-    run([sys.executable, "-m", "fault_injection.build", str(out), str(vocab), *names], say)
+    run_command([sys.executable, "-m", "fault_injection.build", str(out), str(vocab), *names], say)
 
 
-def train(made: Material, name: str, data: Path, say: Say) -> None:
+def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
     """Trains a head on a few hundred texts, and has its predictions written beside it."""
     out = made.head(name)
     if out.exists():
         return
     with data.open(encoding="utf-8", newline="\n") as stream:
-        lines = list(islice(stream, TRAINED_ON))
+        lines = list(islice(stream, TRAINING_TEXTS))
     few = made.root / f"{name}.jsonl"
     few.write_text("".join(lines), encoding="utf-8", newline="\n")
     growing = out.with_name(f".{name}.{os.getpid()}.partial")
     shutil.rmtree(growing, ignore_errors=True)
     growing.parent.mkdir(exist_ok=True)
     bundle = next(c.path for c in made.cleans() if c.name == f"{name}.float32")
-    command = [node(), str(ROOT / "node_bridge" / "train.js"), "--bundle", str(bundle)]
+    command = [find_node(), str(ROOT / "node_bridge" / "train.js"), "--bundle", str(bundle)]
     command += ["--train", str(few), "--dev", str(few), "--epochs", "3", "--max-length", "40"]
-    run([*command, "--out", str(growing)], say)
-    remember(growing, bundle, lines[:TOLD])
+    run_command([*command, "--out", str(growing)], say)
+    write_golden(growing, bundle, lines[:GOLDEN_TEXTS])
     growing.rename(out)
     few.unlink()
     say(f"trained a head on {name}")
 
 
-def remember(head: Path, bundle: Path, lines: list[str]) -> None:
+def write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
     """Writes `golden` into a classifier that training left without."""
     file = head / "classifier.json"
     document = json.loads(file.read_text(encoding="utf-8"))
     if "golden" in document:
         return
     texts = [json.loads(line)["text"] for line in lines]
-    command = [node(), str(ROOT / "node_bridge" / "predict.js"), "--model", str(head), "--jsonl"]
+    command = [
+        find_node(),
+        str(ROOT / "node_bridge" / "predict.js"),
+        "--model",
+        str(head),
+        "--jsonl",
+    ]
     given = "".join(json.dumps({"text": text}) + "\n" for text in texts)
-    told = run([*command, "--bundle", str(bundle)], lambda line: None, given).splitlines()
+    told = run_command([*command, "--bundle", str(bundle)], lambda line: None, given).splitlines()
     keys = ("text", "label", "probabilities")
     predictions: list[dict[str, Any]] = [json.loads(line) for line in told]
     document["golden"] = [{key: row[key] for key in keys} for row in predictions]
     file.write_bytes(contracts.sealed(document))
 
 
-def node() -> str:
+def find_node() -> str:
     """The Node to run.
 
     Raises:
@@ -136,7 +150,7 @@ def node() -> str:
     return found
 
 
-def run(command: list[str], say: Say, given: str = "") -> str:
+def run_command(command: list[str], say: Say, given: str = "") -> str:
     """Runs a command; its lines that begin with `made` are said; gives what it wrote to stdout.
 
     Raises:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from random import Random
 
 from fault_injection import kinds
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 TARGETS = ("bundle", "tokenizer", "graph", "runner", "head")
@@ -38,7 +38,7 @@ class Change:
     without_effect: str = ""
 
 
-Put = Callable[[Target, Random], "str | Change"]
+PutFault = Callable[[Target, Random], "str | Change"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Kind:
     about: str
     target: str
     stages: tuple[str, ...]
-    fits: Callable[[Clean], bool]
+    fits: Callable[[CleanBundle], bool]
     times: int
-    put: Put
+    put: PutFault
 
     def inject(self, target: Target, choose: Random) -> Change:
         """Puts the fault in and seals."""
@@ -69,9 +69,9 @@ def kind(
     target: str,
     *,
     stages: str | tuple[str, ...] = (),
-    fits: Callable[[Clean], bool] = lambda clean: True,
+    fits: Callable[[CleanBundle], bool] = lambda clean: True,
     times: int = TIMES,
-) -> Callable[[Put], Put]:
+) -> Callable[[PutFault], PutFault]:
     """Registers the function below it as a kind of fault.
 
     Args:
@@ -82,7 +82,7 @@ def kind(
     """
     assert target in TARGETS, target
 
-    def register(put: Put) -> Put:
+    def register(put: PutFault) -> PutFault:
         name = put.__name__
         assert name not in KINDS, f"two kinds are called {name}"
         about = (put.__doc__ or "").strip().split("\n")[0]
@@ -102,7 +102,7 @@ def every_kind() -> dict[str, Kind]:
 
 # Which faults are put into which bundles: the same ones every time.
 
-SLOW_EVERY = 3
+CPU_EVERY = 3
 """Every so many faults of a kind are judged on plain JavaScript, the others on wasm."""
 
 
@@ -111,7 +111,7 @@ class Task:
     """One fault to come: which kind, into which bundle, the how-manieth of its kind."""
 
     kind: Kind
-    clean: Clean
+    clean: CleanBundle
     number: int
 
     @property
@@ -122,25 +122,28 @@ class Task:
     @property
     def backend(self) -> str:
         """Where it is judged."""
-        return "cpu" if self.number % SLOW_EVERY == SLOW_EVERY - 1 else "wasm"
+        return "cpu" if self.number % CPU_EVERY == CPU_EVERY - 1 else "wasm"
 
     def chooser(self) -> Random:
         """The fault's random generator."""
         return Random(self.id)
 
 
-def planned(kinds: Iterable[Kind], cleans: list[Clean], quick: bool) -> list[Task]:
+def plan_tasks(kinds: Iterable[Kind], cleans: list[CleanBundle], quick: bool) -> list[Task]:
     """All faults, those of a kind spread over sources and dtypes; one of each kind if `quick`."""
     tasks = []
     for kind in kinds:
         fitting = [clean for clean in cleans if kind.fits(clean)]
         assert fitting, f"{kind.name} fits no bundle"
         times = 1 if quick else kind.times
-        tasks += [Task(kind, clean, i) for i, clean in enumerate(spread(kind.name, fitting, times))]
+        tasks += [
+            Task(kind, clean, i)
+            for i, clean in enumerate(spread_over_sources(kind.name, fitting, times))
+        ]
     return tasks
 
 
-def spread(name: str, fitting: list[Clean], times: int) -> list[Clean]:
+def spread_over_sources(name: str, fitting: list[CleanBundle], times: int) -> list[CleanBundle]:
     """So many bundles, of as many sources and dtypes as there are."""
     left = list(fitting)
     Random(name).shuffle(left)

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from fault_injection.evaluator import Evaluator
 from fault_injection.material import LANES
 from fault_injection.registry import Task
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 # How far a trial is: a bar on a terminal, a line now and then in a log.
@@ -61,7 +61,7 @@ class Progress:
 # Verdicts that are known, kept line by line, so that a trial that was stopped goes on.
 
 
-class Record:
+class VerdictRecord:
     """JSON lines under the hash of all code that a verdict depends on."""
 
     def __init__(self, home: Path, key: str) -> None:
@@ -87,31 +87,33 @@ class Record:
 
 
 BACKENDS = ("wasm", "cpu")
-Row = dict[str, Any]
-Judge = Callable[[Any, Path], Row]
+VerdictRow = dict[str, Any]
+JudgeItem = Callable[[Any, Path], VerdictRow]
 
 
 class FaultRun:
     """Puts faults in and asks the evaluator; what is known is not asked again."""
 
-    def __init__(self, evaluator: Evaluator, record: Record, home: Path, stream: TextIO) -> None:
+    def __init__(
+        self, evaluator: Evaluator, record: VerdictRecord, home: Path, stream: TextIO
+    ) -> None:
         self.evaluator = evaluator
         self.record = record
         self.home = home
         self.stream = stream
         shutil.rmtree(home, ignore_errors=True)
 
-    def cleans(self, cleans: Iterable[Clean]) -> list[Row]:
+    def cleans(self, cleans: Iterable[CleanBundle]) -> list[VerdictRow]:
         """The verdict on each clean bundle, on both backends; `detected` is a false alarm."""
         return self.each(
             "clean bundles", {f"clean/{clean.name}": clean for clean in cleans}, self.clean
         )
 
-    def faults(self, tasks: Iterable[Task]) -> list[Row]:
+    def faults(self, tasks: Iterable[Task]) -> list[VerdictRow]:
         """The verdict on each fault."""
         return self.each("faults", {task.id: task for task in tasks}, self.fault)
 
-    def each(self, name: str, wanted: dict[str, Any], judge: Judge) -> list[Row]:
+    def each(self, name: str, wanted: dict[str, Any], judge: JudgeItem) -> list[VerdictRow]:
         """Rows in the order of `wanted`; finished ones are kept when it is interrupted."""
         new = {key: item for key, item in wanted.items() if key not in self.record.known}
         pool = ThreadPoolExecutor(LANES)
@@ -128,7 +130,7 @@ class FaultRun:
             pool.shutdown(cancel_futures=True)
         return [self.record.known[key] for key in wanted]
 
-    def timed(self, judge: Judge, item: Any, place: Path, key: str) -> Row:
+    def timed(self, judge: JudgeItem, item: Any, place: Path, key: str) -> VerdictRow:
         """A verdict with its name and its seconds; the place is gone afterwards."""
         start = time.monotonic()
         try:
@@ -137,7 +139,7 @@ class FaultRun:
             shutil.rmtree(place, ignore_errors=True)
         return {"id": key} | row | {"seconds": round(time.monotonic() - start, 2)}
 
-    def clean(self, clean: Clean, place: Path) -> Row:
+    def clean(self, clean: CleanBundle, place: Path) -> VerdictRow:
         """The verdict on a clean bundle."""
         verdict = self.evaluator.judge(clean, clean.path, BACKENDS, place / "out", clean.head, None)
         return {
@@ -148,7 +150,7 @@ class FaultRun:
             "message": verdict.message,
         }
 
-    def fault(self, task: Task, place: Path) -> Row:
+    def fault(self, task: Task, place: Path) -> VerdictRow:
         """Puts a fault in, and the verdict on it."""
         target = Target(task.clean, place)
         change = task.kind.inject(target, task.chooser())

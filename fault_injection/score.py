@@ -7,13 +7,13 @@ from typing import Any
 
 from fault_injection.registry import Kind
 
-Row = dict[str, Any]
+VerdictRow = dict[str, Any]
 ATTRIBUTED = 0.95
-SHOWN = 12
+MAX_SHOWN = 12
 """Verdicts that are told one by one."""
 
 
-def score(faults: list[Row], cleans: list[Row]) -> dict[str, Any]:
+def score_verdicts(faults: list[VerdictRow], cleans: list[VerdictRow]) -> dict[str, Any]:
     """The document."""
     counted = [row for row in faults if row["without_effect"] is None]
     return {
@@ -29,14 +29,14 @@ def score(faults: list[Row], cleans: list[Row]) -> dict[str, Any]:
     }
 
 
-def holds(document: dict[str, Any]) -> bool:
+def judge_holds(document: dict[str, Any]) -> bool:
     """Whether the judge can be trusted: all found, 95 % at their stage, no false alarm."""
     found = document["injected"] == document["detected"]
     placed = document["attributed"] >= ATTRIBUTED * document["injected"]
     return bool(found and placed and document["false_alarms"] == 0)
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
+def write_score(path: Path, document: dict[str, Any]) -> None:
     """Writes the document whole or not at all."""
     growing = path.with_suffix(".partial")
     text = json.dumps(document, ensure_ascii=False, indent=1)
@@ -44,7 +44,7 @@ def write(path: Path, document: dict[str, Any]) -> None:
     growing.replace(path)
 
 
-def table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
+def score_table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
     """A line for each kind, the faults that went wrong, and the totals."""
     columns: dict[str, Counter[str]] = {
         n: Counter() for n in ("injected", "detected", "attributed")
@@ -60,10 +60,18 @@ def table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
         counts = [columns[column][name] for column in columns]
         cells = f"{counts[0]:8}  {counts[1]:8}  {counts[2]:10}"
         lines.append(f"{name:{width}}  {kinds[name].target:9}  {cells}")
-    return "\n".join([*lines, "", *wrong(document), *harmless(document), totals(document)])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            *wrong_verdict_lines(document),
+            *without_effect_lines(document),
+            totals_line(document),
+        ]
+    )
 
 
-def wrong(document: dict[str, Any]) -> list[str]:
+def wrong_verdict_lines(document: dict[str, Any]) -> list[str]:
     """The verdicts that were wrong, the first ones."""
     found = []
     for row in document["faults"]:
@@ -74,17 +82,21 @@ def wrong(document: dict[str, Any]) -> list[str]:
     for row in document["clean_bundles"]:
         if row["detected"]:
             found.append(f"false alarm on {row['bundle']}: {row['got']}: {row['message']}")
-    more = len(found) - SHOWN
-    return [*found[:SHOWN], *([f"… and {more} more"] if more > 0 else []), *([""] if found else [])]
+    more = len(found) - MAX_SHOWN
+    return [
+        *found[:MAX_SHOWN],
+        *([f"… and {more} more"] if more > 0 else []),
+        *([""] if found else []),
+    ]
 
 
-def harmless(document: dict[str, Any]) -> list[str]:
+def without_effect_lines(document: dict[str, Any]) -> list[str]:
     """The faults that are not counted, with the reasons."""
     rows = [row for row in document["faults"] if row["without_effect"] is not None]
     return [f"without effect: {row['id']}: {row['without_effect']}" for row in rows]
 
 
-def totals(document: dict[str, Any]) -> str:
+def totals_line(document: dict[str, Any]) -> str:
     """The figures."""
     injected = document["injected"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fault_injection.sources import SOURCES, Clean, Material
+from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from numerics.budgets import RTOL
 
 FIXED = 1e-5
@@ -31,7 +31,7 @@ CONSTANTS = (("the constant of GELU", 0.044715), ("the scale of attention", None
 
 
 @dataclass(frozen=True)
-class Found:
+class SmallestChange:
     """The smallest change that each budget shows; None where not even doubling is over it."""
 
     source: str
@@ -40,7 +40,7 @@ class Found:
     derived: float | None
 
 
-class Answers:
+class ChangeableGraph:
     """A source's graph on its golden cases, with weights and constants that can be changed."""
 
     def __init__(self, model: Path, bundle: Path) -> None:
@@ -60,7 +60,7 @@ class Answers:
         self.shown = cases["attention_mask"] == 1
         self.ids = cases["input_ids"]
         self.values = dict(frozen.weights)
-        graph_def, constants = with_scalars_outside(frozen.graph_def)
+        graph_def, constants = scalars_to_placeholders(frozen.graph_def)
         self.constants = constants
         self.values |= constants
         feeds = {e.name: cases[roles.role_of(e.name, roles.INPUT_NAMES)] for e in frozen.inputs}
@@ -90,7 +90,7 @@ class Answers:
         return fixed, derived
 
 
-def with_scalars_outside(graph_def: Any) -> tuple[Any, dict[str, Any]]:
+def scalars_to_placeholders(graph_def: Any) -> tuple[Any, dict[str, Any]]:
     """The graph with its float32 scalars as placeholders, and their values."""
     import tensorflow as tf
 
@@ -109,7 +109,9 @@ def with_scalars_outside(graph_def: Any) -> tuple[Any, dict[str, Any]]:
     return result, values
 
 
-def changes(answers: Answers, heads: int, hidden: int) -> dict[str, Callable[[float], Any]]:
+def possible_changes(
+    answers: ChangeableGraph, heads: int, hidden: int
+) -> dict[str, Callable[[float], Any]]:
     """What can be changed, by what it is: from a relative change to the values that stand there."""
     found: dict[str, Callable[[float], Any]] = {}
     for what, part, where in PARTS:
@@ -158,7 +160,7 @@ def constant_change(constants: dict[str, Any]) -> Callable[[float], Any]:
     }
 
 
-def smallest(shows: Callable[[float], bool]) -> float | None:
+def find_smallest_change(shows: Callable[[float], bool]) -> float | None:
     """The smallest change that shows, by bisection of its exponent; None where none does."""
     if not shows(LARGEST):
         return None
@@ -169,27 +171,29 @@ def smallest(shows: Callable[[float], bool]) -> float | None:
     return float(f"{10.0**high:.2g}")
 
 
-def of_source(clean: Clean) -> list[Found]:
+def measure_source(clean: CleanBundle) -> list[SmallestChange]:
     """The smallest changes of one source's weights and constants."""
     source = clean.source
-    answers = Answers(clean.material.model(source), clean.path)
+    answers = ChangeableGraph(clean.material.model(source), clean.path)
     found = []
-    for what, put in changes(answers, source.heads, source.hidden).items():
+    for what, put in possible_changes(answers, source.heads, source.hidden).items():
         both = [
-            smallest(lambda change, put=put, i=i: answers.over(put(change))[i])  # type: ignore[misc]
+            find_smallest_change(lambda change, put=put, i=i: answers.over(put(change))[i])  # type: ignore[misc]
             for i in (0, 1)
         ]
-        found.append(Found(source.name, what, *both))
+        found.append(SmallestChange(source.name, what, *both))
     return found
 
 
-def measure(material: Material, names: set[str] | None = None) -> list[Found]:
+def measure_sources(material: CleanMaterial, names: set[str] | None = None) -> list[SmallestChange]:
     """All clean sources, or those that are named."""
-    cleans = [Clean(material, source, "float32") for source in SOURCES]
-    return [row for c in cleans if names is None or c.source.name in names for row in of_source(c)]
+    cleans = [CleanBundle(material, source, "float32") for source in SOURCES]
+    return [
+        row for c in cleans if names is None or c.source.name in names for row in measure_source(c)
+    ]
 
 
-def table(rows: list[Found]) -> str:
+def sensitivity_table(rows: list[SmallestChange]) -> str:
     """Both budgets side by side, and how they compare in all."""
     lines = [f"{'source':16}  {'changed':30}  {'fixed':>8}  {'derived':>8}  derived/fixed"]
     ratios = []
@@ -209,7 +213,7 @@ def table(rows: list[Found]) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, rows: list[Found]) -> None:
+def write_sensitivity(path: Path, rows: list[SmallestChange]) -> None:
     """Writes the document whole or not at all."""
     growing = path.with_suffix(".partial")
     text = json.dumps([asdict(row) for row in rows], indent=1)

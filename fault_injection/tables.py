@@ -11,7 +11,7 @@ VANISHES, BLOCKS, FOLDED = 3, 4, 5
 
 
 @dataclass
-class Tables:
+class EditableTables:
     """What each code point becomes: `classes[c]`, and its symbols where that is FOLDED."""
 
     in_bytes: int
@@ -36,16 +36,16 @@ class Tables:
         return self.classes[c] if self.classes[c] < VANISHES else LETTER
 
 
-def read(data: bytes) -> Tables:
+def read_tables(data: bytes) -> EditableTables:
     """Reads a file's bytes."""
     assert data.startswith(MAGIC)
     numbers = read_numbers(data[len(MAGIC) :])
-    tables = Tables(next(numbers), next(numbers), read_runs(numbers))
+    tables = EditableTables(next(numbers), next(numbers), read_runs(numbers))
     last: list[int] = []
-    for c in folded(tables):
+    for c in folded_code_points(tables):
         count = next(numbers)
         base = last[:count] + [c * 4] * (count - len(last))
-        last = [b + signed(next(numbers)) for b in base]
+        last = [b + decode_signed(next(numbers)) for b in base]
         tables.folds[c] = last
     c = 0
     for _ in range(next(numbers)):
@@ -56,11 +56,11 @@ def read(data: bytes) -> Tables:
     return tables
 
 
-def write(tables: Tables) -> bytes:
+def tables_to_bytes(tables: EditableTables) -> bytes:
     """The tables as bytes; equal tables give equal bytes."""
-    numbers = [tables.in_bytes, tables.limit, *runs(tables.classes)]
+    numbers = [tables.in_bytes, tables.limit, *run_numbers(tables.classes)]
     last: list[int] = []
-    for c in folded(tables):
+    for c in folded_code_points(tables):
         symbols = tables.folds[c]
         base = last[: len(symbols)] + [c * 4] * (len(symbols) - len(last))
         steps = [symbol - b for symbol, b in zip(symbols, base, strict=True)]
@@ -71,11 +71,11 @@ def write(tables: Tables) -> bytes:
     for c, rank in sorted(tables.ranks.items()):
         numbers += [c - before, rank]
         before = c
-    numbers += runs(tables.isolated)
-    return MAGIC + b"".join(map(packed, numbers))
+    numbers += run_numbers(tables.isolated)
+    return MAGIC + b"".join(map(pack_number, numbers))
 
 
-def folded(tables: Tables) -> Iterator[int]:
+def folded_code_points(tables: EditableTables) -> Iterator[int]:
     """The code points that become something else, rising."""
     c = tables.classes.find(FOLDED)
     while c != -1:
@@ -94,7 +94,7 @@ def read_numbers(data: bytes) -> Iterator[int]:
             value = shift = 0
 
 
-def packed(number: int) -> bytes:
+def pack_number(number: int) -> bytes:
     """One such number."""
     out = bytearray()
     while number > 0x7F:
@@ -114,12 +114,12 @@ def read_runs(numbers: Iterator[int]) -> bytearray:
     return classes
 
 
-def runs(classes: bytearray) -> list[int]:
+def run_numbers(classes: bytearray) -> list[int]:
     """The same as the number of runs, then length and class of each."""
     found = [len(list(run)) * 8 + value for value, run in groupby(classes)]
     return [len(found), *found]
 
 
-def signed(number: int) -> int:
+def decode_signed(number: int) -> int:
     """What `2n`, or `-2n - 1` below zero, stands for."""
     return -(number + 1) // 2 if number % 2 else number // 2

@@ -4,24 +4,24 @@ import json
 from functools import cached_property
 from pathlib import Path
 
-from fault_injection.copies import BUNDLE, HEAD, Copy, Weights
+from fault_injection.copies import BUNDLE, HEAD, SealedCopy, Weights
 from fault_injection.graph import Graph
-from fault_injection.sources import ROOT, Clean
+from fault_injection.sources import ROOT, CleanBundle
 
 
 class Target:
     """The bundle, its classifier and the program that runs them, in a directory of their own."""
 
-    def __init__(self, clean: Clean, place: Path) -> None:
+    def __init__(self, clean: CleanBundle, place: Path) -> None:
         self.clean = clean
         self.place = place
         self.program: Path | None = None
         """What the judge starts in the place of its own program; None where that is unchanged."""
 
     @cached_property
-    def bundle(self) -> Copy:
+    def bundle(self) -> SealedCopy:
         """The bundle."""
-        return Copy(self.clean.path, self.place / "bundle", BUNDLE)
+        return SealedCopy(self.clean.path, self.place / "bundle", BUNDLE)
 
     @cached_property
     def weights(self) -> Weights:
@@ -34,10 +34,10 @@ class Target:
         return Graph(self.bundle)
 
     @cached_property
-    def head(self) -> Copy:
+    def head(self) -> SealedCopy:
         """The classifier."""
         assert self.clean.head is not None, f"{self.clean.name} has no classifier"
-        return Copy(self.clean.head, self.place / "head", HEAD)
+        return SealedCopy(self.clean.head, self.place / "head", HEAD)
 
     def run_with_fault(self, name: str) -> None:
         """Has the judge start a program that puts a fault into itself, and then runs the cases."""
@@ -62,7 +62,7 @@ class Target:
         """Seals what was changed."""
         for part in ("bundle", "head"):
             if self.has(part):
-                copy: Copy = getattr(self, part)
+                copy: SealedCopy = getattr(self, part)
                 copy.seal()
 
     @property

@@ -9,14 +9,14 @@ from typing import Any
 from parity_tests import cases
 from parity_tests.cases import Text
 from parity_tests.checks import budgets
-from parity_tests.judgement import judge, prepare
+from parity_tests.judgement import judge_sides
 from parity_tests.provenance import Contract, classifier_fits
-from parity_tests.reference import Again
+from parity_tests.reference import Rerun, prepare_reference
 from parity_tests.reports import ci, page, report, repro, terminal
-from parity_tests.reports.report import Inputs
+from parity_tests.reports.report import ReportInputs
 from parity_tests.runners import runners, tokenizer_source
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.tokenizer_source import option_names
+from parity_tests.runners.tokenizer_source import used_class_options
 from parity_tests.tokenizer import proof
 from parity_tests.tokenizer.material import read_reviews
 from parity_tests.training import judgement as training
@@ -41,17 +41,17 @@ PROOFS = ("sample", "full", "none")
 @command()
 def main(arguments: list[str] | None = None) -> int:
     """Judges, reports, and gives the exit code."""
-    given = parse(arguments)
-    results = [(parity(one), one.out) for one in each(given)]
-    verdict = several(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
+    given = parse_options(arguments)
+    results = [(run_parity(one), one.out) for one in options_per_bundle(given)]
+    verdict = write_matrix(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
     for result, out in results:
-        show(result, out, given.json)
+        print_result(result, out, given.json)
     return 0 if verdict == "pass" else 1
 
 
-def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
+def print_result(result: dict[str, Any], out: Path, as_json: bool) -> None:
     """Prints a result, and what GitHub is to show of it."""
-    table = terminal.table(result)
+    table = terminal.format_report(result)
     if as_json:
         json.dump(result, sys.stdout, ensure_ascii=False)
         print()
@@ -63,7 +63,7 @@ def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
         print(line, file=raw(sys.stdout))
 
 
-def each(given: argparse.Namespace) -> list[argparse.Namespace]:
+def options_per_bundle(given: argparse.Namespace) -> list[argparse.Namespace]:
     """The options of each bundle; of several, each has a directory of its own under --out.
 
     Without a bundle and a model it is the embedded default, and nothing else ever is.
@@ -74,7 +74,7 @@ def each(given: argparse.Namespace) -> list[argparse.Namespace]:
     bundles, models = given.bundle or [], given.model or []
     if not bundles and not models:
         if given.tokenizer_model is given.vocab is None:
-            named = given.tokenizer or given.tokenizer_python or option_names(given)
+            named = given.tokenizer or given.tokenizer_python or used_class_options(given)
             if named:
                 given.vocab = VOCAB
             else:
@@ -104,17 +104,17 @@ def each(given: argparse.Namespace) -> list[argparse.Namespace]:
     return found
 
 
-def several(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
+def write_matrix(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
     """Writes the matrix of several bundles; returns its verdict."""
     paths = [(result, f"{place.name}/report.html") for result, place in results]
-    found = page.document(paths)
-    page.write_json(out / "matrix.json", found)
-    page.write_matrix(out / "index.html", found)
-    print(page.table(found), f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
+    found = page.matrix_document(paths)
+    page.write_matrix_json(out / "matrix.json", found)
+    page.write_matrix_page(out / "index.html", found)
+    print(page.format_matrix(found), f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
     return str(found["verdict"])
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m parity_tests",
@@ -166,18 +166,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return given
 
 
-def parity(given: argparse.Namespace) -> dict[str, Any]:
+def run_parity(given: argparse.Namespace) -> dict[str, Any]:
     """Picks cases, runs both sides, compares, and writes all reports."""
     contract = Contract.read(given.bundle)
     budgets.Budgets({}, contract.weight_dtype or "none")
     if not (given.model / "saved_model.pb").is_file():
         raise UserError(f"{given.model} is no SavedModel: it has no saved_model.pb")
     classifier, classifier_note = choose_classifier(given, contract)
-    texts, text_note = texts_for(given.texts)
-    asked, note = (given.backends, "") if given.backends else runners.here()
-    wanted = runners.counts(asked)
-    picked = cases.pick(texts, max(wanted.values()), pairs=contract.takes("token_type_ids"))
-    tokenizer = tokenizer_source.choose(given, contract, given.model, given.out)
+    texts, text_note = choose_texts(given.texts)
+    asked, note = (given.backends, "") if given.backends else runners.available_backends()
+    wanted = runners.parse_backend_counts(asked)
+    picked = cases.pick_cases(texts, max(wanted.values()), pairs=contract.takes("token_type_ids"))
+    tokenizer = tokenizer_source.choose_tokenizer(given, contract, given.model, given.out)
     version_note = tokenizer_source.version_note(contract, tokenizer)
     notes = [line for line in (text_note, version_note) if line]
     # The proof says by itself that the versions differ.
@@ -185,38 +185,44 @@ def parity(given: argparse.Namespace) -> dict[str, Any]:
     spoken = [line for line in notes if not (proven and line == version_note)]
     for line in [*filter(None, [note]), *(f"note: {line}" for line in spoken)]:
         say(line)
-    inputs = Inputs(contract, given.model, tokenizer, classifier, classifier_note, tuple(notes))
+    inputs = ReportInputs(
+        contract, given.model, tokenizer, classifier, classifier_note, tuple(notes)
+    )
     given.out.mkdir(parents=True, exist_ok=True)
     for end in ("html", "json", "xml"):
         (given.out / f"report.{end}").unlink(missing_ok=True)
     file = given.out / "cases.jsonl"
-    cases.write(file, picked)
+    cases.write_cases(file, picked)
 
-    reference = prepare(given.model, tokenizer, file, given.out, given.bundle / "bundle.json")
-    tokenizers = None if given.tokenizer_proof == "none" else prove(given)
+    reference = prepare_reference(
+        given.model, tokenizer, file, given.out, given.bundle / "bundle.json"
+    )
+    tokenizers = None if given.tokenizer_proof == "none" else prove_tokenizers(given)
     sequence = contract.output_of("sequence_output")
-    trained = training.judge(reference.run, wanted, given.out, sequence)
+    trained = training.judge_training(reference.run, wanted, given.out, sequence)
     side = NodeSide(given.bundle, classifier)
-    found = judge(inputs, reference, side, wanted, given.out, tokenizers, trained)
+    found = judge_sides(inputs, reference, side, wanted, given.out, tokenizers, trained)
     result = found.document
     flow, place = found.flow, given.out / "repro"
-    again = Again(contract, reference, side, flow.stored, flow.budgets, place)
-    result["repro"] = [str(f) for f in repro.write_all(again, flow.rows, found.parts, picked)]
-    report.write_json(given.out / "report.json", result)
+    again = Rerun(contract, reference, side, flow.stored, flow.budgets, place)
+    result["repro"] = [
+        str(f) for f in repro.write_repro_folders(again, flow.rows, found.parts, picked)
+    ]
+    report.write_report_json(given.out / "report.json", result)
     ci.write_junit(given.out / "report.xml", result)
-    page.write_page(given.out / "report.html", result)
+    page.write_report_page(given.out / "report.html", result)
     return result
 
 
-def prove(given: argparse.Namespace) -> dict[str, Any]:
+def prove_tokenizers(given: argparse.Namespace) -> dict[str, Any]:
     """The proof of every tokenizer, the bundle's own with its own tables and vocab."""
-    jobs = proof.with_own(
-        proof.every_tokenizer(), proof.of_bundle(given.bundle, given.tokenizer_python)
+    jobs = proof.replace_by_own(
+        proof.jobs_for_every_tokenizer(), proof.job_of_bundle(given.bundle, given.tokenizer_python)
     )
     return proof.prove_all(jobs, given.tokenizer_proof == "full")
 
 
-def texts_for(path: Path | None) -> tuple[list[Text], str]:
+def choose_texts(path: Path | None) -> tuple[list[Text], str]:
     """The texts to pick from, and what to say of them.
 
     Raises:

@@ -23,8 +23,8 @@ from export.confined import confinement
 from export.source.vetting import load_saved_model
 from numerics.budgets import Budget
 from parity_tests.checks.budgets import EXACT
-from parity_tests.checks.compare import Problem, compare, wrong
-from parity_tests.runners.runners import ROOM, node, talk
+from parity_tests.checks.compare import Problem, compare_arrays, make_problem
+from parity_tests.runners.runners import RUNNERS_DIRECTORY, find_node, run_with_progress
 from support import printing
 from support.command_line import OptionParser, command
 from support.errors import EnvironmentProblem, UserError
@@ -34,7 +34,7 @@ from support.quiet_tensorflow import tensorflow
 
 
 @dataclass(frozen=True)
-class Found:
+class NodeResult:
     """What Node gave: tensors and strings by node, and the node that threw, if one did."""
 
     tensors: dict[str, NDArray[Any]]
@@ -50,19 +50,19 @@ def read_topology(graph_model: Path) -> list[dict[str, Any]]:
     """
     try:
         document = json.loads((graph_model / "model.json").read_text(encoding="utf-8"))
-        return in_order(document["modelTopology"]["node"])
+        return sort_nodes(document["modelTopology"]["node"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{graph_model} holds no TF.js GraphModel: {error}") from None
 
 
-def in_order(topology: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def sort_nodes(topology: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The nodes, each after those that it takes."""
     by_name = {node["name"]: node for node in topology}
     done: dict[str, None] = {}
     for start in by_name:
         stack = [start]
         while stack:
-            waiting = [n for n in taken(by_name[stack[-1]]) if n in by_name and n not in done]
+            waiting = [n for n in input_names(by_name[stack[-1]]) if n in by_name and n not in done]
             if waiting:
                 stack += waiting
             else:
@@ -70,7 +70,7 @@ def in_order(topology: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [by_name[name] for name in done]
 
 
-def taken(node: dict[str, Any]) -> list[str]:
+def input_names(node: dict[str, Any]) -> list[str]:
     """The names of a node's inputs, control inputs left out."""
     return [name.split(":")[0] for name in node.get("input", []) if not name.startswith("^")]
 
@@ -86,13 +86,13 @@ exit codes: 0 every op agrees, 1 one does not, 2 a mistake in what was given, 3 
 @command()
 def main(arguments: list[str] | None = None) -> int:
     """Prints the op, and gives the exit code."""
-    given = parse(arguments)
+    given = parse_options(arguments)
     result = bisect(given.graph_model, given.model, given.backend, given.inputs)
-    print(json.dumps(result, ensure_ascii=False) if given.json else told(result))
+    print(json.dumps(result, ensure_ascii=False) if given.json else describe_result(result))
     return 0 if result["verdict"] == "pass" else 1
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The options."""
     parser = OptionParser(
         prog="python -m parity_tests.bisect",
@@ -122,19 +122,21 @@ def bisect(graph_model: Path, model: Path, backend: str, inputs: Path | None) ->
     """
     topology = read_topology(graph_model)
 
-    from parity_tests.runners.costs import Inside
+    from parity_tests.runners.costs import TapReader
 
-    source = load(model)
-    feeds = inputs_of(source, inputs)
+    source = load_signature(model)
+    feeds = make_inputs(source, inputs)
     common = common_nodes(source, topology)
     if not common:
         raise UserError(f"{graph_model} and {model} have no node in common by name")
-    expected = Inside(source, {name: f"{name}:0" for name in common}).run(feeds)
-    found = run_node(graph_model, backend, {n: as_json(v) for n, v in feeds.items()}, common)
-    return first_off(topology, common, expected, found) | {"backend": backend}
+    expected = TapReader(source, {name: f"{name}:0" for name in common}).run(feeds)
+    found = run_node(graph_model, backend, {n: to_json_tensor(v) for n, v in feeds.items()}, common)
+    return find_first_difference(topology, common, expected, found) | {"backend": backend}
 
 
-def run_node(graph_model: Path, backend: str, feeds: dict[str, Any], common: list[str]) -> Found:
+def run_node(
+    graph_model: Path, backend: str, feeds: dict[str, Any], common: list[str]
+) -> NodeResult:
     """What Node gives for the nodes.
 
     Raises:
@@ -145,10 +147,15 @@ def run_node(graph_model: Path, backend: str, feeds: dict[str, Any], common: lis
         asked.write_text(json.dumps(feeds), "utf-8")
         wanted.write_text(json.dumps(common), encoding="utf-8")
         out = Path(place) / "out.safetensors"
-        command = [node(), str(ROOM / "run_graph.js"), "--model", str(graph_model / "model.json")]
+        command = [
+            find_node(),
+            str(RUNNERS_DIRECTORY / "run_graph.js"),
+            "--model",
+            str(graph_model / "model.json"),
+        ]
         command += ["--inputs", str(asked), "--nodes", str(wanted)]
         command += ["--out", str(out), "--backend", backend]
-        code, last = talk(command, None)
+        code, last = run_with_progress(command, None)
         if code == UserError.exit_code:
             raise UserError(last.removeprefix("error: "))
         if code != 0:
@@ -156,10 +163,10 @@ def run_node(graph_model: Path, backend: str, feeds: dict[str, Any], common: lis
         with safe_open(out, framework="numpy") as file:
             told = {name: json.loads(text) for name, text in file.metadata().items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return Found(tensors, told["strings"], told["threw"])
+        return NodeResult(tensors, told["strings"], told["threw"])
 
 
-def told(result: dict[str, Any]) -> str:
+def describe_result(result: dict[str, Any]) -> str:
     """The result as a person reads it."""
     if result["verdict"] == "pass":
         return f"every op agrees on {result['backend']}: {result['compared']} nodes compared"
@@ -174,7 +181,7 @@ def told(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    asked = parse(None)
+    asked = parse_options(None)
     files = [path for path in (asked.graph_model, asked.model, asked.inputs) if path]
     confinement.enter("parity_tests.bisect", files, printing.say)
     sys.exit(main())
@@ -191,7 +198,7 @@ CLOSE = Budget(1e-4, 1e-4, "one op's rounding, on whatever scale its values are"
 SILENT = ("Const", "Placeholder", "NoOp", "VarHandleOp", "HashTableV2", "Assert")
 
 
-def load(model: Path) -> Any:
+def load_signature(model: Path) -> Any:
     """A SavedModel's signature; its object is kept alive by it.
 
     Raises:
@@ -207,13 +214,13 @@ def load(model: Path) -> Any:
     return function
 
 
-def inputs_of(function: Any, file: Path | None) -> dict[str, Array]:
+def make_inputs(function: Any, file: Path | None) -> dict[str, Array]:
     """The inputs by name: from a JSON file of nested lists, else made up.
 
     Raises:
         UserError: the file lacks an input.
     """
-    from parity_tests.runners.source import role_of
+    from parity_tests.runners.source import guess_role
 
     tf, _ = tensorflow()
     given = json.loads(file.read_text(encoding="utf-8")) if file else {}
@@ -225,13 +232,13 @@ def inputs_of(function: Any, file: Path | None) -> dict[str, Array]:
         if spec.dtype != tf.string:
             ids = np.array(IDS)
             roles = {"attention_mask": (ids > 0) * 1, "token_type_ids": ids * 0}
-            made_up = roles.get(role_of(name), ids)
+            made_up = roles.get(guess_role(name), ids)
         kind: Any = object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype
         feeds[name] = np.array(given.get(name, made_up), kind)
     return feeds
 
 
-def as_json(value: Array) -> dict[str, Any]:
+def to_json_tensor(value: Array) -> dict[str, Any]:
     """An input as run_graph.js takes it."""
     kind = "string" if value.dtype == object else "int32" if value.dtype.kind == "i" else "float32"
     return {"dtype": kind, "shape": list(value.shape), "values": value.ravel().tolist()}
@@ -247,19 +254,19 @@ def common_nodes(function: Any, topology: list[dict[str, Any]]) -> list[str]:
     return [node["name"] for node in topology if node["name"] in known and node["op"] not in SILENT]
 
 
-def first_off(
-    topology: list[dict[str, Any]], names: list[str], expected: dict[str, Array], found: Found
+def find_first_difference(
+    topology: list[dict[str, Any]], names: list[str], expected: dict[str, Array], found: NodeResult
 ) -> dict[str, Any]:
     """The first node, in order, that is off or throws."""
     by_name = {node["name"]: node for node in topology}
     equal: list[str] = []
     for name in names:
-        problem = difference(name, expected[name], found)
+        problem = compare_node(name, expected[name], found)
         if problem is None:
             equal.append(name)
             continue
         node = by_name[name]
-        states = {one: state(one, by_name, equal) for one in taken(node)}
+        states = {one: input_state(one, by_name, equal) for one in input_names(node)}
         return {"verdict": "drift", "compared": len(equal), "node": name, "op": node["op"]} | {
             "check": problem.check,
             "message": problem.message,
@@ -271,7 +278,7 @@ def first_off(
     return {"verdict": "pass", "compared": len(equal)}
 
 
-def state(name: str, by_name: dict[str, dict[str, Any]], equal: list[str]) -> str:
+def input_state(name: str, by_name: dict[str, dict[str, Any]], equal: list[str]) -> str:
     """What is known of an op's input."""
     if name in equal:
         return "equal"
@@ -279,29 +286,35 @@ def state(name: str, by_name: dict[str, dict[str, Any]], equal: list[str]) -> st
     return "constant" if op == "Const" else "input" if op == "Placeholder" else "not compared"
 
 
-def difference(name: str, expected: Array, found: Found) -> Problem | None:
+def compare_node(name: str, expected: Array, found: NodeResult) -> Problem | None:
     """What is wrong with a node, if anything."""
     if found.threw is not None and name not in found.tensors and name not in found.strings:
-        return wrong("throws", f"an error, {found.threw['message']}", "a value", name)
+        return make_problem("throws", f"an error, {found.threw['message']}", "a value", name)
     if expected.dtype == object:
-        return strings_differ(name, expected, found)
+        return compare_strings(name, expected, found)
     if name not in found.tensors:
-        return wrong("dtype", "strings", expected.dtype, name)
+        return make_problem("dtype", "strings", expected.dtype, name)
     got = found.tensors[name]
     if expected.dtype.kind in "iub":
         # TF.js has no other integers; a truth is a number there.
         expected = expected.astype(np.int32)
-        return compare(got, expected, EXACT, name).problem if expected.size else None
-    return compare(got, expected.astype(np.float32), CLOSE, name).problem if got.size else None
+        return compare_arrays(got, expected, EXACT, name).problem if expected.size else None
+    return (
+        compare_arrays(got, expected.astype(np.float32), CLOSE, name).problem if got.size else None
+    )
 
 
-def strings_differ(name: str, expected: Array, found: Found) -> Problem | None:
+def compare_strings(name: str, expected: Array, found: NodeResult) -> Problem | None:
     """Strings, exactly."""
     if name not in found.strings:
-        return wrong("dtype", found.tensors[name].dtype, "strings", name)
+        return make_problem("dtype", found.tensors[name].dtype, "strings", name)
     got = found.strings[name]
     values = [value.decode() for value in expected.ravel()]
     if got["shape"] != list(expected.shape):
-        return wrong("shape", got["shape"], list(expected.shape), name)
+        return make_problem("shape", got["shape"], list(expected.shape), name)
     at = next((i for i, v in enumerate(values) if got["values"][i] != v), None)
-    return None if at is None else wrong("values", got["values"][at], values[at], f"{name} at {at}")
+    return (
+        None
+        if at is None
+        else make_problem("values", got["values"][at], values[at], f"{name} at {at}")
+    )

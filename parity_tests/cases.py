@@ -22,7 +22,7 @@ SHORTEST = 3
 BATCH = 8
 """Texts in a batch; the first has the blank one besides, and of more than one batch none of the
 longest quarter: it costs a slow backend little."""
-CUT = 32
+PAIR_LENGTH = 32
 """Positions that the made pairs are cut to. Few, since a slow backend runs them too; with three
 special tokens 29 places are left to two texts, so one text gets the odd place."""
 
@@ -45,7 +45,7 @@ class Text(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Case:
+class TextCase:
     """One text or pair, its place in the case file and the batch it is run in.
 
     `max_length` is where it is cut, special tokens counted; None: at the positions of the model.
@@ -60,11 +60,11 @@ class Case:
     @property
     def quoted(self) -> str:
         """The start of its text, and of its pair, for a message."""
-        pair = "" if self.pair is None else f" + “{short(self.pair)}”"
-        return f"“{short(self.text)}”{pair}"
+        pair = "" if self.pair is None else f" + “{shorten(self.pair)}”"
+        return f"“{shorten(self.text)}”{pair}"
 
 
-def short(text: str, limit: int = 24) -> str:
+def shorten(text: str, limit: int = 24) -> str:
     """The start of a text, on one line."""
     line = " ".join(text.split()) or text
     return line if len(line) <= limit else line[: limit - 1] + "…"
@@ -76,10 +76,10 @@ def read_texts(path: Path) -> list[Text]:
     Raises:
         UserError: no such file, or a line that is not such an object.
     """
-    return [text_of(*row, path) for row in json_lines(path)]
+    return [parse_text(*row, path) for row in read_json_lines(path)]
 
 
-def json_lines(path: Path) -> list[tuple[int, Any]]:
+def read_json_lines(path: Path) -> list[tuple[int, Any]]:
     r"""Line numbers (from 1) and values; only \n ends a line, blank lines are passed over."""
     try:
         plain_file(path, "a JSON-lines file with --texts")
@@ -97,7 +97,7 @@ def json_lines(path: Path) -> list[tuple[int, Any]]:
     return rows
 
 
-def text_of(number: int, row: object, path: Path) -> Text:
+def parse_text(number: int, row: object, path: Path) -> Text:
     """The text or the pair of a data row."""
     values = row if isinstance(row, dict) else {}
     if isinstance(values.get("text"), str):
@@ -108,7 +108,9 @@ def text_of(number: int, row: object, path: Path) -> Text:
     raise UserError(f"{path}:{number} has no `text`, or `sentence1` and `sentence2`")
 
 
-def pick(texts: Iterable[Text], count: int, seed: int = 0, pairs: bool = False) -> list[Case]:
+def pick_cases(
+    texts: Iterable[Text], count: int, seed: int = 0, pairs: bool = False
+) -> list[TextCase]:
     """`count` texts of mixed length after a blank one; the same texts always give the same cases.
 
     The three shortest and the longest are always among them, the others are evenly spaced by
@@ -128,7 +130,7 @@ def pick(texts: Iterable[Text], count: int, seed: int = 0, pairs: bool = False) 
         raise UserError("there is no text to compare on; give a data file with --texts")
     if count < 1:
         raise UserError(f"got {count} cases, expected at least 1")
-    chosen = [known[rank] for rank in spread(len(known), count)]
+    chosen = [known[rank] for rank in spread_ranks(len(known), count)]
     shuffler = random.Random(seed)
     calm = len(chosen) * 3 // 4
     early, long = chosen[:calm], chosen[calm:]
@@ -138,16 +140,16 @@ def pick(texts: Iterable[Text], count: int, seed: int = 0, pairs: bool = False) 
     order = [*early[:BATCH], *late]
     plain = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
     first, rest = [Text(BLANK), *plain[0]], plain[1:]
-    made = [made_pairs(known)] if pairs else []
+    made = [make_pairs(known)] if pairs else []
     cut = {1} if pairs else set()
-    cases: list[Case] = []
+    cases: list[TextCase] = []
     for batch, group in enumerate([first, *made, *rest]):
         for one in group:
-            cases.append(Case(len(cases), batch, *one, CUT if batch in cut else None))
+            cases.append(TextCase(len(cases), batch, *one, PAIR_LENGTH if batch in cut else None))
     return cases
 
 
-def made_pairs(known: list[Text]) -> list[Text]:
+def make_pairs(known: list[Text]) -> list[Text]:
     """Pairs of single texts: two short ones, a long one on either side, both long, both medium."""
     singles = {text for one in known for text in (one.text, one.pair) if text and text.strip()}
     ranked = sorted(singles, key=lambda text: (len(text), text))
@@ -163,25 +165,25 @@ def made_pairs(known: list[Text]) -> list[Text]:
     return list(dict.fromkeys(found))
 
 
-def batches_for(count: int) -> int:
+def count_batches(count: int) -> int:
     """How many batches hold `count` texts besides the blank one.
 
-    >>> [batches_for(count) for count in (1, 8, 9, 64)]
+    >>> [count_batches(count) for count in (1, 8, 9, 64)]
     [1, 1, 2, 8]
     """
     return -(-count // BATCH)
 
 
-def first_batches(picked: Iterable[Case], count: int) -> int:
+def count_batches_with_pairs(picked: Iterable[TextCase], count: int) -> int:
     """How many of the first batches hold `count` texts besides the blank one and made pairs.
 
-    >>> [first_batches(pick([Text("a"), Text("b")], 2, pairs=made), 8) for made in (False, True)]
+    >>> [count_batches_with_pairs(pick_cases([Text("a"), Text("b")], 2, pairs=made), 8) for made in (False, True)]
     [1, 2]
     """
-    return batches_for(count) + any(case.max_length is not None for case in picked)
+    return count_batches(count) + any(case.max_length is not None for case in picked)
 
 
-def looked_into(picked: Iterable[Case]) -> list[int]:
+def tapped_batches(picked: Iterable[TextCase]) -> list[int]:
     """The batches whose places inside the model are compared: the first, and the made pairs.
 
     Not all: attention scores grow with the square of the length, and made pairs are short.
@@ -189,14 +191,14 @@ def looked_into(picked: Iterable[Case]) -> list[int]:
     return sorted({0} | {case.batch for case in picked if case.max_length is not None})
 
 
-def spread(size: int, count: int) -> list[int]:
+def spread_ranks(size: int, count: int) -> list[int]:
     """Up to `count` ranks out of `size`: the lowest three, then evenly spaced to the highest.
 
-    >>> spread(10, 5)
+    >>> spread_ranks(10, 5)
     [0, 1, 2, 3, 9]
-    >>> spread(3, 5)
+    >>> spread_ranks(3, 5)
     [0, 1, 2]
-    >>> spread(10, 1)
+    >>> spread_ranks(10, 1)
     [9]
     """
     if count >= size:
@@ -207,26 +209,26 @@ def spread(size: int, count: int) -> list[int]:
     return [*range(low), *(rest if len(rest) > 1 else [size - 1])]
 
 
-def write(path: Path, cases: Iterable[Case]) -> None:
+def write_cases(path: Path, cases: Iterable[TextCase]) -> None:
     """Writes a case file; what a case does not have is left out of its line."""
     rows = [{k: v for k, v in asdict(case).items() if v is not None} for case in cases]
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def read(path: Path) -> list[Case]:
+def read_cases(path: Path) -> list[TextCase]:
     """Reads a case file.
 
     Raises:
         UserError: it is missing, empty, or is not numbered from 0.
     """
-    rows = json_lines(path)
+    rows = read_json_lines(path)
     if not rows:
         raise UserError(f"{path} holds no cases: nothing would be compared")
     cases = []
     for expected, (number, row) in enumerate(rows):
-        text = text_of(number, row, path).text
+        text = parse_text(number, row, path).text
         if row.get("case") != expected or not isinstance(row.get("batch"), int):
             raise UserError(f"{path}:{number} is not case {expected} with its batch")
-        cases.append(Case(expected, row["batch"], text, row.get("pair"), row.get("max_length")))
+        cases.append(TextCase(expected, row["batch"], text, row.get("pair"), row.get("max_length")))
     return cases

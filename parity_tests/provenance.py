@@ -48,7 +48,7 @@ class Contract:
         return source.get("sha256") if isinstance(source, dict) else None
 
 
-def digest(path: Path) -> str:
+def directory_sha256(path: Path) -> str:
     """The sha256 of a directory: of a line `<name>` NUL `<sha256>` for each file, by name.
 
     Of a SavedModel, what is not the model is left out: `fingerprint.pb`, which differs between two
@@ -57,12 +57,12 @@ def digest(path: Path) -> str:
     whole = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file() and file.name not in ("fingerprint.pb", "bert-bridge.json"):
-            inner = file_digest(file)
+            inner = file_sha256(file)
             whole.update(f"{file.relative_to(path).as_posix()}\0{inner}\n".encode())
     return whole.hexdigest()
 
 
-def file_digest(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

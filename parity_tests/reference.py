@@ -11,15 +11,15 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from parity_tests import cases
-from parity_tests.cases import Case, looked_into, read
+from parity_tests.cases import TextCase, read_cases, tapped_batches
 from parity_tests.checks import stages, weights
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import Head
-from parity_tests.checks.stages import Row
-from parity_tests.provenance import Contract, digest, file_digest
+from parity_tests.checks.stages import StageRow
+from parity_tests.provenance import Contract, directory_sha256, file_sha256
 from parity_tests.runners import runners, runs
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem
 
@@ -40,13 +40,13 @@ class Reference:
     model: Path
     tokenizer_source: TokenizerSource
     cases: Path
-    run: Run
+    run: RunOutput
     weights: Path
     vocab: list[str]
     tokenizer: Path | None
     tokenizer_note: str = ""
 
-    def with_weights_of(self, bundle: Path) -> Run | None:
+    def with_weights_of(self, bundle: Path) -> RunOutput | None:
         """What Python gives with the weights as a bundle has stored them.
 
         None where one of the model's variables is not in the bundle as a weight of its own, so
@@ -59,13 +59,13 @@ class Reference:
         if not out.exists():
             contract = bundle / "bundle.json"
             both = (self.model, self.tokenizer_source)
-            tapped = looked_into(read(self.cases))
+            tapped = tapped_batches(read_cases(self.cases))
             runners.run_python(*both, self.cases, out, contract, tapped, stored=file)
-        return runs.read(out)
+        return runs.read_run(out)
 
     def run_again(
         self, cases: Path, bundle: Path, stored: bool, out: Path, tapped: Iterable[int] = (0,)
-    ) -> Run:
+    ) -> RunOutput:
         """What Python gives for other cases; with the weights as a bundle has stored them, or not.
 
         It looks into the batches `tapped`.
@@ -87,7 +87,7 @@ class Reference:
         return file
 
 
-def prepare(
+def prepare_reference(
     model: Path,
     source: TokenizerSource,
     cases: Path,
@@ -104,12 +104,14 @@ def prepare(
         contract: `bundle.json` of a bundle of the model, whose taps are looked at.
 
     Raises:
-        UserError, EnvironmentProblem: see `runners.start`.
+        UserError, EnvironmentProblem: see `runners.run_and_read`.
     """
     place.mkdir(parents=True, exist_ok=True)
     out = place / "python.safetensors"
-    with fresh_tokenizer(source) as reading:
-        run = runners.run_python(model, source, cases, out, contract, looked_into(read(cases)))
+    with FreshTokenizer(source) as reading:
+        run = runners.run_python(
+            model, source, cases, out, contract, tapped_batches(read_cases(cases))
+        )
         tokenizer, note = reading.finished()
     assert run.facts is not None, "Python's runner always tells them"
     return Reference(
@@ -125,7 +127,7 @@ def prepare(
     )
 
 
-class fresh_tokenizer:  # noqa: N801  reads as what it makes
+class FreshTokenizer:  # noqa: N801  reads as what it makes
     """Reads a tokenizer into a bundle of its own, beside other work, or finds it there.
 
     Of a SavedModel it takes half a minute, most of it the proof that the tables answer as it does.
@@ -133,8 +135,8 @@ class fresh_tokenizer:  # noqa: N801  reads as what it makes
 
     def __init__(self, source: TokenizerSource) -> None:
         given = [path for path in (source.model, source.vocab) if path is not None]
-        parts = [digest(path) if path.is_dir() else file_digest(path) for path in given]
-        parts += [digest(ROOT / "export"), *source.versions().values()]
+        parts = [directory_sha256(path) if path.is_dir() else file_sha256(path) for path in given]
+        parts += [directory_sha256(ROOT / "export"), *source.versions().values()]
         parts += [] if source.spec is None else [repr(source.spec.options_key)]
         key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
         self._out = TOKENIZERS / key
@@ -143,7 +145,7 @@ class fresh_tokenizer:  # noqa: N801  reads as what it makes
         self._command += ["--out", str(self._out.resolve())]
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> "fresh_tokenizer":
+    def __enter__(self) -> "FreshTokenizer":
         if not (self._out / "bundle.json").exists():
             paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
             self._process = subprocess.Popen(
@@ -183,7 +185,7 @@ class fresh_tokenizer:  # noqa: N801  reads as what it makes
 
 
 @dataclass(frozen=True)
-class Again:
+class Rerun:
     """Everything it takes; `stored` as in the judgement's flow, `budgets` of what Node ran.
 
     `out` is the directory for `case.jsonl`, `python.safetensors` and `node.safetensors`.
@@ -196,7 +198,7 @@ class Again:
     budgets: Budgets
     out: Path
 
-    def judge(self, backend: str, wanted: list[Case], together: bool = False) -> list[Row]:
+    def judge(self, backend: str, wanted: list[TextCase], together: bool = False) -> list[StageRow]:
         """The rows of some cases, each in a batch by itself, or all in one.
 
         Rows name the cases by the numbers that they have.
@@ -205,7 +207,7 @@ class Again:
         batches = [0 if together else i for i in range(len(wanted))]
         file = self.out / "case.jsonl"
         renumbered = [replace(c, case=i, batch=batches[i]) for i, c in enumerate(wanted)]
-        cases.write(file, renumbered)
+        cases.write_cases(file, renumbered)
         bundle, tapped = self.contract.path, set(batches)
         node = self.side.run(backend, len(tapped), file, self.out / "node.safetensors", tapped)
         taps = [tap["name"] for tap in self.contract.document.get("taps", [])]
@@ -218,4 +220,4 @@ class Again:
             sequence = self.contract.output_of("sequence_output")
             python = Head.read(self.side.classifier).answering(python, sequence)
         picked = [replace(c, batch=batches[i]) for i, c in enumerate(wanted)]
-        return stages.judge(backend, node, python, picked, self.budgets, taps)
+        return stages.judge_stages(backend, node, python, picked, self.budgets, taps)

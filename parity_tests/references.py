@@ -24,7 +24,7 @@ Encode = Callable[[list[str]], list[list[int]]]
 BATCH = 1000
 
 
-def tf_text(vocab: list[str]) -> Encode:
+def make_tf_text_encoder(vocab: list[str]) -> Encode:
     """TF-Text's ids, without special tokens."""
     import tensorflow as tf
     import tensorflow_text
@@ -41,7 +41,7 @@ def tf_text(vocab: list[str]) -> Encode:
     return encode
 
 
-def hugging_face(vocab: list[str]) -> Encode:
+def make_hugging_face_encoder(vocab: list[str]) -> Encode:
     """Hugging Face's ids, without special tokens."""
     from tokenizers import BertWordPieceTokenizer
 
@@ -53,7 +53,7 @@ def hugging_face(vocab: list[str]) -> Encode:
     return encode
 
 
-def kind(character: str) -> str:
+def kind_of_character(character: str) -> str:
     """A name for the character's kind, coarse enough for a table."""
     point = ord(character)
     if 0xFF01 <= point <= 0xFF5E or point == 0x3000:
@@ -67,14 +67,14 @@ def kind(character: str) -> str:
     )
 
 
-def disagreement(vocab: list[str]) -> dict[str, Any]:
+def count_disagreements(vocab: list[str]) -> dict[str, Any]:
     """On how many reviews the two give different ids, in all and by kind of character.
 
     Returns:
         `texts`, `different` and `kinds`: for each the number of texts that have a character of
         that kind which the two treat otherwise; a text may have several.
     """
-    one, other = tf_text(vocab), hugging_face(vocab)
+    one, other = make_tf_text_encoder(vocab), make_hugging_face_encoder(vocab)
     texts = [text.strip() for text in read_reviews() if text.strip()]
     alphabet = sorted(set("".join(texts)))
     odd = {c for c, a, b in zip(alphabet, one(alphabet), other(alphabet), strict=True) if a != b}
@@ -85,7 +85,7 @@ def disagreement(vocab: list[str]) -> dict[str, Any]:
         for text, a, b in zip(batch, one(batch), other(batch), strict=True):
             if a != b:
                 different += 1
-                by_kind.update({kind(c) for c in set(text) & odd} or {"context"})
+                by_kind.update({kind_of_character(c) for c in set(text) & odd} or {"context"})
     kinds = [{"kind": name, "texts": count} for name, count in by_kind.most_common()]
     return {"texts": len(texts), "different": different, "kinds": kinds}
 
@@ -98,7 +98,7 @@ def main() -> int:
     path: Path = parser.parse_args().vocab
     if not path.is_file():
         raise UserError(f"{path} is not there; `nox -s export` makes it")
-    found = disagreement(path.read_bytes().decode().removesuffix("\n").split("\n"))
+    found = count_disagreements(path.read_bytes().decode().removesuffix("\n").split("\n"))
     texts, different = found["texts"], found["different"]
     share = different / texts
     print(f"{different} of {texts} reviews ({share:.1%}) get different ids, because of")

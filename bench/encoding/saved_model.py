@@ -10,11 +10,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from bench.serve import serve, timed
+from bench.serve import serve, time_passes
 from export.source.vetting import load_saved_model
 
 
-class Model:
+class SavedModelPeer:
     """One SavedModel and the batches that it is given."""
 
     loaded: Any
@@ -27,7 +27,7 @@ class Model:
     def take(self, file: str) -> None:
         """Reads the batches."""
         given = json.loads(Path(file).read_text(encoding="utf-8"))
-        self.batches = [feeds(rows) for rows in given]
+        self.batches = [make_feeds(rows) for rows in given]
 
     def once(self) -> list[Any]:
         """float32[hidden] of each text, at position 0."""
@@ -43,7 +43,7 @@ class Model:
         return [row.tolist() for row in self.once()[:count]]
 
 
-def feeds(rows: list[list[int]]) -> dict[str, Any]:
+def make_feeds(rows: list[list[int]]) -> dict[str, Any]:
     """int32[batch, sequence] by name, padded to the longest."""
     shape = len(rows), max(map(len, rows))
     names = ("input_ids", "attention_mask", "token_type_ids")
@@ -55,12 +55,12 @@ def feeds(rows: list[list[int]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    model = Model()
+    model = SavedModelPeer()
     serve(
         {
             "open": model.open,
             "batches": model.take,
             "vectors": model.vectors,
-            "time": lambda at_least: timed(model.once, at_least),
+            "time": lambda at_least: time_passes(model.once, at_least),
         }
     )

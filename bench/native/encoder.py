@@ -9,11 +9,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from bench.serve import serve, timed
+from bench.serve import serve, time_passes
 from export.source.vetting import load_saved_model
 
 
-class Model:
+class PythonEncoder:
     """The signature of one SavedModel."""
 
     loaded: Any
@@ -42,9 +42,9 @@ class Model:
 
     def time(self, batch: int, sequence: int, at_least: float) -> float:
         """Seconds for a batch."""
-        return timed(lambda: self.run(batch, sequence), at_least)
+        return time_passes(lambda: self.run(batch, sequence), at_least)
 
 
 if __name__ == "__main__":
-    model = Model()
+    model = PythonEncoder()
     serve({"open": model.open, "values": model.values, "time": model.time})

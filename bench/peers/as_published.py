@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 OURS, THEIRS = "sequence_output", "last_hidden_state"
 
 
-def rename(graph: onnx.GraphProto) -> None:
+def rename_ends(graph: onnx.GraphProto) -> None:
     """Changes the ends of the graph, nothing between them."""
     for given in graph.input:
         narrow = f"{given.name}_int32"
@@ -33,6 +33,6 @@ def rename(graph: onnx.GraphProto) -> None:
 
 if __name__ == "__main__":
     model = onnx.load(sys.argv[1])
-    rename(model.graph)
+    rename_ends(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, sys.argv[2])

@@ -20,7 +20,7 @@ PLAIN = {"ONNXRUNTIME_NODE_INSTALL": "skip", "ONNXRUNTIME_NODE_INSTALL_CUDA": "s
 Say = Callable[[str], None]
 
 
-def node_peers(say: Say) -> Path:
+def install_node_peers(say: Say) -> Path:
     """The directory whose node_modules has onnxruntime-node, onnxruntime-web and transformers.js.
 
     Raises:
@@ -29,15 +29,15 @@ def node_peers(say: Say) -> Path:
 
     def install(directory: Path) -> None:
         shutil.copytree(PACKAGES, directory, dirs_exist_ok=True)
-        npm = program("npm", "install Node.js 20.19, 22.12 or newer")
+        npm = find_program("npm", "install Node.js 20.19, 22.12 or newer")
         quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
-        run([npm, "ci", *quiet], directory, "npm error")
+        run_installer([npm, "ci", *quiet], directory, "npm error")
 
     what = "ONNX Runtime and transformers.js, about 200 MB"
-    return made("node", PACKAGES / "package-lock.json", install, say, what)
+    return install_once("node", PACKAGES / "package-lock.json", install, say, what)
 
 
-def converter(say: Say) -> Path:
+def install_onnx_converter(say: Say) -> Path:
     """The directory that has tf2onnx and onnx, to be put on PYTHONPATH.
 
     Raises:
@@ -45,15 +45,17 @@ def converter(say: Say) -> Path:
     """
 
     def install(directory: Path) -> None:
-        uv = program(os.environ.get("UV", "uv"), "run `nox -s bench`, or set UV to its path")
+        uv = find_program(os.environ.get("UV", "uv"), "run `nox -s bench`, or set UV to its path")
         where = ["--python", sys.executable, "--target", str(directory)]
         locked = ["--no-deps", "--require-hashes", "-r", str(CONVERTER_LOCK)]
-        run([uv, "pip", "install", "--quiet", *where, *locked], ROOT, "error")
+        run_installer([uv, "pip", "install", "--quiet", *where, *locked], ROOT, "error")
 
-    return made("onnx", CONVERTER_LOCK, install, say, "the converter to ONNX, 18 MB")
+    return install_once("onnx", CONVERTER_LOCK, install, say, "the converter to ONNX, 18 MB")
 
 
-def made(name: str, lock: Path, install: Callable[[Path], None], say: Say, what: str) -> Path:
+def install_once(
+    name: str, lock: Path, install: Callable[[Path], None], say: Say, what: str
+) -> Path:
     """A directory of `HOME`: made anew, whole or not at all, unless it is of this lock file."""
     home = HOME / name
     stamp = home / "locked.sha256"
@@ -73,7 +75,7 @@ def made(name: str, lock: Path, install: Callable[[Path], None], say: Say, what:
     return home
 
 
-def program(wanted: str, remedy: str) -> str:
+def find_program(wanted: str, remedy: str) -> str:
     """Where a program is.
 
     Raises:
@@ -85,7 +87,7 @@ def program(wanted: str, remedy: str) -> str:
     return found
 
 
-def run(command: list[str], directory: Path, mark: str) -> None:
+def run_installer(command: list[str], directory: Path, mark: str) -> None:
     """Runs an installer.
 
     Raises:

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.peers.installing import node_peers
-from bench.peers.onnx_folder import folder
-from bench.rows import Row
-from bench.setting import Setting, node_packages
-from bench.side import ROOT, in_turns, node
+from bench.peers.installing import install_node_peers
+from bench.peers.onnx_folder import make_onnx_folder
+from bench.rows import BenchRow
+from bench.setting import BenchSetting, node_packages
+from bench.side import ROOT, find_node, time_in_turns
 from support.errors import EnvironmentProblem
 
-ROOM = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 MODEL = "albert_tiny"
 TEXT = "这本书很好"
 GOAL_SECONDS = 0.5
@@ -26,31 +26,35 @@ WHAT = f"predict.js, one text, {MODEL}, wasm, from the start of the process to i
 NOTE = ""
 
 
-def rows(setting: Setting) -> Iterator[Row]:
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
     """Against transformers.js, and against the goal."""
     predict = str(ROOT / "node_bridge" / "predict.js")
-    ours = process([predict, "--backend", "wasm", "--model", str(classifier(setting)), TEXT])
+    ours = make_timer(
+        [predict, "--backend", "wasm", "--model", str(train_classifier(setting)), TEXT]
+    )
     if setting.wants(PEER):
         setting.say(PEER)
         try:
-            node_peers(setting.say)
-            home = folder(setting, MODEL)
+            install_node_peers(setting.say)
+            home = make_onnx_folder(setting, MODEL)
         except EnvironmentProblem as reason:
             setting.lacks(PEER, str(reason))
         else:
-            theirs = process([str(ROOM / "transformers.js"), str(home.absolute()), TEXT])
-            times = in_turns(ours, theirs, setting.rounds, setting.say)
+            theirs = make_timer([str(DIRECTORY / "transformers.js"), str(home.absolute()), TEXT])
+            times = time_in_turns(ours, theirs, setting.rounds, setting.say)
             peer = f"@huggingface/transformers {node_packages()['@huggingface/transformers']}"
             note = "theirs on onnxruntime-node, and gives a vector where ours goes on to a label"
             note = "; ".join(filter(None, (note, NOTE)))
-            yield Row(PEER, WHAT, times[0], peer, times[1], target=1, note=note)
+            yield BenchRow(PEER, WHAT, times[0], peer, times[1], target=1, note=note)
     if setting.wants(GOAL):
         setting.say(GOAL)
-        times = in_turns(ours, lambda: GOAL_SECONDS, setting.rounds, setting.say)
-        yield Row(GOAL, WHAT, times[0], f"the goal of {GOAL_SECONDS:g} s", [GOAL_SECONDS], target=1)
+        times = time_in_turns(ours, lambda: GOAL_SECONDS, setting.rounds, setting.say)
+        yield BenchRow(
+            GOAL, WHAT, times[0], f"the goal of {GOAL_SECONDS:g} s", [GOAL_SECONDS], target=1
+        )
 
 
-def classifier(setting: Setting) -> Path:
+def train_classifier(setting: BenchSetting) -> Path:
     """One that knows a few reviews.
 
     Raises:
@@ -64,13 +68,13 @@ def classifier(setting: Setting) -> Path:
     given = {"bundle": bundle, "train": data, "dev": data, "out": out}
     options = [word for name, path in given.items() for word in (f"--{name}", str(path))]
     options += ["--epochs", "1", "--backend", "wasm", "--cache", str(setting.scratch / "cache")]
-    process([str(ROOT / "node_bridge" / "train.js"), *options])()
+    make_timer([str(ROOT / "node_bridge" / "train.js"), *options])()
     return out
 
 
-def process(arguments: list[str]) -> Callable[[], float]:
+def make_timer(arguments: list[str]) -> Callable[[], float]:
     """A measurement: a Node program from its start to its end, in seconds."""
-    command = [node(), *arguments]
+    command = [find_node(), *arguments]
 
     def measure() -> float:
         start = time.perf_counter()

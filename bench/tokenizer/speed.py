@@ -6,19 +6,26 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.rows import Row
-from bench.setting import Setting, node_packages
-from bench.side import ALL_THREADS, ONE_THREAD, Side, in_turns, node_program, python_program
+from bench.rows import BenchRow
+from bench.setting import BenchSetting, node_packages
+from bench.side import (
+    ALL_THREADS,
+    ONE_THREAD,
+    SideProcess,
+    node_program,
+    python_program,
+    time_in_turns,
+)
 from bench.tokenizer import material
 from support.errors import CheckFailed
 
-ROOM = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 COMPARED = 2000
 HF_JS, PYTHON = "huggingface.js", "bench.tokenizer.python_peers"
 
 
 @dataclass(frozen=True)
-class Case:
+class TokenizerCase:
     """What ours does (`what`, with a tokenizer's algorithm) against a kind of peer."""
 
     name: str
@@ -32,8 +39,8 @@ class Case:
 
 
 CASES = (
-    Case("tokenizer.ids.hf-js", "bert", "ids", "@huggingface/tokenizers", None, 40),
-    Case(
+    TokenizerCase("tokenizer.ids.hf-js", "bert", "ids", "@huggingface/tokenizers", None, 40),
+    TokenizerCase(
         "tokenizer.tokens.hf-js",
         "bert",
         "tokens",
@@ -42,12 +49,12 @@ CASES = (
         20,
         note="ours gives ids, tokens and offsets, theirs ids and tokens",
     ),
-    Case(
+    TokenizerCase(
         "tokenizer.ids.tf-text-fast", "tf-text-fast", "ids", "FastBertTokenizer", "tf-text-fast", 1
     ),
-    Case("tokenizer.ids.tf-text", "tf-text", "ids", "BertTokenizer", "tf-text", 1),
-    Case("tokenizer.ids.hf-rust", "bert", "ids", "tokenizers (Rust)", "huggingface", 1),
-    Case(
+    TokenizerCase("tokenizer.ids.tf-text", "tf-text", "ids", "BertTokenizer", "tf-text", 1),
+    TokenizerCase("tokenizer.ids.hf-rust", "bert", "ids", "tokenizers (Rust)", "huggingface", 1),
+    TokenizerCase(
         "tokenizer.ids.hf-rust-threads",
         "bert",
         "ids",
@@ -61,47 +68,49 @@ CASES = (
 NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
-def rows(setting: Setting) -> Iterator[Row]:
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
     """A row for each case that is wanted."""
     cases = [case for case in CASES if setting.wants(case.name)]
-    texts = material.measured(setting)
-    file = material.texts_file(setting, texts)
+    texts = material.measured_reviews(setting)
+    file = material.write_texts_file(setting, texts)
     vocab = material.embedded_vocab(setting)
     algorithms = list(dict.fromkeys(case.algorithm for case in cases))
-    made = material.bundles(setting, [(vocab, algorithm) for algorithm in algorithms])
+    made = material.make_bundles(setting, [(vocab, algorithm) for algorithm in algorithms])
     places = dict(zip(algorithms, made, strict=True))
     with ExitStack() as stack:
         # A process for each program, not for each case: TensorFlow takes its time to start.
-        started: dict[tuple[str, str], Side] = {}
+        started: dict[tuple[str, str], SideProcess] = {}
         for case in cases:
             setting.say(f"{case.name}: {len(texts)} reviews")
             program = (HF_JS if case.kind is None else PYTHON, case.threads)
             if program not in started:
-                started[program] = stack.enter_context(start(case))
+                started[program] = stack.enter_context(start_peer(case))
             given = {"bundle": str(places[case.algorithm].absolute()), "file": str(file)}
-            yield measure(setting, case, started[program], given, len(texts))
+            yield measure_case(setting, case, started[program], given, len(texts))
 
 
-def start(case: Case) -> Side:
+def start_peer(case: TokenizerCase) -> SideProcess:
     """The peer's process."""
     environment = ONE_THREAD if case.threads == "one thread" else ALL_THREADS
-    program = node_program(str(ROOM / HF_JS)) if case.kind is None else python_program(PYTHON)
-    return Side(case.peer, program, environment)
+    program = node_program(str(DIRECTORY / HF_JS)) if case.kind is None else python_program(PYTHON)
+    return SideProcess(case.peer, program, environment)
 
 
-def measure(setting: Setting, case: Case, peer: Side, given: dict[str, str], count: int) -> Row:
+def measure_case(
+    setting: BenchSetting, case: TokenizerCase, peer: SideProcess, given: dict[str, str], count: int
+) -> BenchRow:
     """One case: both sides compared, then timed in turns."""
-    with Side("ours", node_program(str(ROOM / "ours.js"))) as ours:
+    with SideProcess("ours", node_program(str(DIRECTORY / "ours.js"))) as ours:
         ours.ask("open", **given)
         peer.ask("open", **given, **({"kind": case.kind} if case.kind else {}))
-        compare(case, ours, peer, count)
-        times = in_turns(
+        compare_with_peer(case, ours, peer, count)
+        times = time_in_turns(
             lambda: float(ours.ask("time", what=case.what, at_least=setting.at_least)),
             lambda: float(peer.ask("time", at_least=setting.at_least)),
             setting.rounds,
             setting.say,
         )
-    return Row(
+    return BenchRow(
         name=case.name,
         what=f"{case.what} of {count} reviews, algorithm {case.algorithm}",
         ours=times[0],
@@ -114,14 +123,16 @@ def measure(setting: Setting, case: Case, peer: Side, given: dict[str, str], cou
     )
 
 
-def peer_version(case: Case) -> str:
+def peer_version(case: TokenizerCase) -> str:
     """Of the peer's package, as it is installed."""
     if case.kind is None:
         return node_packages()["@huggingface/tokenizers"]
     return version("tokenizers" if case.kind == "huggingface" else "tensorflow-text")
 
 
-def compare(case: Case, ours: Side, peer: Side, count: int) -> None:
+def compare_with_peer(
+    case: TokenizerCase, ours: SideProcess, peer: SideProcess, count: int
+) -> None:
     """Both sides must give the same before anybody asks which is faster.
 
     Raises:

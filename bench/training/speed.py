@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.conversion.wasm import convert
+from bench.conversion.wasm import convert_with_stock
 from bench.encoding import material
-from bench.encoding.speed import compare
-from bench.native.speed import problem
-from bench.rows import Row
-from bench.setting import Setting
-from bench.side import ALL_THREADS, ROOT, Side, in_turns, node, node_program
+from bench.encoding.speed import compare_vectors
+from bench.native.speed import native_problem
+from bench.rows import BenchRow
+from bench.setting import BenchSetting
+from bench.side import ALL_THREADS, ROOT, SideProcess, find_node, node_program, time_in_turns
 from support.errors import CheckFailed, EnvironmentProblem
 
-ROOM = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 MODEL = "albert_tiny"
 EPOCHS = 5
 ROUNDS = 2
@@ -32,7 +32,7 @@ QUICK = {"train": 16, "dev": 8}
 
 
 @dataclass(frozen=True)
-class Case:
+class TrainingCase:
     """Both on a backend."""
 
     backend: str
@@ -45,26 +45,26 @@ class Case:
         return f"training.{self.backend}.{MODEL}"
 
 
-CASES = (Case("wasm", 15), Case("native", 8))
+CASES = (TrainingCase("wasm", 15), TrainingCase("native", 8))
 NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
-def rows(setting: Setting) -> Iterator[Row]:
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
     """A row for each backend that is wanted and is there."""
     stock = setting.scratch / "stock"
     for case in CASES:
         if not setting.wants(case.name):
             continue
-        missing = problem() if case.backend == "native" else ""
+        missing = native_problem() if case.backend == "native" else ""
         if missing:
             setting.lacks(case.name, missing)
             continue
         if not stock.exists():
-            convert(setting.root / "models" / MODEL, stock)
-        yield measure(setting, case, stock)
+            convert_with_stock(setting.root / "models" / MODEL, stock)
+        yield measure_case(setting, case, stock)
 
 
-def data(setting: Setting) -> dict[str, Path]:
+def review_files(setting: BenchSetting) -> dict[str, Path]:
     """The embedded reviews, a few of them in a quick run.
 
     Raises:
@@ -73,34 +73,36 @@ def data(setting: Setting) -> dict[str, Path]:
     files = {name: material.data_file(setting, name) for name in PART}
     if setting.quick:
         for name, path in files.items():
-            lines = material.lines_of(path)[: QUICK[name]]
+            lines = material.read_lines(path)[: QUICK[name]]
             files[name] = setting.scratch / f"few.{path.name}"
             files[name].write_text("".join(line + "\n" for line in lines), "utf-8")
     return files
 
 
-def measure(setting: Setting, case: Case, stock: Path) -> Row:
+def measure_case(setting: BenchSetting, case: TrainingCase, stock: Path) -> BenchRow:
     """One backend."""
-    files = {name: str(path.absolute()) for name, path in data(setting).items()}
+    files = {name: str(path.absolute()) for name, path in review_files(setting).items()}
     counts = {name: Path(path).read_bytes().count(b"\n") for name, path in files.items()}
     bundle = str((setting.root / "bundle" / MODEL).absolute())
     setting.say(f"{case.name}: {counts['train']} + {counts['dev']} reviews, {EPOCHS} epochs")
     accuracies: list[float] = []
     start = time.perf_counter()
-    with Side("the older design", node_program(str(ROOM / "older.js")), ALL_THREADS) as older:
+    with SideProcess(
+        "the older design", node_program(str(DIRECTORY / "older.js")), ALL_THREADS
+    ) as older:
         given = {"directory": str(stock.absolute()), "bundle": bundle, "backend": case.backend}
         older.ask("open", **given, **files)
         loading = time.perf_counter() - start
-        same_vectors(setting, case, older, bundle, files["train"])
-        times = in_turns(
-            lambda: train(setting, case, bundle, files, accuracies),
-            lambda: loading + EPOCHS * epoch(older, counts),
+        check_same_vectors(setting, case, older, bundle, files["train"])
+        times = time_in_turns(
+            lambda: time_training(setting, case, bundle, files, accuracies),
+            lambda: loading + EPOCHS * estimate_epoch(older, counts),
             1 if setting.quick else ROUNDS,
             setting.say,
         )
-    reckoned = f"theirs reckoned from {shares(counts)} texts of an epoch, from all over it"
+    reckoned = f"theirs reckoned from {describe_shares(counts)} texts of an epoch, from all over it"
     accuracy = f"ours ends with a dev accuracy of {accuracies[-1]:.3f}"
-    return Row(
+    return BenchRow(
         name=case.name,
         what=(
             f"{EPOCHS} epochs on {counts['train']} + {counts['dev']} reviews, {MODEL}, "
@@ -114,8 +116,12 @@ def measure(setting: Setting, case: Case, stock: Path) -> Row:
     )
 
 
-def train(
-    setting: Setting, case: Case, bundle: str, files: dict[str, str], accuracies: list[float]
+def time_training(
+    setting: BenchSetting,
+    case: TrainingCase,
+    bundle: str,
+    files: dict[str, str],
+    accuracies: list[float],
 ) -> float:
     """Seconds of `train.js` in a process of its own, with an empty cache.
 
@@ -124,7 +130,13 @@ def train(
         CheckFailed: it ran fewer epochs than it was told to.
     """
     with tempfile.TemporaryDirectory(dir=setting.scratch) as fresh:
-        command = [node(), str(ROOT / "node_bridge" / "train.js"), "--json", "--bundle", bundle]
+        command = [
+            find_node(),
+            str(ROOT / "node_bridge" / "train.js"),
+            "--json",
+            "--bundle",
+            bundle,
+        ]
         command += ["--train", files["train"], "--dev", files["dev"], "--epochs", str(EPOCHS)]
         command += ["--backend", case.backend, "--out", f"{fresh}/out", "--cache", f"{fresh}/cache"]
         start = time.perf_counter()
@@ -139,7 +151,7 @@ def train(
     return seconds
 
 
-def epoch(older: Side, counts: dict[str, int]) -> float:
+def estimate_epoch(older: SideProcess, counts: dict[str, int]) -> float:
     """Seconds that the older design would take for an epoch, reckoned from a part of it."""
     seconds = 0.0
     for what, batches in PART.items():
@@ -148,25 +160,29 @@ def epoch(older: Side, counts: dict[str, int]) -> float:
     return seconds
 
 
-def shares(counts: dict[str, int]) -> str:
+def describe_shares(counts: dict[str, int]) -> str:
     """How many of the texts of an epoch are run of the older design.
 
-    >>> shares({"train": 5000, "dev": 64})
+    >>> describe_shares({"train": 5000, "dev": 64})
     '480 of 5000 and 64 of 64'
     """
     run = {name: min(material.BATCH * batches, counts[name]) for name, batches in PART.items()}
     return " and ".join(f"{run[name]} of {counts[name]}" for name in PART)
 
 
-def same_vectors(setting: Setting, case: Case, older: Side, bundle: str, file: str) -> None:
+def check_same_vectors(
+    setting: BenchSetting, case: TrainingCase, older: SideProcess, bundle: str, file: str
+) -> None:
     """Both designs must encode alike.
 
     Raises:
         CheckFailed: they do not.
     """
-    lines = material.lines_of(Path(file))[: material.BATCH]
-    texts = material.file(setting, "texts", [json.loads(line)["text"] for line in lines])
-    with Side("ours", node_program(str(ROOM.parent / "encoding" / "ours.js")), ALL_THREADS) as ours:
+    lines = material.read_lines(Path(file))[: material.BATCH]
+    texts = material.write_json_file(setting, "texts", [json.loads(line)["text"] for line in lines])
+    with SideProcess(
+        "ours", node_program(str(DIRECTORY.parent / "encoding" / "ours.js")), ALL_THREADS
+    ) as ours:
         ours.ask("open", bundle=bundle, backend=case.backend)
         ours.ask("texts", file=texts)
-        compare(case.name, ours, older)
+        compare_vectors(case.name, ours, older)

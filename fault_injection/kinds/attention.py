@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 
 from fault_injection.copies import PREFIX, Array, Weights
-from fault_injection.graph import Places
+from fault_injection.graph import GraphParts
 from fault_injection.registry import Change, kind
 from fault_injection.target import Target
 
@@ -32,8 +32,8 @@ def mask_ignored(target: Target, choose: Random) -> str:
 def mask_inverted(target: Target, choose: Random) -> str:
     """The graph hides what the mask shows."""
     graph = target.graph
-    bias = Places(graph).mask()
-    inverse = Places(graph).given(bias, "Sub")
+    bias = GraphParts(graph).mask()
+    inverse = GraphParts(graph).given(bias, "Sub")
     (mask,) = [n for n in graph.inputs(inverse) if graph.op(n) == "StridedSlice"]
     graph.rewire(bias, inverse, mask)
     graph.write()
@@ -55,7 +55,7 @@ def mask_value_weak(target: Target, choose: Random) -> str:
 @kind("graph", stages=FIRST, times=2)
 def mask_value_one_layer(target: Target, choose: Random) -> Change:
     """One layer does not add the mask's bias."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
     scores = places.scores(layer)
     graph.replace(scores, places.product(layer))
@@ -80,7 +80,7 @@ def mask_value_other(target: Target, choose: Random) -> Change:
 def set_mask_value(target: Target, value: float) -> str:
     """What is added to the score of a masked position."""
     graph = target.graph
-    bias = Places(graph).mask()
+    bias = GraphParts(graph).mask()
     (old,) = [n for n in graph.inputs(bias) if graph.op(n) == "Const"]
     before = float(graph.value(old))
     assert before == -HIDDEN
@@ -140,7 +140,7 @@ def key_bias_dropped(target: Target, choose: Random) -> Change:
 @kind("graph", times=5)
 def scale_lost(target: Target, choose: Random) -> Change:
     """A layer's scores are not divided by the root of the heads' width."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
     queries = places.given(places.product(layer), "Mul")
     (scale,) = [n for n in graph.inputs(queries) if graph.op(n) == "Const"]
@@ -154,7 +154,7 @@ def scale_lost(target: Target, choose: Random) -> Change:
 @kind("graph")
 def scores_transposed(target: Target, choose: Random) -> Change:
     """A layer's keys ask, and its queries answer."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
     product = graph.nodes[places.product(layer)]
     product["input"] = product["input"][::-1]
@@ -178,7 +178,7 @@ def heads_and_width_swapped(target: Target, choose: Random) -> str:
 @kind("graph")
 def heads_not_transposed(target: Target, choose: Random) -> Change:
     """A layer's heads are put side by side without being transposed first."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
     context = places.context(layer)
     graph.replace(places.user(context, "Transpose"), context)
@@ -189,7 +189,7 @@ def heads_not_transposed(target: Target, choose: Random) -> Change:
 @kind("graph")
 def softmax_over_queries(target: Target, choose: Random) -> Change:
     """A layer's weights add up to 1 over the positions that ask."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
     softmax, scores = places.softmaxes[layer], places.scores(layer)
     order = graph.constant("order", [0, 1, 3, 2], "int32")
@@ -205,7 +205,7 @@ def softmax_over_queries(target: Target, choose: Random) -> Change:
 @kind("graph")
 def keys_for_values(target: Target, choose: Random) -> Change:
     """A layer gathers its keys in the place of its values."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
     context = places.context(layer)
     values = next(n for n in graph.inputs(context) if n != places.softmaxes[layer])
@@ -218,7 +218,7 @@ def keys_for_values(target: Target, choose: Random) -> Change:
 @kind("graph")
 def wrong_weight_wired(target: Target, choose: Random) -> Change:
     """A layer's keys are made with the queries' weights; all weights are there as they were."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
     products = [n for n in graph.of_op("_FusedMatMul") if "/self/key/" in n]
     weight = graph.inputs(products[layer])[1]

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from fault_injection.graph import Places, norms_of
+from fault_injection.graph import GraphParts, norm_numbers
 from fault_injection.registry import kind
 from fault_injection.sources import POSITIONS
 from fault_injection.target import Target
@@ -89,8 +89,8 @@ def output_nodes_swapped(target: Target, choose: Random) -> str:
 @kind("graph", stages="sequence_output")
 def output_before_norm(target: Target, choose: Random) -> str:
     """`sequence_output` is what the last normalisation takes."""
-    graph, places = target.graph, Places(target.graph)
-    last = norms_of(places.layers - 1)[1]
+    graph, places = target.graph, GraphParts(target.graph)
+    last = norm_numbers(places.layers - 1)[1]
     graph.rewire("sequence_output", places.normed(last), places.norm_sum(last))
     graph.write()
     return "sequence_output taken before the last layer norm"
@@ -99,8 +99,8 @@ def output_before_norm(target: Target, choose: Random) -> str:
 @kind("graph", stages="pooled_output")
 def pooled_at_second_position(target: Target, choose: Random) -> str:
     """`pooled_output` is of position 1."""
-    graph, places = target.graph, Places(target.graph)
-    last = places.normed(norms_of(places.layers - 1)[1])
+    graph, places = target.graph, GraphParts(target.graph)
+    last = places.normed(norm_numbers(places.layers - 1)[1])
     rows = places.user(last, "StridedSlice")
     _, begin, end, _ = graph.inputs(rows)
     graph.rewire(rows, begin, graph.constant("begin", [0, 1], "int32"))

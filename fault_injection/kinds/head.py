@@ -4,18 +4,18 @@ from random import Random
 
 import numpy as np
 
-from fault_injection.copies import HEAD, Array, Copy, Weights
+from fault_injection.copies import HEAD, Array, SealedCopy, Weights
 from fault_injection.registry import kind
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 
-def has_head(clean: Clean) -> bool:
+def has_head(clean: CleanBundle) -> bool:
     """Whether there is a classifier."""
     return clean.head is not None
 
 
-def has_twin(clean: Clean) -> bool:
+def has_sibling_head(clean: CleanBundle) -> bool:
     """Whether the bundle of the same shape and other weights has one too."""
     return has_head(clean) and clean.sibling is not None and clean.sibling.head is not None
 
@@ -65,11 +65,11 @@ def head_bias_lost(target: Target, choose: Random) -> str:
     return f"{bias} became zeros"
 
 
-@kind("head", stages="probabilities", fits=has_twin, times=5)
+@kind("head", stages="probabilities", fits=has_sibling_head, times=5)
 def head_of_another_bundle(target: Target, choose: Random) -> str:
     """The head that was trained on another bundle, with this one's name on it."""
     assert target.clean.sibling is not None and target.clean.sibling.head is not None
-    other = Copy(target.clean.sibling.head, target.place / "other", HEAD)
+    other = SealedCopy(target.clean.sibling.head, target.place / "other", HEAD)
     for name in target.head.about["files"]:
         target.head.write(name, other.read(name))
     return f"weights of the head of {target.clean.sibling.name}"

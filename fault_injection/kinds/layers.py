@@ -2,9 +2,9 @@
 
 from random import Random
 
-from fault_injection.graph import Graph, Places, norms_of
+from fault_injection.graph import Graph, GraphParts, norm_numbers
 from fault_injection.registry import Change, kind
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 TANH = (1.5957691216057308, 0.044715)
@@ -20,7 +20,7 @@ def stage_of_norm(norm: int) -> str:
 @kind("graph", stages="embeddings")
 def epsilon_wrong(target: Target, choose: Random) -> str:
     """All normalisations have another library's ε."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     value = choose.choice((1e-3, 1e-5))
     new = graph.constant("epsilon", value)
     for norm in range(len(places.roots)):
@@ -32,7 +32,7 @@ def epsilon_wrong(target: Target, choose: Random) -> str:
 @kind("graph", times=5)
 def epsilon_of_one_norm(target: Target, choose: Random) -> Change:
     """One normalisation has Keras's ε, 1e-3."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     norm = choose.randrange(1, len(places.roots))
     before = set_epsilon(graph, places, norm, graph.constant("epsilon", 1e-3))
     graph.write()
@@ -40,7 +40,7 @@ def epsilon_of_one_norm(target: Target, choose: Random) -> Change:
     return Change(f"ε at {stage}: {before:g} became 0.001", (stage,))
 
 
-def set_epsilon(graph: Graph, places: Places, norm: int, new: str) -> float:
+def set_epsilon(graph: Graph, places: GraphParts, norm: int, new: str) -> float:
     """Gives a normalisation another ε; returns the old."""
     total = places.variance_sum(norm)
     (old,) = [n for n in graph.inputs(total) if graph.op(n) == "Const"]
@@ -51,7 +51,7 @@ def set_epsilon(graph: Graph, places: Places, norm: int, new: str) -> float:
 @kind("graph")
 def norm_over_positions(target: Target, choose: Random) -> Change:
     """A normalisation goes over the positions, and not over the features."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     norm = choose.randrange(1, len(places.roots))
     axis = graph.constant("axis", [1], "int32")
     deviations = places.deviations(norm)
@@ -66,7 +66,7 @@ def norm_over_positions(target: Target, choose: Random) -> Change:
 @kind("graph")
 def norm_skipped(target: Target, choose: Random) -> Change:
     """A normalisation is left out."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     norm = choose.randrange(len(places.roots))
     graph.replace(places.normed(norm), places.norm_sum(norm))
     graph.write()
@@ -88,8 +88,8 @@ def residual_dropped_after_feed_forward(target: Target, choose: Random) -> Chang
 
 def drop_residual(target: Target, choose: Random, which: int) -> Change:
     """Leaves a residual of a layer out."""
-    graph, places = target.graph, Places(target.graph)
-    norm = norms_of(choose.randrange(places.layers))[which]
+    graph, places = target.graph, GraphParts(target.graph)
+    norm = norm_numbers(choose.randrange(places.layers))[which]
     made = next(n for n in places.residual(norm) if "output/BiasAdd" in n)
     graph.replace(places.norm_sum(norm), made)
     graph.write()
@@ -97,7 +97,7 @@ def drop_residual(target: Target, choose: Random, which: int) -> Change:
     return Change(f"residual before {stage} left out", (stage,))
 
 
-def lively(clean: Clean) -> bool:
+def has_large_activations(clean: CleanBundle) -> bool:
     """Whether activations are so large that GELU's forms differ by more than float32 does."""
     return clean.source.lively
 
@@ -105,7 +105,9 @@ def lively(clean: Clean) -> bool:
 @kind(
     "graph",
     times=6,
-    fits=lambda clean: lively(clean) and clean.source.activation in ("gelu_tanh", "gelu_erf"),
+    fits=lambda clean: (
+        has_large_activations(clean) and clean.source.activation in ("gelu_tanh", "gelu_erf")
+    ),
 )
 def gelu_form_swapped(target: Target, choose: Random) -> Change:
     """A layer has GELU's other form: tanh for erf, erf for tanh."""
@@ -113,7 +115,7 @@ def gelu_form_swapped(target: Target, choose: Random) -> Change:
     return set_activation(target, choose, other)
 
 
-@kind("graph", fits=lively)
+@kind("graph", fits=has_large_activations)
 def activation_of_another_family(target: Target, choose: Random) -> Change:
     """A layer has ReLU for GELU, or the other way round."""
     other = "gelu_tanh" if target.clean.source.activation == "relu" else "relu"
@@ -122,7 +124,7 @@ def activation_of_another_family(target: Target, choose: Random) -> Change:
 
 def set_activation(target: Target, choose: Random, to: str) -> Change:
     """Gives a layer another activation."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
     old, x = activation_of(graph, places, layer)
     graph.replace(old, ACTIVATIONS[to](graph, x))
@@ -131,7 +133,7 @@ def set_activation(target: Target, choose: Random, to: str) -> Change:
     return Change(what, (f"layer_{layer}/output",))
 
 
-def activation_of(graph: Graph, places: Places, layer: int) -> tuple[str, str]:
+def activation_of(graph: Graph, places: GraphParts, layer: int) -> tuple[str, str]:
     """The node that gives a layer's activation, and the one that it is of."""
     (op,) = {op for op in ("Sigmoid", "Erf", "Relu") if graph.of_op(op)}
     node = graph.of_op(op)[layer]
@@ -144,12 +146,12 @@ def activation_of(graph: Graph, places: Places, layer: int) -> tuple[str, str]:
     return result, graph.inputs(places.given(graph.inputs(node)[0], "Neg"))[0]
 
 
-def relu(graph: Graph, x: str) -> str:
+def add_relu(graph: Graph, x: str) -> str:
     """max(x, 0)."""
     return graph.add("Relu", "relu", x)
 
 
-def gelu_tanh(graph: Graph, x: str) -> str:
+def add_gelu_tanh(graph: Graph, x: str) -> str:
     """The tanh form: x · σ(1.5957691 · (x + 0.044715 x³))."""
     outer, inner = (graph.constant(f"gelu_{i}", value) for i, value in enumerate(TANH))
     square = graph.add("Mul", "square", x, x)
@@ -159,7 +161,7 @@ def gelu_tanh(graph: Graph, x: str) -> str:
     return graph.add("Mul", "gelu", x, share)
 
 
-def gelu_erf(graph: Graph, x: str) -> str:
+def add_gelu_erf(graph: Graph, x: str) -> str:
     """The erf form: x / 2 · (1 + erf(x / √2))."""
     root, half, one = (
         graph.constant(f"gelu_{i}", value) for i, value in enumerate((ROOT_HALF, 0.5, 1.0))
@@ -169,15 +171,15 @@ def gelu_erf(graph: Graph, x: str) -> str:
     return graph.add("Mul", "gelu", graph.add("Mul", "half", x, half), share)
 
 
-ACTIVATIONS = {"relu": relu, "gelu_tanh": gelu_tanh, "gelu_erf": gelu_erf}
+ACTIVATIONS = {"relu": add_relu, "gelu_tanh": add_gelu_tanh, "gelu_erf": add_gelu_erf}
 
 
 @kind("graph", times=5, fits=lambda clean: clean.source.layers > 1)
 def layer_skipped(target: Target, choose: Random) -> Change:
     """What follows a layer takes what the layer took: the layer is there, and nobody asks it."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
-    first, last = norms_of(layer)
+    first, last = norm_numbers(layer)
     made = places.normed(last)
     came = next(n for n in places.residual(first) if "output/BiasAdd" not in n)
     for user in graph.users(made):
@@ -197,31 +199,31 @@ FLOAT, INT, BOOL = ({"type": f"DT_{name}"} for name in ("FLOAT", "INT32", "BOOL"
 def dropout_of_embeddings(target: Target, choose: Random) -> str:
     """A tenth of the embeddings is lost."""
     graph = target.graph
-    drop(graph, Places(graph).normed(0))
+    add_dropout(graph, GraphParts(graph).normed(0))
     return "dropout of 0.1 on the embeddings"
 
 
 @kind("graph")
 def dropout_of_attention(target: Target, choose: Random) -> Change:
     """A tenth of a layer's attention weights is lost."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer = choose.randrange(places.layers)
-    drop(graph, places.softmaxes[layer])
+    add_dropout(graph, places.softmaxes[layer])
     return Change(f"dropout of 0.1 on layer {layer}'s attention", (f"layer_{layer}/context",))
 
 
 @kind("graph")
 def dropout_of_hidden(target: Target, choose: Random) -> Change:
     """A tenth of what a layer's attention or feed-forward gives is lost."""
-    graph, places = target.graph, Places(target.graph)
+    graph, places = target.graph, GraphParts(target.graph)
     layer, which = choose.randrange(places.layers), choose.randrange(2)
-    norm = norms_of(layer)[which]
-    drop(graph, next(n for n in places.residual(norm) if "output/BiasAdd" in n))
+    norm = norm_numbers(layer)[which]
+    add_dropout(graph, next(n for n in places.residual(norm) if "output/BiasAdd" in n))
     stage = f"layer_{layer}/{('attention_output', 'output')[which]}"
     return Change(f"dropout of 0.1 before {stage}", (stage,))
 
 
-def drop(graph: Graph, x: str) -> None:
+def add_dropout(graph: Graph, x: str) -> None:
     """Puts a dropout of 0.1 behind a node."""
     shape = graph.add("Shape", "shape", x, out_type=INT)
     seeds = {"seed": {"i": "0"}, "seed2": {"i": "0"}}

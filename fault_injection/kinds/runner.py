@@ -7,40 +7,40 @@ from collections.abc import Callable
 from random import Random
 
 from fault_injection.registry import TIMES, kind
-from fault_injection.sources import POSITIONS, Clean
+from fault_injection.sources import POSITIONS, CleanBundle
 from fault_injection.target import Target
 
-Fits = Callable[[Clean], bool]
+Fits = Callable[[CleanBundle], bool]
 
 
-def has_head(clean: Clean) -> bool:
+def has_head(clean: CleanBundle) -> bool:
     """Whether there is a classifier."""
     return clean.head is not None
 
 
-def is_padded(clean: Clean) -> bool:
+def is_padded(clean: CleanBundle) -> bool:
     """Whether the word embeddings have rows that no token uses."""
     return clean.source.padded_to > 1
 
 
-def is_cut(clean: Clean) -> bool:
+def is_cut(clean: CleanBundle) -> bool:
     """Whether the model has so few positions that the longest texts are cut."""
     return clean.source.positions <= POSITIONS
 
 
-def is_cased(clean: Clean) -> bool:
+def is_cased(clean: CleanBundle) -> bool:
     """Whether the tokenizer keeps upper case; a lower-casing one undoes a change of case."""
     return clean.source.tokenizer == "cased"
 
 
-def any_bundle(clean: Clean) -> bool:
+def any_bundle(clean: CleanBundle) -> bool:
     """Every bundle."""
     return True
 
 
 TYPES_OF_ZEROS = ("invariances", "embeddings")
 """A single text has types of 0 anyway, so the outputs do not show it."""
-TABLE: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
+RUNNER_FAULTS: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
     # What Node feeds the model: padding, mask, types, rows.
     "mask_all_ones": ("ids", any_bundle, "The mask shows the padding."),
     "padding_on_the_left": ("ids", any_bundle, "Texts stand at the end of their rows."),
@@ -112,11 +112,11 @@ TABLE: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
     "labels_shifted_in_javascript": ("label", has_head, "The label is the next one."),
 }
 """Of each fault: the stages at which a perfect judge may put it, where it fits, what it does."""
-MORE = {"strings_compared_by_their_first_character": 6}
+TIMES_BY_NAME = {"strings_compared_by_their_first_character": 6}
 """How often a fault is put where it is not `TIMES`."""
 
 
-def register(name: str, stages: str | tuple[str, ...], fits: Fits, about: str) -> None:
+def register_fault(name: str, stages: str | tuple[str, ...], fits: Fits, about: str) -> None:
     """Makes a kind of one row of the table.
 
     Args:
@@ -131,8 +131,8 @@ def register(name: str, stages: str | tuple[str, ...], fits: Fits, about: str) -
         return about
 
     put.__name__, put.__doc__ = name, about
-    kind("runner", stages=stages, fits=fits, times=MORE.get(name, TIMES))(put)
+    kind("runner", stages=stages, fits=fits, times=TIMES_BY_NAME.get(name, TIMES))(put)
 
 
-for _name, _row in TABLE.items():
-    register(_name, *_row)
+for _name, _row in RUNNER_FAULTS.items():
+    register_fault(_name, *_row)

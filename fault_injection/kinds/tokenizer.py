@@ -5,58 +5,58 @@ from random import Random
 
 from fault_injection import tables
 from fault_injection.registry import kind
-from fault_injection.sources import Clean
-from fault_injection.tables import ALONE, BLOCKS, FOLDED, LETTER, SPACE, VANISHES, Tables
+from fault_injection.sources import CleanBundle
+from fault_injection.tables import ALONE, BLOCKS, FOLDED, LETTER, SPACE, VANISHES, EditableTables
 from fault_injection.target import Target
 
 TABLES_FILE = "tokenizer_tables.bin"
 
 
-def lower(clean: Clean) -> bool:
+def is_lower_casing(clean: CleanBundle) -> bool:
     """Whether the tokenizer lower-cases."""
     return clean.source.tokenizer == "lower"
 
 
-def cased(clean: Clean) -> bool:
+def is_cased(clean: CleanBundle) -> bool:
     """Whether it does not."""
-    return not lower(clean)
+    return not is_lower_casing(clean)
 
 
-def read(target: Target) -> Tables:
+def read_bundle_tables(target: Target) -> EditableTables:
     """The bundle's tables."""
-    return tables.read(target.bundle.read(TABLES_FILE))
+    return tables.read_tables(target.bundle.read(TABLES_FILE))
 
 
-def write_tables(target: Target, changed: Tables) -> None:
+def write_tables(target: Target, changed: EditableTables) -> None:
     """Writes them."""
-    target.bundle.write(TABLES_FILE, tables.write(changed))
+    target.bundle.write(TABLES_FILE, tables.tables_to_bytes(changed))
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def lower_casing_off(target: Target, choose: Random) -> str:
     """The tables of the tokenizer that keeps upper case."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("cased").read_bytes())
     return "tables of the cased tokenizer"
 
 
-@kind("tokenizer", stages="tables", fits=cased)
+@kind("tokenizer", stages="tables", fits=is_cased)
 def lower_casing_on(target: Target, choose: Random) -> str:
     """The tables of the tokenizer that lower-cases."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("lower").read_bytes())
     return "tables of the lower-casing tokenizer"
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def nfkc_off(target: Target, choose: Random) -> str:
     """The tables of the algorithm bert, which lower-cases and does not fold full-width forms."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("bert").read_bytes())
     return "tables of bert in the place of tf-text's"
 
 
-@kind("tokenizer", stages="tables", fits=cased)
+@kind("tokenizer", stages="tables", fits=is_cased)
 def nfkc_on(target: Target, choose: Random) -> str:
     """Compatibility forms are folded where the tokenizer keeps them."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     folded = 0
     for c in range(0x80, 0x10000):
         form = unicodedata.normalize("NFKC", chr(c))
@@ -68,7 +68,7 @@ def nfkc_on(target: Target, choose: Random) -> str:
     return f"{folded} characters folded by NFKC"
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def other_runtime(target: Target, choose: Random) -> str:
     """The tables of tf-text-fast, which differs from tf-text in a few characters."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("fast").read_bytes())
@@ -78,7 +78,7 @@ def other_runtime(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="tables", times=6)
 def one_entry_altered(target: Target, choose: Random) -> str:
     """One Chinese character becomes a space, a letter, nothing, or its neighbour."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     c = choose.randrange(0x4E00, 0x9FA5)
     assert changed.classes[c] == ALONE
     to = choose.choice(("a space", "a letter", "nothing", "its neighbour"))
@@ -93,7 +93,7 @@ def one_entry_altered(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="tables")
 def word_limit_wrong(target: Target, choose: Random) -> str:
     """The longest word that is looked up is shorter, or counted in characters and not bytes."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     if choose.random() < 0.5:
         changed.in_bytes = 1 - changed.in_bytes
         what = "the word limit counts characters, not bytes"
@@ -104,10 +104,10 @@ def word_limit_wrong(target: Target, choose: Random) -> str:
     return what
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def order_of_marks_lost(target: Target, choose: Random) -> str:
     """Combining marks keep the order they were written in."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     assert changed.ranks
     count = len(changed.ranks)
     changed.ranks = {}
@@ -115,10 +115,10 @@ def order_of_marks_lost(target: Target, choose: Random) -> str:
     return f"the ranks of {count} marks are lost"
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def fold_cut_short(target: Target, choose: Random) -> str:
     """A character that becomes several keeps only the first."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     several = [c for c, symbols in changed.folds.items() if len(symbols) > 1]
     c = choose.choice(several)
     assert changed.classes[c] == FOLDED
@@ -130,7 +130,7 @@ def fold_cut_short(target: Target, choose: Random) -> str:
 # Where TF-Text 2.19.0's tables (lower case) differ from 2.21.1's, measured entry by entry: its
 # Unicode is older. Upper case and compatibility forms that it does not know stay letters, marks
 # that it does not know let no other mark pass, or have no rank.
-KEPT_BY_2_19 = """
+UNFOLDED_IN_2_19 = """
 1C89 2C2F A7C0 A7C7 A7C9 A7CB-A7CC A7D0 A7D6 A7D8 A7DA A7DC A7F2-A7F5 AB69 10570-1057A 1057C-1058A
 1058C-10592 10594-10595 105C9 105E4 10781-10785 10787-107B0 107B2-107BA 10D50-10D65 11383 11385
 1138E 11391 113C5 113C7-113C8 11938 16121-16128 16D68-16D6A 1CCD6-1CCF9 1E030-1E06D 1FBF0-1FBF9
@@ -158,11 +158,11 @@ def code_points(text: str) -> list[int]:
     return [c for ends in pairs for c in range(int(ends[0], 16), int(ends[-1], 16) + 1)]
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def tables_of_another_tf_text(target: Target, choose: Random) -> str:
     """The tables of TF-Text 2.19.0 in the place of 2.21.1's: an older Unicode."""
-    changed = read(target)
-    kept, blocking = code_points(KEPT_BY_2_19), code_points(BLOCKING_IN_2_19)
+    changed = read_bundle_tables(target)
+    kept, blocking = code_points(UNFOLDED_IN_2_19), code_points(BLOCKING_IN_2_19)
     for c in kept:
         changed.keep(c, LETTER)
     for c in blocking:
@@ -185,7 +185,7 @@ SPECIAL = 5
 """Lines at the beginning that are special tokens."""
 
 
-def lines_of(target: Target) -> list[bytes]:
+def read_vocab_lines(target: Target) -> list[bytes]:
     """The lines without their ends."""
     return target.bundle.read(VOCAB_FILE).removesuffix(b"\n").split(b"\n")
 
@@ -199,7 +199,7 @@ def write_vocab(target: Target, lines: list[bytes]) -> None:
 @kind("tokenizer", stages="vocab", times=6)
 def vocab_lines_swapped(target: Target, choose: Random) -> str:
     """Two lines change places."""
-    lines = lines_of(target)
+    lines = read_vocab_lines(target)
     a, b = choose.sample(range(SPECIAL, len(lines)), 2)
     lines[a], lines[b] = lines[b], lines[a]
     write_vocab(target, lines)
@@ -209,7 +209,7 @@ def vocab_lines_swapped(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="vocab")
 def vocab_line_moved(target: Target, choose: Random) -> str:
     """A line moves to the end: every id after it is one less."""
-    lines = lines_of(target)
+    lines = read_vocab_lines(target)
     place = choose.randrange(SPECIAL, len(lines) // 2)
     lines.append(lines.pop(place))
     write_vocab(target, lines)
@@ -219,7 +219,7 @@ def vocab_line_moved(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="vocab")
 def vocab_marks_lost(target: Target, choose: Random) -> str:
     """A piece that goes on a word has lost its ##."""
-    lines = lines_of(target)
+    lines = read_vocab_lines(target)
     rest = set(lines)
     pieces = [
         i
@@ -235,7 +235,7 @@ def vocab_marks_lost(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="vocab")
 def vocab_line_decomposed(target: Target, choose: Random) -> str:
     """A line has a character that looks the same: an invisible one was added."""
-    lines = lines_of(target)
+    lines = read_vocab_lines(target)
     place = choose.randrange(SPECIAL, len(lines))
     lines[place] += "\u200b".encode()
     write_vocab(target, lines)

@@ -54,7 +54,7 @@ class Measures:
             max_abs=float(delta.max()),
             max_rel=float(relative.max(initial=0.0)),
             needed_atol=max(float(needed.max()), 0.0),
-            ulps=histogram(node, python) if python.dtype == np.float32 else (),
+            ulps=ulp_histogram(node, python) if python.dtype == np.float32 else (),
             squares=float(delta @ delta),
             dot=float(a @ b),
             node_squares=float(a @ a),
@@ -95,14 +95,14 @@ class Measures:
         return 10 * math.log10(self.python_squares / self.squares)
 
 
-def histogram(node: NDArray[Any], python: NDArray[Any]) -> tuple[int, ...]:
+def ulp_histogram(node: NDArray[Any], python: NDArray[Any]) -> tuple[int, ...]:
     """How many pairs of float32 values are 0, 1, 2 to 3, 4 to 7, … units in the last place apart.
 
     >>> one = np.float32([1, 1, 1, 0])
-    >>> histogram(one, np.float32([1, 1 + 2**-23, 1 + 3 * 2**-23, -0.0]))[:4]
+    >>> ulp_histogram(one, np.float32([1, 1 + 2**-23, 1 + 3 * 2**-23, -0.0]))[:4]
     (2, 1, 1, 0)
     """
-    distance = np.abs(rank(node) - rank(python)).ravel()
+    distance = np.abs(ulp_rank(node) - ulp_rank(python)).ravel()
     classes = np.zeros(distance.size, np.int64)
     apart = distance > 0
     classes[apart] = np.floor(np.log2(distance[apart])).astype(np.int64) + 1
@@ -110,7 +110,7 @@ def histogram(node: NDArray[Any], python: NDArray[Any]) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
-def rank(values: NDArray[Any]) -> NDArray[np.int64]:
+def ulp_rank(values: NDArray[Any]) -> NDArray[np.int64]:
     """The place of each float32 among all, so that neighbours differ by 1; both zeros are 0."""
     bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, np.int64(-(2**31)) - bits, bits)
@@ -140,10 +140,10 @@ class Comparison:
         return self.problem is None
 
 
-def wrong(check: str, got: object, should: object, where: str) -> Problem:
+def make_problem(check: str, got: object, should: object, where: str) -> Problem:
     """A problem in the one grammar of messages.
 
-    >>> wrong("dtype", "int32", "float32", "pooled_output").message
+    >>> make_problem("dtype", "int32", "float32", "pooled_output").message
     'got int32, but should be float32 [pooled_output]'
     """
     return Problem(check, f"got {got}, but should be {should} [{where}]")
@@ -152,18 +152,18 @@ def wrong(check: str, got: object, should: object, where: str) -> Problem:
 def compare_names(node: Collection[str], python: Collection[str], where: str) -> Problem | None:
     """Both sides must have the same names, and at least one."""
     if not python and not node:
-        return wrong("nothing", "nothing to compare", "at least one tensor", where)
+        return make_problem("nothing", "nothing to compare", "at least one tensor", where)
     if set(node) != set(python):
-        return wrong("names", named(node), named(python), where)
+        return make_problem("names", join_names(node), join_names(python), where)
     return None
 
 
-def named(names: Collection[str]) -> str:
+def join_names(names: Collection[str]) -> str:
     """Names as a person reads them."""
     return ", ".join(sorted(names)) or "none"
 
 
-def compare(node: Array, python: Array, budget: Budget, where: str) -> Comparison:
+def compare_arrays(node: Array, python: Array, budget: Budget, where: str) -> Comparison:
     """Compares two arrays of any shape and any numeric dtype.
 
     Args:
@@ -172,21 +172,21 @@ def compare(node: Array, python: Array, budget: Budget, where: str) -> Compariso
         budget: the allowance of the rule above.
         where: put into the message, with the place of the worst element.
     """
-    early = compare_form(node, python, where) or compare_finite(node, python, where)
+    early = compare_dtype_and_shape(node, python, where) or compare_finite(node, python, where)
     if early is not None:
         return Comparison(Measures(), early)
     measures = Measures.of(node, python, budget)
     return Comparison(measures, compare_values(node, python, budget, where))
 
 
-def compare_form(node: Array, python: Array, where: str) -> Problem | None:
+def compare_dtype_and_shape(node: Array, python: Array, where: str) -> Problem | None:
     """Dtype, shape, and that there is anything in it."""
     if node.dtype != python.dtype:
-        return wrong("dtype", node.dtype, python.dtype, where)
+        return make_problem("dtype", node.dtype, python.dtype, where)
     if node.shape != python.shape:
-        return wrong("shape", list(node.shape), list(python.shape), where)
+        return make_problem("shape", list(node.shape), list(python.shape), where)
     if node.size == 0:
-        return wrong("nothing", "0 values", "at least one", where)
+        return make_problem("nothing", "0 values", "at least one", where)
     return None
 
 
@@ -197,7 +197,7 @@ def compare_finite(node: Array, python: Array, where: str) -> Problem | None:
         if bad.any():
             index = tuple(int(i) for i in np.argwhere(bad)[0])
             spot = f"{where}, {side}'s value at {list(index)}"
-            return wrong("finite", values[index], "a finite number", spot)
+            return make_problem("finite", values[index], "a finite number", spot)
     return None
 
 
@@ -211,11 +211,11 @@ def compare_values(node: Array, python: Array, budget: Budget, where: str) -> Pr
     # Integers are exact: the first difference tells more than the largest.
     flat = int(np.argmax(outside if node.dtype.kind in "iu" else delta - allowed))
     index = tuple(int(i) for i in np.unravel_index(flat, node.shape))
-    should = f"{python[index]}{allowance(budget)}"
-    return wrong("values", node[index], should, f"{where} at {list(index)}")
+    should = f"{python[index]}{format_tolerance(budget)}"
+    return make_problem("values", node[index], should, f"{where} at {list(index)}")
 
 
-def allowance(budget: Budget) -> str:
+def format_tolerance(budget: Budget) -> str:
     """The budget behind a number, as in `0.5 ± 1e-05`; nothing where it is exact."""
     if budget.atol == budget.rtol == 0:
         return ""

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerics.budgets import Cost
-from parity_tests.cases import short
+from parity_tests.cases import shorten
 from parity_tests.checks.budgets import Budgets
-from parity_tests.checks.compare import Measures, compare, wrong
-from parity_tests.checks.stages import LABEL, Row, undecided
+from parity_tests.checks.compare import Measures, compare_arrays, make_problem
+from parity_tests.checks.stages import LABEL, StageRow, is_undecided
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.runs import PROBABILITIES, SPECIALS, Run
+from parity_tests.runners.runs import PROBABILITIES, SPECIALS, RunOutput
 from support.contracts import read_classifier
 from support.errors import UserError
 
 Array = NDArray[Any]
-TENSORS = {"dense": 4, "linear": 2, "bilstm": 8}
+WEIGHT_COUNTS = {"dense": 4, "linear": 2, "bilstm": 8}
 """How many weights a head of each kind has."""
 
 
@@ -50,15 +50,15 @@ class Head:
             weights = tuple(
                 array
                 for group in document["weightsManifest"]
-                for array in group_of(group, directory)
+                for array in read_weight_group(group, directory)
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{directory} is no classifier this can read: {error}") from None
         fits = len(weights) > 1 and weights[-1].shape == weights[-2].shape[1:]
-        if len(weights) != TENSORS.get(kind) or not fits or len(weights[-1]) != len(labels):
+        if len(weights) != WEIGHT_COUNTS.get(kind) or not fits or len(weights[-1]) != len(labels):
             raise UserError(
-                f"{directory} is no {kind} head with a unit a label, of {', '.join(TENSORS)}; "
-                "train it again"
+                f"{directory} is no {kind} head with a unit a label, of "
+                f"{', '.join(WEIGHT_COUNTS)}; train it again"
             )
         return cls(kind, weights, labels)
 
@@ -85,7 +85,7 @@ class Head:
         answer: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(sequence.dtype)
         return answer
 
-    def cost(self, run: Run, sequence: str) -> Cost:
+    def cost(self, run: RunOutput, sequence: str) -> Cost:
         """What float32 costs the probabilities, through the model and the head.
 
         Of the vectors in float64 the head makes the true ones; of those in float32 it makes, in
@@ -107,7 +107,7 @@ class Head:
         # Without float64 there is float32's own noise, as the vectors' cost has it.
         return self.moved_by_chance(run, sequence)
 
-    def moved_by_chance(self, run: Run, sequence: str) -> Cost:
+    def moved_by_chance(self, run: RunOutput, sequence: str) -> Cost:
         """What vectors that are off by their cost at random make of the probabilities."""
         vectors = run.costs[sequence]
         generator, total = np.random.default_rng(0), Cost(how=vectors.how)
@@ -132,7 +132,7 @@ class Head:
         """The most probable label of each row, the first of equals."""
         return [self.labels[int(place)] for place in np.argmax(probabilities, axis=1)]
 
-    def answering(self, run: Run, sequence: str = "sequence_output") -> Run:
+    def answering(self, run: RunOutput, sequence: str = "sequence_output") -> RunOutput:
         """Python's run with what the head makes of the output called `sequence`.
 
         Raises:
@@ -173,7 +173,7 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
-def group_of(group: dict[str, Any], directory: Path) -> list[Array]:
+def read_weight_group(group: dict[str, Any], directory: Path) -> list[Array]:
     """The arrays of one group of a TF.js weights manifest, in its order."""
     data = b"".join((directory / path).read_bytes() for path in group["paths"])
     arrays, start = [], 0
@@ -195,7 +195,9 @@ def group_of(group: dict[str, Any], directory: Path) -> list[Array]:
 GOLDEN = "golden"
 
 
-def judge(backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets) -> list[Row]:
+def judge_golden_answers(
+    backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets
+) -> list[StageRow]:
     """A row for the probabilities and one for the labels; none where the head keeps no answers.
 
     At most `count` texts are asked about, the shortest, for the slow backends.
@@ -205,7 +207,7 @@ def judge(backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets)
     """
     assert side.classifier is not None, "there is a head to judge"
     description = read_classifier(side.classifier)
-    golden = sorted(description.get("golden", []), key=length)[:count]
+    golden = sorted(description.get("golden", []), key=text_length)[:count]
     texts = [(g.get("text", g.get("sentence1")), g.get("sentence2")) for g in golden]
     expected = np.array([g["probabilities"] for g in golden], np.float32)
     labels = [g["label"] for g in golden]
@@ -220,19 +222,19 @@ def judge(backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets)
     dumped = [json.dumps(line, ensure_ascii=False) + "\n" for line in lines]
     file.write_text("".join(dumped), encoding="utf-8")
     node = side.answers(backend, file, out / f"golden.{backend}.safetensors", max_length)
-    numbers = Row(backend, GOLDEN, PROBABILITIES, budgets.of(PROBABILITIES))
-    words = Row(backend, GOLDEN, LABEL, budgets.of(LABEL))
+    numbers = StageRow(backend, GOLDEN, PROBABILITIES, budgets.of(PROBABILITIES))
+    words = StageRow(backend, GOLDEN, LABEL, budgets.of(LABEL))
     got = node.batches["added", 0][PROBABILITIES]
     if got.shape != expected.shape:
         shapes = (list(got.shape), list(expected.shape))
-        numbers.fail(wrong("shape", *shapes, f"{backend}, golden answers"), set())
+        numbers.fail(make_problem("shape", *shapes, f"{backend}, golden answers"), set())
     for i, said in enumerate(node.labels["added", 0]):
-        where = f"{backend}, golden text {i} “{short(texts[i][0])}”"
+        where = f"{backend}, golden text {i} “{shorten(texts[i][0])}”"
         words.take(i, Measures(compared=1))
-        if said != labels[i] and not undecided(expected[i], numbers.budget):
-            words.fail(wrong("values", repr(said), repr(labels[i]), f"label, {where}"), {i})
+        if said != labels[i] and not is_undecided(expected[i], numbers.budget):
+            words.fail(make_problem("values", repr(said), repr(labels[i]), f"label, {where}"), {i})
         if got.shape == expected.shape:
-            found = compare(got[i], expected[i], numbers.budget, f"probabilities, {where}")
+            found = compare_arrays(got[i], expected[i], numbers.budget, f"probabilities, {where}")
             numbers.take(i, found.measures)
             if found.problem is not None:
                 numbers.fail(found.problem, {i})
@@ -243,6 +245,6 @@ def judge(backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets)
     return [numbers, words]
 
 
-def length(golden: dict[str, Any]) -> int:
+def text_length(golden: dict[str, Any]) -> int:
     """Of a golden text, or of its pair."""
     return sum(len(golden.get(name, "")) for name in ("text", "sentence1", "sentence2"))

@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 
 from numerics.budgets import Budget, seen
 from parity_tests.checks.budgets import EXACT, Budgets
-from parity_tests.checks.compare import compare, compare_form, compare_names, wrong
-from parity_tests.checks.stages import Row
-from parity_tests.runners.runs import IDS, Run
+from parity_tests.checks.compare import (
+    compare_arrays,
+    compare_dtype_and_shape,
+    compare_names,
+    make_problem,
+)
+from parity_tests.checks.stages import StageRow
+from parity_tests.runners.runs import IDS, RunOutput
 from parity_tests.runners.variants import VARIANTS
 
 STAGE = "invariances"
-SAID = {
+CLAIM_TEXTS = {
     "repeated": "run again, the same to the bit",
     "tensors": "as many tensors held after a run as before",
     "reordered": "in another order, the same",
@@ -33,32 +38,36 @@ SAID = {
 Feeds = Mapping[str, NDArray[Any]]
 
 
-def judge(backend: str, node: Run, python: Run, budgets: Budgets) -> list[Row]:
+def judge_invariances(
+    backend: str, node: RunOutput, python: RunOutput, budgets: Budgets
+) -> list[StageRow]:
     """A row for each claim that the runs have; each output is compared within its own budget."""
     rows = []
     for name in VARIANTS:
         if ("added", 0) in python.batches and (name, 0) in python.batches:
-            row = Row(backend, name, STAGE, widest(budgets, python.outputs()))
+            row = StageRow(backend, name, STAGE, widest_budget(budgets, python.outputs()))
             compare_variant(row, node.batches.get((name, 0), {}), python.batches[name, 0], budgets)
-            rows.append(settled(row))
+            rows.append(settle_row(row))
     pairs: dict[int, Feeds] = {
         number: batch for (special, number), batch in node.batches.items() if special == "pairs"
     }
     mask = node.batches.get(("turned", 0), {}).get("attention_mask")
     for claim in dict.fromkeys(name.split("/")[0] for name in pairs.get(0, {})):
         exact = claim in ("repeated", "tensors")
-        row = Row(backend, claim, STAGE, EXACT if exact else widest(budgets, python.outputs()))
+        row = StageRow(
+            backend, claim, STAGE, EXACT if exact else widest_budget(budgets, python.outputs())
+        )
         compare_pair(row, claim, pairs, mask, None if exact else budgets)
-        rows.append(settled(row))
+        rows.append(settle_row(row))
     return rows
 
 
-def widest(budgets: Budgets, outputs: list[str]) -> Budget:
+def widest_budget(budgets: Budgets, outputs: list[str]) -> Budget:
     """The widest budget of the outputs, to be shown for a row that compares all of them."""
     return max((budgets.of(name) for name in outputs), key=lambda b: b.atol, default=EXACT)
 
 
-def compare_variant(row: Row, node: Feeds, python: Feeds, budgets: Budgets) -> None:
+def compare_variant(row: StageRow, node: Feeds, python: Feeds, budgets: Budgets) -> None:
     """Every output, where the variant's mask shows it."""
     missing = compare_names(node, python, f"{row.special}, {row.backend}")
     if missing is not None:
@@ -66,17 +75,19 @@ def compare_variant(row: Row, node: Feeds, python: Feeds, budgets: Budgets) -> N
         return
     for name, expected in python.items():
         if name not in IDS:
-            form = compare_form(node[name], expected, f"{name}, {row.backend}, {row.special}")
+            form = compare_dtype_and_shape(
+                node[name], expected, f"{name}, {row.backend}, {row.special}"
+            )
             if form is not None:
                 row.fail(form, set())
                 continue
             for index, mask in enumerate(python["attention_mask"]):
                 budget = budgets.of(name)
-                check(row, name, node[name][index], expected[index], mask, index, budget)
+                compare_visible(row, name, node[name][index], expected[index], mask, index, budget)
 
 
 def compare_pair(
-    row: Row,
+    row: StageRow,
     claim: str,
     pairs: dict[int, Feeds],
     mask: NDArray[Any] | None,
@@ -91,8 +102,8 @@ def compare_pair(
         mask: int32[texts, sequence] of the batch on the right.
         budgets: None where the two must be equal.
     """
-    right = part(pairs[0], claim, "right")
-    lefts = {number: part(batch, claim, "left") for number, batch in pairs.items()}
+    right = outputs_of_side(pairs[0], claim, "right")
+    lefts = {number: outputs_of_side(batch, claim, "left") for number, batch in pairs.items()}
     lefts = {number: answers for number, answers in lefts.items() if answers}
     for number, left in lefts.items():
         missing = compare_names(left, right, f"{claim}, {row.backend}")
@@ -102,24 +113,24 @@ def compare_pair(
         for name, expected in right.items():
             budget = EXACT if budgets is None else budgets.of(name)
             if claim == "tensors" or mask is None:
-                check(row, name, left[name], expected, None, 0, budget)
+                compare_visible(row, name, left[name], expected, None, 0, budget)
             elif claim == "alone":
                 one = left[name][0]
-                check_text(row, name, one, expected[number], mask[number], number, budget)
+                compare_text(row, name, one, expected[number], mask[number], number, budget)
             else:
                 got = left[name][::-1] if claim == "reordered" else left[name]
                 for index, shown in enumerate(mask):
-                    check_text(row, name, got[index], expected[index], shown, index, budget)
+                    compare_text(row, name, got[index], expected[index], shown, index, budget)
 
 
-def part(batch: Feeds, claim: str, side: str) -> dict[str, NDArray[Any]]:
+def outputs_of_side(batch: Feeds, claim: str, side: str) -> dict[str, NDArray[Any]]:
     """One side of a claim: outputs by name."""
     front = f"{claim}/{side}/"
     return {n.removeprefix(front): v for n, v in batch.items() if n.startswith(front)}
 
 
-def check_text(
-    row: Row,
+def compare_text(
+    row: StageRow,
     name: str,
     left: NDArray[Any],
     right: NDArray[Any],
@@ -132,11 +143,11 @@ def check_text(
     by_position = right.ndim > 1 and right.shape[0] == len(mask)
     if by_position:
         left, right, mask = left[:length], right[:length], mask[:length]
-    check(row, name, left, right, mask if by_position else None, text, budget)
+    compare_visible(row, name, left, right, mask if by_position else None, text, budget)
 
 
-def check(
-    row: Row,
+def compare_visible(
+    row: StageRow,
     name: str,
     got: NDArray[Any],
     should: NDArray[Any],
@@ -147,16 +158,18 @@ def check(
     """The one rule, on what is seen."""
     if mask is not None and got.shape == should.shape:
         got, should = (seen(name, side, mask) for side in (got, should))
-    result = compare(got, should, budget, f"{name}, {row.backend}, {row.special}, text {text}")
+    result = compare_arrays(
+        got, should, budget, f"{name}, {row.backend}, {row.special}, text {text}"
+    )
     row.take(text, result.measures)
     if result.problem is not None:
         row.fail(result.problem, {text})
 
 
-def settled(row: Row) -> Row:
+def settle_row(row: StageRow) -> StageRow:
     """The row with its verdict; one that compared nothing fails."""
     if row.measures.compared == 0 and not row.problems:
         where = f"{row.special}, {row.backend}"
-        row.fail(wrong("nothing", "0 values", "at least one", where), set())
+        row.fail(make_problem("nothing", "0 values", "at least one", where), set())
     row.status = "drift" if row.problems else "pass"
     return row

@@ -11,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerics.budgets import Budget, seen
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import (
     Measures,
     Problem,
-    compare,
-    compare_form,
+    compare_arrays,
+    compare_dtype_and_shape,
     compare_names,
-    wrong,
+    make_problem,
 )
 from parity_tests.runners import runs
-from parity_tests.runners.runs import IDS, PROBABILITIES, TAPS, Run
+from parity_tests.runners.runs import IDS, PROBABILITIES, TAPS, RunOutput
 
 # One row of the matrix: a backend and a stage, over all texts.
 
 
 @dataclass
-class Row:
+class StageRow:
     """One backend, one stage, with or without special tokens, over all texts.
 
     `decisions` counts, at the stage `label`, how often the label flipped, and by how much Python
@@ -71,14 +71,14 @@ Array = NDArray[Any]
 TOKENS, IDS_STAGE, LABEL = "tokens", "ids", "label"
 
 
-def judge(
+def judge_stages(
     backend: str,
-    node: Run,
-    python: Run,
-    picked: list[Case],
+    node: RunOutput,
+    python: RunOutput,
+    picked: list[TextCase],
     budgets: Budgets,
     taps: list[str] | None = None,
-) -> list[Row]:
+) -> list[StageRow]:
     """Compares the batches of `picked` and says which stages hold.
 
     Args:
@@ -89,7 +89,7 @@ def judge(
         budgets: derived from what float32 costs the source.
         taps: names of what was looked at inside the model, in the order of the flow.
     """
-    batches: dict[int, list[Case]] = {}
+    batches: dict[int, list[TextCase]] = {}
     for case in picked:
         batches.setdefault(case.batch, []).append(case)
     inner = [f"{TAPS}{tap}" for tap in taps or [] if python.has(f"{TAPS}{tap}")]
@@ -98,18 +98,22 @@ def judge(
         stages += [PROBABILITIES, LABEL]
     rows = []
     for special in runs.SPECIALS:
-        tower = [Row(backend, special, s, budgets.of(s)) for s in stages]
+        tower = [StageRow(backend, special, s, budgets.of(s)) for s in stages]
         for number, cases in batches.items():
-            compare_words(tower, node, python, (special, number), cases)
+            compare_tokens_and_labels(tower, node, python, (special, number), cases)
             sides = [side.batches.get((special, number), {}) for side in (node, python)]
             compare_batch(tower, sides[0], sides[1], cases)
-        settle(tower)
+        settle_rows(tower)
         rows += tower
     return rows
 
 
-def compare_words(
-    tower: list[Row], node: Run, python: Run, batch: tuple[str, int], cases: list[Case]
+def compare_tokens_and_labels(
+    tower: list[StageRow],
+    node: RunOutput,
+    python: RunOutput,
+    batch: tuple[str, int],
+    cases: list[TextCase],
 ) -> None:
     """Compares what is no tensor: tokens and labels."""
     tokens, label = tower[0], tower[-1]
@@ -123,7 +127,10 @@ def compare_words(
 
 
 def compare_batch(
-    tower: list[Row], node: Mapping[str, Array], python: Mapping[str, Array], cases: list[Case]
+    tower: list[StageRow],
+    node: Mapping[str, Array],
+    python: Mapping[str, Array],
+    cases: list[TextCase],
 ) -> None:
     """Compares one batch's tensors at every stage."""
     ids = next(row for row in tower if row.stage == IDS_STAGE)
@@ -147,13 +154,15 @@ def compare_batch(
             )
 
 
-def compare_ids(row: Row, name: str, node: Array, python: Array, cases: list[Case]) -> None:
+def compare_ids(
+    row: StageRow, name: str, node: Array, python: Array, cases: list[TextCase]
+) -> None:
     """Exact, text by text.
 
     Where the widths differ, all texts of the batch are off, since they share its shape; the
     common part still says which text differs, and where.
     """
-    form = compare_form(node, python, f"{name}, {row.place()}, batch {cases[0].batch}")
+    form = compare_dtype_and_shape(node, python, f"{name}, {row.place()}, batch {cases[0].batch}")
     if form is None or form.check != "shape" or len(node) != len(python):
         compare_output(row, node, python, cases, name=name)
         return
@@ -164,19 +173,19 @@ def compare_ids(row: Row, name: str, node: Array, python: Array, cases: list[Cas
 
 
 def compare_output(
-    row: Row,
+    row: StageRow,
     node: Array,
     python: Array,
-    cases: list[Case],
+    cases: list[TextCase],
     mask: Array | None = None,
     name: str | None = None,
 ) -> None:
     """Within the budget, text by text, where the text's mask shows it; no mask shows all."""
     name = name or row.stage
     told = name.removeprefix(TAPS)
-    form = compare_form(node, python, f"{told}, {row.place()}, batch {cases[0].batch}")
+    form = compare_dtype_and_shape(node, python, f"{told}, {row.place()}, batch {cases[0].batch}")
     if form is None and len(node) != len(cases):
-        form = wrong("shape", f"{len(node)} rows", len(cases), f"{told}, {row.place()}")
+        form = make_problem("shape", f"{len(node)} rows", len(cases), f"{told}, {row.place()}")
     if form is not None:
         row.fail(form, {case.case for case in cases})
         return
@@ -187,13 +196,13 @@ def compare_output(
                 continue
             one, other = (seen(name, side, mask[index]) for side in (one, other))
         where = f"{told}, {row.place()}, text {case.case} {case.quoted}"
-        result = compare(one, other, row.budget, where)
+        result = compare_arrays(one, other, row.budget, where)
         row.take(case.case, result.measures)
         if result.problem is not None:
             row.fail(result.problem, {case.case})
 
 
-def settle(tower: list[Row]) -> None:
+def settle_rows(tower: list[StageRow]) -> None:
     """Decides each row: `pass`, `drift`, or `downstream` of a drift above it.
 
     A row that compared nothing fails. A row is downstream where each of its failing texts failed
@@ -203,7 +212,7 @@ def settle(tower: list[Row]) -> None:
     for row in tower:
         if row.measures.compared == 0 and not row.problems:
             where = f"{row.stage}, {row.place()}"
-            row.fail(wrong("nothing", "0 values", "at least one", where), set())
+            row.fail(make_problem("nothing", "0 values", "at least one", where), set())
         if row.problems:
             row.status = "downstream" if row.failing and row.failing <= known else "drift"
         known |= row.failing
@@ -215,12 +224,18 @@ Starts = list[list[int]]
 
 
 def compare_tokens(
-    row: Row, node: list[list[str]], python: list[list[str]], starts: Starts, cases: list[Case]
+    row: StageRow,
+    node: list[list[str]],
+    python: list[list[str]],
+    starts: Starts,
+    cases: list[TextCase],
 ) -> None:
     """Exact, text by text; `starts` has where in its text each of Node's tokens begins."""
     for index, case in enumerate(cases):
         if index >= min(len(node), len(python)):
-            row.fail(wrong("shape", f"{len(node)} texts", len(cases), row.place()), {case.case})
+            row.fail(
+                make_problem("shape", f"{len(node)} texts", len(cases), row.place()), {case.case}
+            )
             continue
         row.take(case.case, Measures(compared=max(len(python[index]), 1)))
         told = starts[index] if index < len(starts) else []
@@ -230,7 +245,7 @@ def compare_tokens(
 
 
 def first_difference(
-    node: list[str], python: list[str], starts: list[int], case: Case, where: str
+    node: list[str], python: list[str], starts: list[int], case: TextCase, where: str
 ) -> Problem | None:
     """The first token that is another, or missing, and the character of the text it begins at."""
     if node == python:
@@ -240,15 +255,15 @@ def first_difference(
     got, should = ((side[at] if at < len(side) else "no token") for side in (node, python))
     spot = f", character {starts[at]}" if at < len(starts) else ""
     text = f"text {case.case} {case.quoted}{spot}"
-    return wrong("values", repr(got), repr(should), f"token {at}, {where}, {text}")
+    return make_problem("values", repr(got), repr(should), f"token {at}, {where}, {text}")
 
 
 def compare_labels(
-    row: Row,
+    row: StageRow,
     node: list[str],
     python: list[str],
     probabilities: NDArray[Any],
-    cases: list[Case],
+    cases: list[TextCase],
     allowed: Budget,
 ) -> None:
     """Text by text; equal, unless both probabilities together may be off by Python's margin.
@@ -264,38 +279,42 @@ def compare_labels(
     told = row.decisions or {"texts": 0, "flipped": 0, "margins_of_flipped": []}
     for index, case in enumerate(cases):
         if index >= min(len(node), len(python), len(probabilities)):
-            row.fail(wrong("shape", f"{len(node)} labels", len(cases), row.place()), {case.case})
+            row.fail(
+                make_problem("shape", f"{len(node)} labels", len(cases), row.place()), {case.case}
+            )
             continue
-        margin = margin_of(probabilities[index])
+        margin = label_margin(probabilities[index])
         told["texts"] += 1
         told["smallest_margin"] = min(margin, told.get("smallest_margin", margin))
         row.take(case.case, Measures(compared=1))
         if node[index] != python[index]:
             told["flipped"] += 1
             told["margins_of_flipped"].append(margin)
-            if undecided(probabilities[index], allowed):
+            if is_undecided(probabilities[index], allowed):
                 continue
             spot = f"{row.place()}, text {case.case} {case.quoted}, margin {margin:.2g}"
-            problem = wrong("values", repr(node[index]), repr(python[index]), f"label, {spot}")
+            problem = make_problem(
+                "values", repr(node[index]), repr(python[index]), f"label, {spot}"
+            )
             row.fail(problem, {case.case})
     row.decisions = told
 
 
-def undecided(probabilities: NDArray[Any], allowed: Budget) -> bool:
+def is_undecided(probabilities: NDArray[Any], allowed: Budget) -> bool:
     """Whether the two likeliest labels may change places within the budget of each.
 
     >>> near = Budget(1e-5, 0.0, "")
-    >>> undecided(np.array([0.500009, 0.499991]), near), undecided(np.array([0.6, 0.4]), near)
+    >>> is_undecided(np.array([0.500009, 0.499991]), near), is_undecided(np.array([0.6, 0.4]), near)
     (True, False)
     """
     most = float(np.max(probabilities))
-    return margin_of(probabilities) <= 2 * (allowed.atol + allowed.rtol * most)
+    return label_margin(probabilities) <= 2 * (allowed.atol + allowed.rtol * most)
 
 
-def margin_of(probabilities: NDArray[Any]) -> float:
+def label_margin(probabilities: NDArray[Any]) -> float:
     """By how much the most probable label leads the next.
 
-    >>> margin_of(np.array([0.125, 0.75, 0.125]))
+    >>> label_margin(np.array([0.125, 0.75, 0.125]))
     0.625
     """
     if probabilities.size < 2:

@@ -14,34 +14,34 @@ from pathlib import Path
 from typing import Any
 
 from numerics.budgets import CLAIM, RTOL, SCALE, Cost, ceiling, derived
-from parity_tests.checks.compare import wrong
+from parity_tests.checks.compare import make_problem
 from parity_tests.runners.runs import TAPS
 from parity_tests.tokenizer import tables
 
 # Lines of a vocab file, read by a rule of the judge's own.
 
 
-def lines_of(data: bytes) -> list[str]:
+def split_vocab_lines(data: bytes) -> list[str]:
     r"""The lines of a vocab; only \n ends one, and a last one need not be ended.
 
-    >>> lines_of("a\u2028\n##b\r\n".encode())
+    >>> split_vocab_lines("a\u2028\n##b\r\n".encode())
     ['a\u2028', '##b']
     """
     lines = data.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
     return [line.removesuffix("\r") for line in lines]
 
 
-TOLD = 5
-FREE = ("batch", "sequence")
-CARRIED = {"float16": "float32", "float64": "float32", "int64": "int32", "bool": "int32"}
-ADDS = "source_adds_special_tokens"
-OF_A_MODEL = ("embedding_rows",)
+MAX_FAILURES = 5
+FREE_AXES = ("batch", "sequence")
+TFJS_DTYPES = {"float16": "float32", "float64": "float32", "int64": "int32", "bool": "int32"}
+ADDS_SPECIAL_TOKENS = "source_adds_special_tokens"
+MODEL_ONLY_KEYS = ("embedding_rows",)
 """What a tokenizer alone does not tell."""
 
-Result = dict[str, Any]
+PartResult = dict[str, Any]
 
 
-def result(compared: int, problems: list[str]) -> Result:
+def part_result(compared: int, problems: list[str]) -> PartResult:
     """Pass or drift; nothing compared is a drift."""
     if compared == 0:
         problems = ["got nothing to compare, but should be at least one [still parts]"]
@@ -49,11 +49,11 @@ def result(compared: int, problems: list[str]) -> Result:
         "status": "drift" if problems else "pass",
         "compared": compared,
         "failing": len(problems),
-        "failures": problems[:TOLD],
+        "failures": problems[:MAX_FAILURES],
     }
 
 
-def unknown(note: str) -> Result:
+def not_compared(note: str) -> PartResult:
     """Where the source has nothing to compare with."""
     return {"status": "none", "compared": 0, "failing": 0, "failures": [], "note": note}
 
@@ -63,7 +63,7 @@ def compare_contract(
     facts: dict[str, Any],
     tokenizer: dict[str, Any] | None,
     costs: Mapping[str, Cost],
-) -> Result:
+) -> PartResult:
     """What `bundle.json` claims against what the model and its tokenizer are.
 
     Args:
@@ -80,25 +80,29 @@ def compare_contract(
         {spec["name"]: spec["role"] for spec in contract["inputs"]},
         facts["inputs"],
     )
-    forms = {spec["name"]: form_of(spec) for spec in contract["outputs"]}
-    claims["outputs"] = (forms, as_carried(forms, facts["outputs"]))
+    forms = {spec["name"]: dtype_and_shape(spec) for spec in contract["outputs"]}
+    claims["outputs"] = (forms, with_tfjs_dtypes(forms, facts["outputs"]))
     own = contract["tokenizer"]
     for token, number in facts["special_tokens"].items():
         claims[f"id of {token}"] = (special_id(own, token), number)
     for key, value in (tokenizer["tokenizer"] if tokenizer else {}).items():
-        if key not in OF_A_MODEL and not (key == ADDS and told_by_model_alone(contract, tokenizer)):
+        if key not in MODEL_ONLY_KEYS and not (
+            key == ADDS_SPECIAL_TOKENS and is_known_from_model_only(contract, tokenizer)
+        ):
             claims[f"tokenizer.{key}"] = (own.get(key), value)
     wrongs = [
-        wrong("values", shown(got), shown(should), f"{name}, contract").message
+        make_problem("values", to_json_line(got), to_json_line(should), f"{name}, contract").message
         for name, (got, should) in claims.items()
         if got != should
     ]
     claimed = (contract.get("accuracy") or {}).get("budgets") or {}
-    wrongs += wide_budgets(claimed, facts["weight_dtype"], costs)
-    return result(len(claims) + len(claimed), wrongs)
+    wrongs += too_wide_budgets(claimed, facts["weight_dtype"], costs)
+    return part_result(len(claims) + len(claimed), wrongs)
 
 
-def wide_budgets(claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cost]) -> list[str]:
+def too_wide_budgets(
+    claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cost]
+) -> list[str]:
     """The budgets of a contract that allow more than the source's own float32 explains.
 
     An older bundle claims none for each place, which is no fault of it.
@@ -111,14 +115,18 @@ def wide_budgets(claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cos
         if not all(is_allowance(number) for number in got):
             should = "an atol and an rtol, each a number from 0 on"
             found.append(
-                wrong("values", shown(budget), should, f"budget of {place}, contract").message
+                make_problem(
+                    "values", to_json_line(budget), should, f"budget of {place}, contract"
+                ).message
             )
         elif cost is not None:
             most = min(CLAIM * derived(cost, dtype).atol, SCALE * ceiling(cost, dtype))
             if got[0] > most or got[1] > RTOL:
                 said = f"atol {got[0]:g} and rtol {got[1]:g}"
                 should = f"at most {most:.2g} and {RTOL:g}"
-                found.append(wrong("values", said, should, f"budget of {place}, contract").message)
+                found.append(
+                    make_problem("values", said, should, f"budget of {place}, contract").message
+                )
     return found
 
 
@@ -128,7 +136,7 @@ def is_allowance(number: Any) -> bool:
     return plain and math.isfinite(number) and number >= 0
 
 
-def told_by_model_alone(contract: dict[str, Any], tokenizer: dict[str, Any] | None) -> bool:
+def is_known_from_model_only(contract: dict[str, Any], tokenizer: dict[str, Any] | None) -> bool:
     """Whether the bundle was read off a tokenizer SavedModel, and this reference is a class.
 
     A class does not tell whether that SavedModel adds special tokens.
@@ -137,16 +145,16 @@ def told_by_model_alone(contract: dict[str, Any], tokenizer: dict[str, Any] | No
     return "tokenizer_model" in own and "tokenizer_model" not in fresh
 
 
-def form_of(spec: dict[str, Any]) -> list[Any]:
+def dtype_and_shape(spec: dict[str, Any]) -> list[Any]:
     """Dtype and shape of a contract's output, None where an axis is free."""
-    return [spec["dtype"], [None if size in FREE else size for size in spec["shape"]]]
+    return [spec["dtype"], [None if size in FREE_AXES else size for size in spec["shape"]]]
 
 
-def as_carried(forms: dict[str, list[Any]], source: dict[str, Any]) -> dict[str, Any]:
+def with_tfjs_dtypes(forms: dict[str, list[Any]], source: dict[str, Any]) -> dict[str, Any]:
     """The source's outputs; one of a dtype that TF.js lacks may be said to have TF.js's instead."""
     found = dict(source)
     for name, (dtype, shape) in source.items():
-        instead = CARRIED.get(dtype)
+        instead = TFJS_DTYPES.get(dtype)
         if instead is not None and forms.get(name, [None])[0] == instead:
             found[name] = [instead, shape]
     return found
@@ -158,27 +166,27 @@ def special_id(tokenizer: dict[str, Any], token: str) -> int | None:
     return next((entry["id"] for entry in known if entry["token"] == token), None)
 
 
-def shown(value: Any) -> str:
+def to_json_line(value: Any) -> str:
     """A claim on one line."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def compare_vocab(bundle: Path, source: list[str]) -> Result:
+def compare_vocab(bundle: Path, source: list[str]) -> PartResult:
     """Each line; `source` is the vocab that the source's tokenizer carries."""
-    own = lines_of((bundle / "vocab.txt").read_bytes())
+    own = split_vocab_lines((bundle / "vocab.txt").read_bytes())
     pairs = enumerate(zip_longest(own, source, fillvalue="nothing"), start=1)
     wrongs = [
-        wrong("values", repr(got), repr(should), f"line {line}, vocab.txt").message
+        make_problem("values", repr(got), repr(should), f"line {line}, vocab.txt").message
         for line, (got, should) in pairs
         if got != should
     ]
-    return result(len(source), wrongs)
+    return part_result(len(source), wrongs)
 
 
-def compare_tables(bundle: Path, fresh: Path) -> Result:
+def compare_tables(bundle: Path, fresh: Path) -> PartResult:
     """Each character's entry; `fresh` is a bundle whose tables were read off the runtime here."""
     name = "tokenizer_tables.bin"
     own, other = ((place / name).read_bytes() for place in (bundle, fresh))
-    found = tables.differences(own, other)
-    wrongs = [wrong("values", a, b, f"{spot}, {name}").message for a, b, spot in found]
-    return result(tables.UNICODE, wrongs)
+    found = tables.find_differences(own, other)
+    wrongs = [make_problem("values", a, b, f"{spot}, {name}").message for a, b, spot in found]
+    return part_result(tables.UNICODE, wrongs)

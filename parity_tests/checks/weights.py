@@ -16,12 +16,12 @@ from support.errors import UserError
 
 Array = NDArray[Any]
 PREFIX = "weights/"
-TOLD = 5
+MAX_FAILURES = 5
 NARROWEST_FIRST = ("uint8", "uint16", "float16", "float32")
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredWeight:
     """A weight as TF.js has it after loading, float32, and how far its storage may move a value.
 
     `step` is half a unit of what is stored: absolute for uint8 and uint16, relative for float16.
@@ -43,14 +43,14 @@ class Stored:
         return np.full(source.shape, self.step + slack)
 
 
-def read_bundle(bundle: Path) -> dict[str, Stored]:
+def read_bundle_weights(bundle: Path) -> dict[str, StoredWeight]:
     """Every weight of `model.json`'s manifest by the name of the source's variable.
 
     Raises:
         UserError: the shards are shorter or longer than the manifest says.
     """
     document = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
-    weights: dict[str, Stored] = {}
+    weights: dict[str, StoredWeight] = {}
     for group in document["weightsManifest"]:
         whole = b"".join((bundle / path).read_bytes() for path in group["paths"])
         start = 0
@@ -63,7 +63,7 @@ def read_bundle(bundle: Path) -> dict[str, Stored]:
             raw = np.frombuffer(whole, kind, count, start).reshape(spec["shape"])
             start += raw.nbytes
             if spec["name"].startswith(PREFIX):
-                weights[spec["name"].removeprefix(PREFIX)] = stored(raw, scheme)
+                weights[spec["name"].removeprefix(PREFIX)] = decode_weight(raw, scheme)
         if start != len(whole):
             raise UserError(
                 f"{bundle}: {len(whole) - start} bytes of weights too many; export it again"
@@ -71,13 +71,13 @@ def read_bundle(bundle: Path) -> dict[str, Stored]:
     return weights
 
 
-def stored(raw: Array, scheme: dict[str, Any]) -> Stored:
+def decode_weight(raw: Array, scheme: dict[str, Any]) -> StoredWeight:
     """One weight, widened as TF.js does it."""
     kind = raw.dtype.name
     if "scale" in scheme:
         values = (raw.astype(np.float64) * scheme["scale"] + scheme["min"]).astype(np.float32)
-        return Stored(values, kind, scheme["scale"] / 2)
-    return Stored(raw.astype(np.float32), kind, 2.0**-11 if kind == "float16" else 0.0)
+        return StoredWeight(values, kind, scheme["scale"] / 2)
+    return StoredWeight(raw.astype(np.float32), kind, 2.0**-11 if kind == "float16" else 0.0)
 
 
 def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
@@ -91,13 +91,13 @@ def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
     """
     variables = load_file(source)
     try:
-        weights = read_bundle(bundle)
+        weights = read_bundle_weights(bundle)
     except UserError as error:
         return {"status": "drift", "compared": 0, "failing": 1, "failures": [str(error)]} | {
             "not_compared": sorted(variables)
         }
     common = sorted(set(weights) & set(variables))
-    told = (difference(name, weights[name], variables[name]) for name in common)
+    told = (describe_difference(name, weights[name], variables[name]) for name in common)
     messages = [message for message in told if message is not None]
     if variables and not common:
         messages = ["got no weight with the name of a variable, but should be all [weights]"]
@@ -106,7 +106,7 @@ def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
         "status": status,
         "compared": len(common),
         "failing": len(messages),
-        "failures": messages[:TOLD],
+        "failures": messages[:MAX_FAILURES],
         "not_compared": sorted(set(weights) ^ set(variables)),
     }
 
@@ -117,7 +117,7 @@ def stored_dtype(bundle: Path) -> str | None:
     None where the shards cannot be read.
     """
     try:
-        kinds = {weight.dtype for weight in read_bundle(bundle).values()}
+        kinds = {weight.dtype for weight in read_bundle_weights(bundle).values()}
     except UserError:
         return None
     return next((dtype for dtype in NARROWEST_FIRST if dtype in kinds), None)
@@ -129,13 +129,13 @@ def stored_variables(bundle: Path, source: Path) -> dict[str, Array] | None:
     None where one of the bundle's weights was computed from several, and so cannot be given back.
     """
     variables = load_file(source)
-    weights = read_bundle(bundle)
+    weights = read_bundle_weights(bundle)
     if not set(weights) <= set(variables):
         return None
     return {name: np.ascontiguousarray(weights[name].values) for name in sorted(weights)}
 
 
-def difference(name: str, weight: Stored, source: Array) -> str | None:
+def describe_difference(name: str, weight: StoredWeight, source: Array) -> str | None:
     """What is wrong with a weight, in the one grammar of messages."""
     where = f"[weight {name}"
     if weight.values.shape != source.shape:

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from export.source import catalog
-from parity_tests.conformance.fixtures import groups, vocab_lines
-from parity_tests.conformance.published import conform_published, published
-from parity_tests.conformance.rows import Row, conform, table
+from parity_tests.conformance.fixtures import entries_by_build, make_vocab_lines
+from parity_tests.conformance.published import conform_published, published_models
+from parity_tests.conformance.rows import ConformanceRow, conform_catalog_rows, markdown_table
 from parity_tests.conformance.trained import NAME, conform_trained
 from support.command_line import OptionParser, command, nearest
 from support.errors import UserError
@@ -36,41 +36,42 @@ class Build:
     """What is built once; `names` are the rows that share it, `run` takes a working directory."""
 
     names: tuple[str, ...]
-    run: Callable[[Path], Row]
+    run: Callable[[Path], ConformanceRow]
 
 
 @command("interrupted; the rows that were finished are kept")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the rows, writes after each, and gives the exit code."""
-    given = parse(arguments)
-    possible = builds(given)
+    given = parse_options(arguments)
+    possible = list_builds(given)
     unknown = (given.rows or set()) - {name for build in possible for name in build.names}
     if unknown:
-        raise UserError(no_row(sorted(unknown), given))
+        raise UserError(unknown_row_message(sorted(unknown), given))
     wanted = [b for b in possible if given.rows is None or given.rows & set(b.names)]
-    rows: list[Row] = []
+    rows: list[ConformanceRow] = []
     with tempfile.TemporaryDirectory(prefix="conformance-") as place:
         size = catalog.entries()[0].vocab_size
-        vocab = "".join(f"{line}\n" for line in vocab_lines(size))
+        vocab = "".join(f"{line}\n" for line in make_vocab_lines(size))
         (Path(place) / "vocab.txt").write_text(vocab, encoding="utf-8")
         for at, build in enumerate(wanted, 1):
             print(f"[{at}/{len(wanted)}] {', '.join(build.names)}", file=sys.stderr, flush=True)
             rows.append(build.run(Path(place)))
-            told(rows, given.out)
-    print(table(rows))
+            report_last_row(rows, given.out)
+    print(markdown_table(rows))
     return 0 if rows and all(row.ok for row in rows) else 1
 
 
-def builds(given: argparse.Namespace) -> list[Build]:
+def list_builds(given: argparse.Namespace) -> list[Build]:
     """Every build for which there is an interpreter, in order."""
     found = []
     if not given.publishers:
         found += [
-            Build(tuple(e.name for e in group), partial(from_catalog, group)) for group in groups()
+            Build(tuple(e.name for e in group), partial(build_from_catalog, group))
+            for group in entries_by_build()
         ]
         if given.judge is not None:
             found.append(Build((NAME,), partial(conform_trained, given.judge)))
-    for model in published():
+    for model in published_models():
         interpreter = getattr(given, model.environment)
         if interpreter is not None:
             run = partial(conform_published, model, interpreter)
@@ -78,26 +79,28 @@ def builds(given: argparse.Namespace) -> list[Build]:
     return found
 
 
-def from_catalog(group: list[catalog.Entry], work: Path) -> Row:
+def build_from_catalog(group: list[catalog.Entry], work: Path) -> ConformanceRow:
     """A build of the catalog with the vocab that all of them share."""
-    return conform(group, work / "vocab.txt", work)
+    return conform_catalog_rows(group, work / "vocab.txt", work)
 
 
-def no_row(unknown: list[str], given: argparse.Namespace) -> str:
+def unknown_row_message(unknown: list[str], given: argparse.Namespace) -> str:
     """Why there is no such row."""
-    for model in published():
+    for model in published_models():
         if model.name in unknown and getattr(given, model.environment) is None:
             option = model.environment.replace("_", "-")
             return f"{model.name} needs --{option} PYTHON; nox -s conformance gives it"
-    also = ", ".join(model.name for model in published())
-    known = [entry.name for entry in catalog.entries()] + [model.name for model in published()]
+    also = ", ".join(model.name for model in published_models())
+    known = [entry.name for entry in catalog.entries()] + [
+        model.name for model in published_models()
+    ]
     meant = nearest(unknown[0], known)
     asked = f" (did you mean {meant}?)" if meant else ""
     said = f"the catalog has no {', '.join(unknown)}{asked}"
     return f"{said}; see `nox -s export -- catalog`; also: {also}"
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
     parser = OptionParser(
         prog="python -m parity_tests.conformance",
@@ -134,15 +137,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def told(rows: list[Row], out: Path) -> None:
+def report_last_row(rows: list[ConformanceRow], out: Path) -> None:
     """Says what came of the last row, and writes all."""
-    write(rows, out)
+    write_rows_json(rows, out)
     row = rows[-1]
     verdict = "ok" if row.ok else f"FAILED: {row.said}"
     print(f"    {verdict}", file=sys.stderr, flush=True)
 
 
-def write(rows: list[Row], out: Path) -> None:
+def write_rows_json(rows: list[ConformanceRow], out: Path) -> None:
     """Writes one object a catalog row; those that share a build have the same figures."""
     document = [
         asdict(row) | {"name": name} for row in rows for name in (row.name, *row.same_build)

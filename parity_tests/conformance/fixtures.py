@@ -20,14 +20,14 @@ SEED = 1
 CJK = [*range(0x4E00, 0xA000), *range(0x3400, 0x4DC0)]
 
 
-def vocab_lines(count: int) -> list[str]:
+def make_vocab_lines(count: int) -> list[str]:
     """A vocab as large as the collection's: special tokens, ASCII, `##` pieces, CJK characters."""
     ascii_signs = [chr(c) for c in range(0x21, 0x7F) if not chr(c).isupper()]
     pieces = [f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
     return list(islice(chain(SPECIAL.values(), ascii_signs, pieces, map(chr, CJK)), count))
 
 
-def build(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> None:
+def build_fixture(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> None:
     """Writes the SavedModel of a row, of as many layers as it has or as are asked for."""
     entry = catalog.find(name)
     assert entry is not None, name
@@ -48,7 +48,7 @@ def build(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> 
         string_tokens.save_string_tokens(model, vocab, out, outputs)
 
 
-def groups() -> Iterator[list[catalog.Entry]]:
+def entries_by_build() -> Iterator[list[catalog.Entry]]:
     """The rows that share configuration and contract, the first of each named first."""
     found: dict[str, list[catalog.Entry]] = {}
     for entry in catalog.entries():
@@ -57,4 +57,4 @@ def groups() -> Iterator[list[catalog.Entry]]:
 
 
 if __name__ == "__main__":
-    build(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:5]))
+    build_fixture(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:5]))

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from parity_tests.conformance.publishers.cases import CASES, PAIRS, write_cases
-from parity_tests.conformance.rows import MIB, Row, python
-from parity_tests.runners.measure import Measured, measured
-from parity_tests.runners.runners import node
+from parity_tests.conformance.rows import MIB, ConformanceRow, run_module
+from parity_tests.runners.measure import MeasuredRun, run_measured
+from parity_tests.runners.runners import find_node
 from support.contracts import read_bundle
 
 SCRIPTS = "parity_tests.conformance.publishers"
@@ -32,7 +32,7 @@ CEILING = 1e-4
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedModel:
     """One small model of a publisher.
 
     `script` is a module of publishers/, `model` its argument; `environment` is the option that
@@ -57,25 +57,25 @@ VOCAB = ("--vocab", "{work}/vocab.txt")
 BERT, TF_TEXT = (*VOCAB, "--tokenizer", "bert"), (*VOCAB, "--tokenizer", "tf-text")
 
 
-def published() -> list[Published]:
+def published_models() -> list[PublishedModel]:
     """All of them. Where a directory has its tokenizer's facts, none is named here."""
     names = ("bert", "bert_cased", "bert_masked_lm", "albert", "albert_groups", "electra")
     return [
-        *(Published("transformers_models", name, "judge", checkpoint=True) for name in names),
+        *(PublishedModel("transformers_models", name, "judge", checkpoint=True) for name in names),
         # Their `encode` takes single texts alone.
-        Published(
+        PublishedModel(
             "transformers_models", "sentence_transformer", "judge", checkpoint=True, pairs=False
         ),
         *(
-            Published("keras_hub_models", name, "publishers_python", options=TF_TEXT)
+            PublishedModel("keras_hub_models", name, "publishers_python", options=TF_TEXT)
             for name in ("bert", "albert", "electra")
         ),
         *(
-            Published("model_garden", name, "publishers_python", options=TF_TEXT)
+            PublishedModel("model_garden", name, "publishers_python", options=TF_TEXT)
             for name in ("bert", "albert")
         ),
         *(
-            Published(
+            PublishedModel(
                 "google_models", f"{name}_{form}", "publishers_python", form == "checkpoint", BERT
             )
             for name in ("bert", "albert")
@@ -84,26 +84,30 @@ def published() -> list[Published]:
     ]
 
 
-def conform_published(row_of: Published, interpreter: Path, work: Path) -> Row:
+def conform_published(row_of: PublishedModel, interpreter: Path, work: Path) -> ConformanceRow:
     """Takes one publisher's model through the whole kit; `interpreter` can run its script."""
     place = work / "published"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    row = Row(row_of.name, [], "named", "publisher")
+    row = ConformanceRow(row_of.name, [], "named", "publisher")
     try:
         write_cases(place, CASES + (PAIRS if row_of.pairs else []))
-        said = made(row, row_of, interpreter, place) or exported(row, row_of, place)
-        row.said = said or compare(row, place)
+        said = run_publisher(row, row_of, interpreter, place) or export_published(
+            row, row_of, place
+        )
+        row.said = said or compare_backends(row, place)
     finally:
         shutil.rmtree(place)
     row.ok = not row.said
     return row
 
 
-def made(row: Row, row_of: Published, interpreter: Path, place: Path) -> str:
+def run_publisher(
+    row: ConformanceRow, row_of: PublishedModel, interpreter: Path, place: Path
+) -> str:
     """The publisher's side → what went wrong, or nothing."""
     command = [str(interpreter), "-m", f"{SCRIPTS}.{row_of.script}", row_of.model, str(place)]
-    done = measured(command, place / "script")
+    done = run_measured(command, place / "script")
     if done.code != 0:
         return f"{row_of.script}: {done.last_words}"
     with safe_open(place / "reference.safetensors", framework="numpy") as file:
@@ -112,21 +116,21 @@ def made(row: Row, row_of: Published, interpreter: Path, place: Path) -> str:
     return ""
 
 
-def exported(row: Row, row_of: Published, place: Path) -> str:
+def export_published(row: ConformanceRow, row_of: PublishedModel, place: Path) -> str:
     """From what the publisher saved to a bundle → what went wrong, or nothing."""
     model = place / "model"
     if row_of.checkpoint:
-        built = python(place, "export", "build", model, "--out", place / "saved")
+        built = run_module(place, "export", "build", model, "--out", place / "saved")
         if built.code != 0:
             return f"build: {built.last_words}"
         model = place / "saved"
     options = [option.format(work=place) for option in row_of.options]
-    done = python(place, "export", "model", model, *options, "--out", place / "bundle")
+    done = run_module(place, "export", "model", model, *options, "--out", place / "bundle")
     row.export_s, row.export_peak_mib = done.seconds, done.peak_bytes / MIB
     return "" if done.code == 0 else f"export: {done.last_words}"
 
 
-def compare(row: Row, place: Path) -> str:
+def compare_backends(row: ConformanceRow, place: Path) -> str:
     """Runs the cases in Node on each backend → the first difference, or nothing."""
     bundle, reference = place / "bundle", load_file(place / "reference.safetensors")
     row.parameters_mib = sum(f.stat().st_size for f in bundle.glob("*.bin")) / MIB
@@ -135,26 +139,26 @@ def compare(row: Row, place: Path) -> str:
     said = []
     for backend in BACKENDS:
         out = place / f"{backend}.safetensors"
-        done = encode(bundle, place / "cases.jsonl", backend, out)
+        done = encode_in_node(bundle, place / "cases.jsonl", backend, out)
         row.node_peak_mib = max(row.node_peak_mib or 0.0, done.peak_bytes / MIB)
         if done.code != 0:
             return f"{backend}: {done.last_words}"
         answers = load_file(out)
-        problem = judge(row, backend, names, reference, answers)
+        problem = compare_answers(row, backend, names, reference, answers)
         if problem:
             said.append(f"{backend}: {problem}")
     return "; ".join(said)
 
 
-def encode(bundle: Path, cases: Path, backend: str, out: Path) -> Measured:
+def encode_in_node(bundle: Path, cases: Path, backend: str, out: Path) -> MeasuredRun:
     """`encode.js` on the cases."""
     arguments = ["--bundle", bundle, "--backend", backend, "--out", out, "--jsonl"]
-    command = [node(), str(ENCODE), *map(str, arguments)]
-    return measured(command, out.with_suffix(""), stdin=cases)
+    command = [find_node(), str(ENCODE), *map(str, arguments)]
+    return run_measured(command, out.with_suffix(""), stdin=cases)
 
 
-def judge(
-    row: Row,
+def compare_answers(
+    row: ConformanceRow,
     backend: str,
     names: dict[str, str],
     reference: dict[str, np.ndarray],
@@ -172,7 +176,7 @@ def judge(
     Returns:
         What differs, or nothing.
     """
-    differing = other_ids(reference, answers)
+    differing = find_different_ids(reference, answers)
     if differing:
         return differing
     real = reference["attention_mask"] == 1
@@ -190,11 +194,11 @@ def judge(
         if mine.shape != exact.shape:
             said.append(f"{role}: got shape {mine.shape}, expected {exact.shape}")
             continue
-        rounding, largest = largest_of(single - exact), largest_of(exact)
+        rounding, largest = largest_absolute(single - exact), largest_absolute(exact)
         allowed = min(ROUNDING * rounding, CEILING * largest)
-        moved = largest_of(mine - exact)
+        moved = largest_absolute(mine - exact)
         row.max_abs[f"{role}, {backend} against float64"] = moved
-        row.max_abs[f"{role}, {backend} against float32"] = largest_of(mine - single)
+        row.max_abs[f"{role}, {backend} against float32"] = largest_absolute(mine - single)
         row.max_abs[f"{role}, float32 against float64"] = rounding
         row.budget = max(row.budget or 0.0, allowed)
         if not moved <= allowed:
@@ -202,9 +206,9 @@ def judge(
     return ", ".join(said)
 
 
-def other_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) -> str:
+def find_different_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) -> str:
     """The first text whose ids differ, with both, or nothing."""
-    theirs, ours = (unpadded(tensors) for tensors in (reference, answers))
+    theirs, ours = (unpad_ids(tensors) for tensors in (reference, answers))
     if len(theirs) != len(ours):
         return f"got {len(ours)} texts, expected {len(theirs)}"
     for at, (expected, got) in enumerate(zip(theirs, ours, strict=True)):
@@ -213,12 +217,12 @@ def other_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) 
     return ""
 
 
-def unpadded(tensors: dict[str, np.ndarray]) -> list[list[Any]]:
+def unpad_ids(tensors: dict[str, np.ndarray]) -> list[list[Any]]:
     """The ids of each text alone."""
     pairs = zip(tensors["input_ids"], tensors["attention_mask"], strict=True)
     return [ids[mask == 1].tolist() for ids, mask in pairs]
 
 
-def largest_of(values: np.ndarray) -> float:
+def largest_absolute(values: np.ndarray) -> float:
     """The largest absolute value; NaN where one is not a number."""
     return float(np.max(np.abs(values)))

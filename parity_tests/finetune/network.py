@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from parity_tests.runners.runs import IDS
 
 UNITS = 512
-RATES = {False: 3e-4, True: 1e-4}
+LEARNING_RATES = {False: 3e-4, True: 1e-4}
 """Of Adam, by whether the encoder is updated. Frozen: that of node_bridge/train.js. Updated: of
 those with which Google fine-tuned BERTs of this size (3e-4 to 3e-5, arXiv:1908.08962)."""
 
@@ -39,10 +39,10 @@ class Network:
         first = self.encoder(inputs)["sequence_output"][:, 0]
         self.scaling: Any = None if trainable else tf_keras.layers.Normalization(name="scaling")
         vector = first if self.scaling is None else self.scaling(first)
-        hidden = dense(UNITS, "tanh", 2)(vector)
+        hidden = dense_layer(UNITS, "tanh", 2)(vector)
         self.first = tf_keras.Model(inputs, first)
-        self.model = tf_keras.Model(inputs, dense(classes, "softmax", 3)(hidden))
-        self.optimizer = tf_keras.optimizers.Adam(RATES[trainable])
+        self.model = tf_keras.Model(inputs, dense_layer(classes, "softmax", 3)(hidden))
+        self.optimizer = tf_keras.optimizers.Adam(LEARNING_RATES[trainable])
         self.optimizer.build(self.model.trainable_variables)
         ids = {role: tf.TensorSpec([None, None], tf.int32, role) for role in IDS}
         labels = tf.TensorSpec([None], tf.int32, "labels")
@@ -84,7 +84,7 @@ class Network:
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
-def dense(units: int, activation: str, seed: int) -> Any:
+def dense_layer(units: int, activation: str, seed: int) -> Any:
     """A dense layer with weights of this seed."""
     initializer = tf_keras.initializers.GlorotUniform(seed)
     return tf_keras.layers.Dense(units, activation, kernel_initializer=initializer)

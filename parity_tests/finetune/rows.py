@@ -8,7 +8,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Row:
+class FinetuneRow:
     """What was measured of an experiment.
 
     `history` has `seconds` and `dev_accuracy` of each epoch, `seconds` is the whole process, from
@@ -85,16 +85,16 @@ HEAD = (
 TEXT_COLUMNS = 2
 
 
-def table(rows: list[Row]) -> str:
+def markdown_table(rows: list[FinetuneRow]) -> str:
     """A line for each row; of a missing one, dashes, and the reason beneath."""
-    lines = [HEAD, *map(cells, rows)]
+    lines = [HEAD, *map(row_cells, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     rule = tuple(("-" if i < TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
-    shown = [f"| {' | '.join(aligned(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
-    return "\n".join([*shown, *filter(None, map(note, rows))])
+    shown = [f"| {' | '.join(align_cells(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
+    return "\n".join([*shown, *filter(None, map(row_note, rows))])
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def row_cells(row: FinetuneRow) -> tuple[str, ...]:
     """One row as text."""
     if row.missing:
         return (row.runtime, row.encoder, *"–" * (len(HEAD) - TEXT_COLUMNS))
@@ -111,13 +111,13 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def aligned(line: tuple[str, ...], widths: list[int]) -> list[str]:
+def align_cells(line: tuple[str, ...], widths: list[int]) -> list[str]:
     """Text to the left, numbers to the right."""
     pairs = enumerate(zip(line, widths, strict=True))
     return [c.ljust(w) if i < TEXT_COLUMNS else c.rjust(w) for i, (c, w) in pairs]
 
 
-def note(row: Row) -> str:
+def row_note(row: FinetuneRow) -> str:
     """What is to be said of a row beside its figures; nothing of some."""
     said = ""
     if row.missing:

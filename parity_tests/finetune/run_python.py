@@ -23,14 +23,14 @@ from safetensors.numpy import save_file
 from parity_tests.finetune import texts
 from parity_tests.finetune.network import Network
 from parity_tests.finetune.texts import Texts
-from parity_tests.runners.python_tokenizer import tokenizer_of
-from parity_tests.runners.run_python import load
-from parity_tests.runners.source import Source
+from parity_tests.runners.python_tokenizer import make_tokenizer
+from parity_tests.runners.run_python import load_model
+from parity_tests.runners.source import SourceModel
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.command_line import command
 from support.errors import CheckFailed
 
-SCALED_ON = 32
+SCALING_BATCHES = 32
 """Batches of training texts whose vectors the scaling is fitted to."""
 
 
@@ -44,22 +44,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trainable", action="store_true", help="update the encoder too")
     parser.add_argument("--save", type=Path, help="write saved_model and texts.safetensors here")
     given = parser.parse_args(arguments)
-    print(json.dumps(run(given)))
+    print(json.dumps(run_experiment(given)))
     return 0
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
+def run_experiment(given: argparse.Namespace) -> dict[str, Any]:
     """The experiment from the files to what is said of it; says nothing where it only saves."""
-    encoder = load(given.model)
-    tokenizer = tokenizer_of(TokenizerSource(model=given.tokenizer_model))
-    source = Source(encoder, tokenizer)
-    labels = sorted(set(texts.read(given.train)[1]))
-    train, dev = (texts.encoded(source, file, labels) for file in (given.train, given.dev))
-    order = np.stack([texts.batches(train.lengths, epoch) for epoch in range(given.epochs)])
-    dev_order = texts.batches(dev.lengths, 0)
+    encoder = load_model(given.model)
+    tokenizer = make_tokenizer(TokenizerSource(model=given.tokenizer_model))
+    source = SourceModel(encoder, tokenizer)
+    labels = sorted(set(texts.read_labelled_texts(given.train)[1]))
+    train, dev = (texts.encode_texts(source, file, labels) for file in (given.train, given.dev))
+    order = np.stack([texts.make_batches(train.lengths, epoch) for epoch in range(given.epochs)])
+    dev_order = texts.make_batches(dev.lengths, 0)
 
     network = Network(encoder, given.trainable, len(labels))
-    network.scale([train.batch(rows)[0] for rows in order[0][:SCALED_ON]])
+    network.scale([train.batch(rows)[0] for rows in order[0][:SCALING_BATCHES]])
     if given.save:
         network.save(given.save / "saved_model")
         tensors = train.tensors("train") | dev.tensors("dev")
@@ -69,16 +69,16 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         )
         return {}
     before = network.weights()
-    told = experiment(network, train, dev, order, dev_order)
+    told = train_epochs(network, train, dev, order, dev_order)
     moved = [name for name, now in network.weights().items() if (now != before[name]).any()]
-    check(moved, given.trainable)
+    check_moved_weights(moved, given.trainable)
     return told | {
         "weights": {"all": len(before), "moved": len(moved)},
         "dropout": has_dropout(encoder, train.batch(order[0][0])[0]),
     }
 
 
-def experiment(
+def train_epochs(
     network: Network, train: Texts, dev: Texts, order: texts.Array, dev_order: texts.Array
 ) -> dict[str, Any]:
     """Trains for all epochs, asking of the dev texts after each."""
@@ -104,7 +104,7 @@ def count_right(network: Network, ids: dict[str, Any], labels: texts.Array) -> i
     return int((chances.argmax(axis=1) == labels).sum())
 
 
-def check(moved: list[str], trainable: bool) -> None:
+def check_moved_weights(moved: list[str], trainable: bool) -> None:
     """Holds an experiment to what it is called.
 
     Raises:

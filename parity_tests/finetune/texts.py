@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parity_tests.cases import Case
-from parity_tests.runners.source import Source
+from parity_tests.cases import TextCase
+from parity_tests.runners.source import SourceModel
 
 Array = NDArray[np.int32]
 POSITIONS = 128
 BATCH = 32
-NOBODY = -1
+NO_TEXT = -1
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Texts:
         return lengths
 
     def batch(self, rows: Array) -> tuple[dict[str, Array], Array]:
-        """The ids, as wide as the longest text of them, and the labels of a row of `batches`."""
-        texts = rows[rows != NOBODY]
+        """The ids, as wide as the longest text of them, and the labels of a row of `make_batches`."""
+        texts = rows[rows != NO_TEXT]
         width = self.lengths[texts].max()
         return {role: value[texts, :width] for role, value in self.ids.items()}, self.labels[texts]
 
@@ -46,22 +46,22 @@ class Texts:
         return tensors | {f"{prefix}.labels": self.labels}
 
 
-def read(file: Path) -> tuple[list[str], list[str]]:
+def read_labelled_texts(file: Path) -> tuple[list[str], list[str]]:
     r"""The texts and the labels of JSON lines, each ended by \n: a review may hold U+2028."""
     lines = file.read_text("utf-8").removesuffix("\n").split("\n")
     rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
     return [row["text"] for row in rows], [str(row["label"]) for row in rows]
 
 
-def encoded(source: Source, file: Path, labels: list[str]) -> Texts:
+def encode_texts(source: SourceModel, file: Path, labels: list[str]) -> Texts:
     """The texts of a file; `labels` are all there are, in the order of the probabilities."""
-    texts, told = read(file)
+    texts, told = read_labelled_texts(file)
     places = np.array([labels.index(label) for label in told], np.int32)
-    cases = [Case(i, 0, text, max_length=POSITIONS) for i, text in enumerate(texts)]
+    cases = [TextCase(i, 0, text, max_length=POSITIONS) for i, text in enumerate(texts)]
     return Texts(source.batch(source.encode(cases, True)), places)
 
 
-def batches(lengths: Array, seed: int) -> Array:
+def make_batches(lengths: Array, seed: int) -> Array:
     """The batches of one epoch in random order: int32[batches, BATCH], places of texts.
 
     Texts of about one length share a batch, so that little padding is computed: in batches at
@@ -70,6 +70,6 @@ def batches(lengths: Array, seed: int) -> Array:
     """
     random = np.random.default_rng(seed)
     drawn = random.permutation(len(lengths)).astype(np.int32)
-    rows = np.full((-(-len(lengths) // BATCH), BATCH), NOBODY, np.int32)
+    rows = np.full((-(-len(lengths) // BATCH), BATCH), NO_TEXT, np.int32)
     rows.flat[: len(lengths)] = drawn[np.argsort(lengths[drawn], kind="stable")]
     return random.permutation(rows)

@@ -6,12 +6,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-from parity_tests.tokenizer.proof import told
+from parity_tests.tokenizer.proof import describe_difference
 from support.printing import fenced, markdown, printable, printable_line
 
 NO_CHARACTER = re.compile("[\ufffe\uffff]")
 """Printable, but not in XML 1.0."""
-GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
+SPECIAL_TOKEN_GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
 
 
 def write_junit(path: Path, result: dict[str, Any]) -> None:
@@ -24,8 +24,8 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
         suite.set("tests", str(len(rows)))
         suite.set("failures", str(off))
         for row in rows:
-            add_case(suite, row, result["failures"])
-    add_still(suites, result["still"])
+            add_row_case(suite, row, result["failures"])
+    add_stored_parts(suites, result["still"])
     if result["tokenizers"] is not None:
         add_tokenizers(suites, result["tokenizers"]["rows"])
     if result["training"] is not None:
@@ -33,26 +33,26 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
     for element in suites.iter():
         # Names of outputs and of nodes are a stranger's too.
         for name, value in element.attrib.items():
-            element.set(name, clean(value))
+            element.set(name, clean_line(value))
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
+def add_row_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
     """One row; its failure holds the messages."""
     keys = ("backend", "special_tokens", "stage")
-    group = GROUPS.get(row["special_tokens"], "invariances")
+    group = SPECIAL_TOKEN_GROUPS.get(row["special_tokens"], "invariances")
     case = ET.SubElement(suite, "testcase", classname=f"{suite.get('name')}.{group}")
     case.set("name", row["stage"] if group != "invariances" else row["special_tokens"])
     if row["status"] == "pass":
         return
     told = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
     failure = ET.SubElement(case, "failure", type=row["status"])
-    failure.set("message", clean(told[0] if told else "drift"))
-    failure.text = "\n".join(map(clean, told))
+    failure.set("message", clean_line(told[0] if told else "drift"))
+    failure.text = "\n".join(map(clean_line, told))
 
 
-def add_still(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
+def add_stored_parts(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
     """A case for each still part; skipped where the source has nothing to compare with."""
     suite = ET.SubElement(suites, "testsuite", name="parity.still", tests=str(len(parts)))
     statuses = [part["status"] for part in parts.values()]
@@ -61,12 +61,12 @@ def add_still(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
     for stage, part in parts.items():
         case = ET.SubElement(suite, "testcase", classname="parity.still", name=stage)
         if part["status"] == "drift":
-            messages = [clean(message) for message in part["failures"]]
+            messages = [clean_line(message) for message in part["failures"]]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
         elif part["status"] == "none":
             message = part.get("note") or "the source keeps none"
-            ET.SubElement(case, "skipped", message=clean(message))
+            ET.SubElement(case, "skipped", message=clean_line(message))
 
 
 def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
@@ -77,7 +77,9 @@ def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
         case = ET.SubElement(suite, "testcase", classname=f"parity.tokenizers.{row['tokenizer']}")
         case.set("name", row["group"])
         if row["different"]:
-            messages = [clean(told(difference)) for difference in row["differences"]]
+            messages = [
+                clean_line(describe_difference(difference)) for difference in row["differences"]
+            ]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
 
@@ -89,7 +91,7 @@ def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
     rows = [(name, row) for name, side in sides.items() for row in side["quantities"]]
     if training["status"] == "none":
         case = ET.SubElement(suite, "testcase", classname="parity.training", name="training")
-        ET.SubElement(case, "skipped", message=clean(training["message"]))
+        ET.SubElement(case, "skipped", message=clean_line(training["message"]))
     suite.set("tests", str(len(suite) + len(rows)))
     suite.set("skipped", str(len(suite)))
     suite.set("failures", str(sum(row["status"] != "pass" for _, row in rows)))
@@ -98,17 +100,17 @@ def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
         case.set("name", row["quantity"])
         if row["status"] != "pass":
             failure = ET.SubElement(case, "failure", type="drift")
-            failure.set("message", clean(row["message"]))
+            failure.set("message", clean_line(row["message"]))
 
 
-def clean(text: str) -> str:
+def clean_line(text: str) -> str:
     """A line without what XML cannot hold, or a terminal that shows it would obey."""
     return NO_CHARACTER.sub("\ufffd", printable_line(text, longest=None))
 
 
 # The verdict where GitHub shows it: annotations in the log, a summary on the run's page.
 
-TOLD = 8
+MAX_ANNOTATIONS = 8
 """GitHub shows ten annotations of a step."""
 
 
@@ -124,7 +126,7 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(f"### Parity of {markdown(result['bundle']['name'])}\n\n{fenced(table)}\n")
     if result["verdict"] == "pass":
-        return [command("notice", "parity", "Node gives what Python gives")]
+        return [workflow_command("notice", "parity", "Node gives what Python gives")]
     still = [
         (stage, message)
         for stage, part in result["still"].items()
@@ -135,19 +137,19 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
     flow += [("training", message) for message in (result["training"] or {}).get("failures", [])]
     first = f"the first stage that is off is {result['first_stage_off']}"
     lines = [("parity", first), *still, *flow]
-    return [command("error", stage, message) for stage, message in lines[:TOLD]]
+    return [workflow_command("error", stage, message) for stage, message in lines[:MAX_ANNOTATIONS]]
 
 
-def command(level: str, title: str, message: str) -> str:
+def workflow_command(level: str, title: str, message: str) -> str:
     """One workflow command.
 
-    >>> command("error", "layer_0/output: off", "50 %")
+    >>> workflow_command("error", "layer_0/output: off", "50 %")
     '::error title=layer_0/output%3A off::50 %25'
     """
-    name = escaped(printable(title)).replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={name}::{escaped(printable(message))}"
+    name = escape_command(printable(title)).replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={name}::{escape_command(printable(message))}"
 
 
-def escaped(text: str) -> str:
+def escape_command(text: str) -> str:
     """What a workflow command cannot hold, percent-encoded."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

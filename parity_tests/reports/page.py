@@ -7,11 +7,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from parity_tests.checks.invariances import SAID, STAGE
+from parity_tests.checks.invariances import CLAIM_TEXTS, STAGE
 from parity_tests.reports import plots
-from parity_tests.reports.plots import share
-from parity_tests.reports.terminal import UNITS, allowance, counted
-from parity_tests.tokenizer.proof import told
+from parity_tests.reports.plots import budget_share
+from parity_tests.reports.terminal import UNITS, count_holding, format_budget
+from parity_tests.tokenizer.proof import describe_difference
 from support.printing import printable
 
 # Several bundles' results as one table: model × weight dtype × backend.
@@ -20,7 +20,7 @@ SCHEMA = "bert-bridge/parity-matrix"
 SCHEMA_VERSION = 1
 
 
-def cells(result: dict[str, Any]) -> list[dict[str, Any]]:
+def share_cells(result: dict[str, Any]) -> list[dict[str, Any]]:
     """For each backend of one result: `backend`, `status`, and `share`, in words.
 
     The share is the largest part of its budget that any row used; off where a row must be equal
@@ -29,14 +29,16 @@ def cells(result: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for backend in dict.fromkeys(row["backend"] for row in result["rows"]):
         rows = [row for row in result["rows"] if row["backend"] == backend]
-        shares = [share(row) for row in rows if row["budget"]["atol"] > 0 and row["measures"]]
+        shares = [
+            budget_share(row) for row in rows if row["budget"]["atol"] > 0 and row["measures"]
+        ]
         status = "pass" if all(row["status"] == "pass" for row in rows) else "drift"
         worst = f"{max(shares):.2g} of it" if shares else "no numbers"
         found.append({"backend": backend, "status": status, "share": worst})
     return found
 
 
-def document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
+def matrix_document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
     """The matrix of several results, each with the path of its report."""
     rows = [
         {
@@ -44,7 +46,7 @@ def document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
             "weight_dtype": result["bundle"]["weight_dtype"],
             "verdict": result["verdict"],
             "first_stage_off": result["first_stage_off"],
-            "backends": {cell["backend"]: cell for cell in cells(result)},
+            "backends": {cell["backend"]: cell for cell in share_cells(result)},
             "report": path,
         }
         for result, path in results
@@ -58,13 +60,13 @@ def document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
     }
 
 
-def write_json(path: Path, matrix: dict[str, Any]) -> None:
+def write_matrix_json(path: Path, matrix: dict[str, Any]) -> None:
     """Writes `matrix.json`."""
     text = json.dumps(matrix, ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def table(matrix: dict[str, Any]) -> str:
+def format_matrix(matrix: dict[str, Any]) -> str:
     """A line for each bundle."""
     return "\n".join(
         f"{row['model']}, {row['weight_dtype']}: {row['verdict']}"
@@ -74,82 +76,88 @@ def table(matrix: dict[str, Any]) -> str:
     )
 
 
-WORST = 8
-FAILURES = 30
+MAX_WORST_TEXTS = 8
+MAX_FAILURES = 30
 
 
-def write_page(path: Path, result: dict[str, Any]) -> None:
+def write_report_page(path: Path, result: dict[str, Any]) -> None:
     """Writes `report.html`."""
     rows = result["rows"]
     inside = [row for row in rows if row["inside"]]
     held = [row for row in rows if row["stage"] == STAGE]
     training = result["training"]
     page = (
-        templates()
+        template_environment()
         .get_template("report.html.j2")
         .render(
             result=result,
             backends=list(dict.fromkeys(row["backend"] for row in rows)),
-            counts=counts(result),
+            counts=texts_per_backend(result),
             units=UNITS,
-            said=SAID,
-            shares=cells(result),
+            said=CLAIM_TEXTS,
+            shares=share_cells(result),
             plain=[row for row in rows if row not in inside and row not in held],
             inside=inside,
             inside_off=any(row["status"] == "drift" for row in inside),
-            inside_said=counted(inside, "places"),
+            inside_said=count_holding(inside, "places"),
             held=held,
-            layers=plots.layers(result),
-            ulps=plots.ulps(result),
+            layers=plots.layer_plot(result),
+            ulps=plots.ulp_plot(result),
             training=training,
             # Drawn by this program, not by anybody's text.
             training_svg=Markup(training["svg"]) if training else "",
-            training_sides=sides_of(training),
-            panels=plots.panels(result),
+            training_sides=training_sides(training),
+            panels=plots.stage_panels(result),
             equal_marks=any(
-                p["max_abs"] == 0 for panel in plots.panels(result) for p in panel["marks"]
+                p["max_abs"] == 0 for panel in plots.stage_panels(result) for p in panel["marks"]
             ),
             size={"w": plots.WIDTH, "h": plots.HEIGHT, "left": plots.LEFT, "right": plots.RIGHT}
             | {"top": plots.TOP, "bottom": plots.BOTTOM},
             worst=worst_texts(result),
-            failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[:FAILURES],
-            told=told,
-            tokenizers=by_tokenizer(result["tokenizers"]),
-            origins=origins(result),
+            failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[
+                :MAX_FAILURES
+            ],
+            told=describe_difference,
+            tokenizers=lines_by_tokenizer(result["tokenizers"]),
+            origins=budget_origins(result),
         )
     )
     path.write_text(page + "\n", encoding="utf-8")
 
 
-def write_matrix(path: Path, found: dict[str, Any]) -> None:
+def write_matrix_page(path: Path, found: dict[str, Any]) -> None:
     """Writes `index.html`, the table of several bundles."""
     backends = list(dict.fromkeys(name for row in found["rows"] for name in row["backends"]))
-    page = templates().get_template("matrix.html.j2").render(matrix=found, backends=backends)
+    page = (
+        template_environment()
+        .get_template("matrix.html.j2")
+        .render(matrix=found, backends=backends)
+    )
     path.write_text(page + "\n", encoding="utf-8")
 
 
-def templates() -> Environment:
+def template_environment() -> Environment:
     """Where the pages' templates are; every text in them is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
-        finalize=without_controls,
+        finalize=escape_controls,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["allowance"] = allowance
+    environment.filters["allowance"] = format_budget
     return environment
 
 
-def without_controls(value: Any) -> Any:
+def escape_controls(value: Any) -> Any:
     """A text of others, which is escaped next; what turns its direction would move on the page."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return "\n".join(printable(line, longest=None) for line in value.split("\n"))
 
 
-def counts(result: dict[str, Any]) -> list[tuple[str, int]]:
+def texts_per_backend(result: dict[str, Any]) -> list[tuple[str, int]]:
     """How many texts each backend was compared on."""
     texts: dict[str, int] = {}
     for row in result["rows"]:
@@ -157,7 +165,7 @@ def counts(result: dict[str, Any]) -> list[tuple[str, int]]:
     return list(texts.items())
 
 
-def by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
+def lines_by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
     """One line for each tokenizer: texts in all, texts off, and the differences that are told."""
     lines: dict[str, dict[str, Any]] = {}
     for row in tokenizers["rows"] if tokenizers else []:
@@ -181,17 +189,17 @@ def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
             share[point["case"]] = point | {"used": used}
     texts = {text["case"]: text for text in result["cases"]["texts"]}
     ranked = sorted(share.values(), key=lambda point: (-point["used"], point["case"]))
-    return [point | texts[point["case"]] for point in ranked[:WORST]]
+    return [point | texts[point["case"]] for point in ranked[:MAX_WORST_TEXTS]]
 
 
-def sides_of(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+def training_sides(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
     """Each side of the head's training and what came of it, Keras's own last."""
     if training is None or training["python"] is None:
         return []
     return [*training["backends"].items(), ("Keras", training["python"])]
 
 
-def origins(result: dict[str, Any]) -> list[tuple[str, str]]:
+def budget_origins(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Where each budget comes from: stages and the reason, each reason once.
 
     The places inside have theirs in the table, as the title of the budget.

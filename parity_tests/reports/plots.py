@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
 
 
-def panels(result: dict[str, Any]) -> list[dict[str, Any]]:
+def stage_panels(result: dict[str, Any]) -> list[dict[str, Any]]:
     """What to draw for each stage that has a tolerance."""
     stages = dict.fromkeys(
         row["stage"]
@@ -23,11 +23,11 @@ def panels(result: dict[str, Any]) -> list[dict[str, Any]]:
     )
     texts = {text["case"]: text for text in result["cases"]["texts"]}
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    drawn = [panel(result, stage, texts, backends) for stage in stages]
+    drawn = [stage_panel(result, stage, texts, backends) for stage in stages]
     return [one for one in drawn if one["marks"]]
 
 
-def panel(
+def stage_panel(
     result: dict[str, Any], stage: str, texts: dict[int, Any], backends: list[str]
 ) -> dict[str, Any]:
     """Ticks, budget line and marks of one stage, in the panel's own units."""
@@ -63,16 +63,16 @@ def panel(
         "marks": marks,
         "budget": {"y": up(budget), "label": f"budget {budget:g} and what is relative"},
         "rows": [{"y": up(10.0**e), "exponent": e} for e in range(low, high + 1, step)],
-        "columns": [{"x": across(t), "label": t} for t in ticks(longest)],
+        "columns": [{"x": across(t), "label": t} for t in axis_ticks(longest)],
     }
 
 
-def ticks(longest: int) -> list[int]:
+def axis_ticks(longest: int) -> list[int]:
     """Round numbers from 0 to at most `longest`.
 
-    >>> ticks(510)
+    >>> axis_ticks(510)
     [0, 200, 400]
-    >>> ticks(7)
+    >>> axis_ticks(7)
     [0, 2, 4, 6]
     """
     power = 10 ** math.floor(math.log10(longest))
@@ -88,14 +88,14 @@ def ticks(longest: int) -> list[int]:
 
 PROFILE_WIDTH, PROFILE_HEIGHT = 760, 260
 PROFILE_LEFT, PROFILE_RIGHT, PROFILE_TOP, PROFILE_BOTTOM = 46, 10, 14, 40
-LOWEST = -4
+LOWEST_POWER = -4
 """Shares under a ten-thousandth of the budget stand on the lowest line."""
-LABELS = 12
+MAX_LABELS = 12
 
 Plot = dict[str, Any]
 
 
-def frame() -> Plot:
+def plot_frame() -> Plot:
     """The size of a plot and its edges."""
     return {
         "w": PROFILE_WIDTH,
@@ -108,7 +108,7 @@ def frame() -> Plot:
     }
 
 
-def layers(result: dict[str, Any]) -> Plot | None:
+def layer_plot(result: dict[str, Any]) -> Plot | None:
     """Share of the budget by place, special tokens added; None where nothing inside was seen."""
     rows = [
         row
@@ -122,7 +122,7 @@ def layers(result: dict[str, Any]) -> Plot | None:
     if not any(row["inside"] for row in rows):
         return None
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    highest = max([1.0, *(math.log10(share(row) or 1) for row in rows)])
+    highest = max([1.0, *(math.log10(budget_share(row) or 1) for row in rows)])
     top = math.ceil(highest)
 
     def across(place: int) -> float:
@@ -133,31 +133,33 @@ def layers(result: dict[str, Any]) -> Plot | None:
         )
 
     def up(value: float) -> float:
-        power = max(math.log10(value), LOWEST) if value > 0 else LOWEST
+        power = max(math.log10(value), LOWEST_POWER) if value > 0 else LOWEST_POWER
         return round(
             PROFILE_HEIGHT
             - PROFILE_BOTTOM
-            - (PROFILE_HEIGHT - PROFILE_BOTTOM - PROFILE_TOP) * (power - LOWEST) / (top - LOWEST),
+            - (PROFILE_HEIGHT - PROFILE_BOTTOM - PROFILE_TOP)
+            * (power - LOWEST_POWER)
+            / (top - LOWEST_POWER),
             1,
         )
 
     marks = [
         {
             "x": across(places.index(row["stage"])),
-            "y": up(share(row)),
+            "y": up(budget_share(row)),
             "series": backends.index(row["backend"]) % 4,
-            "title": f"{row['backend']}, {row['stage']}: {share(row):.2g} of its budget, "
+            "title": f"{row['backend']}, {row['stage']}: {budget_share(row):.2g} of its budget, "
             f"max |Δ| {row['measures']['max_abs']:.2g}",
         }
         for row in rows
     ]
-    firsts = {group(place): i for i, place in reversed(list(enumerate(places)))}
-    step = math.ceil(len(firsts) / LABELS)
+    firsts = {axis_group(place): i for i, place in reversed(list(enumerate(places)))}
+    step = math.ceil(len(firsts) / MAX_LABELS)
     ordered = sorted(firsts.items(), key=lambda item: item[1])
-    return frame() | {
+    return plot_frame() | {
         "marks": marks,
         "limit": up(1.0),
-        "rows": [{"y": up(10.0**e), "label": f"{10.0**e:g}"} for e in range(LOWEST, top + 1)],
+        "rows": [{"y": up(10.0**e), "label": f"{10.0**e:g}"} for e in range(LOWEST_POWER, top + 1)],
         "columns": [
             {"x": round(across(i) - (across(1) - across(0)) / 2, 1), "label": name}
             for number, (name, i) in enumerate(ordered)
@@ -166,15 +168,15 @@ def layers(result: dict[str, Any]) -> Plot | None:
     }
 
 
-def share(row: dict[str, Any]) -> float:
+def budget_share(row: dict[str, Any]) -> float:
     """How much of its budget a row used: the tolerance it needs over the one it has."""
     return float(row["measures"]["smallest_atol"] / row["budget"]["atol"])
 
 
-def group(place: str) -> str:
+def axis_group(place: str) -> str:
     """What places stand under one label.
 
-    >>> [group(place) for place in ("embeddings", "layer_3/context", "pooled_output")]
+    >>> [axis_group(place) for place in ("embeddings", "layer_3/context", "pooled_output")]
     ['input', 'layer 3', 'outputs']
     """
     if place == "embeddings":
@@ -183,10 +185,10 @@ def group(place: str) -> str:
     return layer.replace("_", " ") if slash else "outputs"
 
 
-def ulps(result: dict[str, Any]) -> Plot | None:
+def ulp_plot(result: dict[str, Any]) -> Plot | None:
     """Counts of the outputs' distances by backend; None where there are none."""
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    counts = {backend: outputs_of(result, backend) for backend in backends}
+    counts = {backend: output_ulp_counts(result, backend) for backend in backends}
     totals = {backend: sum(classes) for backend, classes in counts.items()}
     if not any(totals.values()):
         return None
@@ -203,7 +205,9 @@ def ulps(result: dict[str, Any]) -> Plot | None:
     for number, (backend, classes) in enumerate(counts.items()):
         for i, count in enumerate(classes[: last + 1]):
             height = up(count / totals[backend]) if totals[backend] else 0.0
-            title = f"{backend}, {span(i)} apart: {count:,} of {totals[backend]:,} values"
+            title = (
+                f"{backend}, {ulp_class_label(i)} apart: {count:,} of {totals[backend]:,} values"
+            )
             x = round(PROFILE_LEFT + i * slot + slot * 0.1 + number * thick, 1)
             bars.append(
                 {
@@ -214,21 +218,21 @@ def ulps(result: dict[str, Any]) -> Plot | None:
                 | {"h": height, "series": number % 4, "title": title}
             )
     steps = [top * i / 4 for i in range(5)]
-    return frame() | {
+    return plot_frame() | {
         "bars": bars,
         "rows": [
             {"y": PROFILE_HEIGHT - PROFILE_BOTTOM - up(s), "label": f"{100 * s:.3g} %"}
             for s in steps
         ],
         "columns": [
-            {"x": round(PROFILE_LEFT + (i + 0.5) * slot, 1), "label": span(i)}
+            {"x": round(PROFILE_LEFT + (i + 0.5) * slot, 1), "label": ulp_class_label(i)}
             for i in range(last + 1)
             if last < 16 or i % 2 == 0
         ],
     }
 
 
-def outputs_of(result: dict[str, Any], backend: str) -> list[int]:
+def output_ulp_counts(result: dict[str, Any], backend: str) -> list[int]:
     """The counts of a backend's outputs, all of them together."""
     histograms = [
         row["measures"]["ulps"]
@@ -242,10 +246,10 @@ def outputs_of(result: dict[str, Any], backend: str) -> list[int]:
     return [sum(column) for column in zip(*histograms, strict=True)] or [0]
 
 
-def span(number: int) -> str:
+def ulp_class_label(number: int) -> str:
     """The distances of a class.
 
-    >>> [span(number) for number in (0, 1, 2, 4, 11)]
+    >>> [ulp_class_label(number) for number in (0, 1, 2, 4, 11)]
     ['0', '1', '2–3', '8–15', '≥2¹⁰']
     """
     if number < 2:

@@ -10,28 +10,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks.invariances import STAGE
-from parity_tests.checks.stages import LABEL, TOKENS, Row
-from parity_tests.provenance import Contract, digest
-from parity_tests.runners.runs import PROBABILITIES, TAPS, Run
+from parity_tests.checks.stages import LABEL, TOKENS, StageRow
+from parity_tests.provenance import Contract, directory_sha256
+from parity_tests.runners.runs import PROBABILITIES, TAPS, RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 
 if TYPE_CHECKING:
-    from parity_tests.judgement import Flow
+    from parity_tests.judgement import FlowResult
 
 SCHEMA = "bert-bridge/parity"
 SCHEMA_VERSION = 2
-TOLD = 5
+MAX_FAILURES = 5
 """Failures told in full for each row; `failing` counts all."""
 TRAINING = "training"
 """The last stage: nothing that runs a trained model stands on it."""
-SIDE_BY_SIDE = 10
+MAX_SIDE_BY_SIDE = 10
 """Texts whose tokens are shown on both sides."""
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ReportInputs:
     """What was compared: the directories, and why there is no classifier where there is none.
 
     `notes` are lines on what was compared that a reader must know.
@@ -45,10 +45,10 @@ class Inputs:
     notes: tuple[str, ...] = ()
 
 
-def document(
-    inputs: Inputs,
-    picked: list[Case],
-    flow: Flow,
+def report_document(
+    inputs: ReportInputs,
+    picked: list[TextCase],
+    flow: FlowResult,
     parts: dict[str, dict[str, Any]],
     tokenizers: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
@@ -64,37 +64,41 @@ def document(
         training: the comparison of the head's training, None where it was not asked for.
     """
     proven = {} if tokenizers is None else {"tokenizers": tokenizers["verdict"]}
-    off = first_off(parts, proven, flow)
+    off = find_first_stage_off(parts, proven, flow)
     if off is None and training is not None and training["status"] == "drift":
         off = TRAINING
-    versions = flow.python.versions | {k: v for run in flow.nodes.values() for k, v in node_of(run)}
+    versions = flow.python.versions | {
+        k: v for run in flow.nodes.values() for k, v in node_versions(run)
+    }
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "verdict": "drift" if off or not flow.rows else "pass",
         "first_stage_off": off,
-        "bundle": bundle_of(inputs.contract),
-        "source": source_of(inputs),
+        "bundle": bundle_entry(inputs.contract),
+        "source": source_entry(inputs),
         "classifier": {
             "path": str(inputs.classifier) if inputs.classifier else None,
             "note": inputs.classifier_note,
         },
         "versions": versions,
-        "cases": {"count": len(picked), "texts": texts_of(picked, flow.python)},
+        "cases": {"count": len(picked), "texts": text_entries(picked, flow.python)},
         "still": parts,
-        "storage": [row_of(row) for row in flow.storage],
+        "storage": [row_entry(row) for row in flow.storage],
         "tokenizers": tokenizers,
-        "rows": [row_of(row) for row in flow.rows],
+        "rows": [row_entry(row) for row in flow.rows],
         "left_out": flow.left_out,
         "problem": flow.problem,
-        "failures": [f for row in [*flow.storage, *flow.rows] for f in failures_of(row)],
-        "points": [point for row in flow.rows for point in points_of(row)],
+        "failures": [f for row in [*flow.storage, *flow.rows] for f in failure_entries(row)],
+        "points": [point for row in flow.rows for point in point_entries(row)],
         "tokens": side_by_side(picked, flow),
         "training": training,
     }
 
 
-def first_off(parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: Flow) -> str | None:
+def find_first_stage_off(
+    parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: FlowResult
+) -> str | None:
     """The first stage that is off, in the order of the flow and not of the backends."""
     still = {stage: part["status"] for stage, part in parts.items()} | proven
     early = next((stage for stage, status in still.items() if status == "drift"), None)
@@ -112,7 +116,7 @@ def first_off(parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: Fl
     return None if found is None else found.removeprefix(TAPS)
 
 
-def bundle_of(contract: Contract) -> dict[str, Any]:
+def bundle_entry(contract: Contract) -> dict[str, Any]:
     """What the bundle is."""
     keys = ("name", "architecture", "trained", "weight_dtype", "padding", "max_length")
     return {"path": str(contract.path), "sha256": contract.sha256} | {
@@ -120,9 +124,9 @@ def bundle_of(contract: Contract) -> dict[str, Any]:
     }
 
 
-def source_of(inputs: Inputs) -> dict[str, Any]:
+def source_entry(inputs: ReportInputs) -> dict[str, Any]:
     """Whether the bundle was made from the model it is compared with; told, not enforced."""
-    here, promised = digest(inputs.model), inputs.contract.source_sha256()
+    here, promised = directory_sha256(inputs.model), inputs.contract.source_sha256()
     return {
         "model": str(inputs.model),
         "tokenizer_model": str(inputs.tokenizer.model) if inputs.tokenizer.model else None,
@@ -134,12 +138,12 @@ def source_of(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def node_of(run: Run) -> list[tuple[str, str]]:
+def node_versions(run: RunOutput) -> list[tuple[str, str]]:
     """Versions of a backend's run but for the backend's name."""
     return [(name, version) for name, version in run.versions.items() if name != "backend"]
 
 
-def texts_of(picked: list[Case], python: Run) -> list[dict[str, Any]]:
+def text_entries(picked: list[TextCase], python: RunOutput) -> list[dict[str, Any]]:
     """Each text, and how many tokens Python sees in it, special ones not counted."""
     starts: dict[int, int] = {}
     rows = []
@@ -150,7 +154,7 @@ def texts_of(picked: list[Case], python: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def row_of(row: Row) -> dict[str, Any]:
+def row_entry(row: StageRow) -> dict[str, Any]:
     """One row of the matrix."""
     measured = row.measures
     measures = {
@@ -178,7 +182,7 @@ def row_of(row: Row) -> dict[str, Any]:
     }
 
 
-def failures_of(row: Row) -> list[dict[str, Any]]:
+def failure_entries(row: StageRow) -> list[dict[str, Any]]:
     """The first failures of a row, in the order of the texts."""
     return [
         {
@@ -190,11 +194,11 @@ def failures_of(row: Row) -> list[dict[str, Any]]:
             "case": case,
             "message": problem.message,
         }
-        for case, problem in row.problems[:TOLD]
+        for case, problem in row.problems[:MAX_FAILURES]
     ]
 
 
-def points_of(row: Row) -> list[dict[str, Any]]:
+def point_entries(row: StageRow) -> list[dict[str, Any]]:
     """The largest difference of each text, for the plot."""
     stage = row.stage.removeprefix(TAPS)
     head = {"backend": row.backend, "special_tokens": row.special, "stage": stage}
@@ -205,7 +209,7 @@ def points_of(row: Row) -> list[dict[str, Any]]:
     ]
 
 
-def side_by_side(picked: list[Case], flow: Flow) -> list[dict[str, Any]]:
+def side_by_side(picked: list[TextCase], flow: FlowResult) -> list[dict[str, Any]]:
     """The tokens of both sides, of texts whose tokens or ids differ, the first ones."""
     found = []
     for row in flow.rows:
@@ -224,10 +228,10 @@ def side_by_side(picked: list[Case], flow: Flow) -> list[dict[str, Any]]:
                 {"backend": row.backend, "special_tokens": row.special, "case": case.case}
                 | {"node": node, "python": python, "first_difference": first}
             )
-    return found[:SIDE_BY_SIDE]
+    return found[:MAX_SIDE_BY_SIDE]
 
 
-def write_json(path: Path, result: dict[str, Any]) -> None:
+def write_report_json(path: Path, result: dict[str, Any]) -> None:
     """Writes `report.json`; NaN and infinity cannot occur in it, since they are never measured."""
     text = json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

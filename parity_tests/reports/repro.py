@@ -17,24 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from parity_tests import cases
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks import stages
 from parity_tests.checks.compare import Problem
-from parity_tests.checks.stages import Row
-from parity_tests.reference import Again
+from parity_tests.checks.stages import StageRow
+from parity_tests.reference import Rerun
 from parity_tests.runners.runs import SPECIALS, TAPS
 
-PIECES = 100
+MAX_PIECES = 100
 """As many pieces of a text are tried at the most, all of them in one run of each side."""
-SECONDS = 60
+MAX_SECONDS = 60
 """That run may take so long, as far as the whole text's own run tells."""
 DOCUMENT = "repro.json"
-SHOWN_AS = {stages.IDS_STAGE: "input_ids", stages.LABEL: "labels"}
-AT = re.compile(r" at \[([\d, ]+)\]\]?$")
+TENSOR_NAMES = {stages.IDS_STAGE: "input_ids", stages.LABEL: "labels"}
+INDEX_AT_END = re.compile(r" at \[([\d, ]+)\]\]?$")
 
 
-def write_all(
-    again: Again, rows: list[Row], parts: dict[str, dict[str, Any]], picked: list[Case]
+def write_repro_folders(
+    again: Rerun, rows: list[StageRow], parts: dict[str, dict[str, Any]], picked: list[TextCase]
 ) -> list[Path]:
     """Writes the folders under `again.out`, without those of an earlier run; returns them.
 
@@ -49,7 +49,9 @@ def write_all(
             folder.mkdir(parents=True)
             message = part["failures"][0]
             told = {"stage": stage, "message": message}
-            write(folder, again, told, *still_commands(stage, message, folder, again))
+            write_repro_json(
+                folder, again, told, *stored_part_commands(stage, message, folder, again)
+            )
             folders.append(folder)
     if folders:
         # What flows through parts that are off is off because of them.
@@ -57,14 +59,14 @@ def write_all(
     off = [row for row in rows if row.status == "drift" and row.special in SPECIALS and row.failing]
     for row in {row.backend: row for row in reversed(off)}.values():
         name = f"{row.backend}.{row.special}.{row.stage.removeprefix(TAPS)}".replace("/", ".")
-        folders.append(write_row(replace(again, out=again.out / name), row, picked))
+        folders.append(write_row_folder(replace(again, out=again.out / name), row, picked))
     return folders
 
 
-def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
+def write_row_folder(again: Rerun, row: StageRow, picked: list[TextCase]) -> Path:
     """The folder of one row's first failing text."""
 
-    def failing(tried: list[Case], together: bool = False) -> Row | None:
+    def failing(tried: list[TextCase], together: bool = False) -> StageRow | None:
         numbered = [replace(case, case=i) for i, case in enumerate(tried)]
         rows = again.judge(row.backend, numbered, together)
         found = (r for r in rows if (r.special, r.stage) == (row.special, row.stage))
@@ -78,9 +80,9 @@ def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
         # Alone it holds: it takes the others of its batch.
         least = [case for case in picked if case.batch == first.batch]
     else:
-        tried = affordable(shorter(first), size(first), took)
+        tried = affordable_cases(shorter_cases(first), case_size(first), took)
         fails = failing(tried) if tried else None
-        least = [min((tried[i] for i in fails.failing), key=size) if fails else first]
+        least = [min((tried[i] for i in fails.failing), key=case_size) if fails else first]
     found = failing(least, True) or row
     case, problem = found.problems[0]
     shown = least[case or 0]
@@ -88,49 +90,49 @@ def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
     told |= {"special_tokens": row.special, "text": shown.text}
     told |= {} if shown.pair is None else {"pair": shown.pair}
     told["message"] = problem.message
-    write(again.out, again, told, *flow_commands(again, row, case or 0, problem))
+    write_repro_json(again.out, again, told, *flow_commands(again, row, case or 0, problem))
     return again.out
 
 
-def affordable(tried: list[Case], characters: int, took: float) -> list[Case]:
+def affordable_cases(tried: list[TextCase], characters: int, took: float) -> list[TextCase]:
     """The first cases that run in SECONDS, where one of so many characters took so long.
 
     Of a large model on a slow backend that may be none: then the text stays as long as it is.
     """
-    room = characters * SECONDS / max(took, 1e-3)
+    room = characters * MAX_SECONDS / max(took, 1e-3)
     total, kept = 0, []
     for case in tried:
-        total += size(case)
+        total += case_size(case)
         if total > room:
             break
         kept.append(case)
     return kept
 
 
-def size(case: Case) -> int:
+def case_size(case: TextCase) -> int:
     """Characters of a text and its pair."""
     return len(case.text) + len(case.pair or "")
 
 
-def shorter(case: Case) -> list[Case]:
+def shorter_cases(case: TextCase) -> list[TextCase]:
     """A case with pieces of its text; of a pair also of the second, or of both."""
-    texts = [replace(case, text=piece) for piece in pieces(case.text)]
+    texts = [replace(case, text=piece) for piece in text_pieces(case.text)]
     if case.pair is None:
         return texts
-    parts = pieces(case.pair)
+    parts = text_pieces(case.pair)
     seconds = [replace(case, pair=piece) for piece in parts]
     both = [
         replace(case, text=one, pair=two)
-        for one, two in zip(pieces(case.text), parts, strict=False)
+        for one, two in zip(text_pieces(case.text), parts, strict=False)
     ]
     mixed = zip_longest(both, texts, seconds)
-    return [one for group in mixed for one in group if one is not None][:PIECES]
+    return [one for group in mixed for one in group if one is not None][:MAX_PIECES]
 
 
-def pieces(text: str) -> list[str]:
+def text_pieces(text: str) -> list[str]:
     """Halves, quarters and so on of a text, down to single characters, the first of each.
 
-    >>> pieces("abcd")
+    >>> text_pieces("abcd")
     ['ab', 'cd', 'a', 'b', 'c', 'd']
     """
     found: dict[str, None] = {}
@@ -138,27 +140,27 @@ def pieces(text: str) -> list[str]:
     while size:
         found |= dict.fromkeys(text[i : i + size] for i in range(0, len(text), size))
         size //= 2
-    return [piece for piece in found if piece.strip() and piece != text][:PIECES]
+    return [piece for piece in found if piece.strip() and piece != text][:MAX_PIECES]
 
 
-def flow_commands(again: Again, row: Row, case: int, problem: Problem) -> tuple[str, str]:
+def flow_commands(again: Rerun, row: StageRow, case: int, problem: Problem) -> tuple[str, str]:
     """What prints the value that is off, in Python and in Node."""
-    found = AT.search(problem.message)
+    found = INDEX_AT_END.search(problem.message)
     place = f"{case},{found[1].replace(' ', '')}" if found else str(case)
-    name = SHOWN_AS.get(row.stage, row.stage)
+    name = TENSOR_NAMES.get(row.stage, row.stage)
     more = f"--cases {again.out / 'case.jsonl'}"
     if row.stage.startswith(TAPS):
         more += " --taps 0"
-    return commands(again, f"{row.special}.b000.{name}[{place}]", row.backend, more)
+    return runner_commands(again, f"{row.special}.b000.{name}[{place}]", row.backend, more)
 
 
-def still_commands(stage: str, message: str, folder: Path, again: Again) -> tuple[str, str]:
+def stored_part_commands(stage: str, message: str, folder: Path, again: Rerun) -> tuple[str, str]:
     """What prints a still part, in Python and in Node."""
     weight = re.search(r"\[weight (\S+) at \[([\d, ]+)\]", message)
     if stage == "weights" and weight:
-        cases.write(folder / "case.jsonl", [Case(0, 0, "好")])
+        cases.write_cases(folder / "case.jsonl", [TextCase(0, 0, "好")])
         show = f"weights/{weight[1]}[{weight[2].replace(' ', '')}]"
-        return commands(again, show, "wasm", f"--cases {folder / 'case.jsonl'}")
+        return runner_commands(again, show, "wasm", f"--cases {folder / 'case.jsonl'}")
     bundle, fresh = again.contract.path, again.reference.tokenizer or again.contract.path
     names = {"contract": "bundle.json", "tables": "tokenizer_tables.bin", "vocab": "vocab.txt"}
     name = names.get(stage, "model.json")
@@ -174,7 +176,7 @@ def still_commands(stage: str, message: str, folder: Path, again: Again) -> tupl
     return f"python -c {shlex.quote(python)}", f"node -p {shlex.quote(node)}"
 
 
-def commands(again: Again, show: str, backend: str, more: str) -> tuple[str, str]:
+def runner_commands(again: Rerun, show: str, backend: str, more: str) -> tuple[str, str]:
     """Both runners, asked for one value."""
     bundle, reference, asked = again.contract.path, again.reference, shlex.quote(show)
     python = f"python -m parity_tests.runners.run_python --model {reference.model}"
@@ -189,7 +191,9 @@ def commands(again: Again, show: str, backend: str, more: str) -> tuple[str, str
     return python, node
 
 
-def write(folder: Path, again: Again, told: dict[str, Any], python: str, node: str) -> None:
+def write_repro_json(
+    folder: Path, again: Rerun, told: dict[str, Any], python: str, node: str
+) -> None:
     """Writes `repro.json`."""
     document = told | {
         "bundle": str(again.contract.path),

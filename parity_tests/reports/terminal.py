@@ -4,7 +4,7 @@ from typing import Any
 
 from parity_tests.checks.invariances import STAGE
 from parity_tests.runners.runs import PROBABILITIES
-from parity_tests.tokenizer.proof import told
+from parity_tests.tokenizer.proof import describe_difference
 
 WORDS = {"pass": "ok", "drift": "DRIFT", "downstream": "follows"}
 HEAD = ("backend", "special tokens", "stage", "texts", "max |Δ|", "budget", "")
@@ -17,19 +17,19 @@ UNITS = {
 EXACT = ("tokens", "ids", "label")
 
 
-def table(result: dict[str, Any]) -> str:
+def format_report(result: dict[str, Any]) -> str:
     """The still parts, a line for each row, the first failures, then the verdict."""
     lines = [
-        *notes(result),
-        *still_lines(result["still"]),
+        *note_lines(result),
+        *stored_part_lines(result["still"]),
         *storage_lines(result["storage"]),
         *tokenizer_lines(result["tokenizers"]),
         *training_lines(result["training"]),
         "",
-        *aligned([HEAD, *map(cells, shown(result["rows"]))]),
+        *align_columns([HEAD, *map(row_cells, rows_to_show(result["rows"]))]),
         "",
-        *summaries(result["rows"]),
-        *left_out(result["left_out"]),
+        *summary_lines(result["rows"]),
+        *left_out_lines(result["left_out"]),
     ]
     if result["problem"]:
         lines.append(f"not run to its end: {result['problem']}")
@@ -37,10 +37,10 @@ def table(result: dict[str, Any]) -> str:
     lines += [failure["message"] for failure in firsts[:5]]
     if len(firsts) > 5:
         lines.append("… more in report.html")
-    return "\n".join([*lines, verdict(result)])
+    return "\n".join([*lines, verdict_line(result)])
 
 
-def notes(result: dict[str, Any]) -> list[str]:
+def note_lines(result: dict[str, Any]) -> list[str]:
     """What was compared, and what a reader must know of it."""
     bundle, source = result["bundle"], result["source"]
     lines = [f"bundle {bundle['name']} ({bundle['sha256'][:12]}), {bundle['weight_dtype']}"]
@@ -58,7 +58,7 @@ def notes(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def still_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
+def stored_part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
     """What came of each still part, and the first things in it that are off."""
     lines = []
     for stage, part in parts.items():
@@ -80,7 +80,7 @@ def storage_lines(rows: list[dict[str, Any]]) -> list[str]:
         return []
     worst = max(measured, key=lambda row: row["measures"]["max_abs"])
     words = "within" if all(row["status"] == "pass" for row in rows) else "BEYOND"
-    far, allowed = worst["measures"]["max_abs"], allowance(worst["budget"])
+    far, allowed = worst["measures"]["max_abs"], format_budget(worst["budget"])
     return [f"storage: the weights' dtype moves {worst['stage']} by {far:.2g}, {words} {allowed}"]
 
 
@@ -93,7 +93,10 @@ def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
     size = "all of Unicode" if tokenizers["full"] else "a sample; `--tokenizer-proof full` for all"
     verdict = f"{off:,} DIFFER" if off else "equal ids"
     lines = [f"tokenizers: {count}, {tokenizers['texts']:,} texts ({size}): {verdict}"]
-    return lines + [told(d) for row in tokenizers["rows"] for d in row["differences"]][:5]
+    return (
+        lines
+        + [describe_difference(d) for row in tokenizers["rows"] for d in row["differences"]][:5]
+    )
 
 
 def training_lines(training: dict[str, Any] | None) -> list[str]:
@@ -105,13 +108,13 @@ def training_lines(training: dict[str, Any] | None) -> list[str]:
     return [f"training: {training['message']}", *training["failures"][:2]]
 
 
-def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def rows_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows that have a line of their own: what holds inside and besides needs none."""
     quiet = [row for row in rows if row["inside"] or row["stage"] == STAGE]
     return [row for row in rows if row not in quiet or row["status"] == "drift"]
 
 
-def summaries(rows: list[dict[str, Any]]) -> list[str]:
+def summary_lines(rows: list[dict[str, Any]]) -> list[str]:
     """What was looked at without a line of its own, for each backend."""
     lines = []
     for backend in dict.fromkeys(row["backend"] for row in rows):
@@ -119,19 +122,19 @@ def summaries(rows: list[dict[str, Any]]) -> list[str]:
         inside = [row for row in own if row["inside"]]
         held = [row for row in own if row["stage"] == STAGE]
         words = [
-            counted(part, name)
+            count_holding(part, name)
             for part, name in ((inside, "places inside the model"), (held, "invariances"))
             if part
         ]
-        equal = bits([row for row in own if row not in inside and row not in held])
+        equal = bit_equality([row for row in own if row not in inside and row not in held])
         lines.append(f"{backend}: {', '.join([*words, *equal])}")
     return lines
 
 
-def counted(rows: list[dict[str, Any]], name: str) -> str:
+def count_holding(rows: list[dict[str, Any]], name: str) -> str:
     """How many of some rows hold, and what is with the others.
 
-    >>> counted([{"status": "pass"}, {"status": "downstream"}], "places")
+    >>> count_holding([{"status": "pass"}, {"status": "downstream"}], "places")
     '1 of 2 places hold, 1 follows'
     """
     count = {status: sum(row["status"] == status for row in rows) for status in WORDS}
@@ -142,7 +145,7 @@ def counted(rows: list[dict[str, Any]], name: str) -> str:
     return ", ".join(words)
 
 
-def left_out(claims: dict[str, str]) -> list[str]:
+def left_out_lines(claims: dict[str, str]) -> list[str]:
     """The invariances that were not asked for, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for claim, why in claims.items():
@@ -150,7 +153,7 @@ def left_out(claims: dict[str, str]) -> list[str]:
     return [f"invariances left out: {', '.join(names)} ({why})" for why, names in reasons.items()]
 
 
-def bits(rows: list[dict[str, Any]]) -> list[str]:
+def bit_equality(rows: list[dict[str, Any]]) -> list[str]:
     """How many of the outputs' values are equal to the bit, in words."""
     counts = [
         row["measures"]["ulps"]
@@ -165,11 +168,11 @@ def bits(rows: list[dict[str, Any]]) -> list[str]:
     return [f"{share} of {total:,} output values equal to the bit"]
 
 
-def cells(row: dict[str, Any]) -> tuple[str, ...]:
+def row_cells(row: dict[str, Any]) -> tuple[str, ...]:
     """One row as text."""
     measures, budget = row["measures"], row["budget"]
     distance = "-" if measures is None else f"{measures['max_abs']:.2g}"
-    allowed = allowance(budget)
+    allowed = format_budget(budget)
     if row["stage"] in EXACT:
         allowed = "equal"
         distance = "equal" if row["status"] == "pass" else "differ"
@@ -184,17 +187,17 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def allowance(budget: dict[str, Any]) -> str:
+def format_budget(budget: dict[str, Any]) -> str:
     """The whole budget: a distance beyond it is never ok.
 
-    >>> allowance({"atol": 1.1e-05, "rtol": 2e-06})
+    >>> format_budget({"atol": 1.1e-05, "rtol": 2e-06})
     '1.1e-05 + 2e-06·|v|'
     """
     relative = f" + {budget['rtol']:g}·|v|" if budget["rtol"] else ""
     return f"{budget['atol']:g}{relative}"
 
 
-def aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
     """Columns of equal width; numbers stand to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     right = range(3, 6)
@@ -207,7 +210,7 @@ def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def verdict(result: dict[str, Any]) -> str:
+def verdict_line(result: dict[str, Any]) -> str:
     """One line."""
     if result["verdict"] == "pass":
         return "parity holds: Node gives what Python gives"

@@ -18,7 +18,7 @@ from tensorflow.python.framework import convert_to_constants, ops
 from numerics.budgets import FLOAT64, ROUNDED, Cost, packed, randomly_rounded
 from numerics.float64 import Float64Function, NoFloat64
 from parity_tests.runners import runs
-from parity_tests.runners.source import Source
+from parity_tests.runners.source import SourceModel
 from support.errors import UserError
 
 # Looks inside a SavedModel: any tensor of its signature's graph, without a change to the model.
@@ -29,7 +29,7 @@ from support.errors import UserError
 Array = NDArray[Any]
 
 
-class Inside:
+class TapReader:
     """The tensors that `taps` names, of a loaded model's signature."""
 
     def __init__(self, function: Any, taps: Mapping[str, str]) -> None:
@@ -68,12 +68,12 @@ class Inside:
 
 
 Batch = dict[str, NDArray[Any]]
-LARGE = 50_000_000
+LARGE_MODEL = 50_000_000
 """Weights of a model that runs its first batch alone in float64."""
 
 
-def measure(
-    source: Source, taps: dict[str, str], inside: Inside | None, tensors: Batch, head: str
+def measure_costs(
+    source: SourceModel, taps: dict[str, str], inside: TapReader | None, tensors: Batch, head: str
 ) -> Batch:
     """Measures the costs; returns tensors to be written beside the answers.
 
@@ -89,9 +89,9 @@ def measure(
         where it was measured in float64; and `float64.b<batch>.<special>`, float32: what has to be
         added to the output `head` to make it that of float64.
     """
-    batches = batches_of(tensors)
+    batches = group_by_batch(tensors)
     variables = [v for v in source.signature.graph.variables if v.dtype.is_floating]
-    if sum(int(np.prod(v.shape)) for v in variables) > LARGE:
+    if sum(int(np.prod(v.shape)) for v in variables) > LARGE_MODEL:
         batches = {place: batch for place, batch in batches.items() if place.endswith(".b000")}
         print("python: float64 on the first batch alone, the model is large", file=sys.stderr)
     costs: dict[str, Cost] = {}
@@ -100,18 +100,20 @@ def measure(
         exact = Float64Function(source.signature, taps)
     except NoFloat64 as error:
         print(f"python: {error}: weights are randomly rounded instead", file=sys.stderr)
-        rounded(variables, lambda: add(costs, source, inside, batches))
-        return in_file(costs)
+        run_with_rounded_weights(
+            variables, lambda: add_rounded_costs(costs, source, inside, batches)
+        )
+        return costs_as_tensors(costs)
     for place, batch in batches.items():
-        truth = source.run_with(exact.run, given(batch))
-        compare(costs, batch, truth, FLOAT64)
+        truth = source.run_with(exact.run, model_inputs(batch))
+        add_batch_costs(costs, batch, truth, FLOAT64)
         special, number = place.split(".")
         if special in runs.SPECIALS and head in truth:
             found[f"float64.{number}.{special}"] = (truth[head] - batch[head]).astype(np.float32)
-    return found | in_file(costs)
+    return found | costs_as_tensors(costs)
 
 
-def batches_of(tensors: Batch) -> dict[str, Batch]:
+def group_by_batch(tensors: Batch) -> dict[str, Batch]:
     """The tensors of a run by `<special>.b<batch>` and name."""
     batches: dict[str, Batch] = {}
     for name, value in tensors.items():
@@ -120,12 +122,12 @@ def batches_of(tensors: Batch) -> dict[str, Batch]:
     return batches
 
 
-def given(batch: Batch) -> Batch:
+def model_inputs(batch: Batch) -> Batch:
     """What the model was given of a batch: ids, mask and types."""
     return {name: batch[name] for name in runs.IDS}
 
 
-def compare(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> None:
+def add_batch_costs(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> None:
     """Adds a batch's costs, at every place that it has."""
     for name, value in batch.items():
         if name in truth:
@@ -133,18 +135,18 @@ def compare(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> Non
             costs[name] = costs[name] + own if name in costs else own
 
 
-def add(
-    costs: dict[str, Cost], source: Source, inside: Inside | None, batches: dict[str, Batch]
+def add_rounded_costs(
+    costs: dict[str, Cost], source: SourceModel, inside: TapReader | None, batches: dict[str, Batch]
 ) -> None:
     """Adds how far the answers move with the weights as they now are."""
     for batch in batches.values():
-        truth = source.run(given(batch))
+        truth = source.run(model_inputs(batch))
         if inside is not None and any(name.startswith(runs.TAPS) for name in batch):
-            truth |= source.run_with(inside.run, given(batch))
-        compare(costs, batch, truth, ROUNDED)
+            truth |= source.run_with(inside.run, model_inputs(batch))
+        add_batch_costs(costs, batch, truth, ROUNDED)
 
 
-def rounded(variables: list[Any], run: Callable[[], None]) -> None:
+def run_with_rounded_weights(variables: list[Any], run: Callable[[], None]) -> None:
     """Runs something a few times with the variables randomly rounded, and puts them back."""
     before = {str(i): variable.numpy() for i, variable in enumerate(variables)}
     for drawn in [*randomly_rounded(before), None]:
@@ -154,6 +156,6 @@ def rounded(variables: list[Any], run: Callable[[], None]) -> None:
             run()
 
 
-def in_file(costs: Mapping[str, Cost]) -> Batch:
+def costs_as_tensors(costs: Mapping[str, Cost]) -> Batch:
     """Costs by the names that they have in a run's file."""
     return {f"float32_cost.b000.{name}": value for name, value in packed(costs).items()}

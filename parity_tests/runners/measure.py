@@ -12,7 +12,7 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRun:
     """What a command did: exit code, seconds, peak resident bytes, and what it wrote."""
 
     code: int
@@ -27,7 +27,7 @@ class Measured:
         return next((line for line in reversed(self.stderr.split("\n")) if line.strip()), "")
 
 
-def measured(command: list[str], log: Path, stdin: Path = Path(os.devnull)) -> Measured:
+def run_measured(command: list[str], log: Path, stdin: Path = Path(os.devnull)) -> MeasuredRun:
     """Runs a command to its end; `log` is a path for its output, removed afterwards.
 
     On Linux a child's peak begins with its parent's, so the caller must be a small process.
@@ -43,7 +43,7 @@ def measured(command: list[str], log: Path, stdin: Path = Path(os.devnull)) -> M
             process.wait()
             raise
     process.returncode = os.waitstatus_to_exitcode(status)
-    result = Measured(
+    result = MeasuredRun(
         process.returncode,
         time.monotonic() - started,
         usage.ru_maxrss * RSS_UNIT,

@@ -14,7 +14,7 @@ import tensorflow_text as tf_text
 from export.tokenizer import Vocab, read_vocab, reference
 from export.tokenizer.hub_tokenizer import HubTokenizer
 from export.tokenizer.reference import bare, longest_first, with_special_tokens
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import UserError
 
@@ -29,7 +29,7 @@ class PythonTokenizer(ABC):
         self.tokens = vocab.tokens
         self.special = {token.token: token.id for token in vocab.special.values()}
 
-    def encode(self, cases: Sequence[Case], added: bool, positions: int) -> list[Encoded]:
+    def encode(self, cases: Sequence[TextCase], added: bool, positions: int) -> list[Encoded]:
         """The ids and token types of each case, in order.
 
         Args:
@@ -76,7 +76,7 @@ class ModelTokenizer(PythonTokenizer):
         assert source.model is not None
         model = HubTokenizer(source.model)
         own = model.vocab()
-        vocab = vocab_at(source.vocab) if source.vocab else own
+        vocab = read_vocab_file(source.vocab) if source.vocab else own
         if vocab is None:
             raise UserError(f"{source.model} keeps no vocab that can be read; give it with --vocab")
         if own is not None and own.tokens != vocab.tokens:
@@ -119,12 +119,12 @@ class ModelTokenizer(PythonTokenizer):
         return list(zip(ids.to_list(), types.to_list(), strict=True))
 
 
-def vocab_at(path: Path) -> Vocab:
+def read_vocab_file(path: Path) -> Vocab:
     """The vocab in a file."""
     return read_vocab(path, notice=lambda line: None)
 
 
-def tokenizer_of(source: TokenizerSource) -> PythonTokenizer:
+def make_tokenizer(source: TokenizerSource) -> PythonTokenizer:
     """The tokenizer that a source describes.
 
     Raises:
@@ -135,4 +135,4 @@ def tokenizer_of(source: TokenizerSource) -> PythonTokenizer:
         return ModelTokenizer(source)
     if source.vocab is None or source.spec is None:
         raise UserError("got no tokenizer; give --tokenizer-model, or --vocab and --tokenizer")
-    return ClassTokenizer(source, vocab_at(source.vocab))
+    return ClassTokenizer(source, read_vocab_file(source.vocab))

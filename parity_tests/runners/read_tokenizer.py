@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     tokenizer_source.add_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     given = parser.parse_args(arguments)
-    source = tokenizer_source.from_arguments(given)
+    source = tokenizer_source.parse_tokenizer_source(given)
     model = None if source.model is None else str(source.model)
     spec = None if model else source.spec
     choice = TokenizerChoice(source.vocab, spec, model, python=source.python)

@@ -28,10 +28,10 @@ from export.confined import confinement
 from export.source.vetting import load_saved_model
 from parity_tests import cases
 from parity_tests.runners import costs, runs, tokenizer_source
-from parity_tests.runners.costs import Inside
-from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer, tokenizer_of
-from parity_tests.runners.source import Source
-from parity_tests.runners.variants import FEW, moved, variants
+from parity_tests.runners.costs import TapReader
+from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer, make_tokenizer
+from parity_tests.runners.source import SourceModel
+from parity_tests.runners.variants import INVARIANCE_TEXTS, make_variants, measure_movement
 from support import printing
 from support.command_line import command
 from support.errors import UserError
@@ -58,47 +58,52 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
     given = parser.parse_args(arguments)
     told_by_bundle = json.loads(given.contract.read_text("utf-8")) if given.contract else {}
-    tokenizer = tokenizer_of(tokenizer_source.from_arguments(given))
+    tokenizer = make_tokenizer(tokenizer_source.parse_tokenizer_source(given))
     recorded = {spec["name"]: spec["role"] for spec in told_by_bundle.get("inputs", [])}
     chosen = told_by_bundle.get("signature") or {}
-    model = load(given.model, chosen.get("tags"))
-    source = Source(model, tokenizer, chosen.get("name"), recorded)
+    model = load_model(given.model, chosen.get("tags"))
+    source = SourceModel(model, tokenizer, chosen.get("name"), recorded)
     if given.stored:
-        assign(source.signature, load_file(given.stored))
-    asked = Asked(
+        assign_stored_weights(source.signature, load_file(given.stored))
+    asked = RunSetup(
         source,
         tokenizer,
-        Inside(source.signature, taps(told_by_bundle)) if given.contract else None,
+        TapReader(source.signature, source_taps(told_by_bundle)) if given.contract else None,
         {int(number) for number in given.taps.split(",") if number},
     )
-    picked = cases.read(given.cases)
-    tensors, told = answers(asked, picked)
+    picked = cases.read_cases(given.cases)
+    tensors, told = compute_answers(asked, picked)
     if given.show:
-        held = {f"weights/{name}": value for name, value in variables(source.signature).items()}
-        print(shown(given.show, tensors | held, told))
+        held = {
+            f"weights/{name}": value for name, value in float_variables(source.signature).items()
+        }
+        print(format_value(given.show, tensors | held, told))
         return 0
     if given.costs:
         roles = {spec["role"]: spec["name"] for spec in told_by_bundle.get("outputs", [])}
-        places, head = taps(told_by_bundle), roles.get("sequence_output", "sequence_output")
-        tensors |= costs.measure(source, places, asked.inside, tensors, head)
-    told |= {"versions": versions(), "facts": source.facts() | {"moved": promises(asked, picked)}}
+        places, head = source_taps(told_by_bundle), roles.get("sequence_output", "sequence_output")
+        tensors |= costs.measure_costs(source, places, asked.inside, tensors, head)
+    told |= {
+        "versions": installed_versions(),
+        "facts": source.facts() | {"moved": measure_promises(asked, picked)},
+    }
     if given.weights:
-        save_file(variables(source.signature), given.weights)
+        save_file(float_variables(source.signature), given.weights)
     save_file(tensors, given.out, {name: json.dumps(value) for name, value in told.items()})
     return 0
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunSetup:
     """What to run a case through: the source, its tokenizer, and a look into some batches."""
 
-    source: Source
+    source: SourceModel
     tokenizer: PythonTokenizer
-    inside: Inside | None
+    inside: TapReader | None
     tapped: set[int]
 
 
-def load(path: Path, tags: list[str] | None = None) -> Any:
+def load_model(path: Path, tags: list[str] | None = None) -> Any:
     """A SavedModel as `hub.load` gives it; `tags` tell which of its graphs.
 
     Raises:
@@ -109,12 +114,12 @@ def load(path: Path, tags: list[str] | None = None) -> Any:
     return load_saved_model(path, tags)
 
 
-def taps(contract: dict[str, Any]) -> dict[str, str]:
+def source_taps(contract: dict[str, Any]) -> dict[str, str]:
     """The taps that a contract names: tensors of the source by the names they have in a run."""
     return {f"{runs.TAPS}{tap['name']}": tap["tensor"] for tap in contract.get("taps", [])}
 
 
-def assign(signature: Any, stored: Batch) -> None:
+def assign_stored_weights(signature: Any, stored: Batch) -> None:
     """Gives the model's variables the values that a bundle has stored, by name."""
     for variable in signature.graph.variables:
         value = stored.get(variable.name.split(":")[0])
@@ -122,16 +127,16 @@ def assign(signature: Any, stored: Batch) -> None:
             variable.assign(value)
 
 
-def answers(asked: Asked, picked: list[cases.Case]) -> tuple[Batch, dict[str, Any]]:
+def compute_answers(asked: RunSetup, picked: list[cases.TextCase]) -> tuple[Batch, dict[str, Any]]:
     """Every tensor of every batch by its name in the file, and the texts' tokens."""
     tensors: Batch = {}
     told: dict[str, dict[str, Any]] = {"tokens": {}}
     source = asked.source
     for special in runs.SPECIALS:
         for number, group in groupby(picked, key=lambda case: case.batch):
-            prefix = runs.key(special, number)
+            prefix = runs.batch_key(special, number)
             encoded = asked.source.encode(list(group), special == "added")
-            told["tokens"][prefix] = tokens(encoded, asked.tokenizer.tokens)
+            told["tokens"][prefix] = ids_to_tokens(encoded, asked.tokenizer.tokens)
             batch = source.batch(encoded)
             inside = {}
             if asked.inside is not None and number in asked.tapped:
@@ -141,35 +146,35 @@ def answers(asked: Asked, picked: list[cases.Case]) -> tuple[Batch, dict[str, An
                 f"{prefix}.{name}": np.ascontiguousarray(value) for name, value in batch.items()
             }
             print(f"python: special tokens {special}, batch {number + 1}", file=sys.stderr)
-    for name, batch in variants(
-        source.batch(asked.source.encode(few(picked), True)), source.roles
+    for name, batch in make_variants(
+        source.batch(asked.source.encode(invariance_cases(picked), True)), source.roles
     ).items():
         batch |= source.run(batch)
         tensors |= {
-            f"{runs.key(name, 0)}.{key}": np.ascontiguousarray(v) for key, v in batch.items()
+            f"{runs.batch_key(name, 0)}.{key}": np.ascontiguousarray(v) for key, v in batch.items()
         }
     return tensors, told
 
 
-def few(picked: list[cases.Case]) -> list[cases.Case]:
+def invariance_cases(picked: list[cases.TextCase]) -> list[cases.TextCase]:
     """The cases that are asked for more than their answers."""
-    return [case for case in picked if case.batch == 0][:FEW]
+    return [case for case in picked if case.batch == 0][:INVARIANCE_TEXTS]
 
 
-def promises(asked: Asked, picked: list[cases.Case]) -> dict[str, float]:
-    """By how much the outputs move where a claim says that they do not; see `variants.moved`."""
+def measure_promises(asked: RunSetup, picked: list[cases.TextCase]) -> dict[str, float]:
+    """By how much the outputs move where a claim says that they do not; see `variants.measure_movement`."""
     source = asked.source
-    batch = source.batch(asked.source.encode(few(picked), True))
+    batch = source.batch(asked.source.encode(invariance_cases(picked), True))
     room = None if source.length else source.positions - batch["input_ids"].shape[1]
-    return moved(source.run, batch, room)
+    return measure_movement(source.run, batch, room)
 
 
-def tokens(encoded: list[Encoded], vocab: list[str]) -> list[list[str]]:
+def ids_to_tokens(encoded: list[Encoded], vocab: list[str]) -> list[list[str]]:
     """The tokens of each text, padding left out."""
     return [[vocab[i] for i in ids] for ids, _ in encoded]
 
 
-def variables(signature: Any) -> Batch:
+def float_variables(signature: Any) -> Batch:
     """The float variables of the model's signature by their names, as float32."""
     return {
         variable.name.split(":")[0]: np.ascontiguousarray(variable.numpy(), np.float32)
@@ -178,7 +183,7 @@ def variables(signature: Any) -> Batch:
     }
 
 
-def shown(asked: str, tensors: Batch, told: dict[str, Any]) -> str:
+def format_value(asked: str, tensors: Batch, told: dict[str, Any]) -> str:
     """One value of what was computed: a name, and in brackets the place in it."""
     name, _, place = asked.partition("[")
     index = tuple(int(number) for number in place.rstrip("]").split(",") if number)
@@ -188,7 +193,7 @@ def shown(asked: str, tensors: Batch, told: dict[str, Any]) -> str:
     return str(tensors[name][index])
 
 
-def versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Of everything that computed."""
     return {
         "python": platform.python_version(),

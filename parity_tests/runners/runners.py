@@ -14,15 +14,15 @@ from pathlib import Path
 from export.confined import confinement
 from export.confined.confinement import Limits, Reach
 from parity_tests.runners import runs
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support import printing
 from support.command_line import hint
 from support.errors import EnvironmentProblem, UserError
 
-ROOM = Path(__file__).parent
-ROOT = ROOM.parents[1]
-SECONDS = 7200
+RUNNERS_DIRECTORY = Path(__file__).parent
+ROOT = RUNNERS_DIRECTORY.parents[1]
+PYTHON_TIME_LIMIT = 7200
 """That a run of Python may take."""
 
 
@@ -35,7 +35,7 @@ def run_python(
     tapped: Iterable[int] = (0,),
     stored: Path | None = None,
     costs: bool = True,
-) -> Run:
+) -> RunOutput:
     """Python's answers to a whole case file; the model's variables go beside `out`.
 
     The process that loads the model is confined, see export/confined/confinement.py.
@@ -53,7 +53,7 @@ def run_python(
     command = ["-m", "parity_tests.runners.run_python", "--model", str(model)]
     command += [*tokenizer.arguments(), "--cases", str(cases)]
     command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
-    command += ["--taps", numbers(tapped)]
+    command += ["--taps", join_numbers(tapped)]
     command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
@@ -61,11 +61,11 @@ def run_python(
     given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
         reach = Reach(Path(place), tuple(given), (out.parent,))
-        started = confinement.command(command, reach, Limits().memory_bytes, SECONDS)
-        return start("Python", started, out)
+        started = confinement.command(command, reach, Limits().memory_bytes, PYTHON_TIME_LIMIT)
+        return run_and_read("Python", started, out)
 
 
-def numbers(batches: Iterable[int]) -> str:
+def join_numbers(batches: Iterable[int]) -> str:
     """Batch numbers as the runners take them."""
     return ",".join(str(number) for number in sorted(batches))
 
@@ -81,7 +81,7 @@ class NodeSide:
 
     bundle: Path
     classifier: Path | None = None
-    runner: Path = ROOM / "run_node.js"
+    runner: Path = RUNNERS_DIRECTORY / "run_node.js"
 
     def run(
         self,
@@ -90,25 +90,32 @@ class NodeSide:
         cases: Path,
         out: Path,
         tapped: Iterable[int] = (0,),
-    ) -> Run:
+    ) -> RunOutput:
         """Node's answers on one backend to the first batches of a case file."""
-        asked = ["--batches", str(batches), "--taps", numbers(tapped)]
+        asked = ["--batches", str(batches), "--taps", join_numbers(tapped)]
         return self._start(backend, cases, out, asked)
 
-    def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> Run:
+    def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> RunOutput:
         """What the classifier says of the first batch, its texts cut to `max_length` positions."""
         asked = ["--batches", "1", "--answers-alone", "--max-length", str(max_length)]
         return self._start(backend, cases, out, asked)
 
-    def _start(self, backend: str, cases: Path, out: Path, asked: list[str]) -> Run:
-        command = [node(), str(self.runner), "--bundle", str(self.bundle), "--backend", backend]
+    def _start(self, backend: str, cases: Path, out: Path, asked: list[str]) -> RunOutput:
+        command = [
+            find_node(),
+            str(self.runner),
+            "--bundle",
+            str(self.bundle),
+            "--backend",
+            backend,
+        ]
         command += ["--cases", str(cases), *asked]
         if self.classifier is not None:
             command += ["--classifier", str(self.classifier)]
-        return start(f"Node ({backend})", command, out)
+        return run_and_read(f"Node ({backend})", command, out)
 
 
-def node() -> str:
+def find_node() -> str:
     """The Node to run: `node` on the PATH, or what NODE says.
 
     Raises:
@@ -123,13 +130,13 @@ def node() -> str:
     return found
 
 
-def start(name: str, command: list[str], out: Path) -> Run:
-    """Runs one runner and reads what it wrote; errors as of `finish`."""
-    finish(name, command, out)
-    return runs.read(out)
+def run_and_read(name: str, command: list[str], out: Path) -> RunOutput:
+    """Runs one runner and reads what it wrote; errors as of `run_runner`."""
+    run_runner(name, command, out)
+    return runs.read_run(out)
 
 
-def finish(name: str, command: list[str], out: Path) -> None:
+def run_runner(name: str, command: list[str], out: Path) -> None:
     """Runs one runner to its end and passes on what it says.
 
     Raises:
@@ -140,13 +147,13 @@ def finish(name: str, command: list[str], out: Path) -> None:
     command += ["--out", str(out)]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    code, last = talk(command, environment)
+    code, last = run_with_progress(command, environment)
     if code == 0:
         return
     if code == -signal.SIGALRM:
         raise UserError(
-            f"the {name} runner was not done after {SECONDS} s; the model may have a loop that "
-            "does not end"
+            f"the {name} runner was not done after {PYTHON_TIME_LIMIT} s; the model may have a "
+            "loop that does not end"
         )
     if code < 0:
         raise EnvironmentProblem(
@@ -159,7 +166,7 @@ def finish(name: str, command: list[str], out: Path) -> None:
     raise EnvironmentProblem(f"the {name} runner ended with exit code {code}: {reason}")
 
 
-def talk(command: list[str], environment: dict[str, str] | None) -> tuple[int, str]:
+def run_with_progress(command: list[str], environment: dict[str, str] | None) -> tuple[int, str]:
     """Runs a command, passing its stderr on but for the line that tells why it failed.
 
     Returns:
@@ -172,14 +179,14 @@ def talk(command: list[str], environment: dict[str, str] | None) -> tuple[int, s
         assert process.stderr is not None
         for line in process.stderr:
             said.append(line.rstrip())
-            if progress(line):
+            if is_progress(line):
                 print(line, end="", file=sys.stderr)
     causes = [line for line in said if line.startswith("error: ")]
     causes += [line for line in said if "Error" in line] or list(said)[-1:]
     return process.returncode, (causes or ["it said nothing"])[0]
 
 
-def progress(line: str) -> bool:
+def is_progress(line: str) -> bool:
     """Whether a line is a runner's progress: not a stack trace, nor a library's talk."""
     return ": special tokens " in line or ": trained " in line
 
@@ -189,22 +196,22 @@ def progress(line: str) -> bool:
 ALWAYS = "wasm:64,cpu:8"
 NATIVE = "native:64"
 NAMES = ("wasm", "cpu", "native")
-CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"
+CHECK_NATIVE = ROOT / "node_bridge" / "backends" / "check_native.js"
 
 
-def here(check: Path = CHECK) -> tuple[str, str]:
+def available_backends(check: Path = CHECK_NATIVE) -> tuple[str, str]:
     """Every backend of this machine, as `--backends` takes them; and why native is not one."""
-    done = subprocess.run([node(), str(check)], capture_output=True, text=True, check=False)
+    done = subprocess.run([find_node(), str(check)], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return f"{ALWAYS},{NATIVE}", ""
     reason = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
     return ALWAYS, f"native: NOT COMPARED: {reason}"
 
 
-def counts(text: str) -> dict[str, int]:
+def parse_backend_counts(text: str) -> dict[str, int]:
     """How many texts each backend gets.
 
-    >>> counts("wasm:64,cpu:8")
+    >>> parse_backend_counts("wasm:64,cpu:8")
     {'wasm': 64, 'cpu': 8}
 
     Raises:

@@ -32,7 +32,7 @@ TAPS = "taps/"
 
 
 @dataclass(frozen=True)
-class Run:
+class RunOutput:
     """One side's answers to the first cases of a case file; `costs` of Python's, by place."""
 
     batches: dict[tuple[str, int], dict[str, NDArray[Any]]]
@@ -44,7 +44,7 @@ class Run:
     kind: str = "graph_model"
     costs: Mapping[str, Cost] = field(default_factory=dict)
 
-    def outputs_alone(self) -> "Run":
+    def outputs_alone(self) -> "RunOutput":
         """This run without what was looked at inside."""
         batches = {
             place: {name: value for name, value in batch.items() if not name.startswith(TAPS)}
@@ -65,16 +65,16 @@ class Run:
         return any(name in batch for batch in self.batches.values())
 
 
-def key(special: str, batch: int) -> str:
+def batch_key(special: str, batch: int) -> str:
     """The front part of a tensor's name, and the key of its texts' tokens.
 
-    >>> key("added", 7)
+    >>> batch_key("added", 7)
     'added.b007'
     """
     return f"{special}.b{batch:03d}"
 
 
-def read(path: Path) -> Run:
+def read_run(path: Path) -> RunOutput:
     """Reads a runner's file.
 
     Raises:
@@ -89,7 +89,7 @@ def read(path: Path) -> Run:
                 tensors[inner] = file.get_tensor(name)
             told = {name: json.loads(text) for name, text in file.metadata().items()}
             costs = unpacked(batches.pop(("float32_cost", 0), {}))
-            return Run(
+            return RunOutput(
                 batches,
                 told["versions"],
                 by_batch(told.get("tokens", {})),

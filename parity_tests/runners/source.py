@@ -14,8 +14,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework import tensor_util
 
-from parity_tests.cases import Case
-from parity_tests.runners.lookup_table import HIDDEN, table_of
+from parity_tests.cases import TextCase
+from parity_tests.runners.lookup_table import MASKED_PADDING_ID, read_signature_table
 from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer
 from support.errors import UserError
 
@@ -25,10 +25,10 @@ IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
 ROLES = (IDS, MASK, TYPES)
 
 
-def role_of(name: str) -> str:
+def guess_role(name: str) -> str:
     """What an input means, by its name: `input_word_ids` is ids, `input_type_ids` types.
 
-    >>> [role_of(name) for name in ("input_word_ids", "input_mask", "Input-Segment")]
+    >>> [guess_role(name) for name in ("input_word_ids", "input_mask", "Input-Segment")]
     ['input_ids', 'attention_mask', 'token_type_ids']
     """
     lower = name.lower()
@@ -39,7 +39,7 @@ def role_of(name: str) -> str:
     return IDS
 
 
-def roles_of(names: list[str], recorded: Mapping[str, str]) -> dict[str, str]:
+def assign_roles(names: list[str], recorded: Mapping[str, str]) -> dict[str, str]:
     """The name of each role's input.
 
     Args:
@@ -49,7 +49,7 @@ def roles_of(names: list[str], recorded: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UserError: neither tells the inputs apart, or one is none of the three.
     """
-    told = {name: role_of(name) for name in names}
+    told = {name: guess_role(name) for name in names}
     if len(set(told.values())) < len(names):
         told = {name: recorded.get(name, name) for name in names}
     found = {role: name for name, role in told.items()}
@@ -61,7 +61,7 @@ def roles_of(names: list[str], recorded: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def signature_of(model: Any, recorded: str | None) -> Any:
+def choose_signature(model: Any, recorded: str | None) -> Any:
     """The signature that was exported: the recorded one, else `serving_default`, else the only one.
 
     Raises:
@@ -79,7 +79,7 @@ def signature_of(model: Any, recorded: str | None) -> Any:
     )
 
 
-class Source:
+class SourceModel:
     """A loaded model's signature, run on padded batches by role.
 
     Attributes:
@@ -109,7 +109,7 @@ class Source:
             UserError: no such signature, or inputs that are not ids, a mask and token types.
         """
         self._model = model
-        self.signature = signature = signature_of(model, name)
+        self.signature = signature = choose_signature(model, name)
         self._tokenizer = tokenizer
         self._specs: dict[str, Any] = dict(signature.structured_input_signature[1])
         self._outputs = sorted(signature.structured_outputs)
@@ -117,10 +117,10 @@ class Source:
         self._strings = strings[0] if strings and len(self._specs) == 1 else None
         self.padding = "masked"
         if self._strings is None:
-            self._inputs = roles_of(list(self._specs), recorded or {})
+            self._inputs = assign_roles(list(self._specs), recorded or {})
             sizes = self._specs[self._inputs[IDS]].shape
         else:
-            masked = (table_of(signature) or {}).get("") == HIDDEN
+            masked = (read_signature_table(signature) or {}).get("") == MASKED_PADDING_ID
             self.padding = "masked" if masked else "attended"
             self._inputs = {role: role for role in ((IDS, MASK) if masked else (IDS,))}
             sizes = self._specs[self._strings].shape
@@ -134,7 +134,7 @@ class Source:
 
         RoBERTa counts from the id of [PAD] + 1, so a table of 514 rows takes texts of 512.
         """
-        most = positions(self.signature)
+        most = count_positions(self.signature)
         most = most if self.length is None else min(most, self.length)
         unknown = self._tokenizer.special["[UNK]"]
 
@@ -154,7 +154,7 @@ class Source:
         """What the model is given."""
         return set(self._inputs)
 
-    def encode(self, cases: list[Case], added: bool) -> list[Encoded]:
+    def encode(self, cases: list[TextCase], added: bool) -> list[Encoded]:
         """The ids and types of each case, cut to the positions that the model has."""
         return self._tokenizer.encode(cases, added, self.positions)
 
@@ -195,7 +195,7 @@ class Source:
 
         def one(feeds: Mapping[str, Any]) -> Batch:
             outputs = self.signature(**feeds)
-            return {name: carried(outputs[name].numpy()) for name in self._outputs}
+            return {name: to_tfjs_dtype(outputs[name].numpy()) for name in self._outputs}
 
         answers = self.run_with(one, batch)
         width = batch[IDS].shape[1]
@@ -276,16 +276,16 @@ class Source:
         return sizes
 
 
-def carried(value: NDArray[Any]) -> NDArray[Any]:
+def to_tfjs_dtype(value: NDArray[Any]) -> NDArray[Any]:
     """An output in the dtype that TF.js carries it in: float32, or int32.
 
-    >>> [carried(np.zeros(1, dtype)).dtype.name for dtype in ("float16", "int64", "bool")]
+    >>> [to_tfjs_dtype(np.zeros(1, dtype)).dtype.name for dtype in ("float16", "int64", "bool")]
     ['float32', 'int32', 'int32']
     """
     return value.astype(np.int32 if value.dtype.kind in "iub" else np.float32, copy=False)
 
 
-def positions(signature: Any) -> int:
+def count_positions(signature: Any) -> int:
     """How many positions the model has: the rows of its position embedding.
 
     It is a variable, or in a frozen model a constant, whose name says so; 512 where none does.

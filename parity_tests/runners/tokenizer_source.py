@@ -20,7 +20,7 @@ from export.tokenizer.facts import TokenizerFacts, beside, read
 from parity_tests.provenance import Contract
 from support.errors import EnvironmentProblem, UserError
 
-SECONDS = 600
+LOOKUP_TIME_LIMIT = 600
 """That looking into a model's tables may take."""
 
 
@@ -111,20 +111,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def option_names(given: argparse.Namespace) -> list[str]:
+def used_class_options(given: argparse.Namespace) -> list[str]:
     """The options of a class that were given."""
     names = ("cased", "uncased", "keep_accents", "strip_accents", "no_split_chinese")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(given, name)]
 
 
-def from_arguments(given: argparse.Namespace) -> TokenizerSource:
+def parse_tokenizer_source(given: argparse.Namespace) -> TokenizerSource:
     """What `TokenizerSource.arguments` wrote."""
-    spec = spec_of(given, given.tokenizer, None, None) if given.tokenizer else None
+    spec = choose_spec(given, given.tokenizer, None, None) if given.tokenizer else None
     model = None if given.tokenizer_model is None else Path(given.tokenizer_model)
     return TokenizerSource(model, given.vocab, spec, given.tokenizer_python)
 
 
-def choose(
+def choose_tokenizer(
     given: argparse.Namespace, contract: Contract, model: Path, out: Path
 ) -> TokenizerSource:
     """The tokenizer that a bundle of `model` is judged against.
@@ -142,7 +142,7 @@ def choose(
     """
     claimed = claimed_spec(contract)
     if given.tokenizer_model is not None:
-        options = [*option_names(given), *(["--tokenizer"] if given.tokenizer else [])]
+        options = [*used_class_options(given), *(["--tokenizer"] if given.tokenizer else [])]
         if options:
             raise UserError(
                 f"got --tokenizer-model and {', '.join(options)}, expected one of the two: "
@@ -155,17 +155,19 @@ def choose(
             )
         directory = hub.resolve(given.tokenizer_model)
         origin = "the tokenizer SavedModel given with --tokenizer-model"
-        return TokenizerSource(directory, checked_vocab(given, contract), claimed, None, origin)
+        return TokenizerSource(
+            directory, check_vocab_option(given, contract), claimed, None, origin
+        )
     # Before a file of it is read, such as a vocab among its assets.
     vet(model)
     facts = read(model)
     if (facts is None or facts.says_nothing) and given.vocab is not None:
         facts = beside(given.vocab.parent) or facts
-    vocab, where = vocab_of(given, contract, facts, model, out)
+    vocab, where = choose_vocab(given, contract, facts, model, out)
     algorithm = given.tokenizer or claimed.algorithm
-    spec = spec_of(given, algorithm, facts, claimed)
-    if option_names(given):
-        why = f"options {' '.join(option_names(given))} and what else the bundle says"
+    spec = choose_spec(given, algorithm, facts, claimed)
+    if used_class_options(given):
+        why = f"options {' '.join(used_class_options(given))} and what else the bundle says"
     elif facts is not None and facts.spec is not None:
         why = f"options from {facts.why}"
     else:
@@ -192,7 +194,7 @@ def claimed_spec(contract: Contract) -> TokenizerSpec:
         ) from None
 
 
-def spec_of(
+def choose_spec(
     given: argparse.Namespace,
     algorithm: str,
     facts: TokenizerFacts | None,
@@ -217,15 +219,15 @@ def spec_of(
     return TokenizerSpec(algorithm, lower, strips, split and not given.no_split_chinese)
 
 
-def vocab_of(
+def choose_vocab(
     given: argparse.Namespace,
     contract: Contract,
     facts: TokenizerFacts | None,
     model: Path,
     out: Path,
 ) -> tuple[Path, str]:
-    """The vocab file and, in words, where it comes from; errors as of `choose`."""
-    own = checked_vocab(given, contract)
+    """The vocab file and, in words, where it comes from; errors as of `choose_tokenizer`."""
+    own = check_vocab_option(given, contract)
     if own is not None:
         return own, "the vocab given with --vocab"
     if facts is not None and facts.vocab is not None:
@@ -236,7 +238,7 @@ def vocab_of(
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
         reach = Reach(Path(place), (model,), (out,))
         done = subprocess.run(
-            confinement.command(arguments, reach, Limits().memory_bytes, SECONDS),
+            confinement.command(arguments, reach, Limits().memory_bytes, LOOKUP_TIME_LIMIT),
             capture_output=True,
             text=True,
         )
@@ -252,7 +254,7 @@ def vocab_of(
     )
 
 
-def checked_vocab(given: argparse.Namespace, contract: Contract) -> Path | None:
+def check_vocab_option(given: argparse.Namespace, contract: Contract) -> Path | None:
     """The vocab of --vocab, if it can be that of the bundle's model."""
     path: Path | None = given.vocab
     if path is None:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FEW = 4
+INVARIANCE_TEXTS = 4
 """Texts of the first batch that are asked: few, for the slow backends."""
-MORE = 3
+EXTRA_POSITIONS = 3
 """Positions that are added to a padded batch."""
 VARIANTS = ("types", "holes", "turned")
 
@@ -21,7 +21,7 @@ Batch = dict[str, NDArray[Any]]
 Answer = Callable[[Batch], Batch]
 
 
-def variants(batch: Batch, inputs: set[str] | None = None) -> dict[str, Batch]:
+def make_variants(batch: Batch, inputs: set[str] | None = None) -> dict[str, Batch]:
     """A batch with other token types, with holes in its mask, and with its ids turned round.
 
     Args:
@@ -30,12 +30,12 @@ def variants(batch: Batch, inputs: set[str] | None = None) -> dict[str, Batch]:
 
     >>> ids, ones = np.int32([[5, 6, 7, 0]]), np.int32([[1, 1, 1, 0]])
     >>> batch = {"input_ids": ids, "attention_mask": ones, "token_type_ids": ones * 0}
-    >>> found = variants(batch)
+    >>> found = make_variants(batch)
     >>> found["types"]["token_type_ids"].tolist(), found["holes"]["attention_mask"].tolist()
     ([[0, 1, 0, 0]], [[1, 1, 0, 0]])
     >>> found["turned"]["input_ids"].tolist()
     [[7, 6, 5, 0]]
-    >>> list(variants(batch, {"input_ids"}))
+    >>> list(make_variants(batch, {"input_ids"}))
     ['turned']
     """
     ids, mask = batch["input_ids"], batch["attention_mask"]
@@ -55,10 +55,10 @@ def variants(batch: Batch, inputs: set[str] | None = None) -> dict[str, Batch]:
     }
 
 
-def unclaimed(facts: Mapping[str, Any]) -> dict[str, str]:
+def unclaimed_reasons(facts: Mapping[str, Any]) -> dict[str, str]:
     """The claims that a model with these facts (see `Source.facts`) cannot be asked for, and why.
 
-    >>> unclaimed({"inputs": {"ids": "input_ids"}, "padding": "masked", "length": 8})["types"]
+    >>> unclaimed_reasons({"inputs": {"ids": "input_ids"}, "padding": "masked", "length": 8})["types"]
     'the model takes no token types'
     """
     roles = set(facts["inputs"].values())
@@ -75,7 +75,7 @@ def unclaimed(facts: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def moved(run: Answer, batch: Batch, room: int | None) -> dict[str, float]:
+def measure_movement(run: Answer, batch: Batch, room: int | None) -> dict[str, float]:
     """By how much a model's own outputs move where a claim says that they do not.
 
     Args:
@@ -90,27 +90,29 @@ def moved(run: Answer, batch: Batch, room: int | None) -> dict[str, float]:
     ids, mask = batch["input_ids"], batch["attention_mask"]
     whole = run(batch)
     turned = run({role: rows[::-1] for role, rows in batch.items()})
-    found = {"reordered": apart({name: v[::-1] for name, v in turned.items()}, whole, mask)}
+    found = {
+        "reordered": largest_difference({name: v[::-1] for name, v in turned.items()}, whole, mask)
+    }
     other = np.where(mask == 1, ids, ids + 1)
-    found["masked"] = apart(run(batch | {"input_ids": other}), whole, mask)
-    if room is not None and room >= MORE:
+    found["masked"] = largest_difference(run(batch | {"input_ids": other}), whole, mask)
+    if room is not None and room >= EXTRA_POSITIONS:
         pad = ids[mask == 0][0] if (mask == 0).any() else 0
         fill = {"input_ids": pad, "attention_mask": 0, "token_type_ids": 0}
         wider = {
-            role: np.pad(rows, ((0, 0), (0, MORE)), constant_values=fill[role])
+            role: np.pad(rows, ((0, 0), (0, EXTRA_POSITIONS)), constant_values=fill[role])
             for role, rows in batch.items()
         }
-        found["padded"] = apart(run(wider), whole, mask)
+        found["padded"] = largest_difference(run(wider), whole, mask)
     alone = 0.0
     for row, shown in enumerate(mask):
         width = ids.shape[1] if room is None else max(int(shown.sum()), 1)
         one = {role: rows[row : row + 1, :width] for role, rows in batch.items()}
         text = {name: value[row : row + 1] for name, value in whole.items()}
-        alone = max(alone, apart(run(one), text, mask[row : row + 1]))
+        alone = max(alone, largest_difference(run(one), text, mask[row : row + 1]))
     return found | {"alone": alone}
 
 
-def apart(left: Batch, right: Batch, mask: NDArray[Any]) -> float:
+def largest_difference(left: Batch, right: Batch, mask: NDArray[Any]) -> float:
     """The largest difference of two answers, whose widths may differ, where the mask shows it."""
     largest = 0.0
     for name, value in right.items():

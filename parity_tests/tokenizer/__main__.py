@@ -10,7 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parity_tests.tokenizer.proof import every_tokenizer, of_bundle, prove_all, told
+from parity_tests.tokenizer.proof import (
+    describe_difference,
+    job_of_bundle,
+    jobs_for_every_tokenizer,
+    prove_all,
+)
 from support.command_line import OptionParser, command
 from support.errors import UserError
 
@@ -24,21 +29,21 @@ exit codes: 0 no difference, 1 a difference, 2 a mistake in what was given, 3 th
 @command()
 def main(arguments: list[str] | None = None) -> int:
     """Proves, reports, and gives the exit code."""
-    given = parse(arguments)
+    given = parse_options(arguments)
     if given.tokenizer_python is not None and given.bundle is None:
         raise UserError("--tokenizer-python is for --bundle: give the bundle made with it")
-    own = given.bundle and of_bundle(given.bundle, given.tokenizer_python)
-    jobs = [own] if own else every_tokenizer()
+    own = given.bundle and job_of_bundle(given.bundle, given.tokenizer_python)
+    jobs = [own] if own else jobs_for_every_tokenizer()
     result = prove_all(jobs, given.full)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result, ensure_ascii=False, indent=1)
         given.json.write_text(text + "\n", encoding="utf-8")
-    show(result)
+    print_result(result)
     return 0 if result["verdict"] == "pass" else 1
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     """The options."""
     parser = OptionParser(
         prog="python -m parity_tests.tokenizer",
@@ -57,13 +62,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def show(result: dict[str, Any]) -> None:
+def print_result(result: dict[str, Any]) -> None:
     """The result as a table, and what differs."""
     for row in result["rows"]:
         verdict = "equal" if row["different"] == 0 else f"{row['different']} DIFFER"
         print(f"{row['tokenizer']:28} {row['group']:28} {row['texts']:>10,} texts  {verdict}")
         for difference in row["differences"]:
-            print(f"    {told(difference)}")
+            print(f"    {describe_difference(difference)}")
 
 
 if __name__ == "__main__":

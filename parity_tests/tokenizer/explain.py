@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import CharacterTables
 from export.tokenizer.texts import kind_of
-from parity_tests.tokenizer.sides import Pair
+from parity_tests.tokenizer.sides import TokenizerPair
 
 # Makes a failing text as short as it gets.
 
@@ -33,7 +33,7 @@ def shrink(text: str, failing: Failing) -> str:
             return text
 
 
-KINDS = ("letter", "word by itself", "space", "keeps marks from passing")
+SYMBOL_KINDS = ("letter", "word by itself", "space", "keeps marks from passing")
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Difference:
         return asdict(self)
 
 
-def explain(pair: Pair, group: str, text: str) -> Difference:
+def explain(pair: TokenizerPair, group: str, text: str) -> Difference:
     """Shrinks a text whose ids differ and names the cause."""
     short = shrink(text, pair.differences)
     python, node = ([pair.vocab.tokens[i] for i in side] for side in pair.ids(short))
-    character, rule = cause(pair, short)
+    character, rule = find_cause(pair, short)
     return Difference(
-        tokenizer=title(pair),
+        tokenizer=tokenizer_title(pair),
         group=group,
         text=text,
         shrunk=short,
@@ -73,12 +73,12 @@ def explain(pair: Pair, group: str, text: str) -> Difference:
     )
 
 
-def title(pair: Pair) -> str:
+def tokenizer_title(pair: TokenizerPair) -> str:
     """The tokenizer's algorithm and what is not default about it."""
-    return name_of(pair.spec.algorithm, pair.spec.options)
+    return tokenizer_name(pair.spec.algorithm, pair.spec.options)
 
 
-def name_of(algorithm: str, options: dict[str, bool]) -> str:
+def tokenizer_name(algorithm: str, options: dict[str, bool]) -> str:
     """For example `bert, cased`."""
     parts = [algorithm]
     if not options["lower_case"]:
@@ -90,18 +90,19 @@ def name_of(algorithm: str, options: dict[str, bool]) -> str:
     return ", ".join(parts)
 
 
-def cause(pair: Pair, text: str) -> tuple[str, str]:
+def find_cause(pair: TokenizerPair, text: str) -> tuple[str, str]:
     """The first character whose table entry is not what the runtime does, else a broader rule."""
     tables = read_tables(pair.spec, pair.vocab, pair.interpreter)
     for c in text:
         has, gives = pair.node.symbols(ord(c)), list(tables.folds.get(ord(c), ()))
         if has != gives:
-            entry = f"the table makes it {shown(has)}, the runtime makes it {shown(gives)}"
+            table, runtime = format_symbols(has), format_symbols(gives)
+            entry = f"the table makes it {table}, the runtime makes it {runtime}"
             return kind_of(c), f"table entry: {entry}"
-    return kind_of(text[0]) if text else "", broader(text, tables)
+    return kind_of(text[0]) if text else "", guess_rule(text, tables)
 
 
-def broader(text: str, tables: CharacterTables) -> str:
+def guess_rule(text: str, tables: CharacterTables) -> str:
     """A guess at the rule, where every character by itself is right."""
     if any(ord(c) in tables.ranks for c in text):
         return "canonical order of combining marks"
@@ -112,8 +113,8 @@ def broader(text: str, tables: CharacterTables) -> str:
     return "pieces of the vocab (wordpiece rules)"
 
 
-def shown(symbols: list[int]) -> str:
+def format_symbols(symbols: list[int]) -> str:
     """Symbols in words."""
     if not symbols:
         return "nothing"
-    return " + ".join(f"U+{symbol >> 2:04X} ({KINDS[symbol & 3]})" for symbol in symbols)
+    return " + ".join(f"U+{symbol >> 2:04X} ({SYMBOL_KINDS[symbol & 3]})" for symbol in symbols)

@@ -30,7 +30,7 @@ def read_reviews() -> list[str]:
     return [line for text in files for line in text.split("\n") if line]
 
 
-def vocab_of(reviews: list[str]) -> bytes:
+def make_review_vocab(reviews: list[str]) -> bytes:
     """A vocab file: frequent characters, beginnings and endings of Latin words, U+2028 twice."""
     counts = Counter(c for review in reviews for c in review if not c.isspace())
     characters = [c for c, _ in counts.most_common(CHARACTERS)]
@@ -47,26 +47,26 @@ def vocab_of(reviews: list[str]) -> bytes:
 
 # Vocabs for the proof: one that knows every character, and many that are made up.
 
-NEVER = {"\0", "\n", "\r", "\x11"}  # not allowed in a line, or TF-Text Fast's own mark
+NOT_IN_VOCAB = {"\0", "\n", "\r", "\x11"}  # not allowed in a line, or TF-Text Fast's own mark
 
 
-def telling() -> Vocab:
+def every_character_vocab() -> Vocab:
     """Every assigned character as a piece that begins a word and as one that goes on.
 
     With it, each thing that can be done to a character gives other ids: kept, folded to another,
     taken off, made a space, made a word by itself.
     """
-    known = [c for c in SCALARS if is_assigned(c) and usable(c)]
+    known = [c for c in SCALARS if is_assigned(c) and is_usable_line(c)]
     tokens = [*SPECIAL.values(), *known, *(f"##{c}" for c in known)]
-    return made_of(tokens)
+    return vocab_from_lines(tokens)
 
 
-def usable(token: str) -> bool:
+def is_usable_line(token: str) -> bool:
     """Whether a vocab line may read so."""
-    return not NEVER & set(token) and token == token.strip(" \t\v\f") and bool(token)
+    return not NOT_IN_VOCAB & set(token) and token == token.strip(" \t\v\f") and bool(token)
 
 
-def made_up(seed: int) -> tuple[Vocab, list[str]]:
+def make_random_vocab(seed: int) -> tuple[Vocab, list[str]]:
     """A small vocab over a few odd characters and what they fold to, and its alphabet.
 
     Some have no `##` pieces; some have pieces with spaces, marks or punctuation inside, which a
@@ -88,11 +88,11 @@ def made_up(seed: int) -> tuple[Vocab, list[str]]:
         size = chance.choice([2, 2, 2, 3, 3, 4, 30])
         piece = "".join(chance.choices(alphabet, k=size))
         tokens[("##" if chance.random() < goes_on else "") + piece] = None
-    lines = [token for token in tokens if usable(token)]
+    lines = [token for token in tokens if is_usable_line(token)]
     chance.shuffle(lines)
-    return made_of(lines), alphabet
+    return vocab_from_lines(lines), alphabet
 
 
-def made_of(tokens: list[str]) -> Vocab:
+def vocab_from_lines(tokens: list[str]) -> Vocab:
     """A vocab of these lines."""
     return parse_vocab("".join(f"{token}\n" for token in tokens).encode(), "made-up vocab")

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from parity_tests.tokenizer.explain import Difference, name_of
-from parity_tests.tokenizer.sides import Pair
+from parity_tests.tokenizer.explain import Difference, tokenizer_name
+from parity_tests.tokenizer.sides import TokenizerPair
 
 GROUP = "pairs, cut"
 LIMITS = range(1, 25)
@@ -15,7 +15,7 @@ Encoded = tuple[list[int], list[int]]
 
 
 @dataclass(frozen=True)
-class Batch:
+class PairBatch:
     """Pairs that are cut to one limit, which may be smaller than their special tokens."""
 
     texts: list[str]
@@ -24,7 +24,7 @@ class Batch:
     limit: int
 
 
-def batches(reviews: Sequence[str], count: int, seed: int) -> Iterator[Batch]:
+def make_pair_batches(reviews: Sequence[str], count: int, seed: int) -> Iterator[PairBatch]:
     """About `count` pairs: pieces of reviews of 0 to 14 characters, each limit in turn."""
     chance = random.Random(seed)
 
@@ -37,10 +37,12 @@ def batches(reviews: Sequence[str], count: int, seed: int) -> Iterator[Batch]:
     for limit in LIMITS:
         for special_tokens in (True, False):
             texts = [piece() for _ in range(each)]
-            yield Batch(texts, [piece() for _ in range(each)], special_tokens, limit)
+            yield PairBatch(texts, [piece() for _ in range(each)], special_tokens, limit)
 
 
-def differing(pair: Pair, batch: Batch) -> list[tuple[int, Encoded, Encoded]]:
+def find_differing_pairs(
+    pair: TokenizerPair, batch: PairBatch
+) -> list[tuple[int, Encoded, Encoded]]:
     """The places where the sides differ, with what Python and Node give."""
     arguments = (batch.texts, batch.pairs, batch.special_tokens, batch.limit)
     expected, got = pair.python.encode_with_types(*arguments), pair.node.with_types(*arguments)
@@ -48,14 +50,16 @@ def differing(pair: Pair, batch: Batch) -> list[tuple[int, Encoded, Encoded]]:
     return [(i, python, node) for i, (python, node) in both if python != node]
 
 
-def explained(pair: Pair, batch: Batch, found: tuple[int, Encoded, Encoded]) -> Difference:
+def explain_pair(
+    pair: TokenizerPair, batch: PairBatch, found: tuple[int, Encoded, Encoded]
+) -> Difference:
     """A difference for the report; where the ids are equal, the types are shown."""
     at, (python, python_types), (node, node_types) = found
     text = f"{batch.texts[at]} | {batch.pairs[at]}"
     tokens = pair.vocab.tokens
     as_types = python == node
     return Difference(
-        tokenizer=name_of(pair.spec.algorithm, pair.spec.options),
+        tokenizer=tokenizer_name(pair.spec.algorithm, pair.spec.options),
         group=GROUP,
         text=text,
         shrunk=text,

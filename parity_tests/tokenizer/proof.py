@@ -24,11 +24,16 @@ from export.tokenizer.texts import (
     mutated,
 )
 from export.tokenizer.vocab import parse_vocab, read_vocab
-from parity_tests.references import disagreement
+from parity_tests.references import count_disagreements
 from parity_tests.tokenizer import pairs
-from parity_tests.tokenizer.explain import Difference, explain, name_of
-from parity_tests.tokenizer.material import made_up, read_reviews, telling, vocab_of
-from parity_tests.tokenizer.sides import NodeSide, Pair
+from parity_tests.tokenizer.explain import Difference, explain, tokenizer_name
+from parity_tests.tokenizer.material import (
+    every_character_vocab,
+    make_random_vocab,
+    make_review_vocab,
+    read_reviews,
+)
+from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
 from support.contracts import read_bundle
 
 # The proof: which texts go through which tokenizers with which vocabs, and what came of it.
@@ -48,11 +53,11 @@ OTHER = [
     TokenizerSpec("bert", split_chinese=False),
 ]
 BATCH = 100_000
-SHOWN = 3  # differences explained for each group of texts
+MAX_EXPLAINED = 3  # differences explained for each group of texts
 
 
 @dataclass(frozen=True)
-class Size:
+class ProofSize:
     """How much goes through each tokenizer; a stride of n takes every nth."""
 
     contexts: tuple[str, ...]
@@ -64,12 +69,12 @@ class Size:
     reviews: int | None
 
 
-SAMPLE = Size(("latin",), 31, 17, 3_000, 5, 200, 2_000)
-FULL = Size(tuple(CONTEXTS), 1, 1, 150_000, 200, 500, None)
+SAMPLE = ProofSize(("latin",), 31, 17, 3_000, 5, 200, 2_000)
+FULL = ProofSize(tuple(CONTEXTS), 1, 1, 150_000, 200, 500, None)
 
 
 @dataclass
-class Row:
+class ProofRow:
     """What came of one group of texts for one tokenizer."""
 
     tokenizer: str
@@ -81,7 +86,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Job:
+class ProofJob:
     """One tokenizer to prove; `tables` None: read from the runtime, as at export.
 
     `interpreter` is the Python whose library is the reference; None: this one.
@@ -93,40 +98,43 @@ class Job:
     interpreter: Path | None = None
 
 
-def prove(jobs: Sequence[Job], reviews: Sequence[str], size: Size) -> list[Row]:
+def prove(jobs: Sequence[ProofJob], reviews: Sequence[str], size: ProofSize) -> list[ProofRow]:
     """Everything for some tokenizers."""
-    rows: list[Row] = []
-    every_character = telling()
-    with tempfile.TemporaryDirectory() as directory, NodeSide() as node:
+    rows: list[ProofRow] = []
+    every_character = every_character_vocab()
+    with tempfile.TemporaryDirectory() as directory, TokenizerProcess() as node:
         for job in jobs:
             path = job.tables or Path(directory) / "tokenizer_tables.bin"
             if job.tables is None:
                 path.write_bytes(serialise(read_tables(job.spec, job.vocab, job.interpreter)))
-            for vocab, groups in work(job, reviews, size, every_character):
-                pair = Pair(node, job.spec, vocab, path, job.interpreter)
+            for vocab, groups in text_groups(job, reviews, size, every_character):
+                pair = TokenizerPair(node, job.spec, vocab, path, job.interpreter)
                 for group, texts in groups:
                     started = time.monotonic()
-                    row = compare(pair, group, texts)
+                    row = compare_texts(pair, group, texts)
                     row.seconds = time.monotonic() - started
-                    merge(rows, row)
-                    progress(rows)
+                    merge_row(rows, row)
+                    print_progress(rows)
                 if vocab is job.vocab:
                     rows.append(compare_pairs(pair, reviews, size.generated))
-                    progress(rows)
+                    print_progress(rows)
     return rows
 
 
 Groups = list[tuple[str, Iterable[str]]]
 
 
-def work(
-    job: Job, reviews: Sequence[str], size: Size, every_character: Vocab
+def text_groups(
+    job: ProofJob, reviews: Sequence[str], size: ProofSize, every_character: Vocab
 ) -> Iterator[tuple[Vocab, Groups]]:
     """The groups of texts, by the vocab that they are for."""
     main = job.spec in MAIN
     contexts = size.contexts if main else ("latin",)
     groups: Groups = [
-        (f"every character, {name}", in_context(name, size.unknown_stride, packing(name)))
+        (
+            f"every character, {name}",
+            in_context(name, size.unknown_stride, characters_per_text(name)),
+        )
         for name in contexts
     ]
     groups.append(("pairs of marks", islice(mark_pairs(), 0, None, size.pair_stride)))
@@ -141,55 +149,55 @@ def work(
         ],
     )
     for seed in range(size.vocabs if main else size.vocabs // 10):
-        vocab, alphabet = made_up(seed)
+        vocab, alphabet = make_random_vocab(seed)
         texts = from_alphabet(alphabet, size.texts_per_vocab, seed)
         yield vocab, [("made-up vocabs", texts)]
 
 
-def packing(context: str) -> int:
+def characters_per_text(context: str) -> int:
     """Characters to a text: alone means a text of its own."""
     return 1 if context == "alone" else PACKED
 
 
-def compare(pair: Pair, group: str, texts: Iterable[str]) -> Row:
+def compare_texts(pair: TokenizerPair, group: str, texts: Iterable[str]) -> ProofRow:
     """Both sides on all texts; the first few differences are shrunk and explained."""
-    row = Row(name_of(pair.spec.algorithm, pair.spec.options), group)
+    row = ProofRow(tokenizer_name(pair.spec.algorithm, pair.spec.options), group)
     source = iter(texts)
     while batch := list(islice(source, BATCH)):
         row.texts += len(batch)
         failed = pair.differences(batch)
         row.different += len(failed)
-        for i in failed[: SHOWN - len(row.differences)]:
+        for i in failed[: MAX_EXPLAINED - len(row.differences)]:
             row.differences.append(explain(pair, group, batch[i]))
     return row
 
 
-def compare_pairs(pair: Pair, reviews: Sequence[str], count: int) -> Row:
+def compare_pairs(pair: TokenizerPair, reviews: Sequence[str], count: int) -> ProofRow:
     """Both sides on pairs of texts, cut to many limits; ids and types are compared."""
     started = time.monotonic()
-    row = Row(name_of(pair.spec.algorithm, pair.spec.options), pairs.GROUP)
-    for batch in pairs.batches(reviews, count, seed=2):
+    row = ProofRow(tokenizer_name(pair.spec.algorithm, pair.spec.options), pairs.GROUP)
+    for batch in pairs.make_pair_batches(reviews, count, seed=2):
         row.texts += len(batch.texts)
-        failed = pairs.differing(pair, batch)
+        failed = pairs.find_differing_pairs(pair, batch)
         row.different += len(failed)
-        for one in failed[: SHOWN - len(row.differences)]:
-            row.differences.append(pairs.explained(pair, batch, one))
+        for one in failed[: MAX_EXPLAINED - len(row.differences)]:
+            row.differences.append(pairs.explain_pair(pair, batch, one))
     row.seconds = time.monotonic() - started
     return row
 
 
-def merge(rows: list[Row], row: Row) -> None:
+def merge_row(rows: list[ProofRow], row: ProofRow) -> None:
     """Adds a group to the last one if it is of the same name."""
     if rows and (rows[-1].tokenizer, rows[-1].group) == (row.tokenizer, row.group):
         rows[-1].texts += row.texts
         rows[-1].different += row.different
         rows[-1].seconds += row.seconds
-        rows[-1].differences += row.differences[: SHOWN - len(rows[-1].differences)]
+        rows[-1].differences += row.differences[: MAX_EXPLAINED - len(rows[-1].differences)]
     else:
         rows.append(row)
 
 
-def progress(rows: list[Row]) -> None:
+def print_progress(rows: list[ProofRow]) -> None:
     """Says on stderr where it is; of made-up vocabs not each."""
     row = rows[-1]
     if row.group == "made-up vocabs" and row.texts % 20_000:
@@ -198,13 +206,13 @@ def progress(rows: list[Row]) -> None:
     print(f"{line} ({row.seconds:.1f} s)", file=sys.stderr, flush=True)
 
 
-def every_tokenizer() -> list[Job]:
+def jobs_for_every_tokenizer() -> list[ProofJob]:
     """All algorithms with all options, tables read off the runtimes, a vocab of the reviews."""
-    vocab = parse_vocab(vocab_of(read_reviews()), "reviews")
-    return [Job(spec, vocab) for spec in [*MAIN, *OTHER]]
+    vocab = parse_vocab(make_review_vocab(read_reviews()), "reviews")
+    return [ProofJob(spec, vocab) for spec in [*MAIN, *OTHER]]
 
 
-def of_bundle(bundle: Path, interpreter: Path | None = None) -> Job:
+def job_of_bundle(bundle: Path, interpreter: Path | None = None) -> ProofJob:
     """A bundle's tokenizer with its own vocab and tables.
 
     `interpreter` is the Python whose library is the reference; None: this one. Says on stderr
@@ -228,15 +236,15 @@ def of_bundle(bundle: Path, interpreter: Path | None = None) -> Job:
             file=sys.stderr,
         )
     vocab = read_vocab(bundle / "vocab.txt", lambda notice: print(notice, file=sys.stderr))
-    return Job(spec, vocab, bundle / "tokenizer_tables.bin", interpreter)
+    return ProofJob(spec, vocab, bundle / "tokenizer_tables.bin", interpreter)
 
 
-def with_own(jobs: list[Job], own: Job) -> list[Job]:
+def replace_by_own(jobs: list[ProofJob], own: ProofJob) -> list[ProofJob]:
     """All jobs, a bundle's in the place of the one that is of the same kind."""
     return [own, *(job for job in jobs if job.spec.options_key != own.spec.options_key)]
 
 
-def prove_all(jobs: list[Job], full: bool) -> dict[str, Any]:
+def prove_all(jobs: list[ProofJob], full: bool) -> dict[str, Any]:
     """Proves each, one process for each library, and counts where two references disagree.
 
     Raises:
@@ -250,12 +258,12 @@ def prove_all(jobs: list[Job], full: bool) -> dict[str, Any]:
     ]
     with ProcessPoolExecutor(len(lanes), mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(prove, lane, reviews, size) for lane in lanes if lane]
-        disagree = pool.submit(disagreement, jobs[0].vocab.tokens)
+        disagree = pool.submit(count_disagreements, jobs[0].vocab.tokens)
         rows = [row for future in futures for row in future.result()]
-        return document(rows, full) | {"references": disagree.result()}
+        return proof_document(rows, full) | {"references": disagree.result()}
 
 
-def document(rows: list[Row], full: bool) -> dict[str, Any]:
+def proof_document(rows: list[ProofRow], full: bool) -> dict[str, Any]:
     """What goes into the parity report."""
     different = sum(row.different for row in rows)
     texts = sum(row.texts for row in rows)
@@ -268,7 +276,7 @@ def document(rows: list[Row], full: bool) -> dict[str, Any]:
     }
 
 
-def told(difference: dict[str, Any]) -> str:
+def describe_difference(difference: dict[str, Any]) -> str:
     """A difference as one line."""
     return (
         f"ids of {difference['tokenizer']} differ: {difference['shrunk']!r} "

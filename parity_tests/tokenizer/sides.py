@@ -16,18 +16,18 @@ import numpy as np
 
 from export.tokenizer import TokenizerSpec, Vocab, reference
 from export.tokenizer.reference import FlatIds
-from parity_tests.runners.runners import node
+from parity_tests.runners.runners import find_node
 
 SERVER = Path(__file__).with_name("serve.js")
 
 
-class NodeSide:
+class TokenizerProcess:
     """One long-running Node process; serve.js is its other end."""
 
-    def __enter__(self) -> "NodeSide":
+    def __enter__(self) -> "TokenizerProcess":
         """Starts Node."""
         self._process = subprocess.Popen(
-            [node(), str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [find_node(), str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in: IO[bytes] = self._process.stdin
@@ -114,12 +114,12 @@ class NodeSide:
         return self._out.read(length)
 
 
-class Pair:
+class TokenizerPair:
     """One tokenizer on both sides, with one vocab."""
 
     def __init__(
         self,
-        node_side: NodeSide,
+        node_side: TokenizerProcess,
         spec: TokenizerSpec,
         vocab: Vocab,
         tables: Path,

@@ -12,14 +12,14 @@ KINDS = ("", " alone", " space", " block")
 
 
 @dataclass(frozen=True)
-class Tables:
+class DescribedTables:
     """What each character becomes, in words, by code point, and the limit of a word."""
 
     limit: str
     characters: list[str]
 
 
-def read(data: bytes) -> Tables:
+def describe_tables(data: bytes) -> DescribedTables:
     """Reads a file's bytes.
 
     Raises:
@@ -27,26 +27,26 @@ def read(data: bytes) -> Tables:
     """
     if not data.startswith(MAGIC):
         raise ValueError("it does not begin as tables do")
-    numbers = numbers_of(data[len(MAGIC) :])
-    in_bytes, limit = following(numbers), following(numbers)
-    classes = runs(numbers)
+    numbers = read_numbers(data[len(MAGIC) :])
+    in_bytes, limit = next_number(numbers), next_number(numbers)
+    classes = read_classes(numbers)
     characters = [CLASSES[c] if c != FOLDED else "" for c in classes]
     last: list[int] = []
     for point in (point for point, value in enumerate(classes) if value == FOLDED):
-        last = fold(numbers, last, point)
-        characters[point] = "becomes " + ", ".join(map(symbol, last))
+        last = read_fold(numbers, last, point)
+        characters[point] = "becomes " + ", ".join(map(describe_symbol, last))
     point = 0
-    for _ in range(following(numbers)):
-        point += following(numbers)
-        characters[point] += f", rank {following(numbers)}"
-    for point in (point for point, value in enumerate(runs(numbers)) if value):
+    for _ in range(next_number(numbers)):
+        point += next_number(numbers)
+        characters[point] += f", rank {next_number(numbers)}"
+    for point in (point for point, value in enumerate(read_classes(numbers)) if value):
         characters[point] += ", only as a piece by itself"
     if next(numbers, None) is not None:
         raise ValueError("it goes on after its end")
-    return Tables(f"{limit} {'bytes' if in_bytes else 'characters'}", characters)
+    return DescribedTables(f"{limit} {'bytes' if in_bytes else 'characters'}", characters)
 
 
-def numbers_of(data: bytes) -> Iterator[int]:
+def read_numbers(data: bytes) -> Iterator[int]:
     """Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last."""
     value = shift = 0
     for byte in data:
@@ -57,50 +57,50 @@ def numbers_of(data: bytes) -> Iterator[int]:
             value = shift = 0
 
 
-def runs(numbers: Iterator[int]) -> list[int]:
+def read_classes(numbers: Iterator[int]) -> list[int]:
     """A class for each code point."""
     classes: list[int] = []
-    for _ in range(following(numbers)):
-        length, value = divmod(following(numbers), 8)
+    for _ in range(next_number(numbers)):
+        length, value = divmod(next_number(numbers), 8)
         classes += [value] * length
     if len(classes) != UNICODE or max(classes) > FOLDED:
         raise ValueError(f"it describes {len(classes)} characters, expected {UNICODE}")
     return classes
 
 
-def following(numbers: Iterator[int]) -> int:
+def next_number(numbers: Iterator[int]) -> int:
     """The next number, which has to be there."""
     for number in numbers:
         return number
     raise ValueError("it ends too early")
 
 
-def fold(numbers: Iterator[int], last: list[int], point: int) -> list[int]:
+def read_fold(numbers: Iterator[int], last: list[int], point: int) -> list[int]:
     """The symbols of one folded character, stored as differences to the last one's."""
-    count = following(numbers)
+    count = next_number(numbers)
     base = last[:count] + [point * 4] * (count - len(last))
-    steps = [following(numbers) for _ in range(count)]
+    steps = [next_number(numbers) for _ in range(count)]
     return [b + (-(s + 1) // 2 if s % 2 else s // 2) for b, s in zip(base, steps, strict=True)]
 
 
-def symbol(value: int) -> str:
+def describe_symbol(value: int) -> str:
     """One symbol in words.
 
-    >>> symbol(ord(",") * 4 + 1)
+    >>> describe_symbol(ord(",") * 4 + 1)
     'U+002C alone'
     """
     return f"U+{value >> 2:04X}{KINDS[value & 3]}"
 
 
-def differences(got: bytes, should: bytes) -> list[tuple[str, str, str]]:
+def find_differences(got: bytes, should: bytes) -> list[tuple[str, str, str]]:
     """Where two files of tables differ: what is there, what should be, and of which character."""
     if got == should:
         return []
     try:
-        one = read(got)
+        one = describe_tables(got)
     except (ValueError, IndexError) as error:
         return [(f"tables that cannot be read ({error})", "tables", "tokenizer_tables.bin")]
-    other = read(should)
+    other = describe_tables(should)
     pairs = enumerate(zip_longest(one.characters, other.characters))
     found = [(a, b, f"U+{point:04X}") for point, (a, b) in pairs if a != b]
     if one.limit != other.limit:

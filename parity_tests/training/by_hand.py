@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from parity_tests.training.problem import WEIGHTS, Problem, Weights
+from parity_tests.training.problem import WEIGHTS, TrainingProblem, Weights
 
 # Adam, as TF.js has it and as Keras can have it.
 #
@@ -66,7 +66,7 @@ class Arithmetic(Protocol):
         """A computed value, as near as a library comes to it."""
 
 
-class Exact:
+class Float64Arithmetic:
     """float64, whose rounding is nothing here."""
 
     dtype = np.float64
@@ -81,7 +81,7 @@ class Exact:
         return value
 
 
-class Rounded:
+class RandomFloat32Arithmetic:
     """float32, as a library might round that shares nothing with another but the format."""
 
     dtype = np.float32
@@ -104,7 +104,7 @@ class Rounded:
 
 
 @dataclass
-class Trained:
+class TrainingCourse:
     """A training's course.
 
     Attributes:
@@ -117,7 +117,9 @@ class Trained:
     weights: dict[int, Weights] = field(default_factory=dict)
 
 
-def train(problem: Problem, kept: set[int], arithmetic: Arithmetic, adam: Adam) -> Trained:
+def train_by_hand(
+    problem: TrainingProblem, kept: set[int], arithmetic: Arithmetic, adam: Adam
+) -> TrainingCourse:
     """Trains to the last of the problem's steps.
 
     Args:
@@ -134,10 +136,10 @@ def train(problem: Problem, kept: set[int], arithmetic: Arithmetic, adam: Adam) 
     # As a float32 holds them, in any arithmetic: 1 − β₂ is off by 1.3e-5 of it, on every side.
     beta_1, beta_2 = (number(np.float32(beta)) for beta in (adam.beta_1, adam.beta_2))
     power_1 = power_2 = one
-    course = Trained()
+    course = TrainingCourse()
     for step, places in enumerate(problem.batches, start=1):
         features = problem.features[places].astype(number)
-        logs, slopes = gradients(weights, features, problem.targets[places], arithmetic)
+        logs, slopes = compute_gradients(weights, features, problem.targets[places], arithmetic)
         course.logs.append(logs)
         power_1, power_2 = power_1 * beta_1, power_2 * beta_2
         for name, slope in slopes.items():
@@ -151,7 +153,7 @@ def train(problem: Problem, kept: set[int], arithmetic: Arithmetic, adam: Adam) 
     return course
 
 
-def gradients(
+def compute_gradients(
     weights: Weights, features: Array, targets: Array, arithmetic: Arithmetic
 ) -> tuple[Array, Weights]:
     """Forward and back: log probabilities, and the slope of the mean cross-entropy by weight.

@@ -9,10 +9,21 @@ from numpy.typing import NDArray
 
 from numerics.budgets import Budget
 from parity_tests.checks.compare import Problem as Wrong
-from parity_tests.checks.compare import compare, compare_form, compare_names, wrong
-from parity_tests.training.by_hand import Adam, Exact, Rounded, Trained, train
-from parity_tests.training.problem import Problem
-from parity_tests.training.sides import Side
+from parity_tests.checks.compare import (
+    compare_arrays,
+    compare_dtype_and_shape,
+    compare_names,
+    make_problem,
+)
+from parity_tests.training.by_hand import (
+    Adam,
+    Float64Arithmetic,
+    RandomFloat32Arithmetic,
+    TrainingCourse,
+    train_by_hand,
+)
+from parity_tests.training.problem import TrainingProblem
+from parity_tests.training.sides import TrainingSide
 
 # How far apart two trainings in float32 may be at each step, derived from this very training.
 #
@@ -54,24 +65,24 @@ class Allowance:
         weights: by number of steps and name, the mean over a tensor.
     """
 
-    exact: Trained
+    exact: TrainingCourse
     loss: Floats
     logs: Floats
     weights: dict[int, dict[str, float]]
 
     @classmethod
-    def of(cls, problem: Problem, kept: set[int]) -> "Allowance":
+    def of(cls, problem: TrainingProblem, kept: set[int]) -> "Allowance":
         """Trains once in float64 and DRAWS times in float32.
 
         Args:
             problem: what to train on.
             kept: after how many steps weights will be compared.
         """
-        exact = train(problem, kept, Exact(), Adam())
+        exact = train_by_hand(problem, kept, Float64Arithmetic(), Adam())
         loss, logs = (np.zeros(len(problem.batches)) for _ in range(2))
         weights = {steps: dict.fromkeys(problem.weights, 0.0) for steps in sorted(kept)}
         for seed in range(DRAWS):
-            drawn = train(problem, kept, Rounded(seed), Adam())
+            drawn = train_by_hand(problem, kept, RandomFloat32Arithmetic(seed), Adam())
             for step, places in enumerate(problem.batches):
                 off = np.abs(drawn.logs[step] - exact.logs[step])
                 own = off[np.arange(len(places)), problem.targets[places]]
@@ -87,7 +98,7 @@ class Allowance:
             grown = {name: max(far, before.get(name, 0.0)) for name, far in largest.items()}
             weights[steps] = before = grown
         allowed = {s: {name: MARGIN * far for name, far in w.items()} for s, w in weights.items()}
-        return cls(exact, MARGIN * growing(loss), MARGIN * growing(logs), allowed)
+        return cls(exact, MARGIN * running_maximum(loss), MARGIN * running_maximum(logs), allowed)
 
     def undecided(self, step: int, sides: int) -> int:
         """How many texts of a step, from 0, may have another label on one of `sides` sides.
@@ -98,7 +109,7 @@ class Allowance:
         return int(np.sum(two[:, 1] - two[:, 0] <= 2 * sides * self.logs[step]))
 
 
-def growing(values: Floats) -> Floats:
+def running_maximum(values: Floats) -> Floats:
     """The largest so far."""
     largest: Floats = np.maximum.accumulate(values)
     return largest
@@ -132,7 +143,7 @@ class Quantity:
 
 
 @dataclass
-class Pair:
+class SidePair:
     """Two sides and what came of them: `name` was held against `against`, over `steps` steps."""
 
     name: str
@@ -147,14 +158,16 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ComparisonRule:
     """What two sides may be apart: `allowance` for each of `sides` that were rounded."""
 
-    problem: Problem
+    problem: TrainingProblem
     allowance: Allowance
     sides: int
 
-    def pair(self, name: str, got: Side, against: str, should: Side, steps: int) -> Pair:
+    def pair(
+        self, name: str, got: TrainingSide, against: str, should: TrainingSide, steps: int
+    ) -> SidePair:
         """Compares the first steps of two sides.
 
         Args:
@@ -166,8 +179,10 @@ class Rule:
         """
         loss = [self.sides * float(self.allowance.loss[step]) for step in range(steps)]
         found = [
-            curve("loss", got.loss, should.loss[:steps], loss, name),
-            curve("accuracy", got.accuracy, should.accuracy[:steps], self.flips(steps), name),
+            compare_curve("loss", got.loss, should.loss[:steps], loss, name),
+            compare_curve(
+                "accuracy", got.accuracy, should.accuracy[:steps], self.flips(steps), name
+            ),
         ]
         ours, theirs = got.weights.get(steps, {}), should.weights.get(steps, {})
         missing = compare_names(ours, theirs, f"weights after {steps} steps, {name}")
@@ -175,7 +190,7 @@ class Rule:
             found.append(Quantity("weights", problem=missing))
         else:
             found += [self.tensor(n, ours[n], theirs[n], steps, name) for n in theirs]
-        return Pair(name, against, steps, found)
+        return SidePair(name, against, steps, found)
 
     def flips(self, steps: int) -> list[float]:
         """Of each step, how far the accuracies may differ: by the texts that are undecided.
@@ -191,7 +206,7 @@ class Rule:
         """Each weight within a learning rate, and the mean distance within what is allowed."""
         where = f"{name} after {steps} steps, {side}"
         turned = Budget(self.sides * self.problem.learning_rate, 0.0, ORIGIN)
-        found = compare(got, should, turned, where)
+        found = compare_arrays(got, should, turned, where)
         quantity = Quantity(name, problem=found.problem)
         if found.measures.compared:
             mean = float(np.abs(got.astype(np.float64) - should.astype(np.float64)).mean())
@@ -200,19 +215,23 @@ class Rule:
             if found.problem is None and not mean <= allowed:
                 spot = f"the mean distance of {where}"
                 at_most = f"at most {allowed:.3g}"
-                quantity.problem = wrong("values", f"{mean:.3g}", at_most, spot)
+                quantity.problem = make_problem("values", f"{mean:.3g}", at_most, spot)
         return quantity
 
 
-def curve(name: str, got: Array, should: Array, allowed: list[float], side: str) -> Quantity:
+def compare_curve(
+    name: str, got: Array, should: Array, allowed: list[float], side: str
+) -> Quantity:
     """A number for each step, within what is allowed there; the first that is not is told."""
-    quantity = Quantity(name, problem=compare_form(got, should, f"{name} of all steps, {side}"))
+    quantity = Quantity(
+        name, problem=compare_dtype_and_shape(got, should, f"{name} of all steps, {side}")
+    )
     if quantity.problem is not None:
         return quantity
     for step, budget in enumerate(allowed):
         one = slice(step, step + 1)
         where = f"{name} of step {step + 1}, {side}"
-        found = compare(got[one], should[one], Budget(budget, 0.0, ORIGIN), where)
+        found = compare_arrays(got[one], should[one], Budget(budget, 0.0, ORIGIN), where)
         if found.measures.compared:
             quantity.take(1, found.measures.max_abs, budget)
         quantity.problem = quantity.problem or found.problem

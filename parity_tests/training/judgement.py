@@ -6,25 +6,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from parity_tests.training import picture
-from parity_tests.training.compare import ORIGIN, Allowance, Pair, Rule
-from parity_tests.training.problem import Problem, vectors_of
-from parity_tests.training.sides import Side, run_node, run_python
+from parity_tests.training.compare import ORIGIN, Allowance, ComparisonRule, SidePair
+from parity_tests.training.problem import TrainingProblem, first_position_vectors
+from parity_tests.training.sides import TrainingSide, run_node, run_python
 
 # What came of a training, ready for JSON: the part `training` of REPORT.md.
 
 STAGE = "training"
 
 
-def nothing(why: str) -> dict[str, Any]:
+def not_compared(why: str) -> dict[str, Any]:
     """The document where nothing could be compared, and why."""
     empty: dict[str, Any] = {"backends": {}, "python": None, "failures": [], "curves": None}
     return {"status": "none", "steps": 0, "message": why, "svg": ""} | empty
 
 
-def document(
-    steps: int, reference: Pair, pairs: list[Pair], curves: dict[str, Any]
+def training_document(
+    steps: int, reference: SidePair, pairs: list[SidePair], curves: dict[str, Any]
 ) -> dict[str, Any]:
     """The document of what was compared; without a pair it is a drift.
 
@@ -40,23 +40,23 @@ def document(
     return {
         "status": "drift" if failures else "pass",
         "steps": steps,
-        "message": message(pairs, failures),
+        "message": summary_message(pairs, failures),
         "failures": failures,
         "budget": {"from": ORIGIN},
-        "python": side(reference),
-        "backends": {pair.name: side(pair) for pair in pairs},
+        "python": side_entry(reference),
+        "backends": {pair.name: side_entry(pair) for pair in pairs},
         "curves": curves,
-        "svg": picture.draw(curves),
+        "svg": picture.draw_training(curves),
     }
 
 
-def side(pair: Pair) -> dict[str, Any]:
+def side_entry(pair: SidePair) -> dict[str, Any]:
     """One side, held against another."""
     return {
         "against": pair.against,
         "status": "drift" if pair.problems else "pass",
         "steps": pair.steps,
-        "share": finite(max(one.share for one in pair.quantities)),
+        "share": finite_or_none(max(one.share for one in pair.quantities)),
         "quantities": [
             {
                 "quantity": one.name,
@@ -64,7 +64,7 @@ def side(pair: Pair) -> dict[str, Any]:
                 "compared": one.compared,
                 "far": one.far,
                 "allowed": one.allowed,
-                "share": finite(one.share),
+                "share": finite_or_none(one.share),
                 "message": one.problem.message if one.problem is not None else "",
             }
             for one in pair.quantities
@@ -72,7 +72,7 @@ def side(pair: Pair) -> dict[str, Any]:
     }
 
 
-def message(pairs: list[Pair], failures: list[str]) -> str:
+def summary_message(pairs: list[SidePair], failures: list[str]) -> str:
     """What was done, and what came of it, in a line."""
     steps = ", ".join(f"{pair.steps} on {pair.name}" for pair in pairs)
     words = f"steps as in Keras: {steps}"
@@ -83,16 +83,20 @@ def message(pairs: list[Pair], failures: list[str]) -> str:
     return f"{words}; of what rounding may do by then they used {used}"
 
 
-def loss_curves(keras: Side, nodes: dict[str, Side], allowed: Iterable[float]) -> dict[str, Any]:
+def loss_curves(
+    keras: TrainingSide, nodes: dict[str, TrainingSide], allowed: Iterable[float]
+) -> dict[str, Any]:
     """The loss of each step by side, and what Node's may be off from Keras's; null: no number."""
     loss = {"Keras": keras.loss} | {name: node.loss for name, node in nodes.items()}
     return {
-        "loss": {name: [finite(value) for value in values] for name, values in loss.items()},
-        "allowed": [finite(value) for value in allowed],
+        "loss": {
+            name: [finite_or_none(value) for value in values] for name, values in loss.items()
+        },
+        "allowed": [finite_or_none(value) for value in allowed],
     }
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """A number for JSON, which has neither NaN nor infinity."""
     return float(value) if math.isfinite(value) else None
 
@@ -103,8 +107,8 @@ LANES = 2
 """Runners at a time, beside the trainings by hand."""
 
 
-def judge(
-    python: Run, backends: dict[str, int], out: Path, sequence: str = "sequence_output"
+def judge_training(
+    python: RunOutput, backends: dict[str, int], out: Path, sequence: str = "sequence_output"
 ) -> dict[str, Any]:
     """Trains on the vectors that Python gave for the texts; the part `training` of REPORT.md.
 
@@ -115,14 +119,14 @@ def judge(
         sequence: the name of the output that the vectors are taken from.
 
     Raises:
-        UserError, EnvironmentProblem: see `runners.finish`.
+        UserError, EnvironmentProblem: see `runners.run_runner`.
     """
-    vectors = vectors_of(python, sequence)
+    vectors = first_position_vectors(python, sequence)
     if vectors is None:
-        return nothing("the model has no sequence_output, which the head stands on")
+        return not_compared("the model has no sequence_output, which the head stands on")
     steps = {backend: min(count, STEPS) for backend, count in backends.items()}
     kept = set(steps.values())
-    problem = Problem.of(vectors, max(kept))
+    problem = TrainingProblem.of(vectors, max(kept))
     file = out / "training.problem.safetensors"
     problem.write(file)
     with ThreadPoolExecutor(LANES) as pool:
@@ -133,14 +137,14 @@ def judge(
         }
         allowance = Allowance.of(problem, kept)
         nodes = {name: side.result() for name, side in running.items()}
-        return compared(problem, allowance, keras.result(), nodes, steps)
+        return compare_sides(problem, allowance, keras.result(), nodes, steps)
 
 
-def compared(
-    problem: Problem,
+def compare_sides(
+    problem: TrainingProblem,
     allowance: Allowance,
-    keras: Side,
-    nodes: dict[str, Side],
+    keras: TrainingSide,
+    nodes: dict[str, TrainingSide],
     steps: dict[str, int],
 ) -> dict[str, Any]:
     """The same of sides that have trained.
@@ -152,12 +156,12 @@ def compared(
         nodes: each backend's.
         steps: how many each backend was to take.
     """
-    exact = Side.of(problem, allowance.exact)
+    exact = TrainingSide.of(problem, allowance.exact)
     last = len(problem.batches)
-    alone, both = (Rule(problem, allowance, sides) for sides in (1, 2))
+    alone, both = (ComparisonRule(problem, allowance, sides) for sides in (1, 2))
     reference = alone.pair("Keras", keras.wide(), "float64", exact, last)
-    pairs: list[Pair] = [
+    pairs: list[SidePair] = [
         both.pair(name, nodes[name], "Keras", keras, count) for name, count in steps.items()
     ]
     curves = loss_curves(keras, nodes, both.sides * allowance.loss)
-    return document(last, reference, pairs, curves)
+    return training_document(last, reference, pairs, curves)

@@ -17,7 +17,7 @@ HEIGHT = 390
 Curve = list[float | None]
 
 
-def draw(curves: dict[str, Any]) -> str:
+def draw_training(curves: dict[str, Any]) -> str:
     """An SVG of `loss_curves`, see judgement.py; its colours are those of the page's style."""
     steps = len(curves["allowed"])
 
@@ -26,18 +26,18 @@ def draw(curves: dict[str, Any]) -> str:
 
     keras, *nodes = curves["loss"].items()
     return (
-        page.templates()
+        page.template_environment()
         .get_template("training.svg.j2")
         .render(
             size={"w": WIDTH, "h": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT},
-            columns=[{"x": across(t), "label": t} for t in plots.ticks(steps) if t],
-            loss=losses(keras[1], dict(nodes), across),
-            apart=distances(keras[1], dict(nodes), curves["allowed"], across),
+            columns=[{"x": across(t), "label": t} for t in plots.axis_ticks(steps) if t],
+            loss=loss_part(keras[1], dict(nodes), across),
+            apart=distance_part(keras[1], dict(nodes), curves["allowed"], across),
         )
     )
 
 
-def losses(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]:
+def loss_part(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]:
     """The upper part: Keras a line, each backend a mark for each step."""
     known = [v for curve in (keras, *nodes.values()) for v in curve if v is not None]
     top = max(known, default=1.0) * 1.05 or 1.0
@@ -46,14 +46,16 @@ def losses(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]
         return round(LOSS[1] - (LOSS[1] - LOSS[0]) * value / top, 1)
 
     return {
-        "line": points(keras, across, up),
-        "marks": marks(nodes, across, up, "loss"),
-        "rows": [{"y": up(value), "label": f"{value:.2g}"} for value in scale(top)],
+        "line": polyline_points(keras, across, up),
+        "marks": step_marks(nodes, across, up, "loss"),
+        "rows": [{"y": up(value), "label": f"{value:.2g}"} for value in axis_values(top)],
         "bottom": LOSS[1],
     }
 
 
-def distances(keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any) -> dict[str, Any]:
+def distance_part(
+    keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any
+) -> dict[str, Any]:
     """The lower part: |Δ| of each backend, and the line under which it must stay."""
     apart = {
         name: [
@@ -70,14 +72,14 @@ def distances(keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any
         return round(APART[1] - (APART[1] - APART[0]) * place, 1)
 
     return {
-        "line": points(allowed, across, up),
-        "marks": marks(apart, across, up, "|Δ|"),
+        "line": polyline_points(allowed, across, up),
+        "marks": step_marks(apart, across, up, "|Δ|"),
         "rows": [{"y": up(10.0**e), "exponent": e} for e in range(low, high + 1)],
         "bottom": APART[1],
     }
 
 
-def points(curve: Curve, across: Any, up: Any) -> str:
+def polyline_points(curve: Curve, across: Any, up: Any) -> str:
     """A line as SVG has it; a gap where there is no number."""
     return " ".join(
         f"{across(step)},{up(value)}"
@@ -86,7 +88,7 @@ def points(curve: Curve, across: Any, up: Any) -> str:
     )
 
 
-def marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dict[str, Any]]:
+def step_marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dict[str, Any]]:
     """A mark for each step of each backend."""
     return [
         {
@@ -101,10 +103,10 @@ def marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dic
     ]
 
 
-def scale(top: float) -> list[float]:
+def axis_values(top: float) -> list[float]:
     """Four marks up to `top`, at round numbers.
 
-    >>> scale(1.3)
+    >>> axis_values(1.3)
     [0.0, 0.5, 1.0]
     """
     power = 10.0 ** math.floor(math.log10(top))

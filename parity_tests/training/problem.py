@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from support.errors import UserError
 
 Array = NDArray[Any]
@@ -25,7 +25,7 @@ WEIGHTS = ("hidden/kernel", "hidden/bias", "probabilities/kernel", "probabilitie
 LEARNING_RATE = 3e-4
 """As train.js has it."""
 UNITS, CLASSES, BATCH = 512, 3, 16
-LEAST = 0.1
+LEAST_DEVIATION = 0.1
 """The share of the usual deviation that a feature has at least.
 
 As in node_bridge/classifier/feature_sets.js.
@@ -33,7 +33,7 @@ As in node_bridge/classifier/feature_sets.js.
 
 
 @dataclass(frozen=True)
-class Problem:
+class TrainingProblem:
     """One training of the head.
 
     Attributes:
@@ -52,7 +52,7 @@ class Problem:
     learning_rate: float = LEARNING_RATE
 
     @classmethod
-    def of(cls, vectors: Array, steps: int, seed: int = 0) -> "Problem":
+    def of(cls, vectors: Array, steps: int, seed: int = 0) -> "TrainingProblem":
         """A problem on an encoder's vectors, float32[texts, hidden], the same for the same seed.
 
         A text's label is the one of three drawn directions along which its features lie furthest:
@@ -60,7 +60,7 @@ class Problem:
         texts come in another order in each epoch, and its last batch has what is left of them.
         """
         drawn = np.random.default_rng(seed)
-        features = scaled(vectors)
+        features = scale_features(vectors)
         texts, hidden = features.shape
         directions = drawn.standard_normal((hidden, CLASSES))
         targets = np.argmax(features @ directions, axis=1).astype(np.int32)
@@ -69,16 +69,16 @@ class Problem:
             order = drawn.permutation(texts).astype(np.int32)
             batches += [order[start : start + BATCH] for start in range(0, texts, BATCH)]
         weights = [
-            glorot(drawn, hidden, UNITS),
+            draw_glorot(drawn, hidden, UNITS),
             np.zeros(UNITS, np.float32),
-            glorot(drawn, UNITS, CLASSES),
+            draw_glorot(drawn, UNITS, CLASSES),
             np.zeros(CLASSES, np.float32),
         ]
         named = dict(zip(WEIGHTS, weights, strict=True))
         return cls(features, targets, tuple(batches[:steps]), named)
 
     @classmethod
-    def read(cls, path: Path) -> "Problem":
+    def read(cls, path: Path) -> "TrainingProblem":
         """Reads a problem's file.
 
         Raises:
@@ -103,7 +103,7 @@ class Problem:
         save_file(contiguous, path, {"learning_rate": repr(self.learning_rate)})
 
 
-def vectors_of(run: Run, sequence: str = "sequence_output") -> Array | None:
+def first_position_vectors(run: RunOutput, sequence: str = "sequence_output") -> Array | None:
     """Position 0 of every text in the output `sequence`, float32[texts, hidden]; None without."""
     outputs = [
         batch[sequence][:, 0]
@@ -113,17 +113,17 @@ def vectors_of(run: Run, sequence: str = "sequence_output") -> Array | None:
     return np.concatenate(outputs) if outputs else None
 
 
-def scaled(vectors: Array) -> Array:
+def scale_features(vectors: Array) -> Array:
     """Vectors as training scales them: each feature of mean 0 and, if it varies, deviation 1."""
     wide = vectors.astype(np.float64)
     variance = wide.var(axis=0)
     usual = np.sqrt(variance.mean()) or 1.0
-    factor = 1 / np.maximum(np.sqrt(variance), LEAST * usual)
+    factor = 1 / np.maximum(np.sqrt(variance), LEAST_DEVIATION * usual)
     features: Array = ((wide - wide.mean(axis=0)) * factor).astype(np.float32)
     return features
 
 
-def glorot(drawn: np.random.Generator, inputs: int, outputs: int) -> Array:
+def draw_glorot(drawn: np.random.Generator, inputs: int, outputs: int) -> Array:
     """A kernel float32[inputs, outputs] as Glorot and Bengio draw it, uniformly."""
     limit = np.sqrt(6 / (inputs + outputs))
     return drawn.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from parity_tests.training.by_hand import Adam
-from parity_tests.training.problem import WEIGHTS, Problem
+from parity_tests.training.problem import WEIGHTS, TrainingProblem
 from support.command_line import command
 
 
@@ -31,17 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kept", required=True, help="numbers of steps to keep the weights after")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
-    problem = Problem.read(given.problem)
-    tensors = trained(problem, {int(number) for number in given.kept.split(",")})
+    problem = TrainingProblem.read(given.problem)
+    tensors = train_in_keras(problem, {int(number) for number in given.kept.split(",")})
     versions = {"tensorflow": tf.__version__, "tf_keras": tf_keras.__version__}
     save_file(tensors, given.out, {"versions": json.dumps(versions)})
     print(f"keras: trained {len(problem.batches)} steps", file=sys.stderr)
     return 0
 
 
-def trained(problem: Problem, kept: set[int]) -> dict[str, NDArray[Any]]:
+def train_in_keras(problem: TrainingProblem, kept: set[int]) -> dict[str, NDArray[Any]]:
     """Each tensor of the runner's file."""
-    head = model(problem)
+    head = make_head(problem)
     told = []
     tensors: dict[str, NDArray[Any]] = {}
     for step, places in enumerate(problem.batches, start=1):
@@ -53,7 +53,7 @@ def trained(problem: Problem, kept: set[int]) -> dict[str, NDArray[Any]]:
     return tensors | {"loss": loss.copy(), "accuracy": accuracy.copy()}
 
 
-def model(problem: Problem) -> Any:
+def make_head(problem: TrainingProblem) -> Any:
     """Dense and tanh, dense and softmax, with the problem's weights, compiled as in train.js.
 
     by_hand.py says what `adaptive_epsilon` is for.

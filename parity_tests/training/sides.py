@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from parity_tests.runners import runners
-from parity_tests.training.by_hand import Trained
-from parity_tests.training.problem import Problem, Weights
+from parity_tests.training.by_hand import TrainingCourse
+from parity_tests.training.problem import TrainingProblem, Weights
 from support.errors import EnvironmentProblem
 
 Array = NDArray[Any]
@@ -27,7 +27,7 @@ RUNNER = Path(__file__).with_name("run_node.js")
 
 
 @dataclass(frozen=True)
-class Side:
+class TrainingSide:
     """One side's training.
 
     Attributes:
@@ -43,7 +43,7 @@ class Side:
     versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> "Side":
+    def read(cls, path: Path) -> "TrainingSide":
         """Reads a runner's file.
 
         Raises:
@@ -63,7 +63,7 @@ class Side:
             raise EnvironmentProblem(f"{path} is not a whole run: {error}; run it again") from None
 
     @classmethod
-    def of(cls, problem: Problem, trained: Trained) -> "Side":
+    def of(cls, problem: TrainingProblem, trained: TrainingCourse) -> "TrainingSide":
         """The side of a training by hand, in its numbers."""
         loss, accuracy = [], []
         for places, logs in zip(problem.batches, trained.logs, strict=True):
@@ -72,26 +72,26 @@ class Side:
             accuracy.append((logs.argmax(axis=1) == targets).mean(dtype=logs.dtype))
         return cls(np.array(loss), np.array(accuracy), trained.weights)
 
-    def wide(self) -> "Side":
+    def wide(self) -> "TrainingSide":
         """The same in float64."""
         weights = {
             steps: {name: value.astype(np.float64) for name, value in held.items()}
             for steps, held in self.weights.items()
         }
-        return Side(self.loss.astype(np.float64), self.accuracy.astype(np.float64), weights)
+        return TrainingSide(self.loss.astype(np.float64), self.accuracy.astype(np.float64), weights)
 
 
-def run_python(problem: Path, kept: Iterable[int], out: Path) -> Side:
-    """Keras's side, to the last of the problem's steps; errors as of `runners.finish`."""
+def run_python(problem: Path, kept: Iterable[int], out: Path) -> TrainingSide:
+    """Keras's side, to the last of the problem's steps; errors as of `runners.run_runner`."""
     command = [sys.executable, "-m", "parity_tests.training.run_python"]
-    command += ["--problem", str(problem), "--kept", runners.numbers(kept)]
-    runners.finish("Keras", command, out)
-    return Side.read(out)
+    command += ["--problem", str(problem), "--kept", runners.join_numbers(kept)]
+    runners.run_runner("Keras", command, out)
+    return TrainingSide.read(out)
 
 
-def run_node(problem: Path, backend: str, steps: int, out: Path) -> Side:
-    """TF.js's side on one backend, of the first steps; errors as of `runners.finish`."""
-    command = [runners.node(), str(RUNNER), "--problem", str(problem)]
+def run_node(problem: Path, backend: str, steps: int, out: Path) -> TrainingSide:
+    """TF.js's side on one backend, of the first steps; errors as of `runners.run_runner`."""
+    command = [runners.find_node(), str(RUNNER), "--problem", str(problem)]
     command += ["--backend", backend, "--steps", str(steps)]
-    runners.finish(f"Node ({backend})", command, out)
-    return Side.read(out)
+    runners.run_runner(f"Node ({backend})", command, out)
+    return TrainingSide.read(out)

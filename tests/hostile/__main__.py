@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from support.command_line import OptionParser
 from tests.hostile import fuzz
-from tests.hostile.case import EXITS, Case
-from tests.hostile.running import Outcome, attempt
+from tests.hostile.case import EXITS, HostileCase
+from tests.hostile.running import CaseOutcome, attempt_case
 
 EXAMPLE = """examples:
   python -m tests.hostile                             every case, and 2,000 byte flips
@@ -41,25 +41,25 @@ LINE_EVERY_S = 30.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs what was asked for, writes the tally, and gives the exit code."""
-    given = parse(arguments)
+    given = parse_options(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="attack-") as place:
             cases = [case for case in every_case() if case.name.startswith(given.only)]
             rows = attempt_all(cases, Path(place), given.jobs)
-            flips = fuzz.run(Path(place), given.flips, given.seed, given.jobs)
+            flips = fuzz.run_fuzz(Path(place), given.flips, given.seed, given.jobs)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
-    document = tally(rows, flips)
+    document = tally_outcomes(rows, flips)
     whole = not given.only and given.flips >= fuzz.FLIPS
     out = given.root / ("attack.json" if whole else "attack.part.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    print(summary(document, out))
+    print(format_summary(document, out))
     return 1 if document["faults"] else 0
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(prog="python -m tests.hostile", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("--only", default="", metavar="START", help="cases with such a name")
@@ -76,20 +76,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def every_case() -> Iterator[Case]:
+def every_case() -> Iterator[HostileCase]:
     """The cases of every area, in order."""
     names = sorted(path.stem for path in HERE.glob("*_cases.py"))
     for name in names:
         yield from importlib.import_module(f"tests.hostile.{name}").cases()
 
 
-def attempt_all(cases: list[Case], place: Path, jobs: int) -> list[Outcome]:
+def attempt_all(cases: list[HostileCase], place: Path, jobs: int) -> list[CaseOutcome]:
     """Runs cases, some at once; the outcomes are in the order of the cases."""
-    work = [partial(attempt, case, place / f"case-{at}") for at, case in enumerate(cases)]
-    return at_once(work, jobs, "cases")
+    work = [partial(attempt_case, case, place / f"case-{at}") for at, case in enumerate(cases)]
+    return run_at_once(work, jobs, "cases")
 
 
-def at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list[Any]:
+def run_at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list[Any]:
     """Calls functions in threads, each of which mostly waits for a program.
 
     Args:
@@ -115,7 +115,7 @@ def at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list[Any
     return [future.result() for future in started]
 
 
-def tally(rows: list[Outcome], flips: list[fuzz.Flip]) -> dict[str, Any]:
+def tally_outcomes(rows: list[CaseOutcome], flips: list[fuzz.Flip]) -> dict[str, Any]:
     """The document: counts, faults, and every case."""
     faults = [{"name": row.name, "fault": row.fault, "line": row.line} for row in rows if row.fault]
     faults += [
@@ -125,13 +125,13 @@ def tally(rows: list[Outcome], flips: list[fuzz.Flip]) -> dict[str, Any]:
     return {
         "tried": len(rows),
         **{end: sum(row.expect == end for row in good) for end in EXITS},
-        "fuzz": fuzz.tally(flips),
+        "fuzz": fuzz.tally_flips(flips),
         "faults": faults,
         "cases": [asdict(row) for row in rows],
     }
 
 
-def summary(document: dict[str, Any], out: Path) -> str:
+def format_summary(document: dict[str, Any], out: Path) -> str:
     """A few lines for a person."""
     lines = [
         f"{document['tried']} cases: {document['refused']} refused clearly, "

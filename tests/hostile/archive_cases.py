@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 
 MODEL = b"\x08\x01\x12\x00"
 FILES = {"m/saved_model.pb": MODEL, "m/a.bin": b"a" * 700, "m/b.bin": b"b" * 700}
 BLOCK = 512
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[HostileCase]:
     """Every header of a plain tar damaged at several places, and its relatives in .gz and .zip."""
     yield from tars()
     yield from gzips()
@@ -43,16 +43,16 @@ def tar_of(files: dict[str, bytes], kind: int = tarfile.GNU_FORMAT) -> bytes:
     return out.getvalue()
 
 
-def headers(data: bytes) -> list[int]:
+def header_offsets(data: bytes) -> list[int]:
     """Where the headers of a tar begin."""
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return [member.offset for member in tar]
 
 
-def tars() -> Iterator[Case]:
+def tars() -> Iterator[HostileCase]:
     """Plain tars: Python's reader takes a bad header behind the first one for the end."""
     sound = tar_of(FILES)
-    starts = headers(sound)
+    starts = header_offsets(sound)
     end = starts[-1] + BLOCK + 2 * BLOCK
     for number, start in enumerate(starts):
         for what, at in {
@@ -100,9 +100,9 @@ def tars() -> Iterator[Case]:
     yield refused("tar: a PAX record that claims too much", "m.tar", block + sound)
 
 
-def refused(name: str, file: str, data: bytes) -> Case:
+def refused(name: str, file: str, data: bytes) -> HostileCase:
     """An archive that has to be refused, and of which nothing may be unpacked."""
-    return Case(name, partial(inspect, file, data), check=nothing_unpacked)
+    return HostileCase(name, partial(inspect, file, data), check=nothing_unpacked)
 
 
 def nothing_unpacked(place: Path) -> str:
@@ -111,7 +111,7 @@ def nothing_unpacked(place: Path) -> str:
     return f"unpacked: {found}" if found else ""
 
 
-def gzips() -> Iterator[Case]:
+def gzips() -> Iterator[HostileCase]:
     """.tar.gz, whose checksum stands at the end."""
     sound = gzip.compress(tar_of(FILES))
     yield refused("gzip: something behind", "m.tgz", sound + b"garbage")
@@ -123,7 +123,7 @@ def gzips() -> Iterator[Case]:
     for keep in (1, 15, len(sound) // 2, len(sound) - 1):
         yield refused(f"gzip: cut off at {keep}", "m.tgz", sound[:keep])
     plain = tar_of(FILES)
-    second = headers(plain)[1]
+    second = header_offsets(plain)[1]
     broken = plain[: second + 150] + b"\x01" + plain[second + 151 :]
     yield refused("gzip: a header with another checksum", "m.tgz", gzip.compress(broken))
     bomb = io.BytesIO()
@@ -145,7 +145,7 @@ def zip_of(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def zips() -> Iterator[Case]:
+def zips() -> Iterator[HostileCase]:
     """Zips, whose directory at the end may leave members out."""
     sound = zip_of(FILES)
     directory = sound.index(b"PK\x01\x02")
@@ -184,7 +184,7 @@ def zips() -> Iterator[Case]:
         yield refused(f"zip: the name {name}", "m.zip", zip_of(FILES | {name: b"x"}))
 
 
-def handles() -> Iterator[Case]:
+def handles() -> Iterator[HostileCase]:
     """What is no archive at all."""
 
     def of(make: Callable[[Path], object], place: Path) -> list[str]:
@@ -201,10 +201,10 @@ def handles() -> Iterator[Case]:
         "a directory": Path.mkdir,
     }
     for what, make in kinds.items():
-        yield Case(f"archive: {what}", partial(of, make), seconds=30)
+        yield HostileCase(f"archive: {what}", partial(of, make), seconds=30)
 
 
-def caches() -> Iterator[Case]:
+def caches() -> Iterator[HostileCase]:
     """A cache that somebody else may have filled."""
     sound = tar_of(FILES)
 
@@ -232,16 +232,20 @@ def caches() -> Iterator[Case]:
     plant = (
         "(planted / 'm').mkdir(parents=True); (planted / 'm/saved_model.pb').write_bytes(b'evil')"
     )
-    yield Case("cache: a planted model", partial(with_cache, plant), "survived")
+    yield HostileCase("cache: a planted model", partial(with_cache, plant), "survived")
     link = "planted.symlink_to(file.parent)"
-    yield Case("cache: a planted link", partial(with_cache, link), "survived")
-    yield Case(
+    yield HostileCase("cache: a planted link", partial(with_cache, link), "survived")
+    yield HostileCase(
         "cache: a planted file", partial(with_cache, "planted.write_bytes(b'x')"), "survived"
     )
     open_to_all = "cache.chmod(0o777)"
-    yield Case("cache: others may write", partial(with_cache, open_to_all), says="other users")
+    yield HostileCase(
+        "cache: others may write", partial(with_cache, open_to_all), says="other users"
+    )
     above = "file.parent.chmod(0o777)"
-    yield Case("cache: others may move it", partial(with_cache, above), says="other users")
+    yield HostileCase("cache: others may move it", partial(with_cache, above), says="other users")
     if os.geteuid() == 0:
         foreign = "os.chown(cache, 12345, 12345)"
-        yield Case("cache: of somebody else", partial(with_cache, foreign), says="another user")
+        yield HostileCase(
+            "cache: of somebody else", partial(with_cache, foreign), says="another user"
+        )

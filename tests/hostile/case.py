@@ -9,7 +9,7 @@ EXITS = {"survived": (0,), "failed": (1,), "refused": (2, 3)}
 
 
 @dataclass(frozen=True)
-class Case:
+class HostileCase:
     """An attack.
 
     Attributes:

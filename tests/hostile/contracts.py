@@ -7,7 +7,7 @@ SHA256 = hashlib.sha256(b"").hexdigest()
 EMPTY = {"sha256": SHA256, "size": 0}
 
 
-def bundle() -> dict[str, Any]:
+def bundle_contract() -> dict[str, Any]:
     """A contract of a model, whose files are all empty."""
     special = {
         role: {"token": f"[{role.upper()}]", "id": i}
@@ -68,7 +68,7 @@ def bundle() -> dict[str, Any]:
     }
 
 
-def classifier(hash_of_bundle: str = SHA256) -> dict[str, Any]:
+def classifier_description(hash_of_bundle: str = SHA256) -> dict[str, Any]:
     """A classifier's description of the second version, without its seal.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 
 # The first bytes of a gzip: what follows may then come.
 GZIP = "b'\\x1f\\x8b' + bytes(1000)"
@@ -122,14 +122,14 @@ ADDRESSES = (
 )
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[HostileCase]:
     """Each server and each address."""
     for what, body in BODIES.items():
-        yield Case(
+        yield HostileCase(
             f"download: {what}",
-            partial(served, body, []),
+            partial(download_from_server, body, []),
             says=SAYS.get(what, ""),
-            check=nothing_kept,
+            check=check_empty_cache,
             seconds=60,
         )
     sound = (
@@ -138,28 +138,32 @@ def cases() -> Iterator[Case]:
         "tar.addfile(info, io.BytesIO(b'\\x08\\x01\\x12\\x00')); tar.close(); "
         "send(b'HTTP/1.1 200 OK\\r\\n\\r\\n' + out.getvalue())"
     )
-    yield Case("download: a sound one", partial(served, sound, []), "survived")
+    yield HostileCase("download: a sound one", partial(download_from_server, sound, []), "survived")
     wrong = ["--sha256", "0" * 64]
-    yield Case("download: another sha256", partial(served, sound, wrong), says="got sha256")
+    yield HostileCase(
+        "download: another sha256", partial(download_from_server, sound, wrong), says="got sha256"
+    )
     for address in ADDRESSES:
-        yield Case(
-            f"download: the address {address[:40]!r}", partial(addressed, address), seconds=60
+        yield HostileCase(
+            f"download: the address {address[:40]!r}",
+            partial(download_address, address),
+            seconds=60,
         )
 
 
-def served(body: str, options: list[str], place: Path) -> list[str]:
+def download_from_server(body: str, options: list[str], place: Path) -> list[str]:
     """A command that downloads from a server of its own."""
     script = place / "run.py"
     script.write_text(SERVER.format(body=body, options=options), "utf-8")
     return ["python", str(script)]
 
 
-def addressed(address: str, place: Path) -> list[str]:
+def download_address(address: str, place: Path) -> list[str]:
     """A command that downloads an address."""
     return ["python", "-m", "export", "inspect", address]
 
 
-def nothing_kept(place: Path) -> str:
+def check_empty_cache(place: Path) -> str:
     """No archive and no model stays in the cache."""
     cache = place.parent / "home" / "hub"
     left = [path.name for path in cache.glob("*") if path.suffix not in (".json", ".partial")]

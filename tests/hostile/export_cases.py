@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 
 CONFIG: dict[str, Any] = {
     "model_type": "bert",
@@ -67,7 +67,7 @@ sys.exit(main({arguments!r}))
 """
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[HostileCase]:
     """Every field by every wrong type, damaged files of each kind, and too much of everything."""
     yield from configs()
     yield from tokenizer_files()
@@ -130,7 +130,7 @@ def program(place: Path, setup: str, arguments: list[str]) -> list[str]:
     return ["python", str(file)]
 
 
-def configs() -> Iterator[Case]:
+def configs() -> Iterator[HostileCase]:
     """`config.json`: each key by each wrong value, and missing; what is no config at all."""
 
     def with_value(key: str, value: Any, place: Path) -> list[str]:
@@ -146,12 +146,12 @@ def configs() -> Iterator[Case]:
         for what, value in WRONG.items():
             if what not in RIGHT.get(key, ()):
                 name = f"config: {key} is {what}"
-                yield Case(name, partial(with_value, key, value), check=no_output)
+                yield HostileCase(name, partial(with_value, key, value), check=no_output)
     for key in ("vocab_size", "hidden_size", "num_hidden_layers", "hidden_act"):
-        yield Case(f"config: no {key}", partial(without, key), says=f"got no {key}")
+        yield HostileCase(f"config: no {key}", partial(without, key), says=f"got no {key}")
     for key in ("layer_norm_eps",):
         for value in (2.0, -1e-12, 1e400, "1e-12"):
-            yield Case(f"config: {key} {value!r}", partial(with_value, key, value), says=key)
+            yield HostileCase(f"config: {key} {value!r}", partial(with_value, key, value), says=key)
     texts = {
         "empty": "",
         "no JSON": "{",
@@ -165,12 +165,14 @@ def configs() -> Iterator[Case]:
         "a null byte": '{"hidden_act": "\\u0000"}\x00',
     }
     for what, text in texts.items():
-        yield Case(f"config: {what}", partial(with_text, text), check=no_output)
+        yield HostileCase(f"config: {what}", partial(with_text, text), check=no_output)
     for what, special in SPECIAL.items():
-        yield Case(f"config: {what}", partial(instead, special, "config.json"), seconds=30)
+        yield HostileCase(
+            f"config: {what}", partial(replace_by_special, special, "config.json"), seconds=30
+        )
     for key, value in (("pruned_heads", {"0": [1]}), ("is_decoder", 2)):
-        yield Case(f"config: {key} {value}", partial(with_value, key, value), says=key)
-    yield Case(
+        yield HostileCase(f"config: {key} {value}", partial(with_value, key, value), says=key)
+    yield HostileCase(
         "config: --config is a pipe",
         lambda place: build(checkpoint(place), "--config", str(pipe(place / "pipe"))),
         says="is a pipe or a device",
@@ -218,7 +220,7 @@ SPECIAL: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def instead(special: Callable[[Path], Path], name: str, place: Path) -> list[str]:
+def replace_by_special(special: Callable[[Path], Path], name: str, place: Path) -> list[str]:
     """A checkpoint, one of whose files is something else."""
     model = checkpoint(place)
     (model / name).unlink(missing_ok=True)
@@ -226,7 +228,7 @@ def instead(special: Callable[[Path], Path], name: str, place: Path) -> list[str
     return build(model)
 
 
-def tokenizer_files() -> Iterator[Case]:
+def tokenizer_files() -> Iterator[HostileCase]:
     """The files beside a vocab that say which tokenizer it goes with."""
 
     def beside(name: str, text: str, place: Path) -> list[str]:
@@ -246,7 +248,7 @@ def tokenizer_files() -> Iterator[Case]:
     )
     for name in files:
         for what, text in {"a list": "[]", "deep": DEEP, "cut off": "{", "text": '"x"'}.items():
-            yield Case(f"tokenizer files: {name} {what}", partial(beside, name, text))
+            yield HostileCase(f"tokenizer files: {name} {what}", partial(beside, name, text))
     keys: dict[str, tuple[Any, ...]] = {
         "do_lower_case": (7, "true", []),
         "strip_accents": (7, {}),
@@ -264,7 +266,7 @@ def tokenizer_files() -> Iterator[Case]:
         for value in values:
             document = {"tokenizer_class": "BertTokenizer"} | {key: value}
             name = f"tokenizer files: {key} {json.dumps(value)}"
-            yield Case(name, of("tokenizer_config.json", document), check=no_output)
+            yield HostileCase(name, of("tokenizer_config.json", document), check=no_output)
     sound: dict[str, Any] = {
         "normalizer": {"type": "BertNormalizer", "lowercase": True},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
@@ -292,10 +294,12 @@ def tokenizer_files() -> Iterator[Case]:
         "no frame": {"post_processor": {"type": "TemplateProcessing"}},
     }
     for what, part in pipelines.items():
-        yield Case(f"tokenizer.json: {what}", of("tokenizer.json", sound | part), check=no_output)
+        yield HostileCase(
+            f"tokenizer.json: {what}", of("tokenizer.json", sound | part), check=no_output
+        )
 
 
-def sentence_files() -> Iterator[Case]:
+def sentence_files() -> Iterator[HostileCase]:
     """A directory of sentence-transformers."""
     transformer = {"type": "sentence_transformers.models.Transformer", "path": ""}
     pooling = {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}
@@ -321,7 +325,7 @@ def sentence_files() -> Iterator[Case]:
         "none": [],
     }
     for what, modules in lists.items():
-        yield Case(f"modules.json: {what}", partial(made, modules, {}), check=no_output)
+        yield HostileCase(f"modules.json: {what}", partial(made, modules, {}), check=no_output)
     for key, value in {
         "pooling_mode": 7,
         "pooling_mode ": {},
@@ -331,7 +335,7 @@ def sentence_files() -> Iterator[Case]:
         "  pooling_mode": [["cls"]],
     }.items():
         config = {"pooling_mode": "mean"} | {key.strip(): value}
-        yield Case(
+        yield HostileCase(
             f"pooling: {key.strip()} {json.dumps(value)}",
             partial(made, [transformer, pooling], config),
             check=no_output,
@@ -349,10 +353,10 @@ def sentence_files() -> Iterator[Case]:
             (place / "m" / name).write_text(json.dumps(document), "utf-8")
             return command
 
-        yield Case(f"{name}: {json.dumps(document)}", with_file, check=no_output)
+        yield HostileCase(f"{name}: {json.dumps(document)}", with_file, check=no_output)
 
 
-def safetensors_files() -> Iterator[Case]:
+def safetensors_files() -> Iterator[HostileCase]:
     """Headers that claim what is not there, and indexes of shards."""
 
     def of_bytes(data: bytes, place: Path) -> list[str]:
@@ -399,11 +403,13 @@ def safetensors_files() -> Iterator[Case]:
         "names with escapes": header({"\x1b[31m\n::error::": {}}),
     }
     for what, data in files.items():
-        yield Case(f"safetensors: {what}", partial(of_bytes, data), check=no_output)
+        yield HostileCase(f"safetensors: {what}", partial(of_bytes, data), check=no_output)
     for what, special in SPECIAL.items():
         if special is not sparse:
             name = f"safetensors: {what}"
-            yield Case(name, partial(instead, special, "model.safetensors"), seconds=30)
+            yield HostileCase(
+                name, partial(replace_by_special, special, "model.safetensors"), seconds=30
+            )
 
     def index(document: Any, place: Path) -> list[str]:
         model = checkpoint(place)
@@ -421,10 +427,10 @@ def safetensors_files() -> Iterator[Case]:
         "a variable that is in no file": {"weight_map": {"a": "model.safetensors"}},
         "deep": DEEP,
     }.items():
-        yield Case(f"index of shards: {what}", partial(index, document), check=no_output)
+        yield HostileCase(f"index of shards: {what}", partial(index, document), check=no_output)
 
 
-def vocabs() -> Iterator[Case]:
+def vocabs() -> Iterator[HostileCase]:
     """`--vocab`."""
 
     def of(make: Callable[[Path], object], place: Path) -> list[str]:
@@ -433,7 +439,7 @@ def vocabs() -> Iterator[Case]:
         return [*command, "--out", str(place / "out")]
 
     for what, special in SPECIAL.items():
-        yield Case(f"vocab: {what}", partial(of, special), seconds=30)
+        yield HostileCase(f"vocab: {what}", partial(of, special), seconds=30)
     contents = {
         "empty": b"",
         "no special tokens": b"a\nb\n",
@@ -448,16 +454,16 @@ def vocabs() -> Iterator[Case]:
         "escapes": VOCAB.encode() + b" \x1b[31m::error::\n",
     }
     for what, data in contents.items():
-        make = partial(of, partial(written, data))
-        yield Case(f"vocab: {what}", make, check=no_output, seconds=60)
+        make = partial(of, partial(write_bytes, data))
+        yield HostileCase(f"vocab: {what}", make, check=no_output, seconds=60)
 
 
-def written(data: bytes, file: Path) -> None:
+def write_bytes(data: bytes, file: Path) -> None:
     """Writes a file."""
     file.write_bytes(data)
 
 
-def saved_models() -> Iterator[Case]:
+def saved_models() -> Iterator[HostileCase]:
     """`saved_model.pb` that is no message, or one that never ends."""
 
     def of(make: Callable[[Path], object], place: Path) -> list[str]:
@@ -479,9 +485,11 @@ def saved_models() -> Iterator[Case]:
         "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\n",
     }
     for what, data in contents.items():
-        yield Case(f"saved_model.pb: {what}", partial(of, partial(written, data)), seconds=60)
+        yield HostileCase(
+            f"saved_model.pb: {what}", partial(of, partial(write_bytes, data)), seconds=60
+        )
     for what, special in SPECIAL.items():
-        yield Case(f"saved_model.pb: {what}", partial(of, special), seconds=60)
+        yield HostileCase(f"saved_model.pb: {what}", partial(of, special), seconds=60)
 
 
 def nested(depth: int) -> bytes:
@@ -511,7 +519,7 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def outputs() -> Iterator[Case]:
+def outputs() -> Iterator[HostileCase]:
     """`--out` that cannot be written, and contracts that `--replace` reads."""
 
     def contract(text: str, place: Path) -> list[str]:
@@ -534,7 +542,9 @@ def outputs() -> Iterator[Case]:
         "folders a number": '{"format": "bert-bridge", "files": {}, "folders": 7}',
     }
     for what, text in texts.items():
-        yield Case(f"--replace: a contract that is {what}", partial(contract, text), check=kept)
+        yield HostileCase(
+            f"--replace: a contract that is {what}", partial(contract, text), check=kept
+        )
     limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
     full = "sys.stdout = open('/dev/full', 'w'); os.dup2(sys.stdout.fileno(), 1)"
     little = "resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))"
@@ -548,15 +558,15 @@ def outputs() -> Iterator[Case]:
         arguments = ["build", str(checkpoint(place)), "--out", str(place / "out")]
         return program(place, setup, arguments)
 
-    yield Case(
+    yield HostileCase(
         "disk: files may have 4 KiB, a tokenizer", partial(vocab_bundle, limit), check=no_output
     )
-    yield Case("disk: files may have 4 KiB, a model", partial(built, limit), check=no_output)
-    yield Case(
+    yield HostileCase("disk: files may have 4 KiB, a model", partial(built, limit), check=no_output)
+    yield HostileCase(
         "disk: stdout is full", lambda place: program(place, full, ["catalog"]), says="No space"
     )
-    yield Case("memory: 600 MiB for a model", partial(built, little), check=no_output)
-    yield Case(
+    yield HostileCase("memory: 600 MiB for a model", partial(built, little), check=no_output)
+    yield HostileCase(
         "--out: below a file",
         lambda place: [*build(checkpoint(place))[:-1], str(place / "m" / "config.json" / "out")],
     )

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import IO
 
 from tests.hostile import sound
-from tests.hostile.case import Case
-from tests.hostile.running import ROOT, Ended, judged, last_line, release
-from tests.hostile.running import run as run_command
+from tests.hostile.case import HostileCase
+from tests.hostile.running import ROOT, EndedCommand, find_fault, last_line, remove_directory
+from tests.hostile.running import run_command as run_command
 
 FLIPS = 2000
 SHARES = {
@@ -61,7 +61,7 @@ class Flip:
     fault: str
 
 
-def run(place: Path, flips: int, seed: int, jobs: int) -> list[Flip]:
+def run_fuzz(place: Path, flips: int, seed: int, jobs: int) -> list[Flip]:
     """Tries so many flips of all subjects.
 
     Args:
@@ -70,28 +70,28 @@ def run(place: Path, flips: int, seed: int, jobs: int) -> list[Flip]:
         seed: of which byte becomes what.
         jobs: how many commands run at once.
     """
-    from tests.hostile.__main__ import at_once
+    from tests.hostile.__main__ import run_at_once
 
     if flips == 0:
         return []
     with exporter() as first:
-        files = sound.make(place / "sound", first)
+        files = sound.make_sound_files(place / "sound", first)
     counts = {subject: max(1, round(flips * share)) for subject, share in SHARES.items()}
-    pool = Pool(jobs)
+    pool = ExporterPool(jobs)
     work: list[Callable[[], Flip]] = []
     for subject, count in counts.items():
         chance = random.Random(f"{seed}:{subject}")
         for at in range(count):
             spot = place / f"{subject}-{at}"
-            work.append(partial(attempt, files, subject, spot, chance.random(), pool))
+            work.append(partial(attempt_flip, files, subject, spot, chance.random(), pool))
     try:
-        found: list[Flip] = at_once(work, jobs, "flips")
+        found: list[Flip] = run_at_once(work, jobs, "flips")
     finally:
         pool.close()
     return found
 
 
-def tally(flips: list[Flip]) -> dict[str, dict[str, int]]:
+def tally_flips(flips: list[Flip]) -> dict[str, dict[str, int]]:
     """For each subject how often each end came."""
     found: dict[str, Counter[str]] = {}
     for flip in flips:
@@ -99,7 +99,9 @@ def tally(flips: list[Flip]) -> dict[str, dict[str, int]]:
     return {subject: dict(ends) for subject, ends in found.items()}
 
 
-def attempt(files: sound.Files, subject: str, spot: Path, chance: float, pool: "Pool") -> Flip:
+def attempt_flip(
+    files: sound.SoundFiles, subject: str, spot: Path, chance: float, pool: "ExporterPool"
+) -> Flip:
     """Changes one byte of a copy and runs the subject's command on it.
 
     Args:
@@ -118,13 +120,13 @@ def attempt(files: sound.Files, subject: str, spot: Path, chance: float, pool: "
         sound.reseal(copy)
     try:
         if kind in ("saved_model", "checkpoint"):
-            end, line, fault = exported(files, kind, copy, home, pool)
+            end, line, fault = export_changed(files, kind, copy, home, pool)
         else:
-            end, line, fault = opened(files, kind, copy, home)
+            end, line, fault = open_changed(files, kind, copy, home)
         if end == "another model" and "variables/" in where:
             fault = fault or "TensorFlow's checksums let another weight pass"
     finally:
-        release(spot)
+        remove_directory(spot)
     return Flip(f"{subject} {where}", end, line, fault)
 
 
@@ -142,8 +144,8 @@ def change_byte(directory: Path, chance: random.Random) -> str:
     return f"{file.relative_to(directory).as_posix()}[{at}]^{mask:#04x}"
 
 
-def exported(
-    files: sound.Files, kind: str, copy: Path, home: Path, pool: "Pool"
+def export_changed(
+    files: sound.SoundFiles, kind: str, copy: Path, home: Path, pool: "ExporterPool"
 ) -> tuple[str, str, str]:
     """Exports a changed model; the end, the last line on stderr, and the fault.
 
@@ -163,42 +165,44 @@ def exported(
         # In real life this was the confined process, and its parent says one line.
         return "refused", last_line(ended.stderr), ""
     expected = "survived" if ended.code == 0 else "failed" if ended.code == 1 else "refused"
-    fault = judged(Case("", lambda _: [], expected, seconds=SECONDS), ended)
+    fault = find_fault(HostileCase("", lambda _: [], expected, seconds=SECONDS), ended)
     if ended.code == 1 and "error: " not in ended.stderr:
         fault = fault or "exit code 1 without a line that says what a check found"
     if ended.code != 0:
         left = out.exists() or any("partial" in path.name for path in home.iterdir())
         fault = fault or ("a bundle was left" if left else "")
         return ("found" if ended.code == 1 else "refused"), last_line(ended.stderr), fault
-    numbers = sound.vectors(out, home)
+    numbers = sound.encode_probes(out, home)
     same = numbers == files.vectors[kind]
     return ("same" if same else "another model"), last_line(ended.stderr), fault
 
 
-def opened(files: sound.Files, kind: str, copy: Path, home: Path) -> tuple[str, str, str]:
-    """Verifies and uses a changed bundle or classifier; see `exported`."""
+def open_changed(
+    files: sound.SoundFiles, kind: str, copy: Path, home: Path
+) -> tuple[str, str, str]:
+    """Verifies and uses a changed bundle or classifier; see `export_changed`."""
     option = "--bundle" if kind == "bundle" else "--model"
     verify = ["node", "node_bridge/verify.js", option, str(copy)]
     if kind == "classifier":
         verify += ["--bundle", str(files.bundle)]
-    ended = run_case(verify, home)
+    ended = run_checked(verify, home)
     expected = "survived" if ended.code == 0 else "failed" if ended.code == 1 else "refused"
-    fault = judged(Case("", lambda _: [], expected, seconds=SECONDS), ended)
+    fault = find_fault(HostileCase("", lambda _: [], expected, seconds=SECONDS), ended)
     if ended.code != 0 or fault:
         return ("found" if ended.code == 1 else "refused"), last_line(ended.stderr), fault
     if kind == "bundle":
-        same = sound.vectors(copy, home) == files.vectors["bundle"]
+        same = sound.encode_probes(copy, home) == files.vectors["bundle"]
     else:
-        same = sound.labels(copy, files.bundle, home) == files.labels
+        same = sound.predict_probes(copy, files.bundle, home) == files.labels
     return "same" if same else "another model", "", "" if same else "other numbers passed"
 
 
-def run_case(command: list[str], home: Path) -> Ended:
+def run_checked(command: list[str], home: Path) -> EndedCommand:
     """Runs a command as a case is run."""
-    return run_command(command, home, home, Case("", lambda _: [], seconds=SECONDS))
+    return run_command(command, home, home, HostileCase("", lambda _: [], seconds=SECONDS))
 
 
-class Pool:
+class ExporterPool:
     """Pythons that have TensorFlow loaded; each thread takes one of its own."""
 
     def __init__(self, jobs: int) -> None:
@@ -206,30 +210,30 @@ class Pool:
         self.own = threading.local()
         self.started: list[subprocess.Popen[str]] = []
 
-    def export(self, arguments: list[str], home: Path) -> Ended:
+    def export(self, arguments: list[str], home: Path) -> EndedCommand:
         """`python -m export ARGUMENTS`, with what it said."""
         if not hasattr(self.own, "process"):
-            self.own.process = start()
+            self.own.process = start_python()
             self.started.append(self.own.process)
-        return ask(self.own.process, arguments, home)
+        return ask_for_export(self.own.process, arguments, home)
 
     def close(self) -> None:
         """Ends them."""
         for process in self.started:
-            end(process)
+            end_python(process)
 
 
 @contextmanager
-def exporter() -> Iterator[Callable[[list[str], Path], Ended]]:
+def exporter() -> Iterator[Callable[[list[str], Path], EndedCommand]]:
     """One such Python, as a function of arguments and a directory for what it says."""
-    process = start()
+    process = start_python()
     try:
-        yield lambda arguments, home: ask(process, arguments, home)
+        yield lambda arguments, home: ask_for_export(process, arguments, home)
     finally:
-        end(process)
+        end_python(process)
 
 
-def start() -> "subprocess.Popen[str]":
+def start_python() -> "subprocess.Popen[str]":
     """Starts one."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
@@ -243,7 +247,9 @@ def start() -> "subprocess.Popen[str]":
     )
 
 
-def ask(process: "subprocess.Popen[str]", arguments: list[str], home: Path) -> Ended:
+def ask_for_export(
+    process: "subprocess.Popen[str]", arguments: list[str], home: Path
+) -> EndedCommand:
     """Has one export done.
 
     Raises:
@@ -258,7 +264,7 @@ def ask(process: "subprocess.Popen[str]", arguments: list[str], home: Path) -> E
         raise RuntimeError("the Python that forks for exports ended")
     code = int(json.loads(answer)["code"])
     said = [(home / name).read_text("utf-8", "replace") for name in ("stdout", "stderr")]
-    return Ended(code, said[0], said[1], SECONDS if code == -9 else 0.0, 0)
+    return EndedCommand(code, said[0], said[1], SECONDS if code == -9 else 0.0, 0)
 
 
 def pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
@@ -268,7 +274,7 @@ def pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
     return process.stdin, process.stdout
 
 
-def end(process: "subprocess.Popen[str]") -> None:
+def end_python(process: "subprocess.Popen[str]") -> None:
     """Ends one."""
     pipes(process)[0].close()
     process.wait()

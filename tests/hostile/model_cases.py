@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 from tests.hostile.saved_models import OTHERS, READS, WRITES
 from tests.python import evil, strangers, zoo
 
@@ -15,24 +15,24 @@ SECRET = [f"secret{i}" for i in range(8)]
 Maker = Callable[[Path, Path], Path]
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[HostileCase]:
     """Each model by each road; each op by the quickest.
 
     An inspection ends well, and says that the model cannot be exported.
     """
     for kind, makers in {"writes": WRITES, "reads": READS, "other": OTHERS}.items():
         for name, (maker, says) in makers.items():
-            for road, command in ROADS.items():
+            for road, command in COMMANDS.items():
                 make = partial(attack, maker, command)
                 title = f"model: {kind} by {name}, to {road}"
                 end = "survived" if road == "inspect" else "refused"
-                yield Case(title, make, end, says=says, check=nothing_happened)
+                yield HostileCase(title, make, end, says=says, check=nothing_happened)
     for name, (op, function) in evil.EVIL.items():
         for depth in ("plain", "nested"):
             body = evil.nested(function) if depth == "nested" else function
-            make = partial(inspected, body)
+            make = partial(inspect_function, body)
             says = op if " " in op else f"got {op}"
-            yield Case(f"model: op {name} {depth}", make, "survived", says)
+            yield HostileCase(f"model: op {name} {depth}", make, "survived", says)
 
 
 def attack(maker: Maker, command: Callable[[Path, Path], list[str]], place: Path) -> list[str]:
@@ -52,43 +52,43 @@ def attack(maker: Maker, command: Callable[[Path, Path], list[str]], place: Path
     return command(made, place)
 
 
-def inspected(function: Callable[[object], object], place: Path) -> list[str]:
+def inspect_function(function: Callable[[object], object], place: Path) -> list[str]:
     """A model of one function, inspected."""
     with MAKING:
         made = strangers.save(function, place / "model")
     return ["python", "-m", "export", "inspect", str(made)]
 
 
-def export_it(model: Path, place: Path) -> list[str]:
+def export_model(model: Path, place: Path) -> list[str]:
     """An export of the model."""
     vocab = ["--vocab", str(place / "vocab.txt"), "--tokenizer", "bert", "--cased"]
     return ["python", "-m", "export", "model", str(model), *vocab, "--out", str(place / "out")]
 
 
-def export_its_tokenizer(model: Path, place: Path) -> list[str]:
+def export_tokenizer(model: Path, place: Path) -> list[str]:
     """A tokenizer bundle of the model."""
     given = ["vocab", "--tokenizer-model", str(model), "--out", str(place / "out")]
     return ["python", "-m", "export", *given]
 
 
-def inspect_it(model: Path, place: Path) -> list[str]:
+def inspect_model(model: Path, place: Path) -> list[str]:
     """An inspection."""
     del place
     return ["python", "-m", "export", "inspect", str(model)]
 
 
-def compare_it(model: Path, place: Path) -> list[str]:
+def run_parity(model: Path, place: Path) -> list[str]:
     """A parity run of the default bundle against the model."""
     bundle = Path("artifacts/bundle/albert_tiny")
     out = ["--out", str(place / "out"), "--vocab", "artifacts/vocab.txt"]
     return ["python", "-m", "parity_tests", "--bundle", str(bundle), "--model", str(model), *out]
 
 
-ROADS = {
-    "export model": export_it,
-    "export vocab": export_its_tokenizer,
-    "inspect": inspect_it,
-    "parity": compare_it,
+COMMANDS = {
+    "export model": export_model,
+    "export vocab": export_tokenizer,
+    "inspect": inspect_model,
+    "parity": run_parity,
 }
 
 

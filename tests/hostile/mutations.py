@@ -35,38 +35,41 @@ def mutations(document: dict[str, Any], open_at: frozenset[Path]) -> Iterator[tu
         open_at: places whose names, or whose values, may be anything: they and what is below them
             are left out.
     """
-    for path, value in places(document):
+    for path, value in values_by_path(document):
         if any(path[: len(one)] == one for one in open_at):
             continue
         where = "/".join(map(str, path))
         for wrong in WRONG.get(type(value), ()):
-            yield f"{where} is {shown(wrong)}", dumped(put(document, path, wrong))
+            yield f"{where} is {value_name(wrong)}", dump_json(with_value(document, path, wrong))
         if isinstance(value, int | float) and not isinstance(value, bool):
             for constant in CONSTANTS:
                 yield (
                     f"{where} is {constant}",
-                    dumped(put(document, path, "@")).replace('"@"', constant),
+                    dump_json(with_value(document, path, "@")).replace('"@"', constant),
                 )
         if isinstance(value, dict):
             for name in NAMES:
-                yield f"{where} has {shown(name)}", dumped(put(document, (*path, name), 1))
+                yield (
+                    f"{where} has {value_name(name)}",
+                    dump_json(with_value(document, (*path, name), 1)),
+                )
         if path and isinstance(path[-1], str) and isinstance(value, int | float):
             # A name with a slip: the number is as good as missing.
-            slipped = put(document, (*path[:-1], path[-1] + "l"), value)
-            yield f"{where} with a slip", dumped(without(slipped, path))
+            slipped = with_value(document, (*path[:-1], path[-1] + "l"), value)
+            yield f"{where} with a slip", dump_json(without_value(slipped, path))
 
 
-def places(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def values_by_path(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """A value and all below it; of a list the first element only."""
     yield path, value
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from places(inner, (*path, name))
+            yield from values_by_path(inner, (*path, name))
     if isinstance(value, list) and value:
-        yield from places(value[0], (*path, 0))
+        yield from values_by_path(value[0], (*path, 0))
 
 
-def put(document: Any, path: Path, value: Any) -> Any:
+def with_value(document: Any, path: Path, value: Any) -> Any:
     """A copy with another value in a place."""
     if not path:
         return value
@@ -78,7 +81,7 @@ def put(document: Any, path: Path, value: Any) -> Any:
     return changed
 
 
-def without(document: Any, path: Path) -> Any:
+def without_value(document: Any, path: Path) -> Any:
     """A copy without a place."""
     changed = copy.deepcopy(document)
     inner = changed
@@ -88,12 +91,12 @@ def without(document: Any, path: Path) -> Any:
     return changed
 
 
-def dumped(document: Any) -> str:
+def dump_json(document: Any) -> str:
     """As JSON; lone surrogates stay escaped."""
     return json.dumps(document)
 
 
-def shown(value: Any) -> str:
+def value_name(value: Any) -> str:
     """A value in the name of a case."""
     text = json.dumps(value)
     return "inf" if isinstance(value, float) and math.isinf(value) else text

@@ -32,12 +32,12 @@ def main() -> int:
         asked = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            export(asked["arguments"], Path(asked["out"]))
-        print(json.dumps({"code": wait(pid, asked["seconds"])}), flush=True)
+            export_in_fork(asked["arguments"], Path(asked["out"]))
+        print(json.dumps({"code": wait_for_fork(pid, asked["seconds"])}), flush=True)
     return 0
 
 
-def export(arguments: list[str], out: Path) -> NoReturn:
+def export_in_fork(arguments: list[str], out: Path) -> NoReturn:
     """In the fork: `python -m export ARGUMENTS`, with its output in files; never returns."""
     os.setsid()
     for number, name in ((1, "stdout"), (2, "stderr")):
@@ -88,7 +88,7 @@ def quiet_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def wait(pid: int, seconds: float) -> int:
+def wait_for_fork(pid: int, seconds: float) -> int:
     """The exit code of a fork; -9 where it took too long and was ended with its children."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hostile import toys
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 from tests.hostile.data_cases import GOOD, train_on
 from tests.hostile.limits_cases import encode, predict_texts, tokenize, vocab_size
 
@@ -28,22 +28,26 @@ SHORT = {name: text for name, text in TEXTS.items() if len(text) < 1000}
 """What fits into a name of a file, or a word of a command line."""
 
 
-def cases() -> Iterator[Case]:
+def cases() -> Iterator[HostileCase]:
     """Each text at each place that is quoted."""
     for name, text in TEXTS.items():
         for place, make in IN_FILES.items():
-            yield Case(f"printing: {name} as {place}", partial(make, text), stdin=b"a\n")
+            yield HostileCase(f"printing: {name} as {place}", partial(make, text), stdin=b"a\n")
         stdin = f"{json.dumps({'text': text, text: text})}\n".encode()
-        yield Case(f"printing: {name} in a text", partial(predicted, text), "survived", stdin=stdin)
+        yield HostileCase(
+            f"printing: {name} in a text", partial(predicted, text), "survived", stdin=stdin
+        )
         make = partial(labelled, text)
-        yield Case(f"printing: {name} as a label that is given", make, "survived", stdin=b"a\n")
+        yield HostileCase(
+            f"printing: {name} as a label that is given", make, "survived", stdin=b"a\n"
+        )
         stdin = f'{{"text":"a"}}\n{{"{text}\n[{json.dumps(text)}]\n'.encode()
         for command in (predicted, tokenized):
             title = f"printing: {name} in broken JSON, to {command.__name__}"
-            yield Case(title, partial(command, text), stdin=stdin)
+            yield HostileCase(title, partial(command, text), stdin=stdin)
     for name, text in SHORT.items():
         for place, make in IN_WORDS.items():
-            yield Case(f"printing: {name} as {place}", partial(make, text))
+            yield HostileCase(f"printing: {name} as {place}", partial(make, text))
 
 
 def of_contract(*at: Any) -> Callable[[str, Path], list[str]]:
@@ -55,20 +59,20 @@ def op(text: str, place: Path) -> list[str]:
     """The op of a node."""
     change = toys.setter(("modelTopology", "node", 3, "op"), text)
     return encode(
-        {"model.json": json.dumps(change(toys.model(vocab_size()))).encode()}, None, place
+        {"model.json": json.dumps(change(toys.model_document(vocab_size()))).encode()}, None, place
     )
 
 
 def weight(text: str, place: Path) -> list[str]:
     """The name of a weight, of a dtype that there is not."""
-    document = toys.model(vocab_size())
+    document = toys.model_document(vocab_size())
     document["weightsManifest"][0]["weights"][0] |= {"name": text, "dtype": text}
     return encode({"model.json": json.dumps(document).encode()}, None, place)
 
 
 def shard(text: str, place: Path) -> list[str]:
     """The path of a shard."""
-    document = toys.model(vocab_size())
+    document = toys.model_document(vocab_size())
     document["weightsManifest"][0]["paths"] = [text]
     return encode({"model.json": json.dumps(document).encode()}, None, place)
 
@@ -92,7 +96,7 @@ def tensor(text: str, place: Path) -> list[str]:
     """A tensor of golden cases, of a dtype that there is not."""
     header = json.dumps({text: {"dtype": text, "shape": [], "data_offsets": [0, 0]}}).encode()
     golden = len(header).to_bytes(8, "little") + header
-    made = toys.bundle(place / "b", {"golden.safetensors": golden})
+    made = toys.write_bundle(place / "b", {"golden.safetensors": golden})
     return ["node", "node_bridge/verify.js", "--bundle", str(made), "--backend", "cpu"]
 
 
@@ -124,7 +128,7 @@ def vocab_line(text: str, place: Path) -> list[str]:
 
 def labelled(text: str, place: Path) -> list[str]:
     """A classifier whose label it is."""
-    made = toys.classifier(place / "c", toys.bundle(place / "b"), [f"l{text}", "other"])
+    made = toys.write_classifier(place / "c", toys.write_bundle(place / "b"), [f"l{text}", "other"])
     return ["node", "node_bridge/predict.js", "--model", str(made), "--backend", "cpu"]
 
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.hostile.case import EXITS, Case
+from tests.hostile.case import EXITS, HostileCase
 
 ROOT = Path(__file__).parents[2]
 TRACES = (
@@ -31,7 +31,7 @@ SECRET = b"the secret of this machine\n"
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedCommand:
     """How a command ended: `memory` in bytes at its peak, `seconds` of wall time."""
 
     code: int
@@ -42,7 +42,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """What came of a case; `fault` is "" where all is as it should be."""
 
     name: str
@@ -53,7 +53,7 @@ class Outcome:
     fault: str
 
 
-def attempt(case: Case, place: Path) -> Outcome:
+def attempt_case(case: HostileCase, place: Path) -> CaseOutcome:
     """Makes the files of a case, runs its command, and looks at what happened.
 
     Args:
@@ -67,23 +67,23 @@ def attempt(case: Case, place: Path) -> Outcome:
     for directory in (files, guard, home):
         directory.mkdir(parents=True)
     (guard / "secret.txt").write_bytes(SECRET)
-    before = snapshot(guard)
+    before = file_hashes(guard)
     try:
         command = case.make(files)
-        ended = run(command, files, home, case)
-        fault = judged(case, ended)
-        if not fault and snapshot(guard) != before:
+        ended = run_command(command, files, home, case)
+        fault = find_fault(case, ended)
+        if not fault and file_hashes(guard) != before:
             fault = "files beside the case's own were changed"
         if not fault and case.check is not None:
             fault = case.check(files)
     finally:
-        release(place)
-    return Outcome(
+        remove_directory(place)
+    return CaseOutcome(
         case.name, case.expect, ended.code, last_line(ended.stderr), ended.seconds, fault
     )
 
 
-def run(command: list[str], files: Path, home: Path, case: Case) -> Ended:
+def run_command(command: list[str], files: Path, home: Path, case: HostileCase) -> EndedCommand:
     """Runs a command in the project, with a home and caches of its own."""
     program = sys.executable if command[0] == "python" else os.environ.get("NODE", "node")
     environment = {
@@ -109,7 +109,7 @@ def run(command: list[str], files: Path, home: Path, case: Case) -> Ended:
         memory = feed_and_wait(process, case.stdin, case.seconds)
     stdout, stderr = (stream.read_bytes().decode("utf-8", "replace") for stream in streams)
     code = process.returncode
-    return Ended(code, stdout, stderr, time.monotonic() - started, memory)
+    return EndedCommand(code, stdout, stderr, time.monotonic() - started, memory)
 
 
 def feed_and_wait(process: "subprocess.Popen[bytes]", stdin: bytes, seconds: float) -> int:
@@ -146,7 +146,7 @@ def feed_and_wait(process: "subprocess.Popen[bytes]", stdin: bytes, seconds: flo
     return usage.ru_maxrss * 1024
 
 
-def judged(case: Case, ended: Ended) -> str:
+def find_fault(case: HostileCase, ended: EndedCommand) -> str:
     """What is wrong with how a command ended; "" where nothing is."""
     if ended.code == -signal.SIGKILL and ended.seconds >= case.seconds:
         return f"it did not end within {case.seconds:g} s"
@@ -159,7 +159,7 @@ def judged(case: Case, ended: Ended) -> str:
     for name, text in (("stdout", ended.stdout), ("stderr", ended.stderr)):
         # A result may hold U+FFFD and line ends; a progress bar is not drawn into a file.
         if found := UNSAFE.search(text):
-            return f"{name} has {found.group()!r} raw: {around(text, found.start())!r}"
+            return f"{name} has {found.group()!r} raw: {excerpt(text, found.start())!r}"
     if ended.memory > MOST_MEMORY:
         return f"it used {ended.memory / 2**30:.1f} GiB"
     if ended.code not in EXITS[case.expect]:
@@ -174,7 +174,7 @@ def judged(case: Case, ended: Ended) -> str:
     return ""
 
 
-def snapshot(directory: Path) -> dict[str, str]:
+def file_hashes(directory: Path) -> dict[str, str]:
     """The sha256 of each file in a directory, by its path there."""
     return {
         str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
@@ -183,7 +183,7 @@ def snapshot(directory: Path) -> dict[str, str]:
     }
 
 
-def release(place: Path) -> None:
+def remove_directory(place: Path) -> None:
     """Removes a directory, also where a case took the right to write from it."""
     for directory, _, _ in os.walk(place):
         Path(directory).chmod(0o700)
@@ -195,6 +195,6 @@ def last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def around(text: str, at: int) -> str:
+def excerpt(text: str, at: int) -> str:
     """Some characters around a place."""
     return text[max(0, at - 40) : at + 40]

@@ -23,7 +23,7 @@ tf1 = tf.compat.v1
 FIELDS = meta_graph_pb2.MetaGraphDef.DESCRIPTOR.fields_by_name
 
 
-def wire(field: int, payload: bytes) -> bytes:
+def bytes_field(field: int, payload: bytes) -> bytes:
     """A field of bytes as protobuf writes it."""
     return varint(field << 3 | 2) + varint(len(payload)) + payload
 
@@ -34,19 +34,19 @@ def varint(number: int) -> bytes:
     return head if number <= 0x7F else head + varint(number >> 7)
 
 
-def meta_graph_of(saved_model: Path) -> Any:
+def read_meta_graph(saved_model: Path) -> Any:
     """The only graph of a file."""
     raw = (saved_model / "saved_model.pb").read_bytes()
     return saved_model_pb2.SavedModel.FromString(raw).meta_graphs[0]
 
 
-def write_raw(saved_model: Path, meta_graph: bytes) -> None:
+def write_meta_graph(saved_model: Path, meta_graph: bytes) -> None:
     """Writes a file whose only graph are these bytes."""
     raw = saved_model_pb2.SavedModel(saved_model_schema_version=1).SerializeToString()
-    (saved_model / "saved_model.pb").write_bytes(raw + wire(2, meta_graph))
+    (saved_model / "saved_model.pb").write_bytes(raw + bytes_field(2, meta_graph))
 
 
-def save_of(file: Path) -> Any:
+def checkpoint_writer(file: Path) -> Any:
     """An op that writes a checkpoint at a path of its own."""
     return tf.raw_ops.SaveV2(
         prefix=str(file), tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant(1.0)]
@@ -57,7 +57,7 @@ class SavesWhenLoaded(strangers.WritesWhenLoaded):
     """A resource whose initializer writes a checkpoint."""
 
     def _initialize(self) -> None:
-        save_of(Path(self.marker))
+        checkpoint_writer(Path(self.marker))
 
 
 def bare_concrete_function(out: Path, marker: Path) -> Path:
@@ -111,12 +111,12 @@ def sparse_output_behind_a_name(out: Path, marker: Path) -> Path:
     with tf.Graph().as_default(), tf1.Session() as session:
         given, outputs = zoo.graph1()
         session.run(tf1.global_variables_initializer())
-        with tf.control_dependencies([save_of(marker)]):
+        with tf.control_dependencies([checkpoint_writer(marker)]):
             tf.zeros([1], name="values")
         tf.zeros([1, 1], tf.int64, name="indices")
         tf.ones([1], tf.int64, name="size")
         tf1.saved_model.simple_save(session, str(out), given, outputs)
-    meta_graph = meta_graph_of(out)
+    meta_graph = read_meta_graph(out)
     plain = meta_graph.signature_def["serving_default"].outputs["pooled_output"]
     sparse = meta_graph_pb2.TensorInfo(dtype=plain.dtype)
     sparse.coo_sparse.values_tensor_name = "values:0"
@@ -126,18 +126,20 @@ def sparse_output_behind_a_name(out: Path, marker: Path) -> Path:
     signature = meta_graph_pb2.SignatureDef()
     signature.CopyFrom(meta_graph.signature_def["serving_default"])
     del signature.outputs["pooled_output"]
-    output = wire(2, wire(1, b"pooled_output") + wire(2, both))
-    raw = wire(1, b"serving_default") + wire(2, signature.SerializeToString() + output)
+    output = bytes_field(2, bytes_field(1, b"pooled_output") + bytes_field(2, both))
+    raw = bytes_field(1, b"serving_default") + bytes_field(
+        2, signature.SerializeToString() + output
+    )
     del meta_graph.signature_def["serving_default"]
     rest = meta_graph.SerializeToString()
-    write_raw(out, rest + wire(FIELDS["signature_def"].number, raw))
+    write_meta_graph(out, rest + bytes_field(FIELDS["signature_def"].number, raw))
     return out
 
 
 def constant_behind_an_asset(out: Path, secret: Path) -> Path:
     """An object that is an asset and then a constant, which counts: the path of another file."""
     strangers.vocab_table(out)
-    meta_graph = meta_graph_of(out)
+    meta_graph = read_meta_graph(out)
     path = meta_graph.graph_def.node.add(name="path", op="Const")
     path.attr["dtype"].type = tf.string.as_datatype_enum
     path.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(str(secret)))
@@ -149,11 +151,11 @@ def constant_behind_an_asset(out: Path, secret: Path) -> Path:
     for thing in graph.nodes:
         raw = thing.SerializeToString()
         is_asset = thing.WhichOneof("kind") == "asset"
-        things += wire(1, raw + (constant.SerializeToString() if is_asset else b""))
+        things += bytes_field(1, raw + (constant.SerializeToString() if is_asset else b""))
     del graph.nodes[:]
     meta_graph.ClearField("object_graph_def")
-    raw_graph = wire(FIELDS["object_graph_def"].number, graph.SerializeToString() + things)
-    write_raw(out, meta_graph.SerializeToString() + raw_graph)
+    raw_graph = bytes_field(FIELDS["object_graph_def"].number, graph.SerializeToString() + things)
+    write_meta_graph(out, meta_graph.SerializeToString() + raw_graph)
     return out
 
 

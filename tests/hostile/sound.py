@@ -9,9 +9,9 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 from support import contracts
-from tests.hostile.case import Case
-from tests.hostile.running import Ended
-from tests.hostile.running import run as run_command
+from tests.hostile.case import HostileCase
+from tests.hostile.running import EndedCommand
+from tests.hostile.running import run_command as run_command
 from tests.python import publishers, resealing, zoo
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -25,7 +25,7 @@ TRAINING = [
 
 
 @dataclass(frozen=True)
-class Files:
+class SoundFiles:
     """Where they lie.
 
     Attributes:
@@ -67,7 +67,7 @@ class Files:
         return [*first, ["model", str(built), *choice]]
 
 
-def make(place: Path, export: Callable[[list[str], Path], Ended]) -> Files:
+def make_sound_files(place: Path, export: Callable[[list[str], Path], EndedCommand]) -> SoundFiles:
     """Makes them.
 
     Args:
@@ -83,13 +83,13 @@ def make(place: Path, export: Callable[[list[str], Path], Ended]) -> Files:
     saved_model = zoo.tf2(place / "saved_model")
     checkpoint = publishers.publisher("bert", "hf").write(place / "checkpoint")
     (checkpoint / "vocab.txt").write_text("".join(f"{token}\n" for token in VOCAB), "utf-8")
-    files = Files(saved_model, checkpoint, place / "bundle", place / "classifier", {}, "")
+    files = SoundFiles(saved_model, checkpoint, place / "bundle", place / "classifier", {}, "")
     for kind in ("saved_model", "checkpoint"):
         out = place / "bundle"
         shutil.rmtree(out, ignore_errors=True)
         for arguments in files.exports(kind, files.of(kind), out):
-            expect_good(export(arguments, home))
-        files.vectors[kind] = vectors(out, home)
+            check_success(export(arguments, home))
+        files.vectors[kind] = encode_probes(out, home)
     files.vectors["bundle"] = files.vectors["checkpoint"]
     for name, part in (("train", TRAINING[:30]), ("dev", TRAINING[30:])):
         rows = "".join(json.dumps({"text": t, "label": str(y)}) + "\n" for t, y in part)
@@ -97,12 +97,12 @@ def make(place: Path, export: Callable[[list[str], Path], Ended]) -> Files:
     train = ["node", "node_bridge/train.js", "--bundle", str(files.bundle), "--epochs", "2"]
     train += ["--train", str(place / "train.jsonl"), "--dev", str(place / "dev.jsonl")]
     train += ["--cache", str(home / "cache"), "--out", str(files.classifier)]
-    expect_good(run(train, home))
-    said = labels(files.classifier, files.bundle, home)
-    return Files(saved_model, checkpoint, files.bundle, files.classifier, files.vectors, said)
+    check_success(run_program(train, home))
+    said = predict_probes(files.classifier, files.bundle, home)
+    return SoundFiles(saved_model, checkpoint, files.bundle, files.classifier, files.vectors, said)
 
 
-def vectors(bundle: Path, home: Path) -> dict[str, bytes]:
+def encode_probes(bundle: Path, home: Path) -> dict[str, bytes]:
     """The bytes of each tensor that encode.js gives of the probes.
 
     Raises:
@@ -112,11 +112,11 @@ def vectors(bundle: Path, home: Path) -> dict[str, bytes]:
     out.unlink(missing_ok=True)
     texts = "".join(f"{text}\n" for text in PROBES).encode()
     command = ["node", "node_bridge/encode.js", "--bundle", str(bundle), "--out", str(out)]
-    expect_good(run(command, home, texts))
+    check_success(run_program(command, home, texts))
     return {name: array.tobytes() for name, array in load_file(out).items()}
 
 
-def labels(classifier: Path, bundle: Path, home: Path) -> str:
+def predict_probes(classifier: Path, bundle: Path, home: Path) -> str:
     """What predict.js says of the probes, a line of JSON each.
 
     Raises:
@@ -131,15 +131,15 @@ def labels(classifier: Path, bundle: Path, home: Path) -> str:
         "--bundle",
         str(bundle),
     ]
-    return expect_good(run(command, home, texts)).stdout
+    return check_success(run_program(command, home, texts)).stdout
 
 
-def run(command: list[str], home: Path, stdin: bytes = b"") -> Ended:
+def run_program(command: list[str], home: Path, stdin: bytes = b"") -> EndedCommand:
     """Runs a command as a case is run."""
-    return run_command(command, home, home, Case("", lambda _: [], stdin=stdin, seconds=120))
+    return run_command(command, home, home, HostileCase("", lambda _: [], stdin=stdin, seconds=120))
 
 
-def expect_good(ended: Ended) -> Ended:
+def check_success(ended: EndedCommand) -> EndedCommand:
     """The same.
 
     Raises:

@@ -19,7 +19,7 @@ SHARD = "group1-shard1of1.bin"
 Change = Callable[[Any], Any]
 
 
-def bundle(
+def write_bundle(
     place: Path, files: dict[str, bytes] | None = None, contract: Change | None = None
 ) -> Path:
     """Writes a bundle, sealed.
@@ -32,7 +32,7 @@ def bundle(
     document = json.loads((EMBEDDED / "bundle.json").read_text("utf-8"))
     size = document["tokenizer"]["vocab_size"]
     content = {
-        "model.json": json.dumps(model(size)).encode(),
+        "model.json": json.dumps(model_document(size)).encode(),
         SHARD: struct.pack(f"<{size * WIDTH}f", *([0.25] * size * WIDTH)) + struct.pack("<i", 0),
         "vocab.txt": (EMBEDDED / "vocab.txt").read_bytes(),
         "tokenizer_tables.bin": (EMBEDDED / "tokenizer_tables.bin").read_bytes(),
@@ -47,7 +47,7 @@ def bundle(
         "inputs": [spec for spec in document["inputs"] if spec["role"] == "input_ids"],
         "outputs": [output | {"shape": ["batch", "sequence", WIDTH]}],
         "taps": [],
-        "files": {name: seal(data) for name, data in content.items()},
+        "files": {name: file_entry(data) for name, data in content.items()},
     }
     document["inputs"][0]["name"] = "input_ids"
     if contract is not None:
@@ -56,7 +56,7 @@ def bundle(
     return place
 
 
-def model(size: int) -> dict[str, Any]:
+def model_document(size: int) -> dict[str, Any]:
     """Its `model.json`."""
     real, whole = {"type": "DT_FLOAT"}, {"type": "DT_INT32"}
 
@@ -87,7 +87,7 @@ def model(size: int) -> dict[str, Any]:
     }
 
 
-def classifier(
+def write_classifier(
     place: Path, of: Path, labels: list[str] | None = None, change: Change | None = None
 ) -> Path:
     """Writes a classifier of a bundle: a linear head whose weights are all alike.
@@ -155,18 +155,18 @@ def classifier(
         "dev_accuracy": 0.5,
         "dev_macro_f1": 0.5,
         "labels": labels,
-        "files": {name: seal(data) for name, data in files.items()},
+        "files": {name: file_entry(data) for name, data in files.items()},
     }
     (place / "classifier.json").write_text(json.dumps(description), "utf-8")
     return place
 
 
-def seal(data: bytes) -> dict[str, Any]:
+def file_entry(data: bytes) -> dict[str, Any]:
     """What a contract says of a file."""
     return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
 
 
-def numbers(*values: int) -> bytes:
+def pack_numbers(*values: int) -> bytes:
     """Numbers as `tokenizer_tables.bin` stores them: 7 bits a byte, the lowest first."""
     out = bytearray()
     for value in values:
@@ -177,7 +177,7 @@ def numbers(*values: int) -> bytes:
     return bytes(out)
 
 
-def tables(
+def pack_tables(
     limit: int = 100, fold: tuple[int, ...] = (), ranks: tuple[int, ...] = (), rest: bytes = b""
 ) -> bytes:
     """Tables in which every character is a word, and 好 becomes some symbols.
@@ -191,10 +191,10 @@ def tables(
     alone, folded, last = 1, 5, 0x110000
     at = ord("好")
     runs = [(at, alone), (1, folded), (last - at - 1, alone)] if fold else [(last, alone)]
-    out = b"BBTT\x01" + numbers(0, limit, len(runs), *(n << 3 | kind for n, kind in runs))
+    out = b"BBTT\x01" + pack_numbers(0, limit, len(runs), *(n << 3 | kind for n, kind in runs))
     if fold:
-        out += numbers(len(fold)) + numbers(*fold)
-    return out + numbers(len(ranks) // 2, *ranks) + numbers(1, last << 3) + rest
+        out += pack_numbers(len(fold)) + pack_numbers(*fold)
+    return out + pack_numbers(len(ranks) // 2, *ranks) + pack_numbers(1, last << 3) + rest
 
 
 WRONG: list[Any] = [None, 5, -1, 1.5, "x", [], {}, [[]], True, 1e300]
@@ -208,7 +208,7 @@ def mutations(document: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[str, Ch
         place = (*at, key)
         for number, wrong in enumerate(WRONG):
             if type(wrong) is not type(value) or isinstance(value, (list, dict)) and value:
-                yield f"{named(place)} is {json.dumps(wrong)}", setter(place, WRONG[number])
+                yield f"{path_name(place)} is {json.dumps(wrong)}", setter(place, WRONG[number])
         if isinstance(value, (dict, list)):
             yield from mutations(value, place)
 
@@ -226,6 +226,6 @@ def setter(place: tuple[Any, ...], value: Any) -> Change:
     return change
 
 
-def named(place: tuple[Any, ...]) -> str:
+def path_name(place: tuple[Any, ...]) -> str:
     """A place in a document, such as `weights.0.shape`."""
     return ".".join(map(str, place))

@@ -62,7 +62,7 @@ def test_a_mistake_is_one_line_with_what_was_meant(room, typed, said, capsys):
 
 
 def test_an_option_that_gathers_values_may_be_given_again():
-    from parity_tests.__main__ import parse
+    from parity_tests.__main__ import parse_options
 
-    given = parse(["--bundle", "a", "--bundle", "b", "--model", "m"])
+    given = parse_options(["--bundle", "a", "--bundle", "b", "--model", "m"])
     assert [str(path) for path in given.bundle] == ["a", "b"]

@@ -7,7 +7,7 @@ import pytest
 
 from numerics.budgets import Budget
 from parity_tests.checks.budgets import EXACT
-from parity_tests.checks.compare import Array, Measures, compare, compare_names
+from parity_tests.checks.compare import Array, Measures, compare_arrays, compare_names
 
 ATOL = float(np.float32(1e-5))
 BUDGET = Budget(ATOL, 0.0, "a test's")
@@ -19,7 +19,7 @@ def floats(*values: float) -> Array:
 
 
 def check(node: Array, python: Array, budget: Budget = BUDGET) -> str | None:
-    problem = compare(node, python, budget, "here").problem
+    problem = compare_arrays(node, python, budget, "here").problem
     return problem.check if problem else None
 
 
@@ -85,14 +85,16 @@ def test_names_are_compared_both_ways() -> None:
 
 
 def test_messages_say_got_should_be_and_where() -> None:
-    problem = compare(floats(1, 3, 2.5), floats(1, 1, 2), BUDGET, "pooled_output, wasm").problem
+    problem = compare_arrays(
+        floats(1, 3, 2.5), floats(1, 1, 2), BUDGET, "pooled_output, wasm"
+    ).problem
     assert problem is not None
     allowed = f"1.0 ± {ATOL:g}"
     assert problem.message == f"got 3.0, but should be {allowed} [pooled_output, wasm at [1]]"
 
 
 def test_integers_name_the_first_difference_and_floats_the_largest() -> None:
-    ids = compare(np.array([1, 2, 9], np.int32), np.array([1, 3, 4], np.int32), EXACT, "ids")
+    ids = compare_arrays(np.array([1, 2, 9], np.int32), np.array([1, 3, 4], np.int32), EXACT, "ids")
     assert ids.problem is not None
     assert ids.problem.message == "got 2, but should be 3 [ids at [1]]"
 
@@ -111,7 +113,7 @@ def test_the_smallest_tolerance_told_is_the_one_that_passes() -> None:
     random = np.random.default_rng(0)
     python = random.normal(size=(7, 11)).astype(np.float32)
     node = python + random.normal(size=(7, 11)).astype(np.float32) * np.float32(1e-3)
-    needed = compare(node, python, BUDGET, "here").measures.needed_atol
+    needed = compare_arrays(node, python, BUDGET, "here").measures.needed_atol
     assert check(node, python, Budget(needed, 0, "")) is None
     assert check(node, python, Budget(np.nextafter(needed, 0), 0, "")) == "values"
 

@@ -14,32 +14,32 @@ import pytest
 
 from export.source import catalog
 from parity_tests.conformance import __main__ as command
-from parity_tests.conformance.fixtures import groups, vocab_lines
+from parity_tests.conformance.fixtures import entries_by_build, make_vocab_lines
 from parity_tests.conformance.published import (
     CEILING,
     ROUNDING,
+    compare_answers,
     conform_published,
-    judge,
-    published,
+    published_models,
 )
 from parity_tests.conformance.publishers import cases, reference
-from parity_tests.conformance.rows import Row, table
-from parity_tests.conformance.trained import judge_by
+from parity_tests.conformance.rows import ConformanceRow, markdown_table
+from parity_tests.conformance.trained import compare_with_transformers
 from tests.python.conftest import ROOT
 
 
 def test_every_row_of_the_catalog_has_a_build():
-    names = [entry.name for group in groups() for entry in group]
+    names = [entry.name for group in entries_by_build() for entry in group]
     assert sorted(names) == sorted(entry.name for entry in catalog.entries())
 
 
 def test_rows_that_share_a_build_are_the_same_model():
-    for group in groups():
+    for group in entries_by_build():
         assert len({(entry.configuration, entry.contract) for entry in group}) == 1
 
 
 def test_the_vocab_is_as_large_as_the_collection_s():
-    lines = vocab_lines(21128)
+    lines = make_vocab_lines(21128)
     assert len(lines) == len(set(lines)) == 21128
 
 
@@ -60,9 +60,11 @@ def test_a_command_is_measured(tmp_path):
 
 
 def test_the_table_has_every_build_and_says_what_failed():
-    good = Row("one", ["two"], "named", "d", True, "", 16.0, 1.5, 900.0, 0.2, 150.0, {"x": 2e-6})
-    bad = Row("three", [], "tokens-3", "h", said="export: no such op")
-    lines = table([good, bad]).split("\n")
+    good = ConformanceRow(
+        "one", ["two"], "named", "d", True, "", 16.0, 1.5, 900.0, 0.2, 150.0, {"x": 2e-6}
+    )
+    bad = ConformanceRow("three", [], "tokens-3", "h", said="export: no such op")
+    lines = markdown_table([good, bad]).split("\n")
     assert len({len(line) for line in lines}) == 1
     assert (
         "one, two" in lines[2]
@@ -83,8 +85,8 @@ def test_the_third_party_can_say_no():
     theirs["sequence_output"][0, 1] = 9.0  # masked: means nothing
 
     def said(**changed):
-        row = Row("trained", [], "named", "trained", ok=True)
-        judge_by(row, golden, theirs | changed)
+        row = ConformanceRow("trained", [], "named", "trained", ok=True)
+        compare_with_transformers(row, golden, theirs | changed)
         return row.ok, row.said
 
     assert said() == (True, "")
@@ -133,8 +135,8 @@ ALL_ROWS = {
 
 
 def test_the_publishers_rows_and_their_scripts():
-    assert {model.name for model in published()} == ALL_ROWS
-    for model in published():
+    assert {model.name for model in published_models()} == ALL_ROWS
+    for model in published_models():
         script = ROOT / "parity_tests" / "conformance" / "publishers" / f"{model.script}.py"
         lines = script.read_text("utf-8").split("\n")
         own = [x for x in lines if x.startswith(("from export", "import export", "from parity"))]
@@ -144,7 +146,7 @@ def test_the_publishers_rows_and_their_scripts():
 def test_the_publishers_texts_have_each_kind():
     """Each way in which tokenizers differ is in the texts, and the vocab tells the ways apart."""
     texts = [case["text"] for case in cases.CASES]
-    tokens = cases.vocab_lines()
+    tokens = cases.small_vocab_lines()
     assert len(tokens) == len(set(tokens)) and 200 < len(tokens) < 400
     assert "" in texts and any(len(text) > reference.LONGEST for text in texts)
     for either, other in [("，", ","), ("１", "1"), ("Ａ", "A"), ("é", "e"), ("Play", "play")]:
@@ -160,15 +162,17 @@ def answers():
     generator = np.random.default_rng(3)
     exact = generator.normal(0.0, 1.0, (2, 3, 4))
     single = (exact + 1e-6).astype(np.float32)
-    theirs = reference.padded([([2, 9, 3], [0, 0, 0]), ([2, 3], [0, 0])])
+    theirs = reference.pad_rows([([2, 9, 3], [0, 0, 0]), ([2, 3], [0, 0])])
     theirs |= {"sequence_output": single, "sequence_output.float64": exact}
     ours = {name: theirs[name].copy() for name in ("input_ids", "attention_mask")}
     return theirs, ours | {"hidden": single.copy()}
 
 
 def said_of(theirs, ours, roles=("sequence_output",)):
-    row = Row("toy", [], "named", "publisher")
-    said = judge(row, "wasm", dict(zip(roles, ["hidden", "pool"], strict=False)), theirs, ours)
+    row = ConformanceRow("toy", [], "named", "publisher")
+    said = compare_answers(
+        row, "wasm", dict(zip(roles, ["hidden", "pool"], strict=False)), theirs, ours
+    )
     return said, row
 
 
@@ -252,7 +256,7 @@ def test_a_fixed_length_bundle_is_padded_further():
 
 def test_a_publisher_that_cannot_run_is_a_failed_row(tmp_path):
     """This Python has no torch: the row fails by name, and nothing is left behind."""
-    (model,) = (m for m in published() if m.name == "transformers/bert")
+    (model,) = (m for m in published_models() if m.name == "transformers/bert")
     row = conform_published(model, Path(sys.executable), tmp_path)
     assert not row.ok and "transformers_models: " in row.said
     assert "No module named" in row.said
@@ -260,7 +264,7 @@ def test_a_publisher_that_cannot_run_is_a_failed_row(tmp_path):
 
 
 def test_reference_files_hold_float32_and_float64(tmp_path):
-    inputs = reference.padded([([2, 3], [0, 0])])
+    inputs = reference.pad_rows([([2, 3], [0, 0])])
     value = np.zeros((1, 4))
     with pytest.raises(TypeError, match="expected float32 and float64"):
         reference.write_reference(tmp_path, inputs, {"x": value}, {"x": value}, ["numpy"])
@@ -276,7 +280,7 @@ def test_the_texts_reach_a_publisher_as_they_are(tmp_path):
     assert [(c.text, c.pair) for c in read if c.pair is not None] == [
         (pair["sentence1"], pair["sentence2"]) for pair in cases.PAIRS
     ]
-    assert reference.read_tokens(tmp_path) == cases.vocab_lines()
+    assert reference.read_tokens(tmp_path) == cases.small_vocab_lines()
 
 
 def test_a_publisher_s_row_without_its_python(tmp_path, capsys):

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from fault_injection import score, sensitivity, tables
-from fault_injection.copies import BUNDLE, HEAD, Copy
+from fault_injection.copies import BUNDLE, HEAD, SealedCopy
 from fault_injection.evaluator import Evaluator
 from fault_injection.kinds import runner
-from fault_injection.material import build, train
-from fault_injection.registry import TARGETS, Kind, Task, every_kind, planned
-from fault_injection.run import Record
-from fault_injection.sources import SOURCES, Clean, Material
+from fault_injection.material import build_missing, train_head
+from fault_injection.registry import TARGETS, Kind, Task, every_kind, plan_tasks
+from fault_injection.run import VerdictRecord
+from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from fault_injection.target import Target
 from tests.python.conftest import ROOT, Embedded
 
@@ -34,21 +34,21 @@ PARTS += [f"tables:{name}" for name in ("bert", "fast", "lower", "cased")]
 
 
 @pytest.fixture(scope="session")
-def material(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Material:
+def material(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> CleanMaterial:
     """A part of the trial's clean material, small enough to be made here."""
-    made = Material(tmp_path_factory.mktemp("material"))
-    build(made.root, embedded.vocab, [*PARTS, *BUILT], lambda line: None)
+    made = CleanMaterial(tmp_path_factory.mktemp("material"))
+    build_missing(made.root, embedded.vocab, [*PARTS, *BUILT], lambda line: None)
     for name in BUILT[:2]:
-        train(made, name, embedded.data / "train.jsonl", lambda line: None)
+        train_head(made, name, embedded.data / "train.jsonl", lambda line: None)
     return made
 
 
 @pytest.fixture(scope="session")
-def cleans(material: Material) -> list[Clean]:
+def cleans(material: CleanMaterial) -> list[CleanBundle]:
     return [clean for clean in material.cleans() if clean.path.exists()]
 
 
-def named(cleans: list[Clean], name: str) -> Clean:
+def named(cleans: list[CleanBundle], name: str) -> CleanBundle:
     return next(clean for clean in cleans if clean.name == name)
 
 
@@ -94,17 +94,17 @@ def test_what_puts_faults_in_shares_nothing_with_the_judge() -> None:
 
 @pytest.mark.parametrize("name", ["bert_tanh.float32", "bert_large.float16", "outlier.float16"])
 def test_an_unchanged_copy_sealed_again_is_the_same(
-    cleans: list[Clean], tmp_path: Path, name: str
+    cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
     clean = named(cleans, name)
-    copy = Copy(clean.path, tmp_path / "copy", BUNDLE)
+    copy = SealedCopy(clean.path, tmp_path / "copy", BUNDLE)
     copy.document("model.json")
     copy.seal()
     assert contents(copy.path) == contents(clean.path)
 
 
 def test_a_patient_whose_weights_are_written_unchanged_is_the_same(
-    cleans: list[Clean], tmp_path: Path
+    cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
     for name in ("bert_large.float32", "bert_tanh.uint8", "bert_tanh.float16"):
         target = Target(named(cleans, name), tmp_path / name)
@@ -113,10 +113,12 @@ def test_a_patient_whose_weights_are_written_unchanged_is_the_same(
         assert contents(target.bundle_path) == contents(target.clean.path)
 
 
-def test_an_unchanged_head_sealed_again_is_the_same(cleans: list[Clean], tmp_path: Path) -> None:
+def test_an_unchanged_head_sealed_again_is_the_same(
+    cleans: list[CleanBundle], tmp_path: Path
+) -> None:
     head = named(cleans, "bert_tanh.float32").head
     assert head is not None
-    copy = Copy(head, tmp_path / "copy", HEAD)
+    copy = SealedCopy(head, tmp_path / "copy", HEAD)
     copy.document("model.json")
     copy.seal()
     assert contents(copy.path) == contents(head)
@@ -124,7 +126,7 @@ def test_an_unchanged_head_sealed_again_is_the_same(cleans: list[Clean], tmp_pat
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_fault_is_in_the_files_and_sealed(
-    kind: Kind, cleans: list[Clean], tmp_path: Path
+    kind: Kind, cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
     fitting = [clean for clean in cleans if kind.fits(clean)]
     assert fitting, "none of the bundles made here is fit for it"
@@ -163,19 +165,19 @@ def assert_sealed(place: Path, seal: str) -> None:
         assert {path.name for path in place.iterdir()} == {*files, BUNDLE}
 
 
-def put(kind: str, clean: Clean, place: Path, number: int = 0) -> Target:
+def put(kind: str, clean: CleanBundle, place: Path, number: int = 0) -> Target:
     target = Target(clean, place)
     KINDS[kind].inject(target, Random(number))
     return target
 
 
-def test_a_fault_is_the_same_every_time(cleans: list[Clean], tmp_path: Path) -> None:
+def test_a_fault_is_the_same_every_time(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     first, again = (put("exponent_bit", clean, tmp_path / name) for name in ("a", "b"))
     assert contents(first.bundle_path) == contents(again.bundle_path)
 
 
-def test_one_sign_is_turned_and_nothing_else(cleans: list[Clean], tmp_path: Path) -> None:
+def test_one_sign_is_turned_and_nothing_else(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = put("sign_bit", clean, tmp_path / "fault")
     [shard] = [path.name for path in clean.path.glob("group1-shard*.bin")]
@@ -187,7 +189,7 @@ def test_one_sign_is_turned_and_nothing_else(cleans: list[Clean], tmp_path: Path
     assert sorted(altered(target)) == ["bundle.json", shard]
 
 
-def test_a_transposed_matrix_is_the_transpose(cleans: list[Clean], tmp_path: Path) -> None:
+def test_a_transposed_matrix_is_the_transpose(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = Target(clean, tmp_path / "fault")
     change = KINDS["matrix_transposed"].inject(target, Random(1))
@@ -197,7 +199,7 @@ def test_a_transposed_matrix_is_the_transpose(cleans: list[Clean], tmp_path: Pat
     assert not (new == old).all()
 
 
-def test_swapped_layers_are_each_other(cleans: list[Clean], tmp_path: Path) -> None:
+def test_swapped_layers_are_each_other(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = put("layers_swapped", clean, tmp_path / "fault")
     for part in ("self/query/kernel", "output_norm/beta"):
@@ -205,7 +207,9 @@ def test_swapped_layers_are_each_other(cleans: list[Clean], tmp_path: Path) -> N
         assert (new == weight(clean.path, f"layer_1/{part}")).all()
 
 
-def test_a_stale_bundle_has_the_other_seed_s_weights(cleans: list[Clean], tmp_path: Path) -> None:
+def test_a_stale_bundle_has_the_other_seed_s_weights(
+    cleans: list[CleanBundle], tmp_path: Path
+) -> None:
     clean, twin = (named(cleans, f"{name}.float32") for name in ("bert_tanh", "bert_tanh_b"))
     target = put("stale_bundle", clean, tmp_path / "fault")
     assert (weight(target.bundle_path, "pooler/kernel") == weight(twin.path, "pooler/kernel")).all()
@@ -214,21 +218,21 @@ def test_a_stale_bundle_has_the_other_seed_s_weights(cleans: list[Clean], tmp_pa
 
 
 @pytest.mark.parametrize("name", ["bert", "fast", "lower", "cased"])
-def test_tables_are_read_and_written_to_the_byte(material: Material, name: str) -> None:
+def test_tables_are_read_and_written_to_the_byte(material: CleanMaterial, name: str) -> None:
     data = material.tables(name).read_bytes()
-    read = tables.read(data)
-    assert tables.write(read) == data
+    read = tables.read_tables(data)
+    assert tables.tables_to_bytes(read) == data
     symbols = {"cased": tables.FOLDED + 1}.get(name) or read.classes[ord("A")]
     # Upper case becomes lower case where the tokenizer does that, and is kept where it does not.
     assert symbols == tables.FOLDED or read.classes[ord("A")] == tables.LETTER
     assert read.folds.get(ord("A")) == (None if name == "cased" else [ord("a") * 4])
 
 
-def test_one_altered_entry_is_of_one_character(cleans: list[Clean], tmp_path: Path) -> None:
+def test_one_altered_entry_is_of_one_character(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_relu.float32")
     target = put("one_entry_altered", clean, tmp_path / "fault", 3)
     old, new = (
-        tables.read((place / "tokenizer_tables.bin").read_bytes())
+        tables.read_tables((place / "tokenizer_tables.bin").read_bytes())
         for place in (clean.path, target.bundle_path)
     )
     differing = [c for c in range(tables.UNICODE) if old.classes[c] != new.classes[c]]
@@ -254,7 +258,9 @@ def encoded(bundle: Path) -> np.ndarray:
     return np.array(answer["data"], np.float32).reshape(answer["shape"])
 
 
-def test_faulty_graphs_still_run_and_answer_otherwise(cleans: list[Clean], tmp_path: Path) -> None:
+def test_faulty_graphs_still_run_and_answer_otherwise(
+    cleans: list[CleanBundle], tmp_path: Path
+) -> None:
     clean = named(cleans, "bert_tanh.float32")
     true = encoded(clean.path)
     for name in ("mask_ignored", "gelu_form_swapped", "epsilon_wrong", "dropout_of_attention"):
@@ -266,7 +272,7 @@ def test_faulty_graphs_still_run_and_answer_otherwise(cleans: list[Clean], tmp_p
 
 @pytest.mark.parametrize("name", ["types_zeroed", "mask_value_other", "key_bias_dropped"])
 def test_what_single_texts_do_not_show_does_not_show(
-    cleans: list[Clean], tmp_path: Path, name: str
+    cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
     clean = named(cleans, "bert_tanh.float32")
     true = encoded(clean.path)
@@ -282,7 +288,7 @@ def test_every_fault_of_the_runner_is_in_both_tables() -> None:
     said = subprocess.run(
         ["node", "-e", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert set(said.stdout.split()) == set(runner.TABLE)
+    assert set(said.stdout.split()) == set(runner.RUNNER_FAULTS)
 
 
 def test_a_hook_that_is_gone_is_said() -> None:
@@ -297,28 +303,28 @@ def test_a_hook_that_is_gone_is_said() -> None:
     assert "there is no hook pad any more" in said.stderr
 
 
-def test_the_plan_spreads_faults_and_never_varies(cleans: list[Clean]) -> None:
-    [first, again] = [planned([KINDS["sign_bit"]], cleans, quick=False) for _ in range(2)]
+def test_the_plan_spreads_faults_and_never_varies(cleans: list[CleanBundle]) -> None:
+    [first, again] = [plan_tasks([KINDS["sign_bit"]], cleans, quick=False) for _ in range(2)]
     assert [task.id for task in first] == [task.id for task in again]
     assert len(first) == KINDS["sign_bit"].times
     assert len({task.clean.source.name for task in first}) > 1
-    assert len(planned(KINDS.values(), cleans, quick=True)) == len(KINDS)
+    assert len(plan_tasks(KINDS.values(), cleans, quick=True)) == len(KINDS)
 
 
 def test_verdicts_are_kept_and_a_cut_line_is_not(tmp_path: Path) -> None:
-    record = Record(tmp_path, "key")
+    record = VerdictRecord(tmp_path, "key")
     record.keep({"id": "a", "got": "weights"})
     with record.path.open("a") as stream:
         stream.write('{"id": "b", "go')
-    again = Record(tmp_path, "key")
+    again = VerdictRecord(tmp_path, "key")
     assert list(again.known) == ["a"]
     again.keep({"id": "c"})
-    assert list(Record(tmp_path, "key").known) == ["a", "c"]
-    assert not Record(tmp_path, "other").known
+    assert list(VerdictRecord(tmp_path, "key").known) == ["a", "c"]
+    assert not VerdictRecord(tmp_path, "other").known
     assert not record.path.exists()
 
 
-def row(detected: bool, attributed: bool, without_effect: str | None = None) -> score.Row:
+def row(detected: bool, attributed: bool, without_effect: str | None = None) -> score.VerdictRow:
     return {
         "id": "k/0/b",
         "kind": "sign_bit",
@@ -331,21 +337,23 @@ def row(detected: bool, attributed: bool, without_effect: str | None = None) -> 
     }
 
 
-def clean_row(alarmed: bool) -> score.Row:
+def clean_row(alarmed: bool) -> score.VerdictRow:
     return {"bundle": "b", "got": "ids" if alarmed else None, "detected": alarmed, "message": ""}
 
 
 def test_the_score_counts() -> None:
     good = [row(True, True)] * 19
     quiet = [clean_row(False)]
-    counted = score.score([*good, row(True, False), row(False, False, "no effect")], quiet)
+    counted = score.score_verdicts([*good, row(True, False), row(False, False, "no effect")], quiet)
     figures = ("injected", "detected", "attributed", "clean", "false_alarms", "without_effect")
     assert [counted[name] for name in figures] == [20, 20, 19, 1, 0, 1]
-    assert score.holds(counted)
-    assert not score.holds(score.score([*good, row(False, False)], quiet))
-    assert not score.holds(score.score([*good, row(True, False), row(True, False)], quiet))
-    assert not score.holds(score.score(good, [clean_row(True)]))
-    assert "20 faults in 1 kinds: 20 detected (100.0%), 19 attributed (95.0%)" in score.table(
+    assert score.judge_holds(counted)
+    assert not score.judge_holds(score.score_verdicts([*good, row(False, False)], quiet))
+    assert not score.judge_holds(
+        score.score_verdicts([*good, row(True, False), row(True, False)], quiet)
+    )
+    assert not score.judge_holds(score.score_verdicts(good, [clean_row(True)]))
+    assert "20 faults in 1 kinds: 20 detected (100.0%), 19 attributed (95.0%)" in score.score_table(
         counted, KINDS
     )
 
@@ -362,7 +370,7 @@ def test_a_kind_that_does_not_exist() -> None:
 
 
 def test_the_judge_finds_what_was_put_in(
-    embedded: Embedded, cleans: list[Clean], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embedded: Embedded, cleans: list[CleanBundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     clean = named(cleans, "bert_tanh.float32")
@@ -390,7 +398,7 @@ def test_the_judge_finds_what_was_put_in(
     shutil.rmtree(tmp_path / "out")
 
 
-def test_the_padded_source_has_rows_for_no_token(cleans: list[Clean]) -> None:
+def test_the_padded_source_has_rows_for_no_token(cleans: list[CleanBundle]) -> None:
     place = named(cleans, "padded.float32").path
     tokens = len((place / "vocab.txt").read_bytes().splitlines())
     rows = len(weight(place, "word_embeddings"))
@@ -399,12 +407,14 @@ def test_the_padded_source_has_rows_for_no_token(cleans: list[Clean]) -> None:
 
 
 def test_bisection_finds_the_smallest_change() -> None:
-    assert sensitivity.smallest(lambda change: change >= 3e-5) == pytest.approx(3e-5, rel=0.05)
-    assert sensitivity.smallest(lambda change: False) is None
+    assert sensitivity.find_smallest_change(lambda change: change >= 3e-5) == pytest.approx(
+        3e-5, rel=0.05
+    )
+    assert sensitivity.find_smallest_change(lambda change: False) is None
 
 
-def test_derived_budgets_show_changes_that_fixed_ones_showed(cleans: list[Clean]) -> None:
-    rows = sensitivity.of_source(named(cleans, "bert_tanh.float32"))
+def test_derived_budgets_show_changes_that_fixed_ones_showed(cleans: list[CleanBundle]) -> None:
+    rows = sensitivity.measure_source(named(cleans, "bert_tanh.float32"))
     assert {row.what for row in rows} == {
         *(what for what, _, _ in sensitivity.PARTS),
         *(what for what, _ in sensitivity.CONSTANTS),
@@ -415,4 +425,4 @@ def test_derived_budgets_show_changes_that_fixed_ones_showed(cleans: list[Clean]
         assert 1e-9 < row.derived < 1e-1, row
         # At the most 1.5 times as large; most are smaller.
         assert row.derived <= 1.5 * row.fixed, row
-    assert "median" in sensitivity.table(rows)
+    assert "median" in sensitivity.sensitivity_table(rows)

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.finetune import __main__ as command
 from parity_tests.finetune import experiments, run_python, texts
 from parity_tests.finetune.network import Network
-from parity_tests.finetune.rows import Row, table
-from parity_tests.runners.measure import Measured
-from parity_tests.runners.python_tokenizer import tokenizer_of
-from parity_tests.runners.run_python import load
-from parity_tests.runners.runners import node
-from parity_tests.runners.source import Source
+from parity_tests.finetune.rows import FinetuneRow, markdown_table
+from parity_tests.runners.measure import MeasuredRun
+from parity_tests.runners.python_tokenizer import make_tokenizer
+from parity_tests.runners.run_python import load_model
+from parity_tests.runners.runners import find_node
+from parity_tests.runners.source import SourceModel
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import CheckFailed, EnvironmentProblem
 from tests.python import strangers
@@ -72,7 +72,7 @@ def test_a_frozen_encoder_does_not_move(tiny: Path, capsys: pytest.CaptureFixtur
 
 
 def test_an_updated_one_does_where_it_can(tiny: Path) -> None:
-    network = Network(load(tiny / "model"), trainable=True, classes=2)
+    network = Network(load_model(tiny / "model"), trainable=True, classes=2)
     before = network.weights()
     network.train(IDS_OF_TWO, np.array([0, 1], np.int32))
     unmoved = {name for name, now in network.weights().items() if (now == before[name]).all()}
@@ -84,7 +84,7 @@ def test_an_updated_one_does_where_it_can(tiny: Path) -> None:
 
 
 def test_the_head_of_a_frozen_encoder_takes_scaled_vectors(tiny: Path) -> None:
-    encoder = load(tiny / "model")
+    encoder = load_model(tiny / "model")
     network = Network(encoder, trainable=False, classes=2)
     plain = network.model(IDS_OF_TWO).numpy()
     network.scale([IDS_OF_TWO])
@@ -95,18 +95,18 @@ def test_the_head_of_a_frozen_encoder_takes_scaled_vectors(tiny: Path) -> None:
 
 
 def test_weights_that_should_not_move_or_should() -> None:
-    run_python.check([], trainable=False)
-    run_python.check(["a"], trainable=True)
+    run_python.check_moved_weights([], trainable=False)
+    run_python.check_moved_weights(["a"], trainable=True)
     with pytest.raises(CheckFailed, match="is frozen, but 2 weights moved: a"):
-        run_python.check(["a", "b"], trainable=False)
+        run_python.check_moved_weights(["a", "b"], trainable=False)
     with pytest.raises(CheckFailed, match="none of its weights moved"):
-        run_python.check([], trainable=True)
+        run_python.check_moved_weights([], trainable=True)
 
 
 def test_dropout_is_found(tiny: Path, tmp_path: Path) -> None:
     with_dropout = strangers.own_encoder(tmp_path, dropout=0.5)
-    assert run_python.has_dropout(load(with_dropout), IDS_OF_TWO)
-    assert not run_python.has_dropout(load(tiny / "model"), IDS_OF_TWO)
+    assert run_python.has_dropout(load_model(with_dropout), IDS_OF_TWO)
+    assert not run_python.has_dropout(load_model(tiny / "model"), IDS_OF_TWO)
 
 
 def test_node_makes_the_same_steps(
@@ -114,7 +114,7 @@ def test_node_makes_the_same_steps(
 ) -> None:
     python = experiment(tiny, capsys, "--trainable")
     experiment(tiny, capsys, "--trainable", "--save", str(tmp_path))
-    run = [node(), str(experiments.RUN_NODE), "--from", str(tmp_path)]
+    run = [find_node(), str(experiments.RUN_NODE), "--from", str(tmp_path)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     assert len(told["losses"]) == 4
@@ -125,15 +125,15 @@ def test_node_makes_the_same_steps(
 
 
 def test_the_ids_are_those_of_parity_cut_at_128(embedded: Embedded, tmp_path: Path) -> None:
-    tokenizer = tokenizer_of(TokenizerSource(model=embedded.tokenizer_model))
-    source = Source(load(embedded.model), tokenizer)
+    tokenizer = make_tokenizer(TokenizerSource(model=embedded.tokenizer_model))
+    source = SourceModel(load_model(embedded.model), tokenizer)
     lines = (embedded.data / "dev.jsonl").read_text("utf-8").split("\n")[:60]
     rows = [json.loads(line) for line in lines] + [{"text": "好\u2028" * 200, "label": "0"}]
     file = tmp_path / "texts.jsonl"
     file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
 
-    found = texts.encoded(source, file, ["0", "1"])
-    every = [Case(i, 0, row["text"]) for i, row in enumerate(rows)]
+    found = texts.encode_texts(source, file, ["0", "1"])
+    every = [TextCase(i, 0, row["text"]) for i, row in enumerate(rows)]
     whole = source.batch(source.encode(every, added=True))
     longest = 0
     for i, row in enumerate(rows):
@@ -158,7 +158,7 @@ def test_a_batch_is_as_wide_as_its_longest_text() -> None:
 
 def test_an_epoch_has_each_text_once_beside_others_of_its_length() -> None:
     lengths = np.random.default_rng(7).integers(3, 129, 100).astype(np.int32)
-    first, second = (texts.batches(lengths, seed) for seed in (0, 1))
+    first, second = (texts.make_batches(lengths, seed) for seed in (0, 1))
     assert first.shape == (4, 32)
     assert sorted(first[first >= 0]) == list(range(100))
     assert (first != second).any()
@@ -175,17 +175,21 @@ HISTORY = [
 
 
 def test_a_row_is_made_of_its_epochs_and_of_the_whole_run() -> None:
-    row = Row("Node, native", "updated", texts=100, history=HISTORY, seconds=20.0)
+    row = FinetuneRow("Node, native", "updated", texts=100, history=HISTORY, seconds=20.0)
     assert (row.best["epoch"], row.epoch_seconds, row.other_seconds) == (2, 3.0, 5.0)
     assert row.texts_per_second == 15
-    assert Row("Python", "frozen", history=HISTORY[:1]).epoch_seconds is None
+    assert FinetuneRow("Python", "frozen", history=HISTORY[:1]).epoch_seconds is None
 
 
 def test_the_table_is_markdown_and_says_why_a_row_is_missing() -> None:
-    measured = Row("Python", "frozen", "", 30000, HISTORY, 20.0, 1500 * MIB)
+    measured = FinetuneRow("Python", "frozen", "", 30000, HISTORY, 20.0, 1500 * MIB)
     measured = replace(measured, weights={"all": 25, "moved": 0}, dropout=False)
-    equal = Row("Node", "updated", "", 100, HISTORY[:1], 20.0, MIB, [0.5, 0.25], equal_steps=2)
-    lines = table([measured, Row("Node, wasm", "updated", "no gradients"), equal]).split("\n")
+    equal = FinetuneRow(
+        "Node", "updated", "", 100, HISTORY[:1], 20.0, MIB, [0.5, 0.25], equal_steps=2
+    )
+    lines = markdown_table(
+        [measured, FinetuneRow("Node, wasm", "updated", "no gradients"), equal]
+    ).split("\n")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:5]]
     assert len({len(line) for line in lines[:5]}) == 1
     assert [cell.endswith(":") for cell in cells[1]] == [False] * 2 + [True] * 6
@@ -200,22 +204,22 @@ def test_the_table_is_markdown_and_says_why_a_row_is_missing() -> None:
 
 def test_losses_are_compared_to_the_last_bit() -> None:
     many = [0.5] * experiments.FIRST_STEPS
-    assert experiments.equal_steps([*many, 0.25], [*many, 0.125]) == len(many)
+    assert experiments.count_equal_steps([*many, 0.25], [*many, 0.125]) == len(many)
     almost = float(np.nextafter(np.float32(0.5), np.float32(1)))
     with pytest.raises(CheckFailed, match="got loss 0.5000000596046448 in step 2.*Python's 0.5"):
-        experiments.equal_steps([0.5, almost], [0.5, 0.5])
+        experiments.count_equal_steps([0.5, almost], [0.5, 0.5])
 
 
 def test_node_s_own_training_gives_a_row(embedded: Embedded, tmp_path: Path) -> None:
-    row = experiments.node_frozen(setting(embedded.root, tmp_path), "wasm")
+    row = experiments.run_node_frozen(setting(embedded.root, tmp_path), "wasm")
     assert [epoch["epoch"] for epoch in row.history] == [1, 2]
     assert 0 <= row.best["dev_accuracy"] <= 1
     assert 0 < sum(epoch["seconds"] for epoch in row.history) < row.seconds
 
 
-def setting(root: Path, scratch: Path) -> experiments.Setting:
+def setting(root: Path, scratch: Path) -> experiments.FinetuneSetting:
     given = argparse.Namespace(root=root, texts=20, epochs=2)
-    return command.setting(given, scratch)
+    return command.make_setting(given, scratch)
 
 
 def test_caches_of_earlier_runs_are_of_no_help(
@@ -223,14 +227,14 @@ def test_caches_of_earlier_runs_are_of_no_help(
 ) -> None:
     asked: list[list[str]] = []
 
-    def record(name: str, given: list[str], *_: object) -> Measured:
+    def record(name: str, given: list[str], *_: object) -> MeasuredRun:
         asked.append(given)
-        return Measured(0, 1.0, 1, json.dumps({"history": HISTORY}), "")
+        return MeasuredRun(0, 1.0, 1, json.dumps({"history": HISTORY}), "")
 
-    monkeypatch.setattr(experiments, "finished", record)
+    monkeypatch.setattr(experiments, "run_to_end", record)
     for options in ("--out DIR", "--out DIR --cache DIR"):
-        monkeypatch.setattr(experiments, "help_of", lambda program, told=options: told)
-        experiments.node_frozen(setting(embedded.root, tmp_path), "wasm")
+        monkeypatch.setattr(experiments, "read_help", lambda program, told=options: told)
+        experiments.run_node_frozen(setting(embedded.root, tmp_path), "wasm")
     assert "--cache" not in asked[0]
     assert Path(asked[1][asked[1].index("--cache") + 1]).parent == tmp_path
 
@@ -247,12 +251,12 @@ def test_a_run_without_native_says_so_and_is_kept(
     problem: tuple[str, str],
     missing: list[str],
 ) -> None:
-    def finished(*_: object) -> Measured:
-        return Measured(0, 20.0, MIB, json.dumps({"history": HISTORY, "losses": [1.0]}), "")
+    def finished(*_: object) -> MeasuredRun:
+        return MeasuredRun(0, 20.0, MIB, json.dumps({"history": HISTORY, "losses": [1.0]}), "")
 
-    monkeypatch.setattr(experiments, "finished", finished)
-    monkeypatch.setattr(experiments, "native", lambda: problem)
-    monkeypatch.setattr(experiments, "help_of", lambda program: "")
+    monkeypatch.setattr(experiments, "run_to_end", finished)
+    monkeypatch.setattr(experiments, "why_native_is_missing", lambda: problem)
+    monkeypatch.setattr(experiments, "read_help", lambda program: "")
     (tmp_path / "data").symlink_to(embedded.data)
     assert command.main(["--texts", "20", "--root", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
@@ -280,7 +284,7 @@ def test_a_process_that_fails_is_told_of(
     script = f"import os, sys; print('error: so it is', file=sys.stderr); {ending}"
     with pytest.raises(error, match=rf"toy: so it is \(exit code {code}\)"):
         run = [sys.executable, "-c", script]
-        experiments.finished("toy", run, setting(embedded.root, tmp_path))
+        experiments.run_to_end("toy", run, setting(embedded.root, tmp_path))
     assert not list(tmp_path.glob("log*"))
 
 

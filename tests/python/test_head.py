@@ -10,7 +10,7 @@ import tf_keras
 from parity_tests.checks.head import Head
 from support.contracts import sealed
 from support.errors import UserError
-from tests.hostile.contracts import classifier
+from tests.hostile.contracts import classifier_description
 
 HIDDEN, LABELS = 5, ("a", "b", "c")
 
@@ -48,7 +48,7 @@ def test_a_head_of_another_kind_than_it_says(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(np.zeros(6, "<f4").tobytes())
     manifest = [{"paths": ["weights.bin"], "weights": specs}]
     (tmp_path / "model.json").write_text(json.dumps({"weightsManifest": manifest}))
-    about = classifier()
+    about = classifier_description()
     (tmp_path / "classifier.json").write_bytes(sealed(about))
     assert Head.read(tmp_path).kind == "linear"
     three = {"labels": ["a", "b", "c"], "class_weights": [1, 1, 1], "golden": []}

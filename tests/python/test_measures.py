@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from numerics.budgets import Budget
-from parity_tests.checks.compare import Array, Measures, histogram
+from parity_tests.checks.compare import Array, Measures, ulp_histogram
 
 BUDGET = Budget(1e-5, 0.0, "")
 FLOATS = hnp.arrays(np.float32, 8, elements=st.floats(-100, 100, width=32, allow_subnormal=False))
@@ -28,7 +28,7 @@ def test_integers_have_no_units_in_the_last_place() -> None:
 def test_neighbours_are_one_unit_apart_across_every_border() -> None:
     values = np.array([1, 2, -1, 0, np.float32(2**-126), 1e30], np.float32)
     up = np.nextafter(values, np.float32(np.inf))
-    assert histogram(up, values)[:3] == (0, 6, 0)
+    assert ulp_histogram(up, values)[:3] == (0, 6, 0)
 
 
 def single(value: float) -> Array:
@@ -36,8 +36,8 @@ def single(value: float) -> Array:
 
 
 def test_signs_are_far_apart_and_zeros_are_not() -> None:
-    assert histogram(single(-0.0), single(0.0))[0] == 1
-    assert histogram(single(-1.0), single(1.0))[31] == 1
+    assert ulp_histogram(single(-0.0), single(0.0))[0] == 1
+    assert ulp_histogram(single(-1.0), single(1.0))[31] == 1
 
 
 @given(FLOATS, FLOATS)

@@ -175,11 +175,11 @@ def test_numbers_are_rounded_upward(value, rounded):
 
 def test_the_exporters_version_and_the_trial_know_the_budgets(monkeypatch, tmp_path):
     from export import bundle
-    from fault_injection.__main__ import ROOMS
-    from fault_injection.evaluator import JUDGE
-    from fault_injection.material import ROOMS as MADE_BY
+    from fault_injection.__main__ import CODE_FOLDERS
+    from fault_injection.evaluator import JUDGE_FOLDERS
+    from fault_injection.material import CODE_FOLDERS as MADE_BY
 
-    for rooms in (ROOMS, JUDGE, MADE_BY, bundle.ROOMS):
+    for rooms in (CODE_FOLDERS, JUDGE_FOLDERS, MADE_BY, bundle.ROOMS):
         assert "numerics" in rooms
     room = tmp_path / "numerics"
     (tmp_path / "export").mkdir()

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from parity_tests.checks.head import GOLDEN
-from parity_tests.checks.invariances import SAID
+from parity_tests.checks.invariances import CLAIM_TEXTS
 from tests.python.resealing import edit, reseal
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def test_the_true_bundle_passes(
     stages = {row["stage"] for row in result["rows"]}
     assert {"tokens", "ids", "layer_3/output", "sequence_output", "pooled_output"} <= stages
     claims = {row["special_tokens"] for row in result["rows"]} - {GOLDEN}
-    assert claims == {"added", "none", *SAID}
+    assert claims == {"added", "none", *CLAIM_TEXTS}
     plain = [row for row in result["rows"] if row["special_tokens"] == "added"]
     pairs = [text for text in result["cases"]["texts"] if text["pair"] is not None]
     assert len(pairs) == 5

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, each, main, parse
+from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, main, options_per_bundle, parse_options
 from parity_tests.runners import runners
-from parity_tests.runners.runners import counts
+from parity_tests.runners.runners import parse_backend_counts
 from support.errors import EnvironmentProblem, UserError
 from tests.hostile import contracts
 
@@ -31,7 +31,7 @@ def command(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess
 def bundle(tmp_path: Path) -> Path:
     directory = tmp_path / "bundle"
     directory.mkdir()
-    (directory / "bundle.json").write_text(json.dumps(contracts.bundle()))
+    (directory / "bundle.json").write_text(json.dumps(contracts.bundle_contract()))
     return directory
 
 
@@ -68,7 +68,9 @@ def test_mistakes_end_with_2_and_one_line(
     empty.write_text("")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "bundle.json").write_text("[]")
-    untold = {name: value for name, value in contracts.bundle().items() if name != "tokenizer"}
+    untold = {
+        name: value for name, value in contracts.bundle_contract().items() if name != "tokenizer"
+    }
     (tmp_path / "untold").mkdir()
     (tmp_path / "untold" / "bundle.json").write_text(json.dumps(untold))
     out = tmp_path / "out"
@@ -97,34 +99,36 @@ def test_mistakes_end_with_2_and_one_line(
 
 
 def test_nothing_of_the_default_is_taken_for_another_bundle() -> None:
-    default = each(parse([]))
+    default = options_per_bundle(parse_options([]))
     assert [(one.bundle, one.texts, one.tokenizer_model) for one in default] == [
         (BUNDLE, TEXTS, str(TOKENIZER))
     ]
-    (own,) = each(parse(["--tokenizer", "bert"]))
+    (own,) = options_per_bundle(parse_options(["--tokenizer", "bert"]))
     assert (own.vocab, own.tokenizer_model) == (Path("artifacts/vocab.txt"), None)
-    (own,) = each(parse(["--bundle", "b", "--model", "m"]))
+    (own,) = options_per_bundle(parse_options(["--bundle", "b", "--model", "m"]))
     assert (own.texts, own.tokenizer_model, own.vocab, own.classifier) == (None,) * 4
     assert not own.default
-    several = each(parse(["--bundle", "b", "--bundle", "c", "--model", "m", "--vocab", "v"]))
+    several = options_per_bundle(
+        parse_options(["--bundle", "b", "--bundle", "c", "--model", "m", "--vocab", "v"])
+    )
     assert [(one.vocab, one.tokenizer_model) for one in several] == [(Path("v"), None)] * 2
     assert [one.tokenizer_proof for one in several] == ["sample", "none"]
 
 
 def test_the_old_name_of_the_proof_still_works(capsys: pytest.CaptureFixture[str]) -> None:
-    given = parse(["--tokenizer", "none"])
+    given = parse_options(["--tokenizer", "none"])
     assert (given.tokenizer_proof, given.tokenizer) == ("none", None)
     assert capsys.readouterr().err == "note: --tokenizer none is now --tokenizer-proof none\n"
-    given = parse(["--tokenizer", "tf-text"])
+    given = parse_options(["--tokenizer", "tf-text"])
     assert (given.tokenizer_proof, given.tokenizer) == ("sample", "tf-text")
     assert capsys.readouterr().err == ""
 
 
 def test_backends_are_read() -> None:
-    assert counts("wasm:64, cpu:8") == {"wasm": 64, "cpu": 8}
+    assert parse_backend_counts("wasm:64, cpu:8") == {"wasm": 64, "cpu": 8}
     for bad in ("", "wasm", "wasm:0", "wasm:x", ":3", "../x:3", "wasm:-1"):
         with pytest.raises(UserError, match="--backends"):
-            counts(bad)
+            parse_backend_counts(bad)
 
 
 def test_no_node_is_about_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,9 @@ import pytest
 from export.__main__ import main as export
 from parity_tests import __main__ as command
 from parity_tests import cases
-from parity_tests.judgement import judge_bundle, prepare
+from parity_tests.judgement import judge_bundle
 from parity_tests.provenance import Contract
-from parity_tests.reference import Reference
+from parity_tests.reference import Reference, prepare_reference
 from parity_tests.runners import tokenizer_source
 from support.quiet_tensorflow import tensorflow
 from tests.python import publishers
@@ -113,12 +113,12 @@ def reference_of(
 ) -> tuple[Reference, tokenizer_source.TokenizerSource]:
     """Python's side, chosen as the command does."""
     contract = Contract.read(bundle)
-    given = command.parse(list(options))
-    source = tokenizer_source.choose(given, contract, model, out)
+    given = command.parse_options(list(options))
+    source = tokenizer_source.choose_tokenizer(given, contract, model, out)
     file = out.with_suffix(".jsonl")
     pairs = contract.takes("token_type_ids")
-    cases.write(file, cases.pick(cases.read_texts(texts), 8, pairs=pairs))
-    return prepare(model, source, file, out, bundle / "bundle.json"), source
+    cases.write_cases(file, cases.pick_cases(cases.read_texts(texts), 8, pairs=pairs))
+    return prepare_reference(model, source, file, out, bundle / "bundle.json"), source
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_parity_holds(person: Person, reference: Reference, tmp_path: Path) -> N
     pairs = [text for text in result["cases"]["texts"] if text["pair"] is not None]
     assert len(pairs) == 5
     cut = reference.run.batches["added", 1]["attention_mask"].sum(axis=1)
-    assert (cut == cases.CUT).sum() == 3, "long pairs are cut"
+    assert (cut == cases.PAIR_LENGTH).sum() == 3, "long pairs are cut"
     types = reference.run.batches["added", 1]["token_type_ids"]
     assert types.any(axis=1).all(), "each pair has a second type"
 

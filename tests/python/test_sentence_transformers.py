@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from export.__main__ import main
 from export.checkpoints.sentence_transformers import read_sentence_model, shortened
-from parity_tests.runners.runners import node
+from parity_tests.runners.runners import find_node
 from support.errors import UserError
 from tests.python.conftest import ROOT
 from tests.python.publishers import HIDDEN, VOCAB, Publisher, publisher
@@ -245,7 +245,7 @@ def test_token_strings_have_no_mask(tmp_path: Path, capsys: pytest.CaptureFixtur
 def encoded(bundle: Path, out: Path, *arguments: str) -> dict[str, np.ndarray]:
     """What encode.js writes for two texts."""
     command: list[str | Path] = [
-        node(),
+        find_node(),
         "node_bridge/encode.js",
         "--bundle",
         bundle,
@@ -316,7 +316,7 @@ def test_the_whole_way_to_node(exported: tuple[Publisher, Path], tmp_path: Path)
 def test_an_output_that_the_bundle_has_not(exported: tuple[Publisher, Path], tmp_path: Path):
     out = tmp_path / "x.safetensors"
     command: list[str | Path] = [
-        node(),
+        find_node(),
         "node_bridge/encode.js",
         "--bundle",
         exported[1],
@@ -337,7 +337,7 @@ def test_a_bundle_without_a_pooler_is_verified_and_trained(
 ):
     _, bundle = exported
     verify: list[str | Path] = [
-        node(),
+        find_node(),
         "node_bridge/verify.js",
         "--bundle",
         bundle,
@@ -356,7 +356,7 @@ def test_a_bundle_without_a_pooler_is_verified_and_trained(
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     train: list[str | Path] = [
-        node(),
+        find_node(),
         "node_bridge/train.js",
         "--bundle",
         bundle,

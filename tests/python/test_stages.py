@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from numerics.budgets import Cost
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
-from parity_tests.checks.stages import Row, judge
-from parity_tests.runners.runs import Run
+from parity_tests.checks.stages import StageRow, judge_stages
+from parity_tests.runners.runs import RunOutput
 from support.errors import EnvironmentProblem
 
 COST = Cost(1.25e-6, 1.0, 1)
@@ -17,10 +17,10 @@ PLACES = ("sequence_output", "pooled_output", "extra", "probabilities")
 BUDGETS = Budgets(
     dict.fromkeys([*PLACES, "taps/layer_0/attention_scores", "taps/layer_0/context"], COST)
 )
-CASES = [Case(0, 0, " "), Case(1, 0, "你好"), Case(2, 0, "好")]
+CASES = [TextCase(0, 0, " "), TextCase(1, 0, "你好"), TextCase(2, 0, "好")]
 
 
-def run() -> Run:
+def run() -> RunOutput:
     batch: dict[str, Array] = {
         "input_ids": np.array([[0, 0], [5, 6], [6, 0]], np.int32),
         "attention_mask": np.array([[0, 0], [1, 1], [1, 0]], np.int32),
@@ -30,22 +30,24 @@ def run() -> Run:
     }
     batches = {(s, 0): {k: v.copy() for k, v in batch.items()} for s in ("added", "none")}
     tokens = {(s, 0): [[], ["你", "好"], ["好"]] for s in ("added", "none")}
-    return Run(batches, {}, tokens)
+    return RunOutput(batches, {}, tokens)
 
 
-def with_head(run: Run) -> Run:
+def with_head(run: RunOutput) -> RunOutput:
     for place, batch in run.batches.items():
         batch["probabilities"] = np.array([[0.5, 0.5], [0.75, 0.25], [0.375, 0.625]], np.float32)
         run.labels[place] = ["good", "good", "bad"]
     return run
 
 
-def rows_of(node: Run, python: Run | None = None, **more: list[str]) -> dict[str, Row]:
-    rows = judge("wasm", node, python or run(), CASES, BUDGETS, **more)
+def rows_of(
+    node: RunOutput, python: RunOutput | None = None, **more: list[str]
+) -> dict[str, StageRow]:
+    rows = judge_stages("wasm", node, python or run(), CASES, BUDGETS, **more)
     return {row.stage: row for row in rows if row.special == "added"}
 
 
-def statuses(node: Run) -> dict[str, str]:
+def statuses(node: RunOutput) -> dict[str, str]:
     return {stage: row.status for stage, row in rows_of(node).items()}
 
 
@@ -108,12 +110,14 @@ def test_missing_rows_fail() -> None:
     node = run()
     node.batches["added", 0]["pooled_output"] = np.ones((2, 4), np.float32)
     assert statuses(node)["pooled_output"] == "drift"
-    both: list[Row] = judge("wasm", run(), run(), [*CASES, Case(3, 0, "书")], BUDGETS)
+    both: list[StageRow] = judge_stages(
+        "wasm", run(), run(), [*CASES, TextCase(3, 0, "书")], BUDGETS
+    )
     assert {row.status for row in both} != {"pass"}
 
 
 def test_no_cases_at_all_fail() -> None:
-    rows = judge("wasm", run(), run(), [], BUDGETS)
+    rows = judge_stages("wasm", run(), run(), [], BUDGETS)
     assert rows
     assert all(row.status == "drift" for row in rows)
 
@@ -157,7 +161,7 @@ def test_what_the_mask_hides_is_not_compared() -> None:
     assert statuses(node)["sequence_output"] == "drift"
 
 
-def tapped(heads: int) -> Run:
+def tapped(heads: int) -> RunOutput:
     both = run()
     for batch in both.batches.values():
         batch["taps/layer_0/attention_scores"] = np.zeros((3, heads, 2, 2), np.float32)
@@ -203,8 +207,8 @@ def test_each_output_has_the_budget_of_its_own_cost() -> None:
     node = run()
     for name in ("sequence_output", "pooled_output"):
         node.batches["added", 0][name][1] += np.float32(1e-4)
-    rows = judge("wasm", node, run(), CASES, Budgets(costs))
+    rows = judge_stages("wasm", node, run(), CASES, Budgets(costs))
     found = {row.stage: row.status for row in rows if row.special == "added"}
     assert (found["sequence_output"], found["pooled_output"]) == ("drift", "pass")
     with pytest.raises(EnvironmentProblem, match="no float32 cost of pooled_output"):
-        judge("wasm", node, run(), CASES, Budgets({"sequence_output": COST}))
+        judge_stages("wasm", node, run(), CASES, Budgets({"sequence_output": COST}))

@@ -12,7 +12,7 @@ import pytest
 
 from numerics.budgets import Cost
 from parity_tests.checks import stored_parts
-from parity_tests.checks.stored_parts import lines_of
+from parity_tests.checks.stored_parts import split_vocab_lines
 from parity_tests.tokenizer import tables
 
 if TYPE_CHECKING:
@@ -152,18 +152,18 @@ def test_a_vocab_line_that_is_off_is_named_by_its_number(tmp_path: Path) -> None
 
 
 def test_nothing_compared_is_a_drift() -> None:
-    assert stored_parts.result(0, [])["status"] == "drift"
+    assert stored_parts.part_result(0, [])["status"] == "drift"
 
 
 @pytest.mark.parametrize("data", [b"a\nb", b"a\nb\n", b"a\r\nb\r\n"])
 def test_only_a_newline_ends_a_line(data: bytes) -> None:
-    assert lines_of(data) == ["a", "b"]
+    assert split_vocab_lines(data) == ["a", "b"]
 
 
 def test_tables_read_as_they_were_written(embedded: Embedded) -> None:
     """The expected readings are Unicode's own facts under NFKC with lower case."""
     data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
-    found = tables.read(data)
+    found = tables.describe_tables(data)
     assert found.limit == "100 bytes"
     assert found.characters[ord("，")] == "becomes U+002C alone"
     assert found.characters[ord("㈱")] == "becomes U+0028 alone, U+682A alone, U+0029 alone"
@@ -175,7 +175,7 @@ def test_tables_read_as_they_were_written(embedded: Embedded) -> None:
 
 def test_another_tables_file_is_told_by_its_characters(embedded: Embedded) -> None:
     data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
-    assert tables.differences(data, data) == []
+    assert tables.find_differences(data, data) == []
     # The least change that leaves readable tables makes one character another.
     found = next(f for f in changes(data) if len(f) == 1 and f[0][2].startswith("U+"))
     got, should, _ = found[0]
@@ -183,7 +183,7 @@ def test_another_tables_file_is_told_by_its_characters(embedded: Embedded) -> No
 
 
 def changes(data: bytes) -> Iterator[list[tuple[str, str, str]]]:
-    return (tables.differences(flipped(data, at), data) for at in range(30000, len(data)))
+    return (tables.find_differences(flipped(data, at), data) for at in range(30000, len(data)))
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -195,7 +195,7 @@ def flipped(data: bytes, at: int) -> bytes:
 @pytest.mark.parametrize("cut", [3, 100, 60000])
 def test_a_cut_tables_file_is_told(embedded: Embedded, cut: int) -> None:
     data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
-    (found,) = tables.differences(data[:cut], data)
+    (found,) = tables.find_differences(data[:cut], data)
     assert "tables that cannot be read" in found[0]
 
 

@@ -70,9 +70,9 @@ def found_in(directory: Path):
 
 
 def looked_at(source, places):
-    from parity_tests.runners.costs import Inside
+    from parity_tests.runners.costs import TapReader
 
-    inside = Inside(source.function, {tap["name"]: tap["tensor"] for tap in places})
+    inside = TapReader(source.function, {tap["name"]: tap["tensor"] for tap in places})
     return inside.run(FEEDS)
 
 
@@ -165,9 +165,9 @@ def test_another_makers_transformer(tmp_path):
     tf.saved_model.save(model, str(tmp_path / "m"), signatures={"serving_default": serve})
     _, source, places = found_in(tmp_path / "m")
     assert [tap["name"] for tap in places] == names(2)
-    from parity_tests.runners.costs import Inside
+    from parity_tests.runners.costs import TapReader
 
-    inside = Inside(source.function, {tap["name"]: tap["tensor"] for tap in places})
+    inside = TapReader(source.function, {tap["name"]: tap["tensor"] for tap in places})
     seen = inside.run({"input_ids": FEEDS["input_ids"]})
     x = model.words(FEEDS["input_ids"])
     np.testing.assert_allclose(seen["embeddings"], x, atol=1e-5)
@@ -189,9 +189,9 @@ def test_a_graph_without_attention_has_no_taps(tmp_path):
 
 
 def test_a_tap_that_the_model_does_not_have_is_a_mistake(tmp_path):
-    from parity_tests.runners.costs import Inside
+    from parity_tests.runners.costs import TapReader
 
     built("bert", 2, tmp_path / "m")
     _, source, _ = found_in(tmp_path / "m")
     with pytest.raises(UserError, match="tap layer_9/output is gone:0, which the model does not"):
-        Inside(source.function, {"layer_9/output": "gone:0"})
+        TapReader(source.function, {"layer_9/output": "gone:0"})

@@ -12,16 +12,16 @@ from export.tokenizer.tables import ALONE, LETTER, itself, serialise
 from export.tokenizer.texts import in_context
 from parity_tests.tokenizer.__main__ import main
 from parity_tests.tokenizer.explain import shrink
-from parity_tests.tokenizer.material import made_up, telling
-from parity_tests.tokenizer.proof import compare, of_bundle
-from parity_tests.tokenizer.sides import NodeSide, Pair
+from parity_tests.tokenizer.material import every_character_vocab, make_random_vocab
+from parity_tests.tokenizer.proof import compare_texts, job_of_bundle
+from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
 from tests.hostile import contracts
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     """One comparison of every known character between letters, with tables changed as told."""
-    vocab = telling()
+    vocab = every_character_vocab()
     spec = TokenizerSpec("tf-text-fast")
 
     def run(alter):
@@ -29,8 +29,10 @@ def compared(tmp_path_factory):
         alter(tables)
         path = tmp_path_factory.mktemp("tables") / "tokenizer_tables.bin"
         path.write_bytes(serialise(tables))
-        with NodeSide() as side:
-            return compare(Pair(side, spec, vocab, path), "x", in_context("latin", 50))
+        with TokenizerProcess() as side:
+            return compare_texts(
+                TokenizerPair(side, spec, vocab, path), "x", in_context("latin", 50)
+            )
 
     return run
 
@@ -73,13 +75,13 @@ def test_shrinking_ends_at_the_shortest():
 
 def test_other_versions_than_the_bundle_s_are_said(tmp_path, capsys):
     older = {"python": "3.9.1", "tensorflow-text": "2.19.0"}
-    (tmp_path / "vocab.txt").write_bytes(made_up(1)[0].raw)
+    (tmp_path / "vocab.txt").write_bytes(make_random_vocab(1)[0].raw)
     for made_by, noticed in [(older, True), (library_versions("tf-text", None), False)]:
-        document = contracts.bundle()
+        document = contracts.bundle_contract()
         document["tokenizer"] |= {"algorithm": "tf-text", "options": {"lower_case": True}}
         document["provenance"]["tokenizer"] = made_by
         (tmp_path / "bundle.json").write_text(json.dumps(document))
-        job = of_bundle(tmp_path, Path(sys.executable))
+        job = job_of_bundle(tmp_path, Path(sys.executable))
         assert job.interpreter == Path(sys.executable)
         said = capsys.readouterr().err
         assert ("was made with python 3.9.1, tensorflow-text 2.19.0" in said) == noticed

@@ -7,12 +7,12 @@ import pytest
 from export.tokenizer import TokenizerSpec, recover, save_tokenizer_model
 from export.tokenizer.texts import from_alphabet
 from export.tokenizer.vocab import SPECIAL
-from parity_tests.tokenizer.material import made_of
+from parity_tests.tokenizer.material import vocab_from_lines
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
 LINES = [*SPECIAL.values(), "ab", "Ab", "##b", "é", "e", "a", "A", "##a", "你", "好", "，", ","]
-VOCAB = made_of([*LINES, "①", "1", "\u2028", "か", "##か", "\ue000", "z", "s", "-"])
+VOCAB = vocab_from_lines([*LINES, "①", "1", "\u2028", "か", "##か", "\ue000", "z", "s", "-"])
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_fast_needs_the_vocab_and_proves_it(tmp_path, lower_case):
     swapped = list(VOCAB.tokens)
     swapped[-3:-1] = swapped[-2], swapped[-3]
     with pytest.raises(UserError, match="no known tokenizer.* → s"):
-        found_in(directory, made_of(swapped))
+        found_in(directory, vocab_from_lines(swapped))
 
 
 def test_a_table_with_gaps(tmp_path):
@@ -148,9 +148,9 @@ def test_another_vocab_than_the_model_s(tmp_path):
     lines = [*VOCAB.tokens]
     lines[6] = "AB"
     with pytest.raises(UserError, match="got 'AB' in line 7, the model has 'Ab'"):
-        found_in(tmp_path, made_of(lines))
+        found_in(tmp_path, vocab_from_lines(lines))
     with pytest.raises(UserError, match="got 28 lines, the model has 26 tokens"):
-        found_in(tmp_path, made_of([*VOCAB.tokens, "x", "y"]))
+        found_in(tmp_path, vocab_from_lines([*VOCAB.tokens, "x", "y"]))
 
 
 def test_no_tokenizer(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from parity_tests.checks.weights import compare_weights, read_bundle
+from parity_tests.checks.weights import compare_weights, read_bundle_weights
 from support.errors import UserError
 
 Tensors = dict[str, tuple[Any, Any]]
@@ -105,8 +105,8 @@ def test_what_has_no_partner_is_told(tmp_path):
 def test_shards_of_another_length_are_refused(tmp_path):
     write(tmp_path, plain(), tail=b"\0")
     with pytest.raises(UserError, match="1 bytes of weights too many"):
-        read_bundle(tmp_path)
+        read_bundle_weights(tmp_path)
     write(tmp_path, plain())
     (tmp_path / "two.bin").write_bytes((tmp_path / "two.bin").read_bytes()[:-1])
     with pytest.raises(UserError, match="the weights end within weights/bias"):
-        read_bundle(tmp_path)
+        read_bundle_weights(tmp_path)

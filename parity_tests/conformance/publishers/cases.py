@@ -29,7 +29,7 @@ PAIRS: list[dict[str, str]] = [
 ]
 
 
-def vocab_lines() -> list[str]:
+def small_vocab_lines() -> list[str]:
     """A few hundred tokens: both cases, accents, full-width signs, pieces, Chinese, an emoji."""
     ascii_signs = [chr(c) for c in range(0x21, 0x7F)]
     wide = [*"，。！（）：～１２３ＡＢＣ", "㈱", "①", "(株)", "株"]
@@ -45,4 +45,4 @@ def write_cases(work: Path, cases: list[dict[str, str]]) -> None:
     """Writes `cases.jsonl` and `vocab.txt`, which a publisher's script reads."""
     lines = (json.dumps(case, ensure_ascii=False) for case in cases)
     (work / "cases.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    (work / "vocab.txt").write_text("".join(f"{token}\n" for token in vocab_lines()), "utf-8")
+    (work / "vocab.txt").write_text("".join(f"{token}\n" for token in small_vocab_lines()), "utf-8")

@@ -30,8 +30,8 @@ from parity_tests.conformance.publishers.reference import (
     LONGEST,
     NARROW,
     SEED,
-    moved,
-    padded,
+    add_noise,
+    pad_rows,
     read_cases,
     read_tokens,
     write_reference,
@@ -69,7 +69,7 @@ def tensorflow_1() -> Iterator[None]:
         sys.modules["tensorflow"] = tensorflow
 
 
-class Doubled:
+class Float64TensorFlow:
     """TensorFlow for their module, with float64 wherever it writes float32."""
 
     float32 = tf.float64
@@ -82,10 +82,12 @@ class Doubled:
         return tf.one_hot(*arguments, **options, dtype=tf.float64)
 
 
-def build(package: str, config: Any, dtype: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def build_model(
+    package: str, config: Any, dtype: Any
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Their graph → a session of its own, inputs and outputs by name."""
     modeling: Any = importlib.import_module(f"{package}.modeling")
-    modeling.tf = tf if dtype == tf.float32 else Doubled()
+    modeling.tf = tf if dtype == tf.float32 else Float64TensorFlow()
     session = tf.Session(graph=tf.Graph())
     with session.graph.as_default(), tf.variable_scope(tf.get_variable_scope(), dtype=dtype):
         tf.set_random_seed(SEED)
@@ -110,7 +112,7 @@ def set_weights(session: Any, weights: list[np.ndarray]) -> None:
             variable.load(value, session)
 
 
-def encoded(package: str, work: Path) -> dict[str, np.ndarray]:
+def encode_cases(package: str, work: Path) -> dict[str, np.ndarray]:
     """Ids by their FullTokenizer and run_classifier, which also cuts and packs pairs."""
     classifier = importlib.import_module("bert.run_classifier")
     tokenization = importlib.import_module(f"{package}.tokenization")
@@ -122,10 +124,10 @@ def encoded(package: str, work: Path) -> dict[str, np.ndarray]:
         packed = classifier.convert_single_example(99, example, [""], LONGEST, tokenizer)
         length = sum(packed.input_mask)
         rows.append((packed.input_ids[:length], packed.segment_ids[:length]))
-    return padded(rows)
+    return pad_rows(rows)
 
 
-def save(
+def save_model(
     form: str,
     work: Path,
     model: tuple[Any, dict[str, Any], dict[str, Any]],
@@ -160,25 +162,25 @@ def main(name: str, work: Path) -> None:
     }
     with tensorflow_1():
         modeling = importlib.import_module(f"{package}.modeling")
-        inputs = encoded(package, work)
+        inputs = encode_cases(package, work)
         tokens = len(read_tokens(work))
         config = (
             modeling.BertConfig(tokens, **sizes)
             if package == "bert"
             else modeling.AlbertConfig(tokens, embedding_size=NARROW, **sizes)
         )
-        single, double = (build(package, config, dtype) for dtype in (tf.float32, tf.float64))
+        single, double = (build_model(package, config, dtype) for dtype in (tf.float32, tf.float64))
     with single[0].graph.as_default():
-        weights = moved(single[0].run(tf.global_variables()))
+        weights = add_noise(single[0].run(tf.global_variables()))
     set_weights(single[0], weights)
     set_weights(double[0], [weight.astype(np.float64) for weight in weights])
-    save(form, work, single, config, package)
-    answers = [run(model, inputs) for model in (single, double)]
+    save_model(form, work, single, config, package)
+    answers = [run_model(model, inputs) for model in (single, double)]
     packages = [f"{package}-tensorflow", "tensorflow"]
     write_reference(work, inputs, answers[0], answers[1], packages)
 
 
-def run(
+def run_model(
     model: tuple[Any, dict[str, Any], dict[str, Any]], inputs: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Their forward pass."""

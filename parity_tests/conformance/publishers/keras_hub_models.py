@@ -26,8 +26,8 @@ from parity_tests.conformance.publishers.reference import (
     LONGEST,
     NARROW,
     SEED,
-    moved,
-    padded,
+    add_noise,
+    pad_rows,
     read_cases,
     read_tokens,
     write_reference,
@@ -42,7 +42,7 @@ SIZES = {
 }
 
 
-def build(name: str, tokens: int, dtype: str) -> Any:
+def build_model(name: str, tokens: int, dtype: str) -> Any:
     """The backbone of that name in a precision, with seeded weights."""
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "bert": (keras_hub.models.BertBackbone, {"vocabulary_size": tokens}),
@@ -60,7 +60,7 @@ def build(name: str, tokens: int, dtype: str) -> Any:
     return kind(**SIZES, **options, dtype=dtype)
 
 
-def encoded(work: Path) -> dict[str, np.ndarray]:
+def encode_cases(work: Path) -> dict[str, np.ndarray]:
     """The ids of TF-Text's BertTokenizer, packed and cut by their MultiSegmentPacker."""
     tokens = read_tokens(work)
     values = tf.range(len(tokens), dtype=tf.int64)
@@ -80,10 +80,10 @@ def encoded(work: Path) -> dict[str, np.ndarray]:
         ids, types = (np.asarray(value) for value in packer(segments))
         length = int(np.sum(ids != tokens.index("[PAD]")))
         rows.append((ids[:length].tolist(), types[:length].tolist()))
-    return padded(rows)
+    return pad_rows(rows)
 
 
-def run(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_model(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Their forward pass."""
     given = {
         "token_ids": inputs["input_ids"],
@@ -98,14 +98,14 @@ def run(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def main(name: str, work: Path) -> None:
     """Builds, saves and runs one model."""
     tokens = len(read_tokens(work))
-    model, exact = (build(name, tokens, dtype) for dtype in ("float32", "float64"))
-    weights = moved(model.get_weights())
+    model, exact = (build_model(name, tokens, dtype) for dtype in ("float32", "float64"))
+    weights = add_noise(model.get_weights())
     model.set_weights(weights)
     exact.set_weights([weight.astype(np.float64) for weight in weights])
     model.export(str(work / "model"))
-    inputs = encoded(work)
+    inputs = encode_cases(work)
     packages = ["keras-hub", "keras", "tensorflow"]
-    write_reference(work, inputs, run(model, inputs), run(exact, inputs), packages)
+    write_reference(work, inputs, run_model(model, inputs), run_model(exact, inputs), packages)
 
 
 if __name__ == "__main__":

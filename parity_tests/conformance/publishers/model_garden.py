@@ -27,15 +27,15 @@ from parity_tests.conformance.publishers.reference import (
     LONGEST,
     NARROW,
     SEED,
-    moved,
-    padded,
+    add_noise,
+    pad_rows,
     read_cases,
     read_tokens,
     write_reference,
 )
 
 
-class Doubled:
+class Float64TensorFlow:
     """TensorFlow for their modules, with float64 wherever they write float32."""
 
     float32 = tf.float64
@@ -44,7 +44,7 @@ class Doubled:
         return getattr(tf, name)
 
 
-def configuration(name: str, tokens: int) -> Any:
+def make_configuration(name: str, tokens: int) -> Any:
     """Their configuration of the model of that name."""
     sizes = {
         "vocab_size": tokens,
@@ -59,7 +59,7 @@ def configuration(name: str, tokens: int) -> Any:
     return encoders.EncoderConfig(type="bert", bert=sizes)
 
 
-def encoded(work: Path) -> dict[str, np.ndarray]:
+def encode_cases(work: Path) -> dict[str, np.ndarray]:
     """Ids by their layers BertTokenizer and BertPackInputs, as their preprocessing models do."""
     tokenizer = layers.BertTokenizer(vocab_file=str(work / "vocab.txt"), lower_case=True)
     special = tokenizer.get_special_tokens_dict()
@@ -71,10 +71,10 @@ def encoded(work: Path) -> dict[str, np.ndarray]:
         length = int(tf.reduce_sum(packed["input_mask"]))
         row = (packed[key].numpy()[0, :length] for key in ("input_word_ids", "input_type_ids"))
         rows.append(tuple(row))
-    return padded(rows)
+    return pad_rows(rows)
 
 
-def run(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_model(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Their forward pass."""
     given = {
         "input_word_ids": inputs["input_ids"],
@@ -85,24 +85,24 @@ def run(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: answer[name].numpy() for name in ("sequence_output", "pooled_output")}
 
 
-def in_float64(config: Any) -> Any:
+def build_in_float64(config: Any) -> Any:
     """The same encoder with float64 weights and arithmetic."""
     tf_keras.backend.set_floatx("float64")
     for module in (albert_encoder, bert_encoder, transformer_encoder_block):
-        module.tf = Doubled()
+        module.tf = Float64TensorFlow()
     return encoders.build_encoder(config)
 
 
 def main(name: str, work: Path) -> None:
     """Builds, saves and runs one model."""
     tf_keras.utils.set_random_seed(SEED)
-    inputs = encoded(work)
-    config = configuration(name, len(read_tokens(work)))
+    inputs = encode_cases(work)
+    config = make_configuration(name, len(read_tokens(work)))
     model = encoders.build_encoder(config)
-    weights = moved(model.get_weights())
+    weights = add_noise(model.get_weights())
     model.set_weights(weights)
     checkpoint = tf.train.Checkpoint(encoder=model).save(str(work / "checkpoint" / "encoder"))
-    outputs = run(model, inputs)
+    outputs = run_model(model, inputs)
     # Outputs are called after the layer: `bert_encoder`, as in a process that only exports.
     tf_keras.backend.clear_session()
     export_tfhub_lib.export_model(
@@ -113,10 +113,10 @@ def main(name: str, work: Path) -> None:
         vocab_file=str(work / "vocab.txt"),
         do_lower_case=True,
     )
-    exact = in_float64(config)
+    exact = build_in_float64(config)
     exact.set_weights([weight.astype(np.float64) for weight in weights])
     packages = ["tf-models-official", "tf-keras", "tensorflow"]
-    write_reference(work, inputs, outputs, run(exact, inputs), packages)
+    write_reference(work, inputs, outputs, run_model(exact, inputs), packages)
 
 
 if __name__ == "__main__":

@@ -18,19 +18,21 @@ HIDDEN, NARROW, INNER, HEADS, LAYERS = 48, 16, 80, 4, 3
 
 
 @dataclass(frozen=True)
-class Case:
+class PublisherCase:
     """One text, or a pair."""
 
     text: str
     pair: str | None
 
 
-def read_cases(work: Path) -> list[Case]:
+def read_cases(work: Path) -> list[PublisherCase]:
     """The cases of `cases.jsonl`: objects with `text`, or `sentence1` and `sentence2`."""
     lines = (work / "cases.jsonl").read_text("utf-8").split("\n")
     objects = [json.loads(line) for line in lines if line]
     return [
-        Case(o["sentence1"], o["sentence2"]) if "text" not in o else Case(o["text"], None)
+        PublisherCase(o["sentence1"], o["sentence2"])
+        if "text" not in o
+        else PublisherCase(o["text"], None)
         for o in objects
     ]
 
@@ -40,13 +42,13 @@ def read_tokens(work: Path) -> list[str]:
     return (work / "vocab.txt").read_text("utf-8").removesuffix("\n").split("\n")
 
 
-def moved(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+def add_noise(values: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Each weight with seeded noise on top, so that no bias is 0 and no scale is 1."""
     generator = np.random.default_rng(SEED)
     return [v + generator.normal(0.0, DEVIATION, v.shape).astype(v.dtype) for v in values]
 
 
-def padded(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, np.ndarray]:
+def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, np.ndarray]:
     """Ids and types of each text → int32[texts, longest] by the usual names, and the mask."""
     shape = len(rows), max(len(ids) for ids, _ in rows)
     names = ("input_ids", "attention_mask", "token_type_ids")

@@ -220,7 +220,7 @@ def caches() -> Iterator[HostileCase]:
             "content = hashlib.sha256(file.read_bytes()).hexdigest()\n"
             "cache.mkdir(mode=0o700); planted = cache / content\n"
             f"{harm}\n"
-            "from export import hub\n"
+            "from export.source import hub\n"
             "from export.__main__ import main\n"
             "code = main(['inspect', str(file), '--json'])\n"
             "if code == 0: assert (planted / 'm/a.bin').read_bytes() == b'a' * 700\n"

@@ -139,7 +139,7 @@ test('a SavedModel with an op outside the list is refused, though it was sealed 
       assert.ok(error instanceof UserError);
       assert.match(
         error.message,
-        /evil\/saved_model: got op BatchMatMulV9 in .*, expected only ops that compute \(export\/allowed_ops\.txt\); nothing was loaded/,
+        /evil\/saved_model: got op BatchMatMulV9 in .*, expected only ops that compute \(export\/source\/allowed_ops\.txt\); nothing was loaded/,
       );
       return true;
     });

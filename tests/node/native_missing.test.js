@@ -23,8 +23,8 @@ beforeEach(() => {
   rmSync(project, { recursive: true });
   cpSync(join(root, 'node_bridge'), join(project, 'node_bridge'), { recursive: true });
   cpSync(join(root, 'schemas'), join(project, 'schemas'), { recursive: true });
-  mkdirSync(join(project, 'export'));
-  cpSync(join(root, 'export', 'allowed_ops.txt'), join(project, 'export', 'allowed_ops.txt'));
+  mkdirSync(join(project, 'export', 'source'), { recursive: true });
+  cpSync(join(root, 'export', 'source', 'allowed_ops.txt'), join(project, 'export', 'source', 'allowed_ops.txt'));
   writeFileSync(join(project, 'package.json'), '{"type": "module"}');
   for (const folder of ['', '@tensorflow']) {
     const from = join(root, 'node_modules', folder);

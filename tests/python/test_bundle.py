@@ -155,7 +155,7 @@ def test_the_saved_model_inside_is_the_source_s(embedded: Embedded, tmp_path: Pa
     assert exported(embedded, bundle, "--with-saved-model") == 0
     assert contract_of(bundle)["saved_model"] == {
         "sha256": digest(bundle / "saved_model"),
-        "allowed_ops": digest(ROOT / "export" / "allowed_ops.txt"),
+        "allowed_ops": digest(ROOT / "export" / "source" / "allowed_ops.txt"),
     }
 
 

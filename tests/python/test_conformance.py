@@ -47,7 +47,7 @@ def test_a_command_is_measured(tmp_path):
     """By a small process, as in the command: a child begins with its parent's peak."""
     code = "import sys; x = bytearray(300 << 20); print('out'); sys.exit('no such thing')"
     script = (
-        "import pathlib, sys; from parity_tests.conformance.measure import measured; "
+        "import pathlib, sys; from parity_tests.runners.measure import measured; "
         f"log = pathlib.Path({str(tmp_path / 'log')!r}); "
         f"done = measured([sys.executable, '-c', {code!r}], log); "
         "print(done.code, done.stdout.strip(), done.last_words, done.peak_bytes >> 20, sep='|')"

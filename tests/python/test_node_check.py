@@ -61,7 +61,8 @@ def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, 
     """The whole command, with a converter that writes one weight wrong."""
     program = (
         "import sys; from dataclasses import replace\n"
-        "from export import model, tfjs, __main__ as command; write = tfjs.write\n"
+        "from export import model, __main__ as command; from export.graph import tfjs\n"
+        "write = tfjs.write\n"
         # In this process: a confined one would have the converter as it is.
         "export = model.export_model\n"
         "model.export_model = lambda request, *more: export(replace(request, own=True), *more)\n"

@@ -1,7 +1,8 @@
-"""Every command of both READMEs, read out of them and run as a reader would, in one directory.
+"""Every command of the README and of the pages after it, run as a reader would, in one directory.
 
 What is too long for a test is in LONG with the reason; its options are still parsed by the command
-itself. A command that is new in a README is run, or must be put there.
+itself. A command that is new in one of PAGES is run, or must be put there. Each page and its
+Chinese one have the same commands.
 """
 
 import importlib
@@ -20,7 +21,16 @@ from tests.python.conftest import ROOT
 from tests.python.publishers import publisher
 from tests.python.test_build import TOKENS
 
-READMES = ("README.md", "README.zh-CN.md")
+PAGES = (
+    "README.md",
+    "docs/training.md",
+    "docs/parity.md",
+    "docs/native.md",
+    "docs/collection.md",
+    "docs/bench.md",
+)
+"""Whose commands are run, in the order in which a reader comes to them."""
+CHINESE = ".zh-CN.md"
 PROGRAM = r"(?:npm|nox|node|python|echo|cat|\.nox/\S+|\.venv/\S+)"
 PYTHON = ".nox/python/bin/python -m "
 LONG = {
@@ -65,10 +75,11 @@ CLASSIFIER, NEW = "artifacts/classifier", "./my_tokenizer"
 """What DIR stands for: of node a classifier that is there, of nox a new directory."""
 NODE_COMMANDS = ("train", "predict", "encode", "tokenize", "verify")
 TEXTS = "这本书很好\n房间很小\n"
+PROGRAM_START = "    import { Bundle, Classifier"
 
 
 def commands(text: str) -> list[str]:
-    """Every command of a README in order: in code blocks, tables and running text."""
+    """Every command of a page in order: in code blocks, tables and running text."""
     found = []
     for line in text.splitlines():
         if re.match(f"    {PROGRAM} ", line):
@@ -78,8 +89,25 @@ def commands(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def readme(name: str) -> str:
+def page(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
+
+
+def chinese(name: str) -> str:
+    """The Chinese page beside an English one."""
+    return name.removesuffix(".md") + CHINESE
+
+
+def pairs() -> list[str]:
+    """The English page of each pair: PAGES, and what else in docs/ has a Chinese page."""
+    others = sorted((ROOT / "docs").glob(f"*{CHINESE}"))
+    names = [f"docs/{path.name.removesuffix(CHINESE)}.md" for path in others]
+    return list(dict.fromkeys([*PAGES, *names]))
+
+
+def all_commands() -> list[str]:
+    """Every command of PAGES in their order, each once."""
+    return commands("\n".join(page(name) for name in PAGES))
 
 
 def filled(command: str) -> str:
@@ -94,8 +122,9 @@ def project(embedded, tmp_path_factory):
     place = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "node_bridge", place / "node_bridge")
     shutil.copytree(ROOT / "schemas", place / "schemas")
-    (place / "export").mkdir()
-    shutil.copy(ROOT / "export" / "allowed_ops.txt", place / "export")
+    allowed = Path("export", "source", "allowed_ops.txt")
+    (place / allowed).parent.mkdir(parents=True)
+    shutil.copy(ROOT / allowed, place / allowed)
     shutil.copy(ROOT / "package.json", place)
     (place / "node_modules").symlink_to(ROOT / "node_modules")
     (place / "artifacts" / "data").mkdir(parents=True)
@@ -147,23 +176,27 @@ def call(room: str, options: str) -> int:
         return int(ended.code or 0)
 
 
-def test_both_readmes_have_the_same_commands():
-    assert commands(readme(READMES[0])) == commands(readme(READMES[1]))
-    assert len(commands(readme(READMES[0]))) > 25
+@pytest.mark.parametrize("name", pairs())
+def test_a_page_and_its_chinese_one_have_the_same_commands(name):
+    assert commands(page(name)) == commands(page(chinese(name)))
 
 
-def test_every_command_of_the_readme_runs_in_the_readers_order(project, monkeypatch, capfd):
+def test_the_pages_with_the_same_commands_have_many():
+    assert len(commands(page(PAGES[0]))) > 20
+    assert len(all_commands()) > 25
+
+
+def test_every_command_of_the_pages_runs_in_the_readers_order(project, monkeypatch, capfd):
     monkeypatch.chdir(project)
-    found = commands(readme(READMES[0]))
-    short = [command for command in found if command not in LONG]
+    short = [command for command in all_commands() if command not in LONG]
     assert sum(command.startswith("node ") for command in short) >= 7
     for command in short:
         run(command, project, capfd)
 
 
-def test_the_long_ones_are_in_the_readme_and_their_options_are_right(monkeypatch, capfd):
+def test_the_long_ones_are_in_the_pages_and_their_options_are_right(monkeypatch, capfd):
     monkeypatch.chdir(ROOT)
-    found = commands(readme(READMES[0]))
+    found = all_commands()
     assert [command for command in LONG if command not in found] == []
     menu = subprocess.run(
         [sys.executable, "-m", "nox", "-l"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -189,10 +222,12 @@ def test_the_long_ones_are_in_the_readme_and_their_options_are_right(monkeypatch
     assert named - {"-p", "tsconfig.types.json"} <= sessions
 
 
-def test_the_program_in_the_readme_runs(project):
-    for name in READMES:
-        text = readme(name)
-        start = text.index("    import { Bundle, Classifier")
+def test_the_program_in_the_pages_runs(project):
+    found = [name for name in pairs() if PROGRAM_START in page(name)]
+    assert len(found) == 1
+    for name in (found[0], chinese(found[0])):
+        text = page(name)
+        start = text.index(PROGRAM_START)
         lines = re.match(r"(?:(?:    .*)?\n)+", text[start:])
         assert lines is not None
         program = lines[0].replace(") …", ") console.log(label, text);")

@@ -15,7 +15,7 @@ from bench.families import FAMILIES
 from bench.output import draw_svg, format_table
 from bench.rows import BenchRecord, write_whole
 from bench.setting import BenchSetting, code_hash, collect_facts
-from support.command_line import OptionParser, command, nearest
+from support.command_line import OptionParser, command, nearest_name
 from support.errors import UserError
 
 EXAMPLE = """examples:
@@ -85,7 +85,7 @@ def check_names(names: list[str], known: list[str]) -> None:
     """Refuses a name that begins no row's name."""
     for name in names:
         if not any(f"{row}.".startswith(f"{name}.") for row in known):
-            meant = nearest(name, known)
+            meant = nearest_name(name, known)
             asked = f" (did you mean {meant}?)" if meant else ""
             raise UserError(f"no row is called {name}{asked}; the rows are {', '.join(known)}")
 

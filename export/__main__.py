@@ -43,7 +43,7 @@ DTYPES = ("float32", "float16", "uint16", "uint8")
 ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The options of every subcommand."""
     top = OptionParser(
         prog="python -m export",
@@ -52,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
     )
     top.add_argument("--root", type=Path, default=Path("artifacts"), help="default: artifacts")
-    top.add_argument("--train", type=positive, default=5000, help="reviews to train on")
-    top.add_argument("--dev", type=positive, default=1000, help="reviews held out")
+    top.add_argument("--train", type=positive_integer, default=5000, help="reviews to train on")
+    top.add_argument("--dev", type=positive_integer, default=1000, help="reviews held out")
     top.add_argument("--seed", type=int, default=1, help="of the split and of the weights")
     top.set_defaults(run=run_embedded)
     commands = top.add_subparsers(title="subcommands")
@@ -76,21 +76,21 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with a copy of the SavedModel, for native TensorFlow in Node",
     )
-    tokenizer_options(model)
-    sign_option(model)
-    limit_options(model)
+    add_tokenizer_options(model)
+    add_sign_option(model)
+    add_limit_options(model)
     model.set_defaults(run=run_model)
 
     vocab = commands.add_parser("vocab", help="a bundle of a tokenizer alone")
     vocab.add_argument("vocab", type=Path, nargs="?", help="vocab.txt, a token a line")
     vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
-    tokenizer_options(vocab)
-    sign_option(vocab)
+    add_tokenizer_options(vocab)
+    add_sign_option(vocab)
     hub.add_download_option(vocab)
-    limit_options(vocab)
+    add_limit_options(vocab)
     vocab.set_defaults(run=run_vocab)
 
-    build_command(commands)
+    add_build_command(commands)
     sign = commands.add_parser(
         "sign",
         help="sign a bundle or a classifier",
@@ -106,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def build_command(commands: argparse._SubParsersAction[OptionParser]) -> None:
+def add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> None:
     """`build` and its options."""
     build = commands.add_parser(
         "build",
@@ -120,7 +120,7 @@ def build_command(commands: argparse._SubParsersAction[OptionParser]) -> None:
     build.add_argument("--out", type=Path, required=True, help="directory of the SavedModel")
     build.add_argument("--config", type=Path, help="default: the json beside the checkpoint")
     build.add_argument("--vocab", type=Path, help="for tokens; default: vocab.txt beside it")
-    build.add_argument("--layers", type=positive, metavar="N", help="keep the first N only")
+    build.add_argument("--layers", type=positive_integer, metavar="N", help="keep the first N only")
     build.add_argument(
         "--contract",
         choices=("named", "tokens"),
@@ -130,7 +130,7 @@ def build_command(commands: argparse._SubParsersAction[OptionParser]) -> None:
     build.set_defaults(run=run_build)
 
 
-def tokenizer_options(command: argparse.ArgumentParser) -> None:
+def add_tokenizer_options(command: argparse.ArgumentParser) -> None:
     """What both commands that write a tokenizer take."""
     command.add_argument(
         "--tokenizer-model",
@@ -163,7 +163,7 @@ def tokenizer_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def sign_option(command: argparse.ArgumentParser) -> None:
+def add_sign_option(command: argparse.ArgumentParser) -> None:
     """The key that signs the finished bundle."""
     command.add_argument(
         "--sign",
@@ -173,48 +173,48 @@ def sign_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def checked_key(key: Path | None) -> None:
+def check_key(key: Path | None) -> None:
     """Stops before long work where the key that is to sign its result is none.
 
     Raises:
         UserError: see `signing.private_key`.
     """
     if key is not None:
-        from export.signing import private_key
+        from export.signing import read_private_key
 
-        private_key(key)
+        read_private_key(key)
 
 
-def limit_options(command: argparse.ArgumentParser) -> None:
+def add_limit_options(command: argparse.ArgumentParser) -> None:
     """What the process that loads a model may use."""
     group = command.add_argument_group("limits of the process that loads a SavedModel")
     group.add_argument(
         "--time-limit",
-        type=positive,
+        type=positive_integer,
         default=STEP_SECONDS,
         metavar="SECONDS",
         help="that one step may take (default %(default)s)",
     )
     group.add_argument(
         "--memory-limit",
-        type=positive,
+        type=positive_integer,
         metavar="GIB",
         help="that it may use (default: what the machine has)",
     )
 
 
-def limits_of(options: argparse.Namespace) -> Limits:
+def limits_from_options(options: argparse.Namespace) -> Limits:
     """The limits that the options of `limit_options` set."""
     memory = None if options.memory_limit is None else options.memory_limit << 30
     return Limits(options.time_limit, memory)
 
 
-def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
+def choice_from_options(options: argparse.Namespace) -> TokenizerChoice:
     """The tokenizer that the options name, or that is to be recovered from its model."""
     from export.tokenizer.spec import TokenizerSpec
-    from export.tokenizer_choice import Asked, TokenizerChoice
+    from export.tokenizer_choice import AskedTokenizer, TokenizerChoice
 
-    asked = Asked(
+    asked = AskedTokenizer(
         algorithm=options.tokenizer,
         lower_case=False if options.cased else True if options.uncased else None,
         strip_accents=False if options.keep_accents else None,
@@ -222,7 +222,7 @@ def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
     )
     if options.tokenizer_model is None and options.tokenizer_sha256:
         raise UserError("--tokenizer-sha256 is for the archive of --tokenizer-model, got none")
-    if options.tokenizer_model is not None and asked != Asked():
+    if options.tokenizer_model is not None and asked != AskedTokenizer():
         raise UserError(
             "got --tokenizer-model and options of a tokenizer, expected one of the two: "
             "what the model does is found out from the model itself"
@@ -240,7 +240,7 @@ def tokenizer_choice(options: argparse.Namespace) -> TokenizerChoice:
     )
 
 
-def positive(text: str) -> int:
+def positive_integer(text: str) -> int:
     """An argument that is a positive integer."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text}")
@@ -249,29 +249,29 @@ def positive(text: str) -> int:
 
 def run_embedded(options: argparse.Namespace) -> None:
     """`python -m export`."""
-    from export.demo import Sizes, export_embedded
+    from export.demo import DemoSizes, export_embedded
 
-    export_embedded(options.root, Sizes(options.train, options.dev, options.seed), say)
+    export_embedded(options.root, DemoSizes(options.train, options.dev, options.seed), say)
 
 
 def run_model(options: argparse.Namespace) -> None:
     """`python -m export model`."""
-    from export.model import Request, export_model
+    from export.model import ExportRequest, export_model
 
-    request = Request(
+    request = ExportRequest(
         handle=options.handle,
-        tokenizer=tokenizer_choice(options),
+        tokenizer=choice_from_options(options),
         dtype=options.dtype,
         force=options.force,
         sha256=options.sha256,
-        asked=signature_choice.asked_of(options),
+        asked=signature_choice.asked_from_options(options),
         with_saved_model=options.with_saved_model,
         replace=options.replace,
-        limits=limits_of(options),
+        limits=limits_from_options(options),
     )
-    checked_key(options.sign)
+    check_key(options.sign)
     export_model(request, options.out, say)
-    signed(options.out, options.sign)
+    sign_if_asked(options.out, options.sign)
     print(options.out)
 
 
@@ -279,14 +279,14 @@ def run_vocab(options: argparse.Namespace) -> None:
     """`python -m export vocab`."""
     from export.tokenizer_bundle import export_tokenizer
 
-    choice = tokenizer_choice(options)
-    checked_key(options.sign)
-    export_tokenizer(choice, options.out, say, options.replace, limits_of(options))
-    signed(options.out, options.sign)
+    choice = choice_from_options(options)
+    check_key(options.sign)
+    export_tokenizer(choice, options.out, say, options.replace, limits_from_options(options))
+    sign_if_asked(options.out, options.sign)
     print(options.out)
 
 
-def signed(bundle: Path, key: Path | None) -> None:
+def sign_if_asked(bundle: Path, key: Path | None) -> None:
     """Signs a bundle where a key was given."""
     if key is not None:
         from export.signing import sign
@@ -304,22 +304,22 @@ def run_sign(options: argparse.Namespace) -> None:
 
 def run_build(options: argparse.Namespace) -> None:
     """`python -m export build`."""
-    from export.build import Request, build
+    from export.build import BuildRequest, build_saved_model
 
-    request = Request(
+    request = BuildRequest(
         options.checkpoint, options.config, options.vocab, options.layers, options.contract
     )
-    build(request, options.out, say)
+    build_saved_model(request, options.out, say)
     print(options.out)
 
 
 @command("interrupted; what was finished stays")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a subcommand; an error that reaches a person is one line and an exit code."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
     if getattr(options, "max_download", None) is not None:
-        download.allow(options.max_download)
+        download.set_max_download(options.max_download)
     run(options)
     return 0
 

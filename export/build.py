@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from export.checkpoints import Checkpoint, load_encoder, load_head, loading, open_checkpoint
 from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
-from export.output_directory import appearing, refuse_foreign, refuse_overlap
+from export.output_directory import atomic_directory, refuse_foreign, refuse_overlap
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab, vocab_bytes
 from support.errors import UserError
@@ -19,7 +19,7 @@ VOCAB = "vocab.txt"
 
 
 @dataclass(frozen=True)
-class Request:
+class BuildRequest:
     """What to build; `config` and, for `tokens`, `vocab` are taken from beside it where None."""
 
     checkpoint: Path
@@ -29,7 +29,9 @@ class Request:
     contract: str = "named"
 
 
-def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, list[str]]:
+def build_saved_model(
+    request: BuildRequest, out: Path, say: Callable[[str], None]
+) -> dict[str, list[str]]:
     """Writes the SavedModel; returns the names of the checkpoint's unused variables by kind.
 
     Raises:
@@ -50,7 +52,7 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
         request = replace(request, checkpoint=sentence.encoder)
     checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers)
     config = checkpoint.config
-    vocab = vocab_of(request, config.vocab_size, say)
+    vocab = read_needed_vocab(request, config.vocab_size, say)
     say(
         f"{request.checkpoint}: {config.architecture}, {config.num_hidden_layers} layers of "
         f"{config.hidden_size}, {config.activation}"
@@ -58,30 +60,32 @@ def build(request: Request, out: Path, say: Callable[[str], None]) -> dict[str, 
     for notice in [*checkpoint.notices, *(sentence.notices if sentence else [])]:
         say(notice)
     encoder = load_encoder(checkpoint)
-    head = head_of(checkpoint, say) if request.contract == "tokens" else None
-    from export.architectures.encoder import save
+    head = load_head_or_notice(checkpoint, say) if request.contract == "tokens" else None
+    from export.architectures.encoder import save_encoder
     from export.architectures.string_tokens import save_string_tokens
 
-    with appearing(out) as directory:
+    with atomic_directory(out) as directory:
         if vocab is not None and request.contract == "tokens":
             save_string_tokens(encoder, vocab, directory, head=head)
         elif sentence is not None:
             from export.architectures.sentence import SentenceEncoder
 
-            save(SentenceEncoder(encoder, sentence.modules), directory)
+            save_encoder(SentenceEncoder(encoder, sentence.modules), directory)
             if sentence.max_length is not None:
                 write_max_length(directory, sentence.max_length)
         else:
-            save(encoder, directory)
+            save_encoder(encoder, directory)
         write_tokenizer_files(request, directory, say)
-    for line in loading.lines(checkpoint.variables):
+    for line in loading.describe_unused(checkpoint.variables):
         say(line)
-    return loading.by_kind(checkpoint.variables)
+    return loading.unused_by_kind(checkpoint.variables)
 
 
-def write_tokenizer_files(request: Request, directory: Path, say: Callable[[str], None]) -> None:
+def write_tokenizer_files(
+    request: BuildRequest, directory: Path, say: Callable[[str], None]
+) -> None:
     """Carries the checkpoint's tokenizer files over, among the SavedModel's assets."""
-    files = facts.collect(request.checkpoint)
+    files = facts.collect_files(request.checkpoint)
     if request.vocab is not None:
         files[VOCAB] = vocab_bytes(request.vocab)
     for name, data in files.items():
@@ -90,12 +94,12 @@ def write_tokenizer_files(request: Request, directory: Path, say: Callable[[str]
         if not place.exists():  # a model of token strings has its vocab there, which it looks up in
             place.write_bytes(data)
     if files:
-        said = facts.read(directory)
+        said = facts.read_facts(directory)
         assert said is not None
         say(f"tokenizer files carried over: {', '.join(files)}; {said.problem or said.why}")
 
 
-def vocab_of(request: Request, rows: int, say: Callable[[str], None]) -> Vocab | None:
+def read_needed_vocab(request: BuildRequest, rows: int, say: Callable[[str], None]) -> Vocab | None:
     """The vocab that was given or, where the contract needs one, that lies beside the checkpoint.
 
     Raises:
@@ -116,7 +120,7 @@ def vocab_of(request: Request, rows: int, say: Callable[[str], None]) -> Vocab |
     return vocab
 
 
-def head_of(checkpoint: Checkpoint, say: Callable[[str], None]) -> "MlmHead | None":
+def load_head_or_notice(checkpoint: Checkpoint, say: Callable[[str], None]) -> "MlmHead | None":
     """The checkpoint's own masked language model head, or None and a word about it."""
     if checkpoint.has_head:
         return load_head(checkpoint)

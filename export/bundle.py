@@ -17,9 +17,9 @@ from support.errors import UserError
 FORMAT = "bert-bridge"
 CONTRACT_VERSION = 1
 CONTRACT = contracts.CONTRACT
-MADE = "bert-bridge.json"
+FILE_LIST = "bert-bridge.json"
 """In a SavedModel of ours: lists its files."""
-NOT_THE_MODEL = ("fingerprint.pb", MADE)
+UNHASHED_FILES = ("fingerprint.pb", FILE_LIST)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def digest(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     whole = hashlib.sha256()
     for file in sorted(path.rglob("*")):
-        if file.is_file() and file.name not in NOT_THE_MODEL:
+        if file.is_file() and file.name not in UNHASHED_FILES:
             whole.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
     return whole.hexdigest()
 
@@ -126,7 +126,7 @@ def seal(directory: Path, contract: Contract) -> None:
     contracts.read_bundle(directory)
 
 
-def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) -> None:
+def refuse_other_source(out: Path, this: dict[str, Any], name: str, replace: bool) -> None:
     """Stops before a bundle replaces one that was made from something else.
 
     The same is: a model of the same handle; or a tokenizer alone of the same algorithm and
@@ -146,7 +146,7 @@ def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) ->
         return
     try:
         there = contracts.read_bundle(out)
-        same = identity(there) == identity(this)
+        same = source_identity(there) == source_identity(this)
         tokenizer = there["tokenizer"]
         options = ", ".join(f"{key} {json.dumps(on)}" for key, on in tokenizer["options"].items())
         source = there["provenance"].get("source", {}).get("handle", "a vocab")
@@ -163,7 +163,7 @@ def refuse_another(out: Path, this: dict[str, Any], name: str, replace: bool) ->
         )
 
 
-def identity(contract: dict[str, Any]) -> tuple[object, ...]:
+def source_identity(contract: dict[str, Any]) -> tuple[object, ...]:
     """What two bundles have in common that are made from the same thing."""
     provenance, tokenizer = contract["provenance"], contract["tokenizer"]
     if "source" in provenance:
@@ -174,7 +174,7 @@ def identity(contract: dict[str, Any]) -> tuple[object, ...]:
 
 # Versions of everything that makes a bundle, found without importing any of it.
 
-ROOMS = ("export", "numerics", "support")
+SOURCE_FOLDERS = ("export", "numerics", "support")
 PACKAGES = (
     "numpy",
     "tensorflow",
@@ -188,17 +188,17 @@ PACKAGES = (
 @cache
 def versions() -> dict[str, str]:
     """Package versions, and this exporter's own: the start of the sha256 of its source."""
-    return {"bert-bridge": source_digest()[:12]} | {name: version(name) for name in PACKAGES}
+    return {"bert-bridge": exporter_sha256()[:12]} | {name: version(name) for name in PACKAGES}
 
 
-def source_digest() -> str:
+def exporter_sha256() -> str:
     """The sha256 of the exporter's source files, so that a changed exporter exports anew.
 
     The budgets are part of it: a bundle carries them.
     """
     root = Path(__file__).parents[1]
     whole = hashlib.sha256()
-    for room in ROOMS:
+    for room in SOURCE_FOLDERS:
         files = (
             file for kind in ("*.py", "*.toml", "*.json") for file in (root / room).rglob(kind)
         )

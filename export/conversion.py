@@ -9,32 +9,37 @@ from typing import TYPE_CHECKING, Any
 
 from export import saved_model_copy
 from export.bundle import Contract, TensorSpec, seal
-from export.checkpoints.sentence_transformers import shortened
+from export.checkpoints.sentence_transformers import limit_positions
 from export.graph.verdict import Verdict
-from export.model import Job, Request
+from export.model import ExportJob, ExportRequest
 from export.source import messages
-from export.source.signature_choice import Tensor, graph_for, signature_for, signatures_of
-from export.tokenizer import Vocab, facts, library_versions, reference, write_tokenizer
+from export.source.signature_choice import (
+    TensorInfo,
+    choose_graph,
+    choose_signature,
+    read_signatures,
+)
+from export.tokenizer import Vocab, facts, library_versions, make_reference, write_tokenizer
 from export.tokenizer.vocab import compare_sizes
 from support.quiet_tensorflow import tensorflow
 
 if TYPE_CHECKING:
-    from export.graph.graph import FrozenGraph, Inlined
+    from export.graph.graph import FrozenGraph, InlinedGraph
 
 MAX_LENGTH = 512
 
 
-def write_bundle(job: Job, say: Any) -> None:
+def write_bundle(job: ExportJob, say: Any) -> None:
     """Writes the bundle, sealed and checked in Node.
 
     Raises:
         UserError: see `graph.load`, `TokenizerChoice.choose`, `ids_for_strings`, `rewrite`,
             `preflight.check` and `refuse_over_budget`.
         CheckFailed: see `check_in_node`.
-        EnvironmentProblem: see `check_in_node` and `reference`.
+        EnvironmentProblem: see `check_in_node` and `make_reference`.
     """
     request, saved_model, verdict = job.request, job.saved_model, job.verdict
-    provenance, said = job.provenance, facts.read(job.saved_model)
+    provenance, said = job.provenance, facts.read_facts(job.saved_model)
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
     from export import golden, node_check
@@ -42,81 +47,83 @@ def write_bundle(job: Job, say: Any) -> None:
     from export.rewrites import rewrite
     from export.rewrites.embedding import merge_partitions
 
-    source = graph.load(saved_model, verdict.tags, str(verdict.signature))
-    parts = graph.inlined(source)
+    source = graph.load_source(saved_model, verdict.tags, str(verdict.signature))
+    parts = graph.inline_calls(source)
     own = None
     if string_tokens.takes_strings(parts):
         (strings,) = parts.inputs
         say("the model takes token strings: its lookup is cut away, ids become the input")
-        own = string_tokens.ids_for_strings(parts)
+        own = string_tokens.replace_strings_by_ids(parts)
         parts = own.parts
     if said is None or said.says_nothing:
-        said = facts.of_loaded(source.loaded, saved_model) or said
+        said = facts.read_loaded_model(source.loaded, saved_model) or said
     chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say, said)
     vocab, tokenizer, python = chosen.vocab, chosen.spec, request.tokenizer.python
     provenance["tokenizer"] = library_versions(tokenizer.algorithm, python)
     input_roles = {name: verdict.inputs.get(name, name) for name in parts.inputs}
-    output_roles = endpoints.from_layers(verdict.outputs, outputs_of(saved_model, verdict), parts)
-    places = inner_places(parts, input_roles, output_roles)
+    output_roles = endpoints.roles_from_layers(
+        verdict.outputs, signature_outputs(saved_model, verdict), parts
+    )
+    places = contract_taps(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
-    frozen, halves = stored_dtypes.in_float32(merge_partitions(frozen))
+    frozen, halves = stored_dtypes.convert_to_float32(merge_partitions(frozen))
     inputs = endpoints.input_specs(frozen.inputs, input_roles)
-    rows = refuse_other_size(frozen, inputs, vocab, request, say)
+    rows = check_vocab_size(frozen, inputs, vocab, request, say)
 
     length = fixed_length(inputs)
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
-    limit = longest_text(frozen, inputs, vocab, padding, say)
-    max_length = min(shortened(saved_model, limit), length or limit)
+    limit = find_max_positions(frozen, inputs, vocab, padding, say)
+    max_length = min(limit_positions(saved_model, limit), length or limit)
     ids, rules = (
-        reference(tokenizer, vocab, python).encode(
+        make_reference(tokenizer, vocab, python).encode(
             texts, special_tokens=True, max_length=max_length
         )
-        for texts in (golden.TEXTS, golden.RULES)
+        for texts in (golden.TEXTS, golden.RULE_TEXTS)
     )
-    cases = golden.batch(ids, pad, padding, length)
+    cases = golden.pad_batch(ids, pad, padding, length)
     feeds = {spec.name: cases[spec.role] for spec in inputs}
     asked = feeds
     if own:
-        asked = {strings: golden.tokens_of(cases["input_ids"], own.tokens, pad)}
-    expected = stored_dtypes.as_float32(golden.answers(source, asked))
+        asked = {strings: golden.token_strings(cases["input_ids"], own.tokens, pad)}
+    expected = stored_dtypes.arrays_to_float32(golden.run_source(source, asked))
     outputs = endpoints.output_specs(
         frozen.outputs, output_roles, expected, cases["input_ids"].shape[1]
     )
-    for line in endpoints.notices(outputs):
+    for line in endpoints.describe_outputs(outputs):
         say(line)
-    visible = golden.visible(cases, padding)
+    visible = golden.visible_positions(cases, padding)
     own_answers = {}
     if halves:
         in_halves, expected = expected, frozen.run(feeds)
-        own_answers = stored_dtypes.accuracy(in_halves, expected, visible)
+        own_answers = stored_dtypes.measure_accuracy(in_halves, expected, visible)
         say(
             f"the model computes in {' and '.join(halves)}; TF.js has float32 alone, so the bundle "
             f"computes the same function in float32, and its golden cases are of that. "
-            f"{stored_dtypes.furthest(own_answers)} of the source's own answers"
+            f"{stored_dtypes.describe_furthest(own_answers)} of the source's own answers"
         )
     say("measuring what float32 costs the model, against float64")
-    measured = golden.measure(frozen, feeds, visible, say)
-    budgets = stored_dtypes.budgets(measured.costs, request.dtype, request.force)
+    measured = golden.measure_costs(frozen, feeds, visible, say)
+    budgets = stored_dtypes.derive_budgets(measured.costs, request.dtype, request.force)
     say("rewriting the graph, each step checked on the golden cases")
     frozen, steps = rewrite(frozen, feeds, visible, measured, say)
-    preflight.check(frozen)
-    stored = stored_dtypes.stored_dtypes(frozen, request.dtype)
-    got = stored_dtypes.answers_as_stored(frozen, stored, feeds)
+    preflight.check_kernels(frozen)
+    stored = stored_dtypes.choose_stored_dtypes(frozen, request.dtype)
+    got = stored_dtypes.run_as_stored(frozen, stored, feeds)
     stored_dtypes.refuse_over_budget(
         got, expected, visible, budgets, dtype=request.dtype, force=request.force
     )
-    accuracy = stored_dtypes.accuracy(got, expected, visible)
+    accuracy = stored_dtypes.measure_accuracy(got, expected, visible)
     directory = job.directory
     say(f"writing the TF.js graph, {request.dtype} weights")
-    weights = tfjs.write(frozen, stored, directory)
+    weights = tfjs.write_model(frozen, stored, directory)
     vetted = None
     if request.with_saved_model and own:
         say("its SavedModel is left out: it takes token strings, and Node has ids")
     elif request.with_saved_model and source.takes_other_dtypes:
         say("its SavedModel is left out: it takes other dtypes than int32, which Node gives")
     elif request.with_saved_model:
-        vetted = saved_model_copy.copy(saved_model, directory)
+        vetted = saved_model_copy.copy_saved_model(saved_model, directory)
     say(f"reading the tables of tokenizer {tokenizer.algorithm}")
     contract = Contract(
         name=request.name or saved_model.name,
@@ -138,8 +145,8 @@ def write_bundle(job: Job, say: Any) -> None:
         provenance=provenance,
         accuracy={
             "outputs": accuracy,
-            "budget": stored_dtypes.widest(budgets, expected),
-            "budgets": stored_dtypes.in_contract(measured.costs, budgets),
+            "budget": stored_dtypes.widest_budget(budgets, expected),
+            "budgets": stored_dtypes.budgets_for_contract(measured.costs, budgets),
             "rewrites": [asdict(step) for step in steps],
         }
         | ({"source_in": {"dtypes": halves, "outputs": own_answers}} if halves else {}),
@@ -147,8 +154,8 @@ def write_bundle(job: Job, say: Any) -> None:
         signature={"name": verdict.signature, "tags": list(verdict.tags)},
         saved_model=vetted,
     )
-    checksums = golden.checksums_of(directory, weights, contract)
-    golden.write(cases, expected, rules, checksums, directory)
+    checksums = golden.compute_checksums(directory, weights, contract)
+    golden.write_golden_cases(cases, expected, rules, checksums, directory)
     seal(directory, contract)
     node_check.check_in_node(
         directory,
@@ -161,7 +168,7 @@ def write_bundle(job: Job, say: Any) -> None:
     )
 
 
-def longest_text(
+def find_max_positions(
     frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, padding: str, say: Any
 ) -> int:
     """The most positions that a text may have, found by running the model.
@@ -189,8 +196,8 @@ def longest_text(
 
     def fails(count: int) -> bool:
         ids = [[vocab.special["unk"].id] * count]
-        batch = golden.batch(ids, vocab.special["pad"].id, padding, length)
-        return not graph.runs(frozen, {spec.name: batch[spec.role] for spec in inputs})
+        batch = golden.pad_batch(ids, vocab.special["pad"].id, padding, length)
+        return not graph.can_run(frozen, {spec.name: batch[spec.role] for spec in inputs})
 
     if not fails(guess):
         return guess
@@ -206,14 +213,14 @@ def fixed_length(inputs: list[TensorSpec]) -> int | None:
     return next((size for spec in inputs for size in spec.shape[1:] if isinstance(size, int)), None)
 
 
-def outputs_of(saved_model: Path, verdict: Verdict) -> list[Tensor]:
+def signature_outputs(saved_model: Path, verdict: Verdict) -> list[TensorInfo]:
     """The outputs of the signature that the verdict chose, as the file has them."""
-    graph = graph_for(messages.read(saved_model), verdict.tags, saved_model.name)
-    return signature_for(signatures_of(graph), verdict.signature, saved_model.name).outputs
+    graph = choose_graph(messages.read_saved_model(saved_model), verdict.tags, saved_model.name)
+    return choose_signature(read_signatures(graph), verdict.signature, saved_model.name).outputs
 
 
-def inner_places(
-    parts: Inlined, input_roles: dict[str, str], output_roles: dict[str, str]
+def contract_taps(
+    parts: InlinedGraph, input_roles: dict[str, str], output_roles: dict[str, str]
 ) -> list[dict[str, str]]:
     """The taps of a model, as the contract has them; none where it has no `sequence_output`.
 
@@ -225,12 +232,12 @@ def inner_places(
     last = [name for name, role in output_roles.items() if role == "sequence_output"]
     if not ids or not last:
         return []
-    found = taps.find(parts, ids[0], last[0])
+    found = taps.find_taps(parts, ids[0], last[0])
     return [{"name": n, "node": taps.PREFIX + n, "tensor": tensor} for n, tensor in found.items()]
 
 
-def refuse_other_size(
-    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: Request, say: Any
+def check_vocab_size(
+    frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: ExportRequest, say: Any
 ) -> int | None:
     """The rows of the model's embedding, None where they cannot be seen.
 

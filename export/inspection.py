@@ -10,27 +10,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.graph.verdict import Verdict, verdict_of
+from export.graph.verdict import Verdict, assess_model
 from export.source import hub, messages
 from export.source.call_graph import data_inputs
-from export.source.messages import assets_of, dtype_name, graphs, shape_of
+from export.source.messages import dtype_name, node_lists, read_assets, read_shape
 from export.source.signature_choice import (
-    Asked,
+    AskedSignature,
     Signature,
     add_options,
-    asked_of,
-    graph_for,
-    signatures_of,
+    asked_from_options,
+    choose_graph,
+    read_signatures,
 )
 from export.source.vetting import vet
 from support.errors import UserError
 
 # An inspection as text to read.
 
-WIDTH = 88
+LINE_WIDTH = 88
 
 
-def as_text(document: dict[str, Any]) -> str:
+def format_inspection(document: dict[str, Any]) -> str:
     """The document of `inspection.inspect` as lines."""
     made = document["tensorflow_version"] or "an unknown version"
     lines = [document["handle"], f"  saved by TensorFlow {made}, lies in {document['path']}"]
@@ -40,12 +40,12 @@ def as_text(document: dict[str, Any]) -> str:
         )
     for signature in document["signatures"]:
         lines.append(f"signature {signature['name']}")
-        lines += [f"  in   {tensor(t)}" for t in signature["inputs"]]
-        lines += [f"  out  {tensor(t)}" for t in signature["outputs"]]
+        lines += [f"  in   {format_tensor(t)}" for t in signature["inputs"]]
+        lines += [f"  out  {format_tensor(t)}" for t in signature["outputs"]]
     if not document["signatures"]:
         lines.append("no signature")
     lines.append(f"ops: {sum(document['ops'].values())} nodes, {len(document['ops'])} kinds")
-    lines += wrapped(f"{op} {count}" for op, count in document["ops"].items())
+    lines += wrap_words(f"{op} {count}" for op, count in document["ops"].items())
     lines.append("on disk")
     for part, size in document["bytes_on_disk"].items():
         lines.append(f"  {part:15}{size / 1e6:10.3f} MB")
@@ -67,18 +67,18 @@ def as_text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def tensor(document: dict[str, Any]) -> str:
+def format_tensor(document: dict[str, Any]) -> str:
     """One input or output as `name: dtype[shape]`, with `?` for what is free."""
     shape = document["shape"]
     axes = "..." if shape is None else ", ".join("?" if n is None else str(n) for n in shape)
     return f"{document['name']}: {document['dtype']}[{axes}]"
 
 
-def wrapped(words: Any) -> list[str]:
+def wrap_words(words: Any) -> list[str]:
     """Words in indented lines."""
     lines = [" "]
     for word in words:
-        if len(lines[-1]) + len(word) + 2 > WIDTH:
+        if len(lines[-1]) + len(word) + 2 > LINE_WIDTH:
             lines.append(" ")
         lines[-1] += f" {word},"
     return [line.rstrip(",") if line is lines[-1] else line for line in lines]
@@ -86,28 +86,33 @@ def wrapped(words: Any) -> list[str]:
 
 # The vocabs that a SavedModel carries: files among its assets, and tables in its graph.
 
-STRING = 7
-IMPORTS = {"LookupTableImportV2", "LookupTableImport", "InitializeTableV2", "InitializeTable"}
+STRING_DTYPE = 7
+TABLE_IMPORT_OPS = {
+    "LookupTableImportV2",
+    "LookupTableImport",
+    "InitializeTableV2",
+    "InitializeTable",
+}
 
 
 @dataclass(frozen=True)
-class Vocab:
+class FoundVocab:
     """Where a vocab stands, and how many tokens it has."""
 
     where: str
     tokens: int
 
 
-def vocabs_in(meta_graph: Any, directory: Path) -> list[Vocab]:
+def find_vocabs(meta_graph: Any, directory: Path) -> list[FoundVocab]:
     """The vocabs of a model that has been vetted."""
     files = [
-        Vocab(f"assets/{asset.filename}", lines_of(directory / "assets" / asset.filename))
-        for asset in assets_of(meta_graph)
+        FoundVocab(f"assets/{asset.filename}", count_lines(directory / "assets" / asset.filename))
+        for asset in read_assets(meta_graph)
     ]
-    return files + list(tables(meta_graph).values())
+    return files + list(find_table_vocabs(meta_graph).values())
 
 
-def lines_of(file: Path) -> int:
+def count_lines(file: Path) -> int:
     r"""The lines of a vocab; only \n ends one, as in the usual vocab two hold U+2028."""
     with file.open("rb") as stream:
         last = b"\n"
@@ -118,40 +123,44 @@ def lines_of(file: Path) -> int:
     return count + (last != b"\n")
 
 
-def tables(meta_graph: Any) -> dict[str, Vocab]:
+def find_table_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
     """Constants of strings that a lookup table is filled from, by the name of the constant."""
     found = {}
-    for function, nodes in graphs(meta_graph):
+    for function, nodes in node_lists(meta_graph):
         by_name = {node.name: node for node in nodes}
         for node in nodes:
-            keys = data_inputs(node)[1:2] if node.op in IMPORTS else []
+            keys = data_inputs(node)[1:2] if node.op in TABLE_IMPORT_OPS else []
             for constant in (by_name[key] for key in keys if key in by_name):
-                size = tokens_of(constant)
+                size = string_count(constant)
                 if size is not None:
                     where = f"a constant in {function}" if function else "a constant of the graph"
-                    found[f"{function}/{constant.name}"] = Vocab(where, size)
-    return found | captured_tables(meta_graph)
+                    found[f"{function}/{constant.name}"] = FoundVocab(where, size)
+    return found | find_captured_vocabs(meta_graph)
 
 
-def captured_tables(meta_graph: Any) -> dict[str, Vocab]:
+def find_captured_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
     """Constants that the main graph hands to a function which fills a table from them."""
-    fills = {name for name, nodes in graphs(meta_graph) if any(n.op in IMPORTS for n in nodes)}
+    fills = {
+        name
+        for name, nodes in node_lists(meta_graph)
+        if any(n.op in TABLE_IMPORT_OPS for n in nodes)
+    }
     nodes = {node.name: node for node in meta_graph.graph_def.node}
     found = {}
     for node in nodes.values():
         if node.attr["f"].func.name in fills if "f" in node.attr else False:
             for name in data_inputs(node):
-                size = tokens_of(nodes[name]) if name in nodes else None
+                size = string_count(nodes[name]) if name in nodes else None
                 if size is not None:
-                    found[name] = Vocab("a constant of the graph", size)
+                    found[name] = FoundVocab("a constant of the graph", size)
     return found
 
 
-def tokens_of(node: Any) -> int | None:
+def string_count(node: Any) -> int | None:
     """The length of a constant vector of strings."""
-    if node.op != "Const" or node.attr["dtype"].type != STRING:
+    if node.op != "Const" or node.attr["dtype"].type != STRING_DTYPE:
         return None
-    shape = shape_of(node.attr["value"].tensor.tensor_shape)
+    shape = read_shape(node.attr["value"].tensor.tensor_shape)
     return shape[0] if shape and len(shape) == 1 else None
 
 
@@ -159,8 +168,8 @@ EXAMPLE = """examples:
   python -m export inspect ./albert_tiny
   python -m export inspect albert_tiny.tar.gz --json
 """
-VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
-NOTHING_ASKED = Asked()
+VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
+NOTHING_ASKED = AskedSignature()
 
 
 @dataclass(frozen=True)
@@ -178,22 +187,24 @@ class Inspection:
     ops: dict[str, int]
     bytes_on_disk: dict[str, int]
     weights: dict[str, dict[str, int]]
-    vocabs: list[Vocab]
+    vocabs: list[FoundVocab]
     verdict: Verdict
 
 
-def inspect(handle: str, sha256: str | None = None, asked: Asked = NOTHING_ASKED) -> Inspection:
+def inspect_model(
+    handle: str, sha256: str | None = None, asked: AskedSignature = NOTHING_ASKED
+) -> Inspection:
     """Looks at the SavedModel behind a handle.
 
     Raises:
         UserError: see `hub.located` and `hub.checked`, or the file is no SavedModel.
         EnvironmentProblem: see `hub.located`.
     """
-    directory = hub.checked(hub.located(handle, sha256), handle)
-    saved_model = messages.read(directory)
-    verdict = verdict_of(directory, saved_model, asked)
+    directory = hub.find_saved_model(hub.locate(handle, sha256), handle)
+    saved_model = messages.read_saved_model(directory)
+    verdict = assess_model(directory, saved_model, asked)
     try:
-        meta_graph = graph_for(saved_model, asked.tags, directory.name)
+        meta_graph = choose_graph(saved_model, asked.tags, directory.name)
     except UserError:
         # The verdict says it; what there is can be shown of any.
         meta_graph = saved_model.meta_graphs[0]
@@ -202,11 +213,11 @@ def inspect(handle: str, sha256: str | None = None, asked: Asked = NOTHING_ASKED
         path=str(directory),
         tensorflow_version=meta_graph.meta_info_def.tensorflow_version,
         tags=[sorted(graph.meta_info_def.tags) for graph in saved_model.meta_graphs],
-        signatures=signatures_of(meta_graph),
-        ops=ops_of(meta_graph),
-        bytes_on_disk=sizes_of(directory),
-        weights=weights_of(meta_graph),
-        vocabs=vocabs_in(meta_graph, directory) if is_vetted(directory) else [],
+        signatures=read_signatures(meta_graph),
+        ops=count_ops(meta_graph),
+        bytes_on_disk=file_sizes(directory),
+        weights=count_weights(meta_graph),
+        vocabs=find_vocabs(meta_graph, directory) if is_vetted(directory) else [],
         verdict=verdict,
     )
 
@@ -220,13 +231,13 @@ def is_vetted(directory: Path) -> bool:
     return True
 
 
-def ops_of(meta_graph: Any) -> dict[str, int]:
+def count_ops(meta_graph: Any) -> dict[str, int]:
     """How often each op stands in the main graph and the functions, the most frequent first."""
-    graphs = messages.graphs(meta_graph)
+    graphs = messages.node_lists(meta_graph)
     return dict(Counter(node.op for _, nodes in graphs for node in nodes).most_common())
 
 
-def sizes_of(directory: Path) -> dict[str, int]:
+def file_sizes(directory: Path) -> dict[str, int]:
     """Bytes of the graph, the variables, the assets and in all."""
     sizes = {
         path.relative_to(directory): path.stat().st_size
@@ -238,19 +249,19 @@ def sizes_of(directory: Path) -> dict[str, int]:
     return by_part | {"total": sum(sizes.values())}
 
 
-def weights_of(meta_graph: Any) -> dict[str, dict[str, int]]:
+def count_weights(meta_graph: Any) -> dict[str, dict[str, int]]:
     """By dtype, how many variables there are and how many numbers they hold.
 
     Told by the shapes that the graph declares: the checkpoint's own list would need TensorFlow.
     """
     weights: dict[str, dict[str, int]] = {}
     for node in meta_graph.graph_def.node:
-        dtype = dtype_name(node.attr["dtype"].type) if node.op in VARIABLES else "string"
+        dtype = dtype_name(node.attr["dtype"].type) if node.op in VARIABLE_OPS else "string"
         if dtype == "string":
             # No weight: TensorFlow keeps the path of an asset in such a variable.
             continue
         numbers = 1
-        for size in shape_of(node.attr["shape"].shape) or []:
+        for size in read_shape(node.attr["shape"].shape) or []:
             numbers *= size or 0
         of_dtype = weights.setdefault(dtype, {"variables": 0, "numbers": 0})
         of_dtype["variables"] += 1
@@ -271,13 +282,13 @@ def add_command(commands: Any) -> None:
     hub.add_download_option(command)
     add_options(command)
     command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run_inspect)
 
 
-def run(options: argparse.Namespace) -> None:
+def run_inspect(options: argparse.Namespace) -> None:
     """`python -m export inspect`."""
-    document = asdict(inspect(options.handle, options.sha256, asked_of(options)))
+    document = asdict(inspect_model(options.handle, options.sha256, asked_from_options(options)))
     if options.json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        print(as_text(document))
+        print(format_inspection(document))

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from export import saved_model_copy
-from export.bundle import CONTRACT, digest, refuse_another, versions
+from export.bundle import CONTRACT, digest, refuse_other_source, versions
 from export.confined import confinement
 from export.confined.confinement import Limits
-from export.graph.verdict import Verdict, required
-from export.output_directory import appearing, recover, refuse_overlap
+from export.graph.verdict import Verdict, require_exportable
+from export.output_directory import atomic_directory, recover_interrupted, refuse_overlap
 from export.source import hub
-from export.source.signature_choice import Asked
+from export.source.signature_choice import AskedSignature
 from export.tokenizer import facts, library_versions
-from export.tokenizer_choice import TokenizerChoice, shown
+from export.tokenizer_choice import TokenizerChoice, handle_without_folders
 from support.contracts import read_bundle
 from support.errors import UserError
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """What to export. `architecture` and `trained` are what the source says of itself.
 
     `with_saved_model` puts a copy of the source into the bundle, for native TensorFlow in Node.
@@ -42,23 +42,23 @@ class Request:
     sha256: str | None = None
     with_saved_model: bool = False
     replace: bool = False
-    asked: Asked = Asked()
+    asked: AskedSignature = AskedSignature()
     limits: Limits = Limits()
     own: bool = False
 
 
 @dataclass(frozen=True)
-class Job:
+class ExportJob:
     """What is to be written where: a bundle of a model that has been vetted and judged."""
 
     directory: Path
     saved_model: Path
     verdict: Verdict
     provenance: dict[str, Any]
-    request: Request
+    request: ExportRequest
 
 
-def export_model(request: Request, out: Path, say: Any = print) -> bool:
+def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
     """Writes the bundle; returns False where an equal one is there already.
 
     Raises:
@@ -69,37 +69,42 @@ def export_model(request: Request, out: Path, say: Any = print) -> bool:
     """
     given = request.tokenizer.provenance()
     saved_model = hub.resolve(request.handle, request.sha256)
-    verdict = required(saved_model, request.asked)
-    source_of: dict[str, Any] = {"handle": shown(request.handle), "sha256": digest(saved_model)}
-    if request.asked != Asked():
+    verdict = require_exportable(saved_model, request.asked)
+    source_of: dict[str, Any] = {
+        "handle": handle_without_folders(request.handle),
+        "sha256": digest(saved_model),
+    }
+    if request.asked != AskedSignature():
         source_of["asked"] = json.loads(json.dumps(asdict(request.asked)))
     provenance = {"source": source_of, "versions": versions()} | given
     given_files = [path for path in [Path(request.handle)] if path.exists()]
     refuse_overlap(out, [saved_model, *given_files, *request.tokenizer.local_files()])
-    recover(out.resolve())
+    recover_interrupted(out.resolve())
     this = {"provenance": provenance, "tokenizer": {}}
-    refuse_another(out, this, f"the model {source_of['handle']}", request.replace)
-    said = facts.read(saved_model)
+    refuse_other_source(out, this, f"the model {source_of['handle']}", request.replace)
+    said = facts.read_facts(saved_model)
     if is_current(out, provenance, request, said):
         say(f"{out} is up to date")
         return False
 
-    with appearing(out, CONTRACT) as directory:
+    with atomic_directory(out, CONTRACT) as directory:
         if request.own:
             from export.conversion import write_bundle
 
-            write_bundle(Job(directory, saved_model, verdict, provenance, request), say)
+            write_bundle(ExportJob(directory, saved_model, verdict, provenance, request), say)
         else:
             tokenizer, files = request.tokenizer.confined()
             confined = replace(request, tokenizer=tokenizer)
-            job = Job(directory, saved_model, verdict, provenance, confined)
+            job = ExportJob(directory, saved_model, verdict, provenance, confined)
             read = (saved_model, *files)
-            confinement.run("model", job, read, directory, request.limits, say, request.handle)
+            confinement.run_confined(
+                "model", job, read, directory, request.limits, say, request.handle
+            )
     return True
 
 
 def is_current(
-    out: Path, provenance: dict[str, Any], request: Request, said: facts.TokenizerFacts | None
+    out: Path, provenance: dict[str, Any], request: ExportRequest, said: facts.TokenizerFacts | None
 ) -> bool:
     """Whether `out` holds a whole bundle of the same source, options and versions."""
     choice = request.tokenizer
@@ -112,7 +117,7 @@ def is_current(
             and made_by == library_versions(tokenizer["algorithm"], choice.python)
             and document["architecture"] == request.architecture
             and document["weight_dtype"] == request.dtype
-            and saved_model_copy.is_in(document["files"]) == request.with_saved_model
+            and saved_model_copy.has_saved_model(document["files"]) == request.with_saved_model
             and (
                 choice.model is not None
                 if spec is None

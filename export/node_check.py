@@ -48,7 +48,7 @@ def check_in_node(
         EnvironmentProblem: no Node or no packages, or the check did not end well.
     """
     for backend in ("wasm", "cpu"):
-        count = len(positions) if backend == "wasm" else affordable(positions, products)
+        count = len(positions) if backend == "wasm" else affordable_text_count(positions, products)
         say(f"running the golden cases in Node on {backend} ({count} of {len(positions)} texts)")
         for check in run_verify(bundle, backend, count):
             moved, allowed = check["maxAbs"], check["budget"] + storage.get(check["name"], 0.0)
@@ -61,18 +61,18 @@ def check_in_node(
 
 def products_per_position(frozen: "FrozenGraph") -> float:
     """How many multiplications with weights the model does for one position of a text."""
-    from export.graph.graph import beyond_identities
+    from export.graph.graph import skip_identities
 
     nodes = {node.name: node for node in frozen.graph_def.node}
     taken = (
-        beyond_identities(nodes, node.input[1])
+        skip_identities(nodes, node.input[1])
         for node in frozen.graph_def.node
         if node.op.endswith("MatMul") or node.op == "BatchMatMulV2"
     )
     return float(sum(frozen.weights[name].size for name in taken if name in frozen.weights))
 
 
-def affordable(positions: list[int], products: float) -> int:
+def affordable_text_count(positions: list[int], products: float) -> int:
     """How many of the first golden texts plain JavaScript runs, padded to the longest of them.
 
     >>> [affordable([4, 13, 40], products) for products in (1e6, 1e7, 1e12)]
@@ -88,7 +88,7 @@ def affordable(positions: list[int], products: float) -> int:
 
 def run_verify(bundle: Path, backend: str, count: int) -> list[dict[str, Any]]:
     """What `node_bridge/verify.js` says of the first golden texts: a list of its checks."""
-    command = [node(), str(VERIFY), "--bundle", str(bundle), "--backend", backend]
+    command = [find_node(), str(VERIFY), "--bundle", str(bundle), "--backend", backend]
     command += ["--texts", str(count), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode not in (0, 1):
@@ -102,7 +102,7 @@ def run_verify(bundle: Path, backend: str, count: int) -> list[dict[str, Any]]:
     return checks
 
 
-def node() -> str:
+def find_node() -> str:
     """The Node to run: `node` on the PATH, or what NODE says.
 
     Raises:

@@ -17,20 +17,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from export.bundle import CONTRACT, FORMAT, MADE
+from export.bundle import CONTRACT, FILE_LIST, FORMAT
 from export.signing import SIGNATURE
-from support.command_line import MACHINE
+from support.command_line import MACHINE_ERRORS
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object
 
 SAVED_MODEL = "saved_model.pb"
-HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 ABANDONED_S = 24 * 3600
 """After so long a directory that was not finished is nobody's, on whatever machine it was begun."""
 
 
 @contextmanager
-def appearing(out: Path, mark: str = MADE) -> Iterator[Path]:
+def atomic_directory(out: Path, mark: str = FILE_LIST) -> Iterator[Path]:
     """A directory to fill that takes the place of `out` when the block ends well, else vanishes.
 
     Args:
@@ -44,21 +44,21 @@ def appearing(out: Path, mark: str = MADE) -> Iterator[Path]:
         EnvironmentProblem: its disk is full, or has another fault.
     """
     place = out.resolve()
-    recover(place)
+    recover_interrupted(place)
     refuse_foreign(out, mark)
-    growing = beside(place, "partial")
+    growing = temporary_sibling(place, "partial")
     try:
         growing.mkdir(parents=True)
         yield growing
-        if mark == MADE:
-            write_list(growing)
+        if mark == FILE_LIST:
+            write_file_list(growing)
         # What has come there meanwhile.
         refuse_foreign(out, mark)
-        replace(growing, place)
+        replace_directory(growing, place)
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
-        kind = EnvironmentProblem if error.errno in MACHINE else UserError
+        kind = EnvironmentProblem if error.errno in MACHINE_ERRORS else UserError
         raise kind(
             f"cannot write {out}: {error.strerror}; give another place or make room"
         ) from error
@@ -66,22 +66,22 @@ def appearing(out: Path, mark: str = MADE) -> Iterator[Path]:
         shutil.rmtree(growing, ignore_errors=True)
 
 
-def beside(out: Path, end: str) -> Path:
+def temporary_sibling(out: Path, end: str) -> Path:
     """A hidden name beside `out` that only this process uses."""
     return out.with_name(f".{out.name}.{os.getpid()}.{end}")
 
 
-def write_list(saved_model: Path) -> None:
+def write_file_list(saved_model: Path) -> None:
     """Writes the list of files that tells a SavedModel of ours."""
-    names = sorted(set(everything(saved_model)) - {MADE})
+    names = sorted(set(walk_names(saved_model)) - {FILE_LIST})
     folders = [name for name in names if (saved_model / name).is_dir()]
     files = [name for name in names if name not in folders]
     # TensorFlow makes folders that stay empty.
     document = {"format": FORMAT, "files": files, "folders": folders}
-    (saved_model / MADE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (saved_model / FILE_LIST).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def refuse_foreign(out: Path, mark: str = MADE) -> None:
+def refuse_foreign(out: Path, mark: str = FILE_LIST) -> None:
     """Stops before overwriting a directory that holds anything but an earlier export.
 
     Raises:
@@ -94,18 +94,18 @@ def refuse_foreign(out: Path, mark: str = MADE) -> None:
     if not any(out.iterdir()):
         return
     if not (out / mark).is_file():
-        kinds = {CONTRACT: "a bundle", MADE: "a SavedModel", SAVED_MODEL: "a SavedModel"}
+        kinds = {CONTRACT: "a bundle", FILE_LIST: "a SavedModel", SAVED_MODEL: "a SavedModel"}
         holds = next((kind for file, kind in kinds.items() if (out / file).exists()), "other files")
-        if mark == MADE and (out / SAVED_MODEL).exists():
-            holds += f" that is not known to be of this program (it has no {MADE})"
+        if mark == FILE_LIST and (out / SAVED_MODEL).exists():
+            holds += f" that is not known to be of this program (it has no {FILE_LIST})"
         raise UserError(f"--out {out} holds {holds}; give an empty directory or a new name")
-    names = listed(out, mark)
+    names = listed_files(out, mark)
     if names is None:
         raise UserError(
             f"--out {out} has a {mark} that cannot be read, so nothing says what there is of this "
             "program; move it away, or give another place"
         )
-    other = next((name for name in everything(out) if name not in names), None)
+    other = next((name for name in walk_names(out) if name not in names), None)
     if other is not None:
         raise UserError(
             f"--out {out} holds {other}, which its {mark} does not list, so that it may be yours; "
@@ -113,7 +113,7 @@ def refuse_foreign(out: Path, mark: str = MADE) -> None:
         )
 
 
-def listed(out: Path, mark: str) -> set[str] | None:
+def listed_files(out: Path, mark: str) -> set[str] | None:
     """The files that a directory of ours lists, and their folders; None where it lists none."""
     try:
         document = read_object(out / mark)
@@ -126,7 +126,7 @@ def listed(out: Path, mark: str) -> set[str] | None:
     return names | folders | {mark, SIGNATURE}
 
 
-def everything(directory: Path) -> Iterator[str]:
+def walk_names(directory: Path) -> Iterator[str]:
     """The names of all files, links and folders below a directory, links unfollowed."""
     for place, folders, files in os.walk(directory):
         for name in sorted(folders) + sorted(files):
@@ -147,7 +147,7 @@ def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = Fal
     target = out.resolve()
     for source in sources:
         place = source.resolve()
-        if place == target or is_same(place, target):
+        if place == target or is_same_directory(place, target):
             relation = "is"
         elif target in place.parents:
             relation = "holds"
@@ -160,12 +160,12 @@ def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = Fal
         )
 
 
-def is_same(one: Path, other: Path) -> bool:
+def is_same_directory(one: Path, other: Path) -> bool:
     """Whether two paths are one directory, by a mount or a disk that does not tell case."""
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def replace(new: Path, out: Path) -> None:
+def replace_directory(new: Path, out: Path) -> None:
     """Puts `new` where `out` is; what was there is removed.
 
     Raises:
@@ -174,10 +174,10 @@ def replace(new: Path, out: Path) -> None:
     if not out.exists():
         new.rename(out)
         return
-    if exchanged(new, out):
+    if exchange_directories(new, out):
         shutil.rmtree(new, ignore_errors=True)
         return
-    old = beside(out, "old")
+    old = temporary_sibling(out, "old")
     out.rename(old)
     try:
         new.rename(out)
@@ -187,7 +187,7 @@ def replace(new: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def exchanged(one: Path, other: Path) -> bool:
+def exchange_directories(one: Path, other: Path) -> bool:
     """Whether two directories have changed places; not every system or disk can."""
     if sys.platform != "linux":
         return False
@@ -195,10 +195,12 @@ def exchanged(one: Path, other: Path) -> bool:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
         return False
-    return int(rename(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE)) == 0
+    return (
+        int(rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)) == 0
+    )
 
 
-def recover(out: Path) -> None:
+def recover_interrupted(out: Path) -> None:
     """Puts right what a killed process left beside `out`, whose path is resolved.
 
     An old directory comes back where there is no new one; what was not finished is removed.

@@ -5,16 +5,16 @@ from collections.abc import Container
 from pathlib import Path
 
 from export.bundle import digest
-from export.source.vetting import ALLOWED, vet
+from export.source.vetting import ALLOWED_FILE, vet
 
 FOLDER = "saved_model"
 GRAPH = "saved_model.pb"
 # Left behind: `fingerprint.pb`, which differs between two identical saves, and Keras's own notes,
 # which no signature needs.
-PARTS = ("variables", "assets")
+COPIED_FOLDERS = ("variables", "assets")
 
 
-def copy(saved_model: Path, bundle: Path) -> dict[str, str]:
+def copy_saved_model(saved_model: Path, bundle: Path) -> dict[str, str]:
     """Copies what its signatures need, and vets the copy.
 
     Returns:
@@ -28,16 +28,16 @@ def copy(saved_model: Path, bundle: Path) -> dict[str, str]:
     folder = bundle / FOLDER
     folder.mkdir()
     shutil.copyfile(saved_model / GRAPH, folder / GRAPH)
-    for part in PARTS:
+    for part in COPIED_FOLDERS:
         for file in sorted((saved_model / part).rglob("*")):
             if file.is_file():
                 place = folder / file.relative_to(saved_model)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, place)
     vet(folder)
-    return {"sha256": digest(folder), "allowed_ops": digest(ALLOWED)}
+    return {"sha256": digest(folder), "allowed_ops": digest(ALLOWED_FILE)}
 
 
-def is_in(files: Container[str]) -> bool:
+def has_saved_model(files: Container[str]) -> bool:
     """Whether a bundle with such files has one."""
     return f"{FOLDER}/{GRAPH}" in files

@@ -23,7 +23,7 @@ CLASSIFIER = "classifier.json"
 FORMAT = "bert-bridge-signature"
 VERSION = 1
 MAKE_KEY = "make one with `openssl genpkey -algorithm ed25519 -out key.pem`"
-LARGEST_KEY = 1 << 16
+MAX_KEY_BYTES = 1 << 16
 
 
 def sign(directory: Path, key: Path) -> None:
@@ -36,16 +36,16 @@ def sign(directory: Path, key: Path) -> None:
     Raises:
         UserError: the directory is neither, or the file holds no such key.
     """
-    name = contract_in(directory)
-    private = private_key(key)
+    name = contract_name(directory)
+    private = read_private_key(key)
     contract = (directory / name).read_bytes()
     document = {
         "format": FORMAT,
         "version": VERSION,
         "algorithm": "ed25519",
         "signs": name,
-        "public_key": in_base64(private.public_key().public_bytes_raw()),
-        "signature": in_base64(private.sign(message(name, contract))),
+        "public_key": to_base64(private.public_key().public_bytes_raw()),
+        "signature": to_base64(private.sign(signed_message(name, contract))),
     }
     growing = directory / f".{SIGNATURE}.{os.getpid()}.partial"
     try:
@@ -55,7 +55,7 @@ def sign(directory: Path, key: Path) -> None:
         growing.unlink(missing_ok=True)
 
 
-def message(name: str, contract: bytes) -> bytes:
+def signed_message(name: str, contract: bytes) -> bytes:
     r"""What is signed: the purpose, so that no other signature of the key can stand here.
 
     >>> message("bundle.json", b"{}")
@@ -64,7 +64,7 @@ def message(name: str, contract: bytes) -> bytes:
     return f"{FORMAT} {VERSION} {name}\n".encode() + contract
 
 
-def contract_in(directory: Path) -> str:
+def contract_name(directory: Path) -> str:
     """The name of the contract that a directory has.
 
     Raises:
@@ -78,7 +78,7 @@ def contract_in(directory: Path) -> str:
     )
 
 
-def private_key(file: Path) -> "Ed25519PrivateKey":
+def read_private_key(file: Path) -> "Ed25519PrivateKey":
     """The key in a PEM file.
 
     Raises:
@@ -88,7 +88,7 @@ def private_key(file: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    if not file.is_file() or file.stat().st_size > LARGEST_KEY:
+    if not file.is_file() or file.stat().st_size > MAX_KEY_BYTES:
         raise UserError(f"{file} is no file with a key; {MAKE_KEY}")
     try:
         key = load_pem_private_key(file.read_bytes(), password=None)
@@ -105,7 +105,7 @@ def private_key(file: Path) -> "Ed25519PrivateKey":
     return key
 
 
-def in_base64(data: bytes) -> str:
+def to_base64(data: bytes) -> str:
     """As text.
 
     >>> in_base64(bytes(3))

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from export import golden
-from export.bundle import CONTRACT, Contract, refuse_another, seal, versions
+from export.bundle import CONTRACT, Contract, refuse_other_source, seal, versions
 from export.confined import confinement
 from export.confined.confinement import Limits
-from export.output_directory import appearing, refuse_overlap
-from export.tokenizer import library_versions, reference, write_tokenizer
-from export.tokenizer_choice import TokenizerChoice, described
+from export.output_directory import atomic_directory, refuse_overlap
+from export.tokenizer import library_versions, make_reference, write_tokenizer
+from export.tokenizer_choice import TokenizerChoice, describe_spec
 
 MAX_LENGTH = 512
 NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
-class Job:
+class TokenizerJob:
     """What is to be written to `directory`, which will take the place of `out`."""
 
     directory: Path
@@ -55,22 +55,24 @@ def export_tokenizer(
     refuse_overlap(out, choice.local_files())
     provenance = choice.provenance() | {"versions": versions()}
     name = Path(choice.model or choice.vocab or "tokenizer").stem
-    with appearing(out, CONTRACT) as directory:
+    with atomic_directory(out, CONTRACT) as directory:
         if choice.model is None:
-            write(Job(directory, out, choice, name, provenance, replace), say)
+            write_tokenizer_bundle(
+                TokenizerJob(directory, out, choice, name, provenance, replace), say
+            )
         else:
             confined, files = choice.confined()
-            job = Job(directory, out, confined, name, provenance, replace)
+            job = TokenizerJob(directory, out, confined, name, provenance, replace)
             read = (out / CONTRACT, *files)
-            confinement.run("tokenizer", job, read, directory, limits, say, choice.model)
+            confinement.run_confined("tokenizer", job, read, directory, limits, say, choice.model)
 
 
-def write(job: Job, say: Callable[[str], None]) -> None:
+def write_tokenizer_bundle(job: TokenizerJob, say: Callable[[str], None]) -> None:
     """Writes the bundle.
 
     Raises:
         UserError: see `TokenizerChoice.choose` and `refuse_another`.
-        EnvironmentProblem: see `reference`.
+        EnvironmentProblem: see `make_reference`.
     """
     choice, provenance = job.choice, job.provenance
     chosen = choice.choose(None, str(choice.vocab or job.name), say)
@@ -80,14 +82,14 @@ def write(job: Job, say: Callable[[str], None]) -> None:
         "tokenizer": {"algorithm": chosen.spec.algorithm, "options": chosen.spec.options},
         "provenance": provenance,
     }
-    what = f"the tokenizer {described(chosen.spec)} of {job.name}"
-    refuse_another(job.out, this, what, job.replace)
+    what = f"the tokenizer {describe_spec(chosen.spec)} of {job.name}"
+    refuse_other_source(job.out, this, what, job.replace)
     say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
     ids, rules = (
-        reference(chosen.spec, chosen.vocab, choice.python).encode(
+        make_reference(chosen.spec, chosen.vocab, choice.python).encode(
             texts, special_tokens=True, max_length=MAX_LENGTH
         )
-        for texts in (golden.TEXTS, golden.RULES)
+        for texts in (golden.TEXTS, golden.RULE_TEXTS)
     )
     pad = chosen.vocab.special["pad"].id
     contract = Contract(
@@ -108,6 +110,8 @@ def write(job: Job, say: Callable[[str], None]) -> None:
         ),
         provenance=provenance,
     )
-    checksums = golden.checksums_of(job.directory, {}, contract)
-    golden.write(golden.batch(ids, pad, "masked"), {}, rules, checksums, job.directory)
+    checksums = golden.compute_checksums(job.directory, {}, contract)
+    golden.write_golden_cases(
+        golden.pad_batch(ids, pad, "masked"), {}, rules, checksums, job.directory
+    )
     seal(job.directory, contract)

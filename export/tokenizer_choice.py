@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle import digest
-from export.confined.confinement import files_of_python
+from export.confined.confinement import python_paths
 from export.source import hub
 from export.tokenizer import ALGORITHMS, TokenizerSpec, Vocab, facts, read_vocab
 from export.tokenizer.facts import TokenizerFacts
@@ -20,7 +20,7 @@ CONTRADICTS = "ids differ where the two do: make sure that your Python side does
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedTokenizer:
     """The tokenizer options that a person gave; None: not given."""
 
     algorithm: str | None = None
@@ -30,7 +30,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenTokenizer:
     """A tokenizer: its vocab, its algorithm, and whether the Python side adds special tokens.
 
     `adds_special_tokens` None: as the algorithm's reference does.
@@ -55,7 +55,7 @@ class TokenizerChoice:
     spec: TokenizerSpec | None = None
     model: str | None = None
     model_sha256: str | None = None
-    asked: Asked = Asked()
+    asked: AskedTokenizer = AskedTokenizer()
     python: Path | None = None
 
     def __post_init__(self) -> None:
@@ -79,7 +79,10 @@ class TokenizerChoice:
             given["vocab"] = {"sha256": digest(self.vocab)}
         if self.model:
             sha256 = digest(hub.resolve(self.model, self.model_sha256))
-            given["tokenizer_model"] = {"handle": shown(self.model), "sha256": sha256}
+            given["tokenizer_model"] = {
+                "handle": handle_without_folders(self.model),
+                "sha256": sha256,
+            }
         return given
 
     def local_files(self) -> list[Path]:
@@ -95,13 +98,13 @@ class TokenizerChoice:
         """
         choice, files = self, []
         if self.vocab is not None:
-            files += [self.vocab, *(self.vocab.parent / name for name in facts.FILES)]
+            files += [self.vocab, *(self.vocab.parent / name for name in facts.TOKENIZER_FILES)]
         if self.model is not None:
             directory = hub.resolve(self.model, self.model_sha256)
             choice = replace(choice, model=str(directory), model_sha256=None)
             files.append(directory)
         if self.python is not None:
-            files += files_of_python(self.python)
+            files += python_paths(self.python)
         return choice, files
 
     def choose(
@@ -110,7 +113,7 @@ class TokenizerChoice:
         where: str,
         say: Say,
         said: TokenizerFacts | None = None,
-    ) -> Chosen:
+    ) -> ChosenTokenizer:
         """Reads or recovers the tokenizer, and says which it took and why.
 
         Args:
@@ -127,30 +130,30 @@ class TokenizerChoice:
         said = self.facts(said)
         vocab = read_vocab(self.vocab, notice=say) if self.vocab else None
         if own_tokens is not None:
-            from export.tokenizer.recover import agreed
+            from export.tokenizer.recover import agree_on_vocab
 
             own = parse_vocab(b"\n".join(own_tokens) + b"\n", f"{where}, its lookup table")
-            vocab = agreed(own, vocab, Path(where))
+            vocab = agree_on_vocab(own, vocab, Path(where))
         if self.model is not None:
             tensorflow()
-            from export.tokenizer.recover import recover
+            from export.tokenizer.recover import recover_tokenizer
 
-            found = recover(hub.resolve(self.model, self.model_sha256), vocab, say)
-            say_contradictions(found.spec, said, "--tokenizer-model", say)
-            return Chosen(found.vocab, found.spec, found.adds_special_tokens)
+            found = recover_tokenizer(hub.resolve(self.model, self.model_sha256), vocab, say)
+            warn_of_contradiction(found.spec, said, "--tokenizer-model", say)
+            return ChosenTokenizer(found.vocab, found.spec, found.adds_special_tokens)
         if vocab is None:
-            vocab = read_vocab(facts.needs_vocab(said, where), notice=say)
+            vocab = read_vocab(facts.require_vocab(said, where), notice=say)
             say(f"vocab: {vocab.name}, the model's own")
         elif own_tokens is None:
-            say_other_vocab(vocab, said, say)
+            warn_of_other_vocab(vocab, said, say)
         if self.spec is not None:
-            return Chosen(vocab, self.spec, None)
-        return Chosen(vocab, resolved(self.asked, said, where, say), None)
+            return ChosenTokenizer(vocab, self.spec, None)
+        return ChosenTokenizer(vocab, resolve_spec(self.asked, said, where, say), None)
 
     def facts(self, said: TokenizerFacts | None) -> TokenizerFacts | None:
         """What the model says or, where it says nothing, the files beside the vocab."""
         if self.vocab is not None and (said is None or said.says_nothing):
-            beside = facts.beside(self.vocab.parent)
+            beside = facts.read_folder(self.vocab.parent)
             if beside is not None and not beside.says_nothing:
                 return beside
         return said
@@ -160,12 +163,14 @@ class TokenizerChoice:
         if self.spec is not None or self.model is not None:
             return self.spec
         try:
-            return resolved(self.asked, self.facts(said), where, lambda line: None)
+            return resolve_spec(self.asked, self.facts(said), where, lambda line: None)
         except UserError:
             return None
 
 
-def resolved(asked: Asked, said: TokenizerFacts | None, where: str, say: Say) -> TokenizerSpec:
+def resolve_spec(
+    asked: AskedTokenizer, said: TokenizerFacts | None, where: str, say: Say
+) -> TokenizerSpec:
     """The tokenizer that the options name, filled up by what the model says.
 
     Raises:
@@ -176,31 +181,33 @@ def resolved(asked: Asked, said: TokenizerFacts | None, where: str, say: Say) ->
         if said is not None and said.problem:
             raise UserError(
                 f"{where}: its tokenizer has what this kit does not: {said.problem}; if your "
-                f"Python side uses another one, name it: {ways()}"
+                f"Python side uses another one, name it: {tokenizer_help()}"
             )
         reason = f" ({said.why})" if said is not None else ""
         raise UserError(
             f"{where}: got no tokenizer, and nothing says which it goes with{reason}; "
-            f"give the one of your Python side: {ways()}"
+            f"give the one of your Python side: {tokenizer_help()}"
         )
     own = said.spec if said is not None else None
     algorithm = asked.algorithm or (own.algorithm if own else "")
     spec = TokenizerSpec(
         algorithm,
-        lower_case=first(
+        lower_case=first_set(
             asked.lower_case, own.lower_case if own and algorithm != "chars" else None
         ),
-        strip_accents=accents(asked, own, algorithm),
-        split_chinese=first(
+        strip_accents=resolve_strip_accents(asked, own, algorithm),
+        split_chinese=first_set(
             asked.split_chinese, own.split_chinese if own and algorithm == "bert" else None
         ),
     )
-    say(f"tokenizer: {described(spec)}; {reason_of(asked, said, spec)}")
-    say_contradictions(spec, said, "--tokenizer" if asked.algorithm else "an option", say)
+    say(f"tokenizer: {describe_spec(spec)}; {reason_for_spec(asked, said, spec)}")
+    warn_of_contradiction(spec, said, "--tokenizer" if asked.algorithm else "an option", say)
     return spec
 
 
-def accents(asked: Asked, own: TokenizerSpec | None, algorithm: str) -> bool | None:
+def resolve_strip_accents(
+    asked: AskedTokenizer, own: TokenizerSpec | None, algorithm: str
+) -> bool | None:
     """`strip_accents`: as given, else the model's where its case is taken too."""
     if asked.strip_accents is not None or own is None or algorithm != "bert":
         return asked.strip_accents
@@ -208,16 +215,16 @@ def accents(asked: Asked, own: TokenizerSpec | None, algorithm: str) -> bool | N
     return own.strip_accents if same_case else None
 
 
-def first(*values: bool | None) -> bool:
+def first_set(*values: bool | None) -> bool:
     """The first that is given; true where none is."""
     return next((value for value in values if value is not None), True)
 
 
-def reason_of(asked: Asked, said: TokenizerFacts | None, spec: TokenizerSpec) -> str:
+def reason_for_spec(asked: AskedTokenizer, said: TokenizerFacts | None, spec: TokenizerSpec) -> str:
     """Why this tokenizer, in words."""
     if asked.algorithm is None:
         assert said is not None
-        return said.why + (", and options were given" if asked != Asked() else "")
+        return said.why + (", and options were given" if asked != AskedTokenizer() else "")
     if asked.lower_case is not None or spec.algorithm == "chars":
         return "as the options say"
     if said is not None and said.spec is not None:
@@ -225,7 +232,7 @@ def reason_of(asked: Asked, said: TokenizerFacts | None, spec: TokenizerSpec) ->
     return "--tokenizer names it; nothing says the case, so lower case (--cased keeps it)"
 
 
-def say_contradictions(
+def warn_of_contradiction(
     spec: TokenizerSpec, said: TokenizerFacts | None, given: str, say: Say
 ) -> None:
     """A loud notice where the tokenizer that was taken is not the one that the model names."""
@@ -233,17 +240,17 @@ def say_contradictions(
         return
     if said.problem:
         say(
-            f"{NOTICE}: the model asks for {said.problem}, and {given} says {described(spec)}; "
+            f"{NOTICE}: the model asks for {said.problem}, and {given} says {describe_spec(spec)}; "
             + CONTRADICTS
         )
     elif said.spec is not None and said.spec.options_key != spec.options_key:
         say(
-            f"{NOTICE}: {given} says {described(spec)}, but the model says "
-            f"{described(said.spec)}: {said.why}; {CONTRADICTS}"
+            f"{NOTICE}: {given} says {describe_spec(spec)}, but the model says "
+            f"{describe_spec(said.spec)}: {said.why}; {CONTRADICTS}"
         )
 
 
-def say_other_vocab(vocab: Vocab, said: TokenizerFacts | None, say: Say) -> None:
+def warn_of_other_vocab(vocab: Vocab, said: TokenizerFacts | None, say: Say) -> None:
     """A loud notice where the vocab that was given is not the model's own."""
     if said is None or said.vocab is None:
         return
@@ -258,7 +265,7 @@ def say_other_vocab(vocab: Vocab, said: TokenizerFacts | None, say: Say) -> None
         )
 
 
-def described(spec: TokenizerSpec) -> str:
+def describe_spec(spec: TokenizerSpec) -> str:
     """An algorithm with its options, in words.
 
     >>> described(TokenizerSpec("bert", lower_case=False))
@@ -275,11 +282,11 @@ def described(spec: TokenizerSpec) -> str:
     return ", ".join(parts)
 
 
-def ways() -> str:
+def tokenizer_help() -> str:
     """The options that name a tokenizer."""
     return f"--tokenizer {'|'.join(ALGORITHMS)} with --uncased or --cased"
 
 
-def shown(handle: str) -> str:
+def handle_without_folders(handle: str) -> str:
     """The handle without this machine's folders, so that equal inputs make equal bundles."""
     return handle if "://" in handle else Path(handle).name

@@ -17,7 +17,7 @@ from fault_injection.material import code_hash, make_material
 from fault_injection.registry import Kind, every_kind, plan_tasks
 from fault_injection.run import FaultRun, VerdictRecord
 from fault_injection.sources import CleanBundle
-from support.command_line import OptionParser, command, nearest
+from support.command_line import OptionParser, command, nearest_name
 from support.errors import CheckFailed, UserError
 
 EXAMPLE = """examples:
@@ -117,7 +117,7 @@ def choose_kinds(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
         return list(kinds.values())
     unknown = [name for name in names.split(",") if name not in kinds]
     if unknown:
-        meant = nearest(unknown[0], kinds)
+        meant = nearest_name(unknown[0], kinds)
         asked = f" (did you mean {meant}?)" if meant else ""
         raise UserError(
             f"--kinds: got {', '.join(unknown)}{asked}, expected of {', '.join(sorted(kinds))}"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import export.tokenizer
-from export.model import Request, export_model
-from export.output_directory import appearing
+from export.model import ExportRequest, export_model
+from export.output_directory import atomic_directory
 from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
 from export.tokenizer.tables import CharacterTables, serialise
 from export.tokenizer_choice import TokenizerChoice
@@ -38,7 +38,7 @@ def main(out: Path, vocab: Path, names: list[str]) -> None:
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "tokenizer":
-            with appearing(out / "tokenizers" / rest) as place:
+            with atomic_directory(out / "tokenizers" / rest) as place:
                 read = read_vocab(vocab, lambda line: None)
                 save_tokenizer_model(read, place, lower_case=rest == "lower")
         elif kind == "tables":
@@ -65,13 +65,13 @@ def build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
     from export.architectures import encoder
 
     model = out / "models" / source.name
-    built = encoder.seeded(encoder_config(source, vocab), source.name, source.seed)
+    built = encoder.seeded_encoder(encoder_config(source, vocab), source.name, source.seed)
     if source.outlier is not None:
         set_outlier(built, source.outlier)
-    with appearing(model) as place:
-        encoder.save(built, place)
+    with atomic_directory(model) as place:
+        encoder.save_encoder(built, place)
     for dtype in source.dtypes:
-        request = Request(
+        request = ExportRequest(
             handle=str(model),
             tokenizer=TokenizerChoice(vocab, SPECS[source.tokenizer]),
             dtype=dtype,

@@ -64,7 +64,7 @@ class SealedCopy:
             others = [name for name in self.about["files"] if name in others]
         self.about["files"] = {name: file_entry(self.read(name)) for name in others}
         if self.seal_file == HEAD:
-            self.write(HEAD, contracts.sealed(self.about))
+            self.write(HEAD, contracts.seal_description(self.about))
             return
         text = json.dumps(self.about, ensure_ascii=False, indent=2) + "\n"
         self.write(self.seal_file, text.encode())

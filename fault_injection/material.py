@@ -133,7 +133,7 @@ def write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
     keys = ("text", "label", "probabilities")
     predictions: list[dict[str, Any]] = [json.loads(line) for line in told]
     document["golden"] = [{key: row[key] for key in keys} for row in predictions]
-    file.write_bytes(contracts.sealed(document))
+    file.write_bytes(contracts.seal_description(document))
 
 
 def find_node() -> str:

@@ -51,8 +51,8 @@ class ChangeableGraph:
         from export.graph import graph
         from export.source import roles
 
-        source = graph.load(model)
-        frozen = graph.freeze(source, graph.inlined(source))
+        source = graph.load_source(model)
+        frozen = graph.freeze(source, graph.inline_calls(source))
         cases = load_file(bundle / "golden.safetensors")
         about = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
         self.budgets: dict[str, Any] = about["accuracy"]["budgets"]
@@ -63,7 +63,7 @@ class ChangeableGraph:
         graph_def, constants = scalars_to_placeholders(frozen.graph_def)
         self.constants = constants
         self.values |= constants
-        feeds = {e.name: cases[roles.role_of(e.name, roles.INPUT_NAMES)] for e in frozen.inputs}
+        feeds = {e.name: cases[roles.find_role(e.name, roles.INPUT_NAMES)] for e in frozen.inputs}
         with tf.Graph().as_default() as whole:
             tf.import_graph_def(graph_def, name="")
         session = tf.compat.v1.Session(graph=whole)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
-from native.build import HOME, ROOM, build, earlier, installed, stamp
+from native.build import HOME, NATIVE_FOLDER, build, find_tensorflow, make_stamp, read_stamp
 from support.command_line import OptionParser, command
 from support.errors import EnvironmentProblem
 from support.printing import say
@@ -22,7 +22,7 @@ EXAMPLE = """example:
 
 exit codes: 0 it works, 3 this machine lacks something
 """
-CHECK = ROOM.parent / "node_bridge" / "backends" / "check_native.js"
+CHECK = NATIVE_FOLDER.parent / "node_bridge" / "backends" / "check_native.js"
 
 
 @command("interrupted; nothing half-built is left")
@@ -34,34 +34,34 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLE,
     )
     parser.parse_args(arguments)
-    say(made())
+    say(build_if_needed())
     return 0
 
 
-def made() -> str:
+def build_if_needed() -> str:
     """Builds the binding unless one works here already; gives what to say of it.
 
     Raises:
         EnvironmentProblem: see `installed` and `build`; or what was built does not load.
     """
-    there = checked()
+    there = check_backend()
     if there.get("origin") == "prebuilt":
         return (
             f"{there['package']} is taken, a prebuilt one with TensorFlow {there['tensorflow']}; "
             "remove it to build one against Python's"
         )
-    tensorflow = installed()
-    if "error" not in there and earlier(HOME) == stamp(tensorflow):
+    tensorflow = find_tensorflow()
+    if "error" not in there and read_stamp(HOME) == make_stamp(tensorflow):
         return f"{HOME}: nothing has changed, nothing to do"
     build(tensorflow, HOME, say)
-    now = checked()
+    now = check_backend()
     if "error" in now:
         shutil.rmtree(HOME)
         raise EnvironmentProblem(f"what was built does not work: {now['error']}")
     return f"{HOME}: Node runs TensorFlow {now['tensorflow']}, the one of Python"
 
 
-def checked() -> dict[str, Any]:
+def check_backend() -> dict[str, Any]:
     """What Node says of the native backend: `origin`, `package`, `tensorflow`, or an `error`.
 
     Raises:

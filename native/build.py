@@ -41,7 +41,7 @@ class TensorFlow:
         return self.directory / "include"
 
 
-def installed() -> TensorFlow:
+def find_tensorflow() -> TensorFlow:
     """The one that `import tensorflow` would give.
 
     Raises:
@@ -72,14 +72,14 @@ def installed() -> TensorFlow:
 #
 # node_bridge/backends/tfjs_node.js reads it, to say what has changed since.
 
-ROOM = Path(__file__).parent
-HOME = ROOM.parent / ".nox" / "native"
-STAMP = "built.json"
+NATIVE_FOLDER = Path(__file__).parent
+HOME = NATIVE_FOLDER.parent / ".nox" / "native"
+STAMP_FILE = "built.json"
 # The Node-API that tfjs-node looks for; every Node since 12.22 has it.
 NODE_API = 8
 
 
-def stamp(tensorflow: TensorFlow) -> dict[str, Any]:
+def make_stamp(tensorflow: TensorFlow) -> dict[str, Any]:
     """What a binding that is built now is built of."""
     library = tensorflow.libraries[0]
     return {
@@ -88,31 +88,37 @@ def stamp(tensorflow: TensorFlow) -> dict[str, Any]:
         "library_size": library.stat().st_size,
         "system": f"{sys.platform}-{platform.machine()}",
         "node_api": NODE_API,
-        "recipe": recipe(),
+        "recipe": recipe_sha256(),
     }
 
 
-def recipe() -> str:
+def recipe_sha256() -> str:
     """The sha256 of what is built and how."""
     whole = hashlib.sha256()
-    for file in [ROOM / "build.py", ROOM / "quiet.cc", *sorted((ROOM / "packages").rglob("*"))]:
+    for file in [
+        NATIVE_FOLDER / "build.py",
+        NATIVE_FOLDER / "quiet.cc",
+        *sorted((NATIVE_FOLDER / "packages").rglob("*")),
+    ]:
         if file.is_file():
-            whole.update(f"{file.relative_to(ROOM).as_posix()}\0".encode() + file.read_bytes())
+            whole.update(
+                f"{file.relative_to(NATIVE_FOLDER).as_posix()}\0".encode() + file.read_bytes()
+            )
     return whole.hexdigest()
 
 
-def earlier(home: Path) -> dict[str, Any]:
+def read_stamp(home: Path) -> dict[str, Any]:
     """What the binding in `home` was built of; nothing where there is none."""
     try:
-        found: dict[str, Any] = json.loads((home / STAMP).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((home / STAMP_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found
 
 
-def write(home: Path, content: dict[str, Any]) -> None:
+def write_stamp(home: Path, content: dict[str, Any]) -> None:
     """Puts the stamp there, which makes a binding whole: the last step of building."""
-    (home / STAMP).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (home / STAMP_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 COMPILERS = ("c++", "g++", "clang++")
@@ -120,8 +126,8 @@ INSTALL_COMPILER = "Debian: apt install g++, macOS: xcode-select --install"
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTCACHED")
 TFJS_NODE = Path("node_modules", "@tensorflow", "tfjs-node")
 # Symbols of Node are there once Node has loaded the library, not before.
-SHARED = ["-shared", "-fPIC", "-std=c++17", "-O2", f"-DNAPI_VERSION={NODE_API}"]
-SHARED += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+COMPILER_FLAGS = ["-shared", "-fPIC", "-std=c++17", "-O2", f"-DNAPI_VERSION={NODE_API}"]
+COMPILER_FLAGS += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 
 Say = Callable[[str], None]
 
@@ -132,15 +138,15 @@ def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
     Raises:
         EnvironmentProblem: no compiler, no npm, no network, or the compiler fails.
     """
-    compile_with = compiler()
+    compile_with = find_compiler()
     growing = home.with_name(f".{home.name}.{os.getpid()}.partial")
     try:
-        shutil.copytree(ROOM / "packages", growing)
-        with step(say, "[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)"):
-            install(growing)
-        with step(say, f"[2/2] its binding against TensorFlow {tensorflow.version}"):
+        shutil.copytree(NATIVE_FOLDER / "packages", growing)
+        with timed_step(say, "[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)"):
+            install_packages(growing)
+        with timed_step(say, f"[2/2] its binding against TensorFlow {tensorflow.version}"):
             compile_binding(compile_with, tensorflow, growing)
-        write(growing, stamp(tensorflow))
+        write_stamp(growing, make_stamp(tensorflow))
         shutil.rmtree(home, ignore_errors=True)
         growing.rename(home)
     finally:
@@ -148,7 +154,7 @@ def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
 
 
 @contextmanager
-def step(say: Say, name: str) -> Iterator[None]:
+def timed_step(say: Say, name: str) -> Iterator[None]:
     """Says what begins, and how long it took."""
     say(f"{name} …")
     start = time.monotonic()
@@ -156,7 +162,7 @@ def step(say: Say, name: str) -> Iterator[None]:
     say(f"{name}: {time.monotonic() - start:.1f} s")
 
 
-def compiler() -> str:
+def find_compiler() -> str:
     """The C++ compiler: what CXX says, or the first that is there.
 
     Raises:
@@ -172,7 +178,7 @@ def compiler() -> str:
     return found
 
 
-def install(directory: Path) -> None:
+def install_packages(directory: Path) -> None:
     """What package-lock.json there has; nothing of it runs while it is installed.
 
     Raises:
@@ -182,7 +188,7 @@ def install(directory: Path) -> None:
     if npm is None:
         raise EnvironmentProblem("npm is missing; install Node.js 20.19, 22.12 or newer")
     quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
-    done = run([npm, "ci", *quiet], directory)
+    done = run_captured([npm, "ci", *quiet], directory)
     if done.returncode == 0:
         return
     reason = first_line(done.stderr, "npm error")
@@ -207,20 +213,31 @@ def compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> No
     theirs = ["-I", str(package), "-I", str(tensorflow.include)]
     sources = [str(file) for file in sorted((package / "binding").glob("*.cc"))]
     libraries = [*map(str, tensorflow.libraries), f"-Wl,-rpath,{tensorflow.directory}"]
-    command = [program, *SHARED, *headers, *theirs, *sources, *libraries, "-o", str(binding)]
-    checked(run(command, directory), program)
+    command = [
+        program,
+        *COMPILER_FLAGS,
+        *headers,
+        *theirs,
+        *sources,
+        *libraries,
+        "-o",
+        str(binding),
+    ]
+    require_success(run_captured(command, directory), program)
     define = f'-DTENSORFLOW="{tensorflow.libraries[0]}"'
-    quiet = [str(ROOM / "quiet.cc"), "-ldl", "-o", str(directory / "quiet.node")]
-    checked(run([program, *SHARED, *headers, define, *quiet], directory), program)
+    quiet = [str(NATIVE_FOLDER / "quiet.cc"), "-ldl", "-o", str(directory / "quiet.node")]
+    require_success(
+        run_captured([program, *COMPILER_FLAGS, *headers, define, *quiet], directory), program
+    )
 
 
-def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+def run_captured(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
     """A program with its output kept."""
     options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
     return subprocess.run(command, cwd=directory, check=False, **options)
 
 
-def checked(done: subprocess.CompletedProcess[str], program: str) -> None:
+def require_success(done: subprocess.CompletedProcess[str], program: str) -> None:
     """Stops where the compiler failed.
 
     Raises:

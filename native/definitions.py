@@ -8,14 +8,14 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
-from export.source.messages import ROOT, definitions
+from export.source.messages import ROOT_PROTO, definition_pool
 
 FILE = Path(__file__).parents[1] / "node_bridge" / "bundle" / "saved_model" / "definitions.binpb"
 
 
 def descriptor_set() -> bytes:
     """A FileDescriptorSet of saved_model.proto and of all that it imports, each after its own."""
-    pool = definitions()
+    pool = definition_pool()
     found = descriptor_pb2.FileDescriptorSet()
     added: set[str] = set()
 
@@ -28,7 +28,7 @@ def descriptor_set() -> bytes:
             add(dependency.name)
         file.CopyToProto(found.file.add())
 
-    add(ROOT)
+    add(ROOT_PROTO)
     return bytes(found.SerializeToString(deterministic=True))
 
 

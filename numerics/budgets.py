@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def seen(name: str, value: Array, mask: Array) -> Array:
+def unmasked_values(name: str, value: Array, mask: Array) -> Array:
     """An output or tap of one text, without its masked positions.
 
     Args:
@@ -39,12 +39,12 @@ def seen(name: str, value: Array, mask: Array) -> Array:
     if name.endswith("/attention_scores"):
         return value[..., shown, :]
     if name.endswith("/context"):
-        return per_head(value, shown)
+        return unmasked_per_head(value, shown)
     by_position = value.ndim > 1 and value.shape[0] == len(mask)
     return value[shown] if by_position else value
 
 
-def per_head(value: Array, shown: Array) -> Array:
+def unmasked_per_head(value: Array, shown: Array) -> Array:
     """What the mask shows of float32[heads, sequence, size] or float32[sequence, heads, size].
 
     Which it is, is unknown where both are of one length; then what both readings show is left.
@@ -55,7 +55,7 @@ def per_head(value: Array, shown: Array) -> Array:
     return value
 
 
-def scaled_by(name: str, value: Array, mask: Array) -> Array:
+def values_for_scale(name: str, value: Array, mask: Array) -> Array:
     """The values that say how large a place's are: as `seen`, of scores without masked keys.
 
     A masked key's score is -10,000 or less, and says nothing of the others.
@@ -63,7 +63,7 @@ def scaled_by(name: str, value: Array, mask: Array) -> Array:
     shown = mask == 1
     if name.endswith("/attention_scores") and value.shape[-2:] == (len(shown), len(shown)):
         return value[..., shown, :][..., shown]
-    return seen(name, value, mask)
+    return unmasked_values(name, value, mask)
 
 
 # What float32 costs a model at a place: how far its values are from those of float64.
@@ -71,11 +71,11 @@ def scaled_by(name: str, value: Array, mask: Array) -> Array:
 # Rounding is relative: a masked key's score of -10,000 is off by 5e-4 in any program. So of each
 # difference what the budget's relative part covers is left out, its share of one cost.
 
-RELATIVE = 2.5e-7
+RELATIVE_ERROR = 2.5e-7
 """rtol / multiple of budgets.toml, 2 units in the last place."""
 FLOAT64 = "float64"
-ROUNDED = "randomly rounded weights, since it does not run in float64"
-DRAWS = 3
+ROUNDED_WEIGHTS = "randomly rounded weights, since it does not run in float64"
+ROUNDING_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,10 @@ class Cost:
         by_text = len(single) == len(mask)
         for index in range(len(mask)) if by_text else ():
             if mask[index].any():
-                one, other = (seen(name, side[index], mask[index]) for side in (single, exact))
-                scale = scaled_by(name, exact[index], mask[index])
+                one, other = (
+                    unmasked_values(name, side[index], mask[index]) for side in (single, exact)
+                )
+                scale = values_for_scale(name, exact[index], mask[index])
                 total += cls.of_values(one, other, scale, how)
         return total if by_text else cls.of_values(single, exact, exact, how)
 
@@ -124,7 +126,7 @@ class Cost:
     def of_values(cls, single: Array, exact: Array, scale: Array, how: str = FLOAT64) -> Cost:
         """The cost of values that all count; `scale` has those that say how large they are."""
         truth = exact.astype(np.float64)
-        off = np.abs(single.astype(np.float64) - truth) - RELATIVE * np.abs(truth)
+        off = np.abs(single.astype(np.float64) - truth) - RELATIVE_ERROR * np.abs(truth)
         size = scale.astype(np.float64).ravel()
         return cls(float(np.max(off, initial=0.0)), float(size @ size), size.size, how)
 
@@ -143,18 +145,18 @@ class Cost:
         return math.sqrt(self.squares / self.count) if self.count else 0.0
 
 
-def randomly_rounded(weights: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+def round_weights_randomly(weights: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
     """DRAWS times the weights, each float one unit in the last place up or down, by chance.
 
     Half a unit is what a value loses when it is rounded. Here only weights are rounded, and not
     what is computed of them, hence a whole one.
     """
-    for seed in range(DRAWS):
+    for seed in range(ROUNDING_RUNS):
         generator = np.random.default_rng(seed)
-        yield {name: nudged(value, generator) for name, value in weights.items()}
+        yield {name: move_one_ulp(value, generator) for name, value in weights.items()}
 
 
-def nudged(value: Array, generator: np.random.Generator) -> Array:
+def move_one_ulp(value: Array, generator: np.random.Generator) -> Array:
     """A weight's neighbours in float32, up or down by chance; zeros and integers stay."""
     if value.dtype.kind != "f":
         return value
@@ -163,7 +165,7 @@ def nudged(value: Array, generator: np.random.Generator) -> Array:
     return np.where(value == 0, value, np.nextafter(value, np.where(up, inf, -inf)))
 
 
-def packed(costs: Mapping[str, Cost]) -> dict[str, Array]:
+def pack_costs(costs: Mapping[str, Cost]) -> dict[str, Array]:
     """Costs by place as arrays, which hold a NaN where JSON does not."""
     return {
         name: np.array([cost.largest, cost.squares, cost.count, cost.how == FLOAT64], np.float64)
@@ -171,26 +173,29 @@ def packed(costs: Mapping[str, Cost]) -> dict[str, Array]:
     }
 
 
-def unpacked(batch: Mapping[str, Array]) -> dict[str, Cost]:
+def unpack_costs(batch: Mapping[str, Array]) -> dict[str, Cost]:
     """The costs by place that `packed` wrote."""
     return {
         name: Cost(
-            float(value[0]), float(value[1]), int(value[2]), FLOAT64 if value[3] else ROUNDED
+            float(value[0]),
+            float(value[1]),
+            int(value[2]),
+            FLOAT64 if value[3] else ROUNDED_WEIGHTS,
         )
         for name, value in batch.items()
     }
 
 
-TABLE: dict[str, dict[str, Any]] = tomllib.loads(
+BUDGET_TABLE: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("budgets.toml").read_text(encoding="utf-8")
 )
-DTYPES = tuple(TABLE)
-MULTIPLE: float = TABLE["float32"]["multiple"]
-FLOOR: float = TABLE["float32"]["floor"]
-RTOL: float = TABLE["float32"]["rtol"]
-CEILING: float = TABLE["float32"]["ceiling"]
-CLAIM: float = TABLE["float32"]["claim"]
-SCALE: float = TABLE["float32"]["scale"]
+DTYPES = tuple(BUDGET_TABLE)
+MULTIPLE: float = BUDGET_TABLE["float32"]["multiple"]
+FLOOR: float = BUDGET_TABLE["float32"]["floor"]
+RTOL: float = BUDGET_TABLE["float32"]["rtol"]
+CEILING: float = BUDGET_TABLE["float32"]["ceiling"]
+CLAIM: float = BUDGET_TABLE["float32"]["claim"]
+SCALE: float = BUDGET_TABLE["float32"]["scale"]
 
 
 @dataclass(frozen=True)
@@ -202,7 +207,7 @@ class Budget:
     origin: str
 
 
-def derived(cost: Cost, dtype: str = "float32") -> Budget:
+def derive_budget(cost: Cost, dtype: str = "float32") -> Budget:
     """The budget of a place.
 
     Args:
@@ -210,25 +215,25 @@ def derived(cost: Cost, dtype: str = "float32") -> Budget:
         dtype: of the weights, one of DTYPES; what fewer bits cost comes on top, and grows with the
             place's scale where that is more than 1.
     """
-    scale, lost = cost.rms, rounded_up(cost.largest)
+    scale, lost = cost.rms, round_up(cost.largest)
     atol = MULTIPLE * cost.largest
     origin = f"{MULTIPLE:g} × what float32 costs this model here, {lost:g} ({cost.how})"
     if atol < FLOOR * scale:
         atol = FLOOR * scale
         origin = f"{FLOOR:g} of the scale here, {scale:.2g}; float32 costs less, {lost:g}"
     if dtype != "float32":
-        atol += TABLE[dtype]["atol"] * max(1.0, scale)
-        origin = f"{dtype} weights: {TABLE[dtype]['origin']}; and {origin}"
-    return Budget(rounded_up(atol), RTOL, origin)
+        atol += BUDGET_TABLE[dtype]["atol"] * max(1.0, scale)
+        origin = f"{dtype} weights: {BUDGET_TABLE[dtype]['origin']}; and {origin}"
+    return Budget(round_up(atol), RTOL, origin)
 
 
-def ceiling(cost: Cost, dtype: str = "float32") -> float:
+def atol_ceiling(cost: Cost, dtype: str = "float32") -> float:
     """The largest `atol` of a place that is no sign of a broken model."""
-    more = 0.0 if dtype == "float32" else TABLE[dtype]["atol"] * max(1.0, cost.rms)
-    return rounded_up(CEILING * cost.rms + more)
+    more = 0.0 if dtype == "float32" else BUDGET_TABLE[dtype]["atol"] * max(1.0, cost.rms)
+    return round_up(CEILING * cost.rms + more)
 
 
-def rounded_up(value: float, digits: int = 2) -> float:
+def round_up(value: float, digits: int = 2) -> float:
     """Of so many digits, not less than `value`; so it seldom depends on the machine.
 
     >>> rounded_up(1.234e-6), rounded_up(1.2e-6), rounded_up(9.96e-6), rounded_up(0.0)

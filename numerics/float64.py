@@ -16,16 +16,16 @@ from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, t
 from tensorflow.python.framework import convert_to_constants, kernels, ops, tensor_util
 
 Array = NDArray[Any]
-FLOATS = (types_pb2.DT_FLOAT, types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)
+FLOAT_TYPES = (types_pb2.DT_FLOAT, types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)
 DOUBLE = types_pb2.DT_DOUBLE
-NORMALISED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+BATCH_NORM_OPS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
 class NoFloat64(Exception):
     """The graph has ops that do not run in float64; the message names them."""
 
 
-def run(
+def run_graph(
     graph_def: graph_pb2.GraphDef, feeds: Mapping[str, Array], fetched: Iterable[str]
 ) -> dict[str, Array]:
     """What TensorFlow gives for a graph: the values of some nodes, from those of its placeholders.
@@ -43,12 +43,12 @@ def run(
             return values
 
 
-def widened(value: Array) -> Array:
+def as_float64(value: Array) -> Array:
     """A value as float64 where it is of floats, else as it is."""
     return value.astype(np.float64) if tf.as_dtype(value.dtype).is_floating else value
 
 
-def in_float64(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+def graph_in_float64(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     """The graph with doubles for floats; nodes keep their names.
 
     Raises:
@@ -57,15 +57,15 @@ def in_float64(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     result.library.CopyFrom(graph_def.library)
     for node in graph_def.node:
-        write_out(node, result)
+        add_float64_node(node, result)
     for function in result.library.function:
         for argument in (*function.signature.input_arg, *function.signature.output_arg):
-            if argument.type in FLOATS:
+            if argument.type in FLOAT_TYPES:
                 argument.type = DOUBLE
         for node in function.node_def:
-            widen(node)
+            widen_node(node)
     for node in result.node:
-        widen(node)
+        widen_node(node)
     known = {function.signature.name for function in result.library.function}
     nodes = [*result.node, *(n for f in result.library.function for n in f.node_def)]
     missing = {node.op for node in nodes if node.op not in known and not has_kernel(node)}
@@ -74,13 +74,13 @@ def in_float64(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     return result
 
 
-def widen(node: node_def_pb2.NodeDef) -> None:
+def widen_node(node: node_def_pb2.NodeDef) -> None:
     """Doubles for floats in all of a node's attributes.
 
     Raises:
         NoFloat64: it reads the bits of floats.
     """
-    if node.op == "Bitcast" and {node.attr["T"].type, node.attr["type"].type} & set(FLOATS):
+    if node.op == "Bitcast" and {node.attr["T"].type, node.attr["type"].type} & set(FLOAT_TYPES):
         raise NoFloat64(f"{node.name} reads the bits of a float")
     for attribute in node.attr.values():
         widen_attribute(attribute)
@@ -88,12 +88,12 @@ def widen(node: node_def_pb2.NodeDef) -> None:
 
 def widen_attribute(attribute: attr_value_pb2.AttrValue) -> None:
     """Doubles for floats in one attribute: a type, types, a constant, or those of a function."""
-    if attribute.type in FLOATS:
+    if attribute.type in FLOAT_TYPES:
         attribute.type = DOUBLE
     for i, kind in enumerate(attribute.list.type):
-        if kind in FLOATS:
+        if kind in FLOAT_TYPES:
             attribute.list.type[i] = DOUBLE
-    if attribute.tensor.dtype in FLOATS:
+    if attribute.tensor.dtype in FLOAT_TYPES:
         value = tensor_util.MakeNdarray(attribute.tensor).astype(np.float64)
         attribute.tensor.CopyFrom(tensor_util.make_tensor_proto(value))
     for inner in attribute.func.attr.values():
@@ -119,7 +119,7 @@ def cpu_kernels(op: str) -> list[dict[str, set[int]]]:
     ]
 
 
-def write_out(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
+def add_float64_node(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
     """Adds a node to a graph, or what does the same where it has no float64 kernel."""
     if node.op == "_FusedMatMul" and set(node.attr["fused_ops"].list.s) == {b"BiasAdd"}:
         product = result.node.add(op="MatMul", name=f"{node.name}/product")
@@ -129,13 +129,13 @@ def write_out(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
         added = result.node.add(op="BiasAdd", name=node.name)
         added.input[:] = [product.name, node.input[2]]
         added.attr["T"].CopyFrom(node.attr["T"])
-    elif node.op in NORMALISED:
-        normalise(node, result)
+    elif node.op in BATCH_NORM_OPS:
+        add_batch_norm(node, result)
     else:
         result.node.add().CopyFrom(node)
 
 
-def normalise(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
+def add_batch_norm(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
     """Adds the first output of FusedBatchNorm, as Keras's LayerNormalization takes it.
 
     Statistics, its other outputs, are used in training alone; who takes one does not load.
@@ -188,14 +188,14 @@ class Float64Function:
         self._names = list(tensors)
         self._keys = sorted(function.structured_input_signature[1])
         written = convert_to_constants._run_inline_graph_optimization(function, False, True)
-        graph_def = in_float64(written)
+        graph_def = graph_in_float64(written)
         variables = {id(variable.handle): variable for variable in function.graph.variables}
         held = {}
         self._copies = []
         for outer, inner in function.graph.captures:
             variable = variables.get(id(outer))
             if variable is not None and variable.dtype.is_floating:
-                self._copies.append(tf.Variable(widened(variable.numpy())))
+                self._copies.append(tf.Variable(as_float64(variable.numpy())))
                 held[inner.name] = self._copies[-1].handle
             else:
                 held[inner.name] = tf.cast(outer, tf.float64) if outer.dtype.is_floating else outer
@@ -215,6 +215,6 @@ class Float64Function:
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
         """The values of all places, float64, from the signature's inputs by name."""
-        given = [widened(np.asarray(feeds[key])) for key in self._keys]
+        given = [as_float64(np.asarray(feeds[key])) for key in self._keys]
         answers = self._run(*(tf.constant(value) for value in given))
         return {name: answer.numpy() for name, answer in zip(self._names, answers, strict=True)}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from support.errors import UserError
-from support.input_files import plain_file
+from support.input_files import plain_file_size
 
 BLANK = " "
 SHORTEST = 3
@@ -82,7 +82,7 @@ def read_texts(path: Path) -> list[Text]:
 def read_json_lines(path: Path) -> list[tuple[int, Any]]:
     r"""Line numbers (from 1) and values; only \n ends a line, blank lines are passed over."""
     try:
-        plain_file(path, "a JSON-lines file with --texts")
+        plain_file_size(path, "a JSON-lines file with --texts")
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from None

@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from support.printing import cleaned_streams, printable, raw, say
+from support.printing import cleaned_streams, printable, say, underlying_stream
 
 USER_ERROR, ENVIRONMENT, INTERNAL, INTERRUPTED = 2, 3, 70, 130
-DEBUG = "BERT_BRIDGE_DEBUG"
+DEBUG_VARIABLE = "BERT_BRIDGE_DEBUG"
 """Set to 1, an internal error shows its stack."""
-MACHINE = {
+MACHINE_ERRORS = {
     errno.ENOSPC: "make room there, or give another place",
     errno.EDQUOT: "make room there, or give another place",
     errno.EFBIG: "raise the limit of file sizes (ulimit -f), or give another place",
@@ -39,13 +39,13 @@ MACHINE = {
 }
 """System errors that are this machine's, with a remedy; the others are a wrong place's."""
 ROOT = Path(__file__).parents[1]
-DISK = ("No space left", "File too large", "Disk quota", "Read-only file system")
+DISK_ERROR_TEXTS = ("No space left", "File too large", "Disk quota", "Read-only file system")
 """In TensorFlow's errors, which are no OSError."""
 # TensorFlow's, by its name: the class is not at hand where TensorFlow was never loaded.
-OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
-NO_ROOM = ("failed to map segment", "annot allocate memory")
+OUT_OF_MEMORY_CLASSES = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
+NO_MEMORY_TEXTS = ("failed to map segment", "annot allocate memory")
 """In the ImportError of a library that is too large for the memory there is."""
-NEAR = 0.6
+MIN_SIMILARITY = 0.6
 """Share of letters that two names have in common, as difflib counts it, for a likely slip."""
 
 
@@ -84,7 +84,7 @@ class OptionParser(argparse.ArgumentParser):
             action = self._option_string_actions.get(name)
             if action is None:
                 known = [option for option in self._option_string_actions if option != "-h"]
-                self.error(f"There is no option {name}; {hint(name, known)}")
+                self.error(f"There is no option {name}; {suggest_name(name, known)}")
             if action.dest in seen and not isinstance(action, argparse._AppendAction):
                 self.error(f"Got {name} twice, expected it once")
             seen.add(action.dest)
@@ -97,12 +97,12 @@ class OptionParser(argparse.ArgumentParser):
         line = line.replace("invalid int value:", "expected a whole number, got")
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", line)
         if choice:
-            meant = nearest(choice[1], re.findall(r"[^', ]+", choice[2]))
+            meant = nearest_name(choice[1], re.findall(r"[^', ]+", choice[2]))
             line += f"; did you mean {meant}?" if meant else ""
         self.exit(USER_ERROR, f"error: {line}\n")
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name that was most likely meant; None where none is near.
 
     >>> nearest("--bundel", ["--bundle", "--model"])
@@ -113,13 +113,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     names = {option.replace("_", "-"): option for option in known}
     typed = name.replace("_", "-")
     longer = [option for option in names if option.startswith(typed)]
-    near = longer or difflib.get_close_matches(typed, names, n=1, cutoff=NEAR)
+    near = longer or difflib.get_close_matches(typed, names, n=1, cutoff=MIN_SIMILARITY)
     return names[near[0]] if near else None
 
 
-def hint(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not known."""
-    meant = nearest(name, known)
+    meant = nearest_name(name, known)
     return f"did you mean {meant}?" if meant else "try --help"
 
 
@@ -145,16 +145,16 @@ def command(
                     return INTERRUPTED
                 except BrokenPipeError:
                     # A reader that went away (`| head`); lest Python complain of it at its end.
-                    silence(sys.stdout)
+                    discard_output(sys.stdout)
                     return 0
                 except Exception as error:
-                    line, code = failure(error)
+                    line, code = describe_failure(error)
                     say(f"error: {line}")
-                    if code == INTERNAL and os.environ.get(DEBUG) == "1":
+                    if code == INTERNAL and os.environ.get(DEBUG_VARIABLE) == "1":
                         for part in traceback.format_exc().splitlines():
                             say(part)
                     if code == ENVIRONMENT:
-                        silence(sys.stdout)
+                        discard_output(sys.stdout)
                     return code
 
         return run
@@ -162,36 +162,36 @@ def command(
     return decorate
 
 
-def failure(error: BaseException) -> tuple[str, int]:
+def describe_failure(error: BaseException) -> tuple[str, int]:
     """What an error says to a person, without `error: `, and the exit code."""
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
         return str(error), code
     if isinstance(error, OSError) and error.errno is not None:
         where = "" if error.filename is None else f"{error.filename}: "
-        remedy = MACHINE.get(error.errno)
+        remedy = MACHINE_ERRORS.get(error.errno)
         if remedy is not None:
             return f"{where}{error.strerror}; {remedy}", ENVIRONMENT
         return f"{where}{error.strerror}; give another place", USER_ERROR
     name, message = type(error).__name__, " ".join(str(error).split())
-    if any(part in message for part in DISK):
+    if any(part in message for part in DISK_ERROR_TEXTS):
         return f"cannot write: {message}; make room, or give another place", ENVIRONMENT
-    no_room = isinstance(error, ImportError) and any(part in message for part in NO_ROOM)
-    if name in OUT_OF_MEMORY or no_room:
+    no_room = isinstance(error, ImportError) and any(part in message for part in NO_MEMORY_TEXTS)
+    if name in OUT_OF_MEMORY_CLASSES or no_room:
         return f"there is not enough memory ({message or name}); give it more", ENVIRONMENT
     if isinstance(error, RecursionError):
-        return f"what was given is nested too deep{place_of(error)}", USER_ERROR
-    reason = summary(error)
-    return f"internal error, please report it: {reason}; {DEBUG}=1 shows where", INTERNAL
+        return f"what was given is nested too deep{source_location(error)}", USER_ERROR
+    reason = summarize_error(error)
+    return f"internal error, please report it: {reason}; {DEBUG_VARIABLE}=1 shows where", INTERNAL
 
 
-def summary(error: BaseException) -> str:
+def summarize_error(error: BaseException) -> str:
     """An error that nobody foresaw, in one line with its place in this program."""
     message = printable(" ".join(str(error).split()), 400)
-    return f"{type(error).__name__}: {message}{place_of(error)}"
+    return f"{type(error).__name__}: {message}{source_location(error)}"
 
 
-def place_of(error: BaseException) -> str:
+def source_location(error: BaseException) -> str:
     """The last line of this program where an error came up, in brackets; "" where there is none."""
     place = ""
     for frame in traceback.extract_tb(error.__traceback__):
@@ -201,11 +201,11 @@ def place_of(error: BaseException) -> str:
     return place
 
 
-def silence(stream: Any) -> None:
+def discard_output(stream: Any) -> None:
     """What a stream still holds is dropped: where it cannot go, Python would say so at its end."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, raw(stream).fileno())
+        os.dup2(nowhere, underlying_stream(stream).fileno())
         os.close(nowhere)
     except (OSError, ValueError):
         pass

@@ -19,7 +19,7 @@ DESCRIPTION = "classifier.json"
 FORMATS = {CONTRACT: "bert-bridge", DESCRIPTION: "bert-bridge-classifier"}
 UNSEALED = "0" * 64
 """Stands in the place of a classifier's seal while it is computed."""
-LONGEST = 300
+MAX_PROBLEM_CHARACTERS = 300
 """Characters of a problem that are shown: it may quote the file."""
 
 Schema = Literal["bundle", "classifier", "golden"]
@@ -31,9 +31,9 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
     Raises:
         UserError: it is not a bundle, or its contract is not what the schema says.
     """
-    document = read(bundle, CONTRACT, "a bundle", "make one with `nox -s export`")
+    document = read_document(bundle, CONTRACT, "a bundle", "make one with `nox -s export`")
     path, advice = bundle / CONTRACT, "export the bundle again"
-    validate("bundle", document, path, advice)
+    validate_document("bundle", document, path, advice)
     problem = contradiction_in_bundle(document)
     if problem:
         raise UserError(f"{path}: {problem}; {advice}")
@@ -48,9 +48,9 @@ def read_classifier(directory: Path) -> dict[str, Any]:
             edited since training.
     """
     how = "make one with `node node_bridge/train.js`"
-    document = read(directory, DESCRIPTION, "a classifier", how)
+    document = read_document(directory, DESCRIPTION, "a classifier", how)
     path, advice = directory / DESCRIPTION, "copy or train the classifier again"
-    validate("classifier", document, path, advice)
+    validate_document("classifier", document, path, advice)
     problem = contradiction_in_classifier(document)
     if problem:
         raise UserError(f"{path}: {problem}; {advice}")
@@ -60,7 +60,7 @@ def read_classifier(directory: Path) -> dict[str, Any]:
     return document
 
 
-def read(directory: Path, name: str, kind: str, how: str) -> dict[str, Any]:
+def read_document(directory: Path, name: str, kind: str, how: str) -> dict[str, Any]:
     """A JSON object out of a directory.
 
     Args:
@@ -86,7 +86,7 @@ def refuse_constant(name: str) -> float:
     raise ValueError(f"got {name}, expected a number")
 
 
-def validate(schema: Schema, document: Any, path: Path, advice: str) -> None:
+def validate_document(schema: Schema, document: Any, path: Path, advice: str) -> None:
     """Checks a document.
 
     Args:
@@ -100,16 +100,17 @@ def validate(schema: Schema, document: Any, path: Path, advice: str) -> None:
     """
     from jsonschema.exceptions import best_match
 
-    error = best_match(validator(schema).iter_errors(document))
+    error = best_match(schema_validator(schema).iter_errors(document))
     if error is not None:
-        place = "/" + "/".join(str(part) for part in error.absolute_path)
-        raise UserError(
-            f"{path}: at {printable(place, LONGEST)}: {printable(error.message, LONGEST)}; {advice}"
+        pointer = "/" + "/".join(str(part) for part in error.absolute_path)
+        pointer, message = (
+            printable(text, MAX_PROBLEM_CHARACTERS) for text in (pointer, error.message)
         )
+        raise UserError(f"{path}: at {pointer}: {message}; {advice}")
 
 
 @cache
-def validator(schema: Schema) -> Any:
+def schema_validator(schema: Schema) -> Any:
     """The validator of a schema, which is itself checked."""
     from jsonschema import Draft202012Validator
 
@@ -158,7 +159,7 @@ def contradiction_in_classifier(description: dict[str, Any]) -> str:
     return ""
 
 
-def sealed(description: dict[str, Any]) -> bytes:
+def seal_description(description: dict[str, Any]) -> bytes:
     """A classifier's description with its own sha256 in it, as train.js writes it.
 
     It proves that nothing was lost or edited since, not who trained it: anyone can seal.

@@ -20,8 +20,8 @@ COPY_AGAIN = "correct the file, or copy it again from the model"
 MAX_JSON = 64 << 20
 # Configurations nest five deep, a tokenizer.json about eight.
 MAX_DEPTH = 64
-SHOWN = 60
-KINDS: dict[type, str] = {
+MAX_SHOWN_CHARACTERS = 60
+JSON_TYPE_NAMES: dict[type, str] = {
     dict: "an object",
     list: "an array",
     str: "a string",
@@ -29,11 +29,11 @@ KINDS: dict[type, str] = {
     int: "an integer",
 }
 # Possessive, and with an end for a string that has none: linear in time, flat in memory.
-STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def plain_file(path: Path, expected: str) -> int:
+def plain_file_size(path: Path, expected: str) -> int:
     """The size of a plain file, without opening it.
 
     A pipe would be waited for, and a device may never end.
@@ -53,17 +53,17 @@ def plain_file(path: Path, expected: str) -> int:
     return found.st_size
 
 
-def read_plain(path: Path, most: int, expected: str) -> bytes:
+def read_plain_file(path: Path, most: int, expected: str) -> bytes:
     """The bytes of a plain file.
 
     Raises:
         UserError: see `plain_file`; or it has more than `most` bytes.
     """
-    size = plain_file(path, expected)
+    size = plain_file_size(path, expected)
     if size <= most:
         try:
             # Of a file that grows meanwhile no more than this.
-            with open(path, "rb", opener=without_waiting) as stream:
+            with open(path, "rb", opener=open_without_waiting) as stream:
                 data = stream.read(most + 1)
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}; give {expected}") from None
@@ -76,7 +76,7 @@ def read_plain(path: Path, most: int, expected: str) -> bytes:
     return data
 
 
-def without_waiting(name: str, flags: int) -> int:
+def open_without_waiting(name: str, flags: int) -> int:
     """Opens a file that may have become a pipe since it was looked at."""
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
@@ -96,8 +96,8 @@ def read_json(
     Raises:
         UserError: see `read_plain`; or it is no JSON, or nested deeper than any configuration.
     """
-    raw = read_plain(path, MAX_JSON, expected)
-    if (depth := depth_of(raw)) > MAX_DEPTH:
+    raw = read_plain_file(path, MAX_JSON, expected)
+    if (depth := nesting_depth(raw)) > MAX_DEPTH:
         raise UserError(
             f"{path}: got JSON nested {depth} deep, expected at most {MAX_DEPTH}; give {expected}"
         )
@@ -112,14 +112,14 @@ def read_json(
     return document
 
 
-def depth_of(raw: bytes) -> int:
+def nesting_depth(raw: bytes) -> int:
     """How deep a JSON text nests.
 
     >>> depth_of(b'{"a": [1, "[[["]}')
     2
     """
     depth = deepest = 0
-    for bracket in re.findall(rb"[][{}]", STRING.sub(b"", raw)):
+    for bracket in re.findall(rb"[][{}]", JSON_STRING.sub(b"", raw)):
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest
@@ -131,33 +131,35 @@ def read_object(path: Path, expected: str = "the model's own file") -> dict[str,
     Raises:
         UserError: see `read_json`; or something else than an object.
     """
-    document: dict[str, Any] = typed(read_json(path, expected), dict, str(path))
+    document: dict[str, Any] = require_type(read_json(path, expected), dict, str(path))
     return document
 
 
-def shown(value: Any) -> str:
+def short_json(value: Any) -> str:
     """A value as JSON has it, cut short; of an object or array only what it is."""
     if isinstance(value, dict | list):
-        return KINDS[type(value)] if value else json.dumps(value)
+        return JSON_TYPE_NAMES[type(value)] if value else json.dumps(value)
     try:
-        text = json.dumps(value[: SHOWN * 2] if isinstance(value, str) else value)
+        text = json.dumps(value[: MAX_SHOWN_CHARACTERS * 2] if isinstance(value, str) else value)
     except ValueError:
         return "an integer of thousands of digits"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
 
 
-def typed(value: Any, wanted: type, place: str, remedy: str = COPY_AGAIN) -> Any:
+def require_type(value: Any, wanted: type, place: str, remedy: str = COPY_AGAIN) -> Any:
     """The value, if it is of that JSON type; true is no integer.
 
     Raises:
         UserError: it is of another.
     """
     if type(value) is not wanted:
-        raise UserError(f"{place}: got {shown(value)}, expected {KINDS[wanted]}; {remedy}")
+        raise UserError(
+            f"{place}: got {short_json(value)}, expected {JSON_TYPE_NAMES[wanted]}; {remedy}"
+        )
     return value
 
 
-def number(value: Any, place: str) -> int | float:
+def require_number(value: Any, place: str) -> int | float:
     """The value, if it is a finite number.
 
     Raises:
@@ -165,12 +167,12 @@ def number(value: Any, place: str) -> int | float:
     """
     is_number = type(value) is int or (type(value) is float and math.isfinite(value))
     if not is_number:
-        raise UserError(f"{place}: got {shown(value)}, expected a number; {COPY_AGAIN}")
+        raise UserError(f"{place}: got {short_json(value)}, expected a number; {COPY_AGAIN}")
     found: int | float = value
     return found
 
 
-def integer(value: Any, place: str, least: int, most: int | None = None) -> int:
+def require_integer(value: Any, place: str, least: int, most: int | None = None) -> int:
     """The value, if it is an integer within these limits.
 
     Raises:
@@ -178,5 +180,7 @@ def integer(value: Any, place: str, least: int, most: int | None = None) -> int:
     """
     if type(value) is not int or value < least or (most is not None and value > most):
         limits = f"from {least} to {most}" if most is not None else f"of {least} or more"
-        raise UserError(f"{place}: got {shown(value)}, expected an integer {limits}; {COPY_AGAIN}")
+        raise UserError(
+            f"{place}: got {short_json(value)}, expected an integer {limits}; {COPY_AGAIN}"
+        )
     return value

@@ -13,21 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 """C0, DEL, C1, ends of lines, marks that turn the direction of reading, halves of characters."""
-KEPT = "\n\t"
+ALLOWED_CONTROLS = "\n\t"
 """What a stream passes on as it is."""
 COMMAND = re.compile(r"##(?=\w*\[)")
 """A command of GitHub's or Azure's logs anywhere in a line, such as `##[error]`."""
 COMMAND_AT_START = re.compile(r"^(\s*):(?=:)")
 """A command of GitHub's logs at the start of a line."""
-LONGEST = 2000
+MAX_LINE_CHARACTERS = 2000
 """Characters of a line; one that quotes a whole file says no more than its two ends."""
-SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
-def printable(text: str, longest: int | None = LONGEST) -> str:
+def printable(text: str, longest: int | None = MAX_LINE_CHARACTERS) -> str:
     r"""A text of others as part of a line; a long one loses its middle.
 
     >>> printable("a\x1b]0;x\x07\n::error::x")
@@ -36,20 +38,20 @@ def printable(text: str, longest: int | None = LONGEST) -> str:
     if longest is not None and len(text) > longest:
         end, left = longest // 4, len(text) - longest
         text = f"{text[: longest - end]} … ({left} characters left out) … {text[-end:]}"
-    return COMMAND.sub(r"#\\u0023", UNSEEN.sub(escaped, text))
+    return COMMAND.sub(r"#\\u0023", INVISIBLE.sub(escape_character, text))
 
 
-def printable_line(text: str, longest: int | None = LONGEST) -> str:
+def printable_line(text: str, longest: int | None = MAX_LINE_CHARACTERS) -> str:
     """A whole line of a log, which is no command of it either."""
     return COMMAND_AT_START.sub(r"\1\\u003a", printable(text, longest))
 
 
-def escaped(found: re.Match[str]) -> str:
+def escape_character(found: re.Match[str]) -> str:
     """A character as JSON escapes it."""
-    return SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}"
+    return SHORT_ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04x}"
 
 
-def markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     r"""A text of others in Markdown, which means nothing there.
 
     >>> markdown("a|b</details>")
@@ -58,7 +60,7 @@ def markdown(text: str) -> str:
     return PUNCTUATION.sub(r"\\\1", printable(text))
 
 
-def fenced(text: str) -> str:
+def fence_code(text: str) -> str:
     """Lines as a block of code in Markdown, which no line of it can end."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -75,7 +77,7 @@ class CleanStream(io.TextIOBase):
     def write(self, text: str) -> int:
         """Writes; line ends stay, so one that belongs to a text of others is `printable`'s."""
         for line in re.split(r"(?<=\n)", text):
-            clean = COMMAND.sub(r"#\\u0023", UNSEEN.sub(kept_or_escaped, line))
+            clean = COMMAND.sub(r"#\\u0023", INVISIBLE.sub(escape_unless_allowed, line))
             if self.at_start:
                 clean = COMMAND_AT_START.sub(r"\1\\u003a", clean)
             self.at_start = clean.endswith("\n") or (self.at_start and not clean.strip())
@@ -98,20 +100,20 @@ class CleanStream(io.TextIOBase):
         return self.stream.fileno()
 
 
-def kept_or_escaped(found: re.Match[str]) -> str:
+def escape_unless_allowed(found: re.Match[str]) -> str:
     """A character of UNSEEN, as a stream passes it on."""
-    return found[0] if found[0] in KEPT else f"\\u{ord(found[0]):04x}"
+    return found[0] if found[0] in ALLOWED_CONTROLS else f"\\u{ord(found[0]):04x}"
 
 
 @contextmanager
 def cleaned_streams() -> Iterator[None]:
     """Stdout and stderr of whatever is printed in the block are clean."""
-    out, err = raw(sys.stdout), raw(sys.stderr)
+    out, err = underlying_stream(sys.stdout), underlying_stream(sys.stderr)
     with redirect_stdout(CleanStream(out)), redirect_stderr(CleanStream(err)):
         yield
 
 
-def raw(stream: Any) -> TextIO:
+def underlying_stream(stream: Any) -> TextIO:
     """The stream behind a clean one: for progress bars, and for our own commands to a log."""
     behind: TextIO = stream.stream if isinstance(stream, CleanStream) else stream
     return behind

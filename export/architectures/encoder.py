@@ -15,10 +15,10 @@ from export.encoder_config import EncoderConfig
 # and the additive mask of the TF1 reference implementation.
 
 # What a masked position gets added to its attention score, as in the TF1 reference.
-MASKED = -10000.0
+MASK_BIAS = -10000.0
 
 
-def activation(name: str, x: tf.Tensor) -> tf.Tensor:
+def apply_activation(name: str, x: tf.Tensor) -> tf.Tensor:
     """Applies `gelu_tanh`, `gelu_erf` or `relu` to a float tensor of any shape."""
     if name == "relu":
         return tf.nn.relu(x)
@@ -85,7 +85,7 @@ class EncoderLayer(tf_keras.layers.Layer):
         """float[batch, sequence, hidden] → the same shape."""
         attended = self.attention_output(self.attention(x, bias, training=training))
         x = self.attention_norm(x + self.dropout(attended, training=training))
-        widened = activation(self.activation_name, self.intermediate(x))
+        widened = apply_activation(self.activation_name, self.intermediate(x))
         return self.output_norm(x + self.dropout(self.output_dense(widened), training=training))
 
 
@@ -142,7 +142,7 @@ class Encoder(tf_keras.Model):
     def call(self, inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Runs every layer; see the class for shapes."""
         mask = tf.cast(inputs["attention_mask"], tf.float32)
-        bias = (1.0 - mask[:, tf.newaxis, tf.newaxis, :]) * MASKED
+        bias = (1.0 - mask[:, tf.newaxis, tf.newaxis, :]) * MASK_BIAS
         x = self.embeddings(inputs["input_ids"], inputs["token_type_ids"], training=training)
         if self.projection is not None:
             x = self.projection(x)
@@ -162,7 +162,7 @@ class Encoder(tf_keras.Model):
         return outputs
 
 
-def seeded(config: EncoderConfig, name: str, seed: int) -> Encoder:
+def seeded_encoder(config: EncoderConfig, name: str, seed: int) -> Encoder:
     """An encoder with reproducible random weights: untrained, for tests and as a placeholder.
 
     Biases and layer norms are drawn too: zeros and ones would hide a swapped or a lost one.
@@ -178,7 +178,7 @@ def seeded(config: EncoderConfig, name: str, seed: int) -> Encoder:
     return model
 
 
-def save(model: tf_keras.Model, directory: Path) -> None:
+def save_encoder(model: tf_keras.Model, directory: Path) -> None:
     """Saves a SavedModel that `hub.load`, `KerasLayer` and `load_model` take alike.
 
     `model` is an `Encoder` or a `SentenceEncoder`: its signature is its method `serve`.
@@ -206,7 +206,7 @@ class MlmHead(tf_keras.layers.Layer):
 
     def call(self, x: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
         """`words`: float[vocab, embedding], the encoder's word embeddings."""
-        x = self.norm(activation(self.config.activation, self.dense(x)))
+        x = self.norm(apply_activation(self.config.activation, self.dense(x)))
         flat = tf.reshape(x, [-1, self.config.embedding_size])
         logits = tf.matmul(flat, words, transpose_b=True) + self.output_bias
         shape = tf.shape(x)

@@ -13,7 +13,7 @@ from export.encoder_config import Dense, Normalize, Pooling
 from support.errors import UserError
 
 # What a masked position has in a maximum: below every value, and finite unlike −∞.
-LOWEST = -1e9
+MASKED_VALUE = -1e9
 ACTIVATIONS = {"Identity": tf.identity, "Tanh": tf.tanh, "ReLU": tf.nn.relu}
 
 
@@ -37,7 +37,7 @@ class SentenceEncoder(tf_keras.Model):
                 if taken != width:
                     raise UserError(f"{module.where}: in_features: got {taken}, expected {width}")
                 width = given
-            self.steps.append(Step(module, f"sentence_{number}"))
+            self.steps.append(SentenceStep(module, f"sentence_{number}"))
         # Symbolic inputs leave batch and sequence free in what is saved.
         self({name: tf_keras.Input([None], dtype=tf.int32, name=name) for name in INPUTS})
 
@@ -58,7 +58,7 @@ class SentenceEncoder(tf_keras.Model):
         return outputs
 
 
-class Step(tf_keras.layers.Layer):
+class SentenceStep(tf_keras.layers.Layer):
     """One module. Pooling takes float32[batch, sequence, hidden], the others float32[batch, …]."""
 
     def __init__(self, module: Pooling | Normalize | Dense, name: str) -> None:
@@ -80,7 +80,7 @@ class Step(tf_keras.layers.Layer):
     def call(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """`mask`: float32[batch, sequence, 1], 1 or 0."""
         if self.modes:
-            pooled = [pooled_by(mode, x, mask) for mode in self.modes]
+            pooled = [pool(mode, x, mask) for mode in self.modes]
             return pooled[0] if len(pooled) == 1 else tf.concat(pooled, -1)
         if self.activation is not None:
             product = tf.matmul(x, self.kernel)
@@ -89,12 +89,12 @@ class Step(tf_keras.layers.Layer):
         return x / tf.maximum(length, 1e-12)
 
 
-def pooled_by(mode: str, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+def pool(mode: str, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """float32[batch, sequence, hidden] → float32[batch, hidden]; `mask` as in `Step.call`."""
     if mode == "cls":
         return x[:, 0]
     if mode == "max":
-        return tf.reduce_max(x * mask + (1.0 - mask) * LOWEST, 1)
+        return tf.reduce_max(x * mask + (1.0 - mask) * MASKED_VALUE, 1)
     count = tf.maximum(tf.reduce_sum(mask, 1), 1e-9)
     total = tf.reduce_sum(x * mask, 1)
     return total / (count if mode == "mean" else tf.sqrt(count))

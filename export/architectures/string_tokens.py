@@ -17,11 +17,11 @@ from export.tokenizer.reference import refuse_repeated
 from export.tokenizer.vocab import Vocab, compare_sizes
 
 INPUT = "args_0"
-LONGEST = 512
+MAX_POSITIONS = 512
 HEAD_SEED = 1
 
 
-class Lines(tf.lookup.TextFileInitializer):
+class VocabFileInitializer(tf.lookup.TextFileInitializer):
     """A vocab file's lines and their numbers, under a name that only its content decides.
 
     TensorFlow's own name has the file's path in it: one model would be saved with other bytes each
@@ -52,8 +52,8 @@ class StringTokens(tf_keras.Model):
         self.encoder = encoder
         self.head = head
         self.padding = vocab.special["pad"].id
-        self.longest = min(LONGEST, encoder.config.max_position_embeddings)
-        self.table = tf.lookup.StaticHashTable(Lines(file), vocab.special["unk"].id)
+        self.longest = min(MAX_POSITIONS, encoder.config.max_position_embeddings)
+        self.table = tf.lookup.StaticHashTable(VocabFileInitializer(file), vocab.special["unk"].id)
 
     def call(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Looks the tokens up and runs the encoder; see the class for shapes."""

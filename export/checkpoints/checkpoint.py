@@ -14,7 +14,7 @@ from support.errors import UserError
 # A checkpoint's variables by name: read when asked for, checked, and remembered as used.
 
 # What can be read as float32; integers are counters, 8-bit floats need scales of their own.
-FLOATS = ("float16", "bfloat16", "float32", "float64")
+FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 Shape = tuple[int, ...]
 Weights = NDArray[np.float32]
 
@@ -64,7 +64,7 @@ class Variables:
                 "is the config the one of this checkpoint?"
             )
         value = self._fetch(name)
-        if value.dtype.name not in FLOATS or value.shape != shape:
+        if value.dtype.name not in FLOAT_DTYPES or value.shape != shape:
             raise UserError(
                 f"{self.where}: {name}: got {value.dtype.name}{list(value.shape)}, expected "
                 f"float{list(shape)}; is the config the one of this checkpoint?"
@@ -105,7 +105,7 @@ class Checkpoint:
         return bias is not None and bias in self.variables.names
 
 
-def cut(checkpoint: Checkpoint, layers: int | None) -> Checkpoint:
+def keep_first_layers(checkpoint: Checkpoint, layers: int | None) -> Checkpoint:
     """The same with only the first `layers` of its layers, or whole for None.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 from export.checkpoints.checkpoint import Checkpoint
 from export.encoder_config import MOST_LAYERS, EncoderConfig
 from support.errors import UserError
-from support.input_files import integer, number, shown
+from support.input_files import require_integer, require_number, short_json
 
 REQUIRED = (
     "vocab_size",
@@ -30,7 +30,7 @@ OPTIONAL = (
     "initializer_range",
 )
 # What the encoder is, where a config may ask for something else.
-FIXED: dict[str, Any] = {
+SUPPORTED_VALUES: dict[str, Any] = {
     "position_embedding_type": "absolute",
     "is_decoder": False,
     "add_cross_attention": False,
@@ -65,7 +65,7 @@ def tf1_config(document: dict[str, Any], where: str, family: str) -> EncoderConf
     said = document.get("model_type", family)
     if said != family:
         raise UserError(
-            f"{where}: model_type: got {shown(said)}, but the variables are {family}'s; "
+            f"{where}: model_type: got {short_json(said)}, but the variables are {family}'s; "
             "give the config of this checkpoint"
         )
     gelu = "gelu_erf" if family == "electra" else "gelu_tanh"
@@ -82,7 +82,7 @@ def huggingface_config(document: dict[str, Any], where: str, family: str) -> Enc
     """
     epsilon = TF1_EPSILON
     if "layer_norm_eps" in document:
-        epsilon = number(document["layer_norm_eps"], f"{where}: layer_norm_eps")
+        epsilon = require_number(document["layer_norm_eps"], f"{where}: layer_norm_eps")
     return encoder_config(
         document, where, family, "gelu_erf", epsilon, lambda i, n, groups: int(i / (n / groups))
     )
@@ -111,29 +111,30 @@ def encoder_config(
         UserError: a key missing, a number that no encoder can have, an activation or a structure
             that this encoder has not. The message names the file and the key.
     """
-    for key, only in FIXED.items():
+    for key, only in SUPPORTED_VALUES.items():
         if document.get(key, only) != only:
             raise UserError(
-                f"{where}: {key}: got {shown(document[key])}, expected {shown(only)}, the only "
-                "one built here"
+                f"{where}: {key}: got {short_json(document[key])}, expected {short_json(only)}, "
+                "the only one built here"
             )
     given = [key for key in OPTIONAL if key in document]
     numbers: dict[str, Any] = {
-        key: number(needed(document, where, key), f"{where}: {key}") for key in (*REQUIRED, *given)
+        key: require_number(require_key(document, where, key), f"{where}: {key}")
+        for key in (*REQUIRED, *given)
     }
     # BERT's embedding is as wide as its layers, and so is ELECTRA's where nothing is said of it.
     if family == "albert" or (family == "electra" and document.get("embedding_size") is not None):
-        width = needed(document, where, "embedding_size")
-        numbers["embedding_size"] = number(width, f"{where}: embedding_size")
+        width = require_key(document, where, "embedding_size")
+        numbers["embedding_size"] = require_number(width, f"{where}: embedding_size")
     else:
         numbers["embedding_size"] = numbers["hidden_size"]
-    act = activation(needed(document, where, "hidden_act"), where, gelu)
+    act = read_activation(require_key(document, where, "hidden_act"), where, gelu)
     layers = numbers["num_hidden_layers"]
     if family == "albert" and isinstance(layers, int) and 0 < layers <= MOST_LAYERS:
-        groups = integer(
+        groups = require_integer(
             document.get("num_hidden_groups", 1), f"{where}: num_hidden_groups", 1, layers
         )
-        numbers["inner_group_num"] = integer(
+        numbers["inner_group_num"] = require_integer(
             document.get("inner_group_num", 1), f"{where}: inner_group_num", 1, MOST_LAYERS
         )
         if groups > 1:
@@ -149,17 +150,18 @@ def encoder_config(
         raise UserError(f"{where}: {error}") from None
 
 
-def activation(name: Any, where: str, gelu: str) -> str:
+def read_activation(name: Any, where: str, gelu: str) -> str:
     """Our name of a config's `hidden_act`."""
     known = ACTIVATIONS | {"gelu": gelu}
     if not isinstance(name, str) or name not in known:
         raise UserError(
-            f"{where}: hidden_act: got {shown(name)}, expected one of {', '.join(sorted(known))}"
+            f"{where}: hidden_act: got {short_json(name)}, expected one of "
+            f"{', '.join(sorted(known))}"
         )
     return known[name]
 
 
-def needed(document: dict[str, Any], where: str, key: str) -> Any:
+def require_key(document: dict[str, Any], where: str, key: str) -> Any:
     """The value of a key that must be there."""
     if key not in document:
         raise UserError(f"{where}: got no {key}, expected it; is this the model's json config?")
@@ -169,7 +171,7 @@ def needed(document: dict[str, Any], where: str, key: str) -> Any:
 # Holds a config against the variables it is to describe, before anything is built or read.
 
 
-def checked(checkpoint: Checkpoint) -> Checkpoint:
+def check_config(checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint, without a pooler where its variables have none; says so in its notices.
 
     Raises:
@@ -203,7 +205,7 @@ def refuse_other_layers(checkpoint: Checkpoint) -> None:
         return
     if not config.shared_layers:
         there = 1 + max(numbers[0] for numbers in found)
-        refuse_unless(
+        require_config(
             config.num_hidden_layers <= there,
             checkpoint,
             f"num_hidden_layers: got {config.num_hidden_layers}, but the variables are those of "
@@ -215,7 +217,7 @@ def refuse_other_layers(checkpoint: Checkpoint) -> None:
         ("num_hidden_groups", len(set(config.layer_groups)) or 1, groups),
         ("inner_group_num", config.inner_group_num, inner),
     ):
-        refuse_unless(
+        require_config(
             got == there, checkpoint, f"{key}: {got} in use, but the variables have {there}"
         )
 
@@ -243,7 +245,7 @@ def refuse_other_sizes(checkpoint: Checkpoint) -> None:
                 f"{len(checkpoint.variables.names)}, expected it with {key} {got}; is the config "
                 "the one of this checkpoint?"
             )
-        refuse_unless(
+        require_config(
             len(shape) == 2 and got == shape[axis],
             checkpoint,
             f"{key}: got {got}, but {name} is {list(shape)}"
@@ -251,7 +253,7 @@ def refuse_other_sizes(checkpoint: Checkpoint) -> None:
         )
 
 
-def refuse_unless(holds: bool, checkpoint: Checkpoint, problem: str) -> None:
+def require_config(holds: bool, checkpoint: Checkpoint, problem: str) -> None:
     """Stops with what is wrong with the config."""
     if not holds:
         raise UserError(f"{checkpoint.config_file}: {problem}; give the config of this checkpoint")

@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.checkpoints.checkpoint import Checkpoint, Variables
-from export.checkpoints.config_json import checked, huggingface_config
+from export.checkpoints.config_json import check_config, huggingface_config
 from export.checkpoints.naming import HF_LEAVES, HF_OLD_LEAVES, Naming, huggingface_scopes
 from export.encoder_config import ARCHITECTURES
 from support.errors import UserError
-from support.input_files import read_object, shown
+from support.input_files import read_object, short_json
 
 # Which family a Hugging Face checkpoint is of: what its config says, checked against its names.
 #
 # Three families are built: BERT, ALBERT, ELECTRA. Others have the same class layout but another
 # arithmetic, so that their weights would load without an error and give wrong numbers.
 
-WORDS = "embeddings.word_embeddings.weight"
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 # `model_type` of transformers → what an encoder built here would compute otherwise.
-OTHERS = {
+UNSUPPORTED_FAMILIES = {
     "bert-generation": "it has no token types and runs as a decoder too",
     "big_bird": "its attention is sparse",
     "camembert": "its position numbers begin after the padding id, as RoBERTa's",
@@ -53,7 +53,7 @@ OTHERS = {
 }
 
 
-def family_of(document: dict[str, Any], where: str, variables: Variables) -> tuple[str, bool]:
+def find_family(document: dict[str, Any], where: str, variables: Variables) -> tuple[str, bool]:
     """The family, and whether it was inferred because the config has no `model_type`.
 
     Args:
@@ -69,11 +69,11 @@ def family_of(document: dict[str, Any], where: str, variables: Variables) -> tup
     classes = family_by_classes(document.get("architectures"))
     said = document.get("model_type")
     if said is not None and said not in ARCHITECTURES:
-        refuse_other(str(said), f"{where}: model_type")
+        refuse_family(str(said), f"{where}: model_type")
     if classes is not None and classes not in ARCHITECTURES:
-        refuse_other(classes, f"{where}: architectures")
+        refuse_family(classes, f"{where}: architectures")
     if named is not None and named not in ARCHITECTURES:
-        refuse_other(named, f"{variables.where}: variables")
+        refuse_family(named, f"{variables.where}: variables")
     sources = {"model_type": said, "architectures": classes, "the variables' names": named}
     known = {source: family for source, family in sources.items() if family is not None}
     if not known:
@@ -89,9 +89,9 @@ def family_of(document: dict[str, Any], where: str, variables: Variables) -> tup
     return next(iter(known.values())), said is None
 
 
-def refuse_other(family: str, what: str) -> None:
+def refuse_family(family: str, what: str) -> None:
     """Stops at a family that is not built here, with the reason."""
-    reason = OTHERS.get(family, "other families have another structure")
+    reason = UNSUPPORTED_FAMILIES.get(family, "other families have another structure")
     raise UserError(f"{what}: got {family!r}, expected one of {', '.join(ARCHITECTURES)}; {reason}")
 
 
@@ -108,12 +108,12 @@ def family_by_names(variables: Variables) -> str | None:
         return "electra"
     if any("relative_attention_bias" in name for name in names):
         return "mpnet"
-    known = {*ARCHITECTURES, *OTHERS}
-    for root in roots_of(variables):
+    known = {*ARCHITECTURES, *UNSUPPORTED_FAMILIES}
+    for root in find_roots(variables):
         family = root.rstrip(".").rpartition(".")[2].replace("_", "-")
         if family in known:
             return family
-    types = f"{WORDS}".replace("word", "token_type")
+    types = f"{WORD_EMBEDDINGS}".replace("word", "token_type")
     rows = next(iter(variables.shapes.get(types, ())), 0)
     bare = "encoder.layer.0.attention.self.query.weight" in names
     return "bert" if bare and "pooler.dense.weight" in names and rows > 1 else None
@@ -122,7 +122,8 @@ def family_by_names(variables: Variables) -> str | None:
 def family_by_classes(architectures: Any) -> str | None:
     """The family by the names of classes: `["BertForMaskedLM"]` → `bert`; None for unknown ones."""
     known = {
-        family.replace("-", "").replace("_", ""): family for family in (*ARCHITECTURES, *OTHERS)
+        family.replace("-", "").replace("_", ""): family
+        for family in (*ARCHITECTURES, *UNSUPPORTED_FAMILIES)
     }
     for name in architectures if isinstance(architectures, list) else []:
         found = re.match(r"(?:TF|Flax)?(\w+?)(?:Model|For|LMHead|PreTrained|$)", str(name))
@@ -132,18 +133,22 @@ def family_by_classes(architectures: Any) -> str | None:
     return None
 
 
-def roots_of(variables: Variables) -> list[str]:
+def find_roots(variables: Variables) -> list[str]:
     """What stands before the names of the embeddings: `bert.`, or nothing for a bare encoder."""
-    return sorted(name.removesuffix(WORDS) for name in variables.names if name.endswith(WORDS))
+    return sorted(
+        name.removesuffix(WORD_EMBEDDINGS)
+        for name in variables.names
+        if name.endswith(WORD_EMBEDDINGS)
+    )
 
 
-def root_of(variables: Variables, family: str) -> str:
+def find_root(variables: Variables, family: str) -> str:
     """The prefix of the encoder's variables.
 
     Raises:
         UserError: several encoders, none of them under the family's own name.
     """
-    roots = roots_of(variables)
+    roots = find_roots(variables)
     if f"{family}." in roots:
         return f"{family}."
     if len(roots) > 1:
@@ -155,8 +160,8 @@ def root_of(variables: Variables, family: str) -> str:
     return roots[0] if roots else f"{family}."
 
 
-WHOLE = "model.safetensors"
-SHARDS = "model.safetensors.index.json"
+SINGLE_FILE = "model.safetensors"
+SHARD_INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 LFS_POINTER = b"version https://git-lfs"
 
@@ -169,18 +174,18 @@ def weight_files(path: Path) -> list[Path]:
     """
     if path.suffix == ".safetensors" and path.is_file():
         return [path]
-    if (path / SHARDS).is_file():
-        return shards(path / SHARDS)
-    return [path / WHOLE] if (path / WHOLE).is_file() else []
+    if (path / SHARD_INDEX).is_file():
+        return shard_files(path / SHARD_INDEX)
+    return [path / SINGLE_FILE] if (path / SINGLE_FILE).is_file() else []
 
 
-def shards(index: Path) -> list[Path]:
+def shard_files(index: Path) -> list[Path]:
     """The files that an index of shards names."""
     places = weight_map(index)
     for name in places.values():
         if not isinstance(name, str) or Path(name).name != name:
             raise UserError(
-                f"{index}: got the file {shown(name)}, expected a name in that directory"
+                f"{index}: got the file {short_json(name)}, expected a name in that directory"
             )
         if not (index.parent / name).is_file():
             raise UserError(f"{index}: names {name}, which is not there; download it too")
@@ -203,13 +208,13 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
     """
     json = config or (path if path.is_dir() else path.parent) / CONFIG
     document = read_object(json, "the model's json config")
-    variables = opened(weight_files(path), str(path))
-    refuse_missing(path / SHARDS, variables)
-    family, inferred = family_of(document, str(json), variables)
+    variables = open_safetensors(weight_files(path), str(path))
+    refuse_missing(path / SHARD_INDEX, variables)
+    family, inferred = find_family(document, str(json), variables)
     encoder = huggingface_config(document, str(json), family)
-    naming = naming_of(variables, family)
+    naming = find_naming(variables, family)
     notices = [f"{json}: no model_type; its variables are {family}'s"] if inferred else []
-    return checked(Checkpoint(encoder, naming, variables, str(json), notices))
+    return check_config(Checkpoint(encoder, naming, variables, str(json), notices))
 
 
 def refuse_missing(index: Path, variables: Variables) -> None:
@@ -223,7 +228,7 @@ def refuse_missing(index: Path, variables: Variables) -> None:
             )
 
 
-def opened(files: list[Path], where: str) -> Variables:
+def open_safetensors(files: list[Path], where: str) -> Variables:
     """The variables of all files; the file system's pages stand in for a copy in memory."""
     from safetensors import SafetensorError, safe_open
 
@@ -254,9 +259,9 @@ def opened(files: list[Path], where: str) -> Variables:
     return Variables(where, shapes, fetch)
 
 
-def naming_of(variables: Variables, family: str) -> Naming:
+def find_naming(variables: Variables, family: str) -> Naming:
     """The names as they are in this checkpoint: with or without `bert.`, with gamma or weight."""
-    root = root_of(variables, family)
+    root = find_root(variables, family)
     old = any(name.endswith("LayerNorm.gamma") for name in variables.names)
     leaves = HF_OLD_LEAVES if old else HF_LEAVES
     return Naming(huggingface_scopes(family, root), leaves, transposes=True)

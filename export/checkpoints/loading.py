@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.checkpoints.checkpoint import Checkpoint, Variables
-from export.checkpoints.naming import TABLES
+from export.checkpoints.naming import EMBEDDING_TABLES
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
@@ -21,7 +21,7 @@ LEAVES = ("kernel", "bias", "gamma", "beta")
 
 
 @dataclass(frozen=True)
-class Slot:
+class VariableBinding:
     """One variable; `part` and `leaf` are those of `naming`, `block` of `EncoderConfig.blocks`."""
 
     part: str
@@ -30,41 +30,43 @@ class Slot:
     block: tuple[int, int] = (0, 0)
 
 
-def encoder_slots(encoder: "Encoder") -> Iterator[Slot]:
+def encoder_bindings(encoder: "Encoder") -> Iterator[VariableBinding]:
     """Every variable of a built encoder, once."""
-    for table in TABLES:
-        yield Slot("embeddings", table, getattr(encoder.embeddings, table))
-    yield from of("embeddings_norm", encoder.embeddings.norm)
+    for table in EMBEDDING_TABLES:
+        yield VariableBinding("embeddings", table, getattr(encoder.embeddings, table))
+    yield from layer_bindings("embeddings_norm", encoder.embeddings.norm)
     if encoder.projection is not None:
-        yield from of("projection", encoder.projection)
+        yield from layer_bindings("projection", encoder.projection)
     for place, block in zip(encoder.config.blocks, encoder.blocks, strict=True):
         for part in ("query", "key", "value"):
-            yield from of(part, getattr(block.attention, part), place)
+            yield from layer_bindings(part, getattr(block.attention, part), place)
         for part in ("attention_output", "attention_norm", "intermediate"):
-            yield from of(part, getattr(block, part), place)
-        yield from of("output", block.output_dense, place)
-        yield from of("output_norm", block.output_norm, place)
+            yield from layer_bindings(part, getattr(block, part), place)
+        yield from layer_bindings("output", block.output_dense, place)
+        yield from layer_bindings("output_norm", block.output_norm, place)
     if encoder.pooler is not None:
-        yield from of("pooler", encoder.pooler)
+        yield from layer_bindings("pooler", encoder.pooler)
 
 
-def head_slots(head: "MlmHead") -> Iterator[Slot]:
+def head_bindings(head: "MlmHead") -> Iterator[VariableBinding]:
     """Every variable of a built head, once."""
-    yield from of("head_dense", head.dense)
-    yield from of("head_norm", head.norm)
-    yield Slot("head", "output_bias", head.output_bias)
+    yield from layer_bindings("head_dense", head.dense)
+    yield from layer_bindings("head_norm", head.norm)
+    yield VariableBinding("head", "output_bias", head.output_bias)
 
 
-def of(part: str, layer: Any, block: tuple[int, int] = (0, 0)) -> Iterator[Slot]:
+def layer_bindings(
+    part: str, layer: Any, block: tuple[int, int] = (0, 0)
+) -> Iterator[VariableBinding]:
     """The slots of one dense or layer norm layer of Keras."""
     for leaf in LEAVES:
         if hasattr(layer, leaf):
-            yield Slot(part, leaf, getattr(layer, leaf), block)
+            yield VariableBinding(part, leaf, getattr(layer, leaf), block)
 
 
 # Names what a build leaves in the checkpoint, by what it is for.
 
-REST, CUT = "others", "layers cut off"
+OTHER_KIND, CUT_LAYERS_KIND = "others", "layers cut off"
 # The first that matches counts.
 KINDS = (
     (
@@ -82,7 +84,7 @@ KINDS = (
         r"^(output_weights|output_bias)$|^(classifier|qa_outputs|cls[/.]squad)[/.]",
     ),
     (
-        CUT,
+        CUT_LAYERS_KIND,
         r"encoder[/.]layer[_.]\d+[/.]|encoder/transformer/group_\d+/|\.albert_layer_groups\.\d+\.",
     ),
     ("position numbers", r"embeddings\.(position|token_type)_ids$"),
@@ -91,16 +93,16 @@ KINDS = (
 NUMBER = re.compile(r"(?:layer|group|groups)[._](\d+)[./]")
 
 
-def by_kind(variables: Variables) -> dict[str, list[str]]:
+def unused_by_kind(variables: Variables) -> dict[str, list[str]]:
     """The names of the variables that nothing has read, sorted, by kind."""
     kinds: dict[str, list[str]] = {}
     for name in sorted(variables.names - variables.used):
-        kind = next((kind for kind, pattern in KINDS if re.search(pattern, name)), REST)
+        kind = next((kind for kind, pattern in KINDS if re.search(pattern, name)), OTHER_KIND)
         kinds.setdefault(kind, []).append(name)
     return kinds
 
 
-def refuse_unplaced(checkpoint: Checkpoint) -> None:
+def refuse_unread_variables(checkpoint: Checkpoint) -> None:
     """Stops where a variable of the encoder was not read and is none of the known leftovers.
 
     It belongs to another structure, e.g. a bias by distance or an adapter: without it the numbers
@@ -108,10 +110,12 @@ def refuse_unplaced(checkpoint: Checkpoint) -> None:
     """
     root = checkpoint.naming.scopes["embeddings"].removesuffix("embeddings")
     inside = (f"{root}embeddings", f"{root}encoder")
-    kinds = by_kind(checkpoint.variables)
+    kinds = unused_by_kind(checkpoint.variables)
     built = {str(first) for first, _ in checkpoint.config.blocks}
-    names = [name for name in kinds.get(REST, []) if name.startswith(inside)]
-    names += [n for n in kinds.get(CUT, []) if (m := NUMBER.search(n)) and m[1] in built]
+    names = [name for name in kinds.get(OTHER_KIND, []) if name.startswith(inside)]
+    names += [
+        n for n in kinds.get(CUT_LAYERS_KIND, []) if (m := NUMBER.search(n)) and m[1] in built
+    ]
     if names:
         raise UserError(
             f"{checkpoint.variables.where}: got {', '.join(names[:3])}, {len(names)} variables of "
@@ -119,18 +123,21 @@ def refuse_unplaced(checkpoint: Checkpoint) -> None:
         )
 
 
-def lines(variables: Variables) -> list[str]:
+def describe_unused(variables: Variables) -> list[str]:
     """What a person is told: one line that sums up, then one with the names of each kind."""
-    kinds = by_kind(variables)
+    kinds = unused_by_kind(variables)
     count = sum(len(names) for names in kinds.values())
     if not count:
         return [f"all {len(variables.names)} variables of the checkpoint are used"]
     summary = ", ".join(f"{len(names)} {kind}" for kind, names in kinds.items())
     first = f"{count} of {len(variables.names)} variables of the checkpoint are not used: {summary}"
-    return [first, *(f"  {kind}: {', '.join(braced(names))}" for kind, names in kinds.items())]
+    return [
+        first,
+        *(f"  {kind}: {', '.join(brace_layer_numbers(names))}" for kind, names in kinds.items()),
+    ]
 
 
-def braced(names: list[str]) -> list[str]:
+def brace_layer_numbers(names: list[str]) -> list[str]:
     """The names with those that differ in the layer's number alone written as one.
 
     >>> braced(["layer_2/kernel", "layer_3/kernel", "step"])
@@ -166,8 +173,8 @@ def load_encoder(checkpoint: Checkpoint) -> "Encoder":
     encoder = Encoder(checkpoint.config, checkpoint.config.architecture)
     # Symbolic inputs make the variables and leave batch and sequence free in what is saved.
     encoder({name: tf_keras.Input([None], dtype="int32", name=name) for name in INPUTS})
-    fill(checkpoint, encoder_slots(encoder))
-    refuse_unplaced(checkpoint)
+    assign_weights(checkpoint, encoder_bindings(encoder))
+    refuse_unread_variables(checkpoint)
     return encoder
 
 
@@ -181,12 +188,12 @@ def load_head(checkpoint: Checkpoint) -> "MlmHead":
     from export.architectures.encoder import MlmHead
 
     head = MlmHead(checkpoint.config)
-    fill(checkpoint, head_slots(head))
+    assign_weights(checkpoint, head_bindings(head))
     refuse_untied(checkpoint)
     return head
 
 
-def fill(checkpoint: Checkpoint, slots: Iterable[Slot]) -> None:
+def assign_weights(checkpoint: Checkpoint, slots: Iterable[VariableBinding]) -> None:
     """Reads and assigns every slot, one at a time, so that one copy of the weights is in memory."""
     naming = checkpoint.naming
     for slot in slots:

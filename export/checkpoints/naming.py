@@ -11,7 +11,7 @@ google-research/electra and brightmart/albert_zh; `modeling_*.py` of huggingface
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+EMBEDDING_TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Naming:
 
 
 TF1_LEAVES = {
-    leaf: f"/{leaf}" for leaf in ("kernel", "bias", "gamma", "beta", "output_bias", *TABLES)
+    leaf: f"/{leaf}"
+    for leaf in ("kernel", "bias", "gamma", "beta", "output_bias", *EMBEDDING_TABLES)
 }
 HF_LEAVES = {
     "kernel": ".weight",
@@ -40,7 +41,7 @@ HF_LEAVES = {
     "gamma": ".weight",
     "beta": ".bias",
     "output_bias": ".bias",
-    **{table: f".{table}.weight" for table in TABLES},
+    **{table: f".{table}.weight" for table in EMBEDDING_TABLES},
 }
 # Conversions of 2018 and 2019 kept TF1's names for layer normalisation; many are still about.
 HF_OLD_LEAVES = HF_LEAVES | {"gamma": ".gamma", "beta": ".beta"}

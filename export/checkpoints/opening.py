@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 from export.checkpoints import huggingface, tf1
-from export.checkpoints.checkpoint import Checkpoint, cut
+from export.checkpoints.checkpoint import Checkpoint, keep_first_layers
 from support.errors import UserError
 
-EXPECTED = "a TF1 checkpoint (NAME.index and NAME.data-*) or model.safetensors with config.json"
+EXPECTED_FILES = (
+    "a TF1 checkpoint (NAME.index and NAME.data-*) or model.safetensors with config.json"
+)
 PICKLES = (".bin", ".pt", ".pth", ".pkl")
 # What a trainer leaves beside the weights.
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state.*)\.\w+")
@@ -49,17 +51,17 @@ def open_checkpoint(
             for an encoder that is not built here, or the checkpoint has fewer layers.
     """
     if huggingface.weight_files(path):
-        return cut(huggingface.open_directory(path, config), layers)
-    prefix = tf1.prefix_of(path)
+        return keep_first_layers(huggingface.open_directory(path, config), layers)
+    prefix = tf1.find_prefix(path)
     if prefix is not None:
-        return cut(tf1.open_prefix(prefix, config), layers)
-    raise UserError(refusal(path))
+        return keep_first_layers(tf1.open_prefix(prefix, config), layers)
+    raise UserError(explain_refusal(path))
 
 
-def refusal(path: Path) -> str:
+def explain_refusal(path: Path) -> str:
     """Why nothing at `path` can be opened."""
     if not path.exists():
-        return f"{path}: no such checkpoint; give {EXPECTED}"
+        return f"{path}: no such checkpoint; give {EXPECTED_FILES}"
     directory, names = path.parent, [path.name]
     if path.is_dir():
         directory, names = path, sorted(child.name for child in path.iterdir())
@@ -67,16 +69,16 @@ def refusal(path: Path) -> str:
     if pickles:
         # A trainer's own name for the weights, should there be others.
         published = [name for name in pickles if name.startswith("pytorch_model")]
-        return pickle_refusal(directory, (published or pickles)[0])
+        return explain_pickle_refusal(directory, (published or pickles)[0])
     for name in names:
         if name.endswith(".ckpt"):
-            return f"{path}: got {name}, a TF1 checkpoint of before 2017, expected {EXPECTED}"
+            return f"{path}: got {name}, a TF1 checkpoint of before 2017, expected {EXPECTED_FILES}"
         if ".data-" in name or name.endswith(".meta"):
             return f"{path}: got {name} without its .index; download the .index and .data files too"
         for ending, what, remedy in OTHER_KINDS:
             if name.endswith(ending):
-                return f"{path}: got {name}, {what}, expected {EXPECTED}; {remedy}"
-    return f"{path}: got {', '.join(names[:5]) or 'nothing'}, expected {EXPECTED}"
+                return f"{path}: got {name}, {what}, expected {EXPECTED_FILES}; {remedy}"
+    return f"{path}: got {', '.join(names[:5]) or 'nothing'}, expected {EXPECTED_FILES}"
 
 
 def is_pickle(file: Path) -> bool:
@@ -89,7 +91,7 @@ def is_pickle(file: Path) -> bool:
     return file.suffix in PICKLES
 
 
-def pickle_refusal(directory: Path, name: str) -> str:
+def explain_pickle_refusal(directory: Path, name: str) -> str:
     """Refuses a pickle, with a command that turns its tensors, and no others, into safetensors.
 
     Loading it into a model class and saving that would add random weights for whatever the file

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.checkpoints.huggingface import opened, weight_files
-from export.checkpoints.opening import PICKLES, pickle_refusal
+from export.checkpoints.huggingface import open_safetensors, weight_files
+from export.checkpoints.opening import PICKLES, explain_pickle_refusal
 from export.encoder_config import POOLINGS, SENTENCE_ACTIVATIONS, Dense, Normalize, Pooling
 from support.errors import UserError
-from support.input_files import integer, read_json, read_object, shown, typed
+from support.input_files import read_json, read_object, require_integer, require_type, short_json
 
-MODULES = "modules.json"
+MODULES_FILE = "modules.json"
 # The older keys, in the order in which the library concatenates them.
 POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
@@ -27,7 +27,7 @@ POOLING_KEYS = {
 }
 EMBEDDING = "sentence_embedding"
 # Beside the SavedModel's own assets; `python -m export model` reads it.
-ASSET = "assets/sentence_bert_config.json"
+MAX_LENGTH_ASSET = "assets/sentence_bert_config.json"
 
 
 @dataclass(frozen=True)
@@ -49,48 +49,52 @@ def read_sentence_model(directory: Path) -> SentenceModel | None:
     Raises:
         UserError: a module, or an option of one, that is not built here; see `read_object`.
     """
-    index = directory / MODULES
+    index = directory / MODULES_FILE
     if not index.is_file():
         return None
-    places = module_places(index)
+    places = module_folders(index)
     kinds = [kind for kind, _ in places]
     if kinds[:2] != ["Transformer", "Pooling"]:
-        raise refusal(index, f"modules {', '.join(kinds)}", "Transformer, Pooling, …")
+        raise unsupported_error(index, f"modules {', '.join(kinds)}", "Transformer, Pooling, …")
     encoder = places[0][1]
     modules: list[Pooling | Normalize | Dense] = []
     for kind, place in places[1:]:
         if kind == "Pooling":
-            modules.append(pooling(place / "config.json"))
+            modules.append(read_pooling(place / "config.json"))
         elif kind == "Normalize":
-            refuse_other_features(place / "config.json")
+            read_module_config(place / "config.json")
             modules.append(Normalize())
         elif kind == "Dense":
-            modules.append(dense(place))
+            modules.append(read_dense(place))
         else:
-            raise refusal(index, f"module {kind}", "Transformer, Pooling, Normalize or Dense")
+            raise unsupported_error(
+                index, f"module {kind}", "Transformer, Pooling, Normalize or Dense"
+            )
     refuse_lower_case(encoder)
-    return SentenceModel(encoder, modules, max_length_of(encoder), prompts(directory))
+    return SentenceModel(encoder, modules, read_max_length(encoder), prompt_notices(directory))
 
 
-def module_places(index: Path) -> list[tuple[str, Path]]:
+def module_folders(index: Path) -> list[tuple[str, Path]]:
     """The modules in order: the last part of the class's name, and the directory."""
     places = []
-    for i, row in enumerate(typed(read_json(index), list, str(index))):
+    for i, row in enumerate(require_type(read_json(index), list, str(index))):
         place = f"{index}: module {i}"
         kind, path = (
-            typed(typed(row, dict, place).get(key), str, f"{place}: {key}")
+            require_type(require_type(row, dict, place).get(key), str, f"{place}: {key}")
             for key in ("type", "path")
         )
         parts = Path(path).parts
         if Path(path).is_absolute() or ".." in parts or not path.isprintable():
-            raise refusal(index, f"path {shown(path)}", "one inside of the directory")
+            raise unsupported_error(
+                index, f"path {short_json(path)}", "one inside of the directory"
+            )
         # A class of the model's own (`custom_st.Transformer`) may compute anything.
         own = not kind.startswith("sentence_transformers.")
         places.append((kind if own else kind.rpartition(".")[2], index.parent / path))
     return places
 
 
-def refusal(file: Path, got: str, expected: str) -> UserError:
+def unsupported_error(file: Path, got: str, expected: str) -> UserError:
     """What is not built here; the encoder alone still is."""
     return UserError(
         f"{file}: got {got}, expected {expected}; give the encoder's model.safetensors itself to "
@@ -98,54 +102,57 @@ def refusal(file: Path, got: str, expected: str) -> UserError:
     )
 
 
-def pooling(file: Path) -> Pooling:
+def read_pooling(file: Path) -> Pooling:
     """The pooling of a config in the older keys (a flag for each) or the newer one."""
     config = read_object(file)
     said = config.get("pooling_mode")
     if said is None:
         said = [mode for key, mode in POOLING_KEYS.items() if config.get(key)] or ["mean"]
-    modes = [said] if isinstance(said, str) else typed(said, list, f"{file}: pooling_mode")
+    modes = [said] if isinstance(said, str) else require_type(said, list, f"{file}: pooling_mode")
     for mode in modes:
         if not isinstance(mode, str) or mode not in POOLINGS:
-            raise refusal(file, f"pooling {shown(mode)}", f"one of {', '.join(POOLINGS)}")
+            raise unsupported_error(
+                file, f"pooling {short_json(mode)}", f"one of {', '.join(POOLINGS)}"
+            )
     width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
     if width is not None:
-        integer(width, f"{file}: embedding_dimension", 1)
+        require_integer(width, f"{file}: embedding_dimension", 1)
     return Pooling(tuple(modes), width, str(file))
 
 
-def dense(place: Path) -> Dense:
+def read_dense(place: Path) -> Dense:
     """A dense module with its weights, float32[in, out] and float32[out]."""
     file = place / "config.json"
-    config = refuse_other_features(file)
+    config = read_module_config(file)
     name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     activation = name.rpartition(".")[2]
     if activation not in SENTENCE_ACTIVATIONS or not name.startswith("torch.nn."):
         known = ", ".join(SENTENCE_ACTIVATIONS)
-        raise refusal(file, f"activation_function {name}", f"one of torch.nn's {known}")
+        raise unsupported_error(file, f"activation_function {name}", f"one of torch.nn's {known}")
     if config.get("use_residual"):
-        raise refusal(file, "use_residual true", "false")
+        raise unsupported_error(file, "use_residual true", "false")
     files = weight_files(place)
     if not files:
         pickles = sorted(child for child in place.iterdir() if child.suffix in PICKLES)
         if pickles:
-            raise UserError(pickle_refusal(place, pickles[0].name))
+            raise UserError(explain_pickle_refusal(place, pickles[0].name))
         raise UserError(f"{place}: got no model.safetensors, expected the weights of the module")
     taken, given = (
-        integer(config.get(key), f"{file}: {key}", 1) for key in ("in_features", "out_features")
+        require_integer(config.get(key), f"{file}: {key}", 1)
+        for key in ("in_features", "out_features")
     )
-    variables = opened(files, str(place))
+    variables = open_safetensors(files, str(place))
     kernel = variables.read("linear.weight", (given, taken)).T
     bias = variables.read("linear.bias", (given,)) if config.get("bias", True) else None
     return Dense(kernel, bias, activation, str(file))
 
 
-def refuse_other_features(file: Path) -> dict[str, Any]:
+def read_module_config(file: Path) -> dict[str, Any]:
     """The config of a module that takes the sentence embedding, and nothing else, and gives it."""
     config = read_object(file) if file.is_file() else {}
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, EMBEDDING):
-            raise refusal(file, f"{key} {shown(config[key])}", repr(EMBEDDING))
+            raise unsupported_error(file, f"{key} {short_json(config[key])}", repr(EMBEDDING))
     return config
 
 
@@ -155,7 +162,7 @@ def sentence_config(encoder: Path) -> dict[str, Any]:
     return read_object(files[0]) if files else {}
 
 
-def max_length_of(encoder: Path) -> int | None:
+def read_max_length(encoder: Path) -> int | None:
     """How many positions the library cuts a text to, where that is not the encoder's own limit."""
     tokenizer = encoder / "tokenizer_config.json"
     said = sentence_config(encoder).get("max_seq_length")
@@ -165,7 +172,7 @@ def max_length_of(encoder: Path) -> int | None:
         said = said if isinstance(said, int) and said < 10**9 else None
     if said is None:
         return None
-    return integer(said, f"{encoder}: max_seq_length", 2)
+    return require_integer(said, f"{encoder}: max_seq_length", 2)
 
 
 def refuse_lower_case(encoder: Path) -> None:
@@ -177,7 +184,7 @@ def refuse_lower_case(encoder: Path) -> None:
         return
     file = encoder / "tokenizer_config.json"
     if file.is_file() and read_object(file).get("do_lower_case") is False:
-        raise refusal(
+        raise unsupported_error(
             file,
             "do_lower_case false, and true in the sentence-transformers config",
             "the same in both (do_lower_case true and strip_accents false in the tokenizer's give "
@@ -185,7 +192,7 @@ def refuse_lower_case(encoder: Path) -> None:
         )
 
 
-def prompts(directory: Path) -> list[str]:
+def prompt_notices(directory: Path) -> list[str]:
     """A notice about prompts, which the library puts before a text; they are no part of a model.
 
     Raises:
@@ -193,11 +200,11 @@ def prompts(directory: Path) -> list[str]:
     """
     file = directory / "config_sentence_transformers.json"
     config = read_object(file) if file.is_file() else {}
-    listed = typed(config.get("prompts") or {}, dict, f"{file}: prompts")
+    listed = require_type(config.get("prompts") or {}, dict, f"{file}: prompts")
     known = {name: text for name, text in listed.items() if text}
     default = config.get("default_prompt_name")
     if isinstance(default, str) and default in known:
-        raise refusal(
+        raise unsupported_error(
             file,
             f"default_prompt_name {default!r}",
             f"null, and the prompt {known[default]!r} before each text that is given to the bundle",
@@ -210,15 +217,15 @@ def prompts(directory: Path) -> list[str]:
 
 def write_max_length(saved_model: Path, max_length: int) -> None:
     """Keeps the limit in a SavedModel."""
-    file = saved_model / ASSET
+    file = saved_model / MAX_LENGTH_ASSET
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"max_seq_length": max_length}) + "\n", encoding="utf-8")
 
 
-def shortened(saved_model: Path, positions: int) -> int:
+def limit_positions(saved_model: Path, positions: int) -> int:
     """The positions of a bundle: the model's, or fewer where the SavedModel says so."""
-    file = saved_model / ASSET
+    file = saved_model / MAX_LENGTH_ASSET
     said = read_object(file).get("max_seq_length") if file.is_file() else None
     if said is None:
         return positions
-    return min(positions, integer(said, f"{file}: max_seq_length", 2))
+    return min(positions, require_integer(said, f"{file}: max_seq_length", 2))

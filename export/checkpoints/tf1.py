@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.checkpoints.checkpoint import Checkpoint, Variables
-from export.checkpoints.config_json import checked, tf1_config
+from export.checkpoints.config_json import check_config, tf1_config
 from export.checkpoints.naming import TF1, TF1_LAYER_SHARED, TF1_LEAVES, Naming
 from export.encoder_config import EncoderConfig
 from support.errors import UserError
@@ -17,7 +17,7 @@ from support.input_files import read_object
 from support.quiet_tensorflow import tensorflow
 
 # In this order; the first pattern that a file has wins.
-CONFIGS = (
+CONFIG_PATTERNS = (
     "bert_config*.json",
     "albert_config*.json",
     "*discriminator*.json",
@@ -26,7 +26,7 @@ CONFIGS = (
 )
 LAYER_SHARED = "bert/encoder/layer_shared/"
 # A variable that only this family has; a TF-Hub module saved again has `module/` before it.
-MARKS = {
+FAMILY_VARIABLES = {
     "electra": "electra/embeddings/word_embeddings",
     "albert": "bert/encoder/transformer/group_0/inner_group_0/attention_1/self/query/kernel",
     "shared": f"{LAYER_SHARED}attention/self/query/kernel",
@@ -36,7 +36,7 @@ MARKS = {
 KERAS_NORM = re.compile(r"(.*)/layer_normalization(?:_(\d+))?/gamma")
 
 
-def prefix_of(path: Path) -> Path | None:
+def find_prefix(path: Path) -> Path | None:
     """The prefix of the checkpoint that `path` names by itself, one of its files or a directory.
 
     Raises:
@@ -59,28 +59,28 @@ def open_prefix(prefix: Path, config: Path | None) -> Checkpoint:
     Raises:
         UserError: a damaged file, variables of no known family, or see `tf1_config` and `checked`.
     """
-    json = config or config_beside(prefix)
+    json = config or find_config(prefix)
     # Before TensorFlow, which takes seconds to load.
     document = read_object(json, "the model's json config")
-    variables = opened(prefix)
-    form, root = form_of(variables)
+    variables = open_variables(prefix)
+    form, root = find_form(variables)
     shared = form == "shared"
     family = "albert" if shared else form
     encoder = tf1_config(document, str(json), family)
     scopes = TF1_LAYER_SHARED if shared else TF1[family]
     naming = Naming({part: root + scope for part, scope in scopes.items()}, TF1_LEAVES)
     alias_keras_norms(variables)
-    found = checked(Checkpoint(encoder, naming, variables, str(json)))
+    found = check_config(Checkpoint(encoder, naming, variables, str(json)))
     if shared:
         if found.config.layer_groups or found.config.inner_group_num > 1:
             raise UserError(f"{json}: num_hidden_groups: expected 1, as {LAYER_SHARED} has")
         found = replace(found, config=fold_factorised(variables, naming, found.config))
     if family == "albert" and found.config.embedding_size == found.config.hidden_size:
-        pass_through(variables, naming, found.config)
+        add_identity_projection(variables, naming, found.config)
     return found
 
 
-def opened(prefix: Path) -> Variables:
+def open_variables(prefix: Path) -> Variables:
     """The variables of a checkpoint."""
     tf, _ = tensorflow()
     # What a reader in C++ says of a damaged file, by the status that it had.
@@ -104,9 +104,9 @@ def opened(prefix: Path) -> Variables:
     return Variables(str(prefix), reader.get_variable_to_shape_map(), fetch)
 
 
-def form_of(variables: Variables) -> tuple[str, str]:
+def find_form(variables: Variables) -> tuple[str, str]:
     """The family whose names these are, or `shared`, and what stands before the names."""
-    for form, mark in MARKS.items():
+    for form, mark in FAMILY_VARIABLES.items():
         roots = sorted(name.removesuffix(mark) for name in variables.names if name.endswith(mark))
         if roots and (roots[0] == "" or len(roots) == 1):
             return form, roots[0]
@@ -118,7 +118,7 @@ def form_of(variables: Variables) -> tuple[str, str]:
         )
     raise UserError(
         f"{variables.where}: got the variables {some}, …, expected those of a published BERT, "
-        f"ALBERT or ELECTRA, e.g. {MARKS['bert']}"
+        f"ALBERT or ELECTRA, e.g. {FAMILY_VARIABLES['bert']}"
     )
 
 
@@ -142,9 +142,9 @@ def alias_keras_norms(variables: Variables) -> None:
             variables.aliases[f"{ours}/beta"] = f"{gamma.removesuffix('gamma')}beta"
 
 
-def config_beside(prefix: Path) -> Path:
+def find_config(prefix: Path) -> Path:
     """The publisher's json in the checkpoint's directory."""
-    for pattern in CONFIGS:
+    for pattern in CONFIG_PATTERNS:
         found = sorted(prefix.parent.glob(pattern))
         if len(found) == 1:
             return found[0]
@@ -152,8 +152,8 @@ def config_beside(prefix: Path) -> Path:
             names = ", ".join(file.name for file in found)
             raise UserError(f"{prefix}: got the configs {names}, expected one; choose by --config")
     raise UserError(
-        f"{prefix}: got no json config beside it, expected one of {', '.join(CONFIGS)}; give the "
-        "model's by --config (ELECTRA's archives have none, their repositories do)"
+        f"{prefix}: got no json config beside it, expected one of {', '.join(CONFIG_PATTERNS)}; "
+        "give the model's by --config (ELECTRA's archives have none, their repositories do)"
     )
 
 
@@ -172,7 +172,7 @@ def fold_factorised(variables: Variables, naming: Naming, config: EncoderConfig)
     return replace(config, embedding_size=config.hidden_size)
 
 
-def pass_through(variables: Variables, naming: Naming, config: EncoderConfig) -> None:
+def add_identity_projection(variables: Variables, naming: Naming, config: EncoderConfig) -> None:
     """Google's ALBERT has no projection where the widths are equal; ours gets the identity."""
     kernel, bias = (naming.name("projection", leaf) for leaf in ("kernel", "bias"))
     if kernel is None or bias is None or kernel in variables.names:

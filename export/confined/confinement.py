@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from export.confined import landlock
-from export.confined.worker import encoded
+from export.confined.worker import encode_job
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 
 ROOT = Path(__file__).parents[2]
-CODE = (
+PROGRAM_PATHS = (
     "export",
     "native",
     "node_bridge",
@@ -40,24 +40,24 @@ CODE = (
     "schemas",
     "support",
 )
-SYSTEM = (
+SYSTEM_PATHS = (
     "/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/etc/ld.so.cache", "/etc/localtime",
     "/etc/ssl/openssl.cnf", "/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/proc/stat",
     "/proc/sys", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm", "/dev/random",
     "/dev/urandom", "/dev/zero",
 )  # fmt: skip
-ALONE = (
+NO_LANDLOCK_NOTICE = (
     "NOTICE: this system has no Landlock (Linux 5.13 or newer has it): only the list of ops, "
     "export/source/allowed_ops.txt, stands between the model and this machine"
 )
-FATAL = re.compile(r"F\d{4} |terminate called|\w*Error: |error: ")
-CONFINED = "BERT_BRIDGE_CONFINED"
+FATAL_LINE = re.compile(r"F\d{4} |terminate called|\w*Error: |error: ")
+CONFINED_VARIABLE = "BERT_BRIDGE_CONFINED"
 """A variable that only confined processes have."""
 NO_MEMORY = "bad_alloc"
 LONGEST_LINE = 1 << 20
 STEP_SECONDS = 600
-LEAST = 4 << 30
-ERRORS = {error.__name__: error for error in (UserError, EnvironmentProblem, CheckFailed)}
+MIN_MEMORY_BYTES = 4 << 30
+ERROR_CLASSES = {error.__name__: error for error in (UserError, EnvironmentProblem, CheckFailed)}
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class Limits:
             return self.memory
         try:
             # Less would not do: stacks of threads count whole, used or not.
-            return max(LEAST, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+            return max(MIN_MEMORY_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
         except (ValueError, OSError, AttributeError):
             return 0
 
 
 @dataclass(frozen=True)
-class Reach:
+class AllowedPaths:
     """What a process may read, and what it may change, besides what every program needs.
 
     `scratch` is a directory for its files of the moment.
@@ -91,7 +91,9 @@ class Reach:
     write: tuple[Path, ...] = ()
 
 
-def command(arguments: list[str], reach: Reach, memory: int = 0, seconds: int = 0) -> list[str]:
+def confined_command(
+    arguments: list[str], reach: AllowedPaths, memory: int = 0, seconds: int = 0
+) -> list[str]:
     """A command that starts this Python confined.
 
     Args:
@@ -100,12 +102,12 @@ def command(arguments: list[str], reach: Reach, memory: int = 0, seconds: int = 
         memory: bytes that it may use; 0: any.
         seconds: after which it is ended; 0: never.
     """
-    read = [*interpreter(), *(ROOT / name for name in CODE), *reach.read]
+    read = [*interpreter_paths(), *(ROOT / name for name in PROGRAM_PATHS), *reach.read]
     limits = {
-        "read": [*SYSTEM, *(str(path.resolve()) for path in read)],
+        "read": [*SYSTEM_PATHS, *(str(path.resolve()) for path in read)],
         "list": [str(ROOT)],
         "write": [*(str(path.resolve()) for path in (*reach.write, reach.scratch)), "/dev/null"],
-        "environment": environment(reach.scratch.resolve()),
+        "environment": confined_environment(reach.scratch.resolve()),
         "memory": memory,
         "seconds": seconds,
     }
@@ -113,16 +115,16 @@ def command(arguments: list[str], reach: Reach, memory: int = 0, seconds: int = 
     return [*starter, sys.executable, "-P", *arguments]
 
 
-def interpreter() -> list[Path]:
+def interpreter_paths() -> list[Path]:
     """Where this Python and its packages lie, and the Node that is run to check a bundle."""
     places = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     packages = [Path(place) for place in sys.path if place]
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    found = [*map(Path, places), *(place for place in packages if not holds_a_persons_files(place))]
+    found = [*map(Path, places), *(place for place in packages if not contains_user_files(place))]
     return [*found, *(Path(place) for place in libraries if place), *node_files()]
 
 
-def holds_a_persons_files(place: Path) -> bool:
+def contains_user_files(place: Path) -> bool:
     """Whether more than packages lies there: the current directory, the home, this project."""
     here = place.resolve()
     home = Path(os.environ.get("HOME", "/")).resolve()
@@ -130,20 +132,20 @@ def holds_a_persons_files(place: Path) -> bool:
 
 
 @cache
-def notice(say: Callable[[str], None]) -> None:
+def warn_without_landlock(say: Callable[[str], None]) -> None:
     """Says, once, where the list of ops stands alone."""
-    if not landlock.version():
-        say(ALONE)
+    if not landlock.landlock_version():
+        say(NO_LANDLOCK_NOTICE)
 
 
 def node_files() -> list[Path]:
     """Node's program, which a script of that name may hide."""
-    program = real_node(os.environ.get("NODE", "node"))
+    program = node_executable(os.environ.get("NODE", "node"))
     return [] if program is None else [program, program.parent.parent / "lib" / "node_modules"]
 
 
 @cache
-def real_node(wanted: str) -> Path | None:
+def node_executable(wanted: str) -> Path | None:
     """The program that a `node` of this name runs; None where there is none."""
     found = shutil.which(wanted)
     if found is None:
@@ -155,21 +157,21 @@ def real_node(wanted: str) -> Path | None:
     return Path(found)
 
 
-def environment(scratch: Path) -> dict[str, str]:
+def confined_environment(scratch: Path) -> dict[str, str]:
     """The variables that a confined process gets besides those of this one."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     added = {
-        CONFINED: "1",
+        CONFINED_VARIABLE: "1",
         "PYTHONPATH": os.pathsep.join(paths),
         "TMPDIR": str(scratch),
         # Else Keras reads, and makes, a file in the home directory.
         "KERAS_HOME": str(scratch),
     }
-    node = real_node(os.environ.get("NODE", "node"))
+    node = node_executable(os.environ.get("NODE", "node"))
     return added | ({} if node is None else {"NODE": str(node)})
 
 
-def enter(module: str, read: Iterable[Path], say: Callable[[str], None]) -> None:
+def rerun_confined(module: str, read: Iterable[Path], say: Callable[[str], None]) -> None:
     """Runs this program again, confined, and ends with its exit code; returns if it is confined.
 
     Args:
@@ -177,17 +179,17 @@ def enter(module: str, read: Iterable[Path], say: Callable[[str], None]) -> None
         read: what it needs to read; it writes nothing.
         say: is told where there is no second wall.
     """
-    if CONFINED in os.environ:
+    if CONFINED_VARIABLE in os.environ:
         return
-    notice(say)
+    warn_without_landlock(say)
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = Reach(Path(place), tuple(read))
-        again = command(["-m", module, *sys.argv[1:]], reach, Limits().memory_bytes)
+        reach = AllowedPaths(Path(place), tuple(read))
+        again = confined_command(["-m", module, *sys.argv[1:]], reach, Limits().memory_bytes)
         code = subprocess.run(again, check=False).returncode
     sys.exit(code)
 
 
-def run(
+def run_confined(
     kind: str,
     job: Any,
     read: tuple[Path, ...],
@@ -212,12 +214,14 @@ def run(
         CheckFailed: the job says so.
         EnvironmentProblem: the job says so, or it did not end by itself.
     """
-    notice(say)
+    warn_without_landlock(say)
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
         scratch = Path(place)
-        reach = Reach(scratch, read, (write,))
+        reach = AllowedPaths(scratch, read, (write,))
         ours, theirs = os.pipe()
-        started = command(["-m", "export.confined.worker", str(theirs)], reach, limits.memory_bytes)
+        started = confined_command(
+            ["-m", "export.confined.worker", str(theirs)], reach, limits.memory_bytes
+        )
         with (scratch / "stderr").open("wb") as said:
             process = subprocess.Popen(
                 started,
@@ -231,8 +235,8 @@ def run(
         try:
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-                stdin.write(json.dumps({"kind": kind} | encoded(job)).encode())
-            error = listen(ours, limits.step_seconds, say, what)
+                stdin.write(json.dumps({"kind": kind} | encode_job(job)).encode())
+            error = relay_messages(ours, limits.step_seconds, say, what)
             code = process.wait() if error is None else 0
         finally:
             os.close(ours)
@@ -242,10 +246,10 @@ def run(
         if error is not None:
             raise error
         if code != 0:
-            raise unexpected(code, scratch / "stderr", what)
+            raise unexpected_exit_error(code, scratch / "stderr", what)
 
 
-def listen(
+def relay_messages(
     pipe: int, seconds: int, say: Callable[[str], None], what: str
 ) -> UserError | EnvironmentProblem | CheckFailed | None:
     """Passes a job's lines on until it ends; returns the error that it ended with.
@@ -254,7 +258,7 @@ def listen(
         UserError: nothing came for too long.
     """
     last = "its start"
-    for line in lines(pipe, seconds):
+    for line in read_lines(pipe, seconds):
         if line is None:
             raise UserError(
                 f"{what}: nothing came for {seconds} s after '{last}', expected an end; the model "
@@ -266,13 +270,13 @@ def listen(
                 last = str(message["say"])
                 say(last)
             else:
-                return ERRORS[message["error"]](str(message["message"]))
+                return ERROR_CLASSES[message["error"]](str(message["message"]))
         except (ValueError, KeyError, TypeError):
             return EnvironmentProblem(f"{what}: its process said what is no message; run it again")
     return None
 
 
-def lines(pipe: int, seconds: int) -> Iterator[bytes | None]:
+def read_lines(pipe: int, seconds: int) -> Iterator[bytes | None]:
     """The lines that come from a pipe; None where none came in time, or one that does not end."""
     buffer = b""
     while True:
@@ -290,11 +294,13 @@ def lines(pipe: int, seconds: int) -> Iterator[bytes | None]:
             return
 
 
-def unexpected(code: int, stderr: Path, what: str) -> UserError | EnvironmentProblem:
+def unexpected_exit_error(code: int, stderr: Path, what: str) -> UserError | EnvironmentProblem:
     """What is said of a process that ended without a word."""
     said = stderr.read_bytes()[-8000:].decode(errors="replace").split("\n")
     # A failed check of TensorFlow's is one line, and then a stack.
-    causes = [line for line in said if FATAL.match(line)] or [line for line in said if line.strip()]
+    causes = [line for line in said if FATAL_LINE.match(line)] or [
+        line for line in said if line.strip()
+    ]
     last = causes[-1].strip() if causes else "it said nothing"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     ended = f"{what}: the process that runs the model ended with {how} ({last[:200]})"
@@ -307,7 +313,7 @@ def unexpected(code: int, stderr: Path, what: str) -> UserError | EnvironmentPro
 
 
 @cache
-def files_of_python(python: Path) -> tuple[Path, ...]:
+def python_paths(python: Path) -> tuple[Path, ...]:
     """What another interpreter reads: its own directories; itself where it does not say more."""
     asked = "import sys; print(sys.prefix, sys.base_prefix, sys.executable, *sys.path, sep='\\n')"
     program = shutil.which(str(python)) or str(python)
@@ -318,4 +324,4 @@ def files_of_python(python: Path) -> tuple[Path, ...]:
     except (OSError, subprocess.SubprocessError):
         return (Path(program),)
     places = [Path(line) for line in done.stdout.splitlines() if line]
-    return (Path(program), *(place for place in places if not holds_a_persons_files(place)))
+    return (Path(program), *(place for place in places if not contains_user_files(place)))

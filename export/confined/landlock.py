@@ -30,21 +30,27 @@ REMOVE_DIRECTORY, REMOVE_FILE = 1 << 4, 1 << 5
 MAKE_DIRECTORY, MAKE_FILE = 1 << 7, 1 << 8
 REFER, TRUNCATE, DEVICE_IOCTL = 1 << 13, 1 << 14, 1 << 15
 # What each version of Landlock knows: all of it is forbidden where nothing allows it.
-KNOWN = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
+RIGHTS_BY_VERSION = {
+    1: (1 << 13) - 1,
+    2: (1 << 14) - 1,
+    3: (1 << 15) - 1,
+    4: (1 << 15) - 1,
+    5: (1 << 16) - 1,
+}
 TCP = 1 << 0 | 1 << 1  # bind, connect; from version 4
 OUTSIDE = 1 << 0 | 1 << 1  # abstract sockets of others, signals to them; from version 6
 
-READ = EXECUTE | READ_FILE | READ_DIRECTORY
-WRITE = (
+READ_RIGHTS = EXECUTE | READ_FILE | READ_DIRECTORY
+WRITE_RIGHTS = (
     READ_FILE | READ_DIRECTORY | WRITE_FILE | TRUNCATE | REMOVE_DIRECTORY | REMOVE_FILE
     | MAKE_DIRECTORY | MAKE_FILE | REFER
 )  # fmt: skip
-OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | DEVICE_IOCTL
-FAILED = 71
+FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | DEVICE_IOCTL
+LIMITS_FAILED = 71
 """The exit code where the limits could not be set; nothing was started then."""
 
 
-def version() -> int:
+def landlock_version() -> int:
     """Which version of Landlock this system has; 0 without any."""
     if sys.platform != "linux":
         return 0
@@ -67,28 +73,28 @@ def restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) ->
     Raises:
         OSError: the system refuses.
     """
-    has = version()
-    known = KNOWN[min(has, max(KNOWN))]
+    has = landlock_version()
+    known = RIGHTS_BY_VERSION[min(has, max(RIGHTS_BY_VERSION))]
     handled = struct.pack("QQQ", known, TCP if has >= 4 else 0, OUTSIDE if has >= 6 else 0)
     size = 24 if has >= 6 else 16 if has >= 4 else 8
-    rules = succeeded(syscall(CREATE_RULESET, handled, ctypes.c_size_t(size), 0))
-    for paths, allowed in ((read, READ), (write, WRITE), (names, READ_DIRECTORY)):
+    rules = check_result(syscall(CREATE_RULESET, handled, ctypes.c_size_t(size), 0))
+    for paths, allowed in ((read, READ_RIGHTS), (write, WRITE_RIGHTS), (names, READ_DIRECTORY)):
         for path in paths:
             try:
                 place = os.open(path, os.O_PATH | os.O_CLOEXEC)
             except OSError:
                 continue
-            kinds = known if os.path.isdir(path) else known & OF_FILES  # noqa: PTH112  as in os
+            kinds = known if os.path.isdir(path) else known & FILE_RIGHTS  # noqa: PTH112  as in os
             rule = struct.pack("=Qi", allowed & kinds, place)
-            succeeded(syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0))
+            check_result(syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0))
             os.close(place)
     prctl = ctypes.CDLL(None, use_errno=True).prctl
-    succeeded(prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-    succeeded(syscall(RESTRICT_SELF, rules, 0))
+    check_result(prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    check_result(syscall(RESTRICT_SELF, rules, 0))
     os.close(rules)
 
 
-def succeeded(result: int) -> int:
+def check_result(result: int) -> int:
     """The result of a system call.
 
     Raises:
@@ -112,11 +118,11 @@ def main() -> int:
             ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         if limits["seconds"]:
             signal.alarm(limits["seconds"])
-        if version():
+        if landlock_version():
             restrict(limits["read"], limits["write"], limits["list"])
     except (OSError, ValueError) as error:
         print(f"error: the limits cannot be set: {error}", file=sys.stderr)
-        return FAILED
+        return LIMITS_FAILED
     return os.execve(command[0], command, os.environ | limits["environment"])
 
 

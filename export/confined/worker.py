@@ -15,10 +15,10 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from support.command_line import INTERNAL, OUT_OF_MEMORY, failure, summary
+from support.command_line import INTERNAL, OUT_OF_MEMORY_CLASSES, describe_failure, summarize_error
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 
-CLASSES = {kind.exit_code: kind for kind in (CheckFailed, UserError, EnvironmentProblem)}
+ERROR_CLASSES = {kind.exit_code: kind for kind in (CheckFailed, UserError, EnvironmentProblem)}
 
 
 def main(arguments: list[str]) -> int:
@@ -29,52 +29,55 @@ def main(arguments: list[str]) -> int:
             pipe.write(json.dumps(message) + "\n")
 
         try:
-            do(json.loads(sys.stdin.read()), lambda line: tell(say=line))
+            run_job(json.loads(sys.stdin.read()), lambda line: tell(say=line))
         except Exception as error:
             # Whatever a stranger's model makes TensorFlow or a rewrite do ends here, in one line.
-            line, code = failure(error)
+            line, code = describe_failure(error)
             if code == INTERNAL:
-                line = f"the export stopped at {summary(error)}; please report it with the model"
-            if type(error).__name__ in OUT_OF_MEMORY:
+                reason = summarize_error(error)
+                line = f"the export stopped at {reason}; please report it with the model"
+            if type(error).__name__ in OUT_OF_MEMORY_CLASSES:
                 line = f"the model needs more memory than it may use; --memory-limit GIB: {line}"
-            tell(error=CLASSES.get(code, UserError).__name__, message=line)
+            tell(error=ERROR_CLASSES.get(code, UserError).__name__, message=line)
     return 0
 
 
-def do(job: dict[str, Any], say: Any) -> None:
+def run_job(job: dict[str, Any], say: Any) -> None:
     """Does a job."""
     kind = job.pop("kind")
     if kind == "model":
         from export import conversion, model
 
-        conversion.write_bundle(decoded(model.Job, job), say)
+        conversion.write_bundle(decode_value(model.ExportJob, job), say)
     else:
         from export import tokenizer_bundle
 
-        tokenizer_bundle.write(decoded(tokenizer_bundle.Job, job), say)
+        tokenizer_bundle.write_tokenizer_bundle(
+            decode_value(tokenizer_bundle.TokenizerJob, job), say
+        )
 
 
-def encoded(job: Any) -> dict[str, Any]:
+def encode_job(job: Any) -> dict[str, Any]:
     """A dataclass as JSON has it."""
     document: dict[str, Any] = json.loads(json.dumps(asdict(job), default=str))
     return document
 
 
-def decoded(kind: Any, value: Any) -> Any:
+def decode_value(kind: Any, value: Any) -> Any:
     """A value of this type from what `encoded` made of it."""
     if value is None:
         return None
     if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
-        given = {f.name: decoded(hints[f.name], value[f.name]) for f in fields(kind)}
+        given = {f.name: decode_value(hints[f.name], value[f.name]) for f in fields(kind)}
         return kind(**given)
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         (kind,) = (one for one in inner if one is not type(None))
-        return decoded(kind, value)
+        return decode_value(kind, value)
     if origin is tuple:
         kinds = [inner[0]] * len(value) if inner[1:] == (...,) else inner
-        return tuple(decoded(one, part) for one, part in zip(kinds, value, strict=True))
+        return tuple(decode_value(one, part) for one, part in zip(kinds, value, strict=True))
     return Path(value) if kind is Path else value
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 from tensorflow.python.framework import function_def_to_graph, op_def_registry, tensor_util
 
-from export.graph.verdict import WAY_OUT
+from export.graph.verdict import LOOP_ADVICE
 from support.errors import UserError
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -21,15 +21,15 @@ LOOPS = ("While", "StatelessWhile")
 CONDITIONS = ("If", "StatelessIf")
 CASES = ("Case", "StatelessCase")
 FUNCTIONAL = (*CALLS, *LOOPS, *CONDITIONS, *CASES)
-OLD = {"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch"}
+TF1_CONTROL_FLOW = {"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch"}
 MAX_ROUNDS = 4096
 MAX_NODES = 200_000
-BRANCH = "_branch_of"
+BRANCH_ATTRIBUTE = "_branch_of"
 # Two trials of the free axes: branches whose shapes agree in both are taken to agree.
-TRIALS = (3, 5, 7), (11, 13, 17)
+TEST_SIZES = (3, 5, 7), (11, 13, 17)
 
 
-def lowered(graph_def: graph_pb2.GraphDef, outputs: Sequence[str]) -> graph_pb2.GraphDef:
+def lower_control_flow(graph_def: graph_pb2.GraphDef, outputs: Sequence[str]) -> graph_pb2.GraphDef:
     """The graph without functional nodes; `outputs` are the tensors that keep their names.
 
     Raises:
@@ -54,7 +54,7 @@ class _Body:
     def depends_on(self, tensor: str) -> set[int]:
         """The places of the arguments that a tensor is computed from; -1 for a stateful op."""
         nodes = {node.name: node for node in self.nodes}
-        found, seen, stack = set(), set(), [source_of(tensor)]
+        found, seen, stack = set(), set(), [node_name(tensor)]
         while stack:
             name = stack.pop()
             if name in seen:
@@ -65,7 +65,7 @@ class _Body:
             elif is_stateful(nodes[name]):
                 found.add(-1)
             else:
-                stack += [source_of(n) for n in nodes[name].input if not n.startswith("^")]
+                stack += [node_name(n) for n in nodes[name].input if not n.startswith("^")]
         return found
 
 
@@ -98,8 +98,8 @@ class _Lowering:
                 waiting += [name for name in self.nodes.keys() - before if self.is_functional(name)]
                 if len(self.nodes) > MAX_NODES:
                     raise UserError(
-                        f"{construct(node)} ({node.name}) makes a graph of more than "
-                        f"{MAX_NODES:,} nodes; {WAY_OUT}"
+                        f"{construct_name(node)} ({node.name}) makes a graph of more than "
+                        f"{MAX_NODES:,} nodes; {LOOP_ADVICE}"
                     )
         result = graph_pb2.GraphDef(versions=self.versions)
         for node in self.nodes.values():
@@ -113,8 +113,8 @@ class _Lowering:
 
     def resolved(self, name: str) -> str:
         """The tensor that stands for one now."""
-        while output_of(name) in self.stands_for:
-            name = self.stands_for[output_of(name)]
+        while tensor_name(name) in self.stands_for:
+            name = self.stands_for[tensor_name(name)]
         return name
 
     def body(self, name: str) -> _Body:
@@ -150,8 +150,8 @@ class _Lowering:
             return self.inline(branches[index], given, node.name)
         if any(dtype in (tf.variant, tf.resource) for dtype in branches[0].dtypes):
             raise UserError(
-                f"{construct(node)} whose condition depends on the input has a list for a result "
-                f"(node {node.name}); {WAY_OUT}"
+                f"{construct_name(node)} whose condition depends on the input has a list for a "
+                f"result (node {node.name}); {LOOP_ADVICE}"
             )
         sides = [
             self.inline(branch, given, f"{node.name}/branch_{i}")[0]
@@ -178,7 +178,9 @@ class _Lowering:
             self.add("LogicalNot", name, [condition])
             return
         if dtype == tf.string:
-            raise UserError(f"{construct(node)} has a string for a condition (node {node.name})")
+            raise UserError(
+                f"{construct_name(node)} has a string for a condition (node {node.name})"
+            )
         number = self.const(f"{name}/number", np.asarray(index, dtype.as_numpy_dtype))
         self.add("Equal", name, [condition, number], T=dtype.as_datatype_enum)
 
@@ -187,7 +189,9 @@ class _Lowering:
     ) -> str:
         """Adds a choice; its mark says which branch it was, for `refuse_unequal_branches`."""
         self.add("SelectV2", name, [condition, *pair], T=dtype)
-        self.nodes[name].attr[BRANCH].s = f"{construct(node)} (node {node.name})".encode()
+        self.nodes[name].attr[
+            BRANCH_ATTRIBUTE
+        ].s = f"{construct_name(node)} (node {node.name})".encode()
         return name
 
     def unrolled(self, node: node_def_pb2.NodeDef) -> tuple[list[str], list[int]]:
@@ -197,7 +201,7 @@ class _Lowering:
         if tf.variant.as_datatype_enum in body.dtypes:
             raise UserError(
                 f"the model has a loop over a list, as a recurrent layer, tf.map_fn or tf.scan "
-                f"has (node {node.name}); {WAY_OUT}"
+                f"has (node {node.name}); {LOOP_ADVICE}"
             )
         start = {
             i: value
@@ -209,10 +213,10 @@ class _Lowering:
             known -= lost
         if not condition.depends_on(condition.results[0]) <= known:
             raise UserError(
-                f"the number of rounds of {construct(node)} depends on the input (node "
-                f"{node.name}); {WAY_OUT}"
+                f"the number of rounds of {construct_name(node)} depends on the input (node "
+                f"{node.name}); {LOOP_ADVICE}"
             )
-        states = rounds(condition, body, {i: start[i] for i in known}, node)
+        states = run_rounds(condition, body, {i: start[i] for i in known}, node)
         given = list(node.input)
         for i, state in enumerate(states):
             for place, value in state.items():
@@ -252,7 +256,7 @@ class _Lowering:
     def constant(self, tensor: str) -> Any:
         """The value of a tensor that constants alone go into; None for others."""
         needed: dict[str, node_def_pb2.NodeDef] = {}
-        stack = [source_of(self.resolved(tensor))]
+        stack = [node_name(self.resolved(tensor))]
         while stack:
             name = stack.pop()
             if name in needed:
@@ -261,13 +265,13 @@ class _Lowering:
             if node is None or node.op in (*FUNCTIONAL, "Placeholder") or is_stateful(node):
                 return None
             needed[name] = node
-            stack += [source_of(self.resolved(n)) for n in node.input if not n.startswith("^")]
+            stack += [node_name(self.resolved(n)) for n in node.input if not n.startswith("^")]
         part = graph_pb2.GraphDef(versions=self.versions)
         for node in needed.values():
             new = part.node.add()
             new.CopyFrom(node)
             new.input[:] = [self.resolved(n) for n in node.input if not n.startswith("^")]
-        return evaluator(part, [self.resolved(tensor)], [])([])[0]
+        return make_evaluator(part, [self.resolved(tensor)], [])([])[0]
 
     def const(self, name: str, value: Any) -> str:
         """Adds a constant; its name."""
@@ -288,7 +292,7 @@ class _Lowering:
         self.nodes[name] = node
 
 
-def rounds(
+def run_rounds(
     condition: _Body, body: _Body, state: dict[int, Any], node: node_def_pb2.NodeDef
 ) -> list[dict[int, Any]]:
     """The known part of a loop's state before each round and after the last.
@@ -297,8 +301,12 @@ def rounds(
         UserError: more than 4,096 rounds.
     """
     places = sorted(state)
-    goes_on = evaluator(graph_of(condition), condition.results[:1], named(condition, places))
-    step = evaluator(graph_of(body), [body.results[i] for i in places], named(body, places))
+    goes_on = make_evaluator(
+        body_graph(condition), condition.results[:1], argument_tensors(condition, places)
+    )
+    step = make_evaluator(
+        body_graph(body), [body.results[i] for i in places], argument_tensors(body, places)
+    )
     states = [state]
     values = [state[i] for i in places]
     while bool(np.all(goes_on(values)[0])):
@@ -306,18 +314,18 @@ def rounds(
         states.append(dict(zip(places, values, strict=True)))
         if len(states) > MAX_ROUNDS + 1:
             raise UserError(
-                f"{construct(node)} has more than {MAX_ROUNDS:,} rounds (node {node.name}); "
-                f"{WAY_OUT}"
+                f"{construct_name(node)} has more than {MAX_ROUNDS:,} rounds (node {node.name}); "
+                f"{LOOP_ADVICE}"
             )
     return states
 
 
-def named(body: _Body, places: list[int]) -> list[str]:
+def argument_tensors(body: _Body, places: list[int]) -> list[str]:
     """The arguments at some places."""
     return [f"{body.arguments[i]}:0" for i in places]
 
 
-def graph_of(body: _Body) -> graph_pb2.GraphDef:
+def body_graph(body: _Body) -> graph_pb2.GraphDef:
     """A body as a graph."""
     graph_def = graph_pb2.GraphDef()
     for node in body.nodes:
@@ -327,16 +335,16 @@ def graph_of(body: _Body) -> graph_pb2.GraphDef:
     return graph_def
 
 
-def evaluator(
+def make_evaluator(
     graph_def: graph_pb2.GraphDef, wanted: list[str], given: list[str]
 ) -> Callable[[list[Any]], list[Any]]:
     """The function from values of the tensors `given` to those of `wanted`."""
-    kept = [source_of(name) for name in [*wanted, *given]]
+    kept = [node_name(name) for name in [*wanted, *given]]
     part = tf.compat.v1.graph_util.extract_sub_graph(graph_def, kept)
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(part, name="")
     session = tf.compat.v1.Session(graph=graph)
-    fetches = [output_of(name) for name in wanted]
+    fetches = [tensor_name(name) for name in wanted]
 
     def run(values: list[Any]) -> list[Any]:
         got: list[Any] = session.run(fetches, dict(zip(given, values, strict=True)))
@@ -354,22 +362,24 @@ def refuse_unequal_branches(graph_def: graph_pb2.GraphDef) -> None:
         UserError: names the construct, the node and the way out.
     """
     for node in graph_def.node:
-        if node.op in OLD:
+        if node.op in TF1_CONTROL_FLOW:
             raise UserError(
                 f"the model has a loop or branch of TensorFlow 1 ({node.op}, node {node.name}); "
                 "save it for inference, without tf.cond and tf.while_loop"
             )
         if node.op.startswith(("TensorList", "TensorArray", "EmptyTensorList")):
-            raise UserError(f"the model has a {node.op} (node {node.name}); {WAY_OUT}")
-    marked = {node.name: list(node.input[1:]) for node in graph_def.node if BRANCH in node.attr}
-    for sizes in TRIALS if marked else ():
-        graph = with_sizes(graph_def, sizes)
+            raise UserError(f"the model has a {node.op} (node {node.name}); {LOOP_ADVICE}")
+    marked = {
+        node.name: list(node.input[1:]) for node in graph_def.node if BRANCH_ATTRIBUTE in node.attr
+    }
+    for sizes in TEST_SIZES if marked else ():
+        graph = infer_with_sizes(graph_def, sizes)
         for node in graph_def.node:
             if node.name in marked:
-                sides = (graph.get_tensor_by_name(output_of(n)) for n in marked[node.name])
+                sides = (graph.get_tensor_by_name(tensor_name(n)) for n in marked[node.name])
                 one, other = (side.shape for side in sides)
                 if not one.is_fully_defined() or one != other:
-                    raise unequal(node, one, other)
+                    raise unequal_branches_error(node, one, other)
 
 
 def refuse_unfit_branches(graph_def: graph_pb2.GraphDef, feeds: Mapping[str, tf.Tensor]) -> None:
@@ -380,40 +390,42 @@ def refuse_unfit_branches(graph_def: graph_pb2.GraphDef, feeds: Mapping[str, tf.
     Raises:
         UserError: as `refuse_unequal_branches`.
     """
-    marked = [node for node in graph_def.node if BRANCH in node.attr]
+    marked = [node for node in graph_def.node if BRANCH_ATTRIBUTE in node.attr]
     if not marked:
         return
     with tf.Graph().as_default():
         given = {name: tf.compat.v1.placeholder(t.dtype, t.shape) for name, t in feeds.items()}
-        wanted = [output_of(name) for node in marked for name in node.input[1:]]
-        sides = tf.import_graph_def(first_sides(graph_def), given, wanted, name="")
+        wanted = [tensor_name(name) for node in marked for name in node.input[1:]]
+        sides = tf.import_graph_def(keep_first_sides(graph_def), given, wanted, name="")
     for node, one, other in zip(marked, sides[::2], sides[1::2], strict=True):
         if not one.shape.is_compatible_with(other.shape):
-            raise unequal(node, one.shape, other.shape)
+            raise unequal_branches_error(node, one.shape, other.shape)
 
 
-def unequal(node: node_def_pb2.NodeDef, one: tf.TensorShape, other: tf.TensorShape) -> UserError:
+def unequal_branches_error(
+    node: node_def_pb2.NodeDef, one: tf.TensorShape, other: tf.TensorShape
+) -> UserError:
     """The error of a branch whose sides give other shapes."""
     return UserError(
-        f"the sides of {node.attr[BRANCH].s.decode()} give the shapes {one} and {other}, expected "
-        "one that is known to be the same; save the model without it"
+        f"the sides of {node.attr[BRANCH_ATTRIBUTE].s.decode()} give the shapes {one} and {other}, "
+        "expected one that is known to be the same; save the model without it"
     )
 
 
-def first_sides(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+def keep_first_sides(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     """The graph with the first side of each branch in its place, so that all shapes fit."""
     result = graph_pb2.GraphDef()
     result.CopyFrom(graph_def)
     for node in result.node:
-        if BRANCH in node.attr:
+        if BRANCH_ATTRIBUTE in node.attr:
             node.op = "Identity"
             node.input[:] = node.input[1:2]
     return result
 
 
-def with_sizes(graph_def: graph_pb2.GraphDef, sizes: tuple[int, ...]) -> tf.Graph:
+def infer_with_sizes(graph_def: graph_pb2.GraphDef, sizes: tuple[int, ...]) -> tf.Graph:
     """`first_sides` with numbers for the free axes of its inputs, all shapes inferred."""
-    trial = first_sides(graph_def)
+    trial = keep_first_sides(graph_def)
     for node in trial.node:
         node.attr.pop("_output_shapes", None)
         if node.op == "Placeholder":
@@ -424,7 +436,7 @@ def with_sizes(graph_def: graph_pb2.GraphDef, sizes: tuple[int, ...]) -> tf.Grap
     return graph
 
 
-def construct(node: node_def_pb2.NodeDef) -> str:
+def construct_name(node: node_def_pb2.NodeDef) -> str:
     """What a person calls a functional node."""
     if node.op in LOOPS:
         return "a tf.while_loop"
@@ -437,11 +449,11 @@ def is_stateful(node: node_def_pb2.NodeDef) -> bool:
     return op is None or bool(op.is_stateful)
 
 
-def output_of(name: str) -> str:
+def tensor_name(name: str) -> str:
     """A tensor's full name, with its port."""
     return name if ":" in name else f"{name}:0"
 
 
-def source_of(tensor: str) -> str:
+def node_name(tensor: str) -> str:
     """The node of a tensor."""
     return tensor.removeprefix("^").split(":")[0]

@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 
 from export.bundle import TensorSpec
-from export.graph.graph import Array, Endpoint, Inlined, origins_of, upstream_of
-from export.source.roles import OUTPUT_NAMES, may_be
-from export.source.signature_choice import Tensor
+from export.graph.graph import Array, Endpoint, InlinedGraph, find_origins, find_upstream
+from export.source.roles import OUTPUT_NAMES, fits_role
+from export.source.signature_choice import TensorInfo
 
 
-def from_layers(roles: dict[str, str], outputs: list[Tensor], parts: Inlined) -> dict[str, str]:
+def roles_from_layers(
+    roles: dict[str, str], outputs: list[TensorInfo], parts: InlinedGraph
+) -> dict[str, str]:
     """The roles, with those of an encoder layer's own outputs where Keras only numbered them.
 
     A Keras functional model calls its outputs after their layer: `bert_encoder`, `bert_encoder_1`
@@ -22,25 +24,25 @@ def from_layers(roles: dict[str, str], outputs: list[Tensor], parts: Inlined) ->
     named = set(OUTPUT_NAMES) & set(roles.values())
     if named or len(stems) != 1 or "encoder" not in next(iter(stems)).lower():
         return roles
-    of_rank = {role: [t for t in outputs if may_be(t, role)] for role in OUTPUT_NAMES}
-    origins = origins_of(parts)
+    of_rank = {role: [t for t in outputs if fits_role(t, role)] for role in OUTPUT_NAMES}
+    origins = find_origins(parts)
     layers = of_rank["sequence_output"]
     widths = {tuple((t.shape or [])[2:]) for t in layers}
     last = [
         t.name
         for t in layers
-        if {origins[other.name] for other in layers} <= upstream_of(parts, origins[t.name])
+        if {origins[other.name] for other in layers} <= find_upstream(parts, origins[t.name])
     ]
     if not last or len(widths) != 1:
         return roles
-    found = roles | {max(last, key=number_of): "sequence_output"}
+    found = roles | {max(last, key=layer_number): "sequence_output"}
     pooled = [t.name for t in of_rank["pooled_output"]]
     if len({origins[name] for name in pooled}) == 1:
-        found[max(pooled, key=number_of)] = "pooled_output"
+        found[max(pooled, key=layer_number)] = "pooled_output"
     return found
 
 
-def number_of(name: str) -> int:
+def layer_number(name: str) -> int:
     """The number that Keras put behind a layer's name, 0 for the first.
 
     >>> [number_of(name) for name in ("bert_encoder", "bert_encoder_12")]
@@ -90,7 +92,7 @@ def shape_spec(shape: Sequence[int | None]) -> list[str | int]:
     return [free[min(axis, 1)] if size is None else size for axis, size in enumerate(shape)]
 
 
-def notices(outputs: Sequence[TensorSpec]) -> list[str]:
+def describe_outputs(outputs: Sequence[TensorSpec]) -> list[str]:
     """What to tell a person of the outputs: each with its role, and what seems to lack one."""
     known = set(OUTPUT_NAMES)
     shown = [

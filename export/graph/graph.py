@@ -19,17 +19,17 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.framework import convert_to_constants, tensor_util
 
 from export.graph import control_flow
-from export.source.signature_choice import SIGNATURE
+from export.source.signature_choice import DEFAULT_SIGNATURE
 from export.source.vetting import load_saved_model
 from support.errors import UserError
 
 WEIGHTS = "weights/"
 # Without these two TensorFlow turns a tf.case into the Switch and Merge of TensorFlow 1.
 convert_to_constants._CONTROL_FLOW_OPS.update(("Case", "StatelessCase"))
-LARGE = 1024  # elements; a constant with more is a weight
+MAX_CONSTANT_SIZE = 1024  # elements; a constant with more is a weight
 PLAIN_VARIABLES = ("VariableV2", "Variable")
-TABLES = ("HashTableV2", "MutableHashTableV2")
-WRITES = ("Assign", "AssignAdd", "AssignSub", "ScatterUpdate", "ScatterAdd", "ScatterSub")
+TABLE_OPS = ("HashTableV2", "MutableHashTableV2")
+WRITE_OPS = ("Assign", "AssignAdd", "AssignSub", "ScatterUpdate", "ScatterAdd", "ScatterSub")
 
 Array = NDArray[Any]
 
@@ -82,7 +82,7 @@ class FrozenGraph:
                     outputs: dict[str, Array] = session.run(fetched, weights | given)
                     return outputs
 
-                return by_fixed_batch(run_once, feeds, self.fixed_batch)
+                return run_in_batches(run_once, feeds, self.fixed_batch)
 
     def with_graph(self, graph_def: graph_pb2.GraphDef) -> "FrozenGraph":
         """The same endpoints and weights around another graph."""
@@ -97,7 +97,7 @@ class FrozenGraph:
         return replace(self, graph_def=graph_def, weights=weights, inputs=inputs)
 
 
-def runs(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> bool:
+def can_run(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> bool:
     """Whether TensorFlow takes these inputs: no index leads out of a table, and all shapes fit."""
     try:
         frozen.run(feeds)
@@ -106,7 +106,7 @@ def runs(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> bool:
     return True
 
 
-def by_fixed_batch(
+def run_in_batches(
     run: Callable[[Mapping[str, Array]], Mapping[str, Array]],
     feeds: Mapping[str, Array],
     rows: int | None,
@@ -178,7 +178,7 @@ class Source:
                 ) from error
             return {name: value.numpy() for name, value in answer.items()}
 
-        return by_fixed_batch(run_once, feeds, self.fixed_batch)
+        return run_in_batches(run_once, feeds, self.fixed_batch)
 
     def value_of(self, node: str, argument: str, read: Callable[..., Any]) -> Any:
         """What `read` gives for a variable or table that is a node of a TF1 graph, as arrays.
@@ -191,7 +191,9 @@ class Source:
         return tf.nest.map_structure(lambda t: t.numpy(), self.loaded.prune([], tensors)())
 
 
-def load(saved_model: Path, tags: Sequence[str] | None = None, name: str = SIGNATURE) -> Source:
+def load_source(
+    saved_model: Path, tags: Sequence[str] | None = None, name: str = DEFAULT_SIGNATURE
+) -> Source:
     """Loads a SavedModel and takes one of its signatures.
 
     Args:
@@ -210,7 +212,7 @@ def load(saved_model: Path, tags: Sequence[str] | None = None, name: str = SIGNA
 
 
 @dataclass(frozen=True)
-class Inlined:
+class InlinedGraph:
     """The signature's graph with every function it calls written out; variables stay outside.
 
     `inputs` and `outputs` go from the signature's names to those in the graph (outputs with
@@ -226,14 +228,16 @@ class Inlined:
     stored: dict[str, Array] = field(default_factory=dict, repr=False)
 
 
-def inlined(source: Source) -> Inlined:
+def inline_calls(source: Source) -> InlinedGraph:
     """Writes out all function calls, with TensorFlow's own Grappler."""
     function = source.function
     graph_def = function.graph.as_graph_def()
     # A TF1 graph has no calls, and Grappler does not read back one with a table in it.
     if any(node.op in control_flow.FUNCTIONAL or "f" in node.attr for node in graph_def.node):
         graph_def = convert_to_constants._run_inline_graph_optimization(function, False, True)
-        graph_def = control_flow.lowered(graph_def, [tensor.name for tensor in function.outputs])
+        graph_def = control_flow.lower_control_flow(
+            graph_def, [tensor.name for tensor in function.outputs]
+        )
     plain = {i.op.name: o for o, i in function.graph.captures if o.dtype != tf.resource}
     for node in graph_def.node:
         # Nothing here has a side effect that an order would matter to.
@@ -245,24 +249,24 @@ def inlined(source: Source) -> Inlined:
             node.op = "Const"
             del node.attr["shape"]
             node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value))
-    graph_def = with_todays_gathers(graph_def)
+    graph_def = upgrade_gathers(graph_def)
     # They come flattened in the sorted order of their keys.
     results = sorted(function.structured_outputs)
-    return Inlined(
+    return InlinedGraph(
         graph_def,
         {name: tensor.op.name for name, tensor in source.inputs.items()},
         {name: t.name for name, t in zip(results, function.outputs, strict=True)},
         {inner.op.name: outer for outer, inner in function.graph.captures}
-        | tables_inside(source, graph_def),
-        stored_inside(source, graph_def),
+        | read_tf1_tables(source, graph_def),
+        read_tf1_variables(source, graph_def),
     )
 
 
-def tables_inside(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Any]:
+def read_tf1_tables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Any]:
     """What the lookup tables of strings that a TF1 graph holds make of each string, by node."""
     tables = {}
     for node in graph_def.node:
-        if node.op in TABLES and node.attr["key_dtype"].type == tf.string.as_datatype_enum:
+        if node.op in TABLE_OPS and node.attr["key_dtype"].type == tf.string.as_datatype_enum:
             dtype = tf.as_dtype(node.attr["value_dtype"].type)
             export = partial(tf.raw_ops.LookupTableExportV2, Tkeys=tf.string, Tvalues=dtype)
             keys, values = source.value_of(node.name, "table_handle", export)
@@ -270,7 +274,7 @@ def tables_inside(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, An
     return tables
 
 
-def stored_inside(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Array]:
+def read_tf1_variables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Array]:
     """The values of the variables that are nodes of the graph, as TF1 has them, by node."""
     values: dict[str, Array] = {}
     for node in graph_def.node:
@@ -283,7 +287,7 @@ def stored_inside(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Ar
     return values
 
 
-def with_todays_gathers(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+def upgrade_gathers(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     """The graph with TF1's `Gather`, which TF.js has no kernel for, as `GatherV2` on axis 0."""
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     for node in graph_def.node:
@@ -308,7 +312,9 @@ def add_axis_zero(graph_def: graph_pb2.GraphDef, name: str) -> str:
     return str(axis.name)
 
 
-def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None) -> FrozenGraph:
+def freeze(
+    source: Source, parts: InlinedGraph, taps: Mapping[str, str] | None = None
+) -> FrozenGraph:
     """Placeholders for the weights, and the signature's own names.
 
     Inputs of another dtype (int64 ids, a mask in float32 or bool) become int32 with a cast behind
@@ -325,8 +331,8 @@ def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None
         for name, outer in parts.captured.items()
         if id(outer) in variables
     }
-    graph_def, constants = with_weights_outside(
-        reading_weights(
+    graph_def, constants = extract_weights(
+        replace_variables(
             parts.graph_def,
             {n: v.dtype for n, v in held.items()}
             | {n: tf.as_dtype(v.dtype) for n, v in parts.stored.items()},
@@ -345,7 +351,7 @@ def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None
             return feeds[f"{node}:0"]
 
         for name, node in parts.inputs.items():
-            dtype, shape = type_of(nodes[node])
+            dtype, shape = placeholder_type(nodes[node])
             # A TF1 placeholder may leave even its rank open.
             shape = shape if shape.rank is not None else tf.TensorShape([None, None])
             tensor = tf.compat.v1.placeholder(tf.int32, shape, name)
@@ -370,12 +376,14 @@ def freeze(source: Source, parts: Inlined, taps: Mapping[str, str] | None = None
     return frozen
 
 
-def type_of(node: node_def_pb2.NodeDef) -> tuple[tf.DType, tf.TensorShape]:
+def placeholder_type(node: node_def_pb2.NodeDef) -> tuple[tf.DType, tf.TensorShape]:
     """What a placeholder holds."""
     return tf.as_dtype(node.attr["dtype"].type), tf.TensorShape(node.attr["shape"].shape)
 
 
-def reading_weights(graph_def: graph_pb2.GraphDef, held: dict[str, tf.DType]) -> graph_pb2.GraphDef:
+def replace_variables(
+    graph_def: graph_pb2.GraphDef, held: dict[str, tf.DType]
+) -> graph_pb2.GraphDef:
     """The graph with its variables as plain tensors; `held` has their handles' names and dtypes.
 
     A TF1 variable is a reference instead, which any op may take that does not write.
@@ -386,10 +394,10 @@ def reading_weights(graph_def: graph_pb2.GraphDef, held: dict[str, tf.DType]) ->
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     handles = dict(held)
     references = {node.name for node in graph_def.node if node.op in PLAIN_VARIABLES}
-    for node in in_order(graph_def):
+    for node in topological_order(graph_def):
         new = result.node.add()
         new.CopyFrom(node)
-        if references & {n.split(":")[0] for n in node.input} and node.op not in WRITES:
+        if references & {n.split(":")[0] for n in node.input} and node.op not in WRITE_OPS:
             continue
         dtype = next((handles[n] for n in node.input if n in handles), None)
         if dtype is None:
@@ -418,7 +426,7 @@ def reading_weights(graph_def: graph_pb2.GraphDef, held: dict[str, tf.DType]) ->
     return result
 
 
-def with_weights_outside(
+def extract_weights(
     graph_def: graph_pb2.GraphDef,
 ) -> tuple[graph_pb2.GraphDef, dict[str, Array]]:
     """Large constants become placeholders: the values of a model that was frozen before."""
@@ -426,7 +434,7 @@ def with_weights_outside(
     values: dict[str, Array] = {}
     for node in graph_def.node:
         shape = node.attr["value"].tensor.tensor_shape if node.op == "Const" else None
-        if shape is not None and tf.TensorShape(shape).num_elements() > LARGE:
+        if shape is not None and tf.TensorShape(shape).num_elements() > MAX_CONSTANT_SIZE:
             values[node.name] = tensor_util.MakeNdarray(node.attr["value"].tensor)
             new = result.node.add(op="Placeholder", name=node.name)
             new.attr["dtype"].CopyFrom(node.attr["dtype"])
@@ -442,22 +450,22 @@ def embedding_rows(frozen: FrozenGraph, ids: str) -> int | None:
     for node in frozen.graph_def.node:
         if node.op != "GatherV2":
             continue
-        table = beyond_identities(nodes, node.input[0])
-        if table in frozen.weights and looked_up(nodes, node.input[1]) == ids:
+        table = skip_identities(nodes, node.input[0])
+        if table in frozen.weights and lookup_source(nodes, node.input[1]) == ids:
             return int(frozen.weights[table].shape[0])
     return None
 
 
-def looked_up(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
+def lookup_source(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
     """The node whose values are looked up, past casts, shapes and Keras's wrap of negative ids."""
     while True:
-        node = nodes[beyond_identities(nodes, name)]
+        node = nodes[skip_identities(nodes, name)]
         if node.op not in ("Cast", "Reshape", "ExpandDims", "Squeeze", "SelectV2"):
             return str(node.name)
         name = node.input[2 if node.op == "SelectV2" else 0]
 
 
-def beyond_identities(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
+def skip_identities(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
     """The node behind an input, past any that only hand it on."""
     node = nodes[name.split(":")[0]]
     while node.op in ("Identity", "StopGradient"):
@@ -465,24 +473,24 @@ def beyond_identities(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> s
     return str(node.name)
 
 
-def origins_of(parts: Inlined) -> dict[str, str]:
+def find_origins(parts: InlinedGraph) -> dict[str, str]:
     """The tensor behind each output, past what only hands it on, by the output's name."""
     nodes = {node.name: node for node in parts.graph_def.node}
     origins = {}
     for name, tensor in parts.outputs.items():
         node, _, port = tensor.partition(":")
-        origin = beyond_identities(nodes, node)
+        origin = skip_identities(nodes, node)
         origins[name] = origin if origin != node or port in ("", "0") else tensor
     return origins
 
 
-def upstream_of(parts: Inlined, name: str) -> set[str]:
+def find_upstream(parts: InlinedGraph, name: str) -> set[str]:
     """The names of a node and of all that it depends on."""
     needed = tf.compat.v1.graph_util.extract_sub_graph(parts.graph_def, [name.partition(":")[0]])
     return {node.name for node in needed.node} | {name}
 
 
-def in_order(graph_def: graph_pb2.GraphDef) -> list[node_def_pb2.NodeDef]:
+def topological_order(graph_def: graph_pb2.GraphDef) -> list[node_def_pb2.NodeDef]:
     """The nodes, each after those that it takes."""
     nodes = {node.name: node for node in graph_def.node}
     done: dict[str, None] = {}
@@ -501,7 +509,7 @@ def in_order(graph_def: graph_pb2.GraphDef) -> list[node_def_pb2.NodeDef]:
 # The endpoints of a frozen graph in TensorFlow's own form.
 
 
-def signature_def(frozen: FrozenGraph) -> meta_graph_pb2.SignatureDef:
+def make_signature_def(frozen: FrozenGraph) -> meta_graph_pb2.SignatureDef:
     """The signature."""
     signature = meta_graph_pb2.SignatureDef()
     for target, endpoints in (

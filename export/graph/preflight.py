@@ -14,12 +14,12 @@ from support.errors import UserError
 if TYPE_CHECKING:
     from export.graph.graph import FrozenGraph
 
-KERNELS = Path(__file__).with_name("kernels.json")
-TARGETS = ("wasm", "cpu")
+KERNELS_FILE = Path(__file__).with_name("kernels.json")
+TARGET_BACKENDS = ("wasm", "cpu")
 
 # Kernels of the ops that TF.js's converter calls otherwise, or makes of several; read off its
 # operations/executors and tfjs-core's ops. Others bear the op's name.
-NEEDS: dict[str, tuple[str, ...]] = {
+KERNELS_BY_OP: dict[str, tuple[str, ...]] = {
     "Add": ("Add",),
     "AddV2": ("Add",),
     "BatchMatMulV2": ("BatchMatMul",),
@@ -59,10 +59,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 # TF.js keeps int64 and double as int32 and float32; no kernel takes half or bfloat16.
 DTYPES = {"float32", "float64", "int32", "int64", "bool"}
-STRINGS = {"cpu"}
+STRING_BACKENDS = {"cpu"}
 
 
-def check(frozen: FrozenGraph) -> None:
+def check_kernels(frozen: FrozenGraph) -> None:
     """Stops at the first op that a target backend cannot run, or computes wrongly.
 
     Raises:
@@ -71,22 +71,26 @@ def check(frozen: FrozenGraph) -> None:
     # Imported here, since `inspect` reads the tables above without TensorFlow.
     import tensorflow as tf
 
-    from export.graph.wrong_kernels import wrong
+    from export.graph.wrong_kernels import find_wrong_kernel
 
-    backends: dict[str, list[str]] = json.loads(KERNELS.read_text(encoding="utf-8"))["kernels"]
+    backends: dict[str, list[str]] = json.loads(KERNELS_FILE.read_text(encoding="utf-8"))["kernels"]
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen.graph_def, name="")
     operations = sorted(graph.get_operations(), key=lambda op: (op.type, op.name))
     for op in operations:
         for dtype in sorted({tensor.dtype.name for tensor in [*op.inputs, *op.outputs]}):
-            without = [name for name in TARGETS if not runs(op.type, dtype, name, backends[name])]
+            without = [
+                name
+                for name in TARGET_BACKENDS
+                if not has_kernels(op.type, dtype, name, backends[name])
+            ]
             if without:
                 raise UserError(
                     f"TF.js has no {op.type} of {dtype} on {' and '.join(without)} (node "
                     f"{op.name}); save the model without it, or report it: a rewrite may be missing"
                 )
     for op in operations:
-        found = {name: what for name in TARGETS if (what := wrong(op, name))}
+        found = {name: what for name in TARGET_BACKENDS if (what := find_wrong_kernel(op, name))}
         if found:
             dtype = (*op.inputs, *op.outputs)[0].dtype.name
             raise UserError(
@@ -96,7 +100,7 @@ def check(frozen: FrozenGraph) -> None:
             )
 
 
-def runs(op: str, dtype: str, backend: str, kernels: list[str]) -> bool:
+def has_kernels(op: str, dtype: str, backend: str, kernels: list[str]) -> bool:
     """Whether a backend has every kernel of an op, for a dtype."""
-    typed = dtype in DTYPES or (dtype == "string" and backend in STRINGS)
-    return typed and all(kernel in kernels for kernel in NEEDS.get(op, (op,)))
+    typed = dtype in DTYPES or (dtype == "string" and backend in STRING_BACKENDS)
+    return typed and all(kernel in kernels for kernel in KERNELS_BY_OP.get(op, (op,)))

@@ -13,16 +13,16 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.framework import tensor_util
 
-from export.golden import seen
+from export.golden import visible_values
 from export.graph import tfjs
-from export.graph.graph import Array, FrozenGraph, beyond_identities
-from numerics.budgets import Budget, Cost, ceiling, derived, rounded_up
+from export.graph.graph import Array, FrozenGraph, skip_identities
+from numerics.budgets import Budget, Cost, atol_ceiling, derive_budget, round_up
 from support.errors import UserError
 
 FLOAT16_MAX = 65504.0
 
 
-def stored_dtypes(frozen: FrozenGraph, dtype: str) -> dict[str, str]:
+def choose_stored_dtypes(frozen: FrozenGraph, dtype: str) -> dict[str, str]:
     """The dtype of each weight that is not stored in float32.
 
     Biases and layer norms stay float32: they are a thousandth of the size, and their errors reach
@@ -31,7 +31,7 @@ def stored_dtypes(frozen: FrozenGraph, dtype: str) -> dict[str, str]:
     """
     if dtype == "float32":
         return {}
-    tables = embeddings(frozen)
+    tables = embedding_weights(frozen)
     stored = {}
     for name, value in frozen.weights.items():
         overflows = dtype == "float16" and bool(np.max(np.abs(value)) > FLOAT16_MAX)
@@ -40,24 +40,24 @@ def stored_dtypes(frozen: FrozenGraph, dtype: str) -> dict[str, str]:
     return stored
 
 
-def embeddings(frozen: FrozenGraph) -> set[str]:
+def embedding_weights(frozen: FrozenGraph) -> set[str]:
     """The weights that rows are gathered from."""
     nodes = {node.name: node for node in frozen.graph_def.node}
     gathers = [node for node in frozen.graph_def.node if node.op == "GatherV2"]
-    return {beyond_identities(nodes, node.input[0]) for node in gathers} & set(frozen.weights)
+    return {skip_identities(nodes, node.input[0]) for node in gathers} & set(frozen.weights)
 
 
-def answers_as_stored(
+def run_as_stored(
     frozen: FrozenGraph, stored: Mapping[str, str], feeds: Mapping[str, Array]
 ) -> dict[str, Array]:
     """What the graph gives with its weights as they are stored: outputs by name."""
     weights = dict(frozen.weights)
     for name, dtype in stored.items():
-        weights[name] = tfjs.as_stored(weights[name], dtype)
+        weights[name] = tfjs.round_to_stored(weights[name], dtype)
     return replace(frozen, weights=weights).run(feeds)
 
 
-def accuracy(
+def measure_accuracy(
     got: Mapping[str, Array], expected: Mapping[str, Array], visible: Array
 ) -> dict[str, dict[str, float | None]]:
     """How far what the bundle's graph gives is from the source's outputs, by output.
@@ -69,12 +69,14 @@ def accuracy(
         digits, so that they do not depend on the machine.
     """
     return {
-        name: distances(seen(got[name], visible), seen(expected[name], visible))
+        name: measure_distances(
+            visible_values(got[name], visible), visible_values(expected[name], visible)
+        )
         for name in sorted(expected)
     }
 
 
-def distances(one: Array, other: Array) -> dict[str, float | None]:
+def measure_distances(one: Array, other: Array) -> dict[str, float | None]:
     """The largest difference and the cosine."""
     a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
@@ -82,21 +84,21 @@ def distances(one: Array, other: Array) -> dict[str, float | None]:
     return {"max_abs": float(f"{np.max(np.abs(a - b), initial=0.0):.1e}"), "cosine": cosine}
 
 
-def furthest(measured: Mapping[str, Mapping[str, float | None]]) -> str:
+def describe_furthest(measured: Mapping[str, Mapping[str, float | None]]) -> str:
     """The output that is furthest off, in words."""
     name = max(measured, key=lambda one: measured[one]["max_abs"] or 0.0)
     return f"{name} is within {measured[name]['max_abs']:g}"
 
 
-def budgets(costs: Mapping[str, Cost], dtype: str, force: bool) -> dict[str, Budget]:
+def derive_budgets(costs: Mapping[str, Cost], dtype: str, force: bool) -> dict[str, Budget]:
     """The budget of each place of a bundle with weights of a dtype, from what float32 costs there.
 
     Raises:
         UserError: float32 costs more than a sound model loses anywhere; not with `force`.
     """
-    found = {name: derived(cost, dtype) for name, cost in costs.items()}
+    found = {name: derive_budget(cost, dtype) for name, cost in costs.items()}
     for name, budget in found.items():
-        most = ceiling(costs[name], dtype)
+        most = atol_ceiling(costs[name], dtype)
         if not budget.atol <= most and not force:
             raise UserError(
                 f"float32 costs the model {costs[name].largest:.2g} at {name}, whose values are of "
@@ -106,17 +108,17 @@ def budgets(costs: Mapping[str, Cost], dtype: str, force: bool) -> dict[str, Bud
     return found
 
 
-def in_contract(
+def budgets_for_contract(
     costs: Mapping[str, Cost], allowed: Mapping[str, Budget]
 ) -> dict[str, dict[str, Any]]:
     """The budgets as the contract has them, each with the cost it was derived from."""
     return {
-        name: asdict(budget) | {"float32_cost": rounded_up(costs[name].largest)}
+        name: asdict(budget) | {"float32_cost": round_up(costs[name].largest)}
         for name, budget in allowed.items()
     }
 
 
-def widest(allowed: Mapping[str, Budget], outputs: Iterable[str]) -> dict[str, Any]:
+def widest_budget(allowed: Mapping[str, Budget], outputs: Iterable[str]) -> dict[str, Any]:
     """The widest budget of the outputs: all that readers know who read no budget for each."""
     return asdict(max((allowed[n] for n in outputs if n in allowed), key=lambda b: b.atol))
 
@@ -146,7 +148,9 @@ def refuse_over_budget(
     for name, budget in allowed.items():
         if name not in expected or force:
             continue
-        one, other = (seen(side[name], visible).astype(np.float64) for side in (got, expected))
+        one, other = (
+            visible_values(side[name], visible).astype(np.float64) for side in (got, expected)
+        )
         moved = np.abs(one - other)
         if not np.all(moved <= budget.atol + budget.rtol * np.abs(other)):
             remedy = (
@@ -164,12 +168,12 @@ def refuse_over_budget(
 # precise than the source's own. So the bundle's reference is the source's function in float32,
 # and what separates that from the source's answers is measured and told.
 
-HALVES = (tf.float16, tf.bfloat16)
-OTHERS = {dtype.as_datatype_enum for dtype in (*HALVES, tf.float64)}
+HALF_DTYPES = (tf.float16, tf.bfloat16)
+OTHER_FLOATS = {dtype.as_datatype_enum for dtype in (*HALF_DTYPES, tf.float64)}
 FLOAT32 = tf.float32.as_datatype_enum
 
 
-def in_float32(frozen: FrozenGraph) -> tuple[FrozenGraph, list[str]]:
+def convert_to_float32(frozen: FrozenGraph) -> tuple[FrozenGraph, list[str]]:
     """The graph with float32 for every other float, and the half-precision dtypes it had.
 
     Weights are converted too; an output that the signature has in another float is float32. A
@@ -180,40 +184,40 @@ def in_float32(frozen: FrozenGraph) -> tuple[FrozenGraph, list[str]]:
     for node in frozen.graph_def.node:
         new = result.node.add()
         new.CopyFrom(node)
-        found |= convert(new)
+        found |= convert_node(new)
     if not found:
         return frozen, []
-    weights = as_float32(frozen.weights)
+    weights = arrays_to_float32(frozen.weights)
     outputs = [
-        replace(end, dtype=tf.float32) if end.dtype.as_datatype_enum in OTHERS else end
+        replace(end, dtype=tf.float32) if end.dtype.as_datatype_enum in OTHER_FLOATS else end
         for end in frozen.outputs
     ]
-    halves = sorted(dtype.name for dtype in HALVES if dtype.as_datatype_enum in found)
+    halves = sorted(dtype.name for dtype in HALF_DTYPES if dtype.as_datatype_enum in found)
     return replace(frozen, graph_def=result, weights=weights, outputs=outputs), halves
 
 
-def as_float32(values: Mapping[str, Array]) -> dict[str, Array]:
+def arrays_to_float32(values: Mapping[str, Array]) -> dict[str, Array]:
     """Arrays by name, those of another float in float32."""
     return {
         name: value.astype(np.float32)
-        if tf.as_dtype(value.dtype).as_datatype_enum in OTHERS
+        if tf.as_dtype(value.dtype).as_datatype_enum in OTHER_FLOATS
         else value
         for name, value in values.items()
     }
 
 
-def convert(node: node_def_pb2.NodeDef) -> set[int]:
+def convert_node(node: node_def_pb2.NodeDef) -> set[int]:
     """Changes a node's dtypes in place; those it had."""
     found: set[int] = set()
     for value in node.attr.values():
         kind = value.WhichOneof("value")
-        if kind == "type" and value.type in OTHERS:
+        if kind == "type" and value.type in OTHER_FLOATS:
             found.add(value.type)
             value.type = FLOAT32
         elif kind == "list":
-            found |= set(value.list.type) & OTHERS
-            value.list.type[:] = [FLOAT32 if t in OTHERS else t for t in value.list.type]
-        elif kind == "tensor" and value.tensor.dtype in OTHERS:
+            found |= set(value.list.type) & OTHER_FLOATS
+            value.list.type[:] = [FLOAT32 if t in OTHER_FLOATS else t for t in value.list.type]
+        elif kind == "tensor" and value.tensor.dtype in OTHER_FLOATS:
             found.add(value.tensor.dtype)
             numbers = tensor_util.MakeNdarray(value.tensor).astype(np.float32)
             value.tensor.CopyFrom(tensor_util.make_tensor_proto(numbers))

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.framework import tensor_util
 
-from export.graph.graph import Inlined, beyond_identities, in_order
-from export.tokenizer.hub_tokenizer import entries_of, in_order_of_ids
+from export.graph.graph import InlinedGraph, skip_identities, topological_order
+from export.tokenizer.hub_tokenizer import read_table, tokens_by_id
 from support.errors import UserError
 
 IDS, MASK = "input_ids", "attention_mask"
@@ -21,31 +21,31 @@ SCOPE = "from_ids"
 IDS_NODE, MASK_NODE, LOOKED_UP = f"{SCOPE}/ids", f"{SCOPE}/mask", f"{SCOPE}/looked_up"
 LOOKUP = "LookupTableFindV2"
 # What hands the strings on as they are, or cut: the caller's max_length has the cut's place.
-PASSING = ("Identity", "StridedSlice", "Slice")
+PASSING_OPS = ("Identity", "StridedSlice", "Slice")
 PAD = b"[PAD]"
-HIDDEN = -1
+MASKED_ID = -1
 
 
 @dataclass(frozen=True)
-class FromIds:
+class IdsModel:
     """The graph from the ids on, and the tokens of its own table by their ids.
 
     `padding` is `masked`, with an input for the mask, or `attended`.
     """
 
-    parts: Inlined
+    parts: InlinedGraph
     tokens: list[bytes]
     padding: str
 
 
-def takes_strings(parts: Inlined) -> bool:
+def takes_strings(parts: InlinedGraph) -> bool:
     """Whether the signature has a string input."""
     nodes = {node.name: node for node in parts.graph_def.node}
     kinds = [nodes[name].attr["dtype"].type for name in parts.inputs.values()]
     return tf.string.as_datatype_enum in kinds
 
 
-def ids_for_strings(parts: Inlined) -> FromIds:
+def replace_strings_by_ids(parts: InlinedGraph) -> IdsModel:
     """Puts ids, and a mask where the model has one, in the place of what the table gives.
 
     Raises:
@@ -58,43 +58,45 @@ def ids_for_strings(parts: Inlined) -> FromIds:
         )
     nodes = {node.name: node for node in parts.graph_def.node}
     (name,) = parts.inputs.values()
-    entries = table_entries(parts, nodes)
-    masked = entries.pop(b"", None) == HIDDEN
-    tokens = in_order_of_ids(entries)
+    entries = read_table_entries(parts, nodes)
+    masked = entries.pop(b"", None) == MASKED_ID
+    tokens = tokens_by_id(entries)
     if PAD not in tokens:
         raise UserError(f"the model's lookup table has no {PAD.decode()}, expected it for padding")
-    strings = handed_on(parts.graph_def, name)
-    fragment = looked_up(masked)
+    strings = find_string_nodes(parts.graph_def, name)
+    fragment = lookup_fragment(masked)
     result = graph_pb2.GraphDef(versions=parts.graph_def.versions)
     result.node.extend(fragment.node)
     for node in parts.graph_def.node:
         new = result.node.add()
         new.CopyFrom(node)
-        sources = [beyond_identities(nodes, one) for one in node.input if not one.startswith("^")]
+        sources = [skip_identities(nodes, one) for one in node.input if not one.startswith("^")]
         if node.op == LOOKUP and sources[1] in strings:
-            cast(new, LOOKED_UP, tf.int64, tf.as_dtype(node.attr["Tout"].type))
+            make_cast(new, LOOKED_UP, tf.int64, tf.as_dtype(node.attr["Tout"].type))
         elif node.op.startswith("StringToHashBucket") and sources[0] in strings:
             # The bucket of a token that the table lacks; no id is of such a token.
-            cast(new, LOOKED_UP, tf.int64, tf.int64)
+            make_cast(new, LOOKED_UP, tf.int64, tf.int64)
         elif node.op == "LookupTableSizeV2":
-            constant(new, len(tokens), tf.int64)
+            make_constant(new, len(tokens), tf.int64)
         elif node.op == "Shape" and sources[0] in strings:
             new.input[0] = IDS_NODE
             new.attr["T"].type = tf.int32.as_datatype_enum
-        elif node.op in ("Equal", "NotEqual") and compares_with_nothing(sources, nodes, strings):
+        elif node.op in ("Equal", "NotEqual") and compares_with_empty(sources, nodes, strings):
             compare_with_pad(result, new, tokens.index(PAD))
     inputs = {IDS: IDS_NODE, MASK: MASK_NODE} if masked else {IDS: IDS_NODE}
     cut = replace(parts, graph_def=result, inputs=inputs)
     refuse_other_uses(cut, name)
-    return FromIds(cut, tokens, "masked" if masked else "attended")
+    return IdsModel(cut, tokens, "masked" if masked else "attended")
 
 
-def table_entries(parts: Inlined, nodes: Mapping[str, node_def_pb2.NodeDef]) -> dict[bytes, int]:
+def read_table_entries(
+    parts: InlinedGraph, nodes: Mapping[str, node_def_pb2.NodeDef]
+) -> dict[bytes, int]:
     """What the model's one table of tokens makes of each."""
     lookups = [node for node in parts.graph_def.node if node.op == LOOKUP]
-    handles = {beyond_identities(nodes, node.input[0]) for node in lookups}
+    handles = {skip_identities(nodes, node.input[0]) for node in lookups}
     tables = [parts.captured[handle] for handle in sorted(handles) if handle in parts.captured]
-    read = [table if isinstance(table, dict) else entries_of(table) for table in tables]
+    read = [table if isinstance(table, dict) else read_table(table) for table in tables]
     found = [dict(entries) for entries in read if entries is not None]
     if len(found) != 1:
         raise UserError(
@@ -104,28 +106,28 @@ def table_entries(parts: Inlined, nodes: Mapping[str, node_def_pb2.NodeDef]) -> 
     return found[0]
 
 
-def handed_on(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
+def find_string_nodes(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
     """The nodes that are the string matrix: itself, or a part of it."""
     strings = {name}
-    for node in in_order(graph_def):
-        if node.op in PASSING and node.input[0].split(":")[0] in strings:
+    for node in topological_order(graph_def):
+        if node.op in PASSING_OPS and node.input[0].split(":")[0] in strings:
             strings.add(node.name)
     return strings
 
 
-def looked_up(masked: bool) -> graph_pb2.GraphDef:
+def lookup_fragment(masked: bool) -> graph_pb2.GraphDef:
     """The inputs, and the node LOOKED_UP: int64[batch, sequence], what the table would give."""
     with tf.Graph().as_default() as graph, tf.name_scope(f"{SCOPE}/"):
         free = tf.TensorShape([None, None])
         ids = tf.cast(tf.compat.v1.placeholder(tf.int32, free, "ids"), tf.int64)
         if masked:
             mask = tf.compat.v1.placeholder(tf.int32, free, "mask")
-            ids = tf.where(mask > 0, ids, tf.constant(HIDDEN, tf.int64))
+            ids = tf.where(mask > 0, ids, tf.constant(MASKED_ID, tf.int64))
         tf.identity(ids, name="looked_up")
         return graph.as_graph_def()
 
 
-def cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf.DType) -> None:
+def make_cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf.DType) -> None:
     """Makes a node a cast of another."""
     name = node.name
     node.Clear()
@@ -135,7 +137,7 @@ def cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf.DTyp
     node.attr["DstT"].type = wanted.as_datatype_enum
 
 
-def constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> None:
+def make_constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> None:
     """Makes a node a constant."""
     name = node.name
     node.Clear()
@@ -144,7 +146,7 @@ def constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> None:
     node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value, dtype))
 
 
-def compares_with_nothing(
+def compares_with_empty(
     sources: list[str], nodes: Mapping[str, node_def_pb2.NodeDef], strings: set[str]
 ) -> bool:
     """Whether a comparison is of the strings with `''`."""
@@ -158,12 +160,12 @@ def compares_with_nothing(
 def compare_with_pad(graph_def: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, pad: int) -> None:
     """Makes it a comparison of the ids with [PAD]'s."""
     other = graph_def.node.add(name=f"{node.name}/pad")
-    constant(other, pad, tf.int32)
+    make_constant(other, pad, tf.int32)
     node.input[:] = [IDS_NODE, other.name]
     node.attr["T"].type = tf.int32.as_datatype_enum
 
 
-def refuse_other_uses(parts: Inlined, strings: str) -> None:
+def refuse_other_uses(parts: InlinedGraph, strings: str) -> None:
     """Stops where an output still needs the strings."""
     outputs = [name.split(":")[0] for name in parts.outputs.values()]
     needed = tf.compat.v1.graph_util.extract_sub_graph(parts.graph_def, outputs)
@@ -171,7 +173,7 @@ def refuse_other_uses(parts: Inlined, strings: str) -> None:
     users = sorted(
         f"{node.op} ({node.name})"
         for node in needed.node
-        if strings in {beyond_identities(left, n) for n in node.input if not n.startswith("^")}
+        if strings in {skip_identities(left, n) for n in node.input if not n.startswith("^")}
         and node.op != "Identity"
     )
     if users:

@@ -18,16 +18,16 @@ import tf_keras  # noqa: F401  likewise
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.framework import graph_pb2
 
-from export.graph.graph import Array, FrozenGraph, signature_def
+from export.graph.graph import Array, FrozenGraph, make_signature_def
 from support.errors import UserError
 
-LEFT_OUT = (
+STUB_MODULES = (
     "tensorflow_decision_forests",
     "jax",
     "jax.experimental",
     "jax.experimental.jax2tf",
 )
-for _name in LEFT_OUT:
+for _name in STUB_MODULES:
     sys.modules.setdefault(_name, ModuleType(_name))
 
 import tensorflowjs  # noqa: E402
@@ -37,7 +37,7 @@ from tensorflowjs.converters import tf_saved_model_conversion_v2 as converter  #
 VERSION: str = tensorflowjs.__version__
 
 
-def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> dict[str, str]:
+def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> dict[str, str]:
     """Writes `model.json` and its weight shards.
 
     Returns the sha256 of each weight's bytes as they are to be stored, by its name.
@@ -48,7 +48,7 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> di
     Raises:
         UserError: the graph has ops that TF.js does not know.
     """
-    graph_def = with_constants(frozen)
+    graph_def = drop_weight_placeholders(frozen)
     unknown = unknown_ops(graph_def)
     if unknown:
         raise UserError(f"TF.js has no {', '.join(sorted(unknown))}: this model cannot run there")
@@ -72,11 +72,11 @@ def write(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> di
         by_dtype.setdefault(dtype, []).append(name)
     model = directory / "model.json"
     converter.write_artifacts(
-        MessageToDict(named_constants(graph_def, frozen.weights)),
+        MessageToDict(add_weight_constants(graph_def, frozen.weights)),
         [group],
         str(model),
         tf.__version__,
-        signature_def(frozen),
+        make_signature_def(frozen),
         quantization_dtype_map=by_dtype or None,
         # With these `predict()` answers with a dict of names in any TF.js program.
         metadata={"structuredOutputKeys": sorted(endpoint.name for endpoint in frozen.outputs)},
@@ -104,14 +104,14 @@ def unknown_ops(graph_def: graph_pb2.GraphDef) -> set[str]:
     return unknown
 
 
-def as_stored(value: Array, dtype: str) -> Array:
+def round_to_stored(value: Array, dtype: str) -> Array:
     """A float32 weight as TF.js has it after storing it as float16, uint16 or uint8."""
     kept, scheme = quantization.quantize_weights(value, np.dtype(dtype).type)
     widened: Array = quantization.dequantize_weights(kept, scheme, np.float32)
     return widened
 
 
-def with_constants(frozen: FrozenGraph) -> graph_pb2.GraphDef:
+def drop_weight_placeholders(frozen: FrozenGraph) -> graph_pb2.GraphDef:
     """The graph without the weights' placeholders, which come back as constants."""
     result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
     for node in frozen.graph_def.node:
@@ -120,7 +120,7 @@ def with_constants(frozen: FrozenGraph) -> graph_pb2.GraphDef:
     return result
 
 
-def named_constants(
+def add_weight_constants(
     graph_def: graph_pb2.GraphDef, weights: Mapping[str, Array]
 ) -> graph_pb2.GraphDef:
     """The graph with a constant for each weight, whose values are in the shards."""

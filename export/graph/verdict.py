@@ -10,23 +10,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from export.graph.preflight import KERNELS, NEEDS, TARGETS
+from export.graph.preflight import KERNELS_BY_OP, KERNELS_FILE, TARGET_BACKENDS
 from export.source import call_graph, messages, roles
 from export.source.call_graph import Node
 from export.source.signature_choice import (
-    Asked,
+    AskedSignature,
     Signature,
-    Tensor,
-    graph_for,
-    signature_for,
-    signatures_of,
+    TensorInfo,
+    choose_graph,
+    choose_signature,
+    read_signatures,
 )
 from export.source.vetting import vet
 from support.errors import UserError
 
-INTEGERS = {"int32", "int64"}
+INTEGER_DTYPES = {"int32", "int64"}
 # Ops without a kernel of their own that freezing or a rewrite takes away.
-REWRITTEN = {
+REMOVED_OPS = {
     "Einsum", "Erfc", "Gather", "Pad", "PartitionedCall", "PlaceholderWithDefault",
     "PreventGradient", "ReadVariableOp", "ResourceGather", "StatefulPartitionedCall",
     "VarHandleOp", "Variable", "VariableV2", "IdentityN", "EnsureShape", "CheckNumerics",
@@ -37,10 +37,10 @@ CONTROL_FLOW = {
 }  # fmt: skip
 TF1_LOOP = "NextIteration"
 # Lookups in a partitioned variable of TF1, which is put together again.
-PARTITIONS = {"DynamicPartition", "DynamicStitch", "ParallelDynamicStitch"}
-PART = re.compile(r"/part_\d+$")
-PARTS_OF_LOOPS = ("TensorList", "TensorArray", "EmptyTensorList")
-WAY_OUT = "save the model without it (a Keras LSTM or GRU: with unroll=True and a fixed length)"
+PARTITION_OPS = {"DynamicPartition", "DynamicStitch", "ParallelDynamicStitch"}
+PARTITION_NAME = re.compile(r"/part_\d+$")
+LIST_OP_PREFIXES = ("TensorList", "TensorArray", "EmptyTensorList")
+LOOP_ADVICE = "save the model without it (a Keras LSTM or GRU: with unroll=True and a fixed length)"
 LOOKUP = "LookupTableFindV2"
 # What is done to token strings around their lookup, which is cut away with it.
 STRING_OPS = {
@@ -67,24 +67,24 @@ class Verdict:
     certain: bool = True
 
 
-def verdict_of(directory: Path, saved_model: Any, asked: Asked) -> Verdict:
+def assess_model(directory: Path, saved_model: Any, asked: AskedSignature) -> Verdict:
     """The verdict on the SavedModel in a directory, whose message has been read."""
     try:
         vet(directory)
-        graph = graph_for(saved_model, asked.tags, directory.name)
-        signature = signature_for(signatures_of(graph), asked.signature, directory.name)
-        return judged(graph, signature, asked, directory.name)
+        graph = choose_graph(saved_model, asked.tags, directory.name)
+        signature = choose_signature(read_signatures(graph), asked.signature, directory.name)
+        return assess_signature(graph, signature, asked, directory.name)
     except UserError as error:
         return Verdict(False, None, str(error))
 
 
-def required(directory: Path, asked: Asked) -> Verdict:
+def require_exportable(directory: Path, asked: AskedSignature) -> Verdict:
     """The verdict on a model that is to be exported.
 
     Raises:
         UserError: it cannot be; with the line that `inspect` prints.
     """
-    verdict = verdict_of(directory, messages.read(directory), asked)
+    verdict = assess_model(directory, messages.read_saved_model(directory), asked)
     if not verdict.exportable:
         raise UserError(verdict.reason)
     if verdict.contract == "tokenizer":
@@ -95,18 +95,20 @@ def required(directory: Path, asked: Asked) -> Verdict:
     return verdict
 
 
-def judged(graph: Any, signature: Signature, asked: Asked, where: str) -> Verdict:
+def assess_signature(
+    graph: Any, signature: Signature, asked: AskedSignature, where: str
+) -> Verdict:
     """The verdict on a signature.
 
     Raises:
         UserError: it cannot be exported: it fits no contract, or runs an op that TF.js lacks.
     """
-    verdict = by_endpoints(signature, asked, where)
+    verdict = assess_endpoints(signature, asked, where)
     verdict = replace(verdict, tags=tuple(graph.meta_info_def.tags), signature=signature.name)
     if verdict.contract == "tokenizer":
         return verdict
     refuse_several_tensors(signature.inputs + signature.outputs, where)
-    nodes = call_graph.nodes_run(
+    nodes = call_graph.find_run_nodes(
         graph,
         [tensor.node for tensor in signature.outputs],
         [tensor.node for tensor in signature.inputs],
@@ -135,7 +137,7 @@ def judged(graph: Any, signature: Signature, asked: Asked, where: str) -> Verdic
     )
 
 
-def by_endpoints(signature: Signature, asked: Asked, where: str) -> Verdict:
+def assess_endpoints(signature: Signature, asked: AskedSignature, where: str) -> Verdict:
     """The verdict by the inputs and outputs alone.
 
     Raises:
@@ -144,7 +146,7 @@ def by_endpoints(signature: Signature, asked: Asked, where: str) -> Verdict:
     inputs, outputs = signature.inputs, signature.outputs
     if len(inputs) == 1 and inputs[0].dtype == "string":
         only = inputs[0]
-        if all(output.dtype in INTEGERS for output in outputs) and only.rank in (1, None):
+        if all(output.dtype in INTEGER_DTYPES for output in outputs) and only.rank in (1, None):
             return Verdict(True, "tokenizer", f"texts in as {only.name}, integers out")
         if only.rank in (2, None):
             out = roles.output_roles(outputs, dict(asked.outputs), where)
@@ -157,7 +159,7 @@ def by_endpoints(signature: Signature, asked: Asked, where: str) -> Verdict:
     return Verdict(True, "named", reason, inputs=into, outputs=out)
 
 
-def refuse_several_tensors(tensors: list[Tensor], where: str) -> None:
+def refuse_several_tensors(tensors: list[TensorInfo], where: str) -> None:
     """Stops at an input or output that is sparse or ragged.
 
     Raises:
@@ -171,7 +173,9 @@ def refuse_several_tensors(tensors: list[Tensor], where: str) -> None:
             )
 
 
-def refuse_outputs_without_batch(inputs: list[Tensor], outputs: list[Tensor], where: str) -> None:
+def refuse_outputs_without_batch(
+    inputs: list[TensorInfo], outputs: list[TensorInfo], where: str
+) -> None:
     """A model of a fixed number of rows runs piece by piece, and its outputs are put together.
 
     Raises:
@@ -194,10 +198,10 @@ def refuse_loops_over_lists(nodes: list[Node], where: str) -> None:
         UserError: names the op and its node.
     """
     for node in sorted(nodes, key=lambda node: (node.op, node.name)):
-        if node.op.startswith(PARTS_OF_LOOPS):
+        if node.op.startswith(LIST_OP_PREFIXES):
             raise UserError(
                 f"{where}: the model has a loop over a list ({node.op}, node {node.name}), as a "
-                f"recurrent layer, tf.map_fn or tf.scan has; {WAY_OUT}"
+                f"recurrent layer, tf.map_fn or tf.scan has; {LOOP_ADVICE}"
             )
 
 
@@ -207,15 +211,15 @@ def refuse_missing_kernels(nodes: list[Node], where: str) -> None:
     Raises:
         UserError: names the op, a node and the backends.
     """
-    kernels: dict[str, list[str]] = json.loads(KERNELS.read_text(encoding="utf-8"))["kernels"]
-    away = REWRITTEN | CONTROL_FLOW | STRING_OPS
-    if any(PART.search(node.name) for node in nodes):
-        away |= PARTITIONS
+    kernels: dict[str, list[str]] = json.loads(KERNELS_FILE.read_text(encoding="utf-8"))["kernels"]
+    away = REMOVED_OPS | CONTROL_FLOW | STRING_OPS
+    if any(PARTITION_NAME.search(node.name) for node in nodes):
+        away |= PARTITION_OPS
     for node in sorted(nodes, key=lambda node: (node.op, node.name)):
         if not node.from_inputs or node.op in away:
             continue
-        needed = NEEDS.get(node.op, (node.op,))
-        without = [t for t in TARGETS if not all(one in kernels[t] for one in needed)]
+        needed = KERNELS_BY_OP.get(node.op, (node.op,))
+        without = [t for t in TARGET_BACKENDS if not all(one in kernels[t] for one in needed)]
         if without:
             raise UserError(
                 f"{where}: TF.js has no {node.op} on {' and '.join(without)} (node {node.name}); "

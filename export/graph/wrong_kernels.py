@@ -28,7 +28,7 @@ def always(op: tf.Operation) -> bool:
     return op is not None
 
 
-def takes(*kinds: str) -> Callable[[tf.Operation], bool]:
+def takes_dtype(*kinds: str) -> Callable[[tf.Operation], bool]:
     """Whether the first input's dtype is one of `float`, `int`, `bool`."""
 
     def when(op: tf.Operation) -> bool:
@@ -55,16 +55,18 @@ def mixed_batches(one: tf.TensorShape, other: tf.TensorShape) -> bool:
         return True
     lead = max(one.rank, other.rank) - 2
     first, second = ([1] * (lead + 2 - s.rank) + s.as_list()[:-2] for s in (one, other))
-    repeated = [[n for n in range(lead) if a[n] == 1 != b[n]] for a, b in two_ways(first, second)]
+    repeated = [
+        [n for n in range(lead) if a[n] == 1 != b[n]] for a, b in both_orders(first, second)
+    ]
     if all(repeated):
         return True
-    for axes, (a, _) in zip(repeated, two_ways(first, second), strict=True):
+    for axes, (a, _) in zip(repeated, both_orders(first, second), strict=True):
         if axes and any(size != 1 for size in a[: max(axes)]):
             return True
     return False
 
 
-def two_ways(a: list[int], b: list[int]) -> list[tuple[list[int], list[int]]]:
+def both_orders(a: list[int], b: list[int]) -> list[tuple[list[int], list[int]]]:
     """Both orders of a pair."""
     return [(a, b), (b, a)]
 
@@ -82,39 +84,41 @@ def steps_of_many_axes(op: tf.Operation) -> bool:
     return many and (steps is None or bool((steps != 1).any()))
 
 
-def later_output(op: tf.Operation) -> bool:
+def uses_later_output(op: tf.Operation) -> bool:
     """Whether an output other than the first is used."""
     return any(output.consumers() for output in op.outputs[1:])
 
 
-def negative_axis(op: tf.Operation) -> bool:
+def has_negative_axis(op: tf.Operation) -> bool:
     """An axis that counts from the end, or is not known."""
     axis = tf.get_static_value(op.inputs[1])
     return axis is None or int(axis) < 0
 
 
-def by_row(op: tf.Operation) -> bool:
+def selects_rows(op: tf.Operation) -> bool:
     """A choice between rows."""
     return bool(op.inputs[0].shape.rank == 1 != op.inputs[1].shape.rank)
 
 
-def attribute(name: str, *values: object) -> Callable[[tf.Operation], bool]:
+def has_attribute(name: str, *values: object) -> Callable[[tf.Operation], bool]:
     """Whether an attribute has one of some values."""
     return lambda op: op.get_attr(name) in values
 
 
-WRONG: tuple[WrongKernel, ...] = (
-    WrongKernel(("OneHot",), takes("int"), BOTH, "int bits under a float label; ignores the axis"),
-    WrongKernel(BATCH_NORMS, attribute("is_training", True), BOTH, "NaN: is_training is ignored"),
-    WrongKernel(BATCH_NORMS, attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
-    WrongKernel(BATCH_NORMS, later_output, BOTH, "no outputs but the first"),
+WRONG_KERNELS: tuple[WrongKernel, ...] = (
+    WrongKernel(("OneHot",), takes_dtype("int"), BOTH,
+                "int bits under a float label; ignores the axis"),
+    WrongKernel(BATCH_NORMS, has_attribute("is_training", True), BOTH,
+                "NaN: is_training is ignored"),
+    WrongKernel(BATCH_NORMS, has_attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
+    WrongKernel(BATCH_NORMS, uses_later_output, BOTH, "no outputs but the first"),
     WrongKernel(
         ("Cast",),
         lambda op: op.outputs[0].dtype == tf.bool != op.inputs[0].dtype,
         ("wasm",),
         "0.3 becomes false and 2 stays 2",
     ),
-    WrongKernel(("Cumsum", "Cumprod"), negative_axis, BOTH, "a negative axis: out of bounds"),
+    WrongKernel(("Cumsum", "Cumprod"), has_negative_axis, BOTH, "a negative axis: out of bounds"),
     WrongKernel(
         ("GatherV2",),
         lambda op: op.get_attr("batch_dims") > 0,
@@ -129,35 +133,36 @@ WRONG: tuple[WrongKernel, ...] = (
     ),
     WrongKernel(
         ("MatMul", "_FusedMatMul", "BatchMatMul", "BatchMatMulV2"),
-        takes("int"),
+        takes_dtype("int"),
         ("wasm",),
         "only float32 is multiplied",
     ),
     WrongKernel(("MatrixBandPart",), always, BOTH, "other elements for a negative bound"),
-    WrongKernel(("BiasAdd",), attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
-    WrongKernel(("Sign",), takes("float"), ("wasm",), "0 for small numbers"),
+    WrongKernel(("BiasAdd",), has_attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
+    WrongKernel(("Sign",), takes_dtype("float"), ("wasm",), "0 for small numbers"),
     WrongKernel(("Select", "SelectV2"), lambda op: op.inputs[1].dtype == tf.bool, ("wasm",),
                 "writes four bytes for a bool"),
-    WrongKernel(("Select",), by_row, BOTH, "an error: a condition of rows is no broadcast"),
-    WrongKernel(("ReverseV2",), takes("bool"), ("wasm",), "writes four bytes for a bool"),
+    WrongKernel(("Select",), selects_rows, BOTH, "an error: a condition of rows is no broadcast"),
+    WrongKernel(("ReverseV2",), takes_dtype("bool"), ("wasm",), "writes four bytes for a bool"),
     WrongKernel(("StridedSlice",), strides_over_integers, ("wasm",), "int bits as float32"),
     WrongKernel(("StridedSlice",), steps_of_many_axes, BOTH, "other elements of five axes"),
-    WrongKernel(("Mean",), takes("int"), BOTH, "a fraction where TensorFlow has an integer"),
+    WrongKernel(("Mean",), takes_dtype("int"), BOTH, "a fraction where TensorFlow has an integer"),
     WrongKernel(("Mod",), always, BOTH, "the sign of the divisor, TensorFlow has the dividend's"),
-    WrongKernel(("Div",), takes("int"), BOTH, "rounds down, TensorFlow to zero"),
-    WrongKernel(("FloorDiv",), takes("float"), ("cpu",), "int32 where TensorFlow has float32"),
+    WrongKernel(("Div",), takes_dtype("int"), BOTH, "rounds down, TensorFlow to zero"),
+    WrongKernel(("FloorDiv",), takes_dtype("float"), ("cpu",),
+                "int32 where TensorFlow has float32"),
     WrongKernel(("ShapeN",), always, BOTH, "float32 where TensorFlow has int32"),
     WrongKernel(("BitwiseAnd",), always, BOTH, "an error: the converter reads other inputs"),
     WrongKernel(("EnsureShape",), always, BOTH, "an error: the converter reads no shape"),
     WrongKernel(("GatherNd", "ScatterNd", "TensorScatterUpdate"),
-                attribute("bad_indices_policy", b"IGNORE"), ("cpu",),
+                has_attribute("bad_indices_policy", b"IGNORE"), ("cpu",),
                 "an error where TensorFlow has 0; wasm reads what lies beyond"),
-    WrongKernel(("Where",), takes("float", "int"), ("wasm",), "bytes of numbers as booleans"),
+    WrongKernel(("Where",), takes_dtype("float", "int"), ("wasm",), "bytes of numbers as booleans"),
 )  # fmt: skip
 
 # Attributes that TF.js's converter does not read, beside types, which its tensors have themselves;
 # `tests/python/test_kernels.py` holds the list up to TF.js. None of these changes a number:
-IGNORED_IN_PEACE = {
+IGNORED_HARMLESSLY = {
     "exponential_avg_factor": "a batch norm's other outputs alone depend on it; those are refused",
     "grad_a": "a note for gradients",
     "grad_b": "a note for gradients",
@@ -174,7 +179,7 @@ IGNORED_IN_PEACE = {
 IGNORED_AND_REFUSED = {"is_training", "bad_indices_policy"}
 
 
-def wrong(op: tf.Operation, backend: str) -> str | None:
+def find_wrong_kernel(op: tf.Operation, backend: str) -> str | None:
     """What a backend does wrong with an op as it stands in a graph; None where nothing is known."""
-    found = (f for f in WRONG if op.type in f.ops and backend in f.backends and f.when(op))
+    found = (f for f in WRONG_KERNELS if op.type in f.ops and backend in f.backends and f.when(op))
     return next((fault.what for fault in found), None)

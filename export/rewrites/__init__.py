@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.golden import Measured, in_float64, measure, seen
+from export.golden import MeasuredCosts, measure_costs, run_in_float64, visible_values
 from export.graph.graph import Array, FrozenGraph
 from export.rewrites.elementary import erfc_by_erf, gelu_by_sigmoid, power_by_products
 from export.rewrites.embedding import gather_by_product, one_hot_by_equal
@@ -38,12 +38,12 @@ REWRITES: tuple[Callable[[FrozenGraph], FrozenGraph], ...] = (
     merge_equal_constants,
 )
 # Of the output's scale. A weight that is computed in float32 is off by 6e-8 of itself.
-ALLOWED = 3e-7
+MAX_SHIFT = 3e-7
 # Of what float32 costs there, where that is more: such a rounding is one of the many it is made of.
-SHARE = 0.125
+COST_SHARE = 0.125
 LINE_EVERY_S = 30.0
 # What TensorFlow's own order of float64 sums moves is nothing.
-NOTHING = 1e-10
+FLOAT64_NOISE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def rewrite(
     frozen: FrozenGraph,
     feeds: Mapping[str, Array],
     visible: Array,
-    measured: Measured | None = None,
+    measured: MeasuredCosts | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[FrozenGraph, list[Rewritten]]:
     """Applies every rewrite and checks each on the model itself, in float64.
@@ -81,7 +81,7 @@ def rewrite(
     Raises:
         UserError: a rewrite moves an output by more; the message names it.
     """
-    measured = measured or measure(frozen, feeds, visible)
+    measured = measured or measure_costs(frozen, feeds, visible)
     truth = frozen.run(feeds) if measured.exact is None else measured.exact
     before = truth
     frozen = simplify(frozen)
@@ -95,28 +95,35 @@ def rewrite(
         if changed is frozen:
             continue
         frozen = changed.pruned()
-        after = answers(frozen, feeds, step.__name__, exact=measured.exact is not None)
+        after = run_rewritten(frozen, feeds, step.__name__, exact=measured.exact is not None)
         most = 0.0
         for name, old in before.items():
             cost = measured.costs[name] if name in measured.costs else Cost()
-            lost = (SHARE if measured.exact is not None else MULTIPLE) * cost.largest
-            allowed = max(ALLOWED * cost.rms, lost)
+            lost = (COST_SHARE if measured.exact is not None else MULTIPLE) * cost.largest
+            allowed = max(MAX_SHIFT * cost.rms, lost)
             # Against the source too: many small steps may not add up to a large one.
             for other in (old, truth[name]):
-                moved = distance(seen(other, visible), seen(after[name], visible))
+                moved = largest_difference(
+                    visible_values(other, visible), visible_values(after[name], visible)
+                )
                 if not moved <= allowed:
                     raise UserError(
                         f"rewrite {step.__name__} moves {name} by {moved:.2g}, expected at most "
                         f"{allowed:.2g}; please report the model"
                     )
-            most = max(most, distance(seen(old, visible), seen(after[name], visible)))
-        most = 0.0 if most < NOTHING else float(f"{most:.1e}")
+            most = max(
+                most,
+                largest_difference(
+                    visible_values(old, visible), visible_values(after[name], visible)
+                ),
+            )
+        most = 0.0 if most < FLOAT64_NOISE else float(f"{most:.1e}")
         done.append(Rewritten(step.__name__, most, len(frozen.graph_def.node)))
         before = after
     return simplify(frozen), done
 
 
-def answers(
+def run_rewritten(
     frozen: FrozenGraph, feeds: Mapping[str, Array], step: str, exact: bool
 ) -> dict[str, Array]:
     """The outputs after a rewrite, in float64 or, where the source does not run in it, float32.
@@ -127,13 +134,13 @@ def answers(
     if not exact:
         return frozen.run(feeds)
     try:
-        values = in_float64(frozen, feeds)
+        values = run_in_float64(frozen, feeds)
     except NoFloat64 as error:
         raise UserError(f"rewrite {step}: {error}; please report the model") from None
     return {endpoint.name: values[endpoint.name] for endpoint in frozen.outputs}
 
 
-def distance(one: Array, other: Array) -> float:
+def largest_difference(one: Array, other: Array) -> float:
     """The largest difference; NaN where one side has a NaN or the shapes differ."""
     if one.shape != other.shape:
         return float("nan")

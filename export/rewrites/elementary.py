@@ -9,7 +9,7 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.framework import tensor_util
 
 from export.graph.graph import FrozenGraph
-from export.rewrites.splice import Tensors, constant_of, splice
+from export.rewrites.splice import InferredTensors, scalar_constants, splice
 
 
 def erfc_by_erf(frozen: FrozenGraph) -> FrozenGraph:
@@ -21,7 +21,7 @@ def erfc_by_erf(frozen: FrozenGraph) -> FrozenGraph:
     places = [node.name for node in frozen.graph_def.node if node.op == "Erfc"]
     if not places:
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in [node for node in result.node if node.op == "Erfc"]:
         splice(result, node.name, [node.input[0]], tensors, lambda x: 1.0 - tf.math.erf(x))
     return frozen.with_graph(result)
@@ -29,7 +29,7 @@ def erfc_by_erf(frozen: FrozenGraph) -> FrozenGraph:
 
 def power_by_products(frozen: FrozenGraph) -> FrozenGraph:
     """x² and x³ as products: on wasm `Pow` takes 14 % of a BERT whose GELU has a cube."""
-    constants = constant_of(frozen.graph_def)
+    constants = scalar_constants(frozen.graph_def)
     powers = {2.0: lambda x: x * x, 3.0: lambda x: x * x * x}
     places = {
         node.name: powers[constants[node.input[1]]]
@@ -38,13 +38,13 @@ def power_by_products(frozen: FrozenGraph) -> FrozenGraph:
     }
     if not places:
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in [node for node in result.node if node.name in places]:
         splice(result, node.name, [node.input[0]], tensors, places[node.name])
     return frozen.with_graph(result)
 
 
-def copy(frozen: FrozenGraph) -> graph_pb2.GraphDef:
+def copy_graph(frozen: FrozenGraph) -> graph_pb2.GraphDef:
     """The graph to work on."""
     result = graph_pb2.GraphDef()
     result.CopyFrom(frozen.graph_def)
@@ -69,7 +69,7 @@ def gelu_by_sigmoid(frozen: FrozenGraph) -> FrozenGraph:
     places = {name: x for name, x in found.items() if x is not None}
     if not places:
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for name, x in places.items():
         splice(result, name, [x], tensors, sigmoid_gate)
     return frozen.with_graph(result)
@@ -87,42 +87,44 @@ def gelu_argument(
 
     Keras has (0.5·x)·gate, the TF1 code x·(0.5·gate).
     """
-    for one, other in pairs(node, "Mul", nodes):
-        for x, gate in [(c, other) for c in halved(one, nodes)] + [
-            (one, c) for c in halved(other, nodes)
+    for one, other in operand_orders(node, "Mul", nodes):
+        for x, gate in [(c, other) for c in halved_operands(one, nodes)] + [
+            (one, c) for c in halved_operands(other, nodes)
         ]:
-            tanh = next((t for t, c in pairs(gate, "AddV2", nodes) if is_close(c, 1.0)), None)
+            tanh = next(
+                (t for t, c in operand_orders(gate, "AddV2", nodes) if is_close(c, 1.0)), None
+            )
             if tanh is None or tanh.op != "Tanh" or uses[gate.name] != 1:
                 continue
             inner = nodes[tanh.input[0]]
-            factors = pairs(inner, "Mul", nodes)
+            factors = operand_orders(inner, "Mul", nodes)
             scaled = next((s for s, c in factors if is_close(c, SLOPE / 2)), None)
             if scaled is not None and is_cubic_of(scaled, x, nodes):
                 return str(x.name)
     return None
 
 
-def halved(
+def halved_operands(
     node: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef]
 ) -> list[node_def_pb2.NodeDef]:
     """The y of 0.5·y."""
-    return [y for y, c in pairs(node, "Mul", nodes) if is_close(c, 0.5)]
+    return [y for y, c in operand_orders(node, "Mul", nodes) if is_close(c, 0.5)]
 
 
 def is_cubic_of(
     node: node_def_pb2.NodeDef, x: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef]
 ) -> bool:
     """Whether `node` is x + 0.044715·x³."""
-    for same, term in pairs(node, "AddV2", nodes):
+    for same, term in operand_orders(node, "AddV2", nodes):
         if same.name != x.name:
             continue
-        power = next((p for p, c in pairs(term, "Mul", nodes) if is_close(c, CUBIC)), None)
+        power = next((p for p, c in operand_orders(term, "Mul", nodes) if is_close(c, CUBIC)), None)
         if power is not None and power.op == "Pow":
             return power.input[0] == x.name and is_close(nodes[power.input[1]], 3.0)
     return False
 
 
-def pairs(
+def operand_orders(
     node: node_def_pb2.NodeDef, op: str, nodes: dict[str, node_def_pb2.NodeDef]
 ) -> list[tuple[node_def_pb2.NodeDef, node_def_pb2.NodeDef]]:
     """Both orders of the operands of a commutative node, if it is an `op`."""

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
-from export.graph.graph import WEIGHTS, Array, FrozenGraph, add_axis_zero, beyond_identities
-from export.rewrites.elementary import copy
-from export.rewrites.splice import Tensors, constant_of, splice
+from export.graph.graph import WEIGHTS, Array, FrozenGraph, add_axis_zero, skip_identities
+from export.rewrites.elementary import copy_graph
+from export.rewrites.splice import InferredTensors, scalar_constants, splice
 
-TINY = 4
+MAX_PRODUCT_ROWS = 4
 
 
 def gather_by_product(frozen: FrozenGraph) -> FrozenGraph:
@@ -23,24 +23,24 @@ def gather_by_product(frozen: FrozenGraph) -> FrozenGraph:
     by `OneHot`: with a float result TF.js's wasm kernel gives other numbers, without an error.)
     """
     nodes = {node.name: node for node in frozen.graph_def.node}
-    constants = constant_of(frozen.graph_def)
+    constants = scalar_constants(frozen.graph_def)
     places = []
     for node in frozen.graph_def.node:
         if node.op != "GatherV2" or node.attr["batch_dims"].i != 0:
             continue
         if constants.get(node.input[2].split(":")[0]) == 0:
-            table = frozen.weights.get(beyond_identities(nodes, node.input[0]))
-            if table is not None and table.ndim == 2 and len(table) <= TINY:
+            table = frozen.weights.get(skip_identities(nodes, node.input[0]))
+            if table is not None and table.ndim == 2 and len(table) <= MAX_PRODUCT_ROWS:
                 places.append(node)
     if not places:
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in places:
-        splice(result, node.name, list(node.input[:2]), tensors, product)
+        splice(result, node.name, list(node.input[:2]), tensors, gather_as_product)
     return frozen.with_graph(result)
 
 
-def product(table: Any, indices: Any) -> Any:
+def gather_as_product(table: Any, indices: Any) -> Any:
     """float32[rows, width], int[batch, sequence] → float32[batch, sequence, width]."""
     rows, width = table.shape
     column = tf.cast(tf.reshape(indices, [-1, 1]), tf.int32)
@@ -57,7 +57,7 @@ def product(table: Any, indices: Any) -> Any:
 
 PRODUCTS = {"MatMul": "transpose", "BatchMatMulV2": "adj", "BatchMatMul": "adj"}
 # Up to so many rows a product with the one-hot matrix is faster on wasm than a gather.
-SMALL = 16
+MAX_ONE_HOT_ROWS = 16
 
 
 def one_hot_by_equal(frozen: FrozenGraph) -> FrozenGraph:
@@ -67,51 +67,53 @@ def one_hot_by_equal(frozen: FrozenGraph) -> FrozenGraph:
     """
     if not any(node.op == "OneHot" for node in frozen.graph_def.node):
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in frozen.graph_def.node:
-        lookup = lookup_of(node, frozen, tensors)
+        lookup = find_lookup(node, frozen, tensors)
         if lookup is not None:
             ids, table = lookup
-            splice(result, node.name, [table, ids], tensors, rows)
+            splice(result, node.name, [table, ids], tensors, gather_rows)
     for node in frozen.graph_def.node:
         if node.op == "OneHot":
-            function = compared(node.attr["axis"].i)
+            function = make_one_hot(node.attr["axis"].i)
             splice(result, node.name, list(node.input), tensors, function)
     return frozen.with_graph(result)
 
 
-def lookup_of(
-    node: node_def_pb2.NodeDef, frozen: FrozenGraph, tensors: Tensors
+def find_lookup(
+    node: node_def_pb2.NodeDef, frozen: FrozenGraph, tensors: InferredTensors
 ) -> tuple[str, str] | None:
     """The ids and the table, if a node is a one-hot matrix times a larger table's rows."""
     transposed = PRODUCTS.get(node.op)
-    if transposed is None or any(node.attr[f"{transposed}_{side}"].b for side in sides(node)):
+    if transposed is None or any(
+        node.attr[f"{transposed}_{side}"].b for side in flag_suffixes(node)
+    ):
         return None
     nodes = {one.name: one for one in frozen.graph_def.node}
-    one_hot = nodes[beyond_identities(nodes, node.input[0])]
+    one_hot = nodes[skip_identities(nodes, node.input[0])]
     if one_hot.op != "OneHot" or one_hot.attr["axis"].i not in (-1, one_hot_rank(one_hot, tensors)):
         return None
-    constants = constant_of(frozen.graph_def)
-    depth, on, off = (constants.get(beyond_identities(nodes, n)) for n in one_hot.input[1:4])
+    constants = scalar_constants(frozen.graph_def)
+    depth, on, off = (constants.get(skip_identities(nodes, n)) for n in one_hot.input[1:4])
     shape = tensors[node.input[1]].shape
     fits = shape.rank == 2 and depth is not None and shape[0] == int(depth)
-    if not fits or (on, off) != (1.0, 0.0) or int(shape[0]) <= SMALL:
+    if not fits or (on, off) != (1.0, 0.0) or int(shape[0]) <= MAX_ONE_HOT_ROWS:
         return None
     return one_hot.input[0], node.input[1]
 
 
-def sides(node: node_def_pb2.NodeDef) -> tuple[str, str]:
+def flag_suffixes(node: node_def_pb2.NodeDef) -> tuple[str, str]:
     """The suffixes of a product's two flags."""
     return ("a", "b") if node.op == "MatMul" else ("x", "y")
 
 
-def one_hot_rank(one_hot: node_def_pb2.NodeDef, tensors: Tensors) -> int | None:
+def one_hot_rank(one_hot: node_def_pb2.NodeDef, tensors: InferredTensors) -> int | None:
     """The last axis of the one-hot tensor, which is the rank of its ids."""
     rank: int | None = tensors[one_hot.input[0]].shape.rank
     return rank
 
 
-def rows(table: Any, ids: Any) -> Any:
+def gather_rows(table: Any, ids: Any) -> Any:
     """float[rows, width], int[…] → float[…, width]; zeros for an id outside the table."""
     last = table.shape[0] - 1
     ids = tf.cast(ids, tf.int32)
@@ -120,7 +122,7 @@ def rows(table: Any, ids: Any) -> Any:
     return found * tf.expand_dims(tf.cast(inside, table.dtype), -1)
 
 
-def compared(axis: int) -> Callable[[Any, Any, Any, Any], Any]:
+def make_one_hot(axis: int) -> Callable[[Any, Any, Any, Any], Any]:
     """The function of ids, depth, on and off value; an id outside gives off everywhere."""
 
     def function(ids: Any, depth: Any, on: Any, off: Any) -> Any:
@@ -144,11 +146,11 @@ def compared(axis: int) -> Callable[[Any, Any, Any, Any], Any]:
 
 STITCHES = ("DynamicStitch", "ParallelDynamicStitch")
 # What the partition of an id and its place in it are computed with.
-ARITHMETIC = {
+INDEX_ARITHMETIC = {
     "Add", "AddV2", "Cast", "FloorDiv", "FloorMod", "GreaterEqual", "Identity", "Less", "LessEqual",
     "Maximum", "Minimum", "Mul", "Select", "SelectV2", "Sub",
 }  # fmt: skip
-PART = re.compile(r"/part_\d+$")
+PARTITION_NAME = re.compile(r"/part_\d+$")
 
 
 def merge_partitions(frozen: FrozenGraph) -> FrozenGraph:
@@ -161,12 +163,12 @@ def merge_partitions(frozen: FrozenGraph) -> FrozenGraph:
     result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
     weights = dict(frozen.weights)
     for node in frozen.graph_def.node:
-        parts = parts_of(node, nodes, frozen.weights) if node.op in STITCHES else []
-        ids = ids_of(node, nodes) if parts else None
+        parts = find_partitions(node, nodes, frozen.weights) if node.op in STITCHES else []
+        ids = find_partition_ids(node, nodes) if parts else None
         if ids is None:
             result.node.add().CopyFrom(node)
             continue
-        name = PART.sub("", parts[0])
+        name = PARTITION_NAME.sub("", parts[0])
         if name not in weights:
             weights[name] = whole_table(frozen, node.name, ids, parts)
             placeholder = result.node.add(op="Placeholder", name=name)
@@ -183,32 +185,36 @@ def merge_partitions(frozen: FrozenGraph) -> FrozenGraph:
     return replace(frozen, graph_def=result, weights=weights).pruned()
 
 
-def parts_of(
+def find_partitions(
     stitch: node_def_pb2.NodeDef,
     nodes: Mapping[str, node_def_pb2.NodeDef],
     weights: Mapping[str, Array],
 ) -> list[str]:
     """The weights whose rows a node puts in order; none where it does something else."""
     count = stitch.attr["N"].i
-    gathers = [nodes[beyond_identities(nodes, name)] for name in stitch.input[count : 2 * count]]
-    parts = [beyond_identities(nodes, gather.input[0]) for gather in gathers]
+    gathers = [nodes[skip_identities(nodes, name)] for name in stitch.input[count : 2 * count]]
+    parts = [skip_identities(nodes, gather.input[0]) for gather in gathers]
     fits = all(gather.op == "GatherV2" for gather in gathers)
-    named = all(name in weights and PART.search(name.removeprefix(WEIGHTS)) for name in parts)
+    named = all(
+        name in weights and PARTITION_NAME.search(name.removeprefix(WEIGHTS)) for name in parts
+    )
     return parts if fits and named else []
 
 
-def ids_of(stitch: node_def_pb2.NodeDef, nodes: Mapping[str, node_def_pb2.NodeDef]) -> str | None:
+def find_partition_ids(
+    stitch: node_def_pb2.NodeDef, nodes: Mapping[str, node_def_pb2.NodeDef]
+) -> str | None:
     """The one tensor that tells the partition of each row; None where it is not one."""
     count = stitch.attr["N"].i
-    gather = nodes[beyond_identities(nodes, stitch.input[count])]
-    partition = nodes[beyond_identities(nodes, gather.input[1])]
+    gather = nodes[skip_identities(nodes, stitch.input[count])]
+    partition = nodes[skip_identities(nodes, gather.input[1])]
     if partition.op != "DynamicPartition":
         return None
     waiting = list(partition.input)
     ends: set[str] = set()
     while waiting:
         node = nodes[waiting.pop().partition(":")[0]]
-        if node.op in ARITHMETIC:
+        if node.op in INDEX_ARITHMETIC:
             waiting += node.input
         elif node.op != "Const":
             ends.add(node.name)

@@ -9,9 +9,9 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.grappler import tf_optimizer
 
-from export.graph.graph import WEIGHTS, Endpoint, FrozenGraph, in_order, signature_def
-from export.rewrites.elementary import copy
-from export.source.signature_choice import SIGNATURE
+from export.graph.graph import WEIGHTS, Endpoint, FrozenGraph, make_signature_def, topological_order
+from export.rewrites.elementary import copy_graph
+from export.source.signature_choice import DEFAULT_SIGNATURE
 
 PASSING = ("Const", "Placeholder", "Identity")
 
@@ -24,7 +24,7 @@ def fold_weights(frozen: FrozenGraph) -> FrozenGraph:
     """
     still = set(frozen.weights)
     computed = []
-    for node in in_order(frozen.graph_def):
+    for node in topological_order(frozen.graph_def):
         sources = {name.split(":")[0] for name in node.input if not name.startswith("^")}
         if node.op == "Const" or (sources and sources <= still):
             still.add(node.name)
@@ -83,7 +83,7 @@ def simplify(frozen: FrozenGraph) -> FrozenGraph:
             # Grappler keeps what this collection names.
             graph.add_to_collection("train_op", graph.get_operation_by_name(name))
         meta_graph = tf.compat.v1.train.export_meta_graph(graph=graph)
-    meta_graph.signature_def[SIGNATURE].CopyFrom(signature_def(frozen))
+    meta_graph.signature_def[DEFAULT_SIGNATURE].CopyFrom(make_signature_def(frozen))
     config = config_pb2.ConfigProto()
     config.graph_options.rewrite_options.min_graph_nodes = -1
     config.graph_options.rewrite_options.optimizers[:] = OPTIMIZERS
@@ -96,8 +96,8 @@ def simplify(frozen: FrozenGraph) -> FrozenGraph:
 # and packs it again: in albert_tiny two thirds of all nodes do nothing else.
 
 # Batch and sequence in two trials; a size that fits a formula in both is taken to be of that form.
-TRIALS = ((3, 5), (7, 11))
-PREFIX = "shapes"
+TEST_SIZES = ((3, 5), (7, 11))
+SHAPE_SCOPE = "shapes"
 
 
 def shapes_by_inputs(frozen: FrozenGraph) -> FrozenGraph:
@@ -107,29 +107,29 @@ def shapes_by_inputs(frozen: FrozenGraph) -> FrozenGraph:
         return frozen
     # A size that the model fixes is the same in both trials.
     batch, sequence = first.shape
-    pairs = [(batch or trial[0], sequence or trial[1]) for trial in TRIALS]
-    trials = [inferred(frozen, *pair) for pair in pairs]
-    result = copy(frozen)
+    pairs = [(batch or trial[0], sequence or trial[1]) for trial in TEST_SIZES]
+    trials = [infer_shapes(frozen, *pair) for pair in pairs]
+    result = copy_graph(frozen)
     told: dict[tuple[str, ...], str] = {}
     for node in [node for node in result.node if node.op == "Reshape"]:
         shapes = [trial.get_tensor_by_name(f"{node.name}:0").shape for trial in trials]
         if not all(shape.is_fully_defined() for shape in shapes):
             continue
-        sizes = [formula(one, other, pairs) for one, other in zip(*shapes, strict=True)]
+        sizes = [size_formula(one, other, pairs) for one, other in zip(*shapes, strict=True)]
         if None in sizes:
             continue
         key = tuple(str(size) for size in sizes)
         if key not in told:
-            told[key] = f"{PREFIX}/{'_'.join(key) or 'scalar'}"
+            told[key] = f"{SHAPE_SCOPE}/{'_'.join(key) or 'scalar'}"
             write_shape(result, told[key], key, first)
         node.input[1] = told[key]
         node.attr["Tshape"].type = tf.int32.as_datatype_enum
     return frozen.with_graph(result) if told else frozen
 
 
-def inferred(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
+def infer_shapes(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
     """The graph with all shapes as TensorFlow infers them for one batch and sequence."""
-    graph_def = copy(frozen)
+    graph_def = copy_graph(frozen)
     names = {endpoint.name for endpoint in frozen.inputs}
     for node in graph_def.node:
         if node.name in names:
@@ -145,7 +145,9 @@ def inferred(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
     return graph
 
 
-def formula(one: int, other: int, trials: Sequence[tuple[int, int]] = TRIALS) -> str | None:
+def size_formula(
+    one: int, other: int, trials: Sequence[tuple[int, int]] = TEST_SIZES
+) -> str | None:
     """What a size is made of: a number, `batch`, `sequence` or `rows`, their product.
 
     `trials` are the batch and sequence of the two graphs that the sizes are from.
@@ -185,10 +187,10 @@ def write_shape(
             new = graph_def.node.add()
             new.CopyFrom(part)
             new.name = name if part.name == end else f"{name}/{part.name}"
-            new.input[:] = list(outer(part.input, name, source.name))
+            new.input[:] = list(outer_names(part.input, name, source.name))
 
 
-def outer(inputs: list[str], name: str, source: str) -> Iterator[str]:
+def outer_names(inputs: list[str], name: str, source: str) -> Iterator[str]:
     """Inputs of a fragment's node in the whole graph."""
     for one in inputs:
         yield source if one == "ids" else f"{name}/{one}"

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
 from export.graph.graph import FrozenGraph
-from export.rewrites.elementary import copy
-from export.rewrites.splice import Tensors, constant_of, splice
+from export.rewrites.elementary import copy_graph
+from export.rewrites.splice import InferredTensors, scalar_constants, splice
 
 ELLIPSIS = "..."
 
@@ -23,18 +23,18 @@ def einsum_by_matmul(frozen: FrozenGraph) -> FrozenGraph:
     places = [node for node in frozen.graph_def.node if node.op == "Einsum"]
     if not places:
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     changed = False
     for node in places:
         ranks = [tensors[name].shape.rank for name in node.input]
-        function = contraction(node.attr["equation"].s.decode(), ranks)
+        function = make_contraction(node.attr["equation"].s.decode(), ranks)
         if function is not None:
             splice(result, node.name, list(node.input), tensors, function)
             changed = True
     return frozen.with_graph(result) if changed else frozen
 
 
-def contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | None:
+def make_contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | None:
     """The function of an equation for operands of some ranks; None where there is no rule for it.
 
     >>> contraction("abc,cd->abd", [3, 2]) is None
@@ -44,18 +44,18 @@ def contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | 
     >>> contraction("aab,b->a", [3, 1]) is None
     True
     """
-    labels = written_out(equation, ranks)
+    labels = expand_ellipsis(equation, ranks)
     if labels is None or any(len(set(side)) != len(side) for side in labels):
         return None
     *operands, out = labels
     if not set(out) <= set("".join(operands)):
         return None
     if len(operands) == 1:
-        return lambda x: summed_to(x, operands[0], out)
-    return product(operands[0], operands[1], out) if len(operands) == 2 else None
+        return lambda x: sum_out_labels(x, operands[0], out)
+    return make_product(operands[0], operands[1], out) if len(operands) == 2 else None
 
 
-def written_out(equation: str, ranks: list[int | None]) -> list[str] | None:
+def expand_ellipsis(equation: str, ranks: list[int | None]) -> list[str] | None:
     """The labels of each operand and of the result, with letters in the place of an ellipsis.
 
     >>> written_out("...x,xy->...y", [3, 2])
@@ -84,14 +84,14 @@ def written_out(equation: str, ranks: list[int | None]) -> list[str] | None:
     return written if all(side.isalpha() or not side for side in written) else None
 
 
-def summed_to(x: Any, labels: str, out: str) -> Any:
+def sum_out_labels(x: Any, labels: str, out: str) -> Any:
     """The tensor summed over the labels that the result lacks, its axes in the result's order."""
     gone = [i for i, c in enumerate(labels) if c not in out]
     x = tf.reduce_sum(x, gone) if gone else x
-    return arranged(x, "".join(c for c in labels if c in out), list(out))
+    return reorder_axes(x, "".join(c for c in labels if c in out), list(out))
 
 
-def product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
+def make_product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
     """The function of two operands: a batch of matrix products."""
     left_kept = "".join(c for c in left if c in right or c in out)
     right_kept = "".join(c for c in right if c in left or c in out)
@@ -101,33 +101,33 @@ def product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
     columns = [c for c in right_kept if c not in left]
 
     def multiply(a: Any, b: Any) -> Any:
-        a, b = summed_to(a, left, left_kept), summed_to(b, right, right_kept)
-        one = {c: length(a, i) for i, c in enumerate(left_kept)}
-        other = {c: length(b, i) for i, c in enumerate(right_kept)}
-        a = arranged(a, left_kept, [*batch, *rows, *summed])
-        b = arranged(b, right_kept, [*batch, *summed, *columns])
+        a, b = sum_out_labels(a, left, left_kept), sum_out_labels(b, right, right_kept)
+        one = {c: axis_length(a, i) for i, c in enumerate(left_kept)}
+        other = {c: axis_length(b, i) for i, c in enumerate(right_kept)}
+        a = reorder_axes(a, left_kept, [*batch, *rows, *summed])
+        b = reorder_axes(b, right_kept, [*batch, *summed, *columns])
         # An axis of the ellipsis may have length 1 on one side.
-        size = other | one | {c: longer(one[c], other[c]) for c in [*batch, *summed]}
+        size = other | one | {c: broadcast_length(one[c], other[c]) for c in [*batch, *summed]}
         if any(is_one(one[c]) != is_one(other[c]) for c in [*batch, *summed]):
             a = tf.broadcast_to(a, [size[c] for c in [*batch, *rows, *summed]])
             b = tf.broadcast_to(b, [size[c] for c in [*batch, *summed, *columns]])
         lead = [size[c] for c in batch]
-        m, k, n = (volume([size[c] for c in part]) for part in (rows, summed, columns))
+        m, k, n = (product_of_sizes([size[c] for c in part]) for part in (rows, summed, columns))
         matrix = tf.matmul(tf.reshape(a, [*lead, m, k]), tf.reshape(b, [*lead, k, n]))
         order = [*batch, *rows, *columns]
-        return arranged(tf.reshape(matrix, [size[c] for c in order]), "".join(order), list(out))
+        return reorder_axes(tf.reshape(matrix, [size[c] for c in order]), "".join(order), list(out))
 
     return multiply
 
 
-def longer(one: Any, other: Any) -> Any:
+def broadcast_length(one: Any, other: Any) -> Any:
     """Of two lengths of one axis the one that is not 1, as far as that is known."""
     if isinstance(one, int) and one != 1:
         return one
     return other if (isinstance(other, int) and other != 1) or is_one(one) else one
 
 
-def length(x: Any, axis: int) -> Any:
+def axis_length(x: Any, axis: int) -> Any:
     """An axis's length: an int where it is known."""
     return x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]
 
@@ -137,7 +137,7 @@ def is_one(size: Any) -> bool:
     return isinstance(size, int) and size == 1
 
 
-def volume(sizes: list[Any]) -> Any:
+def product_of_sizes(sizes: list[Any]) -> Any:
     """The product of lengths."""
     whole: Any = 1
     for size in sizes:
@@ -145,7 +145,7 @@ def volume(sizes: list[Any]) -> Any:
     return whole
 
 
-def arranged(x: Any, labels: str, wanted: list[str]) -> Any:
+def reorder_axes(x: Any, labels: str, wanted: list[str]) -> Any:
     """The tensor with its axes in another order."""
     order = [labels.index(c) for c in wanted]
     return x if order == sorted(order) else tf.transpose(x, order)
@@ -174,7 +174,7 @@ def fuse_biases(frozen: FrozenGraph) -> FrozenGraph:
             places[node.name] = (product, reshape)
     if not places:
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in [node for node in result.node if node.name in places]:
         product, reshape = places[node.name]
         bias, dtype = node.input[1], node.attr["T"].type
@@ -188,11 +188,13 @@ def fuse_biases(frozen: FrozenGraph) -> FrozenGraph:
             node.name, node.input[0] = name, fused.name
         else:
             continue
-        fuse(fused, product, bias, dtype)
+        make_fused_product(fused, product, bias, dtype)
     return frozen.with_graph(result)
 
 
-def fuse(node: node_def_pb2.NodeDef, product: node_def_pb2.NodeDef, bias: str, dtype: int) -> None:
+def make_fused_product(
+    node: node_def_pb2.NodeDef, product: node_def_pb2.NodeDef, bias: str, dtype: int
+) -> None:
     """Makes a node the product with its bias."""
     name = node.name
     node.Clear()
@@ -216,7 +218,7 @@ def scale_queries(frozen: FrozenGraph) -> FrozenGraph:
 
     For 64 positions and heads of 26 the scores are 2.5 times as many numbers as the queries.
     """
-    constants = constant_of(frozen.graph_def)
+    constants = scalar_constants(frozen.graph_def)
     nodes = {node.name: node for node in frozen.graph_def.node}
     uses = Counter(n.split(":")[0] for node in frozen.graph_def.node for n in node.input)
     places = {}
@@ -232,7 +234,7 @@ def scale_queries(frozen: FrozenGraph) -> FrozenGraph:
                     places[node.name] = (product, c if node.op == "Mul" else 1.0 / c)
     if not places:
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for name, (product, scale) in places.items():
         adjoint = [product.attr["adj_x"].b, product.attr["adj_y"].b]
 

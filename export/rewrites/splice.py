@@ -10,7 +10,7 @@ from tensorflow.core.framework import graph_pb2
 from export.graph.graph import FrozenGraph
 
 
-class Tensors:
+class InferredTensors:
     """Shapes and dtypes of a graph's tensors, by node name, as TensorFlow infers them."""
 
     def __init__(self, graph_def: graph_pb2.GraphDef) -> None:
@@ -27,7 +27,7 @@ def splice(
     graph_def: graph_pb2.GraphDef,
     node: str,
     inputs: list[str],
-    tensors: Tensors,
+    tensors: InferredTensors,
     function: Callable[..., Any],
 ) -> None:
     """Makes node `node` give `function` of the tensors `inputs`, in place.
@@ -69,7 +69,9 @@ def merge_equal_weights(frozen: FrozenGraph) -> FrozenGraph:
         same = f"{value.dtype}{value.shape}".encode() + sha256(value.tobytes()).digest()
         if first.setdefault(same, name) != name:
             stands_for[name] = first[same]
-    return frozen.with_graph(redirect(frozen.graph_def, stands_for)) if stands_for else frozen
+    return (
+        frozen.with_graph(redirect_inputs(frozen.graph_def, stands_for)) if stands_for else frozen
+    )
 
 
 def merge_equal_constants(frozen: FrozenGraph) -> FrozenGraph:
@@ -81,10 +83,14 @@ def merge_equal_constants(frozen: FrozenGraph) -> FrozenGraph:
             value = node.attr["value"].SerializeToString(deterministic=True)
             if first.setdefault(value, node.name) != node.name:
                 stands_for[node.name] = first[value]
-    return frozen.with_graph(redirect(frozen.graph_def, stands_for)) if stands_for else frozen
+    return (
+        frozen.with_graph(redirect_inputs(frozen.graph_def, stands_for)) if stands_for else frozen
+    )
 
 
-def redirect(graph_def: graph_pb2.GraphDef, stands_for: dict[str, str]) -> graph_pb2.GraphDef:
+def redirect_inputs(
+    graph_def: graph_pb2.GraphDef, stands_for: dict[str, str]
+) -> graph_pb2.GraphDef:
     """The graph with some nodes' outputs taken from others."""
     result = graph_pb2.GraphDef()
     result.CopyFrom(graph_def)
@@ -96,7 +102,7 @@ def redirect(graph_def: graph_pb2.GraphDef, stands_for: dict[str, str]) -> graph
     return result
 
 
-def constant_of(graph_def: graph_pb2.GraphDef) -> dict[str, float]:
+def scalar_constants(graph_def: graph_pb2.GraphDef) -> dict[str, float]:
     """The value of every constant that has one element, by name."""
     values = {}
     for node in graph_def.node:

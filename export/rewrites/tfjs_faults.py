@@ -11,29 +11,29 @@ from tensorflow.core.framework import node_def_pb2
 
 from export.graph.graph import FrozenGraph
 from export.graph.wrong_kernels import mixed_batches
-from export.rewrites.elementary import copy
-from export.rewrites.splice import Tensors, constant_of, splice
+from export.rewrites.elementary import copy_graph
+from export.rewrites.splice import InferredTensors, scalar_constants, splice
 
 Function = Callable[..., Any]
 
 
 def faulty_by_sound(frozen: FrozenGraph) -> FrozenGraph:
     """Replaces each op that a function of this file fits."""
-    tensors = Tensors(frozen.graph_def)
-    places = list(replacements(frozen, tensors))
+    tensors = InferredTensors(frozen.graph_def)
+    places = list(find_replacements(frozen, tensors))
     if not places:
         return frozen
-    result = copy(frozen)
+    result = copy_graph(frozen)
     for node, inputs, function in places:
         splice(result, node.name, inputs, tensors, function)
     return frozen.with_graph(result)
 
 
-def replacements(
-    frozen: FrozenGraph, tensors: Tensors
+def find_replacements(
+    frozen: FrozenGraph, tensors: InferredTensors
 ) -> Iterator[tuple[node_def_pb2.NodeDef, list[str], Function]]:
     """Each node that is to go, with the tensors and the function that take its place."""
-    constants = constant_of(frozen.graph_def)
+    constants = scalar_constants(frozen.graph_def)
     for node in frozen.graph_def.node:
         inputs = [name for name in node.input if not name.startswith("^")]
         if node.op == "Cast" and node.attr["DstT"].type == tf.bool.as_datatype_enum:
@@ -42,16 +42,16 @@ def replacements(
         elif node.op in ("Cumsum", "Cumprod"):
             axis = constants.get(inputs[1], 0)
             if axis < 0:
-                yield node, inputs[:1], accumulated(node, int(axis))
+                yield node, inputs[:1], make_cumulative(node, int(axis))
         elif node.op == "GatherV2" and node.attr["batch_dims"].i > 0:
             batch = node.attr["batch_dims"].i
             rank = tensors[inputs[0]].shape.rank
             if rank is not None and constants.get(inputs[2]) in (batch, batch - rank):
-                yield node, inputs[:2], gathered_flat(batch)
+                yield node, inputs[:2], make_flat_gather(batch)
         elif node.op == "MatrixBandPart":
-            yield node, inputs, band
+            yield node, inputs, band_part
         elif node.op == "BiasAdd" and node.attr["data_format"].s == b"NCHW":
-            yield node, inputs, bias_of_axis_1
+            yield node, inputs, add_bias_to_axis_1
         elif node.op == "Sign" and tensors[inputs[0]].dtype.is_floating:
             yield node, inputs, sign
         elif node.op == "FloorDiv" and tensors[inputs[0]].dtype.is_floating:
@@ -62,22 +62,22 @@ def replacements(
             condition, chosen = (tensors[name] for name in inputs[:2])
             by_row = node.op == "Select" and condition.shape.rank == 1 != chosen.shape.rank
             if by_row or chosen.dtype == tf.bool:
-                yield node, inputs, selected(by_row)
+                yield node, inputs, make_select(by_row)
         elif node.op in ("BatchMatMul", "BatchMatMulV2") and mixed_batches(
             *(tensors[name].shape for name in inputs[:2])
         ):
             adjoint = [node.attr["adj_x"].b, node.attr["adj_y"].b]
-            yield node, inputs, product_of_equal_batches(*adjoint)
+            yield node, inputs, make_broadcast_product(*adjoint)
 
 
-def accumulated(node: node_def_pb2.NodeDef, axis: int) -> Function:
+def make_cumulative(node: node_def_pb2.NodeDef, axis: int) -> Function:
     """A cumulative sum or product along an axis that counts from the front."""
     function = tf.cumsum if node.op == "Cumsum" else tf.math.cumprod
     exclusive, reverse = node.attr["exclusive"].b, node.attr["reverse"].b
     return lambda x: function(x, axis + x.shape.rank, exclusive, reverse)
 
 
-def gathered_flat(batch: int) -> Function:
+def make_flat_gather(batch: int) -> Function:
     """A gather with leading axes in common, as one of a table with these axes flattened."""
 
     def function(table: Any, ids: Any) -> Any:
@@ -92,7 +92,7 @@ def gathered_flat(batch: int) -> Function:
     return function
 
 
-def band(x: Any, lower: Any, upper: Any) -> Any:
+def band_part(x: Any, lower: Any, upper: Any) -> Any:
     """The matrices with zeros outside a band; a negative bound is none."""
     shape = tf.shape(x)
     row = tf.expand_dims(tf.range(shape[-2]), 1)
@@ -106,7 +106,7 @@ def band(x: Any, lower: Any, upper: Any) -> Any:
     return tf.where(inside, x, tf.zeros([], x.dtype))
 
 
-def bias_of_axis_1(x: Any, bias: Any) -> Any:
+def add_bias_to_axis_1(x: Any, bias: Any) -> Any:
     """float[batch, channels, …] plus a bias of the channels."""
     return x + tf.reshape(bias, [1, -1] + [1] * (x.shape.rank - 2))
 
@@ -117,7 +117,7 @@ def sign(x: Any) -> Any:
     return positive - negative
 
 
-def selected(by_row: bool) -> Function:
+def make_select(by_row: bool) -> Function:
     """A choice; `by_row` where the condition has one element a row."""
 
     def function(condition: Any, one: Any, other: Any) -> Any:
@@ -131,7 +131,7 @@ def selected(by_row: bool) -> Function:
     return function
 
 
-def product_of_equal_batches(adjoint_x: bool, adjoint_y: bool) -> Function:
+def make_broadcast_product(adjoint_x: bool, adjoint_y: bool) -> Function:
     """A product of matrices whose leading axes are made equal first."""
 
     def function(x: Any, y: Any) -> Any:
@@ -144,7 +144,7 @@ def product_of_equal_batches(adjoint_x: bool, adjoint_y: bool) -> Function:
 
 # `FusedBatchNorm` where TF.js does not compute what TensorFlow does.
 
-OPS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+BATCH_NORM_OPS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
 def batch_norm_by_moments(frozen: FrozenGraph) -> FrozenGraph:
@@ -158,27 +158,27 @@ def batch_norm_by_moments(frozen: FrozenGraph) -> FrozenGraph:
     places = [
         node
         for node in frozen.graph_def.node
-        if node.op in OPS
-        and (trains(node) or node.attr["data_format"].s == b"NCHW")
+        if node.op in BATCH_NORM_OPS
+        and (is_training(node) or node.attr["data_format"].s == b"NCHW")
         and not any(f"{node.name}:{port}" in used for port in range(1, 6))
     ]
     if not places:
         return frozen
-    tensors, result = Tensors(frozen.graph_def), copy(frozen)
+    tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in places:
         channels = 1 if node.attr["data_format"].s == b"NCHW" else 3
         epsilon = node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4
-        function = normalized(trains(node), channels, epsilon)
+        function = make_batch_norm(is_training(node), channels, epsilon)
         splice(result, node.name, list(node.input[:5]), tensors, function)
     return frozen.with_graph(result)
 
 
-def trains(node: node_def_pb2.NodeDef) -> bool:
+def is_training(node: node_def_pb2.NodeDef) -> bool:
     """Whether the mean and variance are the batch's own; so the op's default has it."""
     return "is_training" not in node.attr or node.attr["is_training"].b
 
 
-def normalized(training: bool, channels: int, epsilon: float) -> Callable[..., Any]:
+def make_batch_norm(training: bool, channels: int, epsilon: float) -> Callable[..., Any]:
     """The function of x, scale, offset, mean and variance; `channels` is the axis they are of."""
 
     def function(x: Any, scale: Any, offset: Any, mean: Any, variance: Any) -> Any:

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from export.source import unpacking
-from export.source.unpacking import CHUNK, Budget, Member, Places, tar_members
+from export.source.unpacking import CHUNK, Member, MemberPaths, UnpackLimit, tar_members
 from support.errors import EnvironmentProblem, UserError
 
 GZIP, ZIP, TAR = b"\x1f\x8b", b"PK\x03\x04", b"ustar"
-HEAD = 512
-KINDS = "a .tar.gz, .tgz, .tar or .zip"
-DAMAGE = (
+HEAD_BYTES = 512
+ARCHIVE_KINDS = "a .tar.gz, .tgz, .tar or .zip"
+DAMAGE_ERRORS = (
     EOFError,
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -31,7 +31,7 @@ DAMAGE = (
 )
 
 
-def kind_of(head: bytes) -> str | None:
+def detect_archive_kind(head: bytes) -> str | None:
     """`gzip`, `zip` or `tar`, told by the first bytes of a file, or None."""
     if head.startswith(GZIP):
         return "gzip"
@@ -40,13 +40,13 @@ def kind_of(head: bytes) -> str | None:
     return "tar" if head[257:].startswith(TAR) else None
 
 
-def digest(archive: Path) -> str:
+def sha256_of_file(archive: Path) -> str:
     """The sha256 of a file."""
     with archive.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def unpacked(archive: Path, cache: Path, content: str) -> Path:
+def unpack(archive: Path, cache: Path, content: str) -> Path:
     """Unpacks an archive into the cache, once for each content.
 
     What was unpacked earlier is compared with the archive, byte by byte: whoever may write to the
@@ -67,24 +67,24 @@ def unpacked(archive: Path, cache: Path, content: str) -> Path:
     try:
         if is_unpacked(archive, target):
             return target
-        remove(target)
+        remove_path(target)
         growing.mkdir(parents=True)
-        write_all(archive, growing)
-        if digest(archive) != content:
+        write_members(archive, growing)
+        if sha256_of_file(archive) != content:
             raise UserError(f"{archive} changed while it was read; run the command again")
-        settle(growing, target)
+        move_into_place(growing, target)
     except OSError as error:
         if error.errno is None:
-            raise damaged(archive, error) from error
+            raise damaged_archive_error(archive, error) from error
         raise EnvironmentProblem(f"cannot unpack {archive}: {error.strerror}") from error
-    except DAMAGE as error:
-        raise damaged(archive, error) from error
+    except DAMAGE_ERRORS as error:
+        raise damaged_archive_error(archive, error) from error
     finally:
         shutil.rmtree(growing, ignore_errors=True)
     return target
 
 
-def settle(growing: Path, target: Path) -> None:
+def move_into_place(growing: Path, target: Path) -> None:
     """Puts a finished directory in its place, unless another process was quicker."""
     try:
         growing.rename(target)
@@ -93,7 +93,7 @@ def settle(growing: Path, target: Path) -> None:
             raise
 
 
-def remove(target: Path) -> None:
+def remove_path(target: Path) -> None:
     """Takes away what is in the place of an unpacked archive, whatever it is."""
     if target.is_symlink() or target.is_file():
         target.unlink()
@@ -110,7 +110,7 @@ def is_unpacked(archive: Path, directory: Path) -> bool:
     if directory.is_symlink() or not directory.is_dir():
         return False
     there = {path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir()}
-    for path, member in placed(archive):
+    for path, member in checked_members(archive):
         file = directory.joinpath(*path.parts)
         if member.is_directory:
             continue
@@ -126,19 +126,19 @@ def is_unpacked(archive: Path, directory: Path) -> bool:
     return not there
 
 
-def damaged(archive: Path, error: Exception) -> UserError:
+def damaged_archive_error(archive: Path, error: Exception) -> UserError:
     """What is said of an archive that cannot be read to its end."""
     reason = str(error).splitlines()[0] if str(error) else "it ends too early"
     return UserError(f"{archive} is cut off or damaged ({reason}); download or copy it again")
 
 
-def write_all(archive: Path, directory: Path) -> None:
+def write_members(archive: Path, directory: Path) -> None:
     """Writes every member.
 
     Raises:
         UserError: see `placed`.
     """
-    for path, member in placed(archive):
+    for path, member in checked_members(archive):
         place = directory.joinpath(*path.parts)
         if member.is_directory:
             place.mkdir(parents=True, exist_ok=True)
@@ -149,31 +149,31 @@ def write_all(archive: Path, directory: Path) -> None:
                 out.write(chunk)
 
 
-def placed(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
+def checked_members(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
     """Every member with its path, counted while it is read: what sizes it claims is no matter.
 
     Raises:
         UserError: see `Places` and `Budget`.
     """
-    places = Places(archive)
-    budget = Budget(archive)
-    for member in members(archive):
+    places = MemberPaths(archive)
+    budget = UnpackLimit(archive)
+    for member in read_members(archive):
         path = places.take(member)
         if path is not None:
             yield path, replace(member, read=budget.counted(member.read))
 
 
-def members(archive: Path) -> Iterator[Member]:
+def read_members(archive: Path) -> Iterator[Member]:
     """The members of an archive of any kind, in order.
 
     Raises:
         UserError: it is no archive.
     """
     with archive.open("rb") as stream:
-        kind = kind_of(stream.read(HEAD))
+        kind = detect_archive_kind(stream.read(HEAD_BYTES))
         stream.seek(0)
         if kind is None:
-            raise UserError(f"{archive}: got no archive, expected {KINDS}")
+            raise UserError(f"{archive}: got no archive, expected {ARCHIVE_KINDS}")
         if kind == "zip":
             yield from unpacking.zip_members(stream, archive)
         elif kind == "tar":

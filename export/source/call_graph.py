@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def plain(reference: str) -> str:
+def reference_name(reference: str) -> str:
     """The node or argument of a reference such as `node:out:0`, `node:0` or `^node`."""
     return reference.removeprefix("^").partition(":")[0]
 
 
 def data_inputs(node: Any) -> list[str]:
     """The inputs of a node that carry values, in order."""
-    return [plain(reference) for reference in node.input if not reference.startswith("^")]
+    return [reference_name(reference) for reference in node.input if not reference.startswith("^")]
 
 
-def traced(nodes: dict[str, Any], name: str) -> str:
+def trace_identities(nodes: dict[str, Any], name: str) -> str:
     """The node or argument that a value comes from, through identities."""
     seen: set[str] = set()
     while name in nodes and nodes[name].op == "Identity" and name not in seen:
@@ -24,33 +24,33 @@ def traced(nodes: dict[str, Any], name: str) -> str:
     return name
 
 
-def upstream(nodes: dict[str, Any], starts: Iterable[str]) -> set[str]:
+def find_upstream(nodes: dict[str, Any], starts: Iterable[str]) -> set[str]:
     """The names of these nodes and of all that they depend on."""
-    waiting = [plain(start) for start in starts]
+    waiting = [reference_name(start) for start in starts]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name in nodes and name not in found:
             found.add(name)
-            waiting += [plain(source) for source in nodes[name].input]
+            waiting += [reference_name(source) for source in nodes[name].input]
     return found
 
 
-def reached(
+def reachable_functions(
     functions: dict[str, Any], names: Iterable[str] = (), nodes: Iterable[Any] = ()
 ) -> set[str]:
     """The functions of these names, those that the nodes name, and all that these name in turn."""
-    waiting = [*names, *(name for node in nodes for name in named_in(node))]
+    waiting = [*names, *(name for node in nodes for name in function_names(node))]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name in functions and name not in found:
             found.add(name)
-            waiting += [other for node in functions[name] for other in named_in(node)]
+            waiting += [other for node in functions[name] for other in function_names(node)]
     return found
 
 
-def named_in(node: Any) -> list[str]:
+def function_names(node: Any) -> list[str]:
     """The functions that a node names in its attributes, however deep."""
     waiting = list(node.attr.values())
     names = []
@@ -70,7 +70,7 @@ def named_in(node: Any) -> list[str]:
 # computed from the inputs where their values, not only their shapes, reach it: what depends on
 # shapes and weights alone may yet be folded away.
 
-CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
+CALL_OPS = {"PartitionedCall", "StatefulPartitionedCall"}
 # What these give says nothing of the values they take.
 VALUELESS = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}
 
@@ -85,7 +85,7 @@ class Node:
 
 
 @dataclass
-class Search:
+class NodeSearch:
     """The functions of a model, and the nodes found so far by function and name."""
 
     functions: dict[str, Any]
@@ -93,29 +93,29 @@ class Search:
     done: dict[tuple[str, frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
 
 
-def nodes_run(meta_graph: Any, outputs: Iterable[str], inputs: Iterable[str]) -> list[Node]:
+def find_run_nodes(meta_graph: Any, outputs: Iterable[str], inputs: Iterable[str]) -> list[Node]:
     """The nodes that the tensors `outputs` of the main graph need, with `inputs` given."""
     functions = {f.signature.name: f for f in meta_graph.graph_def.library.function}
-    search = Search(functions)
+    search = NodeSearch(functions)
     nodes = {node.name: node for node in meta_graph.graph_def.node}
-    follow(search, "", nodes, set(outputs), {plain(name) for name in inputs})
+    follow_nodes(search, "", nodes, set(outputs), {reference_name(name) for name in inputs})
     return list(search.found.values())
 
 
-def follow(
-    search: Search, scope: str, nodes: dict[str, Any], wanted: set[str], given: set[str]
+def follow_nodes(
+    search: NodeSearch, scope: str, nodes: dict[str, Any], wanted: set[str], given: set[str]
 ) -> set[str]:
     """Notes the nodes that `wanted` references need; returns all names computed from `given`."""
     from_inputs = set(given)
-    needed = references(nodes, wanted, given)
-    for name in in_order(nodes, wanted, given):
+    needed = find_references(nodes, wanted, given)
+    for name in topological_names(nodes, wanted, given):
         node = nodes[name]
-        sources = [plain(source) for source in node.input if not source.startswith("^")]
-        called = [one for one in named_in(node) if one in search.functions]
+        sources = [reference_name(source) for source in node.input if not source.startswith("^")]
+        called = [one for one in function_names(node) if one in search.functions]
         depends = node.op not in VALUELESS and any(source in from_inputs for source in sources)
         for one in called:
             depends = (
-                bool(results(search, one, node, needed[name], sources, from_inputs)) or depends
+                bool(follow_call(search, one, node, needed[name], sources, from_inputs)) or depends
             )
         if depends:
             from_inputs.add(name)
@@ -125,8 +125,8 @@ def follow(
     return from_inputs
 
 
-def results(
-    search: Search,
+def follow_call(
+    search: NodeSearch,
     name: str,
     node: Any,
     needed: set[str],
@@ -136,7 +136,7 @@ def results(
     """Follows a function that a node calls; returns its results that come from the inputs."""
     function = search.functions[name]
     arguments = [argument.name for argument in function.signature.input_arg]
-    by_place = node.op in CALLS
+    by_place = node.op in CALL_OPS
     given = {
         argument
         for place, argument in enumerate(arguments)
@@ -150,18 +150,20 @@ def results(
     if key not in search.done:
         search.done[key] = set()
         body = {node.name: node for node in function.node_def}
-        reached = follow(search, name, body, wanted, given)
-        search.done[key] = {end for end in wanted if plain(end) in reached}
+        reached = follow_nodes(search, name, body, wanted, given)
+        search.done[key] = {end for end in wanted if reference_name(end) in reached}
     return search.done[key]
 
 
-def references(nodes: dict[str, Any], wanted: set[str], given: set[str]) -> dict[str, set[str]]:
+def find_references(
+    nodes: dict[str, Any], wanted: set[str], given: set[str]
+) -> dict[str, set[str]]:
     """How each needed node is referred to: `node`, `node:1` or `node:output:1`, with its place."""
     found: dict[str, set[str]] = {}
     waiting = list(wanted)
     while waiting:
         reference = waiting.pop()
-        name = plain(reference)
+        name = reference_name(reference)
         new = name not in found
         found.setdefault(name, set()).add(reference if ":" in reference else f"{reference}:0")
         if new and name in nodes and name not in given:
@@ -169,9 +171,9 @@ def references(nodes: dict[str, Any], wanted: set[str], given: set[str]) -> dict
     return found
 
 
-def in_order(nodes: dict[str, Any], wanted: set[str], given: set[str]) -> Iterator[str]:
+def topological_names(nodes: dict[str, Any], wanted: set[str], given: set[str]) -> Iterator[str]:
     """The needed nodes, each after those that it takes, as far as no loop forbids."""
-    waiting = [(plain(reference), False) for reference in sorted(wanted)]
+    waiting = [(reference_name(reference), False) for reference in sorted(wanted)]
     seen: set[str] = set()
     while waiting:
         name, ready = waiting.pop()
@@ -181,4 +183,4 @@ def in_order(nodes: dict[str, Any], wanted: set[str], given: set[str]) -> Iterat
             seen.add(name)
             waiting.append((name, True))
             sources = [s for s in nodes[name].input if not s.startswith("^")]
-            waiting += [(plain(source), False) for source in sources]
+            waiting += [(reference_name(source), False) for source in sources]

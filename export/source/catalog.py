@@ -14,9 +14,9 @@ from typing import Any
 from export.encoder_config import EncoderConfig
 from support.errors import UserError
 
-FILE = Path(__file__).with_name("catalog.toml")
+CATALOG_FILE = Path(__file__).with_name("catalog.toml")
 # From the surest to the least sure.
-MARKS = {
+CERTAINTY_MARKS = {
     "d": "documented by the collection or by the model's own publisher",
     "h": "read off the history of the code that made the models",
     "a": "assumed by us",
@@ -64,7 +64,7 @@ class Entry:
     @property
     def mark(self) -> str:
         """The least sure of its marks."""
-        return max(self.known.values(), key=list(MARKS).index)
+        return max(self.known.values(), key=list(CERTAINTY_MARKS).index)
 
     @property
     def group(self) -> str:
@@ -74,7 +74,7 @@ class Entry:
         return f"{self.configuration.name}-L{self.configuration.layers}/{self.contract}"
 
 
-def config_of(entry: Entry, vocab_size: int | None = None) -> EncoderConfig:
+def encoder_config_of(entry: Entry, vocab_size: int | None = None) -> EncoderConfig:
     """The encoder of an entry, for its own vocab or for one of another size.
 
     Raises:
@@ -95,18 +95,18 @@ def config_of(entry: Entry, vocab_size: int | None = None) -> EncoderConfig:
     )
 
 
-def find(name: str) -> Entry | None:
+def find_entry(name: str) -> Entry | None:
     """The entry of this name: `albert_tiny`, or with its contract `albert_tiny@tokens-4`."""
     return next(
-        (e for e in entries() if name in (e.name, f"{e.published}@{e.contract}")),
+        (e for e in read_entries() if name in (e.name, f"{e.published}@{e.contract}")),
         None,
     )
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def read_entries() -> tuple[Entry, ...]:
     """Every row, in the order of the file."""
-    document = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    document = tomllib.loads(CATALOG_FILE.read_text(encoding="utf-8"))
     rows = [
         (source, published, model)
         for source in document["sources"]
@@ -116,12 +116,12 @@ def entries() -> tuple[Entry, ...]:
     for source, published, _ in sorted(rows, key=lambda r: NEWEST_FIRST.index(r[0]["contract"])):
         newest.setdefault(published, source["contract"])
     return tuple(
-        entry_of(document, source, published, model, newest[published] == source["contract"])
+        make_entry(document, source, published, model, newest[published] == source["contract"])
         for source, published, model in rows
     )
 
 
-def entry_of(
+def make_entry(
     document: dict[str, Any],
     source: dict[str, Any],
     published: str,
@@ -152,9 +152,9 @@ def entry_of(
     )
 
 
-def contracts() -> dict[str, dict[str, Any]]:
+def read_contracts() -> dict[str, dict[str, Any]]:
     """What each contract takes and gives."""
-    document: dict[str, dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    document: dict[str, dict[str, Any]] = tomllib.loads(CATALOG_FILE.read_text(encoding="utf-8"))
     return document["contracts"]
 
 
@@ -169,7 +169,7 @@ COLUMNS = (
     "name", "architecture", "layers", "hidden", "heads", "intermediate", "embedding",
     "activation", "vocab", "contract", "config", "in", "out", "url", "MB", "state", "address",
 )  # fmt: skip
-NUMBERS = {"layers", "hidden", "heads", "intermediate", "embedding", "vocab", "MB"}
+NUMERIC_COLUMNS = {"layers", "hidden", "heads", "intermediate", "embedding", "vocab", "MB"}
 
 
 def add_command(commands: Any) -> None:
@@ -181,34 +181,37 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run_catalog)
 
 
-def run(options: argparse.Namespace) -> None:
+def run_catalog(options: argparse.Namespace) -> None:
     """`python -m export catalog`."""
-    print(as_json() if options.json else f"{table(entries())}\n\n{footer()}")
+    print(
+        catalog_json() if options.json else f"{format_table(read_entries())}\n\n{format_footer()}"
+    )
 
 
-def as_json() -> str:
+def catalog_json() -> str:
     """The rows, the contracts and what the marks mean."""
-    rows = [asdict(entry) | {"mark": entry.mark, "group": entry.group} for entry in entries()]
-    document = {"marks": MARKS, "contracts": contracts(), "models": rows}
+    rows = [asdict(entry) | {"mark": entry.mark, "group": entry.group} for entry in read_entries()]
+    document = {"marks": CERTAINTY_MARKS, "contracts": read_contracts(), "models": rows}
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
-def table(rows: tuple[Entry, ...]) -> str:
+def format_table(rows: tuple[Entry, ...]) -> str:
     """The rows in aligned columns under a header."""
-    lines = [dict(zip(COLUMNS, COLUMNS, strict=True)), *(cells(entry) for entry in rows)]
+    lines = [dict(zip(COLUMNS, COLUMNS, strict=True)), *(row_cells(entry) for entry in rows)]
     widths = {column: max(len(line[column]) for line in lines) for column in COLUMNS}
     return "\n".join(
         "  ".join(
-            line[c].rjust(widths[c]) if c in NUMBERS else line[c].ljust(widths[c]) for c in COLUMNS
+            line[c].rjust(widths[c]) if c in NUMERIC_COLUMNS else line[c].ljust(widths[c])
+            for c in COLUMNS
         ).rstrip()
         for line in lines
     )
 
 
-def cells(entry: Entry) -> dict[str, str]:
+def row_cells(entry: Entry) -> dict[str, str]:
     """One row as text; what does not apply is `-`."""
     sizes = entry.configuration
     known = entry.known
@@ -234,15 +237,15 @@ def cells(entry: Entry) -> dict[str, str]:
     return {column: "-" if value is None else str(value) for column, value in values.items()}
 
 
-def footer() -> str:
+def format_footer() -> str:
     """What the marks and the contracts mean."""
     lines = ["How surely config(uration), in(puts), out(puts) and url are known:"]
-    lines += [f"  {mark}  {meaning}" for mark, meaning in MARKS.items()]
+    lines += [f"  {mark}  {meaning}" for mark, meaning in CERTAINTY_MARKS.items()]
     lines.append("A model that says otherwise in its own signature is right, and the table wrong.")
     lines.append("Contracts:")
-    for name, contract in contracts().items():
+    for name, contract in read_contracts().items():
         lines.append(f"  {name.ljust(9)}  {contract['takes']} → {contract['gives']}")
-    for entry in entries():
+    for entry in read_entries():
         if entry.published_url != entry.url:
             lines.append(f"{entry.name} was published as {entry.published_url}, a page.")
     lines.append("The name of a row is a handle; the hosts no longer answer for most people.")

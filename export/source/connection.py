@@ -17,16 +17,16 @@ from support.errors import UserError
 if TYPE_CHECKING:
     import requests
 
-PIECE = 1 << 16
+PIECE_BYTES = 1 << 16
 MAX_REDIRECTS = 5
 SCHEMES = ("https", "http")
 
 
-class BrokenOff(Exception):
+class ConnectionBroken(Exception):
     """The connection ended before the file did, or nothing to speak of arrives."""
 
 
-class Unwanted(Exception):
+class ReaderGone(Exception):
     """Tells the thread that nobody reads on."""
 
 
@@ -54,7 +54,7 @@ class Connection:
         threading.Thread(target=self._read_or_stop, daemon=True).start()
         try:
             self.answer: requests.Response = self._next(seconds * (MAX_REDIRECTS + 1))
-        except BrokenOff as error:
+        except ConnectionBroken as error:
             raise NoAnswer(str(error)) from None
 
     def __enter__(self) -> "Connection":
@@ -84,7 +84,7 @@ class Connection:
             arrived += len(piece)
             if time.monotonic() - since > seconds:
                 if arrived < least:
-                    raise BrokenOff("hardly anything arrives")
+                    raise ConnectionBroken("hardly anything arrives")
                 arrived, since = 0, time.monotonic()
 
     def _next(self, seconds: float) -> Any:
@@ -93,14 +93,14 @@ class Connection:
             found = self.arrived.get(timeout=seconds)
         except queue.Empty:
             self.over.set()
-            raise BrokenOff("nothing arrives") from None
+            raise ConnectionBroken("nothing arrives") from None
         if isinstance(found, Exception):
             raise found
         return found
 
     def _read_or_stop(self) -> None:
         """The thread."""
-        with contextlib.suppress(Unwanted):
+        with contextlib.suppress(ReaderGone):
             self._read()
 
     def _read(self) -> None:
@@ -108,17 +108,17 @@ class Connection:
         import urllib3
 
         try:
-            with answer_of(self.url, self.headers, self.timeout) as answer:
+            with follow_redirects(self.url, self.headers, self.timeout) as answer:
                 self._give(answer)
-                while piece := answer.raw.read1(PIECE):
+                while piece := answer.raw.read1(PIECE_BYTES):
                     self._give(piece)
                 self._give(None)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             import requests
 
             known = isinstance(error, requests.RequestException)
-            self._give(error if known else BrokenOff(type(error).__name__))
-        except Unwanted:
+            self._give(error if known else ConnectionBroken(type(error).__name__))
+        except ReaderGone:
             raise
         except Exception as error:
             self._give(error)
@@ -130,10 +130,10 @@ class Connection:
                 return self.arrived.put(what, timeout=1)
             except queue.Full:
                 continue
-        raise Unwanted
+        raise ReaderGone
 
 
-def answer_of(url: str, headers: dict[str, str], timeout: float) -> "requests.Response":
+def follow_redirects(url: str, headers: dict[str, str], timeout: float) -> "requests.Response":
     """The answer behind the redirects of an address.
 
     Raises:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from export.source.archive import HEAD, KINDS, kind_of
-from export.source.connection import BrokenOff, Connection, NoAnswer
+from export.source.archive import ARCHIVE_KINDS, HEAD_BYTES, detect_archive_kind
+from export.source.connection import Connection, ConnectionBroken, NoAnswer
 from support.errors import EnvironmentProblem, UserError
-from support.input_files import read_object, typed
-from support.printing import raw
+from support.input_files import read_object, require_type
+from support.printing import underlying_stream
 
 # What is there of a download that is not finished, kept as long as it can be gone on with.
 
@@ -22,7 +22,7 @@ from support.printing import raw
 ABANDONED_S = 120
 
 
-class Partial:
+class PartialFile:
     """The growing file of one URL.
 
     `version` is what the server calls this version of the file (an ETag or a date), without which
@@ -45,11 +45,11 @@ class Partial:
         """The growing file."""
         return self.cache / f"{self.stem}.{os.getpid()}.growing"
 
-    def __enter__(self) -> "Partial":
+    def __enter__(self) -> "PartialFile":
         """Takes up what an earlier process left."""
         for note in self.cache.glob(f"{self.key}-*.json"):
             with suppress(FileNotFoundError, UserError):
-                self.version = typed(read_object(note).get("version"), str, str(note))
+                self.version = require_type(read_object(note).get("version"), str, str(note))
                 for left in self.left_behind():
                     left.replace(self.path)
                     return self
@@ -121,7 +121,7 @@ class Progress:
                 unit="B",
                 unit_scale=True,
                 desc="download",
-                file=raw(sys.stderr),
+                file=underlying_stream(sys.stderr),
             )
         return self
 
@@ -141,7 +141,7 @@ class Progress:
             self.say(f"download: {self.done / 1e6:.1f}{of} MB")
 
 
-OTHER_WAYS = "give a local directory, a .tar.gz, a .zip or another URL"
+OTHER_SOURCES = "give a local directory, a .tar.gz, a .zip or another URL"
 # Seconds until a host answers, and between two pieces.
 TIMEOUT_S = 20
 # A host that gives less than this in this time hangs, even if now and then it gives a byte.
@@ -161,13 +161,13 @@ class NoArchive(Exception):
     """What arrives is something else than an archive."""
 
 
-def allow(gib: int) -> None:
+def set_max_download(gib: int) -> None:
     """Sets how large a download may be."""
     global max_bytes
     max_bytes = gib * GIB
 
 
-def refuse_more(url: str, size: int, what: str = "has") -> None:
+def refuse_larger(url: str, size: int, what: str = "has") -> None:
     """Stops at a file that is larger than allowed.
 
     Raises:
@@ -180,7 +180,7 @@ def refuse_more(url: str, size: int, what: str = "has") -> None:
         )
 
 
-def downloaded(url: str, cache: Path, say: Callable[[str], None]) -> Path:
+def download_archive(url: str, cache: Path, say: Callable[[str], None]) -> Path:
     """The file behind a URL.
 
     Raises:
@@ -192,8 +192,8 @@ def downloaded(url: str, cache: Path, say: Callable[[str], None]) -> Path:
     if target.exists():
         return target
     try:
-        with Partial(cache, key) as part:
-            fetch(url, part, say)
+        with PartialFile(cache, key) as part:
+            fetch_with_retries(url, part, say)
             part.finish(target)
             part.forget()
     except OSError as error:
@@ -204,7 +204,7 @@ def downloaded(url: str, cache: Path, say: Callable[[str], None]) -> Path:
     return target
 
 
-def fetch(url: str, part: Partial, say: Callable[[str], None]) -> None:
+def fetch_with_retries(url: str, part: PartialFile, say: Callable[[str], None]) -> None:
     """Fills the part, with a few attempts.
 
     Raises:
@@ -220,8 +220,8 @@ def fetch(url: str, part: Partial, say: Callable[[str], None]) -> None:
         except (requests.RequestException, NoAnswer) as error:
             reason = str(error) if isinstance(error, NoAnswer) else type(error).__name__
             if not part.size():
-                raise UserError(f"{url} does not answer ({reason}); {OTHER_WAYS}") from error
-        except BrokenOff as error:
+                raise UserError(f"{url} does not answer ({reason}); {OTHER_SOURCES}") from error
+        except ConnectionBroken as error:
             reason = str(error)
         say(f"the download broke off at {part.size() / 1e6:.1f} MB ({reason})")
         if attempt < ATTEMPTS:
@@ -232,7 +232,7 @@ def fetch(url: str, part: Partial, say: Callable[[str], None]) -> None:
     )
 
 
-def fetch_once(url: str, part: Partial, until: float, say: Callable[[str], None]) -> None:
+def fetch_once(url: str, part: PartialFile, until: float, say: Callable[[str], None]) -> None:
     """One connection: what is missing of the part.
 
     Args:
@@ -253,46 +253,47 @@ def fetch_once(url: str, part: Partial, until: float, say: Callable[[str], None]
         answer = connection.answer
         if answer.status_code == 416:
             part.forget()
-            raise BrokenOff("it has another length now")
+            raise ConnectionBroken("it has another length now")
         if answer.status_code not in (200, 206):
             raise UserError(
-                f"{url} answers {answer.status_code} {answer.reason}; {OTHER_WAYS}{hint(url)}"
+                f"{url} answers {answer.status_code} {answer.reason}; "
+                f"{OTHER_SOURCES}{page_hint(url)}"
             )
-        if not goes_on(answer.headers, answer.status_code, part.size()):
-            part.start(version_of(answer.headers))
+        if not is_continuation(answer.headers, answer.status_code, part.size()):
+            part.start(file_version(answer.headers))
         length = answer.headers.get("content-length", "")
         is_length = length.isascii() and length.isdecimal() and len(length) < 20
         total = part.size() + int(length) if is_length else None
         try:
-            refuse_more(url, total or 0)
-            copy(connection, part, total, until, say)
+            refuse_larger(url, total or 0)
+            copy_body(connection, part, total, until, say)
         except NoArchive as error:
             part.forget()
             kind = answer.headers.get("content-type", "something else")
-            raise UserError(f"{url}: got {kind}, expected {KINDS}; {OTHER_WAYS}{hint(url)}") from (
-                error
-            )
+            raise UserError(
+                f"{url}: got {kind}, expected {ARCHIVE_KINDS}; {OTHER_SOURCES}{page_hint(url)}"
+            ) from (error)
         except UserError:
             part.forget()
             raise
 
 
-def goes_on(headers: Any, status: int, position: int) -> bool:
+def is_continuation(headers: Any, status: int, position: int) -> bool:
     """Whether the answer is the rest of the file from here on."""
     where: str = headers.get("content-range", "")
     return status == 206 and where.startswith(f"bytes {position}-")
 
 
-def version_of(headers: Any) -> str | None:
+def file_version(headers: Any) -> str | None:
     """What names this version of the file; a weak ETag may not be asked with."""
     tag: str | None = headers.get("etag")
     known: str | None = tag if tag and tag.startswith('"') else headers.get("last-modified")
     return known if headers.get("accept-ranges") != "none" else None
 
 
-def copy(
+def copy_body(
     connection: Connection,
-    part: Partial,
+    part: PartialFile,
     total: int | None,
     until: float,
     say: Callable[[str], None],
@@ -313,27 +314,27 @@ def copy(
     """
     with part.path.open("a+b") as file, Progress(total, part.size(), say) as progress:
         file.seek(0)
-        head = file.read(HEAD)
+        head = file.read(HEAD_BYTES)
         size = file.seek(0, 2)
         for piece in connection.pieces(STALL_S, STALL_BYTES):
-            head += piece[: max(0, HEAD - len(head))]
-            if len(head) == HEAD and kind_of(head) is None:
+            head += piece[: max(0, HEAD_BYTES - len(head))]
+            if len(head) == HEAD_BYTES and detect_archive_kind(head) is None:
                 raise NoArchive
             size += len(piece)
-            refuse_more(connection.url, size, "goes on after")
+            refuse_larger(connection.url, size, "goes on after")
             if time.monotonic() > until:
                 raise UserError(
-                    f"{connection.url} takes longer than {TOTAL_S / 3600:g} hours; {OTHER_WAYS}"
+                    f"{connection.url} takes longer than {TOTAL_S / 3600:g} hours; {OTHER_SOURCES}"
                 )
             file.write(piece)
             progress.add(len(piece))
     if total is not None and part.size() != total:
-        raise BrokenOff("the server closed the connection")
-    if kind_of(head) is None:
+        raise ConnectionBroken("the server closed the connection")
+    if detect_archive_kind(head) is None:
         raise NoArchive
 
 
-def hint(url: str) -> str:
+def page_hint(url: str) -> str:
     """What to try where the address is a page about a file."""
     if "/blob/" not in url:
         return ""

@@ -18,33 +18,46 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from export.source.call_graph import data_inputs, named_in, plain, reached, traced, upstream
-from export.source.messages import assets_of, graphs, initializers, strings_in, tensor_names
+from export.source.call_graph import (
+    data_inputs,
+    find_upstream,
+    function_names,
+    reachable_functions,
+    reference_name,
+    trace_identities,
+)
+from export.source.messages import (
+    find_initializers,
+    find_strings,
+    node_lists,
+    read_assets,
+    tensor_names,
+)
 
-SAVERS = {"SaveV2", "MergeV2Checkpoints", "RestoreV2"}
-READER = "RestoreV2"
-TABLES = {"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"}
+SAVER_OPS = {"SaveV2", "MergeV2Checkpoints", "RestoreV2"}
+RESTORE_OP = "RestoreV2"
+TABLE_FILE_OPS = {"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"}
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 VARIABLE_USES = {"AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp"}
 # Nodes of one output whose value a loader replaces.
-GIVEN_BY_LOADER = {"Const", "Placeholder", "PlaceholderWithDefault"}
+REPLACED_BY_LOADER = {"Const", "Placeholder", "PlaceholderWithDefault"}
 LOCAL_VARIABLES = "local_variables"
 # What a loader runs with the assets' paths given: these outputs, and what any collection lists.
 INIT_SIGNATURE = "__saved_model_init_op"
 # Grappler may put a function in the place of another that has the same value here.
 SWAPPED_BY = "api_implements"
-MAIN = ""
+MAIN_GRAPH = ""
 # Stands for an input whose origin is not followed; no node and no argument is called so.
 UNKNOWN = "<unknown>"
 
 
-def misplaced(meta_graph: Any) -> list[str]:
+def find_misplaced(meta_graph: Any) -> list[str]:
     """Each file op away from its place, in words."""
     program = Program(meta_graph)
     return [
-        *misplaced_savers(program),
-        *restores_of_another_file(program),
-        *misplaced_tables(program),
+        *find_misplaced_savers(program),
+        *find_foreign_restores(program),
+        *find_misplaced_tables(program),
     ]
 
 
@@ -59,13 +72,13 @@ class Program:
         """The nodes by name of the main graph, under `MAIN`, and of each function."""
         return {
             function: {node.name: node for node in nodes}
-            for function, nodes in graphs(self.meta_graph)
+            for function, nodes in node_lists(self.meta_graph)
         }
 
     @property
     def main(self) -> dict[str, Any]:
         """The nodes of the main graph."""
-        return self.functions[MAIN]
+        return self.functions[MAIN_GRAPH]
 
     @cached_property
     def arguments(self) -> dict[str, list[str]]:
@@ -80,7 +93,9 @@ class Program:
     def calls(self) -> dict[str, list[tuple[Any, set[str]]]]:
         """By function, the nodes that name functions, each with their names."""
         return {
-            function: [(node, names) for node in nodes.values() if (names := set(named_in(node)))]
+            function: [
+                (node, names) for node in nodes.values() if (names := set(function_names(node)))
+            ]
             for function, nodes in self.functions.items()
         }
 
@@ -93,11 +108,11 @@ class Program:
         """
         library = self.meta_graph.graph_def.library
         graph = self.meta_graph.object_graph_def
-        named = set(strings_in(graph))
+        named = set(find_strings(graph))
         for one in [*library.gradient, *library.registered_gradients]:
             named.add(one.gradient_func)
         for function in library.function:
-            named |= {text for value in function.attr.values() for text in strings_in(value)}
+            named |= {text for value in function.attr.values() for text in find_strings(value)}
             if SWAPPED_BY in function.attr:
                 named.add(function.signature.name)
         return named & set(self.functions)
@@ -124,25 +139,27 @@ class Program:
         outputs = [n for info in init.outputs.values() for n in tensor_names(info)] if init else []
         collections = self.meta_graph.collection_def.values()
         listed = [name for collection in collections for name in collection.node_list.value]
-        return outputs + listed + initializers(self.meta_graph, LOCAL_VARIABLES)
+        return outputs + listed + find_initializers(self.meta_graph, LOCAL_VARIABLES)
 
     @cached_property
     def restores(self) -> set[str]:
         """The nodes of the main graph that restoring runs."""
-        return upstream(self.main, [self.meta_graph.saver_def.restore_op_name])
+        return find_upstream(self.main, [self.meta_graph.saver_def.restore_op_name])
 
     def reached(self, names: Iterable[str] = (), nodes: Iterable[str] = ()) -> set[str]:
         """The functions of these names, those that these nodes of the main graph call, and on."""
         bodies = {name: [node for node, _ in calls] for name, calls in self.calls.items()}
         wanted = set(nodes)
-        return reached(bodies, names, [node for node in bodies[MAIN] if node.name in wanted])
+        return reachable_functions(
+            bodies, names, [node for node in bodies[MAIN_GRAPH] if node.name in wanted]
+        )
 
 
-def misplaced_savers(program: Program) -> Iterator[str]:
+def find_misplaced_savers(program: Program) -> Iterator[str]:
     """Checkpoint ops that something else than the saver reaches."""
     main, restores = program.main, program.restores
-    saves = upstream(main, [program.meta_graph.saver_def.save_tensor_name])
-    run_by_others = upstream(main, program.results + program.started)
+    saves = find_upstream(main, [program.meta_graph.saver_def.save_tensor_name])
+    run_by_others = find_upstream(main, program.results + program.started)
     # Whatever no saver takes could be run by a loader unknown here, if it names a function.
     others = (set(main) - saves - restores) | run_by_others
     by_others = program.reached(program.callable, others)
@@ -151,34 +168,34 @@ def misplaced_savers(program: Program) -> Iterator[str]:
 
     for function, nodes in program.functions.items():
         for node in nodes.values():
-            if node.op not in SAVERS:
+            if node.op not in SAVER_OPS:
                 continue
-            if function == MAIN:
+            if function == MAIN_GRAPH:
                 is_misplaced = node.name in run_by_others
                 in_restore = node.name in restores
             else:
                 is_misplaced = function not in by_saver - by_others
                 in_restore = function in by_restore
-            if is_misplaced or (in_restore and node.op != READER):
-                yield f"op {node.op} outside the saver{named(function)}"
+            if is_misplaced or (in_restore and node.op != RESTORE_OP):
+                yield f"op {node.op} outside the saver{in_function(function)}"
 
 
-def restores_of_another_file(program: Program) -> Iterator[str]:
+def find_foreign_restores(program: Program) -> Iterator[str]:
     """Ops that loading a model runs, and that restore from another file than the model's own."""
-    given = plain(program.meta_graph.saver_def.filename_tensor_name)
-    files = file_names(program, {READER}, 0)
+    given = reference_name(program.meta_graph.saver_def.filename_tensor_name)
+    files = trace_file_names(program, {RESTORE_OP}, 0)
     read = {origin for node, origin in files.in_main if node in program.restores}
-    is_given = given in program.main and program.main[given].op in GIVEN_BY_LOADER
+    is_given = given in program.main and program.main[given].op in REPLACED_BY_LOADER
     if files.unknown or (read and not (is_given and read == {given})):
         where = files.unknown.partition(" in ")[2]
-        yield f"op {READER} on another file than the model's own{named(where)}"
+        yield f"op {RESTORE_OP} on another file than the model's own{in_function(where)}"
 
 
-def misplaced_tables(program: Program) -> Iterator[str]:
+def find_misplaced_tables(program: Program) -> Iterator[str]:
     """Tables that are read from a file that is no asset."""
-    files = file_names(program, TABLES, 1)
+    files = trace_file_names(program, TABLE_FILE_OPS, 1)
     # These run without the assets' paths: a node would give the path that is written in it.
-    later = upstream(program.main, program.results) | program.restores
+    later = find_upstream(program.main, program.results) | program.restores
     if files.unknown:
         yield f"op {files.unknown} on a file that is no asset"
     for node, origin in files.in_main:
@@ -187,7 +204,7 @@ def misplaced_tables(program: Program) -> Iterator[str]:
         elif node in later:
             yield f"op {program.main[node].op} where a signature runs it, not at the start alone"
     for name, index in sorted(files.arguments):
-        if not is_given_asset(program, name, index - len(program.arguments[name])):
+        if not is_bound_asset(program, name, index - len(program.arguments[name])):
             yield f"function {name} on a file that is no asset"
 
 
@@ -205,7 +222,7 @@ class FileNames:
     unknown: str = ""
 
 
-def file_names(program: Program, ops: set[str], place: int) -> FileNames:
+def trace_file_names(program: Program, ops: set[str], place: int) -> FileNames:
     """Follows the input `place` of these ops back through all calls.
 
     The arguments grow by those of callers until the main graph and Python have given them all.
@@ -229,11 +246,11 @@ def file_names(program: Program, ops: set[str], place: int) -> FileNames:
                         known = node.op in CALLS and index < len(inputs)
                         takers.append((node, inputs[index] if known else UNKNOWN))
             for node, source in takers:
-                origin = traced(nodes, source)
-                if function == MAIN:
+                origin = trace_identities(nodes, source)
+                if function == MAIN_GRAPH:
                     found.in_main.append((node.name, origin))
                 elif origin in nodes or origin not in program.arguments.get(function, []):
-                    found.unknown = f"{node.op}{named(function)}"
+                    found.unknown = f"{node.op}{in_function(function)}"
                     return found
                 else:
                     index = program.arguments[function].index(origin)
@@ -245,27 +262,29 @@ def is_asset(program: Program, name: str) -> bool:
     """Whether a node of the main graph is an asset's path, or a variable that only holds one."""
     nodes = program.main
     assets = {
-        plain(asset.tensor_info.name)
-        for asset in assets_of(program.meta_graph)
+        reference_name(asset.tensor_info.name)
+        for asset in read_assets(program.meta_graph)
         # Of a node with several outputs, the loader replaces but one.
-        if nodes_op(nodes, plain(asset.tensor_info.name)) in GIVEN_BY_LOADER
+        if op_of_node(nodes, reference_name(asset.tensor_info.name)) in REPLACED_BY_LOADER
     }
     if name in assets:
         return True
-    if nodes_op(nodes, name) != "ReadVariableOp":
+    if op_of_node(nodes, name) != "ReadVariableOp":
         return False
     variable = next(iter(data_inputs(nodes[name])), UNKNOWN)
     users = [node for node in nodes.values() if variable in data_inputs(node)]
-    written = [traced(nodes, data_inputs(n)[-1]) for n in users if n.op == "AssignVariableOp"]
+    written = [
+        trace_identities(nodes, data_inputs(n)[-1]) for n in users if n.op == "AssignVariableOp"
+    ]
     return {n.op for n in users} <= VARIABLE_USES and bool(written) and set(written) <= assets
 
 
-def nodes_op(nodes: dict[str, Any], name: str) -> str:
+def op_of_node(nodes: dict[str, Any], name: str) -> str:
     """The op of the node of this name, or nothing."""
     return str(nodes[name].op) if name in nodes else ""
 
 
-def is_given_asset(program: Program, function: str, from_end: int) -> bool:
+def is_bound_asset(program: Program, function: str, from_end: int) -> bool:
     """Whether what Python binds to an argument, counted from the last, is an asset.
 
     A function that Python cannot call is bound to nothing.
@@ -285,6 +304,6 @@ def is_given_asset(program: Program, function: str, from_end: int) -> bool:
     return thing.WhichOneof("kind") == "asset" and not thing.registered_name
 
 
-def named(function: str) -> str:
+def in_function(function: str) -> str:
     """Where, in words."""
     return f" in {function}" if function else ""

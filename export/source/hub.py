@@ -16,26 +16,32 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from export.source import archive, catalog, download
-from export.source.download import DEFAULT_GIB, OTHER_WAYS, downloaded
+from export.source.download import DEFAULT_GIB, OTHER_SOURCES, download_archive
 from export.source.vetting import vet
 from support import printing
 from support.errors import EnvironmentProblem, UserError
-from support.input_files import plain_file
+from support.input_files import plain_file_size
 from support.quiet_tensorflow import tensorflow
 
 # Pages of TF-Hub and Kaggle, resolved by tensorflow_hub, which knows their protocol.
 
-HOSTS = {"tfhub.dev", "www.tfhub.dev", "kaggle.com", "www.kaggle.com", "hub.tensorflow.google.cn"}
+PAGE_HOSTS = {
+    "tfhub.dev",
+    "www.tfhub.dev",
+    "kaggle.com",
+    "www.kaggle.com",
+    "hub.tensorflow.google.cn",
+}
 
 
 def is_model_page(url: str) -> bool:
     """Whether tensorflow_hub is the one to ask."""
     parts = urlsplit(url)
     kaggle = "kaggle" in (parts.hostname or "")
-    return parts.hostname in HOSTS and (not kaggle or parts.path.startswith("/models/"))
+    return parts.hostname in PAGE_HOSTS and (not kaggle or parts.path.startswith("/models/"))
 
 
-def fetched(url: str) -> Path:
+def resolve_page(url: str) -> Path:
     """The directory that tensorflow_hub downloads a model to.
 
     Raises:
@@ -45,19 +51,21 @@ def fetched(url: str) -> Path:
     import tensorflow_hub
 
     try:
-        with impatient():
+        with short_timeouts():
             directory = Path(tensorflow_hub.resolve(url))
     # Whatever it is: a site that is gone fails in many ways, and none of them is for a person.
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise UserError(f"{url} gives no model ({reason}); {download.OTHER_WAYS}") from error
+        raise UserError(f"{url} gives no model ({reason}); {download.OTHER_SOURCES}") from error
     if not directory.is_dir():
-        raise UserError(f"{url} leads to {directory}, expected a directory; {download.OTHER_WAYS}")
+        raise UserError(
+            f"{url} leads to {directory}, expected a directory; {download.OTHER_SOURCES}"
+        )
     return directory
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
+def short_timeouts() -> Iterator[None]:
     """tensorflow_hub waits for ever for a host, and ten minutes for another process's lock."""
     from tensorflow_hub import compressed_module_resolver
 
@@ -81,10 +89,10 @@ def impatient() -> Iterator[None]:
 # The default cache lies in the directory for temporary files, where anyone may have made it
 # first.
 
-OTHER = "set TFHUB_CACHE_DIR to a directory of your own"
+OTHER_CACHE = "set TFHUB_CACHE_DIR to a directory of your own"
 
 
-def prepared(cache: Path) -> Path:
+def prepare_cache(cache: Path) -> Path:
     """The cache, made for its owner alone where there is none.
 
     Raises:
@@ -94,13 +102,13 @@ def prepared(cache: Path) -> Path:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentProblem(
-            f"cannot write the download to {cache}: {error.strerror}; make room, or {OTHER}"
+            f"cannot write the download to {cache}: {error.strerror}; make room, or {OTHER_CACHE}"
         ) from error
-    check(cache)
+    check_owner(cache)
     return cache
 
 
-def check(directory: Path) -> None:
+def check_owner(directory: Path) -> None:
     """Stops at a directory that others own or may write to; Windows has no such owners.
 
     Raises:
@@ -113,12 +121,12 @@ def check(directory: Path) -> None:
     if found.st_uid not in (os.geteuid(), 0):
         raise EnvironmentProblem(
             f"{directory} belongs to another user (uid {found.st_uid}), who decides what is in it; "
-            f"{OTHER}"
+            f"{OTHER_CACHE}"
         )
     if is_writable_by_others(found):
         raise EnvironmentProblem(
             f"{directory} may be written to by other users, so that its models may be anyone's; "
-            f"run `chmod go-w {directory}`, remove what is in it, or {OTHER}"
+            f"run `chmod go-w {directory}`, remove what is in it, or {OTHER_CACHE}"
         )
     for above in place.parents:
         found = above.stat()
@@ -126,7 +134,7 @@ def check(directory: Path) -> None:
         if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
             raise EnvironmentProblem(
                 f"{directory} lies in {above}, where other users may put another directory in its "
-                f"place; {OTHER}"
+                f"place; {OTHER_CACHE}"
             )
 
 
@@ -150,13 +158,13 @@ def is_own_group(found: os.stat_result) -> bool:
 
 
 # What lies beside the weights of a publisher's checkpoint.
-CONFIGS = ("bert_config.json", "config.json", "albert_config.json", "electra_config.json")
-BUILD = "; of a checkpoint make one first: `python -m export build`"
+CONFIG_FILES = ("bert_config.json", "config.json", "albert_config.json", "electra_config.json")
+BUILD_ADVICE = "; of a checkpoint make one first: `python -m export build`"
 
 HANDLE_HELP = "a directory, an archive (.tar.gz, .zip), a URL or a name of the catalog"
 
 
-def gib(text: str) -> int:
+def positive_gib(text: str) -> int:
     """An argument that is a whole number of GiB."""
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a positive whole number of GiB, got {text}")
@@ -167,7 +175,7 @@ def add_download_option(command: argparse.ArgumentParser) -> None:
     """What a download may take."""
     command.add_argument(
         "--max-download",
-        type=gib,
+        type=positive_gib,
         metavar="GIB",
         help=f"the largest file to download (default {DEFAULT_GIB})",
     )
@@ -182,12 +190,12 @@ def resolve(
         UserError: see `located`, `checked` and `vet`.
         EnvironmentProblem: see `located`.
     """
-    directory = checked(located(handle, sha256, say), handle)
+    directory = find_saved_model(locate(handle, sha256, say), handle)
     vet(directory)
     return directory
 
 
-def located(
+def locate(
     handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
 ) -> Path:
     """The local directory that a handle names, of whatever kind; archives are unpacked.
@@ -198,21 +206,21 @@ def located(
         EnvironmentProblem: a download that broke off, a cache that cannot be written to.
     """
     place = Path(handle)
-    entry = catalog.find(handle)
+    entry = catalog.find_entry(handle)
     if place.is_dir():
         if sha256:
             raise UserError(f"--sha256 is for an archive or a URL, got the directory {handle}")
         return place
     if place.exists():
-        plain_file(place, "a model's archive or directory")
-        return checked_and_unpacked(place, sha256)
+        plain_file_size(place, "a model's archive or directory")
+        return check_and_unpack(place, sha256)
     if entry:
-        return published(entry, sha256, say)
+        return resolve_published(entry, sha256, say)
     if is_url(handle):
-        return from_url(handle, sha256, say)
+        return resolve_url(handle, sha256, say)
     raise UserError(
         f"{handle}: no such file or directory, nor a name of the catalog "
-        f"(python -m export catalog); {OTHER_WAYS}"
+        f"(python -m export catalog); {OTHER_SOURCES}"
     )
 
 
@@ -233,14 +241,14 @@ def is_url(handle: str) -> bool:
     return True
 
 
-def published(entry: catalog.Entry, sha256: str | None, say: Callable[[str], None]) -> Path:
+def resolve_published(entry: catalog.Entry, sha256: str | None, say: Callable[[str], None]) -> Path:
     """A model of the catalog.
 
     Raises:
         UserError: see `from_url`; says what else works, since its host is mostly gone.
     """
     try:
-        return from_url(entry.url, sha256, say)
+        return resolve_url(entry.url, sha256, say)
     except UserError as error:
         raise UserError(
             f"{entry.name}: {error}, set TFHUB_CACHE_DIR to a cache where Python loaded it once, "
@@ -248,7 +256,7 @@ def published(entry: catalog.Entry, sha256: str | None, say: Callable[[str], Non
         ) from error
 
 
-def from_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Path:
+def resolve_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Path:
     """What lies behind an address, from a cache if it is there.
 
     Raises:
@@ -258,40 +266,40 @@ def from_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Path:
     cache = trusted_cache()
     earlier = cache / hashlib.sha1(url.encode()).hexdigest()
     if not sha256 and (earlier / "saved_model.pb").is_file():
-        check(earlier)
+        check_owner(earlier)
         # Where tensorflow_hub put it when Python loaded it.
         return earlier
     if is_model_page(url):
         if sha256:
             raise UserError(f"--sha256 is for an archive or a URL of one, got the page {url}")
-        return fetched(url)
-    file = downloaded(url, cache, say)
-    if sha256 and archive.digest(file) != sha256.lower():
+        return resolve_page(url)
+    file = download_archive(url, cache, say)
+    if sha256 and archive.sha256_of_file(file) != sha256.lower():
         # Perhaps an earlier file of the same address: only the host's own is judged.
         file.unlink()
-        file = downloaded(url, cache, say)
+        file = download_archive(url, cache, say)
     try:
-        return checked_and_unpacked(file, sha256)
+        return check_and_unpack(file, sha256)
     except UserError:
         # Else the next attempt would find the same file and not download another.
         file.unlink(missing_ok=True)
         raise
 
 
-def checked_and_unpacked(file: Path, sha256: str | None) -> Path:
+def check_and_unpack(file: Path, sha256: str | None) -> Path:
     """An archive's content, if the archive is the one that was meant.
 
     Raises:
         UserError: it has another sha256; see `archive.unpacked`.
     """
-    plain_file(file, archive.KINDS)
-    content = archive.digest(file)
+    plain_file_size(file, archive.ARCHIVE_KINDS)
+    content = archive.sha256_of_file(file)
     if sha256 and content != sha256.lower():
         raise UserError(
             f"{file}: got sha256 {content}, expected {sha256}; "
             "give the right one, or get the file from somewhere else"
         )
-    return archive.unpacked(file, trusted_cache(), content)
+    return archive.unpack(file, trusted_cache(), content)
 
 
 def cache_directory() -> Path:
@@ -306,10 +314,10 @@ def trusted_cache() -> Path:
     Raises:
         EnvironmentProblem: see `cache_trust.prepared`.
     """
-    return prepared(cache_directory())
+    return prepare_cache(cache_directory())
 
 
-def checked(directory: Path, handle: str) -> Path:
+def find_saved_model(directory: Path, handle: str) -> Path:
     """Returns the directory if it is a SavedModel; an archive may hold it one level down.
 
     Raises:
@@ -320,8 +328,8 @@ def checked(directory: Path, handle: str) -> Path:
     if not found:
         holds = ", ".join(sorted(child.name for child in directory.iterdir())[:5]) or "nothing"
         how = (
-            BUILD
-            if any((place / name).exists() for place in candidates for name in CONFIGS)
+            BUILD_ADVICE
+            if any((place / name).exists() for place in candidates for name in CONFIG_FILES)
             else ""
         )
         raise UserError(

@@ -15,22 +15,22 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from support.errors import EnvironmentProblem, UserError
-from support.input_files import read_plain
+from support.input_files import read_plain_file
 
 FILE = "saved_model.pb"
-ROOT = "tensorflow/core/protobuf/saved_model.proto"
+ROOT_PROTO = "tensorflow/core/protobuf/saved_model.proto"
 ASSETS = "saved_model_assets"
 # Protobuf has no longer messages.
 MAX_BYTES = 2 << 30
 # The names of TensorFlow's DataType numbers that a model of text has.
-DTYPES = {
+DTYPE_NAMES = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string",
     9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 19: "float16", 20: "resource",
     21: "variant", 22: "uint32", 23: "uint64",
 }  # fmt: skip
 
 
-def read(directory: Path) -> Any:
+def read_saved_model(directory: Path) -> Any:
     """The SavedModel message of a directory.
 
     Raises:
@@ -41,7 +41,7 @@ def read(directory: Path) -> Any:
     file = directory / FILE
     saved_model = message_class()()
     try:
-        saved_model.ParseFromString(read_plain(file, MAX_BYTES, "a SavedModel"))
+        saved_model.ParseFromString(read_plain_file(file, MAX_BYTES, "a SavedModel"))
     except DecodeError as error:
         raise UserError(
             f"{file} is damaged: got bytes that are no SavedModel; copy or download it again"
@@ -51,7 +51,7 @@ def read(directory: Path) -> Any:
     return saved_model
 
 
-def graphs(meta_graph: Any) -> list[tuple[str, Any]]:
+def node_lists(meta_graph: Any) -> list[tuple[str, Any]]:
     """The nodes of the main graph, under the name `""`, and of each library function."""
     library = meta_graph.graph_def.library.function
     return [("", meta_graph.graph_def.node), *((f.signature.name, f.node_def) for f in library)]
@@ -69,7 +69,7 @@ def tensor_names(info: Any) -> list[str]:
     return [info.name]
 
 
-def strings_in(message: Any) -> Iterator[str]:
+def find_strings(message: Any) -> Iterator[str]:
     """Every string in a message, however deep: values, keys of maps, and bytes that are text."""
     for field, value in message.ListFields():
         values = [value]
@@ -81,22 +81,22 @@ def strings_in(message: Any) -> Iterator[str]:
             elif isinstance(one, bytes):
                 yield one.decode("utf-8", errors="replace")
             elif hasattr(one, "ListFields"):
-                yield from strings_in(one)
+                yield from find_strings(one)
 
 
 def dtype_name(number: int) -> str:
     """A DataType in words."""
-    return DTYPES.get(number, f"dtype {number}")
+    return DTYPE_NAMES.get(number, f"dtype {number}")
 
 
-def shape_of(proto: Any) -> list[int | None] | None:
+def read_shape(proto: Any) -> list[int | None] | None:
     """A shape with None where an axis is free, or None where even the rank is."""
     if proto.unknown_rank:
         return None
     return [None if dim.size < 0 else dim.size for dim in proto.dim]
 
 
-def assets_of(meta_graph: Any) -> list[Any]:
+def read_assets(meta_graph: Any) -> list[Any]:
     """The assets as a loader finds them: TF1 lists them in a collection instead.
 
     Raises:
@@ -114,7 +114,7 @@ def assets_of(meta_graph: Any) -> list[Any]:
         raise UserError(f"{FILE} is damaged: its collection {ASSETS} has no assets") from error
 
 
-def initializers(meta_graph: Any, collection: str) -> list[str]:
+def find_initializers(meta_graph: Any, collection: str) -> list[str]:
     """The nodes that initialise the variables which a collection of a TF1 graph lists.
 
     Raises:
@@ -142,12 +142,12 @@ def message_class(name: str = "SavedModel") -> Any:
     from google.protobuf import message_factory
 
     return message_factory.GetMessageClass(
-        definitions().FindMessageTypeByName(f"tensorflow.{name}")
+        definition_pool().FindMessageTypeByName(f"tensorflow.{name}")
     )
 
 
 @cache
-def definitions() -> Any:
+def definition_pool() -> Any:
     """A pool with the definition of SavedModel and all that it is made of.
 
     Raises:
@@ -166,16 +166,16 @@ def definitions() -> Any:
         if proto in added:
             return
         added.add(proto)
-        file = descriptor_pb2.FileDescriptorProto.FromString(serialized(proto, packages))
+        file = descriptor_pb2.FileDescriptorProto.FromString(serialized_definition(proto, packages))
         for dependency in file.dependency:
             add(dependency)
         pool.Add(file)
 
-    add(ROOT)
+    add(ROOT_PROTO)
     return pool
 
 
-def serialized(proto: str, packages: Path) -> bytes:
+def serialized_definition(proto: str, packages: Path) -> bytes:
     """The definition of a `.proto` file that a generated module hands to protobuf.
 
     Raises:

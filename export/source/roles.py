@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from export.source.signature_choice import Tensor
+from export.source.signature_choice import TensorInfo
 from support.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,24 +45,24 @@ def plain_name(name: str) -> str:
     return name.partition(":")[0].lower().replace("-", "_").removeprefix(SERVING)
 
 
-def role_of(name: str, meanings: Mapping[str, tuple[str, ...]]) -> str:
+def find_role(name: str, meanings: Mapping[str, tuple[str, ...]]) -> str:
     """The role that a name stands for, or the name itself."""
     plain = plain_name(name)
     return next((role for role, names in meanings.items() if plain in names), name)
 
 
-def aliases(meanings: Mapping[str, tuple[str, ...]]) -> str:
+def describe_roles(meanings: Mapping[str, tuple[str, ...]]) -> str:
     """Every role with its other names, for messages."""
     return "; ".join(f"{role} ({', '.join(names[1:])})" for role, names in meanings.items())
 
 
-def shape_text(tensor: Tensor) -> str:
+def shape_text(tensor: TensorInfo) -> str:
     """Dtype and shape for messages, such as `float32[?, ?, 312]`."""
     axes = "..." if tensor.shape is None else ", ".join(str(n or "?") for n in tensor.shape)
     return f"{tensor.dtype}[{axes}]"
 
 
-def input_roles(inputs: list[Tensor], asked: Mapping[str, str], where: str) -> dict[str, str]:
+def input_roles(inputs: list[TensorInfo], asked: Mapping[str, str], where: str) -> dict[str, str]:
     """The role of each input by its name; `asked` has names by role.
 
     Raises:
@@ -71,7 +71,7 @@ def input_roles(inputs: list[Tensor], asked: Mapping[str, str], where: str) -> d
     """
     refuse_unknown("input", asked, [tensor.name for tensor in inputs], INPUT_NAMES, where)
     by_name = {name: role for role, name in asked.items()}
-    roles = {t.name: by_name.get(t.name) or role_of(t.name, INPUT_NAMES) for t in inputs}
+    roles = {t.name: by_name.get(t.name) or find_role(t.name, INPUT_NAMES) for t in inputs}
     for tensor in inputs:
         fits = tensor.dtype in INPUT_DTYPES and tensor.rank in (2, None)
         if roles[tensor.name] not in INPUT_NAMES or not fits:
@@ -82,14 +82,14 @@ def input_roles(inputs: list[Tensor], asked: Mapping[str, str], where: str) -> d
             )
             raise UserError(
                 f"{where}: got input {tensor.name} {shape_text(tensor)}, expected "
-                f"int32[batch, sequence] called {aliases(INPUT_NAMES)}{how}"
+                f"int32[batch, sequence] called {describe_roles(INPUT_NAMES)}{how}"
             )
     given = list(roles.values())
     if "input_ids" not in given or len(set(given)) != len(given):
         names = ", ".join(f"{name} ({role})" for name, role in roles.items()) or "none"
         raise UserError(
             f"{where}: got inputs {names}, expected one input_ids and at most one of each other; "
-            f"the names are {aliases(INPUT_NAMES)}; or say it with --input ROLE=NAME"
+            f"the names are {describe_roles(INPUT_NAMES)}; or say it with --input ROLE=NAME"
         )
     for axis, called in enumerate(("batch", "sequence")):
         sizes = {t.shape[axis] for t in inputs if t.shape and t.shape[axis] is not None}
@@ -99,7 +99,7 @@ def input_roles(inputs: list[Tensor], asked: Mapping[str, str], where: str) -> d
     return roles
 
 
-def output_roles(outputs: list[Tensor], asked: Mapping[str, str], where: str) -> dict[str, str]:
+def output_roles(outputs: list[TensorInfo], asked: Mapping[str, str], where: str) -> dict[str, str]:
     """The role of each output by its name, or the name itself; `asked` has names by role.
 
     A name stands for a role only where the tensor has the role's dtype and rank. Of several names
@@ -111,7 +111,7 @@ def output_roles(outputs: list[Tensor], asked: Mapping[str, str], where: str) ->
     by_name = {tensor.name: tensor for tensor in outputs}
     refuse_unknown("output", asked, list(by_name), OUTPUT_NAMES, where)
     for role, name in asked.items():
-        if not may_be(by_name[name], role):
+        if not fits_role(by_name[name], role):
             raise UserError(
                 f"{where}: got --output {role}={name}, which is {shape_text(by_name[name])}, "
                 f"expected float32 of rank {OUTPUT_RANKS[role]}"
@@ -123,7 +123,7 @@ def output_roles(outputs: list[Tensor], asked: Mapping[str, str], where: str) ->
             )
     roles = {name: name for name in by_name}
     for role, names in OUTPUT_NAMES.items():
-        fitting = [t.name for t in outputs if plain_name(t.name) in names and may_be(t, role)]
+        fitting = [t.name for t in outputs if plain_name(t.name) in names and fits_role(t, role)]
         fitting.sort(key=lambda name: (names.index(plain_name(name)), name))
         for name in [asked[role]] if role in asked else fitting[:1]:
             roles[name] = role
@@ -132,7 +132,7 @@ def output_roles(outputs: list[Tensor], asked: Mapping[str, str], where: str) ->
     return roles
 
 
-def may_be(tensor: Tensor, role: str) -> bool:
+def fits_role(tensor: TensorInfo, role: str) -> bool:
     """Whether a tensor has the dtype and the rank of a role."""
     return tensor.dtype in FLOATS and tensor.rank in (OUTPUT_RANKS[role], None)
 

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from export.source.messages import dtype_name, shape_of
+from export.source.messages import dtype_name, read_shape
 from support.errors import UserError
 
-SIGNATURE = "serving_default"
-SERVE = "serve"
+DEFAULT_SIGNATURE = "serving_default"
+SERVE_TAG = "serve"
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorInfo:
     """One input or output; `shape` is None where even the rank is free.
 
     `node` is its tensor, `""` where it is made of several, as sparse and ragged ones are.
@@ -39,12 +39,12 @@ class Signature:
     """One signature of the model."""
 
     name: str
-    inputs: list[Tensor]
-    outputs: list[Tensor]
+    inputs: list[TensorInfo]
+    outputs: list[TensorInfo]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedSignature:
     """What a person asked for. None: what is usual is taken.
 
     `tags` are all tags of the graph, `inputs` and `outputs` go from roles to names.
@@ -56,14 +56,14 @@ class Asked:
     outputs: tuple[tuple[str, str], ...] = ()
 
 
-def graph_for(saved_model: Any, tags: Sequence[str] | None, where: str) -> Any:
+def choose_graph(saved_model: Any, tags: Sequence[str] | None, where: str) -> Any:
     """The graph with just these tags; without any asked for, the one for serving.
 
     Raises:
         UserError: no such graph, or several and none for serving; lists the tags of each.
     """
     graphs = {tuple(sorted(g.meta_info_def.tags)): g for g in reversed(saved_model.meta_graphs)}
-    wanted = [(SERVE,), ()] if tags is None else [tuple(sorted(tags))]
+    wanted = [(SERVE_TAG,), ()] if tags is None else [tuple(sorted(tags))]
     for one in wanted:
         if one in graphs:
             return graphs[one]
@@ -74,42 +74,42 @@ def graph_for(saved_model: Any, tags: Sequence[str] | None, where: str) -> Any:
     raise UserError(f"{where}: got graphs with the tags {got}, expected {expected}")
 
 
-def signatures_of(meta_graph: Any) -> list[Signature]:
+def read_signatures(meta_graph: Any) -> list[Signature]:
     """The signatures with their tensors by name; those of TensorFlow's own use are left out."""
     return [
-        Signature(name, tensors(signature.inputs), tensors(signature.outputs))
+        Signature(name, read_tensors(signature.inputs), read_tensors(signature.outputs))
         for name, signature in sorted(meta_graph.signature_def.items())
         if not name.startswith("__")
     ]
 
 
-def tensors(infos: Any) -> list[Tensor]:
+def read_tensors(infos: Any) -> list[TensorInfo]:
     """The inputs or outputs of a signature, sorted by name."""
     return [
-        Tensor(name, dtype_name(info.dtype), shape_of(info.tensor_shape), info.name)
+        TensorInfo(name, dtype_name(info.dtype), read_shape(info.tensor_shape), info.name)
         for name, info in sorted(infos.items())
     ]
 
 
-def signature_for(signatures: list[Signature], name: str | None, where: str) -> Signature:
+def choose_signature(signatures: list[Signature], name: str | None, where: str) -> Signature:
     """The signature of this name; without one asked for, `serving_default` or the only one.
 
     Raises:
         UserError: no such signature, or several and none is `serving_default`; lists them.
     """
     by_name = {signature.name: signature for signature in signatures}
-    if name is None and SIGNATURE in by_name:
-        return by_name[SIGNATURE]
+    if name is None and DEFAULT_SIGNATURE in by_name:
+        return by_name[DEFAULT_SIGNATURE]
     if name is None and len(by_name) == 1:
         return signatures[0]
     if name is not None and name in by_name:
         return by_name[name]
     got = ", ".join(by_name) or "none"
-    expected = f"one called {name or SIGNATURE}"
+    expected = f"one called {name or DEFAULT_SIGNATURE}"
     if not by_name:
         raise UserError(
-            f"{where}: got no signature, expected one called {SIGNATURE}; save the model with "
-            "`tf.saved_model.save(model, directory, signatures=…)`"
+            f"{where}: got no signature, expected one called {DEFAULT_SIGNATURE}; save the model "
+            "with `tf.saved_model.save(model, directory, signatures=…)`"
         )
     raise UserError(f"{where}: got signatures {got}, expected {expected}; name one by --signature")
 
@@ -125,12 +125,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--signature",
         metavar="NAME",
-        help=f"which signature to export (default: {SIGNATURE}, or the only one)",
+        help=f"which signature to export (default: {DEFAULT_SIGNATURE}, or the only one)",
     )
     for side, example in (("input", "input_ids=foo"), ("output", "sequence_output=output_0")):
         command.add_argument(
             f"--{side}",
-            type=pair,
+            type=parse_pair,
             action="append",
             default=[],
             metavar="ROLE=NAME",
@@ -139,7 +139,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         )
 
 
-def pair(text: str) -> tuple[str, str]:
+def parse_pair(text: str) -> tuple[str, str]:
     """An argument ROLE=NAME."""
     role, equals, name = text.partition("=")
     if not (role and equals and name):
@@ -147,7 +147,7 @@ def pair(text: str) -> tuple[str, str]:
     return role, name
 
 
-def asked_of(options: argparse.Namespace) -> Asked:
+def asked_from_options(options: argparse.Namespace) -> AskedSignature:
     """What the options of `add_options` ask for.
 
     Raises:
@@ -157,4 +157,6 @@ def asked_of(options: argparse.Namespace) -> Asked:
         if len(dict(given)) != len(given):
             shown = ", ".join(f"{role}={name}" for role, name in given)
             raise UserError(f"got --{side} {shown}, expected each role once")
-    return Asked(options.tags, options.signature, tuple(options.input), tuple(options.output))
+    return AskedSignature(
+        options.tags, options.signature, tuple(options.input), tuple(options.output)
+    )

@@ -17,8 +17,8 @@ MAX_MEMBERS = 10_000
 MAX_BYTES = 20 << 30
 # Weights hardly compress; a bomb does by a thousand. Small archives may do as they please.
 MAX_RATIO = 100
-ALWAYS_ALLOWED = 1 << 30
-DRIVE = re.compile("[A-Za-z]:")
+MIN_LIMIT_BYTES = 1 << 30
+DRIVE_PREFIX = re.compile("[A-Za-z]:")
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Member:
     read: Callable[[int], bytes]
 
 
-class Budget:
+class UnpackLimit:
     """The bytes that may come out of an archive, by its size and by an absolute limit."""
 
     def __init__(self, archive: Path) -> None:
         size = archive.stat().st_size
         self.archive = archive
-        self.limit = min(MAX_BYTES, max(ALWAYS_ALLOWED, MAX_RATIO * size))
+        self.limit = min(MAX_BYTES, max(MIN_LIMIT_BYTES, MAX_RATIO * size))
         self.spent = 0
 
     def spend(self, count: int) -> None:
@@ -64,7 +64,7 @@ class Budget:
         return reading
 
 
-class Places:
+class MemberPaths:
     """Where the members go; none leaves the folder, none comes twice."""
 
     def __init__(self, archive: Path) -> None:
@@ -116,7 +116,7 @@ def is_unsafe(name: str) -> bool:
         or path.is_absolute()
         or ".." in path.parts
         or "\\" in name
-        or DRIVE.match(name) is not None
+        or DRIVE_PREFIX.match(name) is not None
         or any(ord(letter) < 32 for letter in name)
     )
 
@@ -150,7 +150,7 @@ class CheckedHeader(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error}, byte {tarfile_.offset}") from error
 
 
-class Forwards:
+class ForwardReader:
     """A stream as `tarfile` reads it: in order, nothing huge at once, and all of it counted.
 
     A header may claim any length, and `tarfile` reads it in one piece into memory.
@@ -160,7 +160,7 @@ class Forwards:
         self.stream = stream
         self.archive = archive
         # Its own count: what is skipped has to be unpacked too, though it is never written.
-        self.budget = Budget(archive)
+        self.budget = UnpackLimit(archive)
         self.position = 0
 
     def read(self, count: int = -1) -> bytes:
@@ -195,7 +195,7 @@ class Forwards:
 
 def tar_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
     """Every member of a tar stream; the bytes of one are there until the next is asked for."""
-    forwards = Forwards(stream, archive)
+    forwards = ForwardReader(stream, archive)
     with tarfile.TarFile(fileobj=forwards, tarinfo=CheckedHeader) as tar:  # type: ignore[arg-type]
         for member in tar:
             is_file = member.isreg() and not member.issparse()
@@ -208,10 +208,10 @@ def tar_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
             )
             # Else `tarfile` keeps every header that it has seen.
             tar.members = []  # type: ignore[attr-defined]
-    refuse_other_end(forwards)
+    check_end(forwards)
 
 
-def refuse_other_end(forwards: Forwards) -> None:
+def check_end(forwards: ForwardReader) -> None:
     """Reads on behind the first block of zeros that ended the members.
 
     A header that damage has turned into zeros looks like the end too, but members follow it. In a
@@ -232,11 +232,11 @@ def refuse_other_end(forwards: Forwards) -> None:
 # The members of a zip archive.
 
 ENCRYPTED = 0x1
-SIZES_BEHIND = 0x8
+HAS_DESCRIPTOR = 0x8
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 LOCAL_HEADER, END_RECORD = 30, 22
 # The sizes that may stand behind a member's data: with a signature or without, of 32 or 64 bits.
-DESCRIPTORS = (12, 16, 20, 24)
+DESCRIPTOR_SIZES = (12, 16, 20, 24)
 
 
 def zip_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
@@ -291,12 +291,12 @@ def refuse_strays(file: zipfile.ZipFile, infos: list[zipfile.ZipInfo], stream: B
         if len(header) < LOCAL_HEADER:
             raise zipfile.BadZipFile("it ends too early")
         flags, method = struct.unpack("<HH", header[6:10])
-        differ = (flags ^ info.flag_bits) & (ENCRYPTED | SIZES_BEHIND)
+        differ = (flags ^ info.flag_bits) & (ENCRYPTED | HAS_DESCRIPTOR)
         if differ or method != info.compress_type:
             raise zipfile.BadZipFile(f"two things are said of {info.orig_filename!r}")
         name, extra = struct.unpack("<HH", header[26:30])
         end = info.header_offset + LOCAL_HEADER + name + extra + info.compress_size
-        behind = DESCRIPTORS if info.flag_bits & SIZES_BEHIND else (0,)
+        behind = DESCRIPTOR_SIZES if info.flag_bits & HAS_DESCRIPTOR else (0,)
     if file.start_dir - end not in behind:
         raise zipfile.BadZipFile("bytes of no member before its directory")
     length = stream.seek(0, 2)

@@ -16,7 +16,7 @@ from export.source import file_ops, messages
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
-ALLOWED = Path(__file__).with_name("allowed_ops.txt")
+ALLOWED_FILE = Path(__file__).with_name("allowed_ops.txt")
 # What a loader may take in the place of saved_model.pb.
 OTHER_FORMS = ("saved_model.cpb", "saved_model.pbtxt")
 SHOWN = 5
@@ -36,14 +36,14 @@ def vet(saved_model: Path) -> None:
                 f"{saved_model} holds {other}, expected {messages.FILE} alone; "
                 "which of them is loaded depends on the loader: remove one"
             )
-    for meta_graph in messages.read(saved_model).meta_graphs:
-        problems = refused_ops(meta_graph) or file_ops.misplaced(meta_graph)
+    for meta_graph in messages.read_saved_model(saved_model).meta_graphs:
+        problems = refused_ops(meta_graph) or file_ops.find_misplaced(meta_graph)
         if problems:
             more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             raise UserError(
                 f"{saved_model}: got {', '.join(problems[:SHOWN])}{more}, expected only ops that "
-                f"compute (export/source/{ALLOWED.name}); nothing was loaded, since this could "
-                "read, write or run things on this machine: save the model again without it"
+                f"compute (export/source/{ALLOWED_FILE.name}); nothing was loaded, since this "
+                "could read, write or run things on this machine: save the model again without it"
             )
         vet_assets(meta_graph, saved_model)
 
@@ -51,14 +51,14 @@ def vet(saved_model: Path) -> None:
 @cache
 def allowed_ops() -> frozenset[str]:
     """The committed list."""
-    return frozenset(ALLOWED.read_text(encoding="utf-8").split())
+    return frozenset(ALLOWED_FILE.read_text(encoding="utf-8").split())
 
 
 def refused_ops(meta_graph: Any) -> list[str]:
     """Every op outside the list, once, with its function, and what would hide one."""
     found: dict[str, str] = {}
     seen: set[str] = set()
-    for function, nodes in messages.graphs(meta_graph):
+    for function, nodes in messages.node_lists(meta_graph):
         if function in seen:
             found.setdefault(f"two functions called {function!r}", "")
         if function in allowed_ops():
@@ -83,7 +83,7 @@ def vet_files(directory: Path) -> None:
         UserError: there is one.
     """
     root = directory.resolve()
-    for path in walk(directory):
+    for path in list_paths(directory):
         if not path.resolve().is_relative_to(root):
             raise UserError(
                 f"{path} is a link out of {directory}, expected files inside it; put a copy there"
@@ -93,7 +93,7 @@ def vet_files(directory: Path) -> None:
             raise UserError(f"{path} is no plain file, expected one; put a copy there")
 
 
-def walk(directory: Path) -> list[Path]:
+def list_paths(directory: Path) -> list[Path]:
     """Everything in a directory, links unfollowed."""
     return [
         Path(place) / name
@@ -108,7 +108,7 @@ def vet_assets(meta_graph: Any, saved_model: Path) -> None:
     Raises:
         UserError: there is one.
     """
-    for asset in messages.assets_of(meta_graph):
+    for asset in messages.read_assets(meta_graph):
         name = PurePosixPath(asset.filename)
         leaves = name.is_absolute() or ".." in name.parts or "\\" in asset.filename
         if leaves or "://" in asset.filename or not (saved_model / "assets" / name).is_file():

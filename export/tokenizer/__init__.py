@@ -5,7 +5,7 @@ from pathlib import Path
 from export.bundle import TokenizerContract
 from export.tokenizer.huggingface_files import write_tokenizer_json
 from export.tokenizer.probe import read_tables as read_tables
-from export.tokenizer.reference import Reference, library_versions, reference
+from export.tokenizer.reference import Reference, library_versions, make_reference
 from export.tokenizer.spec import ALGORITHMS, TokenizerSpec
 from export.tokenizer.tables import serialise
 from export.tokenizer.vocab import Vocab, read_vocab
@@ -13,19 +13,19 @@ from support.quiet_tensorflow import tensorflow
 
 __all__ = [
     "ALGORITHMS",
-    "TABLES",
+    "TABLES_FILE",
     "Reference",
     "TokenizerSpec",
     "Vocab",
     "library_versions",
     "read_vocab",
-    "reference",
+    "make_reference",
     "save_tokenizer_model",
     "write_tokenizer",
 ]
 
 
-TABLES = "tokenizer_tables.bin"
+TABLES_FILE = "tokenizer_tables.bin"
 
 
 def write_tokenizer(
@@ -51,7 +51,7 @@ def write_tokenizer(
         EnvironmentProblem: see `reference`.
     """
     (directory / "vocab.txt").write_bytes(vocab.raw)
-    (directory / TABLES).write_bytes(serialise(read_tables(spec, vocab, python)))
+    (directory / TABLES_FILE).write_bytes(serialise(read_tables(spec, vocab, python)))
     if spec.algorithm == "bert":
         write_tokenizer_json(directory / "tokenizer.json", spec, vocab)
     return TokenizerContract(
@@ -74,6 +74,6 @@ def save_tokenizer_model(vocab: Vocab, out: Path, lower_case: bool) -> None:
     no special tokens. The signature `serving_default` takes the same as `text`.
     """
     tensorflow()
-    from export.tokenizer.saved_model import save
+    from export.tokenizer.saved_model import save_model
 
-    save(vocab, out, lower_case)
+    save_model(vocab, out, lower_case)

@@ -13,12 +13,12 @@ from export.tokenizer.huggingface_files import HuggingFaceFiles
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.vocab import MAX_VOCAB
 from support.errors import UserError
-from support.input_files import MAX_JSON, read_object, read_plain
+from support.input_files import MAX_JSON, read_object, read_plain_file
 
 VOCAB = "vocab.txt"
 CONFIG, TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
-FILES = (VOCAB, CONFIG, TOKENIZER, SPECIAL, ADDED)
+TOKENIZER_FILES = (VOCAB, CONFIG, TOKENIZER, SPECIAL, ADDED)
 ASSETS = "assets"
 
 
@@ -42,7 +42,7 @@ class TokenizerFacts:
         return self.spec is None and not self.problem
 
 
-def collect(checkpoint: Path) -> dict[str, bytes]:
+def collect_files(checkpoint: Path) -> dict[str, bytes]:
     """The tokenizer files beside a checkpoint (a directory, a file or a TF1 prefix) by name.
 
     A newer Hugging Face directory has its vocab in `tokenizer.json` alone; then a `vocab.txt` is
@@ -52,22 +52,22 @@ def collect(checkpoint: Path) -> dict[str, bytes]:
         UserError: `tokenizer.json` is no JSON object.
     """
     directory = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    paths = [directory / name for name in FILES]
+    paths = [directory / name for name in TOKENIZER_FILES]
     found = {
-        path.name: read_plain(
+        path.name: read_plain_file(
             path, MAX_VOCAB if path.name == VOCAB else MAX_JSON, "the model's own"
         )
         for path in paths
         if path.is_file()
     }
     if VOCAB not in found and TOKENIZER in found:
-        lines = lines_of(read_object(directory / TOKENIZER))
+        lines = tokens_in_order(read_object(directory / TOKENIZER))
         if lines is not None:
             found[VOCAB] = "".join(f"{line}\n" for line in lines).encode()
     return found
 
 
-def lines_of(document: dict[str, Any]) -> list[str] | None:
+def tokens_in_order(document: dict[str, Any]) -> list[str] | None:
     """The vocab in a `tokenizer.json` by its ids; None where it is no list of lines."""
     model = document.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None
@@ -79,22 +79,22 @@ def lines_of(document: dict[str, Any]) -> list[str] | None:
     return tokens if [vocab[token] for token in tokens] == list(range(len(tokens))) else None
 
 
-def read(saved_model: Path) -> TokenizerFacts | None:
+def read_facts(saved_model: Path) -> TokenizerFacts | None:
     """What the assets of a SavedModel say; None where they hold no tokenizer file.
 
     Raises:
         UserError: see `beside`.
     """
-    return beside(saved_model / ASSETS)
+    return read_folder(saved_model / ASSETS)
 
 
-def beside(directory: Path) -> TokenizerFacts | None:
+def read_folder(directory: Path) -> TokenizerFacts | None:
     """What the tokenizer files in a directory say; None where there are none.
 
     Raises:
         UserError: a file is no JSON object, or a value in it has another type than it should.
     """
-    if not any((directory / name).is_file() for name in FILES):
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         return None
     vocab = directory / VOCAB
     documents = {
@@ -114,7 +114,7 @@ def beside(directory: Path) -> TokenizerFacts | None:
     return TokenizerFacts(files.vocab, None if problem else spec, why, problem)
 
 
-def of_loaded(loaded: Any, saved_model: Path) -> TokenizerFacts | None:
+def read_loaded_model(loaded: Any, saved_model: Path) -> TokenizerFacts | None:
     """What a loaded model says in its attributes, as TF-Hub's official BERT does.
 
     `do_lower_case` (a bool variable) and `vocab_file` (an asset) are there for the arguments of
@@ -141,7 +141,7 @@ def of_loaded(loaded: Any, saved_model: Path) -> TokenizerFacts | None:
     return TokenizerFacts(vocab, TokenizerSpec("bert", lower_case), why)
 
 
-def needs_vocab(facts: TokenizerFacts | None, where: str) -> Path:
+def require_vocab(facts: TokenizerFacts | None, where: str) -> Path:
     """The vocab file that the model has among its assets.
 
     Raises:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401 (its ops must be known before a model that has them is loaded)
 
-from export.source.roles import INPUT_NAMES, role_of
+from export.source.roles import INPUT_NAMES, find_role
 from export.source.vetting import load_saved_model
 from export.tokenizer.reference import FlatIds
 from export.tokenizer.vocab import Vocab, parse_vocab
@@ -32,7 +32,7 @@ class HubTokenizer:
         self.pad = 0
         self._loaded = load_saved_model(directory)
         try:
-            self._call = entry_of(self._loaded)
+            self._call = find_entry_point(self._loaded)
             self._ids(self._call(tf.constant(["你好"])))
         except (OSError, ValueError, TypeError, KeyError, tf.errors.OpError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -51,7 +51,9 @@ class HubTokenizer:
             UserError: tables that contradict each other, ids with gaps, or lines that
                 `parse_vocab` refuses.
         """
-        found = {tuple(tokens) for tokens in map(tokens_of, self._tables()) if tokens is not None}
+        found = {
+            tuple(tokens) for tokens in map(read_table_tokens, self._tables()) if tokens is not None
+        }
         if not found:
             return None
         if len(found) > 1:
@@ -94,7 +96,7 @@ class HubTokenizer:
 
     def _ids(self, output: Any) -> list[list[int]]:
         named = (
-            {role_of(name, INPUT_NAMES): value for name, value in output.items()}
+            {find_role(name, INPUT_NAMES): value for name, value in output.items()}
             if isinstance(output, dict)
             else {"input_ids": output}
         )
@@ -118,7 +120,7 @@ class HubTokenizer:
         return [tensor for tensor in captured if tensor.dtype == tf.resource]
 
 
-def entry_of(loaded: Any) -> Callable[[Any], Any]:
+def find_entry_point(loaded: Any) -> Callable[[Any], Any]:
     """How the model is called: itself, by `tokenize`, or by its only signature."""
     entry: Any = loaded if callable(loaded) else getattr(loaded, "tokenize", None)
     if entry is not None:
@@ -128,17 +130,17 @@ def entry_of(loaded: Any) -> Callable[[Any], Any]:
     return lambda texts: signature(**{name: texts})
 
 
-def tokens_of(table: Any) -> list[bytes] | None:
+def read_table_tokens(table: Any) -> list[bytes] | None:
     """The tokens of a lookup table in the order of their ids; None where it is no such table.
 
     Raises:
         UserError: see `in_order_of_ids`.
     """
-    entries = entries_of(table)
-    return None if entries is None else in_order_of_ids(entries)
+    entries = read_table(table)
+    return None if entries is None else tokens_by_id(entries)
 
 
-def entries_of(table: Any) -> dict[bytes, int] | None:
+def read_table(table: Any) -> dict[bytes, int] | None:
     """What a lookup table of strings makes of each; None where it is no such table.
 
     A lookup tells the table's dtype first: asked to export another one, TensorFlow 2.21 ends the
@@ -158,7 +160,7 @@ def entries_of(table: Any) -> dict[bytes, int] | None:
     return None
 
 
-def in_order_of_ids(entries: dict[bytes, int]) -> list[bytes]:
+def tokens_by_id(entries: dict[bytes, int]) -> list[bytes]:
     """The tokens as the lines of a vocab.
 
     Raises:

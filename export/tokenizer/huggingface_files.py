@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.tokenizer.reference import loaded
+from export.tokenizer.reference import load_library
 from export.tokenizer.spec import TokenizerSpec
-from export.tokenizer.vocab import SPECIAL, Vocab, parse_vocab, vocab_bytes
-from support.input_files import typed
+from export.tokenizer.vocab import SPECIAL_TOKENS, Vocab, parse_vocab, vocab_bytes
+from support.input_files import require_type
 
 # Classes (without `Fast`) whose rules are those of BertTokenizer; those without a family.
-BERT = ("Bert", "Electra", "DistilBert", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert")
-BERT_CLASSES = tuple(f"{name}Tokenizer" for name in BERT)
+BERT_FAMILIES = ("Bert", "Electra", "DistilBert", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert")
+BERT_CLASSES = tuple(f"{name}Tokenizer" for name in BERT_FAMILIES)
 PLAIN_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
-ROLES = {f"{role}_token": token for role, token in SPECIAL.items()}
-ROLES |= {"bos_token": SPECIAL["cls"], "eos_token": SPECIAL["sep"]}
-EXTRA = ("additional_special_tokens", "extra_special_tokens")
+ROLES = {f"{role}_token": token for role, token in SPECIAL_TOKENS.items()}
+ROLES |= {"bos_token": SPECIAL_TOKENS["cls"], "eos_token": SPECIAL_TOKENS["sep"]}
+EXTRA_TOKEN_KEYS = ("additional_special_tokens", "extra_special_tokens")
 FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
-LIMIT = 100
+MAX_WORD_CHARACTERS = 100
 # Option of a config, the normalizer's name for it, and what transformers takes by default.
 OPTIONS: dict[str, tuple[str, bool | None]] = {
     "do_lower_case": ("lowercase", True),
@@ -70,7 +70,7 @@ class HuggingFaceFiles:
         name = (self.config or {}).get("tokenizer_class")
         if name is None:
             return None
-        text: str = typed(name, str, f"{self.config_name}: tokenizer_class")
+        text: str = require_type(name, str, f"{self.config_name}: tokenizer_class")
         return text.removesuffix("Fast")
 
     def spec(self) -> tuple[TokenizerSpec | None, str]:
@@ -85,26 +85,26 @@ class HuggingFaceFiles:
         if self.config is None or name in PLAIN_CLASSES:
             if stored is None:
                 return None, "nothing beside the model says whether it lower-cases"
-            why = f"tokenizer.json says lowercase {said(stored['do_lower_case'])}"
+            why = f"tokenizer.json says lowercase {json_value(stored['do_lower_case'])}"
             if self.config is None and stored["do_lower_case"] is False:
                 why += ", and there is no tokenizer_config.json (transformers' BertTokenizer would "
                 why += "lower-case without one)"
-            return made(stored), why
+            return spec_from_options(stored), why
         if name is None and self.vocab is None and self.tokenizer is None:
             return None, "tokenizer_config.json has no tokenizer_class, and no vocab.txt beside it"
         taken = {key: options.get(key, default) for key, (_, default) in OPTIONS.items()}
         if "do_lower_case" in options:
-            why = f"tokenizer_config.json says do_lower_case {said(taken['do_lower_case'])}"
+            why = f"tokenizer_config.json says do_lower_case {json_value(taken['do_lower_case'])}"
         else:
             why = "tokenizer_config.json says nothing of do_lower_case, and transformers' default "
             why += "is true"
         for key, value in taken.items():
             if stored is not None and stored[key] != value:
                 why += (
-                    f"; tokenizer.json says {OPTIONS[key][0]} {said(stored[key])}, but the package "
-                    f"transformers takes {said(value)}"
+                    f"; tokenizer.json says {OPTIONS[key][0]} {json_value(stored[key])}, but the "
+                    f"package transformers takes {json_value(value)}"
                 )
-        return made(taken), why
+        return spec_from_options(taken), why
 
     def problems(self) -> list[str]:
         """What these files ask for that this kit has no rule for, in words.
@@ -120,7 +120,7 @@ class HuggingFaceFiles:
         for key in OPTIONS:
             if key in (self.config or {}):
                 assert self.config is not None
-                found[key] = flag(self.config, key, self.config_name, key == "strip_accents")
+                found[key] = read_flag(self.config, key, self.config_name, key == "strip_accents")
         return found
 
     def _normalizer(self) -> dict[str, bool | None] | None:
@@ -133,7 +133,7 @@ class HuggingFaceFiles:
         for key, (name, default) in OPTIONS.items():
             found[key] = default
             if name in normalizer:
-                found[key] = flag(normalizer, name, place, name == "strip_accents")
+                found[key] = read_flag(normalizer, name, place, name == "strip_accents")
         return found
 
     def _class_problems(self) -> Iterator[str]:
@@ -146,13 +146,15 @@ class HuggingFaceFiles:
         if config.get("auto_map") is not None:
             yield "a tokenizer in code of its own (auto_map in tokenizer_config.json)"
         for key in ("padding_side", "truncation_side"):
-            if typed(config.get(key, "right"), str, f"{self.config_name}: {key}") != "right":
+            if require_type(config.get(key, "right"), str, f"{self.config_name}: {key}") != "right":
                 yield f"{key} {config[key]} (tokenizer_config.json)"
         basic = config.get("do_basic_tokenize")
-        if basic is not None and not typed(basic, bool, f"{self.config_name}: do_basic_tokenize"):
+        if basic is not None and not require_type(
+            basic, bool, f"{self.config_name}: do_basic_tokenize"
+        ):
             yield "do_basic_tokenize false (tokenizer_config.json)"
         never = config.get("never_split")
-        if never is not None and typed(never, list, f"{self.config_name}: never_split"):
+        if never is not None and require_type(never, list, f"{self.config_name}: never_split"):
             yield f"never_split {', '.join(map(str, never))} (tokenizer_config.json)"
 
     def _pipeline_problems(self) -> Iterator[str]:
@@ -164,46 +166,47 @@ class HuggingFaceFiles:
             ("normalizer", "BertNormalizer"),
             ("pre_tokenizer", "BertPreTokenizer"),
         ):
-            if kind_of(document, key, name) != wanted:
-                yield f"{key} {kind_of(document, key, name)} (tokenizer.json)"
+            if step_type(document, key, name) != wanted:
+                yield f"{key} {step_type(document, key, name)} (tokenizer.json)"
         normalizer = document.get("normalizer") or {}
-        if not flag(normalizer, "clean_text", f"{name}: normalizer", False, True):
+        if not read_flag(normalizer, "clean_text", f"{name}: normalizer", False, True):
             yield "clean_text false (tokenizer.json's normalizer)"
-        if kind_of(document, "post_processor", name) not in (
+        if step_type(document, "post_processor", name) not in (
             "BertProcessing",
             "TemplateProcessing",
         ):
-            yield f"post_processor {kind_of(document, 'post_processor', name)} (tokenizer.json)"
-        elif frame_of(document["post_processor"]) != FRAME:
+            yield f"post_processor {step_type(document, 'post_processor', name)} (tokenizer.json)"
+        elif read_frame(document["post_processor"]) != FRAME:
             yield "other special tokens around a text than [CLS] and [SEP] (tokenizer.json)"
         else:
             known = self._special_ids()
             for token, i in frame_ids(document["post_processor"]).items():
                 if known and known.get(token) != i:
                     yield f"{token} with id {i} (tokenizer.json), in the vocab {known.get(token)}"
-        model = typed(document.get("model"), dict, f"{name}: model")
+        model = require_type(document.get("model"), dict, f"{name}: model")
         # Files of tokenizers before 0.9 name no type.
         if model.get("type", "WordPiece" if "max_input_chars_per_word" in model else None) != (
             "WordPiece"
         ):
-            yield f"model {str(model.get('type'))[:LIMIT]} (tokenizer.json)"
+            yield f"model {str(model.get('type'))[:MAX_WORD_CHARACTERS]} (tokenizer.json)"
             return
         wanted_values = {
-            "unk_token": SPECIAL["unk"],
+            "unk_token": SPECIAL_TOKENS["unk"],
             "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": LIMIT,
+            "max_input_chars_per_word": MAX_WORD_CHARACTERS,
         }
         for key, value in wanted_values.items():
             if model.get(key, value) != value:
-                yield f"{key} {str(model[key])[:LIMIT]} (tokenizer.json's model), not {value}"
+                got = str(model[key])[:MAX_WORD_CHARACTERS]
+                yield f"{key} {got} (tokenizer.json's model), not {value}"
         yield from self._vocab_problems(model)
 
     def _vocab_problems(self, model: dict[str, Any]) -> Iterator[str]:
         """Another vocab in `tokenizer.json` than in `vocab.txt`."""
         place = f"{self.tokenizer_name}: model.vocab"
-        ids = typed(model.get("vocab"), dict, place)
+        ids = require_type(model.get("vocab"), dict, place)
         for token, i in ids.items():
-            typed(i, int, f"{place}: {token}")
+            require_type(i, int, f"{place}: {token}")
         if self.vocab is None:
             return
         lines = parse_vocab(vocab_bytes(self.vocab), str(self.vocab)).tokens
@@ -218,7 +221,7 @@ class HuggingFaceFiles:
 
     def _token_problems(self) -> Iterator[str]:
         """Special or added tokens that are not the usual five."""
-        usual = set(SPECIAL.values())
+        usual = set(SPECIAL_TOKENS.values())
         known = self._special_ids()
         for document, name in (
             (self.config, self.config_name),
@@ -231,7 +234,7 @@ class HuggingFaceFiles:
                 if value is None:
                     yield f"no {role} ({name.split('/')[-1]})"
                     continue
-                one = added_token(value, f"{name}: {role}")
+                one = parse_added_token(value, f"{name}: {role}")
                 if one.content != token:
                     yield f"{role} {one.content!r} ({name.split('/')[-1]})"
                 elif one.flags:
@@ -256,36 +259,36 @@ class HuggingFaceFiles:
     def _added_tokens(self) -> Iterator[AddedToken]:
         """Every added token of all files."""
         config, place = self.config or {}, self.config_name
-        for key in EXTRA:
+        for key in EXTRA_TOKEN_KEYS:
             listed = config.get(key) or (self.special or {}).get(key) or []
             values = listed.values() if isinstance(listed, dict) else listed
             if not isinstance(listed, dict):
-                typed(listed, list, f"{place}: {key}")
+                require_type(listed, list, f"{place}: {key}")
             for value in values:
-                yield added_token(value, f"{place}: {key}")
-        decoder = typed(
+                yield parse_added_token(value, f"{place}: {key}")
+        decoder = require_type(
             config.get("added_tokens_decoder", {}), dict, f"{place}: added_tokens_decoder"
         )
         for number, value in decoder.items():
             where = f"{place}: added_tokens_decoder: {number}"
             if not number.isdecimal() or not number.isascii():
-                typed(number, int, where)
+                require_type(number, int, where)
             # No id has 18 digits; Python refuses to read a number of thousands.
-            yield added_token(typed(value, dict, where), where, int(number[:18]))
+            yield parse_added_token(require_type(value, dict, where), where, int(number[:18]))
         for token, i in (self.added or {}).items():
             where = f"{self.directory.name}/added_tokens.json: {token}"
-            yield AddedToken(where, token, typed(i, int, where), ())
+            yield AddedToken(where, token, require_type(i, int, where), ())
         place = f"{self.tokenizer_name}: added_tokens"
-        for value in typed((self.tokenizer or {}).get("added_tokens", []), list, place):
-            one = typed(value, dict, place)
-            yield added_token(one, place, typed(one.get("id"), int, f"{place}: id"))
+        for value in require_type((self.tokenizer or {}).get("added_tokens", []), list, place):
+            one = require_type(value, dict, place)
+            yield parse_added_token(one, place, require_type(one.get("id"), int, f"{place}: id"))
 
 
 # What stands around a text, and around two texts: names, and `A` and `B` for the texts.
 FRAME = (["[CLS]", "A", "[SEP]"], ["[CLS]", "A", "[SEP]", "B1", "[SEP]1"])
 
 
-def frame_of(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
+def read_frame(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
     """What a post-processor puts around one text and two; None where that cannot be read.
 
     A piece of type id 1 has a 1 behind its name.
@@ -294,7 +297,7 @@ def frame_of(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
         if processor["type"] == "BertProcessing":
             cls, sep = processor["cls"][0], processor["sep"][0]
             return [cls, "A", sep], [cls, "A", sep, "B1", f"{sep}1"]
-        single, pair = ([piece_of(p) for p in processor[key]] for key in ("single", "pair"))
+        single, pair = ([piece_name(p) for p in processor[key]] for key in ("single", "pair"))
         return single, pair
     except (KeyError, IndexError, TypeError, AttributeError):
         return None
@@ -310,43 +313,43 @@ def frame_ids(processor: dict[str, Any]) -> dict[str, Any]:
         return {"[CLS]": None}
 
 
-def piece_of(piece: dict[str, Any]) -> str:
+def piece_name(piece: dict[str, Any]) -> str:
     """One piece of a template."""
     ((_, content),) = piece.items()
     return f"{content['id']}{content['type_id'] or ''}"
 
 
-def kind_of(document: dict[str, Any], key: str, name: str) -> str:
+def step_type(document: dict[str, Any], key: str, name: str) -> str:
     """The type of a step of `tokenizer.json`; `none` where it has none."""
     step = document.get(key)
     if step is None:
         return "none"
-    typed(step, dict, f"{name}: {key}")
-    kind: str = typed(step.get("type"), str, f"{name}: {key}: type")
+    require_type(step, dict, f"{name}: {key}")
+    kind: str = require_type(step.get("type"), str, f"{name}: {key}: type")
     return kind
 
 
-def flag(
+def read_flag(
     document: dict[str, Any], key: str, place: str, may_be_null: bool, default: bool = True
 ) -> bool | None:
     """A value that is true or false."""
     value = document.get(key, default)
     if value is None and may_be_null:
         return None
-    found: bool = typed(value, bool, f"{place}: {key}")
+    found: bool = require_type(value, bool, f"{place}: {key}")
     return found
 
 
-def added_token(value: Any, place: str, i: int | None = None) -> AddedToken:
+def parse_added_token(value: Any, place: str, i: int | None = None) -> AddedToken:
     """A token as these files write it: a string, or an object with `content` and flags."""
     if not isinstance(value, dict):
-        return AddedToken(place, typed(value, str, place), i, ())
-    content = typed(value.get("content"), str, f"{place}: content")
-    set_flags = [f for f in FLAGS if typed(value.get(f, False), bool, f"{place}: {f}")]
+        return AddedToken(place, require_type(value, str, place), i, ())
+    content = require_type(value.get("content"), str, f"{place}: content")
+    set_flags = [f for f in FLAGS if require_type(value.get(f, False), bool, f"{place}: {f}")]
     return AddedToken(place, content, i, tuple(set_flags))
 
 
-def made(options: dict[str, bool | None]) -> TokenizerSpec:
+def spec_from_options(options: dict[str, bool | None]) -> TokenizerSpec:
     """The tokenizer of these options, by the config's names."""
     return TokenizerSpec(
         "bert",
@@ -356,7 +359,7 @@ def made(options: dict[str, bool | None]) -> TokenizerSpec:
     )
 
 
-def said(value: bool | None) -> str:
+def json_value(value: bool | None) -> str:
     """A value as JSON has it."""
     return json.dumps(value)
 
@@ -366,5 +369,5 @@ def said(value: bool | None) -> str:
 
 def write_tokenizer_json(path: Path, spec: TokenizerSpec, vocab: Vocab) -> None:
     """Writes Hugging Face's format; their Python and JavaScript libraries load it."""
-    tokenizer = loaded(spec, vocab, None).tokenizer
+    tokenizer = load_library(spec, vocab, None).tokenizer
     path.write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")

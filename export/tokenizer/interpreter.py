@@ -21,13 +21,13 @@ from support.errors import EnvironmentProblem, UserError
 
 SCRIPT = Path(libraries.__file__)
 START_SECONDS = 60
-NOISE = 1 << 20  # bytes that an interpreter may print before the script in it answers
+MAX_NOISE_BYTES = 1 << 20  # bytes that an interpreter may print before the script in it answers
 # Variables that would lead their interpreter to our packages.
-OURS = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__")
+REMOVED_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__")
 
 
 @cache
-def interpreter(python: Path) -> "Interpreter":
+def shared_interpreter(python: Path) -> "Interpreter":
     """The running interpreter of that path; one process serves everything that asks for it.
 
     Raises:
@@ -55,7 +55,9 @@ class Interpreter:
                 "for example /path/to/venv/bin/python"
             )
         nonce = secrets.token_hex(16)
-        environment = {name: value for name, value in os.environ.items() if name not in OURS}
+        environment = {
+            name: value for name, value in os.environ.items() if name not in REMOVED_VARIABLES
+        }
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         try:
             self._process = subprocess.Popen(
@@ -74,7 +76,7 @@ class Interpreter:
         self._in: IO[bytes] = self._process.stdin
         self._out: IO[bytes] = self._process.stdout
         self._lock = threading.Lock()
-        weakref.finalize(self, stop, self._process)
+        weakref.finalize(self, stop_process, self._process)
         self._expect_ready(f"\nready {nonce[::-1]}\n".encode())
 
     def ask(self, op: str, *arguments: Any, tokenizer: int | None = None) -> Any:
@@ -102,7 +104,7 @@ class Interpreter:
                 "it there, or give the interpreter that your Python side runs in"
             )
         if answer["kind"] == "refused":
-            raise libraries.Refused(answer["error"])
+            raise libraries.VocabRefused(answer["error"])
         raise EnvironmentProblem(
             f"--tokenizer-python {self.python}: its tokenizer library failed: {answer['error']}; "
             "try the same import in that interpreter"
@@ -118,8 +120,8 @@ class Interpreter:
             while not heard.endswith(ready):
                 piece = os.read(self._out.fileno(), 1 << 16)
                 heard += piece
-                if not piece or len(heard) > NOISE:
-                    stop(self._process)
+                if not piece or len(heard) > MAX_NOISE_BYTES:
+                    stop_process(self._process)
                     raise UserError(
                         f"--tokenizer-python {self.python}: does not answer as Python 3.8 or newer "
                         f"would{self._last_words()}; give the interpreter that your Python side "
@@ -149,7 +151,7 @@ class Interpreter:
         return f" ({last[:200]})" if last else ""
 
 
-def stop(process: "subprocess.Popen[bytes]") -> None:
+def stop_process(process: "subprocess.Popen[bytes]") -> None:
     """Ends the process."""
     process.kill()
     process.wait()

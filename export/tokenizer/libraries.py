@@ -18,24 +18,26 @@ import sys
 from typing import Any
 
 # The module and the distribution that each algorithm stands on.
-NEEDED = {
+PACKAGES = {
     "bert": ("tokenizers", "tokenizers"),
     "tf-text": ("tensorflow_text", "tensorflow-text"),
     "tf-text-fast": ("tensorflow_text", "tensorflow-text"),
     "chars": ("tensorflow", "tensorflow"),
 }
-RECORDS = 100  # texts that go through Hugging Face's normalizer as one string; more are slower
+TEXTS_PER_STRING = (
+    100  # texts that go through Hugging Face's normalizer as one string; more are slower
+)
 
 
-class Missing(Exception):
+class LibraryMissing(Exception):
     """The library is not installed in this interpreter."""
 
 
-class Refused(Exception):
+class VocabRefused(Exception):
     """The library refuses the vocab; the message is its own."""
 
 
-def versions(algorithm: str) -> dict[str, str]:
+def read_versions(algorithm: str) -> dict[str, str]:
     """This interpreter's version, and its version of the library that the algorithm stands on.
 
     Raises:
@@ -43,15 +45,15 @@ def versions(algorithm: str) -> dict[str, str]:
     """
     from importlib.metadata import PackageNotFoundError, version
 
-    module, distribution = NEEDED[algorithm]
+    module, distribution = PACKAGES[algorithm]
     try:
         found = version(distribution)
     except PackageNotFoundError:  # a nightly or a build of another name
-        found = str(getattr(imported(module), "__version__", "unknown"))
+        found = str(getattr(import_library(module), "__version__", "unknown"))
     return {"python": platform.python_version(), distribution: found}
 
 
-def imported(module: str) -> Any:
+def import_library(module: str) -> Any:
     """A module.
 
     Raises:
@@ -62,11 +64,11 @@ def imported(module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name == module:
-            raise Missing(module) from None
+            raise LibraryMissing(module) from None
         raise
 
 
-def load(
+def load_tokenizer(
     algorithm: str, options: dict[str, bool], tokens: list[str], special: dict[str, int]
 ) -> Any:
     """A tokenizer with a vocab.
@@ -100,7 +102,7 @@ class Bert:
 
         Of lines that are equal the last one counts, as in the library's own reader of files.
         """
-        maker = imported("tokenizers").BertWordPieceTokenizer
+        maker = import_library("tokenizers").BertWordPieceTokenizer
         self.tokenizer = maker(
             {token: i for i, token in enumerate(tokens)},
             lowercase=options["lower_case"],
@@ -112,7 +114,7 @@ class Bert:
     def flat(self, texts: list[str]) -> tuple[Any, Any]:
         """The ids of all texts in a row, and where each text's begin; no special tokens."""
         rows = [e.ids for e in self._encodings(texts, None, False)]
-        return [i for row in rows for i in row], splits_of(rows)
+        return [i for row in rows for i in row], row_splits(rows)
 
     def with_types(
         self, texts: list[str], pairs: list[str] | None, special_tokens: bool, limit: int | None
@@ -126,7 +128,7 @@ class Bert:
             self.tokenizer.no_truncation()
         values = [i for encoding in found for i in encoding.ids]
         types = [i for encoding in found for i in encoding.type_ids]
-        return values, types, splits_of([encoding.ids for encoding in found])
+        return values, types, row_splits([encoding.ids for encoding in found])
 
     def split(self, texts: list[str]) -> list[str]:
         r"""The words of each text, joined by \n; the texts begin with a and end with b.
@@ -135,8 +137,8 @@ class Bert:
         """
         normalizer, splitter = self.tokenizer.normalizer, self.tokenizer.pre_tokenizer
         found: list[str] = []
-        for i in range(0, len(texts), RECORDS):
-            whole = "|".join(texts[i : i + RECORDS])
+        for i in range(0, len(texts), TEXTS_PER_STRING):
+            whole = "|".join(texts[i : i + TEXTS_PER_STRING])
             words = splitter.pre_tokenize_str(normalizer.normalize_str(whole))
             parts = "\n".join(word for word, _ in words)[1:-1].split("b\n|\na")
             found += ["a" + part + "b" for part in parts]
@@ -159,8 +161,8 @@ class OnTensorFlow:
 
     def ragged(self, texts: list[str]) -> Any:
         """The ids of each text: int32[texts, (ids)]."""
-        tf = imported("tensorflow")
-        ids = self.tokenizer.tokenize(column(texts))
+        tf = import_library("tensorflow")
+        ids = self.tokenizer.tokenize(string_tensor(texts))
         return tf.cast(ids.merge_dims(1, 2), tf.int32)
 
     def flat(self, texts: list[str]) -> tuple[Any, Any]:
@@ -172,7 +174,7 @@ class OnTensorFlow:
         self, texts: list[str], pairs: list[str] | None, special_tokens: bool, limit: int | None
     ) -> tuple[Any, Any, Any]:
         """Ids, types and splits of texts or pairs, cut to `limit` by TF-Text's own trimmer."""
-        tf, tf_text = imported("tensorflow"), imported("tensorflow_text")
+        tf, tf_text = import_library("tensorflow"), import_library("tensorflow_text")
         segments = [self.ragged(one) for one in (texts, pairs) if one is not None]
         if limit is not None:
             added = len(segments) + 1 if special_tokens else 0
@@ -194,23 +196,23 @@ class TfText(OnTensorFlow):
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
         """Puts the vocab into a lookup table, which refuses equal lines."""
-        tf_text, tf = imported("tensorflow_text"), imported("tensorflow")
+        tf_text, tf = import_library("tensorflow_text"), import_library("tensorflow")
         self.special = special
         self.lower_case = options["lower_case"]
-        keys, ids = column(tokens), tf.range(len(tokens), dtype=tf.int64)
+        keys, ids = string_tensor(tokens), tf.range(len(tokens), dtype=tf.int64)
         try:
             table = tf.lookup.StaticVocabularyTable(
                 tf.lookup.KeyValueTensorInitializer(keys, ids), num_oov_buckets=1
             )
         except tf.errors.FailedPreconditionError as error:
-            raise Refused(first_line(error)) from None
+            raise VocabRefused(first_line(error)) from None
         self.tokenizer = tf_text.BertTokenizer(table, lower_case=self.lower_case)
 
     def split(self, texts: list[str]) -> list[str]:
         r"""The words of each text, joined by \n."""
-        tf = imported("tensorflow")
+        tf = import_library("tensorflow")
         ops = importlib.import_module("tensorflow_text.python.ops.bert_tokenizer")
-        words = ops.BasicTokenizer(lower_case=self.lower_case).tokenize(column(texts))
+        words = ops.BasicTokenizer(lower_case=self.lower_case).tokenize(string_tensor(texts))
         rows, count = words.value_rowids(), words.nrows()
         joined = tf.strings.unsorted_segment_join(words.values, rows, count, separator="\n")
         return [text.decode() for text in joined.numpy().tolist()]
@@ -223,7 +225,7 @@ class TfTextFast(OnTensorFlow):
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
         """Builds the tokenizer's trie."""
-        tf_text, tf = imported("tensorflow_text"), imported("tensorflow")
+        tf_text, tf = import_library("tensorflow_text"), import_library("tensorflow")
         self.special = special
         self.lower_case = options["lower_case"]
         try:
@@ -233,24 +235,24 @@ class TfTextFast(OnTensorFlow):
                 lower_case_nfd_strip_accents=self.lower_case,
             )
         except (RuntimeError, ValueError) as error:
-            raise Refused(first_line(error)) from None
+            raise VocabRefused(first_line(error)) from None
 
     def ragged(self, texts: list[str]) -> Any:
         """The ids of each text: int32[texts, (ids)]."""
-        ids = self.tokenizer.tokenize(column(texts))
+        ids = self.tokenizer.tokenize(string_tensor(texts))
         return ids.merge_dims(1, 2) if ids.ragged_rank == 2 else ids
 
     def normalize(self, texts: list[str]) -> list[str]:
         """Each text as `FastBertNormalizer` folds it."""
-        tf_text = imported("tensorflow_text")
+        tf_text = import_library("tensorflow_text")
         fold = tf_text.FastBertNormalizer(lower_case_nfd_strip_accents=self.lower_case)
-        return [text.decode() for text in fold.normalize(column(texts)).numpy().tolist()]
+        return [text.decode() for text in fold.normalize(string_tensor(texts)).numpy().tolist()]
 
     def count_words(self, texts: list[str]) -> list[int]:
         """How many tokens each text gives with the tokens [UNK], a and b alone."""
-        tf_text, tf = imported("tensorflow_text"), imported("tensorflow")
+        tf_text, tf = import_library("tensorflow_text"), import_library("tensorflow")
         pieces = tf_text.FastWordpieceTokenizer(["[UNK]", "a", "b"], token_out_type=tf.int32)
-        counts: list[int] = pieces.tokenize(column(texts)).row_lengths().numpy().tolist()
+        counts: list[int] = pieces.tokenize(string_tensor(texts)).row_lengths().numpy().tolist()
         return counts
 
 
@@ -270,9 +272,9 @@ class Chars:
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
         """Where two lines are equal, or are so after lower-casing, the first keeps the token."""
-        tf = imported("tensorflow")
+        tf = import_library("tensorflow")
         first: dict[bytes, int] = {}
-        for i, token in enumerate(tf.strings.lower(column(tokens)).numpy().tolist()):
+        for i, token in enumerate(tf.strings.lower(string_tensor(tokens)).numpy().tolist()):
             first.setdefault(token, i)
         self._table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
@@ -288,17 +290,17 @@ class Chars:
 
     def fold(self, texts: list[str]) -> list[str]:
         """ASCII letters in lower case, ASCII white space as `-`."""
-        return [text.decode() for text in self._folded(column(texts)).numpy().tolist()]
+        return [text.decode() for text in self._folded(string_tensor(texts)).numpy().tolist()]
 
     @staticmethod
     def _folded(text: Any) -> Any:
-        tf = imported("tensorflow")
+        tf = import_library("tensorflow")
         return tf.strings.regex_replace(tf.strings.lower(text), "[[:space:]]", "-")
 
     def flat(self, texts: list[str]) -> tuple[Any, Any]:
         """The ids of all texts in a row, and where each text's begin; no special tokens."""
-        tf = imported("tensorflow")
-        text = self._folded(column(texts))
+        tf = import_library("tensorflow")
+        text = self._folded(string_tensor(texts))
         for letter, token in self.ESCAPED.items():
             text = tf.strings.regex_replace(text, re.escape(token), self.MARK + letter)
         characters = tf.strings.unicode_split(text, "UTF-8")
@@ -311,13 +313,13 @@ class Chars:
         return found.values.numpy(), found.row_splits.numpy()
 
 
-def column(texts: list[str]) -> Any:
+def string_tensor(texts: list[str]) -> Any:
     """string[texts]."""
-    tf = imported("tensorflow")
+    tf = import_library("tensorflow")
     return tf.constant([text.encode() for text in texts], tf.string)
 
 
-def splits_of(rows: list[list[int]]) -> list[int]:
+def row_splits(rows: list[list[int]]) -> list[int]:
     """Where each row begins when all are put in a row, and the end."""
     splits = [0]
     for row in rows:
@@ -352,10 +354,10 @@ def serve(nonce: str) -> None:
             return
         request = json.loads(sys.stdin.buffer.read(struct.unpack(">I", head)[0]).decode())
         try:
-            answer: dict[str, Any] = {"result": answered(request, loaded)}
-        except Missing as error:
+            answer: dict[str, Any] = {"result": answer_request(request, loaded)}
+        except LibraryMissing as error:
             answer = {"kind": "missing", "error": str(error)}
-        except Refused as error:
+        except VocabRefused as error:
             answer = {"kind": "refused", "error": str(error)}
         except Exception as error:  # whatever a library raises is the other end's to report
             answer = {"kind": "failed", "error": f"{type(error).__name__}: {first_line(error)}"}
@@ -364,13 +366,13 @@ def serve(nonce: str) -> None:
         answers.flush()
 
 
-def answered(request: dict[str, Any], loaded: list[Any]) -> Any:
+def answer_request(request: dict[str, Any], loaded: list[Any]) -> Any:
     """The result of one request; `loaded` has the tokenizers by number."""
     op, arguments = request["op"], request["arguments"]
     if op == "versions":
-        return versions(*arguments)
+        return read_versions(*arguments)
     if op == "load":
-        loaded.append(load(*arguments))
+        loaded.append(load_tokenizer(*arguments))
         return len(loaded) - 1
     if op not in METHODS:
         raise ValueError(f"no such request: {op}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from export.tokenizer.reference import loaded
+from export.tokenizer.reference import load_library
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.tables import (
     ALONE,
@@ -15,8 +15,8 @@ from export.tokenizer.tables import (
     SPACE,
     CharacterTables,
     Symbols,
-    itself,
-    symbols_of,
+    own_symbol,
+    symbols_from_words,
 )
 from export.tokenizer.vocab import Vocab
 
@@ -33,7 +33,7 @@ HIGH, LOW = "\u302e", "\U0001d165"
 BETWEEN_MARKS = f"a{HIGH}{{}}{LOW}b"
 
 # Neighbours mostly fare alike, so this many go through as one text first.
-TOGETHER = 64
+CHUNK_CHARACTERS = 64
 
 
 def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> CharacterTables:
@@ -42,35 +42,37 @@ def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> Characte
     # The space comes first: a \n that parts two words is not a \n that stayed.
     outcomes: dict[str, Callable[[int], Symbols]] = {
         "a\nb": lambda c: (PLAIN_SPACE,),
-        "a{}b": lambda c: itself(c, LETTER),
-        "a\n{}\nb": lambda c: itself(c, ALONE),
+        "a{}b": lambda c: own_symbol(c, LETTER),
+        "a\n{}\nb": lambda c: own_symbol(c, ALONE),
         "ab": lambda c: (),
     }
     found: dict[str, list[int]] = {outcome: [] for outcome in outcomes}
-    for c, outcome in fates(split, "a{}b", SCALARS, tuple(outcomes)):
+    for c, outcome in probe_characters(split, "a{}b", SCALARS, tuple(outcomes)):
         if outcome in outcomes:
             found[outcome].append(c)
             symbols = outcomes[outcome](c)
         else:
-            symbols = symbols_of(outcome.split("\n"))
+            symbols = symbols_from_words(outcome.split("\n"))
         if symbols:
             tables.folds[c] = symbols
     if HIGH + LOW not in split([f"a{HIGH}{LOW}b"])[0]:
-        for c in unmoved(split, found["ab"]):
+        for c in find_unmoved(split, found["ab"]):
             tables.folds[c] = ONLY_BLOCK
-        starters = set(unmoved(split, found["a{}b"]))
-        tables.ranks = ranks(split, [chr(c) for c in found["a{}b"] if c not in starters])
+        starters = set(find_unmoved(split, found["a{}b"]))
+        tables.ranks = probe_ranks(split, [chr(c) for c in found["a{}b"] if c not in starters])
     return tables
 
 
-def fates(
+def probe_characters(
     split: Splitter, context: str, characters: list[int], outcomes: tuple[str, ...]
 ) -> Iterator[tuple[int, str]]:
     """Each character with what became of it in a context that begins with a and ends with b.
 
     That is one of `outcomes` (where `{}` is the character itself), else the words as they came.
     """
-    chunks = [characters[i : i + TOGETHER] for i in range(0, len(characters), TOGETHER)]
+    chunks = [
+        characters[i : i + CHUNK_CHARACTERS] for i in range(0, len(characters), CHUNK_CHARACTERS)
+    ]
     whole = ["".join(context.format(chr(c)) for c in chunk) for chunk in chunks]
     mixed: list[int] = []
     for chunk, answer in zip(chunks, split(whole), strict=True):
@@ -86,17 +88,17 @@ def fates(
         yield c, next(simple, words)
 
 
-def unmoved(split: Splitter, characters: list[int]) -> list[int]:
+def find_unmoved(split: Splitter, characters: list[int]) -> list[int]:
     """Those characters that keep two marks around them from changing places.
 
     A starter does, a mark does not, whatever its class; it may itself be moved or vanish.
     """
     stayed = (BETWEEN_MARKS, BETWEEN_MARKS.format(""))
-    found = fates(split, BETWEEN_MARKS, characters, stayed)
+    found = probe_characters(split, BETWEEN_MARKS, characters, stayed)
     return sorted(c for c, outcome in found if outcome in stayed)
 
 
-def ranks(split: Splitter, marks: list[str]) -> dict[int, int]:
+def probe_ranks(split: Splitter, marks: list[str]) -> dict[int, int]:
     """For each mark, 1 + the number of marks that pass it leftwards: equal where classes are."""
     pairs = [(a, b) for a in marks for b in marks]
     texts = [f"a{a}{b}b" for a, b in pairs]
@@ -106,7 +108,7 @@ def ranks(split: Splitter, marks: list[str]) -> dict[int, int]:
     return {ord(mark): rank for mark, rank in passed.items()}
 
 
-LIMIT = 100
+WORD_LIMIT = 100
 
 
 def read_tables(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> CharacterTables:
@@ -116,11 +118,11 @@ def read_tables(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -
         UserError: see `reference`.
         EnvironmentProblem: see `reference`.
     """
-    library = loaded(spec, vocab, python)
+    library = load_library(spec, vocab, python)
     if spec.algorithm == "tf-text":
-        return read_by_words(library.split, LIMIT, limit_in_bytes=True)
+        return read_by_words(library.split, WORD_LIMIT, limit_in_bytes=True)
     if spec.algorithm == "bert":
-        return read_by_words(library.split, LIMIT, limit_in_bytes=False)
+        return read_by_words(library.split, WORD_LIMIT, limit_in_bytes=False)
     return (
         tf_text_fast_tables(library) if spec.algorithm == "tf-text-fast" else chars_tables(library)
     )
@@ -137,7 +139,7 @@ def tf_text_fast_tables(library: Any) -> CharacterTables:
     kinds = {
         c: {1: LETTER, 2: SPACE, 3: ALONE}[count] for c, count in zip(SCALARS, counts, strict=True)
     }
-    tables = CharacterTables(LIMIT, limit_in_bytes=True)
+    tables = CharacterTables(WORD_LIMIT, limit_in_bytes=True)
     for c, folded in zip(SCALARS, library.normalize(characters), strict=True):
         if folded:
             tables.folds[c] = tuple(ord(one) * 4 + kinds[ord(one)] for one in folded)
@@ -147,7 +149,7 @@ def tf_text_fast_tables(library: Any) -> CharacterTables:
 
 def chars_tables(library: Any) -> CharacterTables:
     """Each character alone, folded by the same string ops as in the reference."""
-    tables = CharacterTables(LIMIT, limit_in_bytes=False)
+    tables = CharacterTables(WORD_LIMIT, limit_in_bytes=False)
     folded = library.fold([chr(c) for c in SCALARS])
-    tables.folds = {c: itself(ord(v), ALONE) for c, v in zip(SCALARS, folded, strict=True)}
+    tables.folds = {c: own_symbol(ord(v), ALONE) for c, v in zip(SCALARS, folded, strict=True)}
     return tables

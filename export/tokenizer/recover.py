@@ -12,29 +12,29 @@ from itertools import chain, islice, product
 from pathlib import Path
 
 from export.tokenizer.hub_tokenizer import HubTokenizer
-from export.tokenizer.reference import FlatIds, Reference, reference
+from export.tokenizer.reference import FlatIds, Reference, make_reference
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.texts import (
     ALL_EDGES,
     CONTEXTS,
     LONG_UNITS,
-    WRITTEN,
-    from_alphabet,
-    in_context,
+    WRITTEN_TOKENS,
     mark_pairs,
     mark_triples,
+    texts_from_alphabet,
+    texts_in_context,
 )
 from export.tokenizer.vocab import Vocab
 from support.errors import UserError
 
 BATCH = 8192
-SHOWN = 3
-LONGEST = 2000  # characters; a model that cuts does so well before
-CASES = (True, False)
-SUSPECTS = [
-    *(TokenizerSpec("tf-text", lower) for lower in CASES),
-    *(TokenizerSpec("tf-text-fast", lower) for lower in CASES),
-    *(TokenizerSpec("bert", *options) for options in product(CASES, CASES, CASES)),
+MAX_SHOWN_TEXTS = 3
+LONG_TEXT_CHARACTERS = 2000  # characters; a model that cuts does so well before
+BOOLEANS = (True, False)
+CANDIDATES = [
+    *(TokenizerSpec("tf-text", lower) for lower in BOOLEANS),
+    *(TokenizerSpec("tf-text-fast", lower) for lower in BOOLEANS),
+    *(TokenizerSpec("bert", *options) for options in product(BOOLEANS, BOOLEANS, BOOLEANS)),
     TokenizerSpec("chars"),
 ]
 
@@ -48,7 +48,9 @@ class Recovered:
     adds_special_tokens: bool
 
 
-def recover(directory: Path, given: Vocab | None, say: Callable[[str], None]) -> Recovered:
+def recover_tokenizer(
+    directory: Path, given: Vocab | None, say: Callable[[str], None]
+) -> Recovered:
     """Recovers a tokenizer SavedModel and proves what was found.
 
     `given` is a vocab to use where the model has none that can be read; where it has, the two
@@ -59,18 +61,18 @@ def recover(directory: Path, given: Vocab | None, say: Callable[[str], None]) ->
             cuts, or no algorithm that explains what the model does; the message has texts.
     """
     model = HubTokenizer(directory)
-    vocab = agreed(model.vocab(), given, directory)
+    vocab = agree_on_vocab(model.vocab(), given, directory)
     model.learn_frame(vocab)
     refuse_cutting(model)
-    say(f"trying {len(SUSPECTS)} tokenizers on what {directory.name} does")
-    suspects = left_over(model, vocab)
+    say(f"trying {len(CANDIDATES)} tokenizers on what {directory.name} does")
+    suspects = filter_candidates(model, vocab)
     say(f"proving {' or '.join(s.algorithm for s in suspects)} on every Unicode character")
-    texts = prove(model, suspects, vocab)
+    texts = prove_candidates(model, suspects, vocab)
     say(f"{texts:,} texts through the model and the reference: equal ids")
     return Recovered(vocab, next(iter(suspects)), model.adds_special_tokens)
 
 
-def agreed(own: Vocab | None, given: Vocab | None, directory: Path) -> Vocab:
+def agree_on_vocab(own: Vocab | None, given: Vocab | None, directory: Path) -> Vocab:
     """The one vocab of the two."""
     if own is None and given is None:
         raise UserError(
@@ -93,15 +95,17 @@ def agreed(own: Vocab | None, given: Vocab | None, directory: Path) -> Vocab:
 
 def refuse_cutting(model: HubTokenizer) -> None:
     """A model that cuts long texts gives ids that a bundle, which doesn't, would not give."""
-    short, long = (len(row) for row in model.flat(["你 " * 10, "你 " * LONGEST]).rows())
-    if long * 10 < short * LONGEST:
+    short, long = (
+        len(row) for row in model.flat(["你 " * 10, "你 " * LONG_TEXT_CHARACTERS]).rows()
+    )
+    if long * 10 < short * LONG_TEXT_CHARACTERS:
         raise UserError(
             f"{model.directory}: cuts texts at {long} tokens, which cannot be carried over; "
             "name the tokenizer with --vocab and --tokenizer, and cut with --max-length in Node"
         )
 
 
-def left_over(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, Reference]:
+def filter_candidates(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, Reference]:
     """The suspects that give the model's ids on all the small texts.
 
     Raises:
@@ -111,9 +115,9 @@ def left_over(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, Referenc
     expected = model.flat(texts).rows()
     failures: dict[TokenizerSpec, set[int]] = {}
     suspects: dict[TokenizerSpec, Reference] = {}
-    for spec in SUSPECTS:
+    for spec in CANDIDATES:
         try:
-            suspect = reference(spec, vocab)
+            suspect = make_reference(spec, vocab)
         except UserError:
             continue  # its library refuses this vocab, so it was not the model's
         got = suspect.flat(texts).rows()
@@ -124,11 +128,13 @@ def left_over(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, Referenc
         return suspects
     nearest = min(failures, key=lambda spec: len(failures[spec]))
     unexplained = set.intersection(*failures.values()) or failures[nearest]
-    shown = [(texts[i], expected[i]) for i in sorted(unexplained)[:SHOWN]]
-    raise UserError(inexplicable(model, vocab, shown, described(nearest)))
+    shown = [(texts[i], expected[i]) for i in sorted(unexplained)[:MAX_SHOWN_TEXTS]]
+    raise UserError(no_match_message(model, vocab, shown, describe_options(nearest)))
 
 
-def prove(model: HubTokenizer, suspects: dict[TokenizerSpec, Reference], vocab: Vocab) -> int:
+def prove_candidates(
+    model: HubTokenizer, suspects: dict[TokenizerSpec, Reference], vocab: Vocab
+) -> int:
     """Compares on the full probe; removes suspects that fail. Returns the number of texts."""
     source = full_probe(vocab)
     count = 0
@@ -142,7 +148,7 @@ def prove(model: HubTokenizer, suspects: dict[TokenizerSpec, Reference], vocab: 
             del suspects[spec]
             if not suspects:
                 shown = [(batch[at], expected.rows()[at])]
-                raise UserError(inexplicable(model, vocab, shown, described(spec)))
+                raise UserError(no_match_message(model, vocab, shown, describe_options(spec)))
     return count
 
 
@@ -152,7 +158,7 @@ def first_difference(one: FlatIds, other: FlatIds) -> int | None:
     return next((i for i, (a, b) in enumerate(rows) if a != b), None)
 
 
-def inexplicable(
+def no_match_message(
     model: HubTokenizer, vocab: Vocab, shown: Sequence[tuple[str, list[int]]], nearest: str
 ) -> str:
     """The message that no tokenizer fits."""
@@ -167,7 +173,7 @@ def inexplicable(
     )
 
 
-def described(spec: TokenizerSpec) -> str:
+def describe_options(spec: TokenizerSpec) -> str:
     """An algorithm with its options."""
     return " ".join([spec.algorithm, *(f"{k}={v}" for k, v in spec.options.items())])
 
@@ -177,7 +183,7 @@ def small_texts(vocab: Vocab) -> Iterator[str]:
     known = random.Random(0).sample(vocab.tokens, min(300, len(vocab.tokens)))
     yield from ALL_EDGES
     yield from (form.format(c) for c in ALL_EDGES for form in ("a{}b", "中{}文"))
-    yield from chain(known, WRITTEN, (f"中{token}a" for token in [*known, *WRITTEN]))
+    yield from chain(known, WRITTEN_TOKENS, (f"中{token}a" for token in [*known, *WRITTEN_TOKENS]))
     yield from hard_texts(vocab, 3000)
 
 
@@ -185,7 +191,7 @@ def hard_texts(vocab: Vocab, count: int) -> Iterator[str]:
     """Mixtures of the vocab's characters and odd ones, and words around the limit of 100."""
     characters = sorted({c for token in vocab.tokens for c in token})
     some = random.Random(1).sample(characters, min(60, len(characters)))
-    yield from from_alphabet(some, count, seed=1)
+    yield from texts_from_alphabet(some, count, seed=1)
     sizes: Iterable[int] = (24, 25, 26, 33, 34, 50, 51, 99, 100, 101, 200)
     yield from (unit * size for unit in [*LONG_UNITS, *some[:9]] for size in sizes)
 
@@ -193,7 +199,7 @@ def hard_texts(vocab: Vocab, count: int) -> Iterator[str]:
 def full_probe(vocab: Vocab) -> Iterator[str]:
     """Every Unicode character in every context, marks in all orders, and many hard texts."""
     for context in CONTEXTS:
-        yield from in_context(context, unknown_stride=1)
+        yield from texts_in_context(context, unknown_stride=1)
     yield from mark_pairs()
     yield from mark_triples()
     yield from hard_texts(vocab, 50_000)

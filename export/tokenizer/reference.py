@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.tokenizer import libraries
-from export.tokenizer.interpreter import RemoteTokenizer, interpreter
+from export.tokenizer.interpreter import RemoteTokenizer, shared_interpreter
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.vocab import Vocab
 from support.errors import EnvironmentProblem, UserError
@@ -45,12 +45,12 @@ def with_special_tokens(cls: int, sep: int, last: int | None = None) -> Frame:
     return frame
 
 
-def bare(first: Ids, second: Ids | None) -> Ids:
+def without_special_tokens(first: Ids, second: Ids | None) -> Ids:
     """Both texts in a row, nothing added."""
     return first + (second or [])
 
 
-def longest_first(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
+def cut_longest_first(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
     """Cuts the longer text down to the shorter, then both alike, as Hugging Face does.
 
     Of an odd place left over, the longer text gets it, the second where they are equal. Special
@@ -73,7 +73,7 @@ def longest_first(first: Ids, second: Ids | None, limit: int | None, frame: Fram
     return frame(first[:a], second[:b])
 
 
-def joined(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
+def join_and_cut(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
     """All tokens in a row, cut at the end; a pair's last [SEP] may fall away."""
     return frame(first, second)[:limit]
 
@@ -161,7 +161,7 @@ class Reference:
             raise ValueError(f"got truncation {truncation!r}, expected one of {TRUNCATIONS}")
         if truncation == "longest-first" and self.spec.algorithm != "chars":
             return self._by_library(texts, pairs, special_tokens, max_length)[0]
-        cut = longest_first if truncation == "longest-first" else joined
+        cut = cut_longest_first if truncation == "longest-first" else join_and_cut
         return self._by_arithmetic(texts, pairs, special_tokens, max_length, cut)[0]
 
     def encode_with_types(
@@ -176,7 +176,7 @@ class Reference:
         The type is 1 for the second text and its [SEP], else 0. The arguments are `encode`'s.
         """
         if self.spec.algorithm == "chars":
-            found = self._by_arithmetic(texts, pairs, special_tokens, max_length, longest_first)
+            found = self._by_arithmetic(texts, pairs, special_tokens, max_length, cut_longest_first)
         else:
             found = self._by_library(texts, pairs, special_tokens, max_length)
         return list(zip(*found, strict=True))
@@ -210,8 +210,12 @@ class Reference:
         first = self.flat(texts).rows()
         second = [None] * len(first) if pairs is None else self.flat(pairs).rows()
         special = {role: token.id for role, token in self.vocab.special.items()}
-        frame = with_special_tokens(special["cls"], special["sep"]) if special_tokens else bare
-        types = with_special_tokens(0, 0, 1) if special_tokens else bare
+        frame = (
+            with_special_tokens(special["cls"], special["sep"])
+            if special_tokens
+            else without_special_tokens
+        )
+        types = with_special_tokens(0, 0, 1) if special_tokens else without_special_tokens
         ids, kinds = [], []
         for a, b in zip(first, second, strict=True):
             ids.append(cut(a, b, max_length, frame))
@@ -220,7 +224,7 @@ class Reference:
         return ids, kinds
 
 
-def reference(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> Reference:
+def make_reference(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> Reference:
     """The Python tokenizer that `spec` names, with this vocab.
 
     With `python` it runs in that interpreter, in the versions that are installed there.
@@ -229,26 +233,26 @@ def reference(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> 
         UserError: the library refuses the vocab; with `python`, see `interpreter.Interpreter`.
         EnvironmentProblem: with `python`, its library fails.
     """
-    return Reference(spec, vocab, loaded(spec, vocab, python))
+    return Reference(spec, vocab, load_library(spec, vocab, python))
 
 
-def loaded(spec: TokenizerSpec, vocab: Vocab, python: Path | None) -> Any:
+def load_library(spec: TokenizerSpec, vocab: Vocab, python: Path | None) -> Any:
     """The tokenizer with the methods of `libraries.py`; see `reference`."""
     refuse_repeated(spec, vocab)
     special = {role: token.id for role, token in vocab.special.items()}
     arguments = (spec.algorithm, spec.options, vocab.tokens, special)
     try:
         if python is not None:
-            where = interpreter(python)
+            where = shared_interpreter(python)
             return RemoteTokenizer(where, where.ask("load", *arguments))
         if spec.algorithm != "bert":
             tensorflow()
-        return libraries.load(*arguments)
-    except libraries.Refused as error:
+        return libraries.load_tokenizer(*arguments)
+    except libraries.VocabRefused as error:
         raise UserError(
-            f"{libraries.NEEDED[spec.algorithm][0]} refuses this vocab: {error}"
+            f"{libraries.PACKAGES[spec.algorithm][0]} refuses this vocab: {error}"
         ) from None
-    except libraries.Missing as error:
+    except libraries.LibraryMissing as error:
         raise EnvironmentProblem(
             f"the package {error} is missing; run this as `nox -s export`"
         ) from None
@@ -261,8 +265,8 @@ def library_versions(algorithm: str, python: Path | None) -> dict[str, str]:
         UserError: with `python`, see `interpreter.Interpreter`.
     """
     if python is None:
-        return libraries.versions(algorithm)
-    found: dict[str, str] = interpreter(python).ask("versions", algorithm)
+        return libraries.read_versions(algorithm)
+    found: dict[str, str] = shared_interpreter(python).ask("versions", algorithm)
     return found
 
 

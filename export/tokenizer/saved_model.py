@@ -61,7 +61,7 @@ class TokenizerModel(tf.Module):
         }
 
 
-def save(vocab: Vocab, out: Path, lower_case: bool) -> None:
+def save_model(vocab: Vocab, out: Path, lower_case: bool) -> None:
     """Writes the SavedModel; see `export.tokenizer.save_tokenizer_model`."""
     with tempfile.TemporaryDirectory() as directory:
         vocab_file = Path(directory) / "vocab.txt"

@@ -7,14 +7,14 @@ from support.errors import UserError
 ALGORITHMS = ("bert", "tf-text", "tf-text-fast", "chars")
 
 # What each algorithm leaves to choose; anything else is part of its meaning.
-CHOICES = {
+OPTIONS_BY_ALGORITHM = {
     "bert": {"lower_case", "strip_accents", "split_chinese"},
     "tf-text": {"lower_case"},
     "tf-text-fast": {"lower_case"},
     "chars": set[str](),
 }
 
-TYPED = {
+OPTION_FLAGS = {
     "lower_case": "--cased",
     "strip_accents": "--keep-accents",
     "split_chinese": "--no-split-chinese",
@@ -48,11 +48,11 @@ class TokenizerSpec:
             "strip_accents": self.strip_accents is not None,
             "split_chinese": not self.split_chinese,
         }
-        has = CHOICES[self.algorithm]
+        has = OPTIONS_BY_ALGORITHM[self.algorithm]
         for option, changed in asked.items():
             if changed and option not in has:
-                typed = "--strip-accents" if self.strip_accents else TYPED[option]
-                takes = ", ".join(TYPED[name] for name in TYPED if name in has)
+                typed = "--strip-accents" if self.strip_accents else OPTION_FLAGS[option]
+                takes = ", ".join(OPTION_FLAGS[name] for name in OPTION_FLAGS if name in has)
                 raise UserError(
                     f"tokenizer {self.algorithm} takes no {typed}; it takes {takes or 'no options'}"
                 )

@@ -38,12 +38,12 @@ class CharacterTables:
     isolated: list[int] = field(default_factory=list)
 
 
-def itself(code_point: int, kind: int) -> Symbols:
+def own_symbol(code_point: int, kind: int) -> Symbols:
     """The symbols of a character that is kept as it is."""
     return (code_point * 4 + kind,)
 
 
-def symbols_of(words: list[str]) -> Symbols:
+def symbols_from_words(words: list[str]) -> Symbols:
     """The symbols of a character from the words that it made between the letters a and b.
 
     A single character that is a word by itself is ALONE; where that does not tell two words
@@ -74,24 +74,24 @@ VERSION = 1
 UNICODE = 0x110000
 
 # How a run of characters is stored: kept as a letter, alone or a space; vanishing; or folded.
-KEPT, VANISHES, BLOCKS, FOLDED = {LETTER: 0, ALONE: 1, SPACE: 2}, 3, 4, 5
+SELF_CLASSES, VANISHES, BLOCKS, FOLDED = {LETTER: 0, ALONE: 1, SPACE: 2}, 3, 4, 5
 
 
 def serialise(tables: CharacterTables) -> bytes:
     """The tables as bytes; equal tables give equal bytes."""
     out = bytearray(MAGIC)
     out.append(VERSION)
-    put(out, [int(tables.limit_in_bytes), tables.limit])
+    write_numbers(out, [int(tables.limit_in_bytes), tables.limit])
     classes = [stored_class(tables, c) for c in range(UNICODE)]
-    put_runs(out, classes)
-    put_folds(out, tables, classes)
-    put(out, [len(tables.ranks)])
+    write_runs(out, classes)
+    write_folds(out, tables, classes)
+    write_numbers(out, [len(tables.ranks)])
     last = 0
     for c, rank in sorted(tables.ranks.items()):
-        put(out, [c - last, rank])
+        write_numbers(out, [c - last, rank])
         last = c
     isolated = set(tables.isolated)
-    put_runs(out, [int(c in isolated) for c in range(UNICODE)])
+    write_runs(out, [int(c in isolated) for c in range(UNICODE)])
     return bytes(out)
 
 
@@ -103,18 +103,18 @@ def stored_class(tables: CharacterTables, c: int) -> int:
     if symbols == ONLY_BLOCK:
         return BLOCKS
     if len(symbols) == 1 and symbols[0] >> 2 == c:
-        return KEPT[symbols[0] & 3]
+        return SELF_CLASSES[symbols[0] & 3]
     return FOLDED
 
 
-def put_runs(out: bytearray, classes: list[int]) -> None:
+def write_runs(out: bytearray, classes: list[int]) -> None:
     """The number of runs, then `length * 8 + class` of each; together they cover all of Unicode."""
     runs = [(value, len(list(run))) for value, run in groupby(classes)]
-    put(out, [len(runs)])
-    put(out, (length * 8 + value for value, length in runs))
+    write_numbers(out, [len(runs)])
+    write_numbers(out, (length * 8 + value for value, length in runs))
 
 
-def put_folds(out: bytearray, tables: CharacterTables, classes: list[int]) -> None:
+def write_folds(out: bytearray, tables: CharacterTables, classes: list[int]) -> None:
     """Each folded character's symbols, as differences to the last one's at the same places.
 
     A place that the last one does not have counts from the character itself.
@@ -126,11 +126,11 @@ def put_folds(out: bytearray, tables: CharacterTables, classes: list[int]) -> No
         symbols = tables.folds[c]
         base = last[: len(symbols)] + (c * 4,) * (len(symbols) - len(last))
         differences = [symbol - b for symbol, b in zip(symbols, base, strict=True)]
-        put(out, [len(symbols), *(d * 2 if d >= 0 else -d * 2 - 1 for d in differences)])
+        write_numbers(out, [len(symbols), *(d * 2 if d >= 0 else -d * 2 - 1 for d in differences)])
         last = symbols
 
 
-def put(out: bytearray, numbers: Iterable[int]) -> None:
+def write_numbers(out: bytearray, numbers: Iterable[int]) -> None:
     """Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last."""
     for number in numbers:
         while number > 0x7F:

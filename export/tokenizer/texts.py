@@ -46,7 +46,7 @@ def is_assigned(character: str) -> bool:
     return unicodedata.category(character) not in {"Cn", "Co", "Cs"}
 
 
-def in_context(context: str, unknown_stride: int, packed: int = PACKED) -> Iterator[str]:
+def texts_in_context(context: str, unknown_stride: int, packed: int = PACKED) -> Iterator[str]:
     """Every scalar value in one context, of those that this Python does not know every nth.
 
     A text has `packed` of them with spaces between, which part words for every tokenizer.
@@ -82,17 +82,28 @@ def mark_triples() -> Iterator[str]:
         yield f"{between}\u302e\U0001d165{between}"
 
 
-def kind_of(character: str) -> str:
+def describe_character(character: str) -> str:
     """A character's name for a message."""
     name = unicodedata.name(character, unicodedata.category(character))
     return f"U+{ord(character):04X} {name}"
 
 
-WRITTEN = ["[MASK]", "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[mask]", "[Mask]", "[MASK", "MASK]", "##"]
+WRITTEN_TOKENS = [
+    "[MASK]",
+    "[CLS]",
+    "[SEP]",
+    "[UNK]",
+    "[PAD]",
+    "[mask]",
+    "[Mask]",
+    "[MASK",
+    "MASK]",
+    "##",
+]
 LONG_UNITS = ["a", "é", "か", "中", "𠀀", "Ａ", "ﬁ", "\u0301", "가", "ab"]
 
 
-def mutated(reviews: Sequence[str], count: int, seed: int) -> Iterator[str]:
+def mutate_reviews(reviews: Sequence[str], count: int, seed: int) -> Iterator[str]:
     """Reviews (or pieces of them) with one to eight odd things put in, taken out or swapped."""
     chance = random.Random(seed)
     groups = list(EDGES.values())
@@ -108,7 +119,7 @@ def mutated(reviews: Sequence[str], count: int, seed: int) -> Iterator[str]:
             elif roll < 0.7:
                 text[at:at] = [chance.choice(SCALARS)]
             elif roll < 0.8:
-                text[at:at] = [chance.choice(WRITTEN)]
+                text[at:at] = [chance.choice(WRITTEN_TOKENS)]
             elif roll < 0.86:
                 text[at:at] = [long_word(chance)]
             elif roll < 0.93:
@@ -126,10 +137,10 @@ def long_word(chance: random.Random) -> str:
     return word + chance.choice(["", "a", "b", "é", "か", "\u302e", "\u2028"])
 
 
-def from_alphabet(alphabet: Sequence[str], count: int, seed: int) -> Iterator[str]:
+def texts_from_alphabet(alphabet: Sequence[str], count: int, seed: int) -> Iterator[str]:
     """Short texts over a few characters, so that the pieces of a made-up vocab meet."""
     chance = random.Random(seed)
-    odd = [*ALL_EDGES, *WRITTEN]
+    odd = [*ALL_EDGES, *WRITTEN_TOKENS]
     for _ in range(count):
         size = chance.choice([1, 2, 3, 5, 8, 13, 30])
         if chance.random() < 0.04:

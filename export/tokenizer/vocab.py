@@ -13,10 +13,10 @@ from pathlib import Path
 
 from export.bundle import SpecialToken
 from support.errors import UserError
-from support.input_files import read_plain
+from support.input_files import read_plain_file
 
-SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-SHOWN = 3
+SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+MAX_SHOWN_TOKENS = 3
 BOM = b"\xef\xbb\xbf"
 ASCII_SPACE = " \t\n\v\f\r"
 # The largest published vocab of this kind, that of LaBSE, has 501,153 lines and 5 MB.
@@ -47,12 +47,12 @@ class Vocab:
         said = []
         if b"\r\n" in self.raw:
             said.append(f"{self.name}: lines end in CRLF throughout; CRLF is taken as the line end")
-        for token, lines in list(self.repeated.items())[:SHOWN]:
+        for token, lines in list(self.repeated.items())[:MAX_SHOWN_TOKENS]:
             said.append(
                 f"{self.name} line {lines[-1]}: {token!r} stands in line {lines[0]} already: bert "
                 f"gives it the last line's id, {lines[-1] - 1}, chars the first's, {lines[0] - 1}"
             )
-        if len(self.repeated) > SHOWN:
+        if len(self.repeated) > MAX_SHOWN_TOKENS:
             said.append(f"{self.name}: {len(self.repeated)} tokens in all are on several lines")
         return said
 
@@ -80,7 +80,7 @@ def vocab_bytes(path: Path) -> bytes:
     Raises:
         UserError: see `read_plain`.
     """
-    return read_plain(path, MAX_VOCAB, "a vocab.txt, one token a line")
+    return read_plain_file(path, MAX_VOCAB, "a vocab.txt, one token a line")
 
 
 def compare_sizes(name: str, lines: int, rows: int) -> str | None:
@@ -102,24 +102,26 @@ def compare_sizes(name: str, lines: int, rows: int) -> str | None:
 
 def parse_vocab(raw: bytes, name: str) -> Vocab:
     """`read_vocab` on bytes; `name` stands before the line in messages."""
-    tokens = [decoded(line, f"{name} line {i}") for i, line in enumerate(split(raw, name), 1)]
+    tokens = [
+        decode_line(line, f"{name} line {i}") for i, line in enumerate(split_lines(raw, name), 1)
+    ]
     lines: dict[str, list[int]] = {}
     for i, token in enumerate(tokens, 1):
-        check(token, f"{name} line {i}")
+        check_token(token, f"{name} line {i}")
         lines.setdefault(token, []).append(i)
     special = {}
-    for role, token in SPECIAL.items():
+    for role, token in SPECIAL_TOKENS.items():
         if token not in lines:
             raise UserError(
                 f"{name}: no line is {token} ({len(tokens)} lines read), expected "
-                f"{' '.join(SPECIAL.values())} each on a line of its own"
+                f"{' '.join(SPECIAL_TOKENS.values())} each on a line of its own"
             )
         special[role] = SpecialToken(token, lines[token][-1] - 1)
     repeated = {token: places for token, places in lines.items() if len(places) > 1}
     return Vocab(raw, tokens, special, name, repeated)
 
 
-def split(raw: bytes, name: str) -> list[bytes]:
+def split_lines(raw: bytes, name: str) -> list[bytes]:
     r"""The lines without their ends.
 
     >>> split(b"a\r\nb", "vocab.txt")
@@ -151,7 +153,7 @@ def split(raw: bytes, name: str) -> list[bytes]:
     return lines
 
 
-def decoded(line: bytes, place: str) -> str:
+def decode_line(line: bytes, place: str) -> str:
     """The line as text."""
     try:
         return line.decode("utf-8")
@@ -161,7 +163,7 @@ def decoded(line: bytes, place: str) -> str:
         ) from None
 
 
-def check(token: str, place: str) -> None:
+def check_token(token: str, place: str) -> None:
     """Refuses lines that the references read in different ways.
 
     Hugging Face trims a line's end, TensorFlow does not; a blank line is a token to one reader and

@@ -6,7 +6,7 @@ The rule itself is in compare.py: |node - python| <= atol + rtol * |python|.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from numerics.budgets import DTYPES, Budget, Cost, derived
+from numerics.budgets import DTYPES, Budget, Cost, derive_budget
 from support.errors import EnvironmentProblem, UserError
 
 EXACT = Budget(0.0, 0.0, "tokens, ids and labels are equal or wrong")
@@ -47,4 +47,4 @@ class Budgets:
             raise EnvironmentProblem(
                 f"Python's run has no float32 cost of {stage}, so it has no budget; run it again"
             )
-        return derived(self.costs[stage], self.dtype)
+        return derive_budget(self.costs[stage], self.dtype)

@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from numerics.budgets import Budget, seen
+from numerics.budgets import Budget, unmasked_values
 from parity_tests.checks.budgets import EXACT, Budgets
 from parity_tests.checks.compare import (
     compare_arrays,
@@ -157,7 +157,7 @@ def compare_visible(
 ) -> None:
     """The one rule, on what is seen."""
     if mask is not None and got.shape == should.shape:
-        got, should = (seen(name, side, mask) for side in (got, should))
+        got, should = (unmasked_values(name, side, mask) for side in (got, should))
     result = compare_arrays(
         got, should, budget, f"{name}, {row.backend}, {row.special}, text {text}"
     )

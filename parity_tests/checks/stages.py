@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numerics.budgets import Budget, seen
+from numerics.budgets import Budget, unmasked_values
 from parity_tests.cases import TextCase
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import (
@@ -194,7 +194,7 @@ def compare_output(
         if mask is not None:
             if not mask[index].any():
                 continue
-            one, other = (seen(name, side, mask[index]) for side in (one, other))
+            one, other = (unmasked_values(name, side, mask[index]) for side in (one, other))
         where = f"{told}, {row.place()}, text {case.case} {case.quoted}"
         result = compare_arrays(one, other, row.budget, where)
         row.take(case.case, result.measures)

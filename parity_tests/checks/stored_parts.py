@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from numerics.budgets import CLAIM, RTOL, SCALE, Cost, ceiling, derived
+from numerics.budgets import CLAIM, RTOL, SCALE, Cost, atol_ceiling, derive_budget
 from parity_tests.checks.compare import make_problem
 from parity_tests.runners.runs import TAPS
 from parity_tests.tokenizer import tables
@@ -120,7 +120,7 @@ def too_wide_budgets(
                 ).message
             )
         elif cost is not None:
-            most = min(CLAIM * derived(cost, dtype).atol, SCALE * ceiling(cost, dtype))
+            most = min(CLAIM * derive_budget(cost, dtype).atol, SCALE * atol_ceiling(cost, dtype))
             if got[0] > most or got[1] > RTOL:
                 said = f"atol {got[0]:g} and rtol {got[1]:g}"
                 should = f"at most {most:.2g} and {RTOL:g}"

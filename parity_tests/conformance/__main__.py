@@ -19,7 +19,7 @@ from parity_tests.conformance.fixtures import entries_by_build, make_vocab_lines
 from parity_tests.conformance.published import conform_published, published_models
 from parity_tests.conformance.rows import ConformanceRow, conform_catalog_rows, markdown_table
 from parity_tests.conformance.trained import NAME, conform_trained
-from support.command_line import OptionParser, command, nearest
+from support.command_line import OptionParser, command, nearest_name
 from support.errors import UserError
 
 EXAMPLE = """example:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [b for b in possible if given.rows is None or given.rows & set(b.names)]
     rows: list[ConformanceRow] = []
     with tempfile.TemporaryDirectory(prefix="conformance-") as place:
-        size = catalog.entries()[0].vocab_size
+        size = catalog.read_entries()[0].vocab_size
         vocab = "".join(f"{line}\n" for line in make_vocab_lines(size))
         (Path(place) / "vocab.txt").write_text(vocab, encoding="utf-8")
         for at, build in enumerate(wanted, 1):
@@ -91,10 +91,10 @@ def unknown_row_message(unknown: list[str], given: argparse.Namespace) -> str:
             option = model.environment.replace("_", "-")
             return f"{model.name} needs --{option} PYTHON; nox -s conformance gives it"
     also = ", ".join(model.name for model in published_models())
-    known = [entry.name for entry in catalog.entries()] + [
+    known = [entry.name for entry in catalog.read_entries()] + [
         model.name for model in published_models()
     ]
-    meant = nearest(unknown[0], known)
+    meant = nearest_name(unknown[0], known)
     asked = f" (did you mean {meant}?)" if meant else ""
     said = f"the catalog has no {', '.join(unknown)}{asked}"
     return f"{said}; see `nox -s export -- catalog`; also: {also}"

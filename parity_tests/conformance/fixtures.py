@@ -13,7 +13,7 @@ from pathlib import Path
 
 from export.source import catalog
 from export.tokenizer import read_vocab, save_tokenizer_model
-from export.tokenizer.vocab import SPECIAL
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from support.quiet_tensorflow import tensorflow
 
 SEED = 1
@@ -24,12 +24,12 @@ def make_vocab_lines(count: int) -> list[str]:
     """A vocab as large as the collection's: special tokens, ASCII, `##` pieces, CJK characters."""
     ascii_signs = [chr(c) for c in range(0x21, 0x7F) if not chr(c).isupper()]
     pieces = [f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
-    return list(islice(chain(SPECIAL.values(), ascii_signs, pieces, map(chr, CJK)), count))
+    return list(islice(chain(SPECIAL_TOKENS.values(), ascii_signs, pieces, map(chr, CJK)), count))
 
 
 def build_fixture(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> None:
     """Writes the SavedModel of a row, of as many layers as it has or as are asked for."""
-    entry = catalog.find(name)
+    entry = catalog.find_entry(name)
     assert entry is not None, name
     vocab = read_vocab(vocab_file, print)
     if entry.configuration is None:
@@ -38,11 +38,11 @@ def build_fixture(name: str, vocab_file: Path, out: Path, layers: int | None = N
     tensorflow()
     from export.architectures import encoder, string_tokens
 
-    config = catalog.config_of(entry, len(vocab.tokens))
+    config = catalog.encoder_config_of(entry, len(vocab.tokens))
     config = replace(config, num_hidden_layers=layers or config.num_hidden_layers)
-    model = encoder.seeded(config, "encoder", SEED)
+    model = encoder.seeded_encoder(config, "encoder", SEED)
     if entry.contract == "named":
-        encoder.save(model, out)
+        encoder.save_encoder(model, out)
     else:
         outputs = int(entry.contract.removeprefix("tokens-"))
         string_tokens.save_string_tokens(model, vocab, out, outputs)
@@ -51,7 +51,7 @@ def build_fixture(name: str, vocab_file: Path, out: Path, layers: int | None = N
 def entries_by_build() -> Iterator[list[catalog.Entry]]:
     """The rows that share configuration and contract, the first of each named first."""
     found: dict[str, list[catalog.Entry]] = {}
-    for entry in catalog.entries():
+    for entry in catalog.read_entries():
         found.setdefault(entry.group, []).append(entry)
     yield from found.values()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from export.confined import confinement
-from export.confined.confinement import Reach
+from export.confined.confinement import AllowedPaths
 from parity_tests.finetune.rows import FinetuneRow
 from parity_tests.runners.measure import MeasuredRun, run_measured
 from parity_tests.runners.runners import CHECK_NATIVE, ROOT, find_node
@@ -78,8 +78,8 @@ def python_command(setting: FinetuneSetting, encoder: str, save: Path | None = N
     options += ["--tokenizer-model", str(models / "tokenizer"), *data_options(setting)]
     options += ["--trainable"] if encoder == UPDATED else []
     options += ["--save", str(save)] if save else []
-    reach = Reach(setting.scratch, (models, setting.train, setting.dev))
-    return confinement.command(["-m", "parity_tests.finetune.run_python", *options], reach)
+    reach = AllowedPaths(setting.scratch, (models, setting.train, setting.dev))
+    return confinement.confined_command(["-m", "parity_tests.finetune.run_python", *options], reach)
 
 
 def run_node_frozen(setting: FinetuneSetting, backend: str) -> FinetuneRow:

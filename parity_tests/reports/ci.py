@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from parity_tests.tokenizer.proof import describe_difference
-from support.printing import fenced, markdown, printable, printable_line
+from support.printing import escape_markdown, fence_code, printable, printable_line
 
 NO_CHARACTER = re.compile("[\ufffe\uffff]")
 """Printable, but not in XML 1.0."""
@@ -124,7 +124,10 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(f"### Parity of {markdown(result['bundle']['name'])}\n\n{fenced(table)}\n")
+            file.write(
+                f"### Parity of {escape_markdown(result['bundle']['name'])}\n\n"
+                f"{fence_code(table)}\n"
+            )
     if result["verdict"] == "pass":
         return [workflow_command("notice", "parity", "Node gives what Python gives")]
     still = [

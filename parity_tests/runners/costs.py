@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework import convert_to_constants, ops
 
-from numerics.budgets import FLOAT64, ROUNDED, Cost, packed, randomly_rounded
+from numerics.budgets import FLOAT64, ROUNDED_WEIGHTS, Cost, pack_costs, round_weights_randomly
 from numerics.float64 import Float64Function, NoFloat64
 from parity_tests.runners import runs
 from parity_tests.runners.source import SourceModel
@@ -143,13 +143,13 @@ def add_rounded_costs(
         truth = source.run(model_inputs(batch))
         if inside is not None and any(name.startswith(runs.TAPS) for name in batch):
             truth |= source.run_with(inside.run, model_inputs(batch))
-        add_batch_costs(costs, batch, truth, ROUNDED)
+        add_batch_costs(costs, batch, truth, ROUNDED_WEIGHTS)
 
 
 def run_with_rounded_weights(variables: list[Any], run: Callable[[], None]) -> None:
     """Runs something a few times with the variables randomly rounded, and puts them back."""
     before = {str(i): variable.numpy() for i, variable in enumerate(variables)}
-    for drawn in [*randomly_rounded(before), None]:
+    for drawn in [*round_weights_randomly(before), None]:
         for i, variable in enumerate(variables):
             variable.assign((drawn or before)[str(i)])
         if drawn is not None:
@@ -158,4 +158,4 @@ def run_with_rounded_weights(variables: list[Any], run: Callable[[], None]) -> N
 
 def costs_as_tensors(costs: Mapping[str, Cost]) -> Batch:
     """Costs by the names that they have in a run's file."""
-    return {f"float32_cost.b000.{name}": value for name, value in packed(costs).items()}
+    return {f"float32_cost.b000.{name}": value for name, value in pack_costs(costs).items()}

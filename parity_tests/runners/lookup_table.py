@@ -36,7 +36,7 @@ def read_signature_table(signature: Any) -> dict[str, int] | None:
 
 def read_table_entries(handle: Any) -> dict[str, int] | None:
     """The entries of one table from strings to integers; None where it is no such table."""
-    found = hub_tokenizer.entries_of(handle)
+    found = hub_tokenizer.read_table(handle)
     if found is None:
         return None
     return {key.decode("utf-8", errors="replace"): number for key, number in found.items()}

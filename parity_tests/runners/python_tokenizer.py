@@ -11,9 +11,13 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from export.tokenizer import Vocab, read_vocab, reference
+from export.tokenizer import Vocab, make_reference, read_vocab
 from export.tokenizer.hub_tokenizer import HubTokenizer
-from export.tokenizer.reference import bare, longest_first, with_special_tokens
+from export.tokenizer.reference import (
+    cut_longest_first,
+    with_special_tokens,
+    without_special_tokens,
+)
 from parity_tests.cases import TextCase
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import UserError
@@ -61,7 +65,7 @@ class ClassTokenizer(PythonTokenizer):
     def __init__(self, source: TokenizerSource, vocab: Vocab) -> None:
         super().__init__(vocab)
         assert source.spec is not None, "a source without a SavedModel has a class"
-        self._reference = reference(source.spec, vocab, source.python)
+        self._reference = make_reference(source.spec, vocab, source.python)
 
     def _encode(
         self, texts: list[str], pairs: list[str] | None, added: bool, limit: int
@@ -101,8 +105,10 @@ class ModelTokenizer(PythonTokenizer):
         marked = with_special_tokens(0, 0, 1)
         ones = None if second is None else [1] * len(second)
         return (
-            longest_first(first, second, limit, framed if added else bare),
-            longest_first([0] * len(first), ones, limit, marked if added else bare),
+            cut_longest_first(first, second, limit, framed if added else without_special_tokens),
+            cut_longest_first(
+                [0] * len(first), ones, limit, marked if added else without_special_tokens
+            ),
         )
 
     def _round_robin(self, parts: list[list[list[int]]], added: bool, limit: int) -> list[Encoded]:

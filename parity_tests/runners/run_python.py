@@ -207,5 +207,5 @@ def installed_versions() -> dict[str, str]:
 if __name__ == "__main__":
     # The judge has confined it; a person who asks to be shown a value has not.
     given_paths = [Path(one) for one in sys.argv[1:] if Path(one).exists()]
-    confinement.enter("parity_tests.runners.run_python", given_paths, printing.say)
+    confinement.rerun_confined("parity_tests.runners.run_python", given_paths, printing.say)
     sys.exit(main())

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.confined import confinement
-from export.confined.confinement import Limits, Reach
+from export.confined.confinement import AllowedPaths, Limits
 from parity_tests.runners import runs
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support import printing
-from support.command_line import hint
+from support.command_line import suggest_name
 from support.errors import EnvironmentProblem, UserError
 
 RUNNERS_DIRECTORY = Path(__file__).parent
@@ -57,11 +57,13 @@ def run_python(
     command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
-    confinement.notice(printing.say)
+    confinement.warn_without_landlock(printing.say)
     given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = Reach(Path(place), tuple(given), (out.parent,))
-        started = confinement.command(command, reach, Limits().memory_bytes, PYTHON_TIME_LIMIT)
+        reach = AllowedPaths(Path(place), tuple(given), (out.parent,))
+        started = confinement.confined_command(
+            command, reach, Limits().memory_bytes, PYTHON_TIME_LIMIT
+        )
         return run_and_read("Python", started, out)
 
 
@@ -223,7 +225,7 @@ def parse_backend_counts(text: str) -> dict[str, int]:
         if not name.isalnum() or not number.isdecimal() or int(number) < 1:
             raise UserError(f"--backends: got {part!r}, expected NAME:TEXTS, such as wasm:64")
         if name not in NAMES or name in backends:
-            why = "it is there twice" if name in backends else hint(name, NAMES)
+            why = "it is there twice" if name in backends else suggest_name(name, NAMES)
             raise UserError(
                 f"--backends: got {name}, expected each of {', '.join(NAMES)} once; {why}"
             )

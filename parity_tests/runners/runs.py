@@ -22,7 +22,7 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from numerics.budgets import Cost, unpacked
+from numerics.budgets import Cost, unpack_costs
 from support.errors import EnvironmentProblem
 
 SPECIALS = ("added", "none")
@@ -88,7 +88,7 @@ def read_run(path: Path) -> RunOutput:
                 tensors = batches.setdefault((special, int(batch[1:])), {})
                 tensors[inner] = file.get_tensor(name)
             told = {name: json.loads(text) for name, text in file.metadata().items()}
-            costs = unpacked(batches.pop(("float32_cost", 0), {}))
+            costs = unpack_costs(batches.pop(("float32_cost", 0), {}))
             return RunOutput(
                 batches,
                 told["versions"],

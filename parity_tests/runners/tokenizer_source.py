@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from export.confined import confinement
-from export.confined.confinement import Limits, Reach
+from export.confined.confinement import AllowedPaths, Limits
 from export.source import hub
 from export.source.vetting import vet
 from export.tokenizer import ALGORITHMS, TokenizerSpec, library_versions
-from export.tokenizer.facts import TokenizerFacts, beside, read
+from export.tokenizer.facts import TokenizerFacts, read_facts, read_folder
 from parity_tests.provenance import Contract
 from support.errors import EnvironmentProblem, UserError
 
@@ -51,7 +51,7 @@ class TokenizerSource:
     def files(self) -> list[Path]:
         """All that a process which runs it reads."""
         found = [path for path in (self.model, self.vocab) if path is not None]
-        return [*found, *(confinement.files_of_python(self.python) if self.python else ())]
+        return [*found, *(confinement.python_paths(self.python) if self.python else ())]
 
     def versions(self) -> dict[str, str]:
         """Of Python and of the packages that tokenize, in the interpreter that runs them.
@@ -160,9 +160,9 @@ def choose_tokenizer(
         )
     # Before a file of it is read, such as a vocab among its assets.
     vet(model)
-    facts = read(model)
+    facts = read_facts(model)
     if (facts is None or facts.says_nothing) and given.vocab is not None:
-        facts = beside(given.vocab.parent) or facts
+        facts = read_folder(given.vocab.parent) or facts
     vocab, where = choose_vocab(given, contract, facts, model, out)
     algorithm = given.tokenizer or claimed.algorithm
     spec = choose_spec(given, algorithm, facts, claimed)
@@ -236,9 +236,11 @@ def choose_vocab(
     arguments = ["-m", "parity_tests.runners.lookup_table", str(model), str(table)]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = Reach(Path(place), (model,), (out,))
+        reach = AllowedPaths(Path(place), (model,), (out,))
         done = subprocess.run(
-            confinement.command(arguments, reach, Limits().memory_bytes, LOOKUP_TIME_LIMIT),
+            confinement.confined_command(
+                arguments, reach, Limits().memory_bytes, LOOKUP_TIME_LIMIT
+            ),
             capture_output=True,
             text=True,
         )

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import CharacterTables
-from export.tokenizer.texts import kind_of
+from export.tokenizer.texts import describe_character
 from parity_tests.tokenizer.sides import TokenizerPair
 
 # Makes a failing text as short as it gets.
@@ -65,7 +65,7 @@ def explain(pair: TokenizerPair, group: str, text: str) -> Difference:
         group=group,
         text=text,
         shrunk=short,
-        code_points=[kind_of(c) for c in short],
+        code_points=[describe_character(c) for c in short],
         python=python,
         node=node,
         character=character,
@@ -98,8 +98,8 @@ def find_cause(pair: TokenizerPair, text: str) -> tuple[str, str]:
         if has != gives:
             table, runtime = format_symbols(has), format_symbols(gives)
             entry = f"the table makes it {table}, the runtime makes it {runtime}"
-            return kind_of(c), f"table entry: {entry}"
-    return kind_of(text[0]) if text else "", guess_rule(text, tables)
+            return describe_character(c), f"table entry: {entry}"
+    return describe_character(text[0]) if text else "", guess_rule(text, tables)
 
 
 def guess_rule(text: str, tables: CharacterTables) -> str:

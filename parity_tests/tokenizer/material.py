@@ -9,7 +9,7 @@ from pathlib import Path
 
 from export.tokenizer import Vocab
 from export.tokenizer.texts import ALL_EDGES, SCALARS, is_assigned
-from export.tokenizer.vocab import SPECIAL, parse_vocab
+from export.tokenizer.vocab import SPECIAL_TOKENS, parse_vocab
 from support.errors import EnvironmentProblem
 
 CHARACTERS = 6000
@@ -35,7 +35,9 @@ def make_review_vocab(reviews: list[str]) -> bytes:
     counts = Counter(c for review in reviews for c in review if not c.isspace())
     characters = [c for c, _ in counts.most_common(CHARACTERS)]
     ascii_letters = [chr(c) for c in range(0x21, 0x7F)]
-    lines = dict.fromkeys([*SPECIAL.values(), *characters, *ascii_letters, "か", "##な", "\u2028"])
+    lines = dict.fromkeys(
+        [*SPECIAL_TOKENS.values(), *characters, *ascii_letters, "か", "##な", "\u2028"]
+    )
     words = Counter(word for review in reviews for word in re.findall("[A-Za-z0-9]+", review))
     for word, _ in sorted(words.most_common(WORDS)):
         lines |= dict.fromkeys(word[:i] for i in range(1, len(word) + 1))
@@ -57,7 +59,7 @@ def every_character_vocab() -> Vocab:
     taken off, made a space, made a word by itself.
     """
     known = [c for c in SCALARS if is_assigned(c) and is_usable_line(c)]
-    tokens = [*SPECIAL.values(), *known, *(f"##{c}" for c in known)]
+    tokens = [*SPECIAL_TOKENS.values(), *known, *(f"##{c}" for c in known)]
     return vocab_from_lines(tokens)
 
 
@@ -78,7 +80,7 @@ def make_random_vocab(seed: int) -> tuple[Vocab, list[str]]:
     folded = "".join(unicodedata.normalize("NFKD", c.casefold()) for c in raw)
     alphabet = sorted({*raw, *folded})
     goes_on = chance.choice([0.0, 0.3, 0.6])
-    tokens = dict.fromkeys(SPECIAL.values())
+    tokens = dict.fromkeys(SPECIAL_TOKENS.values())
     for c in alphabet:
         if chance.random() < 0.8:
             tokens[c] = None

@@ -17,11 +17,11 @@ from export.tokenizer.tables import serialise
 from export.tokenizer.texts import (
     CONTEXTS,
     PACKED,
-    from_alphabet,
-    in_context,
     mark_pairs,
     mark_triples,
-    mutated,
+    mutate_reviews,
+    texts_from_alphabet,
+    texts_in_context,
 )
 from export.tokenizer.vocab import parse_vocab, read_vocab
 from parity_tests.references import count_disagreements
@@ -133,7 +133,7 @@ def text_groups(
     groups: Groups = [
         (
             f"every character, {name}",
-            in_context(name, size.unknown_stride, characters_per_text(name)),
+            texts_in_context(name, size.unknown_stride, characters_per_text(name)),
         )
         for name in contexts
     ]
@@ -145,12 +145,12 @@ def text_groups(
         job.vocab,
         [
             ("reviews", reviews[: size.reviews]),
-            ("reviews mutated", mutated(reviews, generated, seed=1)),
+            ("reviews mutated", mutate_reviews(reviews, generated, seed=1)),
         ],
     )
     for seed in range(size.vocabs if main else size.vocabs // 10):
         vocab, alphabet = make_random_vocab(seed)
-        texts = from_alphabet(alphabet, size.texts_per_vocab, seed)
+        texts = texts_from_alphabet(alphabet, size.texts_per_vocab, seed)
         yield vocab, [("made-up vocabs", texts)]
 
 

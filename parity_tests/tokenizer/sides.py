@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from export.tokenizer import TokenizerSpec, Vocab, reference
+from export.tokenizer import TokenizerSpec, Vocab, make_reference
 from export.tokenizer.reference import FlatIds
 from parity_tests.runners.runners import find_node
 
@@ -130,7 +130,7 @@ class TokenizerPair:
         self.vocab = vocab
         self.node = node_side
         self.interpreter = interpreter
-        self.python = reference(spec, vocab, interpreter)
+        self.python = make_reference(spec, vocab, interpreter)
         node_side.load(spec, vocab, tables)
 
     def differences(self, texts: Sequence[str]) -> list[int]:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from support.contracts import sealed
+from support.contracts import seal_description
 from tests.hostile import contracts
 from tests.hostile.case import HostileCase
 from tests.hostile.mutations import mutations
@@ -44,7 +44,7 @@ def change_sealed_classifier(change: Callable[[dict[str, Any]], Any], directory:
         sum_of = {"sha256": sha256(data).hexdigest(), "size": len(data)}
         description["files"][name] = sum_of
     change(description)
-    (directory / "classifier.json").write_bytes(sealed(description))
+    (directory / "classifier.json").write_bytes(seal_description(description))
     return [*predict(directory), "--bundle", str(EMBEDDED)]
 
 
@@ -114,7 +114,7 @@ def train_over(fill: Callable[[Path], Any], options: list[str], directory: Path)
 
 def with_a_diary(out: Path) -> None:
     """A classifier, and what is the user's."""
-    (out / "classifier.json").write_bytes(sealed(contracts.classifier_description()))
+    (out / "classifier.json").write_bytes(seal_description(contracts.classifier_description()))
     for name in ("model.json", "weights.bin"):
         (out / name).touch()
     (out / "diary.txt").write_text("mine")
@@ -141,7 +141,7 @@ def broken_list(out: Path) -> None:
 
 def folder_in_a_files_place(out: Path) -> None:
     """A folder under the name of a file that is listed."""
-    (out / "classifier.json").write_bytes(sealed(contracts.classifier_description()))
+    (out / "classifier.json").write_bytes(seal_description(contracts.classifier_description()))
     (out / "weights.bin").mkdir()
     (out / "weights.bin" / "diary.txt").write_text("mine")
 
@@ -159,18 +159,18 @@ def cases() -> Iterator[HostileCase]:
         try:
             document = json.loads(text)
             if isinstance(document, dict) and "seal" not in name and "sha256" not in name:
-                data = sealed(document)
+                data = seal_description(document)
         except UnicodeEncodeError:
             pass
         yield HostileCase(
             f"classifier: {name}", partial(write_description, data), says="classifier.json"
         )
     for name, description in contradictions():
-        data = sealed(description)
+        data = seal_description(description)
         yield HostileCase(
             f"classifier: {name}", partial(write_description, data), says="classifier.json"
         )
-    whole = sealed(contracts.classifier_description())
+    whole = seal_description(contracts.classifier_description())
     for name, old, new in (
         ("labels swapped by hand", b'"a",\n    "b"', b'"b",\n    "a"'),
         ("a label renamed by hand", b'"b"', b'"B"'),

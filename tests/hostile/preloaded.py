@@ -43,7 +43,7 @@ def export_in_fork(arguments: list[str], out: Path) -> NoReturn:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(out / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    confinement.run = in_this_process  # type: ignore[assignment]
+    confinement.run_confined = in_this_process  # type: ignore[assignment]
     code = 70
     try:
         code = int(program.main(arguments) or 0)
@@ -62,13 +62,13 @@ def in_this_process(kind: str, job: Any, *_: Any) -> None:
     say, what = _[-2], _[-1]
     with tempfile.TemporaryFile() as pipe:
         sys.stdin = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
-        sys.stdin.write(json.dumps({"kind": kind} | worker.encoded(job)))
+        sys.stdin.write(json.dumps({"kind": kind} | worker.encode_job(job)))
         sys.stdin.seek(0)
         # What TensorFlow logs there goes to a file that nobody sees, as in real life.
         with quiet_stderr():
             worker.main([str(os.dup(pipe.fileno()))])
         pipe.seek(0)
-        error = confinement.listen(pipe.fileno(), 5, say, what)
+        error = confinement.relay_messages(pipe.fileno(), 5, say, what)
     if error is not None:
         raise error
 

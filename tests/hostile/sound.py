@@ -158,6 +158,6 @@ def reseal(directory: Path) -> None:
                 resealing.reseal(directory, name)
                 if name == "classifier.json":
                     document = json.loads((directory / name).read_text("utf-8"))
-                    (directory / name).write_bytes(contracts.sealed(document))
+                    (directory / name).write_bytes(contracts.seal_description(document))
             except (ValueError, KeyError, TypeError, AttributeError, OSError):
                 return

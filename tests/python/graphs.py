@@ -12,7 +12,7 @@ def frozen_of(function: Any, held: list[Any], *signature: Any) -> tuple[Any, Any
     source, plain = source_of(function, held, *signature)
     from export.graph import graph
 
-    return graph.freeze(source, graph.inlined(source)), plain
+    return graph.freeze(source, graph.inline_calls(source)), plain
 
 
 def source_of(function: Any, held: list[Any], *signature: Any) -> tuple[Any, Any]:
@@ -31,4 +31,4 @@ def source_of(function: Any, held: list[Any], *signature: Any) -> tuple[Any, Any
     plain = tf.function(function, input_signature=list(signature))
     with tempfile.TemporaryDirectory() as place:
         tf.saved_model.save(module, place, signatures={"serving_default": plain})
-        return graph.load(Path(place)), plain
+        return graph.load_source(Path(place)), plain

@@ -24,7 +24,7 @@ def own_encoder(out: Path, dropout: float = 0.1) -> Path:
     config = EncoderConfig(
         "bert", len(TOKENS), 1, 4, 2, 8, 4, max_position_embeddings=8, hidden_dropout_prob=dropout
     )
-    encoder.save(encoder.seeded(config, "small", 1), out)
+    encoder.save_encoder(encoder.seeded_encoder(config, "small", 1), out)
     return out
 
 

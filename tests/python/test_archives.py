@@ -151,7 +151,7 @@ def test_zip_of_another_compression(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
 def test_bomb(tmp_path: Path, pack: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "ALWAYS_ALLOWED", 1_000_000)
+    monkeypatch.setattr(unpacking, "MIN_LIMIT_BYTES", 1_000_000)
     bomb = pack(MODEL, ("m/zeros", bytes(30_000_000)))
     assert len(bomb) < 40_000
     refused(tmp_path, bomb, "unpacks to more than 0.0 GB, expected a model")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from export.tokenizer import read_vocab
-from export.tokenizer.vocab import SPECIAL
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 
@@ -51,10 +51,10 @@ def strings(tmp_path_factory):
     from export.architectures.string_tokens import save_string_tokens
 
     place = tmp_path_factory.mktemp("strings")
-    tokens = [*SPECIAL.values(), "你", "好", *map(chr, range(97, 122))]
+    tokens = [*SPECIAL_TOKENS.values(), "你", "好", *map(chr, range(97, 122))]
     (place / "vocab.txt").write_text("\n".join([*tokens, *"0123456789"][:40]), encoding="utf-8")
     vocab = read_vocab(place / "vocab.txt", print)
-    model = encoder.seeded(replace(config(), vocab_size=len(vocab.tokens)), "e", 1)
+    model = encoder.seeded_encoder(replace(config(), vocab_size=len(vocab.tokens)), "e", 1)
     save_string_tokens(model, vocab, place / "model", 3)
     return place / "model", stock(place / "model", place / "tfjs")
 
@@ -108,7 +108,7 @@ def named(tmp_path_factory):
     from export.architectures import encoder
 
     place = tmp_path_factory.mktemp("named")
-    encoder.save(encoder.seeded(config(), "e", 1), place / "model")
+    encoder.save_encoder(encoder.seeded_encoder(config(), "e", 1), place / "model")
     return place / "model", stock(place / "model", place / "tfjs")
 
 

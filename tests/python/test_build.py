@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from export.__main__ import main
-from export.architectures.encoder import Encoder, seeded, seeded_head
+from export.architectures.encoder import Encoder, seeded_encoder, seeded_head
 from export.architectures.string_tokens import save_string_tokens
 from export.encoder_config import EncoderConfig
 from export.tokenizer.vocab import Vocab, parse_vocab
@@ -145,7 +145,7 @@ def expected_of(encoder: Encoder, ids: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def test_seeded_string_tokens_with_four_outputs(small: EncoderConfig, tmp_path: Path):
-    encoder = seeded(small, "toy", 5)
+    encoder = seeded_encoder(small, "toy", 5)
     save_string_tokens(encoder, vocab(), tmp_path)
     expected = expected_of(encoder, IDS)
     words = encoder.embeddings.word_embeddings
@@ -169,7 +169,7 @@ def test_seeded_string_tokens_with_four_outputs(small: EncoderConfig, tmp_path: 
 
 
 def test_string_tokens_with_three_outputs_and_two_vocabs(small: EncoderConfig, tmp_path: Path):
-    encoder = seeded(small, "toy", 5)
+    encoder = seeded_encoder(small, "toy", 5)
     swapped = parse_vocab(vocab().raw.replace("你\n好".encode(), "好\n你".encode()), "vocab.txt")
     save_string_tokens(encoder, vocab(), tmp_path / "one", 3)
     save_string_tokens(encoder, swapped, tmp_path / "other", 3)
@@ -184,12 +184,16 @@ def test_string_tokens_with_three_outputs_and_two_vocabs(small: EncoderConfig, t
 def test_vocab_of_another_size(small: EncoderConfig, tmp_path: Path):
     lines = "".join(f"{token}\n" for token in [*TOKENS, "新"]).encode()
     with pytest.raises(UserError, match=f"has {VOCAB + 1} lines, .* has {VOCAB} rows"):
-        save_string_tokens(seeded(small, "toy", 5), parse_vocab(lines, "vocab.txt"), tmp_path)
+        save_string_tokens(
+            seeded_encoder(small, "toy", 5), parse_vocab(lines, "vocab.txt"), tmp_path
+        )
     lines = "".join(f"{token}\n" for token in [*TOKENS[:-1], "你"]).encode()
     with pytest.raises(UserError, match="'你' stands in line 8 already"):
-        save_string_tokens(seeded(small, "toy", 5), parse_vocab(lines, "vocab.txt"), tmp_path)
+        save_string_tokens(
+            seeded_encoder(small, "toy", 5), parse_vocab(lines, "vocab.txt"), tmp_path
+        )
     with pytest.raises(ValueError, match="3 or 4"):
-        save_string_tokens(seeded(small, "toy", 5), vocab(), tmp_path, 2)
+        save_string_tokens(seeded_encoder(small, "toy", 5), vocab(), tmp_path, 2)
 
 
 def test_mistakes_are_one_line_and_leave_nothing(

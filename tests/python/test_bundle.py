@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from export.__main__ import main
-from export.bundle import CONTRACT, digest, refuse_another
+from export.bundle import CONTRACT, digest, refuse_other_source
 from support.errors import UserError
 from tests.hostile import contracts
 from tests.python.conftest import ROOT, Embedded
@@ -52,20 +52,20 @@ def test_only_a_bundle_of_the_same_thing_is_replaced(
 ) -> None:
     out = tmp_path / "out"
     sealed(out, there)
-    refuse_another(out, new, "the new one", replace=True)
+    refuse_other_source(out, new, "the new one", replace=True)
     if not refused:
-        refuse_another(out, new, "the new one", replace=False)
+        refuse_other_source(out, new, "the new one", replace=False)
         return
     said = r"holds the bundle n \(tokenizer bert, lower_case true; made from .*--replace"
     with pytest.raises(UserError, match=said):
-        refuse_another(out, new, "the new one", replace=False)
+        refuse_other_source(out, new, "the new one", replace=False)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"tokenizer": 1, "provenance": {}}'])
 def test_a_contract_that_cannot_be_read_is_not_replaced_silently(tmp_path: Path, text: str) -> None:
     (tmp_path / CONTRACT).write_text(text)
     with pytest.raises(UserError, match="cannot be read"):
-        refuse_another(tmp_path, MODEL, "the new one", replace=False)
+        refuse_other_source(tmp_path, MODEL, "the new one", replace=False)
 
 
 def test_the_source_stays_whatever_out_says(

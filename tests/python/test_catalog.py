@@ -10,7 +10,7 @@ import pytest
 from export.__main__ import main
 from export.encoder_config import EncoderConfig
 from export.source import hub
-from export.source.catalog import MARKS, config_of, entries, find
+from export.source.catalog import CERTAINTY_MARKS, encoder_config_of, find_entry, read_entries
 from support.errors import UserError
 
 # The list of the collection, typed from its README.
@@ -51,15 +51,15 @@ def test_every_published_model_is_a_row() -> None:
         for contract, _, names in (line.partition(": ") for line in COLLECTION.split("\n"))
         for name in names.split()
     ]
-    assert [(e.contract, e.published) for e in entries()] == expected
-    assert all(e.deprecated == (e.contract == "tokens-3") for e in entries())
+    assert [(e.contract, e.published) for e in read_entries()] == expected
+    assert all(e.deprecated == (e.contract == "tokens-3") for e in read_entries())
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_configuration(name: str) -> None:
-    entry = find(name)
+    entry = find_entry(name)
     assert entry is not None
-    config = config_of(entry)
+    config = encoder_config_of(entry)
     assert (
         config.num_hidden_layers,
         config.hidden_size,
@@ -69,7 +69,7 @@ def test_configuration(name: str) -> None:
         config.activation,
     ) == CONFIGS[name]
     assert (config.vocab_size, config.layer_norm_eps) == (21128, 1e-12)
-    assert config_of(entry, 99).vocab_size == 99
+    assert encoder_config_of(entry, 99).vocab_size == 99
 
 
 def parameters(config: EncoderConfig) -> int:
@@ -82,63 +82,63 @@ def parameters(config: EncoderConfig) -> int:
     return embeddings + projection + layers * layer + hidden * hidden + hidden
 
 
-@pytest.mark.parametrize("entry", [e for e in entries() if e.configuration and e.megabytes])
+@pytest.mark.parametrize("entry", [e for e in read_entries() if e.configuration and e.megabytes])
 def test_published_size_fits_the_configuration(entry) -> None:
     # gzip takes up to an eighth off trained float32 weights. With embeddings of 128, as one might
     # think, electra_smallex would be bigger packed than unpacked.
-    packed = entry.megabytes * 1e6 / (4 * parameters(config_of(entry)))
+    packed = entry.megabytes * 1e6 / (4 * parameters(encoder_config_of(entry)))
     assert 0.86 <= packed <= 0.985
 
 
 def test_equal_groups_are_equal_builds() -> None:
     builds: dict[str, object] = {}
-    for entry in entries():
-        config = config_of(entry) if entry.configuration else None
+    for entry in read_entries():
+        config = encoder_config_of(entry) if entry.configuration else None
         assert builds.setdefault(entry.group, (config, entry.contract)) == (config, entry.contract)
     assert len(set(map(str, builds.values()))) == len(builds) == 27
-    groups = {e.name: e.group for e in entries()}
+    groups = {e.name: e.group for e in read_entries()}
     same = [groups[name] for name in ("bert", "bert_wwm", "roberta_wwm", "FinBERT")]
     assert len(set(same)) == 1
 
 
 def test_names_are_handles() -> None:
-    assert len({e.name for e in entries()}) == len(entries()) == 42
-    newest, older = find("albert_tiny"), find("albert_tiny@tokens-4")
+    assert len({e.name for e in read_entries()}) == len(read_entries()) == 42
+    newest, older = find_entry("albert_tiny"), find_entry("albert_tiny@tokens-4")
     assert newest is not None and older is not None
     assert (newest.contract, older.contract) == ("named", "tokens-4")
-    assert find("albert_tiny@named") is newest
-    assert find("zh-bert-L12") is find("zh-bert-L12@tokens-4")
-    assert find("zh-bert-L1") is find("zh-bert-L1@tokens-3")
-    assert find("gpt") is None
+    assert find_entry("albert_tiny@named") is newest
+    assert find_entry("zh-bert-L12") is find_entry("zh-bert-L12@tokens-4")
+    assert find_entry("zh-bert-L1") is find_entry("zh-bert-L1@tokens-3")
+    assert find_entry("gpt") is None
 
 
 def test_addresses() -> None:
-    for entry in entries():
+    for entry in read_entries():
         assert entry.url.startswith("https://code.aliyun.com/qhduan/")
         assert entry.url.endswith(f"/{entry.published}.tar.gz")
         assert "/raw/" in entry.url
-    assert len({e.url for e in entries()}) == 42
-    moved = [e for e in entries() if e.url != e.published_url]
+    assert len({e.url for e in read_entries()}) == 42
+    moved = [e for e in read_entries() if e.url != e.published_url]
     assert [e.name for e in moved] == ["FinBERT"]
     assert moved[0].published_url == moved[0].url.replace("/raw/", "/blob/")
     assert moved[0].known["url"] == moved[0].mark == "a"
 
 
 def test_marks() -> None:
-    for entry in entries():
+    for entry in read_entries():
         expected = {"inputs", "outputs", "url"} | (
             {"configuration"} if entry.configuration else set()
         )
         assert set(entry.known) == expected
-        assert set(entry.known.values()) <= set(MARKS)
-    assert {e.mark for e in entries() if e.contract.startswith("tokens")} == {"h"}
+        assert set(entry.known.values()) <= set(CERTAINTY_MARKS)
+    assert {e.mark for e in read_entries() if e.contract.startswith("tokens")} == {"h"}
 
 
 def test_tokenizer_has_no_encoder() -> None:
-    entry = find("bert_tokenizer_chinese")
+    entry = find_entry("bert_tokenizer_chinese")
     assert entry is not None
     with pytest.raises(UserError, match="is a tokenizer"):
-        config_of(entry)
+        encoder_config_of(entry)
 
 
 def test_name_leads_to_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_name_leads_to_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         asked.append(url)
         raise UserError(f"{url} does not answer")
 
-    monkeypatch.setattr(hub, "from_url", dead)
+    monkeypatch.setattr(hub, "resolve_url", dead)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="FinBERT: .*TFHUB_CACHE_DIR.*python -m export build"):
         hub.resolve("FinBERT")
@@ -163,16 +163,16 @@ def test_directory_of_that_name_comes_first(
 ) -> None:
     (tmp_path / "albert_tiny").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert hub.located("albert_tiny") == Path("albert_tiny")
+    assert hub.locate("albert_tiny") == Path("albert_tiny")
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["catalog"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line.split() for line in lines[:42]}
-    assert set(rows) == {e.name for e in entries()}
+    assert set(rows) == {e.name for e in read_entries()}
     columns = header.split()
-    for entry in entries():
+    for entry in read_entries():
         row = dict(zip(columns, rows[entry.name], strict=True))
         assert [row[c] for c in ("in", "out", "url")] == [
             entry.known[c] for c in ("inputs", "outputs", "url")
@@ -180,7 +180,7 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
         assert row["contract"] == entry.contract
         assert row["address"] == entry.url
     footer = "\n".join(lines[42:])
-    for mark, meaning in MARKS.items():
+    for mark, meaning in CERTAINTY_MARKS.items():
         assert f"  {mark}  {meaning}" in footer
     assert "/blob/0cf046f83ee12cb6ee0311eaa00f5f1e062f2c72/FinBERT.tar.gz" in footer
 

@@ -51,7 +51,7 @@ def assert_equal_outputs(checkpoint: Checkpoint, made: Publisher, layers: int | 
 
 
 def left(checkpoint: Checkpoint) -> dict[str, list[str]]:
-    return loading.by_kind(checkpoint.variables)
+    return loading.unused_by_kind(checkpoint.variables)
 
 
 @pytest.mark.parametrize(("family", "form"), FORMS)
@@ -197,14 +197,17 @@ def test_what_training_leaves_behind_is_named(tmp_path: Path):
         "discriminator head": names[5:6],
         "others": names[6:],
     }
-    lines = loading.lines(checkpoint.variables)
+    lines = loading.describe_unused(checkpoint.variables)
     assert lines[0].startswith(f"7 of {len(made.arrays) + 7} variables of the checkpoint are not")
     assert all(any(name in line for line in lines) for name in names)
 
 
 def test_layer_numbers_are_written_together():
     names = [f"bert/encoder/layer_{i}/output/dense/bias" for i in (1, 10, 2)]
-    assert loading.braced([*names, "x"]) == ["bert/encoder/layer_{1,10,2}/output/dense/bias", "x"]
+    assert loading.brace_layer_numbers([*names, "x"]) == [
+        "bert/encoder/layer_{1,10,2}/output/dense/bias",
+        "x",
+    ]
 
 
 def remove(arrays: dict[str, np.ndarray], name: str) -> None:

@@ -15,10 +15,10 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 from export.confined import confinement, landlock, worker
-from export.confined.confinement import Limits, Reach
+from export.confined.confinement import AllowedPaths, Limits
 from export.graph.verdict import Verdict
-from export.model import Job, Request
-from export.source.signature_choice import Asked
+from export.model import ExportJob, ExportRequest
+from export.source.signature_choice import AskedSignature
 from export.tokenizer import TokenizerSpec
 from export.tokenizer_choice import TokenizerChoice
 from support.errors import CheckFailed, EnvironmentProblem, UserError
@@ -27,7 +27,7 @@ from tests.python import strangers, zoo
 from tests.python.conftest import CONFINED, ROOT
 
 needs_landlock = pytest.mark.skipif(
-    not landlock.version(), reason=f"{CONFINED}: this system has no Landlock"
+    not landlock.landlock_version(), reason=f"{CONFINED}: this system has no Landlock"
 )
 VOCAB = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "a", "b", "c"]) + "\n"
 
@@ -35,7 +35,7 @@ VOCAB = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "
 def confined(code: str, scratch: Path, *read: Path) -> str:
     """What a program prints that runs confined."""
     done = subprocess.run(
-        confinement.command(["-c", code], Reach(scratch, read)),
+        confinement.confined_command(["-c", code], AllowedPaths(scratch, read)),
         capture_output=True,
         text=True,
     )
@@ -102,10 +102,10 @@ for place in ({str(writes)!r}, {str(reads)!r}):
 
 def test_without_landlock_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(landlock, "version", lambda: 0)
-    confinement.notice(said.append)
-    confinement.notice(said.append)
-    assert said == [confinement.ALONE]
+    monkeypatch.setattr(landlock, "landlock_version", lambda: 0)
+    confinement.warn_without_landlock(said.append)
+    confinement.warn_without_landlock(said.append)
+    assert said == [confinement.NO_LANDLOCK_NOTICE]
 
 
 def exported(model: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -164,7 +164,7 @@ def test_a_confined_export_gives_the_same_bundle(tmp_path: Path) -> None:
     model = zoo.tf2(tmp_path / "m")
     done = exported(model, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    request = Request(
+    request = ExportRequest(
         handle=str(model),
         tokenizer=TokenizerChoice(tmp_path / "vocab.txt", TokenizerSpec("chars")),
         own=True,
@@ -191,7 +191,7 @@ def test_what_the_process_says(tmp_path: Path) -> None:
         os.close(theirs)
         lines: list[str] = []
         try:
-            return lines, confinement.listen(ours, 5, lines.append, "m")
+            return lines, confinement.relay_messages(ours, 5, lines.append, "m")
         finally:
             os.close(ours)
 
@@ -207,9 +207,11 @@ def test_what_the_process_says(tmp_path: Path) -> None:
 def test_a_line_without_end_and_no_line_at_all() -> None:
     ours, theirs = os.pipe()
     with os.fdopen(ours), os.fdopen(theirs, "wb"), pytest.raises(UserError, match="nothing came"):
-        confinement.listen(ours, 0, print, "m")
+        confinement.relay_messages(ours, 0, print, "m")
     with Path("/dev/zero").open("rb") as zeros:
-        assert isinstance(confinement.listen(zeros.fileno(), 5, print, "m"), EnvironmentProblem)
+        assert isinstance(
+            confinement.relay_messages(zeros.fileno(), 5, print, "m"), EnvironmentProblem
+        )
 
 
 @pytest.mark.parametrize(
@@ -228,7 +230,7 @@ def test_a_line_without_end_and_no_line_at_all() -> None:
 )
 def test_an_end_without_a_word(code: int, said: str, kind: type, tmp_path: Path) -> None:
     (tmp_path / "stderr").write_text(said)
-    error = confinement.unexpected(code, tmp_path / "stderr", "m")
+    error = confinement.unexpected_exit_error(code, tmp_path / "stderr", "m")
     assert type(error) is kind
     assert said.split("\n")[0] in str(error)
     assert "\n" not in str(error)
@@ -237,16 +239,18 @@ def test_an_end_without_a_word(code: int, said: str, kind: type, tmp_path: Path)
 def test_a_job_comes_through_as_it_was(tmp_path: Path) -> None:
     verdict = Verdict(True, "named", "ids in", ("serve",), "f", {"a": "input_ids"}, {}, False)
     choice = TokenizerChoice(Path("v"), TokenizerSpec("bert", True, False), python=Path("p"))
-    asked = Asked(tags=("a", "b"), inputs=(("input_ids", "x"),))
-    request = Request("h", choice, trained=None, asked=asked, limits=Limits(3, 4), replace=True)
-    job = Job(tmp_path, Path("m"), verdict, {"vocab": {"sha256": "0"}}, request)
-    through = json.loads(json.dumps(worker.encoded(job)))
-    assert worker.decoded(Job, through) == job
+    asked = AskedSignature(tags=("a", "b"), inputs=(("input_ids", "x"),))
+    request = ExportRequest(
+        "h", choice, trained=None, asked=asked, limits=Limits(3, 4), replace=True
+    )
+    job = ExportJob(tmp_path, Path("m"), verdict, {"vocab": {"sha256": "0"}}, request)
+    through = json.loads(json.dumps(worker.encode_job(job)))
+    assert worker.decode_value(ExportJob, through) == job
 
 
 def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
     code = "import time; print('started', flush=True); time.sleep(60)"
-    command = confinement.command(["-c", code], Reach(tmp_path))
+    command = confinement.confined_command(["-c", code], AllowedPaths(tmp_path))
     parent = (
         "import subprocess, sys, json; p = subprocess.Popen(json.loads(sys.argv[1]), "
         "stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid, flush=True); input()"

@@ -30,7 +30,7 @@ from tests.python.conftest import ROOT
 
 def test_every_row_of_the_catalog_has_a_build():
     names = [entry.name for group in entries_by_build() for entry in group]
-    assert sorted(names) == sorted(entry.name for entry in catalog.entries())
+    assert sorted(names) == sorted(entry.name for entry in catalog.read_entries())
 
 
 def test_rows_that_share_a_build_are_the_same_model():
@@ -47,9 +47,9 @@ def test_a_command_is_measured(tmp_path):
     """By a small process, as in the command: a child begins with its parent's peak."""
     code = "import sys; x = bytearray(300 << 20); print('out'); sys.exit('no such thing')"
     script = (
-        "import pathlib, sys; from parity_tests.runners.measure import measured; "
+        "import pathlib, sys; from parity_tests.runners.measure import run_measured; "
         f"log = pathlib.Path({str(tmp_path / 'log')!r}); "
-        f"done = measured([sys.executable, '-c', {code!r}], log); "
+        f"done = run_measured([sys.executable, '-c', {code!r}], log); "
         "print(done.code, done.stdout.strip(), done.last_words, done.peak_bytes >> 20, sep='|')"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)

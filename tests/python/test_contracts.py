@@ -280,7 +280,7 @@ def test_contradictions_in_a_classifier(description: dict[str, Any], tmp_path: P
 
 def test_a_seal_is_the_same_in_both_languages(description: dict[str, Any], tmp_path: Path) -> None:
     second = description | {"version": 2, "labels": ["好", "b"], "golden": []}
-    whole = contracts.sealed(second).decode()
+    whole = contracts.seal_description(second).decode()
     edited = whole.replace('"seed": 1', '"seed": 2')
     both = [whole, edited, whole + "\n", whole.replace("\n", "\r\n")]
     for said in (

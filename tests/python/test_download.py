@@ -12,7 +12,7 @@ import pytest
 
 from export.bundle import digest
 from export.source import download, hub
-from export.source.download import ABANDONED_S, Partial
+from export.source.download import ABANDONED_S, PartialFile
 from support.errors import EnvironmentProblem, UserError
 from tests.python.hosts import BODY, TAG, Host
 
@@ -122,7 +122,7 @@ def test_range_that_is_none_starts_anew(host: Host) -> None:
 
 def test_killed_process_leaves_something(host: Host, cache: Path) -> None:
     cache.mkdir()
-    part = Partial(cache, hashlib.sha256(host.url().encode()).hexdigest())
+    part = PartialFile(cache, hashlib.sha256(host.url().encode()).hexdigest())
     part.start(TAG)
     left = cache / f"{part.stem}.7.growing"
     left.write_bytes(BODY[:1000])
@@ -237,8 +237,8 @@ def test_sha256_binds_what_is_exported(
         seen.append(directory)
         raise Seen
 
-    monkeypatch.setattr(model, "required", required)
-    request = model.Request(handle=url, tokenizer=TokenizerChoice(), sha256=wanted)
+    monkeypatch.setattr(model, "require_exportable", required)
+    request = model.ExportRequest(handle=url, tokenizer=TokenizerChoice(), sha256=wanted)
     with pytest.raises(Seen):
         model.export_model(request, cache / "out", print)
     assert seen == [cache / wanted / "m"]
@@ -264,7 +264,7 @@ def test_the_command_hands_both_sha256_on(tmp_path: Path, monkeypatch: pytest.Mo
     from export import __main__ as command
     from export import model
 
-    requests: list[model.Request] = []
+    requests: list[model.ExportRequest] = []
     monkeypatch.setattr(model, "export_model", lambda request, out, say: requests.append(request))
     arguments = ["model", "m", "--sha256", "aa", "--tokenizer-model", "t", "--out", str(tmp_path)]
     assert command.main([*arguments, "--tokenizer-sha256", "bb"]) == 0

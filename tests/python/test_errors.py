@@ -9,7 +9,7 @@ import pytest
 
 from export import __main__ as command
 from export.source import catalog
-from support.command_line import failure
+from support.command_line import describe_failure
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 from tests.python.conftest import ROOT
 
@@ -37,7 +37,7 @@ class ResourceExhaustedError(Exception):
     ],
 )
 def test_what_each_error_means(error: Exception, code: int, line: str) -> None:
-    said, got = failure(error)
+    said, got = describe_failure(error)
     assert got == code
     assert said.startswith(line)
     assert "\n" not in said
@@ -49,7 +49,7 @@ def test_an_unforeseen_error_names_its_place(
     def fails(_: object) -> str:
         raise KeyError("x")
 
-    monkeypatch.setattr(catalog, "cells", fails)
+    monkeypatch.setattr(catalog, "row_cells", fails)
     assert command.main(["catalog"]) == 70
     error = capsys.readouterr().err
     assert error.startswith(

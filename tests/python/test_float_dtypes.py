@@ -34,13 +34,13 @@ def test_another_float_becomes_float32(dtype):
 
     function, table, kernel = model(dtype)
     frozen, _ = frozen_of(function, [table, kernel], IDS)
-    changed, halves = stored_dtypes.in_float32(frozen)
+    changed, halves = stored_dtypes.convert_to_float32(frozen)
     assert halves == ([] if dtype == tf.float64 else [dtype.name])
     assert {end.name: end.dtype for end in changed.outputs} == {
         "out": tf.float32,
         "first": tf.float32,
     }
-    preflight.check(faulty_by_sound(changed))
+    preflight.check_kernels(faulty_by_sound(changed))
     ids = GENERATOR.integers(0, 9, (2, 5)).astype(np.int32)
     got = changed.run({"input_ids": ids})
     factor = widened(tf.constant(0.1, dtype))
@@ -53,12 +53,12 @@ def test_half_precision_weights_are_stored_exactly():
     from export.graph import stored_dtypes, tfjs
 
     function, table, kernel = model(tf.float16)
-    frozen, _ = stored_dtypes.in_float32(frozen_of(function, [table, kernel], IDS)[0])
-    stored = stored_dtypes.stored_dtypes(frozen, "float16")
+    frozen, _ = stored_dtypes.convert_to_float32(frozen_of(function, [table, kernel], IDS)[0])
+    stored = stored_dtypes.choose_stored_dtypes(frozen, "float16")
     assert sorted(stored) == ["weights/kernel", "weights/table"]
     for name in stored:
         value = frozen.weights[name]
-        assert np.array_equal(tfjs.as_stored(value, "float16"), value)
+        assert np.array_equal(tfjs.round_to_stored(value, "float16"), value)
 
 
 def test_a_graph_of_float32_stays():
@@ -66,4 +66,4 @@ def test_a_graph_of_float32_stays():
 
     function, table, kernel = model(tf.float32)
     frozen, _ = frozen_of(function, [table, kernel], IDS)
-    assert stored_dtypes.in_float32(frozen) == (frozen, [])
+    assert stored_dtypes.convert_to_float32(frozen) == (frozen, [])

@@ -8,7 +8,7 @@ import pytest
 import tf_keras
 
 from parity_tests.checks.head import Head
-from support.contracts import sealed
+from support.contracts import seal_description
 from support.errors import UserError
 from tests.hostile.contracts import classifier_description
 
@@ -49,7 +49,7 @@ def test_a_head_of_another_kind_than_it_says(tmp_path: Path) -> None:
     manifest = [{"paths": ["weights.bin"], "weights": specs}]
     (tmp_path / "model.json").write_text(json.dumps({"weightsManifest": manifest}))
     about = classifier_description()
-    (tmp_path / "classifier.json").write_bytes(sealed(about))
+    (tmp_path / "classifier.json").write_bytes(seal_description(about))
     assert Head.read(tmp_path).kind == "linear"
     three = {"labels": ["a", "b", "c"], "class_weights": [1, 1, 1], "golden": []}
     for wrong, said in (
@@ -57,6 +57,6 @@ def test_a_head_of_another_kind_than_it_says(tmp_path: Path) -> None:
         ({"head": "gru"}, "classifier.json: at /head"),
         (three, "is no linear head with a unit a label"),
     ):
-        (tmp_path / "classifier.json").write_bytes(sealed(about | wrong))
+        (tmp_path / "classifier.json").write_bytes(seal_description(about | wrong))
         with pytest.raises(UserError, match=said):
             Head.read(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers ops
 
-from export.inspection import inspect
+from export.inspection import inspect_model
 from export.source.vetting import vet
 from support.errors import UserError
 from tests.hostile.saved_models import OTHERS, READS, WRITES
@@ -90,7 +90,7 @@ def test_flipped_bits_are_one_line_or_nothing(tmp_path: Path) -> None:
             flipped[draw.randrange(len(flipped))] ^= 1 << draw.randrange(8)
         file.write_bytes(flipped)
         try:
-            inspect(str(made))
+            inspect_model(str(made))
             vet(made)
         except UserError as error:
             refused += 1

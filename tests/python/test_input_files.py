@@ -9,7 +9,14 @@ import pytest
 
 from support import input_files
 from support.errors import UserError
-from support.input_files import integer, number, plain_file, read_json, read_plain, typed
+from support.input_files import (
+    plain_file_size,
+    read_json,
+    read_plain_file,
+    require_integer,
+    require_number,
+    require_type,
+)
 
 
 def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
@@ -18,7 +25,7 @@ def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
     started = time.monotonic()
     for name in ("pipe", "endless"):
         with pytest.raises(UserError, match="is a pipe or a device, expected a plain file"):
-            read_plain(tmp_path / name, 10, "a vocab")
+            read_plain_file(tmp_path / name, 10, "a vocab")
     assert time.monotonic() - started < 1
 
 
@@ -27,7 +34,7 @@ def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
         stream.truncate(1 << 40)
     with pytest.raises(UserError, match="has more than 67 MB"):
         read_json(tmp_path / "large")
-    assert plain_file(tmp_path / "large", "x") == 1 << 40
+    assert plain_file_size(tmp_path / "large", "x") == 1 << 40
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
@@ -67,20 +74,24 @@ def test_brackets_in_strings_do_not_nest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ['"' + '\\"' * 2_000_000, '"' * 4_000_001, "\\" * 4_000_000])
 def test_the_depth_is_found_in_linear_time(text: str) -> None:
     started = time.monotonic()
-    assert input_files.depth_of(text.encode()) == 0
+    assert input_files.nesting_depth(text.encode()) == 0
     assert time.monotonic() - started < 10
 
 
 def test_types_are_exact() -> None:
-    assert (number(1, "x"), number(0.5, "x"), integer(3, "x", 1, 3)) == (1, 0.5, 3)
+    assert (require_number(1, "x"), require_number(0.5, "x"), require_integer(3, "x", 1, 3)) == (
+        1,
+        0.5,
+        3,
+    )
     values: tuple[object, ...] = (True, None, "1", [], float("nan"), float("inf"))
     for value in values:
         with pytest.raises(UserError, match="x: got .*, expected a number"):
-            number(value, "x")
+            require_number(value, "x")
     for wrong in (True, 1.0, 0, 4, 10**100, "1"):
         with pytest.raises(UserError, match="expected an integer from 1 to 3"):
-            integer(wrong, "x", 1, 3)
+            require_integer(wrong, "x", 1, 3)
     with pytest.raises(UserError, match="x: got true, expected an integer"):
-        typed(True, int, "x")
+        require_type(True, int, "x")
     with pytest.raises(UserError, match="^x: got an integer of thousands of digits, expected a st"):
-        typed(10**9999, str, "x")
+        require_type(10**9999, str, "x")

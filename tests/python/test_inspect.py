@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from export.__main__ import main
-from export.graph.verdict import by_endpoints
-from export.inspection import Inspection, inspect, lines_of
-from export.source.signature_choice import Asked, Signature, Tensor
+from export.graph.verdict import assess_endpoints
+from export.inspection import Inspection, count_lines, inspect_model
+from export.source.signature_choice import AskedSignature, Signature, TensorInfo
 from support.errors import UserError
 from tests.python import strangers
 
@@ -29,10 +29,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def seen(models: Path, name: str) -> Inspection:
-    return inspect(str(models / name))
+    return inspect_model(str(models / name))
 
 
-def shown(tensors: list[Tensor]) -> dict[str, tuple[str, list[int | None] | None]]:
+def shown(tensors: list[TensorInfo]) -> dict[str, tuple[str, list[int | None] | None]]:
     return {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
 
 
@@ -112,50 +112,69 @@ def test_refused_op_is_the_verdict(models: Path) -> None:
 
 
 FREE: list[int | None] = [None, None]
-IDS = Tensor("input_ids", "int32", [None, None])
-OUT = [Tensor("x", "float32", [None, None, 4])]
+IDS = TensorInfo("input_ids", "int32", [None, None])
+OUT = [TensorInfo("x", "float32", [None, None, 4])]
 
 
 @pytest.mark.parametrize(
     "inputs, outputs, contract, reason",
     [
-        ([Tensor("ids", "int32", None)], OUT, "named", "ids in, as ids"),
-        ([Tensor("Input-Token", "float32", FREE)], OUT, "named", "ids in, as Input-Token"),
-        ([Tensor("ids", "int64", [1, 64])], [Tensor("x", "float32", [1, 64, 4])], "named", "ids"),
-        ([Tensor("args_0", "string", FREE)], OUT * 4, "tokens-4", "args_0"),
-        ([Tensor("t", "string", [None])], OUT, None, "got input t string[?], expected int32"),
+        ([TensorInfo("ids", "int32", None)], OUT, "named", "ids in, as ids"),
+        ([TensorInfo("Input-Token", "float32", FREE)], OUT, "named", "ids in, as Input-Token"),
         (
-            [Tensor("image", "float32", [*FREE, *FREE])],
+            [TensorInfo("ids", "int64", [1, 64])],
+            [TensorInfo("x", "float32", [1, 64, 4])],
+            "named",
+            "ids",
+        ),
+        ([TensorInfo("args_0", "string", FREE)], OUT * 4, "tokens-4", "args_0"),
+        ([TensorInfo("t", "string", [None])], OUT, None, "got input t string[?], expected int32"),
+        (
+            [TensorInfo("image", "float32", [*FREE, *FREE])],
             OUT,
             None,
             "image float32[?, ?, ?, ?], expect",
         ),
-        ([Tensor("when", "int32", FREE)], OUT, None, "say what it means with --input ROLE=when"),
-        ([IDS, Tensor("ids", "int32", None)], OUT, None, "got inputs input_ids (input_ids), ids"),
+        (
+            [TensorInfo("when", "int32", FREE)],
+            OUT,
+            None,
+            "say what it means with --input ROLE=when",
+        ),
+        (
+            [IDS, TensorInfo("ids", "int32", None)],
+            OUT,
+            None,
+            "got inputs input_ids (input_ids), ids",
+        ),
         ([], OUT, None, "got inputs none"),
         (
-            [IDS, Tensor("mask", "int32", [None, 64]), Tensor("types", "int32", [None, 32])],
+            [
+                IDS,
+                TensorInfo("mask", "int32", [None, 64]),
+                TensorInfo("types", "int32", [None, 32]),
+            ],
             OUT,
             None,
             "mask int32[?, 64], types int32[?, 32], expected one size of the sequence",
         ),
         (
-            [Tensor("ids", "int32", [2, None])],
-            [Tensor("x", "float32", [])],
+            [TensorInfo("ids", "int32", [2, None])],
+            [TensorInfo("x", "float32", [])],
             None,
             "takes 2 texts at a time, got output x of shape [], expected 2 rows",
         ),
     ],
 )
 def test_verdict(
-    inputs: list[Tensor], outputs: list[Tensor], contract: str | None, reason: str
+    inputs: list[TensorInfo], outputs: list[TensorInfo], contract: str | None, reason: str
 ) -> None:
     signature = Signature("only", inputs, outputs)
     if contract is None:
         with pytest.raises(UserError, match=re.escape(reason)):
-            by_endpoints(signature, Asked(), "m")
+            assess_endpoints(signature, AskedSignature(), "m")
     else:
-        verdict = by_endpoints(signature, Asked(), "m")
+        verdict = assess_endpoints(signature, AskedSignature(), "m")
         assert verdict.contract == contract
         assert reason in verdict.reason
 
@@ -164,7 +183,7 @@ def test_only_a_line_feed_ends_a_token(tmp_path: Path) -> None:
     file = tmp_path / "vocab.txt"
     for content, lines in ((b"", 0), (b"a\nb\n", 2), (b"a\nb", 2), ("a\u2028b\r\nc".encode(), 2)):
         file.write_bytes(content)
-        assert lines_of(file) == lines
+        assert count_lines(file) == lines
 
 
 def test_command(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,5 +226,5 @@ def test_an_output_of_several_tensors(tmp_path: Path) -> None:
 
     ids = [tf.TensorSpec([None, None], tf.int32, "input_ids")]
     made = strangers.save(ragged, tmp_path / "m", ids)
-    reason = inspect(str(made)).verdict.reason
+    reason = inspect_model(str(made)).verdict.reason
     assert "got sequence_output, which is no plain tensor" in reason

@@ -53,7 +53,7 @@ def refused(frozen: Any) -> bool:
     from support.errors import UserError
 
     try:
-        preflight.check(frozen)
+        preflight.check_kernels(frozen)
     except UserError:
         return True
     return False
@@ -106,7 +106,7 @@ class Results:
         from export.graph.graph import Endpoint, FrozenGraph
 
         outputs = [Endpoint(case["output"], tf.float32, []) for case in cases]
-        tfjs.write(FrozenGraph(whole, {}, [], outputs), {}, place)
+        tfjs.write_model(FrozenGraph(whole, {}, [], outputs), {}, place)
         (place / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
 
     def good(self, kind: str, name: str, backend: str) -> bool:
@@ -167,18 +167,20 @@ def test_what_the_preflight_lets_through_is_right(results: Results) -> None:
 
 def test_the_wrong_kernels_are_still_wrong(results: Results) -> None:
     """Where this fails, TF.js was mended: the entry and its rewrite can go."""
-    from export.graph.wrong_kernels import WRONG
+    from export.graph.wrong_kernels import WRONG_KERNELS
 
     shown = set()
     for name, frozen in results.plain.items():
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(frozen.graph_def, name="")
         for op in graph.get_operations():
-            for place, fault in enumerate(WRONG):
+            for place, fault in enumerate(WRONG_KERNELS):
                 if op.type in fault.ops and fault.when(op):
                     shown |= {(place, b) for b in BACKENDS if not results.good("plain", name, b)}
-    listed = {(place, backend) for place, fault in enumerate(WRONG) for backend in fault.backends}
-    assert [(WRONG[place].ops, backend) for place, backend in sorted(listed - shown)] == []
+    listed = {
+        (place, backend) for place, fault in enumerate(WRONG_KERNELS) for backend in fault.backends
+    }
+    assert [(WRONG_KERNELS[place].ops, backend) for place, backend in sorted(listed - shown)] == []
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.mended])
@@ -192,12 +194,14 @@ def test_every_op_that_the_preflight_knows_has_a_case() -> None:
     from export.graph import preflight, tfjs
     from export.source.vetting import allowed_ops
 
-    kernels = json.loads(preflight.KERNELS.read_text(encoding="utf-8"))["kernels"]
+    kernels = json.loads(preflight.KERNELS_FILE.read_text(encoding="utf-8"))["kernels"]
     tried = {one.op for name in CASES for one in graph_of(name)[0].node}
     runnable = {
         op
         for op in allowed_ops()
-        if all(preflight.runs(op, "float32", backend, kernels[backend]) for backend in BACKENDS)
+        if all(
+            preflight.has_kernels(op, "float32", backend, kernels[backend]) for backend in BACKENDS
+        )
     }
     unknown = {op for op in runnable if not known(op, tfjs)}
     assert sorted(runnable - tried - unknown - NOT_FOR_NUMBERS) == []
@@ -208,22 +212,24 @@ def test_every_attribute_that_tfjs_does_not_read_is_known() -> None:
     from tensorflow.python.framework import op_def_registry
 
     from export.graph import preflight
-    from export.graph.wrong_kernels import IGNORED_AND_REFUSED, IGNORED_IN_PEACE
+    from export.graph.wrong_kernels import IGNORED_AND_REFUSED, IGNORED_HARMLESSLY
     from export.source.vetting import allowed_ops
 
     command = [find_node(), str(ROOT / "tests/python/tfjs_attributes.js")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     read = json.loads(done.stdout)
-    kernels = json.loads(preflight.KERNELS.read_text(encoding="utf-8"))["kernels"]
+    kernels = json.loads(preflight.KERNELS_FILE.read_text(encoding="utf-8"))["kernels"]
     ignored = {
         attribute.name
         for op in allowed_ops() & set(read)
-        if all(preflight.runs(op, "float32", backend, kernels[backend]) for backend in BACKENDS)
+        if all(
+            preflight.has_kernels(op, "float32", backend, kernels[backend]) for backend in BACKENDS
+        )
         for attribute in op_def_registry.get(op).attr
         if attribute.name not in read[op] and attribute.type not in ("type", "list(type)")
     }
     assert {"is_training"} < ignored
-    assert ignored - {"N", "num", "_output_shapes"} == {*IGNORED_IN_PEACE, *IGNORED_AND_REFUSED}
+    assert ignored - {"N", "num", "_output_shapes"} == {*IGNORED_HARMLESSLY, *IGNORED_AND_REFUSED}
 
 
 # Strings, which wasm lacks; sparse tensors, pictures and random numbers, which no encoder has.

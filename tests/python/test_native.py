@@ -13,7 +13,7 @@ import pytest
 from native import __main__ as command
 from native import build
 from native import build as building
-from native.build import TensorFlow, installed
+from native.build import TensorFlow, find_tensorflow
 from support.errors import EnvironmentProblem
 from tests.python.conftest import ROOT
 
@@ -40,15 +40,15 @@ class Machine:
     def build(self, tensorflow: TensorFlow, home: Path, say: Any) -> None:
         self.built += 1
         home.mkdir(parents=True, exist_ok=True)
-        build.write(home, build.stamp(tensorflow))
+        build.write_stamp(home, build.make_stamp(tensorflow))
 
     def made(self, monkeypatch: pytest.MonkeyPatch) -> str:
         answers = iter(self.answers)
         monkeypatch.setattr(build, "HOME", self.home)
-        monkeypatch.setattr(command, "installed", lambda: self.tensorflow)
-        monkeypatch.setattr(command, "checked", lambda: next(answers))
+        monkeypatch.setattr(command, "find_tensorflow", lambda: self.tensorflow)
+        monkeypatch.setattr(command, "check_backend", lambda: next(answers))
         monkeypatch.setattr(command, "build", self.build)
-        return command.made()
+        return command.build_if_needed()
 
 
 def test_a_second_run_does_nothing_and_another_tensorflow_builds_anew(
@@ -104,16 +104,16 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentProblem, match=r"c\+\+, g\+\+, clang\+\+.*apt install g\+\+"):
-        building.compiler()
+        building.find_compiler()
     monkeypatch.setenv("CXX", "g++-99")
     with pytest.raises(EnvironmentProblem, match=r"no C\+\+ compiler is found \(g\+\+-99\)"):
-        building.compiler()
+        building.find_compiler()
 
 
 def test_no_npm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentProblem, match="npm is missing; install Node"):
-        building.install(tmp_path)
+        building.install_packages(tmp_path)
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("npm_config_fetch_retries", "0")
     home = tmp_path / "native"
     with pytest.raises(EnvironmentProblem, match=r"npm cannot reach its registry \(.*ECONNREFUSED"):
-        building.build(installed(), home, lambda line: None)
+        building.build(find_tensorflow(), home, lambda line: None)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
@@ -138,23 +138,23 @@ def test_a_compiler_that_fails_leaves_what_was_there(
 ) -> None:
     script = "echo 'x.cc:1: error: no C++17 here' >&2\necho 'x.cc:2: error: nor there' >&2; exit 1"
     compiler_that(script, tmp_path / "cxx", monkeypatch)
-    monkeypatch.setattr(building, "install", lambda directory: None)
+    monkeypatch.setattr(building, "install_packages", lambda directory: None)
     home = tmp_path / "native"
     home.mkdir()
-    (home / build.STAMP).write_text("{}")
+    (home / build.STAMP_FILE).write_text("{}")
     with pytest.raises(EnvironmentProblem, match="x.cc:1: error: no C.*named in the variable CXX"):
-        building.build(installed(), home, lambda line: None)
+        building.build(find_tensorflow(), home, lambda line: None)
     assert {path.name for path in tmp_path.iterdir()} == {"cxx", "native"}
-    assert build.earlier(home) == {}
+    assert build.read_stamp(home) == {}
 
 
 def test_no_tensorflow_is_about_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EnvironmentProblem, match="has no TensorFlow; `nox -s export`"):
-        installed()
+        find_tensorflow()
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(EnvironmentProblem, match="got win32, expected Linux or macOS"):
-        installed()
+        find_tensorflow()
 
 
 def test_an_error_is_one_line_and_exit_code_3(
@@ -171,9 +171,9 @@ def test_builds_from_nothing(native: None, tmp_path: Path) -> None:
     """Where it is built already it can be built again: compiler and packages are there."""
     home = tmp_path / "native"
     said: list[str] = []
-    building.build(installed(), home, said.append)
+    building.build(find_tensorflow(), home, said.append)
     assert len(said) == 4
-    assert build.earlier(home) == build.stamp(installed())
+    assert build.read_stamp(home) == build.make_stamp(find_tensorflow())
     assert (home / "quiet.node").is_file()
     binding = home / building.TFJS_NODE / "lib" / "napi-v8" / "tfjs_binding.node"
     load = f"process.dlopen({{exports: {{}}}}, {json.dumps(str(binding))})"

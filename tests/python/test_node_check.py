@@ -61,8 +61,9 @@ def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, 
     """The whole command, with a converter that writes one weight wrong."""
     program = (
         "import sys; from dataclasses import replace\n"
-        "from export import model, __main__ as command; from export.graph import tfjs\n"
-        "write = tfjs.write\n"
+        "from export import model, __main__ as command\n"
+        "from export.graph import tfjs\n"
+        "write = tfjs.write_model\n"
         # In this process: a confined one would have the converter as it is.
         "export = model.export_model\n"
         "model.export_model = lambda request, *more: export(replace(request, own=True), *more)\n"
@@ -71,7 +72,7 @@ def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, 
         "    shard = next(directory.glob('*.bin')); data = bytearray(shard.read_bytes())\n"
         "    data[-4:] = b'\\0\\0\\x80\\x3f'; shard.write_bytes(data)\n"
         "    return sums\n"
-        "tfjs.write = wrong; sys.exit(command.main(sys.argv[1:]))\n"
+        "tfjs.write_model = wrong; sys.exit(command.main(sys.argv[1:]))\n"
     )
     out = tmp_path / "out"
     command = [sys.executable, "-c", program, "model", str(embedded.model), "--out", str(out)]

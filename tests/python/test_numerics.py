@@ -8,15 +8,15 @@ import pytest
 from numerics.budgets import (
     FLOOR,
     MULTIPLE,
-    RELATIVE,
+    RELATIVE_ERROR,
     RTOL,
     Cost,
-    ceiling,
-    derived,
-    packed,
-    randomly_rounded,
-    rounded_up,
-    unpacked,
+    atol_ceiling,
+    derive_budget,
+    pack_costs,
+    round_up,
+    round_weights_randomly,
+    unpack_costs,
 )
 from support.quiet_tensorflow import tensorflow
 from tests.python.graphs import frozen_of, source_of
@@ -73,12 +73,12 @@ def norm_by_hand(x):
     ("normalise", "expected"), [(plain, plain), (fused_norm, norm_by_hand)], ids=["plain", "norm"]
 )
 def test_float64_is_that_of_numpy(normalise, expected):
-    from numerics.float64 import Float64Function, in_float64, run, widened
+    from numerics.float64 import Float64Function, as_float64, graph_in_float64, run_graph
 
     model, held = encoder(normalise)
     frozen, _ = frozen_of(model, held, IDS)
-    given = {n: widened(v) for n, v in {**frozen.weights, **FEEDS}.items()}
-    by_graph = run(in_float64(frozen.graph_def), given, ["out"])["out"]
+    given = {n: as_float64(v) for n, v in {**frozen.weights, **FEEDS}.items()}
+    by_graph = run_graph(graph_in_float64(frozen.graph_def), given, ["out"])["out"]
     source, _ = source_of(model, held, IDS)
     by_function = Float64Function(source.function, {}).run(FEEDS)["out"]
     truth = by_hand(expected)
@@ -92,7 +92,7 @@ def test_float64_is_that_of_numpy(normalise, expected):
 
 def test_an_op_without_float64_is_named_and_weights_are_rounded_instead():
     from export import golden
-    from numerics.float64 import NoFloat64, in_float64
+    from numerics.float64 import NoFloat64, graph_in_float64
 
     table = tf.Variable(TABLE)
 
@@ -102,9 +102,9 @@ def test_an_op_without_float64_is_named_and_weights_are_rounded_instead():
 
     frozen, _ = frozen_of(bits, [table], IDS)
     with pytest.raises(NoFloat64, match="reads the bits"):
-        in_float64(frozen.graph_def)
+        graph_in_float64(frozen.graph_def)
     said: list[str] = []
-    measured = golden.measure(frozen, FEEDS, np.ones((2, 3), bool), said.append)
+    measured = golden.measure_costs(frozen, FEEDS, np.ones((2, 3), bool), said.append)
     assert "reads the bits" in said[0]
     assert measured.exact is None
     assert "randomly rounded" in measured.costs["out"].how
@@ -115,7 +115,7 @@ def test_an_op_without_float64_is_named_and_weights_are_rounded_instead():
 def test_randomly_rounded_weights_are_neighbours():
     weights: dict[str, np.ndarray] = {"w": TABLE, "zero": np.zeros(3, np.float32)}
     weights["ids"] = np.arange(3)
-    drawn = list(randomly_rounded(weights))
+    drawn = list(round_weights_randomly(weights))
     assert len(drawn) == 3
     for one in drawn:
         assert one["w"].dtype == np.float32
@@ -133,14 +133,14 @@ def test_what_the_mask_hides_costs_nothing_and_rounding_alone_neither():
     exact[0, 0, 0] += 1e-5
     mask = np.array([[1, 1], [1, 0]])
     cost = Cost.of("out", single, exact, mask)
-    assert cost.largest == pytest.approx(1e-5 - RELATIVE, rel=1e-4)
+    assert cost.largest == pytest.approx(1e-5 - RELATIVE_ERROR, rel=1e-4)
     assert cost.count == 9
     assert cost.rms == pytest.approx(1.0, rel=1e-5)
     scores = np.full((1, 2, 2, 2), -1e4)
     scores[..., 0] = 2.0
     found = Cost.of("layer_0/attention_scores", scores + 4e-4, scores, np.array([[1, 0]]))
     assert found.rms == 2.0
-    assert found.largest == pytest.approx(4e-4 - 2 * RELATIVE, rel=1e-3)
+    assert found.largest == pytest.approx(4e-4 - 2 * RELATIVE_ERROR, rel=1e-3)
     near = np.where(scores < 0, scores + 4e-4, scores)
     assert Cost.of("layer_0/attention_scores", near, scores, np.array([[1, 0]])).largest == 0
 
@@ -149,20 +149,23 @@ def test_costs_add_up_and_come_back_from_a_file():
     both = Cost(1e-6, 2.0, 2) + Cost(3e-6, 6.0, 2)
     assert (both.largest, both.rms) == (3e-6, math.sqrt(2))
     assert math.isnan((both + Cost(math.nan, 1.0, 1)).largest)
-    assert unpacked(packed({"out": both})) == {"out": both}
+    assert unpack_costs(pack_costs({"out": both})) == {"out": both}
 
 
 def test_a_budget_is_a_multiple_of_the_cost_with_a_floor_and_a_ceiling():
-    assert derived(Cost(1.25e-6, 1.0, 1)).atol == 1e-5
-    assert derived(Cost(1.25e-6, 1.0, 1)).rtol == RTOL
-    assert "8 × what float32 costs this model here, 1.3e-06" in derived(Cost(1.23e-6, 1, 1)).origin
-    assert derived(Cost(0.0, 4.0, 1)).atol == 2 * FLOOR
-    assert ceiling(Cost(1.0, 4.0, 1)) == 2 * ceiling(Cost(0.0, 1.0, 1))
-    assert math.isnan(derived(Cost(math.nan, 1.0, 1)).atol)
-    wide = derived(Cost(1e-6, 9.0, 1), "uint16").atol
-    assert wide == rounded_up(3 * 2e-3 + MULTIPLE * 1e-6)
+    assert derive_budget(Cost(1.25e-6, 1.0, 1)).atol == 1e-5
+    assert derive_budget(Cost(1.25e-6, 1.0, 1)).rtol == RTOL
+    assert (
+        "8 × what float32 costs this model here, 1.3e-06"
+        in derive_budget(Cost(1.23e-6, 1, 1)).origin
+    )
+    assert derive_budget(Cost(0.0, 4.0, 1)).atol == 2 * FLOOR
+    assert atol_ceiling(Cost(1.0, 4.0, 1)) == 2 * atol_ceiling(Cost(0.0, 1.0, 1))
+    assert math.isnan(derive_budget(Cost(math.nan, 1.0, 1)).atol)
+    wide = derive_budget(Cost(1e-6, 9.0, 1), "uint16").atol
+    assert wide == round_up(3 * 2e-3 + MULTIPLE * 1e-6)
     # What the relative part is left out of a cost is what the multiple of it may use up.
-    assert MULTIPLE * RELATIVE <= RTOL * (1 + 1e-12)
+    assert MULTIPLE * RELATIVE_ERROR <= RTOL * (1 + 1e-12)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,7 @@ def test_a_budget_is_a_multiple_of_the_cost_with_a_floor_and_a_ceiling():
     [(1.21e-6, 1.3e-6), (1.2e-6, 1.2e-6), (9.91e-6, 1e-5), (3.0, 3.0), (0.0, 0.0), (101.0, 110.0)],
 )
 def test_numbers_are_rounded_upward(value, rounded):
-    assert rounded_up(value) == rounded
+    assert round_up(value) == rounded
 
 
 def test_the_exporters_version_and_the_trial_know_the_budgets(monkeypatch, tmp_path):
@@ -179,16 +182,16 @@ def test_the_exporters_version_and_the_trial_know_the_budgets(monkeypatch, tmp_p
     from fault_injection.evaluator import JUDGE_FOLDERS
     from fault_injection.material import CODE_FOLDERS as MADE_BY
 
-    for rooms in (CODE_FOLDERS, JUDGE_FOLDERS, MADE_BY, bundle.ROOMS):
+    for rooms in (CODE_FOLDERS, JUDGE_FOLDERS, MADE_BY, bundle.SOURCE_FOLDERS):
         assert "numerics" in rooms
     room = tmp_path / "numerics"
     (tmp_path / "export").mkdir()
     room.mkdir()
     monkeypatch.setattr(bundle, "__file__", str(tmp_path / "export" / "bundle.py"))
     (room / "budgets.toml").write_text("multiple = 8")
-    before = bundle.source_digest()
+    before = bundle.exporter_sha256()
     (room / "budgets.toml").write_text("multiple = 9")
-    assert bundle.source_digest() != before
+    assert bundle.exporter_sha256() != before
 
 
 def test_integers_have_a_budget_of_nothing():
@@ -202,7 +205,7 @@ def test_integers_have_a_budget_of_nothing():
         return {"out": tf.tanh(x), "best": tf.argmax(x, -1, tf.int32)}
 
     frozen, _ = frozen_of(both, [table], IDS)
-    costs = golden.measure(frozen, FEEDS, np.ones((2, 3), bool)).costs
+    costs = golden.measure_costs(frozen, FEEDS, np.ones((2, 3), bool)).costs
     assert set(costs) == {"out", "best"}
-    assert derived(costs["best"]).atol == 0
-    assert derived(costs["out"]).atol > 0
+    assert derive_budget(costs["best"]).atol == 0
+    assert derive_budget(costs["out"]).atol > 0

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from parity_tests.reports import ci, page
 from support import printing
-from support.command_line import ENVIRONMENT, INTERNAL, USER_ERROR, command, failure
+from support.command_line import ENVIRONMENT, INTERNAL, USER_ERROR, command, describe_failure
 from support.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -141,7 +141,7 @@ def test_the_failure_of_another_room_has_its_code():
     class Known(Exception):
         exit_code = 1
 
-    assert failure(Known("drift")) == ("drift", 1)
+    assert describe_failure(Known("drift")) == ("drift", 1)
 
 
 def result(name):

@@ -12,8 +12,8 @@ import pytest
 
 from export import output_directory
 from export.__main__ import main
-from export.bundle import CONTRACT, FORMAT, MADE
-from export.output_directory import appearing, recover, refuse_overlap
+from export.bundle import CONTRACT, FILE_LIST, FORMAT
+from export.output_directory import atomic_directory, recover_interrupted, refuse_overlap
 from support.errors import UserError
 from tests.python.conftest import ROOT
 
@@ -32,13 +32,13 @@ def bundle(directory: Path, text: str) -> None:
 
 def made(out: Path, text: str) -> None:
     """Writes that bundle as an export does."""
-    with appearing(out, CONTRACT) as directory:
+    with atomic_directory(out, CONTRACT) as directory:
         bundle(directory, text)
 
 
 def saved_model(out: Path, text: str) -> None:
     """Writes a SavedModel as `build` does."""
-    with appearing(out) as directory:
+    with atomic_directory(out) as directory:
         (directory / "assets").mkdir()
         (directory / "saved_model.pb").write_text(text)
         (directory / "assets" / "vocab.txt").write_text(text)
@@ -46,7 +46,7 @@ def saved_model(out: Path, text: str) -> None:
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    with pytest.raises(RuntimeError), appearing(out) as directory:
+    with pytest.raises(RuntimeError), atomic_directory(out) as directory:
         (directory / "half").touch()
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -59,7 +59,10 @@ def test_ours_is_replaced_and_a_failure_leaves_the_earlier(
     out = tmp_path / "out"
     write(out, "first")
     write(out, "second")
-    with pytest.raises(RuntimeError), appearing(out, CONTRACT if write is made else MADE) as half:
+    with (
+        pytest.raises(RuntimeError),
+        atomic_directory(out, CONTRACT if write is made else FILE_LIST) as half,
+    ):
         (half / "half").touch()
         raise RuntimeError
     names = ["vocab.txt", "assets/vocab.txt"]
@@ -69,7 +72,7 @@ def test_ours_is_replaced_and_a_failure_leaves_the_earlier(
 
 def test_a_list_names_every_file(tmp_path: Path) -> None:
     saved_model(tmp_path / "m", "x")
-    document = json.loads((tmp_path / "m" / MADE).read_text())
+    document = json.loads((tmp_path / "m" / FILE_LIST).read_text())
     files = ["assets/vocab.txt", "saved_model.pb"]
     assert document == {"format": FORMAT, "files": files, "folders": ["assets"]}
 
@@ -107,16 +110,19 @@ def test_anything_else_is_a_refusal(said: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     made(out, "first")
     OTHERS[said](out)
-    before = sorted(output_directory.everything(tmp_path))
+    before = sorted(output_directory.walk_names(tmp_path))
     with pytest.raises(UserError, match=said):
         made(out, "second")
-    assert sorted(output_directory.everything(tmp_path)) == before
+    assert sorted(output_directory.walk_names(tmp_path)) == before
 
 
 def test_what_comes_while_it_is_written_is_seen(tmp_path: Path) -> None:
     out = tmp_path / "out"
     made(out, "first")
-    with pytest.raises(UserError, match="holds thesis.docx"), appearing(out, CONTRACT) as directory:
+    with (
+        pytest.raises(UserError, match="holds thesis.docx"),
+        atomic_directory(out, CONTRACT) as directory,
+    ):
         bundle(directory, "second")
         (out / "thesis.docx").touch()
     assert (out / "vocab.txt").read_text() == "first"
@@ -154,7 +160,7 @@ def test_a_link_to_a_directory_stays_one(tmp_path: Path) -> None:
 KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
-from export import replacing
+from export import output_directory
 from export.bundle import CONTRACT
 left, exchange = int(sys.argv[2]), sys.argv[3] == "exchange"
 def counted(work):
@@ -166,12 +172,12 @@ def counted(work):
         return work(*given, **named)
     return step
 if not exchange:
-    replacing.exchanged = lambda one, other: False
+    output_directory.exchange_directories = lambda one, other: False
 else:
-    replacing.exchanged = counted(replacing.exchanged)
+    output_directory.exchange_directories = counted(output_directory.exchange_directories)
 Path.mkdir, Path.rename = counted(Path.mkdir), counted(Path.rename)
 shutil.rmtree, shutil.copytree = counted(shutil.rmtree), counted(shutil.copytree)
-with replacing.appearing(Path(sys.argv[1]), CONTRACT) as directory:
+with output_directory.atomic_directory(Path(sys.argv[1]), CONTRACT) as directory:
     shutil.copytree(sys.argv[4], directory, dirs_exist_ok=True)
 """
 
@@ -189,9 +195,9 @@ def test_killed_at_any_step_the_next_run_restores_or_finishes(way: str, tmp_path
         done = subprocess.run(command, cwd=ROOT, check=False)
         there = (out / "vocab.txt").read_text() if out.exists() else "nothing"
         seen.add(there)
-        recover(out)
+        recover_interrupted(out)
         assert (out / "vocab.txt").read_text() == ("first" if there == "nothing" else there)
-        assert len(list(output_directory.everything(out))) == 4
+        assert len(list(output_directory.walk_names(out))) == 4
         # What was not finished is removed by and by.
         for left in out.parent.glob(".out.*"):
             assert left.name.endswith(".partial")
@@ -211,11 +217,11 @@ def test_what_runs_still_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for number, end in ((os.getpid(), "old"), (os.getppid(), "partial"), (GONE, "partial")):
         (tmp_path / f".out.{number}.{end}").mkdir()
-    recover(out)
+    recover_interrupted(out)
     assert len(list(tmp_path.iterdir())) == 3
     (tmp_path / f".out.{GONE}.old").mkdir()
     (tmp_path / f".other.{GONE}.old").mkdir()
-    recover(out)
+    recover_interrupted(out)
     assert out.is_dir()
     assert (tmp_path / f".other.{GONE}.old").is_dir()
 
@@ -234,5 +240,5 @@ def test_what_a_bundle_is_made_from_is_never_its_place(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_to() -> None:
     # /sys takes no new folders from anyone, not even from root.
     refused = pytest.raises(UserError, match="cannot write /sys/bundle: .*give another place")
-    with refused, appearing(Path("/sys/bundle")):
+    with refused, atomic_directory(Path("/sys/bundle")):
         pass

@@ -13,7 +13,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file, save_file
 
 from export.__main__ import main
-from export.checkpoints.sentence_transformers import read_sentence_model, shortened
+from export.checkpoints.sentence_transformers import limit_positions, read_sentence_model
 from parity_tests.runners.runners import find_node
 from support.errors import UserError
 from tests.python.conftest import ROOT
@@ -227,11 +227,11 @@ def test_the_limit_of_positions(tmp_path: Path):
     assert limit() == 12
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 9}')
     assert limit() == 9
-    assert shortened(tmp_path, 16) == 16
+    assert limit_positions(tmp_path, 16) == 16
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "sentence_bert_config.json").write_text('{"max_seq_length": 9}')
-    assert shortened(tmp_path, 16) == 9
-    assert shortened(tmp_path, 8) == 8
+    assert limit_positions(tmp_path, 16) == 9
+    assert limit_positions(tmp_path, 8) == 8
 
 
 def test_token_strings_have_no_mask(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.tokenizer import read_vocab
-from export.tokenizer.hub_tokenizer import entries_of as entries_for_export
+from export.tokenizer.hub_tokenizer import read_table as entries_for_export
 from parity_tests.cases import TextCase
 from parity_tests.runners.lookup_table import main as table_vocab
 from parity_tests.runners.lookup_table import read_table_entries

@@ -32,12 +32,12 @@ def plain_table():
 def cut(function, held):
     """Cuts the lookup away; returns what was found, the frozen graph and the function."""
     from export.graph import graph
-    from export.graph.string_tokens import ids_for_strings, takes_strings
+    from export.graph.string_tokens import replace_strings_by_ids, takes_strings
 
     source, plain = source_of(function, [TABLE, *held], STRINGS)
-    parts = graph.inlined(source)
+    parts = graph.inline_calls(source)
     assert takes_strings(parts)
-    found = ids_for_strings(parts)
+    found = replace_strings_by_ids(parts)
     return found, graph.freeze(source, found.parts), plain
 
 
@@ -153,7 +153,7 @@ def test_the_whole_way_to_node(tmp_path, embedded, outputs, pooler):
     sizes = (len(vocab.tokens), 2, 32, 4, 64, 32)
     config = EncoderConfig("bert", *sizes, activation="gelu_erf", saved_pooler=pooler)
     model, bundle = tmp_path / "model", tmp_path / "bundle"
-    save_string_tokens(encoder.seeded(config, "toy", 1), vocab, model, outputs)
+    save_string_tokens(encoder.seeded_encoder(config, "toy", 1), vocab, model, outputs)
     command = [sys.executable, "-m", "export", "model", model, "--tokenizer", "bert"]
     export = [*command, "--out", bundle, "--with-saved-model"]
     exported = subprocess.run(export, cwd=ROOT, check=True, capture_output=True, text=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from export.tokenizer import read_vocab
-from export.tokenizer.vocab import SPECIAL
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
@@ -45,27 +45,27 @@ def config(architecture: str, layers: int):
 def built(architecture: str, layers: int, out: Path):
     from export.architectures import encoder
 
-    model = encoder.seeded(config(architecture, layers), "encoder", 5)
-    encoder.save(model, out)
+    model = encoder.seeded_encoder(config(architecture, layers), "encoder", 5)
+    encoder.save_encoder(model, out)
     return model
 
 
 def places_in(parts):
-    from export.conversion import inner_places
-    from export.source.roles import INPUT_NAMES, OUTPUT_NAMES, role_of
+    from export.conversion import contract_taps
+    from export.source.roles import INPUT_NAMES, OUTPUT_NAMES, find_role
 
-    return inner_places(
+    return contract_taps(
         parts,
-        {name: role_of(name, INPUT_NAMES) for name in parts.inputs},
-        {name: role_of(name, OUTPUT_NAMES) for name in parts.outputs},
+        {name: find_role(name, INPUT_NAMES) for name in parts.inputs},
+        {name: find_role(name, OUTPUT_NAMES) for name in parts.outputs},
     )
 
 
 def found_in(directory: Path):
     from export.graph import graph
 
-    source = graph.load(directory)
-    parts = graph.inlined(source)
+    source = graph.load_source(directory)
+    parts = graph.inline_calls(source)
     return parts, source, places_in(parts)
 
 
@@ -127,10 +127,14 @@ def test_a_model_of_token_strings_has_the_same_places(tmp_path):
     from export.graph import graph, string_tokens
 
     file = tmp_path / "vocab.txt"
-    file.write_text("\n".join([*SPECIAL.values(), *map(chr, range(97, 122))]), encoding="utf-8")
+    file.write_text(
+        "\n".join([*SPECIAL_TOKENS.values(), *map(chr, range(97, 122))]), encoding="utf-8"
+    )
     vocab = read_vocab(file, print)
-    save_string_tokens(encoder.seeded(config("bert", 2), "e", 5), vocab, tmp_path / "m", 3)
-    own = string_tokens.ids_for_strings(graph.inlined(graph.load(tmp_path / "m")))
+    save_string_tokens(encoder.seeded_encoder(config("bert", 2), "e", 5), vocab, tmp_path / "m", 3)
+    own = string_tokens.replace_strings_by_ids(
+        graph.inline_calls(graph.load_source(tmp_path / "m"))
+    )
     assert [tap["name"] for tap in places_in(own.parts)] == names(2)
 
 

@@ -12,13 +12,13 @@ import pytest
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from export.__main__ import main
-from export.tokenizer import TokenizerSpec, facts, reference
-from export.tokenizer.vocab import SPECIAL, parse_vocab
-from export.tokenizer_choice import Asked, TokenizerChoice, resolved
+from export.tokenizer import TokenizerSpec, facts, make_reference
+from export.tokenizer.vocab import SPECIAL_TOKENS, parse_vocab
+from export.tokenizer_choice import AskedTokenizer, TokenizerChoice, resolve_spec
 from support.errors import UserError
 from tests.python.publishers import VOCAB, publisher
 
-LINES = [*SPECIAL.values(), "a", "A", "à", "À", "中", "文", "##文", "[unused1]"]
+LINES = [*SPECIAL_TOKENS.values(), "a", "A", "à", "À", "中", "文", "##文", "[unused1]"]
 RAW = "".join(f"{line}\n" for line in LINES).encode()
 BERT = {"tokenizer_class": "BertTokenizer"}
 PLAIN = {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -45,7 +45,7 @@ def directory(place: Path, vocab: bytes | None = RAW, **files: Any) -> Path:
 
 
 def said(place: Path) -> facts.TokenizerFacts:
-    found = facts.beside(place)
+    found = facts.read_folder(place)
     assert found is not None
     return found
 
@@ -96,15 +96,15 @@ def test_ids_are_those_of_the_file_itself(tmp_path: Path) -> None:
     theirs = Tokenizer.from_file(str(place / "tokenizer.json"))
     texts = ["A À à 中文", "[MASK]a", "a\u0301"]
     expected = [e.ids for e in theirs.encode_batch(texts, add_special_tokens=True)]
-    ours = reference(spec, parse_vocab(RAW, "v"))
+    ours = make_reference(spec, parse_vocab(RAW, "v"))
     assert ours.encode(texts, special_tokens=True) == expected
 
 
 def test_a_vocab_alone_says_nothing(tmp_path: Path) -> None:
     found = said(directory(tmp_path / "d"))
     assert (found.spec, found.says_nothing) == (None, True)
-    assert facts.beside(tmp_path) is None
-    assert facts.read(tmp_path / "no_model") is None
+    assert facts.read_folder(tmp_path) is None
+    assert facts.read_facts(tmp_path / "no_model") is None
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -169,10 +169,10 @@ def test_what_the_kit_cannot_do_is_named(
     assert problem in found.problem
     assert found.spec is None
     with pytest.raises(UserError, match="has what this kit does not") as caught:
-        resolved(Asked(), found, "m", print)
+        resolve_spec(AskedTokenizer(), found, "m", print)
     assert "--tokenizer bert|" in str(caught.value)
     lines: list[str] = []
-    assert resolved(Asked("bert", False), found, "m", lines.append).lower_case is False
+    assert resolve_spec(AskedTokenizer("bert", False), found, "m", lines.append).lower_case is False
     assert lines[-1].startswith("NOTICE: the model asks for ") and problem in lines[-1]
 
 
@@ -184,7 +184,7 @@ def test_an_option_of_another_type_is_refused(tmp_path: Path, key: str, value: A
         assert said(place).spec == TokenizerSpec("bert")
         return
     with pytest.raises(UserError, match=f"{key}: got .*, expected true or false"):
-        facts.beside(place)
+        facts.read_folder(place)
 
 
 @pytest.mark.parametrize(
@@ -236,20 +236,20 @@ HF = facts.TokenizerFacts(None, TokenizerSpec("bert", False, True), "it says so"
 @pytest.mark.parametrize(
     ("asked", "expected", "notices"),
     [
-        (Asked(), TokenizerSpec("bert", False, True), 0),
-        (Asked("bert"), TokenizerSpec("bert", False, True), 0),
-        (Asked("tf-text"), TokenizerSpec("tf-text", False), 1),
-        (Asked("chars"), TokenizerSpec("chars"), 1),
-        (Asked(lower_case=True), TokenizerSpec("bert"), 1),
-        (Asked("tf-text-fast", True), TokenizerSpec("tf-text-fast"), 1),
-        (Asked(strip_accents=False), TokenizerSpec("bert", False), 1),
+        (AskedTokenizer(), TokenizerSpec("bert", False, True), 0),
+        (AskedTokenizer("bert"), TokenizerSpec("bert", False, True), 0),
+        (AskedTokenizer("tf-text"), TokenizerSpec("tf-text", False), 1),
+        (AskedTokenizer("chars"), TokenizerSpec("chars"), 1),
+        (AskedTokenizer(lower_case=True), TokenizerSpec("bert"), 1),
+        (AskedTokenizer("tf-text-fast", True), TokenizerSpec("tf-text-fast"), 1),
+        (AskedTokenizer(strip_accents=False), TokenizerSpec("bert", False), 1),
     ],
 )
 def test_options_win_and_contradictions_are_said(
-    asked: Asked, expected: TokenizerSpec, notices: int
+    asked: AskedTokenizer, expected: TokenizerSpec, notices: int
 ) -> None:
     lines: list[str] = []
-    assert resolved(asked, HF, "m", lines.append).options_key == expected.options_key
+    assert resolve_spec(asked, HF, "m", lines.append).options_key == expected.options_key
     assert lines[0].startswith("tokenizer: ")
     assert [line.startswith("NOTICE: ") for line in lines[1:]] == [True] * notices
 
@@ -257,11 +257,13 @@ def test_options_win_and_contradictions_are_said(
 def test_nothing_is_guessed() -> None:
     nothing = facts.TokenizerFacts(Path("vocab.txt"), None, "a vocab alone")
     for found in (None, nothing):
-        for asked in (Asked(), Asked(lower_case=True)):
+        for asked in (AskedTokenizer(), AskedTokenizer(lower_case=True)):
             with pytest.raises(UserError, match="nothing says.*--tokenizer .*--uncased or --cased"):
-                resolved(asked, found, "m", print)
+                resolve_spec(asked, found, "m", print)
         lines: list[str] = []
-        assert resolved(Asked("tf-text"), found, "m", lines.append) == TokenizerSpec("tf-text")
+        assert resolve_spec(AskedTokenizer("tf-text"), found, "m", lines.append) == TokenizerSpec(
+            "tf-text"
+        )
         assert "nothing says the case, so lower case" in lines[0]
 
 
@@ -278,16 +280,16 @@ def test_files_beside_the_vocab_count_where_the_model_says_nothing(tmp_path: Pat
 def test_what_build_carries(tmp_path: Path) -> None:
     place = directory(tmp_path / "d", tokenizer_config={}, tokenizer=tokenizer_json())
     (place / "model.safetensors").touch()
-    found = facts.collect(place)
+    found = facts.collect_files(place)
     assert set(found) == {"vocab.txt", "tokenizer_config.json", "tokenizer.json"}
     assert found["vocab.txt"] == RAW
-    assert facts.collect(place / "model.safetensors") == found
-    assert facts.collect(place / "bert_model.ckpt") == found
+    assert facts.collect_files(place / "model.safetensors") == found
+    assert facts.collect_files(place / "bert_model.ckpt") == found
     (place / "vocab.txt").unlink()
-    assert facts.collect(place) == found  # the vocab in tokenizer.json, as lines
+    assert facts.collect_files(place) == found  # the vocab in tokenizer.json, as lines
     gaps = tokenizer_json()
     gaps["model"]["vocab"]["[unused1]"] = 99
-    assert "vocab.txt" not in facts.collect(directory(tmp_path / "e", None, tokenizer=gaps))
+    assert "vocab.txt" not in facts.collect_files(directory(tmp_path / "e", None, tokenizer=gaps))
 
 
 def test_tf_hub_s_own_attributes(tmp_path: Path) -> None:
@@ -298,7 +300,7 @@ def test_tf_hub_s_own_attributes(tmp_path: Path) -> None:
     module.do_lower_case = tf.Variable(False, trainable=False)
     module.vocab_file = tf.saved_model.Asset(str(file))
     tf.saved_model.save(module, str(tmp_path / "m"))
-    found = facts.of_loaded(tf.saved_model.load(str(tmp_path / "m")), tmp_path / "m")
+    found = facts.read_loaded_model(tf.saved_model.load(str(tmp_path / "m")), tmp_path / "m")
     assert found is not None
     assert found.spec == TokenizerSpec("bert", lower_case=False)
     assert found.vocab == tmp_path / "m" / "assets" / "vocab.txt"
@@ -307,7 +309,7 @@ def test_tf_hub_s_own_attributes(tmp_path: Path) -> None:
     for other in (tf.Variable(1.0), tf.Variable([True]), "yes", None):
         module = tf.Module()
         module.do_lower_case = other
-        assert facts.of_loaded(module, tmp_path) is None
+        assert facts.read_loaded_model(module, tmp_path) is None
 
 
 def test_a_checkpoint_s_case_reaches_the_bundle(

@@ -9,13 +9,15 @@ import pytest
 from tokenizers import Tokenizer
 
 from export.bundle import digest
-from export.tokenizer import TokenizerSpec, reference, save_tokenizer_model, write_tokenizer
-from export.tokenizer.texts import from_alphabet
-from export.tokenizer.vocab import SPECIAL
+from export.tokenizer import TokenizerSpec, make_reference, save_tokenizer_model, write_tokenizer
+from export.tokenizer.texts import texts_from_alphabet
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from parity_tests.runners.runners import find_node
 from parity_tests.tokenizer.material import make_random_vocab, vocab_from_lines
 
-VOCAB = vocab_from_lines([*SPECIAL.values(), "a", "##b", "𠀀", "##𠀀", "你", "好", ",", "，"])
+VOCAB = vocab_from_lines(
+    [*SPECIAL_TOKENS.values(), "a", "##b", "𠀀", "##𠀀", "你", "好", ",", "，"]
+)
 LIBRARY = """
 import { readFileSync } from 'node:fs';
 import { Tokenizer } from '@huggingface/tokenizers';
@@ -32,9 +34,9 @@ def test_tokenizer_json_gives_the_same_ids_in_python(tmp_path, seed):
     spec = TokenizerSpec("bert", lower_case=bool(seed % 2))
     write_tokenizer(tmp_path, vocab, spec)
     loaded = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    texts = list(from_alphabet(alphabet, 300, seed))
+    texts = list(texts_from_alphabet(alphabet, 300, seed))
     ids = [encoding.ids for encoding in loaded.encode_batch(texts, add_special_tokens=False)]
-    assert ids == reference(spec, vocab).encode(texts)
+    assert ids == make_reference(spec, vocab).encode(texts)
 
 
 def test_their_javascript_goes_wrong_beyond_the_first_plane(tmp_path):
@@ -45,7 +47,7 @@ def test_their_javascript_goes_wrong_beyond_the_first_plane(tmp_path):
     command = [find_node(), "--input-type=module", "-e", LIBRARY, str(tmp_path / "tokenizer.json")]
     done = subprocess.run([*command, *texts], capture_output=True, check=True)
     theirs = json.loads(done.stdout)
-    rust = [[VOCAB.tokens[i] for i in row] for row in reference(spec, VOCAB).encode(texts)]
+    rust = [[VOCAB.tokens[i] for i in row] for row in make_reference(spec, VOCAB).encode(texts)]
     assert theirs[0] == rust[0] == ["a", "你", "[UNK]", "，"]
     assert rust[1] == ["a", "𠀀", "[UNK]"]
     assert theirs[1] == ["a", "##𠀀", "##b"]

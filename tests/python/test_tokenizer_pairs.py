@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import BertWordPieceTokenizer
 
-from export.tokenizer import TokenizerSpec, read_vocab, reference
+from export.tokenizer import TokenizerSpec, make_reference, read_vocab
 from parity_tests.tokenizer import pairs
 from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
 from support.quiet_tensorflow import tensorflow
@@ -85,7 +85,7 @@ def test_an_odd_place_that_goes_to_the_wrong_text_is_found(
 ) -> None:
     """The proof can fail: Node cuts as TF-Text does, the reference as Hugging Face does."""
     pair = loaded(node, embedded, "tf-text")
-    pair.python = reference(TokenizerSpec("bert"), pair.vocab)
+    pair.python = make_reference(TokenizerSpec("bert"), pair.vocab)
     batch = pairs.PairBatch(["好好好", "好"], ["书书书", "书"], special_tokens=True, limit=6)
     (found,) = pairs.find_differing_pairs(pair, batch)
     difference = pairs.explain_pair(pair, batch, found)

@@ -8,8 +8,8 @@ import pytest
 
 from export.tokenizer import TokenizerSpec, library_versions
 from export.tokenizer.probe import read_tables
-from export.tokenizer.tables import ALONE, LETTER, itself, serialise
-from export.tokenizer.texts import in_context
+from export.tokenizer.tables import ALONE, LETTER, own_symbol, serialise
+from export.tokenizer.texts import texts_in_context
 from parity_tests.tokenizer.__main__ import main
 from parity_tests.tokenizer.explain import shrink
 from parity_tests.tokenizer.material import every_character_vocab, make_random_vocab
@@ -31,7 +31,7 @@ def compared(tmp_path_factory):
         path.write_bytes(serialise(tables))
         with TokenizerProcess() as side:
             return compare_texts(
-                TokenizerPair(side, spec, vocab, path), "x", in_context("latin", 50)
+                TokenizerPair(side, spec, vocab, path), "x", texts_in_context("latin", 50)
             )
 
     return run
@@ -45,7 +45,7 @@ def test_unaltered_tables_pass(compared):
 
 @pytest.mark.parametrize(
     ("character", "symbols"),
-    [("ａ", itself(ord("b"), LETTER)), ("、", itself(ord("、"), LETTER)), ("e", ())],
+    [("ａ", own_symbol(ord("b"), LETTER)), ("、", own_symbol(ord("、"), LETTER)), ("e", ())],
 )
 def test_an_altered_entry_is_named(compared, character, symbols):
     def alter(tables):
@@ -60,7 +60,7 @@ def test_an_altered_entry_is_named(compared, character, symbols):
 
 
 def test_a_letter_made_a_word_is_told_in_words(compared):
-    row = compared(lambda tables: tables.folds.update({0xE9: itself(0xE9, ALONE)}))
+    row = compared(lambda tables: tables.folds.update({0xE9: own_symbol(0xE9, ALONE)}))
     rule = row.differences[0].rule
     assert "the table makes it U+00E9 (word by itself)" in rule
     assert "the runtime makes it U+0065 (letter)" in rule

@@ -13,17 +13,17 @@ import pytest
 from tokenizers import __version__ as own_version
 
 from export.__main__ import main
-from export.tokenizer import TokenizerSpec, libraries, library_versions, reference
-from export.tokenizer.interpreter import interpreter
+from export.tokenizer import TokenizerSpec, libraries, library_versions, make_reference
+from export.tokenizer.interpreter import shared_interpreter
 from export.tokenizer.texts import ALL_EDGES
-from export.tokenizer.vocab import SPECIAL
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from parity_tests.tokenizer.material import vocab_from_lines
 from support.errors import EnvironmentProblem, UserError
 from tests.python.conftest import OTHER_PYTHON
 
 OTHER = "0.21.4"
 VOCAB = vocab_from_lines(
-    [*SPECIAL.values(), "a", "##b", "A", "é", "e", "中", "文", "，", ",", "\u2028"]
+    [*SPECIAL_TOKENS.values(), "a", "##b", "A", "é", "e", "中", "文", "，", ",", "\u2028"]
 )
 TEXTS = ["", "a中文b", "É，\u2028a[MASK]", *(ALL_EDGES[i : i + 9] for i in range(0, 90, 9))]
 HERE = Path(sys.executable)
@@ -50,7 +50,7 @@ def other_tokenizers() -> Path:
 @pytest.mark.parametrize("algorithm", ["bert", "tf-text", "tf-text-fast", "chars"])
 def test_this_interpreter_answers_the_same_through_the_pipe(algorithm: str) -> None:
     spec = TokenizerSpec(algorithm)
-    near, far = reference(spec, VOCAB), reference(spec, VOCAB, HERE)
+    near, far = make_reference(spec, VOCAB), make_reference(spec, VOCAB, HERE)
     assert far.encode(TEXTS) == near.encode(TEXTS)
     np.testing.assert_array_equal(far.flat(TEXTS).splits, near.flat(TEXTS).splits)
     for limit in (None, 2, 7):
@@ -70,7 +70,7 @@ def test_this_interpreter_answers_the_same_through_the_pipe(algorithm: str) -> N
 
 def test_a_lone_surrogate_is_refused_there_too() -> None:
     with pytest.raises(UnicodeEncodeError):
-        reference(TokenizerSpec("bert"), VOCAB, HERE).encode(["a\ud800"])
+        make_reference(TokenizerSpec("bert"), VOCAB, HERE).encode(["a\ud800"])
 
 
 def test_a_bundle_made_with_another_version(other_tokenizers: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_bundle_made_with_another_version(other_tokenizers: Path, tmp_path: Pa
     assert str(other_tokenizers.parent.parent) not in text
     assert own_version != OTHER
     spec = TokenizerSpec("bert", lower_case=False)
-    expected = reference(spec, VOCAB, other_tokenizers).encode(TEXTS, special_tokens=True)
+    expected = make_reference(spec, VOCAB, other_tokenizers).encode(TEXTS, special_tokens=True)
     tokenize = ["node", "node_bridge/tokenize.js", "--bundle", str(out), "--jsonl"]
     lines = "".join(json.dumps({"text": one}) + "\n" for one in TEXTS)
     done = subprocess.run(tokenize, input=lines, capture_output=True, text=True, check=True)
@@ -134,7 +134,7 @@ def test_an_interpreter_without_the_library(tmp_path: Path) -> None:
     bare = tmp_path / "venv" / "bin" / "python"
     for algorithm, package in [("bert", "tokenizers"), ("tf-text", "tensorflow_text")]:
         with pytest.raises(UserError, match=f"it has no package {package}; install it there"):
-            reference(TokenizerSpec(algorithm), VOCAB, bare)
+            make_reference(TokenizerSpec(algorithm), VOCAB, bare)
         with pytest.raises(UserError, match=f"it has no package {package}"):
             library_versions(algorithm, bare)
 
@@ -148,18 +148,18 @@ def test_a_library_that_breaks(tmp_path: Path) -> None:
         (place / "lib" / "tokenizers.py").write_text(code)
         program = script(place, f'PYTHONPATH="{place}/lib" exec "{sys.executable}" "$@"')
         with pytest.raises(EnvironmentProblem, match=said) as caught:
-            reference(TokenizerSpec("bert"), VOCAB, program)
+            make_reference(TokenizerSpec("bert"), VOCAB, program)
         assert "\n" not in str(caught.value)
 
 
 def test_an_interpreter_that_was_ended() -> None:
     python = HERE.parent / "." / HERE.name
-    running = interpreter(python)
+    running = shared_interpreter(python)
     running._process.kill()
     running._process.wait()
     with pytest.raises(EnvironmentProblem, match="the interpreter ended"):
         running.ask("versions", "bert")
-    interpreter.cache_clear()
+    shared_interpreter.cache_clear()
 
 
 def test_not_with_a_tokenizer_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,13 +5,27 @@ from itertools import islice
 import pytest
 
 from export.tokenizer import TokenizerSpec, recover, save_tokenizer_model
-from export.tokenizer.texts import from_alphabet
-from export.tokenizer.vocab import SPECIAL
+from export.tokenizer.texts import texts_from_alphabet
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from parity_tests.tokenizer.material import vocab_from_lines
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
-LINES = [*SPECIAL.values(), "ab", "Ab", "##b", "é", "e", "a", "A", "##a", "你", "好", "，", ","]
+LINES = [
+    *SPECIAL_TOKENS.values(),
+    "ab",
+    "Ab",
+    "##b",
+    "é",
+    "e",
+    "a",
+    "A",
+    "##a",
+    "你",
+    "好",
+    "，",
+    ",",
+]
 VOCAB = vocab_from_lines([*LINES, "①", "1", "\u2028", "か", "##か", "\ue000", "z", "s", "-"])
 
 
@@ -59,7 +73,7 @@ def plain(lower_case):
 
 def found_in(directory, given=None):
     said: list[str] = []
-    return recover.recover(directory, given, said.append)
+    return recover.recover_tokenizer(directory, given, said.append)
 
 
 @pytest.mark.parametrize("lower_case", [True, False])
@@ -169,7 +183,7 @@ def test_a_late_difference_is_found_too(tmp_path, monkeypatch):
 
     directory = saved(tmp_path, odd, lookup)
     assert found_in(directory).spec.algorithm == "tf-text"
-    texts = [*from_alphabet(["你", "a"], 50, 1), "\U00013000"]
+    texts = [*texts_from_alphabet(["你", "a"], 50, 1), "\U00013000"]
     monkeypatch.setattr(recover, "full_probe", lambda vocab: iter(texts))
     with pytest.raises(UserError, match="no known tokenizer gives what it gives"):
         found_in(directory)

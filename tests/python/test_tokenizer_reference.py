@@ -3,17 +3,24 @@
 import pytest
 from tokenizers.implementations import BertWordPieceTokenizer
 
-from export.tokenizer import TokenizerSpec, reference
-from export.tokenizer.vocab import SPECIAL
+from export.tokenizer import TokenizerSpec, make_reference
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from parity_tests.tokenizer.material import vocab_from_lines
 from support.errors import UserError
 
-TOKENS = [*SPECIAL.values(), *",!%~.:()株1a一中かA\u2028，…𫠡𠀀", "##b", "##𠀀", "##\u2028", "##中"]
+TOKENS = [
+    *SPECIAL_TOKENS.values(),
+    *",!%~.:()株1a一中かA\u2028，…𫠡𠀀",
+    "##b",
+    "##𠀀",
+    "##\u2028",
+    "##中",
+]
 
 
 def tokens(spec, text):
     vocab = vocab_from_lines(TOKENS)
-    return [vocab.tokens[i] for i in reference(spec, vocab).encode([text])[0]]
+    return [vocab.tokens[i] for i in make_reference(spec, vocab).encode([text])[0]]
 
 
 @pytest.mark.parametrize(
@@ -73,13 +80,13 @@ def test_longest_first_is_what_hugging_face_does(pair, length):
     inner.enable_truncation(length)
     for text in ("", "中", "一" * 5, "一" * 9, "中" * 30):
         theirs = inner.encode(text, pair).ids
-        twin = reference(TokenizerSpec("bert"), vocab)
+        twin = make_reference(TokenizerSpec("bert"), vocab)
         pairs = None if pair is None else [pair]
         assert twin.encode([text], pairs, True, length) == [theirs]
 
 
 def test_joined_is_cut_at_the_end():
-    twin = reference(TokenizerSpec("bert"), vocab_from_lines(TOKENS))
+    twin = make_reference(TokenizerSpec("bert"), vocab_from_lines(TOKENS))
     a, b = TOKENS.index("中"), TOKENS.index("一")
     assert twin.encode(["中中"], ["一一"], True, 5, "joined") == [[2, a, a, 3, b]]
     assert twin.encode(["中中"], ["一一"], True, 9, "joined") == [[2, a, a, 3, b, b, 3]]

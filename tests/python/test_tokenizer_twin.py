@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.bundle import Contract, seal
-from export.tokenizer import TokenizerSpec, reference, write_tokenizer
+from export.tokenizer import TokenizerSpec, make_reference, write_tokenizer
 from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import serialise
-from export.tokenizer.texts import ALL_EDGES, WRITTEN, from_alphabet
-from export.tokenizer.vocab import SPECIAL
+from export.tokenizer.texts import ALL_EDGES, WRITTEN_TOKENS, texts_from_alphabet
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from parity_tests.runners.runners import find_node
 from parity_tests.tokenizer.material import make_random_vocab, vocab_from_lines
 from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
@@ -27,7 +27,7 @@ SPECS = [
     TokenizerSpec("chars"),
 ]
 piece = st.one_of(
-    st.sampled_from(ALL_EDGES), st.sampled_from(WRITTEN), st.characters(codec="utf-8")
+    st.sampled_from(ALL_EDGES), st.sampled_from(WRITTEN_TOKENS), st.characters(codec="utf-8")
 )
 texts = st.lists(piece, max_size=30).map("".join)
 
@@ -84,12 +84,12 @@ def test_a_vocab_with_tokens_on_several_lines(tables_of, seed, doubled, text):
     side, spec, tables = tables_of
     vocab, alphabet = make_random_vocab(seed % 50)
     lines = list(vocab.tokens)
-    ordinary = [token for token in lines if token not in SPECIAL.values()]
+    ordinary = [token for token in lines if token not in SPECIAL_TOKENS.values()]
     may = ordinary if spec.algorithm == "chars" else lines
     for which, where in doubled:
         lines.insert(where % (len(lines) + 1), may[which % len(may)])
     pair = TokenizerPair(side, spec, vocab_from_lines(lines), tables)
-    some = [text, *from_alphabet(alphabet, 20, seed), *may[:9]]
+    some = [text, *texts_from_alphabet(alphabet, 20, seed), *may[:9]]
     assert not pair.differences(some)
     details = side.details(text, specialTokens=True)
     assert details["tokens"] == [lines[i] for i in details["ids"]]
@@ -141,7 +141,7 @@ def bundle(tmp_path_factory):
             "t", None, None, None, [], [], "masked", 512, tokenizer, provenance={"versions": {}}
         ),
     )
-    return directory, reference(spec, vocab)
+    return directory, make_reference(spec, vocab)
 
 
 def tokenize(directory, text, *options):

@@ -1,7 +1,7 @@
 import pytest
 from tokenizers import BertWordPieceTokenizer
 
-from export.tokenizer import TokenizerSpec, libraries, reference
+from export.tokenizer import TokenizerSpec, libraries, make_reference
 from export.tokenizer.reference import refuse_repeated
 from export.tokenizer.vocab import compare_sizes, parse_vocab, read_vocab
 from support.errors import UserError
@@ -118,15 +118,15 @@ def test_tf_text_refuses_a_token_on_two_lines_itself():
     vocab = parse(raw("a", "a"))
     ids = {role: token.id for role, token in vocab.special.items()}
     for algorithm in ("tf-text", "tf-text-fast"):
-        with pytest.raises(libraries.Refused, match="(?i)same key|unique"):
-            libraries.load(algorithm, {"lower_case": True}, vocab.tokens, ids)
+        with pytest.raises(libraries.VocabRefused, match="(?i)same key|unique"):
+            libraries.load_tokenizer(algorithm, {"lower_case": True}, vocab.tokens, ids)
 
 
 def test_hugging_face_takes_the_last_line_of_a_file_too(tmp_path):
     path = tmp_path / "v.txt"
     path.write_bytes(raw("a", "b", "a"))
     theirs = BertWordPieceTokenizer(str(path)).encode("a b", add_special_tokens=False).ids
-    ours = reference(TokenizerSpec("bert"), parse(path.read_bytes())).encode(["a b"])
+    ours = make_reference(TokenizerSpec("bert"), parse(path.read_bytes())).encode(["a b"])
     assert ours == [theirs] == [[7, 6]]
 
 

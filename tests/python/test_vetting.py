@@ -14,7 +14,7 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export.source import hub, messages
-from export.source.vetting import ALLOWED, allowed_ops, vet
+from export.source.vetting import ALLOWED_FILE, allowed_ops, vet
 from support.errors import UserError
 from tests.python import strangers, zoo
 from tests.python.evil import EDITS, EVIL, nested
@@ -147,7 +147,7 @@ def test_links_out_and_odd_files(with_vocab: Path, tmp_path: Path) -> None:
 
 
 def test_list_of_allowed_ops() -> None:
-    names = ALLOWED.read_text(encoding="utf-8").splitlines()
+    names = ALLOWED_FILE.read_text(encoding="utf-8").splitlines()
     assert names == sorted(set(names))
     assert allowed_ops() == set(names)
     registered = {name for name in dir(tf.raw_ops) if name[0].isupper()}
@@ -195,7 +195,7 @@ def test_strings_in_a_message_are_all_found() -> None:
     thing.children.add(local_name="child")
     graph.graph_def.node.add().attr["attribute"].s = b"bytes"
     graph.graph_def.node[0].attr["nested"].list.func.add(name="function in a list")
-    assert set(messages.strings_in(graph)) == {
+    assert set(messages.find_strings(graph)) == {
         "key of a map", "field", "list", "child", "attribute", "bytes", "nested",
         "function in a list",
     }  # fmt: skip

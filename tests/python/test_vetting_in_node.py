@@ -238,6 +238,6 @@ def test_definitions_are_those_of_the_installed_tensorflow() -> None:
 def test_a_bundles_record_is_of_what_node_reads(tmp_path: Path) -> None:
     model = strangers.own_encoder(tmp_path / "m")
     (tmp_path / "bundle").mkdir()
-    record = saved_model_copy.copy(model, tmp_path / "bundle")
+    record = saved_model_copy.copy_saved_model(model, tmp_path / "bundle")
     (said,) = node_says([tmp_path / "bundle" / "saved_model"])
     assert said == {"digest": record["sha256"], "said": ""}

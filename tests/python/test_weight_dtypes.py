@@ -40,20 +40,20 @@ def small(scale=1.0):
     ],
 )
 def test_matrices_are_stored_in_fewer_bits_and_vectors_never(dtype, stored):
-    from export.graph.stored_dtypes import stored_dtypes
+    from export.graph.stored_dtypes import choose_stored_dtypes
 
-    names = stored_dtypes(small(), dtype)
+    names = choose_stored_dtypes(small(), dtype)
     assert {name.removeprefix("weights/"): kind for name, kind in names.items()} == stored
 
 
 def test_a_weight_beyond_float16_stays_float32():
-    from export.graph.stored_dtypes import stored_dtypes
+    from export.graph.stored_dtypes import choose_stored_dtypes
 
-    assert set(stored_dtypes(small(1e6), "float16")) == {"weights/table"}
+    assert set(choose_stored_dtypes(small(1e6), "float16")) == {"weights/table"}
 
 
 def test_accuracy_is_that_of_the_rounded_weights():
-    from export.graph.stored_dtypes import accuracy, answers_as_stored, stored_dtypes
+    from export.graph.stored_dtypes import choose_stored_dtypes, measure_accuracy, run_as_stored
 
     frozen = small()
     feeds = {"input_ids": np.arange(6, dtype=np.int32).reshape(2, 3)}
@@ -63,19 +63,21 @@ def test_accuracy_is_that_of_the_rounded_weights():
     by_hand = half["table"][feeds["input_ids"]] @ half["kernel"] + weights["bias"]
     moved = float(np.max(np.abs(by_hand - expected["out"])))
     whole = np.ones((2, 3), bool)
-    stored = answers_as_stored(frozen, stored_dtypes(frozen, "float16"), feeds)
-    assert accuracy(stored, expected, whole)["out"]["max_abs"] == pytest.approx(moved, rel=0.05)
+    stored = run_as_stored(frozen, choose_stored_dtypes(frozen, "float16"), feeds)
+    assert measure_accuracy(stored, expected, whole)["out"]["max_abs"] == pytest.approx(
+        moved, rel=0.05
+    )
     assert moved > 0
-    plain = answers_as_stored(frozen, {}, feeds)
-    assert accuracy(plain, expected, whole)["out"] == {"max_abs": 0.0, "cosine": 1.0}
+    plain = run_as_stored(frozen, {}, feeds)
+    assert measure_accuracy(plain, expected, whole)["out"] == {"max_abs": 0.0, "cosine": 1.0}
 
 
 def test_over_the_budget_is_refused_unless_forced():
-    from export.graph.stored_dtypes import budgets, refuse_over_budget
+    from export.graph.stored_dtypes import derive_budgets, refuse_over_budget
     from numerics.budgets import Cost
 
     whole, truth = np.ones((2, 3), bool), {"out": np.ones((2, 3, 4), np.float32)}
-    allowed = budgets({"out": Cost(1e-6, 24.0, 24)}, "uint8", force=False)
+    allowed = derive_budgets({"out": Cost(1e-6, 24.0, 24)}, "uint8", force=False)
 
     def refuse(moved, dtype="uint8", force=False):
         got = {"out": truth["out"] + np.float32(moved)}
@@ -92,32 +94,32 @@ def test_over_the_budget_is_refused_unless_forced():
 
 
 def test_a_model_that_loses_all_in_float32_is_refused_unless_forced():
-    from export.graph.stored_dtypes import budgets
+    from export.graph.stored_dtypes import derive_budgets
     from numerics.budgets import Cost
 
     for cost in (Cost(1e-2, 1.0, 1), Cost(float("nan"), 1.0, 1)):
         with pytest.raises(UserError, match="float32 costs the model .* at out, .*--force"):
-            budgets({"out": cost}, "float32", force=False)
-    forced = budgets({"out": Cost(1e-2, 1.0, 1)}, "float32", force=True)
+            derive_budgets({"out": cost}, "float32", force=False)
+    forced = derive_budgets({"out": Cost(1e-2, 1.0, 1)}, "float32", force=True)
     assert forced["out"].atol == 0.08
 
 
 def test_the_preflight_names_what_no_backend_has():
     from export.graph import preflight
 
-    preflight.check(small())
+    preflight.check_kernels(small())
     table = tf.Variable(np.ones((9, 4), np.float32))
     rows = lambda ids: tf.gather(table, ids)  # noqa: E731
     odd, _ = frozen_of(lambda ids: {"out": tf.math.xlogy(rows(ids), rows(ids))}, [table], IDS)
     with pytest.raises(UserError, match="no Xlogy of float32 on wasm and cpu"):
-        preflight.check(odd)
+        preflight.check_kernels(odd)
     half, _ = frozen_of(
         lambda ids: {"out": tf.cast(tf.cast(tf.gather(table, ids), tf.float16), tf.float32)},
         [table],
         IDS,
     )
     with pytest.raises(UserError, match="no Cast of float16 on wasm and cpu"):
-        preflight.check(half)
+        preflight.check_kernels(half)
 
 
 def test_the_kernel_list_is_that_of_the_installed_backends():

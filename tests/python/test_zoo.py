@@ -13,10 +13,10 @@ from safetensors.numpy import load_file
 
 from export import model as exporter
 from export.__main__ import main
-from export.graph.verdict import required, verdict_of
-from export.inspection import inspect
+from export.graph.verdict import assess_model, require_exportable
+from export.inspection import inspect_model
 from export.source import messages
-from export.source.signature_choice import Asked, asked_of
+from export.source.signature_choice import AskedSignature, asked_from_options
 from tests.python import strangers, zoo
 from tests.python.conftest import ROOT
 
@@ -64,11 +64,11 @@ def export(model: Path, vocab: Path, out: Path, options: tuple[str, ...], lines:
     from export import __main__ as command
 
     arguments = ["model", str(model), "--vocab", str(vocab), "--out", str(out)]
-    given = command.parser().parse_args([*arguments, "--tokenizer", "chars", *options])
-    request = exporter.Request(
+    given = command.build_parser().parse_args([*arguments, "--tokenizer", "chars", *options])
+    request = exporter.ExportRequest(
         handle=given.handle,
-        tokenizer=command.tokenizer_choice(given),
-        asked=asked_of(given),
+        tokenizer=command.choice_from_options(given),
+        asked=asked_from_options(given),
         with_saved_model=given.with_saved_model,
         own=True,
     )
@@ -93,7 +93,7 @@ def contract_of(bundle: Path) -> dict[str, Any]:
 def test_what_inspect_allows_is_exported_and_holds_in_node(
     name: str, made: Any, exported: Any
 ) -> None:
-    verdict = inspect(str(made(name))).verdict
+    verdict = inspect_model(str(made(name))).verdict
     assert verdict.exportable, verdict.reason
     bundle, _ = exported(name)
     found = verified(bundle)
@@ -106,7 +106,7 @@ def test_what_inspect_refuses_is_refused_by_the_export_in_the_same_line(
     name: str, root: Path, made: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = made(name)
-    verdict = inspect(str(model)).verdict
+    verdict = inspect_model(str(model)).verdict
     assert not verdict.exportable
     assert zoo.ZOO[name][1] in verdict.reason
     out = root / "refused"
@@ -118,7 +118,7 @@ def test_what_inspect_refuses_is_refused_by_the_export_in_the_same_line(
 
 def test_control_flow_is_named_as_open(made: Any) -> None:
     # Whether its rounds can be counted shows only in the loaded graph.
-    verdict = inspect(str(made("loop"))).verdict
+    verdict = inspect_model(str(made("loop"))).verdict
     assert verdict.exportable and not verdict.certain
     assert "it has control flow (" in verdict.reason
     assert "While" in verdict.reason
@@ -210,7 +210,7 @@ def test_model_gardens_numbered_outputs_are_told_by_structure(exported: Any, mad
     assert roles["bert_encoder_3"] == "pooled_output"
     assert roles["bert_encoder_1"] == "bert_encoder_1"
     # The second layer, not the first.
-    assert inspect(str(made("model garden"))).verdict.exportable
+    assert inspect_model(str(made("model garden"))).verdict.exportable
 
 
 def test_an_input_of_any_name_is_told_by_an_option(exported: Any) -> None:
@@ -320,10 +320,10 @@ def test_a_tokenizer_is_not_exported_as_a_model(tmp_path: Path) -> None:
     from support.errors import UserError
 
     tokenizer = strangers.own_tokenizer(tmp_path / "tokenizer")
-    message = messages.read(tokenizer)
-    assert verdict_of(tokenizer, message, Asked()).contract == "tokenizer"
+    message = messages.read_saved_model(tokenizer)
+    assert assess_model(tokenizer, message, AskedSignature()).contract == "tokenizer"
     with pytest.raises(UserError, match=re.escape("vocab --tokenizer-model")):
-        required(tokenizer, Asked())
+        require_exportable(tokenizer, AskedSignature())
 
 
 @pytest.mark.parametrize("name", ["counted positions", "counted positions, 1 x free"])

@@ -118,7 +118,8 @@ def row_cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
 def format_amount(row: dict[str, Any], side: str) -> str:
     """What one side took, or did in a second where the row says how much work it was.
 
-    >>> format_amount({"unit": "s", "work": "10 reviews", "ours_s": 0.01, "ours_per_s": 1000}, "ours")
+    >>> row = {"unit": "s", "work": "10 reviews", "ours_s": 0.01, "ours_per_s": 1000}
+    >>> format_amount(row, "ours")
     '1,000 reviews/s'
     >>> format_amount({"unit": "bytes", "ours_bytes": 1048576}, "ours")
     '1.00 MiB'

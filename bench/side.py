@@ -108,16 +108,16 @@ class SideProcess:
             self._in.flush()
         line = self._out.readline()
         if not line.endswith(b"\n"):
-            code = self._process.wait()
+            code, reason = self._process.wait(), self._last_error_line()
             raise EnvironmentProblem(
-                f"{self.name} ended with exit code {code} when asked to {op}: {self._last_words()}"
+                f"{self.name} ended with exit code {code} when asked to {op}: {reason}"
             )
         answer = json.loads(line)
         if "error" in answer:
             raise EnvironmentProblem(f"{self.name} could not {op}: {answer['error']}")
         return answer["answer"]
 
-    def _last_words(self) -> str:
+    def _last_error_line(self) -> str:
         """The line on stderr that reads like a cause."""
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().split("\n")

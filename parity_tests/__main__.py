@@ -191,7 +191,9 @@ def run_parity(options: argparse.Namespace) -> dict[str, Any]:
     texts, text_note = choose_texts(options.texts)
     requested, note = (options.backends, "") if options.backends else runners.available_backends()
     wanted = runners.parse_backend_counts(requested)
-    picked = cases.pick_cases(texts, max(wanted.values()), pairs=contract.takes("token_type_ids"))
+    picked = cases.pick_cases(
+        texts, max(wanted.values()), pairs=contract.has_input("token_type_ids")
+    )
     tokenizer = tokenizer_source.choose_tokenizer(options, contract, options.model, options.out)
     version_note = tokenizer_source.version_note(contract, tokenizer)
     notes = [line for line in (text_note, version_note) if line]
@@ -213,7 +215,7 @@ def run_parity(options: argparse.Namespace) -> dict[str, Any]:
         options.model, tokenizer, file, options.out, options.bundle / "bundle.json"
     )
     tokenizers = None if options.tokenizer_proof == "none" else prove_tokenizers(options)
-    sequence = contract.output_of("sequence_output")
+    sequence = contract.output_name("sequence_output")
     trained = training.judge_training(reference.run, wanted, options.out, sequence)
     side = NodeSide(options.bundle, classifier)
     judgement = judge_sides(inputs, reference, side, wanted, options.out, tokenizers, trained)

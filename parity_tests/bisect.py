@@ -1,4 +1,4 @@
-"""Finds the first op at which a TF.js GraphModel, whoever converted it, differs from its SavedModel.
+"""Finds the first op at which a TF.js GraphModel differs from its SavedModel, whoever converted it.
 
     python -m parity_tests.bisect --graph-model DIR --model SAVED_MODEL [--backend wasm]
 

@@ -1,4 +1,4 @@
-"""The judgement of one bundle: the still parts first, then the flow, then what must not vary."""
+"""Judges one bundle: first the stored parts, then both sides' outputs, then the invariances."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +30,17 @@ EARLY_STAGES = (TAPS, stages.TOKENS, stages.IDS_STAGE)
 
 @dataclass
 class FlowResult:
-    """What came of running both sides: Node's run by backend, and the rows of all.
+    """The result of running both sides.
 
-    `python` had the bundle's own weights where `stored`, else `dtype` is that of the bundle's.
-    `storage` has what the weights' dtype costs, Python against Python; `problem` says why a backend
-    gave nothing, where the still parts had been off already. `left_out` has the claims that the
-    model itself does not make, and why.
+    Attributes:
+        python: Python's run; with the weights as the bundle stores them where `stored` is true.
+        dtype: the weight dtype that `python` did not have, for the budgets.
+        stored: see `python`.
+        nodes: Node's run by backend.
+        rows: the rows of all backends.
+        storage: what the weights' dtype costs, Python against Python.
+        problem: why a backend gave nothing, where stored parts had drifted already.
+        left_out: the invariances that the model itself does not promise, with the reason.
     """
 
     python: RunOutput
@@ -49,13 +54,13 @@ class FlowResult:
 
     @property
     def budgets(self) -> Budgets:
-        """What Node may be off from `python`."""
+        """The budgets of Node against `python`."""
         return Budgets(self.python.costs, self.dtype)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One bundle's, and what it takes to run its failures again."""
+    """The judgement of one bundle, and what it takes to run its failures again."""
 
     document: dict[str, Any]
     flow: FlowResult
@@ -72,11 +77,11 @@ def judge_bundle(
     classifier: Path | None = None,
     runner: Path | None = None,
 ) -> dict[str, Any]:
-    """The report document (REPORT.md) of one bundle; errors as of `judge_sides`.
+    """Judges one bundle; returns the document of REPORT.md. Raises as `judge_sides`.
 
     Args:
         bundle: what Node runs.
-        reference: Python's side.
+        reference: the Python side.
         backends: how many texts each backend gets.
         out: a directory for Node's runs.
         classifier: what train.js wrote for the bundle.
@@ -101,8 +106,8 @@ def judge_sides(
 
     Args:
         inputs: what is compared.
-        reference: Python's side.
-        side: Node's.
+        reference: the Python side.
+        side: the Node side.
         backends: how many texts each backend gets.
         out: a directory for Node's runs.
         tokenizers: the result of the tokenizer proof.
@@ -122,10 +127,10 @@ def judge_sides(
 
 
 def compare_stored_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
-    """Each stored part by its stage: contract, weights, vocab, tables."""
+    """Compares the stored parts; returns the results by stage: contract, weights, vocab, tables."""
     fresh, note = reference.tokenizer, reference.tokenizer_note
     about = read_bundle(fresh) if fresh else None
-    assert reference.run.facts is not None, "Python's runner always tells them"
+    assert reference.run.facts is not None, "Python's runner always writes facts"
     claimed = contract.weight_dtype
     facts = reference.run.facts | {"weight_dtype": weights.stored_dtype(contract.path) or claimed}
     return {
@@ -150,8 +155,19 @@ def run_flow(
 ) -> FlowResult:
     """Runs Node on each backend and compares.
 
-    Where the weights hold but are stored in fewer bits, Python is given them as they are stored:
-    Node then has to be as near as with float32, and what the bits cost is told apart from it.
+    Where the weights are right but stored in fewer bits, Python runs with the stored weights: Node
+    then has to be as near as with float32, and what the bits cost is reported apart.
+
+    Args:
+        contract: the bundle's.
+        reference: the Python side.
+        parts: the results of the stored parts by stage.
+        side: the Node side.
+        backends: how many texts each backend gets.
+        out: a directory for Node's runs.
+
+    Raises:
+        UserError, EnvironmentProblem: a backend did not run, although the stored parts hold.
     """
     flow = FlowResult(reference.run, contract.weight_dtype or "none")
     if flow.dtype != "float32" and parts["weights"]["status"] == "pass":
@@ -160,11 +176,11 @@ def run_flow(
             flow.storage = compare_storage(stored, reference.run, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
     if side.classifier is not None:
-        sequence = contract.output_of("sequence_output")
-        flow.python = Head.read(side.classifier).answering(flow.python, sequence)
+        sequence = contract.output_name("sequence_output")
+        flow.python = Head.read(side.classifier).add_probabilities(flow.python, sequence)
     try:
-        for ran in run_backends(reference, side, backends, out):
-            judge_backend(flow, contract, reference, side, ran, out)
+        for run in run_backends(reference, side, backends, out):
+            judge_backend(flow, contract, reference, side, run, out)
     except (UserError, EnvironmentProblem) as error:
         if all(part["status"] != "drift" for part in parts.values()):
             raise
@@ -175,13 +191,23 @@ def run_flow(
 def run_backends(
     reference: Reference, side: NodeSide, backends: dict[str, int], out: Path
 ) -> Iterator[tuple[str, int, RunOutput]]:
-    """Each backend's run of its texts, in order; two at a time, since most have one thread."""
+    """Runs the backends in order, two at a time, since most use one thread.
+
+    Args:
+        reference: the Python side, with the case file.
+        side: the Node side.
+        backends: how many texts each backend gets.
+        out: a directory for the runs.
+
+    Yields:
+        the backend, its number of texts, and its run.
+    """
     picked = cases.read_cases(reference.cases)
 
     def run(backend: str, count: int) -> RunOutput:
         batches = cases.count_batches_with_pairs(picked, count)
-        place = out / f"node.{backend}.safetensors"
-        return side.run(backend, batches, reference.cases, place, cases.tapped_batches(picked))
+        file = out / f"node.{backend}.safetensors"
+        return side.run(backend, batches, reference.cases, file, cases.tapped_batches(picked))
 
     with ThreadPoolExecutor(LANES) as pool:
         started = [(*wanted, pool.submit(run, *wanted)) for wanted in backends.items()]
@@ -194,55 +220,70 @@ def judge_backend(
     contract: Contract,
     reference: Reference,
     side: NodeSide,
-    ran: tuple[str, int, RunOutput],
+    run: tuple[str, int, RunOutput],
     out: Path,
 ) -> None:
-    """One backend; where an output is off and the taps were not, looks into its batch too."""
-    backend, count, node = ran
+    """Compares one backend and adds its rows to `flow`.
+
+    Where an output has drifted in a batch without taps, that batch is run again with taps.
+
+    Args:
+        flow: gets the rows.
+        contract: the bundle's.
+        reference: the Python side.
+        side: the Node side.
+        run: the backend, its number of texts, and its run.
+        out: a directory for further runs.
+    """
+    backend, count, node = run
     every = cases.read_cases(reference.cases)
     picked = [c for c in every if c.batch < cases.count_batches_with_pairs(every, count)]
     taps = [tap["name"] for tap in contract.document.get("taps", [])]
     python, budgets = flow.python, flow.budgets
     if node.kind == "saved_model":
-        # It has the source's own weights, whatever the bundle stores, and shows nothing inside.
-        taps, python = [], reference.run.outputs_alone()
+        # A SavedModel has the source's own weights, whatever the bundle stores, and has no taps.
+        taps, python = [], reference.run.without_taps()
         if side.classifier is not None:
-            sequence = contract.output_of("sequence_output")
-            python = Head.read(side.classifier).answering(python, sequence)
+            sequence = contract.output_name("sequence_output")
+            python = Head.read(side.classifier).add_probabilities(python, sequence)
         budgets = Budgets(python.costs)
     rows = stages.judge_stages(backend, node, python, picked, budgets, taps)
     batch = unexplained_batch(rows, picked)
     if taps and batch:
-        again = Rerun(contract, reference, side, flow.stored, budgets, out / "inside")
-        inner = again.judge(backend, batch, True)
-        seen = {(r.special, r.stage): r for r in inner if r.stage.startswith(TAPS)}
-        rows = [seen.get((row.special, row.stage), row) for row in rows]
+        rerun = Rerun(contract, reference, side, flow.stored, budgets, out / "inside")
+        inner = rerun.judge(backend, batch, True)
+        tapped = {(r.special, r.stage): r for r in inner if r.stage.startswith(TAPS)}
+        rows = [tapped.get((row.special, row.stage), row) for row in rows]
     flow.nodes[backend] = node
     flow.rows += rows
-    assert reference.run.facts is not None, "Python's runner always tells them"
+    assert reference.run.facts is not None, "Python's runner always writes facts"
     widest = invariances.widest_budget(budgets, python.outputs())
     flow.left_out |= unpromised_claims(reference.run.facts, widest)
-    kept = invariances.judge_invariances(backend, node, python, budgets)
-    flow.rows += [row for row in kept if row.special not in flow.left_out]
+    claims = invariances.judge_invariances(backend, node, python, budgets)
+    flow.rows += [row for row in claims if row.special not in flow.left_out]
     if side.classifier is not None:
         flow.rows += head.judge_golden_answers(backend, count, side, out, budgets)
 
 
 def unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
-    """The claims that are not asked of Node, since the model does not make them, and why.
+    """Returns the invariances that the model itself does not promise, with the reason.
 
-    Either it lacks the input that the claim is about, or its own outputs move in Python by more
-    than the budget.
+    Either it lacks the input in question, or its own outputs move in Python by more than the
+    budget. Such invariances are not required of Node.
+
+    Args:
+        facts: of the model, see `SourceModel.facts`.
+        budget: the widest budget of an output.
     """
-    found = unclaimed_reasons(facts)
+    reasons = unclaimed_reasons(facts)
     for claim, far in facts["moved"].items():
         if far > budget.atol:
-            found.setdefault(claim, f"the model's own outputs move by {far:.2g} in Python too")
-    return found
+            reasons.setdefault(claim, f"the model's own outputs move by {far:.2g} in Python too")
+    return reasons
 
 
 def unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[TextCase]:
-    """The first batch with an output that is off where no tap was looked at; else nothing."""
+    """Returns the cases of the first batch with a drifted output but no taps; else nothing."""
     off = {c for row in rows if row.status == "drift" for c in row.failing}
     if any(row.status == "drift" and row.stage.startswith(EARLY_STAGES) for row in rows) or not off:
         return []
@@ -251,11 +292,17 @@ def unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[Text
 
 
 def compare_storage(stored: RunOutput, python: RunOutput, budgets: Budgets) -> list[StageRow]:
-    """How far Python's outputs move when it has the weights as they are stored."""
+    """Measures how far Python's outputs move with the weights as the bundle stores them.
+
+    Args:
+        stored: Python's run with the stored weights.
+        python: Python's run with the source's own weights.
+        budgets: of the bundle's weight dtype.
+    """
     rows = []
     for special in ("added", "none"):
         for name in python.outputs():
-            row = StageRow("python", special, name, budgets.of(name))
+            row = StageRow("python", special, name, budgets.for_stage(name))
             for (kind, number), batch in python.batches.items():
                 if kind == special:
                     mask = batch["attention_mask"]

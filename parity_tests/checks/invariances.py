@@ -1,9 +1,9 @@
-"""What has to hold whatever the weights are, and what golden values cannot see.
+"""Checks that must hold for any weights, and that golden values cannot replace.
 
-Pairs are two answers of Node's that must be close: alone = in a batch = padded more = in another
-order, whatever stands at masked positions, and equal to the bit when run again, with as many
-tensors held as before. Variants are unusual inputs, answered by Python too: a type, a mask or an
-order of ids that does not reach the model shows there. See invariances.js.
+Pairs are two answers of Node's that must be close: alone = in a batch = with more padding = in
+another order, whatever is at masked positions; and bit-equal when run again, with as many tensors
+in memory as before. Variants are unusual inputs that Python runs too: they show a token type, a
+mask or an order of ids that does not reach the model. See invariances.js.
 """
 
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ from parity_tests.checks.compare import (
 )
 from parity_tests.checks.stages import StageRow
 from parity_tests.runners.runs import IDS, RunOutput
-from parity_tests.runners.variants import VARIANTS
+from parity_tests.runners.variants import MASKED_INSIDE, REVERSED, TYPES, VARIANTS
 
 STAGE = "invariances"
 CLAIM_TEXTS = {
     "repeated": "run again, the same to the bit",
-    "tensors": "as many tensors held after a run as before",
+    "tensors": "as many tensors in memory after a run as before",
     "reordered": "in another order, the same",
     "padded": "padded more, the same",
-    "masked": "whatever stands at masked positions, the same",
+    "masked": "whatever is at masked positions, the same",
     "alone": "alone, the same as in a batch",
-    "types": "with other token types, as Python",
-    "holes": "with holes in the mask, as Python",
-    "turned": "with its tokens turned round, as Python",
+    TYPES: "with other token types, as Python",
+    MASKED_INSIDE: "with masked positions inside the text, as Python",
+    REVERSED: "with its tokens reversed, as Python",
 }
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -41,7 +41,14 @@ Feeds = Mapping[str, NDArray[Any]]
 def judge_invariances(
     backend: str, node: RunOutput, python: RunOutput, budgets: Budgets
 ) -> list[StageRow]:
-    """A row for each claim that the runs have; each output is compared within its own budget."""
+    """Compares every claim of the runs; each output within its own budget.
+
+    Args:
+        backend: its name, for the rows.
+        node: the backend's run.
+        python: Python's run.
+        budgets: of the outputs.
+    """
     rows = []
     for name in VARIANTS:
         if ("added", 0) in python.batches and (name, 0) in python.batches:
@@ -51,7 +58,7 @@ def judge_invariances(
     pairs: dict[int, Feeds] = {
         number: batch for (special, number), batch in node.batches.items() if special == "pairs"
     }
-    mask = node.batches.get(("turned", 0), {}).get("attention_mask")
+    mask = node.batches.get((REVERSED, 0), {}).get("attention_mask")
     for claim in dict.fromkeys(name.split("/")[0] for name in pairs.get(0, {})):
         exact = claim in ("repeated", "tensors")
         row = StageRow(
@@ -63,15 +70,22 @@ def judge_invariances(
 
 
 def widest_budget(budgets: Budgets, outputs: list[str]) -> Budget:
-    """The widest budget of the outputs, to be shown for a row that compares all of them."""
-    return max((budgets.of(name) for name in outputs), key=lambda b: b.atol, default=EXACT)
+    """Returns the widest budget of the outputs, for a row that compares all of them."""
+    return max((budgets.for_stage(name) for name in outputs), key=lambda b: b.atol, default=EXACT)
 
 
 def compare_variant(row: StageRow, node: Feeds, python: Feeds, budgets: Budgets) -> None:
-    """Every output, where the variant's mask shows it."""
+    """Compares every output at the positions that the variant's mask shows.
+
+    Args:
+        row: gets the results.
+        node: Node's outputs.
+        python: Python's inputs and outputs.
+        budgets: of the outputs.
+    """
     missing = compare_names(node, python, f"{row.special}, {row.backend}")
     if missing is not None:
-        row.fail(missing, set())
+        row.add_problem(missing, set())
         return
     for name, expected in python.items():
         if name not in IDS:
@@ -79,10 +93,10 @@ def compare_variant(row: StageRow, node: Feeds, python: Feeds, budgets: Budgets)
                 node[name], expected, f"{name}, {row.backend}, {row.special}"
             )
             if form is not None:
-                row.fail(form, set())
+                row.add_problem(form, set())
                 continue
             for index, mask in enumerate(python["attention_mask"]):
-                budget = budgets.of(name)
+                budget = budgets.for_stage(name)
                 compare_visible(row, name, node[name][index], expected[index], mask, index, budget)
 
 
@@ -93,11 +107,11 @@ def compare_pair(
     mask: NDArray[Any] | None,
     budgets: Budgets | None,
 ) -> None:
-    """Two answers of Node's.
+    """Compares two answers of Node's.
 
     Args:
-        row: takes what is found.
-        claim: which of SAID.
+        row: gets the results.
+        claim: a key of CLAIM_TEXTS.
         pairs: both answers, by batch.
         mask: int32[texts, sequence] of the batch on the right.
         budgets: None where the two must be equal.
@@ -108,10 +122,10 @@ def compare_pair(
     for number, left in lefts.items():
         missing = compare_names(left, right, f"{claim}, {row.backend}")
         if missing is not None:
-            row.fail(missing, {number})
+            row.add_problem(missing, {number})
             continue
         for name, expected in right.items():
-            budget = EXACT if budgets is None else budgets.of(name)
+            budget = EXACT if budgets is None else budgets.for_stage(name)
             if claim == "tensors" or mask is None:
                 compare_visible(row, name, left[name], expected, None, 0, budget)
             elif claim == "alone":
@@ -124,7 +138,7 @@ def compare_pair(
 
 
 def outputs_of_side(batch: Feeds, claim: str, side: str) -> dict[str, NDArray[Any]]:
-    """One side of a claim: outputs by name."""
+    """Returns one side of a claim: outputs by name."""
     front = f"{claim}/{side}/"
     return {n.removeprefix(front): v for n, v in batch.items() if n.startswith(front)}
 
@@ -138,7 +152,17 @@ def compare_text(
     text: int,
     budget: Budget,
 ) -> None:
-    """One text's output on both sides, whose widths may differ: what the mask shows."""
+    """Compares one text's output, whose width may differ, at the positions that the mask shows.
+
+    Args:
+        row: gets the results.
+        name: of the output.
+        left: one answer.
+        right: the other one.
+        mask: int32[sequence] of the answer on the right.
+        text: its number.
+        budget: of the output.
+    """
     length = int(mask.sum())
     by_position = right.ndim > 1 and right.shape[0] == len(mask)
     if by_position:
@@ -150,26 +174,36 @@ def compare_visible(
     row: StageRow,
     name: str,
     got: NDArray[Any],
-    should: NDArray[Any],
+    expected: NDArray[Any],
     mask: NDArray[Any] | None,
     text: int,
     budget: Budget,
 ) -> None:
-    """The one rule, on what is seen."""
-    if mask is not None and got.shape == should.shape:
-        got, should = (unmasked_values(name, side, mask) for side in (got, should))
+    """Applies the rule of compare.py at the visible positions.
+
+    Args:
+        row: gets the results.
+        name: of the output.
+        got: one answer.
+        expected: the other one.
+        mask: int32[sequence]; None compares everything.
+        text: its number.
+        budget: of the output.
+    """
+    if mask is not None and got.shape == expected.shape:
+        got, expected = (unmasked_values(name, side, mask) for side in (got, expected))
     result = compare_arrays(
-        got, should, budget, f"{name}, {row.backend}, {row.special}, text {text}"
+        got, expected, budget, f"{name}, {row.backend}, {row.special}, text {text}"
     )
-    row.take(text, result.measures)
+    row.add_measures(text, result.measures)
     if result.problem is not None:
-        row.fail(result.problem, {text})
+        row.add_problem(result.problem, {text})
 
 
 def settle_row(row: StageRow) -> StageRow:
-    """The row with its verdict; one that compared nothing fails."""
+    """Sets the row's status; a row that compared nothing has drifted."""
     if row.measures.compared == 0 and not row.problems:
         where = f"{row.special}, {row.backend}"
-        row.fail(make_problem("nothing", "0 values", "at least one", where), set())
+        row.add_problem(make_problem("nothing", "0 values", "at least one", where), set())
     row.status = "drift" if row.problems else "pass"
     return row

@@ -1,7 +1,7 @@
-"""The row with real trained weights: a checkpoint, our SavedModel, our bundle, and a third party.
+"""The row with real trained weights.
 
-The SavedModel is compared with Hugging Face's transformers, which share no code with it, and the
-bundle in Node with the SavedModel.
+Our SavedModel of a checkpoint is compared with Hugging Face's transformers, which share no code
+with it, and our bundle in Node with the SavedModel.
 """
 
 import shutil
@@ -20,27 +20,27 @@ TRANSFORMERS_SIDE = Path(__file__).with_name("transformers_side.py")
 
 
 def conform_trained(judge: Path, work: Path) -> ConformanceRow:
-    """`judge` is the Python that has transformers and the trained model."""
+    """Runs the row; `judge` is a Python with transformers and the trained model."""
     row = ConformanceRow(NAME, [], "named", "trained")
     model, bundle, answers = work / "model", work / "bundle", work / "answers.safetensors"
-    found = subprocess.run(
+    where = subprocess.run(
         [judge, TRANSFORMERS_SIDE, "where"], capture_output=True, text=True, check=False
     )
-    if found.returncode != 0:
-        row.said = f"{judge} has no trained model: {found.stderr.strip().splitlines()[-1]}"
+    if where.returncode != 0:
+        row.said = f"{judge} has no trained model: {where.stderr.strip().splitlines()[-1]}"
         return row
-    checkpoint = Path(found.stdout.strip())
+    checkpoint = Path(where.stdout.strip())
     try:
         built = run_module(work, "export", "build", checkpoint, "--out", model)
         if built.code != 0:
-            row.said = f"build: {built.last_words}"
+            row.said = f"build: {built.last_error_line}"
             return row
         vocab = checkpoint / "vocab.txt"
         arguments = ["model", model, "--vocab", vocab, "--tokenizer", "bert", "--out", bundle]
         exported = run_module(work, "export", *arguments)
         row.export_s, row.export_peak_mib = exported.seconds, exported.peak_bytes / MIB
         if exported.code != 0:
-            row.said = f"export: {exported.last_words}"
+            row.said = f"export: {exported.last_error_line}"
             return row
         verify_in_node(row, bundle, work)
         cases = bundle / "golden.safetensors"
@@ -54,12 +54,12 @@ def conform_trained(judge: Path, work: Path) -> ConformanceRow:
         ]
         ran = run_measured(command, work / "transformers")
         if ran.code != 0:
-            row.ok, row.said = False, f"transformers: {ran.last_words}"
+            row.ok, row.said = False, f"transformers: {ran.last_error_line}"
             return row
         compare_with_transformers(row, load_file(cases), load_file(answers))
     finally:
-        for place in (model, bundle):
-            shutil.rmtree(place, ignore_errors=True)
+        for directory in (model, bundle):
+            shutil.rmtree(directory, ignore_errors=True)
         answers.unlink(missing_ok=True)
     return row
 
@@ -67,7 +67,13 @@ def conform_trained(judge: Path, work: Path) -> ConformanceRow:
 def compare_with_transformers(
     row: ConformanceRow, golden: dict[str, np.ndarray], theirs: dict[str, np.ndarray]
 ) -> None:
-    """Adds what the third party says of the SavedModel's ids and outputs."""
+    """Compares the SavedModel's ids and outputs with transformers; adds the result to the row.
+
+    Args:
+        row: gets the result.
+        golden: the golden cases of the bundle.
+        theirs: what transformers_side.py wrote.
+    """
     if not np.array_equal(golden["input_ids"], theirs["own_ids"]):
         row.ok, row.said = False, f"{NAME}'s own tokenizer.json gives other ids"
         return

@@ -24,12 +24,12 @@ NO_GRADIENTS = (
     "and has no kernel for the gradient of a gather (UnsortedSegmentSum)"
 )
 FIRST_STEPS = 20
-"""Steps in which Node's losses have to be Python's."""
+"""Steps in which Node's losses must equal Python's."""
 
 
 @dataclass(frozen=True)
 class FinetuneSetting:
-    """Where the model lies, and what to train on: `texts` texts of `train` for some epochs."""
+    """The directory of the model, and what to train on: `texts` texts of `train`."""
 
     root: Path
     train: Path
@@ -40,11 +40,11 @@ class FinetuneSetting:
 
 
 def run_experiments(setting: FinetuneSetting) -> Iterator[FinetuneRow]:
-    """The table, row by row.
+    """Runs all experiments; yields their rows.
 
     Raises:
-        CheckFailed: an encoder moved that should not, or Node's losses are not Python's.
-        UserError: the model or the texts are not there.
+        CheckFailed: a frozen encoder moved, or Node's losses differ from Python's.
+        UserError: the model or the texts are missing.
         EnvironmentProblem: this machine lacks something, or a process was killed.
     """
     yield run_in_python(setting, FROZEN)
@@ -66,13 +66,13 @@ def run_experiments(setting: FinetuneSetting) -> Iterator[FinetuneRow]:
 
 
 def run_in_python(setting: FinetuneSetting, encoder: str) -> FinetuneRow:
-    """An experiment in Python, as run_python.py does it."""
+    """Runs an experiment in Python, see run_python.py."""
     done = run_to_end(f"Python, {encoder}", python_command(setting, encoder), setting)
     return make_row("Python", encoder, done, setting)
 
 
 def python_command(setting: FinetuneSetting, encoder: str, save: Path | None = None) -> list[str]:
-    """What starts run_python.py, confined; `save` is where it saves instead of training."""
+    """Returns the command of a confined run_python.py; with `save` it saves instead of training."""
     models = setting.root / "models"
     options = ["--model", str(models / "albert_tiny")]
     options += ["--tokenizer-model", str(models / "tokenizer"), *data_options(setting)]
@@ -83,7 +83,7 @@ def python_command(setting: FinetuneSetting, encoder: str, save: Path | None = N
 
 
 def run_node_frozen(setting: FinetuneSetting, backend: str) -> FinetuneRow:
-    """The project's own training, which encodes once, with nothing encoded before."""
+    """Runs the project's own training, which encodes once, with an empty cache."""
     runtime = f"Node, {backend}"
     command = [find_node(), str(TRAIN), "--json", "--backend", backend, *data_options(setting)]
     command += ["--bundle", str(setting.root / "bundle" / "albert_tiny")]
@@ -94,30 +94,30 @@ def run_node_frozen(setting: FinetuneSetting, backend: str) -> FinetuneRow:
 
 
 def run_node_updated(setting: FinetuneSetting) -> FinetuneRow:
-    """Native TensorFlow runs the SavedModel that Python makes of the same network."""
-    runtime, place = "Node, native", setting.scratch / "updated"
-    place.mkdir()
-    save = python_command(setting, UPDATED, place)
+    """Runs native TensorFlow on the SavedModel that Python makes of the same network."""
+    runtime, directory = "Node, native", setting.scratch / "updated"
+    directory.mkdir()
+    save = python_command(setting, UPDATED, directory)
     run_to_end("the SavedModel that Node updates", save, setting)
-    command = [find_node(), str(RUN_NODE), "--from", str(place)]
+    command = [find_node(), str(RUN_NODE), "--from", str(directory)]
     return make_row(
         runtime, UPDATED, run_to_end(f"{runtime}, {UPDATED}", command, setting), setting
     )
 
 
 def data_options(setting: FinetuneSetting) -> list[str]:
-    """The options that all runners have."""
+    """Returns the options that all runners have."""
     files = ["--train", str(setting.train), "--dev", str(setting.dev)]
     return [*files, "--epochs", str(setting.epochs)]
 
 
 def run_to_end(name: str, command: list[str], setting: FinetuneSetting) -> MeasuredRun:
-    """Runs a command to its good end; errors as of `run_experiments`."""
+    """Runs a command; raises as `run_experiments` if it fails."""
     print(f"{name} …", file=sys.stderr, flush=True)
     done = run_measured(command, setting.scratch / "log")
     if done.code == 0:
         return done
-    message = f"{name}: {done.last_words.removeprefix('error: ')} (exit code {done.code})"
+    message = f"{name}: {done.last_error_line.removeprefix('error: ')} (exit code {done.code})"
     known = {error.exit_code: error for error in (CheckFailed, UserError)}
     raise known.get(done.code, EnvironmentProblem)(message)
 
@@ -125,23 +125,30 @@ def run_to_end(name: str, command: list[str], setting: FinetuneSetting) -> Measu
 def make_row(
     runtime: str, encoder: str, done: MeasuredRun, setting: FinetuneSetting
 ) -> FinetuneRow:
-    """The row of an experiment that has ended well."""
-    told: dict[str, Any] = json.loads(done.stdout)
+    """Makes the row of an experiment that has ended well.
+
+    Args:
+        runtime: its name.
+        encoder: FROZEN or UPDATED.
+        done: the finished process.
+        setting: of the run.
+    """
+    output: dict[str, Any] = json.loads(done.stdout)
     return FinetuneRow(
         runtime,
         encoder,
         texts=setting.texts,
-        history=told["history"],
+        history=output["history"],
         seconds=done.seconds,
         peak_bytes=done.peak_bytes,
-        losses=told.get("losses", []),
-        weights=told.get("weights"),
-        dropout=told.get("dropout"),
+        losses=output.get("losses", []),
+        weights=output.get("weights"),
+        dropout=output.get("dropout"),
     )
 
 
 def why_native_is_missing() -> tuple[str, str]:
-    """Why native TensorFlow is not measured here, and why it is not Python's; empty where it is."""
+    """Says why native TensorFlow is missing, and why it is not Python's version; "" where it is."""
     done = subprocess.run(
         [find_node(), str(CHECK_NATIVE)], capture_output=True, text=True, check=False
     )
@@ -152,16 +159,16 @@ def why_native_is_missing() -> tuple[str, str]:
 
 
 def read_help(program: Path) -> str:
-    """What a Node program says of its options."""
-    asked = [find_node(), str(program), "--help"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    """Returns the --help of a Node program."""
+    command = [find_node(), str(program), "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def count_equal_steps(got: list[float], expected: list[float]) -> int:
-    """In how many steps Node's loss is Python's, to the last bit.
+    """Counts the steps in which Node's loss equals Python's to the last bit.
 
     Raises:
-        CheckFailed: not in one of the first; the same library runs the same graph there.
+        CheckFailed: one of the first differs, although the same library runs the same graph.
     """
     equal = [ours == theirs for ours, theirs in zip(got, expected, strict=True)]
     if not all(equal[:FIRST_STEPS]):

@@ -1,4 +1,4 @@
-"""The result as JUnit XML, which every CI shows: a suite for each backend, a case for each row."""
+"""Writes the result for CI: JUnit XML, with a suite for each backend, and GitHub annotations."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
     if result["training"] is not None:
         add_training(suites, result["training"])
     for element in suites.iter():
-        # Names of outputs and of nodes are a stranger's too.
+        # Names of outputs and nodes come from outside too.
         for name, value in element.attrib.items():
             element.set(name, clean_line(value))
     ET.indent(suites)
@@ -39,21 +39,27 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
 
 
 def add_row_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
-    """One row; its failure holds the messages."""
+    """Adds one row; its failure has the messages.
+
+    Args:
+        suite: of the backend.
+        row: of the document.
+        failures: of the document.
+    """
     keys = ("backend", "special_tokens", "stage")
     group = SPECIAL_TOKEN_GROUPS.get(row["special_tokens"], "invariances")
     case = ET.SubElement(suite, "testcase", classname=f"{suite.get('name')}.{group}")
     case.set("name", row["stage"] if group != "invariances" else row["special_tokens"])
     if row["status"] == "pass":
         return
-    told = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
+    messages = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
     failure = ET.SubElement(case, "failure", type=row["status"])
-    failure.set("message", clean_line(told[0] if told else "drift"))
-    failure.text = "\n".join(map(clean_line, told))
+    failure.set("message", clean_line(messages[0] if messages else "drift"))
+    failure.text = "\n".join(map(clean_line, messages))
 
 
 def add_stored_parts(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
-    """A case for each still part; skipped where the source has nothing to compare with."""
+    """Adds a case for each stored part; skipped where the source has nothing to compare with."""
     suite = ET.SubElement(suites, "testsuite", name="parity.still", tests=str(len(parts)))
     statuses = [part["status"] for part in parts.values()]
     suite.set("failures", str(statuses.count("drift")))
@@ -65,12 +71,12 @@ def add_stored_parts(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> No
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
         elif part["status"] == "none":
-            message = part.get("note") or "the source keeps none"
+            message = part.get("note") or "the source has none"
             ET.SubElement(case, "skipped", message=clean_line(message))
 
 
 def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
-    """The tokenizer proof: a case for each tokenizer and group of texts."""
+    """Adds the tokenizer proof: a case for each tokenizer and group of texts."""
     suite = ET.SubElement(suites, "testsuite", name="parity.tokenizers", tests=str(len(rows)))
     suite.set("failures", str(sum(row["different"] > 0 for row in rows)))
     for row in rows:
@@ -85,7 +91,7 @@ def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
 
 
 def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
-    """The head's training: a case for each quantity of each backend, and for Keras's own."""
+    """Adds the head's training: a case for each quantity of each backend and of Keras."""
     suite = ET.SubElement(suites, "testsuite", name="parity.training")
     sides = training["backends"] | ({"python": training["python"]} if training["python"] else {})
     rows = [(name, row) for name, side in sides.items() for row in side["quantities"]]
@@ -104,20 +110,20 @@ def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
 
 
 def clean_line(text: str) -> str:
-    """A line without what XML cannot hold, or a terminal that shows it would obey."""
+    """Returns a line without characters that XML cannot have or that control a terminal."""
     return NO_CHARACTER.sub("\ufffd", printable_line(text, longest=None))
 
 
-# The verdict where GitHub shows it: annotations in the log, a summary on the run's page.
+# GitHub: annotations in the log, and a summary on the run's page.
 
 MAX_ANNOTATIONS = 8
-"""GitHub shows ten annotations of a step."""
+"""GitHub shows only ten annotations of a step."""
 
 
 def annotate(result: dict[str, Any], table: str) -> list[str]:
-    """The workflow commands for a result; also appends to the summary where there is one.
+    """Returns the workflow commands for a result; also appends to the summary where there is one.
 
-    Empty outside of GitHub Actions.
+    Returns nothing outside of GitHub Actions.
     """
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return []
@@ -130,7 +136,7 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
             )
     if result["verdict"] == "pass":
         return [workflow_command("notice", "parity", "Node gives what Python gives")]
-    still = [
+    stored = [
         (stage, message)
         for stage, part in result["still"].items()
         for message in part["failures"][:1]
@@ -139,12 +145,12 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
     flow = [(f["stage"], f["message"]) for f in result["failures"] if f["status"] == "drift"]
     flow += [("training", message) for message in (result["training"] or {}).get("failures", [])]
     first = f"the first stage that is off is {result['first_stage_off']}"
-    lines = [("parity", first), *still, *flow]
+    lines = [("parity", first), *stored, *flow]
     return [workflow_command("error", stage, message) for stage, message in lines[:MAX_ANNOTATIONS]]
 
 
 def workflow_command(level: str, title: str, message: str) -> str:
-    """One workflow command.
+    """Returns one workflow command.
 
     >>> workflow_command("error", "layer_0/output: off", "50 %")
     '::error title=layer_0/output%3A off::50 %25'
@@ -154,5 +160,5 @@ def workflow_command(level: str, title: str, message: str) -> str:
 
 
 def escape_command(text: str) -> str:
-    """What a workflow command cannot hold, percent-encoded."""
+    """Percent-encodes the characters that a workflow command cannot have."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""The result as one HTML file that needs nothing else: no network, no script."""
+"""Writes the result as one HTML file, without network or scripts."""
 
 import json
 from pathlib import Path
@@ -14,19 +14,16 @@ from parity_tests.reports.terminal import UNITS, count_holding, format_budget
 from parity_tests.tokenizer.proof import describe_difference
 from support.printing import printable
 
-# Several bundles' results as one table: model × weight dtype × backend.
-
 SCHEMA = "bert-bridge/parity-matrix"
 SCHEMA_VERSION = 1
 
 
 def share_cells(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each backend of one result: `backend`, `status`, and `share`, in words.
+    """Returns `backend`, `status` and `share` (a phrase) for each backend of one result.
 
-    The share is the largest part of its budget that any row used; off where a row must be equal
-    and is not.
+    The share is the largest part of its budget that any row used.
     """
-    found = []
+    cells = []
     for backend in dict.fromkeys(row["backend"] for row in result["rows"]):
         rows = [row for row in result["rows"] if row["backend"] == backend]
         shares = [
@@ -34,12 +31,15 @@ def share_cells(result: dict[str, Any]) -> list[dict[str, Any]]:
         ]
         status = "pass" if all(row["status"] == "pass" for row in rows) else "drift"
         worst = f"{max(shares):.2g} of it" if shares else "no numbers"
-        found.append({"backend": backend, "status": status, "share": worst})
-    return found
+        cells.append({"backend": backend, "status": status, "share": worst})
+    return cells
 
 
 def matrix_document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
-    """The matrix of several results, each with the path of its report."""
+    """Makes the matrix of several results (model × weight dtype × backend).
+
+    `results` has each document of REPORT.md with the path of its report.
+    """
     rows = [
         {
             "model": result["bundle"]["name"],
@@ -67,7 +67,7 @@ def write_matrix_json(path: Path, matrix: dict[str, Any]) -> None:
 
 
 def format_matrix(matrix: dict[str, Any]) -> str:
-    """A line for each bundle."""
+    """Returns a line for each bundle."""
     return "\n".join(
         f"{row['model']}, {row['weight_dtype']}: {row['verdict']}"
         + (f", first stage off {row['first_stage_off']}" if row["first_stage_off"] else "")
@@ -84,7 +84,7 @@ def write_report_page(path: Path, result: dict[str, Any]) -> None:
     """Writes `report.html`."""
     rows = result["rows"]
     inside = [row for row in rows if row["inside"]]
-    held = [row for row in rows if row["stage"] == STAGE]
+    invariance_rows = [row for row in rows if row["stage"] == STAGE]
     training = result["training"]
     page = (
         template_environment()
@@ -94,17 +94,17 @@ def write_report_page(path: Path, result: dict[str, Any]) -> None:
             backends=list(dict.fromkeys(row["backend"] for row in rows)),
             counts=texts_per_backend(result),
             units=UNITS,
-            said=CLAIM_TEXTS,
+            claim_texts=CLAIM_TEXTS,
             shares=share_cells(result),
-            plain=[row for row in rows if row not in inside and row not in held],
+            plain=[row for row in rows if row not in inside and row not in invariance_rows],
             inside=inside,
             inside_off=any(row["status"] == "drift" for row in inside),
-            inside_said=count_holding(inside, "places"),
-            held=held,
+            inside_summary=count_holding(inside, "taps"),
+            invariance_rows=invariance_rows,
             layers=plots.layer_plot(result),
             ulps=plots.ulp_plot(result),
             training=training,
-            # Drawn by this program, not by anybody's text.
+            # Made by this program: it has no text from outside.
             training_svg=Markup(training["svg"]) if training else "",
             training_sides=training_sides(training),
             panels=plots.stage_panels(result),
@@ -117,7 +117,7 @@ def write_report_page(path: Path, result: dict[str, Any]) -> None:
             failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[
                 :MAX_FAILURES
             ],
-            told=describe_difference,
+            describe_difference=describe_difference,
             tokenizers=lines_by_tokenizer(result["tokenizers"]),
             origins=budget_origins(result),
         )
@@ -125,19 +125,19 @@ def write_report_page(path: Path, result: dict[str, Any]) -> None:
     path.write_text(page + "\n", encoding="utf-8")
 
 
-def write_matrix_page(path: Path, found: dict[str, Any]) -> None:
+def write_matrix_page(path: Path, matrix: dict[str, Any]) -> None:
     """Writes `index.html`, the table of several bundles."""
-    backends = list(dict.fromkeys(name for row in found["rows"] for name in row["backends"]))
+    backends = list(dict.fromkeys(name for row in matrix["rows"] for name in row["backends"]))
     page = (
         template_environment()
         .get_template("matrix.html.j2")
-        .render(matrix=found, backends=backends)
+        .render(matrix=matrix, backends=backends)
     )
     path.write_text(page + "\n", encoding="utf-8")
 
 
 def template_environment() -> Environment:
-    """Where the pages' templates are; every text in them is escaped."""
+    """Returns the templates of the pages; every text in them is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -151,14 +151,14 @@ def template_environment() -> Environment:
 
 
 def escape_controls(value: Any) -> Any:
-    """A text of others, which is escaped next; what turns its direction would move on the page."""
+    """Escapes control characters and changes of direction in a text from outside."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return "\n".join(printable(line, longest=None) for line in value.split("\n"))
 
 
 def texts_per_backend(result: dict[str, Any]) -> list[tuple[str, int]]:
-    """How many texts each backend was compared on."""
+    """Returns how many texts each backend was compared on."""
     texts: dict[str, int] = {}
     for row in result["rows"]:
         texts[row["backend"]] = max(texts.get(row["backend"], 0), row["texts"])
@@ -166,7 +166,7 @@ def texts_per_backend(result: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def lines_by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """One line for each tokenizer: texts in all, texts off, and the differences that are told."""
+    """Returns one line for each tokenizer: texts, texts that differ, and differences."""
     lines: dict[str, dict[str, Any]] = {}
     for row in tokenizers["rows"] if tokenizers else []:
         fresh = {"name": row["tokenizer"], "texts": 0, "different": 0, "differences": []}
@@ -178,7 +178,7 @@ def lines_by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]
 
 
 def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The texts that came nearest to their budget, or furthest beyond it, each told once."""
+    """Returns the texts that used most of their budget, each once."""
     atol = {row["stage"]: row["budget"]["atol"] for row in result["rows"]}
     share: dict[int, dict[str, Any]] = {}
     for point in result["points"]:
@@ -193,23 +193,23 @@ def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def training_sides(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
-    """Each side of the head's training and what came of it, Keras's own last."""
+    """Returns each side of the head's training with its result, Keras last."""
     if training is None or training["python"] is None:
         return []
     return [*training["backends"].items(), ("Keras", training["python"])]
 
 
 def budget_origins(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Where each budget comes from: stages and the reason, each reason once.
+    """Returns the stages and the origin of their budget, each origin once.
 
-    The places inside have theirs in the table, as the title of the budget.
+    Taps have theirs in the table, as the title of the budget.
     """
     stages: dict[str, list[str]] = {}
     for row in (row for row in result["rows"] if not row["inside"]):
         names = stages.setdefault(row["budget"]["from"], [])
         if row["stage"] not in names:
             names.append(row["stage"])
-    told = [(", ".join(names), reason) for reason, names in stages.items()]
+    pairs = [(", ".join(names), reason) for reason, names in stages.items()]
     if result["training"] is not None and result["training"]["python"] is not None:
-        told.append(("training", result["training"]["budget"]["from"]))
-    return told
+        pairs.append(("training", result["training"]["budget"]["from"]))
+    return pairs

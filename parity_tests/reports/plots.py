@@ -1,7 +1,7 @@
-"""Where the marks of the plot stand; report.html.j2 draws them as SVG.
+"""Computes the positions of the plots' marks; the templates draw them as SVG.
 
-One panel for each stage: a text is a mark, its length in tokens to the right, its largest
-difference up on a logarithmic axis, the budget a line.
+There is one panel for each stage: a text is a mark, with its length in tokens on the x axis and its
+largest difference on a logarithmic y axis; the budget is a line.
 """
 
 import math
@@ -15,7 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
 
 
 def stage_panels(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """What to draw for each stage that has a tolerance."""
+    """Returns the panel of each stage that has a tolerance."""
     stages = dict.fromkeys(
         row["stage"]
         for row in result["rows"]
@@ -30,7 +30,14 @@ def stage_panels(result: dict[str, Any]) -> list[dict[str, Any]]:
 def stage_panel(
     result: dict[str, Any], stage: str, texts: dict[int, Any], backends: list[str]
 ) -> dict[str, Any]:
-    """Ticks, budget line and marks of one stage, in the panel's own units."""
+    """Computes ticks, budget line and marks of one stage, in the panel's units.
+
+    Args:
+        result: the document of REPORT.md.
+        stage: its name.
+        texts: of the document, by case.
+        backends: in the order of their colours.
+    """
     points = [point for point in result["points"] if point["stage"] == stage]
     budget = next(row["budget"]["atol"] for row in result["rows"] if row["stage"] == stage)
     values = [point["max_abs"] for point in points if point["max_abs"] > 0]
@@ -42,8 +49,8 @@ def stage_panel(
         return round(LEFT + 6 + (WIDTH - LEFT - RIGHT - 12) * tokens / longest, 1)
 
     def up(value: float) -> float:
-        place = (math.log10(value) - low) / (high - low) if value > 0 else 0.0
-        return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * max(place, 0.0), 1)
+        share = (math.log10(value) - low) / (high - low) if value > 0 else 0.0
+        return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * max(share, 0.0), 1)
 
     marks = [
         {
@@ -68,7 +75,7 @@ def stage_panel(
 
 
 def axis_ticks(longest: int) -> list[int]:
-    """Round numbers from 0 to at most `longest`.
+    """Returns round numbers from 0 to at most `longest`.
 
     >>> axis_ticks(510)
     [0, 200, 400]
@@ -80,23 +87,20 @@ def axis_ticks(longest: int) -> list[int]:
     return list(range(0, longest + 1, max(step, 1)))
 
 
-# Where the marks and bars stand that show how differences arise on the way through a model.
-#
-# One plot has the places inside and the outputs from left to right, and the share of its budget
-# that each used; the other counts the outputs' values by their distance in units in the last
-# place.
+# Two plots of how differences arise on the way through a model: the share of its budget that each
+# tap and output used, and the number of output values by their distance in ulps.
 
 PROFILE_WIDTH, PROFILE_HEIGHT = 760, 260
 PROFILE_LEFT, PROFILE_RIGHT, PROFILE_TOP, PROFILE_BOTTOM = 46, 10, 14, 40
 LOWEST_POWER = -4
-"""Shares under a ten-thousandth of the budget stand on the lowest line."""
+"""Shares below a ten-thousandth of the budget are drawn on the lowest line."""
 MAX_LABELS = 12
 
 Plot = dict[str, Any]
 
 
 def plot_frame() -> Plot:
-    """The size of a plot and its edges."""
+    """Returns the size of a plot and its edges."""
     return {
         "w": PROFILE_WIDTH,
         "h": PROFILE_HEIGHT,
@@ -109,7 +113,7 @@ def plot_frame() -> Plot:
 
 
 def layer_plot(result: dict[str, Any]) -> Plot | None:
-    """Share of the budget by place, special tokens added; None where nothing inside was seen."""
+    """Computes the share of the budget by tap and output; None without taps."""
     rows = [
         row
         for row in result["rows"]
@@ -118,17 +122,17 @@ def layer_plot(result: dict[str, Any]) -> Plot | None:
         and row["stage"] not in (STAGE, PROBABILITIES)
         and row["measures"]
     ]
-    places = list(dict.fromkeys(row["stage"] for row in rows))
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
     if not any(row["inside"] for row in rows):
         return None
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
     highest = max([1.0, *(math.log10(budget_share(row) or 1) for row in rows)])
     top = math.ceil(highest)
 
-    def across(place: int) -> float:
+    def across(index: int) -> float:
         return round(
             PROFILE_LEFT
-            + (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) * (place + 0.5) / len(places),
+            + (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) * (index + 0.5) / len(stages),
             1,
         )
 
@@ -145,7 +149,7 @@ def layer_plot(result: dict[str, Any]) -> Plot | None:
 
     marks = [
         {
-            "x": across(places.index(row["stage"])),
+            "x": across(stages.index(row["stage"])),
             "y": up(budget_share(row)),
             "series": backends.index(row["backend"]) % 4,
             "title": f"{row['backend']}, {row['stage']}: {budget_share(row):.2g} of its budget, "
@@ -153,7 +157,7 @@ def layer_plot(result: dict[str, Any]) -> Plot | None:
         }
         for row in rows
     ]
-    firsts = {axis_group(place): i for i, place in reversed(list(enumerate(places)))}
+    firsts = {axis_group(stage): i for i, stage in reversed(list(enumerate(stages)))}
     step = math.ceil(len(firsts) / MAX_LABELS)
     ordered = sorted(firsts.items(), key=lambda item: item[1])
     return plot_frame() | {
@@ -169,32 +173,32 @@ def layer_plot(result: dict[str, Any]) -> Plot | None:
 
 
 def budget_share(row: dict[str, Any]) -> float:
-    """How much of its budget a row used: the tolerance it needs over the one it has."""
+    """Returns how much of its budget a row used: the tolerance it needs over the one it has."""
     return float(row["measures"]["smallest_atol"] / row["budget"]["atol"])
 
 
-def axis_group(place: str) -> str:
-    """What places stand under one label.
+def axis_group(stage: str) -> str:
+    """Returns the label that a tap or output shares with its neighbours.
 
-    >>> [axis_group(place) for place in ("embeddings", "layer_3/context", "pooled_output")]
+    >>> [axis_group(stage) for stage in ("embeddings", "layer_3/context", "pooled_output")]
     ['input', 'layer 3', 'outputs']
     """
-    if place == "embeddings":
+    if stage == "embeddings":
         return "input"
-    layer, slash, _ = place.partition("/")
+    layer, slash, _ = stage.partition("/")
     return layer.replace("_", " ") if slash else "outputs"
 
 
 def ulp_plot(result: dict[str, Any]) -> Plot | None:
-    """Counts of the outputs' distances by backend; None where there are none."""
+    """Computes the bars of the outputs' distances by backend; None without distances."""
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
     counts = {backend: output_ulp_counts(result, backend) for backend in backends}
     totals = {backend: sum(classes) for backend, classes in counts.items()}
     if not any(totals.values()):
         return None
     last = max(i for classes in counts.values() for i, n in enumerate(classes) if n)
-    slot = (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) / (last + 1)
-    thick = slot * 0.8 / len(backends)
+    bar_width = (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) / (last + 1)
+    thick = bar_width * 0.8 / len(backends)
     shares = [n / totals[b] for b, classes in counts.items() if totals[b] for n in classes]
     top = math.ceil(max(shares) * 10) / 10
 
@@ -208,7 +212,7 @@ def ulp_plot(result: dict[str, Any]) -> Plot | None:
             title = (
                 f"{backend}, {ulp_class_label(i)} apart: {count:,} of {totals[backend]:,} values"
             )
-            x = round(PROFILE_LEFT + i * slot + slot * 0.1 + number * thick, 1)
+            x = round(PROFILE_LEFT + i * bar_width + bar_width * 0.1 + number * thick, 1)
             bars.append(
                 {
                     "x": x,
@@ -225,7 +229,7 @@ def ulp_plot(result: dict[str, Any]) -> Plot | None:
             for s in steps
         ],
         "columns": [
-            {"x": round(PROFILE_LEFT + (i + 0.5) * slot, 1), "label": ulp_class_label(i)}
+            {"x": round(PROFILE_LEFT + (i + 0.5) * bar_width, 1), "label": ulp_class_label(i)}
             for i in range(last + 1)
             if last < 16 or i % 2 == 0
         ],
@@ -233,7 +237,7 @@ def ulp_plot(result: dict[str, Any]) -> Plot | None:
 
 
 def output_ulp_counts(result: dict[str, Any], backend: str) -> list[int]:
-    """The counts of a backend's outputs, all of them together."""
+    """Returns the counts of a backend's outputs, summed."""
     histograms = [
         row["measures"]["ulps"]
         for row in result["rows"]
@@ -247,7 +251,7 @@ def output_ulp_counts(result: dict[str, Any], backend: str) -> list[int]:
 
 
 def ulp_class_label(number: int) -> str:
-    """The distances of a class.
+    """Returns the distances of a class.
 
     >>> [ulp_class_label(number) for number in (0, 1, 2, 4, 11)]
     ['0', '1', '2–3', '8–15', '≥2¹⁰']

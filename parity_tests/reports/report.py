@@ -1,4 +1,4 @@
-"""The result as one document, versioned and described in REPORT.md; everything shown comes of it.
+"""Makes the result as one document, whose schema is in REPORT.md.
 
 `report.json` is the document itself; page.py, ci.py and terminal.py show it.
 """
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 SCHEMA = "bert-bridge/parity"
 SCHEMA_VERSION = 2
 MAX_FAILURES = 5
-"""Failures told in full for each row; `failing` counts all."""
+"""Failures of a row that the document has in full; `failing` counts all."""
 TRAINING = "training"
-"""The last stage: nothing that runs a trained model stands on it."""
+"""The last stage: no output of a trained model depends on it."""
 MAX_SIDE_BY_SIDE = 10
 """Texts whose tokens are shown on both sides."""
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """What was compared: the directories, and why there is no classifier where there is none.
+    """What was compared: the directories, and the reason where there is no classifier.
 
-    `notes` are lines on what was compared that a reader must know.
+    `notes` are lines that a reader must know.
     """
 
     contract: Contract
@@ -53,15 +53,15 @@ def report_document(
     tokenizers: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole result, ready for JSON.
+    """Makes the document, ready for JSON.
 
     Args:
         inputs: what was compared.
         picked: all cases.
-        flow: what came of running both sides.
-        parts: the still parts by stage.
-        tokenizers: the result of the tokenizer proof, None where it was not asked for.
-        training: the comparison of the head's training, None where it was not asked for.
+        flow: the result of running both sides.
+        parts: the results of the stored parts by stage.
+        tokenizers: the result of the tokenizer proof, None without one.
+        training: the comparison of the head's training, None without one.
     """
     proven = {} if tokenizers is None else {"tokenizers": tokenizers["verdict"]}
     off = find_first_stage_off(parts, proven, flow)
@@ -99,25 +99,25 @@ def report_document(
 def find_first_stage_off(
     parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: FlowResult
 ) -> str | None:
-    """The first stage that is off, in the order of the flow and not of the backends."""
-    still = {stage: part["status"] for stage, part in parts.items()} | proven
-    early = next((stage for stage, status in still.items() if status == "drift"), None)
+    """Returns the first stage that drifted, in the order of the flow and not of the backends."""
+    stored = {stage: part["status"] for stage, part in parts.items()} | proven
+    early = next((stage for stage, status in stored.items() if status == "drift"), None)
     if early is not None or flow.problem:
         return early
     if any(row.status == "drift" for row in flow.storage):
         return "storage"
     order = list(dict.fromkeys(row.stage for row in flow.rows))
     if STAGE in order:
-        # It is judged last, but it comes before the head.
+        # Invariances are judged last, but come before the head.
         last = [stage for stage in (PROBABILITIES, LABEL) if stage in order]
         order = [stage for stage in order if stage not in last] + last
     off = {row.stage for row in flow.rows if row.status == "drift"}
-    found = next((stage for stage in order if stage in off), None)
-    return None if found is None else found.removeprefix(TAPS)
+    first = next((stage for stage in order if stage in off), None)
+    return None if first is None else first.removeprefix(TAPS)
 
 
 def bundle_entry(contract: Contract) -> dict[str, Any]:
-    """What the bundle is."""
+    """Returns the entry `bundle`."""
     keys = ("name", "architecture", "trained", "weight_dtype", "padding", "max_length")
     return {"path": str(contract.path), "sha256": contract.sha256} | {
         key: contract.document.get(key) for key in keys
@@ -125,12 +125,12 @@ def bundle_entry(contract: Contract) -> dict[str, Any]:
 
 
 def source_entry(inputs: ReportInputs) -> dict[str, Any]:
-    """Whether the bundle was made from the model it is compared with; told, not enforced."""
+    """Returns the entry `source`; whether the bundle is of this model is reported, not enforced."""
     here, promised = directory_sha256(inputs.model), inputs.contract.source_sha256()
     return {
         "model": str(inputs.model),
         "tokenizer_model": str(inputs.tokenizer.model) if inputs.tokenizer.model else None,
-        "tokenizer": inputs.tokenizer.told(),
+        "tokenizer": inputs.tokenizer.report_entry(),
         "notes": list(inputs.notes),
         "sha256": here,
         "bundle_made_from": promised,
@@ -139,23 +139,23 @@ def source_entry(inputs: ReportInputs) -> dict[str, Any]:
 
 
 def node_versions(run: RunOutput) -> list[tuple[str, str]]:
-    """Versions of a backend's run but for the backend's name."""
+    """Returns the versions of a backend's run without the backend's name."""
     return [(name, version) for name, version in run.versions.items() if name != "backend"]
 
 
 def text_entries(picked: list[TextCase], python: RunOutput) -> list[dict[str, Any]]:
-    """Each text, and how many tokens Python sees in it, special ones not counted."""
+    """Returns each text with its number of tokens in Python, without special tokens."""
     starts: dict[int, int] = {}
     rows = []
     for case in picked:
-        place = case.case - starts.setdefault(case.batch, case.case)
-        tokens = python.tokens[("none", case.batch)][place]
+        index = case.case - starts.setdefault(case.batch, case.case)
+        tokens = python.tokens[("none", case.batch)][index]
         rows.append(asdict(case) | {"tokens": len(tokens)})
     return rows
 
 
 def row_entry(row: StageRow) -> dict[str, Any]:
-    """One row of the matrix."""
+    """Returns one row of the matrix."""
     measured = row.measures
     measures = {
         "max_abs": measured.max_abs,
@@ -178,12 +178,12 @@ def row_entry(row: StageRow) -> dict[str, Any]:
         "budget": {"atol": row.budget.atol, "rtol": row.budget.rtol, "from": row.budget.origin},
         "measures": measures if measured.compared else None,
         "decisions": row.decisions,
-        "worst_case": row.worst,
+        "worst_case": row.worst_case,
     }
 
 
 def failure_entries(row: StageRow) -> list[dict[str, Any]]:
-    """The first failures of a row, in the order of the texts."""
+    """Returns the first failures of a row, in the order of the texts."""
     return [
         {
             "backend": row.backend,
@@ -199,7 +199,7 @@ def failure_entries(row: StageRow) -> list[dict[str, Any]]:
 
 
 def point_entries(row: StageRow) -> list[dict[str, Any]]:
-    """The largest difference of each text, for the plot."""
+    """Returns the largest difference of each text, for the plot."""
     stage = row.stage.removeprefix(TAPS)
     head = {"backend": row.backend, "special_tokens": row.special, "stage": stage}
     return [
@@ -210,28 +210,28 @@ def point_entries(row: StageRow) -> list[dict[str, Any]]:
 
 
 def side_by_side(picked: list[TextCase], flow: FlowResult) -> list[dict[str, Any]]:
-    """The tokens of both sides, of texts whose tokens or ids differ, the first ones."""
-    found = []
+    """Returns both sides' tokens of the first texts whose tokens differ."""
+    entries = []
     for row in flow.rows:
         if row.stage != TOKENS or not row.failing:
             continue
         for case in (case for case in picked if case.case in row.failing):
-            place = [c.case for c in picked if c.batch == case.batch].index(case.case)
+            index = [c.case for c in picked if c.batch == case.batch].index(case.case)
             sides = [
                 run.tokens.get((row.special, case.batch), [])
                 for run in (flow.nodes[row.backend], flow.python)
             ]
-            node, python = (side[place] if place < len(side) else [] for side in sides)
+            node, python = (side[index] if index < len(side) else [] for side in sides)
             common = min(len(node), len(python))
             first = next((i for i in range(common) if node[i] != python[i]), common)
-            found.append(
+            entries.append(
                 {"backend": row.backend, "special_tokens": row.special, "case": case.case}
                 | {"node": node, "python": python, "first_difference": first}
             )
-    return found[:MAX_SIDE_BY_SIDE]
+    return entries[:MAX_SIDE_BY_SIDE]
 
 
 def write_report_json(path: Path, result: dict[str, Any]) -> None:
-    """Writes `report.json`; NaN and infinity cannot occur in it, since they are never measured."""
+    """Writes `report.json`; it cannot have NaN or infinity, since they are never measured."""
     text = json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

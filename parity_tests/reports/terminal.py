@@ -1,4 +1,4 @@
-"""The result as a short table for the terminal."""
+"""Formats the result as a short table for the terminal."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ EXACT = ("tokens", "ids", "label")
 
 
 def format_report(result: dict[str, Any]) -> str:
-    """The still parts, a line for each row, the first failures, then the verdict."""
+    """Returns the stored parts, a line for each row, the first failures, then the verdict."""
     lines = [
         *note_lines(result),
         *stored_part_lines(result["still"]),
@@ -41,7 +41,7 @@ def format_report(result: dict[str, Any]) -> str:
 
 
 def note_lines(result: dict[str, Any]) -> list[str]:
-    """What was compared, and what a reader must know of it."""
+    """Returns what was compared, and the notes."""
     bundle, source = result["bundle"], result["source"]
     lines = [f"bundle {bundle['name']} ({bundle['sha256'][:12]}), {bundle['weight_dtype']}"]
     if bundle["trained"] is False:
@@ -59,11 +59,11 @@ def note_lines(result: dict[str, Any]) -> list[str]:
 
 
 def stored_part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
-    """What came of each still part, and the first things in it that are off."""
+    """Returns the result of each stored part, with its first failures."""
     lines = []
     for stage, part in parts.items():
         if part["status"] == "none":
-            why = part.get("note") or "the source keeps none"
+            why = part.get("note") or "the source has none"
             lines.append(f"{stage}: not compared, {why}")
         elif part["status"] == "pass":
             lines.append(f"{stage}: {part['compared']:,} {UNITS[stage]}")
@@ -74,7 +74,7 @@ def stored_part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def storage_lines(rows: list[dict[str, Any]]) -> list[str]:
-    """What the weights' dtype costs."""
+    """Returns what the weights' dtype costs."""
     measured = [row for row in rows if row["measures"]]
     if not measured:
         return []
@@ -85,7 +85,7 @@ def storage_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
-    """What the tokenizer proof found, in one line where all is equal."""
+    """Returns the result of the tokenizer proof, in one line where all is equal."""
     if tokenizers is None:
         return ["tokenizers: not proven in this run"]
     count = len({row["tokenizer"] for row in tokenizers["rows"]})
@@ -100,7 +100,7 @@ def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
 
 
 def training_lines(training: dict[str, Any] | None) -> list[str]:
-    """What came of the head's training, and what is off in it."""
+    """Returns the result of the head's training, with its first failures."""
     if training is None:
         return ["training: not compared in this run"]
     if training["status"] == "none":
@@ -109,33 +109,33 @@ def training_lines(training: dict[str, Any] | None) -> list[str]:
 
 
 def rows_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that have a line of their own: what holds inside and besides needs none."""
+    """Returns the rows with a line of their own: taps and invariances that hold have none."""
     quiet = [row for row in rows if row["inside"] or row["stage"] == STAGE]
     return [row for row in rows if row not in quiet or row["status"] == "drift"]
 
 
 def summary_lines(rows: list[dict[str, Any]]) -> list[str]:
-    """What was looked at without a line of its own, for each backend."""
+    """Returns a summary of taps and invariances for each backend."""
     lines = []
     for backend in dict.fromkeys(row["backend"] for row in rows):
         own = [row for row in rows if row["backend"] == backend]
         inside = [row for row in own if row["inside"]]
-        held = [row for row in own if row["stage"] == STAGE]
+        claims = [row for row in own if row["stage"] == STAGE]
         words = [
             count_holding(part, name)
-            for part, name in ((inside, "places inside the model"), (held, "invariances"))
+            for part, name in ((inside, "taps inside the model"), (claims, "invariances"))
             if part
         ]
-        equal = bit_equality([row for row in own if row not in inside and row not in held])
+        equal = bit_equality([row for row in own if row not in inside and row not in claims])
         lines.append(f"{backend}: {', '.join([*words, *equal])}")
     return lines
 
 
 def count_holding(rows: list[dict[str, Any]], name: str) -> str:
-    """How many of some rows hold, and what is with the others.
+    """Says how many rows hold, drifted, or follow.
 
-    >>> count_holding([{"status": "pass"}, {"status": "downstream"}], "places")
-    '1 of 2 places hold, 1 follows'
+    >>> count_holding([{"status": "pass"}, {"status": "downstream"}], "taps")
+    '1 of 2 taps hold, 1 follows'
     """
     count = {status: sum(row["status"] == status for row in rows) for status in WORDS}
     off, after = count["drift"], count["downstream"]
@@ -146,7 +146,7 @@ def count_holding(rows: list[dict[str, Any]], name: str) -> str:
 
 
 def left_out_lines(claims: dict[str, str]) -> list[str]:
-    """The invariances that were not asked for, a line for each reason."""
+    """Returns the invariances that were not tested, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for claim, why in claims.items():
         reasons.setdefault(why, []).append(claim)
@@ -154,7 +154,7 @@ def left_out_lines(claims: dict[str, str]) -> list[str]:
 
 
 def bit_equality(rows: list[dict[str, Any]]) -> list[str]:
-    """How many of the outputs' values are equal to the bit, in words."""
+    """Says how many of the outputs' values are equal to the bit."""
     counts = [
         row["measures"]["ulps"]
         for row in rows
@@ -169,7 +169,7 @@ def bit_equality(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def row_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """One row as text."""
+    """Returns the cells of one row."""
     measures, budget = row["measures"], row["budget"]
     distance = "-" if measures is None else f"{measures['max_abs']:.2g}"
     allowed = format_budget(budget)
@@ -188,7 +188,7 @@ def row_cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def format_budget(budget: dict[str, Any]) -> str:
-    """The whole budget: a distance beyond it is never ok.
+    """Formats the whole budget: a distance beyond it is never ok.
 
     >>> format_budget({"atol": 1.1e-05, "rtol": 2e-06})
     '1.1e-05 + 2e-06·|v|'
@@ -198,7 +198,7 @@ def format_budget(budget: dict[str, Any]) -> str:
 
 
 def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width; numbers stand to the right."""
+    """Aligns the columns, with numbers to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     right = range(3, 6)
     return [
@@ -211,7 +211,7 @@ def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def verdict_line(result: dict[str, Any]) -> str:
-    """One line."""
+    """Returns the verdict in one line."""
     if result["verdict"] == "pass":
         return "parity holds: Node gives what Python gives"
     return f"DRIFT: the first stage that is off is {result['first_stage_off']}"

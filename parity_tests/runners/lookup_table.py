@@ -1,4 +1,4 @@
-"""The vocab in the lookup table of a model that takes token strings.
+"""Writes the vocab in the lookup table of a model that takes token strings.
 
 python -m parity_tests.runners.lookup_table MODEL OUT
 """
@@ -18,14 +18,14 @@ from support.command_line import command
 from support.errors import UserError
 
 MASKED_PADDING_ID = -1
-"""What such a table gives for `''` where the model masks its padding."""
+"""The id of `''` in such a table where the model masks its padding."""
 
 
 def read_signature_table(signature: Any) -> dict[str, int] | None:
-    """What the one string table that a signature uses makes of each token; None without one.
+    """Reads the string table that a signature uses: ids by token; None without a table.
 
     Raises:
-        UserError: it uses several that differ.
+        UserError: it uses several tables that differ.
     """
     handles = [tensor for tensor in signature.captured_inputs if tensor.dtype == tf.resource]
     found = [entries for entries in map(read_table_entries, handles) if entries]
@@ -35,7 +35,7 @@ def read_signature_table(signature: Any) -> dict[str, int] | None:
 
 
 def read_table_entries(handle: Any) -> dict[str, int] | None:
-    """The entries of one table from strings to integers; None where it is no such table."""
+    """Reads a table from strings to integers; None where it is another kind of table."""
     found = hub_tokenizer.read_table(handle)
     if found is None:
         return None
@@ -43,7 +43,7 @@ def read_table_entries(handle: Any) -> dict[str, int] | None:
 
 
 def tokens_by_id(entries: dict[str, int]) -> list[str]:
-    """The tokens of a table in the order of their ids, the padding `''` left out."""
+    """Returns the tokens of a table in the order of their ids, without the padding `''`."""
     known = {token: number for token, number in entries.items() if token}
     return sorted(known, key=lambda token: known[token])
 

@@ -1,4 +1,4 @@
-"""Starts the two runners as processes of their own: neither can take the judge down with it."""
+"""Starts the two runners as processes of their own: a crash in one does not end the judge."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from support.errors import EnvironmentProblem, UserError
 RUNNERS_DIRECTORY = Path(__file__).parent
 ROOT = RUNNERS_DIRECTORY.parents[1]
 PYTHON_TIME_LIMIT = 7200
-"""That a run of Python may take."""
+"""That a run of Python may take at most."""
 
 
 def run_python(
@@ -36,19 +36,22 @@ def run_python(
     stored: Path | None = None,
     costs: bool = True,
 ) -> RunOutput:
-    """Python's answers to a whole case file; the model's variables go beside `out`.
+    """Runs Python on a whole case file; writes the model's variables beside `out`.
 
     The process that loads the model is confined, see export/confined/confinement.py.
 
     Args:
         model: the SavedModel.
-        tokenizer: what tokenizes for it.
+        tokenizer: its tokenizer.
         cases: the case file.
         out: the file for the answers.
-        contract: `bundle.json`, whose taps are looked at in the batches `tapped`.
-        tapped: see `contract`.
-        stored: safetensors whose values the model's variables get.
-        costs: measure what float32 costs the model, see costs.py.
+        contract: `bundle.json`, which names the taps.
+        tapped: the batches whose taps are read.
+        stored: safetensors, whose values the model's variables get.
+        costs: whether to measure what float32 costs the model, see costs.py.
+
+    Raises:
+        UserError, EnvironmentProblem: see `run_runner`.
     """
     command = ["-m", "parity_tests.runners.run_python", "--model", str(model)]
     command += [*tokenizer.arguments(), "--cases", str(cases)]
@@ -58,9 +61,9 @@ def run_python(
     if stored is not None:
         command += ["--stored", str(stored)]
     confinement.warn_without_landlock(printing.say)
-    given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
-    with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = AllowedPaths(Path(place), tuple(given), (out.parent,))
+    readable = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
+    with tempfile.TemporaryDirectory(prefix="confined-") as scratch:
+        reach = AllowedPaths(Path(scratch), tuple(readable), (out.parent,))
         started = confinement.confined_command(
             command, reach, Limits().memory_bytes, PYTHON_TIME_LIMIT
         )
@@ -68,18 +71,18 @@ def run_python(
 
 
 def join_numbers(batches: Iterable[int]) -> str:
-    """Batch numbers as the runners take them."""
+    """Returns numbers as the runners' options take them."""
     return ",".join(str(number) for number in sorted(batches))
 
 
 def weights_beside(out: Path) -> Path:
-    """Where the variables lie of the model that gave the answers in `out`."""
+    """Returns the path for the variables of the model whose answers are in `out`."""
     return out.with_suffix(".weights.safetensors")
 
 
 @dataclass(frozen=True)
 class NodeSide:
-    """What Node runs: a bundle and perhaps its classifier, by a runner."""
+    """What Node runs: a bundle, perhaps its classifier, and the runner program."""
 
     bundle: Path
     classifier: Path | None = None
@@ -93,16 +96,31 @@ class NodeSide:
         out: Path,
         tapped: Iterable[int] = (0,),
     ) -> RunOutput:
-        """Node's answers on one backend to the first batches of a case file."""
-        asked = ["--batches", str(batches), "--taps", join_numbers(tapped)]
-        return self._start(backend, cases, out, asked)
+        """Runs the first batches of a case file on one backend.
+
+        Args:
+            backend: of TF.js.
+            batches: how many.
+            cases: the case file.
+            out: the file for the answers.
+            tapped: the batches whose taps are read.
+        """
+        arguments = ["--batches", str(batches), "--taps", join_numbers(tapped)]
+        return self._start(backend, cases, out, arguments)
 
     def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> RunOutput:
-        """What the classifier says of the first batch, its texts cut to `max_length` positions."""
-        asked = ["--batches", "1", "--answers-alone", "--max-length", str(max_length)]
-        return self._start(backend, cases, out, asked)
+        """Runs the classifier on the first batch.
 
-    def _start(self, backend: str, cases: Path, out: Path, asked: list[str]) -> RunOutput:
+        Args:
+            backend: of TF.js.
+            cases: the case file.
+            out: the file for the answers.
+            max_length: positions that texts are cut to.
+        """
+        arguments = ["--batches", "1", "--answers-alone", "--max-length", str(max_length)]
+        return self._start(backend, cases, out, arguments)
+
+    def _start(self, backend: str, cases: Path, out: Path, arguments: list[str]) -> RunOutput:
         command = [
             find_node(),
             str(self.runner),
@@ -111,14 +129,14 @@ class NodeSide:
             "--backend",
             backend,
         ]
-        command += ["--cases", str(cases), *asked]
+        command += ["--cases", str(cases), *arguments]
         if self.classifier is not None:
             command += ["--classifier", str(self.classifier)]
         return run_and_read(f"Node ({backend})", command, out)
 
 
 def find_node() -> str:
-    """The Node to run: `node` on the PATH, or what NODE says.
+    """Returns the Node to run: `node` on the PATH, or the value of NODE.
 
     Raises:
         EnvironmentProblem: there is none.
@@ -133,16 +151,16 @@ def find_node() -> str:
 
 
 def run_and_read(name: str, command: list[str], out: Path) -> RunOutput:
-    """Runs one runner and reads what it wrote; errors as of `run_runner`."""
+    """Runs one runner and reads its file; raises as `run_runner`."""
     run_runner(name, command, out)
     return runs.read_run(out)
 
 
 def run_runner(name: str, command: list[str], out: Path) -> None:
-    """Runs one runner to its end and passes on what it says.
+    """Runs one runner to its end and passes on its progress messages.
 
     Raises:
-        UserError: it says that what it was given is wrong.
+        UserError: it refuses its input.
         EnvironmentProblem: it did not end by itself, or not well, or wrote nothing.
     """
     out.unlink(missing_ok=True)
@@ -169,31 +187,31 @@ def run_runner(name: str, command: list[str], out: Path) -> None:
 
 
 def run_with_progress(command: list[str], environment: dict[str, str] | None) -> tuple[int, str]:
-    """Runs a command, passing its stderr on but for the line that tells why it failed.
+    """Runs a command and passes on the progress messages of its stderr.
 
     Returns:
-        the exit code, and the last `error: ` line, else the line that reads like a cause.
+        the exit code, and the last `error: ` line, else the line that looks like a cause.
     """
-    said: deque[str] = deque(maxlen=40)
+    lines: deque[str] = deque(maxlen=40)
     with subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            said.append(line.rstrip())
+            lines.append(line.rstrip())
             if is_progress(line):
                 print(line, end="", file=sys.stderr)
-    causes = [line for line in said if line.startswith("error: ")]
-    causes += [line for line in said if "Error" in line] or list(said)[-1:]
-    return process.returncode, (causes or ["it said nothing"])[0]
+    causes = [line for line in lines if line.startswith("error: ")]
+    causes += [line for line in lines if "Error" in line] or list(lines)[-1:]
+    return process.returncode, (causes or ["it printed nothing"])[0]
 
 
 def is_progress(line: str) -> bool:
-    """Whether a line is a runner's progress: not a stack trace, nor a library's talk."""
+    """Returns whether a line is a runner's progress message, and not from a library or a trace."""
     return ": special tokens " in line or ": trained " in line
 
 
-# Which backends Node has here, and how many texts each gets.
+# The backends that Node has here, and how many texts each gets.
 
 ALWAYS = "wasm:64,cpu:8"
 NATIVE = "native:64"
@@ -202,7 +220,7 @@ CHECK_NATIVE = ROOT / "node_bridge" / "backends" / "check_native.js"
 
 
 def available_backends(check: Path = CHECK_NATIVE) -> tuple[str, str]:
-    """Every backend of this machine, as `--backends` takes them; and why native is not one."""
+    """Returns this machine's backends, as `--backends` takes them, and a note without native."""
     done = subprocess.run([find_node(), str(check)], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return f"{ALWAYS},{NATIVE}", ""
@@ -211,13 +229,13 @@ def available_backends(check: Path = CHECK_NATIVE) -> tuple[str, str]:
 
 
 def parse_backend_counts(text: str) -> dict[str, int]:
-    """How many texts each backend gets.
+    """Parses how many texts each backend gets.
 
     >>> parse_backend_counts("wasm:64,cpu:8")
     {'wasm': 64, 'cpu': 8}
 
     Raises:
-        UserError: it does not read so.
+        UserError: it has another form, or an unknown backend.
     """
     backends = {}
     for part in text.split(","):

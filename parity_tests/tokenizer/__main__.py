@@ -1,7 +1,7 @@
-"""Proves that Node's tokenizers give the very ids of their Python references.
+"""Proves that Node's tokenizers give the same ids as their Python references.
 
-By default a fixed sample in under a minute; `--full` goes over all of Unicode in every context,
-a million generated texts and 200 made-up vocabs.
+The default is a fixed sample in under a minute; `--full` covers all of Unicode in every context,
+a million generated texts and 200 random vocabs.
 """
 
 import argparse
@@ -22,29 +22,29 @@ from support.errors import UserError
 EXAMPLE = """example:
   python -m parity_tests.tokenizer --full --json artifacts/parity/tokenizer.json
 
-exit codes: 0 no difference, 1 a difference, 2 a mistake in what was given, 3 this machine
+exit codes: 0 no difference, 1 a difference, 2 a mistake in the input, 3 this machine
 """
 
 
 @command()
 def main(arguments: list[str] | None = None) -> int:
-    """Proves, reports, and gives the exit code."""
-    given = parse_options(arguments)
-    if given.tokenizer_python is not None and given.bundle is None:
-        raise UserError("--tokenizer-python is for --bundle: give the bundle made with it")
-    own = given.bundle and job_of_bundle(given.bundle, given.tokenizer_python)
+    """Proves, reports, and returns the exit code."""
+    options = parse_options(arguments)
+    if options.tokenizer_python is not None and options.bundle is None:
+        raise UserError("--tokenizer-python needs --bundle: name the bundle made with it")
+    own = options.bundle and job_of_bundle(options.bundle, options.tokenizer_python)
     jobs = [own] if own else jobs_for_every_tokenizer()
-    result = prove_all(jobs, given.full)
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
+    result = prove_all(jobs, options.full)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result, ensure_ascii=False, indent=1)
-        given.json.write_text(text + "\n", encoding="utf-8")
+        options.json.write_text(text + "\n", encoding="utf-8")
     print_result(result)
     return 0 if result["verdict"] == "pass" else 1
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
-    """The options."""
+    """Parses the options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m parity_tests.tokenizer",
         description=__doc__,
@@ -63,7 +63,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def print_result(result: dict[str, Any]) -> None:
-    """The result as a table, and what differs."""
+    """Prints the result as a table, and the differences."""
     for row in result["rows"]:
         verdict = "equal" if row["different"] == 0 else f"{row['different']} DIFFER"
         print(f"{row['tokenizer']:28} {row['group']:28} {row['texts']:>10,} texts  {verdict}")

@@ -1,4 +1,4 @@
-"""Says of a difference which character is the first to blame, and which rule or table entry."""
+"""Finds the character that causes a difference, and the rule or table entry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -8,14 +8,12 @@ from export.tokenizer.tables import CharacterTables
 from export.tokenizer.texts import describe_character
 from parity_tests.tokenizer.sides import TokenizerPair
 
-# Makes a failing text as short as it gets.
-
-# Texts to the places of those that fail.
+# Takes texts; returns the indices of those that fail.
 Failing = Callable[[Sequence[str]], list[int]]
 
 
 def shrink(text: str, failing: Failing) -> str:
-    """Takes away ever smaller stretches for as long as what is left still fails.
+    """Shortens a failing text: removes ever smaller parts for as long as the rest fails.
 
     >>> shrink("what is wrong here", lambda texts: [i for i, t in enumerate(texts) if "wr" in t])
     'wr'
@@ -38,7 +36,7 @@ SYMBOL_KINDS = ("letter", "word by itself", "space", "keeps marks from passing")
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference, shrunk."""
+    """One difference between Python and Node, with its text shortened."""
 
     tokenizer: str
     group: str
@@ -51,12 +49,12 @@ class Difference:
     rule: str
 
     def as_json(self) -> dict[str, object]:
-        """For the report."""
+        """Returns the entry of the report."""
         return asdict(self)
 
 
 def explain(pair: TokenizerPair, group: str, text: str) -> Difference:
-    """Shrinks a text whose ids differ and names the cause."""
+    """Shortens a text whose ids differ and names the cause."""
     short = shrink(text, pair.differences)
     python, node = ([pair.vocab.tokens[i] for i in side] for side in pair.ids(short))
     character, rule = find_cause(pair, short)
@@ -74,12 +72,12 @@ def explain(pair: TokenizerPair, group: str, text: str) -> Difference:
 
 
 def tokenizer_title(pair: TokenizerPair) -> str:
-    """The tokenizer's algorithm and what is not default about it."""
+    """Returns the tokenizer's algorithm and its options that are not default."""
     return tokenizer_name(pair.spec.algorithm, pair.spec.options)
 
 
 def tokenizer_name(algorithm: str, options: dict[str, bool]) -> str:
-    """For example `bert, cased`."""
+    """Returns algorithm and options as text, for example `bert, cased`."""
     parts = [algorithm]
     if not options["lower_case"]:
         parts.append("cased")
@@ -91,7 +89,7 @@ def tokenizer_name(algorithm: str, options: dict[str, bool]) -> str:
 
 
 def find_cause(pair: TokenizerPair, text: str) -> tuple[str, str]:
-    """The first character whose table entry is not what the runtime does, else a broader rule."""
+    """Returns the first character whose table entry differs from the runtime, or a broader rule."""
     tables = read_tables(pair.spec, pair.vocab, pair.interpreter)
     for c in text:
         has, gives = pair.node.symbols(ord(c)), list(tables.folds.get(ord(c), ()))
@@ -103,7 +101,7 @@ def find_cause(pair: TokenizerPair, text: str) -> tuple[str, str]:
 
 
 def guess_rule(text: str, tables: CharacterTables) -> str:
-    """A guess at the rule, where every character by itself is right."""
+    """Guesses the rule where every single character is right."""
     if any(ord(c) in tables.ranks for c in text):
         return "canonical order of combining marks"
     if len(text) > tables.limit // 5:
@@ -114,7 +112,7 @@ def guess_rule(text: str, tables: CharacterTables) -> str:
 
 
 def format_symbols(symbols: list[int]) -> str:
-    """Symbols in words."""
+    """Describes symbols."""
     if not symbols:
         return "nothing"
     return " + ".join(f"U+{symbol >> 2:04X} ({SYMBOL_KINDS[symbol & 3]})" for symbol in symbols)

@@ -1,4 +1,4 @@
-"""Proves how pairs are cut: both texts' ids and types, for many lengths and limits."""
+"""Proves how pairs are cut: ids and types of both texts, for many lengths and limits."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ class PairBatch:
 
 
 def make_pair_batches(reviews: Sequence[str], count: int, seed: int) -> Iterator[PairBatch]:
-    """About `count` pairs: pieces of reviews of 0 to 14 characters, each limit in turn."""
+    """Makes about `count` pairs of pieces of reviews, 0 to 14 characters long, for each limit."""
     chance = random.Random(seed)
 
     def piece() -> str:
@@ -43,7 +43,7 @@ def make_pair_batches(reviews: Sequence[str], count: int, seed: int) -> Iterator
 def find_differing_pairs(
     pair: TokenizerPair, batch: PairBatch
 ) -> list[tuple[int, Encoded, Encoded]]:
-    """The places where the sides differ, with what Python and Node give."""
+    """Returns the indices where the sides differ, with the answers of Python and Node."""
     arguments = (batch.texts, batch.pairs, batch.special_tokens, batch.limit)
     expected, got = pair.python.encode_with_types(*arguments), pair.node.with_types(*arguments)
     both = enumerate(zip(expected, got, strict=True))
@@ -51,10 +51,10 @@ def find_differing_pairs(
 
 
 def explain_pair(
-    pair: TokenizerPair, batch: PairBatch, found: tuple[int, Encoded, Encoded]
+    pair: TokenizerPair, batch: PairBatch, difference: tuple[int, Encoded, Encoded]
 ) -> Difference:
-    """A difference for the report; where the ids are equal, the types are shown."""
-    at, (python, python_types), (node, node_types) = found
+    """Describes a difference for the report; where the ids are equal, it shows the types."""
+    at, (python, python_types), (node, node_types) = difference
     text = f"{batch.texts[at]} | {batch.pairs[at]}"
     tokens = pair.vocab.tokens
     as_types = python == node

@@ -1,4 +1,7 @@
-"""The whole proof: every tokenizer, two libraries side by side, and the result as a document."""
+"""Runs the whole proof: every tokenizer, with two libraries in parallel.
+
+The result is a document, the part `tokenizers` of REPORT.md.
+"""
 
 import sys
 import tempfile
@@ -36,8 +39,6 @@ from parity_tests.tokenizer.material import (
 from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
 from support.contracts import read_bundle
 
-# The proof: which texts go through which tokenizers with which vocabs, and what came of it.
-
 # Each of the three has two tables, lower-cased and not; `chars` has one.
 MAIN = [
     *(
@@ -53,12 +54,12 @@ OTHER = [
     TokenizerSpec("bert", split_chinese=False),
 ]
 BATCH = 100_000
-MAX_EXPLAINED = 3  # differences explained for each group of texts
+MAX_EXPLAINED = 3  # differences that are explained for each group of texts
 
 
 @dataclass(frozen=True)
 class ProofSize:
-    """How much goes through each tokenizer; a stride of n takes every nth."""
+    """How many texts each tokenizer encodes; a stride of n takes every nth."""
 
     contexts: tuple[str, ...]
     unknown_stride: int  # of the characters that this Python does not know
@@ -75,7 +76,7 @@ FULL = ProofSize(tuple(CONTEXTS), 1, 1, 150_000, 200, 500, None)
 
 @dataclass
 class ProofRow:
-    """What came of one group of texts for one tokenizer."""
+    """The result of one group of texts for one tokenizer."""
 
     tokenizer: str
     group: str
@@ -87,9 +88,10 @@ class ProofRow:
 
 @dataclass(frozen=True)
 class ProofJob:
-    """One tokenizer to prove; `tables` None: read from the runtime, as at export.
+    """One tokenizer to prove.
 
-    `interpreter` is the Python whose library is the reference; None: this one.
+    Without `tables`, they are read from the runtime, as at export. `interpreter` is the Python
+    whose library is the reference; None: this one.
     """
 
     spec: TokenizerSpec
@@ -99,7 +101,7 @@ class ProofJob:
 
 
 def prove(jobs: Sequence[ProofJob], reviews: Sequence[str], size: ProofSize) -> list[ProofRow]:
-    """Everything for some tokenizers."""
+    """Proves some tokenizers, one after the other."""
     rows: list[ProofRow] = []
     every_character = every_character_vocab()
     with tempfile.TemporaryDirectory() as directory, TokenizerProcess() as node:
@@ -127,7 +129,14 @@ Groups = list[tuple[str, Iterable[str]]]
 def text_groups(
     job: ProofJob, reviews: Sequence[str], size: ProofSize, every_character: Vocab
 ) -> Iterator[tuple[Vocab, Groups]]:
-    """The groups of texts, by the vocab that they are for."""
+    """Yields each vocab with its groups of texts.
+
+    Args:
+        job: the tokenizer.
+        reviews: real texts.
+        size: how many texts.
+        every_character: the vocab with every character.
+    """
     main = job.spec in MAIN
     contexts = size.contexts if main else ("latin",)
     groups: Groups = [
@@ -155,12 +164,12 @@ def text_groups(
 
 
 def characters_per_text(context: str) -> int:
-    """Characters to a text: alone means a text of its own."""
+    """Returns how many characters share a text in a context; `alone` has one."""
     return 1 if context == "alone" else PACKED
 
 
 def compare_texts(pair: TokenizerPair, group: str, texts: Iterable[str]) -> ProofRow:
-    """Both sides on all texts; the first few differences are shrunk and explained."""
+    """Compares both sides on all texts; shortens and explains the first few differences."""
     row = ProofRow(tokenizer_name(pair.spec.algorithm, pair.spec.options), group)
     source = iter(texts)
     while batch := list(islice(source, BATCH)):
@@ -173,7 +182,7 @@ def compare_texts(pair: TokenizerPair, group: str, texts: Iterable[str]) -> Proo
 
 
 def compare_pairs(pair: TokenizerPair, reviews: Sequence[str], count: int) -> ProofRow:
-    """Both sides on pairs of texts, cut to many limits; ids and types are compared."""
+    """Compares both sides' ids and types on pairs of texts, cut to many limits."""
     started = time.monotonic()
     row = ProofRow(tokenizer_name(pair.spec.algorithm, pair.spec.options), pairs.GROUP)
     for batch in pairs.make_pair_batches(reviews, count, seed=2):
@@ -187,7 +196,7 @@ def compare_pairs(pair: TokenizerPair, reviews: Sequence[str], count: int) -> Pr
 
 
 def merge_row(rows: list[ProofRow], row: ProofRow) -> None:
-    """Adds a group to the last one if it is of the same name."""
+    """Adds a row to the last one if it is of the same group."""
     if rows and (rows[-1].tokenizer, rows[-1].group) == (row.tokenizer, row.group):
         rows[-1].texts += row.texts
         rows[-1].different += row.different
@@ -198,7 +207,7 @@ def merge_row(rows: list[ProofRow], row: ProofRow) -> None:
 
 
 def print_progress(rows: list[ProofRow]) -> None:
-    """Says on stderr where it is; of made-up vocabs not each."""
+    """Prints the progress on stderr; not for every random vocab."""
     row = rows[-1]
     if row.group == "made-up vocabs" and row.texts % 20_000:
         return
@@ -207,16 +216,16 @@ def print_progress(rows: list[ProofRow]) -> None:
 
 
 def jobs_for_every_tokenizer() -> list[ProofJob]:
-    """All algorithms with all options, tables read off the runtimes, a vocab of the reviews."""
+    """Returns all algorithms with all options, tables of the runtimes, a vocab of the reviews."""
     vocab = parse_vocab(make_review_vocab(read_reviews()), "reviews")
     return [ProofJob(spec, vocab) for spec in [*MAIN, *OTHER]]
 
 
 def job_of_bundle(bundle: Path, interpreter: Path | None = None) -> ProofJob:
-    """A bundle's tokenizer with its own vocab and tables.
+    """Returns a bundle's tokenizer with its own vocab and tables.
 
-    `interpreter` is the Python whose library is the reference; None: this one. Says on stderr
-    where its versions are not those that the bundle was made with.
+    `interpreter` is the Python whose library is the reference; None: this one. A notice on stderr
+    says where its versions are not those of the bundle.
 
     Raises:
         UserError: the bundle has no readable contract or vocab.
@@ -232,7 +241,7 @@ def job_of_bundle(bundle: Path, interpreter: Path | None = None) -> ProofJob:
         ]
         print(
             f"NOTICE: the bundle's tokenizer was made with {texts[0]}, the reference here is "
-            f"{texts[1]}; --tokenizer-python gives the reference of your Python side",
+            f"{texts[1]}; --tokenizer-python names the interpreter of your Python side",
             file=sys.stderr,
         )
     vocab = read_vocab(bundle / "vocab.txt", lambda notice: print(notice, file=sys.stderr))
@@ -240,12 +249,12 @@ def job_of_bundle(bundle: Path, interpreter: Path | None = None) -> ProofJob:
 
 
 def replace_by_own(jobs: list[ProofJob], own: ProofJob) -> list[ProofJob]:
-    """All jobs, a bundle's in the place of the one that is of the same kind."""
+    """Returns all jobs, with the bundle's own instead of the one of the same kind."""
     return [own, *(job for job in jobs if job.spec.options_key != own.spec.options_key)]
 
 
 def prove_all(jobs: list[ProofJob], full: bool) -> dict[str, Any]:
-    """Proves each, one process for each library, and counts where two references disagree.
+    """Proves all, with one process for each library, and counts where two references disagree.
 
     Raises:
         EnvironmentProblem: the package with the reviews is missing.
@@ -264,7 +273,7 @@ def prove_all(jobs: list[ProofJob], full: bool) -> dict[str, Any]:
 
 
 def proof_document(rows: list[ProofRow], full: bool) -> dict[str, Any]:
-    """What goes into the parity report."""
+    """Makes the part `tokenizers` of the parity report."""
     different = sum(row.different for row in rows)
     texts = sum(row.texts for row in rows)
     return {
@@ -277,7 +286,7 @@ def proof_document(rows: list[ProofRow], full: bool) -> dict[str, Any]:
 
 
 def describe_difference(difference: dict[str, Any]) -> str:
-    """A difference as one line."""
+    """Describes a difference in one line."""
     return (
         f"ids of {difference['tokenizer']} differ: {difference['shrunk']!r} "
         f"({', '.join(difference['code_points'])}) gives {difference['python']} in Python and "

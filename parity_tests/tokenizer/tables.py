@@ -1,4 +1,4 @@
-"""Reads `tokenizer_tables.bin` (docs/tokenizer_tables.md) and says where two of them differ."""
+"""Reads `tokenizer_tables.bin` (docs/tokenizer_tables.md) and finds where two of them differ."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ KINDS = ("", " alone", " space", " block")
 
 @dataclass(frozen=True)
 class DescribedTables:
-    """What each character becomes, in words, by code point, and the limit of a word."""
+    """A description of what each character becomes, by code point, and of the word limit."""
 
     limit: str
     characters: list[str]
 
 
 def describe_tables(data: bytes) -> DescribedTables:
-    """Reads a file's bytes.
+    """Reads a file's bytes into descriptions.
 
     Raises:
         ValueError: they are no tables, or end too early or too late.
@@ -47,7 +47,7 @@ def describe_tables(data: bytes) -> DescribedTables:
 
 
 def read_numbers(data: bytes) -> Iterator[int]:
-    """Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last."""
+    """Yields numbers of 7 bits a byte, lowest first, with the top bit on all bytes but the last."""
     value = shift = 0
     for byte in data:
         value |= (byte & 0x7F) << shift
@@ -58,7 +58,7 @@ def read_numbers(data: bytes) -> Iterator[int]:
 
 
 def read_classes(numbers: Iterator[int]) -> list[int]:
-    """A class for each code point."""
+    """Reads the class of each code point."""
     classes: list[int] = []
     for _ in range(next_number(numbers)):
         length, value = divmod(next_number(numbers), 8)
@@ -69,14 +69,18 @@ def read_classes(numbers: Iterator[int]) -> list[int]:
 
 
 def next_number(numbers: Iterator[int]) -> int:
-    """The next number, which has to be there."""
+    """Returns the next number.
+
+    Raises:
+        ValueError: there is none.
+    """
     for number in numbers:
         return number
     raise ValueError("it ends too early")
 
 
 def read_fold(numbers: Iterator[int], last: list[int], point: int) -> list[int]:
-    """The symbols of one folded character, stored as differences to the last one's."""
+    """Reads the symbols of a folded character, stored as differences to those of the last one."""
     count = next_number(numbers)
     base = last[:count] + [point * 4] * (count - len(last))
     steps = [next_number(numbers) for _ in range(count)]
@@ -84,7 +88,7 @@ def read_fold(numbers: Iterator[int], last: list[int], point: int) -> list[int]:
 
 
 def describe_symbol(value: int) -> str:
-    """One symbol in words.
+    """Describes one symbol.
 
     >>> describe_symbol(ord(",") * 4 + 1)
     'U+002C alone'
@@ -92,15 +96,15 @@ def describe_symbol(value: int) -> str:
     return f"U+{value >> 2:04X}{KINDS[value & 3]}"
 
 
-def find_differences(got: bytes, should: bytes) -> list[tuple[str, str, str]]:
-    """Where two files of tables differ: what is there, what should be, and of which character."""
-    if got == should:
+def find_differences(got: bytes, expected: bytes) -> list[tuple[str, str, str]]:
+    """Finds where two files of tables differ: the got and the expected entry, and the character."""
+    if got == expected:
         return []
     try:
         one = describe_tables(got)
     except (ValueError, IndexError) as error:
         return [(f"tables that cannot be read ({error})", "tables", "tokenizer_tables.bin")]
-    other = describe_tables(should)
+    other = describe_tables(expected)
     pairs = enumerate(zip_longest(one.characters, other.characters))
     found = [(a, b, f"U+{point:04X}") for point, (a, b) in pairs if a != b]
     if one.limit != other.limit:

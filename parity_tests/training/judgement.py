@@ -1,4 +1,4 @@
-"""The judgement of a training: Keras against float64, then each backend against Keras."""
+"""Judges a training: Keras against float64, then each backend against Keras."""
 
 import math
 from collections.abc import Iterable
@@ -12,13 +12,11 @@ from parity_tests.training.compare import ORIGIN, Allowance, ComparisonRule, Sid
 from parity_tests.training.problem import TrainingProblem, first_position_vectors
 from parity_tests.training.sides import TrainingSide, run_node, run_python
 
-# What came of a training, ready for JSON: the part `training` of REPORT.md.
-
 STAGE = "training"
 
 
 def not_compared(why: str) -> dict[str, Any]:
-    """The document where nothing could be compared, and why."""
+    """Makes the document where nothing could be compared, with the reason."""
     empty: dict[str, Any] = {"backends": {}, "python": None, "failures": [], "curves": None}
     return {"status": "none", "steps": 0, "message": why, "svg": ""} | empty
 
@@ -26,13 +24,13 @@ def not_compared(why: str) -> dict[str, Any]:
 def training_document(
     steps: int, reference: SidePair, pairs: list[SidePair], curves: dict[str, Any]
 ) -> dict[str, Any]:
-    """The document of what was compared; without a pair it is a drift.
+    """Makes the document of a comparison (`training` in REPORT.md); without a pair it is a drift.
 
     Args:
         steps: the most that were taken.
-        reference: Keras and float64.
-        pairs: each backend and Keras.
-        curves: see `curves`.
+        reference: Keras against float64.
+        pairs: each backend against Keras.
+        curves: see `loss_curves`.
     """
     failures = [message for pair in (reference, *pairs) for message in pair.problems]
     if not pairs:
@@ -51,7 +49,7 @@ def training_document(
 
 
 def side_entry(pair: SidePair) -> dict[str, Any]:
-    """One side, held against another."""
+    """Makes the entry of one side."""
     return {
         "against": pair.against,
         "status": "drift" if pair.problems else "pass",
@@ -73,7 +71,7 @@ def side_entry(pair: SidePair) -> dict[str, Any]:
 
 
 def summary_message(pairs: list[SidePair], failures: list[str]) -> str:
-    """What was done, and what came of it, in a line."""
+    """Returns what was compared, and the result, in one line."""
     steps = ", ".join(f"{pair.steps} on {pair.name}" for pair in pairs)
     words = f"steps as in Keras: {steps}"
     if failures:
@@ -86,7 +84,7 @@ def summary_message(pairs: list[SidePair], failures: list[str]) -> str:
 def loss_curves(
     keras: TrainingSide, nodes: dict[str, TrainingSide], allowed: Iterable[float]
 ) -> dict[str, Any]:
-    """The loss of each step by side, and what Node's may be off from Keras's; null: no number."""
+    """Returns the loss of each step by side, and Node's budget against Keras; null: no number."""
     loss = {"Keras": keras.loss} | {name: node.loss for name, node in nodes.items()}
     return {
         "loss": {
@@ -97,45 +95,45 @@ def loss_curves(
 
 
 def finite_or_none(value: float) -> float | None:
-    """A number for JSON, which has neither NaN nor infinity."""
+    """Returns a number, or None for NaN and infinity, which JSON does not have."""
     return float(value) if math.isfinite(value) else None
 
 
 STEPS = 64
-"""At most; a backend takes as many as it is given texts, so that a slow one takes fewer."""
+"""The most steps; a backend takes as many as it has texts, so that a slow one takes fewer."""
 LANES = 2
-"""Runners at a time, beside the trainings by hand."""
+"""Runners at a time, in parallel with the trainings by hand."""
 
 
 def judge_training(
     python: RunOutput, backends: dict[str, int], out: Path, sequence: str = "sequence_output"
 ) -> dict[str, Any]:
-    """Trains on the vectors that Python gave for the texts; the part `training` of REPORT.md.
+    """Trains on Python's vectors of the texts; returns the part `training` of REPORT.md.
 
     Args:
         python: Python's run.
         backends: how many texts each backend gets.
-        out: a directory for the problem and for what the sides make of it.
-        sequence: the name of the output that the vectors are taken from.
+        out: a directory for the problem and for the runners' files.
+        sequence: the name of the output with the vectors.
 
     Raises:
         UserError, EnvironmentProblem: see `runners.run_runner`.
     """
     vectors = first_position_vectors(python, sequence)
     if vectors is None:
-        return not_compared("the model has no sequence_output, which the head stands on")
+        return not_compared("the model has no sequence_output, which the head needs")
     steps = {backend: min(count, STEPS) for backend, count in backends.items()}
-    kept = set(steps.values())
-    problem = TrainingProblem.of(vectors, max(kept))
+    snapshots = set(steps.values())
+    problem = TrainingProblem.from_vectors(vectors, max(snapshots))
     file = out / "training.problem.safetensors"
     problem.write(file)
     with ThreadPoolExecutor(LANES) as pool:
-        keras = pool.submit(run_python, file, kept, out / "training.python.safetensors")
+        keras = pool.submit(run_python, file, snapshots, out / "training.python.safetensors")
         running = {
             name: pool.submit(run_node, file, name, count, out / f"training.{name}.safetensors")
             for name, count in steps.items()
         }
-        allowance = Allowance.of(problem, kept)
+        allowance = Allowance.derive(problem, snapshots)
         nodes = {name: side.result() for name, side in running.items()}
         return compare_sides(problem, allowance, keras.result(), nodes, steps)
 
@@ -147,21 +145,21 @@ def compare_sides(
     nodes: dict[str, TrainingSide],
     steps: dict[str, int],
 ) -> dict[str, Any]:
-    """The same of sides that have trained.
+    """Compares sides that have trained; returns the part `training` of REPORT.md.
 
     Args:
         problem: what they trained on.
-        allowance: how far rounding takes one.
+        allowance: the budgets of one side.
         keras: Python's side, of all steps.
-        nodes: each backend's.
-        steps: how many each backend was to take.
+        nodes: Node's side by backend.
+        steps: by backend.
     """
-    exact = TrainingSide.of(problem, allowance.exact)
+    exact = TrainingSide.from_course(problem, allowance.exact)
     last = len(problem.batches)
-    alone, both = (ComparisonRule(problem, allowance, sides) for sides in (1, 2))
-    reference = alone.pair("Keras", keras.wide(), "float64", exact, last)
+    one_rounded, both_rounded = (ComparisonRule(problem, allowance, sides) for sides in (1, 2))
+    reference = one_rounded.pair("Keras", keras.in_float64(), "float64", exact, last)
     pairs: list[SidePair] = [
-        both.pair(name, nodes[name], "Keras", keras, count) for name, count in steps.items()
+        both_rounded.pair(name, nodes[name], "Keras", keras, count) for name, count in steps.items()
     ]
-    curves = loss_curves(keras, nodes, both.sides * allowance.loss)
+    curves = loss_curves(keras, nodes, both_rounded.sides * allowance.loss)
     return training_document(last, reference, pairs, curves)

@@ -1,6 +1,6 @@
-"""The picture of a training: the loss of both sides, and under it how far they are apart.
+"""Draws a training: the loss of both sides, and below it how far they are apart.
 
-The difference stands on a logarithmic axis, what is allowed is a line that grows with the steps.
+The difference has a logarithmic axis; its budget is a line that grows with the steps.
 """
 
 import math
@@ -10,15 +10,15 @@ from parity_tests.reports import page, plots
 
 WIDTH, LEFT, RIGHT = 760, 46, 10
 LOSS = (14, 150)
-"""Top and bottom of the upper part; of the lower one:"""
 APART = (190, 350)
+"""Top and bottom of the upper part and of the lower part."""
 HEIGHT = 390
 
 Curve = list[float | None]
 
 
 def draw_training(curves: dict[str, Any]) -> str:
-    """An SVG of `loss_curves`, see judgement.py; its colours are those of the page's style."""
+    """Returns an SVG of `loss_curves`, see judgement.py, in the colours of the page's style."""
     steps = len(curves["allowed"])
 
     def across(step: int) -> float:
@@ -38,7 +38,7 @@ def draw_training(curves: dict[str, Any]) -> str:
 
 
 def loss_part(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]:
-    """The upper part: Keras a line, each backend a mark for each step."""
+    """Computes the upper part: Keras as a line, each backend as a mark for each step."""
     known = [v for curve in (keras, *nodes.values()) for v in curve if v is not None]
     top = max(known, default=1.0) * 1.05 or 1.0
 
@@ -56,7 +56,14 @@ def loss_part(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, A
 def distance_part(
     keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any
 ) -> dict[str, Any]:
-    """The lower part: |Δ| of each backend, and the line under which it must stay."""
+    """Computes the lower part: |Δ| of each backend, and the budget as a line.
+
+    Args:
+        keras: the loss of each step.
+        nodes: the same by backend.
+        allowed: the budget of each step.
+        across: computes x from a step.
+    """
     apart = {
         name: [
             None if ours is None or theirs is None else abs(ours - theirs)
@@ -68,8 +75,8 @@ def distance_part(
     low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
 
     def up(value: float) -> float:
-        place = (math.log10(value) - low) / (high - low) if value else 0.0
-        return round(APART[1] - (APART[1] - APART[0]) * place, 1)
+        share = (math.log10(value) - low) / (high - low) if value else 0.0
+        return round(APART[1] - (APART[1] - APART[0]) * share, 1)
 
     return {
         "line": polyline_points(allowed, across, up),
@@ -80,7 +87,7 @@ def distance_part(
 
 
 def polyline_points(curve: Curve, across: Any, up: Any) -> str:
-    """A line as SVG has it; a gap where there is no number."""
+    """Returns the points of an SVG line, without steps that have no number."""
     return " ".join(
         f"{across(step)},{up(value)}"
         for step, value in enumerate(curve, start=1)
@@ -89,7 +96,14 @@ def polyline_points(curve: Curve, across: Any, up: Any) -> str:
 
 
 def step_marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dict[str, Any]]:
-    """A mark for each step of each backend."""
+    """Returns a mark for each step of each backend.
+
+    Args:
+        curves: a number for each step, by backend.
+        across: computes x from a step.
+        up: computes y from a number.
+        what: the quantity, for the title.
+    """
     return [
         {
             "x": across(step),
@@ -104,7 +118,7 @@ def step_marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> lis
 
 
 def axis_values(top: float) -> list[float]:
-    """Four marks up to `top`, at round numbers.
+    """Returns round numbers from 0 up to `top`, at most 6.
 
     >>> axis_values(1.3)
     [0.0, 0.5, 1.0]

@@ -100,7 +100,7 @@ def test_integers_name_the_first_difference_and_floats_the_largest() -> None:
 
 
 def test_measures_are_those_of_the_definition() -> None:
-    measures = Measures.of(floats(3, 0, 4), floats(0, 0, 5), Budget(0, 0.1, ""))
+    measures = Measures.between(floats(3, 0, 4), floats(0, 0, 5), Budget(0, 0.1, ""))
     assert measures.compared == 3
     assert measures.max_abs == 3
     assert measures.max_rel == pytest.approx(0.2)
@@ -121,8 +121,8 @@ def test_the_smallest_tolerance_told_is_the_one_that_passes() -> None:
 def test_measures_add_up() -> None:
     random = np.random.default_rng(1)
     node, python = random.normal(size=(2, 100)).astype(np.float32)
-    whole = Measures.of(node, python, BUDGET)
-    parts = Measures.of(node[:30], python[:30], BUDGET) + Measures.of(
+    whole = Measures.between(node, python, BUDGET)
+    parts = Measures.between(node[:30], python[:30], BUDGET) + Measures.between(
         node[30:], python[30:], BUDGET
     )
     assert parts.max_abs == whole.max_abs

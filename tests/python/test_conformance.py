@@ -50,7 +50,8 @@ def test_a_command_is_measured(tmp_path):
         "import pathlib, sys; from parity_tests.runners.measure import run_measured; "
         f"log = pathlib.Path({str(tmp_path / 'log')!r}); "
         f"done = run_measured([sys.executable, '-c', {code!r}], log); "
-        "print(done.code, done.stdout.strip(), done.last_words, done.peak_bytes >> 20, sep='|')"
+        "peak = done.peak_bytes >> 20; "
+        "print(done.code, done.stdout.strip(), done.last_error_line, peak, sep='|')"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
     *said, peak = done.stdout.decode().strip().split("|")

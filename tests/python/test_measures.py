@@ -15,14 +15,14 @@ FLOATS = hnp.arrays(np.float32, 8, elements=st.floats(-100, 100, width=32, allow
 
 def test_signal_to_noise_in_decibels() -> None:
     python = np.full(10, 2.0, np.float32)
-    found = Measures.of(python + np.float32(0.5), python, BUDGET)
+    found = Measures.between(python + np.float32(0.5), python, BUDGET)
     assert found.snr == pytest.approx(20 * np.log10(4))
-    assert Measures.of(python, python, BUDGET).snr is None
+    assert Measures.between(python, python, BUDGET).snr is None
 
 
 def test_integers_have_no_units_in_the_last_place() -> None:
     ids = np.arange(3, dtype=np.int32)
-    assert Measures.of(ids, ids, BUDGET).ulps == ()
+    assert Measures.between(ids, ids, BUDGET).ulps == ()
 
 
 def test_neighbours_are_one_unit_apart_across_every_border() -> None:
@@ -42,8 +42,10 @@ def test_signs_are_far_apart_and_zeros_are_not() -> None:
 
 @given(FLOATS, FLOATS)
 def test_two_halves_measured_apart_add_up(node: Array, python: Array) -> None:
-    whole = Measures.of(node, python, BUDGET)
-    halves = Measures.of(node[:3], python[:3], BUDGET) + Measures.of(node[3:], python[3:], BUDGET)
+    whole = Measures.between(node, python, BUDGET)
+    halves = Measures.between(node[:3], python[:3], BUDGET) + Measures.between(
+        node[3:], python[3:], BUDGET
+    )
     assert halves.ulps == whole.ulps
     assert sum(whole.ulps) == whole.compared == 8
     assert halves.max_abs == whole.max_abs

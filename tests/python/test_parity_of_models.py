@@ -116,7 +116,7 @@ def reference_of(
     given = command.parse_options(list(options))
     source = tokenizer_source.choose_tokenizer(given, contract, model, out)
     file = out.with_suffix(".jsonl")
-    pairs = contract.takes("token_type_ids")
+    pairs = contract.has_input("token_type_ids")
     cases.write_cases(file, cases.pick_cases(cases.read_texts(texts), 8, pairs=pairs))
     return prepare_reference(model, source, file, out, bundle / "bundle.json"), source
 

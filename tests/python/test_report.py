@@ -132,7 +132,7 @@ def result(
     node = node or run(delta)
     rows = judge_stages("wasm", node, run(), CASES, BUDGETS, ["layer_0/output"])
     held = StageRow("wasm", "repeated", STAGE, budgets.EXACT)
-    held.take(0, rows[0].measures)
+    held.add_measures(0, rows[0].measures)
     flow = FlowResult(run(), "float32", nodes={"wasm": node}, rows=[*rows, held])
     return report.report_document(inputs, CASES, flow, still, tokenizers, head) | {"repro": []}
 

@@ -40,12 +40,12 @@ def vectors(texts: int, hidden: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def problem() -> TrainingProblem:
-    return TrainingProblem.of(vectors(40, 24, 1), STEPS)
+    return TrainingProblem.from_vectors(vectors(40, 24, 1), STEPS)
 
 
 @pytest.fixture(scope="module")
 def allowance(problem: TrainingProblem) -> Allowance:
-    return Allowance.of(problem, {STEPS})
+    return Allowance.derive(problem, {STEPS})
 
 
 def drawn(problem: TrainingProblem, seed: int, adam: Adam | None = None) -> TrainingSide:
@@ -53,7 +53,7 @@ def drawn(problem: TrainingProblem, seed: int, adam: Adam | None = None) -> Trai
     trained = train_by_hand(
         problem, {len(problem.batches)}, RandomFloat32Arithmetic(seed), adam or Adam()
     )
-    side = TrainingSide.of(problem, trained)
+    side = TrainingSide.from_course(problem, trained)
     return TrainingSide(
         side.loss.astype(np.float32), side.accuracy.astype(np.float32), side.weights
     )
@@ -78,8 +78,8 @@ def test_another_rounding_passes(problem: TrainingProblem, allowance: Allowance)
 @pytest.mark.parametrize("seed", range(12))
 def test_other_problems_pass_too(seed: int) -> None:
     texts, hidden, steps = [(1, 5, 3), (2, 40, 1), (17, 8, 6), (33, 100, 4)][seed % 4]
-    problem = TrainingProblem.of(vectors(texts, hidden, seed), steps, seed)
-    allowance = Allowance.of(problem, {steps})
+    problem = TrainingProblem.from_vectors(vectors(texts, hidden, seed), steps, seed)
+    allowance = Allowance.derive(problem, {steps})
     node, keras = drawn(problem, 300 + seed), drawn(problem, 400 + seed)
     result = compare_sides(problem, allowance, keras, {"wasm": node}, {"wasm": steps})
     assert result["failures"] == []
@@ -153,7 +153,7 @@ def test_the_budget_grows_and_stays_far_below_what_training_does(
 ) -> None:
     assert np.all(np.diff(allowance.loss) >= 0)
     assert 2 * allowance.loss[0] < allowance.loss[-1]
-    several = Allowance.of(problem, {1, 6, STEPS}).weights
+    several = Allowance.derive(problem, {1, 6, STEPS}).weights
     for name in WEIGHTS:
         far = [several[steps][name] for steps in (1, 6, STEPS)]
         assert far == sorted(far)
@@ -166,7 +166,7 @@ def test_the_first_step_is_a_learning_rate_against_the_slope(problem: TrainingPr
     """Of Adam's first step m̂ is g and √v̂ is |g|, so that with ε = 0 a weight moves by ±η."""
     one = replace(problem, batches=problem.batches[:1])
     places = problem.batches[0]
-    exact = Allowance.of(one, {1}).exact
+    exact = Allowance.derive(one, {1}).exact
     before, after = problem.weights["probabilities/bias"], exact.weights[1]["probabilities/bias"]
     shares = np.exp(exact.logs[0]) - np.eye(3)[problem.targets[places]]
     expected = -problem.learning_rate * np.sign(shares.mean(axis=0))
@@ -215,7 +215,7 @@ def no_steps(side: TrainingSide) -> TrainingSide:
 
 
 def doubles(side: TrainingSide) -> TrainingSide:
-    return side.wide()
+    return side.in_float64()
 
 
 def turned_weight(side: TrainingSide) -> TrainingSide:

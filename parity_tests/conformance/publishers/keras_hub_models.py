@@ -1,8 +1,8 @@
-"""keras-hub's backbones on Keras 3 and TensorFlow, saved by `model.export`.
+"""Runs keras-hub's backbones on Keras 3 and TensorFlow, saved by `model.export`.
 
 Ids are tensorflow_text.BertTokenizer's, packed by keras-hub. keras-hub's own BertTokenizer is
-another tokenizer, which the kit has not: it folds by NFKC and keeps accents, and makes [UNK] of
-U+3000.
+another tokenizer, which this project does not have: it folds by NFKC, keeps accents, and makes
+[UNK] of U+3000.
 """
 
 import os
@@ -43,7 +43,7 @@ SIZES = {
 
 
 def build_model(name: str, tokens: int, dtype: str) -> Any:
-    """The backbone of that name in a precision, with seeded weights."""
+    """Makes the backbone of that name in a precision, with seeded weights."""
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "bert": (keras_hub.models.BertBackbone, {"vocabulary_size": tokens}),
         "albert": (
@@ -61,7 +61,7 @@ def build_model(name: str, tokens: int, dtype: str) -> Any:
 
 
 def encode_cases(work: Path) -> dict[str, np.ndarray]:
-    """The ids of TF-Text's BertTokenizer, packed and cut by their MultiSegmentPacker."""
+    """Encodes with TF-Text's BertTokenizer, packed and cut by their MultiSegmentPacker."""
     tokens = read_tokens(work)
     values = tf.range(len(tokens), dtype=tf.int64)
     table = tf.lookup.StaticVocabularyTable(
@@ -84,13 +84,13 @@ def encode_cases(work: Path) -> dict[str, np.ndarray]:
 
 
 def run_model(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Their forward pass."""
-    given = {
+    """Runs their forward pass."""
+    feeds = {
         "token_ids": inputs["input_ids"],
         "segment_ids": inputs["token_type_ids"],
         "padding_mask": inputs["attention_mask"],
     }
-    answer = model(given, training=False)
+    answer = model(feeds, training=False)
     outputs = answer if isinstance(answer, dict) else {"sequence_output": answer}
     return {name: np.asarray(value) for name, value in outputs.items()}
 

@@ -1,4 +1,4 @@
-"""TensorFlow Model Garden's encoders, exported as those on TF-Hub are: tf-models-official.
+"""Runs TensorFlow Model Garden's encoders (tf-models-official), exported as those on TF-Hub.
 
 MODEL is `bert` or `albert`.
 """
@@ -36,7 +36,7 @@ from parity_tests.conformance.publishers.reference import (
 
 
 class Float64TensorFlow:
-    """TensorFlow for their modules, with float64 wherever they write float32."""
+    """TensorFlow for their modules, with float64 where they say float32."""
 
     float32 = tf.float64
 
@@ -45,7 +45,7 @@ class Float64TensorFlow:
 
 
 def make_configuration(name: str, tokens: int) -> Any:
-    """Their configuration of the model of that name."""
+    """Makes their configuration of the model of that name."""
     sizes = {
         "vocab_size": tokens,
         "hidden_size": HIDDEN,
@@ -60,7 +60,7 @@ def make_configuration(name: str, tokens: int) -> Any:
 
 
 def encode_cases(work: Path) -> dict[str, np.ndarray]:
-    """Ids by their layers BertTokenizer and BertPackInputs, as their preprocessing models do."""
+    """Encodes with their BertTokenizer and BertPackInputs, as their preprocessing models do."""
     tokenizer = layers.BertTokenizer(vocab_file=str(work / "vocab.txt"), lower_case=True)
     special = tokenizer.get_special_tokens_dict()
     pack = layers.BertPackInputs(seq_length=LONGEST, special_tokens_dict=special)
@@ -75,18 +75,18 @@ def encode_cases(work: Path) -> dict[str, np.ndarray]:
 
 
 def run_model(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Their forward pass."""
-    given = {
+    """Runs their forward pass."""
+    feeds = {
         "input_word_ids": inputs["input_ids"],
         "input_mask": inputs["attention_mask"],
         "input_type_ids": inputs["token_type_ids"],
     }
-    answer = model({name: tf.constant(value) for name, value in given.items()}, training=False)
+    answer = model({name: tf.constant(value) for name, value in feeds.items()}, training=False)
     return {name: answer[name].numpy() for name in ("sequence_output", "pooled_output")}
 
 
 def build_in_float64(config: Any) -> Any:
-    """The same encoder with float64 weights and arithmetic."""
+    """Builds the same encoder with float64 weights and arithmetic."""
     tf_keras.backend.set_floatx("float64")
     for module in (albert_encoder, bert_encoder, transformer_encoder_block):
         module.tf = Float64TensorFlow()
@@ -103,7 +103,7 @@ def main(name: str, work: Path) -> None:
     model.set_weights(weights)
     checkpoint = tf.train.Checkpoint(encoder=model).save(str(work / "checkpoint" / "encoder"))
     outputs = run_model(model, inputs)
-    # Outputs are called after the layer: `bert_encoder`, as in a process that only exports.
+    # Outputs are named after the layer: `bert_encoder`, as in a process that only exports.
     tf_keras.backend.clear_session()
     export_tfhub_lib.export_model(
         str(work / "model"),

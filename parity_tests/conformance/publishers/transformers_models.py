@@ -1,4 +1,4 @@
-"""Hugging Face's transformers and sentence-transformers, on torch."""
+"""Runs Hugging Face's transformers and sentence-transformers, on torch."""
 
 import copy
 import sys
@@ -35,7 +35,7 @@ NARROW_TABLE = {"embedding_size": NARROW}
 
 
 def build_model(name: str, tokens: int) -> Any:
-    """The model of that name with seeded weights."""
+    """Makes the model of that name with seeded weights."""
     # Many published tables are padded to a multiple of 64: more rows than the vocab has lines.
     wide = -(-tokens // 64) * 64
     kinds: dict[str, tuple[Any, Any, dict[str, Any]]] = {
@@ -64,14 +64,14 @@ def build_model(name: str, tokens: int) -> Any:
 
 
 def make_tokenizer(work: Path, *, lower_case: bool) -> Any:
-    """Their BertTokenizer on the vocab of this run."""
+    """Makes their BertTokenizer on the vocab of this run."""
     return transformers.BertTokenizer(
         vocab=str(work / "vocab.txt"), do_lower_case=lower_case, model_max_length=LONGEST
     )
 
 
 def encode_cases(tokenizer: Any, work: Path) -> dict[str, np.ndarray]:
-    """Their ids, cut at the longest length as they cut."""
+    """Encodes the cases with their tokenizer, which cuts at the longest length."""
     rows = []
     for case in read_cases(work):
         answer = tokenizer(case.text, case.pair, truncation=True, max_length=LONGEST)
@@ -80,11 +80,11 @@ def encode_cases(tokenizer: Any, work: Path) -> dict[str, np.ndarray]:
 
 
 def run_model(model: Any, inputs: dict[str, np.ndarray], precision: Any) -> dict[str, np.ndarray]:
-    """Their forward pass. Outputs keep the precision; the given model is left as it is."""
+    """Runs their forward pass in a precision, on a copy of the model."""
     encoder = copy.deepcopy(getattr(model, "bert", model)).to(precision)
-    given = {name: torch.from_numpy(value.astype(np.int64)) for name, value in inputs.items()}
+    feeds = {name: torch.from_numpy(value.astype(np.int64)) for name, value in inputs.items()}
     with torch.no_grad():
-        answer = encoder(**given)
+        answer = encoder(**feeds)
     outputs = {"sequence_output": answer.last_hidden_state.numpy()}
     if getattr(answer, "pooler_output", None) is not None:
         outputs["pooled_output"] = answer.pooler_output.numpy()
@@ -92,9 +92,15 @@ def run_model(model: Any, inputs: dict[str, np.ndarray], precision: Any) -> dict
 
 
 def save_model(model: Any, tokenizer: Any, directory: Path, *, old_files: bool) -> None:
-    """`save_pretrained` of both; `old_files`: vocab.txt in the place of tokenizer.json.
+    """Saves both with `save_pretrained`.
 
-    transformers 5 writes tokenizer.json alone, most directories in circulation have vocab.txt.
+    transformers 5 writes only tokenizer.json; most directories in circulation have vocab.txt.
+
+    Args:
+        model: to save.
+        tokenizer: to save.
+        directory: for both.
+        old_files: whether to write vocab.txt instead of tokenizer.json.
     """
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
@@ -104,7 +110,7 @@ def save_model(model: Any, tokenizer: Any, directory: Path, *, old_files: bool) 
 
 
 def make_sentence_transformer(work: Path) -> None:
-    """A directory with modules.json: BERT, the mean of all positions, and length 1."""
+    """Makes and runs a model with modules.json: BERT, the mean of all positions, and length 1."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Normalize, Pooling, Transformer
 

@@ -1,4 +1,7 @@
-"""The rows as a picture: a bar for each ratio, a mark for its target; chart.svg.j2 draws it."""
+"""Draws the rows as a chart and as a table.
+
+The chart has a bar for each ratio and a mark for its target; chart.svg.j2 is its template.
+"""
 
 import math
 from pathlib import Path
@@ -10,12 +13,12 @@ from bench.side import format_seconds
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 800, 300, 60, 46, 30
 LINE, GAP = 24, 8
-# A ratio that a target would strike through stands behind it.
+# A ratio is written behind the target's mark where the mark would cross it.
 LABEL = 48
 
 
 def draw_svg(rows: list[dict[str, Any]]) -> str:
-    """The picture, which needs nothing else and suits light and dark pages."""
+    """Returns the chart as SVG, for light and dark pages."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -31,7 +34,7 @@ def draw_svg(rows: list[dict[str, Any]]) -> str:
 
 
 def chart_marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Where the bars, targets and grid lines stand, on a logarithmic axis that has 1 on it."""
+    """Computes bars, targets and grid lines, on a logarithmic axis that includes 1."""
     values = [1.0, *(row["ratio"] for row in rows)]
     values += [row["target"] for row in rows if row["target"] is not None]
     low = math.floor(math.log10(min(values)))
@@ -64,7 +67,7 @@ def chart_marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def gaps_above(rows: list[dict[str, Any]]) -> list[int]:
-    """How many gaps stand above each row: one wherever another family of names begins.
+    """Returns the number of gaps above each row: one for each new family of names.
 
     >>> gaps_above([{"name": "a.b"}, {"name": "a.c"}, {"name": "d"}])
     [0, 0, 1]
@@ -73,7 +76,7 @@ def gaps_above(rows: list[dict[str, Any]]) -> list[int]:
     return [len(set(families[: i + 1])) - 1 for i in range(len(rows))]
 
 
-# The rows as a table for the terminal.
+# The table for the terminal.
 
 HEAD = ("", "ours", "peer", "ratio", "of the rounds", "target", "", "against")
 RIGHT_ALIGNED = range(1, 6)
@@ -81,7 +84,7 @@ WORDS = {True: "met", False: "MISSED", None: ""}
 
 
 def format_table(rows: list[dict[str, Any]], code: str) -> str:
-    """A line for each row of `bench.json`, then what has to be said of them."""
+    """Returns a line for each row of `bench.json`, then the notes."""
     if not rows:
         return "no rows"
     lines = align_columns([HEAD, *(row_cells(row, code) for row in rows)])
@@ -97,12 +100,12 @@ def format_table(rows: list[dict[str, Any]], code: str) -> str:
 
 
 def rows_with_note(rows: list[dict[str, Any]], note: str) -> str:
-    """The rows that a note is about."""
+    """Returns the names of the rows with a note."""
     return ", ".join(row["name"] for row in rows if row["note"] == note)
 
 
 def row_cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
-    """One row as text."""
+    """Returns the cells of one row."""
     return (
         row["name"] + ("" if row["code"] == code else " *"),
         format_amount(row, "ours"),
@@ -116,7 +119,7 @@ def row_cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
 
 
 def format_amount(row: dict[str, Any], side: str) -> str:
-    """What one side took, or did in a second where the row says how much work it was.
+    """Formats what one side took, or did in a second where the row has its work.
 
     >>> row = {"unit": "s", "work": "10 reviews", "ours_s": 0.01, "ours_per_s": 1000}
     >>> format_amount(row, "ours")
@@ -133,7 +136,7 @@ def format_amount(row: dict[str, Any], side: str) -> str:
 
 
 def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width; numbers stand to the right."""
+    """Aligns the columns, with numbers to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     return [
         "  ".join(

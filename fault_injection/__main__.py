@@ -1,7 +1,7 @@
-"""Puts the judge on trial: faults of every kind, and clean bundles that must pass.
+"""Tests the judge with faults of every kind, and with clean bundles that must pass.
 
 Prints a table and writes ROOT/faults.json; a run of some kinds, or a quick one, writes
-ROOT/faults.part.json. What was judged is kept until code changes: an interrupted trial goes on.
+ROOT/faults.part.json. Verdicts are saved until code changes: an interrupted run goes on.
 """
 
 import argparse
@@ -26,23 +26,23 @@ EXAMPLE = """examples:
   python -m fault_injection --quick             one fault of each kind, a few clean bundles
   python -m fault_injection --sensitivity       the smallest change of a weight that shows
 
-exit codes: 0 the judge holds, 1 it does not, 2 a mistake in what was given, 3 this machine,
+exit codes: 0 the judge holds, 1 it does not, 2 a mistake in the input, 3 this machine,
 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack)
 """
 CODE_FOLDERS = ("fault_injection", "support", "parity_tests", "node_bridge", "export", "numerics")
 QUICK_CLEAN_BUNDLES = 6
 
 
-@command("interrupted; what was judged is kept, the next run goes on")
+@command("interrupted; the verdicts are saved, the next run goes on")
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the trial and gives the exit code."""
-    given = parse_options(arguments)
+    """Runs the faults and returns the exit code."""
+    options = parse_options(arguments)
     stream = sys.stderr
-    if given.sensitivity:
-        return measure_sensitivity(given.root, stream)
-    # The judge's own progress is of no use here.
+    if options.sensitivity:
+        return measure_sensitivity(options.root, stream)
+    # The judge's own progress messages are not shown.
     with redirect_stderr(io.StringIO()):
-        document, kinds = run_fault_injection(given, stream)
+        document, kinds = run_fault_injection(options, stream)
     print(score.score_table(document, kinds))
     if not score.judge_holds(document):
         raise CheckFailed("the judge does not hold: see the faults above and faults.json")
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
-    """The options; an unknown one ends the program with exit code 2."""
+    """Parses the options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m fault_injection",
         description=__doc__,
@@ -70,7 +70,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def measure_sensitivity(root: Path, stream: TextIO) -> int:
-    """Prints and writes the smallest changes that show; exit code 0."""
+    """Prints and writes the smallest changes that are detected; returns the exit code 0."""
     made = make_material(root, lambda line: print(line, file=stream, flush=True))
     rows = sensitivity.measure_sources(made)
     sensitivity.write_sensitivity(root / "sensitivity.json", rows)
@@ -79,36 +79,38 @@ def measure_sensitivity(root: Path, stream: TextIO) -> int:
 
 
 def run_fault_injection(
-    given: argparse.Namespace, stream: TextIO
+    options: argparse.Namespace, stream: TextIO
 ) -> tuple[dict[str, Any], dict[str, Kind]]:
-    """Makes material, judges, and writes the result; gives it, and all kinds."""
+    """Makes the clean bundles, judges, and writes the result; returns it, and all kinds."""
 
     def say(line: str) -> None:
         print(line, file=stream, flush=True)
 
     kinds = every_kind()
-    chosen = choose_kinds(given.kinds, kinds)
-    part = given.quick or given.kinds is not None
-    made = make_material(given.root, say)
+    chosen = choose_kinds(options.kinds, kinds)
+    part = options.quick or options.kinds is not None
+    made = make_material(options.root, say)
     cleans = made.cleans()
-    # Of some kinds alone there is no need to ask about clean bundles.
-    asked: list[CleanBundle] = (
-        cleans if not part else cleans[:QUICK_CLEAN_BUNDLES] if given.quick else []
+    # A run of some kinds does not judge clean bundles.
+    clean_bundles: list[CleanBundle] = (
+        cleans if not part else cleans[:QUICK_CLEAN_BUNDLES] if options.quick else []
     )
-    tasks = plan_tasks(chosen, cleans, given.quick)
-    evaluator = Evaluator(made, given.root / "data" / "train.jsonl", say)
-    evaluator.summon({clean.source.name for clean in [*asked, *(task.clean for task in tasks)]})
-    home = given.root / "fault_injection"
+    tasks = plan_tasks(chosen, cleans, options.quick)
+    evaluator = Evaluator(made, options.root / "data" / "train.jsonl", say)
+    evaluator.prepare(
+        {clean.source.name for clean in [*clean_bundles, *(task.clean for task in tasks)]}
+    )
+    home = options.root / "fault_injection"
     key = f"{code_hash(CODE_FOLDERS)[:8]}{made.root.name[-8:]}"
-    trial = FaultRun(evaluator, VerdictRecord(home, key), home / "at_work", stream)
-    clean_rows = trial.cleans(asked)
-    document = score.score_verdicts(trial.faults(tasks), clean_rows)
-    score.write_score(given.root / ("faults.part.json" if part else "faults.json"), document)
+    fault_run = FaultRun(evaluator, VerdictRecord(home, key), home / "at_work", stream)
+    clean_rows = fault_run.judge_clean_bundles(clean_bundles)
+    document = score.score_verdicts(fault_run.judge_faults(tasks), clean_rows)
+    score.write_score(options.root / ("faults.part.json" if part else "faults.json"), document)
     return document, kinds
 
 
 def choose_kinds(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
-    """The kinds that are named, or all.
+    """Returns the named kinds, or all.
 
     Raises:
         UserError: there is no such kind.
@@ -118,9 +120,9 @@ def choose_kinds(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
     unknown = [name for name in names.split(",") if name not in kinds]
     if unknown:
         meant = nearest_name(unknown[0], kinds)
-        asked = f" (did you mean {meant}?)" if meant else ""
+        suggestion = f" (did you mean {meant}?)" if meant else ""
         raise UserError(
-            f"--kinds: got {', '.join(unknown)}{asked}, expected of {', '.join(sorted(kinds))}"
+            f"--kinds: got {', '.join(unknown)}{suggestion}, expected of {', '.join(sorted(kinds))}"
         )
     return [kinds[name] for name in names.split(",")]
 

@@ -1,4 +1,4 @@
-"""Makes clean material, and keeps it under the hash of what made it."""
+"""Makes clean models and bundles, and caches them by the hash of what made them."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ GOLDEN_TEXTS = 16
 
 
 def code_hash(folders: Iterable[str], files: Iterable[str] = ()) -> str:
-    """The sha256 of all code in some folders and files of the project."""
+    """Hashes all code in some folders and files of the project."""
     whole = hashlib.sha256()
     found = [ROOT / file for file in files]
     for folder in folders:
@@ -45,7 +45,7 @@ def code_hash(folders: Iterable[str], files: Iterable[str] = ()) -> str:
 
 
 def make_material(artifacts: Path, say: Say) -> CleanMaterial:
-    """Everything clean: found there, or made in two processes, which takes two minutes.
+    """Returns everything clean: cached, or made in two processes in two minutes.
 
     Raises:
         UserError: the embedded default's vocab or data is missing.
@@ -55,8 +55,10 @@ def make_material(artifacts: Path, say: Say) -> CleanMaterial:
     for file in (vocab, data):
         if not file.is_file():
             raise UserError(f"{file} does not exist; make it with `nox -s export`")
-    given = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vocab, data)]
-    key = hashlib.sha256("".join([code_hash(CODE_FOLDERS, [*CODE_FILES, *LOCKS]), *given]).encode())
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vocab, data)]
+    key = hashlib.sha256(
+        "".join([code_hash(CODE_FOLDERS, [*CODE_FILES, *LOCKS]), *hashes]).encode()
+    )
     home = artifacts / "fault_injection"
     made = CleanMaterial(home / f"material.{key.hexdigest()[:16]}")
     for stale in home.glob("material.*"):
@@ -74,7 +76,7 @@ def make_material(artifacts: Path, say: Say) -> CleanMaterial:
 
 
 def share_out_missing(made: CleanMaterial) -> list[list[str]]:
-    """What is missing, shared out."""
+    """Returns the names of missing parts, shared out among the processes."""
     parts = {f"tokenizer:{name}": made.root / "tokenizers" / name for name in ("lower", "cased")}
     parts |= {f"tables:{name}": made.tables(name) for name in ("bert", "fast", "lower", "cased")}
     missing = [name for name, path in parts.items() if not path.exists()]
@@ -87,13 +89,13 @@ def share_out_missing(made: CleanMaterial) -> list[list[str]]:
 
 
 def build_missing(out: Path, vocab: Path, names: list[str], say: Say) -> None:
-    """One process of fault_injection/build.py."""
+    """Runs one process of fault_injection/build.py."""
     say(f"making {', '.join(names)}")
     run_command([sys.executable, "-m", "fault_injection.build", str(out), str(vocab), *names], say)
 
 
 def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
-    """Trains a head on a few hundred texts, and has its predictions written beside it."""
+    """Trains a head on a few hundred texts, with golden predictions."""
     out = made.head(name)
     if out.exists():
         return
@@ -115,7 +117,7 @@ def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
 
 
 def write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
-    """Writes `golden` into a classifier that training left without."""
+    """Adds `golden` to a classifier without it."""
     file = head / "classifier.json"
     document = json.loads(file.read_text(encoding="utf-8"))
     if "golden" in document:
@@ -128,16 +130,18 @@ def write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
         str(head),
         "--jsonl",
     ]
-    given = "".join(json.dumps({"text": text}) + "\n" for text in texts)
-    told = run_command([*command, "--bundle", str(bundle)], lambda line: None, given).splitlines()
+    stdin = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    answers = run_command(
+        [*command, "--bundle", str(bundle)], lambda line: None, stdin
+    ).splitlines()
     keys = ("text", "label", "probabilities")
-    predictions: list[dict[str, Any]] = [json.loads(line) for line in told]
+    predictions: list[dict[str, Any]] = [json.loads(line) for line in answers]
     document["golden"] = [{key: row[key] for key in keys} for row in predictions]
     file.write_bytes(contracts.seal_description(document))
 
 
 def find_node() -> str:
-    """The Node to run.
+    """Returns the Node to run.
 
     Raises:
         EnvironmentProblem: there is none.
@@ -150,8 +154,13 @@ def find_node() -> str:
     return found
 
 
-def run_command(command: list[str], say: Say, given: str = "") -> str:
-    """Runs a command; its lines that begin with `made` are said; gives what it wrote to stdout.
+def run_command(command: list[str], say: Say, stdin: str = "") -> str:
+    """Runs a command; returns its stdout.
+
+    Args:
+        command: the program and its arguments.
+        say: gets the lines of stderr that begin with `made`.
+        stdin: what the command reads.
 
     Raises:
         EnvironmentProblem: it failed; the message has its last line.
@@ -168,16 +177,16 @@ def run_command(command: list[str], say: Say, given: str = "") -> str:
     )
     with done:
         assert done.stdin and done.stdout and done.stderr
-        done.stdin.write(given)
+        done.stdin.write(stdin)
         done.stdin.close()
         with ThreadPoolExecutor(1) as pool:
-            told = pool.submit(done.stdout.read)
+            output = pool.submit(done.stdout.read)
             last = ""
             for line in done.stderr:
                 last = line.strip() or last
                 if line.startswith("made "):
                     say(last)
-            answer = told.result()
+            answer = output.result()
     if done.returncode:
         raise EnvironmentProblem(f"{' '.join(command[:4])} … failed: {last}")
     return answer

@@ -1,8 +1,8 @@
-"""The clean models of the trial: small, seeded, of every family, activation and tokenizer.
+"""The clean models: small, seeded, of every family, activation and tokenizer.
 
-Weights are drawn with a deviation of 0.1 where a trained model's layers have activations of about
-1; with the embedded default's 0.02 and so few units they stay so near 0 that GELU's two forms, for
-one, differ by less than float32 itself. One source has 0.02 all the same.
+Weights have a deviation of 0.1, so that activations are about 1, as in a trained model. With the
+embedded default's 0.02 and so few units, activations are so near 0 that, for example, GELU's two
+forms differ by less than float32 resolves. One source has 0.02 nevertheless.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -18,9 +18,9 @@ POSITIONS = 40
 class SourceSpec:
     """One SavedModel, and the dtypes in which it is exported.
 
-    `tokenizer` is `lower` or `cased`: tensorflow_text's BertTokenizer. `outlier` is a weight of
-    the last row of the word embeddings, None where none is out of the ordinary. The word
-    embeddings have rows that no token uses, up to a multiple of `padded_to`.
+    `tokenizer` is `lower` or `cased`: tensorflow_text's BertTokenizer. `outlier` is a
+    large weight in the last row of the word embeddings, or None. The word embeddings have rows that
+    no token uses, up to a multiple of `padded_to`.
     """
 
     name: str
@@ -50,12 +50,12 @@ class SourceSpec:
         return self.architecture != "electra"
 
     @property
-    def lively(self) -> bool:
+    def has_large_activations(self) -> bool:
         """Whether its activations are as large as a trained model's."""
         return self.deviation >= 0.05
 
     def sizes(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """Returns the fields as plain values."""
         return asdict(self)
 
 
@@ -73,23 +73,23 @@ SOURCES = (
     SourceSpec("electra_small", "electra", 64, 2, 4, "gelu_erf", 8, 32),
     SourceSpec("electra_small_b", "electra", 64, 2, 4, "gelu_erf", 12, 32),
     SourceSpec("electra_base", "electra", 32, 2, 2, "gelu_tanh", 9, 32),
-    # A value that float16 cannot hold, in the row of a piece that no text has.
+    # A value beyond float16's range, in the row of a piece that no text has.
     SourceSpec(
         "outlier", "bert", 32, 2, 2, "gelu_tanh", 14, 32, dtypes=DTYPES[:2], outlier=70000.0
     ),
-    # As many trained models are: rows for no token, up to a multiple of 64.
+    # Like many trained models: rows without a token, up to a multiple of 64.
     SourceSpec("padded", "bert", 32, 2, 2, "gelu_tanh", 15, 32, dtypes=DTYPES[:1], padded_to=64),
 )
 
 
 def sibling_name(name: str) -> str | None:
-    """The source of the same shape and another seed: the training state before, so to say."""
+    """Returns the source of the same shape and another seed, like an earlier training state."""
     names = {source.name for source in SOURCES}
     other = name.removesuffix("_b") if name.endswith("_b") else f"{name}_b"
     return other if other in names else None
 
 
-# Where clean material lies, and what a clean bundle is.
+# The directories of the clean models and bundles.
 
 ROOT = Path(__file__).parents[1]
 SOURCES_WITH_HEAD = (
@@ -100,12 +100,12 @@ SOURCES_WITH_HEAD = (
     "electra_small",
     "bert_erf",
 )
-"""Sources whose float32 bundle has a classifier; of a pair both, for a head of another bundle."""
+"""Sources whose float32 bundle has a classifier; siblings both, for a head of another bundle."""
 
 
 @dataclass(frozen=True)
 class CleanMaterial:
-    """One directory with all clean material."""
+    """The directory with all clean models, bundles, tables and heads."""
 
     root: Path
 
@@ -115,23 +115,23 @@ class CleanMaterial:
         return self.root / "cases.jsonl"
 
     def model(self, source: SourceSpec) -> Path:
-        """The SavedModel."""
+        """Returns the path of the SavedModel."""
         return self.root / "models" / source.name
 
     def tokenizer(self, source: SourceSpec) -> Path:
-        """The tokenizer's SavedModel."""
+        """Returns the path of the tokenizer's SavedModel."""
         return self.root / "tokenizers" / source.tokenizer
 
     def tables(self, name: str) -> Path:
-        """The tables of a tokenizer: `lower`, `cased`, `bert`, `fast`."""
+        """Returns the tables of a tokenizer: `lower`, `cased`, `bert`, `fast`."""
         return self.root / "tables" / f"{name}.bin"
 
     def head(self, name: str) -> Path:
-        """The classifier of a source's float32 bundle."""
+        """Returns the classifier of a source's float32 bundle."""
         return self.root / "heads" / name
 
     def cleans(self) -> list["CleanBundle"]:
-        """Every clean bundle."""
+        """Returns every clean bundle."""
         return [CleanBundle(self, source, dtype) for source in SOURCES for dtype in source.dtypes]
 
 
@@ -145,23 +145,23 @@ class CleanBundle:
 
     @property
     def name(self) -> str:
-        """Source and dtype."""
+        """The source and the dtype."""
         return f"{self.source.name}.{self.dtype}"
 
     @property
     def path(self) -> Path:
-        """The bundle."""
+        """The directory of the bundle."""
         return self.material.root / "bundles" / self.name
 
     @property
     def head(self) -> Path | None:
-        """Its classifier, None where it has none."""
+        """Its classifier, or None."""
         there = self.dtype == "float32" and self.source.name in SOURCES_WITH_HEAD
         return self.material.head(self.source.name) if there else None
 
     @property
     def sibling(self) -> "CleanBundle | None":
-        """The bundle of the same shape and other weights, None where there is none."""
+        """The bundle of the same shape and other weights, or None."""
         name = sibling_name(self.source.name)
         others = [clean for clean in self.material.cleans() if clean.dtype == self.dtype]
         return next((clean for clean in others if clean.source.name == name), None)

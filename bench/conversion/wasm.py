@@ -1,4 +1,4 @@
-"""The same SavedModel by both converters, on TF.js's wasm backend."""
+"""Measures the same SavedModel from both converters, on TF.js's wasm backend."""
 
 import os
 import subprocess
@@ -12,15 +12,15 @@ from bench.side import ROOT, SideProcess, node_program, python_program, time_in_
 from support.errors import CheckFailed, EnvironmentProblem
 
 GRAPH = Path(__file__).with_name("graph.js")
-# With oneDNN on, the stock converter leaves an op that TF.js does not know: _MklLayerNorm.
+# With oneDNN, the stock converter writes an op that TF.js does not know: _MklLayerNorm.
 PLAIN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
-# The order of summation differs by conversion; anything wrong is larger by far.
+# The order of summation differs by conversion; a real error is much larger.
 CLOSE = 2e-5
 
 
 @dataclass(frozen=True)
 class ConversionCase:
-    """A batch of `batch` × `sequence`; `ours` with what node_bridge adds to the backend."""
+    """A batch of `batch` × `sequence`; with `ours` our side uses node_bridge's backend."""
 
     name: str
     batch: int
@@ -51,7 +51,7 @@ NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """A row for each case that is wanted."""
+    """Yields a row for each wanted case."""
     stock = setting.scratch / "stock"
     convert_with_stock(setting.root / "models" / "albert_tiny", stock)
     for case in CASES:
@@ -78,7 +78,14 @@ def convert_with_stock(model: Path, out: Path) -> None:
 def measure_case(
     setting: BenchSetting, case: ConversionCase, bundle: Path, stock: Path
 ) -> BenchRow:
-    """One case: both sides compared, then timed in turns."""
+    """Compares both sides on one case, then times them in turns.
+
+    Args:
+        setting: of the run.
+        case: to measure.
+        bundle: ours.
+        stock: the directory of the stock conversion.
+    """
     shape = {"batch": case.batch, "sequence": case.sequence}
     program = node_program(str(GRAPH))
     with SideProcess("ours", program) as ours, SideProcess("stock", program) as peer:
@@ -105,10 +112,10 @@ def measure_case(
 
 
 def compare_sides(case: ConversionCase, ours: SideProcess, peer: SideProcess) -> None:
-    """Both sides must give the same before anybody asks which is faster.
+    """Checks that both sides give the same result.
 
     Raises:
-        CheckFailed: they do not.
+        CheckFailed: they differ.
     """
     one, other = (side.ask("values", batch=2, sequence=9) for side in (ours, peer))
     furthest = max(abs(a - b) for a, b in zip(one, other, strict=True))

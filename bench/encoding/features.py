@@ -1,4 +1,4 @@
-"""Texts to vectors against transformers.js, which takes texts as we do and batches by itself."""
+"""Measures texts to vectors against transformers.js, which takes texts and batches by itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +16,14 @@ from support.errors import EnvironmentProblem
 
 DIRECTORY = Path(__file__).parent
 PACKAGE = "@huggingface/transformers"
-CUT = "theirs drops the [SEP] of a text that is cut, so that the vectors of the others are compared"
+CUT = (
+    "theirs drops the [SEP] of a text that is cut, so only the vectors of other texts are compared"
+)
 
 
 @dataclass(frozen=True)
 class FeatureCase:
-    """Ours on the native backend."""
+    """A model, with ours on the native backend."""
 
     model: str
     target: float
@@ -29,7 +31,7 @@ class FeatureCase:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         return f"features.{self.model}.transformers"
 
 
@@ -38,7 +40,7 @@ NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """A row for each model that is wanted; none without the native backend or the peer."""
+    """Yields a row for each wanted model; none without the native backend or the peer."""
     for case in CASES:
         if not setting.wants(case.name):
             continue
@@ -48,13 +50,13 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
             install_node_peers(setting.say)
             home = make_onnx_folder(setting, case.model)
         except EnvironmentProblem as reason:
-            setting.lacks(case.name, str(reason))
+            setting.report_missing(case.name, str(reason))
             continue
         yield measure_case(setting, case, home)
 
 
 def measure_case(setting: BenchSetting, case: FeatureCase, home: Path) -> BenchRow:
-    """One model: both sides compared, then timed in turns. Both use Hugging Face's tokenizer."""
+    """Compares both sides on one model, then times them in turns, with Hugging Face's tokenizer."""
     texts = material.read_reviews(setting, QUICK if setting.quick else TEXTS[case.model])
     setting.say(f"{case.name}: {len(texts)} texts")
     with (
@@ -63,11 +65,11 @@ def measure_case(setting: BenchSetting, case: FeatureCase, home: Path) -> BenchR
             "transformers.js", node_program(str(DIRECTORY / "transformers.js")), ALL_THREADS
         ) as peer,
     ):
-        given = {
+        directories = {
             "bundle": model_and_bundle(setting, case.model)[1],
             "tokenizer": make_tokenizer_bundle(setting),
         }
-        paths = {name: str(path.absolute()) for name, path in given.items()}
+        paths = {name: str(path.absolute()) for name, path in directories.items()}
         ours.ask("open", backend="native", **paths)
         peer.ask("open", folder=str(home.absolute()))
         send_texts(
@@ -96,12 +98,12 @@ def measure_case(setting: BenchSetting, case: FeatureCase, home: Path) -> BenchR
 
 
 def send_texts(sides: tuple[SideProcess, SideProcess], file: str) -> None:
-    """Gives both sides their texts."""
+    """Sends both sides their texts."""
     for side in sides:
         side.ask("texts", file=file)
 
 
 def texts_not_cut(setting: BenchSetting, texts: list[str], ours: SideProcess) -> list[str]:
-    """The texts that have room in the model with both special tokens."""
+    """Returns the texts that the model takes whole, with both special tokens."""
     ids = ours.ask("ids", file=material.write_json_file(setting, "texts", texts))
     return [text for text, its in zip(texts, ids, strict=True) if len(its) < MAX_LENGTH]

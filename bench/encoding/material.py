@@ -1,4 +1,4 @@
-"""What is encoded: real reviews, and batches of ids as the peers' users would make them."""
+"""The encoded texts: real reviews, and batches of ids as the peers' users would make them."""
 
 import json
 from pathlib import Path
@@ -12,34 +12,34 @@ Ids = list[int]
 
 
 def read_reviews(setting: BenchSetting, count: int) -> list[str]:
-    """So many of the embedded default's reviews, evenly from its two files, in file order.
+    """Reads `count` of the embedded default's reviews, evenly from its two files, in file order.
 
     Raises:
-        UserError: they are not there.
+        UserError: the files do not exist.
     """
     lines = [line for name in ("train", "dev") for line in read_lines(data_file(setting, name))]
     return [str(json.loads(line)["text"]) for line in take_evenly(lines, count)]
 
 
 def data_file(setting: BenchSetting, name: str) -> Path:
-    """The embedded default's reviews, `train` or `dev`.
+    """Returns the file of the embedded default's reviews, `train` or `dev`.
 
     Raises:
-        UserError: they are not there.
+        UserError: it does not exist.
     """
     path = setting.root / "data" / f"{name}.jsonl"
     if not path.is_file():
-        raise UserError(f"{path} is not there; `nox -s export` makes it")
+        raise UserError(f"{path} does not exist; `nox -s export` makes it")
     return path
 
 
 def read_lines(path: Path) -> list[str]:
-    r"""The lines of a file; only \n ends one."""
+    r"""Reads the lines of a file; only \n ends one."""
     return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def take_evenly(items: list[str], count: int) -> list[str]:
-    """As many as are wanted, in order, as far apart as there is room; all where there are fewer.
+    """Returns `count` evenly spaced items in order, or all where there are fewer.
 
     >>> take_evenly(["a", "b", "c", "d", "e", "f"], 3), take_evenly(["a"], 3)
     (['a', 'c', 'e'], ['a'])
@@ -49,12 +49,12 @@ def take_evenly(items: list[str], count: int) -> list[str]:
 
 
 def batch_in_file_order(ids: list[Ids]) -> list[list[Ids]]:
-    """Batches of 32, one after the other."""
+    """Returns batches of 32 in file order."""
     return [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
 
 
 def make_batches(batches: int, rows: int, sequence: int) -> list[list[Ids]]:
-    """Batches of texts that have one length, of ids that depend on their place."""
+    """Makes batches of equally long texts, with ids that depend on their index."""
     return [
         [
             [5 + ((at * rows + row) * sequence + i) * 7919 % 4000 for i in range(sequence)]
@@ -65,7 +65,7 @@ def make_batches(batches: int, rows: int, sequence: int) -> list[list[Ids]]:
 
 
 def mean_positions(batches: list[list[Ids]]) -> tuple[float, float]:
-    """Positions of a text on average: as it is, and padded to the longest of its batch.
+    """Returns the mean positions of a text: without padding, and padded to its batch.
 
     >>> mean_positions([[[1, 1], [1, 1, 1, 1]], [[1, 1, 1]]])
     (3.0, 3.6666666666666665)
@@ -77,7 +77,7 @@ def mean_positions(batches: list[list[Ids]]) -> tuple[float, float]:
 
 
 def write_json_file(setting: BenchSetting, name: str, content: object) -> str:
-    """The path of a JSON file that a side reads."""
+    """Writes a JSON file for a side and returns its path."""
     path = setting.scratch / f"{name}.json"
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return str(path.absolute())

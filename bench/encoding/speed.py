@@ -1,7 +1,6 @@
-"""Texts to the vector at position 0: ours against each runtime, batching as its users would.
+"""Measures texts to the vector at position 0: ours against each runtime, batched as its users do.
 
-And once more in batches that are the same on both sides, so that it can be told which part of a
-ratio is the runtime's and which is the batching's.
+A second row has equal batches on both sides, to separate the effects of runtime and batching.
 """
 
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ BATCHES = {"albert_tiny": 8, "bert": 2}
 ROUNDS = {"albert_tiny": 5, "bert": 3}
 SEQUENCE = 64
 QUICK = 8
-# Different libraries sum in different orders; anything wrong is larger by far.
+# Libraries sum in different orders; a real error is much larger.
 CLOSE = 5e-5
 COMPARED = 32
 PACKAGES = {"ort-node": "onnxruntime-node", "ort-web": "onnxruntime-web"}
@@ -35,7 +34,7 @@ PACKAGES = {"ort-node": "onnxruntime-node", "ort-web": "onnxruntime-web"}
 
 @dataclass(frozen=True)
 class EncodingCase:
-    """Ours on a backend against a peer; `same` where both get the same batches."""
+    """Ours on a backend against a peer; `same`: both get the same batches."""
 
     backend: str
     model: str
@@ -46,7 +45,7 @@ class EncodingCase:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         shape = f".{material.BATCH}x{SEQUENCE}" if self.same else ""
         return f"encoding.{self.backend}.{self.model}.{self.peer}{shape}"
 
@@ -61,11 +60,11 @@ OFF_WASM = ("ort-node", "tensorflow")
 
 
 def cases_for_peers(backend: str, model: str, targets: dict[str, float]) -> Iterator[EncodingCase]:
-    """For each peer one with its own batching and one with the same."""
+    """Yields for each peer a case with its own batching and one with equal batches."""
     for peer, target in targets.items():
         note = BOUND if backend == "wasm" and peer in OFF_WASM else ""
         yield EncodingCase(backend, model, peer, target, note=note)
-        # native.* have TensorFlow against itself.
+        # The rows native.* compare TensorFlow with itself.
         if (backend, peer) != ("native", "tensorflow"):
             yield EncodingCase(backend, model, peer, None, same=True, note=note)
 
@@ -82,7 +81,7 @@ NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """A row for each case that is wanted and whose peer is there."""
+    """Yields a row for each wanted case with an available peer."""
     wanted = [case for case in CASES if setting.wants(case.name)]
     for pair, group in groupby(wanted, lambda case: (case.backend, case.model, case.peer)):
         backend, model, name = pair
@@ -90,11 +89,11 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
             try:
                 if backend == "native" and (missing := native_problem()):
                     raise EnvironmentProblem(missing)
-                command, given = peer_program(setting, model, name)
+                command, arguments = peer_program(setting, model, name)
                 peer = stack.enter_context(SideProcess(name, command, ALL_THREADS))
-                peer.ask("open", **given)
+                peer.ask("open", **arguments)
             except EnvironmentProblem as reason:
-                setting.lacks(".".join(("encoding", *pair)), str(reason))
+                setting.report_missing(".".join(("encoding", *pair)), str(reason))
                 continue
             ours = stack.enter_context(
                 SideProcess("ours", node_program(str(DIRECTORY / "ours.js")), ALL_THREADS)
@@ -107,7 +106,7 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 
 def peer_program(setting: BenchSetting, model: str, peer: str) -> tuple[list[str], dict[str, str]]:
-    """The command of a peer, and what it is to open.
+    """Returns the command of a peer, and the arguments of its request `open`.
 
     Raises:
         EnvironmentProblem: it cannot be installed, or its model cannot be made.
@@ -123,7 +122,14 @@ def peer_program(setting: BenchSetting, model: str, peer: str) -> tuple[list[str
 def measure_case(
     setting: BenchSetting, case: EncodingCase, ours: SideProcess, peer: SideProcess
 ) -> BenchRow:
-    """One case: both sides compared, then timed in turns."""
+    """Compares both sides on one case, then times them in turns.
+
+    Args:
+        setting: of the run.
+        case: to measure.
+        ours: with the bundle open.
+        peer: with the model open.
+    """
     batches = prepare_batches(setting, case, ours)
     peer.ask("batches", file=material.write_json_file(setting, "batches", batches))
     count = sum(map(len, batches))
@@ -155,7 +161,7 @@ def measure_case(
 def prepare_batches(
     setting: BenchSetting, case: EncodingCase, ours: SideProcess
 ) -> list[list[material.Ids]]:
-    """Gives our side its work, and gives back the batches that the peer gets."""
+    """Sends our side its texts or batches; returns the batches for the peer."""
     if case.same:
         shape = (1, QUICK) if setting.quick else (BATCHES[case.model], material.BATCH)
         batches = material.make_batches(*shape, SEQUENCE)
@@ -168,10 +174,10 @@ def prepare_batches(
 
 
 def compare_vectors(name: str, ours: SideProcess, peer: SideProcess) -> float:
-    """The furthest that two values are apart.
+    """Returns the largest difference of two values.
 
     Raises:
-        CheckFailed: further than different libraries can be, or the shapes differ.
+        CheckFailed: it is too large, or the shapes differ.
     """
     one, other = (np.array(side.ask("vectors", count=COMPARED)) for side in (ours, peer))
     if one.shape != other.shape:
@@ -183,7 +189,7 @@ def compare_vectors(name: str, ours: SideProcess, peer: SideProcess) -> float:
 
 
 def peer_name(peer: str) -> str:
-    """The peer with its version."""
+    """Returns the peer with its version."""
     if peer == "tensorflow":
         return f"TensorFlow {python_packages()['tensorflow (Python)']} in Python"
     package = PACKAGES[peer]

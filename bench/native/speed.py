@@ -1,4 +1,4 @@
-"""The native backend in Node against Python's TensorFlow, all threads for either."""
+"""Measures the native backend in Node against Python's TensorFlow, both with all threads."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ TARGET = 0.95
 
 @dataclass(frozen=True)
 class NativeCase:
-    """A batch of `batch` × `sequence` through a model."""
+    """A batch of `batch` × `sequence` for a model."""
 
     model: str
     batch: int
@@ -36,7 +36,7 @@ class NativeCase:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         return f"native.{self.model}.{self.batch}x{self.sequence}"
 
 
@@ -50,14 +50,14 @@ NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """A row for each case that is wanted; none where there is no native backend.
+    """Yields a row for each wanted case; none without the native backend.
 
     Raises:
-        EnvironmentProblem: there is none, and a row was asked for by its name.
+        EnvironmentProblem: the native backend is missing, and a row was named.
     """
     missing = native_problem()
     if missing:
-        setting.lacks("native", missing)
+        setting.report_missing("native", missing)
         return
     for case in CASES:
         if setting.wants(case.name):
@@ -66,17 +66,26 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 
 def native_problem() -> str:
-    """Why Node has no TensorFlow that Python has too; empty where it has."""
+    """Says why Node does not have Python's TensorFlow; "" where it has."""
     done = subprocess.run([find_node(), str(CHECK)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return done.stderr.strip().split("\n")[-1].removeprefix("error: ")
-    said = json.loads(done.stdout)["tensorflow"]
+    version = json.loads(done.stdout)["tensorflow"]
     ours = python_packages().get("tensorflow (Python)")
-    return "" if said == ours else f"Node has TensorFlow {said}, Python {ours}; run `nox -s native`"
+    if version == ours:
+        return ""
+    return f"Node has TensorFlow {version}, Python {ours}; run `nox -s native`"
 
 
 def measure_case(setting: BenchSetting, case: NativeCase, source: Path, bundle: Path) -> BenchRow:
-    """One case: both sides compared to the bit, then timed in turns."""
+    """Compares both sides to the bit, then times them in turns.
+
+    Args:
+        setting: of the run.
+        case: to measure.
+        source: the SavedModel.
+        bundle: made from it.
+    """
     shape = {"batch": case.batch, "sequence": case.sequence}
     with (
         SideProcess("ours", node_program(str(ENCODER)), ALL_THREADS) as ours,
@@ -104,10 +113,10 @@ def measure_case(setting: BenchSetting, case: NativeCase, source: Path, bundle: 
 
 
 def compare_bits(case: NativeCase, ours: SideProcess, peer: SideProcess) -> None:
-    """Both sides run the same library: they must give the same bits.
+    """Checks that both sides, which run the same library, give the same bits.
 
     Raises:
-        CheckFailed: they do not.
+        CheckFailed: they differ.
     """
     one, other = (side.ask("values", batch=2, sequence=9) for side in (ours, peer))
     if one != other:

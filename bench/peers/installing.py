@@ -1,4 +1,4 @@
-"""Installs what lock files have into .nox/bench, once: npm's packages and the ONNX converter."""
+"""Installs locked packages into .nox/bench, once: npm's packages and the ONNX converter."""
 
 import hashlib
 import os
@@ -14,17 +14,17 @@ from support.errors import EnvironmentProblem
 HOME = ROOT / ".nox" / "bench"
 PACKAGES = Path(__file__).parent / "packages"
 CONVERTER_LOCK = ROOT / "locks" / "onnx.txt"
-# onnxruntime-node would otherwise fetch CUDA's libraries from elsewhere.
+# onnxruntime-node would otherwise download CUDA's libraries.
 PLAIN = {"ONNXRUNTIME_NODE_INSTALL": "skip", "ONNXRUNTIME_NODE_INSTALL_CUDA": "skip"}
 
 Say = Callable[[str], None]
 
 
 def install_node_peers(say: Say) -> Path:
-    """The directory whose node_modules has onnxruntime-node, onnxruntime-web and transformers.js.
+    """Returns the directory with onnxruntime-node, onnxruntime-web and transformers.js.
 
     Raises:
-        EnvironmentProblem: npm is not there, or could not get the packages.
+        EnvironmentProblem: npm is missing, or could not get the packages.
     """
 
     def install(directory: Path) -> None:
@@ -38,10 +38,10 @@ def install_node_peers(say: Say) -> Path:
 
 
 def install_onnx_converter(say: Say) -> Path:
-    """The directory that has tf2onnx and onnx, to be put on PYTHONPATH.
+    """Returns the directory with tf2onnx and onnx, for PYTHONPATH.
 
     Raises:
-        EnvironmentProblem: uv is not there, or could not get the packages.
+        EnvironmentProblem: uv is missing, or could not get the packages.
     """
 
     def install(directory: Path) -> None:
@@ -56,7 +56,15 @@ def install_onnx_converter(say: Say) -> Path:
 def install_once(
     name: str, lock: Path, install: Callable[[Path], None], say: Say, what: str
 ) -> Path:
-    """A directory of `HOME`: made anew, whole or not at all, unless it is of this lock file."""
+    """Returns a directory of `HOME`; installs it, completely or not at all, for a new lock file.
+
+    Args:
+        name: of the directory.
+        lock: the lock file.
+        install: fills a directory.
+        say: prints progress.
+        what: is installed, for the message.
+    """
     home = HOME / name
     stamp = home / "locked.sha256"
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
@@ -76,10 +84,10 @@ def install_once(
 
 
 def find_program(wanted: str, remedy: str) -> str:
-    """Where a program is.
+    """Returns the path of a program.
 
     Raises:
-        EnvironmentProblem: it is nowhere.
+        EnvironmentProblem: it is not on the PATH.
     """
     found = shutil.which(wanted)
     if found is None:
@@ -91,7 +99,7 @@ def run_installer(command: list[str], directory: Path, mark: str) -> None:
     """Runs an installer.
 
     Raises:
-        EnvironmentProblem: with the first line of its talk that has the mark in it.
+        EnvironmentProblem: it failed; the message has the first line with the mark.
     """
     done = subprocess.run(
         command, cwd=directory, env=os.environ | PLAIN, capture_output=True, text=True, check=False

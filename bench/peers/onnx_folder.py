@@ -1,4 +1,4 @@
-"""Our models as ONNX, in a folder as Hugging Face publishes them, made of the SavedModels."""
+"""Converts our SavedModels to ONNX, in a folder as Hugging Face publishes them."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls"
 
 
 def make_onnx_folder(setting: BenchSetting, model: str) -> Path:
-    """`onnx/model.onnx`, float32, with the tokenizer `bert`; made once in a run.
+    """Makes a folder with `onnx/model.onnx`, float32, and the tokenizer `bert`; once in a run.
 
     Raises:
         EnvironmentProblem: the converter cannot be installed, or fails.
@@ -43,5 +43,5 @@ def make_onnx_folder(setting: BenchSetting, model: str) -> Path:
 
 
 def make_tokenizer_bundle(setting: BenchSetting) -> Path:
-    """A bundle of the embedded vocab with Hugging Face's algorithm, which has a tokenizer.json."""
+    """Makes a bundle of the embedded vocab with Hugging Face's algorithm and a tokenizer.json."""
     return material.make_bundle(setting, material.embedded_vocab(setting), "bert")

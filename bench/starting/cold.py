@@ -1,6 +1,6 @@
-"""One text labelled by a process that has just been started, as a command is used.
+"""Measures one text labelled by a new process, as a command is used.
 
-Files have been read before and lie in the system's memory; everything else is done anew.
+The system has the files cached; everything else is done anew.
 """
 
 import json
@@ -27,7 +27,7 @@ NOTE = ""
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """Against transformers.js, and against the goal."""
+    """Yields the row against transformers.js and the row against the goal."""
     predict = str(ROOT / "node_bridge" / "predict.js")
     ours = make_timer(
         [predict, "--backend", "wasm", "--model", str(train_classifier(setting)), TEXT]
@@ -38,12 +38,12 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
             install_node_peers(setting.say)
             home = make_onnx_folder(setting, MODEL)
         except EnvironmentProblem as reason:
-            setting.lacks(PEER, str(reason))
+            setting.report_missing(PEER, str(reason))
         else:
             theirs = make_timer([str(DIRECTORY / "transformers.js"), str(home.absolute()), TEXT])
             times = time_in_turns(ours, theirs, setting.rounds, setting.say)
             peer = f"@huggingface/transformers {node_packages()['@huggingface/transformers']}"
-            note = "theirs on onnxruntime-node, and gives a vector where ours goes on to a label"
+            note = "theirs on onnxruntime-node, and ends with a vector where ours computes a label"
             note = "; ".join(filter(None, (note, NOTE)))
             yield BenchRow(PEER, WHAT, times[0], peer, times[1], target=1, note=note)
     if setting.wants(GOAL):
@@ -55,7 +55,7 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 
 def train_classifier(setting: BenchSetting) -> Path:
-    """One that knows a few reviews.
+    """Trains a classifier on a few reviews.
 
     Raises:
         EnvironmentProblem: it cannot be trained.
@@ -65,15 +65,15 @@ def train_classifier(setting: BenchSetting) -> Path:
     data = setting.scratch / "two.jsonl"
     data.write_text("".join(json.dumps(example) + "\n" for example in examples), "utf-8")
     bundle = (setting.root / "bundle" / MODEL).absolute()
-    given = {"bundle": bundle, "train": data, "dev": data, "out": out}
-    options = [word for name, path in given.items() for word in (f"--{name}", str(path))]
+    paths = {"bundle": bundle, "train": data, "dev": data, "out": out}
+    options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     options += ["--epochs", "1", "--backend", "wasm", "--cache", str(setting.scratch / "cache")]
     make_timer([str(ROOT / "node_bridge" / "train.js"), *options])()
     return out
 
 
 def make_timer(arguments: list[str]) -> Callable[[], float]:
-    """A measurement: a Node program from its start to its end, in seconds."""
+    """Returns a function that runs a Node program and returns its seconds."""
     command = [find_node(), *arguments]
 
     def measure() -> float:

@@ -1,4 +1,4 @@
-"""The most memory that a process has while it loads a large bundle."""
+"""Measures the peak memory of a process that loads a large bundle."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ NAMES: tuple[str, ...] = (NAME,)
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """One row, against the goal; all of the process counts, not the weights alone."""
+    """Yields one row, against the goal; the whole process counts, not only the weights."""
     if not setting.wants(NAME):
         return
     _, bundle = model_and_bundle(setting, MODEL)
@@ -42,14 +42,14 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 
 def weight_bytes(bundle: Path) -> int:
-    """Bytes of the weights of a bundle's GraphModel."""
+    """Returns the bytes of the weights of a bundle's GraphModel."""
     document = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
     paths = [path for group in document["weightsManifest"] for path in group["paths"]]
     return sum((bundle / path).stat().st_size for path in paths)
 
 
 def peak_bytes(*bundle: Path) -> float:
-    """Bytes, as the system counts them for the process.
+    """Returns the peak bytes of the process, as the system counts them.
 
     Raises:
         EnvironmentProblem: it fails.

@@ -1,4 +1,4 @@
-"""From a bundle on disk to a tokenizer that answers, with a vocab of the usual 21,128 lines."""
+"""Measures loading a tokenizer from a bundle on disk, with a vocab of the usual 21,128 lines."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ NAMES: tuple[str, ...] = (COLD, WARM, PEER)
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """A first load, a later one, and a first one against the peer's."""
+    """Yields a first load, a later one, and a first one against the peer's."""
     vocab = (material.embedded_vocab if setting.quick else material.make_usual_vocab)(setting)
     lines = vocab.read_bytes().count(b"\n")
     tf_text, bert = material.make_bundles(setting, [(vocab, "tf-text"), (vocab, "bert")])
@@ -44,7 +44,7 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 
 def make_cold_timer(who: str, bundle: Path) -> Callable[[], float]:
-    """A measurement in a fresh process."""
+    """Returns a function that measures a load in a new process."""
     command = [find_node(), str(DIRECTORY / "cold.js"), who, str(bundle.absolute())]
 
     def measure() -> float:
@@ -58,8 +58,8 @@ def make_cold_timer(who: str, bundle: Path) -> Callable[[], float]:
 
 
 def measure_warm(setting: BenchSetting, bundle: Path) -> list[float]:
-    """Seconds for a load in a process that has loaded before."""
+    """Returns the seconds of loads in a process that has loaded before."""
     with SideProcess("ours", node_program(str(DIRECTORY / "ours.js"))) as ours:
-        given = {"bundle": str(bundle.absolute()), "at_least": setting.at_least}
-        times = [float(ours.ask("load", **given)) for _ in range(setting.rounds + 1)]
+        request = {"bundle": str(bundle.absolute()), "at_least": setting.at_least}
+        times = [float(ours.ask("load", **request)) for _ in range(setting.rounds + 1)]
     return times[1:]

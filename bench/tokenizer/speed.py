@@ -1,4 +1,4 @@
-"""Texts to ids: ours against each peer, on one core each, the reviews as they are."""
+"""Measures texts to ids: ours against each peer, on one core each, on the real reviews."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ HF_JS, PYTHON = "huggingface.js", "bench.tokenizer.python_peers"
 
 @dataclass(frozen=True)
 class TokenizerCase:
-    """What ours does (`what`, with a tokenizer's algorithm) against a kind of peer."""
+    """Ours with an algorithm against a peer; `what` is `ids` or `tokens`."""
 
     name: str
     algorithm: str
@@ -69,40 +69,52 @@ NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """A row for each case that is wanted."""
+    """Yields a row for each wanted case."""
     cases = [case for case in CASES if setting.wants(case.name)]
     texts = material.measured_reviews(setting)
     file = material.write_texts_file(setting, texts)
     vocab = material.embedded_vocab(setting)
     algorithms = list(dict.fromkeys(case.algorithm for case in cases))
-    made = material.make_bundles(setting, [(vocab, algorithm) for algorithm in algorithms])
-    places = dict(zip(algorithms, made, strict=True))
+    bundles = material.make_bundles(setting, [(vocab, algorithm) for algorithm in algorithms])
+    by_algorithm = dict(zip(algorithms, bundles, strict=True))
     with ExitStack() as stack:
-        # A process for each program, not for each case: TensorFlow takes its time to start.
+        # A process for each program, not for each case: TensorFlow starts slowly.
         started: dict[tuple[str, str], SideProcess] = {}
         for case in cases:
             setting.say(f"{case.name}: {len(texts)} reviews")
             program = (HF_JS if case.kind is None else PYTHON, case.threads)
             if program not in started:
                 started[program] = stack.enter_context(start_peer(case))
-            given = {"bundle": str(places[case.algorithm].absolute()), "file": str(file)}
-            yield measure_case(setting, case, started[program], given, len(texts))
+            request = {"bundle": str(by_algorithm[case.algorithm].absolute()), "file": str(file)}
+            yield measure_case(setting, case, started[program], request, len(texts))
 
 
 def start_peer(case: TokenizerCase) -> SideProcess:
-    """The peer's process."""
+    """Starts the peer's process."""
     environment = ONE_THREAD if case.threads == "one thread" else ALL_THREADS
     program = node_program(str(DIRECTORY / HF_JS)) if case.kind is None else python_program(PYTHON)
     return SideProcess(case.peer, program, environment)
 
 
 def measure_case(
-    setting: BenchSetting, case: TokenizerCase, peer: SideProcess, given: dict[str, str], count: int
+    setting: BenchSetting,
+    case: TokenizerCase,
+    peer: SideProcess,
+    request: dict[str, str],
+    count: int,
 ) -> BenchRow:
-    """One case: both sides compared, then timed in turns."""
+    """Compares both sides on one case, then times them in turns.
+
+    Args:
+        setting: of the run.
+        case: to measure.
+        peer: its process.
+        request: the arguments of `open`.
+        count: of texts.
+    """
     with SideProcess("ours", node_program(str(DIRECTORY / "ours.js"))) as ours:
-        ours.ask("open", **given)
-        peer.ask("open", **given, **({"kind": case.kind} if case.kind else {}))
+        ours.ask("open", **request)
+        peer.ask("open", **request, **({"kind": case.kind} if case.kind else {}))
         compare_with_peer(case, ours, peer, count)
         times = time_in_turns(
             lambda: float(ours.ask("time", what=case.what, at_least=setting.at_least)),
@@ -124,7 +136,7 @@ def measure_case(
 
 
 def peer_version(case: TokenizerCase) -> str:
-    """Of the peer's package, as it is installed."""
+    """Returns the installed version of the peer's package."""
     if case.kind is None:
         return node_packages()["@huggingface/tokenizers"]
     return version("tokenizers" if case.kind == "huggingface" else "tensorflow-text")
@@ -133,13 +145,19 @@ def peer_version(case: TokenizerCase) -> str:
 def compare_with_peer(
     case: TokenizerCase, ours: SideProcess, peer: SideProcess, count: int
 ) -> None:
-    """Both sides must give the same before anybody asks which is faster.
+    """Checks that both sides give the same result.
+
+    Args:
+        case: to measure.
+        ours: our side.
+        peer: the peer.
+        count: of texts.
 
     Raises:
-        CheckFailed: they do not; the message has the first review that shows it.
+        CheckFailed: they differ; the message has the first review that shows it.
     """
-    places = list(range(0, count, max(1, count // COMPARED)))
-    got, wanted = (side.ask(case.what, places=places) for side in (ours, peer))
-    for at, one, other in zip(places, got, wanted, strict=True):
+    indices = list(range(0, count, max(1, count // COMPARED)))
+    got, wanted = (side.ask(case.what, places=indices) for side in (ours, peer))
+    for at, one, other in zip(indices, got, wanted, strict=True):
         if one != other:
             raise CheckFailed(f"{case.name}: review {at}: ours gives {one}, {case.peer} {other}")

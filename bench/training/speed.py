@@ -1,8 +1,8 @@
-"""Training as a whole against the design that it grew out of, on the same backend.
+"""Measures a whole training against the older design, on the same backend.
 
-Ours is run whole, as a person runs it, with nothing in its cache. Of the older design a part of
-an epoch is run, batches from all over it, and the rest reckoned by the number of texts: whole it
-would take most of an hour.
+Ours runs completely, as a person runs it, with an empty cache. Of the older design, only some
+batches of an epoch run, from all parts of it, and the rest is estimated by the number of texts: the
+whole would take most of an hour.
 """
 
 import json
@@ -26,14 +26,14 @@ DIRECTORY = Path(__file__).parent
 MODEL = "albert_tiny"
 EPOCHS = 5
 ROUNDS = 2
-# Batches of 32 of an epoch's 157 and 32 that are run of the older design.
+# Batches of 32 that run of the older design, of an epoch's 157 and 32.
 PART = {"train": 15, "dev": 3}
 QUICK = {"train": 16, "dev": 8}
 
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """Both on a backend."""
+    """Both designs on a backend."""
 
     backend: str
     target: float
@@ -41,7 +41,7 @@ class TrainingCase:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         return f"training.{self.backend}.{MODEL}"
 
 
@@ -50,14 +50,14 @@ NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
 def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
-    """A row for each backend that is wanted and is there."""
+    """Yields a row for each wanted and available backend."""
     stock = setting.scratch / "stock"
     for case in CASES:
         if not setting.wants(case.name):
             continue
         missing = native_problem() if case.backend == "native" else ""
         if missing:
-            setting.lacks(case.name, missing)
+            setting.report_missing(case.name, missing)
             continue
         if not stock.exists():
             convert_with_stock(setting.root / "models" / MODEL, stock)
@@ -65,10 +65,10 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 
 def review_files(setting: BenchSetting) -> dict[str, Path]:
-    """The embedded reviews, a few of them in a quick run.
+    """Returns the files of the embedded reviews, with a few of them in a quick run.
 
     Raises:
-        UserError: they are not there.
+        UserError: they do not exist.
     """
     files = {name: material.data_file(setting, name) for name in PART}
     if setting.quick:
@@ -80,7 +80,7 @@ def review_files(setting: BenchSetting) -> dict[str, Path]:
 
 
 def measure_case(setting: BenchSetting, case: TrainingCase, stock: Path) -> BenchRow:
-    """One backend."""
+    """Measures one backend."""
     files = {name: str(path.absolute()) for name, path in review_files(setting).items()}
     counts = {name: Path(path).read_bytes().count(b"\n") for name, path in files.items()}
     bundle = str((setting.root / "bundle" / MODEL).absolute())
@@ -90,8 +90,8 @@ def measure_case(setting: BenchSetting, case: TrainingCase, stock: Path) -> Benc
     with SideProcess(
         "the older design", node_program(str(DIRECTORY / "older.js")), ALL_THREADS
     ) as older:
-        given = {"directory": str(stock.absolute()), "bundle": bundle, "backend": case.backend}
-        older.ask("open", **given, **files)
+        request = {"directory": str(stock.absolute()), "bundle": bundle, "backend": case.backend}
+        older.ask("open", **request, **files)
         loading = time.perf_counter() - start
         check_same_vectors(setting, case, older, bundle, files["train"])
         times = time_in_turns(
@@ -100,7 +100,7 @@ def measure_case(setting: BenchSetting, case: TrainingCase, stock: Path) -> Benc
             1 if setting.quick else ROUNDS,
             setting.say,
         )
-    reckoned = f"theirs reckoned from {describe_shares(counts)} texts of an epoch, from all over it"
+    estimate = f"theirs estimated from {describe_shares(counts)} texts of an epoch"
     accuracy = f"ours ends with a dev accuracy of {accuracies[-1]:.3f}"
     return BenchRow(
         name=case.name,
@@ -112,7 +112,7 @@ def measure_case(setting: BenchSetting, case: TrainingCase, stock: Path) -> Benc
         peer="the older design",
         peers=times[1],
         target=case.target,
-        note="; ".join(filter(None, (case.note, reckoned, accuracy))),
+        note="; ".join(filter(None, (case.note, estimate, accuracy))),
     )
 
 
@@ -123,11 +123,18 @@ def time_training(
     files: dict[str, str],
     accuracies: list[float],
 ) -> float:
-    """Seconds of `train.js` in a process of its own, with an empty cache.
+    """Measures the seconds of `train.js` in a process of its own, with an empty cache.
+
+    Args:
+        setting: of the run.
+        case: the backend.
+        bundle: to train on.
+        files: `train` and `dev`.
+        accuracies: gets the dev accuracy.
 
     Raises:
         EnvironmentProblem: it fails.
-        CheckFailed: it ran fewer epochs than it was told to.
+        CheckFailed: it ran fewer epochs than requested.
     """
     with tempfile.TemporaryDirectory(dir=setting.scratch) as fresh:
         command = [
@@ -152,7 +159,7 @@ def time_training(
 
 
 def estimate_epoch(older: SideProcess, counts: dict[str, int]) -> float:
-    """Seconds that the older design would take for an epoch, reckoned from a part of it."""
+    """Estimates the seconds of an epoch of the older design from a part of it."""
     seconds = 0.0
     for what, batches in PART.items():
         part = older.ask("part", what=what, count=batches)
@@ -161,7 +168,7 @@ def estimate_epoch(older: SideProcess, counts: dict[str, int]) -> float:
 
 
 def describe_shares(counts: dict[str, int]) -> str:
-    """How many of the texts of an epoch are run of the older design.
+    """Says how many texts of an epoch run of the older design.
 
     >>> describe_shares({"train": 5000, "dev": 64})
     '480 of 5000 and 64 of 64'
@@ -173,10 +180,17 @@ def describe_shares(counts: dict[str, int]) -> str:
 def check_same_vectors(
     setting: BenchSetting, case: TrainingCase, older: SideProcess, bundle: str, file: str
 ) -> None:
-    """Both designs must encode alike.
+    """Checks that both designs have equal vectors.
+
+    Args:
+        setting: of the run.
+        case: the backend.
+        older: the older design.
+        bundle: of our side.
+        file: the training texts.
 
     Raises:
-        CheckFailed: they do not.
+        CheckFailed: they differ.
     """
     lines = material.read_lines(Path(file))[: material.BATCH]
     texts = material.write_json_file(setting, "texts", [json.loads(line)["text"] for line in lines])

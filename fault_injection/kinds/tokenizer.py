@@ -1,4 +1,4 @@
-"""The tokenizer's tables: what becomes of each character."""
+"""Faults in the tokenizer's tables and vocab."""
 
 import unicodedata
 from random import Random
@@ -13,22 +13,22 @@ TABLES_FILE = "tokenizer_tables.bin"
 
 
 def is_lower_casing(clean: CleanBundle) -> bool:
-    """Whether the tokenizer lower-cases."""
+    """Returns whether the tokenizer lower-cases."""
     return clean.source.tokenizer == "lower"
 
 
 def is_cased(clean: CleanBundle) -> bool:
-    """Whether it does not."""
+    """Returns whether the tokenizer keeps upper case."""
     return not is_lower_casing(clean)
 
 
 def read_bundle_tables(target: Target) -> EditableTables:
-    """The bundle's tables."""
+    """Reads the bundle's tables."""
     return tables.read_tables(target.bundle.read(TABLES_FILE))
 
 
 def write_tables(target: Target, changed: EditableTables) -> None:
-    """Writes them."""
+    """Writes the bundle's tables."""
     target.bundle.write(TABLES_FILE, tables.tables_to_bytes(changed))
 
 
@@ -50,7 +50,7 @@ def lower_casing_on(target: Target, choose: Random) -> str:
 def nfkc_off(target: Target, choose: Random) -> str:
     """The tables of the algorithm bert, which lower-cases and does not fold full-width forms."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("bert").read_bytes())
-    return "tables of bert in the place of tf-text's"
+    return "tables of bert instead of tf-text's"
 
 
 @kind("tokenizer", stages="tables", fits=is_cased)
@@ -72,7 +72,7 @@ def nfkc_on(target: Target, choose: Random) -> str:
 def other_runtime(target: Target, choose: Random) -> str:
     """The tables of tf-text-fast, which differs from tf-text in a few characters."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("fast").read_bytes())
-    return "tables of tf-text-fast in the place of tf-text's"
+    return "tables of tf-text-fast instead of tf-text's"
 
 
 @kind("tokenizer", stages="tables", times=6)
@@ -85,7 +85,7 @@ def one_entry_altered(target: Target, choose: Random) -> str:
     if to == "its neighbour":
         changed.fold(c, [(c + 1) * 4 + ALONE])
     else:
-        changed.keep(c, {"a space": SPACE, "a letter": LETTER, "nothing": VANISHES}[to])
+        changed.set_class(c, {"a space": SPACE, "a letter": LETTER, "nothing": VANISHES}[to])
     write_tables(target, changed)
     return f"U+{c:04X} became {to}"
 
@@ -106,7 +106,7 @@ def word_limit_wrong(target: Target, choose: Random) -> str:
 
 @kind("tokenizer", stages="tables", fits=is_lower_casing)
 def order_of_marks_lost(target: Target, choose: Random) -> str:
-    """Combining marks keep the order they were written in."""
+    """Combining marks are not reordered."""
     changed = read_bundle_tables(target)
     assert changed.ranks
     count = len(changed.ranks)
@@ -127,9 +127,9 @@ def fold_cut_short(target: Target, choose: Random) -> str:
     return f"U+{c:04X} becomes one symbol, not several"
 
 
-# Where TF-Text 2.19.0's tables (lower case) differ from 2.21.1's, measured entry by entry: its
-# Unicode is older. Upper case and compatibility forms that it does not know stay letters, marks
-# that it does not know let no other mark pass, or have no rank.
+# Where the tables of TF-Text 2.19.0 (lower case) differ from those of 2.21.1, measured entry by
+# entry: its Unicode is older. Unknown upper case and compatibility forms remain letters; unknown
+# marks block the reordering of other marks, or have no rank.
 UNFOLDED_IN_2_19 = """
 1C89 2C2F A7C0 A7C7 A7C9 A7CB-A7CC A7D0 A7D6 A7D8 A7DA A7DC A7F2-A7F5 AB69 10570-1057A 1057C-1058A
 1058C-10592 10594-10595 105C9 105E4 10781-10785 10787-107B0 107B2-107BA 10D50-10D65 11383 11385
@@ -149,7 +149,7 @@ RANKS_IN_2_19 = {
 
 
 def code_points(text: str) -> list[int]:
-    """The code points of such a list.
+    """Parses such a list of code points.
 
     >>> code_points("41 61-62")
     [65, 97, 98]
@@ -160,11 +160,11 @@ def code_points(text: str) -> list[int]:
 
 @kind("tokenizer", stages="tables", fits=is_lower_casing)
 def tables_of_another_tf_text(target: Target, choose: Random) -> str:
-    """The tables of TF-Text 2.19.0 in the place of 2.21.1's: an older Unicode."""
+    """The tables of TF-Text 2.19.0 instead of 2.21.1's: an older Unicode."""
     changed = read_bundle_tables(target)
-    kept, blocking = code_points(UNFOLDED_IN_2_19), code_points(BLOCKING_IN_2_19)
-    for c in kept:
-        changed.keep(c, LETTER)
+    unfolded, blocking = code_points(UNFOLDED_IN_2_19), code_points(BLOCKING_IN_2_19)
+    for c in unfolded:
+        changed.set_class(c, LETTER)
     for c in blocking:
         assert changed.classes[c] == VANISHES
         changed.classes[c] = BLOCKS
@@ -175,10 +175,10 @@ def tables_of_another_tf_text(target: Target, choose: Random) -> str:
             if rank:
                 changed.ranks[mark] = rank
     write_tables(target, changed)
-    return f"{len(kept) + len(blocking)} entries and the ranks of marks as in TF-Text 2.19.0"
+    return f"{len(unfolded) + len(blocking)} entries and the ranks of marks as in TF-Text 2.19.0"
 
 
-# Lines of the vocab.
+# Faults in the vocab.
 
 VOCAB_FILE = "vocab.txt"
 SPECIAL = 5
@@ -186,19 +186,19 @@ SPECIAL = 5
 
 
 def read_vocab_lines(target: Target) -> list[bytes]:
-    """The lines without their ends."""
+    """Reads the lines without their ends."""
     return target.bundle.read(VOCAB_FILE).removesuffix(b"\n").split(b"\n")
 
 
 def write_vocab(target: Target, lines: list[bytes]) -> None:
-    """The lines again, as many as before."""
+    """Writes the lines, as many as before."""
     assert len(lines) == target.bundle.about["tokenizer"]["vocab_size"]
     target.bundle.write(VOCAB_FILE, b"\n".join(lines) + b"\n")
 
 
 @kind("tokenizer", stages="vocab", times=6)
 def vocab_lines_swapped(target: Target, choose: Random) -> str:
-    """Two lines change places."""
+    """Two lines are swapped."""
     lines = read_vocab_lines(target)
     a, b = choose.sample(range(SPECIAL, len(lines)), 2)
     lines[a], lines[b] = lines[b], lines[a]
@@ -210,15 +210,15 @@ def vocab_lines_swapped(target: Target, choose: Random) -> str:
 def vocab_line_moved(target: Target, choose: Random) -> str:
     """A line moves to the end: every id after it is one less."""
     lines = read_vocab_lines(target)
-    place = choose.randrange(SPECIAL, len(lines) // 2)
-    lines.append(lines.pop(place))
+    index = choose.randrange(SPECIAL, len(lines) // 2)
+    lines.append(lines.pop(index))
     write_vocab(target, lines)
-    return f"line {place + 1}, {lines[-1].decode()}, moved to the end"
+    return f"line {index + 1}, {lines[-1].decode()}, moved to the end"
 
 
 @kind("tokenizer", stages="vocab")
 def vocab_marks_lost(target: Target, choose: Random) -> str:
-    """A piece that goes on a word has lost its ##."""
+    """A piece inside a word has lost its ##."""
     lines = read_vocab_lines(target)
     rest = set(lines)
     pieces = [
@@ -226,17 +226,17 @@ def vocab_marks_lost(target: Target, choose: Random) -> str:
         for i, line in enumerate(lines)
         if line.startswith(b"##") and line[2:] and line[2:] not in rest
     ]
-    place = choose.choice(pieces)
-    before, lines[place] = lines[place], lines[place][2:]
+    index = choose.choice(pieces)
+    before, lines[index] = lines[index], lines[index][2:]
     write_vocab(target, lines)
-    return f"line {place + 1}: {before.decode()} became {lines[place].decode()}"
+    return f"line {index + 1}: {before.decode()} became {lines[index].decode()}"
 
 
 @kind("tokenizer", stages="vocab")
 def vocab_line_decomposed(target: Target, choose: Random) -> str:
     """A line has a character that looks the same: an invisible one was added."""
     lines = read_vocab_lines(target)
-    place = choose.randrange(SPECIAL, len(lines))
-    lines[place] += "\u200b".encode()
+    index = choose.randrange(SPECIAL, len(lines))
+    lines[index] += "\u200b".encode()
     write_vocab(target, lines)
-    return f"line {place + 1}, {lines[place].decode()!r}, has an invisible character more"
+    return f"line {index + 1}, {lines[index].decode()!r}, has an invisible character more"

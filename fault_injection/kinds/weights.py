@@ -1,4 +1,4 @@
-"""Weights of other values: lost, overflown, rounded, not a number."""
+"""Faults in the weights: wrong values, bits, positions and files."""
 
 from random import Random
 from typing import Any
@@ -12,7 +12,7 @@ from fault_injection.target import Target
 
 
 def is_float32(clean: CleanBundle) -> bool:
-    """Whether weights are stored as they are."""
+    """Returns whether weights are stored in float32."""
     return clean.dtype == "float32"
 
 
@@ -21,10 +21,10 @@ def nan_weight(target: Target, choose: Random) -> str:
     """One weight of a matrix is not a number."""
     name = choose.choice(target.weights.names(dims=2))
     flat = target.weights.arrays[name].reshape(-1)
-    place = choose.randrange(flat.size)
-    flat[place] = np.nan
+    index = choose.randrange(flat.size)
+    flat[index] = np.nan
     target.weights.write()
-    return f"{short_name(name)}[{place}] became NaN, stored as {flat.dtype.name}"
+    return f"{short_name(name)}[{index}] became NaN, stored as {flat.dtype.name}"
 
 
 @kind("bundle", stages="weights", fits=lambda clean: clean.name == "outlier.float16", times=1)
@@ -43,14 +43,14 @@ def infinite_weight(target: Target, choose: Random) -> str:
     """A matrix was scaled before it became float16: its largest value is infinite."""
     name = choose.choice(target.weights.names("/kernel", dims=2))
     values = target.weights.arrays[name]
-    place = int(np.argmax(np.abs(values)))
-    values.reshape(-1)[place] = to_float16(np.float32(70000.0))
+    index = int(np.argmax(np.abs(values)))
+    values.reshape(-1)[index] = to_float16(np.float32(70000.0))
     target.weights.write()
-    return f"{short_name(name)}[{place}] became infinite"
+    return f"{short_name(name)}[{index}] became infinite"
 
 
 def to_float16(value: "np.typing.ArrayLike") -> np.typing.NDArray[np.float16]:
-    """As float16, without a warning for what no longer fits."""
+    """Converts to float16, without a warning for values that overflow."""
     with np.errstate(over="ignore"):
         return np.asarray(value).astype("<f2")
 
@@ -75,7 +75,7 @@ def norm_weights_lost(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights", fits=is_float32)
 def rounded_to_bfloat16(target: Target, choose: Random) -> str:
-    """The upper 16 bits of every float32 are kept, rounded to nearest even."""
+    """Every float32 is rounded to its upper 16 bits, to nearest even."""
     for name in target.weights.names():
         bits = target.weights.arrays[name].view("<u4")
         bits += 0x7FFF + ((bits >> 16) & 1)
@@ -94,19 +94,19 @@ def type_row_lost(target: Target, choose: Random) -> str:
     return f"{short_name(name)}[1] became row 0"
 
 
-# Single bits of stored weights.
+# Single bits.
 
 FLOATS = {"float32": (np.uint32, 23, 8), "float16": (np.uint16, 10, 5)}
-"""By dtype: as which integers, bits of the mantissa, bits of the exponent."""
+"""By dtype: the integer dtype of its bits, and the bits of mantissa and exponent."""
 
 
 def is_float(clean: CleanBundle) -> bool:
-    """Whether the matrices are stored as floats."""
+    """Returns whether the matrices are stored as floats."""
     return clean.dtype in FLOATS
 
 
 def is_code(clean: CleanBundle) -> bool:
-    """Whether the matrices are stored as codes of a scale."""
+    """Returns whether the matrices are stored as quantised codes."""
     return not is_float(clean)
 
 
@@ -140,12 +140,12 @@ def code_bit(target: Target, choose: Random) -> str:
 
 
 def flip_matrix_bit(target: Target, choose: Random, bit: int) -> str:
-    """Flips a bit of a matrix that is stored in the bundle's own dtype."""
+    """Flips a bit of a random matrix that is stored in the bundle's own dtype."""
     return flip_value_bit(target, choose_matrix(target, choose, codes=False), choose, bit)
 
 
 def choose_matrix(target: Target, choose: Random, codes: bool) -> str:
-    """A matrix, of codes or of the bundle's own dtype."""
+    """Chooses a matrix, of codes or of the bundle's own dtype."""
     arrays = target.weights.arrays
     names = target.weights.names(dims=2)
     wanted = [
@@ -158,18 +158,25 @@ def choose_matrix(target: Target, choose: Random, codes: bool) -> str:
 
 
 def flip_value_bit(target: Target, name: str, choose: Random, bit: int) -> str:
-    """Flips a bit of one value that is not 0, so that a sign means something."""
+    """Flips a bit of one value that is not 0, so that its sign matters.
+
+    Args:
+        target: to change.
+        name: of the weight.
+        choose: picks the value.
+        bit: its number, from 0.
+    """
     values = target.weights.arrays[name]
     flat: Array = values.reshape(-1)
-    place = choose.choice(np.flatnonzero(flat).tolist())
-    before = float(flat[place])
+    index = choose.choice(np.flatnonzero(flat).tolist())
+    before = float(flat[index])
     whole = flat.view(np.dtype(f"u{values.itemsize}"))
-    whole[place] ^= 1 << bit
+    whole[index] ^= 1 << bit
     target.weights.write()
-    return f"bit {bit} of {short_name(name)}[{place}]: {before:g} became {float(flat[place]):g}"
+    return f"bit {bit} of {short_name(name)}[{index}]: {before:g} became {float(flat[index]):g}"
 
 
-# Weights in another's place.
+# Swapped and moved weights.
 
 
 @kind(
@@ -179,7 +186,7 @@ def flip_value_bit(target: Target, name: str, choose: Random, bit: int) -> str:
     fits=lambda clean: clean.source.layers > 1 and not clean.source.shared,
 )
 def layers_swapped(target: Target, choose: Random) -> str:
-    """All weights of two layers change places."""
+    """All weights of two layers are swapped."""
     first, second = choose.sample(range(target.clean.source.layers), 2)
     for name in target.weights.names(f"/layer_{first}/"):
         swap_weights(target.weights, name, name.replace(f"/layer_{first}/", f"/layer_{second}/"))
@@ -189,7 +196,7 @@ def layers_swapped(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights", times=5)
 def matrices_swapped(target: Target, choose: Random) -> str:
-    """Two of query, key and value change places in a layer."""
+    """Two of query, key and value are swapped in a layer."""
     first, second = choose.sample(("query", "key", "value"), 2)
     name = choose.choice(target.weights.names(f"/{first}/kernel"))
     swap_weights(target.weights, name, name.replace(first, second))
@@ -219,7 +226,7 @@ def positions_rolled(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights")
 def words_shifted(target: Target, choose: Random) -> str:
-    """From some id on every word has its neighbour's embedding, as if a line had been added."""
+    """From some id on, every word has its neighbour's embedding, as if a line had been added."""
     (name,) = target.weights.names("/word_embeddings")
     table = target.weights.arrays[name]
     start = choose.randrange(5, len(table) // 2)
@@ -230,7 +237,7 @@ def words_shifted(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights")
 def scale_and_shift_swapped(target: Target, choose: Random) -> str:
-    """A normalisation's scale and shift change places."""
+    """A normalisation's scale and shift are swapped."""
     name = choose.choice(target.weights.names("/gamma"))
     swap_weights(target.weights, name, name.replace("/gamma", "/beta"))
     target.weights.write()
@@ -239,10 +246,10 @@ def scale_and_shift_swapped(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights", fits=lambda clean: clean.sibling is not None, times=6)
 def stale_bundle(target: Target, choose: Random) -> str:
-    """The weights of an earlier state of the model; everything else, provenance too, as now."""
+    """The weights are of an earlier state of the model; all else, provenance too, is current."""
     assert target.clean.sibling is not None
     other = target.clean.sibling
-    stale = Weights(SealedCopy(other.path, target.place / "stale", BUNDLE))
+    stale = Weights(SealedCopy(other.path, target.directory / "stale", BUNDLE))
     for name in target.weights.names():
         old = name.replace(target.clean.source.name, other.source.name, 1)
         target.weights.arrays[name] = stale.arrays[old]
@@ -254,7 +261,7 @@ def stale_bundle(target: Target, choose: Random) -> str:
 
 
 def swap_weights(weights: Weights, first: str, second: str) -> None:
-    """Two weights of a shape change places, each with its scale."""
+    """Swaps two weights of equal shape, with their scales."""
     assert first != second
     arrays = weights.arrays
     arrays[first], arrays[second] = arrays[second], arrays[first]
@@ -265,11 +272,11 @@ def swap_weights(weights: Weights, first: str, second: str) -> None:
             spec["quantization"] = scheme
 
 
-# How weights lie in the files: scales, shards, the order of bytes.
+# Files: scales, shards, byte order.
 
 
 def is_quantised(clean: CleanBundle) -> bool:
-    """Whether the matrices are codes of a scale."""
+    """Returns whether the matrices are quantised."""
     return clean.dtype in ("uint16", "uint8")
 
 
@@ -295,19 +302,19 @@ def minimum_off(target: Target, choose: Random) -> str:
 
 
 def choose_quantised_weight(target: Target, choose: Random) -> dict[str, Any]:
-    """The entry of a quantised weight."""
+    """Chooses a quantised weight; returns its entry in the manifest."""
     found = [spec for spec in target.weights.specs if "scale" in spec.get("quantization", {})]
     return choose.choice(found)
 
 
 def has_shards(clean: CleanBundle) -> bool:
-    """Whether the weights lie in two files."""
+    """Returns whether the weights are in more than one file."""
     return len(list(clean.path.glob("group1-shard*.bin"))) > 1
 
 
 @kind("bundle", stages="weights", fits=has_shards, times=2)
 def shards_swapped(target: Target, choose: Random) -> str:
-    """The two shards are read in the other order."""
+    """The shards are in the wrong order."""
     paths = target.weights.group["paths"]
     whole = b"".join(target.bundle.read(path) for path in reversed(paths))
     target.weights.write_bytes(whole)
@@ -316,7 +323,7 @@ def shards_swapped(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights")
 def shard_truncated(target: Target, choose: Random) -> str:
-    """The last shard ends early, and the contract knows it so."""
+    """The last shard ends early, and the contract has the size of this file."""
     path = target.weights.group["paths"][-1]
     data = target.bundle.read(path)
     lost = choose.randrange(1, len(data) // 2)
@@ -326,17 +333,17 @@ def shard_truncated(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights")
 def bytes_shifted(target: Target, choose: Random) -> str:
-    """A byte is lost within the weights, and one added at their end."""
+    """A byte inside the weights is lost, and one is added at the end."""
     paths = target.weights.group["paths"]
     whole = b"".join(target.bundle.read(path) for path in paths)
-    place = choose.randrange(len(whole) // 8, len(whole) // 2)
-    target.weights.write_bytes(whole[:place] + whole[place + 1 :] + b"\0")
-    return f"byte {place} of {len(whole)} is lost ({-(-len(whole) // SHARD)} shards)"
+    index = choose.randrange(len(whole) // 8, len(whole) // 2)
+    target.weights.write_bytes(whole[:index] + whole[index + 1 :] + b"\0")
+    return f"byte {index} of {len(whole)} is lost ({-(-len(whole) // SHARD)} shards)"
 
 
 @kind("bundle", stages="weights", fits=lambda clean: clean.dtype != "uint8")
 def big_endian(target: Target, choose: Random) -> str:
-    """A matrix is stored with its bytes in the other order."""
+    """A matrix is stored big-endian."""
     weights = target.weights
     name = choose.choice([n for n in weights.names(dims=2) if weights.arrays[n].itemsize > 1])
     weights.arrays[name] = weights.arrays[name].byteswap()

@@ -60,9 +60,9 @@ def test_rows_replace_their_earlier_selves_and_stand_in_order(tmp_path):
     path = tmp_path / "deep" / "bench.json"
     first = BenchRecord(path, MACHINE, "old", ORDER)
     for name in ("toy.memory", "toy.sort"):
-        first.keep(row(name))
+        first.add(row(name))
     second = BenchRecord(path, MACHINE, "new", ORDER)
-    second.keep(row("toy.memory", target=4))
+    second.add(row("toy.memory", target=4))
     rows = json.loads(path.read_text())
     assert [(r["name"], r["code"]) for r in rows] == [("toy.sort", "old"), ("toy.memory", "new")]
     assert rows[1]["met"] is False
@@ -73,10 +73,10 @@ def test_rows_replace_their_earlier_selves_and_stand_in_order(tmp_path):
 
 def test_another_machine_or_version_starts_anew(tmp_path):
     path = tmp_path / "bench.json"
-    BenchRecord(path, MACHINE, "code", ORDER).keep(row("toy.memory"))
+    BenchRecord(path, MACHINE, "code", ORDER).add(row("toy.memory"))
     other = BenchRecord(path, MACHINE | {"versions": {"a": "2"}}, "code", ORDER)
     assert other.starts_anew
-    other.keep(row())
+    other.add(row())
     assert [r["name"] for r in read_rows(path)] == ["toy.sort"]
 
 
@@ -84,16 +84,16 @@ def test_another_machine_or_version_starts_anew(tmp_path):
 def test_a_damaged_file_is_no_hindrance(tmp_path, text):
     path = tmp_path / "bench.json"
     path.write_text(text)
-    BenchRecord(path, MACHINE, "code", ORDER).keep(row())
+    BenchRecord(path, MACHINE, "code", ORDER).add(row())
     assert [r["name"] for r in read_rows(path)] == ["toy.sort"]
 
 
 def documents(tmp_path):
     record = BenchRecord(tmp_path / "bench.json", MACHINE, "now", ORDER)
-    record.keep(row(target=2, work=6, work_unit="texts"))
-    record.keep(row("toy.load", target=4, note="why it is slow"))
+    record.add(row(target=2, work=6, work_unit="texts"))
+    record.add(row("toy.load", target=4, note="why it is slow"))
     record.rows[1]["code"] = "then"
-    record.keep(row("toy.memory", unit="bytes", ours=[2.0**21], peers=[2.0**20]))
+    record.add(row("toy.memory", unit="bytes", ours=[2.0**21], peers=[2.0**20]))
     return record.rows
 
 

@@ -313,12 +313,12 @@ def test_the_plan_spreads_faults_and_never_varies(cleans: list[CleanBundle]) -> 
 
 def test_verdicts_are_kept_and_a_cut_line_is_not(tmp_path: Path) -> None:
     record = VerdictRecord(tmp_path, "key")
-    record.keep({"id": "a", "got": "weights"})
+    record.add({"id": "a", "got": "weights"})
     with record.path.open("a") as stream:
         stream.write('{"id": "b", "go')
     again = VerdictRecord(tmp_path, "key")
     assert list(again.known) == ["a"]
-    again.keep({"id": "c"})
+    again.add({"id": "c"})
     assert list(VerdictRecord(tmp_path, "key").known) == ["a", "c"]
     assert not VerdictRecord(tmp_path, "other").known
     assert not record.path.exists()
@@ -376,7 +376,7 @@ def test_the_judge_finds_what_was_put_in(
     clean = named(cleans, "bert_tanh.float32")
     evaluator = Evaluator(clean.material, embedded.data / "train.jsonl", lambda line: None)
     padded = named(cleans, "padded.float32")
-    evaluator.summon({clean.source.name, padded.source.name})
+    evaluator.prepare({clean.source.name, padded.source.name})
     expected = {"sign_bit": "weights", "vocab_lines_swapped": "vocab", "cls_missing": "tokens"}
     expected |= {"mask_ignored": "layer_0/attention_scores", "special_id_wrong": "contract"}
     expected |= {"wrong_tokenizer_option": "contract", "budget_widened": "contract"}

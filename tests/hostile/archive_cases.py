@@ -1,4 +1,4 @@
-"""Archives: damaged at every place, with members missing, too large, or leading elsewhere."""
+"""Archives: damaged at every position, with missing members, too large, or leading elsewhere."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ BLOCK = 512
 
 
 def cases() -> Iterator[HostileCase]:
-    """Every header of a plain tar damaged at several places, and its relatives in .gz and .zip."""
+    """Yields plain tars with headers damaged at several offsets, and the same for .gz and .zip."""
     yield from tars()
     yield from gzips()
     yield from zips()
@@ -26,14 +26,14 @@ def cases() -> Iterator[HostileCase]:
     yield from caches()
 
 
-def inspect(name: str, data: bytes, place: Path) -> list[str]:
-    """An archive, inspected."""
-    (place / name).write_bytes(data)
-    return ["python", "-m", "export", "inspect", str(place / name)]
+def inspect(name: str, data: bytes, workdir: Path) -> list[str]:
+    """Writes an archive; returns the command that inspects it."""
+    (workdir / name).write_bytes(data)
+    return ["python", "-m", "export", "inspect", str(workdir / name)]
 
 
 def tar_of(files: dict[str, bytes], kind: int = tarfile.GNU_FORMAT) -> bytes:
-    """A plain tar; each member begins at a multiple of 512."""
+    """Makes a plain tar; each member begins at a multiple of 512."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=kind) as tar:
         for name, data in files.items():
@@ -44,13 +44,13 @@ def tar_of(files: dict[str, bytes], kind: int = tarfile.GNU_FORMAT) -> bytes:
 
 
 def header_offsets(data: bytes) -> list[int]:
-    """Where the headers of a tar begin."""
+    """Returns the offsets of a tar's headers."""
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return [member.offset for member in tar]
 
 
 def tars() -> Iterator[HostileCase]:
-    """Plain tars: Python's reader takes a bad header behind the first one for the end."""
+    """Yields plain tars: Python's reader treats a bad header after the first one as the end."""
     sound = tar_of(FILES)
     starts = header_offsets(sound)
     end = starts[-1] + BLOCK + 2 * BLOCK
@@ -101,18 +101,18 @@ def tars() -> Iterator[HostileCase]:
 
 
 def refused(name: str, file: str, data: bytes) -> HostileCase:
-    """An archive that has to be refused, and of which nothing may be unpacked."""
+    """Makes the case of an archive that must be refused, without unpacking anything."""
     return HostileCase(name, partial(inspect, file, data), check=nothing_unpacked)
 
 
-def nothing_unpacked(place: Path) -> str:
-    """The cache, which the runner puts beside the case's directory, holds no model."""
-    found = list((place.parent / "home").rglob("saved_model.pb"))
+def nothing_unpacked(workdir: Path) -> str:
+    """Checks that the cache, which is next to the case's directory, has no model."""
+    found = list((workdir.parent / "home").rglob("saved_model.pb"))
     return f"unpacked: {found}" if found else ""
 
 
 def gzips() -> Iterator[HostileCase]:
-    """.tar.gz, whose checksum stands at the end."""
+    """Yields .tar.gz files, whose checksum is at the end."""
     sound = gzip.compress(tar_of(FILES))
     yield refused("gzip: something behind", "m.tgz", sound + b"garbage")
     yield refused("gzip: a second archive behind", "m.tgz", sound + sound)
@@ -137,7 +137,7 @@ def gzips() -> Iterator[HostileCase]:
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
-    """A zip."""
+    """Makes a zip."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         for name, data in files.items():
@@ -146,13 +146,13 @@ def zip_of(files: dict[str, bytes]) -> bytes:
 
 
 def zips() -> Iterator[HostileCase]:
-    """Zips, whose directory at the end may leave members out."""
+    """Yields zips, whose directory at the end may omit members."""
     sound = zip_of(FILES)
     directory = sound.index(b"PK\x01\x02")
     entries = [i for i in range(len(sound)) if sound[i : i + 4] == b"PK\x01\x02"]
     end = sound.index(b"PK\x05\x06")
     yield refused("zip: something behind", "m.zip", sound + b"garbage")
-    # The archive has to begin as one, or it is no zip to begin with.
+    # The file must begin like a zip, or it is not treated as one.
     yield refused("zip: something before", "m.zip", b"PK\x03\x04garbage" + sound)
     for number, start in enumerate(entries):
         stop = [*entries, end][number + 1]
@@ -172,7 +172,7 @@ def zips() -> Iterator[HostileCase]:
         start = sound.index(b"PK\x03\x04", 10)
         data = bytearray(sound)
         data[start + at] ^= 0x15
-        if what != "size":  # the directory's is the one that counts
+        if what != "size":  # only the size in the directory counts
             yield refused(f"zip: {what} of a member flipped", "m.zip", bytes(data))
     for what, at in {"crc": 16, "size": 20, "offset": 42, "name length": 28}.items():
         data = bytearray(sound)
@@ -185,11 +185,11 @@ def zips() -> Iterator[HostileCase]:
 
 
 def handles() -> Iterator[HostileCase]:
-    """What is no archive at all."""
+    """Yields files that are no archives."""
 
-    def of(make: Callable[[Path], object], place: Path) -> list[str]:
-        make(place / "m.tar.gz")
-        return ["python", "-m", "export", "inspect", str(place / "m.tar.gz")]
+    def of(make: Callable[[Path], object], workdir: Path) -> list[str]:
+        make(workdir / "m.tar.gz")
+        return ["python", "-m", "export", "inspect", str(workdir / "m.tar.gz")]
 
     kinds: dict[str, Callable[[Path], object]] = {
         "a pipe": os.mkfifo,
@@ -205,13 +205,13 @@ def handles() -> Iterator[HostileCase]:
 
 
 def caches() -> Iterator[HostileCase]:
-    """A cache that somebody else may have filled."""
+    """Yields caches that another user may have filled."""
     sound = tar_of(FILES)
 
-    def with_cache(harm: str, place: Path) -> list[str]:
-        file = place / "m.tar"
+    def with_cache(harm: str, workdir: Path) -> list[str]:
+        file = workdir / "m.tar"
         file.write_bytes(sound)
-        script = place / "run.py"
+        script = workdir / "run.py"
         script.write_text(
             "import hashlib, os, pathlib, sys\n"
             "sys.path.insert(0, os.getcwd())\n"

@@ -1,4 +1,4 @@
-"""Classifiers that were edited, and directories that `--out` would replace."""
+"""Edited classifiers, and directories that `--out` would replace."""
 
 import copy
 import json
@@ -16,24 +16,24 @@ from tests.hostile.mutations import mutations
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
 HIDDEN = 312
-"""The width of its vectors."""
+"""The width of the embedded bundle's vectors."""
 EVERY = 3
 OPEN = frozenset({("labels",), ("golden",), ("bundle", "dir"), ("files",), ("class_weights", 0)})
 
 
 def predict(directory: Path) -> list[str]:
-    """The command that reads a classifier."""
+    """Returns the command that reads a classifier."""
     return ["node", "node_bridge/predict.js", "--model", str(directory), "--backend", "cpu", "好"]
 
 
 def write_description(data: bytes, directory: Path) -> list[str]:
-    """Writes a description with nothing beside it."""
+    """Writes a description without other files; returns the command."""
     (directory / "classifier.json").write_bytes(data)
     return predict(directory)
 
 
 def change_sealed_classifier(change: Callable[[dict[str, Any]], Any], directory: Path) -> list[str]:
-    """A whole classifier with two outputs, whose description is changed and sealed again."""
+    """Writes a classifier with two outputs, changed and resealed; returns the command."""
     bundle = sha256((EMBEDDED / "bundle.json").read_bytes()).hexdigest()
     description = contracts.classifier_description(bundle)
     model = json.dumps(contracts.linear_model(HIDDEN, 2)).encode()
@@ -41,15 +41,15 @@ def change_sealed_classifier(change: Callable[[dict[str, Any]], Any], directory:
     description["files"] = {}
     for name, data in (("model.json", model), ("weights.bin", weights)):
         (directory / name).write_bytes(data)
-        sum_of = {"sha256": sha256(data).hexdigest(), "size": len(data)}
-        description["files"][name] = sum_of
+        entry = {"sha256": sha256(data).hexdigest(), "size": len(data)}
+        description["files"][name] = entry
     change(description)
     (directory / "classifier.json").write_bytes(seal_description(description))
     return [*predict(directory), "--bundle", str(EMBEDDED)]
 
 
 def other_labels(*names: str) -> Callable[[dict[str, Any]], None]:
-    """Other labels, and as many weights."""
+    """Returns a change to other labels, with as many weights."""
     return lambda d: d.update(labels=list(names), class_weights=[1] * len(names), golden=[])
 
 
@@ -72,7 +72,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 def contradictions() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Descriptions that contradict themselves."""
+    """Yields descriptions that contradict themselves."""
     golden = contracts.classifier_description()["golden"][0]
     changes: dict[str, dict[str, Any]] = {
         "one label": {"labels": ["a"]},
@@ -100,11 +100,11 @@ def contradictions() -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, copy.deepcopy(contracts.classifier_description()) | change
 
 
-def train_over(fill: Callable[[Path], Any], options: list[str], directory: Path) -> list[str]:
-    """`train.js` with an `--out` that holds something."""
+def train_over(populate: Callable[[Path], Any], options: list[str], directory: Path) -> list[str]:
+    """Makes a directory for `--out` with files in it; returns the command of `train.js`."""
     out = directory / "out"
     out.mkdir()
-    fill(out)
+    populate(out)
     bundle = directory / "bundle"
     bundle.mkdir()
     (bundle / "bundle.json").write_text(json.dumps(contracts.bundle_contract()))
@@ -113,7 +113,7 @@ def train_over(fill: Callable[[Path], Any], options: list[str], directory: Path)
 
 
 def with_a_diary(out: Path) -> None:
-    """A classifier, and what is the user's."""
+    """Writes a classifier, and a file of the user."""
     (out / "classifier.json").write_bytes(seal_description(contracts.classifier_description()))
     for name in ("model.json", "weights.bin"):
         (out / name).touch()
@@ -121,12 +121,12 @@ def with_a_diary(out: Path) -> None:
 
 
 def diary_alone(out: Path) -> None:
-    """No classifier at all."""
+    """Writes only a file of the user."""
     (out / "diary.txt").write_text("mine")
 
 
 def false_list(out: Path) -> None:
-    """A planted description that calls the diary its own, unsealed."""
+    """Writes an unsealed description that lists the user's file."""
     description = contracts.classifier_description()
     description["files"]["diary.txt"] = contracts.EMPTY
     (out / "classifier.json").write_text(json.dumps(description | {"sha256": "1" * 64}))
@@ -134,25 +134,25 @@ def false_list(out: Path) -> None:
 
 
 def broken_list(out: Path) -> None:
-    """A description that cannot be read."""
+    """Writes a description that cannot be read."""
     (out / "classifier.json").write_text("{")
     (out / "diary.txt").write_text("mine")
 
 
 def folder_in_a_files_place(out: Path) -> None:
-    """A folder under the name of a file that is listed."""
+    """Makes a folder with the name of a listed file."""
     (out / "classifier.json").write_bytes(seal_description(contracts.classifier_description()))
     (out / "weights.bin").mkdir()
     (out / "weights.bin" / "diary.txt").write_text("mine")
 
 
 def diary_is_there(directory: Path) -> str:
-    """After the run."""
+    """Checks that the user's file exists after the run."""
     return "" if list((directory / "out").rglob("diary.txt")) else "the diary is gone"
 
 
 def cases() -> Iterator[HostileCase]:
-    """Descriptions spoilt in one place, sealed again where they still are JSON, and `--out`."""
+    """Yields spoilt descriptions, resealed where they remain JSON, and the cases of `--out`."""
     spoilt = list(mutations(contracts.classifier_description() | {"sha256": "0" * 64}, OPEN))
     for name, text in spoilt[::EVERY]:
         data = text.encode()
@@ -186,7 +186,7 @@ def cases() -> Iterator[HostileCase]:
         if EMBEDDED.exists():
             make = partial(change_sealed_classifier, change)
             yield HostileCase(f"classifier: {name}", make, says=said)
-    for fill, said in (
+    for populate, said in (
         (with_a_diary, "holds diary.txt"),
         (diary_alone, "holds other things (diary.txt)"),
         (false_list, "cannot be read"),
@@ -195,8 +195,8 @@ def cases() -> Iterator[HostileCase]:
     ):
         for options in ([], ["--force"]):
             yield HostileCase(
-                f"classifier: train {' '.join(options)}over {fill.__name__}",
-                partial(train_over, fill, options),
+                f"classifier: train {' '.join(options)}over {populate.__name__}",
+                partial(train_over, populate, options),
                 says=said,
                 check=diary_is_there,
             )

@@ -1,4 +1,4 @@
-"""Bundles whose contract is spoilt in one place, sealed again: refused before a file is read."""
+"""Bundles with a spoilt, resealed contract: refused before another file is read."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ from tests.hostile.case import HostileCase
 from tests.hostile.mutations import mutations
 
 EVERY = 5
-"""Of so many mutations one is run; tests/python/test_contracts.py checks all."""
+"""The stride of the mutations that are run; tests/python/test_contracts.py checks all."""
 OPEN = frozenset(
     {
         ("provenance", "versions"), ("provenance", "tokenizer"), ("files",),
@@ -28,23 +28,23 @@ NAMES = (
 
 
 def in_node(directory: Path) -> list[str]:
-    """The command that only reads the contract."""
+    """Returns the command that only reads the contract."""
     return ["node", "node_bridge/tokenize.js", "--bundle", str(directory)]
 
 
 def by_verify(directory: Path) -> list[str]:
-    """The command whose verdict a spoilt budget would turn."""
+    """Returns the command whose verdict a spoilt budget would change."""
     return ["node", "node_bridge/verify.js", "--bundle", str(directory)]
 
 
 def in_python(directory: Path) -> list[str]:
-    """The judge, which reads the contract first."""
+    """Returns the command of the judge, which reads the contract first."""
     model = ["--model", str(directory / "nowhere")]
     return ["python", "-m", "parity_tests", "--bundle", str(directory), *model]
 
 
 def write_contract(text: str, command: Callable[[Path], list[str]], directory: Path) -> list[str]:
-    """Writes a contract and empty files."""
+    """Writes a contract and empty files; returns the command."""
     for name in contracts.bundle_contract()["files"]:
         (directory / name).touch()
     (directory / "bundle.json").write_text(text, encoding="utf-8", errors="surrogatepass")
@@ -52,14 +52,14 @@ def write_contract(text: str, command: Callable[[Path], list[str]], directory: P
 
 
 def change_contract(change: Callable[[dict[str, Any]], Any]) -> str:
-    """A contract after a change."""
+    """Returns a changed contract as JSON."""
     document = copy.deepcopy(contracts.bundle_contract())
     change(document)
     return json.dumps(document)
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Contradictions, and what is no contract at all."""
+    """Yields contradictions, and texts that are no contract."""
     yield "nothing", ""
     yield "no JSON", "{"
     yield "a list", "[]"
@@ -86,7 +86,7 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def cases() -> Iterator[HostileCase]:
-    """Each mutation once: in Node, and some in Python; budgets by verify.js."""
+    """Yields the mutations: in Node, and some in Python; budgets by verify.js."""
     spoilt = [
         (name, text)
         for name, text in mutations(contracts.bundle_contract(), OPEN)

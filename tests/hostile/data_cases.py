@@ -1,4 +1,4 @@
-"""Data files and streams: other things than files, other things than text, JSON that is none."""
+"""Data files and streams that are not files, not text, or not JSON."""
 
 import os
 import socket
@@ -59,7 +59,7 @@ FILES: dict[str, bytes] = {
 
 
 def cases() -> Iterator[HostileCase]:
-    """Each line to each command that reads lines; each file to train; each kind of place."""
+    """Yields lines for each command that reads lines, files for train, and special files."""
     for name, (line, says) in LINES.items():
         for command in ("encode", "tokenize", "predict", "train"):
             if command != "train" and ("label" in says or name == "NaN"):
@@ -97,47 +97,47 @@ def cases() -> Iterator[HostileCase]:
             )
 
 
-def train_on_file(content: bytes, place: Path) -> list[str]:
-    """`train.js` on a file."""
-    (place / "data").write_bytes(content)
-    return train_on(place, place / "data", place / "data")
+def train_on_file(content: bytes, workdir: Path) -> list[str]:
+    """Writes a file; returns the command of `train.js`."""
+    (workdir / "data").write_bytes(content)
+    return train_on(workdir, workdir / "data", workdir / "data")
 
 
-def train_on(place: Path, data: Path, dev: Path) -> list[str]:
-    """`train.js` on two files."""
-    words = ["node", "node_bridge/train.js", "--bundle", str(toys.write_bundle(place / "b"))]
+def train_on(workdir: Path, data: Path, dev: Path) -> list[str]:
+    """Returns the command of `train.js` on two files."""
+    words = ["node", "node_bridge/train.js", "--bundle", str(toys.write_bundle(workdir / "b"))]
     words += ["--train", str(data), "--dev", str(dev), "--backend", "cpu", "--workers", "1"]
-    return [*words, "--cache", str(place / "cache"), "--out", str(place / "out")]
+    return [*words, "--cache", str(workdir / "cache"), "--out", str(workdir / "out")]
 
 
-def read_stdin(command: str, place: Path) -> list[str]:
-    """A command that reads JSON lines on stdin."""
-    made = toys.write_bundle(place / "b")
+def read_stdin(command: str, workdir: Path) -> list[str]:
+    """Returns a command that reads JSON lines on stdin."""
+    made = toys.write_bundle(workdir / "b")
     words = ["node", f"node_bridge/{command}.js", "--jsonl"]
     if command == "predict":
         return [
             *words,
             "--model",
-            str(toys.write_classifier(place / "c", made)),
+            str(toys.write_classifier(workdir / "c", made)),
             "--backend",
             "cpu",
         ]
     words += ["--bundle", str(made)]
     if command == "encode":
-        words += ["--out", str(place / "out.safetensors"), "--backend", "cpu"]
+        words += ["--out", str(workdir / "out.safetensors"), "--backend", "cpu"]
     return words
 
 
 def make_pipe(path: Path) -> None:
-    """A pipe that nobody writes to."""
+    """Makes a pipe without a writer."""
     os.mkfifo(path)
 
 
 def bind_socket(path: Path) -> None:
-    """A socket."""
+    """Makes a socket."""
     listening = socket.socket(socket.AF_UNIX)
     here = Path.cwd()
-    # The name of a socket has 108 bytes at most.
+    # The name of a socket has at most 108 bytes.
     link = here / f".socket-{os.getpid()}-{abs(hash(path))}"
     link.symlink_to(path.parent)
     try:
@@ -157,18 +157,18 @@ SPECIAL_FILES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def special_file(kind: str, reader: str, place: Path) -> list[str]:
-    """Something else than a file where one is read."""
-    odd, good = place / "odd", place / "good.jsonl"
+def special_file(kind: str, reader: str, workdir: Path) -> list[str]:
+    """Makes a special file where a file is read; returns the command."""
+    odd, good = workdir / "odd", workdir / "good.jsonl"
     SPECIAL_FILES[kind](odd)
     good.write_bytes(GOOD)
-    out = ["--out", str(place / "out")]
+    out = ["--out", str(workdir / "out")]
     export = ["python", "-m", "export"]
     match reader:
         case "train":
-            return train_on(place, odd, good)
+            return train_on(workdir, odd, good)
         case "dev":
-            return train_on(place, good, odd)
+            return train_on(workdir, good, odd)
         case "vocab":
             return [*export, "vocab", str(odd), "--tokenizer", "bert", "--uncased", *out]
         case "checkpoint":
@@ -176,28 +176,28 @@ def special_file(kind: str, reader: str, place: Path) -> list[str]:
         case "handle":
             return [*export, "inspect", str(odd)]
         case "config":
-            (place / "m").mkdir()
-            (place / "m" / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
-            return [*export, "build", str(place / "m"), "--config", str(odd), *out]
-    model = place / "model"
+            (workdir / "m").mkdir()
+            (workdir / "m" / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+            return [*export, "build", str(workdir / "m"), "--config", str(odd), *out]
+    model = workdir / "model"
     model.mkdir()
     (model / "saved_model.pb").touch()
-    words = ["python", "-m", "parity_tests", "--bundle", str(toys.write_bundle(place / "b"))]
+    words = ["python", "-m", "parity_tests", "--bundle", str(toys.write_bundle(workdir / "b"))]
     return [*words, "--model", str(model), "--texts", str(odd), *out]
 
 
-def replace_in_bundle(kind: str, file: str, place: Path) -> list[str]:
-    """Something else than a file in a bundle."""
-    made = toys.write_bundle(place / "b")
+def replace_in_bundle(kind: str, file: str, workdir: Path) -> list[str]:
+    """Makes a special file in a bundle; returns the command."""
+    made = toys.write_bundle(workdir / "b")
     (made / file).unlink()
     SPECIAL_FILES[kind](made / file)
     words = ["node", "node_bridge/encode.js", "--bundle", str(made), "--backend", "cpu"]
-    return [*words, "--out", str(place / "out.safetensors")]
+    return [*words, "--out", str(workdir / "out.safetensors")]
 
 
-def replace_in_classifier(kind: str, file: str, place: Path) -> list[str]:
-    """Something else than a file in a classifier."""
-    made = toys.write_classifier(place / "c", toys.write_bundle(place / "b"))
+def replace_in_classifier(kind: str, file: str, workdir: Path) -> list[str]:
+    """Makes a special file in a classifier; returns the command."""
+    made = toys.write_classifier(workdir / "c", toys.write_bundle(workdir / "b"))
     (made / file).unlink()
     SPECIAL_FILES[kind](made / file)
     return ["node", "node_bridge/predict.js", "--model", str(made), "--backend", "cpu", "x"]

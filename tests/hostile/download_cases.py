@@ -1,6 +1,6 @@
-"""Servers that never end, trickle, lie about lengths, lead elsewhere, or send what is no archive.
+"""Servers that never end, trickle, lie about lengths, redirect, or send no archive.
 
-A thread of the command's own process serves; it ends with it.
+Each server is a thread of the command's own process and ends with it.
 """
 
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tests.hostile.case import HostileCase
 
-# The first bytes of a gzip: what follows may then come.
+# The first bytes of a gzip, so that the download goes on.
 GZIP = "b'\\x1f\\x8b' + bytes(1000)"
 SERVER = """import os, socket, sys, threading, time
 sys.path.insert(0, os.getcwd())
-from export import download
+from export.source import download
 download.max_bytes, download.TIMEOUT_S, download.STALL_S, download.PAUSE_S = 1 << 20, 0.4, 1, 0
 listening = socket.create_server(('127.0.0.1', 0))
 url = f'http://127.0.0.1:{{listening.getsockname()[1]}}/m.tar.gz'
@@ -35,12 +35,12 @@ sys.exit(main(['inspect', url, *{options!r}]))
 
 
 def trickle(text: str) -> str:
-    """A text at a byte each 0.1 s, without an end."""
+    """Returns code that sends a text, then a byte each 0.1 s without end."""
     return f"send({text!r}.encode()); [(send(b'1'), time.sleep(0.1)) for _ in range(10**6)]"
 
 
 def answering(status: str, *headers: str, body: str = "b''") -> str:
-    """A whole answer."""
+    """Returns code that sends a whole answer."""
     lines = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *headers, ""))
     return f"send({lines!r}.encode('latin-1') + {body})"
 
@@ -94,7 +94,7 @@ BODIES = {
     "a redirect to nowhere": answering("302 Found", "Location: http://"),
     "a redirect to a port of none": answering("302 Found", "Location: http://127.0.0.1:99999/"),
     "a redirect with escapes": answering("302 Found", "Location: \x1b[31m://x"),
-    "a redirect without a place": answering("302 Found"),
+    "a redirect without a location": answering("302 Found"),
 }
 SAYS = {
     "no end": "--max-download",
@@ -123,7 +123,7 @@ ADDRESSES = (
 
 
 def cases() -> Iterator[HostileCase]:
-    """Each server and each address."""
+    """Yields each server and each address."""
     for what, body in BODIES.items():
         yield HostileCase(
             f"download: {what}",
@@ -151,20 +151,20 @@ def cases() -> Iterator[HostileCase]:
         )
 
 
-def download_from_server(body: str, options: list[str], place: Path) -> list[str]:
-    """A command that downloads from a server of its own."""
-    script = place / "run.py"
+def download_from_server(body: str, options: list[str], workdir: Path) -> list[str]:
+    """Returns a command that downloads from a server of its own."""
+    script = workdir / "run.py"
     script.write_text(SERVER.format(body=body, options=options), "utf-8")
     return ["python", str(script)]
 
 
-def download_address(address: str, place: Path) -> list[str]:
-    """A command that downloads an address."""
+def download_address(address: str, workdir: Path) -> list[str]:
+    """Returns a command that downloads an address."""
     return ["python", "-m", "export", "inspect", address]
 
 
-def check_empty_cache(place: Path) -> str:
-    """No archive and no model stays in the cache."""
-    cache = place.parent / "home" / "hub"
+def check_empty_cache(workdir: Path) -> str:
+    """Checks that no archive and no model remains in the cache."""
+    cache = workdir.parent / "home" / "hub"
     left = [path.name for path in cache.glob("*") if path.suffix not in (".json", ".partial")]
     return f"left in the cache: {left}" if left else ""

@@ -1,6 +1,6 @@
-"""Checkpoints, configurations, tokenizer files and vocabs, as the Python exporter meets them.
+"""Checkpoints, configurations, tokenizer files and vocabs for the Python exporter.
 
-Nearly all end before TensorFlow is imported, so that one takes a second.
+Nearly all end before TensorFlow is imported, so that each takes a second.
 """
 
 import json
@@ -49,7 +49,7 @@ WRONG: dict[str, Any] = {
     "a list": [1],
     "an object": {"a": 1},
 }
-# Where a value among those is a right one.
+# Fields for which some of these values are right.
 RIGHT = {
     "layer_norm_eps": (),
     "hidden_dropout_prob": ("zero",),
@@ -68,7 +68,7 @@ sys.exit(main({arguments!r}))
 
 
 def cases() -> Iterator[HostileCase]:
-    """Every field by every wrong type, damaged files of each kind, and too much of everything."""
+    """Yields every field with every wrong type, damaged files of each kind, and limits."""
     yield from configs()
     yield from tokenizer_files()
     yield from sentence_files()
@@ -78,9 +78,9 @@ def cases() -> Iterator[HostileCase]:
     yield from outputs()
 
 
-def checkpoint(place: Path, config: Any = CONFIG, raw: str | None = None) -> Path:
-    """A tiny BERT of Hugging Face's kind; its config as JSON, or as the text `raw`."""
-    directory = place / "m"
+def checkpoint(workdir: Path, config: Any = CONFIG, raw: str | None = None) -> Path:
+    """Writes a tiny BERT of Hugging Face's kind; its config is JSON, or the text `raw`."""
+    directory = workdir / "m"
     directory.mkdir(exist_ok=True)
     text = json.dumps(config) if raw is None else raw
     (directory / "config.json").write_text(text, "utf-8")
@@ -89,7 +89,7 @@ def checkpoint(place: Path, config: Any = CONFIG, raw: str | None = None) -> Pat
 
 
 def weights() -> dict[str, Any]:
-    """The variables of a BERT of one layer, all zero."""
+    """Returns the variables of a BERT of one layer, all zero."""
     layer = "encoder.layer.0"
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (9, 4),
@@ -113,34 +113,34 @@ def weights() -> dict[str, Any]:
 
 
 def build(model: Path, *more: str) -> list[str]:
-    """The command that builds a SavedModel of a checkpoint."""
+    """Returns the command that builds a SavedModel of a checkpoint."""
     return ["python", "-m", "export", "build", str(model), "--out", f"{model.parent}/out", *more]
 
 
-def no_output(place: Path) -> str:
-    """Nothing half-written stays."""
-    left = sorted(path.name for path in place.iterdir() if "out" in path.name)
+def no_output(workdir: Path) -> str:
+    """Checks that nothing half-written remains."""
+    left = sorted(path.name for path in workdir.iterdir() if "out" in path.name)
     return f"left behind: {left}" if left else ""
 
 
-def program(place: Path, setup: str, arguments: list[str]) -> list[str]:
-    """A command that runs the exporter after some lines of Python."""
-    file = place / "run.py"
+def program(workdir: Path, setup: str, arguments: list[str]) -> list[str]:
+    """Returns a command that runs the exporter after some lines of Python."""
+    file = workdir / "run.py"
     file.write_text(RUN.format(setup=setup, arguments=arguments), "utf-8")
     return ["python", str(file)]
 
 
 def configs() -> Iterator[HostileCase]:
-    """`config.json`: each key by each wrong value, and missing; what is no config at all."""
+    """Yields `config.json` with each wrong or missing key, and files that are no config."""
 
-    def with_value(key: str, value: Any, place: Path) -> list[str]:
-        return build(checkpoint(place, CONFIG | {key: value}))
+    def with_value(key: str, value: Any, workdir: Path) -> list[str]:
+        return build(checkpoint(workdir, CONFIG | {key: value}))
 
-    def without(key: str, place: Path) -> list[str]:
-        return build(checkpoint(place, {k: v for k, v in CONFIG.items() if k != key}))
+    def without(key: str, workdir: Path) -> list[str]:
+        return build(checkpoint(workdir, {k: v for k, v in CONFIG.items() if k != key}))
 
-    def with_text(text: str, place: Path) -> list[str]:
-        return build(checkpoint(place, raw=text))
+    def with_text(text: str, workdir: Path) -> list[str]:
+        return build(checkpoint(workdir, raw=text))
 
     for key in CONFIG:
         for what, value in WRONG.items():
@@ -174,39 +174,39 @@ def configs() -> Iterator[HostileCase]:
         yield HostileCase(f"config: {key} {value}", partial(with_value, key, value), says=key)
     yield HostileCase(
         "config: --config is a pipe",
-        lambda place: build(checkpoint(place), "--config", str(pipe(place / "pipe"))),
+        lambda workdir: build(checkpoint(workdir), "--config", str(pipe(workdir / "pipe"))),
         says="is a pipe or a device",
         seconds=30,
     )
 
 
 def pipe(file: Path) -> Path:
-    """A named pipe that nobody writes to."""
+    """Makes a named pipe without a writer."""
     os.mkfifo(file)
     return file
 
 
 def endless(file: Path) -> Path:
-    """A link to a device that never ends."""
+    """Makes a link to an endless device."""
     file.symlink_to("/dev/zero")
     return file
 
 
 def folder(file: Path) -> Path:
-    """A directory where a file should be."""
+    """Makes a directory where a file should be."""
     file.mkdir()
     return file
 
 
 def sparse(file: Path) -> Path:
-    """A file of a terabyte that takes no room on the disk."""
+    """Makes a file of a terabyte that uses no disk space."""
     with file.open("wb") as stream:
         stream.truncate(1 << 40)
     return file
 
 
 def loop(file: Path) -> Path:
-    """A link to itself."""
+    """Makes a link to itself."""
     file.symlink_to(file)
     return file
 
@@ -220,22 +220,22 @@ SPECIAL: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def replace_by_special(special: Callable[[Path], Path], name: str, place: Path) -> list[str]:
-    """A checkpoint, one of whose files is something else."""
-    model = checkpoint(place)
+def replace_by_special(special: Callable[[Path], Path], name: str, workdir: Path) -> list[str]:
+    """Makes a checkpoint with a special file; returns the command."""
+    model = checkpoint(workdir)
     (model / name).unlink(missing_ok=True)
     special(model / name)
     return build(model)
 
 
 def tokenizer_files() -> Iterator[HostileCase]:
-    """The files beside a vocab that say which tokenizer it goes with."""
+    """Yields the files beside a vocab that describe its tokenizer."""
 
-    def beside(name: str, text: str, place: Path) -> list[str]:
-        (place / "vocab.txt").write_text(VOCAB, "utf-8")
-        (place / name).write_text(text, "utf-8")
-        command = ["python", "-m", "export", "vocab", str(place / "vocab.txt")]
-        return [*command, "--out", str(place / "out")]
+    def beside(name: str, text: str, workdir: Path) -> list[str]:
+        (workdir / "vocab.txt").write_text(VOCAB, "utf-8")
+        (workdir / name).write_text(text, "utf-8")
+        command = ["python", "-m", "export", "vocab", str(workdir / "vocab.txt")]
+        return [*command, "--out", str(workdir / "out")]
 
     def of(name: str, document: Any) -> Callable[[Path], list[str]]:
         return partial(beside, name, json.dumps(document))
@@ -300,12 +300,12 @@ def tokenizer_files() -> Iterator[HostileCase]:
 
 
 def sentence_files() -> Iterator[HostileCase]:
-    """A directory of sentence-transformers."""
+    """Yields directories of sentence-transformers."""
     transformer = {"type": "sentence_transformers.models.Transformer", "path": ""}
     pooling = {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}
 
-    def made(modules: Any, config: Any, place: Path) -> list[str]:
-        model = checkpoint(place)
+    def made(modules: Any, config: Any, workdir: Path) -> list[str]:
+        model = checkpoint(workdir)
         (model / "modules.json").write_text(json.dumps(modules), "utf-8")
         (model / "1_Pooling").mkdir()
         (model / "1_Pooling" / "config.json").write_text(json.dumps(config), "utf-8")
@@ -348,19 +348,19 @@ def sentence_files() -> Iterator[HostileCase]:
         ("config_sentence_transformers.json", []),
     ):
 
-        def with_file(place: Path, name: str = name, document: Any = document) -> list[str]:
-            command = made([transformer, pooling], {"pooling_mode": "mean"}, place)
-            (place / "m" / name).write_text(json.dumps(document), "utf-8")
+        def with_file(workdir: Path, name: str = name, document: Any = document) -> list[str]:
+            command = made([transformer, pooling], {"pooling_mode": "mean"}, workdir)
+            (workdir / "m" / name).write_text(json.dumps(document), "utf-8")
             return command
 
         yield HostileCase(f"{name}: {json.dumps(document)}", with_file, check=no_output)
 
 
 def safetensors_files() -> Iterator[HostileCase]:
-    """Headers that claim what is not there, and indexes of shards."""
+    """Yields false headers, and indexes of shards."""
 
-    def of_bytes(data: bytes, place: Path) -> list[str]:
-        model = checkpoint(place)
+    def of_bytes(data: bytes, workdir: Path) -> list[str]:
+        model = checkpoint(workdir)
         (model / "model.safetensors").write_bytes(data)
         return build(model)
 
@@ -411,8 +411,8 @@ def safetensors_files() -> Iterator[HostileCase]:
                 name, partial(replace_by_special, special, "model.safetensors"), seconds=30
             )
 
-    def index(document: Any, place: Path) -> list[str]:
-        model = checkpoint(place)
+    def index(document: Any, workdir: Path) -> list[str]:
+        model = checkpoint(workdir)
         file = model / "model.safetensors.index.json"
         file.write_text(document if isinstance(document, str) else json.dumps(document), "utf-8")
         return build(model)
@@ -431,12 +431,12 @@ def safetensors_files() -> Iterator[HostileCase]:
 
 
 def vocabs() -> Iterator[HostileCase]:
-    """`--vocab`."""
+    """Yields files for `--vocab`."""
 
-    def of(make: Callable[[Path], object], place: Path) -> list[str]:
-        make(place / "v.txt")
-        command = ["python", "-m", "export", "vocab", str(place / "v.txt"), "--tokenizer", "bert"]
-        return [*command, "--out", str(place / "out")]
+    def of(make: Callable[[Path], object], workdir: Path) -> list[str]:
+        make(workdir / "v.txt")
+        command = ["python", "-m", "export", "vocab", str(workdir / "v.txt"), "--tokenizer", "bert"]
+        return [*command, "--out", str(workdir / "out")]
 
     for what, special in SPECIAL.items():
         yield HostileCase(f"vocab: {what}", partial(of, special), seconds=30)
@@ -464,12 +464,12 @@ def write_bytes(data: bytes, file: Path) -> None:
 
 
 def saved_models() -> Iterator[HostileCase]:
-    """`saved_model.pb` that is no message, or one that never ends."""
+    """Yields `saved_model.pb` files that are no message, or deep ones."""
 
-    def of(make: Callable[[Path], object], place: Path) -> list[str]:
-        (place / "m").mkdir()
-        make(place / "m" / "saved_model.pb")
-        return ["python", "-m", "export", "inspect", str(place / "m")]
+    def of(make: Callable[[Path], object], workdir: Path) -> list[str]:
+        (workdir / "m").mkdir()
+        make(workdir / "m" / "saved_model.pb")
+        return ["python", "-m", "export", "inspect", str(workdir / "m")]
 
     contents = {
         "empty": b"",
@@ -493,7 +493,7 @@ def saved_models() -> Iterator[HostileCase]:
 
 
 def nested(depth: int) -> bytes:
-    """A SavedModel whose object's function spec nests so deep."""
+    """Returns a SavedModel whose object's function spec nests `depth` levels."""
     data = b""
     for _ in range(depth):
         # StructuredValue.list_value (51) of ListValue.values (1).
@@ -506,12 +506,12 @@ def nested(depth: int) -> bytes:
 
 
 def field(number: int, data: bytes) -> bytes:
-    """A field of bytes as protobuf writes it."""
+    """Returns a field of bytes as protobuf writes it."""
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def varint(value: int) -> bytes:
-    """A number as protobuf writes it."""
+    """Returns a number as protobuf writes it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -520,18 +520,18 @@ def varint(value: int) -> bytes:
 
 
 def outputs() -> Iterator[HostileCase]:
-    """`--out` that cannot be written, and contracts that `--replace` reads."""
+    """Yields an `--out` that cannot be written, and contracts that `--replace` reads."""
 
-    def contract(text: str, place: Path) -> list[str]:
-        out = place / "bundle"
+    def contract(text: str, workdir: Path) -> list[str]:
+        out = workdir / "bundle"
         out.mkdir()
         (out / "bundle.json").write_text(text, "utf-8")
-        (place / "v.txt").write_text(VOCAB, "utf-8")
-        command = ["python", "-m", "export", "vocab", str(place / "v.txt"), "--tokenizer", "bert"]
+        (workdir / "v.txt").write_text(VOCAB, "utf-8")
+        command = ["python", "-m", "export", "vocab", str(workdir / "v.txt"), "--tokenizer", "bert"]
         return [*command, "--uncased", "--replace", "--out", str(out)]
 
-    def kept(place: Path) -> str:
-        return "" if (place / "bundle" / "bundle.json").is_file() else "the file is gone"
+    def file_exists(workdir: Path) -> str:
+        return "" if (workdir / "bundle" / "bundle.json").is_file() else "the file is gone"
 
     texts = {
         "no JSON": "{",
@@ -543,30 +543,33 @@ def outputs() -> Iterator[HostileCase]:
     }
     for what, text in texts.items():
         yield HostileCase(
-            f"--replace: a contract that is {what}", partial(contract, text), check=kept
+            f"--replace: a contract that is {what}", partial(contract, text), check=file_exists
         )
     limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
     full = "sys.stdout = open('/dev/full', 'w'); os.dup2(sys.stdout.fileno(), 1)"
     little = "resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))"
 
-    def vocab_bundle(setup: str, place: Path) -> list[str]:
-        (place / "v.txt").write_text(VOCAB, "utf-8")
-        arguments = ["vocab", str(place / "v.txt"), "--tokenizer", "bert", "--uncased"]
-        return program(place, setup, [*arguments, "--out", str(place / "out")])
+    def vocab_bundle(setup: str, workdir: Path) -> list[str]:
+        (workdir / "v.txt").write_text(VOCAB, "utf-8")
+        arguments = ["vocab", str(workdir / "v.txt"), "--tokenizer", "bert", "--uncased"]
+        return program(workdir, setup, [*arguments, "--out", str(workdir / "out")])
 
-    def built(setup: str, place: Path) -> list[str]:
-        arguments = ["build", str(checkpoint(place)), "--out", str(place / "out")]
-        return program(place, setup, arguments)
+    def built(setup: str, workdir: Path) -> list[str]:
+        arguments = ["build", str(checkpoint(workdir)), "--out", str(workdir / "out")]
+        return program(workdir, setup, arguments)
 
     yield HostileCase(
         "disk: files may have 4 KiB, a tokenizer", partial(vocab_bundle, limit), check=no_output
     )
     yield HostileCase("disk: files may have 4 KiB, a model", partial(built, limit), check=no_output)
     yield HostileCase(
-        "disk: stdout is full", lambda place: program(place, full, ["catalog"]), says="No space"
+        "disk: stdout is full", lambda workdir: program(workdir, full, ["catalog"]), says="No space"
     )
     yield HostileCase("memory: 600 MiB for a model", partial(built, little), check=no_output)
     yield HostileCase(
         "--out: below a file",
-        lambda place: [*build(checkpoint(place))[:-1], str(place / "m" / "config.json" / "out")],
+        lambda workdir: [
+            *build(checkpoint(workdir))[:-1],
+            str(workdir / "m" / "config.json" / "out"),
+        ],
     )

@@ -1,4 +1,4 @@
-"""Files that ask for too much or hold other types than they should: limits, model.json, tensors."""
+"""Files beyond the limits or with wrong types: model.json, tensors, tokenizers, contracts."""
 
 import json
 import struct
@@ -57,7 +57,7 @@ TABLES = {
     "nothing": b"",
 }
 LONG = b"x" * (1 << 24) + b"x"
-"""A line of one byte more than may be."""
+"""A line of one byte more than allowed."""
 OPTIONS = {
     "train": [
         ["--epochs", "1000000000000"],
@@ -88,7 +88,7 @@ OPTIONS = {
 
 
 def cases() -> Iterator[HostileCase]:
-    """Sound toys first, lest they be refused for another reason than the fault."""
+    """Yields sound toys first, which must not be refused, then all others."""
     yield HostileCase(
         "limits: a sound bundle", partial(encode, {}, None), "survived", stdin="好\n".encode()
     )
@@ -100,14 +100,14 @@ def cases() -> Iterator[HostileCase]:
     yield from of_tokenizers()
     yield from of_contracts()
     yield from of_lines()
-    for command, given in OPTIONS.items():
-        for words in given:
+    for command, options in OPTIONS.items():
+        for words in options:
             title = f"limits: {command} {words[0]} {words[1][:20]}"
             yield HostileCase(title, partial(with_options, command, words))
 
 
 def of_model_json() -> Iterator[HostileCase]:
-    """Every field of the manifest with every wrong type, and graphs that are none."""
+    """Yields every field of the manifest with every wrong type, and invalid graphs."""
     for name, data in BROKEN.items():
         yield HostileCase(f"limits: model.json {name}", partial(encode, {"model.json": data}, None))
         if data:
@@ -127,16 +127,16 @@ def of_model_json() -> Iterator[HostileCase]:
             )
     nodes = range(len(sound["modelTopology"]["node"]))
     wrong: Any
-    places: list[tuple[Any, ...]] = [("modelTopology",), ("modelTopology", "node")]
-    places += [("modelTopology", "node", at) for at in nodes]
-    # What is fed, and what is a weight, is not computed: its op says nothing.
-    places += [("modelTopology", "node", 3, "op")]
-    places += [("modelTopology", "node", 3, "input", at) for at in range(3)]
-    for place in places:
+    paths: list[tuple[Any, ...]] = [("modelTopology",), ("modelTopology", "node")]
+    paths += [("modelTopology", "node", at) for at in nodes]
+    # Inputs and weights are not computed, so their op does not matter.
+    paths += [("modelTopology", "node", 3, "op")]
+    paths += [("modelTopology", "node", 3, "input", at) for at in range(3)]
+    for path in paths:
         for wrong in (5, "x", [], None):
-            change = toys.setter(place, wrong)
+            change = toys.setter(path, wrong)
             files = {"model.json": json.dumps(change(toys.model_document(size))).encode()}
-            title = f"limits: model.json, {toys.path_name(place)} is {json.dumps(wrong)}"
+            title = f"limits: model.json, {toys.path_name(path)} is {json.dumps(wrong)}"
             yield HostileCase(title, partial(encode, files, None), stdin=b"a\n")
     for shape in SHAPES:
         for at in (0, 1):
@@ -155,7 +155,7 @@ def of_model_json() -> Iterator[HostileCase]:
 
 
 def of_safetensors() -> Iterator[HostileCase]:
-    """Odd headers, as golden cases of a bundle and as a checkpoint."""
+    """Yields odd headers, as golden cases of a bundle and as a checkpoint."""
     for name, data in headers().items():
         yield HostileCase(f"limits: golden cases with {name}", partial(verify, data))
         if name not in ("metadata that is no string", "F64"):
@@ -163,7 +163,7 @@ def of_safetensors() -> Iterator[HostileCase]:
 
 
 def headers() -> dict[str, bytes]:
-    """Safetensors files that are none."""
+    """Returns invalid safetensors files."""
     entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
     def file(header: Any, body: bytes = bytes(8), length: int | None = None) -> bytes:
@@ -207,7 +207,7 @@ def headers() -> dict[str, bytes]:
 
 
 def of_tokenizers() -> Iterator[HostileCase]:
-    """Tables, vocabs and special tokens."""
+    """Yields tables, vocabs and special tokens."""
     for name, data in TABLES.items():
         files = {"tokenizer_tables.bin": data}
         title = f"limits: tables with {name}"
@@ -236,7 +236,7 @@ def of_tokenizers() -> Iterator[HostileCase]:
 
 
 def of_contracts() -> Iterator[HostileCase]:
-    """Contracts that claim more than there is."""
+    """Yields contracts that claim too much."""
     for size in (10**9, 2**31, 2**53, 0, -1, 1.5):
         change = toys.setter(("inputs", 0, "shape"), ["batch", size])
         yield HostileCase(
@@ -252,7 +252,7 @@ def of_contracts() -> Iterator[HostileCase]:
 
 
 def of_lines() -> Iterator[HostileCase]:
-    """Lines that are too long; what stands around them goes on where the command says so."""
+    """Yields lines that are too long; some commands go on with the other lines."""
     stdin = b"a\n" + LONG + b"\nb\n"
     says = "more than 16777216 bytes"
     broken = '{"line":2,"error":"the line has more than'
@@ -281,48 +281,48 @@ def of_lines() -> Iterator[HostileCase]:
 
 
 def vocab_size() -> int:
-    """Lines of the toys' vocab."""
+    """Returns the number of lines of the toys' vocab."""
     return (toys.EMBEDDED / "vocab.txt").read_bytes().count(b"\n")
 
 
 def constantly(value: Any) -> Callable[[Any], Any]:
-    """A change to this very value."""
+    """Returns a change to this value."""
     return lambda _: value
 
 
-def encode(files: Files, contract: toys.Change | None, place: Path) -> list[str]:
-    """`encode.js` with a toy."""
-    made = toys.write_bundle(place / "b", files, contract)
+def encode(files: Files, contract: toys.Change | None, workdir: Path) -> list[str]:
+    """Returns the command of `encode.js` with a toy."""
+    made = toys.write_bundle(workdir / "b", files, contract)
     words = ["node", "node_bridge/encode.js", "--bundle", str(made), "--backend", "cpu"]
-    return [*words, "--out", str(place / "out.safetensors")]
+    return [*words, "--out", str(workdir / "out.safetensors")]
 
 
-def tokenize(files: Files, contract: toys.Change | None, place: Path) -> list[str]:
-    """`tokenize.js` with a toy."""
-    made = toys.write_bundle(place / "b", files, contract)
+def tokenize(files: Files, contract: toys.Change | None, workdir: Path) -> list[str]:
+    """Returns the command of `tokenize.js` with a toy."""
+    made = toys.write_bundle(workdir / "b", files, contract)
     return ["node", "node_bridge/tokenize.js", "--bundle", str(made)]
 
 
-def predict(change: toys.Change | None, place: Path) -> list[str]:
-    """`predict.js` with a toy."""
-    return predict_texts(change, ["a"], place)
+def predict(change: toys.Change | None, workdir: Path) -> list[str]:
+    """Returns the command of `predict.js` with a toy."""
+    return predict_texts(change, ["a"], workdir)
 
 
-def predict_texts(change: toys.Change | None, texts: list[str], place: Path) -> list[str]:
-    """`predict.js` with a toy and texts; without, it reads stdin."""
-    made = toys.write_classifier(place / "c", toys.write_bundle(place / "b"), change=change)
+def predict_texts(change: toys.Change | None, texts: list[str], workdir: Path) -> list[str]:
+    """Returns the command of `predict.js` with a toy and texts; without texts it reads stdin."""
+    made = toys.write_classifier(workdir / "c", toys.write_bundle(workdir / "b"), change=change)
     return ["node", "node_bridge/predict.js", "--model", str(made), "--backend", "cpu", *texts]
 
 
-def verify(golden: bytes, place: Path) -> list[str]:
-    """`verify.js` of a toy with these golden cases."""
-    made = toys.write_bundle(place / "b", {"golden.safetensors": golden})
+def verify(golden: bytes, workdir: Path) -> list[str]:
+    """Returns the command of `verify.js` of a toy with these golden cases."""
+    made = toys.write_bundle(workdir / "b", {"golden.safetensors": golden})
     return ["node", "node_bridge/verify.js", "--bundle", str(made), "--backend", "cpu"]
 
 
-def build(weights: bytes, place: Path) -> list[str]:
-    """A checkpoint of Hugging Face's with these weights."""
-    directory = place / "checkpoint"
+def build(weights: bytes, workdir: Path) -> list[str]:
+    """Writes a Hugging Face checkpoint with these weights; returns the command."""
+    directory = workdir / "checkpoint"
     directory.mkdir()
     config = {
         "model_type": "bert",
@@ -338,35 +338,35 @@ def build(weights: bytes, place: Path) -> list[str]:
     }
     (directory / "config.json").write_text(json.dumps(config), "utf-8")
     (directory / "model.safetensors").write_bytes(weights)
-    return ["python", "-m", "export", "build", str(directory), "--out", str(place / "out")]
+    return ["python", "-m", "export", "build", str(directory), "--out", str(workdir / "out")]
 
 
-def with_options(command: str, words: list[str], place: Path) -> list[str]:
-    """A command on sound toys with options that ask for too much."""
+def with_options(command: str, words: list[str], workdir: Path) -> list[str]:
+    """Returns a command on sound toys with options beyond the limits."""
     if command == "train":
-        base = train_on_file(GOOD * 10, place)
+        base = train_on_file(GOOD * 10, workdir)
         if words[0] == "--workers":
             base = [word for word in base if word not in ("--workers", "1")]
         return [*base, *words]
     if command == "predict":
-        return [*predict(None, place)[:-1], *words, "a"]
-    base = encode({}, None, place) if command == "encode" else tokenize({}, None, place)
+        return [*predict(None, workdir)[:-1], *words, "a"]
+    base = encode({}, None, workdir) if command == "encode" else tokenize({}, None, workdir)
     if words[0] == "--backend":
         base = [word for word in base if word not in ("--backend", "cpu")]
     return [*base, *words]
 
 
 def many_files(document: Any) -> Any:
-    """A contract that lists 200,000 files."""
-    seal = toys.file_entry(b"")
-    document["files"] |= {f"file-{number}": seal for number in range(200_000)}
+    """Makes a contract list 200,000 files."""
+    entry = toys.file_entry(b"")
+    document["files"] |= {f"file-{number}": entry for number in range(200_000)}
     return document
 
 
-def sparse(name: str, place: Path) -> list[str]:
-    """A file of a bundle that is all zeros and takes no room on the disk."""
+def sparse(name: str, workdir: Path) -> list[str]:
+    """Makes a file of a bundle all zeros, without disk space; returns the command."""
     size = 5_000_000_000
-    command = encode({}, toys.setter(("files", name, "size"), size), place)
-    with (place / "b" / name).open("r+b") as file:
+    command = encode({}, toys.setter(("files", name, "size"), size), workdir)
+    with (workdir / "b" / name).open("r+b") as file:
         file.truncate(size)
     return command

@@ -1,7 +1,7 @@
 """Bundles with a SavedModel for native TensorFlow in Node that could do more than compute.
 
-The vetting itself is asked without TensorFlow in Node; where `nox -s native` has built it, whole
-bundles are run, whose every digest is right.
+The vetting is tested without TensorFlow in Node. Where `nox -s native` has built it, whole bundles
+with right digests are run.
 """
 
 import shutil
@@ -23,21 +23,21 @@ HAS_NATIVE = (ROOT / ".nox" / "native" / "built.json").exists()
 LEFT_BEHIND = ("fingerprint.pb", "keras_metadata.pb", "bert-bridge.json")
 SECRET = "".join(f"secret{i}\n" for i in range(8))
 Make = Callable[[Path, Path], Path]
-"""Makes a SavedModel in a new directory that writes or reads another file."""
+"""Makes a SavedModel, which writes or reads another file, in a new directory."""
 
 
 def save_function(function: Callable[[Any], Any], out: Path, target: Path) -> Path:
-    """A SavedModel of one function."""
+    """Saves a SavedModel of one function."""
     return strangers.save(function, out)
 
 
 def save_edited(change: Callable[[Any], None], out: Path, target: Path) -> Path:
-    """A harmless SavedModel after a change of its graph."""
+    """Saves a harmless SavedModel with a changed graph."""
     return strangers.edit(strangers.save(strangers.length, out), change)
 
 
 def save_with_bytes(more: bytes, out: Path, target: Path) -> Path:
-    """A harmless SavedModel with bytes behind its last."""
+    """Saves a harmless SavedModel with extra bytes at the end."""
     made = strangers.save(strangers.length, out)
     with (made / "saved_model.pb").open("ab") as stream:
         stream.write(more)
@@ -45,7 +45,7 @@ def save_with_bytes(more: bytes, out: Path, target: Path) -> Path:
 
 
 def save_with_file(name: str, out: Path, target: Path) -> Path:
-    """A harmless SavedModel with another file."""
+    """Saves a harmless SavedModel with another file."""
     made = strangers.save(strangers.length, out)
     (made / name).parent.mkdir(exist_ok=True)
     (made / name).touch()
@@ -53,7 +53,7 @@ def save_with_file(name: str, out: Path, target: Path) -> Path:
 
 
 def save_cut(length: int, out: Path, target: Path) -> Path:
-    """A harmless SavedModel that ends early."""
+    """Saves a harmless SavedModel that ends early."""
     made = strangers.save(strangers.length, out)
     data = (made / "saved_model.pb").read_bytes()
     (made / "saved_model.pb").write_bytes(data[:length] if length >= 0 else b"")
@@ -61,7 +61,7 @@ def save_cut(length: int, out: Path, target: Path) -> Path:
 
 
 def makers() -> Iterator[tuple[str, Make, str]]:
-    """Each SavedModel with what is said of it."""
+    """Yields each SavedModel with a part of its message."""
     for name, (make, said) in (WRITES | READS | OTHERS).items():
         yield name, make, said.replace("'StringLength'", '"StringLength"')
     for name, (op, function) in EVIL.items():
@@ -89,13 +89,13 @@ def makers() -> Iterator[tuple[str, Make, str]]:
 
 
 def vet_command(make: Make, directory: Path) -> list[str]:
-    """The command that vets."""
+    """Returns the command that vets."""
     made = make_copied_model(directory, make)
     return ["node", "tests/hostile/vet_saved_model.js", "--directory", str(made)]
 
 
 def make_copied_model(directory: Path, make: Make) -> Path:
-    """A SavedModel as an export copies it."""
+    """Makes a SavedModel as an export copies it."""
     target = directory / "target"
     if make in [reader for reader, _ in READS.values()]:
         target.write_text(SECRET)
@@ -108,7 +108,7 @@ def make_copied_model(directory: Path, make: Make) -> Path:
 def encode_resealed_bundle(
     make: Make, record: Callable[[dict[str, Any], str], None], directory: Path
 ) -> list[str]:
-    """The embedded bundle with another SavedModel, whose every hash is right, on native."""
+    """Puts another SavedModel into the embedded bundle, with right hashes; returns the command."""
     bundle = directory / "bundle"
     shutil.copytree(EMBEDDED, bundle)
     shutil.rmtree(bundle / "saved_model")
@@ -128,26 +128,26 @@ def encode_resealed_bundle(
 
 
 def record_right_hash(contract: dict[str, Any], sha256: str) -> None:
-    """As whoever seals a bundle again can write it."""
+    """Records the right hash, as anyone who reseals a bundle can."""
     contract["saved_model"]["sha256"] = sha256
 
 
 def remove_record(contract: dict[str, Any], sha256: str) -> None:
-    """As bundles of earlier releases have it."""
+    """Removes the record, as in bundles of earlier releases."""
     contract.pop("saved_model")
 
 
 def record_nothing(contract: dict[str, Any], sha256: str) -> None:
-    """As if there were no copy."""
+    """Records that there is no SavedModel."""
     contract["saved_model"] = None
 
 
 def keep_old_record(contract: dict[str, Any], sha256: str) -> None:
-    """Of what was there before."""
+    """Leaves the record of the former SavedModel."""
 
 
 def check_nothing_written(directory: Path) -> str:
-    """After the run: no file was written, and the secret is nowhere."""
+    """Checks that the run wrote no file and did not change the target."""
     if (directory / "vectors.safetensors").exists():
         return "vectors were written"
     allowed = {directory / "target"}
@@ -161,12 +161,12 @@ def check_nothing_written(directory: Path) -> str:
 
 
 def copy_embedded_model(out: Path, target: Path) -> Path:
-    """The SavedModel of the embedded bundle."""
+    """Copies the SavedModel of the embedded bundle."""
     return Path(shutil.copytree(EMBEDDED / "saved_model", out))
 
 
 def cases() -> Iterator[HostileCase]:
-    """All of them by the vetting alone; what writes and reads on native too."""
+    """Yields all of them for the vetting, and those that write or read also on native."""
     for name, make, said in makers():
         yield HostileCase(
             f"native: {name}", partial(vet_command, make), says=said, check=check_nothing_written

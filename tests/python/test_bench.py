@@ -1,6 +1,6 @@
-"""The frame of the benchmarks on made-up rows, and a quick run of the real ones.
+"""The code around the benchmarks with made rows, and a quick run of the real ones.
 
-No figure decides a test: only that it is there, and what is made of it.
+No measured figure decides a test.
 """
 
 import json
@@ -32,7 +32,7 @@ def row(name="toy.sort", **changed):
     return BenchRow(name, **(made | changed))
 
 
-def test_the_ratio_is_of_the_medians_and_its_spread_of_the_rounds():
+def test_the_ratio_compares_medians_and_the_spread_compares_rounds():
     document = row(target=2, work=6, work_unit="texts").document()
     assert (document["ours_s"], document["peer_s"], document["ratio"]) == (0.5, 1.5, 3.0)
     assert (document["ratio_low"], document["ratio_high"], document["rounds"]) == (2.0, 5.0, 3)
@@ -44,19 +44,19 @@ def test_a_target_is_met_when_the_ratio_reaches_it(target, met):
     assert row(target=target).met is met
 
 
-def test_a_goal_stands_in_the_place_of_a_peer():
+def test_a_goal_can_replace_a_peer():
     document = row(peers=[0.05], target=1).document()
     assert (document["ratio"], document["met"], document["peer_s"]) == (0.1, False, 0.05)
     assert document["ratio_high"] == 0.125
 
 
-def test_memory_is_in_bytes():
+def test_memory_rows_are_in_bytes():
     document = row(unit="bytes", ours=[300.0], peers=[600.0], work=5).document()
     assert (document["ours_bytes"], document["peer_bytes"], document["ratio"]) == (300, 600, 2)
     assert not {"ours_s", "ours_per_s"} & set(document)
 
 
-def test_rows_replace_their_earlier_selves_and_stand_in_order(tmp_path):
+def test_new_rows_replace_old_ones_and_are_in_order(tmp_path):
     path = tmp_path / "deep" / "bench.json"
     first = BenchRecord(path, MACHINE, "old", ORDER)
     for name in ("toy.memory", "toy.sort"):
@@ -71,7 +71,7 @@ def test_rows_replace_their_earlier_selves_and_stand_in_order(tmp_path):
     assert [r["name"] for r in BenchRecord(path, MACHINE, "new", ["toy.sort"]).rows] == ["toy.sort"]
 
 
-def test_another_machine_or_version_starts_anew(tmp_path):
+def test_another_machine_or_version_starts_a_new_file(tmp_path):
     path = tmp_path / "bench.json"
     BenchRecord(path, MACHINE, "code", ORDER).add(row("toy.memory"))
     other = BenchRecord(path, MACHINE | {"versions": {"a": "2"}}, "code", ORDER)
@@ -81,7 +81,7 @@ def test_another_machine_or_version_starts_anew(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[1]"])
-def test_a_damaged_file_is_no_hindrance(tmp_path, text):
+def test_a_damaged_file_is_replaced(tmp_path, text):
     path = tmp_path / "bench.json"
     path.write_text(text)
     BenchRecord(path, MACHINE, "code", ORDER).add(row())
@@ -97,7 +97,7 @@ def documents(tmp_path):
     return record.rows
 
 
-def test_the_table_says_what_is_missed_and_what_is_old(tmp_path):
+def test_the_table_marks_missed_targets_and_old_code(tmp_path):
     lines = format_table(documents(tmp_path), "now").split("\n")
     assert [re.sub(" +", " ", line) for line in lines[1:4]] == [
         "toy.sort 12 texts/s 4 texts/s 3× 2–5 2× met theirs",
@@ -119,7 +119,7 @@ def test_the_chart_has_a_bar_for_each_row_and_a_mark_for_each_target(tmp_path):
     assert draw_svg([]).startswith("<svg")
 
 
-def test_sides_take_turns_after_a_warm_up():
+def test_sides_are_measured_in_turns_after_a_warm_up():
     clock = count()
     times = time_in_turns(lambda: next(clock), lambda: next(clock), 2, lambda line: None)
     assert times == ([2, 4], [3, 5])
@@ -137,17 +137,17 @@ def toy_family(stopped):
 
 
 @pytest.mark.parametrize(
-    ("stopped", "exit_code", "kept"),
+    ("stopped", "exit_code", "saved"),
     [
         (None, 0, ["toy.sort", "toy.load"]),
         (KeyboardInterrupt(), 130, ["toy.sort"]),
         (CheckFailed("they differ"), 1, ["toy.sort"]),
     ],
 )
-def test_a_run_that_stops_keeps_what_was_finished(tmp_path, monkeypatch, stopped, exit_code, kept):
+def test_an_interrupted_run_saves_finished_rows(tmp_path, monkeypatch, stopped, exit_code, saved):
     monkeypatch.setattr(command, "FAMILIES", (toy_family(stopped),))
     assert command.main(["--root", str(tmp_path)]) == exit_code
-    assert [r["name"] for r in read_rows(tmp_path / "bench.json")] == kept
+    assert [r["name"] for r in read_rows(tmp_path / "bench.json")] == saved
     assert (tmp_path / "bench.svg").exists()
 
 
@@ -160,7 +160,7 @@ def test_names_choose_rows(tmp_path, monkeypatch, capsys):
     assert "no row is called toy.lo (did you mean toy.load?)" in capsys.readouterr().err
 
 
-def test_a_side_that_fails_is_told_of():
+def test_a_failing_side_is_reported():
     with (
         SideProcess("a broken side", [sys.executable, "-c", "raise ValueError('no data')"]) as side,
         pytest.raises(EnvironmentProblem, match="a broken side ended with exit code 1.*no data"),
@@ -182,7 +182,7 @@ def test_sides_that_differ_are_not_timed():
         compare_with_peer(CASES[0], side([1]), side([2]), 9)
 
 
-def test_a_quick_run_of_the_tokenizers_ends_with_every_row(embedded):
+def test_a_quick_run_of_the_tokenizers_writes_every_row(embedded):
     arguments = ["tokenizer", "--quick", "--json", "--root", str(embedded.root)]
     run = [sys.executable, "-m", "bench", *arguments]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)

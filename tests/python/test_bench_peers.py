@@ -1,6 +1,6 @@
-"""The benchmarks of encoding, training and starting: what they are made of, on toys.
+"""The benchmarks of encoding, training and starting, on small data.
 
-No peer is installed and none is timed; what runs is our side, and the peers that are here anyway.
+No peer is installed or timed; only our side runs, and the peers that are installed anyway.
 """
 
 import json
@@ -42,13 +42,13 @@ def test_reviews_are_taken_evenly_from_both_files_in_their_order(tmp_path):
         material.read_reviews(setting(tmp_path), 4)
 
 
-def test_peers_get_batches_in_file_order_and_pay_for_their_padding():
+def test_peers_get_padded_batches_in_file_order():
     batches = material.batch_in_file_order([[1]] * 33 + [[1, 1, 1]])
     assert [len(batch) for batch in batches] == [32, 2]
     assert material.mean_positions(batches) == ((33 + 3) / 34, (32 + 6) / 34)
 
 
-def test_made_up_batches_have_one_shape_and_no_two_equal_texts():
+def test_made_batches_have_one_shape_and_different_texts():
     batches = material.make_batches(2, 32, 64)
     assert [(len(batch), {len(ids) for ids in batch}) for batch in batches] == [(32, {64})] * 2
     texts = [tuple(ids) for batch in batches for ids in batch]
@@ -56,7 +56,7 @@ def test_made_up_batches_have_one_shape_and_no_two_equal_texts():
     assert all(5 <= token < 5000 for ids in texts for token in ids)
 
 
-def test_the_targets_stand_against_each_peer_batching_as_its_users_would():
+def test_targets_are_for_peers_that_batch_as_their_users_do():
     targets = {case.name: case.target for case in encoding.CASES if case.target is not None}
     assert targets == {
         f"encoding.{backend}.{model}.{peer}": target
@@ -90,7 +90,7 @@ def test_vectors_that_differ_are_not_timed():
 
 
 @pytest.mark.parametrize("family", [encoding, features, cold])
-def test_a_peer_that_cannot_be_installed_is_told_of_and_the_rest_goes_on(
+def test_a_peer_that_cannot_be_installed_is_reported_and_the_run_goes_on(
     family, tmp_path, monkeypatch
 ):
     def offline(say):
@@ -99,7 +99,7 @@ def test_a_peer_that_cannot_be_installed_is_told_of_and_the_rest_goes_on(
     monkeypatch.setattr(family, "install_node_peers", offline)
     monkeypatch.setattr(encoding, "native_problem", lambda: "")
     monkeypatch.setattr(features, "native_problem", lambda: "")
-    monkeypatch.setattr(cold, "train_classifier", lambda given: tmp_path)
+    monkeypatch.setattr(cold, "train_classifier", lambda setting: tmp_path)
     monkeypatch.setattr(cold, "make_timer", lambda arguments: lambda: 0.25)
     peers = [case for case in encoding.CASES if case.peer != "tensorflow"]
     monkeypatch.setattr(encoding, "CASES", peers)
@@ -113,7 +113,7 @@ def test_a_peer_that_cannot_be_installed_is_told_of_and_the_rest_goes_on(
         list(family.measure_rows(setting(tmp_path, names=[family.NAMES[0]])))
 
 
-def test_what_a_lock_file_has_is_installed_once(tmp_path, monkeypatch):
+def test_a_lock_file_is_installed_once(tmp_path, monkeypatch):
     monkeypatch.setattr(installing, "HOME", tmp_path / "home")
     lock = tmp_path / "lock"
     lock.write_text("1")
@@ -140,7 +140,7 @@ def test_what_a_lock_file_has_is_installed_once(tmp_path, monkeypatch):
     assert len(installed) == 2
 
 
-def test_an_installer_that_is_missing_or_fails_says_why(tmp_path, monkeypatch):
+def test_a_missing_or_failing_installer_is_an_error_with_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(installing, "HOME", tmp_path / "home")
     monkeypatch.setenv("UV", str(tmp_path / "uv"))
     with pytest.raises(EnvironmentProblem, match="uv is not found; run `nox -s bench`, or set UV"):
@@ -154,7 +154,7 @@ def test_an_installer_that_is_missing_or_fails_says_why(tmp_path, monkeypatch):
     assert list((tmp_path / "home").iterdir()) == []
 
 
-def test_the_peers_are_pinned_as_their_lock_file_has_them():
+def test_peer_versions_equal_their_lock_file():
     wanted, lock = (
         json.loads((installing.PACKAGES / name).read_text())
         for name in ("package.json", "package-lock.json")
@@ -165,7 +165,7 @@ def test_the_peers_are_pinned_as_their_lock_file_has_them():
     assert names.count("onnxruntime-node") == names.count("onnxruntime-web") == 1
 
 
-def test_an_epoch_of_the_older_design_is_reckoned_by_texts():
+def test_an_epoch_of_the_older_design_is_estimated_by_texts():
     asked = []
 
     def ask(op, what, count):
@@ -180,7 +180,7 @@ def test_an_epoch_of_the_older_design_is_reckoned_by_texts():
     assert training.describe_shares({"train": 32, "dev": 32}) == "32 of 32 and 32 of 32"
 
 
-def test_a_training_that_ends_early_is_no_training_of_five_epochs(tmp_path, monkeypatch):
+def test_a_training_with_too_few_epochs_is_an_error(tmp_path, monkeypatch):
     program = tmp_path / "node"
     monkeypatch.setattr(training, "find_node", lambda: str(program))
     files = {"train": "t.jsonl", "dev": "d.jsonl"}
@@ -192,9 +192,9 @@ def test_a_training_that_ends_early_is_no_training_of_five_epochs(tmp_path, monk
         training.time_training(setting(tmp_path), training.CASES[0], "bundle", files, accuracies)
         return accuracies
 
-    told = '{"history": [1, 2, 3, 4, 5], "dev_accuracy": 0.75}'
+    summary = '{"history": [1, 2, 3, 4, 5], "dev_accuracy": 0.75}'
     check = 'case "$*" in *"--epochs 5 --backend wasm"*) ;; *) exit 9;; esac'
-    assert run(check, f"echo '{told}'") == [0.75]
+    assert run(check, f"echo '{summary}'") == [0.75]
     with pytest.raises(CheckFailed, match="ran 2 epochs, expected 5"):
         run("""echo '{"history": [1, 2], "dev_accuracy": 0.75}'""")
     with pytest.raises(EnvironmentProblem, match="train.js failed: error: no data"):
@@ -202,8 +202,8 @@ def test_a_training_that_ends_early_is_no_training_of_five_epochs(tmp_path, monk
     assert not list((tmp_path / "scratch").iterdir())
 
 
-def test_every_side_that_is_here_gives_the_same_vectors(embedded, tmp_path):
-    given = setting(tmp_path)
+def test_all_available_sides_give_the_same_vectors(embedded, tmp_path):
+    current = setting(tmp_path)
     examples = [{"text": text, "label": place % 2} for place, text in enumerate(REVIEWS)]
     data = tmp_path / "three.jsonl"
     data.write_text("".join(json.dumps(each) + "\n" for each in examples))
@@ -215,13 +215,13 @@ def test_every_side_that_is_here_gives_the_same_vectors(embedded, tmp_path):
         SideProcess("the older design", node_program(str(room / "training" / "older.js"))) as older,
     ):
         ours.ask("open", bundle=bundle, backend="wasm")
-        file = material.write_json_file(given, "texts", REVIEWS)
+        file = material.write_json_file(current, "texts", REVIEWS)
         ids = ours.ask("ids", file=file)
         assert [row[0] for row in ids] == [ids[0][0]] * 3
         ours.ask("texts", file=file)
         tensorflow.ask("open", directory=str(embedded.model))
         tensorflow.ask(
-            "batches", file=material.write_json_file(given, "batches", [ids[:2], ids[2:]])
+            "batches", file=material.write_json_file(current, "batches", [ids[:2], ids[2:]])
         )
         # Any GraphModel does: here it is the bundle's.
         paths = {"train": str(data), "dev": str(data)}
@@ -232,12 +232,13 @@ def test_every_side_that_is_here_gives_the_same_vectors(embedded, tmp_path):
             part = older.ask("part", what=what, count=9)
             assert part["texts"] == 3 and part["seconds"] > 0
         ours.ask(
-            "batches", file=material.write_json_file(given, "batches", [ids[:1], ids[1:2], ids[2:]])
+            "batches",
+            file=material.write_json_file(current, "batches", [ids[:1], ids[1:2], ids[2:]]),
         )
         assert encoding.compare_vectors("batches", ours, tensorflow) < encoding.CLOSE
 
 
-def test_a_bundle_in_memory_counts_with_all_of_its_process(embedded, tmp_path):
+def test_the_memory_row_counts_the_whole_process(embedded, tmp_path):
     size = memory.weight_bytes(embedded.bundle)
     assert size == sum(file.stat().st_size for file in embedded.bundle.glob("group*.bin"))
     assert memory.peak_bytes(embedded.bundle) > size + 2**20
@@ -255,7 +256,7 @@ def test_a_program_that_fails_is_not_timed(tmp_path):
     assert cold.make_timer([str(program)])() > 0
 
 
-def test_the_chart_sets_families_apart_and_strikes_through_no_ratio():
+def test_the_chart_separates_families_and_crosses_no_ratio():
     rows = [
         {"name": name, "ratio": ratio, "target": target, "met": None, "what": "", "peer": ""}
         for name, ratio, target in (("a.b", 9, 10), ("a.c", 9, 90), ("d", 9, 1))

@@ -1,7 +1,7 @@
-"""No row of the catalog is left out, a failure is told, and one row goes all the way.
+"""Every row of the catalog has a build, failures are reported, and one row runs completely.
 
 The publishers' rows are tested without the publishers' packages: with answers made by hand, and
-with a script in the place of theirs.
+with a script that replaces theirs.
 """
 
 import json
@@ -38,13 +38,13 @@ def test_rows_that_share_a_build_are_the_same_model():
         assert len({(entry.configuration, entry.contract) for entry in group}) == 1
 
 
-def test_the_vocab_is_as_large_as_the_collection_s():
+def test_the_vocab_has_the_size_of_the_collections_vocab():
     lines = make_vocab_lines(21128)
     assert len(lines) == len(set(lines)) == 21128
 
 
-def test_a_command_is_measured(tmp_path):
-    """By a small process, as in the command: a child begins with its parent's peak."""
+def test_time_and_memory_of_a_command_are_measured(tmp_path):
+    """Measured by a small process, as in the command: a child begins with its parent's peak."""
     code = "import sys; x = bytearray(300 << 20); print('out'); sys.exit('no such thing')"
     script = (
         "import pathlib, sys; from parity_tests.runners.measure import run_measured; "
@@ -75,7 +75,7 @@ def test_the_table_has_every_build_and_says_what_failed():
     assert "export: no such op" in lines[3]
 
 
-def test_the_third_party_can_say_no():
+def test_a_difference_from_transformers_fails():
     golden = {
         "input_ids": np.array([[2, 3]], np.int32),
         "attention_mask": np.array([[1, 0]], np.int32),
@@ -83,7 +83,7 @@ def test_the_third_party_can_say_no():
         "pooled_output": np.zeros((1, 3), np.float32),
     }
     theirs = {"own_ids": golden["input_ids"], **{k: v.copy() for k, v in golden.items()}}
-    theirs["sequence_output"][0, 1] = 9.0  # masked: means nothing
+    theirs["sequence_output"][0, 1] = 9.0  # masked: not compared
 
     def said(**changed):
         row = ConformanceRow("trained", [], "named", "trained", ok=True)
@@ -99,7 +99,7 @@ def test_the_third_party_can_say_no():
     )
 
 
-def test_one_row_goes_all_the_way(tmp_path, capsys):
+def test_one_row_is_built_exported_and_compared(tmp_path, capsys):
     out = tmp_path / "conformance.json"
     assert command.main(["--rows", "albert_tiny", "--out", str(out)]) == 0
     (row,) = json.loads(out.read_text("utf-8"))
@@ -110,7 +110,7 @@ def test_one_row_goes_all_the_way(tmp_path, capsys):
     assert "albert_tiny" in capsys.readouterr().out
 
 
-def test_a_row_that_the_catalog_has_not(tmp_path, capsys):
+def test_an_unknown_row_is_refused(tmp_path, capsys):
     assert command.main(["--rows", "gpt", "--out", str(tmp_path / "x.json")]) == 2
     assert "the catalog has no gpt" in capsys.readouterr().err
 
@@ -135,7 +135,7 @@ ALL_ROWS = {
 }
 
 
-def test_the_publishers_rows_and_their_scripts():
+def test_every_publisher_row_has_a_script():
     assert {model.name for model in published_models()} == ALL_ROWS
     for model in published_models():
         script = ROOT / "parity_tests" / "conformance" / "publishers" / f"{model.script}.py"
@@ -144,8 +144,8 @@ def test_the_publishers_rows_and_their_scripts():
         assert own == ["from parity_tests.conformance.publishers.reference import ("]
 
 
-def test_the_publishers_texts_have_each_kind():
-    """Each way in which tokenizers differ is in the texts, and the vocab tells the ways apart."""
+def test_the_publishers_texts_have_every_kind_of_character():
+    """The texts have every difference between tokenizers, and the vocab shows it in the ids."""
     texts = [case["text"] for case in cases.CASES]
     tokens = cases.small_vocab_lines()
     assert len(tokens) == len(set(tokens)) and 200 < len(tokens) < 400
@@ -159,7 +159,7 @@ def test_the_publishers_texts_have_each_kind():
 
 
 def answers():
-    """A publisher's reference and Node's equal answer, as the two write them."""
+    """Returns a publisher's reference and Node's equal answer, as they write them."""
     generator = np.random.default_rng(3)
     exact = generator.normal(0.0, 1.0, (2, 3, 4))
     single = (exact + 1e-6).astype(np.float32)
@@ -192,7 +192,7 @@ def test_node_equals_the_publisher():
     assert row.budget == pytest.approx(ROUNDING * rounding)
 
 
-def test_the_publisher_can_say_no():
+def test_a_difference_from_the_publisher_fails():
     theirs, ours = answers()
     ours["hidden"][0, 1, 2] += 1e-5
     said, _ = said_of(theirs, ours)
@@ -203,12 +203,12 @@ def test_the_publisher_can_say_no():
     assert "nan from float64" in said_of(theirs, ours)[0]
 
     theirs, ours = answers()
-    ours["hidden"][1, 2] = 50.0  # masked: means nothing
+    ours["hidden"][1, 2] = 50.0  # masked: not compared
     assert said_of(theirs, ours)[0] == ""
 
 
-def test_a_publisher_s_rounding_has_a_ceiling():
-    """A reference whose own float32 is far off does not excuse Node."""
+def test_the_tolerance_for_a_publishers_rounding_is_limited():
+    """A reference whose own float32 is far off does not allow Node to be far off."""
     theirs, ours = answers()
     theirs["sequence_output"] = theirs["sequence_output"] + np.float32(1.0)
     ours["hidden"][0, 0, 0] += 0.01
@@ -231,13 +231,13 @@ def test_a_publisher_s_rounding_has_a_ceiling():
         ),
     ],
 )
-def test_other_ids_and_shapes_are_no_equality(change, expected):
+def test_different_ids_and_shapes_fail(change, expected):
     theirs, ours = answers()
     change(ours)
     assert expected in said_of(theirs, ours)[0]
 
 
-def test_an_output_that_is_missing_is_no_equality():
+def test_a_missing_output_fails():
     theirs, ours = answers()
     assert said_of(theirs, ours, roles=("default",))[0] == (
         "the bundle has no sequence_output, only default"
@@ -246,7 +246,7 @@ def test_an_output_that_is_missing_is_no_equality():
     assert said_of(theirs, ours)[0] == "the reference has no outputs"
 
 
-def test_a_fixed_length_bundle_is_padded_further():
+def test_the_extra_padding_of_a_fixed_length_bundle_is_ignored():
     theirs, ours = answers()
     wider = np.full((2, 2, 4), 7.0, np.float32)
     ours["hidden"] = np.concatenate([ours["hidden"], wider], axis=1)
@@ -255,8 +255,8 @@ def test_a_fixed_length_bundle_is_padded_further():
     assert said_of(theirs, ours)[0] == ""
 
 
-def test_a_publisher_that_cannot_run_is_a_failed_row(tmp_path):
-    """This Python has no torch: the row fails by name, and nothing is left behind."""
+def test_a_publisher_script_that_fails_is_a_failed_row(tmp_path):
+    """This Python has no torch: the row fails, and no files remain."""
     (model,) = (m for m in published_models() if m.name == "transformers/bert")
     row = conform_published(model, Path(sys.executable), tmp_path)
     assert not row.ok and "transformers_models: " in row.said
@@ -264,7 +264,7 @@ def test_a_publisher_that_cannot_run_is_a_failed_row(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_reference_files_hold_float32_and_float64(tmp_path):
+def test_reference_files_have_float32_and_float64(tmp_path):
     inputs = reference.pad_rows([([2, 3], [0, 0])])
     value = np.zeros((1, 4))
     with pytest.raises(TypeError, match="expected float32 and float64"):
@@ -274,7 +274,7 @@ def test_reference_files_hold_float32_and_float64(tmp_path):
     assert (tmp_path / "reference.safetensors").exists()
 
 
-def test_the_texts_reach_a_publisher_as_they_are(tmp_path):
+def test_a_publisher_script_reads_the_texts_unchanged(tmp_path):
     cases.write_cases(tmp_path, [*cases.CASES, *cases.PAIRS])
     read = reference.read_cases(tmp_path)
     assert [case.text for case in read if case.pair is None] == [c["text"] for c in cases.CASES]
@@ -284,7 +284,7 @@ def test_the_texts_reach_a_publisher_as_they_are(tmp_path):
     assert reference.read_tokens(tmp_path) == cases.small_vocab_lines()
 
 
-def test_a_publisher_s_row_without_its_python(tmp_path, capsys):
+def test_a_publishers_row_needs_its_python(tmp_path, capsys):
     out = str(tmp_path / "x.json")
     assert command.main(["--rows", "keras_hub/bert", "--out", out]) == 2
     assert "keras_hub/bert needs --publishers-python PYTHON" in capsys.readouterr().err

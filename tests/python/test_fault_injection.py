@@ -1,7 +1,7 @@
-"""The judge's trial: that a fault is really put in, and that nothing else is.
+"""Each fault is injected, and changes nothing else.
 
-What is put in is measured on the files by this test's own means; that the judge finds it is tried
-on a few, the rest being what `nox -s faults` is for.
+The tests inspect the files by their own means. Only a few faults are judged here; `nox -s faults`
+judges all.
 """
 
 import ast
@@ -35,7 +35,7 @@ PARTS += [f"tables:{name}" for name in ("bert", "fast", "lower", "cased")]
 
 @pytest.fixture(scope="session")
 def material(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> CleanMaterial:
-    """A part of the trial's clean material, small enough to be made here."""
+    """Makes a small part of the clean models and bundles."""
     made = CleanMaterial(tmp_path_factory.mktemp("material"))
     build_missing(made.root, embedded.vocab, [*PARTS, *BUILT], lambda line: None)
     for name in BUILT[:2]:
@@ -53,7 +53,7 @@ def named(cleans: list[CleanBundle], name: str) -> CleanBundle:
 
 
 def contents(place: Path) -> dict[str, bytes]:
-    """Every file of a directory by its name within; of links to others, nothing."""
+    """Returns the content of every file of a directory, by its relative name."""
     files = [
         path for path in place.rglob("*") if path.is_file() and "node_modules" not in path.parts
     ]
@@ -61,7 +61,7 @@ def contents(place: Path) -> dict[str, bytes]:
 
 
 def weight(bundle: Path, name: str) -> np.ndarray:
-    """A float32 weight, read by its place in the manifest."""
+    """Reads a float32 weight by its offset in the manifest."""
     [group] = json.loads((bundle / "model.json").read_text())["weightsManifest"]
     whole = b"".join((bundle / path).read_bytes() for path in group["paths"])
     start = 0
@@ -81,7 +81,7 @@ def test_there_are_enough_kinds_and_faults() -> None:
     assert sum(len(source.dtypes) for source in SOURCES) >= 50
 
 
-def test_what_puts_faults_in_shares_nothing_with_the_judge() -> None:
+def test_only_the_evaluator_imports_the_judge() -> None:
     importing = set()
     for file in (ROOT / "fault_injection").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -93,7 +93,7 @@ def test_what_puts_faults_in_shares_nothing_with_the_judge() -> None:
 
 
 @pytest.mark.parametrize("name", ["bert_tanh.float32", "bert_large.float16", "outlier.float16"])
-def test_an_unchanged_copy_sealed_again_is_the_same(
+def test_resealing_an_unchanged_copy_changes_nothing(
     cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
     clean = named(cleans, name)
@@ -103,7 +103,7 @@ def test_an_unchanged_copy_sealed_again_is_the_same(
     assert contents(copy.path) == contents(clean.path)
 
 
-def test_a_patient_whose_weights_are_written_unchanged_is_the_same(
+def test_writing_unchanged_weights_changes_nothing(
     cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
     for name in ("bert_large.float32", "bert_tanh.uint8", "bert_tanh.float16"):
@@ -113,7 +113,7 @@ def test_a_patient_whose_weights_are_written_unchanged_is_the_same(
         assert contents(target.bundle_path) == contents(target.clean.path)
 
 
-def test_an_unchanged_head_sealed_again_is_the_same(
+def test_resealing_an_unchanged_head_changes_nothing(
     cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
     head = named(cleans, "bert_tanh.float32").head
@@ -125,7 +125,7 @@ def test_an_unchanged_head_sealed_again_is_the_same(
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_every_fault_is_in_the_files_and_sealed(
+def test_every_fault_changes_the_files_and_is_sealed(
     kind: Kind, cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
     fitting = [clean for clean in cleans if kind.fits(clean)]
@@ -143,11 +143,11 @@ def test_every_fault_is_in_the_files_and_sealed(
 
 
 def altered(target: Target) -> list[str]:
-    """The files that are not as in the clean directories."""
+    """Returns the files that differ from the clean directories."""
     pairs = [(target.bundle_path, target.clean.path)]
     if target.head_path is not None and target.clean.head is not None:
         pairs.append((target.head_path, target.clean.head))
-    # Node's side changes while it runs; what changes is told by judging.
+    # Runner faults change no files: only the judge shows them.
     found = [] if target.program is None else [target.program.name]
     for place, clean in pairs:
         old = contents(clean)
@@ -156,7 +156,7 @@ def altered(target: Target) -> list[str]:
 
 
 def assert_sealed(place: Path, seal: str) -> None:
-    """Every file has the size and the hash that the contract gives it."""
+    """Checks that every file has the size and the hash of the contract."""
     files = json.loads((place / seal).read_text(encoding="utf-8"))["files"]
     for name, entry in files.items():
         data = (place / name).read_bytes()
@@ -171,13 +171,13 @@ def put(kind: str, clean: CleanBundle, place: Path, number: int = 0) -> Target:
     return target
 
 
-def test_a_fault_is_the_same_every_time(cleans: list[CleanBundle], tmp_path: Path) -> None:
+def test_a_fault_is_reproducible(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     first, again = (put("exponent_bit", clean, tmp_path / name) for name in ("a", "b"))
     assert contents(first.bundle_path) == contents(again.bundle_path)
 
 
-def test_one_sign_is_turned_and_nothing_else(cleans: list[CleanBundle], tmp_path: Path) -> None:
+def test_the_sign_fault_changes_exactly_one_sign(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = put("sign_bit", clean, tmp_path / "fault")
     [shard] = [path.name for path in clean.path.glob("group1-shard*.bin")]
@@ -189,7 +189,9 @@ def test_one_sign_is_turned_and_nothing_else(cleans: list[CleanBundle], tmp_path
     assert sorted(altered(target)) == ["bundle.json", shard]
 
 
-def test_a_transposed_matrix_is_the_transpose(cleans: list[CleanBundle], tmp_path: Path) -> None:
+def test_the_transposition_fault_transposes_one_matrix(
+    cleans: list[CleanBundle], tmp_path: Path
+) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = Target(clean, tmp_path / "fault")
     change = KINDS["matrix_transposed"].inject(target, Random(1))
@@ -199,7 +201,7 @@ def test_a_transposed_matrix_is_the_transpose(cleans: list[CleanBundle], tmp_pat
     assert not (new == old).all()
 
 
-def test_swapped_layers_are_each_other(cleans: list[CleanBundle], tmp_path: Path) -> None:
+def test_the_layer_swap_swaps_two_layers(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = put("layers_swapped", clean, tmp_path / "fault")
     for part in ("self/query/kernel", "output_norm/beta"):
@@ -207,28 +209,30 @@ def test_swapped_layers_are_each_other(cleans: list[CleanBundle], tmp_path: Path
         assert (new == weight(clean.path, f"layer_1/{part}")).all()
 
 
-def test_a_stale_bundle_has_the_other_seed_s_weights(
+def test_a_stale_bundle_has_the_weights_of_the_other_seed(
     cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
-    clean, twin = (named(cleans, f"{name}.float32") for name in ("bert_tanh", "bert_tanh_b"))
+    clean, other = (named(cleans, f"{name}.float32") for name in ("bert_tanh", "bert_tanh_b"))
     target = put("stale_bundle", clean, tmp_path / "fault")
-    assert (weight(target.bundle_path, "pooler/kernel") == weight(twin.path, "pooler/kernel")).all()
+    assert (
+        weight(target.bundle_path, "pooler/kernel") == weight(other.path, "pooler/kernel")
+    ).all()
     about = [json.loads((p / BUNDLE).read_text()) for p in (target.bundle_path, clean.path)]
     assert about[0]["provenance"] == about[1]["provenance"]
 
 
 @pytest.mark.parametrize("name", ["bert", "fast", "lower", "cased"])
-def test_tables_are_read_and_written_to_the_byte(material: CleanMaterial, name: str) -> None:
+def test_tables_are_written_byte_for_byte_as_read(material: CleanMaterial, name: str) -> None:
     data = material.tables(name).read_bytes()
     read = tables.read_tables(data)
     assert tables.tables_to_bytes(read) == data
     symbols = {"cased": tables.FOLDED + 1}.get(name) or read.classes[ord("A")]
-    # Upper case becomes lower case where the tokenizer does that, and is kept where it does not.
+    # Upper case becomes lower case only where the tokenizer does that.
     assert symbols == tables.FOLDED or read.classes[ord("A")] == tables.LETTER
     assert read.folds.get(ord("A")) == (None if name == "cased" else [ord("a") * 4])
 
 
-def test_one_altered_entry_is_of_one_character(cleans: list[CleanBundle], tmp_path: Path) -> None:
+def test_an_altered_entry_changes_one_character(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_relu.float32")
     target = put("one_entry_altered", clean, tmp_path / "fault", 3)
     old, new = (
@@ -251,14 +255,14 @@ console.log(JSON.stringify({ shape, data: Array.from(data) }));
 
 
 def encoded(bundle: Path) -> np.ndarray:
-    """`sequence_output` of two texts of different lengths in one padded batch, from TF.js."""
+    """Runs two texts in one padded batch in TF.js; returns `sequence_output`."""
     command = ["node", "--input-type=module", "-e", PADDED, str(bundle)]
     run = subprocess.run(command, cwd=ROOT, check=True, text=True, capture_output=True)
     answer = json.loads(run.stdout)
     return np.array(answer["data"], np.float32).reshape(answer["shape"])
 
 
-def test_faulty_graphs_still_run_and_answer_otherwise(
+def test_faulty_graphs_run_and_give_other_outputs(
     cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
     clean = named(cleans, "bert_tanh.float32")
@@ -271,7 +275,7 @@ def test_faulty_graphs_still_run_and_answer_otherwise(
 
 
 @pytest.mark.parametrize("name", ["types_zeroed", "mask_value_other", "key_bias_dropped"])
-def test_what_single_texts_do_not_show_does_not_show(
+def test_faults_of_token_types_do_not_change_single_texts(
     cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
     clean = named(cleans, "bert_tanh.float32")
@@ -282,7 +286,7 @@ def test_what_single_texts_do_not_show_does_not_show(
     assert np.abs(got[1] - true[1]).max() < 1e-5
 
 
-def test_every_fault_of_the_runner_is_in_both_tables() -> None:
+def test_every_runner_fault_is_in_both_tables() -> None:
     module = "./fault_injection/runner_faults.js"
     code = f"import('{module}').then(({{ NAMES }}) => console.log(NAMES.join(' ')))"
     said = subprocess.run(
@@ -291,7 +295,7 @@ def test_every_fault_of_the_runner_is_in_both_tables() -> None:
     assert set(said.stdout.split()) == set(runner.RUNNER_FAULTS)
 
 
-def test_a_hook_that_is_gone_is_said() -> None:
+def test_a_missing_hook_is_reported() -> None:
     code = (
         "import { Encoder } from './node_bridge/encoder/encoder.js';"
         "import { install } from './fault_injection/runner_faults.js';"
@@ -303,7 +307,7 @@ def test_a_hook_that_is_gone_is_said() -> None:
     assert "there is no hook pad any more" in said.stderr
 
 
-def test_the_plan_spreads_faults_and_never_varies(cleans: list[CleanBundle]) -> None:
+def test_the_plan_spreads_faults_and_is_reproducible(cleans: list[CleanBundle]) -> None:
     [first, again] = [plan_tasks([KINDS["sign_bit"]], cleans, quick=False) for _ in range(2)]
     assert [task.id for task in first] == [task.id for task in again]
     assert len(first) == KINDS["sign_bit"].times
@@ -311,7 +315,7 @@ def test_the_plan_spreads_faults_and_never_varies(cleans: list[CleanBundle]) -> 
     assert len(plan_tasks(KINDS.values(), cleans, quick=True)) == len(KINDS)
 
 
-def test_verdicts_are_kept_and_a_cut_line_is_not(tmp_path: Path) -> None:
+def test_verdicts_are_saved_and_an_incomplete_line_is_dropped(tmp_path: Path) -> None:
     record = VerdictRecord(tmp_path, "key")
     record.add({"id": "a", "got": "weights"})
     with record.path.open("a") as stream:
@@ -341,7 +345,7 @@ def clean_row(alarmed: bool) -> score.VerdictRow:
     return {"bundle": "b", "got": "ids" if alarmed else None, "detected": alarmed, "message": ""}
 
 
-def test_the_score_counts() -> None:
+def test_the_score_counts_verdicts() -> None:
     good = [row(True, True)] * 19
     quiet = [clean_row(False)]
     counted = score.score_verdicts([*good, row(True, False), row(False, False, "no effect")], quiet)
@@ -358,18 +362,18 @@ def test_the_score_counts() -> None:
     )
 
 
-def test_a_kind_that_does_not_exist() -> None:
+def test_an_unknown_kind_is_refused() -> None:
     command = [sys.executable, "-m", "fault_injection", "--kinds", "sign_bit,nonsense"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     said, _, names = done.stderr.partition(" expected of ")
     assert said == "error: --kinds: got nonsense,"
-    # A line is not as long as all of them; it says the first and the last.
+    # The line names only the first and the last.
     assert names.startswith(", ".join(sorted(KINDS)[:20]))
     assert names.endswith(f"{sorted(KINDS)[-1]}\n")
 
 
-def test_the_judge_finds_what_was_put_in(
+def test_the_judge_finds_injected_faults(
     embedded: Embedded, cleans: list[CleanBundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -398,7 +402,7 @@ def test_the_judge_finds_what_was_put_in(
     shutil.rmtree(tmp_path / "out")
 
 
-def test_the_padded_source_has_rows_for_no_token(cleans: list[CleanBundle]) -> None:
+def test_the_padded_source_has_rows_without_a_token(cleans: list[CleanBundle]) -> None:
     place = named(cleans, "padded.float32").path
     tokens = len((place / "vocab.txt").read_bytes().splitlines())
     rows = len(weight(place, "word_embeddings"))
@@ -413,7 +417,7 @@ def test_bisection_finds_the_smallest_change() -> None:
     assert sensitivity.find_smallest_change(lambda change: False) is None
 
 
-def test_derived_budgets_show_changes_that_fixed_ones_showed(cleans: list[CleanBundle]) -> None:
+def test_derived_budgets_are_as_sensitive_as_fixed_ones(cleans: list[CleanBundle]) -> None:
     rows = sensitivity.measure_source(named(cleans, "bert_tanh.float32"))
     assert {row.what for row in rows} == {
         *(what for what, _, _ in sensitivity.PARTS),
@@ -423,6 +427,6 @@ def test_derived_budgets_show_changes_that_fixed_ones_showed(cleans: list[CleanB
         assert row.fixed is not None, row
         assert row.derived is not None, row
         assert 1e-9 < row.derived < 1e-1, row
-        # At the most 1.5 times as large; most are smaller.
+        # At most 1.5 times as large; most are smaller.
         assert row.derived <= 1.5 * row.fixed, row
     assert "median" in sensitivity.sensitivity_table(rows)

@@ -1,4 +1,4 @@
-"""The twin: what it feeds, what moves and what does not, Node's steps, and the table.
+"""The fine-tuning comparison: batches, moved weights, Node's steps, and the table.
 
 No figure of time or memory decides a test.
 """
@@ -40,7 +40,7 @@ IDS_OF_TWO = {
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model, a tokenizer, 40 training and 8 dev texts that tell good from bad."""
+    """Makes a model, a tokenizer, 40 training and 8 dev texts, good and bad."""
     place = tmp_path_factory.mktemp("tiny")
     strangers.own_encoder(place / "model", dropout=0.0)
     strangers.own_tokenizer(place / "tokenizer")
@@ -52,32 +52,32 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(place: Path, *more: str) -> list[str]:
-    given = ["--model", str(place / "model"), "--tokenizer-model", str(place / "tokenizer")]
-    given += ["--train", str(place / "train.jsonl"), "--dev", str(place / "dev.jsonl")]
-    return [*given, "--epochs", "2", *more]
+    arguments = ["--model", str(place / "model"), "--tokenizer-model", str(place / "tokenizer")]
+    arguments += ["--train", str(place / "train.jsonl"), "--dev", str(place / "dev.jsonl")]
+    return [*arguments, "--epochs", "2", *more]
 
 
 def experiment(place: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     assert run_python.main(arguments(place, *more)) == 0
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
+    output: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return output
 
 
 def test_a_frozen_encoder_does_not_move(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = experiment(tiny, capsys)
-    assert told["weights"]["all"] > 0
-    assert told["weights"]["moved"] == 0
-    assert len(told["losses"]) == 2 * 2
-    assert told["losses"][-1] != told["losses"][0]
+    output = experiment(tiny, capsys)
+    assert output["weights"]["all"] > 0
+    assert output["weights"]["moved"] == 0
+    assert len(output["losses"]) == 2 * 2
+    assert output["losses"][-1] != output["losses"][0]
 
 
-def test_an_updated_one_does_where_it_can(tiny: Path) -> None:
+def test_an_updated_encoder_moves(tiny: Path) -> None:
     network = Network(load_model(tiny / "model"), trainable=True, classes=2)
     before = network.weights()
     network.train(IDS_OF_TWO, np.array([0, 1], np.int32))
     unmoved = {name for name, now in network.weights().items() if (now == before[name]).all()}
     pooler = {name for name in before if "/pooler/" in name}
-    # A key's bias adds the same to all scores of a query: softmax does not see it.
+    # A key's bias adds the same to all scores of a query, which softmax ignores.
     no_gradient = {name for name in before if name.endswith("/key/bias")}
     assert pooler and no_gradient
     assert pooler <= unmoved <= pooler | no_gradient
@@ -94,7 +94,7 @@ def test_the_head_of_a_frozen_encoder_takes_scaled_vectors(tiny: Path) -> None:
     assert (network.infer(IDS_OF_TWO)["probabilities"].numpy() != plain).any()
 
 
-def test_weights_that_should_not_move_or_should() -> None:
+def test_a_moved_frozen_encoder_and_an_unmoved_updated_one_fail() -> None:
     run_python.check_moved_weights([], trainable=False)
     run_python.check_moved_weights(["a"], trainable=True)
     with pytest.raises(CheckFailed, match="is frozen, but 2 weights moved: a"):
@@ -103,28 +103,28 @@ def test_weights_that_should_not_move_or_should() -> None:
         run_python.check_moved_weights([], trainable=True)
 
 
-def test_dropout_is_found(tiny: Path, tmp_path: Path) -> None:
+def test_dropout_is_detected(tiny: Path, tmp_path: Path) -> None:
     with_dropout = strangers.own_encoder(tmp_path, dropout=0.5)
     assert run_python.has_dropout(load_model(with_dropout), IDS_OF_TWO)
     assert not run_python.has_dropout(load_model(tiny / "model"), IDS_OF_TWO)
 
 
-def test_node_makes_the_same_steps(
+def test_node_has_the_same_losses_as_python(
     native: None, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     python = experiment(tiny, capsys, "--trainable")
     experiment(tiny, capsys, "--trainable", "--save", str(tmp_path))
     run = [find_node(), str(experiments.RUN_NODE), "--from", str(tmp_path)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
-    assert len(told["losses"]) == 4
-    assert told["losses"] == python["losses"]
+    output = json.loads(done.stdout)
+    assert len(output["losses"]) == 4
+    assert output["losses"] == python["losses"]
     keys = ("epoch", "dev_accuracy")
-    ours, theirs = ([[e[key] for key in keys] for e in t["history"]] for t in (told, python))
+    ours, theirs = ([[e[key] for key in keys] for e in t["history"]] for t in (output, python))
     assert ours == theirs
 
 
-def test_the_ids_are_those_of_parity_cut_at_128(embedded: Embedded, tmp_path: Path) -> None:
+def test_ids_equal_those_of_parity_cut_at_128(embedded: Embedded, tmp_path: Path) -> None:
     tokenizer = make_tokenizer(TokenizerSource(model=embedded.tokenizer_model))
     source = SourceModel(load_model(embedded.model), tokenizer)
     lines = (embedded.data / "dev.jsonl").read_text("utf-8").split("\n")[:60]
@@ -156,7 +156,7 @@ def test_a_batch_is_as_wide_as_its_longest_text() -> None:
     assert labels.tolist() == [1, 0]
 
 
-def test_an_epoch_has_each_text_once_beside_others_of_its_length() -> None:
+def test_an_epoch_has_each_text_once_with_others_of_similar_length() -> None:
     lengths = np.random.default_rng(7).integers(3, 129, 100).astype(np.int32)
     first, second = (texts.make_batches(lengths, seed) for seed in (0, 1))
     assert first.shape == (4, 32)
@@ -174,7 +174,7 @@ HISTORY = [
 ]
 
 
-def test_a_row_is_made_of_its_epochs_and_of_the_whole_run() -> None:
+def test_a_row_has_figures_of_epochs_and_of_the_whole_run() -> None:
     row = FinetuneRow("Node, native", "updated", texts=100, history=HISTORY, seconds=20.0)
     assert (row.best["epoch"], row.epoch_seconds, row.other_seconds) == (2, 3.0, 5.0)
     assert row.texts_per_second == 15
@@ -218,22 +218,22 @@ def test_node_s_own_training_gives_a_row(embedded: Embedded, tmp_path: Path) -> 
 
 
 def setting(root: Path, scratch: Path) -> experiments.FinetuneSetting:
-    given = argparse.Namespace(root=root, texts=20, epochs=2)
-    return command.make_setting(given, scratch)
+    options = argparse.Namespace(root=root, texts=20, epochs=2)
+    return command.make_setting(options, scratch)
 
 
-def test_caches_of_earlier_runs_are_of_no_help(
+def test_caches_of_earlier_runs_are_not_used(
     embedded: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
 
-    def record(name: str, given: list[str], *_: object) -> MeasuredRun:
-        asked.append(given)
+    def record(name: str, command: list[str], *_: object) -> MeasuredRun:
+        asked.append(command)
         return MeasuredRun(0, 1.0, 1, json.dumps({"history": HISTORY}), "")
 
     monkeypatch.setattr(experiments, "run_to_end", record)
     for options in ("--out DIR", "--out DIR --cache DIR"):
-        monkeypatch.setattr(experiments, "read_help", lambda program, told=options: told)
+        monkeypatch.setattr(experiments, "read_help", lambda program, text=options: text)
         experiments.run_node_frozen(setting(embedded.root, tmp_path), "wasm")
     assert "--cache" not in asked[0]
     assert Path(asked[1][asked[1].index("--cache") + 1]).parent == tmp_path
@@ -243,7 +243,7 @@ def test_caches_of_earlier_runs_are_of_no_help(
     ("problem", "missing"),
     [(("not built", ""), ["not built"] * 2), (("", "another one"), ["another one"])],
 )
-def test_a_run_without_native_says_so_and_is_kept(
+def test_a_run_without_native_is_reported_and_saved(
     embedded: Embedded,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -260,16 +260,16 @@ def test_a_run_without_native_says_so_and_is_kept(
     (tmp_path / "data").symlink_to(embedded.data)
     assert command.main(["--texts", "20", "--root", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    document = json.loads((tmp_path / "twin.json").read_text("utf-8"))
+    document = json.loads((tmp_path / "finetune.json").read_text("utf-8"))
     rows = [(row["runtime"], row["encoder"]) for row in document["rows"]]
     assert rows == [
         (runtime, encoder)
         for runtime in ("Python", "Node, wasm", "Node, native")
         for encoder in ("frozen", "updated")
     ]
-    told = [row["missing"] for row in document["rows"] if "missing" in row]
-    assert told == [experiments.NO_GRADIENTS, *missing]
-    assert all(reason in shown for reason in told)
+    reasons = [row["missing"] for row in document["rows"] if "missing" in row]
+    assert reasons == [experiments.NO_GRADIENTS, *missing]
+    assert all(reason in shown for reason in reasons)
     assert "20 training and 4 dev reviews, 5 epochs" in shown
     assert document["texts"] == {"train": 20, "dev": 4}
 
@@ -277,7 +277,7 @@ def test_a_run_without_native_says_so_and_is_kept(
 @pytest.mark.parametrize(
     ("code", "error"), [(1, CheckFailed), (-9, EnvironmentProblem), (70, EnvironmentProblem)]
 )
-def test_a_process_that_fails_is_told_of(
+def test_a_failing_process_is_reported(
     embedded: Embedded, tmp_path: Path, code: int, error: type[Exception]
 ) -> None:
     ending = f"os.kill(os.getpid(), {-code})" if code < 0 else f"sys.exit({code})"
@@ -289,7 +289,7 @@ def test_a_process_that_fails_is_told_of(
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "said"),
     [
         (["--texts", "4"], "got 0 dev texts, expected 1 to the 1000"),
         (["--texts", "5001"], "got 5001 train texts, expected 1 to the 5000"),
@@ -297,11 +297,11 @@ def test_a_process_that_fails_is_told_of(
         (["--root", os.devnull], "is not there; `nox -s export` makes it"),
     ],
 )
-def test_a_mistake_is_one_line(
-    embedded: Embedded, capsys: pytest.CaptureFixture[str], given: list[str], said: str
+def test_a_user_error_is_one_line(
+    embedded: Embedded, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    root = [] if "--root" in given else ["--root", str(embedded.root)]
-    assert command.main([*root, *given]) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    root = [] if "--root" in arguments else ["--root", str(embedded.root)]
+    assert command.main([*root, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1

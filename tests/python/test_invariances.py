@@ -1,4 +1,4 @@
-"""Invariances: each claim is compared, and a runner that breaks it is caught."""
+"""Every invariance is compared, and a runner that breaks one is found."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ OUTPUT = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
 
 
 def node() -> RunOutput:
-    """A runner that keeps every claim."""
+    """Returns the run of a runner that keeps every invariance."""
     ids = np.array([[4, 5, 6], [4, 5, 0]], np.int32)
     batch: dict[str, Array] = {
         "input_ids": ids,
@@ -42,8 +42,8 @@ def node() -> RunOutput:
 
 
 def python() -> RunOutput:
-    held = {place: dict(b) for place, b in node().batches.items() if place[0] != "pairs"}
-    return RunOutput(held | {("added", 0): {}}, {})
+    batches = {key: dict(b) for key, b in node().batches.items() if key[0] != "pairs"}
+    return RunOutput(batches | {("added", 0): {}}, {})
 
 
 def statuses(run: RunOutput) -> dict[str, str]:
@@ -53,7 +53,7 @@ def statuses(run: RunOutput) -> dict[str, str]:
     }
 
 
-def test_a_runner_that_keeps_every_claim_passes() -> None:
+def test_a_runner_that_keeps_every_invariance_passes() -> None:
     assert statuses(node()) == dict.fromkeys(invariances.CLAIM_TEXTS, "pass")
 
 
@@ -68,7 +68,7 @@ def test_a_runner_that_keeps_every_claim_passes() -> None:
         (1, "alone/left/out", (0, 1, 1), "alone"),
     ],
 )
-def test_each_broken_claim_is_caught(
+def test_each_broken_invariance_is_found(
     batch: int, name: str, at: tuple[int, ...], claim: str
 ) -> None:
     run = node()
@@ -78,7 +78,7 @@ def test_each_broken_claim_is_caught(
     assert [special for special, status in statuses(run).items() if status == "drift"] == [claim]
 
 
-def test_a_difference_of_one_bit_breaks_the_claim_of_repeated_runs_alone() -> None:
+def test_a_difference_of_one_bit_breaks_only_the_repeated_run() -> None:
     run = node()
     for claim in ("repeated", "masked"):
         changed = run.batches["pairs", 0][f"{claim}/left/out"].copy()
@@ -89,7 +89,7 @@ def test_a_difference_of_one_bit_breaks_the_claim_of_repeated_runs_alone() -> No
     ]
 
 
-def test_masked_positions_are_nobodys_claim() -> None:
+def test_masked_positions_are_not_compared() -> None:
     run = node()
     for claim in ("padded", "masked"):
         changed = run.batches["pairs", 0][f"{claim}/left/out"].copy()
@@ -99,13 +99,13 @@ def test_masked_positions_are_nobodys_claim() -> None:
 
 
 @pytest.mark.parametrize("variant", ["types", "holes", "turned"])
-def test_an_input_that_does_not_reach_the_model_is_caught(variant: str) -> None:
+def test_an_input_that_does_not_reach_the_model_is_found(variant: str) -> None:
     run = node()
     run.batches[variant, 0]["out"] = OUTPUT
     assert [special for special, status in statuses(run).items() if status == "drift"] == [variant]
 
 
-def test_a_variant_that_node_left_out_fails() -> None:
+def test_a_variant_without_nodes_answer_fails() -> None:
     run = node()
     del run.batches["types", 0]
     assert statuses(run)["types"] == "drift"

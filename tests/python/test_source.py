@@ -1,4 +1,4 @@
-"""Python's model runner: what each input means, and that a signature gets what it asks for."""
+"""Python's model runner: the role of each input, and the inputs that a signature gets."""
 
 import tempfile
 from pathlib import Path
@@ -33,10 +33,10 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PythonTokenizer:
     return ClassTokenizer(TokenizerSource(vocab=file, spec=TokenizerSpec("bert")), vocab)
 
 
-def model(function: Any, *specs: Any, **kept: Any) -> Any:
-    """A module with one signature, saved and loaded."""
+def model(function: Any, *specs: Any, **attributes: Any) -> Any:
+    """Saves and loads a module with one signature; `attributes` become attributes of it."""
     module = tf.Module()
-    for name, value in kept.items():
+    for name, value in attributes.items():
         setattr(module, name, value)
     module.serve = tf.function(function, input_signature=list(specs))
     with tempfile.TemporaryDirectory() as place:
@@ -63,7 +63,7 @@ def spec(name: str, dtype: Any = tf.int32, shape: Any = (None, None)) -> Any:
             {"args_0": "attention_mask", "args_0_1": "input_ids"},
             {"input_ids": "args_0_1", "attention_mask": "args_0"},
         ),
-        # A contract that says otherwise than the names is not believed.
+        # The names count where the contract disagrees.
         (
             ["input_ids", "input_mask"],
             {"input_ids": "attention_mask", "input_mask": "input_ids"},
@@ -71,19 +71,19 @@ def spec(name: str, dtype: Any = tf.int32, shape: Any = (None, None)) -> Any:
         ),
     ],
 )
-def test_roles_come_from_names_and_else_from_the_contract(
+def test_roles_come_from_names_or_from_the_contract(
     names: list[str], recorded: dict[str, str], expected: dict[str, str]
 ) -> None:
     assert assign_roles(names, recorded).items() >= expected.items()
 
 
 @pytest.mark.parametrize("names", [["args_0", "args_0_1"], ["mask"], []])
-def test_inputs_that_nothing_tells_apart_are_refused(names: list[str]) -> None:
+def test_ambiguous_inputs_are_refused(names: list[str]) -> None:
     with pytest.raises(UserError, match="the model's inputs are"):
         assign_roles(names, {})
 
 
-def test_the_recorded_signature_comes_first_and_the_only_one_last() -> None:
+def test_the_recorded_signature_has_priority() -> None:
     module = tf.Module()
     module.signatures = {"a": 1, "serving_default": 2}
     assert (choose_signature(module, "a"), choose_signature(module, None)) == (1, 2)
@@ -94,7 +94,7 @@ def test_the_recorded_signature_comes_first_and_the_only_one_last() -> None:
         choose_signature(module, None)
 
 
-def test_inputs_are_cast_to_what_the_signature_takes(tokenizer: PythonTokenizer) -> None:
+def test_inputs_are_cast_to_the_dtypes_of_the_signature(tokenizer: PythonTokenizer) -> None:
     def serve(ids: Any, mask: Any, types: Any) -> dict[str, Any]:
         shown = tf.where(mask, tf.cast(ids, tf.float64), -1.0)
         return {"half": tf.cast(shown + tf.cast(types, tf.float64), tf.float16), "ids": ids}
@@ -111,7 +111,7 @@ def test_inputs_are_cast_to_what_the_signature_takes(tokenizer: PythonTokenizer)
     }
 
 
-def test_a_fixed_length_is_padded_to_and_cut_at(tokenizer: PythonTokenizer) -> None:
+def test_texts_are_padded_and_cut_to_a_fixed_length(tokenizer: PythonTokenizer) -> None:
     specs = (spec("ids", shape=(1, 4)), spec("mask", shape=(1, 4)))
     source = SourceModel(model(lambda ids, mask: {"out": ids * mask}, *specs), tokenizer)
     assert (source.positions, source.length, source.rows) == (4, 4, 1)
@@ -123,8 +123,8 @@ def test_a_fixed_length_is_padded_to_and_cut_at(tokenizer: PythonTokenizer) -> N
     assert set(unclaimed_reasons(facts)) == {"padded", "types"}
 
 
-def test_a_fixed_batch_gets_as_many_rows_as_it_takes(tokenizer: PythonTokenizer) -> None:
-    """Three rows in twos: the last pair is filled up, and what fills it is dropped."""
+def test_a_fixed_batch_size_is_kept(tokenizer: PythonTokenizer) -> None:
+    """Three rows in batches of two: the last batch is padded, and the extra row is dropped."""
 
     def serve(ids: Any) -> dict[str, Any]:
         return {"out": ids + tf.reduce_sum(tf.ones_like(ids[:, 0]))}
@@ -137,7 +137,7 @@ def test_a_fixed_batch_gets_as_many_rows_as_it_takes(tokenizer: PythonTokenizer)
     assert rows == [5 + 2, 6 + 2, 7 + 2]
 
 
-def test_ids_that_the_model_does_not_have_are_the_users_mistake(
+def test_ids_beyond_the_model_are_a_user_error(
     tokenizer: PythonTokenizer,
 ) -> None:
     words = tf.Variable(tf.zeros([6, 2]))
@@ -176,7 +176,7 @@ def test_a_model_of_token_strings_gets_strings(
     assert batch["attention_mask"].tolist()[1] == [1, 1, 1, int(padding == "attended")]
 
 
-def test_a_table_of_either_dtype_is_read_by_both_rooms() -> None:
+def test_tables_of_both_dtypes_are_read_by_exporter_and_judge() -> None:
     """TensorFlow aborts the process where a table of int32 is exported as int64."""
     for dtype in (tf.int32, tf.int64):
         entries = tf.lookup.KeyValueTensorInitializer(["a", "b"], [0, 1], tf.string, dtype)
@@ -203,8 +203,8 @@ def test_the_vocab_of_a_lookup_table_is_written_in_the_order_of_its_ids(tmp_path
     assert out.read_text(encoding="utf-8").splitlines() == TOKENS
 
 
-def test_a_model_that_reads_its_padding_keeps_no_claim_on_it() -> None:
-    """The sums are taken by hand: over all positions, or over those that the mask shows."""
+def test_a_model_that_reads_its_padding_does_not_promise_padding_invariance() -> None:
+    """The model sums by hand over all positions, or over those that the mask shows."""
     ids = np.array([[1, 2], [3, 0]], np.int32)
     mask = np.array([[1, 1], [1, 0]], np.int32)
     batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": mask * 0}
@@ -232,10 +232,10 @@ def test_a_model_that_reads_its_padding_keeps_no_claim_on_it() -> None:
 
 
 @pytest.mark.parametrize("length", [None, 6])
-def test_positions_are_as_many_as_the_model_runs_on(
+def test_positions_are_limited_to_what_the_model_runs(
     length: int | None, tokenizer: PythonTokenizer
 ) -> None:
-    # A table of 8 rows whose row 0 is that of padding takes texts of 7.
+    # A table of 8 rows, whose row 0 is for padding, takes texts of 7.
     table = tf.Variable(np.ones((8, 2), np.float32), name="position_embeddings")
 
     def counted(input_ids: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where a failure is put: at the first stage that is off, and nothing missing passes."""
+"""A failure is assigned to the first stage that drifted, and missing values fail."""
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from support.errors import EnvironmentProblem
 
 COST = Cost(1.25e-6, 1.0, 1)
 """Eight times that is 1e-5."""
-PLACES = ("sequence_output", "pooled_output", "extra", "probabilities")
+MEASURED = ("sequence_output", "pooled_output", "extra", "probabilities")
 BUDGETS = Budgets(
-    dict.fromkeys([*PLACES, "taps/layer_0/attention_scores", "taps/layer_0/context"], COST)
+    dict.fromkeys([*MEASURED, "taps/layer_0/attention_scores", "taps/layer_0/context"], COST)
 )
 CASES = [TextCase(0, 0, " "), TextCase(1, 0, "你好"), TextCase(2, 0, "好")]
 
@@ -55,7 +55,7 @@ def test_equal_runs_pass() -> None:
     assert set(statuses(run()).values()) == {"pass"}
 
 
-def test_a_changed_id_is_put_at_the_ids_and_what_follows_is_said_to_follow() -> None:
+def test_a_changed_id_fails_at_the_ids_and_later_stages_are_downstream() -> None:
     node = run()
     node.batches["added", 0]["input_ids"][1, 1] = 7
     node.batches["added", 0]["sequence_output"][1] += 1
@@ -67,7 +67,7 @@ def test_a_changed_id_is_put_at_the_ids_and_what_follows_is_said_to_follow() -> 
     }
 
 
-def test_another_text_that_is_off_does_not_hide_behind_the_first() -> None:
+def test_a_second_failing_text_is_a_drift_of_its_own() -> None:
     node = run()
     node.batches["added", 0]["input_ids"][1, 1] = 7
     node.batches["added", 0]["sequence_output"][2] += 1
@@ -122,7 +122,7 @@ def test_no_cases_at_all_fail() -> None:
     assert all(row.status == "drift" for row in rows)
 
 
-def test_a_changed_token_is_told_with_its_character() -> None:
+def test_a_changed_token_is_reported_with_its_character() -> None:
     node = run()
     node.tokens["added", 0][1] = ["你", "[UNK]"]
     node.starts["added", 0] = [[], [0, 1], [0]]
@@ -134,7 +134,7 @@ def test_a_changed_token_is_told_with_its_character() -> None:
     )
 
 
-def test_a_lost_token_is_told() -> None:
+def test_a_lost_token_is_reported() -> None:
     node = run()
     node.tokens["added", 0][1] = ["你"]
     assert "got 'no token', but should be '好'" in rows_of(node)["tokens"].problems[0][1].message
@@ -153,7 +153,7 @@ def test_a_flipped_label_is_counted_with_its_margin() -> None:
     }
 
 
-def test_what_the_mask_hides_is_not_compared() -> None:
+def test_masked_positions_are_not_compared() -> None:
     node = run()
     node.batches["added", 0]["sequence_output"][2, 1] += 1
     assert set(statuses(node).values()) == {"pass"}
@@ -170,7 +170,7 @@ def tapped(heads: int) -> RunOutput:
 
 
 @pytest.mark.parametrize("heads", [1, 2])
-def test_inside_masked_keys_count_and_masked_queries_do_not(heads: int) -> None:
+def test_taps_compare_masked_keys_but_not_masked_queries(heads: int) -> None:
     taps = ["layer_0/attention_scores", "layer_0/context"]
     node = tapped(heads)
     scores = node.batches["added", 0]["taps/layer_0/attention_scores"]
@@ -184,13 +184,13 @@ def test_inside_masked_keys_count_and_masked_queries_do_not(heads: int) -> None:
     assert list(found)[2:4] == [f"taps/{tap}" for tap in taps]
 
 
-def test_a_tap_that_node_does_not_give_fails() -> None:
+def test_a_tap_that_is_missing_in_node_fails() -> None:
     found = rows_of(run(), tapped(2), taps=["layer_0/context"])
     assert found["taps/layer_0/context"].status == "drift"
 
 
 @pytest.mark.parametrize(("margin", "status"), [(1e-6, "pass"), (1e-3, "drift")])
-def test_a_label_that_either_side_may_take_is_no_drift(margin: float, status: str) -> None:
+def test_an_undecided_label_is_no_drift(margin: float, status: str) -> None:
     both = [with_head(run()) for _ in range(2)]
     for side in both:
         near = [0.5 + margin / 2, 0.5 - margin / 2]

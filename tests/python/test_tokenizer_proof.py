@@ -1,4 +1,4 @@
-"""The proof can fail: an altered table entry is found, shrunk to a few characters and named."""
+"""The proof can fail: an altered table entry is found, reduced to a few characters and named."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ from tests.hostile import contracts
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """One comparison of every known character between letters, with tables changed as told."""
+    """One comparison of every known character between letters, with changed tables."""
     vocab = every_character_vocab()
     spec = TokenizerSpec("tf-text-fast")
 
@@ -59,21 +59,21 @@ def test_an_altered_entry_is_named(compared, character, symbols):
     assert difference.rule.startswith("table entry: the table makes it")
 
 
-def test_a_letter_made_a_word_is_told_in_words(compared):
+def test_a_letter_made_a_word_is_described(compared):
     row = compared(lambda tables: tables.folds.update({0xE9: own_symbol(0xE9, ALONE)}))
     rule = row.differences[0].rule
     assert "the table makes it U+00E9 (word by itself)" in rule
     assert "the runtime makes it U+0065 (letter)" in rule
 
 
-def test_shrinking_ends_at_the_shortest():
+def test_shrinking_ends_at_the_shortest_failing_text():
     def failing(texts):
         return [i for i, text in enumerate(texts) if text.count("x") >= 2]
 
     assert shrink("ab x cd ef x gh x" * 5, failing) == "xx"
 
 
-def test_other_versions_than_the_bundle_s_are_said(tmp_path, capsys):
+def test_versions_other_than_the_bundles_are_reported(tmp_path, capsys):
     older = {"python": "3.9.1", "tensorflow-text": "2.19.0"}
     (tmp_path / "vocab.txt").write_bytes(make_random_vocab(1)[0].raw)
     for made_by, noticed in [(older, True), (library_versions("tf-text", None), False)]:
@@ -87,6 +87,6 @@ def test_other_versions_than_the_bundle_s_are_said(tmp_path, capsys):
         assert ("was made with python 3.9.1, tensorflow-text 2.19.0" in said) == noticed
 
 
-def test_an_interpreter_is_for_a_bundle(capsys):
+def test_an_interpreter_needs_a_bundle(capsys):
     assert main(["--tokenizer-python", sys.executable]) == 2
-    assert "--tokenizer-python is for --bundle" in capsys.readouterr().err
+    assert "--tokenizer-python needs --bundle" in capsys.readouterr().err

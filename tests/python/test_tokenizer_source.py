@@ -1,4 +1,4 @@
-"""Which tokenizer Python has: the person says it, else the model's files, else the bundle."""
+"""The choice of Python's tokenizer: the options, else the model's files, else the bundle."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def chosen(model: Path, claimed: Contract, *options: str) -> TokenizerSource:
 LOWER = contract("bert", lower_case=True, strip_accents=True, split_chinese=True)
 
 
-def test_the_models_files_come_before_the_bundle(model: Path) -> None:
+def test_the_models_files_have_priority_over_the_bundle(model: Path) -> None:
     says(model, do_lower_case=False)
     found = chosen(model, LOWER)
     assert found.spec == TokenizerSpec("bert", lower_case=False)
@@ -51,7 +51,7 @@ def test_the_models_files_come_before_the_bundle(model: Path) -> None:
     assert "do_lower_case" in found.origin
 
 
-def test_the_persons_options_come_before_the_models_files(model: Path) -> None:
+def test_options_have_priority_over_the_models_files(model: Path) -> None:
     says(model, do_lower_case=False, strip_accents=False, tokenize_chinese_chars=False)
     found = chosen(model, LOWER, "--uncased", "--strip-accents")
     assert found.spec is not None
@@ -64,14 +64,14 @@ def test_the_persons_options_come_before_the_models_files(model: Path) -> None:
     assert found.spec == TokenizerSpec("tf-text-fast", lower_case=False)
 
 
-def test_where_nothing_says_it_the_bundle_does(model: Path) -> None:
+def test_the_bundle_is_used_where_nothing_else_says_it(model: Path) -> None:
     claimed = contract("bert", lower_case=True, strip_accents=False, split_chinese=False)
     found = chosen(model, claimed)
     assert found.spec is not None and found.spec.options == claimed.document["tokenizer"]["options"]
     assert "options as the bundle says" in found.origin
 
 
-def test_a_case_that_is_turned_takes_its_accents_along(model: Path) -> None:
+def test_changing_the_case_changes_the_accents_too(model: Path) -> None:
     found = chosen(model, LOWER, "--cased")
     assert found.spec is not None and not found.spec.strips_accents
 
@@ -85,14 +85,14 @@ def test_a_case_that_is_turned_takes_its_accents_along(model: Path) -> None:
         TokenizerSpec("chars"),
     ],
 )
-def test_a_command_line_says_the_same_again(spec: TokenizerSpec) -> None:
+def test_a_command_line_describes_the_same_tokenizer(spec: TokenizerSpec) -> None:
     source = TokenizerSource(vocab=Path("v"), spec=spec, python=Path("p"))
     again = tokenizer_source.parse_tokenizer_source(parse_options(source.arguments()))
     assert again.spec is not None and again.spec.options_key == spec.options_key
     assert (again.vocab, again.python, again.model) == (Path("v"), Path("p"), None)
 
 
-def test_what_contradicts_itself_is_refused(model: Path) -> None:
+def test_contradicting_options_are_refused(model: Path) -> None:
     for options in (["--tokenizer", "bert"], ["--cased"], ["--tokenizer-python", "p"]):
         with pytest.raises(UserError, match="expected one of the two"):
             chosen(model, LOWER, "--tokenizer-model", str(model), *options)
@@ -100,7 +100,7 @@ def test_what_contradicts_itself_is_refused(model: Path) -> None:
         chosen(model, LOWER, "--tokenizer", "tf-text", "--no-split-chinese")
 
 
-def test_other_versions_are_said(model: Path) -> None:
+def test_other_versions_are_reported(model: Path) -> None:
     source = chosen(model, LOWER)
     here = source.versions()
     assert set(here) == {"python", "tokenizers"}

@@ -1,4 +1,4 @@
-"""The head's training: the same steps in Keras and in TF.js, and what the judge makes of others."""
+"""The head's training: equal steps in Keras and TF.js pass, and other ones fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Result = dict[str, Any]
 
 
 def vectors(texts: int, hidden: int, seed: int) -> np.ndarray:
-    """Like an encoder's: near to each other, some features varying more than others."""
+    """Makes vectors like an encoder's: similar, with features of different deviation."""
     drawn = np.random.default_rng(seed)
     spread = 0.05 * np.exp(drawn.standard_normal(hidden))
     rows = drawn.standard_normal(hidden) + spread * drawn.standard_normal((texts, hidden))
@@ -49,7 +49,7 @@ def allowance(problem: TrainingProblem) -> Allowance:
 
 
 def drawn(problem: TrainingProblem, seed: int, adam: Adam | None = None) -> TrainingSide:
-    """A side as a library would give it that is none of those the allowance comes of."""
+    """Makes a side with a rounding that the allowance was not derived from."""
     trained = train_by_hand(
         problem, {len(problem.batches)}, RandomFloat32Arithmetic(seed), adam or Adam()
     )
@@ -63,10 +63,12 @@ def judged(problem: TrainingProblem, allowance: Allowance, node: TrainingSide) -
     return compare_sides(problem, allowance, drawn(problem, 100), {"wasm": node}, {"wasm": STEPS})
 
 
-# The rule, on sides that are trained by hand.
+# The comparison, on sides that are trained by hand.
 
 
-def test_another_rounding_passes(problem: TrainingProblem, allowance: Allowance) -> None:
+def test_a_training_with_other_rounding_passes(
+    problem: TrainingProblem, allowance: Allowance
+) -> None:
     for seed in range(200, 205):
         result = judged(problem, allowance, drawn(problem, seed))
         assert (result["status"], result["failures"]) == ("pass", [])
@@ -76,7 +78,7 @@ def test_another_rounding_passes(problem: TrainingProblem, allowance: Allowance)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_other_problems_pass_too(seed: int) -> None:
+def test_other_problems_pass(seed: int) -> None:
     texts, hidden, steps = [(1, 5, 3), (2, 40, 1), (17, 8, 6), (33, 100, 4)][seed % 4]
     problem = TrainingProblem.from_vectors(vectors(texts, hidden, seed), steps, seed)
     allowance = Allowance.derive(problem, {steps})
@@ -86,7 +88,7 @@ def test_other_problems_pass_too(seed: int) -> None:
 
 
 class Hat(Adam):
-    """Keras's default: ε beside √v."""
+    """Keras's default: ε is added to √v."""
 
     def step(self, m: Any, v: Any, left_1: Any, left_2: Any) -> Any:
         return m * np.sqrt(left_2) / left_1 / (np.sqrt(v) + m.dtype.type(self.epsilon))
@@ -102,7 +104,7 @@ def swapped(problem: TrainingProblem) -> TrainingProblem:
 
 
 def transposed(problem: TrainingProblem) -> TrainingProblem:
-    """The bytes of the kernel as they lie, read the other way."""
+    """Reads the bytes of the kernel as its transpose."""
     kernel = problem.weights["hidden/kernel"]
     return reweighted(problem, np.ascontiguousarray(kernel.T).reshape(kernel.shape))
 
@@ -138,7 +140,7 @@ ADAMS = {
 
 
 @pytest.mark.parametrize("name", [*CHANGES, *ADAMS])
-def test_another_training_is_caught(
+def test_another_training_is_found(
     problem: TrainingProblem, allowance: Allowance, name: str
 ) -> None:
     change = CHANGES.get(name, lambda same: same)
@@ -148,7 +150,7 @@ def test_another_training_is_caught(
     assert "wasm" in result["failures"][0]
 
 
-def test_the_budget_grows_and_stays_far_below_what_training_does(
+def test_the_budget_grows_but_is_far_below_the_training_itself(
     problem: TrainingProblem, allowance: Allowance
 ) -> None:
     assert np.all(np.diff(allowance.loss) >= 0)
@@ -162,13 +164,13 @@ def test_the_budget_grows_and_stays_far_below_what_training_does(
     assert allowance.loss[-1] < allowance.exact.logs[0].std() / 1000
 
 
-def test_the_first_step_is_a_learning_rate_against_the_slope(problem: TrainingProblem) -> None:
-    """Of Adam's first step m̂ is g and √v̂ is |g|, so that with ε = 0 a weight moves by ±η."""
+def test_the_first_step_is_a_learning_rate_against_the_gradient(problem: TrainingProblem) -> None:
+    """In Adam's first step m̂ is g and √v̂ is |g|, so that with ε = 0 a weight moves by ±η."""
     one = replace(problem, batches=problem.batches[:1])
-    places = problem.batches[0]
+    indices = problem.batches[0]
     exact = Allowance.derive(one, {1}).exact
     before, after = problem.weights["probabilities/bias"], exact.weights[1]["probabilities/bias"]
-    shares = np.exp(exact.logs[0]) - np.eye(3)[problem.targets[places]]
+    shares = np.exp(exact.logs[0]) - np.eye(3)[problem.targets[indices]]
     expected = -problem.learning_rate * np.sign(shares.mean(axis=0))
     np.testing.assert_allclose(after - before, expected, rtol=1e-4)
 
@@ -187,7 +189,7 @@ def test_an_accuracy_may_differ_where_a_text_is_undecided(
     assert [m for m in judged(problem, even, side)["failures"] if "wasm" in m] == []
 
 
-# What is no number, or not there.
+# NaN and missing values.
 
 
 def nan_loss(side: TrainingSide) -> TrainingSide:
@@ -218,8 +220,8 @@ def doubles(side: TrainingSide) -> TrainingSide:
     return side.in_float64()
 
 
-def turned_weight(side: TrainingSide) -> TrainingSide:
-    """Invisible in the mean of a large tensor."""
+def changed_weight(side: TrainingSide) -> TrainingSide:
+    """Changes one weight so that the mean of a large tensor does not show it."""
     side.weights[STEPS]["hidden/kernel"][0, 0] += np.float32(0.001)
     return side
 
@@ -233,10 +235,10 @@ def turned_weight(side: TrainingSide) -> TrainingSide:
         (no_tensor, "but should be hidden/bias, hidden/kernel, probabilities/bias"),
         (no_steps, "got [0], but should be [12]"),
         (doubles, "got float64, but should be float32"),
-        (turned_weight, "± 0.0006 [hidden/kernel after 12 steps, wasm at [0, 0]]"),
+        (changed_weight, "± 0.0006 [hidden/kernel after 12 steps, wasm at [0, 0]]"),
     ],
 )
-def test_what_is_spoilt_fails(
+def test_spoilt_results_fail(
     problem: TrainingProblem,
     allowance: Allowance,
     spoil: Callable[[TrainingSide], TrainingSide],
@@ -247,9 +249,7 @@ def test_what_is_spoilt_fails(
     assert any(message in failure for failure in result["failures"]), result["failures"]
 
 
-def test_a_keras_that_computes_something_else_is_no_reference(
-    problem: TrainingProblem, allowance: Allowance
-) -> None:
+def test_a_wrong_keras_is_no_reference(problem: TrainingProblem, allowance: Allowance) -> None:
     wrong = drawn(problem, 100, Hat())
     result = compare_sides(problem, allowance, wrong, {"wasm": wrong}, {"wasm": STEPS})
     assert result["status"] == "drift"
@@ -257,7 +257,7 @@ def test_a_keras_that_computes_something_else_is_no_reference(
     assert "Keras" in result["failures"][0]
 
 
-def test_nothing_compared_is_no_pass(problem: TrainingProblem, allowance: Allowance) -> None:
+def test_nothing_compared_does_not_pass(problem: TrainingProblem, allowance: Allowance) -> None:
     result = compare_sides(problem, allowance, drawn(problem, 100), {}, {})
     assert result["status"] == "drift"
     empty: RunOutput = RunOutput(
@@ -286,7 +286,7 @@ def test_features_are_scaled_as_for_training() -> None:
     np.testing.assert_allclose(found[:, 2], [-0.005 / usual, 0.005 / usual], rtol=1e-3)
 
 
-def test_a_problem_survives_its_file(problem: TrainingProblem, tmp_path: Path) -> None:
+def test_a_problem_is_read_as_written(problem: TrainingProblem, tmp_path: Path) -> None:
     problem.write(tmp_path / "problem")
     again = TrainingProblem.read(tmp_path / "problem")
     assert again.learning_rate == problem.learning_rate
@@ -303,7 +303,7 @@ def test_a_problem_survives_its_file(problem: TrainingProblem, tmp_path: Path) -
 
 @dataclass(frozen=True)
 class Trained:
-    """A problem on a small scale, and Keras's side of it."""
+    """A small problem, and Keras's side of it."""
 
     problem: TrainingProblem
     allowance: Allowance
@@ -311,8 +311,8 @@ class Trained:
     place: Path
 
     def node(self, problem: TrainingProblem, backend: str = "wasm") -> Result:
-        """What comes of a backend that was given another problem."""
-        file = self.place / "given.safetensors"
+        """Compares a backend that trained on another problem."""
+        file = self.place / "problem.safetensors"
         problem.write(file)
         side = sides.run_node(file, backend, STEPS, self.place / "node.safetensors")
         return compare_sides(
@@ -343,19 +343,19 @@ def test_native_trains_as_keras(trained: Trained, native: None) -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_tfjs_that_trains_on_something_else_is_caught(trained: Trained, name: str) -> None:
+def test_tfjs_with_another_problem_is_found(trained: Trained, name: str) -> None:
     result = trained.node(CHANGES[name](trained.problem))
     assert result["backends"]["wasm"]["status"] == "drift"
     assert result["python"]["status"] == "pass"
 
 
-def test_a_runner_that_leaves_half_a_file_is_about_the_machine(tmp_path: Path) -> None:
+def test_an_incomplete_file_of_a_runner_is_a_problem_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "half").write_bytes(b"\x20")
     with pytest.raises(EnvironmentProblem, match="not a whole run"):
         TrainingSide.read(tmp_path / "half")
 
 
-def test_a_runner_refuses_what_is_no_problem(tmp_path: Path) -> None:
+def test_a_runner_refuses_an_invalid_problem(tmp_path: Path) -> None:
     (tmp_path / "problem").write_bytes(b"\x20")
     with pytest.raises(UserError, match="problem is cut off"):
         sides.run_node(tmp_path / "problem", "wasm", 1, tmp_path / "out")

@@ -88,10 +88,18 @@ class BenchRecord:
 
     It is written completely after each row, so that a stopped run keeps its rows. Rows of earlier
     runs remain until they are measured again, unless this machine or a version has changed: then
-    the file starts anew. `order` has the names of all possible rows.
+    the file starts anew.
     """
 
     def __init__(self, path: Path, facts: dict[str, Any], code: str, order: list[str]) -> None:
+        """Reads the rows of earlier runs.
+
+        Args:
+            path: of the file.
+            facts: of this machine.
+            code: the hash of the measured code.
+            order: the names of all possible rows.
+        """
         self.path = path
         self.marks = {"code": code, "machine": facts}
         self.order = order

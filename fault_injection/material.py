@@ -89,13 +89,27 @@ def share_out_missing(made: CleanMaterial) -> list[list[str]]:
 
 
 def build_missing(out: Path, vocab: Path, names: list[str], say: Say) -> None:
-    """Runs one process of fault_injection/build.py."""
+    """Runs one process of fault_injection/build.py.
+
+    Args:
+        out: the directory of the clean models and bundles.
+        vocab: of all sources.
+        names: of the parts to build.
+        say: prints progress.
+    """
     say(f"making {', '.join(names)}")
     run_command([sys.executable, "-m", "fault_injection.build", str(out), str(vocab), *names], say)
 
 
 def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
-    """Trains a head on a few hundred texts, with golden predictions."""
+    """Trains a head on a few hundred texts, with golden predictions.
+
+    Args:
+        made: the clean models and bundles.
+        name: of the source.
+        data: the file of the texts.
+        say: prints progress.
+    """
     out = made.head(name)
     if out.exists():
         return

@@ -95,6 +95,14 @@ class FaultRun:
     def __init__(
         self, evaluator: Evaluator, record: VerdictRecord, home: Path, stream: TextIO
     ) -> None:
+        """Prepares a run.
+
+        Args:
+            evaluator: runs the judge.
+            record: of the saved verdicts.
+            home: a directory to work in; it is emptied.
+            stream: for the progress.
+        """
         self.evaluator = evaluator
         self.record = record
         self.home = home

@@ -204,7 +204,14 @@ def compare_finite(node: Array, python: Array, where: str) -> Problem | None:
 
 
 def compare_values(node: Array, python: Array, budget: Budget, where: str) -> Problem | None:
-    """Applies the rule in float64, where the difference of two float32 values is exact."""
+    """Applies the rule in float64, where the difference of two float32 values is exact.
+
+    Args:
+        node: Node's array.
+        python: Python's array.
+        budget: the tolerance.
+        where: for the message.
+    """
     a, b = node.astype(np.float64), python.astype(np.float64)
     delta, allowed = np.abs(a - b), budget.atol + budget.rtol * np.abs(b)
     outside = ~(delta <= allowed)

@@ -111,7 +111,14 @@ def conform_published(model: PublishedModel, interpreter: Path, work: Path) -> C
 def run_publisher(
     row: ConformanceRow, model: PublishedModel, interpreter: Path, directory: Path
 ) -> str:
-    """Runs the publisher's script; returns what went wrong, or ""."""
+    """Runs the publisher's script; returns what went wrong, or "".
+
+    Args:
+        row: gets the reference's packages.
+        model: to run.
+        interpreter: a Python that can run its script.
+        directory: to work in.
+    """
     command = [str(interpreter), "-m", f"{SCRIPTS}.{model.script}", model.model, str(directory)]
     done = run_measured(command, directory / "script")
     if done.code != 0:

@@ -121,6 +121,14 @@ class NodeSide:
         return self._start(backend, cases, out, arguments)
 
     def _start(self, backend: str, cases: Path, out: Path, arguments: list[str]) -> RunOutput:
+        """Runs the runner on a case file.
+
+        Args:
+            backend: of TF.js.
+            cases: the case file.
+            out: the file for the answers.
+            arguments: further options.
+        """
         command = [
             find_node(),
             str(self.runner),

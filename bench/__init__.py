@@ -1,1 +1,1 @@
-"""Benchmarks: this project and its peers side by side, on the same texts in the same run."""
+"""Benchmarks of this project and its peers, on the same texts in the same run."""

@@ -1,8 +1,8 @@
-"""Measures this project against its peers, side by side on the same texts.
+"""Measures this project against its peers on the same texts.
 
 Writes ROOT/bench.json (a list of rows) and ROOT/bench.svg, after each row, and prints a table.
-A quick run writes bench.quick.json and bench.quick.svg. Rows of earlier runs stay where the
-machine and all versions are the same. A target that is missed is no error.
+A quick run writes bench.quick.json and bench.quick.svg. Rows of earlier runs remain where the
+machine and all versions are the same. A missed target is no error.
 """
 
 import argparse
@@ -12,38 +12,38 @@ import tempfile
 from pathlib import Path
 
 from bench.families import FAMILIES
-from bench.output import svg, table
-from bench.rows import Record, write
-from bench.setting import Setting, code, facts
+from bench.output import draw_svg, format_table
+from bench.rows import BenchRecord, write_whole
+from bench.setting import BenchSetting, code_hash, collect_facts
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import UserError
 
 EXAMPLE = """examples:
   python -m bench                        everything
-  python -m bench tokenizer.ids          the rows whose names begin so
-  python -m bench tokenizer --quick      in half a minute, to see that all rows still run
+  python -m bench tokenizer.ids          the rows whose names begin with it
+  python -m bench tokenizer --quick      in half a minute, to see that all rows run
 
-exit codes: 0 measured, 1 ours and a peer differ, 2 a mistake in what was given, 3 this machine,
+exit codes: 0 measured, 1 ours and a peer differ, 2 a mistake in the input, 3 this machine,
 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack)
 """
 
 
-@command("interrupted; the rows that were finished are kept")
+@command("interrupted; the finished rows are saved")
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the benchmarks that are wanted and gives the exit code."""
-    given = parse(arguments)
-    record = run(given.names, given.root, given.quick)
-    if given.json:
+    """Runs the wanted benchmarks and returns the exit code."""
+    options = parse_options(arguments)
+    record = run_benchmarks(options.names, options.root, options.quick)
+    if options.json:
         print(json.dumps(record.rows, ensure_ascii=False))
     else:
-        print(table(record.rows, code()))
-        if given.quick:
-            print("a quick run: the figures say nothing")
+        print(format_table(record.rows, code_hash()))
+        if options.quick:
+            print("a quick run: the figures have no meaning")
     return 0
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """The options; an unknown one ends the program with exit code 2."""
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Parses the options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m bench",
         description=__doc__,
@@ -56,42 +56,46 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(names: list[str], root: Path, quick: bool) -> Record:
-    """Measures row by row and keeps each.
+def run_benchmarks(names: list[str], root: Path, quick: bool) -> BenchRecord:
+    """Measures row by row and saves each.
 
     Raises:
-        UserError: a name that no row has.
-        CheckFailed: ours and a peer do not give the same.
+        UserError: no row has this name.
+        CheckFailed: ours and a peer give different results.
         EnvironmentProblem: this machine lacks something, or a side ended.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        setting = Setting(root, Path(scratch), quick, names, say)
+        setting = BenchSetting(root, Path(scratch), quick, names, print_progress)
         known = [name for family in FAMILIES for name in family.NAMES]
-        check(names, known)
+        check_names(names, known)
         path = root / ("bench.quick.json" if quick else "bench.json")
-        record = Record(path, facts(), code(), known)
+        record = BenchRecord(path, collect_facts(), code_hash(), known)
         if record.starts_anew:
-            say(f"{path}: another machine or version, starting anew")
+            print_progress(f"{path}: another machine or version, starting anew")
         for family in FAMILIES:
             if any(map(setting.wants, family.NAMES)):
-                for row in family.rows(setting):
-                    record.keep(row)
-                    write(path.with_suffix(".svg"), svg(record.rows))
-    say(f"{path}, {path.with_suffix('.svg')}")
+                for row in family.measure_rows(setting):
+                    record.add(row)
+                    write_whole(path.with_suffix(".svg"), draw_svg(record.rows))
+    print_progress(f"{path}, {path.with_suffix('.svg')}")
     return record
 
 
-def check(names: list[str], known: list[str]) -> None:
-    """Refuses a name that begins no row's name."""
+def check_names(names: list[str], known: list[str]) -> None:
+    """Checks the names.
+
+    Raises:
+        UserError: no row's name begins with it.
+    """
     for name in names:
         if not any(f"{row}.".startswith(f"{name}.") for row in known):
             meant = nearest_name(name, known)
-            asked = f" (did you mean {meant}?)" if meant else ""
-            raise UserError(f"no row is called {name}{asked}; the rows are {', '.join(known)}")
+            suggestion = f" (did you mean {meant}?)" if meant else ""
+            raise UserError(f"no row is called {name}{suggestion}; the rows are {', '.join(known)}")
 
 
-def say(line: str) -> None:
-    """Talk goes to stderr, results to stdout."""
+def print_progress(line: str) -> None:
+    """Prints a progress message on stderr; results go to stdout."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Every family of benchmarks; a new one is a file with `NAMES` and `rows`, named here."""
+"""Every family of benchmarks; a new one is a module with `NAMES` and `measure_rows`."""
 
 from bench.conversion import wasm
 from bench.encoding import features

@@ -1,4 +1,7 @@
-"""The rows as a picture: a bar for each ratio, a mark for its target; chart.svg.j2 draws it."""
+"""Draws the rows as a chart and as a table.
+
+The chart has a bar for each ratio and a mark for its target; chart.svg.j2 is its template.
+"""
 
 import math
 from pathlib import Path
@@ -6,16 +9,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bench.side import brief
+from bench.side import format_seconds
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 800, 300, 60, 46, 30
 LINE, GAP = 24, 8
-# A ratio that a target would strike through stands behind it.
+# A ratio is written behind the target's mark where the mark would cross it.
 LABEL = 48
 
 
-def svg(rows: list[dict[str, Any]]) -> str:
-    """The picture, which needs nothing else and suits light and dark pages."""
+def draw_svg(rows: list[dict[str, Any]]) -> str:
+    """Returns the chart as SVG, for light and dark pages."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -27,11 +30,11 @@ def svg(rows: list[dict[str, Any]]) -> str:
     size = {"w": WIDTH, "h": height, "left": LEFT, "top": TOP, "bottom": height - BOTTOM}
     template = environment.get_template("chart.svg.j2")
     machine = rows[0]["machine"] if rows else {"cpus": 0, "cpu": "", "node": ""}
-    return template.render(size=size, machine=machine, **marks(rows)) + "\n"
+    return template.render(size=size, machine=machine, **chart_marks(rows)) + "\n"
 
 
-def marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Where the bars, targets and grid lines stand, on a logarithmic axis that has 1 on it."""
+def chart_marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Computes bars, targets and grid lines, on a logarithmic axis that includes 1."""
     values = [1.0, *(row["ratio"] for row in rows)]
     values += [row["target"] for row in rows if row["target"] is not None]
     low = math.floor(math.log10(min(values)))
@@ -64,7 +67,7 @@ def marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def gaps_above(rows: list[dict[str, Any]]) -> list[int]:
-    """How many gaps stand above each row: one wherever another family of names begins.
+    """Returns the number of gaps above each row: one for each new family of names.
 
     >>> gaps_above([{"name": "a.b"}, {"name": "a.c"}, {"name": "d"}])
     [0, 0, 1]
@@ -73,20 +76,20 @@ def gaps_above(rows: list[dict[str, Any]]) -> list[int]:
     return [len(set(families[: i + 1])) - 1 for i in range(len(rows))]
 
 
-# The rows as a table for the terminal.
+# The table for the terminal.
 
 HEAD = ("", "ours", "peer", "ratio", "of the rounds", "target", "", "against")
 RIGHT_ALIGNED = range(1, 6)
 WORDS = {True: "met", False: "MISSED", None: ""}
 
 
-def table(rows: list[dict[str, Any]], code: str) -> str:
-    """A line for each row of `bench.json`, then what has to be said of them."""
+def format_table(rows: list[dict[str, Any]], code: str) -> str:
+    """Returns a line for each row of `bench.json`, then the notes."""
     if not rows:
         return "no rows"
-    lines = aligned([HEAD, *(cells(row, code) for row in rows)])
+    lines = align_columns([HEAD, *(row_cells(row, code) for row in rows)])
     notes = list(dict.fromkeys(row["note"] for row in rows if row["note"]))
-    lines += [f"{names_of(rows, note)}: {note}" for note in notes]
+    lines += [f"{rows_with_note(rows, note)}: {note}" for note in notes]
     if any(row["code"] != code for row in rows):
         lines.append("* measured with other code than today's")
     machine = rows[0]["machine"]
@@ -96,17 +99,17 @@ def table(rows: list[dict[str, Any]], code: str) -> str:
     return "\n".join(lines)
 
 
-def names_of(rows: list[dict[str, Any]], note: str) -> str:
-    """The rows that a note is about."""
+def rows_with_note(rows: list[dict[str, Any]], note: str) -> str:
+    """Returns the names of the rows with a note."""
     return ", ".join(row["name"] for row in rows if row["note"] == note)
 
 
-def cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
-    """One row as text."""
+def row_cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
+    """Returns the cells of one row."""
     return (
         row["name"] + ("" if row["code"] == code else " *"),
-        amount(row, "ours"),
-        amount(row, "peer"),
+        format_amount(row, "ours"),
+        format_amount(row, "peer"),
         f"{row['ratio']:.3g}×",
         f"{row['ratio_low']:.3g}–{row['ratio_high']:.3g}",
         "" if row["target"] is None else f"{row['target']:g}×",
@@ -115,12 +118,13 @@ def cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
     )
 
 
-def amount(row: dict[str, Any], side: str) -> str:
-    """What one side took, or did in a second where the row says how much work it was.
+def format_amount(row: dict[str, Any], side: str) -> str:
+    """Formats what one side took, or did in a second where the row has its work.
 
-    >>> amount({"unit": "s", "work": "10 reviews", "ours_s": 0.01, "ours_per_s": 1000}, "ours")
+    >>> row = {"unit": "s", "work": "10 reviews", "ours_s": 0.01, "ours_per_s": 1000}
+    >>> format_amount(row, "ours")
     '1,000 reviews/s'
-    >>> amount({"unit": "bytes", "ours_bytes": 1048576}, "ours")
+    >>> format_amount({"unit": "bytes", "ours_bytes": 1048576}, "ours")
     '1.00 MiB'
     """
     value: float = row[f"{side}_{row['unit']}"]
@@ -128,11 +132,11 @@ def amount(row: dict[str, Any], side: str) -> str:
         pace = row[f"{side}_per_s"]
         number = f"{pace:,.0f}" if pace >= 100 else f"{pace:.3g}"
         return f"{number} {row['work'].split(' ', 1)[1]}/s"
-    return brief(value) if row["unit"] == "s" else f"{value / 2**20:.2f} MiB"
+    return format_seconds(value) if row["unit"] == "s" else f"{value / 2**20:.2f} MiB"
 
 
-def aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width; numbers stand to the right."""
+def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Aligns the columns, with numbers to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     return [
         "  ".join(

@@ -1,4 +1,4 @@
-"""One figure: ours against a peer, with the target that it should reach."""
+"""The rows of the benchmarks, each with ours against a peer, and their file."""
 
 import json
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Row:
-    """What was measured of both sides, a value for each round.
+class BenchRow:
+    """The measurements of both sides, a value for each round.
 
-    The ratio is the peer's median by ours, so that more is better and 1 is a draw, whatever the
-    unit (`s`, or `bytes` where it is about memory). `work` of `work_unit` was done in each round.
-    A goal that is no program (50 ms to load) stands in the peer's place as one value.
+    The ratio is the peer's median divided by ours, so that more is better and 1 is a draw, for any
+    unit (`s`, or `bytes` for memory). Each round did `work` units of `work_unit`. A goal that is no
+    program (50 ms to load) is the only value of the peer.
 
-    >>> row = Row("sort", "a list", [0.5, 0.4, 0.6], "theirs", [1.0, 2.0, 1.5], target=2)
+    >>> row = BenchRow("sort", "a list", [0.5, 0.4, 0.6], "theirs", [1.0, 2.0, 1.5], target=2)
     >>> row.ratio, row.spread, row.met
     (3.0, (2.0, 5.0), True)
     """
@@ -34,12 +34,12 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Of the medians."""
+        """The ratio of the medians."""
         return median(self.peers) / median(self.ours)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The lowest and the highest ratio of one round: of neighbours in time."""
+        """The lowest and the highest ratio of a single round."""
         rounds = max(len(self.ours), len(self.peers))
         one, other = (side * rounds if len(side) == 1 else side for side in (self.ours, self.peers))
         ratios = [peer / ours for ours, peer in zip(one, other, strict=True)]
@@ -47,71 +47,77 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is reached; None where there is none."""
+        """Whether the target is reached; None without a target."""
         return None if self.target is None else self.ratio >= self.target
 
     def document(self) -> dict[str, Any]:
-        """The row as it stands in `bench.json`, less the facts of the machine."""
+        """Returns the row for `bench.json`, without the facts of the machine."""
         low, high = self.spread
         row: dict[str, Any] = {
             "name": self.name,
             "what": self.what,
             "peer": self.peer,
-            "ratio": rounded(self.ratio),
-            "ratio_low": rounded(low),
-            "ratio_high": rounded(high),
+            "ratio": round_figure(self.ratio),
+            "ratio_low": round_figure(low),
+            "ratio_high": round_figure(high),
             "target": self.target,
             "met": self.met,
             "unit": self.unit,
-            f"ours_{self.unit}": rounded(median(self.ours)),
-            f"peer_{self.unit}": rounded(median(self.peers)),
+            f"ours_{self.unit}": round_figure(median(self.ours)),
+            f"peer_{self.unit}": round_figure(median(self.peers)),
             "rounds": len(self.ours),
         }
         if self.work is not None and self.unit == "s":
             row["work"] = f"{self.work} {self.work_unit}"
-            row["ours_per_s"] = rounded(self.work / median(self.ours))
-            row["peer_per_s"] = rounded(self.work / median(self.peers))
+            row["ours_per_s"] = round_figure(self.work / median(self.ours))
+            row["peer_per_s"] = round_figure(self.work / median(self.peers))
         return row | {"note": self.note}
 
 
-def rounded(value: float) -> float:
-    """Four digits that say something; whole numbers stay whole.
+def round_figure(value: float) -> float:
+    """Rounds to four significant digits; large numbers to integers.
 
-    >>> rounded(0.0123456), rounded(123456.7)
+    >>> round_figure(0.0123456), round_figure(123456.7)
     (0.01235, 123457)
     """
     return round(value) if abs(value) >= 10_000 else float(f"{value:.4g}")
 
 
-# `bench.json`: a list of rows, each with the facts of the machine and the code it is about.
+class BenchRecord:
+    """The file `bench.json`: a list of rows with the facts of the machine and the code.
 
-
-class Record:
-    """The file, written anew as a whole after each row, so that a stopped run keeps its rows.
-
-    Rows of earlier runs stay until they are measured again, unless this machine or a version is
-    another one now: then the file starts anew. `order` has the names of all rows there can be.
+    It is written completely after each row, so that a stopped run keeps its rows. Rows of earlier
+    runs remain until they are measured again, unless this machine or a version has changed: then
+    the file starts anew.
     """
 
     def __init__(self, path: Path, facts: dict[str, Any], code: str, order: list[str]) -> None:
+        """Reads the rows of earlier runs.
+
+        Args:
+            path: of the file.
+            facts: of this machine.
+            code: the hash of the measured code.
+            order: the names of all possible rows.
+        """
         self.path = path
         self.marks = {"code": code, "machine": facts}
         self.order = order
-        earlier = read(path)
+        earlier = read_rows(path)
         self.starts_anew = any(row.get("machine") != facts for row in earlier)
         self.rows = [] if self.starts_anew else [row for row in earlier if row["name"] in order]
 
-    def keep(self, row: Row) -> None:
-        """Puts a row in its place and writes the file."""
+    def add(self, row: BenchRow) -> None:
+        """Adds or replaces a row and writes the file."""
         when = datetime.now(UTC).isoformat(timespec="seconds")
         others = [other for other in self.rows if other["name"] != row.name]
         self.rows = [*others, row.document() | {"when": when} | self.marks]
         self.rows.sort(key=lambda document: self.order.index(document["name"]))
-        write(self.path, json.dumps(self.rows, ensure_ascii=False, indent=1) + "\n")
+        write_whole(self.path, json.dumps(self.rows, ensure_ascii=False, indent=1) + "\n")
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file; none where there is none, or where it is no such file."""
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reads the rows of a file; none where it is missing or another file."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -121,8 +127,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [row for row in rows if "name" in row]
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a file as a whole or not at all."""
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     growing = path.with_name(path.name + ".partial")
     growing.write_text(text, encoding="utf-8")

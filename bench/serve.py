@@ -1,6 +1,6 @@
-"""The Python end of a side: a JSON line on stdin asks, a JSON line on stdout answers.
+"""The server of a side in Python: a JSON line on stdin asks, a JSON line on stdout answers.
 
-The other end is side.py.
+side.py is its client.
 """
 
 import gc
@@ -12,19 +12,19 @@ from typing import Any
 
 
 def serve(ops: Mapping[str, Callable[..., Any]]) -> None:
-    """Answers until stdin closes."""
+    """Answers requests until stdin closes."""
     for line in sys.stdin:
         request = json.loads(line)
         op = request.pop("op")
         try:
             answer = {"answer": ops[op](**request)}
-        except Exception as error:  # whatever it is, the judge has to be told
+        except Exception as error:  # the client reports any error
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
 
 
-def timed(once: Callable[[], object], at_least: float) -> float:
-    """Seconds for one pass, passes run until `at_least` seconds are over."""
+def time_passes(once: Callable[[], object], at_least: float) -> float:
+    """Returns the seconds of one pass, from passes that last `at_least` seconds in all."""
     gc.collect()
     start = time.perf_counter()
     passes = 0

@@ -1,4 +1,4 @@
-"""What every benchmark is told: where things lie, how thorough to be, which rows are wanted."""
+"""The setting of a run: directories, thoroughness, wanted rows, models, machine."""
 
 import hashlib
 import json
@@ -12,16 +12,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.rows import Row
-from bench.side import ROOT, node, python_program
+from bench.rows import BenchRow
+from bench.side import ROOT, find_node, python_program
 from support.errors import EnvironmentProblem
 
 
 @dataclass(frozen=True)
-class Setting:
+class BenchSetting:
     """One run of the benchmarks.
 
-    `root` has the embedded default, `scratch` goes away with the run, `say` tells of progress.
+    `root` has the embedded default, `scratch` is removed after the run, `say` prints progress.
     """
 
     root: Path
@@ -37,18 +37,18 @@ class Setting:
 
     @property
     def at_least(self) -> float:
-        """Seconds that one measurement lasts; a short pass is repeated until then."""
+        """Seconds that one measurement lasts at least; a short pass is repeated."""
         return 0.0 if self.quick else 0.5
 
     def wants(self, name: str) -> bool:
-        """Whether a row was asked for, by its name or by a beginning of it that ends at a dot."""
+        """Returns whether a row is wanted, by its name or by the first parts of it."""
         return not self.names or any(f"{name}.".startswith(f"{wanted}.") for wanted in self.names)
 
-    def lacks(self, what: str, reason: str) -> None:
-        """Says loudly that some rows are not measured.
+    def report_missing(self, what: str, reason: str) -> None:
+        """Prints that some rows are not measured.
 
         Raises:
-            EnvironmentProblem: rows were asked for by name, so that going on would leave them out.
+            EnvironmentProblem: rows were named, so they cannot be omitted.
         """
         if self.names:
             raise EnvironmentProblem(reason)
@@ -56,22 +56,22 @@ class Setting:
 
 
 class Family(Protocol):
-    """A file of benchmarks: the names of its rows, and the rows that are wanted, one by one."""
+    """A module of benchmarks: the names of its rows, and a function that measures them."""
 
     NAMES: tuple[str, ...]
 
-    def rows(self, setting: Setting) -> Iterator[Row]:
-        """Measures; each row is kept as soon as it is there."""
+    def measure_rows(self, setting: BenchSetting) -> Iterator[BenchRow]:
+        """Measures the wanted rows, one by one."""
 
 
-# The models that are measured, each as a SavedModel and as the bundle that was made of it.
+# The measured models, each as a SavedModel and as the bundle made from it.
 
 # The publishers' vocab.
 USUAL_SIZE = 21128
 
 
-def places(setting: Setting, model: str) -> tuple[Path, Path]:
-    """A SavedModel and its bundle: the embedded ones, or a row of the catalog, seeded.
+def model_and_bundle(setting: BenchSetting, model: str) -> tuple[Path, Path]:
+    """Returns a SavedModel and its bundle: the embedded ones, or a seeded row of the catalog.
 
     The row has its true size, but one layer in a quick run.
     """
@@ -85,22 +85,22 @@ def places(setting: Setting, model: str) -> tuple[Path, Path]:
         vocab = setting.scratch / "vocab.txt"
         lines = (setting.root / "vocab.txt").read_text(encoding="utf-8").split("\n")
         vocab.write_text(
-            "\n".join([*lines[:-1], *filler(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
+            "\n".join([*lines[:-1], *unused_tokens(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
         )
-        make(["parity_tests.conformance.fixtures", model, str(vocab), str(source), *layers])
+        run_module(["parity_tests.conformance.fixtures", model, str(vocab), str(source), *layers])
         options = ["--vocab", str(vocab), "--tokenizer", "tf-text", "--uncased"]
         options += ["--out", str(bundle), "--with-saved-model"]
-        make(["export", "model", str(source), *options])
+        run_module(["export", "model", str(source), *options])
     return source, bundle
 
 
-def filler(count: int) -> list[str]:
-    """Tokens that no text has, to fill a vocab up to the publishers' size."""
+def unused_tokens(count: int) -> list[str]:
+    """Returns tokens that no text has, for a vocab of the publishers' size."""
     return [f"[unused{i}]" for i in range(count)]
 
 
-def make(module: list[str], environment: Mapping[str, str] = {}) -> None:
-    """Runs another room.
+def run_module(module: list[str], environment: Mapping[str, str] = {}) -> None:
+    """Runs another Python module of the project.
 
     Raises:
         EnvironmentProblem: it fails.
@@ -113,30 +113,30 @@ def make(module: list[str], environment: Mapping[str, str] = {}) -> None:
         raise EnvironmentProblem(f"{module[0]} failed: {done.stderr.strip().split(chr(10))[-1]}")
 
 
-# What a figure depends on beside the code: the machine and the versions of what runs on it.
+# What a figure depends on besides the code: the machine and its software versions.
 
 PYTHON_PACKAGES = ("numpy", "tensorflow", "tensorflow-text", "tf-keras", "tokenizers")
-# Pinned exactly, and installed when first wanted.
+# Pinned exactly, and installed on first use.
 PEERS = Path(__file__).parent / "peers" / "packages" / "package.json"
-# What is measured; a figure from other code than today's is marked in the table.
-CODE = ("export", "node_bridge")
+# The measured code; a figure from other code is marked in the table.
+MEASURED_CODE = ("export", "node_bridge")
 
 
-def facts() -> dict[str, Any]:
-    """The facts of this machine; figures from other facts stand in no table together."""
-    asked = subprocess.run([node(), "--version"], capture_output=True, text=True, check=True)
+def collect_facts() -> dict[str, Any]:
+    """Collects the facts of this machine; a table has only figures with equal facts."""
+    done = subprocess.run([find_node(), "--version"], capture_output=True, text=True, check=True)
     return {
-        "cpu": cpu(),
+        "cpu": cpu_name(),
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "node": asked.stdout.strip().removeprefix("v"),
+        "node": done.stdout.strip().removeprefix("v"),
         "versions": node_packages() | python_packages(),
     }
 
 
-def cpu() -> str:
-    """The processor's name, as far as the system tells it."""
+def cpu_name() -> str:
+    """Returns the processor's name, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
     except OSError:
@@ -146,7 +146,7 @@ def cpu() -> str:
 
 
 def node_packages() -> dict[str, str]:
-    """The packages of package.json in the versions that are installed, and of the peers."""
+    """Returns the installed versions of the packages of package.json, and of the peers."""
     wanted = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
     found: dict[str, str] = json.loads(PEERS.read_text(encoding="utf-8"))["dependencies"]
     for name in sorted(wanted["dependencies"] | wanted["devDependencies"]):
@@ -157,7 +157,7 @@ def node_packages() -> dict[str, str]:
 
 
 def python_packages() -> dict[str, str]:
-    """The Python packages that are measured."""
+    """Returns the versions of the measured Python packages."""
     found = {}
     for name in PYTHON_PACKAGES:
         try:
@@ -168,11 +168,11 @@ def python_packages() -> dict[str, str]:
 
 
 @cache
-def code(*places: str) -> str:
-    """The start of the sha256 of what a figure is about, as the run found it."""
+def code_hash(*paths: str) -> str:
+    """Returns the start of the sha256 of the measured code, at the start of the run."""
     whole = hashlib.sha256()
-    for place in map(ROOT.joinpath, places or CODE):
-        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+    for path in map(ROOT.joinpath, paths or MEASURED_CODE):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in (".js", ".py", ".toml", ".txt"):
                 whole.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes())
     return whole.hexdigest()[:12]

@@ -1,6 +1,6 @@
 """One side of a comparison: a process of its own that answers JSON lines until it is closed.
 
-Its other end is serve.js or serve.py. A side that is not asked does nothing.
+Its server is serve.js or serve.py. A side without a request does nothing.
 """
 
 import json
@@ -19,7 +19,7 @@ from support.errors import EnvironmentProblem
 
 ROOT = Path(__file__).parents[1]
 
-# What a library would otherwise take for itself: one core for each side, unless a row says more.
+# One core for each side, unless a row says more; libraries would otherwise take all.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "RAYON_NUM_THREADS": "1",
@@ -30,8 +30,8 @@ ONE_THREAD = {
 ALL_THREADS = {"TOKENIZERS_PARALLELISM": "true"}
 
 
-def node() -> str:
-    """The Node to run: `node` on the PATH, or what NODE says.
+def find_node() -> str:
+    """Returns the Node to run: `node` on the PATH, or the value of NODE.
 
     Raises:
         EnvironmentProblem: there is none.
@@ -46,42 +46,42 @@ def node() -> str:
 
 
 def node_program(*arguments: str) -> list[str]:
-    """A command that runs a Node program of this room on one thread, garbage collected on it too.
+    """Returns a command that runs a Node program on one thread, with its garbage collection.
 
-    Without the flag a second core would collect V8's garbage, which no peer in Python has.
+    Without the flag, V8 would collect garbage on a second core, which no peer in Python has.
     """
-    return [node(), "--expose-gc", "--single-threaded-gc", *arguments]
+    return [find_node(), "--expose-gc", "--single-threaded-gc", *arguments]
 
 
 def python_program(module: str) -> list[str]:
-    """A command that runs a Python module in this environment."""
+    """Returns a command that runs a Python module in this environment."""
     return [sys.executable, "-m", module]
 
 
-class Side:
-    """A running side; `name` stands in messages."""
+class SideProcess:
+    """A running side; `name` is for messages."""
 
     def __init__(
         self, name: str, command: list[str], environment: dict[str, str] = ONE_THREAD
     ) -> None:
         self.name = name
-        # Libraries talk a lot as they start; it is of use only where a side fails.
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the side
-        # A session of its own: Ctrl-C is the judge's to handle, who then ends the sides.
+        # Libraries print much as they start; it is shown only where a side fails.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed with the side
+        # A session of its own: this process handles Ctrl-C and then ends the sides.
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             start_new_session=True,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in: IO[bytes] = self._process.stdin
         self._out: IO[bytes] = self._process.stdout
 
-    def __enter__(self) -> "Side":
+    def __enter__(self) -> "SideProcess":
         return self
 
     def __exit__(
@@ -93,50 +93,56 @@ class Side:
         self._process.kill()
         self._process.wait()
         self._out.close()
-        self._said.close()
-        with suppress(BrokenPipeError):  # what was still to be written goes nowhere
+        self._stderr.close()
+        with suppress(BrokenPipeError):  # the rest of a request is lost
             self._in.close()
 
     def ask(self, op: str, **arguments: Any) -> Any:
-        """The side's answer to one request.
+        """Returns the side's answer to one request.
 
         Raises:
-            EnvironmentProblem: it ended, or says that something went wrong.
+            EnvironmentProblem: the side ended, or reports an error.
         """
-        with suppress(BrokenPipeError):  # the missing answer tells it
+        with suppress(BrokenPipeError):  # the missing answer shows it
             self._in.write(json.dumps({"op": op, **arguments}).encode() + b"\n")
             self._in.flush()
         line = self._out.readline()
         if not line.endswith(b"\n"):
-            code = self._process.wait()
+            code, reason = self._process.wait(), self._last_error_line()
             raise EnvironmentProblem(
-                f"{self.name} ended with exit code {code} when asked to {op}: {self._last_words()}"
+                f"{self.name} ended with exit code {code} when asked to {op}: {reason}"
             )
         answer = json.loads(line)
         if "error" in answer:
             raise EnvironmentProblem(f"{self.name} could not {op}: {answer['error']}")
         return answer["answer"]
 
-    def _last_words(self) -> str:
-        """The line on stderr that reads like a cause."""
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().split("\n")
+    def _last_error_line(self) -> str:
+        """Returns the line on stderr that looks like a cause."""
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().split("\n")
         causes = [line for line in lines if "Error" in line]
         return (causes or lines)[-1]
 
 
-# Takes turns, so that what else the machine does in the meantime falls on both sides alike.
+# Sides are measured in turns, so that other work of the machine affects both alike.
 
 Measure = Callable[[], float]
 
 
-def in_turns(
+def time_in_turns(
     ours: Measure, peer: Measure, rounds: int, say: Callable[[str], None]
 ) -> tuple[list[float], list[float]]:
-    """Ours, the peer, ours, the peer …; a first round of each warms up and is thrown away.
+    """Measures ours and the peer in turns; the first round of each is a warm-up.
+
+    Args:
+        ours: returns the seconds of one measurement.
+        peer: the same of the peer.
+        rounds: how many.
+        say: prints progress.
 
     >>> values = iter(range(6))
-    >>> in_turns(lambda: next(values), lambda: next(values), 2, say=lambda line: None)
+    >>> time_in_turns(lambda: next(values), lambda: next(values), 2, say=lambda line: None)
     ([2, 4], [3, 5])
     """
     one, other = [], []
@@ -146,14 +152,15 @@ def in_turns(
             continue
         one.append(times[0])
         other.append(times[1])
-        say(f"round {number}/{rounds}: {brief(times[0])} against {brief(times[1])}")
+        shown = [format_seconds(seconds) for seconds in times]
+        say(f"round {number}/{rounds}: {shown[0]} against {shown[1]}")
     return one, other
 
 
-def brief(seconds: float) -> str:
-    """A time for people.
+def format_seconds(seconds: float) -> str:
+    """Formats a time for people.
 
-    >>> brief(2.345), brief(0.01234), brief(0.0000123)
+    >>> format_seconds(2.345), format_seconds(0.01234), format_seconds(0.0000123)
     ('2.35 s', '12.3 ms', '12.3 µs')
     """
     if seconds >= 1:

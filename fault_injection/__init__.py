@@ -1,1 +1,1 @@
-"""The judge on trial: faults put into what it judges, and whether it finds each at its stage."""
+"""Tests the judge: puts faults into what it judges, and checks that it finds each at its stage."""

@@ -1,7 +1,7 @@
-"""Puts the judge on trial: faults of every kind, and clean bundles that must pass.
+"""Tests the judge with faults of every kind, and with clean bundles that must pass.
 
 Prints a table and writes ROOT/faults.json; a run of some kinds, or a quick one, writes
-ROOT/faults.part.json. What was judged is kept until code changes: an interrupted trial goes on.
+ROOT/faults.part.json. Verdicts are saved until code changes: an interrupted run goes on.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from typing import Any, TextIO
 
 from fault_injection import score, sensitivity
 from fault_injection.evaluator import Evaluator
-from fault_injection.material import code_hash, material
-from fault_injection.registry import Kind, every_kind, planned
-from fault_injection.run import FaultRun, Record
-from fault_injection.sources import Clean
+from fault_injection.material import code_hash, make_material
+from fault_injection.registry import Kind, every_kind, plan_tasks
+from fault_injection.run import FaultRun, VerdictRecord
+from fault_injection.sources import CleanBundle
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import CheckFailed, UserError
 
@@ -26,31 +26,31 @@ EXAMPLE = """examples:
   python -m fault_injection --quick             one fault of each kind, a few clean bundles
   python -m fault_injection --sensitivity       the smallest change of a weight that shows
 
-exit codes: 0 the judge holds, 1 it does not, 2 a mistake in what was given, 3 this machine,
+exit codes: 0 the judge holds, 1 it does not, 2 a mistake in the input, 3 this machine,
 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack)
 """
-ROOMS = ("fault_injection", "support", "parity_tests", "node_bridge", "export", "numerics")
-QUICK_CLEANS = 6
+CODE_FOLDERS = ("fault_injection", "support", "parity_tests", "node_bridge", "export", "numerics")
+QUICK_CLEAN_BUNDLES = 6
 
 
-@command("interrupted; what was judged is kept, the next run goes on")
+@command("interrupted; the verdicts are saved, the next run goes on")
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the trial and gives the exit code."""
-    given = parse(arguments)
+    """Runs the faults and returns the exit code."""
+    options = parse_options(arguments)
     stream = sys.stderr
-    if given.sensitivity:
-        return measure_sensitivity(given.root, stream)
-    # The judge's own progress is of no use here.
+    if options.sensitivity:
+        return measure_sensitivity(options.root, stream)
+    # The judge's own progress messages are not shown.
     with redirect_stderr(io.StringIO()):
-        document, kinds = run(given, stream)
-    print(score.table(document, kinds))
-    if not score.holds(document):
+        document, kinds = run_fault_injection(options, stream)
+    print(score.score_table(document, kinds))
+    if not score.judge_holds(document):
         raise CheckFailed("the judge does not hold: see the faults above and faults.json")
     return 0
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """The options; an unknown one ends the program with exit code 2."""
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Parses the options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m fault_injection",
         description=__doc__,
@@ -70,41 +70,47 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def measure_sensitivity(root: Path, stream: TextIO) -> int:
-    """Prints and writes the smallest changes that show; exit code 0."""
-    made = material(root, lambda line: print(line, file=stream, flush=True))
-    rows = sensitivity.measure(made)
-    sensitivity.write(root / "sensitivity.json", rows)
-    print(sensitivity.table(rows))
+    """Prints and writes the smallest changes that are detected; returns the exit code 0."""
+    made = make_material(root, lambda line: print(line, file=stream, flush=True))
+    rows = sensitivity.measure_sources(made)
+    sensitivity.write_sensitivity(root / "sensitivity.json", rows)
+    print(sensitivity.sensitivity_table(rows))
     return 0
 
 
-def run(given: argparse.Namespace, stream: TextIO) -> tuple[dict[str, Any], dict[str, Kind]]:
-    """Makes material, judges, and writes the result; gives it, and all kinds."""
+def run_fault_injection(
+    options: argparse.Namespace, stream: TextIO
+) -> tuple[dict[str, Any], dict[str, Kind]]:
+    """Makes the clean bundles, judges, and writes the result; returns it, and all kinds."""
 
     def say(line: str) -> None:
         print(line, file=stream, flush=True)
 
     kinds = every_kind()
-    chosen = wanted(given.kinds, kinds)
-    part = given.quick or given.kinds is not None
-    made = material(given.root, say)
+    chosen = choose_kinds(options.kinds, kinds)
+    part = options.quick or options.kinds is not None
+    made = make_material(options.root, say)
     cleans = made.cleans()
-    # Of some kinds alone there is no need to ask about clean bundles.
-    asked: list[Clean] = cleans if not part else cleans[:QUICK_CLEANS] if given.quick else []
-    tasks = planned(chosen, cleans, given.quick)
-    evaluator = Evaluator(made, given.root / "data" / "train.jsonl", say)
-    evaluator.summon({clean.source.name for clean in [*asked, *(task.clean for task in tasks)]})
-    home = given.root / "fault_injection"
-    key = f"{code_hash(ROOMS)[:8]}{made.root.name[-8:]}"
-    trial = FaultRun(evaluator, Record(home, key), home / "at_work", stream)
-    clean_rows = trial.cleans(asked)
-    document = score.score(trial.faults(tasks), clean_rows)
-    score.write(given.root / ("faults.part.json" if part else "faults.json"), document)
+    # A run of some kinds does not judge clean bundles.
+    clean_bundles: list[CleanBundle] = (
+        cleans if not part else cleans[:QUICK_CLEAN_BUNDLES] if options.quick else []
+    )
+    tasks = plan_tasks(chosen, cleans, options.quick)
+    evaluator = Evaluator(made, options.root / "data" / "train.jsonl", say)
+    evaluator.prepare(
+        {clean.source.name for clean in [*clean_bundles, *(task.clean for task in tasks)]}
+    )
+    home = options.root / "fault_injection"
+    key = f"{code_hash(CODE_FOLDERS)[:8]}{made.root.name[-8:]}"
+    fault_run = FaultRun(evaluator, VerdictRecord(home, key), home / "at_work", stream)
+    clean_rows = fault_run.judge_clean_bundles(clean_bundles)
+    document = score.score_verdicts(fault_run.judge_faults(tasks), clean_rows)
+    score.write_score(options.root / ("faults.part.json" if part else "faults.json"), document)
     return document, kinds
 
 
-def wanted(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
-    """The kinds that are named, or all.
+def choose_kinds(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
+    """Returns the named kinds, or all.
 
     Raises:
         UserError: there is no such kind.
@@ -114,9 +120,9 @@ def wanted(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
     unknown = [name for name in names.split(",") if name not in kinds]
     if unknown:
         meant = nearest_name(unknown[0], kinds)
-        asked = f" (did you mean {meant}?)" if meant else ""
+        suggestion = f" (did you mean {meant}?)" if meant else ""
         raise UserError(
-            f"--kinds: got {', '.join(unknown)}{asked}, expected of {', '.join(sorted(kinds))}"
+            f"--kinds: got {', '.join(unknown)}{suggestion}, expected of {', '.join(sorted(kinds))}"
         )
     return [kinds[name] for name in names.split(",")]
 

@@ -1,10 +1,10 @@
-"""Builds clean material, several sources a process.
+"""Builds clean models and bundles, several sources in a process.
 
     python -m fault_injection.build OUT VOCAB NAME…
 
-Each source becomes a SavedModel and a bundle in each of its dtypes, by the exporter's own code, as
-`python -m export model` runs it. A name that begins with `tokenizer:` is a tokenizer's SavedModel,
-one that begins with `tables:` the tables of another tokenizer, which faults put in a wrong place.
+The exporter's own code makes a SavedModel of each source and a bundle in each of its dtypes, as
+`python -m export model` does. A name that begins with `tokenizer:` is a tokenizer's SavedModel, one
+that begins with `tables:` the tables of another tokenizer, which faults put into a wrong bundle.
 """
 
 import sys
@@ -18,7 +18,7 @@ from export.output_directory import atomic_directory
 from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
 from export.tokenizer.tables import CharacterTables, serialise
 from export.tokenizer_choice import TokenizerChoice
-from fault_injection.sources import SOURCES, Source
+from fault_injection.sources import SOURCES, SourceSpec
 from support.quiet_tensorflow import tensorflow
 
 SPECS = {
@@ -27,20 +27,20 @@ SPECS = {
     "bert": TokenizerSpec("bert"),
     "fast": TokenizerSpec("tf-text-fast"),
 }
-Read = Callable[[TokenizerSpec, Vocab, Path | None], CharacterTables]
+ReadTables = Callable[[TokenizerSpec, Vocab, Path | None], CharacterTables]
 
 
 def main(out: Path, vocab: Path, names: list[str]) -> None:
-    """Builds what is named and is not there yet, and says so line by line."""
+    """Builds the named parts, and prints a line for each."""
     tensorflow()
     known = {source.name: source for source in SOURCES}
-    read_once(export.tokenizer.read_tables)
+    cache_tables(export.tokenizer.read_tables)
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "tokenizer":
-            with atomic_directory(out / "tokenizers" / rest) as place:
-                read = read_vocab(vocab, lambda line: None)
-                save_tokenizer_model(read, place, lower_case=rest == "lower")
+            with atomic_directory(out / "tokenizers" / rest) as directory:
+                entries = read_vocab(vocab, lambda line: None)
+                save_tokenizer_model(entries, directory, lower_case=rest == "lower")
         elif kind == "tables":
             write_tables(rest, vocab, out / "tables" / f"{rest}.bin")
         else:
@@ -48,28 +48,28 @@ def main(out: Path, vocab: Path, names: list[str]) -> None:
         print(f"made {name}", file=sys.stderr, flush=True)
 
 
-def read_once(read: Read) -> None:
-    """From now on this process reads each tokenizer's tables once: it takes seconds."""
+def cache_tables(read: ReadTables) -> None:
+    """Makes this process read each tokenizer's tables once, since that takes seconds."""
     known: dict[TokenizerSpec, CharacterTables] = {}
 
-    def kept(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> CharacterTables:
+    def cached(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> CharacterTables:
         if spec not in known:
             known[spec] = read(spec, vocab, python)
         return known[spec]
 
-    export.tokenizer.read_tables = kept
+    export.tokenizer.read_tables = cached
 
 
-def build_source(source: Source, vocab: Path, out: Path) -> None:
-    """One SavedModel and its bundles."""
+def build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
+    """Builds one SavedModel and its bundles."""
     from export.architectures import encoder
 
     model = out / "models" / source.name
-    built = encoder.seeded_encoder(config_of(source, vocab), source.name, source.seed)
+    built = encoder.seeded_encoder(encoder_config(source, vocab), source.name, source.seed)
     if source.outlier is not None:
         set_outlier(built, source.outlier)
-    with atomic_directory(model) as place:
-        encoder.save_encoder(built, place)
+    with atomic_directory(model) as directory:
+        encoder.save_encoder(built, directory)
     for dtype in source.dtypes:
         request = ExportRequest(
             handle=str(model),
@@ -82,13 +82,13 @@ def build_source(source: Source, vocab: Path, out: Path) -> None:
         export_model(request, out / "bundles" / f"{source.name}.{dtype}", lambda line: None)
 
 
-def config_of(source: Source, vocab: Path) -> Any:
-    """The exporter's configuration of a source."""
+def encoder_config(source: SourceSpec, vocab: Path) -> Any:
+    """Returns the exporter's configuration of a source."""
     from export.encoder_config import EncoderConfig
 
     return EncoderConfig(
         architecture=source.architecture,
-        vocab_size=rows_of(source, vocab),
+        vocab_size=embedding_rows(source, vocab),
         num_hidden_layers=source.layers,
         hidden_size=source.hidden,
         num_attention_heads=source.heads,
@@ -101,15 +101,15 @@ def config_of(source: Source, vocab: Path) -> Any:
     )
 
 
-def rows_of(source: Source, vocab: Path) -> int:
-    """Rows of the word embeddings: one more than tokens at the least, where they are padded."""
+def embedding_rows(source: SourceSpec, vocab: Path) -> int:
+    """Returns the rows of the word embeddings; padded ones have at least one more than tokens."""
     tokens = len(read_vocab(vocab, lambda line: None).tokens)
     multiple = source.padded_to
     return tokens if multiple == 1 else (tokens // multiple + 1) * multiple
 
 
 def set_outlier(model: Any, value: float) -> None:
-    """Puts a large weight into the last row of the word embeddings."""
+    """Sets a large weight in the last row of the word embeddings."""
     table = model.embeddings.word_embeddings
     values = table.numpy()
     values[-1, 0] = value

@@ -1,6 +1,6 @@
-"""A copy of a sealed directory that can be changed and is sealed again.
+"""Copies of sealed directories, which can be changed and sealed again.
 
-Files are hard links until they are written, so the clean directory stays as it is.
+Files are hard links until they are written, so the clean directory does not change.
 """
 
 import hashlib
@@ -17,52 +17,52 @@ from support import contracts
 BUNDLE, HEAD = "bundle.json", "classifier.json"
 
 
-class Copy:
-    """A bundle or a classifier; `seal_file` lists the others with their hashes."""
+class SealedCopy:
+    """A copy of a bundle or a classifier; `seal_file` lists the other files with their hashes."""
 
-    def __init__(self, clean: Path, place: Path, seal_file: str) -> None:
-        """Links every file of `clean` into `place`, which must not exist."""
-        self.path = place
+    def __init__(self, clean: Path, directory: Path, seal_file: str) -> None:
+        """Links every file of `clean` into `directory`, which must not exist."""
+        self.path = directory
         self.seal_file = seal_file
         self.changed: dict[str, Any] = {}
-        place.mkdir(parents=True)
+        directory.mkdir(parents=True)
         for file in sorted(clean.iterdir()):
-            os.link(file, place / file.name)
+            os.link(file, directory / file.name)
 
     def read(self, name: str) -> bytes:
-        """A file as it is now."""
+        """Reads a file of the copy."""
         return (self.path / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        """A file anew; the clean one, which shares its place on disk, is left alone."""
+        """Writes a file; the clean one, a hard link to the same data, does not change."""
         self.remove(name)
         (self.path / name).write_bytes(data)
 
     def remove(self, name: str) -> None:
-        """Takes a file away."""
+        """Removes a file."""
         (self.path / name).unlink(missing_ok=True)
 
     def document(self, name: str) -> Any:
-        """A JSON file; what is changed in it is written when the copy is sealed."""
+        """Returns a JSON file; `seal` writes changes in it."""
         if name not in self.changed:
             self.changed[name] = json.loads(self.read(name))
         return self.changed[name]
 
     @property
     def about(self) -> Any:
-        """The document that seals the rest."""
+        """The document with the hashes of the other files."""
         return self.document(self.seal_file)
 
     def seal(self) -> None:
-        """Writes all documents, then sizes and hashes of all files as the exporter does."""
+        """Writes all documents, then sizes and hashes of all files, as the exporter does."""
         for name, value in self.changed.items():
             if name != self.seal_file:
                 self.write(name, self.text_of(value).encode())
         others = sorted(file.name for file in self.path.iterdir() if file.name != self.seal_file)
         if self.seal_file == HEAD:
-            # The golden predictions and whatever else is not of the model stays unlisted.
+            # Files that are not of the model, such as golden predictions, are not listed.
             others = [name for name in self.about["files"] if name in others]
-        self.about["files"] = {name: sealed(self.read(name)) for name in others}
+        self.about["files"] = {name: file_entry(self.read(name)) for name in others}
         if self.seal_file == HEAD:
             self.write(HEAD, contracts.seal_description(self.about))
             return
@@ -70,18 +70,18 @@ class Copy:
         self.write(self.seal_file, text.encode())
 
     def text_of(self, model: Any) -> str:
-        """`model.json` as the exporter writes it, or as training in Node does."""
+        """Returns `model.json` as the exporter writes it, or as training in Node does."""
         if self.seal_file == BUNDLE:
             return json.dumps(model, sort_keys=True)
         return json.dumps(model, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def sealed(data: bytes) -> dict[str, Any]:
-    """What the contract says of a file."""
+def file_entry(data: bytes) -> dict[str, Any]:
+    """Returns the contract's entry of a file."""
     return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
 
 
-# The weights of a TF.js model, to be changed: manifest and shards as one piece.
+# The weights of a TF.js model: manifest and shards together.
 
 Array = NDArray[Any]
 SHARD = 4 * 1024 * 1024
@@ -89,12 +89,12 @@ PREFIX = "weights/"
 
 
 class Weights:
-    """All weights of a copy as arrays of what is stored; call `write` after a change.
+    """All weights of a copy as arrays of the stored numbers; call `write` after a change.
 
-    A bundle's names begin with `weights/`, but for the graph's own constants.
+    Names begin with `weights/` in a bundle, except those of the graph's own constants.
     """
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: SealedCopy) -> None:
         self.copy = copy
         (self.group,) = copy.document("model.json")["weightsManifest"]
         self.specs: list[dict[str, Any]] = self.group["weights"]
@@ -110,11 +110,11 @@ class Weights:
         assert start == len(whole), f"{copy.path}: {len(whole)} bytes, expected {start}"
 
     def spec(self, name: str) -> dict[str, Any]:
-        """A weight's entry in the manifest."""
+        """Returns a weight's entry in the manifest."""
         return next(spec for spec in self.specs if spec["name"] == name)
 
     def names(self, part: str = "", dims: int | None = None) -> list[str]:
-        """The model's own weights with `part` in their names, of so many dimensions."""
+        """Returns the model's own weights with `part` in their names and `dims` dimensions."""
         return [
             name
             for name, value in self.arrays.items()
@@ -122,13 +122,13 @@ class Weights:
         ]
 
     def add(self, name: str, value: Array) -> None:
-        """A constant more."""
+        """Adds a constant."""
         assert name not in self.arrays, name
         self.specs.append({"name": name, "shape": list(value.shape), "dtype": value.dtype.name})
         self.arrays[name] = value
 
     def widened(self, name: str) -> Array:
-        """A weight as TF.js has it, float32."""
+        """Returns a weight as TF.js has it, float32."""
         scheme = self.spec(name).get("quantization", {})
         value = self.arrays[name]
         if "scale" in scheme:
@@ -137,11 +137,11 @@ class Weights:
         return widened
 
     def write(self) -> None:
-        """Writes the shards anew."""
+        """Writes the shards."""
         self.write_bytes(b"".join(self.arrays[spec["name"]].tobytes() for spec in self.specs))
 
     def write_bytes(self, whole: bytes) -> None:
-        """Writes these bytes as shards, all of one size but for the last, as TF.js wants them."""
+        """Writes these bytes as shards; all but the last have one size, as TF.js requires."""
         for path in self.group["paths"]:
             self.copy.remove(path)
         parts = [whole[at : at + SHARD] for at in range(0, len(whole), SHARD)]
@@ -153,10 +153,10 @@ class Weights:
 
 
 def stored_dtype(spec: dict[str, Any]) -> str:
-    """The dtype of the bytes."""
+    """Returns the dtype of the stored numbers."""
     return str(spec.get("quantization", {}).get("dtype", spec["dtype"]))
 
 
-def short(name: str) -> str:
-    """A weight's name without what all have."""
+def short_name(name: str) -> str:
+    """Returns a weight's name without the common prefix."""
     return name.removeprefix(PREFIX)

@@ -1,4 +1,4 @@
-"""The judge at work; the only file of the trial that imports it."""
+"""Runs the judge; the only file of the fault injection that imports it."""
 
 import json
 import pickle
@@ -9,34 +9,33 @@ from pathlib import Path
 from typing import Any
 
 from fault_injection.material import LANES, Say, code_hash
-from fault_injection.sources import SOURCES, Clean, Material, Source
+from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial, SourceSpec
 from parity_tests import cases
-from parity_tests.judgement import judge_bundle, prepare
-from parity_tests.reference import Reference
+from parity_tests.judgement import judge_bundle
+from parity_tests.reference import Reference, prepare_reference
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem, UserError
 from support.errors import EnvironmentProblem as Unable
 
-# The texts that the judge gets for all bundles: reviews of several lengths, and hard ones.
-#
-# The hard ones have what the faults of tokenizers change: full-width and compatibility forms,
-# upper case, marks, a word that no pieces cover, a special token written out. None is so long
-# that a model of 64 positions cuts it; one of 40 positions cuts the longest.
+# The texts for all bundles: reviews of several lengths, and hard texts. The hard ones have what the
+# tokenizer faults change: full-width and compatibility forms, upper case, marks, a word that no
+# pieces cover, a special token written in the text. A model of 64 positions cuts none of them; one
+# of 40 positions cuts the longest.
 
-HARD = (
+HARD_TEXTS = (
     "ＡＢＣ１２３：全角和ｈａｌｆ－ｗｉｄｔｈ…①㈱",
     "Hello, the Café #1 [SEP] cre\u0323\u0302me was unbelievable Привет!",
     "𠮷野家 😀 very good computer",
 )
 LENGTHS = ((4, 8), (12, 18), (24, 30), (36, 38), (52, 56))
-"""Characters of the reviews, from and to."""
+"""Characters of the reviews: lowest and highest number."""
 
 
 def write_texts(data: Path, file: Path) -> int:
-    """Writes JSON lines with `text`; gives how many."""
+    """Writes JSON lines with `text`; returns how many."""
     with data.open(encoding="utf-8", newline="\n") as stream:
         known = [json.loads(line)["text"] for line in stream if line.strip()]
-    texts = list(HARD)
+    texts = list(HARD_TEXTS)
     for low, high in LENGTHS:
         texts.append(next(text for text in known if low <= len(text) <= high))
     lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
@@ -44,14 +43,14 @@ def write_texts(data: Path, file: Path) -> int:
     return len(texts)
 
 
-JUDGE = ("parity_tests", "export", "node_bridge", "numerics")
+JUDGE_FOLDERS = ("parity_tests", "export", "node_bridge", "numerics")
 NO_VERDICT = "run"
-"""The stage of what cannot even be run."""
+"""The stage of a bundle that does not run at all."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first stage that is off, None where all holds; `broken` where the judge itself failed."""
+    """The first stage that drifted, or None; `broken` where the judge itself failed."""
 
     stage: str | None
     message: str
@@ -59,29 +58,29 @@ class Verdict:
 
 
 class Evaluator:
-    """The judge with Python's side of every source, which is run once."""
+    """The judge, with the Python side of every source, which is run once."""
 
-    def __init__(self, material: Material, data: Path, say: Say) -> None:
+    def __init__(self, material: CleanMaterial, data: Path, say: Say) -> None:
         self.material = material
         self.say = say
-        self.home = material.root / f"references.{code_hash(JUDGE)[:16]}"
+        self.home = material.root / f"references.{code_hash(JUDGE_FOLDERS)[:16]}"
         for stale in material.root.glob("references.*"):
             if stale != self.home:
                 shutil.rmtree(stale)
         self.home.mkdir(exist_ok=True)
         texts = self.home / "texts.jsonl"
         self.count = write_texts(data, texts)
-        cases.write(material.cases, cases.pick(cases.read_texts(texts), self.count))
+        cases.write_cases(material.cases, cases.pick_cases(cases.read_texts(texts), self.count))
         self.references: dict[str, Reference] = {}
 
-    def summon(self, sources: set[str]) -> None:
-        """Runs Python's side of these sources, two at a time; an earlier run is read back.
+    def prepare(self, sources: set[str]) -> None:
+        """Runs the Python side of these sources, two at a time, or reads an earlier run.
 
         Raises:
             EnvironmentProblem: it does not run.
         """
         wanted = [source for source in SOURCES if source.name in sources]
-        # The first of each tokenizer has its tables read, which the others then find.
+        # The first source of each tokenizer reads its tables, and the others find them cached.
         first = {source.tokenizer: source for source in reversed(wanted)}
         rest = [source for source in wanted if first[source.tokenizer] is not source]
         with ThreadPoolExecutor(LANES) as pool:
@@ -89,52 +88,61 @@ class Evaluator:
                 for source, reference in zip(group, pool.map(self.reference, group), strict=True):
                     self.references[source.name] = reference
 
-    def reference(self, source: Source) -> Reference:
-        """Python's side of a source."""
-        place = self.home / source.name
-        kept = place / "reference.pickle"
-        if kept.exists():
-            found: Reference = pickle.loads(kept.read_bytes())
-            return found
+    def reference(self, source: SourceSpec) -> Reference:
+        """Runs or reads the Python side of a source."""
+        directory = self.home / source.name
+        file = directory / "reference.pickle"
+        if file.exists():
+            earlier: Reference = pickle.loads(file.read_bytes())
+            return earlier
         model, tokenizer = self.material.model(source), self.material.tokenizer(source)
         contract = self.material.root / "bundles" / f"{source.name}.float32" / "bundle.json"
         try:
             made_of = TokenizerSource(model=tokenizer, origin="a tokenizer SavedModel")
-            reference = prepare(model, made_of, self.material.cases, place, contract)
+            reference = prepare_reference(model, made_of, self.material.cases, directory, contract)
         except (UserError, EnvironmentProblem) as error:
             raise Unable(f"Python's side of {source.name} does not run: {error}") from error
-        growing = kept.with_suffix(".partial")
+        growing = file.with_suffix(".partial")
         growing.write_bytes(pickle.dumps(reference))
-        growing.rename(kept)
+        growing.rename(file)
         self.say(f"Python's side of {source.name}")
         return reference
 
     def judge(
         self,
-        clean: Clean,
+        clean: CleanBundle,
         bundle: Path,
         backends: tuple[str, ...],
         out: Path,
         head: Path | None,
         program: Path | None,
     ) -> Verdict:
-        """What the judge says of a bundle that was made of a clean one, or is it."""
+        """Judges a clean bundle or a changed copy.
+
+        Args:
+            clean: the clean bundle.
+            bundle: to judge.
+            backends: of TF.js.
+            out: a directory for the judge.
+            head: a classifier of the bundle.
+            program: the runner; None: the judge's own.
+        """
         reference = self.references[clean.source.name]
         counts = dict.fromkeys(backends, self.count)
         try:
             report = judge_bundle(bundle, reference, counts, out, classifier=head, runner=program)
         except (UserError, EnvironmentProblem) as error:
             return Verdict(NO_VERDICT, str(error))
-        except Exception as error:  # noqa: BLE001  a judge that breaks has not judged
+        except Exception as error:  # noqa: BLE001  a judge that raises has not judged
             return Verdict(None, f"the judge broke: {type(error).__name__}: {error}", broken=True)
         if report["verdict"] == "pass":
             return Verdict(None, "pass")
         stage = report["first_stage_off"] or NO_VERDICT
-        return Verdict(stage, message_of(report, stage))
+        return Verdict(stage, first_message(report, stage))
 
 
-def message_of(report: dict[str, Any], stage: str) -> str:
-    """The first thing that the report says of a stage."""
-    said = list(report["still"].get(stage, {}).get("failures", []))
-    said += [f["message"] for f in report["failures"] if f["stage"] == stage]
-    return str(next(iter(said), report.get("problem", "")))
+def first_message(report: dict[str, Any], stage: str) -> str:
+    """Returns the first message of the report about a stage."""
+    messages = list(report["still"].get(stage, {}).get("failures", []))
+    messages += [f["message"] for f in report["failures"] if f["stage"] == stage]
+    return str(next(iter(messages), report.get("problem", "")))

@@ -1,4 +1,4 @@
-"""Makes clean material, and keeps it under the hash of what made it."""
+"""Makes clean models and bundles, and caches them by the hash of what made them."""
 
 import hashlib
 import json
@@ -12,23 +12,27 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fault_injection.sources import HEADS, ROOT, SOURCES, Material
+from fault_injection.sources import ROOT, SOURCES, SOURCES_WITH_HEAD, CleanMaterial
 from support import contracts
 from support.errors import EnvironmentProblem, UserError
 
 Say = Callable[[str], None]
-ROOMS = ("export", "node_bridge", "numerics")
-FILES = ("fault_injection/build.py", "fault_injection/material.py", "fault_injection/sources.py")
+CODE_FOLDERS = ("export", "node_bridge", "numerics")
+CODE_FILES = (
+    "fault_injection/build.py",
+    "fault_injection/material.py",
+    "fault_injection/sources.py",
+)
 LOCKS = ("locks/python.txt", "package-lock.json")
 LANES = 2
 """Processes at a time."""
-TRAINED_ON = 300
-TOLD = 16
+TRAINING_TEXTS = 300
+GOLDEN_TEXTS = 16
 """Texts of a head's golden predictions."""
 
 
 def code_hash(folders: Iterable[str], files: Iterable[str] = ()) -> str:
-    """The sha256 of all code in some folders and files of the project."""
+    """Hashes all code in some folders and files of the project."""
     whole = hashlib.sha256()
     found = [ROOT / file for file in files]
     for folder in folders:
@@ -40,8 +44,8 @@ def code_hash(folders: Iterable[str], files: Iterable[str] = ()) -> str:
     return whole.hexdigest()
 
 
-def material(artifacts: Path, say: Say) -> Material:
-    """Everything clean: found there, or made in two processes, which takes two minutes.
+def make_material(artifacts: Path, say: Say) -> CleanMaterial:
+    """Returns everything clean: cached, or made in two processes in two minutes.
 
     Raises:
         UserError: the embedded default's vocab or data is missing.
@@ -51,22 +55,28 @@ def material(artifacts: Path, say: Say) -> Material:
     for file in (vocab, data):
         if not file.is_file():
             raise UserError(f"{file} does not exist; make it with `nox -s export`")
-    given = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vocab, data)]
-    key = hashlib.sha256("".join([code_hash(ROOMS, [*FILES, *LOCKS]), *given]).encode())
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vocab, data)]
+    key = hashlib.sha256(
+        "".join([code_hash(CODE_FOLDERS, [*CODE_FILES, *LOCKS]), *hashes]).encode()
+    )
     home = artifacts / "fault_injection"
-    made = Material(home / f"material.{key.hexdigest()[:16]}")
+    made = CleanMaterial(home / f"material.{key.hexdigest()[:16]}")
     for stale in home.glob("material.*"):
         if stale != made.root:
             shutil.rmtree(stale)
     made.root.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(LANES) as pool:
-        list(pool.map(lambda names: build(made.root, vocab, names, say), lanes(made)))
-        list(pool.map(lambda name: train(made, name, data, say), HEADS))
+        list(
+            pool.map(
+                lambda names: build_missing(made.root, vocab, names, say), share_out_missing(made)
+            )
+        )
+        list(pool.map(lambda name: train_head(made, name, data, say), SOURCES_WITH_HEAD))
     return made
 
 
-def lanes(made: Material) -> list[list[str]]:
-    """What is missing, shared out."""
+def share_out_missing(made: CleanMaterial) -> list[list[str]]:
+    """Returns the names of missing parts, shared out among the processes."""
     parts = {f"tokenizer:{name}": made.root / "tokenizers" / name for name in ("lower", "cased")}
     parts |= {f"tables:{name}": made.tables(name) for name in ("bert", "fast", "lower", "cased")}
     missing = [name for name, path in parts.items() if not path.exists()]
@@ -78,52 +88,74 @@ def lanes(made: Material) -> list[list[str]]:
     return [share for share in shares if share]
 
 
-def build(out: Path, vocab: Path, names: list[str], say: Say) -> None:
-    """One process of fault_injection/build.py."""
+def build_missing(out: Path, vocab: Path, names: list[str], say: Say) -> None:
+    """Runs one process of fault_injection/build.py.
+
+    Args:
+        out: the directory of the clean models and bundles.
+        vocab: of all sources.
+        names: of the parts to build.
+        say: prints progress.
+    """
     say(f"making {', '.join(names)}")
-    run([sys.executable, "-m", "fault_injection.build", str(out), str(vocab), *names], say)
+    run_command([sys.executable, "-m", "fault_injection.build", str(out), str(vocab), *names], say)
 
 
-def train(made: Material, name: str, data: Path, say: Say) -> None:
-    """Trains a head on a few hundred texts, and has its predictions written beside it."""
+def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
+    """Trains a head on a few hundred texts, with golden predictions.
+
+    Args:
+        made: the clean models and bundles.
+        name: of the source.
+        data: the file of the texts.
+        say: prints progress.
+    """
     out = made.head(name)
     if out.exists():
         return
     with data.open(encoding="utf-8", newline="\n") as stream:
-        lines = list(islice(stream, TRAINED_ON))
+        lines = list(islice(stream, TRAINING_TEXTS))
     few = made.root / f"{name}.jsonl"
     few.write_text("".join(lines), encoding="utf-8", newline="\n")
     growing = out.with_name(f".{name}.{os.getpid()}.partial")
     shutil.rmtree(growing, ignore_errors=True)
     growing.parent.mkdir(exist_ok=True)
     bundle = next(c.path for c in made.cleans() if c.name == f"{name}.float32")
-    command = [node(), str(ROOT / "node_bridge" / "train.js"), "--bundle", str(bundle)]
+    command = [find_node(), str(ROOT / "node_bridge" / "train.js"), "--bundle", str(bundle)]
     command += ["--train", str(few), "--dev", str(few), "--epochs", "3", "--max-length", "40"]
-    run([*command, "--out", str(growing)], say)
-    remember(growing, bundle, lines[:TOLD])
+    run_command([*command, "--out", str(growing)], say)
+    write_golden(growing, bundle, lines[:GOLDEN_TEXTS])
     growing.rename(out)
     few.unlink()
     say(f"trained a head on {name}")
 
 
-def remember(head: Path, bundle: Path, lines: list[str]) -> None:
-    """Writes `golden` into a classifier that training left without."""
+def write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
+    """Adds `golden` to a classifier without it."""
     file = head / "classifier.json"
     document = json.loads(file.read_text(encoding="utf-8"))
     if "golden" in document:
         return
     texts = [json.loads(line)["text"] for line in lines]
-    command = [node(), str(ROOT / "node_bridge" / "predict.js"), "--model", str(head), "--jsonl"]
-    given = "".join(json.dumps({"text": text}) + "\n" for text in texts)
-    told = run([*command, "--bundle", str(bundle)], lambda line: None, given).splitlines()
+    command = [
+        find_node(),
+        str(ROOT / "node_bridge" / "predict.js"),
+        "--model",
+        str(head),
+        "--jsonl",
+    ]
+    stdin = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    answers = run_command(
+        [*command, "--bundle", str(bundle)], lambda line: None, stdin
+    ).splitlines()
     keys = ("text", "label", "probabilities")
-    predictions: list[dict[str, Any]] = [json.loads(line) for line in told]
+    predictions: list[dict[str, Any]] = [json.loads(line) for line in answers]
     document["golden"] = [{key: row[key] for key in keys} for row in predictions]
     file.write_bytes(contracts.seal_description(document))
 
 
-def node() -> str:
-    """The Node to run.
+def find_node() -> str:
+    """Returns the Node to run.
 
     Raises:
         EnvironmentProblem: there is none.
@@ -136,8 +168,13 @@ def node() -> str:
     return found
 
 
-def run(command: list[str], say: Say, given: str = "") -> str:
-    """Runs a command; its lines that begin with `made` are said; gives what it wrote to stdout.
+def run_command(command: list[str], say: Say, stdin: str = "") -> str:
+    """Runs a command; returns its stdout.
+
+    Args:
+        command: the program and its arguments.
+        say: gets the lines of stderr that begin with `made`.
+        stdin: what the command reads.
 
     Raises:
         EnvironmentProblem: it failed; the message has its last line.
@@ -154,16 +191,16 @@ def run(command: list[str], say: Say, given: str = "") -> str:
     )
     with done:
         assert done.stdin and done.stdout and done.stderr
-        done.stdin.write(given)
+        done.stdin.write(stdin)
         done.stdin.close()
         with ThreadPoolExecutor(1) as pool:
-            told = pool.submit(done.stdout.read)
+            output = pool.submit(done.stdout.read)
             last = ""
             for line in done.stderr:
                 last = line.strip() or last
                 if line.startswith("made "):
                     say(last)
-            answer = told.result()
+            answer = output.result()
     if done.returncode:
         raise EnvironmentProblem(f"{' '.join(command[:4])} … failed: {last}")
     return answer

@@ -1,4 +1,4 @@
-"""The kinds of faults, and how to add one: a function with `@kind` in any file of trial/kinds/.
+"""The registry of fault kinds. A kind is a function with `@kind` in any file of kinds/.
 
     @kind("bundle", stages="weights", fits=lambda clean: clean.dtype == "float32")
     def sign_bit(target, choose):
@@ -6,8 +6,8 @@
         …change target.bundle…
         return "what was changed exactly"
 
-The function's name is the kind's. It is called once for each fault, with a random generator of its
-own that gives the same numbers every time.
+The function's name is the kind's name. It is called once for each fault, with a random generator of
+its own that has the same numbers every time.
 """
 
 import importlib
@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from random import Random
 
 from fault_injection import kinds
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 TARGETS = ("bundle", "tokenizer", "graph", "runner", "head")
 TIMES = 2
-"""Faults of a kind, where it does not say otherwise."""
+"""Faults of a kind by default."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What was done, and the stages at which a perfect judge may put it.
+    """A change, and the stages at which a perfect judge may report it.
 
-    `without_effect` says why no input can show it; such a fault is listed, and not counted.
+    `without_effect` says why no input can show it; such a fault is listed, but not counted.
     """
 
     what: str
@@ -38,25 +38,25 @@ class Change:
     without_effect: str = ""
 
 
-Put = Callable[[Target, Random], "str | Change"]
+PutFault = Callable[[Target, Random], "str | Change"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault: what it is put into, where it fits, and how often it is put."""
+    """A kind of fault: what it changes, which bundles it fits, and how often it is used."""
 
     name: str
     about: str
     target: str
     stages: tuple[str, ...]
-    fits: Callable[[Clean], bool]
+    fits: Callable[[CleanBundle], bool]
     times: int
-    put: Put
+    put: PutFault
 
     def inject(self, target: Target, choose: Random) -> Change:
-        """Puts the fault in and seals."""
-        told = self.put(target, choose)
-        change = Change(told, self.stages) if isinstance(told, str) else told
+        """Injects the fault and seals the copies."""
+        result = self.put(target, choose)
+        change = Change(result, self.stages) if isinstance(result, str) else result
         assert change.stages, f"{self.name} names no stage"
         target.seal()
         return change
@@ -69,20 +69,20 @@ def kind(
     target: str,
     *,
     stages: str | tuple[str, ...] = (),
-    fits: Callable[[Clean], bool] = lambda clean: True,
+    fits: Callable[[CleanBundle], bool] = lambda clean: True,
     times: int = TIMES,
-) -> Callable[[Put], Put]:
+) -> Callable[[PutFault], PutFault]:
     """Registers the function below it as a kind of fault.
 
     Args:
         target: one of `TARGETS`.
-        stages: where a perfect judge would put it; left out where the function says so itself.
-        fits: the clean bundles that it can be put into.
-        times: how many faults of it are put.
+        stages: at which a perfect judge reports it; omitted where the function returns them.
+        fits: whether it can be injected into a clean bundle.
+        times: how many faults of this kind to inject.
     """
     assert target in TARGETS, target
 
-    def register(put: Put) -> Put:
+    def register(put: PutFault) -> PutFault:
         name = put.__name__
         assert name not in KINDS, f"two kinds are called {name}"
         about = (put.__doc__ or "").strip().split("\n")[0]
@@ -94,24 +94,24 @@ def kind(
 
 
 def every_kind() -> dict[str, Kind]:
-    """All kinds of all files in trial/kinds/, by name."""
+    """Returns all kinds of all files in kinds/, by name."""
     for module in pkgutil.iter_modules(kinds.__path__):
         importlib.import_module(f"{kinds.__name__}.{module.name}")
     return KINDS
 
 
-# Which faults are put into which bundles: the same ones every time.
+# The assignment of faults to bundles: the same every time.
 
-SLOW_EVERY = 3
-"""Every so many faults of a kind are judged on plain JavaScript, the others on wasm."""
+CPU_EVERY = 3
+"""Of a kind, each fault with this stride is judged on the backend cpu, the others on wasm."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One fault to come: which kind, into which bundle, the how-manieth of its kind."""
+    """One fault to inject: its kind, its bundle, and its number within the kind."""
 
     kind: Kind
-    clean: Clean
+    clean: CleanBundle
     number: int
 
     @property
@@ -121,27 +121,30 @@ class Task:
 
     @property
     def backend(self) -> str:
-        """Where it is judged."""
-        return "cpu" if self.number % SLOW_EVERY == SLOW_EVERY - 1 else "wasm"
+        """The backend on which it is judged."""
+        return "cpu" if self.number % CPU_EVERY == CPU_EVERY - 1 else "wasm"
 
     def chooser(self) -> Random:
-        """The fault's random generator."""
+        """Returns the fault's random generator."""
         return Random(self.id)
 
 
-def planned(kinds: Iterable[Kind], cleans: list[Clean], quick: bool) -> list[Task]:
-    """All faults, those of a kind spread over sources and dtypes; one of each kind if `quick`."""
+def plan_tasks(kinds: Iterable[Kind], cleans: list[CleanBundle], quick: bool) -> list[Task]:
+    """Returns all faults, spread over sources and dtypes; one of each kind if `quick`."""
     tasks = []
     for kind in kinds:
         fitting = [clean for clean in cleans if kind.fits(clean)]
         assert fitting, f"{kind.name} fits no bundle"
         times = 1 if quick else kind.times
-        tasks += [Task(kind, clean, i) for i, clean in enumerate(spread(kind.name, fitting, times))]
+        tasks += [
+            Task(kind, clean, i)
+            for i, clean in enumerate(spread_over_sources(kind.name, fitting, times))
+        ]
     return tasks
 
 
-def spread(name: str, fitting: list[Clean], times: int) -> list[Clean]:
-    """So many bundles, of as many sources and dtypes as there are."""
+def spread_over_sources(name: str, fitting: list[CleanBundle], times: int) -> list[CleanBundle]:
+    """Picks `times` bundles, of as many sources and dtypes as possible."""
     left = list(fitting)
     Random(name).shuffle(left)
     sources: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The trial itself: clean bundles first, then faults, two at a time."""
+"""Judges clean bundles and faults, two at a time, and saves the verdicts."""
 
 import json
 import shutil
@@ -11,23 +11,21 @@ from typing import Any, TextIO
 from fault_injection.evaluator import Evaluator
 from fault_injection.material import LANES
 from fault_injection.registry import Task
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
-
-# How far a trial is: a bar on a terminal, a line now and then in a log.
 
 LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts verdicts; one of its kind at a time."""
+    """Shows the progress: a bar on a terminal, a line every few seconds in a log."""
 
     def __init__(self, name: str, total: int, stream: TextIO) -> None:
         self.name = name
         self.total = total
         self.stream = stream
         self.done = 0
-        self.started = self.said = time.monotonic()
+        self.started = self.last_line = time.monotonic()
         self.bar: Any = None
         if stream.isatty():
             from tqdm import tqdm
@@ -38,31 +36,31 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes the bar, and says how long it took."""
+        """Closes the bar, and prints the seconds."""
         if self.bar is not None:
             self.bar.close()
         if self.done:
             self.say(f"in {time.monotonic() - self.started:.0f} s")
 
     def step(self) -> None:
-        """One more is done."""
+        """Counts one more verdict."""
         self.done += 1
         if self.bar is not None:
             self.bar.update()
-        elif time.monotonic() - self.said >= LINE_EVERY_S:
-            self.said = time.monotonic()
+        elif time.monotonic() - self.last_line >= LINE_EVERY_S:
+            self.last_line = time.monotonic()
             self.say("…")
 
     def say(self, more: str) -> None:
-        """A line."""
+        """Prints a line."""
         print(f"{self.name}: {self.done} of {self.total} {more}", file=self.stream, flush=True)
 
 
-# Verdicts that are known, kept line by line, so that a trial that was stopped goes on.
+class VerdictRecord:
+    """Saved verdicts, so that an interrupted run goes on.
 
-
-class Record:
-    """JSON lines under the hash of all code that a verdict depends on."""
+    They are JSON lines in a file named by the hash of all code that a verdict depends on.
+    """
 
     def __init__(self, home: Path, key: str) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -79,67 +77,88 @@ class Record:
         if not text.endswith("\n") and text:
             self.path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
 
-    def keep(self, row: dict[str, Any]) -> None:
-        """Adds a verdict."""
+    def add(self, row: dict[str, Any]) -> None:
+        """Saves a verdict."""
         self.known[row["id"]] = row
         with self.path.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 BACKENDS = ("wasm", "cpu")
-Row = dict[str, Any]
-Judge = Callable[[Any, Path], Row]
+VerdictRow = dict[str, Any]
+JudgeItem = Callable[[Any, Path], VerdictRow]
 
 
 class FaultRun:
-    """Puts faults in and asks the evaluator; what is known is not asked again."""
+    """Injects faults and judges them; saved verdicts are not judged again."""
 
-    def __init__(self, evaluator: Evaluator, record: Record, home: Path, stream: TextIO) -> None:
+    def __init__(
+        self, evaluator: Evaluator, record: VerdictRecord, home: Path, stream: TextIO
+    ) -> None:
+        """Prepares a run.
+
+        Args:
+            evaluator: runs the judge.
+            record: of the saved verdicts.
+            home: a directory to work in; it is emptied.
+            stream: for the progress.
+        """
         self.evaluator = evaluator
         self.record = record
         self.home = home
         self.stream = stream
         shutil.rmtree(home, ignore_errors=True)
 
-    def cleans(self, cleans: Iterable[Clean]) -> list[Row]:
-        """The verdict on each clean bundle, on both backends; `detected` is a false alarm."""
-        return self.each(
-            "clean bundles", {f"clean/{clean.name}": clean for clean in cleans}, self.clean
+    def judge_clean_bundles(self, cleans: Iterable[CleanBundle]) -> list[VerdictRow]:
+        """Judges each clean bundle on both backends; `detected` is a false alarm."""
+        return self.judge_each(
+            "clean bundles", {f"clean/{clean.name}": clean for clean in cleans}, self.judge_clean
         )
 
-    def faults(self, tasks: Iterable[Task]) -> list[Row]:
-        """The verdict on each fault."""
-        return self.each("faults", {task.id: task for task in tasks}, self.fault)
+    def judge_faults(self, tasks: Iterable[Task]) -> list[VerdictRow]:
+        """Judges each fault."""
+        return self.judge_each("faults", {task.id: task for task in tasks}, self.judge_fault)
 
-    def each(self, name: str, wanted: dict[str, Any], judge: Judge) -> list[Row]:
-        """Rows in the order of `wanted`; finished ones are kept when it is interrupted."""
+    def judge_each(self, name: str, wanted: dict[str, Any], judge: JudgeItem) -> list[VerdictRow]:
+        """Judges what has no saved verdict; returns rows in the order of `wanted`."""
         new = {key: item for key, item in wanted.items() if key not in self.record.known}
         pool = ThreadPoolExecutor(LANES)
         try:
             with Progress(name, len(new), self.stream) as progress:
                 waiting = {
-                    pool.submit(self.timed, judge, item, self.home / key.replace("/", "."), key)
+                    pool.submit(
+                        self.judge_timed, judge, item, self.home / key.replace("/", "."), key
+                    )
                     for key, item in new.items()
                 }
                 for done in as_completed(waiting):
-                    self.record.keep(done.result())
+                    self.record.add(done.result())
                     progress.step()
         finally:
             pool.shutdown(cancel_futures=True)
         return [self.record.known[key] for key in wanted]
 
-    def timed(self, judge: Judge, item: Any, place: Path, key: str) -> Row:
-        """A verdict with its name and its seconds; the place is gone afterwards."""
+    def judge_timed(self, judge: JudgeItem, item: Any, directory: Path, key: str) -> VerdictRow:
+        """Adds name and seconds to a verdict.
+
+        Args:
+            judge: returns the row of an item.
+            item: to judge.
+            directory: to work in; removed afterwards.
+            key: the name of the verdict.
+        """
         start = time.monotonic()
         try:
-            row = judge(item, place)
+            row = judge(item, directory)
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
         return {"id": key} | row | {"seconds": round(time.monotonic() - start, 2)}
 
-    def clean(self, clean: Clean, place: Path) -> Row:
-        """The verdict on a clean bundle."""
-        verdict = self.evaluator.judge(clean, clean.path, BACKENDS, place / "out", clean.head, None)
+    def judge_clean(self, clean: CleanBundle, directory: Path) -> VerdictRow:
+        """Judges a clean bundle."""
+        verdict = self.evaluator.judge(
+            clean, clean.path, BACKENDS, directory / "out", clean.head, None
+        )
         return {
             "bundle": clean.name,
             "backends": list(BACKENDS),
@@ -148,16 +167,16 @@ class FaultRun:
             "message": verdict.message,
         }
 
-    def fault(self, task: Task, place: Path) -> Row:
-        """Puts a fault in, and the verdict on it."""
-        target = Target(task.clean, place)
+    def judge_fault(self, task: Task, directory: Path) -> VerdictRow:
+        """Injects a fault and judges it."""
+        target = Target(task.clean, directory)
         change = task.kind.inject(target, task.chooser())
         backends = (task.backend,)
         verdict = self.evaluator.judge(
             task.clean,
             target.bundle_path,
             backends,
-            place / "out",
+            directory / "out",
             target.head_path,
             target.program,
         )

@@ -1,4 +1,4 @@
-"""What came of a trial: counted, as a table, and as artifacts/faults.json."""
+"""Counts the verdicts, and writes them as a table and as artifacts/faults.json."""
 
 import json
 from collections import Counter
@@ -7,14 +7,14 @@ from typing import Any
 
 from fault_injection.registry import Kind
 
-Row = dict[str, Any]
+VerdictRow = dict[str, Any]
 ATTRIBUTED = 0.95
-SHOWN = 12
-"""Verdicts that are told one by one."""
+MAX_SHOWN = 12
+"""Wrong verdicts that are printed one by one."""
 
 
-def score(faults: list[Row], cleans: list[Row]) -> dict[str, Any]:
-    """The document."""
+def score_verdicts(faults: list[VerdictRow], cleans: list[VerdictRow]) -> dict[str, Any]:
+    """Makes the document."""
     counted = [row for row in faults if row["without_effect"] is None]
     return {
         "injected": len(counted),
@@ -29,23 +29,23 @@ def score(faults: list[Row], cleans: list[Row]) -> dict[str, Any]:
     }
 
 
-def holds(document: dict[str, Any]) -> bool:
-    """Whether the judge can be trusted: all found, 95 % at their stage, no false alarm."""
-    found = document["injected"] == document["detected"]
-    placed = document["attributed"] >= ATTRIBUTED * document["injected"]
-    return bool(found and placed and document["false_alarms"] == 0)
+def judge_holds(document: dict[str, Any]) -> bool:
+    """Returns whether all faults are found, 95 % at their stage, without a false alarm."""
+    detected = document["injected"] == document["detected"]
+    attributed = document["attributed"] >= ATTRIBUTED * document["injected"]
+    return bool(detected and attributed and document["false_alarms"] == 0)
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
-    """Writes the document whole or not at all."""
+def write_score(path: Path, document: dict[str, Any]) -> None:
+    """Writes the document completely or not at all."""
     growing = path.with_suffix(".partial")
     text = json.dumps(document, ensure_ascii=False, indent=1)
     growing.write_text(text + "\n", encoding="utf-8")
     growing.replace(path)
 
 
-def table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
-    """A line for each kind, the faults that went wrong, and the totals."""
+def score_table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
+    """Returns a line for each kind, the wrong verdicts, and the totals."""
     columns: dict[str, Counter[str]] = {
         n: Counter() for n in ("injected", "detected", "attributed")
     }
@@ -60,32 +60,44 @@ def table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
         counts = [columns[column][name] for column in columns]
         cells = f"{counts[0]:8}  {counts[1]:8}  {counts[2]:10}"
         lines.append(f"{name:{width}}  {kinds[name].target:9}  {cells}")
-    return "\n".join([*lines, "", *wrong(document), *harmless(document), totals(document)])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            *wrong_verdict_lines(document),
+            *without_effect_lines(document),
+            totals_line(document),
+        ]
+    )
 
 
-def wrong(document: dict[str, Any]) -> list[str]:
-    """The verdicts that were wrong, the first ones."""
-    found = []
+def wrong_verdict_lines(document: dict[str, Any]) -> list[str]:
+    """Returns the first wrong verdicts."""
+    lines = []
     for row in document["faults"]:
         if row["without_effect"] is None and not row["attributed"]:
             stages = " or ".join(row["stages"])
             got = row["got"] if row["detected"] else "nothing"
-            found.append(f"{row['id']}: {row['what']}: got {got}, but should be {stages}")
+            lines.append(f"{row['id']}: {row['what']}: got {got}, but should be {stages}")
     for row in document["clean_bundles"]:
         if row["detected"]:
-            found.append(f"false alarm on {row['bundle']}: {row['got']}: {row['message']}")
-    more = len(found) - SHOWN
-    return [*found[:SHOWN], *([f"… and {more} more"] if more > 0 else []), *([""] if found else [])]
+            lines.append(f"false alarm on {row['bundle']}: {row['got']}: {row['message']}")
+    more = len(lines) - MAX_SHOWN
+    return [
+        *lines[:MAX_SHOWN],
+        *([f"… and {more} more"] if more > 0 else []),
+        *([""] if lines else []),
+    ]
 
 
-def harmless(document: dict[str, Any]) -> list[str]:
-    """The faults that are not counted, with the reasons."""
+def without_effect_lines(document: dict[str, Any]) -> list[str]:
+    """Returns the faults that are not counted, with the reasons."""
     rows = [row for row in document["faults"] if row["without_effect"] is not None]
     return [f"without effect: {row['id']}: {row['without_effect']}" for row in rows]
 
 
-def totals(document: dict[str, Any]) -> str:
-    """The figures."""
+def totals_line(document: dict[str, Any]) -> str:
+    """Returns the totals in one line."""
     injected = document["injected"]
 
     def share(name: str) -> str:

@@ -1,9 +1,9 @@
-"""How small a fault the budgets show: the smallest relative change of a weight that is over them.
+"""Measures the smallest relative change of a weight that exceeds the budgets.
 
 For some weights and constants of a source the change is found by bisection, once for the fixed
-budget that all models had before (1e-5 + 2e-6·|v|) and once for the one derived from what float32
-costs this model. TensorFlow alone computes, in float32, on the bundle's golden cases; what the
-runtimes add to a change of their own is left out of both.
+budget that all models had before (1e-5 + 2e-6·|v|) and once for the budget derived from what
+float32 costs this model. Only TensorFlow computes, in float32, on the bundle's golden cases; the
+differences of other runtimes are not included.
 """
 
 import json
@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from fault_injection.sources import SOURCES, Clean, Material
+from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from numerics.budgets import RTOL
 
 FIXED = 1e-5
 LARGEST, SMALLEST = 1.0, 1e-9
 STEPS = 14
-"""Halvings of the exponent: the change is found to a thousandth of the nine powers of ten."""
+"""Halvings of the exponent: the change is found to a thousandth of nine powers of ten."""
 PARTS = (
     ("a column of a dense kernel", "intermediate/kernel", "column"),
     ("an entry of a bias", "intermediate/bias", "entry"),
@@ -31,8 +31,8 @@ CONSTANTS = (("the constant of GELU", 0.044715), ("the scale of attention", None
 
 
 @dataclass(frozen=True)
-class Found:
-    """The smallest change that each budget shows; None where not even doubling is over it."""
+class SmallestChange:
+    """The smallest change that exceeds each budget; None where not even doubling does."""
 
     source: str
     what: str
@@ -40,8 +40,8 @@ class Found:
     derived: float | None
 
 
-class Answers:
-    """A source's graph on its golden cases, with weights and constants that can be changed."""
+class ChangeableGraph:
+    """A source's graph on its golden cases, whose weights and constants can be changed."""
 
     def __init__(self, model: Path, bundle: Path) -> None:
         """Loads a SavedModel and the cases and budgets of its bundle."""
@@ -60,7 +60,7 @@ class Answers:
         self.shown = cases["attention_mask"] == 1
         self.ids = cases["input_ids"]
         self.values = dict(frozen.weights)
-        graph_def, constants = with_scalars_outside(frozen.graph_def)
+        graph_def, constants = scalars_to_placeholders(frozen.graph_def)
         self.constants = constants
         self.values |= constants
         feeds = {e.name: cases[roles.find_role(e.name, roles.INPUT_NAMES)] for e in frozen.inputs}
@@ -69,15 +69,15 @@ class Answers:
         session = tf.compat.v1.Session(graph=whole)
 
         def run(changed: dict[str, Any]) -> dict[str, Any]:
-            given = {f"{n}:0": v for n, v in {**self.values, **feeds, **changed}.items()}
-            answers: dict[str, Any] = session.run({n: f"{n}:0" for n in self.outputs}, given)
+            values = {f"{n}:0": v for n, v in {**self.values, **feeds, **changed}.items()}
+            answers: dict[str, Any] = session.run({n: f"{n}:0" for n in self.outputs}, values)
             return answers
 
         self.run = run
         self.plain = run({})
 
     def over(self, changed: dict[str, Any]) -> tuple[bool, bool]:
-        """Whether a change is over the fixed budget, and over the derived one."""
+        """Returns whether a change exceeds the fixed budget, and the derived one."""
         answers = self.run(changed)
         fixed = derived = False
         for name, before in self.plain.items():
@@ -90,8 +90,8 @@ class Answers:
         return fixed, derived
 
 
-def with_scalars_outside(graph_def: Any) -> tuple[Any, dict[str, Any]]:
-    """The graph with its float32 scalars as placeholders, and their values."""
+def scalars_to_placeholders(graph_def: Any) -> tuple[Any, dict[str, Any]]:
+    """Returns the graph with its float32 scalars as placeholders, and their values."""
     import tensorflow as tf
 
     result = type(graph_def)()
@@ -109,13 +109,15 @@ def with_scalars_outside(graph_def: Any) -> tuple[Any, dict[str, Any]]:
     return result, values
 
 
-def changes(answers: Answers, heads: int, hidden: int) -> dict[str, Callable[[float], Any]]:
-    """What can be changed, by what it is: from a relative change to the values that stand there."""
-    found: dict[str, Callable[[float], Any]] = {}
+def possible_changes(
+    answers: ChangeableGraph, heads: int, hidden: int
+) -> dict[str, Callable[[float], Any]]:
+    """Returns functions from a relative change to the changed values, by description."""
+    functions: dict[str, Callable[[float], Any]] = {}
     for what, part, where in PARTS:
         name = next((n for n in sorted(answers.values) if part in n), None)
         if name is not None:
-            found[what] = weight_change(name, answers.values[name], where, answers.ids)
+            functions[what] = weight_change(name, answers.values[name], where, answers.ids)
     for what, number in CONSTANTS:
         sought = (number,) if number else ((hidden / heads) ** -0.5, (hidden / heads) ** 0.5)
         names = [
@@ -124,42 +126,49 @@ def changes(answers: Answers, heads: int, hidden: int) -> dict[str, Callable[[fl
             if any(np.isclose(v, s, rtol=1e-5) for s in sought)
         ]
         if names:
-            found[what] = constant_change({n: answers.constants[n] for n in names})
-    return found
+            functions[what] = constant_change({n: answers.constants[n] for n in names})
+    return functions
 
 
 def weight_change(name: str, value: Any, where: str, ids: Any) -> Callable[[float], Any]:
-    """Part of a weight, larger by a relative change."""
-    place: tuple[Any, ...] = (...,)
+    """Returns a function that enlarges part of a weight by a relative change.
+
+    Args:
+        name: of the weight.
+        value: of the weight.
+        where: the part: `column`, `entry`, `row` or `whole`.
+        ids: of the golden cases, for a row that is used.
+    """
+    index: tuple[Any, ...] = (...,)
     if where == "column":
-        place = (
+        index = (
             ...,
             int(np.argmax(np.linalg.norm(value.reshape(len(value), -1), axis=0)) % value.shape[-1]),
         )
     elif where == "entry":
-        place = (int(np.argmax(np.abs(value))),)
+        index = (int(np.argmax(np.abs(value))),)
     elif where == "row":
-        place = (int(ids[0, 1]),)
+        index = (int(ids[0, 1]),)
 
     def put(change: float) -> Any:
         changed = value.copy()
-        # A bias that is all zeros has nothing to be relative to.
-        base = changed[place] if np.any(changed[place]) else np.float32(1.0)
-        changed[place] = changed[place] + np.float32(change) * base
+        # Where all values are 0, the change is absolute.
+        base = changed[index] if np.any(changed[index]) else np.float32(1.0)
+        changed[index] = changed[index] + np.float32(change) * base
         return {name: changed}
 
     return put
 
 
 def constant_change(constants: dict[str, Any]) -> Callable[[float], Any]:
-    """Constants, all larger by a relative change."""
+    """Returns a function that enlarges constants by a relative change."""
     return lambda change: {
         n: (v * np.float32(1 + change)).astype(np.float32) for n, v in constants.items()
     }
 
 
-def smallest(shows: Callable[[float], bool]) -> float | None:
-    """The smallest change that shows, by bisection of its exponent; None where none does."""
+def find_smallest_change(shows: Callable[[float], bool]) -> float | None:
+    """Finds the smallest change for which `shows` is true, by bisection of its exponent."""
     if not shows(LARGEST):
         return None
     low, high = np.log10(SMALLEST), np.log10(LARGEST)
@@ -169,28 +178,30 @@ def smallest(shows: Callable[[float], bool]) -> float | None:
     return float(f"{10.0**high:.2g}")
 
 
-def of_source(clean: Clean) -> list[Found]:
-    """The smallest changes of one source's weights and constants."""
+def measure_source(clean: CleanBundle) -> list[SmallestChange]:
+    """Measures the smallest changes of one source's weights and constants."""
     source = clean.source
-    answers = Answers(clean.material.model(source), clean.path)
-    found = []
-    for what, put in changes(answers, source.heads, source.hidden).items():
+    answers = ChangeableGraph(clean.material.model(source), clean.path)
+    rows = []
+    for what, put in possible_changes(answers, source.heads, source.hidden).items():
         both = [
-            smallest(lambda change, put=put, i=i: answers.over(put(change))[i])  # type: ignore[misc]
+            find_smallest_change(lambda change, put=put, i=i: answers.over(put(change))[i])  # type: ignore[misc]
             for i in (0, 1)
         ]
-        found.append(Found(source.name, what, *both))
-    return found
+        rows.append(SmallestChange(source.name, what, *both))
+    return rows
 
 
-def measure(material: Material, names: set[str] | None = None) -> list[Found]:
-    """All clean sources, or those that are named."""
-    cleans = [Clean(material, source, "float32") for source in SOURCES]
-    return [row for c in cleans if names is None or c.source.name in names for row in of_source(c)]
+def measure_sources(material: CleanMaterial, names: set[str] | None = None) -> list[SmallestChange]:
+    """Measures all clean sources, or the named ones."""
+    cleans = [CleanBundle(material, source, "float32") for source in SOURCES]
+    return [
+        row for c in cleans if names is None or c.source.name in names for row in measure_source(c)
+    ]
 
 
-def table(rows: list[Found]) -> str:
-    """Both budgets side by side, and how they compare in all."""
+def sensitivity_table(rows: list[SmallestChange]) -> str:
+    """Returns both budgets side by side, and a summary."""
     lines = [f"{'source':16}  {'changed':30}  {'fixed':>8}  {'derived':>8}  derived/fixed"]
     ratios = []
     for row in rows:
@@ -209,8 +220,8 @@ def table(rows: list[Found]) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, rows: list[Found]) -> None:
-    """Writes the document whole or not at all."""
+def write_sensitivity(path: Path, rows: list[SmallestChange]) -> None:
+    """Writes the document completely or not at all."""
     growing = path.with_suffix(".partial")
     text = json.dumps([asdict(row) for row in rows], indent=1)
     growing.write_text(text + "\n", encoding="utf-8")

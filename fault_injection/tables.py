@@ -1,4 +1,4 @@
-"""`tokenizer_tables.bin` (docs/tokenizer_tables.md), read into something that can be changed."""
+"""Reads `tokenizer_tables.bin` (docs/tokenizer_tables.md) into a form that can be changed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ VANISHES, BLOCKS, FOLDED = 3, 4, 5
 
 
 @dataclass
-class Tables:
+class EditableTables:
     """What each code point becomes: `classes[c]`, and its symbols where that is FOLDED."""
 
     in_bytes: int
@@ -22,30 +22,30 @@ class Tables:
     isolated: bytearray = field(default_factory=bytearray)
 
     def fold(self, c: int, symbols: list[int]) -> None:
-        """Lets a code point become these symbols, none of them itself."""
+        """Makes a code point become these symbols, none of them itself."""
         self.classes[c] = FOLDED
         self.folds[c] = symbols
 
-    def keep(self, c: int, kind: int) -> None:
-        """Lets a code point stay what it is: LETTER, ALONE or SPACE; or VANISHES."""
+    def set_class(self, c: int, kind: int) -> None:
+        """Makes a code point become itself as LETTER, ALONE or SPACE, or nothing as VANISHES."""
         self.classes[c] = kind
         self.folds.pop(c, None)
 
     def kind_of(self, c: int) -> int:
-        """LETTER, ALONE or SPACE; a letter, where it becomes something else."""
+        """Returns LETTER, ALONE or SPACE; LETTER where the code point becomes something else."""
         return self.classes[c] if self.classes[c] < VANISHES else LETTER
 
 
-def read(data: bytes) -> Tables:
+def read_tables(data: bytes) -> EditableTables:
     """Reads a file's bytes."""
     assert data.startswith(MAGIC)
     numbers = read_numbers(data[len(MAGIC) :])
-    tables = Tables(next(numbers), next(numbers), read_runs(numbers))
+    tables = EditableTables(next(numbers), next(numbers), read_runs(numbers))
     last: list[int] = []
-    for c in folded(tables):
+    for c in folded_code_points(tables):
         count = next(numbers)
         base = last[:count] + [c * 4] * (count - len(last))
-        last = [b + signed(next(numbers)) for b in base]
+        last = [b + decode_signed(next(numbers)) for b in base]
         tables.folds[c] = last
     c = 0
     for _ in range(next(numbers)):
@@ -56,11 +56,11 @@ def read(data: bytes) -> Tables:
     return tables
 
 
-def write(tables: Tables) -> bytes:
-    """The tables as bytes; equal tables give equal bytes."""
-    numbers = [tables.in_bytes, tables.limit, *runs(tables.classes)]
+def tables_to_bytes(tables: EditableTables) -> bytes:
+    """Returns the tables as bytes; equal tables give equal bytes."""
+    numbers = [tables.in_bytes, tables.limit, *run_numbers(tables.classes)]
     last: list[int] = []
-    for c in folded(tables):
+    for c in folded_code_points(tables):
         symbols = tables.folds[c]
         base = last[: len(symbols)] + [c * 4] * (len(symbols) - len(last))
         steps = [symbol - b for symbol, b in zip(symbols, base, strict=True)]
@@ -71,12 +71,12 @@ def write(tables: Tables) -> bytes:
     for c, rank in sorted(tables.ranks.items()):
         numbers += [c - before, rank]
         before = c
-    numbers += runs(tables.isolated)
-    return MAGIC + b"".join(map(packed, numbers))
+    numbers += run_numbers(tables.isolated)
+    return MAGIC + b"".join(map(pack_number, numbers))
 
 
-def folded(tables: Tables) -> Iterator[int]:
-    """The code points that become something else, rising."""
+def folded_code_points(tables: EditableTables) -> Iterator[int]:
+    """Yields the code points that become something else, in order."""
     c = tables.classes.find(FOLDED)
     while c != -1:
         yield c
@@ -84,7 +84,7 @@ def folded(tables: Tables) -> Iterator[int]:
 
 
 def read_numbers(data: bytes) -> Iterator[int]:
-    """Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last."""
+    """Yields numbers of 7 bits a byte, lowest first, with the top bit on all bytes but the last."""
     value = shift = 0
     for byte in data:
         value |= (byte & 0x7F) << shift
@@ -94,8 +94,8 @@ def read_numbers(data: bytes) -> Iterator[int]:
             value = shift = 0
 
 
-def packed(number: int) -> bytes:
-    """One such number."""
+def pack_number(number: int) -> bytes:
+    """Packs one such number."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -105,7 +105,7 @@ def packed(number: int) -> bytes:
 
 
 def read_runs(numbers: Iterator[int]) -> bytearray:
-    """A class for each code point."""
+    """Reads the class of each code point."""
     classes = bytearray()
     for _ in range(next(numbers)):
         run = next(numbers)
@@ -114,12 +114,12 @@ def read_runs(numbers: Iterator[int]) -> bytearray:
     return classes
 
 
-def runs(classes: bytearray) -> list[int]:
-    """The same as the number of runs, then length and class of each."""
+def run_numbers(classes: bytearray) -> list[int]:
+    """Returns classes as the number of runs, then length and class of each."""
     found = [len(list(run)) * 8 + value for value, run in groupby(classes)]
     return [len(found), *found]
 
 
-def signed(number: int) -> int:
-    """What `2n`, or `-2n - 1` below zero, stands for."""
+def decode_signed(number: int) -> int:
+    """Returns the number that is stored as `2n`, or as `-2n - 1` below zero."""
     return -(number + 1) // 2 if number % 2 else number // 2

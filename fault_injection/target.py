@@ -1,52 +1,52 @@
-"""What a fault is put into: copies, made when they are first asked for, of one clean bundle."""
+"""The target of a fault: copies of one clean bundle, made on first use."""
 
 import json
 from functools import cached_property
 from pathlib import Path
 
-from fault_injection.copies import BUNDLE, HEAD, Copy, Weights
+from fault_injection.copies import BUNDLE, HEAD, SealedCopy, Weights
 from fault_injection.graph import Graph
-from fault_injection.sources import ROOT, Clean
+from fault_injection.sources import ROOT, CleanBundle
 
 
 class Target:
     """The bundle, its classifier and the program that runs them, in a directory of their own."""
 
-    def __init__(self, clean: Clean, place: Path) -> None:
+    def __init__(self, clean: CleanBundle, directory: Path) -> None:
         self.clean = clean
-        self.place = place
+        self.directory = directory
         self.program: Path | None = None
-        """What the judge starts in the place of its own program; None where that is unchanged."""
+        """The program that the judge starts instead of its own; None where that is unchanged."""
 
     @cached_property
-    def bundle(self) -> Copy:
-        """The bundle."""
-        return Copy(self.clean.path, self.place / "bundle", BUNDLE)
+    def bundle(self) -> SealedCopy:
+        """The copy of the bundle."""
+        return SealedCopy(self.clean.path, self.directory / "bundle", BUNDLE)
 
     @cached_property
     def weights(self) -> Weights:
-        """The bundle's weights."""
+        """The copy's weights."""
         return Weights(self.bundle)
 
     @cached_property
     def graph(self) -> Graph:
-        """The bundle's graph."""
+        """The copy's graph."""
         return Graph(self.bundle)
 
     @cached_property
-    def head(self) -> Copy:
-        """The classifier."""
+    def head(self) -> SealedCopy:
+        """The copy of the classifier."""
         assert self.clean.head is not None, f"{self.clean.name} has no classifier"
-        return Copy(self.clean.head, self.place / "head", HEAD)
+        return SealedCopy(self.clean.head, self.directory / "head", HEAD)
 
     def run_with_fault(self, name: str) -> None:
-        """Has the judge start a program that puts a fault into itself, and then runs the cases."""
-        self.place.mkdir(parents=True, exist_ok=True)
+        """Makes the judge start a program that injects a fault into itself, then runs the cases."""
+        self.directory.mkdir(parents=True, exist_ok=True)
         faults, runner = (
             (ROOT / file).as_uri()
             for file in ("fault_injection/runner_faults.js", "parity_tests/runners/run_node.js")
         )
-        self.program = self.place / "run_with_fault.mjs"
+        self.program = self.directory / "run_with_fault.mjs"
         self.program.write_text(
             f"import {{ install }} from {json.dumps(faults)};\n"
             f"install({json.dumps(name)});\n"
@@ -55,14 +55,14 @@ class Target:
         )
 
     def has(self, part: str) -> bool:
-        """Whether a part was asked for, and so was changed."""
+        """Returns whether a part was used, and so was changed."""
         return part in self.__dict__
 
     def seal(self) -> None:
-        """Seals what was changed."""
+        """Seals the changed copies."""
         for part in ("bundle", "head"):
             if self.has(part):
-                copy: Copy = getattr(self, part)
+                copy: SealedCopy = getattr(self, part)
                 copy.seal()
 
     @property

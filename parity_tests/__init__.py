@@ -1,1 +1,1 @@
-"""The judge: the same cases through Python and Node, a verdict, a report."""
+"""The judge: runs the same cases in Python and in Node, compares, and writes a report."""

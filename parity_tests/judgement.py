@@ -1,4 +1,4 @@
-"""The judgement of one bundle: the still parts first, then the flow, then what must not vary."""
+"""Judges one bundle: first the stored parts, then both sides' outputs, then the invariances."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,59 +8,62 @@ from typing import Any
 
 from numerics.budgets import Budget
 from parity_tests import cases
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks import head, invariances, stages, stored_parts, weights
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import Head
-from parity_tests.checks.stages import Row
+from parity_tests.checks.stages import StageRow
 from parity_tests.provenance import Contract
-from parity_tests.reference import Again, Reference, prepare
+from parity_tests.reference import Reference, Rerun
 from parity_tests.reports import report
-from parity_tests.reports.report import Inputs
+from parity_tests.reports.report import ReportInputs
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.runs import TAPS, Run
-from parity_tests.runners.variants import unclaimed
+from parity_tests.runners.runs import TAPS, RunOutput
+from parity_tests.runners.variants import unclaimed_reasons
 from support.contracts import read_bundle
 from support.errors import EnvironmentProblem, UserError
 
-__all__ = ["Flow", "Inputs", "Judgement", "judge", "judge_bundle", "prepare"]
-
 LANES = 2
 """Backends that run at a time."""
-INNER = (TAPS, stages.TOKENS, stages.IDS_STAGE)
+EARLY_STAGES = (TAPS, stages.TOKENS, stages.IDS_STAGE)
 
 
 @dataclass
-class Flow:
-    """What came of running both sides: Node's run by backend, and the rows of all.
+class FlowResult:
+    """The result of running both sides.
 
-    `python` had the bundle's own weights where `stored`, else `dtype` is that of the bundle's.
-    `storage` has what the weights' dtype costs, Python against Python; `problem` says why a backend
-    gave nothing, where the still parts had been off already. `left_out` has the claims that the
-    model itself does not make, and why.
+    Attributes:
+        python: Python's run; with the weights as the bundle stores them where `stored` is true.
+        dtype: the weight dtype that `python` did not have, for the budgets.
+        stored: see `python`.
+        nodes: Node's run by backend.
+        rows: the rows of all backends.
+        storage: what the weights' dtype costs, Python against Python.
+        problem: why a backend gave nothing, where stored parts had drifted already.
+        left_out: the invariances that the model itself does not promise, with the reason.
     """
 
-    python: Run
+    python: RunOutput
     dtype: str
     stored: bool = False
-    nodes: dict[str, Run] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    storage: list[Row] = field(default_factory=list)
+    nodes: dict[str, RunOutput] = field(default_factory=dict)
+    rows: list[StageRow] = field(default_factory=list)
+    storage: list[StageRow] = field(default_factory=list)
     problem: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def budgets(self) -> Budgets:
-        """What Node may be off from `python`."""
+        """The budgets of Node against `python`."""
         return Budgets(self.python.costs, self.dtype)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One bundle's, and what it takes to run its failures again."""
+    """The judgement of one bundle, and what it takes to run its failures again."""
 
     document: dict[str, Any]
-    flow: Flow
+    flow: FlowResult
     parts: dict[str, dict[str, Any]]
     side: NodeSide
 
@@ -74,24 +77,24 @@ def judge_bundle(
     classifier: Path | None = None,
     runner: Path | None = None,
 ) -> dict[str, Any]:
-    """The report document (REPORT.md) of one bundle; errors as of `judge`.
+    """Judges one bundle; returns the document of REPORT.md. Raises as `judge_sides`.
 
     Args:
         bundle: what Node runs.
-        reference: Python's side.
+        reference: the Python side.
         backends: how many texts each backend gets.
         out: a directory for Node's runs.
         classifier: what train.js wrote for the bundle.
         runner: another program than run_node.js.
     """
     contract = Contract.read(bundle)
-    inputs = Inputs(contract, reference.model, reference.tokenizer_source, classifier)
+    inputs = ReportInputs(contract, reference.model, reference.tokenizer_source, classifier)
     side = NodeSide(bundle, classifier, *([runner] if runner else []))
-    return judge(inputs, reference, side, backends, out).document
+    return judge_sides(inputs, reference, side, backends, out).document
 
 
-def judge(
-    inputs: Inputs,
+def judge_sides(
+    inputs: ReportInputs,
     reference: Reference,
     side: NodeSide,
     backends: dict[str, int],
@@ -103,8 +106,8 @@ def judge(
 
     Args:
         inputs: what is compared.
-        reference: Python's side.
-        side: Node's.
+        reference: the Python side.
+        side: the Node side.
         backends: how many texts each backend gets.
         out: a directory for Node's runs.
         tokenizers: the result of the tokenizer proof.
@@ -115,19 +118,19 @@ def judge(
     """
     contract = inputs.contract
     Budgets({}, contract.weight_dtype or "none")
-    parts = still_parts(contract, reference)
+    parts = compare_stored_parts(contract, reference)
     out.mkdir(parents=True, exist_ok=True)
     flow = run_flow(contract, reference, parts, side, backends, out)
-    picked = cases.read(reference.cases)
-    document = report.document(inputs, picked, flow, parts, tokenizers, training)
+    picked = cases.read_cases(reference.cases)
+    document = report.report_document(inputs, picked, flow, parts, tokenizers, training)
     return Judgement(document, flow, parts, side)
 
 
-def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
-    """Each stored part by its stage: contract, weights, vocab, tables."""
+def compare_stored_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
+    """Compares the stored parts; returns the results by stage: contract, weights, vocab, tables."""
     fresh, note = reference.tokenizer, reference.tokenizer_note
     about = read_bundle(fresh) if fresh else None
-    assert reference.run.facts is not None, "Python's runner always tells them"
+    assert reference.run.facts is not None, "Python's runner always writes facts"
     claimed = contract.weight_dtype
     facts = reference.run.facts | {"weight_dtype": weights.stored_dtype(contract.path) or claimed}
     return {
@@ -138,7 +141,7 @@ def still_parts(contract: Contract, reference: Reference) -> dict[str, dict[str,
         "vocab": stored_parts.compare_vocab(contract.path, reference.vocab),
         "tables": stored_parts.compare_tables(contract.path, fresh)
         if fresh
-        else stored_parts.unknown(note),
+        else stored_parts.not_compared(note),
     }
 
 
@@ -149,24 +152,35 @@ def run_flow(
     side: NodeSide,
     backends: dict[str, int],
     out: Path,
-) -> Flow:
+) -> FlowResult:
     """Runs Node on each backend and compares.
 
-    Where the weights hold but are stored in fewer bits, Python is given them as they are stored:
-    Node then has to be as near as with float32, and what the bits cost is told apart from it.
+    Where the weights are right but stored in fewer bits, Python runs with the stored weights: Node
+    then has to be as near as with float32, and what the bits cost is reported apart.
+
+    Args:
+        contract: the bundle's.
+        reference: the Python side.
+        parts: the results of the stored parts by stage.
+        side: the Node side.
+        backends: how many texts each backend gets.
+        out: a directory for Node's runs.
+
+    Raises:
+        UserError, EnvironmentProblem: a backend did not run, although the stored parts hold.
     """
-    flow = Flow(reference.run, contract.weight_dtype or "none")
+    flow = FlowResult(reference.run, contract.weight_dtype or "none")
     if flow.dtype != "float32" and parts["weights"]["status"] == "pass":
         stored = reference.with_weights_of(contract.path)
         if stored is not None:
-            flow.storage = storage(stored, reference.run, flow.budgets)
+            flow.storage = compare_storage(stored, reference.run, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
     if side.classifier is not None:
-        sequence = contract.output_of("sequence_output")
-        flow.python = Head.read(side.classifier).answering(flow.python, sequence)
+        sequence = contract.output_name("sequence_output")
+        flow.python = Head.read(side.classifier).add_probabilities(flow.python, sequence)
     try:
-        for ran in run_node(reference, side, backends, out):
-            judge_backend(flow, contract, reference, side, ran, out)
+        for run in run_backends(reference, side, backends, out):
+            judge_backend(flow, contract, reference, side, run, out)
     except (UserError, EnvironmentProblem) as error:
         if all(part["status"] != "drift" for part in parts.values()):
             raise
@@ -174,16 +188,26 @@ def run_flow(
     return flow
 
 
-def run_node(
+def run_backends(
     reference: Reference, side: NodeSide, backends: dict[str, int], out: Path
-) -> Iterator[tuple[str, int, Run]]:
-    """Each backend's run of its texts, in order; two at a time, since most have one thread."""
-    picked = cases.read(reference.cases)
+) -> Iterator[tuple[str, int, RunOutput]]:
+    """Runs the backends in order, two at a time, since most use one thread.
 
-    def run(backend: str, count: int) -> Run:
-        batches = cases.first_batches(picked, count)
-        place = out / f"node.{backend}.safetensors"
-        return side.run(backend, batches, reference.cases, place, cases.looked_into(picked))
+    Args:
+        reference: the Python side, with the case file.
+        side: the Node side.
+        backends: how many texts each backend gets.
+        out: a directory for the runs.
+
+    Yields:
+        the backend, its number of texts, and its run.
+    """
+    picked = cases.read_cases(reference.cases)
+
+    def run(backend: str, count: int) -> RunOutput:
+        batches = cases.count_batches_with_pairs(picked, count)
+        file = out / f"node.{backend}.safetensors"
+        return side.run(backend, batches, reference.cases, file, cases.tapped_batches(picked))
 
     with ThreadPoolExecutor(LANES) as pool:
         started = [(*wanted, pool.submit(run, *wanted)) for wanted in backends.items()]
@@ -192,76 +216,97 @@ def run_node(
 
 
 def judge_backend(
-    flow: Flow,
+    flow: FlowResult,
     contract: Contract,
     reference: Reference,
     side: NodeSide,
-    ran: tuple[str, int, Run],
+    run: tuple[str, int, RunOutput],
     out: Path,
 ) -> None:
-    """One backend; where an output is off and the taps were not, looks into its batch too."""
-    backend, count, node = ran
-    every = cases.read(reference.cases)
-    picked = [c for c in every if c.batch < cases.first_batches(every, count)]
+    """Compares one backend and adds its rows to `flow`.
+
+    Where an output has drifted in a batch without taps, that batch is run again with taps.
+
+    Args:
+        flow: gets the rows.
+        contract: the bundle's.
+        reference: the Python side.
+        side: the Node side.
+        run: the backend, its number of texts, and its run.
+        out: a directory for further runs.
+    """
+    backend, count, node = run
+    every = cases.read_cases(reference.cases)
+    picked = [c for c in every if c.batch < cases.count_batches_with_pairs(every, count)]
     taps = [tap["name"] for tap in contract.document.get("taps", [])]
     python, budgets = flow.python, flow.budgets
     if node.kind == "saved_model":
-        # It has the source's own weights, whatever the bundle stores, and shows nothing inside.
-        taps, python = [], reference.run.outputs_alone()
+        # A SavedModel has the source's own weights, whatever the bundle stores, and has no taps.
+        taps, python = [], reference.run.without_taps()
         if side.classifier is not None:
-            sequence = contract.output_of("sequence_output")
-            python = Head.read(side.classifier).answering(python, sequence)
+            sequence = contract.output_name("sequence_output")
+            python = Head.read(side.classifier).add_probabilities(python, sequence)
         budgets = Budgets(python.costs)
-    rows = stages.judge(backend, node, python, picked, budgets, taps)
-    batch = unexplained(rows, picked)
+    rows = stages.judge_stages(backend, node, python, picked, budgets, taps)
+    batch = unexplained_batch(rows, picked)
     if taps and batch:
-        again = Again(contract, reference, side, flow.stored, budgets, out / "inside")
-        inner = again.judge(backend, batch, True)
-        seen = {(r.special, r.stage): r for r in inner if r.stage.startswith(TAPS)}
-        rows = [seen.get((row.special, row.stage), row) for row in rows]
+        rerun = Rerun(contract, reference, side, flow.stored, budgets, out / "inside")
+        inner = rerun.judge(backend, batch, True)
+        tapped = {(r.special, r.stage): r for r in inner if r.stage.startswith(TAPS)}
+        rows = [tapped.get((row.special, row.stage), row) for row in rows]
     flow.nodes[backend] = node
     flow.rows += rows
-    assert reference.run.facts is not None, "Python's runner always tells them"
-    widest = invariances.widest(budgets, python.outputs())
-    flow.left_out |= not_promised(reference.run.facts, widest)
-    kept = invariances.judge(backend, node, python, budgets)
-    flow.rows += [row for row in kept if row.special not in flow.left_out]
+    assert reference.run.facts is not None, "Python's runner always writes facts"
+    widest = invariances.widest_budget(budgets, python.outputs())
+    flow.left_out |= unpromised_claims(reference.run.facts, widest)
+    claims = invariances.judge_invariances(backend, node, python, budgets)
+    flow.rows += [row for row in claims if row.special not in flow.left_out]
     if side.classifier is not None:
-        flow.rows += head.judge(backend, count, side, out, budgets)
+        flow.rows += head.judge_golden_answers(backend, count, side, out, budgets)
 
 
-def not_promised(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
-    """The claims that are not asked of Node, since the model does not make them, and why.
+def unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
+    """Returns the invariances that the model itself does not promise, with the reason.
 
-    Either it lacks the input that the claim is about, or its own outputs move in Python by more
-    than the budget.
+    Either it lacks the input in question, or its own outputs move in Python by more than the
+    budget. Such invariances are not required of Node.
+
+    Args:
+        facts: of the model, see `SourceModel.facts`.
+        budget: the widest budget of an output.
     """
-    found = unclaimed(facts)
+    reasons = unclaimed_reasons(facts)
     for claim, far in facts["moved"].items():
         if far > budget.atol:
-            found.setdefault(claim, f"the model's own outputs move by {far:.2g} in Python too")
-    return found
+            reasons.setdefault(claim, f"the model's own outputs move by {far:.2g} in Python too")
+    return reasons
 
 
-def unexplained(rows: list[Row], picked: list[Case]) -> list[Case]:
-    """The first batch with an output that is off where no tap was looked at; else nothing."""
+def unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[TextCase]:
+    """Returns the cases of the first batch with a drifted output but no taps; else nothing."""
     off = {c for row in rows if row.status == "drift" for c in row.failing}
-    if any(row.status == "drift" and row.stage.startswith(INNER) for row in rows) or not off:
+    if any(row.status == "drift" and row.stage.startswith(EARLY_STAGES) for row in rows) or not off:
         return []
     batch = next(case.batch for case in picked if case.case in off)
     return [case for case in picked if case.batch == batch] if batch else []
 
 
-def storage(stored: Run, python: Run, budgets: Budgets) -> list[Row]:
-    """How far Python's outputs move when it has the weights as they are stored."""
+def compare_storage(stored: RunOutput, python: RunOutput, budgets: Budgets) -> list[StageRow]:
+    """Measures how far Python's outputs move with the weights as the bundle stores them.
+
+    Args:
+        stored: Python's run with the stored weights.
+        python: Python's run with the source's own weights.
+        budgets: of the bundle's weight dtype.
+    """
     rows = []
     for special in ("added", "none"):
         for name in python.outputs():
-            row = Row("python", special, name, budgets.of(name))
+            row = StageRow("python", special, name, budgets.for_stage(name))
             for (kind, number), batch in python.batches.items():
                 if kind == special:
                     mask = batch["attention_mask"]
-                    texts = [Case(i, number, "") for i in range(len(mask))]
+                    texts = [TextCase(i, number, "") for i in range(len(mask))]
                     got = stored.batches[kind, number][name]
                     stages.compare_output(row, got, batch[name], texts, mask)
             row.status = "drift" if row.problems else "pass"

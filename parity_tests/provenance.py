@@ -1,4 +1,4 @@
-"""What the bundle says of itself, and whether it was made from the model at hand."""
+"""Reads a bundle's contract, and hashes models and bundles."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from support.errors import UserError
 
 @dataclass(frozen=True)
 class Contract:
-    """`bundle.json` (docs/bundle.md), and the sha256 that names the bundle."""
+    """`bundle.json` (docs/bundle.md), and its sha256, which names the bundle."""
 
     path: Path
     sha256: str
@@ -19,7 +19,7 @@ class Contract:
 
     @classmethod
     def read(cls, bundle: Path) -> "Contract":
-        """Reads a bundle's contract; its hashes are Node's to check.
+        """Reads a bundle's contract; Node checks its hashes.
 
         Raises:
             UserError: it is not a bundle, or its contract is not what the schema says.
@@ -30,45 +30,45 @@ class Contract:
 
     @property
     def weight_dtype(self) -> str | None:
-        """Of the weights in the bundle."""
+        """The dtype of the weights in the bundle."""
         return self.document.get("weight_dtype")
 
-    def output_of(self, role: str) -> str:
-        """The name of the output that has a role; where none has, the role, which no output has."""
+    def output_name(self, role: str) -> str:
+        """Returns the name of the output with this role; the role itself where no output has it."""
         outputs = self.document.get("outputs", [])
         return next((spec["name"] for spec in outputs if spec["role"] == role), role)
 
-    def takes(self, role: str) -> bool:
-        """Whether the model has an input of this role."""
+    def has_input(self, role: str) -> bool:
+        """Returns whether the model has an input of this role."""
         return any(spec["role"] == role for spec in self.document.get("inputs", []))
 
     def source_sha256(self) -> str | None:
-        """The sha256 of the model that the bundle says it was made from."""
+        """Returns the sha256 of the model that the bundle claims to be made from."""
         source = self.document.get("provenance", {}).get("source")
         return source.get("sha256") if isinstance(source, dict) else None
 
 
-def digest(path: Path) -> str:
-    """The sha256 of a directory: of a line `<name>` NUL `<sha256>` for each file, by name.
+def directory_sha256(path: Path) -> str:
+    """Hashes a directory: the sha256 of a line `<name>` NUL `<sha256>` for each file, by name.
 
-    Of a SavedModel, what is not the model is left out: `fingerprint.pb`, which differs between two
-    identical saves, and the exporter's own list of its files.
+    Two files of a SavedModel are left out: `fingerprint.pb`, which differs between two identical
+    saves, and the exporter's own list of files.
     """
     whole = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file() and file.name not in ("fingerprint.pb", "bert-bridge.json"):
-            inner = file_digest(file)
+            inner = file_sha256(file)
             whole.update(f"{file.relative_to(path).as_posix()}\0{inner}\n".encode())
     return whole.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """The sha256 of a file."""
+def file_sha256(path: Path) -> str:
+    """Hashes a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def classifier_fits(directory: Path, bundle_sha256: str) -> bool:
-    """Whether a classifier says that it was trained on this bundle."""
+    """Returns whether a classifier claims to be trained on this bundle."""
     try:
         return bool(contracts.read_classifier(directory)["bundle"]["hash"] == bundle_sha256)
     except UserError:

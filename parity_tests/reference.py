@@ -1,4 +1,4 @@
-"""Python's side of a judgement: run once for a model, read by every bundle that is made of it."""
+"""The Python side of a judgement: run once for a model, used for every bundle made from it."""
 
 import hashlib
 import os
@@ -11,109 +11,116 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from parity_tests import cases
-from parity_tests.cases import Case, looked_into, read
+from parity_tests.cases import TextCase, read_cases, tapped_batches
 from parity_tests.checks import stages, weights
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import Head
-from parity_tests.checks.stages import Row
-from parity_tests.provenance import Contract, digest, file_digest
+from parity_tests.checks.stages import StageRow
+from parity_tests.provenance import Contract, directory_sha256, file_sha256
 from parity_tests.runners import runners, runs
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem
 
 ROOT = Path(__file__).parents[1]
 TOKENIZERS = Path("artifacts/reference")
-"""Tokenizers read off their sources, kept by what they were read off and by what read them."""
+"""The cache of tokenizer bundles, by the hash of their source and of the code that reads it."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What Python gave, and what the source's own files say.
+    """Python's answers, and what the source's own files say.
 
-    `tokenizer` is a bundle of the tokenizer alone, made afresh from its source; None where it could
-    not be told which tokenizer that is, then `tokenizer_note` says why.
+    `tokenizer` is a bundle of the tokenizer alone, made afresh from its source; None where the
+    source does not say which tokenizer it is, and `tokenizer_note` then says why.
     """
 
-    place: Path
+    directory: Path
     model: Path
     tokenizer_source: TokenizerSource
     cases: Path
-    run: Run
+    run: RunOutput
     weights: Path
     vocab: list[str]
     tokenizer: Path | None
     tokenizer_note: str = ""
 
-    def with_weights_of(self, bundle: Path) -> Run | None:
-        """What Python gives with the weights as a bundle has stored them.
+    def with_weights_of(self, bundle: Path) -> RunOutput | None:
+        """Runs Python with the weights as a bundle stores them.
 
-        None where one of the model's variables is not in the bundle as a weight of its own, so
-        that Python cannot be given it.
+        Returns None where the bundle does not store one of the model's variables as a weight of
+        its own, so that Python cannot use it.
         """
-        file = self.stored(bundle)
+        file = self.stored_weights(bundle)
         if file is None:
             return None
         out = file.with_name(file.name.replace("stored", "python"))
         if not out.exists():
             contract = bundle / "bundle.json"
             both = (self.model, self.tokenizer_source)
-            tapped = looked_into(read(self.cases))
+            tapped = tapped_batches(read_cases(self.cases))
             runners.run_python(*both, self.cases, out, contract, tapped, stored=file)
-        return runs.read(out)
+        return runs.read_run(out)
 
-    def run_again(
+    def rerun(
         self, cases: Path, bundle: Path, stored: bool, out: Path, tapped: Iterable[int] = (0,)
-    ) -> Run:
-        """What Python gives for other cases; with the weights as a bundle has stored them, or not.
+    ) -> RunOutput:
+        """Runs Python on other cases.
 
-        It looks into the batches `tapped`.
+        Args:
+            cases: the case file.
+            bundle: names the taps, and perhaps the weights.
+            stored: whether to run with the weights as the bundle stores them.
+            out: the file for the answers.
+            tapped: the batches whose taps are read.
         """
-        file = self.stored(bundle) if stored else None
+        file = self.stored_weights(bundle) if stored else None
         both = (self.model, self.tokenizer_source)
         contract = bundle / "bundle.json"
         return runners.run_python(*both, cases, out, contract, tapped, stored=file, costs=False)
 
-    def stored(self, bundle: Path) -> Path | None:
-        """The weights of a bundle as Python takes them, in a file; None where it cannot be."""
+    def stored_weights(self, bundle: Path) -> Path | None:
+        """Writes a bundle's weights as the model's variables; None where that is impossible."""
         stored = weights.stored_variables(bundle, self.weights)
         if stored is None:
             return None
         name = hashlib.sha256(b"".join(v.tobytes() for v in stored.values())).hexdigest()[:16]
-        file = self.place / f"stored.{name}.safetensors"
+        file = self.directory / f"stored.{name}.safetensors"
         if not file.exists():
             save_file(stored, file)
         return file
 
 
-def prepare(
+def prepare_reference(
     model: Path,
     source: TokenizerSource,
     cases: Path,
-    place: Path,
+    directory: Path,
     contract: Path,
 ) -> Reference:
-    """Runs Python's side.
+    """Runs the Python side.
 
     Args:
         model: the SavedModel.
-        source: what its tokenizer is made of.
+        source: describes its tokenizer.
         cases: a case file.
-        place: a directory for what it gives.
-        contract: `bundle.json` of a bundle of the model, whose taps are looked at.
+        directory: for the answers.
+        contract: `bundle.json` of a bundle of the model, which names the taps.
 
     Raises:
-        UserError, EnvironmentProblem: see `runners.start`.
+        UserError, EnvironmentProblem: see `runners.run_and_read`.
     """
-    place.mkdir(parents=True, exist_ok=True)
-    out = place / "python.safetensors"
-    with fresh_tokenizer(source) as reading:
-        run = runners.run_python(model, source, cases, out, contract, looked_into(read(cases)))
+    directory.mkdir(parents=True, exist_ok=True)
+    out = directory / "python.safetensors"
+    with FreshTokenizer(source) as reading:
+        run = runners.run_python(
+            model, source, cases, out, contract, tapped_batches(read_cases(cases))
+        )
         tokenizer, note = reading.finished()
-    assert run.facts is not None, "Python's runner always tells them"
+    assert run.facts is not None, "Python's runner always writes facts"
     return Reference(
-        place,
+        directory,
         model,
         source,
         cases,
@@ -125,16 +132,16 @@ def prepare(
     )
 
 
-class fresh_tokenizer:  # noqa: N801  reads as what it makes
-    """Reads a tokenizer into a bundle of its own, beside other work, or finds it there.
+class FreshTokenizer:
+    """Reads a tokenizer into a bundle of its own, in parallel with other work, or finds it cached.
 
-    Of a SavedModel it takes half a minute, most of it the proof that the tables answer as it does.
+    Reading a SavedModel takes half a minute, most of it to prove that the tables equal it.
     """
 
     def __init__(self, source: TokenizerSource) -> None:
-        given = [path for path in (source.model, source.vocab) if path is not None]
-        parts = [digest(path) if path.is_dir() else file_digest(path) for path in given]
-        parts += [digest(ROOT / "export"), *source.versions().values()]
+        paths = [path for path in (source.model, source.vocab) if path is not None]
+        parts = [directory_sha256(path) if path.is_dir() else file_sha256(path) for path in paths]
+        parts += [directory_sha256(ROOT / "export"), *source.versions().values()]
         parts += [] if source.spec is None else [repr(source.spec.options_key)]
         key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
         self._out = TOKENIZERS / key
@@ -143,7 +150,7 @@ class fresh_tokenizer:  # noqa: N801  reads as what it makes
         self._command += ["--out", str(self._out.resolve())]
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> "fresh_tokenizer":
+    def __enter__(self) -> "FreshTokenizer":
         if not (self._out / "bundle.json").exists():
             paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
             self._process = subprocess.Popen(
@@ -162,31 +169,29 @@ class fresh_tokenizer:  # noqa: N801  reads as what it makes
             self._process.wait()
 
     def finished(self) -> tuple[Path | None, str]:
-        """The bundle; or None, and why there is none.
+        """Waits for the bundle; returns it and "", or None and the reason.
 
         Raises:
-            EnvironmentProblem: the reading did not end by itself.
+            EnvironmentProblem: the process did not end by itself.
         """
         if self._process is None:
             return self._out, ""
-        said = self._process.communicate()[1].split("\n")
+        lines = self._process.communicate()[1].split("\n")
         code = self._process.returncode
         if code == 0:
             return self._out, ""
-        reason = next((line for line in said if line.startswith("error: ")), f"exit code {code}")
+        reason = next((line for line in lines if line.startswith("error: ")), f"exit code {code}")
         if code == 2:
             return None, reason.removeprefix("error: ")
         raise EnvironmentProblem(f"reading the tokenizer's tables failed: {reason}")
 
 
-# Runs both sides again, on a few texts and with a look inside.
-
-
 @dataclass(frozen=True)
-class Again:
-    """Everything it takes; `stored` as in the judgement's flow, `budgets` of what Node ran.
+class Rerun:
+    """Runs both sides again, on a few texts, with taps.
 
-    `out` is the directory for `case.jsonl`, `python.safetensors` and `node.safetensors`.
+    `stored` is as in `FlowResult`, `budgets` are those of Node's run. `out` is the directory for
+    `case.jsonl`, `python.safetensors` and `node.safetensors`.
     """
 
     contract: Contract
@@ -196,16 +201,16 @@ class Again:
     budgets: Budgets
     out: Path
 
-    def judge(self, backend: str, wanted: list[Case], together: bool = False) -> list[Row]:
-        """The rows of some cases, each in a batch by itself, or all in one.
+    def judge(self, backend: str, wanted: list[TextCase], together: bool = False) -> list[StageRow]:
+        """Returns the rows of some cases, each in a batch of its own, or all in one if `together`.
 
-        Rows name the cases by the numbers that they have.
+        Rows name the cases by their own numbers.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         batches = [0 if together else i for i in range(len(wanted))]
         file = self.out / "case.jsonl"
         renumbered = [replace(c, case=i, batch=batches[i]) for i, c in enumerate(wanted)]
-        cases.write(file, renumbered)
+        cases.write_cases(file, renumbered)
         bundle, tapped = self.contract.path, set(batches)
         node = self.side.run(backend, len(tapped), file, self.out / "node.safetensors", tapped)
         taps = [tap["name"] for tap in self.contract.document.get("taps", [])]
@@ -213,9 +218,9 @@ class Again:
         if node.kind == "saved_model":
             taps, tapped, stored = [], set(), False
         out = self.out / "python.safetensors"
-        python = self.reference.run_again(file, bundle, stored, out, tapped)
+        python = self.reference.rerun(file, bundle, stored, out, tapped)
         if self.side.classifier is not None:
-            sequence = self.contract.output_of("sequence_output")
-            python = Head.read(self.side.classifier).answering(python, sequence)
+            sequence = self.contract.output_name("sequence_output")
+            python = Head.read(self.side.classifier).add_probabilities(python, sequence)
         picked = [replace(c, batch=batches[i]) for i, c in enumerate(wanted)]
-        return stages.judge(backend, node, python, picked, self.budgets, taps)
+        return stages.judge_stages(backend, node, python, picked, self.budgets, taps)

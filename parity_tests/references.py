@@ -1,9 +1,9 @@
-"""How often two Python tokenizers of the same name disagree on real reviews.
+"""Counts how often two Python tokenizers of the same name disagree on real reviews.
 
     python -m parity_tests.references [--vocab artifacts/vocab.txt]
 
 TF-Text's `BertTokenizer(lower_case=True)` and Hugging Face's `BertWordPieceTokenizer` are both
-called BERT's tokenizer. The kinds name the characters that one of the two treats otherwise.
+called BERT's tokenizer. The kinds name the characters that the two treat differently.
 """
 
 import os
@@ -24,8 +24,8 @@ Encode = Callable[[list[str]], list[list[int]]]
 BATCH = 1000
 
 
-def tf_text(vocab: list[str]) -> Encode:
-    """TF-Text's ids, without special tokens."""
+def make_tf_text_encoder(vocab: list[str]) -> Encode:
+    """Returns a function from texts to TF-Text's ids, without special tokens."""
     import tensorflow as tf
     import tensorflow_text
 
@@ -41,8 +41,8 @@ def tf_text(vocab: list[str]) -> Encode:
     return encode
 
 
-def hugging_face(vocab: list[str]) -> Encode:
-    """Hugging Face's ids, without special tokens."""
+def make_hugging_face_encoder(vocab: list[str]) -> Encode:
+    """Returns a function from texts to Hugging Face's ids, without special tokens."""
     from tokenizers import BertWordPieceTokenizer
 
     tokenizer = BertWordPieceTokenizer({t: i for i, t in enumerate(vocab)}, lowercase=True)
@@ -53,8 +53,8 @@ def hugging_face(vocab: list[str]) -> Encode:
     return encode
 
 
-def kind(character: str) -> str:
-    """A name for the character's kind, coarse enough for a table."""
+def kind_of_character(character: str) -> str:
+    """Names the character's kind, coarsely enough for a table."""
     point = ord(character)
     if 0xFF01 <= point <= 0xFF5E or point == 0x3000:
         return "full-width ASCII and space"
@@ -67,14 +67,14 @@ def kind(character: str) -> str:
     )
 
 
-def disagreement(vocab: list[str]) -> dict[str, Any]:
-    """On how many reviews the two give different ids, in all and by kind of character.
+def count_disagreements(vocab: list[str]) -> dict[str, Any]:
+    """Counts the reviews on which the two give different ids, in all and by kind of character.
 
     Returns:
-        `texts`, `different` and `kinds`: for each the number of texts that have a character of
-        that kind which the two treat otherwise; a text may have several.
+        `texts`, `different` and `kinds`: for each kind the number of texts with a character of
+        that kind which the two treat differently; a text may have several.
     """
-    one, other = tf_text(vocab), hugging_face(vocab)
+    one, other = make_tf_text_encoder(vocab), make_hugging_face_encoder(vocab)
     texts = [text.strip() for text in read_reviews() if text.strip()]
     alphabet = sorted(set("".join(texts)))
     odd = {c for c, a, b in zip(alphabet, one(alphabet), other(alphabet), strict=True) if a != b}
@@ -85,7 +85,7 @@ def disagreement(vocab: list[str]) -> dict[str, Any]:
         for text, a, b in zip(batch, one(batch), other(batch), strict=True):
             if a != b:
                 different += 1
-                by_kind.update({kind(c) for c in set(text) & odd} or {"context"})
+                by_kind.update({kind_of_character(c) for c in set(text) & odd} or {"context"})
     kinds = [{"kind": name, "texts": count} for name, count in by_kind.most_common()]
     return {"texts": len(texts), "different": different, "kinds": kinds}
 
@@ -97,8 +97,8 @@ def main() -> int:
     parser.add_argument("--vocab", type=Path, default=Path("artifacts/vocab.txt"))
     path: Path = parser.parse_args().vocab
     if not path.is_file():
-        raise UserError(f"{path} is not there; `nox -s export` makes it")
-    found = disagreement(path.read_bytes().decode().removesuffix("\n").split("\n"))
+        raise UserError(f"{path} does not exist; `nox -s export` makes it")
+    found = count_disagreements(path.read_bytes().decode().removesuffix("\n").split("\n"))
     texts, different = found["texts"], found["different"]
     share = different / texts
     print(f"{different} of {texts} reviews ({share:.1%}) get different ids, because of")

@@ -1,1 +1,1 @@
-"""Our conversion against TF.js's own, the same model on the same backend."""
+"""Compares our conversion with TF.js's own: the same model on the same backend."""

@@ -1,15 +1,15 @@
-"""TF.js's own converter, as its users call it.
+"""Runs TF.js's own converter, as its users call it.
 
     python -m bench.conversion.stock SAVED_MODEL OUT
 
-It imports packages that converting a SavedModel never uses; the environment has none of them, so
-empty modules stand in.
+It imports packages that the conversion of a SavedModel never uses. The environment does not have
+them, so empty modules replace them.
 """
 
 import sys
 from types import ModuleType
 
-import keras  # noqa: F401  before the stand-ins: it looks for JAX by itself
+import keras  # noqa: F401  before the empty modules: it looks for JAX by itself
 import tf_keras  # noqa: F401  likewise
 
 for _name in ("tensorflow_decision_forests", "jax", "jax.experimental", "jax.experimental.jax2tf"):

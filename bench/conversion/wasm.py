@@ -1,4 +1,4 @@
-"""The same SavedModel by both converters, on TF.js's wasm backend."""
+"""Measures the same SavedModel from both converters, on TF.js's wasm backend."""
 
 import os
 import subprocess
@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.rows import Row
-from bench.setting import Setting, node_packages
-from bench.side import ROOT, Side, in_turns, node_program, python_program
+from bench.rows import BenchRow
+from bench.setting import BenchSetting, node_packages
+from bench.side import ROOT, SideProcess, node_program, python_program, time_in_turns
 from support.errors import CheckFailed, EnvironmentProblem
 
 GRAPH = Path(__file__).with_name("graph.js")
-# With oneDNN on, the stock converter leaves an op that TF.js does not know: _MklLayerNorm.
+# With oneDNN, the stock converter writes an op that TF.js does not know: _MklLayerNorm.
 PLAIN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
-# The order of summation differs by conversion; anything wrong is larger by far.
+# The order of summation differs by conversion; a real error is much larger.
 CLOSE = 2e-5
 
 
 @dataclass(frozen=True)
-class Case:
-    """A batch of `batch` × `sequence`; `ours` with what node_bridge adds to the backend."""
+class ConversionCase:
+    """A batch of `batch` × `sequence`; with `ours` our side uses node_bridge's backend."""
 
     name: str
     batch: int
@@ -31,7 +31,7 @@ class Case:
 
 
 CASES = (
-    Case(
+    ConversionCase(
         "conversion.wasm.32x64",
         32,
         64,
@@ -39,24 +39,28 @@ CASES = (
         1.4,
         "both on the backend as it comes, whose matrix products are 9 tenths of ours and the same",
     ),
-    Case("conversion.wasm.1x32", 1, 32, False, None, "both on the backend as it comes"),
-    Case("runtime.wasm.32x64", 32, 64, True, 1.4, "ours with node_bridge's matrix products"),
-    Case("runtime.wasm.1x32", 1, 32, True, None, "ours with node_bridge's matrix products"),
+    ConversionCase("conversion.wasm.1x32", 1, 32, False, None, "both on the backend as it comes"),
+    ConversionCase(
+        "runtime.wasm.32x64", 32, 64, True, 1.4, "ours with node_bridge's matrix products"
+    ),
+    ConversionCase(
+        "runtime.wasm.1x32", 1, 32, True, None, "ours with node_bridge's matrix products"
+    ),
 )
 NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
-def rows(setting: Setting) -> Iterator[Row]:
-    """A row for each case that is wanted."""
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
+    """Yields a row for each wanted case."""
     stock = setting.scratch / "stock"
-    convert(setting.root / "models" / "albert_tiny", stock)
+    convert_with_stock(setting.root / "models" / "albert_tiny", stock)
     for case in CASES:
         if setting.wants(case.name):
             setting.say(f"{case.name}: albert_tiny")
-            yield measure(setting, case, setting.root / "bundle" / "albert_tiny", stock)
+            yield measure_case(setting, case, setting.root / "bundle" / "albert_tiny", stock)
 
 
-def convert(model: Path, out: Path) -> None:
+def convert_with_stock(model: Path, out: Path) -> None:
     """Runs the stock converter.
 
     Raises:
@@ -71,21 +75,30 @@ def convert(model: Path, out: Path) -> None:
         raise EnvironmentProblem(f"TF.js's converter failed on {model}: {last}")
 
 
-def measure(setting: Setting, case: Case, bundle: Path, stock: Path) -> Row:
-    """One case: both sides compared, then timed in turns."""
+def measure_case(
+    setting: BenchSetting, case: ConversionCase, bundle: Path, stock: Path
+) -> BenchRow:
+    """Compares both sides on one case, then times them in turns.
+
+    Args:
+        setting: of the run.
+        case: to measure.
+        bundle: ours.
+        stock: the directory of the stock conversion.
+    """
     shape = {"batch": case.batch, "sequence": case.sequence}
     program = node_program(str(GRAPH))
-    with Side("ours", program) as ours, Side("stock", program) as peer:
+    with SideProcess("ours", program) as ours, SideProcess("stock", program) as peer:
         ours.ask("open", directory=str(bundle.absolute()), ours=case.ours)
         peer.ask("open", directory=str(stock.absolute()), ours=False)
-        compare(case, ours, peer)
-        times = in_turns(
+        compare_sides(case, ours, peer)
+        times = time_in_turns(
             lambda: float(ours.ask("time", **shape, at_least=setting.at_least)),
             lambda: float(peer.ask("time", **shape, at_least=setting.at_least)),
             setting.rounds,
             setting.say,
         )
-    return Row(
+    return BenchRow(
         name=case.name,
         what=f"sequence_output of albert_tiny, {case.batch} texts of {case.sequence} tokens, wasm",
         ours=times[0],
@@ -98,11 +111,11 @@ def measure(setting: Setting, case: Case, bundle: Path, stock: Path) -> Row:
     )
 
 
-def compare(case: Case, ours: Side, peer: Side) -> None:
-    """Both sides must give the same before anybody asks which is faster.
+def compare_sides(case: ConversionCase, ours: SideProcess, peer: SideProcess) -> None:
+    """Checks that both sides give the same result.
 
     Raises:
-        CheckFailed: they do not.
+        CheckFailed: they differ.
     """
     one, other = (side.ask("values", batch=2, sequence=9) for side in (ours, peer))
     furthest = max(abs(a - b) for a, b in zip(one, other, strict=True))

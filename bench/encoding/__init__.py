@@ -1,1 +1,1 @@
-"""Texts to vectors: ours against the runtimes that one would otherwise take."""
+"""Measures texts to vectors: ours against other runtimes."""

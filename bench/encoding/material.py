@@ -1,9 +1,9 @@
-"""What is encoded: real reviews, and batches of ids as the peers' users would make them."""
+"""The encoded texts: real reviews, and batches of ids as the peers' users would make them."""
 
 import json
 from pathlib import Path
 
-from bench.setting import Setting
+from bench.setting import BenchSetting
 from support.errors import UserError
 
 BATCH = 32
@@ -11,50 +11,50 @@ BATCH = 32
 Ids = list[int]
 
 
-def reviews(setting: Setting, count: int) -> list[str]:
-    """So many of the embedded default's reviews, evenly from its two files, in file order.
+def read_reviews(setting: BenchSetting, count: int) -> list[str]:
+    """Reads `count` of the embedded default's reviews, evenly from its two files, in file order.
 
     Raises:
-        UserError: they are not there.
+        UserError: the files do not exist.
     """
-    lines = [line for name in ("train", "dev") for line in lines_of(data_file(setting, name))]
-    return [str(json.loads(line)["text"]) for line in evenly(lines, count)]
+    lines = [line for name in ("train", "dev") for line in read_lines(data_file(setting, name))]
+    return [str(json.loads(line)["text"]) for line in take_evenly(lines, count)]
 
 
-def data_file(setting: Setting, name: str) -> Path:
-    """The embedded default's reviews, `train` or `dev`.
+def data_file(setting: BenchSetting, name: str) -> Path:
+    """Returns the file of the embedded default's reviews, `train` or `dev`.
 
     Raises:
-        UserError: they are not there.
+        UserError: it does not exist.
     """
     path = setting.root / "data" / f"{name}.jsonl"
     if not path.is_file():
-        raise UserError(f"{path} is not there; `nox -s export` makes it")
+        raise UserError(f"{path} does not exist; `nox -s export` makes it")
     return path
 
 
-def lines_of(path: Path) -> list[str]:
-    r"""The lines of a file; only \n ends one."""
+def read_lines(path: Path) -> list[str]:
+    r"""Reads the lines of a file; only \n ends one."""
     return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def evenly(items: list[str], count: int) -> list[str]:
-    """As many as are wanted, in order, as far apart as there is room; all where there are fewer.
+def take_evenly(items: list[str], count: int) -> list[str]:
+    """Returns `count` evenly spaced items in order, or all where there are fewer.
 
-    >>> evenly(["a", "b", "c", "d", "e", "f"], 3), evenly(["a"], 3)
+    >>> take_evenly(["a", "b", "c", "d", "e", "f"], 3), take_evenly(["a"], 3)
     (['a', 'c', 'e'], ['a'])
     """
     count = min(count, len(items))
     return [items[at * len(items) // count] for at in range(count)]
 
 
-def in_file_order(ids: list[Ids]) -> list[list[Ids]]:
-    """Batches of 32, one after the other."""
+def batch_in_file_order(ids: list[Ids]) -> list[list[Ids]]:
+    """Returns batches of 32 in file order."""
     return [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
 
 
-def made_up(batches: int, rows: int, sequence: int) -> list[list[Ids]]:
-    """Batches of texts that have one length, of ids that depend on their place."""
+def make_batches(batches: int, rows: int, sequence: int) -> list[list[Ids]]:
+    """Makes batches of equally long texts, with ids that depend on their index."""
     return [
         [
             [5 + ((at * rows + row) * sequence + i) * 7919 % 4000 for i in range(sequence)]
@@ -64,10 +64,10 @@ def made_up(batches: int, rows: int, sequence: int) -> list[list[Ids]]:
     ]
 
 
-def positions(batches: list[list[Ids]]) -> tuple[float, float]:
-    """Positions of a text on average: as it is, and padded to the longest of its batch.
+def mean_positions(batches: list[list[Ids]]) -> tuple[float, float]:
+    """Returns the mean positions of a text: without padding, and padded to its batch.
 
-    >>> positions([[[1, 1], [1, 1, 1, 1]], [[1, 1, 1]]])
+    >>> mean_positions([[[1, 1], [1, 1, 1, 1]], [[1, 1, 1]]])
     (3.0, 3.6666666666666665)
     """
     count = sum(map(len, batches))
@@ -76,8 +76,8 @@ def positions(batches: list[list[Ids]]) -> tuple[float, float]:
     return plain / count, padded / count
 
 
-def file(setting: Setting, name: str, content: object) -> str:
-    """The path of a JSON file that a side reads."""
+def write_json_file(setting: BenchSetting, name: str, content: object) -> str:
+    """Writes a JSON file for a side and returns its path."""
     path = setting.scratch / f"{name}.json"
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return str(path.absolute())

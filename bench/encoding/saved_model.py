@@ -10,27 +10,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from bench.serve import serve, timed
+from bench.serve import serve, time_passes
 from export.source.vetting import load_saved_model
 
 
-class Model:
-    """One SavedModel and the batches that it is given."""
+class SavedModelPeer:
+    """One SavedModel and its batches."""
 
     loaded: Any
     batches: list[dict[str, Any]]
 
     def open(self, directory: str) -> None:
-        """Loads it."""
+        """Loads the model."""
         self.loaded = load_saved_model(Path(directory))
 
-    def take(self, file: str) -> None:
+    def read_batches(self, file: str) -> None:
         """Reads the batches."""
-        given = json.loads(Path(file).read_text(encoding="utf-8"))
-        self.batches = [feeds(rows) for rows in given]
+        batches = json.loads(Path(file).read_text(encoding="utf-8"))
+        self.batches = [make_feeds(rows) for rows in batches]
 
-    def once(self) -> list[Any]:
-        """float32[hidden] of each text, at position 0."""
+    def run_once(self) -> list[Any]:
+        """Returns float32[hidden] of each text, at position 0."""
         signature = self.loaded.signatures["serving_default"]
         return [
             row
@@ -39,12 +39,12 @@ class Model:
         ]
 
     def vectors(self, count: int) -> list[list[float]]:
-        """Of the first texts, to be compared."""
-        return [row.tolist() for row in self.once()[:count]]
+        """Returns the vectors of the first texts, for the comparison."""
+        return [row.tolist() for row in self.run_once()[:count]]
 
 
-def feeds(rows: list[list[int]]) -> dict[str, Any]:
-    """int32[batch, sequence] by name, padded to the longest."""
+def make_feeds(rows: list[list[int]]) -> dict[str, Any]:
+    """Returns int32[batch, sequence] by name, padded to the longest."""
     shape = len(rows), max(map(len, rows))
     names = ("input_ids", "attention_mask", "token_type_ids")
     batch = {name: np.zeros(shape, np.int32) for name in names}
@@ -55,12 +55,12 @@ def feeds(rows: list[list[int]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    model = Model()
+    model = SavedModelPeer()
     serve(
         {
             "open": model.open,
-            "batches": model.take,
+            "batches": model.read_batches,
             "vectors": model.vectors,
-            "time": lambda at_least: timed(model.once, at_least),
+            "time": lambda at_least: time_passes(model.run_once, at_least),
         }
     )

@@ -1,7 +1,6 @@
-"""Texts to the vector at position 0: ours against each runtime, batching as its users would.
+"""Measures texts to the vector at position 0: ours against each runtime, batched as its users do.
 
-And once more in batches that are the same on both sides, so that it can be told which part of a
-ratio is the runtime's and which is the batching's.
+A second row has equal batches on both sides, to separate the effects of runtime and batching.
 """
 
 from collections.abc import Iterator
@@ -13,29 +12,29 @@ from pathlib import Path
 import numpy as np
 
 from bench.encoding import material
-from bench.native.speed import problem
-from bench.peers.installing import node_peers
-from bench.peers.onnx_folder import folder
-from bench.rows import Row
-from bench.setting import Setting, node_packages, places, python_packages
-from bench.side import ALL_THREADS, Side, in_turns, node_program, python_program
+from bench.native.speed import native_problem
+from bench.peers.installing import install_node_peers
+from bench.peers.onnx_folder import make_onnx_folder
+from bench.rows import BenchRow
+from bench.setting import BenchSetting, model_and_bundle, node_packages, python_packages
+from bench.side import ALL_THREADS, SideProcess, node_program, python_program, time_in_turns
 from support.errors import CheckFailed, EnvironmentProblem
 
-ROOM = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 TEXTS = {"albert_tiny": 256, "bert": 32}
 BATCHES = {"albert_tiny": 8, "bert": 2}
 ROUNDS = {"albert_tiny": 5, "bert": 3}
 SEQUENCE = 64
 QUICK = 8
-# Different libraries sum in different orders; anything wrong is larger by far.
+# Libraries sum in different orders; a real error is much larger.
 CLOSE = 5e-5
 COMPARED = 32
 PACKAGES = {"ort-node": "onnxruntime-node", "ort-web": "onnxruntime-web"}
 
 
 @dataclass(frozen=True)
-class Case:
-    """Ours on a backend against a peer; `same` where both get the same batches."""
+class EncodingCase:
+    """Ours on a backend against a peer; `same`: both get the same batches."""
 
     backend: str
     model: str
@@ -46,7 +45,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         shape = f".{material.BATCH}x{SEQUENCE}" if self.same else ""
         return f"encoding.{self.backend}.{self.model}.{self.peer}{shape}"
 
@@ -60,86 +59,97 @@ BOUND = (
 OFF_WASM = ("ort-node", "tensorflow")
 
 
-def cases(backend: str, model: str, targets: dict[str, float]) -> Iterator[Case]:
-    """For each peer one with its own batching and one with the same."""
+def cases_for_peers(backend: str, model: str, targets: dict[str, float]) -> Iterator[EncodingCase]:
+    """Yields for each peer a case with its own batching and one with equal batches."""
     for peer, target in targets.items():
         note = BOUND if backend == "wasm" and peer in OFF_WASM else ""
-        yield Case(backend, model, peer, target, note=note)
-        # native.* have TensorFlow against itself.
+        yield EncodingCase(backend, model, peer, target, note=note)
+        # The rows native.* compare TensorFlow with itself.
         if (backend, peer) != ("native", "tensorflow"):
-            yield Case(backend, model, peer, None, same=True, note=note)
+            yield EncodingCase(backend, model, peer, None, same=True, note=note)
 
 
 NATIVE = {"ort-node": 1, "tensorflow": 1.3}
 WASM = {"ort-node": 0.3, "ort-web": 1, "tensorflow": 0.4}
 CASES = (
-    *cases("native", "albert_tiny", NATIVE),
-    *cases("native", "bert", NATIVE),
-    *cases("wasm", "albert_tiny", WASM),
-    *cases("wasm", "bert", WASM),
+    *cases_for_peers("native", "albert_tiny", NATIVE),
+    *cases_for_peers("native", "bert", NATIVE),
+    *cases_for_peers("wasm", "albert_tiny", WASM),
+    *cases_for_peers("wasm", "bert", WASM),
 )
 NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
-def rows(setting: Setting) -> Iterator[Row]:
-    """A row for each case that is wanted and whose peer is there."""
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
+    """Yields a row for each wanted case with an available peer."""
     wanted = [case for case in CASES if setting.wants(case.name)]
     for pair, group in groupby(wanted, lambda case: (case.backend, case.model, case.peer)):
         backend, model, name = pair
         with ExitStack() as stack:
             try:
-                if backend == "native" and (missing := problem()):
+                if backend == "native" and (missing := native_problem()):
                     raise EnvironmentProblem(missing)
-                command, given = peer_program(setting, model, name)
-                peer = stack.enter_context(Side(name, command, ALL_THREADS))
-                peer.ask("open", **given)
+                command, arguments = peer_program(setting, model, name)
+                peer = stack.enter_context(SideProcess(name, command, ALL_THREADS))
+                peer.ask("open", **arguments)
             except EnvironmentProblem as reason:
-                setting.lacks(".".join(("encoding", *pair)), str(reason))
+                setting.report_missing(".".join(("encoding", *pair)), str(reason))
                 continue
             ours = stack.enter_context(
-                Side("ours", node_program(str(ROOM / "ours.js")), ALL_THREADS)
+                SideProcess("ours", node_program(str(DIRECTORY / "ours.js")), ALL_THREADS)
             )
-            ours.ask("open", bundle=str(places(setting, model)[1].absolute()), backend=backend)
+            ours.ask(
+                "open", bundle=str(model_and_bundle(setting, model)[1].absolute()), backend=backend
+            )
             for case in group:
-                yield measure(setting, case, ours, peer)
+                yield measure_case(setting, case, ours, peer)
 
 
-def peer_program(setting: Setting, model: str, peer: str) -> tuple[list[str], dict[str, str]]:
-    """The command of a peer, and what it is to open.
+def peer_program(setting: BenchSetting, model: str, peer: str) -> tuple[list[str], dict[str, str]]:
+    """Returns the command of a peer, and the arguments of its request `open`.
 
     Raises:
         EnvironmentProblem: it cannot be installed, or its model cannot be made.
     """
     if peer == "tensorflow":
-        directory = places(setting, model)[0].absolute()
+        directory = model_and_bundle(setting, model)[0].absolute()
         return python_program("bench.encoding.saved_model"), {"directory": str(directory)}
-    node_peers(setting.say)
-    file = folder(setting, model).absolute() / "onnx" / "model.onnx"
-    return node_program(str(ROOM / "onnxruntime.js"), PACKAGES[peer]), {"model": str(file)}
+    install_node_peers(setting.say)
+    file = make_onnx_folder(setting, model).absolute() / "onnx" / "model.onnx"
+    return node_program(str(DIRECTORY / "onnxruntime.js"), PACKAGES[peer]), {"model": str(file)}
 
 
-def measure(setting: Setting, case: Case, ours: Side, peer: Side) -> Row:
-    """One case: both sides compared, then timed in turns."""
-    batches = prepare(setting, case, ours)
-    peer.ask("batches", file=material.file(setting, "batches", batches))
+def measure_case(
+    setting: BenchSetting, case: EncodingCase, ours: SideProcess, peer: SideProcess
+) -> BenchRow:
+    """Compares both sides on one case, then times them in turns.
+
+    Args:
+        setting: of the run.
+        case: to measure.
+        ours: with the bundle open.
+        peer: with the model open.
+    """
+    batches = prepare_batches(setting, case, ours)
+    peer.ask("batches", file=material.write_json_file(setting, "batches", batches))
     count = sum(map(len, batches))
     setting.say(f"{case.name}: {count} texts")
-    setting.say(f"vectors differ by {compare(case.name, ours, peer):.1g} at most")
-    times = in_turns(
+    setting.say(f"vectors differ by {compare_vectors(case.name, ours, peer):.1g} at most")
+    times = time_in_turns(
         lambda: float(ours.ask("time", at_least=setting.at_least)),
         lambda: float(peer.ask("time", at_least=setting.at_least)),
         min(setting.rounds, ROUNDS[case.model]),
         setting.say,
     )
-    plain, padded = material.positions(batches)
+    plain, padded = material.mean_positions(batches)
     texts = f"{count} texts in batches of {len(batches[0])}×{SEQUENCE}"
     if not case.same:
         texts = f"{count} reviews of {plain:.0f} positions (theirs, padded, {padded:.0f})"
-    return Row(
+    return BenchRow(
         name=case.name,
         what=f"vectors at position 0 of {texts}, {case.model}, {case.backend}",
         ours=times[0],
-        peer=called(case.peer),
+        peer=peer_name(case.peer),
         peers=times[1],
         target=case.target,
         work=count,
@@ -148,24 +158,26 @@ def measure(setting: Setting, case: Case, ours: Side, peer: Side) -> Row:
     )
 
 
-def prepare(setting: Setting, case: Case, ours: Side) -> list[list[material.Ids]]:
-    """Gives our side its work, and gives back the batches that the peer gets."""
+def prepare_batches(
+    setting: BenchSetting, case: EncodingCase, ours: SideProcess
+) -> list[list[material.Ids]]:
+    """Sends our side its texts or batches; returns the batches for the peer."""
     if case.same:
         shape = (1, QUICK) if setting.quick else (BATCHES[case.model], material.BATCH)
-        batches = material.made_up(*shape, SEQUENCE)
-        ours.ask("batches", file=material.file(setting, "batches", batches))
+        batches = material.make_batches(*shape, SEQUENCE)
+        ours.ask("batches", file=material.write_json_file(setting, "batches", batches))
         return batches
     count = QUICK if setting.quick else TEXTS[case.model]
-    texts = material.file(setting, "texts", material.reviews(setting, count))
+    texts = material.write_json_file(setting, "texts", material.read_reviews(setting, count))
     ours.ask("texts", file=texts)
-    return material.in_file_order(ours.ask("ids", file=texts))
+    return material.batch_in_file_order(ours.ask("ids", file=texts))
 
 
-def compare(name: str, ours: Side, peer: Side) -> float:
-    """The furthest that two values are apart.
+def compare_vectors(name: str, ours: SideProcess, peer: SideProcess) -> float:
+    """Returns the largest difference of two values.
 
     Raises:
-        CheckFailed: further than different libraries can be, or the shapes differ.
+        CheckFailed: it is too large, or the shapes differ.
     """
     one, other = (np.array(side.ask("vectors", count=COMPARED)) for side in (ours, peer))
     if one.shape != other.shape:
@@ -176,8 +188,8 @@ def compare(name: str, ours: Side, peer: Side) -> float:
     return furthest
 
 
-def called(peer: str) -> str:
-    """The peer with its version."""
+def peer_name(peer: str) -> str:
+    """Returns the peer with its version."""
     if peer == "tensorflow":
         return f"TensorFlow {python_packages()['tensorflow (Python)']} in Python"
     package = PACKAGES[peer]

@@ -1,1 +1,1 @@
-"""TensorFlow in Node against TensorFlow in Python: the same library, the same SavedModel."""
+"""Compares TensorFlow in Node with TensorFlow in Python: same library, same SavedModel."""

@@ -1,4 +1,4 @@
-"""The native backend in Node against Python's TensorFlow, all threads for either."""
+"""Measures the native backend in Node against Python's TensorFlow, both with all threads."""
 
 import json
 import subprocess
@@ -6,9 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.rows import Row
-from bench.setting import Setting, places, python_packages
-from bench.side import ALL_THREADS, ROOT, Side, in_turns, node, node_program, python_program
+from bench.rows import BenchRow
+from bench.setting import BenchSetting, model_and_bundle, python_packages
+from bench.side import (
+    ALL_THREADS,
+    ROOT,
+    SideProcess,
+    find_node,
+    node_program,
+    python_program,
+    time_in_turns,
+)
 from support.errors import CheckFailed
 
 ENCODER = Path(__file__).with_name("encoder.js")
@@ -18,8 +26,8 @@ TARGET = 0.95
 
 
 @dataclass(frozen=True)
-class Case:
-    """A batch of `batch` × `sequence` through a model."""
+class NativeCase:
+    """A batch of `batch` × `sequence` for a model."""
 
     model: str
     batch: int
@@ -28,62 +36,71 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         return f"native.{self.model}.{self.batch}x{self.sequence}"
 
 
 CASES = (
-    Case("albert_tiny", 32, 64, TARGET),
-    Case("albert_tiny", 1, 32, None),
-    Case("bert", 32, 64, TARGET),
-    Case("bert", 1, 32, None),
+    NativeCase("albert_tiny", 32, 64, TARGET),
+    NativeCase("albert_tiny", 1, 32, None),
+    NativeCase("bert", 32, 64, TARGET),
+    NativeCase("bert", 1, 32, None),
 )
 NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
-def rows(setting: Setting) -> Iterator[Row]:
-    """A row for each case that is wanted; none where there is no native backend.
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
+    """Yields a row for each wanted case; none without the native backend.
 
     Raises:
-        EnvironmentProblem: there is none, and a row was asked for by its name.
+        EnvironmentProblem: the native backend is missing, and a row was named.
     """
-    missing = problem()
+    missing = native_problem()
     if missing:
-        setting.lacks("native", missing)
+        setting.report_missing("native", missing)
         return
     for case in CASES:
         if setting.wants(case.name):
             setting.say(f"{case.name}: {case.model}")
-            yield measure(setting, case, *places(setting, case.model))
+            yield measure_case(setting, case, *model_and_bundle(setting, case.model))
 
 
-def problem() -> str:
-    """Why Node has no TensorFlow that Python has too; empty where it has."""
-    done = subprocess.run([node(), str(CHECK)], capture_output=True, text=True, check=False)
+def native_problem() -> str:
+    """Says why Node does not have Python's TensorFlow; "" where it has."""
+    done = subprocess.run([find_node(), str(CHECK)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return done.stderr.strip().split("\n")[-1].removeprefix("error: ")
-    said = json.loads(done.stdout)["tensorflow"]
+    version = json.loads(done.stdout)["tensorflow"]
     ours = python_packages().get("tensorflow (Python)")
-    return "" if said == ours else f"Node has TensorFlow {said}, Python {ours}; run `nox -s native`"
+    if version == ours:
+        return ""
+    return f"Node has TensorFlow {version}, Python {ours}; run `nox -s native`"
 
 
-def measure(setting: Setting, case: Case, source: Path, bundle: Path) -> Row:
-    """One case: both sides compared to the bit, then timed in turns."""
+def measure_case(setting: BenchSetting, case: NativeCase, source: Path, bundle: Path) -> BenchRow:
+    """Compares both sides to the bit, then times them in turns.
+
+    Args:
+        setting: of the run.
+        case: to measure.
+        source: the SavedModel.
+        bundle: made from it.
+    """
     shape = {"batch": case.batch, "sequence": case.sequence}
     with (
-        Side("ours", node_program(str(ENCODER)), ALL_THREADS) as ours,
-        Side("Python", python_program("bench.native.encoder"), ALL_THREADS) as peer,
+        SideProcess("ours", node_program(str(ENCODER)), ALL_THREADS) as ours,
+        SideProcess("Python", python_program("bench.native.encoder"), ALL_THREADS) as peer,
     ):
         ours.ask("open", directory=str(bundle.absolute()))
         peer.ask("open", directory=str(source.absolute()))
-        compare(case, ours, peer)
-        times = in_turns(
+        compare_bits(case, ours, peer)
+        times = time_in_turns(
             lambda: float(ours.ask("time", **shape, at_least=setting.at_least)),
             lambda: float(peer.ask("time", **shape, at_least=setting.at_least)),
             setting.rounds,
             setting.say,
         )
-    return Row(
+    return BenchRow(
         name=case.name,
         what=f"every output of {case.model}, {case.batch} texts of {case.sequence} tokens, native",
         ours=times[0],
@@ -95,11 +112,11 @@ def measure(setting: Setting, case: Case, source: Path, bundle: Path) -> Row:
     )
 
 
-def compare(case: Case, ours: Side, peer: Side) -> None:
-    """Both sides run the same library: they must give the same bits.
+def compare_bits(case: NativeCase, ours: SideProcess, peer: SideProcess) -> None:
+    """Checks that both sides, which run the same library, give the same bits.
 
     Raises:
-        CheckFailed: they do not.
+        CheckFailed: they differ.
     """
     one, other = (side.ask("values", batch=2, sequence=9) for side in (ours, peer))
     if one != other:

@@ -1,1 +1,1 @@
-"""The peers that only the benchmarks need: installed under .nox/bench when first wanted."""
+"""The peers that only the benchmarks need: installed under .nox/bench on first use."""

@@ -14,14 +14,14 @@ from onnx import TensorProto, helper
 OURS, THEIRS = "sequence_output", "last_hidden_state"
 
 
-def rename(graph: onnx.GraphProto) -> None:
-    """Changes the ends of the graph, nothing between them."""
-    for given in graph.input:
-        narrow = f"{given.name}_int32"
+def rename_ends(graph: onnx.GraphProto) -> None:
+    """Renames inputs and outputs of the graph and casts the inputs."""
+    for graph_input in graph.input:
+        narrow = f"{graph_input.name}_int32"
         for node in graph.node:
-            node.input[:] = [narrow if name == given.name else name for name in node.input]
-        given.type.tensor_type.elem_type = TensorProto.INT64
-        cast = helper.make_node("Cast", [given.name], [narrow], to=TensorProto.INT32)
+            node.input[:] = [narrow if name == graph_input.name else name for name in node.input]
+        graph_input.type.tensor_type.elem_type = TensorProto.INT64
+        cast = helper.make_node("Cast", [graph_input.name], [narrow], to=TensorProto.INT32)
         graph.node.insert(0, cast)
     for output in list(graph.output):
         if output.name == OURS:
@@ -33,6 +33,6 @@ def rename(graph: onnx.GraphProto) -> None:
 
 if __name__ == "__main__":
     model = onnx.load(sys.argv[1])
-    rename(model.graph)
+    rename_ends(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, sys.argv[2])

@@ -1,4 +1,4 @@
-"""Installs what lock files have into .nox/bench, once: npm's packages and the ONNX converter."""
+"""Installs locked packages into .nox/bench, once: npm's packages and the ONNX converter."""
 
 import hashlib
 import os
@@ -14,47 +14,57 @@ from support.errors import EnvironmentProblem
 HOME = ROOT / ".nox" / "bench"
 PACKAGES = Path(__file__).parent / "packages"
 CONVERTER_LOCK = ROOT / "locks" / "onnx.txt"
-# onnxruntime-node would otherwise fetch CUDA's libraries from elsewhere.
+# onnxruntime-node would otherwise download CUDA's libraries.
 PLAIN = {"ONNXRUNTIME_NODE_INSTALL": "skip", "ONNXRUNTIME_NODE_INSTALL_CUDA": "skip"}
 
 Say = Callable[[str], None]
 
 
-def node_peers(say: Say) -> Path:
-    """The directory whose node_modules has onnxruntime-node, onnxruntime-web and transformers.js.
+def install_node_peers(say: Say) -> Path:
+    """Returns the directory with onnxruntime-node, onnxruntime-web and transformers.js.
 
     Raises:
-        EnvironmentProblem: npm is not there, or could not get the packages.
+        EnvironmentProblem: npm is missing, or could not get the packages.
     """
 
     def install(directory: Path) -> None:
         shutil.copytree(PACKAGES, directory, dirs_exist_ok=True)
-        npm = program("npm", "install Node.js 20.19, 22.12 or newer")
+        npm = find_program("npm", "install Node.js 20.19, 22.12 or newer")
         quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
-        run([npm, "ci", *quiet], directory, "npm error")
+        run_installer([npm, "ci", *quiet], directory, "npm error")
 
     what = "ONNX Runtime and transformers.js, about 200 MB"
-    return made("node", PACKAGES / "package-lock.json", install, say, what)
+    return install_once("node", PACKAGES / "package-lock.json", install, say, what)
 
 
-def converter(say: Say) -> Path:
-    """The directory that has tf2onnx and onnx, to be put on PYTHONPATH.
+def install_onnx_converter(say: Say) -> Path:
+    """Returns the directory with tf2onnx and onnx, for PYTHONPATH.
 
     Raises:
-        EnvironmentProblem: uv is not there, or could not get the packages.
+        EnvironmentProblem: uv is missing, or could not get the packages.
     """
 
     def install(directory: Path) -> None:
-        uv = program(os.environ.get("UV", "uv"), "run `nox -s bench`, or set UV to its path")
+        uv = find_program(os.environ.get("UV", "uv"), "run `nox -s bench`, or set UV to its path")
         where = ["--python", sys.executable, "--target", str(directory)]
         locked = ["--no-deps", "--require-hashes", "-r", str(CONVERTER_LOCK)]
-        run([uv, "pip", "install", "--quiet", *where, *locked], ROOT, "error")
+        run_installer([uv, "pip", "install", "--quiet", *where, *locked], ROOT, "error")
 
-    return made("onnx", CONVERTER_LOCK, install, say, "the converter to ONNX, 18 MB")
+    return install_once("onnx", CONVERTER_LOCK, install, say, "the converter to ONNX, 18 MB")
 
 
-def made(name: str, lock: Path, install: Callable[[Path], None], say: Say, what: str) -> Path:
-    """A directory of `HOME`: made anew, whole or not at all, unless it is of this lock file."""
+def install_once(
+    name: str, lock: Path, install: Callable[[Path], None], say: Say, what: str
+) -> Path:
+    """Returns a directory of `HOME`; installs it, completely or not at all, for a new lock file.
+
+    Args:
+        name: of the directory.
+        lock: the lock file.
+        install: fills a directory.
+        say: prints progress.
+        what: is installed, for the message.
+    """
     home = HOME / name
     stamp = home / "locked.sha256"
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
@@ -73,11 +83,11 @@ def made(name: str, lock: Path, install: Callable[[Path], None], say: Say, what:
     return home
 
 
-def program(wanted: str, remedy: str) -> str:
-    """Where a program is.
+def find_program(wanted: str, remedy: str) -> str:
+    """Returns the path of a program.
 
     Raises:
-        EnvironmentProblem: it is nowhere.
+        EnvironmentProblem: it is not on the PATH.
     """
     found = shutil.which(wanted)
     if found is None:
@@ -85,11 +95,11 @@ def program(wanted: str, remedy: str) -> str:
     return found
 
 
-def run(command: list[str], directory: Path, mark: str) -> None:
+def run_installer(command: list[str], directory: Path, mark: str) -> None:
     """Runs an installer.
 
     Raises:
-        EnvironmentProblem: with the first line of its talk that has the mark in it.
+        EnvironmentProblem: it failed; the message has the first line with the mark.
     """
     done = subprocess.run(
         command, cwd=directory, env=os.environ | PLAIN, capture_output=True, text=True, check=False

@@ -1,1 +1,1 @@
-"""From nothing to the first answer: the time it takes, and the memory."""
+"""Measures the start of a process up to its first answer: time and memory."""

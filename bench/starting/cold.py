@@ -1,6 +1,6 @@
-"""One text labelled by a process that has just been started, as a command is used.
+"""Measures one text labelled by a new process, as a command is used.
 
-Files have been read before and lie in the system's memory; everything else is done anew.
+The system has the files cached; everything else is done anew.
 """
 
 import json
@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.peers.installing import node_peers
-from bench.peers.onnx_folder import folder
-from bench.rows import Row
-from bench.setting import Setting, node_packages
-from bench.side import ROOT, in_turns, node
+from bench.peers.installing import install_node_peers
+from bench.peers.onnx_folder import make_onnx_folder
+from bench.rows import BenchRow
+from bench.setting import BenchSetting, node_packages
+from bench.side import ROOT, find_node, time_in_turns
 from support.errors import EnvironmentProblem
 
-ROOM = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 MODEL = "albert_tiny"
 TEXT = "这本书很好"
 GOAL_SECONDS = 0.5
@@ -26,32 +26,36 @@ WHAT = f"predict.js, one text, {MODEL}, wasm, from the start of the process to i
 NOTE = ""
 
 
-def rows(setting: Setting) -> Iterator[Row]:
-    """Against transformers.js, and against the goal."""
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
+    """Yields the row against transformers.js and the row against the goal."""
     predict = str(ROOT / "node_bridge" / "predict.js")
-    ours = process([predict, "--backend", "wasm", "--model", str(classifier(setting)), TEXT])
+    ours = make_timer(
+        [predict, "--backend", "wasm", "--model", str(train_classifier(setting)), TEXT]
+    )
     if setting.wants(PEER):
         setting.say(PEER)
         try:
-            node_peers(setting.say)
-            home = folder(setting, MODEL)
+            install_node_peers(setting.say)
+            home = make_onnx_folder(setting, MODEL)
         except EnvironmentProblem as reason:
-            setting.lacks(PEER, str(reason))
+            setting.report_missing(PEER, str(reason))
         else:
-            theirs = process([str(ROOM / "transformers.js"), str(home.absolute()), TEXT])
-            times = in_turns(ours, theirs, setting.rounds, setting.say)
+            theirs = make_timer([str(DIRECTORY / "transformers.js"), str(home.absolute()), TEXT])
+            times = time_in_turns(ours, theirs, setting.rounds, setting.say)
             peer = f"@huggingface/transformers {node_packages()['@huggingface/transformers']}"
-            note = "theirs on onnxruntime-node, and gives a vector where ours goes on to a label"
+            note = "theirs on onnxruntime-node, and ends with a vector where ours computes a label"
             note = "; ".join(filter(None, (note, NOTE)))
-            yield Row(PEER, WHAT, times[0], peer, times[1], target=1, note=note)
+            yield BenchRow(PEER, WHAT, times[0], peer, times[1], target=1, note=note)
     if setting.wants(GOAL):
         setting.say(GOAL)
-        times = in_turns(ours, lambda: GOAL_SECONDS, setting.rounds, setting.say)
-        yield Row(GOAL, WHAT, times[0], f"the goal of {GOAL_SECONDS:g} s", [GOAL_SECONDS], target=1)
+        times = time_in_turns(ours, lambda: GOAL_SECONDS, setting.rounds, setting.say)
+        yield BenchRow(
+            GOAL, WHAT, times[0], f"the goal of {GOAL_SECONDS:g} s", [GOAL_SECONDS], target=1
+        )
 
 
-def classifier(setting: Setting) -> Path:
-    """One that knows a few reviews.
+def train_classifier(setting: BenchSetting) -> Path:
+    """Trains a classifier on a few reviews.
 
     Raises:
         EnvironmentProblem: it cannot be trained.
@@ -61,16 +65,16 @@ def classifier(setting: Setting) -> Path:
     data = setting.scratch / "two.jsonl"
     data.write_text("".join(json.dumps(example) + "\n" for example in examples), "utf-8")
     bundle = (setting.root / "bundle" / MODEL).absolute()
-    given = {"bundle": bundle, "train": data, "dev": data, "out": out}
-    options = [word for name, path in given.items() for word in (f"--{name}", str(path))]
+    paths = {"bundle": bundle, "train": data, "dev": data, "out": out}
+    options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     options += ["--epochs", "1", "--backend", "wasm", "--cache", str(setting.scratch / "cache")]
-    process([str(ROOT / "node_bridge" / "train.js"), *options])()
+    make_timer([str(ROOT / "node_bridge" / "train.js"), *options])()
     return out
 
 
-def process(arguments: list[str]) -> Callable[[], float]:
-    """A measurement: a Node program from its start to its end, in seconds."""
-    command = [node(), *arguments]
+def make_timer(arguments: list[str]) -> Callable[[], float]:
+    """Returns a function that runs a Node program and returns its seconds."""
+    command = [find_node(), *arguments]
 
     def measure() -> float:
         start = time.perf_counter()

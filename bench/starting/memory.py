@@ -1,4 +1,4 @@
-"""The most memory that a process has while it loads a large bundle."""
+"""Measures the peak memory of a process that loads a large bundle."""
 
 import json
 import subprocess
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from bench.rows import Row
-from bench.setting import Setting, places
-from bench.side import node
+from bench.rows import BenchRow
+from bench.setting import BenchSetting, model_and_bundle
+from bench.side import find_node
 from support.errors import EnvironmentProblem
 
 PROGRAM = Path(__file__).with_name("load.js")
@@ -19,17 +19,17 @@ NAME = "memory.load"
 NAMES: tuple[str, ...] = (NAME,)
 
 
-def rows(setting: Setting) -> Iterator[Row]:
-    """One row, against the goal; all of the process counts, not the weights alone."""
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
+    """Yields one row, against the goal; the whole process counts, not only the weights."""
     if not setting.wants(NAME):
         return
-    _, bundle = places(setting, MODEL)
-    size = weights(bundle)
+    _, bundle = model_and_bundle(setting, MODEL)
+    size = weight_bytes(bundle)
     rounds = min(setting.rounds, ROUNDS)
-    bare = median(peak() for _ in range(rounds))
-    loaded = [peak(bundle) for _ in range(rounds)]
+    bare = median(peak_bytes() for _ in range(rounds))
+    loaded = [peak_bytes(bundle) for _ in range(rounds)]
     setting.say(f"{NAME}: {', '.join(f'{each / 2**20:.0f} MiB' for each in loaded)}")
-    yield Row(
+    yield BenchRow(
         name=NAME,
         what=f"the most memory of a process that loads {MODEL} on wasm, resident",
         ours=loaded,
@@ -41,20 +41,20 @@ def rows(setting: Setting) -> Iterator[Row]:
     )
 
 
-def weights(bundle: Path) -> int:
-    """Bytes of the weights of a bundle's GraphModel."""
+def weight_bytes(bundle: Path) -> int:
+    """Returns the bytes of the weights of a bundle's GraphModel."""
     document = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
     paths = [path for group in document["weightsManifest"] for path in group["paths"]]
     return sum((bundle / path).stat().st_size for path in paths)
 
 
-def peak(*bundle: Path) -> float:
-    """Bytes, as the system counts them for the process.
+def peak_bytes(*bundle: Path) -> float:
+    """Returns the peak bytes of the process, as the system counts them.
 
     Raises:
         EnvironmentProblem: it fails.
     """
-    command = [node(), str(PROGRAM), *(str(path.absolute()) for path in bundle)]
+    command = [find_node(), str(PROGRAM), *(str(path.absolute()) for path in bundle)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise EnvironmentProblem(f"loading failed: {done.stderr.strip().split(chr(10))[-1]}")

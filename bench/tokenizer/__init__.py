@@ -1,1 +1,1 @@
-"""The tokenizers against their peers, on the real reviews."""
+"""Compares the tokenizers with their peers, on the real reviews."""

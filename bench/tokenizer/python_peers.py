@@ -1,7 +1,7 @@
-"""The peers in Python, each given its texts the way it likes them best, in batches.
+"""The peers in Python, each with its fastest input, in batches.
 
-`tf-text` and `tf-text-fast` get a string tensor that is there already and leave a ragged tensor;
-`huggingface` is asked for a batch without offsets, its fastest call.
+`tf-text` and `tf-text-fast` take string tensors that exist already and return ragged tensors;
+`huggingface` encodes a batch without offsets, its fastest call.
 """
 
 import json
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.serve import serve, timed
+from bench.serve import serve, time_passes
 
-# Of 100, 1,000, 10,000 and all texts at once, none was clearly faster for any of them.
+# None of 100, 1,000, 10,000 and all texts at once was clearly faster for any peer.
 BATCH = 1000
 
 Encode = Callable[[Any], Any]
@@ -24,44 +24,48 @@ class Peer:
     def __init__(self, kind: str, bundle: Path, file: Path) -> None:
         self.texts: list[str] = json.loads(file.read_text(encoding="utf-8"))
         batches = [self.texts[at : at + BATCH] for at in range(0, len(self.texts), BATCH)]
-        kinds = {"tf-text": tf_text, "tf-text-fast": tf_text_fast, "huggingface": hugging_face}
+        kinds = {
+            "tf-text": make_tf_text,
+            "tf-text-fast": make_tf_text_fast,
+            "huggingface": make_hugging_face,
+        }
         self.encode, self.prepare, self.lists = kinds[kind](bundle)
         self.batches = [self.prepare(batch) for batch in batches]
 
-    def ids(self, places: list[int]) -> list[list[int]]:
-        """Of some texts, to be compared."""
+    def ids(self, indices: list[int]) -> list[list[int]]:
+        """Returns the ids of some texts, for the comparison."""
         answer: list[list[int]] = self.lists(
-            self.encode(self.prepare([self.texts[at] for at in places]))
+            self.encode(self.prepare([self.texts[at] for at in indices]))
         )
         return answer
 
-    def once(self) -> None:
-        """All texts."""
+    def run_once(self) -> None:
+        """Encodes all texts."""
         for batch in self.batches:
             self.encode(batch)
 
 
-def tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
-    """`tensorflow_text.BertTokenizer`."""
-    tf, text = tensorflow()
-    vocab = tokens(bundle)
+def make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
+    """Makes `tensorflow_text.BertTokenizer`; returns encode, prepare and to-lists functions."""
+    tf, text = import_tensorflow()
+    vocab = read_tokens(bundle)
     ids = tf.range(len(vocab), dtype=tf.int64)
     table = tf.lookup.StaticVocabularyTable(tf.lookup.KeyValueTensorInitializer(vocab, ids), 1)
     tokenizer = text.BertTokenizer(table, lower_case=True)
     return tokenizer.tokenize, tf.constant, lambda ragged: ragged.merge_dims(1, 2).to_list()
 
 
-def tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
-    """`tensorflow_text.FastBertTokenizer`."""
-    tf, text = tensorflow()
+def make_tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
+    """Makes `tensorflow_text.FastBertTokenizer`; returns the same functions."""
+    tf, text = import_tensorflow()
     tokenizer = text.FastBertTokenizer(
-        tokens(bundle), token_out_type=tf.int32, lower_case_nfd_strip_accents=True
+        read_tokens(bundle), token_out_type=tf.int32, lower_case_nfd_strip_accents=True
     )
     return tokenizer.tokenize, tf.constant, lambda ragged: ragged.to_list()
 
 
-def hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
-    """`tokenizers.Tokenizer` of the bundle's tokenizer.json."""
+def make_hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
+    """Makes `tokenizers.Tokenizer` of the bundle's tokenizer.json; returns the same functions."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
@@ -72,13 +76,13 @@ def hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
     return encode, list, lambda encodings: [encoding.ids for encoding in encodings]
 
 
-def tokens(bundle: Path) -> list[str]:
-    r"""The lines of a bundle's vocab; only \n ends one."""
+def read_tokens(bundle: Path) -> list[str]:
+    r"""Reads the lines of a bundle's vocab; only \n ends one."""
     return (bundle / "vocab.txt").read_bytes().decode().removesuffix("\n").split("\n")
 
 
-def tensorflow() -> tuple[Any, Any]:
-    """TensorFlow and TF-Text on as many threads as the environment says."""
+def import_tensorflow() -> tuple[Any, Any]:
+    """Imports TensorFlow and TF-Text, with the threads of the environment."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
     import tensorflow_text
@@ -97,7 +101,7 @@ def main() -> None:
         {
             "open": start,
             "ids": lambda places: peers[0].ids(places),
-            "time": lambda at_least: timed(peers[0].once, at_least),
+            "time": lambda at_least: time_passes(peers[0].run_once, at_least),
         }
     )
 

@@ -1,1 +1,1 @@
-"""Training a classifier: ours against the design that it grew out of."""
+"""Measures training a classifier: ours against the older design."""

@@ -1,8 +1,8 @@
-"""Training as a whole against the design that it grew out of, on the same backend.
+"""Measures a whole training against the older design, on the same backend.
 
-Ours is run whole, as a person runs it, with nothing in its cache. Of the older design a part of
-an epoch is run, batches from all over it, and the rest reckoned by the number of texts: whole it
-would take most of an hour.
+Ours runs completely, as a person runs it, with an empty cache. Of the older design, only some
+batches of an epoch run, from all parts of it, and the rest is estimated by the number of texts: the
+whole would take most of an hour.
 """
 
 import json
@@ -13,27 +13,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.conversion.wasm import convert
+from bench.conversion.wasm import convert_with_stock
 from bench.encoding import material
-from bench.encoding.speed import compare
-from bench.native.speed import problem
-from bench.rows import Row
-from bench.setting import Setting
-from bench.side import ALL_THREADS, ROOT, Side, in_turns, node, node_program
+from bench.encoding.speed import compare_vectors
+from bench.native.speed import native_problem
+from bench.rows import BenchRow
+from bench.setting import BenchSetting
+from bench.side import ALL_THREADS, ROOT, SideProcess, find_node, node_program, time_in_turns
 from support.errors import CheckFailed, EnvironmentProblem
 
-ROOM = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 MODEL = "albert_tiny"
 EPOCHS = 5
 ROUNDS = 2
-# Batches of 32 of an epoch's 157 and 32 that are run of the older design.
+# Batches of 32 that run of the older design, of an epoch's 157 and 32.
 PART = {"train": 15, "dev": 3}
 QUICK = {"train": 16, "dev": 8}
 
 
 @dataclass(frozen=True)
-class Case:
-    """Both on a backend."""
+class TrainingCase:
+    """Both designs on a backend."""
 
     backend: str
     target: float
@@ -41,66 +41,68 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         return f"training.{self.backend}.{MODEL}"
 
 
-CASES = (Case("wasm", 15), Case("native", 8))
+CASES = (TrainingCase("wasm", 15), TrainingCase("native", 8))
 NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
 
-def rows(setting: Setting) -> Iterator[Row]:
-    """A row for each backend that is wanted and is there."""
+def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
+    """Yields a row for each wanted and available backend."""
     stock = setting.scratch / "stock"
     for case in CASES:
         if not setting.wants(case.name):
             continue
-        missing = problem() if case.backend == "native" else ""
+        missing = native_problem() if case.backend == "native" else ""
         if missing:
-            setting.lacks(case.name, missing)
+            setting.report_missing(case.name, missing)
             continue
         if not stock.exists():
-            convert(setting.root / "models" / MODEL, stock)
-        yield measure(setting, case, stock)
+            convert_with_stock(setting.root / "models" / MODEL, stock)
+        yield measure_case(setting, case, stock)
 
 
-def data(setting: Setting) -> dict[str, Path]:
-    """The embedded reviews, a few of them in a quick run.
+def review_files(setting: BenchSetting) -> dict[str, Path]:
+    """Returns the files of the embedded reviews, with a few of them in a quick run.
 
     Raises:
-        UserError: they are not there.
+        UserError: they do not exist.
     """
     files = {name: material.data_file(setting, name) for name in PART}
     if setting.quick:
         for name, path in files.items():
-            lines = material.lines_of(path)[: QUICK[name]]
+            lines = material.read_lines(path)[: QUICK[name]]
             files[name] = setting.scratch / f"few.{path.name}"
             files[name].write_text("".join(line + "\n" for line in lines), "utf-8")
     return files
 
 
-def measure(setting: Setting, case: Case, stock: Path) -> Row:
-    """One backend."""
-    files = {name: str(path.absolute()) for name, path in data(setting).items()}
+def measure_case(setting: BenchSetting, case: TrainingCase, stock: Path) -> BenchRow:
+    """Measures one backend."""
+    files = {name: str(path.absolute()) for name, path in review_files(setting).items()}
     counts = {name: Path(path).read_bytes().count(b"\n") for name, path in files.items()}
     bundle = str((setting.root / "bundle" / MODEL).absolute())
     setting.say(f"{case.name}: {counts['train']} + {counts['dev']} reviews, {EPOCHS} epochs")
     accuracies: list[float] = []
     start = time.perf_counter()
-    with Side("the older design", node_program(str(ROOM / "older.js")), ALL_THREADS) as older:
-        given = {"directory": str(stock.absolute()), "bundle": bundle, "backend": case.backend}
-        older.ask("open", **given, **files)
+    with SideProcess(
+        "the older design", node_program(str(DIRECTORY / "older.js")), ALL_THREADS
+    ) as older:
+        request = {"directory": str(stock.absolute()), "bundle": bundle, "backend": case.backend}
+        older.ask("open", **request, **files)
         loading = time.perf_counter() - start
-        same_vectors(setting, case, older, bundle, files["train"])
-        times = in_turns(
-            lambda: train(setting, case, bundle, files, accuracies),
-            lambda: loading + EPOCHS * epoch(older, counts),
+        check_same_vectors(setting, case, older, bundle, files["train"])
+        times = time_in_turns(
+            lambda: time_training(setting, case, bundle, files, accuracies),
+            lambda: loading + EPOCHS * estimate_epoch(older, counts),
             1 if setting.quick else ROUNDS,
             setting.say,
         )
-    reckoned = f"theirs reckoned from {shares(counts)} texts of an epoch, from all over it"
+    estimate = f"theirs estimated from {describe_shares(counts)} texts of an epoch"
     accuracy = f"ours ends with a dev accuracy of {accuracies[-1]:.3f}"
-    return Row(
+    return BenchRow(
         name=case.name,
         what=(
             f"{EPOCHS} epochs on {counts['train']} + {counts['dev']} reviews, {MODEL}, "
@@ -110,21 +112,38 @@ def measure(setting: Setting, case: Case, stock: Path) -> Row:
         peer="the older design",
         peers=times[1],
         target=case.target,
-        note="; ".join(filter(None, (case.note, reckoned, accuracy))),
+        note="; ".join(filter(None, (case.note, estimate, accuracy))),
     )
 
 
-def train(
-    setting: Setting, case: Case, bundle: str, files: dict[str, str], accuracies: list[float]
+def time_training(
+    setting: BenchSetting,
+    case: TrainingCase,
+    bundle: str,
+    files: dict[str, str],
+    accuracies: list[float],
 ) -> float:
-    """Seconds of `train.js` in a process of its own, with an empty cache.
+    """Measures the seconds of `train.js` in a process of its own, with an empty cache.
+
+    Args:
+        setting: of the run.
+        case: the backend.
+        bundle: to train on.
+        files: `train` and `dev`.
+        accuracies: gets the dev accuracy.
 
     Raises:
         EnvironmentProblem: it fails.
-        CheckFailed: it ran fewer epochs than it was told to.
+        CheckFailed: it ran fewer epochs than requested.
     """
     with tempfile.TemporaryDirectory(dir=setting.scratch) as fresh:
-        command = [node(), str(ROOT / "node_bridge" / "train.js"), "--json", "--bundle", bundle]
+        command = [
+            find_node(),
+            str(ROOT / "node_bridge" / "train.js"),
+            "--json",
+            "--bundle",
+            bundle,
+        ]
         command += ["--train", files["train"], "--dev", files["dev"], "--epochs", str(EPOCHS)]
         command += ["--backend", case.backend, "--out", f"{fresh}/out", "--cache", f"{fresh}/cache"]
         start = time.perf_counter()
@@ -139,8 +158,8 @@ def train(
     return seconds
 
 
-def epoch(older: Side, counts: dict[str, int]) -> float:
-    """Seconds that the older design would take for an epoch, reckoned from a part of it."""
+def estimate_epoch(older: SideProcess, counts: dict[str, int]) -> float:
+    """Estimates the seconds of an epoch of the older design from a part of it."""
     seconds = 0.0
     for what, batches in PART.items():
         part = older.ask("part", what=what, count=batches)
@@ -148,25 +167,36 @@ def epoch(older: Side, counts: dict[str, int]) -> float:
     return seconds
 
 
-def shares(counts: dict[str, int]) -> str:
-    """How many of the texts of an epoch are run of the older design.
+def describe_shares(counts: dict[str, int]) -> str:
+    """Says how many texts of an epoch run of the older design.
 
-    >>> shares({"train": 5000, "dev": 64})
+    >>> describe_shares({"train": 5000, "dev": 64})
     '480 of 5000 and 64 of 64'
     """
     run = {name: min(material.BATCH * batches, counts[name]) for name, batches in PART.items()}
     return " and ".join(f"{run[name]} of {counts[name]}" for name in PART)
 
 
-def same_vectors(setting: Setting, case: Case, older: Side, bundle: str, file: str) -> None:
-    """Both designs must encode alike.
+def check_same_vectors(
+    setting: BenchSetting, case: TrainingCase, older: SideProcess, bundle: str, file: str
+) -> None:
+    """Checks that both designs have equal vectors.
+
+    Args:
+        setting: of the run.
+        case: the backend.
+        older: the older design.
+        bundle: of our side.
+        file: the training texts.
 
     Raises:
-        CheckFailed: they do not.
+        CheckFailed: they differ.
     """
-    lines = material.lines_of(Path(file))[: material.BATCH]
-    texts = material.file(setting, "texts", [json.loads(line)["text"] for line in lines])
-    with Side("ours", node_program(str(ROOM.parent / "encoding" / "ours.js")), ALL_THREADS) as ours:
+    lines = material.read_lines(Path(file))[: material.BATCH]
+    texts = material.write_json_file(setting, "texts", [json.loads(line)["text"] for line in lines])
+    with SideProcess(
+        "ours", node_program(str(DIRECTORY.parent / "encoding" / "ours.js")), ALL_THREADS
+    ) as ours:
         ours.ask("open", bundle=bundle, backend=case.backend)
         ours.ask("texts", file=texts)
-        compare(case.name, ours, older)
+        compare_vectors(case.name, ours, older)

@@ -1,1 +1,1 @@
-"""Kinds of faults; every file here is found by itself. See fault_injection/registry.py."""
+"""Kinds of faults; every file here is imported automatically, see fault_injection/registry.py."""

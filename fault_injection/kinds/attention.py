@@ -6,15 +6,15 @@ from random import Random
 import numpy as np
 
 from fault_injection.copies import PREFIX, Array, Weights
-from fault_injection.graph import Places
+from fault_injection.graph import GraphParts
 from fault_injection.registry import Change, kind
 from fault_injection.target import Target
 
 INT = {"T": {"type": "DT_INT32"}}
 HIDDEN = 1e4
-"""What the source takes from the score of a masked position."""
+"""What the source subtracts from the score of a masked position."""
 GONE = 104.0
-"""exp of less than this below 0 is 0 in float32."""
+"""exp(-GONE) is 0 in float32."""
 FIRST = "layer_0/attention_scores"
 
 
@@ -25,40 +25,40 @@ def mask_ignored(target: Target, choose: Random) -> str:
     (cast,) = [n for n in graph.users("attention_mask") if graph.op(n) == "Cast"]
     graph.rewire(cast, "attention_mask", graph.add("OnesLike", "ones", "attention_mask", **INT))
     graph.write()
-    return "ones in the place of attention_mask"
+    return "ones instead of attention_mask"
 
 
 @kind("graph", stages=FIRST)
 def mask_inverted(target: Target, choose: Random) -> str:
-    """The graph hides what the mask shows."""
+    """The graph hides the positions that the mask shows."""
     graph = target.graph
-    bias = Places(graph).mask()
-    inverse = Places(graph).given(bias, "Sub")
+    bias = GraphParts(graph).mask()
+    inverse = GraphParts(graph).input_of_op(bias, "Sub")
     (mask,) = [n for n in graph.inputs(inverse) if graph.op(n) == "StridedSlice"]
     graph.rewire(bias, inverse, mask)
     graph.write()
-    return "the mask in the place of 1 - mask"
+    return "the mask instead of 1 - mask"
 
 
 @kind("graph", stages=FIRST)
 def mask_value_zero(target: Target, choose: Random) -> str:
-    """A masked position loses nothing of its score."""
+    """A masked position keeps its whole score."""
     return set_mask_value(target, 0.0)
 
 
 @kind("graph", stages=FIRST)
 def mask_value_weak(target: Target, choose: Random) -> str:
-    """A masked position loses so little of its score that it still counts."""
+    """A masked position loses so little of its score that it counts."""
     return set_mask_value(target, choose.choice((-1.0, -5.0, -10.0)))
 
 
 @kind("graph", stages=FIRST, times=2)
 def mask_value_one_layer(target: Target, choose: Random) -> Change:
     """One layer does not add the mask's bias."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    scores = places.scores(layer)
-    graph.replace(scores, places.product(layer))
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    scores = parts.scores(layer)
+    graph.replace(scores, parts.product(layer))
     graph.write()
     return Change(f"layer {layer} without the mask", (f"layer_{layer}/attention_scores",))
 
@@ -72,15 +72,15 @@ def mask_value_other(target: Target, choose: Random) -> Change:
     reason = (
         f"by the weights' spectral norms no score is beyond ±{bound:.0f}, so a masked key is at "
         f"least {HIDDEN - 2 * bound:.0f} below any shown one in both, and exp of that is exactly "
-        "0 in float32; where nothing is shown, outputs mean nothing by the contract"
+        "0 in float32; where everything is masked, outputs have no meaning by the contract"
     )
     return Change(set_mask_value(target, value), (FIRST,), reason)
 
 
 def set_mask_value(target: Target, value: float) -> str:
-    """What is added to the score of a masked position."""
+    """Sets what is added to the score of a masked position; returns what was changed."""
     graph = target.graph
-    bias = Places(graph).mask()
+    bias = GraphParts(graph).mask()
     (old,) = [n for n in graph.inputs(bias) if graph.op(n) == "Const"]
     before = float(graph.value(old))
     assert before == -HIDDEN
@@ -90,7 +90,7 @@ def set_mask_value(target: Target, value: float) -> str:
 
 
 def largest_score(weights: Weights) -> float:
-    """A bound of all attention scores, of any input: float32 rounding is far below what is left."""
+    """Returns a bound of all attention scores, for any input; float32 rounding does not matter."""
 
     def norm(name: str) -> float:
         return float(np.linalg.norm(weights.widened(name).astype(np.float64), 2))
@@ -108,7 +108,7 @@ def largest_score(weights: Weights) -> float:
     largest = 0.0
     for query in weights.names("/self/query/kernel"):
         layer = query.removesuffix("/self/query/kernel")
-        # What a layer takes is what the embeddings or a layer's last normalisation gives.
+        # The input of a layer is the output of the embeddings or of a layer's last normalisation.
         size = max(
             first, *(shown(g.removesuffix("/gamma")) for g in weights.names("/output_norm/gamma"))
         )
@@ -124,25 +124,25 @@ def largest_score(weights: Weights) -> float:
 def key_bias_dropped(target: Target, choose: Random) -> Change:
     """The keys have no bias."""
     graph = target.graph
-    products = [n for n in graph.of_op("_FusedMatMul") if "/self/key/" in n]
+    products = [n for n in graph.nodes_of_op("_FusedMatMul") if "/self/key/" in n]
     for number, product in enumerate(products):
         bias = graph.inputs(product)[2]
         zeros: Array = np.zeros_like(graph.value(bias))
         graph.rewire(product, bias, graph.constant(f"no_bias_{number}", zeros))
     graph.write()
     reason = (
-        "q·(k + b) = q·k + q·b, and q·b is one number for all keys of a query: softmax takes the "
-        "same from all, so that no weight of the attention changes"
+        "q·(k + b) = q·k + q·b, and q·b is one number for all keys of a query: softmax ignores "
+        "it, so that no weight of the attention changes"
     )
-    return Change("the bias of all keys left out", (FIRST,), reason)
+    return Change("the bias of all keys omitted", (FIRST,), reason)
 
 
 @kind("graph", times=5)
 def scale_lost(target: Target, choose: Random) -> Change:
     """A layer's scores are not divided by the root of the heads' width."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    queries = places.given(places.product(layer), "Mul")
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    queries = parts.input_of_op(parts.product(layer), "Mul")
     (scale,) = [n for n in graph.inputs(queries) if graph.op(n) == "Const"]
     before = float(graph.value(scale))
     graph.rewire(queries, scale, graph.constant("scale", 1.0))
@@ -153,10 +153,10 @@ def scale_lost(target: Target, choose: Random) -> Change:
 
 @kind("graph")
 def scores_transposed(target: Target, choose: Random) -> Change:
-    """A layer's keys ask, and its queries answer."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    product = graph.nodes[places.product(layer)]
+    """A layer uses its keys as queries, and its queries as keys."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    product = graph.nodes[parts.product(layer)]
     product["input"] = product["input"][::-1]
     graph.write()
     return Change(
@@ -166,32 +166,32 @@ def scores_transposed(target: Target, choose: Random) -> Change:
 
 @kind("graph", stages=FIRST)
 def heads_and_width_swapped(target: Target, choose: Random) -> str:
-    """As many heads as a head has values, and the other way round."""
+    """The number of heads and the width of a head are swapped."""
     graph = target.graph
-    (shape,) = [n for n in graph.of_op("Pack") if len(graph.inputs(n)) == 4]
-    given = graph.nodes[shape]["input"]
-    given[2], given[3] = given[3], given[2]
+    (shape,) = [n for n in graph.nodes_of_op("Pack") if len(graph.inputs(n)) == 4]
+    sizes = graph.nodes[shape]["input"]
+    sizes[2], sizes[3] = sizes[3], sizes[2]
     graph.write()
     return "the number of heads and their width swapped"
 
 
 @kind("graph")
 def heads_not_transposed(target: Target, choose: Random) -> Change:
-    """A layer's heads are put side by side without being transposed first."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    context = places.context(layer)
-    graph.replace(places.user(context, "Transpose"), context)
+    """A layer's heads are concatenated without being transposed first."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    context = parts.context(layer)
+    graph.replace(parts.user_of_op(context, "Transpose"), context)
     graph.write()
     return Change(f"heads of layer {layer} not transposed", (f"layer_{layer}/attention_output",))
 
 
 @kind("graph")
 def softmax_over_queries(target: Target, choose: Random) -> Change:
-    """A layer's weights add up to 1 over the positions that ask."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    softmax, scores = places.softmaxes[layer], places.scores(layer)
+    """A layer's attention weights add up to 1 over the queries."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    softmax, scores = parts.softmaxes[layer], parts.scores(layer)
     order = graph.constant("order", [0, 1, 3, 2], "int32")
     kinds = {"Tperm": {"type": "DT_INT32"}}
     before = graph.add("Transpose", "before", scores, order, **kinds)
@@ -204,23 +204,23 @@ def softmax_over_queries(target: Target, choose: Random) -> Change:
 
 @kind("graph")
 def keys_for_values(target: Target, choose: Random) -> Change:
-    """A layer gathers its keys in the place of its values."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    context = places.context(layer)
-    values = next(n for n in graph.inputs(context) if n != places.softmaxes[layer])
-    keys = graph.inputs(places.product(layer))[1]
+    """A layer sums its keys instead of its values."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    context = parts.context(layer)
+    values = next(n for n in graph.inputs(context) if n != parts.softmaxes[layer])
+    keys = graph.inputs(parts.product(layer))[1]
     graph.rewire(context, values, keys)
     graph.write()
-    return Change(f"layer {layer} gathers its keys", (f"layer_{layer}/context",))
+    return Change(f"layer {layer} sums its keys", (f"layer_{layer}/context",))
 
 
 @kind("graph")
 def wrong_weight_wired(target: Target, choose: Random) -> Change:
-    """A layer's keys are made with the queries' weights; all weights are there as they were."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    products = [n for n in graph.of_op("_FusedMatMul") if "/self/key/" in n]
+    """A layer's keys are made with the queries' weights; the stored weights are right."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    products = [n for n in graph.nodes_of_op("_FusedMatMul") if "/self/key/" in n]
     weight = graph.inputs(products[layer])[1]
     graph.rewire(products[layer], weight, weight.replace("/key/", "/query/"))
     graph.write()

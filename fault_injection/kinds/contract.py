@@ -1,4 +1,4 @@
-"""What the contract says of the model and its tokenizer, and what is not so."""
+"""Wrong claims of the contract about the model and its tokenizer."""
 
 from random import Random
 from typing import Any
@@ -9,7 +9,7 @@ from fault_injection.target import Target
 
 @kind("bundle", stages="contract")
 def output_names_swapped(target: Target, choose: Random) -> str:
-    """The contract calls each output by the other's name."""
+    """The contract swaps the names of the outputs."""
     first, second = target.bundle.about["outputs"]
     first["name"], second["name"] = second["name"], first["name"]
     return f"outputs {first['name']} and {second['name']} swapped in the contract"
@@ -17,7 +17,7 @@ def output_names_swapped(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="contract")
 def input_roles_swapped(target: Target, choose: Random) -> str:
-    """The contract takes the mask for the types."""
+    """The contract swaps the roles of mask and types."""
     specs = {spec["role"]: spec for spec in target.bundle.about["inputs"]}
     mask, types = specs["attention_mask"], specs["token_type_ids"]
     mask["role"], types["role"] = types["role"], mask["role"]
@@ -26,7 +26,7 @@ def input_roles_swapped(target: Target, choose: Random) -> str:
 
 @kind("tokenizer", stages="contract", times=6)
 def special_id_wrong(target: Target, choose: Random) -> str:
-    """The contract gives a special token another's id, or the next."""
+    """The contract has a wrong id for a special token."""
     tokens = target.bundle.about["tokenizer"]["special_tokens"]
     role = choose.choice(("cls", "sep", "pad", "unk", "mask"))
     before = tokens[role]["id"]
@@ -52,7 +52,7 @@ def padding_flipped(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="contract")
 def output_width_wrong(target: Target, choose: Random) -> str:
-    """The contract has a vector of another width."""
+    """The contract has another width for an output."""
     spec: dict[str, Any] = choose.choice(target.bundle.about["outputs"])
     before = spec["shape"][-1]
     spec["shape"][-1] = before * 2
@@ -61,7 +61,7 @@ def output_width_wrong(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="contract")
 def output_dtype_wrong(target: Target, choose: Random) -> str:
-    """The contract has an output of integers."""
+    """The contract says that an output has integers."""
     spec: dict[str, Any] = choose.choice(target.bundle.about["outputs"])
     spec["dtype"] = "int32"
     return f"dtype of {spec['name']}: float32 became int32"
@@ -88,7 +88,7 @@ def algorithm_wrong(target: Target, choose: Random) -> str:
 def wrong_tokenizer_option(target: Target, choose: Random) -> str:
     """Contract and tables agree on another tokenizer than the source's: the other case, or `bert`.
 
-    It is what an export with the wrong option gives: nothing in the bundle contradicts itself.
+    An export with the wrong option gives this: nothing in the bundle contradicts itself.
     """
     tokenizer = target.bundle.about["tokenizer"]
     lower = tokenizer["options"]["lower_case"]
@@ -99,23 +99,23 @@ def wrong_tokenizer_option(target: Target, choose: Random) -> str:
         tokenizer["options"]["lower_case"] = not lower
     tables = target.clean.material.tables(name).read_bytes()
     target.bundle.write("tokenizer_tables.bin", tables)
-    return f"contract and tables of {name} in the place of {'lower' if lower else 'cased'}"
+    return f"contract and tables of {name} instead of {'lower' if lower else 'cased'}"
 
 
 @kind("bundle", stages="contract", times=4)
 def budget_widened(target: Target, choose: Random) -> str:
-    """The contract allows an output, or a place inside, ten to a thousand times too much."""
+    """The contract's budget of an output or tap is ten to a thousand times too wide."""
     budgets = target.bundle.about["accuracy"]["budgets"]
-    place = choose.choice(sorted(budgets))
+    name = choose.choice(sorted(budgets))
     factor = choose.choice((10, 100, 1000))
-    before = budgets[place]["atol"]
-    budgets[place]["atol"] = before * factor
-    return f"atol of {place}: {before:g} became {before * factor:g}"
+    before = budgets[name]["atol"]
+    budgets[name]["atol"] = before * factor
+    return f"atol of {name}: {before:g} became {before * factor:g}"
 
 
 @kind("tokenizer", stages="contract")
 def lower_case_claim_wrong(target: Target, choose: Random) -> str:
-    """The contract says the contrary of whether the tokenizer lower-cases."""
+    """The contract is wrong about whether the tokenizer lower-cases."""
     options = target.bundle.about["tokenizer"]["options"]
     options["lower_case"] = not options["lower_case"]
     return f"options.lower_case became {options['lower_case']}"

@@ -1,28 +1,28 @@
-"""The classifier's directory: labels, weights, another bundle's head."""
+"""Faults in the classifier's directory: labels, weights, another bundle's head."""
 
 from random import Random
 
 import numpy as np
 
-from fault_injection.copies import HEAD, Array, Copy, Weights
+from fault_injection.copies import HEAD, Array, SealedCopy, Weights
 from fault_injection.registry import kind
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 
-def has_head(clean: Clean) -> bool:
-    """Whether there is a classifier."""
+def has_head(clean: CleanBundle) -> bool:
+    """Returns whether the bundle has a classifier."""
     return clean.head is not None
 
 
-def has_twin(clean: Clean) -> bool:
-    """Whether the bundle of the same shape and other weights has one too."""
+def has_sibling_head(clean: CleanBundle) -> bool:
+    """Returns whether the bundle of the same shape and other weights has a classifier too."""
     return has_head(clean) and clean.sibling is not None and clean.sibling.head is not None
 
 
 @kind("head", stages="label", fits=has_head, times=5)
 def labels_permuted(target: Target, choose: Random) -> str:
-    """The labels stand in another order than the probabilities."""
+    """The labels have another order than the probabilities."""
     labels = target.head.about["labels"]
     before = list(labels)
     labels.append(labels.pop(0))
@@ -35,29 +35,29 @@ def head_exponent_bit(target: Target, choose: Random) -> str:
     weights = Weights(target.head)
     kernel = label_kernel(weights)
     values = weights.arrays[kernel]
-    place = int(np.argmax(np.abs(values)))
+    index = int(np.argmax(np.abs(values)))
     flat: Array = values.reshape(-1)
-    before = float(flat[place])
-    # The exponents of weights below 1 have their second highest bit set: without it they vanish,
-    # with the bit below it changed they are 16 times as large or as small.
-    flat.view("<u4")[place] ^= 1 << 25
+    before = float(flat[index])
+    # Bit 25 makes a weight 16 times as large or as small. The second highest bit of the exponent,
+    # which weights below 1 have set, would make it vanish.
+    flat.view("<u4")[index] ^= 1 << 25
     weights.write()
-    return f"bit 25 of {kernel}[{place}]: {before:g} became {float(flat[place]):g}"
+    return f"bit 25 of {kernel}[{index}]: {before:g} became {float(flat[index]):g}"
 
 
 @kind("head", stages="probabilities", fits=has_head)
 def label_columns_swapped(target: Target, choose: Random) -> str:
-    """The label layer's units stand in another order than the labels."""
+    """The label layer's units have another order than the labels."""
     weights = Weights(target.head)
     kernel = label_kernel(weights)
     weights.arrays[kernel] = np.ascontiguousarray(weights.arrays[kernel][:, ::-1])
     weights.write()
-    return f"columns of {kernel} in the other order"
+    return f"columns of {kernel} reversed"
 
 
 @kind("head", stages="probabilities", fits=has_head)
 def head_bias_lost(target: Target, choose: Random) -> str:
-    """The hidden layer has no bias: features are as if they had never been scaled."""
+    """The hidden layer has no bias, as if features had never been scaled."""
     weights = Weights(target.head)
     bias = next(name for name, value in weights.arrays.items() if value.ndim == 1)
     weights.arrays[bias][:] = 0
@@ -65,11 +65,11 @@ def head_bias_lost(target: Target, choose: Random) -> str:
     return f"{bias} became zeros"
 
 
-@kind("head", stages="probabilities", fits=has_twin, times=5)
+@kind("head", stages="probabilities", fits=has_sibling_head, times=5)
 def head_of_another_bundle(target: Target, choose: Random) -> str:
-    """The head that was trained on another bundle, with this one's name on it."""
+    """The head was trained on another bundle, but names this one."""
     assert target.clean.sibling is not None and target.clean.sibling.head is not None
-    other = Copy(target.clean.sibling.head, target.place / "other", HEAD)
+    other = SealedCopy(target.clean.sibling.head, target.directory / "other", HEAD)
     for name in target.head.about["files"]:
         target.head.write(name, other.read(name))
     return f"weights of the head of {target.clean.sibling.name}"
@@ -86,12 +86,19 @@ def head_activation_wrong(target: Target, choose: Random) -> str:
 
 
 def label_kernel(weights: Weights) -> str:
-    """The matrix of the last layer."""
+    """Returns the name of the last layer's matrix."""
     return [name for name, value in weights.arrays.items() if value.ndim == 2][-1]
 
 
 def replace_value(value: object, key: str, old: str, new: str) -> None:
-    """Replaces a value wherever the key has it."""
+    """Replaces a value wherever a key has it.
+
+    Args:
+        value: a JSON document.
+        key: of the replaced values.
+        old: the value to replace.
+        new: its replacement.
+    """
     if isinstance(value, dict):
         if value.get(key) == old:
             value[key] = new

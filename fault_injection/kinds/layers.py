@@ -1,10 +1,10 @@
-"""The graph's layers: normalisation, residuals, activations, their order."""
+"""Faults in the graph's layers: normalisation, residuals, activations, order, dropout."""
 
 from random import Random
 
-from fault_injection.graph import Graph, Places, norms_of
+from fault_injection.graph import Graph, GraphParts, norm_numbers
 from fault_injection.registry import Change, kind
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 TANH = (1.5957691216057308, 0.044715)
@@ -12,7 +12,7 @@ ROOT_HALF = 0.7071067811865476
 
 
 def stage_of_norm(norm: int) -> str:
-    """Where a normalisation's result is looked at."""
+    """Returns the stage of a normalisation's result."""
     layer, last = divmod(norm - 1, 2)
     return "embeddings" if norm == 0 else f"layer_{layer}/{('attention_output', 'output')[last]}"
 
@@ -20,11 +20,11 @@ def stage_of_norm(norm: int) -> str:
 @kind("graph", stages="embeddings")
 def epsilon_wrong(target: Target, choose: Random) -> str:
     """All normalisations have another library's ε."""
-    graph, places = target.graph, Places(target.graph)
+    graph, parts = target.graph, GraphParts(target.graph)
     value = choose.choice((1e-3, 1e-5))
     new = graph.constant("epsilon", value)
-    for norm in range(len(places.roots)):
-        before = set_epsilon(graph, places, norm, new)
+    for norm in range(len(parts.roots)):
+        before = set_epsilon(graph, parts, norm, new)
     graph.write()
     return f"ε of all layer norms: {before:g} became {value:g}"
 
@@ -32,17 +32,24 @@ def epsilon_wrong(target: Target, choose: Random) -> str:
 @kind("graph", times=5)
 def epsilon_of_one_norm(target: Target, choose: Random) -> Change:
     """One normalisation has Keras's ε, 1e-3."""
-    graph, places = target.graph, Places(target.graph)
-    norm = choose.randrange(1, len(places.roots))
-    before = set_epsilon(graph, places, norm, graph.constant("epsilon", 1e-3))
+    graph, parts = target.graph, GraphParts(target.graph)
+    norm = choose.randrange(1, len(parts.roots))
+    before = set_epsilon(graph, parts, norm, graph.constant("epsilon", 1e-3))
     graph.write()
     stage = stage_of_norm(norm)
     return Change(f"ε at {stage}: {before:g} became 0.001", (stage,))
 
 
-def set_epsilon(graph: Graph, places: Places, norm: int, new: str) -> float:
-    """Gives a normalisation another ε; returns the old."""
-    total = places.variance_sum(norm)
+def set_epsilon(graph: Graph, parts: GraphParts, norm: int, new: str) -> float:
+    """Sets a normalisation's ε; returns the old one.
+
+    Args:
+        graph: to change.
+        parts: of the graph.
+        norm: the number of the normalisation.
+        new: the node of the new ε.
+    """
+    total = parts.variance_sum(norm)
     (old,) = [n for n in graph.inputs(total) if graph.op(n) == "Const"]
     graph.rewire(total, old, new)
     return float(graph.value(old))
@@ -51,11 +58,14 @@ def set_epsilon(graph: Graph, places: Places, norm: int, new: str) -> float:
 @kind("graph")
 def norm_over_positions(target: Target, choose: Random) -> Change:
     """A normalisation goes over the positions, and not over the features."""
-    graph, places = target.graph, Places(target.graph)
-    norm = choose.randrange(1, len(places.roots))
+    graph, parts = target.graph, GraphParts(target.graph)
+    norm = choose.randrange(1, len(parts.roots))
     axis = graph.constant("axis", [1], "int32")
-    deviations = places.deviations(norm)
-    means = [places.given(deviations, "Mean"), places.given(places.variance_sum(norm), "Mean")]
+    deviations = parts.deviations(norm)
+    means = [
+        parts.input_of_op(deviations, "Mean"),
+        parts.input_of_op(parts.variance_sum(norm), "Mean"),
+    ]
     for mean in means:
         graph.rewire(mean, graph.inputs(mean)[1], axis)
     graph.write()
@@ -65,92 +75,94 @@ def norm_over_positions(target: Target, choose: Random) -> Change:
 
 @kind("graph")
 def norm_skipped(target: Target, choose: Random) -> Change:
-    """A normalisation is left out."""
-    graph, places = target.graph, Places(target.graph)
-    norm = choose.randrange(len(places.roots))
-    graph.replace(places.normed(norm), places.norm_sum(norm))
+    """A normalisation is omitted."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    norm = choose.randrange(len(parts.roots))
+    graph.replace(parts.normed(norm), parts.norm_sum(norm))
     graph.write()
     stage = stage_of_norm(norm)
-    return Change(f"layer norm at {stage} left out", (stage,))
+    return Change(f"layer norm at {stage} omitted", (stage,))
 
 
 @kind("graph")
 def residual_dropped_after_attention(target: Target, choose: Random) -> Change:
-    """What a layer takes is not added to what its attention gives."""
+    """The input of a layer is not added to its attention output."""
     return drop_residual(target, choose, 0)
 
 
 @kind("graph")
 def residual_dropped_after_feed_forward(target: Target, choose: Random) -> Change:
-    """What the feed-forward takes is not added to what it gives."""
+    """The input of the feed-forward is not added to its output."""
     return drop_residual(target, choose, 1)
 
 
 def drop_residual(target: Target, choose: Random, which: int) -> Change:
-    """Leaves a residual of a layer out."""
-    graph, places = target.graph, Places(target.graph)
-    norm = norms_of(choose.randrange(places.layers))[which]
-    made = next(n for n in places.residual(norm) if "output/BiasAdd" in n)
-    graph.replace(places.norm_sum(norm), made)
+    """Omits a residual of a random layer: 0 after attention, 1 after the feed-forward."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    norm = norm_numbers(choose.randrange(parts.layers))[which]
+    made = next(n for n in parts.residual(norm) if "output/BiasAdd" in n)
+    graph.replace(parts.norm_sum(norm), made)
     graph.write()
     stage = stage_of_norm(norm)
-    return Change(f"residual before {stage} left out", (stage,))
+    return Change(f"residual before {stage} omitted", (stage,))
 
 
-def lively(clean: Clean) -> bool:
-    """Whether activations are so large that GELU's forms differ by more than float32 does."""
-    return clean.source.lively
+def has_large_activations(clean: CleanBundle) -> bool:
+    """Returns whether activations are so large that GELU's forms differ beyond rounding."""
+    return clean.source.has_large_activations
 
 
 @kind(
     "graph",
     times=6,
-    fits=lambda clean: lively(clean) and clean.source.activation in ("gelu_tanh", "gelu_erf"),
+    fits=lambda clean: (
+        has_large_activations(clean) and clean.source.activation in ("gelu_tanh", "gelu_erf")
+    ),
 )
 def gelu_form_swapped(target: Target, choose: Random) -> Change:
-    """A layer has GELU's other form: tanh for erf, erf for tanh."""
+    """A layer has GELU's other form: tanh instead of erf, or erf instead of tanh."""
     other = "gelu_erf" if target.clean.source.activation == "gelu_tanh" else "gelu_tanh"
     return set_activation(target, choose, other)
 
 
-@kind("graph", fits=lively)
+@kind("graph", fits=has_large_activations)
 def activation_of_another_family(target: Target, choose: Random) -> Change:
-    """A layer has ReLU for GELU, or the other way round."""
+    """A layer has ReLU instead of GELU, or GELU instead of ReLU."""
     other = "gelu_tanh" if target.clean.source.activation == "relu" else "relu"
     return set_activation(target, choose, other)
 
 
 def set_activation(target: Target, choose: Random, to: str) -> Change:
-    """Gives a layer another activation."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    old, x = activation_of(graph, places, layer)
+    """Sets the activation of a random layer."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    old, x = activation_of(graph, parts, layer)
     graph.replace(old, ACTIVATIONS[to](graph, x))
     graph.write()
     what = f"activation of layer {layer}: {target.clean.source.activation} became {to}"
     return Change(what, (f"layer_{layer}/output",))
 
 
-def activation_of(graph: Graph, places: Places, layer: int) -> tuple[str, str]:
-    """The node that gives a layer's activation, and the one that it is of."""
-    (op,) = {op for op in ("Sigmoid", "Erf", "Relu") if graph.of_op(op)}
-    node = graph.of_op(op)[layer]
+def activation_of(graph: Graph, parts: GraphParts, layer: int) -> tuple[str, str]:
+    """Returns the node of a layer's activation, and its input."""
+    (op,) = {op for op in ("Sigmoid", "Erf", "Relu") if graph.nodes_of_op(op)}
+    node = graph.nodes_of_op(op)[layer]
     if op == "Relu":
         return node, graph.inputs(node)[0]
     if op == "Sigmoid":
-        result = places.user(node, "Mul")
+        result = parts.user_of_op(node, "Mul")
         return result, next(n for n in graph.inputs(result) if n != node)
-    result = places.user(places.user(node, "Sub"), "Mul")
-    return result, graph.inputs(places.given(graph.inputs(node)[0], "Neg"))[0]
+    result = parts.user_of_op(parts.user_of_op(node, "Sub"), "Mul")
+    return result, graph.inputs(parts.input_of_op(graph.inputs(node)[0], "Neg"))[0]
 
 
-def relu(graph: Graph, x: str) -> str:
-    """max(x, 0)."""
+def add_relu(graph: Graph, x: str) -> str:
+    """Adds max(x, 0)."""
     return graph.add("Relu", "relu", x)
 
 
-def gelu_tanh(graph: Graph, x: str) -> str:
-    """The tanh form: x · σ(1.5957691 · (x + 0.044715 x³))."""
+def add_gelu_tanh(graph: Graph, x: str) -> str:
+    """Adds the tanh form: x · σ(1.5957691 · (x + 0.044715 x³))."""
     outer, inner = (graph.constant(f"gelu_{i}", value) for i, value in enumerate(TANH))
     square = graph.add("Mul", "square", x, x)
     bent = graph.add("Mul", "bent", graph.add("Mul", "cube", square, x), inner)
@@ -159,8 +171,8 @@ def gelu_tanh(graph: Graph, x: str) -> str:
     return graph.add("Mul", "gelu", x, share)
 
 
-def gelu_erf(graph: Graph, x: str) -> str:
-    """The erf form: x / 2 · (1 + erf(x / √2))."""
+def add_gelu_erf(graph: Graph, x: str) -> str:
+    """Adds the erf form: x / 2 · (1 + erf(x / √2))."""
     root, half, one = (
         graph.constant(f"gelu_{i}", value) for i, value in enumerate((ROOT_HALF, 0.5, 1.0))
     )
@@ -169,26 +181,26 @@ def gelu_erf(graph: Graph, x: str) -> str:
     return graph.add("Mul", "gelu", graph.add("Mul", "half", x, half), share)
 
 
-ACTIVATIONS = {"relu": relu, "gelu_tanh": gelu_tanh, "gelu_erf": gelu_erf}
+ACTIVATIONS = {"relu": add_relu, "gelu_tanh": add_gelu_tanh, "gelu_erf": add_gelu_erf}
 
 
 @kind("graph", times=5, fits=lambda clean: clean.source.layers > 1)
 def layer_skipped(target: Target, choose: Random) -> Change:
-    """What follows a layer takes what the layer took: the layer is there, and nobody asks it."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    first, last = norms_of(layer)
-    made = places.normed(last)
-    came = next(n for n in places.residual(first) if "output/BiasAdd" not in n)
+    """The users of a layer take the layer's input: the layer is in the graph, but unused."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    first, last = norm_numbers(layer)
+    made = parts.normed(last)
+    came = next(n for n in parts.residual(first) if "output/BiasAdd" not in n)
     for user in graph.users(made):
         graph.rewire(user, made, came)
     graph.write()
-    ends = layer + 1 == places.layers
+    ends = layer + 1 == parts.layers
     stage = "sequence_output" if ends else f"layer_{layer + 1}/attention_scores"
-    return Change(f"layer {layer} left out", (stage,))
+    return Change(f"layer {layer} omitted", (stage,))
 
 
-# Dropout that was left on: real random numbers, drawn anew in every run.
+# Dropout that was left on, with new random numbers in every run.
 
 FLOAT, INT, BOOL = ({"type": f"DT_{name}"} for name in ("FLOAT", "INT32", "BOOL"))
 
@@ -197,37 +209,37 @@ FLOAT, INT, BOOL = ({"type": f"DT_{name}"} for name in ("FLOAT", "INT32", "BOOL"
 def dropout_of_embeddings(target: Target, choose: Random) -> str:
     """A tenth of the embeddings is lost."""
     graph = target.graph
-    drop(graph, Places(graph).normed(0))
+    add_dropout(graph, GraphParts(graph).normed(0))
     return "dropout of 0.1 on the embeddings"
 
 
 @kind("graph")
 def dropout_of_attention(target: Target, choose: Random) -> Change:
     """A tenth of a layer's attention weights is lost."""
-    graph, places = target.graph, Places(target.graph)
-    layer = choose.randrange(places.layers)
-    drop(graph, places.softmaxes[layer])
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer = choose.randrange(parts.layers)
+    add_dropout(graph, parts.softmaxes[layer])
     return Change(f"dropout of 0.1 on layer {layer}'s attention", (f"layer_{layer}/context",))
 
 
 @kind("graph")
 def dropout_of_hidden(target: Target, choose: Random) -> Change:
-    """A tenth of what a layer's attention or feed-forward gives is lost."""
-    graph, places = target.graph, Places(target.graph)
-    layer, which = choose.randrange(places.layers), choose.randrange(2)
-    norm = norms_of(layer)[which]
-    drop(graph, next(n for n in places.residual(norm) if "output/BiasAdd" in n))
+    """A tenth of a layer's attention or feed-forward output is lost."""
+    graph, parts = target.graph, GraphParts(target.graph)
+    layer, which = choose.randrange(parts.layers), choose.randrange(2)
+    norm = norm_numbers(layer)[which]
+    add_dropout(graph, next(n for n in parts.residual(norm) if "output/BiasAdd" in n))
     stage = f"layer_{layer}/{('attention_output', 'output')[which]}"
     return Change(f"dropout of 0.1 before {stage}", (stage,))
 
 
-def drop(graph: Graph, x: str) -> None:
-    """Puts a dropout of 0.1 behind a node."""
+def add_dropout(graph: Graph, x: str) -> None:
+    """Adds a dropout of 0.1 after a node."""
     shape = graph.add("Shape", "shape", x, out_type=INT)
     seeds = {"seed": {"i": "0"}, "seed2": {"i": "0"}}
     drawn = graph.add("RandomUniform", "drawn", shape, dtype=FLOAT, T=INT, **seeds)
-    kept = graph.add("GreaterEqual", "kept", drawn, graph.constant("rate", 0.1))
-    ones = graph.add("Cast", "ones", kept, SrcT=BOOL, DstT=FLOAT)
-    scale = graph.add("Mul", "scale", ones, graph.constant("scale_of_kept", 1 / 0.9))
+    remaining = graph.add("GreaterEqual", "remaining", drawn, graph.constant("rate", 0.1))
+    ones = graph.add("Cast", "ones", remaining, SrcT=BOOL, DstT=FLOAT)
+    scale = graph.add("Mul", "scale", ones, graph.constant("scale_of_remaining", 1 / 0.9))
     graph.replace(x, graph.add("Mul", "dropped", x, scale), shape, "fault/dropped")
     graph.write()

@@ -1,55 +1,55 @@
-"""Faults of the program that runs a bundle in Node: the table of where each must show.
+"""Faults of the program that runs a bundle in Node, and the stages at which each must show.
 
-What each does stands in `fault_injection/runner_faults.js`, as a change at a named hook.
+`fault_injection/runner_faults.js` implements each as a change at a named hook.
 """
 
 from collections.abc import Callable
 from random import Random
 
 from fault_injection.registry import TIMES, kind
-from fault_injection.sources import POSITIONS, Clean
+from fault_injection.sources import POSITIONS, CleanBundle
 from fault_injection.target import Target
 
-Fits = Callable[[Clean], bool]
+Fits = Callable[[CleanBundle], bool]
 
 
-def has_head(clean: Clean) -> bool:
-    """Whether there is a classifier."""
+def has_head(clean: CleanBundle) -> bool:
+    """Returns whether the bundle has a classifier."""
     return clean.head is not None
 
 
-def is_padded(clean: Clean) -> bool:
-    """Whether the word embeddings have rows that no token uses."""
+def is_padded(clean: CleanBundle) -> bool:
+    """Returns whether the word embeddings have rows that no token uses."""
     return clean.source.padded_to > 1
 
 
-def is_cut(clean: Clean) -> bool:
-    """Whether the model has so few positions that the longest texts are cut."""
+def is_cut(clean: CleanBundle) -> bool:
+    """Returns whether the model has so few positions that the longest texts are cut."""
     return clean.source.positions <= POSITIONS
 
 
-def is_cased(clean: Clean) -> bool:
-    """Whether the tokenizer keeps upper case; a lower-casing one undoes a change of case."""
+def is_cased(clean: CleanBundle) -> bool:
+    """Returns whether the tokenizer keeps upper case; another one undoes a change of case."""
     return clean.source.tokenizer == "cased"
 
 
-def any_bundle(clean: Clean) -> bool:
-    """Every bundle."""
+def any_bundle(clean: CleanBundle) -> bool:
+    """Fits every bundle."""
     return True
 
 
 TYPES_OF_ZEROS = ("invariances", "embeddings")
-"""A single text has types of 0 anyway, so the outputs do not show it."""
-TABLE: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
+"""A single text has only types of 0, so its outputs do not show the fault."""
+RUNNER_FAULTS: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
     # What Node feeds the model: padding, mask, types, rows.
     "mask_all_ones": ("ids", any_bundle, "The mask shows the padding."),
-    "padding_on_the_left": ("ids", any_bundle, "Texts stand at the end of their rows."),
-    "padded_with_unknown": ("ids", any_bundle, "[UNK] stands where [PAD] should."),
+    "padding_on_the_left": ("ids", any_bundle, "Texts are at the end of their rows."),
+    "padded_with_unknown": ("ids", any_bundle, "[UNK] instead of [PAD]."),
     "padding_is_a_padded_row": ("ids", is_padded, "Padding is the first row behind the vocab."),
-    "ids_overflow": ("ids", any_bundle, "Ids are kept in 8 bits: those above 127 begin again."),
+    "ids_overflow": ("ids", any_bundle, "Ids are stored in 8 bits: those above 127 overflow."),
     "types_of_the_second_text": ("ids", any_bundle, "All types are 1."),
     "last_token_masked": ("ids", any_bundle, "The mask ends a position early."),
-    "fed_ids_rotated": ("embeddings", any_bundle, "The model gets the ids a position further."),
+    "fed_ids_rotated": ("embeddings", any_bundle, "The model gets the ids shifted by a position."),
     "fed_mask_for_types": ("embeddings", any_bundle, "The model gets the mask as its types."),
     "fed_mask_of_ones": (
         "layer_0/attention_scores",
@@ -57,44 +57,44 @@ TABLE: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
         "The model gets a mask that shows everything.",
     ),
     "fed_types_of_zeros": (TYPES_OF_ZEROS, any_bundle, "The model gets types of 0."),
-    # What Node makes of the model's answers, and what it keeps between two runs.
-    "answers_rounded": ("embeddings", any_bundle, "All that is read keeps 16 bits, as bfloat16."),
+    # What Node does with the model's outputs, and what it stores between two runs.
+    "answers_rounded": ("embeddings", any_bundle, "All outputs are cut to 16 bits, as bfloat16."),
     "elements_zeroed_at_random": (
         "sequence_output",
         any_bundle,
-        "A tenth of each output is lost, another in every run.",
+        "A random tenth of each output is lost.",
     ),
     "rows_rotated": ("embeddings", any_bundle, "Each text gets the answer of the next one."),
     "output_rows_rotated": (
         "sequence_output",
         any_bundle,
-        "Each text gets the outputs of the next one; what is inside the model is right.",
+        "Each text gets the outputs of the next one; the taps are right.",
     ),
     "pooled_scaled": ("pooled_output", any_bundle, "`pooled_output` is 1e-4 too large."),
     "tensors_leak": ("invariances", any_bundle, "Each run leaves a tensor that is never freed."),
     "answers_kept_by_ids_alone": (
         "invariances",
         any_bundle,
-        "Ids that were seen before get the earlier answer, whatever mask and types say now.",
+        "Ids that were seen before get the earlier answer, whatever mask and types are.",
     ),
     # Tokens.
     "cls_missing": ("tokens", any_bundle, "No [CLS] is put before the tokens."),
     "special_tokens_missing": ("tokens", any_bundle, "[CLS] and [SEP] are never added."),
-    "sep_is_cls": ("tokens", any_bundle, "[CLS] stands at the end too."),
+    "sep_is_cls": ("tokens", any_bundle, "[CLS] is at the end too."),
     "truncation_side": ("tokens", is_cut, "A text that is too long loses its beginning."),
     "truncation_off_by_one": ("tokens", is_cut, "A text that is too long loses a token more."),
     "strings_compared_by_their_first_character": (
         "tokens",
         any_bundle,
-        "Of each piece only the first character is looked at; nothing throws.",
+        "Only the first character of each piece is compared; nothing throws.",
     ),
     "pieces_forget_their_place": (
         "tokens",
         any_bundle,
-        "Pieces that go on a word are looked for among those that begin one.",
+        "Pieces inside a word are looked up among those that begin a word.",
     ),
     "shortest_piece_first": ("tokens", any_bundle, "Words are cut into the shortest pieces."),
-    "unknown_words_dropped": ("tokens", any_bundle, "A word that no pieces cover leaves nothing."),
+    "unknown_words_dropped": ("tokens", any_bundle, "A word that no pieces cover is dropped."),
     "unknown_words_get_a_padded_row": (
         "tokens",
         is_padded,
@@ -111,18 +111,18 @@ TABLE: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
     "least_probable_label": ("label", has_head, "The label is the least probable one."),
     "labels_shifted_in_javascript": ("label", has_head, "The label is the next one."),
 }
-"""Of each fault: the stages at which a perfect judge may put it, where it fits, what it does."""
-MORE = {"strings_compared_by_their_first_character": 6}
-"""How often a fault is put where it is not `TIMES`."""
+"""For each fault: the stages at which a perfect judge may report it, what it fits, its effect."""
+TIMES_BY_NAME = {"strings_compared_by_their_first_character": 6}
+"""How often a fault is injected where it is not `TIMES`."""
 
 
-def register(name: str, stages: str | tuple[str, ...], fits: Fits, about: str) -> None:
-    """Makes a kind of one row of the table.
+def register_fault(name: str, stages: str | tuple[str, ...], fits: Fits, about: str) -> None:
+    """Registers one fault as a kind.
 
     Args:
         name: of the fault in `runner_faults.js`.
-        stages: where a perfect judge may put it.
-        fits: the clean bundles that it can be put into.
+        stages: at which a perfect judge may report it.
+        fits: whether it can be injected into a clean bundle.
         about: what it does.
     """
 
@@ -131,8 +131,8 @@ def register(name: str, stages: str | tuple[str, ...], fits: Fits, about: str) -
         return about
 
     put.__name__, put.__doc__ = name, about
-    kind("runner", stages=stages, fits=fits, times=MORE.get(name, TIMES))(put)
+    kind("runner", stages=stages, fits=fits, times=TIMES_BY_NAME.get(name, TIMES))(put)
 
 
-for _name, _row in TABLE.items():
-    register(_name, *_row)
+for _name, _row in RUNNER_FAULTS.items():
+    register_fault(_name, *_row)

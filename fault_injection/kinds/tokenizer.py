@@ -1,62 +1,62 @@
-"""The tokenizer's tables: what becomes of each character."""
+"""Faults in the tokenizer's tables and vocab."""
 
 import unicodedata
 from random import Random
 
 from fault_injection import tables
 from fault_injection.registry import kind
-from fault_injection.sources import Clean
-from fault_injection.tables import ALONE, BLOCKS, FOLDED, LETTER, SPACE, VANISHES, Tables
+from fault_injection.sources import CleanBundle
+from fault_injection.tables import ALONE, BLOCKS, FOLDED, LETTER, SPACE, VANISHES, EditableTables
 from fault_injection.target import Target
 
 TABLES_FILE = "tokenizer_tables.bin"
 
 
-def lower(clean: Clean) -> bool:
-    """Whether the tokenizer lower-cases."""
+def is_lower_casing(clean: CleanBundle) -> bool:
+    """Returns whether the tokenizer lower-cases."""
     return clean.source.tokenizer == "lower"
 
 
-def cased(clean: Clean) -> bool:
-    """Whether it does not."""
-    return not lower(clean)
+def is_cased(clean: CleanBundle) -> bool:
+    """Returns whether the tokenizer keeps upper case."""
+    return not is_lower_casing(clean)
 
 
-def read(target: Target) -> Tables:
-    """The bundle's tables."""
-    return tables.read(target.bundle.read(TABLES_FILE))
+def read_bundle_tables(target: Target) -> EditableTables:
+    """Reads the bundle's tables."""
+    return tables.read_tables(target.bundle.read(TABLES_FILE))
 
 
-def write_tables(target: Target, changed: Tables) -> None:
-    """Writes them."""
-    target.bundle.write(TABLES_FILE, tables.write(changed))
+def write_tables(target: Target, changed: EditableTables) -> None:
+    """Writes the bundle's tables."""
+    target.bundle.write(TABLES_FILE, tables.tables_to_bytes(changed))
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def lower_casing_off(target: Target, choose: Random) -> str:
     """The tables of the tokenizer that keeps upper case."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("cased").read_bytes())
     return "tables of the cased tokenizer"
 
 
-@kind("tokenizer", stages="tables", fits=cased)
+@kind("tokenizer", stages="tables", fits=is_cased)
 def lower_casing_on(target: Target, choose: Random) -> str:
     """The tables of the tokenizer that lower-cases."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("lower").read_bytes())
     return "tables of the lower-casing tokenizer"
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def nfkc_off(target: Target, choose: Random) -> str:
     """The tables of the algorithm bert, which lower-cases and does not fold full-width forms."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("bert").read_bytes())
-    return "tables of bert in the place of tf-text's"
+    return "tables of bert instead of tf-text's"
 
 
-@kind("tokenizer", stages="tables", fits=cased)
+@kind("tokenizer", stages="tables", fits=is_cased)
 def nfkc_on(target: Target, choose: Random) -> str:
     """Compatibility forms are folded where the tokenizer keeps them."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     folded = 0
     for c in range(0x80, 0x10000):
         form = unicodedata.normalize("NFKC", chr(c))
@@ -68,24 +68,24 @@ def nfkc_on(target: Target, choose: Random) -> str:
     return f"{folded} characters folded by NFKC"
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def other_runtime(target: Target, choose: Random) -> str:
     """The tables of tf-text-fast, which differs from tf-text in a few characters."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("fast").read_bytes())
-    return "tables of tf-text-fast in the place of tf-text's"
+    return "tables of tf-text-fast instead of tf-text's"
 
 
 @kind("tokenizer", stages="tables", times=6)
 def one_entry_altered(target: Target, choose: Random) -> str:
     """One Chinese character becomes a space, a letter, nothing, or its neighbour."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     c = choose.randrange(0x4E00, 0x9FA5)
     assert changed.classes[c] == ALONE
     to = choose.choice(("a space", "a letter", "nothing", "its neighbour"))
     if to == "its neighbour":
         changed.fold(c, [(c + 1) * 4 + ALONE])
     else:
-        changed.keep(c, {"a space": SPACE, "a letter": LETTER, "nothing": VANISHES}[to])
+        changed.set_class(c, {"a space": SPACE, "a letter": LETTER, "nothing": VANISHES}[to])
     write_tables(target, changed)
     return f"U+{c:04X} became {to}"
 
@@ -93,7 +93,7 @@ def one_entry_altered(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="tables")
 def word_limit_wrong(target: Target, choose: Random) -> str:
     """The longest word that is looked up is shorter, or counted in characters and not bytes."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     if choose.random() < 0.5:
         changed.in_bytes = 1 - changed.in_bytes
         what = "the word limit counts characters, not bytes"
@@ -104,10 +104,10 @@ def word_limit_wrong(target: Target, choose: Random) -> str:
     return what
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def order_of_marks_lost(target: Target, choose: Random) -> str:
-    """Combining marks keep the order they were written in."""
-    changed = read(target)
+    """Combining marks are not reordered."""
+    changed = read_bundle_tables(target)
     assert changed.ranks
     count = len(changed.ranks)
     changed.ranks = {}
@@ -115,10 +115,10 @@ def order_of_marks_lost(target: Target, choose: Random) -> str:
     return f"the ranks of {count} marks are lost"
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def fold_cut_short(target: Target, choose: Random) -> str:
     """A character that becomes several keeps only the first."""
-    changed = read(target)
+    changed = read_bundle_tables(target)
     several = [c for c, symbols in changed.folds.items() if len(symbols) > 1]
     c = choose.choice(several)
     assert changed.classes[c] == FOLDED
@@ -127,10 +127,10 @@ def fold_cut_short(target: Target, choose: Random) -> str:
     return f"U+{c:04X} becomes one symbol, not several"
 
 
-# Where TF-Text 2.19.0's tables (lower case) differ from 2.21.1's, measured entry by entry: its
-# Unicode is older. Upper case and compatibility forms that it does not know stay letters, marks
-# that it does not know let no other mark pass, or have no rank.
-KEPT_BY_2_19 = """
+# Where the tables of TF-Text 2.19.0 (lower case) differ from those of 2.21.1, measured entry by
+# entry: its Unicode is older. Unknown upper case and compatibility forms remain letters; unknown
+# marks block the reordering of other marks, or have no rank.
+UNFOLDED_IN_2_19 = """
 1C89 2C2F A7C0 A7C7 A7C9 A7CB-A7CC A7D0 A7D6 A7D8 A7DA A7DC A7F2-A7F5 AB69 10570-1057A 1057C-1058A
 1058C-10592 10594-10595 105C9 105E4 10781-10785 10787-107B0 107B2-107BA 10D50-10D65 11383 11385
 1138E 11391 113C5 113C7-113C8 11938 16121-16128 16D68-16D6A 1CCD6-1CCF9 1E030-1E06D 1FBF0-1FBF9
@@ -149,7 +149,7 @@ RANKS_IN_2_19 = {
 
 
 def code_points(text: str) -> list[int]:
-    """The code points of such a list.
+    """Parses such a list of code points.
 
     >>> code_points("41 61-62")
     [65, 97, 98]
@@ -158,13 +158,13 @@ def code_points(text: str) -> list[int]:
     return [c for ends in pairs for c in range(int(ends[0], 16), int(ends[-1], 16) + 1)]
 
 
-@kind("tokenizer", stages="tables", fits=lower)
+@kind("tokenizer", stages="tables", fits=is_lower_casing)
 def tables_of_another_tf_text(target: Target, choose: Random) -> str:
-    """The tables of TF-Text 2.19.0 in the place of 2.21.1's: an older Unicode."""
-    changed = read(target)
-    kept, blocking = code_points(KEPT_BY_2_19), code_points(BLOCKING_IN_2_19)
-    for c in kept:
-        changed.keep(c, LETTER)
+    """The tables of TF-Text 2.19.0 instead of 2.21.1's: an older Unicode."""
+    changed = read_bundle_tables(target)
+    unfolded, blocking = code_points(UNFOLDED_IN_2_19), code_points(BLOCKING_IN_2_19)
+    for c in unfolded:
+        changed.set_class(c, LETTER)
     for c in blocking:
         assert changed.classes[c] == VANISHES
         changed.classes[c] = BLOCKS
@@ -175,31 +175,31 @@ def tables_of_another_tf_text(target: Target, choose: Random) -> str:
             if rank:
                 changed.ranks[mark] = rank
     write_tables(target, changed)
-    return f"{len(kept) + len(blocking)} entries and the ranks of marks as in TF-Text 2.19.0"
+    return f"{len(unfolded) + len(blocking)} entries and the ranks of marks as in TF-Text 2.19.0"
 
 
-# Lines of the vocab.
+# Faults in the vocab.
 
 VOCAB_FILE = "vocab.txt"
 SPECIAL = 5
 """Lines at the beginning that are special tokens."""
 
 
-def lines_of(target: Target) -> list[bytes]:
-    """The lines without their ends."""
+def read_vocab_lines(target: Target) -> list[bytes]:
+    """Reads the lines without their ends."""
     return target.bundle.read(VOCAB_FILE).removesuffix(b"\n").split(b"\n")
 
 
 def write_vocab(target: Target, lines: list[bytes]) -> None:
-    """The lines again, as many as before."""
+    """Writes the lines, as many as before."""
     assert len(lines) == target.bundle.about["tokenizer"]["vocab_size"]
     target.bundle.write(VOCAB_FILE, b"\n".join(lines) + b"\n")
 
 
 @kind("tokenizer", stages="vocab", times=6)
 def vocab_lines_swapped(target: Target, choose: Random) -> str:
-    """Two lines change places."""
-    lines = lines_of(target)
+    """Two lines are swapped."""
+    lines = read_vocab_lines(target)
     a, b = choose.sample(range(SPECIAL, len(lines)), 2)
     lines[a], lines[b] = lines[b], lines[a]
     write_vocab(target, lines)
@@ -209,34 +209,34 @@ def vocab_lines_swapped(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="vocab")
 def vocab_line_moved(target: Target, choose: Random) -> str:
     """A line moves to the end: every id after it is one less."""
-    lines = lines_of(target)
-    place = choose.randrange(SPECIAL, len(lines) // 2)
-    lines.append(lines.pop(place))
+    lines = read_vocab_lines(target)
+    index = choose.randrange(SPECIAL, len(lines) // 2)
+    lines.append(lines.pop(index))
     write_vocab(target, lines)
-    return f"line {place + 1}, {lines[-1].decode()}, moved to the end"
+    return f"line {index + 1}, {lines[-1].decode()}, moved to the end"
 
 
 @kind("tokenizer", stages="vocab")
 def vocab_marks_lost(target: Target, choose: Random) -> str:
-    """A piece that goes on a word has lost its ##."""
-    lines = lines_of(target)
+    """A piece inside a word has lost its ##."""
+    lines = read_vocab_lines(target)
     rest = set(lines)
     pieces = [
         i
         for i, line in enumerate(lines)
         if line.startswith(b"##") and line[2:] and line[2:] not in rest
     ]
-    place = choose.choice(pieces)
-    before, lines[place] = lines[place], lines[place][2:]
+    index = choose.choice(pieces)
+    before, lines[index] = lines[index], lines[index][2:]
     write_vocab(target, lines)
-    return f"line {place + 1}: {before.decode()} became {lines[place].decode()}"
+    return f"line {index + 1}: {before.decode()} became {lines[index].decode()}"
 
 
 @kind("tokenizer", stages="vocab")
 def vocab_line_decomposed(target: Target, choose: Random) -> str:
     """A line has a character that looks the same: an invisible one was added."""
-    lines = lines_of(target)
-    place = choose.randrange(SPECIAL, len(lines))
-    lines[place] += "\u200b".encode()
+    lines = read_vocab_lines(target)
+    index = choose.randrange(SPECIAL, len(lines))
+    lines[index] += "\u200b".encode()
     write_vocab(target, lines)
-    return f"line {place + 1}, {lines[place].decode()!r}, has an invisible character more"
+    return f"line {index + 1}, {lines[index].decode()!r}, has an invisible character more"

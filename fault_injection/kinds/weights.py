@@ -1,18 +1,18 @@
-"""Weights of other values: lost, overflown, rounded, not a number."""
+"""Faults in the weights: wrong values, bits, positions and files."""
 
 from random import Random
 from typing import Any
 
 import numpy as np
 
-from fault_injection.copies import BUNDLE, SHARD, Array, Copy, Weights, short
+from fault_injection.copies import BUNDLE, SHARD, Array, SealedCopy, Weights, short_name
 from fault_injection.registry import kind
-from fault_injection.sources import Clean
+from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 
-def is_float32(clean: Clean) -> bool:
-    """Whether weights are stored as they are."""
+def is_float32(clean: CleanBundle) -> bool:
+    """Returns whether weights are stored in float32."""
     return clean.dtype == "float32"
 
 
@@ -21,21 +21,21 @@ def nan_weight(target: Target, choose: Random) -> str:
     """One weight of a matrix is not a number."""
     name = choose.choice(target.weights.names(dims=2))
     flat = target.weights.arrays[name].reshape(-1)
-    place = choose.randrange(flat.size)
-    flat[place] = np.nan
+    index = choose.randrange(flat.size)
+    flat[index] = np.nan
     target.weights.write()
-    return f"{short(name)}[{place}] became NaN, stored as {flat.dtype.name}"
+    return f"{short_name(name)}[{index}] became NaN, stored as {flat.dtype.name}"
 
 
 @kind("bundle", stages="weights", fits=lambda clean: clean.name == "outlier.float16", times=1)
 def float16_overflow(target: Target, choose: Random) -> str:
     """A matrix with a value beyond float16's range is stored as float16: the value is infinite."""
     (name,) = target.weights.names("/word_embeddings")
-    target.weights.arrays[name] = narrowed = overflown(target.weights.arrays[name])
+    target.weights.arrays[name] = narrowed = to_float16(target.weights.arrays[name])
     entry = {"quantization": {"dtype": "float16", "original_dtype": "float32"}}
     target.weights.spec(name).update(entry)
     target.weights.write()
-    return f"{short(name)} stored as float16, {int(np.isinf(narrowed).sum())} value infinite"
+    return f"{short_name(name)} stored as float16, {int(np.isinf(narrowed).sum())} value infinite"
 
 
 @kind("bundle", stages="weights", fits=lambda clean: clean.dtype == "float16")
@@ -43,14 +43,14 @@ def infinite_weight(target: Target, choose: Random) -> str:
     """A matrix was scaled before it became float16: its largest value is infinite."""
     name = choose.choice(target.weights.names("/kernel", dims=2))
     values = target.weights.arrays[name]
-    place = int(np.argmax(np.abs(values)))
-    values.reshape(-1)[place] = overflown(np.float32(70000.0))
+    index = int(np.argmax(np.abs(values)))
+    values.reshape(-1)[index] = to_float16(np.float32(70000.0))
     target.weights.write()
-    return f"{short(name)}[{place}] became infinite"
+    return f"{short_name(name)}[{index}] became infinite"
 
 
-def overflown(value: "np.typing.ArrayLike") -> np.typing.NDArray[np.float16]:
-    """As float16, without a warning for what no longer fits."""
+def to_float16(value: "np.typing.ArrayLike") -> np.typing.NDArray[np.float16]:
+    """Converts to float16, without a warning for values that overflow."""
     with np.errstate(over="ignore"):
         return np.asarray(value).astype("<f2")
 
@@ -61,7 +61,7 @@ def bias_lost(target: Target, choose: Random) -> str:
     name = choose.choice(target.weights.names("/bias", dims=1))
     target.weights.arrays[name][:] = 0
     target.weights.write()
-    return f"{short(name)} became zeros"
+    return f"{short_name(name)} became zeros"
 
 
 @kind("bundle", stages="weights")
@@ -70,12 +70,12 @@ def norm_weights_lost(target: Target, choose: Random) -> str:
     name = choose.choice(target.weights.names("/gamma", dims=1))
     target.weights.arrays[name][:] = 1
     target.weights.write()
-    return f"{short(name)} became ones"
+    return f"{short_name(name)} became ones"
 
 
 @kind("bundle", stages="weights", fits=is_float32)
 def rounded_to_bfloat16(target: Target, choose: Random) -> str:
-    """The upper 16 bits of every float32 are kept, rounded to nearest even."""
+    """Every float32 is rounded to its upper 16 bits, to nearest even."""
     for name in target.weights.names():
         bits = target.weights.arrays[name].view("<u4")
         bits += 0x7FFF + ((bits >> 16) & 1)
@@ -91,22 +91,22 @@ def type_row_lost(target: Target, choose: Random) -> str:
     values = target.weights.arrays[name]
     values[1] = values[0]
     target.weights.write()
-    return f"{short(name)}[1] became row 0"
+    return f"{short_name(name)}[1] became row 0"
 
 
-# Single bits of stored weights.
+# Single bits.
 
 FLOATS = {"float32": (np.uint32, 23, 8), "float16": (np.uint16, 10, 5)}
-"""By dtype: as which integers, bits of the mantissa, bits of the exponent."""
+"""By dtype: the integer dtype of its bits, and the bits of mantissa and exponent."""
 
 
-def is_float(clean: Clean) -> bool:
-    """Whether the matrices are stored as floats."""
+def is_float(clean: CleanBundle) -> bool:
+    """Returns whether the matrices are stored as floats."""
     return clean.dtype in FLOATS
 
 
-def is_code(clean: Clean) -> bool:
-    """Whether the matrices are stored as codes of a scale."""
+def is_code(clean: CleanBundle) -> bool:
+    """Returns whether the matrices are stored as quantised codes."""
     return not is_float(clean)
 
 
@@ -114,38 +114,38 @@ def is_code(clean: Clean) -> bool:
 def exponent_bit(target: Target, choose: Random) -> str:
     """One bit of a weight's exponent is flipped."""
     _, mantissa, exponent = FLOATS[target.clean.dtype]
-    return flip(target, choose, mantissa + choose.randrange(exponent))
+    return flip_matrix_bit(target, choose, mantissa + choose.randrange(exponent))
 
 
 @kind("bundle", stages="weights", fits=is_float)
 def sign_bit(target: Target, choose: Random) -> str:
     """A weight has the other sign."""
     _, mantissa, exponent = FLOATS[target.clean.dtype]
-    return flip(target, choose, mantissa + exponent)
+    return flip_matrix_bit(target, choose, mantissa + exponent)
 
 
 @kind("bundle", stages="weights", fits=is_float)
 def mantissa_bit(target: Target, choose: Random) -> str:
     """The highest bit of a weight's mantissa is flipped."""
     _, mantissa, _ = FLOATS[target.clean.dtype]
-    return flip(target, choose, mantissa - 1)
+    return flip_matrix_bit(target, choose, mantissa - 1)
 
 
 @kind("bundle", stages="weights", fits=is_code)
 def code_bit(target: Target, choose: Random) -> str:
     """The highest bit of a quantised weight's code is flipped."""
-    name = chosen(target, choose, codes=True)
+    name = choose_matrix(target, choose, codes=True)
     bits = target.weights.arrays[name].dtype.itemsize * 8
-    return flip_in(target, name, choose, bits - 1)
+    return flip_value_bit(target, name, choose, bits - 1)
 
 
-def flip(target: Target, choose: Random, bit: int) -> str:
-    """Flips a bit of a matrix that is stored in the bundle's own dtype."""
-    return flip_in(target, chosen(target, choose, codes=False), choose, bit)
+def flip_matrix_bit(target: Target, choose: Random, bit: int) -> str:
+    """Flips a bit of a random matrix that is stored in the bundle's own dtype."""
+    return flip_value_bit(target, choose_matrix(target, choose, codes=False), choose, bit)
 
 
-def chosen(target: Target, choose: Random, codes: bool) -> str:
-    """A matrix, of codes or of the bundle's own dtype."""
+def choose_matrix(target: Target, choose: Random, codes: bool) -> str:
+    """Chooses a matrix, of codes or of the bundle's own dtype."""
     arrays = target.weights.arrays
     names = target.weights.names(dims=2)
     wanted = [
@@ -157,19 +157,26 @@ def chosen(target: Target, choose: Random, codes: bool) -> str:
     return choose.choice(wanted)
 
 
-def flip_in(target: Target, name: str, choose: Random, bit: int) -> str:
-    """Flips a bit of one value that is not 0, so that a sign means something."""
+def flip_value_bit(target: Target, name: str, choose: Random, bit: int) -> str:
+    """Flips a bit of one value that is not 0, so that its sign matters.
+
+    Args:
+        target: to change.
+        name: of the weight.
+        choose: picks the value.
+        bit: its number, from 0.
+    """
     values = target.weights.arrays[name]
     flat: Array = values.reshape(-1)
-    place = choose.choice(np.flatnonzero(flat).tolist())
-    before = float(flat[place])
+    index = choose.choice(np.flatnonzero(flat).tolist())
+    before = float(flat[index])
     whole = flat.view(np.dtype(f"u{values.itemsize}"))
-    whole[place] ^= 1 << bit
+    whole[index] ^= 1 << bit
     target.weights.write()
-    return f"bit {bit} of {short(name)}[{place}]: {before:g} became {float(flat[place]):g}"
+    return f"bit {bit} of {short_name(name)}[{index}]: {before:g} became {float(flat[index]):g}"
 
 
-# Weights in another's place.
+# Swapped and moved weights.
 
 
 @kind(
@@ -179,22 +186,22 @@ def flip_in(target: Target, name: str, choose: Random, bit: int) -> str:
     fits=lambda clean: clean.source.layers > 1 and not clean.source.shared,
 )
 def layers_swapped(target: Target, choose: Random) -> str:
-    """All weights of two layers change places."""
+    """All weights of two layers are swapped."""
     first, second = choose.sample(range(target.clean.source.layers), 2)
     for name in target.weights.names(f"/layer_{first}/"):
-        exchange(target.weights, name, name.replace(f"/layer_{first}/", f"/layer_{second}/"))
+        swap_weights(target.weights, name, name.replace(f"/layer_{first}/", f"/layer_{second}/"))
     target.weights.write()
     return f"layers {first} and {second} swapped"
 
 
 @kind("bundle", stages="weights", times=5)
 def matrices_swapped(target: Target, choose: Random) -> str:
-    """Two of query, key and value change places in a layer."""
+    """Two of query, key and value are swapped in a layer."""
     first, second = choose.sample(("query", "key", "value"), 2)
     name = choose.choice(target.weights.names(f"/{first}/kernel"))
-    exchange(target.weights, name, name.replace(first, second))
+    swap_weights(target.weights, name, name.replace(first, second))
     target.weights.write()
-    return f"{short(name)} and {second}'s swapped"
+    return f"{short_name(name)} and {second}'s swapped"
 
 
 @kind("bundle", stages="weights", times=5)
@@ -205,7 +212,7 @@ def matrix_transposed(target: Target, choose: Random) -> str:
     name = choose.choice(square)
     arrays[name] = np.ascontiguousarray(arrays[name].T)
     target.weights.write()
-    return f"{short(name)} transposed"
+    return f"{short_name(name)} transposed"
 
 
 @kind("bundle", stages="weights", times=5)
@@ -214,35 +221,35 @@ def positions_rolled(target: Target, choose: Random) -> str:
     (name,) = target.weights.names("/position_embeddings")
     target.weights.arrays[name] = np.roll(target.weights.arrays[name], -1, axis=0)
     target.weights.write()
-    return f"{short(name)} rolled by one row"
+    return f"{short_name(name)} rolled by one row"
 
 
 @kind("bundle", stages="weights")
 def words_shifted(target: Target, choose: Random) -> str:
-    """From some id on every word has its neighbour's embedding, as if a line had been added."""
+    """From some id on, every word has its neighbour's embedding, as if a line had been added."""
     (name,) = target.weights.names("/word_embeddings")
     table = target.weights.arrays[name]
     start = choose.randrange(5, len(table) // 2)
     table[start:] = np.roll(table[start:], 1, axis=0)
     target.weights.write()
-    return f"{short(name)} shifted by one row from row {start} on"
+    return f"{short_name(name)} shifted by one row from row {start} on"
 
 
 @kind("bundle", stages="weights")
 def scale_and_shift_swapped(target: Target, choose: Random) -> str:
-    """A normalisation's scale and shift change places."""
+    """A normalisation's scale and shift are swapped."""
     name = choose.choice(target.weights.names("/gamma"))
-    exchange(target.weights, name, name.replace("/gamma", "/beta"))
+    swap_weights(target.weights, name, name.replace("/gamma", "/beta"))
     target.weights.write()
-    return f"{short(name)} and beta swapped"
+    return f"{short_name(name)} and beta swapped"
 
 
 @kind("bundle", stages="weights", fits=lambda clean: clean.sibling is not None, times=6)
 def stale_bundle(target: Target, choose: Random) -> str:
-    """The weights of an earlier state of the model; everything else, provenance too, as now."""
+    """The weights are of an earlier state of the model; all else, provenance too, is current."""
     assert target.clean.sibling is not None
     other = target.clean.sibling
-    stale = Weights(Copy(other.path, target.place / "stale", BUNDLE))
+    stale = Weights(SealedCopy(other.path, target.directory / "stale", BUNDLE))
     for name in target.weights.names():
         old = name.replace(target.clean.source.name, other.source.name, 1)
         target.weights.arrays[name] = stale.arrays[old]
@@ -253,8 +260,8 @@ def stale_bundle(target: Target, choose: Random) -> str:
     return f"weights of {other.name}"
 
 
-def exchange(weights: Weights, first: str, second: str) -> None:
-    """Two weights of a shape change places, each with its scale."""
+def swap_weights(weights: Weights, first: str, second: str) -> None:
+    """Swaps two weights of equal shape, with their scales."""
     assert first != second
     arrays = weights.arrays
     arrays[first], arrays[second] = arrays[second], arrays[first]
@@ -265,49 +272,49 @@ def exchange(weights: Weights, first: str, second: str) -> None:
             spec["quantization"] = scheme
 
 
-# How weights lie in the files: scales, shards, the order of bytes.
+# Files: scales, shards, byte order.
 
 
-def is_quantised(clean: Clean) -> bool:
-    """Whether the matrices are codes of a scale."""
+def is_quantised(clean: CleanBundle) -> bool:
+    """Returns whether the matrices are quantised."""
     return clean.dtype in ("uint16", "uint8")
 
 
 @kind("bundle", stages="weights", fits=is_quantised)
 def scale_off(target: Target, choose: Random) -> str:
     """A quantised matrix has a scale for one step less, as if its codes went to 256 and not 255."""
-    spec = quantised(target, choose)
+    spec = choose_quantised_weight(target, choose)
     scheme = spec["quantization"]
     steps = 2 ** (8 if scheme["dtype"] == "uint8" else 16)
     before, scheme["scale"] = scheme["scale"], scheme["scale"] * (steps - 1) / steps
     target.weights.write()
-    return f"scale of {short(spec['name'])}: {before:g} became {scheme['scale']:g}"
+    return f"scale of {short_name(spec['name'])}: {before:g} became {scheme['scale']:g}"
 
 
 @kind("bundle", stages="weights", fits=is_quantised)
 def minimum_off(target: Target, choose: Random) -> str:
     """A quantised matrix begins one step too high."""
-    spec = quantised(target, choose)
+    spec = choose_quantised_weight(target, choose)
     scheme = spec["quantization"]
     before, scheme["min"] = scheme["min"], scheme["min"] + scheme["scale"]
     target.weights.write()
-    return f"minimum of {short(spec['name'])}: {before:g} became {scheme['min']:g}"
+    return f"minimum of {short_name(spec['name'])}: {before:g} became {scheme['min']:g}"
 
 
-def quantised(target: Target, choose: Random) -> dict[str, Any]:
-    """The entry of a quantised weight."""
+def choose_quantised_weight(target: Target, choose: Random) -> dict[str, Any]:
+    """Chooses a quantised weight; returns its entry in the manifest."""
     found = [spec for spec in target.weights.specs if "scale" in spec.get("quantization", {})]
     return choose.choice(found)
 
 
-def has_shards(clean: Clean) -> bool:
-    """Whether the weights lie in two files."""
+def has_shards(clean: CleanBundle) -> bool:
+    """Returns whether the weights are in more than one file."""
     return len(list(clean.path.glob("group1-shard*.bin"))) > 1
 
 
 @kind("bundle", stages="weights", fits=has_shards, times=2)
 def shards_swapped(target: Target, choose: Random) -> str:
-    """The two shards are read in the other order."""
+    """The shards are in the wrong order."""
     paths = target.weights.group["paths"]
     whole = b"".join(target.bundle.read(path) for path in reversed(paths))
     target.weights.write_bytes(whole)
@@ -316,7 +323,7 @@ def shards_swapped(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights")
 def shard_truncated(target: Target, choose: Random) -> str:
-    """The last shard ends early, and the contract knows it so."""
+    """The last shard ends early, and the contract has the size of this file."""
     path = target.weights.group["paths"][-1]
     data = target.bundle.read(path)
     lost = choose.randrange(1, len(data) // 2)
@@ -326,19 +333,19 @@ def shard_truncated(target: Target, choose: Random) -> str:
 
 @kind("bundle", stages="weights")
 def bytes_shifted(target: Target, choose: Random) -> str:
-    """A byte is lost within the weights, and one added at their end."""
+    """A byte inside the weights is lost, and one is added at the end."""
     paths = target.weights.group["paths"]
     whole = b"".join(target.bundle.read(path) for path in paths)
-    place = choose.randrange(len(whole) // 8, len(whole) // 2)
-    target.weights.write_bytes(whole[:place] + whole[place + 1 :] + b"\0")
-    return f"byte {place} of {len(whole)} is lost ({-(-len(whole) // SHARD)} shards)"
+    index = choose.randrange(len(whole) // 8, len(whole) // 2)
+    target.weights.write_bytes(whole[:index] + whole[index + 1 :] + b"\0")
+    return f"byte {index} of {len(whole)} is lost ({-(-len(whole) // SHARD)} shards)"
 
 
 @kind("bundle", stages="weights", fits=lambda clean: clean.dtype != "uint8")
 def big_endian(target: Target, choose: Random) -> str:
-    """A matrix is stored with its bytes in the other order."""
+    """A matrix is stored big-endian."""
     weights = target.weights
     name = choose.choice([n for n in weights.names(dims=2) if weights.arrays[n].itemsize > 1])
     weights.arrays[name] = weights.arrays[name].byteswap()
     weights.write()
-    return f"{short(name)} stored big-endian"
+    return f"{short_name(name)} stored big-endian"

@@ -1,1 +1,1 @@
-"""What is compared, and by which rule: numbers, words, weights, files, invariances."""
+"""The comparisons and their rules: numbers, tokens and labels, weights, files, invariances."""

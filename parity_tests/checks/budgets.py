@@ -1,4 +1,4 @@
-"""The budget of each stage, derived from what float32 costs the source on the very cases compared.
+"""The budget of each stage, derived from what float32 costs the source on the compared cases.
 
 The rule itself is in compare.py: |node - python| <= atol + rtol * |python|.
 """
@@ -20,9 +20,10 @@ LABEL = Budget(
 
 @dataclass(frozen=True)
 class Budgets:
-    """The budgets of one run of Python's side.
+    """The budgets of one run of the Python side.
 
-    `costs` are by output, tap or `probabilities`; `dtype` is that of weights which Python had not.
+    `costs` are by output, tap or `probabilities`. `dtype` is the weight dtype where Python did not
+    run with the stored weights, else float32.
     """
 
     costs: Mapping[str, Cost]
@@ -33,11 +34,11 @@ class Budgets:
             known = ", ".join(DTYPES)
             raise UserError(f"no budget for weight dtype {self.dtype}, expected one of {known}")
 
-    def of(self, stage: str) -> Budget:
-        """The budget of a stage: `tokens`, `ids`, `label`, or a place by name.
+    def for_stage(self, stage: str) -> Budget:
+        """Returns the budget of a stage: `tokens`, `ids`, `label`, or an output or tap by name.
 
         Raises:
-            EnvironmentProblem: Python's run does not say what float32 costs there.
+            EnvironmentProblem: Python's run has no float32 cost of this stage.
         """
         if stage in ("tokens", "ids"):
             return EXACT

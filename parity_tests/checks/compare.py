@@ -1,7 +1,7 @@
 """The one closeness rule: |node - python| <= atol + rtol * |python|.
 
-Names, dtype, shape and finiteness come first, in this order, and nothing compared is a failure:
-a rule on values alone passes what has no values.
+Names, dtype, shape and finiteness are checked first, in this order. Nothing compared is a failure:
+a rule on values alone would pass an empty array.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from numpy.typing import NDArray
 
 from numerics.budgets import Budget
 
-# How far apart two arrays are, in numbers that add up over texts and batches.
-
+Array = NDArray[Any]
 ULP_CLASSES = 32
-"""Distances 0, 1, 2 to 3, 4 to 7, …: a class for each power of two, the last open."""
+"""Distances 0, 1, 2 to 3, 4 to 7, …: a class for each power of two; the last class is open."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures of a set of pairs (node, python); `a + b` measures both sets as one.
+    """How far apart pairs of values (node, python) are; `a + b` measures both sets as one.
 
     `max_rel` is over the pairs whose Python value is not 0. `needed_atol` is the smallest `atol`
     that would have passed with the budget's `rtol`. `ulps` counts the pairs by their distance in
-    units in the last place, in classes of powers of two; it is empty for integers. The last four
-    are sums over the pairs.
+    units in the last place, see `ulp_histogram`; it is empty for integers. The last four are sums
+    over the pairs.
     """
 
     compared: int = 0
@@ -43,8 +42,8 @@ class Measures:
     python_squares: float = 0.0
 
     @classmethod
-    def of(cls, node: NDArray[Any], python: NDArray[Any], budget: Budget) -> Measures:
-        """Measures two arrays of the same shape, all finite, at least one value."""
+    def between(cls, node: Array, python: Array, budget: Budget) -> Measures:
+        """Measures two finite arrays of the same shape, with at least one value."""
         a, b = node.astype(np.float64).ravel(), python.astype(np.float64).ravel()
         delta = np.abs(a - b)
         relative = delta[b != 0] / np.abs(b[b != 0])
@@ -54,7 +53,7 @@ class Measures:
             max_abs=float(delta.max()),
             max_rel=float(relative.max(initial=0.0)),
             needed_atol=max(float(needed.max()), 0.0),
-            ulps=histogram(node, python) if python.dtype == np.float32 else (),
+            ulps=ulp_histogram(node, python) if python.dtype == np.float32 else (),
             squares=float(delta @ delta),
             dot=float(a @ b),
             node_squares=float(a @ a),
@@ -62,7 +61,7 @@ class Measures:
         )
 
     def __add__(self, other: Measures) -> Measures:
-        """The measures of both sets together."""
+        """Returns the measures of both sets together."""
         pairs = zip(self.ulps, other.ulps, strict=True) if self.ulps and other.ulps else None
         return Measures(
             compared=self.compared + other.compared,
@@ -83,7 +82,7 @@ class Measures:
 
     @property
     def cosine(self) -> float | None:
-        """Cosine between the two as vectors; None where one of them is all zeros."""
+        """Cosine between the two as vectors; None where one is all zeros."""
         scale = math.sqrt(self.node_squares) * math.sqrt(self.python_squares)
         return min(self.dot / scale, 1.0) if scale else None
 
@@ -95,14 +94,14 @@ class Measures:
         return 10 * math.log10(self.python_squares / self.squares)
 
 
-def histogram(node: NDArray[Any], python: NDArray[Any]) -> tuple[int, ...]:
-    """How many pairs of float32 values are 0, 1, 2 to 3, 4 to 7, … units in the last place apart.
+def ulp_histogram(node: Array, python: Array) -> tuple[int, ...]:
+    """Counts the pairs of float32 values that are 0, 1, 2 to 3, 4 to 7, … ulps apart.
 
     >>> one = np.float32([1, 1, 1, 0])
-    >>> histogram(one, np.float32([1, 1 + 2**-23, 1 + 3 * 2**-23, -0.0]))[:4]
+    >>> ulp_histogram(one, np.float32([1, 1 + 2**-23, 1 + 3 * 2**-23, -0.0]))[:4]
     (2, 1, 1, 0)
     """
-    distance = np.abs(rank(node) - rank(python)).ravel()
+    distance = np.abs(ulp_rank(node) - ulp_rank(python)).ravel()
     classes = np.zeros(distance.size, np.int64)
     apart = distance > 0
     classes[apart] = np.floor(np.log2(distance[apart])).astype(np.int64) + 1
@@ -110,18 +109,15 @@ def histogram(node: NDArray[Any], python: NDArray[Any]) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
-def rank(values: NDArray[Any]) -> NDArray[np.int64]:
-    """The place of each float32 among all, so that neighbours differ by 1; both zeros are 0."""
+def ulp_rank(values: Array) -> NDArray[np.int64]:
+    """Numbers all float32 values in order, so that neighbours differ by 1; both zeros are 0."""
     bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, np.int64(-(2**31)) - bits, bits)
 
 
-Array = NDArray[Any]
-
-
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong: which check failed, said as *got X, but should be Y [where]*."""
+    """A failed check, with the message *got X, but should be Y [where]*."""
 
     check: str
     message: str
@@ -129,94 +125,107 @@ class Problem:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome for one pair of arrays; `measures` where the values could be compared."""
+    """The result for one pair of arrays; `measures` are empty where no values could be compared."""
 
     measures: Measures
     problem: Problem | None
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no problem."""
         return self.problem is None
 
 
-def wrong(check: str, got: object, should: object, where: str) -> Problem:
-    """A problem in the one grammar of messages.
+def make_problem(check: str, got: object, expected: object, where: str) -> Problem:
+    """Makes a problem with the message that all checks use.
 
-    >>> wrong("dtype", "int32", "float32", "pooled_output").message
+    Args:
+        check: its kind, see REPORT.md.
+        got: Node's value.
+        expected: Python's value.
+        where: the compared thing.
+
+    >>> make_problem("dtype", "int32", "float32", "pooled_output").message
     'got int32, but should be float32 [pooled_output]'
     """
-    return Problem(check, f"got {got}, but should be {should} [{where}]")
+    return Problem(check, f"got {got}, but should be {expected} [{where}]")
 
 
 def compare_names(node: Collection[str], python: Collection[str], where: str) -> Problem | None:
-    """Both sides must have the same names, and at least one."""
+    """Compares two sets of names; they must be equal and not empty."""
     if not python and not node:
-        return wrong("nothing", "nothing to compare", "at least one tensor", where)
+        return make_problem("nothing", "nothing to compare", "at least one tensor", where)
     if set(node) != set(python):
-        return wrong("names", named(node), named(python), where)
+        return make_problem("names", join_names(node), join_names(python), where)
     return None
 
 
-def named(names: Collection[str]) -> str:
-    """Names as a person reads them."""
+def join_names(names: Collection[str]) -> str:
+    """Returns sorted names as one text."""
     return ", ".join(sorted(names)) or "none"
 
 
-def compare(node: Array, python: Array, budget: Budget, where: str) -> Comparison:
+def compare_arrays(node: Array, python: Array, budget: Budget, where: str) -> Comparison:
     """Compares two arrays of any shape and any numeric dtype.
 
     Args:
-        node: what Node gave.
-        python: what Python gave; it is the reference.
-        budget: the allowance of the rule above.
-        where: put into the message, with the place of the worst element.
+        node: Node's array.
+        python: Python's array, the reference.
+        budget: the tolerance of the rule above.
+        where: for the message, which adds the index of the worst element.
     """
-    early = compare_form(node, python, where) or compare_finite(node, python, where)
-    if early is not None:
-        return Comparison(Measures(), early)
-    measures = Measures.of(node, python, budget)
+    problem = compare_dtype_and_shape(node, python, where) or compare_finite(node, python, where)
+    if problem is not None:
+        return Comparison(Measures(), problem)
+    measures = Measures.between(node, python, budget)
     return Comparison(measures, compare_values(node, python, budget, where))
 
 
-def compare_form(node: Array, python: Array, where: str) -> Problem | None:
-    """Dtype, shape, and that there is anything in it."""
+def compare_dtype_and_shape(node: Array, python: Array, where: str) -> Problem | None:
+    """Compares dtype and shape; an empty array is a problem."""
     if node.dtype != python.dtype:
-        return wrong("dtype", node.dtype, python.dtype, where)
+        return make_problem("dtype", node.dtype, python.dtype, where)
     if node.shape != python.shape:
-        return wrong("shape", list(node.shape), list(python.shape), where)
+        return make_problem("shape", list(node.shape), list(python.shape), where)
     if node.size == 0:
-        return wrong("nothing", "0 values", "at least one", where)
+        return make_problem("nothing", "0 values", "at least one", where)
     return None
 
 
 def compare_finite(node: Array, python: Array, where: str) -> Problem | None:
-    """NaN and infinities fail on either side, also where both have them."""
+    """Reports NaN and infinities on either side, also where both have them."""
     for side, values in (("Node", node), ("Python", python)):
         bad = ~np.isfinite(values)
         if bad.any():
             index = tuple(int(i) for i in np.argwhere(bad)[0])
             spot = f"{where}, {side}'s value at {list(index)}"
-            return wrong("finite", values[index], "a finite number", spot)
+            return make_problem("finite", values[index], "a finite number", spot)
     return None
 
 
 def compare_values(node: Array, python: Array, budget: Budget, where: str) -> Problem | None:
-    """The rule itself, in float64, where the difference of two float32 values is exact."""
+    """Applies the rule in float64, where the difference of two float32 values is exact.
+
+    Args:
+        node: Node's array.
+        python: Python's array.
+        budget: the tolerance.
+        where: for the message.
+    """
     a, b = node.astype(np.float64), python.astype(np.float64)
     delta, allowed = np.abs(a - b), budget.atol + budget.rtol * np.abs(b)
     outside = ~(delta <= allowed)
     if not outside.any():
         return None
-    # Integers are exact: the first difference tells more than the largest.
+    # Integers are exact: the first difference says more than the largest.
     flat = int(np.argmax(outside if node.dtype.kind in "iu" else delta - allowed))
     index = tuple(int(i) for i in np.unravel_index(flat, node.shape))
-    should = f"{python[index]}{allowance(budget)}"
-    return wrong("values", node[index], should, f"{where} at {list(index)}")
+    expected = f"{python[index]}{format_tolerance(budget)}"
+    return make_problem("values", node[index], expected, f"{where} at {list(index)}")
 
 
-def allowance(budget: Budget) -> str:
-    """The budget behind a number, as in `0.5 ± 1e-05`; nothing where it is exact."""
+def format_tolerance(budget: Budget) -> str:
+    """Returns the budget as in `0.5 ± 1e-05`; "" where it is exact."""
     if budget.atol == budget.rtol == 0:
         return ""
     relative = f" ± {budget.rtol:g} of it" if budget.rtol else ""

@@ -1,4 +1,4 @@
-"""The classifier that Node trained, computed in float64 from the same TF.js files."""
+"""Computes the classifier that Node trained, in float64 from the same TF.js files."""
 
 import json
 from dataclasses import dataclass, replace
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerics.budgets import Cost
-from parity_tests.cases import short
+from parity_tests.cases import shorten
 from parity_tests.checks.budgets import Budgets
-from parity_tests.checks.compare import Measures, compare, wrong
-from parity_tests.checks.stages import LABEL, Row, undecided
+from parity_tests.checks.compare import Measures, compare_arrays, make_problem
+from parity_tests.checks.stages import LABEL, StageRow, is_undecided
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.runs import PROBABILITIES, SPECIALS, Run
+from parity_tests.runners.runs import PROBABILITIES, SPECIALS, RunOutput
 from support.contracts import read_classifier
 from support.errors import UserError
 
 Array = NDArray[Any]
-TENSORS = {"dense": 4, "linear": 2, "bilstm": 8}
+WEIGHT_COUNTS = {"dense": 4, "linear": 2, "bilstm": 8}
 """How many weights a head of each kind has."""
 
 
@@ -27,9 +27,9 @@ TENSORS = {"dense": 4, "linear": 2, "bilstm": 8}
 class Head:
     """A head of one of three kinds.
 
-    `dense`: 512 tanh on position 0; `linear`: nothing before the softmax; `bilstm`: an LSTM each
-    way over all positions, whose last states stand side by side. `weights` are in the order of the
-    layers; `labels` in the order of the last layer's units.
+    `dense`: 512 tanh units on position 0; `linear`: position 0 goes to the softmax directly;
+    `bilstm`: an LSTM each way over all positions, with the last states concatenated. `weights` are
+    in the order of the layers, `labels` in the order of the last layer's units.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Head:
 
     @classmethod
     def read(cls, directory: Path) -> "Head":
-        """Reads `model.json` and its weights, which stand in the order the layers run.
+        """Reads `model.json` and its weights, which are in the order of the layers.
 
         Raises:
             UserError: not a classifier of a known kind in float32.
@@ -50,30 +50,30 @@ class Head:
             weights = tuple(
                 array
                 for group in document["weightsManifest"]
-                for array in group_of(group, directory)
+                for array in read_weight_group(group, directory)
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{directory} is no classifier this can read: {error}") from None
         fits = len(weights) > 1 and weights[-1].shape == weights[-2].shape[1:]
-        if len(weights) != TENSORS.get(kind) or not fits or len(weights[-1]) != len(labels):
+        if len(weights) != WEIGHT_COUNTS.get(kind) or not fits or len(weights[-1]) != len(labels):
             raise UserError(
-                f"{directory} is no {kind} head with a unit a label, of {', '.join(TENSORS)}; "
-                "train it again"
+                f"{directory} is no {kind} head with a unit a label, of "
+                f"{', '.join(WEIGHT_COUNTS)}; train it again"
             )
         return cls(kind, weights, labels)
 
-    def probabilities(self, sequence: Array, mask: Array, kind: Any = np.float64) -> Array:
-        """The probability of each label, float32[batch, labels]; float64 from float64.
+    def probabilities(self, sequence: Array, mask: Array, dtype: Any = np.float64) -> Array:
+        """Computes the probability of each label, [batch, labels], in the dtype of `sequence`.
 
         Args:
             sequence: float[batch, sequence, hidden].
-            mask: int32[batch, sequence], 1 where the text is.
-            kind: what it is computed in.
+            mask: int32[batch, sequence], 1 at the text's positions.
+            dtype: of the computation.
         """
-        x = sequence.astype(kind)
+        x = sequence.astype(dtype)
         if self.kind == "bilstm":
             x = np.stack(
-                [self.states(row[: max(m.sum(), 1)]) for row, m in zip(x, mask, strict=True)]
+                [self.last_states(row[: max(m.sum(), 1)]) for row, m in zip(x, mask, strict=True)]
             )
         else:
             x = x[:, 0]
@@ -85,18 +85,18 @@ class Head:
         answer: Array = (powers / powers.sum(axis=1, keepdims=True)).astype(sequence.dtype)
         return answer
 
-    def cost(self, run: Run, sequence: str) -> Cost:
-        """What float32 costs the probabilities, through the model and the head.
+    def cost(self, run: RunOutput, sequence: str) -> Cost:
+        """Measures what float32 costs the probabilities, through the model and the head.
 
-        Of the vectors in float64 the head makes the true ones; of those in float32 it makes, in
-        float32 itself, what a sound runtime may give.
+        From float64 vectors the head computes the exact probabilities; from float32 vectors it
+        computes, in float32, what a correct runtime may give.
         """
         total = Cost()
         for (special, number), batch in run.batches.items():
-            for kept, more in batch.items() if special == "float64" else ():
-                own = run.batches[kept, number]
+            for own_special, correction in batch.items() if special == "float64" else ():
+                own = run.batches[own_special, number]
                 single, mask = own[sequence], own["attention_mask"]
-                exact = single.astype(np.float64) + more
+                exact = single.astype(np.float64) + correction
                 sides = (
                     self.probabilities(single, mask, np.float32),
                     self.probabilities(exact, mask),
@@ -104,11 +104,11 @@ class Head:
                 total += Cost.measure_values(*sides, sides[1])
         if total.count:
             return total
-        # Without float64 there is float32's own noise, as the vectors' cost has it.
-        return self.moved_by_chance(run, sequence)
+        # Without float64, the vectors' own cost is taken as random noise.
+        return self.cost_of_random_errors(run, sequence)
 
-    def moved_by_chance(self, run: Run, sequence: str) -> Cost:
-        """What vectors that are off by their cost at random make of the probabilities."""
+    def cost_of_random_errors(self, run: RunOutput, sequence: str) -> Cost:
+        """Measures how vectors that are randomly off by their cost move the probabilities."""
         vectors = run.costs[sequence]
         generator, total = np.random.default_rng(0), Cost(how=vectors.how)
         for (special, _), batch in run.batches.items():
@@ -123,38 +123,46 @@ class Head:
                 total += Cost.measure_values(*sides, sides[1], vectors.how)
         return total
 
-    def states(self, text: Array) -> Array:
-        """The last states of both LSTMs, one after the other, of float64[positions, hidden]."""
+    def last_states(self, text: Array) -> Array:
+        """Returns the last states of both LSTMs, concatenated, for float64[positions, hidden]."""
         forward, backward = self.weights[:3], self.weights[3:6]
         return np.concatenate([lstm(text, *forward), lstm(text[::-1], *backward)])
 
-    def decided(self, probabilities: Array) -> list[str]:
-        """The most probable label of each row, the first of equals."""
-        return [self.labels[int(place)] for place in np.argmax(probabilities, axis=1)]
+    def most_probable(self, probabilities: Array) -> list[str]:
+        """Returns the most probable label of each row, the first of equals."""
+        return [self.labels[int(index)] for index in np.argmax(probabilities, axis=1)]
 
-    def answering(self, run: Run, sequence: str = "sequence_output") -> Run:
-        """Python's run with what the head makes of the output called `sequence`.
+    def add_probabilities(self, run: RunOutput, sequence: str = "sequence_output") -> RunOutput:
+        """Returns Python's run with the probabilities and labels from the output `sequence`.
 
         Raises:
             UserError: the model has no such output.
         """
-        batches = {place: dict(batch) for place, batch in run.batches.items()}
+        batches = {key: dict(batch) for key, batch in run.batches.items()}
         labels = {}
-        for place, batch in batches.items():
-            if place[0] in SPECIALS:
+        for key, batch in batches.items():
+            if key[0] in SPECIALS:
                 if sequence not in batch:
                     raise UserError(f"the model has no {sequence}, which --classifier needs")
                 both = batch[sequence], batch["attention_mask"]
                 batch[PROBABILITIES] = self.probabilities(*both)
-                labels[place] = self.decided(batch[PROBABILITIES])
-        answered = replace(run, batches=batches, labels=labels)
+                labels[key] = self.most_probable(batch[PROBABILITIES])
+        with_answers = replace(run, batches=batches, labels=labels)
         if sequence not in run.costs:
-            return answered
-        return replace(answered, costs=dict(run.costs) | {PROBABILITIES: self.cost(run, sequence)})
+            return with_answers
+        return replace(
+            with_answers, costs=dict(run.costs) | {PROBABILITIES: self.cost(run, sequence)}
+        )
 
 
 def lstm(text: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
-    """The last state of an LSTM, float64[units]; gates in Keras's order: in, forget, cell, out.
+    """Computes the last state of an LSTM, float64[units].
+
+    Args:
+        text: float64[positions, hidden].
+        kernel: [hidden, 4 · units], gates in Keras's order: in, forget, cell, out.
+        recurrent: [units, 4 · units].
+        bias: [4 · units].
 
     Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
     """
@@ -169,12 +177,16 @@ def lstm(text: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + e⁻ˣ), without overflow."""
+    """Computes 1 / (1 + e⁻ˣ), without overflow."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
-def group_of(group: dict[str, Any], directory: Path) -> list[Array]:
-    """The arrays of one group of a TF.js weights manifest, in its order."""
+def read_weight_group(group: dict[str, Any], directory: Path) -> list[Array]:
+    """Reads the arrays of one group of a TF.js weights manifest, in its order.
+
+    Raises:
+        UserError: a weight is not plain float32.
+    """
     data = b"".join((directory / path).read_bytes() for path in group["paths"])
     arrays, start = [], 0
     for spec in group["weights"]:
@@ -187,25 +199,33 @@ def group_of(group: dict[str, Any], directory: Path) -> list[Array]:
     return arrays
 
 
-# A classifier against its own golden answers: what it said of a few texts at its training.
-#
-# Both sides read the same files of a head, so a head of another bundle, or labels in another
-# order, show here alone.
+# The classifier against its golden answers: its predictions for a few texts at training time. Both
+# sides read the same files, so only these show a head of another bundle, or reordered labels.
 
 GOLDEN = "golden"
 
 
-def judge(backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets) -> list[Row]:
-    """A row for the probabilities and one for the labels; none where the head keeps no answers.
+def judge_golden_answers(
+    backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets
+) -> list[StageRow]:
+    """Compares Node's answers with the golden ones.
 
-    At most `count` texts are asked about, the shortest, for the slow backends.
+    Args:
+        backend: of TF.js.
+        count: of texts at most, the shortest first, for slow backends.
+        side: the Node side, with a classifier.
+        out: a directory for Node's run.
+        budgets: of the probabilities and labels.
+
+    Returns:
+        a row for the probabilities and one for the labels; none without golden answers.
 
     Raises:
         UserError: `classifier.json` is not what train.js writes.
     """
-    assert side.classifier is not None, "there is a head to judge"
+    assert side.classifier is not None, "a classifier is needed"
     description = read_classifier(side.classifier)
-    golden = sorted(description.get("golden", []), key=length)[:count]
+    golden = sorted(description.get("golden", []), key=text_length)[:count]
     texts = [(g.get("text", g.get("sentence1")), g.get("sentence2")) for g in golden]
     expected = np.array([g["probabilities"] for g in golden], np.float32)
     labels = [g["label"] for g in golden]
@@ -220,22 +240,24 @@ def judge(backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets)
     dumped = [json.dumps(line, ensure_ascii=False) + "\n" for line in lines]
     file.write_text("".join(dumped), encoding="utf-8")
     node = side.answers(backend, file, out / f"golden.{backend}.safetensors", max_length)
-    numbers = Row(backend, GOLDEN, PROBABILITIES, budgets.of(PROBABILITIES))
-    words = Row(backend, GOLDEN, LABEL, budgets.of(LABEL))
+    numbers = StageRow(backend, GOLDEN, PROBABILITIES, budgets.for_stage(PROBABILITIES))
+    words = StageRow(backend, GOLDEN, LABEL, budgets.for_stage(LABEL))
     got = node.batches["added", 0][PROBABILITIES]
     if got.shape != expected.shape:
         shapes = (list(got.shape), list(expected.shape))
-        numbers.fail(wrong("shape", *shapes, f"{backend}, golden answers"), set())
-    for i, said in enumerate(node.labels["added", 0]):
-        where = f"{backend}, golden text {i} “{short(texts[i][0])}”"
-        words.take(i, Measures(compared=1))
-        if said != labels[i] and not undecided(expected[i], numbers.budget):
-            words.fail(wrong("values", repr(said), repr(labels[i]), f"label, {where}"), {i})
+        numbers.add_problem(make_problem("shape", *shapes, f"{backend}, golden answers"), set())
+    for i, label in enumerate(node.labels["added", 0]):
+        where = f"{backend}, golden text {i} “{shorten(texts[i][0])}”"
+        words.add_measures(i, Measures(compared=1))
+        if label != labels[i] and not is_undecided(expected[i], numbers.budget):
+            words.add_problem(
+                make_problem("values", repr(label), repr(labels[i]), f"label, {where}"), {i}
+            )
         if got.shape == expected.shape:
-            found = compare(got[i], expected[i], numbers.budget, f"probabilities, {where}")
-            numbers.take(i, found.measures)
-            if found.problem is not None:
-                numbers.fail(found.problem, {i})
+            result = compare_arrays(got[i], expected[i], numbers.budget, f"probabilities, {where}")
+            numbers.add_measures(i, result.measures)
+            if result.problem is not None:
+                numbers.add_problem(result.problem, {i})
     for row in (numbers, words):
         row.status = "drift" if row.problems else "pass"
     if numbers.problems and words.problems:
@@ -243,6 +265,6 @@ def judge(backend: str, count: int, side: NodeSide, out: Path, budgets: Budgets)
     return [numbers, words]
 
 
-def length(golden: dict[str, Any]) -> int:
-    """Of a golden text, or of its pair."""
+def text_length(golden: dict[str, Any]) -> int:
+    """Returns the characters of a golden text, or of its pair."""
     return sum(len(golden.get(name, "")) for name in ("text", "sentence1", "sentence2"))

@@ -1,9 +1,9 @@
-"""What has to hold whatever the weights are, and what golden values cannot see.
+"""Checks that must hold for any weights, and that golden values cannot replace.
 
-Pairs are two answers of Node's that must be close: alone = in a batch = padded more = in another
-order, whatever stands at masked positions, and equal to the bit when run again, with as many
-tensors held as before. Variants are unusual inputs, answered by Python too: a type, a mask or an
-order of ids that does not reach the model shows there. See invariances.js.
+Pairs are two answers of Node's that must be close: alone = in a batch = with more padding = in
+another order, whatever is at masked positions; and bit-equal when run again, with as many tensors
+in memory as before. Variants are unusual inputs that Python runs too: they show a token type, a
+mask or an order of ids that does not reach the model. See invariances.js.
 """
 
 from collections.abc import Mapping
@@ -13,113 +13,138 @@ from numpy.typing import NDArray
 
 from numerics.budgets import Budget, unmasked_values
 from parity_tests.checks.budgets import EXACT, Budgets
-from parity_tests.checks.compare import compare, compare_form, compare_names, wrong
-from parity_tests.checks.stages import Row
-from parity_tests.runners.runs import IDS, Run
-from parity_tests.runners.variants import VARIANTS
+from parity_tests.checks.compare import (
+    compare_arrays,
+    compare_dtype_and_shape,
+    compare_names,
+    make_problem,
+)
+from parity_tests.checks.stages import StageRow
+from parity_tests.runners.runs import IDS, RunOutput
+from parity_tests.runners.variants import MASKED_INSIDE, REVERSED, TYPES, VARIANTS
 
 STAGE = "invariances"
-SAID = {
+CLAIM_TEXTS = {
     "repeated": "run again, the same to the bit",
-    "tensors": "as many tensors held after a run as before",
+    "tensors": "as many tensors in memory after a run as before",
     "reordered": "in another order, the same",
     "padded": "padded more, the same",
-    "masked": "whatever stands at masked positions, the same",
+    "masked": "whatever is at masked positions, the same",
     "alone": "alone, the same as in a batch",
-    "types": "with other token types, as Python",
-    "holes": "with holes in the mask, as Python",
-    "turned": "with its tokens turned round, as Python",
+    TYPES: "with other token types, as Python",
+    MASKED_INSIDE: "with masked positions inside the text, as Python",
+    REVERSED: "with its tokens reversed, as Python",
 }
 Feeds = Mapping[str, NDArray[Any]]
 
 
-def judge(backend: str, node: Run, python: Run, budgets: Budgets) -> list[Row]:
-    """A row for each claim that the runs have; each output is compared within its own budget."""
+def judge_invariances(
+    backend: str, node: RunOutput, python: RunOutput, budgets: Budgets
+) -> list[StageRow]:
+    """Compares every claim of the runs; each output within its own budget.
+
+    Args:
+        backend: its name, for the rows.
+        node: the backend's run.
+        python: Python's run.
+        budgets: of the outputs.
+    """
     rows = []
     for name in VARIANTS:
         if ("added", 0) in python.batches and (name, 0) in python.batches:
-            row = Row(backend, name, STAGE, widest(budgets, python.outputs()))
+            row = StageRow(backend, name, STAGE, widest_budget(budgets, python.outputs()))
             compare_variant(row, node.batches.get((name, 0), {}), python.batches[name, 0], budgets)
-            rows.append(settled(row))
+            rows.append(settle_row(row))
     pairs: dict[int, Feeds] = {
         number: batch for (special, number), batch in node.batches.items() if special == "pairs"
     }
-    mask = node.batches.get(("turned", 0), {}).get("attention_mask")
+    mask = node.batches.get((REVERSED, 0), {}).get("attention_mask")
     for claim in dict.fromkeys(name.split("/")[0] for name in pairs.get(0, {})):
         exact = claim in ("repeated", "tensors")
-        row = Row(backend, claim, STAGE, EXACT if exact else widest(budgets, python.outputs()))
+        row = StageRow(
+            backend, claim, STAGE, EXACT if exact else widest_budget(budgets, python.outputs())
+        )
         compare_pair(row, claim, pairs, mask, None if exact else budgets)
-        rows.append(settled(row))
+        rows.append(settle_row(row))
     return rows
 
 
-def widest(budgets: Budgets, outputs: list[str]) -> Budget:
-    """The widest budget of the outputs, to be shown for a row that compares all of them."""
-    return max((budgets.of(name) for name in outputs), key=lambda b: b.atol, default=EXACT)
+def widest_budget(budgets: Budgets, outputs: list[str]) -> Budget:
+    """Returns the widest budget of the outputs, for a row that compares all of them."""
+    return max((budgets.for_stage(name) for name in outputs), key=lambda b: b.atol, default=EXACT)
 
 
-def compare_variant(row: Row, node: Feeds, python: Feeds, budgets: Budgets) -> None:
-    """Every output, where the variant's mask shows it."""
+def compare_variant(row: StageRow, node: Feeds, python: Feeds, budgets: Budgets) -> None:
+    """Compares every output at the positions that the variant's mask shows.
+
+    Args:
+        row: gets the results.
+        node: Node's outputs.
+        python: Python's inputs and outputs.
+        budgets: of the outputs.
+    """
     missing = compare_names(node, python, f"{row.special}, {row.backend}")
     if missing is not None:
-        row.fail(missing, set())
+        row.add_problem(missing, set())
         return
     for name, expected in python.items():
         if name not in IDS:
-            form = compare_form(node[name], expected, f"{name}, {row.backend}, {row.special}")
+            form = compare_dtype_and_shape(
+                node[name], expected, f"{name}, {row.backend}, {row.special}"
+            )
             if form is not None:
-                row.fail(form, set())
+                row.add_problem(form, set())
                 continue
             for index, mask in enumerate(python["attention_mask"]):
-                budget = budgets.of(name)
-                check(row, name, node[name][index], expected[index], mask, index, budget)
+                budget = budgets.for_stage(name)
+                compare_visible(row, name, node[name][index], expected[index], mask, index, budget)
 
 
 def compare_pair(
-    row: Row,
+    row: StageRow,
     claim: str,
     pairs: dict[int, Feeds],
     mask: NDArray[Any] | None,
     budgets: Budgets | None,
 ) -> None:
-    """Two answers of Node's.
+    """Compares two answers of Node's.
 
     Args:
-        row: takes what is found.
-        claim: which of SAID.
+        row: gets the results.
+        claim: a key of CLAIM_TEXTS.
         pairs: both answers, by batch.
         mask: int32[texts, sequence] of the batch on the right.
         budgets: None where the two must be equal.
     """
-    right = part(pairs[0], claim, "right")
-    lefts = {number: part(batch, claim, "left") for number, batch in pairs.items()}
+    right = outputs_of_side(pairs[0], claim, "right")
+    lefts = {number: outputs_of_side(batch, claim, "left") for number, batch in pairs.items()}
     lefts = {number: answers for number, answers in lefts.items() if answers}
     for number, left in lefts.items():
         missing = compare_names(left, right, f"{claim}, {row.backend}")
         if missing is not None:
-            row.fail(missing, {number})
+            row.add_problem(missing, {number})
             continue
         for name, expected in right.items():
-            budget = EXACT if budgets is None else budgets.of(name)
+            budget = EXACT if budgets is None else budgets.for_stage(name)
             if claim == "tensors" or mask is None:
-                check(row, name, left[name], expected, None, 0, budget)
+                compare_visible(row, name, left[name], expected, None, 0, budget)
             elif claim == "alone":
                 one = left[name][0]
-                check_text(row, name, one, expected[number], mask[number], number, budget)
+                compare_text(row, name, one, expected[number], mask[number], number, budget)
             else:
                 got = left[name][::-1] if claim == "reordered" else left[name]
                 for index, shown in enumerate(mask):
-                    check_text(row, name, got[index], expected[index], shown, index, budget)
+                    compare_text(row, name, got[index], expected[index], shown, index, budget)
 
 
-def part(batch: Feeds, claim: str, side: str) -> dict[str, NDArray[Any]]:
-    """One side of a claim: outputs by name."""
+def outputs_of_side(batch: Feeds, claim: str, side: str) -> dict[str, NDArray[Any]]:
+    """Returns one side of a claim: outputs by name."""
     front = f"{claim}/{side}/"
     return {n.removeprefix(front): v for n, v in batch.items() if n.startswith(front)}
 
 
-def check_text(
-    row: Row,
+def compare_text(
+    row: StageRow,
     name: str,
     left: NDArray[Any],
     right: NDArray[Any],
@@ -127,36 +152,58 @@ def check_text(
     text: int,
     budget: Budget,
 ) -> None:
-    """One text's output on both sides, whose widths may differ: what the mask shows."""
+    """Compares one text's output, whose width may differ, at the positions that the mask shows.
+
+    Args:
+        row: gets the results.
+        name: of the output.
+        left: one answer.
+        right: the other one.
+        mask: int32[sequence] of the answer on the right.
+        text: its number.
+        budget: of the output.
+    """
     length = int(mask.sum())
     by_position = right.ndim > 1 and right.shape[0] == len(mask)
     if by_position:
         left, right, mask = left[:length], right[:length], mask[:length]
-    check(row, name, left, right, mask if by_position else None, text, budget)
+    compare_visible(row, name, left, right, mask if by_position else None, text, budget)
 
 
-def check(
-    row: Row,
+def compare_visible(
+    row: StageRow,
     name: str,
     got: NDArray[Any],
-    should: NDArray[Any],
+    expected: NDArray[Any],
     mask: NDArray[Any] | None,
     text: int,
     budget: Budget,
 ) -> None:
-    """The one rule, on what is seen."""
-    if mask is not None and got.shape == should.shape:
-        got, should = (unmasked_values(name, side, mask) for side in (got, should))
-    result = compare(got, should, budget, f"{name}, {row.backend}, {row.special}, text {text}")
-    row.take(text, result.measures)
+    """Applies the rule of compare.py at the visible positions.
+
+    Args:
+        row: gets the results.
+        name: of the output.
+        got: one answer.
+        expected: the other one.
+        mask: int32[sequence]; None compares everything.
+        text: its number.
+        budget: of the output.
+    """
+    if mask is not None and got.shape == expected.shape:
+        got, expected = (unmasked_values(name, side, mask) for side in (got, expected))
+    result = compare_arrays(
+        got, expected, budget, f"{name}, {row.backend}, {row.special}, text {text}"
+    )
+    row.add_measures(text, result.measures)
     if result.problem is not None:
-        row.fail(result.problem, {text})
+        row.add_problem(result.problem, {text})
 
 
-def settled(row: Row) -> Row:
-    """The row with its verdict; one that compared nothing fails."""
+def settle_row(row: StageRow) -> StageRow:
+    """Sets the row's status; a row that compared nothing has drifted."""
     if row.measures.compared == 0 and not row.problems:
         where = f"{row.special}, {row.backend}"
-        row.fail(wrong("nothing", "0 values", "at least one", where), set())
+        row.add_problem(make_problem("nothing", "0 values", "at least one", where), set())
     row.status = "drift" if row.problems else "pass"
     return row

@@ -1,6 +1,6 @@
-"""Puts a failure at the first stage that is off, from tokens to the label.
+"""Assigns a failure to the first stage that drifted, from tokens to the label.
 
-A text that failed at an earlier stage is no news at a later one.
+A text that failed at an earlier stage is not reported again at a later one.
 """
 
 from collections.abc import Mapping
@@ -11,28 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numerics.budgets import Budget, unmasked_values
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import (
     Measures,
     Problem,
-    compare,
-    compare_form,
+    compare_arrays,
+    compare_dtype_and_shape,
     compare_names,
-    wrong,
+    make_problem,
 )
 from parity_tests.runners import runs
-from parity_tests.runners.runs import IDS, PROBABILITIES, TAPS, Run
-
-# One row of the matrix: a backend and a stage, over all texts.
+from parity_tests.runners.runs import IDS, PROBABILITIES, TAPS, RunOutput
 
 
 @dataclass
-class Row:
-    """One backend, one stage, with or without special tokens, over all texts.
+class StageRow:
+    """One row of the matrix: a backend and a stage, with or without special tokens, over all texts.
 
-    `decisions` counts, at the stage `label`, how often the label flipped, and by how much Python
-    preferred its label where it did, and at the least.
+    `decisions` are those of REPORT.md, at the stage `label`.
     """
 
     backend: str
@@ -47,22 +44,22 @@ class Row:
     decisions: dict[str, Any] | None = None
 
     @property
-    def worst(self) -> int | None:
+    def worst_case(self) -> int | None:
         """The text with the largest difference."""
         return max(self.by_text, key=lambda c: self.by_text[c].max_abs, default=None)
 
-    def fail(self, problem: Problem, texts: set[int]) -> None:
-        """Notes a problem of some texts; of one, it is that text's."""
+    def add_problem(self, problem: Problem, texts: set[int]) -> None:
+        """Adds a problem of some texts; the problem of a single text names it."""
         self.failing |= texts
         self.problems.append((next(iter(texts)) if len(texts) == 1 else None, problem))
 
-    def take(self, case: int, measures: Measures) -> None:
-        """Adds what was measured on one text."""
+    def add_measures(self, case: int, measures: Measures) -> None:
+        """Adds the measures of one text."""
         self.measures += measures
         self.by_text[case] = self.by_text.get(case, Measures()) + measures
 
-    def place(self) -> str:
-        """Where the row stands, in words."""
+    def where(self) -> str:
+        """Returns backend and special tokens, for messages."""
         words = "with special tokens" if self.special == "added" else "without special tokens"
         return f"{self.backend}, {words}"
 
@@ -71,25 +68,25 @@ Array = NDArray[Any]
 TOKENS, IDS_STAGE, LABEL = "tokens", "ids", "label"
 
 
-def judge(
+def judge_stages(
     backend: str,
-    node: Run,
-    python: Run,
-    picked: list[Case],
+    node: RunOutput,
+    python: RunOutput,
+    picked: list[TextCase],
     budgets: Budgets,
     taps: list[str] | None = None,
-) -> list[Row]:
-    """Compares the batches of `picked` and says which stages hold.
+) -> list[StageRow]:
+    """Compares the batches of `picked` at every stage.
 
     Args:
         backend: its name, for the rows.
         node: the backend's run.
         python: the reference, of at least the same batches.
-        picked: the cases this backend was given.
+        picked: the cases that this backend ran.
         budgets: derived from what float32 costs the source.
-        taps: names of what was looked at inside the model, in the order of the flow.
+        taps: names of the taps inside the model, in the order of the flow.
     """
-    batches: dict[int, list[Case]] = {}
+    batches: dict[int, list[TextCase]] = {}
     for case in picked:
         batches.setdefault(case.batch, []).append(case)
     inner = [f"{TAPS}{tap}" for tap in taps or [] if python.has(f"{TAPS}{tap}")]
@@ -98,45 +95,67 @@ def judge(
         stages += [PROBABILITIES, LABEL]
     rows = []
     for special in runs.SPECIALS:
-        tower = [Row(backend, special, s, budgets.of(s)) for s in stages]
+        special_rows = [StageRow(backend, special, s, budgets.for_stage(s)) for s in stages]
         for number, cases in batches.items():
-            compare_words(tower, node, python, (special, number), cases)
+            compare_tokens_and_labels(special_rows, node, python, (special, number), cases)
             sides = [side.batches.get((special, number), {}) for side in (node, python)]
-            compare_batch(tower, sides[0], sides[1], cases)
-        settle(tower)
-        rows += tower
+            compare_batch(special_rows, sides[0], sides[1], cases)
+        settle_rows(special_rows)
+        rows += special_rows
     return rows
 
 
-def compare_words(
-    tower: list[Row], node: Run, python: Run, batch: tuple[str, int], cases: list[Case]
+def compare_tokens_and_labels(
+    rows: list[StageRow],
+    node: RunOutput,
+    python: RunOutput,
+    batch: tuple[str, int],
+    cases: list[TextCase],
 ) -> None:
-    """Compares what is no tensor: tokens and labels."""
-    tokens, label = tower[0], tower[-1]
+    """Compares tokens and labels.
+
+    Args:
+        rows: of all stages, in order.
+        node: the backend's run.
+        python: Python's run.
+        batch: special tokens and batch number.
+        cases: of the batch.
+    """
+    tokens, label = rows[0], rows[-1]
     starts = node.starts.get(batch, [])
     compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
     if label.stage == LABEL:
         probabilities = python.batches[batch][PROBABILITIES]
-        allowed = next(row.budget for row in tower if row.stage == PROBABILITIES)
-        got, should = node.labels.get(batch, []), python.labels[batch]
-        compare_labels(label, got, should, probabilities, cases, allowed)
+        allowed = next(row.budget for row in rows if row.stage == PROBABILITIES)
+        got, expected = node.labels.get(batch, []), python.labels[batch]
+        compare_labels(label, got, expected, probabilities, cases, allowed)
 
 
 def compare_batch(
-    tower: list[Row], node: Mapping[str, Array], python: Mapping[str, Array], cases: list[Case]
+    rows: list[StageRow],
+    node: Mapping[str, Array],
+    python: Mapping[str, Array],
+    cases: list[TextCase],
 ) -> None:
-    """Compares one batch's tensors at every stage."""
-    ids = next(row for row in tower if row.stage == IDS_STAGE)
-    outputs = [row for row in tower if row.stage not in (TOKENS, IDS_STAGE, LABEL)]
+    """Compares one batch's tensors at every stage.
+
+    Args:
+        rows: of all stages, in order.
+        node: Node's tensors by name.
+        python: Python's tensors by name.
+        cases: of the batch.
+    """
+    ids = next(row for row in rows if row.stage == IDS_STAGE)
+    outputs = [row for row in rows if row.stage not in (TOKENS, IDS_STAGE, LABEL)]
     numbers = {case.case for case in cases}
-    missing = compare_names(node, python, f"{ids.place()}, batch {cases[0].batch}")
+    missing = compare_names(node, python, f"{ids.where()}, batch {cases[0].batch}")
     if missing is not None:
         for row in (ids, *outputs):
             expected = set(IDS) if row is ids else {row.stage} & (set(node) | set(python))
             if not expected <= set(node) & set(python):
-                row.fail(missing, numbers)
+                row.add_problem(missing, numbers)
         if not set(node) <= set(python) or not node:
-            ids.fail(missing, numbers)
+            ids.add_problem(missing, numbers)
     for name in IDS:
         if name in node and name in python:
             compare_ids(ids, name, node[name], python[name], cases)
@@ -147,38 +166,56 @@ def compare_batch(
             )
 
 
-def compare_ids(row: Row, name: str, node: Array, python: Array, cases: list[Case]) -> None:
-    """Exact, text by text.
+def compare_ids(
+    row: StageRow, name: str, node: Array, python: Array, cases: list[TextCase]
+) -> None:
+    """Compares ids, mask or types exactly, text by text.
 
-    Where the widths differ, all texts of the batch are off, since they share its shape; the
-    common part still says which text differs, and where.
+    Where the widths differ, all texts of the batch have drifted, since they share its shape; the
+    common part says which text differs, and where.
+
+    Args:
+        row: of the stage `ids`.
+        name: of the tensor.
+        node: int32[batch, sequence].
+        python: the same of Python's.
+        cases: of the batch.
     """
-    form = compare_form(node, python, f"{name}, {row.place()}, batch {cases[0].batch}")
+    form = compare_dtype_and_shape(node, python, f"{name}, {row.where()}, batch {cases[0].batch}")
     if form is None or form.check != "shape" or len(node) != len(python):
         compare_output(row, node, python, cases, name=name)
         return
     width = min(node.shape[1], python.shape[1])
     if width:
         compare_output(row, node[:, :width], python[:, :width], cases, name=name)
-    row.fail(form, {case.case for case in cases})
+    row.add_problem(form, {case.case for case in cases})
 
 
 def compare_output(
-    row: Row,
+    row: StageRow,
     node: Array,
     python: Array,
-    cases: list[Case],
+    cases: list[TextCase],
     mask: Array | None = None,
     name: str | None = None,
 ) -> None:
-    """Within the budget, text by text, where the text's mask shows it; no mask shows all."""
+    """Compares an output within the budget, text by text.
+
+    Args:
+        row: of the output's stage.
+        node: Node's array, a row for each case.
+        python: Python's array.
+        cases: of the batch.
+        mask: int32[batch, sequence]; compares the positions where it is 1. None compares all.
+        name: of the tensor, for messages; None: the stage.
+    """
     name = name or row.stage
-    told = name.removeprefix(TAPS)
-    form = compare_form(node, python, f"{told}, {row.place()}, batch {cases[0].batch}")
+    title = name.removeprefix(TAPS)
+    form = compare_dtype_and_shape(node, python, f"{title}, {row.where()}, batch {cases[0].batch}")
     if form is None and len(node) != len(cases):
-        form = wrong("shape", f"{len(node)} rows", len(cases), f"{told}, {row.place()}")
+        form = make_problem("shape", f"{len(node)} rows", len(cases), f"{title}, {row.where()}")
     if form is not None:
-        row.fail(form, {case.case for case in cases})
+        row.add_problem(form, {case.case for case in cases})
         return
     for index, case in enumerate(cases):
         one, other = node[index], python[index]
@@ -186,116 +223,142 @@ def compare_output(
             if not mask[index].any():
                 continue
             one, other = (unmasked_values(name, side, mask[index]) for side in (one, other))
-        where = f"{told}, {row.place()}, text {case.case} {case.quoted}"
-        result = compare(one, other, row.budget, where)
-        row.take(case.case, result.measures)
+        where = f"{title}, {row.where()}, text {case.case} {case.quoted}"
+        result = compare_arrays(one, other, row.budget, where)
+        row.add_measures(case.case, result.measures)
         if result.problem is not None:
-            row.fail(result.problem, {case.case})
+            row.add_problem(result.problem, {case.case})
 
 
-def settle(tower: list[Row]) -> None:
-    """Decides each row: `pass`, `drift`, or `downstream` of a drift above it.
+def settle_rows(rows: list[StageRow]) -> None:
+    """Sets each row's status: `pass`, `drift`, or `downstream` of an earlier drift.
 
-    A row that compared nothing fails. A row is downstream where each of its failing texts failed
-    at an earlier stage already.
+    A row that compared nothing has drifted. A row is downstream where each of its failing texts
+    failed at an earlier stage already.
     """
     known: set[int] = set()
-    for row in tower:
+    for row in rows:
         if row.measures.compared == 0 and not row.problems:
-            where = f"{row.stage}, {row.place()}"
-            row.fail(wrong("nothing", "0 values", "at least one", where), set())
+            where = f"{row.stage}, {row.where()}"
+            row.add_problem(make_problem("nothing", "0 values", "at least one", where), set())
         if row.problems:
             row.status = "downstream" if row.failing and row.failing <= known else "drift"
         known |= row.failing
 
 
-# Compares what is no number: the tokens of a text, and the label decided for it.
+# Tokens and labels.
 
 Starts = list[list[int]]
 
 
 def compare_tokens(
-    row: Row, node: list[list[str]], python: list[list[str]], starts: Starts, cases: list[Case]
+    row: StageRow,
+    node: list[list[str]],
+    python: list[list[str]],
+    starts: Starts,
+    cases: list[TextCase],
 ) -> None:
-    """Exact, text by text; `starts` has where in its text each of Node's tokens begins."""
+    """Compares tokens exactly, text by text.
+
+    Args:
+        row: of the stage `tokens`.
+        node: Node's tokens of each text.
+        python: Python's tokens of each text.
+        starts: for each text, the character at which each of Node's tokens begins.
+        cases: of the batch.
+    """
     for index, case in enumerate(cases):
         if index >= min(len(node), len(python)):
-            row.fail(wrong("shape", f"{len(node)} texts", len(cases), row.place()), {case.case})
+            row.add_problem(
+                make_problem("shape", f"{len(node)} texts", len(cases), row.where()), {case.case}
+            )
             continue
-        row.take(case.case, Measures(compared=max(len(python[index]), 1)))
-        told = starts[index] if index < len(starts) else []
-        problem = first_difference(node[index], python[index], told, case, row.place())
+        row.add_measures(case.case, Measures(compared=max(len(python[index]), 1)))
+        begins = starts[index] if index < len(starts) else []
+        problem = first_difference(node[index], python[index], begins, case, row.where())
         if problem is not None:
-            row.fail(problem, {case.case})
+            row.add_problem(problem, {case.case})
 
 
 def first_difference(
-    node: list[str], python: list[str], starts: list[int], case: Case, where: str
+    node: list[str], python: list[str], starts: list[int], case: TextCase, where: str
 ) -> Problem | None:
-    """The first token that is another, or missing, and the character of the text it begins at."""
+    """Finds the first token that differs or is missing.
+
+    Args:
+        node: Node's tokens.
+        python: Python's tokens.
+        starts: the character at which each of Node's tokens begins.
+        case: the text.
+        where: for the message.
+    """
     if node == python:
         return None
     longer = max(len(node), len(python))
     at = next(i for i in range(longer) if node[i : i + 1] != python[i : i + 1])
-    got, should = ((side[at] if at < len(side) else "no token") for side in (node, python))
+    got, expected = ((side[at] if at < len(side) else "no token") for side in (node, python))
     spot = f", character {starts[at]}" if at < len(starts) else ""
     text = f"text {case.case} {case.quoted}{spot}"
-    return wrong("values", repr(got), repr(should), f"token {at}, {where}, {text}")
+    return make_problem("values", repr(got), repr(expected), f"token {at}, {where}, {text}")
 
 
 def compare_labels(
-    row: Row,
+    row: StageRow,
     node: list[str],
     python: list[str],
     probabilities: NDArray[Any],
-    cases: list[Case],
+    cases: list[TextCase],
     allowed: Budget,
 ) -> None:
-    """Text by text; equal, unless both probabilities together may be off by Python's margin.
+    """Compares labels text by text; they may differ where Python's margin is within the budgets.
 
     Args:
-        row: takes what is found.
+        row: of the stage `label`; gets the results.
         node: Node's labels.
-        python: Python's.
+        python: Python's labels.
         probabilities: Python's, float32[batch, labels].
-        cases: the texts.
+        cases: of the batch.
         allowed: the budget of a probability.
     """
-    told = row.decisions or {"texts": 0, "flipped": 0, "margins_of_flipped": []}
+    decisions = row.decisions or {"texts": 0, "flipped": 0, "margins_of_flipped": []}
     for index, case in enumerate(cases):
         if index >= min(len(node), len(python), len(probabilities)):
-            row.fail(wrong("shape", f"{len(node)} labels", len(cases), row.place()), {case.case})
+            row.add_problem(
+                make_problem("shape", f"{len(node)} labels", len(cases), row.where()), {case.case}
+            )
             continue
-        margin = margin_of(probabilities[index])
-        told["texts"] += 1
-        told["smallest_margin"] = min(margin, told.get("smallest_margin", margin))
-        row.take(case.case, Measures(compared=1))
+        margin = label_margin(probabilities[index])
+        decisions["texts"] += 1
+        decisions["smallest_margin"] = min(margin, decisions.get("smallest_margin", margin))
+        row.add_measures(case.case, Measures(compared=1))
         if node[index] != python[index]:
-            told["flipped"] += 1
-            told["margins_of_flipped"].append(margin)
-            if undecided(probabilities[index], allowed):
+            decisions["flipped"] += 1
+            decisions["margins_of_flipped"].append(margin)
+            if is_undecided(probabilities[index], allowed):
                 continue
-            spot = f"{row.place()}, text {case.case} {case.quoted}, margin {margin:.2g}"
-            problem = wrong("values", repr(node[index]), repr(python[index]), f"label, {spot}")
-            row.fail(problem, {case.case})
-    row.decisions = told
+            spot = f"{row.where()}, text {case.case} {case.quoted}, margin {margin:.2g}"
+            problem = make_problem(
+                "values", repr(node[index]), repr(python[index]), f"label, {spot}"
+            )
+            row.add_problem(problem, {case.case})
+    row.decisions = decisions
 
 
-def undecided(probabilities: NDArray[Any], allowed: Budget) -> bool:
-    """Whether the two likeliest labels may change places within the budget of each.
+def is_undecided(probabilities: NDArray[Any], allowed: Budget) -> bool:
+    """Returns whether the two likeliest labels may swap within the budget of each.
 
     >>> near = Budget(1e-5, 0.0, "")
-    >>> undecided(np.array([0.500009, 0.499991]), near), undecided(np.array([0.6, 0.4]), near)
+    >>> is_undecided(np.array([0.500009, 0.499991]), near), is_undecided(np.array([0.6, 0.4]), near)
     (True, False)
     """
     most = float(np.max(probabilities))
-    return margin_of(probabilities) <= 2 * (allowed.atol + allowed.rtol * most)
+    return label_margin(probabilities) <= 2 * (allowed.atol + allowed.rtol * most)
 
 
-def margin_of(probabilities: NDArray[Any]) -> float:
-    """By how much the most probable label leads the next.
+def label_margin(probabilities: NDArray[Any]) -> float:
+    """Returns by how much the most probable label leads the next.
 
-    >>> margin_of(np.array([0.125, 0.75, 0.125]))
+    >>> label_margin(np.array([0.125, 0.75, 0.125]))
     0.625
     """
     if probabilities.size < 2:

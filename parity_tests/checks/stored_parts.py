@@ -1,9 +1,9 @@
-"""The still parts of a bundle, compared whole and not through what they do to an output.
+"""Compares the stored parts of a bundle as they are, not through their effect on an output.
 
-The contract's claims, the weights, the vocab and the tokenizer's tables; each against what the
-source says of itself. Each result is a dict: `status` (`pass`, `drift`, or `none` where the source
-has nothing to compare with, then with a `note`), `compared`, `failing`, and the first `failures`,
-messages in the one grammar.
+The parts are the contract, the vocab and the tokenizer's tables (and the weights, see weights.py),
+each against the source. Each result is a dict: `status` (`pass`, `drift`, or `none` where the
+source has nothing to compare with, then with a `note`), `compared`, `failing`, and the messages of
+the first `failures`.
 """
 
 import json
@@ -14,47 +14,45 @@ from pathlib import Path
 from typing import Any
 
 from numerics.budgets import CLAIM, RTOL, SCALE, Cost, atol_ceiling, derive_budget
-from parity_tests.checks.compare import wrong
+from parity_tests.checks.compare import make_problem
 from parity_tests.runners.runs import TAPS
 from parity_tests.tokenizer import tables
 
-# Lines of a vocab file, read by a rule of the judge's own.
 
+def split_vocab_lines(data: bytes) -> list[str]:
+    r"""Splits a vocab into lines; only \n ends one, and the last needs no end.
 
-def lines_of(data: bytes) -> list[str]:
-    r"""The lines of a vocab; only \n ends one, and a last one need not be ended.
-
-    >>> lines_of("a\u2028\n##b\r\n".encode())
+    >>> split_vocab_lines("a\u2028\n##b\r\n".encode())
     ['a\u2028', '##b']
     """
     lines = data.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
     return [line.removesuffix("\r") for line in lines]
 
 
-TOLD = 5
-FREE = ("batch", "sequence")
-CARRIED = {"float16": "float32", "float64": "float32", "int64": "int32", "bool": "int32"}
-ADDS = "source_adds_special_tokens"
-OF_A_MODEL = ("embedding_rows",)
-"""What a tokenizer alone does not tell."""
+MAX_FAILURES = 5
+FREE_AXES = ("batch", "sequence")
+TFJS_DTYPES = {"float16": "float32", "float64": "float32", "int64": "int32", "bool": "int32"}
+ADDS_SPECIAL_TOKENS = "source_adds_special_tokens"
+MODEL_ONLY_KEYS = ("embedding_rows",)
+"""Keys of the contract's tokenizer that come from the model."""
 
-Result = dict[str, Any]
+PartResult = dict[str, Any]
 
 
-def result(compared: int, problems: list[str]) -> Result:
-    """Pass or drift; nothing compared is a drift."""
+def part_result(compared: int, problems: list[str]) -> PartResult:
+    """Makes a result of pass or drift; nothing compared is a drift."""
     if compared == 0:
-        problems = ["got nothing to compare, but should be at least one [still parts]"]
+        problems = ["got nothing to compare, but should be at least one [stored parts]"]
     return {
         "status": "drift" if problems else "pass",
         "compared": compared,
         "failing": len(problems),
-        "failures": problems[:TOLD],
+        "failures": problems[:MAX_FAILURES],
     }
 
 
-def unknown(note: str) -> Result:
-    """Where the source has nothing to compare with."""
+def not_compared(note: str) -> PartResult:
+    """Makes the result where the source has nothing to compare with."""
     return {"status": "none", "compared": 0, "failing": 0, "failures": [], "note": note}
 
 
@@ -63,14 +61,14 @@ def compare_contract(
     facts: dict[str, Any],
     tokenizer: dict[str, Any] | None,
     costs: Mapping[str, Cost],
-) -> Result:
-    """What `bundle.json` claims against what the model and its tokenizer are.
+) -> PartResult:
+    """Compares the claims of `bundle.json` with the model and its tokenizer.
 
     Args:
         contract: the bundle's.
-        facts: of the source, see `Source.facts`, and the `weight_dtype` that is stored.
-        tokenizer: the contract of a fresh bundle of the tokenizer alone; None where there is none.
-        costs: what float32 costs the source at each place, on the judge's own texts.
+        facts: of the source, see `SourceModel.facts`, and the stored `weight_dtype`.
+        tokenizer: the contract of a fresh bundle of the tokenizer alone, or None.
+        costs: what float32 costs the source at each output and tap, on the judge's own texts.
     """
     claims: dict[str, tuple[Any, Any]] = {
         key: (contract.get(key), facts[key]) for key in ("max_length", "padding")
@@ -80,105 +78,130 @@ def compare_contract(
         {spec["name"]: spec["role"] for spec in contract["inputs"]},
         facts["inputs"],
     )
-    forms = {spec["name"]: form_of(spec) for spec in contract["outputs"]}
-    claims["outputs"] = (forms, as_carried(forms, facts["outputs"]))
+    bundle_outputs = {spec["name"]: dtype_and_shape(spec) for spec in contract["outputs"]}
+    claims["outputs"] = (bundle_outputs, with_tfjs_dtypes(bundle_outputs, facts["outputs"]))
     own = contract["tokenizer"]
     for token, number in facts["special_tokens"].items():
         claims[f"id of {token}"] = (special_id(own, token), number)
     for key, value in (tokenizer["tokenizer"] if tokenizer else {}).items():
-        if key not in OF_A_MODEL and not (key == ADDS and told_by_model_alone(contract, tokenizer)):
+        if key not in MODEL_ONLY_KEYS and not (
+            key == ADDS_SPECIAL_TOKENS and is_known_from_model_only(contract, tokenizer)
+        ):
             claims[f"tokenizer.{key}"] = (own.get(key), value)
-    wrongs = [
-        wrong("values", shown(got), shown(should), f"{name}, contract").message
-        for name, (got, should) in claims.items()
-        if got != should
+    problems = [
+        make_problem(
+            "values", to_json_line(got), to_json_line(expected), f"{name}, contract"
+        ).message
+        for name, (got, expected) in claims.items()
+        if got != expected
     ]
     claimed = (contract.get("accuracy") or {}).get("budgets") or {}
-    wrongs += wide_budgets(claimed, facts["weight_dtype"], costs)
-    return result(len(claims) + len(claimed), wrongs)
+    problems += too_wide_budgets(claimed, facts["weight_dtype"], costs)
+    return part_result(len(claims) + len(claimed), problems)
 
 
-def wide_budgets(claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cost]) -> list[str]:
-    """The budgets of a contract that allow more than the source's own float32 explains.
+def too_wide_budgets(
+    claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cost]
+) -> list[str]:
+    """Finds the budgets of a contract that are wider than the source's own float32 explains.
 
-    An older bundle claims none for each place, which is no fault of it.
+    An older bundle claims no budget per tap, which is no fault.
+
+    Args:
+        claimed: `accuracy.budgets` of the contract.
+        dtype: of the stored weights.
+        costs: what float32 costs the source at each output and tap.
+
+    Returns:
+        messages.
     """
-    found = []
-    for place, budget in claimed.items():
-        cost = costs.get(place, costs.get(f"{TAPS}{place}"))
-        told = budget if isinstance(budget, dict) else {}
-        got: list[Any] = [told.get(key) for key in ("atol", "rtol")]
+    messages = []
+    for name, budget in claimed.items():
+        cost = costs.get(name, costs.get(f"{TAPS}{name}"))
+        numbers = budget if isinstance(budget, dict) else {}
+        got: list[Any] = [numbers.get(key) for key in ("atol", "rtol")]
         if not all(is_allowance(number) for number in got):
-            should = "an atol and an rtol, each a number from 0 on"
-            found.append(
-                wrong("values", shown(budget), should, f"budget of {place}, contract").message
+            expected = "an atol and an rtol, each a number from 0 on"
+            messages.append(
+                make_problem(
+                    "values", to_json_line(budget), expected, f"budget of {name}, contract"
+                ).message
             )
         elif cost is not None:
             most = min(CLAIM * derive_budget(cost, dtype).atol, SCALE * atol_ceiling(cost, dtype))
             if got[0] > most or got[1] > RTOL:
-                said = f"atol {got[0]:g} and rtol {got[1]:g}"
-                should = f"at most {most:.2g} and {RTOL:g}"
-                found.append(wrong("values", said, should, f"budget of {place}, contract").message)
-    return found
+                shown = f"atol {got[0]:g} and rtol {got[1]:g}"
+                expected = f"at most {most:.2g} and {RTOL:g}"
+                messages.append(
+                    make_problem("values", shown, expected, f"budget of {name}, contract").message
+                )
+    return messages
 
 
 def is_allowance(number: Any) -> bool:
-    """Whether it is a finite number that is not negative."""
+    """Returns whether it is a finite number that is not negative."""
     plain = isinstance(number, int | float) and not isinstance(number, bool)
     return plain and math.isfinite(number) and number >= 0
 
 
-def told_by_model_alone(contract: dict[str, Any], tokenizer: dict[str, Any] | None) -> bool:
-    """Whether the bundle was read off a tokenizer SavedModel, and this reference is a class.
+def is_known_from_model_only(contract: dict[str, Any], tokenizer: dict[str, Any] | None) -> bool:
+    """Returns whether the bundle comes from a tokenizer SavedModel, but the reference is a class.
 
-    A class does not tell whether that SavedModel adds special tokens.
+    A class does not say whether that SavedModel adds special tokens.
     """
     own, fresh = (d.get("provenance", {}) for d in (contract, tokenizer or {}))
     return "tokenizer_model" in own and "tokenizer_model" not in fresh
 
 
-def form_of(spec: dict[str, Any]) -> list[Any]:
-    """Dtype and shape of a contract's output, None where an axis is free."""
-    return [spec["dtype"], [None if size in FREE else size for size in spec["shape"]]]
+def dtype_and_shape(spec: dict[str, Any]) -> list[Any]:
+    """Returns dtype and shape of a contract's output, None for a free axis."""
+    return [spec["dtype"], [None if size in FREE_AXES else size for size in spec["shape"]]]
 
 
-def as_carried(forms: dict[str, list[Any]], source: dict[str, Any]) -> dict[str, Any]:
-    """The source's outputs; one of a dtype that TF.js lacks may be said to have TF.js's instead."""
-    found = dict(source)
+def with_tfjs_dtypes(
+    bundle_outputs: dict[str, list[Any]], source: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the source's outputs; where the bundle claims the dtype of TF.js, that one counts.
+
+    Args:
+        bundle_outputs: dtype and shape by name, as the contract has them.
+        source: the same of the source.
+    """
+    outputs = dict(source)
     for name, (dtype, shape) in source.items():
-        instead = CARRIED.get(dtype)
-        if instead is not None and forms.get(name, [None])[0] == instead:
-            found[name] = [instead, shape]
-    return found
+        instead = TFJS_DTYPES.get(dtype)
+        if instead is not None and bundle_outputs.get(name, [None])[0] == instead:
+            outputs[name] = [instead, shape]
+    return outputs
 
 
 def special_id(tokenizer: dict[str, Any], token: str) -> int | None:
-    """The id that a contract gives a special token."""
+    """Returns the id of a special token in a contract, or None."""
     known = tokenizer["special_tokens"].values()
     return next((entry["id"] for entry in known if entry["token"] == token), None)
 
 
-def shown(value: Any) -> str:
-    """A claim on one line."""
+def to_json_line(value: Any) -> str:
+    """Returns a claim as JSON on one line."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def compare_vocab(bundle: Path, source: list[str]) -> Result:
-    """Each line; `source` is the vocab that the source's tokenizer carries."""
-    own = lines_of((bundle / "vocab.txt").read_bytes())
+def compare_vocab(bundle: Path, source: list[str]) -> PartResult:
+    """Compares each line; `source` is the vocab of the source's tokenizer."""
+    own = split_vocab_lines((bundle / "vocab.txt").read_bytes())
     pairs = enumerate(zip_longest(own, source, fillvalue="nothing"), start=1)
-    wrongs = [
-        wrong("values", repr(got), repr(should), f"line {line}, vocab.txt").message
-        for line, (got, should) in pairs
-        if got != should
+    problems = [
+        make_problem("values", repr(got), repr(expected), f"line {line}, vocab.txt").message
+        for line, (got, expected) in pairs
+        if got != expected
     ]
-    return result(len(source), wrongs)
+    return part_result(len(source), problems)
 
 
-def compare_tables(bundle: Path, fresh: Path) -> Result:
-    """Each character's entry; `fresh` is a bundle whose tables were read off the runtime here."""
+def compare_tables(bundle: Path, fresh: Path) -> PartResult:
+    """Compares each character's entry; `fresh` is a bundle with the tables of this runtime."""
     name = "tokenizer_tables.bin"
-    own, other = ((place / name).read_bytes() for place in (bundle, fresh))
-    found = tables.differences(own, other)
-    wrongs = [wrong("values", a, b, f"{spot}, {name}").message for a, b, spot in found]
-    return result(tables.UNICODE, wrongs)
+    own, other = ((directory / name).read_bytes() for directory in (bundle, fresh))
+    found = tables.find_differences(own, other)
+    problems = [make_problem("values", a, b, f"{spot}, {name}").message for a, b, spot in found]
+    return part_result(tables.UNICODE, problems)

@@ -1,6 +1,6 @@
-"""The still part of a bundle: each weight against the source's variable of the same name.
+"""Compares each weight of a bundle with the source's variable of the same name.
 
-A changed weight is named here, instead of being guessed from what it does to an output.
+So a changed weight is named, and need not be guessed from its effect on an output.
 """
 
 import json
@@ -16,23 +16,24 @@ from support.errors import UserError
 
 Array = NDArray[Any]
 PREFIX = "weights/"
-TOLD = 5
+MAX_FAILURES = 5
 NARROWEST_FIRST = ("uint8", "uint16", "float16", "float32")
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A weight as TF.js has it after loading, float32, and how far its storage may move a value.
+class StoredWeight:
+    """A weight as TF.js has it after loading, float32, and the rounding of its storage.
 
-    `step` is half a unit of what is stored: absolute for uint8 and uint16, relative for float16.
+    `step` is half a unit of the stored numbers: absolute for uint8 and uint16, relative for
+    float16.
     """
 
     values: Array
     dtype: str
     step: float
 
-    def allowed(self, source: Array) -> Array:
-        """The bound of each value; 0 for float32, where a weight is equal or wrong."""
+    def tolerance(self, source: Array) -> Array:
+        """Returns the tolerance of each value; 0 for float32, where a weight is equal or wrong."""
         if self.dtype == "float16":
             # Half a unit in the last place, and half of the least subnormal.
             return np.abs(source.astype(np.float64)) * self.step + 2.0**-25
@@ -43,14 +44,14 @@ class Stored:
         return np.full(source.shape, self.step + slack)
 
 
-def read_bundle(bundle: Path) -> dict[str, Stored]:
-    """Every weight of `model.json`'s manifest by the name of the source's variable.
+def read_bundle_weights(bundle: Path) -> dict[str, StoredWeight]:
+    """Reads every weight of `model.json`'s manifest, by the name of the source's variable.
 
     Raises:
         UserError: the shards are shorter or longer than the manifest says.
     """
     document = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
-    weights: dict[str, Stored] = {}
+    weights: dict[str, StoredWeight] = {}
     for group in document["weightsManifest"]:
         whole = b"".join((bundle / path).read_bytes() for path in group["paths"])
         start = 0
@@ -63,7 +64,7 @@ def read_bundle(bundle: Path) -> dict[str, Stored]:
             raw = np.frombuffer(whole, kind, count, start).reshape(spec["shape"])
             start += raw.nbytes
             if spec["name"].startswith(PREFIX):
-                weights[spec["name"].removeprefix(PREFIX)] = stored(raw, scheme)
+                weights[spec["name"].removeprefix(PREFIX)] = decode_weight(raw, scheme)
         if start != len(whole):
             raise UserError(
                 f"{bundle}: {len(whole) - start} bytes of weights too many; export it again"
@@ -71,34 +72,39 @@ def read_bundle(bundle: Path) -> dict[str, Stored]:
     return weights
 
 
-def stored(raw: Array, scheme: dict[str, Any]) -> Stored:
-    """One weight, widened as TF.js does it."""
+def decode_weight(raw: Array, scheme: dict[str, Any]) -> StoredWeight:
+    """Widens one weight to float32 as TF.js does.
+
+    Args:
+        raw: the stored numbers.
+        scheme: the weight's `quantization` in the manifest.
+    """
     kind = raw.dtype.name
     if "scale" in scheme:
         values = (raw.astype(np.float64) * scheme["scale"] + scheme["min"]).astype(np.float32)
-        return Stored(values, kind, scheme["scale"] / 2)
-    return Stored(raw.astype(np.float32), kind, 2.0**-11 if kind == "float16" else 0.0)
+        return StoredWeight(values, kind, scheme["scale"] / 2)
+    return StoredWeight(raw.astype(np.float32), kind, 2.0**-11 if kind == "float16" else 0.0)
 
 
 def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
-    """What the report says of the weights; `source` is a safetensors file of the variables.
+    """Compares all weights; `source` is a safetensors file of the variables.
 
     Returns:
-        `status`: `pass`, `drift`, or `none` where the source keeps no variables to compare with;
-        `compared`: the number of weights; `failures`: messages, the first few; `failing`: how
-        many; `not_compared`: weights that were computed at export from several variables, and
-        variables that the graph does not use.
+        `status`: `pass`, `drift`, or `none` where the source has no variables to compare with;
+        `compared`: the number of weights; `failures`: the first messages; `failing`: how many;
+        `not_compared`: weights that the export computed from several variables, and variables
+        that the graph does not use.
     """
     variables = load_file(source)
     try:
-        weights = read_bundle(bundle)
+        weights = read_bundle_weights(bundle)
     except UserError as error:
         return {"status": "drift", "compared": 0, "failing": 1, "failures": [str(error)]} | {
             "not_compared": sorted(variables)
         }
     common = sorted(set(weights) & set(variables))
-    told = (difference(name, weights[name], variables[name]) for name in common)
-    messages = [message for message in told if message is not None]
+    differences = (describe_difference(name, weights[name], variables[name]) for name in common)
+    messages = [message for message in differences if message is not None]
     if variables and not common:
         messages = ["got no weight with the name of a variable, but should be all [weights]"]
     status = "drift" if messages else "pass" if variables else "none"
@@ -106,48 +112,48 @@ def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
         "status": status,
         "compared": len(common),
         "failing": len(messages),
-        "failures": messages[:TOLD],
+        "failures": messages[:MAX_FAILURES],
         "not_compared": sorted(set(weights) ^ set(variables)),
     }
 
 
 def stored_dtype(bundle: Path) -> str | None:
-    """The weight dtype that the shards have: the narrowest, since vectors stay in float32.
+    """Returns the weight dtype of the shards: the narrowest, since vectors stay in float32.
 
-    None where the shards cannot be read.
+    Returns None where the shards cannot be read.
     """
     try:
-        kinds = {weight.dtype for weight in read_bundle(bundle).values()}
+        kinds = {weight.dtype for weight in read_bundle_weights(bundle).values()}
     except UserError:
         return None
     return next((dtype for dtype in NARROWEST_FIRST if dtype in kinds), None)
 
 
 def stored_variables(bundle: Path, source: Path) -> dict[str, Array] | None:
-    """The source's variables with the values that a bundle has stored, float32 by name.
+    """Returns the source's variables with the values that a bundle stores, float32 by name.
 
-    None where one of the bundle's weights was computed from several, and so cannot be given back.
+    Returns None where a weight of the bundle was computed from several variables.
     """
     variables = load_file(source)
-    weights = read_bundle(bundle)
+    weights = read_bundle_weights(bundle)
     if not set(weights) <= set(variables):
         return None
     return {name: np.ascontiguousarray(weights[name].values) for name in sorted(weights)}
 
 
-def difference(name: str, weight: Stored, source: Array) -> str | None:
-    """What is wrong with a weight, in the one grammar of messages."""
+def describe_difference(name: str, weight: StoredWeight, source: Array) -> str | None:
+    """Returns the message about a weight that differs, or None."""
     where = f"[weight {name}"
     if weight.values.shape != source.shape:
         return (
             f"got {list(weight.values.shape)}, but should be {list(source.shape)} {where}, shape]"
         )
     moved = np.abs(weight.values.astype(np.float64) - source.astype(np.float64))
-    over = moved - weight.allowed(source)
+    over = moved - weight.tolerance(source)
     bad = ~(over <= 0)
     if not bad.any():
         return None
-    # What is no number is further off than anything.
+    # NaN counts as the largest distance.
     furthest = int(np.argmax(np.where(np.isnan(over), np.inf, over)))
     at = tuple(int(i) for i in np.unravel_index(furthest, over.shape))
     return (

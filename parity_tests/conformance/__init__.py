@@ -1,1 +1,1 @@
-"""Conformance: every row of the catalog at its true size, from SavedModel to Node and back."""
+"""Conformance: every row of the catalog at its true size, exported and compared in Node."""

@@ -1,8 +1,8 @@
 """Takes every row of the catalog, at its true size, from Python to Node and compares.
 
-Weights are seeded: the published ones cannot be had any more by most people, and parity does not
-depend on them. Rows that share configuration and contract share one build. Further rows are small
-models that the publishers' own code makes, saves and runs.
+Weights are seeded: most people cannot get the published ones any more, and parity does not depend
+on them. Rows that share configuration and contract share one build. Further rows are small models
+that the publishers' own code makes, saves and runs.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from export.source import catalog
-from parity_tests.conformance.fixtures import groups, vocab_lines
-from parity_tests.conformance.published import conform_published, published
-from parity_tests.conformance.rows import Row, conform, table
+from parity_tests.conformance.fixtures import entries_by_build, make_vocab_lines
+from parity_tests.conformance.published import conform_published, published_models
+from parity_tests.conformance.rows import ConformanceRow, conform_catalog_rows, markdown_table
 from parity_tests.conformance.trained import NAME, conform_trained
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import UserError
@@ -27,78 +27,81 @@ EXAMPLE = """example:
   nox -s conformance -- --publishers
   nox -s conformance -- --rows transformers/bert_cased,keras_hub/albert
 
-exit codes: 0 every row conforms, 1 a row does not, 2 a mistake in what was given
+exit codes: 0 every row conforms, 1 a row does not, 2 a mistake in the input
 """
 
 
 @dataclass(frozen=True)
 class Build:
-    """What is built once; `names` are the rows that share it, `run` takes a working directory."""
+    """One build; `names` are the rows that share it, `run` takes a working directory."""
 
     names: tuple[str, ...]
-    run: Callable[[Path], Row]
+    run: Callable[[Path], ConformanceRow]
 
 
-@command("interrupted; the rows that were finished are kept")
+@command("interrupted; the finished rows are saved")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the rows, writes after each, and gives the exit code."""
-    given = parse(arguments)
-    possible = builds(given)
-    unknown = (given.rows or set()) - {name for build in possible for name in build.names}
+    """Runs the rows, writes after each, and returns the exit code."""
+    options = parse_options(arguments)
+    possible = list_builds(options)
+    unknown = (options.rows or set()) - {name for build in possible for name in build.names}
     if unknown:
-        raise UserError(no_row(sorted(unknown), given))
-    wanted = [b for b in possible if given.rows is None or given.rows & set(b.names)]
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="conformance-") as place:
+        raise UserError(unknown_row_message(sorted(unknown), options))
+    wanted = [b for b in possible if options.rows is None or options.rows & set(b.names)]
+    rows: list[ConformanceRow] = []
+    with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
         size = catalog.read_entries()[0].vocab_size
-        vocab = "".join(f"{line}\n" for line in vocab_lines(size))
-        (Path(place) / "vocab.txt").write_text(vocab, encoding="utf-8")
+        vocab = "".join(f"{line}\n" for line in make_vocab_lines(size))
+        (Path(scratch) / "vocab.txt").write_text(vocab, encoding="utf-8")
         for at, build in enumerate(wanted, 1):
             print(f"[{at}/{len(wanted)}] {', '.join(build.names)}", file=sys.stderr, flush=True)
-            rows.append(build.run(Path(place)))
-            told(rows, given.out)
-    print(table(rows))
+            rows.append(build.run(Path(scratch)))
+            report_last_row(rows, options.out)
+    print(markdown_table(rows))
     return 0 if rows and all(row.ok for row in rows) else 1
 
 
-def builds(given: argparse.Namespace) -> list[Build]:
-    """Every build for which there is an interpreter, in order."""
-    found = []
-    if not given.publishers:
-        found += [
-            Build(tuple(e.name for e in group), partial(from_catalog, group)) for group in groups()
+def list_builds(options: argparse.Namespace) -> list[Build]:
+    """Lists every build for which there is an interpreter, in order."""
+    builds = []
+    if not options.publishers:
+        builds += [
+            Build(tuple(e.name for e in group), partial(build_from_catalog, group))
+            for group in entries_by_build()
         ]
-        if given.judge is not None:
-            found.append(Build((NAME,), partial(conform_trained, given.judge)))
-    for model in published():
-        interpreter = getattr(given, model.environment)
+        if options.judge is not None:
+            builds.append(Build((NAME,), partial(conform_trained, options.judge)))
+    for model in published_models():
+        interpreter = getattr(options, model.environment)
         if interpreter is not None:
             run = partial(conform_published, model, interpreter)
-            found.append(Build((model.name,), run))
-    return found
+            builds.append(Build((model.name,), run))
+    return builds
 
 
-def from_catalog(group: list[catalog.Entry], work: Path) -> Row:
-    """A build of the catalog with the vocab that all of them share."""
-    return conform(group, work / "vocab.txt", work)
+def build_from_catalog(group: list[catalog.Entry], work: Path) -> ConformanceRow:
+    """Runs a build of the catalog with the vocab that all of them share."""
+    return conform_catalog_rows(group, work / "vocab.txt", work)
 
 
-def no_row(unknown: list[str], given: argparse.Namespace) -> str:
-    """Why there is no such row."""
-    for model in published():
-        if model.name in unknown and getattr(given, model.environment) is None:
+def unknown_row_message(unknown: list[str], options: argparse.Namespace) -> str:
+    """Says why there is no such row."""
+    for model in published_models():
+        if model.name in unknown and getattr(options, model.environment) is None:
             option = model.environment.replace("_", "-")
-            return f"{model.name} needs --{option} PYTHON; nox -s conformance gives it"
-    also = ", ".join(model.name for model in published())
-    known = [entry.name for entry in catalog.read_entries()] + [model.name for model in published()]
+            return f"{model.name} needs --{option} PYTHON; nox -s conformance passes it"
+    also = ", ".join(model.name for model in published_models())
+    known = [entry.name for entry in catalog.read_entries()] + [
+        model.name for model in published_models()
+    ]
     meant = nearest_name(unknown[0], known)
     asked = f" (did you mean {meant}?)" if meant else ""
-    said = f"the catalog has no {', '.join(unknown)}{asked}"
-    return f"{said}; see `nox -s export -- catalog`; also: {also}"
+    message = f"the catalog has no {', '.join(unknown)}{asked}"
+    return f"{message}; see `nox -s export -- catalog`; also: {also}"
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options."""
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m parity_tests.conformance",
         description=__doc__,
@@ -134,16 +137,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def told(rows: list[Row], out: Path) -> None:
-    """Says what came of the last row, and writes all."""
-    write(rows, out)
+def report_last_row(rows: list[ConformanceRow], out: Path) -> None:
+    """Prints the result of the last row, and writes all."""
+    write_rows_json(rows, out)
     row = rows[-1]
     verdict = "ok" if row.ok else f"FAILED: {row.said}"
     print(f"    {verdict}", file=sys.stderr, flush=True)
 
 
-def write(rows: list[Row], out: Path) -> None:
-    """Writes one object a catalog row; those that share a build have the same figures."""
+def write_rows_json(rows: list[ConformanceRow], out: Path) -> None:
+    """Writes one object for each catalog row; rows that share a build have the same figures."""
     document = [
         asdict(row) | {"name": name} for row in rows for name in (row.name, *row.same_build)
     ]

@@ -2,7 +2,8 @@
 
     python -m parity_tests.conformance.fixtures ROW VOCAB OUT [LAYERS]
 
-A process of its own: Keras counts the models of a process in their names, and memory comes back.
+It runs as a process of its own: Keras counts the models of a process in their names, and its memory
+is freed at the end.
 """
 
 import sys
@@ -20,15 +21,22 @@ SEED = 1
 CJK = [*range(0x4E00, 0xA000), *range(0x3400, 0x4DC0)]
 
 
-def vocab_lines(count: int) -> list[str]:
-    """A vocab as large as the collection's: special tokens, ASCII, `##` pieces, CJK characters."""
+def make_vocab_lines(count: int) -> list[str]:
+    """Makes a vocab of `count` lines: special tokens, ASCII, `##` pieces, CJK characters."""
     ascii_signs = [chr(c) for c in range(0x21, 0x7F) if not chr(c).isupper()]
     pieces = [f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
     return list(islice(chain(SPECIAL_TOKENS.values(), ascii_signs, pieces, map(chr, CJK)), count))
 
 
-def build(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> None:
-    """Writes the SavedModel of a row, of as many layers as it has or as are asked for."""
+def build_fixture(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> None:
+    """Writes the SavedModel of a row.
+
+    Args:
+        name: of the row in the catalog.
+        vocab_file: its vocab.
+        out: the directory of the SavedModel.
+        layers: instead of the row's own number.
+    """
     entry = catalog.find_entry(name)
     assert entry is not None, name
     vocab = read_vocab(vocab_file, print)
@@ -48,13 +56,13 @@ def build(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> 
         string_tokens.save_string_tokens(model, vocab, out, outputs)
 
 
-def groups() -> Iterator[list[catalog.Entry]]:
-    """The rows that share configuration and contract, the first of each named first."""
-    found: dict[str, list[catalog.Entry]] = {}
+def entries_by_build() -> Iterator[list[catalog.Entry]]:
+    """Yields the rows that share configuration and contract, in the order of the catalog."""
+    builds: dict[str, list[catalog.Entry]] = {}
     for entry in catalog.read_entries():
-        found.setdefault(entry.group, []).append(entry)
-    yield from found.values()
+        builds.setdefault(entry.group, []).append(entry)
+    yield from builds.values()
 
 
 if __name__ == "__main__":
-    build(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:5]))
+    build_fixture(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:5]))

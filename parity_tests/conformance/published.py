@@ -1,8 +1,8 @@
-"""Rows whose reference is the publishers' own code: small models, made on the spot by it.
+"""Rows whose reference is the publishers' own code, with small models that it makes.
 
 A publisher's script (publishers/) saves its model and runs it on our cases, in float32 and in
-float64. The kit takes what was saved to Node, as a person would; there the same texts must give
-the publisher's ids, and outputs as near to float64 as float32 allows.
+float64. The saved model is exported as a person would do it. In Node, the same texts must give the
+publisher's ids, and outputs as near to float64 as float32 allows.
 """
 
 import shutil
@@ -15,24 +15,24 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from parity_tests.conformance.publishers.cases import CASES, PAIRS, write_cases
-from parity_tests.conformance.rows import MIB, Row, python
-from parity_tests.runners.measure import Measured, measured
-from parity_tests.runners.runners import node
+from parity_tests.conformance.rows import MIB, ConformanceRow, run_module
+from parity_tests.runners.measure import MeasuredRun, run_measured
+from parity_tests.runners.runners import find_node
 from support.contracts import read_bundle
 
 SCRIPTS = "parity_tests.conformance.publishers"
 ENCODE = Path(__file__).parents[2] / "node_bridge" / "encode.js"
 BACKENDS = ("wasm", "cpu")
-# The publisher's own float32 is off float64 by as much as rounding costs this model. Another
-# float32 program adds the same numbers in another order, and its exp, tanh and erf differ in
-# their last bits: on the rows measured, Node on wasm and cpu was off by 0.4 to 1.7 times as much.
+# The distance of the publisher's own float32 from float64 is what rounding costs this model.
+# Another float32 program sums in another order, and its exp, tanh and erf differ in the last bits:
+# on the measured rows, Node on wasm and cpu was 0.4 to 1.7 times as far.
 ROUNDING = 5.0
-# Whatever the rounding is: beyond this part of the largest output the model is another one.
+# Beyond this part of the largest output the model is another one, whatever the rounding is.
 CEILING = 1e-4
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedModel:
     """One small model of a publisher.
 
     `script` is a module of publishers/, `model` its argument; `environment` is the option that
@@ -49,7 +49,7 @@ class Published:
 
     @property
     def name(self) -> str:
-        """As `--rows` takes it."""
+        """The name for `--rows`."""
         return f"{self.script.removesuffix('_models')}/{self.model}"
 
 
@@ -57,25 +57,25 @@ VOCAB = ("--vocab", "{work}/vocab.txt")
 BERT, TF_TEXT = (*VOCAB, "--tokenizer", "bert"), (*VOCAB, "--tokenizer", "tf-text")
 
 
-def published() -> list[Published]:
-    """All of them. Where a directory has its tokenizer's facts, none is named here."""
+def published_models() -> list[PublishedModel]:
+    """Returns all of them. Where a directory describes its tokenizer, no option names one."""
     names = ("bert", "bert_cased", "bert_masked_lm", "albert", "albert_groups", "electra")
     return [
-        *(Published("transformers_models", name, "judge", checkpoint=True) for name in names),
-        # Their `encode` takes single texts alone.
-        Published(
+        *(PublishedModel("transformers_models", name, "judge", checkpoint=True) for name in names),
+        # Their `encode` takes only single texts.
+        PublishedModel(
             "transformers_models", "sentence_transformer", "judge", checkpoint=True, pairs=False
         ),
         *(
-            Published("keras_hub_models", name, "publishers_python", options=TF_TEXT)
+            PublishedModel("keras_hub_models", name, "publishers_python", options=TF_TEXT)
             for name in ("bert", "albert", "electra")
         ),
         *(
-            Published("model_garden", name, "publishers_python", options=TF_TEXT)
+            PublishedModel("model_garden", name, "publishers_python", options=TF_TEXT)
             for name in ("bert", "albert")
         ),
         *(
-            Published(
+            PublishedModel(
                 "google_models", f"{name}_{form}", "publishers_python", form == "checkpoint", BERT
             )
             for name in ("bert", "albert")
@@ -84,77 +84,101 @@ def published() -> list[Published]:
     ]
 
 
-def conform_published(row_of: Published, interpreter: Path, work: Path) -> Row:
-    """Takes one publisher's model through the whole kit; `interpreter` can run its script."""
-    place = work / "published"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    row = Row(row_of.name, [], "named", "publisher")
+def conform_published(model: PublishedModel, interpreter: Path, work: Path) -> ConformanceRow:
+    """Runs, exports and compares one publisher's model.
+
+    Args:
+        model: to run.
+        interpreter: a Python that can run its script.
+        work: a directory to work in.
+    """
+    directory = work / "published"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    row = ConformanceRow(model.name, [], "named", "publisher")
     try:
-        write_cases(place, CASES + (PAIRS if row_of.pairs else []))
-        said = made(row, row_of, interpreter, place) or exported(row, row_of, place)
-        row.said = said or compare(row, place)
+        write_cases(directory, CASES + (PAIRS if model.pairs else []))
+        problem = run_publisher(row, model, interpreter, directory) or export_published(
+            row, model, directory
+        )
+        row.said = problem or compare_backends(row, directory)
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(directory)
     row.ok = not row.said
     return row
 
 
-def made(row: Row, row_of: Published, interpreter: Path, place: Path) -> str:
-    """The publisher's side → what went wrong, or nothing."""
-    command = [str(interpreter), "-m", f"{SCRIPTS}.{row_of.script}", row_of.model, str(place)]
-    done = measured(command, place / "script")
+def run_publisher(
+    row: ConformanceRow, model: PublishedModel, interpreter: Path, directory: Path
+) -> str:
+    """Runs the publisher's script; returns what went wrong, or "".
+
+    Args:
+        row: gets the reference's packages.
+        model: to run.
+        interpreter: a Python that can run its script.
+        directory: to work in.
+    """
+    command = [str(interpreter), "-m", f"{SCRIPTS}.{model.script}", model.model, str(directory)]
+    done = run_measured(command, directory / "script")
     if done.code != 0:
-        return f"{row_of.script}: {done.last_words}"
-    with safe_open(place / "reference.safetensors", framework="numpy") as file:
+        return f"{model.script}: {done.last_error_line}"
+    with safe_open(directory / "reference.safetensors", framework="numpy") as file:
         row.reference = file.metadata()["made_by"]
     row.known = row.reference.split(",")[0]
     return ""
 
 
-def exported(row: Row, row_of: Published, place: Path) -> str:
-    """From what the publisher saved to a bundle → what went wrong, or nothing."""
-    model = place / "model"
-    if row_of.checkpoint:
-        built = python(place, "export", "build", model, "--out", place / "saved")
+def export_published(row: ConformanceRow, model: PublishedModel, directory: Path) -> str:
+    """Exports the saved model to a bundle; returns what went wrong, or ""."""
+    source = directory / "model"
+    if model.checkpoint:
+        built = run_module(directory, "export", "build", source, "--out", directory / "saved")
         if built.code != 0:
-            return f"build: {built.last_words}"
-        model = place / "saved"
-    options = [option.format(work=place) for option in row_of.options]
-    done = python(place, "export", "model", model, *options, "--out", place / "bundle")
+            return f"build: {built.last_error_line}"
+        source = directory / "saved"
+    options = [option.format(work=directory) for option in model.options]
+    done = run_module(directory, "export", "model", source, *options, "--out", directory / "bundle")
     row.export_s, row.export_peak_mib = done.seconds, done.peak_bytes / MIB
-    return "" if done.code == 0 else f"export: {done.last_words}"
+    return "" if done.code == 0 else f"export: {done.last_error_line}"
 
 
-def compare(row: Row, place: Path) -> str:
-    """Runs the cases in Node on each backend → the first difference, or nothing."""
-    bundle, reference = place / "bundle", load_file(place / "reference.safetensors")
+def compare_backends(row: ConformanceRow, directory: Path) -> str:
+    """Runs the cases in Node on each backend; returns what differs, or ""."""
+    bundle, reference = directory / "bundle", load_file(directory / "reference.safetensors")
     row.parameters_mib = sum(f.stat().st_size for f in bundle.glob("*.bin")) / MIB
     contract = read_bundle(bundle)
     names = {output["role"]: output["name"] for output in contract["outputs"]}
-    said = []
+    problems = []
     for backend in BACKENDS:
-        out = place / f"{backend}.safetensors"
-        done = encode(bundle, place / "cases.jsonl", backend, out)
+        out = directory / f"{backend}.safetensors"
+        done = encode_in_node(bundle, directory / "cases.jsonl", backend, out)
         row.node_peak_mib = max(row.node_peak_mib or 0.0, done.peak_bytes / MIB)
         if done.code != 0:
-            return f"{backend}: {done.last_words}"
+            return f"{backend}: {done.last_error_line}"
         answers = load_file(out)
-        problem = judge(row, backend, names, reference, answers)
+        problem = compare_answers(row, backend, names, reference, answers)
         if problem:
-            said.append(f"{backend}: {problem}")
-    return "; ".join(said)
+            problems.append(f"{backend}: {problem}")
+    return "; ".join(problems)
 
 
-def encode(bundle: Path, cases: Path, backend: str, out: Path) -> Measured:
-    """`encode.js` on the cases."""
+def encode_in_node(bundle: Path, cases: Path, backend: str, out: Path) -> MeasuredRun:
+    """Runs `encode.js` on the cases.
+
+    Args:
+        bundle: to run.
+        cases: the file of the cases.
+        backend: of TF.js.
+        out: the file of the outputs.
+    """
     arguments = ["--bundle", bundle, "--backend", backend, "--out", out, "--jsonl"]
-    command = [node(), str(ENCODE), *map(str, arguments)]
-    return measured(command, out.with_suffix(""), stdin=cases)
+    command = [find_node(), str(ENCODE), *map(str, arguments)]
+    return run_measured(command, out.with_suffix(""), stdin=cases)
 
 
-def judge(
-    row: Row,
+def compare_answers(
+    row: ConformanceRow,
     backend: str,
     names: dict[str, str],
     reference: dict[str, np.ndarray],
@@ -170,41 +194,41 @@ def judge(
         answers: what `encode.js` wrote: `input_ids`, `attention_mask`, outputs by name.
 
     Returns:
-        What differs, or nothing.
+        what differs, or "".
     """
-    differing = other_ids(reference, answers)
+    differing = find_different_ids(reference, answers)
     if differing:
         return differing
     real = reference["attention_mask"] == 1
     roles = [name.removesuffix(".float64") for name in reference if name.endswith(".float64")]
-    said = [] if roles else ["the reference has no outputs"]
+    problems = [] if roles else ["the reference has no outputs"]
     for role in roles:
         if role not in names:
-            said.append(f"the bundle has no {role}, only {', '.join(names)}")
+            problems.append(f"the bundle has no {role}, only {', '.join(names)}")
             continue
         single, exact = reference[role], reference[f"{role}.float64"]
         mine: np.ndarray = answers[names[role]]
         if role == "sequence_output":
-            # A bundle of a fixed length is padded further.
+            # A bundle of a fixed length has more padding.
             single, exact, mine = single[real], exact[real], mine[:, : real.shape[1]][real]
         if mine.shape != exact.shape:
-            said.append(f"{role}: got shape {mine.shape}, expected {exact.shape}")
+            problems.append(f"{role}: got shape {mine.shape}, expected {exact.shape}")
             continue
-        rounding, largest = largest_of(single - exact), largest_of(exact)
+        rounding, largest = largest_absolute(single - exact), largest_absolute(exact)
         allowed = min(ROUNDING * rounding, CEILING * largest)
-        moved = largest_of(mine - exact)
+        moved = largest_absolute(mine - exact)
         row.max_abs[f"{role}, {backend} against float64"] = moved
-        row.max_abs[f"{role}, {backend} against float32"] = largest_of(mine - single)
+        row.max_abs[f"{role}, {backend} against float32"] = largest_absolute(mine - single)
         row.max_abs[f"{role}, float32 against float64"] = rounding
         row.budget = max(row.budget or 0.0, allowed)
         if not moved <= allowed:
-            said.append(f"{role}: {moved:.2g} from float64, expected at most {allowed:.2g}")
-    return ", ".join(said)
+            problems.append(f"{role}: {moved:.2g} from float64, expected at most {allowed:.2g}")
+    return ", ".join(problems)
 
 
-def other_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) -> str:
-    """The first text whose ids differ, with both, or nothing."""
-    theirs, ours = (unpadded(tensors) for tensors in (reference, answers))
+def find_different_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) -> str:
+    """Returns the first text whose ids differ, with both ids, or ""."""
+    theirs, ours = (unpad_ids(tensors) for tensors in (reference, answers))
     if len(theirs) != len(ours):
         return f"got {len(ours)} texts, expected {len(theirs)}"
     for at, (expected, got) in enumerate(zip(theirs, ours, strict=True)):
@@ -213,12 +237,12 @@ def other_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) 
     return ""
 
 
-def unpadded(tensors: dict[str, np.ndarray]) -> list[list[Any]]:
-    """The ids of each text alone."""
+def unpad_ids(tensors: dict[str, np.ndarray]) -> list[list[Any]]:
+    """Returns the ids of each text without padding."""
     pairs = zip(tensors["input_ids"], tensors["attention_mask"], strict=True)
     return [ids[mask == 1].tolist() for ids, mask in pairs]
 
 
-def largest_of(values: np.ndarray) -> float:
-    """The largest absolute value; NaN where one is not a number."""
+def largest_absolute(values: np.ndarray) -> float:
+    """Returns the largest absolute value; NaN where one is NaN."""
     return float(np.max(np.abs(values)))

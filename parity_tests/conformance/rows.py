@@ -1,4 +1,4 @@
-"""One row: built, exported, loaded in Node, compared with Python, deleted."""
+"""Builds, exports and compares one row of the catalog in Node, and formats the table."""
 
 import json
 import shutil
@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from export.source import catalog
-from parity_tests.runners.measure import measured
-from parity_tests.runners.runners import node
+from parity_tests.runners.measure import run_measured
+from parity_tests.runners.runners import find_node
 
-NO_HURRY = ("--time-limit", "7200")
-"""The largest models have steps of minutes, and a machine may be busy with something else."""
+LONG_TIME_LIMIT = ("--time-limit", "7200")
+"""The largest models have steps of minutes, and a machine may be busy with other work."""
 MIB = 1 << 20
 
 
 @dataclass
-class Row:
-    """What came of a row. Sizes are in MiB, times in seconds, errors the largest of any value.
+class ConformanceRow:
+    """The result of a row. Sizes are in MiB, times in seconds, `max_abs` over all values.
 
     `reference` has the packages whose forward pass it was compared with, and their versions;
-    `known` is then the first of them.
+    `known` is then the first of them. `said` is what went wrong, or "".
     """
 
     name: str
@@ -40,23 +40,23 @@ class Row:
     reference: str = ""
 
 
-def conform(entries: list[catalog.Entry], vocab: Path, work: Path) -> Row:
-    """Takes the first of some rows that share a build through the whole kit."""
+def conform_catalog_rows(entries: list[catalog.Entry], vocab: Path, work: Path) -> ConformanceRow:
+    """Builds, exports and compares the first of some rows that share a build."""
     first, *others = entries
-    row = Row(first.name, [entry.name for entry in others], first.contract, first.mark)
+    row = ConformanceRow(first.name, [entry.name for entry in others], first.contract, first.mark)
     model, bundle = work / "model", work / "bundle"
     try:
-        built = python(work, "parity_tests.conformance.fixtures", first.name, vocab, model)
+        built = run_module(work, "parity_tests.conformance.fixtures", first.name, vocab, model)
         if built.code != 0:
-            row.said = f"build: {built.last_words}"
+            row.said = f"build: {built.last_error_line}"
             return row
         arguments = export_arguments(first, model, vocab)
-        exported = python(work, "export", *arguments, "--out", bundle)
+        exported = run_module(work, "export", *arguments, "--out", bundle)
         row.export_s, row.export_peak_mib = exported.seconds, exported.peak_bytes / MIB
         if exported.code != 0:
-            row.said = f"export: {exported.last_words}"
+            row.said = f"export: {exported.last_error_line}"
             return row
-        check(row, bundle, work, first)
+        check_bundle(row, bundle, work, first)
     finally:
         shutil.rmtree(model, ignore_errors=True)
         shutil.rmtree(bundle, ignore_errors=True)
@@ -64,35 +64,52 @@ def conform(entries: list[catalog.Entry], vocab: Path, work: Path) -> Row:
 
 
 def export_arguments(entry: catalog.Entry, model: Path, vocab: Path) -> list[Any]:
-    """How a person would export a row of this contract."""
+    """Returns the arguments with which a person would export a row of this contract."""
     if entry.contract == "tokenizer":
-        # Proven on the model: which tokenizer it is, is found by what it does.
+        # The export finds out by itself which tokenizer the model is.
         return ["vocab", "--tokenizer-model", model]
     if entry.contract == "named":
-        return ["model", model, *NO_HURRY, "--vocab", vocab, "--tokenizer", "tf-text", "--uncased"]
-    return ["model", model, *NO_HURRY, "--tokenizer", "bert", "--uncased"]
+        return [
+            "model",
+            model,
+            *LONG_TIME_LIMIT,
+            "--vocab",
+            vocab,
+            "--tokenizer",
+            "tf-text",
+            "--uncased",
+        ]
+    return ["model", model, *LONG_TIME_LIMIT, "--tokenizer", "bert", "--uncased"]
 
 
-def check(row: Row, bundle: Path, work: Path, entry: catalog.Entry) -> None:
-    """Loads the bundle in Node and compares with what Python gave."""
+def check_bundle(row: ConformanceRow, bundle: Path, work: Path, entry: catalog.Entry) -> None:
+    """Loads the bundle in Node and compares with Python; adds the result to the row.
+
+    Args:
+        row: gets the result.
+        bundle: to check.
+        work: a directory to work in.
+        entry: of the catalog.
+    """
     if entry.contract == "tokenizer":
         script = "parity_tests.tokenizer"
-        proven = python(work, script, "--bundle", bundle)
-        row.ok, row.said = proven.code == 0, "" if proven.code == 0 else proven.last_words
+        proven = run_module(work, script, "--bundle", bundle)
+        row.ok, row.said = proven.code == 0, "" if proven.code == 0 else proven.last_error_line
         row.max_abs = {"ids": 0.0} if row.ok else {}
         return
-    verified(row, bundle, work)
+    verify_in_node(row, bundle, work)
 
 
-def verified(row: Row, bundle: Path, work: Path) -> None:
-    """Adds size, load time, memory, errors and verdict of a model's bundle in Node on wasm."""
+def verify_in_node(row: ConformanceRow, bundle: Path, work: Path) -> None:
+    """Runs verify.js on wasm; adds size, load time, memory, differences and verdict to the row."""
     row.parameters_mib = sum(f.stat().st_size for f in bundle.glob("*.bin")) / MIB
     verify = Path(__file__).parents[2] / "node_bridge" / "verify.js"
-    done = measured(
-        [node(), str(verify), "--bundle", str(bundle), "--backend", "wasm", "--json"], work / "node"
+    done = run_measured(
+        [find_node(), str(verify), "--bundle", str(bundle), "--backend", "wasm", "--json"],
+        work / "node",
     )
     if not done.stdout.strip():
-        row.said = f"node: {done.last_words}"
+        row.said = f"node: {done.last_error_line}"
         return
     answer = json.loads(done.stdout)
     row.load_s, row.node_peak_mib = answer["load_ms"] / 1000, done.peak_bytes / MIB
@@ -102,12 +119,12 @@ def verified(row: Row, bundle: Path, work: Path) -> None:
     row.said = "; ".join(f"{c['name']}: {c['said']}" for c in answer["checks"] if not c["passed"])
 
 
-def python(work: Path, module: str, *arguments: Any) -> Any:
-    """A module of this project in a process of its own."""
-    return measured([sys.executable, "-m", module, *map(str, arguments)], work / "python")
+def run_module(work: Path, module: str, *arguments: Any) -> Any:
+    """Runs a module of this project in a process of its own."""
+    return run_measured([sys.executable, "-m", module, *map(str, arguments)], work / "python")
 
 
-# The rows as a table in Markdown, which a terminal shows as well.
+# The table in Markdown, which is readable in a terminal too.
 
 HEAD = (
     "model",
@@ -124,42 +141,42 @@ HEAD = (
 TEXT_COLUMNS = (0, 1, 2, 9)
 
 
-def table(rows: list[Row]) -> str:
-    """A line for each build, with the names that share it."""
-    lines = [HEAD, *map(cells, rows)]
+def markdown_table(rows: list[ConformanceRow]) -> str:
+    """Returns a line for each build, with the names that share it."""
+    lines = [HEAD, *map(row_cells, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     rule = tuple(("-" if i in TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
-    return "\n".join(shown(line, widths) for line in (lines[0], rule, *lines[1:]))
+    return "\n".join(format_line(line, widths) for line in (lines[0], rule, *lines[1:]))
 
 
-def shown(line: tuple[str, ...], widths: list[int]) -> str:
-    """One line of the table."""
-    padded = [align(cell, widths[i], i) for i, cell in enumerate(line)]
+def format_line(line: tuple[str, ...], widths: list[int]) -> str:
+    """Returns one line of the table."""
+    padded = [align_cell(cell, widths[i], i) for i, cell in enumerate(line)]
     return f"| {' | '.join(padded)} |"
 
 
-def align(cell: str, width: int, column: int) -> str:
-    """Text to the left, numbers to the right."""
+def align_cell(cell: str, width: int, column: int) -> str:
+    """Aligns text to the left, numbers to the right."""
     return cell.ljust(width) if column in TEXT_COLUMNS else cell.rjust(width)
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """One row as text."""
+def row_cells(row: ConformanceRow) -> tuple[str, ...]:
+    """Returns the cells of one row."""
     worst = max(row.max_abs.values(), default=None)
     return (
         ", ".join([row.name, *row.same_build]),
         row.contract,
         row.known,
-        number(row.parameters_mib, 0),
-        number(row.export_s, 0),
-        number(row.export_peak_mib, 0),
-        number(row.load_s, 1),
-        number(row.node_peak_mib, 0),
+        format_number(row.parameters_mib, 0),
+        format_number(row.export_s, 0),
+        format_number(row.export_peak_mib, 0),
+        format_number(row.load_s, 1),
+        format_number(row.node_peak_mib, 0),
         "–" if worst is None else ("equal ids" if row.contract == "tokenizer" else f"{worst:.1e}"),
         "ok" if row.ok else row.said or "failed",
     )
 
 
-def number(value: float | None, digits: int) -> str:
-    """A number, or a dash."""
+def format_number(value: float | None, digits: int) -> str:
+    """Formats a number, or a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}"

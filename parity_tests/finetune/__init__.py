@@ -1,1 +1,1 @@
-"""One classifier, its encoder frozen and updated, in Python and in Node, measured."""
+"""Measures one classifier, with a frozen and an updated encoder, in Python and in Node."""

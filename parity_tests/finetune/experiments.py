@@ -11,9 +11,9 @@ from typing import Any
 
 from export.confined import confinement
 from export.confined.confinement import AllowedPaths
-from parity_tests.finetune.rows import Row
-from parity_tests.runners.measure import Measured, measured
-from parity_tests.runners.runners import CHECK, ROOT, node
+from parity_tests.finetune.rows import FinetuneRow
+from parity_tests.runners.measure import MeasuredRun, run_measured
+from parity_tests.runners.runners import CHECK_NATIVE, ROOT, find_node
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 
 TRAIN = ROOT / "node_bridge" / "train.js"
@@ -24,12 +24,12 @@ NO_GRADIENTS = (
     "and has no kernel for the gradient of a gather (UnsortedSegmentSum)"
 )
 FIRST_STEPS = 20
-"""Steps in which Node's losses have to be Python's."""
+"""Steps in which Node's losses must equal Python's."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Where the model lies, and what to train on: `texts` texts of `train` for some epochs."""
+class FinetuneSetting:
+    """The directory of the model, and what to train on: `texts` texts of `train`."""
 
     root: Path
     train: Path
@@ -39,119 +39,136 @@ class Setting:
     scratch: Path
 
 
-def rows(setting: Setting) -> Iterator[Row]:
-    """The table, row by row.
+def run_experiments(setting: FinetuneSetting) -> Iterator[FinetuneRow]:
+    """Runs all experiments; yields their rows.
 
     Raises:
-        CheckFailed: an encoder moved that should not, or Node's losses are not Python's.
-        UserError: the model or the texts are not there.
+        CheckFailed: a frozen encoder moved, or Node's losses differ from Python's.
+        UserError: the model or the texts are missing.
         EnvironmentProblem: this machine lacks something, or a process was killed.
     """
-    yield python(setting, FROZEN)
-    updated = python(setting, UPDATED)
+    yield run_in_python(setting, FROZEN)
+    updated = run_in_python(setting, UPDATED)
     yield updated
-    yield node_frozen(setting, "wasm")
-    yield Row("Node, wasm", UPDATED, NO_GRADIENTS)
-    absent, other = native()
-    yield Row("Node, native", FROZEN, absent) if absent else node_frozen(setting, "native")
+    yield run_node_frozen(setting, "wasm")
+    yield FinetuneRow("Node, wasm", UPDATED, NO_GRADIENTS)
+    absent, other = why_native_is_missing()
+    yield (
+        FinetuneRow("Node, native", FROZEN, absent)
+        if absent
+        else run_node_frozen(setting, "native")
+    )
     if absent or other:
-        yield Row("Node, native", UPDATED, absent or other)
+        yield FinetuneRow("Node, native", UPDATED, absent or other)
         return
-    in_node = node_updated(setting)
-    yield replace(in_node, equal_steps=equal_steps(in_node.losses, updated.losses))
+    in_node = run_node_updated(setting)
+    yield replace(in_node, equal_steps=count_equal_steps(in_node.losses, updated.losses))
 
 
-def python(setting: Setting, encoder: str) -> Row:
-    """An experiment in Python, as run_python.py does it."""
-    done = finished(f"Python, {encoder}", python_command(setting, encoder), setting)
-    return row("Python", encoder, done, setting)
+def run_in_python(setting: FinetuneSetting, encoder: str) -> FinetuneRow:
+    """Runs an experiment in Python, see run_python.py."""
+    done = run_to_end(f"Python, {encoder}", python_command(setting, encoder), setting)
+    return make_row("Python", encoder, done, setting)
 
 
-def python_command(setting: Setting, encoder: str, save: Path | None = None) -> list[str]:
-    """What starts run_python.py, confined; `save` is where it saves instead of training."""
+def python_command(setting: FinetuneSetting, encoder: str, save: Path | None = None) -> list[str]:
+    """Returns the command of a confined run_python.py; with `save` it saves instead of training."""
     models = setting.root / "models"
     options = ["--model", str(models / "albert_tiny")]
-    options += ["--tokenizer-model", str(models / "tokenizer"), *data(setting)]
+    options += ["--tokenizer-model", str(models / "tokenizer"), *data_options(setting)]
     options += ["--trainable"] if encoder == UPDATED else []
     options += ["--save", str(save)] if save else []
     reach = AllowedPaths(setting.scratch, (models, setting.train, setting.dev))
     return confinement.confined_command(["-m", "parity_tests.finetune.run_python", *options], reach)
 
 
-def node_frozen(setting: Setting, backend: str) -> Row:
-    """The project's own training, which encodes once, with nothing encoded before."""
+def run_node_frozen(setting: FinetuneSetting, backend: str) -> FinetuneRow:
+    """Runs the project's own training, which encodes once, with an empty cache."""
     runtime = f"Node, {backend}"
-    command = [node(), str(TRAIN), "--json", "--backend", backend, *data(setting)]
+    command = [find_node(), str(TRAIN), "--json", "--backend", backend, *data_options(setting)]
     command += ["--bundle", str(setting.root / "bundle" / "albert_tiny")]
     command += ["--out", str(setting.scratch / f"classifier.{backend}")]
-    if "--cache" in help_of(TRAIN):
+    if "--cache" in read_help(TRAIN):
         command += ["--cache", str(setting.scratch / f"cache.{backend}")]
-    return row(runtime, FROZEN, finished(f"{runtime}, {FROZEN}", command, setting), setting)
+    return make_row(runtime, FROZEN, run_to_end(f"{runtime}, {FROZEN}", command, setting), setting)
 
 
-def node_updated(setting: Setting) -> Row:
-    """Native TensorFlow runs the SavedModel that Python makes of the same network."""
-    runtime, place = "Node, native", setting.scratch / "updated"
-    place.mkdir()
-    save = python_command(setting, UPDATED, place)
-    finished("the SavedModel that Node updates", save, setting)
-    command = [node(), str(RUN_NODE), "--from", str(place)]
-    return row(runtime, UPDATED, finished(f"{runtime}, {UPDATED}", command, setting), setting)
+def run_node_updated(setting: FinetuneSetting) -> FinetuneRow:
+    """Runs native TensorFlow on the SavedModel that Python makes of the same network."""
+    runtime, directory = "Node, native", setting.scratch / "updated"
+    directory.mkdir()
+    save = python_command(setting, UPDATED, directory)
+    run_to_end("the SavedModel that Node updates", save, setting)
+    command = [find_node(), str(RUN_NODE), "--from", str(directory)]
+    return make_row(
+        runtime, UPDATED, run_to_end(f"{runtime}, {UPDATED}", command, setting), setting
+    )
 
 
-def data(setting: Setting) -> list[str]:
-    """The options that all runners have."""
+def data_options(setting: FinetuneSetting) -> list[str]:
+    """Returns the options that all runners have."""
     files = ["--train", str(setting.train), "--dev", str(setting.dev)]
     return [*files, "--epochs", str(setting.epochs)]
 
 
-def finished(name: str, command: list[str], setting: Setting) -> Measured:
-    """Runs a command to its good end; errors as of `rows`."""
+def run_to_end(name: str, command: list[str], setting: FinetuneSetting) -> MeasuredRun:
+    """Runs a command; raises as `run_experiments` if it fails."""
     print(f"{name} …", file=sys.stderr, flush=True)
-    done = measured(command, setting.scratch / "log")
+    done = run_measured(command, setting.scratch / "log")
     if done.code == 0:
         return done
-    message = f"{name}: {done.last_words.removeprefix('error: ')} (exit code {done.code})"
+    message = f"{name}: {done.last_error_line.removeprefix('error: ')} (exit code {done.code})"
     known = {error.exit_code: error for error in (CheckFailed, UserError)}
     raise known.get(done.code, EnvironmentProblem)(message)
 
 
-def row(runtime: str, encoder: str, done: Measured, setting: Setting) -> Row:
-    """The row of an experiment that has ended well."""
-    told: dict[str, Any] = json.loads(done.stdout)
-    return Row(
+def make_row(
+    runtime: str, encoder: str, done: MeasuredRun, setting: FinetuneSetting
+) -> FinetuneRow:
+    """Makes the row of an experiment that has ended well.
+
+    Args:
+        runtime: its name.
+        encoder: FROZEN or UPDATED.
+        done: the finished process.
+        setting: of the run.
+    """
+    output: dict[str, Any] = json.loads(done.stdout)
+    return FinetuneRow(
         runtime,
         encoder,
         texts=setting.texts,
-        history=told["history"],
+        history=output["history"],
         seconds=done.seconds,
         peak_bytes=done.peak_bytes,
-        losses=told.get("losses", []),
-        weights=told.get("weights"),
-        dropout=told.get("dropout"),
+        losses=output.get("losses", []),
+        weights=output.get("weights"),
+        dropout=output.get("dropout"),
     )
 
 
-def native() -> tuple[str, str]:
-    """Why native TensorFlow is not measured here, and why it is not Python's; empty where it is."""
-    done = subprocess.run([node(), str(CHECK)], capture_output=True, text=True, check=False)
+def why_native_is_missing() -> tuple[str, str]:
+    """Says why native TensorFlow is missing, and why it is not Python's version; "" where it is."""
+    done = subprocess.run(
+        [find_node(), str(CHECK_NATIVE)], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         return done.stderr.strip().split("\n")[-1].removeprefix("error: "), ""
     here, there = version("tensorflow"), json.loads(done.stdout)["tensorflow"]
     return "", "" if here == there else f"it is TensorFlow {there}, Python's is {here}"
 
 
-def help_of(program: Path) -> str:
-    """What a Node program says of its options."""
-    asked = [node(), str(program), "--help"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+def read_help(program: Path) -> str:
+    """Returns the --help of a Node program."""
+    command = [find_node(), str(program), "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def equal_steps(got: list[float], expected: list[float]) -> int:
-    """In how many steps Node's loss is Python's, to the last bit.
+def count_equal_steps(got: list[float], expected: list[float]) -> int:
+    """Counts the steps in which Node's loss equals Python's to the last bit.
 
     Raises:
-        CheckFailed: not in one of the first; the same library runs the same graph there.
+        CheckFailed: one of the first differs, although the same library runs the same graph.
     """
     equal = [ours == theirs for ours, theirs in zip(got, expected, strict=True)]
     if not all(equal[:FIRST_STEPS]):

@@ -1,11 +1,10 @@
-"""The network of both experiments: a hub encoder, frozen or not, under the classifier's head.
+"""The network of both experiments: a hub encoder, frozen or updated, with the classifier's head.
 
-texts → encoder → position 0 of `sequence_output` → dense 512 tanh → softmax. What differs is
-`hub.KerasLayer(trainable=…)`, and what either experiment needs to learn well: the vectors of a
-frozen encoder are scaled, for the reason in
-node_bridge/classifier/feature_sets.js, while one that is updated finds a scale by itself (scaling
-blows its first steps up: a loss of 16, and 51 % after two epochs on 2,000 reviews, against 72 %
-without); and the learning rate.
+texts → encoder → position 0 of `sequence_output` → dense 512 tanh → softmax. The experiments differ
+in `hub.KerasLayer(trainable=…)`, in the learning rate, and in the scaling: the vectors of a frozen
+encoder are scaled (node_bridge/classifier/feature_sets.js says why), while an updated encoder finds
+a scale by itself. With scaling its first steps explode: a loss of 16, and 51 % after two epochs on
+2,000 reviews, against 72 % without.
 """
 
 from pathlib import Path
@@ -20,15 +19,16 @@ from numpy.typing import NDArray
 from parity_tests.runners.runs import IDS
 
 UNITS = 512
-RATES = {False: 3e-4, True: 1e-4}
-"""Of Adam, by whether the encoder is updated. Frozen: that of node_bridge/train.js. Updated: of
-those with which Google fine-tuned BERTs of this size (3e-4 to 3e-5, arXiv:1908.08962)."""
+LEARNING_RATES = {False: 3e-4, True: 1e-4}
+"""Adam's learning rate, by whether the encoder is updated. Frozen: that of node_bridge/train.js.
+Updated: one of those with which Google fine-tuned BERTs of this size (3e-4 to 3e-5,
+arXiv:1908.08962)."""
 
 
 class Network:
     """The network and its optimizer.
 
-    `train` makes a step on a batch and gives `loss`, float32[]; `infer` gives `probabilities`,
+    `train` makes a step on a batch and returns `loss`, float32[]; `infer` returns `probabilities`,
     float32[batch, classes]. Both take the ids by role, int32[batch, sequence]; `train` also
     `labels`, int32[batch]. Both can be saved as signatures of a SavedModel, which Node runs.
     """
@@ -39,10 +39,10 @@ class Network:
         first = self.encoder(inputs)["sequence_output"][:, 0]
         self.scaling: Any = None if trainable else tf_keras.layers.Normalization(name="scaling")
         vector = first if self.scaling is None else self.scaling(first)
-        hidden = dense(UNITS, "tanh", 2)(vector)
+        hidden = dense_layer(UNITS, "tanh", 2)(vector)
         self.first = tf_keras.Model(inputs, first)
-        self.model = tf_keras.Model(inputs, dense(classes, "softmax", 3)(hidden))
-        self.optimizer = tf_keras.optimizers.Adam(RATES[trainable])
+        self.model = tf_keras.Model(inputs, dense_layer(classes, "softmax", 3)(hidden))
+        self.optimizer = tf_keras.optimizers.Adam(LEARNING_RATES[trainable])
         self.optimizer.build(self.model.trainable_variables)
         ids = {role: tf.TensorSpec([None, None], tf.int32, role) for role in IDS}
         labels = tf.TensorSpec([None], tf.int32, "labels")
@@ -51,8 +51,8 @@ class Network:
 
     def _train(self, ids: dict[str, Any], labels: Any) -> dict[str, Any]:
         with tf.GradientTape() as tape:
-            chances = self.model(ids, training=True)
-            losses = tf_keras.losses.sparse_categorical_crossentropy(labels, chances)
+            probabilities = self.model(ids, training=True)
+            losses = tf_keras.losses.sparse_categorical_crossentropy(labels, probabilities)
             loss = tf.reduce_mean(losses)
         variables = self.model.trainable_variables
         gradients = tape.gradient(loss, variables)
@@ -63,20 +63,20 @@ class Network:
         return {"probabilities": self.model(ids, training=False)}
 
     def scale(self, batches: list[dict[str, Any]]) -> None:
-        """Fits a frozen encoder's scaling to the vectors of these texts; does nothing to others."""
+        """Fits the scaling of a frozen encoder to the vectors of these texts; else does nothing."""
         if self.scaling is not None:
             vectors = [self.first(batch).numpy() for batch in batches]
             self.scaling.adapt(np.concatenate(vectors))
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """The encoder's own, by name."""
+        """Returns the encoder's weights by name."""
         return {weight.name.split(":")[0]: weight.numpy() for weight in self.encoder.weights}
 
     def save(self, directory: Path) -> None:
-        """Saves a SavedModel with the signatures `train` and `infer`, as the weights now are.
+        """Saves a SavedModel with the signatures `train` and `infer` and the current weights.
 
-        For Node, of an updated encoder. Of a frozen one it would not be Python's to the last bit: a
-        session folds the scaling's constants in another way.
+        It is for Node, with an updated encoder. With a frozen one it would not equal Python to the
+        last bit: a session folds the scaling's constants in another way.
         """
         module = tf.Module()
         module.model, module.optimizer = self.model, self.optimizer
@@ -84,7 +84,7 @@ class Network:
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
-def dense(units: int, activation: str, seed: int) -> Any:
-    """A dense layer with weights of this seed."""
+def dense_layer(units: int, activation: str, seed: int) -> Any:
+    """Makes a dense layer with weights of this seed."""
     initializer = tf_keras.initializers.GlorotUniform(seed)
     return tf_keras.layers.Dense(units, activation, kernel_initializer=initializer)

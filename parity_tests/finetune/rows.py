@@ -1,4 +1,4 @@
-"""One row of the table: an experiment in one runtime, or the reason why there is none."""
+"""One row of the table: an experiment in one runtime, or the reason why it is missing."""
 
 from dataclasses import dataclass, field
 from statistics import median
@@ -8,13 +8,13 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Row:
-    """What was measured of an experiment.
+class FinetuneRow:
+    """The measurements of an experiment.
 
-    `history` has `seconds` and `dev_accuracy` of each epoch, `seconds` is the whole process, from
-    its start to its end. Where a runner tells them: `losses` of every step; `weights`, how many the
+    `history` has `seconds` and `dev_accuracy` of each epoch; `seconds` is the whole process, from
+    start to end. Where a runner reports them: `losses` of every step; `weights`, how many the
     encoder has and how many `moved`; `dropout`, whether the encoder has any. `equal_steps` counts
-    the losses that are Python's to the last bit, where they were compared.
+    the losses that equal Python's to the last bit, where they were compared.
     """
 
     runtime: str
@@ -36,28 +36,28 @@ class Row:
 
     @property
     def epoch_seconds(self) -> float | None:
-        """The median of the epochs but the first, in which a runtime still prepares itself."""
+        """The median of all epochs but the first, in which a runtime prepares itself."""
         later = [float(epoch["seconds"]) for epoch in self.history[1:]]
         return median(later) if later else None
 
     @property
     def other_seconds(self) -> float:
-        """Of all but the epochs: start, loading, encoding, saving."""
+        """The seconds outside of the epochs: start, loading, encoding, saving."""
         return self.seconds - float(sum(epoch["seconds"] for epoch in self.history))
 
     @property
     def texts_per_second(self) -> float:
-        """The training texts of all epochs over the whole run."""
+        """The training texts of all epochs divided by the whole run."""
         return self.texts * len(self.history) / self.seconds
 
     def document(self) -> dict[str, Any]:
-        """The row as it stands in finetune.json; of a missing one only why."""
+        """Returns the row for finetune.json; for a missing one only the reason."""
         name = {"runtime": self.runtime, "encoder": self.encoder}
         if self.missing:
             return name | {"missing": self.missing}
-        told: dict[str, Any] = {"weights": self.weights, "dropout": self.dropout}
+        optional: dict[str, Any] = {"weights": self.weights, "dropout": self.dropout}
         if self.equal_steps is not None:
-            told |= {"steps": len(self.losses), "equal_steps": self.equal_steps}
+            optional |= {"steps": len(self.losses), "equal_steps": self.equal_steps}
         return name | {
             "dev_accuracy": self.best["dev_accuracy"],
             "best_epoch": self.best["epoch"],
@@ -66,11 +66,11 @@ class Row:
             "peak_mib": self.peak_bytes / MIB,
             "texts_per_second": self.texts_per_second,
             "history": self.history,
-            **{key: value for key, value in told.items() if value is not None},
+            **{key: value for key, value in optional.items() if value is not None},
         }
 
 
-# The rows as a table in Markdown, and beneath it what has to be said of them.
+# The table in Markdown, with notes below it.
 
 HEAD = (
     "runtime",
@@ -85,17 +85,17 @@ HEAD = (
 TEXT_COLUMNS = 2
 
 
-def table(rows: list[Row]) -> str:
-    """A line for each row; of a missing one, dashes, and the reason beneath."""
-    lines = [HEAD, *map(cells, rows)]
+def markdown_table(rows: list[FinetuneRow]) -> str:
+    """Returns a line for each row; a missing one has dashes, and the reason below the table."""
+    lines = [HEAD, *map(row_cells, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     rule = tuple(("-" if i < TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
-    shown = [f"| {' | '.join(aligned(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
-    return "\n".join([*shown, *filter(None, map(note, rows))])
+    shown = [f"| {' | '.join(align_cells(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
+    return "\n".join([*shown, *filter(None, map(row_note, rows))])
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """One row as text."""
+def row_cells(row: FinetuneRow) -> tuple[str, ...]:
+    """Returns the cells of one row."""
     if row.missing:
         return (row.runtime, row.encoder, *"–" * (len(HEAD) - TEXT_COLUMNS))
     each = row.epoch_seconds
@@ -111,25 +111,25 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def aligned(line: tuple[str, ...], widths: list[int]) -> list[str]:
-    """Text to the left, numbers to the right."""
+def align_cells(line: tuple[str, ...], widths: list[int]) -> list[str]:
+    """Aligns text to the left, numbers to the right."""
     pairs = enumerate(zip(line, widths, strict=True))
     return [c.ljust(w) if i < TEXT_COLUMNS else c.rjust(w) for i, (c, w) in pairs]
 
 
-def note(row: Row) -> str:
-    """What is to be said of a row beside its figures; nothing of some."""
-    said = ""
+def row_note(row: FinetuneRow) -> str:
+    """Returns the note of a row, or ""."""
+    text = ""
     if row.missing:
-        said = f"none; {row.missing}"
+        text = f"none; {row.missing}"
     elif row.equal_steps is not None:
         equal = f"{row.equal_steps} of {len(row.losses)}"
-        said = (
+        text = (
             f"Python prepares ids and graph; the loss is Python's to the last bit in {equal} steps"
         )
     elif row.weights is not None:
         moved, dropout = row.weights["moved"], "" if row.dropout else "no "
-        said = (
+        text = (
             f"{moved} of the encoder's {row.weights['all']} weights moved, {dropout}dropout in it"
         )
-    return f"\n{row.runtime}, {row.encoder}: {said}." if said else ""
+    return f"\n{row.runtime}, {row.encoder}: {text}." if text else ""

@@ -1,6 +1,6 @@
-"""One experiment in Python, or what Node needs to do the same (pairs with run_node.js).
+"""Runs one experiment in Python, or saves what Node needs for it (counterpart of run_node.js).
 
-Prints JSON: `history`, of each epoch `seconds` (its training and its dev texts), `loss` and
+Prints JSON: `history`, for each epoch `seconds` (its training and its dev texts), `loss` and
 `dev_accuracy`; `losses` of all steps; `weights`, how many the encoder has and how many have
 `moved`; whether it has `dropout`.
 """
@@ -23,15 +23,15 @@ from safetensors.numpy import save_file
 from parity_tests.finetune import texts
 from parity_tests.finetune.network import Network
 from parity_tests.finetune.texts import Texts
-from parity_tests.runners.python_tokenizer import tokenizer_of
-from parity_tests.runners.run_python import load
-from parity_tests.runners.source import Source
+from parity_tests.runners.python_tokenizer import make_tokenizer
+from parity_tests.runners.run_python import load_model
+from parity_tests.runners.source import SourceModel
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.command_line import command
 from support.errors import CheckFailed
 
-SCALED_ON = 32
-"""Batches of training texts whose vectors the scaling is fitted to."""
+SCALING_BATCHES = 32
+"""Batches of training texts to whose vectors the scaling is fitted."""
 
 
 @command()
@@ -43,45 +43,53 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--trainable", action="store_true", help="update the encoder too")
     parser.add_argument("--save", type=Path, help="write saved_model and texts.safetensors here")
-    given = parser.parse_args(arguments)
-    print(json.dumps(run(given)))
+    options = parser.parse_args(arguments)
+    print(json.dumps(run_experiment(options)))
     return 0
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
-    """The experiment from the files to what is said of it; says nothing where it only saves."""
-    encoder = load(given.model)
-    tokenizer = tokenizer_of(TokenizerSource(model=given.tokenizer_model))
-    source = Source(encoder, tokenizer)
-    labels = sorted(set(texts.read(given.train)[1]))
-    train, dev = (texts.encoded(source, file, labels) for file in (given.train, given.dev))
-    order = np.stack([texts.batches(train.lengths, epoch) for epoch in range(given.epochs)])
-    dev_order = texts.batches(dev.lengths, 0)
+def run_experiment(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the experiment from its files; returns the output, empty where it only saves."""
+    encoder = load_model(options.model)
+    tokenizer = make_tokenizer(TokenizerSource(model=options.tokenizer_model))
+    source = SourceModel(encoder, tokenizer)
+    labels = sorted(set(texts.read_labelled_texts(options.train)[1]))
+    train, dev = (texts.encode_texts(source, file, labels) for file in (options.train, options.dev))
+    order = np.stack([texts.make_batches(train.lengths, epoch) for epoch in range(options.epochs)])
+    dev_order = texts.make_batches(dev.lengths, 0)
 
-    network = Network(encoder, given.trainable, len(labels))
-    network.scale([train.batch(rows)[0] for rows in order[0][:SCALED_ON]])
-    if given.save:
-        network.save(given.save / "saved_model")
+    network = Network(encoder, options.trainable, len(labels))
+    network.scale([train.batch(rows)[0] for rows in order[0][:SCALING_BATCHES]])
+    if options.save:
+        network.save(options.save / "saved_model")
         tensors = train.tensors("train") | dev.tensors("dev")
         save_file(
             tensors | {"train.batches": order, "dev.batches": dev_order[np.newaxis]},
-            given.save / "texts.safetensors",
+            options.save / "texts.safetensors",
         )
         return {}
     before = network.weights()
-    told = experiment(network, train, dev, order, dev_order)
+    output = train_epochs(network, train, dev, order, dev_order)
     moved = [name for name, now in network.weights().items() if (now != before[name]).any()]
-    check(moved, given.trainable)
-    return told | {
+    check_moved_weights(moved, options.trainable)
+    return output | {
         "weights": {"all": len(before), "moved": len(moved)},
         "dropout": has_dropout(encoder, train.batch(order[0][0])[0]),
     }
 
 
-def experiment(
+def train_epochs(
     network: Network, train: Texts, dev: Texts, order: texts.Array, dev_order: texts.Array
 ) -> dict[str, Any]:
-    """Trains for all epochs, asking of the dev texts after each."""
+    """Trains for all epochs, with the dev accuracy after each.
+
+    Args:
+        network: to train.
+        train: the training texts.
+        dev: the dev texts.
+        order: the batches of each epoch, int32[epochs, batches, size].
+        dev_order: the batches of the dev texts, int32[batches, size].
+    """
     history: list[dict[str, Any]] = []
     losses: list[float] = []
     for number, batches in enumerate(order, 1):
@@ -99,13 +107,13 @@ def experiment(
 
 
 def count_right(network: Network, ids: dict[str, Any], labels: texts.Array) -> int:
-    """How many texts of a batch get their own label."""
-    chances = network.infer(ids)["probabilities"].numpy()
-    return int((chances.argmax(axis=1) == labels).sum())
+    """Counts the texts of a batch that get their own label."""
+    probabilities = network.infer(ids)["probabilities"].numpy()
+    return int((probabilities.argmax(axis=1) == labels).sum())
 
 
-def check(moved: list[str], trainable: bool) -> None:
-    """Holds an experiment to what it is called.
+def check_moved_weights(moved: list[str], trainable: bool) -> None:
+    """Checks that only an updated encoder moved.
 
     Raises:
         CheckFailed: a frozen encoder moved, or an updated one did not.
@@ -117,9 +125,9 @@ def check(moved: list[str], trainable: bool) -> None:
 
 
 def has_dropout(encoder: Any, ids: dict[str, Any]) -> bool:
-    """Whether the SavedModel gives other vectors when it is told that it is being trained.
+    """Returns whether the SavedModel has other vectors in training mode.
 
-    By more than rounding: two graphs of the same function were 2e-6 apart.
+    Rounding does not count: two graphs of the same function were 2e-6 apart.
     """
     tensors = {role: tf.constant(value) for role, value in ids.items()}
     first, second = (encoder(tensors, training=on)["sequence_output"] for on in (False, True))

@@ -1,1 +1,1 @@
-"""The result for people and machines: terminal, HTML, JSON, JUnit, annotations, repro folders."""
+"""Writes the result: terminal, HTML, JSON, JUnit, GitHub annotations, repro folders."""

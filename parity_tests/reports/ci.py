@@ -1,4 +1,4 @@
-"""The result as JUnit XML, which every CI shows: a suite for each backend, a case for each row."""
+"""Writes the result for CI: JUnit XML, with a suite for each backend, and GitHub annotations."""
 
 import os
 import re
@@ -6,12 +6,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-from parity_tests.tokenizer.proof import told
+from parity_tests.tokenizer.proof import describe_difference
 from support.printing import escape_markdown, fence_code, printable, printable_line
 
 NO_CHARACTER = re.compile("[\ufffe\uffff]")
 """Printable, but not in XML 1.0."""
-GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
+SPECIAL_TOKEN_GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
 
 
 def write_junit(path: Path, result: dict[str, Any]) -> None:
@@ -24,36 +24,42 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
         suite.set("tests", str(len(rows)))
         suite.set("failures", str(off))
         for row in rows:
-            add_case(suite, row, result["failures"])
-    add_still(suites, result["still"])
+            add_row_case(suite, row, result["failures"])
+    add_stored_parts(suites, result["still"])
     if result["tokenizers"] is not None:
         add_tokenizers(suites, result["tokenizers"]["rows"])
     if result["training"] is not None:
         add_training(suites, result["training"])
     for element in suites.iter():
-        # Names of outputs and of nodes are a stranger's too.
+        # Names of outputs and nodes come from outside too.
         for name, value in element.attrib.items():
-            element.set(name, clean(value))
+            element.set(name, clean_line(value))
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def add_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
-    """One row; its failure holds the messages."""
+def add_row_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
+    """Adds one row; its failure has the messages.
+
+    Args:
+        suite: of the backend.
+        row: of the document.
+        failures: of the document.
+    """
     keys = ("backend", "special_tokens", "stage")
-    group = GROUPS.get(row["special_tokens"], "invariances")
+    group = SPECIAL_TOKEN_GROUPS.get(row["special_tokens"], "invariances")
     case = ET.SubElement(suite, "testcase", classname=f"{suite.get('name')}.{group}")
     case.set("name", row["stage"] if group != "invariances" else row["special_tokens"])
     if row["status"] == "pass":
         return
-    told = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
+    messages = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
     failure = ET.SubElement(case, "failure", type=row["status"])
-    failure.set("message", clean(told[0] if told else "drift"))
-    failure.text = "\n".join(map(clean, told))
+    failure.set("message", clean_line(messages[0] if messages else "drift"))
+    failure.text = "\n".join(map(clean_line, messages))
 
 
-def add_still(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
-    """A case for each still part; skipped where the source has nothing to compare with."""
+def add_stored_parts(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
+    """Adds a case for each stored part; skipped where the source has nothing to compare with."""
     suite = ET.SubElement(suites, "testsuite", name="parity.still", tests=str(len(parts)))
     statuses = [part["status"] for part in parts.values()]
     suite.set("failures", str(statuses.count("drift")))
@@ -61,35 +67,37 @@ def add_still(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
     for stage, part in parts.items():
         case = ET.SubElement(suite, "testcase", classname="parity.still", name=stage)
         if part["status"] == "drift":
-            messages = [clean(message) for message in part["failures"]]
+            messages = [clean_line(message) for message in part["failures"]]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
         elif part["status"] == "none":
-            message = part.get("note") or "the source keeps none"
-            ET.SubElement(case, "skipped", message=clean(message))
+            message = part.get("note") or "the source has none"
+            ET.SubElement(case, "skipped", message=clean_line(message))
 
 
 def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
-    """The tokenizer proof: a case for each tokenizer and group of texts."""
+    """Adds the tokenizer proof: a case for each tokenizer and group of texts."""
     suite = ET.SubElement(suites, "testsuite", name="parity.tokenizers", tests=str(len(rows)))
     suite.set("failures", str(sum(row["different"] > 0 for row in rows)))
     for row in rows:
         case = ET.SubElement(suite, "testcase", classname=f"parity.tokenizers.{row['tokenizer']}")
         case.set("name", row["group"])
         if row["different"]:
-            messages = [clean(told(difference)) for difference in row["differences"]]
+            messages = [
+                clean_line(describe_difference(difference)) for difference in row["differences"]
+            ]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
 
 
 def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
-    """The head's training: a case for each quantity of each backend, and for Keras's own."""
+    """Adds the head's training: a case for each quantity of each backend and of Keras."""
     suite = ET.SubElement(suites, "testsuite", name="parity.training")
     sides = training["backends"] | ({"python": training["python"]} if training["python"] else {})
     rows = [(name, row) for name, side in sides.items() for row in side["quantities"]]
     if training["status"] == "none":
         case = ET.SubElement(suite, "testcase", classname="parity.training", name="training")
-        ET.SubElement(case, "skipped", message=clean(training["message"]))
+        ET.SubElement(case, "skipped", message=clean_line(training["message"]))
     suite.set("tests", str(len(suite) + len(rows)))
     suite.set("skipped", str(len(suite)))
     suite.set("failures", str(sum(row["status"] != "pass" for _, row in rows)))
@@ -98,24 +106,24 @@ def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
         case.set("name", row["quantity"])
         if row["status"] != "pass":
             failure = ET.SubElement(case, "failure", type="drift")
-            failure.set("message", clean(row["message"]))
+            failure.set("message", clean_line(row["message"]))
 
 
-def clean(text: str) -> str:
-    """A line without what XML cannot hold, or a terminal that shows it would obey."""
+def clean_line(text: str) -> str:
+    """Returns a line without characters that XML cannot have or that control a terminal."""
     return NO_CHARACTER.sub("\ufffd", printable_line(text, longest=None))
 
 
-# The verdict where GitHub shows it: annotations in the log, a summary on the run's page.
+# GitHub: annotations in the log, and a summary on the run's page.
 
-TOLD = 8
-"""GitHub shows ten annotations of a step."""
+MAX_ANNOTATIONS = 8
+"""GitHub shows only ten annotations of a step."""
 
 
 def annotate(result: dict[str, Any], table: str) -> list[str]:
-    """The workflow commands for a result; also appends to the summary where there is one.
+    """Returns the workflow commands for a result; also appends to the summary where there is one.
 
-    Empty outside of GitHub Actions.
+    Returns nothing outside of GitHub Actions.
     """
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return []
@@ -127,8 +135,8 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
                 f"{fence_code(table)}\n"
             )
     if result["verdict"] == "pass":
-        return [command("notice", "parity", "Node gives what Python gives")]
-    still = [
+        return [workflow_command("notice", "parity", "Node gives what Python gives")]
+    stored = [
         (stage, message)
         for stage, part in result["still"].items()
         for message in part["failures"][:1]
@@ -137,20 +145,20 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
     flow = [(f["stage"], f["message"]) for f in result["failures"] if f["status"] == "drift"]
     flow += [("training", message) for message in (result["training"] or {}).get("failures", [])]
     first = f"the first stage that is off is {result['first_stage_off']}"
-    lines = [("parity", first), *still, *flow]
-    return [command("error", stage, message) for stage, message in lines[:TOLD]]
+    lines = [("parity", first), *stored, *flow]
+    return [workflow_command("error", stage, message) for stage, message in lines[:MAX_ANNOTATIONS]]
 
 
-def command(level: str, title: str, message: str) -> str:
-    """One workflow command.
+def workflow_command(level: str, title: str, message: str) -> str:
+    """Returns one workflow command.
 
-    >>> command("error", "layer_0/output: off", "50 %")
+    >>> workflow_command("error", "layer_0/output: off", "50 %")
     '::error title=layer_0/output%3A off::50 %25'
     """
-    name = escaped(printable(title)).replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={name}::{escaped(printable(message))}"
+    name = escape_command(printable(title)).replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={name}::{escape_command(printable(message))}"
 
 
-def escaped(text: str) -> str:
-    """What a workflow command cannot hold, percent-encoded."""
+def escape_command(text: str) -> str:
+    """Percent-encodes the characters that a workflow command cannot have."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""The result as one HTML file that needs nothing else: no network, no script."""
+"""Writes the result as one HTML file, without network or scripts."""
 
 import json
 from pathlib import Path
@@ -7,44 +7,46 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from parity_tests.checks.invariances import SAID, STAGE
+from parity_tests.checks.invariances import CLAIM_TEXTS, STAGE
 from parity_tests.reports import plots
-from parity_tests.reports.plots import share
-from parity_tests.reports.terminal import UNITS, allowance, counted
-from parity_tests.tokenizer.proof import told
+from parity_tests.reports.plots import budget_share
+from parity_tests.reports.terminal import UNITS, count_holding, format_budget
+from parity_tests.tokenizer.proof import describe_difference
 from support.printing import printable
-
-# Several bundles' results as one table: model × weight dtype × backend.
 
 SCHEMA = "bert-bridge/parity-matrix"
 SCHEMA_VERSION = 1
 
 
-def cells(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each backend of one result: `backend`, `status`, and `share`, in words.
+def share_cells(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns `backend`, `status` and `share` (a phrase) for each backend of one result.
 
-    The share is the largest part of its budget that any row used; off where a row must be equal
-    and is not.
+    The share is the largest part of its budget that any row used.
     """
-    found = []
+    cells = []
     for backend in dict.fromkeys(row["backend"] for row in result["rows"]):
         rows = [row for row in result["rows"] if row["backend"] == backend]
-        shares = [share(row) for row in rows if row["budget"]["atol"] > 0 and row["measures"]]
+        shares = [
+            budget_share(row) for row in rows if row["budget"]["atol"] > 0 and row["measures"]
+        ]
         status = "pass" if all(row["status"] == "pass" for row in rows) else "drift"
         worst = f"{max(shares):.2g} of it" if shares else "no numbers"
-        found.append({"backend": backend, "status": status, "share": worst})
-    return found
+        cells.append({"backend": backend, "status": status, "share": worst})
+    return cells
 
 
-def document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
-    """The matrix of several results, each with the path of its report."""
+def matrix_document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
+    """Makes the matrix of several results (model × weight dtype × backend).
+
+    `results` has each document of REPORT.md with the path of its report.
+    """
     rows = [
         {
             "model": result["bundle"]["name"],
             "weight_dtype": result["bundle"]["weight_dtype"],
             "verdict": result["verdict"],
             "first_stage_off": result["first_stage_off"],
-            "backends": {cell["backend"]: cell for cell in cells(result)},
+            "backends": {cell["backend"]: cell for cell in share_cells(result)},
             "report": path,
         }
         for result, path in results
@@ -58,14 +60,14 @@ def document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
     }
 
 
-def write_json(path: Path, matrix: dict[str, Any]) -> None:
+def write_matrix_json(path: Path, matrix: dict[str, Any]) -> None:
     """Writes `matrix.json`."""
     text = json.dumps(matrix, ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def table(matrix: dict[str, Any]) -> str:
-    """A line for each bundle."""
+def format_matrix(matrix: dict[str, Any]) -> str:
+    """Returns a line for each bundle."""
     return "\n".join(
         f"{row['model']}, {row['weight_dtype']}: {row['verdict']}"
         + (f", first stage off {row['first_stage_off']}" if row["first_stage_off"] else "")
@@ -74,91 +76,97 @@ def table(matrix: dict[str, Any]) -> str:
     )
 
 
-WORST = 8
-FAILURES = 30
+MAX_WORST_TEXTS = 8
+MAX_FAILURES = 30
 
 
-def write_page(path: Path, result: dict[str, Any]) -> None:
+def write_report_page(path: Path, result: dict[str, Any]) -> None:
     """Writes `report.html`."""
     rows = result["rows"]
     inside = [row for row in rows if row["inside"]]
-    held = [row for row in rows if row["stage"] == STAGE]
+    invariance_rows = [row for row in rows if row["stage"] == STAGE]
     training = result["training"]
     page = (
-        templates()
+        template_environment()
         .get_template("report.html.j2")
         .render(
             result=result,
             backends=list(dict.fromkeys(row["backend"] for row in rows)),
-            counts=counts(result),
+            counts=texts_per_backend(result),
             units=UNITS,
-            said=SAID,
-            shares=cells(result),
-            plain=[row for row in rows if row not in inside and row not in held],
+            claim_texts=CLAIM_TEXTS,
+            shares=share_cells(result),
+            plain=[row for row in rows if row not in inside and row not in invariance_rows],
             inside=inside,
             inside_off=any(row["status"] == "drift" for row in inside),
-            inside_said=counted(inside, "places"),
-            held=held,
-            layers=plots.layers(result),
-            ulps=plots.ulps(result),
+            inside_summary=count_holding(inside, "taps"),
+            invariance_rows=invariance_rows,
+            layers=plots.layer_plot(result),
+            ulps=plots.ulp_plot(result),
             training=training,
-            # Drawn by this program, not by anybody's text.
+            # Made by this program: it has no text from outside.
             training_svg=Markup(training["svg"]) if training else "",
-            training_sides=sides_of(training),
-            panels=plots.panels(result),
+            training_sides=training_sides(training),
+            panels=plots.stage_panels(result),
             equal_marks=any(
-                p["max_abs"] == 0 for panel in plots.panels(result) for p in panel["marks"]
+                p["max_abs"] == 0 for panel in plots.stage_panels(result) for p in panel["marks"]
             ),
             size={"w": plots.WIDTH, "h": plots.HEIGHT, "left": plots.LEFT, "right": plots.RIGHT}
             | {"top": plots.TOP, "bottom": plots.BOTTOM},
             worst=worst_texts(result),
-            failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[:FAILURES],
-            told=told,
-            tokenizers=by_tokenizer(result["tokenizers"]),
-            origins=origins(result),
+            failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[
+                :MAX_FAILURES
+            ],
+            describe_difference=describe_difference,
+            tokenizers=lines_by_tokenizer(result["tokenizers"]),
+            origins=budget_origins(result),
         )
     )
     path.write_text(page + "\n", encoding="utf-8")
 
 
-def write_matrix(path: Path, found: dict[str, Any]) -> None:
+def write_matrix_page(path: Path, matrix: dict[str, Any]) -> None:
     """Writes `index.html`, the table of several bundles."""
-    backends = list(dict.fromkeys(name for row in found["rows"] for name in row["backends"]))
-    page = templates().get_template("matrix.html.j2").render(matrix=found, backends=backends)
+    backends = list(dict.fromkeys(name for row in matrix["rows"] for name in row["backends"]))
+    page = (
+        template_environment()
+        .get_template("matrix.html.j2")
+        .render(matrix=matrix, backends=backends)
+    )
     path.write_text(page + "\n", encoding="utf-8")
 
 
-def templates() -> Environment:
-    """Where the pages' templates are; every text in them is escaped."""
+def template_environment() -> Environment:
+    """Returns the templates of the pages; every text in them is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
-        finalize=without_controls,
+        finalize=escape_controls,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["allowance"] = allowance
+    environment.filters["allowance"] = format_budget
     return environment
 
 
-def without_controls(value: Any) -> Any:
-    """A text of others, which is escaped next; what turns its direction would move on the page."""
+def escape_controls(value: Any) -> Any:
+    """Escapes control characters and changes of direction in a text from outside."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return "\n".join(printable(line, longest=None) for line in value.split("\n"))
 
 
-def counts(result: dict[str, Any]) -> list[tuple[str, int]]:
-    """How many texts each backend was compared on."""
+def texts_per_backend(result: dict[str, Any]) -> list[tuple[str, int]]:
+    """Returns how many texts each backend was compared on."""
     texts: dict[str, int] = {}
     for row in result["rows"]:
         texts[row["backend"]] = max(texts.get(row["backend"], 0), row["texts"])
     return list(texts.items())
 
 
-def by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """One line for each tokenizer: texts in all, texts off, and the differences that are told."""
+def lines_by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Returns one line for each tokenizer: texts, texts that differ, and differences."""
     lines: dict[str, dict[str, Any]] = {}
     for row in tokenizers["rows"] if tokenizers else []:
         fresh = {"name": row["tokenizer"], "texts": 0, "different": 0, "differences": []}
@@ -170,7 +178,7 @@ def by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The texts that came nearest to their budget, or furthest beyond it, each told once."""
+    """Returns the texts that used most of their budget, each once."""
     atol = {row["stage"]: row["budget"]["atol"] for row in result["rows"]}
     share: dict[int, dict[str, Any]] = {}
     for point in result["points"]:
@@ -181,27 +189,27 @@ def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
             share[point["case"]] = point | {"used": used}
     texts = {text["case"]: text for text in result["cases"]["texts"]}
     ranked = sorted(share.values(), key=lambda point: (-point["used"], point["case"]))
-    return [point | texts[point["case"]] for point in ranked[:WORST]]
+    return [point | texts[point["case"]] for point in ranked[:MAX_WORST_TEXTS]]
 
 
-def sides_of(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
-    """Each side of the head's training and what came of it, Keras's own last."""
+def training_sides(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+    """Returns each side of the head's training with its result, Keras last."""
     if training is None or training["python"] is None:
         return []
     return [*training["backends"].items(), ("Keras", training["python"])]
 
 
-def origins(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Where each budget comes from: stages and the reason, each reason once.
+def budget_origins(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns the stages and the origin of their budget, each origin once.
 
-    The places inside have theirs in the table, as the title of the budget.
+    Taps have theirs in the table, as the title of the budget.
     """
     stages: dict[str, list[str]] = {}
     for row in (row for row in result["rows"] if not row["inside"]):
         names = stages.setdefault(row["budget"]["from"], [])
         if row["stage"] not in names:
             names.append(row["stage"])
-    told = [(", ".join(names), reason) for reason, names in stages.items()]
+    pairs = [(", ".join(names), reason) for reason, names in stages.items()]
     if result["training"] is not None and result["training"]["python"] is not None:
-        told.append(("training", result["training"]["budget"]["from"]))
-    return told
+        pairs.append(("training", result["training"]["budget"]["from"]))
+    return pairs

@@ -1,7 +1,7 @@
-"""Where the marks of the plot stand; report.html.j2 draws them as SVG.
+"""Computes the positions of the plots' marks; the templates draw them as SVG.
 
-One panel for each stage: a text is a mark, its length in tokens to the right, its largest
-difference up on a logarithmic axis, the budget a line.
+There is one panel for each stage: a text is a mark, with its length in tokens on the x axis and its
+largest difference on a logarithmic y axis; the budget is a line.
 """
 
 import math
@@ -14,8 +14,8 @@ WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
 
 
-def panels(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """What to draw for each stage that has a tolerance."""
+def stage_panels(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the panel of each stage that has a tolerance."""
     stages = dict.fromkeys(
         row["stage"]
         for row in result["rows"]
@@ -23,14 +23,21 @@ def panels(result: dict[str, Any]) -> list[dict[str, Any]]:
     )
     texts = {text["case"]: text for text in result["cases"]["texts"]}
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    drawn = [panel(result, stage, texts, backends) for stage in stages]
+    drawn = [stage_panel(result, stage, texts, backends) for stage in stages]
     return [one for one in drawn if one["marks"]]
 
 
-def panel(
+def stage_panel(
     result: dict[str, Any], stage: str, texts: dict[int, Any], backends: list[str]
 ) -> dict[str, Any]:
-    """Ticks, budget line and marks of one stage, in the panel's own units."""
+    """Computes ticks, budget line and marks of one stage, in the panel's units.
+
+    Args:
+        result: the document of REPORT.md.
+        stage: its name.
+        texts: of the document, by case.
+        backends: in the order of their colours.
+    """
     points = [point for point in result["points"] if point["stage"] == stage]
     budget = next(row["budget"]["atol"] for row in result["rows"] if row["stage"] == stage)
     values = [point["max_abs"] for point in points if point["max_abs"] > 0]
@@ -42,8 +49,8 @@ def panel(
         return round(LEFT + 6 + (WIDTH - LEFT - RIGHT - 12) * tokens / longest, 1)
 
     def up(value: float) -> float:
-        place = (math.log10(value) - low) / (high - low) if value > 0 else 0.0
-        return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * max(place, 0.0), 1)
+        share = (math.log10(value) - low) / (high - low) if value > 0 else 0.0
+        return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * max(share, 0.0), 1)
 
     marks = [
         {
@@ -63,16 +70,16 @@ def panel(
         "marks": marks,
         "budget": {"y": up(budget), "label": f"budget {budget:g} and what is relative"},
         "rows": [{"y": up(10.0**e), "exponent": e} for e in range(low, high + 1, step)],
-        "columns": [{"x": across(t), "label": t} for t in ticks(longest)],
+        "columns": [{"x": across(t), "label": t} for t in axis_ticks(longest)],
     }
 
 
-def ticks(longest: int) -> list[int]:
-    """Round numbers from 0 to at most `longest`.
+def axis_ticks(longest: int) -> list[int]:
+    """Returns round numbers from 0 to at most `longest`.
 
-    >>> ticks(510)
+    >>> axis_ticks(510)
     [0, 200, 400]
-    >>> ticks(7)
+    >>> axis_ticks(7)
     [0, 2, 4, 6]
     """
     power = 10 ** math.floor(math.log10(longest))
@@ -80,23 +87,20 @@ def ticks(longest: int) -> list[int]:
     return list(range(0, longest + 1, max(step, 1)))
 
 
-# Where the marks and bars stand that show how differences arise on the way through a model.
-#
-# One plot has the places inside and the outputs from left to right, and the share of its budget
-# that each used; the other counts the outputs' values by their distance in units in the last
-# place.
+# Two plots of how differences arise on the way through a model: the share of its budget that each
+# tap and output used, and the number of output values by their distance in ulps.
 
 PROFILE_WIDTH, PROFILE_HEIGHT = 760, 260
 PROFILE_LEFT, PROFILE_RIGHT, PROFILE_TOP, PROFILE_BOTTOM = 46, 10, 14, 40
-LOWEST = -4
-"""Shares under a ten-thousandth of the budget stand on the lowest line."""
-LABELS = 12
+LOWEST_POWER = -4
+"""Shares below a ten-thousandth of the budget are drawn on the lowest line."""
+MAX_LABELS = 12
 
 Plot = dict[str, Any]
 
 
-def frame() -> Plot:
-    """The size of a plot and its edges."""
+def plot_frame() -> Plot:
+    """Returns the size of a plot and its edges."""
     return {
         "w": PROFILE_WIDTH,
         "h": PROFILE_HEIGHT,
@@ -108,8 +112,8 @@ def frame() -> Plot:
     }
 
 
-def layers(result: dict[str, Any]) -> Plot | None:
-    """Share of the budget by place, special tokens added; None where nothing inside was seen."""
+def layer_plot(result: dict[str, Any]) -> Plot | None:
+    """Computes the share of the budget by tap and output; None without taps."""
     rows = [
         row
         for row in result["rows"]
@@ -118,46 +122,48 @@ def layers(result: dict[str, Any]) -> Plot | None:
         and row["stage"] not in (STAGE, PROBABILITIES)
         and row["measures"]
     ]
-    places = list(dict.fromkeys(row["stage"] for row in rows))
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
     if not any(row["inside"] for row in rows):
         return None
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    highest = max([1.0, *(math.log10(share(row) or 1) for row in rows)])
+    highest = max([1.0, *(math.log10(budget_share(row) or 1) for row in rows)])
     top = math.ceil(highest)
 
-    def across(place: int) -> float:
+    def across(index: int) -> float:
         return round(
             PROFILE_LEFT
-            + (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) * (place + 0.5) / len(places),
+            + (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) * (index + 0.5) / len(stages),
             1,
         )
 
     def up(value: float) -> float:
-        power = max(math.log10(value), LOWEST) if value > 0 else LOWEST
+        power = max(math.log10(value), LOWEST_POWER) if value > 0 else LOWEST_POWER
         return round(
             PROFILE_HEIGHT
             - PROFILE_BOTTOM
-            - (PROFILE_HEIGHT - PROFILE_BOTTOM - PROFILE_TOP) * (power - LOWEST) / (top - LOWEST),
+            - (PROFILE_HEIGHT - PROFILE_BOTTOM - PROFILE_TOP)
+            * (power - LOWEST_POWER)
+            / (top - LOWEST_POWER),
             1,
         )
 
     marks = [
         {
-            "x": across(places.index(row["stage"])),
-            "y": up(share(row)),
+            "x": across(stages.index(row["stage"])),
+            "y": up(budget_share(row)),
             "series": backends.index(row["backend"]) % 4,
-            "title": f"{row['backend']}, {row['stage']}: {share(row):.2g} of its budget, "
+            "title": f"{row['backend']}, {row['stage']}: {budget_share(row):.2g} of its budget, "
             f"max |Δ| {row['measures']['max_abs']:.2g}",
         }
         for row in rows
     ]
-    firsts = {group(place): i for i, place in reversed(list(enumerate(places)))}
-    step = math.ceil(len(firsts) / LABELS)
+    firsts = {axis_group(stage): i for i, stage in reversed(list(enumerate(stages)))}
+    step = math.ceil(len(firsts) / MAX_LABELS)
     ordered = sorted(firsts.items(), key=lambda item: item[1])
-    return frame() | {
+    return plot_frame() | {
         "marks": marks,
         "limit": up(1.0),
-        "rows": [{"y": up(10.0**e), "label": f"{10.0**e:g}"} for e in range(LOWEST, top + 1)],
+        "rows": [{"y": up(10.0**e), "label": f"{10.0**e:g}"} for e in range(LOWEST_POWER, top + 1)],
         "columns": [
             {"x": round(across(i) - (across(1) - across(0)) / 2, 1), "label": name}
             for number, (name, i) in enumerate(ordered)
@@ -166,33 +172,33 @@ def layers(result: dict[str, Any]) -> Plot | None:
     }
 
 
-def share(row: dict[str, Any]) -> float:
-    """How much of its budget a row used: the tolerance it needs over the one it has."""
+def budget_share(row: dict[str, Any]) -> float:
+    """Returns how much of its budget a row used: the tolerance it needs over the one it has."""
     return float(row["measures"]["smallest_atol"] / row["budget"]["atol"])
 
 
-def group(place: str) -> str:
-    """What places stand under one label.
+def axis_group(stage: str) -> str:
+    """Returns the label that a tap or output shares with its neighbours.
 
-    >>> [group(place) for place in ("embeddings", "layer_3/context", "pooled_output")]
+    >>> [axis_group(stage) for stage in ("embeddings", "layer_3/context", "pooled_output")]
     ['input', 'layer 3', 'outputs']
     """
-    if place == "embeddings":
+    if stage == "embeddings":
         return "input"
-    layer, slash, _ = place.partition("/")
+    layer, slash, _ = stage.partition("/")
     return layer.replace("_", " ") if slash else "outputs"
 
 
-def ulps(result: dict[str, Any]) -> Plot | None:
-    """Counts of the outputs' distances by backend; None where there are none."""
+def ulp_plot(result: dict[str, Any]) -> Plot | None:
+    """Computes the bars of the outputs' distances by backend; None without distances."""
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    counts = {backend: outputs_of(result, backend) for backend in backends}
+    counts = {backend: output_ulp_counts(result, backend) for backend in backends}
     totals = {backend: sum(classes) for backend, classes in counts.items()}
     if not any(totals.values()):
         return None
     last = max(i for classes in counts.values() for i, n in enumerate(classes) if n)
-    slot = (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) / (last + 1)
-    thick = slot * 0.8 / len(backends)
+    bar_width = (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) / (last + 1)
+    thick = bar_width * 0.8 / len(backends)
     shares = [n / totals[b] for b, classes in counts.items() if totals[b] for n in classes]
     top = math.ceil(max(shares) * 10) / 10
 
@@ -203,8 +209,10 @@ def ulps(result: dict[str, Any]) -> Plot | None:
     for number, (backend, classes) in enumerate(counts.items()):
         for i, count in enumerate(classes[: last + 1]):
             height = up(count / totals[backend]) if totals[backend] else 0.0
-            title = f"{backend}, {span(i)} apart: {count:,} of {totals[backend]:,} values"
-            x = round(PROFILE_LEFT + i * slot + slot * 0.1 + number * thick, 1)
+            title = (
+                f"{backend}, {ulp_class_label(i)} apart: {count:,} of {totals[backend]:,} values"
+            )
+            x = round(PROFILE_LEFT + i * bar_width + bar_width * 0.1 + number * thick, 1)
             bars.append(
                 {
                     "x": x,
@@ -214,22 +222,22 @@ def ulps(result: dict[str, Any]) -> Plot | None:
                 | {"h": height, "series": number % 4, "title": title}
             )
     steps = [top * i / 4 for i in range(5)]
-    return frame() | {
+    return plot_frame() | {
         "bars": bars,
         "rows": [
             {"y": PROFILE_HEIGHT - PROFILE_BOTTOM - up(s), "label": f"{100 * s:.3g} %"}
             for s in steps
         ],
         "columns": [
-            {"x": round(PROFILE_LEFT + (i + 0.5) * slot, 1), "label": span(i)}
+            {"x": round(PROFILE_LEFT + (i + 0.5) * bar_width, 1), "label": ulp_class_label(i)}
             for i in range(last + 1)
             if last < 16 or i % 2 == 0
         ],
     }
 
 
-def outputs_of(result: dict[str, Any], backend: str) -> list[int]:
-    """The counts of a backend's outputs, all of them together."""
+def output_ulp_counts(result: dict[str, Any], backend: str) -> list[int]:
+    """Returns the counts of a backend's outputs, summed."""
     histograms = [
         row["measures"]["ulps"]
         for row in result["rows"]
@@ -242,10 +250,10 @@ def outputs_of(result: dict[str, Any], backend: str) -> list[int]:
     return [sum(column) for column in zip(*histograms, strict=True)] or [0]
 
 
-def span(number: int) -> str:
-    """The distances of a class.
+def ulp_class_label(number: int) -> str:
+    """Returns the distances of a class.
 
-    >>> [span(number) for number in (0, 1, 2, 4, 11)]
+    >>> [ulp_class_label(number) for number in (0, 1, 2, 4, 11)]
     ['0', '1', '2–3', '8–15', '≥2¹⁰']
     """
     if number < 2:

@@ -1,4 +1,4 @@
-"""The result as one document, versioned and described in REPORT.md; everything shown comes of it.
+"""Makes the result as one document, whose schema is in REPORT.md.
 
 `report.json` is the document itself; page.py, ci.py and terminal.py show it.
 """
@@ -10,31 +10,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks.invariances import STAGE
-from parity_tests.checks.stages import LABEL, TOKENS, Row
-from parity_tests.provenance import Contract, digest
-from parity_tests.runners.runs import PROBABILITIES, TAPS, Run
+from parity_tests.checks.stages import LABEL, TOKENS, StageRow
+from parity_tests.provenance import Contract, directory_sha256
+from parity_tests.runners.runs import PROBABILITIES, TAPS, RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 
 if TYPE_CHECKING:
-    from parity_tests.judgement import Flow
+    from parity_tests.judgement import FlowResult
 
 SCHEMA = "bert-bridge/parity"
 SCHEMA_VERSION = 2
-TOLD = 5
-"""Failures told in full for each row; `failing` counts all."""
+MAX_FAILURES = 5
+"""Failures of a row that the document has in full; `failing` counts all."""
 TRAINING = "training"
-"""The last stage: nothing that runs a trained model stands on it."""
-SIDE_BY_SIDE = 10
+"""The last stage: no output of a trained model depends on it."""
+MAX_SIDE_BY_SIDE = 10
 """Texts whose tokens are shown on both sides."""
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What was compared: the directories, and why there is no classifier where there is none.
+class ReportInputs:
+    """What was compared: the directories, and the reason where there is no classifier.
 
-    `notes` are lines on what was compared that a reader must know.
+    `notes` are lines that a reader must know.
     """
 
     contract: Contract
@@ -45,88 +45,92 @@ class Inputs:
     notes: tuple[str, ...] = ()
 
 
-def document(
-    inputs: Inputs,
-    picked: list[Case],
-    flow: Flow,
+def report_document(
+    inputs: ReportInputs,
+    picked: list[TextCase],
+    flow: FlowResult,
     parts: dict[str, dict[str, Any]],
     tokenizers: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole result, ready for JSON.
+    """Makes the document, ready for JSON.
 
     Args:
         inputs: what was compared.
         picked: all cases.
-        flow: what came of running both sides.
-        parts: the still parts by stage.
-        tokenizers: the result of the tokenizer proof, None where it was not asked for.
-        training: the comparison of the head's training, None where it was not asked for.
+        flow: the result of running both sides.
+        parts: the results of the stored parts by stage.
+        tokenizers: the result of the tokenizer proof, None without one.
+        training: the comparison of the head's training, None without one.
     """
     proven = {} if tokenizers is None else {"tokenizers": tokenizers["verdict"]}
-    off = first_off(parts, proven, flow)
+    off = find_first_stage_off(parts, proven, flow)
     if off is None and training is not None and training["status"] == "drift":
         off = TRAINING
-    versions = flow.python.versions | {k: v for run in flow.nodes.values() for k, v in node_of(run)}
+    versions = flow.python.versions | {
+        k: v for run in flow.nodes.values() for k, v in node_versions(run)
+    }
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "verdict": "drift" if off or not flow.rows else "pass",
         "first_stage_off": off,
-        "bundle": bundle_of(inputs.contract),
-        "source": source_of(inputs),
+        "bundle": bundle_entry(inputs.contract),
+        "source": source_entry(inputs),
         "classifier": {
             "path": str(inputs.classifier) if inputs.classifier else None,
             "note": inputs.classifier_note,
         },
         "versions": versions,
-        "cases": {"count": len(picked), "texts": texts_of(picked, flow.python)},
+        "cases": {"count": len(picked), "texts": text_entries(picked, flow.python)},
         "still": parts,
-        "storage": [row_of(row) for row in flow.storage],
+        "storage": [row_entry(row) for row in flow.storage],
         "tokenizers": tokenizers,
-        "rows": [row_of(row) for row in flow.rows],
+        "rows": [row_entry(row) for row in flow.rows],
         "left_out": flow.left_out,
         "problem": flow.problem,
-        "failures": [f for row in [*flow.storage, *flow.rows] for f in failures_of(row)],
-        "points": [point for row in flow.rows for point in points_of(row)],
+        "failures": [f for row in [*flow.storage, *flow.rows] for f in failure_entries(row)],
+        "points": [point for row in flow.rows for point in point_entries(row)],
         "tokens": side_by_side(picked, flow),
         "training": training,
     }
 
 
-def first_off(parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: Flow) -> str | None:
-    """The first stage that is off, in the order of the flow and not of the backends."""
-    still = {stage: part["status"] for stage, part in parts.items()} | proven
-    early = next((stage for stage, status in still.items() if status == "drift"), None)
+def find_first_stage_off(
+    parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: FlowResult
+) -> str | None:
+    """Returns the first stage that drifted, in the order of the flow and not of the backends."""
+    stored = {stage: part["status"] for stage, part in parts.items()} | proven
+    early = next((stage for stage, status in stored.items() if status == "drift"), None)
     if early is not None or flow.problem:
         return early
     if any(row.status == "drift" for row in flow.storage):
         return "storage"
     order = list(dict.fromkeys(row.stage for row in flow.rows))
     if STAGE in order:
-        # It is judged last, but it comes before the head.
+        # Invariances are judged last, but come before the head.
         last = [stage for stage in (PROBABILITIES, LABEL) if stage in order]
         order = [stage for stage in order if stage not in last] + last
     off = {row.stage for row in flow.rows if row.status == "drift"}
-    found = next((stage for stage in order if stage in off), None)
-    return None if found is None else found.removeprefix(TAPS)
+    first = next((stage for stage in order if stage in off), None)
+    return None if first is None else first.removeprefix(TAPS)
 
 
-def bundle_of(contract: Contract) -> dict[str, Any]:
-    """What the bundle is."""
+def bundle_entry(contract: Contract) -> dict[str, Any]:
+    """Returns the entry `bundle`."""
     keys = ("name", "architecture", "trained", "weight_dtype", "padding", "max_length")
     return {"path": str(contract.path), "sha256": contract.sha256} | {
         key: contract.document.get(key) for key in keys
     }
 
 
-def source_of(inputs: Inputs) -> dict[str, Any]:
-    """Whether the bundle was made from the model it is compared with; told, not enforced."""
-    here, promised = digest(inputs.model), inputs.contract.source_sha256()
+def source_entry(inputs: ReportInputs) -> dict[str, Any]:
+    """Returns the entry `source`; whether the bundle is of this model is reported, not enforced."""
+    here, promised = directory_sha256(inputs.model), inputs.contract.source_sha256()
     return {
         "model": str(inputs.model),
         "tokenizer_model": str(inputs.tokenizer.model) if inputs.tokenizer.model else None,
-        "tokenizer": inputs.tokenizer.told(),
+        "tokenizer": inputs.tokenizer.report_entry(),
         "notes": list(inputs.notes),
         "sha256": here,
         "bundle_made_from": promised,
@@ -134,24 +138,24 @@ def source_of(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def node_of(run: Run) -> list[tuple[str, str]]:
-    """Versions of a backend's run but for the backend's name."""
+def node_versions(run: RunOutput) -> list[tuple[str, str]]:
+    """Returns the versions of a backend's run without the backend's name."""
     return [(name, version) for name, version in run.versions.items() if name != "backend"]
 
 
-def texts_of(picked: list[Case], python: Run) -> list[dict[str, Any]]:
-    """Each text, and how many tokens Python sees in it, special ones not counted."""
+def text_entries(picked: list[TextCase], python: RunOutput) -> list[dict[str, Any]]:
+    """Returns each text with its number of tokens in Python, without special tokens."""
     starts: dict[int, int] = {}
     rows = []
     for case in picked:
-        place = case.case - starts.setdefault(case.batch, case.case)
-        tokens = python.tokens[("none", case.batch)][place]
+        index = case.case - starts.setdefault(case.batch, case.case)
+        tokens = python.tokens[("none", case.batch)][index]
         rows.append(asdict(case) | {"tokens": len(tokens)})
     return rows
 
 
-def row_of(row: Row) -> dict[str, Any]:
-    """One row of the matrix."""
+def row_entry(row: StageRow) -> dict[str, Any]:
+    """Returns one row of the matrix."""
     measured = row.measures
     measures = {
         "max_abs": measured.max_abs,
@@ -174,12 +178,12 @@ def row_of(row: Row) -> dict[str, Any]:
         "budget": {"atol": row.budget.atol, "rtol": row.budget.rtol, "from": row.budget.origin},
         "measures": measures if measured.compared else None,
         "decisions": row.decisions,
-        "worst_case": row.worst,
+        "worst_case": row.worst_case,
     }
 
 
-def failures_of(row: Row) -> list[dict[str, Any]]:
-    """The first failures of a row, in the order of the texts."""
+def failure_entries(row: StageRow) -> list[dict[str, Any]]:
+    """Returns the first failures of a row, in the order of the texts."""
     return [
         {
             "backend": row.backend,
@@ -190,12 +194,12 @@ def failures_of(row: Row) -> list[dict[str, Any]]:
             "case": case,
             "message": problem.message,
         }
-        for case, problem in row.problems[:TOLD]
+        for case, problem in row.problems[:MAX_FAILURES]
     ]
 
 
-def points_of(row: Row) -> list[dict[str, Any]]:
-    """The largest difference of each text, for the plot."""
+def point_entries(row: StageRow) -> list[dict[str, Any]]:
+    """Returns the largest difference of each text, for the plot."""
     stage = row.stage.removeprefix(TAPS)
     head = {"backend": row.backend, "special_tokens": row.special, "stage": stage}
     return [
@@ -205,29 +209,29 @@ def points_of(row: Row) -> list[dict[str, Any]]:
     ]
 
 
-def side_by_side(picked: list[Case], flow: Flow) -> list[dict[str, Any]]:
-    """The tokens of both sides, of texts whose tokens or ids differ, the first ones."""
-    found = []
+def side_by_side(picked: list[TextCase], flow: FlowResult) -> list[dict[str, Any]]:
+    """Returns both sides' tokens of the first texts whose tokens differ."""
+    entries = []
     for row in flow.rows:
         if row.stage != TOKENS or not row.failing:
             continue
         for case in (case for case in picked if case.case in row.failing):
-            place = [c.case for c in picked if c.batch == case.batch].index(case.case)
+            index = [c.case for c in picked if c.batch == case.batch].index(case.case)
             sides = [
                 run.tokens.get((row.special, case.batch), [])
                 for run in (flow.nodes[row.backend], flow.python)
             ]
-            node, python = (side[place] if place < len(side) else [] for side in sides)
+            node, python = (side[index] if index < len(side) else [] for side in sides)
             common = min(len(node), len(python))
             first = next((i for i in range(common) if node[i] != python[i]), common)
-            found.append(
+            entries.append(
                 {"backend": row.backend, "special_tokens": row.special, "case": case.case}
                 | {"node": node, "python": python, "first_difference": first}
             )
-    return found[:SIDE_BY_SIDE]
+    return entries[:MAX_SIDE_BY_SIDE]
 
 
-def write_json(path: Path, result: dict[str, Any]) -> None:
-    """Writes `report.json`; NaN and infinity cannot occur in it, since they are never measured."""
+def write_report_json(path: Path, result: dict[str, Any]) -> None:
+    """Writes `report.json`; it cannot have NaN or infinity, since they are never measured."""
     text = json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

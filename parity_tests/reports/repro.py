@@ -1,9 +1,9 @@
-"""A folder for each failure: the least that shows it again, on both sides.
+"""Writes a folder for each failure, with the least that reproduces it on both sides.
 
-`repro.json` says what is off, with the bundle's hash, the versions and two command lines, Python's
-and Node's, that print the value in question (to be run in the project's root); `case.jsonl` has the
-text, made as short as still fails; `python.safetensors` and `node.safetensors` have all tensors of
-both sides for it.
+`repro.json` says what drifted, with the bundle's hash, the versions and two command lines, Python's
+and Node's, that print the value in question (to be run in the project's root). `case.jsonl` has the
+shortest text found that fails. `python.safetensors` and `node.safetensors` have all tensors of both
+sides for it.
 """
 
 import json
@@ -17,149 +17,186 @@ from pathlib import Path
 from typing import Any
 
 from parity_tests import cases
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks import stages
 from parity_tests.checks.compare import Problem
-from parity_tests.checks.stages import Row
-from parity_tests.reference import Again
+from parity_tests.checks.stages import StageRow
+from parity_tests.reference import Rerun
 from parity_tests.runners.runs import SPECIALS, TAPS
 
-PIECES = 100
-"""As many pieces of a text are tried at the most, all of them in one run of each side."""
-SECONDS = 60
-"""That run may take so long, as far as the whole text's own run tells."""
+MAX_PIECES = 100
+"""Pieces of a text that are tried at most, all in one run of each side."""
+MAX_SECONDS = 60
+"""That this run may take at most, estimated from the whole text's own run."""
 DOCUMENT = "repro.json"
-SHOWN_AS = {stages.IDS_STAGE: "input_ids", stages.LABEL: "labels"}
-AT = re.compile(r" at \[([\d, ]+)\]\]?$")
+TENSOR_NAMES = {stages.IDS_STAGE: "input_ids", stages.LABEL: "labels"}
+INDEX_AT_END = re.compile(r" at \[([\d, ]+)\]\]?$")
 
 
-def write_all(
-    again: Again, rows: list[Row], parts: dict[str, dict[str, Any]], picked: list[Case]
+def write_repro_folders(
+    rerun: Rerun, rows: list[StageRow], parts: dict[str, dict[str, Any]], picked: list[TextCase]
 ) -> list[Path]:
-    """Writes the folders under `again.out`, without those of an earlier run; returns them.
+    """Writes the folders under `rerun.out`, and removes those of an earlier run.
 
-    One for each still part that is off, else one for each backend: of the first row that is.
+    There is one for each stored part that drifted, else one for each backend: of its first row
+    that drifted.
+
+    Args:
+        rerun: runs both sides rerun.
+        rows: of all backends.
+        parts: the results of the stored parts by stage.
+        picked: all cases.
+
+    Returns:
+        the folders.
     """
-    for earlier in again.out.glob(f"*/{DOCUMENT}"):
+    for earlier in rerun.out.glob(f"*/{DOCUMENT}"):
         shutil.rmtree(earlier.parent, ignore_errors=True)
     folders = []
     for stage, part in parts.items():
         if part["status"] == "drift":
-            folder = again.out / stage
+            folder = rerun.out / stage
             folder.mkdir(parents=True)
             message = part["failures"][0]
-            told = {"stage": stage, "message": message}
-            write(folder, again, told, *still_commands(stage, message, folder, again))
+            failure = {"stage": stage, "message": message}
+            write_repro_json(
+                folder, rerun, failure, *stored_part_commands(stage, message, folder, rerun)
+            )
             folders.append(folder)
     if folders:
-        # What flows through parts that are off is off because of them.
+        # The outputs drifted because of these parts.
         return folders
     off = [row for row in rows if row.status == "drift" and row.special in SPECIALS and row.failing]
     for row in {row.backend: row for row in reversed(off)}.values():
         name = f"{row.backend}.{row.special}.{row.stage.removeprefix(TAPS)}".replace("/", ".")
-        folders.append(write_row(replace(again, out=again.out / name), row, picked))
+        folders.append(write_row_folder(replace(rerun, out=rerun.out / name), row, picked))
     return folders
 
 
-def write_row(again: Again, row: Row, picked: list[Case]) -> Path:
-    """The folder of one row's first failing text."""
+def write_row_folder(rerun: Rerun, row: StageRow, picked: list[TextCase]) -> Path:
+    """Writes the folder of one row's first failing text.
 
-    def failing(tried: list[Case], together: bool = False) -> Row | None:
+    Args:
+        rerun: runs both sides rerun; its `out` is the folder.
+        row: with a failing text.
+        picked: all cases.
+    """
+
+    def failing(tried: list[TextCase], together: bool = False) -> StageRow | None:
         numbered = [replace(case, case=i) for i, case in enumerate(tried)]
-        rows = again.judge(row.backend, numbered, together)
-        found = (r for r in rows if (r.special, r.stage) == (row.special, row.stage))
-        return next((r for r in found if r.failing), None)
+        rows = rerun.judge(row.backend, numbered, together)
+        same = (r for r in rows if (r.special, r.stage) == (row.special, row.stage))
+        return next((r for r in same if r.failing), None)
 
     first = next(case for case in picked if case.case in row.failing)
     started = time.monotonic()
     alone = failing([first])
     took = time.monotonic() - started
     if alone is None:
-        # Alone it holds: it takes the others of its batch.
+        # It fails only together with the others of its batch.
         least = [case for case in picked if case.batch == first.batch]
     else:
-        tried = affordable(shorter(first), size(first), took)
+        tried = affordable_cases(shorter_cases(first), case_size(first), took)
         fails = failing(tried) if tried else None
-        least = [min((tried[i] for i in fails.failing), key=size) if fails else first]
-    found = failing(least, True) or row
-    case, problem = found.problems[0]
+        least = [min((tried[i] for i in fails.failing), key=case_size) if fails else first]
+    failed = failing(least, True) or row
+    case, problem = failed.problems[0]
     shown = least[case or 0]
-    told = {"stage": row.stage.removeprefix(TAPS), "backend": row.backend}
-    told |= {"special_tokens": row.special, "text": shown.text}
-    told |= {} if shown.pair is None else {"pair": shown.pair}
-    told["message"] = problem.message
-    write(again.out, again, told, *flow_commands(again, row, case or 0, problem))
-    return again.out
+    failure = {"stage": row.stage.removeprefix(TAPS), "backend": row.backend}
+    failure |= {"special_tokens": row.special, "text": shown.text}
+    failure |= {} if shown.pair is None else {"pair": shown.pair}
+    failure["message"] = problem.message
+    write_repro_json(rerun.out, rerun, failure, *flow_commands(rerun, row, case or 0, problem))
+    return rerun.out
 
 
-def affordable(tried: list[Case], characters: int, took: float) -> list[Case]:
-    """The first cases that run in SECONDS, where one of so many characters took so long.
+def affordable_cases(tried: list[TextCase], characters: int, took: float) -> list[TextCase]:
+    """Returns the first cases that run in MAX_SECONDS together.
 
-    Of a large model on a slow backend that may be none: then the text stays as long as it is.
+    For a large model on a slow backend that may be none; the text is then not shortened.
+
+    Args:
+        tried: the cases.
+        characters: of a case that was run.
+        took: its seconds.
     """
-    room = characters * SECONDS / max(took, 1e-3)
-    total, kept = 0, []
+    most = characters * MAX_SECONDS / max(took, 1e-3)
+    total, affordable = 0, []
     for case in tried:
-        total += size(case)
-        if total > room:
+        total += case_size(case)
+        if total > most:
             break
-        kept.append(case)
-    return kept
+        affordable.append(case)
+    return affordable
 
 
-def size(case: Case) -> int:
-    """Characters of a text and its pair."""
+def case_size(case: TextCase) -> int:
+    """Returns the characters of a text and its pair."""
     return len(case.text) + len(case.pair or "")
 
 
-def shorter(case: Case) -> list[Case]:
-    """A case with pieces of its text; of a pair also of the second, or of both."""
-    texts = [replace(case, text=piece) for piece in pieces(case.text)]
+def shorter_cases(case: TextCase) -> list[TextCase]:
+    """Returns the case with pieces of its text; of a pair also of the second text, or of both."""
+    texts = [replace(case, text=piece) for piece in text_pieces(case.text)]
     if case.pair is None:
         return texts
-    parts = pieces(case.pair)
+    parts = text_pieces(case.pair)
     seconds = [replace(case, pair=piece) for piece in parts]
     both = [
         replace(case, text=one, pair=two)
-        for one, two in zip(pieces(case.text), parts, strict=False)
+        for one, two in zip(text_pieces(case.text), parts, strict=False)
     ]
     mixed = zip_longest(both, texts, seconds)
-    return [one for group in mixed for one in group if one is not None][:PIECES]
+    return [one for group in mixed for one in group if one is not None][:MAX_PIECES]
 
 
-def pieces(text: str) -> list[str]:
-    """Halves, quarters and so on of a text, down to single characters, the first of each.
+def text_pieces(text: str) -> list[str]:
+    """Returns halves, quarters and so on of a text, down to single characters, each once.
 
-    >>> pieces("abcd")
+    >>> text_pieces("abcd")
     ['ab', 'cd', 'a', 'b', 'c', 'd']
     """
-    found: dict[str, None] = {}
+    pieces: dict[str, None] = {}
     size = len(text) // 2
     while size:
-        found |= dict.fromkeys(text[i : i + size] for i in range(0, len(text), size))
+        pieces |= dict.fromkeys(text[i : i + size] for i in range(0, len(text), size))
         size //= 2
-    return [piece for piece in found if piece.strip() and piece != text][:PIECES]
+    return [piece for piece in pieces if piece.strip() and piece != text][:MAX_PIECES]
 
 
-def flow_commands(again: Again, row: Row, case: int, problem: Problem) -> tuple[str, str]:
-    """What prints the value that is off, in Python and in Node."""
-    found = AT.search(problem.message)
-    place = f"{case},{found[1].replace(' ', '')}" if found else str(case)
-    name = SHOWN_AS.get(row.stage, row.stage)
-    more = f"--cases {again.out / 'case.jsonl'}"
+def flow_commands(rerun: Rerun, row: StageRow, case: int, problem: Problem) -> tuple[str, str]:
+    """Returns the commands that print the drifted value, in Python and in Node.
+
+    Args:
+        rerun: names bundle, model and tokenizer.
+        row: of the stage.
+        case: its number in `case.jsonl`.
+        problem: whose message has the index.
+    """
+    match = INDEX_AT_END.search(problem.message)
+    index = f"{case},{match[1].replace(' ', '')}" if match else str(case)
+    name = TENSOR_NAMES.get(row.stage, row.stage)
+    more = f"--cases {rerun.out / 'case.jsonl'}"
     if row.stage.startswith(TAPS):
         more += " --taps 0"
-    return commands(again, f"{row.special}.b000.{name}[{place}]", row.backend, more)
+    return runner_commands(rerun, f"{row.special}.b000.{name}[{index}]", row.backend, more)
 
 
-def still_commands(stage: str, message: str, folder: Path, again: Again) -> tuple[str, str]:
-    """What prints a still part, in Python and in Node."""
+def stored_part_commands(stage: str, message: str, folder: Path, rerun: Rerun) -> tuple[str, str]:
+    """Returns the commands that print a stored part, in Python and in Node.
+
+    Args:
+        stage: of the part.
+        message: of the failure.
+        folder: for a case file.
+        rerun: names bundle, model and tokenizer.
+    """
     weight = re.search(r"\[weight (\S+) at \[([\d, ]+)\]", message)
     if stage == "weights" and weight:
-        cases.write(folder / "case.jsonl", [Case(0, 0, "好")])
+        cases.write_cases(folder / "case.jsonl", [TextCase(0, 0, "好")])
         show = f"weights/{weight[1]}[{weight[2].replace(' ', '')}]"
-        return commands(again, show, "wasm", f"--cases {folder / 'case.jsonl'}")
-    bundle, fresh = again.contract.path, again.reference.tokenizer or again.contract.path
+        return runner_commands(rerun, show, "wasm", f"--cases {folder / 'case.jsonl'}")
+    bundle, fresh = rerun.contract.path, rerun.reference.tokenizer or rerun.contract.path
     names = {"contract": "bundle.json", "tables": "tokenizer_tables.bin", "vocab": "vocab.txt"}
     name = names.get(stage, "model.json")
     line = re.search(r"\[line (\d+)", message)
@@ -174,27 +211,44 @@ def still_commands(stage: str, message: str, folder: Path, again: Again) -> tupl
     return f"python -c {shlex.quote(python)}", f"node -p {shlex.quote(node)}"
 
 
-def commands(again: Again, show: str, backend: str, more: str) -> tuple[str, str]:
-    """Both runners, asked for one value."""
-    bundle, reference, asked = again.contract.path, again.reference, shlex.quote(show)
+def runner_commands(rerun: Rerun, show: str, backend: str, more: str) -> tuple[str, str]:
+    """Returns the commands of both runners for one value.
+
+    Args:
+        rerun: names bundle, model and tokenizer.
+        show: the value of --show.
+        backend: of TF.js.
+        more: further options.
+    """
+    bundle, reference, value = rerun.contract.path, rerun.reference, shlex.quote(show)
     python = f"python -m parity_tests.runners.run_python --model {reference.model}"
-    python += f" {shlex.join(reference.tokenizer_source.arguments())} {more} --show {asked}"
+    python += f" {shlex.join(reference.tokenizer_source.arguments())} {more} --show {value}"
     python += f" --contract {bundle / 'bundle.json'}"
-    if again.stored:
-        python += f" --stored {reference.stored(bundle)}"
-    runner = again.side.runner
-    node = f"node {runner} --bundle {bundle} --backend {backend} {more} --show {asked}"
-    if again.side.classifier is not None:
-        node += f" --classifier {again.side.classifier}"
+    if rerun.stored:
+        python += f" --stored {reference.stored_weights(bundle)}"
+    runner = rerun.side.runner
+    node = f"node {runner} --bundle {bundle} --backend {backend} {more} --show {value}"
+    if rerun.side.classifier is not None:
+        node += f" --classifier {rerun.side.classifier}"
     return python, node
 
 
-def write(folder: Path, again: Again, told: dict[str, Any], python: str, node: str) -> None:
-    """Writes `repro.json`."""
-    document = told | {
-        "bundle": str(again.contract.path),
-        "bundle_sha256": again.contract.sha256,
-        "versions": again.reference.run.versions,
+def write_repro_json(
+    folder: Path, rerun: Rerun, failure: dict[str, Any], python: str, node: str
+) -> None:
+    """Writes `repro.json`.
+
+    Args:
+        folder: for the file.
+        rerun: names the bundle.
+        failure: what drifted.
+        python: the command line of Python.
+        node: the command line of Node.
+    """
+    document = failure | {
+        "bundle": str(rerun.contract.path),
+        "bundle_sha256": rerun.contract.sha256,
+        "versions": rerun.reference.run.versions,
         "python": python,
         "node": node,
     }

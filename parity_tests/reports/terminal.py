@@ -1,10 +1,10 @@
-"""The result as a short table for the terminal."""
+"""Formats the result as a short table for the terminal."""
 
 from typing import Any
 
 from parity_tests.checks.invariances import STAGE
 from parity_tests.runners.runs import PROBABILITIES
-from parity_tests.tokenizer.proof import told
+from parity_tests.tokenizer.proof import describe_difference
 
 WORDS = {"pass": "ok", "drift": "DRIFT", "downstream": "follows"}
 HEAD = ("backend", "special tokens", "stage", "texts", "max |Δ|", "budget", "")
@@ -17,19 +17,19 @@ UNITS = {
 EXACT = ("tokens", "ids", "label")
 
 
-def table(result: dict[str, Any]) -> str:
-    """The still parts, a line for each row, the first failures, then the verdict."""
+def format_report(result: dict[str, Any]) -> str:
+    """Returns the stored parts, a line for each row, the first failures, then the verdict."""
     lines = [
-        *notes(result),
-        *still_lines(result["still"]),
+        *note_lines(result),
+        *stored_part_lines(result["still"]),
         *storage_lines(result["storage"]),
         *tokenizer_lines(result["tokenizers"]),
         *training_lines(result["training"]),
         "",
-        *aligned([HEAD, *map(cells, shown(result["rows"]))]),
+        *align_columns([HEAD, *map(row_cells, rows_to_show(result["rows"]))]),
         "",
-        *summaries(result["rows"]),
-        *left_out(result["left_out"]),
+        *summary_lines(result["rows"]),
+        *left_out_lines(result["left_out"]),
     ]
     if result["problem"]:
         lines.append(f"not run to its end: {result['problem']}")
@@ -37,11 +37,11 @@ def table(result: dict[str, Any]) -> str:
     lines += [failure["message"] for failure in firsts[:5]]
     if len(firsts) > 5:
         lines.append("… more in report.html")
-    return "\n".join([*lines, verdict(result)])
+    return "\n".join([*lines, verdict_line(result)])
 
 
-def notes(result: dict[str, Any]) -> list[str]:
-    """What was compared, and what a reader must know of it."""
+def note_lines(result: dict[str, Any]) -> list[str]:
+    """Returns what was compared, and the notes."""
     bundle, source = result["bundle"], result["source"]
     lines = [f"bundle {bundle['name']} ({bundle['sha256'][:12]}), {bundle['weight_dtype']}"]
     if bundle["trained"] is False:
@@ -58,12 +58,12 @@ def notes(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def still_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
-    """What came of each still part, and the first things in it that are off."""
+def stored_part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
+    """Returns the result of each stored part, with its first failures."""
     lines = []
     for stage, part in parts.items():
         if part["status"] == "none":
-            why = part.get("note") or "the source keeps none"
+            why = part.get("note") or "the source has none"
             lines.append(f"{stage}: not compared, {why}")
         elif part["status"] == "pass":
             lines.append(f"{stage}: {part['compared']:,} {UNITS[stage]}")
@@ -74,18 +74,18 @@ def still_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def storage_lines(rows: list[dict[str, Any]]) -> list[str]:
-    """What the weights' dtype costs."""
+    """Returns what the weights' dtype costs."""
     measured = [row for row in rows if row["measures"]]
     if not measured:
         return []
     worst = max(measured, key=lambda row: row["measures"]["max_abs"])
     words = "within" if all(row["status"] == "pass" for row in rows) else "BEYOND"
-    far, allowed = worst["measures"]["max_abs"], allowance(worst["budget"])
+    far, allowed = worst["measures"]["max_abs"], format_budget(worst["budget"])
     return [f"storage: the weights' dtype moves {worst['stage']} by {far:.2g}, {words} {allowed}"]
 
 
 def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
-    """What the tokenizer proof found, in one line where all is equal."""
+    """Returns the result of the tokenizer proof, in one line where all is equal."""
     if tokenizers is None:
         return ["tokenizers: not proven in this run"]
     count = len({row["tokenizer"] for row in tokenizers["rows"]})
@@ -93,11 +93,14 @@ def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
     size = "all of Unicode" if tokenizers["full"] else "a sample; `--tokenizer-proof full` for all"
     verdict = f"{off:,} DIFFER" if off else "equal ids"
     lines = [f"tokenizers: {count}, {tokenizers['texts']:,} texts ({size}): {verdict}"]
-    return lines + [told(d) for row in tokenizers["rows"] for d in row["differences"]][:5]
+    return (
+        lines
+        + [describe_difference(d) for row in tokenizers["rows"] for d in row["differences"]][:5]
+    )
 
 
 def training_lines(training: dict[str, Any] | None) -> list[str]:
-    """What came of the head's training, and what is off in it."""
+    """Returns the result of the head's training, with its first failures."""
     if training is None:
         return ["training: not compared in this run"]
     if training["status"] == "none":
@@ -105,34 +108,34 @@ def training_lines(training: dict[str, Any] | None) -> list[str]:
     return [f"training: {training['message']}", *training["failures"][:2]]
 
 
-def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that have a line of their own: what holds inside and besides needs none."""
+def rows_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the rows with a line of their own: taps and invariances that hold have none."""
     quiet = [row for row in rows if row["inside"] or row["stage"] == STAGE]
     return [row for row in rows if row not in quiet or row["status"] == "drift"]
 
 
-def summaries(rows: list[dict[str, Any]]) -> list[str]:
-    """What was looked at without a line of its own, for each backend."""
+def summary_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Returns a summary of taps and invariances for each backend."""
     lines = []
     for backend in dict.fromkeys(row["backend"] for row in rows):
         own = [row for row in rows if row["backend"] == backend]
         inside = [row for row in own if row["inside"]]
-        held = [row for row in own if row["stage"] == STAGE]
+        claims = [row for row in own if row["stage"] == STAGE]
         words = [
-            counted(part, name)
-            for part, name in ((inside, "places inside the model"), (held, "invariances"))
+            count_holding(part, name)
+            for part, name in ((inside, "taps inside the model"), (claims, "invariances"))
             if part
         ]
-        equal = bits([row for row in own if row not in inside and row not in held])
+        equal = bit_equality([row for row in own if row not in inside and row not in claims])
         lines.append(f"{backend}: {', '.join([*words, *equal])}")
     return lines
 
 
-def counted(rows: list[dict[str, Any]], name: str) -> str:
-    """How many of some rows hold, and what is with the others.
+def count_holding(rows: list[dict[str, Any]], name: str) -> str:
+    """Says how many rows hold, drifted, or follow.
 
-    >>> counted([{"status": "pass"}, {"status": "downstream"}], "places")
-    '1 of 2 places hold, 1 follows'
+    >>> count_holding([{"status": "pass"}, {"status": "downstream"}], "taps")
+    '1 of 2 taps hold, 1 follows'
     """
     count = {status: sum(row["status"] == status for row in rows) for status in WORDS}
     off, after = count["drift"], count["downstream"]
@@ -142,16 +145,16 @@ def counted(rows: list[dict[str, Any]], name: str) -> str:
     return ", ".join(words)
 
 
-def left_out(claims: dict[str, str]) -> list[str]:
-    """The invariances that were not asked for, a line for each reason."""
+def left_out_lines(claims: dict[str, str]) -> list[str]:
+    """Returns the invariances that were not tested, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for claim, why in claims.items():
         reasons.setdefault(why, []).append(claim)
     return [f"invariances left out: {', '.join(names)} ({why})" for why, names in reasons.items()]
 
 
-def bits(rows: list[dict[str, Any]]) -> list[str]:
-    """How many of the outputs' values are equal to the bit, in words."""
+def bit_equality(rows: list[dict[str, Any]]) -> list[str]:
+    """Says how many of the outputs' values are equal to the bit."""
     counts = [
         row["measures"]["ulps"]
         for row in rows
@@ -165,11 +168,11 @@ def bits(rows: list[dict[str, Any]]) -> list[str]:
     return [f"{share} of {total:,} output values equal to the bit"]
 
 
-def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """One row as text."""
+def row_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the cells of one row."""
     measures, budget = row["measures"], row["budget"]
     distance = "-" if measures is None else f"{measures['max_abs']:.2g}"
-    allowed = allowance(budget)
+    allowed = format_budget(budget)
     if row["stage"] in EXACT:
         allowed = "equal"
         distance = "equal" if row["status"] == "pass" else "differ"
@@ -184,18 +187,18 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def allowance(budget: dict[str, Any]) -> str:
-    """The whole budget: a distance beyond it is never ok.
+def format_budget(budget: dict[str, Any]) -> str:
+    """Formats the whole budget: a distance beyond it is never ok.
 
-    >>> allowance({"atol": 1.1e-05, "rtol": 2e-06})
+    >>> format_budget({"atol": 1.1e-05, "rtol": 2e-06})
     '1.1e-05 + 2e-06·|v|'
     """
     relative = f" + {budget['rtol']:g}·|v|" if budget["rtol"] else ""
     return f"{budget['atol']:g}{relative}"
 
 
-def aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width; numbers stand to the right."""
+def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Aligns the columns, with numbers to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     right = range(3, 6)
     return [
@@ -207,8 +210,8 @@ def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def verdict(result: dict[str, Any]) -> str:
-    """One line."""
+def verdict_line(result: dict[str, Any]) -> str:
+    """Returns the verdict in one line."""
     if result["verdict"] == "pass":
         return "parity holds: Node gives what Python gives"
     return f"DRIFT: the first stage that is off is {result['first_stage_off']}"

@@ -1,1 +1,1 @@
-"""Starts and reads both sides: Python as the model's users call it, and Node."""
+"""Runs both sides and reads their answers: Python as the model's users call it, and Node."""

@@ -1,9 +1,9 @@
-"""What float32 costs the source at each place, on the very cases that are compared.
+"""Measures what float32 costs the source at each output and tap, on the compared cases.
 
-The source runs again in float64, with TensorFlow's own kernels, and at each output and each tap
-its float32 answers are compared with that. A large model does so on its first batch alone: that
-takes twice the time of float32. One that does not run in float64 runs in float32 a few times more,
-with randomly rounded weights.
+The source runs again in float64, with TensorFlow's own kernels, and its float32 answers are
+compared with that. A large model does so on its first batch only, since float64 takes twice the
+time. A model that does not run in float64 runs in float32 a few more times, with randomly rounded
+weights.
 """
 
 import sys
@@ -18,22 +18,28 @@ from tensorflow.python.framework import convert_to_constants, ops
 from numerics.budgets import FLOAT64, ROUNDED_WEIGHTS, Cost, pack_costs, round_weights_randomly
 from numerics.float64 import Float64Function, NoFloat64
 from parity_tests.runners import runs
-from parity_tests.runners.source import Source
+from parity_tests.runners.source import SourceModel
 from support.errors import UserError
 
-# Looks inside a SavedModel: any tensor of its signature's graph, without a change to the model.
-#
-# Tensors have the names they get when TensorFlow writes out every function that the signature
-# calls, which is also how a bundle's contract names its taps.
-
 Array = NDArray[Any]
+Batch = dict[str, NDArray[Any]]
+LARGE_MODEL = 50_000_000
+"""A model with more weights runs only its first batch in float64."""
 
 
-class Inside:
-    """The tensors that `taps` names, of a loaded model's signature."""
+class TapReader:
+    """Reads any tensor of a signature's graph, without changing the model.
+
+    Tensors have the names that they get when TensorFlow inlines every function of the signature;
+    a bundle's contract names its taps in the same way.
+    """
 
     def __init__(self, function: Any, taps: Mapping[str, str]) -> None:
-        """Takes the signature's concrete function, and tensors by the names to give them.
+        """Builds the function that reads the tensors.
+
+        Args:
+            function: the signature's concrete function.
+            taps: tensors of its graph, by the names for the results.
 
         Raises:
             UserError: the model has no such tensor.
@@ -50,8 +56,8 @@ class Inside:
                 )
         free = function.inputs[: len(self._keys)]
 
-        def fetch(*given: tf.Tensor) -> list[tf.Tensor]:
-            feeds = {tensor.name: value for tensor, value in zip(free, given, strict=True)}
+        def fetch(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            feeds = {tensor.name: value for tensor, value in zip(free, inputs, strict=True)}
             for outer, inner in function.graph.captures:
                 feeds[inner.name] = ops.get_default_graph().capture(outer)
             wanted = list(taps.values())
@@ -62,57 +68,60 @@ class Inside:
         self._run = tf.compat.v1.wrap_function(fetch, specs)
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
-        """The tensors by name, from the signature's inputs by name."""
+        """Returns the tensors by name, from the signature's inputs by name."""
         answers = self._run(*(tf.constant(feeds[key]) for key in self._keys))
         return {n: np.asarray(a) for n, a in zip(self._names, answers, strict=True)}
 
 
-Batch = dict[str, NDArray[Any]]
-LARGE = 50_000_000
-"""Weights of a model that runs its first batch alone in float64."""
-
-
-def measure(
-    source: Source, taps: dict[str, str], inside: Inside | None, tensors: Batch, head: str
+def measure_costs(
+    source: SourceModel,
+    taps: dict[str, str],
+    tap_reader: TapReader | None,
+    tensors: Batch,
+    head: str,
 ) -> Batch:
-    """Measures the costs; returns tensors to be written beside the answers.
+    """Measures the costs; returns tensors for the file of the run.
 
     Args:
         source: the model.
         taps: tensors of the source by the names of the taps.
-        inside: looks at them in float32.
+        tap_reader: reads the taps in float32.
         tensors: the answers of a run, by their names in its file.
         head: the output that a classifier takes.
 
     Returns:
-        `float32_cost.b000.<place>`: float64[4], the largest, the sum of squares, the count, and 1
-        where it was measured in float64; and `float64.b<batch>.<special>`, float32: what has to be
-        added to the output `head` to make it that of float64.
+        `float32_cost.b000.<output or tap>`: float64[4], the largest, the sum of squares, the count,
+        and 1 where it was measured in float64; and `float64.b<batch>.<special>`, float32: the
+        float64 output `head` minus the float32 one.
     """
-    batches = batches_of(tensors)
+    batches = group_by_batch(tensors)
     variables = [v for v in source.signature.graph.variables if v.dtype.is_floating]
-    if sum(int(np.prod(v.shape)) for v in variables) > LARGE:
-        batches = {place: batch for place, batch in batches.items() if place.endswith(".b000")}
-        print("python: float64 on the first batch alone, the model is large", file=sys.stderr)
+    if sum(int(np.prod(v.shape)) for v in variables) > LARGE_MODEL:
+        batches = {key: batch for key, batch in batches.items() if key.endswith(".b000")}
+        print("python: float64 on the first batch only, the model is large", file=sys.stderr)
     costs: dict[str, Cost] = {}
-    found: Batch = {}
+    corrections: Batch = {}
     try:
         exact = Float64Function(source.signature, taps)
     except NoFloat64 as error:
         print(f"python: {error}: weights are randomly rounded instead", file=sys.stderr)
-        rounded(variables, lambda: add(costs, source, inside, batches))
-        return in_file(costs)
-    for place, batch in batches.items():
-        truth = source.run_with(exact.run, given(batch))
-        compare(costs, batch, truth, FLOAT64)
-        special, number = place.split(".")
+        run_with_rounded_weights(
+            variables, lambda: add_rounded_costs(costs, source, tap_reader, batches)
+        )
+        return costs_as_tensors(costs)
+    for key, batch in batches.items():
+        truth = source.run_with(exact.run, model_inputs(batch))
+        add_batch_costs(costs, batch, truth, FLOAT64)
+        special, number = key.split(".")
         if special in runs.SPECIALS and head in truth:
-            found[f"float64.{number}.{special}"] = (truth[head] - batch[head]).astype(np.float32)
-    return found | in_file(costs)
+            corrections[f"float64.{number}.{special}"] = (truth[head] - batch[head]).astype(
+                np.float32
+            )
+    return corrections | costs_as_tensors(costs)
 
 
-def batches_of(tensors: Batch) -> dict[str, Batch]:
-    """The tensors of a run by `<special>.b<batch>` and name."""
+def group_by_batch(tensors: Batch) -> dict[str, Batch]:
+    """Groups the tensors of a run by `<special>.b<batch>` and name."""
     batches: dict[str, Batch] = {}
     for name, value in tensors.items():
         special, number, inner = name.split(".", 2)
@@ -120,40 +129,57 @@ def batches_of(tensors: Batch) -> dict[str, Batch]:
     return batches
 
 
-def given(batch: Batch) -> Batch:
-    """What the model was given of a batch: ids, mask and types."""
+def model_inputs(batch: Batch) -> Batch:
+    """Returns the model's inputs of a batch: ids, mask and types."""
     return {name: batch[name] for name in runs.IDS}
 
 
-def compare(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> None:
-    """Adds a batch's costs, at every place that it has."""
+def add_batch_costs(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> None:
+    """Adds a batch's costs at every output and tap.
+
+    Args:
+        costs: by output or tap; is changed.
+        batch: float32 answers.
+        truth: the more exact answers.
+        how: how they were computed, see `Cost`.
+    """
     for name, value in batch.items():
         if name in truth:
             own = Cost.measure(name, value, truth[name], batch["attention_mask"], how)
             costs[name] = costs[name] + own if name in costs else own
 
 
-def add(
-    costs: dict[str, Cost], source: Source, inside: Inside | None, batches: dict[str, Batch]
+def add_rounded_costs(
+    costs: dict[str, Cost],
+    source: SourceModel,
+    tap_reader: TapReader | None,
+    batches: dict[str, Batch],
 ) -> None:
-    """Adds how far the answers move with the weights as they now are."""
+    """Adds how far the answers move with the current weights.
+
+    Args:
+        costs: by output or tap; is changed.
+        source: the model, with rounded weights.
+        tap_reader: reads its taps.
+        batches: the answers with the original weights.
+    """
     for batch in batches.values():
-        truth = source.run(given(batch))
-        if inside is not None and any(name.startswith(runs.TAPS) for name in batch):
-            truth |= source.run_with(inside.run, given(batch))
-        compare(costs, batch, truth, ROUNDED_WEIGHTS)
+        truth = source.run(model_inputs(batch))
+        if tap_reader is not None and any(name.startswith(runs.TAPS) for name in batch):
+            truth |= source.run_with(tap_reader.run, model_inputs(batch))
+        add_batch_costs(costs, batch, truth, ROUNDED_WEIGHTS)
 
 
-def rounded(variables: list[Any], run: Callable[[], None]) -> None:
-    """Runs something a few times with the variables randomly rounded, and puts them back."""
+def run_with_rounded_weights(variables: list[Any], run: Callable[[], None]) -> None:
+    """Calls `run` a few times with the variables randomly rounded, then restores them."""
     before = {str(i): variable.numpy() for i, variable in enumerate(variables)}
-    for drawn in [*round_weights_randomly(before), None]:
+    for rounded in [*round_weights_randomly(before), None]:
         for i, variable in enumerate(variables):
-            variable.assign((drawn or before)[str(i)])
-        if drawn is not None:
+            variable.assign((rounded or before)[str(i)])
+        if rounded is not None:
             run()
 
 
-def in_file(costs: Mapping[str, Cost]) -> Batch:
-    """Costs by the names that they have in a run's file."""
+def costs_as_tensors(costs: Mapping[str, Cost]) -> Batch:
+    """Returns the costs by their names in a run's file."""
     return {f"float32_cost.b000.{name}": value for name, value in pack_costs(costs).items()}

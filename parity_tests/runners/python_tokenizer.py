@@ -1,7 +1,7 @@
-"""Python's tokenizer at work: texts and pairs to ids and token type ids.
+"""Python's tokenizers: texts and pairs to ids and token type ids.
 
-The special tokens come from the tokenizer's own vocab, the frame around the ids and the cutting of
-pairs from the libraries; nothing is read off a bundle.
+The special tokens come from the tokenizer's own vocab; how they are added and how pairs are cut
+comes from the libraries. Nothing comes from a bundle.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from export.tokenizer.reference import (
     with_special_tokens,
     without_special_tokens,
 )
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import UserError
 
@@ -27,36 +27,43 @@ Encoded = tuple[list[int], list[int]]
 
 
 class PythonTokenizer(ABC):
-    """A tokenizer that is not Node's, with its vocab."""
+    """A tokenizer in Python, with its vocab."""
 
     def __init__(self, vocab: Vocab) -> None:
         self.tokens = vocab.tokens
         self.special = {token.token: token.id for token in vocab.special.values()}
 
-    def encode(self, cases: Sequence[Case], added: bool, positions: int) -> list[Encoded]:
-        """The ids and token types of each case, in order.
+    def encode(self, cases: Sequence[TextCase], added: bool, positions: int) -> list[Encoded]:
+        """Returns the ids and token types of each case, in order.
 
         Args:
             cases: texts and pairs.
-            added: whether [CLS] and [SEP] stand around the ids.
-            positions: how many the model has; a case may ask for fewer.
+            added: whether to add [CLS] and [SEP].
+            positions: of the model; a case may be cut to fewer.
         """
         groups: dict[tuple[bool, int], list[int]] = {}
-        for place, case in enumerate(cases):
+        for index, case in enumerate(cases):
             limit = min(case.max_length or positions, positions)
-            groups.setdefault((case.pair is not None, limit), []).append(place)
-        found: dict[int, Encoded] = {}
-        for (paired, limit), places in groups.items():
-            texts = [cases[place].text for place in places]
-            pairs = [cases[place].pair or "" for place in places] if paired else None
-            found |= dict(zip(places, self._encode(texts, pairs, added, limit), strict=True))
-        return [found[place] for place in range(len(cases))]
+            groups.setdefault((case.pair is not None, limit), []).append(index)
+        encoded: dict[int, Encoded] = {}
+        for (paired, limit), indices in groups.items():
+            texts = [cases[index].text for index in indices]
+            pairs = [cases[index].pair or "" for index in indices] if paired else None
+            encoded |= dict(zip(indices, self._encode(texts, pairs, added, limit), strict=True))
+        return [encoded[index] for index in range(len(cases))]
 
     @abstractmethod
     def _encode(
         self, texts: list[str], pairs: list[str] | None, added: bool, limit: int
     ) -> list[Encoded]:
-        """The same of texts that are all paired, or none, with one limit."""
+        """Encodes texts that are all paired, or none, with one limit.
+
+        Args:
+            texts: the first texts.
+            pairs: the second texts; None for single texts.
+            added: whether to add [CLS] and [SEP].
+            limit: of positions.
+        """
 
 
 class ClassTokenizer(PythonTokenizer):
@@ -74,15 +81,15 @@ class ClassTokenizer(PythonTokenizer):
 
 
 class ModelTokenizer(PythonTokenizer):
-    """A tokenizer SavedModel; pairs are cut as its kind of tokenizer has it."""
+    """A tokenizer SavedModel; pairs are cut as its kind of tokenizer does it."""
 
     def __init__(self, source: TokenizerSource) -> None:
         assert source.model is not None
         model = HubTokenizer(source.model)
         own = model.vocab()
-        vocab = vocab_at(source.vocab) if source.vocab else own
+        vocab = read_vocab_file(source.vocab) if source.vocab else own
         if vocab is None:
-            raise UserError(f"{source.model} keeps no vocab that can be read; give it with --vocab")
+            raise UserError(f"{source.model} has no vocab that can be read; name it with --vocab")
         if own is not None and own.tokens != vocab.tokens:
             raise UserError(f"--vocab {source.vocab} is not the vocab in {source.model}")
         model.learn_frame(vocab)
@@ -99,7 +106,7 @@ class ModelTokenizer(PythonTokenizer):
         return self._round_robin(parts, added, limit)
 
     def _longest_first(self, parts: tuple[list[int], ...], added: bool, limit: int) -> Encoded:
-        """As Hugging Face cuts and frames."""
+        """Cuts and adds special tokens as Hugging Face does."""
         first, second = parts[0], parts[1] if len(parts) > 1 else None
         framed = with_special_tokens(self.special["[CLS]"], self.special["[SEP]"])
         marked = with_special_tokens(0, 0, 1)
@@ -112,10 +119,10 @@ class ModelTokenizer(PythonTokenizer):
         )
 
     def _round_robin(self, parts: list[list[list[int]]], added: bool, limit: int) -> list[Encoded]:
-        """As TF-Text's own trimmer cuts, and its `combine_segments` frames."""
-        room = limit - (len(parts) + 1) * added
+        """Cuts with TF-Text's own trimmer, and adds special tokens with its `combine_segments`."""
+        remaining = limit - (len(parts) + 1) * added
         ragged = [tf.ragged.constant(rows, tf.int32, ragged_rank=1) for rows in parts]
-        cut = tf_text.RoundRobinTrimmer(room).trim(ragged)
+        cut = tf_text.RoundRobinTrimmer(remaining).trim(ragged)
         if added:
             frame = (self.special["[CLS]"], self.special["[SEP]"])
             ids, types = tf_text.combine_segments(cut, *frame)
@@ -125,20 +132,20 @@ class ModelTokenizer(PythonTokenizer):
         return list(zip(ids.to_list(), types.to_list(), strict=True))
 
 
-def vocab_at(path: Path) -> Vocab:
-    """The vocab in a file."""
+def read_vocab_file(path: Path) -> Vocab:
+    """Reads a vocab file without its notices."""
     return read_vocab(path, notice=lambda line: None)
 
 
-def tokenizer_of(source: TokenizerSource) -> PythonTokenizer:
-    """The tokenizer that a source describes.
+def make_tokenizer(source: TokenizerSource) -> PythonTokenizer:
+    """Makes the tokenizer that a source describes.
 
     Raises:
         UserError: it is no tokenizer, or its library refuses the vocab.
-        EnvironmentProblem: another interpreter does not run it.
+        EnvironmentProblem: the named interpreter does not run it.
     """
     if source.model is not None:
         return ModelTokenizer(source)
     if source.vocab is None or source.spec is None:
-        raise UserError("got no tokenizer; give --tokenizer-model, or --vocab and --tokenizer")
-    return ClassTokenizer(source, vocab_at(source.vocab))
+        raise UserError("got no tokenizer; expected --tokenizer-model, or --vocab and --tokenizer")
+    return ClassTokenizer(source, read_vocab_file(source.vocab))

@@ -1,9 +1,9 @@
-"""Reads a tokenizer's source into a bundle of the tokenizer alone, as the exporter does.
+"""Writes a bundle of a tokenizer alone from its source, as the exporter does.
 
     python -m parity_tests.runners.read_tokenizer --vocab vocab.txt --tokenizer bert --out DIR
 
-In a process of its own, beside other work. Every option is given, so that nothing beside the vocab
-adds to it.
+It runs as a process of its own, in parallel with other work. Every option is set, so that files
+beside the vocab have no influence.
 """
 
 import argparse
@@ -26,12 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     tokenizer_source.add_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
-    given = parser.parse_args(arguments)
-    source = tokenizer_source.from_arguments(given)
+    options = parser.parse_args(arguments)
+    source = tokenizer_source.parse_tokenizer_source(options)
     model = None if source.model is None else str(source.model)
     spec = None if model else source.spec
     choice = TokenizerChoice(source.vocab, spec, model, python=source.python)
-    export_tokenizer(choice, given.out, say, replace=True)
+    export_tokenizer(choice, options.out, say, replace=True)
     return 0
 
 

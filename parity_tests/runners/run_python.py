@@ -1,8 +1,8 @@
-"""Python's answers: the model and tokenizer as their users use them (pairs with run_node.js).
+"""Runs the model and the tokenizer in Python, as their users do (counterpart of run_node.js).
 
-Nothing here is read off the bundle but where to look inside the model, which of its signatures was
-exported, and what its inputs mean where their names tell nothing: what a model or vocab says about
-itself is the reference, so a contract that says otherwise is caught. Writes what runs.py describes.
+Only three things come from the bundle: the taps, the exported signature, and the roles of inputs
+whose names do not say them. All else comes from the model and the vocab themselves, so that a wrong
+contract is caught. Writes the file that runs.py describes.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from export.confined import confinement
 from export.source.vetting import load_saved_model
 from parity_tests import cases
 from parity_tests.runners import costs, runs, tokenizer_source
-from parity_tests.runners.costs import Inside
-from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer, tokenizer_of
-from parity_tests.runners.source import Source
-from parity_tests.runners.variants import FEW, moved, variants
+from parity_tests.runners.costs import TapReader
+from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer, make_tokenizer
+from parity_tests.runners.source import SourceModel
+from parity_tests.runners.variants import INVARIANCE_TEXTS, make_variants, measure_movement
 from support import printing
 from support.command_line import command
 from support.errors import UserError
@@ -48,58 +48,63 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("model", "cases"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     tokenizer_source.add_options(parser)
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--out", type=Path, help="where the answers go")
-    place.add_argument("--show", help="print one value instead, as run_node.js does")
+    output = parser.add_mutually_exclusive_group(required=True)
+    output.add_argument("--out", type=Path, help="where the answers go")
+    output.add_argument("--show", help="print one value instead, as run_node.js does")
     parser.add_argument("--weights", type=Path, help="where the model's variables go")
     parser.add_argument("--stored", type=Path, help="safetensors: put into the model's variables")
     parser.add_argument("--contract", type=Path, help="bundle.json: taps, signature, roles")
-    parser.add_argument("--taps", default="", help="numbers of the batches to look into")
+    parser.add_argument("--taps", default="", help="numbers of the batches whose taps are read")
     parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
-    given = parser.parse_args(arguments)
-    told_by_bundle = json.loads(given.contract.read_text("utf-8")) if given.contract else {}
-    tokenizer = tokenizer_of(tokenizer_source.from_arguments(given))
-    recorded = {spec["name"]: spec["role"] for spec in told_by_bundle.get("inputs", [])}
-    chosen = told_by_bundle.get("signature") or {}
-    model = load(given.model, chosen.get("tags"))
-    source = Source(model, tokenizer, chosen.get("name"), recorded)
-    if given.stored:
-        assign(source.signature, load_file(given.stored))
-    asked = Asked(
+    options = parser.parse_args(arguments)
+    contract = json.loads(options.contract.read_text("utf-8")) if options.contract else {}
+    tokenizer = make_tokenizer(tokenizer_source.parse_tokenizer_source(options))
+    recorded = {spec["name"]: spec["role"] for spec in contract.get("inputs", [])}
+    chosen = contract.get("signature") or {}
+    model = load_model(options.model, chosen.get("tags"))
+    source = SourceModel(model, tokenizer, chosen.get("name"), recorded)
+    if options.stored:
+        assign_stored_weights(source.signature, load_file(options.stored))
+    setup = RunSetup(
         source,
         tokenizer,
-        Inside(source.signature, taps(told_by_bundle)) if given.contract else None,
-        {int(number) for number in given.taps.split(",") if number},
+        TapReader(source.signature, source_taps(contract)) if options.contract else None,
+        {int(number) for number in options.taps.split(",") if number},
     )
-    picked = cases.read(given.cases)
-    tensors, told = answers(asked, picked)
-    if given.show:
-        held = {f"weights/{name}": value for name, value in variables(source.signature).items()}
-        print(shown(given.show, tensors | held, told))
+    picked = cases.read_cases(options.cases)
+    tensors, metadata = compute_answers(setup, picked)
+    if options.show:
+        weights = {
+            f"weights/{name}": value for name, value in float_variables(source.signature).items()
+        }
+        print(format_value(options.show, tensors | weights, metadata))
         return 0
-    if given.costs:
-        roles = {spec["role"]: spec["name"] for spec in told_by_bundle.get("outputs", [])}
-        places, head = taps(told_by_bundle), roles.get("sequence_output", "sequence_output")
-        tensors |= costs.measure(source, places, asked.inside, tensors, head)
-    told |= {"versions": versions(), "facts": source.facts() | {"moved": promises(asked, picked)}}
-    if given.weights:
-        save_file(variables(source.signature), given.weights)
-    save_file(tensors, given.out, {name: json.dumps(value) for name, value in told.items()})
+    if options.costs:
+        roles = {spec["role"]: spec["name"] for spec in contract.get("outputs", [])}
+        taps, head = source_taps(contract), roles.get("sequence_output", "sequence_output")
+        tensors |= costs.measure_costs(source, taps, setup.tap_reader, tensors, head)
+    metadata |= {
+        "versions": installed_versions(),
+        "facts": source.facts() | {"moved": measure_promises(setup, picked)},
+    }
+    if options.weights:
+        save_file(float_variables(source.signature), options.weights)
+    save_file(tensors, options.out, {name: json.dumps(value) for name, value in metadata.items()})
     return 0
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to run a case through: the source, its tokenizer, and a look into some batches."""
+class RunSetup:
+    """What a case runs through: the model, its tokenizer, and the taps of some batches."""
 
-    source: Source
+    source: SourceModel
     tokenizer: PythonTokenizer
-    inside: Inside | None
+    tap_reader: TapReader | None
     tapped: set[int]
 
 
-def load(path: Path, tags: list[str] | None = None) -> Any:
-    """A SavedModel as `hub.load` gives it; `tags` tell which of its graphs.
+def load_model(path: Path, tags: list[str] | None = None) -> Any:
+    """Loads a SavedModel as `hub.load` does; `tags` select one of its graphs.
 
     Raises:
         UserError: there is none, it does more than compute, or it does not load.
@@ -109,68 +114,68 @@ def load(path: Path, tags: list[str] | None = None) -> Any:
     return load_saved_model(path, tags)
 
 
-def taps(contract: dict[str, Any]) -> dict[str, str]:
-    """The taps that a contract names: tensors of the source by the names they have in a run."""
+def source_taps(contract: dict[str, Any]) -> dict[str, str]:
+    """Returns the taps of a contract: tensors of the source by their names in a run."""
     return {f"{runs.TAPS}{tap['name']}": tap["tensor"] for tap in contract.get("taps", [])}
 
 
-def assign(signature: Any, stored: Batch) -> None:
-    """Gives the model's variables the values that a bundle has stored, by name."""
+def assign_stored_weights(signature: Any, stored: Batch) -> None:
+    """Assigns the stored values of a bundle to the model's variables, by name."""
     for variable in signature.graph.variables:
         value = stored.get(variable.name.split(":")[0])
         if value is not None:
             variable.assign(value)
 
 
-def answers(asked: Asked, picked: list[cases.Case]) -> tuple[Batch, dict[str, Any]]:
-    """Every tensor of every batch by its name in the file, and the texts' tokens."""
+def compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Batch, dict[str, Any]]:
+    """Computes every tensor of every batch by its name in the file, and the metadata: tokens."""
     tensors: Batch = {}
-    told: dict[str, dict[str, Any]] = {"tokens": {}}
-    source = asked.source
+    metadata: dict[str, dict[str, Any]] = {"tokens": {}}
+    source = setup.source
     for special in runs.SPECIALS:
         for number, group in groupby(picked, key=lambda case: case.batch):
-            prefix = runs.key(special, number)
-            encoded = asked.source.encode(list(group), special == "added")
-            told["tokens"][prefix] = tokens(encoded, asked.tokenizer.tokens)
+            prefix = runs.batch_key(special, number)
+            encoded = setup.source.encode(list(group), special == "added")
+            metadata["tokens"][prefix] = ids_to_tokens(encoded, setup.tokenizer.tokens)
             batch = source.batch(encoded)
-            inside = {}
-            if asked.inside is not None and number in asked.tapped:
-                inside = source.run_with(asked.inside.run, batch)
-            batch |= source.run(batch) | inside
+            taps = {}
+            if setup.tap_reader is not None and number in setup.tapped:
+                taps = source.run_with(setup.tap_reader.run, batch)
+            batch |= source.run(batch) | taps
             tensors |= {
                 f"{prefix}.{name}": np.ascontiguousarray(value) for name, value in batch.items()
             }
             print(f"python: special tokens {special}, batch {number + 1}", file=sys.stderr)
-    for name, batch in variants(
-        source.batch(asked.source.encode(few(picked), True)), source.roles
+    for name, batch in make_variants(
+        source.batch(setup.source.encode(invariance_cases(picked), True)), source.roles
     ).items():
         batch |= source.run(batch)
         tensors |= {
-            f"{runs.key(name, 0)}.{key}": np.ascontiguousarray(v) for key, v in batch.items()
+            f"{runs.batch_key(name, 0)}.{key}": np.ascontiguousarray(v) for key, v in batch.items()
         }
-    return tensors, told
+    return tensors, metadata
 
 
-def few(picked: list[cases.Case]) -> list[cases.Case]:
-    """The cases that are asked for more than their answers."""
-    return [case for case in picked if case.batch == 0][:FEW]
+def invariance_cases(picked: list[cases.TextCase]) -> list[cases.TextCase]:
+    """Returns the cases that are used for invariances."""
+    return [case for case in picked if case.batch == 0][:INVARIANCE_TEXTS]
 
 
-def promises(asked: Asked, picked: list[cases.Case]) -> dict[str, float]:
-    """By how much the outputs move where a claim says that they do not; see `variants.moved`."""
-    source = asked.source
-    batch = source.batch(asked.source.encode(few(picked), True))
-    room = None if source.length else source.positions - batch["input_ids"].shape[1]
-    return moved(source.run, batch, room)
+def measure_promises(setup: RunSetup, picked: list[cases.TextCase]) -> dict[str, float]:
+    """Measures how far the outputs move where an invariance says that they do not."""
+    source = setup.source
+    batch = source.batch(setup.source.encode(invariance_cases(picked), True))
+    spare = None if source.length else source.positions - batch["input_ids"].shape[1]
+    return measure_movement(source.run, batch, spare)
 
 
-def tokens(encoded: list[Encoded], vocab: list[str]) -> list[list[str]]:
-    """The tokens of each text, padding left out."""
+def ids_to_tokens(encoded: list[Encoded], vocab: list[str]) -> list[list[str]]:
+    """Returns the tokens of each text, without padding."""
     return [[vocab[i] for i in ids] for ids, _ in encoded]
 
 
-def variables(signature: Any) -> Batch:
-    """The float variables of the model's signature by their names, as float32."""
+def float_variables(signature: Any) -> Batch:
+    """Returns the float variables of the model's signature by name, as float32."""
     return {
         variable.name.split(":")[0]: np.ascontiguousarray(variable.numpy(), np.float32)
         for variable in signature.graph.variables
@@ -178,18 +183,24 @@ def variables(signature: Any) -> Batch:
     }
 
 
-def shown(asked: str, tensors: Batch, told: dict[str, Any]) -> str:
-    """One value of what was computed: a name, and in brackets the place in it."""
-    name, _, place = asked.partition("[")
-    index = tuple(int(number) for number in place.rstrip("]").split(",") if number)
+def format_value(shown: str, tensors: Batch, metadata: dict[str, Any]) -> str:
+    """Formats one computed value.
+
+    Args:
+        shown: a name, and in brackets the index.
+        tensors: by name.
+        metadata: see `compute_answers`.
+    """
+    name, _, index_text = shown.partition("[")
+    index = tuple(int(number) for number in index_text.rstrip("]").split(",") if number)
     front, _, last = name.rpartition(".")
-    if last in told:
-        return json.dumps(told[last][front][index[0]], ensure_ascii=False)
+    if last in metadata:
+        return json.dumps(metadata[last][front][index[0]], ensure_ascii=False)
     return str(tensors[name][index])
 
 
-def versions() -> dict[str, str]:
-    """Of everything that computed."""
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of everything that computed."""
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
@@ -200,7 +211,7 @@ def versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    # The judge has confined it; a person who asks to be shown a value has not.
-    given_paths = [Path(one) for one in sys.argv[1:] if Path(one).exists()]
-    confinement.rerun_confined("parity_tests.runners.run_python", given_paths, printing.say)
+    # The judge confines this process; a person who runs it with --show does not.
+    named_paths = [Path(one) for one in sys.argv[1:] if Path(one).exists()]
+    confinement.rerun_confined("parity_tests.runners.run_python", named_paths, printing.say)
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Starts the two runners as processes of their own: neither can take the judge down with it."""
+"""Starts the two runners as processes of their own: a crash in one does not end the judge."""
 
 import os
 import shutil
@@ -14,16 +14,16 @@ from pathlib import Path
 from export.confined import confinement
 from export.confined.confinement import AllowedPaths, Limits
 from parity_tests.runners import runs
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support import printing
 from support.command_line import suggest_name
 from support.errors import EnvironmentProblem, UserError
 
-ROOM = Path(__file__).parent
-ROOT = ROOM.parents[1]
-SECONDS = 7200
-"""That a run of Python may take."""
+RUNNERS_DIRECTORY = Path(__file__).parent
+ROOT = RUNNERS_DIRECTORY.parents[1]
+PYTHON_TIME_LIMIT = 7200
+"""That a run of Python may take at most."""
 
 
 def run_python(
@@ -35,53 +35,58 @@ def run_python(
     tapped: Iterable[int] = (0,),
     stored: Path | None = None,
     costs: bool = True,
-) -> Run:
-    """Python's answers to a whole case file; the model's variables go beside `out`.
+) -> RunOutput:
+    """Runs Python on a whole case file; writes the model's variables beside `out`.
 
     The process that loads the model is confined, see export/confined/confinement.py.
 
     Args:
         model: the SavedModel.
-        tokenizer: what tokenizes for it.
+        tokenizer: its tokenizer.
         cases: the case file.
         out: the file for the answers.
-        contract: `bundle.json`, whose taps are looked at in the batches `tapped`.
-        tapped: see `contract`.
-        stored: safetensors whose values the model's variables get.
-        costs: measure what float32 costs the model, see costs.py.
+        contract: `bundle.json`, which names the taps.
+        tapped: the batches whose taps are read.
+        stored: safetensors, whose values the model's variables get.
+        costs: whether to measure what float32 costs the model, see costs.py.
+
+    Raises:
+        UserError, EnvironmentProblem: see `run_runner`.
     """
     command = ["-m", "parity_tests.runners.run_python", "--model", str(model)]
     command += [*tokenizer.arguments(), "--cases", str(cases)]
     command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
-    command += ["--taps", numbers(tapped)]
+    command += ["--taps", join_numbers(tapped)]
     command += ["--costs"] if costs else []
     if stored is not None:
         command += ["--stored", str(stored)]
     confinement.warn_without_landlock(printing.say)
-    given = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
-    with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = AllowedPaths(Path(place), tuple(given), (out.parent,))
-        started = confinement.confined_command(command, reach, Limits().memory_bytes, SECONDS)
-        return start("Python", started, out)
+    readable = [model, cases, contract, *tokenizer.files(), *([stored] if stored else [])]
+    with tempfile.TemporaryDirectory(prefix="confined-") as scratch:
+        reach = AllowedPaths(Path(scratch), tuple(readable), (out.parent,))
+        started = confinement.confined_command(
+            command, reach, Limits().memory_bytes, PYTHON_TIME_LIMIT
+        )
+        return run_and_read("Python", started, out)
 
 
-def numbers(batches: Iterable[int]) -> str:
-    """Batch numbers as the runners take them."""
+def join_numbers(batches: Iterable[int]) -> str:
+    """Returns numbers as the runners' options take them."""
     return ",".join(str(number) for number in sorted(batches))
 
 
 def weights_beside(out: Path) -> Path:
-    """Where the variables lie of the model that gave the answers in `out`."""
+    """Returns the path for the variables of the model whose answers are in `out`."""
     return out.with_suffix(".weights.safetensors")
 
 
 @dataclass(frozen=True)
 class NodeSide:
-    """What Node runs: a bundle and perhaps its classifier, by a runner."""
+    """What Node runs: a bundle, perhaps its classifier, and the runner program."""
 
     bundle: Path
     classifier: Path | None = None
-    runner: Path = ROOM / "run_node.js"
+    runner: Path = RUNNERS_DIRECTORY / "run_node.js"
 
     def run(
         self,
@@ -90,26 +95,56 @@ class NodeSide:
         cases: Path,
         out: Path,
         tapped: Iterable[int] = (0,),
-    ) -> Run:
-        """Node's answers on one backend to the first batches of a case file."""
-        asked = ["--batches", str(batches), "--taps", numbers(tapped)]
-        return self._start(backend, cases, out, asked)
+    ) -> RunOutput:
+        """Runs the first batches of a case file on one backend.
 
-    def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> Run:
-        """What the classifier says of the first batch, its texts cut to `max_length` positions."""
-        asked = ["--batches", "1", "--answers-alone", "--max-length", str(max_length)]
-        return self._start(backend, cases, out, asked)
+        Args:
+            backend: of TF.js.
+            batches: how many.
+            cases: the case file.
+            out: the file for the answers.
+            tapped: the batches whose taps are read.
+        """
+        arguments = ["--batches", str(batches), "--taps", join_numbers(tapped)]
+        return self._start(backend, cases, out, arguments)
 
-    def _start(self, backend: str, cases: Path, out: Path, asked: list[str]) -> Run:
-        command = [node(), str(self.runner), "--bundle", str(self.bundle), "--backend", backend]
-        command += ["--cases", str(cases), *asked]
+    def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> RunOutput:
+        """Runs the classifier on the first batch.
+
+        Args:
+            backend: of TF.js.
+            cases: the case file.
+            out: the file for the answers.
+            max_length: positions that texts are cut to.
+        """
+        arguments = ["--batches", "1", "--answers-alone", "--max-length", str(max_length)]
+        return self._start(backend, cases, out, arguments)
+
+    def _start(self, backend: str, cases: Path, out: Path, arguments: list[str]) -> RunOutput:
+        """Runs the runner on a case file.
+
+        Args:
+            backend: of TF.js.
+            cases: the case file.
+            out: the file for the answers.
+            arguments: further options.
+        """
+        command = [
+            find_node(),
+            str(self.runner),
+            "--bundle",
+            str(self.bundle),
+            "--backend",
+            backend,
+        ]
+        command += ["--cases", str(cases), *arguments]
         if self.classifier is not None:
             command += ["--classifier", str(self.classifier)]
-        return start(f"Node ({backend})", command, out)
+        return run_and_read(f"Node ({backend})", command, out)
 
 
-def node() -> str:
-    """The Node to run: `node` on the PATH, or what NODE says.
+def find_node() -> str:
+    """Returns the Node to run: `node` on the PATH, or the value of NODE.
 
     Raises:
         EnvironmentProblem: there is none.
@@ -123,30 +158,30 @@ def node() -> str:
     return found
 
 
-def start(name: str, command: list[str], out: Path) -> Run:
-    """Runs one runner and reads what it wrote; errors as of `finish`."""
-    finish(name, command, out)
-    return runs.read(out)
+def run_and_read(name: str, command: list[str], out: Path) -> RunOutput:
+    """Runs one runner and reads its file; raises as `run_runner`."""
+    run_runner(name, command, out)
+    return runs.read_run(out)
 
 
-def finish(name: str, command: list[str], out: Path) -> None:
-    """Runs one runner to its end and passes on what it says.
+def run_runner(name: str, command: list[str], out: Path) -> None:
+    """Runs one runner to its end and passes on its progress messages.
 
     Raises:
-        UserError: it says that what it was given is wrong.
+        UserError: it refuses its input.
         EnvironmentProblem: it did not end by itself, or not well, or wrote nothing.
     """
     out.unlink(missing_ok=True)
     command += ["--out", str(out)]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    code, last = talk(command, environment)
+    code, last = run_with_progress(command, environment)
     if code == 0:
         return
     if code == -signal.SIGALRM:
         raise UserError(
-            f"the {name} runner was not done after {SECONDS} s; the model may have a loop that "
-            "does not end"
+            f"the {name} runner was not done after {PYTHON_TIME_LIMIT} s; the model may have a "
+            "loop that does not end"
         )
     if code < 0:
         raise EnvironmentProblem(
@@ -159,56 +194,56 @@ def finish(name: str, command: list[str], out: Path) -> None:
     raise EnvironmentProblem(f"the {name} runner ended with exit code {code}: {reason}")
 
 
-def talk(command: list[str], environment: dict[str, str] | None) -> tuple[int, str]:
-    """Runs a command, passing its stderr on but for the line that tells why it failed.
+def run_with_progress(command: list[str], environment: dict[str, str] | None) -> tuple[int, str]:
+    """Runs a command and passes on the progress messages of its stderr.
 
     Returns:
-        the exit code, and the last `error: ` line, else the line that reads like a cause.
+        the exit code, and the last `error: ` line, else the line that looks like a cause.
     """
-    said: deque[str] = deque(maxlen=40)
+    lines: deque[str] = deque(maxlen=40)
     with subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            said.append(line.rstrip())
-            if progress(line):
+            lines.append(line.rstrip())
+            if is_progress(line):
                 print(line, end="", file=sys.stderr)
-    causes = [line for line in said if line.startswith("error: ")]
-    causes += [line for line in said if "Error" in line] or list(said)[-1:]
-    return process.returncode, (causes or ["it said nothing"])[0]
+    causes = [line for line in lines if line.startswith("error: ")]
+    causes += [line for line in lines if "Error" in line] or list(lines)[-1:]
+    return process.returncode, (causes or ["it printed nothing"])[0]
 
 
-def progress(line: str) -> bool:
-    """Whether a line is a runner's progress: not a stack trace, nor a library's talk."""
+def is_progress(line: str) -> bool:
+    """Returns whether a line is a runner's progress message, and not from a library or a trace."""
     return ": special tokens " in line or ": trained " in line
 
 
-# Which backends Node has here, and how many texts each gets.
+# The backends that Node has here, and how many texts each gets.
 
 ALWAYS = "wasm:64,cpu:8"
 NATIVE = "native:64"
 NAMES = ("wasm", "cpu", "native")
-CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"
+CHECK_NATIVE = ROOT / "node_bridge" / "backends" / "check_native.js"
 
 
-def here(check: Path = CHECK) -> tuple[str, str]:
-    """Every backend of this machine, as `--backends` takes them; and why native is not one."""
-    done = subprocess.run([node(), str(check)], capture_output=True, text=True, check=False)
+def available_backends(check: Path = CHECK_NATIVE) -> tuple[str, str]:
+    """Returns this machine's backends, as `--backends` takes them, and a note without native."""
+    done = subprocess.run([find_node(), str(check)], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return f"{ALWAYS},{NATIVE}", ""
     reason = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
     return ALWAYS, f"native: NOT COMPARED: {reason}"
 
 
-def counts(text: str) -> dict[str, int]:
-    """How many texts each backend gets.
+def parse_backend_counts(text: str) -> dict[str, int]:
+    """Parses how many texts each backend gets.
 
-    >>> counts("wasm:64,cpu:8")
+    >>> parse_backend_counts("wasm:64,cpu:8")
     {'wasm': 64, 'cpu': 8}
 
     Raises:
-        UserError: it does not read so.
+        UserError: it has another form, or an unknown backend.
     """
     backends = {}
     for part in text.split(","):

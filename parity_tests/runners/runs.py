@@ -1,16 +1,18 @@
-"""What a runner leaves behind: one safetensors file of one side's answers.
+"""Reads the output file of a runner: one safetensors file with one side's answers.
 
-Tensors are called `<special>.b<batch>.<name>`: `special` is `added` or `none` (whether [CLS] and
-[SEP] stand around the ids), or what invariances.py asks for; batches are counted from 000, and
-names are `input_ids`,
-`attention_mask`, `token_type_ids` (int32[batch, sequence]), each output by the name the model's
-signature gives it (float32), `taps/<name>` for what was looked at inside the model, and
-`probabilities` (float32[batch, labels]) where a classifier was given. The metadata holds JSON:
-`versions`, by name; `tokens` and, with a classifier, `labels`, both by `<special>.b<batch>`: the
-tokens of each text, and the label decided for it; of Node also `starts`, where in its text each
-token begins, in UTF-16 units, and `kind`, what ran: the `graph_model`, or the `saved_model` that it
-was made from, which gives no taps; of Python also `facts`, see `Source.facts`. What costs.py
-measures stands there as the special tokens `float32_cost` and `float64`.
+Tensors are called `<special>.b<batch>.<name>`. `special` is `added` or `none` (with or without
+[CLS] and [SEP] around the ids), or a name of invariances.py, or `float32_cost` and `float64` for
+the measurements of costs.py. Batches are counted from 000. Names are:
+
+- `input_ids`, `attention_mask`, `token_type_ids`: int32[batch, sequence]
+- each output by its name in the model's signature: float32
+- `taps/<name>`: a tensor inside the model
+- `probabilities`: float32[batch, labels], with a classifier
+
+The metadata has JSON: `versions` by name; by `<special>.b<batch>` the `tokens` of each text and,
+with a classifier, its `labels`; from Node also `starts`, the offset of each token in its text, in
+UTF-16 units, and `kind`: `graph_model`, or `saved_model`, which has no taps; from Python also
+`facts`, see `SourceModel.facts`.
 """
 
 import json
@@ -32,8 +34,11 @@ TAPS = "taps/"
 
 
 @dataclass(frozen=True)
-class Run:
-    """One side's answers to the first cases of a case file; `costs` of Python's, by place."""
+class RunOutput:
+    """One side's answers to the first cases of a case file.
+
+    `costs` are Python's, by output or tap.
+    """
 
     batches: dict[tuple[str, int], dict[str, NDArray[Any]]]
     versions: dict[str, str]
@@ -44,16 +49,16 @@ class Run:
     kind: str = "graph_model"
     costs: Mapping[str, Cost] = field(default_factory=dict)
 
-    def outputs_alone(self) -> "Run":
-        """This run without what was looked at inside."""
+    def without_taps(self) -> "RunOutput":
+        """Returns this run without its taps."""
         batches = {
-            place: {name: value for name, value in batch.items() if not name.startswith(TAPS)}
-            for place, batch in self.batches.items()
+            key: {name: value for name, value in batch.items() if not name.startswith(TAPS)}
+            for key, batch in self.batches.items()
         }
         return replace(self, batches=batches)
 
     def outputs(self) -> list[str]:
-        """Names of the model's outputs, as a model computes them: sequence, pooled, rest."""
+        """Returns the names of the model's outputs, in the order sequence, pooled, others."""
         plain = [batch for (special, _), batch in self.batches.items() if special in SPECIALS]
         names = {name for batch in plain for name in batch} - {*IDS, PROBABILITIES}
         names = {name for name in names if not name.startswith(TAPS)}
@@ -61,24 +66,24 @@ class Run:
         return [*(n for n in known if n in names), *sorted(names - set(known))]
 
     def has(self, name: str) -> bool:
-        """Whether any batch has a tensor of this name."""
+        """Returns whether any batch has a tensor of this name."""
         return any(name in batch for batch in self.batches.values())
 
 
-def key(special: str, batch: int) -> str:
-    """The front part of a tensor's name, and the key of its texts' tokens.
+def batch_key(special: str, batch: int) -> str:
+    """Returns the first part of a tensor's name, which is the key of its texts' tokens.
 
-    >>> key("added", 7)
+    >>> batch_key("added", 7)
     'added.b007'
     """
     return f"{special}.b{batch:03d}"
 
 
-def read(path: Path) -> Run:
+def read_run(path: Path) -> RunOutput:
     """Reads a runner's file.
 
     Raises:
-        EnvironmentProblem: it is not there or not whole: the runner did not end well.
+        EnvironmentProblem: the file is missing or incomplete: the runner did not end well.
     """
     batches: dict[tuple[str, int], dict[str, NDArray[Any]]] = {}
     try:
@@ -87,23 +92,23 @@ def read(path: Path) -> Run:
                 special, batch, inner = name.split(".", 2)
                 tensors = batches.setdefault((special, int(batch[1:])), {})
                 tensors[inner] = file.get_tensor(name)
-            told = {name: json.loads(text) for name, text in file.metadata().items()}
+            metadata = {name: json.loads(text) for name, text in file.metadata().items()}
             costs = unpack_costs(batches.pop(("float32_cost", 0), {}))
-            return Run(
+            return RunOutput(
                 batches,
-                told["versions"],
-                by_batch(told.get("tokens", {})),
-                by_batch(told.get("labels", {})),
-                by_batch(told.get("starts", {})),
-                told.get("facts"),
-                told.get("kind", "graph_model"),
+                metadata["versions"],
+                by_batch(metadata.get("tokens", {})),
+                by_batch(metadata.get("labels", {})),
+                by_batch(metadata.get("starts", {})),
+                metadata.get("facts"),
+                metadata.get("kind", "graph_model"),
                 costs,
             )
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise EnvironmentProblem(f"{path} is not a whole run: {error}; run it again") from None
 
 
-def by_batch(told: dict[str, Any]) -> dict[tuple[str, int], Any]:
-    """Metadata by special tokens and batch number."""
-    parts = {name: name.split(".b") for name in told}
-    return {(special, int(number)): told[name] for name, (special, number) in parts.items()}
+def by_batch(metadata: dict[str, Any]) -> dict[tuple[str, int], Any]:
+    """Returns metadata by special tokens and batch number."""
+    parts = {name: name.split(".b") for name in metadata}
+    return {(special, int(number)): metadata[name] for name, (special, number) in parts.items()}

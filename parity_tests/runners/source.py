@@ -1,8 +1,8 @@
-"""A model as its makers meant it to be used from Python: its signature, fed as it asks.
+"""Runs a SavedModel from Python as its makers meant it: through its signature.
 
-What an input means is told by its name, by another rule than the exporter's; only where names tell
-nothing does the bundle's contract say it. Token ids, or token strings for models of the older kind;
-free sizes or fixed ones; any number of the three usual inputs.
+The role of an input comes from its name, by another rule than the exporter's, and from the bundle's
+contract only where names do not say it. Inputs are token ids, or token strings for older models;
+sizes are free or fixed; a model has one to three inputs.
 """
 
 from bisect import bisect_left
@@ -14,8 +14,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework import tensor_util
 
-from parity_tests.cases import Case
-from parity_tests.runners.lookup_table import HIDDEN, table_of
+from parity_tests.cases import TextCase
+from parity_tests.runners.lookup_table import MASKED_PADDING_ID, read_signature_table
 from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer
 from support.errors import UserError
 
@@ -25,10 +25,10 @@ IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
 ROLES = (IDS, MASK, TYPES)
 
 
-def role_of(name: str) -> str:
-    """What an input means, by its name: `input_word_ids` is ids, `input_type_ids` types.
+def guess_role(name: str) -> str:
+    """Returns the role of an input by its name: `input_word_ids` is ids, `input_type_ids` types.
 
-    >>> [role_of(name) for name in ("input_word_ids", "input_mask", "Input-Segment")]
+    >>> [guess_role(name) for name in ("input_word_ids", "input_mask", "Input-Segment")]
     ['input_ids', 'attention_mask', 'token_type_ids']
     """
     lower = name.lower()
@@ -39,30 +39,30 @@ def role_of(name: str) -> str:
     return IDS
 
 
-def roles_of(names: list[str], recorded: Mapping[str, str]) -> dict[str, str]:
-    """The name of each role's input.
+def assign_roles(names: list[str], recorded: Mapping[str, str]) -> dict[str, str]:
+    """Returns the name of each role's input.
 
     Args:
-        names: the signature's inputs.
-        recorded: role by name, as the contract has it, for names that tell nothing.
+        names: of the signature's inputs.
+        recorded: role by name, as the contract has it, for names that do not say it.
 
     Raises:
-        UserError: neither tells the inputs apart, or one is none of the three.
+        UserError: neither names nor contract give each input a role of its own.
     """
-    told = {name: role_of(name) for name in names}
-    if len(set(told.values())) < len(names):
-        told = {name: recorded.get(name, name) for name in names}
-    found = {role: name for name, role in told.items()}
-    if IDS not in found or not set(found) <= set(ROLES) or len(found) < len(names):
+    roles = {name: guess_role(name) for name in names}
+    if len(set(roles.values())) < len(names):
+        roles = {name: recorded.get(name, name) for name in names}
+    by_role = {role: name for name, role in roles.items()}
+    if IDS not in by_role or not set(by_role) <= set(ROLES) or len(by_role) < len(names):
         raise UserError(
             f"the model's inputs are {', '.join(names) or 'none'}, expected ids, and perhaps a "
             "mask and token types, each once"
         )
-    return found
+    return by_role
 
 
-def signature_of(model: Any, recorded: str | None) -> Any:
-    """The signature that was exported: the recorded one, else `serving_default`, else the only one.
+def choose_signature(model: Any, recorded: str | None) -> Any:
+    """Returns the exported signature: the recorded one, else `serving_default`, else the only one.
 
     Raises:
         UserError: the model has none of these.
@@ -79,8 +79,8 @@ def signature_of(model: Any, recorded: str | None) -> Any:
     )
 
 
-class Source:
-    """A loaded model's signature, run on padded batches by role.
+class SourceModel:
+    """Runs a loaded model's signature on padded batches by role.
 
     Attributes:
         signature: the concrete function.
@@ -100,16 +100,16 @@ class Source:
         """Finds the signature.
 
         Args:
-            model: a loaded SavedModel; kept, since a signature does not keep its variables.
-            tokenizer: gives its ids.
-            name: of the signature that was exported, where the contract has recorded it.
+            model: a loaded SavedModel; stored, since a signature does not keep its variables alive.
+            tokenizer: of the model.
+            name: of the exported signature, where the contract has it.
             recorded: the roles of its inputs by name, as the contract has them.
 
         Raises:
             UserError: no such signature, or inputs that are not ids, a mask and token types.
         """
         self._model = model
-        self.signature = signature = signature_of(model, name)
+        self.signature = signature = choose_signature(model, name)
         self._tokenizer = tokenizer
         self._specs: dict[str, Any] = dict(signature.structured_input_signature[1])
         self._outputs = sorted(signature.structured_outputs)
@@ -117,10 +117,10 @@ class Source:
         self._strings = strings[0] if strings and len(self._specs) == 1 else None
         self.padding = "masked"
         if self._strings is None:
-            self._inputs = roles_of(list(self._specs), recorded or {})
+            self._inputs = assign_roles(list(self._specs), recorded or {})
             sizes = self._specs[self._inputs[IDS]].shape
         else:
-            masked = (table_of(signature) or {}).get("") == HIDDEN
+            masked = (read_signature_table(signature) or {}).get("") == MASKED_PADDING_ID
             self.padding = "masked" if masked else "attended"
             self._inputs = {role: role for role in ((IDS, MASK) if masked else (IDS,))}
             sizes = self._specs[self._strings].shape
@@ -130,11 +130,11 @@ class Source:
         self.positions = self._longest_text()
 
     def _longest_text(self) -> int:
-        """The most positions of a text: what the position embedding has, or fewer if more fail.
+        """Returns the most positions of a text: the position embedding's, or fewer if they fail.
 
         RoBERTa counts from the id of [PAD] + 1, so a table of 514 rows takes texts of 512.
         """
-        most = positions(self.signature)
+        most = count_positions(self.signature)
         most = most if self.length is None else min(most, self.length)
         unknown = self._tokenizer.special["[UNK]"]
 
@@ -151,21 +151,21 @@ class Source:
 
     @property
     def roles(self) -> set[str]:
-        """What the model is given."""
+        """The roles of the model's inputs."""
         return set(self._inputs)
 
-    def encode(self, cases: list[Case], added: bool) -> list[Encoded]:
-        """The ids and types of each case, cut to the positions that the model has."""
+    def encode(self, cases: list[TextCase], added: bool) -> list[Encoded]:
+        """Encodes each case to ids and types, cut to the model's positions."""
         return self._tokenizer.encode(cases, added, self.positions)
 
     def batch(self, encoded: list[Encoded], width: int = 1) -> Batch:
-        """Texts padded to the longest, or to the model's fixed length.
+        """Pads texts to the longest, or to the model's fixed length.
 
-        Texts without any token still get one position, masked: a model cannot run on none.
+        Texts without any token get one masked position: a model cannot run on none.
 
         Args:
             encoded: ids and types of each text.
-            width: positions to pad to, where that is more.
+            width: the least number of positions.
 
         Returns:
             `input_ids`, `attention_mask`, `token_type_ids`, int32[batch, sequence].
@@ -184,10 +184,10 @@ class Source:
         return batch
 
     def run(self, batch: Batch) -> Batch:
-        """Every output of the signature by its name, float32, from a padded batch.
+        """Runs a padded batch; returns every output of the signature by name, float32 or int32.
 
-        The signature itself runs, as TensorFlow for Node runs it. Called as an object, the same
-        model is optimised as another graph, and its last bits differ (1.7e-6 in albert_tiny).
+        The signature runs as in TensorFlow for Node. Called as an object, the same model is
+        optimised as another graph, and its last bits differ (1.7e-6 in albert_tiny).
 
         Raises:
             UserError: the model does not take these ids, types or lengths.
@@ -195,7 +195,7 @@ class Source:
 
         def one(feeds: Mapping[str, Any]) -> Batch:
             outputs = self.signature(**feeds)
-            return {name: carried(outputs[name].numpy()) for name in self._outputs}
+            return {name: to_tfjs_dtype(outputs[name].numpy()) for name in self._outputs}
 
         answers = self.run_with(one, batch)
         width = batch[IDS].shape[1]
@@ -203,14 +203,14 @@ class Source:
         return answers
 
     def run_with(self, one: Callable[[Mapping[str, Any]], Batch], batch: Batch) -> Batch:
-        """What a function of the signature's inputs gives, as many rows at a time as it takes.
+        """Runs a function of the signature's inputs, as many rows at a time as the model takes.
 
         Args:
-            one: takes the inputs by name, gives arrays by name, with a row for each text.
+            one: takes the inputs by name, returns arrays by name, with a row for each text.
             batch: a padded batch, by role.
 
         Raises:
-            UserError: as of `run`.
+            UserError: see `run`.
         """
         size = len(batch[IDS])
         step = self.rows or size
@@ -218,11 +218,11 @@ class Source:
         try:
             for start in range(0, size, step):
                 part = {role: rows[start : start + step] for role, rows in batch.items()}
-                # A last part that is short is filled with its own last row.
+                # A last part that is too short is padded with its own last row.
                 missing = ((0, step - len(part[IDS])), (0, 0))
                 whole = {role: np.pad(rows, missing, "edge") for role, rows in part.items()}
-                found = one(self.feeds(whole))
-                answers.append({n: v[: len(part[IDS])] for n, v in found.items()})
+                outputs = one(self.feeds(whole))
+                answers.append({n: v[: len(part[IDS])] for n, v in outputs.items()})
         except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, IndexError) as error:
             raise UserError(
                 "the model does not take what its tokenizer gives (are tokenizer and vocab its "
@@ -231,11 +231,11 @@ class Source:
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
     def feeds(self, batch: Batch) -> dict[str, Any]:
-        """The signature's inputs by name, of its dtypes, from a batch by role."""
+        """Returns the signature's inputs by name, in its dtypes, from a batch by role."""
         if self._strings is not None:
             shown = batch[MASK] == 1
             if self.padding == "attended":
-                # What stands for padding is `''`, whatever the table makes of it.
+                # Padding is `''`, whatever its id in the table.
                 shown = batch[IDS] != self._tokenizer.special["[PAD]"]
             tokens = np.array(self._tokenizer.tokens, object)[batch[IDS]]
             return {self._strings: tf.constant(np.where(shown, tokens, ""), tf.string)}
@@ -245,7 +245,7 @@ class Source:
         }
 
     def facts(self) -> dict[str, Any]:
-        """What a contract has to say of the model and its tokenizer, as they themselves have it.
+        """Returns what a contract must say of the model and its tokenizer.
 
         `inputs`: role by name; `outputs`: dtype and shape (None where free) by name; `max_length`;
         `length`: None where it is free; `padding`; `special_tokens`: id by token; `vocab`: the
@@ -263,32 +263,32 @@ class Source:
         }
 
     def _shape_of(self, name: str) -> list[int | None]:
-        """An output's shape, None where it is free.
+        """Returns an output's shape, None for a free axis.
 
-        What a TF1 graph leaves open though it does not vary is taken from the latest answer.
+        Where a TF1 graph leaves a fixed size open, the size comes from the latest answer.
         """
         shape = self.signature.structured_outputs[name].shape
-        given, width = self._seen.get(name, ((), 0))
-        sizes: list[int | None] = [None] * len(given) if shape.rank is None else shape.as_list()
-        for axis, size in enumerate(given):
+        seen, width = self._seen.get(name, ((), 0))
+        sizes: list[int | None] = [None] * len(seen) if shape.rank is None else shape.as_list()
+        for axis, size in enumerate(seen):
             if axis > 1 and sizes[axis] is None and size != width:
                 sizes[axis] = size
         return sizes
 
 
-def carried(value: NDArray[Any]) -> NDArray[Any]:
-    """An output in the dtype that TF.js carries it in: float32, or int32.
+def to_tfjs_dtype(value: NDArray[Any]) -> NDArray[Any]:
+    """Converts an output to its dtype in TF.js: float32 or int32.
 
-    >>> [carried(np.zeros(1, dtype)).dtype.name for dtype in ("float16", "int64", "bool")]
+    >>> [to_tfjs_dtype(np.zeros(1, dtype)).dtype.name for dtype in ("float16", "int64", "bool")]
     ['float32', 'int32', 'int32']
     """
     return value.astype(np.int32 if value.dtype.kind in "iub" else np.float32, copy=False)
 
 
-def positions(signature: Any) -> int:
-    """How many positions the model has: the rows of its position embedding.
+def count_positions(signature: Any) -> int:
+    """Returns the rows of the model's position embedding.
 
-    It is a variable, or in a frozen model a constant, whose name says so; 512 where none does.
+    It is a variable, or in a frozen model a constant, with `position` in its name; 512 without one.
     """
     graph = signature.graph
     tables = [v.shape for v in graph.variables if "position" in v.name and len(v.shape) == 2]

@@ -1,7 +1,7 @@
-"""What Python's tokenizer is made of: a tokenizer SavedModel, or a named class with a vocab.
+"""Chooses Python's tokenizer: a tokenizer SavedModel, or a named class with a vocab.
 
-The person's own choice comes first, then what the model's files say, then the bundle's contract,
-whose claims are tested. Nothing of the embedded default is ever taken for another bundle.
+The options come first, then the model's files, then the bundle's contract, whose claims are tested.
+Nothing of the embedded default is used for another bundle.
 """
 
 import argparse
@@ -20,17 +20,17 @@ from export.tokenizer.facts import TokenizerFacts, read_facts, read_folder
 from parity_tests.provenance import Contract
 from support.errors import EnvironmentProblem, UserError
 
-SECONDS = 600
-"""That looking into a model's tables may take."""
+LOOKUP_TIME_LIMIT = 600
+"""That reading a model's tables may take at most."""
 
 
 @dataclass(frozen=True)
 class TokenizerSource:
-    """A tokenizer SavedModel (`model`, with a `vocab` where it keeps none), or a class and a vocab.
+    """A tokenizer SavedModel (`model`, with a `vocab` where it has none), or a class and a vocab.
 
-    `spec` names the class and its options; of a SavedModel, its algorithm only decides how pairs
-    are cut. `python` is the interpreter that runs the class. `origin` says, for the report, where
-    all this comes from.
+    `spec` is the class and its options; for a SavedModel, its algorithm only decides how pairs are
+    cut. `python` is the interpreter that runs the class. `origin` says, for the report, where all
+    this comes from.
     """
 
     model: Path | None = None
@@ -40,7 +40,7 @@ class TokenizerSource:
     origin: str = ""
 
     def arguments(self) -> list[str]:
-        """The options that say the same on a command line."""
+        """Returns the same as options of a command line."""
         found = [] if self.model is None else ["--tokenizer-model", str(self.model)]
         found += [] if self.vocab is None else ["--vocab", str(self.vocab)]
         if self.spec is not None:
@@ -49,21 +49,21 @@ class TokenizerSource:
         return found + ([] if self.python is None else ["--tokenizer-python", str(self.python)])
 
     def files(self) -> list[Path]:
-        """All that a process which runs it reads."""
+        """Returns the paths that a process reads to run it."""
         found = [path for path in (self.model, self.vocab) if path is not None]
         return [*found, *(confinement.python_paths(self.python) if self.python else ())]
 
     def versions(self) -> dict[str, str]:
-        """Of Python and of the packages that tokenize, in the interpreter that runs them.
+        """Returns the versions of Python and of the tokenizer's packages, in its interpreter.
 
         Raises:
-            UserError: the interpreter is not there, or lacks a package.
+            UserError: the interpreter does not exist, or lacks a package.
         """
         algorithm = "tf-text" if self.spec is None or self.model else self.spec.algorithm
         return library_versions(algorithm, self.python)
 
-    def told(self) -> dict[str, Any]:
-        """What a report says of it."""
+    def report_entry(self) -> dict[str, Any]:
+        """Returns the report's `source.tokenizer`, see REPORT.md."""
         return {
             "model": None if self.model is None else str(self.model),
             "vocab": None if self.vocab is None else str(self.vocab),
@@ -75,7 +75,7 @@ class TokenizerSource:
 
 
 def option_arguments(spec: TokenizerSpec) -> list[str]:
-    """A class's options as flags, those that differ from what the class does by itself."""
+    """Returns a class's options as flags, without its defaults."""
     if spec.algorithm == "chars":
         return []
     flags = [] if spec.lower_case else ["--cased"]
@@ -85,7 +85,7 @@ def option_arguments(spec: TokenizerSpec) -> list[str]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that name Python's tokenizer."""
+    """Adds the options that name Python's tokenizer."""
     group = parser.add_argument_group("Python's tokenizer")
     group.add_argument("--tokenizer-model", metavar="HANDLE", help="the tokenizer's SavedModel")
     group.add_argument("--vocab", type=Path, metavar="FILE", help="vocab.txt, a token a line")
@@ -111,96 +111,103 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def option_names(given: argparse.Namespace) -> list[str]:
-    """The options of a class that were given."""
+def used_class_options(options: argparse.Namespace) -> list[str]:
+    """Returns the options of a class that are set."""
     names = ("cased", "uncased", "keep_accents", "strip_accents", "no_split_chinese")
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(given, name)]
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
 
 
-def from_arguments(given: argparse.Namespace) -> TokenizerSource:
-    """What `TokenizerSource.arguments` wrote."""
-    spec = spec_of(given, given.tokenizer, None, None) if given.tokenizer else None
-    model = None if given.tokenizer_model is None else Path(given.tokenizer_model)
-    return TokenizerSource(model, given.vocab, spec, given.tokenizer_python)
+def parse_tokenizer_source(options: argparse.Namespace) -> TokenizerSource:
+    """Parses the options that `TokenizerSource.arguments` wrote."""
+    spec = choose_spec(options, options.tokenizer, None, None) if options.tokenizer else None
+    model = None if options.tokenizer_model is None else Path(options.tokenizer_model)
+    return TokenizerSource(model, options.vocab, spec, options.tokenizer_python)
 
 
-def choose(
-    given: argparse.Namespace, contract: Contract, model: Path, out: Path
+def choose_tokenizer(
+    options: argparse.Namespace, contract: Contract, model: Path, out: Path
 ) -> TokenizerSource:
-    """The tokenizer that a bundle of `model` is judged against.
+    """Chooses the tokenizer that a bundle of `model` is compared with.
 
     Args:
-        given: the options of `add_options`.
+        options: those of `add_options`.
         contract: the bundle's; its algorithm and options count where nothing else says them.
         model: the SavedModel, whose assets may name its tokenizer.
         out: a directory for the vocab of a model that takes token strings.
 
     Raises:
-        UserError: a file that is not there, options that contradict each other, a vocab of another
-            size than the bundle's, or nothing that says which vocab it is.
-        UserError: see `vet`.
+        UserError: a missing file, contradicting options, a vocab of another size than the
+            bundle's, no vocab at all, or a model that `vet` refuses.
     """
     claimed = claimed_spec(contract)
-    if given.tokenizer_model is not None:
-        options = [*option_names(given), *(["--tokenizer"] if given.tokenizer else [])]
-        if options:
+    if options.tokenizer_model is not None:
+        extra = [*used_class_options(options), *(["--tokenizer"] if options.tokenizer else [])]
+        if extra:
             raise UserError(
-                f"got --tokenizer-model and {', '.join(options)}, expected one of the two: "
+                f"got --tokenizer-model and {', '.join(extra)}, expected one of the two: "
                 "the model says itself what it does"
             )
-        if given.tokenizer_python is not None:
+        if options.tokenizer_python is not None:
             raise UserError(
                 "got --tokenizer-model and --tokenizer-python, expected one of the two; the "
                 "SavedModel runs here, a class (--vocab, --tokenizer) in the interpreter you name"
             )
-        directory = hub.resolve(given.tokenizer_model)
-        origin = "the tokenizer SavedModel given with --tokenizer-model"
-        return TokenizerSource(directory, checked_vocab(given, contract), claimed, None, origin)
-    # Before a file of it is read, such as a vocab among its assets.
+        directory = hub.resolve(options.tokenizer_model)
+        origin = "the tokenizer SavedModel of --tokenizer-model"
+        return TokenizerSource(
+            directory, check_vocab_option(options, contract), claimed, None, origin
+        )
+    # The model is vetted before any of its files is read, such as a vocab among its assets.
     vet(model)
     facts = read_facts(model)
-    if (facts is None or facts.says_nothing) and given.vocab is not None:
-        facts = read_folder(given.vocab.parent) or facts
-    vocab, where = vocab_of(given, contract, facts, model, out)
-    algorithm = given.tokenizer or claimed.algorithm
-    spec = spec_of(given, algorithm, facts, claimed)
-    if option_names(given):
-        why = f"options {' '.join(option_names(given))} and what else the bundle says"
+    if (facts is None or facts.says_nothing) and options.vocab is not None:
+        facts = read_folder(options.vocab.parent) or facts
+    vocab, where = choose_vocab(options, contract, facts, model, out)
+    algorithm = options.tokenizer or claimed.algorithm
+    spec = choose_spec(options, algorithm, facts, claimed)
+    if used_class_options(options):
+        why = f"options {' '.join(used_class_options(options))} and what else the bundle says"
     elif facts is not None and facts.spec is not None:
         why = f"options from {facts.why}"
     else:
         why = "options as the bundle says"
-    named = "given with --tokenizer" if given.tokenizer else "as the bundle says"
+    named = "of --tokenizer" if options.tokenizer else "as the bundle says"
     origin = f"{algorithm} {named}, {where}, {why}"
-    source = TokenizerSource(None, vocab, spec, given.tokenizer_python, origin)
+    source = TokenizerSource(None, vocab, spec, options.tokenizer_python, origin)
     source.versions()
     return source
 
 
 def claimed_spec(contract: Contract) -> TokenizerSpec:
-    """The tokenizer that a bundle says it has.
+    """Returns the tokenizer that a bundle claims.
 
     Raises:
         UserError: the contract names none that is known.
     """
     try:
-        told = contract.document["tokenizer"]
-        return TokenizerSpec(told["algorithm"], **told["options"])
+        claimed = contract.document["tokenizer"]
+        return TokenizerSpec(claimed["algorithm"], **claimed["options"])
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{contract.path}/bundle.json names no tokenizer ({error}); export the bundle again"
         ) from None
 
 
-def spec_of(
-    given: argparse.Namespace,
+def choose_spec(
+    options: argparse.Namespace,
     algorithm: str,
     facts: TokenizerFacts | None,
     claimed: TokenizerSpec | None,
 ) -> TokenizerSpec:
-    """A class with its options: as given, else as the model's files say, else as the bundle says.
+    """Returns a class with its options: from the options, the model's files or the bundle.
 
-    An option that only `bert` has is taken from another tokenizer of that class alone.
+    Options that only `bert` has come only from another tokenizer of that class.
+
+    Args:
+        options: those of `add_options`.
+        algorithm: the class.
+        facts: from the model's files.
+        claimed: from the bundle's contract.
     """
     sources = [spec for spec in (facts.spec if facts else None, claimed) if spec is not None]
     alike = [spec for spec in sources if spec.algorithm == algorithm == "bert"]
@@ -208,69 +215,87 @@ def spec_of(
     first = next(iter(alike), TokenizerSpec("bert"))
     strips = None if first.strips_accents == first.lower_case else first.strips_accents
     split = first.split_chinese
-    if given.cased or given.uncased:
-        lower = bool(given.uncased)
-    if given.keep_accents or given.strip_accents:
-        strips = bool(given.strip_accents)
+    if options.cased or options.uncased:
+        lower = bool(options.uncased)
+    if options.keep_accents or options.strip_accents:
+        strips = bool(options.strip_accents)
     if algorithm == "chars":
         lower = True
-    return TokenizerSpec(algorithm, lower, strips, split and not given.no_split_chinese)
+    return TokenizerSpec(algorithm, lower, strips, split and not options.no_split_chinese)
 
 
-def vocab_of(
-    given: argparse.Namespace,
+def choose_vocab(
+    options: argparse.Namespace,
     contract: Contract,
     facts: TokenizerFacts | None,
     model: Path,
     out: Path,
 ) -> tuple[Path, str]:
-    """The vocab file and, in words, where it comes from; errors as of `choose`."""
-    own = checked_vocab(given, contract)
+    """Returns the vocab file, and a phrase that says where it comes from.
+
+    Args:
+        options: those of `add_options`.
+        contract: the bundle's.
+        facts: from the model's files.
+        model: the SavedModel.
+        out: a directory for the vocab of the model's own lookup table.
+
+    Raises:
+        UserError: see `choose_tokenizer`.
+        EnvironmentProblem: the model could not be searched.
+    """
+    own = check_vocab_option(options, contract)
     if own is not None:
-        return own, "the vocab given with --vocab"
+        return own, "the vocab of --vocab"
     if facts is not None and facts.vocab is not None:
         return facts.vocab, "the vocab in the model's own assets"
     table = out / "vocab.of_model.txt"
     arguments = ["-m", "parity_tests.runners.lookup_table", str(model), str(table)]
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = AllowedPaths(Path(place), (model,), (out,))
+    with tempfile.TemporaryDirectory(prefix="confined-") as scratch:
+        reach = AllowedPaths(Path(scratch), (model,), (out,))
         done = subprocess.run(
-            confinement.confined_command(arguments, reach, Limits().memory_bytes, SECONDS),
+            confinement.confined_command(
+                arguments, reach, Limits().memory_bytes, LOOKUP_TIME_LIMIT
+            ),
             capture_output=True,
             text=True,
         )
     if done.returncode == 0:
         return table, "the vocab in the model's own lookup table"
-    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    if done.returncode != UserError.exit_code or not said:
-        last = next(iter(done.stderr.strip().splitlines()[-1:]), "nothing was said")
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    if done.returncode != UserError.exit_code or not errors:
+        last = next(iter(done.stderr.strip().splitlines()[-1:]), "it printed nothing")
         raise EnvironmentProblem(f"looking for a vocab in {model} failed: {last}")
     raise UserError(
-        f"{said[-1].removeprefix('error: ')}; give the vocab that your Python side uses with "
+        f"{errors[-1].removeprefix('error: ')}; name the vocab that your Python side uses with "
         "--vocab, or its tokenizer SavedModel with --tokenizer-model"
     )
 
 
-def checked_vocab(given: argparse.Namespace, contract: Contract) -> Path | None:
-    """The vocab of --vocab, if it can be that of the bundle's model."""
-    path: Path | None = given.vocab
+def check_vocab_option(options: argparse.Namespace, contract: Contract) -> Path | None:
+    """Returns the file of --vocab, or None without it.
+
+    Raises:
+        UserError: it is no file, or has another number of lines than the bundle's vocab.
+    """
+    path: Path | None = options.vocab
     if path is None:
         return None
     if not path.is_file():
-        raise UserError(f"--vocab {path} is no file; give a vocab.txt, one token a line")
+        raise UserError(f"--vocab {path} is no file; expected a vocab.txt, one token a line")
     lines = path.read_bytes().removesuffix(b"\n").count(b"\n") + 1
     claimed = contract.document.get("tokenizer", {}).get("vocab_size")
     if lines != claimed:
         raise UserError(
             f"--vocab {path} has {lines} lines, but {contract.path} was exported with a vocab of "
-            f"{claimed}; give the vocab that the model was trained with"
+            f"{claimed}; name the vocab that the model was trained with"
         )
     return path
 
 
 def version_note(contract: Contract, source: TokenizerSource) -> str:
-    """What to say where the bundle's tables are of another version of the library; else nothing."""
+    """Returns a note where the bundle's tables come from other library versions, else ""."""
     provenance = contract.document.get("provenance", {})
     made = provenance.get("tokenizer") or provenance.get("versions") or {}
     here = {name: version for name, version in source.versions().items() if name != "python"}

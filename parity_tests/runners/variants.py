@@ -1,8 +1,8 @@
-"""Inputs that no tokenizer gives, and that tell a model's inputs apart; and what a model promises.
+"""Makes unusual inputs that tell a model's inputs apart, and measures what the model promises.
 
-Both sides make the variants, each of its own ids: run_node.js by way of invariances.js,
-run_python.py here. A claim that the model itself does not keep in Python is nothing that Node
-could keep: an LSTM, for one, reads the padding whatever the mask says.
+Both sides make the variants from their own ids: run_node.js with invariances.js, run_python.py with
+this module. Node need not keep an invariance that the model does not keep in Python: an LSTM, for
+example, reads the padding whatever the mask says.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,42 +11,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FEW = 4
-"""Texts of the first batch that are asked: few, for the slow backends."""
-MORE = 3
-"""Positions that are added to a padded batch."""
-VARIANTS = ("types", "holes", "turned")
+TYPES, MASKED_INSIDE, REVERSED = "types", "holes", "turned"
+"""Names of the variants in runs and reports."""
+INVARIANCE_TEXTS = 4
+"""Texts of the first batch that are used: few, for the slow backends."""
+EXTRA_POSITIONS = 3
+"""Positions of extra padding."""
+VARIANTS = (TYPES, MASKED_INSIDE, REVERSED)
 
 Batch = dict[str, NDArray[Any]]
 Answer = Callable[[Batch], Batch]
 
 
-def variants(batch: Batch, inputs: set[str] | None = None) -> dict[str, Batch]:
-    """A batch with other token types, with holes in its mask, and with its ids turned round.
+def make_variants(batch: Batch, inputs: set[str] | None = None) -> dict[str, Batch]:
+    """Makes batches with other token types, with masked positions inside, and with reversed ids.
 
     Args:
         batch: `input_ids`, `attention_mask`, `token_type_ids`, int32[batch, sequence].
-        inputs: the roles that the model takes, None for all; what changes another is left out.
+        inputs: the roles that the model takes, None for all; variants of other roles are left out.
 
     >>> ids, ones = np.int32([[5, 6, 7, 0]]), np.int32([[1, 1, 1, 0]])
     >>> batch = {"input_ids": ids, "attention_mask": ones, "token_type_ids": ones * 0}
-    >>> found = variants(batch)
-    >>> found["types"]["token_type_ids"].tolist(), found["holes"]["attention_mask"].tolist()
+    >>> found = make_variants(batch)
+    >>> found[TYPES]["token_type_ids"].tolist(), found[MASKED_INSIDE]["attention_mask"].tolist()
     ([[0, 1, 0, 0]], [[1, 1, 0, 0]])
-    >>> found["turned"]["input_ids"].tolist()
+    >>> found[REVERSED]["input_ids"].tolist()
     [[7, 6, 5, 0]]
-    >>> list(variants(batch, {"input_ids"}))
+    >>> list(make_variants(batch, {"input_ids"}))
     ['turned']
     """
     ids, mask = batch["input_ids"], batch["attention_mask"]
-    place = np.arange(ids.shape[1], dtype=np.int32)
-    turned = ids.copy()
-    for row, length in zip(turned, mask.sum(axis=1), strict=True):
+    position = np.arange(ids.shape[1], dtype=np.int32)
+    reversed_ids = ids.copy()
+    for row, length in zip(reversed_ids, mask.sum(axis=1), strict=True):
         row[:length] = row[:length][::-1]
     changed = {
-        "types": ("token_type_ids", np.where(mask == 1, place % 2, 0).astype(np.int32)),
-        "holes": ("attention_mask", np.where(place % 3 == 2, 0, mask).astype(np.int32)),
-        "turned": ("input_ids", turned),
+        TYPES: ("token_type_ids", np.where(mask == 1, position % 2, 0).astype(np.int32)),
+        MASKED_INSIDE: ("attention_mask", np.where(position % 3 == 2, 0, mask).astype(np.int32)),
+        REVERSED: ("input_ids", reversed_ids),
     }
     return {
         name: batch | {role: value}
@@ -55,63 +57,74 @@ def variants(batch: Batch, inputs: set[str] | None = None) -> dict[str, Batch]:
     }
 
 
-def unclaimed(facts: Mapping[str, Any]) -> dict[str, str]:
-    """The claims that a model with these facts (see `Source.facts`) cannot be asked for, and why.
+def unclaimed_reasons(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the invariances that cannot hold for a model with these facts, with the reason.
 
-    >>> unclaimed({"inputs": {"ids": "input_ids"}, "padding": "masked", "length": 8})["types"]
+    `facts` are those of `SourceModel.facts`.
+
+    >>> facts = {"inputs": {"ids": "input_ids"}, "padding": "masked", "length": 8}
+    >>> unclaimed_reasons(facts)["types"]
     'the model takes no token types'
     """
     roles = set(facts["inputs"].values())
-    found = {}
+    reasons = {}
     if facts["length"] is not None:
-        found["padded"] = f"the model's length is fixed at {facts['length']}"
+        reasons["padded"] = f"the model's length is fixed at {facts['length']}"
     if facts["padding"] == "attended":
-        found |= dict.fromkeys(("padded", "masked", "alone"), "the model attends to padding")
+        reasons |= dict.fromkeys(("padded", "masked", "alone"), "the model attends to padding")
     if "attention_mask" not in roles:
         why = "the model takes no attention mask"
-        found = dict.fromkeys(("padded", "masked", "alone", "holes"), why) | found
+        names = ("padded", "masked", "alone", MASKED_INSIDE)
+        reasons = dict.fromkeys(names, why) | reasons
     if "token_type_ids" not in roles:
-        found["types"] = "the model takes no token types"
-    return found
+        reasons[TYPES] = "the model takes no token types"
+    return reasons
 
 
-def moved(run: Answer, batch: Batch, room: int | None) -> dict[str, float]:
-    """By how much a model's own outputs move where a claim says that they do not.
+def measure_movement(run: Answer, batch: Batch, spare: int | None) -> dict[str, float]:
+    """Measures how far a model's own outputs move where an invariance says that they do not.
 
     Args:
-        run: gives the outputs of a padded batch by role.
+        run: computes the outputs of a padded batch by role.
         batch: a few texts.
-        room: positions that may be added to it; None where the model's length is fixed.
+        spare: positions that may be added; None where the model's length is fixed.
 
     Returns:
         the largest difference at positions that the mask shows, by claim: `reordered`, `masked`
-        and `alone`, and `padded` where there is room.
+        and `alone`, and `padded` where positions can be added.
     """
     ids, mask = batch["input_ids"], batch["attention_mask"]
     whole = run(batch)
-    turned = run({role: rows[::-1] for role, rows in batch.items()})
-    found = {"reordered": apart({name: v[::-1] for name, v in turned.items()}, whole, mask)}
+    reordered = run({role: rows[::-1] for role, rows in batch.items()})
+    found = {
+        "reordered": largest_difference(
+            {name: v[::-1] for name, v in reordered.items()}, whole, mask
+        )
+    }
     other = np.where(mask == 1, ids, ids + 1)
-    found["masked"] = apart(run(batch | {"input_ids": other}), whole, mask)
-    if room is not None and room >= MORE:
+    found["masked"] = largest_difference(run(batch | {"input_ids": other}), whole, mask)
+    if spare is not None and spare >= EXTRA_POSITIONS:
         pad = ids[mask == 0][0] if (mask == 0).any() else 0
-        fill = {"input_ids": pad, "attention_mask": 0, "token_type_ids": 0}
+        padding = {"input_ids": pad, "attention_mask": 0, "token_type_ids": 0}
         wider = {
-            role: np.pad(rows, ((0, 0), (0, MORE)), constant_values=fill[role])
+            role: np.pad(rows, ((0, 0), (0, EXTRA_POSITIONS)), constant_values=padding[role])
             for role, rows in batch.items()
         }
-        found["padded"] = apart(run(wider), whole, mask)
+        found["padded"] = largest_difference(run(wider), whole, mask)
     alone = 0.0
     for row, shown in enumerate(mask):
-        width = ids.shape[1] if room is None else max(int(shown.sum()), 1)
+        width = ids.shape[1] if spare is None else max(int(shown.sum()), 1)
         one = {role: rows[row : row + 1, :width] for role, rows in batch.items()}
         text = {name: value[row : row + 1] for name, value in whole.items()}
-        alone = max(alone, apart(run(one), text, mask[row : row + 1]))
+        alone = max(alone, largest_difference(run(one), text, mask[row : row + 1]))
     return found | {"alone": alone}
 
 
-def apart(left: Batch, right: Batch, mask: NDArray[Any]) -> float:
-    """The largest difference of two answers, whose widths may differ, where the mask shows it."""
+def largest_difference(left: Batch, right: Batch, mask: NDArray[Any]) -> float:
+    """Returns the largest difference of two answers at the positions that the mask shows.
+
+    Their widths may differ.
+    """
     largest = 0.0
     for name, value in right.items():
         other = left[name]

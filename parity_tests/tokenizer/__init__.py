@@ -1,1 +1,1 @@
-"""The proof that Node's tokenizer gives the ids of its Python reference, for every text."""
+"""Proves that Node's tokenizer gives the ids of its Python reference, for every text."""

@@ -1,7 +1,7 @@
-"""Proves that Node's tokenizers give the very ids of their Python references.
+"""Proves that Node's tokenizers give the same ids as their Python references.
 
-By default a fixed sample in under a minute; `--full` goes over all of Unicode in every context,
-a million generated texts and 200 made-up vocabs.
+The default is a fixed sample in under a minute; `--full` covers all of Unicode in every context,
+a million generated texts and 200 random vocabs.
 """
 
 import argparse
@@ -10,36 +10,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parity_tests.tokenizer.proof import every_tokenizer, of_bundle, prove_all, told
+from parity_tests.tokenizer.proof import (
+    describe_difference,
+    job_of_bundle,
+    jobs_for_every_tokenizer,
+    prove_all,
+)
 from support.command_line import OptionParser, command
 from support.errors import UserError
 
 EXAMPLE = """example:
   python -m parity_tests.tokenizer --full --json artifacts/parity/tokenizer.json
 
-exit codes: 0 no difference, 1 a difference, 2 a mistake in what was given, 3 this machine
+exit codes: 0 no difference, 1 a difference, 2 a mistake in the input, 3 this machine
 """
 
 
 @command()
 def main(arguments: list[str] | None = None) -> int:
-    """Proves, reports, and gives the exit code."""
-    given = parse(arguments)
-    if given.tokenizer_python is not None and given.bundle is None:
-        raise UserError("--tokenizer-python is for --bundle: give the bundle made with it")
-    own = given.bundle and of_bundle(given.bundle, given.tokenizer_python)
-    jobs = [own] if own else every_tokenizer()
-    result = prove_all(jobs, given.full)
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
+    """Proves, reports, and returns the exit code."""
+    options = parse_options(arguments)
+    if options.tokenizer_python is not None and options.bundle is None:
+        raise UserError("--tokenizer-python needs --bundle: name the bundle made with it")
+    own = options.bundle and job_of_bundle(options.bundle, options.tokenizer_python)
+    jobs = [own] if own else jobs_for_every_tokenizer()
+    result = prove_all(jobs, options.full)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(result, ensure_ascii=False, indent=1)
-        given.json.write_text(text + "\n", encoding="utf-8")
-    show(result)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    print_result(result)
     return 0 if result["verdict"] == "pass" else 1
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """The options."""
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Parses the options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(
         prog="python -m parity_tests.tokenizer",
         description=__doc__,
@@ -57,13 +62,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def show(result: dict[str, Any]) -> None:
-    """The result as a table, and what differs."""
+def print_result(result: dict[str, Any]) -> None:
+    """Prints the result as a table, and the differences."""
     for row in result["rows"]:
         verdict = "equal" if row["different"] == 0 else f"{row['different']} DIFFER"
         print(f"{row['tokenizer']:28} {row['group']:28} {row['texts']:>10,} texts  {verdict}")
         for difference in row["differences"]:
-            print(f"    {told(difference)}")
+            print(f"    {describe_difference(difference)}")
 
 
 if __name__ == "__main__":

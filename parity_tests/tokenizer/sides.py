@@ -1,6 +1,6 @@
-"""The two sides of the proof behind one face each: texts in, ids out.
+"""The two sides of the proof: each takes texts and returns ids.
 
-This is the one file of the proof that knows the Python references and the Node process.
+Only this file of the proof knows the Python references and the Node process.
 """
 
 import json
@@ -16,18 +16,18 @@ import numpy as np
 
 from export.tokenizer import TokenizerSpec, Vocab, make_reference
 from export.tokenizer.reference import FlatIds
-from parity_tests.runners.runners import node
+from parity_tests.runners.runners import find_node
 
 SERVER = Path(__file__).with_name("serve.js")
 
 
-class NodeSide:
-    """One long-running Node process; serve.js is its other end."""
+class TokenizerProcess:
+    """A long-running Node process with tokenizers; its program is serve.js."""
 
-    def __enter__(self) -> "NodeSide":
+    def __enter__(self) -> "TokenizerProcess":
         """Starts Node."""
         self._process = subprocess.Popen(
-            [node(), str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [find_node(), str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in: IO[bytes] = self._process.stdin
@@ -45,7 +45,7 @@ class NodeSide:
         self._process.wait()
 
     def load(self, spec: TokenizerSpec, vocab: Vocab, tables: Path) -> None:
-        """Makes the tokenizer that `flat` then asks."""
+        """Makes the tokenizer that the other methods use."""
         contract = {
             "algorithm": spec.algorithm,
             "options": spec.options,
@@ -55,7 +55,7 @@ class NodeSide:
         self._ask({"op": "load", "tables": str(tables), "contract": contract}, vocab.raw)
 
     def flat(self, texts: Sequence[str], **options: Any) -> FlatIds:
-        """The ids of each text."""
+        """Returns the ids of each text."""
         encoded = [text.encode() for text in texts]
         lengths = np.array([len(text) for text in encoded], np.uint32)
         header = {"op": "encode", "count": len(encoded), **options}
@@ -68,7 +68,14 @@ class NodeSide:
     def with_types(
         self, texts: Sequence[str], pairs: Sequence[str], special_tokens: bool, limit: int
     ) -> list[tuple[list[int], list[int]]]:
-        """Ids and token type ids of pairs, cut to `limit`."""
+        """Returns ids and token type ids of pairs.
+
+        Args:
+            texts: the first texts.
+            pairs: the second texts.
+            special_tokens: whether to add [CLS] and [SEP].
+            limit: of positions; pairs are cut to it.
+        """
         encoded = [text.encode() for text in [*texts, *pairs]]
         lengths = np.array([len(text) for text in encoded], np.uint32)
         header = {
@@ -85,12 +92,12 @@ class NodeSide:
         return [(row.tolist(), kinds.tolist()) for row, kinds in rows]
 
     def symbols(self, code_point: int) -> list[int]:
-        """What the loaded tables make of a character."""
+        """Returns the symbols of a character in the loaded tables."""
         answer: list[int] = json.loads(self._ask({"op": "symbols", "code_point": code_point}))
         return answer
 
     def details(self, text: str, **options: Any) -> dict[str, Any]:
-        """`ids`, `typeIds`, `tokens` and `offsets` of one text (`pair=…` for two)."""
+        """Returns `ids`, `typeIds`, `tokens` and `offsets` of one text (`pair=…` for two)."""
         header = {"op": "details", "text": text, "options": options}
         answer: dict[str, Any] = json.loads(self._ask(header))
         return answer
@@ -100,10 +107,10 @@ class NodeSide:
         self._in.write(struct.pack("<I", len(text)) + text + struct.pack("<I", len(payload)))
         self._in.write(payload)
         self._in.flush()
-        said = json.loads(self._block())
+        header = json.loads(self._block())
         answer = self._block()
-        if "error" in said:
-            raise RuntimeError(f"Node: {said['error']}")
+        if "error" in header:
+            raise RuntimeError(f"Node: {header['error']}")
         return answer
 
     def _block(self) -> bytes:
@@ -114,18 +121,26 @@ class NodeSide:
         return self._out.read(length)
 
 
-class Pair:
+class TokenizerPair:
     """One tokenizer on both sides, with one vocab."""
 
     def __init__(
         self,
-        node_side: NodeSide,
+        node_side: TokenizerProcess,
         spec: TokenizerSpec,
         vocab: Vocab,
         tables: Path,
         interpreter: Path | None = None,
     ):
-        """Loads both; `interpreter` is the Python whose library is the reference, None: this."""
+        """Loads both sides.
+
+        Args:
+            node_side: the Node process.
+            spec: algorithm and options.
+            vocab: of the tokenizer.
+            tables: the file of Node's tables.
+            interpreter: the Python whose library is the reference; None: this one.
+        """
         self.spec = spec
         self.vocab = vocab
         self.node = node_side
@@ -134,7 +149,7 @@ class Pair:
         node_side.load(spec, vocab, tables)
 
     def differences(self, texts: Sequence[str]) -> list[int]:
-        """The places of the texts whose ids differ."""
+        """Returns the indices of the texts whose ids differ."""
         expected, got = self.python.flat(texts), self.node.flat(texts)
         if np.array_equal(expected.splits, got.splits):
             unequal = np.flatnonzero(expected.values != got.values)
@@ -144,5 +159,5 @@ class Pair:
         return [i for i, (a, b) in enumerate(pairs) if a != b]
 
     def ids(self, text: str) -> tuple[list[int], list[int]]:
-        """Python's ids and Node's."""
+        """Returns Python's ids and Node's."""
         return self.python.flat([text]).rows()[0], self.node.flat([text]).rows()[0]

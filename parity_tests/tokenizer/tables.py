@@ -1,4 +1,4 @@
-"""Reads `tokenizer_tables.bin` (docs/tokenizer_tables.md) and says where two of them differ."""
+"""Reads `tokenizer_tables.bin` (docs/tokenizer_tables.md) and finds where two of them differ."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,42 +12,42 @@ KINDS = ("", " alone", " space", " block")
 
 
 @dataclass(frozen=True)
-class Tables:
-    """What each character becomes, in words, by code point, and the limit of a word."""
+class DescribedTables:
+    """A description of what each character becomes, by code point, and of the word limit."""
 
     limit: str
     characters: list[str]
 
 
-def read(data: bytes) -> Tables:
-    """Reads a file's bytes.
+def describe_tables(data: bytes) -> DescribedTables:
+    """Reads a file's bytes into descriptions.
 
     Raises:
         ValueError: they are no tables, or end too early or too late.
     """
     if not data.startswith(MAGIC):
         raise ValueError("it does not begin as tables do")
-    numbers = numbers_of(data[len(MAGIC) :])
-    in_bytes, limit = following(numbers), following(numbers)
-    classes = runs(numbers)
+    numbers = read_numbers(data[len(MAGIC) :])
+    in_bytes, limit = next_number(numbers), next_number(numbers)
+    classes = read_classes(numbers)
     characters = [CLASSES[c] if c != FOLDED else "" for c in classes]
     last: list[int] = []
     for point in (point for point, value in enumerate(classes) if value == FOLDED):
-        last = fold(numbers, last, point)
-        characters[point] = "becomes " + ", ".join(map(symbol, last))
+        last = read_fold(numbers, last, point)
+        characters[point] = "becomes " + ", ".join(map(describe_symbol, last))
     point = 0
-    for _ in range(following(numbers)):
-        point += following(numbers)
-        characters[point] += f", rank {following(numbers)}"
-    for point in (point for point, value in enumerate(runs(numbers)) if value):
+    for _ in range(next_number(numbers)):
+        point += next_number(numbers)
+        characters[point] += f", rank {next_number(numbers)}"
+    for point in (point for point, value in enumerate(read_classes(numbers)) if value):
         characters[point] += ", only as a piece by itself"
     if next(numbers, None) is not None:
         raise ValueError("it goes on after its end")
-    return Tables(f"{limit} {'bytes' if in_bytes else 'characters'}", characters)
+    return DescribedTables(f"{limit} {'bytes' if in_bytes else 'characters'}", characters)
 
 
-def numbers_of(data: bytes) -> Iterator[int]:
-    """Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last."""
+def read_numbers(data: bytes) -> Iterator[int]:
+    """Yields numbers of 7 bits a byte, lowest first, with the top bit on all bytes but the last."""
     value = shift = 0
     for byte in data:
         value |= (byte & 0x7F) << shift
@@ -57,50 +57,54 @@ def numbers_of(data: bytes) -> Iterator[int]:
             value = shift = 0
 
 
-def runs(numbers: Iterator[int]) -> list[int]:
-    """A class for each code point."""
+def read_classes(numbers: Iterator[int]) -> list[int]:
+    """Reads the class of each code point."""
     classes: list[int] = []
-    for _ in range(following(numbers)):
-        length, value = divmod(following(numbers), 8)
+    for _ in range(next_number(numbers)):
+        length, value = divmod(next_number(numbers), 8)
         classes += [value] * length
     if len(classes) != UNICODE or max(classes) > FOLDED:
         raise ValueError(f"it describes {len(classes)} characters, expected {UNICODE}")
     return classes
 
 
-def following(numbers: Iterator[int]) -> int:
-    """The next number, which has to be there."""
+def next_number(numbers: Iterator[int]) -> int:
+    """Returns the next number.
+
+    Raises:
+        ValueError: there is none.
+    """
     for number in numbers:
         return number
     raise ValueError("it ends too early")
 
 
-def fold(numbers: Iterator[int], last: list[int], point: int) -> list[int]:
-    """The symbols of one folded character, stored as differences to the last one's."""
-    count = following(numbers)
+def read_fold(numbers: Iterator[int], last: list[int], point: int) -> list[int]:
+    """Reads the symbols of a folded character, stored as differences to those of the last one."""
+    count = next_number(numbers)
     base = last[:count] + [point * 4] * (count - len(last))
-    steps = [following(numbers) for _ in range(count)]
+    steps = [next_number(numbers) for _ in range(count)]
     return [b + (-(s + 1) // 2 if s % 2 else s // 2) for b, s in zip(base, steps, strict=True)]
 
 
-def symbol(value: int) -> str:
-    """One symbol in words.
+def describe_symbol(value: int) -> str:
+    """Describes one symbol.
 
-    >>> symbol(ord(",") * 4 + 1)
+    >>> describe_symbol(ord(",") * 4 + 1)
     'U+002C alone'
     """
     return f"U+{value >> 2:04X}{KINDS[value & 3]}"
 
 
-def differences(got: bytes, should: bytes) -> list[tuple[str, str, str]]:
-    """Where two files of tables differ: what is there, what should be, and of which character."""
-    if got == should:
+def find_differences(got: bytes, expected: bytes) -> list[tuple[str, str, str]]:
+    """Finds where two files of tables differ: the got and the expected entry, and the character."""
+    if got == expected:
         return []
     try:
-        one = read(got)
+        one = describe_tables(got)
     except (ValueError, IndexError) as error:
         return [(f"tables that cannot be read ({error})", "tables", "tokenizer_tables.bin")]
-    other = read(should)
+    other = describe_tables(expected)
     pairs = enumerate(zip_longest(one.characters, other.characters))
     found = [(a, b, f"U+{point:04X}") for point, (a, b) in pairs if a != b]
     if one.limit != other.limit:

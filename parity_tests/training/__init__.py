@@ -1,1 +1,1 @@
-"""The head's training in Keras and in TF.js: the same steps must end in the same weights."""
+"""Compares the head's training in Keras and in TF.js: equal steps must give equal weights."""

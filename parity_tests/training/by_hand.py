@@ -1,8 +1,8 @@
-"""The head's training written out in numpy, in an arithmetic of choice.
+"""The head's training written out in numpy, in a choice of arithmetics.
 
-In float64 it is what Keras and TF.js both mean to compute. In float32, each sum in an order drawn
-anew and each function's value moved by up to a unit in the last place, it is what one more library
-might give: the distance of such draws from float64 is what rounding alone does to this training.
+In float64 it is the exact computation of Keras and TF.js. In float32, with each sum in a random
+order and each function value moved by up to 1 ulp, it is what another library might compute: the
+distance of such runs from float64 is the effect of rounding alone.
 """
 
 from dataclasses import dataclass, field
@@ -11,38 +11,35 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from parity_tests.training.problem import WEIGHTS, Problem, Weights
+from parity_tests.training.problem import WEIGHTS, TrainingProblem, Weights
 
-# Adam, as TF.js has it and as Keras can have it.
-#
-# The step is Algorithm 1 of the paper (Kingma and Ba, 2015), with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1
-# − β₂ᵗ):
+# Adam as in TF.js, which Keras can do too. The step is Algorithm 1 of the paper (Kingma and Ba,
+# 2015), with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ):
 #
 #     w ← w − η · m̂ / (√v̂ + ε)
 #
-# Keras has by default the shorter form at the end of the paper's section 2,
+# Keras by default uses the shorter form at the end of the paper's section 2,
 #
 #     w ← w − η · √(1 − β₂ᵗ)/(1 − β₁ᵗ) · m / (√v + ε)
 #
-# The two differ by where ε stands: beside √v it weighs 1/√(1 − β₂ᵗ) times as much, 32 times at
-# the first step. Keras's `adaptive_epsilon=True` shrinks its ε by just that factor, which makes
-# the two the same; so the Python side asks for it. Who trains the head in Keras with its default
-# gets other weights than TF.js, or than the paper: the furthest is 2e-4 away after 64 steps on
-# albert_tiny's vectors, where rounding makes 2e-6.
+# The two differ in the weight of ε: next to √v it counts 1/√(1 − β₂ᵗ) times as much, 32 times at
+# the first step. Keras's `adaptive_epsilon=True` shrinks its ε by this factor, which makes the two
+# equal; the Python side uses it. With Keras's default the weights differ from those of TF.js and of
+# the paper: by up to 2e-4 after 64 steps on albert_tiny's vectors, where rounding makes 2e-6.
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Its numbers but for the learning rate: the defaults of TF.js and Keras."""
+    """Adam's constants without the learning rate: the defaults of TF.js and Keras."""
 
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
 
     def step(self, m: Array, v: Array, left_1: Any, left_2: Any) -> Array:
-        """What a weight moves by, over the learning rate.
+        """Returns the movement of a weight, divided by the learning rate.
 
         Args:
             m: mean of the gradients.
@@ -55,89 +52,91 @@ class Adam:
 
 
 class Arithmetic(Protocol):
-    """How sums and functions are rounded."""
+    """Defines how sums and function values are rounded."""
 
     dtype: Any
 
     def product(self, a: Array, b: Array) -> Array:
-        """The matrix product."""
+        """Returns the matrix product."""
 
     def near(self, value: Array) -> Array:
-        """A computed value, as near as a library comes to it."""
+        """Returns a computed value with a library's rounding."""
 
 
-class Exact:
-    """float64, whose rounding is nothing here."""
+class Float64Arithmetic:
+    """float64, whose rounding does not matter here."""
 
     dtype = np.float64
 
     def product(self, a: Array, b: Array) -> Array:
-        """The matrix product."""
+        """Returns the matrix product."""
         product: Array = a @ b
         return product
 
     def near(self, value: Array) -> Array:
-        """The value itself."""
+        """Returns the value itself."""
         return value
 
 
-class Rounded:
-    """float32, as a library might round that shares nothing with another but the format."""
+class RandomFloat32Arithmetic:
+    """float32 with the random rounding of a possible library."""
 
     dtype = np.float32
 
     def __init__(self, seed: int) -> None:
-        self._drawn = np.random.default_rng(seed)
+        self._random = np.random.default_rng(seed)
 
     def product(self, a: Array, b: Array) -> Array:
-        """The matrix product, its addends taken one after another in any order."""
+        """Returns the matrix product, with its terms added in random order."""
         total = np.zeros((len(a), b.shape[1]), np.float32)
-        for k in self._drawn.permutation(len(b)):
+        for k in self._random.permutation(len(b)):
             total += a[:, k, None] * b[k]
         return total
 
     def near(self, value: Array) -> Array:
-        """Up to a unit in the last place beside the value."""
-        off = self._drawn.random(value.shape, np.float32) * np.float32(2**-22) - np.float32(2**-23)
+        """Returns the value, randomly moved by up to 1 ulp."""
+        off = self._random.random(value.shape, np.float32) * np.float32(2**-22) - np.float32(2**-23)
         moved: Array = value + value * off
         return moved
 
 
 @dataclass
-class Trained:
-    """A training's course.
+class TrainingCourse:
+    """The course of a training.
 
     Attributes:
-        logs: of each step's texts, before it, the logarithms of their probabilities,
+        logs: for each step, the log probabilities of its texts before the step,
             float[size, classes].
-        weights: by number of steps, after them; kept where it was asked for.
+        weights: after some numbers of steps, by that number.
     """
 
     logs: list[Array] = field(default_factory=list)
     weights: dict[int, Weights] = field(default_factory=dict)
 
 
-def train(problem: Problem, kept: set[int], arithmetic: Arithmetic, adam: Adam) -> Trained:
+def train_by_hand(
+    problem: TrainingProblem, snapshots: set[int], arithmetic: Arithmetic, adam: Adam
+) -> TrainingCourse:
     """Trains to the last of the problem's steps.
 
     Args:
         problem: what to train on.
-        kept: after how many steps the weights are kept.
+        snapshots: numbers of steps after which to record the weights.
         arithmetic: how to round.
-        adam: the optimizer's numbers.
+        adam: the optimizer's constants.
     """
     one = arithmetic.dtype(1)
     number = arithmetic.dtype
     weights = {name: value.astype(number) for name, value in problem.weights.items()}
     means = {name: np.zeros_like(value) for name, value in weights.items()}
     squares = {name: np.zeros_like(value) for name, value in weights.items()}
-    # As a float32 holds them, in any arithmetic: 1 − β₂ is off by 1.3e-5 of it, on every side.
+    # Rounded to float32 in any arithmetic: that moves 1 − β₂ by a factor of 1.3e-5, on every side.
     beta_1, beta_2 = (number(np.float32(beta)) for beta in (adam.beta_1, adam.beta_2))
     power_1 = power_2 = one
-    course = Trained()
-    for step, places in enumerate(problem.batches, start=1):
-        features = problem.features[places].astype(number)
-        logs, slopes = gradients(weights, features, problem.targets[places], arithmetic)
+    course = TrainingCourse()
+    for step, indices in enumerate(problem.batches, start=1):
+        features = problem.features[indices].astype(number)
+        logs, slopes = compute_gradients(weights, features, problem.targets[indices], arithmetic)
         course.logs.append(logs)
         power_1, power_2 = power_1 * beta_1, power_2 * beta_2
         for name, slope in slopes.items():
@@ -146,15 +145,15 @@ def train(problem: Problem, kept: set[int], arithmetic: Arithmetic, adam: Adam) 
             v[...] = arithmetic.near(v + number(1 - adam.beta_2) * (slope * slope - v))
             moved = arithmetic.near(adam.step(m, v, one - power_1, one - power_2))
             weights[name] -= number(problem.learning_rate) * moved
-        if step in kept:
+        if step in snapshots:
             course.weights[step] = {name: value.copy() for name, value in weights.items()}
     return course
 
 
-def gradients(
+def compute_gradients(
     weights: Weights, features: Array, targets: Array, arithmetic: Arithmetic
 ) -> tuple[Array, Weights]:
-    """Forward and back: log probabilities, and the slope of the mean cross-entropy by weight.
+    """Computes log probabilities, and the gradient of the mean cross-entropy by weight.
 
     Args:
         weights: by the names of WEIGHTS.

@@ -9,32 +9,42 @@ from numpy.typing import NDArray
 
 from numerics.budgets import Budget
 from parity_tests.checks.compare import Problem as Wrong
-from parity_tests.checks.compare import compare, compare_form, compare_names, wrong
-from parity_tests.training.by_hand import Adam, Exact, Rounded, Trained, train
-from parity_tests.training.problem import Problem
-from parity_tests.training.sides import Side
+from parity_tests.checks.compare import (
+    compare_arrays,
+    compare_dtype_and_shape,
+    compare_names,
+    make_problem,
+)
+from parity_tests.training.by_hand import (
+    Adam,
+    Float64Arithmetic,
+    RandomFloat32Arithmetic,
+    TrainingCourse,
+    train_by_hand,
+)
+from parity_tests.training.problem import TrainingProblem
+from parity_tests.training.sides import TrainingSide
 
-# How far apart two trainings in float32 may be at each step, derived from this very training.
+# How far apart two trainings in float32 may be at each step, derived from this training.
 #
-# A bound that holds for every training is of no use: Adam divides a gradient by its own size, so
-# a rounding error in one that all but vanishes can turn a whole step, and all that can be
-# promised of a single weight is that it lies within a learning rate or so for each step made,
-# which is as far as the training itself moves it. How much is lost depends on the features, and
-# grows from step to step, as each starts from what the last one left. So it is computed. The same
-# steps are taken once in float64, and a few times in float32 by a program that rounds as no
-# library does (by_hand.py). The furthest that one of these draws came from float64 up to a step,
-# times MARGIN, is what one side may be off after it; two sides may be twice that apart. Node's
-# numbers have no part in it.
+# A bound that holds for every training is useless. Adam divides a gradient by its own size, so a
+# rounding error in a gradient near 0 can reverse a whole step; then a single weight is only known
+# to be within about a learning rate per step, which is as far as the training itself moves it. The
+# effect of rounding depends on the features and grows from step to step. So it is computed: the
+# same steps are run once in float64, and DRAWS times in float32 with random rounding (by_hand.py).
+# The largest distance from float64 up to a step, times MARGIN, is the budget of one side after it;
+# two sides may be twice that apart. Node's numbers are not used.
 #
-# Of a tensor of weights it is the mean distance that is bounded. The largest one is that of the
-# weight whose gradient came nearest to nothing, and a further draw can have it 5 times as far. A
-# single weight may be off by a learning rate: a step that was turned.
+# For a tensor of weights the mean distance is bounded. The largest distance belongs to the weight
+# whose gradient was nearest to 0; another run can have it 5 times as large. A single weight may be
+# off by a learning rate: a reversed step.
 
+Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 DRAWS = 3
 MARGIN = 4
-"""On 300 random problems (1 to 65 texts, 4 to 312 features, 1 to 12 steps) a fourth draw, or plain
+"""On 300 random problems (1 to 65 texts, 4 to 312 features, 1 to 12 steps) a fourth run, or plain
 numpy, was up to 2.4 times as far as the furthest of three."""
 ORIGIN = (
     f"derived: {MARGIN} times the furthest that {DRAWS} trainings in float32, with sums in a drawn "
@@ -45,37 +55,37 @@ ORIGIN = (
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one side may be off from `exact`; each grows with the steps.
+    """How far one side may be from `exact`; each budget grows with the steps.
 
     Attributes:
         exact: the training in float64.
-        loss: of each step, float64[steps].
-        logs: of each step, the logarithm of any text's probability of any label, float64[steps].
-        weights: by number of steps and name, the mean over a tensor.
+        loss: at each step, float64[steps].
+        logs: of any log probability at each step, float64[steps].
+        weights: by number of steps and name, for the mean over a tensor.
     """
 
-    exact: Trained
+    exact: TrainingCourse
     loss: Floats
     logs: Floats
     weights: dict[int, dict[str, float]]
 
     @classmethod
-    def of(cls, problem: Problem, kept: set[int]) -> "Allowance":
+    def derive(cls, problem: TrainingProblem, snapshots: set[int]) -> "Allowance":
         """Trains once in float64 and DRAWS times in float32.
 
         Args:
             problem: what to train on.
-            kept: after how many steps weights will be compared.
+            snapshots: numbers of steps after which weights will be compared.
         """
-        exact = train(problem, kept, Exact(), Adam())
+        exact = train_by_hand(problem, snapshots, Float64Arithmetic(), Adam())
         loss, logs = (np.zeros(len(problem.batches)) for _ in range(2))
-        weights = {steps: dict.fromkeys(problem.weights, 0.0) for steps in sorted(kept)}
+        weights = {steps: dict.fromkeys(problem.weights, 0.0) for steps in sorted(snapshots)}
         for seed in range(DRAWS):
-            drawn = train(problem, kept, Rounded(seed), Adam())
-            for step, places in enumerate(problem.batches):
+            drawn = train_by_hand(problem, snapshots, RandomFloat32Arithmetic(seed), Adam())
+            for step, indices in enumerate(problem.batches):
                 off = np.abs(drawn.logs[step] - exact.logs[step])
-                own = off[np.arange(len(places)), problem.targets[places]]
-                # The mean of |Δ|, not |Δ| of the mean: what cancels here may add up there.
+                own = off[np.arange(len(indices)), problem.targets[indices]]
+                # The mean of |Δ|, not |Δ| of the mean: what cancels here may add up elsewhere.
                 loss[step] = max(loss[step], own.mean())
                 logs[step] = max(logs[step], off.max())
             for steps, largest in weights.items():
@@ -87,32 +97,29 @@ class Allowance:
             grown = {name: max(far, before.get(name, 0.0)) for name, far in largest.items()}
             weights[steps] = before = grown
         allowed = {s: {name: MARGIN * far for name, far in w.items()} for s, w in weights.items()}
-        return cls(exact, MARGIN * growing(loss), MARGIN * growing(logs), allowed)
+        return cls(exact, MARGIN * running_maximum(loss), MARGIN * running_maximum(logs), allowed)
 
     def undecided(self, step: int, sides: int) -> int:
-        """How many texts of a step, from 0, may have another label on one of `sides` sides.
+        """Counts the texts of a step (from 0) that may have another label on one of `sides` sides.
 
-        Of these the two likeliest labels are nearer to each other than what may be lost.
+        The two likeliest labels of these texts are nearer to each other than the budget.
         """
         two = np.sort(self.exact.logs[step], axis=1)[:, -2:]
         return int(np.sum(two[:, 1] - two[:, 0] <= 2 * sides * self.logs[step]))
 
 
-def growing(values: Floats) -> Floats:
-    """The largest so far."""
+def running_maximum(values: Floats) -> Floats:
+    """Returns the running maximum."""
     largest: Floats = np.maximum.accumulate(values)
     return largest
 
 
-Array = NDArray[Any]
-
-
 @dataclass
 class Quantity:
-    """One quantity of a pair of sides.
+    """One compared quantity of two sides.
 
-    `far` is the largest difference over the steps, of weights the mean over the tensor; `allowed`
-    what is allowed after the last step, and `share` the largest part of what was allowed.
+    `far` is the largest difference over the steps, for weights the mean over the tensor; `allowed`
+    is the budget after the last step, and `share` the largest part of a budget that was used.
     """
 
     name: str
@@ -122,8 +129,8 @@ class Quantity:
     share: float = 0.0
     problem: Wrong | None = None
 
-    def take(self, count: int, far: float, allowed: float) -> None:
-        """Adds what was measured."""
+    def add_difference(self, count: int, far: float, allowed: float) -> None:
+        """Adds the difference of `count` values."""
         self.compared += count
         self.far = max(self.far, far)
         self.allowed = allowed
@@ -132,8 +139,8 @@ class Quantity:
 
 
 @dataclass
-class Pair:
-    """Two sides and what came of them: `name` was held against `against`, over `steps` steps."""
+class SidePair:
+    """Two compared sides: `name` against `against`, over `steps` steps."""
 
     name: str
     against: str
@@ -142,78 +149,102 @@ class Pair:
 
     @property
     def problems(self) -> list[str]:
-        """What is off, in words."""
+        """The messages of what drifted."""
         return [one.problem.message for one in self.quantities if one.problem is not None]
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What two sides may be apart: `allowance` for each of `sides` that were rounded."""
+class ComparisonRule:
+    """How far two sides may be apart: `allowance` for each of the `sides` with float32 rounding."""
 
-    problem: Problem
+    problem: TrainingProblem
     allowance: Allowance
     sides: int
 
-    def pair(self, name: str, got: Side, against: str, should: Side, steps: int) -> Pair:
+    def pair(
+        self, name: str, got: TrainingSide, against: str, expected: TrainingSide, steps: int
+    ) -> SidePair:
         """Compares the first steps of two sides.
 
         Args:
-            name: what to call the first side.
+            name: of the first side.
             got: the first side.
-            against: what to call the other.
-            should: the other side, of at least so many steps, with its weights after them.
-            steps: how many.
+            against: the name of the other side.
+            expected: the other side, of at least as many steps, with its weights after them.
+            steps: how many to compare.
         """
         loss = [self.sides * float(self.allowance.loss[step]) for step in range(steps)]
-        found = [
-            curve("loss", got.loss, should.loss[:steps], loss, name),
-            curve("accuracy", got.accuracy, should.accuracy[:steps], self.flips(steps), name),
+        quantities = [
+            compare_curve("loss", got.loss, expected.loss[:steps], loss, name),
+            compare_curve(
+                "accuracy", got.accuracy, expected.accuracy[:steps], self.flips(steps), name
+            ),
         ]
-        ours, theirs = got.weights.get(steps, {}), should.weights.get(steps, {})
+        ours, theirs = got.weights.get(steps, {}), expected.weights.get(steps, {})
         missing = compare_names(ours, theirs, f"weights after {steps} steps, {name}")
         if missing is not None:
-            found.append(Quantity("weights", problem=missing))
+            quantities.append(Quantity("weights", problem=missing))
         else:
-            found += [self.tensor(n, ours[n], theirs[n], steps, name) for n in theirs]
-        return Pair(name, against, steps, found)
+            quantities += [self.tensor(n, ours[n], theirs[n], steps, name) for n in theirs]
+        return SidePair(name, against, steps, quantities)
 
     def flips(self, steps: int) -> list[float]:
-        """Of each step, how far the accuracies may differ: by the texts that are undecided.
+        """Returns how far the accuracies of each step may differ: by the undecided texts.
 
-        Half a text more, since an accuracy is a rounded fraction.
+        Half a text is added, since an accuracy is a rounded fraction.
         """
         return [
             (self.allowance.undecided(step, self.sides) + 0.5) / len(self.problem.batches[step])
             for step in range(steps)
         ]
 
-    def tensor(self, name: str, got: Array, should: Array, steps: int, side: str) -> Quantity:
-        """Each weight within a learning rate, and the mean distance within what is allowed."""
+    def tensor(self, name: str, got: Array, expected: Array, steps: int, side: str) -> Quantity:
+        """Compares a tensor: each weight within a learning rate, the mean within its budget.
+
+        Args:
+            name: of the weight.
+            got: the first side's tensor.
+            expected: the other side's tensor.
+            steps: after how many.
+            side: the first side, for messages.
+        """
         where = f"{name} after {steps} steps, {side}"
-        turned = Budget(self.sides * self.problem.learning_rate, 0.0, ORIGIN)
-        found = compare(got, should, turned, where)
-        quantity = Quantity(name, problem=found.problem)
-        if found.measures.compared:
-            mean = float(np.abs(got.astype(np.float64) - should.astype(np.float64)).mean())
+        reversed_step = Budget(self.sides * self.problem.learning_rate, 0.0, ORIGIN)
+        result = compare_arrays(got, expected, reversed_step, where)
+        quantity = Quantity(name, problem=result.problem)
+        if result.measures.compared:
+            mean = float(np.abs(got.astype(np.float64) - expected.astype(np.float64)).mean())
             allowed = self.sides * self.allowance.weights[steps][name]
-            quantity.take(got.size, mean, allowed)
-            if found.problem is None and not mean <= allowed:
+            quantity.add_difference(got.size, mean, allowed)
+            if result.problem is None and not mean <= allowed:
                 spot = f"the mean distance of {where}"
                 at_most = f"at most {allowed:.3g}"
-                quantity.problem = wrong("values", f"{mean:.3g}", at_most, spot)
+                quantity.problem = make_problem("values", f"{mean:.3g}", at_most, spot)
         return quantity
 
 
-def curve(name: str, got: Array, should: Array, allowed: list[float], side: str) -> Quantity:
-    """A number for each step, within what is allowed there; the first that is not is told."""
-    quantity = Quantity(name, problem=compare_form(got, should, f"{name} of all steps, {side}"))
+def compare_curve(
+    name: str, got: Array, expected: Array, allowed: list[float], side: str
+) -> Quantity:
+    """Compares a number at each step within its budget; reports the first that is outside.
+
+    Args:
+        name: of the quantity.
+        got: float[steps] of the first side.
+        expected: the same of the other side.
+        allowed: the budget of each step.
+        side: the first side, for messages.
+    """
+    quantity = Quantity(
+        name, problem=compare_dtype_and_shape(got, expected, f"{name} of all steps, {side}")
+    )
     if quantity.problem is not None:
         return quantity
     for step, budget in enumerate(allowed):
         one = slice(step, step + 1)
         where = f"{name} of step {step + 1}, {side}"
-        found = compare(got[one], should[one], Budget(budget, 0.0, ORIGIN), where)
-        if found.measures.compared:
-            quantity.take(1, found.measures.max_abs, budget)
-        quantity.problem = quantity.problem or found.problem
+        result = compare_arrays(got[one], expected[one], Budget(budget, 0.0, ORIGIN), where)
+        if result.measures.compared:
+            quantity.add_difference(1, result.measures.max_abs, budget)
+        quantity.problem = quantity.problem or result.problem
     return quantity

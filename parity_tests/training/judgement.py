@@ -1,4 +1,4 @@
-"""The judgement of a training: Keras against float64, then each backend against Keras."""
+"""Judges a training: Keras against float64, then each backend against Keras."""
 
 import math
 from collections.abc import Iterable
@@ -6,33 +6,31 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from parity_tests.training import picture
-from parity_tests.training.compare import ORIGIN, Allowance, Pair, Rule
-from parity_tests.training.problem import Problem, vectors_of
-from parity_tests.training.sides import Side, run_node, run_python
-
-# What came of a training, ready for JSON: the part `training` of REPORT.md.
+from parity_tests.training.compare import ORIGIN, Allowance, ComparisonRule, SidePair
+from parity_tests.training.problem import TrainingProblem, first_position_vectors
+from parity_tests.training.sides import TrainingSide, run_node, run_python
 
 STAGE = "training"
 
 
-def nothing(why: str) -> dict[str, Any]:
-    """The document where nothing could be compared, and why."""
+def not_compared(why: str) -> dict[str, Any]:
+    """Makes the document where nothing could be compared, with the reason."""
     empty: dict[str, Any] = {"backends": {}, "python": None, "failures": [], "curves": None}
     return {"status": "none", "steps": 0, "message": why, "svg": ""} | empty
 
 
-def document(
-    steps: int, reference: Pair, pairs: list[Pair], curves: dict[str, Any]
+def training_document(
+    steps: int, reference: SidePair, pairs: list[SidePair], curves: dict[str, Any]
 ) -> dict[str, Any]:
-    """The document of what was compared; without a pair it is a drift.
+    """Makes the document of a comparison (`training` in REPORT.md); without a pair it is a drift.
 
     Args:
         steps: the most that were taken.
-        reference: Keras and float64.
-        pairs: each backend and Keras.
-        curves: see `curves`.
+        reference: Keras against float64.
+        pairs: each backend against Keras.
+        curves: see `loss_curves`.
     """
     failures = [message for pair in (reference, *pairs) for message in pair.problems]
     if not pairs:
@@ -40,23 +38,23 @@ def document(
     return {
         "status": "drift" if failures else "pass",
         "steps": steps,
-        "message": message(pairs, failures),
+        "message": summary_message(pairs, failures),
         "failures": failures,
         "budget": {"from": ORIGIN},
-        "python": side(reference),
-        "backends": {pair.name: side(pair) for pair in pairs},
+        "python": side_entry(reference),
+        "backends": {pair.name: side_entry(pair) for pair in pairs},
         "curves": curves,
-        "svg": picture.draw(curves),
+        "svg": picture.draw_training(curves),
     }
 
 
-def side(pair: Pair) -> dict[str, Any]:
-    """One side, held against another."""
+def side_entry(pair: SidePair) -> dict[str, Any]:
+    """Makes the entry of one side."""
     return {
         "against": pair.against,
         "status": "drift" if pair.problems else "pass",
         "steps": pair.steps,
-        "share": finite(max(one.share for one in pair.quantities)),
+        "share": finite_or_none(max(one.share for one in pair.quantities)),
         "quantities": [
             {
                 "quantity": one.name,
@@ -64,7 +62,7 @@ def side(pair: Pair) -> dict[str, Any]:
                 "compared": one.compared,
                 "far": one.far,
                 "allowed": one.allowed,
-                "share": finite(one.share),
+                "share": finite_or_none(one.share),
                 "message": one.problem.message if one.problem is not None else "",
             }
             for one in pair.quantities
@@ -72,8 +70,8 @@ def side(pair: Pair) -> dict[str, Any]:
     }
 
 
-def message(pairs: list[Pair], failures: list[str]) -> str:
-    """What was done, and what came of it, in a line."""
+def summary_message(pairs: list[SidePair], failures: list[str]) -> str:
+    """Returns what was compared, and the result, in one line."""
     steps = ", ".join(f"{pair.steps} on {pair.name}" for pair in pairs)
     words = f"steps as in Keras: {steps}"
     if failures:
@@ -83,81 +81,85 @@ def message(pairs: list[Pair], failures: list[str]) -> str:
     return f"{words}; of what rounding may do by then they used {used}"
 
 
-def loss_curves(keras: Side, nodes: dict[str, Side], allowed: Iterable[float]) -> dict[str, Any]:
-    """The loss of each step by side, and what Node's may be off from Keras's; null: no number."""
+def loss_curves(
+    keras: TrainingSide, nodes: dict[str, TrainingSide], allowed: Iterable[float]
+) -> dict[str, Any]:
+    """Returns the loss of each step by side, and Node's budget against Keras; null: no number."""
     loss = {"Keras": keras.loss} | {name: node.loss for name, node in nodes.items()}
     return {
-        "loss": {name: [finite(value) for value in values] for name, values in loss.items()},
-        "allowed": [finite(value) for value in allowed],
+        "loss": {
+            name: [finite_or_none(value) for value in values] for name, values in loss.items()
+        },
+        "allowed": [finite_or_none(value) for value in allowed],
     }
 
 
-def finite(value: float) -> float | None:
-    """A number for JSON, which has neither NaN nor infinity."""
+def finite_or_none(value: float) -> float | None:
+    """Returns a number, or None for NaN and infinity, which JSON does not have."""
     return float(value) if math.isfinite(value) else None
 
 
 STEPS = 64
-"""At most; a backend takes as many as it is given texts, so that a slow one takes fewer."""
+"""The most steps; a backend takes as many as it has texts, so that a slow one takes fewer."""
 LANES = 2
-"""Runners at a time, beside the trainings by hand."""
+"""Runners at a time, in parallel with the trainings by hand."""
 
 
-def judge(
-    python: Run, backends: dict[str, int], out: Path, sequence: str = "sequence_output"
+def judge_training(
+    python: RunOutput, backends: dict[str, int], out: Path, sequence: str = "sequence_output"
 ) -> dict[str, Any]:
-    """Trains on the vectors that Python gave for the texts; the part `training` of REPORT.md.
+    """Trains on Python's vectors of the texts; returns the part `training` of REPORT.md.
 
     Args:
         python: Python's run.
         backends: how many texts each backend gets.
-        out: a directory for the problem and for what the sides make of it.
-        sequence: the name of the output that the vectors are taken from.
+        out: a directory for the problem and for the runners' files.
+        sequence: the name of the output with the vectors.
 
     Raises:
-        UserError, EnvironmentProblem: see `runners.finish`.
+        UserError, EnvironmentProblem: see `runners.run_runner`.
     """
-    vectors = vectors_of(python, sequence)
+    vectors = first_position_vectors(python, sequence)
     if vectors is None:
-        return nothing("the model has no sequence_output, which the head stands on")
+        return not_compared("the model has no sequence_output, which the head needs")
     steps = {backend: min(count, STEPS) for backend, count in backends.items()}
-    kept = set(steps.values())
-    problem = Problem.of(vectors, max(kept))
+    snapshots = set(steps.values())
+    problem = TrainingProblem.from_vectors(vectors, max(snapshots))
     file = out / "training.problem.safetensors"
     problem.write(file)
     with ThreadPoolExecutor(LANES) as pool:
-        keras = pool.submit(run_python, file, kept, out / "training.python.safetensors")
+        keras = pool.submit(run_python, file, snapshots, out / "training.python.safetensors")
         running = {
             name: pool.submit(run_node, file, name, count, out / f"training.{name}.safetensors")
             for name, count in steps.items()
         }
-        allowance = Allowance.of(problem, kept)
+        allowance = Allowance.derive(problem, snapshots)
         nodes = {name: side.result() for name, side in running.items()}
-        return compared(problem, allowance, keras.result(), nodes, steps)
+        return compare_sides(problem, allowance, keras.result(), nodes, steps)
 
 
-def compared(
-    problem: Problem,
+def compare_sides(
+    problem: TrainingProblem,
     allowance: Allowance,
-    keras: Side,
-    nodes: dict[str, Side],
+    keras: TrainingSide,
+    nodes: dict[str, TrainingSide],
     steps: dict[str, int],
 ) -> dict[str, Any]:
-    """The same of sides that have trained.
+    """Compares sides that have trained; returns the part `training` of REPORT.md.
 
     Args:
         problem: what they trained on.
-        allowance: how far rounding takes one.
+        allowance: the budgets of one side.
         keras: Python's side, of all steps.
-        nodes: each backend's.
-        steps: how many each backend was to take.
+        nodes: Node's side by backend.
+        steps: by backend.
     """
-    exact = Side.of(problem, allowance.exact)
+    exact = TrainingSide.from_course(problem, allowance.exact)
     last = len(problem.batches)
-    alone, both = (Rule(problem, allowance, sides) for sides in (1, 2))
-    reference = alone.pair("Keras", keras.wide(), "float64", exact, last)
-    pairs: list[Pair] = [
-        both.pair(name, nodes[name], "Keras", keras, count) for name, count in steps.items()
+    one_rounded, both_rounded = (ComparisonRule(problem, allowance, sides) for sides in (1, 2))
+    reference = one_rounded.pair("Keras", keras.in_float64(), "float64", exact, last)
+    pairs: list[SidePair] = [
+        both_rounded.pair(name, nodes[name], "Keras", keras, count) for name, count in steps.items()
     ]
-    curves = loss_curves(keras, nodes, both.sides * allowance.loss)
-    return document(last, reference, pairs, curves)
+    curves = loss_curves(keras, nodes, both_rounded.sides * allowance.loss)
+    return training_document(last, reference, pairs, curves)

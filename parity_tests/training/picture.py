@@ -1,6 +1,6 @@
-"""The picture of a training: the loss of both sides, and under it how far they are apart.
+"""Draws a training: the loss of both sides, and below it how far they are apart.
 
-The difference stands on a logarithmic axis, what is allowed is a line that grows with the steps.
+The difference has a logarithmic axis; its budget is a line that grows with the steps.
 """
 
 import math
@@ -10,15 +10,15 @@ from parity_tests.reports import page, plots
 
 WIDTH, LEFT, RIGHT = 760, 46, 10
 LOSS = (14, 150)
-"""Top and bottom of the upper part; of the lower one:"""
 APART = (190, 350)
+"""Top and bottom of the upper part and of the lower part."""
 HEIGHT = 390
 
 Curve = list[float | None]
 
 
-def draw(curves: dict[str, Any]) -> str:
-    """An SVG of `loss_curves`, see judgement.py; its colours are those of the page's style."""
+def draw_training(curves: dict[str, Any]) -> str:
+    """Returns an SVG of `loss_curves`, see judgement.py, in the colours of the page's style."""
     steps = len(curves["allowed"])
 
     def across(step: int) -> float:
@@ -26,19 +26,19 @@ def draw(curves: dict[str, Any]) -> str:
 
     keras, *nodes = curves["loss"].items()
     return (
-        page.templates()
+        page.template_environment()
         .get_template("training.svg.j2")
         .render(
             size={"w": WIDTH, "h": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT},
-            columns=[{"x": across(t), "label": t} for t in plots.ticks(steps) if t],
-            loss=losses(keras[1], dict(nodes), across),
-            apart=distances(keras[1], dict(nodes), curves["allowed"], across),
+            columns=[{"x": across(t), "label": t} for t in plots.axis_ticks(steps) if t],
+            loss=loss_part(keras[1], dict(nodes), across),
+            apart=distance_part(keras[1], dict(nodes), curves["allowed"], across),
         )
     )
 
 
-def losses(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]:
-    """The upper part: Keras a line, each backend a mark for each step."""
+def loss_part(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]:
+    """Computes the upper part: Keras as a line, each backend as a mark for each step."""
     known = [v for curve in (keras, *nodes.values()) for v in curve if v is not None]
     top = max(known, default=1.0) * 1.05 or 1.0
 
@@ -46,15 +46,24 @@ def losses(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]
         return round(LOSS[1] - (LOSS[1] - LOSS[0]) * value / top, 1)
 
     return {
-        "line": points(keras, across, up),
-        "marks": marks(nodes, across, up, "loss"),
-        "rows": [{"y": up(value), "label": f"{value:.2g}"} for value in scale(top)],
+        "line": polyline_points(keras, across, up),
+        "marks": step_marks(nodes, across, up, "loss"),
+        "rows": [{"y": up(value), "label": f"{value:.2g}"} for value in axis_values(top)],
         "bottom": LOSS[1],
     }
 
 
-def distances(keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any) -> dict[str, Any]:
-    """The lower part: |Δ| of each backend, and the line under which it must stay."""
+def distance_part(
+    keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any
+) -> dict[str, Any]:
+    """Computes the lower part: |Δ| of each backend, and the budget as a line.
+
+    Args:
+        keras: the loss of each step.
+        nodes: the same by backend.
+        allowed: the budget of each step.
+        across: computes x from a step.
+    """
     apart = {
         name: [
             None if ours is None or theirs is None else abs(ours - theirs)
@@ -66,19 +75,19 @@ def distances(keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any
     low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
 
     def up(value: float) -> float:
-        place = (math.log10(value) - low) / (high - low) if value else 0.0
-        return round(APART[1] - (APART[1] - APART[0]) * place, 1)
+        share = (math.log10(value) - low) / (high - low) if value else 0.0
+        return round(APART[1] - (APART[1] - APART[0]) * share, 1)
 
     return {
-        "line": points(allowed, across, up),
-        "marks": marks(apart, across, up, "|Δ|"),
+        "line": polyline_points(allowed, across, up),
+        "marks": step_marks(apart, across, up, "|Δ|"),
         "rows": [{"y": up(10.0**e), "exponent": e} for e in range(low, high + 1)],
         "bottom": APART[1],
     }
 
 
-def points(curve: Curve, across: Any, up: Any) -> str:
-    """A line as SVG has it; a gap where there is no number."""
+def polyline_points(curve: Curve, across: Any, up: Any) -> str:
+    """Returns the points of an SVG line, without steps that have no number."""
     return " ".join(
         f"{across(step)},{up(value)}"
         for step, value in enumerate(curve, start=1)
@@ -86,8 +95,15 @@ def points(curve: Curve, across: Any, up: Any) -> str:
     )
 
 
-def marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dict[str, Any]]:
-    """A mark for each step of each backend."""
+def step_marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dict[str, Any]]:
+    """Returns a mark for each step of each backend.
+
+    Args:
+        curves: a number for each step, by backend.
+        across: computes x from a step.
+        up: computes y from a number.
+        what: the quantity, for the title.
+    """
     return [
         {
             "x": across(step),
@@ -101,10 +117,10 @@ def marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dic
     ]
 
 
-def scale(top: float) -> list[float]:
-    """Four marks up to `top`, at round numbers.
+def axis_values(top: float) -> list[float]:
+    """Returns round numbers from 0 up to `top`, at most 6.
 
-    >>> scale(1.3)
+    >>> axis_values(1.3)
     [0.0, 0.5, 1.0]
     """
     power = 10.0 ** math.floor(math.log10(top))

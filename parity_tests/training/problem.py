@@ -1,9 +1,9 @@
-"""What both sides train on: features, targets, the batches in their order, the weights before.
+"""What both sides train on: features, targets, the batches in order, the initial weights.
 
-A problem travels as one safetensors file: `features` float32[texts, hidden], `targets`
-int32[texts], `order` int32[…], the texts as they come, `sizes` int32[steps], how many of them make
-each step's batch, and each weight by its name. The learning rate stands in the metadata; the rest
-of Adam does not: each side is to have it right by itself.
+Its file is safetensors: `features` float32[texts, hidden], `targets` int32[texts], `order` int32[…]
+(the indices of the texts, batch after batch), `sizes` int32[steps] (of the batches), and each
+weight by its name. The metadata has the learning rate. Adam's other constants are not in the file:
+each side must have them right by itself.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from support.errors import UserError
 
 Array = NDArray[Any]
@@ -25,22 +25,19 @@ WEIGHTS = ("hidden/kernel", "hidden/bias", "probabilities/kernel", "probabilitie
 LEARNING_RATE = 3e-4
 """As train.js has it."""
 UNITS, CLASSES, BATCH = 512, 3, 16
-LEAST = 0.1
-"""The share of the usual deviation that a feature has at least.
-
-As in node_bridge/classifier/feature_sets.js.
-"""
+LEAST_DEVIATION = 0.1
+"""The least deviation of a feature, as a share of the usual one; see node_bridge/classifier/."""
 
 
 @dataclass(frozen=True)
-class Problem:
+class TrainingProblem:
     """One training of the head.
 
     Attributes:
         features: float32[texts, hidden], of mean 0 and deviation 1.
         targets: int32[texts].
-        batches: of each step the places of its texts, int32[size].
-        weights: by the names of WEIGHTS, before the first step: float32[hidden, units],
+        batches: the indices of each step's texts, int32[size].
+        weights: before the first step, by the names of WEIGHTS: float32[hidden, units],
             float32[units], float32[units, classes], float32[classes].
         learning_rate: Adam's.
     """
@@ -52,45 +49,45 @@ class Problem:
     learning_rate: float = LEARNING_RATE
 
     @classmethod
-    def of(cls, vectors: Array, steps: int, seed: int = 0) -> "Problem":
-        """A problem on an encoder's vectors, float32[texts, hidden], the same for the same seed.
+    def from_vectors(cls, vectors: Array, steps: int, seed: int = 0) -> "TrainingProblem":
+        """Makes a problem from an encoder's vectors, float32[texts, hidden]; equal for equal seeds.
 
-        A text's label is the one of three drawn directions along which its features lie furthest:
-        something that a head can learn, whatever the texts and the weights of the encoder. The
-        texts come in another order in each epoch, and its last batch has what is left of them.
+        A text's label is the one of three random directions with the largest projection of its
+        features: a head can learn that, whatever the texts and the weights of the encoder. Each
+        epoch has another order, and its last batch has the remaining texts.
         """
-        drawn = np.random.default_rng(seed)
-        features = scaled(vectors)
+        random = np.random.default_rng(seed)
+        features = scale_features(vectors)
         texts, hidden = features.shape
-        directions = drawn.standard_normal((hidden, CLASSES))
+        directions = random.standard_normal((hidden, CLASSES))
         targets = np.argmax(features @ directions, axis=1).astype(np.int32)
         batches: list[Array] = []
         while len(batches) < steps:
-            order = drawn.permutation(texts).astype(np.int32)
+            order = random.permutation(texts).astype(np.int32)
             batches += [order[start : start + BATCH] for start in range(0, texts, BATCH)]
         weights = [
-            glorot(drawn, hidden, UNITS),
+            draw_glorot(random, hidden, UNITS),
             np.zeros(UNITS, np.float32),
-            glorot(drawn, UNITS, CLASSES),
+            draw_glorot(random, UNITS, CLASSES),
             np.zeros(CLASSES, np.float32),
         ]
         named = dict(zip(WEIGHTS, weights, strict=True))
         return cls(features, targets, tuple(batches[:steps]), named)
 
     @classmethod
-    def read(cls, path: Path) -> "Problem":
+    def read(cls, path: Path) -> "TrainingProblem":
         """Reads a problem's file.
 
         Raises:
-            UserError: it is none.
+            UserError: it is no such file.
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 rate = float(file.metadata()["learning_rate"])
-            batches = np.split(held["order"], np.cumsum(held["sizes"])[:-1])
-            weights = {name: held[name] for name in WEIGHTS}
-            return cls(held["features"], held["targets"], tuple(batches), weights, rate)
+            batches = np.split(tensors["order"], np.cumsum(tensors["sizes"])[:-1])
+            weights = {name: tensors[name] for name in WEIGHTS}
+            return cls(tensors["features"], tensors["targets"], tuple(batches), weights, rate)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is no training problem: {error}") from None
 
@@ -103,8 +100,8 @@ class Problem:
         save_file(contiguous, path, {"learning_rate": repr(self.learning_rate)})
 
 
-def vectors_of(run: Run, sequence: str = "sequence_output") -> Array | None:
-    """Position 0 of every text in the output `sequence`, float32[texts, hidden]; None without."""
+def first_position_vectors(run: RunOutput, sequence: str = "sequence_output") -> Array | None:
+    """Returns position 0 of every text in an output, float32[texts, hidden]; None without it."""
     outputs = [
         batch[sequence][:, 0]
         for (special, _), batch in sorted(run.batches.items())
@@ -113,17 +110,17 @@ def vectors_of(run: Run, sequence: str = "sequence_output") -> Array | None:
     return np.concatenate(outputs) if outputs else None
 
 
-def scaled(vectors: Array) -> Array:
-    """Vectors as training scales them: each feature of mean 0 and, if it varies, deviation 1."""
+def scale_features(vectors: Array) -> Array:
+    """Scales vectors as training does: each feature to mean 0 and, if it varies, deviation 1."""
     wide = vectors.astype(np.float64)
     variance = wide.var(axis=0)
     usual = np.sqrt(variance.mean()) or 1.0
-    factor = 1 / np.maximum(np.sqrt(variance), LEAST * usual)
+    factor = 1 / np.maximum(np.sqrt(variance), LEAST_DEVIATION * usual)
     features: Array = ((wide - wide.mean(axis=0)) * factor).astype(np.float32)
     return features
 
 
-def glorot(drawn: np.random.Generator, inputs: int, outputs: int) -> Array:
-    """A kernel float32[inputs, outputs] as Glorot and Bengio draw it, uniformly."""
+def draw_glorot(random: np.random.Generator, inputs: int, outputs: int) -> Array:
+    """Draws a kernel float32[inputs, outputs], uniformly, after Glorot and Bengio."""
     limit = np.sqrt(6 / (inputs + outputs))
-    return drawn.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)
+    return random.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)

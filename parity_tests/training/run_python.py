@@ -1,4 +1,4 @@
-"""Trains the head in Keras (pairs with run_node.js). Writes what sides.py describes."""
+"""Trains the head in Keras (counterpart of run_node.js). Writes the file of sides.py."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from parity_tests.training.by_hand import Adam
-from parity_tests.training.problem import WEIGHTS, Problem
+from parity_tests.training.problem import WEIGHTS, TrainingProblem
 from support.command_line import command
 
 
@@ -28,35 +28,43 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m parity_tests.training.run_python", description=__doc__
     )
     parser.add_argument("--problem", type=Path, required=True)
-    parser.add_argument("--kept", required=True, help="numbers of steps to keep the weights after")
+    parser.add_argument(
+        "--kept",
+        dest="snapshots",
+        required=True,
+        help="numbers of steps after which to record the weights",
+    )
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args(arguments)
-    problem = Problem.read(given.problem)
-    tensors = trained(problem, {int(number) for number in given.kept.split(",")})
+    options = parser.parse_args(arguments)
+    problem = TrainingProblem.read(options.problem)
+    tensors = train_in_keras(problem, {int(number) for number in options.snapshots.split(",")})
     versions = {"tensorflow": tf.__version__, "tf_keras": tf_keras.__version__}
-    save_file(tensors, given.out, {"versions": json.dumps(versions)})
+    save_file(tensors, options.out, {"versions": json.dumps(versions)})
     print(f"keras: trained {len(problem.batches)} steps", file=sys.stderr)
     return 0
 
 
-def trained(problem: Problem, kept: set[int]) -> dict[str, NDArray[Any]]:
-    """Each tensor of the runner's file."""
-    head = model(problem)
-    told = []
+def train_in_keras(problem: TrainingProblem, snapshots: set[int]) -> dict[str, NDArray[Any]]:
+    """Trains; returns the tensors of the runner's file.
+
+    `snapshots` are the numbers of steps after which to record the weights.
+    """
+    head = make_head(problem)
+    metrics = []
     tensors: dict[str, NDArray[Any]] = {}
-    for step, places in enumerate(problem.batches, start=1):
-        told.append(head.train_on_batch(problem.features[places], problem.targets[places]))
-        if step in kept:
-            held = zip(WEIGHTS, head.get_weights(), strict=True)
-            tensors |= {f"after.{step}.{name}": value for name, value in held}
-    loss, accuracy = np.array(told, np.float32).T
+    for step, indices in enumerate(problem.batches, start=1):
+        metrics.append(head.train_on_batch(problem.features[indices], problem.targets[indices]))
+        if step in snapshots:
+            weights = zip(WEIGHTS, head.get_weights(), strict=True)
+            tensors |= {f"after.{step}.{name}": value for name, value in weights}
+    loss, accuracy = np.array(metrics, np.float32).T
     return tensors | {"loss": loss.copy(), "accuracy": accuracy.copy()}
 
 
-def model(problem: Problem) -> Any:
-    """Dense and tanh, dense and softmax, with the problem's weights, compiled as in train.js.
+def make_head(problem: TrainingProblem) -> Any:
+    """Makes the head (dense tanh, dense softmax) with the problem's weights, as train.js does.
 
-    by_hand.py says what `adaptive_epsilon` is for.
+    by_hand.py says why `adaptive_epsilon` is needed.
     """
     hidden, units = problem.weights["hidden/kernel"].shape
     classes = len(problem.weights["probabilities/bias"])

@@ -1,9 +1,9 @@
-"""Attacks every command with hostile files and counts what it did: `nox -s attack`.
+"""Attacks every command with hostile files and counts the results: `nox -s attack`.
 
 Each area of cases is a module `*_cases.py` here. The fuzz flips seeded bytes of sound files, see
-`fuzz.py`. Writes ROOT/attack.json: how many were tried, refused clearly, survived, found by a check
-(`failed`), and every fault: a stack trace, a crash, a hang, a wrong exit code, a wrong number that
-passes, a raw terminal control, a file changed beside the case's own.
+`fuzz.py`. Writes ROOT/attack.json: how many cases were tried, refused clearly, survived, or found
+by a check (`failed`), and every fault: a stack trace, a crash, a hang, a wrong exit code, a wrong
+number that passes, a raw terminal control, a changed file outside of the case.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from support.command_line import OptionParser
 from tests.hostile import fuzz
-from tests.hostile.case import EXITS, Case
-from tests.hostile.running import Outcome, attempt
+from tests.hostile.case import EXITS, HostileCase
+from tests.hostile.running import CaseOutcome, attempt_case
 
 EXAMPLE = """examples:
   python -m tests.hostile                             every case, and 2,000 byte flips
@@ -33,34 +33,34 @@ EXAMPLE = """examples:
   python -m tests.hostile --only classifier --flips 0 the same without the fuzz
   python -m tests.hostile --only none --flips 200     a short fuzz alone
 
-exit codes: 0 no fault, 1 a fault, 2 a mistake in what was given
+exit codes: 0 no fault, 1 a fault, 2 a mistake in the input
 """
 HERE = Path(__file__).parent
 LINE_EVERY_S = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs what was asked for, writes the tally, and gives the exit code."""
-    given = parse(arguments)
+    """Runs the wanted cases and flips, writes the tally, and returns the exit code."""
+    options = parse_options(arguments)
     try:
-        with tempfile.TemporaryDirectory(prefix="attack-") as place:
-            cases = [case for case in every_case() if case.name.startswith(given.only)]
-            rows = attempt_all(cases, Path(place), given.jobs)
-            flips = fuzz.run(Path(place), given.flips, given.seed, given.jobs)
+        with tempfile.TemporaryDirectory(prefix="attack-") as workdir:
+            cases = [case for case in every_case() if case.name.startswith(options.only)]
+            rows = attempt_all(cases, Path(workdir), options.jobs)
+            flips = fuzz.run_fuzz(Path(workdir), options.flips, options.seed, options.jobs)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
-    document = tally(rows, flips)
-    whole = not given.only and given.flips >= fuzz.FLIPS
-    out = given.root / ("attack.json" if whole else "attack.part.json")
+    document = tally_outcomes(rows, flips)
+    whole = not options.only and options.flips >= fuzz.FLIPS
+    out = options.root / ("attack.json" if whole else "attack.part.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    print(summary(document, out))
+    print(format_summary(document, out))
     return 1 if document["faults"] else 0
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options; an unknown one ends the program with exit code 2."""
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the options; an unknown one ends the program with exit code 2."""
     parser = OptionParser(prog="python -m tests.hostile", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("--only", default="", metavar="START", help="cases with such a name")
     parser.add_argument(
@@ -76,28 +76,28 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def every_case() -> Iterator[Case]:
-    """The cases of every area, in order."""
+def every_case() -> Iterator[HostileCase]:
+    """Yields the cases of every area, in order."""
     names = sorted(path.stem for path in HERE.glob("*_cases.py"))
     for name in names:
         yield from importlib.import_module(f"tests.hostile.{name}").cases()
 
 
-def attempt_all(cases: list[Case], place: Path, jobs: int) -> list[Outcome]:
-    """Runs cases, some at once; the outcomes are in the order of the cases."""
-    work = [partial(attempt, case, place / f"case-{at}") for at, case in enumerate(cases)]
-    return at_once(work, jobs, "cases")
+def attempt_all(cases: list[HostileCase], workdir: Path, jobs: int) -> list[CaseOutcome]:
+    """Runs cases, `jobs` at once; the outcomes are in the order of the cases."""
+    work = [partial(attempt_case, case, workdir / f"case-{at}") for at, case in enumerate(cases)]
+    return run_at_once(work, jobs, "cases")
 
 
-def at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list[Any]:
-    """Calls functions in threads, each of which mostly waits for a program.
+def run_at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list[Any]:
+    """Calls functions in threads, which mostly wait for programs.
 
     Args:
         work: the functions.
         jobs: how many at once.
-        what: they are, for the progress.
+        what: the name of the functions, for the progress.
     """
-    terminal, said = sys.stderr.isatty(), time.monotonic()
+    terminal, last_line = sys.stderr.isatty(), time.monotonic()
     with (
         ThreadPoolExecutor(jobs) as pool,
         tqdm(total=len(work), desc=what, disable=not terminal) as bar,
@@ -106,8 +106,8 @@ def at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list[Any
         try:
             for count, _ in enumerate(as_completed(started), 1):
                 bar.update()
-                if not terminal and time.monotonic() - said > LINE_EVERY_S:
-                    said = time.monotonic()
+                if not terminal and time.monotonic() - last_line > LINE_EVERY_S:
+                    last_line = time.monotonic()
                     print(f"{what}: {count} of {len(work)}", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -115,8 +115,8 @@ def at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list[Any
     return [future.result() for future in started]
 
 
-def tally(rows: list[Outcome], flips: list[fuzz.Flip]) -> dict[str, Any]:
-    """The document: counts, faults, and every case."""
+def tally_outcomes(rows: list[CaseOutcome], flips: list[fuzz.Flip]) -> dict[str, Any]:
+    """Makes the document: counts, faults, and every case."""
     faults = [{"name": row.name, "fault": row.fault, "line": row.line} for row in rows if row.fault]
     faults += [
         {"name": flip.name, "fault": flip.fault, "line": flip.line} for flip in flips if flip.fault
@@ -125,14 +125,14 @@ def tally(rows: list[Outcome], flips: list[fuzz.Flip]) -> dict[str, Any]:
     return {
         "tried": len(rows),
         **{end: sum(row.expect == end for row in good) for end in EXITS},
-        "fuzz": fuzz.tally(flips),
+        "fuzz": fuzz.tally_flips(flips),
         "faults": faults,
         "cases": [asdict(row) for row in rows],
     }
 
 
-def summary(document: dict[str, Any], out: Path) -> str:
-    """A few lines for a person."""
+def format_summary(document: dict[str, Any], out: Path) -> str:
+    """Returns a few lines for a person."""
     lines = [
         f"{document['tried']} cases: {document['refused']} refused clearly, "
         f"{document['failed']} found by a check, {document['survived']} survived",

@@ -1,4 +1,4 @@
-"""Archives: damaged at every place, with members missing, too large, or leading elsewhere."""
+"""Archives: damaged at every position, with missing members, too large, or leading elsewhere."""
 
 import gzip
 import io
@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 
 MODEL = b"\x08\x01\x12\x00"
 FILES = {"m/saved_model.pb": MODEL, "m/a.bin": b"a" * 700, "m/b.bin": b"b" * 700}
 BLOCK = 512
 
 
-def cases() -> Iterator[Case]:
-    """Every header of a plain tar damaged at several places, and its relatives in .gz and .zip."""
+def cases() -> Iterator[HostileCase]:
+    """Yields plain tars with headers damaged at several offsets, and the same for .gz and .zip."""
     yield from tars()
     yield from gzips()
     yield from zips()
@@ -26,14 +26,14 @@ def cases() -> Iterator[Case]:
     yield from caches()
 
 
-def inspect(name: str, data: bytes, place: Path) -> list[str]:
-    """An archive, inspected."""
-    (place / name).write_bytes(data)
-    return ["python", "-m", "export", "inspect", str(place / name)]
+def inspect(name: str, data: bytes, workdir: Path) -> list[str]:
+    """Writes an archive; returns the command that inspects it."""
+    (workdir / name).write_bytes(data)
+    return ["python", "-m", "export", "inspect", str(workdir / name)]
 
 
 def tar_of(files: dict[str, bytes], kind: int = tarfile.GNU_FORMAT) -> bytes:
-    """A plain tar; each member begins at a multiple of 512."""
+    """Makes a plain tar; each member begins at a multiple of 512."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=kind) as tar:
         for name, data in files.items():
@@ -43,16 +43,16 @@ def tar_of(files: dict[str, bytes], kind: int = tarfile.GNU_FORMAT) -> bytes:
     return out.getvalue()
 
 
-def headers(data: bytes) -> list[int]:
-    """Where the headers of a tar begin."""
+def header_offsets(data: bytes) -> list[int]:
+    """Returns the offsets of a tar's headers."""
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return [member.offset for member in tar]
 
 
-def tars() -> Iterator[Case]:
-    """Plain tars: Python's reader takes a bad header behind the first one for the end."""
+def tars() -> Iterator[HostileCase]:
+    """Yields plain tars: Python's reader treats a bad header after the first one as the end."""
     sound = tar_of(FILES)
-    starts = headers(sound)
+    starts = header_offsets(sound)
     end = starts[-1] + BLOCK + 2 * BLOCK
     for number, start in enumerate(starts):
         for what, at in {
@@ -100,19 +100,19 @@ def tars() -> Iterator[Case]:
     yield refused("tar: a PAX record that claims too much", "m.tar", block + sound)
 
 
-def refused(name: str, file: str, data: bytes) -> Case:
-    """An archive that has to be refused, and of which nothing may be unpacked."""
-    return Case(name, partial(inspect, file, data), check=nothing_unpacked)
+def refused(name: str, file: str, data: bytes) -> HostileCase:
+    """Makes the case of an archive that must be refused, without unpacking anything."""
+    return HostileCase(name, partial(inspect, file, data), check=nothing_unpacked)
 
 
-def nothing_unpacked(place: Path) -> str:
-    """The cache, which the runner puts beside the case's directory, holds no model."""
-    found = list((place.parent / "home").rglob("saved_model.pb"))
+def nothing_unpacked(workdir: Path) -> str:
+    """Checks that the cache, which is next to the case's directory, has no model."""
+    found = list((workdir.parent / "home").rglob("saved_model.pb"))
     return f"unpacked: {found}" if found else ""
 
 
-def gzips() -> Iterator[Case]:
-    """.tar.gz, whose checksum stands at the end."""
+def gzips() -> Iterator[HostileCase]:
+    """Yields .tar.gz files, whose checksum is at the end."""
     sound = gzip.compress(tar_of(FILES))
     yield refused("gzip: something behind", "m.tgz", sound + b"garbage")
     yield refused("gzip: a second archive behind", "m.tgz", sound + sound)
@@ -123,7 +123,7 @@ def gzips() -> Iterator[Case]:
     for keep in (1, 15, len(sound) // 2, len(sound) - 1):
         yield refused(f"gzip: cut off at {keep}", "m.tgz", sound[:keep])
     plain = tar_of(FILES)
-    second = headers(plain)[1]
+    second = header_offsets(plain)[1]
     broken = plain[: second + 150] + b"\x01" + plain[second + 151 :]
     yield refused("gzip: a header with another checksum", "m.tgz", gzip.compress(broken))
     bomb = io.BytesIO()
@@ -137,7 +137,7 @@ def gzips() -> Iterator[Case]:
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
-    """A zip."""
+    """Makes a zip."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         for name, data in files.items():
@@ -145,14 +145,14 @@ def zip_of(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def zips() -> Iterator[Case]:
-    """Zips, whose directory at the end may leave members out."""
+def zips() -> Iterator[HostileCase]:
+    """Yields zips, whose directory at the end may omit members."""
     sound = zip_of(FILES)
     directory = sound.index(b"PK\x01\x02")
     entries = [i for i in range(len(sound)) if sound[i : i + 4] == b"PK\x01\x02"]
     end = sound.index(b"PK\x05\x06")
     yield refused("zip: something behind", "m.zip", sound + b"garbage")
-    # The archive has to begin as one, or it is no zip to begin with.
+    # The file must begin like a zip, or it is not treated as one.
     yield refused("zip: something before", "m.zip", b"PK\x03\x04garbage" + sound)
     for number, start in enumerate(entries):
         stop = [*entries, end][number + 1]
@@ -172,7 +172,7 @@ def zips() -> Iterator[Case]:
         start = sound.index(b"PK\x03\x04", 10)
         data = bytearray(sound)
         data[start + at] ^= 0x15
-        if what != "size":  # the directory's is the one that counts
+        if what != "size":  # only the size in the directory counts
             yield refused(f"zip: {what} of a member flipped", "m.zip", bytes(data))
     for what, at in {"crc": 16, "size": 20, "offset": 42, "name length": 28}.items():
         data = bytearray(sound)
@@ -184,12 +184,12 @@ def zips() -> Iterator[Case]:
         yield refused(f"zip: the name {name}", "m.zip", zip_of(FILES | {name: b"x"}))
 
 
-def handles() -> Iterator[Case]:
-    """What is no archive at all."""
+def handles() -> Iterator[HostileCase]:
+    """Yields files that are no archives."""
 
-    def of(make: Callable[[Path], object], place: Path) -> list[str]:
-        make(place / "m.tar.gz")
-        return ["python", "-m", "export", "inspect", str(place / "m.tar.gz")]
+    def of(make: Callable[[Path], object], workdir: Path) -> list[str]:
+        make(workdir / "m.tar.gz")
+        return ["python", "-m", "export", "inspect", str(workdir / "m.tar.gz")]
 
     kinds: dict[str, Callable[[Path], object]] = {
         "a pipe": os.mkfifo,
@@ -201,17 +201,17 @@ def handles() -> Iterator[Case]:
         "a directory": Path.mkdir,
     }
     for what, make in kinds.items():
-        yield Case(f"archive: {what}", partial(of, make), seconds=30)
+        yield HostileCase(f"archive: {what}", partial(of, make), seconds=30)
 
 
-def caches() -> Iterator[Case]:
-    """A cache that somebody else may have filled."""
+def caches() -> Iterator[HostileCase]:
+    """Yields caches that another user may have filled."""
     sound = tar_of(FILES)
 
-    def with_cache(harm: str, place: Path) -> list[str]:
-        file = place / "m.tar"
+    def with_cache(harm: str, workdir: Path) -> list[str]:
+        file = workdir / "m.tar"
         file.write_bytes(sound)
-        script = place / "run.py"
+        script = workdir / "run.py"
         script.write_text(
             "import hashlib, os, pathlib, sys\n"
             "sys.path.insert(0, os.getcwd())\n"
@@ -232,16 +232,20 @@ def caches() -> Iterator[Case]:
     plant = (
         "(planted / 'm').mkdir(parents=True); (planted / 'm/saved_model.pb').write_bytes(b'evil')"
     )
-    yield Case("cache: a planted model", partial(with_cache, plant), "survived")
+    yield HostileCase("cache: a planted model", partial(with_cache, plant), "survived")
     link = "planted.symlink_to(file.parent)"
-    yield Case("cache: a planted link", partial(with_cache, link), "survived")
-    yield Case(
+    yield HostileCase("cache: a planted link", partial(with_cache, link), "survived")
+    yield HostileCase(
         "cache: a planted file", partial(with_cache, "planted.write_bytes(b'x')"), "survived"
     )
     open_to_all = "cache.chmod(0o777)"
-    yield Case("cache: others may write", partial(with_cache, open_to_all), says="other users")
+    yield HostileCase(
+        "cache: others may write", partial(with_cache, open_to_all), says="other users"
+    )
     above = "file.parent.chmod(0o777)"
-    yield Case("cache: others may move it", partial(with_cache, above), says="other users")
+    yield HostileCase("cache: others may move it", partial(with_cache, above), says="other users")
     if os.geteuid() == 0:
         foreign = "os.chown(cache, 12345, 12345)"
-        yield Case("cache: of somebody else", partial(with_cache, foreign), says="another user")
+        yield HostileCase(
+            "cache: of somebody else", partial(with_cache, foreign), says="another user"
+        )

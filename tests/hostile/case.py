@@ -1,15 +1,15 @@
-"""One attack: files as somebody else might hand them over, a command that reads them, its end."""
+"""One attack: files from an attacker, a command that reads them, and the expected end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 EXITS = {"survived": (0,), "failed": (1,), "refused": (2, 3)}
-"""The exit codes that each expected end allows."""
+"""The exit codes of each expected end."""
 
 
 @dataclass(frozen=True)
-class Case:
+class HostileCase:
     """An attack.
 
     Attributes:
@@ -17,10 +17,10 @@ class Case:
         make: writes the files into an empty directory; returns the command, whose first word is
             `node` or `python`. Its other words name project files relative to the project.
         expect: a key of EXITS.
-        says: a part of what it must say.
+        says: a text that its output must have.
         stdin: what the command reads there.
-        check: looks at the directory after the run; returns what is wrong, or "".
-        seconds: after which the command is taken to hang.
+        check: inspects the directory after the run; returns what is wrong, or "".
+        seconds: after which the command counts as hanging.
     """
 
     name: str

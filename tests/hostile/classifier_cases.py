@@ -1,4 +1,4 @@
-"""Classifiers that were edited, and directories that `--out` would replace."""
+"""Edited classifiers, and directories that `--out` would replace."""
 
 import copy
 import json
@@ -10,52 +10,52 @@ from typing import Any
 
 from support.contracts import seal_description
 from tests.hostile import contracts
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 from tests.hostile.mutations import mutations
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
 HIDDEN = 312
-"""The width of its vectors."""
+"""The width of the embedded bundle's vectors."""
 EVERY = 3
 OPEN = frozenset({("labels",), ("golden",), ("bundle", "dir"), ("files",), ("class_weights", 0)})
 
 
 def predict(directory: Path) -> list[str]:
-    """The command that reads a classifier."""
+    """Returns the command that reads a classifier."""
     return ["node", "node_bridge/predict.js", "--model", str(directory), "--backend", "cpu", "好"]
 
 
-def written(data: bytes, directory: Path) -> list[str]:
-    """Writes a description with nothing beside it."""
+def write_description(data: bytes, directory: Path) -> list[str]:
+    """Writes a description without other files; returns the command."""
     (directory / "classifier.json").write_bytes(data)
     return predict(directory)
 
 
-def on_the_embedded_bundle(change: Callable[[dict[str, Any]], Any], directory: Path) -> list[str]:
-    """A whole classifier with two outputs, whose description is changed and sealed again."""
+def change_sealed_classifier(change: Callable[[dict[str, Any]], Any], directory: Path) -> list[str]:
+    """Writes a classifier with two outputs, changed and resealed; returns the command."""
     bundle = sha256((EMBEDDED / "bundle.json").read_bytes()).hexdigest()
-    description = contracts.classifier(bundle)
+    description = contracts.classifier_description(bundle)
     model = json.dumps(contracts.linear_model(HIDDEN, 2)).encode()
     weights = bytes(4 * (HIDDEN * 2 + 2))
     description["files"] = {}
     for name, data in (("model.json", model), ("weights.bin", weights)):
         (directory / name).write_bytes(data)
-        sum_of = {"sha256": sha256(data).hexdigest(), "size": len(data)}
-        description["files"][name] = sum_of
+        entry = {"sha256": sha256(data).hexdigest(), "size": len(data)}
+        description["files"][name] = entry
     change(description)
     (directory / "classifier.json").write_bytes(seal_description(description))
     return [*predict(directory), "--bundle", str(EMBEDDED)]
 
 
-def labels(*names: str) -> Callable[[dict[str, Any]], None]:
-    """Other labels, and as many weights."""
+def other_labels(*names: str) -> Callable[[dict[str, Any]], None]:
+    """Returns a change to other labels, with as many weights."""
     return lambda d: d.update(labels=list(names), class_weights=[1] * len(names), golden=[])
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "three labels on two outputs": (labels("a", "b", "c"), "got gives [?,2], expected [?,3]"),
-    "a hundred labels on two outputs": (labels(*map(str, range(100))), "got gives [?,2]"),
+    "three labels on two outputs": (other_labels("a", "b", "c"), "got gives [?,2], expected [?,3]"),
+    "a hundred labels on two outputs": (other_labels(*map(str, range(100))), "got gives [?,2]"),
     "another head": (lambda d: d.update(head="bilstm"), "got pooling"),
     "another pooling": (lambda d: d.update(pooling="sequence_output"), "got pooling"),
     "head and pooling of another": (
@@ -72,8 +72,8 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 def contradictions() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Descriptions that contradict themselves."""
-    golden = contracts.classifier()["golden"][0]
+    """Yields descriptions that contradict themselves."""
+    golden = contracts.classifier_description()["golden"][0]
     changes: dict[str, dict[str, Any]] = {
         "one label": {"labels": ["a"]},
         "a label twice": {"labels": ["a", "a"]},
@@ -88,69 +88,72 @@ def contradictions() -> Iterator[tuple[str, dict[str, Any]]]:
         "an epoch that was not": {"best_epoch": 6},
         "a version to come": {"version": 3},
         "no files": {"files": {}},
-        "a file outside": {"files": contracts.classifier()["files"] | {"../x": contracts.EMPTY}},
+        "a file outside": {
+            "files": contracts.classifier_description()["files"] | {"../x": contracts.EMPTY}
+        },
         "itself a file": {
-            "files": contracts.classifier()["files"] | {"classifier.json": contracts.EMPTY}
+            "files": contracts.classifier_description()["files"]
+            | {"classifier.json": contracts.EMPTY}
         },
     }
     for name, change in changes.items():
-        yield name, copy.deepcopy(contracts.classifier()) | change
+        yield name, copy.deepcopy(contracts.classifier_description()) | change
 
 
-def to_train(fill: Callable[[Path], Any], options: list[str], directory: Path) -> list[str]:
-    """`train.js` with an `--out` that holds something."""
+def train_over(populate: Callable[[Path], Any], options: list[str], directory: Path) -> list[str]:
+    """Makes a directory for `--out` with files in it; returns the command of `train.js`."""
     out = directory / "out"
     out.mkdir()
-    fill(out)
+    populate(out)
     bundle = directory / "bundle"
     bundle.mkdir()
-    (bundle / "bundle.json").write_text(json.dumps(contracts.bundle()))
+    (bundle / "bundle.json").write_text(json.dumps(contracts.bundle_contract()))
     train = ["node", "node_bridge/train.js", "--bundle", str(bundle), "--out", str(out)]
     return [*train, "--cache", str(directory / "cache"), *options]
 
 
 def with_a_diary(out: Path) -> None:
-    """A classifier, and what is the user's."""
-    (out / "classifier.json").write_bytes(seal_description(contracts.classifier()))
+    """Writes a classifier, and a file of the user."""
+    (out / "classifier.json").write_bytes(seal_description(contracts.classifier_description()))
     for name in ("model.json", "weights.bin"):
         (out / name).touch()
     (out / "diary.txt").write_text("mine")
 
 
 def diary_alone(out: Path) -> None:
-    """No classifier at all."""
+    """Writes only a file of the user."""
     (out / "diary.txt").write_text("mine")
 
 
 def false_list(out: Path) -> None:
-    """A planted description that calls the diary its own, unsealed."""
-    description = contracts.classifier()
+    """Writes an unsealed description that lists the user's file."""
+    description = contracts.classifier_description()
     description["files"]["diary.txt"] = contracts.EMPTY
     (out / "classifier.json").write_text(json.dumps(description | {"sha256": "1" * 64}))
     (out / "diary.txt").write_text("mine")
 
 
 def broken_list(out: Path) -> None:
-    """A description that cannot be read."""
+    """Writes a description that cannot be read."""
     (out / "classifier.json").write_text("{")
     (out / "diary.txt").write_text("mine")
 
 
 def folder_in_a_files_place(out: Path) -> None:
-    """A folder under the name of a file that is listed."""
-    (out / "classifier.json").write_bytes(seal_description(contracts.classifier()))
+    """Makes a folder with the name of a listed file."""
+    (out / "classifier.json").write_bytes(seal_description(contracts.classifier_description()))
     (out / "weights.bin").mkdir()
     (out / "weights.bin" / "diary.txt").write_text("mine")
 
 
 def diary_is_there(directory: Path) -> str:
-    """After the run."""
+    """Checks that the user's file exists after the run."""
     return "" if list((directory / "out").rglob("diary.txt")) else "the diary is gone"
 
 
-def cases() -> Iterator[Case]:
-    """Descriptions spoilt in one place, sealed again where they still are JSON, and `--out`."""
-    spoilt = list(mutations(contracts.classifier() | {"sha256": "0" * 64}, OPEN))
+def cases() -> Iterator[HostileCase]:
+    """Yields spoilt descriptions, resealed where they remain JSON, and the cases of `--out`."""
+    spoilt = list(mutations(contracts.classifier_description() | {"sha256": "0" * 64}, OPEN))
     for name, text in spoilt[::EVERY]:
         data = text.encode()
         try:
@@ -159,11 +162,15 @@ def cases() -> Iterator[Case]:
                 data = seal_description(document)
         except UnicodeEncodeError:
             pass
-        yield Case(f"classifier: {name}", partial(written, data), says="classifier.json")
+        yield HostileCase(
+            f"classifier: {name}", partial(write_description, data), says="classifier.json"
+        )
     for name, description in contradictions():
         data = seal_description(description)
-        yield Case(f"classifier: {name}", partial(written, data), says="classifier.json")
-    whole = seal_description(contracts.classifier())
+        yield HostileCase(
+            f"classifier: {name}", partial(write_description, data), says="classifier.json"
+        )
+    whole = seal_description(contracts.classifier_description())
     for name, old, new in (
         ("labels swapped by hand", b'"a",\n    "b"', b'"b",\n    "a"'),
         ("a label renamed by hand", b'"b"', b'"B"'),
@@ -172,12 +179,14 @@ def cases() -> Iterator[Case]:
     ):
         assert old in whole, name
         edited = whole.replace(old, new)
-        yield Case(f"classifier: {name}", partial(written, edited), says="classifier.json")
+        yield HostileCase(
+            f"classifier: {name}", partial(write_description, edited), says="classifier.json"
+        )
     for name, (change, said) in CHANGES.items():
         if EMBEDDED.exists():
-            make = partial(on_the_embedded_bundle, change)
-            yield Case(f"classifier: {name}", make, says=said)
-    for fill, said in (
+            make = partial(change_sealed_classifier, change)
+            yield HostileCase(f"classifier: {name}", make, says=said)
+    for populate, said in (
         (with_a_diary, "holds diary.txt"),
         (diary_alone, "holds other things (diary.txt)"),
         (false_list, "cannot be read"),
@@ -185,9 +194,9 @@ def cases() -> Iterator[Case]:
         (folder_in_a_files_place, "holds weights.bin"),
     ):
         for options in ([], ["--force"]):
-            yield Case(
-                f"classifier: train {' '.join(options)}over {fill.__name__}",
-                partial(to_train, fill, options),
+            yield HostileCase(
+                f"classifier: train {' '.join(options)}over {populate.__name__}",
+                partial(train_over, populate, options),
                 says=said,
                 check=diary_is_there,
             )

@@ -1,4 +1,4 @@
-"""Sound contracts to spoil: as small as they may be, with one of everything."""
+"""Sound contracts to spoil: as small as possible, with one of every part."""
 
 import hashlib
 from typing import Any
@@ -7,8 +7,8 @@ SHA256 = hashlib.sha256(b"").hexdigest()
 EMPTY = {"sha256": SHA256, "size": 0}
 
 
-def bundle() -> dict[str, Any]:
-    """A contract of a model, whose files are all empty."""
+def bundle_contract() -> dict[str, Any]:
+    """Returns the contract of a model whose files are all empty."""
     special = {
         role: {"token": f"[{role.upper()}]", "id": i}
         for i, role in enumerate(("pad", "unk", "cls", "sep", "mask"))
@@ -68,11 +68,11 @@ def bundle() -> dict[str, Any]:
     }
 
 
-def classifier(hash_of_bundle: str = SHA256) -> dict[str, Any]:
-    """A classifier's description of the second version, without its seal.
+def classifier_description(hash_of_bundle: str = SHA256) -> dict[str, Any]:
+    """Returns a classifier's description of version 2, without its seal.
 
     Args:
-        hash_of_bundle: the sha256 of the `bundle.json` that it works with.
+        hash_of_bundle: the sha256 of the `bundle.json` that it belongs to.
     """
     return {
         "format": "bert-bridge-classifier",
@@ -102,7 +102,7 @@ def classifier(hash_of_bundle: str = SHA256) -> dict[str, Any]:
 
 
 def linear_model(hidden: int, units: int) -> dict[str, Any]:
-    """`model.json` of a head that is one layer."""
+    """Returns `model.json` of a head with one layer."""
     dense = {
         "class_name": "Dense",
         "config": {

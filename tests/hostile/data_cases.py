@@ -1,4 +1,4 @@
-"""Data files and streams: other things than files, other things than text, JSON that is none."""
+"""Data files and streams that are not files, not text, or not JSON."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.hostile import toys
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 GOOD = b'{"text":"\xe5\xa5\xbd","label":"1"}\n{"text":"\xe5\x9d\x8f","label":"0"}\n'
@@ -58,71 +58,86 @@ FILES: dict[str, bytes] = {
 }
 
 
-def cases() -> Iterator[Case]:
-    """Each line to each command that reads lines; each file to train; each kind of place."""
+def cases() -> Iterator[HostileCase]:
+    """Yields lines for each command that reads lines, files for train, and special files."""
     for name, (line, says) in LINES.items():
         for command in ("encode", "tokenize", "predict", "train"):
             if command != "train" and ("label" in says or name == "NaN"):
                 continue
             content = GOOD + line + b"\n"
-            make = partial(train, content) if command == "train" else partial(stream, command)
+            make = (
+                partial(train_on_file, content)
+                if command == "train"
+                else partial(read_stdin, command)
+            )
             stdin = b"" if command == "train" else content
-            yield Case(f"data: {name}, to {command}", make, says=says, stdin=stdin)
+            yield HostileCase(f"data: {name}, to {command}", make, says=says, stdin=stdin)
     for name, label in LABELS.items():
         content = GOOD + b'{"text":"a","label":' + label + b"}\n"
-        yield Case(f"data: a label that is {name}", partial(train, content), says="data:3")
+        yield HostileCase(
+            f"data: a label that is {name}", partial(train_on_file, content), says="data:3"
+        )
     for name, content in FILES.items():
-        yield Case(f"data: {name}", partial(train, content), says="data")
-    for kind in PLACES:
+        yield HostileCase(f"data: {name}", partial(train_on_file, content), says="data")
+    for kind in SPECIAL_FILES:
         for reader in ("train", "dev", "vocab", "checkpoint", "handle", "texts", "config"):
             # A directory is what a checkpoint or a model may be.
             if kind == "directory" and reader in ("checkpoint", "handle"):
                 continue
             make = partial(special_file, kind, reader)
-            yield Case(f"data: {kind} as {reader}", make, seconds=60)
+            yield HostileCase(f"data: {kind} as {reader}", make, seconds=60)
         for file in ("bundle.json", "model.json", "vocab.txt", "tokenizer_tables.bin", toys.SHARD):
-            yield Case(f"data: {kind} as {file} of a bundle", partial(in_bundle, kind, file))
+            yield HostileCase(
+                f"data: {kind} as {file} of a bundle", partial(replace_in_bundle, kind, file)
+            )
         for file in ("classifier.json", "model.json", "weights.bin"):
-            yield Case(
-                f"data: {kind} as {file} of a classifier", partial(in_classifier, kind, file)
+            yield HostileCase(
+                f"data: {kind} as {file} of a classifier",
+                partial(replace_in_classifier, kind, file),
             )
 
 
-def train(content: bytes, place: Path) -> list[str]:
-    """`train.js` on a file."""
-    (place / "data").write_bytes(content)
-    return train_on(place, place / "data", place / "data")
+def train_on_file(content: bytes, workdir: Path) -> list[str]:
+    """Writes a file; returns the command of `train.js`."""
+    (workdir / "data").write_bytes(content)
+    return train_on(workdir, workdir / "data", workdir / "data")
 
 
-def train_on(place: Path, data: Path, dev: Path) -> list[str]:
-    """`train.js` on two files."""
-    words = ["node", "node_bridge/train.js", "--bundle", str(toys.bundle(place / "b"))]
+def train_on(workdir: Path, data: Path, dev: Path) -> list[str]:
+    """Returns the command of `train.js` on two files."""
+    words = ["node", "node_bridge/train.js", "--bundle", str(toys.write_bundle(workdir / "b"))]
     words += ["--train", str(data), "--dev", str(dev), "--backend", "cpu", "--workers", "1"]
-    return [*words, "--cache", str(place / "cache"), "--out", str(place / "out")]
+    return [*words, "--cache", str(workdir / "cache"), "--out", str(workdir / "out")]
 
 
-def stream(command: str, place: Path) -> list[str]:
-    """A command that reads JSON lines on stdin."""
-    made = toys.bundle(place / "b")
+def read_stdin(command: str, workdir: Path) -> list[str]:
+    """Returns a command that reads JSON lines on stdin."""
+    made = toys.write_bundle(workdir / "b")
     words = ["node", f"node_bridge/{command}.js", "--jsonl"]
     if command == "predict":
-        return [*words, "--model", str(toys.classifier(place / "c", made)), "--backend", "cpu"]
+        return [
+            *words,
+            "--model",
+            str(toys.write_classifier(workdir / "c", made)),
+            "--backend",
+            "cpu",
+        ]
     words += ["--bundle", str(made)]
     if command == "encode":
-        words += ["--out", str(place / "out.safetensors"), "--backend", "cpu"]
+        words += ["--out", str(workdir / "out.safetensors"), "--backend", "cpu"]
     return words
 
 
-def fifo(path: Path) -> None:
-    """A pipe that nobody writes to."""
+def make_pipe(path: Path) -> None:
+    """Makes a pipe without a writer."""
     os.mkfifo(path)
 
 
-def bound(path: Path) -> None:
-    """A socket."""
+def bind_socket(path: Path) -> None:
+    """Makes a socket."""
     listening = socket.socket(socket.AF_UNIX)
     here = Path.cwd()
-    # The name of a socket has 108 bytes at most.
+    # The name of a socket has at most 108 bytes.
     link = here / f".socket-{os.getpid()}-{abs(hash(path))}"
     link.symlink_to(path.parent)
     try:
@@ -132,28 +147,28 @@ def bound(path: Path) -> None:
         listening.close()
 
 
-PLACES: dict[str, Callable[[Path], None]] = {
-    "fifo": fifo,
+SPECIAL_FILES: dict[str, Callable[[Path], None]] = {
+    "fifo": make_pipe,
     "endless device": lambda path: path.symlink_to("/dev/zero"),
     "empty device": lambda path: path.symlink_to("/dev/null"),
     "directory": lambda path: path.mkdir(),
-    "socket": bound,
+    "socket": bind_socket,
     "circle of links": lambda path: path.symlink_to(path.name),
 }
 
 
-def special_file(kind: str, reader: str, place: Path) -> list[str]:
-    """Something else than a file where one is read."""
-    odd, good = place / "odd", place / "good.jsonl"
-    PLACES[kind](odd)
+def special_file(kind: str, reader: str, workdir: Path) -> list[str]:
+    """Makes a special file where a file is read; returns the command."""
+    odd, good = workdir / "odd", workdir / "good.jsonl"
+    SPECIAL_FILES[kind](odd)
     good.write_bytes(GOOD)
-    out = ["--out", str(place / "out")]
+    out = ["--out", str(workdir / "out")]
     export = ["python", "-m", "export"]
     match reader:
         case "train":
-            return train_on(place, odd, good)
+            return train_on(workdir, odd, good)
         case "dev":
-            return train_on(place, good, odd)
+            return train_on(workdir, good, odd)
         case "vocab":
             return [*export, "vocab", str(odd), "--tokenizer", "bert", "--uncased", *out]
         case "checkpoint":
@@ -161,28 +176,28 @@ def special_file(kind: str, reader: str, place: Path) -> list[str]:
         case "handle":
             return [*export, "inspect", str(odd)]
         case "config":
-            (place / "m").mkdir()
-            (place / "m" / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
-            return [*export, "build", str(place / "m"), "--config", str(odd), *out]
-    model = place / "model"
+            (workdir / "m").mkdir()
+            (workdir / "m" / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+            return [*export, "build", str(workdir / "m"), "--config", str(odd), *out]
+    model = workdir / "model"
     model.mkdir()
     (model / "saved_model.pb").touch()
-    words = ["python", "-m", "parity_tests", "--bundle", str(toys.bundle(place / "b"))]
+    words = ["python", "-m", "parity_tests", "--bundle", str(toys.write_bundle(workdir / "b"))]
     return [*words, "--model", str(model), "--texts", str(odd), *out]
 
 
-def in_bundle(kind: str, file: str, place: Path) -> list[str]:
-    """Something else than a file in a bundle."""
-    made = toys.bundle(place / "b")
+def replace_in_bundle(kind: str, file: str, workdir: Path) -> list[str]:
+    """Makes a special file in a bundle; returns the command."""
+    made = toys.write_bundle(workdir / "b")
     (made / file).unlink()
-    PLACES[kind](made / file)
+    SPECIAL_FILES[kind](made / file)
     words = ["node", "node_bridge/encode.js", "--bundle", str(made), "--backend", "cpu"]
-    return [*words, "--out", str(place / "out.safetensors")]
+    return [*words, "--out", str(workdir / "out.safetensors")]
 
 
-def in_classifier(kind: str, file: str, place: Path) -> list[str]:
-    """Something else than a file in a classifier."""
-    made = toys.classifier(place / "c", toys.bundle(place / "b"))
+def replace_in_classifier(kind: str, file: str, workdir: Path) -> list[str]:
+    """Makes a special file in a classifier; returns the command."""
+    made = toys.write_classifier(workdir / "c", toys.write_bundle(workdir / "b"))
     (made / file).unlink()
-    PLACES[kind](made / file)
+    SPECIAL_FILES[kind](made / file)
     return ["node", "node_bridge/predict.js", "--model", str(made), "--backend", "cpu", "x"]

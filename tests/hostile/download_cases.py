@@ -1,19 +1,19 @@
-"""Servers that never end, trickle, lie about lengths, lead elsewhere, or send what is no archive.
+"""Servers that never end, trickle, lie about lengths, redirect, or send no archive.
 
-A thread of the command's own process serves; it ends with it.
+Each server is a thread of the command's own process and ends with it.
 """
 
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 
-# The first bytes of a gzip: what follows may then come.
+# The first bytes of a gzip, so that the download goes on.
 GZIP = "b'\\x1f\\x8b' + bytes(1000)"
 SERVER = """import os, socket, sys, threading, time
 sys.path.insert(0, os.getcwd())
-from export import download
+from export.source import download
 download.max_bytes, download.TIMEOUT_S, download.STALL_S, download.PAUSE_S = 1 << 20, 0.4, 1, 0
 listening = socket.create_server(('127.0.0.1', 0))
 url = f'http://127.0.0.1:{{listening.getsockname()[1]}}/m.tar.gz'
@@ -35,12 +35,12 @@ sys.exit(main(['inspect', url, *{options!r}]))
 
 
 def trickle(text: str) -> str:
-    """A text at a byte each 0.1 s, without an end."""
+    """Returns code that sends a text, then a byte each 0.1 s without end."""
     return f"send({text!r}.encode()); [(send(b'1'), time.sleep(0.1)) for _ in range(10**6)]"
 
 
 def answering(status: str, *headers: str, body: str = "b''") -> str:
-    """A whole answer."""
+    """Returns code that sends a whole answer."""
     lines = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *headers, ""))
     return f"send({lines!r}.encode('latin-1') + {body})"
 
@@ -94,7 +94,7 @@ BODIES = {
     "a redirect to nowhere": answering("302 Found", "Location: http://"),
     "a redirect to a port of none": answering("302 Found", "Location: http://127.0.0.1:99999/"),
     "a redirect with escapes": answering("302 Found", "Location: \x1b[31m://x"),
-    "a redirect without a place": answering("302 Found"),
+    "a redirect without a location": answering("302 Found"),
 }
 SAYS = {
     "no end": "--max-download",
@@ -122,14 +122,14 @@ ADDRESSES = (
 )
 
 
-def cases() -> Iterator[Case]:
-    """Each server and each address."""
+def cases() -> Iterator[HostileCase]:
+    """Yields each server and each address."""
     for what, body in BODIES.items():
-        yield Case(
+        yield HostileCase(
             f"download: {what}",
-            partial(served, body, []),
+            partial(download_from_server, body, []),
             says=SAYS.get(what, ""),
-            check=nothing_kept,
+            check=check_empty_cache,
             seconds=60,
         )
     sound = (
@@ -138,29 +138,33 @@ def cases() -> Iterator[Case]:
         "tar.addfile(info, io.BytesIO(b'\\x08\\x01\\x12\\x00')); tar.close(); "
         "send(b'HTTP/1.1 200 OK\\r\\n\\r\\n' + out.getvalue())"
     )
-    yield Case("download: a sound one", partial(served, sound, []), "survived")
+    yield HostileCase("download: a sound one", partial(download_from_server, sound, []), "survived")
     wrong = ["--sha256", "0" * 64]
-    yield Case("download: another sha256", partial(served, sound, wrong), says="got sha256")
+    yield HostileCase(
+        "download: another sha256", partial(download_from_server, sound, wrong), says="got sha256"
+    )
     for address in ADDRESSES:
-        yield Case(
-            f"download: the address {address[:40]!r}", partial(addressed, address), seconds=60
+        yield HostileCase(
+            f"download: the address {address[:40]!r}",
+            partial(download_address, address),
+            seconds=60,
         )
 
 
-def served(body: str, options: list[str], place: Path) -> list[str]:
-    """A command that downloads from a server of its own."""
-    script = place / "run.py"
+def download_from_server(body: str, options: list[str], workdir: Path) -> list[str]:
+    """Returns a command that downloads from a server of its own."""
+    script = workdir / "run.py"
     script.write_text(SERVER.format(body=body, options=options), "utf-8")
     return ["python", str(script)]
 
 
-def addressed(address: str, place: Path) -> list[str]:
-    """A command that downloads an address."""
+def download_address(address: str, workdir: Path) -> list[str]:
+    """Returns a command that downloads an address."""
     return ["python", "-m", "export", "inspect", address]
 
 
-def nothing_kept(place: Path) -> str:
-    """No archive and no model stays in the cache."""
-    cache = place.parent / "home" / "hub"
+def check_empty_cache(workdir: Path) -> str:
+    """Checks that no archive and no model remains in the cache."""
+    cache = workdir.parent / "home" / "hub"
     left = [path.name for path in cache.glob("*") if path.suffix not in (".json", ".partial")]
     return f"left in the cache: {left}" if left else ""

@@ -1,6 +1,6 @@
-"""Checkpoints, configurations, tokenizer files and vocabs, as the Python exporter meets them.
+"""Checkpoints, configurations, tokenizer files and vocabs for the Python exporter.
 
-Nearly all end before TensorFlow is imported, so that one takes a second.
+Nearly all end before TensorFlow is imported, so that each takes a second.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 
 CONFIG: dict[str, Any] = {
     "model_type": "bert",
@@ -49,7 +49,7 @@ WRONG: dict[str, Any] = {
     "a list": [1],
     "an object": {"a": 1},
 }
-# Where a value among those is a right one.
+# Fields for which some of these values are right.
 RIGHT = {
     "layer_norm_eps": (),
     "hidden_dropout_prob": ("zero",),
@@ -67,8 +67,8 @@ sys.exit(main({arguments!r}))
 """
 
 
-def cases() -> Iterator[Case]:
-    """Every field by every wrong type, damaged files of each kind, and too much of everything."""
+def cases() -> Iterator[HostileCase]:
+    """Yields every field with every wrong type, damaged files of each kind, and limits."""
     yield from configs()
     yield from tokenizer_files()
     yield from sentence_files()
@@ -78,9 +78,9 @@ def cases() -> Iterator[Case]:
     yield from outputs()
 
 
-def checkpoint(place: Path, config: Any = CONFIG, raw: str | None = None) -> Path:
-    """A tiny BERT of Hugging Face's kind; its config as JSON, or as the text `raw`."""
-    directory = place / "m"
+def checkpoint(workdir: Path, config: Any = CONFIG, raw: str | None = None) -> Path:
+    """Writes a tiny BERT of Hugging Face's kind; its config is JSON, or the text `raw`."""
+    directory = workdir / "m"
     directory.mkdir(exist_ok=True)
     text = json.dumps(config) if raw is None else raw
     (directory / "config.json").write_text(text, "utf-8")
@@ -89,7 +89,7 @@ def checkpoint(place: Path, config: Any = CONFIG, raw: str | None = None) -> Pat
 
 
 def weights() -> dict[str, Any]:
-    """The variables of a BERT of one layer, all zero."""
+    """Returns the variables of a BERT of one layer, all zero."""
     layer = "encoder.layer.0"
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (9, 4),
@@ -113,45 +113,45 @@ def weights() -> dict[str, Any]:
 
 
 def build(model: Path, *more: str) -> list[str]:
-    """The command that builds a SavedModel of a checkpoint."""
+    """Returns the command that builds a SavedModel of a checkpoint."""
     return ["python", "-m", "export", "build", str(model), "--out", f"{model.parent}/out", *more]
 
 
-def no_output(place: Path) -> str:
-    """Nothing half-written stays."""
-    left = sorted(path.name for path in place.iterdir() if "out" in path.name)
+def no_output(workdir: Path) -> str:
+    """Checks that nothing half-written remains."""
+    left = sorted(path.name for path in workdir.iterdir() if "out" in path.name)
     return f"left behind: {left}" if left else ""
 
 
-def program(place: Path, setup: str, arguments: list[str]) -> list[str]:
-    """A command that runs the exporter after some lines of Python."""
-    file = place / "run.py"
+def program(workdir: Path, setup: str, arguments: list[str]) -> list[str]:
+    """Returns a command that runs the exporter after some lines of Python."""
+    file = workdir / "run.py"
     file.write_text(RUN.format(setup=setup, arguments=arguments), "utf-8")
     return ["python", str(file)]
 
 
-def configs() -> Iterator[Case]:
-    """`config.json`: each key by each wrong value, and missing; what is no config at all."""
+def configs() -> Iterator[HostileCase]:
+    """Yields `config.json` with each wrong or missing key, and files that are no config."""
 
-    def with_value(key: str, value: Any, place: Path) -> list[str]:
-        return build(checkpoint(place, CONFIG | {key: value}))
+    def with_value(key: str, value: Any, workdir: Path) -> list[str]:
+        return build(checkpoint(workdir, CONFIG | {key: value}))
 
-    def without(key: str, place: Path) -> list[str]:
-        return build(checkpoint(place, {k: v for k, v in CONFIG.items() if k != key}))
+    def without(key: str, workdir: Path) -> list[str]:
+        return build(checkpoint(workdir, {k: v for k, v in CONFIG.items() if k != key}))
 
-    def with_text(text: str, place: Path) -> list[str]:
-        return build(checkpoint(place, raw=text))
+    def with_text(text: str, workdir: Path) -> list[str]:
+        return build(checkpoint(workdir, raw=text))
 
     for key in CONFIG:
         for what, value in WRONG.items():
             if what not in RIGHT.get(key, ()):
                 name = f"config: {key} is {what}"
-                yield Case(name, partial(with_value, key, value), check=no_output)
+                yield HostileCase(name, partial(with_value, key, value), check=no_output)
     for key in ("vocab_size", "hidden_size", "num_hidden_layers", "hidden_act"):
-        yield Case(f"config: no {key}", partial(without, key), says=f"got no {key}")
+        yield HostileCase(f"config: no {key}", partial(without, key), says=f"got no {key}")
     for key in ("layer_norm_eps",):
         for value in (2.0, -1e-12, 1e400, "1e-12"):
-            yield Case(f"config: {key} {value!r}", partial(with_value, key, value), says=key)
+            yield HostileCase(f"config: {key} {value!r}", partial(with_value, key, value), says=key)
     texts = {
         "empty": "",
         "no JSON": "{",
@@ -165,46 +165,48 @@ def configs() -> Iterator[Case]:
         "a null byte": '{"hidden_act": "\\u0000"}\x00',
     }
     for what, text in texts.items():
-        yield Case(f"config: {what}", partial(with_text, text), check=no_output)
+        yield HostileCase(f"config: {what}", partial(with_text, text), check=no_output)
     for what, special in SPECIAL.items():
-        yield Case(f"config: {what}", partial(instead, special, "config.json"), seconds=30)
+        yield HostileCase(
+            f"config: {what}", partial(replace_by_special, special, "config.json"), seconds=30
+        )
     for key, value in (("pruned_heads", {"0": [1]}), ("is_decoder", 2)):
-        yield Case(f"config: {key} {value}", partial(with_value, key, value), says=key)
-    yield Case(
+        yield HostileCase(f"config: {key} {value}", partial(with_value, key, value), says=key)
+    yield HostileCase(
         "config: --config is a pipe",
-        lambda place: build(checkpoint(place), "--config", str(pipe(place / "pipe"))),
+        lambda workdir: build(checkpoint(workdir), "--config", str(pipe(workdir / "pipe"))),
         says="is a pipe or a device",
         seconds=30,
     )
 
 
 def pipe(file: Path) -> Path:
-    """A named pipe that nobody writes to."""
+    """Makes a named pipe without a writer."""
     os.mkfifo(file)
     return file
 
 
 def endless(file: Path) -> Path:
-    """A link to a device that never ends."""
+    """Makes a link to an endless device."""
     file.symlink_to("/dev/zero")
     return file
 
 
 def folder(file: Path) -> Path:
-    """A directory where a file should be."""
+    """Makes a directory where a file should be."""
     file.mkdir()
     return file
 
 
 def sparse(file: Path) -> Path:
-    """A file of a terabyte that takes no room on the disk."""
+    """Makes a file of a terabyte that uses no disk space."""
     with file.open("wb") as stream:
         stream.truncate(1 << 40)
     return file
 
 
 def loop(file: Path) -> Path:
-    """A link to itself."""
+    """Makes a link to itself."""
     file.symlink_to(file)
     return file
 
@@ -218,22 +220,22 @@ SPECIAL: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def instead(special: Callable[[Path], Path], name: str, place: Path) -> list[str]:
-    """A checkpoint, one of whose files is something else."""
-    model = checkpoint(place)
+def replace_by_special(special: Callable[[Path], Path], name: str, workdir: Path) -> list[str]:
+    """Makes a checkpoint with a special file; returns the command."""
+    model = checkpoint(workdir)
     (model / name).unlink(missing_ok=True)
     special(model / name)
     return build(model)
 
 
-def tokenizer_files() -> Iterator[Case]:
-    """The files beside a vocab that say which tokenizer it goes with."""
+def tokenizer_files() -> Iterator[HostileCase]:
+    """Yields the files beside a vocab that describe its tokenizer."""
 
-    def beside(name: str, text: str, place: Path) -> list[str]:
-        (place / "vocab.txt").write_text(VOCAB, "utf-8")
-        (place / name).write_text(text, "utf-8")
-        command = ["python", "-m", "export", "vocab", str(place / "vocab.txt")]
-        return [*command, "--out", str(place / "out")]
+    def beside(name: str, text: str, workdir: Path) -> list[str]:
+        (workdir / "vocab.txt").write_text(VOCAB, "utf-8")
+        (workdir / name).write_text(text, "utf-8")
+        command = ["python", "-m", "export", "vocab", str(workdir / "vocab.txt")]
+        return [*command, "--out", str(workdir / "out")]
 
     def of(name: str, document: Any) -> Callable[[Path], list[str]]:
         return partial(beside, name, json.dumps(document))
@@ -246,7 +248,7 @@ def tokenizer_files() -> Iterator[Case]:
     )
     for name in files:
         for what, text in {"a list": "[]", "deep": DEEP, "cut off": "{", "text": '"x"'}.items():
-            yield Case(f"tokenizer files: {name} {what}", partial(beside, name, text))
+            yield HostileCase(f"tokenizer files: {name} {what}", partial(beside, name, text))
     keys: dict[str, tuple[Any, ...]] = {
         "do_lower_case": (7, "true", []),
         "strip_accents": (7, {}),
@@ -264,7 +266,7 @@ def tokenizer_files() -> Iterator[Case]:
         for value in values:
             document = {"tokenizer_class": "BertTokenizer"} | {key: value}
             name = f"tokenizer files: {key} {json.dumps(value)}"
-            yield Case(name, of("tokenizer_config.json", document), check=no_output)
+            yield HostileCase(name, of("tokenizer_config.json", document), check=no_output)
     sound: dict[str, Any] = {
         "normalizer": {"type": "BertNormalizer", "lowercase": True},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
@@ -292,16 +294,18 @@ def tokenizer_files() -> Iterator[Case]:
         "no frame": {"post_processor": {"type": "TemplateProcessing"}},
     }
     for what, part in pipelines.items():
-        yield Case(f"tokenizer.json: {what}", of("tokenizer.json", sound | part), check=no_output)
+        yield HostileCase(
+            f"tokenizer.json: {what}", of("tokenizer.json", sound | part), check=no_output
+        )
 
 
-def sentence_files() -> Iterator[Case]:
-    """A directory of sentence-transformers."""
+def sentence_files() -> Iterator[HostileCase]:
+    """Yields directories of sentence-transformers."""
     transformer = {"type": "sentence_transformers.models.Transformer", "path": ""}
     pooling = {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}
 
-    def made(modules: Any, config: Any, place: Path) -> list[str]:
-        model = checkpoint(place)
+    def made(modules: Any, config: Any, workdir: Path) -> list[str]:
+        model = checkpoint(workdir)
         (model / "modules.json").write_text(json.dumps(modules), "utf-8")
         (model / "1_Pooling").mkdir()
         (model / "1_Pooling" / "config.json").write_text(json.dumps(config), "utf-8")
@@ -321,7 +325,7 @@ def sentence_files() -> Iterator[Case]:
         "none": [],
     }
     for what, modules in lists.items():
-        yield Case(f"modules.json: {what}", partial(made, modules, {}), check=no_output)
+        yield HostileCase(f"modules.json: {what}", partial(made, modules, {}), check=no_output)
     for key, value in {
         "pooling_mode": 7,
         "pooling_mode ": {},
@@ -331,7 +335,7 @@ def sentence_files() -> Iterator[Case]:
         "  pooling_mode": [["cls"]],
     }.items():
         config = {"pooling_mode": "mean"} | {key.strip(): value}
-        yield Case(
+        yield HostileCase(
             f"pooling: {key.strip()} {json.dumps(value)}",
             partial(made, [transformer, pooling], config),
             check=no_output,
@@ -344,19 +348,19 @@ def sentence_files() -> Iterator[Case]:
         ("config_sentence_transformers.json", []),
     ):
 
-        def with_file(place: Path, name: str = name, document: Any = document) -> list[str]:
-            command = made([transformer, pooling], {"pooling_mode": "mean"}, place)
-            (place / "m" / name).write_text(json.dumps(document), "utf-8")
+        def with_file(workdir: Path, name: str = name, document: Any = document) -> list[str]:
+            command = made([transformer, pooling], {"pooling_mode": "mean"}, workdir)
+            (workdir / "m" / name).write_text(json.dumps(document), "utf-8")
             return command
 
-        yield Case(f"{name}: {json.dumps(document)}", with_file, check=no_output)
+        yield HostileCase(f"{name}: {json.dumps(document)}", with_file, check=no_output)
 
 
-def safetensors_files() -> Iterator[Case]:
-    """Headers that claim what is not there, and indexes of shards."""
+def safetensors_files() -> Iterator[HostileCase]:
+    """Yields false headers, and indexes of shards."""
 
-    def of_bytes(data: bytes, place: Path) -> list[str]:
-        model = checkpoint(place)
+    def of_bytes(data: bytes, workdir: Path) -> list[str]:
+        model = checkpoint(workdir)
         (model / "model.safetensors").write_bytes(data)
         return build(model)
 
@@ -399,14 +403,16 @@ def safetensors_files() -> Iterator[Case]:
         "names with escapes": header({"\x1b[31m\n::error::": {}}),
     }
     for what, data in files.items():
-        yield Case(f"safetensors: {what}", partial(of_bytes, data), check=no_output)
+        yield HostileCase(f"safetensors: {what}", partial(of_bytes, data), check=no_output)
     for what, special in SPECIAL.items():
         if special is not sparse:
             name = f"safetensors: {what}"
-            yield Case(name, partial(instead, special, "model.safetensors"), seconds=30)
+            yield HostileCase(
+                name, partial(replace_by_special, special, "model.safetensors"), seconds=30
+            )
 
-    def index(document: Any, place: Path) -> list[str]:
-        model = checkpoint(place)
+    def index(document: Any, workdir: Path) -> list[str]:
+        model = checkpoint(workdir)
         file = model / "model.safetensors.index.json"
         file.write_text(document if isinstance(document, str) else json.dumps(document), "utf-8")
         return build(model)
@@ -421,19 +427,19 @@ def safetensors_files() -> Iterator[Case]:
         "a variable that is in no file": {"weight_map": {"a": "model.safetensors"}},
         "deep": DEEP,
     }.items():
-        yield Case(f"index of shards: {what}", partial(index, document), check=no_output)
+        yield HostileCase(f"index of shards: {what}", partial(index, document), check=no_output)
 
 
-def vocabs() -> Iterator[Case]:
-    """`--vocab`."""
+def vocabs() -> Iterator[HostileCase]:
+    """Yields files for `--vocab`."""
 
-    def of(make: Callable[[Path], object], place: Path) -> list[str]:
-        make(place / "v.txt")
-        command = ["python", "-m", "export", "vocab", str(place / "v.txt"), "--tokenizer", "bert"]
-        return [*command, "--out", str(place / "out")]
+    def of(make: Callable[[Path], object], workdir: Path) -> list[str]:
+        make(workdir / "v.txt")
+        command = ["python", "-m", "export", "vocab", str(workdir / "v.txt"), "--tokenizer", "bert"]
+        return [*command, "--out", str(workdir / "out")]
 
     for what, special in SPECIAL.items():
-        yield Case(f"vocab: {what}", partial(of, special), seconds=30)
+        yield HostileCase(f"vocab: {what}", partial(of, special), seconds=30)
     contents = {
         "empty": b"",
         "no special tokens": b"a\nb\n",
@@ -448,22 +454,22 @@ def vocabs() -> Iterator[Case]:
         "escapes": VOCAB.encode() + b" \x1b[31m::error::\n",
     }
     for what, data in contents.items():
-        make = partial(of, partial(written, data))
-        yield Case(f"vocab: {what}", make, check=no_output, seconds=60)
+        make = partial(of, partial(write_bytes, data))
+        yield HostileCase(f"vocab: {what}", make, check=no_output, seconds=60)
 
 
-def written(data: bytes, file: Path) -> None:
+def write_bytes(data: bytes, file: Path) -> None:
     """Writes a file."""
     file.write_bytes(data)
 
 
-def saved_models() -> Iterator[Case]:
-    """`saved_model.pb` that is no message, or one that never ends."""
+def saved_models() -> Iterator[HostileCase]:
+    """Yields `saved_model.pb` files that are no message, or deep ones."""
 
-    def of(make: Callable[[Path], object], place: Path) -> list[str]:
-        (place / "m").mkdir()
-        make(place / "m" / "saved_model.pb")
-        return ["python", "-m", "export", "inspect", str(place / "m")]
+    def of(make: Callable[[Path], object], workdir: Path) -> list[str]:
+        (workdir / "m").mkdir()
+        make(workdir / "m" / "saved_model.pb")
+        return ["python", "-m", "export", "inspect", str(workdir / "m")]
 
     contents = {
         "empty": b"",
@@ -479,13 +485,15 @@ def saved_models() -> Iterator[Case]:
         "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\n",
     }
     for what, data in contents.items():
-        yield Case(f"saved_model.pb: {what}", partial(of, partial(written, data)), seconds=60)
+        yield HostileCase(
+            f"saved_model.pb: {what}", partial(of, partial(write_bytes, data)), seconds=60
+        )
     for what, special in SPECIAL.items():
-        yield Case(f"saved_model.pb: {what}", partial(of, special), seconds=60)
+        yield HostileCase(f"saved_model.pb: {what}", partial(of, special), seconds=60)
 
 
 def nested(depth: int) -> bytes:
-    """A SavedModel whose object's function spec nests so deep."""
+    """Returns a SavedModel whose object's function spec nests `depth` levels."""
     data = b""
     for _ in range(depth):
         # StructuredValue.list_value (51) of ListValue.values (1).
@@ -498,12 +506,12 @@ def nested(depth: int) -> bytes:
 
 
 def field(number: int, data: bytes) -> bytes:
-    """A field of bytes as protobuf writes it."""
+    """Returns a field of bytes as protobuf writes it."""
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def varint(value: int) -> bytes:
-    """A number as protobuf writes it."""
+    """Returns a number as protobuf writes it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -511,19 +519,19 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def outputs() -> Iterator[Case]:
-    """`--out` that cannot be written, and contracts that `--replace` reads."""
+def outputs() -> Iterator[HostileCase]:
+    """Yields an `--out` that cannot be written, and contracts that `--replace` reads."""
 
-    def contract(text: str, place: Path) -> list[str]:
-        out = place / "bundle"
+    def contract(text: str, workdir: Path) -> list[str]:
+        out = workdir / "bundle"
         out.mkdir()
         (out / "bundle.json").write_text(text, "utf-8")
-        (place / "v.txt").write_text(VOCAB, "utf-8")
-        command = ["python", "-m", "export", "vocab", str(place / "v.txt"), "--tokenizer", "bert"]
+        (workdir / "v.txt").write_text(VOCAB, "utf-8")
+        command = ["python", "-m", "export", "vocab", str(workdir / "v.txt"), "--tokenizer", "bert"]
         return [*command, "--uncased", "--replace", "--out", str(out)]
 
-    def kept(place: Path) -> str:
-        return "" if (place / "bundle" / "bundle.json").is_file() else "the file is gone"
+    def file_exists(workdir: Path) -> str:
+        return "" if (workdir / "bundle" / "bundle.json").is_file() else "the file is gone"
 
     texts = {
         "no JSON": "{",
@@ -534,29 +542,34 @@ def outputs() -> Iterator[Case]:
         "folders a number": '{"format": "bert-bridge", "files": {}, "folders": 7}',
     }
     for what, text in texts.items():
-        yield Case(f"--replace: a contract that is {what}", partial(contract, text), check=kept)
+        yield HostileCase(
+            f"--replace: a contract that is {what}", partial(contract, text), check=file_exists
+        )
     limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
     full = "sys.stdout = open('/dev/full', 'w'); os.dup2(sys.stdout.fileno(), 1)"
     little = "resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))"
 
-    def vocab_bundle(setup: str, place: Path) -> list[str]:
-        (place / "v.txt").write_text(VOCAB, "utf-8")
-        arguments = ["vocab", str(place / "v.txt"), "--tokenizer", "bert", "--uncased"]
-        return program(place, setup, [*arguments, "--out", str(place / "out")])
+    def vocab_bundle(setup: str, workdir: Path) -> list[str]:
+        (workdir / "v.txt").write_text(VOCAB, "utf-8")
+        arguments = ["vocab", str(workdir / "v.txt"), "--tokenizer", "bert", "--uncased"]
+        return program(workdir, setup, [*arguments, "--out", str(workdir / "out")])
 
-    def built(setup: str, place: Path) -> list[str]:
-        arguments = ["build", str(checkpoint(place)), "--out", str(place / "out")]
-        return program(place, setup, arguments)
+    def built(setup: str, workdir: Path) -> list[str]:
+        arguments = ["build", str(checkpoint(workdir)), "--out", str(workdir / "out")]
+        return program(workdir, setup, arguments)
 
-    yield Case(
+    yield HostileCase(
         "disk: files may have 4 KiB, a tokenizer", partial(vocab_bundle, limit), check=no_output
     )
-    yield Case("disk: files may have 4 KiB, a model", partial(built, limit), check=no_output)
-    yield Case(
-        "disk: stdout is full", lambda place: program(place, full, ["catalog"]), says="No space"
+    yield HostileCase("disk: files may have 4 KiB, a model", partial(built, limit), check=no_output)
+    yield HostileCase(
+        "disk: stdout is full", lambda workdir: program(workdir, full, ["catalog"]), says="No space"
     )
-    yield Case("memory: 600 MiB for a model", partial(built, little), check=no_output)
-    yield Case(
+    yield HostileCase("memory: 600 MiB for a model", partial(built, little), check=no_output)
+    yield HostileCase(
         "--out: below a file",
-        lambda place: [*build(checkpoint(place))[:-1], str(place / "m" / "config.json" / "out")],
+        lambda workdir: [
+            *build(checkpoint(workdir))[:-1],
+            str(workdir / "m" / "config.json" / "out"),
+        ],
     )

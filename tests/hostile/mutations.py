@@ -1,7 +1,7 @@
-"""Every way to spoil a JSON document in one place: what a schema has to notice.
+"""Spoils a JSON document at every single position: a schema must notice it.
 
-A mutation is a name and the text of the spoilt document. None of them is what a program of this
-project ever writes, except where `harmless` says so.
+A mutation is a name and the text of the spoilt document. No program of this project writes such a
+document.
 """
 
 import copy
@@ -20,54 +20,56 @@ WRONG: dict[type, tuple[Any, ...]] = {
     list: (None, 1, "text", {}, {"length": 1}),
     dict: (None, 1, "text", []),
 }
-"""For a value of each type, values that no field of that type takes."""
+"""Values that no field of the type takes, by the type of the field's value."""
 NAMES = ("__proto__", "constructor", "toString", "Atol", "a\x1b]0;x\x07")
-"""Names that no closed object knows."""
+"""Names that no closed object has."""
 CONSTANTS = ("NaN", "Infinity", "-Infinity", "1e999")
-"""Numbers that some JSON readers take, and that are none."""
+"""Invalid numbers that some JSON readers accept."""
 
 
 def mutations(document: dict[str, Any], open_at: frozenset[Path]) -> Iterator[tuple[str, str]]:
-    """Spoilt documents.
+    """Yields spoilt documents.
 
     Args:
         document: a sound one.
-        open_at: places whose names, or whose values, may be anything: they and what is below them
-            are left out.
+        open_at: paths of values that may be anything; they and everything below are omitted.
     """
-    for path, value in places(document):
+    for path, value in values_by_path(document):
         if any(path[: len(one)] == one for one in open_at):
             continue
         where = "/".join(map(str, path))
         for wrong in WRONG.get(type(value), ()):
-            yield f"{where} is {shown(wrong)}", dumped(put(document, path, wrong))
+            yield f"{where} is {value_name(wrong)}", dump_json(with_value(document, path, wrong))
         if isinstance(value, int | float) and not isinstance(value, bool):
             for constant in CONSTANTS:
                 yield (
                     f"{where} is {constant}",
-                    dumped(put(document, path, "@")).replace('"@"', constant),
+                    dump_json(with_value(document, path, "@")).replace('"@"', constant),
                 )
         if isinstance(value, dict):
             for name in NAMES:
-                yield f"{where} has {shown(name)}", dumped(put(document, (*path, name), 1))
+                yield (
+                    f"{where} has {value_name(name)}",
+                    dump_json(with_value(document, (*path, name), 1)),
+                )
         if path and isinstance(path[-1], str) and isinstance(value, int | float):
-            # A name with a slip: the number is as good as missing.
-            slipped = put(document, (*path[:-1], path[-1] + "l"), value)
-            yield f"{where} with a slip", dumped(without(slipped, path))
+            # A misspelled name, so that the number is missing.
+            slipped = with_value(document, (*path[:-1], path[-1] + "l"), value)
+            yield f"{where} with a slip", dump_json(without_value(slipped, path))
 
 
-def places(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """A value and all below it; of a list the first element only."""
+def values_by_path(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yields a value and all values below it; of a list only the first element."""
     yield path, value
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from places(inner, (*path, name))
+            yield from values_by_path(inner, (*path, name))
     if isinstance(value, list) and value:
-        yield from places(value[0], (*path, 0))
+        yield from values_by_path(value[0], (*path, 0))
 
 
-def put(document: Any, path: Path, value: Any) -> Any:
-    """A copy with another value in a place."""
+def with_value(document: Any, path: Path, value: Any) -> Any:
+    """Returns a copy with another value at a path."""
     if not path:
         return value
     changed = copy.deepcopy(document)
@@ -78,8 +80,8 @@ def put(document: Any, path: Path, value: Any) -> Any:
     return changed
 
 
-def without(document: Any, path: Path) -> Any:
-    """A copy without a place."""
+def without_value(document: Any, path: Path) -> Any:
+    """Returns a copy without the value at a path."""
     changed = copy.deepcopy(document)
     inner = changed
     for step in path[:-1]:
@@ -88,12 +90,12 @@ def without(document: Any, path: Path) -> Any:
     return changed
 
 
-def dumped(document: Any) -> str:
-    """As JSON; lone surrogates stay escaped."""
+def dump_json(document: Any) -> str:
+    """Returns JSON; lone surrogates remain escaped."""
     return json.dumps(document)
 
 
-def shown(value: Any) -> str:
-    """A value in the name of a case."""
+def value_name(value: Any) -> str:
+    """Returns a value for the name of a case."""
     text = json.dumps(value)
     return "inf" if isinstance(value, float) and math.isinf(value) else text

@@ -1,7 +1,7 @@
 """Bundles with a SavedModel for native TensorFlow in Node that could do more than compute.
 
-The vetting itself is asked without TensorFlow in Node; where `nox -s native` has built it, whole
-bundles are run, whose every digest is right.
+The vetting is tested without TensorFlow in Node. Where `nox -s native` has built it, whole bundles
+with right digests are run.
 """
 
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle import digest
-from tests.hostile.case import Case
-from tests.hostile.saved_models import OTHERS, READS, WRITES, wire
+from tests.hostile.case import HostileCase
+from tests.hostile.saved_models import OTHERS, READS, WRITES, bytes_field
 from tests.python import untrusted_models
 from tests.python.malicious_graphs import EDITS, EVIL, nest_function
 from tests.python.resealing import edit_json, reseal
@@ -23,39 +23,38 @@ HAS_NATIVE = (ROOT / ".nox" / "native" / "built.json").exists()
 LEFT_BEHIND = ("fingerprint.pb", "keras_metadata.pb", "bert-bridge.json")
 SECRET = "".join(f"secret{i}\n" for i in range(8))
 Make = Callable[[Path, Path], Path]
-"""Makes a SavedModel in a new directory that writes or reads another file."""
+"""Makes a SavedModel, which writes or reads another file, in a new directory."""
 
 
-def program(function: Callable[[Any], Any], out: Path, target: Path) -> Path:
-    """A SavedModel of one function."""
+def save_function(function: Callable[[Any], Any], out: Path, target: Path) -> Path:
+    """Saves a SavedModel of one function."""
     return untrusted_models.save_function(function, out)
 
 
-def edited(change: Callable[[Any], None], out: Path, target: Path) -> Path:
-    """A harmless SavedModel after a change of its graph."""
-    return untrusted_models.edit_graph(
-        untrusted_models.save_function(untrusted_models.string_lengths, out), change
-    )
+def save_edited(change: Callable[[Any], None], out: Path, target: Path) -> Path:
+    """Saves a harmless SavedModel with a changed graph."""
+    saved = untrusted_models.save_function(untrusted_models.string_lengths, out)
+    return untrusted_models.edit_graph(saved, change)
 
 
-def with_bytes(more: bytes, out: Path, target: Path) -> Path:
-    """A harmless SavedModel with bytes behind its last."""
+def save_with_bytes(more: bytes, out: Path, target: Path) -> Path:
+    """Saves a harmless SavedModel with extra bytes at the end."""
     made = untrusted_models.save_function(untrusted_models.string_lengths, out)
     with (made / "saved_model.pb").open("ab") as stream:
         stream.write(more)
     return made
 
 
-def with_file(name: str, out: Path, target: Path) -> Path:
-    """A harmless SavedModel with another file."""
+def save_with_file(name: str, out: Path, target: Path) -> Path:
+    """Saves a harmless SavedModel with another file."""
     made = untrusted_models.save_function(untrusted_models.string_lengths, out)
     (made / name).parent.mkdir(exist_ok=True)
     (made / name).touch()
     return made
 
 
-def cut(length: int, out: Path, target: Path) -> Path:
-    """A harmless SavedModel that ends early."""
+def save_cut(length: int, out: Path, target: Path) -> Path:
+    """Saves a harmless SavedModel that ends early."""
     made = untrusted_models.save_function(untrusted_models.string_lengths, out)
     data = (made / "saved_model.pb").read_bytes()
     (made / "saved_model.pb").write_bytes(data[:length] if length >= 0 else b"")
@@ -63,39 +62,41 @@ def cut(length: int, out: Path, target: Path) -> Path:
 
 
 def makers() -> Iterator[tuple[str, Make, str]]:
-    """Each SavedModel with what is said of it."""
+    """Yields each SavedModel with a part of its message."""
     for name, (make, said) in (WRITES | READS | OTHERS).items():
         yield name, make, said.replace("'StringLength'", '"StringLength"')
     for name, (op, function) in EVIL.items():
-        yield name, partial(program, function), op
-        yield f"{name}, nested", partial(program, nest_function(function)), op
+        yield name, partial(save_function, function), op
+        yield f"{name}, nested", partial(save_function, nest_function(function)), op
     for name, (change, _) in EDITS.items():
-        yield f"edited, {name}", partial(edited, change), ""
-    hidden = wire(2, b"NoOp") + bytes([1 << 3, 10]) + wire(2, b"ReadFile")
+        yield f"edited, {name}", partial(save_edited, change), ""
+    hidden = bytes_field(2, b"NoOp") + bytes([1 << 3, 10]) + bytes_field(2, b"ReadFile")
     for name, more in {
-        "an op behind another wire type": wire(2, wire(2, wire(1, hidden))),
-        "a number for a graph": wire(2, b"\x10\x01"),
-        "a message longer than its outer": wire(2, b"\x12\x05\x00"),
-        "a text that is no text": wire(2, wire(2, wire(1, wire(2, b"\xff\xfe")))),
+        "an op behind another wire type": bytes_field(2, bytes_field(2, bytes_field(1, hidden))),
+        "a number for a graph": bytes_field(2, b"\x10\x01"),
+        "a message longer than its outer": bytes_field(2, b"\x12\x05\x00"),
+        "a text that is no text": bytes_field(
+            2, bytes_field(2, bytes_field(1, bytes_field(2, b"\xff\xfe")))
+        ),
         "a group without an end": b"\x1b",
         "a tag of nothing": b"\x00",
         "half a number": b"\x08\xff",
     }.items():
-        yield name, partial(with_bytes, more), "is damaged"
+        yield name, partial(save_with_bytes, more), "is damaged"
     for name in ("saved_model.cpb", "saved_model.pbtxt", "assets.extra/x", "run.sh"):
-        yield f"{name} beside it", partial(with_file, name), f"holds {name}"
+        yield f"{name} beside it", partial(save_with_file, name), f"holds {name}"
     for length in (-1, 1, 100, 1000):
-        yield f"{length} bytes of it", partial(cut, length), "saved_model.pb is"
+        yield f"{length} bytes of it", partial(save_cut, length), "saved_model.pb is"
 
 
-def vetted(make: Make, directory: Path) -> list[str]:
-    """The command that vets."""
-    made = made_in(directory, make)
+def vet_command(make: Make, directory: Path) -> list[str]:
+    """Returns the command that vets."""
+    made = make_copied_model(directory, make)
     return ["node", "tests/hostile/vet_saved_model.js", "--directory", str(made)]
 
 
-def made_in(directory: Path, make: Make) -> Path:
-    """A SavedModel as an export copies it."""
+def make_copied_model(directory: Path, make: Make) -> Path:
+    """Makes a SavedModel as an export copies it."""
     target = directory / "target"
     if make in [reader for reader, _ in READS.values()]:
         target.write_text(SECRET)
@@ -105,14 +106,14 @@ def made_in(directory: Path, make: Make) -> Path:
     return made
 
 
-def sealed_again(
+def encode_resealed_bundle(
     make: Make, record: Callable[[dict[str, Any], str], None], directory: Path
 ) -> list[str]:
-    """The embedded bundle with another SavedModel, whose every hash is right, on native."""
+    """Puts another SavedModel into the embedded bundle, with right hashes; returns the command."""
     bundle = directory / "bundle"
     shutil.copytree(EMBEDDED, bundle)
     shutil.rmtree(bundle / "saved_model")
-    shutil.move(made_in(directory, make), bundle / "saved_model")
+    shutil.move(make_copied_model(directory, make), bundle / "saved_model")
     inside = [p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file()]
     files = sorted(set(inside) - {"bundle.json"})
 
@@ -127,27 +128,27 @@ def sealed_again(
     return [*command, "--out", str(out)]
 
 
-def right(contract: dict[str, Any], sha256: str) -> None:
-    """As whoever seals a bundle again can write it."""
+def record_right_hash(contract: dict[str, Any], sha256: str) -> None:
+    """Records the right hash, as anyone who reseals a bundle can."""
     contract["saved_model"]["sha256"] = sha256
 
 
-def missing(contract: dict[str, Any], sha256: str) -> None:
-    """As bundles of earlier releases have it."""
+def remove_record(contract: dict[str, Any], sha256: str) -> None:
+    """Removes the record, as in bundles of earlier releases."""
     contract.pop("saved_model")
 
 
-def none(contract: dict[str, Any], sha256: str) -> None:
-    """As if there were no copy."""
+def record_nothing(contract: dict[str, Any], sha256: str) -> None:
+    """Records that there is no SavedModel."""
     contract["saved_model"] = None
 
 
-def another(contract: dict[str, Any], sha256: str) -> None:
-    """Of what was there before."""
+def keep_old_record(contract: dict[str, Any], sha256: str) -> None:
+    """Leaves the record of the former SavedModel."""
 
 
-def nothing_came_of_it(directory: Path) -> str:
-    """After the run: no file was written, and the secret is nowhere."""
+def check_nothing_written(directory: Path) -> str:
+    """Checks that the run wrote no file and did not change the target."""
     if (directory / "vectors.safetensors").exists():
         return "vectors were written"
     allowed = {directory / "target"}
@@ -160,28 +161,32 @@ def nothing_came_of_it(directory: Path) -> str:
     return ""
 
 
-def honest(out: Path, target: Path) -> Path:
-    """The SavedModel of the embedded bundle."""
+def copy_embedded_model(out: Path, target: Path) -> Path:
+    """Copies the SavedModel of the embedded bundle."""
     return Path(shutil.copytree(EMBEDDED / "saved_model", out))
 
 
-def cases() -> Iterator[Case]:
-    """All of them by the vetting alone; what writes and reads on native too."""
+def cases() -> Iterator[HostileCase]:
+    """Yields all of them for the vetting, and those that write or read also on native."""
     for name, make, said in makers():
-        yield Case(f"native: {name}", partial(vetted, make), says=said, check=nothing_came_of_it)
+        yield HostileCase(
+            f"native: {name}", partial(vet_command, make), says=said, check=check_nothing_written
+        )
     if not HAS_NATIVE or not (EMBEDDED / "saved_model").exists():
         return
     for name, (make, said) in (WRITES | READS).items():
-        run = partial(sealed_again, make, right)
-        yield Case(f"native, run: {name}", run, says=said, check=nothing_came_of_it)
-    for record, said in (
-        (missing, "no record that its SavedModel was vetted"),
-        (none, "no record that its SavedModel was vetted"),
-    ):
-        run = partial(sealed_again, honest, record)
-        yield Case(f"native, run: record {record.__name__}", run, says=said)
-    make = partial(program, untrusted_models.string_lengths)
+        run = partial(encode_resealed_bundle, make, record_right_hash)
+        yield HostileCase(f"native, run: {name}", run, says=said, check=check_nothing_written)
+    said = "no record that its SavedModel was vetted"
+    for name, record in (("missing", remove_record), ("none", record_nothing)):
+        run = partial(encode_resealed_bundle, copy_embedded_model, record)
+        yield HostileCase(f"native, run: record {name}", run, says=said)
+    make = partial(save_function, untrusted_models.string_lengths)
     said = "a record of a SavedModel with sha256"
-    yield Case("native, run: record of another", partial(sealed_again, make, another), says=said)
-    run = partial(sealed_again, honest, right)
-    yield Case("native, run: sound", run, expect="survived", stdin="好\n".encode())
+    yield HostileCase(
+        "native, run: record of another",
+        partial(encode_resealed_bundle, make, keep_old_record),
+        says=said,
+    )
+    run = partial(encode_resealed_bundle, copy_embedded_model, record_right_hash)
+    yield HostileCase("native, run: sound", run, expect="survived", stdin="好\n".encode())

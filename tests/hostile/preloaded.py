@@ -1,8 +1,8 @@
-"""A Python that has TensorFlow and the exporter loaded, and forks for each export it is asked for.
+"""A Python process with TensorFlow and the exporter loaded, which forks for each export.
 
-Importing TensorFlow takes 7 s, and an export starts two Pythons; a thousand exports would take
-hours. A fork takes none of it. Here the model is loaded by `export.confined.worker` as in real
-life, but in the fork itself, so that a crash ends the fork.
+Importing TensorFlow takes 7 s, and an export starts two Pythons: a thousand exports would take
+hours. A fork needs no import. As in a real export, `export.confined.worker` loads the model, but in
+the fork itself, so that a crash ends the fork.
 
     python -m tests.hostile.preloaded      a line of JSON for each export: arguments, out, seconds
 """
@@ -29,16 +29,16 @@ from export.graph import tfjs  # noqa: F401
 def main() -> int:
     """Answers each line on stdin with one on stdout: the exit code, negative for a signal."""
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            export(asked["arguments"], Path(asked["out"]))
-        print(json.dumps({"code": wait(pid, asked["seconds"])}), flush=True)
+            export_in_fork(request["arguments"], Path(request["out"]))
+        print(json.dumps({"code": wait_for_fork(pid, request["seconds"])}), flush=True)
     return 0
 
 
-def export(arguments: list[str], out: Path) -> NoReturn:
-    """In the fork: `python -m export ARGUMENTS`, with its output in files; never returns."""
+def export_in_fork(arguments: list[str], out: Path) -> NoReturn:
+    """Runs `python -m export ARGUMENTS` in the fork, with its output in files; never returns."""
     os.setsid()
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(out / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
@@ -58,13 +58,13 @@ def export(arguments: list[str], out: Path) -> NoReturn:
 
 
 def in_this_process(kind: str, job: Any, *_: Any) -> None:
-    """Stands for `confinement.run`: the worker's own work, and its messages."""
+    """Replaces `confinement.run`: does the worker's work and handles its messages."""
     say, what = _[-2], _[-1]
     with tempfile.TemporaryFile() as pipe:
         sys.stdin = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
         sys.stdin.write(json.dumps({"kind": kind} | worker.encode_job(job)))
         sys.stdin.seek(0)
-        # What TensorFlow logs there goes to a file that nobody sees, as in real life.
+        # TensorFlow's log is hidden, as in a real export.
         with quiet_stderr():
             worker.main([str(os.dup(pipe.fileno()))])
         pipe.seek(0)
@@ -75,21 +75,21 @@ def in_this_process(kind: str, job: Any, *_: Any) -> None:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Sends this process's stderr to nowhere for a while."""
+    """Discards this process's stderr for a while."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)
         os.close(nowhere)
 
 
-def wait(pid: int, seconds: float) -> int:
-    """The exit code of a fork; -9 where it took too long and was ended with its children."""
+def wait_for_fork(pid: int, seconds: float) -> int:
+    """Returns the exit code of a fork; -9 where it took too long and was killed."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status = os.waitpid(pid, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""Names, labels, paths and options that a terminal, a log or a reader's eye would obey."""
+"""Names, labels, paths and options that control a terminal or a log, or mislead a reader."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hostile import toys
-from tests.hostile.case import Case
+from tests.hostile.case import HostileCase
 from tests.hostile.data_cases import GOOD, train_on
 from tests.hostile.limits_cases import encode, predict_texts, tokenize, vocab_size
 
@@ -18,124 +18,132 @@ TEXTS = {
     "a CI command": "a\n::error::x",
     "a CI command at once": "::error::x",
     "a return": "fine\rnot fine",
-    "a turned name": "\u202egnp.exe",
+    "a reversed name": "\u202egnp.exe",
     "an isolate": "\u2066x\u2069",
     "a mark of direction": "\u200fx",
     "another line end": "a\u2028::error::x",
     "a million characters": "x" * 1_000_000,
 }
 SHORT = {name: text for name, text in TEXTS.items() if len(text) < 1000}
-"""What fits into a name of a file, or a word of a command line."""
+"""Texts that are short enough for a file name or an argument."""
 
 
-def cases() -> Iterator[Case]:
-    """Each text at each place that is quoted."""
+def cases() -> Iterator[HostileCase]:
+    """Yields each text at each position that a message quotes."""
     for name, text in TEXTS.items():
-        for place, make in IN_FILES.items():
-            yield Case(f"printing: {name} as {place}", partial(make, text), stdin=b"a\n")
+        for where, make in IN_FILES.items():
+            yield HostileCase(f"printing: {name} as {where}", partial(make, text), stdin=b"a\n")
         stdin = f"{json.dumps({'text': text, text: text})}\n".encode()
-        yield Case(f"printing: {name} in a text", partial(predicted, text), "survived", stdin=stdin)
+        yield HostileCase(
+            f"printing: {name} in a text", partial(predicted, text), "survived", stdin=stdin
+        )
         make = partial(labelled, text)
-        yield Case(f"printing: {name} as a label that is given", make, "survived", stdin=b"a\n")
+        yield HostileCase(
+            f"printing: {name} as the predicted label", make, "survived", stdin=b"a\n"
+        )
         stdin = f'{{"text":"a"}}\n{{"{text}\n[{json.dumps(text)}]\n'.encode()
         for command in (predicted, tokenized):
             title = f"printing: {name} in broken JSON, to {command.__name__}"
-            yield Case(title, partial(command, text), stdin=stdin)
+            yield HostileCase(title, partial(command, text), stdin=stdin)
     for name, text in SHORT.items():
-        for place, make in IN_WORDS.items():
-            yield Case(f"printing: {name} as {place}", partial(make, text))
+        for where, make in IN_WORDS.items():
+            yield HostileCase(f"printing: {name} as {where}", partial(make, text))
 
 
 def of_contract(*at: Any) -> Callable[[str, Path], list[str]]:
-    """The text at a place in a contract."""
-    return lambda text, place: encode({}, toys.setter(at, text), place)
+    """Returns a function that puts the text at a path of a contract."""
+    return lambda text, workdir: encode({}, toys.setter(at, text), workdir)
 
 
-def op(text: str, place: Path) -> list[str]:
-    """The op of a node."""
+def op(text: str, workdir: Path) -> list[str]:
+    """Makes it the op of a node."""
     change = toys.setter(("modelTopology", "node", 3, "op"), text)
     return encode(
-        {"model.json": json.dumps(change(toys.model(vocab_size()))).encode()}, None, place
+        {"model.json": json.dumps(change(toys.model_document(vocab_size()))).encode()},
+        None,
+        workdir,
     )
 
 
-def weight(text: str, place: Path) -> list[str]:
-    """The name of a weight, of a dtype that there is not."""
-    document = toys.model(vocab_size())
+def weight(text: str, workdir: Path) -> list[str]:
+    """Makes it the name and dtype of a weight."""
+    document = toys.model_document(vocab_size())
     document["weightsManifest"][0]["weights"][0] |= {"name": text, "dtype": text}
-    return encode({"model.json": json.dumps(document).encode()}, None, place)
+    return encode({"model.json": json.dumps(document).encode()}, None, workdir)
 
 
-def shard(text: str, place: Path) -> list[str]:
-    """The path of a shard."""
-    document = toys.model(vocab_size())
+def shard(text: str, workdir: Path) -> list[str]:
+    """Makes it the path of a shard."""
+    document = toys.model_document(vocab_size())
     document["weightsManifest"][0]["paths"] = [text]
-    return encode({"model.json": json.dumps(document).encode()}, None, place)
+    return encode({"model.json": json.dumps(document).encode()}, None, workdir)
 
 
-def broken_model(text: str, place: Path) -> list[str]:
-    """A `model.json` that is no JSON."""
-    return encode({"model.json": f'{{"{text}":'.encode()}, None, place)
+def broken_model(text: str, workdir: Path) -> list[str]:
+    """Puts it into a `model.json` that is no JSON."""
+    return encode({"model.json": f'{{"{text}":'.encode()}, None, workdir)
 
 
-def special_token(text: str, place: Path) -> list[str]:
-    """A special token, empty but for it, in a vocab of another size."""
+def special_token(text: str, workdir: Path) -> list[str]:
+    """Makes it a special token, and the size of the vocab."""
 
     def change(document: Any) -> None:
         document["tokenizer"]["special_tokens"]["unk"]["token"] = text * 300
         document["tokenizer"]["vocab_size"] = text
 
-    return tokenize({}, change, place)
+    return tokenize({}, change, workdir)
 
 
-def tensor(text: str, place: Path) -> list[str]:
-    """A tensor of golden cases, of a dtype that there is not."""
+def tensor(text: str, workdir: Path) -> list[str]:
+    """Makes it the name and dtype of a tensor of golden cases."""
     header = json.dumps({text: {"dtype": text, "shape": [], "data_offsets": [0, 0]}}).encode()
     golden = len(header).to_bytes(8, "little") + header
-    made = toys.bundle(place / "b", {"golden.safetensors": golden})
+    made = toys.write_bundle(workdir / "b", {"golden.safetensors": golden})
     return ["node", "node_bridge/verify.js", "--bundle", str(made), "--backend", "cpu"]
 
 
-def label(text: str, place: Path) -> list[str]:
-    """A label of a dev text that no training text has."""
-    (place / "train").write_bytes(GOOD)
-    (place / "dev").write_text(json.dumps({"text": "a", "label": f"l{text}"}) + "\n", "utf-8")
-    return train_on(place, place / "train", place / "dev")
+def label(text: str, workdir: Path) -> list[str]:
+    """Makes it the label of a dev text that no training text has."""
+    (workdir / "train").write_bytes(GOOD)
+    (workdir / "dev").write_text(json.dumps({"text": "a", "label": f"l{text}"}) + "\n", "utf-8")
+    return train_on(workdir, workdir / "train", workdir / "dev")
 
 
-def column(text: str, place: Path) -> list[str]:
-    """A column of a table."""
-    (place / "data").write_text(f"{text}\tx\na\tb\n", "utf-8", newline="")
-    return train_on(place, place / "data", place / "data")
+def column(text: str, workdir: Path) -> list[str]:
+    """Makes it a column of a table."""
+    (workdir / "data").write_text(f"{text}\tx\na\tb\n", "utf-8", newline="")
+    return train_on(workdir, workdir / "data", workdir / "data")
 
 
-def field(text: str, place: Path) -> list[str]:
-    """A field of an object."""
-    (place / "data").write_text(json.dumps({text: 1, "label": [text]}) + "\n", "utf-8")
-    return train_on(place, place / "data", place / "data")
+def field(text: str, workdir: Path) -> list[str]:
+    """Makes it a field of an object."""
+    (workdir / "data").write_text(json.dumps({text: 1, "label": [text]}) + "\n", "utf-8")
+    return train_on(workdir, workdir / "data", workdir / "data")
 
 
-def vocab_line(text: str, place: Path) -> list[str]:
-    """A vocab that is refused, with the text on a line, in the Python exporter."""
-    (place / "vocab.txt").write_text(f"{text} \n{text}\n \n", "utf-8", newline="")
-    words = ["python", "-m", "export", "vocab", str(place / "vocab.txt"), "--tokenizer", "bert"]
-    return [*words, "--uncased", "--out", str(place / "out")]
+def vocab_line(text: str, workdir: Path) -> list[str]:
+    """Makes it a line of a vocab that the Python exporter refuses."""
+    (workdir / "vocab.txt").write_text(f"{text} \n{text}\n \n", "utf-8", newline="")
+    words = ["python", "-m", "export", "vocab", str(workdir / "vocab.txt"), "--tokenizer", "bert"]
+    return [*words, "--uncased", "--out", str(workdir / "out")]
 
 
-def labelled(text: str, place: Path) -> list[str]:
-    """A classifier whose label it is."""
-    made = toys.classifier(place / "c", toys.bundle(place / "b"), [f"l{text}", "other"])
+def labelled(text: str, workdir: Path) -> list[str]:
+    """Makes it a label of a classifier."""
+    made = toys.write_classifier(
+        workdir / "c", toys.write_bundle(workdir / "b"), [f"l{text}", "other"]
+    )
     return ["node", "node_bridge/predict.js", "--model", str(made), "--backend", "cpu"]
 
 
-def predicted(_: str, place: Path) -> list[str]:
-    """`predict.js` of objects on stdin."""
-    return [*predict_texts(None, [], place), "--jsonl"]
+def predicted(_: str, workdir: Path) -> list[str]:
+    """Returns the command of `predict.js` for objects on stdin."""
+    return [*predict_texts(None, [], workdir), "--jsonl"]
 
 
-def tokenized(_: str, place: Path) -> list[str]:
-    """`tokenize.js` of objects on stdin."""
-    return [*tokenize({}, None, place), "--jsonl"]
+def tokenized(_: str, workdir: Path) -> list[str]:
+    """Returns the command of `tokenize.js` for objects on stdin."""
+    return [*tokenize({}, None, workdir), "--jsonl"]
 
 
 IN_FILES: dict[str, Callable[[str, Path], list[str]]] = {
@@ -156,64 +164,64 @@ IN_FILES: dict[str, Callable[[str, Path], list[str]]] = {
 
 EXPORT = ["python", "-m", "export"]
 IN_WORDS: dict[str, Callable[[str, Path], list[str]]] = {
-    "a bundle": lambda text, place: [
+    "a bundle": lambda text, workdir: [
         "node",
         "node_bridge/verify.js",
         "--bundle",
-        str(place / text),
+        str(workdir / text),
     ],
-    "a classifier": lambda text, place: [
+    "a classifier": lambda text, workdir: [
         "node",
         "node_bridge/predict.js",
         "--model",
-        str(place / text),
+        str(workdir / text),
         "x",
     ],
-    "data": lambda text, place: train_on(place, place / text, place / text),
-    "a backend": lambda text, place: [
+    "data": lambda text, workdir: train_on(workdir, workdir / text, workdir / text),
+    "a backend": lambda text, workdir: [
         "node",
         "node_bridge/verify.js",
         "--bundle=x",
         "--backend",
         text,
     ],
-    "an option": lambda text, place: ["node", "node_bridge/train.js", f"--{text}", "x"],
-    "a positional": lambda text, place: ["node", "node_bridge/encode.js", text],
-    "class weights": lambda text, place: [
-        *train_on(place, place, place),
+    "an option": lambda text, workdir: ["node", "node_bridge/train.js", f"--{text}", "x"],
+    "a positional": lambda text, workdir: ["node", "node_bridge/encode.js", text],
+    "class weights": lambda text, workdir: [
+        *train_on(workdir, workdir, workdir),
         "--class-weights",
         f'{{"{text}":',
     ],
-    "a handle": lambda text, place: [*EXPORT, "model", text, "--out", str(place / "o")],
-    "an inspected handle": lambda text, place: [*EXPORT, "inspect", str(place / text)],
-    "a checkpoint": lambda text, place: [
+    "a handle": lambda text, workdir: [*EXPORT, "model", text, "--out", str(workdir / "o")],
+    "an inspected handle": lambda text, workdir: [*EXPORT, "inspect", str(workdir / text)],
+    "a checkpoint": lambda text, workdir: [
         *EXPORT,
         "build",
-        str(place / text),
+        str(workdir / text),
         "--out",
-        str(place / "o"),
+        str(workdir / "o"),
     ],
-    "a subcommand": lambda text, place: [*EXPORT, text],
-    "a dtype": lambda text, place: [*EXPORT, "model", "x", "--out", "y", "--dtype", text],
-    "an option of Python": lambda text, place: [*EXPORT, f"--{text}"],
-    "a bundle of the judge": lambda text, place: [
+    "a subcommand": lambda text, workdir: [*EXPORT, text],
+    "a dtype": lambda text, workdir: [*EXPORT, "model", "x", "--out", "y", "--dtype", text],
+    "an option of Python": lambda text, workdir: [*EXPORT, f"--{text}"],
+    "a bundle of the judge": lambda text, workdir: [
         "python",
         "-m",
         "parity_tests",
         "--bundle",
-        str(place / text),
+        str(workdir / text),
         "--model",
-        str(place),
+        str(workdir),
     ],
-    "backends of the judge": lambda text, place: [
+    "backends of the judge": lambda text, workdir: [
         "python",
         "-m",
         "parity_tests",
         "--backends",
         text,
         "--bundle",
-        str(place),
+        str(workdir),
         "--model",
-        str(place),
+        str(workdir),
     ],
 }

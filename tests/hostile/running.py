@@ -1,4 +1,4 @@
-"""Runs one hostile case and finds what a person should not have met."""
+"""Runs one hostile case and finds its faults."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.hostile.case import EXITS, Case
+from tests.hostile.case import EXITS, HostileCase
 
 ROOT = Path(__file__).parents[2]
 TRACES = (
@@ -22,17 +22,17 @@ TRACES = (
     re.compile(r"\bnode:internal/"),
     re.compile(r"Fatal (Python )?error|FATAL ERROR"),
 )
-"""What a stack trace of Python or Node looks like."""
+"""Patterns of stack traces of Python and Node."""
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]|^::", re.M)
-"""What may not be printed raw: controls, C1, changes of the writing direction, CI commands."""
+"""Characters that must be escaped: controls, C1, changes of direction; and CI commands."""
 MOST_MEMORY = 6 << 30
-"""Bytes that a command may use at most: three times what an export of a small model takes."""
+"""Bytes that a command may use at most: three times the memory of a small model's export."""
 SECRET = b"the secret of this machine\n"
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended: `memory` in bytes at its peak, `seconds` of wall time."""
+class EndedCommand:
+    """The end of a command; `memory` is its peak in bytes, `seconds` its wall time."""
 
     code: int
     stdout: str
@@ -42,8 +42,8 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a case; `fault` is "" where all is as it should be."""
+class CaseOutcome:
+    """The outcome of a case; `fault` is "" where all is well."""
 
     name: str
     expect: str
@@ -53,38 +53,45 @@ class Outcome:
     fault: str
 
 
-def attempt(case: Case, place: Path) -> Outcome:
-    """Makes the files of a case, runs its command, and looks at what happened.
+def attempt_case(case: HostileCase, workdir: Path) -> CaseOutcome:
+    """Makes the files of a case, runs its command, and checks the result.
 
     Args:
-        case: to be run.
-        place: a directory of its own, which is removed afterwards.
+        case: to run.
+        workdir: a directory of its own, which is removed afterwards.
 
     Raises:
-        OSError: the place cannot be written.
+        OSError: the directory cannot be written.
     """
-    files, guard, home = (place / name for name in ("files", "guard", "home"))
+    files, guard, home = (workdir / name for name in ("files", "guard", "home"))
     for directory in (files, guard, home):
         directory.mkdir(parents=True)
     (guard / "secret.txt").write_bytes(SECRET)
-    before = snapshot(guard)
+    before = file_hashes(guard)
     try:
         command = case.make(files)
-        ended = run(command, files, home, case)
-        fault = judged(case, ended)
-        if not fault and snapshot(guard) != before:
-            fault = "files beside the case's own were changed"
+        ended = run_command(command, files, home, case)
+        fault = find_fault(case, ended)
+        if not fault and file_hashes(guard) != before:
+            fault = "files outside of the case were changed"
         if not fault and case.check is not None:
             fault = case.check(files)
     finally:
-        release(place)
-    return Outcome(
+        remove_directory(workdir)
+    return CaseOutcome(
         case.name, case.expect, ended.code, last_line(ended.stderr), ended.seconds, fault
     )
 
 
-def run(command: list[str], files: Path, home: Path, case: Case) -> Ended:
-    """Runs a command in the project, with a home and caches of its own."""
+def run_command(command: list[str], files: Path, home: Path, case: HostileCase) -> EndedCommand:
+    """Runs a command in the project, with a home and caches of its own.
+
+    Args:
+        command: its first word is `node` or `python`.
+        files: the directory of the case's files.
+        home: for home, caches and output.
+        case: for stdin and the time limit.
+    """
     program = sys.executable if command[0] == "python" else os.environ.get("NODE", "node")
     environment = {
         **{k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "GITHUB_ACTIONS")},
@@ -109,13 +116,13 @@ def run(command: list[str], files: Path, home: Path, case: Case) -> Ended:
         memory = feed_and_wait(process, case.stdin, case.seconds)
     stdout, stderr = (stream.read_bytes().decode("utf-8", "replace") for stream in streams)
     code = process.returncode
-    return Ended(code, stdout, stderr, time.monotonic() - started, memory)
+    return EndedCommand(code, stdout, stderr, time.monotonic() - started, memory)
 
 
 def feed_and_wait(process: "subprocess.Popen[bytes]", stdin: bytes, seconds: float) -> int:
-    """Gives a program its input and waits; returns its peak of memory in bytes.
+    """Writes a program's input and waits; returns its peak memory in bytes.
 
-    One that takes too long is ended together with its children; its exit code is then -9.
+    A program that takes too long is killed with its children; its exit code is then -9.
     """
     assert process.stdin is not None
     os.set_blocking(process.stdin.fileno(), False)
@@ -146,8 +153,8 @@ def feed_and_wait(process: "subprocess.Popen[bytes]", stdin: bytes, seconds: flo
     return usage.ru_maxrss * 1024
 
 
-def judged(case: Case, ended: Ended) -> str:
-    """What is wrong with how a command ended; "" where nothing is."""
+def find_fault(case: HostileCase, ended: EndedCommand) -> str:
+    """Returns what is wrong with the end of a command, or ""."""
     if ended.code == -signal.SIGKILL and ended.seconds >= case.seconds:
         return f"it did not end within {case.seconds:g} s"
     if ended.code < 0:
@@ -157,9 +164,9 @@ def judged(case: Case, ended: Ended) -> str:
         if found := pattern.search(both):
             return f"a stack trace: {found.group()!r}"
     for name, text in (("stdout", ended.stdout), ("stderr", ended.stderr)):
-        # A result may hold U+FFFD and line ends; a progress bar is not drawn into a file.
+        # A result may have U+FFFD and line ends; a progress bar is not drawn into a file.
         if found := UNSAFE.search(text):
-            return f"{name} has {found.group()!r} raw: {around(text, found.start())!r}"
+            return f"{name} has {found.group()!r} raw: {excerpt(text, found.start())!r}"
     if ended.memory > MOST_MEMORY:
         return f"it used {ended.memory / 2**30:.1f} GiB"
     if ended.code not in EXITS[case.expect]:
@@ -174,8 +181,8 @@ def judged(case: Case, ended: Ended) -> str:
     return ""
 
 
-def snapshot(directory: Path) -> dict[str, str]:
-    """The sha256 of each file in a directory, by its path there."""
+def file_hashes(directory: Path) -> dict[str, str]:
+    """Returns the sha256 of each file in a directory, by its relative path."""
     return {
         str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(directory.rglob("*"))
@@ -183,18 +190,18 @@ def snapshot(directory: Path) -> dict[str, str]:
     }
 
 
-def release(place: Path) -> None:
-    """Removes a directory, also where a case took the right to write from it."""
-    for directory, _, _ in os.walk(place):
+def remove_directory(workdir: Path) -> None:
+    """Removes a directory, also where a case made it read-only."""
+    for directory, _, _ in os.walk(workdir):
         Path(directory).chmod(0o700)
-    shutil.rmtree(place)
+    shutil.rmtree(workdir)
 
 
 def last_line(text: str) -> str:
-    """The last line with something in it."""
+    """Returns the last line that is not blank."""
     return next((line for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def around(text: str, at: int) -> str:
-    """Some characters around a place."""
+def excerpt(text: str, at: int) -> str:
+    """Returns the characters around an index."""
     return text[max(0, at - 40) : at + 40]

@@ -1,4 +1,4 @@
-"""The sound files that the fuzz damages: two models, a bundle, a classifier, and their numbers."""
+"""The sound files that the fuzz damages: two models, a bundle, a classifier, and their results."""
 
 import json
 import shutil
@@ -9,32 +9,32 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 from support import contracts
-from tests.hostile.case import Case
-from tests.hostile.running import Ended
-from tests.hostile.running import run as run_command
+from tests.hostile.case import HostileCase
+from tests.hostile.running import EndedCommand
+from tests.hostile.running import run_command as run_command
 from tests.python import publishers, resealing, zoo
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 HANZI = list("你好这本书很房间小大不人天下上中国家学生老师早晚水")
 VOCAB = [*SPECIAL, *HANZI, "##a", "a"][: publishers.VOCAB]
 PROBES = ["".join(HANZI[:12]), "".join(HANZI[12:]), "aa a", "你a", "", "好" * 40]
-"""Texts that need every line of the vocab but those of [PAD] and [MASK], and one that is cut."""
+"""Texts that use every line of the vocab except [PAD] and [MASK], and one that is cut."""
 TRAINING = [
     (f"{HANZI[i % 20]}{HANZI[(i * 7) % 20]}{'好' if i % 2 else '不'}", i % 2) for i in range(40)
 ]
 
 
 @dataclass(frozen=True)
-class Files:
-    """Where they lie.
+class SoundFiles:
+    """The paths and results of the sound files.
 
     Attributes:
         saved_model: a SavedModel, see `zoo.tf2`.
         checkpoint: a BERT as Hugging Face writes it.
         bundle: made of the checkpoint.
         classifier: trained on the bundle.
-        vectors: what encode.js gives of the probes, by the model and the tensor.
-        labels: what predict.js says of the probes.
+        vectors: the output of encode.js for the probes, by model and tensor.
+        labels: the output of predict.js for the probes.
     """
 
     saved_model: Path
@@ -44,18 +44,18 @@ class Files:
     vectors: dict[str, dict[str, bytes]]
     labels: str
 
-    def of(self, kind: str) -> Path:
-        """The directory of that name."""
-        places = {
+    def directory_of(self, kind: str) -> Path:
+        """Returns the directory of that name."""
+        directories = {
             "saved_model": self.saved_model,
             "checkpoint": self.checkpoint,
             "bundle": self.bundle,
             "classifier": self.classifier,
         }
-        return places[kind]
+        return directories[kind]
 
     def exports(self, kind: str, model: Path, out: Path) -> list[list[str]]:
-        """The commands that make a bundle of a model of that kind, one after the other."""
+        """Returns the exports that make a bundle of a model of that kind, in order."""
         built, vocab = model, model / "vocab.txt"
         first = []
         if kind == "checkpoint":
@@ -67,43 +67,47 @@ class Files:
         return [*first, ["model", str(built), *choice]]
 
 
-def make(place: Path, export: Callable[[list[str], Path], Ended]) -> Files:
-    """Makes them.
+def make_sound_files(
+    workdir: Path, export: Callable[[list[str], Path], EndedCommand]
+) -> SoundFiles:
+    """Makes the sound files.
 
     Args:
-        place: a directory to make.
-        export: does an export: arguments, and a directory for what it says.
+        workdir: a directory to make.
+        export: runs an export from its arguments and a directory for the output.
 
     Raises:
-        RuntimeError: a step of it failed.
+        RuntimeError: a step failed.
     """
-    home = place / "home"
+    home = workdir / "home"
     home.mkdir(parents=True)
-    (place / "zoo.txt").write_text("".join(f"{token}\n" for token in zoo.TOKENS), "utf-8")
-    saved_model = zoo.tf2(place / "saved_model")
-    checkpoint = publishers.publisher("bert", "hf").write(place / "checkpoint")
+    (workdir / "zoo.txt").write_text("".join(f"{token}\n" for token in zoo.TOKENS), "utf-8")
+    saved_model = zoo.tf2(workdir / "saved_model")
+    checkpoint = publishers.publisher("bert", "hf").write(workdir / "checkpoint")
     (checkpoint / "vocab.txt").write_text("".join(f"{token}\n" for token in VOCAB), "utf-8")
-    files = Files(saved_model, checkpoint, place / "bundle", place / "classifier", {}, "")
+    files = SoundFiles(saved_model, checkpoint, workdir / "bundle", workdir / "classifier", {}, "")
     for kind in ("saved_model", "checkpoint"):
-        out = place / "bundle"
+        out = workdir / "bundle"
         shutil.rmtree(out, ignore_errors=True)
-        for arguments in files.exports(kind, files.of(kind), out):
-            expect_good(export(arguments, home))
-        files.vectors[kind] = vectors(out, home)
+        for arguments in files.exports(kind, files.directory_of(kind), out):
+            check_success(export(arguments, home))
+        files.vectors[kind] = encode_probes(out, home)
     files.vectors["bundle"] = files.vectors["checkpoint"]
     for name, part in (("train", TRAINING[:30]), ("dev", TRAINING[30:])):
         rows = "".join(json.dumps({"text": t, "label": str(y)}) + "\n" for t, y in part)
-        (place / f"{name}.jsonl").write_text(rows, "utf-8")
+        (workdir / f"{name}.jsonl").write_text(rows, "utf-8")
     train = ["node", "node_bridge/train.js", "--bundle", str(files.bundle), "--epochs", "2"]
-    train += ["--train", str(place / "train.jsonl"), "--dev", str(place / "dev.jsonl")]
+    train += ["--train", str(workdir / "train.jsonl"), "--dev", str(workdir / "dev.jsonl")]
     train += ["--cache", str(home / "cache"), "--out", str(files.classifier)]
-    expect_good(run(train, home))
-    said = labels(files.classifier, files.bundle, home)
-    return Files(saved_model, checkpoint, files.bundle, files.classifier, files.vectors, said)
+    check_success(run_program(train, home))
+    labels = predict_probes(files.classifier, files.bundle, home)
+    return SoundFiles(
+        saved_model, checkpoint, files.bundle, files.classifier, files.vectors, labels
+    )
 
 
-def vectors(bundle: Path, home: Path) -> dict[str, bytes]:
-    """The bytes of each tensor that encode.js gives of the probes.
+def encode_probes(bundle: Path, home: Path) -> dict[str, bytes]:
+    """Returns the bytes of each tensor of encode.js for the probes.
 
     Raises:
         RuntimeError: it fails.
@@ -112,12 +116,12 @@ def vectors(bundle: Path, home: Path) -> dict[str, bytes]:
     out.unlink(missing_ok=True)
     texts = "".join(f"{text}\n" for text in PROBES).encode()
     command = ["node", "node_bridge/encode.js", "--bundle", str(bundle), "--out", str(out)]
-    expect_good(run(command, home, texts))
+    check_success(run_program(command, home, texts))
     return {name: array.tobytes() for name, array in load_file(out).items()}
 
 
-def labels(classifier: Path, bundle: Path, home: Path) -> str:
-    """What predict.js says of the probes, a line of JSON each.
+def predict_probes(classifier: Path, bundle: Path, home: Path) -> str:
+    """Returns the output of predict.js for the probes, a line of JSON each.
 
     Raises:
         RuntimeError: it fails.
@@ -131,19 +135,19 @@ def labels(classifier: Path, bundle: Path, home: Path) -> str:
         "--bundle",
         str(bundle),
     ]
-    return expect_good(run(command, home, texts)).stdout
+    return check_success(run_program(command, home, texts)).stdout
 
 
-def run(command: list[str], home: Path, stdin: bytes = b"") -> Ended:
-    """Runs a command as a case is run."""
-    return run_command(command, home, home, Case("", lambda _: [], stdin=stdin, seconds=120))
+def run_program(command: list[str], home: Path, stdin: bytes = b"") -> EndedCommand:
+    """Runs a command like a case."""
+    return run_command(command, home, home, HostileCase("", lambda _: [], stdin=stdin, seconds=120))
 
 
-def expect_good(ended: Ended) -> Ended:
-    """The same.
+def check_success(ended: EndedCommand) -> EndedCommand:
+    """Returns the end of a command.
 
     Raises:
-        RuntimeError: it did not end with 0.
+        RuntimeError: its exit code is not 0.
     """
     if ended.code != 0:
         raise RuntimeError(f"a sound file gave exit code {ended.code}: {ended.stderr[-500:]}")
@@ -151,7 +155,7 @@ def expect_good(ended: Ended) -> Ended:
 
 
 def reseal(directory: Path) -> None:
-    """Writes sizes and hashes of a bundle or a classifier anew, where its contract can be read."""
+    """Updates sizes and hashes of a bundle or a classifier, if its contract can be read."""
     for name in ("bundle.json", "classifier.json"):
         if (directory / name).exists():
             try:

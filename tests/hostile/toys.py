@@ -1,7 +1,7 @@
-"""A bundle and a classifier that are made in a moment, to be damaged: the model only looks ids up.
+"""Makes a tiny bundle and classifier to be damaged: the model only looks ids up.
 
-The contract, the vocab and the tables are those of the embedded default, so that a toy is what an
-export of this very release gives, but for its size.
+Contract, vocab and tables are those of the embedded default, so that a toy equals an export of this
+release, except for its size.
 """
 
 import hashlib
@@ -14,50 +14,50 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
 WIDTH = 4
-"""Numbers of a vector."""
+"""The width of a vector."""
 SHARD = "group1-shard1of1.bin"
 Change = Callable[[Any], Any]
 
 
-def bundle(
-    place: Path, files: dict[str, bytes] | None = None, contract: Change | None = None
+def write_bundle(
+    directory: Path, files: dict[str, bytes] | None = None, contract: Change | None = None
 ) -> Path:
-    """Writes a bundle, sealed.
+    """Writes a sealed bundle.
 
     Args:
-        place: its directory.
-        files: in the place of its own, by name; its hashes are right for these.
+        directory: its directory.
+        files: replacements of its files by name; the hashes are right for these.
         contract: changes the contract at the end.
     """
     document = json.loads((EMBEDDED / "bundle.json").read_text("utf-8"))
     size = document["tokenizer"]["vocab_size"]
     content = {
-        "model.json": json.dumps(model(size)).encode(),
+        "model.json": json.dumps(model_document(size)).encode(),
         SHARD: struct.pack(f"<{size * WIDTH}f", *([0.25] * size * WIDTH)) + struct.pack("<i", 0),
         "vocab.txt": (EMBEDDED / "vocab.txt").read_bytes(),
         "tokenizer_tables.bin": (EMBEDDED / "tokenizer_tables.bin").read_bytes(),
         **(files or {}),
     }
-    place.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for name, data in content.items():
-        (place / name).write_bytes(data)
+        (directory / name).write_bytes(data)
     output = {"name": "sequence_output", "role": "sequence_output", "dtype": "float32"}
     document |= {
         "name": "toy",
         "inputs": [spec for spec in document["inputs"] if spec["role"] == "input_ids"],
         "outputs": [output | {"shape": ["batch", "sequence", WIDTH]}],
         "taps": [],
-        "files": {name: seal(data) for name, data in content.items()},
+        "files": {name: file_entry(data) for name, data in content.items()},
     }
     document["inputs"][0]["name"] = "input_ids"
     if contract is not None:
         document = contract(document) or document
-    (place / "bundle.json").write_text(json.dumps(document), "utf-8")
-    return place
+    (directory / "bundle.json").write_text(json.dumps(document), "utf-8")
+    return directory
 
 
-def model(size: int) -> dict[str, Any]:
-    """Its `model.json`."""
+def model_document(size: int) -> dict[str, Any]:
+    """Returns `model.json` of a toy with `size` ids."""
     real, whole = {"type": "DT_FLOAT"}, {"type": "DT_INT32"}
 
     def constant(name: str, dtype: dict[str, str], shape: list[int]) -> dict[str, Any]:
@@ -87,13 +87,13 @@ def model(size: int) -> dict[str, Any]:
     }
 
 
-def classifier(
-    place: Path, of: Path, labels: list[str] | None = None, change: Change | None = None
+def write_classifier(
+    directory: Path, of: Path, labels: list[str] | None = None, change: Change | None = None
 ) -> Path:
-    """Writes a classifier of a bundle: a linear head whose weights are all alike.
+    """Writes a classifier of a bundle: a linear head with equal weights.
 
     Args:
-        place: its directory.
+        directory: its directory.
         of: the bundle.
         labels: in order; two by default.
         change: changes its `model.json` before it is sealed.
@@ -128,9 +128,9 @@ def classifier(
         "model.json": document if isinstance(document, bytes) else json.dumps(document).encode(),
         "weights.bin": struct.pack(f"<{(WIDTH + 1) * count}f", *([0.5] * (WIDTH + 1) * count)),
     }
-    place.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        (place / name).write_bytes(data)
+        (directory / name).write_bytes(data)
     description = {
         "format": "bert-bridge-classifier",
         "version": 1,
@@ -155,19 +155,19 @@ def classifier(
         "dev_accuracy": 0.5,
         "dev_macro_f1": 0.5,
         "labels": labels,
-        "files": {name: seal(data) for name, data in files.items()},
+        "files": {name: file_entry(data) for name, data in files.items()},
     }
-    (place / "classifier.json").write_text(json.dumps(description), "utf-8")
-    return place
+    (directory / "classifier.json").write_text(json.dumps(description), "utf-8")
+    return directory
 
 
-def seal(data: bytes) -> dict[str, Any]:
-    """What a contract says of a file."""
+def file_entry(data: bytes) -> dict[str, Any]:
+    """Returns a contract's entry of a file."""
     return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
 
 
-def numbers(*values: int) -> bytes:
-    """Numbers as `tokenizer_tables.bin` stores them: 7 bits a byte, the lowest first."""
+def pack_numbers(*values: int) -> bytes:
+    """Packs numbers as in `tokenizer_tables.bin`: 7 bits a byte, lowest first."""
     out = bytearray()
     for value in values:
         while value >= 0x80:
@@ -177,55 +177,55 @@ def numbers(*values: int) -> bytes:
     return bytes(out)
 
 
-def tables(
+def pack_tables(
     limit: int = 100, fold: tuple[int, ...] = (), ranks: tuple[int, ...] = (), rest: bytes = b""
 ) -> bytes:
-    """Tables in which every character is a word, and 好 becomes some symbols.
+    """Makes tables in which every character is a word, and 好 becomes some symbols.
 
     Args:
         limit: the longest word that is looked up.
         fold: the symbols of 好, as they are stored.
         ranks: pairs of a mark and its rank.
-        rest: what stands behind all.
+        rest: extra bytes at the end.
     """
     alone, folded, last = 1, 5, 0x110000
     at = ord("好")
     runs = [(at, alone), (1, folded), (last - at - 1, alone)] if fold else [(last, alone)]
-    out = b"BBTT\x01" + numbers(0, limit, len(runs), *(n << 3 | kind for n, kind in runs))
+    out = b"BBTT\x01" + pack_numbers(0, limit, len(runs), *(n << 3 | kind for n, kind in runs))
     if fold:
-        out += numbers(len(fold)) + numbers(*fold)
-    return out + numbers(len(ranks) // 2, *ranks) + numbers(1, last << 3) + rest
+        out += pack_numbers(len(fold)) + pack_numbers(*fold)
+    return out + pack_numbers(len(ranks) // 2, *ranks) + pack_numbers(1, last << 3) + rest
 
 
 WRONG: list[Any] = [None, 5, -1, 1.5, "x", [], {}, [[]], True, 1e300]
-"""Values of which most are of another type than a field's own."""
+"""Values, most of which have another type than a field."""
 
 
 def mutations(document: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[str, Change]]:
-    """Every field of a JSON document, missing or with each wrong value, by its place."""
+    """Yields changes that give each field of a JSON document each wrong value, by its path."""
     items = document.items() if isinstance(document, dict) else enumerate(document)
     for key, value in list(items):
-        place = (*at, key)
+        path = (*at, key)
         for number, wrong in enumerate(WRONG):
             if type(wrong) is not type(value) or isinstance(value, (list, dict)) and value:
-                yield f"{named(place)} is {json.dumps(wrong)}", setter(place, WRONG[number])
+                yield f"{path_name(path)} is {json.dumps(wrong)}", setter(path, WRONG[number])
         if isinstance(value, (dict, list)):
-            yield from mutations(value, place)
+            yield from mutations(value, path)
 
 
-def setter(place: tuple[Any, ...], value: Any) -> Change:
-    """Puts a value there."""
+def setter(path: tuple[Any, ...], value: Any) -> Change:
+    """Returns a change that sets the value at a path."""
 
     def change(document: Any) -> Any:
         inner = document
-        for key in place[:-1]:
+        for key in path[:-1]:
             inner = inner[key]
-        inner[place[-1]] = value
+        inner[path[-1]] = value
         return document
 
     return change
 
 
-def named(place: tuple[Any, ...]) -> str:
-    """A place in a document, such as `weights.0.shape`."""
-    return ".".join(map(str, place))
+def path_name(path: tuple[Any, ...]) -> str:
+    """Returns a path in a document as text, such as `weights.0.shape`."""
+    return ".".join(map(str, path))

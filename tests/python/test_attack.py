@@ -1,4 +1,4 @@
-"""The runner of `nox -s attack` finds what it looks for; and a short attack goes well."""
+"""The runner of `nox -s attack` finds each kind of fault, and a short attack finds none."""
 
 import json
 import subprocess
@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.__main__ import every_case
-from tests.hostile.case import Case
-from tests.hostile.running import attempt
+from tests.hostile.case import HostileCase
+from tests.hostile.running import attempt_case
 
 ROOT = Path(__file__).parents[2]
 Maker = Callable[[Path], list[str]]
 
 
 def python(code: str) -> Maker:
-    """A case whose command is this program."""
+    """Makes a case whose command is this program."""
     return lambda place: ["python", "-c", code]
 
 
@@ -62,44 +62,45 @@ FAULTS = {
 def test_each_fault_is_found(name: str, tmp_path: Path) -> None:
     code, fault = FAULTS[name]
     seconds = 1.0 if name == "a hang" else 60.0
-    outcome = attempt(Case(name, python(code), seconds=seconds), tmp_path / "case")
+    outcome = attempt_case(HostileCase(name, python(code), seconds=seconds), tmp_path / "case")
     assert fault in outcome.fault
     assert not (tmp_path / "case").exists()
 
 
-def test_a_clear_refusal_is_none(tmp_path: Path) -> None:
-    outcome = attempt(Case("good", python(GOOD), says="no"), tmp_path / "case")
+def test_a_clear_refusal_is_no_fault(tmp_path: Path) -> None:
+    outcome = attempt_case(HostileCase("good", python(GOOD), says="no"), tmp_path / "case")
     assert (outcome.fault, outcome.code, outcome.line) == ("", 2, "error: no")
 
 
-def test_other_words_are_a_fault(tmp_path: Path) -> None:
-    outcome = attempt(Case("good", python(GOOD), says="yes"), tmp_path / "case")
+def test_a_missing_expected_message_is_a_fault(tmp_path: Path) -> None:
+    outcome = attempt_case(HostileCase("good", python(GOOD), says="yes"), tmp_path / "case")
     assert "expected 'yes'" in outcome.fault
 
 
-def test_a_change_beside_the_files_is_a_fault(tmp_path: Path) -> None:
+def test_a_changed_file_outside_of_the_case_is_a_fault(tmp_path: Path) -> None:
     def make(place: Path) -> list[str]:
         secret = place.parent / "guard" / "secret.txt"
         return ["python", "-c", f"open({str(secret)!r}, 'w'); {GOOD}"]
 
-    outcome = attempt(Case("bad", make), tmp_path / "case")
+    outcome = attempt_case(HostileCase("bad", make), tmp_path / "case")
     assert outcome.fault == "files beside the case's own were changed"
 
 
-def test_the_check_of_a_case_is_heeded(tmp_path: Path) -> None:
-    outcome = attempt(
-        Case("bad", python(GOOD), check=lambda place: f"{place.name} is wrong"), tmp_path / "case"
+def test_a_failed_check_of_a_case_is_a_fault(tmp_path: Path) -> None:
+    outcome = attempt_case(
+        HostileCase("bad", python(GOOD), check=lambda place: f"{place.name} is wrong"),
+        tmp_path / "case",
     )
     assert outcome.fault == "files is wrong"
 
 
-def test_names_are_all_different() -> None:
+def test_case_names_are_unique() -> None:
     names = [case.name for case in every_case()]
     assert len(set(names)) == len(names)
     assert len(names) >= 500
 
 
-def test_a_short_attack(tmp_path: Path) -> None:
+def test_a_short_attack_finds_no_fault(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.hostile", "--only", "none", "--flips", "14"]
     command += ["--seed", "5", "--root", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
-"""The frame of the benchmarks on made-up rows, and a quick run of the real ones.
+"""The code around the benchmarks with made rows, and a quick run of the real ones.
 
-No figure decides a test: only that it is there, and what is made of it.
+No measured figure decides a test.
 """
 
 import json
@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from bench import __main__ as command
-from bench.output import svg, table
-from bench.rows import Record, Row, read
-from bench.setting import facts
-from bench.side import ROOT, Side, in_turns, python_program
+from bench.output import draw_svg, format_table
+from bench.rows import BenchRecord, BenchRow, read_rows
+from bench.setting import collect_facts
+from bench.side import ROOT, SideProcess, python_program, time_in_turns
 from bench.tokenizer import loading, scaling, speed
-from bench.tokenizer.speed import CASES, compare
+from bench.tokenizer.speed import CASES, compare_with_peer
 from support.errors import CheckFailed, EnvironmentProblem
 
 MACHINE = {"cpu": "made up", "cpus": 2, "node": "20", "versions": {"a": "1"}}
@@ -29,10 +29,10 @@ ORDER = ["toy.sort", "toy.load", "toy.memory"]
 
 def row(name="toy.sort", **changed):
     made = {"what": "a list", "ours": [0.5, 0.4, 0.6], "peer": "theirs", "peers": [1.0, 2.0, 1.5]}
-    return Row(name, **(made | changed))
+    return BenchRow(name, **(made | changed))
 
 
-def test_the_ratio_is_of_the_medians_and_its_spread_of_the_rounds():
+def test_the_ratio_compares_medians_and_the_spread_compares_rounds():
     document = row(target=2, work=6, work_unit="texts").document()
     assert (document["ours_s"], document["peer_s"], document["ratio"]) == (0.5, 1.5, 3.0)
     assert (document["ratio_low"], document["ratio_high"], document["rounds"]) == (2.0, 5.0, 3)
@@ -44,61 +44,61 @@ def test_a_target_is_met_when_the_ratio_reaches_it(target, met):
     assert row(target=target).met is met
 
 
-def test_a_goal_stands_in_the_place_of_a_peer():
+def test_a_goal_can_replace_a_peer():
     document = row(peers=[0.05], target=1).document()
     assert (document["ratio"], document["met"], document["peer_s"]) == (0.1, False, 0.05)
     assert document["ratio_high"] == 0.125
 
 
-def test_memory_is_in_bytes():
+def test_memory_rows_are_in_bytes():
     document = row(unit="bytes", ours=[300.0], peers=[600.0], work=5).document()
     assert (document["ours_bytes"], document["peer_bytes"], document["ratio"]) == (300, 600, 2)
     assert not {"ours_s", "ours_per_s"} & set(document)
 
 
-def test_rows_replace_their_earlier_selves_and_stand_in_order(tmp_path):
+def test_new_rows_replace_old_ones_and_are_in_order(tmp_path):
     path = tmp_path / "deep" / "bench.json"
-    first = Record(path, MACHINE, "old", ORDER)
+    first = BenchRecord(path, MACHINE, "old", ORDER)
     for name in ("toy.memory", "toy.sort"):
-        first.keep(row(name))
-    second = Record(path, MACHINE, "new", ORDER)
-    second.keep(row("toy.memory", target=4))
+        first.add(row(name))
+    second = BenchRecord(path, MACHINE, "new", ORDER)
+    second.add(row("toy.memory", target=4))
     rows = json.loads(path.read_text())
     assert [(r["name"], r["code"]) for r in rows] == [("toy.sort", "old"), ("toy.memory", "new")]
     assert rows[1]["met"] is False
     assert rows[0]["machine"] == MACHINE
     assert [file.name for file in path.parent.iterdir()] == ["bench.json"]
-    assert [r["name"] for r in Record(path, MACHINE, "new", ["toy.sort"]).rows] == ["toy.sort"]
+    assert [r["name"] for r in BenchRecord(path, MACHINE, "new", ["toy.sort"]).rows] == ["toy.sort"]
 
 
-def test_another_machine_or_version_starts_anew(tmp_path):
+def test_another_machine_or_version_starts_a_new_file(tmp_path):
     path = tmp_path / "bench.json"
-    Record(path, MACHINE, "code", ORDER).keep(row("toy.memory"))
-    other = Record(path, MACHINE | {"versions": {"a": "2"}}, "code", ORDER)
+    BenchRecord(path, MACHINE, "code", ORDER).add(row("toy.memory"))
+    other = BenchRecord(path, MACHINE | {"versions": {"a": "2"}}, "code", ORDER)
     assert other.starts_anew
-    other.keep(row())
-    assert [r["name"] for r in read(path)] == ["toy.sort"]
+    other.add(row())
+    assert [r["name"] for r in read_rows(path)] == ["toy.sort"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[1]"])
-def test_a_damaged_file_is_no_hindrance(tmp_path, text):
+def test_a_damaged_file_is_replaced(tmp_path, text):
     path = tmp_path / "bench.json"
     path.write_text(text)
-    Record(path, MACHINE, "code", ORDER).keep(row())
-    assert [r["name"] for r in read(path)] == ["toy.sort"]
+    BenchRecord(path, MACHINE, "code", ORDER).add(row())
+    assert [r["name"] for r in read_rows(path)] == ["toy.sort"]
 
 
 def documents(tmp_path):
-    record = Record(tmp_path / "bench.json", MACHINE, "now", ORDER)
-    record.keep(row(target=2, work=6, work_unit="texts"))
-    record.keep(row("toy.load", target=4, note="why it is slow"))
+    record = BenchRecord(tmp_path / "bench.json", MACHINE, "now", ORDER)
+    record.add(row(target=2, work=6, work_unit="texts"))
+    record.add(row("toy.load", target=4, note="why it is slow"))
     record.rows[1]["code"] = "then"
-    record.keep(row("toy.memory", unit="bytes", ours=[2.0**21], peers=[2.0**20]))
+    record.add(row("toy.memory", unit="bytes", ours=[2.0**21], peers=[2.0**20]))
     return record.rows
 
 
-def test_the_table_says_what_is_missed_and_what_is_old(tmp_path):
-    lines = table(documents(tmp_path), "now").split("\n")
+def test_the_table_marks_missed_targets_and_old_code(tmp_path):
+    lines = format_table(documents(tmp_path), "now").split("\n")
     assert [re.sub(" +", " ", line) for line in lines[1:4]] == [
         "toy.sort 12 texts/s 4 texts/s 3× 2–5 2× met theirs",
         "toy.load * 500 ms 1.5 s 3× 2–5 4× MISSED theirs",
@@ -106,22 +106,22 @@ def test_the_table_says_what_is_missed_and_what_is_old(tmp_path):
     ]
     assert "toy.load: why it is slow" in lines
     assert lines[-1] == "1 of 2 targets met"
-    assert table([], "now") == "no rows"
+    assert format_table([], "now") == "no rows"
 
 
 def test_the_chart_has_a_bar_for_each_row_and_a_mark_for_each_target(tmp_path):
-    marks = [element.attrib for element in ET.fromstring(svg(documents(tmp_path))).iter()]
+    marks = [element.attrib for element in ET.fromstring(draw_svg(documents(tmp_path))).iter()]
     kinds = [mark.get("class") for mark in marks]
     assert [kinds.count(kind) for kind in ("met", "missed", "open", "target")] == [1, 1, 1, 2]
     met, slower, one = (marks[kinds.index(kind)] for kind in ("met", "open", "one"))
     assert met["x"] == one["x1"]
     assert float(slower["x"]) + float(slower["width"]) == pytest.approx(float(one["x1"]))
-    assert svg([]).startswith("<svg")
+    assert draw_svg([]).startswith("<svg")
 
 
-def test_sides_take_turns_after_a_warm_up():
+def test_sides_are_measured_in_turns_after_a_warm_up():
     clock = count()
-    times = in_turns(lambda: next(clock), lambda: next(clock), 2, lambda line: None)
+    times = time_in_turns(lambda: next(clock), lambda: next(clock), 2, lambda line: None)
     assert times == ([2, 4], [3, 5])
 
 
@@ -133,21 +133,21 @@ def toy_family(stopped):
             if stopped:
                 raise stopped
 
-    return SimpleNamespace(NAMES=("toy.sort", "toy.load"), rows=rows)
+    return SimpleNamespace(NAMES=("toy.sort", "toy.load"), measure_rows=rows)
 
 
 @pytest.mark.parametrize(
-    ("stopped", "exit_code", "kept"),
+    ("stopped", "exit_code", "saved"),
     [
         (None, 0, ["toy.sort", "toy.load"]),
         (KeyboardInterrupt(), 130, ["toy.sort"]),
         (CheckFailed("they differ"), 1, ["toy.sort"]),
     ],
 )
-def test_a_run_that_stops_keeps_what_was_finished(tmp_path, monkeypatch, stopped, exit_code, kept):
+def test_an_interrupted_run_saves_finished_rows(tmp_path, monkeypatch, stopped, exit_code, saved):
     monkeypatch.setattr(command, "FAMILIES", (toy_family(stopped),))
     assert command.main(["--root", str(tmp_path)]) == exit_code
-    assert [r["name"] for r in read(tmp_path / "bench.json")] == kept
+    assert [r["name"] for r in read_rows(tmp_path / "bench.json")] == saved
     assert (tmp_path / "bench.svg").exists()
 
 
@@ -160,14 +160,14 @@ def test_names_choose_rows(tmp_path, monkeypatch, capsys):
     assert "no row is called toy.lo (did you mean toy.load?)" in capsys.readouterr().err
 
 
-def test_a_side_that_fails_is_told_of():
+def test_a_failing_side_is_reported():
     with (
-        Side("a broken side", [sys.executable, "-c", "raise ValueError('no data')"]) as side,
+        SideProcess("a broken side", [sys.executable, "-c", "raise ValueError('no data')"]) as side,
         pytest.raises(EnvironmentProblem, match="a broken side ended with exit code 1.*no data"),
     ):
         side.ask("time")
     with (
-        Side("a peer", python_program("bench.tokenizer.python_peers")) as side,
+        SideProcess("a peer", python_program("bench.tokenizer.python_peers")) as side,
         pytest.raises(EnvironmentProblem, match="a peer could not dance: KeyError"),
     ):
         side.ask("dance")
@@ -177,19 +177,19 @@ def test_sides_that_differ_are_not_timed():
     def side(ids: list[int]) -> Any:
         return SimpleNamespace(ask=lambda op, places: [ids for _ in places])
 
-    compare(CASES[0], side([1]), side([1]), 9)
+    compare_with_peer(CASES[0], side([1]), side([1]), 9)
     with pytest.raises(CheckFailed, match=r"review 0: ours gives \[1\], .* \[2\]"):
-        compare(CASES[0], side([1]), side([2]), 9)
+        compare_with_peer(CASES[0], side([1]), side([2]), 9)
 
 
-def test_a_quick_run_of_the_tokenizers_ends_with_every_row(embedded):
+def test_a_quick_run_of_the_tokenizers_writes_every_row(embedded):
     arguments = ["tokenizer", "--quick", "--json", "--root", str(embedded.root)]
     run = [sys.executable, "-m", "bench", *arguments]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = {r["name"]: r for r in json.loads(done.stdout)}
     assert set(rows) >= {*speed.NAMES, *loading.NAMES, *scaling.NAMES}
-    assert rows == {r["name"]: r for r in read(embedded.root / "bench.quick.json")}
+    assert rows == {r["name"]: r for r in read_rows(embedded.root / "bench.quick.json")}
     for name in (*speed.NAMES, *loading.NAMES, *scaling.NAMES):
         assert rows[name]["ratio"] > 0
-        assert rows[name]["machine"] == facts()
+        assert rows[name]["machine"] == collect_facts()

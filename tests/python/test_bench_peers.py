@@ -1,6 +1,6 @@
-"""The benchmarks of encoding, training and starting: what they are made of, on toys.
+"""The benchmarks of encoding, training and starting, on small data.
 
-No peer is installed and none is timed; what runs is our side, and the peers that are here anyway.
+No peer is installed or timed; only our side runs, and the peers that are installed anyway.
 """
 
 import json
@@ -14,8 +14,8 @@ from bench import output
 from bench.encoding import features, material
 from bench.encoding import speed as encoding
 from bench.peers import installing
-from bench.setting import Setting
-from bench.side import ROOT, Side, node_program, python_program
+from bench.setting import BenchSetting
+from bench.side import ROOT, SideProcess, node_program, python_program
 from bench.starting import cold, memory
 from bench.training import speed as training
 from support.errors import CheckFailed, EnvironmentProblem, UserError
@@ -27,7 +27,7 @@ def setting(tmp_path, names=(), said=None):
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
     say = (lambda line: None) if said is None else said.append
-    return Setting(tmp_path, scratch, quick=True, names=list(names), say=say)
+    return BenchSetting(tmp_path, scratch, quick=True, names=list(names), say=say)
 
 
 def test_reviews_are_taken_evenly_from_both_files_in_their_order(tmp_path):
@@ -35,28 +35,28 @@ def test_reviews_are_taken_evenly_from_both_files_in_their_order(tmp_path):
     for name, numbers in (("train", range(6)), ("dev", range(6, 8))):
         lines = [json.dumps({"text": f"t{n}", "label": 0}) + "\n" for n in numbers]
         (tmp_path / "data" / f"{name}.jsonl").write_text("".join(lines))
-    assert material.reviews(setting(tmp_path), 4) == ["t0", "t2", "t4", "t6"]
-    assert len(material.reviews(setting(tmp_path), 100)) == 8
+    assert material.read_reviews(setting(tmp_path), 4) == ["t0", "t2", "t4", "t6"]
+    assert len(material.read_reviews(setting(tmp_path), 100)) == 8
     (tmp_path / "data" / "dev.jsonl").unlink()
     with pytest.raises(UserError, match="dev.jsonl is not there; `nox -s export` makes it"):
-        material.reviews(setting(tmp_path), 4)
+        material.read_reviews(setting(tmp_path), 4)
 
 
-def test_peers_get_batches_in_file_order_and_pay_for_their_padding():
-    batches = material.in_file_order([[1]] * 33 + [[1, 1, 1]])
+def test_peers_get_padded_batches_in_file_order():
+    batches = material.batch_in_file_order([[1]] * 33 + [[1, 1, 1]])
     assert [len(batch) for batch in batches] == [32, 2]
-    assert material.positions(batches) == ((33 + 3) / 34, (32 + 6) / 34)
+    assert material.mean_positions(batches) == ((33 + 3) / 34, (32 + 6) / 34)
 
 
-def test_made_up_batches_have_one_shape_and_no_two_equal_texts():
-    batches = material.made_up(2, 32, 64)
+def test_made_batches_have_one_shape_and_different_texts():
+    batches = material.make_batches(2, 32, 64)
     assert [(len(batch), {len(ids) for ids in batch}) for batch in batches] == [(32, {64})] * 2
     texts = [tuple(ids) for batch in batches for ids in batch]
     assert len(set(texts)) == 64
     assert all(5 <= token < 5000 for ids in texts for token in ids)
 
 
-def test_the_targets_stand_against_each_peer_batching_as_its_users_would():
+def test_targets_are_for_peers_that_batch_as_their_users_do():
     targets = {case.name: case.target for case in encoding.CASES if case.target is not None}
     assert targets == {
         f"encoding.{backend}.{model}.{peer}": target
@@ -80,40 +80,40 @@ def side(vectors: list[list[float]]) -> Any:
 
 def test_vectors_that_differ_are_not_timed():
     ours = side([[1.0, 2.0], [3.0, 4.0]])
-    assert encoding.compare("row", ours, side([[1.0, 2.0], [3.0, 4.00001]])) < 2e-5
+    assert encoding.compare_vectors("row", ours, side([[1.0, 2.0], [3.0, 4.00001]])) < 2e-5
     with pytest.raises(CheckFailed, match="row: the vectors differ by 0.001, expected 5e-05"):
-        encoding.compare("row", ours, side([[1.0, 2.001], [3.0, 4.0]]))
+        encoding.compare_vectors("row", ours, side([[1.0, 2.001], [3.0, 4.0]]))
     with pytest.raises(CheckFailed, match="differ by nan"):
-        encoding.compare("row", ours, side([[1.0, float("nan")], [3.0, 4.0]]))
+        encoding.compare_vectors("row", ours, side([[1.0, float("nan")], [3.0, 4.0]]))
     with pytest.raises(CheckFailed, match=r"got vectors of \(1, 2\), expected \(2, 2\)"):
-        encoding.compare("row", ours, side([[1.0, 2.0]]))
+        encoding.compare_vectors("row", ours, side([[1.0, 2.0]]))
 
 
 @pytest.mark.parametrize("family", [encoding, features, cold])
-def test_a_peer_that_cannot_be_installed_is_told_of_and_the_rest_goes_on(
+def test_a_peer_that_cannot_be_installed_is_reported_and_the_run_goes_on(
     family, tmp_path, monkeypatch
 ):
     def offline(say):
         raise EnvironmentProblem("npm could not install the peers: ENOTFOUND")
 
-    monkeypatch.setattr(family, "node_peers", offline)
-    monkeypatch.setattr(encoding, "problem", lambda: "")
-    monkeypatch.setattr(features, "problem", lambda: "")
-    monkeypatch.setattr(cold, "classifier", lambda given: tmp_path)
-    monkeypatch.setattr(cold, "process", lambda arguments: lambda: 0.25)
+    monkeypatch.setattr(family, "install_node_peers", offline)
+    monkeypatch.setattr(encoding, "native_problem", lambda: "")
+    monkeypatch.setattr(features, "native_problem", lambda: "")
+    monkeypatch.setattr(cold, "train_classifier", lambda setting: tmp_path)
+    monkeypatch.setattr(cold, "make_timer", lambda arguments: lambda: 0.25)
     peers = [case for case in encoding.CASES if case.peer != "tensorflow"]
     monkeypatch.setattr(encoding, "CASES", peers)
     said: list[str] = []
-    rows = list(family.rows(setting(tmp_path, said=said)))
+    rows = list(family.measure_rows(setting(tmp_path, said=said)))
     assert [row.name for row in rows] == ([cold.GOAL] if family is cold else [])
     lost = [line for line in said if "NOT MEASURED: npm could not install the peers" in line]
     # A pair of rows of each model for: native ort-node, wasm ort-node, wasm ort-web.
     assert len(lost) == {encoding: 6, features: 2, cold: 1}[family]
     with pytest.raises(EnvironmentProblem, match="ENOTFOUND"):
-        list(family.rows(setting(tmp_path, names=[family.NAMES[0]])))
+        list(family.measure_rows(setting(tmp_path, names=[family.NAMES[0]])))
 
 
-def test_what_a_lock_file_has_is_installed_once(tmp_path, monkeypatch):
+def test_a_lock_file_is_installed_once(tmp_path, monkeypatch):
     monkeypatch.setattr(installing, "HOME", tmp_path / "home")
     lock = tmp_path / "lock"
     lock.write_text("1")
@@ -128,7 +128,7 @@ def test_what_a_lock_file_has_is_installed_once(tmp_path, monkeypatch):
         raise EnvironmentProblem("no network")
 
     def home(how):
-        return installing.made("peer", lock, how, lambda line: None, "a peer")
+        return installing.install_once("peer", lock, how, lambda line: None, "a peer")
 
     assert (home(install) / "package").read_text() == "1"
     assert home(broken) == home(install) == tmp_path / "home" / "peer"
@@ -140,21 +140,21 @@ def test_what_a_lock_file_has_is_installed_once(tmp_path, monkeypatch):
     assert len(installed) == 2
 
 
-def test_an_installer_that_is_missing_or_fails_says_why(tmp_path, monkeypatch):
+def test_a_missing_or_failing_installer_is_an_error_with_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(installing, "HOME", tmp_path / "home")
     monkeypatch.setenv("UV", str(tmp_path / "uv"))
     with pytest.raises(EnvironmentProblem, match="uv is not found; run `nox -s bench`, or set UV"):
-        installing.converter(lambda line: None)
+        installing.install_onnx_converter(lambda line: None)
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\necho npm warn slow >&2\necho npm error code ENOTFOUND >&2\nexit 1\n")
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(EnvironmentProblem, match="npm could not install .*: npm error code ENOTF"):
-        installing.node_peers(lambda line: None)
+        installing.install_node_peers(lambda line: None)
     assert list((tmp_path / "home").iterdir()) == []
 
 
-def test_the_peers_are_pinned_as_their_lock_file_has_them():
+def test_peer_versions_equal_their_lock_file():
     wanted, lock = (
         json.loads((installing.PACKAGES / name).read_text())
         for name in ("package.json", "package-lock.json")
@@ -165,7 +165,7 @@ def test_the_peers_are_pinned_as_their_lock_file_has_them():
     assert names.count("onnxruntime-node") == names.count("onnxruntime-web") == 1
 
 
-def test_an_epoch_of_the_older_design_is_reckoned_by_texts():
+def test_an_epoch_of_the_older_design_is_estimated_by_texts():
     asked = []
 
     def ask(op, what, count):
@@ -174,27 +174,27 @@ def test_an_epoch_of_the_older_design_is_reckoned_by_texts():
 
     older: Any = SimpleNamespace(ask=ask)
     # 24 s · 5000/480 + 3 s · 1000/96
-    assert training.epoch(older, {"train": 5000, "dev": 1000}) == 250 + 31.25
+    assert training.estimate_epoch(older, {"train": 5000, "dev": 1000}) == 250 + 31.25
     assert asked == [("part", "train", 15), ("part", "dev", 3)]
-    assert training.shares({"train": 5000, "dev": 1000}) == "480 of 5000 and 96 of 1000"
-    assert training.shares({"train": 32, "dev": 32}) == "32 of 32 and 32 of 32"
+    assert training.describe_shares({"train": 5000, "dev": 1000}) == "480 of 5000 and 96 of 1000"
+    assert training.describe_shares({"train": 32, "dev": 32}) == "32 of 32 and 32 of 32"
 
 
-def test_a_training_that_ends_early_is_no_training_of_five_epochs(tmp_path, monkeypatch):
+def test_a_training_with_too_few_epochs_is_an_error(tmp_path, monkeypatch):
     program = tmp_path / "node"
-    monkeypatch.setattr(training, "node", lambda: str(program))
+    monkeypatch.setattr(training, "find_node", lambda: str(program))
     files = {"train": "t.jsonl", "dev": "d.jsonl"}
 
     def run(*lines):
         program.write_text("\n".join(["#!/bin/sh", *lines]) + "\n")
         program.chmod(0o755)
         accuracies: list[float] = []
-        training.train(setting(tmp_path), training.CASES[0], "bundle", files, accuracies)
+        training.time_training(setting(tmp_path), training.CASES[0], "bundle", files, accuracies)
         return accuracies
 
-    told = '{"history": [1, 2, 3, 4, 5], "dev_accuracy": 0.75}'
+    summary = '{"history": [1, 2, 3, 4, 5], "dev_accuracy": 0.75}'
     check = 'case "$*" in *"--epochs 5 --backend wasm"*) ;; *) exit 9;; esac'
-    assert run(check, f"echo '{told}'") == [0.75]
+    assert run(check, f"echo '{summary}'") == [0.75]
     with pytest.raises(CheckFailed, match="ran 2 epochs, expected 5"):
         run("""echo '{"history": [1, 2], "dev_accuracy": 0.75}'""")
     with pytest.raises(EnvironmentProblem, match="train.js failed: error: no data"):
@@ -202,43 +202,48 @@ def test_a_training_that_ends_early_is_no_training_of_five_epochs(tmp_path, monk
     assert not list((tmp_path / "scratch").iterdir())
 
 
-def test_every_side_that_is_here_gives_the_same_vectors(embedded, tmp_path):
-    given = setting(tmp_path)
+def test_all_available_sides_give_the_same_vectors(embedded, tmp_path):
+    current = setting(tmp_path)
     examples = [{"text": text, "label": place % 2} for place, text in enumerate(REVIEWS)]
     data = tmp_path / "three.jsonl"
     data.write_text("".join(json.dumps(each) + "\n" for each in examples))
     bundle = str(embedded.bundle)
     room = ROOT / "bench"
     with (
-        Side("ours", node_program(str(room / "encoding" / "ours.js"))) as ours,
-        Side("TensorFlow", python_program("bench.encoding.saved_model")) as tensorflow,
-        Side("the older design", node_program(str(room / "training" / "older.js"))) as older,
+        SideProcess("ours", node_program(str(room / "encoding" / "ours.js"))) as ours,
+        SideProcess("TensorFlow", python_program("bench.encoding.saved_model")) as tensorflow,
+        SideProcess("the older design", node_program(str(room / "training" / "older.js"))) as older,
     ):
         ours.ask("open", bundle=bundle, backend="wasm")
-        file = material.file(given, "texts", REVIEWS)
+        file = material.write_json_file(current, "texts", REVIEWS)
         ids = ours.ask("ids", file=file)
         assert [row[0] for row in ids] == [ids[0][0]] * 3
         ours.ask("texts", file=file)
         tensorflow.ask("open", directory=str(embedded.model))
-        tensorflow.ask("batches", file=material.file(given, "batches", [ids[:2], ids[2:]]))
+        tensorflow.ask(
+            "batches", file=material.write_json_file(current, "batches", [ids[:2], ids[2:]])
+        )
         # Any GraphModel does: here it is the bundle's.
         paths = {"train": str(data), "dev": str(data)}
         older.ask("open", directory=bundle, bundle=bundle, backend="wasm", **paths)
-        assert encoding.compare("TensorFlow", ours, tensorflow) < encoding.CLOSE
-        assert encoding.compare("older", ours, older) < encoding.CLOSE
+        assert encoding.compare_vectors("TensorFlow", ours, tensorflow) < encoding.CLOSE
+        assert encoding.compare_vectors("older", ours, older) < encoding.CLOSE
         for what in ("train", "dev"):
             part = older.ask("part", what=what, count=9)
             assert part["texts"] == 3 and part["seconds"] > 0
-        ours.ask("batches", file=material.file(given, "batches", [ids[:1], ids[1:2], ids[2:]]))
-        assert encoding.compare("batches", ours, tensorflow) < encoding.CLOSE
+        ours.ask(
+            "batches",
+            file=material.write_json_file(current, "batches", [ids[:1], ids[1:2], ids[2:]]),
+        )
+        assert encoding.compare_vectors("batches", ours, tensorflow) < encoding.CLOSE
 
 
-def test_a_bundle_in_memory_counts_with_all_of_its_process(embedded, tmp_path):
-    size = memory.weights(embedded.bundle)
+def test_the_memory_row_counts_the_whole_process(embedded, tmp_path):
+    size = memory.weight_bytes(embedded.bundle)
     assert size == sum(file.stat().st_size for file in embedded.bundle.glob("group*.bin"))
-    assert memory.peak(embedded.bundle) > size + 2**20
+    assert memory.peak_bytes(embedded.bundle) > size + 2**20
     with pytest.raises(EnvironmentProblem, match="loading failed"):
-        memory.peak(tmp_path)
+        memory.peak_bytes(tmp_path)
 
 
 def test_a_program_that_fails_is_not_timed(tmp_path):
@@ -246,16 +251,16 @@ def test_a_program_that_fails_is_not_timed(tmp_path):
     for source in ("throw new Error('no data')", "process.exit(0)"):
         program.write_text(source)
         with pytest.raises(EnvironmentProblem, match="program.js failed"):
-            cold.process([str(program)])()
+            cold.make_timer([str(program)])()
     program.write_text("console.log(1)")
-    assert cold.process([str(program)])() > 0
+    assert cold.make_timer([str(program)])() > 0
 
 
-def test_the_chart_sets_families_apart_and_strikes_through_no_ratio():
+def test_the_chart_separates_families_and_crosses_no_ratio():
     rows = [
         {"name": name, "ratio": ratio, "target": target, "met": None, "what": "", "peer": ""}
         for name, ratio, target in (("a.b", 9, 10), ("a.c", 9, 90), ("d", 9, 1))
     ]
-    near, far, beside = output.marks(rows)["bars"]
+    near, far, beside = output.chart_marks(rows)["bars"]
     assert near["label"] == near["target"] > far["label"] == beside["label"]
     assert far["y"] - near["y"] < beside["y"] - far["y"]

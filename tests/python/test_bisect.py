@@ -1,4 +1,4 @@
-"""The first op that is off, in conversions by TF.js's own converter and in damaged ones."""
+"""The first op that differs, in conversions by TF.js's own converter and in damaged ones."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ tf, _ = tensorflow()
 
 
 def stock(model: Path, out: Path) -> Path:
-    """The SavedModel as TF.js's own converter carries it over."""
+    """Converts the SavedModel with TF.js's own converter."""
     command = [sys.executable, "-m", "bench.conversion.stock", str(model), str(out)]
-    # With oneDNN the converter's optimiser leaves ops in the graph that TF.js does not know.
+    # With oneDNN, the converter's optimiser leaves ops that TF.js does not know.
     plain = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"}
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=plain)
     return out
@@ -46,7 +46,7 @@ def config(architecture: str = "bert"):
 
 @pytest.fixture(scope="module")
 def strings(tmp_path_factory):
-    """A model of token strings, and its stock conversion."""
+    """Returns a model of token strings, and its stock conversion."""
     from export.architectures import encoder
     from export.architectures.string_tokens import save_string_tokens
 
@@ -60,7 +60,7 @@ def strings(tmp_path_factory):
 
 
 @pytest.mark.parametrize("backend", ["wasm", "cpu"])
-def test_a_stock_conversion_of_token_strings_is_put_at_its_op(strings, backend):
+def test_a_stock_conversion_of_token_strings_fails_at_its_op(strings, backend):
     model, graph = strings
     code, result = bisect(graph, model, "--backend", backend)
     assert (code, result["verdict"]) == (1, "drift")
@@ -70,7 +70,7 @@ def test_a_stock_conversion_of_token_strings_is_put_at_its_op(strings, backend):
 
 @pytest.fixture(scope="module")
 def table_in_graph(tmp_path_factory):
-    """A lookup whose table is in the graph, so that TF.js does load it."""
+    """Returns a lookup whose table is in the graph, so that TF.js loads it."""
     place = tmp_path_factory.mktemp("table")
     keys = tf.constant(["[PAD]", "[UNK]", "[CLS]", "你", "好"])
     init = tf.lookup.KeyValueTensorInitializer(keys, tf.range(5, dtype=tf.int32))
@@ -88,8 +88,8 @@ def table_in_graph(tmp_path_factory):
     return place / "model", stock(place / "model", place / "tfjs")
 
 
-def test_wrong_ids_without_an_error_are_put_at_the_op(table_in_graph):
-    """DESIGN's measured trap: wasm's comparison with '' is wrong, and nothing throws."""
+def test_wrong_ids_without_an_error_are_found_at_their_op(table_in_graph):
+    """On wasm the comparison with '' is wrong, and nothing throws."""
     model, graph = table_in_graph
     one = graph / "one.json"
     one.write_text(json.dumps({"tokens": [["[CLS]", "你", "好", "xyzzy", ""]]}), encoding="utf-8")
@@ -104,7 +104,7 @@ def test_wrong_ids_without_an_error_are_put_at_the_op(table_in_graph):
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory):
-    """A model of ids and its stock conversion."""
+    """Returns a model of ids and its stock conversion."""
     from export.architectures import encoder
 
     place = tmp_path_factory.mktemp("named")
@@ -144,7 +144,7 @@ def test_a_damaged_op_is_named(named, tmp_path):
     assert set(result["inputs"].values()) <= {"equal", "not compared"}
 
 
-def test_an_op_that_tfjs_does_not_have_is_put_at_its_node(named, tmp_path):
+def test_an_op_that_tfjs_lacks_is_found_at_its_node(named, tmp_path):
     model, graph = named
 
     def change(nodes):
@@ -156,7 +156,7 @@ def test_an_op_that_tfjs_does_not_have_is_put_at_its_node(named, tmp_path):
     assert "Erfc" in result["message"]
 
 
-def test_what_is_no_model_is_a_mistake(named, tmp_path):
+def test_a_missing_model_is_a_user_error(named, tmp_path):
     command = [sys.executable, "-m", "parity_tests.bisect", "--graph-model", str(tmp_path)]
     done = subprocess.run(
         [*command, "--model", str(named[0])], cwd=ROOT, capture_output=True, text=True

@@ -26,7 +26,7 @@ def tokenizer_contract(algorithm: str, sha256: str) -> dict[str, Any]:
 
 
 def write_contract(out: Path, contract: dict[str, Any]) -> None:
-    whole = contracts.bundle()
+    whole = contracts.bundle_contract()
     made_by = {"versions": {}} | contract["provenance"]
     whole |= {"name": "n", "provenance": made_by}
     whole["tokenizer"] |= {"algorithm": "bert", "options": {"lower_case": True}}

@@ -62,7 +62,7 @@ def test_wrong_option_is_one_line_with_a_suggestion(folder, typed, said, capsys)
 
 
 def test_list_option_may_be_repeated():
-    from parity_tests.__main__ import parse
+    from parity_tests.__main__ import parse_options
 
-    options = parse(["--bundle", "a", "--bundle", "b", "--model", "m"])
+    options = parse_options(["--bundle", "a", "--bundle", "b", "--model", "m"])
     assert [str(path) for path in options.bundle] == ["a", "b"]

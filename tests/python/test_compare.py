@@ -1,4 +1,4 @@
-"""The comparator finds each fault that it must see, and the line it must not cross."""
+"""The comparison finds each kind of difference, and passes what is within the budget."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 
 from numerics.budgets import Budget
 from parity_tests.checks.budgets import EXACT
-from parity_tests.checks.compare import Array, Measures, compare, compare_names
+from parity_tests.checks.compare import Array, Measures, compare_arrays, compare_names
 
 ATOL = float(np.float32(1e-5))
 BUDGET = Budget(ATOL, 0.0, "a test's")
@@ -19,7 +19,7 @@ def floats(*values: float) -> Array:
 
 
 def check(node: Array, python: Array, budget: Budget = BUDGET) -> str | None:
-    problem = compare(node, python, budget, "here").problem
+    problem = compare_arrays(node, python, budget, "here").problem
     return problem.check if problem else None
 
 
@@ -36,7 +36,7 @@ def test_the_budget_itself_passes_and_one_ulp_more_fails() -> None:
         assert check(floats(sign * float(over)), floats(0)) == "values"
 
 
-def test_the_relative_part_grows_with_pythons_value_alone() -> None:
+def test_the_relative_tolerance_depends_only_on_pythons_value() -> None:
     assert check(floats(1025), floats(1024), RELATIVE) is None
     assert check(np.nextafter(floats(1025), floats(2000)), floats(1024), RELATIVE) == "values"
     # The rule is not symmetric: 1/1024 of 1024 is allowed, 1/1024 of 1023 is not 1.
@@ -50,7 +50,9 @@ def test_one_ulp_fails_where_values_must_be_equal() -> None:
 
 @pytest.mark.parametrize("node", [math.nan, math.inf, -math.inf, 0.0])
 @pytest.mark.parametrize("python", [math.nan, math.inf, -math.inf, 0.0])
-def test_what_is_not_finite_fails_on_either_side_and_on_both(node: float, python: float) -> None:
+def test_values_that_are_not_finite_fail_on_either_side_and_on_both(
+    node: float, python: float
+) -> None:
     expected = None if node == python == 0.0 else "finite"
     assert check(floats(1, node), floats(1, python)) == expected
     lenient = Budget(1e30, 1e30, "a test's")
@@ -84,21 +86,23 @@ def test_names_are_compared_both_ways() -> None:
     assert nothing.check == "nothing"
 
 
-def test_messages_say_got_should_be_and_where() -> None:
-    problem = compare(floats(1, 3, 2.5), floats(1, 1, 2), BUDGET, "pooled_output, wasm").problem
+def test_messages_have_the_got_and_expected_values_and_the_position() -> None:
+    problem = compare_arrays(
+        floats(1, 3, 2.5), floats(1, 1, 2), BUDGET, "pooled_output, wasm"
+    ).problem
     assert problem is not None
     allowed = f"1.0 ± {ATOL:g}"
     assert problem.message == f"got 3.0, but should be {allowed} [pooled_output, wasm at [1]]"
 
 
 def test_integers_name_the_first_difference_and_floats_the_largest() -> None:
-    ids = compare(np.array([1, 2, 9], np.int32), np.array([1, 3, 4], np.int32), EXACT, "ids")
+    ids = compare_arrays(np.array([1, 2, 9], np.int32), np.array([1, 3, 4], np.int32), EXACT, "ids")
     assert ids.problem is not None
     assert ids.problem.message == "got 2, but should be 3 [ids at [1]]"
 
 
-def test_measures_are_those_of_the_definition() -> None:
-    measures = Measures.of(floats(3, 0, 4), floats(0, 0, 5), Budget(0, 0.1, ""))
+def test_measures_equal_their_definitions() -> None:
+    measures = Measures.between(floats(3, 0, 4), floats(0, 0, 5), Budget(0, 0.1, ""))
     assert measures.compared == 3
     assert measures.max_abs == 3
     assert measures.max_rel == pytest.approx(0.2)
@@ -107,20 +111,20 @@ def test_measures_are_those_of_the_definition() -> None:
     assert measures.cosine == pytest.approx(20 / 25)
 
 
-def test_the_smallest_tolerance_told_is_the_one_that_passes() -> None:
+def test_the_reported_smallest_tolerance_passes() -> None:
     random = np.random.default_rng(0)
     python = random.normal(size=(7, 11)).astype(np.float32)
     node = python + random.normal(size=(7, 11)).astype(np.float32) * np.float32(1e-3)
-    needed = compare(node, python, BUDGET, "here").measures.needed_atol
+    needed = compare_arrays(node, python, BUDGET, "here").measures.needed_atol
     assert check(node, python, Budget(needed, 0, "")) is None
     assert check(node, python, Budget(np.nextafter(needed, 0), 0, "")) == "values"
 
 
-def test_measures_add_up() -> None:
+def test_measures_of_parts_add_up() -> None:
     random = np.random.default_rng(1)
     node, python = random.normal(size=(2, 100)).astype(np.float32)
-    whole = Measures.of(node, python, BUDGET)
-    parts = Measures.of(node[:30], python[:30], BUDGET) + Measures.of(
+    whole = Measures.between(node, python, BUDGET)
+    parts = Measures.between(node[:30], python[:30], BUDGET) + Measures.between(
         node[30:], python[30:], BUDGET
     )
     assert parts.max_abs == whole.max_abs

@@ -1,7 +1,7 @@
-"""No row of the catalog is left out, a failure is told, and one row goes all the way.
+"""Every row of the catalog has a build, failures are reported, and one row runs completely.
 
 The publishers' rows are tested without the publishers' packages: with answers made by hand, and
-with a script in the place of theirs.
+with a script that replaces theirs.
 """
 
 import json
@@ -14,43 +14,44 @@ import pytest
 
 from export.source import catalog
 from parity_tests.conformance import __main__ as command
-from parity_tests.conformance.fixtures import groups, vocab_lines
+from parity_tests.conformance.fixtures import entries_by_build, make_vocab_lines
 from parity_tests.conformance.published import (
     CEILING,
     ROUNDING,
+    compare_answers,
     conform_published,
-    judge,
-    published,
+    published_models,
 )
 from parity_tests.conformance.publishers import cases, reference
-from parity_tests.conformance.rows import Row, table
-from parity_tests.conformance.trained import judge_by
+from parity_tests.conformance.rows import ConformanceRow, markdown_table
+from parity_tests.conformance.trained import compare_with_transformers
 from tests.python.conftest import ROOT
 
 
 def test_every_row_of_the_catalog_has_a_build():
-    names = [entry.name for group in groups() for entry in group]
+    names = [entry.name for group in entries_by_build() for entry in group]
     assert sorted(names) == sorted(entry.name for entry in catalog.read_entries())
 
 
 def test_rows_that_share_a_build_are_the_same_model():
-    for group in groups():
+    for group in entries_by_build():
         assert len({(entry.configuration, entry.contract) for entry in group}) == 1
 
 
-def test_the_vocab_is_as_large_as_the_collection_s():
-    lines = vocab_lines(21128)
+def test_the_vocab_has_the_size_of_the_collections_vocab():
+    lines = make_vocab_lines(21128)
     assert len(lines) == len(set(lines)) == 21128
 
 
-def test_a_command_is_measured(tmp_path):
-    """By a small process, as in the command: a child begins with its parent's peak."""
+def test_time_and_memory_of_a_command_are_measured(tmp_path):
+    """Measured by a small process, as in the command: a child begins with its parent's peak."""
     code = "import sys; x = bytearray(300 << 20); print('out'); sys.exit('no such thing')"
     script = (
-        "import pathlib, sys; from parity_tests.runners.measure import measured; "
+        "import pathlib, sys; from parity_tests.runners.measure import run_measured; "
         f"log = pathlib.Path({str(tmp_path / 'log')!r}); "
-        f"done = measured([sys.executable, '-c', {code!r}], log); "
-        "print(done.code, done.stdout.strip(), done.last_words, done.peak_bytes >> 20, sep='|')"
+        f"done = run_measured([sys.executable, '-c', {code!r}], log); "
+        "peak = done.peak_bytes >> 20; "
+        "print(done.code, done.stdout.strip(), done.last_error_line, peak, sep='|')"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
     *said, peak = done.stdout.decode().strip().split("|")
@@ -60,9 +61,11 @@ def test_a_command_is_measured(tmp_path):
 
 
 def test_the_table_has_every_build_and_says_what_failed():
-    good = Row("one", ["two"], "named", "d", True, "", 16.0, 1.5, 900.0, 0.2, 150.0, {"x": 2e-6})
-    bad = Row("three", [], "tokens-3", "h", said="export: no such op")
-    lines = table([good, bad]).split("\n")
+    good = ConformanceRow(
+        "one", ["two"], "named", "d", True, "", 16.0, 1.5, 900.0, 0.2, 150.0, {"x": 2e-6}
+    )
+    bad = ConformanceRow("three", [], "tokens-3", "h", said="export: no such op")
+    lines = markdown_table([good, bad]).split("\n")
     assert len({len(line) for line in lines}) == 1
     assert (
         "one, two" in lines[2]
@@ -72,7 +75,7 @@ def test_the_table_has_every_build_and_says_what_failed():
     assert "export: no such op" in lines[3]
 
 
-def test_the_third_party_can_say_no():
+def test_a_difference_from_transformers_fails():
     golden = {
         "input_ids": np.array([[2, 3]], np.int32),
         "attention_mask": np.array([[1, 0]], np.int32),
@@ -80,11 +83,11 @@ def test_the_third_party_can_say_no():
         "pooled_output": np.zeros((1, 3), np.float32),
     }
     theirs = {"own_ids": golden["input_ids"], **{k: v.copy() for k, v in golden.items()}}
-    theirs["sequence_output"][0, 1] = 9.0  # masked: means nothing
+    theirs["sequence_output"][0, 1] = 9.0  # masked: not compared
 
     def said(**changed):
-        row = Row("trained", [], "named", "trained", ok=True)
-        judge_by(row, golden, theirs | changed)
+        row = ConformanceRow("trained", [], "named", "trained", ok=True)
+        compare_with_transformers(row, golden, theirs | changed)
         return row.ok, row.said
 
     assert said() == (True, "")
@@ -96,7 +99,7 @@ def test_the_third_party_can_say_no():
     )
 
 
-def test_one_row_goes_all_the_way(tmp_path, capsys):
+def test_one_row_is_built_exported_and_compared(tmp_path, capsys):
     out = tmp_path / "conformance.json"
     assert command.main(["--rows", "albert_tiny", "--out", str(out)]) == 0
     (row,) = json.loads(out.read_text("utf-8"))
@@ -107,7 +110,7 @@ def test_one_row_goes_all_the_way(tmp_path, capsys):
     assert "albert_tiny" in capsys.readouterr().out
 
 
-def test_a_row_that_the_catalog_has_not(tmp_path, capsys):
+def test_an_unknown_row_is_refused(tmp_path, capsys):
     assert command.main(["--rows", "gpt", "--out", str(tmp_path / "x.json")]) == 2
     assert "the catalog has no gpt" in capsys.readouterr().err
 
@@ -132,19 +135,19 @@ ALL_ROWS = {
 }
 
 
-def test_the_publishers_rows_and_their_scripts():
-    assert {model.name for model in published()} == ALL_ROWS
-    for model in published():
+def test_every_publisher_row_has_a_script():
+    assert {model.name for model in published_models()} == ALL_ROWS
+    for model in published_models():
         script = ROOT / "parity_tests" / "conformance" / "publishers" / f"{model.script}.py"
         lines = script.read_text("utf-8").split("\n")
         own = [x for x in lines if x.startswith(("from export", "import export", "from parity"))]
         assert own == ["from parity_tests.conformance.publishers.reference import ("]
 
 
-def test_the_publishers_texts_have_each_kind():
-    """Each way in which tokenizers differ is in the texts, and the vocab tells the ways apart."""
+def test_the_publishers_texts_have_every_kind_of_character():
+    """The texts have every difference between tokenizers, and the vocab shows it in the ids."""
     texts = [case["text"] for case in cases.CASES]
-    tokens = cases.vocab_lines()
+    tokens = cases.small_vocab_lines()
     assert len(tokens) == len(set(tokens)) and 200 < len(tokens) < 400
     assert "" in texts and any(len(text) > reference.LONGEST for text in texts)
     for either, other in [("，", ","), ("１", "1"), ("Ａ", "A"), ("é", "e"), ("Play", "play")]:
@@ -156,19 +159,21 @@ def test_the_publishers_texts_have_each_kind():
 
 
 def answers():
-    """A publisher's reference and Node's equal answer, as the two write them."""
+    """Returns a publisher's reference and Node's equal answer, as they write them."""
     generator = np.random.default_rng(3)
     exact = generator.normal(0.0, 1.0, (2, 3, 4))
     single = (exact + 1e-6).astype(np.float32)
-    theirs = reference.padded([([2, 9, 3], [0, 0, 0]), ([2, 3], [0, 0])])
+    theirs = reference.pad_rows([([2, 9, 3], [0, 0, 0]), ([2, 3], [0, 0])])
     theirs |= {"sequence_output": single, "sequence_output.float64": exact}
     ours = {name: theirs[name].copy() for name in ("input_ids", "attention_mask")}
     return theirs, ours | {"hidden": single.copy()}
 
 
 def said_of(theirs, ours, roles=("sequence_output",)):
-    row = Row("toy", [], "named", "publisher")
-    said = judge(row, "wasm", dict(zip(roles, ["hidden", "pool"], strict=False)), theirs, ours)
+    row = ConformanceRow("toy", [], "named", "publisher")
+    said = compare_answers(
+        row, "wasm", dict(zip(roles, ["hidden", "pool"], strict=False)), theirs, ours
+    )
     return said, row
 
 
@@ -187,7 +192,7 @@ def test_node_equals_the_publisher():
     assert row.budget == pytest.approx(ROUNDING * rounding)
 
 
-def test_the_publisher_can_say_no():
+def test_a_difference_from_the_publisher_fails():
     theirs, ours = answers()
     ours["hidden"][0, 1, 2] += 1e-5
     said, _ = said_of(theirs, ours)
@@ -198,12 +203,12 @@ def test_the_publisher_can_say_no():
     assert "nan from float64" in said_of(theirs, ours)[0]
 
     theirs, ours = answers()
-    ours["hidden"][1, 2] = 50.0  # masked: means nothing
+    ours["hidden"][1, 2] = 50.0  # masked: not compared
     assert said_of(theirs, ours)[0] == ""
 
 
-def test_a_publisher_s_rounding_has_a_ceiling():
-    """A reference whose own float32 is far off does not excuse Node."""
+def test_the_tolerance_for_a_publishers_rounding_is_limited():
+    """A reference whose own float32 is far off does not allow Node to be far off."""
     theirs, ours = answers()
     theirs["sequence_output"] = theirs["sequence_output"] + np.float32(1.0)
     ours["hidden"][0, 0, 0] += 0.01
@@ -226,13 +231,13 @@ def test_a_publisher_s_rounding_has_a_ceiling():
         ),
     ],
 )
-def test_other_ids_and_shapes_are_no_equality(change, expected):
+def test_different_ids_and_shapes_fail(change, expected):
     theirs, ours = answers()
     change(ours)
     assert expected in said_of(theirs, ours)[0]
 
 
-def test_an_output_that_is_missing_is_no_equality():
+def test_a_missing_output_fails():
     theirs, ours = answers()
     assert said_of(theirs, ours, roles=("default",))[0] == (
         "the bundle has no sequence_output, only default"
@@ -241,7 +246,7 @@ def test_an_output_that_is_missing_is_no_equality():
     assert said_of(theirs, ours)[0] == "the reference has no outputs"
 
 
-def test_a_fixed_length_bundle_is_padded_further():
+def test_the_extra_padding_of_a_fixed_length_bundle_is_ignored():
     theirs, ours = answers()
     wider = np.full((2, 2, 4), 7.0, np.float32)
     ours["hidden"] = np.concatenate([ours["hidden"], wider], axis=1)
@@ -250,17 +255,17 @@ def test_a_fixed_length_bundle_is_padded_further():
     assert said_of(theirs, ours)[0] == ""
 
 
-def test_a_publisher_that_cannot_run_is_a_failed_row(tmp_path):
-    """This Python has no torch: the row fails by name, and nothing is left behind."""
-    (model,) = (m for m in published() if m.name == "transformers/bert")
+def test_a_publisher_script_that_fails_is_a_failed_row(tmp_path):
+    """This Python has no torch: the row fails, and no files remain."""
+    (model,) = (m for m in published_models() if m.name == "transformers/bert")
     row = conform_published(model, Path(sys.executable), tmp_path)
     assert not row.ok and "transformers_models: " in row.said
     assert "No module named" in row.said
     assert list(tmp_path.iterdir()) == []
 
 
-def test_reference_files_hold_float32_and_float64(tmp_path):
-    inputs = reference.padded([([2, 3], [0, 0])])
+def test_reference_files_have_float32_and_float64(tmp_path):
+    inputs = reference.pad_rows([([2, 3], [0, 0])])
     value = np.zeros((1, 4))
     with pytest.raises(TypeError, match="expected float32 and float64"):
         reference.write_reference(tmp_path, inputs, {"x": value}, {"x": value}, ["numpy"])
@@ -269,17 +274,17 @@ def test_reference_files_hold_float32_and_float64(tmp_path):
     assert (tmp_path / "reference.safetensors").exists()
 
 
-def test_the_texts_reach_a_publisher_as_they_are(tmp_path):
+def test_a_publisher_script_reads_the_texts_unchanged(tmp_path):
     cases.write_cases(tmp_path, [*cases.CASES, *cases.PAIRS])
     read = reference.read_cases(tmp_path)
     assert [case.text for case in read if case.pair is None] == [c["text"] for c in cases.CASES]
     assert [(c.text, c.pair) for c in read if c.pair is not None] == [
         (pair["sentence1"], pair["sentence2"]) for pair in cases.PAIRS
     ]
-    assert reference.read_tokens(tmp_path) == cases.vocab_lines()
+    assert reference.read_tokens(tmp_path) == cases.small_vocab_lines()
 
 
-def test_a_publisher_s_row_without_its_python(tmp_path, capsys):
+def test_a_publishers_row_needs_its_python(tmp_path, capsys):
     out = str(tmp_path / "x.json")
     assert command.main(["--rows", "keras_hub/bert", "--out", out]) == 2
     assert "keras_hub/bert needs --publishers-python PYTHON" in capsys.readouterr().err

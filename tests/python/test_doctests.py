@@ -1,4 +1,4 @@
-"""The examples in docstrings, each of which is a claim."""
+"""Runs the examples in docstrings."""
 
 import doctest
 import importlib
@@ -16,12 +16,12 @@ MODULES = [
 ]
 
 
-def test_there_are_examples() -> None:
+def test_there_are_docstring_examples() -> None:
     assert len(MODULES) > 20
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str) -> None:
+def test_docstring_examples_hold(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried > 0
     assert failed == 0

@@ -1,7 +1,7 @@
-"""The judge's trial: that a fault is really put in, and that nothing else is.
+"""Each fault is injected, and changes nothing else.
 
-What is put in is measured on the files by this test's own means; that the judge finds it is tried
-on a few, the rest being what `nox -s faults` is for.
+The tests inspect the files by their own means. Only a few faults are judged here; `nox -s faults`
+judges all.
 """
 
 import ast
@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from fault_injection import score, sensitivity, tables
-from fault_injection.copies import BUNDLE, HEAD, Copy
+from fault_injection.copies import BUNDLE, HEAD, SealedCopy
 from fault_injection.evaluator import Evaluator
 from fault_injection.kinds import runner
-from fault_injection.material import build, train
-from fault_injection.registry import TARGETS, Kind, Task, every_kind, planned
-from fault_injection.run import Record
-from fault_injection.sources import SOURCES, Clean, Material
+from fault_injection.material import build_missing, train_head
+from fault_injection.registry import TARGETS, Kind, Task, every_kind, plan_tasks
+from fault_injection.run import VerdictRecord
+from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from fault_injection.target import Target
 from tests.python.conftest import ROOT, Embedded
 
@@ -34,26 +34,26 @@ PARTS += [f"tables:{name}" for name in ("bert", "fast", "lower", "cased")]
 
 
 @pytest.fixture(scope="session")
-def material(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """A part of the trial's clean material, small enough to be made here."""
-    made = Material(tmp_path_factory.mktemp("material"))
-    build(made.root, embedded.vocab, [*PARTS, *BUILT], lambda line: None)
+def material(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> CleanMaterial:
+    """Makes a small part of the clean models and bundles."""
+    made = CleanMaterial(tmp_path_factory.mktemp("material"))
+    build_missing(made.root, embedded.vocab, [*PARTS, *BUILT], lambda line: None)
     for name in BUILT[:2]:
-        train(made, name, embedded.data / "train.jsonl", lambda line: None)
+        train_head(made, name, embedded.data / "train.jsonl", lambda line: None)
     return made
 
 
 @pytest.fixture(scope="session")
-def cleans(material: Material) -> list[Clean]:
+def cleans(material: CleanMaterial) -> list[CleanBundle]:
     return [clean for clean in material.cleans() if clean.path.exists()]
 
 
-def named(cleans: list[Clean], name: str) -> Clean:
+def named(cleans: list[CleanBundle], name: str) -> CleanBundle:
     return next(clean for clean in cleans if clean.name == name)
 
 
 def contents(place: Path) -> dict[str, bytes]:
-    """Every file of a directory by its name within; of links to others, nothing."""
+    """Returns the content of every file of a directory, by its relative name."""
     files = [
         path for path in place.rglob("*") if path.is_file() and "node_modules" not in path.parts
     ]
@@ -61,7 +61,7 @@ def contents(place: Path) -> dict[str, bytes]:
 
 
 def weight(bundle: Path, name: str) -> np.ndarray:
-    """A float32 weight, read by its place in the manifest."""
+    """Reads a float32 weight by its offset in the manifest."""
     [group] = json.loads((bundle / "model.json").read_text())["weightsManifest"]
     whole = b"".join((bundle / path).read_bytes() for path in group["paths"])
     start = 0
@@ -81,7 +81,7 @@ def test_there_are_enough_kinds_and_faults() -> None:
     assert sum(len(source.dtypes) for source in SOURCES) >= 50
 
 
-def test_what_puts_faults_in_shares_nothing_with_the_judge() -> None:
+def test_only_the_evaluator_imports_the_judge() -> None:
     importing = set()
     for file in (ROOT / "fault_injection").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -93,18 +93,18 @@ def test_what_puts_faults_in_shares_nothing_with_the_judge() -> None:
 
 
 @pytest.mark.parametrize("name", ["bert_tanh.float32", "bert_large.float16", "outlier.float16"])
-def test_an_unchanged_copy_sealed_again_is_the_same(
-    cleans: list[Clean], tmp_path: Path, name: str
+def test_resealing_an_unchanged_copy_changes_nothing(
+    cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
     clean = named(cleans, name)
-    copy = Copy(clean.path, tmp_path / "copy", BUNDLE)
+    copy = SealedCopy(clean.path, tmp_path / "copy", BUNDLE)
     copy.document("model.json")
     copy.seal()
     assert contents(copy.path) == contents(clean.path)
 
 
-def test_a_patient_whose_weights_are_written_unchanged_is_the_same(
-    cleans: list[Clean], tmp_path: Path
+def test_writing_unchanged_weights_changes_nothing(
+    cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
     for name in ("bert_large.float32", "bert_tanh.uint8", "bert_tanh.float16"):
         target = Target(named(cleans, name), tmp_path / name)
@@ -113,18 +113,20 @@ def test_a_patient_whose_weights_are_written_unchanged_is_the_same(
         assert contents(target.bundle_path) == contents(target.clean.path)
 
 
-def test_an_unchanged_head_sealed_again_is_the_same(cleans: list[Clean], tmp_path: Path) -> None:
+def test_resealing_an_unchanged_head_changes_nothing(
+    cleans: list[CleanBundle], tmp_path: Path
+) -> None:
     head = named(cleans, "bert_tanh.float32").head
     assert head is not None
-    copy = Copy(head, tmp_path / "copy", HEAD)
+    copy = SealedCopy(head, tmp_path / "copy", HEAD)
     copy.document("model.json")
     copy.seal()
     assert contents(copy.path) == contents(head)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_every_fault_is_in_the_files_and_sealed(
-    kind: Kind, cleans: list[Clean], tmp_path: Path
+def test_every_fault_changes_the_files_and_is_sealed(
+    kind: Kind, cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
     fitting = [clean for clean in cleans if kind.fits(clean)]
     assert fitting, "none of the bundles made here is fit for it"
@@ -141,11 +143,11 @@ def test_every_fault_is_in_the_files_and_sealed(
 
 
 def altered(target: Target) -> list[str]:
-    """The files that are not as in the clean directories."""
+    """Returns the files that differ from the clean directories."""
     pairs = [(target.bundle_path, target.clean.path)]
     if target.head_path is not None and target.clean.head is not None:
         pairs.append((target.head_path, target.clean.head))
-    # Node's side changes while it runs; what changes is told by judging.
+    # Runner faults change no files: only the judge shows them.
     found = [] if target.program is None else [target.program.name]
     for place, clean in pairs:
         old = contents(clean)
@@ -154,7 +156,7 @@ def altered(target: Target) -> list[str]:
 
 
 def assert_sealed(place: Path, seal: str) -> None:
-    """Every file has the size and the hash that the contract gives it."""
+    """Checks that every file has the size and the hash of the contract."""
     files = json.loads((place / seal).read_text(encoding="utf-8"))["files"]
     for name, entry in files.items():
         data = (place / name).read_bytes()
@@ -163,19 +165,19 @@ def assert_sealed(place: Path, seal: str) -> None:
         assert {path.name for path in place.iterdir()} == {*files, BUNDLE}
 
 
-def put(kind: str, clean: Clean, place: Path, number: int = 0) -> Target:
+def put(kind: str, clean: CleanBundle, place: Path, number: int = 0) -> Target:
     target = Target(clean, place)
     KINDS[kind].inject(target, Random(number))
     return target
 
 
-def test_a_fault_is_the_same_every_time(cleans: list[Clean], tmp_path: Path) -> None:
+def test_a_fault_is_reproducible(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     first, again = (put("exponent_bit", clean, tmp_path / name) for name in ("a", "b"))
     assert contents(first.bundle_path) == contents(again.bundle_path)
 
 
-def test_one_sign_is_turned_and_nothing_else(cleans: list[Clean], tmp_path: Path) -> None:
+def test_the_sign_fault_changes_exactly_one_sign(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = put("sign_bit", clean, tmp_path / "fault")
     [shard] = [path.name for path in clean.path.glob("group1-shard*.bin")]
@@ -187,7 +189,9 @@ def test_one_sign_is_turned_and_nothing_else(cleans: list[Clean], tmp_path: Path
     assert sorted(altered(target)) == ["bundle.json", shard]
 
 
-def test_a_transposed_matrix_is_the_transpose(cleans: list[Clean], tmp_path: Path) -> None:
+def test_the_transposition_fault_transposes_one_matrix(
+    cleans: list[CleanBundle], tmp_path: Path
+) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = Target(clean, tmp_path / "fault")
     change = KINDS["matrix_transposed"].inject(target, Random(1))
@@ -197,7 +201,7 @@ def test_a_transposed_matrix_is_the_transpose(cleans: list[Clean], tmp_path: Pat
     assert not (new == old).all()
 
 
-def test_swapped_layers_are_each_other(cleans: list[Clean], tmp_path: Path) -> None:
+def test_the_layer_swap_swaps_two_layers(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_tanh.float32")
     target = put("layers_swapped", clean, tmp_path / "fault")
     for part in ("self/query/kernel", "output_norm/beta"):
@@ -205,30 +209,34 @@ def test_swapped_layers_are_each_other(cleans: list[Clean], tmp_path: Path) -> N
         assert (new == weight(clean.path, f"layer_1/{part}")).all()
 
 
-def test_a_stale_bundle_has_the_other_seed_s_weights(cleans: list[Clean], tmp_path: Path) -> None:
-    clean, twin = (named(cleans, f"{name}.float32") for name in ("bert_tanh", "bert_tanh_b"))
+def test_a_stale_bundle_has_the_weights_of_the_other_seed(
+    cleans: list[CleanBundle], tmp_path: Path
+) -> None:
+    clean, other = (named(cleans, f"{name}.float32") for name in ("bert_tanh", "bert_tanh_b"))
     target = put("stale_bundle", clean, tmp_path / "fault")
-    assert (weight(target.bundle_path, "pooler/kernel") == weight(twin.path, "pooler/kernel")).all()
+    assert (
+        weight(target.bundle_path, "pooler/kernel") == weight(other.path, "pooler/kernel")
+    ).all()
     about = [json.loads((p / BUNDLE).read_text()) for p in (target.bundle_path, clean.path)]
     assert about[0]["provenance"] == about[1]["provenance"]
 
 
 @pytest.mark.parametrize("name", ["bert", "fast", "lower", "cased"])
-def test_tables_are_read_and_written_to_the_byte(material: Material, name: str) -> None:
+def test_tables_are_written_byte_for_byte_as_read(material: CleanMaterial, name: str) -> None:
     data = material.tables(name).read_bytes()
-    read = tables.read(data)
-    assert tables.write(read) == data
+    read = tables.read_tables(data)
+    assert tables.tables_to_bytes(read) == data
     symbols = {"cased": tables.FOLDED + 1}.get(name) or read.classes[ord("A")]
-    # Upper case becomes lower case where the tokenizer does that, and is kept where it does not.
+    # Upper case becomes lower case only where the tokenizer does that.
     assert symbols == tables.FOLDED or read.classes[ord("A")] == tables.LETTER
     assert read.folds.get(ord("A")) == (None if name == "cased" else [ord("a") * 4])
 
 
-def test_one_altered_entry_is_of_one_character(cleans: list[Clean], tmp_path: Path) -> None:
+def test_an_altered_entry_changes_one_character(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_relu.float32")
     target = put("one_entry_altered", clean, tmp_path / "fault", 3)
     old, new = (
-        tables.read((place / "tokenizer_tables.bin").read_bytes())
+        tables.read_tables((place / "tokenizer_tables.bin").read_bytes())
         for place in (clean.path, target.bundle_path)
     )
     differing = [c for c in range(tables.UNICODE) if old.classes[c] != new.classes[c]]
@@ -247,14 +255,16 @@ console.log(JSON.stringify({ shape, data: Array.from(data) }));
 
 
 def encoded(bundle: Path) -> np.ndarray:
-    """`sequence_output` of two texts of different lengths in one padded batch, from TF.js."""
+    """Runs two texts in one padded batch in TF.js; returns `sequence_output`."""
     command = ["node", "--input-type=module", "-e", PADDED, str(bundle)]
     run = subprocess.run(command, cwd=ROOT, check=True, text=True, capture_output=True)
     answer = json.loads(run.stdout)
     return np.array(answer["data"], np.float32).reshape(answer["shape"])
 
 
-def test_faulty_graphs_still_run_and_answer_otherwise(cleans: list[Clean], tmp_path: Path) -> None:
+def test_faulty_graphs_run_and_give_other_outputs(
+    cleans: list[CleanBundle], tmp_path: Path
+) -> None:
     clean = named(cleans, "bert_tanh.float32")
     true = encoded(clean.path)
     for name in ("mask_ignored", "gelu_form_swapped", "epsilon_wrong", "dropout_of_attention"):
@@ -265,8 +275,8 @@ def test_faulty_graphs_still_run_and_answer_otherwise(cleans: list[Clean], tmp_p
 
 
 @pytest.mark.parametrize("name", ["types_zeroed", "mask_value_other", "key_bias_dropped"])
-def test_what_single_texts_do_not_show_does_not_show(
-    cleans: list[Clean], tmp_path: Path, name: str
+def test_faults_of_token_types_do_not_change_single_texts(
+    cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
     clean = named(cleans, "bert_tanh.float32")
     true = encoded(clean.path)
@@ -276,16 +286,16 @@ def test_what_single_texts_do_not_show_does_not_show(
     assert np.abs(got[1] - true[1]).max() < 1e-5
 
 
-def test_every_fault_of_the_runner_is_in_both_tables() -> None:
+def test_every_runner_fault_is_in_both_tables() -> None:
     module = "./fault_injection/runner_faults.js"
     code = f"import('{module}').then(({{ NAMES }}) => console.log(NAMES.join(' ')))"
     said = subprocess.run(
         ["node", "-e", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert set(said.stdout.split()) == set(runner.TABLE)
+    assert set(said.stdout.split()) == set(runner.RUNNER_FAULTS)
 
 
-def test_a_hook_that_is_gone_is_said() -> None:
+def test_a_missing_hook_is_reported() -> None:
     code = (
         "import { Encoder } from './node_bridge/encoder/encoder.js';"
         "import { install } from './fault_injection/runner_faults.js';"
@@ -297,28 +307,28 @@ def test_a_hook_that_is_gone_is_said() -> None:
     assert "there is no hook pad any more" in said.stderr
 
 
-def test_the_plan_spreads_faults_and_never_varies(cleans: list[Clean]) -> None:
-    [first, again] = [planned([KINDS["sign_bit"]], cleans, quick=False) for _ in range(2)]
+def test_the_plan_spreads_faults_and_is_reproducible(cleans: list[CleanBundle]) -> None:
+    [first, again] = [plan_tasks([KINDS["sign_bit"]], cleans, quick=False) for _ in range(2)]
     assert [task.id for task in first] == [task.id for task in again]
     assert len(first) == KINDS["sign_bit"].times
     assert len({task.clean.source.name for task in first}) > 1
-    assert len(planned(KINDS.values(), cleans, quick=True)) == len(KINDS)
+    assert len(plan_tasks(KINDS.values(), cleans, quick=True)) == len(KINDS)
 
 
-def test_verdicts_are_kept_and_a_cut_line_is_not(tmp_path: Path) -> None:
-    record = Record(tmp_path, "key")
-    record.keep({"id": "a", "got": "weights"})
+def test_verdicts_are_saved_and_an_incomplete_line_is_dropped(tmp_path: Path) -> None:
+    record = VerdictRecord(tmp_path, "key")
+    record.add({"id": "a", "got": "weights"})
     with record.path.open("a") as stream:
         stream.write('{"id": "b", "go')
-    again = Record(tmp_path, "key")
+    again = VerdictRecord(tmp_path, "key")
     assert list(again.known) == ["a"]
-    again.keep({"id": "c"})
-    assert list(Record(tmp_path, "key").known) == ["a", "c"]
-    assert not Record(tmp_path, "other").known
+    again.add({"id": "c"})
+    assert list(VerdictRecord(tmp_path, "key").known) == ["a", "c"]
+    assert not VerdictRecord(tmp_path, "other").known
     assert not record.path.exists()
 
 
-def row(detected: bool, attributed: bool, without_effect: str | None = None) -> score.Row:
+def row(detected: bool, attributed: bool, without_effect: str | None = None) -> score.VerdictRow:
     return {
         "id": "k/0/b",
         "kind": "sign_bit",
@@ -331,44 +341,46 @@ def row(detected: bool, attributed: bool, without_effect: str | None = None) -> 
     }
 
 
-def clean_row(alarmed: bool) -> score.Row:
+def clean_row(alarmed: bool) -> score.VerdictRow:
     return {"bundle": "b", "got": "ids" if alarmed else None, "detected": alarmed, "message": ""}
 
 
-def test_the_score_counts() -> None:
+def test_the_score_counts_verdicts() -> None:
     good = [row(True, True)] * 19
     quiet = [clean_row(False)]
-    counted = score.score([*good, row(True, False), row(False, False, "no effect")], quiet)
+    counted = score.score_verdicts([*good, row(True, False), row(False, False, "no effect")], quiet)
     figures = ("injected", "detected", "attributed", "clean", "false_alarms", "without_effect")
     assert [counted[name] for name in figures] == [20, 20, 19, 1, 0, 1]
-    assert score.holds(counted)
-    assert not score.holds(score.score([*good, row(False, False)], quiet))
-    assert not score.holds(score.score([*good, row(True, False), row(True, False)], quiet))
-    assert not score.holds(score.score(good, [clean_row(True)]))
-    assert "20 faults in 1 kinds: 20 detected (100.0%), 19 attributed (95.0%)" in score.table(
+    assert score.judge_holds(counted)
+    assert not score.judge_holds(score.score_verdicts([*good, row(False, False)], quiet))
+    assert not score.judge_holds(
+        score.score_verdicts([*good, row(True, False), row(True, False)], quiet)
+    )
+    assert not score.judge_holds(score.score_verdicts(good, [clean_row(True)]))
+    assert "20 faults in 1 kinds: 20 detected (100.0%), 19 attributed (95.0%)" in score.score_table(
         counted, KINDS
     )
 
 
-def test_a_kind_that_does_not_exist() -> None:
+def test_an_unknown_kind_is_refused() -> None:
     command = [sys.executable, "-m", "fault_injection", "--kinds", "sign_bit,nonsense"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     said, _, names = done.stderr.partition(" expected of ")
     assert said == "error: --kinds: got nonsense,"
-    # A line is not as long as all of them; it says the first and the last.
+    # The line names only the first and the last.
     assert names.startswith(", ".join(sorted(KINDS)[:20]))
     assert names.endswith(f"{sorted(KINDS)[-1]}\n")
 
 
-def test_the_judge_finds_what_was_put_in(
-    embedded: Embedded, cleans: list[Clean], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_judge_finds_injected_faults(
+    embedded: Embedded, cleans: list[CleanBundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     clean = named(cleans, "bert_tanh.float32")
     evaluator = Evaluator(clean.material, embedded.data / "train.jsonl", lambda line: None)
     padded = named(cleans, "padded.float32")
-    evaluator.summon({clean.source.name, padded.source.name})
+    evaluator.prepare({clean.source.name, padded.source.name})
     expected = {"sign_bit": "weights", "vocab_lines_swapped": "vocab", "cls_missing": "tokens"}
     expected |= {"mask_ignored": "layer_0/attention_scores", "special_id_wrong": "contract"}
     expected |= {"wrong_tokenizer_option": "contract", "budget_widened": "contract"}
@@ -390,7 +402,7 @@ def test_the_judge_finds_what_was_put_in(
     shutil.rmtree(tmp_path / "out")
 
 
-def test_the_padded_source_has_rows_for_no_token(cleans: list[Clean]) -> None:
+def test_the_padded_source_has_rows_without_a_token(cleans: list[CleanBundle]) -> None:
     place = named(cleans, "padded.float32").path
     tokens = len((place / "vocab.txt").read_bytes().splitlines())
     rows = len(weight(place, "word_embeddings"))
@@ -399,12 +411,14 @@ def test_the_padded_source_has_rows_for_no_token(cleans: list[Clean]) -> None:
 
 
 def test_bisection_finds_the_smallest_change() -> None:
-    assert sensitivity.smallest(lambda change: change >= 3e-5) == pytest.approx(3e-5, rel=0.05)
-    assert sensitivity.smallest(lambda change: False) is None
+    assert sensitivity.find_smallest_change(lambda change: change >= 3e-5) == pytest.approx(
+        3e-5, rel=0.05
+    )
+    assert sensitivity.find_smallest_change(lambda change: False) is None
 
 
-def test_derived_budgets_show_changes_that_fixed_ones_showed(cleans: list[Clean]) -> None:
-    rows = sensitivity.of_source(named(cleans, "bert_tanh.float32"))
+def test_derived_budgets_are_as_sensitive_as_fixed_ones(cleans: list[CleanBundle]) -> None:
+    rows = sensitivity.measure_source(named(cleans, "bert_tanh.float32"))
     assert {row.what for row in rows} == {
         *(what for what, _, _ in sensitivity.PARTS),
         *(what for what, _ in sensitivity.CONSTANTS),
@@ -413,6 +427,6 @@ def test_derived_budgets_show_changes_that_fixed_ones_showed(cleans: list[Clean]
         assert row.fixed is not None, row
         assert row.derived is not None, row
         assert 1e-9 < row.derived < 1e-1, row
-        # At the most 1.5 times as large; most are smaller.
+        # At most 1.5 times as large; most are smaller.
         assert row.derived <= 1.5 * row.fixed, row
-    assert "median" in sensitivity.table(rows)
+    assert "median" in sensitivity.sensitivity_table(rows)

@@ -1,4 +1,4 @@
-"""The heads in float64: against Keras's own layers, and what is no head."""
+"""The heads in float64, compared with Keras's own layers, and invalid heads."""
 
 import json
 from pathlib import Path
@@ -10,13 +10,13 @@ import tf_keras
 from parity_tests.checks.head import Head
 from support.contracts import seal_description
 from support.errors import UserError
-from tests.hostile.contracts import classifier
+from tests.hostile.contracts import classifier_description
 
 HIDDEN, LABELS = 5, ("a", "b", "c")
 
 
 def layers(kind: str) -> list[tf_keras.layers.Layer]:
-    """What stands before the softmax, and first of all what leaves padding out."""
+    """Returns the layers before the softmax, first the one that masks padding."""
     if kind == "bilstm":
         lstm = tf_keras.layers.LSTM(6)
         return [tf_keras.layers.Masking(), tf_keras.layers.Bidirectional(lstm)]
@@ -25,30 +25,30 @@ def layers(kind: str) -> list[tf_keras.layers.Layer]:
 
 
 @pytest.mark.parametrize("kind", ["dense", "linear", "bilstm"])
-def test_a_head_is_what_keras_makes_of_the_same_weights(kind: str) -> None:
+def test_a_head_equals_keras_with_the_same_weights(kind: str) -> None:
     tf_keras.utils.set_random_seed(3)
     model = tf_keras.Sequential([*layers(kind), tf_keras.layers.Dense(3, "softmax")])
     sequence = np.random.default_rng(1).normal(size=(4, 6, HIDDEN)).astype(np.float32)
     mask = np.array([[1] * length + [0] * (6 - length) for length in (6, 1, 4, 3)], np.int32)
     shown = sequence * mask[..., None]
     model(shown)
-    # Biases that are zeros would hide a mistake.
+    # Zero biases would hide a mistake.
     model.set_weights(
         [w + 0.1 * np.arange(w.size).reshape(w.shape) % 1 for w in model.get_weights()]
     )
     expected = model(shown).numpy()
     head = Head(kind, tuple(model.get_weights()), LABELS)
-    # What stands at masked positions does not matter to a head.
+    # Values at masked positions do not matter to a head.
     np.testing.assert_allclose(head.probabilities(sequence, mask), expected, atol=1e-6)
     assert expected.std() > 0.01
 
 
-def test_a_head_of_another_kind_than_it_says(tmp_path: Path) -> None:
+def test_a_head_of_another_kind_than_described_is_refused(tmp_path: Path) -> None:
     specs = [{"name": n, "shape": s, "dtype": "float32"} for n, s in (("k", [2, 2]), ("b", [2]))]
     (tmp_path / "weights.bin").write_bytes(np.zeros(6, "<f4").tobytes())
     manifest = [{"paths": ["weights.bin"], "weights": specs}]
     (tmp_path / "model.json").write_text(json.dumps({"weightsManifest": manifest}))
-    about = classifier()
+    about = classifier_description()
     (tmp_path / "classifier.json").write_bytes(seal_description(about))
     assert Head.read(tmp_path).kind == "linear"
     three = {"labels": ["a", "b", "c"], "class_weights": [1, 1, 1], "golden": []}

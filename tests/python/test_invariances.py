@@ -1,4 +1,4 @@
-"""Invariances: each claim is compared, and a runner that breaks it is caught."""
+"""Every invariance is compared, and a runner that breaks one is found."""
 
 import numpy as np
 import pytest
@@ -7,16 +7,16 @@ from numerics.budgets import Cost
 from parity_tests.checks import invariances
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
-from parity_tests.runners.runs import Run
-from parity_tests.runners.variants import variants
+from parity_tests.runners.runs import RunOutput
+from parity_tests.runners.variants import make_variants
 
 BUDGET = Budgets({"out": Cost(1.25e-6, 1.0, 1)})
 MASK = np.array([[1, 1, 1], [1, 1, 0]], np.int32)
 OUTPUT = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
 
 
-def node() -> Run:
-    """A runner that keeps every claim."""
+def node() -> RunOutput:
+    """Returns the run of a runner that keeps every invariance."""
     ids = np.array([[4, 5, 6], [4, 5, 0]], np.int32)
     batch: dict[str, Array] = {
         "input_ids": ids,
@@ -36,22 +36,25 @@ def node() -> Run:
     first |= {"tensors/right/count": np.array([7], np.int32)}
     second: dict[str, Array] = {"alone/left/out": OUTPUT[1:, :2]}
     batches = {("pairs", 0): first, ("pairs", 1): second}
-    for name, variant in variants(batch).items():
+    for name, variant in make_variants(batch).items():
         batches[name, 0] = variant | {"out": OUTPUT + 1}
-    return Run(batches, {})
+    return RunOutput(batches, {})
 
 
-def python() -> Run:
-    held = {place: dict(b) for place, b in node().batches.items() if place[0] != "pairs"}
-    return Run(held | {("added", 0): {}}, {})
+def python() -> RunOutput:
+    batches = {key: dict(b) for key, b in node().batches.items() if key[0] != "pairs"}
+    return RunOutput(batches | {("added", 0): {}}, {})
 
 
-def statuses(run: Run) -> dict[str, str]:
-    return {row.special: row.status for row in invariances.judge("wasm", run, python(), BUDGET)}
+def statuses(run: RunOutput) -> dict[str, str]:
+    return {
+        row.special: row.status
+        for row in invariances.judge_invariances("wasm", run, python(), BUDGET)
+    }
 
 
-def test_a_runner_that_keeps_every_claim_passes() -> None:
-    assert statuses(node()) == dict.fromkeys(invariances.SAID, "pass")
+def test_a_runner_that_keeps_every_invariance_passes() -> None:
+    assert statuses(node()) == dict.fromkeys(invariances.CLAIM_TEXTS, "pass")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_a_runner_that_keeps_every_claim_passes() -> None:
         (1, "alone/left/out", (0, 1, 1), "alone"),
     ],
 )
-def test_each_broken_claim_is_caught(
+def test_each_broken_invariance_is_found(
     batch: int, name: str, at: tuple[int, ...], claim: str
 ) -> None:
     run = node()
@@ -75,7 +78,7 @@ def test_each_broken_claim_is_caught(
     assert [special for special, status in statuses(run).items() if status == "drift"] == [claim]
 
 
-def test_a_difference_of_one_bit_breaks_the_claim_of_repeated_runs_alone() -> None:
+def test_a_difference_of_one_bit_breaks_only_the_repeated_run() -> None:
     run = node()
     for claim in ("repeated", "masked"):
         changed = run.batches["pairs", 0][f"{claim}/left/out"].copy()
@@ -86,7 +89,7 @@ def test_a_difference_of_one_bit_breaks_the_claim_of_repeated_runs_alone() -> No
     ]
 
 
-def test_masked_positions_are_nobodys_claim() -> None:
+def test_masked_positions_are_not_compared() -> None:
     run = node()
     for claim in ("padded", "masked"):
         changed = run.batches["pairs", 0][f"{claim}/left/out"].copy()
@@ -96,13 +99,13 @@ def test_masked_positions_are_nobodys_claim() -> None:
 
 
 @pytest.mark.parametrize("variant", ["types", "holes", "turned"])
-def test_an_input_that_does_not_reach_the_model_is_caught(variant: str) -> None:
+def test_an_input_that_does_not_reach_the_model_is_found(variant: str) -> None:
     run = node()
     run.batches[variant, 0]["out"] = OUTPUT
     assert [special for special, status in statuses(run).items() if status == "drift"] == [variant]
 
 
-def test_a_variant_that_node_left_out_fails() -> None:
+def test_a_variant_without_nodes_answer_fails() -> None:
     run = node()
     del run.batches["types", 0]
     assert statuses(run)["types"] == "drift"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests.runners.runners import node
+from parity_tests.runners.runners import find_node
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 
@@ -139,7 +139,7 @@ def as_json(value: Any) -> list[Any]:
 def run_in_node(folder: Path, backend: str) -> Any:
     """Runs the cases in Node; after a case that crashes WebAssembly a new process starts."""
     file = folder / f"{backend}.json"
-    command = [node(), str(ROOT / "tests/python/run_ops.js"), str(folder), backend, str(file)]
+    command = [find_node(), str(ROOT / "tests/python/run_ops.js"), str(folder), backend, str(file)]
     for _ in CASES:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != BROKEN:
@@ -219,7 +219,7 @@ def test_every_attribute_that_tfjs_does_not_read_is_known() -> None:
     from export.graph.wrong_kernels import IGNORED_AND_REFUSED, IGNORED_HARMLESSLY
     from export.source.vetting import allowed_ops
 
-    command = [node(), str(ROOT / "tests/python/tfjs_attributes.js")]
+    command = [find_node(), str(ROOT / "tests/python/tfjs_attributes.js")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     read = json.loads(done.stdout)
     kernels = json.loads(preflight.KERNELS_FILE.read_text(encoding="utf-8"))["kernels"]

@@ -58,8 +58,8 @@ def test_loading_vets_first(tmp_path: Path) -> None:
     made = untrusted_models.writes_when_loaded(tmp_path / "m", marker)
     for load, error in (
         (load_saved_model, UserError),
-        (run_python.load, ParityError),
-        (bisect.load, ParityError),
+        (run_python.load_model, ParityError),
+        (bisect.load_signature, ParityError),
     ):
         with pytest.raises(error, match="got op WriteFile .*nothing was loaded"):
             load(made)
@@ -77,7 +77,7 @@ def test_parity_follows_no_link_out_of_a_model(
     vocab.unlink()
     vocab.symlink_to(secret)
     bundle.mkdir()
-    (bundle / "bundle.json").write_text(json.dumps(contracts.bundle()))
+    (bundle / "bundle.json").write_text(json.dumps(contracts.bundle_contract()))
     options = ["--bundle", str(bundle), "--model", str(made), "--out", str(tmp_path / "report")]
     assert parity.main(options) == 2
     assert "is a link out of" in capsys.readouterr().err

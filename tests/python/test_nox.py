@@ -1,4 +1,4 @@
-"""What nox makes of a command: its exit code and its stdout are the command's own."""
+"""Through nox, a command has its own exit code and stdout."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def nox(*arguments, **environment):
     )
 
 
-def test_a_mistake_in_what_was_given_stays_exit_code_2():
+def test_a_user_error_keeps_exit_code_2():
     done = nox("-s", "export", "--", "--trian", "5")
     assert (done.returncode, done.stdout) == (2, "")
     assert "error: There is no option --trian; did you mean --train?" in done.stderr
@@ -28,14 +28,14 @@ def test_a_session_that_takes_no_arguments_refuses_them():
     assert "expected no arguments, got --fix" in done.stderr
 
 
-def test_a_machine_that_lacks_something_stays_exit_code_3(tmp_path):
+def test_a_problem_of_the_machine_keeps_exit_code_3(tmp_path):
     done = nox("-s", "train", "--", "--help", PATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (3, "")
     assert "node is missing; install Node.js" in done.stderr
 
 
-def test_a_failed_check_stays_exit_code_1(embedded, tmp_path):
-    """The golden cases of an altered bundle, which train.js checks before it encodes."""
+def test_a_failed_check_keeps_exit_code_1(embedded, tmp_path):
+    """train.js checks the golden cases before it encodes; those of an altered bundle fail."""
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     for file in embedded.bundle.iterdir():
@@ -58,7 +58,7 @@ def test_json_through_nox_is_json():
     assert "Session export was successful" in done.stderr
 
 
-def test_the_menu_has_no_numbers_that_grow_stale():
+def test_the_list_of_sessions_has_no_numbers():
     done = nox("-l")
     assert "Inject faults" in done.stdout
     assert not re.search(r"\d+ (faults|clean)", done.stdout)

@@ -180,11 +180,11 @@ def test_round_up_never_returns_less(value, rounded):
 
 def test_a_changed_budget_changes_the_exporters_version(monkeypatch, tmp_path):
     from export import bundle
-    from fault_injection.__main__ import ROOMS
-    from fault_injection.evaluator import JUDGE
-    from fault_injection.material import ROOMS as MADE_BY
+    from fault_injection.__main__ import CODE_FOLDERS
+    from fault_injection.evaluator import JUDGE_FOLDERS
+    from fault_injection.material import CODE_FOLDERS as MADE_BY
 
-    for rooms in (ROOMS, JUDGE, MADE_BY, bundle.SOURCE_FOLDERS):
+    for rooms in (CODE_FOLDERS, JUDGE_FOLDERS, MADE_BY, bundle.SOURCE_FOLDERS):
         assert "numerics" in rooms
     room = tmp_path / "numerics"
     (tmp_path / "export").mkdir()

@@ -1,7 +1,7 @@
-"""Parity can fail: faults that no hash gives away, and that the numbers must.
+"""Parity finds faults that no hash shows.
 
-Each fault is put into a copy of the embedded bundle, whose contract is then written anew, so that
-it proves itself as well as the true one does.
+Each fault is injected into a copy of the embedded bundle, whose hashes are then updated, so that
+only the comparison can find it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from parity_tests.checks.head import GOLDEN
-from parity_tests.checks.invariances import SAID
+from parity_tests.checks.invariances import CLAIM_TEXTS
 from tests.python.resealing import edit_json, reseal
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ SHORT = 60
 
 @pytest.fixture(scope="module")
 def texts(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shorter reviews."""
+    """Writes the shorter reviews."""
     lines = (embedded.data / "dev.jsonl").read_bytes().split(b"\n")
     short = [line for line in lines if line and len(json.loads(line)["text"]) <= SHORT]
     file = tmp_path_factory.mktemp("data") / "short.jsonl"
@@ -44,7 +44,7 @@ def texts(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parity(embedded: Embedded, texts: Path, bundle: Path, out: Path) -> tuple[int, Result]:
-    """Exit code and report of `python -m parity_tests` on one batch."""
+    """Runs `python -m parity_tests` on one batch; returns exit code and report."""
     arguments = ["--bundle", bundle, "--model", embedded.model, "--out", out]
     arguments += ["--tokenizer-model", embedded.tokenizer_model]
     arguments += ["--texts", texts, "--backends", "wasm:8", "--tokenizer-proof", "none"]
@@ -60,12 +60,12 @@ def parity(embedded: Embedded, texts: Path, bundle: Path, out: Path) -> tuple[in
 
 
 def printed(result: Result) -> set[str]:
-    """What the two command lines of the first repro folder print."""
-    told = json.loads((Path(result["repro"][0]) / "repro.json").read_text(encoding="utf-8"))
-    python = told["python"].replace("python", sys.executable, 1)
+    """Returns the output of the two command lines of the first repro folder."""
+    repro = json.loads((Path(result["repro"][0]) / "repro.json").read_text(encoding="utf-8"))
+    python = repro["python"].replace("python", sys.executable, 1)
     return {
         subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True).stdout
-        for line in (python, told["node"])
+        for line in (python, repro["node"])
     }
 
 
@@ -82,7 +82,7 @@ def copy(embedded: Embedded, tmp_path: Path) -> Path:
     return Path(shutil.copytree(embedded.bundle, tmp_path / "bundle"))
 
 
-def test_the_true_bundle_passes(
+def test_the_right_bundle_passes(
     embedded: Embedded, texts: Path, copy: Path, tmp_path: Path
 ) -> None:
     code, result = parity(embedded, texts, copy, tmp_path / "out")
@@ -90,7 +90,7 @@ def test_the_true_bundle_passes(
     stages = {row["stage"] for row in result["rows"]}
     assert {"tokens", "ids", "layer_3/output", "sequence_output", "pooled_output"} <= stages
     claims = {row["special_tokens"] for row in result["rows"]} - {GOLDEN}
-    assert claims == {"added", "none", *SAID}
+    assert claims == {"added", "none", *CLAIM_TEXTS}
     plain = [row for row in result["rows"] if row["special_tokens"] == "added"]
     pairs = [text for text in result["cases"]["texts"] if text["pair"] is not None]
     assert len(pairs) == 5
@@ -103,7 +103,7 @@ def test_the_true_bundle_passes(
 
 
 def change_a_layers_weights(bundle: Path) -> None:
-    """One column of the widest matrix of a layer, by a thousandth part."""
+    """Changes one column of the widest matrix of a layer by a thousandth."""
     [group] = json.loads((bundle / "model.json").read_text(encoding="utf-8"))["weightsManifest"]
     sizes = {path: (bundle / path).stat().st_size for path in group["paths"]}
     vocab_size = len((bundle / "vocab.txt").read_bytes().rstrip(b"\n").split(b"\n"))
@@ -146,7 +146,7 @@ def test_a_changed_weight_is_caught(
 
 
 def swap_two_vocab_lines(bundle: Path, texts: Path) -> set[str]:
-    """The two commonest characters of the texts that are lines of the vocab."""
+    """Swaps the two commonest characters of the texts in the vocab."""
     lines = (bundle / "vocab.txt").read_bytes().split(b"\n")
     every = "".join(json.loads(line)["text"] for line in texts.read_bytes().split(b"\n"))
     pair = [c for c, _ in Counter(every).most_common() if c.encode() in lines][:2]
@@ -186,7 +186,7 @@ def test_a_mask_that_the_contract_changes_is_caught(
 
 
 def ignore_the_mask(document: Any) -> None:
-    """Puts ones in the place of the mask, within the graph."""
+    """Replaces the mask by ones inside the graph."""
     nodes = document["modelTopology"]["node"]
     for node in nodes:
         node["input"] = [

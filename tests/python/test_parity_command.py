@@ -1,4 +1,4 @@
-"""`python -m parity_tests` given what it cannot work with: a clear line, an exit code, no pass."""
+"""`python -m parity_tests` with invalid input: one clear line, an exit code, no pass."""
 
 import json
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, each, main, parse
+from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, main, options_per_bundle, parse_options
 from parity_tests.runners import runners
-from parity_tests.runners.runners import counts
+from parity_tests.runners.runners import parse_backend_counts
 from support.errors import EnvironmentProblem, UserError
 from tests.hostile import contracts
 
@@ -31,12 +31,12 @@ def command(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess
 def bundle(tmp_path: Path) -> Path:
     directory = tmp_path / "bundle"
     directory.mkdir()
-    (directory / "bundle.json").write_text(json.dumps(contracts.bundle()))
+    (directory / "bundle.json").write_text(json.dumps(contracts.bundle_contract()))
     return directory
 
 
 def stub(path: Path, script: str) -> Path:
-    """A program that stands in for Node."""
+    """Makes a program that replaces Node."""
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
@@ -61,14 +61,16 @@ def model(tmp_path: Path) -> Path:
     return directory
 
 
-def test_mistakes_end_with_2_and_one_line(
+def test_user_errors_end_with_exit_code_2_and_one_line(
     tmp_path: Path, bundle: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "bundle.json").write_text("[]")
-    untold = {name: value for name, value in contracts.bundle().items() if name != "tokenizer"}
+    untold = {
+        name: value for name, value in contracts.bundle_contract().items() if name != "tokenizer"
+    }
     (tmp_path / "untold").mkdir()
     (tmp_path / "untold" / "bundle.json").write_text(json.dumps(untold))
     out = tmp_path / "out"
@@ -96,38 +98,42 @@ def test_mistakes_end_with_2_and_one_line(
     assert not out.exists()
 
 
-def test_nothing_of_the_default_is_taken_for_another_bundle() -> None:
-    default = each(parse([]))
+def test_nothing_of_the_default_is_used_for_another_bundle() -> None:
+    default = options_per_bundle(parse_options([]))
     assert [(one.bundle, one.texts, one.tokenizer_model) for one in default] == [
         (BUNDLE, TEXTS, str(TOKENIZER))
     ]
-    (own,) = each(parse(["--tokenizer", "bert"]))
+    (own,) = options_per_bundle(parse_options(["--tokenizer", "bert"]))
     assert (own.vocab, own.tokenizer_model) == (Path("artifacts/vocab.txt"), None)
-    (own,) = each(parse(["--bundle", "b", "--model", "m"]))
+    (own,) = options_per_bundle(parse_options(["--bundle", "b", "--model", "m"]))
     assert (own.texts, own.tokenizer_model, own.vocab, own.classifier) == (None,) * 4
     assert not own.default
-    several = each(parse(["--bundle", "b", "--bundle", "c", "--model", "m", "--vocab", "v"]))
+    several = options_per_bundle(
+        parse_options(["--bundle", "b", "--bundle", "c", "--model", "m", "--vocab", "v"])
+    )
     assert [(one.vocab, one.tokenizer_model) for one in several] == [(Path("v"), None)] * 2
     assert [one.tokenizer_proof for one in several] == ["sample", "none"]
 
 
-def test_the_old_name_of_the_proof_still_works(capsys: pytest.CaptureFixture[str]) -> None:
-    given = parse(["--tokenizer", "none"])
-    assert (given.tokenizer_proof, given.tokenizer) == ("none", None)
+def test_the_old_option_of_the_proof_works(capsys: pytest.CaptureFixture[str]) -> None:
+    options = parse_options(["--tokenizer", "none"])
+    assert (options.tokenizer_proof, options.tokenizer) == ("none", None)
     assert capsys.readouterr().err == "note: --tokenizer none is now --tokenizer-proof none\n"
-    given = parse(["--tokenizer", "tf-text"])
-    assert (given.tokenizer_proof, given.tokenizer) == ("sample", "tf-text")
+    options = parse_options(["--tokenizer", "tf-text"])
+    assert (options.tokenizer_proof, options.tokenizer) == ("sample", "tf-text")
     assert capsys.readouterr().err == ""
 
 
-def test_backends_are_read() -> None:
-    assert counts("wasm:64, cpu:8") == {"wasm": 64, "cpu": 8}
+def test_backend_counts_are_parsed() -> None:
+    assert parse_backend_counts("wasm:64, cpu:8") == {"wasm": 64, "cpu": 8}
     for bad in ("", "wasm", "wasm:0", "wasm:x", ":3", "../x:3", "wasm:-1"):
         with pytest.raises(UserError, match="--backends"):
-            counts(bad)
+            parse_backend_counts(bad)
 
 
-def test_no_node_is_about_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_node_is_a_problem_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NODE", str(tmp_path / "none"))
     with pytest.raises(EnvironmentProblem, match="is not found; install Node"):
         run_stub(tmp_path)
@@ -140,13 +146,13 @@ def test_no_node_is_about_the_machine(tmp_path: Path, monkeypatch: pytest.Monkey
         ("exit 0", "not a whole run"),
         ('printf "\\020" > "$last"; exit 0', "not a whole run"),
         ('echo "TypeError: x is not a function" >&2; exit 70', "exit code 70: TypeError: x"),
-        ("exit 3", "exit code 3: it said nothing"),
+        ("exit 3", "exit code 3: it printed nothing"),
     ],
 )
 def test_node_that_ends_badly_is_never_a_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
 ) -> None:
-    """The answers of an earlier run lie there already, and must not be taken for this one's."""
+    """The answers of an earlier run exist, and must not be used for this one."""
     (tmp_path / "out.safetensors").write_bytes(b"stale")
     program = stub(tmp_path / "node", f"for last; do true; done\n{script}")
     monkeypatch.setenv("NODE", str(program))
@@ -154,9 +160,7 @@ def test_node_that_ends_badly_is_never_a_pass(
         run_stub(tmp_path)
 
 
-def test_what_node_refuses_is_the_users_mistake(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refusal_by_node_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = stub(tmp_path / "node", 'echo "error: the shard is damaged" >&2; exit 2')
     monkeypatch.setenv("NODE", str(program))
     with pytest.raises(UserError, match="^the shard is damaged$"):

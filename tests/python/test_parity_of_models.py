@@ -1,7 +1,7 @@
-"""Parity of other people's models: their own vocab and tokenizer class, and nothing of the demo's.
+"""Parity of other people's models, with their own vocab and tokenizer class, without the demo's.
 
 Small checkpoints as Hugging Face and Google write them go through `build`, `model` and parity. The
-reference is built from the person's own files; a bundle of another vocab line or of the other case
+reference is made from the user's own files; a bundle with a changed vocab line or the other case
 option must fail at the tokens.
 """
 
@@ -18,9 +18,9 @@ import pytest
 from export.__main__ import main as export
 from parity_tests import __main__ as command
 from parity_tests import cases
-from parity_tests.judgement import judge_bundle, prepare
+from parity_tests.judgement import judge_bundle
 from parity_tests.provenance import Contract
-from parity_tests.reference import Reference
+from parity_tests.reference import Reference, prepare_reference
 from parity_tests.runners import tokenizer_source
 from support.quiet_tensorflow import tensorflow
 from tests.python import publishers
@@ -50,7 +50,7 @@ BACKENDS = {"wasm": 8}
 
 @dataclass(frozen=True)
 class Person:
-    """What someone has, and the options with which they export and judge it."""
+    """A user's files, and the options with which they export and judge them."""
 
     model: Path
     bundle: Path
@@ -59,7 +59,7 @@ class Person:
 
 
 def checkpoint(place: Path, family: str, form: str, facts: dict[str, Any] | None) -> Path:
-    """A checkpoint with a vocab beside it and, of Hugging Face's form, what it says of its case."""
+    """Writes a checkpoint with a vocab and, in Hugging Face's form, its tokenizer's case."""
     made = publishers.publisher(family, form, positions=64)
     made.config |= {"vocab_size": len(TOKENS)} | ({"layer_norm_eps": 1e-12} if form == "hf" else {})
     made.arrays.clear()
@@ -91,7 +91,7 @@ def texts(place: Path) -> Path:
 
 @pytest.fixture(scope="module", params=["hugging_face_cased", "hugging_face_uncased", "google"])
 def person(request: pytest.FixtureRequest, place: Path) -> Person:
-    """Three people: one lets the files speak, one names the class, one names class and case."""
+    """Three users: one names nothing, one names the class, one names class and case."""
     name = request.param
     form = "tf1" if name == "google" else "hf"
     facts = {"tokenizer_class": "BertTokenizer", "do_lower_case": name != "hugging_face_cased"}
@@ -111,14 +111,14 @@ def person(request: pytest.FixtureRequest, place: Path) -> Person:
 def reference_of(
     model: Path, bundle: Path, texts: Path, out: Path, *options: str
 ) -> tuple[Reference, tokenizer_source.TokenizerSource]:
-    """Python's side, chosen as the command does."""
+    """Prepares the Python side as the command does."""
     contract = Contract.read(bundle)
-    given = command.parse(list(options))
-    source = tokenizer_source.choose(given, contract, model, out)
+    parsed = command.parse_options(list(options))
+    source = tokenizer_source.choose_tokenizer(parsed, contract, model, out)
     file = out.with_suffix(".jsonl")
-    pairs = contract.takes("token_type_ids")
-    cases.write(file, cases.pick(cases.read_texts(texts), 8, pairs=pairs))
-    return prepare(model, source, file, out, bundle / "bundle.json"), source
+    pairs = contract.has_input("token_type_ids")
+    cases.write_cases(file, cases.pick_cases(cases.read_texts(texts), 8, pairs=pairs))
+    return prepare_reference(model, source, file, out, bundle / "bundle.json"), source
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def reference(person: Person, texts: Path) -> Reference:
     out = person.bundle.with_suffix(".reference")
     options = list(person.options)
     if not options:
-        # Of the class `bert`, whose package loads in no time.
+        # Of the class `bert`, whose package loads quickly.
         options = ["--tokenizer-python", sys.executable]
     found, source = reference_of(person.model, person.bundle, texts, out, *options)
     assert source.vocab is not None and source.vocab.parent.parent == person.model
@@ -141,7 +141,7 @@ def statuses(result: dict[str, Any], stage: str) -> set[str]:
     return {row["status"] for row in result["rows"] if row["stage"] == stage}
 
 
-def test_parity_holds(person: Person, reference: Reference, tmp_path: Path) -> None:
+def test_parity_holds_for_every_model(person: Person, reference: Reference, tmp_path: Path) -> None:
     result = judged(person.bundle, reference, tmp_path)
     assert (result["verdict"], result["failures"]) == ("pass", [])
     assert {part["status"] for part in result["still"].values()} == {"pass"}
@@ -149,7 +149,7 @@ def test_parity_holds(person: Person, reference: Reference, tmp_path: Path) -> N
     pairs = [text for text in result["cases"]["texts"] if text["pair"] is not None]
     assert len(pairs) == 5
     cut = reference.run.batches["added", 1]["attention_mask"].sum(axis=1)
-    assert (cut == cases.CUT).sum() == 3, "long pairs are cut"
+    assert (cut == cases.PAIR_LENGTH).sum() == 3, "long pairs are cut"
     types = reference.run.batches["added", 1]["token_type_ids"]
     assert types.any(axis=1).all(), "each pair has a second type"
 
@@ -178,15 +178,15 @@ def test_the_other_case_option_fails_at_the_tokens(
 
 
 def whole(*arguments: object) -> int:
-    """The exit code of the command, with as little as it takes."""
+    """Runs the command on few texts; returns the exit code."""
     quick = ["--backends", "wasm:8", "--tokenizer-proof", "none"]
     return command.main([*map(str, arguments), *quick])
 
 
-def test_the_command_takes_everything_from_the_person(
+def test_the_command_takes_everything_from_its_options(
     place: Path, texts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An altered line in the vocab that is given fails too, and its repro folder prints both."""
+    """An altered line in the named vocab fails too, and its repro folder prints both."""
     model, out = place / "hugging_face_cased.model", tmp_path / "out"
     if not model.exists():
         found = checkpoint(tmp_path / "hf", "bert", "hf", {"do_lower_case": False})
@@ -213,8 +213,8 @@ def test_the_command_takes_everything_from_the_person(
     assert whole(*both, "--vocab", vocab) == 1
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert statuses(report, "tokens") == {"drift"}
-    told = json.loads((Path(report["repro"][0]) / "repro.json").read_text(encoding="utf-8"))
-    assert told["stage"] == "vocab" and "'坏'" in told["message"]
+    repro = json.loads((Path(report["repro"][0]) / "repro.json").read_text(encoding="utf-8"))
+    assert repro["stage"] == "vocab" and "'坏'" in repro["message"]
     said = capfd.readouterr().err
     assert "note: the bundle's tokenizer is of tokenizers 0.1, the reference here of" in said
 
@@ -239,18 +239,18 @@ def test_a_vocab_of_another_size_is_refused(
         assert message in errors[0]
 
 
-def test_a_model_of_ids_alone_promises_nothing_of_its_padding(
+def test_a_model_without_a_mask_has_no_padding_invariances(
     place: Path, texts: Path, tmp_path: Path
 ) -> None:
-    """Two inputs fewer: no pairs are made, and the claims on mask and types are left out."""
+    """Without mask and types, no pairs are made, and their invariances are not tested."""
     module = tf.Module()
     drawn = np.random.default_rng(3)
     module.words = tf.Variable(drawn.normal(size=(len(TOKENS), 8)).astype("f4"), name="words")
-    module.places = tf.Variable(drawn.normal(size=(64, 8)).astype("f4"), name="position_table")
+    module.positions = tf.Variable(drawn.normal(size=(64, 8)).astype("f4"), name="position_table")
 
     def serve(input_word_ids: Any) -> dict[str, Any]:
         x = tf.gather(module.words, input_word_ids)
-        x += module.places[: tf.shape(input_word_ids)[1]]
+        x += module.positions[: tf.shape(input_word_ids)[1]]
         scores = tf.nn.softmax(tf.matmul(x, x, transpose_b=True))
         return {"last_hidden_state": tf.matmul(scores, x)}
 
@@ -271,7 +271,7 @@ def test_a_model_of_ids_alone_promises_nothing_of_its_padding(
     assert all(text["pair"] is None for text in result["cases"]["texts"])
 
 
-def test_a_model_of_token_strings_is_judged_by_its_own_table(
+def test_a_model_of_token_strings_is_compared_with_its_own_table(
     place: Path, texts: Path, tmp_path: Path
 ) -> None:
     found = checkpoint(tmp_path / "checkpoint", "bert", "tf1", None)
@@ -287,8 +287,10 @@ def test_a_model_of_token_strings_is_judged_by_its_own_table(
     assert "token types" in result["left_out"]["types"]
 
 
-def test_a_keras_export_of_fixed_length_and_int64_inputs(place: Path, tmp_path: Path) -> None:
-    """Keras 3's own `export`, with a list of outputs: Node and Python pad to its length alike."""
+def test_a_keras_export_with_fixed_length_and_int64_inputs_passes(
+    place: Path, tmp_path: Path
+) -> None:
+    """Keras 3's own `export`, with a list of outputs: Node and Python pad to its length."""
     import keras
 
     ids = keras.Input((24,), dtype="int64", name="token_ids")
@@ -305,7 +307,7 @@ def test_a_keras_export_of_fixed_length_and_int64_inputs(place: Path, tmp_path: 
     outputs = ("--output", "sequence_output=output_0", "--output", "pooled_output=output_1")
     bundle = exported(model, tmp_path / "bundle", *options, *outputs)
 
-    # A file of pairs: its rows are compared as pairs, for all that the model takes no types.
+    # A file of pairs: they are compared as pairs although the model takes no types.
     rows = [{"sentence1": a, "sentence2": b} for a, b in zip(TEXTS, TEXTS[::-1], strict=True)]
     texts = tmp_path / "pairs.jsonl"
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]

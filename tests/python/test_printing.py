@@ -187,7 +187,7 @@ def test_junit_is_xml_whatever_the_names_are(tmp_path, text):
 
 
 def test_html_page_escapes_everything():
-    template = page.templates().from_string("<td>{{ name }}</td>{{ drawn }}")
+    template = page.template_environment().from_string("<td>{{ name }}</td>{{ drawn }}")
     shown = template.render(name="<script>\u202e\x9b", drawn=Markup("<svg/>"))
     assert shown == "<td>&lt;script&gt;\\u202e\\u009b</td><svg/>"
 

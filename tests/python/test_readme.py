@@ -1,8 +1,8 @@
-"""Every command of the README and of the pages after it, run as a reader would, in one directory.
+"""Runs every command of the README and the further pages as a reader would, in one directory.
 
-What is too long for a test is in LONG with the reason; its options are still parsed by the command
-itself. A command that is new in one of PAGES is run, or must be put there. Each page and its
-Chinese one have the same commands.
+Commands that are too long for a test are in LONG with the reason; they parse their own options. A
+new command in one of PAGES is run, or must be added to LONG. Each page and its Chinese one have the
+same commands.
 """
 
 import importlib
@@ -177,11 +177,11 @@ def call(room: str, options: str) -> int:
 
 
 @pytest.mark.parametrize("name", pairs())
-def test_a_page_and_its_chinese_one_have_the_same_commands(name):
+def test_english_and_chinese_pages_have_the_same_commands(name):
     assert commands(page(name)) == commands(page(chinese(name)))
 
 
-def test_the_pages_with_the_same_commands_have_many():
+def test_the_compared_pages_have_many_commands():
     assert len(commands(page(PAGES[0]))) > 20
     assert len(all_commands()) > 25
 
@@ -194,7 +194,7 @@ def test_every_command_of_the_pages_runs_in_the_readers_order(project, monkeypat
         run(command, project, capfd)
 
 
-def test_the_long_ones_are_in_the_pages_and_their_options_are_right(monkeypatch, capfd):
+def test_long_commands_are_in_the_pages_with_valid_options(monkeypatch, capfd):
     monkeypatch.chdir(ROOT)
     found = all_commands()
     assert [command for command in LONG if command not in found] == []
@@ -246,7 +246,7 @@ def test_the_program_in_the_pages_runs(project):
 
 
 @pytest.mark.parametrize("script", NODE_COMMANDS)
-def test_the_examples_of_help_run_too(script, project, capfd):
+def test_the_examples_of_help_run(script, project, capfd):
     shown = subprocess.run(
         ["node", f"node_bridge/{script}.js", "--help"], cwd=project, capture_output=True, text=True
     )
@@ -260,7 +260,7 @@ def test_the_examples_of_help_run_too(script, project, capfd):
 
 
 @pytest.mark.parametrize("room", [*ROOMS.values(), "parity_tests.tokenizer"])
-def test_the_examples_of_pythons_help_are_options_that_there_are(room, capfd):
+def test_the_examples_of_pythons_help_have_valid_options(room, capfd):
     module = importlib.import_module(f"{room}.__main__")
     examples = module.EXAMPLE + getattr(module, "BUILD_EXAMPLE", "")
     for line in examples.splitlines():

@@ -1,4 +1,4 @@
-"""The report: every form of it says the same, and none needs anything beside it."""
+"""Every form of the report says the same and needs no other file."""
 
 import json
 import re
@@ -12,28 +12,32 @@ import numpy as np
 import pytest
 
 from numerics.budgets import Cost
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks import budgets
 from parity_tests.checks.invariances import STAGE
-from parity_tests.checks.stages import Row, judge
-from parity_tests.judgement import Flow
-from parity_tests.provenance import Contract, digest
+from parity_tests.checks.stages import StageRow, judge_stages
+from parity_tests.judgement import FlowResult
+from parity_tests.provenance import Contract, directory_sha256
 from parity_tests.reports import ci, page, plots, report, terminal
-from parity_tests.reports.report import Inputs
-from parity_tests.runners.runs import Run
+from parity_tests.reports.report import ReportInputs
+from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from parity_tests.training import judgement
-from parity_tests.training.compare import Pair, Quantity, curve
-from parity_tests.training.sides import Side
+from parity_tests.training.compare import Quantity, SidePair, compare_curve
+from parity_tests.training.sides import TrainingSide
 
-PLACES = ("sequence_output", "pooled_output", "probabilities", "taps/layer_0/output")
-BUDGETS = budgets.Budgets(dict.fromkeys(PLACES, Cost(1.25e-6, 1.0, 1)))
+MEASURED = ("sequence_output", "pooled_output", "probabilities", "taps/layer_0/output")
+BUDGETS = budgets.Budgets(dict.fromkeys(MEASURED, Cost(1.25e-6, 1.0, 1)))
 """Eight times that is 1e-5."""
 
-CASES = [Case(0, 0, " "), Case(1, 0, "<script>alert('坏')</script>&\x0b"), Case(2, 0, "好书")]
+CASES = [
+    TextCase(0, 0, " "),
+    TextCase(1, 0, "<script>alert('坏')</script>&\x0b"),
+    TextCase(2, 0, "好书"),
+]
 
 
-def run(delta: float = 0.0) -> Run:
+def run(delta: float = 0.0) -> RunOutput:
     batch = {
         "input_ids": np.array([[0, 0], [5, 6], [6, 7]], np.int32),
         "attention_mask": np.array([[0, 0], [1, 1], [1, 1]], np.int32),
@@ -44,11 +48,11 @@ def run(delta: float = 0.0) -> Run:
     batch["taps/layer_0/output"] = np.ones((3, 2, 4), np.float32) + np.float32(delta / 100)
     versions = {"node": "20.0.0", "tfjs": "4.22.0"} if delta else {"python": "3.11.7"}
     tokens = {(s, 0): [[], ["<a>", "b"], ["好", "书"]] for s in ("added", "none")}
-    return Run({("added", 0): batch, ("none", 0): batch}, versions, tokens)
+    return RunOutput({("added", 0): batch, ("none", 0): batch}, versions, tokens)
 
 
 SAME = {"status": "pass", "compared": 25, "failing": 0, "failures": []}
-STILL: dict[str, dict[str, Any]] = dict.fromkeys(("contract", "weights", "vocab", "tables"), SAME)
+STORED: dict[str, dict[str, Any]] = dict.fromkeys(("contract", "weights", "vocab", "tables"), SAME)
 
 
 def proof(different: int) -> dict[str, Any]:
@@ -89,13 +93,13 @@ def proof(different: int) -> dict[str, Any]:
 
 
 def training(off: bool) -> dict[str, Any]:
-    """Two steps on wasm, the second of them perhaps too far."""
-    keras = Side(np.array([1.0, 0.5]), np.array([0.5, 1.0]), {2: {}})
+    """Returns two steps on wasm, with `far` as the second difference."""
+    keras = TrainingSide(np.array([1.0, 0.5]), np.array([0.5, 1.0]), {2: {}})
     node = replace(keras, loss=np.array([1.0, 0.75 if off else 0.5 + 2**-20]))
-    loss = curve("loss <i>", node.loss, keras.loss, [1e-6, 1e-5], "wasm")
-    pair = Pair("wasm", "Keras", 2, [loss])
-    exact = Pair("Keras", "float64", 2, [Quantity("loss", compared=2, share=0.25)])
-    return judgement.document(
+    loss = compare_curve("loss <i>", node.loss, keras.loss, [1e-6, 1e-5], "wasm")
+    pair = SidePair("wasm", "Keras", 2, [loss])
+    exact = SidePair("Keras", "float64", 2, [Quantity("loss", compared=2, share=0.25)])
+    return judgement.training_document(
         2, exact, [pair], judgement.loss_curves(keras, {"wasm": node}, [1e-6, 1e-5])
     )
 
@@ -106,8 +110,8 @@ def result(
     trained: bool | None = False,
     tokenizers: Any = None,
     head: dict[str, Any] | None = None,
-    still: dict[str, dict[str, Any]] = STILL,
-    node: Run | None = None,
+    stored: dict[str, dict[str, Any]] = STORED,
+    node: RunOutput | None = None,
 ) -> dict[str, Any]:
     model.mkdir(exist_ok=True)
     (model / "saved_model.pb").write_bytes(b"a model")
@@ -121,16 +125,16 @@ def result(
             "weight_dtype": "float32",
             "padding": "masked",
             "max_length": 512,
-            "provenance": {"source": {"handle": "h", "sha256": digest(model)}},
+            "provenance": {"source": {"handle": "h", "sha256": directory_sha256(model)}},
         },
     )
-    inputs = Inputs(contract, model, TokenizerSource(Path("tokenizer")), None, "none")
+    inputs = ReportInputs(contract, model, TokenizerSource(Path("tokenizer")), None, "none")
     node = node or run(delta)
-    rows = judge("wasm", node, run(), CASES, BUDGETS, ["layer_0/output"])
-    held = Row("wasm", "repeated", STAGE, budgets.EXACT)
-    held.take(0, rows[0].measures)
-    flow = Flow(run(), "float32", nodes={"wasm": node}, rows=[*rows, held])
-    return report.document(inputs, CASES, flow, still, tokenizers, head) | {"repro": []}
+    rows = judge_stages("wasm", node, run(), CASES, BUDGETS, ["layer_0/output"])
+    repeated = StageRow("wasm", "repeated", STAGE, budgets.EXACT)
+    repeated.add_measures(0, rows[0].measures)
+    flow = FlowResult(run(), "float32", nodes={"wasm": node}, rows=[*rows, repeated])
+    return report.report_document(inputs, CASES, flow, stored, tokenizers, head) | {"repro": []}
 
 
 @pytest.fixture(params=[4e-6, 1e-3], ids=["pass", "drift"])
@@ -152,8 +156,8 @@ def test_the_verdict_is_that_of_the_rows(tmp_path: Path) -> None:
     ]
 
 
-def test_json_holds_what_a_program_needs(tmp_path: Path, either: dict[str, Any]) -> None:
-    report.write_json(tmp_path / "report.json", either)
+def test_json_has_what_a_program_needs(tmp_path: Path, either: dict[str, Any]) -> None:
+    report.write_report_json(tmp_path / "report.json", either)
     read = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert read == either
     assert (read["schema"], read["schema_version"]) == ("bert-bridge/parity", 2)
@@ -171,7 +175,7 @@ def test_json_holds_what_a_program_needs(tmp_path: Path, either: dict[str, Any])
 
 
 class Outside(HTMLParser):
-    """Collects tags, and whatever a page would fetch."""
+    """Collects tags, and everything that a page would fetch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -184,7 +188,7 @@ class Outside(HTMLParser):
 
 
 def test_html_is_self_contained_and_escapes_texts(tmp_path: Path, either: dict[str, Any]) -> None:
-    page.write_page(tmp_path / "report.html", either)
+    page.write_report_page(tmp_path / "report.html", either)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     parser = Outside()
     parser.feed(text)
@@ -196,56 +200,58 @@ def test_html_is_self_contained_and_escapes_texts(tmp_path: Path, either: dict[s
     assert "Untrained weights" in text
 
 
-def test_only_untrained_weights_are_called_so(tmp_path: Path) -> None:
-    page.write_page(tmp_path / "report.html", result(tmp_path / "model", 4e-6, trained=True))
+def test_only_untrained_weights_are_marked(tmp_path: Path) -> None:
+    page.write_report_page(tmp_path / "report.html", result(tmp_path / "model", 4e-6, trained=True))
     assert "Untrained" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_junit_counts_the_rows_that_are_off(tmp_path: Path, either: dict[str, Any]) -> None:
+def test_junit_counts_failed_rows(tmp_path: Path, either: dict[str, Any]) -> None:
     ci.write_junit(tmp_path / "report.xml", either)
-    suite, still = ET.parse(tmp_path / "report.xml").getroot()
-    assert (still.get("name"), still.get("tests")) == ("parity.still", "4")
-    assert still.get("failures") == still.get("skipped") == "0"
+    suite, stored = ET.parse(tmp_path / "report.xml").getroot()
+    assert (stored.get("name"), stored.get("tests")) == ("parity.still", "4")
+    assert stored.get("failures") == stored.get("skipped") == "0"
     off = sum(row["status"] != "pass" for row in either["rows"])
     assert suite.get("tests") == str(len(either["rows"]))
     assert suite.get("failures") == str(off) == str(len(suite.findall("testcase/failure")))
 
 
-def test_the_terminal_says_the_verdict_and_where(tmp_path: Path) -> None:
-    good = terminal.table(result(tmp_path / "model", 4e-6))
+def test_the_terminal_has_verdict_and_stage(tmp_path: Path) -> None:
+    good = terminal.format_report(result(tmp_path / "model", 4e-6))
     assert "UNTRAINED" in good
     assert good.endswith("parity holds: Node gives what Python gives")
-    bad = terminal.table(result(tmp_path / "model", 1e-3))
+    bad = terminal.format_report(result(tmp_path / "model", 1e-3))
     assert "got 1.0010" in bad
     assert bad.endswith("the first stage that is off is sequence_output")
 
 
-def test_places_that_only_follow_are_called_so_on_the_terminal_and_the_page(tmp_path: Path) -> None:
+def test_taps_that_only_follow_are_marked_on_the_terminal_and_the_page(tmp_path: Path) -> None:
     document = result(tmp_path / "model", 1e-3)
     inside = [row for row in document["rows"] if row["inside"]]
     for row in inside:
         row["status"] = "downstream"
-    said = f"0 of {len(inside)} places"
+    said = f"0 of {len(inside)} taps"
     follow = f"hold, {len(inside)} follow"
-    assert f"{said} inside the model {follow}" in terminal.table(document)
-    page.write_page(tmp_path / "report.html", document)
+    assert f"{said} inside the model {follow}" in terminal.format_report(document)
+    page.write_report_page(tmp_path / "report.html", document)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert f"Inside the model: {said} {follow}</summary>" in html
 
 
-def test_a_row_beyond_the_absolute_part_of_its_budget_shows_the_whole_of_it(tmp_path: Path) -> None:
+def test_a_row_shows_the_absolute_and_the_relative_budget(tmp_path: Path) -> None:
     """Python's values are 1: 1.1e-5 is within 1e-5 + 2e-6·1, and 1e-5 alone would seem exceeded."""
     document = result(tmp_path / "model", 1.1e-5)
     assert document["verdict"] == "pass"
-    line = next(t for t in terminal.table(document).splitlines() if " sequence_output " in t)
+    line = next(
+        t for t in terminal.format_report(document).splitlines() if " sequence_output " in t
+    )
     assert line.split("  ")[-3:] == ["1.1e-05", "1e-05 + 2e-06·|v|", "ok"]
-    page.write_page(tmp_path / "report.html", document)
+    page.write_report_page(tmp_path / "report.html", document)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "1e-05 + 2e-06·|v|" in html
 
 
-def test_marks_stand_inside_their_panel(either: dict[str, Any]) -> None:
-    panels = plots.panels(either)
+def test_marks_are_inside_their_panel(either: dict[str, Any]) -> None:
+    panels = plots.stage_panels(either)
     assert [panel["stage"] for panel in panels] == ["sequence_output", "pooled_output"]
     for panel in panels:
         for mark in panel["marks"]:
@@ -261,7 +267,7 @@ def test_the_tokenizer_proof_is_part_of_the_verdict(tmp_path: Path, different: i
     assert document["verdict"] == ("drift" if different else "pass")
     assert document["first_stage_off"] == ("tokenizers" if different else None)
 
-    shown = terminal.table(document)
+    shown = terminal.format_report(document)
     assert "tokenizers: 2, 11 texts (a sample" in shown
     assert ("1 DIFFER" in shown) == bool(different)
     assert ("U+0301 COMBINING ACUTE ACCENT" in shown) == bool(different)
@@ -272,7 +278,7 @@ def test_the_tokenizer_proof_is_part_of_the_verdict(tmp_path: Path, different: i
     assert (suite.get("tests"), suite.get("failures")) == ("2", str(different))
     assert len(suite.findall("testcase/failure")) == different
 
-    page.write_page(tmp_path / "report.html", document)
+    page.write_report_page(tmp_path / "report.html", document)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "6 of 8 real reviews" in html and "75.0 %" in html and "25.00 %" in html
     assert ("table entry: &lt;b&gt;" in html) == bool(different)
@@ -285,9 +291,9 @@ def test_the_heads_training_is_part_of_the_verdict(
     document = result(tmp_path / "model", 4e-6, head=training(off))
     assert document["verdict"] == ("drift" if off else "pass")
     assert document["first_stage_off"] == ("training" if off else None)
-    report.write_json(tmp_path / "report.json", document)
+    report.write_report_json(tmp_path / "report.json", document)
 
-    shown = terminal.table(document)
+    shown = terminal.format_report(document)
     assert "training: steps as in Keras: 2 on wasm" in shown
     assert ("got 0.75, but should be 0.5 ± 1e-05 [loss <i> of step 2, wasm" in shown) == off
 
@@ -297,7 +303,7 @@ def test_the_heads_training_is_part_of_the_verdict(
     assert (suite.get("tests"), suite.get("failures")) == ("2", str(int(off)))
     assert len(suite.findall("testcase/failure")) == off
 
-    page.write_page(tmp_path / "report.html", document)
+    page.write_report_page(tmp_path / "report.html", document)
     html = (tmp_path / "report.html").read_text("utf-8")
     assert "Training the head" in html and html.count("<polyline") == 2
     assert ("[loss &lt;i&gt; of step 2" in html) == off
@@ -309,23 +315,23 @@ def test_the_heads_training_is_part_of_the_verdict(
     assert any(line.startswith("::error title=training::got 0.75") for line in lines) == off
 
 
-def test_an_earlier_stage_comes_before_the_training(tmp_path: Path) -> None:
+def test_an_earlier_stage_is_reported_before_the_training(tmp_path: Path) -> None:
     document = result(tmp_path / "model", 1e-3, head=training(True))
     assert document["first_stage_off"] == "sequence_output"
 
 
-def test_a_training_that_could_not_be_compared_says_why(tmp_path: Path) -> None:
-    document = result(tmp_path / "model", 4e-6, head=judgement.nothing("no <output>"))
+def test_a_training_that_was_not_compared_has_a_reason(tmp_path: Path) -> None:
+    document = result(tmp_path / "model", 4e-6, head=judgement.not_compared("no <output>"))
     assert document["verdict"] == "pass"
-    assert "training: not compared, no <output>" in terminal.table(document)
-    page.write_page(tmp_path / "report.html", document)
+    assert "training: not compared, no <output>" in terminal.format_report(document)
+    page.write_report_page(tmp_path / "report.html", document)
     assert "No &lt;output&gt;." in (tmp_path / "report.html").read_text("utf-8")
     ci.write_junit(tmp_path / "report.xml", document)
     suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.training']")
     assert suite is not None and suite.find("testcase/skipped") is not None
 
 
-def test_the_trainings_marks_stand_inside_its_picture(tmp_path: Path) -> None:
+def test_the_marks_of_the_training_are_inside_its_plot(tmp_path: Path) -> None:
     for off in (False, True):
         svg = ET.fromstring(training(off)["svg"])
         width, height = (float(size) for size in svg.attrib["viewBox"].split()[2:])
@@ -339,19 +345,19 @@ def test_the_trainings_marks_stand_inside_its_picture(tmp_path: Path) -> None:
         assert (float(marks[3].attrib["cy"]) < line) == off, "above what is allowed"
 
 
-def test_a_run_without_the_proof_says_so(tmp_path: Path) -> None:
+def test_a_run_without_the_proof_is_marked(tmp_path: Path) -> None:
     document = result(tmp_path / "model", 4e-6)
-    assert "training: not compared in this run" in terminal.table(document)
-    assert "tokenizers: not proven in this run" in terminal.table(document)
+    assert "training: not compared in this run" in terminal.format_report(document)
+    assert "tokenizers: not proven in this run" in terminal.format_report(document)
 
 
-def test_a_still_part_that_is_off_comes_before_every_other_stage(tmp_path: Path) -> None:
+def test_a_drifted_stored_part_comes_before_every_other_stage(tmp_path: Path) -> None:
     off = {"status": "drift", "failing": 1, "failures": ["got 1, but should be 2 [weight <a>]"]}
     unknown = {"status": "none", "compared": 0, "failing": 0, "failures": [], "note": "no <vocab>"}
-    still = STILL | {"weights": SAME | off, "tables": unknown}
-    document = result(tmp_path / "model", 1e-3, still=still)
+    stored = STORED | {"weights": SAME | off, "tables": unknown}
+    document = result(tmp_path / "model", 1e-3, stored=stored)
     assert (document["verdict"], document["first_stage_off"]) == ("drift", "weights")
-    shown = terminal.table(document)
+    shown = terminal.format_report(document)
     assert "weights: 1 of 25 DIFFER\ngot 1, but should be 2 [weight <a>]" in shown
     assert "tables: not compared, no <vocab>" in shown
     ci.write_junit(tmp_path / "report.xml", document)
@@ -359,13 +365,13 @@ def test_a_still_part_that_is_off_comes_before_every_other_stage(tmp_path: Path)
     assert suite is not None
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "1")
     assert suite.find("*[@name='weights']/failure") is not None
-    page.write_page(tmp_path / "report.html", document)
+    page.write_report_page(tmp_path / "report.html", document)
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "should be 2 [weight &lt;a&gt;]" in text
     assert "not compared: no &lt;vocab&gt;" in text
 
 
-def test_the_first_stage_is_that_of_the_flow_not_of_the_first_row(tmp_path: Path) -> None:
+def test_the_first_stage_follows_the_flow_and_not_the_rows(tmp_path: Path) -> None:
     node = run(1e-3)
     node.batches["none", 0] = dict(node.batches["none", 0]) | {
         "input_ids": np.array([[0, 0], [9, 6], [6, 7]], np.int32)
@@ -376,7 +382,7 @@ def test_the_first_stage_is_that_of_the_flow_not_of_the_first_row(tmp_path: Path
     assert document["first_stage_off"] == "ids"
 
 
-def test_tokens_stand_side_by_side(tmp_path: Path) -> None:
+def test_tokens_are_shown_side_by_side(tmp_path: Path) -> None:
     node = run(4e-6)
     node.tokens["added", 0][1] = ["<a>", "[UNK]"]
     document = result(tmp_path / "model", 4e-6, node=node)
@@ -390,15 +396,15 @@ def test_tokens_stand_side_by_side(tmp_path: Path) -> None:
             "first_difference": 1,
         }
     ]
-    page.write_page(tmp_path / "report.html", document)
+    page.write_report_page(tmp_path / "report.html", document)
     text = (tmp_path / "report.html").read_text("utf-8")
     assert '<span class="off">[UNK]</span>' in text
     assert '<span class="off">b</span>' in text
     assert "<span>&lt;a&gt;</span>" in text
 
 
-def test_the_profile_stands_inside_its_plot(either: dict[str, Any]) -> None:
-    layers, ulps = plots.layers(either), plots.ulps(either)
+def test_the_profile_is_inside_its_plot(either: dict[str, Any]) -> None:
+    layers, ulps = plots.layer_plot(either), plots.ulp_plot(either)
     assert layers is not None and ulps is not None
     assert len(layers["marks"]) == 3, "one place inside, two outputs"
     for mark in layers["marks"]:
@@ -412,19 +418,21 @@ def test_the_profile_stands_inside_its_plot(either: dict[str, Any]) -> None:
         assert bar["x"] + bar["w"] <= ulps["right"] + 0.1
 
 
-def test_the_matrix_of_several_bundles(tmp_path: Path) -> None:
+def test_several_bundles_make_a_matrix(tmp_path: Path) -> None:
     good, bad = (result(tmp_path / "model", delta) for delta in (4e-6, 1e-3))
-    found = page.document([(good, "0/report.html"), (bad, "1/report.html")])
+    found = page.matrix_document([(good, "0/report.html"), (bad, "1/report.html")])
     assert found["verdict"] == "drift"
     assert [row["backends"]["wasm"]["status"] for row in found["rows"]] == ["pass", "drift"]
-    page.write_matrix(tmp_path / "index.html", found)
+    page.write_matrix_page(tmp_path / "index.html", found)
     text = (tmp_path / "index.html").read_text("utf-8")
     assert 'href="1/report.html"' in text
-    assert page.document([(good, "x")])["verdict"] == "pass"
-    assert page.document([])["verdict"] == "drift"
+    assert page.matrix_document([(good, "x")])["verdict"] == "pass"
+    assert page.matrix_document([])["verdict"] == "drift"
 
 
-def test_github_is_told_what_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_github_gets_annotations_of_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad = result(tmp_path / "model", 1e-3)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     assert ci.annotate(bad, "table") == []
@@ -440,7 +448,7 @@ def test_github_is_told_what_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_key_of_the_document_is_described(either: dict[str, Any]) -> None:
-    described = (Path(report.__file__).parent / "REPORT.md").read_text("utf-8")
+    described = (Path(report.__file__).parents[1] / "REPORT.md").read_text("utf-8")
     keys = {*either, *either["rows"][0], *either["rows"][0]["budget"]}
     keys |= set(either["rows"][3]["measures"])
     assert [key for key in sorted(keys) if f"`{key}`" not in described] == []

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from export.__main__ import main
 from export.checkpoints.sentence_transformers import limit_positions, read_sentence_model
-from parity_tests.runners.runners import node
+from parity_tests.runners.runners import find_node
 from support.errors import UserError
 from tests.python.conftest import ROOT
 from tests.python.publishers import HIDDEN, VOCAB, Publisher, publisher
@@ -249,7 +249,7 @@ def test_sentence_embedding_of_token_strings_is_refused(
 def encoded(bundle: Path, out: Path, *arguments: str) -> dict[str, np.ndarray]:
     """Returns the outputs of encode.js for two texts."""
     command: list[str | Path] = [
-        node(),
+        find_node(),
         "node_bridge/encode.js",
         "--bundle",
         bundle,
@@ -320,7 +320,7 @@ def test_embedding_in_node_equals_the_formulas(exported: tuple[Publisher, Path],
 def test_encode_refuses_a_missing_output(exported: tuple[Publisher, Path], tmp_path: Path):
     out = tmp_path / "x.safetensors"
     command: list[str | Path] = [
-        node(),
+        find_node(),
         "node_bridge/encode.js",
         "--bundle",
         exported[1],
@@ -341,7 +341,7 @@ def test_a_bundle_without_a_pooler_is_verified_and_trained(
 ):
     _, bundle = exported
     verify: list[str | Path] = [
-        node(),
+        find_node(),
         "node_bridge/verify.js",
         "--bundle",
         bundle,
@@ -360,7 +360,7 @@ def test_a_bundle_without_a_pooler_is_verified_and_trained(
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     train: list[str | Path] = [
-        node(),
+        find_node(),
         "node_bridge/train.js",
         "--bundle",
         bundle,

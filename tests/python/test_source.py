@@ -1,4 +1,4 @@
-"""Python's model runner: what each input means, and that a signature gets what it asks for."""
+"""Python's model runner: the role of each input, and the inputs that a signature gets."""
 
 import tempfile
 from pathlib import Path
@@ -9,13 +9,13 @@ import pytest
 
 from export.tokenizer import read_vocab
 from export.tokenizer.hub_tokenizer import read_table as entries_for_export
-from parity_tests.cases import Case
-from parity_tests.runners.lookup_table import entries_of
+from parity_tests.cases import TextCase
 from parity_tests.runners.lookup_table import main as table_vocab
+from parity_tests.runners.lookup_table import read_table_entries
 from parity_tests.runners.python_tokenizer import ClassTokenizer, PythonTokenizer
-from parity_tests.runners.source import Source, roles_of, signature_of
+from parity_tests.runners.source import SourceModel, assign_roles, choose_signature
 from parity_tests.runners.tokenizer_source import TokenizerSource
-from parity_tests.runners.variants import moved, unclaimed
+from parity_tests.runners.variants import measure_movement, unclaimed_reasons
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
@@ -33,10 +33,10 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PythonTokenizer:
     return ClassTokenizer(TokenizerSource(vocab=file, spec=TokenizerSpec("bert")), vocab)
 
 
-def model(function: Any, *specs: Any, **kept: Any) -> Any:
-    """A module with one signature, saved and loaded."""
+def model(function: Any, *specs: Any, **attributes: Any) -> Any:
+    """Saves and loads a module with one signature; `attributes` become attributes of it."""
     module = tf.Module()
-    for name, value in kept.items():
+    for name, value in attributes.items():
         setattr(module, name, value)
     module.serve = tf.function(function, input_signature=list(specs))
     with tempfile.TemporaryDirectory() as place:
@@ -63,7 +63,7 @@ def spec(name: str, dtype: Any = tf.int32, shape: Any = (None, None)) -> Any:
             {"args_0": "attention_mask", "args_0_1": "input_ids"},
             {"input_ids": "args_0_1", "attention_mask": "args_0"},
         ),
-        # A contract that says otherwise than the names is not believed.
+        # The names count where the contract disagrees.
         (
             ["input_ids", "input_mask"],
             {"input_ids": "attention_mask", "input_mask": "input_ids"},
@@ -71,37 +71,37 @@ def spec(name: str, dtype: Any = tf.int32, shape: Any = (None, None)) -> Any:
         ),
     ],
 )
-def test_roles_come_from_names_and_else_from_the_contract(
+def test_roles_come_from_names_or_from_the_contract(
     names: list[str], recorded: dict[str, str], expected: dict[str, str]
 ) -> None:
-    assert roles_of(names, recorded).items() >= expected.items()
+    assert assign_roles(names, recorded).items() >= expected.items()
 
 
 @pytest.mark.parametrize("names", [["args_0", "args_0_1"], ["mask"], []])
-def test_inputs_that_nothing_tells_apart_are_refused(names: list[str]) -> None:
+def test_ambiguous_inputs_are_refused(names: list[str]) -> None:
     with pytest.raises(UserError, match="the model's inputs are"):
-        roles_of(names, {})
+        assign_roles(names, {})
 
 
-def test_the_recorded_signature_comes_first_and_the_only_one_last() -> None:
+def test_the_recorded_signature_has_priority() -> None:
     module = tf.Module()
     module.signatures = {"a": 1, "serving_default": 2}
-    assert (signature_of(module, "a"), signature_of(module, None)) == (1, 2)
+    assert (choose_signature(module, "a"), choose_signature(module, None)) == (1, 2)
     module.signatures = {"encode": 3}
-    assert signature_of(module, None) == 3
+    assert choose_signature(module, None) == 3
     module.signatures = {"a": 1, "b": 2}
     with pytest.raises(UserError, match="the signatures a, b, expected serving_default"):
-        signature_of(module, None)
+        choose_signature(module, None)
 
 
-def test_inputs_are_cast_to_what_the_signature_takes(tokenizer: PythonTokenizer) -> None:
+def test_inputs_are_cast_to_the_dtypes_of_the_signature(tokenizer: PythonTokenizer) -> None:
     def serve(ids: Any, mask: Any, types: Any) -> dict[str, Any]:
         shown = tf.where(mask, tf.cast(ids, tf.float64), -1.0)
         return {"half": tf.cast(shown + tf.cast(types, tf.float64), tf.float16), "ids": ids}
 
     specs = (spec("ids", tf.int64), spec("mask", tf.bool), spec("types", tf.float32))
-    source = Source(model(serve, *specs), tokenizer)
-    batch = source.batch(source.encode([Case(0, 0, "你", "好书"), Case(1, 0, "")], True))
+    source = SourceModel(model(serve, *specs), tokenizer)
+    batch = source.batch(source.encode([TextCase(0, 0, "你", "好书"), TextCase(1, 0, "")], True))
     got = source.run(batch)
     assert batch["input_ids"].tolist() == [[2, 5, 3, 6, 7, 3], [2, 3, 0, 0, 0, 0]]
     assert got["half"].tolist() == [[2, 5, 3, 7, 8, 4], [2, 3, -1, -1, -1, -1]]
@@ -111,39 +111,39 @@ def test_inputs_are_cast_to_what_the_signature_takes(tokenizer: PythonTokenizer)
     }
 
 
-def test_a_fixed_length_is_padded_to_and_cut_at(tokenizer: PythonTokenizer) -> None:
+def test_texts_are_padded_and_cut_to_a_fixed_length(tokenizer: PythonTokenizer) -> None:
     specs = (spec("ids", shape=(1, 4)), spec("mask", shape=(1, 4)))
-    source = Source(model(lambda ids, mask: {"out": ids * mask}, *specs), tokenizer)
+    source = SourceModel(model(lambda ids, mask: {"out": ids * mask}, *specs), tokenizer)
     assert (source.positions, source.length, source.rows) == (4, 4, 1)
-    batch = source.batch(source.encode([Case(0, 0, "你好书很"), Case(1, 0, "书")], True))
+    batch = source.batch(source.encode([TextCase(0, 0, "你好书很"), TextCase(1, 0, "书")], True))
     assert batch["input_ids"].tolist() == [[2, 5, 6, 3], [2, 7, 3, 0]]
     assert source.run(batch)["out"].tolist() == batch["input_ids"].tolist()
     facts = source.facts()
     assert facts["outputs"] == {"out": ["int32", [1, 4]]}
-    assert set(unclaimed(facts)) == {"padded", "types"}
+    assert set(unclaimed_reasons(facts)) == {"padded", "types"}
 
 
-def test_a_fixed_batch_gets_as_many_rows_as_it_takes(tokenizer: PythonTokenizer) -> None:
-    """Three rows in twos: the last pair is filled up, and what fills it is dropped."""
+def test_a_fixed_batch_size_is_kept(tokenizer: PythonTokenizer) -> None:
+    """Three rows in batches of two: the last batch is padded, and the extra row is dropped."""
 
     def serve(ids: Any) -> dict[str, Any]:
         return {"out": ids + tf.reduce_sum(tf.ones_like(ids[:, 0]))}
 
-    source = Source(model(serve, spec("ids", shape=(2, None))), tokenizer)
+    source = SourceModel(model(serve, spec("ids", shape=(2, None))), tokenizer)
     batch = source.batch(
-        source.encode([Case(i, 0, text) for i, text in enumerate("你好书")], False)
+        source.encode([TextCase(i, 0, text) for i, text in enumerate("你好书")], False)
     )
     rows = source.run(batch)["out"][:, 0].tolist()
     assert rows == [5 + 2, 6 + 2, 7 + 2]
 
 
-def test_ids_that_the_model_does_not_have_are_the_users_mistake(
+def test_ids_beyond_the_model_are_a_user_error(
     tokenizer: PythonTokenizer,
 ) -> None:
     words = tf.Variable(tf.zeros([6, 2]))
     small = model(lambda ids: {"out": tf.gather(words, ids)}, spec("ids"), words=words)
-    source = Source(small, tokenizer)
-    batch = source.batch(source.encode([Case(0, 0, "书")], False))
+    source = SourceModel(small, tokenizer)
+    batch = source.batch(source.encode([TextCase(0, 0, "书")], False))
     with pytest.raises(UserError, match="does not take what its tokenizer gives"):
         source.run(batch)
 
@@ -167,24 +167,24 @@ def test_a_model_of_token_strings_gets_strings(
         spec("args_0", tf.string),
         table=table,
     )
-    source = Source(strings, tokenizer)
+    source = SourceModel(strings, tokenizer)
     assert (source.padding, source.roles) == (padding, inputs)
-    batch = source.batch(source.encode([Case(0, 0, "你好"), Case(1, 0, "书")], True))
+    batch = source.batch(source.encode([TextCase(0, 0, "你好"), TextCase(1, 0, "书")], True))
     got = source.run(batch)
     assert got["ids"][0].tolist() == [2, 5, 6, 3]
     assert got["text"].tolist() == [[5, 3, 3, 5], [5, 3, 5, 0]], "'' stands for padding"
     assert batch["attention_mask"].tolist()[1] == [1, 1, 1, int(padding == "attended")]
 
 
-def test_a_table_of_either_dtype_is_read_by_both_rooms() -> None:
+def test_tables_of_both_dtypes_are_read_by_exporter_and_judge() -> None:
     """TensorFlow aborts the process where a table of int32 is exported as int64."""
     for dtype in (tf.int32, tf.int64):
         entries = tf.lookup.KeyValueTensorInitializer(["a", "b"], [0, 1], tf.string, dtype)
         handle = tf.lookup.StaticHashTable(entries, 1).resource_handle
-        assert entries_of(handle) == {"a": 0, "b": 1}
+        assert read_table_entries(handle) == {"a": 0, "b": 1}
         assert entries_for_export(handle) == {b"a": 0, b"b": 1}
     numbers = tf.lookup.KeyValueTensorInitializer([3], [0], tf.int64, tf.int64)
-    assert entries_of(tf.lookup.StaticHashTable(numbers, 1).resource_handle) is None
+    assert read_table_entries(tf.lookup.StaticHashTable(numbers, 1).resource_handle) is None
 
 
 def test_the_vocab_of_a_lookup_table_is_written_in_the_order_of_its_ids(tmp_path: Path) -> None:
@@ -203,8 +203,8 @@ def test_the_vocab_of_a_lookup_table_is_written_in_the_order_of_its_ids(tmp_path
     assert out.read_text(encoding="utf-8").splitlines() == TOKENS
 
 
-def test_a_model_that_reads_its_padding_keeps_no_claim_on_it() -> None:
-    """The sums are taken by hand: over all positions, or over those that the mask shows."""
+def test_a_model_that_reads_its_padding_does_not_promise_padding_invariance() -> None:
+    """The model sums by hand over all positions, or over those that the mask shows."""
     ids = np.array([[1, 2], [3, 0]], np.int32)
     mask = np.array([[1, 1], [1, 0]], np.int32)
     batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": mask * 0}
@@ -215,17 +215,27 @@ def test_a_model_that_reads_its_padding_keeps_no_claim_on_it() -> None:
     def shown(batch: dict[str, Any]) -> dict[str, Any]:
         return whole(batch | {"input_ids": batch["input_ids"] * batch["attention_mask"]})
 
-    assert moved(whole, batch, 10) == {"reordered": 0, "masked": 1, "padded": 0, "alone": 0}
-    assert moved(shown, batch, 10) == {"reordered": 0, "masked": 0, "padded": 0, "alone": 0}
-    assert "padded" not in moved(shown, batch, 2)
-    assert "padded" not in moved(shown, batch, None)
+    assert measure_movement(whole, batch, 10) == {
+        "reordered": 0,
+        "masked": 1,
+        "padded": 0,
+        "alone": 0,
+    }
+    assert measure_movement(shown, batch, 10) == {
+        "reordered": 0,
+        "masked": 0,
+        "padded": 0,
+        "alone": 0,
+    }
+    assert "padded" not in measure_movement(shown, batch, 2)
+    assert "padded" not in measure_movement(shown, batch, None)
 
 
 @pytest.mark.parametrize("length", [None, 6])
-def test_positions_are_as_many_as_the_model_runs_on(
+def test_positions_are_limited_to_what_the_model_runs(
     length: int | None, tokenizer: PythonTokenizer
 ) -> None:
-    # A table of 8 rows whose row 0 is that of padding takes texts of 7.
+    # A table of 8 rows, whose row 0 is for padding, takes texts of 7.
     table = tf.Variable(np.ones((8, 2), np.float32), name="position_embeddings")
 
     def counted(input_ids: Any) -> Any:
@@ -233,4 +243,4 @@ def test_positions_are_as_many_as_the_model_runs_on(
         return {"sequence_output": tf.gather(table, tf.cumsum(shown, axis=1) * shown)}
 
     loaded = model(counted, spec("input_ids", shape=(None, length)), table=table)
-    assert Source(loaded, tokenizer).positions == (length or 7)
+    assert SourceModel(loaded, tokenizer).positions == (length or 7)

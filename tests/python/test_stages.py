@@ -1,26 +1,26 @@
-"""Where a failure is put: at the first stage that is off, and nothing missing passes."""
+"""A failure is assigned to the first stage that drifted, and missing values fail."""
 
 import numpy as np
 import pytest
 
 from numerics.budgets import Cost
-from parity_tests.cases import Case
+from parity_tests.cases import TextCase
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
-from parity_tests.checks.stages import Row, judge
-from parity_tests.runners.runs import Run
+from parity_tests.checks.stages import StageRow, judge_stages
+from parity_tests.runners.runs import RunOutput
 from support.errors import EnvironmentProblem
 
 COST = Cost(1.25e-6, 1.0, 1)
 """Eight times that is 1e-5."""
-PLACES = ("sequence_output", "pooled_output", "extra", "probabilities")
+MEASURED = ("sequence_output", "pooled_output", "extra", "probabilities")
 BUDGETS = Budgets(
-    dict.fromkeys([*PLACES, "taps/layer_0/attention_scores", "taps/layer_0/context"], COST)
+    dict.fromkeys([*MEASURED, "taps/layer_0/attention_scores", "taps/layer_0/context"], COST)
 )
-CASES = [Case(0, 0, " "), Case(1, 0, "你好"), Case(2, 0, "好")]
+CASES = [TextCase(0, 0, " "), TextCase(1, 0, "你好"), TextCase(2, 0, "好")]
 
 
-def run() -> Run:
+def run() -> RunOutput:
     batch: dict[str, Array] = {
         "input_ids": np.array([[0, 0], [5, 6], [6, 0]], np.int32),
         "attention_mask": np.array([[0, 0], [1, 1], [1, 0]], np.int32),
@@ -30,22 +30,24 @@ def run() -> Run:
     }
     batches = {(s, 0): {k: v.copy() for k, v in batch.items()} for s in ("added", "none")}
     tokens = {(s, 0): [[], ["你", "好"], ["好"]] for s in ("added", "none")}
-    return Run(batches, {}, tokens)
+    return RunOutput(batches, {}, tokens)
 
 
-def with_head(run: Run) -> Run:
+def with_head(run: RunOutput) -> RunOutput:
     for place, batch in run.batches.items():
         batch["probabilities"] = np.array([[0.5, 0.5], [0.75, 0.25], [0.375, 0.625]], np.float32)
         run.labels[place] = ["good", "good", "bad"]
     return run
 
 
-def rows_of(node: Run, python: Run | None = None, **more: list[str]) -> dict[str, Row]:
-    rows = judge("wasm", node, python or run(), CASES, BUDGETS, **more)
+def rows_of(
+    node: RunOutput, python: RunOutput | None = None, **more: list[str]
+) -> dict[str, StageRow]:
+    rows = judge_stages("wasm", node, python or run(), CASES, BUDGETS, **more)
     return {row.stage: row for row in rows if row.special == "added"}
 
 
-def statuses(node: Run) -> dict[str, str]:
+def statuses(node: RunOutput) -> dict[str, str]:
     return {stage: row.status for stage, row in rows_of(node).items()}
 
 
@@ -53,7 +55,7 @@ def test_equal_runs_pass() -> None:
     assert set(statuses(run()).values()) == {"pass"}
 
 
-def test_a_changed_id_is_put_at_the_ids_and_what_follows_is_said_to_follow() -> None:
+def test_a_changed_id_fails_at_the_ids_and_later_stages_are_downstream() -> None:
     node = run()
     node.batches["added", 0]["input_ids"][1, 1] = 7
     node.batches["added", 0]["sequence_output"][1] += 1
@@ -65,7 +67,7 @@ def test_a_changed_id_is_put_at_the_ids_and_what_follows_is_said_to_follow() -> 
     }
 
 
-def test_another_text_that_is_off_does_not_hide_behind_the_first() -> None:
+def test_a_second_failing_text_is_a_drift_of_its_own() -> None:
     node = run()
     node.batches["added", 0]["input_ids"][1, 1] = 7
     node.batches["added", 0]["sequence_output"][2] += 1
@@ -108,17 +110,19 @@ def test_missing_rows_fail() -> None:
     node = run()
     node.batches["added", 0]["pooled_output"] = np.ones((2, 4), np.float32)
     assert statuses(node)["pooled_output"] == "drift"
-    both: list[Row] = judge("wasm", run(), run(), [*CASES, Case(3, 0, "书")], BUDGETS)
+    both: list[StageRow] = judge_stages(
+        "wasm", run(), run(), [*CASES, TextCase(3, 0, "书")], BUDGETS
+    )
     assert {row.status for row in both} != {"pass"}
 
 
 def test_no_cases_at_all_fail() -> None:
-    rows = judge("wasm", run(), run(), [], BUDGETS)
+    rows = judge_stages("wasm", run(), run(), [], BUDGETS)
     assert rows
     assert all(row.status == "drift" for row in rows)
 
 
-def test_a_changed_token_is_told_with_its_character() -> None:
+def test_a_changed_token_is_reported_with_its_character() -> None:
     node = run()
     node.tokens["added", 0][1] = ["你", "[UNK]"]
     node.starts["added", 0] = [[], [0, 1], [0]]
@@ -130,7 +134,7 @@ def test_a_changed_token_is_told_with_its_character() -> None:
     )
 
 
-def test_a_lost_token_is_told() -> None:
+def test_a_lost_token_is_reported() -> None:
     node = run()
     node.tokens["added", 0][1] = ["你"]
     assert "got 'no token', but should be '好'" in rows_of(node)["tokens"].problems[0][1].message
@@ -149,7 +153,7 @@ def test_a_flipped_label_is_counted_with_its_margin() -> None:
     }
 
 
-def test_what_the_mask_hides_is_not_compared() -> None:
+def test_masked_positions_are_not_compared() -> None:
     node = run()
     node.batches["added", 0]["sequence_output"][2, 1] += 1
     assert set(statuses(node).values()) == {"pass"}
@@ -157,7 +161,7 @@ def test_what_the_mask_hides_is_not_compared() -> None:
     assert statuses(node)["sequence_output"] == "drift"
 
 
-def tapped(heads: int) -> Run:
+def tapped(heads: int) -> RunOutput:
     both = run()
     for batch in both.batches.values():
         batch["taps/layer_0/attention_scores"] = np.zeros((3, heads, 2, 2), np.float32)
@@ -166,7 +170,7 @@ def tapped(heads: int) -> Run:
 
 
 @pytest.mark.parametrize("heads", [1, 2])
-def test_inside_masked_keys_count_and_masked_queries_do_not(heads: int) -> None:
+def test_taps_compare_masked_keys_but_not_masked_queries(heads: int) -> None:
     taps = ["layer_0/attention_scores", "layer_0/context"]
     node = tapped(heads)
     scores = node.batches["added", 0]["taps/layer_0/attention_scores"]
@@ -180,13 +184,13 @@ def test_inside_masked_keys_count_and_masked_queries_do_not(heads: int) -> None:
     assert list(found)[2:4] == [f"taps/{tap}" for tap in taps]
 
 
-def test_a_tap_that_node_does_not_give_fails() -> None:
+def test_a_tap_that_is_missing_in_node_fails() -> None:
     found = rows_of(run(), tapped(2), taps=["layer_0/context"])
     assert found["taps/layer_0/context"].status == "drift"
 
 
 @pytest.mark.parametrize(("margin", "status"), [(1e-6, "pass"), (1e-3, "drift")])
-def test_a_label_that_either_side_may_take_is_no_drift(margin: float, status: str) -> None:
+def test_an_undecided_label_is_no_drift(margin: float, status: str) -> None:
     both = [with_head(run()) for _ in range(2)]
     for side in both:
         near = [0.5 + margin / 2, 0.5 - margin / 2]
@@ -203,8 +207,8 @@ def test_each_output_has_the_budget_of_its_own_cost() -> None:
     node = run()
     for name in ("sequence_output", "pooled_output"):
         node.batches["added", 0][name][1] += np.float32(1e-4)
-    rows = judge("wasm", node, run(), CASES, Budgets(costs))
+    rows = judge_stages("wasm", node, run(), CASES, Budgets(costs))
     found = {row.stage: row.status for row in rows if row.special == "added"}
     assert (found["sequence_output"], found["pooled_output"]) == ("drift", "pass")
     with pytest.raises(EnvironmentProblem, match="no float32 cost of pooled_output"):
-        judge("wasm", node, run(), CASES, Budgets({"sequence_output": COST}))
+        judge_stages("wasm", node, run(), CASES, Budgets({"sequence_output": COST}))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from parity_tests.runners.runners import node
+from parity_tests.runners.runners import find_node
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
@@ -167,7 +167,7 @@ def test_outputs_in_node_equal_python(tmp_path, embedded, outputs, pooler):
     names = ["embedding_output", "mlm_logits", "pooled_output", "sequence_output"]
     expected = [names[0], names[3]] if outputs == 3 else names
     assert [spec["name"] for spec in contract["outputs"]] == expected
-    verify = [node(), ROOT / "node_bridge" / "verify.js", "--bundle", bundle, "--json"]
+    verify = [find_node(), ROOT / "node_bridge" / "verify.js", "--bundle", bundle, "--json"]
     # Fewer texts must have the same width: the model attends to their padding.
     for texts in ([], ["--texts", "1"], ["--texts", "3"]):
         done = subprocess.run([*verify, *texts], capture_output=True, check=False)

@@ -70,9 +70,9 @@ def load_with_taps(directory: Path):
 
 
 def run_taps(source, model_taps):
-    from parity_tests.runners.costs import Inside
+    from parity_tests.runners.costs import TapReader
 
-    inside = Inside(source.function, {tap["name"]: tap["tensor"] for tap in model_taps})
+    inside = TapReader(source.function, {tap["name"]: tap["tensor"] for tap in model_taps})
     return inside.run(FEEDS)
 
 
@@ -169,9 +169,9 @@ def test_transformer_of_another_structure_has_taps(tmp_path):
     tf.saved_model.save(model, str(tmp_path / "m"), signatures={"serving_default": serve})
     _, source, model_taps = load_with_taps(tmp_path / "m")
     assert [tap["name"] for tap in model_taps] == names(2)
-    from parity_tests.runners.costs import Inside
+    from parity_tests.runners.costs import TapReader
 
-    inside = Inside(source.function, {tap["name"]: tap["tensor"] for tap in model_taps})
+    inside = TapReader(source.function, {tap["name"]: tap["tensor"] for tap in model_taps})
     seen = inside.run({"input_ids": FEEDS["input_ids"]})
     x = model.words(FEEDS["input_ids"])
     np.testing.assert_allclose(seen["embeddings"], x, atol=1e-5)
@@ -193,9 +193,9 @@ def test_a_graph_without_attention_has_no_taps(tmp_path):
 
 
 def test_unknown_tap_is_an_error(tmp_path):
-    from parity_tests.runners.costs import Inside
+    from parity_tests.runners.costs import TapReader
 
     save_encoder_model("bert", 2, tmp_path / "m")
     _, source, _ = load_with_taps(tmp_path / "m")
     with pytest.raises(UserError, match="tap layer_9/output is gone:0, which the model does not"):
-        Inside(source.function, {"layer_9/output": "gone:0"})
+        TapReader(source.function, {"layer_9/output": "gone:0"})

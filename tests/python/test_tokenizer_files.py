@@ -12,10 +12,12 @@ from export.bundle import digest
 from export.tokenizer import TokenizerSpec, make_reference, save_tokenizer_model, write_tokenizer
 from export.tokenizer.texts import texts_from_alphabet
 from export.tokenizer.vocab import SPECIAL_TOKENS
-from parity_tests.runners.runners import node
-from parity_tests.tokenizer.material import made_of, made_up
+from parity_tests.runners.runners import find_node
+from parity_tests.tokenizer.material import make_random_vocab, vocab_from_lines
 
-VOCAB = made_of([*SPECIAL_TOKENS.values(), "a", "##b", "𠀀", "##𠀀", "你", "好", ",", "，"])
+VOCAB = vocab_from_lines(
+    [*SPECIAL_TOKENS.values(), "a", "##b", "𠀀", "##𠀀", "你", "好", ",", "，"]
+)
 LIBRARY = """
 import { readFileSync } from 'node:fs';
 import { Tokenizer } from '@huggingface/tokenizers';
@@ -28,7 +30,7 @@ console.log(JSON.stringify(answers));
 
 @pytest.mark.parametrize("seed", range(5))
 def test_tokenizer_json_gives_the_same_ids_in_python(tmp_path, seed):
-    vocab, alphabet = made_up(seed)
+    vocab, alphabet = make_random_vocab(seed)
     spec = TokenizerSpec("bert", lower_case=bool(seed % 2))
     write_tokenizer(tmp_path, vocab, spec)
     loaded = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
@@ -42,7 +44,7 @@ def test_hugging_face_s_javascript_differs_beyond_the_first_plane(tmp_path):
     spec = TokenizerSpec("bert")
     write_tokenizer(tmp_path, VOCAB, spec)
     texts = ["a你b，", "a𠀀b"]
-    command = [node(), "--input-type=module", "-e", LIBRARY, str(tmp_path / "tokenizer.json")]
+    command = [find_node(), "--input-type=module", "-e", LIBRARY, str(tmp_path / "tokenizer.json")]
     done = subprocess.run([*command, *texts], capture_output=True, check=True)
     theirs = json.loads(done.stdout)
     rust = [[VOCAB.tokens[i] for i in row] for row in make_reference(spec, VOCAB).encode(texts)]

@@ -12,9 +12,9 @@ from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import serialise
 from export.tokenizer.texts import ALL_EDGES, WRITTEN_TOKENS, texts_from_alphabet
 from export.tokenizer.vocab import SPECIAL_TOKENS
-from parity_tests.runners.runners import node
-from parity_tests.tokenizer.material import made_of, made_up
-from parity_tests.tokenizer.sides import NodeSide, Pair
+from parity_tests.runners.runners import find_node
+from parity_tests.tokenizer.material import make_random_vocab, vocab_from_lines
+from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
 
 SPECS = [
     TokenizerSpec("bert"),
@@ -38,11 +38,11 @@ def name(spec):
 
 @pytest.fixture(scope="module", params=SPECS, ids=name)
 def pair(request, tmp_path_factory):
-    vocab, _ = made_up(5)
+    vocab, _ = make_random_vocab(5)
     tables = tmp_path_factory.mktemp("tables") / "tokenizer_tables.bin"
     tables.write_bytes(serialise(read_tables(request.param, vocab)))
-    with NodeSide() as side:
-        yield Pair(side, request.param, vocab, tables)
+    with TokenizerProcess() as side:
+        yield TokenizerPair(side, request.param, vocab, tables)
 
 
 @settings(max_examples=150, deadline=None)
@@ -68,8 +68,8 @@ def tables_of(request, tmp_path_factory):
     """A tokenizer whose library accepts a token on several lines, and its tables."""
     spec = TokenizerSpec(request.param, lower_case=request.param == "chars")
     tables = tmp_path_factory.mktemp("tables") / "tokenizer_tables.bin"
-    tables.write_bytes(serialise(read_tables(spec, made_up(5)[0])))
-    with NodeSide() as side:
+    tables.write_bytes(serialise(read_tables(spec, make_random_vocab(5)[0])))
+    with TokenizerProcess() as side:
         yield side, spec, tables
 
 
@@ -82,13 +82,13 @@ def tables_of(request, tmp_path_factory):
 def test_a_vocab_with_tokens_on_several_lines(tables_of, seed, doubled, text):
     """Node's ids are the library's for any repeated lines; each id maps back to its line."""
     side, spec, tables = tables_of
-    vocab, alphabet = made_up(seed % 50)
+    vocab, alphabet = make_random_vocab(seed % 50)
     lines = list(vocab.tokens)
     ordinary = [token for token in lines if token not in SPECIAL_TOKENS.values()]
     may = ordinary if spec.algorithm == "chars" else lines
     for which, where in doubled:
         lines.insert(where % (len(lines) + 1), may[which % len(may)])
-    pair = Pair(side, spec, made_of(lines), tables)
+    pair = TokenizerPair(side, spec, vocab_from_lines(lines), tables)
     some = [text, *texts_from_alphabet(alphabet, 20, seed), *may[:9]]
     assert not pair.differences(some)
     details = side.details(text, specialTokens=True)
@@ -132,7 +132,7 @@ def test_offsets_cover_what_the_token_came_from(pair, text):
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     directory = tmp_path_factory.mktemp("bundle")
-    vocab, _ = made_up(8)
+    vocab, _ = make_random_vocab(8)
     spec = TokenizerSpec("chars")
     tokenizer = write_tokenizer(directory, vocab, spec)
     seal(
@@ -145,7 +145,7 @@ def bundle(tmp_path_factory):
 
 
 def tokenize(directory, text, *options):
-    command = [node(), "node_bridge/tokenize.js", "--bundle", str(directory), *options]
+    command = [find_node(), "node_bridge/tokenize.js", "--bundle", str(directory), *options]
     return subprocess.run(command, input=text, capture_output=True, check=False)
 
 

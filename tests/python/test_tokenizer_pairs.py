@@ -10,7 +10,7 @@ from tokenizers import BertWordPieceTokenizer
 
 from export.tokenizer import TokenizerSpec, make_reference, read_vocab
 from parity_tests.tokenizer import pairs
-from parity_tests.tokenizer.sides import NodeSide, Pair
+from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import Embedded
 
@@ -22,16 +22,16 @@ Encoded = list[tuple[list[int], list[int]]]
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[NodeSide]:
-    with NodeSide() as side:
+def node() -> Iterator[TokenizerProcess]:
+    with TokenizerProcess() as side:
         yield side
 
 
-def loaded(node: NodeSide, embedded: Embedded, algorithm: str) -> Pair:
+def loaded(node: TokenizerProcess, embedded: Embedded, algorithm: str) -> TokenizerPair:
     """Loads both sides; the characters here are the same for every algorithm."""
     vocab = read_vocab(embedded.vocab, print)
     tables = Path(embedded.bundle) / "tokenizer_tables.bin"
-    return Pair(node, TokenizerSpec(algorithm), vocab, tables)
+    return TokenizerPair(node, TokenizerSpec(algorithm), vocab, tables)
 
 
 def counts(encoded: Encoded, special_tokens: bool) -> list[tuple[int, int]]:
@@ -42,7 +42,7 @@ def counts(encoded: Encoded, special_tokens: bool) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("algorithm", ["tf-text", "tf-text-fast"])
 def test_every_pair_is_cut_as_the_round_robin_trimmer_cuts(
-    node: NodeSide, embedded: Embedded, algorithm: str
+    node: TokenizerProcess, embedded: Embedded, algorithm: str
 ) -> None:
     tf, tf_text = tensorflow()
     pair = loaded(node, embedded, algorithm)
@@ -64,7 +64,7 @@ def test_every_pair_is_cut_as_the_round_robin_trimmer_cuts(
 
 @pytest.mark.parametrize("algorithm", ["bert", "chars"])
 def test_every_pair_is_cut_as_hugging_face_cuts(
-    node: NodeSide, embedded: Embedded, algorithm: str
+    node: TokenizerProcess, embedded: Embedded, algorithm: str
 ) -> None:
     """Includes `chars`, except limits below the special tokens: Hugging Face cuts nothing there."""
     pair = loaded(node, embedded, algorithm)
@@ -80,20 +80,22 @@ def test_every_pair_is_cut_as_hugging_face_cuts(
         assert pair.python.encode_with_types(TEXTS, PAIRS, special_tokens, limit) == expected
 
 
-def test_wrong_assignment_of_an_odd_position_is_found(node: NodeSide, embedded: Embedded) -> None:
+def test_wrong_assignment_of_an_odd_position_is_found(
+    node: TokenizerProcess, embedded: Embedded
+) -> None:
     """The proof can fail: here Node cuts as TF-Text, the reference as Hugging Face."""
     pair = loaded(node, embedded, "tf-text")
     pair.python = make_reference(TokenizerSpec("bert"), pair.vocab)
-    batch = pairs.Batch(["好好好", "好"], ["书书书", "书"], special_tokens=True, limit=6)
-    (found,) = pairs.differing(pair, batch)
-    difference = pairs.explained(pair, batch, found)
+    batch = pairs.PairBatch(["好好好", "好"], ["书书书", "书"], special_tokens=True, limit=6)
+    (found,) = pairs.find_differing_pairs(pair, batch)
+    difference = pairs.explain_pair(pair, batch, found)
     assert difference.text == "好好好 | 书书书"
     assert difference.python == ["[CLS]", "好", "[SEP]", "书", "书", "[SEP]"]
     assert difference.node == ["[CLS]", "好", "好", "[SEP]", "书", "[SEP]"]
 
 
 def test_batches_contain_every_limit_and_blank_texts() -> None:
-    batches = list(pairs.batches(["这本书很好看"], 3000, seed=2))
+    batches = list(pairs.make_pair_batches(["这本书很好看"], 3000, seed=2))
     assert {(b.limit, b.special_tokens) for b in batches} == set(
         product(range(1, 25), (True, False))
     )

@@ -1,4 +1,4 @@
-"""The proof can fail: a changed table entry is found, shrunk to a few characters and named."""
+"""The proof can fail: an altered table entry is found, reduced to a few characters and named."""
 
 import json
 import sys
@@ -12,16 +12,16 @@ from export.tokenizer.tables import ALONE, LETTER, own_symbol, serialise
 from export.tokenizer.texts import texts_in_context
 from parity_tests.tokenizer.__main__ import main
 from parity_tests.tokenizer.explain import shrink
-from parity_tests.tokenizer.material import made_up, telling
-from parity_tests.tokenizer.proof import compare, of_bundle
-from parity_tests.tokenizer.sides import NodeSide, Pair
+from parity_tests.tokenizer.material import every_character_vocab, make_random_vocab
+from parity_tests.tokenizer.proof import compare_texts, job_of_bundle
+from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
 from tests.hostile import contracts
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """Compares every known character between letters, with tables that the test changes."""
-    vocab = telling()
+    """One comparison of every known character between letters, with changed tables."""
+    vocab = every_character_vocab()
     spec = TokenizerSpec("tf-text-fast")
 
     def run(alter):
@@ -29,8 +29,10 @@ def compared(tmp_path_factory):
         alter(tables)
         path = tmp_path_factory.mktemp("tables") / "tokenizer_tables.bin"
         path.write_bytes(serialise(tables))
-        with NodeSide() as side:
-            return compare(Pair(side, spec, vocab, path), "x", texts_in_context("latin", 50))
+        with TokenizerProcess() as side:
+            return compare_texts(
+                TokenizerPair(side, spec, vocab, path), "x", texts_in_context("latin", 50)
+            )
 
     return run
 
@@ -57,34 +59,34 @@ def test_changed_table_entry_is_named(compared, character, symbols):
     assert difference.rule.startswith("table entry: the table makes it")
 
 
-def test_letter_changed_to_a_word_is_described(compared):
+def test_a_letter_made_a_word_is_described(compared):
     row = compared(lambda tables: tables.folds.update({0xE9: own_symbol(0xE9, ALONE)}))
     rule = row.differences[0].rule
     assert "the table makes it U+00E9 (word by itself)" in rule
     assert "the runtime makes it U+0065 (letter)" in rule
 
 
-def test_shrinking_ends_at_the_shortest():
+def test_shrinking_ends_at_the_shortest_failing_text():
     def failing(texts):
         return [i for i, text in enumerate(texts) if text.count("x") >= 2]
 
     assert shrink("ab x cd ef x gh x" * 5, failing) == "xx"
 
 
-def test_other_library_versions_are_reported(tmp_path, capsys):
+def test_versions_other_than_the_bundles_are_reported(tmp_path, capsys):
     older = {"python": "3.9.1", "tensorflow-text": "2.19.0"}
-    (tmp_path / "vocab.txt").write_bytes(made_up(1)[0].raw)
+    (tmp_path / "vocab.txt").write_bytes(make_random_vocab(1)[0].raw)
     for made_by, noticed in [(older, True), (library_versions("tf-text", None), False)]:
-        document = contracts.bundle()
+        document = contracts.bundle_contract()
         document["tokenizer"] |= {"algorithm": "tf-text", "options": {"lower_case": True}}
         document["provenance"]["tokenizer"] = made_by
         (tmp_path / "bundle.json").write_text(json.dumps(document))
-        job = of_bundle(tmp_path, Path(sys.executable))
+        job = job_of_bundle(tmp_path, Path(sys.executable))
         assert job.interpreter == Path(sys.executable)
         said = capsys.readouterr().err
         assert ("was made with python 3.9.1, tensorflow-text 2.19.0" in said) == noticed
 
 
-def test_an_interpreter_is_for_a_bundle(capsys):
+def test_an_interpreter_needs_a_bundle(capsys):
     assert main(["--tokenizer-python", sys.executable]) == 2
-    assert "--tokenizer-python is for --bundle" in capsys.readouterr().err
+    assert "--tokenizer-python needs --bundle" in capsys.readouterr().err

@@ -17,12 +17,12 @@ from export.tokenizer import TokenizerSpec, libraries, library_versions, make_re
 from export.tokenizer.interpreter import shared_interpreter
 from export.tokenizer.texts import ALL_EDGES
 from export.tokenizer.vocab import SPECIAL_TOKENS
-from parity_tests.tokenizer.material import made_of
+from parity_tests.tokenizer.material import vocab_from_lines
 from support.errors import EnvironmentProblem, UserError
 from tests.python.conftest import OTHER_PYTHON
 
 OTHER = "0.21.4"
-VOCAB = made_of(
+VOCAB = vocab_from_lines(
     [*SPECIAL_TOKENS.values(), "a", "##b", "A", "é", "e", "中", "文", "，", ",", "\u2028"]
 )
 TEXTS = ["", "a中文b", "É，\u2028a[MASK]", *(ALL_EDGES[i : i + 9] for i in range(0, 90, 9))]

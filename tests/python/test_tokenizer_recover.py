@@ -7,7 +7,7 @@ import pytest
 from export.tokenizer import TokenizerSpec, recover, save_tokenizer_model
 from export.tokenizer.texts import texts_from_alphabet
 from export.tokenizer.vocab import SPECIAL_TOKENS
-from parity_tests.tokenizer.material import made_of
+from parity_tests.tokenizer.material import vocab_from_lines
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
@@ -26,7 +26,7 @@ LINES = [
     "，",
     ",",
 ]
-VOCAB = made_of([*LINES, "①", "1", "\u2028", "か", "##か", "\ue000", "z", "s", "-"])
+VOCAB = vocab_from_lines([*LINES, "①", "1", "\u2028", "か", "##か", "\ue000", "z", "s", "-"])
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,7 @@ def test_fast_needs_the_vocab_and_proves_it(tmp_path, lower_case):
     swapped = list(VOCAB.tokens)
     swapped[-3:-1] = swapped[-2], swapped[-3]
     with pytest.raises(UserError, match="no known tokenizer.* → s"):
-        recover_from(directory, made_of(swapped))
+        recover_from(directory, vocab_from_lines(swapped))
 
 
 def test_table_with_gaps_is_refused(tmp_path):
@@ -162,9 +162,9 @@ def test_another_vocab_than_the_model_s_is_refused(tmp_path):
     lines = [*VOCAB.tokens]
     lines[6] = "AB"
     with pytest.raises(UserError, match="got 'AB' in line 7, the model has 'Ab'"):
-        recover_from(tmp_path, made_of(lines))
+        recover_from(tmp_path, vocab_from_lines(lines))
     with pytest.raises(UserError, match="got 28 lines, the model has 26 tokens"):
-        recover_from(tmp_path, made_of([*VOCAB.tokens, "x", "y"]))
+        recover_from(tmp_path, vocab_from_lines([*VOCAB.tokens, "x", "y"]))
 
 
 def test_model_that_is_no_tokenizer_is_refused(tmp_path):

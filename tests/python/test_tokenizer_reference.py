@@ -5,7 +5,7 @@ from tokenizers.implementations import BertWordPieceTokenizer
 
 from export.tokenizer import TokenizerSpec, make_reference
 from export.tokenizer.vocab import SPECIAL_TOKENS
-from parity_tests.tokenizer.material import made_of
+from parity_tests.tokenizer.material import vocab_from_lines
 from support.errors import UserError
 
 TOKENS = [
@@ -19,7 +19,7 @@ TOKENS = [
 
 
 def tokens(spec, text):
-    vocab = made_of(TOKENS)
+    vocab = vocab_from_lines(TOKENS)
     return [vocab.tokens[i] for i in make_reference(spec, vocab).encode([text])[0]]
 
 
@@ -75,7 +75,7 @@ def test_a_lone_surrogate_is_refused(algorithm):
 @pytest.mark.parametrize("pair", [None, "a" * 4, "一" * 9, "中" * 20])
 @pytest.mark.parametrize("length", [3, 4, 7, 12, 13, 100])
 def test_longest_first_is_what_hugging_face_does(pair, length):
-    vocab = made_of(TOKENS)
+    vocab = vocab_from_lines(TOKENS)
     inner = BertWordPieceTokenizer({token: i for i, token in enumerate(TOKENS)})
     inner.enable_truncation(length)
     for text in ("", "中", "一" * 5, "一" * 9, "中" * 30):
@@ -86,7 +86,7 @@ def test_longest_first_is_what_hugging_face_does(pair, length):
 
 
 def test_joined_is_cut_at_the_end():
-    tokenizer = make_reference(TokenizerSpec("bert"), made_of(TOKENS))
+    tokenizer = make_reference(TokenizerSpec("bert"), vocab_from_lines(TOKENS))
     a, b = TOKENS.index("中"), TOKENS.index("一")
     assert tokenizer.encode(["中中"], ["一一"], True, 5, "joined") == [[2, a, a, 3, b]]
     assert tokenizer.encode(["中中"], ["一一"], True, 9, "joined") == [[2, a, a, 3, b, b, 3]]

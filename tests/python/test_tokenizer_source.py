@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from export.tokenizer import TokenizerSpec
-from parity_tests.__main__ import parse
+from parity_tests.__main__ import parse_options
 from parity_tests.provenance import Contract
 from parity_tests.runners import tokenizer_source
 from parity_tests.runners.tokenizer_source import TokenizerSource
@@ -37,7 +37,9 @@ def write_config(model: Path, **facts: Any) -> None:
 
 
 def choose_source(model: Path, claimed: Contract, *options: str) -> TokenizerSource:
-    return tokenizer_source.choose(parse(list(options)), claimed, model, model.parent)
+    return tokenizer_source.choose_tokenizer(
+        parse_options(list(options)), claimed, model, model.parent
+    )
 
 
 LOWER = contract("bert", lower_case=True, strip_accents=True, split_chinese=True)
@@ -87,7 +89,7 @@ def test_changed_case_changes_the_accents_too(model: Path) -> None:
 )
 def test_command_line_reproduces_the_choice(spec: TokenizerSpec) -> None:
     source = TokenizerSource(vocab=Path("v"), spec=spec, python=Path("p"))
-    again = tokenizer_source.from_arguments(parse(source.arguments()))
+    again = tokenizer_source.parse_tokenizer_source(parse_options(source.arguments()))
     assert again.spec is not None and again.spec.options_key == spec.options_key
     assert (again.vocab, again.python, again.model) == (Path("v"), Path("p"), None)
 

@@ -1,4 +1,4 @@
-"""The head's training: the same steps in Keras and in TF.js, and what the judge makes of others."""
+"""The head's training: equal steps in Keras and TF.js pass, and other ones fail."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests.runners.runs import Run
+from parity_tests.runners.runs import RunOutput
 from parity_tests.training import sides
-from parity_tests.training.by_hand import Adam, Rounded, train
+from parity_tests.training.by_hand import Adam, RandomFloat32Arithmetic, train_by_hand
 from parity_tests.training.compare import Allowance
-from parity_tests.training.judgement import compared, judge
-from parity_tests.training.problem import WEIGHTS, Problem, scaled, vectors_of
-from parity_tests.training.sides import Side
+from parity_tests.training.judgement import compare_sides, judge_training
+from parity_tests.training.problem import (
+    WEIGHTS,
+    TrainingProblem,
+    first_position_vectors,
+    scale_features,
+)
+from parity_tests.training.sides import TrainingSide
 from support.errors import EnvironmentProblem, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +31,7 @@ Result = dict[str, Any]
 
 
 def vectors(texts: int, hidden: int, seed: int) -> np.ndarray:
-    """Like an encoder's: near to each other, some features varying more than others."""
+    """Makes vectors like an encoder's: similar, with features of different deviation."""
     drawn = np.random.default_rng(seed)
     spread = 0.05 * np.exp(drawn.standard_normal(hidden))
     rows = drawn.standard_normal(hidden) + spread * drawn.standard_normal((texts, hidden))
@@ -34,30 +39,36 @@ def vectors(texts: int, hidden: int, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def problem() -> Problem:
-    return Problem.of(vectors(40, 24, 1), STEPS)
+def problem() -> TrainingProblem:
+    return TrainingProblem.from_vectors(vectors(40, 24, 1), STEPS)
 
 
 @pytest.fixture(scope="module")
-def allowance(problem: Problem) -> Allowance:
-    return Allowance.of(problem, {STEPS})
+def allowance(problem: TrainingProblem) -> Allowance:
+    return Allowance.derive(problem, {STEPS})
 
 
-def drawn(problem: Problem, seed: int, adam: Adam | None = None) -> Side:
-    """A side as a library would give it that is none of those the allowance comes of."""
-    trained = train(problem, {len(problem.batches)}, Rounded(seed), adam or Adam())
-    side = Side.of(problem, trained)
-    return Side(side.loss.astype(np.float32), side.accuracy.astype(np.float32), side.weights)
+def drawn(problem: TrainingProblem, seed: int, adam: Adam | None = None) -> TrainingSide:
+    """Makes a side with a rounding that the allowance was not derived from."""
+    trained = train_by_hand(
+        problem, {len(problem.batches)}, RandomFloat32Arithmetic(seed), adam or Adam()
+    )
+    side = TrainingSide.from_course(problem, trained)
+    return TrainingSide(
+        side.loss.astype(np.float32), side.accuracy.astype(np.float32), side.weights
+    )
 
 
-def judged(problem: Problem, allowance: Allowance, node: Side) -> Result:
-    return compared(problem, allowance, drawn(problem, 100), {"wasm": node}, {"wasm": STEPS})
+def judged(problem: TrainingProblem, allowance: Allowance, node: TrainingSide) -> Result:
+    return compare_sides(problem, allowance, drawn(problem, 100), {"wasm": node}, {"wasm": STEPS})
 
 
-# The rule, on sides that are trained by hand.
+# The comparison, on sides that are trained by hand.
 
 
-def test_another_rounding_passes(problem: Problem, allowance: Allowance) -> None:
+def test_a_training_with_other_rounding_passes(
+    problem: TrainingProblem, allowance: Allowance
+) -> None:
     for seed in range(200, 205):
         result = judged(problem, allowance, drawn(problem, seed))
         assert (result["status"], result["failures"]) == ("pass", [])
@@ -67,52 +78,52 @@ def test_another_rounding_passes(problem: Problem, allowance: Allowance) -> None
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_other_problems_pass_too(seed: int) -> None:
+def test_other_problems_pass(seed: int) -> None:
     texts, hidden, steps = [(1, 5, 3), (2, 40, 1), (17, 8, 6), (33, 100, 4)][seed % 4]
-    problem = Problem.of(vectors(texts, hidden, seed), steps, seed)
-    allowance = Allowance.of(problem, {steps})
+    problem = TrainingProblem.from_vectors(vectors(texts, hidden, seed), steps, seed)
+    allowance = Allowance.derive(problem, {steps})
     node, keras = drawn(problem, 300 + seed), drawn(problem, 400 + seed)
-    result = compared(problem, allowance, keras, {"wasm": node}, {"wasm": steps})
+    result = compare_sides(problem, allowance, keras, {"wasm": node}, {"wasm": steps})
     assert result["failures"] == []
 
 
 class Hat(Adam):
-    """Keras's default: ε beside √v."""
+    """Keras's default: ε is added to √v."""
 
     def step(self, m: Any, v: Any, left_1: Any, left_2: Any) -> Any:
         return m * np.sqrt(left_2) / left_1 / (np.sqrt(v) + m.dtype.type(self.epsilon))
 
 
-def relabelled(problem: Problem) -> Problem:
+def relabelled(problem: TrainingProblem) -> TrainingProblem:
     return replace(problem, targets=((problem.targets + 1) % 3).astype(np.int32))
 
 
-def swapped(problem: Problem) -> Problem:
+def swapped(problem: TrainingProblem) -> TrainingProblem:
     first, second, *rest = problem.batches
     return replace(problem, batches=(second, first, *rest))
 
 
-def transposed(problem: Problem) -> Problem:
-    """The bytes of the kernel as they lie, read the other way."""
+def transposed(problem: TrainingProblem) -> TrainingProblem:
+    """Reads the bytes of the kernel as its transpose."""
     kernel = problem.weights["hidden/kernel"]
     return reweighted(problem, np.ascontiguousarray(kernel.T).reshape(kernel.shape))
 
 
-def one_weight(problem: Problem) -> Problem:
+def one_weight(problem: TrainingProblem) -> TrainingProblem:
     kernel = problem.weights["hidden/kernel"].copy()
     kernel[3, 7] += np.float32(1e-3)
     return reweighted(problem, kernel)
 
 
-def reweighted(problem: Problem, kernel: np.ndarray) -> Problem:
+def reweighted(problem: TrainingProblem, kernel: np.ndarray) -> TrainingProblem:
     return replace(problem, weights=problem.weights | {"hidden/kernel": kernel})
 
 
-def faster(problem: Problem) -> Problem:
+def faster(problem: TrainingProblem) -> TrainingProblem:
     return replace(problem, learning_rate=problem.learning_rate * 1.001)
 
 
-Change = Callable[[Problem], Problem]
+Change = Callable[[TrainingProblem], TrainingProblem]
 CHANGES: dict[str, Change] = {
     "labels": relabelled,
     "order": swapped,
@@ -129,7 +140,9 @@ ADAMS = {
 
 
 @pytest.mark.parametrize("name", [*CHANGES, *ADAMS])
-def test_another_training_is_caught(problem: Problem, allowance: Allowance, name: str) -> None:
+def test_another_training_is_found(
+    problem: TrainingProblem, allowance: Allowance, name: str
+) -> None:
     change = CHANGES.get(name, lambda same: same)
     result = judged(problem, allowance, drawn(change(problem), 200, ADAMS.get(name)))
     assert result["status"] == "drift"
@@ -137,12 +150,12 @@ def test_another_training_is_caught(problem: Problem, allowance: Allowance, name
     assert "wasm" in result["failures"][0]
 
 
-def test_the_budget_grows_and_stays_far_below_what_training_does(
-    problem: Problem, allowance: Allowance
+def test_the_budget_grows_but_is_far_below_the_training_itself(
+    problem: TrainingProblem, allowance: Allowance
 ) -> None:
     assert np.all(np.diff(allowance.loss) >= 0)
     assert 2 * allowance.loss[0] < allowance.loss[-1]
-    several = Allowance.of(problem, {1, 6, STEPS}).weights
+    several = Allowance.derive(problem, {1, 6, STEPS}).weights
     for name in WEIGHTS:
         far = [several[steps][name] for steps in (1, 6, STEPS)]
         assert far == sorted(far)
@@ -151,19 +164,19 @@ def test_the_budget_grows_and_stays_far_below_what_training_does(
     assert allowance.loss[-1] < allowance.exact.logs[0].std() / 1000
 
 
-def test_the_first_step_is_a_learning_rate_against_the_slope(problem: Problem) -> None:
-    """Of Adam's first step m̂ is g and √v̂ is |g|, so that with ε = 0 a weight moves by ±η."""
+def test_the_first_step_is_a_learning_rate_against_the_gradient(problem: TrainingProblem) -> None:
+    """In Adam's first step m̂ is g and √v̂ is |g|, so that with ε = 0 a weight moves by ±η."""
     one = replace(problem, batches=problem.batches[:1])
-    places = problem.batches[0]
-    exact = Allowance.of(one, {1}).exact
+    indices = problem.batches[0]
+    exact = Allowance.derive(one, {1}).exact
     before, after = problem.weights["probabilities/bias"], exact.weights[1]["probabilities/bias"]
-    shares = np.exp(exact.logs[0]) - np.eye(3)[problem.targets[places]]
+    shares = np.exp(exact.logs[0]) - np.eye(3)[problem.targets[indices]]
     expected = -problem.learning_rate * np.sign(shares.mean(axis=0))
     np.testing.assert_allclose(after - before, expected, rtol=1e-4)
 
 
 def test_an_accuracy_may_differ_where_a_text_is_undecided(
-    problem: Problem, allowance: Allowance
+    problem: TrainingProblem, allowance: Allowance
 ) -> None:
     side = drawn(problem, 200)
     side.accuracy[4] += np.float32(1 / len(problem.batches[4]))
@@ -176,39 +189,39 @@ def test_an_accuracy_may_differ_where_a_text_is_undecided(
     assert [m for m in judged(problem, even, side)["failures"] if "wasm" in m] == []
 
 
-# What is no number, or not there.
+# NaN and missing values.
 
 
-def nan_loss(side: Side) -> Side:
+def nan_loss(side: TrainingSide) -> TrainingSide:
     side.loss[3] = np.nan
     return side
 
 
-def nan_weight(side: Side) -> Side:
+def nan_weight(side: TrainingSide) -> TrainingSide:
     side.weights[STEPS]["hidden/kernel"][0, 0] = np.inf
     return side
 
 
-def too_few(side: Side) -> Side:
+def too_few(side: TrainingSide) -> TrainingSide:
     weights = {STEPS - 1: side.weights[STEPS]}
-    return Side(side.loss[:-1], side.accuracy[:-1], weights)
+    return TrainingSide(side.loss[:-1], side.accuracy[:-1], weights)
 
 
-def no_tensor(side: Side) -> Side:
+def no_tensor(side: TrainingSide) -> TrainingSide:
     weights = {n: v for n, v in side.weights[STEPS].items() if n != "hidden/bias"}
-    return Side(side.loss, side.accuracy, {STEPS: weights})
+    return TrainingSide(side.loss, side.accuracy, {STEPS: weights})
 
 
-def no_steps(side: Side) -> Side:
-    return Side(side.loss[:0], side.accuracy[:0], side.weights)
+def no_steps(side: TrainingSide) -> TrainingSide:
+    return TrainingSide(side.loss[:0], side.accuracy[:0], side.weights)
 
 
-def doubles(side: Side) -> Side:
-    return side.wide()
+def doubles(side: TrainingSide) -> TrainingSide:
+    return side.in_float64()
 
 
-def turned_weight(side: Side) -> Side:
-    """Invisible in the mean of a large tensor."""
+def changed_weight(side: TrainingSide) -> TrainingSide:
+    """Changes one weight so that the mean of a large tensor does not show it."""
     side.weights[STEPS]["hidden/kernel"][0, 0] += np.float32(0.001)
     return side
 
@@ -222,32 +235,35 @@ def turned_weight(side: Side) -> Side:
         (no_tensor, "but should be hidden/bias, hidden/kernel, probabilities/bias"),
         (no_steps, "got [0], but should be [12]"),
         (doubles, "got float64, but should be float32"),
-        (turned_weight, "± 0.0006 [hidden/kernel after 12 steps, wasm at [0, 0]]"),
+        (changed_weight, "± 0.0006 [hidden/kernel after 12 steps, wasm at [0, 0]]"),
     ],
 )
-def test_what_is_spoilt_fails(
-    problem: Problem, allowance: Allowance, spoil: Callable[[Side], Side], message: str
+def test_spoilt_results_fail(
+    problem: TrainingProblem,
+    allowance: Allowance,
+    spoil: Callable[[TrainingSide], TrainingSide],
+    message: str,
 ) -> None:
     result = judged(problem, allowance, spoil(drawn(problem, 200)))
     assert result["status"] == "drift"
     assert any(message in failure for failure in result["failures"]), result["failures"]
 
 
-def test_a_keras_that_computes_something_else_is_no_reference(
-    problem: Problem, allowance: Allowance
-) -> None:
+def test_a_wrong_keras_is_no_reference(problem: TrainingProblem, allowance: Allowance) -> None:
     wrong = drawn(problem, 100, Hat())
-    result = compared(problem, allowance, wrong, {"wasm": wrong}, {"wasm": STEPS})
+    result = compare_sides(problem, allowance, wrong, {"wasm": wrong}, {"wasm": STEPS})
     assert result["status"] == "drift"
     assert result["backends"]["wasm"]["status"] == "pass"
     assert "Keras" in result["failures"][0]
 
 
-def test_nothing_compared_is_no_pass(problem: Problem, allowance: Allowance) -> None:
-    result = compared(problem, allowance, drawn(problem, 100), {}, {})
+def test_nothing_compared_does_not_pass(problem: TrainingProblem, allowance: Allowance) -> None:
+    result = compare_sides(problem, allowance, drawn(problem, 100), {}, {})
     assert result["status"] == "drift"
-    empty: Run = Run({("added", 0): {"pooled_output": np.zeros((2, 3), np.float32)}}, {})
-    assert judge(empty, {"wasm": 8}, Path())["status"] == "none"
+    empty: RunOutput = RunOutput(
+        {("added", 0): {"pooled_output": np.zeros((2, 3), np.float32)}}, {}
+    )
+    assert judge_training(empty, {"wasm": 8}, Path())["status"] == "none"
 
 
 def test_vectors_are_position_0_with_special_tokens() -> None:
@@ -257,29 +273,29 @@ def test_vectors_are_position_0_with_special_tokens() -> None:
         ("none", 0): {"sequence_output": batch + 50},
         ("added", 0): {"sequence_output": batch},
     }
-    found = vectors_of(Run(batches, {}))
+    found = first_position_vectors(RunOutput(batches, {}))
     assert found is not None
     assert found[:, 0].tolist() == [0, 12, 100, 112]
 
 
 def test_features_are_scaled_as_for_training() -> None:
-    found = scaled(np.array([[1, 5, 0], [3, 5, 0.001]], np.float32))
+    found = scale_features(np.array([[1, 5, 0], [3, 5, 0.001]], np.float32))
     np.testing.assert_allclose(found[:, 0], [-1, 1], rtol=1e-6)
     assert found[:, 1].tolist() == [0, 0], "what does not vary"
     usual = math.sqrt((1 + 0 + 0.0005**2) / 3)
     np.testing.assert_allclose(found[:, 2], [-0.005 / usual, 0.005 / usual], rtol=1e-3)
 
 
-def test_a_problem_survives_its_file(problem: Problem, tmp_path: Path) -> None:
+def test_a_problem_is_read_as_written(problem: TrainingProblem, tmp_path: Path) -> None:
     problem.write(tmp_path / "problem")
-    again = Problem.read(tmp_path / "problem")
+    again = TrainingProblem.read(tmp_path / "problem")
     assert again.learning_rate == problem.learning_rate
     assert [b.tolist() for b in again.batches] == [b.tolist() for b in problem.batches]
     assert sum(map(len, problem.batches[:3])) == 40, "three batches are an epoch of 40 texts"
     assert sorted(np.concatenate(problem.batches[:3])) == list(range(40))
     (tmp_path / "problem").write_bytes(b"\x08")
     with pytest.raises(UserError, match="no training problem"):
-        Problem.read(tmp_path / "problem")
+        TrainingProblem.read(tmp_path / "problem")
 
 
 # The runners.
@@ -287,24 +303,26 @@ def test_a_problem_survives_its_file(problem: Problem, tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """A problem on a small scale, and Keras's side of it."""
+    """A small problem, and Keras's side of it."""
 
-    problem: Problem
+    problem: TrainingProblem
     allowance: Allowance
-    keras: Side
+    keras: TrainingSide
     place: Path
 
-    def node(self, problem: Problem, backend: str = "wasm") -> Result:
-        """What comes of a backend that was given another problem."""
-        file = self.place / "given.safetensors"
+    def node(self, problem: TrainingProblem, backend: str = "wasm") -> Result:
+        """Compares a backend that trained on another problem."""
+        file = self.place / "problem.safetensors"
         problem.write(file)
         side = sides.run_node(file, backend, STEPS, self.place / "node.safetensors")
-        return compared(self.problem, self.allowance, self.keras, {backend: side}, {backend: STEPS})
+        return compare_sides(
+            self.problem, self.allowance, self.keras, {backend: side}, {backend: STEPS}
+        )
 
 
 @pytest.fixture(scope="module")
 def trained(
-    problem: Problem, allowance: Allowance, tmp_path_factory: pytest.TempPathFactory
+    problem: TrainingProblem, allowance: Allowance, tmp_path_factory: pytest.TempPathFactory
 ) -> Trained:
     place = tmp_path_factory.mktemp("training")
     problem.write(place / "problem.safetensors")
@@ -325,19 +343,19 @@ def test_native_trains_as_keras(trained: Trained, native: None) -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_tfjs_that_trains_on_something_else_is_caught(trained: Trained, name: str) -> None:
+def test_tfjs_with_another_problem_is_found(trained: Trained, name: str) -> None:
     result = trained.node(CHANGES[name](trained.problem))
     assert result["backends"]["wasm"]["status"] == "drift"
     assert result["python"]["status"] == "pass"
 
 
-def test_a_runner_that_leaves_half_a_file_is_about_the_machine(tmp_path: Path) -> None:
+def test_an_incomplete_file_of_a_runner_is_a_problem_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "half").write_bytes(b"\x20")
     with pytest.raises(EnvironmentProblem, match="not a whole run"):
-        Side.read(tmp_path / "half")
+        TrainingSide.read(tmp_path / "half")
 
 
-def test_a_runner_refuses_what_is_no_problem(tmp_path: Path) -> None:
+def test_a_runner_refuses_an_invalid_problem(tmp_path: Path) -> None:
     (tmp_path / "problem").write_bytes(b"\x20")
     with pytest.raises(UserError, match="problem is cut off"):
         sides.run_node(tmp_path / "problem", "wasm", 1, tmp_path / "out")

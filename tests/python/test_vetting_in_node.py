@@ -15,7 +15,7 @@ from export.bundle import digest
 from export.source.vetting import vet
 from native.definitions import FILE, descriptor_set
 from support.errors import UserError
-from tests.hostile.saved_models import OTHERS, READS, WRITES, wire
+from tests.hostile.saved_models import OTHERS, READS, WRITES, bytes_field
 from tests.python import test_vetting, untrusted_models, zoo
 from tests.python.conftest import ROOT
 from tests.python.malicious_graphs import EDITS, EVIL, nest_function
@@ -160,21 +160,24 @@ def hidden_from_a_reader_of_one_type() -> bytes:
     C++ treats it as an unknown field, skips one number, and reads the op that follows. A reader
     that expects a text uses that op's bytes as the name, and sees only the first op.
     """
-    op = wire(2, b"ReadFile")
-    return wire(2, b"NoOp") + key(1, 0) + bytes([len(op)]) + op
+    op = bytes_field(2, b"ReadFile")
+    return bytes_field(2, b"NoOp") + key(1, 0) + bytes([len(op)]) + op
 
 
 def test_ambiguous_protobuf_bytes_are_refused(harmless: Path, tmp_path: Path) -> None:
     sound = (harmless / "saved_model.pb").read_bytes()
     tail = {
-        "a field of another wire type": wire(
-            META_GRAPHS, wire(GRAPH_DEF, wire(NODE, hidden_from_a_reader_of_one_type()))
+        "a field of another wire type": bytes_field(
+            META_GRAPHS,
+            bytes_field(GRAPH_DEF, bytes_field(NODE, hidden_from_a_reader_of_one_type())),
         ),
-        "a text in the place of a message": wire(META_GRAPHS, key(GRAPH_DEF, 0) + b"\x01"),
+        "a text in the place of a message": bytes_field(META_GRAPHS, key(GRAPH_DEF, 0) + b"\x01"),
         "a number of eight bytes": key(1, 1) + b"\0" * 8,
-        "a message that ends after its outer": wire(META_GRAPHS, key(GRAPH_DEF, 2) + b"\x05\x00"),
-        "a text that is no text": wire(
-            META_GRAPHS, wire(GRAPH_DEF, wire(NODE, wire(2, b"\xff\xfe")))
+        "a message that ends after its outer": bytes_field(
+            META_GRAPHS, key(GRAPH_DEF, 2) + b"\x05\x00"
+        ),
+        "a text that is no text": bytes_field(
+            META_GRAPHS, bytes_field(GRAPH_DEF, bytes_field(NODE, bytes_field(2, b"\xff\xfe")))
         ),
         "a group that never ends": key(3, 3),
         "a tag of nothing": b"\0",
@@ -198,9 +201,13 @@ def nested_attribute(levels: int) -> bytes:
     inner = b""
     for _ in range(levels):
         # AttrValue.func = 10; NameAttrList.attr = 2; an entry's value = 2.
-        inner = wire(10, wire(2, wire(1, b"a") + wire(2, inner)))
-    node = wire(1, b"n") + wire(2, b"NoOp") + wire(5, wire(1, b"a") + wire(2, inner))
-    return wire(META_GRAPHS, wire(GRAPH_DEF, wire(NODE, node)))
+        inner = bytes_field(10, bytes_field(2, bytes_field(1, b"a") + bytes_field(2, inner)))
+    node = (
+        bytes_field(1, b"n")
+        + bytes_field(2, b"NoOp")
+        + bytes_field(5, bytes_field(1, b"a") + bytes_field(2, inner))
+    )
+    return bytes_field(META_GRAPHS, bytes_field(GRAPH_DEF, bytes_field(NODE, node)))
 
 
 def test_other_files_beside_the_model_are_refused(harmless: Path, tmp_path: Path) -> None:

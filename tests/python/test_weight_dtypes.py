@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from parity_tests.runners.runners import node
+from parity_tests.runners.runners import find_node
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
@@ -125,7 +125,7 @@ def test_the_preflight_names_what_no_backend_has():
 def test_the_kernel_list_is_that_of_the_installed_backends():
     """To update it: node node_bridge/backends/kernels.js > export/graph/kernels.json"""
     script = ROOT / "node_bridge" / "backends" / "kernels.js"
-    done = subprocess.run([node(), script], capture_output=True, check=True)
+    done = subprocess.run([find_node(), script], capture_output=True, check=True)
     committed = (ROOT / "export" / "graph" / "kernels.json").read_text("utf-8")
     assert json.loads(committed) == json.loads(done.stdout)
 
@@ -141,7 +141,7 @@ def test_node_reads_what_was_stored(tmp_path, embedded, dtype, smaller):
     ]
     assert size[0] / size[1] > smaller
     measured = json.loads((bundle / "bundle.json").read_text("utf-8"))["accuracy"]["outputs"]
-    verify = [node(), ROOT / "node_bridge" / "verify.js", "--bundle", bundle, "--json"]
+    verify = [find_node(), ROOT / "node_bridge" / "verify.js", "--bundle", bundle, "--json"]
     done = subprocess.run(verify, capture_output=True, check=False)
     answer = json.loads(done.stdout)
     assert answer["passed"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from parity_tests.checks.weights import compare_weights, read_bundle
+from parity_tests.checks.weights import compare_weights, read_bundle_weights
 from support.errors import UserError
 
 Tensors = dict[str, tuple[Any, Any]]
@@ -34,8 +34,8 @@ def write(directory, tensors: Tensors, tail=b""):
 
 def compared(directory, tensors: Tensors, variables=None):
     write(directory, {"shapes/x": (np.array([1, 2], np.int32), None), **tensors})
-    given = {"table": TABLE, "bias": BIAS} if variables is None else variables
-    save_file(given, directory / "source.safetensors")
+    source = {"table": TABLE, "bias": BIAS} if variables is None else variables
+    save_file(source, directory / "source.safetensors")
     return compare_weights(directory, directory / "source.safetensors")
 
 
@@ -48,7 +48,7 @@ def test_equal_weights_pass(tmp_path):
     assert (result["status"], result["compared"], result["not_compared"]) == ("pass", 2, [])
 
 
-def test_one_bit_is_found_and_placed(tmp_path):
+def test_one_changed_bit_is_found_with_its_index(tmp_path):
     table = TABLE.copy()
     table.view(np.uint32)[2, 1] ^= 1
     result = compared(tmp_path, plain(table))
@@ -57,7 +57,7 @@ def test_one_bit_is_found_and_placed(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_no_number_is_found(tmp_path, bad):
+def test_nan_is_found(tmp_path, bad):
     bias = BIAS.copy()
     bias[1] = bad
     result = compared(tmp_path, plain(bias=bias))
@@ -70,7 +70,7 @@ def test_another_shape_is_found(tmp_path):
     assert result["failures"] == ["got [3, 4], but should be [4, 3] [weight table, shape]"]
 
 
-def test_fewer_bits_may_be_off_by_half_a_step_and_no_more(tmp_path):
+def test_narrow_weights_may_be_off_by_at_most_half_a_step(tmp_path):
     rounded = TABLE.astype(np.float16)
     half: Tensors = {"weights/table": (rounded, {}), "weights/bias": (BIAS, None)}
     assert compared(tmp_path, half)["status"] == "pass"
@@ -89,13 +89,13 @@ def test_fewer_bits_may_be_off_by_half_a_step_and_no_more(tmp_path):
     assert result["status"] == "drift" and "stored as uint8" in result["failures"][0]
 
 
-def test_nothing_compared_is_a_failure_but_for_a_source_without_variables(tmp_path):
+def test_nothing_compared_fails_except_for_a_source_without_variables(tmp_path):
     renamed = {"weights/other": (TABLE, None)}
     assert compared(tmp_path, renamed)["status"] == "drift"
     assert compared(tmp_path, plain(), variables={})["status"] == "none"
 
 
-def test_what_has_no_partner_is_told(tmp_path):
+def test_weights_without_a_counterpart_are_reported(tmp_path):
     extra = plain() | {"weights/folded": (BIAS, None)}
     variables = {"table": TABLE, "bias": BIAS, "unused": BIAS}
     result = compared(tmp_path, extra, variables)
@@ -105,8 +105,8 @@ def test_what_has_no_partner_is_told(tmp_path):
 def test_shards_of_another_length_are_refused(tmp_path):
     write(tmp_path, plain(), tail=b"\0")
     with pytest.raises(UserError, match="1 bytes of weights too many"):
-        read_bundle(tmp_path)
+        read_bundle_weights(tmp_path)
     write(tmp_path, plain())
     (tmp_path / "two.bin").write_bytes((tmp_path / "two.bin").read_bytes()[:-1])
     with pytest.raises(UserError, match="the weights end within weights/bias"):
-        read_bundle(tmp_path)
+        read_bundle_weights(tmp_path)

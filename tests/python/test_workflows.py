@@ -1,4 +1,4 @@
-"""The workflows run nobody's code but what was reviewed, with no rights to write."""
+"""The workflows run only reviewed code, without write permissions."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ RUN = re.compile(r"^\s*(?:-\s+)?run\s*:\s*(.+)$", re.MULTILINE)
 
 
 def faults_of(workflow: str) -> list[str]:
-    """What is wrong with a workflow."""
+    """Returns what is wrong with a workflow."""
     faults = [f"not pinned: {used}" for used in USES.findall(workflow) if not PINNED.match(used)]
     if not re.search(r"^permissions:\n  contents: read\n(?!  )", workflow, re.MULTILINE):
         faults.append("no `permissions:` with `contents: read` alone")
@@ -32,7 +32,7 @@ def faults_of(workflow: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_actions_are_pinned_and_rights_are_few(path):
+def test_actions_are_pinned_and_permissions_are_minimal(path):
     assert faults_of(path.read_text("utf-8")) == []
 
 
@@ -55,7 +55,7 @@ def test_there_are_workflows():
         ("    runs-on:", "    permissions: write-all\n    runs-on:", "other permissions"),
     ],
 )
-def test_a_lax_workflow_is_noticed(old, new, fault):
+def test_a_lax_workflow_is_found(old, new, fault):
     sound = (ROOT / ".github" / "workflows" / "parity.yml").read_text("utf-8")
     assert old in sound
     faults = faults_of(sound.replace(old, new, 1))

@@ -1,9 +1,9 @@
-"""The publishers' own code: scripts that run as processes of their own, in their environments.
+"""Scripts that run the publishers' own code, as processes of their own in their environments.
 
     python -m parity_tests.conformance.publishers.SCRIPT MODEL WORK
 
-WORK holds `cases.jsonl` and `vocab.txt`. The script builds the small model MODEL with seeded
+WORK has `cases.jsonl` and `vocab.txt`. The script builds the small model MODEL with seeded
 weights, saves it under WORK/model as its publisher does, runs it on the cases in float32 and in
 float64, and writes WORK/reference.safetensors (see reference.py). These scripts import nothing of
-the project but reference.py, so that they can share none of its mistakes.
+the project but reference.py, so that they share none of its mistakes.
 """

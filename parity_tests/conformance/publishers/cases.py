@@ -8,7 +8,7 @@ CHINESE = (
     "这本书很好看的人不是我你他在中国大学上海今天气一般酒店房"
     "间干净服务员早餐太贵了快递慢电影质量差价格便宜值得推荐"
 )
-# The cut falls inside these: the models have 24 positions.
+# These are cut: the models have 24 positions.
 LONG = "这本书很好看，今天在上海的酒店房间里看了一天，服务员推荐的电影一般，价格便宜。"
 
 CASES: list[dict[str, str]] = [
@@ -29,8 +29,8 @@ PAIRS: list[dict[str, str]] = [
 ]
 
 
-def vocab_lines() -> list[str]:
-    """A few hundred tokens: both cases, accents, full-width signs, pieces, Chinese, an emoji."""
+def small_vocab_lines() -> list[str]:
+    """Returns a few hundred tokens: both cases, accents, full-width, pieces, Chinese, an emoji."""
     ascii_signs = [chr(c) for c in range(0x21, 0x7F)]
     wide = [*"，。！（）：～１２３ＡＢＣ", "㈱", "①", "(株)", "株"]
     accents = [*"éàïüÉÀ"]
@@ -45,4 +45,4 @@ def write_cases(work: Path, cases: list[dict[str, str]]) -> None:
     """Writes `cases.jsonl` and `vocab.txt`, which a publisher's script reads."""
     lines = (json.dumps(case, ensure_ascii=False) for case in cases)
     (work / "cases.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    (work / "vocab.txt").write_text("".join(f"{token}\n" for token in vocab_lines()), "utf-8")
+    (work / "vocab.txt").write_text("".join(f"{token}\n" for token in small_vocab_lines()), "utf-8")

@@ -1,4 +1,4 @@
-"""Google's own BERT and ALBERT for TensorFlow 1, on TensorFlow 2's compatibility module.
+"""Runs Google's own BERT and ALBERT for TensorFlow 1, on TensorFlow 2's compatibility module.
 
 From the packages bert-tensorflow and albert-tensorflow.
 MODEL is `bert_checkpoint`, `bert_saved_model`, `albert_checkpoint` or `albert_saved_model`.
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# tf.layers, which their code calls, is in Keras 2 alone.
+# Their code calls tf.layers, which only Keras 2 has.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 import numpy as np
@@ -30,8 +30,8 @@ from parity_tests.conformance.publishers.reference import (
     LONGEST,
     NARROW,
     SEED,
-    moved,
-    padded,
+    add_noise,
+    pad_rows,
     read_cases,
     read_tokens,
     write_reference,
@@ -41,9 +41,15 @@ INPUTS = ("input_ids", "input_mask", "segment_ids")
 
 
 def layer_norm(inputs: Any, begin_norm_axis: int, begin_params_axis: int, scope: str | None) -> Any:
-    """What `tf.contrib.layers.layer_norm` documents; TensorFlow 2 has no contrib.
+    """Computes what `tf.contrib.layers.layer_norm` documents; TensorFlow 2 has no contrib.
 
     (x − mean) / √(variance + 1e-12) · gamma + beta, with the moments of the last axis.
+
+    Args:
+        inputs: any shape.
+        begin_norm_axis: must be -1.
+        begin_params_axis: must be -1.
+        scope: of the variables.
     """
     assert begin_norm_axis == begin_params_axis == -1
     width = inputs.shape[-1:]
@@ -56,7 +62,7 @@ def layer_norm(inputs: Any, begin_norm_axis: int, begin_params_axis: int, scope:
 
 @contextmanager
 def tensorflow_1() -> Iterator[None]:
-    """`import tensorflow` gives TensorFlow 1's names meanwhile, with the part of contrib above."""
+    """Makes `import tensorflow` return TensorFlow 1's names, with the part of contrib above."""
     layers, contrib = ModuleType("tensorflow.contrib.layers"), ModuleType("tensorflow.contrib")
     layers.layer_norm = layer_norm  # type: ignore[attr-defined]
     contrib.layers = layers  # type: ignore[attr-defined]
@@ -69,8 +75,8 @@ def tensorflow_1() -> Iterator[None]:
         sys.modules["tensorflow"] = tensorflow
 
 
-class Doubled:
-    """TensorFlow for their module, with float64 wherever it writes float32."""
+class Float64TensorFlow:
+    """TensorFlow for their module, with float64 where it says float32."""
 
     float32 = tf.float64
 
@@ -78,43 +84,45 @@ class Doubled:
         return getattr(tf, name)
 
     def one_hot(self, *arguments: Any, **options: Any) -> Any:
-        """Its default type is float32."""
+        """Calls it with float64; its default is float32."""
         return tf.one_hot(*arguments, **options, dtype=tf.float64)
 
 
-def build(package: str, config: Any, dtype: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """Their graph → a session of its own, inputs and outputs by name."""
+def build_model(
+    package: str, config: Any, dtype: Any
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Builds their graph; returns a session of its own, and inputs and outputs by name."""
     modeling: Any = importlib.import_module(f"{package}.modeling")
-    modeling.tf = tf if dtype == tf.float32 else Doubled()
+    modeling.tf = tf if dtype == tf.float32 else Float64TensorFlow()
     session = tf.Session(graph=tf.Graph())
     with session.graph.as_default(), tf.variable_scope(tf.get_variable_scope(), dtype=dtype):
         tf.set_random_seed(SEED)
-        given = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUTS}
+        inputs = {name: tf.placeholder(tf.int32, [None, None], name) for name in INPUTS}
         kind = modeling.BertModel if package == "bert" else modeling.AlbertModel
         model = kind(
             config=config,
             is_training=False,
-            input_ids=given["input_ids"],
-            input_mask=given["input_mask"],
-            token_type_ids=given["segment_ids"],
+            input_ids=inputs["input_ids"],
+            input_mask=inputs["input_mask"],
+            token_type_ids=inputs["segment_ids"],
         )
         session.run(tf.global_variables_initializer())
     names = ("sequence_output", "pooled_output")
-    return session, given, {name: getattr(model, f"get_{name}")() for name in names}
+    return session, inputs, {name: getattr(model, f"get_{name}")() for name in names}
 
 
 def set_weights(session: Any, weights: list[np.ndarray]) -> None:
-    """Loads every variable of a session's graph, in the order in which they were made."""
+    """Loads every variable of a session's graph, in the order of their creation."""
     with session.graph.as_default():
         for variable, value in zip(tf.global_variables(), weights, strict=True):
             variable.load(value, session)
 
 
-def encoded(package: str, work: Path) -> dict[str, np.ndarray]:
-    """Ids by their FullTokenizer and run_classifier, which also cuts and packs pairs."""
+def encode_cases(package: str, work: Path) -> dict[str, np.ndarray]:
+    """Encodes the cases by their FullTokenizer and run_classifier, which cuts and packs pairs."""
     classifier = importlib.import_module("bert.run_classifier")
     tokenization = importlib.import_module(f"{package}.tokenization")
-    flags.FLAGS.mark_as_parsed()  # Their tokenizer asks for a flag of their programs.
+    flags.FLAGS.mark_as_parsed()  # Their tokenizer reads a flag of their programs.
     tokenizer = tokenization.FullTokenizer(str(work / "vocab.txt"), do_lower_case=True)
     rows = []
     for case in read_cases(work):
@@ -122,22 +130,30 @@ def encoded(package: str, work: Path) -> dict[str, np.ndarray]:
         packed = classifier.convert_single_example(99, example, [""], LONGEST, tokenizer)
         length = sum(packed.input_mask)
         rows.append((packed.input_ids[:length], packed.segment_ids[:length]))
-    return padded(rows)
+    return pad_rows(rows)
 
 
-def save(
+def save_model(
     form: str,
     work: Path,
     model: tuple[Any, dict[str, Any], dict[str, Any]],
     config: Any,
     package: str,
 ) -> None:
-    """As people publish them: a checkpoint with its config and vocab, or `simple_save`."""
-    session, given, outputs = model
+    """Saves as people publish: a checkpoint with config and vocab, or with `simple_save`.
+
+    Args:
+        form: `checkpoint` or `saved_model`.
+        work: gets the directory `model`.
+        model: see `build_model`.
+        config: of the model.
+        package: `bert` or `albert`.
+    """
+    session, inputs, outputs = model
     directory = work / "model"
     with session.graph.as_default():
         if form == "saved_model":
-            tf.saved_model.simple_save(session, str(directory), given, outputs)
+            tf.saved_model.simple_save(session, str(directory), inputs, outputs)
             return
         directory.mkdir()
         saver = tf.train.Saver()
@@ -160,31 +176,31 @@ def main(name: str, work: Path) -> None:
     }
     with tensorflow_1():
         modeling = importlib.import_module(f"{package}.modeling")
-        inputs = encoded(package, work)
+        inputs = encode_cases(package, work)
         tokens = len(read_tokens(work))
         config = (
             modeling.BertConfig(tokens, **sizes)
             if package == "bert"
             else modeling.AlbertConfig(tokens, embedding_size=NARROW, **sizes)
         )
-        single, double = (build(package, config, dtype) for dtype in (tf.float32, tf.float64))
+        single, double = (build_model(package, config, dtype) for dtype in (tf.float32, tf.float64))
     with single[0].graph.as_default():
-        weights = moved(single[0].run(tf.global_variables()))
+        weights = add_noise(single[0].run(tf.global_variables()))
     set_weights(single[0], weights)
     set_weights(double[0], [weight.astype(np.float64) for weight in weights])
-    save(form, work, single, config, package)
-    answers = [run(model, inputs) for model in (single, double)]
+    save_model(form, work, single, config, package)
+    answers = [run_model(model, inputs) for model in (single, double)]
     packages = [f"{package}-tensorflow", "tensorflow"]
     write_reference(work, inputs, answers[0], answers[1], packages)
 
 
-def run(
+def run_model(
     model: tuple[Any, dict[str, Any], dict[str, Any]], inputs: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Their forward pass."""
-    session, given, outputs = model
+    """Runs their forward pass."""
+    session, placeholders, outputs = model
     values = (inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"])
-    feed = dict(zip((given[name] for name in INPUTS), values, strict=True))
+    feed = dict(zip((placeholders[name] for name in INPUTS), values, strict=True))
     answers: dict[str, np.ndarray] = session.run(outputs, feed)
     return answers
 

@@ -1,8 +1,8 @@
-"""keras-hub's backbones on Keras 3 and TensorFlow, saved by `model.export`.
+"""Runs keras-hub's backbones on Keras 3 and TensorFlow, saved by `model.export`.
 
 Ids are tensorflow_text.BertTokenizer's, packed by keras-hub. keras-hub's own BertTokenizer is
-another tokenizer, which the kit has not: it folds by NFKC and keeps accents, and makes [UNK] of
-U+3000.
+another tokenizer, which this project does not have: it folds by NFKC, keeps accents, and makes
+[UNK] of U+3000.
 """
 
 import os
@@ -26,8 +26,8 @@ from parity_tests.conformance.publishers.reference import (
     LONGEST,
     NARROW,
     SEED,
-    moved,
-    padded,
+    add_noise,
+    pad_rows,
     read_cases,
     read_tokens,
     write_reference,
@@ -42,8 +42,8 @@ SIZES = {
 }
 
 
-def build(name: str, tokens: int, dtype: str) -> Any:
-    """The backbone of that name in a precision, with seeded weights."""
+def build_model(name: str, tokens: int, dtype: str) -> Any:
+    """Makes the backbone of that name in a precision, with seeded weights."""
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
         "bert": (keras_hub.models.BertBackbone, {"vocabulary_size": tokens}),
         "albert": (
@@ -60,8 +60,8 @@ def build(name: str, tokens: int, dtype: str) -> Any:
     return kind(**SIZES, **options, dtype=dtype)
 
 
-def encoded(work: Path) -> dict[str, np.ndarray]:
-    """The ids of TF-Text's BertTokenizer, packed and cut by their MultiSegmentPacker."""
+def encode_cases(work: Path) -> dict[str, np.ndarray]:
+    """Encodes with TF-Text's BertTokenizer, packed and cut by their MultiSegmentPacker."""
     tokens = read_tokens(work)
     values = tf.range(len(tokens), dtype=tf.int64)
     table = tf.lookup.StaticVocabularyTable(
@@ -80,17 +80,17 @@ def encoded(work: Path) -> dict[str, np.ndarray]:
         ids, types = (np.asarray(value) for value in packer(segments))
         length = int(np.sum(ids != tokens.index("[PAD]")))
         rows.append((ids[:length].tolist(), types[:length].tolist()))
-    return padded(rows)
+    return pad_rows(rows)
 
 
-def run(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Their forward pass."""
-    given = {
+def run_model(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Runs their forward pass."""
+    feeds = {
         "token_ids": inputs["input_ids"],
         "segment_ids": inputs["token_type_ids"],
         "padding_mask": inputs["attention_mask"],
     }
-    answer = model(given, training=False)
+    answer = model(feeds, training=False)
     outputs = answer if isinstance(answer, dict) else {"sequence_output": answer}
     return {name: np.asarray(value) for name, value in outputs.items()}
 
@@ -98,14 +98,14 @@ def run(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def main(name: str, work: Path) -> None:
     """Builds, saves and runs one model."""
     tokens = len(read_tokens(work))
-    model, exact = (build(name, tokens, dtype) for dtype in ("float32", "float64"))
-    weights = moved(model.get_weights())
+    model, exact = (build_model(name, tokens, dtype) for dtype in ("float32", "float64"))
+    weights = add_noise(model.get_weights())
     model.set_weights(weights)
     exact.set_weights([weight.astype(np.float64) for weight in weights])
     model.export(str(work / "model"))
-    inputs = encoded(work)
+    inputs = encode_cases(work)
     packages = ["keras-hub", "keras", "tensorflow"]
-    write_reference(work, inputs, run(model, inputs), run(exact, inputs), packages)
+    write_reference(work, inputs, run_model(model, inputs), run_model(exact, inputs), packages)
 
 
 if __name__ == "__main__":

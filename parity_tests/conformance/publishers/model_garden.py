@@ -1,4 +1,4 @@
-"""TensorFlow Model Garden's encoders, exported as those on TF-Hub are: tf-models-official.
+"""Runs TensorFlow Model Garden's encoders (tf-models-official), exported as those on TF-Hub.
 
 MODEL is `bert` or `albert`.
 """
@@ -27,16 +27,16 @@ from parity_tests.conformance.publishers.reference import (
     LONGEST,
     NARROW,
     SEED,
-    moved,
-    padded,
+    add_noise,
+    pad_rows,
     read_cases,
     read_tokens,
     write_reference,
 )
 
 
-class Doubled:
-    """TensorFlow for their modules, with float64 wherever they write float32."""
+class Float64TensorFlow:
+    """TensorFlow for their modules, with float64 where they say float32."""
 
     float32 = tf.float64
 
@@ -44,8 +44,8 @@ class Doubled:
         return getattr(tf, name)
 
 
-def configuration(name: str, tokens: int) -> Any:
-    """Their configuration of the model of that name."""
+def make_configuration(name: str, tokens: int) -> Any:
+    """Makes their configuration of the model of that name."""
     sizes = {
         "vocab_size": tokens,
         "hidden_size": HIDDEN,
@@ -59,8 +59,8 @@ def configuration(name: str, tokens: int) -> Any:
     return encoders.EncoderConfig(type="bert", bert=sizes)
 
 
-def encoded(work: Path) -> dict[str, np.ndarray]:
-    """Ids by their layers BertTokenizer and BertPackInputs, as their preprocessing models do."""
+def encode_cases(work: Path) -> dict[str, np.ndarray]:
+    """Encodes with their BertTokenizer and BertPackInputs, as their preprocessing models do."""
     tokenizer = layers.BertTokenizer(vocab_file=str(work / "vocab.txt"), lower_case=True)
     special = tokenizer.get_special_tokens_dict()
     pack = layers.BertPackInputs(seq_length=LONGEST, special_tokens_dict=special)
@@ -71,39 +71,39 @@ def encoded(work: Path) -> dict[str, np.ndarray]:
         length = int(tf.reduce_sum(packed["input_mask"]))
         row = (packed[key].numpy()[0, :length] for key in ("input_word_ids", "input_type_ids"))
         rows.append(tuple(row))
-    return padded(rows)
+    return pad_rows(rows)
 
 
-def run(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Their forward pass."""
-    given = {
+def run_model(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Runs their forward pass."""
+    feeds = {
         "input_word_ids": inputs["input_ids"],
         "input_mask": inputs["attention_mask"],
         "input_type_ids": inputs["token_type_ids"],
     }
-    answer = model({name: tf.constant(value) for name, value in given.items()}, training=False)
+    answer = model({name: tf.constant(value) for name, value in feeds.items()}, training=False)
     return {name: answer[name].numpy() for name in ("sequence_output", "pooled_output")}
 
 
-def in_float64(config: Any) -> Any:
-    """The same encoder with float64 weights and arithmetic."""
+def build_in_float64(config: Any) -> Any:
+    """Builds the same encoder with float64 weights and arithmetic."""
     tf_keras.backend.set_floatx("float64")
     for module in (albert_encoder, bert_encoder, transformer_encoder_block):
-        module.tf = Doubled()
+        module.tf = Float64TensorFlow()
     return encoders.build_encoder(config)
 
 
 def main(name: str, work: Path) -> None:
     """Builds, saves and runs one model."""
     tf_keras.utils.set_random_seed(SEED)
-    inputs = encoded(work)
-    config = configuration(name, len(read_tokens(work)))
+    inputs = encode_cases(work)
+    config = make_configuration(name, len(read_tokens(work)))
     model = encoders.build_encoder(config)
-    weights = moved(model.get_weights())
+    weights = add_noise(model.get_weights())
     model.set_weights(weights)
     checkpoint = tf.train.Checkpoint(encoder=model).save(str(work / "checkpoint" / "encoder"))
-    outputs = run(model, inputs)
-    # Outputs are called after the layer: `bert_encoder`, as in a process that only exports.
+    outputs = run_model(model, inputs)
+    # Outputs are named after the layer: `bert_encoder`, as in a process that only exports.
     tf_keras.backend.clear_session()
     export_tfhub_lib.export_model(
         str(work / "model"),
@@ -113,10 +113,10 @@ def main(name: str, work: Path) -> None:
         vocab_file=str(work / "vocab.txt"),
         do_lower_case=True,
     )
-    exact = in_float64(config)
+    exact = build_in_float64(config)
     exact.set_weights([weight.astype(np.float64) for weight in weights])
     packages = ["tf-models-official", "tf-keras", "tensorflow"]
-    write_reference(work, inputs, outputs, run(exact, inputs), packages)
+    write_reference(work, inputs, outputs, run_model(exact, inputs), packages)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every publisher's script reads and writes. Needs NumPy and safetensors alone."""
+"""What every publisher's script reads and writes. Needs only NumPy and safetensors."""
 
 import json
 from collections.abc import Sequence
@@ -11,43 +11,45 @@ import numpy as np
 from safetensors.numpy import save_file
 
 SEED = 20
-# Ten times the usual 0.02: a part that a runtime leaves out must change the outputs.
+# Far above the usual 0.02: a part that a runtime leaves out must change the outputs.
 DEVIATION = 0.15
 LONGEST = 24
 HIDDEN, NARROW, INNER, HEADS, LAYERS = 48, 16, 80, 4, 3
 
 
 @dataclass(frozen=True)
-class Case:
+class PublisherCase:
     """One text, or a pair."""
 
     text: str
     pair: str | None
 
 
-def read_cases(work: Path) -> list[Case]:
-    """The cases of `cases.jsonl`: objects with `text`, or `sentence1` and `sentence2`."""
+def read_cases(work: Path) -> list[PublisherCase]:
+    """Reads the cases of `cases.jsonl`: objects with `text`, or `sentence1` and `sentence2`."""
     lines = (work / "cases.jsonl").read_text("utf-8").split("\n")
     objects = [json.loads(line) for line in lines if line]
     return [
-        Case(o["sentence1"], o["sentence2"]) if "text" not in o else Case(o["text"], None)
+        PublisherCase(o["sentence1"], o["sentence2"])
+        if "text" not in o
+        else PublisherCase(o["text"], None)
         for o in objects
     ]
 
 
 def read_tokens(work: Path) -> list[str]:
-    """The vocab, one token a line."""
+    """Reads the vocab, one token a line."""
     return (work / "vocab.txt").read_text("utf-8").removesuffix("\n").split("\n")
 
 
-def moved(values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Each weight with seeded noise on top, so that no bias is 0 and no scale is 1."""
+def add_noise(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Adds seeded noise to each weight, so that no bias is 0 and no scale is 1."""
     generator = np.random.default_rng(SEED)
     return [v + generator.normal(0.0, DEVIATION, v.shape).astype(v.dtype) for v in values]
 
 
-def padded(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, np.ndarray]:
-    """Ids and types of each text → int32[texts, longest] by the usual names, and the mask."""
+def pad_rows(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, np.ndarray]:
+    """Pads ids and types of each text to int32[texts, longest], and adds the mask."""
     shape = len(rows), max(len(ids) for ids, _ in rows)
     names = ("input_ids", "attention_mask", "token_type_ids")
     tensors = {name: np.zeros(shape, np.int32) for name in names}
@@ -71,7 +73,7 @@ def write_reference(
         work: gets `reference.safetensors`.
         inputs: `input_ids`, `attention_mask`, `token_type_ids`: int32[texts, sequence].
         outputs: float32 arrays by the names of the roles, `sequence_output` and others.
-        exact: the same outputs of the same weights in float64; written as `NAME.float64`.
+        exact: the same outputs in float64; written as `NAME.float64`.
         packages: distributions whose versions the row reports, the publisher's first.
     """
     tensors = dict(inputs)

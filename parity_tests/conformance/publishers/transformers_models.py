@@ -1,4 +1,4 @@
-"""Hugging Face's transformers and sentence-transformers, on torch."""
+"""Runs Hugging Face's transformers and sentence-transformers, on torch."""
 
 import copy
 import sys
@@ -18,7 +18,7 @@ from parity_tests.conformance.publishers.reference import (
     LONGEST,
     NARROW,
     SEED,
-    padded,
+    pad_rows,
     read_cases,
     read_tokens,
     write_reference,
@@ -34,8 +34,8 @@ SIZES = {
 NARROW_TABLE = {"embedding_size": NARROW}
 
 
-def build(name: str, tokens: int) -> Any:
-    """The model of that name with seeded weights."""
+def build_model(name: str, tokens: int) -> Any:
+    """Makes the model of that name with seeded weights."""
     # Many published tables are padded to a multiple of 64: more rows than the vocab has lines.
     wide = -(-tokens // 64) * 64
     kinds: dict[str, tuple[Any, Any, dict[str, Any]]] = {
@@ -63,38 +63,44 @@ def build(name: str, tokens: int) -> Any:
     return model
 
 
-def tokenizer_of(work: Path, *, lower_case: bool) -> Any:
-    """Their BertTokenizer on the vocab of this run."""
+def make_tokenizer(work: Path, *, lower_case: bool) -> Any:
+    """Makes their BertTokenizer on the vocab of this run."""
     return transformers.BertTokenizer(
         vocab=str(work / "vocab.txt"), do_lower_case=lower_case, model_max_length=LONGEST
     )
 
 
-def encoded(tokenizer: Any, work: Path) -> dict[str, np.ndarray]:
-    """Their ids, cut at the longest length as they cut."""
+def encode_cases(tokenizer: Any, work: Path) -> dict[str, np.ndarray]:
+    """Encodes the cases with their tokenizer, which cuts at the longest length."""
     rows = []
     for case in read_cases(work):
         answer = tokenizer(case.text, case.pair, truncation=True, max_length=LONGEST)
         rows.append((answer["input_ids"], answer["token_type_ids"]))
-    return padded(rows)
+    return pad_rows(rows)
 
 
-def run(model: Any, inputs: dict[str, np.ndarray], precision: Any) -> dict[str, np.ndarray]:
-    """Their forward pass. Outputs keep the precision; the given model is left as it is."""
+def run_model(model: Any, inputs: dict[str, np.ndarray], precision: Any) -> dict[str, np.ndarray]:
+    """Runs their forward pass in a precision, on a copy of the model."""
     encoder = copy.deepcopy(getattr(model, "bert", model)).to(precision)
-    given = {name: torch.from_numpy(value.astype(np.int64)) for name, value in inputs.items()}
+    feeds = {name: torch.from_numpy(value.astype(np.int64)) for name, value in inputs.items()}
     with torch.no_grad():
-        answer = encoder(**given)
+        answer = encoder(**feeds)
     outputs = {"sequence_output": answer.last_hidden_state.numpy()}
     if getattr(answer, "pooler_output", None) is not None:
         outputs["pooled_output"] = answer.pooler_output.numpy()
     return outputs
 
 
-def save(model: Any, tokenizer: Any, directory: Path, *, old_files: bool) -> None:
-    """`save_pretrained` of both; `old_files`: vocab.txt in the place of tokenizer.json.
+def save_model(model: Any, tokenizer: Any, directory: Path, *, old_files: bool) -> None:
+    """Saves both with `save_pretrained`.
 
-    transformers 5 writes tokenizer.json alone, most directories in circulation have vocab.txt.
+    transformers 5 writes only tokenizer.json; most directories in circulation have vocab.txt.
+
+    Args:
+        model: to save.
+        tokenizer: to save.
+        directory: for both.
+        old_files: whether to write vocab.txt instead of tokenizer.json.
     """
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
@@ -103,14 +109,14 @@ def save(model: Any, tokenizer: Any, directory: Path, *, old_files: bool) -> Non
         (directory / "tokenizer.json").unlink()
 
 
-def sentence_transformer(work: Path) -> None:
-    """A directory with modules.json: BERT, the mean of all positions, and length 1."""
+def make_sentence_transformer(work: Path) -> None:
+    """Makes and runs a model with modules.json: BERT, the mean of all positions, and length 1."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Normalize, Pooling, Transformer
 
     plain = work / "plain"
-    tokenizer = tokenizer_of(work, lower_case=True)
-    save(build("bert", len(read_tokens(work))), tokenizer, plain, old_files=False)
+    tokenizer = make_tokenizer(work, lower_case=True)
+    save_model(build_model("bert", len(read_tokens(work))), tokenizer, plain, old_files=False)
     transformer = Transformer(str(plain), max_seq_length=LONGEST)
     model = SentenceTransformer(
         modules=[transformer, Pooling(HIDDEN, pooling_mode="mean"), Normalize()], device="cpu"
@@ -120,20 +126,20 @@ def sentence_transformer(work: Path) -> None:
     outputs = {"sentence_embedding": model.encode(texts)}
     exact = {"sentence_embedding": model.double().encode(texts)}
     packages = ["sentence-transformers", "transformers", "torch"]
-    write_reference(work, encoded(tokenizer, work), outputs, exact, packages)
+    write_reference(work, encode_cases(tokenizer, work), outputs, exact, packages)
 
 
 def main(name: str, work: Path) -> None:
     """Builds, saves and runs one model."""
     if name == "sentence_transformer":
-        sentence_transformer(work)
+        make_sentence_transformer(work)
         return
     kind = name.removesuffix("_cased")
-    model = build(kind, len(read_tokens(work)))
-    tokenizer = tokenizer_of(work, lower_case=kind == name)
-    save(model, tokenizer, work / "model", old_files=kind != name)
-    inputs = encoded(tokenizer, work)
-    outputs, exact = (run(model, inputs, p) for p in (torch.float32, torch.float64))
+    model = build_model(kind, len(read_tokens(work)))
+    tokenizer = make_tokenizer(work, lower_case=kind == name)
+    save_model(model, tokenizer, work / "model", old_files=kind != name)
+    inputs = encode_cases(tokenizer, work)
+    outputs, exact = (run_model(model, inputs, p) for p in (torch.float32, torch.float64))
     write_reference(work, inputs, outputs, exact, ["transformers", "torch"])
 
 

@@ -1,4 +1,4 @@
-"""The still parts: each wrong claim, line and character is named."""
+"""The stored parts: each wrong claim, line and character is named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from numerics.budgets import Cost
 from parity_tests.checks import stored_parts
-from parity_tests.checks.stored_parts import lines_of
+from parity_tests.checks.stored_parts import split_vocab_lines
 from parity_tests.tokenizer import tables
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ CONTRACT: dict[str, Any] = {
 TOKENIZER: dict[str, Any] = {"tokenizer": deepcopy(CONTRACT["tokenizer"])}
 
 
-def test_a_true_contract_passes() -> None:
+def test_a_right_contract_passes() -> None:
     assert stored_parts.compare_contract(CONTRACT, FACTS, TOKENIZER, {}) == {
         "status": "pass",
         "compared": 11,
@@ -108,9 +108,7 @@ COSTS = {"out": Cost(1e-6, 1.0, 1), "taps/layer_0/context": Cost(1e-6, 1.0, 1)}
         ("out", None, "an atol and an rtol"),
     ],
 )
-def test_a_budget_wider_than_the_source_explains_is_a_drift(
-    place: str, budget: Any, said: str | None
-) -> None:
+def test_a_budget_wider_than_derived_is_a_drift(place: str, budget: Any, said: str | None) -> None:
     """Eight times a cost of 1e-6 is 8e-6; a contract may claim four times that."""
     contract = CONTRACT | {"accuracy": {"budgets": {place: budget}}}
     found = stored_parts.compare_contract(contract, FACTS, TOKENIZER, COSTS)
@@ -118,8 +116,8 @@ def test_a_budget_wider_than_the_source_explains_is_a_drift(
     assert said is None or said in found["failures"][0]
 
 
-def test_no_claim_stands_over_the_ceiling() -> None:
-    """A broken model's own cost does not make its claim right: 8e-2 of a scale of 1.
+def test_a_claimed_budget_above_the_ceiling_is_a_drift() -> None:
+    """A broken model's own cost does not justify its claim: 8e-2 of a scale of 1.
 
     The ceiling is 4e-3 of the scale, and the judge's texts may have 1.5 times the exporter's.
     """
@@ -130,8 +128,8 @@ def test_no_claim_stands_over_the_ceiling() -> None:
 
 
 @pytest.mark.parametrize(("atol", "status"), [(0.66, "pass"), (6.6, "drift")])
-def test_a_place_may_be_larger_on_the_exporters_texts(atol: float, status: str) -> None:
-    """Weights in uint8 may cost 0.5 of a place's scale: 1.3 there, on these texts 1.25."""
+def test_a_budget_may_be_somewhat_wider_on_the_exporters_texts(atol: float, status: str) -> None:
+    """Weights in uint8 may cost 0.5 of an output's scale: 1.3 there, 1.25 on these texts."""
     contract = CONTRACT | {"accuracy": {"budgets": {"out": {"atol": atol, "rtol": 2e-6}}}}
     facts = FACTS | {"weight_dtype": "uint8"}
     contract["weight_dtype"] = "uint8"
@@ -139,7 +137,7 @@ def test_a_place_may_be_larger_on_the_exporters_texts(atol: float, status: str) 
     assert stored_parts.compare_contract(contract, facts, TOKENIZER, costs)["status"] == status
 
 
-def test_a_vocab_line_that_is_off_is_named_by_its_number(tmp_path: Path) -> None:
+def test_a_wrong_vocab_line_is_named_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_bytes("[PAD]\na\u2028\nc\nb".encode())
     assert stored_parts.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "c", "b"])["status"] == "pass"
     found = stored_parts.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "b", "c", "d"])
@@ -152,18 +150,18 @@ def test_a_vocab_line_that_is_off_is_named_by_its_number(tmp_path: Path) -> None
 
 
 def test_nothing_compared_is_a_drift() -> None:
-    assert stored_parts.result(0, [])["status"] == "drift"
+    assert stored_parts.part_result(0, [])["status"] == "drift"
 
 
 @pytest.mark.parametrize("data", [b"a\nb", b"a\nb\n", b"a\r\nb\r\n"])
 def test_only_a_newline_ends_a_line(data: bytes) -> None:
-    assert lines_of(data) == ["a", "b"]
+    assert split_vocab_lines(data) == ["a", "b"]
 
 
-def test_tables_read_as_they_were_written(embedded: Embedded) -> None:
-    """The expected readings are Unicode's own facts under NFKC with lower case."""
+def test_tables_are_read_as_written(embedded: Embedded) -> None:
+    """The expected descriptions come from Unicode: NFKC with lower case."""
     data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
-    found = tables.read(data)
+    found = tables.describe_tables(data)
     assert found.limit == "100 bytes"
     assert found.characters[ord("，")] == "becomes U+002C alone"
     assert found.characters[ord("㈱")] == "becomes U+0028 alone, U+682A alone, U+0029 alone"
@@ -173,17 +171,17 @@ def test_tables_read_as_they_were_written(embedded: Embedded) -> None:
     assert found.characters[ord("x")] == "letter"
 
 
-def test_another_tables_file_is_told_by_its_characters(embedded: Embedded) -> None:
+def test_different_tables_are_described_by_their_characters(embedded: Embedded) -> None:
     data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
-    assert tables.differences(data, data) == []
-    # The least change that leaves readable tables makes one character another.
+    assert tables.find_differences(data, data) == []
+    # The smallest change that leaves readable tables makes one character another.
     found = next(f for f in changes(data) if len(f) == 1 and f[0][2].startswith("U+"))
     got, should, _ = found[0]
     assert got != should
 
 
 def changes(data: bytes) -> Iterator[list[tuple[str, str, str]]]:
-    return (tables.differences(flipped(data, at), data) for at in range(30000, len(data)))
+    return (tables.find_differences(flipped(data, at), data) for at in range(30000, len(data)))
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -193,13 +191,13 @@ def flipped(data: bytes, at: int) -> bytes:
 
 
 @pytest.mark.parametrize("cut", [3, 100, 60000])
-def test_a_cut_tables_file_is_told(embedded: Embedded, cut: int) -> None:
+def test_an_incomplete_tables_file_is_reported(embedded: Embedded, cut: int) -> None:
     data = (embedded.bundle / "tokenizer_tables.bin").read_bytes()
-    (found,) = tables.differences(data[:cut], data)
+    (found,) = tables.find_differences(data[:cut], data)
     assert "tables that cannot be read" in found[0]
 
 
-def test_the_embedded_contract_claims_what_its_source_is(embedded: Embedded) -> None:
+def test_the_embedded_contract_agrees_with_its_source(embedded: Embedded) -> None:
     contract = json.loads((embedded.bundle / "bundle.json").read_text(encoding="utf-8"))
     wrong = FACTS | {"inputs": {spec["name"]: spec["role"] for spec in contract["inputs"]}}
     found = stored_parts.compare_contract(contract, wrong, None, {})

@@ -8,6 +8,7 @@ shared environment's TensorFlow.
 import atexit
 import hashlib
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -72,6 +73,22 @@ def tests(session: nox.Session) -> None:
         node(session, "--test", f"--test-concurrency={cores}", *files)
     if not (ROOT / ".nox" / "native").exists():
         session.warn("the native backend was NOT TESTED: `nox -s native` builds it")
+
+
+@nox.session(default=False)
+def quick(session: nox.Session) -> None:
+    """Run the tests that need neither TensorFlow nor a bundle, in under a minute."""
+    refuse_arguments(session)
+    node_packages(session)
+    folder = ROOT / "tests"
+    # Named here, so that pytest does not import the other files, which takes longer than the tests.
+    marked = [str(p) for p in folder.glob("python/test_*.py") if "pytest.mark.quick" in read(p)]
+    needs_bundle = re.compile("artifacts|toy_bundle|native_here")
+    files = [str(p) for p in folder.glob("node/*.test.js") if not needs_bundle.search(read(p))]
+    cores = str(min(os.cpu_count() or 1, MAX_PARALLEL_TESTS))
+    parallel = ["-n", cores, "--dist", "loadfile"]
+    python(session, "-m", "pytest", *parallel, "-m", "quick", *sorted(marked))
+    node(session, "--test", f"--test-concurrency={cores}", "--test-reporter=dot", *sorted(files))
 
 
 @nox.session
@@ -252,6 +269,11 @@ def refuse(session: nox.Session, problem: str, code: int = ENVIRONMENT) -> NoRet
     """Ends the session with an error; by default because this machine lacks something."""
     set_exit_code(code)
     session.error(problem)
+
+
+def read(file: Path) -> str:
+    """The text of a source file."""
+    return file.read_text(encoding="utf-8")
 
 
 def refuse_arguments(session: nox.Session) -> None:

@@ -5,6 +5,7 @@ At the end of a run, skipped tests of the native backend and others are reported
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,15 @@ class Embedded:
 CONFINED = "the confinement of untrusted models was NOT TESTED"
 NATIVE = "the native backend was NOT TESTED"
 OTHER_PYTHON = "--tokenizer-python with another version was NOT TESTED"
+
+
+@pytest.fixture(autouse=True)
+def quick_test_loads_no_tensorflow(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test marked `quick` that loads TensorFlow, which takes seconds."""
+    was_loaded = "tensorflow" in sys.modules
+    yield
+    if request.node.get_closest_marker("quick") is not None and not was_loaded:
+        assert "tensorflow" not in sys.modules, "a quick test loaded TensorFlow"
 
 
 @pytest.fixture

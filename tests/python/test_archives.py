@@ -15,6 +15,8 @@ import pytest
 from export.source import hub, unpacking
 from support.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 MODEL = ("m/saved_model.pb", b"\x08\x01\x12\x00")
 SAFE = "expected plain files inside one folder"
 

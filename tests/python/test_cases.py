@@ -10,6 +10,8 @@ from parity_tests.cases import BATCH, PAIR_LENGTH, Text, TextCase
 from parity_tests.reports import repro
 from support.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 TEXTS = [Text(f"第{i}条" + "好" * (i * 7 % 251)) for i in range(500)]
 
 

@@ -9,6 +9,8 @@ from numerics.budgets import Budget
 from parity_tests.checks.budgets import EXACT
 from parity_tests.checks.compare import Array, Measures, compare_arrays, compare_names
 
+pytestmark = pytest.mark.quick
+
 ATOL = float(np.float32(1e-5))
 BUDGET = Budget(ATOL, 0.0, "a test's")
 RELATIVE = Budget(0.0, 2.0**-10, "a test's")

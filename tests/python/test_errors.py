@@ -13,6 +13,8 @@ from support.command_line import describe_failure
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 from tests.python.conftest import ROOT
 
+pytestmark = pytest.mark.quick
+
 
 class ResourceExhaustedError(Exception):
     """Has the name of TensorFlow's error."""

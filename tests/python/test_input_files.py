@@ -18,6 +18,8 @@ from support.input_files import (
     require_type,
 )
 
+pytestmark = pytest.mark.quick
+
 
 def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -10,6 +10,8 @@ from parity_tests.checks.compare import Array
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.variants import make_variants
 
+pytestmark = pytest.mark.quick
+
 BUDGET = Budgets({"out": Cost(1.25e-6, 1.0, 1)})
 MASK = np.array([[1, 1, 1], [1, 1, 0]], np.int32)
 OUTPUT = np.arange(12, dtype=np.float32).reshape(2, 3, 2)

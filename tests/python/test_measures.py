@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as hnp
 from numerics.budgets import Budget
 from parity_tests.checks.compare import Array, Measures, ulp_histogram
 
+pytestmark = pytest.mark.quick
+
 BUDGET = Budget(1e-5, 0.0, "")
 FLOATS = hnp.arrays(np.float32, 8, elements=st.floats(-100, 100, width=32, allow_subnormal=False))
 

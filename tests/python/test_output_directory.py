@@ -17,6 +17,8 @@ from export.output_directory import atomic_directory, recover_interrupted, refus
 from support.errors import UserError
 from tests.python.conftest import ROOT
 
+pytestmark = pytest.mark.quick
+
 MISSING_PROCESS = 2**22 + 1
 """No process has this number."""
 

@@ -50,6 +50,7 @@ LONG = {
     "nox -s attack": "an hour; test_attack.py runs a part",
     "nox -s bench": "38 minutes; test_bench.py runs rows of it",
     "nox -s tests": "these tests",
+    "nox -s quick": "a part of these tests",
     "nox -s lint": "the workflow runs it",
     PYTHON + "parity_tests.tokenizer": "a minute; test_tokenizer_proof.py runs a part",
     PYTHON + "parity_tests.references": "35,123 reviews by two libraries",
@@ -64,7 +65,7 @@ ROOMS = {
     "bench": "bench",
     "native": "native",
 }
-PLAIN_SESSIONS = ("tests", "lint")
+PLAIN_SESSIONS = ("tests", "quick", "lint")
 """Sessions of several programs, without options of their own."""
 PLACEHOLDERS = {
     "B": "artifacts/bundle/albert_tiny",

@@ -26,6 +26,8 @@ from parity_tests.training import judgement
 from parity_tests.training.compare import Quantity, SidePair, compare_curve
 from parity_tests.training.sides import TrainingSide
 
+pytestmark = pytest.mark.quick
+
 MEASURED = ("sequence_output", "pooled_output", "probabilities", "taps/layer_0/output")
 BUDGETS = budgets.Budgets(dict.fromkeys(MEASURED, Cost(1.25e-6, 1.0, 1)))
 """Eight times that is 1e-5."""

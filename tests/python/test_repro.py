@@ -1,7 +1,11 @@
 """Repro folders: the shorter texts that are tried."""
 
+import pytest
+
 from parity_tests.cases import TextCase
 from parity_tests.reports import repro
+
+pytestmark = pytest.mark.quick
 
 
 def test_a_text_is_shortened_to_pieces() -> None:

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from export.__main__ import main
 from export.bundle import CONTRACT
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[2]
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好"]
 PEM = serialization.Encoding.PEM

@@ -11,6 +11,8 @@ from parity_tests.checks.stages import StageRow, judge_stages
 from parity_tests.runners.runs import RunOutput
 from support.errors import EnvironmentProblem
 
+pytestmark = pytest.mark.quick
+
 COST = Cost(1.25e-6, 1.0, 1)
 """Eight times that is 1e-5."""
 MEASURED = ("sequence_output", "pooled_output", "extra", "probabilities")

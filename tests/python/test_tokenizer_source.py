@@ -13,6 +13,8 @@ from parity_tests.runners import tokenizer_source
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 LINES = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n好\n"
 
 

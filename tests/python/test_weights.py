@@ -10,6 +10,8 @@ from safetensors.numpy import save_file
 from parity_tests.checks.weights import compare_weights, read_bundle_weights
 from support.errors import UserError
 
+pytestmark = pytest.mark.quick
+
 Tensors = dict[str, tuple[Any, Any]]
 TABLE = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 BIAS = np.array([0.5, -0.25, 3.0], np.float32)

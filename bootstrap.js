@@ -1,5 +1,5 @@
 /**
- * `npm start` and `npm test`: a private environment in .venv with nox and uv, then nox sessions.
+ * `npm start` and `npm test`: creates a private environment in .venv with nox and uv, then runs nox.
  *
  *     node bootstrap.js export train parity
  */
@@ -14,7 +14,7 @@ const venv = join(root, '.venv');
 const lock = join(root, 'locks', 'tools.txt');
 const bin = join(venv, process.platform === 'win32' ? 'Scripts' : 'bin');
 
-/** A program asked for its version: does it run here? @param {string} program */
+/** Whether a program is a Python that can be used here. @param {string} program */
 function suitable(program) {
   const code = 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))';
   return spawnSync(program, ['-c', code], { stdio: 'ignore' }).status === 0;
@@ -54,10 +54,10 @@ function satisfies(version, ranges) {
 const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 if (!satisfies(process.versions.node, engines.node)) refuse(`got Node ${process.versions.node}, expected ${engines.node}`);
 
-// The wheels that tensorflow-text has on PyPI; it has no source to build from either.
+// tensorflow-text has wheels on PyPI for these platforms only, and no source to build from.
 const { platform, arch } = process;
 const report = /** @type {any} */ (process.report);
-report.excludeNetwork = true; // which it looks up by name, and waits for
+report.excludeNetwork = true; // otherwise the report looks up network names and waits for them
 const isMusl = platform === 'linux' && report.getReport().header.glibcVersionRuntime === undefined;
 const supported =
   (platform === 'linux' && ['x64', 'arm64'].includes(arch) && !isMusl) || (platform === 'darwin' && arch === 'arm64');

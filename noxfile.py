@@ -1,8 +1,8 @@
-"""Every command of the project as a nox session; `nox -l` is the menu.
+"""Every command of the project as a nox session; `nox -l` lists them.
 
-All sessions share one environment that uv makes from locks/python.txt, since TensorFlow is 2 GB;
-`conformance` has two more with independent BERTs: one on torch, and a small one whose packages lie
-over the shared environment's TensorFlow.
+All sessions share one environment, which uv makes from locks/python.txt: TensorFlow has 2 GB.
+`conformance` has two more, with independent BERTs: one on torch, and a small one that reuses the
+shared environment's TensorFlow.
 """
 
 import atexit
@@ -21,16 +21,16 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["export", "train", "parity"]
 
 ROOT = Path(__file__).parent
-SIZES = {
+DOWNLOAD_SIZES = {
     "python": "about 600 MB to download the first time",
     "judge": "about 3 GB, once",
     "publishers": "about 50 MB, once",
 }
-MOST_AT_ONCE = 4
-"""Tests that run at once, on however many cores: each may take 2 GB."""
-PYTHONS = "3.11, 3.12 or 3.13"
+MAX_PARALLEL_TESTS = 4
+"""The most tests that run at once, on any number of cores: each may take 2 GB."""
+SUPPORTED_PYTHONS = "3.11, 3.12 or 3.13"
 USER, ENVIRONMENT = 2, 3
-"""Exit codes: a mistake in what was given, and a machine that lacks something."""
+"""Exit codes: a mistake in the arguments, and a machine that lacks something."""
 
 
 @nox.session
@@ -42,7 +42,7 @@ def export(session: nox.Session) -> None:
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Train the text classifier in Node; without ARGS the default one, again if need be."""
+    """Train the text classifier in Node; without ARGS the default one, even if it exists."""
     if not session.posargs and not (ROOT / "artifacts" / "bundle").exists():
         embedded(session)
     node(session, "node_bridge/train.js", *(session.posargs or ["--force"]))
@@ -66,7 +66,7 @@ def tests(session: nox.Session) -> None:
         python(session, "-m", "pytest", *session.posargs)
     else:
         # Most of a test waits for one core: TensorFlow's import, Node's start.
-        cores = str(min(os.cpu_count() or 1, MOST_AT_ONCE))
+        cores = str(min(os.cpu_count() or 1, MAX_PARALLEL_TESTS))
         python(session, "-m", "pytest", "-n", cores, "--dist", "loadfile")
         files = sorted(str(p) for p in (ROOT / "tests" / "node").glob("*.test.js"))
         node(session, "--test", f"--test-concurrency={cores}", *files)
@@ -86,14 +86,14 @@ def lint(session: nox.Session) -> None:
     python(session, "-m", "vulture")
     node(session, "node_modules/@biomejs/biome/bin/biome", "check", ".")
     node(session, "node_modules/typescript/bin/tsc", "-p", ".")
-    rooms = ["node_bridge", "parity_tests", "fault_injection", "bench", "tests/node"]
-    node(session, "node_modules/dependency-cruiser/bin/dependency-cruise.mjs", *rooms)
+    folders = ["node_bridge", "parity_tests", "fault_injection", "bench", "tests/node"]
+    node(session, "node_modules/dependency-cruiser/bin/dependency-cruise.mjs", *folders)
     node(session, "node_modules/knip/bin/knip.js")
 
 
 @nox.session(default=False)
 def native(session: nox.Session) -> None:
-    """Build TensorFlow for Node against Python's own, in 15 s; check it with the golden cases."""
+    """Build the native backend against Python's TensorFlow, in 15 s; run the golden cases."""
     node_packages(session)
     python(session, "-m", "native", *session.posargs)
     embedded(session)
@@ -103,7 +103,7 @@ def native(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure against the peers → artifacts/bench.{json,svg}; ARGS as for `python -m bench`."""
+    """Compare the speed with other libraries → artifacts/bench.{json,svg}; ARGS to the bench."""
     node_packages(session)
     embedded(session)
     session.env["UV"] = uv(session)  # the bench installs its peers by itself, when first wanted
@@ -112,10 +112,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def conformance(session: nox.Session) -> None:
-    """Take the catalog's models and publishers' own to Node → artifacts/conformance.json.
+    """Test the catalog's models and publishers' own in Node → artifacts/conformance.json.
 
-    `nox -s conformance -- --publishers` takes the publishers' alone: small models that their own
-    code makes and runs.
+    `nox -s conformance -- --publishers` tests the publishers' models only: small models that the
+    publishers' own code makes and runs.
     """
     node_packages(session)
     pythons = ["--judge", str(environment(session, "judge"))]
@@ -133,7 +133,7 @@ def finetune(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
-    """Inject faults, of which parity must find each → artifacts/faults.json."""
+    """Inject faults; parity must find each of them → artifacts/faults.json."""
     node_packages(session)
     embedded(session)
     python(session, "-m", "fault_injection", *session.posargs)
@@ -141,7 +141,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def attack(session: nox.Session) -> None:
-    """Give every command hostile files, and flip bytes of sound ones → artifacts/attack.json."""
+    """Run every command with hostile and damaged files → artifacts/attack.json."""
     node_packages(session)
     embedded(session)
     python(session, "-m", "tests.hostile", *session.posargs)
@@ -162,40 +162,43 @@ def lock(session: nox.Session) -> None:
 
 
 def uv(session: nox.Session) -> str:
-    """The installer: beside nox, or on the path."""
-    beside = Path(sys.executable).parent / "uv"
-    found = str(beside) if beside.exists() else shutil.which("uv")
+    """Returns the path of uv, which installs packages: beside nox, or on the PATH."""
+    neighbour = Path(sys.executable).parent / "uv"
+    found = str(neighbour) if neighbour.exists() else shutil.which("uv")
     return found or refuse(session, "uv is missing; `npm start` brings it, or `pip install uv`")
 
 
 def python(session: nox.Session, *arguments: str, result: bool = True) -> None:
-    """Runs Python in the shared environment, which is made or mended first."""
+    """Runs Python in the shared environment; makes or updates the environment first."""
     run(session, str(environment(session, "python")), *arguments, result=result)
 
 
 def embedded(session: nox.Session) -> None:
-    """The embedded default under artifacts/, on which the session stands."""
+    """Makes the embedded default under artifacts/, which the session needs."""
     python(session, "-m", "export", result=False)
 
 
 def environment(session: nox.Session, name: str) -> Path:
-    """The Python of the environment that locks/NAME.txt describes, made or mended first."""
+    """Makes or updates the environment of locks/NAME.txt; returns the path of its Python."""
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        refuse(session, f"got Python {sys.version.split()[0]}, TensorFlow 2.21 needs {PYTHONS}")
+        refuse(
+            session,
+            f"got Python {sys.version.split()[0]}, TensorFlow 2.21 needs {SUPPORTED_PYTHONS}",
+        )
     home, lock = ROOT / ".nox" / name, ROOT / "locks" / f"{name}.txt"
     program = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     stamp = home / "locked.sha256"
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
-        session.log(f"installing the Python packages of {lock.name} ({SIZES[name]})")
+        session.log(f"installing the Python packages of {lock.name} ({DOWNLOAD_SIZES[name]})")
         base = [uv(session)]
         if not program.exists():
             run(session, *base, "venv", "-q", "-p", sys.executable, str(home), result=False)
         if name == "publishers":
             shared = site_packages(session, environment(session, "python"))
             (site_packages(session, program) / "shared.pth").write_text(f"{shared}\n", "utf-8")
-        # Compiled here, as containers often forbid Python to write bytecode later: without it each
-        # import of TensorFlow takes 16 s of one core, with it 7 s.
+        # Compile bytecode now: containers often forbid it later. Without bytecode each import of
+        # TensorFlow takes 16 s of one core, with it 7 s.
         sync = ["pip", "sync", "--compile-bytecode", "-p", str(program)]
         run(session, *base, *sync, "--require-hashes", str(lock), result=False)
         stamp.write_text(wanted)
@@ -203,14 +206,14 @@ def environment(session: nox.Session, name: str) -> Path:
 
 
 def site_packages(session: nox.Session, program: Path) -> Path:
-    """Where a Python's packages lie."""
+    """Returns the folder of a Python's packages."""
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     answer = session.run(str(program), "-c", ask, external=True, silent=True)
     return Path(str(answer).strip())
 
 
 def node_packages(session: nox.Session) -> None:
-    """Installs Node's packages as package-lock.json has them, where they are not yet so."""
+    """Installs Node's packages as package-lock.json has them, unless they are up to date."""
     wanted = hashlib.sha256((ROOT / "package-lock.json").read_bytes()).hexdigest()
     stamp = ROOT / "node_modules" / "locked.sha256"
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -227,49 +230,49 @@ def node(session: nox.Session, *arguments: str) -> None:
 
 
 def run(session: nox.Session, *command: str, result: bool = True) -> None:
-    """Runs a program; one that fails gives nox its exit code.
+    """Runs a program; where it fails, nox ends with the program's exit code.
 
-    nox by itself puts what a program says on stderr on stdout, where `--json` is to be read, and
-    ends with 1 whatever the program ended with.
+    By default nox writes a program's stderr to stdout, where others read `--json`, and always ends
+    with 1.
 
     Args:
         session: the session.
         command: the program and its arguments.
-        result: whether its stdout is the session's result; else that goes to stderr too.
+        result: whether its stdout is the session's result; if not, it goes to stderr.
     """
     stdout = None if result else sys.stderr
     try:
         session.run(*command, external=True, stdout=stdout, stderr=sys.stderr)
     except CommandFailed as failed:
-        end_with(getattr(failed, "return_code", None) or 1)
+        set_exit_code(getattr(failed, "return_code", None) or 1)
         raise
 
 
 def refuse(session: nox.Session, problem: str, code: int = ENVIRONMENT) -> NoReturn:
-    """Ends the session: by default since this machine lacks something."""
-    end_with(code)
+    """Ends the session with an error; by default because this machine lacks something."""
+    set_exit_code(code)
     session.error(problem)
 
 
 def refuse_arguments(session: nox.Session) -> None:
-    """Ends a session that takes no arguments and got some."""
+    """Ends the session if it got arguments: it takes none."""
     if session.posargs:
         refuse(session, f"expected no arguments, got {' '.join(session.posargs)}", USER)
 
 
-FAILED: list[int] = []
-"""Exit codes of what failed, in order."""
+EXIT_CODES: list[int] = []
+"""Exit codes of the programs that failed, in order."""
 
 
-def end_with(code: int) -> None:
-    """Makes nox end with the first exit code that is given here, after all that it has to say."""
-    FAILED.append(code)
-    if len(FAILED) == 1:
-        atexit.register(leave)
+def set_exit_code(code: int) -> None:
+    """Makes nox end with this exit code, after its own messages; the first call counts."""
+    EXIT_CODES.append(code)
+    if len(EXIT_CODES) == 1:
+        atexit.register(exit_now)
 
 
-def leave() -> None:
-    """Ends this process with the first exit code; `sys.exit` is too late here."""
+def exit_now() -> None:
+    """Ends this process with the first exit code; `sys.exit` has no effect at this point."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(FAILED[0])
+    os._exit(EXIT_CODES[0])

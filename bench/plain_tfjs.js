@@ -1,4 +1,4 @@
-/** TF.js by itself, as its users have it: nothing of node_bridge's is added to a backend. */
+/** Plain TF.js, as its users have it: without what node_bridge adds to a backend. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
@@ -20,8 +20,8 @@ export async function usePlainWasm() {
  *
  * @param {string} directory
  * @returns {Promise<(values: Record<string, tf.Tensor>, output: string) => tf.Tensor>} runs it:
- *   inputs by the signature's names, one output by its name; that alone, since the fused tanh of a
- *   pooler has no kernel on wasm
+ *   takes inputs by the names of the signature, returns one output by its name; only one, since the
+ *   fused tanh of a pooler has no kernel on wasm
  */
 export async function openGraph(directory) {
   const read = (/** @type {string} */ name) => readFileSync(join(directory, name));

@@ -1,12 +1,12 @@
 /**
- * The Node end of a side: a JSON line on stdin asks, a JSON line on stdout answers, until stdin
- * closes. The other end is side.py.
+ * The Node end of a side: reads requests as JSON lines on stdin and writes answers as JSON lines on
+ * stdout, until stdin closes. The other end is side.py.
  */
 import { createInterface } from 'node:readline';
 
 /** @param {Record<string, (request: any) => unknown>} ops */
 export async function serve(ops) {
-  // JSON as Python writes it is ASCII, so readline's own idea of a line end does no harm.
+  // Python writes JSON in ASCII, so the other line ends that readline knows cannot occur.
   for await (const line of createInterface({ input: process.stdin })) {
     const { op, ...request } = JSON.parse(line);
     try {
@@ -18,13 +18,13 @@ export async function serve(ops) {
 }
 
 /**
- * Runs a pass again and again until `atLeast` seconds are over, garbage of earlier ones away.
+ * Collects garbage, then runs a pass again and again for at least `atLeast` seconds.
  *
- * @param {() => unknown} pass may give a promise
+ * @param {() => unknown} pass may return a promise
  * @param {number} atLeast
  * @returns {Promise<number>} seconds for one pass
  */
-export async function timed(pass, atLeast) {
+export async function measurePass(pass, atLeast) {
   globalThis.gc?.();
   const start = performance.now();
   for (let passes = 1; ; passes++) {
@@ -36,6 +36,6 @@ export async function timed(pass, atLeast) {
 
 /** @param {object} answer */
 function respond(answer) {
-  // Not writeSync: once a library has touched process.stdout, a full pipe would make it throw.
+  // Not writeSync: after a library has used process.stdout, it would throw if the pipe is full.
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

@@ -1,1 +1,1 @@
-"""Python exporters: a hub model and its vocab become a TF.js bundle."""
+"""The Python exporter: makes a TF.js bundle from a hub model and its vocab."""

@@ -44,7 +44,7 @@ ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The options of every subcommand."""
+    """Builds the parser with the options of every subcommand."""
     top = OptionParser(
         prog="python -m export",
         description="Turns a hub model and its vocab into a TF.js bundle. "
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--root", type=Path, default=Path("artifacts"), help="default: artifacts")
     top.add_argument("--train", type=positive_integer, default=5000, help="reviews to train on")
-    top.add_argument("--dev", type=positive_integer, default=1000, help="reviews held out")
+    top.add_argument("--dev", type=positive_integer, default=1000, help="reviews for validation")
     top.add_argument("--seed", type=int, default=1, help="of the split and of the weights")
     top.set_defaults(run=run_embedded)
     commands = top.add_subparsers(title="subcommands")
@@ -107,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> None:
-    """`build` and its options."""
+    """Adds the subcommand `build` and its options."""
     build = commands.add_parser(
         "build",
         help="a checkpoint → a SavedModel",
@@ -131,7 +131,7 @@ def add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> Non
 
 
 def add_tokenizer_options(command: argparse.ArgumentParser) -> None:
-    """What both commands that write a tokenizer take."""
+    """Adds the options of both commands that write a tokenizer."""
     command.add_argument(
         "--tokenizer-model",
         metavar="HANDLE",
@@ -164,7 +164,7 @@ def add_tokenizer_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_sign_option(command: argparse.ArgumentParser) -> None:
-    """The key that signs the finished bundle."""
+    """Adds the option for the key that signs the finished bundle."""
     command.add_argument(
         "--sign",
         type=Path,
@@ -174,10 +174,10 @@ def add_sign_option(command: argparse.ArgumentParser) -> None:
 
 
 def check_key(key: Path | None) -> None:
-    """Stops before long work where the key that is to sign its result is none.
+    """Reads the signing key, if any, so that a bad key stops the command before long work.
 
     Raises:
-        UserError: see `signing.private_key`.
+        UserError: see `signing.read_private_key`.
     """
     if key is not None:
         from export.signing import read_private_key
@@ -186,7 +186,7 @@ def check_key(key: Path | None) -> None:
 
 
 def add_limit_options(command: argparse.ArgumentParser) -> None:
-    """What the process that loads a model may use."""
+    """Adds the limits of the process that loads a model."""
     group = command.add_argument_group("limits of the process that loads a SavedModel")
     group.add_argument(
         "--time-limit",
@@ -204,13 +204,17 @@ def add_limit_options(command: argparse.ArgumentParser) -> None:
 
 
 def limits_from_options(options: argparse.Namespace) -> Limits:
-    """The limits that the options of `limit_options` set."""
+    """Returns the limits that the options of `add_limit_options` set."""
     memory = None if options.memory_limit is None else options.memory_limit << 30
     return Limits(options.time_limit, memory)
 
 
 def choice_from_options(options: argparse.Namespace) -> TokenizerChoice:
-    """The tokenizer that the options name, or that is to be recovered from its model."""
+    """Returns the tokenizer that the options name, or that is recovered from its model.
+
+    Raises:
+        UserError: the options contradict each other.
+    """
     from export.tokenizer.spec import TokenizerSpec
     from export.tokenizer_choice import AskedTokenizer, TokenizerChoice
 
@@ -228,7 +232,7 @@ def choice_from_options(options: argparse.Namespace) -> TokenizerChoice:
             "what the model does is found out from the model itself"
         )
     if asked.algorithm is not None:
-        # What the options alone make impossible is said before anything is loaded.
+        # Check the options against each other before anything is loaded.
         named = {n: v for n, v in asdict(asked).items() if v is not None}
         TokenizerSpec(**named)
     return TokenizerChoice(
@@ -241,21 +245,21 @@ def choice_from_options(options: argparse.Namespace) -> TokenizerChoice:
 
 
 def positive_integer(text: str) -> int:
-    """An argument that is a positive integer."""
+    """Parses an argument that is a positive integer."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text}")
     return int(text)
 
 
 def run_embedded(options: argparse.Namespace) -> None:
-    """`python -m export`."""
+    """Runs `python -m export`."""
     from export.demo import DemoSizes, export_embedded
 
     export_embedded(options.root, DemoSizes(options.train, options.dev, options.seed), say)
 
 
 def run_model(options: argparse.Namespace) -> None:
-    """`python -m export model`."""
+    """Runs `python -m export model`."""
     from export.model import ExportRequest, export_model
 
     request = ExportRequest(
@@ -276,7 +280,7 @@ def run_model(options: argparse.Namespace) -> None:
 
 
 def run_vocab(options: argparse.Namespace) -> None:
-    """`python -m export vocab`."""
+    """Runs `python -m export vocab`."""
     from export.tokenizer_bundle import export_tokenizer
 
     choice = choice_from_options(options)
@@ -287,7 +291,7 @@ def run_vocab(options: argparse.Namespace) -> None:
 
 
 def sign_if_asked(bundle: Path, key: Path | None) -> None:
-    """Signs a bundle where a key was given."""
+    """Signs a bundle if there is a key."""
     if key is not None:
         from export.signing import sign
 
@@ -295,7 +299,7 @@ def sign_if_asked(bundle: Path, key: Path | None) -> None:
 
 
 def run_sign(options: argparse.Namespace) -> None:
-    """`python -m export sign`."""
+    """Runs `python -m export sign`."""
     from export.signing import SIGNATURE, sign
 
     sign(options.directory, options.key)
@@ -303,7 +307,7 @@ def run_sign(options: argparse.Namespace) -> None:
 
 
 def run_build(options: argparse.Namespace) -> None:
-    """`python -m export build`."""
+    """Runs `python -m export build`."""
     from export.build import BuildRequest, build_saved_model
 
     request = BuildRequest(
@@ -315,7 +319,7 @@ def run_build(options: argparse.Namespace) -> None:
 
 @command("interrupted; what was finished stays")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a subcommand; an error that reaches a person is one line and an exit code."""
+    """Runs a subcommand; an error is one line on stderr and an exit code."""
     options = build_parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = options.run
     if getattr(options, "max_download", None) is not None:

@@ -1,4 +1,4 @@
-"""`python -m export build`: a checkpoint becomes a hub SavedModel in one of the two contracts."""
+"""`python -m export build`: makes a hub SavedModel of a checkpoint, in one of two contracts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ VOCAB = "vocab.txt"
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build; `config` and, for `tokens`, `vocab` are taken from beside it where None."""
+    """What to build; None as `config` or `vocab`: the file beside the checkpoint, if needed."""
 
     checkpoint: Path
     config: Path | None = None
@@ -35,12 +35,12 @@ def build_saved_model(
     """Writes the SavedModel; returns the names of the checkpoint's unused variables by kind.
 
     Raises:
-        UserError: see `open_checkpoint`, `load_encoder`, `read_sentence_model`, `vocab_of` and
-            `appearing`.
+        UserError: see `open_checkpoint`, `load_encoder`, `read_sentence_model`,
+            `read_needed_vocab` and `atomic_directory`.
     """
     refuse_foreign(out)
-    place = request.checkpoint if request.checkpoint.is_dir() else request.checkpoint.parent
-    refuse_overlap(out, [place], may_be_inside=True)
+    root = request.checkpoint if request.checkpoint.is_dir() else request.checkpoint.parent
+    refuse_overlap(out, [root], may_be_inside=True)
     sentence = read_sentence_model(request.checkpoint)
     if sentence is not None:
         if request.contract == "tokens":
@@ -84,33 +84,36 @@ def build_saved_model(
 def write_tokenizer_files(
     request: BuildRequest, directory: Path, say: Callable[[str], None]
 ) -> None:
-    """Carries the checkpoint's tokenizer files over, among the SavedModel's assets."""
+    """Copies the checkpoint's tokenizer files to the SavedModel's assets."""
     files = facts.collect_files(request.checkpoint)
     if request.vocab is not None:
         files[VOCAB] = vocab_bytes(request.vocab)
     for name, data in files.items():
-        place = directory / facts.ASSETS / name
-        place.parent.mkdir(exist_ok=True)
-        if not place.exists():  # a model of token strings has its vocab there, which it looks up in
-            place.write_bytes(data)
+        target = directory / facts.ASSETS / name
+        target.parent.mkdir(exist_ok=True)
+        if not target.exists():  # a model of token strings already has its vocab there
+            target.write_bytes(data)
     if files:
-        said = facts.read_facts(directory)
-        assert said is not None
-        say(f"tokenizer files carried over: {', '.join(files)}; {said.problem or said.why}")
+        tokenizer_facts = facts.read_facts(directory)
+        assert tokenizer_facts is not None
+        reason = tokenizer_facts.problem or tokenizer_facts.why
+        say(f"tokenizer files carried over: {', '.join(files)}; {reason}")
 
 
 def read_needed_vocab(request: BuildRequest, rows: int, say: Callable[[str], None]) -> Vocab | None:
-    """The vocab that was given or, where the contract needs one, that lies beside the checkpoint.
+    """Reads the requested vocab or, for the contract `tokens`, the one beside the checkpoint.
+
+    Returns None where the contract needs no vocab and none was requested.
 
     Raises:
-        UserError: there is none, it is damaged, or it is not that of a table of `rows` embeddings.
+        UserError: there is none, it is damaged, or it does not fit a table of `rows` embeddings.
     """
     file = request.vocab
     if file is None and request.contract == "named":
         return None
     if file is None:
-        place = request.checkpoint
-        file = (place if place.is_dir() else place.parent) / VOCAB
+        root = request.checkpoint
+        file = (root if root.is_dir() else root.parent) / VOCAB
         if not file.is_file():
             raise UserError(f"--contract tokens: got no {file}, expected a vocab; give --vocab")
     vocab = read_vocab(file, notice=say)
@@ -121,7 +124,7 @@ def read_needed_vocab(request: BuildRequest, rows: int, say: Callable[[str], Non
 
 
 def load_head_or_notice(checkpoint: Checkpoint, say: Callable[[str], None]) -> "MlmHead | None":
-    """The checkpoint's own masked language model head, or None and a word about it."""
+    """Loads the checkpoint's masked language model head; if it has none, reports it."""
     if checkpoint.has_head:
         return load_head(checkpoint)
     say("got no masked language model head in the checkpoint: mlm_logits are seeded, untrained")

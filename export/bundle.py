@@ -1,4 +1,4 @@
-"""The contract of a bundle: what it promises, and the hashes by which it proves itself.
+"""The contract of a bundle: its properties, and the hashes of its files.
 
 The layout and the contract (`bundle.json`) are described in docs/bundle.md.
 """
@@ -18,17 +18,17 @@ FORMAT = "bert-bridge"
 CONTRACT_VERSION = 1
 CONTRACT = contracts.CONTRACT
 FILE_LIST = "bert-bridge.json"
-"""In a SavedModel of ours: lists its files."""
+"""The list of the files of a SavedModel that this program wrote."""
 UNHASHED_FILES = ("fingerprint.pb", FILE_LIST)
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output: its name in the signature, what it means, its dtype and its shape.
+    """One input or output: its name in the signature, its meaning, its dtype and its shape.
 
     `role` is `input_ids`, `attention_mask`, `token_type_ids`, `sequence_output` or
-    `pooled_output`, else the name itself. `shape` has `"batch"` and `"sequence"` where it is free,
-    and numbers where the model fixes it.
+    `pooled_output`, else the name itself. `shape` has `"batch"` and `"sequence"` for free axes,
+    and numbers for axes that the model fixes.
     """
 
     name: str
@@ -39,7 +39,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class SpecialToken:
-    """A special token as it stands in the vocab, and its id."""
+    """A special token as the vocab spells it, and its id."""
 
     token: str
     id: int
@@ -49,8 +49,8 @@ class SpecialToken:
 class TokenizerContract:
     """How the bundle turns text into ids; `special_tokens` has pad, unk, cls, sep and mask.
 
-    `vocab_size` counts the lines of `vocab.txt`. `embedding_rows` may be more: rows of the
-    model's word embeddings that belong to no token; None where they are not known.
+    `vocab_size` is the number of lines of `vocab.txt`. `embedding_rows` is the number of rows of
+    the model's word embeddings: it may be larger; None if it is unknown.
     """
 
     algorithm: str
@@ -63,14 +63,14 @@ class TokenizerContract:
 
 @dataclass(frozen=True)
 class Contract:
-    """What `bundle.json` promises, less the hashes, which sealing adds.
+    """The content of `bundle.json`, without the hashes, which `seal` adds.
 
-    `accuracy` says how far the bundle's outputs are from the source's on the golden cases, and
-    how far they may be; a bundle of a tokenizer alone has none. `taps` are nodes inside the model
-    that a judge may fetch: each with its name, its node in `model.json`, and the tensor of the
-    source's inlined graph that it has to equal. `signature` has the `name` and the `tags` of what
-    was exported of the SavedModel. `saved_model` says what the copy of it inside the bundle was
-    when it was vetted, see `saved_model_copy`; None where there is no copy.
+    `accuracy` has the measured and the allowed difference between the bundle's and the source's
+    outputs on the golden cases; a bundle with only a tokenizer has none. `taps` are nodes inside
+    the model that parity compares: each with its name, its node in `model.json`, and the tensor of
+    the source's inlined graph that it must equal. `signature` has the `name` and the `tags` of the
+    exported signature. `saved_model` describes the vetted copy of the SavedModel in the bundle,
+    see `saved_model_copy`; None if there is no copy.
     """
 
     name: str
@@ -90,10 +90,10 @@ class Contract:
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file, or of a directory's files and their names, in hexadecimal.
+    """Returns the sha256 of a file, or of a directory's files and their names, in hexadecimal.
 
-    Of a SavedModel, what is not the model is left out: `fingerprint.pb`, which differs between two
-    identical saves, and our own list of its files.
+    Of a SavedModel two files do not count: `fingerprint.pb`, which differs between two identical
+    saves, and this program's list of files.
     """
     if path.is_file():
         with path.open("rb") as stream:
@@ -106,10 +106,10 @@ def digest(path: Path) -> str:
 
 
 def seal(directory: Path, contract: Contract) -> None:
-    """Writes `bundle.json`: the contract, and size and sha256 of every other file.
+    """Writes `bundle.json`: the contract, and the size and sha256 of every other file.
 
     Raises:
-        UserError: it would not be what its schema says, by what the source is called or gives.
+        UserError: the contract does not fit its schema, because of the source's names or outputs.
     """
     others = [f for f in sorted(directory.rglob("*")) if f.is_file() and f.name != CONTRACT]
     files = {
@@ -127,31 +127,31 @@ def seal(directory: Path, contract: Contract) -> None:
 
 
 def refuse_other_source(out: Path, this: dict[str, Any], name: str, replace: bool) -> None:
-    """Stops before a bundle replaces one that was made from something else.
+    """Refuses to replace a bundle that was made from another source.
 
-    The same is: a model of the same handle; or a tokenizer alone of the same algorithm and
-    options, and of the same vocab or tokenizer model. A newer state of it may replace it.
+    Two sources are the same if they are models with the same handle, or tokenizers with the same
+    algorithm, options, and vocab or tokenizer model. A newer version of a source may replace it.
 
     Args:
-        out: where the bundle goes.
+        out: the directory of the new bundle.
         this: `architecture`, `tokenizer` and `provenance` of the new contract.
-        name: what the new one is, for the message.
-        replace: whether the person allows it.
+        name: the new source, for the message.
+        replace: whether the user allows any replacement.
 
     Raises:
-        UserError: a bundle of something else is there.
+        UserError: `out` contains a bundle of another source.
     """
     file = out / CONTRACT
     if replace or not file.exists():
         return
     try:
-        there = contracts.read_bundle(out)
-        same = source_identity(there) == source_identity(this)
-        tokenizer = there["tokenizer"]
+        existing = contracts.read_bundle(out)
+        same = source_identity(existing) == source_identity(this)
+        tokenizer = existing["tokenizer"]
         options = ", ".join(f"{key} {json.dumps(on)}" for key, on in tokenizer["options"].items())
-        source = there["provenance"].get("source", {}).get("handle", "a vocab")
+        source = existing["provenance"].get("source", {}).get("handle", "a vocab")
         holds = (
-            f"the bundle {there['name']} (tokenizer {tokenizer['algorithm']}, {options}; "
+            f"the bundle {existing['name']} (tokenizer {tokenizer['algorithm']}, {options}; "
             f"made from {source})"
         )
     except UserError:
@@ -164,7 +164,7 @@ def refuse_other_source(out: Path, this: dict[str, Any], name: str, replace: boo
 
 
 def source_identity(contract: dict[str, Any]) -> tuple[object, ...]:
-    """What two bundles have in common that are made from the same thing."""
+    """Returns a value that is equal for two bundles made from the same source."""
     provenance, tokenizer = contract["provenance"], contract["tokenizer"]
     if "source" in provenance:
         return ("model", provenance["source"]["handle"])
@@ -172,7 +172,7 @@ def source_identity(contract: dict[str, Any]) -> tuple[object, ...]:
     return ("tokenizer", tokenizer["algorithm"], tokenizer["options"], made_from)
 
 
-# Versions of everything that makes a bundle, found without importing any of it.
+# The versions of all code that makes a bundle, found without importing it.
 
 SOURCE_FOLDERS = ("export", "numerics", "support")
 PACKAGES = (
@@ -187,20 +187,20 @@ PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Package versions, and this exporter's own: the start of the sha256 of its source."""
+    """Returns package versions, and the exporter's own: the start of its sha256."""
     return {"bert-bridge": exporter_sha256()[:12]} | {name: version(name) for name in PACKAGES}
 
 
 def exporter_sha256() -> str:
-    """The sha256 of the exporter's source files, so that a changed exporter exports anew.
+    """Returns the sha256 of the exporter's source files, so that a changed exporter exports again.
 
-    The budgets are part of it: a bundle carries them.
+    The budgets are part of it, since a bundle contains them.
     """
     root = Path(__file__).parents[1]
     whole = hashlib.sha256()
-    for room in SOURCE_FOLDERS:
+    for folder in SOURCE_FOLDERS:
         files = (
-            file for kind in ("*.py", "*.toml", "*.json") for file in (root / room).rglob(kind)
+            file for kind in ("*.py", "*.toml", "*.json") for file in (root / folder).rglob(kind)
         )
         for file in sorted(files):
             whole.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())

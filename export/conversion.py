@@ -1,4 +1,4 @@
-"""Loads a SavedModel and writes the bundle of it: what the confined process of an export does."""
+"""Loads a SavedModel and writes its bundle: the work of an export's confined process."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ MAX_LENGTH = 512
 
 
 def write_bundle(job: ExportJob, say: Any) -> None:
-    """Writes the bundle, sealed and checked in Node.
+    """Writes the bundle, seals it, and checks it in Node.
 
     Raises:
-        UserError: see `graph.load`, `TokenizerChoice.choose`, `ids_for_strings`, `rewrite`,
-            `preflight.check` and `refuse_over_budget`.
+        UserError: see `load_source`, `TokenizerChoice.choose`, `replace_strings_by_ids`,
+            `rewrite`, `check_kernels` and `refuse_over_budget`.
         CheckFailed: see `check_in_node`.
         EnvironmentProblem: see `check_in_node` and `make_reference`.
     """
     request, saved_model, verdict = job.request, job.saved_model, job.verdict
-    provenance, said = job.provenance, facts.read_facts(job.saved_model)
+    provenance, model_facts = job.provenance, facts.read_facts(job.saved_model)
     say(f"loading {saved_model.name} in TensorFlow")
     tensorflow()
     from export import golden, node_check
@@ -55,17 +55,17 @@ def write_bundle(job: ExportJob, say: Any) -> None:
         say("the model takes token strings: its lookup is cut away, ids become the input")
         own = string_tokens.replace_strings_by_ids(parts)
         parts = own.parts
-    if said is None or said.says_nothing:
-        said = facts.read_loaded_model(source.loaded, saved_model) or said
-    chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say, said)
+    if model_facts is None or model_facts.says_nothing:
+        model_facts = facts.read_loaded_model(source.loaded, saved_model) or model_facts
+    chosen = request.tokenizer.choose(own.tokens if own else None, request.handle, say, model_facts)
     vocab, tokenizer, python = chosen.vocab, chosen.spec, request.tokenizer.python
     provenance["tokenizer"] = library_versions(tokenizer.algorithm, python)
     input_roles = {name: verdict.inputs.get(name, name) for name in parts.inputs}
     output_roles = endpoints.roles_from_layers(
         verdict.outputs, signature_outputs(saved_model, verdict), parts
     )
-    places = contract_taps(parts, input_roles, output_roles)
-    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    model_taps = contract_taps(parts, input_roles, output_roles)
+    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in model_taps})
     frozen, halves = stored_dtypes.convert_to_float32(merge_partitions(frozen))
     inputs = endpoints.input_specs(frozen.inputs, input_roles)
     rows = check_vocab_size(frozen, inputs, vocab, request, say)
@@ -150,7 +150,7 @@ def write_bundle(job: ExportJob, say: Any) -> None:
             "rewrites": [asdict(step) for step in steps],
         }
         | ({"source_in": {"dtypes": halves, "outputs": own_answers}} if halves else {}),
-        taps=places,
+        taps=model_taps,
         signature={"name": verdict.signature, "tags": list(verdict.tags)},
         saved_model=vetted,
     )
@@ -171,20 +171,21 @@ def write_bundle(job: ExportJob, say: Any) -> None:
 def find_max_positions(
     frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, padding: str, say: Any
 ) -> int:
-    """The most positions that a text may have, found by running the model.
+    """Finds the largest number of positions of a text by running the model.
 
-    The rows of the position embedding are no more than a first guess (512 where no weight is called
-    so): RoBERTa counts positions from the id of [PAD] + 1, so its table of 514 rows takes 512.
+    The number of rows of the position embedding is only a first guess (512 if no weight has such a
+    name): RoBERTa counts positions from the id of [PAD] + 1, so its 514 rows mean 512 positions.
 
     Args:
         frozen: the graph.
         inputs: its inputs with their roles.
-        vocab: gives the ids of [UNK] and [PAD].
+        vocab: the vocab, for the ids of [UNK] and [PAD].
         padding: `masked` or `attended`.
-        say: told where the model takes fewer than the guess.
+        say: prints a message where the model takes fewer positions than the guess.
 
     Returns:
-        The guess, where the model runs on no length at all: its first answers then say why.
+        The number of positions. If the model fails at every length, the guess: the first run of
+        the golden cases then reports the error.
     """
     from export import golden
     from export.graph import graph
@@ -209,12 +210,12 @@ def find_max_positions(
 
 
 def fixed_length(inputs: list[TensorSpec]) -> int | None:
-    """The positions that a model always takes; None where any number will do."""
+    """Returns the number of positions that the model fixes, or None if it is free."""
     return next((size for spec in inputs for size in spec.shape[1:] if isinstance(size, int)), None)
 
 
 def signature_outputs(saved_model: Path, verdict: Verdict) -> list[TensorInfo]:
-    """The outputs of the signature that the verdict chose, as the file has them."""
+    """Returns the outputs of the chosen signature, as the file declares them."""
     graph = choose_graph(messages.read_saved_model(saved_model), verdict.tags, saved_model.name)
     return choose_signature(read_signatures(graph), verdict.signature, saved_model.name).outputs
 
@@ -222,9 +223,9 @@ def signature_outputs(saved_model: Path, verdict: Verdict) -> list[TensorInfo]:
 def contract_taps(
     parts: InlinedGraph, input_roles: dict[str, str], output_roles: dict[str, str]
 ) -> list[dict[str, str]]:
-    """The taps of a model, as the contract has them; none where it has no `sequence_output`.
+    """Returns the taps of a model as the contract has them; none without a `sequence_output`.
 
-    The roles are by name.
+    Both `input_roles` and `output_roles` are by name.
     """
     from export.graph import taps
 
@@ -239,10 +240,17 @@ def contract_taps(
 def check_vocab_size(
     frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: ExportRequest, say: Any
 ) -> int | None:
-    """The rows of the model's embedding, None where they cannot be seen.
+    """Compares the vocab with the word embeddings; returns the number of rows, None if unknown.
 
-    More rows than the vocab has lines are usual (padded to a multiple of 8 or 64); fewer are not
-    this model's vocab.
+    More rows than vocab lines are usual (padding to a multiple of 8 or 64). Fewer rows mean that
+    the vocab is not the model's.
+
+    Args:
+        frozen: the graph.
+        inputs: its inputs with their roles.
+        vocab: the vocab.
+        request: what is exported, for the vocab's name.
+        say: prints a notice.
 
     Raises:
         UserError: the vocab has more lines than the embedding has rows.

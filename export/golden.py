@@ -1,4 +1,4 @@
-"""Golden cases: a few texts with the ids and outputs that Python's TensorFlow gave for them."""
+"""Golden cases: a few texts with the ids and outputs that TensorFlow in Python computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from export.bundle import Contract, digest
 from numerics.budgets import ROUNDED_WEIGHTS, Cost, round_weights_randomly
 
-# TensorFlow is imported where a graph runs: a bundle of a tokenizer alone needs ids, no more.
+# TensorFlow is imported only where a graph runs: a tokenizer bundle needs only ids.
 if TYPE_CHECKING:
     from export.graph.graph import Array, FrozenGraph, Source
 
@@ -34,30 +34,30 @@ TEXTS = [
 ]
 
 
-# A text or two for each rule of the tokenizers, for which ids are compared and no outputs: all that
-# a flipped entry of the tables can change is more than these show, and is held by checksums.
+# One or two texts for each rule of the tokenizers; only their ids are compared. They cannot cover
+# every entry of the tables; the checksums do.
 RULE_TEXTS = [
-    # White space of every kind, ASCII's, Chinese and the line separators, one of which is a letter
-    # to some; and blanks alone.
+    # White space of every kind: ASCII, Chinese, and the line separators, one of which some
+    # tokenizers treat as a letter; and a text of white space only.
     "好\t坏\r\n好\u00a0坏\u3000好\u2028坏\u2029好\u200a坏",
     " \u3000\t ",
     # Control, format and unassigned characters, the replacement character, private use, a null.
     "好\u0000坏\u0007好\u200b坏\u200d好\ufeff坏\ufffd好\ue000坏\u0378好\u00ad坏",
-    # Punctuation: ASCII's symbols, Chinese, full width, and what is none by its category.
+    # Punctuation: ASCII symbols, Chinese, full width, and symbols whose category is another.
     "a$b+c<d=e>f^g`h|i~j_k。「好」《坏》—…·￣￥％＃@[]{}\\",
     # Case beyond ASCII: a final sigma, a dotted İ, ß, a title-case letter, Cyrillic.
     "ΑΣ ΟΔΟΣ İstanbul STRASSE Straße ǅ ЁЖ ÀÉÎ Ⅷ Ⓐ",
-    # Marks: composed, decomposed, two of different classes in the wrong order, and one alone.
+    # Marks: composed, decomposed, two of different classes in the wrong order, and a single one.
     "café cafe\u0301 q\u0323\u0307 q\u0307\u0323 \u0301 ệ e\u0302\u0323 Å Å",
     # Compatibility characters: half-width kana with a mark, ligatures, fractions, squared, circled.
     "ｶﾞｷﾞ ﬁ ﬃ ½ ㍿ ㈱ ① ™ ² ＡＢ１２ ㌔ 豈",
-    # Han of all planes and at their limits, kana and Hangul, which are no Han.
+    # Han of all planes, at the limits of the blocks; kana and Hangul, which are not Han.
     "㐀䶿一鿿豈\U0002a6df\U0002b820\U0002b920\U0002f800\U00030000 ひらカタ 한국어 々〇",
-    # Special tokens in the raw text, in other case, and split.
+    # Special tokens in the raw text, in another case, and split.
     "[CLS]好[SEP] [MASK]坏[PAD][UNK] [mask] [ CLS ] ##好",
-    # A word of 100, one of 101 letters, one of 100 bytes, and one of 102.
+    # Words of 100 letters, 101 letters, 100 bytes and 102 bytes.
     f"{'a' * 100} {'a' * 101} {'é' * 50} {'é' * 51}",
-    # Emoji that are joined, skin tones, flags, variation selectors, a keycap.
+    # Joined emoji, skin tones, flags, variation selectors, a keycap.
     "👨‍👩‍👧 👍🏽 🇨🇳 ❤️ 1️⃣ ☺︎",
     # More positions than most models have.
     "好" * 600,
@@ -65,19 +65,19 @@ RULE_TEXTS = [
 
 
 NUMERIC_FILES = ("model.json", "vocab.txt", "tokenizer_tables.bin", "tokenizer.json")
-"""Files that decide numbers, beside the weights."""
+"""Files that decide the computed numbers, apart from the weights."""
 NUMERIC_CONTRACT_KEYS = ("inputs", "max_length", "outputs", "padding", "tokenizer")
-"""Keys of the contract that do. None of their values is a float, which languages write apart."""
+"""Contract keys that decide numbers. They contain no floats, which languages print differently."""
 
 
 @dataclass(frozen=True)
 class Checksums:
-    """The sha256 of what golden texts cannot reach wholly, in hexadecimal.
+    """The sha256 of what the golden texts cannot fully cover, in hexadecimal.
 
-    Each weight's as it was to be stored, taken before any file was written; that of each other
-    file, by its name; and that of what the contract says of numbers. They find damage, and files of
-    two bundles that were mixed. Whoever seals a bundle again can write new ones, so they prove
-    nothing about who made it.
+    `weights` has one for each weight, computed from memory before any file was written; `files` one
+    for each other file; `contract` is that of the NUMERIC_CONTRACT_KEYS. They detect damage, and
+    files mixed from two bundles. Anyone who seals a bundle again can compute new ones, so they
+    prove nothing about who made it.
     """
 
     weights: dict[str, str]
@@ -86,12 +86,12 @@ class Checksums:
 
 
 def compute_checksums(directory: Path, weights: dict[str, str], contract: Contract) -> Checksums:
-    """The checksums of a bundle whose other files are written.
+    """Computes the checksums of a bundle whose other files are written.
 
     Args:
         directory: the bundle.
-        weights: each weight's sha256, by name.
-        contract: of the bundle, not yet sealed.
+        weights: the sha256 of each weight, by name.
+        contract: the contract, not yet sealed.
     """
     files = {
         name: digest(directory / name) for name in NUMERIC_FILES if (directory / name).exists()
@@ -105,9 +105,13 @@ def compute_checksums(directory: Path, weights: dict[str, str], contract: Contra
 def pad_batch(
     ids: list[list[int]], pad: int, padding: str, width: int | None = None
 ) -> dict[str, Array]:
-    """Ids, mask and types by role, int32[batch, sequence], padded as the contract says.
+    """Pads ids to a batch; returns ids, mask and types by role, int32[batch, sequence].
 
-    They are as wide as the longest, or `width` positions where the model fixes that.
+    Args:
+        ids: the ids of each text.
+        pad: the id of [PAD].
+        padding: `masked` (the mask is 0 at padding) or `attended` (1 everywhere).
+        width: the number of positions, where the model fixes it; None: that of the longest text.
     """
     shape = (len(ids), width or max(1, max(len(row) for row in ids)))
     roles = {
@@ -122,32 +126,32 @@ def pad_batch(
 
 
 def visible_positions(roles: Mapping[str, Array], padding: str) -> Array:
-    """Which positions mean anything: bool[batch, sequence].
+    """Returns which positions are compared: bool[batch, sequence].
 
-    What a model gives at a masked position is of no use to anyone, and in trained models it is ten
-    times more sensitive to rounding than the rest.
+    Nobody uses a model's values at masked positions, and in trained models they are ten times more
+    sensitive to rounding than the others.
     """
     mask = roles["attention_mask"] == 1
     return mask if padding == "masked" else np.ones_like(mask)
 
 
 def visible_values(value: Array, visible: Array) -> Array:
-    """An output at the visible positions; one that has no axis of positions is whole."""
+    """Returns an output at the visible positions; one without an axis of positions unchanged."""
     by_position = value.shape[:2] == visible.shape
     return value[visible] if by_position else value
 
 
 def run_source(source: Source, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """What the source gives for inputs by name: outputs by name."""
+    """Runs the source; takes inputs by name and returns outputs by name."""
     return source.run(feeds)
 
 
 @dataclass(frozen=True)
 class MeasuredCosts:
-    """What float32 costs a model on the golden cases.
+    """The cost of float32 in a model on the golden cases.
 
-    `costs` are by output and tap, taps by their names in the contract; `exact` has the outputs in
-    float64, None where the model does not run in it.
+    `costs` are by the name of the output or tap in the contract; `exact` has the outputs in
+    float64, or is None if the model cannot run in float64.
     """
 
     costs: dict[str, Cost]
@@ -155,7 +159,7 @@ class MeasuredCosts:
 
 
 def run_in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs and taps in float64, by the names of their nodes.
+    """Computes outputs and taps in float64, by the names of their nodes.
 
     Raises:
         NoFloat64: the graph has an op without a float64 kernel.
@@ -173,12 +177,14 @@ def run_in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str,
 
 
 def run_float64_graph(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs and taps of any number of rows, by the names of their nodes."""
+    """Computes outputs and taps of a batch of any size, by the names of their nodes."""
     from export.graph.graph import run_in_batches
     from numerics import float64
 
     def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
-        return float64.run_graph(frozen.graph_def, {**frozen.weights, **some}, frozen.kept)
+        return float64.run_graph(
+            frozen.graph_def, {**frozen.weights, **some}, frozen.required_nodes
+        )
 
     return run_in_batches(run_once, feeds, frozen.fixed_batch)
 
@@ -189,22 +195,24 @@ def measure_costs(
     visible: Array,
     say: Callable[[str], None] = print,
 ) -> MeasuredCosts:
-    """What float32 costs the source's graph at each output and tap.
+    """Measures the cost of float32 in the source's graph at each output and tap.
 
-    Where it does not run in float64, what its weights' rounding moves says so instead.
+    Where the graph cannot run in float64, the effect of randomly rounded weights is measured.
 
     Args:
-        frozen: the graph as the source has it, before any rewrite.
+        frozen: the source's graph, before any rewrite.
         feeds: the inputs by name.
         visible: which positions count, bool[batch, sequence].
-        say: told where float64 is not to be had.
+        say: prints a message if float64 is impossible.
     """
     from numerics import float64
 
     single = run_float64_graph(frozen, feeds)
 
     def costs(other: Mapping[str, Array], how: str = "float64") -> dict[str, Cost]:
-        return {n: Cost.of(n, single[n], other[n], visible, how) for n in frozen.kept}
+        return {
+            n: Cost.measure(n, single[n], other[n], visible, how) for n in frozen.required_nodes
+        }
 
     try:
         exact = run_in_float64(frozen, feeds)
@@ -223,12 +231,12 @@ def measure_costs(
 
 
 def by_contract_name(costs: Mapping[str, Cost]) -> dict[str, Cost]:
-    """Taps by their names in the contract, outputs by their own."""
+    """Returns the costs with the taps under their names in the contract."""
     return {name.removeprefix(TAPS): cost for name, cost in costs.items()}
 
 
 def token_strings(ids: Array, tokens: list[bytes], pad: int) -> Array:
-    """The token strings of a batch of ids, `''` for padding: object[batch, sequence]."""
+    """Returns the token strings of a batch of ids, `''` for padding: object[batch, sequence]."""
     strings = np.array(tokens, object)[ids]
     strings[ids == pad] = b""
     return strings
@@ -241,13 +249,13 @@ def write_golden_cases(
     checksums: Checksums,
     directory: Path,
 ) -> None:
-    """Writes the cases.
+    """Writes the golden cases to a safetensors file.
 
     Args:
         roles: the batch of `TEXTS` by role.
-        outputs: the source's outputs for it, by name.
-        rules: the ids of `RULES`.
-        checksums: of what the cases stand beside.
+        outputs: the source's outputs for this batch, by name.
+        rules: the ids of each text of `RULE_TEXTS`.
+        checksums: the checksums of the bundle.
         directory: the bundle.
     """
     metadata = {
@@ -256,12 +264,12 @@ def write_golden_cases(
         "checksums": json.dumps(asdict(checksums), sort_keys=True),
     }
     data = with_metadata(save({**roles, **outputs}), metadata)
-    # Not `save_file`, which makes a file that only its owner may read.
+    # `save_file` would make a file that only its owner may read.
     (directory / GOLDEN).write_bytes(data)
 
 
 def with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
-    """A safetensors file with metadata, which the library writes in an order that varies."""
+    """Adds metadata to safetensors bytes: the library itself writes it in a varying order."""
     length = int.from_bytes(data[:8], "little")
     header = {"__metadata__": metadata} | json.loads(data[8 : 8 + length])
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
@@ -271,5 +279,5 @@ def with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
 
 
 def sha256_hex(data: bytes) -> str:
-    """The sha256, in hexadecimal."""
+    """Returns the sha256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

@@ -1,6 +1,6 @@
-"""`python -m export inspect`: what a SavedModel is, told from its files alone.
+"""`python -m export inspect`: describes a SavedModel from its files alone.
 
-Nothing is loaded and no graph is run: what is shown is read off `saved_model.pb`.
+It loads no model and runs no graph: it reads `saved_model.pb`.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from export.source.signature_choice import (
 from export.source.vetting import vet
 from support.errors import UserError
 
-# An inspection as text to read.
+# Formatting an inspection as text.
 
 LINE_WIDTH = 88
 
 
 def format_inspection(document: dict[str, Any]) -> str:
-    """The document of `inspection.inspect` as lines."""
+    """Formats the fields of an `Inspection` as lines of text."""
     made = document["tensorflow_version"] or "an unknown version"
     lines = [document["handle"], f"  saved by TensorFlow {made}, lies in {document['path']}"]
     if document["tags"] != [["serve"]]:
@@ -68,14 +68,14 @@ def format_inspection(document: dict[str, Any]) -> str:
 
 
 def format_tensor(document: dict[str, Any]) -> str:
-    """One input or output as `name: dtype[shape]`, with `?` for what is free."""
+    """Formats an input or output as `name: dtype[shape]`, with `?` for free axes."""
     shape = document["shape"]
     axes = "..." if shape is None else ", ".join("?" if n is None else str(n) for n in shape)
     return f"{document['name']}: {document['dtype']}[{axes}]"
 
 
 def wrap_words(words: Any) -> list[str]:
-    """Words in indented lines."""
+    """Wraps words into indented lines."""
     lines = [" "]
     for word in words:
         if len(lines[-1]) + len(word) + 2 > LINE_WIDTH:
@@ -84,7 +84,7 @@ def wrap_words(words: Any) -> list[str]:
     return [line.rstrip(",") if line is lines[-1] else line for line in lines]
 
 
-# The vocabs that a SavedModel carries: files among its assets, and tables in its graph.
+# The vocabs in a SavedModel: files among its assets, and tables in its graph.
 
 STRING_DTYPE = 7
 TABLE_IMPORT_OPS = {
@@ -97,14 +97,14 @@ TABLE_IMPORT_OPS = {
 
 @dataclass(frozen=True)
 class FoundVocab:
-    """Where a vocab stands, and how many tokens it has."""
+    """The location of a vocab, and its number of tokens."""
 
     where: str
     tokens: int
 
 
 def find_vocabs(meta_graph: Any, directory: Path) -> list[FoundVocab]:
-    """The vocabs of a model that has been vetted."""
+    """Finds the vocabs of a vetted model."""
     files = [
         FoundVocab(f"assets/{asset.filename}", count_lines(directory / "assets" / asset.filename))
         for asset in read_assets(meta_graph)
@@ -113,7 +113,7 @@ def find_vocabs(meta_graph: Any, directory: Path) -> list[FoundVocab]:
 
 
 def count_lines(file: Path) -> int:
-    r"""The lines of a vocab; only \n ends one, as in the usual vocab two hold U+2028."""
+    r"""Counts the lines of a vocab; only \n ends a line: the usual vocab has U+2028 in two."""
     with file.open("rb") as stream:
         last = b"\n"
         count = 0
@@ -124,7 +124,7 @@ def count_lines(file: Path) -> int:
 
 
 def find_table_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
-    """Constants of strings that a lookup table is filled from, by the name of the constant."""
+    """Finds string constants that initialise a lookup table, by the name of the constant."""
     found = {}
     for function, nodes in node_lists(meta_graph):
         by_name = {node.name: node for node in nodes}
@@ -139,8 +139,8 @@ def find_table_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
 
 
 def find_captured_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
-    """Constants that the main graph hands to a function which fills a table from them."""
-    fills = {
+    """Finds string constants that the main graph passes to a function that initialises a table."""
+    initializers = {
         name
         for name, nodes in node_lists(meta_graph)
         if any(n.op in TABLE_IMPORT_OPS for n in nodes)
@@ -148,7 +148,7 @@ def find_captured_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
     nodes = {node.name: node for node in meta_graph.graph_def.node}
     found = {}
     for node in nodes.values():
-        if node.attr["f"].func.name in fills if "f" in node.attr else False:
+        if node.attr["f"].func.name in initializers if "f" in node.attr else False:
             for name in data_inputs(node):
                 size = string_count(nodes[name]) if name in nodes else None
                 if size is not None:
@@ -157,7 +157,7 @@ def find_captured_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
 
 
 def string_count(node: Any) -> int | None:
-    """The length of a constant vector of strings."""
+    """Returns the length of a constant vector of strings; None for any other node."""
     if node.op != "Const" or node.attr["dtype"].type != STRING_DTYPE:
         return None
     shape = read_shape(node.attr["value"].tensor.tensor_shape)
@@ -174,9 +174,9 @@ NOTHING_ASKED = AskedSignature()
 
 @dataclass(frozen=True)
 class Inspection:
-    """All that can be told without loading; `ops` counts them over the graph and its functions.
+    """What is known without loading; `ops` has the counts in the graph and its functions.
 
-    `tags` are those of every graph in the file; the rest is of the one that is exported.
+    `tags` are those of every graph in the file; all else describes the graph that is exported.
     """
 
     handle: str
@@ -194,11 +194,11 @@ class Inspection:
 def inspect_model(
     handle: str, sha256: str | None = None, asked: AskedSignature = NOTHING_ASKED
 ) -> Inspection:
-    """Looks at the SavedModel behind a handle.
+    """Inspects the SavedModel of a handle.
 
     Raises:
-        UserError: see `hub.located` and `hub.checked`, or the file is no SavedModel.
-        EnvironmentProblem: see `hub.located`.
+        UserError: see `hub.locate` and `hub.find_saved_model`, or the file is no SavedModel.
+        EnvironmentProblem: see `hub.locate`.
     """
     directory = hub.find_saved_model(hub.locate(handle, sha256), handle)
     saved_model = messages.read_saved_model(directory)
@@ -206,7 +206,7 @@ def inspect_model(
     try:
         meta_graph = choose_graph(saved_model, asked.tags, directory.name)
     except UserError:
-        # The verdict says it; what there is can be shown of any.
+        # The verdict reports this error; the description is of the first graph.
         meta_graph = saved_model.meta_graphs[0]
     return Inspection(
         handle=handle,
@@ -223,7 +223,7 @@ def inspect_model(
 
 
 def is_vetted(directory: Path) -> bool:
-    """Whether the files of a model may be opened."""
+    """Whether a model passes the vetting, so that its files may be opened."""
     try:
         vet(directory)
     except UserError:
@@ -232,13 +232,13 @@ def is_vetted(directory: Path) -> bool:
 
 
 def count_ops(meta_graph: Any) -> dict[str, int]:
-    """How often each op stands in the main graph and the functions, the most frequent first."""
+    """Counts the ops of the main graph and the functions, the most frequent first."""
     graphs = messages.node_lists(meta_graph)
     return dict(Counter(node.op for _, nodes in graphs for node in nodes).most_common())
 
 
 def file_sizes(directory: Path) -> dict[str, int]:
-    """Bytes of the graph, the variables, the assets and in all."""
+    """Returns the bytes of the graph, the variables, the assets, and the total."""
     sizes = {
         path.relative_to(directory): path.stat().st_size
         for path in directory.rglob("*")
@@ -250,15 +250,15 @@ def file_sizes(directory: Path) -> dict[str, int]:
 
 
 def count_weights(meta_graph: Any) -> dict[str, dict[str, int]]:
-    """By dtype, how many variables there are and how many numbers they hold.
+    """Returns, by dtype, the number of variables and the number of their elements.
 
-    Told by the shapes that the graph declares: the checkpoint's own list would need TensorFlow.
+    They come from the shapes in the graph: the checkpoint's own list would need TensorFlow.
     """
     weights: dict[str, dict[str, int]] = {}
     for node in meta_graph.graph_def.node:
         dtype = dtype_name(node.attr["dtype"].type) if node.op in VARIABLE_OPS else "string"
         if dtype == "string":
-            # No weight: TensorFlow keeps the path of an asset in such a variable.
+            # Not a weight: TensorFlow stores the path of an asset in such a variable.
             continue
         numbers = 1
         for size in read_shape(node.attr["shape"].shape) or []:
@@ -286,7 +286,7 @@ def add_command(commands: Any) -> None:
 
 
 def run_inspect(options: argparse.Namespace) -> None:
-    """`python -m export inspect`."""
+    """Runs `python -m export inspect`."""
     document = asdict(inspect_model(options.handle, options.sha256, asked_from_options(options)))
     if options.json:
         print(json.dumps(document, ensure_ascii=False, indent=2))

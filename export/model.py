@@ -1,4 +1,4 @@
-"""`python -m export model`: a SavedModel and its vocab become a bundle."""
+"""`python -m export model`: makes a bundle from a SavedModel and its vocab."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from support.errors import UserError
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What to export. `architecture` and `trained` are what the source says of itself.
+    """What to export; `architecture` and `trained` are the source's own description.
 
     `with_saved_model` puts a copy of the source into the bundle, for native TensorFlow in Node.
-    `replace` allows the bundle of another source to be replaced.
-    `asked` is what a person said of its graphs, signatures, inputs and outputs. `limits` are those
-    of the process that loads the model. `own`: the caller made the model itself, so that it is
-    loaded in this process.
+    `replace` allows the replacement of another source's bundle. `asked` has the user's choice of
+    graph, signature, inputs and outputs. `limits` apply to the process that loads the model.
+    `own`: the caller made the model itself, so this process may load it.
     """
 
     handle: str
@@ -49,7 +48,7 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class ExportJob:
-    """What is to be written where: a bundle of a model that has been vetted and judged."""
+    """The bundle to write: of a model that was vetted and can be exported."""
 
     directory: Path
     saved_model: Path
@@ -59,15 +58,15 @@ class ExportJob:
 
 
 def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
-    """Writes the bundle; returns False where an equal one is there already.
+    """Writes the bundle; returns False if an equal one exists already.
 
     Raises:
-        UserError: see `hub.resolve`, `verdict.required`, `TokenizerChoice`, `refuse_overlap`,
-            `refuse_another`, `appearing`, `confinement.run` and `conversion.write_bundle`.
-        CheckFailed: see `conversion.write_bundle`.
-        EnvironmentProblem: see `hub.resolve`, `confinement.run` and `conversion.write_bundle`.
+        UserError: see `hub.resolve`, `require_exportable`, `TokenizerChoice`, `refuse_overlap`,
+            `refuse_other_source`, `atomic_directory`, `run_confined` and `write_bundle`.
+        CheckFailed: see `write_bundle`.
+        EnvironmentProblem: see `hub.resolve`, `run_confined` and `write_bundle`.
     """
-    given = request.tokenizer.provenance()
+    tokenizer_provenance = request.tokenizer.provenance()
     saved_model = hub.resolve(request.handle, request.sha256)
     verdict = require_exportable(saved_model, request.asked)
     source_of: dict[str, Any] = {
@@ -76,14 +75,14 @@ def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
     }
     if request.asked != AskedSignature():
         source_of["asked"] = json.loads(json.dumps(asdict(request.asked)))
-    provenance = {"source": source_of, "versions": versions()} | given
-    given_files = [path for path in [Path(request.handle)] if path.exists()]
-    refuse_overlap(out, [saved_model, *given_files, *request.tokenizer.local_files()])
+    provenance = {"source": source_of, "versions": versions()} | tokenizer_provenance
+    input_files = [path for path in [Path(request.handle)] if path.exists()]
+    refuse_overlap(out, [saved_model, *input_files, *request.tokenizer.local_files()])
     recover_interrupted(out.resolve())
     this = {"provenance": provenance, "tokenizer": {}}
     refuse_other_source(out, this, f"the model {source_of['handle']}", request.replace)
-    said = facts.read_facts(saved_model)
-    if is_current(out, provenance, request, said):
+    model_facts = facts.read_facts(saved_model)
+    if is_current(out, provenance, request, model_facts):
         say(f"{out} is up to date")
         return False
 
@@ -104,11 +103,21 @@ def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
 
 
 def is_current(
-    out: Path, provenance: dict[str, Any], request: ExportRequest, said: facts.TokenizerFacts | None
+    out: Path,
+    provenance: dict[str, Any],
+    request: ExportRequest,
+    model_facts: facts.TokenizerFacts | None,
 ) -> bool:
-    """Whether `out` holds a whole bundle of the same source, options and versions."""
+    """Whether `out` is a complete bundle of the same source, options and versions.
+
+    Args:
+        out: the directory of the bundle.
+        provenance: the provenance of the new bundle.
+        request: what to export.
+        model_facts: what the model says about its tokenizer.
+    """
     choice = request.tokenizer
-    spec = choice.foreseen(request.handle, said)
+    spec = choice.spec_before_loading(request.handle, model_facts)
     try:
         document = read_bundle(out)
         tokenizer, made_by = document["tokenizer"], document["provenance"].pop("tokenizer")

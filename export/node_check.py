@@ -1,8 +1,8 @@
-"""Runs a bundle's golden cases in Node before the bundle is published under its name.
+"""Runs a bundle's golden cases in Node before the bundle gets its final name.
 
-Preflight knows which kernels a backend has, but not what they compute: TF.js 4.22 has kernels that
-give other numbers without an error (wasm's `OneHot` was off by 2.5 to 3.2 in Google's own BERT).
-So no bundle appears before its TF.js graph has given, on wasm and on cpu, what Python gave.
+Preflight knows which kernels a backend has, but not what they compute: some kernels of TF.js 4.22
+compute wrong numbers without an error (wasm's `OneHot` was off by 2.5 to 3.2 in Google's BERT). So
+every bundle must first compute the same as Python, on wasm and on cpu.
 """
 
 import json
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 VERIFY = ROOT / "node_bridge" / "verify.js"
 INSTALLED = ROOT / "node_modules" / "@tensorflow" / "tfjs-core"
-# Plain JavaScript multiplies about 0.1 to 0.2 billion numbers a second, wasm a hundred times as
-# many: on cpu, models get as many golden texts as take some five seconds, at least the first.
+# Plain JavaScript does about 0.1 to 0.2 billion multiplications a second, wasm a hundred times as
+# many. So on cpu only as many golden texts run as take about five seconds, at least one.
 CPU_PRODUCTS = 5e8
 
 
@@ -36,16 +36,16 @@ def check_in_node(
     """Compares the golden cases on wasm and on cpu.
 
     Args:
-        bundle: a sealed bundle, still under its temporary name.
-        positions: of each golden text, in their order, how many positions it takes.
-        products: multiplications that the model does for one position.
-        storage: by output, what the weights' dtype alone was measured to cost. A cost over the
-            dtype's budget is there only where `--force` allowed it, so it is allowed here too.
-        say: gets a line for each backend.
+        bundle: a sealed bundle under its temporary name.
+        positions: the number of positions of each golden text, in order.
+        products: the multiplications that the model does for one position.
+        storage: the measured cost of the weights' dtype, by output. A cost over the dtype's budget
+            occurs only with `--force`, so it is allowed here too.
+        say: prints a line for each backend.
 
     Raises:
-        CheckFailed: an output is off; the message names the backend and the output.
-        EnvironmentProblem: no Node or no packages, or the check did not end well.
+        CheckFailed: an output differs; the message names the backend and the output.
+        EnvironmentProblem: Node or its packages are missing, or the check itself failed.
     """
     for backend in ("wasm", "cpu"):
         count = len(positions) if backend == "wasm" else affordable_text_count(positions, products)
@@ -60,7 +60,7 @@ def check_in_node(
 
 
 def products_per_position(frozen: "FrozenGraph") -> float:
-    """How many multiplications with weights the model does for one position of a text."""
+    """Returns the multiplications with weights that the model does for one position of a text."""
     from export.graph.graph import skip_identities
 
     nodes = {node.name: node for node in frozen.graph_def.node}
@@ -73,9 +73,9 @@ def products_per_position(frozen: "FrozenGraph") -> float:
 
 
 def affordable_text_count(positions: list[int], products: float) -> int:
-    """How many of the first golden texts plain JavaScript runs, padded to the longest of them.
+    """Returns how many of the first golden texts plain JavaScript should run, in one padded batch.
 
-    >>> [affordable([4, 13, 40], products) for products in (1e6, 1e7, 1e12)]
+    >>> [affordable_text_count([4, 13, 40], products) for products in (1e6, 1e7, 1e12)]
     [3, 2, 1]
     """
     count = 1
@@ -87,7 +87,7 @@ def affordable_text_count(positions: list[int], products: float) -> int:
 
 
 def run_verify(bundle: Path, backend: str, count: int) -> list[dict[str, Any]]:
-    """What `node_bridge/verify.js` says of the first golden texts: a list of its checks."""
+    """Runs `node_bridge/verify.js` on the first golden texts; returns the list of its checks."""
     command = [find_node(), str(VERIFY), "--bundle", str(bundle), "--backend", backend]
     command += ["--texts", str(count), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
@@ -103,10 +103,10 @@ def run_verify(bundle: Path, backend: str, count: int) -> list[dict[str, Any]]:
 
 
 def find_node() -> str:
-    """The Node to run: `node` on the PATH, or what NODE says.
+    """Finds Node: the program in the variable NODE, or `node` on the PATH.
 
     Raises:
-        EnvironmentProblem: there is none, or this project's packages are not installed.
+        EnvironmentProblem: it is missing, or this project's packages are not installed.
     """
     wanted = os.environ.get("NODE", "node")
     found = shutil.which(wanted)

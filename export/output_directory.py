@@ -1,9 +1,9 @@
-"""Puts a finished directory in the place of `--out`: whole or not at all, and only over our own.
+"""Writes `--out` atomically, and replaces only directories that this program wrote.
 
-Only a directory that lists what it holds, a bundle in its contract and a SavedModel of `build` in a
-file of its own, is ever replaced, and only if it holds nothing else. On Linux old and new change
-places in one step. Elsewhere there are two, and a kill between them leaves no `--out`, but the old
-one beside it under a name that the next run knows.
+A directory is replaced only if it lists its files (a bundle in its contract, a SavedModel of
+`build` in FILE_LIST) and contains no others. On Linux old and new are exchanged in one step.
+Elsewhere this takes two steps: a kill between them leaves no `--out`, but the old directory beside
+it under a name that the next run recognises.
 """
 
 import ctypes
@@ -26,35 +26,35 @@ from support.input_files import read_object
 SAVED_MODEL = "saved_model.pb"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 ABANDONED_S = 24 * 3600
-"""After so long a directory that was not finished is nobody's, on whatever machine it was begun."""
+"""After this time an unfinished directory is abandoned, whichever machine began it."""
 
 
 @contextmanager
 def atomic_directory(out: Path, mark: str = FILE_LIST) -> Iterator[Path]:
-    """A directory to fill that takes the place of `out` when the block ends well, else vanishes.
+    """Yields a new directory, which replaces `out` if the block succeeds, else is removed.
 
     Args:
-        out: where it goes; a link to a directory stays a link.
-        mark: the file that lists what there is: `CONTRACT` in a bundle, which the block writes, or
-            `MADE` in a SavedModel, which is written here.
+        out: the final path; a link to a directory stays a link.
+        mark: the file that lists the directory's files: `CONTRACT` in a bundle, which the block
+            writes, or `FILE_LIST` in a SavedModel, which is written here.
 
     Raises:
-        UserError: `out` exists and is neither empty nor of that kind alone, or may not be written
-            to.
-        EnvironmentProblem: its disk is full, or has another fault.
+        UserError: `out` exists and is neither empty nor written by this program, or it is not
+            writable.
+        EnvironmentProblem: the disk is full or fails.
     """
-    place = out.resolve()
-    recover_interrupted(place)
+    target = out.resolve()
+    recover_interrupted(target)
     refuse_foreign(out, mark)
-    growing = temporary_sibling(place, "partial")
+    partial = temporary_sibling(target, "partial")
     try:
-        growing.mkdir(parents=True)
-        yield growing
+        partial.mkdir(parents=True)
+        yield partial
         if mark == FILE_LIST:
-            write_file_list(growing)
-        # What has come there meanwhile.
+            write_file_list(partial)
+        # Somebody may have written to it meanwhile.
         refuse_foreign(out, mark)
-        replace_directory(growing, place)
+        replace_directory(partial, target)
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
@@ -63,16 +63,16 @@ def atomic_directory(out: Path, mark: str = FILE_LIST) -> Iterator[Path]:
             f"cannot write {out}: {error.strerror}; give another place or make room"
         ) from error
     finally:
-        shutil.rmtree(growing, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def temporary_sibling(out: Path, end: str) -> Path:
-    """A hidden name beside `out` that only this process uses."""
+    """Returns a hidden path beside `out` that only this process uses."""
     return out.with_name(f".{out.name}.{os.getpid()}.{end}")
 
 
 def write_file_list(saved_model: Path) -> None:
-    """Writes the list of files that tells a SavedModel of ours."""
+    """Writes the list of files that marks a SavedModel as written by this program."""
     names = sorted(set(walk_names(saved_model)) - {FILE_LIST})
     folders = [name for name in names if (saved_model / name).is_dir()]
     files = [name for name in names if name not in folders]
@@ -82,10 +82,10 @@ def write_file_list(saved_model: Path) -> None:
 
 
 def refuse_foreign(out: Path, mark: str = FILE_LIST) -> None:
-    """Stops before overwriting a directory that holds anything but an earlier export.
+    """Refuses to overwrite a directory that contains anything but an earlier export.
 
     Raises:
-        UserError: it does; names one thing.
+        UserError: it does; the message names one such file.
     """
     if not out.exists():
         return
@@ -114,7 +114,7 @@ def refuse_foreign(out: Path, mark: str = FILE_LIST) -> None:
 
 
 def listed_files(out: Path, mark: str) -> set[str] | None:
-    """The files that a directory of ours lists, and their folders; None where it lists none."""
+    """Returns the files in a directory's list, and their folders; None if it has no valid list."""
     try:
         document = read_object(out / mark)
         if document["format"] != FORMAT:
@@ -127,31 +127,31 @@ def listed_files(out: Path, mark: str) -> set[str] | None:
 
 
 def walk_names(directory: Path) -> Iterator[str]:
-    """The names of all files, links and folders below a directory, links unfollowed."""
-    for place, folders, files in os.walk(directory):
+    """Yields the names of all files, links and folders below a directory; follows no links."""
+    for parent, folders, files in os.walk(directory):
         for name in sorted(folders) + sorted(files):
-            yield (Path(place) / name).relative_to(directory).as_posix()
+            yield (Path(parent) / name).relative_to(directory).as_posix()
 
 
 def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = False) -> None:
-    """Stops where writing `out` would replace what it is made from, or would change it.
+    """Refuses an `out` that would replace or change a source.
 
     Args:
-        out: where the result goes.
-        sources: files and directories that it is made from.
+        out: the path of the result.
+        sources: the files and directories that it is made from.
         may_be_inside: whether `out` may be a new directory inside a source.
 
     Raises:
-        UserError: a source is `out`, lies in it, or has it inside.
+        UserError: a source is `out`, is inside it, or contains it.
     """
     target = out.resolve()
     for source in sources:
-        place = source.resolve()
-        if place == target or is_same_directory(place, target):
+        path = source.resolve()
+        if path == target or is_same_directory(path, target):
             relation = "is"
-        elif target in place.parents:
+        elif target in path.parents:
             relation = "holds"
-        elif place in target.parents and not may_be_inside:
+        elif path in target.parents and not may_be_inside:
             relation = "lies inside"
         else:
             continue
@@ -161,15 +161,15 @@ def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = Fal
 
 
 def is_same_directory(one: Path, other: Path) -> bool:
-    """Whether two paths are one directory, by a mount or a disk that does not tell case."""
+    """Whether two paths are one directory, by a mount or on a case-insensitive disk."""
     return one.exists() and other.exists() and one.samefile(other)
 
 
 def replace_directory(new: Path, out: Path) -> None:
-    """Puts `new` where `out` is; what was there is removed.
+    """Moves `new` to `out` and removes the old `out`.
 
     Raises:
-        OSError: a rename fails; then `out` is what it was.
+        OSError: a rename failed; `out` is unchanged.
     """
     if not out.exists():
         new.rename(out)
@@ -188,7 +188,7 @@ def replace_directory(new: Path, out: Path) -> None:
 
 
 def exchange_directories(one: Path, other: Path) -> bool:
-    """Whether two directories have changed places; not every system or disk can."""
+    """Exchanges two directories; returns False if the system or the disk cannot do it."""
     if sys.platform != "linux":
         return False
     try:
@@ -201,9 +201,9 @@ def exchange_directories(one: Path, other: Path) -> bool:
 
 
 def recover_interrupted(out: Path) -> None:
-    """Puts right what a killed process left beside `out`, whose path is resolved.
+    """Cleans up what a killed process left beside `out`, whose path is resolved.
 
-    An old directory comes back where there is no new one; what was not finished is removed.
+    It restores the old directory if there is no new one, and removes abandoned unfinished ones.
     """
     if not out.parent.is_dir():
         return
@@ -219,7 +219,7 @@ def recover_interrupted(out: Path) -> None:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of this number."""
+    """Whether a process with this id runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

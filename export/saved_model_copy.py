@@ -1,4 +1,4 @@
-"""A copy of the source SavedModel inside the bundle: TensorFlow in Node runs it as Python does."""
+"""Copies the source SavedModel into the bundle, for native TensorFlow in Node."""
 
 import shutil
 from collections.abc import Container
@@ -9,18 +9,18 @@ from export.source.vetting import ALLOWED_FILE, vet
 
 FOLDER = "saved_model"
 GRAPH = "saved_model.pb"
-# Left behind: `fingerprint.pb`, which differs between two identical saves, and Keras's own notes,
+# Not copied: `fingerprint.pb`, which differs between two identical saves, and Keras's metadata,
 # which no signature needs.
 COPIED_FOLDERS = ("variables", "assets")
 
 
 def copy_saved_model(saved_model: Path, bundle: Path) -> dict[str, str]:
-    """Copies what its signatures need, and vets the copy.
+    """Copies what the signatures need, and vets the copy.
 
     Returns:
-        what the contract says of it: `sha256` of the copy as it was vetted, as `digest` has it, and
-        `allowed_ops`, the sha256 of the list of ops that it was vetted by. Who re-seals a bundle
-        can write any digest: it tells that somebody vetted, not that nobody changed it since.
+        The contract's entry: `sha256`, the digest of the vetted copy, and `allowed_ops`, the sha256
+        of the list of allowed ops. Anyone who re-seals a bundle can write any digest: it shows that
+        somebody vetted the model, not that nobody changed it later.
 
     Raises:
         UserError: see `vet`.
@@ -31,13 +31,13 @@ def copy_saved_model(saved_model: Path, bundle: Path) -> dict[str, str]:
     for part in COPIED_FOLDERS:
         for file in sorted((saved_model / part).rglob("*")):
             if file.is_file():
-                place = folder / file.relative_to(saved_model)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, place)
+                target = folder / file.relative_to(saved_model)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
     vet(folder)
     return {"sha256": digest(folder), "allowed_ops": digest(ALLOWED_FILE)}
 
 
 def has_saved_model(files: Container[str]) -> bool:
-    """Whether a bundle with such files has one."""
+    """Whether a bundle with these files contains a SavedModel."""
     return f"{FOLDER}/{GRAPH}" in files

@@ -1,9 +1,9 @@
-"""Signs a bundle or a classifier, so that who has the public key can tell where it comes from.
+"""Signs a bundle or a classifier, so that anyone with the public key can check its origin.
 
-The hashes in a contract find damage, but whoever changes a file can write them anew. A signature is
-made with a private key that only the publisher has. It covers the contract byte for byte, and by
-the hashes in it every other file. The method is Ed25519 (RFC 8032) by the library `cryptography`;
-the layout of `signature.json` stands in docs/bundle.md. Node checks it: `--require-signature`.
+The hashes in a contract detect damage, but anyone who changes a file can compute new ones. A
+signature needs a private key, which only the publisher has. It covers the contract byte for byte,
+and through its hashes every other file. The method is Ed25519 (RFC 8032) of the library
+`cryptography`; docs/bundle.md describes `signature.json`. Node checks it: `--require-signature`.
 """
 
 import base64
@@ -27,14 +27,14 @@ MAX_KEY_BYTES = 1 << 16
 
 
 def sign(directory: Path, key: Path) -> None:
-    """Writes `signature.json` beside the contract, in the place of an earlier one.
+    """Writes `signature.json` beside the contract; replaces an earlier one.
 
     Args:
         directory: a bundle, or a classifier that train.js wrote.
         key: a PEM file with an Ed25519 private key, without a passphrase.
 
     Raises:
-        UserError: the directory is neither, or the file holds no such key.
+        UserError: the directory is neither, or the file has no such key.
     """
     name = contract_name(directory)
     private = read_private_key(key)
@@ -47,28 +47,28 @@ def sign(directory: Path, key: Path) -> None:
         "public_key": to_base64(private.public_key().public_bytes_raw()),
         "signature": to_base64(private.sign(signed_message(name, contract))),
     }
-    growing = directory / f".{SIGNATURE}.{os.getpid()}.partial"
+    partial = directory / f".{SIGNATURE}.{os.getpid()}.partial"
     try:
-        growing.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        growing.replace(directory / SIGNATURE)
+        partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        partial.replace(directory / SIGNATURE)
     finally:
-        growing.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def signed_message(name: str, contract: bytes) -> bytes:
-    r"""What is signed: the purpose, so that no other signature of the key can stand here.
+    r"""Returns the signed bytes; they include the purpose, so no other signature of the key fits.
 
-    >>> message("bundle.json", b"{}")
+    >>> signed_message("bundle.json", b"{}")
     b'bert-bridge-signature 1 bundle.json\n{}'
     """
     return f"{FORMAT} {VERSION} {name}\n".encode() + contract
 
 
 def contract_name(directory: Path) -> str:
-    """The name of the contract that a directory has.
+    """Returns the name of a directory's contract.
 
     Raises:
-        UserError: it has none.
+        UserError: the directory has none.
     """
     for name in (CONTRACT, CLASSIFIER):
         if (directory / name).is_file():
@@ -79,10 +79,10 @@ def contract_name(directory: Path) -> str:
 
 
 def read_private_key(file: Path) -> "Ed25519PrivateKey":
-    """The key in a PEM file.
+    """Reads the private key in a PEM file.
 
     Raises:
-        UserError: there is no such file, or no such key in it.
+        UserError: the file is missing, or has no Ed25519 key without a passphrase.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -106,9 +106,9 @@ def read_private_key(file: Path) -> "Ed25519PrivateKey":
 
 
 def to_base64(data: bytes) -> str:
-    """As text.
+    """Encodes bytes in base64.
 
-    >>> in_base64(bytes(3))
+    >>> to_base64(bytes(3))
     'AAAA'
     """
     return base64.b64encode(data).decode("ascii")

@@ -1,4 +1,4 @@
-"""`python -m export vocab`: a bundle of a tokenizer alone."""
+"""`python -m export vocab`: makes a bundle with only a tokenizer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class TokenizerJob:
-    """What is to be written to `directory`, which will take the place of `out`."""
+    """The bundle to write to `directory`, which will replace `out`."""
 
     directory: Path
     out: Path
@@ -36,21 +36,19 @@ def export_tokenizer(
     replace: bool = False,
     limits: Limits = NO_LIMITS,
 ) -> None:
-    """Writes the bundle.
-
-    A tokenizer's SavedModel is loaded in a confined process.
+    """Writes the bundle; a confined process loads a tokenizer's SavedModel.
 
     Args:
         choice: the tokenizer.
-        out: directory of the bundle.
-        say: is told.
-        replace: another tokenizer's bundle, or a model's, may be replaced. The same tokenizer is
-            the same algorithm with the same options, and the same vocab or tokenizer model's name.
-        limits: of the process that loads a SavedModel.
+        out: the directory of the bundle.
+        say: prints progress messages.
+        replace: whether the bundle of another source may be replaced; see `refuse_other_source`.
+        limits: the limits of the process that loads a SavedModel.
 
     Raises:
-        UserError: see `refuse_overlap`, `appearing`, `confinement.run` and `write`.
-        EnvironmentProblem: see `confinement.run` and `write`.
+        UserError: see `refuse_overlap`, `atomic_directory`, `run_confined` and
+            `write_tokenizer_bundle`.
+        EnvironmentProblem: see `run_confined` and `write_tokenizer_bundle`.
     """
     refuse_overlap(out, choice.local_files())
     provenance = choice.provenance() | {"versions": versions()}
@@ -68,10 +66,10 @@ def export_tokenizer(
 
 
 def write_tokenizer_bundle(job: TokenizerJob, say: Callable[[str], None]) -> None:
-    """Writes the bundle.
+    """Writes the bundle's files and seals it.
 
     Raises:
-        UserError: see `TokenizerChoice.choose` and `refuse_another`.
+        UserError: see `TokenizerChoice.choose` and `refuse_other_source`.
         EnvironmentProblem: see `make_reference`.
     """
     choice, provenance = job.choice, job.provenance

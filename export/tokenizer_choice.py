@@ -1,4 +1,4 @@
-"""Where a bundle's tokenizer and its vocab come from."""
+"""Chooses a bundle's tokenizer and its vocab, from options, files and the model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ CONTRADICTS = "ids differ where the two do: make sure that your Python side does
 
 @dataclass(frozen=True)
 class AskedTokenizer:
-    """The tokenizer options that a person gave; None: not given."""
+    """The user's tokenizer options; None: not set."""
 
     algorithm: str | None = None
     lower_case: bool | None = None
@@ -33,7 +33,7 @@ class AskedTokenizer:
 class ChosenTokenizer:
     """A tokenizer: its vocab, its algorithm, and whether the Python side adds special tokens.
 
-    `adds_special_tokens` None: as the algorithm's reference does.
+    `adds_special_tokens` is None to do as the algorithm's reference does.
     """
 
     vocab: Vocab
@@ -43,12 +43,12 @@ class ChosenTokenizer:
 
 @dataclass(frozen=True)
 class TokenizerChoice:
-    """A vocab file and the tokenizer that goes with it, or a hub tokenizer model.
+    """A vocab file and its tokenizer, or a hub tokenizer model.
 
-    `spec` is final where it is given; else `asked` and what the model says decide. From `model`
-    everything is recovered; a vocab file beside it must be the model's. `model_sha256` is of the
-    model's archive. `python` is the interpreter whose tokenizer library is the reference; None:
-    this one.
+    If `spec` is set, it decides; else `asked` and the model's files do. From `model` both vocab and
+    tokenizer are recovered; a vocab file must then be equal to the model's. `model_sha256` is that
+    of the model's archive. `python` is the interpreter whose tokenizer library is the reference;
+    None: this one.
     """
 
     vocab: Path | None = None
@@ -59,7 +59,7 @@ class TokenizerChoice:
     python: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what cannot go together."""
+        """Refuses options that contradict each other."""
         if self.model is not None and self.python is not None:
             raise UserError(
                 "got --tokenizer-model and --tokenizer-python, expected one of the two: a "
@@ -68,30 +68,30 @@ class TokenizerChoice:
             )
 
     def provenance(self) -> dict[str, Any]:
-        """The sha256 of everything that was given.
+        """Returns the sha256 of the vocab and of the tokenizer model, where they are set.
 
         Raises:
             UserError: see `read_vocab` and `hub.resolve`.
         """
-        given: dict[str, Any] = {}
+        hashes: dict[str, Any] = {}
         if self.vocab:
             read_vocab(self.vocab, notice=lambda line: None)
-            given["vocab"] = {"sha256": digest(self.vocab)}
+            hashes["vocab"] = {"sha256": digest(self.vocab)}
         if self.model:
             sha256 = digest(hub.resolve(self.model, self.model_sha256))
-            given["tokenizer_model"] = {
+            hashes["tokenizer_model"] = {
                 "handle": handle_without_folders(self.model),
                 "sha256": sha256,
             }
-        return given
+        return hashes
 
     def local_files(self) -> list[Path]:
-        """The files and directories of this machine that were given."""
+        """Returns the local files and directories among the sources."""
         named = [self.vocab, Path(self.model) if self.model else None]
         return [path for path in named if path is not None and path.exists()]
 
     def confined(self) -> tuple["TokenizerChoice", list[Path]]:
-        """The same choice for a process that fetches nothing, and the files that it reads.
+        """Returns the same choice for a process without network, and the files that it reads.
 
         Raises:
             UserError: see `hub.resolve`.
@@ -112,22 +112,22 @@ class TokenizerChoice:
         own_tokens: list[bytes] | None,
         where: str,
         say: Say,
-        said: TokenizerFacts | None = None,
+        model_facts: TokenizerFacts | None = None,
     ) -> ChosenTokenizer:
-        """Reads or recovers the tokenizer, and says which it took and why.
+        """Reads or recovers the tokenizer, and reports the choice and its reason.
 
         Args:
-            own_tokens: those of the lookup table of a model that takes strings; any vocab that
-                was given must equal them.
+            own_tokens: the lookup table's tokens of a model that takes strings; a vocab file
+                must be equal to them.
             where: the model's handle.
-            say: is told.
-            said: what the model says of its tokenizer.
+            say: prints messages.
+            model_facts: what the model says of its tokenizer.
 
         Raises:
-            UserError: no vocab, a tokenizer that nothing says; see `read_vocab`, `agreed`,
-                `recover` and `resolved`.
+            UserError: no vocab, a tokenizer that nothing says; see `read_vocab`, `agree_on_vocab`,
+                `recover_tokenizer` and `resolve_spec`.
         """
-        said = self.facts(said)
+        model_facts = self.facts(model_facts)
         vocab = read_vocab(self.vocab, notice=say) if self.vocab else None
         if own_tokens is not None:
             from export.tokenizer.recover import agree_on_vocab
@@ -139,56 +139,64 @@ class TokenizerChoice:
             from export.tokenizer.recover import recover_tokenizer
 
             found = recover_tokenizer(hub.resolve(self.model, self.model_sha256), vocab, say)
-            warn_of_contradiction(found.spec, said, "--tokenizer-model", say)
+            warn_of_contradiction(found.spec, model_facts, "--tokenizer-model", say)
             return ChosenTokenizer(found.vocab, found.spec, found.adds_special_tokens)
         if vocab is None:
-            vocab = read_vocab(facts.require_vocab(said, where), notice=say)
+            vocab = read_vocab(facts.require_vocab(model_facts, where), notice=say)
             say(f"vocab: {vocab.name}, the model's own")
         elif own_tokens is None:
-            warn_of_other_vocab(vocab, said, say)
+            warn_of_other_vocab(vocab, model_facts, say)
         if self.spec is not None:
             return ChosenTokenizer(vocab, self.spec, None)
-        return ChosenTokenizer(vocab, resolve_spec(self.asked, said, where, say), None)
+        return ChosenTokenizer(vocab, resolve_spec(self.asked, model_facts, where, say), None)
 
-    def facts(self, said: TokenizerFacts | None) -> TokenizerFacts | None:
-        """What the model says or, where it says nothing, the files beside the vocab."""
-        if self.vocab is not None and (said is None or said.says_nothing):
+    def facts(self, model_facts: TokenizerFacts | None) -> TokenizerFacts | None:
+        """Returns the model's facts or, if they say nothing, those of files beside the vocab."""
+        if self.vocab is not None and (model_facts is None or model_facts.says_nothing):
             beside = facts.read_folder(self.vocab.parent)
             if beside is not None and not beside.says_nothing:
                 return beside
-        return said
+        return model_facts
 
-    def foreseen(self, where: str, said: TokenizerFacts | None) -> TokenizerSpec | None:
-        """The tokenizer that will be taken, where that is known before the model is loaded."""
+    def spec_before_loading(
+        self, where: str, model_facts: TokenizerFacts | None
+    ) -> TokenizerSpec | None:
+        """Returns the tokenizer if it is known before the model is loaded, else None."""
         if self.spec is not None or self.model is not None:
             return self.spec
         try:
-            return resolve_spec(self.asked, self.facts(said), where, lambda line: None)
+            return resolve_spec(self.asked, self.facts(model_facts), where, lambda line: None)
         except UserError:
             return None
 
 
 def resolve_spec(
-    asked: AskedTokenizer, said: TokenizerFacts | None, where: str, say: Say
+    asked: AskedTokenizer, model_facts: TokenizerFacts | None, where: str, say: Say
 ) -> TokenizerSpec:
-    """The tokenizer that the options name, filled up by what the model says.
+    """Returns the tokenizer of the options; the model's facts complete it.
+
+    Args:
+        asked: the user's options.
+        model_facts: what the model says about its tokenizer.
+        where: the model's handle, for messages.
+        say: prints the choice and notices.
 
     Raises:
         UserError: neither says which tokenizer, or the model asks for one that this kit lacks and
             no option names another.
     """
-    if asked.algorithm is None and (said is None or said.spec is None):
-        if said is not None and said.problem:
+    if asked.algorithm is None and (model_facts is None or model_facts.spec is None):
+        if model_facts is not None and model_facts.problem:
             raise UserError(
-                f"{where}: its tokenizer has what this kit does not: {said.problem}; if your "
-                f"Python side uses another one, name it: {tokenizer_help()}"
+                f"{where}: its tokenizer has what this kit does not: {model_facts.problem}; if "
+                f"your Python side uses another one, name it: {tokenizer_help()}"
             )
-        reason = f" ({said.why})" if said is not None else ""
+        reason = f" ({model_facts.why})" if model_facts is not None else ""
         raise UserError(
             f"{where}: got no tokenizer, and nothing says which it goes with{reason}; "
             f"give the one of your Python side: {tokenizer_help()}"
         )
-    own = said.spec if said is not None else None
+    own = model_facts.spec if model_facts is not None else None
     algorithm = asked.algorithm or (own.algorithm if own else "")
     spec = TokenizerSpec(
         algorithm,
@@ -200,15 +208,15 @@ def resolve_spec(
             asked.split_chinese, own.split_chinese if own and algorithm == "bert" else None
         ),
     )
-    say(f"tokenizer: {describe_spec(spec)}; {reason_for_spec(asked, said, spec)}")
-    warn_of_contradiction(spec, said, "--tokenizer" if asked.algorithm else "an option", say)
+    say(f"tokenizer: {describe_spec(spec)}; {reason_for_spec(asked, model_facts, spec)}")
+    warn_of_contradiction(spec, model_facts, "--tokenizer" if asked.algorithm else "an option", say)
     return spec
 
 
 def resolve_strip_accents(
     asked: AskedTokenizer, own: TokenizerSpec | None, algorithm: str
 ) -> bool | None:
-    """`strip_accents`: as given, else the model's where its case is taken too."""
+    """Returns `strip_accents`: the user's, else the model's if its case is used too."""
     if asked.strip_accents is not None or own is None or algorithm != "bert":
         return asked.strip_accents
     same_case = asked.lower_case in (None, own.lower_case)
@@ -216,45 +224,54 @@ def resolve_strip_accents(
 
 
 def first_set(*values: bool | None) -> bool:
-    """The first that is given; true where none is."""
+    """Returns the first value that is not None; True if all are."""
     return next((value for value in values if value is not None), True)
 
 
-def reason_for_spec(asked: AskedTokenizer, said: TokenizerFacts | None, spec: TokenizerSpec) -> str:
-    """Why this tokenizer, in words."""
+def reason_for_spec(
+    asked: AskedTokenizer, model_facts: TokenizerFacts | None, spec: TokenizerSpec
+) -> str:
+    """Returns the reason for the choice as a phrase."""
     if asked.algorithm is None:
-        assert said is not None
-        return said.why + (", and options were given" if asked != AskedTokenizer() else "")
+        assert model_facts is not None
+        return model_facts.why + (", and options were set" if asked != AskedTokenizer() else "")
     if asked.lower_case is not None or spec.algorithm == "chars":
         return "as the options say"
-    if said is not None and said.spec is not None:
-        return f"--tokenizer names it, and the case is the model's: {said.why}"
+    if model_facts is not None and model_facts.spec is not None:
+        return f"--tokenizer names it, and the case is the model's: {model_facts.why}"
     return "--tokenizer names it; nothing says the case, so lower case (--cased keeps it)"
 
 
 def warn_of_contradiction(
-    spec: TokenizerSpec, said: TokenizerFacts | None, given: str, say: Say
+    spec: TokenizerSpec, model_facts: TokenizerFacts | None, option: str, say: Say
 ) -> None:
-    """A loud notice where the tokenizer that was taken is not the one that the model names."""
-    if said is None:
+    """Prints a notice if the chosen tokenizer is not the one that the model names.
+
+    Args:
+        spec: the chosen tokenizer.
+        model_facts: what the model says about its tokenizer.
+        option: the option that named the tokenizer.
+        say: prints the notice.
+    """
+    if model_facts is None:
         return
-    if said.problem:
+    if model_facts.problem:
         say(
-            f"{NOTICE}: the model asks for {said.problem}, and {given} says {describe_spec(spec)}; "
-            + CONTRADICTS
+            f"{NOTICE}: the model asks for {model_facts.problem}, and {option} says "
+            f"{describe_spec(spec)}; {CONTRADICTS}"
         )
-    elif said.spec is not None and said.spec.options_key != spec.options_key:
+    elif model_facts.spec is not None and model_facts.spec.options_key != spec.options_key:
         say(
-            f"{NOTICE}: {given} says {describe_spec(spec)}, but the model says "
-            f"{describe_spec(said.spec)}: {said.why}; {CONTRADICTS}"
+            f"{NOTICE}: {option} says {describe_spec(spec)}, but the model says "
+            f"{describe_spec(model_facts.spec)}: {model_facts.why}; {CONTRADICTS}"
         )
 
 
-def warn_of_other_vocab(vocab: Vocab, said: TokenizerFacts | None, say: Say) -> None:
-    """A loud notice where the vocab that was given is not the model's own."""
-    if said is None or said.vocab is None:
+def warn_of_other_vocab(vocab: Vocab, model_facts: TokenizerFacts | None, say: Say) -> None:
+    """Prints a notice if the vocab file is not the model's own vocab."""
+    if model_facts is None or model_facts.vocab is None:
         return
-    own = read_vocab(said.vocab, notice=lambda line: None)
+    own = read_vocab(model_facts.vocab, notice=lambda line: None)
     if own.tokens != vocab.tokens:
         pairs = enumerate(zip(own.tokens, vocab.tokens, strict=False), 1)
         line = next(
@@ -266,9 +283,9 @@ def warn_of_other_vocab(vocab: Vocab, said: TokenizerFacts | None, say: Say) -> 
 
 
 def describe_spec(spec: TokenizerSpec) -> str:
-    """An algorithm with its options, in words.
+    """Describes an algorithm and its options for messages.
 
-    >>> described(TokenizerSpec("bert", lower_case=False))
+    >>> describe_spec(TokenizerSpec("bert", lower_case=False))
     'bert, cased'
     """
     options = spec.options
@@ -276,17 +293,17 @@ def describe_spec(spec: TokenizerSpec) -> str:
     if spec.algorithm != "chars":
         parts.append("lower case" if options["lower_case"] else "cased")
     if options.get("strip_accents", options["lower_case"]) != options["lower_case"]:
-        parts.append("accents stripped" if options["strip_accents"] else "accents kept")
+        parts.append("accents stripped" if options["strip_accents"] else "accents not stripped")
     if not options.get("split_chinese", True):
         parts.append("Chinese not split")
     return ", ".join(parts)
 
 
 def tokenizer_help() -> str:
-    """The options that name a tokenizer."""
+    """Returns the options that name a tokenizer, for messages."""
     return f"--tokenizer {'|'.join(ALGORITHMS)} with --uncased or --cased"
 
 
 def handle_without_folders(handle: str) -> str:
-    """The handle without this machine's folders, so that equal inputs make equal bundles."""
+    """Returns a handle without local folders, so that equal inputs make equal bundles."""
     return handle if "://" in handle else Path(handle).name

@@ -1,24 +1,23 @@
 /**
- * The faults that are put into Node's side while it runs: each changes one step at a named hook, so
- * that the text of the code may change freely. `fault_injection/kinds/runner.py` says where each must show.
+ * The faults for Node's side while it runs. Each changes one step at a named hook, so the code itself may
+ * change freely. `fault_injection/kinds/runner.py` says at which stage each fault must be found.
  *
- * A hook is a method that the runner's answers pass through:
+ * A hook is a method that the answers of the runner pass through:
  *
- *   padded     `Encoder.pad`: ids, mask and types of a batch, as they are compared and fed
- *   fed        `Encoder.runBatch`, before: what the model alone gets
- *   answered   `Encoder.runBatch`, after: each tensor that it gave
- *   assembled  `Tokenizer.assemble`: the ids of one text, special tokens added
- *   options    `Tokenizer.layOut`, before: the options of a text
- *   scanned    `Scanner.scan`, before: the text
- *   word       `Scanner.endWord`: the pieces of one word
- *   step       `Trie.step`, before: the node that a piece goes on from
- *   tokenizer  `Tokenizer.fromBundle`, after: the whole tokenizer
- *   taken      `Head.inputsOf`: what the classifier takes of `sequence_output`
- *   probable   `Head.probabilities`, after: a row for each text
- *   label      `Head.labelOf`: the label of one row
+ *   `Encoder.pad`            ids, mask and types of a batch, as they are compared and fed
+ *   `Encoder.runBatch`       before: the inputs of the model alone; after: its outputs
+ *   `Tokenizer.assemble`     the ids of one text, with special tokens
+ *   `Tokenizer.layOut`       before: the options of a text
+ *   `Scanner.scan`           before: the text
+ *   `Scanner.endWord`        the pieces of one word
+ *   `Trie.step`              before: the node that a piece continues from
+ *   `Tokenizer.fromBundle`   after: the whole tokenizer
+ *   `Head.inputsOf`          the part of `sequence_output` that the classifier uses
+ *   `Head.probabilities`     after: a row for each text
+ *   `Head.labelOf`           the label of one row
  */
 import { tf } from '../node_bridge/backends/tfjs.js';
-import { mostProbable } from '../node_bridge/classifier/evaluation.js';
+import { findMostProbable } from '../node_bridge/classifier/evaluation.js';
 import { Head } from '../node_bridge/classifier/head.js';
 import { Encoder } from '../node_bridge/encoder/encoder.js';
 import { Tokenizer } from '../node_bridge/tokenizer/index.js';
@@ -32,51 +31,51 @@ import { CONTINUE, START, Trie } from '../node_bridge/tokenizer/vocab.js';
 /** @type {Record<string, () => void>} by name */
 const FAULTS = {
   // Padding, mask, types and rows.
-  mask_all_ones: () => padded(({ attention_mask: mask }) => mask.fill(1)),
+  mask_all_ones: () => changePadded(({ attention_mask: mask }) => mask.fill(1)),
   padding_on_the_left: () =>
-    padded((batch, { encodings, width }) =>
+    changePadded((batch, { encodings, width }) =>
       encodings.forEach(({ ids }, row) => {
         for (const data of Object.values(batch)) rotate(data.subarray(row * width, (row + 1) * width), ids.length - width);
       }),
     ),
-  padded_with_unknown: () => padded(fillPadding(({ special_tokens: special }) => special.unk.id)),
-  padding_is_a_padded_row: () => padded(fillPadding(({ vocab_size: size }) => size)),
-  ids_overflow: () => padded(({ input_ids: ids }) => ids.set(Int8Array.from(ids))),
+  padded_with_unknown: () => changePadded(setPadding(({ special_tokens: special }) => special.unk.id)),
+  padding_is_a_padded_row: () => changePadded(setPadding(({ vocab_size: size }) => size)),
+  ids_overflow: () => changePadded(({ input_ids: ids }) => ids.set(Int8Array.from(ids))),
   types_of_the_second_text: () =>
-    padded(({ token_type_ids: types }, { encodings, width }) =>
-      eachText(encodings, width, (row) => types.fill(1, row, row + width)),
+    changePadded(({ token_type_ids: types }, { encodings, width }) =>
+      forEachRow(encodings, width, (row) => types.fill(1, row, row + width)),
     ),
   last_token_masked: () =>
-    padded(({ attention_mask: mask }, { encodings, width }) =>
+    changePadded(({ attention_mask: mask }, { encodings, width }) =>
       encodings.forEach(({ ids }, row) => ids.length > 0 && mask.fill(0, row * width + ids.length - 1, row * width + ids.length)),
     ),
 
-  // What the model alone gets.
-  fed_ids_rotated: () => fed(({ input_ids: ids }) => rotate(ids, 1)),
-  fed_mask_for_types: () => fed(({ attention_mask: mask, token_type_ids: types }) => types.set(mask)),
-  fed_mask_of_ones: () => fed(({ attention_mask: mask }) => mask.fill(1)),
-  fed_types_of_zeros: () => fed(({ token_type_ids: types }) => types.fill(0)),
+  // The inputs of the model alone.
+  fed_ids_rotated: () => changeFed(({ input_ids: ids }) => rotate(ids, 1)),
+  fed_mask_for_types: () => changeFed(({ attention_mask: mask, token_type_ids: types }) => types.set(mask)),
+  fed_mask_of_ones: () => changeFed(({ attention_mask: mask }) => mask.fill(1)),
+  fed_types_of_zeros: () => changeFed(({ token_type_ids: types }) => types.fill(0)),
 
-  // What the model gave.
+  // The outputs of the model.
   answers_rounded: () =>
-    answered((_, data) => {
+    changeAnswers((_, data) => {
       const bits = new Uint32Array(data.buffer);
       bits.set(bits.map((value) => value & 0xffff0000));
     }),
   elements_zeroed_at_random: () =>
-    outputs((_, data) => data.forEach((__, i) => data.fill(0, i, i + Number(Math.random() < 0.1)))),
-  rows_rotated: () => answered((_, data, shape) => rotate(data, data.length / shape[0])),
-  output_rows_rotated: () => outputs((_, data, shape) => rotate(data, data.length / shape[0])),
+    changeOutputs((_, data) => data.forEach((__, i) => data.fill(0, i, i + Number(Math.random() < 0.1)))),
+  rows_rotated: () => changeAnswers((_, data, shape) => rotate(data, data.length / shape[0])),
+  output_rows_rotated: () => changeOutputs((_, data, shape) => rotate(data, data.length / shape[0])),
   pooled_scaled: () =>
-    answered((name, data) => name === 'pooled_output' && data.forEach((x, i) => (data[i] = x * 1.0001 + 0.0001))),
+    changeAnswers((name, data) => name === 'pooled_output' && data.forEach((x, i) => (data[i] = x * 1.0001 + 0.0001))),
   tensors_leak: () =>
-    around(Encoder.prototype, 'runBatch', (original) => {
+    wrapMethod(Encoder.prototype, 'runBatch', (original) => {
       tf.keep(tf.tensor1d([1]));
       return original();
     }),
   answers_kept_by_ids_alone: () => {
     const known = new Map();
-    around(Encoder.prototype, 'runBatch', (original, _, [batch, names]) => {
+    wrapMethod(Encoder.prototype, 'runBatch', (original, _, [batch, names]) => {
       const { shape, data } = batch.input_ids;
       const key = JSON.stringify([names, shape, ...data]);
       if (!known.has(key)) known.set(key, batch);
@@ -85,15 +84,20 @@ const FAULTS = {
   },
 
   // Tokens.
-  cls_missing: () => assembled((ids, { lead }) => ids.fill(0, 0, Math.min(lead, 1))),
-  special_tokens_missing: () => options((given) => ({ ...given, specialTokens: false })),
+  cls_missing: () => changeAssembled((ids, { lead }) => ids.fill(0, 0, Math.min(lead, 1))),
+  special_tokens_missing: () => changeOptions((options) => ({ ...options, specialTokens: false })),
   sep_is_cls: () =>
-    assembled((ids, { lead, first }, { special }) => ids.fill(special.cls.id, lead + first, lead + first + Math.min(lead, 1))),
+    changeAssembled((ids, { lead, first }, { special }) =>
+      ids.fill(special.cls.id, lead + first, lead + first + Math.min(lead, 1)),
+    ),
   truncation_side: () =>
-    assembled((ids, { lead, first, secondAt }, { scanner }) => ids.set(scanner.ids.subarray(secondAt - first, secondAt), lead)),
-  truncation_off_by_one: () => options((given, { maxLength }) => ({ ...given, maxLength: (given.maxLength ?? maxLength) - 1 })),
+    changeAssembled((ids, { lead, first, secondAt }, { scanner }) =>
+      ids.set(scanner.ids.subarray(secondAt - first, secondAt), lead),
+    ),
+  truncation_off_by_one: () =>
+    changeOptions((options, { maxLength }) => ({ ...options, maxLength: (options.maxLength ?? maxLength) - 1 })),
   strings_compared_by_their_first_character: () =>
-    around(Tokenizer, 'fromBundle', (original) => {
+    wrapMethod(Tokenizer, 'fromBundle', (original) => {
       const made = original();
       const { tables, unknown, softSpaces } = made.scanner;
       const pieces = made.vocab.map((/** @type {string} */ piece) => piece.slice(0, 1));
@@ -101,41 +105,42 @@ const FAULTS = {
       return made;
     }),
   pieces_forget_their_place: () =>
-    around(Trie.prototype, 'step', (original, _, [node, symbol]) => original(node === CONTINUE ? START : node, symbol)),
-  shortest_piece_first: () => around(Scanner.prototype, 'endWord', (_, scanner) => endWordShortestFirst(scanner)),
-  unknown_words_dropped: () => unknownWord((scanner) => (scanner.count -= 1)),
+    wrapMethod(Trie.prototype, 'step', (original, _, [node, symbol]) => original(node === CONTINUE ? START : node, symbol)),
+  shortest_piece_first: () => wrapMethod(Scanner.prototype, 'endWord', (_, scanner) => endWordShortestFirst(scanner)),
+  unknown_words_dropped: () => changeUnknownWord((scanner) => (scanner.count -= 1)),
   unknown_words_get_a_padded_row: () => {
     let size = 0;
-    around(Tokenizer, 'fromBundle', (original) => {
+    wrapMethod(Tokenizer, 'fromBundle', (original) => {
       const made = original();
       size = made.vocab.length;
       return made;
     });
-    unknownWord((scanner) => (scanner.ids[scanner.count - 1] = size));
+    changeUnknownWord((scanner) => (scanner.ids[scanner.count - 1] = size));
   },
   case_changed_in_javascript: () =>
-    around(Scanner.prototype, 'scan', (original, _, [text, from, to]) => {
+    wrapMethod(Scanner.prototype, 'scan', (original, _, [text, from, to]) => {
       const upper = text.slice(from, to).toUpperCase();
       return original(upper, 0, upper.length);
     }),
 
   // The classifier.
   vector_of_second_position: () =>
-    around(Head.prototype, 'inputsOf', (original, _, [{ shape, data }, encodings]) =>
-      original({ shape, data: rotated(data, shape[2]) }, encodings),
+    wrapMethod(Head.prototype, 'inputsOf', (original, _, [{ shape, data }, encodings]) =>
+      original({ shape, data: createRotated(data, shape[2]) }, encodings),
     ),
   probabilities_of_other_texts: () =>
-    around(Head.prototype, 'probabilities', async (original) => {
+    wrapMethod(Head.prototype, 'probabilities', async (original) => {
       const rows = await original();
       rows.push(rows.shift());
       return rows;
     }),
-  least_probable_label: () => around(Head.prototype, 'labelOf', (_, head, [row]) => head.labels[row.indexOf(Math.min(...row))]),
+  least_probable_label: () =>
+    wrapMethod(Head.prototype, 'labelOf', (_, head, [row]) => head.labels[row.indexOf(Math.min(...row))]),
   labels_shifted_in_javascript: () =>
-    around(Head.prototype, 'labelOf', (_, { labels }, [row]) => labels[(mostProbable(row) + 1) % labels.length]),
+    wrapMethod(Head.prototype, 'labelOf', (_, { labels }, [row]) => labels[(findMostProbable(row) + 1) % labels.length]),
 };
 
-/** Puts one fault into this process. @param {string} name */
+/** Installs one fault in this process. @param {string} name */
 export function install(name) {
   if (!Object.hasOwn(FAULTS, name)) throw new Error(`there is no fault ${name}; known are ${Object.keys(FAULTS).join(', ')}`);
   FAULTS[name]();
@@ -145,14 +150,14 @@ export function install(name) {
 export const NAMES = Object.keys(FAULTS);
 
 /**
- * Puts a function in the place of a method.
+ * Replaces a method by a function.
  *
  * @param {any} owner a class or its prototype
  * @param {string} name of the method
- * @param {(original: (...args: any[]) => any, self: any, args: any[]) => any} change `original` is bound,
- *   and takes the method's own arguments where it gets none
+ * @param {(original: (...args: any[]) => any, self: any, args: any[]) => any} change `original` is bound;
+ *   without arguments it gets those of the call
  */
-function around(owner, name, change) {
+function wrapMethod(owner, name, change) {
   const method = owner[name];
   if (typeof method !== 'function') throw new Error(`there is no hook ${name} any more`);
   owner[name] = function changed(/** @type {any[]} */ ...args) {
@@ -160,55 +165,55 @@ function around(owner, name, change) {
   };
 }
 
-/** @param {(batch: Batch, padding: Padding) => unknown} change of the tensors' own data */
-function padded(change) {
-  around(Encoder.prototype, 'pad', (original, encoder, [encodings]) => {
+/** @param {(batch: Batch, padding: Padding) => unknown} change changes the data in place */
+function changePadded(change) {
+  wrapMethod(Encoder.prototype, 'pad', (original, encoder, [encodings]) => {
     const batch = original();
-    change(dataOf(batch), { encodings, encoder, width: batch.input_ids.shape[1] });
+    change(listData(batch), { encodings, encoder, width: batch.input_ids.shape[1] });
     return batch;
   });
 }
 
 /**
- * Another id at each position of padding.
+ * Sets another id at each position of padding.
  *
  * @param {(contract: import('../node_bridge/bundle/bundle.js').TokenizerContract) => number} idOf
  * @returns {(batch: Batch, padding: Padding) => void}
  */
-function fillPadding(idOf) {
+function setPadding(idOf) {
   return ({ input_ids: ids }, { encodings, encoder, width }) => {
     const id = idOf(encoder.bundle.contract.tokenizer);
     encodings.forEach((encoding, row) => ids.fill(id, row * width + encoding.ids.length, (row + 1) * width));
   };
 }
 
-/** @param {unknown[]} encodings @param {number} width @param {(start: number) => unknown} each gets where its row starts */
-function eachText(encodings, width, each) {
+/** @param {unknown[]} encodings @param {number} width @param {(start: number) => unknown} each receives the start of its row */
+function forEachRow(encodings, width, each) {
   encodings.forEach((_, row) => each(row * width));
 }
 
-/** @param {(batch: Batch) => unknown} change of a copy */
-function fed(change) {
-  around(Encoder.prototype, 'runBatch', (original, _, [batch, ...rest]) => {
+/** @param {(batch: Batch) => unknown} change changes a copy */
+function changeFed(change) {
+  wrapMethod(Encoder.prototype, 'runBatch', (original, _, [batch, ...rest]) => {
     const copies = Object.fromEntries(
       Object.entries(batch).map(([role, { shape, data }]) => [role, { shape, data: data.slice() }]),
     );
-    change(dataOf(copies));
+    change(listData(copies));
     return original(copies, ...rest);
   });
 }
 
 /** @param {any} batch @returns {any} the data of each tensor */
-function dataOf(batch) {
+function listData(batch) {
   return Object.fromEntries(Object.entries(batch).map(([role, { data }]) => [role, data]));
 }
 
 /**
- * @param {(name: string, data: Float32Array, shape: number[]) => unknown} change of a copy: on some
- *   backends two answers that are equal lie in one place
+ * @param {(name: string, data: Float32Array, shape: number[]) => unknown} change changes a copy: on some
+ *   backends two equal outputs share memory
  */
-function answered(change) {
-  around(Encoder.prototype, 'runBatch', async (original) => {
+function changeAnswers(change) {
+  wrapMethod(Encoder.prototype, 'runBatch', async (original) => {
     const answers = Object.entries(await original());
     return Object.fromEntries(
       answers.map(([name, { shape, data: read }]) => {
@@ -220,35 +225,35 @@ function answered(change) {
   });
 }
 
-/** As `answered`, of outputs alone. @param {(name: string, data: Float32Array, shape: number[]) => unknown} change */
-function outputs(change) {
-  answered((name, data, shape) => name.startsWith('taps/') || change(name, data, shape));
+/** As `changeAnswers`, but only for outputs, not for taps. @param {(name: string, data: Float32Array, shape: number[]) => unknown} change */
+function changeOutputs(change) {
+  changeAnswers((name, data, shape) => name.startsWith('taps/') || change(name, data, shape));
 }
 
-/** @param {(ids: Int32Array, layout: any, tokenizer: any) => unknown} change of the ids of one text */
-function assembled(change) {
-  around(Tokenizer.prototype, 'assemble', (original, tokenizer, [layout]) => {
+/** @param {(ids: Int32Array, layout: any, tokenizer: any) => unknown} change changes the ids of one text */
+function changeAssembled(change) {
+  wrapMethod(Tokenizer.prototype, 'assemble', (original, tokenizer, [layout]) => {
     const encoding = original();
     change(encoding.ids, layout, tokenizer);
     return encoding;
   });
 }
 
-/** @param {(given: any, tokenizer: Tokenizer) => object} change */
-function options(change) {
-  around(Tokenizer.prototype, 'layOut', (original, tokenizer, [text, given]) => original(text, change(given, tokenizer)));
+/** @param {(options: any, tokenizer: Tokenizer) => object} change */
+function changeOptions(change) {
+  wrapMethod(Tokenizer.prototype, 'layOut', (original, tokenizer, [text, options]) => original(text, change(options, tokenizer)));
 }
 
-/** @param {(scanner: Scanner) => unknown} change where a word became [UNK], which is the last token */
-function unknownWord(change) {
-  around(Scanner.prototype, 'endWord', (original, scanner) => {
+/** @param {(scanner: Scanner) => unknown} change is called after a word became [UNK], which is the last token */
+function changeUnknownWord(change) {
+  wrapMethod(Scanner.prototype, 'endWord', (original, scanner) => {
     const before = scanner.count;
     original();
     if (scanner.count === before + 1 && scanner.ids[before] === scanner.unknown) change(scanner);
   });
 }
 
-/** `Scanner.endWord`, but that the first piece that fits is taken. @param {Scanner} scanner */
+/** `Scanner.endWord`, but it takes the shortest piece. @param {Scanner} scanner */
 function endWordShortestFirst(scanner) {
   const { trie, symbols, letterStarts, letterEnds, length, count: before } = scanner;
   const tooLong = scanner.weight > scanner.tables.limit;
@@ -269,13 +274,13 @@ function endWordShortestFirst(scanner) {
   }
 }
 
-/** Moves what lies `by` further to the front, in place. @template {Int32Array | Float32Array} T @param {T} data @param {number} by */
+/** Rotates the data by `by` elements to the left, in place. @template {Int32Array | Float32Array} T @param {T} data @param {number} by */
 function rotate(data, by) {
-  data.set(/** @type {any} */ (rotated(data, by)));
+  data.set(/** @type {any} */ (createRotated(data, by)));
 }
 
 /** @template {Int32Array | Float32Array} T @param {T} data @param {number} by may be negative @returns {T} */
-function rotated(data, by) {
+function createRotated(data, by) {
   const made = data.slice();
   data.forEach((_, i) => (made[i] = data[(i + by + data.length) % data.length]));
   return /** @type {T} */ (made);

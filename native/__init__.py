@@ -1,7 +1,7 @@
 """Builds tfjs-node's binding against the TensorFlow of this Python environment.
 
-The recipe that npm's own installation follows downloads a TensorFlow from a place that many
-networks do not reach. This one compiles tfjs-node's two C++ files against the library that Python
-runs, with the Node-API headers that npm ships: no make, no node-gyp, no headers of one Node.
-Node-API keeps its promises over versions, so one binding serves Node 20, 22 and 24.
+npm's installation of tfjs-node downloads TensorFlow from a host that many networks cannot reach.
+This build compiles tfjs-node's two C++ files against the library that Python uses, with the
+Node-API headers from npm: it needs no make, no node-gyp and no headers of one Node version.
+Node-API is stable across versions, so one binding works in Node 20, 22 and 24.
 """

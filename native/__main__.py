@@ -1,7 +1,7 @@
 """The command `python -m native`: tfjs-node's binding against this environment's TensorFlow.
 
-It goes to .nox/native. A second run does nothing; another TensorFlow makes it build anew. Where
-the project has a prebuilt tfjs-node that works, that one is taken instead.
+It goes to .nox/native. A second run does nothing; after a change of TensorFlow it builds again.
+Where the project has a prebuilt tfjs-node that works, Node uses that one instead.
 """
 
 import json
@@ -27,7 +27,7 @@ CHECK = NATIVE_FOLDER.parent / "node_bridge" / "backends" / "check_native.js"
 
 @command("interrupted; nothing half-built is left")
 def main(arguments: list[str] | None = None) -> int:
-    """Builds what is missing and says what it did; gives the exit code."""
+    """Builds the binding if needed, prints what it did, and returns the exit code."""
     parser = OptionParser(
         prog="python -m native",
         description=__doc__,
@@ -39,19 +39,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build_if_needed() -> str:
-    """Builds the binding unless one works here already; gives what to say of it.
+    """Builds the binding unless a working one exists; returns a message for the user.
 
     Raises:
-        EnvironmentProblem: see `installed` and `build`; or what was built does not load.
+        EnvironmentProblem: see `find_tensorflow` and `build`; or the new binding does not load.
     """
-    there = check_backend()
-    if there.get("origin") == "prebuilt":
+    existing = check_backend()
+    if existing.get("origin") == "prebuilt":
+        package, version = existing["package"], existing["tensorflow"]
         return (
-            f"{there['package']} is taken, a prebuilt one with TensorFlow {there['tensorflow']}; "
+            f"{package} is taken, a prebuilt one with TensorFlow {version}; "
             "remove it to build one against Python's"
         )
     tensorflow = find_tensorflow()
-    if "error" not in there and read_stamp(HOME) == make_stamp(tensorflow):
+    if "error" not in existing and read_stamp(HOME) == make_stamp(tensorflow):
         return f"{HOME}: nothing has changed, nothing to do"
     build(tensorflow, HOME, say)
     now = check_backend()
@@ -62,10 +63,10 @@ def build_if_needed() -> str:
 
 
 def check_backend() -> dict[str, Any]:
-    """What Node says of the native backend: `origin`, `package`, `tensorflow`, or an `error`.
+    """Asks Node about the native backend; returns `origin`, `package`, `tensorflow`, or `error`.
 
     Raises:
-        EnvironmentProblem: Node is missing, or ended otherwise than by saying so.
+        EnvironmentProblem: Node is missing.
     """
     wanted = os.environ.get("NODE", "node")
     node = shutil.which(wanted)

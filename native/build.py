@@ -1,4 +1,4 @@
-"""Builds the binding in a folder of its own: npm's packages, then two libraries by the compiler."""
+"""Builds the binding in its own folder: installs npm's packages, then compiles two libraries."""
 
 import hashlib
 import importlib.util
@@ -18,9 +18,9 @@ from typing import Any
 
 from support.errors import EnvironmentProblem
 
-# The TensorFlow of this Python environment: found, not imported.
+# Finding this environment's TensorFlow without importing it.
 
-# The names of the libraries in TensorFlow's own package; the first holds the C API.
+# The names of the libraries in TensorFlow's package; the first has the C API.
 LIBRARIES = {
     "linux": ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2"),
     "darwin": ("libtensorflow_cc.2.dylib", "libtensorflow_framework.2.dylib"),
@@ -37,15 +37,15 @@ class TensorFlow:
 
     @property
     def include(self) -> Path:
-        """Where the headers of its C API lie."""
+        """The folder of the C API's headers."""
         return self.directory / "include"
 
 
 def find_tensorflow() -> TensorFlow:
-    """The one that `import tensorflow` would give.
+    """Finds the TensorFlow that `import tensorflow` would load.
 
     Raises:
-        EnvironmentProblem: there is none, or one without its libraries or headers.
+        EnvironmentProblem: there is none, or its libraries or headers are missing.
     """
     names = LIBRARIES.get(sys.platform)
     if names is None:
@@ -68,9 +68,9 @@ def find_tensorflow() -> TensorFlow:
     return found
 
 
-# What a binding was built of and against, in `built.json` beside it.
+# The stamp: what a binding was built from, in `built.json` beside it.
 #
-# node_bridge/backends/tfjs_node.js reads it, to say what has changed since.
+# node_bridge/backends/tfjs_node.js reads it to report what has changed since then.
 
 NATIVE_FOLDER = Path(__file__).parent
 HOME = NATIVE_FOLDER.parent / ".nox" / "native"
@@ -80,7 +80,7 @@ NODE_API = 8
 
 
 def make_stamp(tensorflow: TensorFlow) -> dict[str, Any]:
-    """What a binding that is built now is built of."""
+    """Returns the stamp of a binding that is built now."""
     library = tensorflow.libraries[0]
     return {
         "tensorflow": tensorflow.version,
@@ -93,7 +93,7 @@ def make_stamp(tensorflow: TensorFlow) -> dict[str, Any]:
 
 
 def recipe_sha256() -> str:
-    """The sha256 of what is built and how."""
+    """Returns the sha256 of this file and of all that it compiles."""
     whole = hashlib.sha256()
     for file in [
         NATIVE_FOLDER / "build.py",
@@ -108,7 +108,7 @@ def recipe_sha256() -> str:
 
 
 def read_stamp(home: Path) -> dict[str, Any]:
-    """What the binding in `home` was built of; nothing where there is none."""
+    """Returns the stamp of the binding in `home`; empty if there is none."""
     try:
         found: dict[str, Any] = json.loads((home / STAMP_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -117,7 +117,7 @@ def read_stamp(home: Path) -> dict[str, Any]:
 
 
 def write_stamp(home: Path, content: dict[str, Any]) -> None:
-    """Puts the stamp there, which makes a binding whole: the last step of building."""
+    """Writes the stamp: the last step of a build, which marks the binding as complete."""
     (home / STAMP_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -125,7 +125,7 @@ COMPILERS = ("c++", "g++", "clang++")
 INSTALL_COMPILER = "Debian: apt install g++, macOS: xcode-select --install"
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTCACHED")
 TFJS_NODE = Path("node_modules", "@tensorflow", "tfjs-node")
-# Symbols of Node are there once Node has loaded the library, not before.
+# Node's symbols are resolved when Node loads the library, so the linker must allow them.
 COMPILER_FLAGS = ["-shared", "-fPIC", "-std=c++17", "-O2", f"-DNAPI_VERSION={NODE_API}"]
 COMPILER_FLAGS += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 
@@ -133,29 +133,34 @@ Say = Callable[[str], None]
 
 
 def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
-    """Makes `home` anew, as a whole or not at all.
+    """Replaces `home` by a new build, completely or not at all.
+
+    Args:
+        tensorflow: the TensorFlow to link with.
+        home: the folder of the binding.
+        say: prints a progress message.
 
     Raises:
         EnvironmentProblem: no compiler, no npm, no network, or the compiler fails.
     """
     compile_with = find_compiler()
-    growing = home.with_name(f".{home.name}.{os.getpid()}.partial")
+    partial = home.with_name(f".{home.name}.{os.getpid()}.partial")
     try:
-        shutil.copytree(NATIVE_FOLDER / "packages", growing)
+        shutil.copytree(NATIVE_FOLDER / "packages", partial)
         with timed_step(say, "[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)"):
-            install_packages(growing)
+            install_packages(partial)
         with timed_step(say, f"[2/2] its binding against TensorFlow {tensorflow.version}"):
-            compile_binding(compile_with, tensorflow, growing)
-        write_stamp(growing, make_stamp(tensorflow))
+            compile_binding(compile_with, tensorflow, partial)
+        write_stamp(partial, make_stamp(tensorflow))
         shutil.rmtree(home, ignore_errors=True)
-        growing.rename(home)
+        partial.rename(home)
     finally:
-        shutil.rmtree(growing, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
 def timed_step(say: Say, name: str) -> Iterator[None]:
-    """Says what begins, and how long it took."""
+    """Reports the start of a step, and how long it took."""
     say(f"{name} …")
     start = time.monotonic()
     yield
@@ -163,10 +168,10 @@ def timed_step(say: Say, name: str) -> Iterator[None]:
 
 
 def find_compiler() -> str:
-    """The C++ compiler: what CXX says, or the first that is there.
+    """Finds the C++ compiler: the one in CXX, or the first of COMPILERS that is installed.
 
     Raises:
-        EnvironmentProblem: there is none.
+        EnvironmentProblem: none is found.
     """
     wanted = [os.environ["CXX"]] if os.environ.get("CXX") else list(COMPILERS)
     found = next((path for path in map(shutil.which, wanted) if path), None)
@@ -179,10 +184,10 @@ def find_compiler() -> str:
 
 
 def install_packages(directory: Path) -> None:
-    """What package-lock.json there has; nothing of it runs while it is installed.
+    """Installs the packages of package-lock.json in a directory, without their scripts.
 
     Raises:
-        EnvironmentProblem: npm is not there, or could not get the packages.
+        EnvironmentProblem: npm is missing, or could not get the packages.
     """
     npm = shutil.which("npm")
     if npm is None:
@@ -201,7 +206,7 @@ def install_packages(directory: Path) -> None:
 
 
 def compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> None:
-    """tfjs-node's binding, linked with TensorFlow where it lies, and `quiet.node` beside it.
+    """Compiles tfjs-node's binding, linked with the installed TensorFlow, and `quiet.node`.
 
     Raises:
         EnvironmentProblem: the compiler fails.
@@ -232,16 +237,16 @@ def compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> No
 
 
 def run_captured(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
-    """A program with its output kept."""
+    """Runs a program and captures its output."""
     options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
     return subprocess.run(command, cwd=directory, check=False, **options)
 
 
 def require_success(done: subprocess.CompletedProcess[str], program: str) -> None:
-    """Stops where the compiler failed.
+    """Checks that the compiler succeeded.
 
     Raises:
-        EnvironmentProblem: with the compiler's first error.
+        EnvironmentProblem: it failed; the message has its first error.
     """
     if done.returncode != 0:
         raise EnvironmentProblem(
@@ -251,6 +256,6 @@ def require_success(done: subprocess.CompletedProcess[str], program: str) -> Non
 
 
 def first_line(text: str, mark: str) -> str:
-    """The first line with a mark in it, else the last one."""
+    """Returns the first line that contains `mark`, else the last line."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return next((line for line in lines if mark in line), (lines or ["it said nothing"])[-1])

@@ -1,7 +1,7 @@
-"""Writes TensorFlow's protobuf definitions where Node reads them: `python -m native.definitions`.
+"""Writes TensorFlow's protobuf definitions for Node: `python -m native.definitions`.
 
-Node vets a SavedModel before TensorFlow loads it, by the definitions of that TensorFlow. They are
-committed, since a machine that only runs bundles has no Python; a test says when they are old.
+Node vets a SavedModel by TensorFlow's own definitions before TensorFlow loads it. The file is
+committed, since a machine that only runs bundles has no Python; a test fails when it is outdated.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ FILE = Path(__file__).parents[1] / "node_bridge" / "bundle" / "saved_model" / "d
 
 
 def descriptor_set() -> bytes:
-    """A FileDescriptorSet of saved_model.proto and of all that it imports, each after its own."""
+    """Serialises a FileDescriptorSet of saved_model.proto and its imports, dependencies first."""
     pool = definition_pool()
     found = descriptor_pb2.FileDescriptorSet()
     added: set[str] = set()

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 NAPI_MODULE_INIT() {
-  const int kept = dup(STDERR_FILENO);
+  const int saved = dup(STDERR_FILENO);
   const int nowhere = open("/dev/null", O_WRONLY);
-  if (kept >= 0 && nowhere >= 0) dup2(nowhere, STDERR_FILENO);
+  if (saved >= 0 && nowhere >= 0) dup2(nowhere, STDERR_FILENO);
   const void *library = dlopen(TENSORFLOW, RTLD_NOW | RTLD_LOCAL);
   const char *reason = library == nullptr ? dlerror() : nullptr;
-  if (kept >= 0) dup2(kept, STDERR_FILENO);
-  if (kept >= 0) close(kept);
+  if (saved >= 0) dup2(saved, STDERR_FILENO);
+  if (saved >= 0) close(saved);
   if (nowhere >= 0) close(nowhere);
   if (library == nullptr) napi_throw_error(env, nullptr, reason);
   return exports;

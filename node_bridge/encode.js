@@ -1,7 +1,7 @@
 /**
- * `node node_bridge/encode.js`: texts to tensors. First all texts are read and their ids put on
- * disk, then they are encoded window by window, and each row goes to its place in the output file
- * at once: the memory that it takes does not depend on the number of texts.
+ * `node node_bridge/encode.js` encodes texts as tensors. First it reads all texts and stores their ids on
+ * disk; then it encodes them batch by batch and writes each row to the output file at once. So its
+ * memory does not depend on the number of texts.
  */
 import { statfsSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -9,24 +9,24 @@ import { dirname, resolve } from 'node:path';
 
 import { Bundle } from './bundle/bundle.js';
 import { readTrustedKeys } from './bundle/signature.js';
-import { encodingFrom } from './data/encodings.js';
-import { eachOfStdin } from './data/text_stream.js';
-import { fixedSize } from './encoder/encoder.js';
+import { parseEncoding } from './data/encodings.js';
+import { mapStdinTexts } from './data/text_stream.js';
+import { findFixedSize } from './encoder/encoder.js';
 import { openEncoders } from './encoder/encoder_pool.js';
-import { eachBatch } from './encoder/features.js';
+import { forEachBatch } from './encoder/features.js';
 import { EncodingSpool } from './encoder/id_spool.js';
 import { OutputRows, VectorRows } from './encoder/output_rows.js';
-import { POOLING_NAMES, poolingOf } from './encoder/pooling.js';
-import { run, wholeNumber } from './support/command_line.js';
-import { located, UserError } from './support/errors.js';
+import { POOLING_NAMES, parsePooling } from './encoder/pooling.js';
+import { runCommand, parseWholeNumber } from './support/command_line.js';
+import { withLocation, UserError } from './support/errors.js';
 import { assertFilePath } from './support/files.js';
-import { say } from './support/printing.js';
-import { progress } from './support/progress.js';
+import { printMessages } from './support/printing.js';
+import { startProgress } from './support/progress.js';
 import { RowFile } from './support/safetensors.js';
 import { Tokenizer } from './tokenizer/index.js';
 
-/** What a sentence-transformers model gives for a text; its sequence output is far larger. */
-const SENTENCE = 'sentence_embedding';
+/** The output of a sentence-transformers model with one vector per text; its sequence output is far larger. */
+const SENTENCE_OUTPUT = 'sentence_embedding';
 
 const HELP = `Encodes texts, a row for each in order. Writes the model's outputs by their names, padded with
 zeros to the longest text, with input_ids and attention_mask (1 at a text's positions); or with
@@ -61,7 +61,7 @@ zeros to the longest text, with input_ids and attention_mask (1 at a text's posi
   -h, --help
 `;
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     bundle: { type: 'string' },
@@ -85,22 +85,22 @@ async function main(options) {
   const { bundle: dir, out, backend } = options;
   if (dir === undefined || out === undefined) throw new UserError('Expected --bundle and --out; try --help.');
   const bundle = Bundle.open(dir, { trustedKeys: readTrustedKeys(options['require-signature']) });
-  const workers = wholeNumber('--workers', options.workers, 1, 256);
-  const rows = rowsOf(bundle, options);
-  const encode = encodeWith(bundle, rows, options);
-  const encoding = encodingFrom(options.encoding);
-  located('--out', () => assertFilePath(out, 'vectors.safetensors'));
+  const workers = parseWholeNumber('--workers', options.workers, 1, 256);
+  const rows = createRows(bundle, options);
+  const encode = createTextEncoder(bundle, rows, options);
+  const encoding = parseEncoding(options.encoding);
+  withLocation('--out', () => assertFilePath(out, 'vectors.safetensors'));
 
   const file = new RowFile(out);
   discardAtExit(file);
   const spool = new EncodingSpool(`${out}.${process.pid}.ids.partial`);
   const encoder = await openEncoders(bundle, { backend, workers });
   try {
-    for await (const ids of eachOfStdin(options.jsonl, encode, { encoding })) spool.add(ids);
+    for await (const ids of mapStdinTexts(options.jsonl, encode, { encoding })) spool.add(ids);
     if (spool.count === 0) throw new UserError('Expected texts on stdin, got none');
-    say(encoder.notice);
-    const width = fixedSize(bundle, 1) ?? Math.max(1, spool.longest);
-    assertRoom(out, rows.leastBytes(spool));
+    printMessages(encoder.notice);
+    const width = findFixedSize(bundle, 1) ?? Math.max(1, spool.longest);
+    assertDiskSpace(out, rows.leastBytes(spool));
     file.begin(rows.specs(spool.count, width), { bundle: bundle.hash, ...rows.metadata });
     await encodeAll(spool, encoder, rows, file);
     file.finish();
@@ -112,20 +112,20 @@ async function main(options) {
 }
 
 /**
- * @param {EncodingSpool} spool
+ * @param {EncodingSpool} spool the ids of all texts
  * @param {import('./encoder/encoder_pool.js').Encoders} encoder
- * @param {OutputRows | VectorRows} rows
- * @param {RowFile} file
+ * @param {OutputRows | VectorRows} rows writes the rows of a batch
+ * @param {RowFile} file the output
  */
 async function encodeAll(spool, encoder, rows, file) {
-  const bar = progress('encoding texts', spool.count);
+  const bar = startProgress('encoding texts', spool.count);
   try {
-    for (const { first, encodings } of spool.windows()) {
-      await eachBatch(encodings, encoder, async (batch) => {
+    for (const { first, encodings } of spool.batches()) {
+      await forEachBatch(encodings, encoder, async (batch) => {
         await rows.write(
           file,
           encoder,
-          batch.map((place) => ({ row: first + place, encoding: encodings[place] })),
+          batch.map((index) => ({ row: first + index, encoding: encodings[index] })),
         );
         bar.advance(batch.length);
       });
@@ -137,19 +137,19 @@ async function encodeAll(spool, encoder, rows, file) {
 }
 
 /**
- * What is written of each text.
+ * Creates the writer of the rows that the options ask for.
  *
  * @param {Bundle} bundle
  * @param {Record<string, any>} options
- * @throws {UserError} the bundle has no such output; options that contradict each other
+ * @throws {UserError} the bundle has no such output, or options contradict each other
  */
-function rowsOf(bundle, { pooling, normalize, outputs }) {
+function createRows(bundle, { pooling, normalize, outputs }) {
   if (pooling === undefined) {
     if (normalize) throw new UserError('--normalize: expected --pooling cls, mean or pooled with it');
-    return new OutputRows(bundle, chosenOutputs(bundle, outputs));
+    return new OutputRows(bundle, chooseOutputs(bundle, outputs));
   }
   if (outputs !== undefined) throw new UserError('Expected --pooling or --outputs, got both');
-  const what = located('--pooling', () => poolingOf(pooling, normalize));
+  const what = withLocation('--pooling', () => parsePooling(pooling, normalize));
   const role = what === POOLING_NAMES.pooled ? 'pooled_output' : 'sequence_output';
   const spec = bundle.contract.outputs.find((output) => output.role === role);
   if (spec === undefined) {
@@ -157,7 +157,7 @@ function rowsOf(bundle, { pooling, normalize, outputs }) {
     throw new UserError(`--pooling ${pooling}: ${bundle.dir} has no ${role}; its outputs are ${known}`);
   }
   if (what === POOLING_NAMES.sequence) return new OutputRows(bundle, [spec.name]);
-  return new VectorRows({ tensor: SENTENCE, hidden: Number(spec.shape.at(-1)), name: pooling, pooling: what, normalize });
+  return new VectorRows({ tensor: SENTENCE_OUTPUT, hidden: Number(spec.shape.at(-1)), name: pooling, pooling: what, normalize });
 }
 
 /**
@@ -166,10 +166,10 @@ function rowsOf(bundle, { pooling, normalize, outputs }) {
  * @param {Record<string, any>} options
  * @returns {(text: import('./data/text.js').Text) => import('./encoder/encoder.js').Encoding}
  */
-function encodeWith(bundle, rows, { 'max-length': asked, 'no-special-tokens': bare }) {
+function createTextEncoder(bundle, rows, { 'max-length': asked, 'no-special-tokens': bare }) {
   const { max_length: limit } = bundle.contract;
   // A pair has three special tokens.
-  const maxLength = asked === undefined ? limit : wholeNumber('--max-length', asked, bare ? 1 : 3, limit);
+  const maxLength = asked === undefined ? limit : parseWholeNumber('--max-length', asked, bare ? 1 : 3, limit);
   const tokenizer = Tokenizer.fromBundle(bundle);
   return ({ text, pair }) => {
     const encoding = tokenizer.encode(text, { pair, maxLength, specialTokens: !bare });
@@ -186,9 +186,9 @@ function encodeWith(bundle, rows, { 'max-length': asked, 'no-special-tokens': ba
  * @returns {string[]} names of outputs in the contract
  * @throws {UserError} the bundle has no output of that name
  */
-function chosenOutputs({ dir, contract }, asked) {
+function chooseOutputs({ dir, contract }, asked) {
   const known = contract.outputs.map(({ name }) => name);
-  if (asked === undefined && known.includes(SENTENCE)) return [SENTENCE];
+  if (asked === undefined && known.includes(SENTENCE_OUTPUT)) return [SENTENCE_OUTPUT];
   if (asked === undefined || asked === 'all') return known;
   const names = [...new Set(asked.split(','))];
   const unknown = names.find((name) => !known.includes(name));
@@ -201,15 +201,15 @@ function chosenOutputs({ dir, contract }, asked) {
 }
 
 /**
- * Says that the disk is too small before hours of work, not after them.
+ * Checks the free disk space before hours of work.
  *
  * @param {string} path of the output
- * @param {number} bytes it will have, at least
- * @throws {UserError} the disk has less
+ * @param {number} bytes the least size of the output
+ * @throws {UserError} the disk has less free space
  */
-function assertRoom(path, bytes) {
+function assertDiskSpace(path, bytes) {
   const { bavail, bsize, blocks } = statfsSync(dirname(resolve(path)));
-  // A file system that does not know how large it is says 0.
+  // A file system that does not know its size reports 0.
   if (blocks === 0 || bytes <= bavail * bsize) return;
   const megabytes = (/** @type {number} */ size) => (size / 1e6).toFixed(1);
   throw new UserError(
@@ -218,12 +218,12 @@ function assertRoom(path, bytes) {
   );
 }
 
-/** However the program ends, no half file is left. @param {RowFile} file */
+/** Removes an unfinished file whenever the program ends. @param {RowFile} file */
 function discardAtExit(file) {
   process.once('exit', () => file.discard());
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.on(signal, () => {
-      say('stopped; nothing was written');
+      printMessages('stopped; nothing was written');
       process.exit(128 + constants.signals[signal]);
     });
   }

@@ -1,5 +1,5 @@
 /**
- * What `import … from 'bert-bridge'` gives.
+ * The exports of the package 'bert-bridge'.
  *
  * @example
  * import { Bundle, Classifier, Encoder, Tokenizer } from 'bert-bridge';

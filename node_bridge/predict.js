@@ -1,13 +1,13 @@
-/** `node node_bridge/predict.js`: labels texts with a trained classifier. */
+/** `node node_bridge/predict.js` labels texts with a trained classifier. */
 import { readTrustedKeys } from './bundle/signature.js';
 import { Classifier } from './classifier/classifier.js';
-import { columnsFrom } from './data/columns.js';
-import { encodingFrom } from './data/encodings.js';
-import { fitting } from './data/text.js';
-import { eachOfStdin, textsOfStdin } from './data/text_stream.js';
-import { run, wholeNumber } from './support/command_line.js';
+import { parseColumns } from './data/columns.js';
+import { parseEncoding } from './data/encodings.js';
+import { assertTask } from './data/text.js';
+import { mapStdinTexts, readStdinTexts } from './data/text_stream.js';
+import { runCommand, parseWholeNumber } from './support/command_line.js';
 import { UserError } from './support/errors.js';
-import { printable, printJson, say } from './support/printing.js';
+import { toPrintable, printJson, printMessages } from './support/printing.js';
 
 const HELP = `Labels texts with a classifier that train.js made. Gives a JSON line a text, in order.
 
@@ -33,10 +33,10 @@ const HELP = `Labels texts with a classifier that train.js made. Gives a JSON li
   -h, --help
 `;
 
-/** Names that an answer has, or may have with other options: a field is called the same in every run. */
+/** Names of fields that an answer may have with any options, so that other fields have the same names in every run. */
 const ANSWER_NAMES = new Set(['text', 'sentence1', 'sentence2', 'label', 'probability', 'probabilities', 'top', 'line', 'error']);
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     model: { type: 'string' },
@@ -59,20 +59,24 @@ async function main(options, texts) {
   const { model: dir, bundle, backend, workers, jsonl, strict, top } = options;
   if (dir === undefined) throw new UserError('Expected --model, the directory that train.js wrote; try --help.');
   if (jsonl && texts.length > 0) throw new UserError('--jsonl is for stdin; got texts on the command line too');
-  const ranked = top === undefined ? 0 : wholeNumber('--top', top, 1, 1e6);
-  const format = formatOf(options);
-  const encoders = wholeNumber('--workers', workers, 1, 256);
+  const ranked = top === undefined ? 0 : parseWholeNumber('--top', top, 1, 1e6);
+  const format = parseFormat(options);
+  const encoders = parseWholeNumber('--workers', workers, 1, 256);
   const trustedKeys = readTrustedKeys(options['require-signature']);
   const classifier = await Classifier.load(dir, { bundle, backend, workers: encoders, trustedKeys });
   if (classifier.task === 'pair' && !jsonl) {
     throw new UserError('This classifier takes pairs; give --jsonl, and on stdin objects with `sentence1` and `sentence2`');
   }
-  say(classifier.notice);
-  if (texts.length > 0) return print(classifier, texts, ranked);
+  printMessages(classifier.notice);
+  if (texts.length > 0) return printPredictions(classifier, texts, ranked);
   try {
-    await print(classifier, strict ? soundTexts(jsonl, format, classifier) : textsOfStdin(jsonl, format), ranked);
+    await printPredictions(
+      classifier,
+      strict ? readStrictTexts(jsonl, format, classifier) : readStdinTexts(jsonl, format),
+      ranked,
+    );
   } finally {
-    process.stdin.destroy(); // it is read ahead, and would be waited for after a failure
+    process.stdin.destroy(); // a pending read would keep the program running after a failure
   }
 }
 
@@ -80,22 +84,22 @@ async function main(options, texts) {
  * @param {Record<string, any>} options
  * @returns {import('./data/text_stream.js').StdinFormat}
  */
-function formatOf({ encoding, columns: given, jsonl }) {
-  const columns = given === undefined ? undefined : columnsFrom(given);
+function parseFormat({ encoding, columns: columnsOption, jsonl }) {
+  const columns = columnsOption === undefined ? undefined : parseColumns(columnsOption);
   if (columns !== undefined && (!jsonl || columns.order !== undefined)) {
     throw new UserError(
       'Expected --columns by name and with --jsonl, such as --jsonl --columns review=text: lines of text have no columns',
     );
   }
-  return { encoding: encodingFrom(encoding), columns };
+  return { encoding: parseEncoding(encoding), columns };
 }
 
 /** @param {boolean} jsonl @param {import('./data/text_stream.js').StdinFormat} format @param {Classifier} classifier */
-function soundTexts(jsonl, format, { task }) {
-  return eachOfStdin(
+function readStrictTexts(jsonl, format, { task }) {
+  return mapStdinTexts(
     jsonl,
     (text) => {
-      fitting(text, task);
+      assertTask(text, task);
       return text;
     },
     format,
@@ -106,12 +110,12 @@ function soundTexts(jsonl, format, { task }) {
  * @param {Classifier} classifier
  * @param {AsyncIterable<import('./data/text_stream.js').StdinText | UserError> | Iterable<string>} texts
  * @param {number} top
- * @throws {UserError} there were broken ones
+ * @throws {UserError} there were broken lines
  */
-async function print(classifier, texts, top) {
+async function printPredictions(classifier, texts, top) {
   let line = 0;
   let broken = 0;
-  /** @type {(Record<string, unknown> | undefined)[]} the other fields of the texts that are not answered yet */
+  /** @type {(Record<string, unknown> | undefined)[]} the other fields of the texts whose answers have not come yet */
   const others = [];
   const read = async function* () {
     for await (const text of texts) {
@@ -125,23 +129,23 @@ async function print(classifier, texts, top) {
     if ('error' in answer) {
       broken += 1;
       const { message } = answer.error;
-      say(`stdin:${line}: ${message}`);
-      await printJson({ line, error: printable(message) });
+      printMessages(`stdin:${line}: ${message}`);
+      await printJson({ line, error: toPrintable(message) });
     } else {
       const { probabilities, ...rest } = answer;
-      await printJson(withOthers(top > 0 ? rest : answer, beside));
+      await printJson(mergeOtherFields(top > 0 ? rest : answer, beside));
     }
   }
   if (broken > 0) throw new UserError(`${broken} of ${line} lines are broken; an \`error\` stands in the place of each`);
 }
 
 /**
- * No field is lost: one whose name is the answer's is `input_…`.
+ * Adds the other fields of an input to its answer. A field whose name an answer may have becomes `input_…`.
  *
  * @param {object} answer
  * @param {Record<string, unknown>} others
  */
-function withOthers(answer, others) {
+function mergeOtherFields(answer, others) {
   const names = new Set(Object.keys(others).filter((name) => !ANSWER_NAMES.has(name)));
   const renamed = Object.entries(others).map(([name, value]) => {
     if (!ANSWER_NAMES.has(name)) return [name, value];

@@ -1,11 +1,11 @@
 /**
- * Texts on stdin to ids and tokens on stdout, a JSON line each.
+ * `node node_bridge/tokenize.js` turns texts on stdin into ids and tokens on stdout, one JSON line per text.
  */
 import { Bundle } from './bundle/bundle.js';
 import { readTrustedKeys } from './bundle/signature.js';
-import { encodingFrom } from './data/encodings.js';
-import { eachOfStdin, windows } from './data/text_stream.js';
-import { run, wholeNumber } from './support/command_line.js';
+import { parseEncoding } from './data/encodings.js';
+import { mapStdinTexts, streamBatches } from './data/text_stream.js';
+import { runCommand, parseWholeNumber } from './support/command_line.js';
 import { UserError } from './support/errors.js';
 import { printJson } from './support/printing.js';
 import { Tokenizer } from './tokenizer/index.js';
@@ -28,10 +28,10 @@ Reads a text a line (only \\n ends a line) and writes {"ids": […], "tokens": [
   --help
 `;
 
-/** Lines written at once, so that a long input does not cost a system call a line. */
-const WINDOW = 256;
+/** How many lines are written at once: one system call per line would be slow. */
+const BATCH_LINES = 256;
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     bundle: { type: 'string' },
@@ -51,18 +51,18 @@ async function main(options) {
   const limit = options['max-length'];
   const settings = {
     specialTokens: !options['no-special-tokens'],
-    ...(limit === undefined ? {} : { maxLength: wholeNumber('--max-length', limit, 1, 1e6) }),
+    ...(limit === undefined ? {} : { maxLength: parseWholeNumber('--max-length', limit, 1, 1e6) }),
   };
   const tokenizer = Tokenizer.fromBundle(
     Bundle.open(options.bundle, { trustedKeys: readTrustedKeys(options['require-signature']) }),
   );
-  const encoded = eachOfStdin(
+  const encoded = mapStdinTexts(
     options.jsonl,
     ({ text, pair }) => {
       const { ids, tokens, offsets } = tokenizer.encodeWithTokens(text, { ...settings, pair });
       return { ids: Array.from(ids), tokens, ...(options.offsets ? { offsets } : {}) };
     },
-    { encoding: encodingFrom(options.encoding) },
+    { encoding: parseEncoding(options.encoding) },
   );
-  for await (const window of windows(encoded, WINDOW)) await printJson(...window);
+  for await (const window of streamBatches(encoded, BATCH_LINES)) await printJson(...window);
 }

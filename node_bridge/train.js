@@ -1,25 +1,33 @@
-/** `node node_bridge/train.js`: trains a classifier on a frozen encoder. */
+/** `node node_bridge/train.js` trains a classifier on a frozen encoder. */
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle/bundle.js';
 import { readTrustedKeys } from './bundle/signature.js';
-import { isClassifierIn, readClassifier } from './classifier/classifier_files.js';
-import { CutCounter, dataReport, warningsOf } from './classifier/data_report.js';
-import { checkGoldenCasesOnce, goldenTexts } from './classifier/golden_check.js';
+import { hasClassifier, readClassifier } from './classifier/classifier_files.js';
+import { CutCounter, buildDataReport, formatWarnings } from './classifier/data_report.js';
+import { checkGoldenCasesOnce, readGoldenTexts } from './classifier/golden_check.js';
 import { HEADS } from './classifier/head_layers.js';
-import { accuracyLine, introduction, noteOf, percent, short, summaryOf, verdict } from './classifier/train_messages.js';
-import { assertBatch, classWeightsOf, settingsOf } from './classifier/train_settings.js';
-import { problemOf, sha256, TrainingState, trainOn } from './classifier/training.js';
-import { trainingPage } from './classifier/training_page.js';
+import {
+  formatAccuracy,
+  formatIntroduction,
+  formatEpoch,
+  formatPercent,
+  shortenPath,
+  buildSummary,
+  formatResult,
+} from './classifier/train_messages.js';
+import { assertBatchFitsMemory, computeClassWeights, parseSettings } from './classifier/train_settings.js';
+import { buildProblem, sha256, TrainingCheckpoint, trainHead } from './classifier/training.js';
+import { renderTrainingPage } from './classifier/training_page.js';
 import { Dataset } from './data/dataset.js';
 import { openEncoders } from './encoder/encoder_pool.js';
-import { fill, isFilled, openStore } from './encoder/feature_cache.js';
-import { run } from './support/command_line.js';
+import { encodeMissing, hasAllTexts, openStore } from './encoder/feature_cache.js';
+import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
-import { print, printJson, say } from './support/printing.js';
-import { progress } from './support/progress.js';
+import { printLines, printJson, printMessages } from './support/printing.js';
+import { startProgress } from './support/progress.js';
 import { Tokenizer } from './tokenizer/index.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -30,7 +38,7 @@ const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder 
   node node_bridge/train.js
   node node_bridge/train.js --train T.jsonl --split 0.1 --epochs 20 --patience 3 --out ./T_classifier
 
-Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the same command goes on.
+Vectors and finished epochs are saved in the cache: after Ctrl-C or a crash the same command goes on.
 
   --bundle DIR           default artifacts/bundle/albert_tiny
   --train FILE           JSON lines, a JSON array, or a table with a header (tabs, commas or
@@ -48,7 +56,7 @@ Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the s
                          nothing more, and another one is refused
   --head NAME            dense (default): 512 tanh on [CLS]; linear: none; bilstm: LSTM 128 both
                          ways over all positions
-  --epochs N             default 5; the best one is kept
+  --epochs N             default 5; the best one is saved
   --best-by WHAT         what makes an epoch the best: accuracy (default) or macro-f1
   --patience N           end after N epochs without a better one; default: none
   --batch-size N         default 32
@@ -67,7 +75,7 @@ Vectors and finished epochs are kept in the cache: after Ctrl-C or a crash the s
   -h, --help
 `;
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     bundle: { type: 'string', default: join(ARTIFACTS, 'bundle', 'albert_tiny') },
@@ -103,31 +111,35 @@ async function main(options) {
   stopOnInterrupt();
   const start = performance.now();
   const bundle = Bundle.open(options.bundle, { trustedKeys: readTrustedKeys(options['require-signature']) });
-  const asked = settingsOf(options, bundle);
-  const finished = isClassifierIn(options.out) && !options.force ? readClassifier(options.out).description : undefined;
-  const settingsSum = settingsHash(bundle, asked, options['class-weights']);
-  if (finished && finished.trained_with?.settings !== settingsSum) throw trainedOtherwise(options.out);
+  const asked = parseSettings(options, bundle);
+  const finished = hasClassifier(options.out) && !options.force ? readClassifier(options.out).description : undefined;
+  const settingsSum = hashSettings(bundle, asked, options['class-weights']);
+  if (finished && finished.trained_with?.settings !== settingsSum) throw createOtherTrainingError(options.out);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const cuts = new CutCounter(tokenizer, asked.maxLength);
-  const split = problemOf(...(await datasets(options, asked, cuts)));
-  const problem = { ...split, golden: goldenTexts(bundle, split.train.task) };
-  const settings = { ...asked, classWeights: classWeightsOf(options['class-weights'], problem) };
-  const data = dataHash(problem);
-  assertBatch(asked, problem, hiddenOf(bundle));
+  const split = buildProblem(...(await readDatasets(options, asked, cuts)));
+  const problem = { ...split, golden: readGoldenTexts(bundle, split.train.task) };
+  const settings = { ...asked, classWeights: computeClassWeights(options['class-weights'], problem) };
+  const data = hashData(problem);
+  assertBatchFitsMemory(asked, problem, findHiddenSize(bundle));
   const backend = await useBackend(options.backend);
   if (finished) {
-    if (finished.trained_with?.data !== data || finished.backend !== backend.name) throw trainedOtherwise(options.out);
+    if (finished.trained_with?.data !== data || finished.backend !== backend.name) throw createOtherTrainingError(options.out);
     await reportFinished(finished, options);
     return;
   }
-  const report = await dataReport(problem, cuts.cuts);
-  const warnings = warningsOf(report, problem, asked.maxLength);
-  const store = await encoded(bundle, problem, { ...settings, cache: options.cache, backend, tokenizer, warnings });
+  const report = await buildDataReport(problem, cuts.cuts);
+  const warnings = formatWarnings(report, problem, asked.maxLength);
+  const store = await encodeTexts(bundle, problem, { ...settings, cache: options.cache, backend, tokenizer, warnings });
 
   const { train, dev, labels } = problem;
   const { workers: _, split: __, layout: ___, ...decides } = settings;
-  const kept = new TrainingState(options.cache, [bundle.hash, backend.name, backend.version, labels, data, decides]);
-  const trained = await trainOn(problem, store, settings, kept, { progress, noteOf, say });
+  const checkpoint = new TrainingCheckpoint(options.cache, [bundle.hash, backend.name, backend.version, labels, data, decides]);
+  const trained = await trainHead(problem, store, settings, checkpoint, {
+    progress: startProgress,
+    noteOf: formatEpoch,
+    say: printMessages,
+  });
   store.close();
 
   const { head, history, bestEpoch, dev: evaluation, golden } = trained;
@@ -149,17 +161,17 @@ async function main(options) {
     dev_macro_f1: evaluation.macroF1,
   });
   const beside = {
-    'training.html': trainingPage({
+    'training.html': renderTrainingPage({
       ...{ name: bundle.contract.name, labels, history, bestEpoch, bestBy: settings.bestBy, evaluation, warnings },
-      accuracy: accuracyLine(evaluation.accuracy, dev.count, report),
+      accuracy: formatAccuracy(evaluation.accuracy, dev.count, report),
     }),
     'log.jsonl': history.map((epoch) => `${JSON.stringify(epoch)}\n`).join(''),
   };
   await head.save(options.out, { ...details, golden, trained_with: { settings: settingsSum, data } }, beside);
-  kept.remove();
+  checkpoint.remove();
 
-  const next = predictCommand(options.out, train.task);
-  const text = verdict({
+  const next = buildPredictCommand(options.out, train.task);
+  const text = formatResult({
     evaluation,
     labels,
     devCount: dev.count,
@@ -170,107 +182,108 @@ async function main(options) {
     next,
   });
   if (!options.json) {
-    print(...text);
+    printLines(...text);
     return;
   }
-  say(...text);
+  printMessages(...text);
   const seconds = (performance.now() - start) / 1000;
   const { kind, pooling } = head;
   const described = { head: kind, pooling, ...details };
-  const summary = summaryOf({ details: described, bundle, problem, history, evaluation, report, warnings, out: options.out });
+  const summary = buildSummary({ details: described, bundle, problem, history, evaluation, report, warnings, out: options.out });
   await printJson({ ...summary, seconds, predict: next });
 }
 
 /**
- * What was asked for that decides the outcome, beside the texts.
+ * Hashes the settings that decide the result, without the texts.
  *
  * @param {Bundle} bundle
- * @param {import('./classifier/train_settings.js').Asked} asked
+ * @param {import('./classifier/train_settings.js').ParsedSettings} asked
  * @param {string} weights as they were typed
  */
-function settingsHash({ hash }, { workers: _, layout: __, ...decides }, weights) {
+function hashSettings({ hash }, { workers: _, layout: __, ...decides }, weights) {
   return sha256([Buffer.from(JSON.stringify([hash, decides, weights]))]);
 }
 
-/** Texts with their labels. @param {import('./classifier/training.js').Problem} problem */
-function dataHash({ train, dev, labels, targets, devTargets }) {
+/** Hashes the texts and their labels. @param {import('./classifier/training.js').TrainingProblem} problem */
+function hashData({ train, dev, labels, targets, devTargets }) {
   const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
   return sha256([Buffer.from(JSON.stringify(labels)), ...train.bytes, ...dev.bytes, ...numbers]);
 }
 
 /** @param {string} out */
-function trainedOtherwise(out) {
+function createOtherTrainingError(out) {
   return new UserError(
-    `${short(out)} is a finished classifier, trained with other settings or texts; give another --out, or --force to replace it`,
+    `${shortenPath(out)} is a finished classifier, trained with other settings or texts; give another --out, or --force to replace it`,
   );
 }
 
 /**
- * The same command once more: the classifier that it makes is there already.
+ * Reports that the classifier of this command is finished already.
  *
  * @param {import('./classifier/classifier_files.js').Description} finished
  * @param {Record<string, any>} options
  */
 async function reportFinished({ golden: _, files: __, ...details }, { out, json }) {
-  const next = predictCommand(out, details.task);
+  const next = buildPredictCommand(out, details.task);
   const text = [
-    `${short(out)} is trained already, with these settings on these texts (dev accuracy ${percent(details.dev_accuracy)}); ` +
+    `${shortenPath(out)} is trained already, with these settings on these texts (dev accuracy ${formatPercent(details.dev_accuracy)}); ` +
       '--force trains it again; next:',
     `  ${next}`,
   ];
-  (json ? say : print)(...text);
+  (json ? printMessages : printLines)(...text);
   if (json) await printJson({ classifier: out, already_trained: true, ...details, predict: next });
 }
 
 /**
  * @param {Record<string, any>} options
- * @param {import('./classifier/train_settings.js').Asked} asked
- * @param {CutCounter} cuts told each text
- * @returns {Promise<[Dataset, Dataset]>} to train on, and to judge by
+ * @param {import('./classifier/train_settings.js').ParsedSettings} asked
+ * @param {CutCounter} cuts receives each text
+ * @returns {Promise<[Dataset, Dataset]>} training texts and dev texts
  */
-async function datasets({ train, dev }, { split, seed, layout }, cuts) {
+async function readDatasets({ train, dev }, { split, seed, layout }, cuts) {
   if (split !== undefined && dev !== undefined) throw new UserError('Expected --dev or --split, got both');
   if (split === undefined && (train === undefined) !== (dev === undefined)) {
     throw new UserError('Expected --train with --dev or --split: the default of one does not fit the other');
   }
-  const read = (/** @type {string} */ path) => Dataset.read(path, layout, { onColumns: say, onText: (text) => cuts.add(text) });
+  const read = (/** @type {string} */ path) =>
+    Dataset.read(path, layout, { onColumns: printMessages, onText: (text) => cuts.add(text) });
   const whole = await read(train ?? join(ARTIFACTS, 'data', 'train.jsonl'));
   if (split !== undefined) return whole.split(split, seed);
   return [whole, await read(dev ?? join(ARTIFACTS, 'data', 'dev.jsonl'))];
 }
 
 /**
- * A store with the vectors of all texts.
+ * Opens the store and adds the vectors that it lacks.
  *
  * @param {Bundle} bundle
- * @param {import('./classifier/training.js').Problem} problem
- * @param {import('./classifier/train_settings.js').Asked & {cache: string, backend: import('./backends/index.js').Backend,
+ * @param {import('./classifier/training.js').TrainingProblem} problem
+ * @param {import('./classifier/train_settings.js').ParsedSettings & {cache: string, backend: import('./backends/index.js').Backend,
  *   tokenizer: Tokenizer, warnings: string[]}} how `warnings` are about the data
  */
-async function encoded(bundle, problem, { cache, backend, maxLength, head, workers, tokenizer, warnings }) {
+async function encodeTexts(bundle, problem, { cache, backend, maxLength, head, workers, tokenizer, warnings }) {
   const { pooling } = HEADS[head];
-  const store = openStore(cache, { bundle, backend, maxLength, pooling }, hiddenOf(bundle), say);
+  const store = openStore(cache, { bundle, backend, maxLength, pooling }, findHiddenSize(bundle), printMessages);
   const data = [problem.train, problem.dev, problem.golden];
-  const introduce = () => say(...introduction(bundle, problem), ...warnings);
-  if (isFilled(store, data)) {
-    // Nothing of the bundle is needed, but a classifier of a damaged one would be of no use.
+  const introduce = () => printMessages(...formatIntroduction(bundle, problem), ...warnings);
+  if (hasAllTexts(store, data)) {
+    // No file of the bundle is needed here, but a classifier for a damaged bundle would be useless.
     for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
-    say(backend.notice || `backend ${backend.name}`);
+    printMessages(backend.notice || `backend ${backend.name}`);
     introduce();
-    say(`all vectors are in ${short(cache)}`);
+    printMessages(`all vectors are in ${shortenPath(cache)}`);
     return store;
   }
   const encoder = await openEncoders(bundle, { backend: backend.name, workers });
-  say(backend.notice || encoder.notice || `backend ${backend.name}`);
+  printMessages(backend.notice || encoder.notice || `backend ${backend.name}`);
   introduce();
-  const bar = progress(
+  const bar = startProgress(
     'encoding texts',
     data.reduce((sum, { count }) => sum + count, 0),
   );
   const tools = { tokenizer, encoder };
   try {
-    await checkGoldenCasesOnce(cache, bundle, backend, tools, say);
-    await fill(store, data, tools, { maxLength, pooling, onEncoded: bar.advance });
+    await checkGoldenCasesOnce(cache, bundle, backend, tools, printMessages);
+    await encodeMissing(store, data, tools, { maxLength, pooling, onEncoded: bar.advance });
   } finally {
     bar.stop();
     await encoder.dispose();
@@ -280,29 +293,29 @@ async function encoded(bundle, problem, { cache, backend, maxLength, head, worke
 }
 
 /** Width of `sequence_output`. @param {Bundle} bundle */
-function hiddenOf({ dir, contract }) {
+function findHiddenSize({ dir, contract }) {
   const spec = contract.outputs.find(({ role }) => role === 'sequence_output');
   if (spec === undefined) throw new UserError(`${dir} has no sequence_output, which a classifier stands on`);
   return /** @type {number} */ (spec.shape[2]);
 }
 
-/** What is finished is on disk, and nothing is ever half-written. */
+/** Ends the program on Ctrl-C. Finished epochs are on disk, and no file is half-written. */
 function stopOnInterrupt() {
   process.once('SIGINT', () => {
-    say('stopped; what is finished is kept, and the same command goes on from there');
+    printMessages('stopped; what is finished is saved, and the same command goes on from there');
     process.exit(130);
   });
 }
 
 /** @param {string} out @param {string} task */
-function predictCommand(out, task) {
-  const script = `node ${quoted(short(join(ROOT, 'node_bridge', 'predict.js')))} --model ${quoted(short(out))}`;
+function buildPredictCommand(out, task) {
+  const script = `node ${quoteForShell(shortenPath(join(ROOT, 'node_bridge', 'predict.js')))} --model ${quoteForShell(shortenPath(out))}`;
   return task === 'pair'
     ? `echo '{"sentence1": "这本书很好", "sentence2": "这本书不错"}' | ${script} --jsonl`
     : `echo 这本书很好 | ${script}`;
 }
 
-/** For a shell. @param {string} word */
-function quoted(word) {
+/** Quotes a word for a shell. @param {string} word */
+function quoteForShell(word) {
   return /^[\w./~+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,18 +1,25 @@
-/** `node node_bridge/verify.js`: a bundle's own golden cases, or a classifier's, on this machine, without Python. */
+/** `node node_bridge/verify.js` checks a bundle's golden cases, or a classifier's, on this machine, without Python. */
 import { BACKEND_NAMES, useBackend } from './backends/index.js';
 import { Bundle } from './bundle/bundle.js';
-import { coverage, goldenCases, verify, verifyChecksums, verifyIds, verifyRules } from './bundle/golden_cases.js';
+import {
+  describeCoverage,
+  readGoldenCases,
+  verifyBundle,
+  verifyChecksums,
+  verifyGoldenIds,
+  verifyTokenizerRules,
+} from './bundle/golden_cases.js';
 import { readTrustedKeys } from './bundle/signature.js';
 import { Classifier, verifyClassifier } from './classifier/classifier.js';
 import { readDescription } from './classifier/classifier_files.js';
 import { Encoder } from './encoder/encoder.js';
-import { allowance } from './support/closeness.js';
-import { oneOf, run, wholeNumber } from './support/command_line.js';
+import { formatBudget } from './support/closeness.js';
+import { parseChoice, runCommand, parseWholeNumber } from './support/command_line.js';
 import { UserError } from './support/errors.js';
-import { print, printJson, say } from './support/printing.js';
+import { printLines, printJson, printMessages } from './support/printing.js';
 import { Tokenizer } from './tokenizer/index.js';
 
-/** What is equal or not, and is not measured. */
+/** Checks that compare for equality and measure no distance. */
 const EXACT = ['ids', 'labels', 'tokenizer rules', 'checksums'];
 
 const HELP = `Checks a bundle: its files by their hashes, then its golden cases, for which it holds
@@ -31,11 +38,11 @@ With --model it checks a classifier: its files, then what it said at the end of 
   --json           print the result as JSON
   -h, --help
 
-Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in what was given,
+Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in the input,
 3 this machine, 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack).
 `;
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     bundle: { type: 'string' },
@@ -52,21 +59,21 @@ await run({
 async function main(options) {
   if (options.bundle === undefined && options.model === undefined)
     throw new UserError('Expected --bundle or --model; try --help.');
-  const count = options.texts === undefined ? undefined : wholeNumber('--texts', options.texts, 1, 1e6);
-  oneOf('--backend', options.backend, BACKEND_NAMES);
+  const count = options.texts === undefined ? undefined : parseWholeNumber('--texts', options.texts, 1, 1e6);
+  parseChoice('--backend', options.backend, BACKEND_NAMES);
   const trustedKeys = readTrustedKeys(options['require-signature']);
-  if (options.model !== undefined) return classifierOf(options.model, { ...options, trustedKeys });
+  if (options.model !== undefined) return checkClassifier(options.model, { ...options, trustedKeys });
   const started = performance.now();
   const bundle = Bundle.open(options.bundle, { trustedKeys });
   for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
-  if (bundle.contract.architecture === null) return tokenizerAlone(bundle, count, options.json);
-  const golden = goldenCases(bundle);
+  if (bundle.contract.architecture === null) return checkTokenizerBundle(bundle, count, options.json);
+  const golden = readGoldenCases(bundle);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend: options.backend });
   const loaded = performance.now();
-  say(encoder.notice);
-  const checks = await verify(bundle, tokenizer, encoder, count);
-  const exact = beyondTexts(bundle, golden, tokenizer);
+  printMessages(encoder.notice);
+  const checks = await verifyBundle(bundle, tokenizer, encoder, count);
+  const exact = checkExactParts(bundle, golden, tokenizer);
   const passed = [...checks, ...exact].every((check) => check.passed);
   const result = {
     bundle: bundle.contract.name,
@@ -74,13 +81,13 @@ async function main(options) {
     passed,
     checks,
     exact,
-    coverage: coverage(bundle, golden),
+    coverage: describeCoverage(bundle, golden),
     load_ms: Math.round(loaded - started),
     run_ms: Math.round(performance.now() - loaded),
     peak_rss: process.resourceUsage().maxRSS * 1024,
   };
   if (options.json) await printJson(result);
-  else print(...table(result));
+  else printLines(...formatCheckTable(result));
   return passed ? 0 : 1;
 }
 
@@ -88,43 +95,43 @@ async function main(options) {
  * @param {string} dir of a classifier
  * @param {Record<string, any>} options
  */
-async function classifierOf(dir, { bundle, backend, trustedKeys, json, texts }) {
+async function checkClassifier(dir, { bundle, backend, trustedKeys, json, texts }) {
   if (texts !== undefined) throw new UserError('--texts is for a bundle; a classifier has a few golden texts only');
   const { name } = await useBackend(backend);
   const classifier = await Classifier.load(dir, { bundle, backend: name, trustedKeys });
-  say(classifier.notice);
+  printMessages(classifier.notice);
   const checks = await verifyClassifier(dir, readDescription(dir), classifier);
   const passed = checks.every((check) => check.passed);
   const result = { bundle: dir, backend: name, passed, checks, exact: [], coverage: '' };
   if (json) await printJson(result);
-  else print(...table(result, 'the classifier says here what it said when it was trained'));
+  else printLines(...formatCheckTable(result, 'the classifier says here what it said when it was trained'));
   return passed ? 0 : 1;
 }
 
 /**
- * The rules of the tokenizer and the checksums; nothing where an older release made the bundle.
+ * Checks the rules of the tokenizer and the checksums; a bundle of an older release has neither.
  *
  * @param {Bundle} bundle
- * @param {import('./bundle/golden_cases.js').Golden} golden
+ * @param {import('./bundle/golden_cases.js').GoldenCases} golden
  * @param {Tokenizer} tokenizer
  */
-function beyondTexts(bundle, golden, tokenizer) {
-  return [verifyRules(golden, tokenizer), verifyChecksums(bundle, golden)].filter((check) => check !== null);
+function checkExactParts(bundle, golden, tokenizer) {
+  return [verifyTokenizerRules(golden, tokenizer), verifyChecksums(bundle, golden)].filter((check) => check !== null);
 }
 
 /**
- * Of a tokenizer alone there is no output to compare.
+ * Checks a bundle that has only a tokenizer, and so no output to compare.
  *
- * @param {Bundle} bundle whose files have been checked
- * @param {number | undefined} count
- * @param {boolean} json
+ * @param {Bundle} bundle its files are checked already
+ * @param {number | undefined} count how many texts; undefined: all
+ * @param {boolean} json whether to print JSON
  */
-async function tokenizerAlone(bundle, count, json) {
+async function checkTokenizerBundle(bundle, count, json) {
   const tokenizer = Tokenizer.fromBundle(bundle);
   // Bundles that an older release made have no golden ids.
-  const golden = bundle.has('golden.safetensors') ? goldenCases(bundle) : undefined;
-  const checks = golden === undefined ? [] : [verifyIds(bundle, tokenizer, count)];
-  const exact = golden === undefined ? [] : beyondTexts(bundle, golden, tokenizer);
+  const golden = bundle.has('golden.safetensors') ? readGoldenCases(bundle) : undefined;
+  const checks = golden === undefined ? [] : [verifyGoldenIds(bundle, tokenizer, count)];
+  const exact = golden === undefined ? [] : checkExactParts(bundle, golden, tokenizer);
   const failed = [...checks, ...exact].find((check) => !check.passed);
   const passed = failed === undefined;
   const { name } = bundle.contract;
@@ -135,25 +142,25 @@ async function tokenizerAlone(bundle, count, json) {
       : passed
         ? 'its golden ids are equal'
         : `DRIFT: ${failed.said}`;
-  const held = golden === undefined ? [] : [coverage(bundle, golden)];
+  const coverage = golden === undefined ? [] : [describeCoverage(bundle, golden)];
   const result = { bundle: name, backend: null, passed, files, checks, exact };
   if (json) await printJson(result);
-  else print(`${name}, a tokenizer alone: ${files} files have their hashes, ${ids}`, ...held);
+  else printLines(`${name}, a tokenizer alone: ${files} files have their hashes, ${ids}`, ...coverage);
   return passed ? 0 : 1;
 }
 
 /**
  * @param {{bundle: string, backend: string, passed: boolean, coverage: string, checks: import('./bundle/golden_cases.js').Check[], exact: import('./bundle/golden_cases.js').Check[]}} result
- * @param {string} good what is said where all passed
+ * @param {string} good the message if all checks passed
  */
-function table(
+function formatCheckTable(
   { bundle, backend, passed, checks, exact: others, coverage: reached },
   good = 'the bundle gives here what Python gave',
 ) {
   const rows = [...checks, ...others].map(({ name, passed: equal, maxAbs, budget, rtol, said }) => {
     const exact = EXACT.includes(name);
     const distance = exact ? (equal ? 'equal' : 'differ') : (maxAbs?.toPrecision(2) ?? '–');
-    const allowed = exact ? 'equal' : allowance({ atol: budget, rtol });
+    const allowed = exact ? 'equal' : formatBudget({ atol: budget, rtol });
     return `${name.padEnd(18)} ${distance.padStart(10)} ${allowed.padStart(26)}  ${equal ? 'ok' : `DRIFT: ${said}`}`;
   });
   const verdict = passed ? good : 'DRIFT: see above';

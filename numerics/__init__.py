@@ -1,4 +1,4 @@
-"""What float32 costs a model, and how far from it a runtime may be.
+"""The rounding error of float32 in a model, and how far a runtime may differ from Python.
 
-The exporter and the judge both stand on this room, and it stands on neither.
+Both the exporter and the parity tests use this folder; it uses neither.
 """

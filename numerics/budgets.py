@@ -1,6 +1,6 @@
-"""How far a runtime may be from Python: derived from what float32 costs the model at each place.
+"""How far a runtime may differ from Python, derived from the cost of float32 at each tap.
 
-The rule is |got - expected| <= atol + rtol * |expected|. Its constants stand in budgets.toml.
+The rule is |got - expected| <= atol + rtol * |expected|. Its constants are in budgets.toml.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# What of an output means anything: its values at positions that the mask shows.
+# Only values at unmasked positions are compared.
 #
-# What a model gives at a masked position is of no use to anyone, and in trained models it is ten
-# times more sensitive to rounding than the rest.
+# Nobody uses a model's values at masked positions, and in trained models they are ten times more
+# sensitive to rounding than the others.
 
 Array = NDArray[Any]
 
 
 def unmasked_values(name: str, value: Array, mask: Array) -> Array:
-    """An output or tap of one text, without its masked positions.
+    """Returns an output or tap of one text, without its masked positions.
 
     Args:
-        name: of the output or tap.
-        value: without the batch axis: float32[sequence, …], or one that has no axis of positions;
-            attention scores are float32[heads, query, key], and stay whole along the keys, where
-            the mask itself shows in them.
+        name: the name of the output or tap.
+        value: its value without the batch axis: float32[sequence, …], or without an axis of
+            positions. Attention scores are float32[heads, query, key]; their key axis is not cut,
+            since the mask itself is visible there.
         mask: the text's `attention_mask`, int32[sequence].
     """
     shown = mask == 1
@@ -45,9 +45,9 @@ def unmasked_values(name: str, value: Array, mask: Array) -> Array:
 
 
 def unmasked_per_head(value: Array, shown: Array) -> Array:
-    """What the mask shows of float32[heads, sequence, size] or float32[sequence, heads, size].
+    """Returns float32[heads, sequence, size] or [sequence, heads, size] without masked positions.
 
-    Which it is, is unknown where both are of one length; then what both readings show is left.
+    Where both axes have the same length, the layout is unknown, and both axes are cut.
     """
     for axis in range(value.ndim - 1):
         if value.shape[axis] == len(shown):
@@ -56,9 +56,10 @@ def unmasked_per_head(value: Array, shown: Array) -> Array:
 
 
 def values_for_scale(name: str, value: Array, mask: Array) -> Array:
-    """The values that say how large a place's are: as `seen`, of scores without masked keys.
+    """Returns the values that define the scale of an output or tap.
 
-    A masked key's score is -10,000 or less, and says nothing of the others.
+    They are those of `unmasked_values`; of attention scores without masked keys, whose scores of
+    -10,000 or less say nothing about the scale of the others.
     """
     shown = mask == 1
     if name.endswith("/attention_scores") and value.shape[-2:] == (len(shown), len(shown)):
@@ -66,10 +67,10 @@ def values_for_scale(name: str, value: Array, mask: Array) -> Array:
     return unmasked_values(name, value, mask)
 
 
-# What float32 costs a model at a place: how far its values are from those of float64.
+# The cost of float32 at an output or tap: how far its values are from those of float64.
 #
-# Rounding is relative: a masked key's score of -10,000 is off by 5e-4 in any program. So of each
-# difference what the budget's relative part covers is left out, its share of one cost.
+# Rounding is relative: a masked key's score of -10,000 is off by 5e-4 in any program. So the part
+# of each difference that the budget's relative part covers is not counted.
 
 RELATIVE_ERROR = 2.5e-7
 """rtol / multiple of budgets.toml, 2 units in the last place."""
@@ -80,12 +81,12 @@ ROUNDING_RUNS = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one place; `a + b` is that of both sets of values.
+    """The cost of float32 at one output or tap; `a + b` is the cost of both sets of values.
 
     Attributes:
-        largest: the largest difference beyond RELATIVE of the value; NaN where one is none.
+        largest: the largest difference beyond RELATIVE_ERROR of the value; NaN if a value is NaN.
         squares: the sum of the squares of the values, in float64.
-        count: how many values they are.
+        count: the number of values.
         how: what float32 was compared with.
     """
 
@@ -95,17 +96,19 @@ class Cost:
     how: str = FLOAT64
 
     @classmethod
-    def of(cls, name: str, single: Array, exact: Array, mask: Array, how: str = FLOAT64) -> Cost:
-        """The cost at a place in a batch, at the positions that the mask shows.
-
-        Args:
-            name: of the output or tap.
-            single: the values in float32.
-            exact: the same in float64, or of another float32 run.
-            mask: 1 at the positions that mean anything, int or bool[batch, sequence].
-            how: what `exact` is.
+    def measure(
+        cls, name: str, single: Array, exact: Array, mask: Array, how: str = FLOAT64
+    ) -> Cost:
+        """Measures the cost at an output or tap of a batch, at the unmasked positions.
 
         Integers cost nothing: they are equal or wrong.
+
+        Args:
+            name: the name of the output or tap.
+            single: the values in float32.
+            exact: the same values in float64, or from another float32 run.
+            mask: 1 at the positions that count, int or bool[batch, sequence].
+            how: what `exact` is.
         """
         total = cls(how=how)
         if single.dtype.kind != "f":
@@ -119,19 +122,26 @@ class Cost:
                     unmasked_values(name, side[index], mask[index]) for side in (single, exact)
                 )
                 scale = values_for_scale(name, exact[index], mask[index])
-                total += cls.of_values(one, other, scale, how)
-        return total if by_text else cls.of_values(single, exact, exact, how)
+                total += cls.measure_values(one, other, scale, how)
+        return total if by_text else cls.measure_values(single, exact, exact, how)
 
     @classmethod
-    def of_values(cls, single: Array, exact: Array, scale: Array, how: str = FLOAT64) -> Cost:
-        """The cost of values that all count; `scale` has those that say how large they are."""
+    def measure_values(cls, single: Array, exact: Array, scale: Array, how: str = FLOAT64) -> Cost:
+        """Measures the cost of values that all count.
+
+        Args:
+            single: the values in float32.
+            exact: the same values in float64, or from another float32 run.
+            scale: the values that define the scale.
+            how: what `exact` is.
+        """
         truth = exact.astype(np.float64)
         off = np.abs(single.astype(np.float64) - truth) - RELATIVE_ERROR * np.abs(truth)
         size = scale.astype(np.float64).ravel()
         return cls(float(np.max(off, initial=0.0)), float(size @ size), size.size, how)
 
     def __add__(self, other: Cost) -> Cost:
-        """The cost of both sets together."""
+        """Returns the cost of both sets of values."""
         return Cost(
             float(np.maximum(self.largest, other.largest)),
             self.squares + other.squares,
@@ -141,15 +151,15 @@ class Cost:
 
     @property
     def rms(self) -> float:
-        """Root mean square of the values: the place's scale."""
+        """The root mean square of the values: the scale of the output or tap."""
         return math.sqrt(self.squares / self.count) if self.count else 0.0
 
 
 def round_weights_randomly(weights: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-    """DRAWS times the weights, each float one unit in the last place up or down, by chance.
+    """Yields ROUNDING_RUNS copies of the weights, each float moved by one unit in the last place.
 
-    Half a unit is what a value loses when it is rounded. Here only weights are rounded, and not
-    what is computed of them, hence a whole one.
+    The direction is random. Rounding changes a value by half a unit; here only the weights are
+    rounded, and not the values computed from them, hence a whole unit.
     """
     for seed in range(ROUNDING_RUNS):
         generator = np.random.default_rng(seed)
@@ -157,7 +167,7 @@ def round_weights_randomly(weights: Mapping[str, Array]) -> Iterator[dict[str, A
 
 
 def move_one_ulp(value: Array, generator: np.random.Generator) -> Array:
-    """A weight's neighbours in float32, up or down by chance; zeros and integers stay."""
+    """Returns a weight's random neighbours in float32, up or down; keeps zeros and integers."""
     if value.dtype.kind != "f":
         return value
     up = generator.integers(0, 2, value.shape).astype(bool)
@@ -166,7 +176,7 @@ def move_one_ulp(value: Array, generator: np.random.Generator) -> Array:
 
 
 def pack_costs(costs: Mapping[str, Cost]) -> dict[str, Array]:
-    """Costs by place as arrays, which hold a NaN where JSON does not."""
+    """Returns costs by name as arrays, which can represent NaN; JSON cannot."""
     return {
         name: np.array([cost.largest, cost.squares, cost.count, cost.how == FLOAT64], np.float64)
         for name, cost in costs.items()
@@ -174,7 +184,7 @@ def pack_costs(costs: Mapping[str, Cost]) -> dict[str, Array]:
 
 
 def unpack_costs(batch: Mapping[str, Array]) -> dict[str, Cost]:
-    """The costs by place that `packed` wrote."""
+    """Returns the costs by name from the arrays of `pack_costs`."""
     return {
         name: Cost(
             float(value[0]),
@@ -200,7 +210,7 @@ SCALE: float = BUDGET_TABLE["float32"]["scale"]
 
 @dataclass(frozen=True)
 class Budget:
-    """An allowance and where it comes from; both numbers 0 mean *equal*."""
+    """An allowed difference and its origin; both numbers 0 mean *equal*."""
 
     atol: float
     rtol: float
@@ -208,12 +218,12 @@ class Budget:
 
 
 def derive_budget(cost: Cost, dtype: str = "float32") -> Budget:
-    """The budget of a place.
+    """Derives the budget of an output or tap.
 
     Args:
-        cost: what float32 costs the model there.
-        dtype: of the weights, one of DTYPES; what fewer bits cost comes on top, and grows with the
-            place's scale where that is more than 1.
+        cost: the cost of float32 there.
+        dtype: the dtype of the stored weights, one of DTYPES. Fewer bits add to the budget, in
+            proportion to the scale where the scale is more than 1.
     """
     scale, lost = cost.rms, round_up(cost.largest)
     atol = MULTIPLE * cost.largest
@@ -228,15 +238,15 @@ def derive_budget(cost: Cost, dtype: str = "float32") -> Budget:
 
 
 def atol_ceiling(cost: Cost, dtype: str = "float32") -> float:
-    """The largest `atol` of a place that is no sign of a broken model."""
+    """Returns the largest `atol` of an output or tap that is no sign of a broken model."""
     more = 0.0 if dtype == "float32" else BUDGET_TABLE[dtype]["atol"] * max(1.0, cost.rms)
     return round_up(CEILING * cost.rms + more)
 
 
 def round_up(value: float, digits: int = 2) -> float:
-    """Of so many digits, not less than `value`; so it seldom depends on the machine.
+    """Rounds up to some digits, so that the result seldom depends on the machine.
 
-    >>> rounded_up(1.234e-6), rounded_up(1.2e-6), rounded_up(9.96e-6), rounded_up(0.0)
+    >>> round_up(1.234e-6), round_up(1.2e-6), round_up(9.96e-6), round_up(0.0)
     (1.3e-06, 1.2e-06, 1e-05, 0.0)
     """
     if value == 0 or not math.isfinite(value):

@@ -1,8 +1,8 @@
 """A TensorFlow graph in float64: the same function without float32's rounding.
 
-Every float becomes a double: types of nodes and functions, constants, targets of casts. A constant
-keeps the float32 value that the model was given: the function is the model's own, and only its
-arithmetic is finer. Ops that have no float64 kernel on the CPU are written out in others.
+Every float becomes a double: dtypes of nodes and functions, constants, and targets of casts. A
+constant keeps its float32 value: the function stays the model's own, only its arithmetic is more
+precise. Ops without a float64 kernel on the CPU are replaced by other ops.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,37 +22,37 @@ BATCH_NORM_OPS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
 class NoFloat64(Exception):
-    """The graph has ops that do not run in float64; the message names them."""
+    """The graph has ops that cannot run in float64; the message names them."""
 
 
 def run_graph(
     graph_def: graph_pb2.GraphDef, feeds: Mapping[str, Array], fetched: Iterable[str]
 ) -> dict[str, Array]:
-    """What TensorFlow gives for a graph: the values of some nodes, from those of its placeholders.
+    """Runs a graph in TensorFlow; returns the values of some nodes by name.
 
     Args:
-        graph_def: in float32 or as `in_float64` gives it.
-        feeds: values by the name of their placeholder.
-        fetched: names of nodes, whose first output is wanted.
+        graph_def: the graph, in float32 or from `graph_in_float64`.
+        feeds: the values of the placeholders, by name.
+        fetched: names of the nodes whose first output is returned.
     """
     with tf.Graph().as_default():
         tf.import_graph_def(graph_def, name="")
         with tf.compat.v1.Session() as session:
-            given = {f"{name}:0": value for name, value in feeds.items()}
-            values: dict[str, Array] = session.run({name: f"{name}:0" for name in fetched}, given)
+            inputs = {f"{name}:0": value for name, value in feeds.items()}
+            values: dict[str, Array] = session.run({name: f"{name}:0" for name in fetched}, inputs)
             return values
 
 
 def as_float64(value: Array) -> Array:
-    """A value as float64 where it is of floats, else as it is."""
+    """Returns an array of floats as float64, any other array unchanged."""
     return value.astype(np.float64) if tf.as_dtype(value.dtype).is_floating else value
 
 
 def graph_in_float64(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
-    """The graph with doubles for floats; nodes keep their names.
+    """Returns the graph with float64 in place of every float; nodes keep their names.
 
     Raises:
-        NoFloat64: an op has no float64 kernel and no other form is known.
+        NoFloat64: an op has no float64 kernel and no known replacement.
     """
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     result.library.CopyFrom(graph_def.library)
@@ -75,10 +75,10 @@ def graph_in_float64(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
 
 
 def widen_node(node: node_def_pb2.NodeDef) -> None:
-    """Doubles for floats in all of a node's attributes.
+    """Replaces floats by float64 in all attributes of a node, in place.
 
     Raises:
-        NoFloat64: it reads the bits of floats.
+        NoFloat64: the node reads the bits of floats.
     """
     if node.op == "Bitcast" and {node.attr["T"].type, node.attr["type"].type} & set(FLOAT_TYPES):
         raise NoFloat64(f"{node.name} reads the bits of a float")
@@ -87,7 +87,7 @@ def widen_node(node: node_def_pb2.NodeDef) -> None:
 
 
 def widen_attribute(attribute: attr_value_pb2.AttrValue) -> None:
-    """Doubles for floats in one attribute: a type, types, a constant, or those of a function."""
+    """Replaces floats by float64 in one attribute: a type, a list, a constant or a function."""
     if attribute.type in FLOAT_TYPES:
         attribute.type = DOUBLE
     for i, kind in enumerate(attribute.list.type):
@@ -101,7 +101,7 @@ def widen_attribute(attribute: attr_value_pb2.AttrValue) -> None:
 
 
 def has_kernel(node: node_def_pb2.NodeDef) -> bool:
-    """Whether the CPU has a kernel for a node of these types."""
+    """Whether the CPU has a kernel for a node with these dtypes."""
     types = {name: {a.type, *a.list.type} - {0} for name, a in node.attr.items()}
     return any(
         all(types.get(name, set()) <= allowed for name, allowed in limits.items())
@@ -111,7 +111,7 @@ def has_kernel(node: node_def_pb2.NodeDef) -> bool:
 
 @cache
 def cpu_kernels(op: str) -> list[dict[str, set[int]]]:
-    """For each of an op's kernels on the CPU the types it takes, by attribute."""
+    """Returns, for each CPU kernel of an op, the allowed dtypes by attribute."""
     return [
         {limit.name: set(limit.allowed_values.list.type) for limit in kernel.constraint}
         for kernel in kernels.get_registered_kernels_for_op(op).kernel
@@ -120,7 +120,7 @@ def cpu_kernels(op: str) -> list[dict[str, set[int]]]:
 
 
 def add_float64_node(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
-    """Adds a node to a graph, or what does the same where it has no float64 kernel."""
+    """Adds a node to a graph, or equivalent nodes where it has no float64 kernel."""
     if node.op == "_FusedMatMul" and set(node.attr["fused_ops"].list.s) == {b"BiasAdd"}:
         product = result.node.add(op="MatMul", name=f"{node.name}/product")
         product.input[:] = node.input[:2]
@@ -136,9 +136,9 @@ def add_float64_node(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> 
 
 
 def add_batch_norm(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
-    """Adds the first output of FusedBatchNorm, as Keras's LayerNormalization takes it.
+    """Adds the first output of FusedBatchNorm, which Keras's LayerNormalization uses.
 
-    Statistics, its other outputs, are used in training alone; who takes one does not load.
+    Its other outputs are statistics for training; a graph that uses one does not load.
     """
     last = node.attr["data_format"].s in (b"", b"NHWC")
     axes = [0, 1, 2] if last else [0, 2, 3]
@@ -148,8 +148,8 @@ def add_batch_norm(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> No
         raise NoFloat64(f"{name} is inside a function")
 
     with tf.Graph().as_default() as graph:
-        given = [tf.compat.v1.placeholder(tf.float64, name=f"given_{i}") for i in range(5)]
-        x, scale, offset, mean, variance = given
+        inputs = [tf.compat.v1.placeholder(tf.float64, name=f"input_{i}") for i in range(5)]
+        x, scale, offset, mean, variance = inputs
         if node.attr["is_training"].b or "is_training" not in node.attr:
             mean = tf.reduce_mean(x, axes)
             variance = tf.reduce_mean(tf.math.squared_difference(x, tf.reshape(mean, axis)), axes)
@@ -158,52 +158,56 @@ def add_batch_norm(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> No
         centred = x - tf.reshape(mean, axis)
         tf.identity(centred * factor + tf.reshape(offset, axis), name="result")
         written = graph.as_graph_def()
-    inputs = {f"given_{i}": source for i, source in enumerate(node.input[:5])}
+    outer_names = {f"input_{i}": source for i, source in enumerate(node.input[:5])}
     for inner in written.node:
-        if inner.name in inputs:
+        if inner.name in outer_names:
             continue
         new = result.node.add()
         new.CopyFrom(inner)
         new.name = name if inner.name == "result" else f"{name}/{inner.name}"
-        new.input[:] = [inputs.get(taken) or f"{name}/{taken}" for taken in inner.input]
-
-
-# A SavedModel's signature in float64: the same inputs and variables, every value a double.
+        new.input[:] = [outer_names.get(taken) or f"{name}/{taken}" for taken in inner.input]
 
 
 class Float64Function:
-    """Places of a signature's graph, with every function that it calls written out."""
+    """A SavedModel's signature in float64: the same inputs and variables, every float a double."""
 
-    def __init__(self, function: Any, places: Mapping[str, str]) -> None:
-        """Takes the signature's concrete function, and tensors by the names to give them.
+    def __init__(self, function: Any, taps: Mapping[str, str]) -> None:
+        """Converts the signature's graph, with all called functions inlined.
 
-        The outputs of the signature are places too, by their own names.
+        Args:
+            function: the signature's concrete function.
+            taps: tensors inside the graph, by the name under which `run` returns them. The
+                outputs of the signature are returned too, by their own names.
 
         Raises:
             NoFloat64: an op has no float64 kernel.
         """
         results = sorted(function.structured_outputs)
         names = [tensor.name for tensor in function.outputs]
-        tensors = dict(zip(results, names, strict=True)) | dict(places)
+        tensors = dict(zip(results, names, strict=True)) | dict(taps)
         self._names = list(tensors)
         self._keys = sorted(function.structured_input_signature[1])
         written = convert_to_constants._run_inline_graph_optimization(function, False, True)
         graph_def = graph_in_float64(written)
         variables = {id(variable.handle): variable for variable in function.graph.variables}
-        held = {}
+        capture_feeds = {}
         self._copies = []
         for outer, inner in function.graph.captures:
             variable = variables.get(id(outer))
             if variable is not None and variable.dtype.is_floating:
                 self._copies.append(tf.Variable(as_float64(variable.numpy())))
-                held[inner.name] = self._copies[-1].handle
+                capture_feeds[inner.name] = self._copies[-1].handle
             else:
-                held[inner.name] = tf.cast(outer, tf.float64) if outer.dtype.is_floating else outer
+                capture_feeds[inner.name] = (
+                    tf.cast(outer, tf.float64) if outer.dtype.is_floating else outer
+                )
         free = function.inputs[: len(self._keys)]
 
-        def fetch(*given: tf.Tensor) -> list[tf.Tensor]:
-            feeds = {tensor.name: value for tensor, value in zip(free, given, strict=True)}
-            feeds |= {n: ops.get_default_graph().capture(outer) for n, outer in held.items()}
+        def fetch(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            feeds = {tensor.name: value for tensor, value in zip(free, inputs, strict=True)}
+            feeds |= {
+                n: ops.get_default_graph().capture(outer) for n, outer in capture_feeds.items()
+            }
             wanted = list(tensors.values())
             fetched: list[tf.Tensor] = tf.import_graph_def(graph_def, feeds, wanted, name="")
             return fetched
@@ -214,7 +218,7 @@ class Float64Function:
         self._run = tf.compat.v1.wrap_function(fetch, specs)
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
-        """The values of all places, float64, from the signature's inputs by name."""
-        given = [as_float64(np.asarray(feeds[key])) for key in self._keys]
-        answers = self._run(*(tf.constant(value) for value in given))
+        """Returns outputs and taps in float64, from the signature's inputs by name."""
+        inputs = [as_float64(np.asarray(feeds[key])) for key in self._keys]
+        answers = self._run(*(tf.constant(value) for value in inputs))
         return {name: answer.numpy() for name, answer in zip(self._names, answers, strict=True)}

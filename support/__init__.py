@@ -1,1 +1,1 @@
-"""What every Python room needs: errors, exit codes, options, printing, files of others."""
+"""What every Python folder needs: errors, exit codes, options, printing, reading input files."""

@@ -1,10 +1,10 @@
-"""The options of every Python command of the project, and how errors leave it.
+"""Option parsing and error reporting for every Python command of the project.
 
-By itself argparse takes the beginning of an option for the option, the last of two values without
-a word, and puts its whole usage before a mistake.
+argparse alone accepts abbreviated options, silently takes the last of two values, and prints its
+whole usage before each error.
 
-Exit codes: 0 good, 1 drift or a failed check, 2 the user's mistake, 3 the environment, 70 a defect
-of the program itself (EX_SOFTWARE of sysexits.h), 130 interrupted.
+Exit codes: 0 success, 1 drift or a failed check, 2 the user's mistake, 3 the environment, 70 a
+defect of the program itself (EX_SOFTWARE of sysexits.h), 130 interrupted.
 """
 
 import argparse
@@ -37,20 +37,20 @@ MACHINE_ERRORS = {
     errno.EBUSY: "try again later",
     errno.ETXTBSY: "try again later",
 }
-"""System errors that are this machine's, with a remedy; the others are a wrong place's."""
+"""System errors that the machine causes, each with a remedy; others mean a wrong path."""
 ROOT = Path(__file__).parents[1]
 DISK_ERROR_TEXTS = ("No space left", "File too large", "Disk quota", "Read-only file system")
-"""In TensorFlow's errors, which are no OSError."""
-# TensorFlow's, by its name: the class is not at hand where TensorFlow was never loaded.
+"""Parts of TensorFlow's error messages; its errors are no OSError."""
+# By name: TensorFlow's class cannot be imported where TensorFlow was never loaded.
 OUT_OF_MEMORY_CLASSES = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
 NO_MEMORY_TEXTS = ("failed to map segment", "annot allocate memory")
-"""In the ImportError of a library that is too large for the memory there is."""
+"""Parts of the ImportError of a library that is too large for the memory."""
 MIN_SIMILARITY = 0.6
-"""Share of letters that two names have in common, as difflib counts it, for a likely slip."""
+"""Smallest ratio of difflib at which one name counts as a typing error of another."""
 
 
 class OptionParser(argparse.ArgumentParser):
-    """Parses options; a mistake is one line on stderr, with the nearest name, and exit code 2."""
+    """Parses options; reports a mistake in one line, with the nearest name, and exit code 2."""
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("allow_abbrev", False)
@@ -60,22 +60,22 @@ class OptionParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parses the options of this command; a subcommand's parser gets its own part."""
-        given = list(sys.argv[1:] if args is None else args)
-        self.check_names(given)
-        found, rest = super().parse_known_args(given, namespace)
+        """Parses this command's options; the subcommand's parser gets the subcommand's options."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        self.check_names(arguments)
+        found, rest = super().parse_known_args(arguments, namespace)
         if rest:
             self.error(f"Expected options only, got `{rest[0]}`; try --help")
         return found, rest
 
-    def check_names(self, given: list[str]) -> None:
-        """Refuses an option that is unknown or given twice."""
+    def check_names(self, arguments: list[str]) -> None:
+        """Refuses an option that is unknown or repeated."""
         has_subcommands = any(isinstance(a, argparse._SubParsersAction) for a in self._actions)
         seen: set[str] = set()
-        words = iter(given)
+        words = iter(arguments)
         for word in words:
             is_option = re.match(r"-[^\d.]", word)
-            # What follows a subcommand is its parser's.
+            # The subcommand's parser checks what follows the subcommand.
             if word == "--" or (has_subcommands and not is_option):
                 return
             if not is_option:
@@ -92,7 +92,7 @@ class OptionParser(argparse.ArgumentParser):
                 next(words, None)  # its value
 
     def error(self, message: str) -> NoReturn:
-        """Ends the program with one line."""
+        """Prints one line to stderr and ends the program with exit code 2."""
         line = printable(" ".join(message.split()))
         line = line.replace("invalid int value:", "expected a whole number, got")
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", line)
@@ -103,11 +103,11 @@ class OptionParser(argparse.ArgumentParser):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was most likely meant; None where none is near.
+    """Returns the known name most similar to `name`, or None if no name is similar.
 
-    >>> nearest("--bundel", ["--bundle", "--model"])
+    >>> nearest_name("--bundel", ["--bundle", "--model"])
     '--bundle'
-    >>> nearest("--tok", ["--tokenizer"])
+    >>> nearest_name("--tok", ["--tokenizer"])
     '--tokenizer'
     """
     names = {option.replace("_", "-"): option for option in known}
@@ -118,7 +118,7 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not known."""
+    """Returns advice for an unknown name: the nearest known one, or `--help`."""
     meant = nearest_name(name, known)
     return f"did you mean {meant}?" if meant else "try --help"
 
@@ -126,10 +126,10 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
 def command(
     interrupted: str = "interrupted",
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Decorates the `main` of a command: whatever it prints is clean, whatever it raises is a line.
+    """Decorates the `main` of a command: cleans its output, reports each error in one line.
 
     Args:
-        interrupted: what to say after Ctrl-C.
+        interrupted: the message after Ctrl-C.
     """
 
     def decorate(main: Callable[..., int]) -> Callable[..., int]:
@@ -144,7 +144,7 @@ def command(
                     say(interrupted)
                     return INTERRUPTED
                 except BrokenPipeError:
-                    # A reader that went away (`| head`); lest Python complain of it at its end.
+                    # The reader has gone (`| head`); without this Python reports it when it ends.
                     discard_output(sys.stdout)
                     return 0
                 except Exception as error:
@@ -163,7 +163,7 @@ def command(
 
 
 def describe_failure(error: BaseException) -> tuple[str, int]:
-    """What an error says to a person, without `error: `, and the exit code."""
+    """Returns an error's message for the user, without `error: `, and the exit code."""
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
         return str(error), code
@@ -180,29 +180,29 @@ def describe_failure(error: BaseException) -> tuple[str, int]:
     if name in OUT_OF_MEMORY_CLASSES or no_room:
         return f"there is not enough memory ({message or name}); give it more", ENVIRONMENT
     if isinstance(error, RecursionError):
-        return f"what was given is nested too deep{source_location(error)}", USER_ERROR
+        return f"the input is nested too deep{source_location(error)}", USER_ERROR
     reason = summarize_error(error)
     return f"internal error, please report it: {reason}; {DEBUG_VARIABLE}=1 shows where", INTERNAL
 
 
 def summarize_error(error: BaseException) -> str:
-    """An error that nobody foresaw, in one line with its place in this program."""
+    """Returns one line about an unexpected error: class, message and source location."""
     message = printable(" ".join(str(error).split()), 400)
     return f"{type(error).__name__}: {message}{source_location(error)}"
 
 
 def source_location(error: BaseException) -> str:
-    """The last line of this program where an error came up, in brackets; "" where there is none."""
-    place = ""
+    """Returns the last line of this project in a traceback, as ` (file:line)`; "" if none is."""
+    location = ""
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
         if ROOT in file.parents and not file.relative_to(ROOT).parts[0].startswith("."):
-            place = f" ({file.name}:{frame.lineno})"
-    return place
+            location = f" ({file.name}:{frame.lineno})"
+    return location
 
 
 def discard_output(stream: Any) -> None:
-    """What a stream still holds is dropped: where it cannot go, Python would say so at its end."""
+    """Drops a stream's buffer, which cannot be written: Python would report it when it ends."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, underlying_stream(stream).fileno())

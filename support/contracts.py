@@ -1,6 +1,6 @@
-"""Reads the JSON documents that cross between programs, each by its JSON Schema.
+"""Reads the JSON documents that programs exchange; checks each against its JSON Schema.
 
-`schemas/` at the root has the schemas; Node reads with the same ones (node_bridge/support/json.js).
+The schemas are in `schemas/`; Node uses the same ones (node_bridge/support/json.js).
 """
 
 import hashlib
@@ -18,18 +18,18 @@ CONTRACT = "bundle.json"
 DESCRIPTION = "classifier.json"
 FORMATS = {CONTRACT: "bert-bridge", DESCRIPTION: "bert-bridge-classifier"}
 UNSEALED = "0" * 64
-"""Stands in the place of a classifier's seal while it is computed."""
+"""Replaces a classifier's seal while the seal is computed."""
 MAX_PROBLEM_CHARACTERS = 300
-"""Characters of a problem that are shown: it may quote the file."""
+"""The most characters shown of a problem, which may quote the file."""
 
 Schema = Literal["bundle", "classifier", "golden"]
 
 
 def read_bundle(bundle: Path) -> dict[str, Any]:
-    """The contract of a bundle; its hashes are Node's to check.
+    """Reads the contract of a bundle; does not check the hashes, Node does.
 
     Raises:
-        UserError: it is not a bundle, or its contract is not what the schema says.
+        UserError: it is not a bundle, or its contract does not fit the schema.
     """
     document = read_document(bundle, CONTRACT, "a bundle", "make one with `nox -s export`")
     path, advice = bundle / CONTRACT, "export the bundle again"
@@ -41,11 +41,11 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
 
 
 def read_classifier(directory: Path) -> dict[str, Any]:
-    """The description of a classifier, whose seal holds.
+    """Reads the description of a classifier and checks its seal.
 
     Raises:
-        UserError: it is not a classifier, its description is not what the schema says, or it was
-            edited since training.
+        UserError: it is not a classifier, its description does not fit the schema, or the
+            description was edited after training.
     """
     how = "make one with `node node_bridge/train.js`"
     document = read_document(directory, DESCRIPTION, "a classifier", how)
@@ -61,16 +61,16 @@ def read_classifier(directory: Path) -> dict[str, Any]:
 
 
 def read_document(directory: Path, name: str, kind: str, how: str) -> dict[str, Any]:
-    """A JSON object out of a directory.
+    """Reads a JSON object from a directory and checks its `format`.
 
     Args:
-        directory: where it is.
-        name: of the file, a key of FORMATS.
-        kind: what the directory should be.
-        how: to get one.
+        directory: the directory.
+        name: the file's name, a key of FORMATS.
+        kind: what the directory should be, for messages.
+        how: advice on how to get one, for messages.
 
     Raises:
-        UserError: there is none, it cannot be read, or it is of another format.
+        UserError: the file is missing, cannot be read, or has another format.
     """
     path = directory / name
     if not path.exists():
@@ -82,21 +82,21 @@ def read_document(directory: Path, name: str, kind: str, how: str) -> dict[str, 
 
 
 def refuse_constant(name: str) -> float:
-    """JSON has no NaN and no infinity, though Python reads them."""
+    """Refuses NaN and infinity: JSON has neither, but Python reads them."""
     raise ValueError(f"got {name}, expected a number")
 
 
 def validate_document(schema: Schema, document: Any, path: Path, advice: str) -> None:
-    """Checks a document.
+    """Checks a document against its schema.
 
     Args:
         schema: the name of the schema.
-        document: as `json` reads it.
-        path: where it is from.
-        advice: how to mend it.
+        document: the document as `json` reads it.
+        path: its file, for messages.
+        advice: how to fix it, for messages.
 
     Raises:
-        UserError: it is not what the schema says; names one place.
+        UserError: it does not fit; the message has the JSON pointer of one problem.
     """
     from jsonschema.exceptions import best_match
 
@@ -111,7 +111,7 @@ def validate_document(schema: Schema, document: Any, path: Path, advice: str) ->
 
 @cache
 def schema_validator(schema: Schema) -> Any:
-    """The validator of a schema, which is itself checked."""
+    """Returns the validator of a schema; checks the schema itself too."""
     from jsonschema import Draft202012Validator
 
     definition = json.loads((SCHEMAS / f"{schema}.schema.json").read_text(encoding="utf-8"))
@@ -120,7 +120,7 @@ def schema_validator(schema: Schema) -> Any:
 
 
 def contradiction_in_bundle(contract: dict[str, Any]) -> str:
-    """What the schema cannot say, as in node_bridge/bundle/bundle.js; "" where nothing is wrong."""
+    """Returns a problem that the schema cannot express, or ""; as bundle.js in Node does."""
     tokenizer = contract["tokenizer"]
     size = tokenizer["vocab_size"]
     for role, special in tokenizer["special_tokens"].items():
@@ -138,7 +138,7 @@ def contradiction_in_bundle(contract: dict[str, Any]) -> str:
 
 
 def contradiction_in_classifier(description: dict[str, Any]) -> str:
-    """What the schema cannot say, as in classifier_files.js of Node; "" where nothing is wrong."""
+    """Returns a problem that the schema cannot express, or ""; as classifier_files.js in Node."""
     labels = description["labels"]
     known = set(labels)
     if len(known) < len(labels):
@@ -160,11 +160,12 @@ def contradiction_in_classifier(description: dict[str, Any]) -> str:
 
 
 def seal_description(description: dict[str, Any]) -> bytes:
-    """A classifier's description with its own sha256 in it, as train.js writes it.
+    """Returns a classifier's description as bytes, with its own sha256 in it, as train.js does.
 
-    It proves that nothing was lost or edited since, not who trained it: anyone can seal.
+    The seal shows that nothing was lost or edited later. It does not show who trained the
+    classifier: anyone can seal.
     """
-    # Right after what says which file this is, as in train.js: no other zeros may come before it.
+    # After `format` and `version`, as in train.js: no other 64 zeros may come before the seal.
     head = {key: description[key] for key in ("format", "version") if key in description}
     document = head | {"sha256": UNSEALED} | {k: v for k, v in description.items() if k != "sha256"}
     text = (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
@@ -172,5 +173,5 @@ def seal_description(description: dict[str, Any]) -> bytes:
 
 
 def seal_of(data: bytes, seal: str) -> str:
-    """The sha256 of a description with 64 zeros where its seal stands."""
+    """Returns the sha256 of a description in which 64 zeros replace the seal."""
     return hashlib.sha256(data.replace(seal.encode(), UNSEALED.encode(), 1)).hexdigest()

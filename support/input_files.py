@@ -1,7 +1,7 @@
-"""Reads files that somebody else wrote: plain files up to a size, and JSON of the right types.
+"""Reads files that somebody else wrote: plain files of limited size, and JSON of expected types.
 
-Every configuration goes through here, so that a pipe, a device, a file of gigabytes, deep nesting
-or a value of another type ends in one line, before anything is built.
+All configuration files are read here. A pipe, a device, a file of gigabytes, deep nesting or a
+value of a wrong type ends in a one-line error, before anything is built.
 """
 
 import json
@@ -18,7 +18,7 @@ from support.errors import UserError
 COPY_AGAIN = "correct the file, or copy it again from the model"
 # The tokenizer.json of a vocab of 250,000 tokens has 17 MB.
 MAX_JSON = 64 << 20
-# Configurations nest five deep, a tokenizer.json about eight.
+# Configurations nest 5 levels deep, a tokenizer.json about 8.
 MAX_DEPTH = 64
 MAX_SHOWN_CHARACTERS = 60
 JSON_TYPE_NAMES: dict[type, str] = {
@@ -28,18 +28,18 @@ JSON_TYPE_NAMES: dict[type, str] = {
     bool: "true or false",
     int: "an integer",
 }
-# Possessive, and with an end for a string that has none: linear in time, flat in memory.
+# Possessive, and it accepts an unterminated string: linear in time, constant in memory.
 JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def plain_file_size(path: Path, expected: str) -> int:
-    """The size of a plain file, without opening it.
+    """Returns the size of a plain file in bytes, without opening it.
 
-    A pipe would be waited for, and a device may never end.
+    Opening a pipe would block, and reading a device may never end.
 
     Raises:
-        UserError: no such file, a directory, a pipe or a device.
+        UserError: there is no such file, or it is a directory, a pipe or a device.
     """
     try:
         found = path.stat()
@@ -54,15 +54,15 @@ def plain_file_size(path: Path, expected: str) -> int:
 
 
 def read_plain_file(path: Path, most: int, expected: str) -> bytes:
-    """The bytes of a plain file.
+    """Reads the bytes of a plain file.
 
     Raises:
-        UserError: see `plain_file`; or it has more than `most` bytes.
+        UserError: see `plain_file_size`; or the file has more than `most` bytes.
     """
     size = plain_file_size(path, expected)
     if size <= most:
         try:
-            # Of a file that grows meanwhile no more than this.
+            # The limit holds for a file that grows meanwhile, too.
             with open(path, "rb", opener=open_without_waiting) as stream:
                 data = stream.read(most + 1)
         except OSError as error:
@@ -77,7 +77,7 @@ def read_plain_file(path: Path, most: int, expected: str) -> bytes:
 
 
 def open_without_waiting(name: str, flags: int) -> int:
-    """Opens a file that may have become a pipe since it was looked at."""
+    """Opens a file without blocking: it may have become a pipe since it was checked."""
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -86,15 +86,15 @@ def read_json(
     expected: str = "the model's own file",
     constant: Callable[[str], Any] | None = None,
 ) -> Any:
-    """A JSON document.
+    """Reads a JSON document.
 
     Args:
         path: the file.
-        expected: what to give in its place.
-        constant: gets NaN and the infinities, which Python reads though JSON has none.
+        expected: the file that the user should give instead, for messages.
+        constant: called for NaN and the infinities, which Python reads though JSON has none.
 
     Raises:
-        UserError: see `read_plain`; or it is no JSON, or nested deeper than any configuration.
+        UserError: see `read_plain_file`; or it is no JSON, or nests deeper than MAX_DEPTH.
     """
     raw = read_plain_file(path, MAX_JSON, expected)
     if (depth := nesting_depth(raw)) > MAX_DEPTH:
@@ -104,7 +104,7 @@ def read_json(
     try:
         document = json.loads(raw.decode("utf-8"), parse_constant=constant)
         if SURROGATE.search(raw):
-            # Half of a character cannot be written again.
+            # A lone surrogate cannot be encoded.
             json.dumps(document, ensure_ascii=False).encode("utf-8")
     except ValueError as error:
         reason = str(error).split("\n")[0][:100]
@@ -113,9 +113,9 @@ def read_json(
 
 
 def nesting_depth(raw: bytes) -> int:
-    """How deep a JSON text nests.
+    """Returns how many levels deep a JSON text nests.
 
-    >>> depth_of(b'{"a": [1, "[[["]}')
+    >>> nesting_depth(b'{"a": [1, "[[["]}')
     2
     """
     depth = deepest = 0
@@ -126,17 +126,17 @@ def nesting_depth(raw: bytes) -> int:
 
 
 def read_object(path: Path, expected: str = "the model's own file") -> dict[str, Any]:
-    """A JSON file that holds one object.
+    """Reads a JSON file that contains one object.
 
     Raises:
-        UserError: see `read_json`; or something else than an object.
+        UserError: see `read_json`; or the document is no object.
     """
     document: dict[str, Any] = require_type(read_json(path, expected), dict, str(path))
     return document
 
 
 def short_json(value: Any) -> str:
-    """A value as JSON has it, cut short; of an object or array only what it is."""
+    """Returns a value as short JSON for messages; for an object or array, only its type."""
     if isinstance(value, dict | list):
         return JSON_TYPE_NAMES[type(value)] if value else json.dumps(value)
     try:
@@ -146,34 +146,46 @@ def short_json(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
 
 
-def require_type(value: Any, wanted: type, place: str, remedy: str = COPY_AGAIN) -> Any:
-    """The value, if it is of that JSON type; true is no integer.
+def require_type(value: Any, wanted: type, location: str, remedy: str = COPY_AGAIN) -> Any:
+    """Returns the value if it has the wanted JSON type; true is no integer.
+
+    Args:
+        value: any JSON value.
+        wanted: a key of JSON_TYPE_NAMES.
+        location: the file and key, for messages.
+        remedy: how to fix it, for messages.
 
     Raises:
-        UserError: it is of another.
+        UserError: the value has another type.
     """
     if type(value) is not wanted:
         raise UserError(
-            f"{place}: got {short_json(value)}, expected {JSON_TYPE_NAMES[wanted]}; {remedy}"
+            f"{location}: got {short_json(value)}, expected {JSON_TYPE_NAMES[wanted]}; {remedy}"
         )
     return value
 
 
-def require_number(value: Any, place: str) -> int | float:
-    """The value, if it is a finite number.
+def require_number(value: Any, location: str) -> int | float:
+    """Returns the value if it is a finite number.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not.
     """
     is_number = type(value) is int or (type(value) is float and math.isfinite(value))
     if not is_number:
-        raise UserError(f"{place}: got {short_json(value)}, expected a number; {COPY_AGAIN}")
+        raise UserError(f"{location}: got {short_json(value)}, expected a number; {COPY_AGAIN}")
     found: int | float = value
     return found
 
 
-def require_integer(value: Any, place: str, least: int, most: int | None = None) -> int:
-    """The value, if it is an integer within these limits.
+def require_integer(value: Any, location: str, least: int, most: int | None = None) -> int:
+    """Returns the value if it is an integer within limits.
+
+    Args:
+        value: any JSON value.
+        location: the file and key, for messages.
+        least: the smallest allowed value.
+        most: the largest allowed value; None: no limit.
 
     Raises:
         UserError: it is not.
@@ -181,6 +193,6 @@ def require_integer(value: Any, place: str, least: int, most: int | None = None)
     if type(value) is not int or value < least or (most is not None and value > most):
         limits = f"from {least} to {most}" if most is not None else f"of {least} or more"
         raise UserError(
-            f"{place}: got {short_json(value)}, expected an integer {limits}; {COPY_AGAIN}"
+            f"{location}: got {short_json(value)}, expected an integer {limits}; {COPY_AGAIN}"
         )
     return value

@@ -1,4 +1,4 @@
-"""Imports TensorFlow without the lines that it writes at start-up; the one place that does."""
+"""Imports TensorFlow without its start-up messages; all of the project imports it here."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def tensorflow() -> tuple[Any, Any]:
-    """The modules `tensorflow` and `tensorflow_text`; only errors of theirs reach the terminal."""
+    """Returns the modules `tensorflow` and `tensorflow_text`; they print errors only."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -24,16 +24,16 @@ def tensorflow() -> tuple[Any, Any]:
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Nothing written to file descriptor 2 arrives: C++ start-up notices heed no log level.
+    """Discards what the block writes to file descriptor 2: C++ messages ignore the log level.
 
-    An exception in the block still does.
+    An exception in the block is raised as usual.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved = os.dup(2)
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  a device, not a path of the user's
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -1,12 +1,12 @@
 /**
- * A side that runs one GraphModel on wasm: any directory with a model.json, by nothing but TF.js,
- * and on demand with what node_bridge adds to the backend.
+ * A side that runs one GraphModel on wasm: any directory with a model.json, with plain TF.js or, on
+ * demand, with what node_bridge adds to the backend.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { openGraph, usePlainWasm } from '../plain_tfjs.js';
-import { serve, timed } from '../serve.js';
+import { serve, measurePass } from '../serve.js';
 
 const OUTPUT = 'sequence_output';
 const VOCAB = 5000;
@@ -14,8 +14,8 @@ const VOCAB = 5000;
 /** @type {Awaited<ReturnType<typeof openGraph>>} */
 let graph;
 
-/** float32[batch, sequence, hidden] of ids that depend on their place. @param {number} batch @param {number} sequence */
-function run(batch, sequence) {
+/** float32[batch, sequence, hidden] of ids that depend on their position. @param {number} batch @param {number} sequence */
+function runGraph(batch, sequence) {
   return tf.tidy(() => {
     const ids = tf.tensor(
       Int32Array.from({ length: batch * sequence }, (_, i) => 5 + ((i * 7919) % (VOCAB - 5))),
@@ -32,6 +32,6 @@ await serve({
     await (ours ? useBackend('wasm') : usePlainWasm());
     graph = await openGraph(directory);
   },
-  values: ({ batch, sequence }) => [...run(batch, sequence)],
-  time: ({ batch, sequence, at_least }) => timed(() => void run(batch, sequence), at_least),
+  values: ({ batch, sequence }) => [...runGraph(batch, sequence)],
+  time: ({ batch, sequence, at_least }) => measurePass(() => void runGraph(batch, sequence), at_least),
 });

@@ -1,12 +1,12 @@
 /**
- * ONNX Runtime in Node, with a model as transformers.js takes it: `onnxruntime-node`, or
- * `onnxruntime-web` on wasm with as many threads as there are cores (its own choice is half).
+ * ONNX Runtime in Node, with a model in the form that transformers.js takes: `onnxruntime-node`, or
+ * `onnxruntime-web` on wasm with as many threads as there are cores (by default it uses half).
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 import { requirePeer } from '../peers/require.js';
-import { serve, timed } from '../serve.js';
+import { serve, measurePass } from '../serve.js';
 
 const OUTPUT = 'last_hidden_state';
 const NAMES = ['input_ids', 'attention_mask', 'token_type_ids'];
@@ -18,7 +18,7 @@ let session;
 let batches = [];
 
 /** int64[batch, sequence] by name, padded to the longest. @param {number[][]} rows */
-function feedsOf(rows) {
+function createFeeds(rows) {
   const shape = [rows.length, Math.max(...rows.map((ids) => ids.length))];
   const [ids, mask, types] = NAMES.map(() => new BigInt64Array(shape[0] * shape[1]));
   rows.forEach((row, at) => {
@@ -29,7 +29,7 @@ function feedsOf(rows) {
 }
 
 /** float32[hidden] of each text, at position 0. */
-async function pass() {
+async function runPass() {
   const vectors = [];
   for (const feeds of batches) {
     const { [OUTPUT]: output } = await session.run(feeds, [OUTPUT]);
@@ -48,8 +48,8 @@ await serve({
     session = await ort.InferenceSession.create(readFileSync(model));
   },
   batches: ({ file }) => {
-    batches = JSON.parse(readFileSync(file, 'utf8')).map(feedsOf);
+    batches = JSON.parse(readFileSync(file, 'utf8')).map(createFeeds);
   },
-  vectors: async ({ count }) => (await pass()).slice(0, count).map((row) => [...row]),
-  time: ({ at_least }) => timed(pass, at_least),
+  vectors: async ({ count }) => (await runPass()).slice(0, count).map((row) => [...row]),
+  time: ({ at_least }) => measurePass(runPass, at_least),
 });

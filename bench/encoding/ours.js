@@ -1,14 +1,14 @@
 /**
- * Our side: a bundle's encoder on all cores, as training and prediction have it. Takes texts, in
- * whatever batches node_bridge makes of them, or batches that are there already.
+ * Our side: a bundle's encoder on all cores, as in training and prediction. Takes texts, which
+ * node_bridge groups into batches, or ready batches.
  */
 import { readFileSync } from 'node:fs';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
-import { featuresOf } from '../../node_bridge/encoder/features.js';
+import { encodeFeatures } from '../../node_bridge/encoder/features.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
-import { serve, timed } from '../serve.js';
+import { serve, measurePass } from '../serve.js';
 
 const MAX_LENGTH = 128;
 
@@ -20,7 +20,7 @@ let tokenizer;
 let pass;
 
 /** @param {string} path */
-function read(path) {
+function readJson(path) {
   return JSON.parse(readFileSync(path, 'utf8'));
 }
 
@@ -30,18 +30,19 @@ await serve({
     if (encoder.notice) throw new Error(encoder.notice);
     tokenizer = Tokenizer.fromBundle(Bundle.open(other ?? bundle));
   },
-  ids: ({ file }) => read(file).map((/** @type {string} */ text) => [...tokenizer.encode(text, { maxLength: MAX_LENGTH }).ids]),
+  ids: ({ file }) =>
+    readJson(file).map((/** @type {string} */ text) => [...tokenizer.encode(text, { maxLength: MAX_LENGTH }).ids]),
   texts: ({ file }) => {
-    const texts = read(file).map((/** @type {string} */ text) => ({ text }));
-    pass = () => featuresOf(texts, { tokenizer, encoder }, { maxLength: MAX_LENGTH });
+    const texts = readJson(file).map((/** @type {string} */ text) => ({ text }));
+    pass = () => encodeFeatures(texts, { tokenizer, encoder }, { maxLength: MAX_LENGTH });
   },
   batches: ({ file }) => {
     /** @type {{ids: Int32Array, typeIds: Int32Array}[][]} */
-    const batches = read(file).map((/** @type {number[][]} */ batch) =>
+    const batches = readJson(file).map((/** @type {number[][]} */ batch) =>
       batch.map((ids) => ({ ids: Int32Array.from(ids), typeIds: new Int32Array(ids.length) })),
     );
     pass = async () => (await Promise.all(batches.map((batch) => encoder.firstPosition(batch)))).flat();
   },
   vectors: async ({ count }) => (await pass()).slice(0, count).map((row) => [...row]),
-  time: ({ at_least }) => timed(pass, at_least),
+  time: ({ at_least }) => measurePass(pass, at_least),
 });

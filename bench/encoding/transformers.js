@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 
 import { requirePeer } from '../peers/require.js';
-import { serve, timed } from '../serve.js';
+import { serve, measurePass } from '../serve.js';
 
 const BATCH = 32;
 
@@ -14,7 +14,7 @@ let extract;
 let texts = [];
 
 /** float32[hidden] of each text, at position 0. */
-async function pass() {
+async function runPass() {
   const vectors = [];
   for (let from = 0; from < texts.length; from += BATCH) {
     const { data, dims } = await extract(texts.slice(from, from + BATCH), { pooling: 'cls' });
@@ -32,6 +32,6 @@ await serve({
   texts: ({ file }) => {
     texts = JSON.parse(readFileSync(file, 'utf8'));
   },
-  vectors: async ({ count }) => (await pass()).slice(0, count).map((/** @type {Float32Array} */ row) => [...row]),
-  time: ({ at_least }) => timed(pass, at_least),
+  vectors: async ({ count }) => (await runPass()).slice(0, count).map((/** @type {Float32Array} */ row) => [...row]),
+  time: ({ at_least }) => measurePass(runPass, at_least),
 });

@@ -1,6 +1,6 @@
 /**
- * Loads a bundle on wasm in a process of its own and prints the most memory that it had, in bytes:
- * `node load.js [BUNDLE]`. Without a bundle: of Node with TF.js and the backend started.
+ * Loads a bundle on wasm and prints the peak memory of the process in bytes: `node load.js [BUNDLE]`.
+ * Without a bundle: the peak memory of Node with TF.js and the backend.
  */
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Bundle } from '../../node_bridge/bundle/bundle.js';

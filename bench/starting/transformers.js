@@ -1,5 +1,5 @@
 /**
- * transformers.js from nothing to the vector of one text, and no classifier after it:
+ * transformers.js from the start of the process to the vector of one text, without a classifier:
  * `node transformers.js FOLDER TEXT`.
  */
 import { basename, dirname } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Loads a tokenizer once, in a process that has loaded none before, and prints the seconds:
- * `node cold.js ours|huggingface BUNDLE`. Importing the code is part of it.
+ * Loads a tokenizer in a new process and prints the seconds:
+ * `node cold.js ours|huggingface BUNDLE`. The time includes importing the code.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

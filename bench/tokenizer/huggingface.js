@@ -1,14 +1,14 @@
 /**
  * The peer in JavaScript: @huggingface/tokenizers on a bundle's tokenizer.json.
  *
- * Its `encode` always gives ids, tokens and a mask, so that it is one pass whatever is asked.
+ * Its `encode` always returns ids, tokens and a mask, so ids and tokens are the same pass.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Tokenizer } from '@huggingface/tokenizers';
 
-import { serve, timed } from '../serve.js';
+import { serve, measurePass } from '../serve.js';
 
 const OPTIONS = { add_special_tokens: false };
 
@@ -16,7 +16,7 @@ const OPTIONS = { add_special_tokens: false };
 let texts = [];
 /** @type {Tokenizer} */
 let tokenizer;
-/** Tokens of the last pass: what is counted can't be left out by a clever compiler. */
+/** How many tokens the last pass had: counting prevents the compiler from removing the pass. */
 let tokens = 0;
 
 await serve({
@@ -27,7 +27,7 @@ await serve({
   ids: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).ids),
   tokens: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).tokens),
   time: ({ at_least }) =>
-    timed(() => {
+    measurePass(() => {
       tokens = 0;
       for (const text of texts) tokens += tokenizer.encode(text, OPTIONS).ids.length;
     }, at_least),

@@ -1,11 +1,11 @@
 /**
- * Our side: a bundle's tokenizer as it is imported from the package.
+ * Our side: a bundle's tokenizer.
  */
 import { readFileSync } from 'node:fs';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
-import { serve, timed } from '../serve.js';
+import { serve, measurePass } from '../serve.js';
 
 const OPTIONS = { specialTokens: false, maxLength: 2 ** 30 };
 
@@ -13,7 +13,7 @@ const OPTIONS = { specialTokens: false, maxLength: 2 ** 30 };
 let texts = [];
 /** @type {Tokenizer} */
 let tokenizer;
-/** Tokens of the last pass: what is counted can't be left out by a clever compiler. */
+/** How many tokens the last pass had: counting prevents the compiler from removing the pass. */
 let tokens = 0;
 
 const passes = {
@@ -34,8 +34,8 @@ await serve({
   },
   ids: ({ places }) => places.map((/** @type {number} */ at) => [...tokenizer.encode(texts[at], OPTIONS).ids]),
   tokens: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encodeWithTokens(texts[at], OPTIONS).tokens),
-  time: (/** @type {{what: 'ids' | 'tokens', at_least: number}} */ { what, at_least }) => timed(passes[what], at_least),
-  load: ({ bundle, at_least }) => timed(() => Tokenizer.fromBundle(Bundle.open(bundle)), at_least),
+  time: (/** @type {{what: 'ids' | 'tokens', at_least: number}} */ { what, at_least }) => measurePass(passes[what], at_least),
+  load: ({ bundle, at_least }) => measurePass(() => Tokenizer.fromBundle(Bundle.open(bundle)), at_least),
   held: ({ what }) => {
     passes[/** @type {'ids' | 'tokens'} */ (what)]();
     globalThis.gc?.();

@@ -1,8 +1,8 @@
 /**
- * The older design, of which a part is run: in every epoch each text goes through the encoder
- * again, in the order of the file, 32 at a time, padded to the longest, and the head learns from
- * that batch at once. The graph is the stock converter's, TF.js is as it comes; the tokenizer is
- * ours, since any other is slower.
+ * The older design: in every epoch each text goes through the encoder again, in the order of the file,
+ * 32 at a time, padded to the longest, and the head trains on that batch at once. Only a part of an epoch
+ * is run. The graph is from TF.js's own converter and TF.js is plain; the tokenizer is ours, since any
+ * other is slower.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
@@ -32,14 +32,14 @@ let head;
 const batches = { train: [], dev: [] };
 
 /** @param {string} path @returns {Example[][]} */
-function batchesOf(path) {
+function readBatches(path) {
   const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
   const examples = lines.map((line) => JSON.parse(line));
   return Array.from({ length: Math.ceil(examples.length / BATCH) }, (_, i) => examples.slice(i * BATCH, (i + 1) * BATCH));
 }
 
 /** The head, by TF.js's layers. @param {number} hidden */
-function untrained(hidden) {
+function createHead(hidden) {
   const model = tfl.sequential({
     layers: [
       tfl.layers.dense({ inputShape: [hidden], units: UNITS, activation: 'tanh' }),
@@ -71,7 +71,7 @@ function widthOf(rows) {
   return Math.max(...rows.map(({ length }) => length));
 }
 
-/** What an epoch does with a batch. @type {Record<'train' | 'dev', (x: tf.Tensor, batch: Example[]) => Promise<unknown>>} */
+/** The work on a batch of each set. @type {Record<'train' | 'dev', (x: tf.Tensor, batch: Example[]) => Promise<unknown>>} */
 const step = {
   train: async (x, batch) => {
     const y = tf.tensor1d(batch.map(({ label }) => label));
@@ -90,9 +90,9 @@ await serve({
     await (backend === 'wasm' ? usePlainWasm() : useBackend(backend));
     graph = await openGraph(directory);
     tokenizer = Tokenizer.fromBundle(Bundle.open(bundle));
-    Object.assign(batches, { train: batchesOf(train), dev: batchesOf(dev) });
+    Object.assign(batches, { train: readBatches(train), dev: readBatches(dev) });
     const probe = encode(batches.train[0].slice(0, 1));
-    head = untrained(probe.shape[1]);
+    head = createHead(probe.shape[1]);
     probe.dispose();
   },
   vectors: async ({ count }) => {
@@ -101,7 +101,7 @@ await serve({
     x.dispose();
     return rows.slice(0, count);
   },
-  /** Seconds for as many batches of a set as are wanted, evenly spaced in an epoch, and their texts. */
+  /** Runs `count` batches of a set, evenly spaced in an epoch. Returns seconds and the number of texts. */
   part: async (/** @type {{what: 'train' | 'dev', count: number}} */ { what, count }) => {
     const all = batches[what];
     const length = Math.min(count, all.length);

@@ -1,1 +1,1 @@
-"""Encoders as tf_keras models, and how to save them as hub SavedModels."""
+"""Encoders as tf_keras models, saved as hub SavedModels."""

@@ -9,12 +9,12 @@ import tf_keras
 
 from export.encoder_config import EncoderConfig
 
-# The transformer encoder's layers: post-layer-norm self-attention and feed-forward.
+# The layers of a transformer encoder: self-attention and feed-forward, each followed by layer norm.
 #
-# Source of the arithmetic: Devlin et al. 2018 (arXiv:1810.04805), with the layer-norm placement
-# and the additive mask of the TF1 reference implementation.
+# The arithmetic is that of Devlin et al. 2018 (arXiv:1810.04805), with the layer-norm position and
+# the additive mask of the TF1 reference implementation.
 
-# What a masked position gets added to its attention score, as in the TF1 reference.
+# Added to the attention score of a masked position, as in the TF1 reference.
 MASK_BIAS = -10000.0
 
 
@@ -26,17 +26,17 @@ def apply_activation(name: str, x: tf.Tensor) -> tf.Tensor:
 
 
 def initializer(config: EncoderConfig) -> tf_keras.initializers.Initializer:
-    """The families' truncated normal; a new one each time, since one object repeats its values."""
+    """Returns a new truncated-normal initialiser: one object would repeat its values."""
     return tf_keras.initializers.TruncatedNormal(stddev=config.initializer_range)
 
 
 def dense(config: EncoderConfig, units: int, name: str) -> tf_keras.layers.Dense:
-    """A dense layer initialised as all families do."""
+    """Returns a dense layer with the initialiser of all families."""
     return tf_keras.layers.Dense(units, kernel_initializer=initializer(config), name=name)
 
 
 def layer_norm(config: EncoderConfig, name: str) -> tf_keras.layers.LayerNormalization:
-    """Layer normalisation over the last axis with the family's epsilon."""
+    """Returns a layer normalisation over the last axis with the config's epsilon."""
     return tf_keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name=name)
 
 
@@ -53,7 +53,7 @@ class SelfAttention(tf_keras.layers.Layer):
         self.dropout = tf_keras.layers.Dropout(config.attention_probs_dropout_prob)
 
     def call(self, x: tf.Tensor, bias: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`bias`: float[batch, 1, 1, sequence], added to every score."""
+        """Computes the attention; `bias`, float[batch, 1, 1, sequence], is added to each score."""
         query, key, value = (self._split(layer(x)) for layer in (self.query, self.key, self.value))
         scores = tf.matmul(query, key, transpose_b=True) * (1.0 / math.sqrt(self.width)) + bias
         probabilities = self.dropout(tf.nn.softmax(scores), training=training)
@@ -61,7 +61,7 @@ class SelfAttention(tf_keras.layers.Layer):
         return tf.reshape(context, tf.shape(x))
 
     def _split(self, x: tf.Tensor) -> tf.Tensor:
-        """float[batch, sequence, hidden] → float[batch, heads, sequence, width]."""
+        """Splits float[batch, sequence, hidden] into float[batch, heads, sequence, width]."""
         shape = tf.shape(x)
         heads = tf.reshape(x, [shape[0], shape[1], self.heads, self.width])
         return tf.transpose(heads, [0, 2, 1, 3])
@@ -82,7 +82,7 @@ class EncoderLayer(tf_keras.layers.Layer):
         self.dropout = tf_keras.layers.Dropout(config.hidden_dropout_prob)
 
     def call(self, x: tf.Tensor, bias: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """float[batch, sequence, hidden] → the same shape."""
+        """Runs the layer on float[batch, sequence, hidden]; returns the same shape."""
         attended = self.attention_output(self.attention(x, bias, training=training))
         x = self.attention_norm(x + self.dropout(attended, training=training))
         widened = apply_activation(self.activation_name, self.intermediate(x))
@@ -99,7 +99,7 @@ class Embeddings(tf_keras.layers.Layer):
         self.dropout = tf_keras.layers.Dropout(config.hidden_dropout_prob)
 
     def build(self, input_shape: object) -> None:
-        """Makes the three tables: float[vocab | 512 | types, embedding]."""
+        """Makes the three tables: float[vocab | positions | types, embedding]."""
         config = self.config
         for table, rows in (
             ("word_embeddings", config.vocab_size),
@@ -111,7 +111,7 @@ class Embeddings(tf_keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, ids: tf.Tensor, types: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`ids` and `types`: int32[batch, sequence]."""
+        """Looks up `ids` and `types`, int32[batch, sequence]."""
         words = tf.gather(self.word_embeddings, ids)
         positions = self.position_embeddings[: tf.shape(ids)[1]]
         kinds = tf.gather(self.token_type_embeddings, types)
@@ -133,7 +133,7 @@ class Encoder(tf_keras.Model):
         super().__init__(name=name)
         self.config = config
         self.embeddings = Embeddings(config)
-        # ALBERT always projects; ELECTRA only where the widths differ; BERT's never differ.
+        # ALBERT always projects, ELECTRA only if the widths differ; BERT's widths never differ.
         projects = config.shared_layers or config.embedding_size != config.hidden_size
         self.projection = dense(config, config.hidden_size, "projection") if projects else None
         self.blocks = [EncoderLayer(config, f"layer_{i}") for i in range(len(config.blocks))]
@@ -157,18 +157,18 @@ class Encoder(tf_keras.Model):
 
     @tf.function(input_signature=[{n: tf.TensorSpec([None, None], tf.int32, n) for n in INPUTS}])
     def serve(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The signature `serving_default`."""
+        """Serves as the signature `serving_default`."""
         outputs: dict[str, tf.Tensor] = self(inputs, training=False)
         return outputs
 
 
 def seeded_encoder(config: EncoderConfig, name: str, seed: int) -> Encoder:
-    """An encoder with reproducible random weights: untrained, for tests and as a placeholder.
+    """Returns an untrained encoder with reproducible random weights.
 
-    Biases and layer norms are drawn too: zeros and ones would hide a swapped or a lost one.
+    Biases and layer norms are random too: zeros and ones would hide a swapped or lost variable.
     """
     model = Encoder(config, name)
-    # Symbolic inputs rather than a sample: they leave batch and sequence free in what is saved.
+    # Symbolic inputs, unlike a sample, leave batch and sequence free in the SavedModel.
     model({key: tf_keras.Input([None], dtype=tf.int32, name=key) for key in INPUTS})
     generator = np.random.default_rng(seed)
     for variable in model.variables:
@@ -179,17 +179,17 @@ def seeded_encoder(config: EncoderConfig, name: str, seed: int) -> Encoder:
 
 
 def save_encoder(model: tf_keras.Model, directory: Path) -> None:
-    """Saves a SavedModel that `hub.load`, `KerasLayer` and `load_model` take alike.
+    """Saves a SavedModel that `hub.load`, `KerasLayer` and `load_model` can all load.
 
     `model` is an `Encoder` or a `SentenceEncoder`: its signature is its method `serve`.
     """
     model.save(str(directory), save_format="tf", signatures={"serving_default": model.serve})
 
 
-# The masked language model's head: scores of every token at every position.
+# The head of the masked language model: the score of each token at each position.
 #
-# Source: `get_masked_lm_output` of google-research/bert and google-research/albert, where the
-# decoder is the table of word embeddings itself.
+# Source: `get_masked_lm_output` of google-research/bert and google-research/albert, whose decoder
+# is the table of word embeddings.
 
 
 class MlmHead(tf_keras.layers.Layer):
@@ -205,7 +205,7 @@ class MlmHead(tf_keras.layers.Layer):
         self.output_bias = self.add_weight("output_bias", [config.vocab_size], initializer="zeros")
 
     def call(self, x: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
-        """`words`: float[vocab, embedding], the encoder's word embeddings."""
+        """Computes logits; `words`, float[vocab, embedding], are the encoder's word embeddings."""
         x = self.norm(apply_activation(self.config.activation, self.dense(x)))
         flat = tf.reshape(x, [-1, self.config.embedding_size])
         logits = tf.matmul(flat, words, transpose_b=True) + self.output_bias
@@ -214,7 +214,7 @@ class MlmHead(tf_keras.layers.Layer):
 
 
 def seeded_head(config: EncoderConfig, seed: int) -> MlmHead:
-    """A head with reproducible random weights, drawn as `encoder.seeded` does: untrained."""
+    """Returns an untrained head with reproducible random weights, as in `seeded_encoder`."""
     head = MlmHead(config)
     generator = np.random.default_rng(seed)
     for variable in head.variables:

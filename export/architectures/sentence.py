@@ -1,4 +1,4 @@
-"""An encoder and the modules of the sentence-transformers library after it, in one graph.
+"""An encoder followed by modules of the sentence-transformers library, in one graph.
 
 Source of the formulas: `Pooling`, `Normalize` and `Dense` of sentence-transformers 6.2.
 """
@@ -12,13 +12,13 @@ from export.architectures.encoder import INPUTS, Encoder
 from export.encoder_config import Dense, Normalize, Pooling
 from support.errors import UserError
 
-# What a masked position has in a maximum: below every value, and finite unlike −∞.
+# The value of a masked position in a maximum: below every other value, and finite, unlike −∞.
 MASKED_VALUE = -1e9
 ACTIVATIONS = {"Identity": tf.identity, "Tanh": tf.tanh, "ReLU": tf.nn.relu}
 
 
 class SentenceEncoder(tf_keras.Model):
-    """What the encoder gives, and `sentence_embedding`, float32[batch, width]."""
+    """The encoder's outputs, and `sentence_embedding`, float32[batch, width]."""
 
     def __init__(self, encoder: Encoder, modules: Sequence[Pooling | Normalize | Dense]) -> None:
         super().__init__(name=f"{encoder.name}_sentence")
@@ -33,16 +33,16 @@ class SentenceEncoder(tf_keras.Model):
                     )
                 width *= len(module.modes)
             if isinstance(module, Dense):
-                taken, given = module.kernel.shape
+                taken, produced = module.kernel.shape
                 if taken != width:
                     raise UserError(f"{module.where}: in_features: got {taken}, expected {width}")
-                width = given
+                width = produced
             self.steps.append(SentenceStep(module, f"sentence_{number}"))
-        # Symbolic inputs leave batch and sequence free in what is saved.
+        # Symbolic inputs leave batch and sequence free in the SavedModel.
         self({name: tf_keras.Input([None], dtype=tf.int32, name=name) for name in INPUTS})
 
     def call(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """`inputs` are the encoder's; see the class for the outputs."""
+        """Runs the encoder and the modules; see the class for the outputs."""
         outputs: dict[str, tf.Tensor] = dict(self.encoder(inputs))
         x = outputs["sequence_output"]
         mask = tf.cast(inputs["attention_mask"], tf.float32)[:, :, tf.newaxis]
@@ -53,13 +53,13 @@ class SentenceEncoder(tf_keras.Model):
 
     @tf.function(input_signature=[{n: tf.TensorSpec([None, None], tf.int32, n) for n in INPUTS}])
     def serve(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The signature `serving_default`."""
+        """Serves as the signature `serving_default`."""
         outputs: dict[str, tf.Tensor] = self(inputs)
         return outputs
 
 
 class SentenceStep(tf_keras.layers.Layer):
-    """One module. Pooling takes float32[batch, sequence, hidden], the others float32[batch, …]."""
+    """One module; pooling takes float32[batch, sequence, hidden], the others float32[batch, …]."""
 
     def __init__(self, module: Pooling | Normalize | Dense, name: str) -> None:
         super().__init__(name=name)
@@ -73,12 +73,12 @@ class SentenceStep(tf_keras.layers.Layer):
                 self.bias = self.variable("bias", module.bias)
 
     def variable(self, name: str, value: tf.Tensor) -> tf.Variable:
-        """A weight of this layer."""
+        """Adds a weight to this layer."""
         start = tf_keras.initializers.Constant(value)
         return self.add_weight(f"{self.name}/{name}", value.shape, initializer=start)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """`mask`: float32[batch, sequence, 1], 1 or 0."""
+        """Applies the module; `mask` is float32[batch, sequence, 1], 1 or 0."""
         if self.modes:
             pooled = [pool(mode, x, mask) for mode in self.modes]
             return pooled[0] if len(pooled) == 1 else tf.concat(pooled, -1)
@@ -90,7 +90,7 @@ class SentenceStep(tf_keras.layers.Layer):
 
 
 def pool(mode: str, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """float32[batch, sequence, hidden] → float32[batch, hidden]; `mask` as in `Step.call`."""
+    """Pools float32[batch, sequence, hidden] to [batch, hidden]; `mask` is [batch, sequence, 1]."""
     if mode == "cls":
         return x[:, 0]
     if mode == "max":

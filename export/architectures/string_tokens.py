@@ -1,7 +1,7 @@
-"""The older contract of the collection: a matrix of token strings in, three or four tensors out.
+"""The older contract of the collection: takes a matrix of token strings, returns 3 or 4 tensors.
 
-`''` is [PAD], an unknown token [UNK], rows are cut to 512; the mask is all ones, so
-padding is attended to, and the types are all 0.
+`''` means [PAD], an unknown token [UNK], and rows are cut to 512. The mask is all ones, so the
+model attends to padding; the types are all 0.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ HEAD_SEED = 1
 
 
 class VocabFileInitializer(tf.lookup.TextFileInitializer):
-    """A vocab file's lines and their numbers, under a name that only its content decides.
+    """Initialises a table from a vocab file; the table's name depends only on the file's content.
 
-    TensorFlow's own name has the file's path in it: one model would be saved with other bytes each
-    time. And two models in one process share the table of an equal name, so it must tell vocabs
-    apart.
+    TensorFlow's own name contains the file's path, so each save of a model would have other bytes.
+    Two models in one process share a table if the names are equal, so the name must differ for
+    different vocabs.
     """
 
     def __init__(self, file: Path) -> None:
@@ -42,12 +42,20 @@ class VocabFileInitializer(tf.lookup.TextFileInitializer):
 class StringTokens(tf_keras.Model):
     """An encoder behind a lookup table.
 
-    Input: `args_0`, string[batch, sequence]. Output: a dict of what the encoder gives, of
-    `embedding_output` float32[batch, sequence, embedding] and, where there is a head, `mlm_logits`
-    float32[batch, sequence, vocab]. The sequence that comes out is at most 512 long.
+    Input: `args_0`, string[batch, sequence]. Output: a dict of the encoder's outputs, of
+    `embedding_output` float32[batch, sequence, embedding] and, if there is a head, `mlm_logits`
+    float32[batch, sequence, vocab]. The output's sequence has at most 512 positions.
     """
 
     def __init__(self, encoder: Encoder, vocab: Vocab, file: Path, head: MlmHead | None) -> None:
+        """Makes the model.
+
+        Args:
+            encoder: the encoder.
+            vocab: its vocab.
+            file: the vocab's file, which becomes an asset.
+            head: the head of the masked language model, if any.
+        """
         super().__init__(name=encoder.name)
         self.encoder = encoder
         self.head = head
@@ -63,7 +71,7 @@ class StringTokens(tf_keras.Model):
         types = tf.zeros_like(ids)
         inputs = {"input_ids": ids, "attention_mask": tf.ones_like(ids), "token_type_ids": types}
         outputs: dict[str, tf.Tensor] = self.encoder(inputs)
-        # The encoder keeps its embeddings to itself; the graph optimiser merges the two.
+        # The encoder does not return its embeddings; the graph optimiser merges both computations.
         outputs["embedding_output"] = self.encoder.embeddings(ids, types)
         if self.head is not None:
             words = self.encoder.embeddings.word_embeddings
@@ -72,7 +80,7 @@ class StringTokens(tf_keras.Model):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, INPUT)])
     def serve(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `serving_default`."""
+        """Serves as the signature `serving_default`."""
         outputs: dict[str, tf.Tensor] = self(tokens)
         return outputs
 
@@ -84,13 +92,18 @@ def save_string_tokens(
     outputs: int = 4,
     head: MlmHead | None = None,
 ) -> None:
-    """Saves a SavedModel of the older contract, its vocab as an asset as in the originals.
+    """Saves a SavedModel of the older contract, with its vocab as an asset as in the originals.
 
-    `outputs`: 4, or 3 as in the deprecated models, which have no `mlm_logits`; one less where the
-    encoder has no pooler. Four without a `head` get a seeded, untrained one.
+    Args:
+        encoder: the encoder.
+        vocab: its vocab.
+        directory: the directory of the SavedModel.
+        outputs: 4, or 3 as in the deprecated models, which have no `mlm_logits`. An encoder without
+            a pooler has one output less.
+        head: the head for `mlm_logits`; None: a seeded, untrained one.
 
     Raises:
-        UserError: the vocab has more tokens than the encoder has embeddings, or one twice.
+        UserError: the vocab has more tokens than the encoder has embeddings, or a token twice.
     """
     if outputs not in (3, 4):
         raise ValueError(f"expected 3 or 4 outputs, got {outputs}")
@@ -99,8 +112,8 @@ def save_string_tokens(
         head = None
     elif head is None:
         head = seeded_head(encoder.config, HEAD_SEED)
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / "vocab.txt"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "vocab.txt"
         file.write_bytes("".join(f"{token}\n" for token in vocab.tokens).encode())
         model = StringTokens(encoder, vocab, file, head)
         model(tf_keras.Input([None], dtype=tf.string, name=INPUT))
@@ -108,10 +121,10 @@ def save_string_tokens(
 
 
 def refuse_mismatch(vocab: Vocab, rows: int) -> None:
-    """Stops where a vocab can't be that of a table of `rows` embeddings.
+    """Refuses a vocab that does not fit a table of `rows` embeddings.
 
     Raises:
-        UserError: it has more lines, or a token on two lines, which no lookup table takes.
+        UserError: it has more lines, or a token on two lines, which no lookup table accepts.
     """
     compare_sizes("the vocab", len(vocab.tokens), rows)
     refuse_repeated(TokenizerSpec("tf-text"), vocab)

@@ -1,6 +1,6 @@
-"""Readers of checkpoints in their publishers' own variable names: TF1 and Hugging Face.
+"""Reads checkpoints of BERT, ALBERT and ELECTRA in their publishers' formats.
 
-BERT, ALBERT and ELECTRA. Pickles are never opened.
+The formats are TF1 and Hugging Face's safetensors. Pickles are never opened.
 """
 
 from export.checkpoints.checkpoint import Checkpoint

@@ -1,4 +1,4 @@
-"""An opened checkpoint: what its encoder is, what its names mean, and its variables."""
+"""An opened checkpoint: its encoder's config, the meaning of its names, and its variables."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,21 +11,18 @@ from export.checkpoints.naming import Naming
 from export.encoder_config import EncoderConfig
 from support.errors import UserError
 
-# A checkpoint's variables by name: read when asked for, checked, and remembered as used.
-
-# What can be read as float32; integers are counters, 8-bit floats need scales of their own.
+# Dtypes that can be read as float32. Integers are counters; 8-bit floats need scales.
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 Shape = tuple[int, ...]
 Weights = NDArray[np.float32]
 
 
 class Variables:
-    """The variables of one checkpoint.
+    """The variables of one checkpoint: reads, checks and records each on demand.
 
-    `shapes` has every variable of the files; `fetch` gives one in the dtype of its file. `derived`
-    holds what a reader computes from others where a publisher keeps a weight in another form than
-    the encoder wants it; `aliases` the names in the files of variables that the publisher's code
-    names otherwise by now.
+    `shapes` has every variable of the files; `fetch` reads one in its own dtype. `derived` has
+    functions that compute a weight which the publisher stores in another form than the encoder
+    needs; `aliases` maps current names of the publisher's code to the older names in the files.
     """
 
     def __init__(
@@ -40,23 +37,23 @@ class Variables:
         self._fetch = fetch
 
     def read(self, name: str, shape: Shape) -> Weights:
-        """The variable, or what is derived under its name, as float32 of `shape`.
+        """Reads a variable, or computes the derived one of this name, as float32 of `shape`.
 
         Raises:
-            UserError: it is missing, misshapen, no float, or holds NaN or infinity.
+            UserError: it is missing, has another shape, is no float, or has NaN or infinity.
         """
         derive = self.derived.get(name)
-        return self.stored(name, shape) if derive is None else derive()
+        return self.read_stored(name, shape) if derive is None else derive()
 
-    def stored(self, name: str, shape: Shape) -> Weights:
-        """The variable as the file has it, widened to float32; see `read`."""
+    def read_stored(self, name: str, shape: Shape) -> Weights:
+        """Reads a variable from its file, converted to float32; see `read`."""
         name = self.aliases.get(name, name)
         if name not in self.names:
             raise UserError(
                 f"{self.where}: got no variable {name} among its {len(self.names)}, expected "
                 f"float{list(shape)}; is the config the one of this checkpoint?"
             )
-        # Before reading: what a damaged index claims may not fit into memory.
+        # Check before reading: a damaged index may declare a size that does not fit into memory.
         stored = tuple(self.shapes[name])
         if stored != shape:
             raise UserError(
@@ -69,7 +66,7 @@ class Variables:
                 f"{self.where}: {name}: got {value.dtype.name}{list(value.shape)}, expected "
                 f"float{list(shape)}; is the config the one of this checkpoint?"
             )
-        # An overflow becomes an infinity, which the next lines name.
+        # An overflow becomes an infinity, which the next lines report.
         with np.errstate(over="ignore"):
             weights = value.astype(np.float32)
         bad = weights.size - int(np.count_nonzero(np.isfinite(weights)))
@@ -84,9 +81,9 @@ class Variables:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The variables are still in their files; `load_encoder` reads them.
+    """A checkpoint whose variables `load_encoder` reads later.
 
-    `config_file` is where the config was read; `notices` what a person is to be told of it.
+    `config_file` is the file of the config, `notices` has messages for the user.
     """
 
     config: EncoderConfig
@@ -97,16 +94,16 @@ class Checkpoint:
 
     @property
     def has_head(self) -> bool:
-        """Whether the masked language model's head is in it, as in most pre-training checkpoints.
+        """Whether it has the masked language model's head, as most pre-training checkpoints have.
 
-        ELECTRA's belongs to its generator, which is another encoder.
+        ELECTRA's head belongs to its generator, which is another encoder.
         """
         bias = self.naming.name("head", "output_bias")
         return bias is not None and bias in self.variables.names
 
 
 def keep_first_layers(checkpoint: Checkpoint, layers: int | None) -> Checkpoint:
-    """The same with only the first `layers` of its layers, or whole for None.
+    """Returns the checkpoint with only its first `layers` layers; None: with all.
 
     Raises:
         UserError: it has fewer.

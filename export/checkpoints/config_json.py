@@ -1,8 +1,8 @@
-"""Reads an encoder's numbers from a publisher's json config.
+"""Reads an encoder's configuration from a publisher's json file.
 
-The two dialects share their keys (those of google-research/bert's `BertConfig`) and differ in
-what `"hidden_act": "gelu"` means, in whether the layer norm's epsilon can be chosen, and in how
-the number of a layer becomes that of ALBERT's group.
+The two dialects (TF1 and Hugging Face) share the keys of google-research/bert's `BertConfig`. They
+differ in the meaning of `"hidden_act": "gelu"`, in whether the layer norm's epsilon can be set, and
+in how a layer's number maps to ALBERT's group.
 """
 
 import re
@@ -29,19 +29,19 @@ OPTIONAL = (
     "attention_probs_dropout_prob",
     "initializer_range",
 )
-# What the encoder is, where a config may ask for something else.
+# Keys for which the encoder supports only one value.
 SUPPORTED_VALUES: dict[str, Any] = {
     "position_embedding_type": "absolute",
     "is_decoder": False,
     "add_cross_attention": False,
-    # Of NEZHA's and ERNIE's checkpoints under BERT's names.
+    # In NEZHA's and ERNIE's checkpoints, which use BERT's names.
     "use_relative_position": False,
     "use_task_id": False,
     "pruned_heads": {},
     # albert_zh's key; its other value, `preln`, has the same variable names.
     "ln_type": "postln",
 }
-# The names on which everybody agrees. `gelu_10`, which is clipped, and `quick_gelu` are others.
+# Names with one meaning everywhere. `gelu_10` (clipped) and `quick_gelu` are other functions.
 ACTIVATIONS = {
     "relu": "relu",
     "gelu_new": "gelu_tanh",
@@ -55,17 +55,17 @@ TF1_EPSILON = 1e-12
 
 
 def tf1_config(document: dict[str, Any], where: str, family: str) -> EncoderConfig:
-    """The config beside a TF1 checkpoint; the variables' names tell the family.
+    """Reads the config of a TF1 checkpoint; `family` comes from the variables' names.
 
     `gelu` is the tanh form in BERT's and ALBERT's code and the erf form in ELECTRA's.
 
     Raises:
         UserError: see `encoder_config`.
     """
-    said = document.get("model_type", family)
-    if said != family:
+    reported = document.get("model_type", family)
+    if reported != family:
         raise UserError(
-            f"{where}: model_type: got {short_json(said)}, but the variables are {family}'s; "
+            f"{where}: model_type: got {short_json(reported)}, but the variables are {family}'s; "
             "give the config of this checkpoint"
         )
     gelu = "gelu_erf" if family == "electra" else "gelu_tanh"
@@ -75,7 +75,7 @@ def tf1_config(document: dict[str, Any], where: str, family: str) -> EncoderConf
 
 
 def huggingface_config(document: dict[str, Any], where: str, family: str) -> EncoderConfig:
-    """A Hugging Face `config.json`; `gelu` is the erf form.
+    """Reads a Hugging Face `config.json`; `gelu` is the erf form.
 
     Raises:
         UserError: see `encoder_config`.
@@ -96,20 +96,21 @@ def encoder_config(
     epsilon: float,
     group_of: Callable[[int, int, int], int],
 ) -> EncoderConfig:
-    """The config that both dialects come to.
+    """Reads the config of either dialect.
 
     Args:
         document: the publisher's json.
         where: its path, for messages.
         family: the architecture.
-        gelu: what the activation `gelu` means.
-        epsilon: of the layer norms.
-        group_of: layer, layers, groups → the layer's group of ALBERT's weights. The publishers'
-            formulas round differently: of 22 layers in 22 groups, layer 15 uses group 14 in TF1.
+        gelu: the meaning of the activation `gelu`.
+        epsilon: the epsilon of the layer norms.
+        group_of: maps layer, number of layers and number of groups to the layer's group of ALBERT's
+            weights. The publishers' formulas round differently: with 22 layers and 22 groups, layer
+            15 uses group 14 in TF1.
 
     Raises:
-        UserError: a key missing, a number that no encoder can have, an activation or a structure
-            that this encoder has not. The message names the file and the key.
+        UserError: a key is missing, a number is impossible, or an activation or a structure is not
+            supported. The message names the file and the key.
     """
     for key, only in SUPPORTED_VALUES.items():
         if document.get(key, only) != only:
@@ -117,12 +118,12 @@ def encoder_config(
                 f"{where}: {key}: got {short_json(document[key])}, expected {short_json(only)}, "
                 "the only one built here"
             )
-    given = [key for key in OPTIONAL if key in document]
+    optional = [key for key in OPTIONAL if key in document]
     numbers: dict[str, Any] = {
         key: require_number(require_key(document, where, key), f"{where}: {key}")
-        for key in (*REQUIRED, *given)
+        for key in (*REQUIRED, *optional)
     }
-    # BERT's embedding is as wide as its layers, and so is ELECTRA's where nothing is said of it.
+    # BERT's embedding is as wide as its layers, and so is ELECTRA's unless the config has a size.
     if family == "albert" or (family == "electra" and document.get("embedding_size") is not None):
         width = require_key(document, where, "embedding_size")
         numbers["embedding_size"] = require_number(width, f"{where}: embedding_size")
@@ -151,7 +152,7 @@ def encoder_config(
 
 
 def read_activation(name: Any, where: str, gelu: str) -> str:
-    """Our name of a config's `hidden_act`."""
+    """Returns this program's name for a config's `hidden_act`."""
     known = ACTIVATIONS | {"gelu": gelu}
     if not isinstance(name, str) or name not in known:
         raise UserError(
@@ -162,21 +163,22 @@ def read_activation(name: Any, where: str, gelu: str) -> str:
 
 
 def require_key(document: dict[str, Any], where: str, key: str) -> Any:
-    """The value of a key that must be there."""
+    """Returns the value of a required key."""
     if key not in document:
         raise UserError(f"{where}: got no {key}, expected it; is this the model's json config?")
     return document[key]
 
 
-# Holds a config against the variables it is to describe, before anything is built or read.
+# Comparison of a config with the variables, before anything is built or read.
 
 
 def check_config(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint, without a pooler where its variables have none; says so in its notices.
+    """Compares the config with the variables, and returns the checkpoint.
+
+    If the variables have no pooler, the config gets none either, and a notice reports it.
 
     Raises:
-        UserError: a size in the config is not that of the variable, or it has more layers or
-            other groups than there are.
+        UserError: the config has another size, more layers or other groups than the variables.
     """
     refuse_other_layers(checkpoint)
     refuse_other_sizes(checkpoint)
@@ -190,12 +192,12 @@ def check_config(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def refuse_other_layers(checkpoint: Checkpoint) -> None:
-    """Stops where the config has more layers, or other groups, than the variables."""
+    """Refuses a config with more layers, or other groups, than the variables."""
     config, naming = checkpoint.config, checkpoint.naming
     scope = naming.scopes["query"]
     if "{0}" not in scope:
         return
-    # What stands before and between the numbers; the rest of the name is the same in all layers.
+    # The text before and between the numbers; the rest of the name is the same in all layers.
     parts = re.split(r"\{[01]\}", f"{scope}{naming.leaves['kernel']}")
     pattern = re.compile(r"(\d+)".join(map(re.escape, parts)))
     found = [
@@ -223,7 +225,7 @@ def refuse_other_layers(checkpoint: Checkpoint) -> None:
 
 
 def refuse_other_sizes(checkpoint: Checkpoint) -> None:
-    """Stops where a size in the config is not that of the variable that has it."""
+    """Refuses a config with another size than a variable."""
     config = checkpoint.config
     width = "hidden_size" if config.architecture == "bert" else "embedding_size"
     kernel = 1 if checkpoint.naming.transposes else 0
@@ -239,7 +241,7 @@ def refuse_other_sizes(checkpoint: Checkpoint) -> None:
         name = str(checkpoint.naming.name(part, leaf, config.blocks[0]))
         got, shape = getattr(config, key), checkpoint.variables.shapes.get(name)
         if shape is None:
-            # Nothing contradicts the size then, and an encoder of any size would be built first.
+            # Otherwise nothing would contradict the size, and a huge encoder might be built first.
             raise UserError(
                 f"{checkpoint.variables.where}: got no variable {name} among its "
                 f"{len(checkpoint.variables.names)}, expected it with {key} {got}; is the config "
@@ -254,6 +256,6 @@ def refuse_other_sizes(checkpoint: Checkpoint) -> None:
 
 
 def require_config(holds: bool, checkpoint: Checkpoint, problem: str) -> None:
-    """Stops with what is wrong with the config."""
+    """Raises an error about the config unless a condition holds."""
     if not holds:
         raise UserError(f"{checkpoint.config_file}: {problem}; give the config of this checkpoint")

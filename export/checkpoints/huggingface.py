@@ -14,13 +14,13 @@ from export.encoder_config import ARCHITECTURES
 from support.errors import UserError
 from support.input_files import read_object, short_json
 
-# Which family a Hugging Face checkpoint is of: what its config says, checked against its names.
+# The family of a Hugging Face checkpoint, from its config and its variables' names.
 #
-# Three families are built: BERT, ALBERT, ELECTRA. Others have the same class layout but another
-# arithmetic, so that their weights would load without an error and give wrong numbers.
+# BERT, ALBERT and ELECTRA are supported. Other families have the same class layout but another
+# arithmetic: their weights would load without an error and compute wrong numbers.
 
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
-# `model_type` of transformers → what an encoder built here would compute otherwise.
+# `model_type` of transformers → how it differs from the encoders that are built here.
 UNSUPPORTED_FAMILIES = {
     "bert-generation": "it has no token types and runs as a decoder too",
     "big_bird": "its attention is sparse",
@@ -32,7 +32,7 @@ UNSUPPORTED_FAMILIES = {
     "distilbert": "it has no token types, and other names",
     "ernie": "it may add task embeddings; where `use_task_id` is false it computes what BERT does, "
     'so change model_type to "bert" and the prefix `ernie.` of the variables to `bert.`',
-    "ernie_m": "it has no token types, and layer norms in other places",
+    "ernie_m": "it has no token types, and layer norms at other positions",
     "funnel": "it shortens the sequence",
     "layoutlm": "it adds embeddings of the layout",
     "longformer": "its attention is sparse",
@@ -54,27 +54,27 @@ UNSUPPORTED_FAMILIES = {
 
 
 def find_family(document: dict[str, Any], where: str, variables: Variables) -> tuple[str, bool]:
-    """The family, and whether it was inferred because the config has no `model_type`.
+    """Returns the family, and whether it was inferred because the config has no `model_type`.
 
     Args:
         document: the config.
         where: its path, for messages.
-        variables: the checkpoint's; only their names are looked at.
+        variables: the checkpoint's variables; only their names are used.
 
     Raises:
-        UserError: another family; or the config's `model_type` and `architectures` and the
-            variables' names contradict each other, or none of them tells.
+        UserError: the family is not supported or unknown, or `model_type`, `architectures` and the
+            variables' names contradict each other.
     """
     named = family_by_names(variables)
     classes = family_by_classes(document.get("architectures"))
-    said = document.get("model_type")
-    if said is not None and said not in ARCHITECTURES:
-        refuse_family(str(said), f"{where}: model_type")
+    reported = document.get("model_type")
+    if reported is not None and reported not in ARCHITECTURES:
+        refuse_family(str(reported), f"{where}: model_type")
     if classes is not None and classes not in ARCHITECTURES:
         refuse_family(classes, f"{where}: architectures")
     if named is not None and named not in ARCHITECTURES:
         refuse_family(named, f"{variables.where}: variables")
-    sources = {"model_type": said, "architectures": classes, "the variables' names": named}
+    sources = {"model_type": reported, "architectures": classes, "the variables' names": named}
     known = {source: family for source, family in sources.items() if family is not None}
     if not known:
         raise UserError(
@@ -86,20 +86,20 @@ def find_family(document: dict[str, Any], where: str, variables: Variables) -> t
         raise UserError(
             f"{where}: got contradicting families: {facts}; give the config of this checkpoint"
         )
-    return next(iter(known.values())), said is None
+    return next(iter(known.values())), reported is None
 
 
 def refuse_family(family: str, what: str) -> None:
-    """Stops at a family that is not built here, with the reason."""
+    """Raises an error about a family that is not supported, with the reason."""
     reason = UNSUPPORTED_FAMILIES.get(family, "other families have another structure")
     raise UserError(f"{what}: got {family!r}, expected one of {', '.join(ARCHITECTURES)}; {reason}")
 
 
 def family_by_names(variables: Variables) -> str | None:
-    """The family by the variables' names; None where they are those of several families.
+    """Returns the family from the variables' names; None if several families use these names.
 
-    A bare encoder's names (`encoder.layer.0.…`) are BERT's, ELECTRA's and RoBERTa's alike. With a
-    pooler and two token types they are BERT's: ELECTRA has no pooler, RoBERTa has one token type.
+    BERT, ELECTRA and RoBERTa have the same names in a bare encoder (`encoder.layer.0.…`). With a
+    pooler and two token types it is BERT: ELECTRA has no pooler, RoBERTa has one token type.
     """
     names = variables.names
     if any(".albert_layer_groups." in f".{name}" for name in names):
@@ -120,7 +120,7 @@ def family_by_names(variables: Variables) -> str | None:
 
 
 def family_by_classes(architectures: Any) -> str | None:
-    """The family by the names of classes: `["BertForMaskedLM"]` → `bert`; None for unknown ones."""
+    """Returns the family from class names: `["BertForMaskedLM"]` → `bert`; None if unknown."""
     known = {
         family.replace("-", "").replace("_", ""): family
         for family in (*ARCHITECTURES, *UNSUPPORTED_FAMILIES)
@@ -134,7 +134,7 @@ def family_by_classes(architectures: Any) -> str | None:
 
 
 def find_roots(variables: Variables) -> list[str]:
-    """What stands before the names of the embeddings: `bert.`, or nothing for a bare encoder."""
+    """Returns the prefixes of the embeddings' names: `bert.`, or "" for a bare encoder."""
     return sorted(
         name.removesuffix(WORD_EMBEDDINGS)
         for name in variables.names
@@ -143,10 +143,10 @@ def find_roots(variables: Variables) -> list[str]:
 
 
 def find_root(variables: Variables, family: str) -> str:
-    """The prefix of the encoder's variables.
+    """Returns the prefix of the encoder's variables.
 
     Raises:
-        UserError: several encoders, none of them under the family's own name.
+        UserError: there are several encoders, and none has the family's name.
     """
     roots = find_roots(variables)
     if f"{family}." in roots:
@@ -167,10 +167,10 @@ LFS_POINTER = b"version https://git-lfs"
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The safetensors files at `path`, which is such a file or a directory; empty for none.
+    """Returns the safetensors files at `path`, a file or a directory; empty if there are none.
 
     Raises:
-        UserError: the index of the shards is damaged or names a file outside of the directory.
+        UserError: the index of the shards is damaged, or names a file outside the directory.
     """
     if path.suffix == ".safetensors" and path.is_file():
         return [path]
@@ -180,31 +180,31 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def shard_files(index: Path) -> list[Path]:
-    """The files that an index of shards names."""
-    places = weight_map(index)
-    for name in places.values():
+    """Returns the files that an index of shards names."""
+    file_of_variable = weight_map(index)
+    for name in file_of_variable.values():
         if not isinstance(name, str) or Path(name).name != name:
             raise UserError(
                 f"{index}: got the file {short_json(name)}, expected a name in that directory"
             )
         if not (index.parent / name).is_file():
             raise UserError(f"{index}: names {name}, which is not there; download it too")
-    return [index.parent / name for name in sorted(set(places.values()))]
+    return [index.parent / name for name in sorted(set(file_of_variable.values()))]
 
 
 def weight_map(index: Path) -> dict[str, str]:
-    """The file of each variable, as an index of shards has it."""
-    places = read_object(index).get("weight_map")
-    if not isinstance(places, dict) or not places:
+    """Returns the file name of each variable from an index of shards."""
+    file_of_variable = read_object(index).get("weight_map")
+    if not isinstance(file_of_variable, dict) or not file_of_variable:
         raise UserError(f"{index}: got no weight_map, expected one of variables and their files")
-    return places
+    return file_of_variable
 
 
 def open_directory(path: Path, config: Path | None) -> Checkpoint:
-    """Opens what `weight_files` found; `config` stands in for the `config.json` beside it.
+    """Opens the files of `weight_files`; `config` replaces the `config.json` beside them.
 
     Raises:
-        UserError: a damaged file, or see `family_of`, `huggingface_config` and `checked`.
+        UserError: a file is damaged; or see `find_family`, `huggingface_config`, `check_config`.
     """
     json = config or (path if path.is_dir() else path.parent) / CONFIG
     document = read_object(json, "the model's json config")
@@ -218,7 +218,7 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
 
 
 def refuse_missing(index: Path, variables: Variables) -> None:
-    """Stops where an index of shards promises what no shard has: else it would pass for unsaved."""
+    """Refuses an index of shards with variables that no shard has."""
     if index.is_file():
         missing = sorted(set(weight_map(index)) - variables.names)
         if missing:
@@ -229,7 +229,7 @@ def refuse_missing(index: Path, variables: Variables) -> None:
 
 
 def open_safetensors(files: list[Path], where: str) -> Variables:
-    """The variables of all files; the file system's pages stand in for a copy in memory."""
+    """Opens the variables of all files, which are mapped into memory, not copied."""
     from safetensors import SafetensorError, safe_open
 
     for file in files:
@@ -251,7 +251,7 @@ def open_safetensors(files: list[Path], where: str) -> Variables:
         try:
             return np.asarray(reader_of[name].get_tensor(name))
         except (SafetensorError, TypeError, AttributeError):
-            # NumPy has no such number: an 8-bit or 4-bit float.
+            # NumPy has no 8-bit or 4-bit floats.
             kind = reader_of[name].get_slice(name).get_dtype()
             raise UserError(f"{where}: {name}: got dtype {kind}, expected a float") from None
 
@@ -260,7 +260,7 @@ def open_safetensors(files: list[Path], where: str) -> Variables:
 
 
 def find_naming(variables: Variables, family: str) -> Naming:
-    """The names as they are in this checkpoint: with or without `bert.`, with gamma or weight."""
+    """Returns the naming of this checkpoint: with or without `bert.`, with `gamma` or `weight`."""
     root = find_root(variables, family)
     old = any(name.endswith("LayerNorm.gamma") for name in variables.names)
     leaves = HF_OLD_LEAVES if old else HF_LEAVES

@@ -1,4 +1,4 @@
-"""Fills an encoder, or a masked language model's head, from an opened checkpoint."""
+"""Loads the weights of an encoder or a masked language model's head from a checkpoint."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from export.checkpoints.naming import EMBEDDING_TABLES
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
-# The variables of our encoder that a checkpoint fills, each with its part, layer and leaf.
+# The variables of the encoder, each with its name in `naming`.
 
 if TYPE_CHECKING:
     from export.architectures.encoder import Encoder, MlmHead
@@ -22,7 +22,7 @@ LEAVES = ("kernel", "bias", "gamma", "beta")
 
 @dataclass(frozen=True)
 class VariableBinding:
-    """One variable; `part` and `leaf` are those of `naming`, `block` of `EncoderConfig.blocks`."""
+    """A variable and its name: `part` and `leaf` of `naming`, `block` of `EncoderConfig.blocks`."""
 
     part: str
     leaf: str
@@ -31,25 +31,25 @@ class VariableBinding:
 
 
 def encoder_bindings(encoder: "Encoder") -> Iterator[VariableBinding]:
-    """Every variable of a built encoder, once."""
+    """Yields each variable of a built encoder once."""
     for table in EMBEDDING_TABLES:
         yield VariableBinding("embeddings", table, getattr(encoder.embeddings, table))
     yield from layer_bindings("embeddings_norm", encoder.embeddings.norm)
     if encoder.projection is not None:
         yield from layer_bindings("projection", encoder.projection)
-    for place, block in zip(encoder.config.blocks, encoder.blocks, strict=True):
+    for number, block in zip(encoder.config.blocks, encoder.blocks, strict=True):
         for part in ("query", "key", "value"):
-            yield from layer_bindings(part, getattr(block.attention, part), place)
+            yield from layer_bindings(part, getattr(block.attention, part), number)
         for part in ("attention_output", "attention_norm", "intermediate"):
-            yield from layer_bindings(part, getattr(block, part), place)
-        yield from layer_bindings("output", block.output_dense, place)
-        yield from layer_bindings("output_norm", block.output_norm, place)
+            yield from layer_bindings(part, getattr(block, part), number)
+        yield from layer_bindings("output", block.output_dense, number)
+        yield from layer_bindings("output_norm", block.output_norm, number)
     if encoder.pooler is not None:
         yield from layer_bindings("pooler", encoder.pooler)
 
 
 def head_bindings(head: "MlmHead") -> Iterator[VariableBinding]:
-    """Every variable of a built head, once."""
+    """Yields each variable of a built head once."""
     yield from layer_bindings("head_dense", head.dense)
     yield from layer_bindings("head_norm", head.norm)
     yield VariableBinding("head", "output_bias", head.output_bias)
@@ -58,16 +58,16 @@ def head_bindings(head: "MlmHead") -> Iterator[VariableBinding]:
 def layer_bindings(
     part: str, layer: Any, block: tuple[int, int] = (0, 0)
 ) -> Iterator[VariableBinding]:
-    """The slots of one dense or layer norm layer of Keras."""
+    """Yields the variables of one dense or layer norm layer of Keras."""
     for leaf in LEAVES:
         if hasattr(layer, leaf):
             yield VariableBinding(part, leaf, getattr(layer, leaf), block)
 
 
-# Names what a build leaves in the checkpoint, by what it is for.
+# The variables of the checkpoint that a build does not use, by purpose.
 
 OTHER_KIND, CUT_LAYERS_KIND = "others", "layers cut off"
-# The first that matches counts.
+# The first pattern that matches counts.
 KINDS = (
     (
         "optimizer",
@@ -94,7 +94,7 @@ NUMBER = re.compile(r"(?:layer|group|groups)[._](\d+)[./]")
 
 
 def unused_by_kind(variables: Variables) -> dict[str, list[str]]:
-    """The names of the variables that nothing has read, sorted, by kind."""
+    """Returns the sorted names of the unread variables, by kind."""
     kinds: dict[str, list[str]] = {}
     for name in sorted(variables.names - variables.used):
         kind = next((kind for kind, pattern in KINDS if re.search(pattern, name)), OTHER_KIND)
@@ -103,9 +103,9 @@ def unused_by_kind(variables: Variables) -> dict[str, list[str]]:
 
 
 def refuse_unread_variables(checkpoint: Checkpoint) -> None:
-    """Stops where a variable of the encoder was not read and is none of the known leftovers.
+    """Refuses a checkpoint with an unread encoder variable of no known kind.
 
-    It belongs to another structure, e.g. a bias by distance or an adapter: without it the numbers
+    Such a variable belongs to another structure, for example an adapter: without it the numbers
     would be wrong.
     """
     root = checkpoint.naming.scopes["embeddings"].removesuffix("embeddings")
@@ -124,7 +124,7 @@ def refuse_unread_variables(checkpoint: Checkpoint) -> None:
 
 
 def describe_unused(variables: Variables) -> list[str]:
-    """What a person is told: one line that sums up, then one with the names of each kind."""
+    """Describes the unused variables: a summary line, then a line of names for each kind."""
     kinds = unused_by_kind(variables)
     count = sum(len(names) for names in kinds.values())
     if not count:
@@ -138,9 +138,9 @@ def describe_unused(variables: Variables) -> list[str]:
 
 
 def brace_layer_numbers(names: list[str]) -> list[str]:
-    """The names with those that differ in the layer's number alone written as one.
+    """Merges names that differ only in the layer's number.
 
-    >>> braced(["layer_2/kernel", "layer_3/kernel", "step"])
+    >>> brace_layer_numbers(["layer_2/kernel", "layer_3/kernel", "step"])
     ['layer_{2,3}/kernel', 'step']
     """
     numbers: dict[tuple[str, str], list[str]] = {}
@@ -154,16 +154,11 @@ def brace_layer_numbers(names: list[str]) -> list[str]:
     ]
 
 
-if TYPE_CHECKING:
-    from export.architectures.encoder import Encoder, MlmHead
-
-
 def load_encoder(checkpoint: Checkpoint) -> "Encoder":
-    """The checkpoint's encoder with its weights, float32.
+    """Builds the checkpoint's encoder and loads its weights, float32.
 
     Raises:
-        UserError: a variable is missing, misshapen, no float or not finite; see `Variables.read`
-            and `refuse_unplaced`.
+        UserError: see `Variables.read` and `refuse_unread_variables`.
     """
     tensorflow()
     import tf_keras
@@ -171,7 +166,7 @@ def load_encoder(checkpoint: Checkpoint) -> "Encoder":
     from export.architectures.encoder import INPUTS, Encoder
 
     encoder = Encoder(checkpoint.config, checkpoint.config.architecture)
-    # Symbolic inputs make the variables and leave batch and sequence free in what is saved.
+    # Symbolic inputs create the variables and leave batch and sequence free in the SavedModel.
     encoder({name: tf_keras.Input([None], dtype="int32", name=name) for name in INPUTS})
     assign_weights(checkpoint, encoder_bindings(encoder))
     refuse_unread_variables(checkpoint)
@@ -179,10 +174,10 @@ def load_encoder(checkpoint: Checkpoint) -> "Encoder":
 
 
 def load_head(checkpoint: Checkpoint) -> "MlmHead":
-    """The checkpoint's masked language model head; ask `has_head` first.
+    """Loads the checkpoint's masked language model head; check `has_head` first.
 
     Raises:
-        UserError: see `load_encoder`; or its decoder is not the table of word embeddings.
+        UserError: see `load_encoder`; or the decoder is not the table of word embeddings.
     """
     tensorflow()
     from export.architectures.encoder import MlmHead
@@ -193,22 +188,22 @@ def load_head(checkpoint: Checkpoint) -> "MlmHead":
     return head
 
 
-def assign_weights(checkpoint: Checkpoint, slots: Iterable[VariableBinding]) -> None:
-    """Reads and assigns every slot, one at a time, so that one copy of the weights is in memory."""
+def assign_weights(checkpoint: Checkpoint, bindings: Iterable[VariableBinding]) -> None:
+    """Reads and assigns one variable at a time, so that memory has one copy of the weights."""
     naming = checkpoint.naming
-    for slot in slots:
-        name = naming.name(slot.part, slot.leaf, slot.block)
+    for binding in bindings:
+        name = naming.name(binding.part, binding.leaf, binding.block)
         if name is None:
-            raise AssertionError(f"no name for {slot.part}/{slot.leaf}")
-        shape = tuple(slot.variable.shape.as_list())
-        if naming.transposes and slot.leaf == "kernel":
-            slot.variable.assign(checkpoint.variables.read(name, shape[::-1]).T)
+            raise AssertionError(f"no name for {binding.part}/{binding.leaf}")
+        shape = tuple(binding.variable.shape.as_list())
+        if naming.transposes and binding.leaf == "kernel":
+            binding.variable.assign(checkpoint.variables.read(name, shape[::-1]).T)
         else:
-            slot.variable.assign(checkpoint.variables.read(name, shape))
+            binding.variable.assign(checkpoint.variables.read(name, shape))
 
 
 def refuse_untied(checkpoint: Checkpoint) -> None:
-    """Stops where a decoder of its own is stored (Hugging Face's `tie_word_embeddings: false`)."""
+    """Refuses a decoder with its own weights (Hugging Face's `tie_word_embeddings: false`)."""
     variables, naming, config = checkpoint.variables, checkpoint.naming, checkpoint.config
     decoder = naming.name("head_decoder", "kernel")
     words = naming.name("embeddings", "word_embeddings")

@@ -1,8 +1,8 @@
-"""How the publishers name an encoder's variables.
+"""The publishers' names of an encoder's variables.
 
-A *part* of our encoder (`query`, `attention_norm`, …) lies in a *scope* of theirs, where `{0}`
-stands for the layer, or `{0}` and `{1}` for ALBERT's group and inner group; in it each *leaf*
-(`kernel`, `gamma`, …) has a suffix.
+Each *part* of our encoder (`query`, `attention_norm`, …) has a *scope* in the publisher's names,
+where `{0}` is the layer, or `{0}` and `{1}` are ALBERT's group and inner group. Each *leaf*
+(`kernel`, `gamma`, …) of a part is a suffix.
 
 Sources: `modeling.py` and `run_pretraining.py` of google-research/bert, google-research/albert,
 google-research/electra and brightmart/albert_zh; `modeling_*.py` of huggingface/transformers.
@@ -16,16 +16,16 @@ EMBEDDING_TABLES = ("word_embeddings", "position_embeddings", "token_type_embedd
 
 @dataclass(frozen=True)
 class Naming:
-    """One publisher's names; `transposes` where a kernel is stored as [out, in]."""
+    """One publisher's names; `transposes` is true if kernels are stored as [out, in]."""
 
     scopes: Mapping[str, str]
     leaves: Mapping[str, str]
     transposes: bool = False
 
     def name(self, part: str, leaf: str, block: tuple[int, int] = (0, 0)) -> str | None:
-        """The full name of a variable, or None where this publisher has no such part.
+        """Returns the full name of a variable, or None if this publisher has no such part.
 
-        `block` is one of `EncoderConfig.blocks`; parts outside of the layers ignore it.
+        `block` is one of `EncoderConfig.blocks`; parts outside the layers ignore it.
         """
         scope = self.scopes.get(part)
         return None if scope is None else scope.format(*block) + self.leaves[leaf]
@@ -43,12 +43,15 @@ HF_LEAVES = {
     "output_bias": ".bias",
     **{table: f".{table}.weight" for table in EMBEDDING_TABLES},
 }
-# Conversions of 2018 and 2019 kept TF1's names for layer normalisation; many are still about.
+# Conversions of 2018 and 2019 have TF1's names for layer normalisation; many are in use today.
 HF_OLD_LEAVES = HF_LEAVES | {"gamma": ".gamma", "beta": ".beta"}
 
 
 def bert_scopes(root: str, layer: str, dot: str) -> dict[str, str]:
-    """BERT's structure, which ELECTRA and albert_zh share, with `/` or `.` between names."""
+    """Returns the scopes of BERT's structure, which ELECTRA and albert_zh share.
+
+    `dot` is the separator, `/` or `.`.
+    """
     scopes = {
         "embeddings": "embeddings",
         "embeddings_norm": "embeddings/LayerNorm",
@@ -101,8 +104,8 @@ TF1_LAYER_SHARED = (
 
 
 def huggingface_scopes(family: str, root: str) -> dict[str, str]:
-    """Hugging Face's names; `root` is `bert.` and the like, or empty for a bare encoder."""
-    # A wrapper's prefix (`module.bert.`) stands before the head too.
+    """Returns Hugging Face's scopes; `root` is for example `bert.`, or "" for a bare encoder."""
+    # A wrapper's prefix (`module.bert.`) is a prefix of the head too.
     outer = root.removesuffix(f"{family}.")
     if family != "albert":
         scopes = bert_scopes(root, "layer.{0}", ".")

@@ -1,4 +1,4 @@
-"""Tells what kind of checkpoint a path holds, and opens it."""
+"""Detects the kind of a checkpoint, and opens it."""
 
 import re
 from pathlib import Path
@@ -11,9 +11,9 @@ EXPECTED_FILES = (
     "a TF1 checkpoint (NAME.index and NAME.data-*) or model.safetensors with config.json"
 )
 PICKLES = (".bin", ".pt", ".pth", ".pkl")
-# What a trainer leaves beside the weights.
+# Files that a trainer writes beside the weights.
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state.*)\.\w+")
-# By the end of the name → what it is, and what to do.
+# The end of a file's name, what the file is, and the advice.
 OTHER_KINDS = (
     (
         "tf_model.h5",
@@ -43,12 +43,12 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Opens a checkpoint: a directory, a .safetensors file or the prefix of a TF1 checkpoint.
 
-    `config` stands in for the json beside it; `layers` cuts it to its first layers. Weights are
-    read later, by `load_encoder`.
+    `config` replaces the json beside it; `layers` limits it to its first layers. `load_encoder`
+    reads the weights later.
 
     Raises:
-        UserError: nothing readable is there (a pickle is not read), the config is missing or asks
-            for an encoder that is not built here, or the checkpoint has fewer layers.
+        UserError: there is no readable checkpoint (pickles are not read), the config is missing or
+            describes an unsupported encoder, or the checkpoint has fewer layers.
     """
     if huggingface.weight_files(path):
         return keep_first_layers(huggingface.open_directory(path, config), layers)
@@ -59,7 +59,7 @@ def open_checkpoint(
 
 
 def explain_refusal(path: Path) -> str:
-    """Why nothing at `path` can be opened."""
+    """Returns the reason why nothing at `path` can be opened."""
     if not path.exists():
         return f"{path}: no such checkpoint; give {EXPECTED_FILES}"
     directory, names = path.parent, [path.name]
@@ -67,7 +67,7 @@ def explain_refusal(path: Path) -> str:
         directory, names = path, sorted(child.name for child in path.iterdir())
     pickles = [name for name in names if is_pickle(directory / name)]
     if pickles:
-        # A trainer's own name for the weights, should there be others.
+        # Prefer the trainer's name for the weights if there are several pickles.
         published = [name for name in pickles if name.startswith("pytorch_model")]
         return explain_pickle_refusal(directory, (published or pickles)[0])
     for name in names:
@@ -82,7 +82,7 @@ def explain_refusal(path: Path) -> str:
 
 
 def is_pickle(file: Path) -> bool:
-    """Whether PyTorch wrote it: by its name or, for Lightning's .ckpt, by its first bytes."""
+    """Whether PyTorch wrote a file: by its name or, for Lightning's .ckpt, by its first bytes."""
     if NO_WEIGHTS.fullmatch(file.name) or not file.is_file():
         return False
     if file.suffix == ".ckpt":
@@ -92,14 +92,14 @@ def is_pickle(file: Path) -> bool:
 
 
 def explain_pickle_refusal(directory: Path, name: str) -> str:
-    """Refuses a pickle, with a command that turns its tensors, and no others, into safetensors.
+    """Returns the error for a pickle, with a command that converts its tensors to safetensors.
 
-    Loading it into a model class and saving that would add random weights for whatever the file
-    lacks, a pooler for example. Tensors that share memory are stored once each.
+    Loading it into a model class and saving the model would add random weights for missing ones,
+    for example a pooler. Tensors that share memory are stored separately.
     """
     shard = re.fullmatch(r"(.+)-\d+-of-(\d+)(\.\w+)", name)
     files = f"{shard[1]}-*-of-{shard[2]}{shard[3]}" if shard else name
-    # `weights_only` reads tensors alone and runs nothing; a trainer keeps them under `state_dict`.
+    # `weights_only` reads only tensors and runs no code; trainers store them under `state_dict`.
     code = (
         "import glob, torch; from safetensors.torch import save_file; d = {}; "
         f"[d.update(torch.load(f, map_location='cpu', weights_only=True)) for f in "

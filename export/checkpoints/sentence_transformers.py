@@ -1,4 +1,4 @@
-"""Reads a directory of the sentence-transformers library: an encoder and what follows it.
+"""Reads a directory of the sentence-transformers library: an encoder and the modules after it.
 
 `modules.json` lists the modules: Transformer, then Pooling, then any of Normalize and Dense.
 Source: `sentence_transformers/base/modules` and `sentence_transformer/modules/pooling.py`, 6.2.
@@ -16,7 +16,7 @@ from support.errors import UserError
 from support.input_files import read_json, read_object, require_integer, require_type, short_json
 
 MODULES_FILE = "modules.json"
-# The older keys, in the order in which the library concatenates them.
+# The older keys, in the order in which the library concatenates the poolings.
 POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -26,15 +26,15 @@ POOLING_KEYS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 EMBEDDING = "sentence_embedding"
-# Beside the SavedModel's own assets; `python -m export model` reads it.
+# Written to the SavedModel's assets; `python -m export model` reads it.
 MAX_LENGTH_ASSET = "assets/sentence_bert_config.json"
 
 
 @dataclass(frozen=True)
 class SentenceModel:
-    """The encoder's directory, the modules after it, and how many positions a text may have.
+    """The encoder's directory, the modules after it, and the limit of a text's positions.
 
-    `max_length` is None where only the encoder limits it; `notices` is what to tell a person.
+    `max_length` is None if only the encoder has a limit; `notices` has messages for the user.
     """
 
     encoder: Path
@@ -44,28 +44,28 @@ class SentenceModel:
 
 
 def read_sentence_model(directory: Path) -> SentenceModel | None:
-    """What `modules.json` in a directory describes; None where there is no such file.
+    """Reads the model that `modules.json` describes; returns None if there is no such file.
 
     Raises:
-        UserError: a module, or an option of one, that is not built here; see `read_object`.
+        UserError: a module, or an option of one, is not supported; or see `read_object`.
     """
     index = directory / MODULES_FILE
     if not index.is_file():
         return None
-    places = module_folders(index)
-    kinds = [kind for kind, _ in places]
+    folders = module_folders(index)
+    kinds = [kind for kind, _ in folders]
     if kinds[:2] != ["Transformer", "Pooling"]:
         raise unsupported_error(index, f"modules {', '.join(kinds)}", "Transformer, Pooling, …")
-    encoder = places[0][1]
+    encoder = folders[0][1]
     modules: list[Pooling | Normalize | Dense] = []
-    for kind, place in places[1:]:
+    for kind, folder in folders[1:]:
         if kind == "Pooling":
-            modules.append(read_pooling(place / "config.json"))
+            modules.append(read_pooling(folder / "config.json"))
         elif kind == "Normalize":
-            read_module_config(place / "config.json")
+            read_module_config(folder / "config.json")
             modules.append(Normalize())
         elif kind == "Dense":
-            modules.append(read_dense(place))
+            modules.append(read_dense(folder))
         else:
             raise unsupported_error(
                 index, f"module {kind}", "Transformer, Pooling, Normalize or Dense"
@@ -75,12 +75,12 @@ def read_sentence_model(directory: Path) -> SentenceModel | None:
 
 
 def module_folders(index: Path) -> list[tuple[str, Path]]:
-    """The modules in order: the last part of the class's name, and the directory."""
-    places = []
+    """Returns the modules in order: the last part of the class's name, and the folder."""
+    folders = []
     for i, row in enumerate(require_type(read_json(index), list, str(index))):
-        place = f"{index}: module {i}"
+        location = f"{index}: module {i}"
         kind, path = (
-            require_type(require_type(row, dict, place).get(key), str, f"{place}: {key}")
+            require_type(require_type(row, dict, location).get(key), str, f"{location}: {key}")
             for key in ("type", "path")
         )
         parts = Path(path).parts
@@ -88,14 +88,14 @@ def module_folders(index: Path) -> list[tuple[str, Path]]:
             raise unsupported_error(
                 index, f"path {short_json(path)}", "one inside of the directory"
             )
-        # A class of the model's own (`custom_st.Transformer`) may compute anything.
+        # A custom class (`custom_st.Transformer`) may compute anything.
         own = not kind.startswith("sentence_transformers.")
-        places.append((kind if own else kind.rpartition(".")[2], index.parent / path))
-    return places
+        folders.append((kind if own else kind.rpartition(".")[2], index.parent / path))
+    return folders
 
 
 def unsupported_error(file: Path, got: str, expected: str) -> UserError:
-    """What is not built here; the encoder alone still is."""
+    """Returns the error for an unsupported module; the encoder alone can be built."""
     return UserError(
         f"{file}: got {got}, expected {expected}; give the encoder's model.safetensors itself to "
         "build it without its sentence embedding"
@@ -103,12 +103,16 @@ def unsupported_error(file: Path, got: str, expected: str) -> UserError:
 
 
 def read_pooling(file: Path) -> Pooling:
-    """The pooling of a config in the older keys (a flag for each) or the newer one."""
+    """Reads the pooling from a config with the older keys (one flag for each) or the newer key."""
     config = read_object(file)
-    said = config.get("pooling_mode")
-    if said is None:
-        said = [mode for key, mode in POOLING_KEYS.items() if config.get(key)] or ["mean"]
-    modes = [said] if isinstance(said, str) else require_type(said, list, f"{file}: pooling_mode")
+    reported = config.get("pooling_mode")
+    if reported is None:
+        reported = [mode for key, mode in POOLING_KEYS.items() if config.get(key)] or ["mean"]
+    modes = (
+        [reported]
+        if isinstance(reported, str)
+        else require_type(reported, list, f"{file}: pooling_mode")
+    )
     for mode in modes:
         if not isinstance(mode, str) or mode not in POOLINGS:
             raise unsupported_error(
@@ -120,9 +124,9 @@ def read_pooling(file: Path) -> Pooling:
     return Pooling(tuple(modes), width, str(file))
 
 
-def read_dense(place: Path) -> Dense:
-    """A dense module with its weights, float32[in, out] and float32[out]."""
-    file = place / "config.json"
+def read_dense(folder: Path) -> Dense:
+    """Reads a dense module with its weights, float32[in, out] and float32[out]."""
+    file = folder / "config.json"
     config = read_module_config(file)
     name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     activation = name.rpartition(".")[2]
@@ -131,24 +135,24 @@ def read_dense(place: Path) -> Dense:
         raise unsupported_error(file, f"activation_function {name}", f"one of torch.nn's {known}")
     if config.get("use_residual"):
         raise unsupported_error(file, "use_residual true", "false")
-    files = weight_files(place)
+    files = weight_files(folder)
     if not files:
-        pickles = sorted(child for child in place.iterdir() if child.suffix in PICKLES)
+        pickles = sorted(child for child in folder.iterdir() if child.suffix in PICKLES)
         if pickles:
-            raise UserError(explain_pickle_refusal(place, pickles[0].name))
-        raise UserError(f"{place}: got no model.safetensors, expected the weights of the module")
-    taken, given = (
+            raise UserError(explain_pickle_refusal(folder, pickles[0].name))
+        raise UserError(f"{folder}: got no model.safetensors, expected the weights of the module")
+    taken, produced = (
         require_integer(config.get(key), f"{file}: {key}", 1)
         for key in ("in_features", "out_features")
     )
-    variables = open_safetensors(files, str(place))
-    kernel = variables.read("linear.weight", (given, taken)).T
-    bias = variables.read("linear.bias", (given,)) if config.get("bias", True) else None
+    variables = open_safetensors(files, str(folder))
+    kernel = variables.read("linear.weight", (produced, taken)).T
+    bias = variables.read("linear.bias", (produced,)) if config.get("bias", True) else None
     return Dense(kernel, bias, activation, str(file))
 
 
 def read_module_config(file: Path) -> dict[str, Any]:
-    """The config of a module that takes the sentence embedding, and nothing else, and gives it."""
+    """Reads a module's config; refuses inputs and outputs other than the sentence embedding."""
     config = read_object(file) if file.is_file() else {}
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, EMBEDDING):
@@ -157,28 +161,28 @@ def read_module_config(file: Path) -> dict[str, Any]:
 
 
 def sentence_config(encoder: Path) -> dict[str, Any]:
-    """`sentence_bert_config.json`, or what it is called for another family."""
+    """Reads `sentence_bert_config.json`, or the file of another family's name."""
     files = sorted(encoder.glob("sentence_*_config.json"))
     return read_object(files[0]) if files else {}
 
 
 def read_max_length(encoder: Path) -> int | None:
-    """How many positions the library cuts a text to, where that is not the encoder's own limit."""
+    """Returns the positions to which the library cuts a text; None: the encoder's own limit."""
     tokenizer = encoder / "tokenizer_config.json"
-    said = sentence_config(encoder).get("max_seq_length")
-    if said is None and tokenizer.is_file():
-        said = read_object(tokenizer).get("model_max_length")
-        # Hugging Face's number for none: 10^30.
-        said = said if isinstance(said, int) and said < 10**9 else None
-    if said is None:
+    reported = sentence_config(encoder).get("max_seq_length")
+    if reported is None and tokenizer.is_file():
+        reported = read_object(tokenizer).get("model_max_length")
+        # Hugging Face writes 10^30 for no limit.
+        reported = reported if isinstance(reported, int) and reported < 10**9 else None
+    if reported is None:
         return None
-    return require_integer(said, f"{encoder}: max_seq_length", 2)
+    return require_integer(reported, f"{encoder}: max_seq_length", 2)
 
 
 def refuse_lower_case(encoder: Path) -> None:
-    """Stops where the library lower-cases the text before a tokenizer that keeps case.
+    """Refuses a model whose library lower-cases the text before a cased tokenizer.
 
-    A tokenizer that lower-cases is left as it is by the library too.
+    With a tokenizer that lower-cases, the library does nothing.
     """
     if not sentence_config(encoder).get("do_lower_case"):
         return
@@ -193,10 +197,10 @@ def refuse_lower_case(encoder: Path) -> None:
 
 
 def prompt_notices(directory: Path) -> list[str]:
-    """A notice about prompts, which the library puts before a text; they are no part of a model.
+    """Returns a notice about prompts, which the library prepends to texts; they are not exported.
 
     Raises:
-        UserError: the library adds one to every text, unasked.
+        UserError: the library prepends one to every text by default.
     """
     file = directory / "config_sentence_transformers.json"
     config = read_object(file) if file.is_file() else {}
@@ -207,7 +211,7 @@ def prompt_notices(directory: Path) -> list[str]:
         raise unsupported_error(
             file,
             f"default_prompt_name {default!r}",
-            f"null, and the prompt {known[default]!r} before each text that is given to the bundle",
+            f"null, and the prompt {known[default]!r} before each text that the bundle gets",
         )
     if not known:
         return []
@@ -216,16 +220,16 @@ def prompt_notices(directory: Path) -> list[str]:
 
 
 def write_max_length(saved_model: Path, max_length: int) -> None:
-    """Keeps the limit in a SavedModel."""
+    """Writes the limit of positions to a SavedModel's assets."""
     file = saved_model / MAX_LENGTH_ASSET
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps({"max_seq_length": max_length}) + "\n", encoding="utf-8")
 
 
 def limit_positions(saved_model: Path, positions: int) -> int:
-    """The positions of a bundle: the model's, or fewer where the SavedModel says so."""
+    """Returns the positions of a bundle: the model's, or the SavedModel's limit if smaller."""
     file = saved_model / MAX_LENGTH_ASSET
-    said = read_object(file).get("max_seq_length") if file.is_file() else None
-    if said is None:
+    reported = read_object(file).get("max_seq_length") if file.is_file() else None
+    if reported is None:
         return positions
-    return min(positions, require_integer(said, f"{file}: max_seq_length", 2))
+    return min(positions, require_integer(reported, f"{file}: max_seq_length", 2))

@@ -16,7 +16,7 @@ from support.errors import UserError
 from support.input_files import read_object
 from support.quiet_tensorflow import tensorflow
 
-# In this order; the first pattern that a file has wins.
+# The first pattern that matches a file counts.
 CONFIG_PATTERNS = (
     "bert_config*.json",
     "albert_config*.json",
@@ -25,22 +25,22 @@ CONFIG_PATTERNS = (
     "config.json",
 )
 LAYER_SHARED = "bert/encoder/layer_shared/"
-# A variable that only this family has; a TF-Hub module saved again has `module/` before it.
+# A variable that only this family has; a re-saved TF-Hub module has the prefix `module/`.
 FAMILY_VARIABLES = {
     "electra": "electra/embeddings/word_embeddings",
     "albert": "bert/encoder/transformer/group_0/inner_group_0/attention_1/self/query/kernel",
     "shared": f"{LAYER_SHARED}attention/self/query/kernel",
     "bert": "bert/encoder/layer_0/attention/self/query/kernel",
 }
-# Keras' name of a layer norm, which later versions of the publishers' code use.
+# Keras's name of a layer norm, which later versions of the publishers' code use.
 KERAS_NORM = re.compile(r"(.*)/layer_normalization(?:_(\d+))?/gamma")
 
 
 def find_prefix(path: Path) -> Path | None:
-    """The prefix of the checkpoint that `path` names by itself, one of its files or a directory.
+    """Returns the prefix of a checkpoint; `path` is the prefix, one of its files or a directory.
 
     Raises:
-        UserError: a directory with several.
+        UserError: the directory has several checkpoints.
     """
     if path.is_dir():
         found = sorted(path.glob("*.index"))
@@ -54,13 +54,14 @@ def find_prefix(path: Path) -> Path | None:
 
 
 def open_prefix(prefix: Path, config: Path | None) -> Checkpoint:
-    """Opens a checkpoint; `config` stands in for the json beside it.
+    """Opens a checkpoint; `config` replaces the json beside it.
 
     Raises:
-        UserError: a damaged file, variables of no known family, or see `tf1_config` and `checked`.
+        UserError: a file is damaged, the variables are of no known family; or see `tf1_config` and
+            `check_config`.
     """
     json = config or find_config(prefix)
-    # Before TensorFlow, which takes seconds to load.
+    # Read it before TensorFlow, which takes seconds to load.
     document = read_object(json, "the model's json config")
     variables = open_variables(prefix)
     form, root = find_form(variables)
@@ -81,9 +82,9 @@ def open_prefix(prefix: Path, config: Path | None) -> Checkpoint:
 
 
 def open_variables(prefix: Path) -> Variables:
-    """The variables of a checkpoint."""
+    """Opens the variables of a checkpoint."""
     tf, _ = tensorflow()
-    # What a reader in C++ says of a damaged file, by the status that it had.
+    # The errors of the C++ reader for a damaged file, by status.
     damage = (tf.errors.OpError, ValueError, IndexError, RuntimeError)
 
     def damaged(error: Exception) -> UserError:
@@ -105,7 +106,7 @@ def open_variables(prefix: Path) -> Variables:
 
 
 def find_form(variables: Variables) -> tuple[str, str]:
-    """The family whose names these are, or `shared`, and what stands before the names."""
+    """Returns the family of the names, or `shared`, and the prefix of the names."""
     for form, mark in FAMILY_VARIABLES.items():
         roots = sorted(name.removesuffix(mark) for name in variables.names if name.endswith(mark))
         if roots and (roots[0] == "" or len(roots) == 1):
@@ -123,9 +124,9 @@ def find_form(variables: Variables) -> tuple[str, str]:
 
 
 def alias_keras_norms(variables: Variables) -> None:
-    """Lets `layer_normalization` and its numbered followers be read as `LayerNorm`, `LayerNorm_1`.
+    """Adds aliases `LayerNorm` and `LayerNorm_1` for Keras's `layer_normalization_N`.
 
-    Keras numbers them through, at times over the whole model; in one scope their order counts.
+    Keras sometimes numbers them over the whole model; within one scope their order counts.
     """
     scopes: dict[str, list[tuple[int, str]]] = {}
     for name in variables.names:
@@ -133,17 +134,17 @@ def alias_keras_norms(variables: Variables) -> None:
         if found:
             scopes.setdefault(found.group(1), []).append((int(found.group(2) or 0), name))
     for scope, norms in scopes.items():
-        # More than two in a scope would be layers that do not share their weights.
+        # More than two in one scope would be layers that do not share their weights.
         if len(norms) > 2:
             continue
-        for place, (_, gamma) in enumerate(sorted(norms)):
-            ours = f"{scope}/LayerNorm{'_1' if place else ''}"
+        for number, (_, gamma) in enumerate(sorted(norms)):
+            ours = f"{scope}/LayerNorm{'_1' if number else ''}"
             variables.aliases[f"{ours}/gamma"] = gamma
             variables.aliases[f"{ours}/beta"] = f"{gamma.removesuffix('gamma')}beta"
 
 
 def find_config(prefix: Path) -> Path:
-    """The publisher's json in the checkpoint's directory."""
+    """Finds the publisher's json in the checkpoint's directory."""
     for pattern in CONFIG_PATTERNS:
         found = sorted(prefix.parent.glob(pattern))
         if len(found) == 1:
@@ -158,22 +159,22 @@ def find_config(prefix: Path) -> Path:
 
 
 def fold_factorised(variables: Variables, naming: Naming, config: EncoderConfig) -> EncoderConfig:
-    """Brightmart's first Chinese ALBERT multiplies out its two word tables before all else.
+    """Multiplies the two word tables of brightmart's first Chinese ALBERT into one.
 
-    There positions and types are added, and normalised, at the hidden width; so the product of
-    both tables is a word table of that width, and nothing is left to project.
+    That model adds positions and types at the hidden width, and normalises there. So the product of
+    both tables is a word table of that width, and there is no projection.
     """
     words = f"{naming.scopes['embeddings']}/word_embeddings"
     narrow = (config.vocab_size, config.embedding_size)
     wide = (config.embedding_size, config.hidden_size)
     variables.derived[words] = lambda: (
-        variables.stored(words, narrow) @ variables.stored(f"{words}_2", wide)
+        variables.read_stored(words, narrow) @ variables.read_stored(f"{words}_2", wide)
     )
     return replace(config, embedding_size=config.hidden_size)
 
 
 def add_identity_projection(variables: Variables, naming: Naming, config: EncoderConfig) -> None:
-    """Google's ALBERT has no projection where the widths are equal; ours gets the identity."""
+    """Adds an identity projection: Google's ALBERT has none if the widths are equal."""
     kernel, bias = (naming.name("projection", leaf) for leaf in ("kernel", "bias"))
     if kernel is None or bias is None or kernel in variables.names:
         return

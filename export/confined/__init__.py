@@ -1,1 +1,1 @@
-"""The process that loads a stranger's model: what it may reach, and what it does."""
+"""The process that loads an untrusted model: its restrictions, and its work."""

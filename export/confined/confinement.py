@@ -1,11 +1,11 @@
-"""The second wall: a process that has nothing to lose loads a stranger's model.
+"""Loads an untrusted model in a restricted process: the second line of defence.
 
-The first is the list of ops (`vetting.py`). Behind it a process of its own loads and runs the
-model: it reads the model, this program and the system's libraries, writes to its own directory, and
-has a limit of time and of memory. Linux's Landlock sees to that without root (5.13 or newer);
-elsewhere the list of ops stands alone, and that is said.
+The first is the list of allowed ops (`vetting.py`). A separate process then loads and runs the
+model. It can read the model, this program and the system's libraries, can write to its own
+directory, and has limits of time and memory. Linux's Landlock enforces this without root (5.13 or
+newer). On other systems only the list of ops protects, and a notice says so.
 
-What comes from that process is not trusted either: lines of JSON, which name no code.
+The output of that process is not trusted either: it is lines of JSON, which name no code.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ NO_LANDLOCK_NOTICE = (
 )
 FATAL_LINE = re.compile(r"F\d{4} |terminate called|\w*Error: |error: ")
 CONFINED_VARIABLE = "BERT_BRIDGE_CONFINED"
-"""A variable that only confined processes have."""
+"""An environment variable that only confined processes have."""
 NO_MEMORY = "bad_alloc"
 LONGEST_LINE = 1 << 20
 STEP_SECONDS = 600
@@ -62,18 +62,18 @@ ERROR_CLASSES = {error.__name__: error for error in (UserError, EnvironmentProbl
 
 @dataclass(frozen=True)
 class Limits:
-    """`step_seconds` between two lines about progress; `memory` in bytes, None: what there is."""
+    """`step_seconds` between two progress messages; `memory` in bytes, None: the machine's."""
 
     step_seconds: int = STEP_SECONDS
     memory: int | None = None
 
     @property
     def memory_bytes(self) -> int:
-        """How much memory there may be in use; 0 where the machine does not say what it has."""
+        """The memory limit in bytes; 0 if the machine's memory is unknown."""
         if self.memory is not None:
             return self.memory
         try:
-            # Less would not do: stacks of threads count whole, used or not.
+            # Less is not enough: the stacks of threads count in full, used or not.
             return max(MIN_MEMORY_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
         except (ValueError, OSError, AttributeError):
             return 0
@@ -81,9 +81,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class AllowedPaths:
-    """What a process may read, and what it may change, besides what every program needs.
+    """What a process may read and change, besides what every program needs.
 
-    `scratch` is a directory for its files of the moment.
+    `scratch` is a directory for its temporary files.
     """
 
     scratch: Path
@@ -94,13 +94,13 @@ class AllowedPaths:
 def confined_command(
     arguments: list[str], reach: AllowedPaths, memory: int = 0, seconds: int = 0
 ) -> list[str]:
-    """A command that starts this Python confined.
+    """Returns a command that starts this Python confined.
 
     Args:
-        arguments: of Python, such as `-m` and a module.
+        arguments: the arguments of Python, for example `-m` and a module.
         reach: what it may read and change.
-        memory: bytes that it may use; 0: any.
-        seconds: after which it is ended; 0: never.
+        memory: the memory limit in bytes; 0: none.
+        seconds: the time limit; 0: none.
     """
     read = [*interpreter_paths(), *(ROOT / name for name in PROGRAM_PATHS), *reach.read]
     limits = {
@@ -116,37 +116,40 @@ def confined_command(
 
 
 def interpreter_paths() -> list[Path]:
-    """Where this Python and its packages lie, and the Node that is run to check a bundle."""
-    places = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
-    packages = [Path(place) for place in sys.path if place]
+    """Returns the folders of this Python and its packages, and of the Node that checks a bundle."""
+    folders = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
+    packages = [Path(folder) for folder in sys.path if folder]
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    found = [*map(Path, places), *(place for place in packages if not contains_user_files(place))]
-    return [*found, *(Path(place) for place in libraries if place), *node_files()]
+    found = [
+        *map(Path, folders),
+        *(folder for folder in packages if not contains_user_files(folder)),
+    ]
+    return [*found, *(Path(folder) for folder in libraries if folder), *node_files()]
 
 
-def contains_user_files(place: Path) -> bool:
-    """Whether more than packages lies there: the current directory, the home, this project."""
-    here = place.resolve()
+def contains_user_files(folder: Path) -> bool:
+    """Whether a folder of `sys.path` contains the current directory, the home or this project."""
+    here = folder.resolve()
     home = Path(os.environ.get("HOME", "/")).resolve()
     return any(own.is_relative_to(here) for own in (Path.cwd(), home, ROOT))
 
 
 @cache
 def warn_without_landlock(say: Callable[[str], None]) -> None:
-    """Says, once, where the list of ops stands alone."""
+    """Prints a notice, once, if there is no Landlock."""
     if not landlock.landlock_version():
         say(NO_LANDLOCK_NOTICE)
 
 
 def node_files() -> list[Path]:
-    """Node's program, which a script of that name may hide."""
+    """Returns Node's program and its modules; the program may be hidden behind a script."""
     program = node_executable(os.environ.get("NODE", "node"))
     return [] if program is None else [program, program.parent.parent / "lib" / "node_modules"]
 
 
 @cache
 def node_executable(wanted: str) -> Path | None:
-    """The program that a `node` of this name runs; None where there is none."""
+    """Returns the program that a `node` of this name runs; None if there is none."""
     found = shutil.which(wanted)
     if found is None:
         return None
@@ -158,13 +161,13 @@ def node_executable(wanted: str) -> Path | None:
 
 
 def confined_environment(scratch: Path) -> dict[str, str]:
-    """The variables that a confined process gets besides those of this one."""
+    """Returns the environment variables that a confined process gets in addition."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     added = {
         CONFINED_VARIABLE: "1",
         "PYTHONPATH": os.pathsep.join(paths),
         "TMPDIR": str(scratch),
-        # Else Keras reads, and makes, a file in the home directory.
+        # Otherwise Keras reads and writes a file in the home directory.
         "KERAS_HOME": str(scratch),
     }
     node = node_executable(os.environ.get("NODE", "node"))
@@ -172,18 +175,18 @@ def confined_environment(scratch: Path) -> dict[str, str]:
 
 
 def rerun_confined(module: str, read: Iterable[Path], say: Callable[[str], None]) -> None:
-    """Runs this program again, confined, and ends with its exit code; returns if it is confined.
+    """Runs this program again, confined, and exits with its exit code; returns if it is confined.
 
     Args:
-        module: that is run by `python -m`.
+        module: the module that `python -m` runs.
         read: what it needs to read; it writes nothing.
-        say: is told where there is no second wall.
+        say: prints a notice if there is no Landlock.
     """
     if CONFINED_VARIABLE in os.environ:
         return
     warn_without_landlock(say)
-    with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        reach = AllowedPaths(Path(place), tuple(read))
+    with tempfile.TemporaryDirectory(prefix="confined-") as folder:
+        reach = AllowedPaths(Path(folder), tuple(read))
         again = confined_command(["-m", module, *sys.argv[1:]], reach, Limits().memory_bytes)
         code = subprocess.run(again, check=False).returncode
     sys.exit(code)
@@ -198,48 +201,48 @@ def run_confined(
     say: Callable[[str], None],
     what: str,
 ) -> None:
-    """Has a job done by `export.confined.worker` in a confined process.
+    """Runs a job with `export.confined.worker` in a confined process.
 
     Args:
-        kind: of job, see `export.confined.worker`.
+        kind: the kind of job, see `export.confined.worker`.
         job: a dataclass.
         read: what it needs to read.
         write: the directory that it writes to.
-        limits: of its time and memory.
-        say: gets its lines.
-        what: it works on, for messages.
+        limits: its limits of time and memory.
+        say: prints its progress messages.
+        what: the model, for messages.
 
     Raises:
-        UserError: the job says so, or a step of it took too long.
-        CheckFailed: the job says so.
-        EnvironmentProblem: the job says so, or it did not end by itself.
+        UserError: the job raised it, or a step took too long.
+        CheckFailed: the job raised it.
+        EnvironmentProblem: the job raised it, or the process was ended.
     """
     warn_without_landlock(say)
-    with tempfile.TemporaryDirectory(prefix="confined-") as place:
-        scratch = Path(place)
+    with tempfile.TemporaryDirectory(prefix="confined-") as folder:
+        scratch = Path(folder)
         reach = AllowedPaths(scratch, read, (write,))
-        ours, theirs = os.pipe()
+        own_end, worker_end = os.pipe()
         started = confined_command(
-            ["-m", "export.confined.worker", str(theirs)], reach, limits.memory_bytes
+            ["-m", "export.confined.worker", str(worker_end)], reach, limits.memory_bytes
         )
-        with (scratch / "stderr").open("wb") as said:
+        with (scratch / "stderr").open("wb") as output:
             process = subprocess.Popen(
                 started,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
-                pass_fds=[theirs],
+                stderr=output,
+                pass_fds=[worker_end],
                 start_new_session=True,
             )
-        os.close(theirs)
+        os.close(worker_end)
         try:
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
                 stdin.write(json.dumps({"kind": kind} | encode_job(job)).encode())
-            error = relay_messages(ours, limits.step_seconds, say, what)
+            error = relay_messages(own_end, limits.step_seconds, say, what)
             code = process.wait() if error is None else 0
         finally:
-            os.close(ours)
+            os.close(own_end)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -252,10 +255,16 @@ def run_confined(
 def relay_messages(
     pipe: int, seconds: int, say: Callable[[str], None], what: str
 ) -> UserError | EnvironmentProblem | CheckFailed | None:
-    """Passes a job's lines on until it ends; returns the error that it ended with.
+    """Relays a job's messages until it ends; returns its error, or None.
+
+    Args:
+        pipe: the file descriptor of the pipe.
+        seconds: the most seconds between two messages.
+        say: prints a progress message.
+        what: the model, for messages.
 
     Raises:
-        UserError: nothing came for too long.
+        UserError: no message came in time.
     """
     last = "its start"
     for line in read_lines(pipe, seconds):
@@ -277,7 +286,7 @@ def relay_messages(
 
 
 def read_lines(pipe: int, seconds: int) -> Iterator[bytes | None]:
-    """The lines that come from a pipe; None where none came in time, or one that does not end."""
+    """Yields the lines from a pipe; ends with None after a timeout, b"" after too long a line."""
     buffer = b""
     while True:
         ready, _, _ = select.select([pipe], [], [], seconds)
@@ -295,17 +304,17 @@ def read_lines(pipe: int, seconds: int) -> Iterator[bytes | None]:
 
 
 def unexpected_exit_error(code: int, stderr: Path, what: str) -> UserError | EnvironmentProblem:
-    """What is said of a process that ended without a word."""
-    said = stderr.read_bytes()[-8000:].decode(errors="replace").split("\n")
-    # A failed check of TensorFlow's is one line, and then a stack.
-    causes = [line for line in said if FATAL_LINE.match(line)] or [
-        line for line in said if line.strip()
+    """Returns the error for a process that ended without a message."""
+    output = stderr.read_bytes()[-8000:].decode(errors="replace").split("\n")
+    # A failed check in TensorFlow prints one line, and then a stack.
+    causes = [line for line in output if FATAL_LINE.match(line)] or [
+        line for line in output if line.strip()
     ]
     last = causes[-1].strip() if causes else "it said nothing"
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     ended = f"{what}: the process that runs the model ended with {how} ({last[:200]})"
     if code in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGFPE) and NO_MEMORY not in last:
-        # TensorFlow ends its process over what a damaged file says.
+        # TensorFlow aborts the process when a damaged file fails its checks.
         return UserError(f"{ended}; the model is damaged, or TensorFlow cannot run it")
     return EnvironmentProblem(
         f"{ended}; is there enough memory? --memory-limit GIB sets how much it may use"
@@ -314,7 +323,7 @@ def unexpected_exit_error(code: int, stderr: Path, what: str) -> UserError | Env
 
 @cache
 def python_paths(python: Path) -> tuple[Path, ...]:
-    """What another interpreter reads: its own directories; itself where it does not say more."""
+    """Returns the paths that another interpreter reads; only its program if it does not answer."""
     asked = "import sys; print(sys.prefix, sys.base_prefix, sys.executable, *sys.path, sep='\\n')"
     program = shutil.which(str(python)) or str(python)
     try:
@@ -323,5 +332,5 @@ def python_paths(python: Path) -> tuple[Path, ...]:
         )
     except (OSError, subprocess.SubprocessError):
         return (Path(program),)
-    places = [Path(line) for line in done.stdout.splitlines() if line]
-    return (Path(program), *(place for place in places if not contains_user_files(place)))
+    folders = [Path(line) for line in done.stdout.splitlines() if line]
+    return (Path(program), *(folder for folder in folders if not contains_user_files(folder)))

@@ -1,15 +1,15 @@
-"""Starts a command that may only read and write where it is told: Linux's Landlock, without root.
+"""Starts a command that can read and write only listed paths: Linux's Landlock, without root.
 
     python -I -S landlock.py LIMITS COMMAND
 
-LIMITS is JSON: `read`, `list` and `write`, each a list of paths, what is below them included
-(`list` shows names alone); `memory` in bytes and `seconds`, 0 for any; `environment`, the variables
-that are added.
+LIMITS is JSON: `read`, `list` and `write`, each a list of paths, which include everything below
+them (`list` allows listing names only); `memory` in bytes and `seconds`, 0 for no limit;
+`environment`, the variables to add.
 
-A script of its own that imports nothing of the project: the limits stand before the command's first
-instruction, and hold for all its threads and children. Numbers are those of linux/landlock.h and
-linux/prctl.h. What Landlock does not see: whether a file exists, its times and permissions, and
-sockets that are not TCP.
+This script imports nothing of the project: the limits are set before the command's first
+instruction, and apply to all its threads and children. The numbers are from linux/landlock.h and
+linux/prctl.h. Landlock does not hide whether a file exists, its times and permissions, and does not
+restrict sockets other than TCP.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIRECTORY = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 REMOVE_DIRECTORY, REMOVE_FILE = 1 << 4, 1 << 5
 MAKE_DIRECTORY, MAKE_FILE = 1 << 7, 1 << 8
 REFER, TRUNCATE, DEVICE_IOCTL = 1 << 13, 1 << 14, 1 << 15
-# What each version of Landlock knows: all of it is forbidden where nothing allows it.
+# The rights that each version of Landlock controls: all of them are denied unless allowed.
 RIGHTS_BY_VERSION = {
     1: (1 << 13) - 1,
     2: (1 << 14) - 1,
@@ -47,31 +47,31 @@ WRITE_RIGHTS = (
 )  # fmt: skip
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | DEVICE_IOCTL
 LIMITS_FAILED = 71
-"""The exit code where the limits could not be set; nothing was started then."""
+"""The exit code if the limits could not be set; the command was not started then."""
 
 
 def landlock_version() -> int:
-    """Which version of Landlock this system has; 0 without any."""
+    """Returns the version of Landlock on this system; 0 if there is none."""
     if sys.platform != "linux":
         return 0
     return max(0, syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ASKS_VERSION))
 
 
 def syscall(number: int, *arguments: object) -> int:
-    """A system call; -1 where it fails."""
+    """Makes a system call; returns -1 if it fails."""
     return int(ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *arguments))
 
 
 def restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) -> None:
-    """Forbids this process, for ever, all files but those at or below these paths.
+    """Denies this process, permanently, access to all files except at or below these paths.
 
     Args:
-        read: what may be read and run; paths that are not there are left out.
-        write: what may be read and changed.
-        names: directories that may be listed.
+        read: paths to read and execute; missing paths are skipped.
+        write: paths to read and change.
+        names: directories to list.
 
     Raises:
-        OSError: the system refuses.
+        OSError: a system call failed.
     """
     has = landlock_version()
     known = RIGHTS_BY_VERSION[min(has, max(RIGHTS_BY_VERSION))]
@@ -81,13 +81,13 @@ def restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) ->
     for paths, allowed in ((read, READ_RIGHTS), (write, WRITE_RIGHTS), (names, READ_DIRECTORY)):
         for path in paths:
             try:
-                place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+                descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
             except OSError:
                 continue
             kinds = known if os.path.isdir(path) else known & FILE_RIGHTS  # noqa: PTH112  as in os
-            rule = struct.pack("=Qi", allowed & kinds, place)
+            rule = struct.pack("=Qi", allowed & kinds, descriptor)
             check_result(syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0))
-            os.close(place)
+            os.close(descriptor)
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     check_result(prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     check_result(syscall(RESTRICT_SELF, rules, 0))
@@ -95,7 +95,7 @@ def restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) ->
 
 
 def check_result(result: int) -> int:
-    """The result of a system call.
+    """Returns the result of a system call.
 
     Raises:
         OSError: it failed.

@@ -1,10 +1,10 @@
-"""The confined process: does one job that loads a stranger's model, and tells what came of it.
+"""The confined process: runs one job that loads an untrusted model, and reports the result.
 
     python -m export.confined.worker PIPE < JOB
 
-A job is JSON: `kind`, `model` or `tokenizer`, and the fields of `model.Job` or of
-`tokenizer_bundle.Job`. To the pipe go lines of JSON: `{"say": line}` for progress, and at the end
-`{"error": class, "message": line}` unless all is well.
+A job is JSON: `kind`, `model` or `tokenizer`, and the fields of `ExportJob` or `TokenizerJob`. The
+process writes lines of JSON to the pipe: `{"say": line}` for progress, and at the end, only after
+an error, `{"error": class, "message": line}`.
 """
 
 import json
@@ -22,28 +22,28 @@ ERROR_CLASSES = {kind.exit_code: kind for kind in (CheckFailed, UserError, Envir
 
 
 def main(arguments: list[str]) -> int:
-    """Does the job on stdin; always exit code 0, since the pipe tells how it ended."""
+    """Runs the job from stdin; returns exit code 0 always, since the pipe reports errors."""
     with os.fdopen(int(arguments[0]), "w", encoding="utf-8", buffering=1) as pipe:
 
-        def tell(**message: str) -> None:
+        def send(**message: str) -> None:
             pipe.write(json.dumps(message) + "\n")
 
         try:
-            run_job(json.loads(sys.stdin.read()), lambda line: tell(say=line))
+            run_job(json.loads(sys.stdin.read()), lambda line: send(say=line))
         except Exception as error:
-            # Whatever a stranger's model makes TensorFlow or a rewrite do ends here, in one line.
+            # Any error that an untrusted model causes in TensorFlow or a rewrite becomes one line.
             line, code = describe_failure(error)
             if code == INTERNAL:
                 reason = summarize_error(error)
                 line = f"the export stopped at {reason}; please report it with the model"
             if type(error).__name__ in OUT_OF_MEMORY_CLASSES:
                 line = f"the model needs more memory than it may use; --memory-limit GIB: {line}"
-            tell(error=ERROR_CLASSES.get(code, UserError).__name__, message=line)
+            send(error=ERROR_CLASSES.get(code, UserError).__name__, message=line)
     return 0
 
 
 def run_job(job: dict[str, Any], say: Any) -> None:
-    """Does a job."""
+    """Runs a job."""
     kind = job.pop("kind")
     if kind == "model":
         from export import conversion, model
@@ -58,19 +58,19 @@ def run_job(job: dict[str, Any], say: Any) -> None:
 
 
 def encode_job(job: Any) -> dict[str, Any]:
-    """A dataclass as JSON has it."""
+    """Converts a dataclass to JSON values."""
     document: dict[str, Any] = json.loads(json.dumps(asdict(job), default=str))
     return document
 
 
 def decode_value(kind: Any, value: Any) -> Any:
-    """A value of this type from what `encoded` made of it."""
+    """Converts JSON values from `encode_job` back to a value of this type."""
     if value is None:
         return None
     if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
-        given = {f.name: decode_value(hints[f.name], value[f.name]) for f in fields(kind)}
-        return kind(**given)
+        values = {f.name: decode_value(hints[f.name], value[f.name]) for f in fields(kind)}
+        return kind(**values)
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         (kind,) = (one for one in inner if one is not type(None))

@@ -1,1 +1,1 @@
-"""A model's signature as one frozen graph: read, checked, cut, and written for TF.js."""
+"""Freezes a model's signature to one graph, checks and rewrites it, and writes it for TF.js."""

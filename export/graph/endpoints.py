@@ -1,4 +1,4 @@
-"""The inputs and outputs of a frozen graph as a bundle's contract names them."""
+"""The inputs and outputs of a frozen graph in a bundle's contract."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from export.source.signature_choice import TensorInfo
 def roles_from_layers(
     roles: dict[str, str], outputs: list[TensorInfo], parts: InlinedGraph
 ) -> dict[str, str]:
-    """The roles, with those of an encoder layer's own outputs where Keras only numbered them.
+    """Adds the roles of an encoder layer's outputs that Keras only numbers.
 
-    A Keras functional model calls its outputs after their layer: `bert_encoder`, `bert_encoder_1`
-    and so on, as Model Garden's own export has them. The last layer's output is the tensor of rank
-    3 that all others of rank 3 lead to; the pooled one is the only tensor of rank 2. Where this
-    does not decide, nothing is taken. Outputs of other names (Keras 3's `output_0`) get no role:
-    logits of each token look like a layer's output.
+    A Keras functional model names its outputs after their layer: `bert_encoder`, `bert_encoder_1`
+    and so on, as in Model Garden's export. The last layer's output is the tensor of rank 3 that
+    depends on all others of rank 3; the pooled output is the only tensor of rank 2. If this is not
+    unique, no role is added. Outputs with other names (Keras 3's `output_0`) get no role, since
+    token logits look like a layer's output.
     """
     stems = {re.sub(r"_\d+$", "", tensor.name) for tensor in outputs}
     named = set(OUTPUT_NAMES) & set(roles.values())
@@ -43,9 +43,9 @@ def roles_from_layers(
 
 
 def layer_number(name: str) -> int:
-    """The number that Keras put behind a layer's name, 0 for the first.
+    """Returns the number at the end of a layer's name, 0 for the first.
 
-    >>> [number_of(name) for name in ("bert_encoder", "bert_encoder_12")]
+    >>> [layer_number(name) for name in ("bert_encoder", "bert_encoder_12")]
     [0, 12]
     """
     found = re.search(r"_(\d+)$", name)
@@ -53,7 +53,7 @@ def layer_number(name: str) -> int:
 
 
 def input_specs(endpoints: Sequence[Endpoint], roles: Mapping[str, str]) -> list[TensorSpec]:
-    """The inputs with their roles, int32; a number stands where the model fixes a size."""
+    """Returns the inputs with their roles, int32; a fixed size is a number in the shape."""
     return [
         TensorSpec(endpoint.name, roles[endpoint.name], "int32", shape_spec(endpoint.shape))
         for endpoint in endpoints
@@ -66,10 +66,15 @@ def output_specs(
     expected: Mapping[str, Array],
     sequence: int,
 ) -> list[TensorSpec]:
-    """All outputs with their roles, sorted by name; a free axis is `batch`, then `sequence`.
+    """Returns all outputs with their roles, sorted by name; free axes are `batch`, `sequence`.
 
-    What a TF1 graph leaves open though it never varies is taken from `expected`, outputs for
-    `sequence` positions.
+    A TF1 graph may leave an axis free whose size is constant; its size is that of `expected`.
+
+    Args:
+        endpoints: the outputs of the graph.
+        roles: their roles, by name.
+        expected: values of the outputs, by name.
+        sequence: the number of positions of these values.
     """
     specs = []
     for endpoint in sorted(endpoints, key=lambda e: e.name):
@@ -83,7 +88,7 @@ def output_specs(
 
 
 def shape_spec(shape: Sequence[int | None]) -> list[str | int]:
-    """A shape as the contract has it.
+    """Returns a shape as the contract has it.
 
     >>> shape_spec([None, 64, 312]), shape_spec([1, None])
     (['batch', 64, 312], [1, 'sequence'])
@@ -93,7 +98,7 @@ def shape_spec(shape: Sequence[int | None]) -> list[str | int]:
 
 
 def describe_outputs(outputs: Sequence[TensorSpec]) -> list[str]:
-    """What to tell a person of the outputs: each with its role, and what seems to lack one."""
+    """Returns messages about the outputs: their roles, and a notice if a role seems missing."""
     known = set(OUTPUT_NAMES)
     shown = [
         f"{spec.name} {spec.dtype}{spec.shape}".replace("'", "")

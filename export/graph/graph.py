@@ -1,8 +1,8 @@
-"""A SavedModel's signature as one small graph and its weights beside it.
+"""A SavedModel's signature as one small graph, with its weights beside it.
 
-The graph has the signature's own names: inputs are placeholders, outputs identities, and nothing
-relies on their order. Weights are placeholders too, one a variable, and their values stand in a
-dict: a protobuf may hold 2 GB, and freezing would copy ALBERT's shared layer once a layer.
+The graph uses the signature's names: inputs are placeholders and outputs are identities; their
+order does not matter. Each variable is a placeholder too, and the weights' values are in a dict: a
+protobuf is limited to 2 GB, and freezing would copy ALBERT's shared layer for each layer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ from export.source.vetting import load_saved_model
 from support.errors import UserError
 
 WEIGHTS = "weights/"
-# Without these two TensorFlow turns a tf.case into the Switch and Merge of TensorFlow 1.
+# Without these two, TensorFlow converts a tf.case into the Switch and Merge of TensorFlow 1.
 convert_to_constants._CONTROL_FLOW_OPS.update(("Case", "StatelessCase"))
 MAX_CONSTANT_SIZE = 1024  # elements; a constant with more is a weight
 PLAIN_VARIABLES = ("VariableV2", "Variable")
@@ -36,9 +36,9 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One input or output of the signature; `shape` has None where it is free.
+    """One input or output of the signature; `shape` has None for free axes.
 
-    An input is int32 whatever the signature takes: see `freeze`.
+    An input is always int32, see `freeze`.
     """
 
     name: str
@@ -48,9 +48,9 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class FrozenGraph:
-    """A graph without variables, its weights by the name of their placeholder, its endpoints.
+    """A graph without variables, its weights by the name of their placeholder, and its endpoints.
 
-    `taps` are nodes that no output is, and that are kept for a judge to look at.
+    `taps` are inner nodes that parity compares.
     """
 
     graph_def: graph_pb2.GraphDef
@@ -60,17 +60,17 @@ class FrozenGraph:
     taps: tuple[str, ...] = ()
 
     @property
-    def kept(self) -> list[str]:
+    def required_nodes(self) -> list[str]:
         """The nodes that no rewrite may drop: the outputs and the taps."""
         return [*(endpoint.name for endpoint in self.outputs), *self.taps]
 
     @property
     def fixed_batch(self) -> int | None:
-        """The rows that the graph takes at a time; None where they are free."""
+        """The number of rows that the graph takes at a time; None if it is free."""
         return next((e.shape[0] for e in self.inputs if e.shape and e.shape[0]), None)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """What TensorFlow gives for inputs by name: outputs by name; of any number of rows."""
+        """Runs the graph on a batch of any size; takes inputs and returns outputs by name."""
         with tf.Graph().as_default():
             tf.import_graph_def(self.graph_def, name="")
             with tf.compat.v1.Session() as session:
@@ -78,27 +78,27 @@ class FrozenGraph:
                 fetched = {endpoint.name: f"{endpoint.name}:0" for endpoint in self.outputs}
 
                 def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
-                    given = {f"{name}:0": value for name, value in some.items()}
-                    outputs: dict[str, Array] = session.run(fetched, weights | given)
+                    feed = {f"{name}:0": value for name, value in some.items()}
+                    outputs: dict[str, Array] = session.run(fetched, weights | feed)
                     return outputs
 
                 return run_in_batches(run_once, feeds, self.fixed_batch)
 
     def with_graph(self, graph_def: graph_pb2.GraphDef) -> "FrozenGraph":
-        """The same endpoints and weights around another graph."""
+        """Returns a copy with another graph and the same endpoints and weights."""
         return replace(self, graph_def=graph_def)
 
     def pruned(self) -> "FrozenGraph":
-        """Without the nodes, weights and inputs that neither an output nor a tap needs."""
-        graph_def = tf.compat.v1.graph_util.extract_sub_graph(self.graph_def, self.kept)
-        kept = {node.name for node in graph_def.node}
-        weights = {name: value for name, value in self.weights.items() if name in kept}
-        inputs = sorted((e for e in self.inputs if e.name in kept), key=lambda e: e.name)
+        """Returns a copy without nodes, weights and inputs that no output and no tap needs."""
+        graph_def = tf.compat.v1.graph_util.extract_sub_graph(self.graph_def, self.required_nodes)
+        names = {node.name for node in graph_def.node}
+        weights = {name: value for name, value in self.weights.items() if name in names}
+        inputs = sorted((e for e in self.inputs if e.name in names), key=lambda e: e.name)
         return replace(self, graph_def=graph_def, weights=weights, inputs=inputs)
 
 
 def can_run(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> bool:
-    """Whether TensorFlow takes these inputs: no index leads out of a table, and all shapes fit."""
+    """Whether TensorFlow accepts these inputs: indices are in range, and all shapes fit."""
     try:
         frozen.run(feeds)
     except tf.errors.InvalidArgumentError:
@@ -113,7 +113,7 @@ def run_in_batches(
 ) -> dict[str, Array]:
     """Runs a batch of any size through a model that takes `rows` rows at a time (None: any).
 
-    A short last batch is filled with copies of its last row, whose outputs are dropped.
+    The last batch is padded with copies of its last row, whose outputs are dropped.
     """
     if rows is None:
         return dict(run(feeds))
@@ -132,19 +132,19 @@ def run_in_batches(
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded SavedModel and its signature; the object holds the variables, so it must live on."""
+    """A loaded SavedModel and its signature; this object owns the variables."""
 
     loaded: Any
     function: Any
 
     @property
     def inputs(self) -> dict[str, tf.Tensor]:
-        """The placeholders by the names that the file has: `Input-Token` is no name in Python."""
+        """The placeholders by their names in the file, such as `Input-Token`."""
         return dict(zip(self.function._arg_keywords, self.function.inputs, strict=False))
 
     @property
     def fixed_batch(self) -> int | None:
-        """The rows that the signature takes at a time; None where they are free."""
+        """The number of rows that the signature takes at a time; None if it is free."""
         shapes = [tensor.shape for tensor in self.inputs.values()]
         return next((shape[0] for shape in shapes if shape.rank and shape[0]), None)
 
@@ -154,21 +154,21 @@ class Source:
         return any(tensor.dtype != tf.int32 for tensor in self.inputs.values())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """What the signature gives for inputs by name: outputs by name; of any number of rows.
+        """Runs the signature on a batch of any size; takes inputs and returns outputs by name.
 
-        Integers become the dtype that the signature takes.
+        Integers are cast to the signature's dtype.
         """
         inputs = self.inputs
 
         def run_once(some: Mapping[str, Array]) -> dict[str, Array]:
-            given = {
+            feed = {
                 name: tf.constant(value)
                 if inputs[name].dtype == tf.string
                 else tf.cast(value, inputs[name].dtype)
                 for name, value in some.items()
             }
             try:
-                answer = self.function(**given)
+                answer = self.function(**feed)
             except tf.errors.InvalidArgumentError as error:
                 reason = next(line for line in str(error).splitlines()[::-1] if line.strip())
                 lines = [line for line in str(error).splitlines() if "indices[" in line]
@@ -181,9 +181,10 @@ class Source:
         return run_in_batches(run_once, feeds, self.fixed_batch)
 
     def value_of(self, node: str, argument: str, read: Callable[..., Any]) -> Any:
-        """What `read` gives for a variable or table that is a node of a TF1 graph, as arrays.
+        """Reads a variable or table that is a node of a TF1 graph, as arrays.
 
-        It is the argument of this name. TF2 models keep these outside of their graphs.
+        `read` is called with the node's tensor as its argument `argument`. TF2 models store
+        variables and tables outside their graphs.
         """
         graph = self.loaded.graph
         with graph.as_default():
@@ -194,15 +195,15 @@ class Source:
 def load_source(
     saved_model: Path, tags: Sequence[str] | None = None, name: str = DEFAULT_SIGNATURE
 ) -> Source:
-    """Loads a SavedModel and takes one of its signatures.
+    """Loads a SavedModel and one of its signatures.
 
     Args:
         saved_model: its directory.
-        tags: all tags of the graph to load; None where the file holds but one.
-        name: of the signature.
+        tags: all tags of the graph to load; None if the file has only one graph.
+        name: the name of the signature.
 
     Raises:
-        UserError: see `load_saved_model`; or the model has not this signature.
+        UserError: see `load_saved_model`; or the model has no such signature.
     """
     loaded = load_saved_model(saved_model, tags)
     if name not in loaded.signatures:
@@ -213,12 +214,12 @@ def load_source(
 
 @dataclass(frozen=True)
 class InlinedGraph:
-    """The signature's graph with every function it calls written out; variables stay outside.
+    """The signature's graph with all called functions inlined; variables are outside the graph.
 
-    `inputs` and `outputs` go from the signature's names to those in the graph (outputs with
-    `:0`); `captured` from placeholders to the variables and tables that TensorFlow feeds them.
-    A TF1 graph holds these inside: `stored` has the values of its variables by node, `captured`
-    the entries of its tables.
+    `inputs` and `outputs` map the signature's names to those in the graph (outputs with `:0`).
+    `captured` maps placeholders to the variables and tables that TensorFlow feeds. A TF1 graph
+    contains these: `stored` then has the values of its variables by node, `captured` the entries
+    of its tables.
     """
 
     graph_def: graph_pb2.GraphDef
@@ -229,10 +230,10 @@ class InlinedGraph:
 
 
 def inline_calls(source: Source) -> InlinedGraph:
-    """Writes out all function calls, with TensorFlow's own Grappler."""
+    """Inlines all function calls with TensorFlow's Grappler."""
     function = source.function
     graph_def = function.graph.as_graph_def()
-    # A TF1 graph has no calls, and Grappler does not read back one with a table in it.
+    # A TF1 graph has no calls, and Grappler cannot import one with a table.
     if any(node.op in control_flow.FUNCTIONAL or "f" in node.attr for node in graph_def.node):
         graph_def = convert_to_constants._run_inline_graph_optimization(function, False, True)
         graph_def = control_flow.lower_control_flow(
@@ -240,9 +241,9 @@ def inline_calls(source: Source) -> InlinedGraph:
         )
     plain = {i.op.name: o for o, i in function.graph.captures if o.dtype != tf.resource}
     for node in graph_def.node:
-        # Nothing here has a side effect that an order would matter to.
+        # Nothing here has side effects, so the order does not matter.
         node.input[:] = [name for name in node.input if not name.startswith("^")]
-        # That it should run beside another would keep the other in the graph.
+        # A colocation constraint would keep the other node in the graph.
         node.attr.pop("_class", None)
         if node.name in plain:
             value = plain[node.name].numpy()
@@ -250,7 +251,7 @@ def inline_calls(source: Source) -> InlinedGraph:
             del node.attr["shape"]
             node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value))
     graph_def = upgrade_gathers(graph_def)
-    # They come flattened in the sorted order of their keys.
+    # The outputs are flattened in the sorted order of their keys.
     results = sorted(function.structured_outputs)
     return InlinedGraph(
         graph_def,
@@ -263,7 +264,7 @@ def inline_calls(source: Source) -> InlinedGraph:
 
 
 def read_tf1_tables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Any]:
-    """What the lookup tables of strings that a TF1 graph holds make of each string, by node."""
+    """Reads the entries of the lookup tables of strings in a TF1 graph, by node."""
     tables = {}
     for node in graph_def.node:
         if node.op in TABLE_OPS and node.attr["key_dtype"].type == tf.string.as_datatype_enum:
@@ -275,7 +276,7 @@ def read_tf1_tables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, 
 
 
 def read_tf1_variables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Array]:
-    """The values of the variables that are nodes of the graph, as TF1 has them, by node."""
+    """Reads the values of the variables in a TF1 graph, by node."""
     values: dict[str, Array] = {}
     for node in graph_def.node:
         if node.op in PLAIN_VARIABLES:
@@ -288,7 +289,7 @@ def read_tf1_variables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[st
 
 
 def upgrade_gathers(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
-    """The graph with TF1's `Gather`, which TF.js has no kernel for, as `GatherV2` on axis 0."""
+    """Replaces TF1's `Gather`, which TF.js has no kernel for, by `GatherV2` on axis 0."""
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     for node in graph_def.node:
         if node.op == "Gather":
@@ -315,18 +316,18 @@ def add_axis_zero(graph_def: graph_pb2.GraphDef, name: str) -> str:
 def freeze(
     source: Source, parts: InlinedGraph, taps: Mapping[str, str] | None = None
 ) -> FrozenGraph:
-    """Placeholders for the weights, and the signature's own names.
+    """Makes a graph with placeholders for the weights, and with the signature's names.
 
-    Inputs of another dtype (int64 ids, a mask in float32 or bool) become int32 with a cast behind
-    them, so that every bundle takes the same.
+    Inputs of another dtype (int64 ids, a mask in float32 or bool) become int32 followed by a cast,
+    so that all bundles take int32.
 
-    `taps` has names and the tensors of `parts` that get them besides.
+    `taps` maps additional names to tensors of `parts`.
 
     Raises:
-        UserError: the graph does more to a variable than read it.
+        UserError: the graph does not only read a variable.
     """
     variables = {id(variable.handle): variable for variable in source.function.graph.variables}
-    held = {
+    variables_by_node = {
         name: variables[id(outer)]
         for name, outer in parts.captured.items()
         if id(outer) in variables
@@ -334,32 +335,44 @@ def freeze(
     graph_def, constants = extract_weights(
         replace_variables(
             parts.graph_def,
-            {n: v.dtype for n, v in held.items()}
+            {n: v.dtype for n, v in variables_by_node.items()}
             | {n: tf.as_dtype(v.dtype) for n, v in parts.stored.items()},
         )
     )
     nodes = {node.name: node for node in graph_def.node}
-    values = {node: variable.numpy() for node, variable in held.items()} | constants | parts.stored
-    names = {node: variable.name.split(":")[0] for node, variable in held.items()}
+    values = (
+        {node: variable.numpy() for node, variable in variables_by_node.items()}
+        | constants
+        | parts.stored
+    )
+    names = {node: variable.name.split(":")[0] for node, variable in variables_by_node.items()}
     weights: dict[str, Array] = {}
     inputs = []
     with tf.Graph().as_default() as graph:
         feeds: dict[str, tf.Tensor] = {}
 
-        def stand_in(node: str, name: str, dtype: tf.DType, shape: tf.TensorShape) -> tf.Tensor:
+        def add_weight(node: str, name: str, dtype: tf.DType, shape: tf.TensorShape) -> tf.Tensor:
+            """Adds a weight's placeholder.
+
+            Args:
+                node: the node that it replaces.
+                name: the name of the placeholder.
+                dtype: its dtype.
+                shape: its shape.
+            """
             feeds[f"{node}:0"] = tf.compat.v1.placeholder(dtype, shape, name)
             return feeds[f"{node}:0"]
 
         for name, node in parts.inputs.items():
             dtype, shape = placeholder_type(nodes[node])
-            # A TF1 placeholder may leave even its rank open.
+            # A TF1 placeholder may have an unknown rank.
             shape = shape if shape.rank is not None else tf.TensorShape([None, None])
             tensor = tf.compat.v1.placeholder(tf.int32, shape, name)
             feeds[f"{node}:0"] = tensor if dtype == tf.int32 else tf.cast(tensor, dtype)
             inputs.append(Endpoint(name, tf.int32, shape.as_list()))
         for node, value in values.items():
             name = WEIGHTS + names.get(node, node)
-            weights[stand_in(node, name, value.dtype, value.shape).op.name] = value
+            weights[add_weight(node, name, value.dtype, value.shape).op.name] = value
         used = {name.split(":")[0] for node in graph_def.node for name in node.input}
         feeds = {name: tensor for name, tensor in feeds.items() if name[:-2] in used}
         wanted = {**parts.outputs, **(taps or {})}
@@ -377,22 +390,22 @@ def freeze(
 
 
 def placeholder_type(node: node_def_pb2.NodeDef) -> tuple[tf.DType, tf.TensorShape]:
-    """What a placeholder holds."""
+    """Returns the dtype and shape of a placeholder."""
     return tf.as_dtype(node.attr["dtype"].type), tf.TensorShape(node.attr["shape"].shape)
 
 
 def replace_variables(
-    graph_def: graph_pb2.GraphDef, held: dict[str, tf.DType]
+    graph_def: graph_pb2.GraphDef, variables_by_node: dict[str, tf.DType]
 ) -> graph_pb2.GraphDef:
-    """The graph with its variables as plain tensors; `held` has their handles' names and dtypes.
+    """Replaces variables by plain tensors; `variables_by_node` has the dtypes of their handles.
 
-    A TF1 variable is a reference instead, which any op may take that does not write.
+    A TF1 variable is a reference, which any op that does not write may take.
 
     Raises:
         UserError: an op other than `ReadVariableOp` and `ResourceGather` takes a variable.
     """
     result = graph_pb2.GraphDef(versions=graph_def.versions)
-    handles = dict(held)
+    handles = dict(variables_by_node)
     references = {node.name for node in graph_def.node if node.op in PLAIN_VARIABLES}
     for node in topological_order(graph_def):
         new = result.node.add()
@@ -403,7 +416,7 @@ def replace_variables(
         if dtype is None:
             continue
         if node.op == "Identity":
-            # Inlining leaves these where a handle went into a function.
+            # Inlining adds an identity where a handle was an argument of a function.
             handles[node.name] = dtype
             new.attr["T"].type = dtype.as_datatype_enum
             continue
@@ -429,7 +442,7 @@ def replace_variables(
 def extract_weights(
     graph_def: graph_pb2.GraphDef,
 ) -> tuple[graph_pb2.GraphDef, dict[str, Array]]:
-    """Large constants become placeholders: the values of a model that was frozen before."""
+    """Replaces large constants by placeholders: the weights of a model that was frozen before."""
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     values: dict[str, Array] = {}
     for node in graph_def.node:
@@ -445,7 +458,7 @@ def extract_weights(
 
 
 def embedding_rows(frozen: FrozenGraph, ids: str) -> int | None:
-    """Rows of the table that the ids are looked up in, or None where that cannot be seen."""
+    """Returns the number of rows of the word embeddings; None if they cannot be found."""
     nodes = {node.name: node for node in frozen.graph_def.node}
     for node in frozen.graph_def.node:
         if node.op != "GatherV2":
@@ -457,7 +470,7 @@ def embedding_rows(frozen: FrozenGraph, ids: str) -> int | None:
 
 
 def lookup_source(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
-    """The node whose values are looked up, past casts, shapes and Keras's wrap of negative ids."""
+    """Returns the source of a lookup's indices, past casts, reshapes and Keras's index wrapping."""
     while True:
         node = nodes[skip_identities(nodes, name)]
         if node.op not in ("Cast", "Reshape", "ExpandDims", "Squeeze", "SelectV2"):
@@ -466,7 +479,7 @@ def lookup_source(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
 
 
 def skip_identities(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
-    """The node behind an input, past any that only hand it on."""
+    """Returns the source of an input, past identities."""
     node = nodes[name.split(":")[0]]
     while node.op in ("Identity", "StopGradient"):
         node = nodes[node.input[0].split(":")[0]]
@@ -474,7 +487,7 @@ def skip_identities(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str
 
 
 def find_origins(parts: InlinedGraph) -> dict[str, str]:
-    """The tensor behind each output, past what only hands it on, by the output's name."""
+    """Returns the source tensor of each output, past identities, by the output's name."""
     nodes = {node.name: node for node in parts.graph_def.node}
     origins = {}
     for name, tensor in parts.outputs.items():
@@ -485,13 +498,13 @@ def find_origins(parts: InlinedGraph) -> dict[str, str]:
 
 
 def find_upstream(parts: InlinedGraph, name: str) -> set[str]:
-    """The names of a node and of all that it depends on."""
+    """Returns the names of a node and of all nodes that it depends on."""
     needed = tf.compat.v1.graph_util.extract_sub_graph(parts.graph_def, [name.partition(":")[0]])
     return {node.name for node in needed.node} | {name}
 
 
 def topological_order(graph_def: graph_pb2.GraphDef) -> list[node_def_pb2.NodeDef]:
-    """The nodes, each after those that it takes."""
+    """Returns the nodes in topological order: each after its inputs."""
     nodes = {node.name: node for node in graph_def.node}
     done: dict[str, None] = {}
     for start in nodes:
@@ -506,11 +519,8 @@ def topological_order(graph_def: graph_pb2.GraphDef) -> list[node_def_pb2.NodeDe
     return [nodes[name] for name in done]
 
 
-# The endpoints of a frozen graph in TensorFlow's own form.
-
-
 def make_signature_def(frozen: FrozenGraph) -> meta_graph_pb2.SignatureDef:
-    """The signature."""
+    """Returns the endpoints of a frozen graph as TensorFlow's signature."""
     signature = meta_graph_pb2.SignatureDef()
     for target, endpoints in (
         (signature.inputs, frozen.inputs),

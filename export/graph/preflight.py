@@ -1,4 +1,4 @@
-"""What a graph needs of a TF.js backend, against what each backend has and computes rightly.
+"""Checks that each TF.js backend has the kernels of a graph, and computes them correctly.
 
 `kernels.json` comes from Node: `node node_bridge/backends/kernels.js > export/graph/kernels.json`.
 """
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 KERNELS_FILE = Path(__file__).with_name("kernels.json")
 TARGET_BACKENDS = ("wasm", "cpu")
 
-# Kernels of the ops that TF.js's converter calls otherwise, or makes of several; read off its
-# operations/executors and tfjs-core's ops. Others bear the op's name.
+# The kernels of ops for which TF.js uses other names or several kernels, from its
+# operations/executors and tfjs-core's ops. Other kernels have the op's name.
 KERNELS_BY_OP: dict[str, tuple[str, ...]] = {
     "Add": ("Add",),
     "AddV2": ("Add",),
@@ -57,16 +57,16 @@ KERNELS_BY_OP: dict[str, tuple[str, ...]] = {
     "TopKV2": ("TopK",),
     "ZerosLike": ("Fill",),
 }
-# TF.js keeps int64 and double as int32 and float32; no kernel takes half or bfloat16.
+# TF.js stores int64 and double as int32 and float32; no kernel takes half or bfloat16.
 DTYPES = {"float32", "float64", "int32", "int64", "bool"}
 STRING_BACKENDS = {"cpu"}
 
 
 def check_kernels(frozen: FrozenGraph) -> None:
-    """Stops at the first op that a target backend cannot run, or computes wrongly.
+    """Refuses a graph with an op that a target backend cannot run, or computes wrongly.
 
     Raises:
-        UserError: names the op, its dtype, a node, the backends and the way out.
+        UserError: the message names the op, its dtype, a node, the backends and a remedy.
     """
     # Imported here, since `inspect` reads the tables above without TensorFlow.
     import tensorflow as tf
@@ -101,6 +101,13 @@ def check_kernels(frozen: FrozenGraph) -> None:
 
 
 def has_kernels(op: str, dtype: str, backend: str, kernels: list[str]) -> bool:
-    """Whether a backend has every kernel of an op, for a dtype."""
-    typed = dtype in DTYPES or (dtype == "string" and backend in STRING_BACKENDS)
-    return typed and all(kernel in kernels for kernel in KERNELS_BY_OP.get(op, (op,)))
+    """Whether a backend has every kernel of an op, for a dtype.
+
+    Args:
+        op: the op.
+        dtype: the dtype's name.
+        backend: the backend.
+        kernels: the names of the backend's kernels.
+    """
+    has_dtype = dtype in DTYPES or (dtype == "string" and backend in STRING_BACKENDS)
+    return has_dtype and all(kernel in kernels for kernel in KERNELS_BY_OP.get(op, (op,)))

@@ -1,7 +1,7 @@
-"""Which weights are stored in fewer bits, and what that costs.
+"""Chooses the dtypes of stored weights, and measures the effect of fewer bits.
 
-TF.js stores a tensor as float16, or as uint16 or uint8 with a scale and a minimum of its own, and
-widens it to float32 when it loads.
+TF.js stores a tensor as float16, or as uint16 or uint8 with its own scale and minimum, and converts
+it to float32 when it loads.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,11 +23,11 @@ FLOAT16_MAX = 65504.0
 
 
 def choose_stored_dtypes(frozen: FrozenGraph, dtype: str) -> dict[str, str]:
-    """The dtype of each weight that is not stored in float32.
+    """Returns the dtype of each weight that is not stored in float32.
 
-    Biases and layer norms stay float32: they are a thousandth of the size, and their errors reach
-    every position. With uint8 the embeddings get uint16: a table of 21,128 rows has outliers that
-    leave the common rows a few of 256 steps.
+    Biases and layer norms stay float32: they are a thousandth of the size, and their errors affect
+    every position. With uint8 the embeddings get uint16: a table of 21,128 rows has outliers, so
+    that common rows would use only a few of 256 steps.
     """
     if dtype == "float32":
         return {}
@@ -41,7 +41,7 @@ def choose_stored_dtypes(frozen: FrozenGraph, dtype: str) -> dict[str, str]:
 
 
 def embedding_weights(frozen: FrozenGraph) -> set[str]:
-    """The weights that rows are gathered from."""
+    """Returns the names of the weights from which rows are gathered."""
     nodes = {node.name: node for node in frozen.graph_def.node}
     gathers = [node for node in frozen.graph_def.node if node.op == "GatherV2"]
     return {skip_identities(nodes, node.input[0]) for node in gathers} & set(frozen.weights)
@@ -50,7 +50,7 @@ def embedding_weights(frozen: FrozenGraph) -> set[str]:
 def run_as_stored(
     frozen: FrozenGraph, stored: Mapping[str, str], feeds: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """What the graph gives with its weights as they are stored: outputs by name."""
+    """Runs the graph with its weights as they are stored; returns outputs by name."""
     weights = dict(frozen.weights)
     for name, dtype in stored.items():
         weights[name] = tfjs.round_to_stored(weights[name], dtype)
@@ -60,13 +60,13 @@ def run_as_stored(
 def measure_accuracy(
     got: Mapping[str, Array], expected: Mapping[str, Array], visible: Array
 ) -> dict[str, dict[str, float | None]]:
-    """How far what the bundle's graph gives is from the source's outputs, by output.
+    """Measures the differences between the bundle's and the source's outputs.
 
-    `visible` says which positions count: bool[batch, sequence].
+    `visible` has the positions that count: bool[batch, sequence].
 
     Returns:
-        For each float output `max_abs` and `cosine` (None where a side is all zeros), of three
-        digits, so that they do not depend on the machine.
+        For each output `max_abs` and `cosine` (None if a side is all zeros), rounded, so that they
+        do not depend on the machine.
     """
     return {
         name: measure_distances(
@@ -77,7 +77,7 @@ def measure_accuracy(
 
 
 def measure_distances(one: Array, other: Array) -> dict[str, float | None]:
-    """The largest difference and the cosine."""
+    """Returns the largest difference and the cosine of two arrays."""
     a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     cosine = float(f"{a @ b / norms:.9g}") if norms else None
@@ -85,16 +85,16 @@ def measure_distances(one: Array, other: Array) -> dict[str, float | None]:
 
 
 def describe_furthest(measured: Mapping[str, Mapping[str, float | None]]) -> str:
-    """The output that is furthest off, in words."""
+    """Describes the output with the largest difference."""
     name = max(measured, key=lambda one: measured[one]["max_abs"] or 0.0)
     return f"{name} is within {measured[name]['max_abs']:g}"
 
 
 def derive_budgets(costs: Mapping[str, Cost], dtype: str, force: bool) -> dict[str, Budget]:
-    """The budget of each place of a bundle with weights of a dtype, from what float32 costs there.
+    """Derives the budget of each output and tap from the cost of float32 there.
 
     Raises:
-        UserError: float32 costs more than a sound model loses anywhere; not with `force`.
+        UserError: the cost is larger than in any sound model, and `force` is false.
     """
     found = {name: derive_budget(cost, dtype) for name, cost in costs.items()}
     for name, budget in found.items():
@@ -111,7 +111,7 @@ def derive_budgets(costs: Mapping[str, Cost], dtype: str, force: bool) -> dict[s
 def budgets_for_contract(
     costs: Mapping[str, Cost], allowed: Mapping[str, Budget]
 ) -> dict[str, dict[str, Any]]:
-    """The budgets as the contract has them, each with the cost it was derived from."""
+    """Returns the budgets as the contract has them, each with the cost of float32."""
     return {
         name: asdict(budget) | {"float32_cost": round_up(costs[name].largest)}
         for name, budget in allowed.items()
@@ -119,7 +119,7 @@ def budgets_for_contract(
 
 
 def widest_budget(allowed: Mapping[str, Budget], outputs: Iterable[str]) -> dict[str, Any]:
-    """The widest budget of the outputs: all that readers know who read no budget for each."""
+    """Returns the widest budget of the outputs, for readers that use only one budget."""
     return asdict(max((allowed[n] for n in outputs if n in allowed), key=lambda b: b.atol))
 
 
@@ -132,18 +132,18 @@ def refuse_over_budget(
     dtype: str,
     force: bool,
 ) -> None:
-    """Stops where an output is further off than it may be.
+    """Refuses outputs that differ by more than their budget.
 
     Args:
-        got: what the bundle's graph gives, outputs by name.
-        expected: what the source gives.
+        got: the outputs of the bundle's graph, by name.
+        expected: the outputs of the source.
         visible: which positions count, bool[batch, sequence].
-        allowed: budgets by output.
-        dtype: of the weights.
-        force: let it pass.
+        allowed: the budgets by output.
+        dtype: the dtype of the stored weights.
+        force: whether to accept any difference.
 
     Raises:
-        UserError: names the output.
+        UserError: an output differs; the message names it.
     """
     for name, budget in allowed.items():
         if name not in expected or force:
@@ -162,11 +162,11 @@ def refuse_over_budget(
             )
 
 
-# Models in float16, bfloat16 or float64, computed in float32: TF.js has no other float.
+# Conversion of models in float16, bfloat16 or float64 to float32, the only float of TF.js.
 #
-# The numbers of a half-precision model are widened, which is exact, and its sums are then more
-# precise than the source's own. So the bundle's reference is the source's function in float32,
-# and what separates that from the source's answers is measured and told.
+# Widening the weights of a half-precision model is exact, and the sums are then more precise than
+# the source's. So the bundle's reference is the source's function in float32; the difference from
+# the source's outputs is measured and reported.
 
 HALF_DTYPES = (tf.float16, tf.bfloat16)
 OTHER_FLOATS = {dtype.as_datatype_enum for dtype in (*HALF_DTYPES, tf.float64)}
@@ -174,10 +174,9 @@ FLOAT32 = tf.float32.as_datatype_enum
 
 
 def convert_to_float32(frozen: FrozenGraph) -> tuple[FrozenGraph, list[str]]:
-    """The graph with float32 for every other float, and the half-precision dtypes it had.
+    """Returns the graph with float32 for every other float, and the half-precision dtypes it had.
 
-    Weights are converted too; an output that the signature has in another float is float32. A
-    graph with float32 alone comes back as it is.
+    Weights and outputs are converted too. A graph with only float32 is returned unchanged.
     """
     found: set[int] = set()
     result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
@@ -197,7 +196,7 @@ def convert_to_float32(frozen: FrozenGraph) -> tuple[FrozenGraph, list[str]]:
 
 
 def arrays_to_float32(values: Mapping[str, Array]) -> dict[str, Array]:
-    """Arrays by name, those of another float in float32."""
+    """Returns arrays by name, with those of another float converted to float32."""
     return {
         name: value.astype(np.float32)
         if tf.as_dtype(value.dtype).as_datatype_enum in OTHER_FLOATS
@@ -207,7 +206,7 @@ def arrays_to_float32(values: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def convert_node(node: node_def_pb2.NodeDef) -> set[int]:
-    """Changes a node's dtypes in place; those it had."""
+    """Converts a node's other floats to float32 in place; returns their dtypes."""
     found: set[int] = set()
     for value in node.attr.values():
         kind = value.WhichOneof("value")

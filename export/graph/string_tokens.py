@@ -1,7 +1,7 @@
-"""Models of the older contract take token strings: their lookup is cut away, ids become the input.
+"""Replaces token strings by ids as the input of models of the older contract.
 
-TF.js would look strings up wrongly, or throw. `''` is padding there. In some releases it is looked
-up like [PAD] and attended to; in others the table gives it −1, which the model then masks.
+TF.js would look strings up wrongly, or throw. `''` is padding. In some releases it is looked up
+like [PAD] and attended to; in others the table maps it to −1, which the model then masks.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from export.tokenizer.hub_tokenizer import read_table, tokens_by_id
 from support.errors import UserError
 
 IDS, MASK = "input_ids", "attention_mask"
-# A scope of its own: the nodes of a TF1 graph may be called anything.
+# A separate scope: the nodes of a TF1 graph can have any name.
 SCOPE = "from_ids"
 IDS_NODE, MASK_NODE, LOOKED_UP = f"{SCOPE}/ids", f"{SCOPE}/mask", f"{SCOPE}/looked_up"
 LOOKUP = "LookupTableFindV2"
-# What hands the strings on as they are, or cut: the caller's max_length has the cut's place.
+# Ops that pass the strings on, whole or cut; the caller's max_length replaces the cut.
 PASSING_OPS = ("Identity", "StridedSlice", "Slice")
 PAD = b"[PAD]"
 MASKED_ID = -1
@@ -28,7 +28,7 @@ MASKED_ID = -1
 
 @dataclass(frozen=True)
 class IdsModel:
-    """The graph from the ids on, and the tokens of its own table by their ids.
+    """The graph with ids as its input, and the tokens of its table in the order of their ids.
 
     `padding` is `masked`, with an input for the mask, or `attended`.
     """
@@ -46,11 +46,11 @@ def takes_strings(parts: InlinedGraph) -> bool:
 
 
 def replace_strings_by_ids(parts: InlinedGraph) -> IdsModel:
-    """Puts ids, and a mask where the model has one, in the place of what the table gives.
+    """Replaces the result of the lookup by inputs: ids, and a mask if the model uses one.
 
     Raises:
-        UserError: more than one input, no lookup table with tokens, or a use of the strings other
-            than looking them up, their shape and their comparison with `''`.
+        UserError: there are several inputs or no lookup table of tokens, or the strings are used
+            for more than a lookup, their shape and a comparison with `''`.
     """
     if len(parts.inputs) != 1:
         raise UserError(
@@ -74,7 +74,7 @@ def replace_strings_by_ids(parts: InlinedGraph) -> IdsModel:
         if node.op == LOOKUP and sources[1] in strings:
             make_cast(new, LOOKED_UP, tf.int64, tf.as_dtype(node.attr["Tout"].type))
         elif node.op.startswith("StringToHashBucket") and sources[0] in strings:
-            # The bucket of a token that the table lacks; no id is of such a token.
+            # The bucket of an unknown token, which no id stands for.
             make_cast(new, LOOKED_UP, tf.int64, tf.int64)
         elif node.op == "LookupTableSizeV2":
             make_constant(new, len(tokens), tf.int64)
@@ -92,7 +92,7 @@ def replace_strings_by_ids(parts: InlinedGraph) -> IdsModel:
 def read_table_entries(
     parts: InlinedGraph, nodes: Mapping[str, node_def_pb2.NodeDef]
 ) -> dict[bytes, int]:
-    """What the model's one table of tokens makes of each."""
+    """Reads the id of each token from the model's only table of tokens."""
     lookups = [node for node in parts.graph_def.node if node.op == LOOKUP]
     handles = {skip_identities(nodes, node.input[0]) for node in lookups}
     tables = [parts.captured[handle] for handle in sorted(handles) if handle in parts.captured]
@@ -107,7 +107,7 @@ def read_table_entries(
 
 
 def find_string_nodes(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
-    """The nodes that are the string matrix: itself, or a part of it."""
+    """Returns the nodes whose value is the string matrix, or a part of it."""
     strings = {name}
     for node in topological_order(graph_def):
         if node.op in PASSING_OPS and node.input[0].split(":")[0] in strings:
@@ -116,7 +116,7 @@ def find_string_nodes(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
 
 
 def lookup_fragment(masked: bool) -> graph_pb2.GraphDef:
-    """The inputs, and the node LOOKED_UP: int64[batch, sequence], what the table would give."""
+    """Makes the inputs and the node LOOKED_UP: int64[batch, sequence], as the table's result."""
     with tf.Graph().as_default() as graph, tf.name_scope(f"{SCOPE}/"):
         free = tf.TensorShape([None, None])
         ids = tf.cast(tf.compat.v1.placeholder(tf.int32, free, "ids"), tf.int64)
@@ -128,7 +128,14 @@ def lookup_fragment(masked: bool) -> graph_pb2.GraphDef:
 
 
 def make_cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf.DType) -> None:
-    """Makes a node a cast of another."""
+    """Turns a node into a cast.
+
+    Args:
+        node: the node, changed in place.
+        source: the tensor to cast.
+        has: its dtype.
+        wanted: the dtype of the result.
+    """
     name = node.name
     node.Clear()
     node.name, node.op = name, "Cast"
@@ -138,7 +145,7 @@ def make_cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf
 
 
 def make_constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> None:
-    """Makes a node a constant."""
+    """Turns a node into a constant, in place."""
     name = node.name
     node.Clear()
     node.name, node.op = name, "Const"
@@ -149,7 +156,7 @@ def make_constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> No
 def compares_with_empty(
     sources: list[str], nodes: Mapping[str, node_def_pb2.NodeDef], strings: set[str]
 ) -> bool:
-    """Whether a comparison is of the strings with `''`."""
+    """Whether a comparison compares the strings with `''`."""
     fixed = next((nodes[one] for one in sources if nodes[one].op == "Const"), None)
     if fixed is None or not set(sources) & strings:
         return False
@@ -158,7 +165,7 @@ def compares_with_empty(
 
 
 def compare_with_pad(graph_def: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, pad: int) -> None:
-    """Makes it a comparison of the ids with [PAD]'s."""
+    """Turns a comparison of the strings into one of the ids with the id of [PAD]."""
     other = graph_def.node.add(name=f"{node.name}/pad")
     make_constant(other, pad, tf.int32)
     node.input[:] = [IDS_NODE, other.name]
@@ -166,7 +173,7 @@ def compare_with_pad(graph_def: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, 
 
 
 def refuse_other_uses(parts: InlinedGraph, strings: str) -> None:
-    """Stops where an output still needs the strings."""
+    """Refuses a model with an output that needs the strings themselves."""
     outputs = [name.split(":")[0] for name in parts.outputs.values()]
     needed = tf.compat.v1.graph_util.extract_sub_graph(parts.graph_def, outputs)
     left = {node.name: node for node in needed.node}

@@ -1,7 +1,7 @@
-"""Finds the places inside a model that a judge can look at: what each layer takes and gives.
+"""Finds the taps of a model: tensors inside it that parity compares, for each layer.
 
-By structure alone, so that it works whatever the layers are called: every attention has a softmax,
-and what flows from one attention to the next passes through a few tensors that nothing goes round.
+It uses only the structure of the graph, so the layers can have any names: every attention has a
+softmax, and all values between two attentions pass through a few tensors.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from export.graph.graph import InlinedGraph, topological_order
 
 PREFIX = "taps/"
 LOOKUPS = ("GatherV2", "ResourceGather", "Gather")
-# What they give says nothing of the values they take.
+# Ops whose result does not depend on the values of their input.
 VALUELESS = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike")
 PRODUCTS = ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum")
 NORMALISERS = ("Rsqrt", "Sqrt", "FusedBatchNormV3")
@@ -20,10 +20,10 @@ NORMALISERS = ("Rsqrt", "Sqrt", "FusedBatchNormV3")
 
 @dataclass(frozen=True)
 class Flow:
-    """The nodes on the way from the looked-up embeddings to the last layer, in order.
+    """The nodes between the embedding lookup and the last layer, in topological order.
 
-    `users` has the nodes of the way that take a node, by place; `cuts` the places that every way
-    passes through.
+    `users` has, for each node, the indices of the nodes that use it; `cuts` the indices of the
+    nodes through which every path passes.
     """
 
     nodes: list[node_def_pb2.NodeDef]
@@ -32,40 +32,40 @@ class Flow:
 
 
 def find_taps(parts: InlinedGraph, ids: str, last: str) -> dict[str, str]:
-    """Taps by name, each with its tensor in the inlined graph, in the order of the flow.
+    """Returns taps by name, each with its tensor in the inlined graph, in topological order.
 
-    `embeddings` is what the first layer takes. Layer N has `layer_N/attention_scores` (float32
+    `embeddings` is the input of the first layer. Layer N has `layer_N/attention_scores` (float32
     [batch, heads, sequence, sequence], mask and scale applied), `layer_N/context` (per head),
-    `layer_N/attention_output` and `layer_N/output` (float32[batch, sequence, hidden]). What cannot
-    be told apart in a graph is left out.
+    `layer_N/attention_output` and `layer_N/output` (float32[batch, sequence, hidden]). Taps that
+    cannot be identified are left out.
 
     Args:
         parts: the inlined graph.
-        ids: name of the signature's input of ids.
-        last: name of the output that is the last layer.
+        ids: the name of the signature's input of ids.
+        last: the name of the output of the last layer.
     """
     flow = find_flow(parts, parts.inputs[ids], parts.outputs[last].split(":")[0])
     softmaxes = [i for i, node in enumerate(flow.nodes) if node.op == "Softmax"]
     if not softmaxes:
         return {}
-    forks = [place for place in flow.cuts if len(flow.users[place]) > 1]
+    forks = [index for index in flow.cuts if len(flow.users[index]) > 1]
     ends = [*softmaxes[1:], len(flow.nodes)]
-    places: dict[str, int | None] = {"embeddings": last_between(forks, 0, softmaxes[0])}
+    positions: dict[str, int | None] = {"embeddings": last_between(forks, 0, softmaxes[0])}
     scores = {}
     for number, (start, end) in enumerate(zip(softmaxes, ends, strict=True)):
         layer = f"layer_{number}"
         scores[f"{layer}/attention_scores"] = flow.nodes[start].input[0]
         output = last_between(forks, start, end) if end < len(flow.nodes) else end - 1
-        places[f"{layer}/attention_scores"] = start
-        places[f"{layer}/context"] = find_product(flow, start)
-        places[f"{layer}/attention_output"] = find_normalised(flow, forks, start, output)
-        places[f"{layer}/output"] = output
-    found = {n: f"{flow.nodes[p].name}:0" for n, p in places.items() if p is not None}
+        positions[f"{layer}/attention_scores"] = start
+        positions[f"{layer}/context"] = find_product(flow, start)
+        positions[f"{layer}/attention_output"] = find_normalised(flow, forks, start, output)
+        positions[f"{layer}/output"] = output
+    found = {n: f"{flow.nodes[p].name}:0" for n, p in positions.items() if p is not None}
     return found | {name: add_port(tensor) for name, tensor in scores.items()}
 
 
 def find_flow(parts: InlinedGraph, ids: str, last: str) -> Flow:
-    """The way from the tables that the ids are looked up in to the node `last`."""
+    """Returns the nodes between the lookups of the ids and the node `last`."""
     order = [node for node in topological_order(parts.graph_def) if node.op not in VALUELESS]
     from_ids = find_dependents(order, {ids})
     starts = {n.name for n in order if n.op in LOOKUPS and n.name in from_ids}
@@ -73,13 +73,13 @@ def find_flow(parts: InlinedGraph, ids: str, last: str) -> Flow:
     for node in reversed(order):
         if node.name in before:
             before.update(source_names(node))
-    way = find_dependents(order, starts) & before
-    nodes = [node for node in order if node.name in way]
-    place = {node.name: i for i, node in enumerate(nodes)}
+    path = find_dependents(order, starts) & before
+    nodes = [node for node in order if node.name in path]
+    index = {node.name: i for i, node in enumerate(nodes)}
     users: list[list[int]] = [[] for _ in nodes]
     for i, node in enumerate(nodes):
-        for name in {name for name in source_names(node) if name in place}:
-            users[place[name]].append(i)
+        for name in {name for name in source_names(node) if name in index}:
+            users[index[name]].append(i)
     cuts, furthest = [], 0
     for i, taken in enumerate(users):
         if furthest <= i:
@@ -89,7 +89,7 @@ def find_flow(parts: InlinedGraph, ids: str, last: str) -> Flow:
 
 
 def find_dependents(order: list[node_def_pb2.NodeDef], starts: set[str]) -> set[str]:
-    """The names of `starts` and of all nodes that depend on them."""
+    """Returns the names of `starts` and of all nodes that depend on them."""
     reached = set(starts)
     for node in order:
         if any(name in reached for name in source_names(node)):
@@ -98,35 +98,42 @@ def find_dependents(order: list[node_def_pb2.NodeDef], starts: set[str]) -> set[
 
 
 def source_names(node: node_def_pb2.NodeDef) -> list[str]:
-    """The names of the nodes whose values a node takes."""
+    """Returns the names of the nodes whose values a node uses."""
     return [name.split(":")[0] for name in node.input if not name.startswith("^")]
 
 
-def last_between(places: list[int], start: int, end: int) -> int | None:
-    """The last of the places after `start` and before `end`."""
-    return max((place for place in places if start < place < end), default=None)
+def last_between(indices: list[int], start: int, end: int) -> int | None:
+    """Returns the largest index between `start` and `end`, both excluded."""
+    return max((index for index in indices if start < index < end), default=None)
 
 
 def find_product(flow: Flow, softmax: int) -> int | None:
-    """The product of the attention's weights with the values, past what hands them on."""
-    place = softmax
-    while flow.nodes[place].op not in PRODUCTS:
-        if len(flow.users[place]) != 1:
+    """Returns the index of the product of attention weights and values after a softmax."""
+    index = softmax
+    while flow.nodes[index].op not in PRODUCTS:
+        if len(flow.users[index]) != 1:
             return None
-        (place,) = flow.users[place]
-    return place
+        (index,) = flow.users[index]
+    return index
 
 
 def find_normalised(flow: Flow, forks: list[int], start: int, end: int | None) -> int | None:
-    """The first fork between two places that a layer normalisation comes before."""
-    for place in forks:
-        if end is None or not start < place < end:
+    """Returns the index of the first fork after a layer normalisation.
+
+    Args:
+        flow: the nodes.
+        forks: the indices of the forks.
+        start: where to begin.
+        end: where to end; None: nothing is found.
+    """
+    for index in forks:
+        if end is None or not start < index < end:
             continue
-        if any(node.op in NORMALISERS for node in flow.nodes[start:place]):
-            return place
+        if any(node.op in NORMALISERS for node in flow.nodes[start:index]):
+            return index
     return None
 
 
 def add_port(name: str) -> str:
-    """A tensor's name with its port, which an input that is a node's first output leaves out."""
+    """Returns a tensor's name with its port, which inputs omit for a node's first output."""
     return name if ":" in name else f"{name}:0"

@@ -1,7 +1,7 @@
 """Writes a frozen graph as a TF.js GraphModel. Only this file imports `tensorflowjs`.
 
-The SavedModel converter uses neither decision forests nor JAX, yet imports both; the environment
-leaves those packages out, so empty modules stand in for them.
+The SavedModel converter imports decision forests and JAX but does not use them. The environment
+does not have these packages, so empty modules replace them.
 """
 
 import hashlib
@@ -40,10 +40,9 @@ VERSION: str = tensorflowjs.__version__
 def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path) -> dict[str, str]:
     """Writes `model.json` and its weight shards.
 
-    Returns the sha256 of each weight's bytes as they are to be stored, by its name.
+    Returns the sha256 of each weight's bytes as they are stored, by name.
 
-    `dtypes` has a weight's name and the dtype it is stored in, where that is not its own:
-    float16, uint16 or uint8.
+    `dtypes` has the dtypes of weights that are stored in another dtype: float16, uint16 or uint8.
 
     Raises:
         UserError: the graph has ops that TF.js does not know.
@@ -52,12 +51,13 @@ def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path)
     unknown = unknown_ops(graph_def)
     if unknown:
         raise UserError(f"TF.js has no {', '.join(sorted(unknown))}: this model cannot run there")
-    # One group, whose shards are of one size but for the last: of two files, a small and a large,
-    # TF.js 4.22 reads nothing but zeros, without an error.
+    # One group, so that all shards but the last have the same size: from a small and a large file
+    # TF.js 4.22 reads only zeros, without an error.
     (group,) = converter.extract_weights(graph_def)
     for entry in group:
         if entry["data"].dtype == np.int64:
-            # TF.js has int32 alone; a slice that ends at the largest int64 ends at its largest.
+            # TF.js has only int32: the largest int64, as the end of a slice, becomes the largest
+            # int32.
             limits = np.iinfo(np.int32)
             entry["data"] = np.asarray(np.clip(entry["data"], limits.min, limits.max), np.int32)
     group += [{"name": name, "data": value} for name, value in sorted(frozen.weights.items())]
@@ -78,18 +78,18 @@ def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path)
         tf.__version__,
         make_signature_def(frozen),
         quantization_dtype_map=by_dtype or None,
-        # With these `predict()` answers with a dict of names in any TF.js program.
+        # With these, `predict()` returns a dict of names in any TF.js program.
         metadata={"structuredOutputKeys": sorted(endpoint.name for endpoint in frozen.outputs)},
     )
-    # Protobuf's maps come in the order of a seeded hash: equal inputs must make equal bytes.
+    # Protobuf's maps have a random order, and equal inputs must make equal bytes.
     document = json.loads(model.read_text(encoding="utf-8"))
     model.write_text(json.dumps(document, sort_keys=True), encoding="utf-8")
     return checksums
 
 
 def stored_bytes(value: Array, dtype: str | None) -> bytes:
-    """The bytes of a weight in a shard; `dtype` is the one it is stored in, None for its own."""
-    # As the converter does: first what TF.js has no dtype for, then what is stored in fewer bits.
+    """Returns a weight's bytes in a shard; `dtype` is its stored dtype, None for its own."""
+    # In the converter's order: first dtypes that TF.js lacks, then quantisation.
     own = {"float64": np.float32, "float16": np.float32, "int64": np.int32}.get(value.dtype.name)
     if own is not None:
         value = value.astype(own)
@@ -99,20 +99,20 @@ def stored_bytes(value: Array, dtype: str | None) -> bytes:
 
 
 def unknown_ops(graph_def: graph_pb2.GraphDef) -> set[str]:
-    """The ops that TF.js's converter does not know."""
+    """Returns the ops that TF.js's converter does not know."""
     unknown: set[str] = converter.validate(graph_def, False, False)
     return unknown
 
 
 def round_to_stored(value: Array, dtype: str) -> Array:
-    """A float32 weight as TF.js has it after storing it as float16, uint16 or uint8."""
-    kept, scheme = quantization.quantize_weights(value, np.dtype(dtype).type)
-    widened: Array = quantization.dequantize_weights(kept, scheme, np.float32)
+    """Returns a float32 weight as TF.js reads it after storing as float16, uint16 or uint8."""
+    quantized, scheme = quantization.quantize_weights(value, np.dtype(dtype).type)
+    widened: Array = quantization.dequantize_weights(quantized, scheme, np.float32)
     return widened
 
 
 def drop_weight_placeholders(frozen: FrozenGraph) -> graph_pb2.GraphDef:
-    """The graph without the weights' placeholders, which come back as constants."""
+    """Returns the graph without the weights' placeholders, which become constants later."""
     result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
     for node in frozen.graph_def.node:
         if node.name not in frozen.weights:
@@ -123,7 +123,7 @@ def drop_weight_placeholders(frozen: FrozenGraph) -> graph_pb2.GraphDef:
 def add_weight_constants(
     graph_def: graph_pb2.GraphDef, weights: Mapping[str, Array]
 ) -> graph_pb2.GraphDef:
-    """The graph with a constant for each weight, whose values are in the shards."""
+    """Adds a constant for each weight to the graph; the values are in the shards."""
     for name, value in weights.items():
         dtype = tf.int32 if value.dtype.kind == "i" else tf.as_dtype(value.dtype)
         node = graph_def.node.add(op="Const", name=name)

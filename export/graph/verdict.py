@@ -1,7 +1,7 @@
-"""Whether a SavedModel can be exported, told from its file alone: nothing is loaded or run.
+"""Decides whether a SavedModel can be exported, from its file alone: nothing is loaded or run.
 
-`inspect` prints this verdict and `model` begins with it, so that the two never disagree. What shows
-only in the loaded graph (a loop whose rounds depend on the text) is named as open.
+`inspect` prints this verdict and `model` begins with it, so the two always agree. If only the
+loaded graph can decide (a loop whose rounds depend on the text), the verdict is not certain.
 """
 
 import json
@@ -25,24 +25,24 @@ from export.source.vetting import vet
 from support.errors import UserError
 
 INTEGER_DTYPES = {"int32", "int64"}
-# Ops without a kernel of their own that freezing or a rewrite takes away.
+# Ops without a TF.js kernel that freezing or a rewrite removes.
 REMOVED_OPS = {
     "Einsum", "Erfc", "Gather", "Pad", "PartitionedCall", "PlaceholderWithDefault",
     "PreventGradient", "ReadVariableOp", "ResourceGather", "StatefulPartitionedCall",
     "VarHandleOp", "Variable", "VariableV2", "IdentityN", "EnsureShape", "CheckNumerics",
 }  # fmt: skip
-# Whether these can be taken away shows only in the loaded graph.
+# Only the loaded graph shows whether these can be removed.
 CONTROL_FLOW = {
     "While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "Switch", "Merge",
 }  # fmt: skip
 TF1_LOOP = "NextIteration"
-# Lookups in a partitioned variable of TF1, which is put together again.
+# Lookups in a partitioned variable of TF1, whose parts are merged.
 PARTITION_OPS = {"DynamicPartition", "DynamicStitch", "ParallelDynamicStitch"}
 PARTITION_NAME = re.compile(r"/part_\d+$")
 LIST_OP_PREFIXES = ("TensorList", "TensorArray", "EmptyTensorList")
 LOOP_ADVICE = "save the model without it (a Keras LSTM or GRU: with unroll=True and a fixed length)"
 LOOKUP = "LookupTableFindV2"
-# What is done to token strings around their lookup, which is cut away with it.
+# Ops on token strings around their lookup, which are removed with it.
 STRING_OPS = {
     LOOKUP, "LookupTableSizeV2", "StringToHashBucketFast", "StringToHashBucket",
     "StringToHashBucketStrong", "HashTableV2", "MutableHashTableV2",
@@ -51,10 +51,10 @@ STRING_OPS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """`contract` is one of the catalog's, or None; `reason` says why in a line.
+    """The verdict; `contract` is one of the catalog's, or None; `reason` is one line.
 
     `tags` and `signature` are those that are exported, `inputs` and `outputs` the roles by name.
-    Not `certain` is a verdict that the loaded graph may still overturn.
+    If `certain` is false, the loaded graph may change the verdict.
     """
 
     exportable: bool
@@ -68,7 +68,7 @@ class Verdict:
 
 
 def assess_model(directory: Path, saved_model: Any, asked: AskedSignature) -> Verdict:
-    """The verdict on the SavedModel in a directory, whose message has been read."""
+    """Returns the verdict on a SavedModel; `saved_model` is its message."""
     try:
         vet(directory)
         graph = choose_graph(saved_model, asked.tags, directory.name)
@@ -79,10 +79,10 @@ def assess_model(directory: Path, saved_model: Any, asked: AskedSignature) -> Ve
 
 
 def require_exportable(directory: Path, asked: AskedSignature) -> Verdict:
-    """The verdict on a model that is to be exported.
+    """Returns the verdict on a model that is to be exported.
 
     Raises:
-        UserError: it cannot be; with the line that `inspect` prints.
+        UserError: it cannot be exported; the message is the line that `inspect` prints.
     """
     verdict = assess_model(directory, messages.read_saved_model(directory), asked)
     if not verdict.exportable:
@@ -98,7 +98,13 @@ def require_exportable(directory: Path, asked: AskedSignature) -> Verdict:
 def assess_signature(
     graph: Any, signature: Signature, asked: AskedSignature, where: str
 ) -> Verdict:
-    """The verdict on a signature.
+    """Returns the verdict on a signature.
+
+    Args:
+        graph: the meta graph.
+        signature: its signature.
+        asked: the user's choice of inputs and outputs.
+        where: the model, for messages.
 
     Raises:
         UserError: it cannot be exported: it fits no contract, or runs an op that TF.js lacks.
@@ -138,7 +144,7 @@ def assess_signature(
 
 
 def assess_endpoints(signature: Signature, asked: AskedSignature, where: str) -> Verdict:
-    """The verdict by the inputs and outputs alone.
+    """Returns the verdict from the inputs and outputs alone.
 
     Raises:
         UserError: they fit no contract.
@@ -160,7 +166,7 @@ def assess_endpoints(signature: Signature, asked: AskedSignature, where: str) ->
 
 
 def refuse_several_tensors(tensors: list[TensorInfo], where: str) -> None:
-    """Stops at an input or output that is sparse or ragged.
+    """Refuses sparse and ragged inputs and outputs.
 
     Raises:
         UserError: there is one.
@@ -176,10 +182,12 @@ def refuse_several_tensors(tensors: list[TensorInfo], where: str) -> None:
 def refuse_outputs_without_batch(
     inputs: list[TensorInfo], outputs: list[TensorInfo], where: str
 ) -> None:
-    """A model of a fixed number of rows runs piece by piece, and its outputs are put together.
+    """Refuses outputs without a batch axis if the batch size is fixed.
+
+    Such a model runs batch by batch, and its outputs are concatenated.
 
     Raises:
-        UserError: an output that has no row for each text.
+        UserError: an output does not have one row for each text.
     """
     rows = next((t.shape[0] for t in inputs if t.shape and t.shape[0]), None)
     for tensor in outputs:
@@ -192,10 +200,10 @@ def refuse_outputs_without_batch(
 
 
 def refuse_loops_over_lists(nodes: list[Node], where: str) -> None:
-    """Stops at a list of tensors: TF.js has none, and no rewrite takes one away.
+    """Refuses lists of tensors: TF.js has none, and no rewrite removes them.
 
     Raises:
-        UserError: names the op and its node.
+        UserError: the message names the op and its node.
     """
     for node in sorted(nodes, key=lambda node: (node.op, node.name)):
         if node.op.startswith(LIST_OP_PREFIXES):
@@ -206,10 +214,10 @@ def refuse_loops_over_lists(nodes: list[Node], where: str) -> None:
 
 
 def refuse_missing_kernels(nodes: list[Node], where: str) -> None:
-    """Stops at an op that computes from the inputs and that a TF.js backend lacks.
+    """Refuses ops that depend on the inputs and that a TF.js backend lacks.
 
     Raises:
-        UserError: names the op, a node and the backends.
+        UserError: the message names the op, a node and the backends.
     """
     kernels: dict[str, list[str]] = json.loads(KERNELS_FILE.read_text(encoding="utf-8"))["kernels"]
     away = REMOVED_OPS | CONTROL_FLOW | STRING_OPS

@@ -1,7 +1,7 @@
-"""Where TF.js gives other numbers than TensorFlow without an error, or dies, as measured.
+"""Lists where TF.js computes other numbers than TensorFlow without an error, or crashes (measured).
 
-`tests/python/test_kernels.py` runs each entry in Node and holds it up to TensorFlow, so that an
-upstream mend is noticed. Where a rewrite exists it comes first; the preflight stops at the rest.
+`tests/python/test_kernels.py` runs each entry in Node and compares it with TensorFlow, so that an
+upstream fix is noticed. Rewrites remove some of these ops; the preflight refuses the others.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 @dataclass(frozen=True)
 class WrongKernel:
-    """One fault: the ops, when they show it, on which backends, and what comes out."""
+    """One fault: the ops, the condition, the backends, and the effect."""
 
     ops: tuple[str, ...]
     when: Callable[[tf.Operation], bool]
@@ -24,12 +24,12 @@ class WrongKernel:
 
 
 def always(op: tf.Operation) -> bool:
-    """For an op that is wrong however it is used."""
+    """Holds for every op: the kernel is always wrong."""
     return op is not None
 
 
 def takes_dtype(*kinds: str) -> Callable[[tf.Operation], bool]:
-    """Whether the first input's dtype is one of `float`, `int`, `bool`."""
+    """Returns a condition: the first input's dtype is one of `float`, `int`, `bool`."""
 
     def when(op: tf.Operation) -> bool:
         dtype = op.inputs[0].dtype
@@ -40,10 +40,11 @@ def takes_dtype(*kinds: str) -> Callable[[tf.Operation], bool]:
 
 
 def mixed_batches(one: tf.TensorShape, other: tf.TensorShape) -> bool:
-    """Whether two stacks of matrices differ in more than leading axes.
+    """Whether a batched product broadcasts more than the leading axes of one operand.
 
-    TF.js takes matrix i modulo the number that an operand has. That is right only where one
-    operand alone is repeated, along its leading axes alone. A free length counts as more than 1.
+    TF.js takes matrix i modulo the number of matrices of an operand. That is correct only if a
+    single operand is repeated, and only along its leading axes. A free length counts as more than
+    1.
 
     >>> shape = tf.TensorShape
     >>> mixed_batches(shape([2, 3, 4, 5]), shape([1, 3, 5, 6]))
@@ -67,18 +68,18 @@ def mixed_batches(one: tf.TensorShape, other: tf.TensorShape) -> bool:
 
 
 def both_orders(a: list[int], b: list[int]) -> list[tuple[list[int], list[int]]]:
-    """Both orders of a pair."""
+    """Returns both orders of a pair."""
     return [(a, b), (b, a)]
 
 
 def strides_over_integers(op: tf.Operation) -> bool:
-    """A slice with steps other than 1 of what is no float."""
+    """Whether a slice has steps other than 1 and its input is no float."""
     steps = tf.get_static_value(op.inputs[3])
     return op.inputs[0].dtype != tf.float32 and (steps is None or bool((steps != 1).any()))
 
 
 def steps_of_many_axes(op: tf.Operation) -> bool:
-    """A slice with steps other than 1 of five or more axes."""
+    """Whether a slice has steps other than 1 and its input has five or more axes."""
     steps = tf.get_static_value(op.inputs[3])
     many = op.inputs[0].shape.rank is None or op.inputs[0].shape.rank > 4
     return many and (steps is None or bool((steps != 1).any()))
@@ -90,18 +91,18 @@ def uses_later_output(op: tf.Operation) -> bool:
 
 
 def has_negative_axis(op: tf.Operation) -> bool:
-    """An axis that counts from the end, or is not known."""
+    """Whether the axis counts from the end, or is unknown."""
     axis = tf.get_static_value(op.inputs[1])
     return axis is None or int(axis) < 0
 
 
 def selects_rows(op: tf.Operation) -> bool:
-    """A choice between rows."""
+    """Whether a selection chooses between rows."""
     return bool(op.inputs[0].shape.rank == 1 != op.inputs[1].shape.rank)
 
 
 def has_attribute(name: str, *values: object) -> Callable[[tf.Operation], bool]:
-    """Whether an attribute has one of some values."""
+    """Returns a condition: an attribute has one of some values."""
     return lambda op: op.get_attr(name) in values
 
 
@@ -160,8 +161,8 @@ WRONG_KERNELS: tuple[WrongKernel, ...] = (
     WrongKernel(("Where",), takes_dtype("float", "int"), ("wasm",), "bytes of numbers as booleans"),
 )  # fmt: skip
 
-# Attributes that TF.js's converter does not read, beside types, which its tensors have themselves;
-# `tests/python/test_kernels.py` holds the list up to TF.js. None of these changes a number:
+# Attributes that TF.js's converter does not read, except dtypes, which its tensors have;
+# `tests/python/test_kernels.py` compares the list with TF.js. None of these changes a number:
 IGNORED_HARMLESSLY = {
     "exponential_avg_factor": "a batch norm's other outputs alone depend on it; those are refused",
     "grad_a": "a note for gradients",
@@ -175,11 +176,11 @@ IGNORED_HARMLESSLY = {
     "use_cudnn_on_gpu": "a choice of library",
     "value": "a constant's, which is a weight in the bundle",
 }
-# These do, and entries of `WRONG` look at them.
+# These change numbers; entries of `WRONG_KERNELS` check them.
 IGNORED_AND_REFUSED = {"is_training", "bad_indices_policy"}
 
 
 def find_wrong_kernel(op: tf.Operation, backend: str) -> str | None:
-    """What a backend does wrong with an op as it stands in a graph; None where nothing is known."""
+    """Returns what a backend computes wrongly for an op in a graph; None if nothing is known."""
     found = (f for f in WRONG_KERNELS if op.type in f.ops and backend in f.backends and f.when(op))
     return next((fault.what for fault in found), None)

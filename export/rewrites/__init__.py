@@ -1,6 +1,6 @@
-"""Rewrites of a frozen graph that keep its meaning, so that it runs on every backend, and faster.
+"""Rewrites a frozen graph so that it runs on every backend, and faster, with the same results.
 
-Each is a function of the graph in a file of its own that says why it is there.
+Each rewrite is a function of the graph; its docstring has the reason for it.
 """
 
 import time
@@ -37,20 +37,22 @@ REWRITES: tuple[Callable[[FrozenGraph], FrozenGraph], ...] = (
     fuse_biases,
     merge_equal_constants,
 )
-# Of the output's scale. A weight that is computed in float32 is off by 6e-8 of itself.
+# The largest allowed shift of an output, relative to its scale. A weight that is computed in
+# float32 is off by 6e-8 of itself.
 MAX_SHIFT = 3e-7
-# Of what float32 costs there, where that is more: such a rounding is one of the many it is made of.
+# The allowed shift as a share of the cost of float32, if that is larger: the cost is the sum of
+# many such roundings.
 COST_SHARE = 0.125
 LINE_EVERY_S = 30.0
-# What TensorFlow's own order of float64 sums moves is nothing.
+# A shift below this comes from TensorFlow's order of float64 sums.
 FLOAT64_NOISE = 1e-10
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What a rewrite did: by how much it moved any output, and the number of nodes after it.
+    """The effect of a rewrite: the largest shift of any output, and the number of nodes after it.
 
-    `max_abs` is in float64 where the model runs in it.
+    `max_abs` is measured in float64 if the model can run in it.
     """
 
     name: str
@@ -65,21 +67,22 @@ def rewrite(
     measured: MeasuredCosts | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[FrozenGraph, list[Rewritten]]:
-    """Applies every rewrite and checks each on the model itself, in float64.
+    """Applies all rewrites and checks each on the model itself, in float64.
 
-    There the noise of float32 hides nothing and refuses nothing: a rewrite may move an output by
-    3e-7 of its scale, or by an eighth of what float32 costs the model there, if that is more.
+    In float64, rounding noise neither hides a wrong rewrite nor refuses a correct one: a rewrite
+    may shift an output by 3e-7 of its scale, or by an eighth of the cost of float32, if that is
+    larger.
 
     Args:
         frozen: the source's graph.
         feeds: the golden cases, by input.
         visible: which positions count: bool[batch, sequence].
-        measured: what float32 costs; measured here where it is not given.
-        say: gets a line now and then. A model of 2,048 units and 24 layers takes minutes, and its
-            process is taken to hang where it says nothing for as long as `--time-limit`.
+        measured: the cost of float32; None: it is measured here.
+        say: prints a line from time to time. A model of 2,048 units and 24 layers takes minutes,
+            and a process without output for `--time-limit` seconds is stopped.
 
     Raises:
-        UserError: a rewrite moves an output by more; the message names it.
+        UserError: a rewrite shifts an output by more; the message names both.
     """
     measured = measured or measure_costs(frozen, feeds, visible)
     truth = frozen.run(feeds) if measured.exact is None else measured.exact
@@ -101,7 +104,7 @@ def rewrite(
             cost = measured.costs[name] if name in measured.costs else Cost()
             lost = (COST_SHARE if measured.exact is not None else MULTIPLE) * cost.largest
             allowed = max(MAX_SHIFT * cost.rms, lost)
-            # Against the source too: many small steps may not add up to a large one.
+            # Compare with the source too: many small shifts may not add up to a large one.
             for other in (old, truth[name]):
                 moved = largest_difference(
                     visible_values(other, visible), visible_values(after[name], visible)
@@ -126,10 +129,16 @@ def rewrite(
 def run_rewritten(
     frozen: FrozenGraph, feeds: Mapping[str, Array], step: str, exact: bool
 ) -> dict[str, Array]:
-    """The outputs after a rewrite, in float64 or, where the source does not run in it, float32.
+    """Computes the outputs after a rewrite.
+
+    Args:
+        frozen: the graph after the rewrite.
+        feeds: the golden cases, by input.
+        step: the name of the rewrite, for messages.
+        exact: whether to run in float64; else in float32.
 
     Raises:
-        UserError: the rewrite brought an op that does not run in float64.
+        UserError: the rewrite added an op that cannot run in float64.
     """
     if not exact:
         return frozen.run(feeds)
@@ -141,7 +150,7 @@ def run_rewritten(
 
 
 def largest_difference(one: Array, other: Array) -> float:
-    """The largest difference; NaN where one side has a NaN or the shapes differ."""
+    """Returns the largest difference; NaN if one side has a NaN or the shapes differ."""
     if one.shape != other.shape:
         return float("nan")
     return float(np.max(np.abs(one.astype(np.float64) - other), initial=0.0))

@@ -1,4 +1,4 @@
-"""Functions of one tensor that TF.js lacks, or has only slowly, by others that it has."""
+"""Replaces functions of one tensor that TF.js lacks, or runs slowly, by others."""
 
 import math
 from collections import Counter
@@ -13,13 +13,13 @@ from export.rewrites.splice import InferredTensors, scalar_constants, splice
 
 
 def erfc_by_erf(frozen: FrozenGraph) -> FrozenGraph:
-    """`Erfc` as 1 − `Erf`: no TF.js backend has the first, all have the second.
+    """Replaces `Erfc` by 1 − `Erf`: no TF.js backend has the first, all have the second.
 
-    Exact GELU is x/2·erfc(−x/√2), whose argument is small wherever the value matters, so nothing
-    is lost by the subtraction.
+    Exact GELU is x/2·erfc(−x/√2). Its argument is small wherever the value matters, so the
+    subtraction loses no precision.
     """
-    places = [node.name for node in frozen.graph_def.node if node.op == "Erfc"]
-    if not places:
+    matches = [node.name for node in frozen.graph_def.node if node.op == "Erfc"]
+    if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in [node for node in result.node if node.op == "Erfc"]:
@@ -28,30 +28,28 @@ def erfc_by_erf(frozen: FrozenGraph) -> FrozenGraph:
 
 
 def power_by_products(frozen: FrozenGraph) -> FrozenGraph:
-    """x² and x³ as products: on wasm `Pow` takes 14 % of a BERT whose GELU has a cube."""
+    """Replaces x² and x³ by products: on wasm `Pow` takes 14 % of a BERT whose GELU has a cube."""
     constants = scalar_constants(frozen.graph_def)
     powers = {2.0: lambda x: x * x, 3.0: lambda x: x * x * x}
-    places = {
+    matches = {
         node.name: powers[constants[node.input[1]]]
         for node in frozen.graph_def.node
         if node.op == "Pow" and constants.get(node.input[1]) in powers
     }
-    if not places:
+    if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
-    for node in [node for node in result.node if node.name in places]:
-        splice(result, node.name, [node.input[0]], tensors, places[node.name])
+    for node in [node for node in result.node if node.name in matches]:
+        splice(result, node.name, [node.input[0]], tensors, matches[node.name])
     return frozen.with_graph(result)
 
 
 def copy_graph(frozen: FrozenGraph) -> graph_pb2.GraphDef:
-    """The graph to work on."""
+    """Returns a copy of the graph, to be changed."""
     result = graph_pb2.GraphDef()
     result.CopyFrom(frozen.graph_def)
     return result
 
-
-# GELU's tanh form by a sigmoid.
 
 # tanh-GELU is x·sigmoid(2·√(2/π)·(x + 0.044715·x³)), exactly.
 SLOPE = 2.0 * math.sqrt(2.0 / math.pi)
@@ -59,31 +57,31 @@ CUBIC = 0.044715
 
 
 def gelu_by_sigmoid(frozen: FrozenGraph) -> FrozenGraph:
-    """Turns tanh-GELU into x·sigmoid(x·(a + b·x²)), the same function.
+    """Replaces tanh-GELU by x·sigmoid(x·(a + b·x²)), the same function.
 
     On wasm `Pow` and `Tanh` take a fifth of albert_tiny's time, `Sigmoid` a fiftieth.
     """
     nodes = {node.name: node for node in frozen.graph_def.node}
     uses = Counter(name.split(":")[0] for node in frozen.graph_def.node for name in node.input)
     found = {node.name: gelu_argument(node, nodes, uses) for node in frozen.graph_def.node}
-    places = {name: x for name, x in found.items() if x is not None}
-    if not places:
+    matches = {name: x for name, x in found.items() if x is not None}
+    if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
-    for name, x in places.items():
+    for name, x in matches.items():
         splice(result, name, [x], tensors, sigmoid_gate)
     return frozen.with_graph(result)
 
 
 def sigmoid_gate(x: tf.Tensor) -> tf.Tensor:
-    """GELU's tanh form: float[…] → the same shape."""
+    """Computes GELU's tanh form: float[…] → the same shape."""
     return x * tf.sigmoid(x * (x * x * (SLOPE * CUBIC) + SLOPE))
 
 
 def gelu_argument(
     node: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef], uses: Counter[str]
 ) -> str | None:
-    """The x of 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) if `node` is that product.
+    """Returns the x of 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) if `node` is this product.
 
     Keras has (0.5·x)·gate, the TF1 code x·(0.5·gate).
     """
@@ -107,7 +105,7 @@ def gelu_argument(
 def halved_operands(
     node: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef]
 ) -> list[node_def_pb2.NodeDef]:
-    """The y of 0.5·y."""
+    """Returns the y of 0.5·y, for both orders of the operands."""
     return [y for y, c in operand_orders(node, "Mul", nodes) if is_close(c, 0.5)]
 
 
@@ -127,7 +125,7 @@ def is_cubic_of(
 def operand_orders(
     node: node_def_pb2.NodeDef, op: str, nodes: dict[str, node_def_pb2.NodeDef]
 ) -> list[tuple[node_def_pb2.NodeDef, node_def_pb2.NodeDef]]:
-    """Both orders of the operands of a commutative node, if it is an `op`."""
+    """Returns both orders of the operands of a commutative node, if it is an `op`."""
     if node.op != op or any(name not in nodes for name in node.input):
         return []
     first, second = (nodes[name] for name in node.input)

@@ -1,4 +1,4 @@
-"""Rows of a tiny table, such as the two token types, by a matrix product."""
+"""Rewrites embedding lookups: small tables, `OneHot` products, and partitioned tables."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,31 +17,32 @@ MAX_PRODUCT_ROWS = 4
 
 
 def gather_by_product(frozen: FrozenGraph) -> FrozenGraph:
-    """Gathers from at most 4 rows become a product, exact since 0·x + 1·y is y.
+    """Replaces gathers from at most 4 rows by a product, exact since 0·x + 1·y is y.
 
-    Wasm gathers element by element, 9 ms for 32 × 64 token types against 1 for the product. (Not
-    by `OneHot`: with a float result TF.js's wasm kernel gives other numbers, without an error.)
+    Wasm gathers element by element: 9 ms for 32 × 64 token types, the product 1 ms. (`OneHot`
+    cannot be used: with a float result TF.js's wasm kernel computes wrong numbers, without an
+    error.)
     """
     nodes = {node.name: node for node in frozen.graph_def.node}
     constants = scalar_constants(frozen.graph_def)
-    places = []
+    matches = []
     for node in frozen.graph_def.node:
         if node.op != "GatherV2" or node.attr["batch_dims"].i != 0:
             continue
         if constants.get(node.input[2].split(":")[0]) == 0:
             table = frozen.weights.get(skip_identities(nodes, node.input[0]))
             if table is not None and table.ndim == 2 and len(table) <= MAX_PRODUCT_ROWS:
-                places.append(node)
-    if not places:
+                matches.append(node)
+    if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
-    for node in places:
+    for node in matches:
         splice(result, node.name, list(node.input[:2]), tensors, gather_as_product)
     return frozen.with_graph(result)
 
 
 def gather_as_product(table: Any, indices: Any) -> Any:
-    """float32[rows, width], int[batch, sequence] → float32[batch, sequence, width]."""
+    """Gathers rows: float32[rows, width], int[batch, sequence] → [batch, sequence, width]."""
     rows, width = table.shape
     column = tf.cast(tf.reshape(indices, [-1, 1]), tf.int32)
     flat = tf.cast(tf.equal(column, tf.range(rows)[None]), table.dtype)
@@ -49,19 +50,19 @@ def gather_as_product(table: Any, indices: Any) -> Any:
     return tf.reshape(tf.matmul(flat, table), [shape[0], shape[1], width])
 
 
-# `OneHot`, by other ops: TF.js's kernels give other numbers than TensorFlow, without an error.
+# `OneHot`: TF.js's kernels compute other numbers than TensorFlow, without an error.
 #
-# On wasm TF.js 4.22 writes int bits under the dtype's label: 1.0 comes out as 1.4e-45, so every
-# embedding that is looked up by a product with a float one-hot matrix vanishes. On every backend
+# On wasm TF.js 4.22 writes the bits of integers into a float tensor: 1.0 becomes 1.4e-45, so every
+# embedding that is looked up by a product with a float one-hot matrix becomes 0. On every backend
 # it ignores the axis.
 
 PRODUCTS = {"MatMul": "transpose", "BatchMatMulV2": "adj", "BatchMatMul": "adj"}
-# Up to so many rows a product with the one-hot matrix is faster on wasm than a gather.
+# Up to this many rows a product with the one-hot matrix is faster on wasm than a gather.
 MAX_ONE_HOT_ROWS = 16
 
 
 def one_hot_by_equal(frozen: FrozenGraph) -> FrozenGraph:
-    """A product with a one-hot matrix of a larger table becomes a gather; the rest compares.
+    """Replaces products of `OneHot` and a larger table by gathers, other `OneHot` by `Equal`.
 
     Both are exact: 0·x + 1·y is y.
     """
@@ -83,7 +84,7 @@ def one_hot_by_equal(frozen: FrozenGraph) -> FrozenGraph:
 def find_lookup(
     node: node_def_pb2.NodeDef, frozen: FrozenGraph, tensors: InferredTensors
 ) -> tuple[str, str] | None:
-    """The ids and the table, if a node is a one-hot matrix times a larger table's rows."""
+    """Returns the ids and the table, if a node is the product of a one-hot matrix and a table."""
     transposed = PRODUCTS.get(node.op)
     if transposed is None or any(
         node.attr[f"{transposed}_{side}"].b for side in flag_suffixes(node)
@@ -103,18 +104,18 @@ def find_lookup(
 
 
 def flag_suffixes(node: node_def_pb2.NodeDef) -> tuple[str, str]:
-    """The suffixes of a product's two flags."""
+    """Returns the suffixes of a product's two transpose flags."""
     return ("a", "b") if node.op == "MatMul" else ("x", "y")
 
 
 def one_hot_rank(one_hot: node_def_pb2.NodeDef, tensors: InferredTensors) -> int | None:
-    """The last axis of the one-hot tensor, which is the rank of its ids."""
+    """Returns the last axis of the one-hot tensor, which is the rank of its ids."""
     rank: int | None = tensors[one_hot.input[0]].shape.rank
     return rank
 
 
 def gather_rows(table: Any, ids: Any) -> Any:
-    """float[rows, width], int[…] → float[…, width]; zeros for an id outside the table."""
+    """Gathers rows: float[rows, width], int[…] → float[…, width]; zeros for ids out of range."""
     last = table.shape[0] - 1
     ids = tf.cast(ids, tf.int32)
     inside = tf.logical_and(tf.greater_equal(ids, 0), tf.less_equal(ids, last))
@@ -123,13 +124,21 @@ def gather_rows(table: Any, ids: Any) -> Any:
 
 
 def make_one_hot(axis: int) -> Callable[[Any, Any, Any, Any], Any]:
-    """The function of ids, depth, on and off value; an id outside gives off everywhere."""
+    """Returns a function that computes `OneHot` on an axis."""
 
     def function(ids: Any, depth: Any, on: Any, off: Any) -> Any:
+        """Computes the one-hot tensor; an id out of range gives `off` everywhere.
+
+        Args:
+            ids: int[…].
+            depth: the length of the new axis.
+            on: the value at the id.
+            off: the value elsewhere.
+        """
         rank = ids.shape.rank
-        place = rank if axis == -1 else axis
-        shape = [-1 if i == place else 1 for i in range(rank + 1)]
-        column = tf.expand_dims(tf.cast(ids, tf.int32), place)
+        axis_index = rank if axis == -1 else axis
+        shape = [-1 if i == axis_index else 1 for i in range(rank + 1)]
+        column = tf.expand_dims(tf.cast(ids, tf.int32), axis_index)
         hit = tf.equal(column, tf.reshape(tf.range(depth), shape))
         if on.dtype == tf.bool:
             off_anywhere = tf.logical_and(tf.logical_not(hit), off)
@@ -139,13 +148,13 @@ def make_one_hot(axis: int) -> Callable[[Any, Any, Any, Any], Any]:
     return function
 
 
-# A variable in partitions, put together again.
+# Partitioned variables.
 #
-# TF1's partitioner cuts a variable into parts, and a lookup then sorts the ids by part
+# TF1's partitioner cuts a variable into parts. A lookup then sorts the ids by part
 # (`DynamicPartition`) and the rows back (`ParallelDynamicStitch`): ops that TF.js lacks.
 
 STITCHES = ("DynamicStitch", "ParallelDynamicStitch")
-# What the partition of an id and its place in it are computed with.
+# The ops that compute the partition of an id and its index there.
 INDEX_ARITHMETIC = {
     "Add", "AddV2", "Cast", "FloorDiv", "FloorMod", "GreaterEqual", "Identity", "Less", "LessEqual",
     "Maximum", "Minimum", "Mul", "Select", "SelectV2", "Sub",
@@ -154,10 +163,10 @@ PARTITION_NAME = re.compile(r"/part_\d+$")
 
 
 def merge_partitions(frozen: FrozenGraph) -> FrozenGraph:
-    """Looks ids up in whole tables where the source looked them up in parts of these.
+    """Replaces lookups in the parts of a table by lookups in the whole table.
 
-    The whole table is what the source's own lookup gives for every id, so it is right whichever
-    way the rows were dealt out.
+    The whole table comes from the source's own lookup of every id, so it is correct for any
+    distribution of the rows.
     """
     nodes = {node.name: node for node in frozen.graph_def.node}
     result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
@@ -190,7 +199,7 @@ def find_partitions(
     nodes: Mapping[str, node_def_pb2.NodeDef],
     weights: Mapping[str, Array],
 ) -> list[str]:
-    """The weights whose rows a node puts in order; none where it does something else."""
+    """Returns the weights whose rows a node merges; empty if it does something else."""
     count = stitch.attr["N"].i
     gathers = [nodes[skip_identities(nodes, name)] for name in stitch.input[count : 2 * count]]
     parts = [skip_identities(nodes, gather.input[0]) for gather in gathers]
@@ -204,7 +213,7 @@ def find_partitions(
 def find_partition_ids(
     stitch: node_def_pb2.NodeDef, nodes: Mapping[str, node_def_pb2.NodeDef]
 ) -> str | None:
-    """The one tensor that tells the partition of each row; None where it is not one."""
+    """Returns the one tensor that decides the partition of each row; None if there are several."""
     count = stitch.attr["N"].i
     gather = nodes[skip_identities(nodes, stitch.input[count])]
     partition = nodes[skip_identities(nodes, gather.input[1])]
@@ -222,7 +231,14 @@ def find_partition_ids(
 
 
 def whole_table(frozen: FrozenGraph, stitch: str, ids: str, parts: list[str]) -> Array:
-    """What the source's lookup gives for every id."""
+    """Computes the whole table: the result of the source's lookup for every id.
+
+    Args:
+        frozen: the source's graph.
+        stitch: the node that merges the rows.
+        ids: the node of the ids.
+        parts: the weights of the parts.
+    """
     rows = sum(len(frozen.weights[name]) for name in parts)
     with tf.Graph().as_default():
         tf.import_graph_def(frozen.graph_def, name="")
@@ -234,7 +250,7 @@ def whole_table(frozen: FrozenGraph, stitch: str, ids: str, parts: list[str]) ->
 
 
 def output_dtype(frozen: FrozenGraph, name: str) -> tf.DType:
-    """The dtype of a node's first output."""
+    """Returns the dtype of a node's first output."""
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen.graph_def, name="")
         return graph.get_tensor_by_name(f"{name}:0").dtype

@@ -1,4 +1,4 @@
-"""What depends on weights alone is computed once, here."""
+"""Computes in advance what depends only on weights, constants and shapes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,24 +17,24 @@ PASSING = ("Const", "Placeholder", "Identity")
 
 
 def fold_weights(frozen: FrozenGraph) -> FrozenGraph:
-    """Replaces each largest part of the graph that only weights go into by a weight.
+    """Replaces each largest part of the graph that depends only on weights by a weight.
 
-    Such are the reshaped kernels of `EinsumDense`. Grappler cannot fold them: to it, weights are
+    An example is the reshaped kernel of `EinsumDense`. Grappler cannot fold it, since weights are
     placeholders.
     """
-    still = set(frozen.weights)
+    from_weights = set(frozen.weights)
     computed = []
     for node in topological_order(frozen.graph_def):
         sources = {name.split(":")[0] for name in node.input if not name.startswith("^")}
-        if node.op == "Const" or (sources and sources <= still):
-            still.add(node.name)
+        if node.op == "Const" or (sources and sources <= from_weights):
+            from_weights.add(node.name)
             if node.op not in PASSING:
                 computed.append(node.name)
-    kept = set(frozen.kept)
+    required = set(frozen.required_nodes)
     needed = {
         name.split(":")[0]
         for node in frozen.graph_def.node
-        if node.name not in still or node.name in kept
+        if node.name not in from_weights or node.name in required
         for name in node.input
     }
     folded = [name for name in computed if name in needed and depends_on_weights(frozen, name)]
@@ -63,24 +63,22 @@ def fold_weights(frozen: FrozenGraph) -> FrozenGraph:
 
 
 def depends_on_weights(frozen: FrozenGraph, name: str) -> bool:
-    """Whether any weight goes into a node; constants alone are Grappler's."""
+    """Whether a node depends on a weight; Grappler folds those that depend only on constants."""
     part = tf.compat.v1.graph_util.extract_sub_graph(frozen.graph_def, [name])
     return any(node.name in frozen.weights for node in part.node)
 
 
-# TensorFlow's own graph optimiser, which folds constants and removes what is not needed.
-
-# Without `remap`, Grappler leaves dense layers as MatMul and BiasAdd, which every backend runs:
-# fused with a tanh, as in each pooler, they fail on wasm.
+# Grappler's optimisers. Without `remap`, dense layers stay MatMul and BiasAdd, which every backend
+# runs: fused with a tanh, as in each pooler, they fail on wasm.
 OPTIMIZERS = ["pruning", "constfold", "arithmetic", "dependency", "pruning"]
 
 
 def simplify(frozen: FrozenGraph) -> FrozenGraph:
-    """The same function with fewer nodes."""
+    """Simplifies the graph with TensorFlow's optimiser: folds constants, removes unused nodes."""
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen.graph_def, name="")
-        for name in frozen.kept:
-            # Grappler keeps what this collection names.
+        for name in frozen.required_nodes:
+            # Grappler does not remove the nodes in this collection.
             graph.add_to_collection("train_op", graph.get_operation_by_name(name))
         meta_graph = tf.compat.v1.train.export_meta_graph(graph=graph)
     meta_graph.signature_def[DEFAULT_SIGNATURE].CopyFrom(make_signature_def(frozen))
@@ -90,45 +88,45 @@ def simplify(frozen: FrozenGraph) -> FrozenGraph:
     return frozen.with_graph(tf_optimizer.OptimizeGraph(config, meta_graph)).pruned()
 
 
-# Shapes told in terms of batch and sequence, instead of being computed on the way.
+# Shapes as formulas of batch and sequence, instead of many ops.
 #
-# A Keras dense layer on three axes asks for the shape of its input, takes it apart, multiplies
-# and packs it again: in albert_tiny two thirds of all nodes do nothing else.
+# A Keras dense layer on three axes reads the shape of its input, splits it, multiplies, and packs
+# it again: in albert_tiny two thirds of all nodes do nothing else.
 
-# Batch and sequence in two trials; a size that fits a formula in both is taken to be of that form.
+# Batch and sequence of two test graphs; a size that fits a formula in both has this formula.
 TEST_SIZES = ((3, 5), (7, 11))
 SHAPE_SCOPE = "shapes"
 
 
 def shapes_by_inputs(frozen: FrozenGraph) -> FrozenGraph:
-    """Gives each `Reshape` its shape as a constant, or as batch, sequence and constants packed."""
+    """Replaces the shape of each `Reshape` by a constant, or a pack of batch and sequence."""
     first = next((e for e in frozen.inputs if len(e.shape) == 2), None)
     if first is None:
         return frozen
-    # A size that the model fixes is the same in both trials.
+    # A size that the model fixes is the same in both test graphs.
     batch, sequence = first.shape
-    pairs = [(batch or trial[0], sequence or trial[1]) for trial in TEST_SIZES]
-    trials = [infer_shapes(frozen, *pair) for pair in pairs]
+    pairs = [(batch or size[0], sequence or size[1]) for size in TEST_SIZES]
+    graphs = [infer_shapes(frozen, *pair) for pair in pairs]
     result = copy_graph(frozen)
-    told: dict[tuple[str, ...], str] = {}
+    written: dict[tuple[str, ...], str] = {}
     for node in [node for node in result.node if node.op == "Reshape"]:
-        shapes = [trial.get_tensor_by_name(f"{node.name}:0").shape for trial in trials]
+        shapes = [graph.get_tensor_by_name(f"{node.name}:0").shape for graph in graphs]
         if not all(shape.is_fully_defined() for shape in shapes):
             continue
         sizes = [size_formula(one, other, pairs) for one, other in zip(*shapes, strict=True)]
         if None in sizes:
             continue
         key = tuple(str(size) for size in sizes)
-        if key not in told:
-            told[key] = f"{SHAPE_SCOPE}/{'_'.join(key) or 'scalar'}"
-            write_shape(result, told[key], key, first)
-        node.input[1] = told[key]
+        if key not in written:
+            written[key] = f"{SHAPE_SCOPE}/{'_'.join(key) or 'scalar'}"
+            write_shape(result, written[key], key, first)
+        node.input[1] = written[key]
         node.attr["Tshape"].type = tf.int32.as_datatype_enum
-    return frozen.with_graph(result) if told else frozen
+    return frozen.with_graph(result) if written else frozen
 
 
 def infer_shapes(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
-    """The graph with all shapes as TensorFlow infers them for one batch and sequence."""
+    """Returns the graph with the shapes that TensorFlow infers for one batch and sequence."""
     graph_def = copy_graph(frozen)
     names = {endpoint.name for endpoint in frozen.inputs}
     for node in graph_def.node:
@@ -137,7 +135,7 @@ def infer_shapes(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
             pair = (batch, sequence)
             known = [pair[axis] if size == -1 else size for axis, size in enumerate(shape)]
             node.attr["shape"].shape.CopyFrom(tf.TensorShape(known).as_proto())
-        # What was inferred for free axes would stand beside it.
+        # The shapes that were inferred for free axes would contradict it.
         if "_output_shapes" in node.attr:
             del node.attr["_output_shapes"]
     with tf.Graph().as_default() as graph:
@@ -145,19 +143,17 @@ def infer_shapes(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
     return graph
 
 
-def size_formula(
-    one: int, other: int, trials: Sequence[tuple[int, int]] = TEST_SIZES
-) -> str | None:
-    """What a size is made of: a number, `batch`, `sequence` or `rows`, their product.
+def size_formula(one: int, other: int, pairs: Sequence[tuple[int, int]] = TEST_SIZES) -> str | None:
+    """Returns the formula of a size: a number, `batch`, `sequence`, or their product `rows`.
 
-    `trials` are the batch and sequence of the two graphs that the sizes are from.
+    `pairs` are the batch and sequence of the two graphs that have the sizes `one` and `other`.
 
-    >>> [formula(*sizes) for sizes in ((312, 312), (3, 7), (5, 11), (15, 77), (6, 9))]
+    >>> [size_formula(*sizes) for sizes in ((312, 312), (3, 7), (5, 11), (15, 77), (6, 9))]
     ['312', 'batch', 'sequence', 'rows', None]
     """
     if one == other:
         return str(one)
-    (b1, s1), (b2, s2) = trials
+    (b1, s1), (b2, s2) = pairs
     known = {(b1 * s1, b2 * s2): "rows", (b1, b2): "batch", (s1, s2): "sequence"}
     return known.get((one, other))
 
@@ -165,7 +161,14 @@ def size_formula(
 def write_shape(
     graph_def: graph_pb2.GraphDef, name: str, sizes: tuple[str, ...], source: Endpoint
 ) -> None:
-    """Adds the node `name`: int32[axes]."""
+    """Adds the node of a shape, int32[axes].
+
+    Args:
+        graph_def: the graph, changed in place.
+        name: the name of the node.
+        sizes: the formulas of the sizes, see `size_formula`.
+        source: the input that has the batch and the sequence.
+    """
     free = [size for size in sizes if not size.isdecimal()]
     if len(free) <= 1:
         # One free axis follows from the others.
@@ -191,6 +194,6 @@ def write_shape(
 
 
 def outer_names(inputs: list[str], name: str, source: str) -> Iterator[str]:
-    """Inputs of a fragment's node in the whole graph."""
+    """Yields the names, in the whole graph, of the inputs of a fragment's node."""
     for one in inputs:
         yield source if one == "ids" else f"{name}/{one}"

@@ -1,4 +1,4 @@
-"""`Einsum`, which TF.js's wasm backend lacks, as transposes, sums and one matrix product."""
+"""Rewrites of matrix products: `Einsum`, biases, and the scale of attention."""
 
 import string
 from collections import Counter
@@ -16,16 +16,17 @@ ELLIPSIS = "..."
 
 
 def einsum_by_matmul(frozen: FrozenGraph) -> FrozenGraph:
-    """Rewrites every `Einsum` of one or two operands without a repeated label in one operand.
+    """Replaces `Einsum`, which wasm lacks, by transposes, sums and one matrix product.
 
-    Others stay, and the preflight names them.
+    It handles one or two operands without a repeated label in one operand. The preflight reports
+    the others.
     """
-    places = [node for node in frozen.graph_def.node if node.op == "Einsum"]
-    if not places:
+    matches = [node for node in frozen.graph_def.node if node.op == "Einsum"]
+    if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     changed = False
-    for node in places:
+    for node in matches:
         ranks = [tensors[name].shape.rank for name in node.input]
         function = make_contraction(node.attr["equation"].s.decode(), ranks)
         if function is not None:
@@ -35,13 +36,13 @@ def einsum_by_matmul(frozen: FrozenGraph) -> FrozenGraph:
 
 
 def make_contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | None:
-    """The function of an equation for operands of some ranks; None where there is no rule for it.
+    """Returns the function of an equation for operands of these ranks; None if there is no rule.
 
-    >>> contraction("abc,cd->abd", [3, 2]) is None
+    >>> make_contraction("abc,cd->abd", [3, 2]) is None
     False
-    >>> contraction("...x,xy->...y", [4, 2]) is None
+    >>> make_contraction("...x,xy->...y", [4, 2]) is None
     False
-    >>> contraction("aab,b->a", [3, 1]) is None
+    >>> make_contraction("aab,b->a", [3, 1]) is None
     True
     """
     labels = expand_ellipsis(equation, ranks)
@@ -56,13 +57,13 @@ def make_contraction(equation: str, ranks: list[int | None]) -> Callable[..., An
 
 
 def expand_ellipsis(equation: str, ranks: list[int | None]) -> list[str] | None:
-    """The labels of each operand and of the result, with letters in the place of an ellipsis.
+    """Returns the labels of each operand and of the result, with letters for an ellipsis.
 
-    >>> written_out("...x,xy->...y", [3, 2])
+    >>> expand_ellipsis("...x,xy->...y", [3, 2])
     ['ABx', 'xy', 'ABy']
     """
-    given, arrow, out = equation.replace(" ", "").partition("->")
-    operands = given.split(",")
+    left_side, arrow, out = equation.replace(" ", "").partition("->")
+    operands = left_side.split(",")
     if not arrow or len(operands) != len(ranks):
         return None
     free = [c for c in string.ascii_uppercase + string.ascii_lowercase if c not in equation]
@@ -78,34 +79,34 @@ def expand_ellipsis(equation: str, ranks: list[int | None]) -> list[str] | None:
     names = "".join(free[:most])
     written = []
     for side in [*operands, out]:
-        # Ellipses line up from the right, and the result has the longest.
+        # Ellipses are aligned on the right, and the result has the longest.
         count = counts.pop(0) if ELLIPSIS in side and side is not out else most
         written.append(side.replace(ELLIPSIS, names[most - count :]))
     return written if all(side.isalpha() or not side for side in written) else None
 
 
 def sum_out_labels(x: Any, labels: str, out: str) -> Any:
-    """The tensor summed over the labels that the result lacks, its axes in the result's order."""
+    """Sums a tensor over the labels that the result lacks, and orders its axes as the result."""
     gone = [i for i, c in enumerate(labels) if c not in out]
     x = tf.reduce_sum(x, gone) if gone else x
     return reorder_axes(x, "".join(c for c in labels if c in out), list(out))
 
 
 def make_product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
-    """The function of two operands: a batch of matrix products."""
-    left_kept = "".join(c for c in left if c in right or c in out)
-    right_kept = "".join(c for c in right if c in left or c in out)
+    """Returns the function of two operands: a batch of matrix products."""
+    left_labels = "".join(c for c in left if c in right or c in out)
+    right_labels = "".join(c for c in right if c in left or c in out)
     batch = [c for c in out if c in left and c in right]
     summed = [c for c in left if c in right and c not in out]
-    rows = [c for c in left_kept if c not in right]
-    columns = [c for c in right_kept if c not in left]
+    rows = [c for c in left_labels if c not in right]
+    columns = [c for c in right_labels if c not in left]
 
     def multiply(a: Any, b: Any) -> Any:
-        a, b = sum_out_labels(a, left, left_kept), sum_out_labels(b, right, right_kept)
-        one = {c: axis_length(a, i) for i, c in enumerate(left_kept)}
-        other = {c: axis_length(b, i) for i, c in enumerate(right_kept)}
-        a = reorder_axes(a, left_kept, [*batch, *rows, *summed])
-        b = reorder_axes(b, right_kept, [*batch, *summed, *columns])
+        a, b = sum_out_labels(a, left, left_labels), sum_out_labels(b, right, right_labels)
+        one = {c: axis_length(a, i) for i, c in enumerate(left_labels)}
+        other = {c: axis_length(b, i) for i, c in enumerate(right_labels)}
+        a = reorder_axes(a, left_labels, [*batch, *rows, *summed])
+        b = reorder_axes(b, right_labels, [*batch, *summed, *columns])
         # An axis of the ellipsis may have length 1 on one side.
         size = other | one | {c: broadcast_length(one[c], other[c]) for c in [*batch, *summed]}
         if any(is_one(one[c]) != is_one(other[c]) for c in [*batch, *summed]):
@@ -121,14 +122,14 @@ def make_product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
 
 
 def broadcast_length(one: Any, other: Any) -> Any:
-    """Of two lengths of one axis the one that is not 1, as far as that is known."""
+    """Returns the length of a broadcast axis: the one that is not known to be 1."""
     if isinstance(one, int) and one != 1:
         return one
     return other if (isinstance(other, int) and other != 1) or is_one(one) else one
 
 
 def axis_length(x: Any, axis: int) -> Any:
-    """An axis's length: an int where it is known."""
+    """Returns an axis's length: an int if it is known, else a tensor."""
     return x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]
 
 
@@ -138,7 +139,7 @@ def is_one(size: Any) -> bool:
 
 
 def product_of_sizes(sizes: list[Any]) -> Any:
-    """The product of lengths."""
+    """Returns the product of lengths."""
     whole: Any = 1
     for size in sizes:
         whole = whole * size
@@ -146,24 +147,21 @@ def product_of_sizes(sizes: list[Any]) -> Any:
 
 
 def reorder_axes(x: Any, labels: str, wanted: list[str]) -> Any:
-    """The tensor with its axes in another order."""
+    """Returns the tensor with its axes in the order of `wanted`."""
     order = [labels.index(c) for c in wanted]
     return x if order == sorted(order) else tf.transpose(x, order)
 
 
-# A dense layer's bias inside its matrix product.
-
-
 def fuse_biases(frozen: FrozenGraph) -> FrozenGraph:
-    """`MatMul` and `BiasAdd` become one `_FusedMatMul`, without an activation.
+    """Replaces `MatMul` and `BiasAdd` by one `_FusedMatMul`, without an activation.
 
-    XNNPACK adds a bias for nothing; by itself each is a pass over the whole layer, 1 % of
-    albert_tiny on wasm. (With the pooler's tanh inside, as TF.js's converter has it, wasm throws.)
-    Where a reshape to batch and sequence stands between the two, the bias moves before it.
+    XNNPACK adds a bias at no cost; a separate `BiasAdd` reads the whole layer again, 1 % of
+    albert_tiny on wasm. (With the pooler's tanh fused too, as TF.js's converter does, wasm throws.)
+    If a reshape to batch and sequence is between the two, the bias moves before it.
     """
     nodes = {node.name: node for node in frozen.graph_def.node}
     uses = Counter(n.split(":")[0] for node in frozen.graph_def.node for n in node.input)
-    places = {}
+    matches = {}
     for node in frozen.graph_def.node:
         if node.op != "BiasAdd" or node.attr["data_format"].s not in (b"", b"NHWC"):
             continue
@@ -171,12 +169,12 @@ def fuse_biases(frozen: FrozenGraph) -> FrozenGraph:
         reshape = before if before.op == "Reshape" and uses[before.name] == 1 else None
         product = nodes[before.input[0]] if reshape is not None else before
         if product.op == "MatMul" and uses[product.name] == 1:
-            places[node.name] = (product, reshape)
-    if not places:
+            matches[node.name] = (product, reshape)
+    if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
-    for node in [node for node in result.node if node.name in places]:
-        product, reshape = places[node.name]
+    for node in [node for node in result.node if node.name in matches]:
+        product, reshape = matches[node.name]
         bias, dtype = node.input[1], node.attr["T"].type
         width = tensors[product.name].shape[-1]
         if reshape is None:
@@ -195,7 +193,14 @@ def fuse_biases(frozen: FrozenGraph) -> FrozenGraph:
 def make_fused_product(
     node: node_def_pb2.NodeDef, product: node_def_pb2.NodeDef, bias: str, dtype: int
 ) -> None:
-    """Makes a node the product with its bias."""
+    """Turns a node into a product with a bias.
+
+    Args:
+        node: the node, changed in place.
+        product: the `MatMul`.
+        bias: the tensor of the bias.
+        dtype: the dtype of the result.
+    """
     name = node.name
     node.Clear()
     node.name, node.op = name, "_FusedMatMul"
@@ -208,20 +213,18 @@ def make_fused_product(
     node.attr["epsilon"].f = 0.0
 
 
-# Attention's scale on the queries, which are fewer numbers than the scores.
-
 PRODUCTS = ("BatchMatMulV2", "BatchMatMul")
 
 
 def scale_queries(frozen: FrozenGraph) -> FrozenGraph:
-    """(q·kᵀ)·c becomes (q·c)·kᵀ.
+    """Replaces (q·kᵀ)·c by (q·c)·kᵀ: the queries are fewer numbers than the scores.
 
-    For 64 positions and heads of 26 the scores are 2.5 times as many numbers as the queries.
+    With 64 positions and heads of 26 the scores are 2.5 times as many numbers.
     """
     constants = scalar_constants(frozen.graph_def)
     nodes = {node.name: node for node in frozen.graph_def.node}
     uses = Counter(n.split(":")[0] for node in frozen.graph_def.node for n in node.input)
-    places = {}
+    matches = {}
     for node in frozen.graph_def.node:
         if node.op not in ("Mul", "RealDiv"):
             continue
@@ -231,16 +234,24 @@ def scale_queries(frozen: FrozenGraph) -> FrozenGraph:
             if scale in constants and product is not None and product.op in PRODUCTS:
                 c = constants[scale]
                 if uses[scores] == 1:
-                    places[node.name] = (product, c if node.op == "Mul" else 1.0 / c)
-    if not places:
+                    matches[node.name] = (product, c if node.op == "Mul" else 1.0 / c)
+    if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
-    for name, (product, scale) in places.items():
+    for name, (product, scale) in matches.items():
         adjoint = [product.attr["adj_x"].b, product.attr["adj_y"].b]
 
         def multiply(
             q: tf.Tensor, k: tf.Tensor, c: float = scale, t: list[bool] = adjoint
         ) -> tf.Tensor:
+            """Computes the scores.
+
+            Args:
+                q: the queries.
+                k: the keys.
+                c: the scale.
+                t: whether to transpose each operand.
+            """
             return tf.matmul(q * c, k, transpose_a=t[0], transpose_b=t[1])
 
         splice(result, name, list(product.input), tensors, multiply)

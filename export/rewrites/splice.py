@@ -1,4 +1,4 @@
-"""Puts a TensorFlow function in the place of a node."""
+"""Replaces a node by a TensorFlow function, and merges equal constants and weights."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -11,7 +11,7 @@ from export.graph.graph import FrozenGraph
 
 
 class InferredTensors:
-    """Shapes and dtypes of a graph's tensors, by node name, as TensorFlow infers them."""
+    """The shapes and dtypes that TensorFlow infers for a graph's tensors, by node name."""
 
     def __init__(self, graph_def: graph_pb2.GraphDef) -> None:
         with tf.Graph().as_default() as graph:
@@ -19,7 +19,7 @@ class InferredTensors:
         self._graph = graph
 
     def __getitem__(self, name: str) -> tf.Tensor:
-        """A tensor by its name in a node's inputs."""
+        """Returns a tensor by its name in a node's inputs."""
         return self._graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
 
 
@@ -30,14 +30,23 @@ def splice(
     tensors: InferredTensors,
     function: Callable[..., Any],
 ) -> None:
-    """Makes node `node` give `function` of the tensors `inputs`, in place.
+    """Replaces a node by a function of other tensors.
 
-    The function's nodes are named after the node, which itself becomes an identity.
+    The function's nodes get the node's name as a prefix; the node itself becomes an identity.
+
+    Args:
+        graph_def: the graph, changed in place.
+        node: the name of the node.
+        inputs: the tensors that the function takes.
+        tensors: the shapes and dtypes of the graph's tensors.
+        function: returns the tensor that replaces the node's result.
     """
     with tf.Graph().as_default() as graph:
-        given = [tf.compat.v1.placeholder(tensors[n].dtype, tensors[n].shape) for n in inputs]
-        outer = {tensor.op.name: name for tensor, name in zip(given, inputs, strict=True)}
-        result = function(*given)
+        placeholders = [
+            tf.compat.v1.placeholder(tensors[n].dtype, tensors[n].shape) for n in inputs
+        ]
+        outer = {tensor.op.name: name for tensor, name in zip(placeholders, inputs, strict=True)}
+        result = function(*placeholders)
         fragment = graph.as_graph_def()
     for part in fragment.node:
         if part.name in outer:
@@ -46,22 +55,19 @@ def splice(
         new.CopyFrom(part)
         new.name = f"{node}/by/{part.name}"
         new.input[:] = [outer.get(n.split(":")[0], f"{node}/by/{n}") for n in part.input]
-    place = next(one for one in graph_def.node if one.name == node)
+    target = next(one for one in graph_def.node if one.name == node)
     dtype = tensors[node].dtype.as_datatype_enum
-    place.Clear()
-    place.name, place.op = node, "Identity"
-    place.attr["T"].type = dtype
-    place.input.append(outer.get(result.op.name, f"{node}/by/{result.name.removesuffix(':0')}"))
-
-
-# Equal constants and equal weights, kept once.
+    target.Clear()
+    target.name, target.op = node, "Identity"
+    target.attr["T"].type = dtype
+    target.input.append(outer.get(result.op.name, f"{node}/by/{result.name.removesuffix(':0')}"))
 
 
 def merge_equal_weights(frozen: FrozenGraph) -> FrozenGraph:
-    """Keeps one of each set of equal weights.
+    """Merges equal weights.
 
-    A model that was frozen before it came here has a weight once for each use, ALBERT's shared
-    layer once a layer. Variables are one each by themselves.
+    A model that was already frozen has a copy of a weight for each use: ALBERT's shared layer once
+    for each layer. Variables have no copies.
     """
     first: dict[bytes, str] = {}
     stands_for: dict[str, str] = {}
@@ -75,7 +81,7 @@ def merge_equal_weights(frozen: FrozenGraph) -> FrozenGraph:
 
 
 def merge_equal_constants(frozen: FrozenGraph) -> FrozenGraph:
-    """Keeps one of each set of equal constants, such as the same shape for every layer."""
+    """Merges equal constants, for example the same shape in every layer."""
     first: dict[bytes, str] = {}
     stands_for: dict[str, str] = {}
     for node in frozen.graph_def.node:
@@ -91,7 +97,7 @@ def merge_equal_constants(frozen: FrozenGraph) -> FrozenGraph:
 def redirect_inputs(
     graph_def: graph_pb2.GraphDef, stands_for: dict[str, str]
 ) -> graph_pb2.GraphDef:
-    """The graph with some nodes' outputs taken from others."""
+    """Returns the graph with inputs from some nodes replaced by others."""
     result = graph_pb2.GraphDef()
     result.CopyFrom(graph_def)
     for node in result.node:
@@ -103,7 +109,7 @@ def redirect_inputs(
 
 
 def scalar_constants(graph_def: graph_pb2.GraphDef) -> dict[str, float]:
-    """The value of every constant that has one element, by name."""
+    """Returns the value of every constant with one element, by name."""
     values = {}
     for node in graph_def.node:
         if node.op == "Const":

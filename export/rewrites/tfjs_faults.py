@@ -1,6 +1,6 @@
-"""Ops that TF.js 4.22 computes wrongly for some attributes, by others that it computes rightly.
+"""Replaces ops that TF.js 4.22 computes wrongly for some attributes by others.
 
-`export/graph/wrong_kernels.py` says what is wrong; the preflight refuses the rest.
+`export/graph/wrong_kernels.py` describes the faults; the preflight refuses the remaining ones.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,13 +18,13 @@ Function = Callable[..., Any]
 
 
 def faulty_by_sound(frozen: FrozenGraph) -> FrozenGraph:
-    """Replaces each op that a function of this file fits."""
+    """Replaces each op for which this file has a function."""
     tensors = InferredTensors(frozen.graph_def)
-    places = list(find_replacements(frozen, tensors))
-    if not places:
+    matches = list(find_replacements(frozen, tensors))
+    if not matches:
         return frozen
     result = copy_graph(frozen)
-    for node, inputs, function in places:
+    for node, inputs, function in matches:
         splice(result, node.name, inputs, tensors, function)
     return frozen.with_graph(result)
 
@@ -32,7 +32,7 @@ def faulty_by_sound(frozen: FrozenGraph) -> FrozenGraph:
 def find_replacements(
     frozen: FrozenGraph, tensors: InferredTensors
 ) -> Iterator[tuple[node_def_pb2.NodeDef, list[str], Function]]:
-    """Each node that is to go, with the tensors and the function that take its place."""
+    """Yields each node to replace, with the tensors and the function that replace it."""
     constants = scalar_constants(frozen.graph_def)
     for node in frozen.graph_def.node:
         inputs = [name for name in node.input if not name.startswith("^")]
@@ -71,14 +71,14 @@ def find_replacements(
 
 
 def make_cumulative(node: node_def_pb2.NodeDef, axis: int) -> Function:
-    """A cumulative sum or product along an axis that counts from the front."""
+    """Returns a cumulative sum or product along an axis that counts from the start."""
     function = tf.cumsum if node.op == "Cumsum" else tf.math.cumprod
     exclusive, reverse = node.attr["exclusive"].b, node.attr["reverse"].b
     return lambda x: function(x, axis + x.shape.rank, exclusive, reverse)
 
 
 def make_flat_gather(batch: int) -> Function:
-    """A gather with leading axes in common, as one of a table with these axes flattened."""
+    """Returns a gather with common leading axes, by a table with these axes flattened."""
 
     def function(table: Any, ids: Any) -> Any:
         shape, wanted = tf.shape(table), tf.shape(ids)
@@ -93,7 +93,7 @@ def make_flat_gather(batch: int) -> Function:
 
 
 def band_part(x: Any, lower: Any, upper: Any) -> Any:
-    """The matrices with zeros outside a band; a negative bound is none."""
+    """Sets the matrices to zero outside a band; a negative bound means no bound."""
     shape = tf.shape(x)
     row = tf.expand_dims(tf.range(shape[-2]), 1)
     below = row - tf.expand_dims(tf.range(shape[-1]), 0)
@@ -107,18 +107,18 @@ def band_part(x: Any, lower: Any, upper: Any) -> Any:
 
 
 def add_bias_to_axis_1(x: Any, bias: Any) -> Any:
-    """float[batch, channels, …] plus a bias of the channels."""
+    """Adds a bias per channel to float[batch, channels, …]."""
     return x + tf.reshape(bias, [1, -1] + [1] * (x.shape.rank - 2))
 
 
 def sign(x: Any) -> Any:
-    """-1, 0 or 1; of the x's dtype."""
+    """Returns -1, 0 or 1 in the dtype of x."""
     positive, negative = (tf.cast(side, x.dtype) for side in (tf.greater(x, 0), tf.less(x, 0)))
     return positive - negative
 
 
 def make_select(by_row: bool) -> Function:
-    """A choice; `by_row` where the condition has one element a row."""
+    """Returns a selection; `by_row` means that the condition has one element per row."""
 
     def function(condition: Any, one: Any, other: Any) -> Any:
         if by_row:
@@ -132,7 +132,7 @@ def make_select(by_row: bool) -> Function:
 
 
 def make_broadcast_product(adjoint_x: bool, adjoint_y: bool) -> Function:
-    """A product of matrices whose leading axes are made equal first."""
+    """Returns a matrix product that first broadcasts the leading axes."""
 
     def function(x: Any, y: Any) -> Any:
         lead = tf.broadcast_dynamic_shape(tf.shape(x)[:-2], tf.shape(y)[:-2])
@@ -142,30 +142,28 @@ def make_broadcast_product(adjoint_x: bool, adjoint_y: bool) -> Function:
     return function
 
 
-# `FusedBatchNorm` where TF.js does not compute what TensorFlow does.
-
 BATCH_NORM_OPS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
 def batch_norm_by_moments(frozen: FrozenGraph) -> FrozenGraph:
-    """Writes out what TF.js ignores: `is_training` and the data format NCHW.
+    """Replaces `FusedBatchNorm` with `is_training` or the data format NCHW, which TF.js ignores.
 
-    Keras computes a layer norm with an epsilon of 2e-5 or more that way: each row is a channel in
-    NCHW, and the mean and variance are the row's own. TF.js takes the empty mean and variance that
-    are given instead, and answers NaN. Where a node's other outputs are used it stays.
+    Keras computes a layer norm with an epsilon of 2e-5 or more this way: each row is a channel in
+    NCHW, and the mean and variance are those of the row. TF.js uses the empty mean and variance of
+    the inputs instead, and returns NaN. A node whose other outputs are used is not replaced.
     """
     used = {name for node in frozen.graph_def.node for name in node.input}
-    places = [
+    matches = [
         node
         for node in frozen.graph_def.node
         if node.op in BATCH_NORM_OPS
         and (is_training(node) or node.attr["data_format"].s == b"NCHW")
         and not any(f"{node.name}:{port}" in used for port in range(1, 6))
     ]
-    if not places:
+    if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
-    for node in places:
+    for node in matches:
         channels = 1 if node.attr["data_format"].s == b"NCHW" else 3
         epsilon = node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4
         function = make_batch_norm(is_training(node), channels, epsilon)
@@ -174,14 +172,23 @@ def batch_norm_by_moments(frozen: FrozenGraph) -> FrozenGraph:
 
 
 def is_training(node: node_def_pb2.NodeDef) -> bool:
-    """Whether the mean and variance are the batch's own; so the op's default has it."""
+    """Whether the mean and variance are computed from the batch, which is the op's default."""
     return "is_training" not in node.attr or node.attr["is_training"].b
 
 
 def make_batch_norm(training: bool, channels: int, epsilon: float) -> Callable[..., Any]:
-    """The function of x, scale, offset, mean and variance; `channels` is the axis they are of."""
+    """Returns a function that computes the batch norm along the axis `channels`."""
 
     def function(x: Any, scale: Any, offset: Any, mean: Any, variance: Any) -> Any:
+        """Computes the batch norm.
+
+        Args:
+            x: float[a, b, c, d].
+            scale: the scale of each channel.
+            offset: the offset of each channel.
+            mean: the mean of each channel; unused in training.
+            variance: the variance of each channel; unused in training.
+        """
         shape = [-1 if axis == channels else 1 for axis in range(4)]
         if training:
             # An axis of length 1 has nothing to sum, and would make wasm transpose.

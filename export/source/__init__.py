@@ -1,1 +1,1 @@
-"""Where a model comes from, and what can be told of it from its files before anything is loaded."""
+"""Finds a model, and examines its files before anything is loaded."""

@@ -1,4 +1,4 @@
-"""Unpacks a stranger's archive: plain files inside one folder, within limits, or nothing at all."""
+"""Unpacks an untrusted archive: plain files inside one folder, within limits, or nothing at all."""
 
 import gzip
 import hashlib
@@ -25,14 +25,14 @@ DAMAGE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     NotImplementedError,
-    # A number or a name in a header that is none.
+    # An invalid number or name in a header.
     ValueError,
     OverflowError,
 )
 
 
 def detect_archive_kind(head: bytes) -> str | None:
-    """`gzip`, `zip` or `tar`, told by the first bytes of a file, or None."""
+    """Returns `gzip`, `zip`, `tar` or None from the first bytes of a file."""
     if head.startswith(GZIP):
         return "gzip"
     if head.startswith(ZIP):
@@ -41,38 +41,38 @@ def detect_archive_kind(head: bytes) -> str | None:
 
 
 def sha256_of_file(archive: Path) -> str:
-    """The sha256 of a file."""
+    """Returns the sha256 of a file in hexadecimal."""
     with archive.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def unpack(archive: Path, cache: Path, content: str) -> Path:
-    """Unpacks an archive into the cache, once for each content.
+    """Unpacks an archive into the cache, once for each content; returns the directory.
 
-    What was unpacked earlier is compared with the archive, byte by byte: whoever may write to the
-    cache may have changed it.
+    A directory from an earlier run is compared with the archive byte by byte, since others may have
+    changed it.
 
     Args:
         archive: the file.
-        cache: where it is unpacked to.
-        content: the archive's sha256, which names the directory.
+        cache: the parent of the new directory.
+        content: the archive's sha256, which is the directory's name.
 
     Raises:
-        UserError: no archive, a damaged one, one that changes while it is read, or one that holds
-            what a model has no use for.
-        EnvironmentProblem: the cache cannot be written to.
+        UserError: it is no archive, is damaged, changes while it is read, or contains entries that
+            no model needs.
+        EnvironmentProblem: the cache is not writable.
     """
     target = cache / content
-    growing = cache / f".{content}.{os.getpid()}.partial"
+    partial = cache / f".{content}.{os.getpid()}.partial"
     try:
         if is_unpacked(archive, target):
             return target
         remove_path(target)
-        growing.mkdir(parents=True)
-        write_members(archive, growing)
+        partial.mkdir(parents=True)
+        write_members(archive, partial)
         if sha256_of_file(archive) != content:
             raise UserError(f"{archive} changed while it was read; run the command again")
-        move_into_place(growing, target)
+        move_into_place(partial, target)
     except OSError as error:
         if error.errno is None:
             raise damaged_archive_error(archive, error) from error
@@ -80,21 +80,21 @@ def unpack(archive: Path, cache: Path, content: str) -> Path:
     except DAMAGE_ERRORS as error:
         raise damaged_archive_error(archive, error) from error
     finally:
-        shutil.rmtree(growing, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
-def move_into_place(growing: Path, target: Path) -> None:
-    """Puts a finished directory in its place, unless another process was quicker."""
+def move_into_place(partial: Path, target: Path) -> None:
+    """Renames a finished directory to its target, unless another process was faster."""
     try:
-        growing.rename(target)
+        partial.rename(target)
     except OSError:
         if not target.is_dir():
             raise
 
 
 def remove_path(target: Path) -> None:
-    """Takes away what is in the place of an unpacked archive, whatever it is."""
+    """Removes whatever is at the path of an unpacked archive."""
     if target.is_symlink() or target.is_file():
         target.unlink()
     elif target.exists():
@@ -102,10 +102,10 @@ def remove_path(target: Path) -> None:
 
 
 def is_unpacked(archive: Path, directory: Path) -> bool:
-    """Whether a directory holds the archive's files, their bytes, and nothing else.
+    """Whether a directory contains exactly the archive's files, byte by byte.
 
     Raises:
-        UserError: see `write_all`.
+        UserError: see `write_members`.
     """
     if directory.is_symlink() or not directory.is_dir():
         return False
@@ -127,7 +127,7 @@ def is_unpacked(archive: Path, directory: Path) -> bool:
 
 
 def damaged_archive_error(archive: Path, error: Exception) -> UserError:
-    """What is said of an archive that cannot be read to its end."""
+    """Returns the error for an archive that cannot be read to its end."""
     reason = str(error).splitlines()[0] if str(error) else "it ends too early"
     return UserError(f"{archive} is cut off or damaged ({reason}); download or copy it again")
 
@@ -136,35 +136,35 @@ def write_members(archive: Path, directory: Path) -> None:
     """Writes every member.
 
     Raises:
-        UserError: see `placed`.
+        UserError: see `checked_members`.
     """
     for path, member in checked_members(archive):
-        place = directory.joinpath(*path.parts)
+        target = directory.joinpath(*path.parts)
         if member.is_directory:
-            place.mkdir(parents=True, exist_ok=True)
+            target.mkdir(parents=True, exist_ok=True)
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("xb") as out:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as out:
             while chunk := member.read(CHUNK):
                 out.write(chunk)
 
 
 def checked_members(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
-    """Every member with its path, counted while it is read: what sizes it claims is no matter.
+    """Yields every member with its path; counts the bytes that are read, not the declared sizes.
 
     Raises:
-        UserError: see `Places` and `Budget`.
+        UserError: see `MemberPaths` and `UnpackLimit`.
     """
-    places = MemberPaths(archive)
-    budget = UnpackLimit(archive)
+    paths = MemberPaths(archive)
+    limit = UnpackLimit(archive)
     for member in read_members(archive):
-        path = places.take(member)
+        path = paths.take(member)
         if path is not None:
-            yield path, replace(member, read=budget.counted(member.read))
+            yield path, replace(member, read=limit.counting(member.read))
 
 
 def read_members(archive: Path) -> Iterator[Member]:
-    """The members of an archive of any kind, in order.
+    """Yields the members of an archive of any kind, in order.
 
     Raises:
         UserError: it is no archive.
@@ -184,5 +184,5 @@ def read_members(archive: Path) -> Iterator[Member]:
 
 
 def as_binary(stream: gzip.GzipFile) -> BinaryIO:
-    """A gzip file is read like any other."""
+    """Returns a gzip stream as a binary stream, for the type checker."""
     return stream  # type: ignore[return-value]

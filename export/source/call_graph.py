@@ -1,4 +1,4 @@
-"""Who reaches whom in a SavedModel's main graph and its library of functions."""
+"""Finds which nodes and functions of a SavedModel depend on which."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from typing import Any
 
 
 def reference_name(reference: str) -> str:
-    """The node or argument of a reference such as `node:out:0`, `node:0` or `^node`."""
+    """Returns the node or argument of a reference such as `node:out:0`, `node:0` or `^node`."""
     return reference.removeprefix("^").partition(":")[0]
 
 
 def data_inputs(node: Any) -> list[str]:
-    """The inputs of a node that carry values, in order."""
+    """Returns the inputs of a node that are values, in order."""
     return [reference_name(reference) for reference in node.input if not reference.startswith("^")]
 
 
 def trace_identities(nodes: dict[str, Any], name: str) -> str:
-    """The node or argument that a value comes from, through identities."""
+    """Returns the node or argument from which a value comes, through identities."""
     seen: set[str] = set()
     while name in nodes and nodes[name].op == "Identity" and name not in seen:
         seen.add(name)
@@ -25,7 +25,7 @@ def trace_identities(nodes: dict[str, Any], name: str) -> str:
 
 
 def find_upstream(nodes: dict[str, Any], starts: Iterable[str]) -> set[str]:
-    """The names of these nodes and of all that they depend on."""
+    """Returns the names of these nodes and of all nodes that they depend on."""
     waiting = [reference_name(start) for start in starts]
     found: set[str] = set()
     while waiting:
@@ -39,7 +39,7 @@ def find_upstream(nodes: dict[str, Any], starts: Iterable[str]) -> set[str]:
 def reachable_functions(
     functions: dict[str, Any], names: Iterable[str] = (), nodes: Iterable[Any] = ()
 ) -> set[str]:
-    """The functions of these names, those that the nodes name, and all that these name in turn."""
+    """Returns the functions with these names, those that the nodes call, and all their callees."""
     waiting = [*names, *(name for node in nodes for name in function_names(node))]
     found: set[str] = set()
     while waiting:
@@ -51,7 +51,7 @@ def reachable_functions(
 
 
 def function_names(node: Any) -> list[str]:
-    """The functions that a node names in its attributes, however deep."""
+    """Returns the functions in a node's attributes, at any depth."""
     waiting = list(node.attr.values())
     names = []
     while waiting:
@@ -64,20 +64,20 @@ def function_names(node: Any) -> list[str]:
     return names
 
 
-# What a signature runs, told from the file alone: its nodes, in the graph and in its functions.
+# The nodes that a signature runs, in the graph and in its functions, from the file alone.
 #
-# Values are followed, control dependencies are not: an exported graph has none. A node counts as
-# computed from the inputs where their values, not only their shapes, reach it: what depends on
-# shapes and weights alone may yet be folded away.
+# Only values are followed; control dependencies are not, since an exported graph has none. A node
+# counts as computed from the inputs if it depends on their values: a node that depends only on
+# shapes and weights may be folded later.
 
 CALL_OPS = {"PartitionedCall", "StatefulPartitionedCall"}
-# What these give says nothing of the values they take.
+# Ops whose result does not depend on the values of their input.
 VALUELESS = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node that a signature runs; `from_inputs`: it is computed from the inputs' values."""
+    """A node that a signature runs; `from_inputs`: it depends on the values of the inputs."""
 
     name: str
     op: str
@@ -86,7 +86,7 @@ class Node:
 
 @dataclass
 class NodeSearch:
-    """The functions of a model, and the nodes found so far by function and name."""
+    """The functions of a model, and the nodes found, by function and name."""
 
     functions: dict[str, Any]
     found: dict[tuple[str, str], Node] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class NodeSearch:
 
 
 def find_run_nodes(meta_graph: Any, outputs: Iterable[str], inputs: Iterable[str]) -> list[Node]:
-    """The nodes that the tensors `outputs` of the main graph need, with `inputs` given."""
+    """Returns the nodes that compute the tensors `outputs` of the main graph from `inputs`."""
     functions = {f.signature.name: f for f in meta_graph.graph_def.library.function}
     search = NodeSearch(functions)
     nodes = {node.name: node for node in meta_graph.graph_def.node}
@@ -103,12 +103,20 @@ def find_run_nodes(meta_graph: Any, outputs: Iterable[str], inputs: Iterable[str
 
 
 def follow_nodes(
-    search: NodeSearch, scope: str, nodes: dict[str, Any], wanted: set[str], given: set[str]
+    search: NodeSearch, scope: str, nodes: dict[str, Any], wanted: set[str], known: set[str]
 ) -> set[str]:
-    """Notes the nodes that `wanted` references need; returns all names computed from `given`."""
-    from_inputs = set(given)
-    needed = find_references(nodes, wanted, given)
-    for name in topological_names(nodes, wanted, given):
+    """Records the nodes that references need; returns all names that depend on known values.
+
+    Args:
+        search: the search, which records the nodes.
+        scope: the function, "" for the main graph.
+        nodes: its nodes by name.
+        wanted: the references.
+        known: the names whose values come from the inputs.
+    """
+    from_inputs = set(known)
+    needed = find_references(nodes, wanted, known)
+    for name in topological_names(nodes, wanted, known):
         node = nodes[name]
         sources = [reference_name(source) for source in node.input if not source.startswith("^")]
         called = [one for one in function_names(node) if one in search.functions]
@@ -133,32 +141,43 @@ def follow_call(
     sources: list[str],
     from_inputs: set[str],
 ) -> set[str]:
-    """Follows a function that a node calls; returns its results that come from the inputs."""
+    """Follows a function that a node calls; returns its results that depend on the inputs.
+
+    Args:
+        search: the search.
+        name: the function.
+        node: the node that calls it.
+        needed: the references to the node's outputs.
+        sources: the names of the node's inputs.
+        from_inputs: the names that depend on the inputs.
+    """
     function = search.functions[name]
     arguments = [argument.name for argument in function.signature.input_arg]
-    by_place = node.op in CALL_OPS
-    given = {
+    by_position = node.op in CALL_OPS
+    known = {
         argument
-        for place, argument in enumerate(arguments)
-        if (place < len(sources) and sources[place] in from_inputs)
-        or (not by_place and any(source in from_inputs for source in sources))
+        for position, argument in enumerate(arguments)
+        if (position < len(sources) and sources[position] in from_inputs)
+        or (not by_position and any(source in from_inputs for source in sources))
     }
     ends = [function.ret[out.name] for out in function.signature.output_arg]
-    places = {int(end) for end in (one.rpartition(":")[2] for one in needed) if end.isdecimal()}
-    wanted = {end for i, end in enumerate(ends) if i in places or not by_place or not places}
-    key = (name, frozenset(given), frozenset(wanted))
+    positions = {int(end) for end in (one.rpartition(":")[2] for one in needed) if end.isdecimal()}
+    wanted = {
+        end for i, end in enumerate(ends) if i in positions or not by_position or not positions
+    }
+    key = (name, frozenset(known), frozenset(wanted))
     if key not in search.done:
         search.done[key] = set()
         body = {node.name: node for node in function.node_def}
-        reached = follow_nodes(search, name, body, wanted, given)
+        reached = follow_nodes(search, name, body, wanted, known)
         search.done[key] = {end for end in wanted if reference_name(end) in reached}
     return search.done[key]
 
 
 def find_references(
-    nodes: dict[str, Any], wanted: set[str], given: set[str]
+    nodes: dict[str, Any], wanted: set[str], known: set[str]
 ) -> dict[str, set[str]]:
-    """How each needed node is referred to: `node`, `node:1` or `node:output:1`, with its place."""
+    """Returns the references to each needed node: `node:1` or `node:output:1`, with the index."""
     found: dict[str, set[str]] = {}
     waiting = list(wanted)
     while waiting:
@@ -166,20 +185,20 @@ def find_references(
         name = reference_name(reference)
         new = name not in found
         found.setdefault(name, set()).add(reference if ":" in reference else f"{reference}:0")
-        if new and name in nodes and name not in given:
+        if new and name in nodes and name not in known:
             waiting += [source for source in nodes[name].input if not source.startswith("^")]
     return found
 
 
-def topological_names(nodes: dict[str, Any], wanted: set[str], given: set[str]) -> Iterator[str]:
-    """The needed nodes, each after those that it takes, as far as no loop forbids."""
+def topological_names(nodes: dict[str, Any], wanted: set[str], known: set[str]) -> Iterator[str]:
+    """Yields the needed nodes, each after its inputs, except in loops."""
     waiting = [(reference_name(reference), False) for reference in sorted(wanted)]
     seen: set[str] = set()
     while waiting:
         name, ready = waiting.pop()
         if ready:
             yield name
-        elif name in nodes and name not in given and name not in seen:
+        elif name in nodes and name not in known and name not in seen:
             seen.add(name)
             waiting.append((name, True))
             sources = [s for s in nodes[name].input if not s.startswith("^")]

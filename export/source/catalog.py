@@ -1,6 +1,6 @@
-"""The catalog of the collection: what each model is, where it was published, how surely we know.
+"""The catalog of the collection: each model's properties and address, and how certain they are.
 
-`catalog.toml` holds the facts once; an `Entry` is one row of the table.
+`catalog.toml` has the data; an `Entry` is one row of the table.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from export.encoder_config import EncoderConfig
 from support.errors import UserError
 
 CATALOG_FILE = Path(__file__).with_name("catalog.toml")
-# From the surest to the least sure.
+# From the most to the least certain.
 CERTAINTY_MARKS = {
     "d": "documented by the collection or by the model's own publisher",
     "h": "read off the history of the code that made the models",
     "a": "assumed by us",
 }
-# A published name that two contracts share stands for the newer one.
+# A published name that two contracts share means the newer one.
 NEWEST_FIRST = ("tokenizer", "named", "tokens-4", "tokens-3")
 
 
@@ -44,10 +44,10 @@ class Configuration:
 class Entry:
     """One published model.
 
-    `name` is its handle: the published name, with `@contract` behind it where a newer contract has
-    the same. `configuration` is None for a tokenizer. `published_url` differs from `url` where
-    what was published is a page about the file. `known` has a mark for each of `configuration`,
-    `inputs`, `outputs` and `url`.
+    `name` is its handle: the published name, followed by `@contract` if a newer contract has the
+    same name. `configuration` is None for a tokenizer. `published_url` differs from `url` if a page
+    about the file was published. `known` has a mark for each of `configuration`, `inputs`,
+    `outputs` and `url`.
     """
 
     name: str
@@ -63,19 +63,19 @@ class Entry:
 
     @property
     def mark(self) -> str:
-        """The least sure of its marks."""
+        """The least certain of its marks."""
         return max(self.known.values(), key=list(CERTAINTY_MARKS).index)
 
     @property
     def group(self) -> str:
-        """Equal in entries that differ in nothing but their weights: one build stands for all."""
+        """A key that is equal for entries that differ only in their weights."""
         if self.configuration is None:
             return self.contract
         return f"{self.configuration.name}-L{self.configuration.layers}/{self.contract}"
 
 
 def encoder_config_of(entry: Entry, vocab_size: int | None = None) -> EncoderConfig:
-    """The encoder of an entry, for its own vocab or for one of another size.
+    """Returns the encoder of an entry, for its own vocab or for one of another size.
 
     Raises:
         UserError: the entry is a tokenizer.
@@ -96,7 +96,7 @@ def encoder_config_of(entry: Entry, vocab_size: int | None = None) -> EncoderCon
 
 
 def find_entry(name: str) -> Entry | None:
-    """The entry of this name: `albert_tiny`, or with its contract `albert_tiny@tokens-4`."""
+    """Finds an entry by name: `albert_tiny`, or with its contract `albert_tiny@tokens-4`."""
     return next(
         (e for e in read_entries() if name in (e.name, f"{e.published}@{e.contract}")),
         None,
@@ -105,7 +105,7 @@ def find_entry(name: str) -> Entry | None:
 
 @cache
 def read_entries() -> tuple[Entry, ...]:
-    """Every row, in the order of the file."""
+    """Reads every row, in the order of the file."""
     document = tomllib.loads(CATALOG_FILE.read_text(encoding="utf-8"))
     rows = [
         (source, published, model)
@@ -128,7 +128,15 @@ def make_entry(
     model: dict[str, Any],
     is_newest: bool,
 ) -> Entry:
-    """One model of one source."""
+    """Makes the entry of one model.
+
+    Args:
+        document: the whole document.
+        source: the entry of `sources` that has the model.
+        published: the published name.
+        model: the model's own data.
+        is_newest: whether its contract is the newest of this name.
+    """
     contract = source["contract"]
     url = model.get("url", source["url"])
     configuration = None
@@ -153,12 +161,12 @@ def make_entry(
 
 
 def read_contracts() -> dict[str, dict[str, Any]]:
-    """What each contract takes and gives."""
+    """Reads the inputs and outputs of each contract."""
     document: dict[str, dict[str, Any]] = tomllib.loads(CATALOG_FILE.read_text(encoding="utf-8"))
     return document["contracts"]
 
 
-# `python -m export catalog`: the catalog as a table to read or as JSON.
+# `python -m export catalog` prints the catalog as a table or as JSON.
 
 EXAMPLE = """examples:
   python -m export catalog
@@ -185,21 +193,21 @@ def add_command(commands: Any) -> None:
 
 
 def run_catalog(options: argparse.Namespace) -> None:
-    """`python -m export catalog`."""
+    """Runs `python -m export catalog`."""
     print(
         catalog_json() if options.json else f"{format_table(read_entries())}\n\n{format_footer()}"
     )
 
 
 def catalog_json() -> str:
-    """The rows, the contracts and what the marks mean."""
+    """Returns the rows, the contracts and the meaning of the marks as JSON."""
     rows = [asdict(entry) | {"mark": entry.mark, "group": entry.group} for entry in read_entries()]
     document = {"marks": CERTAINTY_MARKS, "contracts": read_contracts(), "models": rows}
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
 def format_table(rows: tuple[Entry, ...]) -> str:
-    """The rows in aligned columns under a header."""
+    """Formats the rows in aligned columns with a header."""
     lines = [dict(zip(COLUMNS, COLUMNS, strict=True)), *(row_cells(entry) for entry in rows)]
     widths = {column: max(len(line[column]) for line in lines) for column in COLUMNS}
     return "\n".join(
@@ -212,7 +220,7 @@ def format_table(rows: tuple[Entry, ...]) -> str:
 
 
 def row_cells(entry: Entry) -> dict[str, str]:
-    """One row as text; what does not apply is `-`."""
+    """Returns the cells of one row as text; `-` if a column does not apply."""
     sizes = entry.configuration
     known = entry.known
     values = {
@@ -238,7 +246,7 @@ def row_cells(entry: Entry) -> dict[str, str]:
 
 
 def format_footer() -> str:
-    """What the marks and the contracts mean."""
+    """Returns the text that explains the marks and the contracts."""
     lines = ["How surely config(uration), in(puts), out(puts) and url are known:"]
     lines += [f"  {mark}  {meaning}" for mark, meaning in CERTAINTY_MARKS.items()]
     lines.append("A model that says otherwise in its own signature is right, and the table wrong.")

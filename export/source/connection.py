@@ -1,7 +1,7 @@
-"""One answer of a web server, read by a thread of its own, so that no part of it can hang for ever.
+"""One response of a web server, read by a separate thread, so that nothing can hang forever.
 
-The timeout of a socket counts from byte to byte: a host that sends its status line, or the length
-of a chunk, at a byte a second never reaches it; and looking up a name has no timeout at all.
+A socket's timeout restarts with every byte: a host that sends its status line, or the length of a
+chunk, at one byte per second never reaches it. The look-up of a host name has no timeout at all.
 """
 
 import contextlib
@@ -23,23 +23,23 @@ SCHEMES = ("https", "http")
 
 
 class ConnectionBroken(Exception):
-    """The connection ended before the file did, or nothing to speak of arrives."""
+    """The connection ended before the file did, or almost nothing arrives."""
 
 
 class ReaderGone(Exception):
-    """Tells the thread that nobody reads on."""
+    """Stops the thread when nobody reads its data any more."""
 
 
 class NoAnswer(Exception):
-    """Nothing came in answer to a request."""
+    """No response came to a request."""
 
 
 class Connection:
-    """An answer and what comes with it; closed at the end of the block.
+    """A response and its body; closed at the end of the block.
 
     Raises:
-        UserError: a redirect to where none may lead.
-        NoAnswer: none in time.
+        UserError: a forbidden redirect.
+        NoAnswer: no response in time.
         requests.RequestException: no connection.
     """
 
@@ -48,9 +48,9 @@ class Connection:
         self.headers = headers
         self.timeout = seconds
         self.over = threading.Event()
-        # A few pieces, so that a fast host does not fill the memory.
+        # A few pieces, so that a fast host does not use up the memory.
         self.arrived: queue.Queue[Any] = queue.Queue(8)
-        # A daemon: a thread that hangs in the system must not keep the program from its end.
+        # A daemon, so that a hanging thread does not stop the program from ending.
         threading.Thread(target=self._read_or_stop, daemon=True).start()
         try:
             self.answer: requests.Response = self._next(seconds * (MAX_REDIRECTS + 1))
@@ -58,19 +58,19 @@ class Connection:
             raise NoAnswer(str(error)) from None
 
     def __enter__(self) -> "Connection":
-        """The connection."""
+        """Returns the connection."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lets go of it; the thread closes it when it comes to that."""
+        """Ends the reading; the thread closes the connection."""
         self.over.set()
 
     def pieces(self, seconds: float, least: int) -> Iterator[bytes]:
-        """What arrives, as soon as it does.
+        """Yields the pieces of the body as they arrive.
 
         Args:
-            seconds: how long less than `least` bytes may arrive.
-            least: a host that gives fewer hangs, even if now and then it gives a byte.
+            seconds: the longest time in which fewer than `least` bytes may arrive.
+            least: the fewest bytes in this time.
 
         Raises:
             BrokenOff: the connection ended too early, or hangs.
@@ -88,7 +88,7 @@ class Connection:
                 arrived, since = 0, time.monotonic()
 
     def _next(self, seconds: float) -> Any:
-        """What the thread has next."""
+        """Returns the thread's next item."""
         try:
             found = self.arrived.get(timeout=seconds)
         except queue.Empty:
@@ -99,32 +99,32 @@ class Connection:
         return found
 
     def _read_or_stop(self) -> None:
-        """The thread."""
+        """Runs in the thread; ends quietly when nobody reads any more."""
         with contextlib.suppress(ReaderGone):
             self._read()
 
     def _read(self) -> None:
-        """Hands over the answer, the pieces of its body, and None or an error at the end."""
+        """Puts the response, the pieces of its body, and None or an error into the queue."""
         import urllib3
 
         try:
             with follow_redirects(self.url, self.headers, self.timeout) as answer:
-                self._give(answer)
+                self._put(answer)
                 while piece := answer.raw.read1(PIECE_BYTES):
-                    self._give(piece)
-                self._give(None)
+                    self._put(piece)
+                self._put(None)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             import requests
 
             known = isinstance(error, requests.RequestException)
-            self._give(error if known else ConnectionBroken(type(error).__name__))
+            self._put(error if known else ConnectionBroken(type(error).__name__))
         except ReaderGone:
             raise
         except Exception as error:
-            self._give(error)
+            self._put(error)
 
-    def _give(self, what: Any) -> None:
-        """Hands something over, unless nobody wants it any more."""
+    def _put(self, what: Any) -> None:
+        """Puts an item into the queue, unless nobody reads any more."""
         while not self.over.is_set():
             try:
                 return self.arrived.put(what, timeout=1)
@@ -134,24 +134,24 @@ class Connection:
 
 
 def follow_redirects(url: str, headers: dict[str, str], timeout: float) -> "requests.Response":
-    """The answer behind the redirects of an address.
+    """Follows the redirects of a URL and returns the response.
 
     Raises:
-        UserError: too many of them, or one that leads from https to anything else.
+        UserError: there are too many redirects, or one leads from https to anything else.
         requests.RequestException: no connection.
     """
     import requests
 
-    place = url
+    location = url
     for _ in range(MAX_REDIRECTS + 1):
         answer = requests.get(
-            place, headers=headers, stream=True, timeout=timeout, allow_redirects=False
+            location, headers=headers, stream=True, timeout=timeout, allow_redirects=False
         )
         if not answer.is_redirect:
             return answer
         answer.close()
-        before, place = place, urljoin(place, answer.headers["location"])
-        scheme = urlsplit(place).scheme
+        before, location = location, urljoin(location, answer.headers["location"])
+        scheme = urlsplit(location).scheme
         if scheme not in SCHEMES:
             raise UserError(f"{url} is redirected to {scheme}:, expected https; give another URL")
         if urlsplit(before).scheme == "https" != scheme:

@@ -1,4 +1,4 @@
-"""Downloads a URL into the cache, once; a download that broke off is taken up again."""
+"""Downloads a URL into the cache, once; resumes an interrupted download."""
 
 import hashlib
 import json
@@ -16,18 +16,18 @@ from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
 from support.printing import underlying_stream
 
-# What is there of a download that is not finished, kept as long as it can be gone on with.
+# What is there of a download that is not finished, saved as long as it can be gone on with.
 
 # A file that nobody has written to for so long was left by a process that is gone.
 ABANDONED_S = 120
 
 
 class PartialFile:
-    """The growing file of one URL.
+    """The partial file of one URL.
 
-    `version` is what the server calls this version of the file (an ETag or a date), without which
-    nothing can be taken up. It is part of the file's name, so that two versions never mix, and so
-    is the process, so that two processes never write to one file.
+    `version` is the server's name of this version of the file (an ETag or a date); without it no
+    download can be resumed. The file's name includes it, so that two versions never mix, and the
+    process id, so that two processes never write to one file.
     """
 
     def __init__(self, cache: Path, key: str) -> None:
@@ -37,16 +37,16 @@ class PartialFile:
 
     @property
     def stem(self) -> str:
-        """The name up to the version."""
+        """The start of the file's name: key and version."""
         return f"{self.key}-{hashlib.sha256((self.version or '').encode()).hexdigest()[:16]}"
 
     @property
     def path(self) -> Path:
-        """The growing file."""
+        """The path of the partial file."""
         return self.cache / f"{self.stem}.{os.getpid()}.growing"
 
     def __enter__(self) -> "PartialFile":
-        """Takes up what an earlier process left."""
+        """Takes over the partial file of an earlier process."""
         for note in self.cache.glob(f"{self.key}-*.json"):
             with suppress(FileNotFoundError, UserError):
                 self.version = require_type(read_object(note).get("version"), str, str(note))
@@ -57,27 +57,27 @@ class PartialFile:
         return self
 
     def left_behind(self) -> Iterator[Path]:
-        """Files of this version that no process writes to."""
-        kept = self.cache / f"{self.stem}.partial"
-        if kept.exists():
-            yield kept
-        for growing in self.cache.glob(f"{self.stem}.*.growing"):
-            if time.time() - growing.stat().st_mtime > ABANDONED_S:
-                yield growing
+        """Yields files of this version that no process writes to."""
+        saved = self.cache / f"{self.stem}.partial"
+        if saved.exists():
+            yield saved
+        for partial_path in self.cache.glob(f"{self.stem}.*.growing"):
+            if time.time() - partial_path.stat().st_mtime > ABANDONED_S:
+                yield partial_path
 
     def __exit__(self, *_: object) -> None:
-        """Leaves what can be gone on with; after success there is nothing to leave."""
+        """Saves the partial file if it can be resumed; after success there is none."""
         if self.version and self.size():
             self.path.replace(self.cache / f"{self.stem}.partial")
         else:
             self.forget()
 
     def size(self) -> int:
-        """Bytes that are there."""
+        """Returns the number of bytes in the file."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def start(self, version: str | None) -> None:
-        """Begins anew, with this version of the file."""
+        """Starts again from the beginning, with this version of the file."""
         self.forget()
         self.version = version
         if version:
@@ -85,23 +85,23 @@ class PartialFile:
             (self.cache / f"{self.stem}.json").write_text(note, encoding="utf-8")
 
     def finish(self, target: Path) -> None:
-        """Puts the whole file in its place."""
+        """Renames the complete file to its target."""
         self.path.replace(target)
 
     def forget(self) -> None:
-        """Removes what is there."""
+        """Removes the partial file."""
         self.path.unlink(missing_ok=True)
         (self.cache / f"{self.stem}.json").unlink(missing_ok=True)
         self.version = None
 
 
-# How far a download is: a bar on a terminal, a line now and then in a log.
+# Progress of a download: a bar on a terminal, a line from time to time in a log.
 
 LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts bytes and shows them; `total` is None where the server does not say."""
+    """Counts and reports bytes; `total` is None if the server does not send the size."""
 
     def __init__(self, total: int | None, done: int, say: Callable[[str], None]) -> None:
         self.total = total
@@ -111,7 +111,7 @@ class Progress:
         self.bar: Any = None
 
     def __enter__(self) -> "Progress":
-        """Opens the bar if there is a terminal to draw it on."""
+        """Opens the bar if stderr is a terminal."""
         if sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -144,9 +144,9 @@ class Progress:
 OTHER_SOURCES = "give a local directory, a .tar.gz, a .zip or another URL"
 # Seconds until a host answers, and between two pieces.
 TIMEOUT_S = 20
-# A host that gives less than this in this time hangs, even if now and then it gives a byte.
+# A host that sends fewer bytes than this in this time hangs.
 STALL_S, STALL_BYTES = 60, 10_000
-# Even of a host that always gives a little.
+# The longest time for a whole file.
 TOTAL_S = 6 * 3600
 ATTEMPTS = 3
 PAUSE_S = 1.0
@@ -158,20 +158,20 @@ max_bytes = DEFAULT_GIB * GIB
 
 
 class NoArchive(Exception):
-    """What arrives is something else than an archive."""
+    """The response is no archive."""
 
 
 def set_max_download(gib: int) -> None:
-    """Sets how large a download may be."""
+    """Sets the size limit of downloads."""
     global max_bytes
     max_bytes = gib * GIB
 
 
 def refuse_larger(url: str, size: int, what: str = "has") -> None:
-    """Stops at a file that is larger than allowed.
+    """Refuses a file that is larger than allowed.
 
     Raises:
-        UserError: it is.
+        UserError: it is larger.
     """
     if size > max_bytes:
         raise UserError(
@@ -181,11 +181,11 @@ def refuse_larger(url: str, size: int, what: str = "has") -> None:
 
 
 def download_archive(url: str, cache: Path, say: Callable[[str], None]) -> Path:
-    """The file behind a URL.
+    """Downloads a file, unless the cache has it; returns its path.
 
     Raises:
-        UserError: a host that does not answer, a dead address, a page instead of a file.
-        EnvironmentProblem: the connection broke, again and again, or the cache is not writable.
+        UserError: the host does not answer, the address is dead, or it is a web page.
+        EnvironmentProblem: the connection broke several times, or the cache is not writable.
     """
     key = hashlib.sha256(url.encode()).hexdigest()
     target = cache / f"{key}.archive"
@@ -205,11 +205,11 @@ def download_archive(url: str, cache: Path, say: Callable[[str], None]) -> Path:
 
 
 def fetch_with_retries(url: str, part: PartialFile, say: Callable[[str], None]) -> None:
-    """Fills the part, with a few attempts.
+    """Downloads the file, in a few attempts.
 
     Raises:
-        UserError: see `downloaded`.
-        EnvironmentProblem: the last attempt broke off too.
+        UserError: see `download_archive`.
+        EnvironmentProblem: the last attempt was interrupted too.
     """
     import requests
 
@@ -233,21 +233,21 @@ def fetch_with_retries(url: str, part: PartialFile, say: Callable[[str], None]) 
 
 
 def fetch_once(url: str, part: PartialFile, until: float, say: Callable[[str], None]) -> None:
-    """One connection: what is missing of the part.
+    """Downloads the missing part of the file over one connection.
 
     Args:
-        url: of the file.
-        part: what is there of it.
-        until: by the monotonic clock, when it has to be there.
-        say: is told how far it is.
+        url: the URL of the file.
+        part: the partial file.
+        until: the deadline, by the monotonic clock.
+        say: prints progress.
 
     Raises:
-        BrokenOff: it ended too early.
-        UserError: not the file that was asked for, or a larger one than allowed.
+        ConnectionBroken: the connection ended too early.
+        UserError: the response is another file, or a larger one than allowed.
     """
     headers = {"Accept-Encoding": "identity"}
     if part.version and part.size():
-        # The server sends the rest if the file is still this version, else all of it.
+        # The server sends the rest if the version is the same, else the whole file.
         headers |= {"Range": f"bytes={part.size()}-", "If-Range": part.version}
     with Connection(url, headers, TIMEOUT_S) as connection:
         answer = connection.answer
@@ -279,13 +279,13 @@ def fetch_once(url: str, part: PartialFile, until: float, say: Callable[[str], N
 
 
 def is_continuation(headers: Any, status: int, position: int) -> bool:
-    """Whether the answer is the rest of the file from here on."""
+    """Whether the response is the rest of the file from this position."""
     where: str = headers.get("content-range", "")
     return status == 206 and where.startswith(f"bytes {position}-")
 
 
 def file_version(headers: Any) -> str | None:
-    """What names this version of the file; a weak ETag may not be asked with."""
+    """Returns the name of this version of the file; weak ETags cannot be used in a request."""
     tag: str | None = headers.get("etag")
     known: str | None = tag if tag and tag.startswith('"') else headers.get("last-modified")
     return known if headers.get("accept-ranges") != "none" else None
@@ -298,18 +298,18 @@ def copy_body(
     until: float,
     say: Callable[[str], None],
 ) -> None:
-    """Writes what arrives.
+    """Writes the body to the partial file.
 
     Args:
-        connection: where it comes from.
-        part: where it goes.
-        total: the size of the whole file, where the host says it.
-        until: by the monotonic clock, when it has to be there.
-        say: is told how far it is.
+        connection: the connection.
+        part: the partial file.
+        total: the size of the whole file, None if unknown.
+        until: the deadline, by the monotonic clock.
+        say: prints progress.
 
     Raises:
-        BrokenOff: less than all of it did, or nothing to speak of any more.
-        NoArchive: it is something else.
+        ConnectionBroken: the body is incomplete, or almost nothing arrives.
+        NoArchive: the file is no archive.
         UserError: it takes too long, or is larger than allowed.
     """
     with part.path.open("a+b") as file, Progress(total, part.size(), say) as progress:
@@ -335,7 +335,7 @@ def copy_body(
 
 
 def page_hint(url: str) -> str:
-    """What to try where the address is a page about a file."""
+    """Returns advice for the address of a page about a file."""
     if "/blob/" not in url:
         return ""
     return f"; the file itself is often at {url.replace('/blob/', '/raw/', 1)}"

@@ -1,16 +1,16 @@
-"""The ops that a SavedModel cannot do without although they read or write files, and their place.
+"""Checks the use of the few file ops that a SavedModel needs.
 
-- `SaveV2`, `MergeV2Checkpoints` and `RestoreV2` stand in every SavedModel: its saver, the two
-  nodes that the `saver_def` names. The one that restores runs when a model is loaded: it may not
-  write, and reads only from the file name that the loader gives. A TF1 graph keeps those of other
-  savers besides: of `Saver.restore` before it was saved, of `init_from_checkpoint`. These nobody
-  runs: a loader runs the restoring node, what initialises tables and local variables, and
-  signatures. Reached from one of these, or in a function that anything but the saver names, they
-  would work on any file at all.
-- `InitializeTableFromTextFile` reads a vocab. Its file name must come from an asset: passed on
-  from call to call as an argument, never computed and never a constant. A loader gives the nodes
-  of assets their paths only while it initialises: reached from anything that runs later, such as a
-  signature, the node would give what is written in it.
+- `SaveV2`, `MergeV2Checkpoints` and `RestoreV2` are in every SavedModel: they belong to its saver,
+  the two nodes in `saver_def`. The restoring node runs when a model is loaded: it must not write,
+  and may read only the file name from the loader. A TF1 graph also contains the nodes of other
+  savers: of `Saver.restore` before the save, of `init_from_checkpoint`. Nothing runs these: a
+  loader runs the restoring node, the initialisers of tables and local variables, and signatures.
+  If one of these reached a saver's node, or if a function that is not only the saver's had one, it
+  would work on any file.
+- `InitializeTableFromTextFile` reads a vocab. Its file name must come from an asset: it may be
+  passed from call to call as an argument, but not computed, and it may not be a constant. A loader
+  replaces the nodes of assets by their paths only while it initialises: in a signature, which runs
+  later, the node would have the value that is written in the file.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,17 +42,17 @@ VARIABLE_USES = {"AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp"}
 # Nodes of one output whose value a loader replaces.
 REPLACED_BY_LOADER = {"Const", "Placeholder", "PlaceholderWithDefault"}
 LOCAL_VARIABLES = "local_variables"
-# What a loader runs with the assets' paths given: these outputs, and what any collection lists.
+# A loader runs these outputs, and all nodes in collections, with the assets' paths.
 INIT_SIGNATURE = "__saved_model_init_op"
-# Grappler may put a function in the place of another that has the same value here.
+# Grappler may replace a function by another with the same value of this attribute.
 SWAPPED_BY = "api_implements"
 MAIN_GRAPH = ""
-# Stands for an input whose origin is not followed; no node and no argument is called so.
+# An input whose origin is unknown; no node and no argument has this name.
 UNKNOWN = "<unknown>"
 
 
 def find_misplaced(meta_graph: Any) -> list[str]:
-    """Each file op away from its place, in words."""
+    """Describes each file op that is not allowed where it is."""
     program = Program(meta_graph)
     return [
         *find_misplaced_savers(program),
@@ -63,13 +63,13 @@ def find_misplaced(meta_graph: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Program:
-    """A meta graph, and what is asked of it more than once."""
+    """A meta graph, with cached properties."""
 
     meta_graph: Any
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The nodes by name of the main graph, under `MAIN`, and of each function."""
+        """The nodes by name, of the main graph under `MAIN_GRAPH`, and of each function."""
         return {
             function: {node.name: node for node in nodes}
             for function, nodes in node_lists(self.meta_graph)
@@ -82,7 +82,7 @@ class Program:
 
     @cached_property
     def arguments(self) -> dict[str, list[str]]:
-        """The arguments of each function that takes one tensor for each of them."""
+        """The arguments of each function that takes exactly one tensor per argument."""
         return {
             function.signature.name: [argument.name for argument in function.signature.input_arg]
             for function in self.meta_graph.graph_def.library.function
@@ -91,7 +91,7 @@ class Program:
 
     @cached_property
     def calls(self) -> dict[str, list[tuple[Any, set[str]]]]:
-        """By function, the nodes that name functions, each with their names."""
+        """By function, the nodes that call functions, each with the callees' names."""
         return {
             function: [
                 (node, names) for node in nodes.values() if (names := set(function_names(node)))
@@ -101,10 +101,10 @@ class Program:
 
     @cached_property
     def callable(self) -> set[str]:
-        """The functions that Python, a gradient or an optimizer can call, by any name they have.
+        """The functions that Python, a gradient or an optimiser can call.
 
-        Those are the functions that any object, gradient or attribute of a function names. Which
-        field names a function is not asked: an object may name one in five ways.
+        Those are the functions whose name occurs in any field of an object, of a gradient, or of a
+        function's attributes: an object can refer to a function in five ways.
         """
         library = self.meta_graph.graph_def.library
         graph = self.meta_graph.object_graph_def
@@ -119,7 +119,7 @@ class Program:
 
     @cached_property
     def results(self) -> list[str]:
-        """The outputs of signatures that are run when a model is used."""
+        """The outputs of the signatures that run when a model is used."""
         return [
             name
             for key, signature in self.meta_graph.signature_def.items()
@@ -130,10 +130,10 @@ class Program:
 
     @cached_property
     def started(self) -> list[str]:
-        """What a loader runs of the main graph at the start, besides the saver.
+        """The nodes of the main graph that a loader runs at the start, besides the saver's.
 
-        Every node that a collection lists, and what initialises local variables: loading in TF2
-        does that by itself.
+        These are the nodes in collections, and the initialisers of local variables, which loading
+        in TF2 runs automatically.
         """
         init = self.meta_graph.signature_def.get(INIT_SIGNATURE)
         outputs = [n for info in init.outputs.values() for n in tensor_names(info)] if init else []
@@ -143,11 +143,11 @@ class Program:
 
     @cached_property
     def restores(self) -> set[str]:
-        """The nodes of the main graph that restoring runs."""
+        """The nodes of the main graph that run during restoring."""
         return find_upstream(self.main, [self.meta_graph.saver_def.restore_op_name])
 
     def reached(self, names: Iterable[str] = (), nodes: Iterable[str] = ()) -> set[str]:
-        """The functions of these names, those that these nodes of the main graph call, and on."""
+        """Returns the functions with these names, those these nodes call, and their callees."""
         bodies = {name: [node for node, _ in calls] for name, calls in self.calls.items()}
         wanted = set(nodes)
         return reachable_functions(
@@ -156,11 +156,11 @@ class Program:
 
 
 def find_misplaced_savers(program: Program) -> Iterator[str]:
-    """Checkpoint ops that something else than the saver reaches."""
+    """Describes the checkpoint ops that something other than the saver reaches."""
     main, restores = program.main, program.restores
     saves = find_upstream(main, [program.meta_graph.saver_def.save_tensor_name])
     run_by_others = find_upstream(main, program.results + program.started)
-    # Whatever no saver takes could be run by a loader unknown here, if it names a function.
+    # An unknown loader might run any node that no saver uses and that calls a function.
     others = (set(main) - saves - restores) | run_by_others
     by_others = program.reached(program.callable, others)
     by_restore = program.reached(nodes=restores)
@@ -181,20 +181,20 @@ def find_misplaced_savers(program: Program) -> Iterator[str]:
 
 
 def find_foreign_restores(program: Program) -> Iterator[str]:
-    """Ops that loading a model runs, and that restore from another file than the model's own."""
-    given = reference_name(program.meta_graph.saver_def.filename_tensor_name)
+    """Describes the ops that restore from another file than the model's while it is loaded."""
+    own_file = reference_name(program.meta_graph.saver_def.filename_tensor_name)
     files = trace_file_names(program, {RESTORE_OP}, 0)
     read = {origin for node, origin in files.in_main if node in program.restores}
-    is_given = given in program.main and program.main[given].op in REPLACED_BY_LOADER
-    if files.unknown or (read and not (is_given and read == {given})):
+    is_own = own_file in program.main and program.main[own_file].op in REPLACED_BY_LOADER
+    if files.unknown or (read and not (is_own and read == {own_file})):
         where = files.unknown.partition(" in ")[2]
         yield f"op {RESTORE_OP} on another file than the model's own{in_function(where)}"
 
 
 def find_misplaced_tables(program: Program) -> Iterator[str]:
-    """Tables that are read from a file that is no asset."""
+    """Describes the tables that are read from a file that is no asset."""
     files = trace_file_names(program, TABLE_FILE_OPS, 1)
-    # These run without the assets' paths: a node would give the path that is written in it.
+    # These run without the assets' paths: a node would have the path that is written in the file.
     later = find_upstream(program.main, program.results) | program.restores
     if files.unknown:
         yield f"op {files.unknown} on a file that is no asset"
@@ -210,11 +210,11 @@ def find_misplaced_tables(program: Program) -> Iterator[str]:
 
 @dataclass
 class FileNames:
-    """Where the file names of some ops come from.
+    """The origins of the file names of some ops.
 
-    `arguments`: of functions, by name and place, that become a file name; `in_main`: nodes of the
-    main graph that take one, each with the node that it comes from; `unknown`: the first op in a
-    function where one is not an argument passed on, in words.
+    `arguments` has the functions and the positions of arguments that become a file name; `in_main`
+    the nodes of the main graph that take one, each with its origin; `unknown` describes the first
+    op in a function whose file name is not an argument.
     """
 
     arguments: set[tuple[str, int]]
@@ -222,10 +222,10 @@ class FileNames:
     unknown: str = ""
 
 
-def trace_file_names(program: Program, ops: set[str], place: int) -> FileNames:
-    """Follows the input `place` of these ops back through all calls.
+def trace_file_names(program: Program, ops: set[str], position: int) -> FileNames:
+    """Traces the input `position` of these ops back through all calls.
 
-    The arguments grow by those of callers until the main graph and Python have given them all.
+    It adds the arguments of callers until all origins are in the main graph or in Python.
     """
     found = FileNames(set(), [])
     size = -1
@@ -234,7 +234,7 @@ def trace_file_names(program: Program, ops: set[str], place: int) -> FileNames:
         found.in_main = []
         for function, nodes in program.functions.items():
             takers = [
-                (node, (data_inputs(node) + [UNKNOWN] * (place + 1))[place])
+                (node, (data_inputs(node) + [UNKNOWN] * (position + 1))[position])
                 for node in nodes.values()
                 if node.op in ops
             ]
@@ -242,7 +242,7 @@ def trace_file_names(program: Program, ops: set[str], place: int) -> FileNames:
                 inputs = data_inputs(node)
                 for name, index in found.arguments:
                     if name in called:
-                        # How a branch or a loop passes its arguments on is not followed.
+                        # The arguments of branches and loops are not traced.
                         known = node.op in CALLS and index < len(inputs)
                         takers.append((node, inputs[index] if known else UNKNOWN))
             for node, source in takers:
@@ -259,12 +259,12 @@ def trace_file_names(program: Program, ops: set[str], place: int) -> FileNames:
 
 
 def is_asset(program: Program, name: str) -> bool:
-    """Whether a node of the main graph is an asset's path, or a variable that only holds one."""
+    """Whether a node of the main graph is an asset's path, or a variable that only stores one."""
     nodes = program.main
     assets = {
         reference_name(asset.tensor_info.name)
         for asset in read_assets(program.meta_graph)
-        # Of a node with several outputs, the loader replaces but one.
+        # A loader replaces only one output of a node.
         if op_of_node(nodes, reference_name(asset.tensor_info.name)) in REPLACED_BY_LOADER
     }
     if name in assets:
@@ -280,14 +280,14 @@ def is_asset(program: Program, name: str) -> bool:
 
 
 def op_of_node(nodes: dict[str, Any], name: str) -> str:
-    """The op of the node of this name, or nothing."""
+    """Returns the op of the node with this name, or ""."""
     return str(nodes[name].op) if name in nodes else ""
 
 
 def is_bound_asset(program: Program, function: str, from_end: int) -> bool:
-    """Whether what Python binds to an argument, counted from the last, is an asset.
+    """Whether Python binds an asset to an argument, which is counted from the last.
 
-    A function that Python cannot call is bound to nothing.
+    Python binds nothing to a function that it cannot call.
     """
     if function not in program.callable:
         return True
@@ -300,10 +300,10 @@ def is_bound_asset(program: Program, function: str, from_end: int) -> bool:
     if not 0 <= bound[from_end] < len(graph.nodes):
         return False
     thing = graph.nodes[bound[from_end]]
-    # A registered name decides what the object becomes, whatever kind it says it is of.
+    # A registered name decides the object's class, whatever its kind is.
     return thing.WhichOneof("kind") == "asset" and not thing.registered_name
 
 
 def in_function(function: str) -> str:
-    """Where, in words."""
+    """Returns ` in FUNCTION` for messages, or "" for the main graph."""
     return f" in {function}" if function else ""

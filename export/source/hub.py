@@ -1,7 +1,7 @@
-"""Finds the SavedModel behind a handle.
+"""Finds the SavedModel of a handle.
 
 A handle is a local directory, an archive (.tar.gz, .tgz, .tar, .zip), a URL of one, a page of
-TF-Hub or Kaggle, or a name of the catalog. What comes out has been vetted, and not been loaded.
+TF-Hub or Kaggle, or a name of the catalog. The result is vetted, but not loaded.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from support.errors import EnvironmentProblem, UserError
 from support.input_files import plain_file_size
 from support.quiet_tensorflow import tensorflow
 
-# Pages of TF-Hub and Kaggle, resolved by tensorflow_hub, which knows their protocol.
+# Pages of TF-Hub and Kaggle; tensorflow_hub resolves them, since it knows their protocol.
 
 PAGE_HOSTS = {
     "tfhub.dev",
@@ -35,17 +35,17 @@ PAGE_HOSTS = {
 
 
 def is_model_page(url: str) -> bool:
-    """Whether tensorflow_hub is the one to ask."""
+    """Whether tensorflow_hub can resolve a URL."""
     parts = urlsplit(url)
     kaggle = "kaggle" in (parts.hostname or "")
     return parts.hostname in PAGE_HOSTS and (not kaggle or parts.path.startswith("/models/"))
 
 
 def resolve_page(url: str) -> Path:
-    """The directory that tensorflow_hub downloads a model to.
+    """Downloads a model with tensorflow_hub; returns its directory.
 
     Raises:
-        UserError: the site does not answer, or not with a model.
+        UserError: the site does not answer, or does not send a model.
     """
     tensorflow()
     import tensorflow_hub
@@ -53,7 +53,7 @@ def resolve_page(url: str) -> Path:
     try:
         with short_timeouts():
             directory = Path(tensorflow_hub.resolve(url))
-    # Whatever it is: a site that is gone fails in many ways, and none of them is for a person.
+    # A dead site causes many kinds of errors, which users would not understand.
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise UserError(f"{url} gives no model ({reason}); {download.OTHER_SOURCES}") from error
@@ -66,14 +66,14 @@ def resolve_page(url: str) -> Path:
 
 @contextmanager
 def short_timeouts() -> Iterator[None]:
-    """tensorflow_hub waits for ever for a host, and ten minutes for another process's lock."""
+    """Limits how long tensorflow_hub waits: by default forever for a host, 10 min for a lock."""
     from tensorflow_hub import compressed_module_resolver
 
     before = socket.getdefaulttimeout()
     lock_before = compressed_module_resolver.LOCK_FILE_TIMEOUT_SEC
     socket.setdefaulttimeout(download.TIMEOUT_S)
     compressed_module_resolver.LOCK_FILE_TIMEOUT_SEC = download.STALL_S
-    # Else it would hand out an address in a storage bucket instead of a directory.
+    # Otherwise it would return an address in a storage bucket instead of a directory.
     format_before = os.environ.pop("TFHUB_MODEL_LOAD_FORMAT", None)
     try:
         yield
@@ -84,19 +84,18 @@ def short_timeouts() -> Iterator[None]:
             os.environ["TFHUB_MODEL_LOAD_FORMAT"] = format_before
 
 
-# Whether a directory that models are taken from can have been filled by somebody else.
+# Protection of the cache against other users.
 #
-# The default cache lies in the directory for temporary files, where anyone may have made it
-# first.
+# The default cache is in the directory for temporary files, where anyone may have created it first.
 
 OTHER_CACHE = "set TFHUB_CACHE_DIR to a directory of your own"
 
 
 def prepare_cache(cache: Path) -> Path:
-    """The cache, made for its owner alone where there is none.
+    """Creates the cache, accessible only to its owner, unless it exists; returns it.
 
     Raises:
-        EnvironmentProblem: it cannot be made, or see `check`.
+        EnvironmentProblem: it cannot be created, or see `check_owner`.
     """
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,15 +108,15 @@ def prepare_cache(cache: Path) -> Path:
 
 
 def check_owner(directory: Path) -> None:
-    """Stops at a directory that others own or may write to; Windows has no such owners.
+    """Refuses a directory that other users own or can change, where directories have owners.
 
     Raises:
-        EnvironmentProblem: it is one, or one of the directories above it lets others move it away.
+        EnvironmentProblem: it is such a directory, or other users could move it.
     """
     if not hasattr(os, "geteuid"):
         return
-    place = directory.resolve()
-    found = place.stat()
+    path = directory.resolve()
+    found = path.stat()
     if found.st_uid not in (os.geteuid(), 0):
         raise EnvironmentProblem(
             f"{directory} belongs to another user (uid {found.st_uid}), who decides what is in it; "
@@ -128,9 +127,9 @@ def check_owner(directory: Path) -> None:
             f"{directory} may be written to by other users, so that its models may be anyone's; "
             f"run `chmod go-w {directory}`, remove what is in it, or {OTHER_CACHE}"
         )
-    for above in place.parents:
+    for above in path.parents:
         found = above.stat()
-        # In a sticky directory, as /tmp is, nobody moves what is another's.
+        # In a sticky directory, such as /tmp, nobody can move files of others.
         if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
             raise EnvironmentProblem(
                 f"{directory} lies in {above}, where other users may put another directory in its "
@@ -139,14 +138,14 @@ def check_owner(directory: Path) -> None:
 
 
 def is_writable_by_others(found: os.stat_result) -> bool:
-    """Whether anyone but the owner may write; the owner's own group, as Debian makes, may."""
+    """Whether others than the owner and the owner's private group (as in Debian) can write."""
     if found.st_mode & stat.S_IWOTH:
         return True
     return bool(found.st_mode & stat.S_IWGRP) and not is_own_group(found)
 
 
 def is_own_group(found: os.stat_result) -> bool:
-    """Whether the group bears the owner's name and has no other members."""
+    """Whether the group has the owner's name and no other members."""
     import grp
     import pwd
 
@@ -157,7 +156,7 @@ def is_own_group(found: os.stat_result) -> bool:
     return group.gr_name == owner.pw_name and set(group.gr_mem) <= {owner.pw_name}
 
 
-# What lies beside the weights of a publisher's checkpoint.
+# Files beside the weights of a publisher's checkpoint.
 CONFIG_FILES = ("bert_config.json", "config.json", "albert_config.json", "electra_config.json")
 BUILD_ADVICE = "; of a checkpoint make one first: `python -m export build`"
 
@@ -165,14 +164,14 @@ HANDLE_HELP = "a directory, an archive (.tar.gz, .zip), a URL or a name of the c
 
 
 def positive_gib(text: str) -> int:
-    """An argument that is a whole number of GiB."""
+    """Parses an argument that is a positive whole number of GiB."""
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a positive whole number of GiB, got {text}")
     return int(text)
 
 
 def add_download_option(command: argparse.ArgumentParser) -> None:
-    """What a download may take."""
+    """Adds the option that limits a download."""
     command.add_argument(
         "--max-download",
         type=positive_gib,
@@ -184,11 +183,11 @@ def add_download_option(command: argparse.ArgumentParser) -> None:
 def resolve(
     handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
 ) -> Path:
-    """The local directory of the SavedModel that a handle names, vetted.
+    """Returns the local directory of a handle's SavedModel, vetted.
 
     Raises:
-        UserError: see `located`, `checked` and `vet`.
-        EnvironmentProblem: see `located`.
+        UserError: see `locate`, `find_saved_model` and `vet`.
+        EnvironmentProblem: see `locate`.
     """
     directory = find_saved_model(locate(handle, sha256, say), handle)
     vet(directory)
@@ -198,22 +197,22 @@ def resolve(
 def locate(
     handle: str, sha256: str | None = None, say: Callable[[str], None] = printing.say
 ) -> Path:
-    """The local directory that a handle names, of whatever kind; archives are unpacked.
+    """Returns the local directory of a handle; downloads and unpacks as needed.
 
     Raises:
-        UserError: no such path, a damaged or unsafe archive, a page instead of a file, a host that
-            does not answer, another sha256 than the given one.
-        EnvironmentProblem: a download that broke off, a cache that cannot be written to.
+        UserError: there is no such path, the archive is damaged or unsafe, the URL is a web page,
+            the host does not answer, or the sha256 is another.
+        EnvironmentProblem: the download was interrupted, or the cache is not writable.
     """
-    place = Path(handle)
+    path = Path(handle)
     entry = catalog.find_entry(handle)
-    if place.is_dir():
+    if path.is_dir():
         if sha256:
             raise UserError(f"--sha256 is for an archive or a URL, got the directory {handle}")
-        return place
-    if place.exists():
-        plain_file_size(place, "a model's archive or directory")
-        return check_and_unpack(place, sha256)
+        return path
+    if path.exists():
+        plain_file_size(path, "a model's archive or directory")
+        return check_and_unpack(path, sha256)
     if entry:
         return resolve_published(entry, sha256, say)
     if is_url(handle):
@@ -225,10 +224,10 @@ def locate(
 
 
 def is_url(handle: str) -> bool:
-    """Whether a handle is an address.
+    """Whether a handle is a URL.
 
     Raises:
-        UserError: it begins as one, and names no host that there can be.
+        UserError: it begins like a URL, but has no valid host.
     """
     if not handle.startswith(("http://", "https://")):
         return False
@@ -242,10 +241,10 @@ def is_url(handle: str) -> bool:
 
 
 def resolve_published(entry: catalog.Entry, sha256: str | None, say: Callable[[str], None]) -> Path:
-    """A model of the catalog.
+    """Returns the directory of a model of the catalog.
 
     Raises:
-        UserError: see `from_url`; says what else works, since its host is mostly gone.
+        UserError: see `resolve_url`; the message has alternatives, since most hosts are gone.
     """
     try:
         return resolve_url(entry.url, sha256, say)
@@ -257,17 +256,17 @@ def resolve_published(entry: catalog.Entry, sha256: str | None, say: Callable[[s
 
 
 def resolve_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Path:
-    """What lies behind an address, from a cache if it is there.
+    """Returns the directory of a URL's model, from the cache if possible.
 
     Raises:
-        UserError: see `located`.
-        EnvironmentProblem: see `located`.
+        UserError: see `locate`.
+        EnvironmentProblem: see `locate`.
     """
     cache = trusted_cache()
     earlier = cache / hashlib.sha1(url.encode()).hexdigest()
     if not sha256 and (earlier / "saved_model.pb").is_file():
         check_owner(earlier)
-        # Where tensorflow_hub put it when Python loaded it.
+        # The directory in which tensorflow_hub stored it when Python loaded it.
         return earlier
     if is_model_page(url):
         if sha256:
@@ -275,22 +274,22 @@ def resolve_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Pat
         return resolve_page(url)
     file = download_archive(url, cache, say)
     if sha256 and archive.sha256_of_file(file) != sha256.lower():
-        # Perhaps an earlier file of the same address: only the host's own is judged.
+        # This may be an older file of the same URL: check the host's current one.
         file.unlink()
         file = download_archive(url, cache, say)
     try:
         return check_and_unpack(file, sha256)
     except UserError:
-        # Else the next attempt would find the same file and not download another.
+        # Otherwise the next attempt would find the same file and not download it again.
         file.unlink(missing_ok=True)
         raise
 
 
 def check_and_unpack(file: Path, sha256: str | None) -> Path:
-    """An archive's content, if the archive is the one that was meant.
+    """Checks an archive's sha256 and unpacks it; returns the directory.
 
     Raises:
-        UserError: it has another sha256; see `archive.unpacked`.
+        UserError: it has another sha256; or see `archive.unpack`.
     """
     plain_file_size(file, archive.ARCHIVE_KINDS)
     content = archive.sha256_of_file(file)
@@ -303,39 +302,39 @@ def check_and_unpack(file: Path, sha256: str | None) -> Path:
 
 
 def cache_directory() -> Path:
-    """Where downloads and unpacked archives stay: `TFHUB_CACHE_DIR`, as tensorflow_hub has it."""
-    given = os.environ.get("TFHUB_CACHE_DIR")
-    return Path(given) if given else Path(tempfile.gettempdir()) / "tfhub_modules"
+    """Returns the directory of downloads and unpacked archives, that of tensorflow_hub."""
+    configured = os.environ.get("TFHUB_CACHE_DIR")
+    return Path(configured) if configured else Path(tempfile.gettempdir()) / "tfhub_modules"
 
 
 def trusted_cache() -> Path:
-    """The cache, made where there is none.
+    """Returns the cache, created if needed.
 
     Raises:
-        EnvironmentProblem: see `cache_trust.prepared`.
+        EnvironmentProblem: see `prepare_cache`.
     """
     return prepare_cache(cache_directory())
 
 
 def find_saved_model(directory: Path, handle: str) -> Path:
-    """Returns the directory if it is a SavedModel; an archive may hold it one level down.
+    """Returns the directory, or its only subdirectory, that is a SavedModel.
 
     Raises:
         UserError: there is none, or there are several.
     """
     candidates = [directory, *sorted(child for child in directory.iterdir() if child.is_dir())]
-    found = [place for place in candidates if (place / "saved_model.pb").is_file()]
+    found = [path for path in candidates if (path / "saved_model.pb").is_file()]
     if not found:
         holds = ", ".join(sorted(child.name for child in directory.iterdir())[:5]) or "nothing"
         how = (
             BUILD_ADVICE
-            if any((place / name).exists() for place in candidates for name in CONFIG_FILES)
+            if any((path / name).exists() for path in candidates for name in CONFIG_FILES)
             else ""
         )
         raise UserError(
             f"{handle} is no SavedModel: got {holds}, expected a saved_model.pb in it{how}"
         )
     if len(found) > 1 and found[0] != directory:
-        names = ", ".join(place.name for place in found[:5])
+        names = ", ".join(path.name for path in found[:5])
         raise UserError(f"{handle} holds several SavedModels ({names}); give the directory of one")
     return found[0]

@@ -1,10 +1,10 @@
 """Reads `saved_model.pb` as protobuf messages, without TensorFlow and without loading anything.
 
-TensorFlow takes seconds to import, and a stranger's file should be judged before it comes near it.
-The definitions are TensorFlow's own, whole, with every field and `oneof`: they are taken out of the
-modules that the installed TensorFlow ships, which are read and not imported (40 ms). A schema of
-our own, cut to the fields that are looked at, let a file say one thing here and another thing to
-the loader: protobuf keeps only the last member of a `oneof`.
+TensorFlow takes seconds to import, and an untrusted file should be checked before TensorFlow reads
+it. The message definitions are TensorFlow's own, with every field and `oneof`: they come from the
+modules of the installed TensorFlow, which are read and not imported (40 ms). A reduced schema would
+be unsafe, because a file could mean one thing here and another thing to the loader: protobuf
+keeps only the last member of a `oneof`.
 """
 
 import ast
@@ -20,9 +20,9 @@ from support.input_files import read_plain_file
 FILE = "saved_model.pb"
 ROOT_PROTO = "tensorflow/core/protobuf/saved_model.proto"
 ASSETS = "saved_model_assets"
-# Protobuf has no longer messages.
+# The limit of protobuf.
 MAX_BYTES = 2 << 30
-# The names of TensorFlow's DataType numbers that a model of text has.
+# The names of TensorFlow's DataType numbers that occur in text models.
 DTYPE_NAMES = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string",
     9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 19: "float16", 20: "resource",
@@ -31,10 +31,10 @@ DTYPE_NAMES = {
 
 
 def read_saved_model(directory: Path) -> Any:
-    """The SavedModel message of a directory.
+    """Reads the SavedModel message of a directory.
 
     Raises:
-        UserError: the file is not such a message.
+        UserError: the file is no such message.
     """
     from google.protobuf.message import DecodeError
 
@@ -52,13 +52,13 @@ def read_saved_model(directory: Path) -> Any:
 
 
 def node_lists(meta_graph: Any) -> list[tuple[str, Any]]:
-    """The nodes of the main graph, under the name `""`, and of each library function."""
+    """Returns the nodes of the main graph, under the name `""`, and of each library function."""
     library = meta_graph.graph_def.library.function
     return [("", meta_graph.graph_def.node), *((f.signature.name, f.node_def) for f in library)]
 
 
 def tensor_names(info: Any) -> list[str]:
-    """The tensors of the graph that an input or output is made of: one, or those of its parts."""
+    """Returns the tensors of an input or output: one, or several for a sparse or ragged one."""
     kind = info.WhichOneof("encoding")
     if kind == "coo_sparse":
         sparse = info.coo_sparse
@@ -70,7 +70,7 @@ def tensor_names(info: Any) -> list[str]:
 
 
 def find_strings(message: Any) -> Iterator[str]:
-    """Every string in a message, however deep: values, keys of maps, and bytes that are text."""
+    """Yields every string in a message at any depth: values, keys of maps, and bytes."""
     for field, value in message.ListFields():
         values = [value]
         if field.is_repeated:
@@ -85,22 +85,22 @@ def find_strings(message: Any) -> Iterator[str]:
 
 
 def dtype_name(number: int) -> str:
-    """A DataType in words."""
+    """Returns the name of a DataType."""
     return DTYPE_NAMES.get(number, f"dtype {number}")
 
 
 def read_shape(proto: Any) -> list[int | None] | None:
-    """A shape with None where an axis is free, or None where even the rank is."""
+    """Returns a shape with None for free axes, or None if the rank is unknown."""
     if proto.unknown_rank:
         return None
     return [None if dim.size < 0 else dim.size for dim in proto.dim]
 
 
 def read_assets(meta_graph: Any) -> list[Any]:
-    """The assets as a loader finds them: TF1 lists them in a collection instead.
+    """Returns the assets as a loader finds them: TF1 lists them in a collection.
 
     Raises:
-        UserError: the collection holds something else than assets.
+        UserError: the collection has something other than assets.
     """
     from google.protobuf.message import DecodeError
 
@@ -115,10 +115,10 @@ def read_assets(meta_graph: Any) -> list[Any]:
 
 
 def find_initializers(meta_graph: Any, collection: str) -> list[str]:
-    """The nodes that initialise the variables which a collection of a TF1 graph lists.
+    """Returns the nodes that initialise the variables in a collection of a TF1 graph.
 
     Raises:
-        UserError: the collection holds something else than variables.
+        UserError: the collection has something other than variables.
     """
     from google.protobuf.message import DecodeError
 
@@ -134,10 +134,10 @@ def find_initializers(meta_graph: Any, collection: str) -> list[str]:
 
 @cache
 def message_class(name: str = "SavedModel") -> Any:
-    """The class of a kind of TensorFlow's messages, in a pool of its own beside TensorFlow's.
+    """Returns the class of a TensorFlow message, from a separate pool.
 
     Raises:
-        EnvironmentProblem: there is no TensorFlow to take the definitions from.
+        EnvironmentProblem: TensorFlow, which has the definitions, is not installed.
     """
     from google.protobuf import message_factory
 
@@ -148,7 +148,7 @@ def message_class(name: str = "SavedModel") -> Any:
 
 @cache
 def definition_pool() -> Any:
-    """A pool with the definition of SavedModel and all that it is made of.
+    """Returns a pool with the definition of SavedModel and of its parts.
 
     Raises:
         EnvironmentProblem: see `message_class`.
@@ -176,17 +176,17 @@ def definition_pool() -> Any:
 
 
 def serialized_definition(proto: str, packages: Path) -> bytes:
-    """The definition of a `.proto` file that a generated module hands to protobuf.
+    """Returns the definition of a `.proto` file from its generated module.
 
     Raises:
-        EnvironmentProblem: the module is not there, or of another make.
+        EnvironmentProblem: the module is missing, or has another form.
     """
-    place = proto.replace(".proto", "_pb2.py")
+    module_path = proto.replace(".proto", "_pb2.py")
     if proto.startswith("google/"):
-        found = importlib.util.find_spec(place.removesuffix(".py").replace("/", "."))
+        found = importlib.util.find_spec(module_path.removesuffix(".py").replace("/", "."))
         module = Path(str(found and found.origin))
     else:
-        module = packages / place
+        module = packages / module_path
     try:
         calls = [node for node in ast.walk(ast.parse(module.read_bytes())) if is_definition(node)]
         (definition,) = (ast.literal_eval(call.args[0]) for call in calls)
@@ -198,7 +198,7 @@ def serialized_definition(proto: str, packages: Path) -> bytes:
 
 
 def is_definition(node: ast.AST) -> TypeGuard[ast.Call]:
-    """Whether a piece of a generated module is the call that has its definition."""
+    """Whether a syntax node of a generated module is the call with the definition."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

@@ -1,4 +1,4 @@
-"""What each input and output of a signature means, told by its name or by the person."""
+"""Finds the role of each input and output of a signature, from its name or the user's options."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from support.errors import UserError
 if TYPE_CHECKING:
     pass
 
-# The names that publishers give, the surest first; compared in lower case, with `_` for `-`.
+# The publishers' names, the most certain first; compared in lower case, with `_` for `-`.
 INPUT_NAMES = {
     "input_ids": (
         "input_ids", "input_word_ids", "input_token", "input_tokens", "input_token_ids",
@@ -37,7 +37,7 @@ SERVING = "serving_default_"
 
 
 def plain_name(name: str) -> str:
-    """A name as the tables have it.
+    """Returns a name in the form of the tables.
 
     >>> [plain_name(name) for name in ("Input-Token", "serving_default_input_ids:0")]
     ['input_token', 'input_ids']
@@ -46,28 +46,28 @@ def plain_name(name: str) -> str:
 
 
 def find_role(name: str, meanings: Mapping[str, tuple[str, ...]]) -> str:
-    """The role that a name stands for, or the name itself."""
+    """Returns the role of a name, or the name itself."""
     plain = plain_name(name)
     return next((role for role, names in meanings.items() if plain in names), name)
 
 
 def describe_roles(meanings: Mapping[str, tuple[str, ...]]) -> str:
-    """Every role with its other names, for messages."""
+    """Describes every role with its other names, for messages."""
     return "; ".join(f"{role} ({', '.join(names[1:])})" for role, names in meanings.items())
 
 
 def shape_text(tensor: TensorInfo) -> str:
-    """Dtype and shape for messages, such as `float32[?, ?, 312]`."""
+    """Returns dtype and shape for messages, such as `float32[?, ?, 312]`."""
     axes = "..." if tensor.shape is None else ", ".join(str(n or "?") for n in tensor.shape)
     return f"{tensor.dtype}[{axes}]"
 
 
 def input_roles(inputs: list[TensorInfo], asked: Mapping[str, str], where: str) -> dict[str, str]:
-    """The role of each input by its name; `asked` has names by role.
+    """Returns the role of each input by its name; `asked` has the user's names by role.
 
     Raises:
-        UserError: an input that no tokenizer can fill, two of one role, none for the ids, shapes
-            that differ, or an asked name that is not there.
+        UserError: an input has no known role, two inputs have one role, there is none for the ids,
+            shapes differ, or a name in `asked` does not exist.
     """
     refuse_unknown("input", asked, [tensor.name for tensor in inputs], INPUT_NAMES, where)
     by_name = {name: role for role, name in asked.items()}
@@ -84,8 +84,8 @@ def input_roles(inputs: list[TensorInfo], asked: Mapping[str, str], where: str) 
                 f"{where}: got input {tensor.name} {shape_text(tensor)}, expected "
                 f"int32[batch, sequence] called {describe_roles(INPUT_NAMES)}{how}"
             )
-    given = list(roles.values())
-    if "input_ids" not in given or len(set(given)) != len(given):
+    found_roles = list(roles.values())
+    if "input_ids" not in found_roles or len(set(found_roles)) != len(found_roles):
         names = ", ".join(f"{name} ({role})" for name, role in roles.items()) or "none"
         raise UserError(
             f"{where}: got inputs {names}, expected one input_ids and at most one of each other; "
@@ -100,13 +100,13 @@ def input_roles(inputs: list[TensorInfo], asked: Mapping[str, str], where: str) 
 
 
 def output_roles(outputs: list[TensorInfo], asked: Mapping[str, str], where: str) -> dict[str, str]:
-    """The role of each output by its name, or the name itself; `asked` has names by role.
+    """Returns the role of each output by its name, or the name itself.
 
-    A name stands for a role only where the tensor has the role's dtype and rank. Of several names
-    for one role the surest is taken, and the others stand for themselves.
+    `asked` has the user's names by role. A name means a role only if the tensor has the role's
+    dtype and rank. Of several names for one role the most certain gets it.
 
     Raises:
-        UserError: an asked name that is not there, or of another dtype or rank.
+        UserError: a name in `asked` does not exist, or the tensor has another dtype or rank.
     """
     by_name = {tensor.name: tensor for tensor in outputs}
     refuse_unknown("output", asked, list(by_name), OUTPUT_NAMES, where)
@@ -144,7 +144,14 @@ def refuse_unknown(
     meanings: Mapping[str, tuple[str, ...]],
     where: str,
 ) -> None:
-    """Stops at `--input` and `--output` that fit nothing.
+    """Refuses wrong `--input` and `--output` options.
+
+    Args:
+        side: `input` or `output`.
+        asked: the user's names by role.
+        names: the names of the signature.
+        meanings: the roles, with their names.
+        where: the model, for messages.
 
     Raises:
         UserError: an unknown role, or a name that the signature does not have.
@@ -160,5 +167,5 @@ def refuse_unknown(
                 f"{', '.join(names) or 'none'}"
             )
     if len(set(asked.values())) != len(asked):
-        given = ", ".join(f"{role}={name}" for role, name in asked.items())
-        raise UserError(f"got --{side} {given}, expected one role for each {side}")
+        pairs = ", ".join(f"{role}={name}" for role, name in asked.items())
+        raise UserError(f"got --{side} {pairs}, expected one role for each {side}")

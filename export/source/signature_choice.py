@@ -1,7 +1,7 @@
-"""Which graph of a SavedModel is exported, and which of its signatures; told from the file alone.
+"""Chooses the graph and the signature of a SavedModel to export, from the file alone.
 
-A SavedModel may hold several graphs, told apart by their tags (TF-Hub's modules of TF1 have one
-without tags and one for training), and each graph several signatures.
+A SavedModel may have several graphs, which differ in their tags (TF-Hub's modules of TF1 have one
+without tags and one for training), and each graph may have several signatures.
 """
 
 import argparse
@@ -18,9 +18,9 @@ SERVE_TAG = "serve"
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One input or output; `shape` is None where even the rank is free.
+    """One input or output; `shape` is None if the rank is unknown.
 
-    `node` is its tensor, `""` where it is made of several, as sparse and ragged ones are.
+    `node` is its tensor, or `""` for a sparse or ragged one, which has several.
     """
 
     name: str
@@ -30,7 +30,7 @@ class TensorInfo:
 
     @property
     def rank(self) -> int | None:
-        """The number of axes, if it is known."""
+        """The number of axes, None if unknown."""
         return None if self.shape is None else len(self.shape)
 
 
@@ -45,9 +45,9 @@ class Signature:
 
 @dataclass(frozen=True)
 class AskedSignature:
-    """What a person asked for. None: what is usual is taken.
+    """The user's choice; None: the default.
 
-    `tags` are all tags of the graph, `inputs` and `outputs` go from roles to names.
+    `tags` are all tags of the graph; `inputs` and `outputs` map roles to names.
     """
 
     tags: tuple[str, ...] | None = None
@@ -57,10 +57,10 @@ class AskedSignature:
 
 
 def choose_graph(saved_model: Any, tags: Sequence[str] | None, where: str) -> Any:
-    """The graph with just these tags; without any asked for, the one for serving.
+    """Returns the graph with exactly these tags; None: the one for serving, or the only one.
 
     Raises:
-        UserError: no such graph, or several and none for serving; lists the tags of each.
+        UserError: there is no such graph; the message has the tags of each.
     """
     graphs = {tuple(sorted(g.meta_info_def.tags)): g for g in reversed(saved_model.meta_graphs)}
     wanted = [(SERVE_TAG,), ()] if tags is None else [tuple(sorted(tags))]
@@ -75,7 +75,7 @@ def choose_graph(saved_model: Any, tags: Sequence[str] | None, where: str) -> An
 
 
 def read_signatures(meta_graph: Any) -> list[Signature]:
-    """The signatures with their tensors by name; those of TensorFlow's own use are left out."""
+    """Returns the signatures, except those for TensorFlow's internal use."""
     return [
         Signature(name, read_tensors(signature.inputs), read_tensors(signature.outputs))
         for name, signature in sorted(meta_graph.signature_def.items())
@@ -84,7 +84,7 @@ def read_signatures(meta_graph: Any) -> list[Signature]:
 
 
 def read_tensors(infos: Any) -> list[TensorInfo]:
-    """The inputs or outputs of a signature, sorted by name."""
+    """Returns the inputs or outputs of a signature, sorted by name."""
     return [
         TensorInfo(name, dtype_name(info.dtype), read_shape(info.tensor_shape), info.name)
         for name, info in sorted(infos.items())
@@ -92,10 +92,10 @@ def read_tensors(infos: Any) -> list[TensorInfo]:
 
 
 def choose_signature(signatures: list[Signature], name: str | None, where: str) -> Signature:
-    """The signature of this name; without one asked for, `serving_default` or the only one.
+    """Returns the signature with this name; None: `serving_default`, or the only one.
 
     Raises:
-        UserError: no such signature, or several and none is `serving_default`; lists them.
+        UserError: there is no such signature; the message lists those that exist.
     """
     by_name = {signature.name: signature for signature in signatures}
     if name is None and DEFAULT_SIGNATURE in by_name:
@@ -115,7 +115,7 @@ def choose_signature(signatures: list[Signature], name: str | None, where: str) 
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """The options of every command that takes a SavedModel of any make."""
+    """Adds the options of every command that takes a SavedModel."""
     command.add_argument(
         "--tags",
         type=lambda text: tuple(part.strip() for part in text.split(",") if part.strip()),
@@ -140,7 +140,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def parse_pair(text: str) -> tuple[str, str]:
-    """An argument ROLE=NAME."""
+    """Parses an argument ROLE=NAME."""
     role, equals, name = text.partition("=")
     if not (role and equals and name):
         raise argparse.ArgumentTypeError(f"expected ROLE=NAME, got {text!r}")
@@ -148,15 +148,15 @@ def parse_pair(text: str) -> tuple[str, str]:
 
 
 def asked_from_options(options: argparse.Namespace) -> AskedSignature:
-    """What the options of `add_options` ask for.
+    """Returns the user's choice from the options of `add_options`.
 
     Raises:
-        UserError: one role for two tensors.
+        UserError: two tensors have one role.
     """
-    for side, given in (("input", options.input), ("output", options.output)):
-        if len(dict(given)) != len(given):
-            shown = ", ".join(f"{role}={name}" for role, name in given)
-            raise UserError(f"got --{side} {shown}, expected each role once")
+    for side, pairs in (("input", options.input), ("output", options.output)):
+        if len(dict(pairs)) != len(pairs):
+            text = ", ".join(f"{role}={name}" for role, name in pairs)
+            raise UserError(f"got --{side} {text}, expected each role once")
     return AskedSignature(
         options.tags, options.signature, tuple(options.input), tuple(options.output)
     )

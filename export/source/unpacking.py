@@ -1,4 +1,4 @@
-"""What every kind of archive is held to while it is unpacked."""
+"""Limits and checks for all kinds of archives while they are unpacked."""
 
 import re
 import stat
@@ -15,7 +15,8 @@ from support.errors import UserError
 CHUNK = 1 << 20
 MAX_MEMBERS = 10_000
 MAX_BYTES = 20 << 30
-# Weights hardly compress; a bomb does by a thousand. Small archives may do as they please.
+# Weights hardly compress; an archive bomb compresses by a thousand. Small archives may have any
+# ratio.
 MAX_RATIO = 100
 MIN_LIMIT_BYTES = 1 << 30
 DRIVE_PREFIX = re.compile("[A-Za-z]:")
@@ -23,7 +24,7 @@ DRIVE_PREFIX = re.compile("[A-Za-z]:")
 
 @dataclass(frozen=True)
 class Member:
-    """One entry of an archive. `is_plain` is false for links, devices and all else that is odd."""
+    """One entry of an archive; `is_plain` is false for links, devices and other special files."""
 
     name: str
     is_directory: bool
@@ -32,7 +33,7 @@ class Member:
 
 
 class UnpackLimit:
-    """The bytes that may come out of an archive, by its size and by an absolute limit."""
+    """The limit of unpacked bytes, relative to the archive's size and absolute."""
 
     def __init__(self, archive: Path) -> None:
         size = archive.stat().st_size
@@ -44,7 +45,7 @@ class UnpackLimit:
         """Counts bytes.
 
         Raises:
-            UserError: there were too many.
+            UserError: the limit is exceeded.
         """
         self.spent += count
         if self.spent > self.limit:
@@ -53,8 +54,8 @@ class UnpackLimit:
                 "unpack it yourself if you trust it, and give the directory"
             )
 
-    def counted(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-        """The same reading, with every byte counted."""
+    def counting(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """Returns a function that reads and counts every byte."""
 
         def reading(count: int) -> bytes:
             data = read(count)
@@ -65,7 +66,7 @@ class UnpackLimit:
 
 
 class MemberPaths:
-    """Where the members go; none leaves the folder, none comes twice."""
+    """The paths of the members: each is inside the folder, and none occurs twice."""
 
     def __init__(self, archive: Path) -> None:
         self.archive = archive
@@ -74,7 +75,7 @@ class MemberPaths:
         self.count = 0
 
     def take(self, member: Member) -> PurePosixPath | None:
-        """The path of a member inside the folder, or None where it is the folder itself.
+        """Returns the path of a member inside the folder, or None for the folder itself.
 
         Raises:
             UserError: the member is not a plain file or directory inside it, or there are too many.
@@ -90,7 +91,7 @@ class MemberPaths:
             raise self.refusal(member.name)
         if not path.parts:
             return None
-        # Some file systems take A and a for one.
+        # Some file systems ignore case.
         name = str(path).casefold()
         parents = {str(parent).casefold() for parent in path.parents} - {"."}
         clashes = name in self.files or bool(parents & self.files)
@@ -101,7 +102,7 @@ class MemberPaths:
         return path
 
     def refusal(self, name: str, how: str = "") -> UserError:
-        """What is said of a member that may not be unpacked."""
+        """Returns the error for a member that may not be unpacked."""
         return UserError(
             f"{self.archive} holds {name!r}{how}, expected plain files inside one folder; "
             "nothing was unpacked: get the archive from somewhere else"
@@ -109,7 +110,7 @@ class MemberPaths:
 
 
 def is_unsafe(name: str) -> bool:
-    """Whether a name leads out of its folder on some system, or is none."""
+    """Whether a name leads out of its folder on some system, or is invalid."""
     path = PurePosixPath(name)
     return (
         not name
@@ -121,22 +122,22 @@ def is_unsafe(name: str) -> bool:
     )
 
 
-# The members of a tar archive, read forwards and with the count of what comes out of it.
+# Tar archives, read forwards, with a count of the unpacked bytes.
 
-# The longest header that a tar of plain files needs, with room to spare.
+# Longer than any header in a tar of plain files.
 MAX_HEADER = 4 << 20
 
 
 class CheckedHeader(tarfile.TarInfo):
-    """A header whose damage is an error, wherever it stands.
+    """A header whose damage is an error at any position.
 
-    `tarfile` takes a header that is cut off, or whose checksum is wrong, for the end of the archive
-    unless it is the first: the members behind it would be missing in silence.
+    `tarfile` treats a header that is cut off, or whose checksum is wrong, as the end of the archive
+    unless it is the first: the members after it would be missing without an error.
     """
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "CheckedHeader":
-        """The next header.
+        """Reads the next header.
 
         Raises:
             tarfile.EOFHeaderError: a block of zeros, the end.
@@ -151,15 +152,15 @@ class CheckedHeader(tarfile.TarInfo):
 
 
 class ForwardReader:
-    """A stream as `tarfile` reads it: in order, nothing huge at once, and all of it counted.
+    """A stream for `tarfile`: read in order, limited in size, and counted.
 
-    A header may claim any length, and `tarfile` reads it in one piece into memory.
+    A header may declare any length, and `tarfile` would read it into memory at once.
     """
 
     def __init__(self, stream: BinaryIO, archive: Path) -> None:
         self.stream = stream
         self.archive = archive
-        # Its own count: what is skipped has to be unpacked too, though it is never written.
+        # A separate count: skipped bytes have to be unpacked too, though they are not written.
         self.budget = UnpackLimit(archive)
         self.position = 0
 
@@ -167,7 +168,7 @@ class ForwardReader:
         """Reads up to `count` bytes.
 
         Raises:
-            UserError: too many at once or in all.
+            UserError: there are too many at once or in total.
         """
         if not 0 <= count <= MAX_HEADER:
             raise UserError(f"{self.archive} holds a header of {count} bytes, expected a model")
@@ -177,14 +178,14 @@ class ForwardReader:
         return data
 
     def tell(self) -> int:
-        """Where the stream is."""
+        """Returns the position in the stream."""
         return self.position
 
     def seek(self, position: int) -> None:
         """Skips forwards.
 
         Raises:
-            UserError: backwards, which no archive asks for.
+            UserError: the position is before the current one, which no valid archive needs.
         """
         if position < self.position:
             raise UserError(f"{self.archive} leads backwards, expected members one after another")
@@ -194,7 +195,7 @@ class ForwardReader:
 
 
 def tar_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
-    """Every member of a tar stream; the bytes of one are there until the next is asked for."""
+    """Yields every member of a tar stream; its bytes must be read before the next member."""
     forwards = ForwardReader(stream, archive)
     with tarfile.TarFile(fileobj=forwards, tarinfo=CheckedHeader) as tar:  # type: ignore[arg-type]
         for member in tar:
@@ -206,19 +207,19 @@ def tar_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
                 is_plain=is_file or member.isdir(),
                 read=content.read if content else lambda _: b"",
             )
-            # Else `tarfile` keeps every header that it has seen.
+            # Otherwise `tarfile` stores every header.
             tar.members = []  # type: ignore[attr-defined]
     check_end(forwards)
 
 
 def check_end(forwards: ForwardReader) -> None:
-    """Reads on behind the first block of zeros that ended the members.
+    """Checks what follows the first block of zeros, which ended the members.
 
-    A header that damage has turned into zeros looks like the end too, but members follow it. In a
-    .gz this also reads up to gzip's own checksum, at the very end.
+    A header that damage has overwritten with zeros looks like the end too, but members follow it.
+    In a .gz this also reads gzip's checksum at the end.
 
     Raises:
-        tarfile.ReadError: there is no second block of zeros, or something else than zeros.
+        tarfile.ReadError: there is no second block of zeros, or other bytes follow.
     """
     ending = 0
     while piece := forwards.read(CHUNK):
@@ -229,21 +230,21 @@ def check_end(forwards: ForwardReader) -> None:
         raise tarfile.ReadError("its end is missing")
 
 
-# The members of a zip archive.
+# Zip archives.
 
 ENCRYPTED = 0x1
 HAS_DESCRIPTOR = 0x8
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 LOCAL_HEADER, END_RECORD = 30, 22
-# The sizes that may stand behind a member's data: with a signature or without, of 32 or 64 bits.
+# Lengths of the data descriptor after a member: with or without a signature, 32 or 64 bits.
 DESCRIPTOR_SIZES = (12, 16, 20, 24)
 
 
 def zip_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
-    """Every member of a zip file.
+    """Yields every member of a zip file.
 
     Raises:
-        UserError: encrypted members, compression other than zip's own, too many.
+        UserError: members are encrypted or use an unusual compression, or there are too many.
         zipfile.BadZipFile: see `refuse_strays`.
     """
     with zipfile.ZipFile(stream) as file:
@@ -260,12 +261,12 @@ def zip_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
                 )
         refuse_strays(file, infos, stream)
         for info in infos:
-            # The upper half holds Unix's file type, or nothing where it was not made on Unix.
+            # The upper half has Unix's file type, or 0 if the archive was not made on Unix.
             kind = stat.S_IFMT(info.external_attr >> 16)
             expected = stat.S_IFDIR if info.is_dir() else stat.S_IFREG
             with file.open(info) as content:
                 yield Member(
-                    # As stored: zipfile cuts a name at a NUL and turns this system's separators.
+                    # The stored name: zipfile cuts names at a NUL and changes separators.
                     name=info.orig_filename,
                     is_directory=info.is_dir(),
                     is_plain=kind in (0, expected),
@@ -274,12 +275,13 @@ def zip_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
 
 
 def refuse_strays(file: zipfile.ZipFile, infos: list[zipfile.ZipInfo], stream: BinaryIO) -> None:
-    """Stops where bytes of the file belong to no member of its directory.
+    """Refuses bytes that belong to no member of the zip's directory.
 
-    `zipfile` believes the directory at the end: with a damaged one members are missing in silence.
+    `zipfile` trusts the directory at the end: if it is damaged, members are missing without an
+    error.
 
     Raises:
-        zipfile.BadZipFile: something stands before, between or behind the members.
+        zipfile.BadZipFile: there are bytes before, between or after the members.
     """
     end = 0
     behind: tuple[int, ...] = (0,)

@@ -1,8 +1,8 @@
-"""Judges a stranger's SavedModel before anything of it is loaded.
+"""Vets an untrusted SavedModel before anything of it is loaded.
 
-A SavedModel is a program: besides sums it can hold ops that read and write files or call Python.
-So only ops of a committed list pass (`allowed_ops.txt`), what the list does not name is refused by
-name, and the few that need a file may only have the model's own: see `file_ops`.
+A SavedModel is a program: besides arithmetic it can contain ops that read and write files or call
+Python. So only ops of a committed list (`allowed_ops.txt`) are allowed, all others are refused, and
+the few file ops may use only the model's own files: see `file_ops`.
 """
 
 import os
@@ -17,17 +17,17 @@ from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 
 ALLOWED_FILE = Path(__file__).with_name("allowed_ops.txt")
-# What a loader may take in the place of saved_model.pb.
+# Files that a loader may read instead of saved_model.pb.
 OTHER_FORMS = ("saved_model.cpb", "saved_model.pbtxt")
 SHOWN = 5
 
 
 def vet(saved_model: Path) -> None:
-    """Stops at a SavedModel that could do anything but compute.
+    """Refuses a SavedModel that could do anything but compute.
 
     Raises:
-        UserError: an op outside the list, a file op away from its place, an asset or a link that
-            leaves the directory, or a file that is no SavedModel.
+        UserError: it has an op outside the list, a file op where none is allowed, an asset or a
+            link out of the directory, or is no SavedModel.
     """
     vet_files(saved_model)
     for other in OTHER_FORMS:
@@ -50,19 +50,19 @@ def vet(saved_model: Path) -> None:
 
 @cache
 def allowed_ops() -> frozenset[str]:
-    """The committed list."""
+    """Reads the committed list."""
     return frozenset(ALLOWED_FILE.read_text(encoding="utf-8").split())
 
 
 def refused_ops(meta_graph: Any) -> list[str]:
-    """Every op outside the list, once, with its function, and what would hide one."""
+    """Describes every op outside the list with its function, and names that could hide one."""
     found: dict[str, str] = {}
     seen: set[str] = set()
     for function, nodes in messages.node_lists(meta_graph):
         if function in seen:
             found.setdefault(f"two functions called {function!r}", "")
         if function in allowed_ops():
-            # A node of this op would call it.
+            # A node with this op would call the function.
             found.setdefault(f"a function called {function!r}, as an op is", "")
         seen.add(function)
         names: set[str] = set()
@@ -77,7 +77,7 @@ def refused_ops(meta_graph: Any) -> list[str]:
 
 
 def vet_files(directory: Path) -> None:
-    """Refuses links out of the directory, and what is neither a file nor a directory.
+    """Refuses links out of the directory, and anything but files and directories.
 
     Raises:
         UserError: there is one.
@@ -94,16 +94,16 @@ def vet_files(directory: Path) -> None:
 
 
 def list_paths(directory: Path) -> list[Path]:
-    """Everything in a directory, links unfollowed."""
+    """Returns all paths in a directory; follows no links."""
     return [
-        Path(place) / name
-        for place, folders, files in os.walk(directory)
+        Path(folder) / name
+        for folder, folders, files in os.walk(directory)
         for name in sorted(folders) + sorted(files)
     ]
 
 
 def vet_assets(meta_graph: Any, saved_model: Path) -> None:
-    """Refuses assets, such as a vocab, that are not in the model's own `assets` folder.
+    """Refuses assets, such as a vocab, outside the model's `assets` folder.
 
     Raises:
         UserError: there is one.
@@ -118,24 +118,24 @@ def vet_assets(meta_graph: Any, saved_model: Path) -> None:
             )
 
 
-# The one door through which a SavedModel is loaded, whoever made it: it is vetted first.
+# The only function that loads a SavedModel; it vets the model first.
 #
-# Nothing else in this project calls TensorFlow's or TF-Hub's loaders; a test looks for that.
+# Nothing else in this project calls TensorFlow's or TF-Hub's loaders; a test checks that.
 
 HUB_MODULE = "tfhub_module.pb"
 
 
 def load_saved_model(directory: Path, tags: Sequence[str] | None = None) -> Any:
-    """The loaded model, as `hub.load` gives it.
+    """Vets and loads a model; returns what `hub.load` would return.
 
     Args:
-        directory: of the SavedModel.
-        tags: all tags of the graph to load; None where the file holds but one, or is a module of
-            TF1's TF-Hub, whose graph for use has none.
+        directory: the directory of the SavedModel.
+        tags: all tags of the graph to load; None if the file has only one graph, or is a TF1 module
+            of TF-Hub, whose graph for inference has no tags.
 
     Raises:
-        UserError: it does more than compute (see `vet`), or does not load.
-        EnvironmentProblem: see `saved_model_messages.read`.
+        UserError: see `vet`; or it cannot be loaded.
+        EnvironmentProblem: see `messages.read_saved_model`.
     """
     vet(directory)
     if tags is None and (directory / HUB_MODULE).is_file():
@@ -146,6 +146,6 @@ def load_saved_model(directory: Path, tags: Sequence[str] | None = None) -> Any:
     except MemoryError:
         raise
     except Exception as error:
-        # The loader trusts its file: a damaged one makes it raise anything at all.
+        # The loader trusts its file: a damaged one can cause any exception.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{directory} does not load as a SavedModel: {reason}") from error

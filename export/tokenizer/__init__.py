@@ -1,4 +1,4 @@
-"""Tokenizers: the vocab, the Python references, and the tables that make Node their twin."""
+"""Tokenizers: the vocab, the Python references, and the tables for the same tokenizer in Node."""
 
 from pathlib import Path
 
@@ -41,14 +41,14 @@ def write_tokenizer(
     Args:
         directory: the bundle.
         vocab: its vocab, written byte for byte.
-        spec: its tokenizer; `tokenizer.json` is written for the algorithm `bert` alone.
+        spec: its tokenizer; `tokenizer.json` is written only for the algorithm `bert`.
         adds_special_tokens: whether the Python side does; None: as the algorithm's reference.
-        python: the interpreter whose library the tables are read off; None: this one.
-        embedding_rows: rows of the model's word embeddings, where they are known.
+        python: the interpreter whose library decides the tables; None: this one.
+        embedding_rows: the number of rows of the word embeddings, None if unknown.
 
     Raises:
-        UserError: the algorithm's library refuses the vocab; see `reference`.
-        EnvironmentProblem: see `reference`.
+        UserError: the algorithm's library refuses the vocab; see `make_reference`.
+        EnvironmentProblem: see `make_reference`.
     """
     (directory / "vocab.txt").write_bytes(vocab.raw)
     (directory / TABLES_FILE).write_bytes(serialise(read_tables(spec, vocab, python)))

@@ -1,7 +1,7 @@
-"""What the files beside a model say of its tokenizer.
+"""Reads what the files beside a model say about its tokenizer.
 
-`build` carries them from the checkpoint into the SavedModel's `assets/`, `model` reads them there.
-Which of Hugging Face's files says what is in `huggingface_files.py`.
+`build` copies them from the checkpoint into the SavedModel's `assets/`, where `model` reads them.
+`huggingface_files.py` interprets Hugging Face's files.
 """
 
 import json
@@ -24,11 +24,10 @@ ASSETS = "assets"
 
 @dataclass(frozen=True)
 class TokenizerFacts:
-    """The tokenizer that a model says it goes with.
+    """The tokenizer that a model's files name.
 
-    `vocab` is the file, None where there is none. `spec` is None where nothing says the case, or
-    where `problem` names what is asked for and this kit cannot do. `why` is one phrase for a
-    person.
+    `vocab` is the file, or None. `spec` is None if no file has the case, or if `problem` names an
+    unsupported feature. `why` is a phrase for the user.
     """
 
     vocab: Path | None
@@ -38,15 +37,15 @@ class TokenizerFacts:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether there is a vocab at most."""
+        """Whether the files say nothing about the tokenizer, except perhaps a vocab."""
         return self.spec is None and not self.problem
 
 
 def collect_files(checkpoint: Path) -> dict[str, bytes]:
-    """The tokenizer files beside a checkpoint (a directory, a file or a TF1 prefix) by name.
+    """Reads the tokenizer files beside a checkpoint (a directory, a file or a TF1 prefix) by name.
 
-    A newer Hugging Face directory has its vocab in `tokenizer.json` alone; then a `vocab.txt` is
-    made of it, where its ids count from 0 without gaps.
+    A newer Hugging Face directory has its vocab only in `tokenizer.json`. Then a `vocab.txt` is
+    made of it, if its ids count from 0 without gaps.
 
     Raises:
         UserError: `tokenizer.json` is no JSON object.
@@ -68,7 +67,7 @@ def collect_files(checkpoint: Path) -> dict[str, bytes]:
 
 
 def tokens_in_order(document: dict[str, Any]) -> list[str] | None:
-    """The vocab in a `tokenizer.json` by its ids; None where it is no list of lines."""
+    """Returns the vocab in a `tokenizer.json` by id; None if it cannot be a list of lines."""
     model = document.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(vocab, dict) or not vocab:
@@ -80,19 +79,19 @@ def tokens_in_order(document: dict[str, Any]) -> list[str] | None:
 
 
 def read_facts(saved_model: Path) -> TokenizerFacts | None:
-    """What the assets of a SavedModel say; None where they hold no tokenizer file.
+    """Reads the facts in the assets of a SavedModel; None if they have no tokenizer file.
 
     Raises:
-        UserError: see `beside`.
+        UserError: see `read_folder`.
     """
     return read_folder(saved_model / ASSETS)
 
 
 def read_folder(directory: Path) -> TokenizerFacts | None:
-    """What the tokenizer files in a directory say; None where there are none.
+    """Reads the facts in the tokenizer files of a directory; None if there are none.
 
     Raises:
-        UserError: a file is no JSON object, or a value in it has another type than it should.
+        UserError: a file is no JSON object, or a value has a wrong type.
     """
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         return None
@@ -115,10 +114,10 @@ def read_folder(directory: Path) -> TokenizerFacts | None:
 
 
 def read_loaded_model(loaded: Any, saved_model: Path) -> TokenizerFacts | None:
-    """What a loaded model says in its attributes, as TF-Hub's official BERT does.
+    """Reads the facts in a loaded model's attributes, which TF-Hub's official BERT has.
 
-    `do_lower_case` (a bool variable) and `vocab_file` (an asset) are there for the arguments of
-    Google's `FullTokenizer`, whose rules are those of `bert`.
+    `do_lower_case` (a bool variable) and `vocab_file` (an asset) are the arguments of Google's
+    `FullTokenizer`, whose rules are those of `bert`.
     """
     variable, asset = getattr(loaded, "do_lower_case", None), getattr(loaded, "vocab_file", None)
     try:
@@ -142,7 +141,7 @@ def read_loaded_model(loaded: Any, saved_model: Path) -> TokenizerFacts | None:
 
 
 def require_vocab(facts: TokenizerFacts | None, where: str) -> Path:
-    """The vocab file that the model has among its assets.
+    """Returns the vocab file among the model's assets.
 
     Raises:
         UserError: there is none.

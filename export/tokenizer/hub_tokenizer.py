@@ -1,4 +1,4 @@
-"""A hub tokenizer SavedModel behind the face of the references: texts in, ids out."""
+"""A hub tokenizer SavedModel with the interface of the references: texts in, ids out."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,13 +18,13 @@ BATCH = 2048
 
 
 class HubTokenizer:
-    """What a tokenizer SavedModel gives, with padding and its own special tokens taken off."""
+    """The ids of a tokenizer SavedModel, without padding and the special tokens that it adds."""
 
     def __init__(self, directory: Path) -> None:
         """Loads the model.
 
         Raises:
-            UserError: see `load_saved_model`; or it does not turn strings into ids.
+            UserError: see `load_saved_model`; or it does not convert strings to ids.
         """
         self.directory = directory
         self.lead: list[int] = []
@@ -42,14 +42,13 @@ class HubTokenizer:
             ) from error
 
     def vocab(self) -> Vocab | None:
-        """The vocab in the model's lookup table, in its asset's own bytes where there is one.
+        """Reads the vocab in the model's lookup table, with the bytes of its asset if it has one.
 
         Returns:
-            None where the model has no table that can be read (`FastBertTokenizer` keeps a trie).
+            None if the model has no readable table (`FastBertTokenizer` stores a trie).
 
         Raises:
-            UserError: tables that contradict each other, ids with gaps, or lines that
-                `parse_vocab` refuses.
+            UserError: tables contradict each other, ids have gaps, or `parse_vocab` refuses lines.
         """
         found = {
             tuple(tokens) for tokens in map(read_table_tokens, self._tables()) if tokens is not None
@@ -69,7 +68,7 @@ class HubTokenizer:
         return parse_vocab(b"\n".join(tokens) + b"\n", f"{self.directory.name}, its lookup table")
 
     def learn_frame(self, vocab: Vocab) -> None:
-        """Finds out, from the empty text, what the model puts before and after every text."""
+        """Finds out, with the empty text, what the model adds before and after every text."""
         self.pad = vocab.special["pad"].id
         frame = [vocab.special["cls"].id, vocab.special["sep"].id]
         if self.flat([""]).rows()[0] == frame:
@@ -77,11 +76,11 @@ class HubTokenizer:
 
     @property
     def adds_special_tokens(self) -> bool:
-        """Whether [CLS] and [SEP] come with the ids; known after `learn_frame`."""
+        """Whether the model adds [CLS] and [SEP]; known after `learn_frame`."""
         return bool(self.lead)
 
     def flat(self, texts: Sequence[str]) -> FlatIds:
-        """The ids of each text, without what `learn_frame` found around them."""
+        """Returns the ids of each text, without the special tokens that `learn_frame` found."""
         rows: list[list[int]] = []
         for i in range(0, len(texts), BATCH):
             batch = tf.constant([text.encode() for text in texts[i : i + BATCH]], tf.string)
@@ -89,7 +88,7 @@ class HubTokenizer:
         return FlatIds.of_rows([self._bare(row) for row in rows])
 
     def _bare(self, row: list[int]) -> list[int]:
-        # A row that lacks the frame stays whole, and then no reference explains it.
+        # A row without these special tokens is not changed; then no candidate matches.
         if self.lead and row[:1] == self.lead and row[-1:] == self.tail and len(row) > 1:
             return row[1:-1]
         return row
@@ -106,13 +105,13 @@ class HubTokenizer:
         dense = np.asarray(ids.numpy())
         if dense.ndim != 2 or dense.dtype.kind not in "iu":
             raise ValueError(f"{dense.dtype.name}{list(dense.shape)}")
-        kept = dense != self.pad if mask is None else np.asarray(mask.numpy()) != 0
-        # Padding stands at the end; an id like the padding's inside the text stays.
-        lengths = np.where(kept, np.arange(1, dense.shape[1] + 1), 0).max(axis=1, initial=0)
+        real = dense != self.pad if mask is None else np.asarray(mask.numpy()) != 0
+        # Padding is at the end; the padding's id inside the text is not removed.
+        lengths = np.where(real, np.arange(1, dense.shape[1] + 1), 0).max(axis=1, initial=0)
         return [row[:length].tolist() for row, length in zip(dense, lengths, strict=True)]
 
     def _tables(self) -> list[Any]:
-        """The handles of all resources that the model's functions hold."""
+        """Returns the handles of all resources that the model's functions use."""
         functions = [*self._loaded.signatures.values()]
         for name in ("__call__", "tokenize"):
             functions += getattr(getattr(self._loaded, name, None), "concrete_functions", [])
@@ -121,7 +120,7 @@ class HubTokenizer:
 
 
 def find_entry_point(loaded: Any) -> Callable[[Any], Any]:
-    """How the model is called: itself, by `tokenize`, or by its only signature."""
+    """Returns the function to call: the model itself, `tokenize`, or its only signature."""
     entry: Any = loaded if callable(loaded) else getattr(loaded, "tokenize", None)
     if entry is not None:
         return lambda texts: entry(texts)
@@ -131,20 +130,20 @@ def find_entry_point(loaded: Any) -> Callable[[Any], Any]:
 
 
 def read_table_tokens(table: Any) -> list[bytes] | None:
-    """The tokens of a lookup table in the order of their ids; None where it is no such table.
+    """Returns the tokens of a lookup table in the order of their ids; None if it is no such table.
 
     Raises:
-        UserError: see `in_order_of_ids`.
+        UserError: see `tokens_by_id`.
     """
     entries = read_table(table)
     return None if entries is None else tokens_by_id(entries)
 
 
 def read_table(table: Any) -> dict[bytes, int] | None:
-    """What a lookup table of strings makes of each; None where it is no such table.
+    """Reads the ids in a lookup table of strings; None if it is no such table.
 
-    A lookup tells the table's dtype first: asked to export another one, TensorFlow 2.21 ends the
-    whole process ("Check failed: dtype() == expected_dtype").
+    A lookup finds the table's dtype first: if the export asks for another dtype, TensorFlow 2.21
+    aborts the process ("Check failed: dtype() == expected_dtype").
     """
     for dtype in (tf.int64, tf.int32):
         try:
@@ -161,7 +160,7 @@ def read_table(table: Any) -> dict[bytes, int] | None:
 
 
 def tokens_by_id(entries: dict[bytes, int]) -> list[bytes]:
-    """The tokens as the lines of a vocab.
+    """Returns the tokens in the order of their ids.
 
     Raises:
         UserError: the ids do not count from 0 without gaps.

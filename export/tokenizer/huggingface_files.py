@@ -1,9 +1,9 @@
-"""Which tokenizer Hugging Face's files mean: `tokenizer_config.json` and `tokenizer.json`.
+"""Finds the tokenizer that Hugging Face's `tokenizer_config.json` and `tokenizer.json` describe.
 
-Where the two contradict each other, what counts is what the package transformers does (measured
-with 4.57.6 and 5.24.0): a BERT class sets case, accents and Chinese characters by
-`tokenizer_config.json` and by its own defaults, whatever `tokenizer.json`'s normalizer says; the
-class without a family takes `tokenizer.json` as it is.
+If the two contradict each other, the behaviour of the package transformers decides (measured with
+4.57.6 and 5.24.0): a BERT class sets case, accents and Chinese characters from
+`tokenizer_config.json` and its defaults, and ignores `tokenizer.json`'s normalizer; the class
+without a family uses `tokenizer.json` as it is.
 """
 
 import json
@@ -17,7 +17,7 @@ from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.vocab import SPECIAL_TOKENS, Vocab, parse_vocab, vocab_bytes
 from support.input_files import require_type
 
-# Classes (without `Fast`) whose rules are those of BertTokenizer; those without a family.
+# Classes (without `Fast`) with the rules of BertTokenizer; then those without a family.
 BERT_FAMILIES = ("Bert", "Electra", "DistilBert", "MobileBert", "ConvBert", "SqueezeBert", "Lxmert")
 BERT_CLASSES = tuple(f"{name}Tokenizer" for name in BERT_FAMILIES)
 PLAIN_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
@@ -26,7 +26,7 @@ ROLES |= {"bos_token": SPECIAL_TOKENS["cls"], "eos_token": SPECIAL_TOKENS["sep"]
 EXTRA_TOKEN_KEYS = ("additional_special_tokens", "extra_special_tokens")
 FLAGS = ("lstrip", "rstrip", "single_word", "normalized")
 MAX_WORD_CHARACTERS = 100
-# Option of a config, the normalizer's name for it, and what transformers takes by default.
+# An option of the config, its name in the normalizer, and transformers' default.
 OPTIONS: dict[str, tuple[str, bool | None]] = {
     "do_lower_case": ("lowercase", True),
     "strip_accents": ("strip_accents", None),
@@ -36,9 +36,9 @@ OPTIONS: dict[str, tuple[str, bool | None]] = {
 
 @dataclass(frozen=True)
 class AddedToken:
-    """A token that is looked for in the text as a whole; `id` None where the file says none."""
+    """A token that is searched in the text before it is split; `id` is None if unknown."""
 
-    place: str
+    location: str
     content: str
     id: int | None
     flags: tuple[str, ...]
@@ -46,7 +46,7 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class HuggingFaceFiles:
-    """The files of one directory, None for those that are not there."""
+    """The files of one directory; None for missing ones."""
 
     directory: Path
     config: dict[str, Any] | None
@@ -57,16 +57,16 @@ class HuggingFaceFiles:
 
     @property
     def config_name(self) -> str:
-        """For messages."""
+        """The name of tokenizer_config.json for messages."""
         return f"{self.directory.name}/tokenizer_config.json"
 
     @property
     def tokenizer_name(self) -> str:
-        """For messages."""
+        """The name of tokenizer.json for messages."""
         return f"{self.directory.name}/tokenizer.json"
 
     def tokenizer_class(self) -> str | None:
-        """The class of the config without `Fast`; None where it says none."""
+        """Returns the class in the config without `Fast`; None if it has none."""
         name = (self.config or {}).get("tokenizer_class")
         if name is None:
             return None
@@ -74,7 +74,7 @@ class HuggingFaceFiles:
         return text.removesuffix("Fast")
 
     def spec(self) -> tuple[TokenizerSpec | None, str]:
-        """The tokenizer and why; None where nothing says the case.
+        """Returns the tokenizer and the reason; None if no file has the case.
 
         Raises:
             UserError: an option is neither true, false nor, for `strip_accents`, null.
@@ -107,15 +107,15 @@ class HuggingFaceFiles:
         return spec_from_options(taken), why
 
     def problems(self) -> list[str]:
-        """What these files ask for that this kit has no rule for, in words.
+        """Describes what these files require and this kit does not support.
 
         Raises:
-            UserError: a value has another type than it should.
+            UserError: a value has a wrong type.
         """
         return [*self._class_problems(), *self._pipeline_problems(), *self._token_problems()]
 
     def _config_options(self) -> dict[str, bool | None]:
-        """The options that the config has."""
+        """Returns the options in the config."""
         found: dict[str, bool | None] = {}
         for key in OPTIONS:
             if key in (self.config or {}):
@@ -124,20 +124,20 @@ class HuggingFaceFiles:
         return found
 
     def _normalizer(self) -> dict[str, bool | None] | None:
-        """The options of `tokenizer.json`'s normalizer under the config's names."""
+        """Returns the options of `tokenizer.json`'s normalizer under the config's names."""
         normalizer = (self.tokenizer or {}).get("normalizer")
         if not isinstance(normalizer, dict) or normalizer.get("type") != "BertNormalizer":
             return None
-        place = f"{self.tokenizer_name}: normalizer"
+        location = f"{self.tokenizer_name}: normalizer"
         found: dict[str, bool | None] = {}
         for key, (name, default) in OPTIONS.items():
             found[key] = default
             if name in normalizer:
-                found[key] = read_flag(normalizer, name, place, name == "strip_accents")
+                found[key] = read_flag(normalizer, name, location, name == "strip_accents")
         return found
 
     def _class_problems(self) -> Iterator[str]:
-        """Another class of tokenizer, or options that its slow form alone has."""
+        """Yields an unsupported class, and options that only its slow form has."""
         config, name = self.config or {}, self.tokenizer_class()
         if name is not None and name not in (*BERT_CLASSES, *PLAIN_CLASSES):
             yield f"tokenizer_class {name} (tokenizer_config.json)"
@@ -158,7 +158,7 @@ class HuggingFaceFiles:
             yield f"never_split {', '.join(map(str, never))} (tokenizer_config.json)"
 
     def _pipeline_problems(self) -> Iterator[str]:
-        """Steps in `tokenizer.json` that are not BERT's."""
+        """Yields steps in `tokenizer.json` that are not BERT's."""
         document, name = self.tokenizer, self.tokenizer_name
         if document is None:
             return
@@ -184,7 +184,7 @@ class HuggingFaceFiles:
                 if known and known.get(token) != i:
                     yield f"{token} with id {i} (tokenizer.json), in the vocab {known.get(token)}"
         model = require_type(document.get("model"), dict, f"{name}: model")
-        # Files of tokenizers before 0.9 name no type.
+        # Files of tokenizers before 0.9 have no type.
         if model.get("type", "WordPiece" if "max_input_chars_per_word" in model else None) != (
             "WordPiece"
         ):
@@ -202,11 +202,11 @@ class HuggingFaceFiles:
         yield from self._vocab_problems(model)
 
     def _vocab_problems(self, model: dict[str, Any]) -> Iterator[str]:
-        """Another vocab in `tokenizer.json` than in `vocab.txt`."""
-        place = f"{self.tokenizer_name}: model.vocab"
-        ids = require_type(model.get("vocab"), dict, place)
+        """Yields a difference between the vocabs of `tokenizer.json` and `vocab.txt`."""
+        location = f"{self.tokenizer_name}: model.vocab"
+        ids = require_type(model.get("vocab"), dict, location)
         for token, i in ids.items():
-            require_type(i, int, f"{place}: {token}")
+            require_type(i, int, f"{location}: {token}")
         if self.vocab is None:
             return
         lines = parse_vocab(vocab_bytes(self.vocab), str(self.vocab)).tokens
@@ -220,7 +220,7 @@ class HuggingFaceFiles:
                 return
 
     def _token_problems(self) -> Iterator[str]:
-        """Special or added tokens that are not the usual five."""
+        """Yields special or added tokens other than the usual five."""
         usual = set(SPECIAL_TOKENS.values())
         known = self._special_ids()
         for document, name in (
@@ -240,7 +240,7 @@ class HuggingFaceFiles:
                 elif one.flags:
                     yield f"{role} with {', '.join(one.flags)} ({name.split('/')[-1]})"
         for one in self._added_tokens():
-            where = one.place.split(":")[0].split("/")[-1]
+            where = one.location.split(":")[0].split("/")[-1]
             if one.content not in usual:
                 yield f"the added token {one.content!r} ({where})"
             elif one.flags:
@@ -250,48 +250,50 @@ class HuggingFaceFiles:
                 yield f"{one.content} with id {one.id} ({where}), in the vocab {own}"
 
     def _special_ids(self) -> dict[str, int]:
-        """The ids of the usual five in the vocab; empty where there is none here."""
+        """Returns the ids of the usual five in the vocab; empty if there is no vocab."""
         if self.vocab is None:
             return {}
         vocab = parse_vocab(vocab_bytes(self.vocab), str(self.vocab))
         return {token.token: token.id for token in vocab.special.values()}
 
     def _added_tokens(self) -> Iterator[AddedToken]:
-        """Every added token of all files."""
-        config, place = self.config or {}, self.config_name
+        """Yields every added token of all files."""
+        config, location = self.config or {}, self.config_name
         for key in EXTRA_TOKEN_KEYS:
             listed = config.get(key) or (self.special or {}).get(key) or []
             values = listed.values() if isinstance(listed, dict) else listed
             if not isinstance(listed, dict):
-                require_type(listed, list, f"{place}: {key}")
+                require_type(listed, list, f"{location}: {key}")
             for value in values:
-                yield parse_added_token(value, f"{place}: {key}")
+                yield parse_added_token(value, f"{location}: {key}")
         decoder = require_type(
-            config.get("added_tokens_decoder", {}), dict, f"{place}: added_tokens_decoder"
+            config.get("added_tokens_decoder", {}), dict, f"{location}: added_tokens_decoder"
         )
         for number, value in decoder.items():
-            where = f"{place}: added_tokens_decoder: {number}"
+            where = f"{location}: added_tokens_decoder: {number}"
             if not number.isdecimal() or not number.isascii():
                 require_type(number, int, where)
-            # No id has 18 digits; Python refuses to read a number of thousands.
+            # No id has 18 digits; Python refuses to parse thousands of digits.
             yield parse_added_token(require_type(value, dict, where), where, int(number[:18]))
         for token, i in (self.added or {}).items():
             where = f"{self.directory.name}/added_tokens.json: {token}"
             yield AddedToken(where, token, require_type(i, int, where), ())
-        place = f"{self.tokenizer_name}: added_tokens"
-        for value in require_type((self.tokenizer or {}).get("added_tokens", []), list, place):
-            one = require_type(value, dict, place)
-            yield parse_added_token(one, place, require_type(one.get("id"), int, f"{place}: id"))
+        location = f"{self.tokenizer_name}: added_tokens"
+        for value in require_type((self.tokenizer or {}).get("added_tokens", []), list, location):
+            one = require_type(value, dict, location)
+            yield parse_added_token(
+                one, location, require_type(one.get("id"), int, f"{location}: id")
+            )
 
 
-# What stands around a text, and around two texts: names, and `A` and `B` for the texts.
+# The special tokens around one text and around two texts; `A` and `B` are the texts.
 FRAME = (["[CLS]", "A", "[SEP]"], ["[CLS]", "A", "[SEP]", "B1", "[SEP]1"])
 
 
 def read_frame(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
-    """What a post-processor puts around one text and two; None where that cannot be read.
+    """Returns what a post-processor adds around one text and two; None if it cannot be read.
 
-    A piece of type id 1 has a 1 behind its name.
+    A piece with type id 1 has a 1 after its name.
     """
     try:
         if processor["type"] == "BertProcessing":
@@ -304,7 +306,7 @@ def read_frame(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
 
 
 def frame_ids(processor: dict[str, Any]) -> dict[str, Any]:
-    """The ids that a post-processor has for the special tokens."""
+    """Returns the ids that a post-processor has for the special tokens."""
     try:
         if processor["type"] == "BertProcessing":
             return {processor[role][0]: processor[role][1] for role in ("cls", "sep")}
@@ -314,13 +316,13 @@ def frame_ids(processor: dict[str, Any]) -> dict[str, Any]:
 
 
 def piece_name(piece: dict[str, Any]) -> str:
-    """One piece of a template."""
+    """Returns the name of one piece of a template, as in FRAME."""
     ((_, content),) = piece.items()
     return f"{content['id']}{content['type_id'] or ''}"
 
 
 def step_type(document: dict[str, Any], key: str, name: str) -> str:
-    """The type of a step of `tokenizer.json`; `none` where it has none."""
+    """Returns the type of a step of `tokenizer.json`, or `none`."""
     step = document.get(key)
     if step is None:
         return "none"
@@ -330,27 +332,35 @@ def step_type(document: dict[str, Any], key: str, name: str) -> str:
 
 
 def read_flag(
-    document: dict[str, Any], key: str, place: str, may_be_null: bool, default: bool = True
+    document: dict[str, Any], key: str, location: str, may_be_null: bool, default: bool = True
 ) -> bool | None:
-    """A value that is true or false."""
+    """Reads a value that is true or false.
+
+    Args:
+        document: the JSON object.
+        key: its key.
+        location: the object, for messages.
+        may_be_null: whether null is allowed.
+        default: the value if the key is missing.
+    """
     value = document.get(key, default)
     if value is None and may_be_null:
         return None
-    found: bool = require_type(value, bool, f"{place}: {key}")
+    found: bool = require_type(value, bool, f"{location}: {key}")
     return found
 
 
-def parse_added_token(value: Any, place: str, i: int | None = None) -> AddedToken:
-    """A token as these files write it: a string, or an object with `content` and flags."""
+def parse_added_token(value: Any, location: str, i: int | None = None) -> AddedToken:
+    """Parses a token: a string, or an object with `content` and flags."""
     if not isinstance(value, dict):
-        return AddedToken(place, require_type(value, str, place), i, ())
-    content = require_type(value.get("content"), str, f"{place}: content")
-    set_flags = [f for f in FLAGS if require_type(value.get(f, False), bool, f"{place}: {f}")]
-    return AddedToken(place, content, i, tuple(set_flags))
+        return AddedToken(location, require_type(value, str, location), i, ())
+    content = require_type(value.get("content"), str, f"{location}: content")
+    set_flags = [f for f in FLAGS if require_type(value.get(f, False), bool, f"{location}: {f}")]
+    return AddedToken(location, content, i, tuple(set_flags))
 
 
 def spec_from_options(options: dict[str, bool | None]) -> TokenizerSpec:
-    """The tokenizer of these options, by the config's names."""
+    """Returns the tokenizer with these options, which have the config's names."""
     return TokenizerSpec(
         "bert",
         lower_case=bool(options["do_lower_case"]),
@@ -360,14 +370,11 @@ def spec_from_options(options: dict[str, bool | None]) -> TokenizerSpec:
 
 
 def json_value(value: bool | None) -> str:
-    """A value as JSON has it."""
+    """Returns a value as JSON."""
     return json.dumps(value)
 
 
-# Hugging Face's file `tokenizer.json`, written by the package `tokenizers`.
-
-
 def write_tokenizer_json(path: Path, spec: TokenizerSpec, vocab: Vocab) -> None:
-    """Writes Hugging Face's format; their Python and JavaScript libraries load it."""
+    """Writes `tokenizer.json` with the package `tokenizers`, for Hugging Face's libraries."""
     tokenizer = load_library(spec, vocab, None).tokenizer
     path.write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")

@@ -1,6 +1,7 @@
-"""Another Python interpreter whose tokenizer library is the reference: `--tokenizer-python`.
+"""Runs the reference tokenizer in another Python interpreter: `--tokenizer-python`.
 
-`libraries.py` runs in it as a script, whatever versions it has, and answers over a pipe.
+`libraries.py` runs there as a script, with the versions of that interpreter, and answers over a
+pipe.
 """
 
 import json
@@ -22,13 +23,13 @@ from support.errors import EnvironmentProblem, UserError
 SCRIPT = Path(libraries.__file__)
 START_SECONDS = 60
 MAX_NOISE_BYTES = 1 << 20  # bytes that an interpreter may print before the script in it answers
-# Variables that would lead their interpreter to our packages.
+# Variables that would make the other interpreter use this one's packages.
 REMOVED_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__")
 
 
 @cache
 def shared_interpreter(python: Path) -> "Interpreter":
-    """The running interpreter of that path; one process serves everything that asks for it.
+    """Returns the running interpreter of that path; all callers share one process.
 
     Raises:
         UserError: see `Interpreter`.
@@ -37,16 +38,16 @@ def shared_interpreter(python: Path) -> "Interpreter":
 
 
 class Interpreter:
-    """A process of a person's Python that runs `libraries.py`."""
+    """A process of the user's Python that runs `libraries.py`."""
 
     def __init__(self, python: Path) -> None:
-        """Starts it.
+        """Starts the process.
 
         Raises:
             UserError: there is no such file, it does not start, or it is not Python 3.8 or newer.
         """
         self.python = python
-        # The path is not resolved: a venv's python is a link, and the link says which venv.
+        # The path is not resolved: a venv's python is a link, whose path decides the venv.
         program = str(python) if python.parent != Path() else shutil.which(str(python))
         if program is None or Path(program).is_dir() or not Path(program).exists():
             kind = "a directory" if program and Path(program).is_dir() else "no such program"
@@ -80,11 +81,11 @@ class Interpreter:
         self._expect_ready(f"\nready {nonce[::-1]}\n".encode())
 
     def ask(self, op: str, *arguments: Any, tokenizer: int | None = None) -> Any:
-        """One request of `libraries.serve`.
+        """Sends one request to `libraries.serve` and returns the result.
 
         Raises:
             UserError: the library is missing there, or refuses the vocab.
-            EnvironmentProblem: the library fails, or the interpreter ended.
+            EnvironmentProblem: the library failed, or the interpreter ended.
         """
         request = {"op": op, "arguments": arguments, "tokenizer": tokenizer}
         body = json.dumps(request, ensure_ascii=False).encode()
@@ -111,12 +112,12 @@ class Interpreter:
         )
 
     def _expect_ready(self, ready: bytes) -> None:
-        """Waits for the script's first words; whatever is printed before them is passed over."""
+        """Waits for the script's first message; ignores other output before it."""
         timer = threading.Timer(START_SECONDS, self._process.kill)
         timer.start()
         heard = bytearray()
         try:
-            # Nothing follows these words until something is asked.
+            # Nothing follows this message before the first request.
             while not heard.endswith(ready):
                 piece = os.read(self._out.fileno(), 1 << 16)
                 heard += piece
@@ -152,41 +153,48 @@ class Interpreter:
 
 
 def stop_process(process: "subprocess.Popen[bytes]") -> None:
-    """Ends the process."""
+    """Kills a process and waits for its end."""
     process.kill()
     process.wait()
 
 
 class RemoteTokenizer:
-    """A tokenizer of `libraries` that lives in another interpreter; the same methods."""
+    """A tokenizer of `libraries` in another interpreter, with the same methods."""
 
     def __init__(self, where: Interpreter, number: int) -> None:
         self._where = where
         self._number = number
 
     def flat(self, texts: list[str]) -> Any:
-        """See `libraries.Bert.flat`."""
+        """Calls `libraries.Bert.flat`."""
         return self._where.ask("flat", texts, tokenizer=self._number)
 
     def with_types(
         self, texts: list[str], pairs: list[str] | None, special_tokens: bool, limit: int | None
     ) -> Any:
-        """See `libraries.Bert.with_types`."""
+        """Calls `libraries.Bert.with_types`.
+
+        Args:
+            texts: see there.
+            pairs: see there.
+            special_tokens: see there.
+            limit: see there.
+        """
         arguments = (texts, pairs, special_tokens, limit)
         return self._where.ask("with_types", *arguments, tokenizer=self._number)
 
     def split(self, texts: list[str]) -> Any:
-        """See `libraries.Bert.split`."""
+        """Calls `libraries.Bert.split`."""
         return self._where.ask("split", texts, tokenizer=self._number)
 
     def normalize(self, texts: list[str]) -> Any:
-        """See `libraries.TfTextFast.normalize`."""
+        """Calls `libraries.TfTextFast.normalize`."""
         return self._where.ask("normalize", texts, tokenizer=self._number)
 
     def count_words(self, texts: list[str]) -> Any:
-        """See `libraries.TfTextFast.count_words`."""
+        """Calls `libraries.TfTextFast.count_words`."""
         return self._where.ask("count_words", texts, tokenizer=self._number)
 
     def fold(self, texts: list[str]) -> Any:
-        """See `libraries.Chars.fold`."""
+        """Calls `libraries.Chars.fold`."""
         return self._where.ask("fold", texts, tokenizer=self._number)

@@ -1,9 +1,9 @@
-"""The publishers' own tokenizer libraries behind one set of methods.
+"""The publishers' tokenizer libraries with one common interface.
 
 `export.tokenizer` imports this module, and it is also a script: `--tokenizer-python` starts it in
-the interpreter that a person runs in production (Python 3.8 or newer). So it needs nothing but the
+the interpreter that the user runs in production (Python 3.8 or newer). So it needs only the
 standard library and, once a tokenizer is loaded, that interpreter's `tensorflow_text` or
-`tokenizers`. As a script it answers frames on stdin; `interpreter.py` is the other end.
+`tokenizers`. As a script it answers requests on stdin; `interpreter.py` sends them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import struct
 import sys
 from typing import Any
 
-# The module and the distribution that each algorithm stands on.
+# The module and the distribution that each algorithm needs.
 PACKAGES = {
     "bert": ("tokenizers", "tokenizers"),
     "tf-text": ("tensorflow_text", "tensorflow-text"),
@@ -34,14 +34,14 @@ class LibraryMissing(Exception):
 
 
 class VocabRefused(Exception):
-    """The library refuses the vocab; the message is its own."""
+    """The library refuses the vocab; the message is the library's."""
 
 
 def read_versions(algorithm: str) -> dict[str, str]:
-    """This interpreter's version, and its version of the library that the algorithm stands on.
+    """Returns this interpreter's version, and that of the library that the algorithm needs.
 
     Raises:
-        Missing: it has no such library.
+        LibraryMissing: the library is not installed.
     """
     from importlib.metadata import PackageNotFoundError, version
 
@@ -54,11 +54,11 @@ def read_versions(algorithm: str) -> dict[str, str]:
 
 
 def import_library(module: str) -> Any:
-    """A module.
+    """Imports a module.
 
     Raises:
-        Missing: it is not installed.
-        ImportError: it is, and fails.
+        LibraryMissing: it is not installed.
+        ImportError: it is installed, but its import fails.
     """
     try:
         return importlib.import_module(module)
@@ -71,7 +71,7 @@ def import_library(module: str) -> Any:
 def load_tokenizer(
     algorithm: str, options: dict[str, bool], tokens: list[str], special: dict[str, int]
 ) -> Any:
-    """A tokenizer with a vocab.
+    """Loads a tokenizer with a vocab.
 
     Args:
         algorithm: `bert`, `tf-text`, `tf-text-fast` or `chars`.
@@ -80,8 +80,8 @@ def load_tokenizer(
         special: the ids of `cls`, `sep` and `unk`.
 
     Raises:
-        Missing: the library is not installed.
-        Refused: the library refuses the vocab.
+        LibraryMissing: the library is not installed.
+        VocabRefused: the library refuses the vocab.
     """
     kinds: dict[str, Any] = {
         "bert": Bert,
@@ -98,9 +98,9 @@ class Bert:
     def __init__(
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
-        """The vocab goes in as a mapping: read from a file, its lines would be trimmed.
+        """Passes the vocab as a mapping: from a file, the library would trim its lines.
 
-        Of lines that are equal the last one counts, as in the library's own reader of files.
+        Of equal lines the last one counts, as in the library's own reader.
         """
         maker = import_library("tokenizers").BertWordPieceTokenizer
         self.tokenizer = maker(
@@ -112,14 +112,21 @@ class Bert:
         )
 
     def flat(self, texts: list[str]) -> tuple[Any, Any]:
-        """The ids of all texts in a row, and where each text's begin; no special tokens."""
+        """Returns the concatenated ids of all texts and their row splits; no special tokens."""
         rows = [e.ids for e in self._encodings(texts, None, False)]
         return [i for row in rows for i in row], row_splits(rows)
 
     def with_types(
         self, texts: list[str], pairs: list[str] | None, special_tokens: bool, limit: int | None
     ) -> tuple[Any, Any, Any]:
-        """Ids, types and splits of texts or pairs, cut to `limit` by the library itself."""
+        """Returns ids, types and row splits of texts or pairs, cut by the library itself.
+
+        Args:
+            texts: the first texts.
+            pairs: the second texts; None for single texts.
+            special_tokens: whether to add [CLS] and [SEP].
+            limit: the most ids; None: no limit.
+        """
         if limit is not None:
             self.tokenizer.enable_truncation(limit)
         try:
@@ -131,9 +138,9 @@ class Bert:
         return values, types, row_splits([encoding.ids for encoding in found])
 
     def split(self, texts: list[str]) -> list[str]:
-        r"""The words of each text, joined by \n; the texts begin with a and end with b.
+        r"""Returns the words of each text, joined by \n; texts begin with a and end with b.
 
-        Many go through as one, parted by a character that is a word by itself.
+        Many texts are joined, with a separator that is a word by itself, for speed.
         """
         normalizer, splitter = self.tokenizer.normalizer, self.tokenizer.pre_tokenizer
         found: list[str] = []
@@ -154,26 +161,33 @@ class Bert:
 
 
 class OnTensorFlow:
-    """What the tokenizers on TensorFlow share."""
+    """The common part of the tokenizers that use TensorFlow."""
 
     special: dict[str, int]
     tokenizer: Any
 
     def ragged(self, texts: list[str]) -> Any:
-        """The ids of each text: int32[texts, (ids)]."""
+        """Returns the ids of each text: int32[texts, (ids)]."""
         tf = import_library("tensorflow")
         ids = self.tokenizer.tokenize(string_tensor(texts))
         return tf.cast(ids.merge_dims(1, 2), tf.int32)
 
     def flat(self, texts: list[str]) -> tuple[Any, Any]:
-        """The ids of all texts in a row, and where each text's begin; no special tokens."""
+        """Returns the concatenated ids of all texts and their row splits; no special tokens."""
         ids = self.ragged(texts)
         return ids.values.numpy(), ids.row_splits.numpy()
 
     def with_types(
         self, texts: list[str], pairs: list[str] | None, special_tokens: bool, limit: int | None
     ) -> tuple[Any, Any, Any]:
-        """Ids, types and splits of texts or pairs, cut to `limit` by TF-Text's own trimmer."""
+        """Returns ids, types and row splits of texts or pairs, cut by TF-Text's trimmer.
+
+        Args:
+            texts: the first texts.
+            pairs: the second texts; None for single texts.
+            special_tokens: whether to add [CLS] and [SEP].
+            limit: the most ids; None: no limit.
+        """
         tf, tf_text = import_library("tensorflow"), import_library("tensorflow_text")
         segments = [self.ragged(one) for one in (texts, pairs) if one is not None]
         if limit is not None:
@@ -195,7 +209,7 @@ class TfText(OnTensorFlow):
     def __init__(
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
-        """Puts the vocab into a lookup table, which refuses equal lines."""
+        """Makes a lookup table of the vocab; the table refuses equal lines."""
         tf_text, tf = import_library("tensorflow_text"), import_library("tensorflow")
         self.special = special
         self.lower_case = options["lower_case"]
@@ -209,7 +223,7 @@ class TfText(OnTensorFlow):
         self.tokenizer = tf_text.BertTokenizer(table, lower_case=self.lower_case)
 
     def split(self, texts: list[str]) -> list[str]:
-        r"""The words of each text, joined by \n."""
+        r"""Returns the words of each text, joined by \n."""
         tf = import_library("tensorflow")
         ops = importlib.import_module("tensorflow_text.python.ops.bert_tokenizer")
         words = ops.BasicTokenizer(lower_case=self.lower_case).tokenize(string_tensor(texts))
@@ -238,18 +252,18 @@ class TfTextFast(OnTensorFlow):
             raise VocabRefused(first_line(error)) from None
 
     def ragged(self, texts: list[str]) -> Any:
-        """The ids of each text: int32[texts, (ids)]."""
+        """Returns the ids of each text: int32[texts, (ids)]."""
         ids = self.tokenizer.tokenize(string_tensor(texts))
         return ids.merge_dims(1, 2) if ids.ragged_rank == 2 else ids
 
     def normalize(self, texts: list[str]) -> list[str]:
-        """Each text as `FastBertNormalizer` folds it."""
+        """Returns each text as `FastBertNormalizer` changes it."""
         tf_text = import_library("tensorflow_text")
         fold = tf_text.FastBertNormalizer(lower_case_nfd_strip_accents=self.lower_case)
         return [text.decode() for text in fold.normalize(string_tensor(texts)).numpy().tolist()]
 
     def count_words(self, texts: list[str]) -> list[int]:
-        """How many tokens each text gives with the tokens [UNK], a and b alone."""
+        """Counts the tokens of each text with a vocab of [UNK], a and b."""
         tf_text, tf = import_library("tensorflow_text"), import_library("tensorflow")
         pieces = tf_text.FastWordpieceTokenizer(["[UNK]", "a", "b"], token_out_type=tf.int32)
         counts: list[int] = pieces.tokenize(string_tensor(texts)).row_lengths().numpy().tolist()
@@ -257,21 +271,21 @@ class TfTextFast(OnTensorFlow):
 
 
 class Chars:
-    """One token a character, in TensorFlow string ops: the collection's own simple tokenizer.
+    """The collection's simple tokenizer, one token per character, in TensorFlow string ops.
 
     ASCII letters become lower case (in the vocab's lines too), each ASCII white-space character
-    becomes `-`, `[pad] [unk] [cls] [sep] [mask]` stand for their tokens in any case.
+    becomes `-`, and `[pad] [unk] [cls] [sep] [mask]` in any case are the special tokens.
     """
 
-    # A special token is one token of several characters. It is written as ESC and a letter while
-    # the text is split into characters, and so is an ESC that stands in the text.
+    # A special token has several characters. While the text is split into characters, it is written
+    # as ESC and a letter; an ESC in the text is, too.
     MARK = "\x1b"
     ESCAPED = {"e": MARK, "p": "[pad]", "u": "[unk]", "c": "[cls]", "s": "[sep]", "m": "[mask]"}
 
     def __init__(
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
-        """Where two lines are equal, or are so after lower-casing, the first keeps the token."""
+        """Makes the lookup tables; of lines that are equal in lower case the first counts."""
         tf = import_library("tensorflow")
         first: dict[bytes, int] = {}
         for i, token in enumerate(tf.strings.lower(string_tensor(tokens)).numpy().tolist()):
@@ -289,7 +303,7 @@ class Chars:
         )
 
     def fold(self, texts: list[str]) -> list[str]:
-        """ASCII letters in lower case, ASCII white space as `-`."""
+        """Lower-cases ASCII letters, and replaces ASCII white space by `-`."""
         return [text.decode() for text in self._folded(string_tensor(texts)).numpy().tolist()]
 
     @staticmethod
@@ -298,7 +312,7 @@ class Chars:
         return tf.strings.regex_replace(tf.strings.lower(text), "[[:space:]]", "-")
 
     def flat(self, texts: list[str]) -> tuple[Any, Any]:
-        """The ids of all texts in a row, and where each text's begin; no special tokens."""
+        """Returns the concatenated ids of all texts and their row splits; no special tokens."""
         tf = import_library("tensorflow")
         text = self._folded(string_tensor(texts))
         for letter, token in self.ESCAPED.items():
@@ -308,19 +322,19 @@ class Chars:
         is_mark = flat == self.MARK
         escaped = tf.concat([[False], is_mark[:-1]], 0)
         ids = tf.where(escaped, self._escaped[flat], self._table[flat])
-        kept = characters.with_flat_values(~is_mark)
-        found = tf.ragged.boolean_mask(characters.with_flat_values(ids), kept)
+        visible = characters.with_flat_values(~is_mark)
+        found = tf.ragged.boolean_mask(characters.with_flat_values(ids), visible)
         return found.values.numpy(), found.row_splits.numpy()
 
 
 def string_tensor(texts: list[str]) -> Any:
-    """string[texts]."""
+    """Returns a tensor string[texts]."""
     tf = import_library("tensorflow")
     return tf.constant([text.encode() for text in texts], tf.string)
 
 
 def row_splits(rows: list[list[int]]) -> list[int]:
-    """Where each row begins when all are put in a row, and the end."""
+    """Returns the start of each row in the concatenation of all rows, and the end."""
     splits = [0]
     for row in rows:
         splits.append(splits[-1] + len(row))
@@ -328,7 +342,7 @@ def row_splits(rows: list[list[int]]) -> list[int]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """Returns the first line of an error's message."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
@@ -336,15 +350,15 @@ METHODS = ("flat", "with_types", "split", "normalize", "count_words", "fold")
 
 
 def serve(nonce: str) -> None:
-    """Answers frames on stdin until it closes; nothing else reaches the real stdout.
+    """Answers requests on stdin until it closes; nothing else is written to the real stdout.
 
-    A frame is its length (uint32, big-endian) and JSON: `{"op": …, "arguments": [...]}`, with a
+    A request is its length (uint32, big-endian) and JSON: `{"op": …, "arguments": [...]}`, with a
     loaded tokenizer's number as `tokenizer`. The answer has `result`, or `error` and its `kind`.
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints would break the frames
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # The reply is not in this file's text: a program that is no Python may print the file.
+    # This text does not occur in this file: a program that is no Python may print the file.
     answers.write(f"\nready {nonce[::-1]}\n".encode())
     answers.flush()
     loaded: list[Any] = []
@@ -367,7 +381,7 @@ def serve(nonce: str) -> None:
 
 
 def answer_request(request: dict[str, Any], loaded: list[Any]) -> Any:
-    """The result of one request; `loaded` has the tokenizers by number."""
+    """Returns the result of one request; `loaded` has the tokenizers by number."""
     op, arguments = request["op"], request["arguments"]
     if op == "versions":
         return read_versions(*arguments)
@@ -383,6 +397,6 @@ def answer_request(request: dict[str, Any], loaded: list[Any]) -> Any:
 
 
 if __name__ == "__main__":
-    # This file's directory is no place to import from.
+    # Modules must not be imported from this file's directory.
     del sys.path[0]
     serve(sys.argv[1])

@@ -1,4 +1,4 @@
-"""The character tables of each algorithm, from the library that is its reference."""
+"""Reads the character tables of each algorithm from its reference library."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,26 +20,24 @@ from export.tokenizer.tables import (
 )
 from export.tokenizer.vocab import Vocab
 
-# Reads off a running tokenizer what it does to each character and to combining marks.
-#
-# Every Unicode scalar value goes through the tokenizer between the letters a and b. Canonical
-# ordering reaches beyond single characters, so marks are also tried in pairs.
+# Each Unicode scalar value goes through the tokenizer between the letters a and b. Canonical
+# ordering affects several characters, so combining marks are also tried in pairs.
 
-# Texts to their words, each text's words joined by \n (no word has one).
+# Splits texts into words; each text's words are joined by \n (no word contains one).
 Splitter = Callable[[list[str]], list[str]]
 
-# Two marks that no tokenizer strips (they are spacing marks) of different combining classes.
+# Two spacing marks of different combining classes, which no tokenizer strips.
 HIGH, LOW = "\u302e", "\U0001d165"
 BETWEEN_MARKS = f"a{HIGH}{{}}{LOW}b"
 
-# Neighbours mostly fare alike, so this many go through as one text first.
+# Neighbouring characters mostly have the same outcome, so this many are first tried as one text.
 CHUNK_CHARACTERS = 64
 
 
 def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> CharacterTables:
-    """The tables of a tokenizer that first splits its text into words, then these into pieces."""
+    """Reads the tables of a tokenizer that splits texts into words, and words into pieces."""
     tables = CharacterTables(limit, limit_in_bytes)
-    # The space comes first: a \n that parts two words is not a \n that stayed.
+    # The space comes first: a \n between two words is not a \n that the tokenizer left.
     outcomes: dict[str, Callable[[int], Symbols]] = {
         "a\nb": lambda c: (PLAIN_SPACE,),
         "a{}b": lambda c: own_symbol(c, LETTER),
@@ -66,9 +64,15 @@ def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> Characte
 def probe_characters(
     split: Splitter, context: str, characters: list[int], outcomes: tuple[str, ...]
 ) -> Iterator[tuple[int, str]]:
-    """Each character with what became of it in a context that begins with a and ends with b.
+    """Yields each character with its outcome in a context.
 
-    That is one of `outcomes` (where `{}` is the character itself), else the words as they came.
+    The outcome is one of `outcomes` (where `{}` is the character itself), else the words.
+
+    Args:
+        split: splits texts into words.
+        context: a text that begins with a and ends with b, with `{}` for the character.
+        characters: the code points.
+        outcomes: the outcomes to recognise.
     """
     chunks = [
         characters[i : i + CHUNK_CHARACTERS] for i in range(0, len(characters), CHUNK_CHARACTERS)
@@ -89,9 +93,9 @@ def probe_characters(
 
 
 def find_unmoved(split: Splitter, characters: list[int]) -> list[int]:
-    """Those characters that keep two marks around them from changing places.
+    """Returns the characters that prevent the marks around them from being reordered.
 
-    A starter does, a mark does not, whatever its class; it may itself be moved or vanish.
+    A starter does so, a mark does not, whatever its class; a mark may be moved or removed.
     """
     stayed = (BETWEEN_MARKS, BETWEEN_MARKS.format(""))
     found = probe_characters(split, BETWEEN_MARKS, characters, stayed)
@@ -99,7 +103,7 @@ def find_unmoved(split: Splitter, characters: list[int]) -> list[int]:
 
 
 def probe_ranks(split: Splitter, marks: list[str]) -> dict[int, int]:
-    """For each mark, 1 + the number of marks that pass it leftwards: equal where classes are."""
+    """Returns, for each mark, 1 + the number of marks that move before it: equal for one class."""
     pairs = [(a, b) for a in marks for b in marks]
     texts = [f"a{a}{b}b" for a, b in pairs]
     passed = dict.fromkeys(marks, 1)
@@ -112,11 +116,11 @@ WORD_LIMIT = 100
 
 
 def read_tables(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> CharacterTables:
-    """Reads the tables off this interpreter's library, or off that of `python`; takes seconds.
+    """Reads the tables from this interpreter's library, or from that of `python`; takes seconds.
 
     Raises:
-        UserError: see `reference`.
-        EnvironmentProblem: see `reference`.
+        UserError: see `make_reference`.
+        EnvironmentProblem: see `make_reference`.
     """
     library = load_library(spec, vocab, python)
     if spec.algorithm == "tf-text":
@@ -129,10 +133,10 @@ def read_tables(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -
 
 
 def tf_text_fast_tables(library: Any) -> CharacterTables:
-    """`FastBertNormalizer` folds each character by itself; the rest judges what it gave.
+    """Reads the tables of `tf-text-fast`: `FastBertNormalizer` folds each character by itself.
 
-    With the tokens a and b alone, a space between them gives both, punctuation gives an unknown
-    token between them, and any letter makes one unknown word.
+    With a vocab of a and b, a space between them gives both tokens, punctuation gives an unknown
+    token between them, and a letter gives one unknown word.
     """
     characters = [chr(c) for c in SCALARS]
     counts = library.count_words([f"a{c}b" for c in characters])
@@ -148,7 +152,7 @@ def tf_text_fast_tables(library: Any) -> CharacterTables:
 
 
 def chars_tables(library: Any) -> CharacterTables:
-    """Each character alone, folded by the same string ops as in the reference."""
+    """Reads the tables of `chars`: each character, folded by the reference's string ops."""
     tables = CharacterTables(WORD_LIMIT, limit_in_bytes=False)
     folded = library.fold([chr(c) for c in SCALARS])
     tables.folds = {c: own_symbol(ord(v), ALONE) for c, v in zip(SCALARS, folded, strict=True)}

@@ -1,8 +1,8 @@
-"""Finds out which tokenizer a hub SavedModel is: its vocab, its algorithm and its options.
+"""Recovers the tokenizer of a hub SavedModel: its vocab, its algorithm and its options.
 
-Nothing is taken from names. Each algorithm with each of its options is a suspect; those that
-differ from the model on any text of a small set drop out, and those that stay must then give the
-model's ids on every Unicode character in every context.
+Names are not used. Each algorithm with each combination of options is a candidate. Candidates that
+differ from the model on any text of a small set are dropped. The remaining ones must compute the
+model's ids for every Unicode character in every context.
 """
 
 import random
@@ -41,7 +41,7 @@ CANDIDATES = [
 
 @dataclass(frozen=True)
 class Recovered:
-    """What the model turned out to be."""
+    """The recovered tokenizer."""
 
     vocab: Vocab
     spec: TokenizerSpec
@@ -49,19 +49,18 @@ class Recovered:
 
 
 def recover_tokenizer(
-    directory: Path, given: Vocab | None, say: Callable[[str], None]
+    directory: Path, supplied: Vocab | None, say: Callable[[str], None]
 ) -> Recovered:
-    """Recovers a tokenizer SavedModel and proves what was found.
+    """Recovers the tokenizer of a SavedModel and proves the result.
 
-    `given` is a vocab to use where the model has none that can be read; where it has, the two
-    must be equal.
+    `supplied` is the vocab if the model has none that can be read; otherwise the two must be equal.
 
     Raises:
-        UserError: no tokenizer, no vocab, another vocab than the given one, texts that the model
-            cuts, or no algorithm that explains what the model does; the message has texts.
+        UserError: the model is no tokenizer, has no vocab or another one, cuts texts, or matches no
+            algorithm; the message has examples.
     """
     model = HubTokenizer(directory)
-    vocab = agree_on_vocab(model.vocab(), given, directory)
+    vocab = agree_on_vocab(model.vocab(), supplied, directory)
     model.learn_frame(vocab)
     refuse_cutting(model)
     say(f"trying {len(CANDIDATES)} tokenizers on what {directory.name} does")
@@ -72,29 +71,29 @@ def recover_tokenizer(
     return Recovered(vocab, next(iter(suspects)), model.adds_special_tokens)
 
 
-def agree_on_vocab(own: Vocab | None, given: Vocab | None, directory: Path) -> Vocab:
-    """The one vocab of the two."""
-    if own is None and given is None:
+def agree_on_vocab(own: Vocab | None, supplied: Vocab | None, directory: Path) -> Vocab:
+    """Returns the vocab; refuses two different ones."""
+    if own is None and supplied is None:
         raise UserError(
             f"{directory}: no lookup table holds its vocab (FastBertTokenizer keeps none that can "
             "be read); give the file with --vocab, it is then proven against the model"
         )
-    if own is not None and given is not None and own.tokens != given.tokens:
-        pairs = zip(own.tokens, given.tokens, strict=False)
+    if own is not None and supplied is not None and own.tokens != supplied.tokens:
+        pairs = zip(own.tokens, supplied.tokens, strict=False)
         at = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
-        said = (
-            f"{len(given.tokens)} lines, the model has {len(own.tokens)} tokens"
+        problem = (
+            f"{len(supplied.tokens)} lines, the model has {len(own.tokens)} tokens"
             if at is None
-            else f"{given.tokens[at]!r} in line {at + 1}, the model has {own.tokens[at]!r}"
+            else f"{supplied.tokens[at]!r} in line {at + 1}, the model has {own.tokens[at]!r}"
         )
-        raise UserError(f"--vocab is not the vocab of {directory}: got {said}; leave it out")
-    vocab = own or given
+        raise UserError(f"--vocab is not the vocab of {directory}: got {problem}; leave it out")
+    vocab = own or supplied
     assert vocab is not None
     return vocab
 
 
 def refuse_cutting(model: HubTokenizer) -> None:
-    """A model that cuts long texts gives ids that a bundle, which doesn't, would not give."""
+    """Refuses a model that cuts long texts, since a bundle does not."""
     short, long = (
         len(row) for row in model.flat(["你 " * 10, "你 " * LONG_TEXT_CHARACTERS]).rows()
     )
@@ -106,10 +105,10 @@ def refuse_cutting(model: HubTokenizer) -> None:
 
 
 def filter_candidates(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, Reference]:
-    """The suspects that give the model's ids on all the small texts.
+    """Returns the candidates that compute the model's ids for all small texts.
 
     Raises:
-        UserError: none does; says the first texts that none explains.
+        UserError: there is none; the message has the first texts that differ.
     """
     texts = list(small_texts(vocab))
     expected = model.flat(texts).rows()
@@ -119,7 +118,7 @@ def filter_candidates(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, 
         try:
             suspect = make_reference(spec, vocab)
         except UserError:
-            continue  # its library refuses this vocab, so it was not the model's
+            continue  # its library refuses this vocab, so the model does not use it
         got = suspect.flat(texts).rows()
         failures[spec] = {i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if a != b}
         if not failures[spec]:
@@ -135,7 +134,7 @@ def filter_candidates(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, 
 def prove_candidates(
     model: HubTokenizer, suspects: dict[TokenizerSpec, Reference], vocab: Vocab
 ) -> int:
-    """Compares on the full probe; removes suspects that fail. Returns the number of texts."""
+    """Compares on the full probe, removes candidates that differ, and returns the text count."""
     source = full_probe(vocab)
     count = 0
     while batch := list(islice(source, BATCH)):
@@ -153,7 +152,7 @@ def prove_candidates(
 
 
 def first_difference(one: FlatIds, other: FlatIds) -> int | None:
-    """The first row that differs."""
+    """Returns the index of the first row that differs, or None."""
     rows = zip(one.rows(), other.rows(), strict=True)
     return next((i for i, (a, b) in enumerate(rows) if a != b), None)
 
@@ -161,7 +160,14 @@ def first_difference(one: FlatIds, other: FlatIds) -> int | None:
 def no_match_message(
     model: HubTokenizer, vocab: Vocab, shown: Sequence[tuple[str, list[int]]], nearest: str
 ) -> str:
-    """The message that no tokenizer fits."""
+    """Returns the message that no tokenizer matches.
+
+    Args:
+        model: the model.
+        vocab: its vocab.
+        shown: texts that differ, with the model's ids.
+        nearest: the candidate with the fewest differences.
+    """
     texts = "; ".join(
         f"{text!r} → {' '.join(vocab.tokens[i] if i < len(vocab.tokens) else str(i) for i in ids)}"
         for text, ids in shown
@@ -174,12 +180,12 @@ def no_match_message(
 
 
 def describe_options(spec: TokenizerSpec) -> str:
-    """An algorithm with its options."""
+    """Returns an algorithm with its options for messages."""
     return " ".join([spec.algorithm, *(f"{k}={v}" for k, v in spec.options.items())])
 
 
 def small_texts(vocab: Vocab) -> Iterator[str]:
-    """Some thousand texts, the short ones first, in which the suspects differ from each other."""
+    """Yields a few thousand texts, short ones first, for which the candidates differ."""
     known = random.Random(0).sample(vocab.tokens, min(300, len(vocab.tokens)))
     yield from ALL_EDGES
     yield from (form.format(c) for c in ALL_EDGES for form in ("a{}b", "中{}文"))
@@ -188,7 +194,7 @@ def small_texts(vocab: Vocab) -> Iterator[str]:
 
 
 def hard_texts(vocab: Vocab, count: int) -> Iterator[str]:
-    """Mixtures of the vocab's characters and odd ones, and words around the limit of 100."""
+    """Yields mixtures of the vocab's and unusual characters, and words near the limit of 100."""
     characters = sorted({c for token in vocab.tokens for c in token})
     some = random.Random(1).sample(characters, min(60, len(characters)))
     yield from texts_from_alphabet(some, count, seed=1)
@@ -197,7 +203,7 @@ def hard_texts(vocab: Vocab, count: int) -> Iterator[str]:
 
 
 def full_probe(vocab: Vocab) -> Iterator[str]:
-    """Every Unicode character in every context, marks in all orders, and many hard texts."""
+    """Yields every Unicode character in every context, marks in all orders, and hard texts."""
     for context in CONTEXTS:
         yield from texts_in_context(context, unknown_stride=1)
     yield from mark_pairs()

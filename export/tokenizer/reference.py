@@ -1,8 +1,8 @@
-"""The Python references: the tokenizers whose ids Node must give, each made of its own library.
+"""The Python references: the tokenizers whose ids Node must reproduce.
 
-`bert` is the package `tokenizers`; `tf-text` and `tf-text-fast` are `tensorflow_text`; `chars` is
-written in TensorFlow string ops. All of them are in `libraries.py`, and run in this interpreter or
-in the one that `--tokenizer-python` names.
+`bert` uses the package `tokenizers`, `tf-text` and `tf-text-fast` use `tensorflow_text`, and
+`chars` consists of TensorFlow string ops. All are in `libraries.py`, and run in this interpreter or
+in that of `--tokenizer-python`.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +20,11 @@ from export.tokenizer.vocab import Vocab
 from support.errors import EnvironmentProblem, UserError
 from support.quiet_tensorflow import tensorflow
 
-# Special tokens around one or two texts, and the ways to cut them that no library decides.
+# Adding special tokens, and cutting pairs where no library has a rule.
 #
-# How `bert`, `tf-text` and `tf-text-fast` cut a pair is asked of their libraries themselves (see
-# `libraries.py`). `chars`, the collection's simple tokenizer, has no rule of its own for pairs;
-# it keeps the rule of Hugging Face, whose scripts prepared the pairs in the collection's
-# examples.
+# The libraries of `bert`, `tf-text` and `tf-text-fast` cut pairs themselves (see `libraries.py`).
+# `chars`, the collection's simple tokenizer, has no rule for pairs. It uses the rule of Hugging
+# Face, whose scripts prepared the pairs in the collection's examples.
 
 Ids = list[int]
 Frame = Callable[[Ids, Ids | None], Ids]
@@ -33,9 +32,9 @@ Cut = Callable[[Ids, Ids | None, int | None, Frame], Ids]
 
 
 def with_special_tokens(cls: int, sep: int, last: int | None = None) -> Frame:
-    """A function that makes `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]`.
+    """Returns a function that makes `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`.
 
-    `last` stands in the place of a pair's second [SEP].
+    `last` replaces the second [SEP] of a pair.
     """
 
     def frame(first: Ids, second: Ids | None) -> Ids:
@@ -46,49 +45,59 @@ def with_special_tokens(cls: int, sep: int, last: int | None = None) -> Frame:
 
 
 def without_special_tokens(first: Ids, second: Ids | None) -> Ids:
-    """Both texts in a row, nothing added."""
+    """Concatenates both texts, without special tokens."""
     return first + (second or [])
 
 
 def cut_longest_first(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
-    """Cuts the longer text down to the shorter, then both alike, as Hugging Face does.
+    """Cuts the longer text to the length of the shorter, then both equally, as Hugging Face does.
 
-    Of an odd place left over, the longer text gets it, the second where they are equal. Special
-    tokens are never cut: a limit that is smaller than their number leaves them alone.
+    An odd position goes to the longer text, or to the second if they are equal. Special tokens are
+    never cut, even if the limit is smaller than their number.
 
-    >>> longest_first([1, 2, 3], [4, 5, 6, 7, 8], 5, bare)
+    Args:
+        first: the ids of the first text.
+        second: the ids of the second text, if any.
+        limit: the most ids in total; None: no limit.
+        frame: adds the special tokens.
+
+    >>> cut_longest_first([1, 2, 3], [4, 5, 6, 7, 8], 5, without_special_tokens)
     [1, 2, 4, 5, 6]
     """
     if limit is None:
         return frame(first, second)
-    room = max(0, limit - len(frame([], None if second is None else [])))
+    available = max(0, limit - len(frame([], None if second is None else [])))
     if second is None:
-        return frame(first[:room], None)
+        return frame(first[:available], None)
     short, long = sorted((len(first), len(second)))
-    long = short if short > room else max(short, room - short)
-    if short + long > room:
-        short = room // 2
-        long = room - short
+    long = short if short > available else max(short, available - short)
+    if short + long > available:
+        short = available // 2
+        long = available - short
     a, b = (short, long) if len(first) <= len(second) else (long, short)
     return frame(first[:a], second[:b])
 
 
 def join_and_cut(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
-    """All tokens in a row, cut at the end; a pair's last [SEP] may fall away."""
+    """Concatenates all tokens and cuts the end; a pair's last [SEP] may be cut too.
+
+    Args:
+        first: the ids of the first text.
+        second: the ids of the second text, if any.
+        limit: the most ids in total; None: no limit.
+        frame: adds the special tokens.
+    """
     return frame(first, second)[:limit]
 
 
 TRUNCATIONS = ("longest-first", "joined")
 
 
-# Rows of ids of different lengths as two arrays: as TensorFlow's ragged tensors, and as fast.
-
-
 @dataclass(frozen=True)
 class FlatIds:
-    """Row i is `values[splits[i]:splits[i + 1]]`.
+    """Rows of different lengths, as in a ragged tensor: row i is `values[splits[i]:splits[i + 1]]`.
 
-    values: int32[total], splits: int64[rows + 1]
+    `values` is int32[total], `splits` is int64[rows + 1].
     """
 
     values: NDArray[np.int32]
@@ -96,26 +105,26 @@ class FlatIds:
 
     @classmethod
     def of_arrays(cls, values: Any, splits: Any) -> "FlatIds":
-        """From sequences of integers: arrays, or lists that came from another interpreter."""
+        """Makes it from arrays, or from lists that came from another interpreter."""
         return cls(np.asarray(values, np.int32), np.asarray(splits, np.int64))
 
     @classmethod
     def of_ragged(cls, ragged: Any) -> "FlatIds":
-        """From a `tf.RaggedTensor` [rows, (ids)] or [rows, (words), (ids)]."""
+        """Makes it from a `tf.RaggedTensor` [rows, (ids)] or [rows, (words), (ids)]."""
         if ragged.ragged_rank == 2:
             ragged = ragged.merge_dims(1, 2)
         return cls(ragged.values.numpy().astype(np.int32), ragged.row_splits.numpy())
 
     @classmethod
     def of_rows(cls, rows: list[list[int]]) -> "FlatIds":
-        """From lists."""
+        """Makes it from lists."""
         splits = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=splits[1:])
         values = np.fromiter((i for row in rows for i in row), np.int32, count=int(splits[-1]))
         return cls(values, splits)
 
     def rows(self) -> list[list[int]]:
-        """As lists, one a text."""
+        """Returns the rows as lists."""
         flat, ends = self.values.tolist(), self.splits.tolist()
         return [flat[a:b] for a, b in zip(ends, ends[1:], strict=False)]
 
@@ -132,7 +141,7 @@ class Reference:
         self.library = library
 
     def flat(self, texts: Sequence[str]) -> FlatIds:
-        """The ids of each text, no special tokens added.
+        """Returns the ids of each text, without special tokens.
 
         Raises:
             UnicodeEncodeError: a lone surrogate.
@@ -147,15 +156,15 @@ class Reference:
         max_length: int | None = None,
         truncation: str = "longest-first",
     ) -> list[list[int]]:
-        """The ids of each text, or of each text and its pair.
+        """Returns the ids of each text, or of each pair of texts.
 
         Args:
             texts: the first texts.
-            pairs: the second texts, as many; None for single texts.
-            special_tokens: whether [CLS] and [SEP] are added.
-            max_length: the most ids, special tokens counted; None: nothing is cut.
-            truncation: `longest-first`: as the tokenizer's own library cuts a pair;
-                `joined`: all tokens in a row, cut at the end, as the older scripts did.
+            pairs: the second texts, as many as `texts`; None for single texts.
+            special_tokens: whether to add [CLS] and [SEP].
+            max_length: the most ids, including special tokens; None: no limit.
+            truncation: `longest-first`: as the tokenizer's library cuts a pair; `joined`: all
+                tokens concatenated and cut at the end, as the older scripts did.
         """
         if truncation not in TRUNCATIONS:
             raise ValueError(f"got truncation {truncation!r}, expected one of {TRUNCATIONS}")
@@ -171,9 +180,15 @@ class Reference:
         special_tokens: bool = True,
         max_length: int | None = None,
     ) -> list[tuple[list[int], list[int]]]:
-        """Ids and token type ids of each text or pair, cut as the tokenizer's library does.
+        """Returns ids and token type ids of each text or pair, cut as the tokenizer's library does.
 
-        The type is 1 for the second text and its [SEP], else 0. The arguments are `encode`'s.
+        The type is 1 for the second text and its [SEP], else 0.
+
+        Args:
+            texts: the first texts.
+            pairs: the second texts, as many as `texts`; None for single texts.
+            special_tokens: whether to add [CLS] and [SEP].
+            max_length: the most ids, including special tokens; None: no limit.
         """
         if self.spec.algorithm == "chars":
             found = self._by_arithmetic(texts, pairs, special_tokens, max_length, cut_longest_first)
@@ -188,7 +203,14 @@ class Reference:
         special_tokens: bool,
         max_length: int | None,
     ) -> tuple[list[list[int]], list[list[int]]]:
-        """Ids and types of all texts, each made and cut by the library."""
+        """Returns ids and types of all texts from the library.
+
+        Args:
+            texts: the first texts.
+            pairs: the second texts; None for single texts.
+            special_tokens: whether to add [CLS] and [SEP].
+            max_length: the most ids; None: no limit.
+        """
         if not texts:
             return [], []
         second = None if pairs is None else list(pairs)
@@ -206,7 +228,15 @@ class Reference:
         max_length: int | None,
         cut: Cut,
     ) -> tuple[list[list[int]], list[list[int]]]:
-        """Ids and types where no library has a rule for pairs: see `Cut`."""
+        """Returns ids and types where no library has a rule for pairs.
+
+        Args:
+            texts: the first texts.
+            pairs: the second texts; None for single texts.
+            special_tokens: whether to add [CLS] and [SEP].
+            max_length: the most ids; None: no limit.
+            cut: joins and cuts the ids of a pair.
+        """
         first = self.flat(texts).rows()
         second = [None] * len(first) if pairs is None else self.flat(pairs).rows()
         special = {role: token.id for role, token in self.vocab.special.items()}
@@ -225,19 +255,19 @@ class Reference:
 
 
 def make_reference(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> Reference:
-    """The Python tokenizer that `spec` names, with this vocab.
+    """Makes the reference tokenizer of `spec` with a vocab.
 
-    With `python` it runs in that interpreter, in the versions that are installed there.
+    With `python` it runs in that interpreter, with the versions that are installed there.
 
     Raises:
         UserError: the library refuses the vocab; with `python`, see `interpreter.Interpreter`.
-        EnvironmentProblem: with `python`, its library fails.
+        EnvironmentProblem: a library is missing here or, with `python`, fails there.
     """
     return Reference(spec, vocab, load_library(spec, vocab, python))
 
 
 def load_library(spec: TokenizerSpec, vocab: Vocab, python: Path | None) -> Any:
-    """The tokenizer with the methods of `libraries.py`; see `reference`."""
+    """Loads the tokenizer with the methods of `libraries.py`; see `make_reference`."""
     refuse_repeated(spec, vocab)
     special = {role: token.id for role, token in vocab.special.items()}
     arguments = (spec.algorithm, spec.options, vocab.tokens, special)
@@ -259,7 +289,7 @@ def load_library(spec: TokenizerSpec, vocab: Vocab, python: Path | None) -> Any:
 
 
 def library_versions(algorithm: str, python: Path | None) -> dict[str, str]:
-    """The versions of the interpreter and of the library that the algorithm stands on.
+    """Returns the versions of the interpreter and of the library that the algorithm needs.
 
     Raises:
         UserError: with `python`, see `interpreter.Interpreter`.
@@ -271,15 +301,15 @@ def library_versions(algorithm: str, python: Path | None) -> dict[str, str]:
 
 
 def refuse_repeated(spec: TokenizerSpec, vocab: Vocab) -> None:
-    """Stops at a token on two lines where the algorithm's library takes no such vocab.
+    """Refuses a vocab with a token on two lines if the algorithm's library does.
 
-    Measured: TF-Text 2.21.1's lookup table says "HashTable has different value for same key",
-    its FastBertTokenizer "Tokens in the vocabulary must be unique". Hugging Face's `tokenizers`
-    takes the last line, as Google's `load_vocab` does. `chars` takes the first of lines that are
-    equal after lower-casing, and then its special tokens must be on one line each.
+    Measured: TF-Text 2.21.1's lookup table raises "HashTable has different value for same key", its
+    FastBertTokenizer "Tokens in the vocabulary must be unique". Hugging Face's `tokenizers` uses
+    the last line, as Google's `load_vocab` does. `chars` uses the first of lines that are equal in
+    lower case; there each special token must be on one line only.
 
     Raises:
-        UserError: the library would refuse it; the advice keeps every id.
+        UserError: the library would refuse the vocab; the advice changes no id.
     """
     lines = vocab.repeated
     if spec.algorithm == "chars":
@@ -292,16 +322,17 @@ def refuse_repeated(spec: TokenizerSpec, vocab: Vocab) -> None:
         }
     if not lines or spec.algorithm == "bert":
         return
-    token, places = next(iter(lines.items()))
+    token, line_numbers = next(iter(lines.items()))
     raise UserError(
-        f"{vocab.name} line {places[-1]}: {token!r} stands in line {places[0]} already, and "
-        f"{spec.algorithm} takes no vocab with a token twice; rename one of the two to a name that "
-        f"no text has, such as {vocab.unused_name()}, here and wherever else the model is used "
+        f"{vocab.name} line {line_numbers[-1]}: {token!r} stands in line {line_numbers[0]} "
+        f"already, and {spec.algorithm} takes no vocab with a token twice; rename one of the two "
+        f"to a name that no text has, such as {vocab.unused_name()}, here and wherever else the "
+        "model is used "
         "(Google's and Hugging Face's code give the last line's id). Never remove a line: every id "
         "after it would be another"
     )
 
 
 def ascii_lower(token: str) -> str:
-    """A token with A to Z in lower case, and nothing else."""
+    """Returns a token with A to Z in lower case, and all else unchanged."""
     return "".join(c.lower() if c.isascii() else c for c in token)

@@ -1,4 +1,4 @@
-"""The tokenizer as a hub SavedModel on tensorflow-text, in the collection's newest contract.
+"""Saves a tokenizer as a hub SavedModel with tensorflow-text, in the newest contract.
 
 `hub.load(directory)(["你好"])` gives `input_ids`, `attention_mask` and `token_type_ids`, each
 int32[1, 2].
@@ -16,10 +16,10 @@ from export.tokenizer.vocab import Vocab
 
 
 class NamedAsset(tf.saved_model.Asset):
-    """An asset that prints as its content's hash.
+    """An asset whose representation is the hash of its content.
 
-    TensorFlow names the lookup table by what the asset prints as, else its address in memory:
-    then no two saves would be equal.
+    TensorFlow uses the asset's representation in the lookup table's name. By default that has the
+    address in memory, so no two saves would be equal.
     """
 
     def __init__(self, path: str) -> None:
@@ -31,9 +31,9 @@ class NamedAsset(tf.saved_model.Asset):
 
 
 class TokenizerModel(tf.Module):
-    """Strings to padded ids, without special tokens.
+    """Converts strings to padded ids, without special tokens.
 
-    The vocab file becomes an asset, so that the saved directory can be moved.
+    The vocab file becomes an asset, so the saved directory can be moved.
     """
 
     def __init__(self, vocab_file: Path, pad: int, lower_case: bool) -> None:

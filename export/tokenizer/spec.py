@@ -1,4 +1,4 @@
-"""Which tokenizer: the algorithm by name, and its options."""
+"""The specification of a tokenizer: the algorithm and its options."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from support.errors import UserError
 
 ALGORITHMS = ("bert", "tf-text", "tf-text-fast", "chars")
 
-# What each algorithm leaves to choose; anything else is part of its meaning.
+# The options of each algorithm; everything else is part of the algorithm.
 OPTIONS_BY_ALGORITHM = {
     "bert": {"lower_case", "strip_accents", "split_chinese"},
     "tf-text": {"lower_case"},
@@ -19,17 +19,17 @@ OPTION_FLAGS = {
     "strip_accents": "--keep-accents",
     "split_chinese": "--no-split-chinese",
 }
-"""By which option of the commands each choice is made."""
+"""The command-line option that sets each option."""
 
 
 @dataclass(frozen=True)
 class TokenizerSpec:
     """A tokenizer's algorithm and options.
 
-    `strip_accents` None means as the reference does it: where the text is lower-cased.
+    `strip_accents` None: as the reference, which strips accents if it lower-cases.
 
     Raises:
-        UserError: an unknown algorithm, or an option that the algorithm does not have.
+        UserError: the algorithm is unknown, or does not have an option.
     """
 
     algorithm: str
@@ -38,7 +38,7 @@ class TokenizerSpec:
     split_chinese: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses what the reference could not do."""
+        """Refuses options that the reference does not have."""
         if self.algorithm not in ALGORITHMS:
             raise UserError(
                 f"unknown tokenizer {self.algorithm!r}, expected one of {', '.join(ALGORITHMS)}"
@@ -59,12 +59,12 @@ class TokenizerSpec:
 
     @property
     def strips_accents(self) -> bool:
-        """Whether combining marks are taken off."""
+        """Whether combining marks are removed."""
         return self.lower_case if self.strip_accents is None else self.strip_accents
 
     @property
     def options(self) -> dict[str, bool]:
-        """The options as they stand in `bundle.json`, nothing left to a default."""
+        """The options as in `bundle.json`, without defaults."""
         if self.algorithm == "bert":
             return {
                 "lower_case": self.lower_case,
@@ -75,5 +75,5 @@ class TokenizerSpec:
 
     @property
     def options_key(self) -> tuple[object, ...]:
-        """What is equal for two specs that mean the same tokenizer."""
+        """A key that is equal for two specs of the same tokenizer."""
         return (self.algorithm, *sorted(self.options.items()))

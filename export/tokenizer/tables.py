@@ -1,4 +1,4 @@
-"""`tokenizer_tables.bin`: the character tables as bytes. The layout is in docs/tokenizer_tables.md.
+"""Writes the character tables, `tokenizer_tables.bin`; docs/tokenizer_tables.md has the layout.
 
 Node's reader is node_bridge/tokenizer/tables.js.
 """
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 
-# What a tokenizer makes of one character: a sequence of symbols.
+# A tokenizer converts each character to a sequence of symbols.
 #
 # A symbol is an int, `code point * 4 + kind`. LETTER continues a word, ALONE is a word by itself,
-# SPACE ends a word, BLOCK leaves nothing but keeps combining marks from passing it when marks are
-# put in canonical order. A character with no symbols vanishes.
+# SPACE ends a word. BLOCK leaves nothing, but combining marks cannot move past it in canonical
+# ordering. A character without symbols is removed.
 
 LETTER, ALONE, SPACE, BLOCK = range(4)
 PLAIN_SPACE = 0x20 * 4 + SPACE
@@ -23,12 +23,12 @@ SCALARS = [*range(0xD800), *range(0xE000, 0x110000)]
 
 @dataclass
 class CharacterTables:
-    """Everything about characters that a tokenizer does, read off the running reference.
+    """A tokenizer's treatment of each character, read from the running reference.
 
-    `letters`, `alone` and `spaces` are characters that stand for themselves; `folds` has all
-    others but those that vanish. `ranks` orders the combining marks that survive (a mark may pass
-    one of higher rank), `isolated` are the characters that are never part of a longer token as
-    they stand (read for `tf-text-fast` alone, whose trie leaves tokens with them out).
+    `folds` has the symbols of each character that is not removed. `ranks` orders the combining
+    marks that are not removed (a mark may move past one of higher rank). `isolated` are the
+    characters that are never part of a longer token (only for `tf-text-fast`, whose trie excludes
+    tokens with them).
     """
 
     limit: int
@@ -39,19 +39,19 @@ class CharacterTables:
 
 
 def own_symbol(code_point: int, kind: int) -> Symbols:
-    """The symbols of a character that is kept as it is."""
+    """Returns the symbols of a character that is not changed."""
     return (code_point * 4 + kind,)
 
 
 def symbols_from_words(words: list[str]) -> Symbols:
-    """The symbols of a character from the words that it made between the letters a and b.
+    """Returns the symbols of a character from the words that it made between the letters a and b.
 
-    A single character that is a word by itself is ALONE; where that does not tell two words
-    apart, a SPACE does.
+    A single character that is a word by itself is ALONE; other words are separated by a SPACE.
 
-    >>> symbols_of(["a", "（", "b"]) == itself(ord("（"), ALONE)
+    >>> symbols_from_words(["a", "（", "b"]) == own_symbol(ord("（"), ALONE)
     True
-    >>> symbols_of(["a1", "2b"]) == (*itself(0x31, LETTER), PLAIN_SPACE, *itself(0x32, LETTER))
+    >>> one, two = own_symbol(0x31, LETTER), own_symbol(0x32, LETTER)
+    >>> symbols_from_words(["a1", "2b"]) == (*one, PLAIN_SPACE, *two)
     True
     """
     inner = list(words)
@@ -73,12 +73,12 @@ MAGIC = b"BBTT"
 VERSION = 1
 UNICODE = 0x110000
 
-# How a run of characters is stored: kept as a letter, alone or a space; vanishing; or folded.
+# The class of a run of characters: unchanged as letter, alone or space; removed; blocking; folded.
 SELF_CLASSES, VANISHES, BLOCKS, FOLDED = {LETTER: 0, ALONE: 1, SPACE: 2}, 3, 4, 5
 
 
 def serialise(tables: CharacterTables) -> bytes:
-    """The tables as bytes; equal tables give equal bytes."""
+    """Serialises the tables; equal tables give equal bytes."""
     out = bytearray(MAGIC)
     out.append(VERSION)
     write_numbers(out, [int(tables.limit_in_bytes), tables.limit])
@@ -96,7 +96,7 @@ def serialise(tables: CharacterTables) -> bytes:
 
 
 def stored_class(tables: CharacterTables, c: int) -> int:
-    """How a character is stored; a surrogate, which nobody asks for, as vanishing."""
+    """Returns a character's class; surrogates, which never occur, count as removed."""
     symbols = tables.folds.get(c, ())
     if not symbols:
         return VANISHES
@@ -108,16 +108,16 @@ def stored_class(tables: CharacterTables, c: int) -> int:
 
 
 def write_runs(out: bytearray, classes: list[int]) -> None:
-    """The number of runs, then `length * 8 + class` of each; together they cover all of Unicode."""
+    """Writes the number of runs, then `length * 8 + class` of each; they cover all of Unicode."""
     runs = [(value, len(list(run))) for value, run in groupby(classes)]
     write_numbers(out, [len(runs)])
     write_numbers(out, (length * 8 + value for value, length in runs))
 
 
 def write_folds(out: bytearray, tables: CharacterTables, classes: list[int]) -> None:
-    """Each folded character's symbols, as differences to the last one's at the same places.
+    """Writes the symbols of each folded character as differences to the previous one's symbols.
 
-    A place that the last one does not have counts from the character itself.
+    A symbol without a counterpart there is a difference to the character itself.
     """
     last: tuple[int, ...] = ()
     for c, value in enumerate(classes):
@@ -131,7 +131,7 @@ def write_folds(out: bytearray, tables: CharacterTables, classes: list[int]) -> 
 
 
 def write_numbers(out: bytearray, numbers: Iterable[int]) -> None:
-    """Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last."""
+    """Writes numbers, 7 bits per byte, lowest first; all bytes but the last have the top bit."""
     for number in numbers:
         while number > 0x7F:
             out.append(number & 0x7F | 0x80)

@@ -1,10 +1,10 @@
-"""Texts made from a seed: real reviews mutated, and mixtures of a vocab's own characters."""
+"""Makes texts from a seed: mutated real reviews, and mixtures of a vocab's characters."""
 
 import random
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-# Characters that tokenizers trip over, and texts that hold every character there is.
+# Characters that are difficult for tokenizers.
 
 EDGES = {
     "full-width": "，：！？（）％～＂＃［］ＡＺａｚ０９￥｜￣",
@@ -36,20 +36,20 @@ ALL_EDGES = "".join(EDGES.values())
 SURROGATES = range(0xD800, 0xE000)
 SCALARS = [chr(c) for c in range(0x110000) if c not in SURROGATES]
 
-# How each character is shown: by itself, or where the letters around tell what it does.
+# The contexts of each character; the letters around it show its effect.
 CONTEXTS = {"alone": "{}", "han": "中{}文", "latin": "a{}b", "doubled": "{0}{0}"}
 PACKED = 64
 
 
 def is_assigned(character: str) -> bool:
-    """Whether this Python knows the character; private use counts as unknown."""
+    """Whether this Python knows the character; private-use characters count as unknown."""
     return unicodedata.category(character) not in {"Cn", "Co", "Cs"}
 
 
 def texts_in_context(context: str, unknown_stride: int, packed: int = PACKED) -> Iterator[str]:
-    """Every scalar value in one context, of those that this Python does not know every nth.
+    """Yields every scalar value in one context; of unknown ones only every nth.
 
-    A text has `packed` of them with spaces between, which part words for every tokenizer.
+    A text has `packed` of them, separated by spaces, which end words in every tokenizer.
     """
     known = [c for c in SCALARS if is_assigned(c)]
     unknown = [c for c in SCALARS if not is_assigned(c)][::unknown_stride]
@@ -59,21 +59,21 @@ def texts_in_context(context: str, unknown_stride: int, packed: int = PACKED) ->
 
 
 def mark_pairs() -> Iterator[str]:
-    """All ordered pairs of characters of non-zero combining class, one of them not Mn.
+    """Yields all ordered pairs of characters of non-zero combining class, at least one not Mn.
 
-    Where both are Mn, tokenizers that strip marks leave nothing to see, and the others don't
-    reorder. Unicode as this Python knows it only picks what to try.
+    If both are Mn, tokenizers that strip marks remove both, and the others do not reorder. Python's
+    Unicode data only decides what is tried.
     """
     marks = [c for c in SCALARS if unicodedata.combining(c)]
-    kept = {c for c in marks if unicodedata.category(c) != "Mn"}
+    surviving = {c for c in marks if unicodedata.category(c) != "Mn"}
     for first in marks:
         for second in marks:
-            if first in kept or second in kept:
+            if first in surviving or second in surviving:
                 yield f"a{first}{second}b"
 
 
 def mark_triples() -> Iterator[str]:
-    """Two marks that survive, and between them every character that tokenizers may strip."""
+    """Yields two marks that are not removed, with each character that may be removed between."""
     strippable = [
         c for c in SCALARS if unicodedata.category(c) in {"Mn", "Me", "Mc", "Cf", "Cc", "Zs"}
     ]
@@ -83,7 +83,7 @@ def mark_triples() -> Iterator[str]:
 
 
 def describe_character(character: str) -> str:
-    """A character's name for a message."""
+    """Returns a character's code point and name for messages."""
     name = unicodedata.name(character, unicodedata.category(character))
     return f"U+{ord(character):04X} {name}"
 
@@ -104,7 +104,7 @@ LONG_UNITS = ["a", "é", "か", "中", "𠀀", "Ａ", "ﬁ", "\u0301", "가", "a
 
 
 def mutate_reviews(reviews: Sequence[str], count: int, seed: int) -> Iterator[str]:
-    """Reviews (or pieces of them) with one to eight odd things put in, taken out or swapped."""
+    """Yields reviews, or parts of them, with one to eight random insertions, deletions or swaps."""
     chance = random.Random(seed)
     groups = list(EDGES.values())
     for _ in range(count):
@@ -130,7 +130,7 @@ def mutate_reviews(reviews: Sequence[str], count: int, seed: int) -> Iterator[st
 
 
 def long_word(chance: random.Random) -> str:
-    """A word close to 100 bytes or 100 characters, on either side."""
+    """Returns a word of about 100 bytes or 100 characters."""
     unit = chance.choice(LONG_UNITS)
     size = len(unit.encode()) if chance.random() < 0.5 else len(unit)
     word = unit * max(1, 100 // size + chance.randrange(-2, 3))
@@ -138,7 +138,7 @@ def long_word(chance: random.Random) -> str:
 
 
 def texts_from_alphabet(alphabet: Sequence[str], count: int, seed: int) -> Iterator[str]:
-    """Short texts over a few characters, so that the pieces of a made-up vocab meet."""
+    """Yields short texts of a few characters, in which pieces of an invented vocab occur."""
     chance = random.Random(seed)
     odd = [*ALL_EDGES, *WRITTEN_TOKENS]
     for _ in range(count):

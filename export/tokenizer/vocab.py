@@ -1,9 +1,8 @@
-r"""Reads a `vocab.txt`: one token a line, the id is the line's number counted from 0.
+r"""Reads a `vocab.txt`: one token per line, the id is the line's number counted from 0.
 
-Node reads the same bytes again (node_bridge/tokenizer/vocab.js), so what a line is must be said
-once: only `\n` ends a line, a final `\n` may be missing, and `\r\n` counts as `\n` only where
-every line ends so. The usual Chinese vocab has U+2028 inside two lines; `splitlines` would shift
-every id after it.
+Node reads the same bytes (node_bridge/tokenizer/vocab.js) with the same rules: only `\n` ends a
+line, the last `\n` may be missing, and `\r\n` counts as `\n` only if every line ends with it. The
+usual Chinese vocab has U+2028 in two lines; `splitlines` would shift every id after it.
 """
 
 from collections.abc import Callable
@@ -27,8 +26,8 @@ MAX_VOCAB, MAX_LINES, MAX_TOKEN = 64 << 20, 2_000_000, 4096
 class Vocab:
     """The tokens in the order of their ids, the file's own bytes, and the five special tokens.
 
-    `name` stands for the file in messages. `repeated` has each token that is on several lines,
-    with the lines' numbers from 1; a special token's id is its last line's.
+    `name` is the file's name in messages. `repeated` has each token on several lines, with the
+    lines' numbers from 1; a special token's id is that of its last line.
     """
 
     raw: bytes = field(repr=False)
@@ -38,35 +37,37 @@ class Vocab:
     repeated: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
     def unused_name(self) -> str:
-        """A name of the form [unusedN] that no line has."""
+        """Returns a name of the form [unusedN] that no line has."""
         known = set(self.tokens)
         return next(name for i in count(1) if (name := f"[unused{i}]") not in known)
 
     def notices(self) -> list[str]:
-        """What is taken although it looks odd: CRLF line ends, tokens on several lines."""
-        said = []
+        """Describes unusual but accepted content: CRLF line ends, tokens on several lines."""
+        notices = []
         if b"\r\n" in self.raw:
-            said.append(f"{self.name}: lines end in CRLF throughout; CRLF is taken as the line end")
+            notices.append(
+                f"{self.name}: lines end in CRLF throughout; CRLF is taken as the line end"
+            )
         for token, lines in list(self.repeated.items())[:MAX_SHOWN_TOKENS]:
-            said.append(
+            notices.append(
                 f"{self.name} line {lines[-1]}: {token!r} stands in line {lines[0]} already: bert "
                 f"gives it the last line's id, {lines[-1] - 1}, chars the first's, {lines[0] - 1}"
             )
         if len(self.repeated) > MAX_SHOWN_TOKENS:
-            said.append(f"{self.name}: {len(self.repeated)} tokens in all are on several lines")
-        return said
+            notices.append(f"{self.name}: {len(self.repeated)} tokens in all are on several lines")
+        return notices
 
 
 def read_vocab(path: Path, notice: Callable[[str], None]) -> Vocab:
     r"""Reads and checks a vocab file.
 
-    `notice` is told what was taken although it looks odd: line ends that are `\r\n` throughout,
-    and tokens on several lines; which of these counts is the algorithm's rule.
+    `notice` prints unusual but accepted content: `\r\n` as the end of every line, and tokens on
+    several lines; the algorithm decides which line counts.
 
     Raises:
-        UserError: no such file; a byte order mark, invalid UTF-8, `\r` in some lines only, a blank
-            line, a line that begins or ends in ASCII white space, NUL in a line, or a special
-            token missing. The message names the file and the line.
+        UserError: the file is missing, or has a byte order mark, invalid UTF-8, `\r` in some lines
+            only, a blank line, a line that begins or ends with ASCII white space, a NUL, or no line
+            for a special token. The message names the file and the line.
     """
     vocab = parse_vocab(vocab_bytes(path), str(path))
     for line in vocab.notices():
@@ -75,19 +76,19 @@ def read_vocab(path: Path, notice: Callable[[str], None]) -> Vocab:
 
 
 def vocab_bytes(path: Path) -> bytes:
-    """The bytes of a vocab file.
+    """Reads the bytes of a vocab file.
 
     Raises:
-        UserError: see `read_plain`.
+        UserError: see `read_plain_file`.
     """
     return read_plain_file(path, MAX_VOCAB, "a vocab.txt, one token a line")
 
 
 def compare_sizes(name: str, lines: int, rows: int) -> str | None:
-    """A notice where a model's embedding has more rows than its vocab has lines, else None.
+    """Returns a notice if a model's embedding has more rows than its vocab has lines, else None.
 
     Raises:
-        UserError: it has fewer.
+        UserError: the embedding has fewer rows.
     """
     if rows < lines:
         raise UserError(
@@ -101,7 +102,7 @@ def compare_sizes(name: str, lines: int, rows: int) -> str | None:
 
 
 def parse_vocab(raw: bytes, name: str) -> Vocab:
-    """`read_vocab` on bytes; `name` stands before the line in messages."""
+    """Parses the bytes of a vocab; see `read_vocab`. `name` is the file's name in messages."""
     tokens = [
         decode_line(line, f"{name} line {i}") for i, line in enumerate(split_lines(raw, name), 1)
     ]
@@ -117,14 +118,16 @@ def parse_vocab(raw: bytes, name: str) -> Vocab:
                 f"{' '.join(SPECIAL_TOKENS.values())} each on a line of its own"
             )
         special[role] = SpecialToken(token, lines[token][-1] - 1)
-    repeated = {token: places for token, places in lines.items() if len(places) > 1}
+    repeated = {
+        token: line_numbers for token, line_numbers in lines.items() if len(line_numbers) > 1
+    }
     return Vocab(raw, tokens, special, name, repeated)
 
 
 def split_lines(raw: bytes, name: str) -> list[bytes]:
-    r"""The lines without their ends.
+    r"""Returns the lines without their ends.
 
-    >>> split(b"a\r\nb", "vocab.txt")
+    >>> split_lines(b"a\r\nb", "vocab.txt")
     [b'a', b'b']
     """
     if raw.startswith(BOM):
@@ -153,27 +156,28 @@ def split_lines(raw: bytes, name: str) -> list[bytes]:
     return lines
 
 
-def decode_line(line: bytes, place: str) -> str:
-    """The line as text."""
+def decode_line(line: bytes, location: str) -> str:
+    """Decodes a line."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{place}: invalid UTF-8 at byte {error.start} of the line; save the vocab as UTF-8"
+            f"{location}: invalid UTF-8 at byte {error.start} of the line; save the vocab as UTF-8"
         ) from None
 
 
-def check_token(token: str, place: str) -> None:
-    """Refuses lines that the references read in different ways.
+def check_token(token: str, location: str) -> None:
+    """Refuses lines that the references read differently.
 
-    Hugging Face trims a line's end, TensorFlow does not; a blank line is a token to one reader and
-    none to another. Other white space (U+2028 in the usual vocab) is taken as it stands.
+    Hugging Face trims a line's end, TensorFlow does not; a blank line is a token for one and not
+    for the other. Other white space (U+2028 in the usual vocab) is accepted unchanged.
     """
     if not token.strip(ASCII_SPACE):
-        raise UserError(f"{place}: is blank; each line is a token, remove the line")
+        raise UserError(f"{location}: is blank; each line is a token, remove the line")
     if token != token.strip(ASCII_SPACE):
         raise UserError(
-            f"{place}: {token!r} begins or ends in white space, which some readers trim; remove it"
+            f"{location}: {token!r} begins or ends in white space, which some readers trim; "
+            "remove it"
         )
     if "\0" in token:
-        raise UserError(f"{place}: has a NUL character; is this a text file?")
+        raise UserError(f"{location}: has a NUL character; is this a text file?")

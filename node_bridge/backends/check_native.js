@@ -1,19 +1,19 @@
 /**
- * Says as JSON which tfjs-node the native backend takes here, and which TensorFlow that runs; or
- * on stderr why there is none, with exit code 3. `native/` asks it.
+ * Prints as JSON which tfjs-node the native backend uses here, and which TensorFlow it runs. If there is
+ * none, prints the reason on stderr and ends with exit code 3. `native/` runs this program.
  *
  *     node node_bridge/backends/check_native.js
  */
-import { run } from '../support/command_line.js';
-import { library } from './native.js';
+import { runCommand } from '../support/command_line.js';
+import { loadLibrary } from './native.js';
 
 const HELP = 'Says which TensorFlow the native backend runs here, as JSON.\n\n  node node_bridge/backends/check_native.js\n';
 
-await run({
+await runCommand({
   help: HELP,
   options: {},
   async main() {
-    const { tfjs, ...said } = library();
+    const { tfjs, ...said } = loadLibrary();
     process.stdout.write(`${JSON.stringify(said)}\n`);
   },
 });

@@ -2,39 +2,39 @@
  * The TF.js backends by name. Only this folder names backend packages.
  */
 import { EnvironmentProblem, UserError } from '../support/errors.js';
-import { fromArray, load, tf } from './tfjs.js';
+import { tensorFromArray, loadPackage, tf } from './tfjs.js';
 
 /**
  * @typedef {import('../encoder/model.js').Model} Model
  * @typedef {import('./tfjs.js').MakeTensor} MakeTensor
  *
  * @typedef {object} BackendModule
- * @property {() => Promise<void>} register makes TF.js know it
- * @property {(bundle: import('../bundle/bundle.js').Bundle) => Promise<Model>} [openSavedModel] where it
- *   runs TensorFlow's own models; see native.js
- * @property {MakeTensor} [makeTensor] where it has a way that holds the values once
- * @property {() => string} [version] of what computes, where that is not TF.js's own
+ * @property {() => Promise<void>} register registers it in TF.js
+ * @property {(bundle: import('../bundle/bundle.js').Bundle) => Promise<Model>} [openSavedModel] if it
+ *   can run SavedModels; see native.js
+ * @property {MakeTensor} [makeTensor] if it has a way that stores the values only once
+ * @property {() => string} [version] of the library that computes, if that is not TF.js
  *
  * @typedef {object} Backend
  * @property {string} name one of BACKEND_NAMES, never `auto`
- * @property {string} version of what computes; another one may give other bits
- * @property {string} notice what to tell a person of the choice; empty where they made it
+ * @property {string} version of the library that computes; another version may give other bits
+ * @property {string} notice a message for people about the choice; empty if they made it
  * @property {BackendModule['openSavedModel']} openSavedModel
  * @property {MakeTensor} makeTensor
  */
 
-/** Plain JavaScript: slow, needs nothing, runs everywhere. The package registers itself when it is loaded. */
+/** Plain JavaScript: slow, but runs everywhere. The package registers itself when it is loaded. */
 const CPU = {
   async register() {
-    load('backend-cpu');
+    loadPackage('backend-cpu');
   },
 };
 
-/** @type {Record<string, {called: string, load: () => Promise<BackendModule>}>} `called` in TF.js */
+/** @type {Record<string, {tfjsName: string, load: () => Promise<BackendModule>}>} `tfjsName`: its name in TF.js */
 const BACKENDS = {
-  native: { called: 'tensorflow', load: () => import('./native.js') },
-  wasm: { called: 'wasm', load: () => import('./wasm.js') },
-  cpu: { called: 'cpu', load: async () => CPU },
+  native: { tfjsName: 'tensorflow', load: () => import('./native.js') },
+  wasm: { tfjsName: 'wasm', load: () => import('./wasm.js') },
+  cpu: { tfjsName: 'cpu', load: async () => CPU },
 };
 
 /** Names that `useBackend` takes. */
@@ -45,22 +45,22 @@ export const BACKEND_NAMES = ['auto', ...Object.keys(BACKENDS)];
  *
  * @param {string} name one of BACKEND_NAMES; `auto` takes the fastest that works here
  * @returns {Promise<Backend>}
- * @throws {UserError} unknown name
- * @throws {EnvironmentProblem} a native one that is not there or does not load
+ * @throws {UserError} the name is unknown
+ * @throws {EnvironmentProblem} the native backend is missing or does not load
  */
 export async function useBackend(name) {
   if (!BACKEND_NAMES.includes(name)) {
     throw new UserError(`Expected \`backend\` to be one of ${BACKEND_NAMES.join(', ')}, got \`${name}\``, 'backend');
   }
-  // Without it the cpu backend advertises another one on every start.
+  // Without this the cpu backend prints an advertisement for another backend on every start.
   tf.enableProdMode();
-  return name === 'auto' ? fastest() : start(name);
+  return name === 'auto' ? useFastestBackend() : startBackend(name);
 }
 
 /** Native, else wasm. */
-async function fastest() {
+async function useFastestBackend() {
   try {
-    return { ...(await start('native')), notice: 'backend native' };
+    return { ...(await startBackend('native')), notice: 'backend native' };
   } catch (error) {
     if (!(error instanceof EnvironmentProblem)) throw error;
     const { NotBuilt } = await import('./tfjs_node.js');
@@ -68,16 +68,16 @@ async function fastest() {
       error instanceof NotBuilt
         ? 'backend wasm; `nox -s native` builds a faster one'
         : `warning: ${error.message}; backend wasm is taken`;
-    return { ...(await start('wasm')), notice };
+    return { ...(await startBackend('wasm')), notice };
   }
 }
 
 /** @param {string} name @returns {Promise<Backend>} */
-async function start(name) {
-  const { called, load } = BACKENDS[name];
-  const { register, openSavedModel, makeTensor = fromArray, version } = await load();
+async function startBackend(name) {
+  const { tfjsName, load } = BACKENDS[name];
+  const { register, openSavedModel, makeTensor = tensorFromArray, version } = await load();
   await register();
-  if (tf.getBackend() !== called && !(await tf.setBackend(called))) {
+  if (tf.getBackend() !== tfjsName && !(await tf.setBackend(tfjsName))) {
     throw new UserError(`The ${name} backend does not start here; try another \`backend\``, 'backend');
   }
   await tf.ready();

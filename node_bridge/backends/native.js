@@ -1,22 +1,22 @@
 /**
- * TensorFlow itself, in this process: by `nox -s native` the very library that Python runs. Runs a
- * SavedModel in TensorFlow's own session, and anything else kernel by kernel.
+ * The native backend: TensorFlow in this process. With `nox -s native` it is the same library that
+ * Python uses. A SavedModel runs in a session of TensorFlow, anything else kernel by kernel.
  */
-import { checkedCopy } from '../bundle/saved_model/checked_copy.js';
+import { copySavedModel } from '../bundle/saved_model/checked_copy.js';
 import { EnvironmentProblem } from '../support/errors.js';
-import { fromArray, tf } from './tfjs.js';
+import { tensorFromArray, tf } from './tfjs.js';
 import { loadTfjsNode } from './tfjs_node.js';
 
 /** @type {import('./tfjs_node.js').TfjsNode | undefined} */
 let loaded;
 
 /**
- * Loads the library and sees that it can multiply; once.
+ * Loads the library, once, and checks that it can multiply.
  *
  * @returns {import('./tfjs_node.js').TfjsNode}
- * @throws {EnvironmentProblem} it is not there, or does not work
+ * @throws {EnvironmentProblem} the library is missing or does not work
  */
-export function library() {
+export function loadLibrary() {
   if (loaded !== undefined) return loaded;
   const found = loadTfjsNode(); // which makes it TF.js's current backend
   const product = tf.tidy(() => tf.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);
@@ -30,32 +30,32 @@ export function library() {
   return loaded;
 }
 
-/** @throws {EnvironmentProblem} see `library` */
+/** @throws {EnvironmentProblem} see `loadLibrary` */
 export async function register() {
-  library();
+  loadLibrary();
 }
 
-/** The TensorFlow that computes. */
+/** The version of TensorFlow. */
 export function version() {
-  return `TensorFlow ${library().tensorflow}`;
+  return `TensorFlow ${loadLibrary().tensorflow}`;
 }
 
 /**
- * A tensor whose values TensorFlow has from the start. tfjs-node hands them over when a tensor is
- * first used, and would have all weights of a model twice in its first run.
+ * Makes a tensor and passes its values to TensorFlow at once. tfjs-node itself would pass them at the
+ * first use, and would have all weights twice in memory during the first run.
  *
  * @type {import('./tfjs.js').MakeTensor}
  */
-export function makeTensor(shape, dtype, fill) {
-  const tensor = fromArray(shape, dtype, fill);
+export function makeTensor(shape, dtype, populate) {
+  const tensor = tensorFromArray(shape, dtype, populate);
   /** @type {any} */ (tf.backend()).getInputTensorIds([tensor]);
   return tensor;
 }
 
-// A bundle's SavedModel in TensorFlow's own session: the whole graph in one call, as Python runs it.
+// A bundle's SavedModel in a session of TensorFlow: the whole graph in one call, as in Python.
 
-/** Of bundles whose contract does not say it. */
-const USUAL = { name: 'serving_default', tags: ['serve'] };
+/** For bundles whose contract has no signature. */
+const DEFAULT_SIGNATURE = { name: 'serving_default', tags: ['serve'] };
 
 /**
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
@@ -64,23 +64,23 @@ const USUAL = { name: 'serving_default', tags: ['serve'] };
  */
 
 /**
- * @param {Bundle} bundle one that has such a folder
+ * @param {Bundle} bundle one that has a SavedModel
  * @returns {Promise<import('../encoder/model.js').Model>}
- * @throws {import('../support/errors.js').UserError} what it holds is damaged, or was not vetted, or could do more than compute
- * @throws {EnvironmentProblem} it takes or gives something else than the contract says, or this
- *   TensorFlow does not load it
+ * @throws {import('../support/errors.js').UserError} the SavedModel is damaged, was not vetted, or could do more than compute
+ * @throws {EnvironmentProblem} its inputs or outputs are not those of the contract, or this TensorFlow
+ *   cannot load it
  */
 export async function openSavedModel(bundle) {
-  const { directory, remove } = checkedCopy(bundle);
-  const { node } = library().tfjs;
+  const { directory, remove } = copySavedModel(bundle);
+  const { node } = loadLibrary().tfjs;
   try {
     const graphs = await node.getMetaGraphsFromSavedModel(directory);
-    const { name, tags } = bundle.contract.signature ?? USUAL;
-    const { signatureDefs } = graphWith(graphs, tags);
+    const { name, tags } = bundle.contract.signature ?? DEFAULT_SIGNATURE;
+    const { signatureDefs } = findGraph(graphs, tags);
     if (!Object.hasOwn(signatureDefs, name)) {
       throw new Error(`got signatures ${Object.keys(signatureDefs).join(', ') || 'none'}, expected ${name}`);
     }
-    assertFits(bundle, signatureDefs[name]);
+    assertSignatureFits(bundle, signatureDefs[name]);
     const model = await node.loadSavedModel(directory, tags, name);
     return {
       run(feeds, names) {
@@ -94,18 +94,18 @@ export async function openSavedModel(bundle) {
     const [reason] = /** @type {Error} */ (error).message.replaceAll(directory, 'saved_model').split('\n');
     throw new EnvironmentProblem(`the SavedModel of ${bundle.dir} does not run here: ${reason}`);
   } finally {
-    // TensorFlow has read all of it: the graph, the variables, and the tables' files.
+    // TensorFlow has read everything by now: the graph, the variables, and the files of the tables.
     remove();
   }
 }
 
 /**
- * The graph with just these tags.
+ * Finds the graph with exactly these tags.
  *
  * @param {{tags: string[], signatureDefs: Record<string, Signature>}[]} graphs
  * @param {string[]} tags
  */
-export function graphWith(graphs, tags) {
+export function findGraph(graphs, tags) {
   const key = (/** @type {string[]} */ some) => JSON.stringify([...some].sort());
   const found = graphs.find((graph) => key(graph.tags) === key(tags));
   if (found === undefined) {
@@ -116,7 +116,7 @@ export function graphWith(graphs, tags) {
 }
 
 /** @param {Bundle} bundle @param {Signature} signature */
-function assertFits({ contract }, signature) {
+function assertSignatureFits({ contract }, signature) {
   for (const side of /** @type {const} */ (['inputs', 'outputs'])) {
     const got = Object.entries(signature[side]).map(([name, { tfDtype }]) => `${name} ${tfDtype}`);
     const expected = contract[side].map(({ name, dtype }) => `${name} ${dtype === 'int32' ? 'DT_INT32' : 'DT_FLOAT'}`);

@@ -1,7 +1,7 @@
 /**
- * TF.js. Its packages are CommonJS of up to a megabyte each, and Node searches the source of a
- * CommonJS package that is imported for the names it exports: that takes several times as long
- * as to load it. So they are required, and all of them here.
+ * Loads TF.js. Its packages are CommonJS of up to a megabyte each. When such a package is imported, Node
+ * searches its source for exported names, which takes several times as long as loading it. So this
+ * file, and no other, requires them.
  */
 import { createRequire } from 'node:module';
 
@@ -17,40 +17,40 @@ const require = createRequire(import.meta.url);
  */
 
 /**
- * A package of TF.js, loaded when it is first asked for.
+ * Loads a package of TF.js at its first use.
  *
  * @template {keyof Packages} Name
  * @param {Name} name
  * @returns {Packages[Name]}
  */
-export function load(name) {
+export function loadPackage(name) {
   return require(`@tensorflow/tfjs-${name}`);
 }
 
-export const tf = load('core');
+export const tf = loadPackage('core');
 
-// How a backend makes a tensor whose values come piece by piece.
+// Making a tensor whose values come piece by piece.
 
-const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
+const ARRAY_TYPES = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
- * @typedef {Float32Array | Int32Array | Uint8Array} Values of float32, int32 or bool
+ * @typedef {Float32Array | Int32Array | Uint8Array} TensorValues values of float32, int32 or bool
  *
  * @callback MakeTensor
  * @param {number[]} shape
- * @param {keyof ARRAYS} dtype
- * @param {(values: Values) => void} fill writes all values, row-major; makes no tensor meanwhile
+ * @param {keyof ARRAY_TYPES} dtype
+ * @param {(values: TensorValues) => void} populate writes all values, row-major; must not make a tensor
  * @returns {Tensor}
  */
 
 /**
- * The way that every backend takes: the tensor keeps the array, or copies it.
+ * Makes a tensor from an array, which the tensor uses or copies. Works on every backend.
  *
  * @type {MakeTensor}
  */
-export function fromArray(shape, dtype, fill) {
-  const values = new ARRAYS[dtype](tf.util.sizeFromShape(shape));
-  fill(values);
+export function tensorFromArray(shape, dtype, populate) {
+  const values = new ARRAY_TYPES[dtype](tf.util.sizeFromShape(shape));
+  populate(values);
   return tf.tensor(values, shape, dtype);
 }

@@ -1,10 +1,10 @@
 /**
- * Finds and loads tfjs-node: a prebuilt one that the project has, else the one that `nox -s native`
- * built against Python's TensorFlow (native/ has the recipe, and writes the stamp that is read here).
+ * Finds and loads tfjs-node: a prebuilt one in the project, else the one that `nox -s native` built
+ * against Python's TensorFlow (native/ builds it and writes the stamp that is read here).
  *
- * It is native code of whoever put it there. Node's own search asks every `node_modules` up to the
- * root of the disk, where others may write; here only the package's own places and the project's are
- * asked, and nothing is loaded that another user owns or that all may write.
+ * This is native code. Node itself would search every `node_modules` up to the root of the disk, where
+ * other users may write. This file searches only the directories of the package and of the project,
+ * and loads nothing that another user owns or that everybody may write.
  */
 import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,20 +14,20 @@ import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 
 import { EnvironmentProblem } from '../support/errors.js';
-import { load, tf } from './tfjs.js';
+import { loadPackage, tf } from './tfjs.js';
 
 const NAME = join('@tensorflow', 'tfjs-node');
 const BINDING = join('lib', 'napi-v8', 'tfjs_binding.node');
-/** The bit of a mode that lets everybody write. */
-const BY_OTHERS = 0o002;
+/** The permission bit that lets everybody write. */
+const WRITABLE_BY_ALL = 0o002;
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const HOME = join(ROOT, '.nox', 'native');
 const BUILD = '`nox -s native` builds it';
 const REBUILD = '`nox -s native` builds it anew';
-/** A level that somebody set is an order to hear TensorFlow, from its first line on. */
-const heard = process.env.TF_CPP_MIN_LOG_LEVEL !== undefined;
-/** Where native/packages/tfjs takes our TF.js from. */
-const HANDED_OVER = Symbol.for('bert-bridge.tfjs');
+/** Whether the user set a log level, and so wants to see the log of TensorFlow. */
+const isLogLevelSet = process.env.TF_CPP_MIN_LOG_LEVEL !== undefined;
+/** The global under which native/packages/tfjs finds this TF.js. */
+const SHARED_TFJS = Symbol.for('bert-bridge.tfjs');
 
 /**
  * @typedef {object} Stamp what native/build.py wrote
@@ -44,41 +44,41 @@ const HANDED_OVER = Symbol.for('bert-bridge.tfjs');
  * @property {string} tensorflow version of the library that runs
  */
 
-/** Nobody asked for TensorFlow on this machine: nothing to warn of. */
+/** The native backend was never built here, so no warning is needed. */
 export class NotBuilt extends EnvironmentProblem {}
 
 /**
  * @returns {TfjsNode}
- * @throws {NotBuilt} there is neither
- * @throws {EnvironmentProblem} it does not load, or was built for something else than is here now
+ * @throws {NotBuilt} there is none
+ * @throws {EnvironmentProblem} it does not load, or was built for another Node, machine or TensorFlow
  */
 export function loadTfjsNode() {
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '3';
-  const prebuilt = prebuiltPackage();
-  if (prebuilt === undefined) return built();
+  const prebuilt = findPrebuiltPackage();
+  if (prebuilt === undefined) return loadBuilt();
   try {
-    return open(prebuilt, 'prebuilt');
+    return openPackage(prebuilt, 'prebuilt');
   } catch (error) {
-    if (existsSync(join(HOME, 'built.json'))) return built();
+    if (existsSync(join(HOME, 'built.json'))) return loadBuilt();
     throw new EnvironmentProblem(`${prebuilt} does not load: ${firstLine(error)}; ${BUILD} against Python's TensorFlow`);
   }
 }
 
-/** A tfjs-node that npm installed: beside this package's own, beside this package, or in the project. */
-function prebuiltPackage() {
-  const folders = [join(ROOT, 'node_modules'), around(ROOT), ...projectFolder()];
-  const places = folders.filter((folder) => basename(folder) === 'node_modules').map((folder) => join(folder, NAME));
-  return places.find((place) => existsSync(join(place, 'package.json')));
+/** A tfjs-node that npm installed: in this package, beside this package, or in the project. */
+function findPrebuiltPackage() {
+  const folders = [join(ROOT, 'node_modules'), findEnclosingModules(ROOT), ...findProjectModules()];
+  const candidates = folders.filter((folder) => basename(folder) === 'node_modules').map((folder) => join(folder, NAME));
+  return candidates.find((candidate) => existsSync(join(candidate, 'package.json')));
 }
 
-/** The folder of packages that a package lies in. @param {string} directory */
-function around(directory) {
+/** The node_modules folder that contains a package. @param {string} directory */
+function findEnclosingModules(directory) {
   const parent = dirname(directory);
   return basename(parent).startsWith('@') ? dirname(parent) : parent;
 }
 
-/** The packages of the project that this process was started in: of the nearest package.json. @returns {string[]} */
-function projectFolder() {
+/** The node_modules folder of the project in which this process was started. @returns {string[]} */
+function findProjectModules() {
   let directory = process.cwd();
   while (!existsSync(join(directory, 'package.json'))) {
     if (dirname(directory) === directory) return [];
@@ -88,15 +88,15 @@ function projectFolder() {
 }
 
 /**
- * Refuses native code that somebody else could have put there. Windows has no such bits.
+ * Refuses native code that another user could have written. Systems without user ids are not checked.
  *
  * @param {string} directory of the package
  * @param {...string} beside other files that are loaded with it
- * @throws {Error} something of it may be written by everybody, or belongs to another user
+ * @throws {Error} everybody may write one of the files, or another user owns it
  */
 function assertOurs(directory, ...beside) {
   if (process.getuid === undefined) return;
-  // Who owns this file has this process run what they like already.
+  // The owner of this file can already make this process run any code.
   const trusted = new Set([0, process.getuid(), statSync(ROOT).uid]);
   const scope = dirname(directory);
   const folders = [
@@ -108,29 +108,29 @@ function assertOurs(directory, ...beside) {
     dirname(join(directory, BINDING)),
   ];
   for (const path of [...folders, join(directory, 'package.json'), join(directory, BINDING), ...beside]) {
-    // A link, and what it leads to.
+    // The link itself, and its target.
     for (const stats of [lstatSync(path, { throwIfNoEntry: false }), statSync(path, { throwIfNoEntry: false })]) {
       if (stats === undefined) continue;
       if (!trusted.has(stats.uid))
         throw new Error(
           `${path} belongs to another user (${stats.uid}), expected ${process.getuid()}; give it to yourself, or remove it`,
         );
-      if (!stats.isSymbolicLink() && stats.mode & BY_OTHERS)
+      if (!stats.isSymbolicLink() && stats.mode & WRITABLE_BY_ALL)
         throw new Error(`everybody may write ${path}; take that away with \`chmod o-w\``);
     }
   }
 }
 
 /** @returns {TfjsNode} */
-function built() {
+function loadBuilt() {
   const stamp = readStamp();
-  assertFits(stamp);
+  assertStampFits(stamp);
   try {
     const directory = join(HOME, 'node_modules', NAME);
     const quiet = join(HOME, 'quiet.node');
     assertOurs(directory, quiet);
-    if (!heard) createRequire(HOME)(quiet);
-    const loaded = open(directory, 'built');
+    if (!isLogLevelSet) createRequire(HOME)(quiet);
+    const loaded = openPackage(directory, 'built');
     if (loaded.tensorflow === stamp.tensorflow) return loaded;
     throw new Error(`it was built against TensorFlow ${stamp.tensorflow}, but ${stamp.library} is ${loaded.tensorflow}`);
   } catch (error) {
@@ -149,8 +149,8 @@ function readStamp() {
   }
 }
 
-/** Whether what it was built for is what is here. @param {Stamp} stamp */
-function assertFits({ tensorflow, library, library_size, system, node_api }) {
+/** Checks that it was built for this machine, this Node and the current TensorFlow. @param {Stamp} stamp */
+function assertStampFits({ tensorflow, library, library_size, system, node_api }) {
   const what = `the native library in ${HOME} was built`;
   const here = `${process.platform}-${machine()}`;
   if (system !== here || !(node_api <= Number(process.versions.napi))) {
@@ -173,13 +173,13 @@ function assertFits({ tensorflow, library, library_size, system, node_api }) {
  * @param {'prebuilt' | 'built'} origin
  * @returns {TfjsNode}
  */
-function open(directory, origin) {
+function openPackage(directory, origin) {
   assertOurs(directory);
   const require = createRequire(join(directory, 'package.json'));
-  mend();
-  // The binding first: where it does not load, tfjs-node has not yet registered half of itself.
+  installNodeShims();
+  // The binding first: if it does not load, tfjs-node has not registered anything yet.
   const binding = require(join(directory, BINDING));
-  Object.assign(globalThis, { [HANDED_OVER]: { ...tf, ...load('layers') } });
+  Object.assign(globalThis, { [SHARED_TFJS]: { ...tf, ...loadPackage('layers') } });
   const tfjs = require(directory);
   if (tf.findBackend('tensorflow') === null) {
     throw new Error('it has a copy of @tensorflow/tfjs-core of its own; `npm dedupe` leaves one');
@@ -192,17 +192,15 @@ function firstLine(error) {
   return (error instanceof Error ? error.message : String(error)).split('\n')[0];
 }
 
-// What tfjs-node 4.22 takes from Node and newer ones no longer have, given back from outside.
-// Each entry says who needs it.
-
-const MENDS = {
-  // Most kernels ask these about their attributes. Node 23 removed the first; Node 22 prints a
-  // deprecation warning for either.
+/** Functions of `node:util` that tfjs-node 4.22 needs and newer versions of Node lack. */
+const NODE_SHIMS = {
+  // Most kernels use both for their attributes. Node 23 removed the first; Node 22 prints a deprecation
+  // warning for either.
   isNullOrUndefined: (/** @type {unknown} */ value) => value === null || value === undefined,
   isArray: Array.isArray,
 };
 
-/** Call before tfjs-node runs anything. */
-export function mend() {
-  Object.assign(util, MENDS);
+/** Puts the shims into `node:util`. Call this before tfjs-node runs. */
+export function installNodeShims() {
+  Object.assign(util, NODE_SHIMS);
 }

@@ -1,31 +1,31 @@
-/** WebAssembly with SIMD, from the binaries that its npm package ships. */
+/** The wasm backend: WebAssembly with SIMD, from the binaries in its npm package. */
 import { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
 
-import { load, tf } from './tfjs.js';
+import { loadPackage, tf } from './tfjs.js';
 
 let registered = false;
 
-/** Points TF.js at the .wasm files on disk and mends its slow products; once. */
+/** Sets the path of the .wasm files and installs the faster matrix product, once. */
 export async function register() {
   if (registered) return;
   const require = createRequire(import.meta.url);
-  load('backend-wasm').setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
+  loadPackage('backend-wasm').setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
   multiplyByXnnpack();
   registered = true;
 }
 
 /**
- * A tensor that is filled where it lies, in WebAssembly's memory. Its values are no longer valid
- * when the next one is made, as the memory may grow.
+ * Makes a tensor directly in WebAssembly's memory. The array that `populate` receives is invalid when
+ * the next tensor is made, since the memory may grow.
  *
  * @type {import('./tfjs.js').MakeTensor}
  */
-export function makeTensor(shape, dtype, fill) {
+export function makeTensor(shape, dtype, populate) {
   const backend = /** @type {import('@tensorflow/tfjs-backend-wasm').BackendWasm} */ (tf.backend());
   const tensor = tf.engine().makeTensorFromTensorInfo(backend.makeOutput(shape, dtype));
   try {
-    fill(backend.typedArrayFromHeap(tensor));
+    populate(backend.typedArrayFromHeap(tensor));
     return tensor;
   } catch (error) {
     tensor.dispose();
@@ -33,22 +33,22 @@ export function makeTensor(shape, dtype, fill) {
   }
 }
 
-// Matrix products on wasm, without the slow path. TF.js's wasm kernel hands a product to XNNPACK
-// only where neither side is transposed and there is a batch of one; all others run through three
-// plain loops. Those are the gradients of every dense layer (xᵀ·dy, dy·wᵀ: for 32×312 and 32×512,
-// 6.6 ms, and 0.7 ms when x is transposed first) and both products of attention.
+// Faster matrix products. TF.js's wasm kernel uses XNNPACK only if neither matrix is transposed and the
+// batch is 1; all other products run in three plain loops. These are the gradients of every dense
+// layer (xᵀ·dy, dy·wᵀ: for 32×312 and 32×512 it takes 6.6 ms, or 0.7 ms if x is transposed first) and
+// both products of attention.
 
 const KERNEL = 'BatchMatMul';
 const FLOAT_BYTES = 4;
 
 /** @typedef {import('@tensorflow/tfjs-core').TensorInfo} TensorInfo */
 
-/** What the C side of the kernel takes: a, its shape, its rank, b, …, transposed or not, out. */
+/** The arguments of the kernel in C: a, its shape, its rank, b, …, whether each is transposed, out. */
 const SIGNATURE = ['number', 'array', 'number', 'number', 'array', 'number', 'number', 'number', 'number'];
 
 /**
- * Wraps the backend's own kernel: transposes first, then multiplies the matrices of a batch one
- * by one. Call once, when the wasm kernels are registered.
+ * Wraps the backend's kernel: transposes first, then multiplies the matrices of a batch one by one.
+ * Call it once, when the wasm kernels are registered.
  */
 export function multiplyByXnnpack() {
   const config = tf.getKernel(KERNEL, 'wasm');
@@ -60,46 +60,46 @@ export function multiplyByXnnpack() {
   /** @param {{inputs: any, backend: any, attrs?: any}} call */
   function kernelFunc({ inputs, backend, attrs }) {
     const { transposeA, transposeB } = attrs;
-    const [first, second] = [inputs.a, inputs.b].map(({ shape }) => batchOf(shape));
-    // A batch that is broadcast keeps the backend's own path. So does the plain product, for which
-    // XNNPACK keeps the packed weights from one run to the next.
+    const [first, second] = [inputs.a, inputs.b].map(({ shape }) => countMatrices(shape));
+    // A broadcast batch goes to the backend's kernel. So does the plain product: for it XNNPACK reuses
+    // the packed weights in the next run.
     const plain = first === 1 && !transposeA && !transposeB;
-    // Integers too: the backend's own kernel refuses them.
+    // Integers too: the backend's kernel refuses them.
     const floats = inputs.a.dtype === 'float32' && inputs.b.dtype === 'float32';
     if (first !== second || first === 0 || plain || !floats) return config.kernelFunc({ inputs, backend, attrs });
     const a = transposeA ? transpose(inputs.a, backend) : inputs.a;
     const b = transposeB ? transpose(inputs.b, backend) : inputs.b;
     multiply ??= /** @type {(...args: any[]) => void} */ (backend.wasm.cwrap(KERNEL, null, SIGNATURE));
-    const product = eachProduct(a, b, first, backend, multiply);
+    const product = multiplyEach(a, b, first, backend, multiply);
     if (transposeA) backend.disposeData(a.dataId);
     if (transposeB) backend.disposeData(b.dataId);
     return product;
   }
 }
 
-/** How many matrices a tensor of this shape holds. @param {number[]} shape */
-function batchOf(shape) {
+/** How many matrices a tensor of this shape has. @param {number[]} shape */
+function countMatrices(shape) {
   return tf.util.sizeFromShape(shape.slice(0, -2));
 }
 
 /**
- * The products of `count` pairs of matrices: float32[…, m, k] and float32[…, k, n] →
- * float32[…, m, n]. The C side knows tensors by number; each matrix gets a number of its own
- * that points into the tensor it is part of, so that nothing is copied.
+ * Multiplies `count` pairs of matrices: float32[…, m, k] and float32[…, k, n] → float32[…, m, n]. The
+ * kernel knows tensors by number; each matrix gets a number that points into its tensor, so nothing is
+ * copied.
  *
- * @param {TensorInfo} a
- * @param {TensorInfo} b
- * @param {number} count
- * @param {any} backend
- * @param {(...args: any[]) => void} multiply
- * @returns {TensorInfo}
+ * @param {TensorInfo} a float32[…, m, k]
+ * @param {TensorInfo} b float32[…, k, n]
+ * @param {number} count how many matrices each has
+ * @param {any} backend the wasm backend
+ * @param {(...args: any[]) => void} multiply the kernel in C
+ * @returns {TensorInfo} float32[…, m, n]
  */
-function eachProduct(a, b, count, backend, multiply) {
+function multiplyEach(a, b, count, backend, multiply) {
   const [m, k] = a.shape.slice(-2);
   const n = b.shape[b.shape.length - 1];
   const product = backend.makeOutput([...a.shape.slice(0, -1), n], 'float32');
   if (m * k * n === 0) throw new Error(`Expected matrices with elements, got ${a.shape} and ${b.shape}`);
-  const places = [a, b, product].map(({ dataId }) => backend.dataIdMap.get(dataId).memoryOffset);
+  const offsets = [a, b, product].map(({ dataId }) => backend.dataIdMap.get(dataId).memoryOffset);
   const sizes = [m * k, k * n, m * n];
   const [aShape, bShape] = [
     [1, m, k],
@@ -107,25 +107,25 @@ function eachProduct(a, b, count, backend, multiply) {
   ].map((shape) => new Uint8Array(new Int32Array(shape).buffer));
   const { registerTensor, disposeData } = backend.wasm.tfjs;
   for (let i = 0; i < count; i += 1) {
-    const ids = places.map((place, part) => {
+    const ids = offsets.map((offset, part) => {
       const id = backend.dataIdNextNumber;
       backend.dataIdNextNumber += 1;
-      registerTensor(id, sizes[part], place + i * sizes[part] * FLOAT_BYTES);
+      registerTensor(id, sizes[part], offset + i * sizes[part] * FLOAT_BYTES);
       return id;
     });
     multiply(ids[0], aShape, 3, ids[1], bShape, 3, false, false, ids[2]);
-    // This forgets the number and what XNNPACK packed for it; the memory is the tensor's.
+    // This removes the number and what XNNPACK packed for it; the memory belongs to the tensor.
     ids.forEach((id) => disposeData(id));
   }
   return product;
 }
 
 /**
- * The last two axes exchanged.
+ * Swaps the last two axes.
  *
  * @param {TensorInfo} x
  * @param {any} backend
- * @returns {TensorInfo} for the caller to dispose of
+ * @returns {TensorInfo} the caller must dispose of it
  */
 function transpose(x, backend) {
   const perm = x.shape.map((_, axis) => axis);

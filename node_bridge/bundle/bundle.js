@@ -1,11 +1,11 @@
 /**
- * Opens a bundle: a directory with a contract (`bundle.json`) that names every other file with
- * its size and sha256. A bundle whose hashes or contract do not hold is refused, by file name.
+ * Opens a bundle: a directory with a contract (`bundle.json`) that lists every other file with its
+ * size and sha256. A bundle with a wrong hash or contract is refused; the error names the file.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-import { BundleFile, isMissing } from '../support/checked_file.js';
+import { BundleFile, isNotFoundError } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
@@ -16,25 +16,25 @@ const CONTRACT_VERSION = 1;
 
 const ADVICE = 'export the bundle again';
 
-/** Bytes of a file that is checked without being kept. */
-const PIECE = 2 ** 20;
-/** Bytes of a contract, and of any file that is read whole: all but the weights. */
-const LARGEST_CONTRACT = 2 ** 24;
-const LARGEST = 2 ** 29;
+/** Bytes that are read at a time when a file is only checked. */
+const CHUNK_BYTES = 2 ** 20;
+/** The largest contract, and the largest file that is read whole (all but the weights), in bytes. */
+const MAX_CONTRACT_BYTES = 2 ** 24;
+const MAX_FILE_BYTES = 2 ** 29;
 
 /**
  * @typedef {object} TensorSpec
- * @property {string} name name in the model's signature
- * @property {string} role what it means: `input_ids`, `attention_mask`, `token_type_ids`,
- *   `sequence_output`, `pooled_output`, or the name itself where the meaning is the model's own
- * @property {string} dtype `int32` or `float32`; of an input `int32`
- * @property {(string | number)[]} shape `batch` and `sequence` where they are free, else numbers; an
- *   input's number is a size that the model always takes
+ * @property {string} name in the model's signature
+ * @property {string} role its meaning: `input_ids`, `attention_mask`, `token_type_ids`,
+ *   `sequence_output`, `pooled_output`, or the name itself if the meaning is particular to the model
+ * @property {string} dtype `int32` or `float32`; inputs are `int32`
+ * @property {(string | number)[]} shape `batch` and `sequence` for free axes, else numbers; a number of
+ *   an input is the only size that the model takes
  */
 
 /**
  * @typedef {object} SpecialToken
- * @property {string} token as it stands in the vocab
+ * @property {string} token as it is in the vocab
  * @property {number} id
  */
 
@@ -42,7 +42,7 @@ const LARGEST = 2 ** 29;
  * @typedef {object} TokenizerContract
  * @property {'bert' | 'tf-text' | 'tf-text-fast' | 'chars'} algorithm
  * @property {Record<string, boolean>} options the algorithm's options, `lower_case` among them
- * @property {number} vocab_size lines of `vocab.txt`
+ * @property {number} vocab_size number of lines of `vocab.txt`
  * @property {Record<'pad' | 'unk' | 'cls' | 'sep' | 'mask', SpecialToken>} special_tokens
  * @property {boolean} source_adds_special_tokens whether the Python side adds [CLS] and [SEP]
  */
@@ -52,28 +52,28 @@ const LARGEST = 2 ** 29;
  * @property {string} format always `bert-bridge`
  * @property {number} contract_version
  * @property {string} name
- * @property {string | null} architecture `albert`, `bert`, `electra`, or null for a tokenizer alone
- * @property {boolean | null} trained false: seeded, untrained weights; null: not known
+ * @property {string | null} architecture `albert`, `bert`, `electra`, or null if the bundle has only a tokenizer
+ * @property {boolean | null} trained false: seeded, untrained weights; null: unknown
  * @property {string | null} weight_dtype
  * @property {TensorSpec[]} inputs
  * @property {TensorSpec[]} outputs
  * @property {'masked' | 'attended'} padding whether padding is masked or attended to
- * @property {number} max_length positions the model has, [CLS] and [SEP] included
+ * @property {number} max_length how many positions the model has, [CLS] and [SEP] included
  * @property {TokenizerContract} tokenizer
  * @property {object} provenance
- * @property {{name: string, tags: string[]}} [signature] what was exported of the SavedModel
- * @property {{sha256: string, allowed_ops: string} | null} [saved_model] of the copy in saved_model/, as it was vetted
- * @property {{name: string, node: string}[]} [taps] nodes inside the model that a judge may look at
- * @property {{budget?: {atol: number, rtol: number}, budgets?: Record<string, {atol: number, rtol: number}>} | null} [accuracy] how far its outputs may be from Python's: each, or all in older bundles
+ * @property {{name: string, tags: string[]}} [signature] what part of the SavedModel was exported
+ * @property {{sha256: string, allowed_ops: string} | null} [saved_model] a record that the copy in saved_model/ was vetted
+ * @property {{name: string, node: string}[]} [taps] nodes inside the model whose values the parity test compares
+ * @property {{budget?: {atol: number, rtol: number}, budgets?: Record<string, {atol: number, rtol: number}>} | null} [accuracy] how far the outputs may be from Python's: a budget for each output, or one for all in older bundles
  * @property {Record<string, {sha256: string, size: number}>} files every other file of the bundle
  */
 
-/** A bundle whose every file has been checked against the contract. */
+/** A bundle. Each file is checked against the contract when it is read. */
 export class Bundle {
   /**
    * @param {string} dir
    * @param {Contract} contract
-   * @param {string} hash sha256 of `bundle.json`, hence of everything: it names the bundle
+   * @param {string} hash sha256 of `bundle.json`, and so of all files: it identifies the bundle
    */
   constructor(dir, contract, hash) {
     this.dir = dir;
@@ -82,15 +82,15 @@ export class Bundle {
   }
 
   /**
-   * Reads the contract. Each file is checked whenever it is read.
+   * Reads the contract.
    *
    * @param {string} dir
    * @param {object} [options]
    * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: one of them must
    *   have signed the bundle
    * @returns {Bundle}
-   * @throws {UserError} not a bundle, one of another contract version, a contract that is not what
-   *   schemas/bundle.schema.json says, or not signed by these keys
+   * @throws {UserError} it is not a bundle, has another contract version, does not fit
+   *   schemas/bundle.schema.json, or is not signed by these keys
    */
   static open(dir, { trustedKeys } = {}) {
     const text = readContract(dir);
@@ -107,48 +107,48 @@ export class Bundle {
       );
     }
     assertValid('bundle', contract, path, ADVICE);
-    const problem = contradictionIn(contract);
+    const problem = findContradiction(contract);
     if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
     return new Bundle(dir, contract, createHash('sha256').update(text).digest('hex'));
   }
 
   /**
-   * The bytes of one file, checked against the contract.
+   * Reads one file and checks it against the contract.
    *
    * @param {string} name
-   * @param {number} [most] bytes that such a file may have
+   * @param {number} [most] the largest size that is allowed, in bytes
    * @returns {Buffer}
-   * @throws {UserError} missing, truncated, altered or larger
+   * @throws {UserError} the file is missing, truncated, altered or larger
    */
-  read(name, most = LARGEST) {
+  read(name, most = MAX_FILE_BYTES) {
     const file = this.file(name);
-    if (file.left > most) {
-      const { left } = file;
+    if (file.remaining > most) {
+      const { remaining: left } = file;
       file.close();
       throw new UserError(`${join(this.dir, name)} has ${left} bytes, expected at most ${most}`);
     }
-    const bytes = Buffer.allocUnsafeSlow(file.left);
-    file.fill(bytes);
+    const bytes = Buffer.allocUnsafeSlow(file.remaining);
+    file.readInto(bytes);
     return bytes;
   }
 
   /**
-   * The same check, for a file that is too large to be held.
+   * Checks one file against the contract without keeping it in memory.
    *
    * @param {string} name
-   * @throws {UserError} missing, truncated or altered
+   * @throws {UserError} the file is missing, truncated or altered
    */
   check(name) {
     const file = this.file(name);
-    const piece = new Uint8Array(Math.min(file.left, PIECE));
-    while (file.left > 0) file.fill(piece.subarray(0, file.left));
+    const piece = new Uint8Array(Math.min(file.remaining, CHUNK_BYTES));
+    while (file.remaining > 0) file.readInto(piece.subarray(0, file.remaining));
   }
 
   /**
-   * One file, to be read piece by piece.
+   * Opens one file to read it piece by piece.
    *
    * @param {string} name
-   * @throws {UserError} not in the contract, missing, or of another size
+   * @throws {UserError} the contract does not list it, it is missing, or it has another size
    */
   file(name) {
     if (!this.has(name)) {
@@ -164,12 +164,12 @@ export class Bundle {
 }
 
 /**
- * What the schema cannot say.
+ * Finds what is wrong with a contract though its schema allows it.
  *
  * @param {Contract} contract
  * @returns {string | undefined}
  */
-function contradictionIn({ inputs, outputs, tokenizer, architecture }) {
+function findContradiction({ inputs, outputs, tokenizer, architecture }) {
   const { vocab_size: size, special_tokens: special } = tokenizer;
   const beyond = Object.entries(special).find(([, { id }]) => id >= size);
   if (beyond !== undefined) return `special token ${beyond[0]} has id ${beyond[1].id}, expected less than vocab_size, ${size}`;
@@ -190,9 +190,9 @@ function contradictionIn({ inputs, outputs, tokenizer, architecture }) {
 /** @param {string} dir */
 function readContract(dir) {
   try {
-    return readInput(join(dir, 'bundle.json'), LARGEST_CONTRACT);
+    return readInput(join(dir, 'bundle.json'), MAX_CONTRACT_BYTES);
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isNotFoundError(error)) throw error;
     throw new UserError(`${dir} is not a bundle: it has no bundle.json; make one with \`nox -s export\``);
   }
 }

@@ -1,19 +1,19 @@
 /**
- * Checks a bundle against its own golden cases: texts with the ids and outputs that Python's
- * TensorFlow gave for them when the bundle was made.
+ * Checks a bundle against its golden cases: texts with the ids and outputs that Python's TensorFlow
+ * gave for them when the bundle was made.
  */
 import { createHash } from 'node:crypto';
 
-import { budgetProblem, closeness } from '../support/closeness.js';
+import { findBudgetProblem, compareTensors } from '../support/closeness.js';
 import { UserError } from '../support/errors.js';
 import { assertValid, isObject, parseJson } from '../support/json.js';
 import { readSafetensors } from '../support/safetensors.js';
-import { parseModel } from './model_json.js';
+import { parseModelJson } from './model_json.js';
 
-const GOLDEN = 'golden.safetensors';
-const PIECE = 1 << 20;
-/** Bytes of a number, by TF.js's names of the dtypes. */
-const BYTES = /** @type {Record<string, number>} */ ({
+const GOLDEN_FILE = 'golden.safetensors';
+const CHUNK_BYTES = 1 << 20;
+/** Bytes of a number, by TF.js's dtype. */
+const BYTES_OF_DTYPE = /** @type {Record<string, number>} */ ({
   float32: 4,
   int32: 4,
   bool: 1,
@@ -30,53 +30,55 @@ const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
  * @property {string} name `ids`, or an output by its name
  * @property {boolean} passed
  * @property {number | null} maxAbs
- * @property {number} budget its `atol`; 0 for ids
- * @property {number} rtol what is allowed besides, of the expected value; 0 for ids
- * @property {string} said what is wrong; empty where nothing is
+ * @property {number} budget the `atol`; 0 for ids
+ * @property {number} rtol the allowed share of the expected value, besides; 0 for ids
+ * @property {string} said what is wrong; empty if the check passed
  */
 
-/** @typedef {ReturnType<typeof goldenCases>} Golden */
+/** @typedef {ReturnType<typeof readGoldenCases>} GoldenCases */
 
 /**
- * The golden cases of a bundle.
+ * Reads the golden cases of a bundle.
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @returns {{
  *   texts: string[],
  *   tensors: Record<string, import('../support/safetensors.js').Tensor>,
- *   rules: {texts: string[], ids: number[][]},
+ *   tokenizerCases: {texts: string[], ids: number[][]},
  *   checksums: {weights: Record<string, string>, files: Record<string, string>, contract: string} | null,
- * }} `rules`: texts of which only the ids are known; `checksums`: null in bundles that older
- *   releases made
- * @throws {UserError} a bundle without golden cases, or whose golden cases do not fit its contract
+ * }} `tokenizerCases`: texts with their ids alone; `checksums`: null if an older release made the
+ *   bundle
+ * @throws {UserError} the bundle has no golden cases, or they do not fit its contract
  */
-export function goldenCases(bundle) {
-  if (!Object.hasOwn(bundle.contract.files, GOLDEN)) {
+export function readGoldenCases(bundle) {
+  if (!Object.hasOwn(bundle.contract.files, GOLDEN_FILE)) {
     throw new UserError(`${bundle.dir} has no golden cases, so nothing can be verified; export it again`);
   }
-  const path = `${bundle.dir}/${GOLDEN}`;
-  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN), path);
+  const path = `${bundle.dir}/${GOLDEN_FILE}`;
+  const { tensors, metadata } = readSafetensors(bundle.read(GOLDEN_FILE), path);
   /** @type {Record<string, unknown>} */
   const document = {};
   for (const [key, value] of Object.entries(metadata)) document[key] = parseJson(value, `${path}, its metadata ${key}`);
   assertValid('golden', document, path, ADVICE);
-  const { texts, tokenizer_cases: rules = { texts: [], ids: [] }, checksums = null } = /** @type {any} */ (document);
-  assertFits(path, texts, tensors);
-  if (rules.ids.length !== rules.texts.length) {
-    throw new UserError(`${path}: got ids of ${rules.ids.length} tokenizer cases, expected of ${rules.texts.length}; ${ADVICE}`);
+  const { texts, tokenizer_cases: tokenizerCases = { texts: [], ids: [] }, checksums = null } = /** @type {any} */ (document);
+  assertTensorsFit(path, texts, tensors);
+  if (tokenizerCases.ids.length !== tokenizerCases.texts.length) {
+    throw new UserError(
+      `${path}: got ids of ${tokenizerCases.ids.length} tokenizer cases, expected of ${tokenizerCases.texts.length}; ${ADVICE}`,
+    );
   }
-  return { texts, tensors, rules, checksums };
+  return { texts, tensors, tokenizerCases, checksums };
 }
 
 /**
- * The golden ids are read row by row. Of the outputs the comparison says what is missing or wrong.
+ * Checks the ids, since they are read row by row. What is wrong with outputs, the comparison finds.
  *
  * @param {string} path
  * @param {string[]} texts
  * @param {Record<string, import('../support/safetensors.js').Tensor>} tensors
- * @throws {UserError} one is missing, or of another shape or dtype
+ * @throws {UserError} a tensor is missing or has another shape or dtype
  */
-function assertFits(path, texts, tensors) {
+function assertTensorsFit(path, texts, tensors) {
   const width = Object.hasOwn(tensors, 'input_ids') ? tensors.input_ids.shape[1] : undefined;
   const expected = `I32[${texts.length},${width ?? 'sequence'}]`;
   for (const name of ROLES) {
@@ -86,55 +88,57 @@ function assertFits(path, texts, tensors) {
 }
 
 /**
+ * Runs the golden texts and compares ids and outputs.
+ *
  * @param {import('./bundle.js').Bundle} bundle
- * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
- * @param {import('../encoder/encoder.js').Encoder} encoder
- * @param {number} [count] take only so many of the first texts, for a slow backend
+ * @param {import('../tokenizer/index.js').Tokenizer} tokenizer of the bundle
+ * @param {import('../encoder/encoder.js').Encoder} encoder of the bundle
+ * @param {number} [count] how many texts, from the first on; all by default
  * @returns {Promise<Check[]>} the ids first, then each output of the contract
- * @throws {UserError} no golden cases, or no budget that is one
+ * @throws {UserError} there are no golden cases, or a budget is not valid
  */
-export async function verify(bundle, tokenizer, encoder, count = Infinity) {
-  const golden = goldenCases(bundle);
+export async function verifyBundle(bundle, tokenizer, encoder, count = Infinity) {
+  const golden = readGoldenCases(bundle);
   const texts = golden.texts.slice(0, count);
   const { accuracy, outputs, padding } = bundle.contract;
   if (texts.length === 0 || !accuracy) {
     throw new UserError(`${bundle.dir} has golden cases without texts or budget; export it again`);
   }
-  const budgets = outputs.map(({ name }) => budgetOf(bundle, name));
+  const budgets = outputs.map(({ name }) => findBudget(bundle, name));
   const encodings = texts.map((text) => tokenizer.encode(text));
-  // What attends to padding gives other numbers at another width.
+  // A model that attends to padding gives other numbers at another width.
   const width = padding === 'attended' ? golden.tensors.input_ids.shape[1] : undefined;
   const batch = encoder.pad(encodings, width);
   const tensors =
     texts.length < golden.texts.length
-      ? firstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]])
+      ? takeFirstRows(golden.tensors, bundle.contract.outputs, [texts.length, batch.input_ids.shape[1]])
       : golden.tensors;
-  const checks = [checkIds(batch, tensors, texts)];
+  const checks = [compareIds(batch, tensors, texts)];
   const got = await encoder.run(encodings, width);
   const mask = padding === 'masked' ? tensors.attention_mask : undefined;
   for (const [i, { name }] of outputs.entries()) {
     const { atol, rtol } = budgets[i];
     const expected = tensors[name];
     const measured = expected
-      ? closeness(visible(got[name], mask), visible(expected, mask), budgets[i])
-      : { close: false, maxAbs: null, said: 'the golden cases have no such output' };
-    const { close, maxAbs, said } = measured;
-    checks.push({ name, passed: close, maxAbs, budget: atol, rtol, said });
+      ? compareTensors(zeroMaskedPositions(got[name], mask), zeroMaskedPositions(expected, mask), budgets[i])
+      : { close: false, maxAbs: null, problem: 'the golden cases have no such output' };
+    const { close, maxAbs, problem } = measured;
+    checks.push({ name, passed: close, maxAbs, budget: atol, rtol, said: problem });
   }
   return checks;
 }
 
 /**
- * The golden ids of a bundle, by its tokenizer alone.
+ * Compares the ids of the golden texts; needs the tokenizer only.
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
- * @param {number} [count] take only so many of the first texts
+ * @param {number} [count] how many texts, from the first on; all by default
  * @returns {Check}
- * @throws {UserError} no golden cases
+ * @throws {UserError} there are no golden cases
  */
-export function verifyIds(bundle, tokenizer, count = Infinity) {
-  const { texts, tensors } = goldenCases(bundle);
+export function verifyGoldenIds(bundle, tokenizer, count = Infinity) {
+  const { texts, tensors } = readGoldenCases(bundle);
   const { input_ids: expected, attention_mask: mask } = tensors;
   const [, width] = expected.shape;
   for (const [row, text] of texts.slice(0, count).entries()) {
@@ -149,44 +153,44 @@ export function verifyIds(bundle, tokenizer, count = Infinity) {
 }
 
 /**
- * The ids of the texts that show the tokenizer's rules; no such text in older bundles.
+ * Compares the ids of the texts that show the tokenizer's rules.
  *
- * @param {Golden} golden
+ * @param {GoldenCases} golden
  * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
- * @returns {Check | null} null where there are none
+ * @returns {Check | null} null if there are no such texts, as in older bundles
  */
-export function verifyRules({ rules: { texts, ids } }, tokenizer) {
+export function verifyTokenizerRules({ tokenizerCases: { texts, ids } }, tokenizer) {
   if (texts.length === 0) return null;
   const wrong = texts.findIndex((text, i) => String(Array.from(tokenizer.encode(text).ids)) !== String(ids[i]));
   const passed = wrong === -1;
   const got = passed ? [] : Array.from(tokenizer.encode(texts[wrong]).ids);
   const at = passed ? 0 : got.findIndex((id, i) => id !== ids[wrong][i]);
-  const place = at === -1 ? got.length : at;
+  const position = at === -1 ? got.length : at;
   const said = passed
     ? ''
-    : `ids of ${JSON.stringify(texts[wrong]).slice(0, 80)}: got ${got[place]} at position ${place}, expected ${ids[wrong][place]}`;
+    : `ids of ${JSON.stringify(texts[wrong]).slice(0, 80)}: got ${got[position]} at position ${position}, expected ${ids[wrong][position]}`;
   return { name: 'tokenizer rules', passed, maxAbs: null, budget: 0, rtol: 0, said };
 }
 
 /**
- * Whether weights, files and contract are those that the golden file was made with. The hashes in
- * `bundle.json` say the same of whole files, but who changes a file can seal the bundle again, and
- * so can a mistake of a program; golden texts reach few lines of a vocab. It is no proof against
- * someone who means ill, who can write these sums again too.
+ * Compares weights, files and contract with the checksums in the golden file. `bundle.json` has
+ * hashes too, but a program that changes a file by mistake may also write new hashes, and the golden
+ * texts use few lines of a vocab. This does not protect against an attacker, who can write new
+ * checksums too.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @param {Golden} golden its own
- * @returns {Check | null} null where an older release made the bundle
- * @throws {UserError} a file that is missing or altered
+ * @param {GoldenCases} golden of this bundle
+ * @returns {Check | null} null if an older release made the bundle
+ * @throws {UserError} a file is missing or altered
  */
 export function verifyChecksums(bundle, { checksums }) {
   if (checksums === null) return null;
   const problems = Object.entries(checksums.files)
     .filter(([name, sum]) => sum !== sha256(bundle.read(name)))
     .map(([name]) => name);
-  if (checksums.contract !== decisive(bundle.contract))
+  if (checksums.contract !== hashContract(bundle.contract))
     problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
-  const weights = bundle.contract.architecture === null ? {} : weightHashes(bundle);
+  const weights = bundle.contract.architecture === null ? {} : hashWeights(bundle);
   const wanted = checksums.weights;
   for (const name of new Set([...Object.keys(wanted), ...Object.keys(weights)])) {
     const [has, should] = [weights, wanted].map((sums) => (Object.hasOwn(sums, name) ? sums[name] : undefined));
@@ -202,17 +206,17 @@ export function verifyChecksums(bundle, { checksums }) {
 }
 
 /**
- * The sha256 of each weight's bytes as they are stored, by its name in the manifest.
+ * Computes the sha256 of each weight's stored bytes.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @returns {Record<string, string>}
- * @throws {UserError} a shard that is missing, altered or too short, or a dtype that has no size
+ * @returns {Record<string, string>} by the name in the manifest
+ * @throws {UserError} a shard is missing, altered or too short, or a dtype is unknown
  */
-function weightHashes(bundle) {
-  const { weightsManifest } = parseModel(bundle.read('model.json'), `${bundle.dir}/model.json`);
+function hashWeights(bundle) {
+  const { weightsManifest } = parseModelJson(bundle.read('model.json'), `${bundle.dir}/model.json`);
   /** @type {Record<string, string>} */
   const found = Object.create(null);
-  const piece = new Uint8Array(PIECE);
+  const piece = new Uint8Array(CHUNK_BYTES);
   for (const { paths, weights } of weightsManifest) {
     const left = [...paths];
     let file = bundle.file(left.shift() ?? '');
@@ -220,19 +224,19 @@ function weightHashes(bundle) {
       const hash = createHash('sha256');
       let count = shape.reduce(
         (/** @type {number} */ product, /** @type {number} */ size) => product * size,
-        BYTES[quantization?.dtype ?? dtype],
+        BYTES_OF_DTYPE[quantization?.dtype ?? dtype],
       );
       if (!Number.isSafeInteger(count))
         throw new UserError(`${bundle.dir}: model.json: weight ${name} has no size; export it again`);
       while (count > 0) {
-        if (file.left === 0) {
+        if (file.remaining === 0) {
           if (left.length === 0)
             throw new UserError(`${bundle.dir}: model.json names more weights than its shards hold; export it again`);
           file = bundle.file(left.shift() ?? '');
           continue;
         }
-        const part = piece.subarray(0, Math.min(count, file.left, PIECE));
-        file.fill(part);
+        const part = piece.subarray(0, Math.min(count, file.remaining, CHUNK_BYTES));
+        file.readInto(part);
         hash.update(part);
         count -= part.length;
       }
@@ -243,12 +247,12 @@ function weightHashes(bundle) {
 }
 
 /**
- * The sha256 of what a contract says of numbers, as Python writes it: sorted keys, no spaces. No
- * value in it is a float.
+ * Computes the sha256 of the fields of a contract that decide the numbers. The JSON is written as
+ * Python writes it: sorted keys, no spaces. No value in it is a float.
  *
  * @param {import('./bundle.js').Contract} contract
  */
-function decisive({ inputs, max_length, outputs, padding, tokenizer }) {
+function hashContract({ inputs, max_length, outputs, padding, tokenizer }) {
   const sorted = (/** @type {string} */ _, /** @type {any} */ value) =>
     isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
   return sha256(Buffer.from(JSON.stringify({ inputs, max_length, outputs, padding, tokenizer }, sorted)));
@@ -260,15 +264,15 @@ function sha256(bytes) {
 }
 
 /**
- * What golden texts reach, in one line: the rest is held by checksums alone.
+ * Describes in one line how much of the bundle the golden texts use; the rest has checksums only.
  *
  * @param {import('./bundle.js').Bundle} bundle
- * @param {Golden} golden its own
+ * @param {GoldenCases} golden of this bundle
  * @returns {string}
  */
-export function coverage(bundle, { tensors, rules, checksums }) {
+export function describeCoverage(bundle, { tensors, tokenizerCases, checksums }) {
   const { input_ids: ids, attention_mask: mask } = tensors;
-  const used = new Set([...rules.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
+  const used = new Set([...tokenizerCases.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
   const { tokenizer, max_length: positions, architecture } = bundle.contract;
   const lines = `golden texts use ${used.size} of ${tokenizer.vocab_size} vocab lines`;
   const rows = architecture === null ? '' : ` and ${ids.shape[1]} of ${positions} positions`;
@@ -280,24 +284,24 @@ export function coverage(bundle, { tensors, rules, checksums }) {
 }
 
 /**
- * What a runtime may be off at an output: its own budget, or the one for all that older bundles have.
+ * Finds how far an output may differ: its own budget, or the one for all outputs in older bundles.
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @param {string} name
  * @returns {{atol: number, rtol: number}}
- * @throws {UserError} the contract has none, or one that is no number
+ * @throws {UserError} the contract has none, or it is not valid
  */
-function budgetOf(bundle, name) {
+function findBudget(bundle, name) {
   const { accuracy } = bundle.contract;
   const budget = accuracy?.budgets ? accuracy.budgets[name] : accuracy?.budget;
-  const problem = budgetProblem(budget);
+  const problem = findBudgetProblem(budget);
   if (problem) throw new UserError(`${bundle.dir}: ${name}: ${problem}; export it again`);
   return /** @type {{atol: number, rtol: number}} */ (budget);
 }
 
 /**
- * The golden texts through an encoder, or a pool of them, as a training sees it: the vectors of
- * `sequence_output`, without those of padding.
+ * Runs the golden texts through an encoder, or a pool of them, as training does, and compares the
+ * vectors of `sequence_output` without those of padding.
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @param {import('../tokenizer/index.js').Tokenizer} tokenizer
@@ -306,7 +310,7 @@ function budgetOf(bundle, name) {
  * @throws {UserError} no golden cases
  */
 export async function verifyVectors(bundle, tokenizer, encoder) {
-  const { texts, tensors } = goldenCases(bundle);
+  const { texts, tensors } = readGoldenCases(bundle);
   const { accuracy, outputs } = bundle.contract;
   const name = outputs.find(({ role }) => role === 'sequence_output')?.name ?? 'sequence_output';
   const expected = tensors[name];
@@ -316,31 +320,38 @@ export async function verifyVectors(bundle, tokenizer, encoder) {
   const encodings = texts.map((text) => tokenizer.encode(text));
   const rows = await encoder.sequences(encodings);
   const [, width, hidden] = expected.shape;
-  const budget = budgetOf(bundle, name);
+  const budget = findBudget(bundle, name);
   let maxAbs = 0;
   for (const [row, data] of rows.entries()) {
     const from = row * width * hidden;
     const shape = [data.length / hidden, hidden];
-    const should = { shape, data: expected.data.subarray(from, from + data.length) };
-    const { close, maxAbs: moved, said } = closeness({ shape, data }, should, budget);
+    const wanted = { shape, data: expected.data.subarray(from, from + data.length) };
+    const { close, maxAbs: difference, problem } = compareTensors({ shape, data }, wanted, budget);
     if (!close) {
       const text = JSON.stringify(texts[row]);
-      return { name, passed: false, maxAbs: moved, budget: budget.atol, rtol: budget.rtol, said: `${name} of ${text}: ${said}` };
+      return {
+        name,
+        passed: false,
+        maxAbs: difference,
+        budget: budget.atol,
+        rtol: budget.rtol,
+        said: `${name} of ${text}: ${problem}`,
+      };
     }
-    maxAbs = Math.max(maxAbs, moved ?? 0);
+    maxAbs = Math.max(maxAbs, difference ?? 0);
   }
   return { name, passed: true, maxAbs, budget: budget.atol, rtol: budget.rtol, said: '' };
 }
 
 /**
- * The golden tensors of the first texts, at the width that these texts alone are padded to.
+ * The golden tensors of the first texts, cut to the width that these texts need.
  *
  * @param {Record<string, import('../support/safetensors.js').Tensor>} tensors
  * @param {import('./bundle.js').TensorSpec[]} outputs
- * @param {[number, number]} size rows, and positions of each
+ * @param {[number, number]} size number of rows, and positions of a row
  * @returns {Record<string, import('../support/safetensors.js').Tensor>}
  */
-function firstRows(tensors, outputs, [rows, width]) {
+function takeFirstRows(tensors, outputs, [rows, width]) {
   const [, whole] = tensors.input_ids.shape;
   const cut = Object.entries(tensors).map(([name, tensor]) => {
     const { shape, data } = tensor;
@@ -348,26 +359,26 @@ function firstRows(tensors, outputs, [rows, width]) {
     const byPosition = spec === undefined || spec.shape[1] === 'sequence';
     const inner = shape.slice(byPosition ? 2 : 1).reduce((product, size) => product * size, 1);
     if (!byPosition) return [name, { ...tensor, shape: [rows, ...shape.slice(1)], data: data.slice(0, rows * inner) }];
-    const kept = data.slice(0, rows * width * inner);
+    const copied = data.slice(0, rows * width * inner);
     for (let row = 0; row < rows; row += 1) {
       const from = row * whole * inner;
-      kept.set(data.subarray(from, from + width * inner), row * width * inner);
+      copied.set(data.subarray(from, from + width * inner), row * width * inner);
     }
-    return [name, { ...tensor, shape: [rows, width, ...shape.slice(2)], data: kept }];
+    return [name, { ...tensor, shape: [rows, width, ...shape.slice(2)], data: copied }];
   });
   return Object.fromEntries(cut);
 }
 
 /**
- * An output with zeros at the masked positions, whose values mean nothing: in trained models they
- * are ten times more sensitive to rounding than the rest.
+ * Sets an output to 0 at the masked positions. Their values have no meaning, and in trained models
+ * they are ten times more sensitive to rounding than the rest.
  *
  * @template {{shape: number[], data: Float32Array | Int32Array}} T
  * @param {T} output
  * @param {{shape: number[], data: Float32Array | Int32Array} | undefined} mask int32[batch, sequence]
  * @returns {T}
  */
-function visible(output, mask) {
+function zeroMaskedPositions(output, mask) {
   if (mask === undefined || String(output.shape.slice(0, 2)) !== String(mask.shape)) return output;
   const width = output.data.length / mask.data.length;
   const data = output.data.slice();
@@ -381,7 +392,7 @@ function visible(output, mask) {
  * @param {string[]} texts
  * @returns {Check}
  */
-function checkIds(batch, tensors, texts) {
+function compareIds(batch, tensors, texts) {
   for (const [role, { shape, data }] of Object.entries(batch)) {
     const expected = tensors[role];
     const same = expected !== undefined && String(shape) === String(expected.shape);

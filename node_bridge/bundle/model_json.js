@@ -1,36 +1,36 @@
-/** `model.json` of TF.js, of a bundle or of a classifier: all of it that is used has its type before it is. */
+/** Reads `model.json` of TF.js, of a bundle or a classifier, and checks the types of all fields that are used. */
 import { UserError } from '../support/errors.js';
 import { isObject, parseJson } from '../support/json.js';
 
-/** Axes that TF.js has. */
-const MOST_AXES = 6;
-/** Numbers of a weight: more is no array of JavaScript's. */
-const MOST_NUMBERS = 2 ** 32;
+/** The most axes that TF.js supports. */
+const MAX_AXES = 6;
+/** The most numbers of a weight: JavaScript has no larger array. */
+const MAX_NUMBERS = 2 ** 32;
 
 /**
- * @typedef {{paths: string[], weights: Weight[]}} Group
+ * @typedef {{paths: string[], weights: Weight[]}} WeightGroup
  *
  * @typedef {object} Weight
  * @property {string} name
  * @property {number[]} shape
  * @property {'float32' | 'int32' | 'bool'} dtype
- * @property {Stored} [quantization] how a float32 is stored, where that is in fewer bits
+ * @property {Quantization} [quantization] how a float32 is stored in fewer bits
  *
- * @typedef {object} Stored
+ * @typedef {object} Quantization
  * @property {'float16' | 'uint16' | 'uint8'} dtype
- * @property {number} [scale] of integers, as is `min`: the value is stored · scale + min
+ * @property {number} [scale] of an integer, as is `min`: value = stored · scale + min
  * @property {number} [min]
  *
- * @typedef {{format?: string, modelTopology: any, weightsManifest: Group[]} & Record<string, any>} ModelJson
+ * @typedef {{format?: string, modelTopology: any, weightsManifest: WeightGroup[]} & Record<string, any>} ModelJson
  */
 
 /**
  * @param {Uint8Array} bytes
  * @param {string} path for an error
  * @returns {ModelJson}
- * @throws {UserError} broken JSON, or a field that is missing or of another type
+ * @throws {UserError} the JSON is broken, or a field is missing or has another type
  */
-export function parseModel(bytes, path) {
+export function parseModelJson(bytes, path) {
   const model = parseJson(bytes, path);
   const refuse = (/** @type {string} */ what) => new UserError(`${path}: ${what}; it is damaged, or not made by this program`);
   if (!isObject(model)) throw refuse('expected a JSON object');
@@ -41,7 +41,7 @@ export function parseModel(bytes, path) {
   }
   const names = new Set();
   for (const weight of manifest.flatMap(({ weights }) => weights)) {
-    const problem = problemOf(weight);
+    const problem = findWeightProblem(weight);
     if (problem !== '') throw refuse(`the weight ${JSON.stringify(weight?.name)?.slice(0, 80)} has ${problem}`);
     if (names.has(weight.name)) throw refuse(`two weights are called ${JSON.stringify(weight.name)}`);
     names.add(weight.name);
@@ -50,14 +50,16 @@ export function parseModel(bytes, path) {
 }
 
 /**
+ * Runs TF.js on a model. TF.js has no error of its own for a graph that it cannot run; any TypeError
+ * or other plain Error means that.
+ *
  * @param {string} path of the `model.json`
- * @param {() => T} work that TF.js does with it
+ * @param {() => T} work what TF.js does with it
  * @returns {T}
- * @throws {UserError} whatever TF.js says of a graph that it cannot take: it has no words of its own
- *   for that, and stumbles
+ * @throws {UserError} TF.js cannot run the graph
  * @template T
  */
-export function asUserError(path, work) {
+export function withTfjsErrors(path, work) {
   const refuse = (/** @type {any} */ error) => {
     if (error?.exitCode !== undefined || error?.code !== undefined || !(error instanceof Error)) throw error;
     if (error instanceof RangeError && /allocation|Invalid (typed )?array/.test(error.message)) throw error;
@@ -81,15 +83,15 @@ function isGroup(group) {
   );
 }
 
-/** @param {unknown} weight @returns {string} '' where there is none */
-function problemOf(weight) {
+/** @param {unknown} weight @returns {string} what is wrong; empty if it is valid */
+function findWeightProblem(weight) {
   if (!isObject(weight)) return 'no fields';
   const { name, shape, dtype, quantization } = weight;
   if (typeof name !== 'string' || name === '') return 'no name';
   const isSize = (/** @type {unknown} */ size) => Number.isSafeInteger(size) && /** @type {number} */ (size) >= 0;
-  if (!Array.isArray(shape) || shape.length > MOST_AXES || !shape.every(isSize))
-    return `a shape that is no list of at most ${MOST_AXES} sizes`;
-  if (shape.reduce((product, size) => product * size, 1) >= MOST_NUMBERS) return 'too large a shape';
+  if (!Array.isArray(shape) || shape.length > MAX_AXES || !shape.every(isSize))
+    return `a shape that is no list of at most ${MAX_AXES} sizes`;
+  if (shape.reduce((product, size) => product * size, 1) >= MAX_NUMBERS) return 'too large a shape';
   if (typeof dtype !== 'string') return 'no dtype';
   if (quantization === undefined) return '';
   if (!isObject(quantization) || typeof quantization.dtype !== 'string') return 'a quantization without dtype';

@@ -1,25 +1,25 @@
 /**
- * Checks who signed a bundle or a classifier. Hashes find damage, but whoever changes a file can
- * write them anew; a signature needs the publisher's private key. It covers the contract byte for
- * byte, and by the hashes in it every other file. Ed25519 (RFC 8032) by Node's own crypto; made by
- * `python -m export sign`. The layout of `signature.json` stands in docs/bundle.md.
+ * Checks who signed a bundle or a classifier. Hashes find damage, but an attacker who changes a file
+ * can write new hashes; a signature needs the publisher's private key. It covers every byte of the
+ * contract, and through the hashes in it every other file. The algorithm is Ed25519 (RFC 8032), from
+ * Node's crypto. `python -m export sign` signs; docs/bundle.md describes `signature.json`.
  */
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { isMissing } from '../support/checked_file.js';
-import { attempted, UserError } from '../support/errors.js';
+import { isNotFoundError } from '../support/checked_file.js';
+import { catchUserError, UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { isObject, parseJson } from '../support/json.js';
 
-/** Beside a contract, and in no list of files. */
-export const SIGNATURE = 'signature.json';
+/** The file beside the contract; no list of files names it. */
+export const SIGNATURE_FILE = 'signature.json';
 const FORMAT = 'bert-bridge-signature';
 const VERSION = 1;
 
-/** Bytes that a signature, or a file of public keys, has at most. */
-const LARGEST = 2 ** 16;
+/** The largest signature file, and the largest file of public keys, in bytes. */
+const MAX_BYTES = 2 ** 16;
 const RAW_KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 const PEM = /-----BEGIN PUBLIC KEY-----[^-]*-----END PUBLIC KEY-----/g;
@@ -29,17 +29,17 @@ const PEM = /-----BEGIN PUBLIC KEY-----[^-]*-----END PUBLIC KEY-----/g;
  *
  * @param {string} dir of the bundle or the classifier
  * @param {string} name of its contract: `bundle.json` or `classifier.json`
- * @param {Uint8Array} contract its bytes, as they are used afterwards
- * @param {string} trustedKeys public keys, one or more PEM blocks; one of them suffices
- * @throws {UserError} it is not signed, by none of these keys, or it was changed after signing
+ * @param {Uint8Array} contract the bytes of the contract that the caller uses
+ * @param {string} trustedKeys public keys, one or more PEM blocks; one of them must have signed
+ * @throws {UserError} it is not signed, not by these keys, or it was changed after signing
  */
 export function assertSigned(dir, name, contract, trustedKeys) {
-  const keys = publicKeys(trustedKeys);
+  const keys = parsePublicKeys(trustedKeys);
   const signature = readSignature(dir, name);
   const message = Buffer.concat([Buffer.from(`${FORMAT} ${VERSION} ${name}\n`), contract]);
   if (keys.some((key) => verify(null, message, key, signature.bytes))) return;
   const signer = fingerprint(signature.key);
-  const trusted = keys.map((key) => fingerprint(rawKey(key)));
+  const trusted = keys.map((key) => fingerprint(exportRawKey(key)));
   throw new UserError(
     trusted.includes(signer)
       ? `${join(dir, name)} is not what its signature was made for: it was changed after signing; get it again`
@@ -48,29 +48,29 @@ export function assertSigned(dir, name, contract, trustedKeys) {
 }
 
 /**
- * The public keys in a file, for `--require-signature FILE`.
+ * Reads the public keys for `--require-signature FILE`.
  *
  * @param {string | undefined} file
- * @returns {string | undefined} undefined where no file is named
- * @throws {UserError} it cannot be read, or holds none
+ * @returns {string | undefined} PEM blocks; undefined if no file is named
+ * @throws {UserError} the file cannot be read, or has no keys
  */
 export function readTrustedKeys(file) {
   if (file === undefined) return undefined;
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined || !stat.isFile() || stat.size > LARGEST) {
+  if (stat === undefined || !stat.isFile() || stat.size > MAX_BYTES) {
     throw new UserError(`--require-signature: ${file} is no file with public keys, expected PEM blocks`);
   }
   const text = readFileSync(file, 'utf8');
-  publicKeys(text);
+  parsePublicKeys(text);
   return text;
 }
 
 /**
  * @param {string} pem
  * @returns {import('node:crypto').KeyObject[]} at least one
- * @throws {UserError} none, or one that is not Ed25519
+ * @throws {UserError} there is none, or one is not Ed25519
  */
-function publicKeys(pem) {
+function parsePublicKeys(pem) {
   const blocks = pem.match(PEM) ?? [];
   if (blocks.length === 0) {
     throw new UserError(
@@ -78,14 +78,14 @@ function publicKeys(pem) {
     );
   }
   return blocks.map((block) => {
-    const key = keyOf(block);
+    const key = parsePublicKey(block);
     if (key?.asymmetricKeyType === 'ed25519') return key;
     throw new UserError(`Expected Ed25519 public keys, got ${key?.asymmetricKeyType ?? 'a block that is no key'}`);
   });
 }
 
 /** @param {string} block */
-function keyOf(block) {
+function parsePublicKey(block) {
   try {
     return createPublicKey(block);
   } catch {
@@ -95,24 +95,27 @@ function keyOf(block) {
 
 /**
  * @param {string} dir
- * @param {string} name of the contract that it has to sign
- * @returns {{key: Buffer, bytes: Buffer}} the public key that it names, which is only said, and 64 bytes
- * @throws {UserError} there is none, or it is no signature
+ * @param {string} name of the contract that it must sign
+ * @returns {{key: Buffer, bytes: Buffer}} `key`: the public key that it names, used in messages only;
+ *   `bytes`: the 64 bytes of the signature
+ * @throws {UserError} the file is missing, or is not a signature of this contract
  */
 function readSignature(dir, name) {
-  const path = join(dir, SIGNATURE);
+  const path = join(dir, SIGNATURE_FILE);
   let bytes;
   try {
-    bytes = readInput(path, LARGEST);
+    bytes = readInput(path, MAX_BYTES);
   } catch (error) {
-    if (!isMissing(error)) throw error;
-    throw new UserError(`${dir} is not signed: it has no ${SIGNATURE}; its publisher makes one with \`python -m export sign\``);
+    if (!isNotFoundError(error)) throw error;
+    throw new UserError(
+      `${dir} is not signed: it has no ${SIGNATURE_FILE}; its publisher makes one with \`python -m export sign\``,
+    );
   }
   const problem = (/** @type {string} */ what) =>
     new UserError(
       `${path}: got ${what}, expected format "${FORMAT}", version ${VERSION}, algorithm "ed25519", signs "${name}", public_key and signature; sign it again`,
     );
-  const document = attempted(() => parseJson(bytes));
+  const document = catchUserError(() => parseJson(bytes));
   if (!isObject(document) || document instanceof UserError) throw problem('no JSON object');
   const { format, version, algorithm, signs, public_key: key, signature } = document;
   if (format !== FORMAT || version !== VERSION || algorithm !== 'ed25519' || signs !== name) throw problem('something else');
@@ -123,12 +126,12 @@ function readSignature(dir, name) {
   return { key: raw, bytes: made };
 }
 
-/** The 32 bytes of a public key: in SPKI they stand last. @param {import('node:crypto').KeyObject} key */
-function rawKey(key) {
+/** The 32 bytes of a public key; they are the last ones of its SPKI form. @param {import('node:crypto').KeyObject} key */
+function exportRawKey(key) {
   return key.export({ type: 'spki', format: 'der' }).subarray(-RAW_KEY_BYTES);
 }
 
-/** By which a person tells keys apart. @param {Uint8Array} raw */
+/** A short text by which people recognise a key. @param {Uint8Array} raw */
 function fingerprint(raw) {
   return `SHA256:${createHash('sha256').update(raw).digest('base64url').slice(0, 22)}`;
 }

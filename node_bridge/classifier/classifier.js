@@ -1,28 +1,28 @@
 /**
- * A trained classifier with everything it takes to label texts: tokenizer, encoder and head.
+ * A trained classifier: tokenizer, encoder and head.
  */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { Bundle } from '../bundle/bundle.js';
 import { openEncoders } from '../encoder/encoder_pool.js';
-import { closeness } from '../support/closeness.js';
+import { compareTensors } from '../support/closeness.js';
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
-import { readClassifier, readDescription, weightSums } from './classifier_files.js';
+import { readClassifier, readDescription, hashWeights } from './classifier_files.js';
 import { Head } from './head.js';
-import { predict } from './prediction.js';
+import { predictStream } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
  * @typedef {import('./prediction.js').Prediction} Prediction
  * @typedef {import('../data/text.js').GivenText} GivenText
  *
- * @typedef {{dispose: () => unknown}} Owned
+ * @typedef {{dispose: () => unknown}} Disposable
  *
  * @typedef {object} Ranking
- * @property {number} [top] how many of the most probable labels to give in order, as `top`
+ * @property {number} [top] how many of the most probable labels each prediction lists as `top`
  */
 
 /**
@@ -39,9 +39,9 @@ export class Classifier {
   #tokenizer;
 
   /**
-   * See `load`.
+   * Use `load`.
    *
-   * @param {import('./prediction.js').Tools & {encoder: Owned & {notice: string}, head: Owned}} tools
+   * @param {import('./prediction.js').Tools & {encoder: Disposable & {notice: string}, head: Disposable}} tools
    */
   constructor({ tokenizer, encoder, head }) {
     this.#tokenizer = tokenizer;
@@ -50,38 +50,38 @@ export class Classifier {
   }
 
   /**
-   * @param {string} dir what train.js wrote
+   * @param {string} dir the directory that train.js wrote
    * @param {object} [options]
-   * @param {string} [options.bundle] where its bundle is now, if no longer where it was at training
+   * @param {string} [options.bundle] the directory of its bundle, if the bundle was moved after training
    * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
-   * @param {number} [options.workers] encoders that run at a time on wasm and cpu, each with the
-   *   model in memory; 1 by default, in this thread. For many texts one a core is fastest.
+   * @param {number} [options.workers] encoders that run at the same time on wasm and cpu, each with the
+   *   model in memory; 1 by default, in this thread. For many texts one per core is fastest.
    * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: each of the two,
    *   classifier and bundle, must be signed by one of them
    * @returns {Promise<Classifier>}
-   * @throws {UserError} not a classifier, a damaged one, its bundle is not there, `workers` is no whole
-   *   number, or one of the two is not signed by these keys
+   * @throws {UserError} it is not a classifier or is damaged, its bundle is missing, `workers` is no
+   *   whole number, or classifier or bundle is not signed by these keys
    */
   static async load(dir, options = {}) {
     assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
-    const { bundle: place, backend, workers = 1, trustedKeys } = options;
-    const bundle = Bundle.open(place ?? bundleOf(dir), { trustedKeys });
+    const { bundle: directory, backend, workers = 1, trustedKeys } = options;
+    const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
     return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
   }
 
-  /** What to tell a person of the backend that was taken; may be empty. */
+  /** A message for people about the chosen backend; may be empty. */
   get notice() {
     return this.#encoder.notice;
   }
 
-  /** In the order of training; of two that are equally probable the first is taken. */
+  /** The labels in the order of training; of two that are equally probable the first one wins. */
   get labels() {
     return this.#head.labels;
   }
 
-  /** Whether it takes `single` texts or a `pair` each time. */
+  /** The kind of input: `single` texts or a `pair`. */
   get task() {
     return this.#head.description?.task;
   }
@@ -97,7 +97,7 @@ export class Classifier {
    * @param {GivenText} texts
    * @param {Ranking} [options]
    * @returns {Promise<Prediction>}
-   * @throws {UserError} it is no text, or not of the classifier's task
+   * @throws {UserError} it is not a text, or not of the classifier's task
    */
   /**
    * Labels each text of an array, in its order.
@@ -110,7 +110,7 @@ export class Classifier {
    * @param {readonly GivenText[]} texts
    * @param {Ranking} [options]
    * @returns {Promise<Prediction[]>}
-   * @throws {UserError} names the text that is none, or not of the classifier's task
+   * @throws {UserError} an element is not a text, or not of the classifier's task; names its index
    */
   /**
    * @param {GivenText | readonly GivenText[]} texts
@@ -128,8 +128,8 @@ export class Classifier {
   }
 
   /**
-   * Labels texts as they come, in order and in flat memory: reads at most a window of 1024 texts
-   * beyond the one that it is giving, and lets none wait for another that has not come.
+   * Labels texts as they come, in order and in constant memory. Reads ahead at most one batch of 1024
+   * texts, and never delays a text until the next one comes.
    *
    * @example
    * async function* reviews() {
@@ -141,12 +141,12 @@ export class Classifier {
    * @param {AsyncIterable<GivenText> | Iterable<GivenText>} texts
    * @param {Ranking & {keepBroken?: false}} [options]
    * @returns {AsyncGenerator<Prediction, void, void>}
-   * @throws {UserError} names the text that is none, or not of the classifier's task, after all
-   *   before it have been given
+   * @throws {UserError} an element is not a text, or not of the classifier's task; names its index.
+   *   All predictions before it come first.
    */
   /**
-   * The same, but where something is no text for this classifier, or is an Error that the source
-   * gives in the place of one, `{ error }` comes out in its place and the rest goes on.
+   * The same, but for an element that is not a text for this classifier, or that is an Error, the
+   * stream yields `{ error }` and goes on.
    *
    * @example
    * for await (const answer of classifier.stream(texts, { keepBroken: true })) {
@@ -166,7 +166,7 @@ export class Classifier {
   stream(texts, options = {}) {
     assertOptions('stream', options, ['top', 'keepBroken']);
     const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head };
-    return predict(texts, tools, options);
+    return predictStream(texts, tools, options);
   }
 
   /** Frees the weights. */
@@ -176,18 +176,18 @@ export class Classifier {
   }
 }
 
-/** Where the classifier's bundle was at training. @param {string} dir */
-function bundleOf(dir) {
+/** The directory that the classifier's bundle had at training. @param {string} dir */
+function findBundle(dir) {
   const found = resolve(dir, readDescription(dir).bundle.dir);
   if (existsSync(join(found, 'bundle.json'))) return found;
   throw new UserError(`The bundle of ${dir} is no longer at ${found}; give its place with \`bundle\``, 'bundle');
 }
 
-// Checks a classifier against its own golden answers: what it said at the end of its training.
+// Checks a classifier against its golden answers: its answers at the end of training.
 
 /**
- * How far probabilities may be from those of the training, which may have run on another backend:
- * between wasm, cpu and native they were 2e-6 apart (albert_tiny, head dense, measured).
+ * How far probabilities may differ from those of the training, which may have run on another backend.
+ * Measured between wasm, cpu and native: 2e-6 (albert_tiny, head dense).
  */
 const BUDGET = { atol: 1e-4, rtol: 0 };
 
@@ -195,8 +195,8 @@ const BUDGET = { atol: 1e-4, rtol: 0 };
  * @param {string} dir for messages
  * @param {import('./classifier_files.js').Description} description
  * @param {Classifier} classifier
- * @returns {Promise<import('../bundle/golden_cases.js').Check[]>} of the probabilities, of the labels, and of
- *   each weight's checksum where a classifier has them
+ * @returns {Promise<import('../bundle/golden_cases.js').Check[]>} of the probabilities, of the labels,
+ *   and of the weights' checksums if it has them
  * @throws {UserError} it has no golden answers
  */
 export async function verifyClassifier(dir, { golden = [], labels, checksums }, classifier) {
@@ -211,16 +211,16 @@ export async function verifyClassifier(dir, { golden = [], labels, checksums }, 
   const got = rows(
     predictions.map(({ probabilities }) => labels.map((label) => /** @type {Record<string, number>} */ (probabilities)[label])),
   );
-  const { close, maxAbs, said } = closeness(got, rows(golden.map(({ probabilities }) => probabilities)), BUDGET);
+  const { close, maxAbs, problem } = compareTensors(got, rows(golden.map(({ probabilities }) => probabilities)), BUDGET);
   const other = predictions.findIndex(({ label }, i) => label !== golden[i].label && !isTie(golden[i].probabilities));
   const labelSaid =
     other === -1
       ? ''
       : `golden text ${other + 1}: got ${JSON.stringify(predictions[other].label)}, expected ${JSON.stringify(golden[other].label)}`;
   return [
-    { name: 'probabilities', passed: close, maxAbs, budget: BUDGET.atol, rtol: BUDGET.rtol, said },
+    { name: 'probabilities', passed: close, maxAbs, budget: BUDGET.atol, rtol: BUDGET.rtol, said: problem },
     { name: 'labels', passed: other === -1, maxAbs: null, budget: 0, rtol: 0, said: labelSaid },
-    ...(checksums === undefined ? [] : [checksumsHold(dir, checksums)]),
+    ...(checksums === undefined ? [] : [checkWeightChecksums(dir, checksums)]),
   ];
 }
 
@@ -229,9 +229,9 @@ export async function verifyClassifier(dir, { golden = [], labels, checksums }, 
  * @param {Record<string, string>} checksums of each weight, by its name
  * @returns {import('../bundle/golden_cases.js').Check}
  */
-function checksumsHold(dir, checksums) {
+function checkWeightChecksums(dir, checksums) {
   const { weightSpecs = [], weightData } = readClassifier(dir).artifacts;
-  const got = weightSums(weightSpecs, new Uint8Array(/** @type {ArrayBuffer} */ (weightData)));
+  const got = hashWeights(weightSpecs, new Uint8Array(/** @type {ArrayBuffer} */ (weightData)));
   const other = [...new Set([...Object.keys(checksums), ...Object.keys(got)])].filter((name) => got[name] !== checksums[name]);
   const said =
     other.length === 0
@@ -243,7 +243,7 @@ function checksumsHold(dir, checksums) {
   return { name: 'checksums', passed: other.length === 0, maxAbs: null, budget: 0, rtol: 0, said };
 }
 
-/** Whether two labels are so near that rounding decides between them. @param {number[]} probabilities */
+/** Whether rounding may decide between the two most probable labels. @param {number[]} probabilities */
 function isTie(probabilities) {
   const [first, second] = [...probabilities].sort((a, b) => b - a);
   return first - second <= 2 * BUDGET.atol;

@@ -1,15 +1,14 @@
 /**
- * The directory of a classifier: `model.json` and `weights.bin` (a TF.js LayersModel), and
- * `classifier.json`, which says what the model alone cannot: its labels, its bundle, how texts
- * are made into its input.
+ * Reads and writes the directory of a classifier: `model.json` and `weights.bin` (a TF.js LayersModel),
+ * and `classifier.json` with its labels, its bundle, and how texts become its input.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { parseModel } from '../bundle/model_json.js';
-import { assertSigned, SIGNATURE } from '../bundle/signature.js';
-import { isMissing } from '../support/checked_file.js';
+import { parseModelJson } from '../bundle/model_json.js';
+import { assertSigned, SIGNATURE_FILE } from '../bundle/signature.js';
+import { isNotFoundError } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
@@ -19,20 +18,20 @@ const DESCRIPTION = 'classifier.json';
 const MODEL = 'model.json';
 const WEIGHTS = 'weights.bin';
 const FORMAT = 'bert-bridge-classifier';
-/** Version 1 has no seal, and lists only the model's files. */
+/** Version 1 has no seal and lists only the files of the model. */
 const VERSION = 2;
 const VERSIONS = [1, VERSION];
-/** What train.js put beside a classifier of version 1, which does not list it. */
-const BESIDE = ['training.html', 'log.jsonl'];
-/** Stands in the place of the seal while it is computed. */
+/** Files of train.js in a directory of version 1, which does not list them. */
+const EXTRA_FILES_V1 = ['training.html', 'log.jsonl'];
+/** Replaces the seal while the seal is computed. */
 const UNSEALED = '0'.repeat(64);
 const ADVICE = 'copy or train the classifier again';
-/** Bytes of its files: a head of 10,000 labels has 20 MB. */
-const LARGEST = 2 ** 28;
+/** The largest file in bytes: a head of 10,000 labels has 20 MB. */
+const MAX_FILE_BYTES = 2 ** 28;
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').io.ModelArtifacts} ModelArtifacts
- * @typedef {object} Golden a text, or `sentence1` and `sentence2`, the label and all probabilities
+ * @typedef {object} GoldenAnswer the answer to `text`, or to `sentence1` and `sentence2`
  * @property {string} [text]
  * @property {string} [sentence1]
  * @property {string} [sentence2]
@@ -41,59 +40,62 @@ const LARGEST = 2 ** 28;
  * @typedef {object} Description
  * @property {string} format always `bert-bridge-classifier`
  * @property {number} version
- * @property {string} [sha256] the seal; see `sealed`
+ * @property {string} [sha256] the seal; see `sealDescription`
  * @property {string[]} labels in the order of the probabilities
  * @property {'single' | 'pair'} task
  * @property {string} head one of HEADS: `dense`, `bilstm`, `linear`
- * @property {number} max_length positions a text is cut to, [CLS] and [SEP] counted
+ * @property {number} max_length how many positions a text is cut to, [CLS] and [SEP] counted
  * @property {'added'} special_tokens [CLS] and [SEP] were added
- * @property {import('../encoder/features.js').Pooling} pooling what of `sequence_output` the head takes
- * @property {{hash: string, dir: string}} bundle the only one it works with; `dir` is where it
- *   was, relative to the classifier
+ * @property {import('../encoder/features.js').Pooling} pooling which part of `sequence_output` the head takes
+ * @property {{hash: string, dir: string}} bundle the only bundle it works with; `dir` is its
+ *   path at training, relative to the classifier
  * @property {string} backend
  * @property {number} seed
- * @property {number} epochs that were trained
- * @property {number} best_epoch whose weights these are, from 1
+ * @property {number} epochs how many were trained
+ * @property {number} best_epoch the epoch of these weights, from 1
  * @property {number} batch_size
  * @property {number} learning_rate of the first epoch
  * @property {string} schedule of the learning rate
  * @property {number[]} class_weights in the order of the labels
- * @property {string} best_by `accuracy` or `macro-f1`: by what that epoch is the best
+ * @property {string} best_by `accuracy` or `macro-f1`: what chose the best epoch
  * @property {number} dev_accuracy
  * @property {number} dev_macro_f1
- * @property {Golden[]} [golden] what it said of the bundle's golden texts at the end of training
+ * @property {GoldenAnswer[]} [golden] its answers to the bundle's golden texts at the end of training
  * @property {Record<string, string>} [checksums] the sha256 of each weight as it was trained, by its name; see
- *   `weightSums`
- * @property {{settings: string, data: string}} [trained_with] sha256 of what was asked for, and of
+ *   `hashWeights`
+ * @property {{settings: string, data: string}} [trained_with] sha256 of the settings, and of
  *   texts and labels
- * @property {Record<string, {sha256: string, size: number}>} files every other file, in version 2
+ * @property {Record<string, {sha256: string, size: number}>} files every other file; version 1 lists only those of the model
  */
 
 /**
- * @param {string} dir where a classifier is to go
- * @returns {boolean} whether a finished one is there
- * @throws {UserError} `dir` is something else, or holds anything beside it
+ * @param {string} dir for a classifier
+ * @returns {boolean} whether it has a finished classifier already
+ * @throws {UserError} `dir` is a file, or has files that are not of a classifier
  */
-export function isClassifierIn(dir) {
-  assertWritable(dir, KIND);
+export function hasClassifier(dir) {
+  assertWritable(dir, CLASSIFIER_DIRECTORY);
   return existsSync(join(dir, DESCRIPTION));
 }
 
-/** @type {import('../support/output_directory.js').Kind} */
-const KIND = { marker: DESCRIPTION, filesOf: filesIn };
+/** @type {import('../support/output_directory.js').DirectoryKind} */
+const CLASSIFIER_DIRECTORY = { marker: DESCRIPTION, filesOf: listFiles };
 
-/** The files of a classifier, by what it lists. @param {string} dir @returns {string[]} */
-function filesIn(dir) {
+/** The files that a classifier lists as its own. @param {string} dir @returns {string[]} */
+function listFiles(dir) {
   const { version, files } = readDescription(dir);
-  return [DESCRIPTION, SIGNATURE, ...Object.keys(files), ...(version === VERSION ? [] : BESIDE)];
+  return [DESCRIPTION, SIGNATURE_FILE, ...Object.keys(files), ...(version === VERSION ? [] : EXTRA_FILES_V1)];
 }
 
 /**
+ * Writes a classifier, whole or not at all.
+ *
  * @param {string} dir
- * @param {ModelArtifacts} artifacts
- * @param {Omit<Description, 'format' | 'version' | 'files' | 'sha256' | 'checksums'>} details
- * @param {Record<string, string>} [beside] other files to put there, by name
- * @throws {UserError} the description is not what its schema says: nothing is written
+ * @param {ModelArtifacts} artifacts the model
+ * @param {Omit<Description, 'format' | 'version' | 'files' | 'sha256' | 'checksums'>} details all fields of
+ *   the description that are not computed here
+ * @param {Record<string, string>} [beside] other files, content by name
+ * @throws {UserError} the description does not fit its schema; nothing is written
  */
 export function writeClassifier(dir, { modelTopology, weightSpecs, weightData }, details, beside = {}) {
   const model = {
@@ -117,23 +119,27 @@ export function writeClassifier(dir, { modelTopology, weightSpecs, weightData },
     version: VERSION,
     sha256: UNSEALED,
     ...details,
-    checksums: weightSums(weightSpecs ?? [], weights),
+    checksums: hashWeights(weightSpecs ?? [], weights),
     files: Object.fromEntries(sums),
   };
   const path = join(dir, DESCRIPTION);
   assertDescription(JSON.parse(JSON.stringify(description)), path);
-  writeDirectory(dir, { ...files, [DESCRIPTION]: sealed(`${JSON.stringify(description, null, 2)}\n`, UNSEALED) }, KIND);
+  writeDirectory(
+    dir,
+    { ...files, [DESCRIPTION]: sealDescription(`${JSON.stringify(description, null, 2)}\n`, UNSEALED) },
+    CLASSIFIER_DIRECTORY,
+  );
 }
 
 /**
- * The sha256 of each weight's bytes. They find what golden answers cannot show, the last bits of a
- * weight for one, where damage came before a classifier was sealed again.
+ * Computes the sha256 of each weight. Golden answers cannot show a change in the last bits of a
+ * weight, and the other hashes may have been written anew after the change.
  *
  * @param {{name: string, shape: number[]}[]} specs of float32 weights, in the order of `bytes`
  * @param {Uint8Array} bytes
  * @returns {Record<string, string>} by name
  */
-export function weightSums(specs, bytes) {
+export function hashWeights(specs, bytes) {
   let at = 0;
   return Object.fromEntries(
     specs.map(({ name, shape }) => {
@@ -145,19 +151,19 @@ export function weightSums(specs, bytes) {
 }
 
 /**
- * A description whose `sha256` is that of itself: of its bytes with 64 zeros where that stands. It
- * proves that no line was lost or edited since training, which no other hash does. It does not
- * prove who trained it: whoever changes a classifier can seal it again.
+ * Writes the seal into a description: the sha256 of its bytes with 64 zeros in place of the seal. It
+ * proves that no line was lost or edited since training; no other hash does. It does not prove who
+ * trained the classifier: anyone can seal it again.
  *
- * @param {string} text
- * @param {string} seal what stands in the place of the seal
+ * @param {string} text the description
+ * @param {string} seal the text that the seal replaces
  */
-function sealed(text, seal) {
-  return text.replace(seal, sealOf(text, seal));
+function sealDescription(text, seal) {
+  return text.replace(seal, computeSeal(text, seal));
 }
 
 /** @param {string} text @param {string} seal that stands in it */
-function sealOf(text, seal) {
+function computeSeal(text, seal) {
   return sha256(Buffer.from(text.replace(seal, UNSEALED)));
 }
 
@@ -165,12 +171,12 @@ function sealOf(text, seal) {
  * @param {string} dir
  * @param {string} [trustedKeys] public keys, see `assertSigned`
  * @returns {Description}
- * @throws {UserError} not a classifier, one of another release, one that was edited, or not signed by
+ * @throws {UserError} it is not a classifier, is of another release, was edited, or is not signed by
  *   these keys
  */
 export function readDescription(dir, trustedKeys) {
   const path = join(dir, DESCRIPTION);
-  const bytes = read(dir, DESCRIPTION);
+  const bytes = readClassifierFile(dir, DESCRIPTION);
   if (trustedKeys !== undefined) assertSigned(dir, DESCRIPTION, bytes, trustedKeys);
   const description = parseJson(bytes, path, ADVICE);
   if (description?.format !== FORMAT || !VERSIONS.includes(description.version)) {
@@ -179,7 +185,7 @@ export function readDescription(dir, trustedKeys) {
   }
   assertDescription(description, path);
   const { sha256: seal } = description;
-  if (seal !== undefined && sealOf(bytes.toString('utf8'), seal) !== seal) {
+  if (seal !== undefined && computeSeal(bytes.toString('utf8'), seal) !== seal) {
     throw new UserError(`${path} is not what its sha256 says: it was edited or damaged; ${ADVICE}`);
   }
   return description;
@@ -188,17 +194,17 @@ export function readDescription(dir, trustedKeys) {
 /** @param {any} description @param {string} path */
 function assertDescription(description, path) {
   assertValid('classifier', description, path, ADVICE);
-  const problem = contradictionIn(description);
+  const problem = findContradiction(description);
   if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
 }
 
 /**
- * What the schema cannot say.
+ * Finds what is wrong with a description though its schema allows it.
  *
  * @param {Description} description
  * @returns {string | undefined}
  */
-function contradictionIn({ labels, class_weights: weights, golden = [], epochs, best_epoch: best, task }) {
+function findContradiction({ labels, class_weights: weights, golden = [], epochs, best_epoch: best, task }) {
   const known = new Set(labels);
   if (known.size < labels.length) return 'got a label twice';
   if (weights !== undefined && weights.length !== labels.length)
@@ -214,17 +220,17 @@ function contradictionIn({ labels, class_weights: weights, golden = [], epochs, 
 }
 
 /**
- * A classifier whose files have been checked.
+ * Reads a classifier and checks its files.
  *
  * @param {string} dir
  * @param {string} [trustedKeys] public keys, see `assertSigned`
  * @returns {{description: Description, artifacts: ModelArtifacts}}
- * @throws {UserError} not a classifier, a damaged one, or not signed by these keys
+ * @throws {UserError} it is not a classifier, is damaged, or is not signed by these keys
  */
 export function readClassifier(dir, trustedKeys) {
   const description = readDescription(dir, trustedKeys);
-  const model = parseModel(checked(dir, MODEL, description), join(dir, MODEL));
-  const weights = checked(dir, WEIGHTS, description);
+  const model = parseModelJson(readCheckedFile(dir, MODEL, description), join(dir, MODEL));
+  const weights = readCheckedFile(dir, WEIGHTS, description);
   const artifacts = {
     format: model.format,
     modelTopology: model.modelTopology,
@@ -235,8 +241,8 @@ export function readClassifier(dir, trustedKeys) {
 }
 
 /** @param {string} dir @param {string} name @param {Description} description */
-function checked(dir, name, { files }) {
-  const bytes = read(dir, name);
+function readCheckedFile(dir, name, { files }) {
+  const bytes = readClassifierFile(dir, name);
   if (sha256(bytes) === files[name].sha256) return bytes;
   throw new UserError(
     `${join(dir, name)} has sha256 ${sha256(bytes)}, expected ${files[name].sha256}; the classifier is damaged, ${ADVICE}`,
@@ -244,11 +250,11 @@ function checked(dir, name, { files }) {
 }
 
 /** @param {string} dir @param {string} name */
-function read(dir, name) {
+function readClassifierFile(dir, name) {
   try {
-    return readInput(join(dir, name), LARGEST);
+    return readInput(join(dir, name), MAX_FILE_BYTES);
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isNotFoundError(error)) throw error;
     throw new UserError(
       name === DESCRIPTION
         ? `${dir} is not a classifier: it has no ${DESCRIPTION}; make one with \`node node_bridge/train.js\``

@@ -1,29 +1,30 @@
 /**
- * What is wrong with labelled data though every line of it is sound: texts on both sides, labels
- * that contradict each other, too few dev texts, one label that is nearly all. Training goes on; who
- * trains must know.
+ * Finds problems of labelled data whose lines are all valid: texts in both sets, labels that
+ * contradict each other, too few dev texts, labels out of balance. These are warnings; training
+ * goes on.
  */
 import { KeyTable } from '../data/text_keys.js';
-import { halfWidth95 } from './evaluation.js';
+import { wilsonHalfWidth95 } from './evaluation.js';
 
-/** Dev accuracy that is uncertain by more than this says little. */
-const UNCERTAIN = 0.05;
-/** A label that has more of the training texts than this, or so many times the rarest. */
-const MAJORITY = 0.8;
-const TIMES = 10;
-/** More than half as many labels as texts are texts themselves, or numbers of rows. */
+/** A warning comes if dev accuracy is more uncertain than this. */
+const MAX_UNCERTAINTY = 0.05;
+/** A warning comes if a label has more than this share of the training texts, or this many times the rarest. */
+const MAJORITY_SHARE = 0.8;
+const MAJORITY_RATIO = 10;
+/** If there are more labels than this, and more than half as many as texts, they are texts or row numbers. */
 const MANY_LABELS = 20;
-/** Contradictions and labels that are named; the rest is counted. */
+/** How many contradictions and labels are named; the rest is counted. */
 const SHOWN = 3;
 const SHOWN_LABELS = 8;
 
 /**
  * @typedef {import('../data/dataset.js').Dataset} Dataset
- * @typedef {Omit<import('./training.js').Problem, 'golden'>} Problem
+ * @typedef {Omit<import('./training.js').TrainingProblem, 'golden'>} Problem
  *
  * @typedef {object} Contradictions texts that have several labels
- * @property {number} texts distinct ones
- * @property {[number, number][]} lines of the first few: of the text, and where it has another label
+ * @property {number} texts how many distinct texts
+ * @property {[number, number][]} lines for the first few: the line of the text, and a line where it has
+ *   another label
  *
  * @typedef {object} Cuts
  * @property {number} texts that were longer than the limit
@@ -34,17 +35,17 @@ const SHOWN_LABELS = 8;
  *
  * @typedef {object} DataReport
  * @property {{texts: number, distinct: number, other_label: number}} overlap dev texts that are
- *   training texts too, and those of them that have another label there
+ *   training texts too, and how many of them have another label there
  * @property {{train: Contradictions, dev: Contradictions}} contradictions
  * @property {{label: string, train_share: number, dev_accuracy: number}} majority the commonest label
- *   in training, and the dev accuracy of one that always says it
+ *   in training, and the dev accuracy of always predicting it
  * @property {{label: string, texts: number}} rarest label in training
  * @property {string[]} labels_without_dev
  * @property {number} dev_uncertainty half of the 95 % interval of a dev accuracy of a half
  * @property {Cuts} cut
  */
 
-/** Counts what a limit takes off texts. */
+/** Counts how many texts a limit cuts, and by how much. */
 export class CutCounter {
   #tokenizer;
   #maxLength;
@@ -66,12 +67,12 @@ export class CutCounter {
   /** @param {import('../data/text.js').Text} text */
   add({ text, pair }) {
     const { length } = this.#tokenizer.encode(text, { pair, maxLength: 2 ** 30 }).ids;
-    const stays =
+    const keptLength =
       length > this.#maxLength ? this.#tokenizer.encode(text, { pair, maxLength: this.#maxLength }).ids.length : length;
     this.#texts += 1;
     this.#tokens += length;
-    this.#cut += Number(stays < length);
-    this.#lost += length - stays;
+    this.#cut += Number(keptLength < length);
+    this.#lost += length - keptLength;
     this.#longest = Math.max(this.#longest, length);
   }
 
@@ -92,37 +93,41 @@ export class CutCounter {
  * @param {Cuts} cut
  * @returns {Promise<DataReport>}
  */
-export async function dataReport({ train, dev, labels, targets, devTargets }, cut) {
-  const table = tableOf(train);
-  const devTable = tableOf(dev);
+export async function buildDataReport({ train, dev, labels, targets, devTargets }, cut) {
+  const table = indexTexts(train);
+  const devTable = indexTexts(dev);
   const overlap = { texts: 0, distinct: 0, other_label: 0 };
   for (let i = 0; i < dev.count; i += 1) {
-    const there = table.get(dev.key(i));
-    if (there === undefined) continue;
+    const trainIndex = table.get(dev.key(i));
+    if (trainIndex === undefined) continue;
     overlap.texts += 1;
     overlap.distinct += Number(devTable.get(dev.key(i)) === i);
-    overlap.other_label += Number(targets[there] !== devTargets[i]);
+    overlap.other_label += Number(targets[trainIndex] !== devTargets[i]);
   }
-  const counts = countsOf(targets, labels.length);
-  const devCounts = countsOf(devTargets, labels.length);
-  const most = counts.indexOf(counts.reduce((a, b) => Math.max(a, b)));
-  const least = counts.indexOf(counts.reduce((a, b) => Math.min(a, b)));
+  const counts = countLabels(targets, labels.length);
+  const devCounts = countLabels(devTargets, labels.length);
+  const commonest = counts.indexOf(counts.reduce((a, b) => Math.max(a, b)));
+  const rarestLabel = counts.indexOf(counts.reduce((a, b) => Math.min(a, b)));
   return {
     overlap,
     contradictions: {
-      train: await contradictionsOf(train, table, targets),
-      dev: await contradictionsOf(dev, devTable, devTargets),
+      train: await findContradictions(train, table, targets),
+      dev: await findContradictions(dev, devTable, devTargets),
     },
-    majority: { label: labels[most], train_share: counts[most] / train.count, dev_accuracy: devCounts[most] / dev.count },
-    rarest: { label: labels[least], texts: counts[least] },
+    majority: {
+      label: labels[commonest],
+      train_share: counts[commonest] / train.count,
+      dev_accuracy: devCounts[commonest] / dev.count,
+    },
+    rarest: { label: labels[rarestLabel], texts: counts[rarestLabel] },
     labels_without_dev: labels.filter((_, label) => devCounts[label] === 0),
-    dev_uncertainty: halfWidth95(0.5, dev.count),
+    dev_uncertainty: wilsonHalfWidth95(0.5, dev.count),
     cut,
   };
 }
 
-/** From each distinct text to the first example that has it. @param {Dataset} dataset */
-function tableOf(dataset) {
+/** A table from the key of each distinct text to its first example. @param {Dataset} dataset */
+function indexTexts(dataset) {
   const table = new KeyTable();
   for (let i = 0; i < dataset.count; i += 1) table.add(dataset.key(i), i);
   return table;
@@ -134,8 +139,8 @@ function tableOf(dataset) {
  * @param {Int32Array} targets
  * @returns {Promise<Contradictions>}
  */
-async function contradictionsOf(dataset, table, targets) {
-  /** @type {Map<number, number>} from the first example of a text to the first that has another label */
+async function findContradictions(dataset, table, targets) {
+  /** @type {Map<number, number>} from the first example of a text to the first one with another label */
   const found = new Map();
   for (let i = 0; i < dataset.count; i += 1) {
     const first = /** @type {number} */ (table.get(dataset.key(i)));
@@ -148,23 +153,23 @@ async function contradictionsOf(dataset, table, targets) {
 }
 
 /** @param {Int32Array} targets @param {number} labels */
-function countsOf(targets, labels) {
+function countLabels(targets, labels) {
   const counts = new Array(labels).fill(0);
   for (const target of targets) counts[target] += 1;
   return counts;
 }
 
 /**
- * The report as lines for a person, none where all is well but for the texts that were cut.
+ * The report as lines for people. If all is well there is one line, about texts that are cut.
  *
  * @param {DataReport} report
  * @param {Problem} problem
  * @param {number} maxLength
  * @returns {string[]}
  */
-export function warningsOf(report, { train, dev, labels }, maxLength) {
+export function formatWarnings(report, { train, dev, labels }, maxLength) {
   const { overlap, contradictions, majority, rarest, labels_without_dev: missing, dev_uncertainty: uncertainty, cut } = report;
-  const lines = [...oddityWarnings(train), ...(dev.path === train.path ? [] : oddityWarnings(dev))];
+  const lines = [...formatOddities(train), ...(dev.path === train.path ? [] : formatOddities(dev))];
   if (overlap.texts > 0) {
     const other = overlap.other_label > 0 ? `, ${overlap.other_label} of them with another label` : '';
     lines.push(
@@ -172,28 +177,28 @@ export function warningsOf(report, { train, dev, labels }, maxLength) {
         'dev accuracy is too high; take them out of one side, or use --split',
     );
   }
-  for (const [{ path }, { texts, lines: places }] of /** @type {const} */ ([
+  for (const [{ path }, { texts, lines: pairs }] of /** @type {const} */ ([
     [train, contradictions.train],
     [dev, contradictions.dev],
   ])) {
     if (texts === 0) continue;
-    const examples = places.map((pair) => pair.join(' and ')).join('; ');
-    lines.push(`${path}: ${counted(texts, 'text has', 'texts have')} more than one label, such as lines ${examples}`);
+    const examples = pairs.map((pair) => pair.join(' and ')).join('; ');
+    lines.push(`${path}: ${formatCount(texts, 'text has', 'texts have')} more than one label, such as lines ${examples}`);
   }
-  if (uncertainty > UNCERTAIN) {
+  if (uncertainty > MAX_UNCERTAINTY) {
     lines.push(
-      `only ${counted(dev.count, 'dev text', 'dev texts')}: dev accuracy is uncertain by up to ±${points(uncertainty)} points (95 % interval)`,
+      `only ${formatCount(dev.count, 'dev text', 'dev texts')}: dev accuracy is uncertain by up to ±${formatPercent(uncertainty)} points (95 % interval)`,
     );
   }
   if (missing.length > 0) {
     const names = missing.slice(0, SHOWN_LABELS).join(', ') + (missing.length > SHOWN_LABELS ? `, … (${missing.length})` : '');
     lines.push(`no dev text has the label ${names}: how well it is found stays unknown`);
   }
-  if (majority.train_share > MAJORITY || majority.train_share * train.count >= TIMES * rarest.texts) {
+  if (majority.train_share > MAJORITY_SHARE || majority.train_share * train.count >= MAJORITY_RATIO * rarest.texts) {
     lines.push(
-      `the labels are out of balance: ${points(majority.train_share)} % of the training texts are ${majority.label}, ` +
-        `${points(rarest.texts / train.count)} % are ${rarest.label} (${labels.length} labels); always ${majority.label} has a dev accuracy of ` +
-        `${points(majority.dev_accuracy)} %; consider --class-weights balanced and --best-by macro-f1`,
+      `the labels are out of balance: ${formatPercent(majority.train_share)} % of the training texts are ${majority.label}, ` +
+        `${formatPercent(rarest.texts / train.count)} % are ${rarest.label} (${labels.length} labels); always ${majority.label} has a dev accuracy of ` +
+        `${formatPercent(majority.dev_accuracy)} %; consider --class-weights balanced and --best-by macro-f1`,
     );
   }
   if (labels.length > MANY_LABELS && 2 * labels.length > train.count) {
@@ -205,30 +210,30 @@ export function warningsOf(report, { train, dev, labels }, maxLength) {
   lines.push(
     cut.texts === 0
       ? `no text is cut at ${maxLength} positions; the longest has ${cut.longest}`
-      : `${cut.texts} of ${all} texts (${points(cut.share)} %) are cut at ${maxLength} positions and lose ` +
-          `${points(cut.tokens_lost_share)} % of all tokens; the longest has ${cut.longest}, see --max-length`,
+      : `${cut.texts} of ${all} texts (${formatPercent(cut.share)} %) are cut at ${maxLength} positions and lose ` +
+          `${formatPercent(cut.tokens_lost_share)} % of all tokens; the longest has ${cut.longest}, see --max-length`,
   );
   return lines;
 }
 
 /** @param {Dataset} dataset */
-function oddityWarnings({ path, oddities: { trimmed, whole, blank } }) {
+function formatOddities({ path, oddities: { trimmed, whole, blank } }) {
   const lines = [];
   const from = (/** @type {{line: number}} */ { line }) => `from line ${line} on`;
   if (trimmed.count > 0)
-    lines.push(`${path}: white space around ${counted(trimmed.count, 'label', 'labels')} was removed, ${from(trimmed)}`);
+    lines.push(`${path}: white space around ${formatCount(trimmed.count, 'label', 'labels')} was removed, ${from(trimmed)}`);
   if (whole.count > 0)
-    lines.push(`${path}: ${counted(whole.count, 'label', 'labels')} such as 1.0 were read as integers, ${from(whole)}`);
-  if (blank.count > 0) lines.push(`${path}: ${counted(blank.count, 'text is', 'texts are')} empty, ${from(blank)}`);
+    lines.push(`${path}: ${formatCount(whole.count, 'label', 'labels')} such as 1.0 were read as integers, ${from(whole)}`);
+  if (blank.count > 0) lines.push(`${path}: ${formatCount(blank.count, 'text is', 'texts are')} empty, ${from(blank)}`);
   return lines;
 }
 
 /** @param {number} count @param {string} one @param {string} many */
-function counted(count, one, many) {
+function formatCount(count, one, many) {
   return `${count} ${count === 1 ? one : many}`;
 }
 
 /** In percent. @param {number} share */
-function points(share) {
+function formatPercent(share) {
   return (100 * share).toFixed(1);
 }

@@ -1,12 +1,12 @@
-/** How good a head is on texts whose labels are known. */
-import { printable } from '../support/printing.js';
+/** Measures how good a head is on labelled texts. */
+import { toPrintable } from '../support/printing.js';
 
-/** Keras's clip: a probability of 0 costs 16.1, not Infinity. */
+/** Keras clips probabilities at this value: 0 costs 16.1, not Infinity. */
 const EPSILON = 1e-7;
-/** Texts, and probabilities, that are in memory at a time. */
-const WINDOW = 8192;
-const PROBABILITIES = 2 ** 23;
-/** Of the normal distribution, within which 95 % lie. */
+/** The most texts, and the most probabilities, in memory at a time. */
+const BATCH_TEXTS = 8192;
+const MAX_PROBABILITIES = 2 ** 23;
+/** 95 % of the normal distribution lie within this many standard deviations. */
 const Z = 1.959963984540054;
 
 /**
@@ -14,47 +14,47 @@ const Z = 1.959963984540054;
  * @property {number} loss mean cross-entropy
  * @property {number} accuracy
  * @property {number} macroF1 mean of the labels' F1
- * @property {Confusion} confusion
+ * @property {ConfusionCounts} confusion
  */
 
 /**
  * @param {{labels: string[], probabilitiesOf: (features: FeatureSet) => Promise<Float32Array[]>}} head
  * @param {FeatureSet} features
- * @param {Int32Array} targets int32[texts], places among the labels
+ * @param {Int32Array} targets int32[texts], indices of labels
  * @returns {Promise<Evaluation>}
  *
  * @typedef {import('./feature_sets.js').FeatureSet} FeatureSet
  */
 export async function evaluate(head, features, targets) {
   const predictions = new Int32Array(features.count);
-  const size = Math.max(1, Math.min(WINDOW, Math.floor(PROBABILITIES / head.labels.length)));
+  const size = Math.max(1, Math.min(BATCH_TEXTS, Math.floor(MAX_PROBABILITIES / head.labels.length)));
   let loss = 0;
   for (let from = 0; from < features.count; from += size) {
-    const rows = await head.probabilitiesOf(window(features, from, size));
+    const rows = await head.probabilitiesOf(sliceFeatures(features, from, size));
     rows.forEach((row, i) => {
-      predictions[from + i] = mostProbable(row);
+      predictions[from + i] = findMostProbable(row);
       loss -= Math.log(Math.max(row[targets[from + i]], EPSILON));
     });
   }
-  const confusion = new Confusion(targets, predictions, head.labels.length);
+  const confusion = new ConfusionCounts(targets, predictions, head.labels.length);
   const right = confusion.right.reduce((sum, count) => sum + count, 0);
   const { count } = features;
-  return { loss: loss / count, accuracy: right / count, macroF1: macroF1(confusion), confusion };
+  return { loss: loss / count, accuracy: right / count, macroF1: computeMacroF1(confusion), confusion };
 }
 
 /**
- * The mean of each label's F1, the harmonic mean of precision and recall; 0 for a label that is
- * never right. A label that neither the texts have nor the predictions does not count.
+ * The mean of the labels' F1, the harmonic mean of precision and recall; 0 for a label that is never
+ * right. A label that is neither in the texts nor in the predictions does not count.
  *
- * @param {Confusion} confusion
+ * @param {ConfusionCounts} confusion
  */
-export function macroF1(confusion) {
-  const scores = /** @type {number[]} */ (f1Of(confusion).filter((score) => score !== undefined));
+export function computeMacroF1(confusion) {
+  const scores = /** @type {number[]} */ (computeLabelF1(confusion).filter((score) => score !== undefined));
   return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }
 
-/** Each label's F1; undefined where there is nothing to judge by. @param {Confusion} confusion @returns {(number | undefined)[]} */
-export function f1Of(confusion) {
+/** The F1 of each label; undefined if the label is neither in texts nor in predictions. @param {ConfusionCounts} confusion @returns {(number | undefined)[]} */
+export function computeLabelF1(confusion) {
   const { truths, predictions, right } = confusion;
   return Array.from(right, (count, i) => {
     const all = truths[i] + predictions[i];
@@ -63,32 +63,32 @@ export function f1Of(confusion) {
 }
 
 /**
- * Wilson's 95 % interval of a share: between which true shares one may have been seen so.
+ * Wilson's 95 % confidence interval of a share.
  *
- * @param {number} share between 0 and 1, as seen
- * @param {number} count of what it was seen among
+ * @param {number} share the observed share, between 0 and 1
+ * @param {number} count how many observations
  * @returns {[number, number]}
  */
-export function interval95(share, count) {
+export function wilsonInterval95(share, count) {
   const z2 = Z ** 2;
   const middle = (share + z2 / (2 * count)) / (1 + z2 / count);
-  const half = halfWidth95(share, count);
+  const half = wilsonHalfWidth95(share, count);
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 
-/** Half of that interval. @param {number} share @param {number} count */
-export function halfWidth95(share, count) {
+/** Half the width of that interval. @param {number} share @param {number} count */
+export function wilsonHalfWidth95(share, count) {
   const z2 = Z ** 2;
   return (Z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count ** 2))) / (1 + z2 / count);
 }
 
-/** The first of the highest. @param {Float32Array} row */
-export function mostProbable(row) {
+/** The index of the highest value; of equal ones the first. @param {Float32Array} row */
+export function findMostProbable(row) {
   return row.indexOf(row.reduce((most, value) => Math.max(most, value), -Infinity));
 }
 
-/** @param {FeatureSet} features @param {number} from @param {number} size @returns {FeatureSet} */
-function window({ count, hidden, positions, copy }, from, size) {
+/** The features of some texts in a row. @param {FeatureSet} features @param {number} from @param {number} size @returns {FeatureSet} */
+function sliceFeatures({ count, hidden, positions, copy }, from, size) {
   return {
     count: Math.min(size, count - from),
     hidden,
@@ -97,28 +97,28 @@ function window({ count, hidden, positions, copy }, from, size) {
   };
 }
 
-// Who was taken for whom: counts, and a table that keeps its columns with Chinese labels.
+// Which labels were confused: counts, and a table whose columns stay aligned with Chinese labels.
 
-/** More columns than this do not fit a terminal, and no longer label. */
-const WIDEST = 12;
-const WIDEST_LABEL = 40;
+/** More columns, or a longer label, do not fit a terminal. */
+const MAX_COLUMNS = 12;
+const MAX_LABEL_LENGTH = 40;
 
-/** Labels of which a whole matrix is given; of more there are the pairs that occur. */
-const LARGEST_MATRIX = 1000;
+/** With more labels there is no matrix, only the pairs that occur. */
+const MAX_MATRIX_LABELS = 1000;
 
-/** Counts of true and predicted labels: as much as there are texts and labels, never labels squared. */
-export class Confusion {
+/** Counts of true and predicted labels. Memory grows with texts and labels, not with labels squared. */
+export class ConfusionCounts {
   /** @type {Map<number, number>} by `true * labels + predicted` */
   #cells = new Map();
 
   /**
-   * @param {ArrayLike<number>} targets the true label of each text, as a place among the labels
-   * @param {ArrayLike<number>} predictions the label it was given
+   * @param {ArrayLike<number>} targets the index of the true label of each text
+   * @param {ArrayLike<number>} predictions the index of the predicted label of each text
    * @param {number} labels how many there are
    */
   constructor(targets, predictions, labels) {
     this.labels = labels;
-    /** Texts that have each label, texts that were given it, and of these the right ones. */
+    /** For each label: the texts that have it, the texts it is predicted for, and the correct ones of these. */
     this.truths = new Int32Array(labels);
     this.predictions = new Int32Array(labels);
     this.right = new Int32Array(labels);
@@ -127,8 +127,8 @@ export class Confusion {
       this.truths[truth] += 1;
       this.predictions[predicted] += 1;
       this.right[truth] += Number(truth === predicted);
-      const place = truth * labels + predicted;
-      this.#cells.set(place, (this.#cells.get(place) ?? 0) + 1);
+      const cell = truth * labels + predicted;
+      this.#cells.set(cell, (this.#cells.get(cell) ?? 0) + 1);
     }
   }
 
@@ -136,13 +136,13 @@ export class Confusion {
   get pairs() {
     const { labels } = this;
     const cells = [...this.#cells].sort(([a], [b]) => a - b);
-    return cells.map(([place, count]) => ({ truth: Math.floor(place / labels), predicted: place % labels, count }));
+    return cells.map(([cell, count]) => ({ truth: Math.floor(cell / labels), predicted: cell % labels, count }));
   }
 
-  /** `matrix[true][predicted]`; undefined where there are too many labels. @returns {number[][] | undefined} */
+  /** `matrix[true][predicted]`; undefined if there are too many labels. @returns {number[][] | undefined} */
   get matrix() {
     const { labels } = this;
-    if (labels > LARGEST_MATRIX) return undefined;
+    if (labels > MAX_MATRIX_LABELS) return undefined;
     const matrix = Array.from({ length: labels }, () => new Array(labels).fill(0));
     for (const { truth, predicted, count } of this.pairs) matrix[truth][predicted] = count;
     return matrix;
@@ -150,25 +150,25 @@ export class Confusion {
 }
 
 /**
- * @param {Confusion} confusion
+ * @param {ConfusionCounts} confusion
  * @param {string[]} labels
  * @returns {string[]} lines
  */
 export function formatConfusion(confusion, labels) {
-  if (labels.length > WIDEST || confusion.matrix === undefined) return formatWorst(confusion, labels);
-  const shown = labels.map((label) => printable(label, WIDEST_LABEL));
+  if (labels.length > MAX_COLUMNS || confusion.matrix === undefined) return formatCommonConfusions(confusion, labels);
+  const shown = labels.map((label) => toPrintable(label, MAX_LABEL_LENGTH));
   const cells = [['true \\ predicted', ...shown], ...confusion.matrix.map((row, i) => [shown[i], ...row.map(String)])];
   const widths = cells[0].map((_, column) => Math.max(...cells.map((row) => displayWidth(row[column]))));
-  return cells.map((row) => row.map((cell, i) => pad(cell, widths[i], i === 0)).join('  '));
+  return cells.map((row) => row.map((cell, i) => padCell(cell, widths[i], i === 0)).join('  '));
 }
 
-/** The commonest confusions, for many labels. @param {Confusion} confusion @param {string[]} labels */
-function formatWorst({ pairs }, labels) {
+/** The commonest confusions, if there are too many labels for a table. @param {ConfusionCounts} confusion @param {string[]} labels */
+function formatCommonConfusions({ pairs }, labels) {
   const wrong = pairs
     .filter(({ truth, predicted }) => truth !== predicted)
     .sort((a, b) => b.count - a.count)
-    .slice(0, WIDEST);
-  const name = (/** @type {number} */ label) => printable(labels[label], WIDEST_LABEL);
+    .slice(0, MAX_COLUMNS);
+  const name = (/** @type {number} */ label) => toPrintable(labels[label], MAX_LABEL_LENGTH);
   return [
     `${labels.length} labels; the commonest confusions (all of them with --json):`,
     ...wrong.map(({ count, truth, predicted }) => `${count}  ${name(truth)} taken for ${name(predicted)}`),
@@ -176,7 +176,7 @@ function formatWorst({ pairs }, labels) {
 }
 
 /** @param {string} cell @param {number} width @param {boolean} left */
-function pad(cell, width, left) {
+function padCell(cell, width, left) {
   const spaces = ' '.repeat(width - displayWidth(cell));
   return left ? cell + spaces : spaces + cell;
 }
@@ -186,7 +186,7 @@ const WIDE =
   /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF01-\uFF60\uFFE0-\uFFE6\u{1F300}-\u{1FAFF}\u{20000}-\u{3FFFD}]/u;
 
 /**
- * Columns that a terminal gives a text.
+ * How many columns a text has in a terminal.
  *
  * @param {string} text
  */

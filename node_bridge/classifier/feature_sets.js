@@ -1,15 +1,15 @@
 /**
- * The vectors of many texts, one text at a time: held in memory or in a store on disk, plain or
+ * The vectors of many texts, read one text at a time, from memory or from a store on disk, plain or
  * scaled.
  */
 
 /**
  * @typedef {object} FeatureSet
- * @property {number} count texts
+ * @property {number} count number of texts
  * @property {number} hidden width of a vector
- * @property {(i: number) => number} positions vectors of a text: 1, or its positions
- * @property {(i: number, target: Float32Array, at: number) => void} copy puts a text's vectors,
- *   float32[positions, hidden], where they are wanted
+ * @property {(i: number) => number} positions how many vectors text i has: 1, or one per position
+ * @property {(i: number, target: Float32Array, at: number) => void} copy writes the vectors of
+ *   text i, float32[positions, hidden], into `target` from index `at` on
  */
 
 /**
@@ -17,7 +17,7 @@
  * @param {number} hidden
  * @returns {FeatureSet}
  */
-export function held(rows, hidden) {
+export function featuresInMemory(rows, hidden) {
   return {
     count: rows.length,
     hidden,
@@ -28,20 +28,20 @@ export function held(rows, hidden) {
 
 /**
  * @param {import('../encoder/feature_cache.js').FeatureStore} store
- * @param {import('../data/dataset.js').Texts} dataset whose texts are all in the store
+ * @param {import('../data/dataset.js').TextSource} dataset all its texts are in the store
  * @returns {FeatureSet}
  */
-export function stored(store, dataset) {
-  const places = Int32Array.from({ length: dataset.count }, (_, i) => {
-    const place = store.find(dataset.key(i));
-    if (place === undefined) throw new Error(`${dataset.path}: example ${i + 1} has changed while it was read`);
-    return place;
+export function featuresFromStore(store, dataset) {
+  const storeIndices = Int32Array.from({ length: dataset.count }, (_, i) => {
+    const storeIndex = store.find(dataset.key(i));
+    if (storeIndex === undefined) throw new Error(`${dataset.path}: example ${i + 1} has changed while it was read`);
+    return storeIndex;
   });
   return {
     count: dataset.count,
     hidden: store.hidden,
-    positions: (i) => store.positions(places[i]),
-    copy: (i, target, at) => store.copy(places[i], target, at),
+    positions: (i) => store.positions(storeIndices[i]),
+    copy: (i, target, at) => store.copy(storeIndices[i], target, at),
   };
 }
 
@@ -50,7 +50,7 @@ export function stored(store, dataset) {
  * @param {Scaling} scaling
  * @returns {FeatureSet}
  */
-export function scaled(features, scaling) {
+export function scaleFeatures(features, scaling) {
   return {
     ...features,
     copy(i, target, at) {
@@ -60,17 +60,17 @@ export function scaled(features, scaling) {
   };
 }
 
-// Features of mean 0 and deviation 1 for training, and the way back. The vectors at position 0
-// of a BERT lie close together: in albert_tiny with untrained weights they deviate by 0.05 around
-// a mean of 1, and a head trained on them as they are guesses (53 % on the reviews, 69 % with
-// scaling). As both the scaling and a dense layer are linear, the scaling is folded into the
-// layer afterwards, and the saved head takes plain vectors.
+// Scaling to mean 0 and deviation 1 for training. The vectors at position 0 of a BERT are close
+// together: in albert_tiny with untrained weights they deviate by 0.05 around a mean of 1. A head
+// trained on them without scaling only guesses (53 % on the reviews; 69 % with scaling). Scaling and
+// a dense layer are both linear, so after training the scaling is folded into the layer, and the
+// saved head takes plain vectors.
 
-/** A feature that hardly varies is not blown up beyond this share of the usual deviation. */
-const LEAST = 0.1;
+/** A smaller deviation counts as this share of the usual one: a feature that hardly varies is not enlarged too much. */
+const MIN_DEVIATION_SHARE = 0.1;
 
-/** Texts that are enough to know the mean and the deviation by. */
-const MOST = 20_000;
+/** This many texts are enough to estimate mean and deviation. */
+const MAX_SCALING_TEXTS = 20_000;
 
 /**
  * @typedef {object} Scaling x ↦ (x − mean) · factor
@@ -79,19 +79,19 @@ const MOST = 20_000;
  */
 
 /**
- * @param {FeatureSet} features of which the first `MOST` texts tell
+ * @param {FeatureSet} features the first MAX_SCALING_TEXTS texts are used
  * @returns {Scaling}
  */
-export function scalingOf(features) {
+export function fitScaling(features) {
   const { hidden } = features;
-  const texts = Math.min(features.count, MOST);
+  const texts = Math.min(features.count, MAX_SCALING_TEXTS);
   const mean = new Float64Array(hidden);
-  const vectors = eachVector(features, texts, (vector) => vector.forEach((value, i) => (mean[i] += value)));
+  const vectors = forEachVector(features, texts, (vector) => vector.forEach((value, i) => (mean[i] += value)));
   mean.forEach((sum, i) => (mean[i] = sum / vectors));
   const variance = new Float64Array(hidden);
-  eachVector(features, texts, (vector) => vector.forEach((value, i) => (variance[i] += (value - mean[i]) ** 2 / vectors)));
+  forEachVector(features, texts, (vector) => vector.forEach((value, i) => (variance[i] += (value - mean[i]) ** 2 / vectors)));
   const usual = Math.sqrt(variance.reduce((sum, value) => sum + value, 0) / hidden) || 1;
-  const factor = variance.map((value) => 1 / Math.max(Math.sqrt(value), LEAST * usual));
+  const factor = variance.map((value) => 1 / Math.max(Math.sqrt(value), MIN_DEVIATION_SHARE * usual));
   return { mean, factor };
 }
 
@@ -99,9 +99,9 @@ export function scalingOf(features) {
  * @param {FeatureSet} features
  * @param {number} texts
  * @param {(vector: Float32Array) => void} visit
- * @returns {number} vectors
+ * @returns {number} how many vectors there were
  */
-function eachVector(features, texts, visit) {
+function forEachVector(features, texts, visit) {
   let vectors = 0;
   for (let text = 0; text < texts; text += 1) {
     const count = features.positions(text);
@@ -122,17 +122,17 @@ export function scaleInPlace(vectors, { mean, factor }) {
   }
 }
 
-/** @typedef {{kernel: Float32Array, bias: Float32Array}} Dense float32[hidden, units], float32[units] */
+/** @typedef {{kernel: Float32Array, bias: Float32Array}} DenseLayer float32[hidden, units], float32[units] */
 
 /**
- * The dense layer that does to plain vectors what the given one does to scaled ones:
+ * The dense layer that gives for plain vectors what `layer` gives for scaled ones:
  * ((x − m)·f)·K + b = x·(f·K) + (b − (m·f)·K).
  *
- * @param {Dense} layer
+ * @param {DenseLayer} layer
  * @param {Scaling} scaling
- * @returns {Dense}
+ * @returns {DenseLayer}
  */
-export function folded({ kernel, bias }, { mean, factor }) {
+export function foldScaling({ kernel, bias }, { mean, factor }) {
   const units = bias.length;
   const shift = Float64Array.from(bias);
   kernel.forEach((value, at) => {

@@ -1,17 +1,17 @@
 /**
- * Trains a head: Adam, cross-entropy. Seeded and reproducible to the bit on one backend: the
- * initial weights, and the order of the texts in each epoch, come from the seed; and whatever an
- * epoch starts from is in its `State`, so that training goes on from one as if it had never stopped.
+ * Trains a head with Adam and cross-entropy. The result is the same to the last bit on one backend:
+ * the initial weights and the order of the texts in each epoch come from the seed. A `FitState` has
+ * all that an epoch starts from, so training can continue from it as if it had never stopped.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { tf } from '../backends/tfjs.js';
-import { inputOf } from './head.js';
+import { buildInput } from './head.js';
 
-/** Of Adam. On the vectors of untrained albert_tiny and 5,000 reviews, 0.001 overfits by epoch 5. */
+/** Adam's default here: on vectors of untrained albert_tiny and 5,000 reviews 0.001 overfits by epoch 5. */
 const LEARNING_RATE = 3e-4;
 
-/** The share of the learning rate that an epoch has, by the share of the epochs that are done. */
+/** The learning rate of an epoch as a share of the first, by the share of epochs that are done. */
 export const SCHEDULES = {
   constant: () => 1,
   linear: (/** @type {number} */ done) => 1 - done,
@@ -21,40 +21,40 @@ export const SCHEDULES = {
 /** @typedef {keyof typeof SCHEDULES} Schedule */
 
 /**
- * @typedef {object} State at the end of an epoch
- * @property {number} epoch that has ended, from 1; 0 before the first
- * @property {number} steps
+ * @typedef {object} FitState the state at the end of an epoch
+ * @property {number} epoch the number of this epoch, from 1; 0 before the first
+ * @property {number} steps how many steps of the optimizer so far
  * @property {Float32Array[]} weights in the model's order
- * @property {Float32Array[]} moments Adam's, of the first order, then of the second
+ * @property {Float32Array[]} moments of Adam: first all of the first order, then all of the second
  *
- * @typedef {object} Epoch the training texts' figures, of each as it was when its batch came
+ * @typedef {object} EpochFigures figures of the training texts, each measured just before the step on its batch
  * @property {number} epoch from 1
  * @property {number} loss
  * @property {number} accuracy
  * @property {number} learningRate
  * @property {number} seconds
- * @property {number} tensors that TF.js holds
+ * @property {number} tensors how many TF.js has in memory
  *
  * @typedef {object} FitOptions
  * @property {number} epochs
  * @property {number} batchSize
  * @property {number} [seed]
- * @property {number} [learningRate] of the first epoch
+ * @property {number} [learningRate] in the first epoch
  * @property {Schedule} [schedule]
- * @property {number[]} [classWeights] of each label; what a text of it counts
- * @property {State} [state] to go on from
+ * @property {number[]} [classWeights] for each label the weight of its texts in the loss
+ * @property {FitState} [state] to continue from
  * @property {(texts: number) => void} [onBatch]
- * @property {(epoch: Epoch, state: State) => Promise<boolean | void>} [onEpoch] false ends training
+ * @property {(epoch: EpochFigures, state: FitState) => Promise<boolean | void>} [onEpoch] return false to end training
  */
 
 /**
- * @param {import('./head.js').Head} head
- * @param {import('./feature_sets.js').FeatureSet} features
- * @param {Int32Array} targets int32[texts], places among the labels
+ * @param {import('./head.js').Head} head is trained in place
+ * @param {import('./feature_sets.js').FeatureSet} features of the training texts
+ * @param {Int32Array} targets int32[texts], indices of labels
  * @param {FitOptions} options
- * @throws {import('../support/errors.js').CheckFailed} weights that are no longer finite
+ * @throws {import('../support/errors.js').CheckFailed} weights are no longer finite
  */
-export async function fit(head, features, targets, options) {
+export async function fitHead(head, features, targets, options) {
   const { epochs, batchSize, seed = 1, learningRate = LEARNING_RATE, schedule = 'constant' } = options;
   const { onBatch, onEpoch, classWeights = head.labels.map(() => 1) } = options;
   let state = options.state ?? { epoch: 0, steps: 0, weights: await head.weights(), moments: [] };
@@ -62,41 +62,41 @@ export async function fit(head, features, targets, options) {
   for (let epoch = state.epoch + 1; epoch <= epochs; epoch += 1) {
     const start = performance.now();
     const rate = learningRate * SCHEDULES[schedule]((epoch - 1) / epochs);
-    // A new optimizer in every epoch, lest one that goes on from a file differ from one that never
-    // stopped: TF.js restores the powers of its betas anew.
-    const optimizer = await adam(head, rate, state);
+    // Each epoch has a new optimizer: TF.js computes the powers of the betas anew when it restores one,
+    // so training from a file and training without a stop would otherwise differ.
+    const optimizer = await createAdam(head, rate, state);
     const sum = { loss: 0, accuracy: 0 };
     try {
-      compile(head, optimizer);
-      const order = shuffled(features.count, seed, epoch);
+      compileHead(head, optimizer);
+      const order = shuffleTexts(features.count, seed, epoch);
       for (let from = 0; from < order.length; from += batchSize) {
         const texts = order.subarray(from, from + batchSize);
-        const [loss, accuracy] = await step(head, texts, features, targets, classWeights);
+        const [loss, accuracy] = await trainStep(head, texts, features, targets, classWeights);
         sum.loss += loss * texts.length;
         sum.accuracy += accuracy * texts.length;
         onBatch?.(texts.length);
         await turn();
       }
-      state = { ...(await stateOf(optimizer)), epoch, weights: await head.weights() };
+      state = { ...(await readOptimizerState(optimizer)), epoch, weights: await head.weights() };
     } finally {
       optimizer.dispose();
     }
     await head.probabilities([new Float32Array(features.hidden).fill(1)]); // wasm's loss stays finite with NaN weights
     const figures = { loss: sum.loss / features.count, accuracy: sum.accuracy / features.count };
     const seconds = (performance.now() - start) / 1000;
-    const told = { epoch, ...figures, learningRate: rate, seconds, tensors: tf.memory().numTensors };
-    if ((await onEpoch?.(told, state)) === false) return;
+    const result = { epoch, ...figures, learningRate: rate, seconds, tensors: tf.memory().numTensors };
+    if ((await onEpoch?.(result, state)) === false) return;
   }
 }
 
 /**
- * Adam as it was at the end of an epoch.
+ * Creates an Adam optimizer with the state of the end of an epoch.
  *
  * @param {import('./head.js').Head} head
  * @param {number} learningRate
- * @param {State} state
+ * @param {FitState} state
  */
-async function adam(head, learningRate, { steps, moments }) {
+async function createAdam(head, learningRate, { steps, moments }) {
   const optimizer = tf.train.adam(learningRate);
   if (moments.length === 0) return optimizer;
   const shapes = head.model.trainableWeights.map(({ shape }) => /** @type {number[]} */ (shape));
@@ -110,12 +110,12 @@ async function adam(head, learningRate, { steps, moments }) {
 }
 
 /** @param {import('./head.js').Head} head @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
-export function compile(head, optimizer) {
+export function compileHead(head, optimizer) {
   head.model.compile({ optimizer, loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
 }
 
 /** @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
-async function stateOf(optimizer) {
+async function readOptimizerState(optimizer) {
   const [{ tensor: iterations }, ...moments] = await optimizer.getWeights();
   const [steps] = await iterations.data();
   iterations.dispose();
@@ -124,21 +124,21 @@ async function stateOf(optimizer) {
 }
 
 /**
- * One step on a batch.
+ * Trains on one batch.
  *
  * @param {import('./head.js').Head} head compiled
- * @param {Int32Array} texts places in the features
- * @param {import('./feature_sets.js').FeatureSet} features
- * @param {Int32Array} targets
- * @param {number[]} classWeights
+ * @param {Int32Array} texts int32[batch], indices of the texts in `features`
+ * @param {import('./feature_sets.js').FeatureSet} features of all training texts
+ * @param {Int32Array} targets int32[texts], indices of labels
+ * @param {number[]} classWeights for each label
  * @returns {Promise<[number, number]>} loss and accuracy, before the step
  */
-export async function step(head, texts, features, targets, classWeights) {
+export async function trainStep(head, texts, features, targets, classWeights) {
   const classes = head.labels.length;
   const wanted = new Float32Array(texts.length * classes);
-  // What a text counts stands in the place of the 1: its loss is −weight · log(probability).
+  // The one-hot value is the class weight instead of 1: the loss is −weight · log(probability).
   texts.forEach((text, row) => (wanted[row * classes + targets[text]] = classWeights[targets[text]]));
-  const x = inputOf(features, texts, head.kind);
+  const x = buildInput(features, texts, head.kind);
   const y = tf.tensor(wanted, [texts.length, classes]);
   try {
     return /** @type {[number, number]} */ (await head.model.trainOnBatch(x, y));
@@ -147,17 +147,16 @@ export async function step(head, texts, features, targets, classWeights) {
   }
 }
 
-// The order of the texts in an epoch.
-
 /**
- * The same for the same seed and epoch on every backend: TF.js draws these numbers in JavaScript.
+ * The order of the texts in an epoch. It is the same on every backend, since TF.js draws these numbers
+ * in JavaScript.
  *
  * @param {number} count
  * @param {number} seed
  * @param {number} epoch
  * @returns {Int32Array} 0 … count − 1, shuffled
  */
-function shuffled(count, seed, epoch) {
+function shuffleTexts(count, seed, epoch) {
   const keys = tf.tidy(() => tf.randomUniform([count], 0, 1, 'float32', seed * 65537 + epoch).dataSync());
   return Int32Array.from({ length: count }, (_, i) => i).sort((a, b) => keys[a] - keys[b] || a - b);
 }

@@ -1,31 +1,31 @@
 /**
- * The bundle's golden cases, before a training encodes its first text: a backend that gives other
- * vectors than Python would train a classifier on them without an error.
+ * Checks the golden cases of a bundle before training encodes the first text. Without this check a
+ * backend with wrong vectors would train a classifier without an error.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
-import { goldenCases, verifyVectors } from '../bundle/golden_cases.js';
-import { textsInMemory } from '../data/dataset.js';
+import { readGoldenCases, verifyVectors } from '../bundle/golden_cases.js';
+import { createTextSource } from '../data/dataset.js';
 import { CheckFailed } from '../support/errors.js';
-import { writeWhole } from '../support/files.js';
+import { writeFileAtomically } from '../support/files.js';
 
 const FOLDER = 'verified';
 
 /**
- * Checks once for each bundle, backend and machine; a check that held is remembered in the cache.
+ * Checks once for each bundle, backend and machine; the cache remembers a check that passed.
  *
  * @param {string} cache directory
  * @param {import('../bundle/bundle.js').Bundle} bundle
- * @param {{name: string, version: string}} backend
- * @param {{tokenizer: import('../tokenizer/index.js').Tokenizer, encoder: import('../encoder/features.js').Encoder}} tools
- * @param {(line: string) => void} say
- * @throws {CheckFailed} the vectors are not what Python gave
+ * @param {{name: string, version: string}} backend of the encoder
+ * @param {{tokenizer: import('../tokenizer/index.js').Tokenizer, encoder: import('../encoder/features.js').Encoder}} tools of the bundle
+ * @param {(line: string) => void} say prints a message
+ * @throws {CheckFailed} the vectors are not those of Python
  */
 export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, encoder }, say) {
-  const file = join(cache, FOLDER, `${keyOf(bundle, backend)}.json`);
+  const file = join(cache, FOLDER, `${computeCacheKey(bundle, backend)}.json`);
   if (existsSync(file)) return;
   const { passed, maxAbs, said } = await verifyVectors(bundle, tokenizer, encoder);
   if (!passed) {
@@ -36,34 +36,34 @@ export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, 
   }
   say(`golden cases hold on backend ${backend.name} (max |Δ| ${maxAbs?.toPrecision(2)})`);
   mkdirSync(join(cache, FOLDER), { recursive: true });
-  writeWhole(file, [Buffer.from(`${JSON.stringify({ bundle: bundle.hash, backend, maxAbs })}\n`)]);
+  writeFileAtomically(file, [Buffer.from(`${JSON.stringify({ bundle: bundle.hash, backend, maxAbs })}\n`)]);
 }
 
 /**
- * The bundle's golden texts, for a classifier to keep its answers to: nobody's texts, so that a
- * classifier can be given away. For pairs each is read together with the next one.
+ * The golden texts of a bundle. A classifier stores its answers to them; they are not the user's texts,
+ * so the user can publish the classifier. For pairs, each text is paired with the next one.
  *
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {import('../data/text.js').Task} task
- * @returns {import('../data/dataset.js').Texts}
- * @throws {import('../support/errors.js').UserError} no golden cases
+ * @returns {import('../data/dataset.js').TextSource}
+ * @throws {import('../support/errors.js').UserError} the bundle has no golden cases
  */
-export function goldenTexts(bundle, task) {
-  const { texts } = goldenCases(bundle);
+export function readGoldenTexts(bundle, task) {
+  const { texts } = readGoldenCases(bundle);
   const next = (/** @type {number} */ i) => texts[(i + 1) % texts.length];
-  return textsInMemory(
+  return createTextSource(
     bundle.dir,
     texts.map((text, i) => (task === 'pair' ? { text, pair: next(i) } : { text })),
   );
 }
 
 /**
- * What may change a vector: the bundle, what computes, and the processor.
+ * A key of all that may change a vector: the bundle, the backend, Node, and the processor.
  *
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {{name: string, version: string}} backend
  */
-function keyOf({ hash }, { name, version }) {
+function computeCacheKey({ hash }, { name, version }) {
   const { arch, version: node } = process;
   const parts = [hash, name, version, node, arch, cpus()[0]?.model ?? ''];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);

@@ -1,18 +1,18 @@
 /**
- * What a classifier has on top of its encoder: from vectors to the probability of each label. It is
- * made of TF.js layers and saved as a LayersModel, so that plain `tf.loadLayersModel` reads it.
+ * The head of a classifier: from the encoder's vectors to the probability of each label. It is made of
+ * TF.js layers and saved as a LayersModel, which plain `tf.loadLayersModel` can read.
  */
 import { join } from 'node:path';
 
-import { load, tf } from '../backends/tfjs.js';
-import { asUserError } from '../bundle/model_json.js';
+import { loadPackage, tf } from '../backends/tfjs.js';
+import { withTfjsErrors } from '../bundle/model_json.js';
 import { CheckFailed, UserError } from '../support/errors.js';
 import { readClassifier, writeClassifier } from './classifier_files.js';
-import { mostProbable } from './evaluation.js';
-import { folded, held } from './feature_sets.js';
-import { headModel, HEADS } from './head_layers.js';
+import { findMostProbable } from './evaluation.js';
+import { foldScaling, featuresInMemory } from './feature_sets.js';
+import { createHeadModel, HEADS } from './head_layers.js';
 
-/** Vectors of a batch that is not trained on. */
+/** The most vectors, and the most texts, of a batch for inference. */
 const INFERENCE_VECTORS = 2048;
 const INFERENCE_TEXTS = 256;
 
@@ -29,7 +29,7 @@ export class Head {
    * @param {LayersModel} model
    * @param {{kind: string, hidden: number, labels: string[]}} about `labels` in the order of the
    *   probabilities
-   * @param {Description} [description] what it was saved with
+   * @param {Description} [description] as it was saved
    */
   constructor(model, { kind, hidden, labels }, description) {
     this.model = model;
@@ -40,22 +40,22 @@ export class Head {
   }
 
   /**
-   * An untrained head; its weights come from the seed.
+   * Creates an untrained head; its weights come from the seed.
    *
-   * @param {{kind?: string, hidden: number, labels: string[], seed?: number}} options `kind`: of HEADS
+   * @param {{kind?: string, hidden: number, labels: string[], seed?: number}} options `kind`: a name in HEADS
    */
   static create({ kind = 'dense', hidden, labels, seed = 1 }) {
-    const model = headModel(kind, { hidden, classes: labels.length, seed });
+    const model = createHeadModel(kind, { hidden, classes: labels.length, seed });
     return new Head(model, { kind, hidden, labels });
   }
 
   /**
    * @param {string} dir
-   * @param {Bundle} bundle the one it was trained on
+   * @param {Bundle} bundle the bundle it was trained on
    * @param {string} [trustedKeys] public keys, see `assertSigned`
    * @returns {Promise<Head>} on the current backend
-   * @throws {UserError} not a classifier, a damaged one, one whose model is not what it says, another
-   *   bundle than its own, or not signed by these keys
+   * @throws {UserError} it is not a classifier, is damaged, its model does not fit its description, the
+   *   bundle is another one, or it is not signed by these keys
    */
   static async load(dir, bundle, trustedKeys) {
     const { description, artifacts } = readClassifier(dir, trustedKeys);
@@ -67,9 +67,9 @@ export class Head {
       );
     }
     const path = join(dir, 'model.json');
-    const model = await asUserError(path, () => load('layers').loadLayersModel({ load: async () => artifacts }));
+    const model = await withTfjsErrors(path, () => loadPackage('layers').loadLayersModel({ load: async () => artifacts }));
     try {
-      const hidden = assertFits(model, description, bundle, dir);
+      const hidden = assertModelFits(model, description, bundle, dir);
       return new Head(model, { kind: description.head, hidden, labels: description.labels }, description);
     } catch (error) {
       model.dispose();
@@ -77,13 +77,13 @@ export class Head {
     }
   }
 
-  /** What of `sequence_output` it takes. */
+  /** Which part of `sequence_output` it takes. */
   get pooling() {
     return HEADS[this.kind].pooling;
   }
 
   /**
-   * What it takes of a batch: of each text position 0, or all positions that are not padding.
+   * The inputs of the head for a batch: position 0 of each text, or all its positions without padding.
    *
    * @param {{shape: number[], data: Float32Array}} sequenceOutput float32[batch, sequence, hidden]
    * @param {{ids: Int32Array}[]} encodings of these texts
@@ -98,28 +98,28 @@ export class Head {
 
   /** The most probable label; of two that are equally probable the first. @param {Float32Array} row float32[labels] */
   labelOf(row) {
-    return this.labels[mostProbable(row)];
+    return this.labels[findMostProbable(row)];
   }
 
   /**
    * @param {Float32Array[]} rows float32[positions, hidden] of each text
    * @returns {Promise<Float32Array[]>} float32[labels] for each text
-   * @throws {CheckFailed} one is not a number
+   * @throws {CheckFailed} a probability is NaN
    */
   probabilities(rows) {
-    return this.probabilitiesOf(held(rows, this.hidden));
+    return this.probabilitiesOf(featuresInMemory(rows, this.hidden));
   }
 
   /**
    * @param {FeatureSet} features
    * @returns {Promise<Float32Array[]>} float32[labels] for each text
-   * @throws {CheckFailed} one is not a number
+   * @throws {CheckFailed} a probability is NaN
    */
   async probabilitiesOf(features) {
     /** @type {Float32Array[]} */
     const rows = [];
-    for (const texts of inferenceBatches(features)) {
-      const output = tf.tidy(() => /** @type {Tensor} */ (this.model.predictOnBatch(inputOf(features, texts, this.kind))));
+    for (const texts of splitIntoBatches(features)) {
+      const output = tf.tidy(() => /** @type {Tensor} */ (this.model.predictOnBatch(buildInput(features, texts, this.kind))));
       const data = /** @type {Float32Array} */ (await output.data());
       output.dispose();
       if (data.some(Number.isNaN)) {
@@ -140,7 +140,7 @@ export class Head {
     return data.map((values) => /** @type {Float32Array} */ (values).slice());
   }
 
-  /** @param {Float32Array[]} weights as `weights` gave them */
+  /** @param {Float32Array[]} weights as `weights` returns them */
   setWeights(weights) {
     tf.tidy(() => {
       const shapes = this.model.getWeights().map(({ shape }) => shape);
@@ -149,7 +149,7 @@ export class Head {
   }
 
   /**
-   * Whether arrays are weights of this head, and moments of Adam's for all of them or none.
+   * Whether the arrays have the sizes of this head's weights, and the moments those of Adam, if there are any.
    *
    * @param {{weights: Float32Array[], moments: Float32Array[]}} state
    * @param {Float32Array[]} best other weights
@@ -161,26 +161,26 @@ export class Head {
     return has(weights, sizes) && has(best, sizes) && (moments.length === 0 || has(moments, [...sizes, ...sizes]));
   }
 
-  /** From now on the head takes plain vectors where it took scaled ones. @param {import('./feature_sets.js').Scaling} scaling */
+  /** Changes the first layer so that the head takes plain vectors instead of scaled ones. @param {import('./feature_sets.js').Scaling} scaling */
   fold(scaling) {
     const first = /** @type {LayersModel['layers'][0]} */ (this.model.layers.find(({ weights }) => weights.length > 0));
     tf.tidy(() => {
       const weights = first.getWeights();
-      for (const places of HEADS[this.kind].linear) {
-        const [kernel, bias] = places.map((place) => /** @type {Float32Array} */ (weights[place].dataSync()));
-        const plain = folded({ kernel, bias }, scaling);
-        [plain.kernel, plain.bias].forEach((data, i) => (weights[places[i]] = tf.tensor(data, weights[places[i]].shape)));
+      for (const indices of HEADS[this.kind].linear) {
+        const [kernel, bias] = indices.map((index) => /** @type {Float32Array} */ (weights[index].dataSync()));
+        const plain = foldScaling({ kernel, bias }, scaling);
+        [plain.kernel, plain.bias].forEach((data, i) => (weights[indices[i]] = tf.tensor(data, weights[indices[i]].shape)));
       }
       first.setWeights(weights);
     });
   }
 
   /**
-   * Writes `dir` whole or not at all.
+   * Writes the classifier `dir`, whole or not at all.
    *
    * @param {string} dir
    * @param {Omit<Description, 'format' | 'version' | 'sha256' | 'labels' | 'files' | 'head' | 'pooling'>} details
-   * @param {Record<string, string>} [beside] other files to put there
+   * @param {Record<string, string>} [beside] other files, content by name
    */
   async save(dir, details, beside = {}) {
     const { kind: head, pooling, labels } = this;
@@ -199,16 +199,16 @@ export class Head {
 }
 
 /**
- * A description of another model would give each text the numbers of something else.
+ * Checks that the model has the inputs and outputs that its description and bundle say.
  *
  * @param {LayersModel} model
  * @param {Description} description
  * @param {Bundle} bundle
- * @param {string} dir
- * @returns {number} width of the vectors that it takes
- * @throws {UserError} the model takes or gives something else than its description and bundle say
+ * @param {string} dir of the classifier, for messages
+ * @returns {number} width of the vectors that the model takes
+ * @throws {UserError} the model does not fit
  */
-function assertFits(model, { head, pooling, labels, max_length: length }, bundle, dir) {
+function assertModelFits(model, { head, pooling, labels, max_length: length }, bundle, dir) {
   const { outputs, max_length: most } = bundle.contract;
   const hidden = outputs.find(({ role }) => role === 'sequence_output')?.shape[2];
   const whole = pooling === 'sequence_output';
@@ -236,15 +236,15 @@ function assertFits(model, { head, pooling, labels, max_length: length }, bundle
 }
 
 /**
- * A batch as the model takes it: float32[texts, hidden], or, padded with zeros to the longest,
- * float32[texts, sequence, hidden].
+ * Builds the model's input for a batch: float32[texts, hidden], or float32[texts, sequence, hidden],
+ * padded with zeros to the longest text.
  *
  * @param {FeatureSet} features
- * @param {ArrayLike<number>} texts
+ * @param {ArrayLike<number>} texts their indices in `features`
  * @param {string} kind of HEADS
  * @returns {Tensor}
  */
-export function inputOf(features, texts, kind) {
+export function buildInput(features, texts, kind) {
   const { hidden } = features;
   const counts = Array.from(texts, features.positions);
   const longest = counts.reduce((most, count) => Math.max(most, count), 0);
@@ -254,8 +254,8 @@ export function inputOf(features, texts, kind) {
   return tf.tensor(data, whole ? [texts.length, longest, hidden] : [texts.length, hidden]);
 }
 
-/** Texts in order, few enough at a time. @param {FeatureSet} features @returns {Generator<number[]>} */
-function* inferenceBatches({ count, positions }) {
+/** Splits the texts, in order, into batches for inference. @param {FeatureSet} features @returns {Generator<number[]>} */
+function* splitIntoBatches({ count, positions }) {
   /** @type {number[]} */
   let batch = [];
   let longest = 0;

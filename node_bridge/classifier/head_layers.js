@@ -1,24 +1,23 @@
 /**
- * What stands on the encoder, as TF.js layers with seeded weights. The last layer gives the
- * probabilities; the first one that has weights is linear in its input, so that a scaling can be
- * folded into it.
+ * The layers of a head, with seeded weights. The last layer gives the probabilities. The first layer
+ * with weights is linear in its input, so that a scaling can be folded into it.
  */
-import { load } from '../backends/tfjs.js';
+import { loadPackage } from '../backends/tfjs.js';
 
 const UNITS = 512;
 const LSTM_UNITS = 128;
 
 /**
  * @typedef {import('../encoder/features.js').Pooling} Pooling
- * @typedef {{hidden: number, classes: number, seed: number}} Size
+ * @typedef {{hidden: number, classes: number, seed: number}} HeadSize
  * @typedef {import('../backends/tfjs.js').Packages} Packages
  * @typedef {import('@tensorflow/tfjs-layers').LayersModel['layers'][0]} Layer
  *
  * @typedef {object} HeadKind
- * @property {Pooling} pooling what it takes
- * @property {(size: Size, make: Packages['layers']) => Layer[]} layers all but the last, made by TF.js
- * @property {[number, number][]} linear places of kernel and bias among the weights of the first
- *   layer that has any: of each of its parts that takes the input
+ * @property {Pooling} pooling which vectors it takes
+ * @property {(size: HeadSize, make: Packages['layers']) => Layer[]} layers creates all layers but the last
+ * @property {[number, number][]} linear indices of kernel and bias among the weights of the first
+ *   layer with weights, for each of its parts that takes the input
  */
 
 /** @type {Record<string, HeadKind>} by the name that `--head` takes */
@@ -32,7 +31,7 @@ export const HEADS = {
         inputShape: [hidden],
         units: UNITS,
         activation: 'tanh',
-        kernelInitializer: seeded(2 * seed),
+        kernelInitializer: createInitializer(2 * seed),
       }),
     ],
     linear: [[0, 1]],
@@ -49,9 +48,9 @@ export const HEADS = {
           layers.lstm({
             units: LSTM_UNITS,
             recurrentActivation: 'sigmoid', // as in Keras; TF.js's own default is hardSigmoid
-            kernelInitializer: seeded(2 * seed),
+            kernelInitializer: createInitializer(2 * seed),
             // Keras's default, orthogonal, needs a QR decomposition that TF.js warns is slow.
-            recurrentInitializer: seeded(2 * seed + 2 ** 20),
+            recurrentInitializer: createInitializer(2 * seed + 2 ** 20),
           })
         ),
       }),
@@ -66,24 +65,24 @@ export const HEADS = {
 };
 
 /**
- * @param {string} kind of HEADS
- * @param {Size} size
+ * @param {string} kind a name in HEADS
+ * @param {HeadSize} size
  * @returns {import('@tensorflow/tfjs-layers').Sequential} to float32[batch, classes]
  */
-export function headModel(kind, size) {
-  const { layers, sequential } = load('layers');
-  const before = HEADS[kind].layers(size, load('layers'));
+export function createHeadModel(kind, size) {
+  const { layers, sequential } = loadPackage('layers');
+  const before = HEADS[kind].layers(size, loadPackage('layers'));
   const probabilities = layers.dense({
     name: 'probabilities',
     units: size.classes,
     activation: 'softmax',
-    kernelInitializer: seeded(2 * size.seed + 1),
+    kernelInitializer: createInitializer(2 * size.seed + 1),
     ...(before.length === 0 ? { inputShape: [size.hidden] } : {}),
   });
   return sequential({ name: 'classifier', layers: [...before, probabilities] });
 }
 
 /** @param {number} seed */
-function seeded(seed) {
-  return load('layers').initializers.glorotUniform({ seed });
+function createInitializer(seed) {
+  return loadPackage('layers').initializers.glorotUniform({ seed });
 }

@@ -1,14 +1,14 @@
-/** Texts to labels with probabilities, in order, a window of texts at a time. */
-import { fitting, named, textFrom } from '../data/text.js';
-import { windows } from '../data/text_stream.js';
-import { featuresOf } from '../encoder/features.js';
-import { attempted, UserError } from '../support/errors.js';
-import { mostProbable } from './evaluation.js';
+/** Predicts the labels of a stream of texts, in order, one batch at a time. */
+import { assertTask, toNamedText, parseText } from '../data/text.js';
+import { streamBatches } from '../data/text_stream.js';
+import { encodeFeatures } from '../encoder/features.js';
+import { catchUserError, UserError } from '../support/errors.js';
+import { findMostProbable } from './evaluation.js';
 
-/** Texts that are encoded together, those of one length in one batch: as many as are light to hold. */
-const WINDOW = { vectors: 1024, sequences: 128 };
-/** Probabilities of a window. */
-const PROBABILITIES = 2 ** 22;
+/** How many texts are encoded together. Their vectors need little memory. */
+const BATCH_TEXTS = { vectors: 1024, sequences: 128 };
+/** The most probabilities of a batch. */
+const MAX_PROBABILITIES = 2 ** 22;
 
 /**
  * @typedef {import('../data/text.js').GivenText} GivenText
@@ -16,14 +16,14 @@ const PROBABILITIES = 2 ** 22;
  *
  * @typedef {{label: string, probability: number}} Ranked
  *
- * @typedef {object} Answer to a text
- * @property {string} label the most probable one
+ * @typedef {object} Answer the answer to a text
+ * @property {string} label the most probable label
  * @property {number} probability of that label
  * @property {Record<string, number>} probabilities of every label
- * @property {Ranked[]} [top] the most probable labels in order, as many as were asked for
+ * @property {Ranked[]} [top] the most probable labels in order, as many as the option `top` says
  *
  * @typedef {import('../data/text.js').NamedText & Answer} Prediction
- * @typedef {{error: Error}} Broken what stands in the place of a text that is broken
+ * @typedef {{error: Error}} Broken the result for a broken text
  *
  * @typedef {object} Head
  * @property {string[]} labels
@@ -37,44 +37,44 @@ const PROBABILITIES = 2 ** 22;
  * @property {import('../encoder/features.js').Encoder} encoder
  * @property {Head} head
  *
- * @typedef {object} Options
+ * @typedef {object} PredictOptions
  * @property {number} [top] how many of the most probable labels to rank; none by default
- * @property {boolean} [keepBroken] a broken text, or an Error in the place of one, does not end the
- *   others
+ * @property {boolean} [keepBroken] whether the stream goes on after a broken text or an Error
  */
 
 /**
  * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
  * @param {Tools} tools
- * @param {Options} [options]
+ * @param {PredictOptions} [options]
  * @returns {AsyncGenerator<Prediction | Broken, void, void>} one for each text
- * @throws {UserError} a broken text that is not kept, after all before it have been given; a `top`
- *   that is no whole number
+ * @throws {UserError} a text is broken and `keepBroken` is false; all predictions before it come first.
+ *   Or `top` is no whole number.
  */
-export async function* predict(texts, tools, { top = 0, keepBroken = false } = {}) {
+export async function* predictStream(texts, tools, { top = 0, keepBroken = false } = {}) {
   if (typeof texts === 'string') throw new UserError('Expected `texts` to be many texts, got a string; `predict` takes one');
   if (!(Number.isInteger(top) && top >= 0)) {
     throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
   }
   const { description, pooling } = tools.head;
-  const most = pooling === 'sequence_output' ? WINDOW.sequences : WINDOW.vectors;
-  const size = Math.max(1, Math.min(most, Math.floor(PROBABILITIES / tools.head.labels.length)));
-  for await (const window of windows(checked(texts, description?.task, keepBroken), size)) {
-    yield* answers(window, tools, top);
+  const most = pooling === 'sequence_output' ? BATCH_TEXTS.sequences : BATCH_TEXTS.vectors;
+  const size = Math.max(1, Math.min(most, Math.floor(MAX_PROBABILITIES / tools.head.labels.length)));
+  for await (const window of streamBatches(checkTexts(texts, description?.task, keepBroken), size)) {
+    yield* predictBatch(window, tools, top);
   }
 }
 
 /**
- * No generator, which could be closed only between two texts.
+ * Checks each text. This is an iterator and not a generator, since a generator cannot be closed while
+ * it waits for the next text.
  *
  * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
  * @param {import('../data/text.js').Task | undefined} task
  * @param {boolean} keepBroken
  * @returns {AsyncIterableIterator<Text | Error>}
  */
-function checked(texts, task, keepBroken) {
+function checkTexts(texts, task, keepBroken) {
   const iterator = Symbol.asyncIterator in texts ? texts[Symbol.asyncIterator]() : texts[Symbol.iterator]();
-  let place = -1;
+  let index = -1;
   return {
     [Symbol.asyncIterator]() {
       return this;
@@ -82,17 +82,17 @@ function checked(texts, task, keepBroken) {
     async next() {
       const { done, value } = await iterator.next();
       if (done) return { done, value: undefined };
-      const given = await value; // an array may hold promises
-      place += 1;
-      const text = given instanceof Error ? given : attempted(() => fitting(textFrom(given), task));
+      const source = await value; // an array may hold promises
+      index += 1;
+      const text = source instanceof Error ? source : catchUserError(() => assertTask(parseText(source), task));
       if (text instanceof Error && !keepBroken) {
         await this.return?.();
-        throw new UserError(`texts[${place}]: ${text.message}`);
+        throw new UserError(`texts[${index}]: ${text.message}`);
       }
       return { done: false, value: text };
     },
     async return() {
-      // The iterator of a stream of Node's would wait for its next chunk.
+      // The iterator of a Node stream would wait for its next chunk.
       if ('destroy' in texts && typeof texts.destroy === 'function') texts.destroy();
       await iterator.return?.();
       return { done: true, value: undefined };
@@ -104,12 +104,12 @@ function checked(texts, task, keepBroken) {
  * @param {(Text | Error)[]} window
  * @param {Tools} tools
  * @param {number} top
- * @returns {AsyncGenerator<Prediction | Broken>} each made when it is asked for: of many labels it is large
+ * @returns {AsyncGenerator<Prediction | Broken>} each one is made on demand, since with many labels it is large
  */
-async function* answers(window, { head, ...tools }, top) {
+async function* predictBatch(window, { head, ...tools }, top) {
   const texts = window.flatMap((text) => (text instanceof Error ? [] : [text]));
   const { description, pooling } = head;
-  const features = await featuresOf(texts, tools, { maxLength: description?.max_length, pooling });
+  const features = await encodeFeatures(texts, tools, { maxLength: description?.max_length, pooling });
   const rows = await head.probabilities(features);
   let next = 0;
   for (const text of window) {
@@ -118,7 +118,7 @@ async function* answers(window, { head, ...tools }, top) {
       continue;
     }
     next += 1;
-    yield { ...named(text), ...answer(rows[next - 1], head.labels, top) };
+    yield { ...toNamedText(text), ...rankLabels(rows[next - 1], head.labels, top) };
   }
 }
 
@@ -128,9 +128,9 @@ async function* answers(window, { head, ...tools }, top) {
  * @param {number} top
  * @returns {Answer}
  */
-function answer(row, labels, top) {
-  const best = mostProbable(row);
-  const all = labels.map((label, place) => ({ label, probability: row[place] }));
+function rankLabels(row, labels, top) {
+  const best = findMostProbable(row);
+  const all = labels.map((label, index) => ({ label, probability: row[index] }));
   return {
     ...all[best],
     probabilities: Object.fromEntries(all.map(({ label, probability }) => [label, probability])),

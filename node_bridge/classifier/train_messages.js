@@ -1,23 +1,23 @@
-/** What train.js says: before, after each epoch, and at the end. */
+/** The messages of train.js: at the start, after each epoch, and at the end. */
 import { relative, resolve } from 'node:path';
 
-import { formatConfusion, interval95 } from './evaluation.js';
+import { formatConfusion, wilsonInterval95 } from './evaluation.js';
 
 /**
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
- * @typedef {import('./training.js').Problem} Problem
+ * @typedef {import('./training.js').TrainingProblem} Problem
  * @typedef {import('./training.js').EpochResult} EpochResult
  * @typedef {import('./evaluation.js').Evaluation} Evaluation
  * @typedef {import('./data_report.js').DataReport} DataReport
  */
 
 /** @param {Bundle} bundle @param {Problem} problem */
-export function introduction({ contract, dir }, { train, dev, labels }) {
+export function formatIntroduction({ contract, dir }, { train, dev, labels }) {
   const { name, trained } = contract;
   const weights =
     trained === false ? 'UNTRAINED WEIGHTS: a seeded model' : trained ? 'trained weights' : 'weights of unknown training';
   return [
-    `bundle ${name} (${weights}), ${short(dir)}`,
+    `bundle ${name} (${weights}), ${shortenPath(dir)}`,
     `${train.count} training and ${dev.count} dev texts (${train.task}), ` +
       `labels ${labels.slice(0, 8).join(', ')}${labels.length > 8 ? `, … (${labels.length})` : ''}; ` +
       '[CLS] and [SEP] are added',
@@ -25,10 +25,10 @@ export function introduction({ contract, dir }, { train, dev, labels }) {
 }
 
 /** @param {EpochResult} epoch */
-export function noteOf({ loss, accuracy, devLoss, devAccuracy, devMacroF1 }) {
+export function formatEpoch({ loss, accuracy, devLoss, devAccuracy, devMacroF1 }) {
   return (
-    `loss ${loss.toFixed(4)}, accuracy ${percent(accuracy)}, ` +
-    `dev loss ${devLoss.toFixed(4)}, dev accuracy ${percent(devAccuracy)}, macro-F1 ${percent(devMacroF1)}`
+    `loss ${loss.toFixed(4)}, accuracy ${formatPercent(accuracy)}, ` +
+    `dev loss ${devLoss.toFixed(4)}, dev accuracy ${formatPercent(devAccuracy)}, macro-F1 ${formatPercent(devMacroF1)}`
   );
 }
 
@@ -36,40 +36,40 @@ export function noteOf({ loss, accuracy, devLoss, devAccuracy, devMacroF1 }) {
  * @param {{evaluation: Evaluation, labels: string[], devCount: number, report: DataReport,
  *   bestEpoch: number, bestBy: string, out: string, next: string}} result
  */
-export function verdict({ evaluation, labels, devCount, report, bestEpoch, bestBy, out, next }) {
+export function formatResult({ evaluation, labels, devCount, report, bestEpoch, bestBy, out, next }) {
   return [
     '',
     ...formatConfusion(evaluation.confusion, labels),
     '',
-    `dev ${accuracyLine(evaluation.accuracy, devCount, report)}`,
-    `macro-F1 ${percent(evaluation.macroF1)}; epoch ${bestEpoch} is the best by ${bestBy}; ` +
-      `saved in ${short(out)} with training.html; next:`,
+    `dev ${formatAccuracy(evaluation.accuracy, devCount, report)}`,
+    `macro-F1 ${formatPercent(evaluation.macroF1)}; epoch ${bestEpoch} is the best by ${bestBy}; ` +
+      `saved in ${shortenPath(out)} with training.html; next:`,
     `  ${next}`,
   ];
 }
 
 /**
- * Accuracy is nothing without what it is compared with.
+ * The accuracy with its interval and the majority baseline, since alone it means little.
  *
  * @param {number} accuracy
  * @param {number} devCount
  * @param {DataReport} report
  */
-export function accuracyLine(accuracy, devCount, { majority }) {
-  const [low, high] = interval95(accuracy, devCount).map((share) => (100 * share).toFixed(1));
+export function formatAccuracy(accuracy, devCount, { majority }) {
+  const [low, high] = wilsonInterval95(accuracy, devCount).map((share) => (100 * share).toFixed(1));
   return (
-    `accuracy ${percent(accuracy)} (95 % interval ${low} to ${high} %; ` +
-    `majority baseline ${percent(majority.dev_accuracy)}, always ${JSON.stringify(majority.label)})`
+    `accuracy ${formatPercent(accuracy)} (95 % interval ${low} to ${high} %; ` +
+    `majority baseline ${formatPercent(majority.dev_accuracy)}, always ${JSON.stringify(majority.label)})`
   );
 }
 
 /**
- * The summary of `--json`.
+ * Builds the summary for `--json`.
  *
  * @param {{details: object, bundle: Bundle, problem: Problem, history: EpochResult[],
  *   evaluation: Evaluation, report: DataReport, warnings: string[], out: string}} result
  */
-export function summaryOf({ details, bundle, problem: { train, dev, labels }, history, evaluation, report, warnings, out }) {
+export function buildSummary({ details, bundle, problem: { train, dev, labels }, history, evaluation, report, warnings, out }) {
   return {
     classifier: out,
     ...details,
@@ -87,25 +87,25 @@ export function summaryOf({ details, bundle, problem: { train, dev, labels }, hi
       }),
     ),
     dev_loss: evaluation.loss,
-    dev_accuracy_interval: interval95(evaluation.accuracy, dev.count),
+    dev_accuracy_interval: wilsonInterval95(evaluation.accuracy, dev.count),
     majority_accuracy: report.majority.dev_accuracy,
-    ...confusionOf(evaluation),
+    ...summarizeConfusion(evaluation),
   };
 }
 
-/** All of it; of very many labels the pairs that occur. @param {Evaluation} evaluation */
-function confusionOf({ confusion }) {
+/** The whole matrix, or with very many labels the pairs that occur. @param {Evaluation} evaluation */
+function summarizeConfusion({ confusion }) {
   const { matrix, pairs } = confusion;
   return matrix === undefined ? { confusion_pairs: pairs } : { confusion: matrix };
 }
 
 /** @param {number} share */
-export function percent(share) {
+export function formatPercent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** A path as one would type it here. @param {string} path */
-export function short(path) {
+/** A path as the user would type it here. @param {string} path */
+export function shortenPath(path) {
   const near = relative('', path);
   return near === '' || near.startsWith('..') ? resolve(path) : near;
 }

@@ -1,120 +1,119 @@
 /**
- * From labelled texts, whose vectors are in a store, to a trained head. Knows nothing of the
- * command line.
+ * Trains a head on labelled texts whose vectors are in a store. Does not depend on the command line.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { labelsOf } from '../data/dataset.js';
-import { named } from '../data/text.js';
+import { listLabels } from '../data/dataset.js';
+import { toNamedText } from '../data/text.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { isObject, parseJson } from '../support/json.js';
-import { bytesOf, readSafetensors, writeSafetensors } from '../support/safetensors.js';
+import { asBytes, readSafetensors, writeSafetensors } from '../support/safetensors.js';
 import { evaluate } from './evaluation.js';
-import { scaled, scalingOf, stored } from './feature_sets.js';
-import { fit } from './fitting.js';
+import { scaleFeatures, fitScaling, featuresFromStore } from './feature_sets.js';
+import { fitHead } from './fitting.js';
 import { Head } from './head.js';
 
-/** By what the best epoch is found. */
+/** The figure that chooses the best epoch, by the value of --best-by. */
 export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f1': 'devMacroF1' });
 
 /**
  * @typedef {import('../data/dataset.js').Dataset} Dataset
  * @typedef {import('../support/progress.js').Progress} Progress
  * @typedef {import('./evaluation.js').Evaluation} Evaluation
- * @typedef {import('./fitting.js').Epoch & {devLoss: number, devAccuracy: number, devMacroF1: number}} EpochResult
+ * @typedef {import('./fitting.js').EpochFigures & {devLoss: number, devAccuracy: number, devMacroF1: number}} EpochResult
  *
  * @typedef {keyof typeof BEST_BY} BestBy
  *
- * @typedef {object} Problem
+ * @typedef {object} TrainingProblem
  * @property {Dataset} train
  * @property {Dataset} dev
  * @property {string[]} labels
  * @property {Int32Array} targets of the training texts
  * @property {Int32Array} devTargets
- * @property {import('../data/dataset.js').Texts} golden texts to which the classifier keeps its answers; they
- *   go wherever it goes, so never the user's own
+ * @property {import('../data/dataset.js').TextSource} golden the classifier stores its answers to these texts;
+ *   they are published with it, so they are never the user's own
  *
- * @typedef {object} Settings
+ * @typedef {object} TrainingSettings
  * @property {string} head of HEADS
  * @property {number} epochs at most
- * @property {number} patience epochs without a better one after which training ends; Infinity: none
+ * @property {number} patience training ends after so many epochs without a better one; Infinity: never
  * @property {number} batchSize
  * @property {number} seed
  * @property {number} learningRate
  * @property {import('./fitting.js').Schedule} schedule
  * @property {number[]} classWeights of each label
- * @property {BestBy} bestBy what makes an epoch the best
+ * @property {BestBy} bestBy what chooses the best epoch
  *
  * @typedef {object} Listener
  * @property {(title: string, total: number) => Progress} progress
- * @property {(epoch: EpochResult) => string} noteOf what to say of an epoch that is done
- * @property {(line: string) => void} say
+ * @property {(epoch: EpochResult) => string} noteOf formats the message about an epoch
+ * @property {(line: string) => void} say prints a message
  *
- * @typedef {object} Trained
+ * @typedef {object} TrainingResult
  * @property {Head} head
  * @property {EpochResult[]} history
- * @property {number} bestEpoch whose weights the head has
+ * @property {number} bestEpoch the epoch of the head's weights
  * @property {Evaluation} dev
- * @property {import('./classifier_files.js').Golden[]} golden
+ * @property {import('./classifier_files.js').GoldenAnswer[]} golden
  */
 
 /**
- * Checks that the two sets make a problem to learn; before the encoder is loaded. What is wrong with
- * one that can be learned, data_report.js says.
+ * Checks that the two sets can be learned, before the encoder is loaded. data_report.js gives warnings
+ * about data that can be learned.
  *
  * @param {Dataset} train
  * @param {Dataset} dev
- * @returns {Omit<Problem, 'golden'>}
- * @throws {UserError} one label only, a dev label that training does not know, other tasks
+ * @returns {Omit<TrainingProblem, 'golden'>}
+ * @throws {UserError} there is only one label, training has not all labels of dev, or the tasks differ
  */
-export function problemOf(train, dev) {
+export function buildProblem(train, dev) {
   if (train.task !== dev.task) {
     throw new UserError(`${train.path} holds ${train.task} texts, but ${dev.path} ${dev.task} ones; expected the same`);
   }
-  const labels = labelsOf(train);
+  const labels = listLabels(train);
   return { train, dev, labels, targets: train.targets(labels), devTargets: dev.targets(labels) };
 }
 
 /**
- * Trains on scaled vectors (feature_sets.js says why), keeps the best epoch, and goes on from where an
- * earlier run was stopped.
+ * Trains on scaled vectors (feature_sets.js says why), takes the best epoch, and continues an earlier
+ * run that was stopped.
  *
- * @param {Problem} problem
- * @param {import('../encoder/feature_cache.js').FeatureStore} store that has all its texts
- * @param {Settings} settings
- * @param {TrainingState} kept
- * @param {Listener} listener
- * @returns {Promise<Trained>}
+ * @param {TrainingProblem} problem
+ * @param {import('../encoder/feature_cache.js').FeatureStore} store has the vectors of all texts
+ * @param {TrainingSettings} settings
+ * @param {TrainingCheckpoint} checkpoint is read at the start and written after each epoch
+ * @param {Listener} listener gets progress and messages
+ * @returns {Promise<TrainingResult>}
  */
-export async function trainOn({ train, dev, labels, targets, devTargets, golden }, store, settings, kept, listener) {
-  const [features, devFeatures] = [stored(store, train), stored(store, dev)];
-  const scaling = scalingOf(features);
+export async function trainHead({ train, dev, labels, targets, devTargets, golden }, store, settings, checkpoint, listener) {
+  const [features, devFeatures] = [featuresFromStore(store, train), featuresFromStore(store, dev)];
+  const scaling = fitScaling(features);
   const head = Head.create({ kind: settings.head, hidden: store.hidden, labels, seed: settings.seed });
-  const before = begun(kept, head, listener);
-  const history = before?.history ?? [];
-  let best = before?.best ?? { epoch: 0, weights: await head.weights() };
+  const saved = loadCheckpoint(checkpoint, head, listener);
+  const history = saved?.history ?? [];
+  let best = saved?.best ?? { epoch: 0, weights: await head.weights() };
   const isOver = () => history.length - best.epoch >= settings.patience;
 
   /** @type {Progress | undefined} */
   let bar;
-  const training = fit(head, scaled(features, scaling), targets, {
+  const training = fitHead(head, scaleFeatures(features, scaling), targets, {
     ...settings,
     epochs: isOver() ? 0 : settings.epochs,
-    state: before?.state,
+    state: saved?.state,
     onBatch(count) {
       bar ??= listener.progress(`epoch ${history.length + 1} of ${settings.epochs}`, features.count);
       bar.advance(count);
     },
     async onEpoch(epoch, state) {
-      const { loss, accuracy, macroF1 } = await evaluate(head, scaled(devFeatures, scaling), devTargets);
+      const { loss, accuracy, macroF1 } = await evaluate(head, scaleFeatures(devFeatures, scaling), devTargets);
       const result = { ...epoch, devLoss: loss, devAccuracy: accuracy, devMacroF1: macroF1 };
       history.push(result);
       if (best.epoch === 0 || isBetter(result, history[best.epoch - 1], settings.bestBy))
         best = { epoch: epoch.epoch, weights: state.weights };
-      kept.write({ state, best, history });
+      checkpoint.write({ state, best, history });
       bar?.done(listener.noteOf(result));
       bar = undefined;
       return !isOver();
@@ -125,20 +124,26 @@ export async function trainOn({ train, dev, labels, targets, devTargets, golden 
   head.setWeights(best.weights);
   head.fold(scaling);
   const evaluation = await evaluate(head, devFeatures, devTargets);
-  return { head, history, bestEpoch: best.epoch, dev: evaluation, golden: await goldenOf(head, golden, stored(store, golden)) };
+  return {
+    head,
+    history,
+    bestEpoch: best.epoch,
+    dev: evaluation,
+    golden: await computeGoldenAnswers(head, golden, featuresFromStore(store, golden)),
+  };
 }
 
-/** What an earlier run left; damaged, it is of no use. @param {TrainingState} kept @param {Head} head @param {Listener} listener */
-function begun(kept, head, { say }) {
+/** Loads the checkpoint of an earlier run. A damaged one is removed. @param {TrainingCheckpoint} checkpoint @param {Head} head @param {Listener} listener */
+function loadCheckpoint(checkpoint, head, { say }) {
   try {
-    const found = kept.read();
+    const found = checkpoint.read();
     if (found !== undefined && !head.fits(found.state, found.best.weights))
-      throw new Error(`${kept.path} holds the weights of another head`);
+      throw new Error(`${checkpoint.path} holds the weights of another head`);
     if (found !== undefined) say(`going on after epoch ${found.state.epoch}, which an earlier run finished`);
     return found;
   } catch (error) {
     say(`${/** @type {Error} */ (error).message}; training starts at epoch 1`);
-    kept.remove();
+    checkpoint.remove();
     return undefined;
   }
 }
@@ -150,94 +155,95 @@ function isBetter(one, other, bestBy) {
 }
 
 /**
- * What the head says of some texts, so that it can be told later whether a copy still says the same.
+ * Computes the golden answers: by them a later check can see whether a copy gives the same answers.
  *
  * @param {Head} head
- * @param {import('../data/dataset.js').Texts} texts
+ * @param {import('../data/dataset.js').TextSource} texts
  * @param {import('./feature_sets.js').FeatureSet} features of these texts
  */
-async function goldenOf(head, texts, features) {
+async function computeGoldenAnswers(head, texts, features) {
   const rows = await head.probabilitiesOf(features);
-  /** @type {import('./classifier_files.js').Golden[]} */
+  /** @type {import('./classifier_files.js').GoldenAnswer[]} */
   const golden = [];
   for await (const text of texts.texts()) {
     const row = rows[golden.length];
-    golden.push({ ...named(text), label: head.labelOf(row), probabilities: Array.from(row) });
+    golden.push({ ...toNamedText(text), label: head.labelOf(row), probabilities: Array.from(row) });
   }
   return golden;
 }
 
-// Training that has not ended yet, in one file: what the next epoch starts from, the best weights
-// so far, and what has been said. The file is named after everything that decides the outcome, so
-// that the same command finds it and no other one does.
+// The checkpoint of a training that has not ended, in one file: the state that the next epoch starts
+// from, the best weights so far, and the history. The file name is a hash of everything that decides
+// the result, so only the same command finds it.
 
 /**
- * @typedef {import('./fitting.js').State} State
- * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} SavedTraining
+ * @typedef {import('./fitting.js').FitState} State
+ * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} Checkpoint
  */
 
-/** Bytes: a head of 10,000 labels has 20 MB, kept four times. */
-const LARGEST = 2 ** 30;
+/** The largest checkpoint in bytes: a head of 10,000 labels has 20 MB, stored four times. */
+const MAX_FILE_BYTES = 2 ** 30;
 
-export class TrainingState {
+export class TrainingCheckpoint {
   /**
-   * @param {string} cache
-   * @param {unknown[]} decides all that the outcome depends on, as JSON can tell it
+   * @param {string} cache directory
+   * @param {unknown[]} settings all values that the result depends on; JSON.stringify must be able to write them
    */
-  constructor(cache, decides) {
+  constructor(cache, settings) {
     this.dir = join(cache, 'training');
-    this.path = join(this.dir, `${sha256([Buffer.from(JSON.stringify(decides))]).slice(0, 32)}.safetensors`);
+    this.path = join(this.dir, `${sha256([Buffer.from(JSON.stringify(settings))]).slice(0, 32)}.safetensors`);
   }
 
-  /** @param {SavedTraining} progress */
+  /** @param {Checkpoint} checkpoint */
   write({ state, best, history }) {
     mkdirSync(this.dir, { recursive: true });
     const { weights, moments, epoch, steps } = state;
     const groups = { best: best.weights, moments, weights };
     const tensors = Object.fromEntries(
       Object.entries(groups).flatMap(([group, arrays]) =>
-        arrays.map((data, i) => [nameOf(group, i), { dtype: /** @type {const} */ ('F32'), shape: [data.length], data }]),
+        arrays.map((data, i) => [tensorName(group, i), { dtype: /** @type {const} */ ('F32'), shape: [data.length], data }]),
       ),
     );
-    const told = JSON.stringify({ epoch, steps, best: best.epoch, history });
-    writeSafetensors(this.path, tensors, { told, sha256: sumOf(told, tensors) });
+    const progress = JSON.stringify({ epoch, steps, best: best.epoch, history });
+    writeSafetensors(this.path, tensors, { told: progress, sha256: hashCheckpoint(progress, tensors) });
   }
 
   /**
-   * @returns {SavedTraining | undefined} undefined where there is none
-   * @throws {Error} it is damaged
+   * @returns {Checkpoint | undefined} undefined if there is none
+   * @throws {Error} the checkpoint is damaged
    */
   read() {
     if (!existsSync(this.path)) return undefined;
-    const { tensors, metadata } = readSafetensors(readInput(this.path, LARGEST), this.path);
-    if (sumOf(metadata.told, tensors) !== metadata.sha256) throw new Error(`${this.path} does not have the sha256 it names`);
+    const { tensors, metadata } = readSafetensors(readInput(this.path, MAX_FILE_BYTES), this.path);
+    if (hashCheckpoint(metadata.told, tensors) !== metadata.sha256)
+      throw new Error(`${this.path} does not have the sha256 it names`);
     const group = (/** @type {string} */ name) =>
       Object.keys(tensors)
         .filter((key) => key.startsWith(`${name}.`))
         .sort()
         .map((key) => /** @type {Float32Array} */ (tensors[key].data));
-    const told = parseJson(metadata.told, this.path);
-    if (!isTold(told)) throw new Error(`${this.path} does not say where training was`);
-    const { epoch, steps, best, history } = told;
+    const progress = parseJson(metadata.told, this.path);
+    if (!isProgress(progress)) throw new Error(`${this.path} does not say where training was`);
+    const { epoch, steps, best, history } = progress;
     const state = { epoch, steps, weights: group('weights'), moments: group('moments') };
     return { state, best: { epoch: best, weights: group('best') }, history };
   }
 
-  /** What was begun is finished, or of no use. */
+  /** Removes the checkpoint. */
   remove() {
     rmSync(this.path, { force: true, recursive: true });
   }
 }
 
 /**
- * Whether it says all that training goes on from.
+ * Whether a value has all fields that training continues from.
  *
- * @param {unknown} told
- * @returns {told is {epoch: number, steps: number, best: number, history: EpochResult[]}}
+ * @param {unknown} value
+ * @returns {value is {epoch: number, steps: number, best: number, history: EpochResult[]}}
  */
-function isTold(told) {
-  if (!isObject(told) || !Array.isArray(told.history)) return false;
-  const { epoch, steps, best, history } = told;
+function isProgress(value) {
+  if (!isObject(value) || !Array.isArray(value.history)) return false;
+  const { epoch, steps, best, history } = value;
   const isEpoch = (/** @type {unknown} */ one) =>
     isObject(one) &&
     ['loss', 'accuracy', 'devLoss', 'devAccuracy', 'devMacroF1', 'seconds'].every((name) => Number.isFinite(one[name]));
@@ -249,15 +255,15 @@ function isTold(told) {
   );
 }
 
-/** Sorts as it counts. @param {string} group @param {number} i */
-function nameOf(group, i) {
+/** A name for tensor i of a group; names sort in the order of i. @param {string} group @param {number} i */
+function tensorName(group, i) {
   return `${group}.${String(i).padStart(4, '0')}`;
 }
 
-/** @param {string} told @param {Record<string, {data: Float32Array | Int32Array}>} tensors */
-function sumOf(told, tensors) {
+/** @param {string} progress @param {Record<string, {data: Float32Array | Int32Array}>} tensors */
+function hashCheckpoint(progress, tensors) {
   const names = Object.keys(tensors).sort();
-  return sha256([Buffer.from(told), ...names.map((name) => bytesOf(tensors[name].data))]);
+  return sha256([Buffer.from(progress), ...names.map((name) => asBytes(tensors[name].data))]);
 }
 
 /** @param {Uint8Array[]} chunks */

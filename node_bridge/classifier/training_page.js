@@ -1,6 +1,6 @@
-/** Learning curves, and who was taken for whom, as one HTML page that needs nothing else. */
-import { printable } from '../support/printing.js';
-import { f1Of } from './evaluation.js';
+/** Renders learning curves and the confusion matrix as one HTML page without other files. */
+import { toPrintable } from '../support/printing.js';
+import { computeLabelF1 } from './evaluation.js';
 
 const WIDTH = 640;
 const HEIGHT = 220;
@@ -8,12 +8,12 @@ const LEFT = 48;
 const BOTTOM = 28;
 const TOP = 12;
 const RIGHT = 12;
-/** More labels make a table that nobody reads. */
-const WIDEST = 40;
+/** A table of more labels is not readable. */
+const MAX_LABELS = 40;
 
 /**
  * @typedef {import('./training.js').EpochResult} EpochResult
- * @typedef {{name: string, of: (epoch: EpochResult) => number, kind: 'train' | 'dev'}} Curve
+ * @typedef {{name: string, figureOf: (epoch: EpochResult) => number, kind: 'train' | 'dev'}} Curve
  */
 
 const STYLE = `
@@ -35,78 +35,78 @@ th:first-child { text-align: left; } td.right { font-weight: 600; } caption { te
  * @param {EpochResult[]} result.history
  * @param {number} result.bestEpoch
  * @param {string} result.bestBy
- * @param {import('./evaluation.js').Evaluation} result.evaluation on the dev texts, of the best epoch
- * @param {string} result.accuracy a line of what the accuracy is worth
+ * @param {import('./evaluation.js').Evaluation} result.evaluation of the best epoch on the dev texts
+ * @param {string} result.accuracy a line about the accuracy
  * @param {string[]} result.warnings about the data
  * @returns {string}
  */
-export function trainingPage({ name, labels, history, bestEpoch, bestBy, evaluation, accuracy, warnings }) {
+export function renderTrainingPage({ name, labels, history, bestEpoch, bestBy, evaluation, accuracy, warnings }) {
   const { macroF1, loss, confusion } = evaluation;
   /** @type {Record<string, Curve[]>} */
   const charts = {
-    Loss: [curve('train', (epoch) => epoch.loss), curve('dev', (epoch) => epoch.devLoss)],
-    Accuracy: [curve('train', (epoch) => epoch.accuracy), curve('dev', (epoch) => epoch.devAccuracy)],
+    Loss: [createCurve('train', (epoch) => epoch.loss), createCurve('dev', (epoch) => epoch.devLoss)],
+    Accuracy: [createCurve('train', (epoch) => epoch.accuracy), createCurve('dev', (epoch) => epoch.devAccuracy)],
   };
-  const drawn = Object.entries(charts).map(([title, curves]) => `<h2>${title}</h2>\n${chart(curves, history, bestEpoch)}`);
+  const drawn = Object.entries(charts).map(([title, curves]) => `<h2>${title}</h2>\n${renderChart(curves, history, bestEpoch)}`);
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Training of ${escaped(name)}</title>
+<title>Training of ${escapeHtml(name)}</title>
 <style>${STYLE}</style>
-<h1>Training of ${escaped(name)}</h1>
-<p>Best of ${history.length} epochs by ${bestBy}: ${bestEpoch}. On the dev texts: ${escaped(accuracy)}, macro-F1 ${percent(macroF1)}, loss ${loss.toFixed(4)}.</p>
+<h1>Training of ${escapeHtml(name)}</h1>
+<p>Best of ${history.length} epochs by ${bestBy}: ${bestEpoch}. On the dev texts: ${escapeHtml(accuracy)}, macro-F1 ${formatPercent(macroF1)}, loss ${loss.toFixed(4)}.</p>
 <h2>About the data</h2>
 <ul>
-${warnings.map((line) => `<li>${escaped(line)}</li>`).join('\n')}
+${warnings.map((line) => `<li>${escapeHtml(line)}</li>`).join('\n')}
 </ul>
-<p class="key"><b class="train">training texts</b>, each as it was when its batch came · <b class="dev">dev texts</b>, after the epoch · dashed: the epoch that was kept</p>
+<p class="key"><b class="train">training texts</b>, each as it was when its batch came · <b class="dev">dev texts</b>, after the epoch · dashed: the best epoch</p>
 ${drawn.join('\n')}
 <h2>Confusion</h2>
-${labels.length > WIDEST ? `<p>${labels.length} labels are too many for a table.</p>` : confusionTable(labels, confusion)}
+${labels.length > MAX_LABELS ? `<p>${labels.length} labels are too many for a table.</p>` : renderConfusionTable(labels, confusion)}
 </html>
 `;
 }
 
-/** @param {'train' | 'dev'} kind @param {(epoch: EpochResult) => number} of @returns {Curve} */
-function curve(kind, of) {
-  return { name: kind, kind, of };
+/** @param {'train' | 'dev'} kind @param {(epoch: EpochResult) => number} figureOf @returns {Curve} */
+function createCurve(kind, figureOf) {
+  return { name: kind, kind, figureOf };
 }
 
 /** @param {Curve[]} curves @param {EpochResult[]} history @param {number} bestEpoch */
-function chart(curves, history, bestEpoch) {
-  const values = curves.flatMap(({ of }) => history.map(of));
+function renderChart(curves, history, bestEpoch) {
+  const values = curves.flatMap(({ figureOf }) => history.map(figureOf));
   const lowest = values.reduce((least, value) => Math.min(least, value), Infinity);
   const highest = values.reduce((most, value) => Math.max(most, value), -Infinity);
-  const { low, high, ticks } = scale(lowest, highest);
+  const { low, high, ticks } = computeAxis(lowest, highest);
   const last = Math.max(history.length, 2);
   const x = (/** @type {number} */ epoch) => LEFT + ((epoch - 1) / (last - 1)) * (WIDTH - LEFT - RIGHT);
   const y = (/** @type {number} */ value) => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM);
   const rules = ticks.map(
     (tick) =>
-      `<line class="rule" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y(tick))}" y2="${at(y(tick))}"/>` +
-      `<text x="${LEFT - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${Number(tick.toPrecision(6))}</text>`,
+      `<line class="rule" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${formatCoordinate(y(tick))}" y2="${formatCoordinate(y(tick))}"/>` +
+      `<text x="${LEFT - 8}" y="${formatCoordinate(y(tick) + 4)}" text-anchor="end">${Number(tick.toPrecision(6))}</text>`,
   );
   const every = Math.ceil(history.length / 12);
   const epochs = history
     .filter(({ epoch }) => (epoch - 1) % every === 0)
-    .map(({ epoch }) => `<text x="${at(x(epoch))}" y="${HEIGHT - 8}" text-anchor="middle">${epoch}</text>`);
-  const lines = curves.map(({ kind, of }) => {
-    const points = history.map((epoch) => [at(x(epoch.epoch)), at(y(of(epoch)))]);
+    .map(({ epoch }) => `<text x="${formatCoordinate(x(epoch))}" y="${HEIGHT - 8}" text-anchor="middle">${epoch}</text>`);
+  const lines = curves.map(({ kind, figureOf }) => {
+    const points = history.map((epoch) => [formatCoordinate(x(epoch.epoch)), formatCoordinate(y(figureOf(epoch)))]);
     const dots = points.map(([cx, cy]) => `<circle class="${kind}" cx="${cx}" cy="${cy}" r="3"/>`).join('');
     return `<polyline class="${kind}" points="${points.join(' ')}"/>${history.length > 40 ? '' : dots}`;
   });
-  const best = `<line class="best" x1="${at(x(bestEpoch))}" x2="${at(x(bestEpoch))}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`;
+  const best = `<line class="best" x1="${formatCoordinate(x(bestEpoch))}" x2="${formatCoordinate(x(bestEpoch))}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`;
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img">\n${[...rules, best, ...epochs, ...lines].join('\n')}\n</svg>`;
 }
 
 /**
- * Round marks around all values: steps of 1, 2 or 5 times a power of ten.
+ * Computes an axis with round ticks around all values: steps of 1, 2 or 5 times a power of ten.
  *
  * @param {number} least
  * @param {number} most
  */
-function scale(least, most) {
+function computeAxis(least, most) {
   const span = most - least || Math.abs(most) || 1;
   const power = 10 ** Math.floor(Math.log10(span / 4));
   const step = /** @type {number} */ ([1, 2, 5, 10].map((times) => times * power).find((size) => span / size <= 5));
@@ -116,29 +116,29 @@ function scale(least, most) {
   return { low: first * step, high: end * step, ticks };
 }
 
-/** @param {string[]} labels @param {import('./evaluation.js').Confusion} confusion */
-function confusionTable(labels, confusion) {
-  const f1 = f1Of(confusion);
-  const head = ['true \\ predicted', ...labels, 'F1'].map((cell) => `<th>${escaped(cell)}</th>`).join('');
+/** @param {string[]} labels @param {import('./evaluation.js').ConfusionCounts} confusion */
+function renderConfusionTable(labels, confusion) {
+  const f1 = computeLabelF1(confusion);
+  const head = ['true \\ predicted', ...labels, 'F1'].map((cell) => `<th>${escapeHtml(cell)}</th>`).join('');
   const rows = (confusion.matrix ?? []).map((row, i) => {
     const cells = row.map((count, j) => `<td${i === j ? ' class="right"' : ''}>${count}</td>`).join('');
     const score = f1[i];
-    return `<tr><th>${escaped(labels[i])}</th>${cells}<td>${score === undefined ? '–' : percent(score)}</td></tr>`;
+    return `<tr><th>${escapeHtml(labels[i])}</th>${cells}<td>${score === undefined ? '–' : formatPercent(score)}</td></tr>`;
   });
   return `<div class="wide"><table>\n<tr>${head}</tr>\n${rows.join('\n')}\n</table></div>`;
 }
 
-/** @param {number} place in the picture */
-function at(place) {
-  return place.toFixed(1);
+/** @param {number} coordinate in the image */
+function formatCoordinate(coordinate) {
+  return coordinate.toFixed(1);
 }
 
 /** @param {number} share */
-function percent(share) {
+function formatPercent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** A text of others, in HTML. @param {string} text */
-function escaped(text) {
-  return printable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+/** A text as safe HTML. @param {string} text */
+function escapeHtml(text) {
+  return toPrintable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

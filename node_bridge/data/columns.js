@@ -1,11 +1,11 @@
 /**
- * What the columns of a data file mean: which hold the text, or the two texts of a pair, and which
- * the label. The kit calls them `text`, `sentence1`, `sentence2` and `label`; files that circulate
- * have other names for the same, and some have none. What could mean two things is not guessed.
+ * Finds the role of each column of a data file: the text, or the two texts of a pair, and the label.
+ * This program calls them `text`, `sentence1`, `sentence2` and `label`; public data sets use other
+ * names, and some have no header. If two columns could have one role, that is an error, not a guess.
  */
 import { UserError } from '../support/errors.js';
 
-/** In small letters. LCQMC, ChnSentiCorp, CLUE and review tables use these. */
+/** In lower case. LCQMC, ChnSentiCorp, CLUE and review tables use these. */
 const TEXT_NAMES = ['text', 'sentence', 'text_a', 'review', 'content', 'comment', '文本', '句子', '评论', '内容'];
 const PAIR_NAMES = [
   ['sentence1', 'sentence2'],
@@ -18,13 +18,13 @@ const PAIR_NAMES = [
 ];
 const LABEL_NAMES = ['label', 'labels', 'class', 'category', 'sentiment', '标签', '类别', '情感'];
 
-/** The kit's own names, and how one says that a column is none of them. */
+/** This program's names, and the words for a column to skip. */
 const ROLES = ['text', 'sentence1', 'sentence2', 'label'];
 const SKIP = ['_', '-'];
 
 /**
- * @typedef {object} Columns as asked for: by order or by name
- * @property {string[]} [order] the role of each column, `_` for one to skip
+ * @typedef {object} Columns the columns that the user named, by order or by name
+ * @property {string[]} [order] the role of each column, `_` to skip it
  * @property {Record<string, string>} [names] from a role to the name of its column
  *
  * @typedef {Record<string, string>} Roles from `text`, or `sentence1` and `sentence2`, and `label`
@@ -32,12 +32,12 @@ const SKIP = ['_', '-'];
  */
 
 /**
- * @param {string} given `label,text`, the columns in order, or `review=text,stars=label`, by name
+ * @param {string} option `label,text`, the columns in order, or `review=text,stars=label`, by name
  * @returns {Columns}
- * @throws {UserError} it does not read so, or gives no text
+ * @throws {UserError} it has another form, or names no text
  */
-export function columnsFrom(given) {
-  const parts = given.split(',').map((part) => part.trim());
+export function parseColumns(option) {
+  const parts = option.split(',').map((part) => part.trim());
   const isByName = parts.some((part) => part.includes('='));
   const [names, roles] = [/** @type {string[]} */ ([]), /** @type {string[]} */ ([])];
   for (const part of parts) {
@@ -56,7 +56,7 @@ export function columnsFrom(given) {
   if (!isSound) {
     throw new UserError(
       'Expected --columns to be the columns in order, such as label,text or sentence1,sentence2,label, with _ for one ' +
-        `to skip, or their own names, such as review=text,stars=label; got \`${given}\``,
+        `to skip, or their own names, such as review=text,stars=label; got \`${option}\``,
     );
   }
   return isByName ? { names: Object.fromEntries(roles.map((role, i) => [role, names[i]])) } : { order: roles };
@@ -64,52 +64,52 @@ export function columnsFrom(given) {
 
 /**
  * @param {string[]} names of the columns, or of an object's fields
- * @param {Columns} [asked] by name; what is not asked for is found by its usual names
- * @param {boolean} [isLabelled] whether the label is looked for; true by default
- * @returns {Roles | undefined} undefined where none of them is a text
- * @throws {UserError} two columns that could be the same, or one that was asked for is not there
+ * @param {Columns} [asked] by name; other roles are found by their usual names
+ * @param {boolean} [isLabelled] whether to look for the label; true by default
+ * @returns {Roles | undefined} undefined if no column is a text
+ * @throws {UserError} two columns could have one role, or a column of `asked` is missing
  */
-export function rolesOf(names, { names: asked = {} } = {}, isLabelled = true) {
+export function findRoles(names, { names: asked = {} } = {}, isLabelled = true) {
   const { label: askedLabel, ...askedTexts } = asked;
   const missing = Object.values(isLabelled ? asked : askedTexts).find((name) => !names.includes(name));
   if (missing !== undefined) {
     throw new UserError(`got ${names.join(', ') || 'no names'}, expected \`${missing}\` among them, as --columns says`);
   }
-  const texts = Object.keys(askedTexts).length > 0 ? askedTexts : textsAmong(names);
+  const texts = Object.keys(askedTexts).length > 0 ? askedTexts : findTextColumns(names);
   if (texts === undefined || !isLabelled) return texts;
   const label =
     askedLabel ??
-    theOne(
-      LABEL_NAMES.map((name) => withName(names, name)),
+    pickOnly(
+      LABEL_NAMES.map((name) => findByName(names, name)),
       'label',
     )?.[0];
   return label === undefined ? texts : { ...texts, label };
 }
 
 /** @param {string[]} names @returns {Roles | undefined} */
-function textsAmong(names) {
-  const pairs = PAIR_NAMES.map((pair) => pair.map((name) => withName(names, name)))
+function findTextColumns(names) {
+  const pairs = PAIR_NAMES.map((pair) => pair.map((name) => findByName(names, name)))
     .filter((pair) => pair.every((found) => found.length > 0))
     .map((pair) => pair.flat());
-  const singles = TEXT_NAMES.map((name) => withName(names, name).filter((found) => !pairs.flat().includes(found)));
-  const found = theOne([...pairs, ...singles], 'text', pairs.length);
+  const singles = TEXT_NAMES.map((name) => findByName(names, name).filter((found) => !pairs.flat().includes(found)));
+  const found = pickOnly([...pairs, ...singles], 'text', pairs.length);
   if (found === undefined) return undefined;
   return found.length === 2 ? { sentence1: found[0], sentence2: found[1] } : { text: found[0] };
 }
 
-/** @param {string[]} names @param {string} wanted in small letters */
-function withName(names, wanted) {
+/** @param {string[]} names @param {string} wanted in lower case */
+function findByName(names, wanted) {
   return names.filter((name) => name.trim().toLowerCase() === wanted);
 }
 
 /**
- * @param {string[][]} found columns that could be a thing, by name
+ * @param {string[][]} found columns that could have the role, one entry for each usual name
  * @param {string} role
- * @param {number} [pairs] how many of them, from the first, are two columns
+ * @param {number} [pairs] how many entries, from the first, are pairs of columns
  * @returns {string[] | undefined}
- * @throws {UserError} more than one could
+ * @throws {UserError} more than one could have the role
  */
-function theOne(found, role, pairs = 0) {
+function pickOnly(found, role, pairs = 0) {
   const some = found.filter((columns) => columns.length > 0);
   if (some.length <= 1 && (some[0]?.length ?? 0) <= (pairs > 0 ? 2 : 1)) return some[0];
   const all = some.flat();
@@ -120,13 +120,13 @@ function theOne(found, role, pairs = 0) {
 }
 
 /**
- * Which columns were taken; '' where these are the kit's own and no others.
+ * Describes which columns are used; empty if the file has exactly this program's names.
  *
  * @param {string} path
  * @param {Roles} roles
  * @param {string[]} names of all columns
  */
-export function columnsTaken(path, roles, names) {
+export function describeColumns(path, roles, names) {
   const others = names.filter((name) => !Object.values(roles).includes(name));
   const renamed = Object.entries(roles).filter(([role, name]) => role !== name);
   if (renamed.length === 0 && others.length === 0) return '';
@@ -135,12 +135,12 @@ export function columnsTaken(path, roles, names) {
 }
 
 /**
- * What to add for a table whose first line is no header that is understood.
+ * Suggests options for a table whose header is missing or not understood.
  *
- * @param {string[][]} sample its first rows, of two columns or more
- * @returns {string} options, or a choice between two
+ * @param {string[][]} sample its first rows, each of two columns or more
+ * @returns {string} options, or two alternatives
  */
-export function suggestedOptions([first, ...rest]) {
+export function suggestOptions([first, ...rest]) {
   const columns = first.map((cell, i) => {
     const below = rest.map((row) => row[i] ?? '');
     const distinct = new Set([cell, ...below]).size;
@@ -155,7 +155,7 @@ export function suggestedOptions([first, ...rest]) {
   const byLength = columns.toSorted((a, b) => a.length - b.length);
   const label = byLength.find(({ repeats }) => repeats) ?? byLength[0];
   const others = columns.filter((column) => column !== label && !(column.counts && columns.length > 2));
-  // Of more than two the longest is the text: a title, a date or a name of a user stands beside it.
+  // If there are more than two, the longest is the text: others may be a title, a date or a user name.
   const texts = others.length > 2 ? byLength.slice(-1) : others;
   const order = columns.map((column) => {
     if (column === label) return 'label';

@@ -1,55 +1,56 @@
 /**
- * A data file that may be larger than memory: read through once to see that it is sound, of which
- * then each text's key and label are in memory, 20 bytes a text. The texts themselves are read again
- * where they are wanted.
+ * A data file that may be larger than memory. It is read once to check every line; after that only the
+ * key and the label of each text are in memory, 20 bytes per text. The texts are read again when they
+ * are needed.
  */
-import { located, UserError } from '../support/errors.js';
+import { withLocation, UserError } from '../support/errors.js';
 import { IntList } from '../support/int_list.js';
-import { readRows } from './rows.js';
-import { stratifiedPart } from './stratify.js';
-import { taskOf, textOf } from './text.js';
-import { KEY_WORDS, textKey } from './text_keys.js';
+import { readDataRows } from './rows.js';
+import { pickStratifiedPart } from './stratify.js';
+import { taskOf, readTextFields } from './text.js';
+import { KEY_WORDS, computeTextKey } from './text_keys.js';
 
 /**
- * Every step computes each label's probability and moves its weights: with 20,000 labels and as many
- * texts an epoch took 20 minutes on wasm. Whoever has more than this took another column for the label.
+ * With more labels, the label column is probably wrong. Every step computes the probability of each
+ * label and updates its weights: with 20,000 labels and as many texts an epoch took 20 minutes on wasm.
  */
-const MOST_LABELS = 10_000;
+const MAX_LABELS = 10_000;
 
 /**
  * @typedef {import('./text.js').Text} Text
  * @typedef {import('./text.js').Task} Task
- * @typedef {{count: number, line: number}} Found how many, and the line of the first
+ * @typedef {{count: number, line: number}} Occurrences the count, and the line of the first
  *
- * @typedef {object} Contents
+ * @typedef {object} DatasetContents
  * @property {string} path
- * @property {import('./rows.js').Layout} [layout]
+ * @property {import('./rows.js').FileLayout} [layout]
  * @property {Task} task
  * @property {Int32Array} keys int32[count, 4]
- * @property {Int32Array} labels int32[count], places in `names`
- * @property {{name: string, line: number}[]} names of the file's labels as they came, and where first
- * @property {Record<'trimmed' | 'whole' | 'blank', Found>} oddities labels that were trimmed, or
- *   written as 1.0; texts of white space alone
- * @property {Uint8Array} [isIn] for each example of the file whether it is in this set; by default
- *   all are
+ * @property {Int32Array} labels int32[count], indices in `names`
+ * @property {{name: string, line: number}[]} names the labels of the file, and the line where each came first
+ * @property {Record<'trimmed' | 'whole' | 'blank', Occurrences>} oddities labels that were trimmed or
+ *   written as 1.0, and texts of white space only
+ * @property {Uint8Array} [isIn] for each example of the file, 1 if it is in this set; by default all
+ *   are
  *
- * @typedef {object} Reading
- * @property {(line: string) => void} [onColumns] told which columns were taken, see rows.js
- * @property {(text: Text) => void} [onText] told each text
+ * @typedef {object} ReadCallbacks
+ * @property {(line: string) => void} [onColumns] receives a message about the columns, see rows.js
+ * @property {(text: Text) => void} [onText] receives each text
  */
 
 /**
- * What the feature cache wants of texts: how many, each one's key, and the texts themselves.
+ * What the feature cache needs: how many texts there are, the key of each, and the texts.
  *
- * @typedef {Pick<Dataset, 'path' | 'count' | 'key' | 'texts'>} Texts
+ * @typedef {Pick<Dataset, 'path' | 'count' | 'key' | 'texts'>} TextSource
  */
 
+/** Labelled examples of a data file, or of a part of one. */
 export class Dataset {
   #keys;
   #labels;
   #isIn;
 
-  /** @param {Contents} contents */
+  /** @param {DatasetContents} contents */
   constructor({ path, layout, task, keys, labels, names, oddities, isIn }) {
     this.path = path;
     this.layout = layout;
@@ -63,16 +64,16 @@ export class Dataset {
 
   /**
    * @param {string} path
-   * @param {import('./rows.js').Layout} [layout]
-   * @param {Reading} [reading]
+   * @param {import('./rows.js').FileLayout} [layout]
+   * @param {ReadCallbacks} [reading]
    * @returns {Promise<Dataset>}
-   * @throws {UserError} an example that cannot be read, or of another task than the first; no
-   *   example at all: names the file and the line
+   * @throws {UserError} an example cannot be read or has another task than the first, or there is no
+   *   example; names the file and the line
    */
   static async read(path, layout, { onColumns, onText } = {}) {
     const [keys, labels] = [new IntList(), new IntList()];
     /** @type {Map<string, number>} */
-    const places = new Map();
+    const labelIndices = new Map();
     /** @type {{name: string, line: number}[]} */
     const names = [];
     const oddities = { trimmed: { count: 0, line: 0 }, whole: { count: 0, line: 0 }, blank: { count: 0, line: 0 } };
@@ -87,18 +88,18 @@ export class Dataset {
         );
       }
       const { label: name, written, line } = example;
-      if (!places.has(name)) places.set(name, names.push({ name, line }) - 1);
-      if (names.length > MOST_LABELS) {
+      if (!labelIndices.has(name)) labelIndices.set(name, names.push({ name, line }) - 1);
+      if (names.length > MAX_LABELS) {
         throw new UserError(
-          `${path}:${line}: got more than ${MOST_LABELS} labels, expected at most so many; is the column of the label the right one? see --columns`,
+          `${path}:${line}: got more than ${MAX_LABELS} labels, expected at most so many; is the column of the label the right one? see --columns`,
         );
       }
-      labels.push([/** @type {number} */ (places.get(name))]);
-      keys.push(textKey(example));
+      labels.push([/** @type {number} */ (labelIndices.get(name))]);
+      keys.push(computeTextKey(example));
       const trimmed = written.trim();
-      if (trimmed !== written) note(oddities.trimmed, line);
-      if (trimmed !== name) note(oddities.whole, line);
-      if (example.text.trim() === '' && (example.pair ?? '').trim() === '') note(oddities.blank, line);
+      if (trimmed !== written) countOddity(oddities.trimmed, line);
+      if (trimmed !== name) countOddity(oddities.whole, line);
+      if (example.text.trim() === '' && (example.pair ?? '').trim() === '') countOddity(oddities.blank, line);
       onText?.(example);
     }
     if (task === undefined) {
@@ -107,22 +108,22 @@ export class Dataset {
     return new Dataset({ path, layout, task, keys: keys.values(), labels: labels.values(), names, oddities });
   }
 
-  /** Examples. */
+  /** How many examples there are. */
   get count() {
     return this.#labels.length;
   }
 
-  /** int32[4] of an example. @param {number} i */
+  /** The key of example i, int32[4]. @param {number} i */
   key(i) {
     return this.#keys.subarray(KEY_WORDS * i, KEY_WORDS * (i + 1));
   }
 
-  /** What the examples say, in one hash's worth of bytes each: equal data have equal ones. */
+  /** The keys and labels of all examples as bytes, to hash: equal data have equal bytes. */
   get bytes() {
     return [this.#keys, this.#labels].map((part) => Buffer.from(part.buffer, part.byteOffset, part.byteLength));
   }
 
-  /** How many examples have each label of `names`. @returns {Int32Array} int32[names] */
+  /** For each label of `names` how many examples have it. @returns {Int32Array} int32[names] */
   get labelCounts() {
     const counts = new Int32Array(this.names.length);
     for (const label of this.#labels) counts[label] += 1;
@@ -139,7 +140,7 @@ export class Dataset {
   }
 
   /**
-   * Where examples stand in the file, which is read again as far as the last of them.
+   * Finds the lines of examples. The file is read again up to the last of them.
    *
    * @param {number[]} examples
    * @returns {Promise<number[]>} the line of each
@@ -166,16 +167,16 @@ export class Dataset {
   }
 
   /**
-   * Parts it in two with the same shares of labels, as far as that goes. Equal texts stay together,
-   * so that none is in both; and every label stays in the first part.
+   * Splits the data set in two with the same shares of labels, as far as possible. Equal texts go to
+   * the same part, and the first part has every label.
    *
-   * @param {number} share of the second part, between 0 and 1
+   * @param {number} share size of the second part, between 0 and 1
    * @param {number} seed
    * @returns {[Dataset, Dataset]}
-   * @throws {UserError} too few texts
+   * @throws {UserError} there are too few texts
    */
   split(share, seed) {
-    const isSecond = stratifiedPart({
+    const isSecond = pickStratifiedPart({
       keys: this.#keys,
       labels: this.#labels,
       names: this.names.map(({ name }) => name),
@@ -189,60 +190,60 @@ export class Dataset {
   }
 
   /**
-   * Each example's label as its place in `labels`.
+   * For each example the index of its label in `labels`.
    *
    * @param {string[]} labels
    * @returns {Int32Array} int32[examples]
-   * @throws {UserError} a label that is not there
+   * @throws {UserError} `labels` lacks a label of the examples
    */
   targets(labels) {
-    const places = new Map(labels.map((label, place) => [label, place]));
+    const labelIndices = new Map(labels.map((label, index) => [label, index]));
     const counts = this.labelCounts;
-    const unknown = this.names.findIndex(({ name }, i) => counts[i] > 0 && !places.has(name));
+    const unknown = this.names.findIndex(({ name }, i) => counts[i] > 0 && !labelIndices.has(name));
     if (unknown !== -1) {
       const { name, line } = this.names[unknown];
-      const others = this.names.filter((other, i) => i !== unknown && counts[i] > 0 && !places.has(other.name)).length;
+      const others = this.names.filter((other, i) => i !== unknown && counts[i] > 0 && !labelIndices.has(other.name)).length;
       throw new UserError(
         `${this.path}:${line}: the label ${JSON.stringify(name)} is in no training text (dev texts that have it: ${counts[unknown]}; ` +
-          `other such labels: ${others}), expected one of ${some(labels)}; put texts of it into the training data, take it ` +
+          `other such labels: ${others}), expected one of ${listFirst(labels)}; put texts of it into the training data, take it ` +
           'out of the dev data, or give all as --train with --split',
       );
     }
-    const targets = this.names.map(({ name }) => places.get(name) ?? -1);
-    return this.#labels.map((place) => targets[place]);
+    const targets = this.names.map(({ name }) => labelIndices.get(name) ?? -1);
+    return this.#labels.map((index) => targets[index]);
   }
 
   /** @param {Uint8Array} isIn for each example */
   #part(isIn) {
-    const places = Int32Array.from({ length: this.count }, (_, i) => i).filter((i) => isIn[i] === 1);
-    const keys = new Int32Array(KEY_WORDS * places.length);
-    places.forEach((place, i) => keys.set(this.key(place), KEY_WORDS * i));
-    const labels = places.map((place) => this.#labels[place]);
+    const examples = Int32Array.from({ length: this.count }, (_, i) => i).filter((i) => isIn[i] === 1);
+    const keys = new Int32Array(KEY_WORDS * examples.length);
+    examples.forEach((example, i) => keys.set(this.key(example), KEY_WORDS * i));
+    const labels = examples.map((example) => this.#labels[example]);
     const { path, layout, task, names, oddities } = this;
     return new Dataset({ path, layout, task, keys, labels, names, oddities, isIn });
   }
 }
 
-/** @param {Found} found @param {number} line */
-function note(found, line) {
+/** @param {Occurrences} found @param {number} line */
+function countOddity(found, line) {
   if (found.count === 0) found.line = line;
   found.count += 1;
 }
 
-/** The first few of many. @param {string[]} labels */
-export function some(labels) {
+/** The first labels as text, and how many there are. @param {string[]} labels */
+export function listFirst(labels) {
   return labels.length > 20 ? `${labels.slice(0, 20).join(', ')}, … (${labels.length})` : labels.join(', ');
 }
 
 /**
- * Texts that are in memory, as the feature cache takes them.
+ * Makes a text source of texts in memory, for the feature cache.
  *
- * @param {string} path where they come from
+ * @param {string} path of their file, for messages
  * @param {Text[]} texts
- * @returns {Texts}
+ * @returns {TextSource}
  */
-export function textsInMemory(path, texts) {
-  const keys = texts.map(textKey);
+export function createTextSource(path, texts) {
+  const keys = texts.map(computeTextKey);
   return {
     path,
     count: texts.length,
@@ -254,14 +255,14 @@ export function textsInMemory(path, texts) {
 }
 
 /**
- * The labels of data to train on: whole numbers by value, else by code unit, so that the order does
- * not hang on the order of the file.
+ * Lists the labels of training data, sorted: whole numbers by value, others by code unit. So the order
+ * of the file does not matter.
  *
  * @param {Dataset} dataset
  * @returns {string[]} at least two
- * @throws {UserError} one label only
+ * @throws {UserError} there is only one label
  */
-export function labelsOf({ path, names, labelCounts }) {
+export function listLabels({ path, names, labelCounts }) {
   const labels = names.flatMap(({ name }, i) => (labelCounts[i] > 0 ? [name] : [])).sort();
   if (labels.length === 1) {
     throw new UserError(`${path} has one label only, ${JSON.stringify(labels[0])}; a classifier needs two or more`);
@@ -269,42 +270,42 @@ export function labelsOf({ path, names, labelCounts }) {
   return labels.every((label) => /^-?\d+$/.test(label)) ? labels.sort((a, b) => Number(a) - Number(b)) : labels;
 }
 
-// Labelled texts. A text is `text`, or a pair `sentence1` and `sentence2`; `label` is a string or
+// Reading examples. A text is `text`, or a pair `sentence1` and `sentence2`; `label` is a string or
 // an integer, and 1 and "1" are the same label.
 
-/** What programs write in the place of a label that is missing. */
+/** What programs write for a missing label. */
 const MISSING = /^(nan|null|<na>|#n\/a)$/i;
 
 /**
  * @typedef {Text & {label: string, written: string, line: number}} Example `written` is the label as
- *   it stands in the file
+ *   the file has it
  */
 
 /**
- * One example after another; never more than a line in memory.
+ * Reads one example after another; never more than one line is in memory.
  *
  * @param {string} path
- * @param {import('./rows.js').Layout} [layout]
- * @param {(line: string) => void} [onColumns] told which columns were taken, see rows.js
+ * @param {import('./rows.js').FileLayout} [layout]
+ * @param {(line: string) => void} [onColumns] receives a message about the columns, see rows.js
  * @returns {AsyncGenerator<Example>}
- * @throws {UserError} broken JSON, a missing text or label, invalid bytes: names the line
+ * @throws {UserError} broken JSON, a missing text or label, or invalid bytes; names the line
  */
 export async function* readExamples(path, layout, onColumns) {
-  for await (const { fields, line } of readRows(path, layout, onColumns)) {
-    yield located(`${path}:${line}`, () => ({ ...textOf(fields), ...labelOf(fields), line }));
+  for await (const { fields, line } of readDataRows(path, layout, onColumns)) {
+    yield withLocation(`${path}:${line}`, () => ({ ...readTextFields(fields), ...readLabel(fields), line }));
   }
 }
 
 /**
- * White space around a label is none of it, and 1.0 is 1: so pandas writes integers where a value of
- * the column is missing. JSON's own 1.0 is 1 when it is read.
+ * Reads a label. White space around it is removed, and `1.0` becomes `1`: pandas writes integers so if
+ * any value of the column is missing. In JSON, 1.0 is 1 already.
  *
  * @param {Record<string, unknown>} fields
  */
-function labelOf({ label: given }) {
-  const written = typeof given === 'string' || Number.isSafeInteger(given) ? String(given) : '';
+function readLabel({ label: value }) {
+  const written = typeof value === 'string' || Number.isSafeInteger(value) ? String(value) : '';
   const label = written.trim().replace(/^(-?\d+)\.0+$/, '$1');
   if (label !== '' && !MISSING.test(label)) return { label, written };
-  const got = given === undefined ? 'no `label`' : `label ${JSON.stringify(given)}`;
+  const got = value === undefined ? 'no `label`' : `label ${JSON.stringify(value)}`;
   throw new UserError(`got ${got}, expected a string or an integer in \`label\``);
 }

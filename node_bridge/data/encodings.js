@@ -1,13 +1,13 @@
 /**
- * The encodings of text, and what tells from the bytes that another one was named. Chinese data
- * circulates in UTF-8 and GB18030 (GBK is a part of it), seldom in UTF-16 and Big5.
+ * Decodes text, and detects a wrong encoding from the bytes. Chinese data sets are in UTF-8 or GB18030
+ * (which includes GBK), rarely in UTF-16 or Big5.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { TextDecoder } from 'node:util';
 
 import { UserError } from '../support/errors.js';
 
-/** What a person may write, and the name by which TextDecoder knows it. */
+/** The names that --encoding takes, and TextDecoder's name for each. */
 const KNOWN = new Map([
   ['utf-8', 'utf-8'],
   ['gb18030', 'gb18030'],
@@ -24,20 +24,20 @@ const OTHER_NAMES = new Map([
   ['utf16', 'utf-16'],
 ]);
 
-/** Two bytes that are a usual Chinese character or mark: the first lies here, the second is high. */
-const USUAL = {
+/** Whether two bytes are a common Chinese character or punctuation mark. */
+const IS_USUAL = {
   gb18030: (/** @type {number} */ first, /** @type {number} */ second) =>
     second >= 0xa1 && (first === 0xa1 || first === 0xa3 || (first >= 0xb0 && first <= 0xd7)),
   big5: (/** @type {number} */ first, /** @type {number} */ second) =>
     (second >= 0xa1 || (second >= 0x40 && second <= 0x7e)) && first >= 0xa1 && first <= 0xc6,
 };
 const LEGACY = /** @type {const} */ (['gb18030', 'big5']);
-/** Of the 5,000 embedded reviews in GBK 99.6 % reach it; of those in UTF-8, cut anywhere, the highest has 0.6. */
+/** 99.6 % of the 5,000 embedded reviews in GBK reach it; in UTF-8, cut anywhere, the highest share is 0.6. */
 const USUAL_SHARE = 0.75;
-/** More zero bytes than any text in another encoding than UTF-16 has; a line end alone gives one a line. */
+/** Only UTF-16 has more zero bytes than this: each line end alone gives one. */
 const ZERO_SHARE = 0.01;
-/** What circulates beside text files, by its first bytes. */
-const NO_TEXT = [
+/** Files that are often mistaken for text files, by their first bytes. */
+const BINARY_FORMATS = [
   { start: 'PK\x03\x04', what: 'an Excel workbook or another zip archive', remedy: 'save it as CSV in UTF-8' },
   { start: '\x1f\x8b', what: 'compressed by gzip', remedy: 'unpack it' },
   { start: 'PAR1', what: 'Parquet', remedy: 'write it as JSON lines' },
@@ -45,18 +45,18 @@ const NO_TEXT = [
 const LINE_END = 10;
 
 /**
- * @param {string} given as typed
- * @returns {string} for the functions here
- * @throws {UserError} not an encoding that is known
+ * @param {string} typed as the user typed it
+ * @returns {string} the name that the functions here take
+ * @throws {UserError} the encoding is not known
  */
-export function encodingFrom(given) {
-  const name = given.toLowerCase();
+export function parseEncoding(typed) {
+  const name = typed.toLowerCase();
   const found = KNOWN.get(name) ?? OTHER_NAMES.get(name);
   if (found !== undefined) return found;
-  throw new UserError(`Expected --encoding to be one of ${[...KNOWN.keys()].join(', ')}, got \`${given}\``);
+  throw new UserError(`Expected --encoding to be one of ${[...KNOWN.keys()].join(', ')}, got \`${typed}\``);
 }
 
-/** Whether lines can be told apart before they are decoded. @param {string} encoding */
+/** Whether lines can be split before they are decoded. @param {string} encoding */
 export function hasByteLines(encoding) {
   return !encoding.startsWith('utf-16');
 }
@@ -65,14 +65,14 @@ export function hasByteLines(encoding) {
 const decoders = new Map();
 
 /**
- * One line, or any other part that is whole.
+ * Decodes one line, or any other part that does not end inside a character.
  *
  * @param {Buffer} bytes
  * @param {string} encoding
  * @returns {string}
- * @throws {UserError} bytes that are invalid in it; never U+FFFD
+ * @throws {UserError} the bytes are invalid; they never become U+FFFD
  */
-export function decoded(bytes, encoding) {
+export function decodeBytes(bytes, encoding) {
   if (encoding === 'utf-8') {
     if (isUtf8(bytes)) return bytes.toString('utf8');
     throw new UserError('invalid UTF-8; convert the file to UTF-8, or name its encoding with --encoding');
@@ -87,16 +87,16 @@ export function decoded(bytes, encoding) {
 }
 
 /**
- * A stream as strings, which may end anywhere.
+ * Decodes a stream. The strings may end anywhere.
  *
  * @param {AsyncIterable<Uint8Array>} source
- * @param {string} name what to call it in an error
- * @param {string} encoding
- * @param {boolean} [isFatal] whether invalid bytes are an error, true by default, or U+FFFD
+ * @param {string} name what an error calls the source
+ * @param {string} encoding of the source
+ * @param {boolean} [isFatal] whether invalid bytes are an error (default) or become U+FFFD
  * @returns {AsyncGenerator<string>} without byte order mark
- * @throws {UserError} invalid bytes
+ * @throws {UserError} the bytes are invalid
  */
-export async function* decodedChunks(source, name, encoding, isFatal = true) {
+export async function* decodeChunks(source, name, encoding, isFatal = true) {
   /** @type {TextDecoder | undefined} */
   let decoder;
   let offset = 0;
@@ -108,44 +108,44 @@ export async function* decodedChunks(source, name, encoding, isFatal = true) {
     }
   };
   for await (const chunk of source) {
-    decoder ??= new TextDecoder(encoding === 'utf-16' ? byteOrder(chunk) : encoding, { fatal: isFatal });
+    decoder ??= new TextDecoder(encoding === 'utf-16' ? detectByteOrder(chunk) : encoding, { fatal: isFatal });
     yield decode(chunk, true);
     offset += chunk.length;
   }
   yield decode(new Uint8Array(0), false);
 }
 
-/** Without a byte order mark UTF-16 is taken as most of it is. @param {Uint8Array} start */
-function byteOrder(start) {
+/** Without a byte order mark UTF-16 is little-endian, the usual order. @param {Uint8Array} start */
+function detectByteOrder(start) {
   return start[0] === 0xfe && start[1] === 0xff ? 'utf-16be' : 'utf-16le';
 }
 
 /**
- * Passes a stream on, and ends it where its bytes say that it is in another encoding as a whole. So
- * a file of GBK is one mistake with its remedy, and not a broken line a thousand times; a line that
- * is broken in a stream of UTF-8 stays a broken line.
+ * Passes a stream on, and throws if its bytes show that all of it is in another encoding. So a file in
+ * GBK is one error with its remedy, and not a thousand broken lines. A single broken line in a stream
+ * of UTF-8 is no error here.
  *
  * @param {AsyncIterable<Uint8Array>} source
- * @param {string} name what to call it in an error
- * @param {string} encoding that it should have
+ * @param {string} name what an error calls the source
+ * @param {string} encoding that the user named
  * @returns {AsyncGenerator<Uint8Array>}
- * @throws {UserError} names the option that mends it
+ * @throws {UserError} it is another encoding; names the option that fixes it
  */
-export async function* inspected(source, name, encoding) {
+export async function* checkEncoding(source, name, encoding) {
   let isFirst = true;
   let isDecided = false;
   for await (const chunk of source) {
     if (isFirst) assertText(chunk, name, encoding);
     isFirst = false;
-    if (!isDecided) isDecided = !hasByteLines(encoding) || isAsNamed(chunk, name, encoding);
+    if (!isDecided) isDecided = !hasByteLines(encoding) || isInEncoding(chunk, name, encoding);
     yield chunk;
   }
 }
 
-/** Text at all, and of bytes or of pairs of bytes. @param {Uint8Array} start @param {string} name @param {string} encoding */
+/** Checks that the data is text, and that it is UTF-16 only if the encoding says so. @param {Uint8Array} start @param {string} name @param {string} encoding */
 function assertText(start, name, encoding) {
   const head = Buffer.from(start.subarray(0, 4)).toString('latin1');
-  const other = NO_TEXT.find((kind) => head.startsWith(kind.start));
+  const other = BINARY_FORMATS.find((kind) => head.startsWith(kind.start));
   if (other !== undefined) throw new UserError(`${name} is ${other.what}, not text; ${other.remedy}`);
   const mark = (start[0] === 0xff && start[1] === 0xfe) || (start[0] === 0xfe && start[1] === 0xff);
   if (hasByteLines(encoding)) {
@@ -165,19 +165,19 @@ function assertText(start, name, encoding) {
  * @param {Uint8Array} chunk
  * @param {string} name
  * @param {string} encoding
- * @returns {boolean} whether it is; false where the chunk does not tell
- * @throws {UserError} it is another one
+ * @returns {boolean} true if the chunk is in this encoding; false if the chunk does not show it
+ * @throws {UserError} the chunk is in another encoding
  */
-function isAsNamed(chunk, name, encoding) {
-  const parts = wholeLines(chunk).filter((line) => !isAscii(line));
+function isInEncoding(chunk, name, encoding) {
+  const parts = splitWholeLines(chunk).filter((line) => !isAscii(line));
   if (parts.length === 0) return false;
-  const kinds = parts.map(kindOf);
+  const kinds = parts.map(guessEncoding);
   const commonest = /** @type {const} */ (['utf-8', 'gb18030', 'big5']).find(
     (kind) => 2 * kinds.filter((each) => each === kind).length > kinds.length,
   );
   if (encoding === commonest) return true;
   if (encoding === 'utf-8' && commonest !== undefined) {
-    const example = decoded(parts[kinds.indexOf(commonest)], commonest).trim().slice(0, 20);
+    const example = decodeBytes(parts[kinds.indexOf(commonest)], commonest).trim().slice(0, 20);
     const called = commonest === 'gb18030' ? 'GB18030 (GBK)' : 'Big5';
     throw new UserError(`${name} is not UTF-8 but ${called}, it reads “${example}”; add --encoding ${commonest}`);
   }
@@ -185,8 +185,8 @@ function isAsNamed(chunk, name, encoding) {
   return false;
 }
 
-/** Lines that are whole; without any, the chunk. @param {Uint8Array} chunk @returns {Buffer[]} */
-function wholeLines(chunk) {
+/** The complete lines of a chunk; the whole chunk if there is none. @param {Uint8Array} chunk @returns {Buffer[]} */
+function splitWholeLines(chunk) {
   const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   const lines = [];
   let start = 0;
@@ -197,25 +197,25 @@ function wholeLines(chunk) {
   return lines.length > 0 ? lines : [bytes];
 }
 
-/** The encoding of a line of Chinese. @param {Buffer} line not all ASCII */
-function kindOf(line) {
-  // Two letters of GBK are often valid UTF-8 too, but of other scripts: `模式` is `ģʽ`.
+/** Guesses the encoding of a line of Chinese. @param {Buffer} line not all ASCII */
+function guessEncoding(line) {
+  // Two characters of GBK are often valid UTF-8 too, but of other scripts: `模式` is `ģʽ`.
   if (isUtf8(line)) return /\p{Script=Han}|[\u3000-\u303f\uff00-\uffef]/u.test(line.toString('utf8')) ? 'utf-8' : 'unknown';
-  const shares = LEGACY.map((kind) => (isValid(line, kind) ? usualShare(line, USUAL[kind]) : 0));
+  const shares = LEGACY.map((kind) => (isValidIn(line, kind) ? usualShare(line, IS_USUAL[kind]) : 0));
   const most = Math.max(...shares);
   return most >= USUAL_SHARE ? LEGACY[shares.indexOf(most)] : 'unknown';
 }
 
 /** @param {Buffer} line @param {string} encoding */
-function isValid(line, encoding) {
+function isValidIn(line, encoding) {
   try {
-    return decoded(line, encoding) !== undefined;
+    return decodeBytes(line, encoding) !== undefined;
   } catch {
     return false;
   }
 }
 
-/** Of the characters of two bytes. @param {Buffer} line @param {(first: number, second: number) => boolean} isUsual */
+/** The share of common characters among the two-byte characters. @param {Buffer} line @param {(first: number, second: number) => boolean} isUsual */
 function usualShare(line, isUsual) {
   let [usual, all] = [0, 0];
   for (let i = 0; i < line.length; i += 1) {

@@ -1,13 +1,13 @@
-/** An object of JSON lines or of a JSON array, and which of its fields are the text and the label. */
-import { attempted, oneLine, UserError } from '../support/errors.js';
+/** Reads the objects of JSON lines or of a JSON array, and finds their text and label fields. */
+import { catchUserError, toOneLine, UserError } from '../support/errors.js';
 import { isObject, parseJson } from '../support/json.js';
-import { rolesOf } from './columns.js';
-import { LONGEST_LINE } from './lines.js';
+import { findRoles } from './columns.js';
+import { MAX_LINE_BYTES } from './lines.js';
 
-/** Kinds of objects whose fields are remembered; a file has one or two. */
-const KINDS = 1000;
-/** A longer line is not searched for NaN: the pattern's own stack would not do. */
-const LONGEST_SEARCHED = 2 ** 20;
+/** How many different sets of field names are remembered; a file has one or two. */
+const MAX_REMEMBERED = 1000;
+/** A longer line is not searched for NaN: the pattern would need too much stack. */
+const MAX_SEARCHED_LENGTH = 2 ** 20;
 
 /**
  * @typedef {import('./columns.js').Columns} Columns
@@ -17,21 +17,21 @@ const LONGEST_SEARCHED = 2 ** 20;
 /**
  * @param {string} content
  * @returns {Record<string, unknown>}
- * @throws {UserError} broken JSON, or no object
+ * @throws {UserError} the JSON is broken, or it is no object
  */
 function parseObject(content) {
-  const value = attempted(() => parseJson(content));
+  const value = catchUserError(() => parseJson(content));
   if (value instanceof UserError) {
-    if (content.length < LONGEST_SEARCHED && /[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {
+    if (content.length < MAX_SEARCHED_LENGTH && /[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {
       throw new UserError('broken JSON: NaN is no JSON, Python writes it for a value that is missing');
     }
     throw value;
   }
   if (isObject(value)) return value;
-  throw new UserError(`got ${oneLine(content.slice(0, 40))}, expected a JSON object`);
+  throw new UserError(`got ${toOneLine(content.slice(0, 40))}, expected a JSON object`);
 }
 
-/** Reads objects whose fields have any of the usual names, or those that were asked for. */
+/** Reads objects whose fields have any of the usual names, or the names that the user gave. */
 export class ObjectReader {
   #columns;
   #isLabelled;
@@ -39,8 +39,8 @@ export class ObjectReader {
   #known = new Map();
 
   /**
-   * @param {Columns | undefined} columns asked for, by name
-   * @param {boolean} isLabelled whether a label is looked for
+   * @param {Columns | undefined} columns that the user named, by name
+   * @param {boolean} isLabelled whether to look for a label
    */
   constructor(columns, isLabelled) {
     this.#columns = columns;
@@ -50,9 +50,9 @@ export class ObjectReader {
   /**
    * @param {string} content
    * @returns {{fields: Record<string, unknown>, roles: Roles | undefined, others: Record<string, unknown>}}
-   *   `fields` by the kit's names; where none is a text, the object's own. `others`: those without a
-   *   role
-   * @throws {UserError} no JSON object, or fields of which two could be the same
+   *   `fields`: by this program's names; if no field is a text, the object itself. `others`: the fields
+   *   without a role
+   * @throws {UserError} it is no JSON object, or two fields could have one role
    */
   read(content) {
     const object = parseObject(content);
@@ -70,36 +70,36 @@ export class ObjectReader {
   #rolesOf(names) {
     const kind = JSON.stringify(names);
     if (!this.#known.has(kind)) {
-      if (this.#known.size === KINDS) this.#known.clear();
-      this.#known.set(kind, rolesOf(names, this.#columns, this.#isLabelled));
+      if (this.#known.size === MAX_REMEMBERED) this.#known.clear();
+      this.#known.set(kind, findRoles(names, this.#columns, this.#isLabelled));
     }
     return this.#known.get(kind);
   }
 }
 
-// The elements of a JSON array that may be larger than memory, one after another.
+// Reading a JSON array that may be larger than memory, one element at a time.
 
-/** What matters between strings, and inside one. */
+/** The characters that matter between strings, and inside one. */
 const OUTSIDE = /["[\]{},\n]/g;
 const INSIDE = /["\\\n]/g;
 
 /** @typedef {{content: string, line: number}} Element `line` is where it begins, from 1 */
 
 /**
- * Cuts at the commas of the array itself; whether an element is sound JSON, its reader sees.
+ * Splits a JSON array at its own commas. Whoever reads an element checks that it is valid JSON.
  *
- * @param {AsyncIterable<string>} source whose first character but for white space is `[`
+ * @param {AsyncIterable<string>} source its first character that is no white space is `[`
  * @param {string} path for an error
  * @returns {AsyncGenerator<Element>}
  * @throws {UserError} the array does not end, or something comes after it
  */
-export async function* arrayElements(source, path) {
-  const splitter = new Splitter();
+export async function* splitJsonArray(source, path) {
+  const splitter = new ArraySplitter();
   for await (const chunk of source) {
     yield* splitter.elements(chunk);
-    if (splitter.rest.length > LONGEST_LINE) {
+    if (splitter.rest.length > MAX_LINE_BYTES) {
       throw new UserError(
-        `${path}:${splitter.line}: the element that begins here has more than ${LONGEST_LINE} characters, expected at most so many`,
+        `${path}:${splitter.line}: the element that begins here has more than ${MAX_LINE_BYTES} characters, expected at most so many`,
       );
     }
   }
@@ -109,19 +109,19 @@ export async function* arrayElements(source, path) {
   if (splitter.rest.trim() !== '') throw new UserError(`${path}: got more after the end of the JSON array, expected nothing`);
 }
 
-class Splitter {
-  /** Brackets that are open: 0 before the array, 1 between its elements. */
+class ArraySplitter {
+  /** How many brackets are open: 0 before the array, 1 between its elements. */
   #depth = 0;
   #inString = false;
   #isEscaped = false;
   #lineNow = 1;
   #count = 0;
-  /** What has come of the element, or after the array; and the line where it begins. */
+  /** The text of the current element so far, or the text after the array; and the line where it begins. */
   rest = '';
   line = 1;
   isClosed = false;
 
-  /** @param {string} chunk @returns {Generator<Element>} those that it ends */
+  /** @param {string} chunk @returns {Generator<Element>} the elements that end in it */
   *elements(chunk) {
     let start = 0;
     for (let at = 0; !this.isClosed; ) {
@@ -138,7 +138,7 @@ class Splitter {
       const content = this.rest + chunk.slice(start, at - 1);
       const blank = /^\s*/.exec(content)?.[0] ?? '';
       const line = this.line + blank.split('\n').length - 1;
-      // Nothing at all stands before the array, and in an empty one.
+      // Before the array, and in an empty array, there is no element.
       if (this.#depth > 0 && (this.#count > 0 || blank !== content || found[0] === ',')) yield { content, line };
       this.#count += Number(this.#depth > 0);
       this.isClosed = found[0] === ']';

@@ -1,81 +1,80 @@
 /**
- * Rows of a data file, told apart by content, whatever the file is called: JSON lines, a JSON array
- * of objects, or a table with tabs, commas or semicolons between its cells. No more than a few
- * lines are in memory.
+ * Reads the rows of a data file: JSON lines, a JSON array of objects, or a table with tabs, commas or
+ * semicolons. The content decides, not the file name. Only a few lines are in memory.
  */
-import { isMissing } from '../support/checked_file.js';
-import { located, UserError } from '../support/errors.js';
+import { isNotFoundError } from '../support/checked_file.js';
+import { withLocation, UserError } from '../support/errors.js';
 import { streamInput } from '../support/files.js';
-import { columnsTaken } from './columns.js';
-import { decodedChunks, inspected } from './encodings.js';
-import { arrayElements, ObjectReader } from './json_rows.js';
-import { lineEndOf, lines } from './lines.js';
-import { tableRows } from './table.js';
+import { describeColumns } from './columns.js';
+import { decodeChunks, checkEncoding } from './encodings.js';
+import { splitJsonArray, ObjectReader } from './json_rows.js';
+import { detectLineEnd, readLines } from './lines.js';
+import { readTableRows } from './table.js';
 
 /**
  * @typedef {import('./columns.js').Columns} Columns
  * @typedef {import('./table.js').NumberedLine} NumberedLine
  *
- * @typedef {object} Layout of a file, as far as it is not seen from the file
+ * @typedef {object} FileLayout what the user says about a file
  * @property {string} [encoding] `utf-8` by default, see encodings.js
- * @property {Columns} [columns] by default found by their usual names
+ * @property {Columns} [columns] by default they are found by their usual names
  * @property {boolean} [hasHeader] whether the first line of a table names its columns; true by
  *   default
  *
- * @typedef {object} Row
- * @property {Record<string, unknown>} fields by the kit's names, see columns.js; of an object that
- *   has no text, its own
+ * @typedef {object} DataRow
+ * @property {Record<string, unknown>} fields by this program's names, see columns.js; an object
+ *   without a text has its own names
  * @property {number} line from 1
  */
 
 /**
  * @param {string} path
- * @param {Layout} [layout]
- * @param {(line: string) => void} [onColumns] told once which columns were taken, where they have
- *   other names than the kit's or others stand beside them
- * @returns {AsyncGenerator<Row>}
- * @throws {UserError} no such file, broken JSON, a row that does not fit its header, columns that
- *   are not understood, another encoding
+ * @param {FileLayout} [layout]
+ * @param {(line: string) => void} [onColumns] receives one message about the columns, if they have
+ *   other names than this program's or there are more columns
+ * @returns {AsyncGenerator<DataRow>}
+ * @throws {UserError} the file is missing, its JSON is broken, a row does not fit the header, the
+ *   columns are not understood, or the encoding is another one
  */
-export async function* readRows(path, layout = {}, onColumns = () => {}) {
+export async function* readDataRows(path, layout = {}, onColumns = () => {}) {
   const { encoding = 'utf-8' } = layout;
-  const kind = await kindOf(path, encoding);
+  const kind = await detectFormat(path, encoding);
   if (kind === 'array') {
-    const text = decodedChunks(inspected(opened(path), path, encoding), path, encoding);
-    yield* jsonRows(arrayElements(text, path), path, layout, onColumns);
+    const text = decodeChunks(checkEncoding(openDataFile(path), path, encoding), path, encoding);
+    yield* readJsonRows(splitJsonArray(text, path), path, layout, onColumns);
     return;
   }
-  const lineEnd = await lineEndOf(opened(path), path, encoding);
-  const source = numberedLines(path, { encoding, lineEnd });
+  const lineEnd = await detectLineEnd(openDataFile(path), path, encoding);
+  const source = numberLines(path, { encoding, lineEnd });
   try {
-    if (kind === 'lines') yield* jsonRows(source, path, layout, onColumns);
-    else yield* tableRows(source, { path, lineEnd, ...layout }, onColumns);
+    if (kind === 'lines') yield* readJsonRows(source, path, layout, onColumns);
+    else yield* readTableRows(source, { path, lineEnd, ...layout }, onColumns);
   } finally {
     await source.return(undefined);
   }
 }
 
-/** A data file is read several times, so a pipe is none. @param {string} path @throws {UserError} */
-function opened(path) {
+/** Opens a data file; not a pipe, since a data file is read several times. @param {string} path @throws {UserError} */
+function openDataFile(path) {
   try {
     return streamInput(path);
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isNotFoundError(error)) throw error;
     throw new UserError(`${path} is not a file; \`nox -s export\` makes the default data`);
   }
 }
 
 /**
- * By the first two characters that are no white space: a review may begin with a bracket too, as
- * `[微笑]` does. Invalid bytes do not matter here: they are reported with their line later.
+ * Detects the format by the first two characters that are no white space, since a review may begin
+ * with a bracket too, as in `[微笑]`. Invalid bytes do not matter here; they are reported later.
  *
  * @param {string} path
  * @param {string} encoding
  * @returns {Promise<'array' | 'lines' | 'table'>} `array` and `lines` are JSON
  */
-async function kindOf(path, encoding) {
+async function detectFormat(path, encoding) {
   let start = '';
-  for await (const chunk of decodedChunks(inspected(opened(path), path, encoding), path, encoding, false)) {
+  for await (const chunk of decodeChunks(checkEncoding(openDataFile(path), path, encoding), path, encoding, false)) {
     start = (start + chunk).replace(/[\s\uFEFF]+/gu, '').slice(0, 2);
     if (start.length === 2) break;
   }
@@ -85,25 +84,25 @@ async function kindOf(path, encoding) {
 
 /**
  * @param {string} path
- * @param {import('./lines.js').Format} format
+ * @param {import('./lines.js').LineFormat} format
  * @returns {AsyncGenerator<NumberedLine, undefined>} without byte order mark
  */
-async function* numberedLines(path, format) {
+async function* numberLines(path, format) {
   let line = 0;
-  for await (const content of lines(opened(path), path, format)) {
+  for await (const content of readLines(openDataFile(path), path, format)) {
     line += 1;
     yield { content: line === 1 ? content.replace(/^\uFEFF/, '') : content, line };
   }
 }
 
 /**
- * @param {AsyncIterable<NumberedLine>} source an object each
- * @param {string} path
- * @param {Layout} layout
- * @param {(line: string) => void} onColumns
- * @returns {AsyncGenerator<Row>}
+ * @param {AsyncIterable<NumberedLine>} source one JSON object per line
+ * @param {string} path for messages
+ * @param {FileLayout} layout
+ * @param {(line: string) => void} onColumns see `readDataRows`
+ * @returns {AsyncGenerator<DataRow>}
  */
-async function* jsonRows(source, path, { columns, hasHeader = true }, onColumns) {
+async function* readJsonRows(source, path, { columns, hasHeader = true }, onColumns) {
   if (!hasHeader || columns?.order !== undefined) {
     throw new UserError(
       `${path} holds JSON, whose fields have names: got ${hasHeader ? '--columns by order' : '--no-header'}, ` +
@@ -114,8 +113,9 @@ async function* jsonRows(source, path, { columns, hasHeader = true }, onColumns)
   let isFirst = true;
   for await (const { content, line } of source) {
     if (content.trim() === '') continue;
-    const { fields, roles, others } = located(`${path}:${line}`, () => objects.read(content));
-    if (isFirst && roles !== undefined) onColumns(columnsTaken(path, roles, [...Object.values(roles), ...Object.keys(others)]));
+    const { fields, roles, others } = withLocation(`${path}:${line}`, () => objects.read(content));
+    if (isFirst && roles !== undefined)
+      onColumns(describeColumns(path, roles, [...Object.values(roles), ...Object.keys(others)]));
     isFirst = false;
     yield { fields, line };
   }

@@ -1,36 +1,36 @@
-/** Takes a part of labelled texts that has the shares of labels that the whole has. */
+/** Picks a part of labelled texts that has the same shares of labels as the whole. */
 import { KEY_WORDS, KeyTable } from './text_keys.js';
 
 /**
- * Equal texts go the same way, in the group of the label that the first of them has. Which go is
- * decided by the texts and the seed alone, and not by their order in the file.
+ * Picks the part. Equal texts go together and count for the label of the first of them. The texts and
+ * the seed decide, not the order in the file.
  *
  * @param {object} data
  * @param {Int32Array} data.keys int32[examples, 4]
- * @param {Int32Array} data.labels int32[examples], places in `names`
- * @param {string[]} data.names of the labels
- * @param {number} data.share of the examples that the part has, between 0 and 1
+ * @param {Int32Array} data.labels int32[examples], indices in `names`
+ * @param {string[]} data.names the labels
+ * @param {number} data.share size of the part, between 0 and 1
  * @param {number} data.seed
- * @returns {Uint8Array} uint8[examples], 1 for those in the part; every label has one that is not
+ * @returns {Uint8Array} uint8[examples], 1 for those in the part; every label has at least one 0
  */
-export function stratifiedPart({ keys, labels, names, share, seed }) {
-  const { count, first, sizes } = groupsOf(keys);
+export function pickStratifiedPart({ keys, labels, names, share, seed }) {
+  const { count, first, sizes } = groupByKey(keys);
   const ranks = new Float64Array(count);
-  /** @type {number[][]} distinct texts of each label, by their first example */
+  /** @type {number[][]} for each label its distinct texts, by their first example */
   const strata = names.map(() => []);
   const totals = names.map(() => 0);
   for (let i = 0; i < count; i += 1) {
     totals[labels[first[i]]] += 1;
     if (first[i] !== i) continue;
     strata[labels[i]].push(i);
-    ranks[i] = rankOf(keys, i, seed);
+    ranks[i] = computeRank(keys, i, seed);
   }
-  const quotas = quotasOf(totals, names, share);
+  const quotas = computeQuotas(totals, names, share);
   const isTaken = new Uint8Array(count);
   strata.forEach((texts, label) => {
     let taken = 0;
     texts.sort((a, b) => ranks[a] - ranks[b]);
-    // One text of each label stays, so the last is never taken.
+    // One text of each label is left out, so the last is never taken.
     for (const text of texts.slice(0, -1)) {
       if (taken + sizes[text] / 2 > quotas[label]) continue;
       isTaken[text] = 1;
@@ -42,11 +42,11 @@ export function stratifiedPart({ keys, labels, names, share, seed }) {
 }
 
 /**
- * Which examples have the same text.
+ * Groups the examples that have the same text.
  *
  * @param {Int32Array} keys int32[examples, 4]
  */
-function groupsOf(keys) {
+function groupByKey(keys) {
   const count = keys.length / KEY_WORDS;
   const table = new KeyTable();
   const first = new Int32Array(count);
@@ -59,9 +59,9 @@ function groupsOf(keys) {
   return { count, first, sizes };
 }
 
-/** A number that looks random, of a text and the seed. @param {Int32Array} keys @param {number} i @param {number} seed */
-function rankOf(keys, i, seed) {
-  // Keys are parts of a sha256 already; the steps of MurmurHash3's end mix the seed in.
+/** A pseudo-random number from a text and the seed. @param {Int32Array} keys @param {number} i @param {number} seed */
+function computeRank(keys, i, seed) {
+  // Keys are parts of a sha256; the last steps of MurmurHash3 mix the seed in.
   let mixed = keys[KEY_WORDS * i] ^ Math.imul(seed + 1, 0x9e3779b1);
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
@@ -69,14 +69,14 @@ function rankOf(keys, i, seed) {
 }
 
 /**
- * How many examples of each label make up the share, by largest remainders: their sum is the share
- * of all, rounded.
+ * Computes how many examples of each label the part gets, by the largest remainder method: the sum is
+ * the rounded share of all examples.
  *
  * @param {number[]} totals examples of each label
  * @param {string[]} names of the labels
  * @param {number} share
  */
-function quotasOf(totals, names, share) {
+function computeQuotas(totals, names, share) {
   const quotas = totals.map((total) => Math.floor(total * share));
   const all = totals.reduce((sum, total) => sum + total, 0);
   const missing = Math.round(all * share) - quotas.reduce((sum, quota) => sum + quota, 0);
@@ -88,7 +88,7 @@ function quotasOf(totals, names, share) {
 }
 
 /**
- * Gives texts back whose other label would be in the part alone: a text may have several.
+ * Takes texts out of the part again if a label would be in the part only: a text may have several labels.
  *
  * @param {{labels: Int32Array, first: Int32Array, isTaken: Uint8Array, names: string[]}} data
  */

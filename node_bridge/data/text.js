@@ -1,11 +1,11 @@
-/** What a text may look like where it comes in: one text, or two that are read together. */
-import { oneLine, UserError } from '../support/errors.js';
+/** Checks the texts that come in: single texts and pairs. */
+import { toOneLine, UserError } from '../support/errors.js';
 
 /**
- * @typedef {{text: string, pair?: string}} Text one text, or two that are read together
- * @typedef {string | Text | {sentence1: string, sentence2: string}} GivenText to the library
+ * @typedef {{text: string, pair?: string}} Text a single text, or a pair
+ * @typedef {string | Text | {sentence1: string, sentence2: string}} GivenText the forms that the library takes
  *
- * @typedef {object} NamedText as data files name it: either `text`, or the other two
+ * @typedef {object} NamedText with the field names of data files: either `text`, or the other two
  * @property {string} [text]
  * @property {string} [sentence1]
  * @property {string} [sentence2]
@@ -14,33 +14,35 @@ import { oneLine, UserError } from '../support/errors.js';
  */
 
 /**
- * @param {GivenText} given
+ * @param {GivenText} input
  * @returns {Text}
- * @throws {UserError} anything else
+ * @throws {UserError} it has another form
  */
-export function textFrom(given) {
-  if (typeof given === 'string') return { text: wellFormed(given) };
-  if (typeof given !== 'object' || given === null) {
+export function parseText(input) {
+  if (typeof input === 'string') return { text: assertWellFormed(input) };
+  if (typeof input !== 'object' || input === null) {
     throw new UserError(
-      `got ${String(given)} (${typeof given}), expected a string, or an object with \`text\`, or \`sentence1\` and \`sentence2\``,
+      `got ${String(input)} (${typeof input}), expected a string, or an object with \`text\`, or \`sentence1\` and \`sentence2\``,
     );
   }
-  const fields = /** @type {Record<string, unknown>} */ (given);
-  return fields.pair === undefined ? textOf(fields) : { text: string(fields, 'text'), pair: string(fields, 'pair') };
+  const fields = /** @type {Record<string, unknown>} */ (input);
+  return fields.pair === undefined
+    ? readTextFields(fields)
+    : { text: readString(fields, 'text'), pair: readString(fields, 'pair') };
 }
 
 /**
- * The text, or the pair, of an object that a file holds.
+ * Reads the text, or the pair, of an object from a file.
  *
  * @param {Record<string, unknown>} fields
  * @returns {Text}
- * @throws {UserError} a field is missing, or is not a text
+ * @throws {UserError} a field is missing, or is not a string
  */
-export function textOf(fields) {
+export function readTextFields(fields) {
   if (fields.text === undefined && fields.sentence1 !== undefined) {
-    return { text: string(fields, 'sentence1'), pair: string(fields, 'sentence2') };
+    return { text: readString(fields, 'sentence1'), pair: readString(fields, 'sentence2') };
   }
-  return { text: string(fields, 'text') };
+  return { text: readString(fields, 'text') };
 }
 
 /** @param {Text} text @returns {Task} */
@@ -50,11 +52,11 @@ export function taskOf({ pair }) {
 
 /**
  * @param {Text} text
- * @param {Task | undefined} task undefined: either is right
- * @returns {Text} the same
- * @throws {UserError} it is of the other task
+ * @param {Task | undefined} task undefined: both are right
+ * @returns {Text} the same text
+ * @throws {UserError} the text is of the other task
  */
-export function fitting(text, task) {
+export function assertTask(text, task) {
   if (task === undefined || taskOf(text) === task) return text;
   throw new UserError(
     task === 'pair'
@@ -64,22 +66,22 @@ export function fitting(text, task) {
 }
 
 /** @param {Text} text @returns {NamedText} */
-export function named({ text, pair }) {
+export function toNamedText({ text, pair }) {
   return pair === undefined ? { text } : { sentence1: text, sentence2: pair };
 }
 
 /** @param {Record<string, unknown>} fields @param {string} name */
-function string(fields, name) {
+function readString(fields, name) {
   const value = fields[name];
-  if (typeof value === 'string') return wellFormed(value);
+  if (typeof value === 'string') return assertWellFormed(value);
   const got = value === undefined ? `fields ${Object.keys(fields).join(', ') || '(none)'}` : JSON.stringify(value);
   throw new UserError(
-    `got ${oneLine(got.slice(0, 60))}, expected \`${name}\` to be a string (a text is \`text\`, or \`sentence1\` and \`sentence2\`)`,
+    `got ${toOneLine(got.slice(0, 60))}, expected \`${name}\` to be a string (a text is \`text\`, or \`sentence1\` and \`sentence2\`)`,
   );
 }
 
-/** The tokenizer refuses half a character too, but cannot say of which line. @param {string} value */
-function wellFormed(value) {
+/** Refuses a lone surrogate. The tokenizer does too, but cannot name the line. @param {string} value */
+function assertWellFormed(value) {
   const at = value.search(/\p{Surrogate}/u);
   if (at === -1) return value;
   throw new UserError(`the text has a lone surrogate at position ${at}, expected whole characters`);

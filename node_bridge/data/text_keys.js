@@ -1,80 +1,81 @@
-/** Which text is which, in 128 bits: a text of any length as a name in a cache or a table. */
+/** Keys of texts: 128 bits that identify a text in a cache or a table. */
 import { createHash } from 'node:crypto';
 
-/** Int32 values of a key. */
+/** How many int32 values a key has. */
 export const KEY_WORDS = 4;
 
 /**
- * The first half of the sha256 of a text, or of its pair. Two of ten million texts share a key with
- * a probability of 1 in 10²⁴.
+ * Computes the key of a text or a pair: the first half of its sha256. Among ten million texts two share
+ * a key with a probability of 1 in 10²⁴.
  *
  * @param {import('./text.js').Text} text
  * @returns {Int32Array} int32[4]
  */
-export function textKey({ text, pair }) {
+export function computeTextKey({ text, pair }) {
   const digest = createHash('sha256')
     .update(JSON.stringify([text, pair]))
     .digest();
   return Int32Array.from({ length: KEY_WORDS }, (_, i) => digest.readInt32LE(4 * i));
 }
 
-// From keys of texts to numbers, 20 bytes an entry and half of them free: a Map of strings takes
-// six times as much, and ends at 16 million.
+const EMPTY = -1;
+const INITIAL_CAPACITY = 1024;
 
-const FREE = -1;
-const SMALLEST = 1024;
-
+/**
+ * A hash table from keys of texts to numbers: 20 bytes per entry, at most half of the entries are used.
+ * A Map of strings needs six times as much memory and has a limit of 16 million entries.
+ */
 export class KeyTable {
-  #keys = new Int32Array(KEY_WORDS * SMALLEST);
-  #values = new Int32Array(SMALLEST).fill(FREE);
-  /** Entries. */
+  #keys = new Int32Array(KEY_WORDS * INITIAL_CAPACITY);
+  #values = new Int32Array(INITIAL_CAPACITY).fill(EMPTY);
+  /** How many keys are in the table. */
   size = 0;
 
   /**
    * @param {Int32Array} key int32[4]
-   * @returns {number | undefined} what was added under this key
+   * @returns {number | undefined} the value of the key
    */
   get(key) {
-    const value = this.#values[this.#slot(key)];
-    return value === FREE ? undefined : value;
+    const value = this.#values[this.#findEntry(key)];
+    return value === EMPTY ? undefined : value;
   }
 
   /**
    * @param {Int32Array} key int32[4]; copied
    * @param {number} value from 0
-   * @returns {boolean} false where the key had a value already, which stays
+   * @returns {boolean} false if the key has a value already, which stays
    */
   add(key, value) {
-    const slot = this.#slot(key);
-    if (this.#values[slot] !== FREE) return false;
-    this.#keys.set(key, KEY_WORDS * slot);
-    this.#values[slot] = value;
+    const entry = this.#findEntry(key);
+    if (this.#values[entry] !== EMPTY) return false;
+    this.#keys.set(key, KEY_WORDS * entry);
+    this.#values[entry] = value;
     this.size += 1;
     if (2 * this.size > this.#values.length) this.#grow();
     return true;
   }
 
-  /** Where a key stands, or would. @param {Int32Array} key */
-  #slot(key) {
+  /** The index of the entry of a key, or of the empty entry for it. @param {Int32Array} key */
+  #findEntry(key) {
     const last = this.#values.length - 1;
-    let slot = key[0] & last;
-    while (this.#values[slot] !== FREE && !this.#holds(slot, key)) slot = (slot + 1) & last;
-    return slot;
+    let entry = key[0] & last;
+    while (this.#values[entry] !== EMPTY && !this.#hasKey(entry, key)) entry = (entry + 1) & last;
+    return entry;
   }
 
-  /** @param {number} slot @param {Int32Array} key */
-  #holds(slot, key) {
-    const from = KEY_WORDS * slot;
+  /** @param {number} entry @param {Int32Array} key */
+  #hasKey(entry, key) {
+    const from = KEY_WORDS * entry;
     return key.every((word, i) => this.#keys[from + i] === word);
   }
 
   #grow() {
     const [keys, values] = [this.#keys, this.#values];
     this.#keys = new Int32Array(2 * keys.length);
-    this.#values = new Int32Array(2 * values.length).fill(FREE);
+    this.#values = new Int32Array(2 * values.length).fill(EMPTY);
     this.size = 0;
-    values.forEach((value, slot) => {
-      if (value !== FREE) this.add(keys.subarray(KEY_WORDS * slot, KEY_WORDS * (slot + 1)), value);
+    values.forEach((value, entry) => {
+      if (value !== EMPTY) this.add(keys.subarray(KEY_WORDS * entry, KEY_WORDS * (entry + 1)), value);
     });
   }
 }

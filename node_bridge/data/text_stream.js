@@ -1,51 +1,51 @@
-/** Texts on stdin: a line each, or with --jsonl an object each. */
-import { attempted, located } from '../support/errors.js';
-import { say } from '../support/printing.js';
+/** Reads texts on stdin: one per line, or with --jsonl one JSON object per line. */
+import { catchUserError, withLocation } from '../support/errors.js';
+import { printMessages } from '../support/printing.js';
 import { ObjectReader } from './json_rows.js';
-import { attemptedLines } from './lines.js';
-import { textOf } from './text.js';
+import { readLinesOrErrors } from './lines.js';
+import { readTextFields } from './text.js';
 
 /**
  * @typedef {import('../support/errors.js').UserError} UserError
- * @typedef {import('./text.js').Text & {others?: Record<string, unknown>}} StdinText `others` are the
- *   object's other fields
+ * @typedef {import('./text.js').Text & {others?: Record<string, unknown>}} StdinText `others`: the other
+ *   fields of the object
  *
  * @typedef {object} StdinFormat
  * @property {string} [encoding] `utf-8` by default, see encodings.js
- * @property {import('./columns.js').Columns} [columns] of objects, by name; by default found by
- *   their usual names
+ * @property {import('./columns.js').Columns} [columns] of objects, by name; by default they are
+ *   found by their usual names
  */
 
 /**
  * @param {boolean} jsonl lines are objects with `text`, or `sentence1` and `sentence2`, or other
  *   usual names for these
  * @param {StdinFormat} [format]
- * @returns {AsyncGenerator<StdinText | UserError>} for each line its text, or why it holds none
- * @throws {UserError} all of it is in another encoding
+ * @returns {AsyncGenerator<StdinText | UserError>} for each line its text, or the error
+ * @throws {UserError} stdin is in another encoding
  */
-export async function* textsOfStdin(jsonl, { encoding, columns } = {}) {
-  if (process.stdin.isTTY) say('Type a text a line; end with Ctrl-D.');
+export async function* readStdinTexts(jsonl, { encoding, columns } = {}) {
+  if (process.stdin.isTTY) printMessages('Type a text a line; end with Ctrl-D.');
   const objects = new ObjectReader(columns, false);
-  for await (const line of attemptedLines(process.stdin, 'stdin', { encoding })) {
-    yield line instanceof Error ? line : attempted(() => (jsonl ? textOfObject(line, objects) : { text: line }));
+  for await (const line of readLinesOrErrors(process.stdin, 'stdin', { encoding })) {
+    yield line instanceof Error ? line : catchUserError(() => (jsonl ? parseObjectText(line, objects) : { text: line }));
   }
 }
 
 /**
- * What is made of each text on stdin, until the first that is broken.
+ * Maps each text on stdin, and stops at the first broken line.
  *
  * @template T
- * @param {boolean} jsonl see `textsOfStdin`
+ * @param {boolean} jsonl see `readStdinTexts`
  * @param {(text: StdinText) => T} make
  * @param {StdinFormat} [format]
  * @returns {AsyncGenerator<T>}
- * @throws {UserError} a line that holds no text, or one that `make` does not take, by its number
+ * @throws {UserError} a line has no text, or `make` throws; names the line
  */
-export async function* eachOfStdin(jsonl, make, format) {
+export async function* mapStdinTexts(jsonl, make, format) {
   let line = 0;
-  for await (const text of textsOfStdin(jsonl, format)) {
+  for await (const text of readStdinTexts(jsonl, format)) {
     line += 1;
-    yield located(`stdin:${line}`, () => {
+    yield withLocation(`stdin:${line}`, () => {
       if (text instanceof Error) throw text;
       return make(text);
     });
@@ -53,49 +53,48 @@ export async function* eachOfStdin(jsonl, make, format) {
 }
 
 /** @param {string} line @param {ObjectReader} objects @returns {StdinText} */
-function textOfObject(line, objects) {
-  // A file may begin with a byte order mark, and files may have been joined.
+function parseObjectText(line, objects) {
+  // A byte order mark may be at the start of any line, since files may have been joined.
   const { fields, others } = objects.read(line.replace(/^\uFEFF/, ''));
-  return { ...textOf(fields), others };
+  return { ...readTextFields(fields), others };
 }
 
-// A stream in windows: full ones of a fast stream, and of a slow one what has come.
-
-/** Milliseconds that a window stays open after its first item, or until it is asked for. */
-const PATIENCE = 20;
+/** How long a batch waits for more items after its first one, in milliseconds. */
+const MAX_WAIT_MS = 20;
 
 /**
- * Reads on while a window is worked at, but never beyond the next one.
+ * Splits a stream into batches: full ones from a fast stream; from a slow stream, the items that have
+ * come. Reads the next batch while the current one is used, but no further.
  *
  * @template T
- * @param {AsyncIterable<T> | Iterable<T>} source where its reader leaves early, its iterator is
- *   closed at once; an async generator closes when its next item comes
- * @param {number} size
- * @returns {AsyncGenerator<T[]>} in order, none empty or longer than `size`; an error of the
- *   source comes after all that was before it
+ * @param {AsyncIterable<T> | Iterable<T>} source if the reader of the batches stops early, the
+ *   iterator is closed at once; an async generator closes when its next item comes
+ * @param {number} size the most items of a batch
+ * @returns {AsyncGenerator<T[]>} in order, none of them empty; an error of the source comes after
+ *   all items before it
  */
-export async function* windows(source, size) {
+export async function* streamBatches(source, size) {
   /** @type {T[]} */
-  let held = [];
+  let batch = [];
   let open = true;
   /** @type {{error: unknown} | undefined} */
   let failure;
-  // By hand, since `for await` closes an iterator only when its next item has come: what the source
-  // reads from would keep the program alive.
+  // `for await` would close the iterator only after its next item: until then the source would keep the
+  // program running.
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : undefined;
   const items = iterator === undefined ? /** @type {Iterable<T>} */ (source) : { [Symbol.asyncIterator]: () => iterator };
-  const first = signal();
-  const full = signal();
-  const room = signal();
+  const first = createSignal();
+  const full = createSignal();
+  const space = createSignal();
 
   async function read() {
     try {
       for await (const item of items) {
-        held.push(item);
-        first.give();
-        if (held.length === size) {
-          full.give();
-          await room.come();
+        batch.push(item);
+        first.notify();
+        if (batch.length === size) {
+          full.notify();
+          await space.wait();
         }
         if (!open) return;
       }
@@ -103,41 +102,41 @@ export async function* windows(source, size) {
       failure = { error };
     } finally {
       open = false;
-      first.give();
-      full.give();
+      first.notify();
+      full.notify();
     }
   }
 
   void read();
   try {
     for (;;) {
-      if (open && held.length === 0) await first.come();
-      if (open && held.length < size) {
-        const timer = setTimeout(full.give, PATIENCE);
-        await full.come();
+      if (open && batch.length === 0) await first.wait();
+      if (open && batch.length < size) {
+        const timer = setTimeout(full.notify, MAX_WAIT_MS);
+        await full.wait();
         clearTimeout(timer);
       }
-      if (held.length === 0) break;
-      const window = held;
-      held = [];
-      room.give();
-      yield window;
+      if (batch.length === 0) break;
+      const ready = batch;
+      batch = [];
+      space.notify();
+      yield ready;
     }
     if (failure !== undefined) throw failure.error;
   } finally {
-    const left = open;
+    const leftEarly = open;
     open = false;
-    room.give();
-    if (left) iterator?.return?.().catch(() => {}); // nobody is there for an error any more
+    space.notify();
+    if (leftEarly) iterator?.return?.().catch(() => {}); // nobody can receive an error any more
   }
 }
 
-/** Something that one waits for and another gives, again and again. */
-function signal() {
-  let give = () => {};
+/** A signal: one side waits for it, the other side gives it, any number of times. */
+function createSignal() {
+  let notify = () => {};
   return {
-    /** @returns {Promise<void>} settled by the next `give` */
-    come: () => new Promise((resolve) => (give = resolve)),
-    give: () => give(),
+    /** @returns {Promise<void>} settled by the next `notify` */
+    wait: () => new Promise((resolve) => (notify = resolve)),
+    notify: () => notify(),
   };
 }

@@ -1,19 +1,19 @@
 /**
- * Runs a bundle's model: padded batches of ids in, named outputs out.
+ * Runs the model of a bundle: takes padded batches of ids, returns outputs by name.
  */
 import { useBackend } from '../backends/index.js';
 import { tf } from '../backends/tfjs.js';
 import { Bundle } from '../bundle/bundle.js';
-import { textFrom } from '../data/text.js';
-import { located, UserError } from '../support/errors.js';
+import { parseText } from '../data/text.js';
+import { withLocation, UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
-import { featuresOf, TOKEN_BUDGET } from './features.js';
+import { encodeFeatures, TOKEN_BUDGET } from './features.js';
 import { openModel } from './model.js';
-import { meanVector, normalizeVector, poolingOf } from './pooling.js';
+import { averageVectors, normalizeVector, parsePooling } from './pooling.js';
 
-/** Rows or positions that a model may always take: more is memory for nothing. */
-const LARGEST_AXIS = 2 ** 17;
+/** The largest fixed batch or length of a model; more would only waste memory. */
+const MAX_AXIS = 2 ** 17;
 
 /**
  * @typedef {import('../data/text.js').GivenText} GivenText
@@ -24,14 +24,14 @@ const LARGEST_AXIS = 2 ** 17;
 
 export class Encoder {
   #model;
-  /** @type {Tokenizer | undefined} where texts were asked for */
+  /** @type {Tokenizer | undefined} loaded when `encode` is first called */
   #tokenizer;
 
   /**
    * @private
    * @param {Bundle} bundle
    * @param {import('./model.js').Model} model
-   * @param {{name: string, notice: string}} backend `notice`: what to tell a person of it
+   * @param {{name: string, notice: string}} backend `notice`: a message for people
    */
   constructor(bundle, model, { name, notice }) {
     this.bundle = bundle;
@@ -41,41 +41,41 @@ export class Encoder {
   }
 
   /**
-   * @param {string | Bundle} place a bundle, or its directory
+   * @param {string | Bundle} source a bundle, or its directory
    * @param {{backend?: string}} [options] `auto` (default), `native`, `wasm` or `cpu`
    * @returns {Promise<Encoder>}
-   * @throws {UserError} no bundle, a tokenizer bundle, a damaged file, an unknown backend
-   * @throws {import('../support/errors.js').EnvironmentProblem} a native backend that is not there
+   * @throws {UserError} it is no bundle or has no model, a file is damaged, or the backend is unknown
+   * @throws {import('../support/errors.js').EnvironmentProblem} the native backend is missing
    */
-  static async load(place, options = {}) {
+  static async load(source, options = {}) {
     assertOptions('Encoder.load', options, ['backend']);
     const { backend = 'auto' } = options;
-    const bundle = typeof place === 'string' ? Bundle.open(place) : place;
+    const bundle = typeof source === 'string' ? Bundle.open(source) : source;
     if (bundle.contract.architecture === null) {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
     }
     const taken = await useBackend(backend);
     const { model, notice } = await openModel(bundle, taken);
-    const notices = [taken.notice, notice].filter((said) => said !== '');
+    const notices = [taken.notice, notice].filter((text) => text !== '');
     return new Encoder(bundle, model, { name: taken.name, notice: notices.join('; ') });
   }
 
-  /** The positions that the model always takes; undefined where any number will do. */
+  /** The fixed number of positions of the model; undefined if it takes any number. */
   get fixedLength() {
-    return fixedSize(this.bundle, 1);
+    return findFixedSize(this.bundle, 1);
   }
 
-  /** The rows that the model always takes; undefined where any number will do. */
+  /** The fixed number of rows of the model; undefined if it takes any number. */
   get fixedBatch() {
-    return fixedSize(this.bundle, 0);
+    return findFixedSize(this.bundle, 0);
   }
 
-  /** Batches that it takes at a time. */
+  /** How many batches it takes at the same time. */
   get lanes() {
     return 1;
   }
 
-  /** What runs: the GraphModel, or the SavedModel it was made from. */
+  /** The kind of model that runs: the GraphModel, or the SavedModel that it was made from. */
   get kind() {
     return this.#model.kind;
   }
@@ -86,8 +86,8 @@ export class Encoder {
   }
 
   /**
-   * Texts, or pairs, to vectors: each with [CLS] and [SEP]. By default the vectors that a
-   * classifier gets, those of [CLS].
+   * Encodes texts or pairs as vectors, with [CLS] and [SEP]. By default the vectors are those of [CLS],
+   * which a classifier uses.
    *
    * @example
    * const encoder = await Encoder.load('artifacts/bundle/albert_tiny');
@@ -95,36 +95,37 @@ export class Encoder {
    *
    * @param {readonly GivenText[]} texts
    * @param {object} [options]
-   * @param {number} [options.maxLength] positions a text is cut to; the model's by default
+   * @param {number} [options.maxLength] how many positions a text is cut to; by default all of the model
    * @param {import('./pooling.js').PoolingName} [options.pooling] `cls` (default): position 0 of
    *   `sequence_output`; `mean`: the mean of `sequence_output` over the text's positions; `pooled`:
    *   `pooled_output`; `sequence`: all of `sequence_output`
    * @param {boolean} [options.normalize] divides each vector by its L2 norm; not with `sequence`
    * @returns {Promise<Float32Array[]>} float32[hidden] for each text, in order, or with `sequence`
    *   float32[positions, hidden]; equal texts share one
-   * @throws {UserError} names the text that is none; an unknown `pooling`; the model has no such output
-   * @throws {import('../support/errors.js').CheckFailed} a vector that is not finite
+   * @throws {UserError} an element is not a text (names its index), `pooling` is unknown, or the model has
+   *   no such output
+   * @throws {import('../support/errors.js').CheckFailed} a vector is not finite
    */
   async encode(texts, options = {}) {
     assertOptions('encode', options, ['maxLength', 'pooling', 'normalize']);
     const { maxLength, pooling = 'cls', normalize = false } = options;
-    const what = located('pooling', () => poolingOf(pooling, normalize));
+    const what = withLocation('pooling', () => parsePooling(pooling, normalize));
     this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
     const tools = { tokenizer: this.#tokenizer, encoder: this };
-    const known = texts.map((text, i) => located(`texts[${i}]`, () => textFrom(text)));
-    const vectors = await featuresOf(known, tools, { maxLength, pooling: what });
+    const known = texts.map((text, i) => withLocation(`texts[${i}]`, () => parseText(text)));
+    const vectors = await encodeFeatures(known, tools, { maxLength, pooling: what });
     if (normalize) new Set(vectors).forEach(normalizeVector);
     return vectors;
   }
 
   /**
-   * Pads to the longest, or to the positions that the model always takes, as the contract says:
-   * with [PAD], types 0, and a mask of 0, or of 1 where the model attends to padding.
+   * Pads encodings to the longest, or to the fixed length of the model: with the id of [PAD], type 0,
+   * and mask 0, or mask 1 if the model attends to padding.
    *
    * @param {Encoding[]} encodings at least one
-   * @param {number} [width] positions to pad to, where that is more than the longest has
+   * @param {number} [width] pads to at least this number of positions
    * @returns {{input_ids: IdTensor, attention_mask: IdTensor, token_type_ids: IdTensor}}
-   * @throws {UserError} an encoding longer than the model's positions
+   * @throws {UserError} an encoding is longer than the model's positions
    */
   pad(encodings, width = 1) {
     const { max_length: limit, padding, tokenizer } = this.bundle.contract;
@@ -132,7 +133,7 @@ export class Encoder {
     if (longest > limit) {
       throw new UserError(`Expected at most ${limit} positions, got ${longest}; set \`maxLength\``, 'maxLength');
     }
-    // A batch of empty texts still gets one position: TF.js cannot run a width of 0.
+    // A batch of empty texts gets one position, since TF.js cannot run a width of 0.
     const shape = [encodings.length, this.fixedLength ?? Math.max(longest, width)];
     const size = shape[0] * shape[1];
     const ids = new Int32Array(size).fill(tokenizer.special_tokens.pad.id);
@@ -154,7 +155,7 @@ export class Encoder {
   /**
    * @param {Encoding[]} encodings
    * @param {number} [width] see `pad`
-   * @param {string[]} [names] nodes of `model.json`; the contract's outputs where none are named
+   * @param {string[]} [names] nodes of `model.json`; by default the outputs of the contract
    * @returns {Promise<Record<string, Output>>} each by its name
    */
   async run(encodings, width, names) {
@@ -163,7 +164,7 @@ export class Encoder {
 
   /**
    * @param {Record<string, IdTensor>} batch `input_ids`, `attention_mask` and `token_type_ids`,
-   *   as `pad` gives them
+   *   as `pad` returns them
    * @param {string[]} [names] see `run`
    * @returns {Promise<Record<string, Output>>} each by its name
    */
@@ -181,8 +182,7 @@ export class Encoder {
   }
 
   /**
-   * The classifier's vector: position 0 of `sequence_output`, which is [CLS] where special tokens
-   * were added.
+   * Position 0 of `sequence_output`, which a classifier uses. It is [CLS] if special tokens were added.
    *
    * @param {Encoding[]} encodings
    * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
@@ -202,15 +202,15 @@ export class Encoder {
   }
 
   /**
-   * The mean of `sequence_output` over the positions that are not padding, [CLS] and [SEP]
-   * included, as sentence-transformers computes it; summed in float64.
+   * The mean of `sequence_output` over the positions that are not padding, [CLS] and [SEP] included,
+   * as in sentence-transformers; summed in float64.
    *
    * @param {Encoding[]} encodings each of at least one position
    * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
    */
   async means(encodings) {
     const { hidden } = this;
-    return (await this.sequences(encodings)).map((sequence) => meanVector(sequence, hidden));
+    return (await this.sequences(encodings)).map((sequence) => averageVectors(sequence, hidden));
   }
 
   /**
@@ -228,7 +228,7 @@ export class Encoder {
   }
 
   /**
-   * Every vector of `sequence_output`, without those of padding.
+   * All vectors of `sequence_output`, without those of padding.
    *
    * @param {Encoding[]} encodings
    * @returns {Promise<Float32Array[]>} float32[sequence, hidden] for each encoding
@@ -248,9 +248,9 @@ export class Encoder {
   }
 
   /**
-   * Runs a batch of any size. A model of a fixed batch gets pieces of that many rows, the last
-   * filled with copies of its last row, whose outputs are dropped. One of a fixed length gets
-   * pieces of TOKEN_BUDGET positions, since the caller counted those before padding.
+   * Runs a batch of any size. A model with a fixed batch gets pieces of that size; the last piece is
+   * completed with copies of its last row, and their outputs are dropped. A model with a fixed length
+   * gets pieces of at most TOKEN_BUDGET positions, since the caller counted positions before padding.
    *
    * @param {Record<string, IdTensor>} batch
    * @param {string[]} names
@@ -271,7 +271,7 @@ export class Encoder {
           tf.tidy(() => {
             const outputs = this.#runPiece(batch, names, from, fixedBatch ?? real);
             if (real === rows || fixedBatch === undefined) return outputs;
-            // A tensor inside the model may have more than one row for each text.
+            // A tensor inside the model may have several rows for each text.
             return outputs.map((x) => tf.slice(x, 0, (x.shape[0] / rows) * real));
           }),
         );
@@ -281,12 +281,12 @@ export class Encoder {
   }
 
   /**
-   * Runs `rows` rows of a batch; beyond its end its last row is repeated.
+   * Runs some rows of a batch. After its end the last row is repeated.
    *
    * @param {Record<string, IdTensor>} batch
-   * @param {string[]} names
+   * @param {string[]} names of the outputs
    * @param {number} from the first row
-   * @param {number} rows
+   * @param {number} rows how many rows the model gets
    */
   #runPiece(batch, names, from, rows) {
     const feeds = Object.fromEntries(
@@ -321,19 +321,19 @@ export class Encoder {
 }
 
 /**
- * The rows (axis 0) or positions (axis 1) that a model always takes.
+ * The fixed number of rows (axis 0) or positions (axis 1) of a model.
  *
  * @param {Bundle} bundle
  * @param {number} axis of the inputs' shapes
- * @returns {number | undefined} undefined where any number will do
- * @throws {UserError} a size that no model has
+ * @returns {number | undefined} undefined if the model takes any number
+ * @throws {UserError} the size is out of range
  */
-export function fixedSize({ contract }, axis) {
+export function findFixedSize({ contract }, axis) {
   const sizes = contract.inputs.map(({ shape }) => shape[axis]);
   const size = sizes.find((one) => typeof one === 'number');
-  if (size !== undefined && !(Number.isInteger(size) && size >= 1 && size <= LARGEST_AXIS)) {
+  if (size !== undefined && !(Number.isInteger(size) && size >= 1 && size <= MAX_AXIS)) {
     throw new UserError(
-      `the contract says that the model always takes ${size} ${axis === 0 ? 'rows' : 'positions'}, expected 1 to ${LARGEST_AXIS}`,
+      `the contract says that the model always takes ${size} ${axis === 0 ? 'rows' : 'positions'}, expected 1 to ${MAX_AXIS}`,
     );
   }
   return size;

@@ -1,13 +1,13 @@
 /**
- * Encoders in worker threads, one a core: TF.js's wasm and cpu backends have one thread each. Every
- * batch runs whole in one of them, so that how many there are changes no number.
+ * A pool of encoders in worker threads, since TF.js's wasm and cpu backends use one thread each. Each
+ * batch runs in one encoder, so the number of encoders does not change any result.
  */
 import { availableParallelism, totalmem } from 'node:os';
 import { Worker } from 'node:worker_threads';
 
 import { useBackend } from '../backends/index.js';
 import { CheckFailed, EnvironmentProblem, UserError } from '../support/errors.js';
-import { Encoder, fixedSize } from './encoder.js';
+import { Encoder, findFixedSize } from './encoder.js';
 
 /**
  * @typedef {import('./encoder.js').Encoding} Encoding
@@ -18,6 +18,7 @@ import { Encoder, fixedSize } from './encoder.js';
 
 const PROGRAM = new URL('./encoder_worker.js', import.meta.url);
 
+/** Encoders in worker threads. */
 export class EncoderPool {
   /** @type {Worker[]} */
   #workers;
@@ -31,23 +32,23 @@ export class EncoderPool {
   #broken;
 
   /**
-   * See `start`.
+   * Use `start`.
    *
-   * @param {Worker[]} workers that are ready
+   * @param {Worker[]} workers that have loaded the model
    * @param {import('../bundle/bundle.js').Bundle} bundle
-   * @param {string} notice what to tell a person of the backend
+   * @param {string} notice a message for people about the backend
    */
   constructor(workers, bundle, notice) {
     this.#workers = workers;
     this.#idle = [...workers];
     this.notice = notice;
-    this.fixedLength = fixedSize(bundle, 1);
+    this.fixedLength = findFixedSize(bundle, 1);
     for (const worker of workers) {
       worker.on('message', (answer) => this.#answered(worker, answer));
       worker.on('error', (error) => this.#break(error));
-      worker.on('exit', () => this.#break(endedByItself()));
-      // An idle worker must not keep the program alive. After the listeners: the first one for
-      // 'message' makes Node hold the worker's port again (Node 20, 22 and 24).
+      worker.on('exit', () => this.#break(createEndedError()));
+      // An idle worker must not keep the program running. This comes after the listeners: the first
+      // listener for 'message' makes the worker's port keep it running again (Node 20, 22 and 24).
       worker.unref();
     }
   }
@@ -55,14 +56,14 @@ export class EncoderPool {
   /**
    * @param {import('../bundle/bundle.js').Bundle} bundle
    * @param {{backend: string, notice: string, workers: number}} options `backend`: not `auto`
-   * @returns {Promise<EncoderPool>} when all have loaded the model
-   * @throws {UserError} as Encoder.load
+   * @returns {Promise<EncoderPool>} resolves when all workers have loaded the model
+   * @throws {UserError} see Encoder.load
    */
   static async start(bundle, { backend, notice, workers: count }) {
     const workerData = { dir: bundle.dir, hash: bundle.hash, backend };
     const workers = Array.from({ length: count }, () => new Worker(PROGRAM, { workerData }));
     try {
-      await Promise.all(workers.map(ready));
+      await Promise.all(workers.map(waitUntilReady));
     } catch (error) {
       workers.forEach((worker) => worker.terminate());
       throw error;
@@ -70,33 +71,33 @@ export class EncoderPool {
     return new EncoderPool(workers, bundle, notice);
   }
 
-  /** Batches that it takes at a time. */
+  /** How many batches it takes at the same time. */
   get lanes() {
     return this.#workers.length;
   }
 
-  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  /** See Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
   firstPosition(encodings) {
     return this.#run('firstPosition', encodings);
   }
 
-  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  /** See Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
   means(encodings) {
     return this.#run('means', encodings);
   }
 
-  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  /** See Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
   pooled(encodings) {
     return this.#run('pooled', encodings);
   }
 
-  /** As of Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
+  /** See Encoder. @param {Encoding[]} encodings @returns {Promise<Float32Array[]>} */
   sequences(encodings) {
     return this.#run('sequences', encodings);
   }
 
   /**
-   * As of Encoder.
+   * See Encoder.
    *
    * @param {Encoding[]} encodings
    * @param {number} [width]
@@ -116,8 +117,8 @@ export class EncoderPool {
   /**
    * @param {Method} method
    * @param {Encoding[]} encodings
-   * @param {...any} rest what else the method takes
-   * @returns {Promise<any>} what it gives
+   * @param {...any} rest further arguments of the method
+   * @returns {Promise<any>} its result
    */
   #run(method, encodings, ...rest) {
     return new Promise((done, failed) => {
@@ -134,28 +135,28 @@ export class EncoderPool {
       const worker = /** @type {Worker} */ (this.#idle.pop());
       const job = /** @type {Job} */ (this.#waiting.shift());
       this.#running.set(worker, job);
-      worker.ref(); // what is waited for keeps the program alive
-      // The ids of many texts share a buffer: sliced, lest all of it be copied with each.
+      worker.ref(); // a running job keeps the program running
+      // The ids of many texts share a buffer. Without `slice`, all of it would be copied for each text.
       const encodings = job.encodings.map(({ ids, typeIds }) => ({ ids: ids.slice(), typeIds: typeIds.slice() }));
       worker.postMessage({ method: job.method, encodings, rest: job.rest });
     }
   }
 
-  /** @param {Worker} worker @param {import('./encoder_worker.js').Answer} answer */
+  /** @param {Worker} worker @param {import('./encoder_worker.js').WorkerReply} answer */
   #answered(worker, answer) {
-    // A worker that is being ended must hold the program until it has: its `unref` here would let
-    // the program go while `dispose` is awaited (exit code 13). Its job fails when it ends.
+    // A worker that is being ended must keep the program running until it has ended. With `unref` here
+    // the program would end while `dispose` is awaited (exit code 13). The job fails when the worker ends.
     if (this.#broken !== undefined) return;
     const job = /** @type {Job} */ (this.#running.get(worker));
     this.#running.delete(worker);
     this.#idle.push(worker);
     worker.unref();
     if ('result' in answer) job.done(answer.result);
-    else job.failed(errorOf(answer.error));
+    else job.failed(restoreError(answer.error));
     this.#next();
   }
 
-  /** Fails all that is asked for, and ends the other workers. @param {Error} error */
+  /** Fails all jobs, and ends the other workers. @param {Error} error */
   #break(error) {
     const first = this.#broken === undefined;
     this.#broken ??= error;
@@ -166,49 +167,49 @@ export class EncoderPool {
   }
 }
 
-/** @param {Worker} worker @returns {Promise<void>} when it has loaded the model */
-function ready(worker) {
+/** @param {Worker} worker @returns {Promise<void>} resolves when it has loaded the model */
+function waitUntilReady(worker) {
   return new Promise((done, failed) => {
-    worker.once('message', (/** @type {import('./encoder_worker.js').Answer} */ answer) => {
-      if ('error' in answer) failed(errorOf(answer.error));
+    worker.once('message', (/** @type {import('./encoder_worker.js').WorkerReply} */ answer) => {
+      if ('error' in answer) failed(restoreError(answer.error));
       else done();
     });
     worker.once('error', failed);
-    worker.once('exit', () => failed(endedByItself()));
+    worker.once('exit', () => failed(createEndedError()));
   });
 }
 
-function endedByItself() {
+function createEndedError() {
   return new EnvironmentProblem('An encoder ended by itself; is there enough memory?');
 }
 
-/** An error as it was in the worker. @param {import('./encoder_worker.js').Told} told */
-function errorOf({ exitCode, message, ...rest }) {
+/** Makes the error of a worker an error of the same class again. @param {import('./encoder_worker.js').SerializedError} serialized */
+function restoreError({ exitCode, message, ...rest }) {
   const known = [UserError, EnvironmentProblem, CheckFailed].find((kind) => new kind().exitCode === exitCode);
   return known === undefined ? Object.assign(new Error(message), rest) : new known(message);
 }
 
-// A bundle's model on as many cores as wanted: TensorFlow uses all by itself, TF.js's own backends in a pool.
+// Opening a bundle's model on several cores. TensorFlow uses all cores itself; TF.js's backends need a pool.
 
-/** What Node and TF.js take in a thread beside the weights: with albert_tiny's 8 MB each took 30 MB. */
+/** Memory of a worker without the weights: with albert_tiny (8 MB of weights) each took 30 MB. */
 const WORKER_BYTES = 24e6;
 
 /**
- * @typedef {object} Whole what `openEncoders` gives beyond the encoder of features.js
- * @property {string} notice what to tell a person of the backend
+ * @typedef {object} EncodersExtra what `openEncoders` returns besides the Encoder of features.js
+ * @property {string} notice a message for people about the backend
  * @property {Encoder['run']} run
  * @property {() => unknown} dispose
- * @typedef {import('./features.js').Encoder & Whole} Encoders
+ * @typedef {import('./features.js').Encoder & EncodersExtra} Encoders
  */
 
 /**
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {object} [options]
  * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
- * @param {number} [options.workers] how many encoders run at a time on wasm and cpu, each with the
- *   model in memory; one a core by default. A single one runs in this thread.
+ * @param {number} [options.workers] how many encoders run at the same time on wasm and cpu, each with the
+ *   model in memory; by default one per core. A single one runs in this thread.
  * @returns {Promise<Encoders>}
- * @throws {UserError} as Encoder.load, or `workers` is no whole number
+ * @throws {UserError} see Encoder.load; or `workers` is no whole number
  */
 export async function openEncoders(bundle, { backend = 'auto', workers = availableParallelism() } = {}) {
   if (!(Number.isInteger(workers) && workers >= 1)) {
@@ -217,7 +218,7 @@ export async function openEncoders(bundle, { backend = 'auto', workers = availab
   if (workers > 1) {
     const { name, notice } = await useBackend(backend);
     if (name !== 'native') {
-      assertMemory(bundle, workers);
+      assertModelsFitMemory(bundle, workers);
       return EncoderPool.start(bundle, { backend: name, notice, workers });
     }
   }
@@ -225,13 +226,14 @@ export async function openEncoders(bundle, { backend = 'auto', workers = availab
 }
 
 /**
- * Each encoder has the model in memory; one too many, and the system kills the program without a word.
+ * Refuses too many encoders. Each has the model in memory, and without memory the system kills the
+ * program without a message.
  *
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {number} workers
- * @throws {UserError} as many as this machine cannot hold
+ * @throws {UserError} this machine has not enough memory for them
  */
-function assertMemory({ contract }, workers) {
+function assertModelsFitMemory({ contract }, workers) {
   const weights = Object.entries(contract.files).filter(([name]) => name.endsWith('.bin') && !name.startsWith('saved_model/'));
   const each = WORKER_BYTES + weights.reduce((sum, [, { size }]) => sum + size, 0);
   const most = Math.max(1, Math.floor(totalmem() / each));

@@ -1,28 +1,28 @@
 /**
- * The vectors of data sets, from the cache as far as it has them: only what is missing goes through
- * the encoder, and each window of texts is on disk before the next is begun.
+ * A cache of vectors on disk. Only texts that it lacks go through the encoder, and each batch of texts
+ * is on disk before the next one begins.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 
-import { KEY_WORDS, KeyTable, textKey } from '../data/text_keys.js';
-import { attempted, EnvironmentProblem, UserError } from '../support/errors.js';
-import { isRunning, readInput, writeWhole } from '../support/files.js';
+import { KEY_WORDS, KeyTable, computeTextKey } from '../data/text_keys.js';
+import { catchUserError, EnvironmentProblem, UserError } from '../support/errors.js';
+import { isRunning, readInput, writeFileAtomically } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
 import { encodeSafetensors, readSafetensorsHeader } from '../support/safetensors.js';
-import { featuresOf } from './features.js';
+import { encodeFeatures } from './features.js';
 
 const SHARD_BYTES = 2 ** 21;
-/** Fewer texts in a window make no full batches. */
-const LEAST = 256;
+/** The fewest texts that are encoded together: with fewer, the encoder's batches are not full. */
+const MIN_BATCH_TEXTS = 256;
 
 /**
  * @typedef {import('./features.js').Pooling} Pooling
- * @typedef {import('../data/dataset.js').Texts} Texts
+ * @typedef {import('../data/dataset.js').TextSource} Texts
  *
- * @typedef {object} What decides what a vector is
+ * @typedef {object} FeatureKind all that decides the value of a vector
  * @property {import('../bundle/bundle.js').Bundle} bundle
  * @property {import('../backends/index.js').Backend} backend
  * @property {number} maxLength
@@ -30,90 +30,92 @@ const LEAST = 256;
  */
 
 /**
- * Opens the part of a cache that has vectors of this kind.
+ * Opens the part of a cache that has the vectors of one kind.
  *
- * @param {string} cache
- * @param {What} what
- * @param {number} hidden
- * @param {(line: string) => void} say
+ * @param {string} cache directory
+ * @param {FeatureKind} kind
+ * @param {number} hidden width of a vector
+ * @param {(line: string) => void} say prints a message
  */
 export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden, say) {
-  const told = [bundle.hash, backend.name, backend.version, maxLength, pooling];
-  const name = createHash('sha256').update(JSON.stringify(told)).digest('hex').slice(0, 16);
+  const parts = [bundle.hash, backend.name, backend.version, maxLength, pooling];
+  const name = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
   return FeatureStore.open(join(cache, 'features', name), hidden, (path) =>
     say(`${path} is damaged; its texts are encoded again`),
   );
 }
 
 /**
- * Puts the vectors of all texts of the data sets into the store.
+ * Encodes the texts that the store lacks and adds their vectors.
  *
  * @param {FeatureStore} store
- * @param {Texts[]} datasets
- * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder}} tools
- * @param {{maxLength: number, pooling: Pooling, onEncoded: (texts: number) => void}} options
+ * @param {Texts[]} datasets whose texts the store must have
+ * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder}} tools of the bundle
+ * @param {{maxLength: number, pooling: Pooling, onEncoded: (texts: number) => void}} options `onEncoded`
+ *   receives how many texts were added or found
  */
-export async function fill(store, datasets, tools, { maxLength, pooling, onEncoded }) {
-  const size = windowOf(store.hidden * (pooling === 'sequence_output' ? maxLength : 1));
+export async function encodeMissing(store, datasets, tools, { maxLength, pooling, onEncoded }) {
+  const size = countBatchTexts(store.hidden * (pooling === 'sequence_output' ? maxLength : 1));
   /** @type {Map<string, {key: Int32Array, text: import('../data/text.js').Text}>} */
-  const window = new Map();
+  const batch = new Map();
   const flush = async () => {
-    const [keys, texts] = [[...window.values()].map(({ key }) => key), [...window.values()].map(({ text }) => text)];
-    store.add(keys, await featuresOf(texts, tools, { maxLength, pooling, onEncoded }));
-    window.clear();
+    const [keys, texts] = [[...batch.values()].map(({ key }) => key), [...batch.values()].map(({ text }) => text)];
+    store.add(keys, await encodeFeatures(texts, tools, { maxLength, pooling, onEncoded }));
+    batch.clear();
   };
   for (const dataset of datasets) {
     for await (const text of dataset.texts()) {
-      const key = textKey(text);
+      const key = computeTextKey(text);
       const name = key.join();
-      if (store.find(key) !== undefined || window.has(name)) onEncoded(1);
-      else window.set(name, { key, text });
-      if (window.size === size) await flush();
+      if (store.find(key) !== undefined || batch.has(name)) onEncoded(1);
+      else batch.set(name, { key, text });
+      if (batch.size === size) await flush();
     }
   }
-  if (window.size > 0) await flush();
+  if (batch.size > 0) await flush();
 }
 
 /** Whether the store has all texts of the data sets. @param {FeatureStore} store @param {Texts[]} datasets */
-export function isFilled(store, datasets) {
+export function hasAllTexts(store, datasets) {
   return datasets.every((dataset) => {
     for (let i = 0; i < dataset.count; i += 1) if (store.find(dataset.key(i)) === undefined) return false;
     return true;
   });
 }
 
-/** Texts of a window, and so of a shard. @param {number} values float32 numbers of a text, at most */
-function windowOf(values) {
-  return Math.max(LEAST, Math.floor(SHARD_BYTES / (4 * values)));
+/** How many texts are encoded together; they become one shard. @param {number} values the most numbers of a text */
+function countBatchTexts(values) {
+  return Math.max(MIN_BATCH_TEXTS, Math.floor(SHARD_BYTES / (4 * values)));
 }
 
-// Vectors of texts on disk, in shards (safetensors), found by the texts' keys. A shard is named
-// after the sha256 of its bytes, so that a damaged one is noticed and thrown away; there is no
-// index to go stale. In memory are 36 bytes a text; vectors are read when they are asked for, and
-// compared with what they were when their shard was checked.
+// The store: vectors in shards (safetensors), found by the keys of the texts. The name of a shard is
+// the sha256 of its bytes, so a damaged one is noticed and removed; there is no index that could be
+// out of date. 36 bytes per text are in memory. Vectors are read on demand and checked against their
+// CRC-32 from the time when the shard was opened.
 
 const SUFFIX = '.safetensors';
-/** Bytes of a shard: one of the longest texts has a tenth of it. */
-const LARGEST = 2 ** 30;
+/** The largest shard in bytes: a shard of the longest texts has a tenth of it. */
+const MAX_SHARD_FILE_BYTES = 2 ** 30;
 const BYTES = 4;
-/** Files that are held open. */
-const OPEN = 64;
+/** The most files that are open at a time. */
+const MAX_OPEN_FILES = 64;
 
+/** Vectors of texts in a directory. */
 export class FeatureStore {
   #dir;
   #table = new KeyTable();
-  /** Of each text: its shard, and the first of its positions in the shard, and how many it has. */
+  /** For each text: its shard, its first vector in the shard, and how many vectors it has. */
   #shards = new IntList();
   #starts = new IntList();
   #counts = new IntList();
   /**
-   * Of each text: its vectors' CRC-32, a tenth of what sha256 costs at each reading. It tells a
-   * change, not a forgery: who may write here can put a whole shard here too.
+   * For each text the CRC-32 of its vectors, ten times faster than sha256. It finds a change, not a
+   * forgery: whoever can write here can also add a whole shard.
    */
-  #sums = new IntList();
-  /** @type {{path: string, offset: number}[]} `offset`: where the vectors begin, in bytes */
+  #checksums = new IntList();
+  /** @type {{path: string, offset: number}[]} `offset`: the first byte of the vectors */
   #files = [];
-  /** @type {Map<number, number>} descriptors by shard, the one used last at the end */
+  /** @type {Map<number, number>} descriptors by shard, the last used one at the end */
   #open = new Map();
 
   /**
@@ -126,11 +128,11 @@ export class FeatureStore {
   }
 
   /**
-   * Opens a directory, checking every shard; makes it where it is not there.
+   * Opens a directory and checks every shard; creates the directory if it is missing.
    *
    * @param {string} dir
-   * @param {number} hidden
-   * @param {(path: string) => void} onDamage told of each shard that was thrown away
+   * @param {number} hidden width of a vector
+   * @param {(path: string) => void} onDamage receives the path of each shard that was removed
    */
   static open(dir, hidden, onDamage) {
     mkdirSync(dir, { recursive: true });
@@ -139,8 +141,11 @@ export class FeatureStore {
       const path = join(dir, name);
       if (name.endsWith('.partial') && !isRunning(Number(name.split('.').at(-2)))) rmSync(path);
       if (!name.endsWith(SUFFIX)) continue;
-      const bytes = attempted(() => readInput(path, LARGEST));
-      const damage = bytes instanceof Error || nameOf([bytes]) !== name ? true : attempted(() => store.#learn(path, bytes));
+      const bytes = catchUserError(() => readInput(path, MAX_SHARD_FILE_BYTES));
+      const damage =
+        bytes instanceof Error || computeShardName([bytes]) !== name
+          ? true
+          : catchUserError(() => store.#registerShard(path, bytes));
       if (damage === undefined) continue;
       rmSync(path, { recursive: true });
       onDamage(path);
@@ -148,21 +153,22 @@ export class FeatureStore {
     return store;
   }
 
-  /** Texts in it. */
+  /** How many texts it has. */
   get size() {
     return this.#table.size;
   }
 
   /**
    * @param {Int32Array} key int32[4]
-   * @returns {number | undefined} the text's place, for the other methods
+   * @returns {number | undefined} the index of the text, for the other methods; undefined if the
+   *   store lacks it
    */
   find(key) {
     return this.#table.get(key);
   }
 
   /**
-   * Writes a shard; when this returns, the texts are found.
+   * Writes a shard. After that, `find` finds the texts.
    *
    * @param {Int32Array[]} keys
    * @param {Float32Array[]} vectors float32[positions, hidden] of each text
@@ -182,38 +188,38 @@ export class FeatureStore {
       positions: { dtype: 'I32', shape: [keys.length], data: counts },
       vectors: { dtype: 'F32', shape: [all.length / this.hidden, this.hidden], data: all },
     });
-    const path = join(this.#dir, nameOf(chunks));
-    writeWhole(path, chunks);
-    this.#learn(path, Buffer.concat(chunks));
+    const path = join(this.#dir, computeShardName(chunks));
+    writeFileAtomically(path, chunks);
+    this.#registerShard(path, Buffer.concat(chunks));
   }
 
-  /** How many vectors a text has. @param {number} place */
-  positions(place) {
-    return this.#counts.at(place);
+  /** How many vectors a text has. @param {number} index */
+  positions(index) {
+    return this.#counts.at(index);
   }
 
   /**
-   * Reads a text's vectors, float32[positions, hidden], straight to where they are wanted.
+   * Reads the vectors of a text, float32[positions, hidden], into an array.
    *
-   * @param {number} place
+   * @param {number} index of the text
    * @param {Float32Array} target
-   * @param {number} at where in it
-   * @throws {EnvironmentProblem} they are no longer what they were
+   * @param {number} at the first index in `target`
+   * @throws {EnvironmentProblem} the file was changed or removed
    */
-  copy(place, target, at) {
-    const shard = this.#shards.at(place);
+  copy(index, target, at) {
+    const shard = this.#shards.at(index);
     const width = this.hidden * BYTES;
-    const from = this.#files[shard].offset + this.#starts.at(place) * width;
-    const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(place) * width);
-    if (this.#isRead(shard, into, from) && (crc32(into) | 0) === this.#sums.at(place)) return;
+    const from = this.#files[shard].offset + this.#starts.at(index) * width;
+    const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(index) * width);
+    if (this.#readFully(shard, into, from) && (crc32(into) | 0) === this.#checksums.at(index)) return;
     throw new EnvironmentProblem(
       `${this.#files[shard].path} was changed or taken away while it was in use; run the same command again: ` +
         'what is damaged is encoded again',
     );
   }
 
-  /** Whether there is as much to read. @param {number} shard @param {Uint8Array} into @param {number} from */
-  #isRead(shard, into, from) {
+  /** Fills `into`; false if the file is missing or too short. @param {number} shard @param {Uint8Array} into @param {number} from */
+  #readFully(shard, into, from) {
     try {
       const file = this.#file(shard);
       for (let done = 0; done < into.length; ) {
@@ -237,9 +243,9 @@ export class FeatureStore {
   /**
    * @param {string} path
    * @param {Buffer} bytes of a whole shard
-   * @throws {UserError} it is no shard of this store
+   * @throws {UserError} it is not a shard of this store
    */
-  #learn(path, bytes) {
+  #registerShard(path, bytes) {
     const { keys, positions, vectors } = readSafetensorsHeader(bytes, path).entries;
     const ints = (/** @type {{start: number, end: number}} */ { start, end }) =>
       new Int32Array(bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + end));
@@ -259,19 +265,19 @@ export class FeatureStore {
         this.#shards.push([shard]);
         this.#starts.push([start]);
         this.#counts.push([count]);
-        this.#sums.push([crc32(bytes.subarray(from, from + count * this.hidden * BYTES))]);
+        this.#checksums.push([crc32(bytes.subarray(from, from + count * this.hidden * BYTES))]);
       }
       start += count;
     });
   }
 
-  /** The descriptor of a shard, opened again where it is not among the last used. @param {number} shard */
+  /** The descriptor of a shard; opens the file again if it was closed. @param {number} shard */
   #file(shard) {
-    const held = this.#open.get(shard);
-    if (held !== undefined) this.#open.delete(shard);
-    const file = held ?? openSync(this.#files[shard].path, 'r');
+    const open = this.#open.get(shard);
+    if (open !== undefined) this.#open.delete(shard);
+    const file = open ?? openSync(this.#files[shard].path, 'r');
     this.#open.set(shard, file);
-    if (this.#open.size > OPEN) {
+    if (this.#open.size > MAX_OPEN_FILES) {
       const [[oldest, descriptor]] = this.#open;
       closeSync(descriptor);
       this.#open.delete(oldest);
@@ -281,7 +287,7 @@ export class FeatureStore {
 }
 
 /** @param {Uint8Array[]} chunks of a whole shard */
-function nameOf(chunks) {
+function computeShardName(chunks) {
   const whole = createHash('sha256');
   chunks.forEach((chunk) => whole.update(chunk));
   return `${whole.digest('hex').slice(0, 32)}${SUFFIX}`;

@@ -1,12 +1,12 @@
 /**
- * Texts to vectors, each distinct text once: the encoder is frozen, so a text's vector is the
- * same in every epoch.
+ * Encodes texts as vectors, each distinct text once. The encoder is frozen, so the vector of a text is
+ * the same in every epoch.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { CheckFailed } from '../support/errors.js';
 
-/** Positions of a batch: keeps the encoder's intermediate tensors small. */
+/** The most positions of a batch; this keeps the encoder's intermediate tensors small. */
 export const TOKEN_BUDGET = 2048;
 
 /**
@@ -19,63 +19,62 @@ export const TOKEN_BUDGET = 2048;
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} sequences
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} means
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} pooled
- * @property {number} lanes batches that it takes at a time
- * @property {number} [fixedLength] positions that its model always takes
+ * @property {number} lanes how many batches it takes at the same time
+ * @property {number} [fixedLength] the fixed number of positions of its model
  * @typedef {keyof typeof POOLINGS} Pooling
  */
 
-/** What a head, or a person, gets of a text, and the encoder's method that gives it. */
+/** The method of the encoder for each pooling. */
 export const POOLINGS = /** @type {const} */ ({
   'position 0 of sequence_output': 'firstPosition',
   sequence_output: 'sequences',
   'mean of sequence_output': 'means',
   pooled_output: 'pooled',
 });
-const FIRST = 'position 0 of sequence_output';
+const FIRST_POSITION = 'position 0 of sequence_output';
 
 /**
- * Each text with [CLS] and [SEP] through the encoder: to its vector at position 0, which is [CLS],
- * or to all of its vectors.
+ * Encodes each text with [CLS] and [SEP]: by default to its vector at position 0, which is [CLS].
  *
  * @param {Text[]} texts
  * @param {{tokenizer: Tokenizer, encoder: Encoder}} tools
  * @param {object} [options]
  * @param {number} [options.maxLength] [CLS] and [SEP] counted; a longer text is cut
  * @param {Pooling} [options.pooling]
- * @param {(texts: number) => void} [options.onEncoded] called with the texts of each batch
+ * @param {(texts: number) => void} [options.onEncoded] receives how many texts each batch had
  * @returns {Promise<Float32Array[]>} float32[hidden], or float32[positions, hidden], for each text,
  *   in order; equal texts share one
- * @throws {CheckFailed} a vector that is not finite
+ * @throws {CheckFailed} a vector is not finite
  */
-export async function featuresOf(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST, onEncoded } = {}) {
-  const { distinct, places } = distinctOf(texts);
+export async function encodeFeatures(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST_POSITION, onEncoded } = {}) {
+  const { distinct, indices } = findDistinct(texts);
   const encodings = distinct.map(({ text, pair }) => tokenizer.encode(text, { pair, maxLength }));
   const uses = new Array(distinct.length).fill(0);
-  for (const place of places) uses[place] += 1;
+  for (const index of indices) uses[index] += 1;
 
   /** @type {Float32Array[]} */
   const vectors = new Array(distinct.length);
-  await eachBatch(encodings, encoder, async (batch) => {
-    const rows = await encoder[POOLINGS[pooling]](batch.map((place) => encodings[place]));
-    batch.forEach((place, row) => {
-      assertFinite(rows[row], JSON.stringify(distinct[place].text));
-      vectors[place] = rows[row];
+  await forEachBatch(encodings, encoder, async (batch) => {
+    const rows = await encoder[POOLINGS[pooling]](batch.map((index) => encodings[index]));
+    batch.forEach((index, row) => {
+      assertFinite(rows[row], JSON.stringify(distinct[index].text));
+      vectors[index] = rows[row];
     });
-    onEncoded?.(batch.reduce((sum, place) => sum + uses[place], 0));
+    onEncoded?.(batch.reduce((sum, index) => sum + uses[index], 0));
   });
-  return places.map((place) => vectors[place]);
+  return indices.map((index) => vectors[index]);
 }
 
 /**
- * Calls back for each batch of encodings, as many batches at a time as the encoder takes.
+ * Calls `run` for each batch of encodings, for as many batches at a time as the encoder takes.
  *
  * @param {Encoding[]} encodings
  * @param {Pick<Encoder, 'lanes' | 'fixedLength'>} encoder
- * @param {(places: number[]) => Promise<void>} run gets the batch's places in `encodings`
- * @throws what `run` throws; no further batch is begun then
+ * @param {(indices: number[]) => Promise<void>} run receives indices in `encodings`
+ * @throws what `run` throws; then no further batch begins
  */
-export async function eachBatch(encodings, { lanes, fixedLength }, run) {
-  const batches = batchesByLength(encodings.map(({ ids }) => fixedLength ?? ids.length));
+export async function forEachBatch(encodings, { lanes, fixedLength }, run) {
+  const batches = groupByLength(encodings.map(({ ids }) => fixedLength ?? ids.length));
   let next = 0;
   const lane = async () => {
     while (next < batches.length) {
@@ -83,20 +82,20 @@ export async function eachBatch(encodings, { lanes, fixedLength }, run) {
       try {
         await run(batches[next - 1]);
       } catch (error) {
-        next = batches.length; // lest the other lanes work on for nothing
+        next = batches.length; // so that the other lanes stop
         throw error;
       }
-      await turn(); // lets a signal or another request in
+      await turn(); // so that signals and other requests are handled
     }
   };
-  // Each lane takes the next batch; which one does not matter to what comes out.
+  // Each lane takes the next batch; the assignment does not change the results.
   await Promise.all(Array.from({ length: lanes }, lane));
 }
 
 /**
- * @param {ArrayLike<number>} values that the encoder gave
- * @param {string} text what to call the text that they are of
- * @throws {CheckFailed} a value that is not finite
+ * @param {ArrayLike<number>} values from the encoder
+ * @param {string} text what an error calls their text
+ * @throws {CheckFailed} a value is not finite
  */
 export function assertFinite(values, text) {
   for (let i = 0; i < values.length; i += 1) {
@@ -107,43 +106,43 @@ export function assertFinite(values, text) {
 }
 
 /**
- * Batches of texts of one length, the longest first, so that an estimate of the time left errs on
- * the long side. No text is ever padded: its vector does not depend on its neighbours. On wasm and
- * cpu it is the same to the last bit in training, in prediction, alone or among others; TensorFlow
- * divides a product by the size of the batch, and its last bits follow.
+ * Groups texts into batches of one length. The longest come first, so the time left is never estimated
+ * too short. No text is padded, so its vector does not depend on its neighbours. On wasm and cpu the
+ * vector is the same to the last bit in training and prediction, alone or in a batch. TensorFlow splits
+ * a product by batch size, which may change the last bits.
  *
  * @param {number[]} lengths of each text, in positions
  * @param {number} [budget]
- * @returns {number[][]} places in `lengths`, each once
+ * @returns {number[][]} indices in `lengths`, each once
  */
-export function batchesByLength(lengths, budget = TOKEN_BUDGET) {
-  const order = lengths.map((_, place) => place).sort((a, b) => lengths[b] - lengths[a] || a - b);
+export function groupByLength(lengths, budget = TOKEN_BUDGET) {
+  const order = lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a] || a - b);
   /** @type {number[][]} */
   const batches = [];
-  for (const place of order) {
+  for (const index of order) {
     const batch = batches.at(-1);
-    const length = lengths[place];
+    const length = lengths[index];
     const fits = batch !== undefined && lengths[batch[0]] === length && (batch.length + 1) * length <= budget;
-    if (fits) batch.push(place);
-    else batches.push([place]);
+    if (fits) batch.push(index);
+    else batches.push([index]);
   }
   return batches;
 }
 
 /**
  * @param {Text[]} texts
- * @returns {{distinct: Text[], places: number[]}} `places[i]` is where text i stands in `distinct`
+ * @returns {{distinct: Text[], indices: number[]}} `indices[i]` is the index of text i in `distinct`
  */
-function distinctOf(texts) {
+function findDistinct(texts) {
   /** @type {Map<string, number>} */
   const seen = new Map();
   /** @type {Text[]} */
   const distinct = [];
-  const places = texts.map((text) => {
+  const indices = texts.map((text) => {
     const key = JSON.stringify([text.text, text.pair]);
-    const place = seen.get(key) ?? distinct.push(text) - 1;
-    seen.set(key, place);
-    return place;
+    const index = seen.get(key) ?? distinct.push(text) - 1;
+    seen.set(key, index);
+    return index;
   });
-  return { distinct, places };
+  return { distinct, indices };
 }

@@ -1,42 +1,42 @@
 /**
- * The ids of any number of texts, on disk until they are encoded: only when all have been read is
- * it known how many there are, and how long the longest is. In memory are 4 bytes a text.
+ * Stores the ids of any number of texts on disk until they are encoded. Only after the last text it is
+ * known how many there are and how long the longest is. 4 bytes per text are in memory.
  */
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 
 import { writeAll } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
-import { bytesOf } from '../support/safetensors.js';
+import { asBytes } from '../support/safetensors.js';
 
-/** A window that is read back: enough texts to fill batches of one length, and at most 8 MiB. */
-const TEXTS = 8192;
-const POSITIONS = 2 ** 20;
-/** int32 numbers that are written at a time. */
-const BUFFER = 2 ** 16;
+/** A batch that is read back: enough texts to make groups of one length, and at most 8 MiB. */
+const BATCH_TEXTS = 8192;
+const BATCH_POSITIONS = 2 ** 20;
+/** How many int32 numbers are written at a time. */
+const BUFFER_NUMBERS = 2 ** 16;
 
 /** @typedef {import('./encoder.js').Encoding} Encoding */
 
+/** A temporary file of encodings. */
 export class EncodingSpool {
   #file;
   #lengths = new IntList();
-  #buffer = new Int32Array(BUFFER);
+  #buffer = new Int32Array(BUFFER_NUMBERS);
   #buffered = 0;
   #written = 0;
-  /** Positions of all texts. */
+  /** The sum of the positions of all texts. */
   positions = 0;
-  /** Positions of the longest text. */
+  /** The positions of the longest text. */
   longest = 0;
 
   /**
-   * @param {string} path of a file that nothing is left of: its name is gone when this returns, its
-   *   bytes are when the process ends
+   * @param {string} path of the file. Its name is removed at once, its bytes when the process ends.
    */
   constructor(path) {
     this.#file = openSync(path, 'w+');
     rmSync(path);
   }
 
-  /** Texts in it. */
+  /** How many texts were added. */
   get count() {
     return this.#lengths.length;
   }
@@ -51,13 +51,13 @@ export class EncodingSpool {
   }
 
   /**
-   * What was added, in order.
+   * Reads the encodings back in order.
    *
-   * @param {{texts?: number, positions?: number}} [most] of a window; a longer text goes alone
-   * @returns {Generator<{first: number, encodings: Encoding[]}>} `first`: the place of the first
-   *   encoding among all
+   * @param {{texts?: number, positions?: number}} [most] limits of a batch; a longer text is alone in one
+   * @returns {Generator<{first: number, encodings: Encoding[]}>} `first`: the index of the first encoding
+   *   among all
    */
-  *windows({ texts = TEXTS, positions = POSITIONS } = {}) {
+  *batches({ texts = BATCH_TEXTS, positions = BATCH_POSITIONS } = {}) {
     this.#flush();
     let offset = 0;
     for (let first = 0; first < this.count; ) {
@@ -83,15 +83,15 @@ export class EncodingSpool {
     }
   }
 
-  /** Frees the disk. */
+  /** Closes the file, which frees its disk space. */
   close() {
     closeSync(this.#file);
   }
 
   /** @param {Int32Array} values */
   #push(values) {
-    if (this.#buffered + values.length > BUFFER) this.#flush();
-    if (values.length > BUFFER) {
+    if (this.#buffered + values.length > BUFFER_NUMBERS) this.#flush();
+    if (values.length > BUFFER_NUMBERS) {
       this.#write(values);
     } else {
       this.#buffer.set(values, this.#buffered);
@@ -106,14 +106,14 @@ export class EncodingSpool {
 
   /** @param {Int32Array} values */
   #write(values) {
-    writeAll(this.#file, bytesOf(values), this.#written);
+    writeAll(this.#file, asBytes(values), this.#written);
     this.#written += values.byteLength;
   }
 
-  /** @param {number} offset of the first number @param {number} count @returns {Int32Array} */
+  /** @param {number} offset index of the first number @param {number} count @returns {Int32Array} */
   #read(offset, count) {
     const values = new Int32Array(count);
-    const bytes = bytesOf(values);
+    const bytes = asBytes(values);
     for (let done = 0; done < bytes.length; ) {
       const more = readSync(this.#file, bytes, done, bytes.length - done, 4 * offset + done);
       if (more === 0) throw new Error('The ids on disk end too early');

@@ -1,12 +1,12 @@
 /**
- * The model of a bundle, ready to run: tensors in and out by name. Two kinds: the GraphModel, on
- * every backend, and the SavedModel that it was made from, where the bundle carries it and the
- * backend is TensorFlow.
+ * Opens the model of a bundle, which takes and returns tensors by name. There are two kinds: the
+ * GraphModel runs on every backend; the SavedModel that it was made from runs on TensorFlow, if the
+ * bundle has it.
  */
 import { join } from 'node:path';
 
-import { load, tf } from '../backends/tfjs.js';
-import { asUserError, parseModel } from '../bundle/model_json.js';
+import { loadPackage, tf } from '../backends/tfjs.js';
+import { withTfjsErrors, parseModelJson } from '../bundle/model_json.js';
 import { hasSavedModel } from '../bundle/saved_model/checked_copy.js';
 import { EnvironmentProblem, UserError } from '../support/errors.js';
 
@@ -14,17 +14,17 @@ import { EnvironmentProblem, UserError } from '../support/errors.js';
  * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
  *
  * @typedef {object} Model
- * @property {(feeds: Record<string, Tensor>, names: string[]) => Tensor[]} run outputs in the order
- *   of `names`; feeds are int32 by the names in the contract, of its shapes
- * @property {'graph_model' | 'saved_model'} kind of a GraphModel any node may be asked for by name
+ * @property {(feeds: Record<string, Tensor>, names: string[]) => Tensor[]} run returns outputs in the
+ *   order of `names`; feeds are int32, with the names and shapes of the contract
+ * @property {'graph_model' | 'saved_model'} kind a GraphModel returns any node by name
  * @property {() => void} dispose frees the weights
  */
 
 /**
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {import('../backends/index.js').Backend} backend the current one
- * @returns {Promise<{model: Model, notice: string}>} `notice`: why it is not the SavedModel
- * @throws {import('../support/errors.js').UserError} a damaged file, or a SavedModel that is not to be loaded
+ * @returns {Promise<{model: Model, notice: string}>} `notice`: why the SavedModel is not used; may be empty
+ * @throws {import('../support/errors.js').UserError} a file is damaged, or the SavedModel may not be loaded
  */
 export async function openModel(bundle, { openSavedModel, makeTensor }) {
   if (openSavedModel === undefined) return { model: await openGraphModel(bundle, makeTensor), notice: '' };
@@ -41,25 +41,23 @@ export async function openModel(bundle, { openSavedModel, makeTensor }) {
   }
 }
 
-// A bundle's GraphModel, on whatever backend is TF.js's current one.
-
 /**
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {import('../backends/tfjs.js').MakeTensor} makeTensor of the current backend
  * @returns {Promise<Model>}
- * @throws {import('../support/errors.js').UserError} a damaged file, or a graph that TF.js does not take
+ * @throws {import('../support/errors.js').UserError} a file is damaged, or TF.js cannot run the graph
  */
 async function openGraphModel(bundle, makeTensor) {
   const path = join(bundle.dir, 'model.json');
-  const { weightsManifest, ...artifacts } = parseModel(bundle.read('model.json'), path);
-  // TF.js itself would hold the weights three times: as files, as decoded values and as tensors.
+  const { weightsManifest, ...artifacts } = parseModelJson(bundle.read('model.json'), path);
+  // TF.js itself would have the weights three times in memory: as files, as decoded values and as tensors.
   const decodeWeights = () => readWeights(bundle, weightsManifest, makeTensor);
-  const model = await asUserError(path, () =>
-    load('converter').loadGraphModel({ load: async () => artifacts }, {}, { ...tf.io, decodeWeights }),
+  const model = await withTfjsErrors(path, () =>
+    loadPackage('converter').loadGraphModel({ load: async () => artifacts }, {}, { ...tf.io, decodeWeights }),
   );
   return {
     run(feeds, names) {
-      const outputs = asUserError(path, () => model.execute(feeds, names));
+      const outputs = withTfjsErrors(path, () => model.execute(feeds, names));
       return Array.isArray(outputs) ? outputs : [outputs];
     },
     kind: 'graph_model',
@@ -67,45 +65,45 @@ async function openGraphModel(bundle, makeTensor) {
   };
 }
 
-// * The weights of a GraphModel, from a bundle's files straight into tensors: of a file no more is
-// in memory than a piece, and no tensor is given away before every file has proved intact.
+// Reading the weights of a GraphModel from files directly into tensors. Only a piece of a file is in
+// memory, and no tensor is returned before every file is checked.
 
 /**
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
- * @typedef {import('../bundle/model_json.js').Group} Group
+ * @typedef {import('../bundle/model_json.js').WeightGroup} Group
  * @typedef {import('../bundle/model_json.js').Weight} Weight
- * @typedef {import('../bundle/model_json.js').Stored} Stored
+ * @typedef {import('../bundle/model_json.js').Quantization} Stored
  * @typedef {import('../backends/tfjs.js').MakeTensor} MakeTensor
- * @typedef {import('../backends/tfjs.js').Values} Values
+ * @typedef {import('../backends/tfjs.js').TensorValues} Values
  * @typedef {Record<string, Tensor>} Tensors by name
  */
 
-/** Values that are widened at a time. */
-const PIECE = 2 ** 16;
+/** How many values are converted at a time. */
+const CHUNK_VALUES = 2 ** 16;
 
 const DTYPES = ['float32', 'int32', 'bool'];
-const STORED = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
+const STORED_ARRAY_TYPES = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
 
 /**
  * @param {Bundle} bundle
  * @param {Group[]} manifest `weightsManifest` in its `model.json`
  * @param {MakeTensor} makeTensor of the current backend
  * @returns {Tensors}
- * @throws {UserError} a damaged file, or files that are not what the manifest says
+ * @throws {UserError} a file is damaged, or the files do not fit the manifest
  */
 export function readWeights(bundle, manifest, makeTensor) {
-  const files = new Files(
+  const files = new WeightFiles(
     bundle,
     manifest.flatMap(({ paths }) => paths),
   );
   const weights = manifest.flatMap((group) => group.weights);
-  weights.forEach((weight) => assertKnown(weight, bundle));
-  files.expectSize(weights.reduce((sum, weight) => sum + storedSize(weight), 0));
+  weights.forEach((weight) => assertKnownDtype(weight, bundle));
+  files.expectSize(weights.reduce((sum, weight) => sum + computeStoredSize(weight), 0));
   /** @type {Tensors} */
   const tensors = {};
   try {
     for (const weight of weights) {
-      tensors[weight.name] = makeTensor(weight.shape, weight.dtype, (values) => read(weight, values, files));
+      tensors[weight.name] = makeTensor(weight.shape, weight.dtype, (values) => readWeight(weight, values, files));
     }
     files.expectEnd();
     return tensors;
@@ -118,40 +116,43 @@ export function readWeights(bundle, manifest, makeTensor) {
 }
 
 /** @param {Weight} weight @param {Bundle} bundle */
-function assertKnown({ name, dtype, quantization }, { dir }) {
+function assertKnownDtype({ name, dtype, quantization }, { dir }) {
   const known =
-    quantization === undefined ? DTYPES.includes(dtype) : dtype === 'float32' && Object.hasOwn(STORED, quantization.dtype);
+    quantization === undefined
+      ? DTYPES.includes(dtype)
+      : dtype === 'float32' && Object.hasOwn(STORED_ARRAY_TYPES, quantization.dtype);
   if (known) return;
   const got = quantization === undefined ? dtype : `${dtype} stored as ${quantization.dtype}`;
   throw new UserError(
     `${dir}: got ${name} in ${got}, expected ${DTYPES.join(', ')}, or float32 stored as ` +
-      `${Object.keys(STORED).join(', ')}; export the bundle again`,
+      `${Object.keys(STORED_ARRAY_TYPES).join(', ')}; export the bundle again`,
   );
 }
 
 /** Bytes of a weight in its file. @param {Weight} weight */
-function storedSize({ shape, dtype, quantization }) {
-  const bytes = quantization === undefined ? (dtype === 'bool' ? 1 : 4) : STORED[quantization.dtype].BYTES_PER_ELEMENT;
+function computeStoredSize({ shape, dtype, quantization }) {
+  const bytes =
+    quantization === undefined ? (dtype === 'bool' ? 1 : 4) : STORED_ARRAY_TYPES[quantization.dtype].BYTES_PER_ELEMENT;
   return shape.reduce((product, size) => product * size, bytes);
 }
 
-/** @param {Weight} weight @param {Values} values to be filled @param {Files} files */
-function read({ quantization }, values, files) {
+/** @param {Weight} weight @param {Values} values receives them @param {WeightFiles} files */
+function readWeight({ quantization }, values, files) {
   if (quantization === undefined) {
-    files.fill(bytesOf(values));
+    files.readInto(asBytes(values));
     return;
   }
-  const stored = new STORED[quantization.dtype](Math.min(values.length, PIECE));
-  const widen = widening(quantization);
-  for (let at = 0; at < values.length; at += PIECE) {
+  const stored = new STORED_ARRAY_TYPES[quantization.dtype](Math.min(values.length, CHUNK_VALUES));
+  const widen = createDequantizer(quantization);
+  for (let at = 0; at < values.length; at += CHUNK_VALUES) {
     const piece = stored.subarray(0, values.length - at);
-    files.fill(bytesOf(piece));
+    files.readInto(asBytes(piece));
     for (let i = 0; i < piece.length; i += 1) values[at + i] = widen(piece[i]);
   }
 }
 
 /** @param {Stored} stored @returns {(stored: number) => number} */
-function widening({ dtype, scale = 1, min = 0 }) {
+function createDequantizer({ dtype, scale = 1, min = 0 }) {
   return dtype === 'float16' ? halfToSingle : (stored) => stored * scale + min;
 }
 
@@ -159,8 +160,8 @@ const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
 
 /**
- * The number that a float16 stands for: its bits in the places of a float32 give it with an
- * exponent that is 112 too small, which holds for subnormal numbers too.
+ * Converts a float16 number. Its bits, shifted into a float32, give the number with an exponent that is
+ * 112 too small; this is true for subnormal numbers too.
  *
  * @param {number} half 16 bits
  */
@@ -172,12 +173,12 @@ function halfToSingle(half) {
 }
 
 /** @param {Values | Uint16Array} values */
-function bytesOf(values) {
+function asBytes(values) {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
-/** Some files of a bundle as if they were one. */
-class Files {
+/** Reads several files of a bundle as if they were one. */
+class WeightFiles {
   #bundle;
   #names;
   /** @type {import('../support/checked_file.js').BundleFile | undefined} */
@@ -189,27 +190,27 @@ class Files {
     this.#names = names;
   }
 
-  /** @param {Uint8Array} bytes filled with what comes next */
-  fill(bytes) {
+  /** @param {Uint8Array} bytes receives the next bytes */
+  readInto(bytes) {
     for (let done = 0; done < bytes.length; ) {
       const file = this.#current();
-      const piece = bytes.subarray(done, done + file.left);
-      file.fill(piece);
+      const piece = bytes.subarray(done, done + file.remaining);
+      file.readInto(piece);
       done += piece.length;
     }
   }
 
-  /** Before memory is taken for a shape that no file fills. @param {number} size in bytes */
+  /** Checks the size of all files before memory for the tensors is allocated. @param {number} size in bytes */
   expectSize(size) {
-    // A file that the contract does not list is refused, by its name, when it is read.
+    // If the contract does not list a file, reading it gives an error that names it.
     if (!this.#names.every((name) => this.#bundle.has(name))) return;
     const sum = this.#names.reduce((all, name) => all + this.#bundle.contract.files[name].size, 0);
     if (sum !== size) this.#refuse(sum < size ? 'less' : 'more');
   }
 
-  /** All has been read, and so has been checked. */
+  /** Checks that all files were read to their end, and so were checked. */
   expectEnd() {
-    if (this.#names.length > 0 || this.#file?.left) this.#refuse('more');
+    if (this.#names.length > 0 || this.#file?.remaining) this.#refuse('more');
   }
 
   close() {
@@ -217,7 +218,7 @@ class Files {
   }
 
   #current() {
-    while (!this.#file?.left) {
+    while (!this.#file?.remaining) {
       const name = this.#names.shift() ?? this.#refuse('less');
       this.#file = this.#bundle.file(name);
     }

@@ -1,9 +1,9 @@
 /**
- * What encode.js writes of each text: rows of the model's outputs, or one vector. Both kinds say
- * what tensors the file has, and fill in the rows of a batch.
+ * Writes the results of encode.js: rows of the model's outputs, or one vector per text. Both classes
+ * say which tensors the file has, and write the rows of a batch.
  */
 import { CheckFailed } from '../support/errors.js';
-import { fixedSize } from './encoder.js';
+import { findFixedSize } from './encoder.js';
 import { assertFinite, POOLINGS } from './features.js';
 import { normalizeVector } from './pooling.js';
 
@@ -13,14 +13,14 @@ const BYTES = 4;
  * @typedef {import('./encoder.js').Encoding} Encoding
  * @typedef {import('../support/safetensors.js').RowFile} RowFile
  * @typedef {Record<string, import('../support/safetensors.js').RowSpec>} RowSpecs
- * @typedef {{row: number, encoding: Encoding}} Text `row`: its place among all texts
+ * @typedef {{row: number, encoding: Encoding}} RowText `row`: its index among all texts
  */
 
 /**
- * Outputs of the model by their names, `input_ids` and `attention_mask`. All rows are as wide as
- * the longest text of all; beyond a text's own positions outputs are 0, ids are [PAD] and the mask
- * is 0. No text is padded for the model, so that a row does not depend on the other texts; only a
- * model that always takes a number of positions gets padding, and its answers for it are written.
+ * Writes the outputs of the model by name, `input_ids` and `attention_mask`. All rows are as wide as the
+ * longest text; after the end of a text outputs are 0, ids are [PAD] and the mask is 0. The model gets
+ * no padding, so a row does not depend on other texts. Only a model with a fixed length gets padding,
+ * and its outputs for padding are written too.
  */
 export class OutputRows {
   #outputs;
@@ -29,14 +29,14 @@ export class OutputRows {
   #pad;
   #width = 0;
   metadata = {};
-  /** Whether a text without a position has no row. */
+  /** Whether a text without positions is an error. */
   needPositions = false;
 
   /** @param {import('../bundle/bundle.js').Bundle} bundle @param {string[]} names of its outputs */
   constructor(bundle, names) {
     this.#names = names;
     this.#outputs = bundle.contract.outputs.filter(({ name }) => names.includes(name));
-    this.#fixedLength = fixedSize(bundle, 1);
+    this.#fixedLength = findFixedSize(bundle, 1);
     this.#pad = bundle.contract.tokenizer.special_tokens.pad.id;
   }
 
@@ -49,16 +49,16 @@ export class OutputRows {
     this.#width = width;
     const outputs = this.#outputs.map(({ name, dtype, shape }) => [
       name,
-      { dtype: dtype === 'int32' ? 'I32' : 'F32', shape: [count, ...sized(shape.slice(1), width)] },
+      { dtype: dtype === 'int32' ? 'I32' : 'F32', shape: [count, ...resolveShape(shape.slice(1), width)] },
     ]);
     const ids = { dtype: 'I32', shape: [count, width] };
     return { ...Object.fromEntries(outputs), input_ids: ids, attention_mask: ids };
   }
 
-  /** What the rows take on disk; padding may take nothing. @param {{count: number, positions: number}} texts */
+  /** The least disk space of the rows; padding may need none. @param {{count: number, positions: number}} texts */
   leastBytes({ count, positions }) {
     const outputs = this.#outputs.map(({ shape }) => {
-      const inner = sized(shape.slice(1), 1).reduce((product, size) => product * size, 1);
+      const inner = resolveShape(shape.slice(1), 1).reduce((product, size) => product * size, 1);
       return inner * (shape.slice(1).includes('sequence') ? positions : count);
     });
     return BYTES * outputs.reduce((sum, size) => sum + size, 2 * positions);
@@ -67,8 +67,8 @@ export class OutputRows {
   /**
    * @param {RowFile} file
    * @param {Pick<import('./encoder_pool.js').Encoders, 'run'>} encoder
-   * @param {Text[]} texts a batch, all of one length where the model's is free
-   * @throws {CheckFailed} an output that is not finite, or not of its shape in the contract
+   * @param {RowText[]} texts a batch; all have one length, unless the model has a fixed length
+   * @throws {CheckFailed} an output is not finite, or has not the shape in the contract
    */
   async write(file, encoder, texts) {
     const answers = await encoder.run(
@@ -80,16 +80,16 @@ export class OutputRows {
       const { shape, data } = answers[name];
       const inner = shape.slice(1);
       const width = this.#fixedLength ?? Math.max(1, texts[0].encoding.ids.length);
-      const expected = [texts.length, ...sized(whole.slice(1), width)];
+      const expected = [texts.length, ...resolveShape(whole.slice(1), width)];
       if (String(shape) !== String(expected)) {
         throw new CheckFailed(
           `${name}: got shape [${shape}], expected [${expected}] as the contract says; choose others by --outputs`,
         );
       }
       const size = data.length / texts.length;
-      texts.forEach(({ row, encoding }, place) => {
-        const own = sized(whole.slice(1), encoding.ids.length);
-        const values = data.subarray(place * size, (place + 1) * size);
+      texts.forEach(({ row, encoding }, index) => {
+        const own = resolveShape(whole.slice(1), encoding.ids.length);
+        const values = data.subarray(index * size, (index + 1) * size);
         assertFinite(own.includes(0) ? [] : values, `stdin:${row + 1}, ${name}`);
         file.write(name, row, { shape: inner, data: values }, own);
       });
@@ -110,7 +110,7 @@ export class OutputRows {
   }
 }
 
-/** One vector a text, without ids. */
+/** Writes one vector per text, without ids. */
 export class VectorRows {
   #tensor;
   #hidden;
@@ -123,7 +123,7 @@ export class VectorRows {
    * @param {object} what
    * @param {string} what.tensor its name in the file
    * @param {number} what.hidden numbers of a vector
-   * @param {string} what.name of the pooling, as a person gave it
+   * @param {string} what.name of the pooling, as the user typed it
    * @param {import('./features.js').Pooling} what.pooling
    * @param {boolean} what.normalize whether each vector is divided by its L2 norm
    */
@@ -150,13 +150,13 @@ export class VectorRows {
    *
    * @param {RowFile} file
    * @param {import('./encoder_pool.js').Encoders} encoder
-   * @param {Text[]} texts a batch
-   * @throws {CheckFailed} a vector that is not finite
+   * @param {RowText[]} texts a batch
+   * @throws {CheckFailed} a vector is not finite
    */
   async write(file, encoder, texts) {
     const vectors = await encoder[POOLINGS[this.#pooling]](texts.map(({ encoding }) => encoding));
-    texts.forEach(({ row }, place) => {
-      const data = vectors[place];
+    texts.forEach(({ row }, index) => {
+      const data = vectors[index];
       assertFinite(data, `stdin:${row + 1}`);
       if (this.#normalize) normalizeVector(data);
       file.write(this.#tensor, row, { shape: [this.#hidden], data });
@@ -164,7 +164,7 @@ export class VectorRows {
   }
 }
 
-/** @param {(string | number)[]} shape @param {number} width of an axis that is `sequence` @returns {number[]} */
-function sized(shape, width) {
+/** @param {(string | number)[]} shape @param {number} width size of an axis `sequence` @returns {number[]} */
+function resolveShape(shape, width) {
   return shape.map((size) => (typeof size === 'number' ? size : width));
 }

@@ -1,11 +1,9 @@
 /**
- * What is made of a text's `sequence_output`: the poolings by their names, and their arithmetic.
+ * The poolings of `sequence_output` by name, and their arithmetic.
  */
 import { UserError } from '../support/errors.js';
 
-/**
- * The pooling as features.js has it, by the name that `--pooling` and `Encoder.encode` take.
- */
+/** The pooling in features.js, by the name that `--pooling` and `Encoder.encode` take. */
 export const POOLING_NAMES = /** @type {const} */ ({
   sequence: 'sequence_output',
   cls: 'position 0 of sequence_output',
@@ -17,11 +15,11 @@ export const POOLING_NAMES = /** @type {const} */ ({
 
 /**
  * @param {string} name
- * @param {boolean} normalize whether the vectors are to be divided by their norms
+ * @param {boolean} normalize whether the vectors are divided by their norms
  * @returns {typeof POOLING_NAMES[PoolingName]}
- * @throws {UserError} no such pooling, or one that gives no single vector to normalize
+ * @throws {UserError} the pooling is unknown, or gives no single vector to normalize
  */
-export function poolingOf(name, normalize) {
+export function parsePooling(name, normalize) {
   if (!Object.hasOwn(POOLING_NAMES, name)) {
     throw new UserError(`got \`${name}\`, expected one of ${Object.keys(POOLING_NAMES).join(', ')}`);
   }
@@ -32,13 +30,13 @@ export function poolingOf(name, normalize) {
 }
 
 /**
- * The mean over positions, summed in float64, so that a long text loses nothing.
+ * The mean over positions, summed in float64 so that a long text loses no precision.
  *
  * @param {Float32Array} sequence float32[positions, hidden], at least one position, no padding
  * @param {number} hidden
  * @returns {Float32Array} float32[hidden]
  */
-export function meanVector(sequence, hidden) {
+export function averageVectors(sequence, hidden) {
   const sums = new Float64Array(hidden);
   for (let at = 0; at < sequence.length; at += hidden) {
     for (let i = 0; i < hidden; i += 1) sums[i] += sequence[at + i];

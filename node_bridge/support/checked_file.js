@@ -1,6 +1,6 @@
 /**
- * A file of a bundle, checked while it is read from its beginning to its end: its size before
- * the first byte, its sha256 with the last. Nothing that was read is to be used before that.
+ * A file of a bundle, checked while it is read from start to end: the size before the first byte,
+ * the sha256 after the last byte. Use nothing of what was read before the last byte is checked.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, readSync } from 'node:fs';
@@ -20,39 +20,39 @@ export class BundleFile {
   /**
    * @param {string} dir the bundle
    * @param {string} name
-   * @param {{sha256: string, size: number}} expected by the contract
-   * @throws {UserError} missing, or of another size
+   * @param {{sha256: string, size: number}} expected what the contract says of the file
+   * @throws {UserError} the file is missing or has another size
    */
   constructor(dir, name, { sha256, size }) {
     this.#path = join(dir, name);
     this.#sha256 = sha256;
     this.#file = openOrRefuse(dir, name);
-    /** Bytes that are still to be read. */
-    this.left = size;
+    /** How many bytes are left to read. */
+    this.remaining = size;
     const { size: got } = fstatSync(this.#file);
     if (got !== size) this.#refuse(`${got} bytes`, size);
     if (size === 0) this.#finish();
   }
 
   /**
-   * Reads on.
+   * Reads the next bytes of the file into an array.
    *
-   * @param {Uint8Array} bytes to be filled; no longer than what is left
-   * @throws {UserError} these were the last bytes, and the file is damaged
+   * @param {Uint8Array} bytes receives them; not longer than `remaining`
+   * @throws {UserError} the file ends early, or these were its last bytes and its sha256 is wrong
    */
-  fill(bytes) {
+  readInto(bytes) {
     if (bytes.length === 0) return;
     for (let done = 0; done < bytes.length; ) {
       const count = readSync(this.#file, bytes, done, bytes.length - done, null);
-      if (count === 0) this.#refuse('been cut off while it was read', `${this.left - done} more bytes`);
+      if (count === 0) this.#refuse('been cut off while it was read', `${this.remaining - done} more bytes`);
       done += count;
     }
     this.#hash.update(bytes);
-    this.left -= bytes.length;
-    if (this.left === 0) this.#finish();
+    this.remaining -= bytes.length;
+    if (this.remaining === 0) this.#finish();
   }
 
-  /** To be called where the file is not read to its end. */
+  /** Closes the file. Call it when the file is not read to its end. */
   close() {
     if (this.#file !== CLOSED) closeSync(this.#file);
     this.#file = CLOSED;
@@ -71,8 +71,8 @@ export class BundleFile {
   }
 }
 
-/** Whether there is nothing at a path. @param {unknown} error that opening it gave */
-export function isMissing(error) {
+/** Whether an error says that there is nothing at a path. @param {unknown} error from opening it */
+export function isNotFoundError(error) {
   const { code } = /** @type {NodeJS.ErrnoException} */ (error);
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
@@ -82,7 +82,7 @@ function openOrRefuse(dir, name) {
   try {
     return openInput(join(dir, name));
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isNotFoundError(error)) throw error;
     throw new UserError(`${join(dir, name)} is missing from bundle ${basename(dir)}; export or copy it again`);
   }
 }

@@ -1,27 +1,27 @@
 /**
- * The one rule of closeness in Node, as parity_tests/checks/compare.py has it in Python:
- * |got − expected| ≤ atol + rtol·|expected|, and before that shape and finiteness.
+ * Compares two tensors: first their shapes, then whether all values are finite, then
+ * |got − expected| ≤ atol + rtol·|expected|. Python has the same rule in parity_tests/checks/compare.py.
  */
 
 /**
- * @typedef {object} Closeness
- * @property {boolean} close
+ * @typedef {object} Comparison
+ * @property {boolean} close whether all values are within the budget
  * @property {number | null} maxAbs the largest difference; null where nothing can be measured
- * @property {string} said what is wrong, in words; empty where nothing is
+ * @property {string} problem a message for people; empty if the tensors are close
  */
 
 /**
  * @param {{shape: number[], data: Float32Array}} got
  * @param {{shape: number[], data: Float32Array | Int32Array}} expected
- * @param {{atol: number, rtol: number}} budget
- * @returns {Closeness}
+ * @param {{atol: number, rtol: number}} budget the allowed difference
+ * @returns {Comparison}
  */
-export function closeness(got, expected, budget) {
-  const wrong = (/** @type {string} */ said) => ({ close: false, maxAbs: null, said });
+export function compareTensors(got, expected, budget) {
+  const wrong = (/** @type {string} */ problem) => ({ close: false, maxAbs: null, problem });
   if (String(got.shape) !== String(expected.shape)) {
     return wrong(`got shape [${got.shape}], expected [${expected.shape}]`);
   }
-  const missing = budgetProblem(budget);
+  const missing = findBudgetProblem(budget);
   if (missing) return wrong(missing);
   if (got.data.length === 0) return wrong('there is nothing to compare');
   const { atol, rtol } = budget;
@@ -31,38 +31,39 @@ export function closeness(got, expected, budget) {
   for (let i = 0; i < got.data.length; i += 1) {
     const difference = Math.abs(got.data[i] - expected.data[i]);
     if (!Number.isFinite(difference)) {
-      return wrong(`got ${got.data[i]} at ${place(i, got.shape)}, expected ${expected.data[i]}`);
+      return wrong(`got ${got.data[i]} at ${formatIndices(i, got.shape)}, expected ${expected.data[i]}`);
     }
     if (difference > maxAbs) maxAbs = difference;
     const over = difference - (atol + rtol * Math.abs(expected.data[i]));
     if (over > excess) [excess, worst] = [over, i];
   }
-  if (excess <= 0) return { close: true, maxAbs, said: '' };
-  const said =
-    `got ${got.data[worst]} at ${place(worst, got.shape)}, expected ${expected.data[worst]} ` + `within ${allowance(budget)}`;
-  return { close: false, maxAbs, said };
+  if (excess <= 0) return { close: true, maxAbs, problem: '' };
+  const problem =
+    `got ${got.data[worst]} at ${formatIndices(worst, got.shape)}, expected ${expected.data[worst]} ` +
+    `within ${formatBudget(budget)}`;
+  return { close: false, maxAbs, problem };
 }
 
 /**
- * What is wrong with a budget; empty where nothing is. A number that is missing or NaN would let
- * everything pass, since no comparison with it is true.
+ * Checks a budget. A number that is missing or NaN would let everything pass, since no comparison
+ * with it is true.
  *
  * @param {any} budget
- * @returns {string}
+ * @returns {string} a message; empty if the budget is valid
  */
-export function budgetProblem(budget) {
+export function findBudgetProblem(budget) {
   const bad = ['atol', 'rtol'].find((key) => !(Number.isFinite(budget?.[key]) && budget[key] >= 0));
   if (bad === undefined) return '';
   return `got ${bad} ${budget?.[bad]} in the budget, expected a finite number from 0 on`;
 }
 
-/** The whole budget in words. @param {{atol: number, rtol: number}} budget */
-export function allowance({ atol, rtol }) {
+/** A budget as text, such as `0.001 + 0.01·|expected|`. @param {{atol: number, rtol: number}} budget */
+export function formatBudget({ atol, rtol }) {
   return `${atol}${rtol > 0 ? ` + ${rtol}·|expected|` : ''}`;
 }
 
-/** An element's indices. @param {number} index @param {number[]} shape */
-function place(index, shape) {
+/** The indices of an element as text, such as `[1,2]`. @param {number} index in the flat array @param {number[]} shape */
+function formatIndices(index, shape) {
   const indices = [];
   for (const size of [...shape].reverse()) {
     indices.unshift(index % size);

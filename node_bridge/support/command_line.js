@@ -1,11 +1,11 @@
 /**
- * What every command shares: options, help, and how errors leave the program.
+ * What all commands share: options, help, and the exit code of an error.
  */
 import { format, parseArgs } from 'node:util';
 
-import { failureOf, INTERNAL, UserError } from './errors.js';
-import { nearest } from './option_names.js';
-import { print, say } from './printing.js';
+import { describeFailure, INTERNAL, UserError } from './errors.js';
+import { findNearestName } from './option_names.js';
+import { printLines, printMessages } from './printing.js';
 
 /** @typedef {NonNullable<import('node:util').ParseArgsConfig['options']>} Options */
 
@@ -15,46 +15,47 @@ import { print, say } from './printing.js';
  * @param {object} command
  * @param {string} command.help the text of `--help`, with an example
  * @param {Options} command.options
- * @param {string} [command.positionals] what its arguments without `--` are; none are taken by default
+ * @param {string} [command.positionals] what the arguments without `--` are; by default there are none
  * @param {(values: Record<string, any>, positionals: string[]) => Promise<number | void>} command.main
  */
-export async function run({ help, options, positionals: taken, main }) {
+export async function runCommand({ help, options, positionals: positionalsHelp, main }) {
   guardStreams();
-  const end = (/** @type {unknown} */ error) => process.exit(report(error, options));
+  const end = (/** @type {unknown} */ error) => process.exit(reportError(error, options));
   process.on('uncaughtException', end).on('unhandledRejection', end);
   try {
-    const { values, positionals } = parse(options, taken);
+    const { values, positionals } = parseOptions(options, positionalsHelp);
     if (values.help) {
-      print(...help.trimEnd().split('\n'));
+      printLines(...help.trimEnd().split('\n'));
       return;
     }
     process.exitCode = (await main(values, positionals)) ?? 0;
   } catch (error) {
-    process.exitCode = report(error, options);
+    process.exitCode = reportError(error, options);
   }
 }
 
-/** What is written elsewhere than by us, and what cannot be written. */
+/** Sends the warnings of libraries through printing.js, and handles streams that cannot be written. */
 function guardStreams() {
   process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
     // A reader that went away (`| head`) ends the program quietly, as Unix tools do.
-    process.exit(error.code === 'EPIPE' ? 0 : report(Object.assign(error, { path: 'stdout' }), {}));
+    process.exit(error.code === 'EPIPE' ? 0 : reportError(Object.assign(error, { path: 'stdout' }), {}));
   });
   process.stderr.on('error', () => {}); // there is nowhere left to say so
   // Warnings of TF.js name the nodes of a stranger's graph.
   for (const method of /** @type {const} */ (['log', 'info', 'debug', 'warn', 'error'])) {
-    console[method] = (...words) => say(...format(...words).split('\n'));
+    console[method] = (...words) => printMessages(...format(...words).split('\n'));
   }
 }
 
 /**
  * @param {string} name of the option
  * @param {string} value as it was typed
- * @param {number} least
- * @param {number} most
- * @throws {UserError} anything but a whole number in these bounds
+ * @param {number} least the smallest number that is allowed
+ * @param {number} most the largest number that is allowed
+ * @returns {number}
+ * @throws {UserError} the value is no whole number between them
  */
-export function wholeNumber(name, value, least, most) {
+export function parseWholeNumber(name, value, least, most) {
   const number = Number(value);
   if (/^\d+$/.test(value) && number >= least && number <= most) return number;
   throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
@@ -66,27 +67,27 @@ export function wholeNumber(name, value, least, most) {
  * @param {string} value as it was typed
  * @param {readonly K[]} known
  * @returns {K}
- * @throws {UserError} none of them
+ * @throws {UserError} the value is none of them; names the nearest one
  */
-export function oneOf(name, value, known) {
+export function parseChoice(name, value, known) {
   const found = known.find((one) => one === value);
   if (found !== undefined) return found;
-  const meant = nearest(value, known);
-  const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+  const suggestion = findNearestName(value, known);
+  const hint = suggestion === undefined ? '' : `; did you mean ${suggestion}?`;
   throw new UserError(`Expected ${name} to be one of ${known.join(', ')}, got \`${value}\`${hint}`);
 }
 
 /**
- * The options of the command line. Node's own strict mode says several sentences, knows no nearest
- * name, and takes the last of two values without a word.
+ * Parses the command line. Node's own strict mode is not used: its messages have several sentences,
+ * it does not know the nearest name, and of two values it takes the last one silently.
  *
  * @param {Options} known
- * @param {string} [taken] what positionals are
+ * @param {string} [positionalsHelp] what the positionals are
  * @returns {{values: Record<string, any>, positionals: string[]}}
- * @throws {UserError} an option that is unknown, given twice, without its value or with one that it
- *   does not take; a positional where none is taken
+ * @throws {UserError} an option is unknown, appears twice, lacks its value or has one that it does
+ *   not take; or there is a positional and the command takes none
  */
-function parse(known, taken) {
+function parseOptions(known, positionalsHelp) {
   /** @type {Options} */
   const options = { ...known, help: { type: 'boolean', short: 'h' } };
   const args = process.argv.slice(2);
@@ -104,9 +105,9 @@ function parse(known, taken) {
     if (seen.has(name)) throw new UserError(`Got --${name} twice, expected it once`);
     seen.add(name);
   }
-  if (positionals.length > 0 && taken === undefined) {
-    const meant = nearest(positionals[0], Object.keys(options));
-    const hint = meant === undefined ? 'try --help' : `did you mean --${meant}?`;
+  if (positionals.length > 0 && positionalsHelp === undefined) {
+    const suggestion = findNearestName(positionals[0], Object.keys(options));
+    const hint = suggestion === undefined ? 'try --help' : `did you mean --${suggestion}?`;
     throw new UserError(`Expected options only, got \`${positionals[0]}\`; ${hint}`);
   }
   return { values, positionals };
@@ -115,21 +116,23 @@ function parse(known, taken) {
 /** @param {string} typed an argument that begins with a dash @param {string[]} known @returns {UserError} */
 function unknownOption(typed, known) {
   const [option] = typed.split('=');
-  const meant = nearest(option.replace(/^-+/, ''), known);
-  return new UserError(`There is no option ${option}; ${meant === undefined ? 'try --help' : `did you mean --${meant}?`}`);
+  const suggestion = findNearestName(option.replace(/^-+/, ''), known);
+  return new UserError(
+    `There is no option ${option}; ${suggestion === undefined ? 'try --help' : `did you mean --${suggestion}?`}`,
+  );
 }
 
 /**
  * @param {{name: string, value?: string, inlineValue?: boolean}} token
  * @param {'string' | 'boolean'} type
- * @throws {UserError} no value where one belongs, or one where none does
+ * @throws {UserError} the value is missing, or the option takes none
  */
 function assertValue({ name, value, inlineValue }, type) {
   if (type === 'boolean') {
     if (value === undefined) return;
     throw new UserError(`Expected --${name} without a value, got \`${value}\``);
   }
-  // A number below 0 is a value, if a wrong one.
+  // A negative number is a value, even if it is not allowed.
   const swallowed = !inlineValue && value !== undefined && /^-[^\d.]/.test(value);
   if (value !== undefined && value !== '' && !swallowed) return;
   const got = swallowed ? `the option ${value}` : value === '' ? 'an empty one' : 'none';
@@ -137,17 +140,18 @@ function assertValue({ name, value, inlineValue }, type) {
 }
 
 /**
- * Says one line for an error: the last door, through which whatever went wrong is cleaned.
+ * Prints one line for an error. Every error of a command ends here, so its text is always cleaned.
  *
  * @param {unknown} error
- * @param {Options} options of the command, by whose names an option of the library is called
- * @returns {number} exit code
+ * @param {Options} options of the command: an error of the library names its own option, the
+ *   printed line names the option of the command
+ * @returns {number} the exit code
  */
-function report(error, options) {
-  const { line, exitCode } = failureOf(error);
+function reportError(error, options) {
+  const { line, exitCode } = describeFailure(error);
   const { option = '', stack = '' } = /** @type {{option?: string, stack?: string}} */ (error ?? {});
   const ours = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  say(`error: ${Object.hasOwn(options, ours) ? line.replaceAll(`\`${option}\``, `--${ours}`) : line}`);
-  if (exitCode === INTERNAL && process.env.BERT_BRIDGE_DEBUG === '1') say(...stack.split('\n'));
+  printMessages(`error: ${Object.hasOwn(options, ours) ? line.replaceAll(`\`${option}\``, `--${ours}`) : line}`);
+  if (exitCode === INTERNAL && process.env.BERT_BRIDGE_DEBUG === '1') printMessages(...stack.split('\n'));
   return exitCode;
 }

@@ -1,15 +1,15 @@
 /**
  * The errors that reach a person: one line on stderr and an exit code, never a stack trace.
- * Exit codes: 0 good, 1 drift or a failed check, 2 the user's mistake, 3 the environment;
- * 70 a defect of the program itself, whose stack BERT_BRIDGE_DEBUG=1 shows.
+ * Exit codes: 0 success; 1 drift, or a failed check; 2 a mistake of the user; 3 a problem of the
+ * machine; 70 a defect of this program, whose stack BERT_BRIDGE_DEBUG=1 shows.
  */
 
-/** An error that is said to a person in its own words. */
-class SaidError extends Error {
+/** An error whose message is written for people. */
+class ReportedError extends Error {
   /**
    * @param {string} [message]
    * @param {string} [option] an option of the library that the message names in backticks; a
-   *   command says its own name for it
+   *   command prints its own name for it
    */
   constructor(message, option) {
     super(message);
@@ -17,27 +17,27 @@ class SaidError extends Error {
   }
 }
 
-/** A mistake in what was given: says what was got, what was expected, where, how to fix it. */
-export class UserError extends SaidError {
+/** A mistake of the user. The message says what was found, what was expected, where, and how to fix it. */
+export class UserError extends ReportedError {
   exitCode = 2;
 }
 
-/** Something about this machine stands in the way: the disk, a missing program or library. */
-export class EnvironmentProblem extends SaidError {
+/** A problem of this machine: the disk, a missing program or library. */
+export class EnvironmentProblem extends ReportedError {
   exitCode = 3;
 }
 
-/** A check ran and failed: numbers drifted, a bundle does not hold what it promises. */
-export class CheckFailed extends SaidError {
+/** A check ran and failed: numbers drifted, or a bundle is not what it says it is. */
+export class CheckFailed extends ReportedError {
   exitCode = 1;
 }
 
 /**
  * @template T
  * @param {() => T} work
- * @returns {T | UserError} what it gives, or the mistake that it finds
+ * @returns {T | UserError} what `work` returns, or the UserError that it throws
  */
-export function attempted(work) {
+export function catchUserError(work) {
   try {
     return work();
   } catch (error) {
@@ -51,29 +51,26 @@ export function attempted(work) {
  * @param {string} where such as `file.jsonl:3`
  * @param {() => T} work
  * @returns {T}
- * @throws {UserError} the mistake that `work` finds, with its place before it
+ * @throws {UserError} the UserError that `work` throws, with `where` before its message
  */
-export function located(where, work) {
-  const done = attempted(work);
+export function withLocation(where, work) {
+  const done = catchUserError(work);
   if (done instanceof UserError) throw new UserError(`${where}: ${done.message}`, done.option);
   return done;
 }
 
-/** @param {string} message of somebody else's, which may have line ends */
-export function oneLine(message) {
+/** @param {string} message of another program or library, which may have line ends */
+export function toOneLine(message) {
   return message.replace(/\s+/g, ' ').trim();
 }
 
-// What an error says to a person, and the exit code: 1 to 3 where it is known what stands in the way
-// (errors.js), 70 (EX_SOFTWARE of sysexits.h) for a defect of this program.
-
-/** Exit code of a defect of this program: neither a failed check (1) nor anybody's mistake. */
+/** Exit code of a defect of this program: EX_SOFTWARE of sysexits.h. */
 export const INTERNAL = 70;
 const USER = 2;
 const MACHINE = 3;
 
-/** @type {Record<string, [number, string, string]>} errors of the system: exit code, reason, remedy */
-const SYSTEM = {
+/** @type {Record<string, [number, string, string]>} by the code of a system error: exit code, reason, remedy */
+const SYSTEM_ERRORS = {
   EACCES: [USER, 'permission denied', 'give another place'],
   EPERM: [USER, 'operation not permitted', 'give another place'],
   ENOENT: [USER, 'there is no such place', 'give another one'],
@@ -104,15 +101,17 @@ const SYSTEM = {
   ERR_WORKER_OUT_OF_MEMORY: [MACHINE, 'there is not enough memory', 'give it more, or fewer --workers'],
 };
 
-/** How V8 says that there is no memory for an array or a text. */
+/** The messages of V8 when there is no memory for an array or a string. */
 const NO_MEMORY =
   /allocation failed|Invalid (typed array|array buffer|array|string) length|^Cannot create a (Buffer|string) larger/i;
 
 /**
+ * The line and the exit code for any error.
+ *
  * @param {unknown} error
  * @returns {{line: string, exitCode: number}} `line` without `error: `
  */
-export function failureOf(error) {
+export function describeFailure(error) {
   const known =
     /** @type {{exitCode?: number, code?: string, path?: string, syscall?: string, message?: unknown, name?: string, stack?: string}} */ (
       typeof error === 'object' && error !== null ? error : { message: String(error) }
@@ -121,8 +120,8 @@ export function failureOf(error) {
   if (known.exitCode !== undefined) return { line: message, exitCode: known.exitCode };
   const code = NO_MEMORY.test(message) && known.name === 'RangeError' ? 'ENOMEM' : (known.code ?? '');
   const where = typeof known.path === 'string' ? ` at ${known.path}` : '';
-  if (Object.hasOwn(SYSTEM, code)) {
-    const [exitCode, reason, remedy] = SYSTEM[code];
+  if (Object.hasOwn(SYSTEM_ERRORS, code)) {
+    const [exitCode, reason, remedy] = SYSTEM_ERRORS[code];
     return { line: `${reason}${where} (${code}); ${remedy}`, exitCode };
   }
   if (known.syscall !== undefined) return { line: `the system refuses ${known.syscall}${where} (${code})`, exitCode: MACHINE };

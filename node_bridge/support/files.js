@@ -1,6 +1,6 @@
 /**
- * Files that are read: regular ones alone. A pipe or a device would be waited for without end, or
- * never stop; what is read as a stream comes on stdin.
+ * Reads and writes files. Only regular files are read: a pipe or a device may block or never end.
+ * Streams come on stdin.
  */
 import {
   closeSync,
@@ -20,13 +20,13 @@ import { dirname, resolve } from 'node:path';
 
 import { UserError } from './errors.js';
 
-/** Without a flag a pipe is opened only when somebody writes to it. */
+/** Without O_NONBLOCK, opening a pipe waits until somebody writes to it. */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /**
  * @param {string} path
- * @returns {number} a descriptor
- * @throws {UserError} it is something else than a file
+ * @returns {number} a file descriptor
+ * @throws {UserError} it is not a regular file
  * @throws {NodeJS.ErrnoException} it cannot be opened
  */
 export function openInput(path) {
@@ -49,9 +49,9 @@ export function openInput(path) {
 
 /**
  * @param {string} path
- * @param {number} most bytes that such a file may have
+ * @param {number} most the largest size that is allowed, in bytes
  * @returns {Buffer} the whole file
- * @throws {UserError} it is something else than a file, or larger
+ * @throws {UserError} it is not a regular file, or it is larger
  * @throws {NodeJS.ErrnoException} it cannot be opened
  */
 export function readInput(path, most) {
@@ -73,27 +73,27 @@ export function readInput(path, most) {
 /**
  * @param {string} path
  * @returns {import('node:fs').ReadStream}
- * @throws {UserError} it is something else than a file
+ * @throws {UserError} it is not a regular file
  * @throws {NodeJS.ErrnoException} it cannot be opened
  */
 export function streamInput(path) {
   return createReadStream(path, { fd: openInput(path), start: 0 });
 }
 
-// Files that are there whole or not at all.
+// Writing: a file appears whole or not at all.
 
-/** A file that grows under a temporary name, `PATH.PID.partial`, until it is finished. */
-export class WholeFile {
+/** A file that is written under a temporary name, `PATH.PID.partial`, and renamed at the end. */
+export class AtomicFile {
   #path;
   #partial;
-  /** @type {number | undefined} its descriptor while it grows */
+  /** @type {number | undefined} its descriptor while it is open */
   #file;
 
   /**
-   * Begins the file: from here on it is known that the place can be written to.
+   * Opens the temporary file, so that an error of the path comes before any work.
    *
    * @param {string} path
-   * @throws {NodeJS.ErrnoException} the system's own error, as of all other methods
+   * @throws {NodeJS.ErrnoException} the system's own error; all other methods throw it too
    */
   constructor(path) {
     this.#path = path;
@@ -101,7 +101,7 @@ export class WholeFile {
     this.#file = openSync(this.#partial, 'w');
   }
 
-  /** Makes it this large; what is not written is 0. @param {number} size in bytes */
+  /** Sets the size of the file; bytes that are not written are 0. @param {number} size in bytes */
   resize(size) {
     this.#named(() => ftruncateSync(this.#descriptor, size));
   }
@@ -111,7 +111,7 @@ export class WholeFile {
     this.#named(() => writeAll(this.#descriptor, bytes, position));
   }
 
-  /** Puts it in its place: a reader never sees half a file. */
+  /** Renames the file to its path: a reader never sees half a file. */
   finish() {
     this.#named(() => fsyncSync(this.#descriptor));
     this.#close();
@@ -123,7 +123,7 @@ export class WholeFile {
     }
   }
 
-  /** Takes it away, unless it was finished. */
+  /** Removes the file, unless it is finished. */
   discard() {
     if (this.#file === undefined) return;
     this.#close();
@@ -140,7 +140,7 @@ export class WholeFile {
     this.#file = undefined;
   }
 
-  /** Errors of a descriptor name no file. @param {() => void} work */
+  /** Adds the path to an error: errors of a descriptor name no file. @param {() => void} work */
   #named(work) {
     try {
       work();
@@ -152,7 +152,7 @@ export class WholeFile {
 
 /**
  * @param {number} file a descriptor
- * @param {Uint8Array} bytes all of which are written
+ * @param {Uint8Array} bytes all of them are written
  * @param {number} position in the file
  */
 export function writeAll(file, bytes, position) {
@@ -162,13 +162,13 @@ export function writeAll(file, bytes, position) {
 }
 
 /**
- * Writes a file that is in memory.
+ * Writes a file, whole or not at all.
  *
  * @param {string} path
  * @param {Uint8Array[]} chunks
  */
-export function writeWhole(path, chunks) {
-  const file = new WholeFile(path);
+export function writeFileAtomically(path, chunks) {
+  const file = new AtomicFile(path);
   try {
     let position = 0;
     for (const chunk of chunks) {
@@ -182,11 +182,11 @@ export function writeWhole(path, chunks) {
 }
 
 /**
- * Refuses a path that cannot become a file, before any work is done for it.
+ * Refuses a path that cannot become a file, before any work is done.
  *
- * @param {string} path as a person gave it
- * @param {string} example a name for a file in that place
- * @throws {UserError} a directory, a device, or a place in a directory that is not there
+ * @param {string} path as the user typed it
+ * @param {string} example the name of such a file, for the message
+ * @throws {UserError} it is a directory or a device, or its directory does not exist
  */
 export function assertFilePath(path, example) {
   const parent = dirname(resolve(path));
@@ -202,10 +202,8 @@ export function assertFilePath(path, example) {
   }
 }
 
-// Other processes of this machine.
-
 /**
- * Whether a process of this number runs, so that what it has begun is not to be touched.
+ * Whether a process with this number runs. The temporary files of a running process must stay.
  *
  * @param {number} pid
  */
@@ -213,7 +211,7 @@ export function isRunning(pid) {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    // A number that no process can have is as good as one that has ended.
+    // For a number that no process can have the answer is false too.
     return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
   }
 }

@@ -1,4 +1,4 @@
-/** int32 numbers whose count is not known beforehand, 4 bytes each. */
+/** A list of int32 numbers that grows, 4 bytes each. */
 
 const SMALLEST = 1024;
 
@@ -23,7 +23,7 @@ export class IntList {
     return this.#values[i];
   }
 
-  /** The numbers so far; not a copy. @returns {Int32Array} */
+  /** The numbers; not a copy. @returns {Int32Array} */
   values() {
     return this.#values.subarray(0, this.length);
   }

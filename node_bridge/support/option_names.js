@@ -1,29 +1,32 @@
 /**
- * Names of options, of a command or of a function: the nearest known one for a name that is not
- * known. A misspelt option that is silently ignored gives the answer to another question.
+ * Finds the nearest known name for an unknown option, of a command or of a function. A misspelt
+ * option must not be ignored silently: the result would be the answer to another question.
  */
 import { UserError } from './errors.js';
 
-/** Edits that still count as a slip of the fingers. */
-const SLIPS = 2;
+/** The most edits that count as a typing mistake. */
+const MAX_EDITS = 2;
 
 /**
- * The known name that was most likely meant: one that begins alike, or a slip or two away.
+ * The known name that was most likely meant: one that is at most two edits away, or begins with it.
  *
  * @param {string} name
  * @param {readonly string[]} known
- * @returns {string | undefined} undefined where none is near
+ * @returns {string | undefined} undefined if none is near
  *
  * @example nearest('epoch', ['epochs', 'seed']) // 'epochs'
  */
-export function nearest(name, known) {
-  const typed = plain(name);
+export function findNearestName(name, known) {
+  const typed = normalizeName(name);
   if (typed === '') return undefined;
-  const ranked = known.map((option) => ({ option, edits: edits(typed, plain(option)) })).sort((a, b) => a.edits - b.edits);
+  const ranked = known
+    .map((option) => ({ option, edits: editDistance(typed, normalizeName(option)) }))
+    .sort((a, b) => a.edits - b.edits);
   const close = ranked.find(
-    ({ option, edits: count }) => count <= Math.min(SLIPS, Math.floor(Math.min(typed.length, plain(option).length) / 2)),
+    ({ option, edits: count }) =>
+      count <= Math.min(MAX_EDITS, Math.floor(Math.min(typed.length, normalizeName(option).length) / 2)),
   );
-  const longer = ranked.find(({ option }) => typed.length > 1 && plain(option).startsWith(typed));
+  const longer = ranked.find(({ option }) => typed.length > 1 && normalizeName(option).startsWith(typed));
   return (close ?? longer)?.option;
 }
 
@@ -31,9 +34,9 @@ export function nearest(name, known) {
  * Refuses options that a function does not have.
  *
  * @param {string} where the function, as its callers write it
- * @param {unknown} options what it was given
+ * @param {unknown} options as the caller passed them
  * @param {readonly string[]} known
- * @throws {UserError} not an object, or an option that is not known
+ * @throws {UserError} they are not an object, or one is not known
  */
 export function assertOptions(where, options, known) {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
@@ -43,24 +46,24 @@ export function assertOptions(where, options, known) {
   }
   for (const name in options) {
     if (known.includes(name)) continue;
-    const meant = nearest(name, known);
+    const meant = findNearestName(name, known);
     const hint = meant === undefined ? `it has ${known.join(', ')}` : `did you mean \`${meant}\`?`;
     throw new UserError(`${where} has no option \`${name}\`; ${hint}`);
   }
 }
 
-/** Without what is easily typed otherwise: `maxLength`, `max_length` and `max-length` are alike. @param {string} name */
-function plain(name) {
+/** Removes case, hyphens and underscores: `maxLength`, `max_length` and `max-length` become the same. @param {string} name */
+function normalizeName(name) {
   return name.toLowerCase().replace(/[-_]/g, '');
 }
 
 /**
- * How many letters must be put in, left out, changed or swapped with their neighbour.
+ * How many letters must be inserted, removed, changed or swapped with their neighbour.
  *
  * @param {string} one
  * @param {string} other
  */
-function edits(one, other) {
+function editDistance(one, other) {
   /** @type {number[][]} */
   const table = Array.from({ length: one.length + 1 }, (_, i) => [i]);
   for (let j = 1; j <= other.length; j += 1) table[0][j] = j;

@@ -1,10 +1,10 @@
 /**
- * Puts a finished directory in the place of `--out`: whole or not at all, and only over our own.
+ * Writes the directory `--out`, whole or not at all.
  *
- * Only a directory that lists what it holds is ever replaced, and only if it holds nothing else.
- * Node cannot let two directories change places in one step, so there are two, and a kill between
- * them leaves no `--out`, but the old one beside it under a name that the next run knows. All of it
- * happens in one turn of the event loop, so a handled signal never falls into the middle.
+ * An earlier directory is replaced only if it lists its files and has no other file in it. Node
+ * cannot swap two directories in one step, so there are two renames. A kill between them leaves no
+ * `--out`, but the old directory is beside it under a name that the next run knows. Everything
+ * happens in one turn of the event loop, so a handled signal never comes in the middle.
  */
 import {
   existsSync,
@@ -19,91 +19,92 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
-import { attempted, UserError } from './errors.js';
+import { catchUserError, UserError } from './errors.js';
 import { isRunning } from './files.js';
 
-/** After so long a directory that was not finished is nobody's, on whatever machine it was begun. */
+/** After this time an unfinished directory is abandoned, whichever machine created it. */
 const ABANDONED_MS = 24 * 3600 * 1000;
 
 /**
- * @typedef {object} Kind of directories that are written here
- * @property {string} marker the file by which such a directory is known
- * @property {(dir: string) => string[]} filesOf the names of all files that it lists as its own;
- *   throws a UserError where its list cannot be read
+ * @typedef {object} DirectoryKind a kind of directory that this program writes
+ * @property {string} marker the file that every directory of this kind has
+ * @property {(dir: string) => string[]} filesOf the names of all files that the directory lists as
+ *   its own; throws a UserError if the list cannot be read
  */
 
 /**
- * Puts `files` in a temporary sibling and renames it to `dir`, in the place of an earlier one.
+ * Writes `files` into a temporary directory beside `dir` and renames it to `dir`. An earlier `dir`
+ * is removed.
  *
  * @param {string} dir a link to a directory stays a link
  * @param {Record<string, string | Uint8Array>} files content by name
- * @param {Kind} kind
- * @throws {UserError} `dir` holds something else
+ * @param {DirectoryKind} kind
+ * @throws {UserError} `dir` has other files, or is a file
  */
 export function writeDirectory(dir, files, kind) {
-  const place = placeOf(dir);
-  recover(place);
-  refuseForeign(dir, kind);
-  const fresh = begun(place);
-  const old = beside(place, 'old');
+  const directory = resolveDirectory(dir);
+  recoverInterruptedWrite(directory);
+  assertOnlyListedFiles(dir, kind);
+  const partial = createPartialDirectory(directory);
+  const old = siblingPath(directory, 'old');
   try {
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(fresh, name), content);
-    // What has come there meanwhile.
-    refuseForeign(dir, kind);
-    if (existsSync(place)) renameSync(place, old);
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(partial, name), content);
+    // Again, since files may have appeared in the meantime.
+    assertOnlyListedFiles(dir, kind);
+    if (existsSync(directory)) renameSync(directory, old);
     try {
-      renameSync(fresh, place);
+      renameSync(partial, directory);
     } catch (error) {
-      if (existsSync(old)) renameSync(old, place);
+      if (existsSync(old)) renameSync(old, directory);
       throw error;
     }
   } finally {
-    rmSync(fresh, { recursive: true, force: true });
+    rmSync(partial, { recursive: true, force: true });
   }
   rmSync(old, { recursive: true, force: true });
 }
 
 /**
- * Whether `writeDirectory` may and can write here, asked before hours of work. What a killed run
- * left is put right first.
+ * Checks, before hours of work, that `writeDirectory` can write here. First repairs what a killed
+ * run left behind.
  *
  * @param {string} dir
- * @param {Kind} kind
- * @throws {UserError} it may not
+ * @param {DirectoryKind} kind
+ * @throws {UserError} `dir` has other files, or is a file
  */
 export function assertWritable(dir, kind) {
-  const place = placeOf(dir);
-  recover(place);
-  refuseForeign(dir, kind);
-  rmSync(begun(place), { recursive: true });
+  const directory = resolveDirectory(dir);
+  recoverInterruptedWrite(directory);
+  assertOnlyListedFiles(dir, kind);
+  rmSync(createPartialDirectory(directory), { recursive: true });
 }
 
 /** @param {string} dir */
-function placeOf(dir) {
+function resolveDirectory(dir) {
   return existsSync(dir) ? realpathSync(dir) : resolve(dir);
 }
 
-/** An empty sibling to fill. @param {string} place */
-function begun(place) {
-  const fresh = beside(place, 'partial');
-  rmSync(fresh, { recursive: true, force: true });
-  mkdirSync(fresh, { recursive: true });
-  return fresh;
+/** Creates an empty temporary directory beside a directory. @param {string} directory @returns {string} */
+function createPartialDirectory(directory) {
+  const partial = siblingPath(directory, 'partial');
+  rmSync(partial, { recursive: true, force: true });
+  mkdirSync(partial, { recursive: true });
+  return partial;
 }
 
-/** A hidden name beside a directory that only this process uses. @param {string} place @param {'old' | 'partial'} end */
-function beside(place, end) {
-  return join(dirname(place), `.${basename(place)}.${process.pid}.${end}`);
+/** A hidden path beside a directory; only this process uses it. @param {string} directory @param {'old' | 'partial'} end */
+function siblingPath(directory, end) {
+  return join(dirname(directory), `.${basename(directory)}.${process.pid}.${end}`);
 }
 
 /**
- * Stops before a directory is replaced that holds anything but what it lists.
+ * Refuses a directory that has a file which it does not list: nothing of the user's is removed.
  *
  * @param {string} dir
- * @param {Kind} kind
- * @throws {UserError} it does; names one thing
+ * @param {DirectoryKind} kind
+ * @throws {UserError} there is such a file; names one
  */
-function refuseForeign(dir, { marker, filesOf }) {
+function assertOnlyListedFiles(dir, { marker, filesOf }) {
   const stats = statSync(dir, { throwIfNoEntry: false });
   if (stats === undefined) return;
   if (!stats.isDirectory()) throw new UserError(`${dir} is a file; expected a directory to write`);
@@ -112,14 +113,14 @@ function refuseForeign(dir, { marker, filesOf }) {
   if (!names.includes(marker)) {
     throw new UserError(`${dir} holds other things (${names[0]}) and no ${marker}; it is left alone, give another --out`);
   }
-  const listed = attempted(() => filesOf(dir));
+  const listed = catchUserError(() => filesOf(dir));
   if (listed instanceof UserError) {
     throw new UserError(
       `${dir} has a ${marker} that cannot be read, so nothing says what there is of this program ` +
         `(${listed.message}); move it away, or give another --out`,
     );
   }
-  // A link that is listed is replaced, not what it leads to.
+  // A listed link is replaced, not its target.
   const other = names.find((name) => !listed.includes(name) || lstatSync(join(dir, name)).isDirectory());
   if (other === undefined) return;
   throw new UserError(
@@ -128,20 +129,20 @@ function refuseForeign(dir, { marker, filesOf }) {
 }
 
 /**
- * Puts right what a killed process left beside a directory: an old one comes back where there is no
- * new one; what was not finished is removed.
+ * Repairs what a killed process left beside a directory: the old directory comes back if there is no
+ * new one; unfinished directories are removed.
  *
- * @param {string} place
+ * @param {string} directory
  */
-function recover(place) {
-  const parent = dirname(place);
-  const start = `.${basename(place)}.`;
+function recoverInterruptedWrite(directory) {
+  const parent = dirname(directory);
+  const start = `.${basename(directory)}.`;
   for (const name of existsSync(parent) ? readdirSync(parent).sort() : []) {
     const found = name.startsWith(start) ? /^(\d+)\.(old|partial)$/.exec(name.slice(start.length)) : null;
-    const left = join(parent, name);
-    if (found === null || isRunning(Number(found[1])) || !lstatSync(left).isDirectory()) continue;
-    if (found[2] === 'old' && !existsSync(place)) renameSync(left, place);
-    else if (found[2] === 'old' || Date.now() - lstatSync(left).mtimeMs > ABANDONED_MS)
-      rmSync(left, { recursive: true, force: true });
+    const leftover = join(parent, name);
+    if (found === null || isRunning(Number(found[1])) || !lstatSync(leftover).isDirectory()) continue;
+    if (found[2] === 'old' && !existsSync(directory)) renameSync(leftover, directory);
+    else if (found[2] === 'old' || Date.now() - lstatSync(leftover).mtimeMs > ABANDONED_MS)
+      rmSync(leftover, { recursive: true, force: true });
   }
 }

@@ -1,80 +1,80 @@
 /**
- * What reaches the terminal. Names, labels, paths and messages come from files and people that may
- * mean harm, and a log of GitHub Actions obeys every line that starts with `::`. So nothing else in
- * this room writes to stdout or stderr (tests/node/printing.test.js looks): a line is cleaned here,
- * and JSON is written so that it is still the same JSON.
+ * Writes to the terminal. Names, labels, paths and messages may come from hostile files or people,
+ * and a log of GitHub Actions obeys every line that starts with `::`. So every line is cleaned here,
+ * and JSON is escaped so that it stays the same JSON. No other file of node_bridge writes to stdout
+ * or stderr (tests/node/printing.test.js checks this).
  */
 import { once } from 'node:events';
 
-/** C0, DEL, C1, ends of lines, and marks that turn the direction of what is read. */
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-/** Of these JSON.stringify escapes the first 32 alone. */
-const UNSEEN_IN_JSON = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-/** A command of GitHub's or Azure's logs anywhere in a line, such as `##[error]`. */
+/** C0, DEL, C1, line ends, and marks that change the direction of text. */
+const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** The same without the first 32, which JSON.stringify escapes. */
+const INVISIBLE_IN_JSON = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** A command in a log of GitHub or Azure, anywhere in a line, such as `##[error]`. */
 const COMMAND = /##(?=\w*\[)/g;
-/** A command of GitHub's logs at the start of a line. */
+/** A command in a log of GitHub, at the start of a line. */
 const COMMAND_AT_START = /^(\s*):(?=:)/;
-/** Characters of a line; one that quotes a whole file says no more than its two ends. */
-const LONGEST = 2000;
-const SHORT = /** @type {Record<string, string>} */ ({ '\n': '\\n', '\r': '\\r', '\t': '\\t' });
+/** The most characters of a line: a line may quote a whole file. */
+const MAX_LENGTH = 2000;
+const SHORT_ESCAPES = /** @type {Record<string, string>} */ ({ '\n': '\\n', '\r': '\\r', '\t': '\\t' });
 
 /**
- * A text of others as part of a line: what a terminal would obey is shown as an escape, and a long
- * text loses its middle.
+ * Makes a text safe as part of a line: control characters become escapes, and a long text loses its
+ * middle.
  *
  * @param {string} text
- * @param {number} [longest] characters that are kept
+ * @param {number} [longest] how many characters stay
  */
-export function printable(text, longest = LONGEST) {
-  return shortened(text, longest).replace(UNSEEN, escaped).replace(COMMAND, '#\\u0023');
+export function toPrintable(text, longest = MAX_LENGTH) {
+  return shorten(text, longest).replace(INVISIBLE, escapeCharacter).replace(COMMAND, '#\\u0023');
 }
 
-/** A whole line of a log, which is no command of it either. @param {string} text */
-export function printableLine(text) {
-  return printable(text).replace(COMMAND_AT_START, '$1\\u003a');
+/** The same for a whole line, which must not be a command of a log. @param {string} text */
+export function toPrintableLine(text) {
+  return toPrintable(text).replace(COMMAND_AT_START, '$1\\u003a');
 }
 
 /**
- * JSON in one line of plain characters: a reader gets the very same value.
+ * A value as one line of JSON without control characters; a reader gets the same value.
  *
  * @param {unknown} value
  */
-export function jsonLine(value) {
-  return JSON.stringify(value).replace(UNSEEN_IN_JSON, hex).replace(COMMAND, '#\\u0023');
+export function toJsonLine(value) {
+  return JSON.stringify(value).replace(INVISIBLE_IN_JSON, toHexEscape).replace(COMMAND, '#\\u0023');
 }
 
-/** Talk, on stderr; an empty line is left out. @param {...string} lines */
-export function say(...lines) {
-  for (const line of lines) if (line !== '') process.stderr.write(`${printableLine(line)}\n`);
+/** Prints messages on stderr; empty lines are left out. @param {...string} lines */
+export function printMessages(...lines) {
+  for (const line of lines) if (line !== '') process.stderr.write(`${toPrintableLine(line)}\n`);
 }
 
-/** A table or another result, on stdout. @param {...string} lines each without its end */
-export function print(...lines) {
-  process.stdout.write(lines.map((line) => `${printableLine(line)}\n`).join(''));
+/** Prints results on stdout. @param {...string} lines without line ends */
+export function printLines(...lines) {
+  process.stdout.write(lines.map((line) => `${toPrintableLine(line)}\n`).join(''));
 }
 
-/** Results as JSON lines on stdout, no faster than their reader takes them. @param {...unknown} values */
+/** Prints results as JSON lines on stdout; waits if their reader is slower. @param {...unknown} values */
 export async function printJson(...values) {
-  if (!process.stdout.write(values.map((value) => `${jsonLine(value)}\n`).join(''))) await once(process.stdout, 'drain');
+  if (!process.stdout.write(values.map((value) => `${toJsonLine(value)}\n`).join(''))) await once(process.stdout, 'drain');
 }
 
-/** The two ends of a long text: the first says what it is, the last often how to mend it. @param {string} text @param {number} longest */
-function shortened(text, longest) {
+/** Keeps both ends of a long text: the start says what it is, the end often how to fix it. @param {string} text @param {number} longest */
+function shorten(text, longest) {
   if (text.length <= longest) return text;
   const end = Math.floor(longest / 4);
-  const left = text.length - longest;
-  return `${text.slice(0, longest - end)} … (${left} characters left out) … ${text.slice(-end)}`.replace(
+  const omitted = text.length - longest;
+  return `${text.slice(0, longest - end)} … (${omitted} characters left out) … ${text.slice(-end)}`.replace(
     /\p{Surrogate}/gu,
     '\ufffd',
   );
 }
 
 /** @param {string} character */
-function escaped(character) {
-  return SHORT[character] ?? hex(character);
+function escapeCharacter(character) {
+  return SHORT_ESCAPES[character] ?? toHexEscape(character);
 }
 
-/** As JSON writes it. @param {string} character of one unit */
-function hex(character) {
+/** The escape that JSON has for a character. @param {string} character one UTF-16 unit */
+function toHexEscape(character) {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -1,17 +1,16 @@
 /**
- * How far a long step is: a bar on a terminal, a plain line every few seconds in a log. Both go
- * to stderr.
+ * Shows the progress of a long step on stderr: a bar on a terminal, a line every few seconds in a log.
  */
 import cliProgress from 'cli-progress';
 
-/** Between two lines of a log. */
+/** The time between two lines of a log. */
 const SECONDS_A_LINE = 3;
 
 /**
  * @typedef {object} Progress
  * @property {(count: number) => void} advance
- * @property {(note?: string) => void} done says the total and the time it took
- * @property {() => void} stop takes the bar away; in a `finally`, lest its timer keep the program
+ * @property {(note?: string) => void} done prints the total and the time
+ * @property {() => void} stop removes the bar; call it in a `finally`, or its timer keeps the program running
  */
 
 /**
@@ -20,9 +19,9 @@ const SECONDS_A_LINE = 3;
  * @param {{stream?: NodeJS.WriteStream, now?: () => number}} [options] `now` in milliseconds
  * @returns {Progress}
  */
-export function progress(title, total, { stream = process.stderr, now = () => performance.now() } = {}) {
+export function startProgress(title, total, { stream = process.stderr, now = () => performance.now() } = {}) {
   const start = now();
-  const { step, stop } = stream.isTTY ? bar(title, total, stream) : log(title, total, stream, now);
+  const { step, stop } = stream.isTTY ? startBar(title, total, stream) : startLog(title, total, stream, now);
   return {
     advance: step,
     stop,
@@ -35,8 +34,8 @@ export function progress(title, total, { stream = process.stderr, now = () => pe
 }
 
 /** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream */
-function bar(title, total, stream) {
-  const drawn = new cliProgress.SingleBar({
+function startBar(title, total, stream) {
+  const progressBar = new cliProgress.SingleBar({
     stream,
     format: `${title} {bar} {percentage} % | {value}/{total} | {eta_formatted} left`,
     barsize: 28,
@@ -46,12 +45,17 @@ function bar(title, total, stream) {
     linewrap: true, // cli-progress turns wrapping off otherwise, and an interrupted program leaves it so
     gracefulExit: false,
   });
-  drawn.start(total, 0);
-  return { step: (/** @type {number} */ count) => drawn.increment(count), stop: () => drawn.stop() };
+  progressBar.start(total, 0);
+  return { step: (/** @type {number} */ count) => progressBar.increment(count), stop: () => progressBar.stop() };
 }
 
-/** @param {string} title @param {number} total @param {NodeJS.WriteStream} stream @param {() => number} now */
-function log(title, total, stream, now) {
+/**
+ * @param {string} title
+ * @param {number} total how many steps there are
+ * @param {NodeJS.WriteStream} stream
+ * @param {() => number} now the clock, in milliseconds
+ */
+function startLog(title, total, stream, now) {
   const start = now();
   let last = start;
   let count = 0;
@@ -61,8 +65,8 @@ function log(title, total, stream, now) {
       if (count >= total || now() - last < SECONDS_A_LINE * 1000) return;
       last = now();
       const rate = count / ((last - start) / 1000);
-      const left = Math.ceil((total - count) / rate);
-      stream.write(`${title}: ${Math.floor((100 * count) / total)} % (${count}/${total}), ${left} s left\n`);
+      const secondsLeft = Math.ceil((total - count) / rate);
+      stream.write(`${title}: ${Math.floor((100 * count) / total)} % (${count}/${total}), ${secondsLeft} s left\n`);
     },
     stop() {},
   };

@@ -1,22 +1,22 @@
 /**
- * Reads and writes safetensors files (an 8-byte little-endian header length, a JSON header, the
- * bytes): tensors cross between the runtimes in it because JSON would turn NaN into null.
+ * Reads and writes safetensors files: an 8-byte little-endian header length, a JSON header, the bytes
+ * of the tensors. Tensors go from Python to Node in this format, since JSON would make NaN null.
  * Format: https://github.com/huggingface/safetensors#format
  */
 import { UserError } from './errors.js';
-import { WholeFile, writeWhole } from './files.js';
+import { AtomicFile, writeFileAtomically } from './files.js';
 import { isObject, parseJson } from './json.js';
 
-/** The array that holds a dtype's numbers. */
-const ARRAYS = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
+/** The array type for each dtype. */
+const ARRAY_TYPES = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
 
-/** Of each number. */
+/** Bytes of a number of either dtype. */
 const BYTES = 4;
-/** Bytes, as the format's own library has it. */
+/** The longest header in bytes; the format's own library has the same limit. */
 const LONGEST_HEADER = 100_000_000;
 
 /**
- * @typedef {{dtype: keyof typeof ARRAYS, shape: number[], start: number, end: number}} Entry bytes
+ * @typedef {{dtype: keyof typeof ARRAY_TYPES, shape: number[], start: number, end: number}} Entry bytes
  *   from `start` to before `end`
  *
  * @typedef {object} Tensor
@@ -31,35 +31,35 @@ const LONGEST_HEADER = 100_000_000;
  * @param {Record<string, string>} [metadata]
  */
 export function writeSafetensors(path, tensors, metadata = {}) {
-  writeWhole(path, encodeSafetensors(tensors, metadata));
+  writeFileAtomically(path, encodeSafetensors(tensors, metadata));
 }
 
 /**
- * The bytes of a file, in pieces: the tensors' own memory is not copied.
+ * The bytes of a file in pieces. The memory of the tensors is not copied.
  *
  * @param {Record<string, Tensor>} tensors
  * @param {Record<string, string>} [metadata]
  * @returns {Uint8Array[]} tensors in the order of their names
  */
 export function encodeSafetensors(tensors, metadata = {}) {
-  const { head } = layOut(tensors, metadata);
+  const { head } = planFile(tensors, metadata);
   return [
     head,
     ...Object.keys(tensors)
       .sort()
-      .map((name) => bytesOf(tensors[name].data)),
+      .map((name) => asBytes(tensors[name].data)),
   ];
 }
 
 /**
- * What a file begins with, and where its tensors lie.
+ * Plans a file: the bytes of its header, and where each tensor begins.
  *
- * @param {Record<string, {dtype: keyof typeof ARRAYS, shape: number[]}>} specs
+ * @param {Record<string, {dtype: keyof typeof ARRAY_TYPES, shape: number[]}>} specs
  * @param {Record<string, string>} [metadata]
  * @returns {{head: Uint8Array, starts: Record<string, number>, size: number}} `starts`: the first
  *   byte of each tensor; `size` of the file, in bytes
  */
-function layOut(specs, metadata = {}) {
+function planFile(specs, metadata = {}) {
   /** @type {Record<string, unknown>} */
   const header = { __metadata__: metadata };
   /** @type {[string, number][]} */
@@ -67,7 +67,7 @@ function layOut(specs, metadata = {}) {
   let offset = 0;
   for (const name of Object.keys(specs).sort()) {
     const { dtype, shape } = specs[name];
-    const end = offset + shape.reduce((product, size) => product * size, ARRAYS[dtype].BYTES_PER_ELEMENT);
+    const end = offset + shape.reduce((product, size) => product * size, ARRAY_TYPES[dtype].BYTES_PER_ELEMENT);
     header[name] = { dtype, shape, data_offsets: [offset, end] };
     offsets.push([name, offset]);
     offset = end;
@@ -89,22 +89,22 @@ function layOut(specs, metadata = {}) {
 export function readSafetensors(bytes, name = 'safetensors file') {
   const { entries, metadata } = readSafetensorsHeader(bytes, name);
   const tensors = Object.entries(entries).map(([key, { dtype, shape, start, end }]) => {
-    // A copy, since the file's bytes need not be aligned for a typed array; a Buffer's own slice is none.
+    // A copy, since the bytes may not be aligned for a typed array. `slice` of a Buffer does not copy.
     const slice = Uint8Array.prototype.slice.call(bytes, start, end);
-    return [key, { dtype, shape, data: new ARRAYS[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
+    return [key, { dtype, shape, data: new ARRAY_TYPES[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
   });
   return { tensors: Object.fromEntries(tensors), metadata };
 }
 
 /**
- * Where each tensor lies in a file.
+ * Reads where each tensor lies in a file.
  *
  * @param {Uint8Array} bytes a whole file
  * @param {string} name what to call the file in an error
  * @returns {{entries: Record<string, Entry>, metadata: Record<string, string>}}
- * @throws {UserError} what the format does not allow: a header that is cut off, larger than 100 MB or
- *   no JSON object; metadata that are no strings; tensors that overlap, leave bytes between them or
- *   end elsewhere than the file; or a dtype that this program does not use
+ * @throws {UserError} the file breaks the format: its header is cut off, larger than 100 MB or no JSON
+ *   object; metadata are not strings; tensors overlap, leave gaps or do not end where the file ends; or
+ *   a dtype is not F32 or I32
  */
 export function readSafetensorsHeader(bytes, name) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -119,7 +119,7 @@ export function readSafetensorsHeader(bytes, name) {
     throw new UserError(`${name}: __metadata__ holds something else than strings`);
   }
   const entries = Object.entries(specs).map(
-    ([key, spec]) => /** @type {[string, Entry]} */ ([key, entryOf(key, spec, from, name)]),
+    ([key, spec]) => /** @type {[string, Entry]} */ ([key, parseEntry(key, spec, from, name)]),
   );
   let at = from;
   for (const [key, { start, end }] of entries.toSorted(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
@@ -133,22 +133,22 @@ export function readSafetensorsHeader(bytes, name) {
 }
 
 /**
- * @param {string} key
- * @param {unknown} spec as the header has it
+ * @param {string} key the name of the tensor
+ * @param {unknown} spec its entry in the header
  * @param {number} from the first byte after the header
  * @param {string} name of the file
  * @returns {Entry}
  */
-function entryOf(key, spec, from, name) {
+function parseEntry(key, spec, from, name) {
   const { dtype, shape, data_offsets: span } = isObject(spec) ? spec : /** @type {Record<string, any>} */ ({});
-  if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype)) {
+  if (typeof dtype !== 'string' || !Object.hasOwn(ARRAY_TYPES, dtype)) {
     throw new UserError(`${name}: ${key} has dtype ${JSON.stringify(dtype)}, expected F32 or I32`);
   }
   const isNatural = (/** @type {unknown} */ value) => Number.isSafeInteger(value) && /** @type {number} */ (value) >= 0;
   if (!Array.isArray(shape) || !shape.every(isNatural))
     throw new UserError(`${name}: ${key} has a shape that is no list of sizes`);
   if (!Array.isArray(span) || span.length !== 2 || !span.every(isNatural)) {
-    throw new UserError(`${name}: ${key} has data_offsets that are no two places`);
+    throw new UserError(`${name}: ${key} has data_offsets that are not two offsets`);
   }
   const size = shape.reduce((product, length) => product * length, BYTES);
   if (span[1] - span[0] !== size) {
@@ -156,22 +156,21 @@ function entryOf(key, spec, from, name) {
       `${name}: ${key} has ${span[1] - span[0]} bytes, expected ${size} as its shape [${shape.slice(0, 8)}] says`,
     );
   }
-  return { dtype: /** @type {keyof typeof ARRAYS} */ (dtype), shape, start: from + span[0], end: from + span[1] };
+  return { dtype: /** @type {keyof typeof ARRAY_TYPES} */ (dtype), shape, start: from + span[0], end: from + span[1] };
 }
 
-/** The same memory. @param {Float32Array | Int32Array} data */
-export function bytesOf(data) {
+/** The bytes of an array; the same memory. @param {Float32Array | Int32Array} data */
+export function asBytes(data) {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-// A safetensors file that is written row by row, in any order, so that nothing of it is held.
-
 /**
- * @typedef {object} RowSpec a tensor of the file
+ * @typedef {object} RowSpec a tensor of a RowFile
  * @property {'F32' | 'I32'} dtype
  * @property {number[]} shape [rows, …]
  */
 
+/** A safetensors file that is written row by row, in any order; no row stays in memory. */
 export class RowFile {
   #file;
   /** @type {Record<string, RowSpec>} */
@@ -180,23 +179,23 @@ export class RowFile {
   #starts = {};
 
   /**
-   * Begins the file under a temporary name beside `path`.
+   * Opens the file under a temporary name beside `path`.
    *
    * @param {string} path
-   * @throws {NodeJS.ErrnoException} it cannot be written there
+   * @throws {NodeJS.ErrnoException} the path cannot be written
    */
   constructor(path) {
-    this.#file = new WholeFile(path);
+    this.#file = new AtomicFile(path);
   }
 
   /**
-   * Writes the header. All tensors are zeros then.
+   * Writes the header. All tensors are zeros after that.
    *
    * @param {Record<string, RowSpec>} specs
    * @param {Record<string, string>} metadata
    */
   begin(specs, metadata) {
-    const { head, starts, size } = layOut(specs, metadata);
+    const { head, starts, size } = planFile(specs, metadata);
     this.#specs = specs;
     this.#starts = starts;
     this.#file.resize(size);
@@ -204,67 +203,68 @@ export class RowFile {
   }
 
   /**
-   * Writes what a row has of its own; the rest of the row stays 0.
+   * Writes a part of a row; the rest of the row stays 0.
    *
    * @param {string} name of the tensor
-   * @param {number} row
+   * @param {number} row its index
    * @param {{shape: number[], data: ArrayLike<number>}} values row-major, of the tensor's rank less one
-   * @param {number[]} [own] how many of each axis of `values` are written, from the first on
+   * @param {number[]} [own] how many elements of each axis of `values` are written, from the first on
    */
   write(name, row, { shape, data }, own = shape) {
     const {
       dtype,
       shape: [, ...whole],
     } = this.#specs[name];
-    const type = ARRAYS[dtype];
+    const type = ARRAY_TYPES[dtype];
     const numbers = data instanceof type ? data : type.from(data);
-    const start = row * sizeOf(whole);
-    for (const { from, to, length } of runs(own, shape, whole)) {
-      const bytes = bytesOf(numbers.subarray(from, from + length));
+    const start = row * countElements(whole);
+    for (const { from, to, length } of contiguousRuns(own, shape, whole)) {
+      const bytes = asBytes(numbers.subarray(from, from + length));
       this.#file.write(bytes, this.#starts[name] + (start + to) * type.BYTES_PER_ELEMENT);
     }
   }
 
-  /** Puts the file in its place. */
+  /** Renames the file to its path. */
   finish() {
     this.#file.finish();
   }
 
-  /** Takes it away, unless it was finished. */
+  /** Removes the file, unless it is finished. */
   discard() {
     this.#file.discard();
   }
 }
 
 /**
- * The pieces of `own` that lie in a row both in an array of the shape `source` and in one of the
+ * Splits the block `own` into runs that are contiguous in an array of shape `source` and in one of
  * shape `target`.
  *
  * @param {number[]} own at most as large as both in each axis
  * @param {number[]} source
  * @param {number[]} target
- * @returns {Generator<{from: number, to: number, length: number}>} places in both, in numbers
+ * @returns {Generator<{from: number, to: number, length: number}>} `from`: index in the source,
+ *   `to`: index in the target
  */
-function* runs(own, source, target) {
+function* contiguousRuns(own, source, target) {
   if (own.length === 0) {
     yield { from: 0, to: 0, length: 1 };
     return;
   }
   const [count, ...inner] = own;
   const [within, without] = [source.slice(1), target.slice(1)];
-  const [stride, step] = [sizeOf(within), sizeOf(without)];
+  const [stride, step] = [countElements(within), countElements(without)];
   if (inner.every((size, axis) => size === within[axis] && size === without[axis])) {
     yield { from: 0, to: 0, length: count * stride };
     return;
   }
   for (let i = 0; i < count; i += 1) {
-    for (const { from, to, length } of runs(inner, within, without)) {
+    for (const { from, to, length } of contiguousRuns(inner, within, without)) {
       yield { from: i * stride + from, to: i * step + to, length };
     }
   }
 }
 
 /** @param {number[]} shape */
-function sizeOf(shape) {
+function countElements(shape) {
   return shape.reduce((product, size) => product * size, 1);
 }

@@ -1,38 +1,38 @@
 /**
- * The tokenizer of a bundle: the very ids that its Python reference gives, for every text.
+ * The tokenizer of a bundle. For every text it gives the same ids as its Python reference.
  *
- * Plain JavaScript without native parts or Unicode tables of its own, so that it runs in a
- * browser as well as in any Node.
+ * It is plain JavaScript without native parts and without Unicode tables of its own, so it runs in a
+ * browser and in any version of Node.
  */
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Scanner } from './scanner.js';
-import { lowerAscii, partsOf } from './special.js';
+import { lowerAscii, splitAtSpecialTokens } from './special.js';
 import { CharacterTables } from './tables.js';
-import { checkMaxLength, cutPair } from './truncate.js';
+import { assertMaxLength, cutPair } from './truncate.js';
 import { parseVocab, Trie } from './vocab.js';
 
 /**
  * @typedef {import('../bundle/bundle.js').TokenizerContract} TokenizerContract
- * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding int32[sequence] each; they are
- *   pieces of a buffer that other encodings share, so send a `slice()` to another thread
+ * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding both int32[sequence]. They are
+ *   parts of a buffer that other encodings share, so send a `slice()` to another thread.
  * @typedef {Encoding & {tokens: string[], offsets: [number, number][]}} DetailedEncoding
- *   `offsets` in UTF-16 units of the text (or pair) that the token is from, [0, 0] for a special
+ *   `offsets`: UTF-16 units in the text (or pair) that the token comes from; [0, 0] for a special
  *   token that was added
  * @typedef {object} Options
  * @property {string} [pair] a second text
- * @property {boolean} [specialTokens] whether [CLS] and [SEP] are added; they are by default
- * @property {number} [maxLength] special tokens counted; the model's positions by default
- * @property {import('./truncate.js').Truncation} [truncation] `longest-first` by default: as
- *   the tokenizer's own library cuts
+ * @property {boolean} [specialTokens] whether [CLS] and [SEP] are added; true by default
+ * @property {number} [maxLength] the most tokens, special ones included; by default the model's positions
+ * @property {import('./truncate.js').Truncation} [truncation] `longest-first` by default, as
+ *   in the tokenizer's own library
  */
 
 const OPTIONS = ['pair', 'specialTokens', 'maxLength', 'truncation'];
 
-/** Bytes of a vocab, or of tables: the largest in use have 16 MB, and 100 kB. */
-const LARGEST = 2 ** 27;
-/** Characters of a special token. */
-const LONGEST_SPECIAL = 256;
+/** The largest vocab, and the largest tables, in bytes; the largest in use have 16 MB and 100 kB. */
+const MAX_FILE_BYTES = 2 ** 27;
+/** The most characters of a special token. */
+const MAX_SPECIAL_LENGTH = 256;
 
 /** Turns texts into ids. */
 export class Tokenizer {
@@ -57,12 +57,12 @@ export class Tokenizer {
       unknown: special.unk.id,
       softSpaces: algorithm === 'tf-text-fast',
     });
-    /** @private special tokens that count where they are written in a text */
-    this.written = algorithm === 'bert' || algorithm === 'chars' ? Object.values(special) : [];
+    /** @private special tokens that are recognised when a text contains them */
+    this.writtenTokens = algorithm === 'bert' || algorithm === 'chars' ? Object.values(special) : [];
     /** @private */
     this.inAnyCase = algorithm === 'chars';
     /** @private */
-    this.slab = new Slab();
+    this.arrayPool = new ArrayPool();
     this.algorithm = algorithm;
     this.special = special;
     this.maxLength = maxLength;
@@ -74,8 +74,8 @@ export class Tokenizer {
    */
   static fromBundle(bundle) {
     return new Tokenizer({
-      vocabBytes: bundle.read('vocab.txt', LARGEST),
-      tablesBytes: bundle.read('tokenizer_tables.bin', LARGEST),
+      vocabBytes: bundle.read('vocab.txt', MAX_FILE_BYTES),
+      tablesBytes: bundle.read('tokenizer_tables.bin', MAX_FILE_BYTES),
       contract: bundle.contract.tokenizer,
       maxLength: bundle.contract.max_length,
     });
@@ -107,14 +107,14 @@ export class Tokenizer {
    * @param {string} text
    * @param {Options} [options]
    * @returns {Encoding}
-   * @throws {UserError} a lone surrogate in the text, or an option that there is not
+   * @throws {UserError} the text has a lone surrogate, or an option is unknown
    */
   encode(text, options = {}) {
     return this.assemble(this.layOut(text, options));
   }
 
   /**
-   * The same ids, with each one's token and where in the text it came from.
+   * The same ids, and for each the token and its offsets in the text.
    *
    * @param {string} text
    * @param {Options} [options]
@@ -128,8 +128,8 @@ export class Tokenizer {
     const tokens = new Array(ids.length);
     /** @type {[number, number][]} */
     const offsets = new Array(ids.length);
-    this.place(offsets, lead, 0, first);
-    this.place(offsets, lead + first + middle, secondAt, second);
+    this.setOffsets(offsets, lead, 0, first);
+    this.setOffsets(offsets, lead + first + middle, secondAt, second);
     for (let i = 0; i < ids.length; i++) {
       tokens[i] = this.vocab[ids[i]];
       offsets[i] ??= [0, 0];
@@ -138,23 +138,23 @@ export class Tokenizer {
   }
 
   /**
-   * Fills in where some scanned tokens came from.
+   * Writes the offsets of some scanned tokens.
    *
    * @private
-   * @param {[number, number][]} offsets of all tokens, to be changed
-   * @param {number} at where the first of them stands
-   * @param {number} scannedAt
-   * @param {number} count
+   * @param {[number, number][]} offsets of all tokens; changed in place
+   * @param {number} at index of the first token in `offsets`
+   * @param {number} scannedAt index of the first token in the scanner
+   * @param {number} count how many tokens
    */
-  place(offsets, at, scannedAt, count) {
+  setOffsets(offsets, at, scannedAt, count) {
     const { starts, ends } = this.scanner;
     const last = Math.min(count, offsets.length - at);
     for (let i = 0; i < last; i++) offsets[at + i] = [starts[scannedAt + i], ends[scannedAt + i]];
   }
 
   /**
-   * Scans the texts and decides what stays: `lead` special tokens, `first` tokens of the text,
-   * `middle` special tokens, `second` tokens of the pair, `tail`, all cut to `limit`.
+   * Scans the texts and decides which tokens stay: `lead` special tokens, `first` tokens of the text,
+   * `middle` special tokens, `second` tokens of the pair, `tail` special tokens, all cut to `limit`.
    *
    * @private
    * @param {string} text
@@ -163,18 +163,18 @@ export class Tokenizer {
   layOut(text, options) {
     assertOptions('encode', options, OPTIONS);
     const { pair, specialTokens = true, maxLength = this.maxLength, truncation = 'longest-first' } = options;
-    checkMaxLength(maxLength);
+    assertMaxLength(maxLength);
     this.scanner.clear();
-    this.read(text);
+    this.scanText(text);
     const secondAt = this.scanner.count;
-    if (pair !== undefined) this.read(pair);
+    if (pair !== undefined) this.scanText(pair);
     const lead = specialTokens ? 1 : 0;
     const tail = specialTokens && pair !== undefined ? 1 : 0;
     let first = secondAt;
     let second = this.scanner.count - secondAt;
     if (truncation === 'longest-first') {
-      const room = maxLength - 2 * lead - tail;
-      [first, second] = cutPair(this.algorithm, first, second, room);
+      const available = maxLength - 2 * lead - tail;
+      [first, second] = cutPair(this.algorithm, first, second, available);
     } else if (truncation !== 'joined') {
       throw new UserError(`Expected \`truncation\` to be longest-first or joined, got \`${truncation}\``);
     }
@@ -188,7 +188,7 @@ export class Tokenizer {
    */
   assemble({ lead, first, middle, second, tail, secondAt, limit, truncation }) {
     const whole = lead + first + middle + second + tail;
-    const ids = this.slab.take(whole);
+    const ids = this.arrayPool.take(whole);
     const { ids: scanned } = this.scanner;
     for (let i = 0; i < first; i++) ids[lead + i] = scanned[i];
     const pairAt = lead + first + middle;
@@ -198,22 +198,22 @@ export class Tokenizer {
       ids[lead + first] = this.special.sep.id;
     }
     if (tail > 0) ids[whole - 1] = this.special.sep.id;
-    const typeIds = this.slab.take(whole);
+    const typeIds = this.arrayPool.take(whole);
     if (second + tail > 0) typeIds.fill(1, pairAt);
     if (truncation === 'longest-first' || whole <= limit) return { ids, typeIds };
     return { ids: ids.slice(0, limit), typeIds: typeIds.slice(0, limit) };
   }
 
   /** @private @param {string} text */
-  read(text) {
+  scanText(text) {
     const { scanner } = this;
-    if (this.written.length === 0) {
+    if (this.writtenTokens.length === 0) {
       scanner.scan(text, 0, text.length);
       return;
     }
-    partsOf(
+    splitAtSpecialTokens(
       text,
-      this.written,
+      this.writtenTokens,
       this.inAnyCase,
       (from, to) => scanner.scan(text, from, to),
       (id, from, to) => {
@@ -225,43 +225,44 @@ export class Tokenizer {
 }
 
 /**
- * One that is empty would be found everywhere without end.
+ * Checks the special tokens. An empty one would be found everywhere, without end.
  *
  * @param {TokenizerContract['special_tokens']} special
- * @throws {UserError} a token that is empty or very long
+ * @throws {UserError} a token is empty or very long
  */
 function assertSpecial(special) {
   for (const [role, { token }] of Object.entries(special)) {
-    if (typeof token === 'string' && token.length > 0 && token.length <= LONGEST_SPECIAL) continue;
+    if (typeof token === 'string' && token.length > 0 && token.length <= MAX_SPECIAL_LENGTH) continue;
     throw new UserError(
-      `the special token ${role} is ${JSON.stringify(token).slice(0, 60)}, expected 1 to ${LONGEST_SPECIAL} characters; export the bundle again`,
+      `the special token ${role} is ${JSON.stringify(token).slice(0, 60)}, expected 1 to ${MAX_SPECIAL_LENGTH} characters; export the bundle again`,
     );
   }
 }
 
-// Room for many small arrays in few large ones: memory of its own costs more than to fill it.
+/**
+ * Elements of a buffer in an ArrayPool (16 KiB). A small buffer: an array that is in use for long keeps
+ * its whole buffer in memory.
+ */
+const POOL_SIZE = 4096;
 
-/** Elements of a slab: 16 KiB, so that an array which is kept for long keeps little else alive. */
-const SLAB = 4096;
-
-/** Gives arrays away, one behind the other. */
-export class Slab {
+/** Takes many small arrays from few large buffers, since to allocate each one costs more than to write it. */
+export class ArrayPool {
   constructor() {
-    this.slab = new Int32Array(SLAB);
+    this.buffer = new Int32Array(POOL_SIZE);
     this.used = 0;
   }
 
   /**
    * @param {number} length
-   * @returns {Int32Array} zeros that nobody else has
+   * @returns {Int32Array} zeros; no other array has the same memory
    */
   take(length) {
-    if (length > SLAB / 4) return new Int32Array(length);
-    if (this.used + length > SLAB) {
-      this.slab = new Int32Array(SLAB);
+    if (length > POOL_SIZE / 4) return new Int32Array(length);
+    if (this.used + length > POOL_SIZE) {
+      this.buffer = new Int32Array(POOL_SIZE);
       this.used = 0;
     }
-    const array = new Int32Array(this.slab.buffer, this.used * 4, length);
+    const array = new Int32Array(this.buffer.buffer, this.used * 4, length);
     this.used += length;
     return array;
   }

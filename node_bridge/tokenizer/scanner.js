@@ -1,22 +1,22 @@
 /**
- * Text to ids: one pass over the UTF-16 units, words gathered and looked up as they end.
+ * Turns text into ids, in one pass over its UTF-16 units. Each word is looked up at its end.
  */
 import { UserError } from '../support/errors.js';
-import { Actions, ALONE, END_WORD, FIRST_LETTER, LETTER, SKIP, SPACE, UNMET, weightOf } from './tables.js';
+import { Actions, ALONE, END_WORD, FIRST_LETTER, LETTER, SKIP, SPACE, NOT_COMPUTED, computeWeight } from './tables.js';
 import { CONTINUE, START } from './vocab.js';
 
-/** Room kept free in the output beyond one token a unit: a whole word may be pending. */
-const SLACK = 256;
+/** Spare capacity of the output beyond one token per unit, since a whole word may be pending. */
+const SPARE_TOKENS = 256;
 
-/** Holds the ids of the last texts scanned, and where in them each came from. */
+/** Scans texts. Has the ids of the last texts and their positions in the text. */
 export class Scanner {
   /**
    * @param {import('./tables.js').CharacterTables} tables
    * @param {import('./vocab.js').Trie} trie
    * @param {object} meaning
    * @param {number} meaning.unknown the id of [UNK]
-   * @param {boolean} meaning.softSpaces whether a space that pieces of the vocab have counts as a
-   *   letter wherever the pieces can take it (`tf-text-fast` does this)
+   * @param {boolean} meaning.softSpaces whether a space inside a piece of the vocab counts as a letter if
+   *   a piece can continue with it (only in `tf-text-fast`)
    */
   constructor(tables, trie, { unknown, softSpaces }) {
     this.tables = tables;
@@ -24,7 +24,7 @@ export class Scanner {
     this.unknown = unknown;
     this.softSpaces = softSpaces;
     this.actions = new Actions(tables, trie, unknown);
-    /** Tokens so far; `ids`, `starts` and `ends` (UTF-16 units of the text) hold that many. */
+    /** How many tokens there are in `ids`, `starts` and `ends` (UTF-16 units of the text). */
     this.count = 0;
     this.ids = new Int32Array(4096);
     this.starts = new Int32Array(4096);
@@ -32,18 +32,18 @@ export class Scanner {
     // The pending word. Letters beyond the limit are counted in `weight` and not stored.
     this.length = 0;
     this.weight = 0;
-    /** Tokens when a space was last passed: with no word pending, more mean a single just before. */
+    /** `count` at the last space: if `count` is larger and no word is pending, a one-character word came just before. */
     this.spaceAt = 0;
-    /** Combining marks do not move to the left of this place in the pending word. */
+    /** Combining marks do not move to the left of this position in the pending word. */
     this.fence = 0;
-    const room = tables.limit + 1;
-    this.symbols = new Int32Array(room);
-    this.ranks = new Int32Array(room);
-    this.letterStarts = new Int32Array(room);
-    this.letterEnds = new Int32Array(room);
+    const capacity = tables.limit + 1;
+    this.symbols = new Int32Array(capacity);
+    this.ranks = new Int32Array(capacity);
+    this.letterStarts = new Int32Array(capacity);
+    this.letterEnds = new Int32Array(capacity);
   }
 
-  /** Forgets all tokens, and what an error may have left of a word. */
+  /** Removes all tokens, and a pending word that an error may have left. */
   clear() {
     this.count = 0;
     this.length = 0;
@@ -52,18 +52,18 @@ export class Scanner {
   }
 
   /**
-   * Appends the tokens of `text` between two positions; words do not reach beyond them.
+   * Appends the tokens of `text` between two positions. Words end at these positions.
    *
    * @param {string} text
    * @param {number} from
    * @param {number} to
-   * @throws {UserError} a lone surrogate
+   * @throws {UserError} the text has a lone surrogate
    */
   scan(text, from, to) {
     this.reserve(to - from);
     this.spaceAt = this.count;
-    const { ofUnit, weights } = this.actions;
-    // Singles are most of a Chinese text: they are written here, by way of locals.
+    const { byUnit: ofUnit, weights } = this.actions;
+    // Most characters of a Chinese text are words by themselves. For speed they are written here, with locals.
     let { ids, starts, ends, count } = this;
     for (let i = from; i < to; i++) {
       const unit = text.charCodeAt(i);
@@ -78,14 +78,14 @@ export class Scanner {
         starts[count] = i;
         ends[count++] = i + 1;
       } else if (action <= FIRST_LETTER) {
-        this.letter(FIRST_LETTER - action, weights[unit], i, i + 1);
-      } else if (action === UNMET) {
-        this.actions.meet(unit);
+        this.addLetter(FIRST_LETTER - action, weights[unit], i, i + 1);
+      } else if (action === NOT_COMPUTED) {
+        this.actions.computeAction(unit);
         i--;
       } else if (action !== SKIP) {
         this.count = count;
         if (action === END_WORD) this.passSpace();
-        else i = this.takeLongWay(text, i, to);
+        else i = this.scanComplexCharacter(text, i, to);
         ({ ids, starts, ends, count } = this);
       }
     }
@@ -109,12 +109,12 @@ export class Scanner {
   /**
    * Adds a letter to the pending word.
    *
-   * @param {number} symbol the trie's
-   * @param {number} weight
-   * @param {number} start
-   * @param {number} end
+   * @param {number} symbol of the trie
+   * @param {number} weight what it counts towards the word limit
+   * @param {number} start of its character in the text
+   * @param {number} end of its character in the text
    */
-  letter(symbol, weight, start, end) {
+  addLetter(symbol, weight, start, end) {
     if (this.weight <= this.tables.limit) {
       const at = this.length++;
       this.symbols[at] = symbol;
@@ -128,23 +128,23 @@ export class Scanner {
   }
 
   /**
-   * One character that is not a plain letter, a single or a space.
+   * Scans one character that is no plain letter, no one-character word and no space.
    *
    * @param {string} text
    * @param {number} i
    * @param {number} to
    * @returns {number} the position of the character's last unit
    */
-  takeLongWay(text, i, to) {
+  scanComplexCharacter(text, i, to) {
     const codePoint = /** @type {number} */ (text.codePointAt(i));
     const last = codePoint > 0xffff ? i + 1 : i;
     if ((codePoint >= 0xd800 && codePoint < 0xe000) || last >= to) {
       throw new UserError(
-        `the text has a lone surrogate (${nameOf(codePoint)}) at position ${i}: ` +
+        `the text has a lone surrogate (${formatCodePoint(codePoint)}) at position ${i}: ` +
           'half a character is no text, and Python refuses it too',
       );
     }
-    for (const symbol of this.tables.symbols(codePoint)) this.take(symbol, i, last + 1);
+    for (const symbol of this.tables.symbols(codePoint)) this.takeSymbol(symbol, i, last + 1);
     this.reserve(to - i);
     return last;
   }
@@ -154,13 +154,13 @@ export class Scanner {
    * @param {number} start
    * @param {number} end
    */
-  take(symbol, start, end) {
+  takeSymbol(symbol, start, end) {
     const codePoint = symbol >> 2;
     const kind = symbol & 3;
     if (kind === LETTER) {
-      this.letter(this.trie.symbolOf(codePoint), this.weightOf(codePoint), start, end);
+      this.addLetter(this.trie.symbolOf(codePoint), this.weightOf(codePoint), start, end);
       const rank = this.tables.ranks.get(codePoint);
-      if (rank !== undefined) this.sink(rank);
+      if (rank !== undefined) this.reorderMark(rank);
     } else if (kind === ALONE) {
       if (this.length > 0) this.endWord();
       const id = this.trie.idOfCharacter(codePoint);
@@ -168,7 +168,7 @@ export class Scanner {
     } else if (kind === SPACE) {
       const letter = this.trie.symbolOf(codePoint);
       if (this.softSpaces && letter > 0 && this.canTake(letter, this.weightOf(codePoint))) {
-        this.letter(letter, this.weightOf(codePoint), start, end);
+        this.addLetter(letter, this.weightOf(codePoint), start, end);
       } else {
         this.passSpace();
       }
@@ -184,16 +184,16 @@ export class Scanner {
 
   /** @param {number} codePoint */
   weightOf(codePoint) {
-    return weightOf(codePoint, this.tables.limitInBytes);
+    return computeWeight(codePoint, this.tables.limitInBytes);
   }
 
   /**
-   * Moves the mark that was just added to its canonical place: left of marks of higher rank.
-   * Offsets stay where they are, as Hugging Face has it: the places are counted, not the marks.
+   * Moves the mark that was just added to its canonical position: left of marks with a higher rank.
+   * Offsets do not move with it, as in Hugging Face's library.
    *
    * @param {number} rank
    */
-  sink(rank) {
+  reorderMark(rank) {
     let at = this.length - 1;
     this.ranks[at] = rank;
     for (; at > this.fence && this.ranks[at - 1] > rank; at--) {
@@ -203,7 +203,7 @@ export class Scanner {
     }
   }
 
-  /** Looks the pending word up, longest piece first; a word that no pieces cover is unknown. */
+  /** Looks up the pending word, longest piece first. A word that pieces do not cover becomes [UNK]. */
   endWord() {
     const { trie, symbols, letterStarts, letterEnds, length } = this;
     const before = this.count;
@@ -234,9 +234,8 @@ export class Scanner {
   }
 
   /**
-   * Whether the trie could go on from the pending word with one more symbol, pieces taken off the
-   * front, longest first, where it is stuck. It never goes on from a character that is a word by
-   * itself: a space right after one ends it.
+   * Whether the pending word could continue with one more symbol. Where the trie cannot go on, the longest
+   * piece is taken off the front. A one-character word never continues: a space right after it ends it.
    *
    * @param {number} symbol
    * @param {number} weight
@@ -259,12 +258,12 @@ export class Scanner {
   }
 
   /**
-   * Makes room for `units` more, one token each at most, beside a pending word.
+   * Grows the output for `units` more units, with at most one token each, and a pending word.
    *
    * @param {number} units
    */
   reserve(units) {
-    const needed = this.count + units + SLACK;
+    const needed = this.count + units + SPARE_TOKENS;
     if (needed <= this.ids.length) return;
     const grown = [this.ids, this.starts, this.ends].map((old) => {
       const larger = new Int32Array(needed * 2);
@@ -276,10 +275,10 @@ export class Scanner {
 }
 
 /**
- * A character up to U+FFFF as it is written in tables; plain digits, since no host is asked.
+ * A code point up to U+FFFF as `U+XXXX`. Written without functions of the host.
  *
  * @param {number} codePoint
  */
-function nameOf(codePoint) {
+function formatCodePoint(codePoint) {
   return `U+${[12, 8, 4, 0].map((shift) => '0123456789ABCDEF'[(codePoint >> shift) & 15]).join('')}`;
 }

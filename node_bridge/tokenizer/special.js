@@ -1,6 +1,6 @@
 /**
- * Special tokens written in the text itself. `bert` finds them as they are spelt before anything
- * else is done, `chars` in any case; TF-Text's two find none.
+ * Finds special tokens that are written in the text itself. `bert` finds them with exact case, before
+ * anything else; `chars` in any case; the two of TF-Text find none.
  */
 
 /**
@@ -8,18 +8,18 @@
  */
 
 /**
- * Calls back for each stretch of ordinary text and each special token, in order.
+ * Splits a text at its special tokens, and calls back for each part in order.
  *
  * @param {string} text
  * @param {SpecialToken[]} tokens each begins with `[`
- * @param {boolean} anyCase
- * @param {(from: number, to: number) => void} onText
- * @param {(id: number, from: number, to: number) => void} onToken
+ * @param {boolean} anyCase whether upper and lower case are the same
+ * @param {(from: number, to: number) => void} onText for each part without special tokens; may be empty
+ * @param {(id: number, from: number, to: number) => void} onToken for each special token
  */
-export function partsOf(text, tokens, anyCase, onText, onToken) {
+export function splitAtSpecialTokens(text, tokens, anyCase, onText, onToken) {
   let done = 0;
   for (let at = text.indexOf('['); at !== -1; at = text.indexOf('[', at + 1)) {
-    const found = tokens.find(({ token }) => standsAt(text, at, token, anyCase));
+    const found = tokens.find(({ token }) => matchesAt(text, at, token, anyCase));
     if (found === undefined) continue;
     const end = at + found.token.length;
     onText(done, at);
@@ -32,20 +32,20 @@ export function partsOf(text, tokens, anyCase, onText, onToken) {
 
 /**
  * @param {string} text
- * @param {number} at
+ * @param {number} at position in the text
  * @param {string} token
- * @param {boolean} anyCase
+ * @param {boolean} anyCase whether upper and lower case are the same
  */
-function standsAt(text, at, token, anyCase) {
+function matchesAt(text, at, token, anyCase) {
   for (let i = 0; i < token.length; i++) {
     const [got, wanted] = [text.charCodeAt(at + i), token.charCodeAt(i)];
-    if (got !== wanted && !(anyCase && lower(got) === lower(wanted))) return false;
+    if (got !== wanted && !(anyCase && lowerUnit(got) === lowerUnit(wanted))) return false;
   }
   return true;
 }
 
 /** @param {number} unit */
-function lower(unit) {
+function lowerUnit(unit) {
   return unit >= 0x41 && unit <= 0x5a ? unit + 0x20 : unit;
 }
 

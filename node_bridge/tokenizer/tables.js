@@ -1,6 +1,6 @@
 /**
- * Reads `tokenizer_tables.bin`: what the Python tokenizer makes of each character, so that the
- * answer never depends on the Unicode tables of the Node or browser that runs this.
+ * Reads `tokenizer_tables.bin`: what the Python tokenizer makes of each character. So the ids do not
+ * depend on the Unicode tables of Node or of the browser.
  * The layout is in docs/tokenizer_tables.md, the writer is export/tokenizer/tables.py.
  */
 import { UserError } from '../support/errors.js';
@@ -11,36 +11,36 @@ export const ALONE = 1;
 export const SPACE = 2;
 const BLOCK = 3;
 
-/** What `onlySymbol` gives for a character that vanishes, and for one that is not so simple. */
+/** Results of `onlySymbol`: the character vanishes, or it does not become exactly one symbol. */
 const VANISHED = -1;
-const MORE = -2;
+const NOT_ONE = -2;
 
-/** How a character is stored: kept as one of the first three kinds, or one of these. */
+/** The class of a character: one of the first three kinds if it stays as it is, or one of these. */
 const VANISHES = 3;
 const BLOCKS = 4;
 const FOLDED = 5;
 
 const UNICODE = 0x110000;
-/** Symbols that a character may become: of Unicode's own foldings the longest has 18. */
-const MOST_SYMBOLS = 64;
-/** The longest word that may be looked up: all known tokenizers have 100. */
-const LONGEST_WORD = 1000;
+/** The most symbols of a character; the longest folding in Unicode has 18. */
+const MAX_SYMBOLS = 64;
+/** The largest word limit; all known tokenizers have 100. */
+const MAX_WORD_LENGTH = 1000;
 const MAGIC = 'BBTT';
 const VERSION = 1;
-const NOTHING = /** @type {number[]} */ ([]);
+const NO_SYMBOLS = /** @type {number[]} */ ([]);
 const ONLY_BLOCK = [BLOCK];
 
 /** The character tables of one tokenizer. */
 export class CharacterTables {
   /** @param {Uint8Array} bytes */
   constructor(bytes) {
-    const from = new Numbers(bytes);
+    const from = new VarintReader(bytes);
     /** Whether the word limit counts UTF-8 bytes, else code points. */
     this.limitInBytes = from.next() === 1;
     /** The longest word that is looked up; a longer one is unknown. */
     this.limit = from.next();
-    if (this.limit < 1 || this.limit > LONGEST_WORD) {
-      throw new UserError(`tokenizer_tables.bin: got words of up to ${this.limit}, expected 1 to ${LONGEST_WORD}`);
+    if (this.limit < 1 || this.limit > MAX_WORD_LENGTH) {
+      throw new UserError(`tokenizer_tables.bin: got words of up to ${this.limit}, expected 1 to ${MAX_WORD_LENGTH}`);
     }
     this.classes = readRuns(from);
     this.folds = new Folds(from, this.classes);
@@ -51,13 +51,13 @@ export class CharacterTables {
       if (mark >= UNICODE) throw new UserError('tokenizer_tables.bin has a mark that is no character; export the bundle again');
       this.ranks.set(mark, from.next());
     }
-    /** 1 for characters that `tf-text-fast` allows in no longer token; all 0 elsewhere. */
+    /** 1 for characters that `tf-text-fast` allows only as tokens by themselves; all 0 for other algorithms. */
     this.isolated = readRuns(from);
     from.expectEnd();
   }
 
   /**
-   * The symbols that a character becomes, in order; none if it vanishes.
+   * The symbols that a character becomes, in order; empty if it vanishes.
    *
    * @param {number} codePoint
    * @returns {number[]}
@@ -65,32 +65,32 @@ export class CharacterTables {
   symbols(codePoint) {
     const stored = this.classes[codePoint];
     if (stored < VANISHES) return [codePoint * 4 + stored];
-    if (stored === FOLDED) return this.folds.of(codePoint);
-    return stored === BLOCKS ? ONLY_BLOCK : NOTHING;
+    if (stored === FOLDED) return this.folds.symbolsOf(codePoint);
+    return stored === BLOCKS ? ONLY_BLOCK : NO_SYMBOLS;
   }
 
   /**
-   * The one symbol that a character becomes, VANISHED if there is none, MORE if there are several
-   * or a rule beyond single characters applies to it.
+   * The only symbol that a character becomes; VANISHED if there is none; NOT_ONE if there are several,
+   * or if a rule for several characters applies.
    *
    * @param {number} codePoint
    */
   onlySymbol(codePoint) {
     const stored = this.classes[codePoint];
     if (stored === VANISHES) return VANISHED;
-    if (stored === BLOCKS) return MORE;
+    if (stored === BLOCKS) return NOT_ONE;
     let symbol = codePoint * 4 + stored;
     if (stored === FOLDED) {
-      const symbols = this.folds.of(codePoint);
-      if (symbols.length !== 1) return MORE;
+      const symbols = this.folds.symbolsOf(codePoint);
+      if (symbols.length !== 1) return NOT_ONE;
       [symbol] = symbols;
     }
-    return this.ranks.size > 0 && this.ranks.has(symbol >> 2) ? MORE : symbol;
+    return this.ranks.size > 0 && this.ranks.has(symbol >> 2) ? NOT_ONE : symbol;
   }
 }
 
-/** Numbers of 7 bits a byte, the lowest first, the top bit set on all bytes but the last. */
-class Numbers {
+/** Reads numbers with 7 bits per byte, lowest bits first; the top bit is set on all bytes but the last. */
+class VarintReader {
   /** @param {Uint8Array} bytes */
   constructor(bytes) {
     const magic = String.fromCharCode(...bytes.subarray(0, 4));
@@ -121,8 +121,8 @@ class Numbers {
 }
 
 /**
- * @param {Numbers} from
- * @returns {Uint8Array} uint8[0x110000], a class for each code point
+ * @param {VarintReader} from
+ * @returns {Uint8Array} uint8[0x110000], the class of each code point
  */
 function readRuns(from) {
   const classes = new Uint8Array(UNICODE);
@@ -141,16 +141,16 @@ function readRuns(from) {
   return classes;
 }
 
-/** The symbols of folded characters: all in one row, an array for each that is asked for. */
+/** The symbols of folded characters, in one array. */
 class Folds {
   /**
-   * @param {Numbers} from symbols stored as differences to those of the folded character before
+   * @param {VarintReader} from symbols are stored as differences from those of the previous folded character
    * @param {Uint8Array} classes
    */
   constructor(from, classes) {
-    /** @type {number[]} the folded characters, rising */
+    /** @type {number[]} the folded characters, ascending */
     this.characters = [];
-    /** @type {number[]} where in `symbols` each one's begin, and the end of the last */
+    /** @type {number[]} for each folded character the start of its symbols in `symbols`, and the end of the last */
     this.bounds = [0];
     /** @type {number[]} */
     const symbols = [];
@@ -158,9 +158,9 @@ class Folds {
     for (let c = classes.indexOf(FOLDED); c !== -1; c = classes.indexOf(FOLDED, c + 1)) {
       const first = symbols.length;
       const count = from.next();
-      if (count > MOST_SYMBOLS) {
+      if (count > MAX_SYMBOLS) {
         throw new UserError(
-          `tokenizer_tables.bin makes ${count} symbols of a character, expected at most ${MOST_SYMBOLS}; export the bundle again`,
+          `tokenizer_tables.bin makes ${count} symbols of a character, expected at most ${MAX_SYMBOLS}; export the bundle again`,
         );
       }
       for (let i = 0; i < count; i++) {
@@ -177,25 +177,25 @@ class Folds {
     }
     this.symbols = symbols;
     /** @type {Map<number, number[]>} */
-    this.asked = new Map();
+    this.cache = new Map();
   }
 
   /**
    * @param {number} codePoint a folded character
    * @returns {number[]}
    */
-  of(codePoint) {
-    let found = this.asked.get(codePoint);
+  symbolsOf(codePoint) {
+    let found = this.cache.get(codePoint);
     if (found === undefined) {
-      const place = this.placeOf(codePoint);
-      found = this.symbols.slice(this.bounds[place], this.bounds[place + 1]);
-      this.asked.set(codePoint, found);
+      const index = this.indexOf(codePoint);
+      found = this.symbols.slice(this.bounds[index], this.bounds[index + 1]);
+      this.cache.set(codePoint, found);
     }
     return found;
   }
 
   /** @param {number} codePoint */
-  placeOf(codePoint) {
+  indexOf(codePoint) {
     const { characters } = this;
     let [low, high] = [0, characters.length - 1];
     while (low < high) {
@@ -207,19 +207,19 @@ class Folds {
   }
 }
 
-// Tables and vocab brought together: for each UTF-16 unit one number that says what to do, so
-// that the common characters cost one look-up. A unit's number is made when the unit is first
-// met: making all of them would be a third of the time that a tokenizer takes to load.
+// Actions combine tables and vocab: for each UTF-16 unit one number that says what to do, so common
+// characters need one look-up. The action of a unit is computed when the unit comes first; to compute
+// all of them would be a third of the loading time of a tokenizer.
 
 /** Ends the word. */
 export const END_WORD = -1;
-/** Leaves nothing. */
+/** Gives no token. */
 export const SKIP = -2;
-/** Needs the long way: several symbols, a combining mark, a surrogate. */
-const LONG_WAY = -3;
-/** Was not met so far; `meet` it. */
-export const UNMET = -4;
-/** This and below: a letter, `FIRST_LETTER - symbol` with the trie's symbol. */
+/** Needs more than one step: several symbols, a combining mark, or a surrogate. */
+const COMPLEX = -3;
+/** Not computed yet; call `computeAction`. */
+export const NOT_COMPUTED = -4;
+/** This and all smaller numbers: a letter, `FIRST_LETTER - symbol` with the symbol of the trie. */
 export const FIRST_LETTER = -5;
 
 const UNITS = 0x10000;
@@ -235,21 +235,21 @@ export class Actions {
     this.tables = tables;
     this.trie = trie;
     this.unknown = unknown;
-    /** An id (0 or more) for a unit that is a word by itself, else one of the actions above. */
-    this.ofUnit = new Int32Array(UNITS).fill(UNMET);
+    /** The id (0 or more) of a unit that is a word by itself, else one of the actions above. */
+    this.byUnit = new Int32Array(UNITS).fill(NOT_COMPUTED);
     /** What a letter counts towards the word limit. */
     this.weights = new Uint8Array(UNITS);
   }
 
   /**
-   * Makes a unit's number and weight.
+   * Computes the action and the weight of a unit.
    *
    * @param {number} unit
    */
-  meet(unit) {
-    const symbol = unit >= 0xd800 && unit < 0xe000 ? MORE : this.tables.onlySymbol(unit);
-    this.ofUnit[unit] = symbol === VANISHED ? SKIP : symbol === MORE ? LONG_WAY : this.actionOf(symbol);
-    if (symbol >= 0) this.weights[unit] = weightOf(symbol >> 2, this.tables.limitInBytes);
+  computeAction(unit) {
+    const symbol = unit >= 0xd800 && unit < 0xe000 ? NOT_ONE : this.tables.onlySymbol(unit);
+    this.byUnit[unit] = symbol === VANISHED ? SKIP : symbol === NOT_ONE ? COMPLEX : this.actionOf(symbol);
+    if (symbol >= 0) this.weights[unit] = computeWeight(symbol >> 2, this.tables.limitInBytes);
   }
 
   /**
@@ -261,8 +261,8 @@ export class Actions {
     const codePoint = symbol >> 2;
     const kind = symbol & 3;
     if (kind === LETTER) return FIRST_LETTER - trie.symbolOf(codePoint);
-    if (kind === SPACE) return trie.symbolOf(codePoint) === 0 ? END_WORD : LONG_WAY;
-    if (kind !== ALONE) return LONG_WAY;
+    if (kind === SPACE) return trie.symbolOf(codePoint) === 0 ? END_WORD : COMPLEX;
+    if (kind !== ALONE) return COMPLEX;
     const id = trie.idOfCharacter(codePoint);
     return id === -1 ? this.unknown : id;
   }
@@ -274,7 +274,7 @@ export class Actions {
  * @param {number} codePoint
  * @param {boolean} inBytes
  */
-export function weightOf(codePoint, inBytes) {
+export function computeWeight(codePoint, inBytes) {
   if (!inBytes || codePoint < 0x80) return 1;
   if (codePoint < 0x800) return 2;
   return codePoint < 0x10000 ? 3 : 4;

@@ -1,18 +1,18 @@
 /**
- * A bundle's `vocab.txt`: one token a line, the id is the line's number counted from 0.
- * The exporter (export/tokenizer/vocab.py) has checked the file; both must see the same lines.
+ * Reads `vocab.txt` of a bundle: one token per line; the id is the line number, from 0.
+ * The exporter (export/tokenizer/vocab.py) checks the file; both must see the same lines.
  */
 import { UserError } from '../support/errors.js';
 
-/** The largest vocabs in use have a million lines. */
-const MOST_LINES = 2 ** 22;
+/** The most lines; the largest vocabs in use have a million. */
+const MAX_LINES = 2 ** 22;
 
 /**
- * Only \n ends a line, a final \n may be missing, and \r\n counts where every line ends so.
+ * Only \n ends a line. The last \n may be missing. \r\n ends a line only if every line ends with it.
  *
  * @param {Uint8Array} bytes
  * @returns {string[]} the tokens in the order of their ids
- * @throws {UserError} invalid UTF-8, or more lines than any vocab has
+ * @throws {UserError} the bytes are invalid UTF-8, or there are too many lines
  */
 export function parseVocab(bytes) {
   let text;
@@ -23,7 +23,7 @@ export function parseVocab(bytes) {
   }
   let ends = 0;
   for (const byte of bytes) ends += Number(byte === 0x0a);
-  if (ends > MOST_LINES) throw new UserError(`vocab.txt has ${ends} lines, expected at most ${MOST_LINES}`);
+  if (ends > MAX_LINES) throw new UserError(`vocab.txt has ${ends} lines, expected at most ${MAX_LINES}`);
   const lines = text.split('\n');
   if (lines.at(-1) === '') lines.pop();
   const ended = text.endsWith('\n') ? lines : lines.slice(0, -1);
@@ -33,9 +33,9 @@ export function parseVocab(bytes) {
   return lines;
 }
 
-// The vocab as a trie over code points: one tree for pieces that begin a word, one for the `##`
-// pieces that go on. Characters become small numbers (symbols of the trie's own alphabet); 0 is
-// any character that no piece has.
+// The vocab as a trie over code points, with one tree for pieces that begin a word and one for the
+// `##` pieces. Characters become small numbers, the symbols of the trie's alphabet; 0 means a character
+// that is in no piece.
 
 /** The root of the pieces that begin a word. */
 export const START = 0;
@@ -45,13 +45,13 @@ export const CONTINUE = 1;
 const PREFIX = '##';
 const BMP = 0x10000;
 
-/** A trie of a vocab's pieces; edges but those of the roots are in one open-addressed table. */
+/** A trie of the pieces of a vocab. All edges except those of the roots are in one open-addressed hash table. */
 export class Trie {
   /**
    * @param {string[]} tokens in the order of their ids
-   * @param {Uint8Array} isolated 1 for characters that keep a longer piece out of the trie
-   * @param {boolean} [lastWins] whether a token on several lines has the last line's id, as in
-   *   Hugging Face's library, not the first's
+   * @param {Uint8Array} isolated 1 for characters that exclude a longer piece from the trie
+   * @param {boolean} [lastWins] whether a token on several lines has the id of the last line, as in
+   *   Hugging Face's library, or of the first
    */
   constructor(tokens, isolated, lastWins = false) {
     /** @private */
@@ -62,18 +62,18 @@ export class Trie {
       letters += token.length;
       deeper += Math.max(0, token.length - 1);
     }
-    /** Where each symbol leads from the two roots, at `symbol * 2 + root`; -1 is nowhere. */
+    /** The node after each symbol from the two roots, at `symbol * 2 + root`; -1 if there is none. */
     this.fromRoots = new Int32Array((letters + 2) * 2).fill(-1);
-    let slots = 1024;
-    while (slots < deeper * 3) slots *= 2;
-    this.mask = slots - 1;
-    this.fromNode = new Int32Array(slots).fill(-1);
-    this.bySymbol = new Int32Array(slots);
-    this.toNode = new Int32Array(slots);
+    let capacity = 1024;
+    while (capacity < deeper * 3) capacity *= 2;
+    this.mask = capacity - 1;
+    this.fromNode = new Int32Array(capacity).fill(-1);
+    this.bySymbol = new Int32Array(capacity);
+    this.toNode = new Int32Array(capacity);
     /** The id of the piece that ends at a node, or -1. */
     this.idAt = new Int32Array(letters + 2).fill(-1);
     this.nodes = 2;
-    /** Symbols of characters up to U+FFFF, and beyond. */
+    /** The symbols of characters up to U+FFFF; `astralSymbols` has the others. */
     this.symbols = new Int32Array(BMP);
     /** @type {Map<number, number>} */
     this.astralSymbols = new Map();
@@ -83,13 +83,13 @@ export class Trie {
       if (token === PREFIX) return;
       const goesOn = token.startsWith(PREFIX);
       const from = goesOn ? PREFIX.length : 0;
-      if (anyIsolated && isLeftOut(token, from, isolated)) return;
+      if (anyIsolated && isExcluded(token, from, isolated)) return;
       this.add(goesOn ? CONTINUE : START, token, from, id);
     });
   }
 
   /**
-   * The symbol of a character, 0 if no piece has it.
+   * The symbol of a character; 0 if no piece has it.
    *
    * @param {number} codePoint
    */
@@ -108,7 +108,7 @@ export class Trie {
   }
 
   /**
-   * The node one character further, or -1.
+   * The node after one more character, or -1.
    *
    * @param {number} node
    * @param {number} symbol
@@ -116,48 +116,50 @@ export class Trie {
   step(node, symbol) {
     if (node <= CONTINUE) return this.fromRoots[symbol * 2 + node];
     const { mask, fromNode, bySymbol } = this;
-    let slot = hash(node, symbol) & mask;
-    while (fromNode[slot] !== -1) {
-      if (fromNode[slot] === node && bySymbol[slot] === symbol) return this.toNode[slot];
-      slot = (slot + 1) & mask;
+    let entry = hashEdge(node, symbol) & mask;
+    while (fromNode[entry] !== -1) {
+      if (fromNode[entry] === node && bySymbol[entry] === symbol) return this.toNode[entry];
+      entry = (entry + 1) & mask;
     }
     return -1;
   }
 
   /**
-   * @param {number} node the root that the piece hangs from
+   * Adds a piece.
+   *
+   * @param {number} node the root for the piece
    * @param {string} token
-   * @param {number} from where in the token the piece begins
-   * @param {number} id
+   * @param {number} from position in the token where the piece begins
+   * @param {number} id of the token
    */
   add(node, token, from, id) {
     const { mask, fromRoots, fromNode, bySymbol, toNode } = this;
     for (let i = from; i < token.length; i++) {
       const codePoint = /** @type {number} */ (token.codePointAt(i));
       if (codePoint >= BMP) i++;
-      const symbol = this.symbolOf(codePoint) || this.enter(codePoint);
+      const symbol = this.symbolOf(codePoint) || this.addSymbol(codePoint);
       if (node <= CONTINUE) {
-        const place = symbol * 2 + node;
-        if (fromRoots[place] === -1) fromRoots[place] = this.nodes++;
-        node = fromRoots[place];
+        const edge = symbol * 2 + node;
+        if (fromRoots[edge] === -1) fromRoots[edge] = this.nodes++;
+        node = fromRoots[edge];
         continue;
       }
-      let slot = hash(node, symbol) & mask;
-      while (fromNode[slot] !== -1 && (fromNode[slot] !== node || bySymbol[slot] !== symbol)) {
-        slot = (slot + 1) & mask;
+      let entry = hashEdge(node, symbol) & mask;
+      while (fromNode[entry] !== -1 && (fromNode[entry] !== node || bySymbol[entry] !== symbol)) {
+        entry = (entry + 1) & mask;
       }
-      if (fromNode[slot] === -1) {
-        fromNode[slot] = node;
-        bySymbol[slot] = symbol;
-        toNode[slot] = this.nodes++;
+      if (fromNode[entry] === -1) {
+        fromNode[entry] = node;
+        bySymbol[entry] = symbol;
+        toNode[entry] = this.nodes++;
       }
-      node = toNode[slot];
+      node = toNode[entry];
     }
     if (this.lastWins || this.idAt[node] === -1) this.idAt[node] = id;
   }
 
-  /** @param {number} codePoint */
-  enter(codePoint) {
+  /** Adds a character to the alphabet. @param {number} codePoint @returns {number} its symbol */
+  addSymbol(codePoint) {
     if (codePoint < BMP) this.symbols[codePoint] = this.alphabet;
     else this.astralSymbols.set(codePoint, this.alphabet);
     return this.alphabet++;
@@ -165,13 +167,13 @@ export class Trie {
 }
 
 /**
- * Whether a token is a `##` piece or longer than a character, and has an isolated one in it.
+ * Whether a token has an isolated character, and is a `##` piece or longer than one character.
  *
  * @param {string} token
  * @param {number} from
  * @param {Uint8Array} isolated
  */
-function isLeftOut(token, from, isolated) {
+function isExcluded(token, from, isolated) {
   const first = /** @type {number} */ (token.codePointAt(from));
   if (from === 0 && token.length === (first >= BMP ? 2 : 1)) return false;
   for (let i = from; i < token.length; i++) {
@@ -186,7 +188,7 @@ function isLeftOut(token, from, isolated) {
  * @param {number} node
  * @param {number} symbol
  */
-function hash(node, symbol) {
+function hashEdge(node, symbol) {
   const mixed = Math.imul(node, 0x9e3779b1) ^ Math.imul(symbol, 0x85ebca6b);
   return mixed ^ (mixed >>> 15);
 }

@@ -101,7 +101,7 @@ class Head:
                     self.probabilities(single, mask, np.float32),
                     self.probabilities(exact, mask),
                 )
-                total += Cost.of_values(*sides, sides[1])
+                total += Cost.measure_values(*sides, sides[1])
         if total.count:
             return total
         # Without float64, the vectors' own cost is taken as random noise.
@@ -120,7 +120,7 @@ class Head:
                     self.probabilities(single, mask, np.float32),
                     self.probabilities(exact, mask),
                 )
-                total += Cost.of_values(*sides, sides[1], vectors.how)
+                total += Cost.measure_values(*sides, sides[1], vectors.how)
         return total
 
     def last_states(self, text: Array) -> Array:

@@ -1,14 +1,14 @@
 /**
- * The updated experiment in Node (pairs with run_python.py, which saves what this reads):
- * TensorFlow itself runs the SavedModel's signature `train`, gradients and Adam included. Prints
- * JSON: `history` and `losses` as there.
+ * Runs the experiment with an updated encoder in Node. run_python.py is the counterpart and saves the
+ * files that this program reads. TensorFlow runs the SavedModel's signature `train`, with gradients and
+ * Adam inside. Prints JSON with `history` and `losses`, as run_python.py does.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { library } from '../../node_bridge/backends/native.js';
-import { run } from '../../node_bridge/support/command_line.js';
+import { loadLibrary } from '../../node_bridge/backends/native.js';
+import { runCommand } from '../../node_bridge/support/command_line.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 import { readSafetensors } from '../../node_bridge/support/safetensors.js';
 
@@ -27,7 +27,7 @@ const HELP = `Trains what run_python.py has saved.
 /** @param {Record<string, any>} options */
 async function main({ from }) {
   if (from === undefined) throw new UserError('Expected --from; try --help.');
-  const { node } = library().tfjs;
+  const { node } = loadLibrary().tfjs;
   const file = join(from, 'texts.safetensors');
   const { tensors } = readSafetensors(readFileSync(file), file);
   const train = new Texts(tensors, 'train');
@@ -44,8 +44,8 @@ async function main({ from }) {
   const losses = [];
   for (const [index, batches] of train.epochs.entries()) {
     const start = performance.now();
-    for (const rows of batches) losses.push(lossOf(step, train, rows));
-    const right = dev.epochs[0].reduce((sum, rows) => sum + countRight(infer, dev, rows), 0);
+    for (const rows of batches) losses.push(computeLoss(step, train, rows));
+    const right = dev.epochs[0].reduce((sum, rows) => sum + countCorrect(infer, dev, rows), 0);
     const loss = losses.slice(-batches.length).reduce((sum, each) => sum + each, 0) / batches.length;
     const seconds = (performance.now() - start) / 1000;
     history.push({ epoch: index + 1, seconds, loss, dev_accuracy: right / dev.labels.length });
@@ -54,22 +54,22 @@ async function main({ from }) {
 }
 
 /** @param {Signature} step @param {Texts} texts @param {number[]} rows */
-function lossOf(step, texts, rows) {
+function computeLoss(step, texts, rows) {
   return tf.tidy(() => {
     const labels = tf.tensor1d(texts.labelsOf(rows), 'int32');
     return step.predict({ ...texts.idsOf(rows), labels }).loss.dataSync()[0];
   });
 }
 
-/** How many texts of a batch get their own label. @param {Signature} infer @param {Texts} texts @param {number[]} rows */
-function countRight(infer, texts, rows) {
+/** How many texts of a batch get the correct label. @param {Signature} infer @param {Texts} texts @param {number[]} rows */
+function countCorrect(infer, texts, rows) {
   return tf.tidy(() => {
-    const places = tf.argMax(infer.predict(texts.idsOf(rows)).probabilities, 1).dataSync();
-    return texts.labelsOf(rows).filter((label, i) => label === places[i]).length;
+    const predicted = tf.argMax(infer.predict(texts.idsOf(rows)).probabilities, 1).dataSync();
+    return texts.labelsOf(rows).filter((label, i) => label === predicted[i]).length;
   });
 }
 
-/** Encoded texts, see `Texts` in texts.py. */
+/** Encoded texts; see `Texts` in texts.py. */
 class Texts {
   #ids;
   #width;
@@ -79,10 +79,10 @@ class Texts {
     this.#ids = Object.fromEntries(ROLES.map((role) => [role, tensors[`${prefix}.${role}`].data]));
     [, this.#width] = tensors[`${prefix}.input_ids`].shape;
     this.labels = tensors[`${prefix}.labels`].data;
-    this.epochs = epochsOf(tensors[`${prefix}.batches`]);
+    this.epochs = splitIntoEpochs(tensors[`${prefix}.batches`]);
   }
 
-  /** As wide as the longest of them. @param {number[]} rows @returns {Record<string, tf.Tensor>} */
+  /** The inputs of a batch, as wide as its longest text. @param {number[]} rows @returns {Record<string, tf.Tensor>} */
   idsOf(rows) {
     const width = Math.max(...rows.map((row) => this.#row('attention_mask', row).lastIndexOf(1) + 1));
     return Object.fromEntries(
@@ -107,15 +107,15 @@ class Texts {
 
 /**
  * @param {import('../../node_bridge/support/safetensors.js').Tensor} tensor int32[epochs, batches, rows]
- * @returns {number[][][]} places of texts; a batch that is not full is shorter
+ * @returns {number[][][]} indices of texts; the last batch may be shorter
  */
-function epochsOf({ data, shape: [epochs, batches, rows] }) {
+function splitIntoEpochs({ data, shape: [epochs, batches, rows] }) {
   return Array.from({ length: epochs }, (_, epoch) =>
     Array.from({ length: batches }, (_, batch) => {
       const start = (epoch * batches + batch) * rows;
-      return Array.from(data.subarray(start, start + rows)).filter((place) => place >= 0);
+      return Array.from(data.subarray(start, start + rows)).filter((index) => index >= 0);
     }),
   );
 }
 
-await run({ help: HELP, options: { from: { type: 'string' } }, main });
+await runCommand({ help: HELP, options: { from: { type: 'string' } }, main });

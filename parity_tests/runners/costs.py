@@ -145,7 +145,7 @@ def add_batch_costs(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str
     """
     for name, value in batch.items():
         if name in truth:
-            own = Cost.of(name, value, truth[name], batch["attention_mask"], how)
+            own = Cost.measure(name, value, truth[name], batch["attention_mask"], how)
             costs[name] = costs[name] + own if name in costs else own
 
 

@@ -1,6 +1,6 @@
 /**
- * Runs a plain TF.js GraphModel, whoever converted it, and gives what each of its nodes gives
- * (pairs with bisect.py). Stops at the first node that throws, and says which it was.
+ * Runs any TF.js GraphModel and writes the value of each of its nodes, for bisect.py. Stops at the first
+ * node that throws, and names it.
  */
 import { loadGraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { run } from '../../node_bridge/support/command_line.js';
+import { runCommand } from '../../node_bridge/support/command_line.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const HELP = `Gives the value of each node of a GraphModel.
@@ -16,10 +16,10 @@ const HELP = `Gives the value of each node of a GraphModel.
   node parity_tests/runners/run_graph.js --model model.json --inputs inputs.json --nodes nodes.json --out out.safetensors
     --backend NAME   (default wasm)
 `;
-/** Nodes that are fetched in one run; one by one where that throws. */
+/** How many nodes are fetched in one run; if it throws, they are fetched one by one. */
 const CHUNK = 32;
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     model: { type: 'string' },
@@ -43,15 +43,15 @@ async function main({ model: path, inputs, nodes, out, backend }) {
   /** @type {string[]} */
   let asked = [];
   try {
-    const model = await loadGraphModel({ load: async () => artifacts(path) });
-    const feeds = feedsOf(JSON.parse(readFileSync(inputs, 'utf8')));
+    const model = await loadGraphModel({ load: async () => readArtifacts(path) });
+    const feeds = createFeeds(JSON.parse(readFileSync(inputs, 'utf8')));
     /** @type {string[]} */
     const names = JSON.parse(readFileSync(nodes, 'utf8'));
     for (let from = 0; from < names.length; from += CHUNK) {
       const chunk = names.slice(from, from + CHUNK);
-      for (asked of (await works(model, feeds, chunk)) ? [chunk] : chunk.map((name) => [name])) {
+      for (asked of (await canRun(model, feeds, chunk)) ? [chunk] : chunk.map((name) => [name])) {
         const fetched = [await model.executeAsync(feeds, asked)].flat();
-        for (const [i, tensor] of fetched.entries()) await keep(asked[i], tensor, tensors, strings);
+        for (const [i, tensor] of fetched.entries()) await saveValue(asked[i], tensor, tensors, strings);
       }
     }
   } catch (error) {
@@ -65,7 +65,7 @@ async function main({ model: path, inputs, nodes, out, backend }) {
  * @param {Record<string, tf.Tensor>} feeds
  * @param {string[]} names
  */
-async function works(model, feeds, names) {
+async function canRun(model, feeds, names) {
   try {
     tf.dispose(await model.executeAsync(feeds, names));
     return true;
@@ -75,12 +75,15 @@ async function works(model, feeds, names) {
 }
 
 /**
- * @param {string} name
- * @param {tf.Tensor} tensor
- * @param {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} tensors
- * @param {Record<string, {shape: number[], values: string[]}>} strings
+ * Stores the value of a node.
+ *
+ * @param {string} name of the node
+ * @param {tf.Tensor} tensor its value
+ * @param {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} tensors receives
+ *   numbers
+ * @param {Record<string, {shape: number[], values: string[]}>} strings receives strings
  */
-async function keep(name, tensor, tensors, strings) {
+async function saveValue(name, tensor, tensors, strings) {
   const { dtype, shape } = tensor;
   const data = await tensor.data();
   if (dtype === 'string') {
@@ -93,13 +96,13 @@ async function keep(name, tensor, tensors, strings) {
 }
 
 /** @param {Record<string, {dtype: 'int32' | 'string' | 'float32', shape: number[], values: any[]}>} inputs */
-function feedsOf(inputs) {
+function createFeeds(inputs) {
   const entries = Object.entries(inputs).map(([name, { dtype, shape, values }]) => [name, tf.tensor(values, shape, dtype)]);
   return /** @type {Record<string, tf.Tensor>} */ (Object.fromEntries(entries));
 }
 
 /** @param {string} path @returns {tf.io.ModelArtifacts} */
-function artifacts(path) {
+function readArtifacts(path) {
   const document = JSON.parse(readFileSync(path, 'utf8'));
   /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
   const manifest = document.weightsManifest;

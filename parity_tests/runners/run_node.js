@@ -1,5 +1,5 @@
 /**
- * Node's answers on one backend (pairs with run_python.py). Writes what runs.py describes.
+ * Computes Node's answers on one backend; run_python.py is the counterpart. runs.py describes the output.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -7,14 +7,14 @@ import { createRequire } from 'node:module';
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { Encoder } from '../../node_bridge/encoder/encoder.js';
-import { run } from '../../node_bridge/support/command_line.js';
+import { runCommand } from '../../node_bridge/support/command_line.js';
 import { UserError } from '../../node_bridge/support/errors.js';
-import { jsonLine } from '../../node_bridge/support/printing.js';
+import { toJsonLine } from '../../node_bridge/support/printing.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
-import { invariances } from './invariances.js';
+import { computeInvariances } from './invariances.js';
 
-/** Texts of the first batch that are asked for invariances: few, for the slow backends. */
+/** How many texts of the first batch the invariances use: few, since some backends are slow. */
 const FEW = 4;
 
 const HELP = `Runs the cases of a parity test through a bundle.
@@ -22,7 +22,7 @@ const HELP = `Runs the cases of a parity test through a bundle.
   node parity_tests/runners/run_node.js --bundle DIR --cases cases.jsonl --out wasm.safetensors
     --backend NAME     TF.js backend (default wasm)
     --batches N        take only the first N batches of the case file
-    --taps N,N         batches of which also the bundle's taps are given
+    --taps N,N         batches for which the bundle's taps are written too
     --classifier DIR   also give the probabilities of this classifier
     --max-length N     positions a text is cut to (default: all that the model has)
     --answers-alone    with special tokens, and no invariances
@@ -30,11 +30,11 @@ const HELP = `Runs the cases of a parity test through a bundle.
                        added.b000.sequence_output[0,2,7], weights/NAME[3,4]
 `;
 
-/** @typedef {{text: string, pair?: string, max_length?: number}} Text `max_length`: cut there */
-/** @typedef {{case: number, batch: number} & Text} Case */
+/** @typedef {{text: string, pair?: string, max_length?: number}} CaseText `max_length`: cut there */
+/** @typedef {{case: number, batch: number} & CaseText} CaseRecord */
 /** @typedef {import('../../node_bridge/support/safetensors.js').Tensor} Tensor */
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     bundle: { type: 'string' },
@@ -77,7 +77,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
   for (const special of alone ? ['added'] : ['added', 'none']) {
     for (const [index, texts] of groups.entries()) {
       const prefix = `${special}.b${String(index).padStart(3, '0')}`;
-      const answers = await answer(texts, special === 'added', tapped.has(index), tools);
+      const answers = await runBatch(texts, special === 'added', tapped.has(index), tools);
       tokens[prefix] = answers.tokens;
       starts[prefix] = answers.starts;
       if (answers.labels !== undefined) labels[prefix] = answers.labels;
@@ -89,63 +89,63 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
     }
   }
   if (show !== undefined) {
-    const weight = show.startsWith('weights/') ? await weightOf(encoder, show.split('[')[0]) : {};
-    process.stdout.write(`${shown(show, { ...tensors, ...weight }, { tokens, labels })}\n`);
+    const weight = show.startsWith('weights/') ? await readWeight(encoder, show.split('[')[0]) : {};
+    process.stdout.write(`${formatValue(show, { ...tensors, ...weight }, { tokens, labels })}\n`);
     return;
   }
   if (!alone) {
     const few = groups[0]
       .slice(0, FEW)
-      .map((text) => tokenizer.encode(text.text, { pair: text.pair, maxLength: lengthOf(text, maxLength) }));
-    Object.assign(tensors, await invariances(encoder, few));
+      .map((text) => tokenizer.encode(text.text, { pair: text.pair, maxLength: limitLength(text, maxLength) }));
+    Object.assign(tensors, await computeInvariances(encoder, few));
   }
-  const told = { versions: versions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
-  const metadata = Object.entries(told).map(([name, value]) => [name, JSON.stringify(value)]);
+  const answers = { versions: readVersions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
+  const metadata = Object.entries(answers).map(([name, value]) => [name, JSON.stringify(value)]);
   writeSafetensors(out, tensors, Object.fromEntries(metadata));
 }
 
 /**
- * Positions that a case is cut to.
+ * How many positions a case is cut to.
  *
- * @param {Text} text
+ * @param {CaseText} text
  * @param {number} most
  */
-function lengthOf(text, most) {
+function limitLength(text, most) {
   return Math.min(text.max_length ?? most, most);
 }
 
 /**
- * Tokens, ids, outputs and probabilities of one padded batch.
+ * Computes tokens, ids, outputs and probabilities of one padded batch.
  *
- * @param {Text[]} texts
- * @param {boolean} specialTokens
- * @param {boolean} tapped whether to give the bundle's taps too
+ * @param {CaseText[]} texts
+ * @param {boolean} specialTokens whether to add [CLS] and [SEP]
+ * @param {boolean} tapped whether to return the bundle's taps too
  * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Head, maxLength: number}} tools
  * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[],
  *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
  */
-async function answer(texts, specialTokens, tapped, { tokenizer, encoder, classifier, maxLength }) {
+async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, classifier, maxLength }) {
   const { outputs: specs, taps = [] } = encoder.bundle.contract;
   const encodings = texts.map((text) =>
-    tokenizer.encodeWithTokens(text.text, { pair: text.pair, specialTokens, maxLength: lengthOf(text, maxLength) }),
+    tokenizer.encodeWithTokens(text.text, { pair: text.pair, specialTokens, maxLength: limitLength(text, maxLength) }),
   );
   const nodes = specs.map(({ name }) => name);
   if (tapped && encoder.kind === 'graph_model') nodes.push(...taps.map(({ node }) => node));
   const outputs = await encoder.run(encodings, undefined, nodes);
-  const told = {
+  const result = {
     tokens: encodings.map(({ tokens }) => tokens),
     starts: encodings.map(({ offsets }) => offsets.map(([start]) => start)),
   };
   const tensors = { ...encoder.pad(encodings), ...outputs };
-  if (classifier === undefined) return { ...told, tensors };
+  if (classifier === undefined) return { ...result, tensors };
   const sequence = specs.find(({ role }) => role === 'sequence_output')?.name ?? '';
   const rows = await classifier.probabilities(classifier.inputsOf(outputs[sequence], encodings));
   const labels = rows.map((row) => classifier.labelOf(row));
-  return { ...told, labels, tensors: { ...tensors, probabilities: stack(rows) } };
+  return { ...result, labels, tensors: { ...tensors, probabilities: stackRows(rows) } };
 }
 
 /** @param {Float32Array[]} rows of one length */
-function stack(rows) {
+function stackRows(rows) {
   const width = rows[0].length;
   const data = new Float32Array(rows.length * width);
   rows.forEach((row, index) => data.set(row, index * width));
@@ -153,19 +153,19 @@ function stack(rows) {
 }
 
 /**
- * The texts of each batch. Only \n ends a line; Node's readline would also split at U+2028.
+ * Reads the texts of each batch. Only \n ends a line; Node's readline would also split at U+2028.
  *
  * @param {string} path
- * @returns {Text[][]}
+ * @returns {CaseText[][]}
  */
 function readBatches(path) {
   const lines = readFileSync(path, 'utf8')
     .split('\n')
     .filter((line) => line !== '');
-  /** @type {Text[][]} */
+  /** @type {CaseText[][]} */
   const groups = [];
   for (const line of lines) {
-    const { batch, ...text } = /** @type {Case} */ (JSON.parse(line));
+    const { batch, ...text } = /** @type {CaseRecord} */ (JSON.parse(line));
     groups[batch] ??= [];
     groups[batch].push(text);
   }
@@ -174,27 +174,27 @@ function readBatches(path) {
 }
 
 /**
- * A weight as the backend has it, by its name.
+ * Reads a weight from the backend by its name.
  *
  * @param {Encoder} encoder
  * @param {string} name
  */
-async function weightOf(encoder, name) {
+async function readWeight(encoder, name) {
   return encoder.run([{ ids: Int32Array.of(0), typeIds: Int32Array.of(0) }], undefined, [name]);
 }
 
 /**
- * One value of what was computed.
+ * Formats one value for --show.
  *
- * @param {string} asked a name, and in brackets the place in it
+ * @param {string} asked a name, and in brackets the indices
  * @param {Record<string, {shape: number[], data: ArrayLike<number>}>} tensors
  * @param {Record<string, Record<string, any[]>>} lists
  */
-function shown(asked, tensors, lists) {
-  const [, name, place = '0'] = /^(.*?)(?:\[([\d,]+)\])?$/.exec(asked) ?? [];
-  const index = place.split(',').map(Number);
+function formatValue(asked, tensors, lists) {
+  const [, name, position = '0'] = /^(.*?)(?:\[([\d,]+)\])?$/.exec(asked) ?? [];
+  const index = position.split(',').map(Number);
   const [, prefix, list] = /^(.*)\.(tokens|labels)$/.exec(name) ?? [];
-  if (list !== undefined) return jsonLine(lists[list][prefix]?.[index[0]]);
+  if (list !== undefined) return toJsonLine(lists[list][prefix]?.[index[0]]);
   const tensor = tensors[name];
   if (tensor === undefined) {
     throw new UserError(`--show: got ${name}, expected one of ${Object.keys(tensors).join(', ')}`);
@@ -204,7 +204,7 @@ function shown(asked, tensors, lists) {
 }
 
 /** @param {string} backend */
-function versions(backend) {
+function readVersions(backend) {
   const require = createRequire(import.meta.url);
   const core = require.resolve('@tensorflow/tfjs-core/package.json');
   const tfjs = JSON.parse(readFileSync(core, 'utf8')).version;

@@ -1,11 +1,11 @@
 /**
- * The Node side of the tokenizer proof: answers frames on stdin until it closes.
+ * The Node side of the exhaustive tokenizer test: answers frames on stdin until it closes.
  *
  * A frame is two blocks, each with its length before it (uint32, little-endian): a JSON header,
- * and bytes. `load` makes a tokenizer; `encode` takes texts (uint32[count] lengths in bytes, then
- * their UTF-8) and gives ids (uint32[count] rows' lengths, then int32 ids); `pairs` takes all first
- * texts, then all second ones, and gives the same with all types after the ids; `symbols` tells
- * what the tables make of a code point; `details` gives all that there is about one text. Python's
+ * and bytes. `load` creates a tokenizer; `encode` takes texts (uint32[count] lengths in bytes, then
+ * their UTF-8) and returns ids (uint32[count] lengths of rows, then int32 ids); `pairs` takes all first
+ * texts, then all second ones, and returns the same with all types after the ids; `symbols` returns the
+ * symbols of a code point; `details` returns ids, types, tokens and offsets of one text. Python's
  * counterpart is sides.py.
  */
 import { readFileSync, writeSync } from 'node:fs';
@@ -18,7 +18,7 @@ let tokenizer;
 /** @type {CharacterTables | undefined} */
 let tables;
 
-for await (const [header, bytes] of frames(process.stdin)) {
+for await (const [header, bytes] of readFrames(process.stdin)) {
   const request = JSON.parse(header.toString('utf8'));
   try {
     respond({}, answer(request, bytes));
@@ -48,14 +48,14 @@ function answer(request, bytes) {
     const details = { ids: Array.from(ids), typeIds: Array.from(typeIds), tokens, offsets };
     return Buffer.from(JSON.stringify(details));
   }
-  return encode(tokenizer, request, bytes);
+  return encodeTexts(tokenizer, request, bytes);
 }
 
 /**
  * @param {Buffer} bytes uint32[count] lengths, then texts in UTF-8
  * @param {number} count
  */
-function textsIn(bytes, count) {
+function readTexts(bytes, count) {
   let at = count * 4;
   return Array.from({ length: count }, (_, i) => {
     const start = at;
@@ -65,7 +65,7 @@ function textsIn(bytes, count) {
 }
 
 /** @param {Int32Array[]} rows */
-function bytesOf(rows) {
+function toBuffers(rows) {
   return rows.map((row) => Buffer.from(row.buffer, row.byteOffset, row.byteLength));
 }
 
@@ -76,13 +76,13 @@ function bytesOf(rows) {
  * @param {Record<string, any>} request
  * @param {Buffer} bytes
  */
-function encode(tokenizer, { op, count, ...options }, bytes) {
+function encodeTexts(tokenizer, { op, count, ...options }, bytes) {
   const settings = { specialTokens: false, maxLength: 2 ** 31, ...options };
-  const texts = textsIn(bytes, op === 'pairs' ? 2 * count : count);
+  const texts = readTexts(bytes, op === 'pairs' ? 2 * count : count);
   const encodings = texts.slice(0, count).map((text, i) => tokenizer.encode(text, { ...settings, pair: texts[count + i] }));
   const lengths = Int32Array.from(encodings, ({ ids }) => ids.length);
   const types = op === 'pairs' ? encodings.map(({ typeIds }) => typeIds) : [];
-  return Buffer.concat(bytesOf([lengths, ...encodings.map(({ ids }) => ids), ...types]));
+  return Buffer.concat(toBuffers([lengths, ...encodings.map(({ ids }) => ids), ...types]));
 }
 
 /**
@@ -107,23 +107,23 @@ function uint32(value) {
  * @param {AsyncIterable<Buffer>} source
  * @returns {AsyncGenerator<[Buffer, Buffer]>}
  */
-async function* frames(source) {
+async function* readFrames(source) {
   /** @type {Buffer[]} */
   let parts = [];
-  let held = 0;
+  let received = 0;
   let needed = 4;
   /** @type {Buffer | undefined} */
   let header;
   let sized = false;
   for await (const chunk of source) {
     parts.push(chunk);
-    held += chunk.length;
-    while (held >= needed) {
+    received += chunk.length;
+    while (received >= needed) {
       const whole = Buffer.concat(parts);
       const block = whole.subarray(0, needed);
       const rest = whole.subarray(needed);
       parts = rest.length > 0 ? [rest] : [];
-      held = rest.length;
+      received = rest.length;
       if (!sized) {
         needed = block.readUInt32LE(0);
         sized = true;

@@ -1,22 +1,22 @@
 /**
- * Trains the head in TF.js on one backend, as train.js does (pairs with run_python.py). Writes what
- * sides.py describes.
+ * Trains the head in TF.js on one backend, as train.js does; run_python.py is the counterpart. sides.py
+ * describes the output.
  */
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { tf } from '../../node_bridge/backends/tfjs.js';
-import { held } from '../../node_bridge/classifier/feature_sets.js';
-import { compile, step } from '../../node_bridge/classifier/fitting.js';
+import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
+import { compileHead, trainStep } from '../../node_bridge/classifier/fitting.js';
 import { Head } from '../../node_bridge/classifier/head.js';
-import { run } from '../../node_bridge/support/command_line.js';
+import { runCommand } from '../../node_bridge/support/command_line.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 import { readSafetensors, writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const WEIGHTS = ['hidden/kernel', 'hidden/bias', 'probabilities/kernel', 'probabilities/bias'];
 
-const HELP = `Trains the head on a problem that the judge has set.
+const HELP = `Trains the head on the problem of the parity test.
 
   node parity_tests/training/run_node.js --problem problem.safetensors --out wasm.safetensors
     --backend NAME     TF.js backend (default wasm)
@@ -26,7 +26,7 @@ const HELP = `Trains the head on a problem that the judge has set.
 /** @typedef {import('../../node_bridge/support/safetensors.js').Tensor} Tensor */
 /** @typedef {Record<string, Tensor>} Tensors */
 
-await run({
+await runCommand({
   help: HELP,
   options: {
     problem: { type: 'string' },
@@ -44,23 +44,23 @@ async function main({ problem: path, out, backend, steps }) {
   }
   await useBackend(backend);
   const { tensors: problem, metadata } = readSafetensors(readFileSync(path), path);
-  const batches = batchesOf(problem).slice(0, Number(steps));
+  const batches = splitBatches(problem).slice(0, Number(steps));
   const classes = problem['probabilities/bias'].shape[0];
-  const labels = Array.from({ length: classes }, (_, place) => String(place));
+  const labels = Array.from({ length: classes }, (_, index) => String(index));
   const head = Head.create({ hidden: problem.features.shape[1], labels });
   head.setWeights(WEIGHTS.map((name) => /** @type {Float32Array} */ (problem[name].data)));
-  // Adam's other numbers are those of TF.js: they are compared too.
-  compile(head, tf.train.adam(Number(metadata.learning_rate)));
+  // Adam's other parameters are the defaults of TF.js: the comparison covers them too.
+  compileHead(head, tf.train.adam(Number(metadata.learning_rate)));
 
-  const features = held(rowsOf(problem.features), head.hidden);
+  const features = featuresInMemory(splitRows(problem.features), head.hidden);
   const targets = /** @type {Int32Array} */ (problem.targets.data);
   const equal = labels.map(() => 1);
-  const told = [];
-  for (const places of batches) told.push(await step(head, places, features, targets, equal));
+  const results = [];
+  for (const batch of batches) results.push(await trainStep(head, batch, features, targets, equal));
   /** @type {Tensors} */
   const tensors = {
-    loss: vector(told.map(([loss]) => loss)),
-    accuracy: vector(told.map(([, accuracy]) => accuracy)),
+    loss: createVector(results.map(([loss]) => loss)),
+    accuracy: createVector(results.map(([, accuracy]) => accuracy)),
   };
   for (const [index, weight] of head.model.getWeights().entries()) {
     const data = /** @type {Float32Array} */ (await weight.data());
@@ -72,7 +72,7 @@ async function main({ problem: path, out, backend, steps }) {
 }
 
 /** @param {Tensor} matrix float32[rows, columns] */
-function rowsOf({ shape: [rows, columns], data }) {
+function splitRows({ shape: [rows, columns], data }) {
   return Array.from(
     { length: rows },
     (_, row) => /** @type {Float32Array} */ (data.subarray(row * columns, (row + 1) * columns)),
@@ -80,12 +80,12 @@ function rowsOf({ shape: [rows, columns], data }) {
 }
 
 /**
- * The places of each step's texts.
+ * The indices of the texts of each step.
  *
  * @param {Tensors} problem
  * @returns {Int32Array[]}
  */
-function batchesOf({ order, sizes }) {
+function splitBatches({ order, sizes }) {
   let end = 0;
   return Array.from(sizes.data, (size) => {
     end += size;
@@ -94,6 +94,6 @@ function batchesOf({ order, sizes }) {
 }
 
 /** @param {number[]} values @returns {Tensor} */
-function vector(values) {
+function createVector(values) {
   return { dtype: 'F32', shape: [values.length], data: Float32Array.from(values) };
 }

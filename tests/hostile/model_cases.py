@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.hostile.case import HostileCase
 from tests.hostile.saved_models import OTHERS, READS, WRITES
-from tests.python import evil, strangers, zoo
+from tests.python import malicious_graphs, untrusted_models, zoo
 
 MAKING = threading.Lock()
 """Only one thread at a time may construct TensorFlow graphs."""
@@ -27,9 +27,9 @@ def cases() -> Iterator[HostileCase]:
                 title = f"model: {kind} by {name}, to {command_name}"
                 end = "survived" if command_name == "inspect" else "refused"
                 yield HostileCase(title, make, end, says=says, check=nothing_happened)
-    for name, (op, function) in evil.EVIL.items():
+    for name, (op, function) in malicious_graphs.EVIL.items():
         for depth in ("plain", "nested"):
-            body = evil.nested(function) if depth == "nested" else function
+            body = malicious_graphs.nest_function(function) if depth == "nested" else function
             make = partial(inspect_function, body)
             says = op if " " in op else f"got {op}"
             yield HostileCase(f"model: op {name} {depth}", make, "survived", says)
@@ -55,7 +55,7 @@ def attack(maker: Maker, command: Callable[[Path, Path], list[str]], workdir: Pa
 def inspect_function(function: Callable[[object], object], workdir: Path) -> list[str]:
     """Makes a model of one function; returns the command that inspects it."""
     with MAKING:
-        made = strangers.save(function, workdir / "model")
+        made = untrusted_models.save_function(function, workdir / "model")
     return ["python", "-m", "export", "inspect", str(made)]
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from export.bundle import digest
 from tests.hostile.case import HostileCase
 from tests.hostile.saved_models import OTHERS, READS, WRITES, bytes_field
-from tests.python import strangers
-from tests.python.evil import EDITS, EVIL, nested
-from tests.python.resealing import edit, reseal
+from tests.python import untrusted_models
+from tests.python.malicious_graphs import EDITS, EVIL, nest_function
+from tests.python.resealing import edit_json, reseal
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
@@ -28,17 +28,19 @@ Make = Callable[[Path, Path], Path]
 
 def save_function(function: Callable[[Any], Any], out: Path, target: Path) -> Path:
     """Saves a SavedModel of one function."""
-    return strangers.save(function, out)
+    return untrusted_models.save_function(function, out)
 
 
 def save_edited(change: Callable[[Any], None], out: Path, target: Path) -> Path:
     """Saves a harmless SavedModel with a changed graph."""
-    return strangers.edit(strangers.save(strangers.length, out), change)
+    return untrusted_models.edit_graph(
+        untrusted_models.save_function(untrusted_models.string_lengths, out), change
+    )
 
 
 def save_with_bytes(more: bytes, out: Path, target: Path) -> Path:
     """Saves a harmless SavedModel with extra bytes at the end."""
-    made = strangers.save(strangers.length, out)
+    made = untrusted_models.save_function(untrusted_models.string_lengths, out)
     with (made / "saved_model.pb").open("ab") as stream:
         stream.write(more)
     return made
@@ -46,7 +48,7 @@ def save_with_bytes(more: bytes, out: Path, target: Path) -> Path:
 
 def save_with_file(name: str, out: Path, target: Path) -> Path:
     """Saves a harmless SavedModel with another file."""
-    made = strangers.save(strangers.length, out)
+    made = untrusted_models.save_function(untrusted_models.string_lengths, out)
     (made / name).parent.mkdir(exist_ok=True)
     (made / name).touch()
     return made
@@ -54,7 +56,7 @@ def save_with_file(name: str, out: Path, target: Path) -> Path:
 
 def save_cut(length: int, out: Path, target: Path) -> Path:
     """Saves a harmless SavedModel that ends early."""
-    made = strangers.save(strangers.length, out)
+    made = untrusted_models.save_function(untrusted_models.string_lengths, out)
     data = (made / "saved_model.pb").read_bytes()
     (made / "saved_model.pb").write_bytes(data[:length] if length >= 0 else b"")
     return made
@@ -66,7 +68,7 @@ def makers() -> Iterator[tuple[str, Make, str]]:
         yield name, make, said.replace("'StringLength'", '"StringLength"')
     for name, (op, function) in EVIL.items():
         yield name, partial(save_function, function), op
-        yield f"{name}, nested", partial(save_function, nested(function)), op
+        yield f"{name}, nested", partial(save_function, nest_function(function)), op
     for name, (change, _) in EDITS.items():
         yield f"edited, {name}", partial(save_edited, change), ""
     hidden = bytes_field(2, b"NoOp") + bytes([1 << 3, 10]) + bytes_field(2, b"ReadFile")
@@ -120,7 +122,7 @@ def encode_resealed_bundle(
         contract["files"] = {name: {"sha256": "0" * 64, "size": 0} for name in files}
         record(contract, digest(bundle / "saved_model"))
 
-    edit(bundle / "bundle.json", anew)
+    edit_json(bundle / "bundle.json", anew)
     reseal(bundle)
     out = directory / "vectors.safetensors"
     command = ["node", "node_bridge/encode.js", "--bundle", str(bundle), "--backend", "native"]
@@ -180,7 +182,7 @@ def cases() -> Iterator[HostileCase]:
     for name, record in (("missing", remove_record), ("none", record_nothing)):
         run = partial(encode_resealed_bundle, copy_embedded_model, record)
         yield HostileCase(f"native, run: record {name}", run, says=said)
-    make = partial(save_function, strangers.length)
+    make = partial(save_function, untrusted_models.string_lengths)
     said = "a record of a SavedModel with sha256"
     yield HostileCase(
         "native, run: record of another",

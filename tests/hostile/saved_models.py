@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import (
     saved_object_graph_pb2,
 )
 
-from tests.python import strangers, zoo
+from tests.python import untrusted_models, zoo
 
 tf1 = tf.compat.v1
 FIELDS = meta_graph_pb2.MetaGraphDef.DESCRIPTOR.fields_by_name
@@ -53,7 +53,7 @@ def checkpoint_writer(file: Path) -> Any:
     )
 
 
-class SavesWhenLoaded(strangers.WritesWhenLoaded):
+class SavesWhenLoaded(untrusted_models.WritesWhenLoaded):
     """A resource whose initializer writes a checkpoint."""
 
     def _initialize(self) -> None:
@@ -65,7 +65,7 @@ def bare_concrete_function(out: Path, marker: Path) -> Path:
 
     In the main graph it is at the position that saving a checkpoint runs.
     """
-    module = strangers.program(strangers.length)
+    module = untrusted_models.module_with_signature(untrusted_models.string_lengths)
     module.resource = SavesWhenLoaded(marker)
     tf.saved_model.save(module, str(out), signatures={"serving_default": module.serve})
 
@@ -98,7 +98,7 @@ def bare_concrete_function(out: Path, marker: Path) -> Path:
         save = meta_graph.saver_def.save_tensor_name.partition(":")[0]
         nodes[save].input.append(f"^{call}")
 
-    return strangers.edit(out, hide)
+    return untrusted_models.edit_graph(out, hide)
 
 
 def has_op(nodes: Any, op: str) -> bool:
@@ -109,7 +109,7 @@ def has_op(nodes: Any, op: str) -> bool:
 def sparse_output_behind_a_name(out: Path, marker: Path) -> Path:
     """Makes a model with an output that has a name and then, overriding it, a sparse tensor."""
     with tf.Graph().as_default(), tf1.Session() as session:
-        inputs, outputs = zoo.graph1()
+        inputs, outputs = zoo.tf1_graph()
         session.run(tf1.global_variables_initializer())
         with tf.control_dependencies([checkpoint_writer(marker)]):
             tf.zeros([1], name="values")
@@ -138,7 +138,7 @@ def sparse_output_behind_a_name(out: Path, marker: Path) -> Path:
 
 def constant_behind_an_asset(out: Path, secret: Path) -> Path:
     """Makes a model with an asset that another file's path overrides."""
-    strangers.vocab_table(out)
+    untrusted_models.vocab_table(out)
     meta_graph = read_meta_graph(out)
     path = meta_graph.graph_def.node.add(name="path", op="Const")
     path.attr["dtype"].type = tf.string.as_datatype_enum
@@ -168,7 +168,7 @@ def table_in_a_signature(out: Path, file: Callable[[], Any], asset: str) -> Path
         asset: the node that is listed as its asset.
     """
     with tf.Graph().as_default(), tf1.Session() as session:
-        inputs, outputs = zoo.graph1()
+        inputs, outputs = zoo.tf1_graph()
         table = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
         initializer = tf.raw_ops.InitializeTableFromTextFileV2(
             table_handle=table, filename=file(), key_index=-2, value_index=-1
@@ -187,7 +187,7 @@ def table_in_a_signature(out: Path, file: Callable[[], Any], asset: str) -> Path
         listed = meta_graph.asset_file_def.add(filename="vocab.txt")
         listed.tensor_info.name = asset
 
-    return strangers.edit(out, list_it)
+    return untrusted_models.edit_graph(out, list_it)
 
 
 def constant_listed_as_an_asset(out: Path, secret: Path) -> Path:
@@ -207,7 +207,7 @@ def second_output_of_an_asset(out: Path, secret: Path) -> Path:
 
 def misaligned_captures(out: Path, secret: Path) -> Path:
     """Makes more captures than arguments: an extra one is at the index of the asset."""
-    strangers.vocab_table(out)
+    untrusted_models.vocab_table(out)
 
     def misalign(meta_graph: Any) -> None:
         graph = meta_graph.object_graph_def
@@ -225,12 +225,12 @@ def misaligned_captures(out: Path, secret: Path) -> Path:
                 # Counted from the end, the asset has its old index.
                 function.bound_inputs[:] = [*first, *function.bound_inputs]
 
-    return strangers.edit(out, misalign)
+    return untrusted_models.edit_graph(out, misalign)
 
 
 def function_in_an_ops_name(out: Path, marker: Path) -> Path:
     """Adds a function with the name of an op, which a node of that op would call."""
-    strangers.save(strangers.length, out)
+    untrusted_models.save_function(untrusted_models.string_lengths, out)
 
     def shadow(meta_graph: Any) -> None:
         function = meta_graph.graph_def.library.function.add()
@@ -238,12 +238,12 @@ def function_in_an_ops_name(out: Path, marker: Path) -> Path:
         node = function.node_def.add(name="evil", op="NoOp")
         node.attr["path"].CopyFrom(attr_value_pb2.AttrValue(s=str(marker).encode()))
 
-    return strangers.edit(out, shadow)
+    return untrusted_models.edit_graph(out, shadow)
 
 
 def restore_of_another_file(out: Path, secret: Path) -> Path:
     """Makes the restoring of the weights read from another path."""
-    strangers.save(strangers.length, out)
+    untrusted_models.save_function(untrusted_models.string_lengths, out)
 
     def redirect(meta_graph: Any) -> None:
         for function in meta_graph.graph_def.library.function:
@@ -254,7 +254,7 @@ def restore_of_another_file(out: Path, secret: Path) -> Path:
                     path.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(str(secret)))
                     node.input[0] = "path:output:0"
 
-    return strangers.edit(out, redirect)
+    return untrusted_models.edit_graph(out, redirect)
 
 
 def restore_of_another_file_in_tf1(out: Path, secret: Path) -> Path:
@@ -269,19 +269,19 @@ def restore_of_another_file_in_tf1(out: Path, secret: Path) -> Path:
             if node.op == "RestoreV2":
                 node.input[0] = "path"
 
-    return strangers.edit(out, redirect)
+    return untrusted_models.edit_graph(out, redirect)
 
 
 def swapped_by_its_interface(out: Path, marker: Path) -> Path:
     """Makes a function of the saver that an optimizer may swap for another."""
-    strangers.save(strangers.length, out)
+    untrusted_models.save_function(untrusted_models.string_lengths, out)
 
     def offer(meta_graph: Any) -> None:
         for function in meta_graph.graph_def.library.function:
             if has_op(function.node_def, "SaveV2"):
                 function.attr["api_implements"].s = b"anything"
 
-    return strangers.edit(out, offer)
+    return untrusted_models.edit_graph(out, offer)
 
 
 # Models that write their file when loaded or run: maker and part of the message, by name.

@@ -1,11 +1,11 @@
-/** `node tests/hostile/vet_saved_model.js --directory DIR`: Node's vetting of a SavedModel, without the native library. */
+/** `node tests/hostile/vet_saved_model.js --directory DIR` vets a SavedModel in Node, without the native library. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 import { vet } from '../../node_bridge/bundle/saved_model/vetting.js';
-import { run } from '../../node_bridge/support/command_line.js';
+import { runCommand } from '../../node_bridge/support/command_line.js';
 
-await run({
+await runCommand({
   help: 'Vets a SavedModel.\n',
   options: { directory: { type: 'string' } },
   main: async ({ directory }) => {

@@ -34,7 +34,7 @@ function mistake(message) {
   };
 }
 
-test('a whole bundle gives its bytes', () => {
+test('a valid bundle returns the bytes of its files', () => {
   const bundle = Bundle.open(bundleDir());
   assert.deepEqual(bundle.read('shard.bin'), WEIGHTS);
   assert.match(bundle.hash, /^[0-9a-f]{64}$/);
@@ -46,13 +46,13 @@ test('a missing shard is named', () => {
   assert.throws(() => Bundle.open(dir).read('shard.bin'), mistake(/shard\.bin is missing from bundle/));
 });
 
-test('a shard that is cut off is named with both sizes', () => {
+test('a truncated shard is named, with both sizes', () => {
   const dir = bundleDir();
   writeFileSync(join(dir, 'shard.bin'), WEIGHTS.subarray(1));
   assert.throws(() => Bundle.open(dir).read('shard.bin'), mistake(/shard\.bin has 10 bytes, expected 11/));
 });
 
-test('one altered bit is seen', () => {
+test('one altered bit is detected', () => {
   const dir = bundleDir();
   const altered = Buffer.from(WEIGHTS);
   altered[3] ^= 1;
@@ -60,7 +60,7 @@ test('one altered bit is seen', () => {
   assert.throws(() => Bundle.open(dir).read('shard.bin'), mistake(/shard\.bin has sha256 .* expected/));
 });
 
-test('a file that is too large to be held is checked to its last bit', () => {
+test('a large file is checked to its last bit without being in memory', () => {
   const large = Buffer.alloc(2 ** 21 + 3, 'large');
   const sha256 = createHash('sha256').update(large).digest('hex');
   const dir = bundleDir({ files: { large: { sha256, size: large.length }, empty: { sha256: EMPTY, size: 0 } } });
@@ -79,15 +79,15 @@ test('a file that is too large to be held is checked to its last bit', () => {
 test('a file that is cut off while it is read is refused', () => {
   const dir = bundleDir();
   const file = Bundle.open(dir).file('shard.bin');
-  file.fill(new Uint8Array(4));
+  file.readInto(new Uint8Array(4));
   truncateSync(join(dir, 'shard.bin'), 6);
   assert.throws(
-    () => file.fill(new Uint8Array(7)),
+    () => file.readInto(new Uint8Array(7)),
     mistake(/has been cut off while it was read, expected 5 more bytes; the bundle is damaged/),
   );
 });
 
-test('a directory without a contract is no bundle', () => {
+test('a directory without a contract is not a bundle', () => {
   const dir = mkdtempSync(join(tmpdir(), 'bundle-'));
   assert.throws(() => Bundle.open(dir), mistake(/is not a bundle: it has no bundle\.json/));
   assert.throws(() => Bundle.open(join(dir, 'nowhere')), mistake(/is not a bundle/));

@@ -52,7 +52,7 @@ function assertMistake({ status, stdout, stderr }, message) {
   assert.match(stderr, message);
 }
 
-test('trains, says what it did, and predicts the same in new processes', () => {
+test('train.js reports what it did, and new processes predict the same', () => {
   const trained = command('train.js', [...options, '--out', classifier, '--json']);
   assert.equal(trained.status, 0, trained.stderr);
   assert.match(trained.stderr, /UNTRAINED WEIGHTS/);
@@ -85,7 +85,7 @@ test('trains, says what it did, and predicts the same in new processes', () => {
   assert.ok(Math.abs(probabilities[0] + probabilities[1] - 1) < 1e-6);
 });
 
-test('pairs in LCQMC’s shape, with three labels', () => {
+test('pairs in the format of LCQMC, with three labels', () => {
   const rows = Array.from({ length: 12 }, (_, i) => ({ sentence1: `问题${i}`, sentence2: `答案${i}`, label: String(i % 3) }));
   const path = file('pairs.json', rows);
   const out = join(dir, 'pairs');
@@ -110,7 +110,7 @@ test('pairs in LCQMC’s shape, with three labels', () => {
   assert.deepEqual(Object.keys(JSON.parse(stdout).probabilities), ['0', '1', '2']);
 });
 
-test('a classifier refuses another bundle than its own', () => {
+test('a classifier refuses a bundle that it was not trained on', () => {
   const other = join(dir, 'other');
   cpSync(bundle, other, { recursive: true });
   const contract = JSON.parse(readFileSync(join(other, 'bundle.json'), 'utf8'));
@@ -178,7 +178,7 @@ test('an unknown backend is refused', () => {
   );
 });
 
-test('a place that cannot be written to is refused before the work', { skip: process.platform !== 'linux' }, () => {
+test('a directory that cannot be written is refused before any work', { skip: process.platform !== 'linux' }, () => {
   // /sys takes no new folders from anyone, not even from root.
   assertMistake(command('train.js', [...options, '--out', '/sys/classifier']), /at \/sys/);
 });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Confusion, displayWidth, formatConfusion } from '../../node_bridge/classifier/evaluation.js';
+import { ConfusionCounts, displayWidth, formatConfusion } from '../../node_bridge/classifier/evaluation.js';
 
-test('rows are the truth, columns what was said', () => {
-  assert.deepEqual(new Confusion([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], 2).matrix, [
+test('rows are true labels, columns are predicted labels', () => {
+  assert.deepEqual(new ConfusionCounts([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], 2).matrix, [
     [1, 1],
     [1, 2],
   ]);
@@ -13,17 +13,17 @@ test('rows are the truth, columns what was said', () => {
 /** A confusion with these counts. @param {number[][]} matrix */
 function confusionOf(matrix) {
   const pairs = matrix.flatMap((row, i) => row.flatMap((count, j) => new Array(count).fill([i, j])));
-  return new Confusion(
+  return new ConfusionCounts(
     pairs.map(([truth]) => truth),
     pairs.map(([, predicted]) => predicted),
     matrix.length,
   );
 }
 
-test('100,000 labels cost what their texts cost', () => {
+test('the memory for 100,000 labels grows with the texts, not with labels squared', () => {
   const labels = 100_000;
   const truths = Int32Array.from({ length: labels }, (_, i) => i);
-  const confusion = new Confusion(
+  const confusion = new ConfusionCounts(
     truths,
     truths.map((truth) => (truth % 10 === 0 ? 0 : truth)),
     labels,
@@ -37,7 +37,7 @@ test('100,000 labels cost what their texts cost', () => {
   assert.equal(confusion.predictions[0], 10_000);
 });
 
-test('a label that a terminal would obey is shown, and a long one is cut', () => {
+test('control characters in a label are escaped, and a long label is cut', () => {
   const lines = formatConfusion(
     confusionOf([
       [1, 0],
@@ -53,7 +53,7 @@ test('a label that a terminal would obey is shown, and a long one is cut', () =>
   );
 });
 
-test('columns keep in line with Chinese labels', () => {
+test('columns are aligned with Chinese labels', () => {
   assert.equal(
     formatConfusion(
       confusionOf([
@@ -66,7 +66,7 @@ test('columns keep in line with Chinese labels', () => {
   );
 });
 
-test('many labels: the commonest confusions', () => {
+test('with many labels the commonest confusions are printed', () => {
   const labels = Array.from({ length: 20 }, (_, i) => `label${i}`);
   const matrix = labels.map((_, i) => labels.map((_, j) => 9 * Number(i === j)));
   matrix[3][7] = 5;
@@ -77,6 +77,6 @@ test('many labels: the commonest confusions', () => {
   );
 });
 
-test('widths', () => {
+test('the display width of wide, combining and plain characters', () => {
   assert.deepEqual(['a', '好', 'ｱ', 'Ａ', 'é', 'e\u0301', '𠀀', '😀', '，'].map(displayWidth), [1, 2, 1, 2, 1, 1, 2, 2, 2]);
 });

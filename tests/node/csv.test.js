@@ -2,7 +2,7 @@ import { parse } from 'csv-parse/sync';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { csvRecords } from '../../node_bridge/data/table.js';
+import { readCsvRecords } from '../../node_bridge/data/table.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
 /** @param {string} content @param {string} [separator] */
@@ -10,7 +10,7 @@ async function records(content, separator = ',') {
   const lines = content.split('\n').map((line, i) => ({ content: line, line: i + 1 }));
   if (content.endsWith('\n')) lines.pop();
   const found = [];
-  for await (const record of csvRecords(lines, { path: 'a.csv', separator, lineEnd: '\n' })) found.push(record);
+  for await (const record of readCsvRecords(lines, { path: 'a.csv', separator, lineEnd: '\n' })) found.push(record);
   return found;
 }
 
@@ -23,7 +23,7 @@ function randomFrom(seed) {
   };
 }
 
-test('sound CSV is read as csv-parse reads it, to the line', async () => {
+test('valid CSV gives the same records and line numbers as csv-parse', async () => {
   const random = randomFrom(7);
   const pieces = ['好', '"', ',', ';', '\n', '\r\n', ' ', 'a', '\u2028', '""'];
   for (let round = 0; round < 300; round += 1) {
@@ -47,7 +47,7 @@ test('sound CSV is read as csv-parse reads it, to the line', async () => {
   assert.deepEqual(lines, [1, 2, 6]);
 });
 
-test('a quote inside a cell that does not begin with one is a character', async () => {
+test('a quote inside an unquoted cell is a plain character', async () => {
   const found = await records('他说"好"了,1\n5" 屏,0\n "a",2\r\n');
   assert.deepEqual(
     found.map(({ cells }) => cells),
@@ -66,7 +66,7 @@ const BROKEN = /** @type {[string, RegExp][]} */ ([
   ['a,1\n\n"好,1\nb,0\n', /^a\.csv:3: broken CSV, the quote that begins a cell here is never closed/],
   ['a,1\n"好" ,1\n', /^a\.csv:2: broken CSV, got " ,1" after/],
 ]);
-test('a quote that begins a cell and does not end it is refused by its line, and swallows no row', async () => {
+test('an unclosed quote is refused with its line and swallows no row', async () => {
   for (const [content, message] of BROKEN) {
     await assert.rejects(
       records(content),
@@ -75,14 +75,15 @@ test('a quote that begins a cell and does not end it is refused by its line, and
   }
 });
 
-test('a cell that is never closed does not take the rest of a large file into memory', async () => {
+test('an unclosed cell does not load the rest of a large file into memory', async () => {
   let read = 0;
   const many = async function* () {
     yield { content: '"a', line: 1 };
     for (; read < 1e6; read += 1) yield { content: '书'.repeat(1000), line: read + 2 };
   };
   const all = async () => {
-    for await (const record of csvRecords(many(), { path: 'a.csv', separator: ',', lineEnd: '\n' })) assert.fail(record.cells[0]);
+    for await (const record of readCsvRecords(many(), { path: 'a.csv', separator: ',', lineEnd: '\n' }))
+      assert.fail(record.cells[0]);
   };
   await assert.rejects(all(), /a\.csv:1: .*never closed/);
   assert(read < 20_000, String(read));

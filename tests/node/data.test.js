@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { Dataset, labelsOf, readExamples } from '../../node_bridge/data/dataset.js';
+import { Dataset, listLabels, readExamples } from '../../node_bridge/data/dataset.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'data-'));
@@ -34,7 +34,7 @@ async function refuses(content, message) {
   });
 }
 
-test('JSON lines, whatever the extension; labels as strings or integers are the same', async () => {
+test('JSON lines with any file extension; labels as strings and integers are the same', async () => {
   const dataset = await load('{"text":"好","label":1}\n{"text":"坏","label":"0"}\n', 'a.csv');
   assert.equal(dataset.task, 'single');
   assert.equal(dataset.count, 2);
@@ -44,13 +44,13 @@ test('JSON lines, whatever the extension; labels as strings or integers are the 
   ]);
 });
 
-test('LCQMC, its own shape', async () => {
+test('the JSON format of LCQMC is read', async () => {
   const dataset = await load('{"sentence1": "甲", "sentence2": "乙", "label": "1"}\n');
   assert.equal(dataset.task, 'pair');
   assert.deepEqual(await examplesOf(dataset), [{ text: '甲', pair: '乙', label: '1', line: 1 }]);
 });
 
-test('U+2028 and U+0085 are inside a line; CRLF, blank lines, a byte order mark are no matter', async () => {
+test('U+2028 and U+0085 do not end a line; CRLF, blank lines and a byte order mark are accepted', async () => {
   const dataset = await load('\uFEFF{"text":"a\u2028b\u0085c","label":1}\r\n\r\n{"text":"d","label":0}');
   assert.deepEqual(
     (await examplesOf(dataset)).map(({ text, line }) => [text, line]),
@@ -61,7 +61,7 @@ test('U+2028 and U+0085 are inside a line; CRLF, blank lines, a byte order mark 
   );
 });
 
-test('tsv: quotes mean nothing; columns in any order', async () => {
+test('TSV: quotes have no meaning; columns in any order', async () => {
   const dataset = await load('label\ttext\r\n1\t"好书" 很"好\r\n0\t坏\r\n', 'a.txt');
   assert.deepEqual(await examplesOf(dataset), [
     { text: '"好书" 很"好', label: '1', line: 2 },
@@ -69,7 +69,7 @@ test('tsv: quotes mean nothing; columns in any order', async () => {
   ]);
 });
 
-test('csv: quoted commas, quotes and line ends', async () => {
+test('CSV: quoted commas, quotes and line ends', async () => {
   const dataset = await load('sentence1,sentence2,label\n"a, ""b""","c\n\nd",x\ne,f,y\n');
   assert.deepEqual(
     (await examplesOf(dataset)).map(({ text, pair, label }) => [text, pair, label]),
@@ -80,7 +80,7 @@ test('csv: quoted commas, quotes and line ends', async () => {
   );
 });
 
-test('old Mac line ends, where the whole file has no other; else \\r is a character', async () => {
+test('\\r ends lines if the file has no \\n; otherwise it is a character', async () => {
   const old = await load('text,label\r"a\rb",1\rc,0\r');
   assert.deepEqual(await examplesOf(old), [
     { text: 'a\rb', label: '1', line: 2 },
@@ -100,7 +100,7 @@ test('old Mac line ends, where the whole file has no other; else \\r is a charac
   );
 });
 
-test('white space is no part of a label, but of a text; 1.0 is 1; both are counted', async () => {
+test('white space is removed from labels but not from texts; the label 1.0 is 1; both are counted', async () => {
   const dataset = await load('text,label\n a ,1\nb,1 \nc, \u30001\nd,1.0\n e,0.00\n\u3000,-2.0 \n');
   const examples = await examplesOf(dataset);
   assert.deepEqual(
@@ -117,10 +117,10 @@ test('white space is no part of a label, but of a text; 1.0 is 1; both are count
     blank: { count: 1, line: 7 },
   });
   const floats = await load('{"text":"a","label":1.0}\n{"text":"b","label":"1"}\n{"text":"c","label":"1.5"}\n');
-  assert.deepEqual(labelsOf(floats), ['1', '1.5']);
+  assert.deepEqual(listLabels(floats), ['1', '1.5']);
 });
 
-test('a label that is missing is refused by its line, whatever a program wrote in its place', async () => {
+test('a missing label is refused with its line, in any way that programs write it', async () => {
   for (const label of ['', ' ', 'nan', 'NaN', 'null', 'NULL', '<NA>', '#N/A']) {
     await refuses(`text,label\na,1\nb,${label}\n`, /data\.json:3: got label "[^"]*", expected a string or an integer/);
   }
@@ -132,10 +132,10 @@ test('a label that is missing is refused by its line, whatever a program wrote i
   }
   await refuses('{"text":"a","label":1}\n{"text":"NaN","label": NaN}\n', /data\.json:2: broken JSON: NaN is no JSON/);
   const none = await load('text,label\na,None\nb,NA\n');
-  assert.deepEqual(labelsOf(none), ['NA', 'None'], 'these are names of classes too');
+  assert.deepEqual(listLabels(none), ['NA', 'None'], 'these are names of classes too');
 });
 
-test('what cannot be read is named by file and line', async () => {
+test('unreadable data is named by file and line', async () => {
   const good = '{"text":"a","label":1}\n';
   await refuses('', /data\.json is empty/);
   await refuses('\n \n', /data\.json is empty/);
@@ -158,17 +158,17 @@ test('what cannot be read is named by file and line', async () => {
   await assert.rejects(Dataset.read(DIR), /is a directory, expected a file/);
 });
 
-test('labels are ordered by themselves, not by the file', async () => {
+test('the order of labels does not depend on the file', async () => {
   const whole = await load('{"text":"a","label":10}\n{"text":"b","label":"2"}\n{"text":"c","label":-1}\n');
-  assert.deepEqual(labelsOf(whole), ['-1', '2', '10']);
+  assert.deepEqual(listLabels(whole), ['-1', '2', '10']);
   const words = await load('{"text":"a","label":"差"}\n{"text":"b","label":"好"}\n');
-  assert.deepEqual(labelsOf(words), ['好', '差'].sort());
+  assert.deepEqual(listLabels(words), ['好', '差'].sort());
   assert.deepEqual([...words.targets(['好', '差'])], [1, 0]);
 });
 
-test('one label only, or one that training does not know', async () => {
+test('a single label, and a dev label that training lacks, are refused', async () => {
   const one = await load('{"text":"a","label":1}\n{"text":"b","label":1}\n');
-  assert.throws(() => labelsOf(one), /one label only, "1"/);
+  assert.throws(() => listLabels(one), /one label only, "1"/);
   assert.throws(
     () => one.targets(['0', '2']),
     /data\.json:1: the label "1" is in no training text \(dev texts that have it: 2; other such labels: 0\), expected one of 0, 2; /,

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { interval95 } from '../../node_bridge/classifier/evaluation.js';
-import { problemOf } from '../../node_bridge/classifier/training.js';
-import { CutCounter, dataReport, warningsOf } from '../../node_bridge/classifier/data_report.js';
+import { wilsonInterval95 } from '../../node_bridge/classifier/evaluation.js';
+import { buildProblem } from '../../node_bridge/classifier/training.js';
+import { CutCounter, buildDataReport, formatWarnings } from '../../node_bridge/classifier/data_report.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
 import { toyTokenizer } from './toys.js';
 
@@ -23,23 +23,23 @@ const NO_CUTS = { texts: 0, share: 0, tokens_lost: 0, tokens_lost_share: 0, long
 
 /** @param {string} train rows of a table @param {string} dev @returns report and warnings */
 async function reported(train, dev) {
-  const problem = problemOf(await load(`text,label\n${train}`, 'train.csv'), await load(`text,label\n${dev}`, 'dev.csv'));
-  const report = await dataReport(problem, NO_CUTS);
-  return { report, warnings: warningsOf(report, problem, 16).map((line) => line.replaceAll(`${DIR}/`, '')) };
+  const problem = buildProblem(await load(`text,label\n${train}`, 'train.csv'), await load(`text,label\n${dev}`, 'dev.csv'));
+  const report = await buildDataReport(problem, NO_CUTS);
+  return { report, warnings: formatWarnings(report, problem, 16).map((line) => line.replaceAll(`${DIR}/`, '')) };
 }
 
 /** @param {number} count @param {string} label @param {string} [name] */
 const rows = (count, label, name = label) => Array.from({ length: count }, (_, i) => `${name}${i},${label}\n`).join('');
 const GOOD = rows(300, 'x', 'a') + rows(300, 'y', 'b');
 
-test('of sound data nothing is said but how many texts are cut', async () => {
+test('valid data gives no warning, only how many texts are cut', async () => {
   const { report, warnings } = await reported(rows(10, 'x', 'c') + rows(10, 'y', 'd'), GOOD);
   assert.deepEqual(warnings, ['no text is cut at 16 positions; the longest has 9']);
   assert.deepEqual(report.overlap, { texts: 0, distinct: 0, other_label: 0 });
   assert.deepEqual(report.majority, { label: 'x', train_share: 0.5, dev_accuracy: 0.5 });
 });
 
-test('texts that are in both', async () => {
+test('texts in both training and dev data are reported', async () => {
   const { report, warnings } = await reported('p,x\nq,y\nr,x\n', `${GOOD}p,x\np,x\nq,x\n`);
   assert.deepEqual(report.overlap, { texts: 3, distinct: 2, other_label: 1 });
   assert.match(
@@ -48,7 +48,7 @@ test('texts that are in both', async () => {
   );
 });
 
-test('a text with two labels, by its lines, also where blank lines stand between', async () => {
+test('a text with two labels is reported with its lines, also if there are blank lines between', async () => {
   const { report, warnings } = await reported('p,x\n\nq,y\np,y\np,y\nr,x\nq,y\nr,y\n', GOOD);
   assert.deepEqual(report.contradictions, {
     train: {
@@ -61,25 +61,25 @@ test('a text with two labels, by its lines, also where blank lines stand between
     dev: { texts: 0, lines: [] },
   });
   assert.equal(warnings[0], 'train.csv: 2 texts have more than one label, such as lines 2 and 5; 7 and 9');
-  // In the parts of a split lines are still those of the file.
+  // In the parts of a split the line numbers are those of the file.
   const whole = await load(`text,label\n${GOOD}p,x\np,y\n`, 'train.csv');
-  const problem = problemOf(...whole.split(0.3, 1));
-  const { contradictions } = await dataReport(problem, NO_CUTS);
+  const problem = buildProblem(...whole.split(0.3, 1));
+  const { contradictions } = await buildDataReport(problem, NO_CUTS);
   assert.deepEqual([...contradictions.train.lines, ...contradictions.dev.lines], [[602, 603]]);
 });
 
-test('few dev texts: by how much accuracy is uncertain', async () => {
+test('few dev texts: the uncertainty of accuracy is reported', async () => {
   const { warnings } = await reported(GOOD, rows(10, 'x', 'c') + rows(10, 'y', 'd'));
   assert.match(warnings[0], /^only 20 dev texts: dev accuracy is uncertain by up to ±20\.1 points \(95 % interval\)$/);
   // scipy 1.17.1: binomtest(85, 100).proportion_ci(method='wilson'), and so on.
   const near = (/** @type {number[]} */ got, /** @type {number[]} */ expected) =>
     got.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, String(got)));
-  near(interval95(0.85, 100), [0.7671644040916763, 0.9069401471634337]);
-  near(interval95(0, 10), [0, 0.27753279986288926]);
-  near(interval95(1, 10), [0.7224672001371109, 1]);
+  near(wilsonInterval95(0.85, 100), [0.7671644040916763, 0.9069401471634337]);
+  near(wilsonInterval95(0, 10), [0, 0.27753279986288926]);
+  near(wilsonInterval95(1, 10), [0.7224672001371109, 1]);
 });
 
-test('labels on one side only: in training it is said, in dev it is an error that says what to do', async () => {
+test('a label only in training data is reported; only in dev data it is an error with a remedy', async () => {
   const { report, warnings } = await reported(`${rows(10, 'x', 'c')}${rows(10, 'y', 'd')}e,z\nf,w\n`, GOOD);
   assert.deepEqual(report.labels_without_dev, ['w', 'z']);
   assert.equal(warnings[0], 'no dev text has the label w, z: how well it is found stays unknown');
@@ -89,7 +89,7 @@ test('labels on one side only: in training it is said, in dev it is an error tha
   );
 });
 
-test('labels out of balance, and what always saying the commonest would give', async () => {
+test('labels out of balance are reported with the majority baseline', async () => {
   const { report, warnings } = await reported(rows(95, 'x', 'c') + rows(5, 'y', 'd'), rows(450, 'x', 'a') + rows(50, 'y', 'b'));
   assert.deepEqual(report.majority, { label: 'x', train_share: 0.95, dev_accuracy: 0.9 });
   assert.match(
@@ -98,7 +98,7 @@ test('labels out of balance, and what always saying the commonest would give', a
   );
 });
 
-test('a text that was taken for the label', async () => {
+test('a text column taken for the label column is reported', async () => {
   const texts = Array.from({ length: 50 }, (_, i) => `${i % 2},评论${i}\n`).join('');
   const { warnings } = await reported(texts, texts);
   assert.ok(
@@ -107,7 +107,7 @@ test('a text that was taken for the label', async () => {
   );
 });
 
-test('labels that were trimmed or read as integers, and empty texts', async () => {
+test('trimmed labels, labels read as integers, and empty texts are reported', async () => {
   const { warnings } = await reported(`c,x \nd,y\n,x\n`, GOOD.replace('a0,x', 'a0, x').replace('a1,x', '\u3000,x'));
   assert.deepEqual(warnings.slice(0, 4), [
     'train.csv: white space around 1 label was removed, from line 2 on',
@@ -119,13 +119,13 @@ test('labels that were trimmed or read as integers, and empty texts', async () =
   assert.equal(floats.warnings[0], 'train.csv: 2 labels such as 1.0 were read as integers, from line 2 on');
 });
 
-test('what a limit takes off texts is counted in tokens', async () => {
+test('tokens that a limit cuts off are counted', async () => {
   const cuts = new CutCounter(toyTokenizer, 6);
   // An id for each character, one before and one after.
   for (const text of ['好', '好好好好', '好好好好好', '好'.repeat(10)]) cuts.add({ text });
   assert.deepEqual(cuts.cuts, { texts: 2, share: 0.5, tokens_lost: 7, tokens_lost_share: 7 / 28, longest: 12 });
-  const problem = problemOf(await load('text,label\np,x\nq,y\n', 'train.csv'), await load(`text,label\n${GOOD}`, 'dev.csv'));
-  const warnings = warningsOf(await dataReport(problem, cuts.cuts), problem, 6);
+  const problem = buildProblem(await load('text,label\np,x\nq,y\n', 'train.csv'), await load(`text,label\n${GOOD}`, 'dev.csv'));
+  const warnings = formatWarnings(await buildDataReport(problem, cuts.cuts), problem, 6);
   assert.equal(
     warnings[0],
     '2 of 602 texts (50.0 %) are cut at 6 positions and lose 25.0 % of all tokens; the longest has 12, see --max-length',

@@ -22,7 +22,7 @@ import { assertWritable, writeDirectory } from '../../node_bridge/support/output
 const DIR = mkdtempSync(join(tmpdir(), 'directory-'));
 after(() => rmSync(DIR, { recursive: true }));
 
-/** Directories whose first file lists them. @type {import('../../node_bridge/support/output_directory.js').Kind} */
+/** Directories whose first file lists them. @type {import('../../node_bridge/support/output_directory.js').DirectoryKind} */
 const KIND = {
   marker: 'mark.json',
   filesOf: (dir) => {
@@ -35,7 +35,7 @@ const OTHER = { ...KIND, marker: 'other.json' };
 /** No process has this number: Linux gives none beyond 2²². */
 const NOBODY = 2 ** 30;
 
-test('a failure in the middle leaves the earlier directory as it was', () => {
+test('a failure in the middle leaves the earlier directory unchanged', () => {
   const dir = join(DIR, 'a');
   writeDirectory(dir, { 'mark.json': 'x', x: '1' }, KIND);
   assert.throws(() => writeDirectory(dir, { 'mark.json': 'y', 'no/such/place': '' }, KIND), /ENOENT/);
@@ -43,12 +43,12 @@ test('a failure in the middle leaves the earlier directory as it was', () => {
   assert.deepEqual(readdirSync(DIR), ['a']);
 });
 
-test('a failure before there was one leaves nothing', () => {
+test('a failure without an earlier directory leaves nothing', () => {
   assert.throws(() => writeDirectory(join(DIR, 'b'), { 'no/such/place': '' }, KIND), /ENOENT/);
   assert.deepEqual(readdirSync(DIR), ['a']);
 });
 
-test('asking first leaves nothing either, and refuses what writing would', () => {
+test('assertWritable leaves nothing and refuses what writing would refuse', () => {
   assertWritable(join(DIR, 'c'), KIND);
   assertWritable(join(DIR, 'a'), KIND);
   assert.deepEqual(readdirSync(DIR), ['a']);
@@ -74,7 +74,7 @@ function mistake(said) {
   };
 }
 
-test('what the list does not name is a refusal that names it, and nothing is touched', () => {
+test('a file that is not listed is refused by name, and nothing is changed', () => {
   const dir = made('foreign', { 'mark.json': 'x', x: '1', 'thesis.docx': 'mine' });
   assert.throws(() => assertWritable(dir, KIND), mistake(/holds thesis\.docx, which its mark\.json does not list/));
   assert.throws(() => writeDirectory(dir, { 'mark.json': 'x' }, KIND), mistake(/holds thesis\.docx/));
@@ -87,7 +87,7 @@ test('what the list does not name is a refusal that names it, and nothing is tou
   assert.equal(readFileSync(join(dir, 'x', 'thesis.docx'), 'utf8'), 'mine');
 });
 
-test('a list that cannot be read allows nothing', () => {
+test('an unreadable list is refused', () => {
   const dir = made('unreadable', { 'mark.json': 'broken', x: '1' });
   assert.throws(
     () => writeDirectory(dir, { 'mark.json': 'x' }, KIND),
@@ -96,7 +96,7 @@ test('a list that cannot be read allows nothing', () => {
   assert.deepEqual(readdirSync(dir).sort(), ['mark.json', 'x']);
 });
 
-test('a link to a directory stays one, and what a listed link leads to stays', () => {
+test('a link to a directory stays a link, and the target of a listed link stays', () => {
   const real = made('real', { 'mark.json': 'x', x: '1' });
   symlinkSync(real, join(DIR, 'link'));
   writeFileSync(join(DIR, 'precious'), 'mine');
@@ -108,7 +108,7 @@ test('a link to a directory stays one, and what a listed link leads to stays', (
   assert.equal(readFileSync(join(DIR, 'precious'), 'utf8'), 'mine');
 });
 
-test('a kill between the two renames: the next run has the old directory again', () => {
+test('after a kill between the two renames the next run restores the old directory', () => {
   // The second rename ends the process, as a power cut would.
   const program = `
     import fs from 'node:fs';
@@ -127,7 +127,7 @@ test('a kill between the two renames: the next run has the old directory again',
   assert.equal(readFileSync(join(dir, 'x'), 'utf8'), '1');
   writeDirectory(dir, { 'mark.json': 'y', y: '2' }, KIND);
   assert.deepEqual(readdirSync(dir).sort(), ['mark.json', 'y']);
-  // What was half made is removed a day later: another machine may still be writing it.
+  // An unfinished directory is removed only after a day, since another machine may be writing it.
   const [half] = readdirSync(DIR).filter((name) => name.startsWith('.killed.'));
   assert.match(half, /^\.killed\.\d+\.partial$/);
   const yesterday = Date.now() / 1000 - 25 * 3600;
@@ -139,7 +139,7 @@ test('a kill between the two renames: the next run has the old directory again',
   );
 });
 
-test('an old directory beside a new one is removed, one of a running process is not touched', () => {
+test('an old directory beside a new one is removed, but not that of a running process', () => {
   const dir = made('twice', { 'mark.json': 'x', x: 'new' });
   for (const [pid, x] of [
     [NOBODY, 'old'],

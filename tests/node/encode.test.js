@@ -46,12 +46,12 @@ let runs = 0;
 /** What the command writes. @param {string[]} options @param {string} [input] @param {string} [bundle] */
 function encoded(options, input, bundle) {
   runs += 1;
-  const place = folder(`run${runs}`);
-  const out = join(place, 'out.safetensors');
+  const directory = folder(`run${runs}`);
+  const out = join(directory, 'out.safetensors');
   const { status, stdout, stderr } = command([...options, '--out', out], input, bundle);
   assert.equal(status, 0, stderr);
   assert.equal(stdout, '');
-  assert.deepEqual(readdirSync(place), ['out.safetensors']);
+  assert.deepEqual(readdirSync(directory), ['out.safetensors']);
   return readSafetensors(readFileSync(out));
 }
 
@@ -87,7 +87,7 @@ function assertRows({ shape, data }, expected, atol = 1e-7) {
     .forEach((value, i) => assert.ok(Math.abs(data[i] - value) <= atol, `at ${i}: got ${data[i]}, expected ${value}`));
 }
 
-test('every output by its name, padded with zeros to the longest text, with ids and mask', () => {
+test('every output is written by name, padded with zeros to the longest text, with ids and mask', () => {
   const { tensors, metadata } = encoded([]);
   const width = 7; // of 这本书很好 with [CLS] and [SEP]
   assert.equal(metadata.bundle, Bundle.open(toy).hash);
@@ -99,23 +99,23 @@ test('every output by its name, padded with zeros to the longest text, with ids 
     scores: ['F32', 5, width, width],
     sequence_output: ['F32', 5, width, WIDTH],
   });
-  const places = Array.from({ length: width }, (_, i) => i);
+  const positions = Array.from({ length: width }, (_, i) => i);
   const rows = TEXTS.map(vectors);
   const zeros = new Array(WIDTH).fill(0);
   const ids = TEXTS.map((text) => Array.from(tokenizer.encode(text).ids));
   assertRows(
     tensors.input_ids,
-    ids.map((row) => places.map((i) => row[i] ?? 0)),
+    ids.map((row) => positions.map((i) => row[i] ?? 0)),
     0,
   );
   assertRows(
     tensors.attention_mask,
-    ids.map((row) => places.map((i) => Number(i < row.length))),
+    ids.map((row) => positions.map((i) => Number(i < row.length))),
     0,
   );
   assertRows(
     { ...tensors.sequence_output, shape: [5, width * WIDTH] },
-    rows.map((row) => places.flatMap((i) => row[i] ?? zeros)),
+    rows.map((row) => positions.flatMap((i) => row[i] ?? zeros)),
     0,
   );
   assertRows(
@@ -126,11 +126,11 @@ test('every output by its name, padded with zeros to the longest text, with ids 
   const dot = (/** @type {number[]} */ a, /** @type {number[]} */ b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
   assertRows(
     { ...tensors.scores, shape: [5, width * width] },
-    rows.map((row) => places.flatMap((i) => places.map((j) => (row[i] && row[j] ? dot(row[i], row[j]) : 0)))),
+    rows.map((row) => positions.flatMap((i) => positions.map((j) => (row[i] && row[j] ? dot(row[i], row[j]) : 0)))),
   );
 });
 
-test('--pooling: one vector a text, by hand from the ids; --normalize divides it by its norm', () => {
+test('--pooling gives one vector per text, equal to a computation from the ids; --normalize divides it by its norm', () => {
   const rows = TEXTS.map(vectors);
   const expected = {
     cls: rows.map(([first]) => first),
@@ -150,7 +150,7 @@ test('--pooling: one vector a text, by hand from the ids; --normalize divides it
   assert.deepEqual(Object.keys(tensors).sort(), ['attention_mask', 'input_ids', 'sequence_output']);
 });
 
-test('a model of a fixed length: its padding is not in the mean', () => {
+test('the mean of a model with a fixed length leaves out padding', () => {
   const fixed = join(dir, 'fixed');
   writeToyBundle(fixed, { fixedLength: 9 });
   const { tensors } = encoded(['--pooling', 'mean'], undefined, fixed);
@@ -161,7 +161,7 @@ test('a model of a fixed length: its padding is not in the mean', () => {
   assert.deepEqual(encoded(['--outputs', 'sequence_output'], undefined, fixed).tensors.sequence_output.shape, [5, 9, WIDTH]);
 });
 
-test('--max-length cuts each text; pairs come as objects', () => {
+test('--max-length cuts each text; pairs are JSON objects', () => {
   const { tensors } = encoded(['--max-length', '4']);
   assert.deepEqual(tensors.input_ids.shape, [5, 4]);
   assert.deepEqual(
@@ -178,7 +178,7 @@ test('--max-length cuts each text; pairs come as objects', () => {
   assertRefused(command(['--workers', '0', '--out', out]), /Expected --workers to be a whole number from 1 to 256, got `0`/);
 });
 
-test('one worker or two, alone or among others, and the library: the same bits, of the embedded model', async () => {
+test('one or two workers, one text or many, and the library give the same bits for the embedded model', async () => {
   const lines = readFileSync(join(root, 'artifacts', 'data', 'dev.jsonl'), 'utf8')
     .split('\n')
     .slice(0, 30);
@@ -216,7 +216,7 @@ test('one worker or two, alone or among others, and the library: the same bits, 
   encoder.dispose();
 });
 
-test('a place for --out that cannot be is refused before a text is read', async () => {
+test('an impossible --out is refused before a text is read', async () => {
   writeFileSync(join(dir, 'file'), '');
   const bad = /** @type {[string, RegExp][]} */ ([
     [join(dir, 'nowhere', 'x.safetensors'), /the directory .*nowhere of .* is not there; make it first/],
@@ -236,9 +236,9 @@ test('a place for --out that cannot be is refused before a text is read', async 
   }
 });
 
-test('options that cannot be are refused, and nothing is left behind', () => {
-  const place = folder('options');
-  const out = ['--out', join(place, 'x.safetensors')];
+test('invalid options are refused, and nothing is left behind', () => {
+  const directory = folder('options');
+  const out = ['--out', join(directory, 'x.safetensors')];
   assertRefused(command([...out, '--pooling', 'max']), /--pooling: got `max`, expected one of sequence, cls, mean, pooled/);
   assertRefused(
     command([...out, '--pooling', 'sequence', '--normalize']),
@@ -249,22 +249,22 @@ test('options that cannot be are refused, and nothing is left behind', () => {
   assertRefused(command(out, ''), /Expected texts on stdin, got none/);
   assertRefused(command([...out, '--jsonl'], '{"text": "好"}\n{"text": 7}\n'), /stdin:2: got 7/);
   assertRefused(command([...out, '--pooling', 'mean', '--no-special-tokens'], '好\n\n'), /stdin:2: the text has no token/);
-  assert.deepEqual(readdirSync(place), []);
+  assert.deepEqual(readdirSync(directory), []);
 });
 
-test('an output that is not finite is refused, by its line', () => {
+test('an output that is not finite is refused with its line', () => {
   const torn = join(dir, 'torn');
   writeToyBundle(torn, { nanOf: tokenizer.encode('书').ids[1] });
-  const place = folder('nan');
+  const directory = folder('nan');
   for (const options of [[], ['--pooling', 'mean'], ['--pooling', 'pooled', '--workers', '2']]) {
-    const { status, stderr } = command([...options, '--out', join(place, 'x.safetensors')], undefined, torn);
+    const { status, stderr } = command([...options, '--out', join(directory, 'x.safetensors')], undefined, torn);
     assert.equal(status, 1, stderr);
     assert.match(stderr, /\nerror: The encoder gave a vector that is not finite for stdin:[24]|^error: .* stdin:[24]/);
   }
-  assert.deepEqual(readdirSync(place), []);
+  assert.deepEqual(readdirSync(directory), []);
 });
 
-test('more texts than a call takes arguments, and memory that does not grow with them', { timeout: 600_000 }, () => {
+test('more texts than a call can have arguments, in constant memory', { timeout: 600_000 }, () => {
   /** Its peak in KiB. @param {number} count */
   const peak = (count) => {
     const out = join(dir, 'many.safetensors');
@@ -285,25 +285,25 @@ test('more texts than a call takes arguments, and memory that does not grow with
   assert.ok(grown < 48, `${few.kib} KiB for 20,000 texts, ${many.kib} KiB for 150,000`);
 });
 
-test('an output larger than the disk is refused when the texts are known, not when the disk is full', () => {
+test('an output larger than the disk is refused before encoding, not when the disk is full', () => {
   const vast = join(dir, 'vast');
   writeToyBundle(vast);
   const contract = JSON.parse(readFileSync(join(vast, 'bundle.json'), 'utf8'));
   contract.outputs[1].shape = ['batch', 1e9, 1e4];
   writeFileSync(join(vast, 'bundle.json'), JSON.stringify(contract));
-  const place = folder('vast-out');
-  const result = command(['--outputs', 'scores', '--out', join(place, 'x.safetensors')], undefined, vast);
+  const directory = folder('vast-out');
+  const result = command(['--outputs', 'scores', '--out', join(directory, 'x.safetensors')], undefined, vast);
   // 5 texts of 10¹³ numbers of 4 bytes, and of 24 ids and as many masks.
   assertRefused(
     { ...result, stderr: result.stderr.slice(result.stderr.indexOf('error')) },
     /--out: .* will have at least 200000000\.0 MB, but [\d.]+ MB are free there/,
   );
-  assert.deepEqual(readdirSync(place), []);
+  assert.deepEqual(readdirSync(directory), []);
 });
 
-/** @param {string} place @param {NodeJS.Signals} signal */
-function interrupted(place, signal) {
-  const out = join(place, 'x.safetensors');
+/** @param {string} directory @param {NodeJS.Signals} signal */
+function interrupted(directory, signal) {
+  const out = join(directory, 'x.safetensors');
   const child = spawn(process.execPath, [program, '--bundle', embedded, '--backend', 'wasm', '--workers', '2', '--out', out]);
   let stderr = '';
   let sent = false;
@@ -316,22 +316,24 @@ function interrupted(place, signal) {
   return new Promise((resolve) => child.on('close', (status) => resolve({ status, stderr })));
 }
 
-test('stopped, it leaves nothing behind', async () => {
-  const place = folder('stopped');
+test('a stopped encode.js leaves nothing behind', async () => {
+  const directory = folder('stopped');
   for (const [signal, code] of /** @type {const} */ ([
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ])) {
-    const { status, stderr } = /** @type {{status: number, stderr: string}} */ (await interrupted(place, signal));
+    const { status, stderr } = /** @type {{status: number, stderr: string}} */ (await interrupted(directory, signal));
     assert.equal(status, code, stderr);
     assert.match(stderr, /stopped; nothing was written\n$/);
-    assert.deepEqual(readdirSync(place), []);
+    assert.deepEqual(readdirSync(directory), []);
   }
 });
 
-test('where the output does not fit, the old file stays and nothing is left', { skip: process.platform === 'win32' }, () => {
-  const place = folder('full');
-  const out = join(place, 'x.safetensors');
+test('if the output does not fit on the disk, the old file stays and nothing else is left', {
+  skip: process.platform === 'win32',
+}, () => {
+  const directory = folder('full');
+  const out = join(directory, 'x.safetensors');
   writeFileSync(out, 'old');
   // A file may have 4 blocks of 512 or 1024 bytes; the output has more.
   const line = `ulimit -f 4 && exec "$0" "$@"`;
@@ -339,6 +341,6 @@ test('where the output does not fit, the old file stays and nothing is left', { 
   const { status, stderr } = spawnSync('sh', args, { input: `${TEXTS.join('\n')}\n`.repeat(20), encoding: 'utf8' });
   assert.equal(status, 3, stderr);
   assert.match(stderr, /^error: the file is too large for this place at .*x\.safetensors \(EFBIG\); give another place, .*\n$/);
-  assert.deepEqual(readdirSync(place), ['x.safetensors']);
+  assert.deepEqual(readdirSync(directory), ['x.safetensors']);
   assert.equal(readFileSync(out, 'utf8'), 'old');
 });

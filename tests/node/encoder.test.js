@@ -41,7 +41,7 @@ test('every output is Python’s within 1e-5', async () => {
   }
 });
 
-test('position 0 is that of sequence_output', async () => {
+test('firstPosition is position 0 of sequence_output', async () => {
   const rows = await encoder.firstPosition(encodings);
   const { sequence_output: whole } = await encoder.run(encodings);
   const [, sequence, hidden] = whole.shape;
@@ -51,7 +51,7 @@ test('position 0 is that of sequence_output', async () => {
   });
 });
 
-test('texts give the vectors of their ids; what is no text is named by its place', async () => {
+test('texts give the vectors of their ids; an element that is no text is named by its index', async () => {
   const vectors = await encoder.encode([...texts, { sentence1: texts[0], sentence2: texts[1] }]);
   const pair = Tokenizer.fromBundle(bundle).encode(texts[0], { pair: texts[1] });
   for (const [i, encoding] of [...encodings, pair].entries()) {
@@ -77,7 +77,7 @@ test('more positions than the model has are refused', async () => {
   });
 });
 
-test('more texts than a call takes arguments are padded', () => {
+test('more texts than a call can have arguments are padded', () => {
   const one = { ids: Int32Array.of(7), typeIds: new Int32Array(1) };
   const { input_ids } = encoder.pad(new Array(200_000).fill(one));
   assert.deepEqual(input_ids.shape, [200_000, 1]);
@@ -103,7 +103,7 @@ test('poolings: the mean and [CLS] of sequence_output, pooled_output, and all po
   unit.forEach((value, i) => assert.ok(Math.abs(value - mean[i] / norm) < 1e-7));
 });
 
-test('a pooling that is none is refused', async () => {
+test('an unknown pooling is refused', async () => {
   const refused = (/** @type {any} */ options, /** @type {RegExp} */ message) =>
     assert.rejects(encoder.encode(['好'], options), (error) => {
       assert.ok(error instanceof UserError);

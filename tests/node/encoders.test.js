@@ -12,7 +12,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bundle = Bundle.open(join(root, 'artifacts', 'bundle', 'albert_tiny'));
 const text = { ids: Int32Array.of(101, 2, 3, 102), typeIds: new Int32Array(4) };
 
-test('one in this thread or several beside it: as many lanes, and the same bits', async () => {
+test('one encoder in this thread and several workers have as many lanes and give the same bits', async () => {
   const rows = [];
   for (const workers of [1, 2]) {
     const encoders = await openEncoders(bundle, { backend: 'wasm', workers });
@@ -23,13 +23,13 @@ test('one in this thread or several beside it: as many lanes, and the same bits'
   assert.deepEqual(rows[1], rows[0]);
 });
 
-test('auto says which backend it took, whatever the number', async () => {
+test('auto says which backend it chose, for any number of workers', async () => {
   const encoders = await openEncoders(bundle, { workers: 2 });
   assert.match(encoders.notice, /backend (native|wasm)/);
   await encoders.dispose();
 });
 
-test('a number of encoders that cannot be is refused', async () => {
+test('an invalid number of workers is refused', async () => {
   for (const workers of [0, -1, 1.5, Number.NaN]) {
     await assert.rejects(openEncoders(bundle, { backend: 'wasm', workers }), (error) => {
       assert.ok(error instanceof UserError);

@@ -15,7 +15,7 @@ const encoding = (length) => ({
   typeIds: Int32Array.from({ length }, (_, i) => i % 2),
 });
 
-test('what was added comes back in order, in windows of bounded size; no file is seen', () => {
+test('encodings come back in order, in batches of limited size; no file is visible', () => {
   const spool = new EncodingSpool(join(dir, 'x.partial'));
   assert.deepEqual(readdirSync(dir), []);
   // Empty, short, and longer than what is written at a time.
@@ -28,7 +28,7 @@ test('what was added comes back in order, in windows of bounded size; no file is
   );
   for (let pass = 0; pass < 2; pass += 1) {
     let next = 0;
-    for (const { first, encodings } of spool.windows({ texts: 700, positions: 9000 })) {
+    for (const { first, encodings } of spool.batches({ texts: 700, positions: 9000 })) {
       assert.equal(first, next);
       const size = encodings.reduce((sum, { ids }) => sum + ids.length, 0);
       assert.ok(encodings.length <= 700 && (size <= 9000 || encodings.length === 1));

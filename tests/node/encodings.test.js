@@ -7,8 +7,8 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { readExamples } from '../../node_bridge/data/dataset.js';
-import { encodingFrom } from '../../node_bridge/data/encodings.js';
-import { lines } from '../../node_bridge/data/lines.js';
+import { parseEncoding } from '../../node_bridge/data/encodings.js';
+import { readLines } from '../../node_bridge/data/lines.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -28,7 +28,7 @@ async function load(bytes, encoding = 'utf-8') {
   const path = join(DIR, 'data.csv');
   writeFileSync(path, bytes);
   const examples = [];
-  for await (const { text, label } of readExamples(path, { encoding: encodingFrom(encoding) })) examples.push([text, label]);
+  for await (const { text, label } of readExamples(path, { encoding: parseEncoding(encoding) })) examples.push([text, label]);
   return examples;
 }
 
@@ -49,7 +49,7 @@ const ROWS = [
   ['床很硬', '0'],
 ];
 
-test('each encoding by each of its names', async () => {
+test('each encoding is read by each of its names', async () => {
   for (const name of ['gb18030', 'GBK', 'gb2312', 'cp936']) assert.deepEqual(await load(GBK, name), ROWS);
   const rare = Buffer.concat([Buffer.from('text,label\n'), RARE, Buffer.from(',1\n')]);
   assert.deepEqual(await load(rare, 'gb18030'), [['朱镕基喆囍𠀀', '1']]);
@@ -65,12 +65,12 @@ test('each encoding by each of its names', async () => {
   // U+4E0A has the byte of a line end in it.
   assert.deepEqual(await load(Buffer.from('text,label\n上上,1\n', 'utf16le'), 'utf-16'), [['上上', '1']]);
   assert.throws(
-    () => encodingFrom('utf-7'),
+    () => parseEncoding('utf-7'),
     /--encoding to be one of utf-8, gb18030, gbk, big5, utf-16, utf-16le, utf-16be, got `utf-7`/,
   );
 });
 
-test('a JSON array and JSON lines in another encoding', async () => {
+test('a JSON array and JSON lines are read in another encoding', async () => {
   const json = JSON.stringify([
     { text: '上\n下', label: 1 },
     { text: '好', label: 0 },
@@ -85,7 +85,7 @@ test('a JSON array and JSON lines in another encoding', async () => {
   await refuses(gbk, 'utf-8', /is not UTF-8 but GB18030 \(GBK\), it reads “\[\{"text":"好书","label”; add --encoding gb18030/);
 });
 
-test('a file in another encoding is one mistake, with the option that mends it', async () => {
+test('a file in another encoding is one error, with the option that fixes it', async () => {
   await refuses(
     GBK,
     'utf-8',
@@ -110,12 +110,12 @@ test('a file in another encoding is one mistake, with the option that mends it',
   await refuses(Buffer.from('PAR1and more'), 'utf-8', /is Parquet, not text; write it as JSON lines/);
 });
 
-test('GBK that begins after a million bytes of ASCII is seen as well', async () => {
+test('GBK that begins after a million bytes of ASCII is detected too', async () => {
   const ascii = Buffer.from(`text,label\n${'plain text,1\n'.repeat(80_000)}`);
   await refuses(Buffer.concat([ascii, GBK.subarray(11)]), 'utf-8', /is not UTF-8 but GB18030/);
 });
 
-test('a line that is broken is named as a line, in either encoding', async () => {
+test('a broken line is named by its number, in either encoding', async () => {
   const broken = Buffer.concat([Buffer.from(TABLE), Buffer.from([0xe5, 0xa5]), Buffer.from(',1\n')]);
   await refuses(broken, 'utf-8', /data\.csv:4: invalid UTF-8; /);
   // The one line that is not ASCII, cut in its last character.
@@ -136,7 +136,7 @@ test('a line that is broken is named as a line, in either encoding', async () =>
   );
 });
 
-test('no review of the embedded data is taken for another encoding, wherever it is cut', async () => {
+test('no embedded review is mistaken for another encoding, wherever it is cut', async () => {
   const reviews = readFileSync(join(ROOT, 'artifacts', 'data', 'dev.jsonl'), 'utf8')
     .trimEnd()
     .split('\n')
@@ -145,7 +145,7 @@ test('no review of the embedded data is taken for another encoding, wherever it 
   for (const [i, text] of reviews.entries()) {
     const bytes = Buffer.from(text).subarray(0, 1 + ((7 * i) % 60));
     const read = async () => {
-      for await (const line of lines(/** @type {any} */ ([bytes]), 'stdin')) assert.ok(text.startsWith(line));
+      for await (const line of readLines(/** @type {any} */ ([bytes]), 'stdin')) assert.ok(text.startsWith(line));
     };
     await read().catch((error) => {
       broken += 1;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Confusion, evaluate, macroF1, mostProbable } from '../../node_bridge/classifier/evaluation.js';
-import { held } from '../../node_bridge/classifier/feature_sets.js';
+import { ConfusionCounts, evaluate, computeMacroF1, findMostProbable } from '../../node_bridge/classifier/evaluation.js';
+import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
 
 test('cross-entropy, accuracy, and the most probable label', async () => {
   const rows = [
@@ -11,7 +11,7 @@ test('cross-entropy, accuracy, and the most probable label', async () => {
     [1, 0, 0],
   ].map((row) => Float32Array.from(row));
   const head = { labels: ['a', 'b', 'c'], probabilitiesOf: async () => rows };
-  const { loss, accuracy, confusion } = await evaluate(head, held(rows, 3), Int32Array.of(0, 2, 1));
+  const { loss, accuracy, confusion } = await evaluate(head, featuresInMemory(rows, 3), Int32Array.of(0, 2, 1));
   assert.deepEqual(confusion.matrix, [
     [1, 0, 0],
     [1, 0, 0],
@@ -24,18 +24,18 @@ test('cross-entropy, accuracy, and the most probable label', async () => {
 /** A confusion with these counts. @param {number[][]} matrix */
 function confusionOf(matrix) {
   const pairs = matrix.flatMap((row, i) => row.flatMap((count, j) => new Array(count).fill([i, j])));
-  return new Confusion(
+  return new ConfusionCounts(
     pairs.map(([truth]) => truth),
     pairs.map(([, predicted]) => predicted),
     matrix.length,
   );
 }
 
-test('macro-F1: the mean over labels, of which one that is never seen does not count', () => {
+test('macro-F1 is the mean over labels; a label that never occurs does not count', () => {
   // Precision 2/3 and recall 2/4 give 4/7; 3/5 and 3/4 give 2/3.
   assert(
     Math.abs(
-      macroF1(
+      computeMacroF1(
         confusionOf([
           [2, 2],
           [1, 3],
@@ -45,7 +45,7 @@ test('macro-F1: the mean over labels, of which one that is never seen does not c
     ) < 1e-12,
   );
   assert.equal(
-    macroF1(
+    computeMacroF1(
       confusionOf([
         [5, 0, 0],
         [0, 0, 0],
@@ -55,7 +55,7 @@ test('macro-F1: the mean over labels, of which one that is never seen does not c
     1,
   );
   assert.equal(
-    macroF1(
+    computeMacroF1(
       confusionOf([
         [0, 4],
         [0, 4],
@@ -65,7 +65,7 @@ test('macro-F1: the mean over labels, of which one that is never seen does not c
   );
 });
 
-test('more texts than are held at a time are counted once each', async () => {
+test('with more texts than fit in a batch each is counted once', async () => {
   const count = 20_000;
   const rows = Array.from({ length: count }, (_, i) => Float32Array.of(i % 3 === 0 ? 1 : 0, i % 3 === 0 ? 0 : 1));
   /** @type {number[]} */
@@ -81,7 +81,7 @@ test('more texts than are held at a time are counted once each', async () => {
       });
     },
   };
-  const { confusion } = await evaluate(head, held(rows, 2), new Int32Array(count));
+  const { confusion } = await evaluate(head, featuresInMemory(rows, 2), new Int32Array(count));
   assert.deepEqual(confusion.matrix, [
     [6667, 13333],
     [0, 0],
@@ -89,9 +89,9 @@ test('more texts than are held at a time are counted once each', async () => {
   assert(Math.max(...asked) < count);
 });
 
-test('the first of the most probable labels, of more labels than a call takes arguments', () => {
+test('of equal probabilities the first label wins, with more labels than a call can have arguments', () => {
   const row = new Float32Array(200_000);
   row[150_000] = 0.5;
   row[150_001] = 0.5;
-  assert.equal(mostProbable(row), 150_000);
+  assert.equal(findMostProbable(row), 150_000);
 });

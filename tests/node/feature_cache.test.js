@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { textKey } from '../../node_bridge/data/text_keys.js';
+import { computeTextKey } from '../../node_bridge/data/text_keys.js';
 import { openStore } from '../../node_bridge/encoder/feature_cache.js';
 
 const CACHE = mkdtempSync(join(tmpdir(), 'cache-'));
@@ -24,9 +24,9 @@ function size(other) {
   return store.size;
 }
 
-test('vectors are found by all that decides what they are, and by nothing else', () => {
+test('vectors are found by all that decides their values, and by nothing else', () => {
   const store = openStore(CACHE, WHAT, 1, assert.fail);
-  store.add([textKey({ text: '好' })], [Float32Array.of(1)]);
+  store.add([computeTextKey({ text: '好' })], [Float32Array.of(1)]);
   store.close();
 
   assert.equal(size({}), 1);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { KeyTable, textKey } from '../../node_bridge/data/text_keys.js';
+import { KeyTable, computeTextKey } from '../../node_bridge/data/text_keys.js';
 import { FeatureStore } from '../../node_bridge/encoder/feature_cache.js';
 import { EnvironmentProblem } from '../../node_bridge/support/errors.js';
 import { encodeSafetensors, readSafetensors } from '../../node_bridge/support/safetensors.js';
@@ -23,24 +23,24 @@ function vector(i) {
 function add(store, from, to) {
   const numbers = Array.from({ length: to - from }, (_, i) => from + i);
   store.add(
-    numbers.map((i) => textKey({ text: String(i) })),
+    numbers.map((i) => computeTextKey({ text: String(i) })),
     numbers.map(vector),
   );
 }
 
 /** @param {FeatureStore} store @param {number} i */
 function read(store, i) {
-  const place = store.find(textKey({ text: String(i) }));
-  if (place === undefined) return undefined;
-  const data = new Float32Array(2 + HIDDEN * store.positions(place));
-  store.copy(place, data, 1);
+  const index = store.find(computeTextKey({ text: String(i) }));
+  if (index === undefined) return undefined;
+  const data = new Float32Array(2 + HIDDEN * store.positions(index));
+  store.copy(index, data, 1);
   return data.slice(1, -1);
 }
 
-test('what was put in comes out, at once and in another process, from any shard', () => {
+test('vectors come back unchanged, at once and after reopening, from any shard', () => {
   const dir = join(DIR, 'in', 'depth');
   const store = FeatureStore.open(dir, HIDDEN, assert.fail);
-  // More shards than are held open.
+  // More shards than files that are open at a time.
   for (let shard = 0; shard < 80; shard += 1) add(store, 5 * shard, 5 * (shard + 1));
   const again = FeatureStore.open(dir, HIDDEN, assert.fail);
   for (const each of [store, again]) {
@@ -49,15 +49,15 @@ test('what was put in comes out, at once and in another process, from any shard'
       const text = (i * 7919) % 400;
       assert.deepEqual(read(each, text), vector(text));
     }
-    assert.equal(each.find(textKey({ text: '400' })), undefined);
-    assert.equal(each.find(textKey({ text: '1', pair: '' })), undefined);
+    assert.equal(each.find(computeTextKey({ text: '400' })), undefined);
+    assert.equal(each.find(computeTextKey({ text: '1', pair: '' })), undefined);
     each.close();
   }
   const [name] = readdirSync(dir);
   assert.deepEqual(Object.keys(readSafetensors(readFileSync(join(dir, name))).tensors), ['keys', 'positions', 'vectors']);
 });
 
-test('a damaged shard is told, thrown away, and its texts are missing; the others stay', () => {
+test('a damaged shard is reported and removed, and its texts are missing; the others stay', () => {
   const dir = join(DIR, 'damaged');
   const store = FeatureStore.open(dir, HIDDEN, assert.fail);
   add(store, 0, 10);
@@ -74,9 +74,9 @@ test('a damaged shard is told, thrown away, and its texts are missing; the other
     const bytes = readFileSync(path);
     writeFileSync(path, damage(Buffer.from(bytes)));
     /** @type {string[]} */
-    const told = [];
-    const again = FeatureStore.open(dir, HIDDEN, (damaged) => told.push(damaged));
-    assert.deepEqual(told, [path]);
+    const damagedPaths = [];
+    const again = FeatureStore.open(dir, HIDDEN, (damaged) => damagedPaths.push(damaged));
+    assert.deepEqual(damagedPaths, [path]);
     assert.equal(again.size, 10);
     assert.equal(read(again, 3), undefined);
     assert.deepEqual(read(again, 13), vector(13));
@@ -85,7 +85,7 @@ test('a damaged shard is told, thrown away, and its texts are missing; the other
   }
 });
 
-test('what a dead process left half-written goes; what a living one writes stays', () => {
+test('a partial file of a dead process is removed; one of a running process stays', () => {
   const dir = join(DIR, 'partial');
   FeatureStore.open(dir, HIDDEN, assert.fail);
   const names = [`a.safetensors.${2 ** 22 + 1}.partial`, `b.safetensors.${process.pid}.partial`];
@@ -94,7 +94,7 @@ test('what a dead process left half-written goes; what a living one writes stays
   assert.deepEqual(readdirSync(dir), [names[1]]);
 });
 
-test('a key table holds what a Map holds', () => {
+test('a KeyTable has the same entries as a Map', () => {
   const table = new KeyTable();
   /** @type {Map<string, number>} */
   const map = new Map();
@@ -109,7 +109,7 @@ test('a key table holds what a Map holds', () => {
   assert.equal(table.get(Int32Array.of(0, 0, 0, 0)), undefined);
 });
 
-test('vectors that are changed while they are in use are noticed, not used', () => {
+test('vectors that change while they are in use are detected, not used', () => {
   const dir = join(DIR, 'changed');
   const store = FeatureStore.open(dir, HIDDEN, assert.fail);
   add(store, 0, 10);
@@ -137,12 +137,12 @@ test('vectors that are changed while they are in use are noticed, not used', () 
   assert.throws(() => read(store, 3), noticed);
   store.close();
   /** @type {string[]} */
-  const told = [];
-  assert.equal(FeatureStore.open(dir, HIDDEN, (damaged) => told.push(damaged)).size, 0);
-  assert.deepEqual(told, [path]);
+  const damagedPaths = [];
+  assert.equal(FeatureStore.open(dir, HIDDEN, (damaged) => damagedPaths.push(damaged)).size, 0);
+  assert.deepEqual(damagedPaths, [path]);
 });
 
-test('a file that has its sha256 and is no shard of this store is thrown away', () => {
+test('a file with the right sha256 that is no shard of this store is removed', () => {
   const dir = join(DIR, 'no-shard');
   FeatureStore.open(dir, HIDDEN, assert.fail);
   const keys = { dtype: /** @type {const} */ ('I32'), shape: [1, 4], data: new Int32Array(4) };
@@ -174,9 +174,9 @@ test('a file that has its sha256 and is no shard of this store is thrown away', 
     const name = `${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}.safetensors`;
     writeFileSync(join(dir, name), bytes);
     /** @type {string[]} */
-    const told = [];
-    assert.equal(FeatureStore.open(dir, HIDDEN, (damaged) => told.push(damaged)).size, 0);
-    assert.deepEqual(told, [join(dir, name)]);
+    const damagedPaths = [];
+    assert.equal(FeatureStore.open(dir, HIDDEN, (damaged) => damagedPaths.push(damaged)).size, 0);
+    assert.deepEqual(damagedPaths, [join(dir, name)]);
     assert.deepEqual(readdirSync(dir), []);
   }
 });

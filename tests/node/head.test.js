@@ -13,8 +13,8 @@ import { useBackend } from '../../node_bridge/backends/index.js';
 import { verifyClassifier } from '../../node_bridge/classifier/classifier.js';
 import { readDescription } from '../../node_bridge/classifier/classifier_files.js';
 import { evaluate } from '../../node_bridge/classifier/evaluation.js';
-import { held } from '../../node_bridge/classifier/feature_sets.js';
-import { fit } from '../../node_bridge/classifier/fitting.js';
+import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
+import { fitHead } from '../../node_bridge/classifier/fitting.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { CheckFailed, UserError } from '../../node_bridge/support/errors.js';
 import { resealClassifier, toyBundle } from './toys.js';
@@ -51,7 +51,7 @@ const DETAILS = /** @type {const} */ ({
 /** @param {object} [options] @param {number} [seed] */
 async function trained(options = {}, seed = 1) {
   const classifier = Head.create({ hidden: HIDDEN, labels: LABELS, seed });
-  await fit(classifier, held(FEATURES, HIDDEN), TARGETS, { epochs: 2, batchSize: 8, seed, ...options });
+  await fitHead(classifier, featuresInMemory(FEATURES, HIDDEN), TARGETS, { epochs: 2, batchSize: 8, seed, ...options });
   return classifier;
 }
 
@@ -78,7 +78,7 @@ function weightsIn(dir) {
 }
 
 for (const backend of ['wasm', 'cpu']) {
-  test(`${backend}: learns a separable set; tensors are flat over epochs, and none is left`, async () => {
+  test(`${backend}: learns a separable set; the number of tensors stays constant and none is left`, async () => {
     await useBackend(backend);
     const before = tf.memory().numTensors;
     /** @type {number[]} */
@@ -89,13 +89,13 @@ for (const backend of ['wasm', 'cpu']) {
     const classifier = await trained({
       epochs: 6,
       onBatch: (/** @type {number} */ count) => (rows += count),
-      onEpoch: async (/** @type {import('../../node_bridge/classifier/fitting.js').Epoch} */ epoch) => {
+      onEpoch: async (/** @type {import('../../node_bridge/classifier/fitting.js').EpochFigures} */ epoch) => {
         await turn();
         tensors.push(epoch.tensors);
         losses.push(epoch.loss);
       },
     });
-    const { accuracy, loss, confusion } = await evaluate(classifier, held(FEATURES, HIDDEN), TARGETS);
+    const { accuracy, loss, confusion } = await evaluate(classifier, featuresInMemory(FEATURES, HIDDEN), TARGETS);
     assert.equal(accuracy, 1);
     assert.deepEqual(confusion.matrix, [
       [20, 0, 0],
@@ -109,7 +109,7 @@ for (const backend of ['wasm', 'cpu']) {
     assert.equal(tf.memory().numTensors, before);
   });
 
-  test(`${backend}: a seed gives the same bytes again, another seed others`, async () => {
+  test(`${backend}: a seed gives the same bytes again, another seed gives others`, async () => {
     await useBackend(backend);
     const bytes = async (/** @type {number} */ seed) => {
       const dir = await saved(await trained({}, seed), `seed-${backend}`);
@@ -120,7 +120,7 @@ for (const backend of ['wasm', 'cpu']) {
     assert.notDeepEqual(await bytes(2), first);
   });
 
-  test(`${backend}: probabilities are what plain arithmetic makes of the saved weights`, async () => {
+  test(`${backend}: probabilities equal a plain computation from the saved weights`, async () => {
     await useBackend(backend);
     const classifier = await trained();
     const w = weightsIn(await saved(classifier, `plain-${backend}`));
@@ -133,11 +133,11 @@ for (const backend of ['wasm', 'cpu']) {
     rows.forEach((row, i) => {
       const exps = layer(layer(FEATURES[i], 'hidden').map(Math.tanh), 'probabilities').map(Math.exp);
       const total = exps.reduce((a, b) => a + b, 0);
-      row.forEach((p, place) => assert(Math.abs(p - exps[place] / total) < 1e-6));
+      row.forEach((p, index) => assert(Math.abs(p - exps[index] / total) < 1e-6));
     });
   });
 
-  test(`${backend}: the same floats in a new process, and whatever the batch`, async () => {
+  test(`${backend}: the same floats after loading again, and for any batch size`, async () => {
     await useBackend(backend);
     const classifier = await trained();
     const many = Array.from({ length: 300 }, (_, i) => FEATURES[i % 60]);
@@ -166,7 +166,7 @@ for (const backend of ['wasm', 'cpu']) {
   });
 }
 
-test('plain loadLayersModel reads it', async () => {
+test('plain loadLayersModel reads a saved head', async () => {
   await useBackend('wasm');
   const classifier = await trained();
   const dir = await saved(classifier, 'standard');
@@ -181,10 +181,10 @@ test('plain loadLayersModel reads it', async () => {
   assert.deepEqual(output.dataSync(), (await classifier.probabilities([FEATURES[0]]))[0]);
 });
 
-test('a classifier of another bundle, a damaged one, and none', async () => {
+test('a classifier of another bundle, a damaged one and a missing one are refused', async () => {
   const dir = await saved(await trained(), 'refused');
-  const refused = (/** @type {string} */ place, /** @type {RegExp} */ message, hash = 'a'.repeat(64)) =>
-    assert.rejects(Head.load(place, toyBundle(hash, HIDDEN)), (error) => {
+  const refused = (/** @type {string} */ index, /** @type {RegExp} */ message, hash = 'a'.repeat(64)) =>
+    assert.rejects(Head.load(index, toyBundle(hash, HIDDEN)), (error) => {
       assert(error instanceof UserError, String(error));
       assert.match(error.message, message);
       return true;
@@ -211,7 +211,7 @@ async function assertRefused(dir, said, bundle = toyBundle('a'.repeat(64), HIDDE
   });
 }
 
-test('a classifier that was edited after its training is refused, whatever was edited', async () => {
+test('a classifier that was edited after training is refused, for any edit', async () => {
   const dir = await saved(await trained(), 'edited');
   const path = join(dir, 'classifier.json');
   const text = readFileSync(path, 'utf8');
@@ -233,7 +233,7 @@ test('a classifier that was edited after its training is refused, whatever was e
   (await Head.load(dir, toyBundle('a'.repeat(64), HIDDEN))).dispose();
 });
 
-test('a description of another model is refused, sealed or not', async () => {
+test('a description of another model is refused, with or without a right seal', async () => {
   const dir = await saved(await trained(), 'another');
   const description = readFileSync(join(dir, 'classifier.json'));
   const model = readFileSync(join(dir, 'model.json'));
@@ -284,7 +284,7 @@ test('a description of another model is refused, sealed or not', async () => {
   }
 });
 
-test('a weight that changed before a classifier was sealed anew is found by its checksum', async () => {
+test('a weight that changed before a classifier was sealed again is found by its checksum', async () => {
   const dir = await saved(await trained(), 'changed');
   const labels = readDescription(dir).labels;
   const probabilities = labels.map((_, i) => (i === 0 ? 0.5 : 0.5 / (labels.length - 1)));

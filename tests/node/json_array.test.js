@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { arrayElements } from '../../node_bridge/data/json_rows.js';
+import { splitJsonArray } from '../../node_bridge/data/json_rows.js';
 
 /** @param {string} text @param {number} size of the chunks that come */
 async function elements(text, size = text.length) {
@@ -9,7 +9,7 @@ async function elements(text, size = text.length) {
     for (let at = 0; at < text.length; at += size) yield text.slice(at, at + size);
   };
   const found = [];
-  for await (const element of arrayElements(chunks(), 'a.json')) found.push(element);
+  for await (const element of splitJsonArray(chunks(), 'a.json')) found.push(element);
   return found;
 }
 
@@ -58,7 +58,7 @@ test('a large array is never in memory as a whole', async () => {
     for (; sent < 100_000; sent += 1) yield `${sent > 0 ? ',' : ''}{"text":"${sent}"}`;
     yield ']';
   };
-  for await (const { content } of arrayElements(many(), 'a.json')) {
+  for await (const { content } of splitJsonArray(many(), 'a.json')) {
     assert.equal(content, `{"text":"${taken}"}`);
     taken += 1;
     most = Math.max(most, sent - taken);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { columnsFrom } from '../../node_bridge/data/columns.js';
+import { parseColumns } from '../../node_bridge/data/columns.js';
 import { readExamples } from '../../node_bridge/data/dataset.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
@@ -16,7 +16,7 @@ after(() => rmSync(DIR, { recursive: true }));
 async function load(content, { columns, hasHeader } = {}) {
   const path = join(DIR, 'data.txt');
   writeFileSync(path, content);
-  const layout = { hasHeader, columns: columns === undefined ? undefined : columnsFrom(columns) };
+  const layout = { hasHeader, columns: columns === undefined ? undefined : parseColumns(columns) };
   /** @type {string[]} */
   const said = [];
   const rows = [];
@@ -133,7 +133,7 @@ test('a review that begins with a bracket is no JSON', async () => {
   await refuses('["好", 1]\n["坏", 0]\n', {}, /data\.txt:1: got "好", expected a JSON object/);
 });
 
-test('--columns renames the columns of a header by place, or by name', async () => {
+test('--columns renames the columns of a header by order or by name', async () => {
   assert.deepEqual((await load('stars\tbody\tuser\n1\t好书\tx\n0\t坏书\ty\n', { columns: 'label,text,-' })).rows, SINGLE);
   assert.deepEqual((await load('text,label,label\n好书,1,a\n坏书,0,b\n', { columns: 'text,label,_' })).rows, SINGLE);
   assert.deepEqual((await load('stars,body,text\n1,好书,x\n0,坏书,x\n', { columns: 'body=text,stars=label' })).rows, SINGLE);
@@ -158,7 +158,7 @@ test('without a header that is understood, the error has the option to add', asy
   );
 });
 
-test('what could mean two things is refused, and told how to choose', async () => {
+test('ambiguous columns are refused with a way to choose', async () => {
   await refuses(
     'text,review,label\na,b,1\n',
     {},
@@ -214,6 +214,6 @@ test('an option that does not fit the file is refused', async () => {
     'a=b',
     '',
   ]) {
-    assert.throws(() => columnsFrom(wrong), /Expected --columns to be the columns in order, such as .*; got/, wrong);
+    assert.throws(() => parseColumns(wrong), /Expected --columns to be the columns in order, such as .*; got/, wrong);
   }
 });

@@ -10,9 +10,9 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
-import { assertBatch } from '../../node_bridge/classifier/train_settings.js';
-import { TrainingState } from '../../node_bridge/classifier/training.js';
-import { attemptedLines, lines, LONGEST_LINE } from '../../node_bridge/data/lines.js';
+import { assertBatchFitsMemory } from '../../node_bridge/classifier/train_settings.js';
+import { TrainingCheckpoint } from '../../node_bridge/classifier/training.js';
+import { readLinesOrErrors, readLines, MAX_LINE_BYTES } from '../../node_bridge/data/lines.js';
 import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
 import { FeatureStore } from '../../node_bridge/encoder/feature_cache.js';
 import { UserError } from '../../node_bridge/support/errors.js';
@@ -41,30 +41,30 @@ async function* stream(size) {
   yield Buffer.from('\nb\n');
 }
 
-test('a line that is too long is an error in its place, in flat memory', async () => {
+test('a line that is too long is an error in its order, in constant memory', async () => {
   const found = [];
   const before = process.memoryUsage().rss;
-  for await (const line of attemptedLines(stream(600e6), 'x')) found.push(line);
+  for await (const line of readLinesOrErrors(stream(600e6), 'x')) found.push(line);
   assert.equal(found.length, 3);
   assert.deepEqual([found[0], found[2]], ['a', 'b']);
   assert(found[1] instanceof UserError);
   assert.match(found[1].message, /the line has more than 16777216 bytes/);
   assert(process.memoryUsage().rss - before < 300e6);
   await assert.rejects(async () => {
-    for await (const line of lines(stream(LONGEST_LINE + 1), 'data')) void line;
+    for await (const line of readLines(stream(MAX_LINE_BYTES + 1), 'data')) void line;
   }, /data:2: the line has more than/);
 });
 
 test('the longest line that may be is read', async () => {
   const lengths = [];
-  for await (const line of lines(stream(LONGEST_LINE), 'x')) lengths.push(line.length);
-  assert.deepEqual(lengths, [1, LONGEST_LINE, 1]);
+  for await (const line of readLines(stream(MAX_LINE_BYTES), 'x')) lengths.push(line.length);
+  assert.deepEqual(lengths, [1, MAX_LINE_BYTES, 1]);
 });
 
 test('pipes, devices, sockets and directories are no files', posix, async () => {
-  const place = mkdtempSync(join(dir, 'odd-'));
-  execFileSync('mkfifo', [join(place, 'fifo')]);
-  const server = createServer().listen(join(place, 'socket'));
+  const directory = mkdtempSync(join(dir, 'odd-'));
+  execFileSync('mkfifo', [join(directory, 'fifo')]);
+  const server = createServer().listen(join(directory, 'socket'));
   await new Promise((done) => server.once('listening', done));
   for (const [name, kind] of [
     ['fifo', /a pipe/],
@@ -72,16 +72,16 @@ test('pipes, devices, sockets and directories are no files', posix, async () => 
     ['.', /a directory/],
   ]) {
     assert.throws(
-      () => openInput(join(place, String(name))),
+      () => openInput(join(directory, String(name))),
       (error) => error instanceof UserError && new RegExp(kind).test(error.message),
     );
   }
   server.close();
   assert.throws(() => openInput('/dev/zero'), /is a device, expected a file/);
-  assert.throws(() => openInput(join(place, 'a\0b')), /without a zero byte/);
-  writeFileSync(join(place, 'file'), 'abc');
-  assert.equal(String(readInput(join(place, 'file'), 3)), 'abc');
-  assert.throws(() => readInput(join(place, 'file'), 2), /has 3 bytes, expected at most 2/);
+  assert.throws(() => openInput(join(directory, 'a\0b')), /without a zero byte/);
+  writeFileSync(join(directory, 'file'), 'abc');
+  assert.equal(String(readInput(join(directory, 'file'), 3)), 'abc');
+  assert.throws(() => readInput(join(directory, 'file'), 2), /has 3 bytes, expected at most 2/);
 });
 
 test('a file on stdin is a file by the name /dev/stdin too, a pipe is not', posix, () => {
@@ -138,8 +138,8 @@ test('safetensors that the format does not allow', () => {
     [{ x: { ...x, shape: [-2] } }, /no list of sizes/],
     [{ x: { ...x, shape: [2 ** 50] } }, /bytes, expected/],
     [{ x: { ...x, shape: null } }, /no list of sizes/],
-    [{ x: { ...x, data_offsets: [0, 8, 9] } }, /no two places/],
-    [{ x: { ...x, data_offsets: [-8, 0] } }, /no two places/],
+    [{ x: { ...x, data_offsets: [0, 8, 9] } }, /not two offsets/],
+    [{ x: { ...x, data_offsets: [-8, 0] } }, /not two offsets/],
     [{ x, y: x }, /y begins at byte/],
     [{ x: null }, /dtype undefined/],
     [{ x, __metadata__: { a: 1 } }, /something else than strings/],
@@ -212,7 +212,7 @@ test('tokenizers: a fold bomb, an empty special token, a vocab that only claims 
 });
 
 test('what an earlier training left is used only if it is whole', () => {
-  const kept = new TrainingState(join(dir, 'cache'), ['x']);
+  const checkpoint = new TrainingCheckpoint(join(dir, 'cache'), ['x']);
   const epoch = {
     epoch: 1,
     loss: 1,
@@ -226,9 +226,9 @@ test('what an earlier training left is used only if it is whole', () => {
   };
   const state = { epoch: 1, steps: 3, weights: [Float32Array.of(1)], moments: [] };
   const write = (/** @type {any} */ change) =>
-    kept.write({ state, best: { epoch: 1, weights: state.weights }, history: [epoch], ...change });
+    checkpoint.write({ state, best: { epoch: 1, weights: state.weights }, history: [epoch], ...change });
   write({});
-  assert.equal(kept.read()?.state.steps, 3);
+  assert.equal(checkpoint.read()?.state.steps, 3);
   for (const change of [
     { history: [] },
     { history: [{}] },
@@ -237,20 +237,20 @@ test('what an earlier training left is used only if it is whole', () => {
     { state: { ...state, steps: 'x' } },
   ]) {
     write(change);
-    assert.throws(() => kept.read(), /does not say where training was/);
+    assert.throws(() => checkpoint.read(), /does not say where training was/);
   }
-  rmSync(kept.path);
-  mkdirSync(kept.path);
-  assert.throws(() => kept.read(), /is a directory/);
-  kept.remove();
-  assert.equal(kept.read(), undefined);
+  rmSync(checkpoint.path);
+  mkdirSync(checkpoint.path);
+  assert.throws(() => checkpoint.read(), /is a directory/);
+  checkpoint.remove();
+  assert.equal(checkpoint.read(), undefined);
 });
 
 test('a shard of the cache that is none is thrown away, whatever its name says', posix, () => {
-  const place = join(dir, 'features');
-  mkdirSync(place);
+  const directory = join(dir, 'features');
+  mkdirSync(directory);
   const put = (/** @type {Uint8Array} */ bytes) =>
-    writeFileSync(join(place, `${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}.safetensors`), bytes);
+    writeFileSync(join(directory, `${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}.safetensors`), bytes);
   const f32 = (/** @type {number[]} */ shape) => ({
     dtype: /** @type {const} */ ('F32'),
     shape,
@@ -271,14 +271,14 @@ test('a shard of the cache that is none is thrown away, whatever its name says',
     put(Buffer.concat(encodeSafetensors(tensors)));
   }
   put(Buffer.from('no safetensors'));
-  execFileSync('mkfifo', [join(place, `${'0'.repeat(32)}.safetensors`)]);
-  mkdirSync(join(place, `${'1'.repeat(32)}.safetensors`));
+  execFileSync('mkfifo', [join(directory, `${'0'.repeat(32)}.safetensors`)]);
+  mkdirSync(join(directory, `${'1'.repeat(32)}.safetensors`));
   /** @type {string[]} */
   const damaged = [];
-  const store = FeatureStore.open(place, 4, (path) => damaged.push(path));
+  const store = FeatureStore.open(directory, 4, (path) => damaged.push(path));
   assert.equal(store.size, 0);
   assert.equal(damaged.length, 8);
-  assert.deepEqual(readdirSync(place), []);
+  assert.deepEqual(readdirSync(directory), []);
 });
 
 test('encoders and batches that no memory holds', async () => {
@@ -292,9 +292,9 @@ test('encoders and batches that no memory holds', async () => {
   );
   const problem = /** @type {any} */ ({ train: { count: 1e6 }, labels: ['a', 'b'] });
   const asked = /** @type {any} */ ({ batchSize: 1e6, head: 'bilstm', maxLength: 128 });
-  assert.throws(() => assertBatch(asked, problem, 768), /--batch-size to be at most 2730 with/);
-  assertBatch({ ...asked, batchSize: 2730 }, problem, 768);
-  assertBatch(asked, { ...problem, train: { count: 2000 } }, 768);
+  assert.throws(() => assertBatchFitsMemory(asked, problem, 768), /--batch-size to be at most 2730 with/);
+  assertBatchFitsMemory({ ...asked, batchSize: 2730 }, problem, 768);
+  assertBatchFitsMemory(asked, { ...problem, train: { count: 2000 } }, 768);
 });
 
 test('too few descriptors, too small a file: the machine', posix, () => {

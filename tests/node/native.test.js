@@ -10,8 +10,8 @@ import { after, test } from 'node:test';
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { digestOf } from '../../node_bridge/bundle/saved_model/vetting.js';
-import { held } from '../../node_bridge/classifier/feature_sets.js';
-import { fit } from '../../node_bridge/classifier/fitting.js';
+import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
+import { fitHead } from '../../node_bridge/classifier/fitting.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { Encoder } from '../../node_bridge/encoder/encoder.js';
 import { UserError } from '../../node_bridge/support/errors.js';
@@ -192,7 +192,7 @@ test('training gives the same weights twice, and what wasm gives within 1e-4', n
   const trained = async (/** @type {string} */ backend) => {
     await useBackend(backend);
     const classifier = Head.create({ hidden: 4, labels: ['a', 'b', 'c'], seed: 3 });
-    await fit(classifier, held(features, 4), targets, { epochs: 4, batchSize: 16, learningRate: 0.01 });
+    await fitHead(classifier, featuresInMemory(features, 4), targets, { epochs: 4, batchSize: 16, learningRate: 0.01 });
     const rows = await classifier.probabilities(features);
     classifier.dispose();
     return rows;

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import util from 'node:util';
 
-import { mend } from '../../node_bridge/backends/tfjs_node.js';
+import { installNodeShims } from '../../node_bridge/backends/tfjs_node.js';
 import { native, root } from './native_here.js';
 
 const project = mkdtempSync(join(tmpdir(), 'project-'));
@@ -49,14 +49,14 @@ function verify(backend, cwd = root) {
  * @param {string} folder of packages
  */
 function plant(folder) {
-  const place = join(folder, '@tensorflow', 'tfjs-node');
-  mkdirSync(join(place, 'lib', 'napi-v8'), { recursive: true });
-  writeFileSync(join(place, 'package.json'), '{"name": "@tensorflow/tfjs-node", "version": "4.22.0"}');
-  writeFileSync(join(place, 'lib', 'napi-v8', 'tfjs_binding.node'), 'PLANTED');
-  return place;
+  const directory = join(folder, '@tensorflow', 'tfjs-node');
+  mkdirSync(join(directory, 'lib', 'napi-v8'), { recursive: true });
+  writeFileSync(join(directory, 'package.json'), '{"name": "@tensorflow/tfjs-node", "version": "4.22.0"}');
+  writeFileSync(join(directory, 'lib', 'napi-v8', 'tfjs_binding.node'), 'PLANTED');
+  return directory;
 }
 
-/** A stamp that fits this machine, but for what is given. @param {object} [changes] */
+/** A stamp that fits this machine, except for the changes. @param {object} [changes] */
 function stamp(changes = {}) {
   mkdirSync(home, { recursive: true });
   const library = join(home, 'libtensorflow_cc.so.2');
@@ -78,7 +78,7 @@ function assertRefused(said) {
   assert.match(auto.stderr, said);
 }
 
-test('never built: asked for, it says how to build it; auto takes wasm and says what is faster', () => {
+test('if native was never built, it says how to build it; auto takes wasm and names the faster backend', () => {
   const asked = verify('native');
   assert.equal(asked.status, 3);
   assert.equal(asked.stderr, 'error: the native backend is not built here; `nox -s native` builds it\n');
@@ -87,25 +87,25 @@ test('never built: asked for, it says how to build it; auto takes wasm and says 
   assert.equal(auto.stderr, 'backend wasm; `nox -s native` builds a faster one\n');
 });
 
-test('a stamp that is no JSON', () => {
+test('a stamp that is not JSON is refused', () => {
   stamp();
   writeFileSync(join(home, 'built.json'), '{');
   assertRefused(/built\.json is damaged; `nox -s native` builds it anew/);
 });
 
-test('built for another machine, or a newer Node', () => {
+test('a library built for another machine or a newer Node is refused', () => {
   stamp({ system: 'linux-riscv64' });
   assertRefused(/was built for another Node \(linux-riscv64, Node-API 8\), this one is .*`nox -s native` builds it anew/);
   stamp({ node_api: 99 });
   assertRefused(/was built for another Node .*Node-API 99/);
 });
 
-test('the Python environment under it was deleted', () => {
+test('a library whose Python environment was deleted is refused', () => {
   stamp({ library: '/nowhere/tensorflow/libtensorflow_cc.so.2' });
   assertRefused(/against TensorFlow 2\.21\.0, but \/nowhere\/tensorflow\/libtensorflow_cc\.so\.2 is gone; `nox -s native`/);
 });
 
-test('another TensorFlow lies where the one was that it was built against', () => {
+test('a library built against another TensorFlow is refused', () => {
   stamp({ tensorflow: '2.19.0', library_size: 11 });
   assertRefused(/was built against TensorFlow 2\.19\.0, but .* is another one now; `nox -s native` builds it anew/);
 });
@@ -116,13 +116,13 @@ test('a library that does not load is a warning with its cause', () => {
   assertRefused(/does not load: .*quiet\.node: .+; `nox -s native` builds it anew/);
 });
 
-test('a tfjs-node from npm without its library, as its download often leaves it', () => {
+test('a tfjs-node from npm without its library, as after a failed download, is a warning', () => {
   mkdirSync(prebuilt, { recursive: true });
   writeFileSync(join(prebuilt, 'package.json'), '{"name": "@tensorflow/tfjs-node", "version": "4.22.0"}');
   assertRefused(/tfjs-node does not load: Cannot find module .*tfjs_binding\.node.*; `nox -s native` builds it/);
 });
 
-test('what lies above the package or above the project is nobody’s it knows', () => {
+test('a tfjs-node above the package or above the project is ignored', () => {
   const outer = mkdtempSync(join(tmpdir(), 'outer-'));
   try {
     // The copy in a directory whose own packages somebody else has put there.
@@ -150,14 +150,14 @@ test('what lies above the package or above the project is nobody’s it knows', 
 
 const posix = { skip: process.getuid === undefined };
 
-test('what everybody may write is not loaded', posix, () => {
-  const place = plant(join(project, 'node_modules'));
+test('a file that everybody may write is not loaded', posix, () => {
+  const directory = plant(join(project, 'node_modules'));
   const folders = [
     project,
     join(project, 'node_modules'),
-    place,
-    join(place, 'lib', 'napi-v8'),
-    join(place, 'lib', 'napi-v8', 'tfjs_binding.node'),
+    directory,
+    join(directory, 'lib', 'napi-v8'),
+    join(directory, 'lib', 'napi-v8', 'tfjs_binding.node'),
   ];
   for (const path of folders) {
     chmodSync(path, 0o777);
@@ -167,26 +167,30 @@ test('what everybody may write is not loaded', posix, () => {
   assertRefused(/tfjs-node does not load: (?!everybody)/);
 });
 
-test('what belongs to another user is not loaded', {
+test('a file of another user is not loaded', {
   skip: process.getuid?.() !== 0 && 'NOT TESTED HERE: only root can give a file away',
 }, () => {
-  const place = plant(join(project, 'node_modules'));
-  for (const path of [join(project, 'node_modules', '@tensorflow'), place, join(place, 'lib', 'napi-v8', 'tfjs_binding.node')]) {
+  const directory = plant(join(project, 'node_modules'));
+  for (const path of [
+    join(project, 'node_modules', '@tensorflow'),
+    directory,
+    join(directory, 'lib', 'napi-v8', 'tfjs_binding.node'),
+  ]) {
     chownSync(path, 12345, 12345);
     assertRefused(/tfjs-node does not load: [^ ]+ belongs to another user \(12345\), expected 0/);
     chownSync(path, 0, 0);
   }
 });
 
-test('what newer Nodes lack is given back', () => {
+test('functions that newer versions of Node lack are restored', () => {
   const gone = /** @type {Record<string, any>} */ (util);
   for (const name of ['isNullOrUndefined', 'isArray']) delete gone[name];
-  mend();
+  installNodeShims();
   assert.deepEqual([null, undefined, 0, ''].map(gone.isNullOrUndefined), [true, true, false, false]);
   assert.deepEqual([[], {}, 'a'].map(gone.isArray), [true, false, false]);
 });
 
-test('one that another copy of the project built runs here too, and without a word', native, () => {
+test('a library built by another copy of the project runs here too, without a message', native, () => {
   mkdirSync(join(project, '.nox'));
   symlinkSync(join(root, '.nox', 'native'), home);
   const { status, stdout, stderr } = verify('native');
@@ -195,7 +199,7 @@ test('one that another copy of the project built runs here too, and without a wo
   assert.equal(stderr, '');
 });
 
-test('a prebuilt one in the project is taken instead', native, () => {
+test('a prebuilt tfjs-node in the project is preferred', native, () => {
   symlinkSync(join(root, '.nox', 'native', 'node_modules', '@tensorflow', 'tfjs-node'), prebuilt);
   const script = join(project, 'node_bridge', 'backends', 'check_native.js');
   const { stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8' });

@@ -1,5 +1,5 @@
 /** Options: a command, or a function, says in one line what it does not know, and before any work. */
-import { nearest } from '../../node_bridge/support/option_names.js';
+import { findNearestName } from '../../node_bridge/support/option_names.js';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
@@ -74,7 +74,7 @@ for (const [script, args, message] of MISTAKES) {
   });
 }
 
-test('--help is help, whatever else was typed', () => {
+test('--help prints the help, with any other options', () => {
   for (const script of ['train', 'predict', 'encode', 'tokenize', 'verify']) {
     const { status, stdout } = command(script, ['--frobnicate', '-h']);
     assert.equal(status, 0);
@@ -82,17 +82,17 @@ test('--help is help, whatever else was typed', () => {
   }
 });
 
-test('the nearest name: a slip, another way to write it, a beginning; nothing far off', () => {
+test('the nearest name: a typing mistake, another spelling, a beginning; nothing if no name is near', () => {
   const known = ['maxLength', 'workers', 'top', 'bundle'];
   assert.deepEqual(
     ['max_length', 'maxlenght', 'worker', 'topk', 'tpo', 'bun', 'constructor', 'learningRate', ''].map((name) =>
-      nearest(name, known),
+      findNearestName(name, known),
     ),
     ['maxLength', 'maxLength', 'workers', 'top', 'top', 'bundle', undefined, undefined, undefined],
   );
 });
 
-test('a function refuses an option that it does not know, and says the nearest', async () => {
+test('a function refuses an unknown option and names the nearest', async () => {
   await useBackend('wasm');
   const head = Head.create({ hidden: HIDDEN, labels: ['0', '1'] });
   const classifier = new Classifier({ tokenizer: toyTokenizer, encoder: new ToyEncoder(), head });
@@ -131,7 +131,7 @@ test('a function refuses an option that it does not know, and says the nearest',
   encoder.dispose();
 });
 
-test('an error of the library names its own option, the command the one that was typed', async () => {
+test('an error of the library names its own option, the command names the option that was typed', async () => {
   const away = join(dir, 'away');
   const data = join(root, 'artifacts', 'data', 'dev.jsonl');
   const few = [

@@ -33,15 +33,15 @@ before(() => {
   renameSync(join(dir, 'package'), installed);
   // What the package declares, and what a Node project in TypeScript has.
   for (const needed of [...Object.keys(dependencies), '@types/node']) {
-    const place = join(dir, 'node_modules', needed);
-    mkdirSync(dirname(place), { recursive: true });
-    symlinkSync(join(root, 'node_modules', needed), place, 'junction');
+    const target = join(dir, 'node_modules', needed);
+    mkdirSync(dirname(target), { recursive: true });
+    symlinkSync(join(root, 'node_modules', needed), target, 'junction');
   }
   writeFileSync(join(dir, 'package.json'), '{"type": "module"}');
   copyFileSync(join(root, 'tests', 'node', 'consumer', 'consumer.ts'), join(dir, 'consumer.ts'));
 });
 
-test('a TypeScript program needs nothing but its exports, and gets Python’s numbers', () => {
+test('a TypeScript program needs only the exports of the package, and gets Python’s numbers', () => {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const settings = ['--strict', '--noEmitOnError', '--target', 'es2022', '--module', 'nodenext', '--types', 'node'];
   run(process.execPath, [tsc, ...settings, 'consumer.ts']);
@@ -53,14 +53,14 @@ test('a TypeScript program needs nothing but its exports, and gets Python’s nu
   writeFileSync(data, texts.map((text, i) => `${JSON.stringify({ text, label: i % 2 })}\n`).join(''));
   const training = ['--train', data, '--dev', data, '--epochs', '1', '--backend', 'wasm', '--out', classifier];
   run(process.execPath, [join(installed, 'node_bridge', 'train.js'), '--bundle', bundle, ...training]);
-  const { golden: told } = JSON.parse(readFileSync(join(classifier, 'classifier.json'), 'utf8'));
+  const { golden: answers } = JSON.parse(readFileSync(join(classifier, 'classifier.json'), 'utf8'));
   const got = JSON.parse(run(process.execPath, ['consumer.js', bundle, classifier, ...texts]));
 
   const { input_ids: ids, attention_mask: mask, sequence_output: sequence } = golden.tensors;
   const [, width, hidden] = sequence.shape;
   texts.forEach((_, row) => {
-    const kept = Array.from(ids.data.slice(row * width, (row + 1) * width)).filter((_, i) => mask.data[row * width + i] === 1);
-    assert.deepEqual(got.ids[row], kept);
+    const visible = Array.from(ids.data.slice(row * width, (row + 1) * width)).filter((_, i) => mask.data[row * width + i] === 1);
+    assert.deepEqual(got.ids[row], visible);
     const first = Array.from(sequence.data.slice(row * width * hidden, row * width * hidden + hidden));
     assert.equal(got.vectors[row].length, hidden);
     const worst = first.reduce((most, value, i) => Math.max(most, Math.abs(value - got.vectors[row][i])), 0);
@@ -76,9 +76,9 @@ test('a TypeScript program needs nothing but its exports, and gets Python’s nu
     [0, 0],
   ]);
 
-  assert.equal(told.length, texts.length);
-  assert.deepEqual(got.many.map(toldOf), told);
-  assert.deepEqual(toldOf(got.one), told[0]);
+  assert.equal(answers.length, texts.length);
+  assert.deepEqual(got.many.map(toGoldenAnswer), answers);
+  assert.deepEqual(toGoldenAnswer(got.one), answers[0]);
   assert.deepEqual(got.ranked, [{ label: got.one.label, probability: got.one.probability }]);
   assert.deepEqual(
     got.streamed,
@@ -87,7 +87,7 @@ test('a TypeScript program needs nothing but its exports, and gets Python’s nu
   assert.deepEqual([got.broken, got.mistakes], [['torn'], [true, false]]);
 });
 
-test('a CommonJS program requires it, on the Node that `engines` asks for', () => {
+test('a CommonJS program can require the package, on the Node versions in `engines`', () => {
   const program = join(dir, 'program.cjs');
   writeFileSync(
     program,
@@ -97,6 +97,6 @@ test('a CommonJS program requires it, on the Node that `engines` asks for', () =
 });
 
 /** As training keeps it. @param {{text: string, label: string, probabilities: Record<string, number>}} prediction */
-function toldOf({ text, label, probabilities }) {
+function toGoldenAnswer({ text, label, probabilities }) {
   return { text, label, probabilities: Object.values(probabilities) };
 }

@@ -67,7 +67,7 @@ function predict(model, input, ...options) {
   };
 }
 
-test('a broken line is named, keeps its place, and the rest goes on', () => {
+test('a broken line gives an error line in its order, and the rest goes on', () => {
   const bytes = Buffer.concat([Buffer.from('好书\n\n'), Buffer.from([0x61, 0xff]), Buffer.from('\na\u2028b\r\n坏书')]);
   const { status, rows, stderr } = predict(single, bytes);
   assert.equal(status, 2);
@@ -98,7 +98,7 @@ const LINES = [
   { line: '{"text":"坏书"}' },
 ];
 
-test('--jsonl: each way to be broken', () => {
+test('--jsonl: each kind of broken line', () => {
   const { status, rows, stderr } = predict(single, LINES.map(({ line }) => `${line}\n`).join(''), '--jsonl');
   assert.equal(status, 2);
   assert.equal(rows.length, LINES.length);
@@ -114,7 +114,7 @@ test('--jsonl: each way to be broken', () => {
   assert.match(stderr, /\nerror: 7 of 9 lines are broken; /);
 });
 
-test('--jsonl: other fields come through, none is lost, and usual names are known', () => {
+test('--jsonl: other fields are in the answers, none is lost, and usual names are known', () => {
   const others = { id: 7, 来源: { a: [1, null] }, label: '好', probability: 'x', top: 1, input_top: 2, line: 3 };
   const inputs = [{ text: '好书', ...others }, { sentence: '好书', label: 0 }, { text: '好书' }];
   const { status, rows, stderr } = predict(single, inputs.map((input) => `${JSON.stringify(input)}\n`).join(''), '--jsonl');
@@ -150,7 +150,7 @@ test('--jsonl: other fields come through, none is lost, and usual names are know
   }
 });
 
-test('other fields stay with their texts over many windows, and beside broken lines', () => {
+test('other fields stay with their texts over many batches and beside broken lines', () => {
   const lines = Array.from({ length: 2500 }, (_, i) =>
     i % 7 === 0 ? '{"id":0}' : JSON.stringify({ id: i, text: '书'.repeat(i % 3) }),
   );
@@ -159,7 +159,7 @@ test('other fields stay with their texts over many windows, and beside broken li
   assert.equal(rows.length, 2500);
 });
 
-test('stdin in another encoding is one mistake, with the option that mends it', () => {
+test('stdin in another encoding is one error, with the option that fixes it', () => {
   const gbk = Buffer.from('bac3cae90abbb5cae90a', 'hex'); // 好书, 坏书
   const refused = predict(single, gbk);
   assert.deepEqual([refused.status, refused.rows], [2, []]);
@@ -186,7 +186,7 @@ test('stdin in another encoding is one mistake, with the option that mends it', 
   assert.match(predict(single, '', '--encoding', 'latin').stderr, /^error: Expected --encoding to be one of utf-8, gb18030/);
 });
 
-test('--strict stops at the first broken line, after all before it, though more could come', async () => {
+test('--strict stops at the first broken line, after all lines before it, though stdin is open', async () => {
   const child = spawn(process.execPath, command(single, ['--strict', '--jsonl']));
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk) => (stdout += chunk));
@@ -205,7 +205,7 @@ test('--strict stops at the first broken line, after all before it, though more 
   assert.equal(stderr, 'error: stdin:3: got a pair, expected a single text, as the classifier was trained on\n');
 });
 
-test('--top: labels in order, in the place of all probabilities', () => {
+test('--top gives labels in order instead of all probabilities', () => {
   const [all] = predict(single, '好书\n').rows;
   const [two] = predict(single, '好书\n', '--top', '2').rows;
   const ranked = Object.entries(all.probabilities).sort(([, a], [, b]) => b - a);
@@ -217,7 +217,7 @@ test('--top: labels in order, in the place of all probabilities', () => {
   assert.match(stderr, /^error: Expected --top to be a whole number from 1 to \d+, got `two`\n$/);
 });
 
-test('a slow writer has each answer before it writes the next line', async () => {
+test('a slow writer gets each answer before it writes the next line', async () => {
   const child = spawn(process.execPath, command(single, []), { stdio: ['pipe', 'pipe', 'inherit'] });
   let stdout = '';
   for (const text of ['好书', '坏书', '书']) {
@@ -228,7 +228,7 @@ test('a slow writer has each answer before it writes the next line', async () =>
   assert.deepEqual(await once(child, 'close'), [0, null]);
 });
 
-test('a reader that goes away ends it quietly', async () => {
+test('a reader that closes the pipe ends predict.js without an error', async () => {
   const child = spawn(process.execPath, command(single, []));
   let stderr = '';
   child.stderr.on('data', (chunk) => (stderr += chunk));
@@ -240,7 +240,7 @@ test('a reader that goes away ends it quietly', async () => {
   assert.equal(stderr, '');
 });
 
-test('--workers changes no bit and no place, and the program ends by itself', () => {
+test('--workers changes no bit and no order, and the program ends by itself', () => {
   const input = Array.from({ length: 40 }, (_, i) => `${'好坏书'.repeat(i % 5)}${i}\n`).join('');
   const [one, three] = ['1', '3'].map((workers) => predict(single, input, '--workers', workers));
   assert.deepEqual([one.status, three.status], [0, 0], three.stderr);
@@ -248,7 +248,7 @@ test('--workers changes no bit and no place, and the program ends by itself', ()
   assert.deepEqual(three.rows, one.rows);
 });
 
-test('what can never be right is refused before anything is read', () => {
+test('impossible options are refused before anything is read', () => {
   for (const options of [[], ['书']]) {
     const { status, rows, stderr } = predict(pair, '书\n', ...options);
     assert.deepEqual([status, rows], [2, []]);

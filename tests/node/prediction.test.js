@@ -66,7 +66,7 @@ test('an array gives an array in its order; equal texts are encoded once', async
   assert.deepEqual(await classifier.predict([]), []);
 });
 
-test('a pair in either way', async () => {
+test('a pair in either form', async () => {
   const { classifier } = toyClassifier('pair');
   const first = await classifier.predict({ sentence1: '好', sentence2: '好' });
   const second = await classifier.predict({ text: '好', pair: '好' });
@@ -75,7 +75,7 @@ test('a pair in either way', async () => {
   assert.equal(classifier.task, 'pair');
 });
 
-test('top: the most probable labels in order, the first label first where they are equal', async () => {
+test('top gives the most probable labels in order; of equal ones the first label comes first', async () => {
   const { classifier } = toyClassifier();
   const rank = async (/** @type {number} */ top) => (await classifier.predict('好好', { top })).top;
   const all = [
@@ -92,7 +92,7 @@ test('top: the most probable labels in order, the first label first where they a
   for (const wrong of [-1, 1.5, NaN]) await assert.rejects(rank(wrong), mistake(/`top` to be a whole number.*, got/));
 });
 
-test('what is no text is named by its place', async () => {
+test('an element that is no text is named by its index', async () => {
   const { classifier } = toyClassifier();
   const wrong = (/** @type {unknown} */ text) => classifier.predict(['好', /** @type {any} */ (text)]);
   await assert.rejects(wrong(7), mistake(/^texts\[1\]: got 7 \(number\), expected a string, or an object/));
@@ -106,7 +106,7 @@ test('what is no text is named by its place', async () => {
   await assert.rejects(collected(classifier.stream('好好')), mistake(/got a string; `predict` takes one/));
 });
 
-test('a stream: a broken text comes after all before it; kept, it has its place and the rest goes on', async () => {
+test('a stream: a broken text is an error after all before it; with keepBroken it is a result and the rest goes on', async () => {
   const { classifier } = toyClassifier();
   const texts = ['好', { text: '好', pair: '坏' }, new Error('torn'), '坏'];
   /** @type {(string | undefined)[]} */
@@ -118,8 +118,8 @@ test('a stream: a broken text comes after all before it; kept, it has its place 
   assert.deepEqual(before, ['好']);
 
   const answers = await collected(classifier.stream(texts, { keepBroken: true }));
-  const told = answers.map((answer) => ('error' in answer ? answer.error.message : answer.text));
-  assert.deepEqual(told, ['好', 'got a pair, expected a single text, as the classifier was trained on', 'torn', '坏']);
+  const results = answers.map((answer) => ('error' in answer ? answer.error.message : answer.text));
+  assert.deepEqual(results, ['好', 'got a pair, expected a single text, as the classifier was trained on', 'torn', '坏']);
   const onlyBroken = await collected(classifier.stream([new Error('torn')], { keepBroken: true }));
   assert.deepEqual(onlyBroken, [{ error: new Error('torn') }]);
 });
@@ -144,7 +144,7 @@ test('a stream gives each answer without waiting for the next text', async () =>
   assert.equal(said.length, 3);
 });
 
-test('a stream holds two windows at most, however long it is', async () => {
+test('a stream of any length has at most two batches in memory', async () => {
   const { classifier, encoder } = toyClassifier();
   let read = 0;
   async function* many() {
@@ -160,10 +160,10 @@ test('a stream holds two windows at most, however long it is', async () => {
     encoder.batches.length = 0;
   }
   assert.equal(taken, 50_000);
-  assert.ok(most <= 2 * 1024, `${most} texts were held`);
+  assert.ok(most <= 2 * 1024, `${most} texts were in memory`);
 });
 
-test('two at a time do not mix', async () => {
+test('two predictions at the same time do not mix', async () => {
   const { classifier } = toyClassifier();
   const texts = Array.from({ length: 60 }, (_, i) => '好'.repeat(i % 5) + '书'.repeat(i % 7));
   const alone = await classifier.predict(texts);

@@ -7,10 +7,10 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Confusion } from '../../node_bridge/classifier/evaluation.js';
-import { trainingPage } from '../../node_bridge/classifier/training_page.js';
-import { failureOf } from '../../node_bridge/support/errors.js';
-import { jsonLine, printable, printableLine } from '../../node_bridge/support/printing.js';
+import { ConfusionCounts } from '../../node_bridge/classifier/evaluation.js';
+import { renderTrainingPage } from '../../node_bridge/classifier/training_page.js';
+import { describeFailure } from '../../node_bridge/support/errors.js';
+import { toJsonLine, toPrintable, toPrintableLine } from '../../node_bridge/support/printing.js';
 import { writeToyBundle } from './toy_bundle.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -40,30 +40,30 @@ function command(script, args, input = '') {
   return { status, stdout, stderr };
 }
 
-test('a text of others stays in its line and is seen as it is', () => {
-  assert.equal(printable('a\x1b]0;x\x07\n::error::x\t\r'), 'a\\u001b]0;x\\u0007\\n::error::x\\t\\r');
-  assert.equal(printable('\x9b31m\u202e'), '\\u009b31m\\u202e');
-  assert.equal(printable('这本书很好 é 😀 ‍'), '这本书很好 é 😀 ‍');
-  assert.equal(printableLine('  ::error::x'), '  \\u003a:error::x');
-  assert.equal(printableLine('a ::b ##[error]c ##vso[task]d'), 'a ::b #\\u0023[error]c #\\u0023vso[task]d');
-  for (const text of HOSTILE) assert.doesNotMatch(printableLine(text), SEEN);
+test('control characters in a text are escaped, and it stays in its line', () => {
+  assert.equal(toPrintable('a\x1b]0;x\x07\n::error::x\t\r'), 'a\\u001b]0;x\\u0007\\n::error::x\\t\\r');
+  assert.equal(toPrintable('\x9b31m\u202e'), '\\u009b31m\\u202e');
+  assert.equal(toPrintable('这本书很好 é 😀 ‍'), '这本书很好 é 😀 ‍');
+  assert.equal(toPrintableLine('  ::error::x'), '  \\u003a:error::x');
+  assert.equal(toPrintableLine('a ::b ##[error]c ##vso[task]d'), 'a ::b #\\u0023[error]c #\\u0023vso[task]d');
+  for (const text of HOSTILE) assert.doesNotMatch(toPrintableLine(text), SEEN);
 });
 
-test('a long text keeps its two ends', () => {
-  const cut = printable(`begin${'x'.repeat(1e6)}end`);
+test('a long text keeps both ends', () => {
+  const cut = toPrintable(`begin${'x'.repeat(1e6)}end`);
   assert(cut.length < 2100);
   assert.match(cut, /^begin.*\(998008 characters left out\).*end$/);
-  assert.equal(printable('x'.repeat(2000)).length, 2000);
+  assert.equal(toPrintable('x'.repeat(2000)).length, 2000);
 });
 
-test('JSON is the same JSON', () => {
+test('escaped JSON has the same value', () => {
   const value = { ...Object.fromEntries(HOSTILE.map((text) => [text, text])), '##[error]x': '##vso[a]', 好: '😀' };
-  const line = jsonLine(value);
+  const line = toJsonLine(value);
   assert.deepEqual(JSON.parse(line), value);
   assert.doesNotMatch(line, SEEN);
 });
 
-test('nothing writes to the terminal but printing.js, the bar, and what a judge reads', () => {
+test('only printing.js, the progress bar and two programs in backends write to the terminal', () => {
   const files = readdirSync(join(root, 'node_bridge'), { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('.js'),
   );
@@ -75,30 +75,31 @@ test('nothing writes to the terminal but printing.js, the bar, and what a judge 
   assert.deepEqual(writers.sort(), ['backends/check_native.js', 'backends/kernels.js', 'support/printing.js']);
 });
 
-test('errors of the system have an exit code, a defect has 70 and no stack', () => {
-  const system = (/** @type {string} */ code) => failureOf(Object.assign(new Error(code), { code, path: '/x', syscall: 'open' }));
+test('system errors have their exit codes; a defect has 70 and no stack', () => {
+  const system = (/** @type {string} */ code) =>
+    describeFailure(Object.assign(new Error(code), { code, path: '/x', syscall: 'open' }));
   for (const code of ['EACCES', 'EISDIR', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']) assert.equal(system(code).exitCode, 2, code);
   for (const code of ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EIO', 'ENOMEM', 'EMFILE', 'ENFILE', 'EXYZ'])
     assert.equal(system(code).exitCode, 3, code);
   assert.match(system('ENOSPC').line, /^the disk is full at \/x \(ENOSPC\); /);
   for (const make of [() => new Float32Array(1e13), () => new ArrayBuffer(1e15), () => 'x'.repeat(2 ** 30)]) {
-    assert.throws(make, (error) => failureOf(error).exitCode === 3 && /memory/.test(failureOf(error).line));
+    assert.throws(make, (error) => describeFailure(error).exitCode === 3 && /memory/.test(describeFailure(error).line));
   }
-  const { line, exitCode } = failureOf(new TypeError("Cannot read properties of undefined (reading 'x')"));
+  const { line, exitCode } = describeFailure(new TypeError("Cannot read properties of undefined (reading 'x')"));
   assert.equal(exitCode, 70);
   assert.match(
     line,
     /^internal error, please report it: TypeError: Cannot read .* \(printing\.test\.js:\d+\); BERT_BRIDGE_DEBUG=1 shows where$/,
   );
-  for (const thrown of [undefined, null, 'text', 5]) assert.equal(failureOf(thrown).exitCode, 70);
+  for (const thrown of [undefined, null, 'text', 5]) assert.equal(describeFailure(thrown).exitCode, 70);
 });
 
-test('a stack is shown on request alone', () => {
+test('a stack is shown only on request', () => {
   const program = join(dir, 'defect.mjs');
   writeFileSync(
     program,
-    `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await run({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
+    `import { runCommand } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
+    await runCommand({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
   );
   const { BERT_BRIDGE_DEBUG: _, ...env } = process.env;
   const plain = spawnSync(process.execPath, [program], { env, encoding: 'utf8' });
@@ -110,12 +111,12 @@ test('a stack is shown on request alone', () => {
   assert.doesNotMatch(debug.stderr, SEEN);
 });
 
-test('warnings of a library and what nobody awaited go through the same door', () => {
+test('warnings of a library and unhandled rejections are cleaned too', () => {
   const program = join(dir, 'stray.mjs');
   writeFileSync(
     program,
-    `import { run } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await run({ help: '', options: {}, main: async () => {
+    `import { runCommand } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
+    await runCommand({ help: '', options: {}, main: async () => {
       console.warn('op \\x1b[31m', '\\n::error::x');
       void Promise.reject(Object.assign(new Error('x'), { code: 'ENOSPC', path: '/d\\n::error::y' }));
       await new Promise((done) => setTimeout(done, 1000));
@@ -128,7 +129,7 @@ test('warnings of a library and what nobody awaited go through the same door', (
   assert.match(stderr, /error: the disk is full at \/d\\n::error::y \(ENOSPC\)[^\n]*\n$/);
 });
 
-test('a full stdout is the machine, a closed one is no error', { skip: process.platform === 'win32' }, () => {
+test('a full stdout is a problem of the machine, a closed one is no error', { skip: process.platform === 'win32' }, () => {
   const bundle = join(dir, 'toy');
   writeToyBundle(bundle);
   const line = (/** @type {string} */ to) =>
@@ -150,7 +151,7 @@ test('a full stdout is the machine, a closed one is no error', { skip: process.p
   assert.equal(closed.stderr, '');
 });
 
-test('hostile labels, names and paths of a training reach the terminal clean', () => {
+test('hostile labels, names and paths in training are escaped on the terminal', () => {
   const bundle = join(dir, 'b');
   cpSync(join(root, 'artifacts', 'bundle', 'albert_tiny'), bundle, { recursive: true });
   const data = join(dir, 'data\n::error::file.jsonl');
@@ -197,25 +198,25 @@ test('hostile labels, names and paths of a training reach the terminal clean', (
   assert.equal(JSON.parse(predicted.stdout.split('\n')[0]).text, HOSTILE.join(''));
 });
 
-test('hostile options are a line', () => {
+test('hostile options give one line', () => {
   const scripts = ['train.js', 'predict.js', 'encode.js', 'tokenize.js', 'verify.js'];
   for (const [i, text] of HOSTILE.filter((one) => !one.includes('\0')).entries()) {
-    const given = [
+    const args = [
       [`--${text}`, 'x'],
       ['--bundle', join(dir, text)],
       ['--backend', text],
       ['--encoding', text],
     ][i % 4];
-    const { status, stdout, stderr } = command(scripts[i % 5], given);
-    assert.equal(status, 2, `${scripts[i % 5]} ${JSON.stringify(given)}: ${stderr}`);
+    const { status, stdout, stderr } = command(scripts[i % 5], args);
+    assert.equal(status, 2, `${scripts[i % 5]} ${JSON.stringify(args)}: ${stderr}`);
     assert.match(stderr, /^error: [^\n]*\n$/);
     assert.doesNotMatch(stdout + stderr, SEEN);
   }
 });
 
-test('labels in training.html are texts', () => {
+test('labels in training.html are escaped', () => {
   const labels = ['<script>alert(1)</script>', '"><img src=x>', '\u202e</details>', '&amp;'];
-  const page = trainingPage({
+  const page = renderTrainingPage({
     name: '</title><script>',
     labels,
     history: [
@@ -223,7 +224,7 @@ test('labels in training.html are texts', () => {
     ],
     bestEpoch: 1,
     bestBy: 'accuracy',
-    evaluation: { loss: 1, accuracy: 1, macroF1: 1, confusion: new Confusion([0, 1, 2, 3], [0, 1, 2, 3], 4) },
+    evaluation: { loss: 1, accuracy: 1, macroF1: 1, confusion: new ConfusionCounts([0, 1, 2, 3], [0, 1, 2, 3], 4) },
     accuracy: '<b>',
     warnings: ['</ul><script>'],
   });

@@ -87,7 +87,7 @@ function assertEnded({ code: got, signal, stderr }, code) {
   else assert.equal(got, code, stderr);
 }
 
-test('predict.js with fewer batches than workers', async () => {
+test('predict.js ends with fewer batches than workers', async () => {
   const path = join(root, 'node_bridge', 'predict.js');
   const options = ['--model', classifier, '--backend', 'wasm', '--workers', '4'];
   const result = await finished([path, ...options], '好\n', true);
@@ -95,7 +95,7 @@ test('predict.js with fewer batches than workers', async () => {
   assert.equal(JSON.parse(result.stdout).text, '好');
 });
 
-test('predict.js with workers, after the classifier was refused', async () => {
+test('predict.js with workers ends after the classifier was refused', async () => {
   const other = join(dir, 'refused');
   cpSync(classifier, other, { recursive: true });
   resealClassifier(other, (description) => (description.bundle.hash = '0'.repeat(64)));
@@ -175,7 +175,7 @@ function fakePool(count) {
 
 const text = { ids: Int32Array.of(1), typeIds: new Int32Array(1) };
 
-test('a worker holds the program only while it works', async () => {
+test('a worker keeps the program running only while it works', async () => {
   const [workers, pool] = fakePool(2);
   assert.deepEqual(
     workers.map(({ holds }) => holds),
@@ -194,7 +194,7 @@ test('a worker holds the program only while it works', async () => {
   );
 });
 
-test('where one worker ends, all that was asked for fails and the others are ended', async () => {
+test('if one worker ends, all jobs fail and the other workers are ended', async () => {
   const [workers, pool] = fakePool(2);
   const asked = [1, 2, 3].map(() => assert.rejects(pool.sequences([text]), EnvironmentProblem));
   workers[1].emit('exit', 1);
@@ -206,7 +206,7 @@ test('where one worker ends, all that was asked for fails and the others are end
   await assert.rejects(pool.means([text]), EnvironmentProblem);
 });
 
-test('a worker that answers while it is ended still holds the program, and its job fails', async () => {
+test('a worker that answers while it is being ended keeps the program running, and its job fails', async () => {
   const [workers, pool] = fakePool(1);
   const asked = assert.rejects(pool.sequences([text]), /have been disposed of/);
   const disposed = pool.dispose();

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { progress } from '../../node_bridge/support/progress.js';
+import { startProgress } from '../../node_bridge/support/progress.js';
 
-test('in a log: a line every few seconds, and one at the end', () => {
+test('in a log there is a line every few seconds and one at the end', () => {
   let clock = 0;
   let written = '';
   const stream = /** @type {any} */ ({ isTTY: false, write: (/** @type {string} */ text) => (written += text) });
-  const { advance, done } = progress('encoding', 100, { stream, now: () => clock });
+  const { advance, done } = startProgress('encoding', 100, { stream, now: () => clock });
   for (let i = 0; i < 100; i += 1) {
     clock += 100;
     advance(1);

@@ -23,7 +23,7 @@ test('reads a file made by hand', () => {
   assert.deepEqual(metadata, {});
 });
 
-test('what is written reads back, and nothing else is left in the folder', () => {
+test('a written file reads back the same, and nothing else is left in the folder', () => {
   const path = join(dir, 'a.safetensors');
   /** @type {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} */
   const tensors = {
@@ -37,7 +37,7 @@ test('what is written reads back, and nothing else is left in the folder', () =>
   assert.deepEqual(readdirSync(dir), ['a.safetensors']);
 });
 
-test('a file cut off anywhere is refused', () => {
+test('a file truncated anywhere is refused', () => {
   for (let length = 0; length < FILE.length; length += 1) {
     assert.throws(() => readSafetensors(FILE.subarray(0, length), 'x'), UserError, `${length} bytes`);
   }

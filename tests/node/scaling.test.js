@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { folded, held, scaleInPlace, scalingOf } from '../../node_bridge/classifier/feature_sets.js';
+import { foldScaling, featuresInMemory, scaleInPlace, fitScaling } from '../../node_bridge/classifier/feature_sets.js';
 
 const FEATURES = [
   [1, 5, 10],
@@ -17,30 +17,30 @@ function scaled(row, scaling) {
   return copy;
 }
 
-test('mean 0 and deviation 1; a constant feature stays finite', () => {
-  const rows = FEATURES.map((row) => scaled(row, scalingOf(held(FEATURES, 3))));
+test('scaled features have mean 0 and deviation 1; a constant feature stays finite', () => {
+  const rows = FEATURES.map((row) => scaled(row, fitScaling(featuresInMemory(FEATURES, 3))));
   const deviation = Math.sqrt((9 + 1 + 1 + 9) / 4);
   rows.forEach((row, i) => {
     [(2 * i - 3) / deviation, 0, i < 2 ? -1 : 1].forEach((value, j) => assert(Math.abs(row[j] - value) < 1e-6));
   });
-  const constant = scalingOf(held([Float32Array.of(2, 2), Float32Array.of(2, 2)], 2));
+  const constant = fitScaling(featuresInMemory([Float32Array.of(2, 2), Float32Array.of(2, 2)], 2));
   assert.deepEqual([...scaled(Float32Array.of(2, 2), constant)], [0, 0]);
 });
 
-test('the folded layer gives plain vectors what the layer gives scaled ones', () => {
-  const scaling = scalingOf(held(FEATURES, 3));
-  /** @type {import('../../node_bridge/classifier/feature_sets.js').Dense} */
+test('the folded layer gives for plain vectors what the layer gives for scaled ones', () => {
+  const scaling = fitScaling(featuresInMemory(FEATURES, 3));
+  /** @type {import('../../node_bridge/classifier/feature_sets.js').DenseLayer} */
   const layer = { kernel: Float32Array.of(1, -2, 3, 0.5, -1, 4), bias: Float32Array.of(0.25, -7) };
   /** @param {Float32Array} x @param {typeof layer} layer */
   const dense = (x, { kernel, bias }) => [0, 1].map((u) => bias[u] + x.reduce((s, v, i) => s + v * kernel[2 * i + u], 0));
   for (const row of FEATURES) {
     const expected = dense(scaled(row, scaling), layer);
-    dense(row, folded(layer, scaling)).forEach((value, u) => assert(Math.abs(value - expected[u]) < 1e-5));
+    dense(row, foldScaling(layer, scaling)).forEach((value, u) => assert(Math.abs(value - expected[u]) < 1e-5));
   }
 });
 
-test('texts of several vectors count by their vectors', () => {
-  const one = scalingOf(held(FEATURES, 3));
+test('a text with several vectors counts once for each vector', () => {
+  const one = fitScaling(featuresInMemory(FEATURES, 3));
   const joined = [Float32Array.of(...FEATURES[0], ...FEATURES[1], ...FEATURES[2]), FEATURES[3]];
-  assert.deepEqual(scalingOf(held(joined, 3)), one);
+  assert.deepEqual(fitScaling(featuresInMemory(joined, 3)), one);
 });

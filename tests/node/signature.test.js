@@ -38,7 +38,7 @@ function toy() {
   return dir;
 }
 
-test('a signed bundle opens with the key, or with several of which one is it', () => {
+test('a signed bundle opens with its key, also if it is one of several', () => {
   const dir = toy();
   sign(dir, ours);
   Bundle.open(dir, { trustedKeys: pem(ours.publicKey) });
@@ -63,14 +63,14 @@ test('a contract that was changed after signing is refused, though its hashes ar
   assert.throws(() => Bundle.open(dir, { trustedKeys: pem(ours.publicKey) }), { message: /it was changed after signing/ });
 });
 
-test('a signature of the same bytes for another purpose does not count', () => {
+test('a signature of the same bytes for another purpose is refused', () => {
   const dir = toy();
   const plain = signWith(null, readFileSync(join(dir, 'bundle.json')), ours.privateKey).toString('base64');
   sign(dir, ours, { signature: plain });
   assert.throws(() => Bundle.open(dir, { trustedKeys: pem(ours.publicKey) }), { message: /changed after signing/ });
 });
 
-test('what is no signature is refused in one line', () => {
+test('an invalid signature file is refused in one line', () => {
   for (const changes of [
     { format: 'x' },
     { version: 2 },
@@ -95,7 +95,7 @@ test('what is no signature is refused in one line', () => {
   }
 });
 
-test('a pipe in the place of a signature is not waited for', { skip: process.platform === 'win32' }, () => {
+test('a pipe instead of a signature is refused without waiting', { skip: process.platform === 'win32' }, () => {
   const dir = toy();
   execFileSync('mkfifo', [join(dir, 'signature.json')]);
   assert.throws(() => Bundle.open(dir, { trustedKeys: pem(ours.publicKey) }), {
@@ -104,7 +104,7 @@ test('a pipe in the place of a signature is not waited for', { skip: process.pla
   });
 });
 
-test('a file of keys that holds none, or others, is refused', () => {
+test('a key file without keys, or with keys of another kind, is refused', () => {
   const file = join(mkdtempSync(join(tmpdir(), 'keys-')), 'key.pem');
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
   for (const [text, said] of /** @type {[string, RegExp][]} */ ([

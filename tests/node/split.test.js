@@ -30,7 +30,7 @@ const countsOf = ({ names, labelCounts }) => Object.fromEntries(names.map(({ nam
 /** @param {number} count @param {(i: number) => string} label @returns {[string, string][]} */
 const reviews = (count, label) => Array.from({ length: count }, (_, i) => [`评论${i}`, label(i)]);
 
-test('both parts have the labels in the same shares, to one text', async () => {
+test('both parts have the same shares of labels, to within one text', async () => {
   const whole = await load(reviews(1000, (i) => (i % 50 === 0 ? '少' : i % 4 === 0 ? '中' : '多')));
   assert.deepEqual(countsOf(whole), { 少: 20, 中: 240, 多: 740 });
   const [train, dev] = whole.split(0.15, 1);
@@ -41,7 +41,7 @@ test('both parts have the labels in the same shares, to one text', async () => {
   assert.deepEqual(countsOf(odd), { a: 13, b: 12, c: 75 });
 });
 
-test('equal texts stay together, whatever their labels, and no text is lost', async () => {
+test('equal texts stay together, with any labels, and no text is lost', async () => {
   const whole = await load(Array.from({ length: 4000 }, (_, i) => [`评论${i % 2500}`, String(i % 2)]));
   const parts = whole.split(0.25, 1);
   assert.equal(parts[0].count + parts[1].count, 4000);
@@ -51,10 +51,10 @@ test('equal texts stay together, whatever their labels, and no text is lost', as
   assert.equal(new Set([...sides[0], ...sides[1]]).size, 2500);
 });
 
-test('the seed decides, and the order of the file does not', async () => {
+test('the split depends on the seed and not on the order of the file', async () => {
   const rows = reviews(200, (i) => String(i % 2));
-  const dev = async (/** @type {[string, string][]} */ given, /** @type {number} */ seed) =>
-    (await textsOf((await load(given)).split(0.2, seed)[1])).sort();
+  const dev = async (/** @type {[string, string][]} */ examples, /** @type {number} */ seed) =>
+    (await textsOf((await load(examples)).split(0.2, seed)[1])).sort();
   const first = await dev(rows, 1);
   assert.equal(first.length, 40);
   assert.deepEqual(await dev(rows, 1), first);
@@ -89,7 +89,7 @@ test('every label stays in the training part', async () => {
   }
 });
 
-test('too few texts for such a part', async () => {
+test('too few texts for a split are refused', async () => {
   const whole = await load(reviews(40, (i) => String(i % 2)));
   assert.throws(() => whole.split(1e-9, 1), /has 40 examples, too few for such a --split; give --dev instead/);
   const pairs = await load([

@@ -7,14 +7,16 @@ import { test } from 'node:test';
 import { tf } from '../../node_bridge/backends/tfjs.js';
 import { root } from './native_here.js';
 
-test('a program that imports TF.js has the same one', () => {
+test('a program that imports TF.js gets the same instance', () => {
   assert.equal(tf.engine(), imported.engine());
 });
 
-test('no other file imports a package of TF.js, which is slow', () => {
-  const room = join(root, 'node_bridge');
-  const files = readdirSync(room, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'));
+test('only backends/tfjs.js loads TF.js packages, since importing them is slow', () => {
+  const folder = join(root, 'node_bridge');
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'));
   assert.ok(files.includes('backends/tfjs.js') && files.length > 30, String(files));
-  const slow = files.filter((name) => /^(import|export) (.* from )?'@tensorflow\//m.test(readFileSync(join(room, name), 'utf8')));
+  const slow = files.filter((name) =>
+    /^(import|export) (.* from )?'@tensorflow\//m.test(readFileSync(join(folder, name), 'utf8')),
+  );
   assert.deepEqual(slow, []);
 });

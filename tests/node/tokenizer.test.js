@@ -22,7 +22,7 @@ test('a word is cut into the longest pieces, or is unknown as a whole', () => {
   assert.deepEqual(tokens(tokenizer, ''), []);
 });
 
-test('a character becomes what the tables say', () => {
+test('the tables decide what a character becomes', () => {
   const folds = {
     Ａ: [point('a') * 4 + LETTER],
     '㈱': [point('，') * 4 + SINGLE, point('中') * 4 + SINGLE],
@@ -51,7 +51,7 @@ test('marks are put in canonical order, up to a block, a letter or the edge of a
   assert.deepEqual(tokens(tokenizer, 'y x'), ['y', 'x']);
 });
 
-test('tf-text-fast takes a space for a letter where its pieces can go on', () => {
+test('tf-text-fast treats a space as a letter if a piece can continue', () => {
   const tables = toyTables({ spaces: ' \u2028', isolated: '中，' });
   const pieces = ['a', '\u2028', '##\u2028', '##b', '中'];
   const fast = toyTokenizer(pieces, { algorithm: 'tf-text-fast', tables });
@@ -63,13 +63,13 @@ test('tf-text-fast takes a space for a letter where its pieces can go on', () =>
   assert.deepEqual(tokens(plain, 'a\u2028a'), ['a', 'a']);
 });
 
-test('tf-text-fast leaves pieces out that have an isolated character', () => {
+test('tf-text-fast excludes pieces with an isolated character', () => {
   const tables = toyTables({ spaces: ' \u2028', isolated: '，' });
   const fast = toyTokenizer(['a', '\u2028，'], { algorithm: 'tf-text-fast', tables });
   assert.deepEqual(tokens(fast, '\u2028a'), ['a']);
 });
 
-test('special tokens in the text count for bert as spelt, for chars in any case, else not', () => {
+test('special tokens in the text: bert finds them with exact case, chars in any case, others not at all', () => {
   const bert = toyTokenizer(['a', '##a'], { algorithm: 'bert' });
   assert.deepEqual(tokens(bert, 'a[MASK]a[mask'), ['a', '[MASK]', 'a', '[UNK]', '[UNK]']);
   assert.deepEqual(tokens(bert, '[[SEP][SEP]'), ['[UNK]', '[SEP]', '[SEP]']);
@@ -109,7 +109,7 @@ test("a pair is cut as the algorithm's library does it, joined at the end", () =
     const ones = typeIds.reduce((sum, kind) => sum + kind, 0);
     return [typeIds.length - ones - 2, ones - 1];
   };
-  // TF-Text's RoundRobinTrimmer: the odd place is the first text's.
+  // TF-Text's RoundRobinTrimmer: the first text gets the odd token.
   assert.deepEqual(lengths(2, 3), [2, 3]);
   assert.deepEqual(lengths(1, 9), [1, 4]);
   assert.deepEqual(lengths(9, 1), [4, 1]);
@@ -174,14 +174,14 @@ test('a word of a million letters takes linear time', () => {
   assert.equal(tokenizer.encode('中'.repeat(1_000_000), { maxLength: 10 }).ids.length, 10);
 });
 
-test('options that make no sense are refused', () => {
+test('invalid options are refused', () => {
   const tokenizer = toyTokenizer([]);
   assert.throws(() => tokenizer.encode('', { maxLength: 0 }), /positive integer, got `0`/);
   const truncation = /** @type {any} */ ('left');
   assert.throws(() => tokenizer.encode('', { truncation }), /longest-first or joined, got `left`/);
 });
 
-test('only \\n ends a line of a vocab, and \\r\\n where all lines end so', () => {
+test('only \\n ends a line of a vocab, or \\r\\n if all lines end with it', () => {
   const parse = (/** @type {string} */ text) => parseVocab(new TextEncoder().encode(text));
   assert.deepEqual(parse('a\n\u2028\n##\u2028\n'), ['a', '\u2028', '##\u2028']);
   assert.deepEqual(parse('a\nb'), ['a', 'b']);
@@ -199,7 +199,7 @@ test('damaged tables are refused', () => {
   assert.throws(() => toyTokenizer([], { tables: Uint8Array.from([...whole, 0]) }), /expected/);
 });
 
-test('the tokenizer asks no Unicode tables of its host, and nothing of Node', () => {
+test('the tokenizer uses no Unicode tables of its host and nothing of Node', () => {
   const folder = new URL('../../node_bridge/tokenizer/', import.meta.url);
   const files = readdirSync(folder);
   assert(files.includes('index.js'));

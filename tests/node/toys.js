@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 export const HIDDEN = 4;
 
-/** A bundle's name and place, and what its model gives. @param {string} [hash] @param {number} [hidden] */
+/** A toy bundle: its name, directory, and the outputs of its model. @param {string} [hash] @param {number} [hidden] */
 export function toyBundle(hash = 'a'.repeat(64), hidden = HIDDEN) {
   const outputs = [{ name: 'sequence_output', role: 'sequence_output', shape: ['batch', 'sequence', hidden] }];
   return /** @type {any} */ ({ dir: '/toy', hash, contract: { max_length: 16, outputs } });
@@ -40,7 +40,7 @@ export const toyTokenizer = {
   },
 };
 
-/** Counts characters 好 and 坏 and the length; remembers the batches it was given. */
+/** A toy encoder: counts characters 好 and 坏 and the length; records its batches. */
 export class ToyEncoder {
   notice = '';
   hidden = HIDDEN;
@@ -57,11 +57,11 @@ export class ToyEncoder {
     });
   }
 
-  /** A vector a character: whether it is 好, whether 坏, its place. @param {{ids: Int32Array}[]} encodings */
+  /** One vector per character: whether it is 好, whether it is 坏, its position. @param {{ids: Int32Array}[]} encodings */
   async sequences(encodings) {
     this.batches.push(encodings.map(({ ids }) => ids));
     return encodings.map(({ ids }) =>
-      Float32Array.from([...ids].flatMap((id, place) => [Number(id === 0x597d), Number(id === 0x574f), place / 10, 1])),
+      Float32Array.from([...ids].flatMap((id, index) => [Number(id === 0x597d), Number(id === 0x574f), index / 10, 1])),
     );
   }
 
@@ -69,7 +69,7 @@ export class ToyEncoder {
   async means(encodings) {
     return (await this.sequences(encodings)).map((sequence) =>
       Float32Array.from({ length: HIDDEN }, (_, i) => {
-        const column = sequence.filter((_, place) => place % HIDDEN === i);
+        const column = sequence.filter((_, index) => index % HIDDEN === i);
         return column.reduce((sum, value) => sum + value, 0) / column.length;
       }),
     );

@@ -7,16 +7,16 @@ import { after, test } from 'node:test';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Classifier } from '../../node_bridge/classifier/classifier.js';
-import { problemOf, TrainingState, trainOn } from '../../node_bridge/classifier/training.js';
+import { buildProblem, TrainingCheckpoint, trainHead } from '../../node_bridge/classifier/training.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
-import { FeatureStore, fill } from '../../node_bridge/encoder/feature_cache.js';
-import { featuresOf } from '../../node_bridge/encoder/features.js';
+import { FeatureStore, encodeMissing } from '../../node_bridge/encoder/feature_cache.js';
+import { encodeFeatures } from '../../node_bridge/encoder/features.js';
 import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'train-'));
 after(() => rmSync(DIR, { recursive: true }));
 
-/** @typedef {Partial<import('../../node_bridge/classifier/training.js').Settings>} Some */
+/** @typedef {Partial<import('../../node_bridge/classifier/training.js').TrainingSettings>} Some */
 const SETTINGS = /** @type {const} */ ({
   head: 'dense',
   epochs: 8,
@@ -30,7 +30,7 @@ const SETTINGS = /** @type {const} */ ({
 let names = 0;
 
 /** @param {string} [name] @returns {string} a new directory */
-function place(name = 'cache') {
+function createDirectory(name = 'cache') {
   names += 1;
   return join(DIR, `${name}-${names}`);
 }
@@ -56,24 +56,29 @@ function reviews(count, from) {
 const SILENT = { progress: () => ({ advance() {}, done() {}, stop() {} }), noteOf: () => '', say() {} };
 
 /** @param {[string, string, string?][]} train @param {[string, string, string?][]} dev */
-async function problem(train, dev) {
+async function createProblem(train, dev) {
   const [one, other] = [await dataset(train, 'train.jsonl'), await dataset(dev, 'dev.jsonl')];
-  return { ...problemOf(one, other), golden: other };
+  return { ...buildProblem(one, other), golden: other };
 }
 
 /**
- * @param {import('../../node_bridge/classifier/training.js').Problem} given
- * @param {{some?: Some, encoder?: ToyEncoder, listener?: any, kept?: TrainingState}} [how]
+ * @param {import('../../node_bridge/classifier/training.js').TrainingProblem} problem
+ * @param {{some?: Some, encoder?: ToyEncoder, listener?: any, checkpoint?: TrainingCheckpoint}} [how]
  */
 async function trained(
-  given,
-  { some = {}, encoder = new ToyEncoder(), listener = SILENT, kept = new TrainingState(place(), []) } = {},
+  problem,
+  { some = {}, encoder = new ToyEncoder(), listener = SILENT, checkpoint = new TrainingCheckpoint(createDirectory(), []) } = {},
 ) {
-  const store = FeatureStore.open(place(), HIDDEN, assert.fail);
+  const store = FeatureStore.open(createDirectory(), HIDDEN, assert.fail);
   const pooling = some.head === 'bilstm' ? 'sequence_output' : 'position 0 of sequence_output';
-  await fill(store, [given.train, given.dev], { tokenizer: toyTokenizer, encoder }, { maxLength: 12, pooling, onEncoded() {} });
-  const settings = { ...SETTINGS, classWeights: given.labels.map(() => 1), ...some };
-  return trainOn(given, store, settings, kept, listener);
+  await encodeMissing(
+    store,
+    [problem.train, problem.dev],
+    { tokenizer: toyTokenizer, encoder },
+    { maxLength: 12, pooling, onEncoded() {} },
+  );
+  const settings = { ...SETTINGS, classWeights: problem.labels.map(() => 1), ...some };
+  return trainHead(problem, store, settings, checkpoint, listener);
 }
 
 test('trains on texts, each distinct one encoded once; predicts the same probabilities', async () => {
@@ -91,7 +96,7 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
     noteOf: (/** @type {{epoch: number}} */ { epoch }) => `note ${epoch}`,
     say: assert.fail,
   };
-  const { head, dev, history, bestEpoch, golden } = await trained(await problem(reviews(200, 0), reviews(40, 3)), {
+  const { head, dev, history, bestEpoch, golden } = await trained(await createProblem(reviews(200, 0), reviews(40, 3)), {
     encoder,
     listener,
   });
@@ -115,7 +120,7 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
   const before = tf.memory().numTensors;
   const predictions = await new Classifier({ ...tools, head }).predict(texts);
   assert.equal(tf.memory().numTensors, before);
-  const rows = await head.probabilities(await featuresOf(texts, tools));
+  const rows = await head.probabilities(await encodeFeatures(texts, tools));
   assert.deepEqual(
     predictions.map(({ text }) => text),
     texts.map(({ text }) => text),
@@ -138,8 +143,8 @@ for (const head of ['linear', 'bilstm']) {
         '坏'.repeat(Number(kind === 2)),
       ]);
     });
-    const given = await problem(rows, rows.slice(0, 9));
-    const result = await trained(given, { some: { head, epochs: 20, learningRate: 0.02 } });
+    const problem = await createProblem(rows, rows.slice(0, 9));
+    const result = await trained(problem, { some: { head, epochs: 20, learningRate: 0.02 } });
     assert.equal(result.dev.accuracy, 1);
     const classifier = new Classifier({ tokenizer: toyTokenizer, encoder: new ToyEncoder(), head: result.head });
     const predictions = await classifier.predict([
@@ -155,14 +160,14 @@ for (const head of ['linear', 'bilstm']) {
 }
 
 for (const head of ['dense', 'bilstm']) {
-  test(`${head}: stopped after any epoch, training goes on to the same weights, to the bit`, async () => {
+  test(`${head}: stopped after any epoch, training continues to the same weights, to the bit`, async () => {
     await useBackend('wasm');
-    const given = await problem(reviews(60, 0), reviews(20, 3));
+    const problem = await createProblem(reviews(60, 0), reviews(20, 3));
     const some = /** @type {Some} */ ({ head, epochs: 4, schedule: 'cosine' });
-    const whole = await trained(given, { some });
+    const whole = await trained(problem, { some });
     const expected = await whole.head.weights();
     for (const stop of [1, 3]) {
-      const kept = new TrainingState(place(), []);
+      const checkpoint = new TrainingCheckpoint(createDirectory(), []);
       /** @type {string[]} */
       const said = [];
       const killed = new Error('killed');
@@ -174,8 +179,8 @@ for (const head of ['dense', 'bilstm']) {
           return SILENT.progress();
         },
       };
-      await assert.rejects(trained(given, { some, kept, listener }), killed);
-      const again = await trained(given, { some, kept, listener: { ...SILENT, say: listener.say } });
+      await assert.rejects(trained(problem, { some, checkpoint, listener }), killed);
+      const again = await trained(problem, { some, checkpoint, listener: { ...SILENT, say: listener.say } });
       assert.deepEqual(said, [`going on after epoch ${stop}, which an earlier run finished`]);
       assert.deepEqual(await again.head.weights(), expected);
       assert.deepEqual(again.golden, whole.golden);
@@ -183,26 +188,26 @@ for (const head of ['dense', 'bilstm']) {
   });
 }
 
-test('a damaged state is thrown away, and training starts anew to the same end', async () => {
+test('a damaged checkpoint is removed, and training starts again with the same result', async () => {
   await useBackend('wasm');
-  const given = await problem(reviews(60, 0), reviews(20, 3));
-  const kept = new TrainingState(place(), []);
-  const first = await trained(given, { some: { epochs: 2 }, kept });
-  const bytes = readFileSync(kept.path);
+  const problem = await createProblem(reviews(60, 0), reviews(20, 3));
+  const checkpoint = new TrainingCheckpoint(createDirectory(), []);
+  const first = await trained(problem, { some: { epochs: 2 }, checkpoint });
+  const bytes = readFileSync(checkpoint.path);
   bytes[bytes.length - 9] ^= 1;
-  writeFileSync(kept.path, bytes);
+  writeFileSync(checkpoint.path, bytes);
   /** @type {string[]} */
   const said = [];
-  const again = await trained(given, {
+  const again = await trained(problem, {
     some: { epochs: 2 },
-    kept,
+    checkpoint,
     listener: { ...SILENT, say: (/** @type {string} */ line) => said.push(line) },
   });
   assert.match(said[0], /does not have the sha256 it names; training starts at epoch 1$/);
   assert.deepEqual(await again.head.weights(), await first.head.weights());
 });
 
-test('the best epoch by macro-F1 may be another than by accuracy', async () => {
+test('the best epoch by macro-F1 may differ from that by accuracy', async () => {
   await useBackend('wasm');
   // Whoever always says 1 is right in 84 of 92 dev texts, and has a macro-F1 of 0.48; whoever goes by
   // the word, as training teaches in the end, in 80, and has 0.75.
@@ -210,10 +215,10 @@ test('the best epoch by macro-F1 may be another than by accuracy', async () => {
   const train = [...good.slice(0, 60), ...bad.slice(0, 12)];
   const misleading = bad.slice(0, 12).map(([text]) => /** @type {[string, string]} */ ([text, '1']));
   const dev = [...good.slice(0, 72), ...misleading, ...bad.slice(0, 8)];
-  const given = await problem(train, dev);
+  const problem = await createProblem(train, dev);
   const some = { head: 'linear', epochs: 6, learningRate: 0.03 };
-  const byAccuracy = await trained(given, { some });
-  const byF1 = await trained(given, { some: { ...some, bestBy: 'macro-f1' } });
+  const byAccuracy = await trained(problem, { some });
+  const byF1 = await trained(problem, { some: { ...some, bestBy: 'macro-f1' } });
   assert.deepEqual(
     byF1.history.map(({ devLoss }) => devLoss),
     byAccuracy.history.map(({ devLoss }) => devLoss),
@@ -229,18 +234,20 @@ test('the best epoch by macro-F1 may be another than by accuracy', async () => {
   near(figures(byF1), [80 / 92, (16 / 28 + 144 / 156) / 2]);
 });
 
-test('the best epoch is kept, and patience ends training', async () => {
+test('the best epoch is saved, and patience ends training', async () => {
   await useBackend('wasm');
   // Dev labels are the opposite of what training teaches: every epoch makes it worse.
   const wrong = reviews(20, 3).map(([text, label]) => /** @type {[string, string]} */ ([text, label === '1' ? '0' : '1']));
-  const result = await trained(await problem(reviews(60, 0), wrong), { some: { epochs: 30, patience: 3, learningRate: 0.02 } });
+  const result = await trained(await createProblem(reviews(60, 0), wrong), {
+    some: { epochs: 30, patience: 3, learningRate: 0.02 },
+  });
   assert.equal(result.history.length, result.bestEpoch + 3);
   assert(result.history.length < 30);
   const best = Math.max(...result.history.map(({ devAccuracy }) => devAccuracy));
   assert.equal(result.history[result.bestEpoch - 1].devAccuracy, best);
 });
 
-test('class weights move decisions towards the label that counts more', async () => {
+test('class weights move predictions to the label with the larger weight', async () => {
   await useBackend('wasm');
   // One text with both labels, as often: nothing but the weights decides.
   const rows = Array.from({ length: 40 }, (_, i) => /** @type {[string, string]} */ (['书', String(i % 2)]));
@@ -250,20 +257,20 @@ test('class weights move decisions towards the label that counts more', async ()
     [[4, 1], 0.2],
   ])) {
     // The best epoch is the one that suits the dev texts, so they have these shares too.
-    const given = await problem(
+    const problem = await createProblem(
       rows,
       Array.from({ length: 20 }, (_, i) => ['书', String(Number(i < 20 * share))]),
     );
-    const { golden } = await trained(given, { some: { classWeights: weights, epochs: 60, learningRate: 0.02, batchSize: 40 } });
+    const { golden } = await trained(problem, { some: { classWeights: weights, epochs: 60, learningRate: 0.02, batchSize: 40 } });
     assert(Math.abs(golden[0].probabilities[1] - share) < 0.02, `${weights}: got ${golden[0].probabilities[1]}`);
   }
 });
 
-test('a schedule ends low; its rates are in the history', async () => {
+test('a schedule ends with a low rate; the rates are in the history', async () => {
   await useBackend('wasm');
-  const given = await problem(reviews(20, 0), reviews(6, 3));
+  const problem = await createProblem(reviews(20, 0), reviews(6, 3));
   const rates = async (/** @type {Some['schedule']} */ schedule) =>
-    (await trained(given, { some: { schedule, epochs: 4, learningRate: 0.004 } })).history.map(({ learningRate }) =>
+    (await trained(problem, { some: { schedule, epochs: 4, learningRate: 0.004 } })).history.map(({ learningRate }) =>
       Number(learningRate.toFixed(6)),
     );
   assert.deepEqual(await rates('constant'), [0.004, 0.004, 0.004, 0.004]);
@@ -271,19 +278,19 @@ test('a schedule ends low; its rates are in the history', async () => {
   assert.deepEqual(await rates('cosine'), [0.004, 0.003414, 0.002, 0.000586]);
 });
 
-test('sets that make no problem', async () => {
-  await assert.rejects(problem(reviews(4, 0), [['a', '2']]), /dev\.jsonl:1: the label "2" is in no training text/);
-  await assert.rejects(problem(reviews(4, 0), [['a', '1', 'b']]), /dev\.jsonl pair ones/);
-  await assert.rejects(problem([['a', '1']], reviews(4, 0)), /train\.jsonl has one label only/);
+test('data sets that cannot be learned are refused', async () => {
+  await assert.rejects(createProblem(reviews(4, 0), [['a', '2']]), /dev\.jsonl:1: the label "2" is in no training text/);
+  await assert.rejects(createProblem(reviews(4, 0), [['a', '1', 'b']]), /dev\.jsonl pair ones/);
+  await assert.rejects(createProblem([['a', '1']], reviews(4, 0)), /train\.jsonl has one label only/);
 });
 
-test('nothing but finished files is left in a cache', async () => {
+test('only finished files are left in a cache', async () => {
   await useBackend('wasm');
-  const cache = place();
-  const kept = new TrainingState(cache, ['this']);
-  await trained(await problem(reviews(20, 0), reviews(6, 3)), { kept, some: { epochs: 1 } });
-  assert.equal(readdirSync(kept.dir).length, 1);
-  assert.notEqual(new TrainingState(cache, ['that']).path, kept.path);
-  kept.remove();
-  assert.deepEqual(readdirSync(kept.dir), []);
+  const cache = createDirectory();
+  const checkpoint = new TrainingCheckpoint(cache, ['this']);
+  await trained(await createProblem(reviews(20, 0), reviews(6, 3)), { checkpoint, some: { epochs: 1 } });
+  assert.equal(readdirSync(checkpoint.dir).length, 1);
+  assert.notEqual(new TrainingCheckpoint(cache, ['that']).path, checkpoint.path);
+  checkpoint.remove();
+  assert.deepEqual(readdirSync(checkpoint.dir), []);
 });

@@ -40,28 +40,28 @@ function train(name, more) {
 }
 
 /** The files of a folder of a cache, or of its first folder. @param {string} name @param {string} kind @returns {string[]} */
-function kept(name, kind) {
+function listCache(name, kind) {
   const folder = join(dir, `${name}.cache`, kind);
   if (!existsSync(folder)) return [];
   const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.safetensors'));
   return paths.map((path) => join(folder, path));
 }
 
-test('killed after a shard and after an epoch, the same command ends with the weights of one that never was', async () => {
+test('killed after a shard and after an epoch, the same command ends with the weights of an uninterrupted run', async () => {
   const whole = train('whole', ['--workers', '1']);
   assert.equal(whole.status, 0, whole.stderr);
-  assert(kept('whole', 'features').length > 1);
-  assert.deepEqual(kept('whole', 'training'), []);
+  assert(listCache('whole', 'features').length > 1);
+  assert.deepEqual(listCache('whole', 'training'), []);
 
   const seen = [];
   for (const kind of ['features', 'training']) {
     const child = spawn(process.execPath, args('killed', ['--workers', '2']), { stdio: 'ignore' });
     const ended = new Promise((done) => child.once('exit', (_, signal) => done(signal)));
-    while (kept('killed', kind).length === 0 && child.exitCode === null) await sleep(5);
+    while (listCache('killed', kind).length === 0 && child.exitCode === null) await sleep(5);
     child.kill('SIGKILL');
     assert.equal(await ended, 'SIGKILL', 'killed before its end');
     assert.equal(existsSync(join(dir, 'killed')), false, 'nothing is half-written');
-    seen.push(kept('killed', kind).length);
+    seen.push(listCache('killed', kind).length);
   }
   assert(seen.every((count) => count > 0));
   const last = train('killed', ['--workers', '2']);
@@ -70,7 +70,7 @@ test('killed after a shard and after an epoch, the same command ends with the we
   assert.deepEqual(last.weights, whole.weights);
 });
 
-test('the same command once more says that it is done; with other settings or texts it is refused', () => {
+test('the same command again says that it is done; with other settings or texts it is refused', () => {
   const same = train('whole', ['--workers', '2']);
   assert.equal(same.status, 0, same.stderr);
   assert.match(
@@ -82,28 +82,28 @@ test('the same command once more says that it is done; with other settings or te
   assert.deepEqual([json.status, already, golden], [0, true, undefined]);
   assert(accuracy > 0 && accuracy < 1);
 
-  // The same texts with each label turned into the other.
+  // The same texts with the two labels swapped.
   const lines = readFileSync(join(dir, 'data.jsonl'), 'utf8')
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));
-  writeFileSync(join(dir, 'turned.jsonl'), lines.map((row) => `${JSON.stringify({ ...row, label: 1 - row.label })}\n`).join(''));
-  const turned = [
+  writeFileSync(join(dir, 'swapped.jsonl'), lines.map((row) => `${JSON.stringify({ ...row, label: 1 - row.label })}\n`).join(''));
+  const swapped = [
     program,
     '--train',
-    join(dir, 'turned.jsonl'),
+    join(dir, 'swapped.jsonl'),
     ...options.slice(2),
     '--cache',
     join(dir, 'whole.cache'),
     '--out',
     join(dir, 'whole'),
   ];
-  const { status, stderr } = spawnSync(process.execPath, turned, { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(process.execPath, swapped, { encoding: 'utf8' });
   assert.equal(status, 2, stderr);
   assert.match(stderr, /^error: .*whole is a finished classifier, trained with other settings or texts; /);
 });
 
-test('a finished classifier is not trained over without --force; then no text is encoded again', () => {
+test('a finished classifier is replaced only with --force, and then no text is encoded again', () => {
   const { status, stdout, stderr } = train('whole', ['--seed', '2']);
   assert.deepEqual([status, stdout], [2, '']);
   assert.match(stderr, /^error: .*whole is a finished classifier, .*--force to replace it\n$/);
@@ -127,7 +127,7 @@ test('a finished classifier is not trained over without --force; then no text is
 });
 
 for (const task of ['single', 'pair']) {
-  test(`a classifier holds no text that it was trained on or judged by: ${task}`, () => {
+  test(`a classifier has no training text and no dev text in its files: ${task}`, () => {
     const marker = '秘密客户'; // nothing of it is in the bundle's own golden texts
     const rows = Array.from({ length: 12 }, (_, i) => {
       const texts = task === 'pair' ? { sentence1: `${marker}${i}`, sentence2: `${marker}的回答` } : { text: `${marker}${i}` };
@@ -160,7 +160,7 @@ for (const task of ['single', 'pair']) {
       for (const text of [marker, escaped, `${task}.jsonl`]) assert.equal(bytes.indexOf(text), -1, `${name} holds ${text}`);
     }
 
-    // It still keeps answers by which a copy can be judged: to the bundle's texts, which predict gives again.
+    // It has the answers to the bundle's golden texts, by which a copy can be checked; predict gives them again.
     const { golden } = JSON.parse(readFileSync(join(out, 'classifier.json'), 'utf8'));
     const { metadata } = readSafetensors(readFileSync(join(root, 'artifacts', 'bundle', 'albert_tiny', 'golden.safetensors')));
     /** @type {string[]} */
@@ -186,8 +186,8 @@ for (const task of ['single', 'pair']) {
   });
 }
 
-test('a damaged shard is noticed and its texts are encoded again, to the same weights', () => {
-  const [path] = kept('whole', 'features').sort();
+test('a damaged shard is detected and its texts are encoded again, with the same weights', () => {
+  const [path] = listCache('whole', 'features').sort();
   const bytes = readFileSync(path);
   writeFileSync(path, Buffer.from(bytes).fill(7, bytes.length - 40, bytes.length - 36));
   const before = readFileSync(join(dir, 'whole', 'weights.bin'));
@@ -207,10 +207,10 @@ test('Ctrl-C says that the same command goes on', async () => {
   });
   const code = await new Promise((done) => child.once('exit', done));
   assert.equal(code, 130);
-  assert.match(said, /stopped; what is finished is kept, and the same command goes on from there\n$/);
+  assert.match(said, /stopped; what is finished is saved, and the same command goes on from there\n$/);
 });
 
-test('how many texts are cut is said when all vectors are in the cache too; no tensors are', () => {
+test('the number of cut texts is reported also if all vectors are in the cache; no tensor count is', () => {
   const { stderr, stdout } = train('whole', ['--force', '--json']);
   assert.match(stderr, /all vectors are in /);
   assert.match(
@@ -239,7 +239,7 @@ test('how many texts are cut is said when all vectors are in the cache too; no t
   for (const line of data.warnings) assert.ok(page.includes(line.replaceAll('"', '&quot;')), line);
 });
 
-test('--split is drawn by --seed, with the shares of labels of the whole', () => {
+test('--split depends on --seed and has the same shares of labels', () => {
   const rows = readFileSync(join(dir, 'data.jsonl'), 'utf8')
     .trimEnd()
     .split('\n')
@@ -254,10 +254,10 @@ test('--split is drawn by --seed, with the shares of labels of the whole', () =>
   assert(Math.abs(ones - 190 * share) <= 1, `${ones} of 190, expected ${190 * share}`);
 });
 
-test('another --best-by does not go on from a run that had none; the classifier says which it was', async () => {
+test('another --best-by does not continue an earlier run; the classifier records it', async () => {
   const child = spawn(process.execPath, args('by', ['--workers', '1']), { stdio: 'ignore' });
   const ended = new Promise((done) => child.once('exit', done));
-  while (kept('by', 'training').length === 0 && child.exitCode === null) await sleep(5);
+  while (listCache('by', 'training').length === 0 && child.exitCode === null) await sleep(5);
   child.kill('SIGKILL');
   await ended;
   const other = train('by', ['--best-by', 'macro-f1']);
@@ -267,14 +267,14 @@ test('another --best-by does not go on from a run that had none; the classifier 
   assert.equal(JSON.parse(readFileSync(join(dir, 'by', 'classifier.json'), 'utf8')).best_by, 'macro-f1');
 });
 
-test('files as they circulate: a table without header, in GBK, with the options that the errors name', () => {
+test('a table without header in GBK loads with the options that the errors name', () => {
   const good = [...Buffer.from('bac3cae9', 'hex')]; // 好书
   const bad = [...Buffer.from('bbb5cae9', 'hex')]; // 坏书
   const rows = Array.from({ length: 40 }, (_, i) => [...(i % 2 === 0 ? good : bad), ...Buffer.from(`${i}\t${1 - (i % 2)}\n`)]);
   const path = join(dir, 'gbk.txt');
   writeFileSync(path, Buffer.from(rows.flat()));
   const load = (/** @type {string[]} */ more) => {
-    const given = [
+    const allArgs = [
       '--train',
       path,
       '--split',
@@ -289,7 +289,7 @@ test('files as they circulate: a table without header, in GBK, with the options 
       'wasm',
       ...more,
     ];
-    const { status, stderr } = spawnSync(process.execPath, [program, ...given], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, [program, ...allArgs], { encoding: 'utf8' });
     return { status, stderr };
   };
   const first = load([]);
@@ -324,7 +324,7 @@ const MISTAKES = /** @type {[string[], RegExp][]} */ ([
 ]);
 for (const [more, message] of MISTAKES) {
   test(`a mistake: ${more.join(' ')}`, () => {
-    // In the place of the usual value: an option that is given twice is a mistake of its own.
+    // It replaces the usual value, since an option that is there twice is an error of its own.
     const usual = args('mistaken');
     const at = usual.indexOf(more[0]);
     const typed = at === -1 ? [...usual, ...more] : usual.toSpliced(at, 2, ...more);
@@ -335,7 +335,7 @@ for (const [more, message] of MISTAKES) {
   });
 }
 
-test('a bundle whose golden cases do not hold here is not trained on; one that holds is checked once', () => {
+test('a bundle whose golden cases fail here is not used for training; one that passes is checked once', () => {
   const bundle = join(dir, 'altered');
   cpSync(join(root, 'artifacts', 'bundle', 'albert_tiny'), bundle, { recursive: true });
   const golden = join(bundle, 'golden.safetensors');
@@ -353,6 +353,6 @@ test('a bundle whose golden cases do not hold here is not trained on; one that h
     /error: .*altered: on backend wasm the golden cases are not what Python gave: sequence_output of "你好": got/,
   );
   assert.deepEqual(existsSync(join(dir, 'refused')), false);
-  assert.deepEqual(kept('refused', 'features'), []);
+  assert.deepEqual(listCache('refused', 'features'), []);
   assert.equal(readdirSync(join(dir, 'whole.cache', 'verified')).length, 1, 'by the runs above');
 });

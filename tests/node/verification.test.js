@@ -5,24 +5,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { goldenCases, verify, verifyVectors } from '../../node_bridge/bundle/golden_cases.js';
-import { closeness } from '../../node_bridge/support/closeness.js';
+import { readGoldenCases, verifyBundle, verifyVectors } from '../../node_bridge/bundle/golden_cases.js';
+import { compareTensors } from '../../node_bridge/support/closeness.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const BUDGET = { atol: 0.01, rtol: 0.001 };
 const of = (/** @type {number[]} */ values) => ({ shape: [values.length], data: Float32Array.from(values) });
 
-test('close is within atol + rtol·|expected|, and the largest difference is told', () => {
-  assert.deepEqual(closeness(of([1, 2]), of([1, 2]), BUDGET), { close: true, maxAbs: 0, said: '' });
-  assert(closeness(of([1000.9]), of([1000]), BUDGET).close);
-  assert(!closeness(of([0.9]), of([0]), BUDGET).close);
-  assert.equal(closeness(of([1.5, 3]), of([1, 2]), BUDGET).maxAbs, 1);
+test('values within atol + rtol·|expected| are close, and the largest difference is reported', () => {
+  assert.deepEqual(compareTensors(of([1, 2]), of([1, 2]), BUDGET), { close: true, maxAbs: 0, problem: '' });
+  assert(compareTensors(of([1000.9]), of([1000]), BUDGET).close);
+  assert(!compareTensors(of([0.9]), of([0]), BUDGET).close);
+  assert.equal(compareTensors(of([1.5, 3]), of([1, 2]), BUDGET).maxAbs, 1);
 });
 
 test('a failure names the value that is furthest over its budget', () => {
   const got = { shape: [2, 2], data: Float32Array.of(1000.9, 0, 0, 0.5) };
   const expected = { shape: [2, 2], data: Float32Array.of(1000, 0, 0, 0.25) };
-  assert.match(closeness(got, expected, BUDGET).said, /got 0\.5 at \[1,1\], expected 0\.25 within 0\.01/);
+  assert.match(compareTensors(got, expected, BUDGET).problem, /got 0\.5 at \[1,1\], expected 0\.25 within 0\.01/);
 });
 
 for (const [name, got, expected, said] of /** @type {const} */ ([
@@ -33,14 +33,14 @@ for (const [name, got, expected, said] of /** @type {const} */ ([
   ['infinity on both sides', of([Infinity]), of([Infinity]), /got Infinity/],
 ])) {
   test(`${name} is never close`, () => {
-    const { close, maxAbs, said: told } = closeness(got, expected, BUDGET);
+    const { close, maxAbs, problem } = compareTensors(got, expected, BUDGET);
     assert(!close);
     assert.equal(maxAbs, null);
-    assert.match(told, said);
+    assert.match(problem, said);
   });
 }
 
-/** A bundle of one text of two ids and one output, changed as told. @param {any} change */
+/** A bundle with one text of two ids and one output, with a change. @param {any} change */
 function toy(change = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'golden-'));
   const file = join(directory, 'golden.safetensors');
@@ -77,12 +77,12 @@ function toy(change = {}) {
 
 /** @param {any} change */
 async function failed(change) {
-  const checks = await verify(...toy(change));
+  const checks = await verifyBundle(...toy(change));
   return checks.filter(({ passed }) => !passed).map(({ name, said }) => `${name}: ${said}`);
 }
 
-test('a bundle that gives what Python gave passes, ids and every output', async () => {
-  const checks = await verify(...toy());
+test('a bundle with the ids and outputs of Python passes', async () => {
+  const checks = await verifyBundle(...toy());
   assert.deepEqual(
     checks.map(({ name, passed }) => [name, passed]),
     [
@@ -92,7 +92,7 @@ test('a bundle that gives what Python gave passes, ids and every output', async 
   );
 });
 
-test('what differs is said', async () => {
+test('a difference is reported', async () => {
   assert.match((await failed({ ids: [5, 7] }))[0], /^ids: input_ids of "好": got 7 at position 1, expected 6/);
   assert.match((await failed({ ids: [5] }))[0], /^ids: input_ids: got shape \[1,1\], expected \[1,2\]/);
   assert.match((await failed({ value: 0.26 }))[0], /^sequence_output: got 0\.25999999046325684/);
@@ -104,11 +104,11 @@ test('each output has its own budget, and an older bundle has one for all', asyn
   const budgets = { sequence_output: { atol: 0.02, rtol: 0 } };
   const wide = { contract: { accuracy: { budget: { atol: 1e-5, rtol: 0 }, budgets } }, value: 0.26 };
   assert.deepEqual(await failed(wide), []);
-  assert.equal((await verify(...toy(wide)))[1].budget, 0.02);
+  assert.equal((await verifyBundle(...toy(wide)))[1].budget, 0.02);
   assert.match((await failed({ value: 0.26 }))[0], /^sequence_output: got 0\.259/);
 });
 
-test('a budget that is no number is refused and never passes', async () => {
+test('an invalid budget is refused and never passes', async () => {
   const wrong = [
     { atoll: 1e-5, rtol: 0 },
     { atol: NaN, rtol: 0 },
@@ -122,20 +122,20 @@ test('a budget that is no number is refused and never passes', async () => {
   for (const budget of wrong) {
     const own = { budget: { atol: 1e-5, rtol: 0 }, budgets: { sequence_output: budget } };
     for (const accuracy of [own, { budget }]) {
-      await assert.rejects(verify(...toy({ contract: { accuracy } })), /sequence_output: got [ar]tol .* in the budget/);
+      await assert.rejects(verifyBundle(...toy({ contract: { accuracy } })), /sequence_output: got [ar]tol .* in the budget/);
     }
-    assert(!closeness(of([5]), of([1]), /** @type {any} */ (budget)).close);
-    assert(!closeness(of([1]), of([1]), /** @type {any} */ (budget)).close);
+    assert(!compareTensors(of([5]), of([1]), /** @type {any} */ (budget)).close);
+    assert(!compareTensors(of([1]), of([1]), /** @type {any} */ (budget)).close);
   }
 });
 
 test('a bundle without golden cases, texts or a budget is refused, never passed', async () => {
-  assert.throws(() => goldenCases(toy({ contract: { files: {} } })[0]), /no golden cases/);
-  await assert.rejects(verify(...toy({ texts: [] })), /golden\.safetensors: at \/texts: array has too few items/);
-  await assert.rejects(verify(...toy({ contract: { accuracy: null } })), /without texts or budget/);
+  assert.throws(() => readGoldenCases(toy({ contract: { files: {} } })[0]), /no golden cases/);
+  await assert.rejects(verifyBundle(...toy({ texts: [] })), /golden\.safetensors: at \/texts: array has too few items/);
+  await assert.rejects(verifyBundle(...toy({ contract: { accuracy: null } })), /without texts or budget/);
 });
 
-test('golden ids that are not there, or not of the texts, are refused', () => {
+test('golden ids that are missing or do not fit the texts are refused', () => {
   const ids = (/** @type {number[]} */ ...shape) => ({
     dtype: 'I32',
     shape,
@@ -153,7 +153,7 @@ test('golden ids that are not there, or not of the texts, are refused', () => {
     [{ texts: 'text' }, /at \/texts/],
     [{ texts: [1] }, /at \/texts\/0/],
   ];
-  for (const [change, said] of wrong) assert.throws(() => goldenCases(toy(change)[0]), said);
+  for (const [change, said] of wrong) assert.throws(() => readGoldenCases(toy(change)[0]), said);
 });
 
 test('masked positions do not count, attended ones do', async () => {
@@ -164,7 +164,7 @@ test('masked positions do not count, attended ones do', async () => {
   const only = (/** @type {string[]} */ said) => said.filter((line) => line.startsWith('sequence_output'));
   const [bundle, tokenizer, encoder] = toy({ tensors });
   encoder.run = async () => ({ sequence_output: { shape: [1, 2, 1], data: Float32Array.of(0.5, 0.25) } });
-  const output = async () => (await verify(bundle, tokenizer, encoder)).find(({ name }) => name === 'sequence_output');
+  const output = async () => (await verifyBundle(bundle, tokenizer, encoder)).find(({ name }) => name === 'sequence_output');
   assert.equal((await output())?.passed, true);
   bundle.contract.padding = 'attended';
   assert.match((await output())?.said ?? '', /got 0\.25 at \[0,1,0\], expected 99/);
@@ -204,9 +204,9 @@ function twoTexts(/** @type {number} */ error = 0) {
   return /** @type {[any, any, any]} */ ([bundle, tokenizer, encoder]);
 }
 
-test('the first texts alone are compared with their own rows', async () => {
+test('a check of the first texts uses their rows only', async () => {
   for (const count of [1, 2, 3]) {
-    const checks = await verify(...twoTexts(), count);
+    const checks = await verifyBundle(...twoTexts(), count);
     assert.deepEqual(
       checks.map(({ name, passed, said }) => [name, passed, said]),
       [
@@ -218,7 +218,7 @@ test('the first texts alone are compared with their own rows', async () => {
   }
 });
 
-test('vectors as a training gets them are compared text by text', async () => {
+test('the vectors for training are compared text by text', async () => {
   assert.deepEqual(await verifyVectors(...twoTexts()), {
     name: 'sequence_output',
     passed: true,

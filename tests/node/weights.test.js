@@ -19,7 +19,7 @@ import { leastContract } from './toy_bundle.js';
 const scratch = mkdtempSync(join(tmpdir(), 'weights-'));
 after(() => rmSync(scratch, { recursive: true }));
 
-/** Every way to store a weight; every float16; sizes that leave the next one at an odd place. */
+/** Every way to store a weight; every float16; sizes after which the next weight has an odd offset. */
 const SPECS = /** @type {any[]} */ ([
   { name: 'bools', shape: [3], dtype: 'bool' },
   { name: 'scalar', shape: [], dtype: 'int32' },
@@ -92,7 +92,7 @@ for (const [backend, options] of /** @type {const} */ ([
   ['wasm', {}],
   ['native', native],
 ])) {
-  test(`the values are those that TF.js reads, on ${backend}`, options, async () => {
+  test(`the values equal those that TF.js reads, on ${backend}`, options, async () => {
     const { makeTensor } = await useBackend(backend);
     const whole = new Uint8Array(BYTES).buffer;
     const expected = tf.io.decodeWeights(whole, SPECS);
@@ -112,7 +112,7 @@ for (const [backend, options] of /** @type {const} */ ([
   });
 }
 
-test('an altered bit in any file is seen, and no tensor stays', async () => {
+test('an altered bit in any file is detected, and no tensor stays', async () => {
   for (const [i, name] of NAMES.entries()) {
     const bundle = bundleOf('altered');
     const altered = readFileSync(join(bundle.dir, name));
@@ -125,7 +125,7 @@ test('an altered bit in any file is seen, and no tensor stays', async () => {
   }
 });
 
-test('a file that is cut off or not there is named, and no tensor stays', async () => {
+test('a truncated or missing file is named, and no tensor stays', async () => {
   const cut = bundleOf('cut');
   truncateSync(join(cut.dir, NAMES[2]), 1000);
   await assertRefused(cut, /shard3of4\.bin has 1000 bytes, expected 294999; the bundle is damaged/);
@@ -134,7 +134,7 @@ test('a file that is cut off or not there is named, and no tensor stays', async 
   await assertRefused(gone, /shard4of4\.bin is missing from bundle gone-/);
 });
 
-test('files that are not what the manifest says are refused, and no tensor stays', async () => {
+test('files that do not fit the manifest are refused, and no tensor stays', async () => {
   const bundle = bundleOf('other');
   await assertRefused(bundle, /the files of the weights hold more than model\.json says/, SPECS.slice(0, -1));
   await assertRefused(bundle, /the files of the weights hold less than model\.json says/, [...SPECS, SPECS[1]]);
@@ -165,7 +165,7 @@ test('a model whose last weights are damaged is not opened, and no tensor stays;
   assert.equal(tf.memory().numTensors, before);
 });
 
-test('reading takes hardly more memory than the weights do', () => {
+test('reading needs hardly more memory than the weights', () => {
   const size = 4 * 2 ** 20;
   const count = 32;
   const dir = mkdtempSync(join(scratch, 'large-'));

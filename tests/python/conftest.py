@@ -1,6 +1,6 @@
-"""Fixtures that stand on the embedded default, which is exported first where it is missing.
+"""Fixtures that use the embedded default, which is exported first if it is missing.
 
-What needs the native backend says loudly, at the end, that it did not run where there is none.
+At the end of a run, skipped tests of the native backend and others are reported in red.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Embedded:
-    """Where the embedded default lies."""
+    """The paths of the embedded default."""
 
     root: Path
     bundle: Path
@@ -25,20 +25,20 @@ class Embedded:
     data: Path
 
 
-CONFINED = "the second wall around a stranger's model was NOT TESTED"
+CONFINED = "the confinement of untrusted models was NOT TESTED"
 NATIVE = "the native backend was NOT TESTED"
 OTHER_PYTHON = "--tokenizer-python with another version was NOT TESTED"
 
 
 @pytest.fixture
 def native() -> None:
-    """Only where `nox -s native` was run."""
+    """Skips a test unless `nox -s native` was run."""
     if not (ROOT / ".nox" / "native" / "built.json").exists():
         pytest.skip(f"{NATIVE}: `nox -s native` builds it")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says what a skipped test would only whisper."""
+    """Reports important skipped tests in red."""
     skipped = terminalreporter.stats.get("skipped", [])
     if any(NATIVE in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"{NATIVE}: `nox -s native` builds it", red=True)

@@ -1,5 +1,5 @@
 /**
- * Runs 1 to 7 texts through a bundle of fixed shape and through one of free axes that has the same
+ * Runs 1 to 7 texts through a bundle with a fixed shape and through one with free axes and the same
  * weights; prints the largest difference. `node fixed_against_free.js FIXED FREE`
  */
 import { Encoder } from '../../node_bridge/encoder/encoder.js';

@@ -1,4 +1,4 @@
-"""Frozen graphs of small TensorFlow functions, by way of a SavedModel as in an export."""
+"""Makes frozen graphs of small TensorFlow functions, through a SavedModel as in an export."""
 
 import tempfile
 from pathlib import Path
@@ -7,28 +7,28 @@ from typing import Any
 from support.quiet_tensorflow import tensorflow
 
 
-def frozen_of(function: Any, held: list[Any], *signature: Any) -> tuple[Any, Any]:
-    """The frozen graph of a function that returns a dict, and the function itself."""
-    source, plain = source_of(function, held, *signature)
+def freeze_function(function: Any, variables: list[Any], *signature: Any) -> tuple[Any, Any]:
+    """Returns the frozen graph of a function that returns a dict, and the function itself."""
+    source, plain = save_and_load(function, variables, *signature)
     from export.graph import graph
 
     return graph.freeze(source, graph.inline_calls(source)), plain
 
 
-def source_of(function: Any, held: list[Any], *signature: Any) -> tuple[Any, Any]:
-    """The same, saved and loaded again; `held` are variables and tables it uses."""
+def save_and_load(function: Any, variables: list[Any], *signature: Any) -> tuple[Any, Any]:
+    """Saves and loads a function; `variables` are the variables and tables that it uses."""
     tf, _ = tensorflow()
     from export.graph import graph
 
     class Model(tf.Module):  # type: ignore[misc,name-defined]
-        """Keeps what the function uses."""
+        """Owns what the function uses."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.held = held
+            self.owned = variables
 
     module = Model()
     plain = tf.function(function, input_signature=list(signature))
-    with tempfile.TemporaryDirectory() as place:
-        tf.saved_model.save(module, place, signatures={"serving_default": plain})
-        return graph.load_source(Path(place)), plain
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures={"serving_default": plain})
+        return graph.load_source(Path(folder)), plain

@@ -1,4 +1,4 @@
-"""A host to download from that answers as a test wants it to: cut off, changed, slow or a page."""
+"""A test host for downloads: its responses can be truncated, changed, slow, or a web page."""
 
 import http.server
 import io
@@ -9,8 +9,8 @@ import threading
 TAG = '"one"'
 
 
-def archive() -> bytes:
-    """A .tar.gz of about 200 kB with a SavedModel of one empty graph."""
+def make_archive() -> bytes:
+    """Returns a .tar.gz of about 200 kB with a SavedModel of one empty graph."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         noise = random.Random(1).randbytes(200_000)
@@ -21,11 +21,11 @@ def archive() -> bytes:
     return out.getvalue()
 
 
-BODY = archive()
+BODY = make_archive()
 
 
 class Host(http.server.ThreadingHTTPServer):
-    """Answers as its attributes say, and notes what it was asked."""
+    """Answers according to its attributes, and records the requests."""
 
     daemon_threads = True
 
@@ -34,7 +34,7 @@ class Host(http.server.ThreadingHTTPServer):
         self.body = BODY
         self.headers: dict[str, str] = {"ETag": TAG}
         self.ranges = True
-        # After so many bytes in all the connection breaks; None: never.
+        # The connection breaks after this many bytes; None: never.
         self.cuts: list[int | None] = []
         self.asked: list[dict[str, str]] = []
         self.over = threading.Event()

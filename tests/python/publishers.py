@@ -1,7 +1,7 @@
-"""Tiny checkpoints in the publishers' own naming, and a NumPy encoder that runs on those names.
+"""Tiny checkpoints in the publishers' naming, and a NumPy encoder that uses these names.
 
-Nothing here comes from `export`: names and arithmetic are written down a second time, from the
-publishers' code, so that the readers are measured against something else than themselves.
+Nothing here comes from `export`: names and arithmetic are written a second time, from the
+publishers' code, so that the readers are compared with something independent.
 """
 
 import json
@@ -15,15 +15,15 @@ import numpy as np
 from safetensors.numpy import save_file
 
 Arrays = dict[str, np.ndarray]
-Place = tuple[int, int, int]
+Block = tuple[int, int, int]
 VOCAB, HIDDEN, HEADS, INNER, NARROW, POSITIONS, LAYERS = 31, 12, 3, 20, 8, 16, 2
 
 
 @dataclass
 class Publisher:
-    """One checkpoint: its json, its arrays by name, and the structure that its names have.
+    """One checkpoint: its json, its arrays by name, and the structure of its names.
 
-    `parts` has our word for a part → the publisher's scope; `{i}` is the layer, `{g}` and `{k}`
+    `parts` maps our name of a part to the publisher's scope; `{i}` is the layer, `{g}` and `{k}`
     are ALBERT's group and inner group.
     """
 
@@ -38,12 +38,12 @@ class Publisher:
     def torch(self) -> bool:
         return self.form == "hf"
 
-    def scope(self, part: str, at: Place) -> str:
+    def scope(self, part: str, at: Block) -> str:
         layer, group, inner = at
         return self.parts[part].format(i=layer, g=group, k=inner)
 
-    def places(self, layers: int | None = None) -> list[Place]:
-        """What runs, in order; with the two formulas as they stand in the publishers' codes."""
+    def blocks(self, layers: int | None = None) -> list[Block]:
+        """Returns the blocks in order of execution, with the formulas of the publishers' code."""
         count, groups = self.config["num_hidden_layers"], self.config.get("num_hidden_groups", 1)
         found = []
         for i in range(layers or count):
@@ -51,13 +51,13 @@ class Publisher:
             found += [(i, group, k) for k in range(self.config.get("inner_group_num", 1))]
         return found
 
-    def dense(self, part: str, x: np.ndarray, at: Place = (0, 0, 0)) -> np.ndarray:
+    def dense(self, part: str, x: np.ndarray, at: Block = (0, 0, 0)) -> np.ndarray:
         scope = self.scope(part, at)
         if self.torch:
             return x @ self.arrays[f"{scope}.weight"].T + self.arrays[f"{scope}.bias"]
         return x @ self.arrays[f"{scope}/kernel"] + self.arrays[f"{scope}/bias"]
 
-    def norm(self, part: str, x: np.ndarray, at: Place = (0, 0, 0)) -> np.ndarray:
+    def norm(self, part: str, x: np.ndarray, at: Block = (0, 0, 0)) -> np.ndarray:
         scope = self.scope(part, at)
         scale, shift = (".weight", ".bias") if self.torch else ("/gamma", "/beta")
         centred = x - x.mean(-1, keepdims=True)
@@ -89,13 +89,20 @@ class Publisher:
     def run(
         self, ids: np.ndarray, mask: np.ndarray, types: np.ndarray, layers: int | None = None
     ) -> Arrays:
-        """The outputs in float64: `sequence_output`, `embedding_output` and any `pooled_output`."""
-        places = self.table("position_embeddings")[: ids.shape[1]]
-        x = self.words()[ids] + places + self.table("token_type_embeddings")[types]
+        """Computes the outputs in float64: sequence, embedding and, if any, pooled output.
+
+        Args:
+            ids: int[batch, sequence].
+            mask: int[batch, sequence].
+            types: int[batch, sequence].
+            layers: the number of layers; None: all.
+        """
+        positions = self.table("position_embeddings")[: ids.shape[1]]
+        x = self.words()[ids] + positions + self.table("token_type_embeddings")[types]
         x = embedded = self.norm("embeddings_norm", x)
         if "projection" in self.parts:
             x = self.dense("projection", x)
-        for at in self.places(layers):
+        for at in self.blocks(layers):
             x = self.norm("norm_1", x + self.dense("attended", self.attend(x, mask, at), at), at)
             wide = self.activate(self.dense("wide", x, at))
             x = self.norm("norm_2", x + self.dense("narrow", wide, at), at)
@@ -106,7 +113,7 @@ class Publisher:
             outputs["pooled_output"] = x[:, 0]
         return outputs
 
-    def attend(self, x: np.ndarray, mask: np.ndarray, at: Place) -> np.ndarray:
+    def attend(self, x: np.ndarray, mask: np.ndarray, at: Block) -> np.ndarray:
         rows, length, hidden = x.shape
         width = hidden // HEADS
         context = np.zeros_like(x)
@@ -122,7 +129,7 @@ class Publisher:
         return context
 
     def logits(self, sequence: np.ndarray) -> np.ndarray:
-        """The masked language model's scores from the checkpoint's own head."""
+        """Computes the masked language model's scores with the checkpoint's own head."""
         x = self.norm("head_norm", self.activate(self.dense("head_dense", sequence)))
         bias = f"{self.parts['head']}{'.bias' if self.torch else '/output_bias'}"
         scores: np.ndarray = x @ self.words().T
@@ -134,7 +141,7 @@ class Publisher:
         default = "config.json" if self.torch else f"{self.family}_config.json"
         (directory / (config_name or default)).write_text(json.dumps(self.config))
         if self.torch:
-            # safetensors writes the memory behind an array, so a transposed view would be lost.
+            # safetensors writes an array's memory, so a transposed view would be lost.
             arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
             save_file(arrays, directory / "model.safetensors")
         else:
@@ -143,7 +150,7 @@ class Publisher:
 
 
 def write_tf1(arrays: Arrays, prefix: Path) -> None:
-    """A checkpoint as `tf.compat.v1.train.Saver` writes it."""
+    """Writes a checkpoint as `tf.compat.v1.train.Saver` does."""
     import tensorflow as tf
 
     names = sorted(arrays)
@@ -251,9 +258,14 @@ FORMS = {
 def publisher(
     family: str, form: str, *, act: str = "gelu", positions: int = POSITIONS, **more: Any
 ) -> Publisher:
-    """A checkpoint of `family` in `form`: `tf1`, `shared` (brightmart's ALBERT) or `hf`.
+    """Makes a checkpoint with random weights.
 
-    `more` goes into its json config.
+    Args:
+        family: `bert`, `albert` or `electra`.
+        form: `tf1`, `shared` (brightmart's ALBERT) or `hf`.
+        act: the activation.
+        positions: the number of positions.
+        **more: further keys of its json config.
     """
     config: dict[str, Any] = {
         "vocab_size": VOCAB,
@@ -271,15 +283,15 @@ def publisher(
     if family != "bert":
         config["embedding_size"] = NARROW
     if form == "hf":
-        # Far from TF1's epsilon, so that a reader which ignores it is found out.
+        # Far from TF1's epsilon, so that a reader that ignores it fails the test.
         config |= {"model_type": family, "layer_norm_eps": 1e-3}
     made = Publisher(family, form, dict(FORMS[family, form]), config | more, positions)
-    fill(made, np.random.default_rng(7))
+    add_random_arrays(made, np.random.default_rng(7))
     return made
 
 
-def fill(made: Publisher, generator: np.random.Generator) -> None:
-    """Random float32 arrays under the publisher's names, none of them 0 or 1 throughout."""
+def add_random_arrays(made: Publisher, generator: np.random.Generator) -> None:
+    """Adds random float32 arrays under the publisher's names; none is all 0 or 1."""
     config = made.config
     vocab, hidden, inner = config["vocab_size"], config["hidden_size"], config["intermediate_size"]
     narrow = config.get("embedding_size", hidden)
@@ -311,7 +323,7 @@ def fill(made: Publisher, generator: np.random.Generator) -> None:
     norm(made.parts["embeddings_norm"], summed)
     if "projection" in made.parts:
         dense(made.parts["projection"], narrow, hidden)
-    for at in made.places():
+    for at in made.blocks():
         scopes = {part: made.scope(part, at) for part in made.parts}
         for part in ("query", "key", "value", "attended"):
             dense(scopes[part], hidden, hidden)

@@ -1,4 +1,4 @@
-"""Changes a bundle and writes its contract anew, so that it proves itself as the true one does."""
+"""Changes a bundle and seals it again, so that its hashes are correct."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def edit(file: Path, change: Callable[[Any], None]) -> None:
+def edit_json(file: Path, change: Callable[[Any], None]) -> None:
     """Changes a JSON file."""
     document = json.loads(file.read_text(encoding="utf-8"))
     change(document)
@@ -15,7 +15,7 @@ def edit(file: Path, change: Callable[[Any], None]) -> None:
 
 
 def reseal(bundle: Path, contract_name: str = "bundle.json") -> None:
-    """Writes every size and sha256 of the contract anew; `classifier.json` is one too."""
+    """Updates every size and sha256 in a contract; `classifier.json` is one too."""
 
     def anew(contract: Any) -> None:
         for name in contract["files"]:
@@ -23,11 +23,11 @@ def reseal(bundle: Path, contract_name: str = "bundle.json") -> None:
             sha256 = hashlib.sha256(data).hexdigest()
             contract["files"][name] = {"sha256": sha256, "size": len(data)}
 
-    edit(bundle / contract_name, anew)
+    edit_json(bundle / contract_name, anew)
 
 
-def alter_line(vocab: Path, token: str, other: str) -> None:
-    """Puts another token in the place of one line of a vocab file."""
+def replace_line(vocab: Path, token: str, other: str) -> None:
+    """Replaces the token of one line of a vocab file."""
     lines = vocab.read_bytes().split(b"\n")
     lines[lines.index(token.encode())] = other.encode()
     vocab.write_bytes(b"\n".join(lines))

@@ -1,16 +1,17 @@
 /**
- * Runs cases of single ops in a TF.js GraphModel, one by one (pairs with test_kernels.py).
+ * Runs cases of single ops in a TF.js GraphModel, one by one, for test_kernels.py.
  *
  *     node tests/python/run_ops.js DIRECTORY BACKEND RESULTS.json
  *
- * Cases that RESULTS.json has are left out. A case that breaks WebAssembly, or may break it (`alone`),
- * ends the process with code 7, after its result was written: the next process goes on behind it.
+ * Cases whose result is in RESULTS.json are skipped. A case that breaks WebAssembly, or may break it
+ * (`alone`), ends the process with code 7 after its result was written; the next process continues
+ * after it.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { load, tf } from '../../node_bridge/backends/tfjs.js';
+import { loadPackage, tf } from '../../node_bridge/backends/tfjs.js';
 
 const BROKEN = 7;
 const SPECIAL = { nan: NaN, inf: Infinity, '-inf': -Infinity };
@@ -40,7 +41,7 @@ const document = JSON.parse(readFileSync(join(directory, 'model.json'), 'utf8'))
 /** @type {{paths: string[], weights: any[]}[]} */
 const manifest = document.weightsManifest;
 const whole = Buffer.concat(manifest.flatMap(({ paths }) => paths).map((path) => readFileSync(join(directory, path))));
-const model = await load('converter').loadGraphModel({
+const model = await loadPackage('converter').loadGraphModel({
   load: async () => ({
     ...document,
     weightSpecs: manifest.flatMap(({ weights }) => weights),
@@ -53,10 +54,10 @@ for (const { output, inputs, alone } of cases.filter((one) => !(one.output in re
   current = output;
   try {
     const feeds = Object.fromEntries(
-      inputs.map(({ name, dtype, shape, values }) => [name, tf.tensor(values.map(number), shape, dtype)]),
+      inputs.map(({ name, dtype, shape, values }) => [name, tf.tensor(values.map(toNumber), shape, dtype)]),
     );
     const [tensor] = [await model.executeAsync(feeds, output)].flat();
-    const values = Array.from(/** @type {any} */ (await tensor.data())).map(text);
+    const values = Array.from(/** @type {any} */ (await tensor.data())).map(toText);
     results[output] = { dtype: tensor.dtype, shape: tensor.shape, values };
     if (alone) leave(BROKEN);
   } catch (error) {
@@ -68,12 +69,12 @@ for (const { output, inputs, alone } of cases.filter((one) => !(one.output in re
 leave(0);
 
 /** @param {any} value */
-function number(value) {
+function toNumber(value) {
   return SPECIAL[/** @type {keyof typeof SPECIAL} */ (value)] ?? value;
 }
 
 /** JSON has no NaN and no infinities. @param {any} value */
-function text(value) {
+function toText(value) {
   if (typeof value !== 'number') return Number(value);
-  return Number.isFinite(value) ? value : Object.keys(SPECIAL).find((key) => Object.is(number(key), value));
+  return Number.isFinite(value) ? value : Object.keys(SPECIAL).find((key) => Object.is(toNumber(key), value));
 }

@@ -1,4 +1,4 @@
-"""Archives by someone who means ill: refused, and nothing of them is left on the disk."""
+"""Malicious archives are refused, and leave no files on the disk."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def refused(tmp_path: Path, content: bytes, message: str) -> None:
+def assert_refused(tmp_path: Path, content: bytes, message: str) -> None:
     before = sorted(tmp_path.rglob("*"))
     file = tmp_path / "evil.archive"
     file.write_bytes(content)
@@ -49,7 +49,7 @@ def tar_bytes(*members: tarfile.TarInfo | tuple[str, bytes], mode: str = "w:gz")
     return out.getvalue()
 
 
-def odd(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+def special_member(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type = kind
     info.linkname = target
@@ -67,7 +67,7 @@ def zip_bytes(*members: zipfile.ZipInfo | tuple[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def zip_kind(name: str, kind: int) -> zipfile.ZipInfo:
+def zip_member(name: str, kind: int) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name)
     info.create_system = 3
     info.external_attr = (kind | 0o777) << 16
@@ -90,35 +90,39 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
-def test_names_that_lead_out(tmp_path: Path, name: str, pack: Callable[..., bytes]) -> None:
-    refused(tmp_path, pack(MODEL, (name, b"evil")), SAFE)
+def test_member_names_that_leave_the_folder_are_refused(
+    tmp_path: Path, name: str, pack: Callable[..., bytes]
+) -> None:
+    assert_refused(tmp_path, pack(MODEL, (name, b"evil")), SAFE)
 
 
 @pytest.mark.parametrize(
     "member",
     [
-        odd("m/link", tarfile.SYMTYPE, "../../outside"),
-        odd("m/link", tarfile.SYMTYPE, "saved_model.pb"),
-        odd("m/hard", tarfile.LNKTYPE, "/etc/passwd"),
-        odd("m/device", tarfile.CHRTYPE),
-        odd("m/device", tarfile.BLKTYPE),
-        odd("m/pipe", tarfile.FIFOTYPE),
+        special_member("m/link", tarfile.SYMTYPE, "../../outside"),
+        special_member("m/link", tarfile.SYMTYPE, "saved_model.pb"),
+        special_member("m/hard", tarfile.LNKTYPE, "/etc/passwd"),
+        special_member("m/device", tarfile.CHRTYPE),
+        special_member("m/device", tarfile.BLKTYPE),
+        special_member("m/pipe", tarfile.FIFOTYPE),
     ],
     ids=lambda member: f"{member.name}-{member.type!r}",
 )
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_tar_of_what_is_no_file(tmp_path: Path, member: tarfile.TarInfo, mode: str) -> None:
-    refused(tmp_path, tar_bytes(MODEL, member, mode=mode), SAFE)
+def test_links_and_devices_in_a_tar_are_refused(
+    tmp_path: Path, member: tarfile.TarInfo, mode: str
+) -> None:
+    assert_refused(tmp_path, tar_bytes(MODEL, member, mode=mode), SAFE)
 
 
-def test_link_that_a_later_member_goes_through(tmp_path: Path) -> None:
-    link = odd("m/out", tarfile.SYMTYPE, str(tmp_path))
-    refused(tmp_path, tar_bytes(MODEL, link, ("m/out/evil", b"evil")), SAFE)
+def test_link_that_a_later_member_would_follow_is_refused(tmp_path: Path) -> None:
+    link = special_member("m/out", tarfile.SYMTYPE, str(tmp_path))
+    assert_refused(tmp_path, tar_bytes(MODEL, link, ("m/out/evil", b"evil")), SAFE)
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK])
-def test_zip_of_what_is_no_file(tmp_path: Path, kind: int) -> None:
-    refused(tmp_path, zip_bytes(MODEL, zip_kind("m/odd", kind)), SAFE)
+def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, kind: int) -> None:
+    assert_refused(tmp_path, zip_bytes(MODEL, zip_member("m/odd", kind)), SAFE)
 
 
 @pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
@@ -126,105 +130,113 @@ def test_zip_of_what_is_no_file(tmp_path: Path, kind: int) -> None:
     "second", ["m/saved_model.pb", "m/Saved_Model.PB", "m/./saved_model.pb", "m/saved_model.pb/a"]
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_names_that_come_twice(tmp_path: Path, pack: Callable[..., bytes], second: str) -> None:
-    refused(tmp_path, pack(MODEL, (second, b"evil")), f"twice, {SAFE}")
+def test_repeated_member_names_are_refused(
+    tmp_path: Path, pack: Callable[..., bytes], second: str
+) -> None:
+    assert_refused(tmp_path, pack(MODEL, (second, b"evil")), f"twice, {SAFE}")
 
 
-def test_file_where_a_directory_is(tmp_path: Path) -> None:
-    refused(tmp_path, tar_bytes(MODEL, ("m", b"evil")), f"'m' twice, {SAFE}")
+def test_file_with_the_name_of_a_directory_is_refused(tmp_path: Path) -> None:
+    assert_refused(tmp_path, tar_bytes(MODEL, ("m", b"evil")), f"'m' twice, {SAFE}")
 
 
-def test_zip_with_a_password(tmp_path: Path) -> None:
+def test_encrypted_zip_is_refused(tmp_path: Path) -> None:
     content = bytearray(zip_bytes(MODEL))
-    # Bit 0 of the flags, in the member's own header and in the directory at the end.
+    # Bit 0 of the flags, in the member's header and in the directory at the end.
     content[6] |= 1
     content[content.index(b"PK\x01\x02") + 8] |= 1
-    refused(tmp_path, bytes(content), "is encrypted, expected one without a password")
+    assert_refused(tmp_path, bytes(content), "is encrypted, expected one without a password")
 
 
-def test_zip_of_another_compression(tmp_path: Path) -> None:
+def test_zip_with_another_compression_is_refused(tmp_path: Path) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as file:
         file.writestr(*MODEL)
-    refused(tmp_path, out.getvalue(), "got compression method 14, expected deflate")
+    assert_refused(tmp_path, out.getvalue(), "got compression method 14, expected deflate")
 
 
 @pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
-def test_bomb(tmp_path: Path, pack: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_bomb_is_refused(
+    tmp_path: Path, pack: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(unpacking, "MIN_LIMIT_BYTES", 1_000_000)
     bomb = pack(MODEL, ("m/zeros", bytes(30_000_000)))
     assert len(bomb) < 40_000
-    refused(tmp_path, bomb, "unpacks to more than 0.0 GB, expected a model")
+    assert_refused(tmp_path, bomb, "unpacks to more than 0.0 GB, expected a model")
 
 
 @pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
-def test_more_than_any_model(
+def test_archive_larger_than_any_model_is_refused(
     tmp_path: Path, pack: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpacking, "MAX_BYTES", 1_000_000)
-    refused(tmp_path, pack(MODEL, ("m/zeros", bytes(2_000_000))), "unpacks to more than")
+    assert_refused(tmp_path, pack(MODEL, ("m/zeros", bytes(2_000_000))), "unpacks to more than")
 
 
-def test_small_archives_may_compress_well(tmp_path: Path) -> None:
+def test_small_archive_with_a_high_compression_ratio_is_allowed(tmp_path: Path) -> None:
     file = tmp_path / "m.zip"
     file.write_bytes(zip_bytes(MODEL, ("m/zeros", bytes(30_000_000))))
     assert (hub.resolve(str(file)) / "zeros").stat().st_size == 30_000_000
 
 
-def test_member_that_claims_100_gigabytes(tmp_path: Path) -> None:
+def test_member_that_declares_100_gigabytes_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("m/zeros")
     info.size = 100 << 30
     head = info.tobuf(tarfile.GNU_FORMAT)
-    refused(tmp_path, gzip.compress(head + bytes(5000)), "cut off or damaged")
+    assert_refused(tmp_path, gzip.compress(head + bytes(5000)), "cut off or damaged")
 
 
-def test_header_that_claims_a_gigabyte(tmp_path: Path) -> None:
-    # The long name of a member stands in a header, which is read into memory in one piece.
+def test_header_that_declares_a_gigabyte_is_refused(tmp_path: Path) -> None:
+    # The long name of a member is in a header, which is read into memory at once.
     info = tarfile.TarInfo("././@LongLink")
     info.type = tarfile.GNUTYPE_LONGNAME
     info.size = 1 << 30
-    refused(tmp_path, gzip.compress(info.tobuf() + bytes(5000)), "holds a header of 1073741824")
+    assert_refused(
+        tmp_path, gzip.compress(info.tobuf() + bytes(5000)), "holds a header of 1073741824"
+    )
 
 
-def test_sparse_member(tmp_path: Path) -> None:
-    # 512 bytes that stand for 100 GB of zeros.
-    head = bytearray(odd("m/zeros", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+def test_sparse_member_is_refused(tmp_path: Path) -> None:
+    # 512 bytes that unpack to 100 GB of zeros.
+    head = bytearray(special_member("m/zeros", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
     head[386:410] = b"%011o\0%011o\0" % (0, 0)
     head[483:495] = b"\x80" + (100 << 30).to_bytes(11, "big")
     head[148:156] = b" " * 8
     head[148:156] = b"%06o\0 " % sum(head)
-    refused(tmp_path, gzip.compress(bytes(head) + bytes(2048)), SAFE)
+    assert_refused(tmp_path, gzip.compress(bytes(head) + bytes(2048)), SAFE)
 
 
 @pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
-def test_too_many_members(
+def test_too_many_members_are_refused(
     tmp_path: Path, pack: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpacking, "MAX_MEMBERS", 5)
-    refused(tmp_path, pack(MODEL, *((f"m/{i}", b"") for i in range(9))), "more than 5 files")
+    assert_refused(
+        tmp_path, pack(MODEL, *((f"m/{i}", b"") for i in range(9))), "(more than 5|10) files"
+    )
 
 
-def test_zip_that_lies_about_sizes(tmp_path: Path) -> None:
+def test_zip_with_wrong_sizes_is_refused(tmp_path: Path) -> None:
     content = bytearray(zip_bytes(MODEL, ("m/zeros", bytes(100_000))))
     directory = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 4)
     content[directory + 24 : directory + 28] = struct.pack("<I", 10)
-    refused(tmp_path, bytes(content), "cut off or damaged")
+    assert_refused(tmp_path, bytes(content), "cut off or damaged")
 
 
-def members_missing(tmp_path: Path, content: bytes, name: str = "m.tar") -> None:
-    """Refused, although Python's own readers would give the members before the damage."""
-    refused(tmp_path, content, "cut off or damaged")
+def assert_damage_refused(tmp_path: Path, content: bytes, name: str = "m.tar") -> None:
+    """Checks the refusal; Python's readers would return the members before the damage."""
+    assert_refused(tmp_path, content, "cut off or damaged")
 
 
 SECOND = ("m/second", b"b" * 700)
 PLAIN = tar_bytes(MODEL, ("m/first", b"a" * 700), SECOND, mode="w")
-# Headers of the members: each has one block, and its data fills whole blocks.
+# The positions of the headers: each is one block, and data takes whole blocks.
 HEADERS = [0, 2 * 512, 5 * 512]
 
 
 @pytest.mark.parametrize("start", HEADERS)
 @pytest.mark.parametrize("at", [0, 100, 148, 257])
-def test_a_damaged_header_of_a_plain_tar(tmp_path: Path, start: int, at: int) -> None:
+def test_damaged_header_of_a_tar_is_refused(tmp_path: Path, start: int, at: int) -> None:
     content = bytearray(PLAIN)
     content[start + at] ^= 1
     file = tmp_path / "evil.archive"
@@ -234,26 +246,26 @@ def test_a_damaged_header_of_a_plain_tar(tmp_path: Path, start: int, at: int) ->
 
 
 @pytest.mark.parametrize("start", HEADERS[1:])
-def test_tars_that_end_before_their_end(tmp_path: Path, start: int) -> None:
-    members_missing(tmp_path, PLAIN[:start])
-    members_missing(tmp_path, PLAIN[: start + 100])
-    members_missing(tmp_path, PLAIN[:start] + bytes(512) + PLAIN[start + 512 :])
+def test_truncated_tars_are_refused(tmp_path: Path, start: int) -> None:
+    assert_damage_refused(tmp_path, PLAIN[:start])
+    assert_damage_refused(tmp_path, PLAIN[: start + 100])
+    assert_damage_refused(tmp_path, PLAIN[:start] + bytes(512) + PLAIN[start + 512 :])
 
 
-def test_what_follows_the_end(tmp_path: Path) -> None:
-    members_missing(tmp_path, PLAIN + b"x")
-    members_missing(tmp_path, PLAIN + PLAIN)
-    members_missing(tmp_path, gzip.compress(PLAIN) + b"garbage")
-    members_missing(tmp_path, gzip.compress(PLAIN) + gzip.compress(PLAIN))
-    members_missing(tmp_path, zip_bytes(MODEL) + b"garbage")
+def test_data_after_the_end_of_a_tar_is_refused(tmp_path: Path) -> None:
+    assert_damage_refused(tmp_path, PLAIN + b"x")
+    assert_damage_refused(tmp_path, PLAIN + PLAIN)
+    assert_damage_refused(tmp_path, gzip.compress(PLAIN) + b"garbage")
+    assert_damage_refused(tmp_path, gzip.compress(PLAIN) + gzip.compress(PLAIN))
+    assert_damage_refused(tmp_path, zip_bytes(MODEL) + b"garbage")
     end = 8 * 512
-    members_missing(tmp_path, PLAIN[: end + 512])
+    assert_damage_refused(tmp_path, PLAIN[: end + 512])
     file = tmp_path / "good.tar"
     file.write_bytes(PLAIN[: end + 1024])
     assert (hub.resolve(str(file)) / "second").read_bytes() == b"b" * 700
 
 
-def test_a_zip_whose_directory_leaves_members_out(tmp_path: Path) -> None:
+def test_zip_whose_directory_omits_members_is_refused(tmp_path: Path) -> None:
     whole = zip_bytes(MODEL, SECOND)
     start = whole.index(b"PK\x01\x02")
     second = whole.index(b"PK\x01\x02", start + 4)
@@ -262,12 +274,12 @@ def test_a_zip_whose_directory_leaves_members_out(tmp_path: Path) -> None:
         content = bytearray(cut)
         record = content.index(b"PK\x05\x06")
         content[record + 8 : record + 16] = struct.pack("<HHI", 1, 1, record - start)
-        members_missing(tmp_path, bytes(content))
+        assert_damage_refused(tmp_path, bytes(content))
 
 
-def test_a_zip_with_sizes_behind_its_data(tmp_path: Path) -> None:
+def test_zip_with_data_descriptors_is_unpacked(tmp_path: Path) -> None:
     class Stream(io.BytesIO):
-        """As a pipe is, to which Python writes a member's sizes behind it."""
+        """When Python writes to a pipe, it writes a member's sizes after the data."""
 
         def seekable(self) -> bool:
             return False
@@ -288,7 +300,7 @@ def test_a_zip_with_sizes_behind_its_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
-def test_an_unpacked_model_is_what_its_archive_holds(
+def test_changed_cache_is_unpacked_again(
     tmp_path: Path, cache: Path, pack: Callable[..., bytes]
 ) -> None:
     file = tmp_path / "m.archive"
@@ -318,7 +330,7 @@ def test_an_unpacked_model_is_what_its_archive_holds(
 
 
 @pytest.mark.parametrize("pack", [tar_bytes, zip_bytes])
-def test_a_planted_link_is_not_followed(
+def test_link_in_the_cache_is_not_followed(
     tmp_path: Path, cache: Path, pack: Callable[..., bytes]
 ) -> None:
     file = tmp_path / "m.archive"

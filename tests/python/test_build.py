@@ -1,4 +1,4 @@
-"""`python -m export build`: SavedModels of both contracts, against NumPy and by their contract."""
+"""`python -m export build`: SavedModels of both contracts, compared with NumPy."""
 
 import re
 from pathlib import Path
@@ -36,11 +36,11 @@ def vocab_file(tmp_path: Path) -> Path:
 
 
 def run(saved_model: Path, **feeds: Any) -> dict[str, np.ndarray]:
-    """Calls the signature of a SavedModel that nothing of ours has loaded."""
+    """Calls the signature of a SavedModel, loaded by TensorFlow alone."""
     loaded = tf.saved_model.load(str(saved_model))
     function = loaded.signatures["serving_default"]
-    given = {name: tf.constant(value) for name, value in feeds.items()}
-    return {name: value.numpy() for name, value in function(**given).items()}
+    tensors = {name: tf.constant(value) for name, value in feeds.items()}
+    return {name: value.numpy() for name, value in function(**tensors).items()}
 
 
 def assert_close(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
@@ -70,7 +70,7 @@ def test_named_contract_equals_numpy(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("contract", ["named", "tokens"])
-def test_without_a_pooler(
+def test_checkpoint_without_a_pooler_has_no_pooled_output(
     contract: str, tmp_path: Path, vocab_file: Path, capsys: pytest.CaptureFixture[str]
 ):
     made = publisher("bert", "hf")
@@ -137,7 +137,7 @@ def small() -> EncoderConfig:
 
 
 def expected_of(encoder: Encoder, ids: np.ndarray) -> dict[str, np.ndarray]:
-    """The three outputs that need no head, from the encoder itself."""
+    """Computes the three outputs that need no head with the encoder itself."""
     zeros = np.zeros_like(ids)
     batch = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": zeros}
     expected = {name: value.numpy() for name, value in encoder(batch).items()}
@@ -152,7 +152,7 @@ def test_seeded_string_tokens_with_four_outputs(small: EncoderConfig, tmp_path: 
     expected["mlm_logits"] = seeded_head(small, 1)(expected["sequence_output"], words).numpy()
     assert_close(run(tmp_path, args_0=SENTENCES), expected)
 
-    # hub.load gives an object that is called with the matrix itself.
+    # hub.load returns an object that is called with the matrix itself.
     loaded = tf.saved_model.load(str(tmp_path))
     called = loaded(tf.constant(SENTENCES))
     assert_close({name: value.numpy() for name, value in called.items()}, expected)
@@ -173,15 +173,15 @@ def test_string_tokens_with_three_outputs_and_two_vocabs(small: EncoderConfig, t
     swapped = parse_vocab(vocab().raw.replace("你\n好".encode(), "好\n你".encode()), "vocab.txt")
     save_string_tokens(encoder, vocab(), tmp_path / "one", 3)
     save_string_tokens(encoder, swapped, tmp_path / "other", 3)
-    # TensorFlow shares tables by name in one process, and these two must not be shared.
+    # TensorFlow shares tables of the same name in one process; these two must differ.
     expected = expected_of(encoder, np.array([[7, 8]], np.int32))
     assert_close(run(tmp_path / "one", args_0=[["你", "好"]]), expected)
     assert_close(run(tmp_path / "other", args_0=[["好", "你"]]), expected)
-    # A folder of this machine in the graph would be other bytes at each save.
+    # A local folder in the graph would make each save different.
     assert gettempdir().encode() not in (tmp_path / "one" / "saved_model.pb").read_bytes()
 
 
-def test_vocab_of_another_size(small: EncoderConfig, tmp_path: Path):
+def test_vocab_of_another_size_is_refused(small: EncoderConfig, tmp_path: Path):
     lines = "".join(f"{token}\n" for token in [*TOKENS, "新"]).encode()
     with pytest.raises(UserError, match=f"has {VOCAB + 1} lines, .* has {VOCAB} rows"):
         save_string_tokens(
@@ -196,7 +196,7 @@ def test_vocab_of_another_size(small: EncoderConfig, tmp_path: Path):
         save_string_tokens(seeded_encoder(small, "toy", 5), vocab(), tmp_path, 2)
 
 
-def test_mistakes_are_one_line_and_leave_nothing(
+def test_errors_are_one_line_and_leave_no_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], vocab_file: Path
 ):
     made = publisher("bert", "hf")
@@ -226,7 +226,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert not out.parent.exists()
 
 
-def test_without_a_head_the_logits_are_seeded_and_said_so(
+def test_logits_without_a_head_are_seeded_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     made = publisher("electra", "tf1")

@@ -1,4 +1,4 @@
-"""Writing a bundle: all or nothing, and reproducible."""
+"""A bundle is written completely or not at all, and reproducibly."""
 
 import json
 import os
@@ -18,14 +18,14 @@ from tests.python.conftest import ROOT, Embedded
 MODEL = {"provenance": {"source": {"handle": "m", "sha256": "1" * 64}}, "tokenizer": {}}
 
 
-def alone(algorithm: str, sha256: str) -> dict[str, Any]:
+def tokenizer_contract(algorithm: str, sha256: str) -> dict[str, Any]:
     return {
         "tokenizer": {"algorithm": algorithm, "options": {"lower_case": True}},
         "provenance": {"vocab": {"sha256": sha256 * 64}},
     }
 
 
-def sealed(out: Path, contract: dict[str, Any]) -> None:
+def write_contract(out: Path, contract: dict[str, Any]) -> None:
     whole = contracts.bundle_contract()
     made_by = {"versions": {}} | contract["provenance"]
     whole |= {"name": "n", "provenance": made_by}
@@ -40,18 +40,18 @@ def sealed(out: Path, contract: dict[str, Any]) -> None:
     [
         (MODEL, MODEL, False),
         (MODEL, {"provenance": {"source": {"handle": "other"}}, "tokenizer": {}}, True),
-        (MODEL, alone("bert", "1"), True),
-        (alone("bert", "1"), MODEL, True),
-        (alone("bert", "1"), alone("bert", "1"), False),
-        (alone("bert", "1"), alone("tf-text", "1"), True),
-        (alone("bert", "1"), alone("bert", "2"), True),
+        (MODEL, tokenizer_contract("bert", "1"), True),
+        (tokenizer_contract("bert", "1"), MODEL, True),
+        (tokenizer_contract("bert", "1"), tokenizer_contract("bert", "1"), False),
+        (tokenizer_contract("bert", "1"), tokenizer_contract("tf-text", "1"), True),
+        (tokenizer_contract("bert", "1"), tokenizer_contract("bert", "2"), True),
     ],
 )
-def test_only_a_bundle_of_the_same_thing_is_replaced(
+def test_only_a_bundle_of_the_same_source_is_replaced(
     tmp_path: Path, there: dict[str, Any], new: dict[str, Any], refused: bool
 ) -> None:
     out = tmp_path / "out"
-    sealed(out, there)
+    write_contract(out, there)
     refuse_other_source(out, new, "the new one", replace=True)
     if not refused:
         refuse_other_source(out, new, "the new one", replace=False)
@@ -62,13 +62,13 @@ def test_only_a_bundle_of_the_same_thing_is_replaced(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"tokenizer": 1, "provenance": {}}'])
-def test_a_contract_that_cannot_be_read_is_not_replaced_silently(tmp_path: Path, text: str) -> None:
+def test_bundle_with_an_unreadable_contract_is_not_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / CONTRACT).write_text(text)
     with pytest.raises(UserError, match="cannot be read"):
         refuse_other_source(tmp_path, MODEL, "the new one", replace=False)
 
 
-def test_the_source_stays_whatever_out_says(
+def test_out_never_replaces_a_source(
     embedded: Embedded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     vocab = tmp_path / "b" / "vocab.txt"
@@ -76,11 +76,11 @@ def test_the_source_stays_whatever_out_says(
     vocab.write_bytes(embedded.vocab.read_bytes())
     before = digest(embedded.model)
     named = ["--tokenizer", "bert", "--uncased"]
-    given = ["--vocab", str(embedded.vocab), *named]
+    options = ["--vocab", str(embedded.vocab), *named]
     for arguments in [
-        ["model", str(embedded.model), *given, "--out", str(embedded.model)],
-        ["model", str(embedded.model), *given, "--out", str(embedded.model / "bundle")],
-        ["model", str(embedded.model), *given, "--out", str(embedded.model.parent)],
+        ["model", str(embedded.model), *options, "--out", str(embedded.model)],
+        ["model", str(embedded.model), *options, "--out", str(embedded.model / "bundle")],
+        ["model", str(embedded.model), *options, "--out", str(embedded.model.parent)],
         ["vocab", str(vocab), *named, "--out", str(vocab.parent)],
     ]:
         assert main(arguments) == 2
@@ -140,10 +140,10 @@ def test_the_contract_lists_every_file(embedded: Embedded) -> None:
     assert document["trained"] is False
 
 
-def test_the_saved_model_inside_is_the_source_s(embedded: Embedded, tmp_path: Path) -> None:
+def test_saved_model_in_the_bundle_is_the_source_s(embedded: Embedded, tmp_path: Path) -> None:
     names = {name for name in files_in(embedded.bundle) if name.startswith("saved_model/")}
     variables = {f"variables/variables.{end}" for end in ("index", "data-00000-of-00001")}
-    # Neither the fingerprint, which differs between two saves, nor Keras's notes.
+    # Without the fingerprint, which differs between two saves, and Keras's metadata.
     assert names == {f"saved_model/{name}" for name in {"saved_model.pb", *variables}}
     for name in names:
         source = embedded.model / name.removeprefix("saved_model/")
@@ -159,7 +159,7 @@ def test_the_saved_model_inside_is_the_source_s(embedded: Embedded, tmp_path: Pa
     }
 
 
-def test_a_vocab_that_does_not_fit_the_embedding(
+def test_vocab_that_does_not_fit_the_embedding_is_refused(
     embedded: Embedded, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     longer = tmp_path / "vocab.txt"

@@ -1,4 +1,4 @@
-"""The catalog against the collection's list, its publishers' sizes and its archives' sizes."""
+"""Compares the catalog with the collection's list, the publishers' configs and archive sizes."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from export.source import hub
 from export.source.catalog import CERTAINTY_MARKS, encoder_config_of, find_entry, read_entries
 from support.errors import UserError
 
-# The list of the collection, typed from its README.
+# The list of the collection, copied from its README by hand.
 COLLECTION = """
 tokenizer: bert_tokenizer_chinese
 named: albert_tiny albert_small albert_base albert_large albert_xlarge bert bert_wwm electra_small
@@ -26,7 +26,7 @@ tokens-3: zh-bert-wwm-L1 zh-bert-wwm-L3 zh-bert-wwm-L6 zh-bert-wwm-L9 zh-bert-ww
 tokens-3: zh-roberta-wwm-L1 zh-roberta-wwm-L3 zh-roberta-wwm-L6 zh-roberta-wwm-L9
 tokens-3: zh-roberta-wwm-L12 zh-roberta-wwm-large-L12 zh-roberta-wwm-large-L24
 """
-# layers, hidden, heads, intermediate, embedding, activation: from the publishers' own configs.
+# Layers, hidden, heads, intermediate, embedding, activation, from the publishers' configs.
 CONFIGS = {
     "albert_tiny": (4, 312, 12, 1248, 128, "gelu_tanh"),
     "albert_small": (6, 384, 12, 1536, 128, "gelu_tanh"),
@@ -56,7 +56,7 @@ def test_every_published_model_is_a_row() -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_configuration(name: str) -> None:
+def test_configurations_are_the_publishers(name: str) -> None:
     entry = find_entry(name)
     assert entry is not None
     config = encoder_config_of(entry)
@@ -73,7 +73,7 @@ def test_configuration(name: str) -> None:
 
 
 def parameters(config: EncoderConfig) -> int:
-    """What BERT's formula says, with a pooler."""
+    """Returns the number of parameters by BERT's formula, with a pooler."""
     hidden, inner, embedding = config.hidden_size, config.intermediate_size, config.embedding_size
     layer = 4 * (hidden * hidden + hidden) + 2 * hidden * inner + inner + hidden + 4 * hidden
     layers = 1 if config.shared_layers else config.num_hidden_layers
@@ -84,8 +84,8 @@ def parameters(config: EncoderConfig) -> int:
 
 @pytest.mark.parametrize("entry", [e for e in read_entries() if e.configuration and e.megabytes])
 def test_published_size_fits_the_configuration(entry) -> None:
-    # gzip takes up to an eighth off trained float32 weights. With embeddings of 128, as one might
-    # think, electra_smallex would be bigger packed than unpacked.
+    # gzip saves up to an eighth of trained float32 weights. With embeddings of 128, electra_smallex
+    # would be larger packed than unpacked, so they cannot be 128.
     packed = entry.megabytes * 1e6 / (4 * parameters(encoder_config_of(entry)))
     assert 0.86 <= packed <= 0.985
 
@@ -101,7 +101,7 @@ def test_equal_groups_are_equal_builds() -> None:
     assert len(set(same)) == 1
 
 
-def test_names_are_handles() -> None:
+def test_every_name_is_a_handle() -> None:
     assert len({e.name for e in read_entries()}) == len(read_entries()) == 42
     newest, older = find_entry("albert_tiny"), find_entry("albert_tiny@tokens-4")
     assert newest is not None and older is not None
@@ -112,7 +112,7 @@ def test_names_are_handles() -> None:
     assert find_entry("gpt") is None
 
 
-def test_addresses() -> None:
+def test_every_url_is_https_and_unique() -> None:
     for entry in read_entries():
         assert entry.url.startswith("https://code.aliyun.com/qhduan/")
         assert entry.url.endswith(f"/{entry.published}.tar.gz")
@@ -124,7 +124,7 @@ def test_addresses() -> None:
     assert moved[0].known["url"] == moved[0].mark == "a"
 
 
-def test_marks() -> None:
+def test_every_fact_has_a_mark() -> None:
     for entry in read_entries():
         expected = {"inputs", "outputs", "url"} | (
             {"configuration"} if entry.configuration else set()
@@ -166,7 +166,7 @@ def test_directory_of_that_name_comes_first(
     assert hub.locate("albert_tiny") == Path("albert_tiny")
 
 
-def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_has_a_line_for_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["catalog"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line.split() for line in lines[:42]}

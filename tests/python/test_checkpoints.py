@@ -1,4 +1,4 @@
-"""Checkpoints in the publishers' naming, against a NumPy encoder that runs on those very names."""
+"""Checkpoints in the publishers' naming, compared with a NumPy encoder that uses these names."""
 
 import json
 import math
@@ -23,13 +23,13 @@ from tests.python.publishers import (
     HIDDEN,
     VOCAB,
     Publisher,
-    fill,
+    add_random_arrays,
     publisher,
     write_tf1,
 )
 
 TOLERANCE = 1e-5
-# Two rows of unequal length, both types.
+# Two rows of different length, with both token types.
 IDS = np.array([[2, 5, 30, 7, 3], [2, 9, 3, 0, 0]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
 TYPES = np.array([[0, 0, 1, 1, 1], [0, 0, 0, 0, 0]], np.int32)
@@ -50,7 +50,7 @@ def assert_equal_outputs(checkpoint: Checkpoint, made: Publisher, layers: int | 
         assert_close(outputs[name].numpy(), value)
 
 
-def left(checkpoint: Checkpoint) -> dict[str, list[str]]:
+def unused_variables(checkpoint: Checkpoint) -> dict[str, list[str]]:
     return loading.unused_by_kind(checkpoint.variables)
 
 
@@ -61,7 +61,7 @@ def test_encoder_equals_numpy_on_the_publishers_names(family: str, form: str, tm
     assert checkpoint.config.architecture == family
     assert_equal_outputs(checkpoint, made)
     heads = {name for name in made.arrays if HEAD.match(name)}
-    assert {name for names in left(checkpoint).values() for name in names} == heads
+    assert {name for names in unused_variables(checkpoint).values() for name in names} == heads
     assert checkpoint.variables.used == set(made.arrays) - heads
 
 
@@ -92,7 +92,7 @@ def test_equal_widths_have_no_projection(family: str, form: str, tmp_path: Path)
     made.config["embedding_size"] = HIDDEN
     del made.parts["projection"]
     made.arrays.clear()
-    fill(made, np.random.default_rng(3))
+    add_random_arrays(made, np.random.default_rng(3))
     assert_equal_outputs(open_checkpoint(made.write(tmp_path)), made)
 
 
@@ -103,7 +103,7 @@ def test_bare_encoder_without_prefix(tmp_path: Path):
     assert_equal_outputs(open_checkpoint(made.write(tmp_path)), made)
 
 
-def test_old_names_of_layer_norm(tmp_path: Path):
+def test_old_names_of_layer_norm_are_read(tmp_path: Path):
     made = publisher("bert", "hf")
     old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
     renamed = {}
@@ -114,24 +114,27 @@ def test_old_names_of_layer_norm(tmp_path: Path):
     assert_equal_outputs(open_checkpoint(directory), made)
 
 
-def test_shards(tmp_path: Path):
+def test_shards_are_read_and_checked(tmp_path: Path):
     made = publisher("electra", "hf")
     made.write(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    places = {}
+    file_of_variable = {}
     for i, name in enumerate(sorted(made.arrays)):
-        places[name] = f"model-{i % 2 + 1:05}-of-00002.safetensors"
-    for file in set(places.values()):
-        save_file({n: made.arrays[n] for n in places if places[n] == file}, tmp_path / file)
+        file_of_variable[name] = f"model-{i % 2 + 1:05}-of-00002.safetensors"
+    for file in set(file_of_variable.values()):
+        save_file(
+            {n: made.arrays[n] for n in file_of_variable if file_of_variable[n] == file},
+            tmp_path / file,
+        )
     index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    index.write_text(json.dumps({"metadata": {}, "weight_map": file_of_variable}))
     assert_equal_outputs(open_checkpoint(tmp_path), made)
 
-    promised = places | {"electra.pooler.weight": "model-00002-of-00002.safetensors"}
+    promised = file_of_variable | {"electra.pooler.weight": "model-00002-of-00002.safetensors"}
     index.write_text(json.dumps({"weight_map": promised}))
     with pytest.raises(UserError, match="names electra.pooler.weight, 1 variables that are in non"):
         open_checkpoint(tmp_path)
-    index.write_text(json.dumps({"weight_map": places}))
+    index.write_text(json.dumps({"weight_map": file_of_variable}))
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(UserError, match="names model-00002-of-00002.safetensors, which is not th"):
         open_checkpoint(tmp_path)
@@ -159,23 +162,23 @@ def test_other_floats_become_float32(form: str, dtype: Any, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("family", "form"), [("bert", "tf1"), ("albert", "tf1"), ("bert", "hf")])
-def test_cut_to_the_first_layers(family: str, form: str, tmp_path: Path):
+def test_layers_option_uses_the_first_layers(family: str, form: str, tmp_path: Path):
     made = publisher(family, form)
     checkpoint = open_checkpoint(made.write(tmp_path), layers=1)
     assert checkpoint.config.num_hidden_layers == 1
     assert_equal_outputs(checkpoint, made, layers=1)
     beyond = {name for name in made.arrays if re.search(r"layer[._]1[./]", name)}
-    assert set(left(checkpoint).get("layers cut off", [])) == beyond
+    assert set(unused_variables(checkpoint).get("layers cut off", [])) == beyond
     assert len(beyond) == (16 if family == "bert" else 0)
 
 
-def test_more_layers_than_there_are(tmp_path: Path):
+def test_more_layers_than_the_checkpoint_has_are_refused(tmp_path: Path):
     directory = publisher("bert", "tf1").write(tmp_path)
     with pytest.raises(UserError, match="--layers: got 3, expected 1 to 2"):
         open_checkpoint(directory, layers=3)
 
 
-def test_what_training_leaves_behind_is_named(tmp_path: Path):
+def test_unused_training_variables_are_reported(tmp_path: Path):
     made = publisher("electra", "tf1")
     words = made.arrays["electra/embeddings/word_embeddings"]
     extra = {
@@ -191,7 +194,7 @@ def test_what_training_leaves_behind_is_named(tmp_path: Path):
     checkpoint = open_checkpoint(directory)
     assert_equal_outputs(checkpoint, made)
     names = list(extra)
-    assert left(checkpoint) == {
+    assert unused_variables(checkpoint) == {
         "optimizer": names[:3],
         "generator": names[3:5],
         "discriminator head": names[5:6],
@@ -202,7 +205,7 @@ def test_what_training_leaves_behind_is_named(tmp_path: Path):
     assert all(any(name in line for line in lines) for name in names)
 
 
-def test_layer_numbers_are_written_together():
+def test_layer_numbers_are_merged_in_messages():
     names = [f"bert/encoder/layer_{i}/output/dense/bias" for i in (1, 10, 2)]
     assert loading.brace_layer_numbers([*names, "x"]) == [
         "bert/encoder/layer_{1,10,2}/output/dense/bias",
@@ -243,7 +246,7 @@ def integers(arrays: dict[str, np.ndarray], name: str) -> None:
         ("hf", "bert.encoder.layer.1.intermediate.dense.weight", "20, 12"),
     ],
 )
-def test_wrong_variable_is_named(
+def test_error_names_the_wrong_variable(
     harm: Callable[[dict[str, np.ndarray], str], None],
     message: str,
     form: str,
@@ -325,7 +328,7 @@ def test_wrong_variable_is_named(
         ("bert", "hf", "pruned_heads", {"0": [1]}, "pruned_heads: got an object, expected"),
     ],
 )
-def test_config_that_cannot_be_built(
+def test_unsupported_config_is_refused(
     family: str, form: str, key: str, value: Any, message: str, tmp_path: Path
 ):
     made = publisher(family, form)
@@ -335,14 +338,14 @@ def test_config_that_cannot_be_built(
 
 
 @pytest.mark.parametrize("key", ["vocab_size", "hidden_act", "embedding_size", "num_hidden_layers"])
-def test_config_without_a_key(key: str, tmp_path: Path):
+def test_config_without_a_required_key_is_refused(key: str, tmp_path: Path):
     made = publisher("albert", "tf1")
     del made.config[key]
     with pytest.raises(UserError, match=f"albert_config.json: got no {key}, expected it"):
         open_checkpoint(made.write(tmp_path))
 
 
-def test_config_is_found_or_given(tmp_path: Path):
+def test_config_is_found_or_set_by_an_option(tmp_path: Path):
     made = publisher("electra", "tf1")
     directory = made.write(tmp_path / "archive", "elsewhere.json")
     prefix = directory / "electra_model.ckpt"
@@ -366,7 +369,7 @@ def test_config_is_found_or_given(tmp_path: Path):
         open_checkpoint(directory, Path(f"{prefix}.index"))
 
 
-def test_safetensors_file_itself(tmp_path: Path):
+def test_path_may_be_the_safetensors_file(tmp_path: Path):
     made = publisher("bert", "hf")
     file = made.write(tmp_path) / "model.safetensors"
     assert_equal_outputs(open_checkpoint(file), made)
@@ -390,7 +393,7 @@ def test_pickles_are_never_opened(name: str, files: str, tmp_path: Path):
     for path in (tmp_path, tmp_path / name):
         with pytest.raises(UserError, match=message) as refused:
             open_checkpoint(path)
-        # The remedy makes safetensors of the file's own tensors: no class adds random ones.
+        # The command of the message converts only the file's tensors: no class adds random ones.
         assert f"glob.glob('{tmp_path / files}')" in str(refused.value)
         assert "weights_only=True" in str(refused.value)
         assert "from_pretrained" not in str(refused.value)
@@ -398,7 +401,7 @@ def test_pickles_are_never_opened(name: str, files: str, tmp_path: Path):
 
 
 def test_the_remedy_for_pickles_is_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """With a stand-in for torch; what it writes is what the shards hold, shared or not."""
+    """Uses a fake torch; the command writes all tensors of the shards, shared or not."""
     shared = np.arange(6, dtype=np.float32).reshape(2, 3)
     shards: dict[str, dict[str, Any]] = {"1": {"state_dict": {"a": shared, "step": 7}}, "2": {}}
     saved: dict[str, Any] = {}
@@ -417,14 +420,18 @@ def test_the_remedy_for_pickles_is_python(tmp_path: Path, monkeypatch: pytest.Mo
         assert options == {"map_location": "cpu", "weights_only": True}
         tensors = dict(shards[Path(file).name[len("pytorch_model-0000")]])
         if "state_dict" in tensors:
-            held = {k: Tensor(v) if k != "step" else v for k, v in tensors["state_dict"].items()}
-            tensors["state_dict"] = held
+            state = {k: Tensor(v) if k != "step" else v for k, v in tensors["state_dict"].items()}
+            tensors["state_dict"] = state
         return tensors
 
     torch = ModuleType("torch")
     torch.load, torch.is_tensor = load, lambda value: isinstance(value, Tensor)  # type: ignore[attr-defined]
     safe = ModuleType("safetensors.torch")
-    safe.save_file = lambda *given: saved.update(zip(("d", "file", "metadata"), given, strict=True))  # type: ignore[attr-defined]
+
+    def save_file(*arguments: Any) -> None:
+        saved.update(zip(("d", "file", "metadata"), arguments, strict=True))
+
+    safe.save_file = save_file  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setitem(sys.modules, "safetensors.torch", safe)
     for i in (1, 2):
@@ -456,14 +463,14 @@ def test_the_remedy_for_pickles_is_python(tmp_path: Path, monkeypatch: pytest.Mo
         ("bert_model.ckpt.meta", "without its .index; download"),
     ],
 )
-def test_other_kinds_are_named(name: str, message: str, tmp_path: Path):
+def test_error_names_other_kinds_of_checkpoints(name: str, message: str, tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / name).write_bytes(b"12345678")
     with pytest.raises(UserError, match=message):
         open_checkpoint(tmp_path)
 
 
-def test_pointers_of_git_lfs(tmp_path: Path):
+def test_git_lfs_pointers_are_refused(tmp_path: Path):
     file = publisher("bert", "hf").write(tmp_path) / "model.safetensors"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 409\n")
     with pytest.raises(UserError, match="is a Git LFS pointer, not the weights; run `git lfs pull"):
@@ -484,7 +491,7 @@ def test_without_a_pooler_there_is_no_pooled_output(family: str, form: str, tmp_
     pooler = [name for name in made.arrays if name.startswith(POOLER[family, form])]
     assert len(pooler) == 2
     kernel = made.arrays.pop(pooler[0])
-    # Half a pooler is a damaged checkpoint.
+    # A pooler with only one variable means a damaged checkpoint.
     with pytest.raises(UserError, match=f"got no variable {re.escape(pooler[0])}"):
         load_encoder(open_checkpoint(made.write(tmp_path / "half")))
     del made.arrays[pooler[1]], made.parts["pooler"]
@@ -496,7 +503,9 @@ def test_without_a_pooler_there_is_no_pooled_output(family: str, form: str, tmp_
 
 @pytest.mark.parametrize("form", ["tf1", "hf"])
 @pytest.mark.parametrize(("layers", "groups", "inner"), [(4, 2, 1), (5, 3, 2), (2, 1, 3)])
-def test_groups_of_layers(form: str, layers: int, groups: int, inner: int, tmp_path: Path):
+def test_albert_with_layer_groups_equals_numpy(
+    form: str, layers: int, groups: int, inner: int, tmp_path: Path
+):
     sizes: dict[str, Any] = {
         "num_hidden_layers": layers,
         "num_hidden_groups": groups,
@@ -506,15 +515,15 @@ def test_groups_of_layers(form: str, layers: int, groups: int, inner: int, tmp_p
     directory = made.write(tmp_path)
     checkpoint = open_checkpoint(directory)
     assert_equal_outputs(checkpoint, made)
-    assert set(left(checkpoint)) == {"masked language model head"}
-    # The first two layers use the groups that they use in the whole model.
+    assert set(unused_variables(checkpoint)) == {"masked language model head"}
+    # The first two layers use the same groups as in the whole model.
     checkpoint = open_checkpoint(directory, layers=2)
     assert_equal_outputs(checkpoint, made, layers=2)
-    assert ("layers cut off" in left(checkpoint)) == (groups > 1)
+    assert ("layers cut off" in unused_variables(checkpoint)) == (groups > 1)
 
 
-def test_groups_that_the_publishers_round_differently(tmp_path: Path):
-    """Of 22 layers in 22 groups, `int(15 / 22 * 22)` is 14, `int(15 / (22 / 22))` is 15."""
+def test_layer_groups_are_rounded_as_each_publisher_does(tmp_path: Path):
+    """With 22 layers in 22 groups, `int(15 / 22 * 22)` is 14, `int(15 / (22 / 22))` is 15."""
     for form, expected in (("tf1", 14), ("hf", 15)):
         made = publisher("albert", form, num_hidden_layers=22, num_hidden_groups=22)
         checkpoint = open_checkpoint(made.write(tmp_path / form))
@@ -522,7 +531,7 @@ def test_groups_that_the_publishers_round_differently(tmp_path: Path):
 
 
 @pytest.mark.parametrize("numbers", [("", "_1"), ("_3", "_17")])
-def test_layer_norms_under_the_names_of_keras(numbers: tuple[str, str], tmp_path: Path):
+def test_keras_names_of_layer_norms_are_read(numbers: tuple[str, str], tmp_path: Path):
     made = publisher("albert", "tf1")
     old = {"LayerNorm": numbers[0], "LayerNorm_1": numbers[1]}
     renamed = {}
@@ -535,10 +544,10 @@ def test_layer_norms_under_the_names_of_keras(numbers: tuple[str, str], tmp_path
     assert "bert/embeddings/LayerNorm/gamma" not in renamed
     checkpoint = open_checkpoint(replace(made, arrays=renamed).write(tmp_path))
     assert_equal_outputs(checkpoint, made)
-    assert set(left(checkpoint)) == {"masked language model head"}
+    assert set(unused_variables(checkpoint)) == {"masked language model head"}
 
 
-def test_a_module_saved_again_and_a_wrapped_encoder(tmp_path: Path):
+def test_prefixed_variable_names_are_read(tmp_path: Path):
     for form, prefix in (("tf1", "module/"), ("hf", "module.")):
         made = publisher("bert", form)
         named = {f"{prefix}{name}": array for name, array in made.arrays.items()}
@@ -547,7 +556,7 @@ def test_a_module_saved_again_and_a_wrapped_encoder(tmp_path: Path):
         assert checkpoint.has_head
 
 
-def test_heads_of_fine_tuning_are_named(tmp_path: Path):
+def test_unused_fine_tuned_heads_are_reported(tmp_path: Path):
     for form, names in (
         ("tf1", ["output_bias", "output_weights"]),
         ("hf", ["classifier.bias", "classifier.weight", "qa_outputs.bias"]),
@@ -556,7 +565,7 @@ def test_heads_of_fine_tuning_are_named(tmp_path: Path):
         arrays = made.arrays | {name: np.zeros(3, np.float32) for name in names}
         checkpoint = open_checkpoint(replace(made, arrays=arrays).write(tmp_path / form))
         load_encoder(checkpoint)
-        assert left(checkpoint)["classifier head"] == names
+        assert unused_variables(checkpoint)["classifier head"] == names
 
 
 @pytest.mark.parametrize(
@@ -567,7 +576,7 @@ def test_heads_of_fine_tuning_are_named(tmp_path: Path):
         ("hf", "bert.encoder.layer.1.attention.self.query.lora_A.default.weight"),
     ],
 )
-def test_encoder_variables_of_another_structure(form: str, name: str, tmp_path: Path):
+def test_encoder_variables_of_another_structure_are_refused(form: str, name: str, tmp_path: Path):
     made = publisher("bert", form)
     arrays = made.arrays | {name: np.zeros((3, 3), np.float32)}
     checkpoint = open_checkpoint(replace(made, arrays=arrays).write(tmp_path))
@@ -578,7 +587,7 @@ def test_encoder_variables_of_another_structure(form: str, name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("family", ["bert", "albert", "electra"])
-def test_family_is_inferred_where_the_config_does_not_say(family: str, tmp_path: Path):
+def test_family_is_inferred_from_the_variables(family: str, tmp_path: Path):
     made = publisher(family, "hf")
     del made.config["model_type"]
     checkpoint = open_checkpoint(made.write(tmp_path))
@@ -590,7 +599,7 @@ def test_family_is_inferred_where_the_config_does_not_say(family: str, tmp_path:
     assert checkpoint.config.architecture == family
 
 
-def test_family_by_the_class_alone_or_not_at_all(tmp_path: Path):
+def test_family_is_inferred_from_the_class_or_refused(tmp_path: Path):
     made = publisher("bert", "hf")
     del made.config["model_type"]
     arrays = {n.removeprefix("bert."): a for n, a in made.arrays.items() if "pooler" not in n}
@@ -617,7 +626,7 @@ def test_family_by_the_class_alone_or_not_at_all(tmp_path: Path):
         ({}, "electra.", "contradicting families: model_type bert, the variables' names electra"),
     ],
 )
-def test_families_that_are_refused(
+def test_unsupported_families_are_refused(
     config: dict[str, Any], prefix: str, message: str, tmp_path: Path
 ):
     made = publisher("bert", "hf")
@@ -627,7 +636,7 @@ def test_families_that_are_refused(
         open_checkpoint(replace(made, arrays=named).write(tmp_path))
 
 
-def test_nothing_to_open(tmp_path: Path):
+def test_missing_checkpoint_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="no such checkpoint; give a TF1 checkpoint"):
         open_checkpoint(tmp_path / "nothing")
     with pytest.raises(UserError, match="got nothing, expected a TF1 checkpoint"):
@@ -637,7 +646,7 @@ def test_nothing_to_open(tmp_path: Path):
         open_checkpoint(tmp_path)
 
 
-def test_several_checkpoints(tmp_path: Path):
+def test_several_checkpoints_are_refused(tmp_path: Path):
     made = publisher("bert", "tf1")
     made.write(tmp_path)
     write_tf1(made.arrays, tmp_path / "bert_model.ckpt-100")
@@ -648,7 +657,7 @@ def test_several_checkpoints(tmp_path: Path):
     assert_equal_outputs(open_checkpoint(tmp_path / "bert_model.ckpt-100"), made)
 
 
-def test_strange_variables(tmp_path: Path):
+def test_unknown_variables_are_refused(tmp_path: Path):
     write_tf1({"layer/w": np.zeros(3, np.float32)}, tmp_path / "model.ckpt")
     config = json.dumps(publisher("bert", "tf1").config)
     (tmp_path / "bert_config.json").write_text(config)
@@ -657,7 +666,7 @@ def test_strange_variables(tmp_path: Path):
 
 
 @pytest.mark.parametrize("file", ["bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"])
-def test_damaged_tf1_file(file: str, tmp_path: Path):
+def test_damaged_tf1_file_is_refused(file: str, tmp_path: Path):
     damaged = publisher("bert", "tf1").write(tmp_path) / file
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 2])
@@ -669,7 +678,7 @@ def test_damaged_tf1_file(file: str, tmp_path: Path):
             load_encoder(open_checkpoint(tmp_path))
 
 
-def test_damaged_safetensors(tmp_path: Path):
+def test_damaged_safetensors_file_is_refused(tmp_path: Path):
     file = publisher("bert", "hf").write(tmp_path) / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(UserError, match="is damaged or no safetensors"):
@@ -687,10 +696,10 @@ def test_head_equals_numpy(family: str, form: str, tmp_path: Path):
     assert checkpoint.has_head
     logits = load_head(checkpoint)(sequence, encoder.embeddings.word_embeddings)
     assert_close(logits.numpy(), made.logits(sequence))
-    assert not left(checkpoint)
+    assert not unused_variables(checkpoint)
 
 
-def test_head_with_a_decoder_of_its_own(tmp_path: Path):
+def test_head_with_an_untied_decoder_is_refused(tmp_path: Path):
     made = publisher("bert", "hf")
     words = made.arrays["bert.embeddings.word_embeddings.weight"]
     made.arrays["cls.predictions.decoder.weight"] = words.copy()

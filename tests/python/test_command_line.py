@@ -14,7 +14,7 @@ MISTAKES = [
     (EXPORT, "--seed 1 --seed 2", "Got --seed twice, expected it once"),
     (EXPORT, "modle x --out y", "did you mean model?"),
     (EXPORT, "model x --out y --vocb v", "There is no option --vocb; did you mean --vocab?"),
-    # The beginning of an option was taken for it.
+    # argparse alone would accept the beginning of an option.
     (EXPORT, "model x --out y --with", "did you mean --with-saved-model?"),
     (EXPORT, "model x --out", "expected one argument"),
     (EXPORT, "model x y --out z", "Expected options only, got `y`"),
@@ -48,9 +48,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("room", "typed", "said"), MISTAKES, ids=lambda value: str(value))
-def test_a_mistake_is_one_line_with_what_was_meant(room, typed, said, capsys):
-    main = importlib.import_module(f"{room}.__main__").main
+@pytest.mark.parametrize(("folder", "typed", "said"), MISTAKES, ids=lambda value: str(value))
+def test_wrong_option_is_one_line_with_a_suggestion(folder, typed, said, capsys):
+    main = importlib.import_module(f"{folder}.__main__").main
     try:
         code = main(typed.split())
     except SystemExit as ended:
@@ -61,8 +61,8 @@ def test_a_mistake_is_one_line_with_what_was_meant(room, typed, said, capsys):
     assert said in err
 
 
-def test_an_option_that_gathers_values_may_be_given_again():
+def test_list_option_may_be_repeated():
     from parity_tests.__main__ import parse_options
 
-    given = parse_options(["--bundle", "a", "--bundle", "b", "--model", "m"])
-    assert [str(path) for path in given.bundle] == ["a", "b"]
+    options = parse_options(["--bundle", "a", "--bundle", "b", "--model", "m"])
+    assert [str(path) for path in options.bundle] == ["a", "b"]

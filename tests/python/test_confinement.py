@@ -1,4 +1,4 @@
-"""The process that loads a stranger's model: what it cannot reach, and how long it may take."""
+"""The process that loads an untrusted model: its restrictions and limits."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from export.tokenizer import TokenizerSpec
 from export.tokenizer_choice import TokenizerChoice
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 from tests.hostile import saved_models
-from tests.python import strangers, zoo
+from tests.python import untrusted_models, zoo
 from tests.python.conftest import CONFINED, ROOT
 
 needs_landlock = pytest.mark.skipif(
@@ -32,8 +32,8 @@ needs_landlock = pytest.mark.skipif(
 VOCAB = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "a", "b", "c"]) + "\n"
 
 
-def confined(code: str, scratch: Path, *read: Path) -> str:
-    """What a program prints that runs confined."""
+def run_code_confined(code: str, scratch: Path, *read: Path) -> str:
+    """Runs code confined and returns its output."""
     done = subprocess.run(
         confinement.confined_command(["-c", code], AllowedPaths(scratch, read)),
         capture_output=True,
@@ -44,7 +44,7 @@ def confined(code: str, scratch: Path, *read: Path) -> str:
 
 
 @needs_landlock
-def test_a_confined_process_reads_and_writes_its_own_files_alone(tmp_path: Path) -> None:
+def test_confined_process_can_use_only_its_own_files(tmp_path: Path) -> None:
     for name in ("own", "scratch", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("text")
@@ -72,14 +72,14 @@ tried(lambda: open("/proc/{os.getpid()}/environ").read())
 tried(lambda: os.kill({os.getpid()}, 0))
 tried(lambda: socket.create_connection(("127.0.0.1", 9)))
 """
-    said = confined(code, tmp_path / "scratch", tmp_path / "own").split()
+    said = run_code_confined(code, tmp_path / "scratch", tmp_path / "own").split()
     assert said[:2] == ["done", "done"]
     assert set(said[2:]) <= {"1", "13"}, said
     assert (tmp_path / "other" / "file").exists()
 
 
 @needs_landlock
-def test_the_second_wall_holds_where_the_first_has_a_hole(tmp_path: Path) -> None:
+def test_confinement_stops_an_op_that_vetting_missed(tmp_path: Path) -> None:
     scratch, models = tmp_path / "scratch", tmp_path / "models"
     scratch.mkdir()
     models.mkdir()
@@ -95,12 +95,12 @@ for place in ({str(writes)!r}, {str(reads)!r}):
     except tf.errors.OpError as error:
         print(type(error).__name__)
 """
-    said = confined(code, scratch, models).split()
+    said = run_code_confined(code, scratch, models).split()
     assert said == ["PermissionDeniedError"] * 2
     assert not list(tmp_path.glob("marker*"))
 
 
-def test_without_landlock_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_landlock_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(landlock, "landlock_version", lambda: 0)
     confinement.warn_without_landlock(said.append)
@@ -108,7 +108,7 @@ def test_without_landlock_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert said == [confinement.NO_LANDLOCK_NOTICE]
 
 
-def exported(model: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run_export(model: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
     vocab = out.with_name("vocab.txt")
     vocab.write_text(VOCAB, encoding="utf-8")
     command = [sys.executable, "-m", "export", "model", str(model), "--vocab", str(vocab)]
@@ -116,11 +116,11 @@ def exported(model: Path, out: Path, *options: str) -> subprocess.CompletedProce
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-class NeverReady(strangers.WritesWhenLoaded):
-    """A resource whose initializer does not end."""
+class NeverReady(untrusted_models.WritesWhenLoaded):
+    """A resource whose initialiser does not end."""
 
     def _initialize(self) -> None:
-        # What is random is not left out although nobody asks for the result.
+        # A random op is not removed, although nobody uses its result.
         tf.while_loop(lambda x: x >= 0.0, lambda x: (tf.random.uniform([]),), [tf.constant(0.0)])
 
 
@@ -130,7 +130,7 @@ def endless(out: Path) -> Path:
 
 def huge(out: Path) -> Path:
     def many(x: Any, ids: Any) -> Any:
-        # 512 TiB, however many ids there are.
+        # 512 TiB, for any number of ids.
         size = [tf.shape(ids)[1] * 0 + (1 << 30), 1 << 17]
         return x + tf.reduce_mean(tf.fill(size, x[0, 0, 0]))
 
@@ -145,12 +145,12 @@ def huge(out: Path) -> Path:
     ],
     ids=["endless", "huge"],
 )
-def test_a_model_without_end_or_bounds_is_one_line(
+def test_endless_or_huge_model_is_stopped_with_one_line(
     make: Callable[[Path], Path], options: tuple[str, ...], code: int, said: str, tmp_path: Path
 ) -> None:
     model = make(tmp_path / "m")
     start = time.monotonic()
-    done = exported(model, tmp_path / "out", *options)
+    done = run_export(model, tmp_path / "out", *options)
     *_, last = done.stderr.splitlines()
     assert (done.returncode, last.startswith("error: ")) == (code, True), done.stderr
     assert said in last
@@ -162,7 +162,7 @@ def test_a_model_without_end_or_bounds_is_one_line(
 
 def test_a_confined_export_gives_the_same_bundle(tmp_path: Path) -> None:
     model = zoo.tf2(tmp_path / "m")
-    done = exported(model, tmp_path / "out")
+    done = run_export(model, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     request = ExportRequest(
         handle=str(model),
@@ -174,16 +174,16 @@ def test_a_confined_export_gives_the_same_bundle(tmp_path: Path) -> None:
     export_model(request, tmp_path / "own", lambda line: None)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {path.name for path in (tmp_path / "own").iterdir()}
-    # The graph's nodes are numbered by what else the process has loaded.
+    # The numbers of the graph's nodes depend on what else the process has loaded.
     for name in names - {"model.json", "bundle.json", "golden.safetensors"}:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "own" / name).read_bytes()
-    # Which has model.json's sha256 in its metadata.
+    # Its metadata has the sha256 of model.json.
     one, other = (load_file(tmp_path / place / "golden.safetensors") for place in ("out", "own"))
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_what_the_process_says(tmp_path: Path) -> None:
+def test_messages_of_the_process_are_relayed(tmp_path: Path) -> None:
     def heard(*pieces: bytes) -> tuple[list[str], Any]:
         ours, theirs = os.pipe()
         for piece in pieces:
@@ -204,7 +204,7 @@ def test_what_the_process_says(tmp_path: Path) -> None:
         assert isinstance(heard(odd)[1], EnvironmentProblem)
 
 
-def test_a_line_without_end_and_no_line_at_all() -> None:
+def test_endless_line_and_silence_are_errors() -> None:
     ours, theirs = os.pipe()
     with os.fdopen(ours), os.fdopen(theirs, "wb"), pytest.raises(UserError, match="nothing came"):
         confinement.relay_messages(ours, 0, print, "m")
@@ -228,7 +228,7 @@ def test_a_line_without_end_and_no_line_at_all() -> None:
         (71, "error: the limits cannot be set: x", EnvironmentProblem),
     ],
 )
-def test_an_end_without_a_word(code: int, said: str, kind: type, tmp_path: Path) -> None:
+def test_crash_of_the_process_is_an_error(code: int, said: str, kind: type, tmp_path: Path) -> None:
     (tmp_path / "stderr").write_text(said)
     error = confinement.unexpected_exit_error(code, tmp_path / "stderr", "m")
     assert type(error) is kind
@@ -236,7 +236,7 @@ def test_an_end_without_a_word(code: int, said: str, kind: type, tmp_path: Path)
     assert "\n" not in str(error)
 
 
-def test_a_job_comes_through_as_it_was(tmp_path: Path) -> None:
+def test_job_is_equal_after_encoding_and_decoding(tmp_path: Path) -> None:
     verdict = Verdict(True, "named", "ids in", ("serve",), "f", {"a": "input_ids"}, {}, False)
     choice = TokenizerChoice(Path("v"), TokenizerSpec("bert", True, False), python=Path("p"))
     asked = AskedSignature(tags=("a", "b"), inputs=(("input_ids", "x"),))
@@ -271,4 +271,4 @@ def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
         if state.startswith("Z"):
             return
         time.sleep(0.1)
-    raise AssertionError("it still runs")
+    raise AssertionError("it has not ended")

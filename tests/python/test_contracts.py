@@ -1,4 +1,4 @@
-"""Contracts: what is written opens, what is spoilt in any place does not, in Python and in Node."""
+"""Contracts: valid ones can be opened, damaged ones are refused, in Python and in Node."""
 
 import copy
 import json
@@ -15,16 +15,16 @@ from support.errors import UserError
 from tests.hostile.mutations import mutations
 from tests.python.conftest import ROOT, Embedded
 
-# What stays open, and what a number or a text may well be instead.
+# Keys whose value may be damaged and remain valid.
 OPEN_IN_BUNDLE = frozenset(
     {
-        # Names by which others may call anything: a slip is another name.
+        # Free names: a typing error is another name.
         ("provenance", "versions"), ("provenance", "tokenizer"), ("files",),
         ("accuracy", "outputs"), ("accuracy", "budgets"),
-        # null says that it is not known.
+        # null means unknown.
         ("architecture",), ("trained",), ("weight_dtype",), ("accuracy",), ("signature",),
         ("saved_model",), ("tokenizer", "embedding_rows"),
-        # A number in a shape is a size that is fixed.
+        # A number in a shape is a fixed size.
         ("inputs", 0, "shape", 0), ("outputs", 0, "shape", 0),
     }
 )  # fmt: skip
@@ -58,8 +58,8 @@ process.stdout.write(JSON.stringify(verdicts));
 """
 
 
-def said_by_node(kind: str, texts: list[str], tmp_path: Path) -> list[str]:
-    """For each document what Node says against it, or ""."""
+def node_errors(kind: str, texts: list[str], tmp_path: Path) -> list[str]:
+    """Returns Node's error for each document, or ""."""
     place, file = tmp_path / "node", tmp_path / "texts.json"
     place.mkdir(exist_ok=True)
     file.write_text(json.dumps(texts))
@@ -69,8 +69,8 @@ def said_by_node(kind: str, texts: list[str], tmp_path: Path) -> list[str]:
     return verdicts
 
 
-def said_by_python(kind: str, texts: list[str], tmp_path: Path) -> list[str]:
-    """The same of Python."""
+def python_errors(kind: str, texts: list[str], tmp_path: Path) -> list[str]:
+    """Returns Python's error for each document, or ""."""
     name, read = {
         "bundle": (contracts.CONTRACT, contracts.read_bundle),
         "classifier": (contracts.DESCRIPTION, contracts.read_classifier),
@@ -89,14 +89,14 @@ def said_by_python(kind: str, texts: list[str], tmp_path: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def contract(embedded: Embedded) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((embedded.bundle / "bundle.json").read_text("utf-8"))
-    # One of each is enough.
+    # One entry of each list is enough.
     document["taps"] = document["taps"][:1]
     return document
 
 
 @pytest.fixture(scope="module")
 def description(embedded: Embedded) -> dict[str, Any]:
-    """A classifier as the first release wrote it, which has no seal to be spoilt besides."""
+    """A classifier of the first release, which has no seal, so that only the schema refuses it."""
     sha256 = "1" * 64
     file = {"sha256": sha256, "size": 1}
     return {
@@ -114,13 +114,15 @@ def description(embedded: Embedded) -> dict[str, Any]:
 
 def assert_all_refused(kind: str, spoilt: list[tuple[str, str]], tmp_path: Path) -> None:
     texts = [text for _, text in spoilt]
-    for said in (said_by_python(kind, texts, tmp_path), said_by_node(kind, texts, tmp_path)):
+    for said in (python_errors(kind, texts, tmp_path), node_errors(kind, texts, tmp_path)):
         verdicts = list(zip((name for name, _ in spoilt), said, strict=True))
         assert not [name for name, verdict in verdicts if not verdict]
         assert not [verdict for verdict in said if verdict.startswith("FAULT") or "\n" in verdict]
 
 
-def test_every_place_of_a_contract(contract: dict[str, Any], tmp_path: Path) -> None:
+def test_damage_at_any_key_of_a_contract_is_refused(
+    contract: dict[str, Any], tmp_path: Path
+) -> None:
     spoilt = list(mutations(contract, OPEN_IN_BUNDLE))
     assert len(spoilt) > 450
     assert_all_refused("bundle", spoilt, tmp_path)
@@ -135,10 +137,10 @@ def test_every_place_of_a_contract(contract: dict[str, Any], tmp_path: Path) -> 
     ],
     ids=lambda path: "/".join(path),
 )  # fmt: skip
-def test_what_may_be_null_or_named_freely_is_closed_inside(
+def test_optional_parts_refuse_unknown_keys(
     path: tuple[str, ...], contract: dict[str, Any], tmp_path: Path
 ) -> None:
-    """A budget's own numbers above all: with `atol` misspelt everything passed."""
+    """Above all the numbers of a budget: with `atol` misspelt everything used to pass."""
     inner: Any = contract
     for name in path:
         inner = inner[name]
@@ -146,7 +148,7 @@ def test_what_may_be_null_or_named_freely_is_closed_inside(
     for name, text in mutations({"inner": inner}, frozenset()):
         if not name.startswith("inner"):
             continue
-        # NaN and the like have to stay as they are written.
+        # NaN and the infinities must be written unchanged.
         changed = json.loads(text, parse_constant=lambda c: f"@@{c}", parse_float=as_written)
         document = copy.deepcopy(contract)
         outer: Any = document
@@ -154,7 +156,7 @@ def test_what_may_be_null_or_named_freely_is_closed_inside(
             outer = outer[step]
         outer[path[-1]] = changed["inner"]
         spoilt.append((name, unquoted(json.dumps(document))))
-    # What says that it is not known.
+    # The value for unknown.
     known = ("cosine is null", "cosine is -1.0", *(("inner is null",) * (path[-1] in NULLABLE)))
     spoilt = [(name, text) for name, text in spoilt if not name.endswith(known)]
     assert len(spoilt) > 5
@@ -162,13 +164,13 @@ def test_what_may_be_null_or_named_freely_is_closed_inside(
 
 
 def as_written(text: str) -> float | str:
-    """A number, or the mark of one that no float holds."""
+    """Parses a number, or returns a mark for one that no float can represent."""
     number = float(text)
     return number if abs(number) < float("inf") else f"@@{text}"
 
 
 def unquoted(text: str) -> str:
-    """With the marks of constants as the constants themselves."""
+    """Replaces the marks of constants by the constants."""
     for constant in ("NaN", "Infinity", "-Infinity", "1e999"):
         text = text.replace(f'"@@{constant}"', constant)
     return text
@@ -227,7 +229,7 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
 }  # fmt: skip
 
 
-def test_contradictions_in_a_contract(contract: dict[str, Any], tmp_path: Path) -> None:
+def test_contradictions_in_a_contract_are_refused(contract: dict[str, Any], tmp_path: Path) -> None:
     spoilt = []
     for name, spoil in CONTRADICTIONS.items():
         document = copy.deepcopy(contract)
@@ -238,14 +240,18 @@ def test_contradictions_in_a_contract(contract: dict[str, Any], tmp_path: Path) 
     assert_all_refused("bundle", spoilt, tmp_path)
 
 
-def test_every_place_of_a_classifier(description: dict[str, Any], tmp_path: Path) -> None:
+def test_damage_at_any_key_of_a_classifier_is_refused(
+    description: dict[str, Any], tmp_path: Path
+) -> None:
     spoilt = list(mutations(description, OPEN_IN_CLASSIFIER))
-    # Keys that older classifiers lack may be missing, so a slip is an unknown name; both refuse.
+    # Keys that older classifiers lack may be missing, so a misspelt one is unknown; both refuse it.
     assert len(spoilt) > 250
     assert_all_refused("classifier", spoilt, tmp_path)
 
 
-def test_contradictions_in_a_classifier(description: dict[str, Any], tmp_path: Path) -> None:
+def test_contradictions_in_a_classifier_are_refused(
+    description: dict[str, Any], tmp_path: Path
+) -> None:
     golden = description["golden"][0]
     file = description["files"]["model.json"]
     spoils = {
@@ -284,8 +290,8 @@ def test_a_seal_is_the_same_in_both_languages(description: dict[str, Any], tmp_p
     edited = whole.replace('"seed": 1', '"seed": 2')
     both = [whole, edited, whole + "\n", whole.replace("\n", "\r\n")]
     for said in (
-        said_by_python("classifier", both, tmp_path),
-        said_by_node("classifier", both, tmp_path),
+        python_errors("classifier", both, tmp_path),
+        node_errors("classifier", both, tmp_path),
     ):
         assert said[0] == ""
         assert all("is not what its sha256 says" in one for one in said[1:])
@@ -298,7 +304,9 @@ def older(contract: dict[str, Any], *missing: str) -> dict[str, Any]:
     return document
 
 
-def test_bundles_of_earlier_releases_open(contract: dict[str, Any], tmp_path: Path) -> None:
+def test_bundles_of_earlier_releases_can_be_opened(
+    contract: dict[str, Any], tmp_path: Path
+) -> None:
     first = older(contract, "accuracy", "taps", "signature", "saved_model")
     del first["tokenizer"]["embedding_rows"], first["provenance"]["tokenizer"]
     second = older(contract, "taps", "signature", "saved_model")
@@ -306,8 +314,8 @@ def test_bundles_of_earlier_releases_open(contract: dict[str, Any], tmp_path: Pa
     third = older(contract, "saved_model")
     texts = [json.dumps(one) for one in (first, second, third, contract)]
     for said in (
-        said_by_python("bundle", texts, tmp_path),
-        said_by_node("bundle", texts, tmp_path),
+        python_errors("bundle", texts, tmp_path),
+        node_errors("bundle", texts, tmp_path),
     ):
         assert said == [""] * len(texts)
 
@@ -326,8 +334,8 @@ def test_a_contract_that_its_schema_refuses_is_not_written(tmp_path: Path) -> No
         seal(tmp_path, contract)
 
 
-def test_golden_metadata(embedded: Embedded, tmp_path: Path) -> None:
-    """Node reads it by its schema: texts are texts, and there are no other names."""
+def test_damaged_golden_metadata_is_refused(embedded: Embedded, tmp_path: Path) -> None:
+    """Node checks it by its schema: texts are strings, and there are no unknown keys."""
     from safetensors.numpy import load_file, save_file
 
     from tests.python.resealing import reseal

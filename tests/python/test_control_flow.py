@@ -1,11 +1,11 @@
-"""Loops and branches are written out; TensorFlow's own function is the reference."""
+"""Loops and branches are removed; TensorFlow's own function is the reference."""
 
 import numpy as np
 import pytest
 
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
-from tests.python.graphs import frozen_of
+from tests.python.graphs import freeze_function
 
 tf, _ = tensorflow()
 IDS = tf.TensorSpec([None, None], tf.int32, "input_ids")
@@ -82,10 +82,10 @@ def three_ways(ids):
     ],
 )
 @pytest.mark.parametrize("length", [3, 4, 5, 9])
-def test_loops_and_branches_are_written_out(function, length):
-    frozen, plain = frozen_of(lambda ids: {"out": function(ids)}, [TABLE, KERNEL], IDS)
+def test_loops_and_branches_are_removed(function, length):
+    frozen, plain = freeze_function(lambda ids: {"out": function(ids)}, [TABLE, KERNEL], IDS)
     assert not FUNCTIONAL & {node.op for node in frozen.graph_def.node}
-    # A variable that several rounds read is one weight with its own name.
+    # A variable that several rounds read is one weight, with the variable's name.
     assert set(frozen.weights) <= {"weights/table", "weights/kernel"}
     ids = GENERATOR.integers(0, 7, (2, length)).astype(np.int32)
     expected = plain(tf.constant(ids))["out"].numpy()
@@ -98,7 +98,7 @@ def test_a_large_constant_in_a_loop_is_one_weight():
     def function(ids):
         return {"out": loop(3, lambda _, x: x + tf.reduce_sum(tf.constant(values)), embedded(ids))}
 
-    frozen, _ = frozen_of(function, [TABLE], IDS)
+    frozen, _ = freeze_function(function, [TABLE], IDS)
     assert sorted(value.shape for value in frozen.weights.values()) == [(7, 4), (40, 50)]
 
 
@@ -107,7 +107,7 @@ def shorter(ids):
 
 
 def one_row(ids):
-    """A selection would repeat the row, without an error."""
+    """A selection would repeat the row without an error."""
     return tf.cond(tf.shape(ids)[1] > 8, lambda: embedded(ids)[:, :1], lambda: embedded(ids))
 
 
@@ -147,9 +147,9 @@ def old_condition(ids):
         (old_condition, r"a loop or branch of TensorFlow 1 \((Switch|Merge), node"),
     ],
 )
-def test_what_cannot_be_written_out_is_named_in_one_line(function, message):
+def test_unsupported_control_flow_is_refused_in_one_line(function, message):
     with pytest.raises(UserError, match=message) as caught:
-        frozen_of(lambda ids: {"out": function(ids)}, [TABLE, KERNEL], IDS)
+        freeze_function(lambda ids: {"out": function(ids)}, [TABLE, KERNEL], IDS)
     assert "\n" not in str(caught.value)
 
 
@@ -164,7 +164,7 @@ def test_a_branch_that_writes_a_variable_is_refused():
         return {"out": tf.cond(tf.shape(ids)[1] > 8, side, lambda: embedded(ids))}
 
     with pytest.raises(UserError, match="AssignAddVariableOp .* takes a variable"):
-        frozen_of(counting, [TABLE, counter], IDS)
+        freeze_function(counting, [TABLE, counter], IDS)
 
 
 def test_a_keras_lstm_is_refused_and_an_unrolled_one_is_not():
@@ -173,13 +173,15 @@ def test_a_keras_lstm_is_refused_and_an_unrolled_one_is_not():
     def built(unroll):
         layer = keras.layers.LSTM(4, unroll=unroll)
         layer.build((None, 5, 4))
-        held = [TABLE, *(weight.value for weight in layer.weights)]
-        return (lambda ids: {"out": layer(embedded(ids))}), held
+        variables = [TABLE, *(weight.value for weight in layer.weights)]
+        return (lambda ids: {"out": layer(embedded(ids))}), variables
 
     with pytest.raises(UserError, match="a recurrent layer"):
-        frozen_of(*built(False), IDS)
-    function, held = built(True)
-    frozen, plain = frozen_of(function, held, tf.TensorSpec([None, 5], tf.int32, "input_ids"))
+        freeze_function(*built(False), IDS)
+    function, variables = built(True)
+    frozen, plain = freeze_function(
+        function, variables, tf.TensorSpec([None, 5], tf.int32, "input_ids")
+    )
     ids = GENERATOR.integers(0, 7, (2, 5)).astype(np.int32)
     expected = plain(tf.constant(ids))["out"].numpy()
     np.testing.assert_allclose(frozen.run({"input_ids": ids})["out"], expected, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Downloads from a host of every kind: good, gone, slow, broken, changing, or a page."""
+"""Downloads from all kinds of hosts: good, dead, slow, broken, changing, or with a web page."""
 
 import hashlib
 import io
@@ -34,99 +34,103 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def names(cache: Path) -> set[str]:
+def cached_names(cache: Path) -> set[str]:
     return {child.suffix for child in cache.iterdir()}
 
 
-def whole(directory: Path) -> bool:
+def is_unpacked_model(directory: Path) -> bool:
     noise = (directory / "noise").read_bytes()
     return noise == random.Random(1).randbytes(200_000)
 
 
-def test_once(host: Host, cache: Path) -> None:
+def test_file_is_downloaded_once(host: Host, cache: Path) -> None:
     expected = hashlib.sha256(BODY).hexdigest()
-    assert whole(hub.resolve(host.url(), expected))
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url(), expected))
+    assert is_unpacked_model(hub.resolve(host.url()))
     assert len(host.asked) == 1
-    assert names(cache) == {".archive", ""}
+    assert cached_names(cache) == {".archive", ""}
 
 
-def test_broken_connection_is_taken_up_at_once(host: Host) -> None:
+def test_broken_connection_is_resumed(host: Host) -> None:
     host.cuts = [70_000, 50_000]
     lines: list[str] = []
-    assert whole(hub.resolve(host.url(), say=lines.append))
+    assert is_unpacked_model(hub.resolve(host.url(), say=lines.append))
     assert [asked.get("range") for asked in host.asked] == [None, "bytes=70000-", "bytes=120000-"]
     assert {asked.get("if-range") for asked in host.asked[1:]} == {TAG}
     assert len(lines) == 2 and "broke off at 0.1 MB" in lines[0]
 
 
-def test_next_command_takes_it_up(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_command_resumes_the_download(
+    host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     host.cuts = [70_000]
     with pytest.raises(EnvironmentProblem, match="broke off.*run the command again to go on"):
         hub.resolve(host.url())
-    assert names(cache) == {".partial", ".json"}
-    assert whole(hub.resolve(host.url()))
+    assert cached_names(cache) == {".partial", ".json"}
+    assert is_unpacked_model(hub.resolve(host.url()))
     assert host.asked[1]["range"] == "bytes=70000-"
-    assert names(cache) == {".archive", ""}
+    assert cached_names(cache) == {".archive", ""}
 
 
-def test_date_serves_where_the_tag_is_weak(host: Host) -> None:
+def test_date_is_used_with_a_weak_etag(host: Host) -> None:
     date = "Wed, 21 Oct 2020 07:28:00 GMT"
     host.headers = {"ETag": 'W/"weak"', "Last-Modified": date}
     host.cuts = [70_000]
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url()))
     assert host.asked[1]["if-range"] == date
 
 
-def test_server_without_ranges_starts_anew(host: Host) -> None:
+def test_server_without_ranges_sends_the_whole_file_again(host: Host) -> None:
     host.ranges = False
     host.cuts = [70_000]
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url()))
     assert host.asked[1]["range"] == "bytes=70000-"
 
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": TAG, "Accept-Ranges": "none"}])
-def test_server_without_versions_starts_anew(
+def test_server_without_versions_sends_the_whole_file_again(
     host: Host, cache: Path, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.headers = headers
     host.cuts = [70_000]
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url()))
     assert "range" not in host.asked[1]
 
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     host.cuts = [70_000]
     with pytest.raises(EnvironmentProblem, match="run the command again$"):
         hub.resolve(host.url("/m.tar.gz/second"))
-    assert names(cache) == {".archive", ""}
+    assert cached_names(cache) == {".archive", ""}
 
 
-def test_changed_file_starts_anew(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_file_is_downloaded_from_the_start(
+    host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     host.body = b"\x1f\x8b" + bytes(100_000)
     host.cuts = [70_000]
     with pytest.raises(EnvironmentProblem):
         hub.resolve(host.url())
     host.body, host.headers = BODY, {"ETag": '"two"'}
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url()))
     assert host.asked[1]["if-range"] == TAG
-    assert names(cache) == {".archive", ""}
+    assert cached_names(cache) == {".archive", ""}
 
 
-def test_range_that_is_none_starts_anew(host: Host) -> None:
+def test_invalid_range_starts_from_the_beginning(host: Host) -> None:
     host.cuts = [70_000]
-    assert whole(hub.resolve(host.url("/gone")))
+    assert is_unpacked_model(hub.resolve(host.url("/gone")))
     assert [asked.get("range") for asked in host.asked] == [None, "bytes=70000-", None]
 
 
-def test_killed_process_leaves_something(host: Host, cache: Path) -> None:
+def test_partial_file_of_a_killed_process_is_resumed(host: Host, cache: Path) -> None:
     cache.mkdir()
     part = PartialFile(cache, hashlib.sha256(host.url().encode()).hexdigest())
     part.start(TAG)
     left = cache / f"{part.stem}.7.growing"
     left.write_bytes(BODY[:1000])
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url()))
     assert "range" not in host.asked[0], "another process may be writing to it"
 
     (archive_file,) = cache.glob("*.archive")
@@ -135,15 +139,15 @@ def test_killed_process_leaves_something(host: Host, cache: Path) -> None:
     left.write_bytes(BODY[:1000])
     old = time.time() - ABANDONED_S - 1
     os.utime(left, (old, old))
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url()))
     assert host.asked[1]["range"] == "bytes=1000-"
 
 
-def test_length_unknown(host: Host) -> None:
-    assert whole(hub.resolve(host.url("/chunked")))
+def test_file_of_unknown_length_is_downloaded(host: Host) -> None:
+    assert is_unpacked_model(hub.resolve(host.url("/chunked")))
 
 
-def test_wrong_sum_stays_nowhere(host: Host, cache: Path) -> None:
+def test_file_with_a_wrong_sha256_is_removed(host: Host, cache: Path) -> None:
     got = hashlib.sha256(BODY).hexdigest()
     with pytest.raises(UserError, match=f"got sha256 {got}, expected {'0' * 64}"):
         hub.resolve(host.url(), "0" * 64)
@@ -155,58 +159,60 @@ def test_damaged_file_is_downloaded_again(host: Host) -> None:
     with pytest.raises(UserError, match="cut off or damaged"):
         hub.resolve(host.url())
     host.body = BODY
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url()))
 
 
-def test_host_is_gone() -> None:
+def test_dead_host_is_an_error() -> None:
     with pytest.raises(UserError, match="does not answer.*give a local directory"):
         hub.resolve("http://127.0.0.1:1/model.tar.gz")
 
 
-def test_host_is_silent(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_host_is_an_error(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "TIMEOUT_S", 0.2)
     with pytest.raises(UserError, match="does not answer .ReadTimeout.; give a local directory"):
         hub.resolve(host.url("/silent"))
 
 
-def test_host_trickles(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_slow_host_is_an_error(
+    host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "STALL_S", 0.1)
     with pytest.raises(EnvironmentProblem, match="broke off 3 times"):
         hub.resolve(host.url("/trickle"))
     assert not any(cache.iterdir())
 
 
-def test_page_instead_of_a_file(host: Host, cache: Path) -> None:
+def test_web_page_instead_of_a_file_is_refused(host: Host, cache: Path) -> None:
     with pytest.raises(UserError, match="got text/html, expected a .tar.gz.*give a local"):
         hub.resolve(host.url("/page"))
     assert not any(cache.iterdir())
 
 
-def test_page_about_a_file(host: Host) -> None:
+def test_page_about_a_file_has_a_hint(host: Host) -> None:
     with pytest.raises(UserError, match="got text/html.*often at http.*/raw/m.tar.gz"):
         hub.resolve(host.url("/blob/m.tar.gz"))
 
 
-def test_address_that_is_dead(host: Host, cache: Path) -> None:
+def test_dead_address_is_an_error(host: Host, cache: Path) -> None:
     with pytest.raises(UserError, match="answers 404 Not Found; give a local directory"):
         hub.resolve(host.url("/nothing"))
     assert not any(cache.iterdir())
 
 
-def test_cache_that_cannot_be_written(host: Host, cache: Path) -> None:
+def test_cache_that_is_not_writable_is_an_error(host: Host, cache: Path) -> None:
     cache.write_text("a file")
     with pytest.raises(EnvironmentProblem, match="cannot write.*TFHUB_CACHE_DIR"):
         hub.resolve(host.url())
 
 
-def test_progress_in_a_log(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_in_a_log_is_lines(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "LINE_EVERY_S", 0.0)
     lines: list[str] = []
     hub.resolve(host.url(), say=lines.append)
     assert lines[-1] == f"download: {len(BODY) / 1e6:.1f} of {len(BODY) / 1e6:.1f} MB"
 
 
-def test_progress_on_a_terminal(
+def test_progress_on_a_terminal_is_a_bar(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
@@ -214,11 +220,11 @@ def test_progress_on_a_terminal(
     assert "download: 100%" in capsys.readouterr().err
 
 
-def test_sha256_binds_what_is_exported(
+def test_sha256_is_checked_before_the_export(
     host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # An earlier model of the same address, where tensorflow_hub put it when Python loaded it, and
-    # an earlier download: neither is what was asked for.
+    # An older model of the same address in tensorflow_hub's cache, and an older download: neither
+    # has the requested sha256.
     from export import model
     from export.tokenizer_choice import TokenizerChoice
 
@@ -242,15 +248,15 @@ def test_sha256_binds_what_is_exported(
     with pytest.raises(Seen):
         model.export_model(request, cache / "out", print)
     assert seen == [cache / wanted / "m"]
-    # The archive of the tokenizer's model likewise.
+    # The same for the archive of the tokenizer's model.
     (cache / f"{hashlib.sha256(url.encode()).hexdigest()}.archive").write_bytes(BODY[:-1])
-    given = TokenizerChoice(model=url, model_sha256=wanted).provenance()
-    assert given["tokenizer_model"]["sha256"] == digest(cache / wanted / "m")
+    provenance = TokenizerChoice(model=url, model_sha256=wanted).provenance()
+    assert provenance["tokenizer_model"]["sha256"] == digest(cache / wanted / "m")
     with pytest.raises(UserError, match=f"got sha256 {wanted}, expected {'0' * 64}"):
         TokenizerChoice(model=url, model_sha256="0" * 64).provenance()
 
 
-def test_an_archive_that_changed_at_its_path(cache: Path, tmp_path: Path) -> None:
+def test_changed_archive_is_unpacked_again(cache: Path, tmp_path: Path) -> None:
     file = tmp_path / "m.tar.gz"
     file.write_bytes(BODY)
     wanted = hashlib.sha256(BODY).hexdigest()
@@ -260,7 +266,7 @@ def test_an_archive_that_changed_at_its_path(cache: Path, tmp_path: Path) -> Non
         hub.resolve(str(file), wanted)
 
 
-def test_the_command_hands_both_sha256_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_passes_both_sha256_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from export import __main__ as command
     from export import model
 
@@ -274,25 +280,27 @@ def test_the_command_hands_both_sha256_on(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("path", ["", "/chunked"])
-def test_too_large_a_file(
+def test_too_large_file_is_refused(
     host: Host, cache: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "max_bytes", 100_000)
-    # Of the one the length is known before, of the other the bytes are counted.
+    # The first host sends the length, the second does not.
     with pytest.raises(UserError, match=r"GiB, expected at most .*--max-download GIB"):
         hub.resolve(host.url(path) if path else host.url())
     assert not any(cache.iterdir())
 
 
-def test_too_long_a_download(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_download_is_stopped(
+    host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "TOTAL_S", 0.3)
     with pytest.raises(UserError, match="takes longer than"):
         hub.resolve(host.url("/trickle"))
     assert not any(cache.iterdir())
 
 
-def redirecting(monkeypatch: pytest.MonkeyPatch, *places: str) -> list[str]:
-    """Lets each address lead to the next; returns those that were asked for."""
+def redirect_hosts(monkeypatch: pytest.MonkeyPatch, *locations: str) -> list[str]:
+    """Redirects each address to the next; returns the list of requested addresses."""
     import requests
 
     asked: list[str] = []
@@ -302,7 +310,7 @@ def redirecting(monkeypatch: pytest.MonkeyPatch, *places: str) -> list[str]:
         answer = requests.Response()
         answer.status_code = 302
         answer.raw = io.BytesIO()
-        answer.headers["location"] = places[min(len(asked), len(places)) - 1]
+        answer.headers["location"] = locations[min(len(asked), len(locations)) - 1]
         return answer
 
     monkeypatch.setattr(requests, "get", get)
@@ -310,7 +318,7 @@ def redirecting(monkeypatch: pytest.MonkeyPatch, *places: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("first", "places", "message"),
+    ("first", "locations", "message"),
     [
         ("https://a/m", ["http://a/m"], "redirected from https to http"),
         ("https://a/m", ["https://b/m", "http://b/m"], "redirected from https to http"),
@@ -320,17 +328,19 @@ def redirecting(monkeypatch: pytest.MonkeyPatch, *places: str) -> list[str]:
         ("https://a/m", ["/m"], "redirected more than 5 times"),
     ],
 )
-def test_redirects(
-    first: str, places: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+def test_forbidden_redirects_are_refused(
+    first: str, locations: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = redirecting(monkeypatch, *places)
+    asked = redirect_hosts(monkeypatch, *locations)
     with pytest.raises(UserError, match=message):
         hub.resolve(first)
     assert all(one.startswith(("http:", "https:")) for one in asked)
     assert len(asked) <= 6
 
 
-def test_a_cache_of_others(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_that_others_can_change_is_refused(
+    host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache.mkdir(mode=0o700)
     for mode in (0o702, 0o777):
         cache.chmod(mode)
@@ -340,9 +350,9 @@ def test_a_cache_of_others(host: Host, cache: Path, monkeypatch: pytest.MonkeyPa
     cache.parent.chmod(0o777)
     with pytest.raises(EnvironmentProblem, match="may put another directory in its place"):
         hub.resolve(host.url())
-    # As /tmp is: nobody moves what is another's.
+    # Sticky, as /tmp: nobody can move files of others.
     cache.parent.chmod(0o1777)
-    assert whole(hub.resolve(host.url()))
+    assert is_unpacked_model(hub.resolve(host.url()))
     if os.geteuid() == 0:
         os.chown(cache, 12345, 12345)
     else:
@@ -351,6 +361,6 @@ def test_a_cache_of_others(host: Host, cache: Path, monkeypatch: pytest.MonkeyPa
         hub.resolve(host.url())
 
 
-def test_a_cache_that_is_made_is_its_owners_alone(host: Host, cache: Path) -> None:
+def test_new_cache_is_private(host: Host, cache: Path) -> None:
     hub.resolve(host.url())
     assert cache.stat().st_mode & 0o777 == 0o700

@@ -1,4 +1,4 @@
-"""Every error is one line with the exit code that it means."""
+"""Every error is one line with its exit code."""
 
 import errno
 import subprocess
@@ -15,7 +15,7 @@ from tests.python.conftest import ROOT
 
 
 class ResourceExhaustedError(Exception):
-    """Bears the name of TensorFlow's."""
+    """Has the name of TensorFlow's error."""
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,18 @@ class ResourceExhaustedError(Exception):
         (ImportError("no module x"), 70, "internal error, please report it: ImportError"),
         (ResourceExhaustedError("OOM"), 3, "there is not enough memory (OOM)"),
         (ResourceExhaustedError("f; No space left on device"), 3, "cannot write: f; No space"),
-        (RecursionError("depth"), 2, "what was given is nested too deep"),
+        (RecursionError("depth"), 2, "the input is nested too deep"),
         (TypeError("a\nb"), 70, "internal error, please report it: TypeError: a b"),
     ],
 )
-def test_what_each_error_means(error: Exception, code: int, line: str) -> None:
+def test_every_error_has_a_line_and_an_exit_code(error: Exception, code: int, line: str) -> None:
     said, got = describe_failure(error)
     assert got == code
     assert said.startswith(line)
     assert "\n" not in said
 
 
-def test_an_unforeseen_error_names_its_place(
+def test_unexpected_error_names_its_source_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(_: object) -> str:
@@ -58,7 +58,7 @@ def test_an_unforeseen_error_names_its_place(
     assert error.count("\n") == 1
 
 
-def test_a_full_disk_behind_stdout() -> None:
+def test_full_disk_behind_stdout_is_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "export", "catalog"],

@@ -27,7 +27,7 @@ from parity_tests.runners.runners import find_node
 from parity_tests.runners.source import SourceModel
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import CheckFailed, EnvironmentProblem
-from tests.python import strangers
+from tests.python import untrusted_models
 from tests.python.conftest import Embedded
 
 MIB = 1 << 20
@@ -42,8 +42,8 @@ IDS_OF_TWO = {
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Makes a model, a tokenizer, 40 training and 8 dev texts, good and bad."""
     place = tmp_path_factory.mktemp("tiny")
-    strangers.own_encoder(place / "model", dropout=0.0)
-    strangers.own_tokenizer(place / "tokenizer")
+    untrusted_models.own_encoder(place / "model", dropout=0.0)
+    untrusted_models.own_tokenizer(place / "tokenizer")
     for name, count in (("train", 40), ("dev", 8)):
         rows = [{"text": "你好"[i % 2] * (1 + i % 5), "label": i % 2} for i in range(count)]
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
@@ -104,7 +104,7 @@ def test_a_moved_frozen_encoder_and_an_unmoved_updated_one_fail() -> None:
 
 
 def test_dropout_is_detected(tiny: Path, tmp_path: Path) -> None:
-    with_dropout = strangers.own_encoder(tmp_path, dropout=0.5)
+    with_dropout = untrusted_models.own_encoder(tmp_path, dropout=0.5)
     assert run_python.has_dropout(load_model(with_dropout), IDS_OF_TWO)
     assert not run_python.has_dropout(load_model(tiny / "model"), IDS_OF_TWO)
 

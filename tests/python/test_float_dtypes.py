@@ -1,10 +1,10 @@
-"""Models of another float than float32; the reference is arithmetic in numpy."""
+"""Models in another float than float32; NumPy is the reference."""
 
 import numpy as np
 import pytest
 
 from support.quiet_tensorflow import tensorflow
-from tests.python.graphs import frozen_of
+from tests.python.graphs import freeze_function
 
 tf, _ = tensorflow()
 IDS = tf.TensorSpec([None, None], tf.int32, "input_ids")
@@ -28,12 +28,12 @@ def widened(variable):
 
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
-def test_another_float_becomes_float32(dtype):
+def test_other_floats_become_float32(dtype):
     from export.graph import preflight, stored_dtypes
     from export.rewrites.tfjs_faults import faulty_by_sound
 
     function, table, kernel = model(dtype)
-    frozen, _ = frozen_of(function, [table, kernel], IDS)
+    frozen, _ = freeze_function(function, [table, kernel], IDS)
     changed, halves = stored_dtypes.convert_to_float32(frozen)
     assert halves == ([] if dtype == tf.float64 else [dtype.name])
     assert {end.name: end.dtype for end in changed.outputs} == {
@@ -53,7 +53,7 @@ def test_half_precision_weights_are_stored_exactly():
     from export.graph import stored_dtypes, tfjs
 
     function, table, kernel = model(tf.float16)
-    frozen, _ = stored_dtypes.convert_to_float32(frozen_of(function, [table, kernel], IDS)[0])
+    frozen, _ = stored_dtypes.convert_to_float32(freeze_function(function, [table, kernel], IDS)[0])
     stored = stored_dtypes.choose_stored_dtypes(frozen, "float16")
     assert sorted(stored) == ["weights/kernel", "weights/table"]
     for name in stored:
@@ -61,9 +61,9 @@ def test_half_precision_weights_are_stored_exactly():
         assert np.array_equal(tfjs.round_to_stored(value, "float16"), value)
 
 
-def test_a_graph_of_float32_stays():
+def test_float32_graph_is_not_changed():
     from export.graph import stored_dtypes
 
     function, table, kernel = model(tf.float32)
-    frozen, _ = frozen_of(function, [table, kernel], IDS)
+    frozen, _ = freeze_function(function, [table, kernel], IDS)
     assert stored_dtypes.convert_to_float32(frozen) == (frozen, [])

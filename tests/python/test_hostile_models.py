@@ -1,4 +1,4 @@
-"""SavedModels made to get around the vetting: what each does when loaded, and its refusal."""
+"""SavedModels that try to evade the vetting: their effect when loaded, and their refusal."""
 
 import random
 from pathlib import Path
@@ -13,13 +13,13 @@ from export.inspection import inspect_model
 from export.source.vetting import vet
 from support.errors import UserError
 from tests.hostile.saved_models import OTHERS, READS, WRITES
-from tests.python import strangers
+from tests.python import untrusted_models
 
 IDS = {"input_ids", "input_mask", "segment_ids"}
 
 
-def run_all(made: Path) -> list[Any]:
-    """Loads a model without asking whether it may be, and runs its signatures."""
+def run_all_signatures(made: Path) -> list[Any]:
+    """Loads a model without vetting it, and runs its signatures."""
     loaded = tf.saved_model.load(str(made))
     found: list[Any] = []
     for signature in loaded.signatures.values():
@@ -34,40 +34,40 @@ def run_all(made: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_what_writes_is_refused(name: str, tmp_path: Path) -> None:
+def test_model_that_writes_files_is_refused(name: str, tmp_path: Path) -> None:
     make, said = WRITES[name]
     marker = tmp_path / "marker"
     made = make(tmp_path / "m", marker)
     with pytest.raises(UserError, match=said):
         vet(made)
-    # That it would.
+    # Without the vetting it has an effect.
     assert not list(tmp_path.glob("marker*"))
-    run_all(made)
+    run_all_signatures(made)
     assert list(tmp_path.glob("marker*"))
 
 
 @pytest.mark.parametrize("name", READS)
-def test_what_reads_is_refused(name: str, tmp_path: Path) -> None:
+def test_model_that_reads_files_is_refused(name: str, tmp_path: Path) -> None:
     make, said = READS[name]
     secret = tmp_path / "secret"
-    # As long as the vocab that it stands for.
+    # As long as the vocab that it replaces.
     secret.write_text("".join(f"secret{i}\n" for i in range(8)))
     made = make(tmp_path / "m", secret)
     with pytest.raises(UserError, match=said):
         vet(made)
-    # That it would.
-    *answers, loaded = run_all(made)
-    assert b"secret7" in lines_of(answers) | tokens_of(loaded)
+    # Without the vetting it has an effect.
+    *answers, loaded = run_all_signatures(made)
+    assert b"secret7" in all_strings(answers) | table_tokens(loaded)
 
 
-def lines_of(answers: list[Any]) -> set[bytes]:
-    """The strings that signatures gave."""
+def all_strings(answers: list[Any]) -> set[bytes]:
+    """Returns the strings in the results of signatures."""
     values = [value.numpy() for answer in answers for value in answer.values()]
     return {text for value in values if value.dtype == object for text in np.ravel(value)}
 
 
-def tokens_of(loaded: Any) -> set[bytes]:
-    """The tokens in the tables of a loaded tokenizer."""
+def table_tokens(loaded: Any) -> set[bytes]:
+    """Returns the tokens in the tables of a loaded tokenizer."""
     found: set[bytes] = set()
     for signature in loaded.signatures.values():
         for handle in signature.captured_inputs:
@@ -79,8 +79,8 @@ def tokens_of(loaded: Any) -> set[bytes]:
     return found
 
 
-def test_flipped_bits_are_one_line_or_nothing(tmp_path: Path) -> None:
-    made = strangers.save(strangers.length, tmp_path / "m")
+def test_model_with_flipped_bits_loads_or_is_one_line(tmp_path: Path) -> None:
+    made = untrusted_models.save_function(untrusted_models.string_lengths, tmp_path / "m")
     file, draw = made / "saved_model.pb", random.Random(1)
     whole = file.read_bytes()
     refused = 0
@@ -99,7 +99,7 @@ def test_flipped_bits_are_one_line_or_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_no_loader_should_be_trusted_with(name: str, tmp_path: Path) -> None:
+def test_ambiguous_models_are_refused(name: str, tmp_path: Path) -> None:
     make, said = OTHERS[name]
     with pytest.raises(UserError, match=said):
         vet(make(tmp_path / "m", tmp_path / "file"))

@@ -1,4 +1,4 @@
-"""Handles: where each leads, and the message of each that leads nowhere."""
+"""Handles: the directory of each valid one, and the message for each invalid one."""
 
 import gzip
 import hashlib
@@ -53,15 +53,15 @@ ARCHIVES = {
     "m.tgz": tar_of(FILES),
     "m.tar": tar_of(FILES, "w"),
     "m.zip": zip_of(FILES),
-    # What a file is, its content says.
+    # The content, not the name, decides what a file is.
     "m.bin": zip_of({"./albert/": b""} | FILES),
-    # Without a folder around it, as the collection packed its models.
+    # Without an outer folder, as the collection packed its models.
     "m": tar_of({f"./{name.removeprefix('albert/')}": data for name, data in FILES.items()}),
 }
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
-def test_archive(tmp_path: Path, cache: Path, name: str) -> None:
+def test_archive_is_unpacked(tmp_path: Path, cache: Path, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(ARCHIVES[name])
     directory = hub.resolve(str(file))
@@ -71,44 +71,44 @@ def test_archive(tmp_path: Path, cache: Path, name: str) -> None:
     assert [child.name for child in cache.iterdir()] == [hashlib.sha256(ARCHIVES[name]).hexdigest()]
 
 
-def test_directory(tmp_path: Path) -> None:
+def test_directory_is_returned(tmp_path: Path) -> None:
     here = model(tmp_path / "here")
     assert hub.resolve(str(here)) == here
     assert hub.resolve(str(tmp_path)) == here
 
 
-def test_missing_path() -> None:
+def test_missing_path_is_an_error() -> None:
     with pytest.raises(UserError, match="no such file.*catalog.*give a local directory, a .tar.gz"):
         hub.resolve("no/such/model")
 
 
-def test_directory_without_a_model(tmp_path: Path) -> None:
+def test_directory_without_a_model_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "readme.md").touch()
     with pytest.raises(UserError, match="is no SavedModel: got .*readme.md"):
         hub.resolve(str(tmp_path))
 
 
-def test_checkpoint_is_told_apart(tmp_path: Path) -> None:
+def test_checkpoint_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "bert_config.json").touch()
     with pytest.raises(UserError, match="is no SavedModel: .*python -m export build"):
         hub.resolve(str(tmp_path))
 
 
-def test_several_models(tmp_path: Path) -> None:
+def test_several_models_are_an_error(tmp_path: Path) -> None:
     model(tmp_path / "a")
     model(tmp_path / "b")
     with pytest.raises(UserError, match=r"several SavedModels \(a, b\)"):
         hub.resolve(str(tmp_path))
 
 
-def test_file_that_is_no_archive(tmp_path: Path) -> None:
+def test_file_that_is_no_archive_is_an_error(tmp_path: Path) -> None:
     page = tmp_path / "m.tar.gz"
     page.write_text("<html>")
     with pytest.raises(UserError, match="got no archive, expected a .tar.gz"):
         hub.resolve(str(page))
 
 
-def test_damaged_model(tmp_path: Path) -> None:
+def test_damaged_model_is_an_error(tmp_path: Path) -> None:
     place = model(tmp_path / "m")
     for content in (b"\xff\xff\xff", b"\x12\xff", b""):
         (place / "saved_model.pb").write_bytes(content)
@@ -116,7 +116,7 @@ def test_damaged_model(tmp_path: Path) -> None:
             hub.resolve(str(place))
 
 
-def test_sha256(tmp_path: Path, cache: Path) -> None:
+def test_sha256_is_checked(tmp_path: Path, cache: Path) -> None:
     file = tmp_path / "m.zip"
     file.write_bytes(ARCHIVES["m.zip"])
     expected = hashlib.sha256(ARCHIVES["m.zip"]).hexdigest()
@@ -128,7 +128,7 @@ def test_sha256(tmp_path: Path, cache: Path) -> None:
 
 
 def test_what_python_loaded_before_needs_no_host(cache: Path) -> None:
-    # tensorflow_hub keeps a model under the sha1 of its handle.
+    # tensorflow_hub stores a model under the sha1 of its handle.
     url = "https://code.aliyun.com/qhduan/albert_tiny.tar.gz"
     place = model(cache / hashlib.sha1(url.encode()).hexdigest())
     assert hub.resolve(url) == place
@@ -173,13 +173,13 @@ def test_model_pages_go_through_tensorflow_hub(
         hub.resolve(url, "0" * 64)
 
 
-def test_other_pages_are_files() -> None:
+def test_other_urls_are_downloaded_as_files() -> None:
     assert not hub.is_model_page("https://www.kaggle.com/datasets/a/b")
     assert not hub.is_model_page("https://example.com/models/m.tar.gz")
 
 
 @pytest.mark.parametrize("keep", [10, 100, -30, -5])
-def test_archive_cut_off(tmp_path: Path, cache: Path, keep: int) -> None:
+def test_truncated_archive_is_an_error(tmp_path: Path, cache: Path, keep: int) -> None:
     whole = tar_of({"m/saved_model.pb": bytes(range(256)) * 200})
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(whole[:keep])
@@ -189,7 +189,7 @@ def test_archive_cut_off(tmp_path: Path, cache: Path, keep: int) -> None:
 
 
 @pytest.mark.parametrize("content", [gzip.compress(b"<html>" * 500, mtime=0), zip_of(FILES)[:-40]])
-def test_archive_of_something_else(tmp_path: Path, cache: Path, content: bytes) -> None:
+def test_archive_without_a_model_is_an_error(tmp_path: Path, cache: Path, content: bytes) -> None:
     file = tmp_path / "m"
     file.write_bytes(content)
     with pytest.raises(UserError, match="cut off or damaged"):

@@ -10,7 +10,7 @@ import tf_keras
 from tests.python.conftest import Embedded
 
 HIDDEN = 312
-# ALBERT: 5 of the embeddings, 2 of the projection, 16 of the shared layer, 2 of the pooler.
+# ALBERT: 5 in the embeddings, 2 in the projection, 16 in the shared layer, 2 in the pooler.
 WEIGHTS = 25
 
 
@@ -23,7 +23,7 @@ def inputs(ids: list[list[int]]) -> dict[str, tf.Tensor]:
     }
 
 
-def test_tokenizer_then_encoder(embedded: Embedded) -> None:
+def test_tokenizer_output_is_the_encoder_input(embedded: Embedded) -> None:
     tokenizer = hub.load(str(embedded.tokenizer_model))
     albert = hub.load(str(embedded.model))
     out = albert(tokenizer(["你好"]))
@@ -42,7 +42,7 @@ def test_tokenizer_pads_with_a_mask_and_adds_no_special_tokens(embedded: Embedde
 
 
 @pytest.mark.parametrize(("trainable", "exposed"), [(True, WEIGHTS), (False, 0)])
-def test_keras_layer(embedded: Embedded, trainable: bool, exposed: int) -> None:
+def test_keras_layer_loads_and_trains_it(embedded: Embedded, trainable: bool, exposed: int) -> None:
     layer = hub.KerasLayer(str(embedded.model), trainable=trainable)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(layer(inputs([[2, 7, 3]]))["pooled_output"])
@@ -51,7 +51,7 @@ def test_keras_layer(embedded: Embedded, trainable: bool, exposed: int) -> None:
     assert all(gradient is not None for gradient in gradients)
     if trainable:
         norms = [float(tf.norm(tf.convert_to_tensor(gradient))) for gradient in gradients]
-        # A key's bias shifts all scores of a row alike, which softmax does not see.
+        # A key's bias shifts all scores of a row equally, which does not change the softmax.
         assert sum(norm == 0.0 for norm in norms) <= 1
         assert all(np.isfinite(norms))
 

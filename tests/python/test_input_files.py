@@ -1,4 +1,4 @@
-"""Files that somebody else wrote: what they may be, and what is said of the rest."""
+"""Input files: which are accepted, and the errors for the others."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
     assert plain_file_size(tmp_path / "large", "x") == 1 << 40
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
     for path in (tmp_path / "none", Path("a\0b")):
         with pytest.raises(UserError, match="give the model's own file"):
             read_json(path)
@@ -56,7 +56,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         ("\x00", "is no JSON"),
     ],
 )
-def test_damage_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_damaged_json_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "config.json"
     file.write_text(text, "utf-8")
     with pytest.raises(UserError, match=message):
@@ -78,7 +78,7 @@ def test_the_depth_is_found_in_linear_time(text: str) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_types_are_exact() -> None:
+def test_json_types_are_checked_exactly() -> None:
     assert (require_number(1, "x"), require_number(0.5, "x"), require_integer(3, "x", 1, 3)) == (
         1,
         0.5,

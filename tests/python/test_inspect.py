@@ -1,4 +1,4 @@
-"""`python -m export inspect`: what it tells of each kind of model, without running any."""
+"""`python -m export inspect` describes each kind of model, without running any."""
 
 import json
 import re
@@ -15,38 +15,38 @@ from export.graph.verdict import assess_endpoints
 from export.inspection import Inspection, count_lines, inspect_model
 from export.source.signature_choice import AskedSignature, Signature, TensorInfo
 from support.errors import UserError
-from tests.python import strangers
+from tests.python import untrusted_models
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    strangers.own_encoder(root / "encoder")
-    strangers.own_tokenizer(root / "tokenizer")
-    strangers.string_tokens(root / "tokens")
-    strangers.writes_when_loaded(root / "evil", root / "marker")
+    untrusted_models.own_encoder(root / "encoder")
+    untrusted_models.own_tokenizer(root / "tokenizer")
+    untrusted_models.string_tokens(root / "tokens")
+    untrusted_models.writes_when_loaded(root / "evil", root / "marker")
     return root
 
 
-def seen(models: Path, name: str) -> Inspection:
+def inspect_named(models: Path, name: str) -> Inspection:
     return inspect_model(str(models / name))
 
 
-def shown(tensors: list[TensorInfo]) -> dict[str, tuple[str, list[int | None] | None]]:
+def dtypes_and_shapes(tensors: list[TensorInfo]) -> dict[str, tuple[str, list[int | None] | None]]:
     return {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
 
 
-def test_encoder(models: Path) -> None:
-    found = seen(models, "encoder")
+def test_encoder_is_described(models: Path) -> None:
+    found = inspect_named(models, "encoder")
     (signature,) = found.signatures
     ids = ("int32", [None, None])
     assert signature.name == "serving_default"
-    assert shown(signature.inputs) == {
+    assert dtypes_and_shapes(signature.inputs) == {
         "input_ids": ids,
         "attention_mask": ids,
         "token_type_ids": ids,
     }
-    assert shown(signature.outputs) == {
+    assert dtypes_and_shapes(signature.outputs) == {
         "sequence_output": ("float32", [None, None, 4]),
         "pooled_output": ("float32", [None, 4]),
     }
@@ -55,8 +55,8 @@ def test_encoder(models: Path) -> None:
     assert found.vocabs == []
 
 
-def test_numbers_are_the_checkpoints_own(models: Path) -> None:
-    found = seen(models, "encoder")
+def test_weight_counts_are_the_checkpoint_s(models: Path) -> None:
+    found = inspect_named(models, "encoder")
     reader = tf.train.load_checkpoint(str(models / "encoder" / "variables" / "variables"))
     shapes = {
         name: shape
@@ -77,7 +77,7 @@ def test_numbers_are_the_checkpoints_own(models: Path) -> None:
     assert found.bytes_on_disk["variables"] == variables
 
 
-def test_ops_are_tensorflows_own_count(models: Path) -> None:
+def test_op_counts_are_tensorflow_s(models: Path) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     content = (models / "encoder" / "saved_model.pb").read_bytes()
@@ -86,25 +86,25 @@ def test_ops_are_tensorflows_own_count(models: Path) -> None:
     for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
         for node in nodes:
             expected[node.op] = expected.get(node.op, 0) + 1
-    assert seen(models, "encoder").ops == expected
+    assert inspect_named(models, "encoder").ops == expected
 
 
-def test_tokenizer(models: Path) -> None:
-    found = seen(models, "tokenizer")
+def test_tokenizer_is_described(models: Path) -> None:
+    found = inspect_named(models, "tokenizer")
     assert (found.verdict.exportable, found.verdict.contract) == (True, "tokenizer")
     assert [(v.where, v.tokens) for v in found.vocabs] == [("assets/vocab.txt", 8)]
     assert found.weights == {}
 
 
-def test_string_tokens(models: Path) -> None:
-    found = seen(models, "tokens")
+def test_string_token_model_is_described(models: Path) -> None:
+    found = inspect_named(models, "tokens")
     assert (found.verdict.exportable, found.verdict.contract) == (True, "tokens-3")
-    # The tokens, and the empty string beside them.
-    assert [v.tokens for v in found.vocabs] == [len(strangers.TOKENS) + 1]
+    # The tokens, and the empty string.
+    assert [v.tokens for v in found.vocabs] == [len(untrusted_models.TOKENS) + 1]
 
 
-def test_refused_op_is_the_verdict(models: Path) -> None:
-    found = seen(models, "evil")
+def test_verdict_names_the_refused_op(models: Path) -> None:
+    found = inspect_named(models, "evil")
     assert not found.verdict.exportable
     assert "got op WriteFile in " in found.verdict.reason
     assert found.ops["WriteFile"] == 1
@@ -166,7 +166,7 @@ OUT = [TensorInfo("x", "float32", [None, None, 4])]
         ),
     ],
 )
-def test_verdict(
+def test_verdicts_on_signatures(
     inputs: list[TensorInfo], outputs: list[TensorInfo], contract: str | None, reason: str
 ) -> None:
     signature = Signature("only", inputs, outputs)
@@ -186,7 +186,7 @@ def test_only_a_line_feed_ends_a_token(tmp_path: Path) -> None:
         assert count_lines(file) == lines
 
 
-def test_command(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_text_and_json(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(models / "tokenizer")]) == 0
     text = capsys.readouterr().out
     assert "  in   text: string[?]" in text
@@ -219,12 +219,12 @@ def test_json_without_tensorflow(models: Path) -> None:
     ]
 
 
-def test_an_output_of_several_tensors(tmp_path: Path) -> None:
+def test_sparse_output_is_described_and_refused(tmp_path: Path) -> None:
     def ragged(input_ids: Any) -> dict[str, Any]:
         x = tf.one_hot(input_ids, 4)
         return {"sequence_output": tf.RaggedTensor.from_tensor(x), "pooled_output": x[:, 0]}
 
     ids = [tf.TensorSpec([None, None], tf.int32, "input_ids")]
-    made = strangers.save(ragged, tmp_path / "m", ids)
+    made = untrusted_models.save_function(ragged, tmp_path / "m", ids)
     reason = inspect_model(str(made)).verdict.reason
     assert "got sequence_output, which is no plain tensor" in reason

@@ -1,6 +1,6 @@
-"""Each op in Node, by itself, against TensorFlow: what the preflight lets through is right.
+"""Compares each single op in Node with TensorFlow: ops that the preflight allows are correct.
 
-What `export/graph/wrong_kernels.py` says is wrong still is, and the rewrites mend it.
+The kernels in `export/graph/wrong_kernels.py` are wrong, and the rewrites fix them.
 """
 
 import json
@@ -17,18 +17,18 @@ from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 
 tf, _ = tensorflow()
-from tests.python.op_cases import CASES, expected_of, graph_of  # noqa: E402
+from tests.python.op_cases import CASES, case_graph, tensorflow_result  # noqa: E402
 
 BACKENDS = ("wasm", "cpu")
 BROKEN = 7
-# A result is within so much of TensorFlow's; a wrong kernel is off by far more.
+# The tolerance of a result; a wrong kernel is off by far more.
 ATOL, RTOL = 1e-6, 5e-6
 
 
 def frozen_case(name: str) -> Any:
     from export.graph.graph import Endpoint, FrozenGraph
 
-    graph_def, inputs, output = graph_of(name)
+    graph_def, inputs, output = case_graph(name)
     return FrozenGraph(
         graph_def,
         {},
@@ -37,7 +37,7 @@ def frozen_case(name: str) -> Any:
     )
 
 
-def rewritten(frozen: Any) -> Any:
+def rewrite_graph(frozen: Any) -> Any:
     from export.rewrites.embedding import one_hot_by_equal
     from export.rewrites.matmul import einsum_by_matmul
     from export.rewrites.tfjs_faults import batch_norm_by_moments, faulty_by_sound
@@ -48,7 +48,7 @@ def rewritten(frozen: Any) -> Any:
     return frozen
 
 
-def refused(frozen: Any) -> bool:
+def is_refused(frozen: Any) -> bool:
     from export.graph import preflight
     from support.errors import UserError
 
@@ -60,36 +60,36 @@ def refused(frozen: Any) -> bool:
 
 
 class Results:
-    """Expected results, and Node's of the graphs as they are and rewritten, by case."""
+    """Expected results, and Node's results for the plain and the rewritten graphs, by case."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         from export.graph import tfjs
 
-        self.expected = {name: expected_of(name) for name in CASES}
+        self.expected = {name: tensorflow_result(name) for name in CASES}
         self.plain = {name: frozen_case(name) for name in CASES}
-        self.mended = {name: rewritten(frozen) for name, frozen in self.plain.items()}
+        self.fixed = {name: rewrite_graph(frozen) for name, frozen in self.plain.items()}
         whole, cases = tf.compat.v1.GraphDef(), []
-        graphs = [("plain", self.plain), ("mended", self.mended)]
+        graphs = [("plain", self.plain), ("fixed", self.fixed)]
         for kind, name, frozen in [
             (k, n, f) for k, graphs_of in graphs for n, f in graphs_of.items()
         ]:
             prefix = f"{kind}/{list(CASES).index(name)}"
-            if not all(known(one.op, tfjs) for one in frozen.graph_def.node):
+            if not all(is_known_op(one.op, tfjs) for one in frozen.graph_def.node):
                 continue
-            self.place(whole, frozen.graph_def, prefix)
+            self.folder(whole, frozen.graph_def, prefix)
             inputs = [
                 {"name": f"{prefix}/{key}", "dtype": DTYPES[value.dtype.kind],
                  "shape": list(value.shape), "values": as_json(value)}
-                for key, value in graph_of(name)[1]
+                for key, value in case_graph(name)[1]
                 if key in {one.name for one in frozen.graph_def.node}
             ]  # fmt: skip
             alone = kind == "plain" and CASES[name].alone
             cases.append({"output": f"{prefix}/out", "inputs": inputs, "alone": alone})
-        self.write(whole, cases, place)
-        self.got = {backend: run(place, backend) for backend in BACKENDS}
+        self.write(whole, cases, folder)
+        self.got = {backend: run_in_node(folder, backend) for backend in BACKENDS}
 
-    def place(self, whole: Any, part: Any, prefix: str) -> None:
-        """Adds a graph under a prefix; free axes, as a model file has no axis of length 0."""
+    def folder(self, whole: Any, part: Any, prefix: str) -> None:
+        """Adds a graph under a prefix, with free axes: a model file has no axis of length 0."""
         whole.versions.CopyFrom(part.versions)
         for one in part.node:
             new = whole.node.add()
@@ -100,17 +100,17 @@ class Results:
                 for dim in new.attr["shape"].shape.dim:
                     dim.size = -1
 
-    def write(self, whole: Any, cases: list[Any], place: Path) -> None:
+    def write(self, whole: Any, cases: list[Any], folder: Path) -> None:
         """Writes the model file and the cases."""
         from export.graph import tfjs
         from export.graph.graph import Endpoint, FrozenGraph
 
         outputs = [Endpoint(case["output"], tf.float32, []) for case in cases]
-        tfjs.write_model(FrozenGraph(whole, {}, [], outputs), {}, place)
-        (place / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
+        tfjs.write_model(FrozenGraph(whole, {}, [], outputs), {}, folder)
+        (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
 
     def good(self, kind: str, name: str, backend: str) -> bool:
-        """Whether Node gave TensorFlow's numbers, of its dtype."""
+        """Whether Node computed TensorFlow's numbers, in its dtype."""
         got = self.got[backend].get(f"{kind}/{list(CASES).index(name)}/out", {"error": "unknown"})
         wanted = self.expected[name]
         if "error" in got or got["dtype"] != DTYPES[wanted.dtype.kind]:
@@ -130,16 +130,16 @@ DTYPES = {"f": "float32", "i": "int32", "b": "bool"}
 
 
 def as_json(value: Any) -> list[Any]:
-    """A tensor's values; JSON has no NaN and no infinities."""
+    """Converts a tensor's values to JSON, which has no NaN and no infinities."""
     return [
         str(v) if isinstance(v, float) and not np.isfinite(v) else v for v in value.ravel().tolist()
     ]
 
 
-def run(place: Path, backend: str) -> Any:
-    """What Node gives; a case that breaks WebAssembly costs a process."""
-    file = place / f"{backend}.json"
-    command = [find_node(), str(ROOT / "tests/python/run_ops.js"), str(place), backend, str(file)]
+def run_in_node(folder: Path, backend: str) -> Any:
+    """Runs the cases in Node; after a case that crashes WebAssembly a new process starts."""
+    file = folder / f"{backend}.json"
+    command = [find_node(), str(ROOT / "tests/python/run_ops.js"), str(folder), backend, str(file)]
     for _ in CASES:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != BROKEN:
@@ -153,20 +153,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return Results(tmp_path_factory.mktemp("ops"))
 
 
-def test_what_the_preflight_lets_through_is_right(results: Results) -> None:
+def test_ops_that_preflight_allows_are_correct_in_node(results: Results) -> None:
     wrong = [
         (kind, name, backend)
-        for kind, graphs in (("plain", results.plain), ("mended", results.mended))
+        for kind, graphs in (("plain", results.plain), ("fixed", results.fixed))
         for name, frozen in graphs.items()
-        if not refused(frozen)
+        if not is_refused(frozen)
         for backend in BACKENDS
         if not results.good(kind, name, backend)
     ]
     assert wrong == []
 
 
-def test_the_wrong_kernels_are_still_wrong(results: Results) -> None:
-    """Where this fails, TF.js was mended: the entry and its rewrite can go."""
+def test_listed_wrong_kernels_are_wrong(results: Results) -> None:
+    """If this fails, TF.js was fixed: the entry and its rewrite can be removed."""
     from export.graph.wrong_kernels import WRONG_KERNELS
 
     shown = set()
@@ -174,28 +174,32 @@ def test_the_wrong_kernels_are_still_wrong(results: Results) -> None:
         with tf.Graph().as_default() as graph:
             tf.import_graph_def(frozen.graph_def, name="")
         for op in graph.get_operations():
-            for place, fault in enumerate(WRONG_KERNELS):
+            for folder, fault in enumerate(WRONG_KERNELS):
                 if op.type in fault.ops and fault.when(op):
-                    shown |= {(place, b) for b in BACKENDS if not results.good("plain", name, b)}
+                    shown |= {(folder, b) for b in BACKENDS if not results.good("plain", name, b)}
     listed = {
-        (place, backend) for place, fault in enumerate(WRONG_KERNELS) for backend in fault.backends
+        (folder, backend)
+        for folder, fault in enumerate(WRONG_KERNELS)
+        for backend in fault.backends
     }
-    assert [(WRONG_KERNELS[place].ops, backend) for place, backend in sorted(listed - shown)] == []
+    assert [
+        (WRONG_KERNELS[folder].ops, backend) for folder, backend in sorted(listed - shown)
+    ] == []
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.mended])
-def test_a_rewrite_mends_it(results: Results, name: str) -> None:
-    assert not refused(results.mended[name])
-    assert all(results.good("mended", name, backend) for backend in BACKENDS)
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.fixed])
+def test_rewrites_make_wrong_ops_correct(results: Results, name: str) -> None:
+    assert not is_refused(results.fixed[name])
+    assert all(results.good("fixed", name, backend) for backend in BACKENDS)
 
 
 def test_every_op_that_the_preflight_knows_has_a_case() -> None:
-    """Of the ops that vetting admits and TF.js's converter has."""
+    """Checks the ops that vetting allows and TF.js's converter has."""
     from export.graph import preflight, tfjs
     from export.source.vetting import allowed_ops
 
     kernels = json.loads(preflight.KERNELS_FILE.read_text(encoding="utf-8"))["kernels"]
-    tried = {one.op for name in CASES for one in graph_of(name)[0].node}
+    tried = {one.op for name in CASES for one in case_graph(name)[0].node}
     runnable = {
         op
         for op in allowed_ops()
@@ -203,12 +207,12 @@ def test_every_op_that_the_preflight_knows_has_a_case() -> None:
             preflight.has_kernels(op, "float32", backend, kernels[backend]) for backend in BACKENDS
         )
     }
-    unknown = {op for op in runnable if not known(op, tfjs)}
+    unknown = {op for op in runnable if not is_known_op(op, tfjs)}
     assert sorted(runnable - tried - unknown - NOT_FOR_NUMBERS) == []
 
 
 def test_every_attribute_that_tfjs_does_not_read_is_known() -> None:
-    """As `is_training`, which it ignored in silence: a layer norm became NaN."""
+    """TF.js silently ignored `is_training`: a layer norm became NaN."""
     from tensorflow.python.framework import op_def_registry
 
     from export.graph import preflight
@@ -232,7 +236,7 @@ def test_every_attribute_that_tfjs_does_not_read_is_known() -> None:
     assert ignored - {"N", "num", "_output_shapes"} == {*IGNORED_HARMLESSLY, *IGNORED_AND_REFUSED}
 
 
-# Strings, which wasm lacks; sparse tensors, pictures and random numbers, which no encoder has.
+# Strings, which wasm lacks; sparse tensors, images and random numbers, which no encoder has.
 NOT_FOR_NUMBERS = {
     "StringNGrams", "StringSplit", "StringToHashBucketFast", "SparseFillEmptyRows",
     "SparseReshape", "SparseSegmentMean", "SparseSegmentSum", "SparseToDense", "Multinomial",
@@ -243,7 +247,7 @@ NOT_FOR_NUMBERS = {
 
 
 @cache
-def known(op: str, tfjs: Any) -> bool:
+def is_known_op(op: str, tfjs: Any) -> bool:
     """Whether TF.js's converter has an op."""
     graph_def = tf.compat.v1.GraphDef()
     graph_def.node.add(op=op, name="one")

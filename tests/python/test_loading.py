@@ -1,4 +1,4 @@
-"""One door for SavedModels: everything that loads one goes through it, and it vets."""
+"""Only one function loads SavedModels, and it vets them first."""
 
 import ast
 import json
@@ -14,20 +14,20 @@ from parity_tests.runners import lookup_table, run_python
 from support.errors import UserError
 from support.errors import UserError as ParityError
 from tests.hostile import contracts
-from tests.python import strangers
+from tests.python import untrusted_models
 from tests.python.conftest import ROOT
 
-ROOMS = ("bench", "export", "native", "numerics", "parity_tests", "support", "fault_injection")
-DOOR = ROOT / "export" / "source" / "vetting.py"
-# It is given a loaded model, never a path.
+FOLDERS = ("bench", "export", "native", "numerics", "parity_tests", "support", "fault_injection")
+LOADING_FILE = ROOT / "export" / "source" / "vetting.py"
+# It gets a loaded model, never a path.
 LAYER = ROOT / "parity_tests" / "finetune" / "network.py"
-# Loaders by their own names, and `load` by what it is an attribute of.
+# Loaders with a unique name; `load` counts as an attribute of one of MODULES.
 LOADERS = {"KerasLayer", "TFSMLayer", "load_model", "load_v2", "load_partial", "SavedModelLoader"}
 MODULES = {"saved_model", "loader", "hub", "tensorflow_hub"}
 
 
-def loads(file: Path) -> set[str]:
-    """The loaders of SavedModels that a file names."""
+def loaders_in(file: Path) -> set[str]:
+    """Returns the loaders of SavedModels that a file uses."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute):
@@ -45,17 +45,17 @@ def loads(file: Path) -> set[str]:
 
 
 def test_nothing_else_loads_a_saved_model() -> None:
-    files = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+    files = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
     assert len(files) > 150
-    found = {file: loads(file) for file in files}
-    assert found.pop(DOOR) == {"load"}
+    found = {file: loaders_in(file) for file in files}
+    assert found.pop(LOADING_FILE) == {"load"}
     assert found.pop(LAYER) == {"KerasLayer"}
     assert {file: names for file, names in found.items() if names} == {}
 
 
-def test_the_door_vets(tmp_path: Path) -> None:
+def test_loading_vets_first(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
-    made = strangers.writes_when_loaded(tmp_path / "m", marker)
+    made = untrusted_models.writes_when_loaded(tmp_path / "m", marker)
     for load, error in (
         (load_saved_model, UserError),
         (run_python.load_model, ParityError),
@@ -71,7 +71,7 @@ def test_parity_follows_no_link_out_of_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle, secret = tmp_path / "bundle", tmp_path / "secret"
-    made = strangers.vocab_table(tmp_path / "m")
+    made = untrusted_models.vocab_table(tmp_path / "m")
     secret.write_text("mine")
     vocab = next((made / "assets").iterdir())
     vocab.unlink()
@@ -84,12 +84,12 @@ def test_parity_follows_no_link_out_of_a_model(
     assert not (tmp_path / "report").exists()
 
 
-def test_what_does_not_load_is_one_line(tmp_path: Path) -> None:
-    made = strangers.save(strangers.length, tmp_path / "m")
+def test_model_that_does_not_load_is_one_line(tmp_path: Path) -> None:
+    made = untrusted_models.save_function(untrusted_models.string_lengths, tmp_path / "m")
 
     def point_nowhere(meta_graph: Any) -> None:
         meta_graph.object_graph_def.nodes[0].children.add(node_id=999, local_name="x")
 
-    strangers.edit(made, point_nowhere)
+    untrusted_models.edit_graph(made, point_nowhere)
     with pytest.raises(UserError, match="does not load as a SavedModel: [^\n]+$"):
         load_saved_model(made)

@@ -1,4 +1,4 @@
-"""`python -m native`: what it builds, when it does nothing, and what it says of a poor machine."""
+"""`python -m native`: what it builds, when it does nothing, and its errors."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def tensorflow(tmp_path: Path) -> TensorFlow:
 
 
 class Machine:
-    """A machine on which the real steps of `made` are replaced; it counts what was built."""
+    """A machine with fake steps of `build_if_needed`; it counts the builds."""
 
     def __init__(self, home: Path, tensorflow: TensorFlow, answers: list[dict[str, Any]]) -> None:
         self.home, self.tensorflow, self.answers = home, tensorflow, answers
@@ -42,7 +42,7 @@ class Machine:
         home.mkdir(parents=True, exist_ok=True)
         build.write_stamp(home, build.make_stamp(tensorflow))
 
-    def made(self, monkeypatch: pytest.MonkeyPatch) -> str:
+    def build_if_needed(self, monkeypatch: pytest.MonkeyPatch) -> str:
         answers = iter(self.answers)
         monkeypatch.setattr(build, "HOME", self.home)
         monkeypatch.setattr(command, "find_tensorflow", lambda: self.tensorflow)
@@ -51,56 +51,56 @@ class Machine:
         return command.build_if_needed()
 
 
-def test_a_second_run_does_nothing_and_another_tensorflow_builds_anew(
+def test_second_run_does_nothing_and_another_tensorflow_builds_again(
     tmp_path: Path, tensorflow: TensorFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(tmp_path / "native", tensorflow, [{"error": "not built"}, WORKS])
-    assert "Node runs TensorFlow 2.21.0" in machine.made(monkeypatch)
+    assert "Node runs TensorFlow 2.21.0" in machine.build_if_needed(monkeypatch)
     machine.answers = [WORKS]
-    assert "nothing has changed, nothing to do" in machine.made(monkeypatch)
+    assert "nothing has changed, nothing to do" in machine.build_if_needed(monkeypatch)
     assert machine.built == 1
     machine.tensorflow = replace(tensorflow, version="2.22.0")
     machine.answers = [WORKS, WORKS]
-    machine.made(monkeypatch)
+    machine.build_if_needed(monkeypatch)
     assert machine.built == 2
-    # The same version from another build of it.
+    # The same version, but another build.
     tensorflow.libraries[0].write_text("another library")
     machine.answers = [WORKS, WORKS]
-    machine.made(monkeypatch)
+    machine.build_if_needed(monkeypatch)
     assert machine.built == 3
 
 
-def test_one_that_no_longer_loads_is_built_anew(
+def test_binding_that_no_longer_loads_is_built_again(
     tmp_path: Path, tensorflow: TensorFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(tmp_path / "native", tensorflow, [{"error": "gone"}, WORKS])
-    machine.made(monkeypatch)
+    machine.build_if_needed(monkeypatch)
     machine.answers = [{"error": "the library is gone"}, WORKS]
-    machine.made(monkeypatch)
+    machine.build_if_needed(monkeypatch)
     assert machine.built == 2
 
 
-def test_a_prebuilt_one_that_works_is_taken(
+def test_working_prebuilt_binding_is_used(
     tmp_path: Path, tensorflow: TensorFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = {"origin": "prebuilt", "package": "node_modules/tfjs-node", "tensorflow": "2.9.1"}
     machine = Machine(tmp_path / "native", tensorflow, [there])
-    said = machine.made(monkeypatch)
+    said = machine.build_if_needed(monkeypatch)
     assert said.startswith("node_modules/tfjs-node is taken, a prebuilt one with TensorFlow 2.9.1")
     assert machine.built == 0
 
 
-def test_what_was_built_and_does_not_work_is_not_left(
+def test_new_binding_that_does_not_work_is_removed(
     tmp_path: Path, tensorflow: TensorFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = {"error": "undefined symbol: TF_Version"}
     machine = Machine(tmp_path / "native", tensorflow, [broken, broken])
     with pytest.raises(EnvironmentProblem, match="does not work: undefined symbol"):
-        machine.made(monkeypatch)
+        machine.build_if_needed(monkeypatch)
     assert not machine.home.exists()
 
 
-def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_compiler_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentProblem, match=r"c\+\+, g\+\+, clang\+\+.*apt install g\+\+"):
@@ -110,13 +110,13 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         building.find_compiler()
 
 
-def test_no_npm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_npm_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentProblem, match="npm is missing; install Node"):
         building.install_packages(tmp_path)
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_network_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Nothing listens at port 9, and the cache is empty.
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
@@ -127,17 +127,17 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
-def compiler_that(script: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.write_text(f"#!/bin/sh\n{script}\n")
-    place.chmod(0o755)
-    monkeypatch.setenv("CXX", str(place))
+def use_compiler_script(script: str, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("CXX", str(program))
 
 
-def test_a_compiler_that_fails_leaves_what_was_there(
+def test_failed_compilation_does_not_change_the_old_binding(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     script = "echo 'x.cc:1: error: no C++17 here' >&2\necho 'x.cc:2: error: nor there' >&2; exit 1"
-    compiler_that(script, tmp_path / "cxx", monkeypatch)
+    use_compiler_script(script, tmp_path / "cxx", monkeypatch)
     monkeypatch.setattr(building, "install_packages", lambda directory: None)
     home = tmp_path / "native"
     home.mkdir()
@@ -148,7 +148,7 @@ def test_a_compiler_that_fails_leaves_what_was_there(
     assert build.read_stamp(home) == {}
 
 
-def test_no_tensorflow_is_about_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tensorflow_is_an_environment_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EnvironmentProblem, match="has no TensorFlow; `nox -s export`"):
         find_tensorflow()
@@ -167,8 +167,8 @@ def test_an_error_is_one_line_and_exit_code_3(
     assert said.endswith("is not found; install Node.js 20.19, 22.12 or newer\n")
 
 
-def test_builds_from_nothing(native: None, tmp_path: Path) -> None:
-    """Where it is built already it can be built again: compiler and packages are there."""
+def test_build_in_an_empty_folder(native: None, tmp_path: Path) -> None:
+    """Runs only where the binding is built: there compiler and packages exist."""
     home = tmp_path / "native"
     said: list[str] = []
     building.build(find_tensorflow(), home, said.append)
@@ -181,7 +181,7 @@ def test_builds_from_nothing(native: None, tmp_path: Path) -> None:
     subprocess.run([node, "-e", load], check=True, capture_output=True)
 
 
-def test_nothing_to_do_where_it_is_built(native: None) -> None:
+def test_existing_binding_is_not_built_again(native: None) -> None:
     run = [sys.executable, "-m", "native"]
     subprocess.run(run, cwd=ROOT, capture_output=True, check=True)
     second = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""No bundle appears before its graph has run in Node: wrong numbers there refuse the export."""
+"""An export runs its bundle in Node first; wrong numbers there stop it."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ PRODUCTS = 5e6
 
 @pytest.fixture
 def altered(embedded, tmp_path):
-    """The embedded bundle with one golden number moved by 0.01, and sealed again."""
+    """The embedded bundle with one golden number changed by 0.01, and sealed again."""
     bundle = tmp_path / "bundle"
     shutil.copytree(embedded.bundle, bundle)
     file = bundle / "golden.safetensors"
@@ -38,12 +38,12 @@ def altered(embedded, tmp_path):
     return bundle
 
 
-def test_an_output_that_is_off_on_a_backend_is_refused_by_name(altered):
+def test_wrong_output_on_a_backend_is_refused_by_name(altered):
     with pytest.raises(CheckFailed, match=r"on wasm pooled_output .*no bundle was written"):
         node_check.check_in_node(altered, [4, 13], PRODUCTS, {}, lambda line: None)
 
 
-def test_what_a_forced_dtype_costs_is_allowed_and_no_more(altered):
+def test_only_the_cost_of_a_forced_dtype_is_allowed(altered):
     said: list[str] = []
     node_check.check_in_node(altered, [4, 13], PRODUCTS, {"pooled_output": 0.02}, said.append)
     assert [line.split(" on ")[1].split()[0] for line in said] == ["wasm", "cpu"]
@@ -51,7 +51,7 @@ def test_what_a_forced_dtype_costs_is_allowed_and_no_more(altered):
         node_check.check_in_node(altered, [4], PRODUCTS, {"pooled_output": 0.001}, said.append)
 
 
-def test_without_node_nothing_is_written(monkeypatch, tmp_path):
+def test_no_bundle_is_written_without_node(monkeypatch, tmp_path):
     monkeypatch.setenv("NODE", str(tmp_path / "node"))
     with pytest.raises(EnvironmentProblem, match="set NODE"):
         node_check.check_in_node(tmp_path, [4], PRODUCTS, {}, lambda line: None)
@@ -64,7 +64,7 @@ def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, 
         "from export import model, __main__ as command\n"
         "from export.graph import tfjs\n"
         "write = tfjs.write_model\n"
-        # In this process: a confined one would have the converter as it is.
+        # In this process: a confined one would have the original converter.
         "export = model.export_model\n"
         "model.export_model = lambda request, *more: export(replace(request, own=True), *more)\n"
         "def wrong(frozen, stored, directory):\n"
@@ -85,7 +85,7 @@ def test_export_leaves_nothing_behind_where_the_check_fails(embedded, tmp_path, 
 
 
 def test_a_tokenizers_bundle_is_verified_by_its_hashes_and_golden_ids(tmp_path):
-    """The golden ids are Hugging Face's; one changed and sealed again is found by its text."""
+    """The golden ids are Hugging Face's; a changed and re-sealed one is found by its text."""
     vocab = tmp_path / "vocab.txt"
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "书"]
     vocab.write_text("".join(f"{token}\n" for token in tokens), "utf-8", newline="\n")
@@ -126,7 +126,7 @@ def golden_metadata(bundle):
 
 
 def weights_of(bundle):
-    """The bytes of each weight by its name, as TF.js reads them off the manifest."""
+    """Returns the bytes of each weight by name, from the manifest as TF.js does."""
     (group,) = json.loads((bundle / "model.json").read_text("utf-8"))["weightsManifest"]
     data = b"".join((bundle / path).read_bytes() for path in group["paths"])
     sizes = {"float32": 4, "int32": 4, "bool": 1}
@@ -139,7 +139,7 @@ def weights_of(bundle):
     return found
 
 
-def test_checksums_are_those_of_what_lies_there(embedded):
+def test_checksums_are_those_of_the_files(embedded):
     sums = json.loads(golden_metadata(embedded.bundle)["checksums"])
     contract = json.loads((embedded.bundle / "bundle.json").read_text("utf-8"))
     assert sums == {
@@ -151,7 +151,7 @@ def test_checksums_are_those_of_what_lies_there(embedded):
             name: digest(embedded.bundle / name)
             for name in ("model.json", "vocab.txt", "tokenizer_tables.bin")
         },
-        # By hand: sorted keys, no spaces.
+        # Written by hand: sorted keys, no spaces.
         "contract": hashlib.sha256(
             json.dumps(
                 {
@@ -165,8 +165,8 @@ def test_checksums_are_those_of_what_lies_there(embedded):
     }
 
 
-def test_what_no_golden_text_touches_is_found_by_its_checksum(embedded, tmp_path):
-    """Each was sealed again, so that its hashes hold."""
+def test_checksum_finds_changes_that_golden_texts_miss(embedded, tmp_path):
+    """Each bundle was sealed again, so its hashes are correct."""
     bundle = tmp_path / "bundle"
 
     def copied():
@@ -203,9 +203,9 @@ def test_what_no_golden_text_touches_is_found_by_its_checksum(embedded, tmp_path
     assert bad.returncode == 1
     assert "DRIFT: not what was exported: vocab.txt" in bad.stdout
 
-    # A position less: no golden text is so long.
+    # One position less: no golden text is that long.
     copied()
-    resealing.edit(
+    resealing.edit_json(
         bundle / "bundle.json", lambda made: made.update(max_length=made["max_length"] - 1)
     )
     bad = verify(bundle)
@@ -217,7 +217,7 @@ def test_what_no_golden_text_touches_is_found_by_its_checksum(embedded, tmp_path
 @pytest.mark.parametrize(
     "value", ["{", "[7]", "{}", '{"weights": 7}', '{"texts": ["a"], "ids": []}']
 )
-def test_metadata_that_is_none_is_one_line(tmp_path, key, value):
+def test_damaged_metadata_is_one_line(tmp_path, key, value):
     vocab = tmp_path / "vocab.txt"
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "好"]
     vocab.write_text("".join(f"{token}\n" for token in tokens), "utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""Float64 evaluation, what float32 costs, and the budgets that come of it."""
+"""Float64 evaluation, the cost of float32, and the budgets derived from it."""
 
 import math
 
@@ -19,7 +19,7 @@ from numerics.budgets import (
     unpack_costs,
 )
 from support.quiet_tensorflow import tensorflow
-from tests.python.graphs import frozen_of, source_of
+from tests.python.graphs import freeze_function, save_and_load
 
 tf, _ = tensorflow()
 IDS = tf.TensorSpec([None, None], tf.int32, "input_ids")
@@ -42,18 +42,18 @@ def encoder(normalise):
     return model, [table, kernel]
 
 
-def by_hand(normalise):
-    """The same in numpy's float64, from the float32 weights and the float32 constant."""
+def numpy_encoder(normalise):
+    """Computes the same in NumPy's float64, from the float32 weights and the float32 constant."""
     x = TABLE.astype(np.float64)[FEEDS["input_ids"]]
     return normalise(np.tanh(x @ KERNEL.astype(np.float64)) * np.float64(np.float32(0.1)))
 
 
-def plain(x):
+def plain_norm(x):
     return x
 
 
 def fused_norm(x):
-    """Layer normalisation as Keras writes it, by FusedBatchNorm, which has no float64 kernel."""
+    """Layer normalisation as in Keras, with FusedBatchNorm, which has no float64 kernel."""
     shape = tf.shape(x)
     flat = tf.reshape(x, [1, shape[0] * shape[1], 8, 1])
     ones, zeros = tf.ones([shape[0] * shape[1]]), tf.zeros([shape[0] * shape[1]])
@@ -63,34 +63,36 @@ def fused_norm(x):
     return tf.reshape(y, shape)
 
 
-def norm_by_hand(x):
+def numpy_norm(x):
     centred = x - x.mean(axis=-1, keepdims=True)
     epsilon = np.float64(np.float32(1e-3))
     return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
 
 
 @pytest.mark.parametrize(
-    ("normalise", "expected"), [(plain, plain), (fused_norm, norm_by_hand)], ids=["plain", "norm"]
+    ("normalise", "expected"),
+    [(plain_norm, plain_norm), (fused_norm, numpy_norm)],
+    ids=["plain", "norm"],
 )
-def test_float64_is_that_of_numpy(normalise, expected):
+def test_float64_equals_numpy(normalise, expected):
     from numerics.float64 import Float64Function, as_float64, graph_in_float64, run_graph
 
-    model, held = encoder(normalise)
-    frozen, _ = frozen_of(model, held, IDS)
-    given = {n: as_float64(v) for n, v in {**frozen.weights, **FEEDS}.items()}
-    by_graph = run_graph(graph_in_float64(frozen.graph_def), given, ["out"])["out"]
-    source, _ = source_of(model, held, IDS)
+    model, variables = encoder(normalise)
+    frozen, _ = freeze_function(model, variables, IDS)
+    values = {n: as_float64(v) for n, v in {**frozen.weights, **FEEDS}.items()}
+    by_graph = run_graph(graph_in_float64(frozen.graph_def), values, ["out"])["out"]
+    source, _ = save_and_load(model, variables, IDS)
     by_function = Float64Function(source.function, {}).run(FEEDS)["out"]
-    truth = by_hand(expected)
+    truth = numpy_encoder(expected)
     for got in (by_graph, by_function):
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, truth, rtol=1e-12, atol=1e-14)
-    single = frozen.run(FEEDS)["out"] if normalise is plain else None
+    single = frozen.run(FEEDS)["out"] if normalise is plain_norm else None
     if single is not None:
         assert 1e-9 < np.abs(single - truth).max() < 1e-6
 
 
-def test_an_op_without_float64_is_named_and_weights_are_rounded_instead():
+def test_op_without_float64_is_named_and_weights_are_rounded():
     from export import golden
     from numerics.float64 import NoFloat64, graph_in_float64
 
@@ -100,7 +102,7 @@ def test_an_op_without_float64_is_named_and_weights_are_rounded_instead():
         x = tf.gather(table, ids)
         return {"out": tf.bitcast(tf.bitcast(x, tf.int32), tf.float32) * 3.0}
 
-    frozen, _ = frozen_of(bits, [table], IDS)
+    frozen, _ = freeze_function(bits, [table], IDS)
     with pytest.raises(NoFloat64, match="reads the bits"):
         graph_in_float64(frozen.graph_def)
     said: list[str] = []
@@ -108,7 +110,7 @@ def test_an_op_without_float64_is_named_and_weights_are_rounded_instead():
     assert "reads the bits" in said[0]
     assert measured.exact is None
     assert "randomly rounded" in measured.costs["out"].how
-    # A weight of up to 3.2 is moved by one unit in its last place, and multiplied by 3.
+    # A weight of up to 3.2 moves by one unit in its last place, and is multiplied by 3.
     assert 0 <= measured.costs["out"].largest < 4 * 3 * 2**-22
 
 
@@ -126,26 +128,26 @@ def test_randomly_rounded_weights_are_neighbours():
     assert (drawn[0]["w"] != drawn[1]["w"]).any()
 
 
-def test_what_the_mask_hides_costs_nothing_and_rounding_alone_neither():
+def test_masked_values_and_relative_rounding_cost_nothing():
     single = np.ones((2, 2, 3), np.float32)
     exact = single.astype(np.float64)
     exact[1, 1] += 1
     exact[0, 0, 0] += 1e-5
     mask = np.array([[1, 1], [1, 0]])
-    cost = Cost.of("out", single, exact, mask)
+    cost = Cost.measure("out", single, exact, mask)
     assert cost.largest == pytest.approx(1e-5 - RELATIVE_ERROR, rel=1e-4)
     assert cost.count == 9
     assert cost.rms == pytest.approx(1.0, rel=1e-5)
     scores = np.full((1, 2, 2, 2), -1e4)
     scores[..., 0] = 2.0
-    found = Cost.of("layer_0/attention_scores", scores + 4e-4, scores, np.array([[1, 0]]))
+    found = Cost.measure("layer_0/attention_scores", scores + 4e-4, scores, np.array([[1, 0]]))
     assert found.rms == 2.0
     assert found.largest == pytest.approx(4e-4 - 2 * RELATIVE_ERROR, rel=1e-3)
     near = np.where(scores < 0, scores + 4e-4, scores)
-    assert Cost.of("layer_0/attention_scores", near, scores, np.array([[1, 0]])).largest == 0
+    assert Cost.measure("layer_0/attention_scores", near, scores, np.array([[1, 0]])).largest == 0
 
 
-def test_costs_add_up_and_come_back_from_a_file():
+def test_costs_can_be_added_and_stored():
     both = Cost(1e-6, 2.0, 2) + Cost(3e-6, 6.0, 2)
     assert (both.largest, both.rms) == (3e-6, math.sqrt(2))
     assert math.isnan((both + Cost(math.nan, 1.0, 1)).largest)
@@ -164,7 +166,7 @@ def test_a_budget_is_a_multiple_of_the_cost_with_a_floor_and_a_ceiling():
     assert math.isnan(derive_budget(Cost(math.nan, 1.0, 1)).atol)
     wide = derive_budget(Cost(1e-6, 9.0, 1), "uint16").atol
     assert wide == round_up(3 * 2e-3 + MULTIPLE * 1e-6)
-    # What the relative part is left out of a cost is what the multiple of it may use up.
+    # The relative part that a cost omits, times the multiple, is the budget's relative part.
     assert MULTIPLE * RELATIVE_ERROR <= RTOL * (1 + 1e-12)
 
 
@@ -172,11 +174,11 @@ def test_a_budget_is_a_multiple_of_the_cost_with_a_floor_and_a_ceiling():
     ("value", "rounded"),
     [(1.21e-6, 1.3e-6), (1.2e-6, 1.2e-6), (9.91e-6, 1e-5), (3.0, 3.0), (0.0, 0.0), (101.0, 110.0)],
 )
-def test_numbers_are_rounded_upward(value, rounded):
+def test_round_up_never_returns_less(value, rounded):
     assert round_up(value) == rounded
 
 
-def test_the_exporters_version_and_the_trial_know_the_budgets(monkeypatch, tmp_path):
+def test_a_changed_budget_changes_the_exporters_version(monkeypatch, tmp_path):
     from export import bundle
     from fault_injection.__main__ import CODE_FOLDERS
     from fault_injection.evaluator import JUDGE_FOLDERS
@@ -194,8 +196,8 @@ def test_the_exporters_version_and_the_trial_know_the_budgets(monkeypatch, tmp_p
     assert bundle.exporter_sha256() != before
 
 
-def test_integers_have_a_budget_of_nothing():
-    """An output of integers has a budget too: a bundle without one would be refused."""
+def test_integer_outputs_have_a_budget_of_zero():
+    """An integer output needs a budget too: a bundle without one would be refused."""
     from export import golden
 
     table = tf.Variable(TABLE)
@@ -204,7 +206,7 @@ def test_integers_have_a_budget_of_nothing():
         x = tf.gather(table, ids)
         return {"out": tf.tanh(x), "best": tf.argmax(x, -1, tf.int32)}
 
-    frozen, _ = frozen_of(both, [table], IDS)
+    frozen, _ = freeze_function(both, [table], IDS)
     costs = golden.measure_costs(frozen, FEEDS, np.ones((2, 3), bool)).costs
     assert set(costs) == {"out", "best"}
     assert derive_budget(costs["best"]).atol == 0

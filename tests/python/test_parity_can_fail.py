@@ -20,7 +20,7 @@ import pytest
 
 from parity_tests.checks.head import GOLDEN
 from parity_tests.checks.invariances import CLAIM_TEXTS
-from tests.python.resealing import edit, reseal
+from tests.python.resealing import edit_json, reseal
 
 if TYPE_CHECKING:
     from tests.python.conftest import Embedded
@@ -176,7 +176,7 @@ def test_swapped_vocab_lines_are_caught(
 def test_a_mask_that_the_contract_changes_is_caught(
     embedded: Embedded, texts: Path, copy: Path, tmp_path: Path
 ) -> None:
-    edit(copy / "bundle.json", lambda contract: contract.update(padding="attended"))
+    edit_json(copy / "bundle.json", lambda contract: contract.update(padding="attended"))
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
     assert (code, result["first_stage_off"]) == (1, "contract")
@@ -201,7 +201,7 @@ def ignore_the_mask(document: Any) -> None:
 def test_a_graph_that_ignores_the_mask_is_caught(
     embedded: Embedded, texts: Path, copy: Path, tmp_path: Path
 ) -> None:
-    edit(copy / "model.json", ignore_the_mask)
+    edit_json(copy / "model.json", ignore_the_mask)
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
     assert (code, result["first_stage_off"]) == (1, "layer_0/attention_scores")

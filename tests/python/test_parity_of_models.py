@@ -24,7 +24,7 @@ from parity_tests.reference import Reference, prepare_reference
 from parity_tests.runners import tokenizer_source
 from support.quiet_tensorflow import tensorflow
 from tests.python import publishers
-from tests.python.resealing import alter_line, edit, reseal
+from tests.python.resealing import edit_json, replace_line, reseal
 
 tf, _ = tensorflow()
 CHINESE = "这本书很好不的是了我一般推荐房间干净服务热情在京東臺灣，。！？（）…①㈱é"
@@ -63,7 +63,7 @@ def checkpoint(place: Path, family: str, form: str, facts: dict[str, Any] | None
     made = publishers.publisher(family, form, positions=64)
     made.config |= {"vocab_size": len(TOKENS)} | ({"layer_norm_eps": 1e-12} if form == "hf" else {})
     made.arrays.clear()
-    publishers.fill(made, np.random.default_rng(7))
+    publishers.add_random_arrays(made, np.random.default_rng(7))
     made.write(place)
     (place / "vocab.txt").write_text("".join(f"{t}\n" for t in TOKENS), "utf-8", newline="\n")
     if facts is not None:
@@ -158,7 +158,7 @@ def test_an_altered_vocab_line_fails_at_the_tokens(
     person: Person, reference: Reference, tmp_path: Path
 ) -> None:
     bundle = Path(shutil.copytree(person.bundle, tmp_path / "bundle"))
-    alter_line(bundle / "vocab.txt", "好", "坏")
+    replace_line(bundle / "vocab.txt", "好", "坏")
     reseal(bundle)
     result = judged(bundle, reference, tmp_path / "out")
     assert (result["verdict"], result["first_stage_off"]) == ("drift", "vocab")
@@ -206,8 +206,10 @@ def test_the_command_takes_everything_from_its_options(
 
     vocab = tmp_path / "vocab.txt"
     shutil.copy(model / "assets" / "vocab.txt", vocab)
-    alter_line(vocab, "好", "坏")
-    edit(bundle / "bundle.json", lambda c: c["provenance"].update(tokenizer={"tokenizers": "0.1"}))
+    replace_line(vocab, "好", "坏")
+    edit_json(
+        bundle / "bundle.json", lambda c: c["provenance"].update(tokenizer={"tokenizers": "0.1"})
+    )
     assert whole(*both, "--vocab", vocab) == 1
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert statuses(report, "tokens") == {"drift"}
@@ -318,6 +320,6 @@ def test_a_keras_export_with_fixed_length_and_int64_inputs_passes(
     assert sum(text["pair"] is not None for text in result["cases"]["texts"]) == len(rows)
     assert reference.run.batches["added", 0]["input_ids"].shape[1] == 24
     altered = Path(shutil.copytree(bundle, tmp_path / "altered"))
-    alter_line(altered / "vocab.txt", "好", "坏")
+    replace_line(altered / "vocab.txt", "好", "坏")
     reseal(altered)
     assert statuses(judged(altered, reference, tmp_path / "out"), "tokens") == {"drift"}

@@ -1,4 +1,4 @@
-"""Texts of others reach terminals, logs and reports clean, and every error is a line."""
+"""Untrusted texts are cleaned in terminals, logs and reports, and every error is one line."""
 
 import errno
 import io
@@ -31,7 +31,7 @@ HOSTILE = [
     "##[error]x",
     "\udc9b",
 ]
-OBEYED = re.compile(
+COMMANDS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
     r"|^\s*::|##\w*\[",
     re.MULTILINE,
@@ -39,20 +39,20 @@ OBEYED = re.compile(
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_text_stays_in_its_line(text):
-    assert not OBEYED.search(printing.printable(text))
+def test_untrusted_text_stays_in_its_line(text):
+    assert not COMMANDS.search(printing.printable(text))
     assert "\n" not in printing.printable(text)
     assert json.loads(f'"{printing.printable(text)}"') == text
 
 
-def test_a_long_text_keeps_its_ends():
+def test_long_text_loses_only_its_middle():
     cut = printing.printable("begin" + "x" * 10**6 + "end")
     assert len(cut) < 2100
     assert cut.startswith("begin") and cut.endswith("end")
     assert "(998008 characters left out)" in cut
 
 
-def test_whatever_is_printed_is_clean():
+def test_everything_printed_is_cleaned():
     behind = io.StringIO()
     clean = printing.CleanStream(behind)
     for text in HOSTILE:
@@ -60,7 +60,7 @@ def test_whatever_is_printed_is_clean():
     print("", "::error::x", file=clean)
     print("  ::error::y\n::z", end="", file=clean)
     print("::no command in the middle of a line", file=clean)
-    assert not OBEYED.search(behind.getvalue())
+    assert not COMMANDS.search(behind.getvalue())
     assert "\\u003a:z::no command" in behind.getvalue()
 
 
@@ -71,7 +71,7 @@ def test_json_stays_the_same_json():
     assert json.loads(behind.getvalue()) == value
 
 
-def raising(error):
+def command_raising(error):
     @command("stopped")
     def main():
         print("first")
@@ -91,12 +91,12 @@ def raising(error):
         (IsADirectoryError(errno.EISDIR, "Is a directory", "/x"), USER_ERROR, "Is a directory"),
         (MemoryError("Unable to allocate 1 TiB"), ENVIRONMENT, "memory"),
         (KeyError("x"), INTERNAL, "internal error, please report it: KeyError: 'x' (test_printing"),
-        (RecursionError("maximum"), USER_ERROR, "what was given is nested too deep"),
+        (RecursionError("maximum"), USER_ERROR, "the input is nested too deep"),
         (KeyboardInterrupt(), 130, "stopped"),
     ],
 )
-def test_an_error_is_a_line_and_a_code(capsys, error, code, says):
-    assert raising(error)() == code
+def test_error_is_one_line_and_an_exit_code(capsys, error, code, says):
+    assert command_raising(error)() == code
     captured = capsys.readouterr()
     assert says in captured.err
     assert captured.err.count("\n") == 1
@@ -105,13 +105,13 @@ def test_an_error_is_a_line_and_a_code(capsys, error, code, says):
 
 def test_a_stack_is_shown_on_request(capsys, monkeypatch):
     monkeypatch.setenv("BERT_BRIDGE_DEBUG", "1")
-    assert raising(KeyError("x\n::error::y"))() == INTERNAL
+    assert command_raising(KeyError("x\n::error::y"))() == INTERNAL
     err = capsys.readouterr().err
-    assert "Traceback" in err and not OBEYED.search(err)
+    assert "Traceback" in err and not COMMANDS.search(err)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_stdout_is_the_machine():
+def test_full_stdout_is_an_environment_problem():
     with Path("/dev/full").open("w") as full:
         arguments = [sys.executable, "-m", "export", "catalog"]
         done = subprocess.run(
@@ -131,13 +131,13 @@ MAINS = [
 
 
 @pytest.mark.parametrize("path", MAINS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_command_leaves_by_the_same_door(path):
+def test_every_command_cleans_its_output(path):
     code = path.read_text("utf-8")
     assert re.search(r"^@command\(.*\)\ndef main\(", code, re.MULTILINE)
     assert 'print(f"error' not in code
 
 
-def test_the_failure_of_another_room_has_its_code():
+def test_error_of_another_folder_has_its_exit_code():
     class Known(Exception):
         exit_code = 1
 
@@ -159,17 +159,17 @@ MARKUP = "a|b `c` ```` </details><script>alert(1)</script> [x](y) <!-- # *z*"
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, MARKUP])
-def test_the_step_summary_and_the_annotations_hold(tmp_path, monkeypatch, text):
+def test_step_summary_and_annotations_are_escaped(tmp_path, monkeypatch, text):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     table = f"head\n{printing.printable(text)}\n```\n````\n<script>"
     lines = ci.annotate(result(text), table)
     assert all(line.startswith("::error title=") and "\n" not in line for line in lines)
-    assert all(not OBEYED.search(line.replace("::error title=", "", 1)) for line in lines)
+    assert all(not COMMANDS.search(line.replace("::error title=", "", 1)) for line in lines)
     summary = (tmp_path / "summary.md").read_text("utf-8")
     heading, _, fence, *block = summary.rstrip("\n").split("\n")
     assert heading.startswith("### Parity of ")
-    # In CommonMark a punctuation character after a backslash is itself, and opens nothing.
+    # In CommonMark a backslash before a punctuation character removes its special meaning.
     assert not re.search(r"(?<!\\)[<>|`*\[\]_#]", heading.removeprefix("### Parity of "))
     assert set(fence) == {"`"} and block[-1] == fence
     assert not any(re.match(rf"`{{{len(fence)},}}", line) for line in block[:-1])
@@ -181,18 +181,18 @@ def test_junit_is_xml_whatever_the_names_are(tmp_path, text):
     failures = [row | {"message": text}]
     found = result("b") | {"rows": [row], "failures": failures, "tokenizers": None}
     ci.write_junit(tmp_path / "report.xml", found)
-    assert not OBEYED.search((tmp_path / "report.xml").read_text("utf-8").split("\n", 1)[1])
+    assert not COMMANDS.search((tmp_path / "report.xml").read_text("utf-8").split("\n", 1)[1])
     case = ET.parse(tmp_path / "report.xml").find(".//testcase")
     assert case is not None and case.get("name") is not None
 
 
-def test_the_page_escapes_and_turns_nothing():
+def test_html_page_escapes_everything():
     template = page.template_environment().from_string("<td>{{ name }}</td>{{ drawn }}")
     shown = template.render(name="<script>\u202e\x9b", drawn=Markup("<svg/>"))
     assert shown == "<td>&lt;script&gt;\\u202e\\u009b</td><svg/>"
 
 
-def test_a_file_that_may_not_be_so_large_is_the_machine(tmp_path):
+def test_file_size_limit_is_an_environment_problem(tmp_path):
     (tmp_path / "vocab.txt").write_bytes((ROOT / "artifacts" / "vocab.txt").read_bytes())
     words = [sys.executable, "-m", "export", "vocab", str(tmp_path / "vocab.txt")]
     words += ["--tokenizer", "bert", "--uncased", "--out", str(tmp_path / "out")]

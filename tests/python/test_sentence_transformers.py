@@ -1,4 +1,4 @@
-"""sentence-transformers directories: their embedding, by the library's formulas in float64."""
+"""sentence-transformers directories, compared with the library's formulas in float64."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ CLASSES = "sentence_transformers.models"
 def write(
     directory: Path, modules: list[tuple[str, dict[str, Any]]], subfolder: str = ""
 ) -> Publisher:
-    """A model as the library saves it: modules after the encoder with their config."""
+    """Writes a model as the library does: an encoder, and modules with their configs."""
     made = publisher("bert", "hf")
     made.write(directory / subfolder)
     (directory / subfolder / "vocab.txt").write_text("".join(f"{t}\n" for t in TOKENS), "utf-8")
@@ -39,7 +39,7 @@ def write(
     for i, (kind, config) in enumerate(modules, 1):
         path = f"{i}_{kind}"
         rows.append({"idx": i, "name": str(i), "path": path, "type": f"{CLASSES}.{kind}"})
-        # Git keeps no empty directory: that of Normalize is missing in many copies.
+        # Git stores no empty directory: that of Normalize is missing in many copies.
         if config:
             (directory / path).mkdir()
             (directory / path / "config.json").write_text(json.dumps(config))
@@ -58,7 +58,7 @@ def embedding(saved_model: Path) -> np.ndarray:
 
 
 def pooled(mode: str, sequence: np.ndarray) -> np.ndarray:
-    """Row by row over the visible positions alone, without a mask."""
+    """Pools each row over its visible positions only, without a mask."""
     rows = [vectors[: mask.sum()] for vectors, mask in zip(sequence, MASK, strict=True)]
     formulas = {
         "cls": lambda row: row[0],
@@ -78,7 +78,7 @@ def pooled(mode: str, sequence: np.ndarray) -> np.ndarray:
             {"pooling_mode": "mean_sqrt_len_tokens", "include_prompt": True},
             ["mean_sqrt_len_tokens"],
         ),
-        # Concatenated in the library's order, whatever the order of the flags.
+        # Concatenated in the library's order, for any order of the flags.
         (
             {
                 "pooling_mode_mean_sqrt_len_tokens": True,
@@ -102,7 +102,9 @@ def test_pooling_equals_the_library_s_formulas(
 
 
 @pytest.mark.parametrize(("activation", "bias"), [("Tanh", True), ("Identity", False)])
-def test_dense_and_normalize(activation: str, bias: bool, tmp_path: Path):
+def test_dense_and_normalize_equal_the_library_s_formulas(
+    activation: str, bias: bool, tmp_path: Path
+):
     module = "torch.nn.modules.activation" if activation == "Tanh" else "torch.nn.modules.linear"
     dense = {
         "in_features": HIDDEN,
@@ -149,7 +151,7 @@ def test_dense_and_normalize(activation: str, bias: bool, tmp_path: Path):
         ),
     ],
 )
-def test_modules_that_are_not_built(
+def test_unsupported_modules_are_refused(
     modules: list[tuple[str, dict[str, Any]]], message: str, tmp_path: Path
 ):
     write(tmp_path, modules)
@@ -158,7 +160,7 @@ def test_modules_that_are_not_built(
     assert "give the encoder's model.safetensors itself" in str(refused.value)
 
 
-def test_weights_of_a_dense_module_as_a_pickle(tmp_path: Path):
+def test_dense_weights_in_a_pickle_are_refused(tmp_path: Path):
     dense = {"in_features": HIDDEN, "out_features": 5}
     write(tmp_path, [("Pooling", {"a": 1}), ("Dense", dense)])
     (tmp_path / "2_Dense" / "pytorch_model.bin").touch()
@@ -185,14 +187,14 @@ def test_weights_of_a_dense_module_as_a_pickle(tmp_path: Path):
         ),
     ],
 )
-def test_files_that_are_refused(file: str, content: str, message: str, tmp_path: Path):
+def test_damaged_files_are_refused(file: str, content: str, message: str, tmp_path: Path):
     write(tmp_path, [("Pooling", {"pooling_mode_mean_tokens": True})])
     (tmp_path / file).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_sentence_model(tmp_path)
 
 
-def test_lower_case_before_a_cased_tokenizer(tmp_path: Path):
+def test_lower_case_before_a_cased_tokenizer_is_refused(tmp_path: Path):
     write(tmp_path, [("Pooling", {"pooling_mode_mean_tokens": True})])
     (tmp_path / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
     assert read_sentence_model(tmp_path) is not None
@@ -201,7 +203,7 @@ def test_lower_case_before_a_cased_tokenizer(tmp_path: Path):
         read_sentence_model(tmp_path)
 
 
-def test_prompts_that_are_asked_for_are_named(tmp_path: Path):
+def test_prompts_are_reported(tmp_path: Path):
     write(tmp_path, [("Pooling", {"pooling_mode_mean_tokens": True})])
     config = {"prompts": {"query": "问：", "document": ""}, "default_prompt_name": None}
     (tmp_path / "config_sentence_transformers.json").write_text(json.dumps(config))
@@ -211,7 +213,7 @@ def test_prompts_that_are_asked_for_are_named(tmp_path: Path):
     assert notice.endswith("its prompts are yours to put before the texts: query: '问：'")
 
 
-def test_the_limit_of_positions(tmp_path: Path):
+def test_limit_of_positions_reaches_the_bundle(tmp_path: Path):
     write(tmp_path, [("Pooling", {"pooling_mode_mean_tokens": True})])
 
     def limit() -> int | None:
@@ -234,7 +236,9 @@ def test_the_limit_of_positions(tmp_path: Path):
     assert limit_positions(tmp_path, 8) == 8
 
 
-def test_token_strings_have_no_mask(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_sentence_embedding_of_token_strings_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     write(tmp_path, [("Pooling", {"pooling_mode_mean_tokens": True})])
     out = tmp_path / "out"
     assert main(["build", str(tmp_path), "--out", str(out), "--contract", "tokens"]) == 2
@@ -243,7 +247,7 @@ def test_token_strings_have_no_mask(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def encoded(bundle: Path, out: Path, *arguments: str) -> dict[str, np.ndarray]:
-    """What encode.js writes for two texts."""
+    """Returns the outputs of encode.js for two texts."""
     command: list[str | Path] = [
         find_node(),
         "node_bridge/encode.js",
@@ -262,7 +266,7 @@ def encoded(bundle: Path, out: Path, *arguments: str) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Publisher, Path]:
-    """A bundle of a sentence model without a pooler that cuts texts to 6 positions."""
+    """A bundle of a sentence model without a pooler, which cuts texts to 6 positions."""
     place = tmp_path_factory.mktemp("sentence")
     pooling = {"pooling_mode_mean_tokens": True}
     made = write(place / "model", [("Pooling", pooling), ("Normalize", {})])
@@ -279,7 +283,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Publisher, Path]
     return made, place / "bundle"
 
 
-def test_the_whole_way_to_node(exported: tuple[Publisher, Path], tmp_path: Path):
+def test_embedding_in_node_equals_the_formulas(exported: tuple[Publisher, Path], tmp_path: Path):
     made, bundle = exported
     contract = json.loads((bundle / "bundle.json").read_text("utf-8"))
     assert contract["max_length"] == 6
@@ -306,14 +310,14 @@ def test_the_whole_way_to_node(exported: tuple[Publisher, Path], tmp_path: Path)
     np.testing.assert_allclose(tensors["sequence_output"], sequence, rtol=0, atol=TOLERANCE * 10)
     assert "sentence_embedding" not in tensors
 
-    # The same arithmetic outside the graph, for a model that has no such output.
+    # The same arithmetic outside the graph, for a model without such an output.
     tensors = encoded(bundle, tmp_path / "mean.safetensors", "--pooling", "mean", "--normalize")
     assert list(tensors) == ["sentence_embedding"]
     np.testing.assert_allclose(tensors["sentence_embedding"], got, rtol=0, atol=1e-6)
     np.testing.assert_allclose(tensors["sentence_embedding"], expected, rtol=0, atol=TOLERANCE)
 
 
-def test_an_output_that_the_bundle_has_not(exported: tuple[Publisher, Path], tmp_path: Path):
+def test_encode_refuses_a_missing_output(exported: tuple[Publisher, Path], tmp_path: Path):
     out = tmp_path / "x.safetensors"
     command: list[str | Path] = [
         find_node(),

@@ -1,4 +1,4 @@
-"""Models that take token strings: their lookup is cut away, and ids give what the strings gave."""
+"""Models that take token strings: with the lookup replaced, ids give the same results."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from parity_tests.runners.runners import find_node
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
-from tests.python.graphs import source_of
+from tests.python.graphs import save_and_load
 
 tf, _ = tensorflow()
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "你", "好"]
@@ -29,12 +29,12 @@ def plain_table():
     return lookup({token: i for i, token in enumerate(TOKENS)}, 1)
 
 
-def cut(function, held):
-    """Cuts the lookup away; returns what was found, the frozen graph and the function."""
+def replace_lookup(function, variables):
+    """Replaces the lookup; returns the result, the frozen graph and the function."""
     from export.graph import graph
     from export.graph.string_tokens import replace_strings_by_ids, takes_strings
 
-    source, plain = source_of(function, [TABLE, *held], STRINGS)
+    source, plain = save_and_load(function, [TABLE, *variables], STRINGS)
     parts = graph.inline_calls(source)
     assert takes_strings(parts)
     found = replace_strings_by_ids(parts)
@@ -47,8 +47,8 @@ ROWS = [["[CLS]", "你", "好", "[SEP]", ""], ["[CLS]", "a", "[SEP]", "", ""]]
 def feeds_of(frozen):
     ids = np.array([[TOKENS.index(t or "[PAD]") for t in row] for row in ROWS], np.int32)
     mask = np.array([[int(bool(t)) for t in row] for row in ROWS], np.int32)
-    given = {"input_ids": ids, "attention_mask": mask}
-    return {endpoint.name: given[endpoint.name] for endpoint in frozen.inputs}
+    feeds = {"input_ids": ids, "attention_mask": mask}
+    return {endpoint.name: feeds[endpoint.name] for endpoint in frozen.inputs}
 
 
 def assert_same(frozen, plain):
@@ -57,8 +57,8 @@ def assert_same(frozen, plain):
         np.testing.assert_allclose(got[name], value.numpy(), rtol=1e-6)
 
 
-def attended(table, tokens):
-    """'' looked up like [PAD], every position attended to, rows cut."""
+def model_that_attends_to_padding(table, tokens):
+    """Looks '' up like [PAD], attends to every position, and cuts rows."""
     tokens = tokens[:, :512]
     ids = tf.where(tf.equal(tokens, ""), tf.constant(0, tf.int64), table.lookup(tokens))
     mask = tf.ones(tf.shape(tokens))
@@ -66,9 +66,11 @@ def attended(table, tokens):
     return {"sequence_output": x * tf.reduce_sum(mask, 1)[:, None, None], "third": x + 1.0}
 
 
-def test_padding_that_is_attended_to():
+def test_model_that_attends_to_padding():
     table = plain_table()
-    found, frozen, plain = cut(lambda tokens: attended(table, tokens), [table])
+    found, frozen, plain = replace_lookup(
+        lambda tokens: model_that_attends_to_padding(table, tokens), [table]
+    )
     assert found.tokens == [token.encode() for token in TOKENS]
     assert found.padding == "attended"
     assert [e.name for e in frozen.inputs] == ["input_ids"]
@@ -76,7 +78,7 @@ def test_padding_that_is_attended_to():
     assert_same(frozen, plain)
 
 
-def test_padding_that_the_table_marks_is_masked():
+def test_model_that_masks_padding():
     table = lookup({token: i for i, token in enumerate(TOKENS)} | {"": -1}, 1)
 
     def masked(tokens):
@@ -85,7 +87,7 @@ def test_padding_that_the_table_marks_is_masked():
         x = tf.gather(TABLE, tf.abs(found))
         return {"sequence_output": x * mask[:, :, None]}
 
-    found, frozen, plain = cut(masked, [table])
+    found, frozen, plain = replace_lookup(masked, [table])
     assert found.padding == "masked"
     assert found.tokens == [token.encode() for token in TOKENS]
     assert sorted(e.name for e in frozen.inputs) == ["attention_mask", "input_ids"]
@@ -101,8 +103,8 @@ def test_a_table_with_buckets_for_unknown_tokens():
         return {"sequence_output": tf.gather(TABLE, tf.minimum(ids, len(TOKENS) - 1))}
 
     with pytest.raises(UserError, match="token strings for more than looking ids up: "):
-        cut(bucketed, [table])
-    _, frozen, plain = cut(
+        replace_lookup(bucketed, [table])
+    _, frozen, plain = replace_lookup(
         lambda tokens: {
             "sequence_output": tf.gather(
                 TABLE, tf.where(tokens == "", tf.constant(0, tf.int64), table.lookup(tokens))
@@ -113,7 +115,7 @@ def test_a_table_with_buckets_for_unknown_tokens():
     assert_same(frozen, plain)
 
 
-def test_strings_that_are_used_otherwise_are_refused_by_name():
+def test_other_uses_of_the_strings_are_refused_by_name():
     table = plain_table()
 
     def measured(tokens):
@@ -121,29 +123,29 @@ def test_strings_that_are_used_otherwise_are_refused_by_name():
         return {"out": x * tf.cast(tf.strings.length(tokens), tf.float32)[:, :, None]}
 
     with pytest.raises(UserError, match=r"more than looking ids up: StringLength \("):
-        cut(measured, [table])
+        replace_lookup(measured, [table])
 
 
-def test_a_model_without_a_table_or_with_two():
+def test_model_without_a_table_or_with_two_is_refused():
     one, two = plain_table(), lookup({"a": 0, "b": 1}, 0)
     with pytest.raises(UserError, match="0 lookup tables of tokens were found"):
-        cut(lambda tokens: {"out": tf.strings.to_number(tokens)}, [])
+        replace_lookup(lambda tokens: {"out": tf.strings.to_number(tokens)}, [])
     with pytest.raises(UserError, match="2 lookup tables of tokens were found"):
-        cut(lambda tokens: {"out": one.lookup(tokens) + two.lookup(tokens)}, [one, two])
+        replace_lookup(lambda tokens: {"out": one.lookup(tokens) + two.lookup(tokens)}, [one, two])
 
 
-def test_a_table_without_padding_or_with_gaps():
+def test_table_without_padding_or_with_gaps_is_refused():
     without = lookup({token: i for i, token in enumerate(TOKENS[1:])}, 0)
     with pytest.raises(UserError, match=r"has no \[PAD\]"):
-        cut(lambda tokens: {"out": tf.gather(TABLE, without.lookup(tokens))}, [without])
+        replace_lookup(lambda tokens: {"out": tf.gather(TABLE, without.lookup(tokens))}, [without])
     gaps = lookup({"[PAD]": 0, "a": 2}, 0)
     with pytest.raises(UserError, match="ids with gaps"):
-        cut(lambda tokens: {"out": tf.gather(TABLE, gaps.lookup(tokens))}, [gaps])
+        replace_lookup(lambda tokens: {"out": tf.gather(TABLE, gaps.lookup(tokens))}, [gaps])
 
 
 @pytest.mark.parametrize(("outputs", "pooler"), [(3, False), (4, True)])
-def test_the_whole_way_to_node(tmp_path, embedded, outputs, pooler):
-    """Exported without a vocab file: the model brings its own. Node gives what Python gave."""
+def test_outputs_in_node_equal_python(tmp_path, embedded, outputs, pooler):
+    """Exports without a vocab file: the model has its own. Node computes the same as Python."""
     from export.architectures import encoder
     from export.architectures.string_tokens import save_string_tokens
     from export.encoder_config import EncoderConfig
@@ -166,7 +168,7 @@ def test_the_whole_way_to_node(tmp_path, embedded, outputs, pooler):
     expected = [names[0], names[3]] if outputs == 3 else names
     assert [spec["name"] for spec in contract["outputs"]] == expected
     verify = [find_node(), ROOT / "node_bridge" / "verify.js", "--bundle", bundle, "--json"]
-    # Of fewer texts too, which are as wide as all: the model attends to their padding.
+    # Fewer texts must have the same width: the model attends to their padding.
     for texts in ([], ["--texts", "1"], ["--texts", "3"]):
         done = subprocess.run([*verify, *texts], capture_output=True, check=False)
         answer = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Taps: found by structure, kept through every rewrite, equal to what the layers give."""
+"""Taps: found by structure, unchanged by rewrites, equal to the layers' values."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ def config(architecture: str, layers: int):
     )
 
 
-def built(architecture: str, layers: int, out: Path):
+def save_encoder_model(architecture: str, layers: int, out: Path):
     from export.architectures import encoder
 
     model = encoder.seeded_encoder(config(architecture, layers), "encoder", 5)
@@ -50,7 +50,7 @@ def built(architecture: str, layers: int, out: Path):
     return model
 
 
-def places_in(parts):
+def find_model_taps(parts):
     from export.conversion import contract_taps
     from export.source.roles import INPUT_NAMES, OUTPUT_NAMES, find_role
 
@@ -61,27 +61,27 @@ def places_in(parts):
     )
 
 
-def found_in(directory: Path):
+def load_with_taps(directory: Path):
     from export.graph import graph
 
     source = graph.load_source(directory)
     parts = graph.inline_calls(source)
-    return parts, source, places_in(parts)
+    return parts, source, find_model_taps(parts)
 
 
-def looked_at(source, places):
+def run_taps(source, model_taps):
     from parity_tests.runners.costs import TapReader
 
-    inside = TapReader(source.function, {tap["name"]: tap["tensor"] for tap in places})
+    inside = TapReader(source.function, {tap["name"]: tap["tensor"] for tap in model_taps})
     return inside.run(FEEDS)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "albert", "electra"])
-def test_each_layer_is_found_and_gives_what_the_layer_gives(architecture, tmp_path):
-    model = built(architecture, 3, tmp_path / "m")
-    _, source, places = found_in(tmp_path / "m")
-    assert [tap["name"] for tap in places] == names(3)
-    seen = looked_at(source, places)
+def test_taps_of_each_layer_have_the_layer_s_values(architecture, tmp_path):
+    model = save_encoder_model(architecture, 3, tmp_path / "m")
+    _, source, model_taps = load_with_taps(tmp_path / "m")
+    assert [tap["name"] for tap in model_taps] == names(3)
+    seen = run_taps(source, model_taps)
     bias = (1.0 - tf.cast(FEEDS["attention_mask"], tf.float32)[:, None, None, :]) * -10000.0
     x = model.embeddings(FEEDS["input_ids"], FEEDS["token_type_ids"], training=False)
     if model.projection is not None:
@@ -96,32 +96,32 @@ def test_each_layer_is_found_and_gives_what_the_layer_gives(architecture, tmp_pa
     assert seen["layer_0/attention_output"].shape == (2, 5, 24)
 
 
-def test_rewrites_keep_the_taps_and_their_values(tmp_path):
+def test_rewrites_do_not_change_taps(tmp_path):
     from export.graph import graph
     from export.rewrites import rewrite
 
-    built("bert", 2, tmp_path / "m")
-    parts, source, places = found_in(tmp_path / "m")
-    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    save_encoder_model("bert", 2, tmp_path / "m")
+    parts, source, model_taps = load_with_taps(tmp_path / "m")
+    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in model_taps})
     frozen, steps = rewrite(frozen, FEEDS, np.ones((2, 5), bool))
     assert {"gelu_by_sigmoid", "scale_queries"} <= {step.name for step in steps}
-    expected = looked_at(source, places)
-    asked = [graph.Endpoint(tap["node"], tf.float32, []) for tap in places]
+    expected = run_taps(source, model_taps)
+    asked = [graph.Endpoint(tap["node"], tf.float32, []) for tap in model_taps]
     got = replace(frozen, outputs=asked).run(FEEDS)
-    for tap in places:
+    for tap in model_taps:
         np.testing.assert_allclose(got[tap["node"]], expected[tap["name"]], rtol=1e-4, atol=1e-4)
 
 
 def test_taps_are_no_outputs_of_the_bundle(tmp_path):
     from export.graph import graph
 
-    built("bert", 2, tmp_path / "m")
-    parts, source, places = found_in(tmp_path / "m")
-    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in places})
+    save_encoder_model("bert", 2, tmp_path / "m")
+    parts, source, model_taps = load_with_taps(tmp_path / "m")
+    frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in model_taps})
     assert sorted(frozen.run(FEEDS)) == ["pooled_output", "sequence_output"]
 
 
-def test_a_model_of_token_strings_has_the_same_places(tmp_path):
+def test_model_of_token_strings_has_the_same_taps(tmp_path):
     from export.architectures import encoder
     from export.architectures.string_tokens import save_string_tokens
     from export.graph import graph, string_tokens
@@ -135,11 +135,11 @@ def test_a_model_of_token_strings_has_the_same_places(tmp_path):
     own = string_tokens.replace_strings_by_ids(
         graph.inline_calls(graph.load_source(tmp_path / "m"))
     )
-    assert [tap["name"] for tap in places_in(own.parts)] == names(2)
+    assert [tap["name"] for tap in find_model_taps(own.parts)] == names(2)
 
 
 class Foreign(tf_keras.Model):  # type: ignore[misc]
-    """A transformer as somebody else writes one: Keras' own attention, fused layer norms."""
+    """A transformer of another structure: Keras's own attention, fused layer norms."""
 
     def __init__(self):
         super().__init__()
@@ -159,7 +159,7 @@ class Foreign(tf_keras.Model):  # type: ignore[misc]
         return {"sequence_output": x, "pooled_output": x[:, 0]}
 
 
-def test_another_makers_transformer(tmp_path):
+def test_transformer_of_another_structure_has_taps(tmp_path):
     model = Foreign()
     model(tf.constant(FEEDS["input_ids"]))
     serve = tf.function(
@@ -167,11 +167,11 @@ def test_another_makers_transformer(tmp_path):
         input_signature=[tf.TensorSpec([None, None], tf.int32, "input_ids")],
     )
     tf.saved_model.save(model, str(tmp_path / "m"), signatures={"serving_default": serve})
-    _, source, places = found_in(tmp_path / "m")
-    assert [tap["name"] for tap in places] == names(2)
+    _, source, model_taps = load_with_taps(tmp_path / "m")
+    assert [tap["name"] for tap in model_taps] == names(2)
     from parity_tests.runners.costs import TapReader
 
-    inside = TapReader(source.function, {tap["name"]: tap["tensor"] for tap in places})
+    inside = TapReader(source.function, {tap["name"]: tap["tensor"] for tap in model_taps})
     seen = inside.run({"input_ids": FEEDS["input_ids"]})
     x = model.words(FEEDS["input_ids"])
     np.testing.assert_allclose(seen["embeddings"], x, atol=1e-5)
@@ -189,13 +189,13 @@ def test_a_graph_without_attention_has_no_taps(tmp_path):
         input_signature=[tf.TensorSpec([None, None], tf.int32, "input_ids")],
     )
     tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": serve})
-    assert found_in(tmp_path / "m")[2] == []
+    assert load_with_taps(tmp_path / "m")[2] == []
 
 
-def test_a_tap_that_the_model_does_not_have_is_a_mistake(tmp_path):
+def test_unknown_tap_is_an_error(tmp_path):
     from parity_tests.runners.costs import TapReader
 
-    built("bert", 2, tmp_path / "m")
-    _, source, _ = found_in(tmp_path / "m")
+    save_encoder_model("bert", 2, tmp_path / "m")
+    _, source, _ = load_with_taps(tmp_path / "m")
     with pytest.raises(UserError, match="tap layer_9/output is gone:0, which the model does not"):
         TapReader(source.function, {"layer_9/output": "gone:0"})

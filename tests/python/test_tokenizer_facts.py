@@ -1,7 +1,7 @@
-"""A model's own tokenizer files decide, or nothing does; the expectations are transformers' own.
+"""A model's own tokenizer files decide, or nothing does; transformers is the reference.
 
-What each pair of files gives was measured with transformers 4.57.6 and 5.24.0 (AutoTokenizer on
-such directories); both agree on every row here.
+The expected values were measured with transformers 4.57.6 and 5.24.0 (AutoTokenizer on such
+directories); both agree on every row here.
 """
 
 import json
@@ -25,7 +25,7 @@ PLAIN = {"tokenizer_class": "PreTrainedTokenizerFast"}
 
 
 def tokenizer_json(**options: Any) -> dict[str, Any]:
-    """A tokenizer.json as the package `tokenizers` writes it."""
+    """Returns a tokenizer.json as the package `tokenizers` writes it."""
     ids = {token: i for i, token in enumerate(LINES)}
     document: dict[str, Any] = json.loads(
         BertWordPieceTokenizer(ids, **({"strip_accents": None} | options)).to_str()
@@ -33,8 +33,8 @@ def tokenizer_json(**options: Any) -> dict[str, Any]:
     return document
 
 
-def directory(place: Path, vocab: bytes | None = RAW, **files: Any) -> Path:
-    """A directory with these files; `tokenizer_config={...}` and the like."""
+def write_files(place: Path, vocab: bytes | None = RAW, **files: Any) -> Path:
+    """Writes files to a directory, for example `tokenizer_config={...}`."""
     place.mkdir(exist_ok=True)
     if vocab is not None:
         (place / "vocab.txt").write_bytes(vocab)
@@ -44,7 +44,7 @@ def directory(place: Path, vocab: bytes | None = RAW, **files: Any) -> Path:
     return place
 
 
-def said(place: Path) -> facts.TokenizerFacts:
+def read_folder_facts(place: Path) -> facts.TokenizerFacts:
     found = facts.read_folder(place)
     assert found is not None
     return found
@@ -69,7 +69,7 @@ def said(place: Path) -> facts.TokenizerFacts:
         ({"tokenizer_class": "ElectraTokenizerFast"}, None, {}, "default is true"),
     ],
 )
-def test_what_the_files_say(
+def test_tokenizer_is_read_from_the_files(
     tmp_path: Path,
     config: dict[str, Any] | None,
     stored: dict[str, Any] | None,
@@ -79,7 +79,7 @@ def test_what_the_files_say(
     files: dict[str, Any] = {} if config is None else {"tokenizer_config": config}
     if stored is not None:
         files["tokenizer"] = tokenizer_json(**stored)
-    found = said(directory(tmp_path / "d", **files))
+    found = read_folder_facts(write_files(tmp_path / "d", **files))
     assert found.problem == ""
     assert found.spec is not None
     assert found.spec.options == TokenizerSpec("bert", **expected).options
@@ -88,10 +88,10 @@ def test_what_the_files_say(
 
 
 def test_ids_are_those_of_the_file_itself(tmp_path: Path) -> None:
-    """A tokenizer.json by the class without a family: `tokenizers` itself is the reference."""
+    """For a tokenizer.json of the class without a family, `tokenizers` itself is the reference."""
     document = tokenizer_json(lowercase=False, handle_chinese_chars=False)
-    place = directory(tmp_path / "d", tokenizer=document, tokenizer_config=PLAIN)
-    spec = said(place).spec
+    place = write_files(tmp_path / "d", tokenizer=document, tokenizer_config=PLAIN)
+    spec = read_folder_facts(place).spec
     assert spec is not None
     theirs = Tokenizer.from_file(str(place / "tokenizer.json"))
     texts = ["A À à 中文", "[MASK]a", "a\u0301"]
@@ -100,15 +100,15 @@ def test_ids_are_those_of_the_file_itself(tmp_path: Path) -> None:
     assert ours.encode(texts, special_tokens=True) == expected
 
 
-def test_a_vocab_alone_says_nothing(tmp_path: Path) -> None:
-    found = said(directory(tmp_path / "d"))
+def test_vocab_alone_decides_nothing(tmp_path: Path) -> None:
+    found = read_folder_facts(write_files(tmp_path / "d"))
     assert (found.spec, found.says_nothing) == (None, True)
     assert facts.read_folder(tmp_path) is None
     assert facts.read_facts(tmp_path / "no_model") is None
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """A tokenizer.json with one value replaced, `a.b` for nested ones."""
+def changed_tokenizer_json(path: str, value: Any) -> dict[str, Any]:
+    """Returns a tokenizer.json with one value replaced; a nested path is `a.b`."""
     document = tokenizer_json()
     *above, last = path.split(".")
     inner = document
@@ -147,25 +147,40 @@ OTHER_VOCAB = {token: i for i, token in enumerate([*LINES[:5], "A", "a", *LINES[
         ({"special_tokens_map": {"sep_token": "</s>"}}, "sep_token '</s>'"),
         ({"added_tokens": {"[new]": 10**30}}, "added token '[new]'"),
         ({"added_tokens": {"[CLS]": 10**30}}, "[CLS] with id 1000"),
-        (changed("normalizer", {"type": "Lowercase"}), "normalizer Lowercase"),
-        (changed("normalizer", None), "normalizer none"),
-        (changed("normalizer.clean_text", False), "clean_text false"),
-        (changed("pre_tokenizer", {"type": "Whitespace"}), "pre_tokenizer Whitespace"),
-        (changed("post_processor", None), "post_processor none"),
-        (changed("post_processor.sep", ["[MASK]", 4]), "other special tokens around"),
-        (changed("post_processor.sep", ["[SEP]", 9]), "[SEP] with id 9"),
-        (changed("model.type", "BPE"), "model BPE"),
-        (changed("model.unk_token", "a"), "unk_token a"),
-        (changed("model.continuing_subword_prefix", ""), "continuing_subword_prefix"),
-        (changed("model.max_input_chars_per_word", 64), "max_input_chars_per_word 64"),
-        (changed("model.vocab", OTHER_VOCAB), "two vocabs: 'a' has id 6"),
-        (changed("added_tokens", [{"id": 12, "content": "[unused1]"}]), "'[unused1]'"),
+        (changed_tokenizer_json("normalizer", {"type": "Lowercase"}), "normalizer Lowercase"),
+        (changed_tokenizer_json("normalizer", None), "normalizer none"),
+        (changed_tokenizer_json("normalizer.clean_text", False), "clean_text false"),
+        (
+            changed_tokenizer_json("pre_tokenizer", {"type": "Whitespace"}),
+            "pre_tokenizer Whitespace",
+        ),
+        (changed_tokenizer_json("post_processor", None), "post_processor none"),
+        (
+            changed_tokenizer_json("post_processor.sep", ["[MASK]", 4]),
+            "other special tokens around",
+        ),
+        (changed_tokenizer_json("post_processor.sep", ["[SEP]", 9]), "[SEP] with id 9"),
+        (changed_tokenizer_json("model.type", "BPE"), "model BPE"),
+        (changed_tokenizer_json("model.unk_token", "a"), "unk_token a"),
+        (
+            changed_tokenizer_json("model.continuing_subword_prefix", ""),
+            "continuing_subword_prefix",
+        ),
+        (
+            changed_tokenizer_json("model.max_input_chars_per_word", 64),
+            "max_input_chars_per_word 64",
+        ),
+        (changed_tokenizer_json("model.vocab", OTHER_VOCAB), "two vocabs: 'a' has id 6"),
+        (
+            changed_tokenizer_json("added_tokens", [{"id": 12, "content": "[unused1]"}]),
+            "'[unused1]'",
+        ),
     ],
 )
-def test_what_the_kit_cannot_do_is_named(
+def test_unsupported_features_are_named(
     tmp_path: Path, files: dict[str, Any], problem: str
 ) -> None:
-    found = said(directory(tmp_path / "d", **files))
+    found = read_folder_facts(write_files(tmp_path / "d", **files))
     assert problem in found.problem
     assert found.spec is None
     with pytest.raises(UserError, match="has what this kit does not") as caught:
@@ -179,9 +194,9 @@ def test_what_the_kit_cannot_do_is_named(
 @pytest.mark.parametrize("value", ["false", 0, 1, [], {}, "", None, 1.5])
 @pytest.mark.parametrize("key", ["do_lower_case", "tokenize_chinese_chars", "strip_accents"])
 def test_an_option_of_another_type_is_refused(tmp_path: Path, key: str, value: Any) -> None:
-    place = directory(tmp_path / "d", tokenizer_config={key: value})
+    place = write_files(tmp_path / "d", tokenizer_config={key: value})
     if key == "strip_accents" and value is None:
-        assert said(place).spec == TokenizerSpec("bert")
+        assert read_folder_facts(place).spec == TokenizerSpec("bert")
         return
     with pytest.raises(UserError, match=f"{key}: got .*, expected true or false"):
         facts.read_folder(place)
@@ -208,22 +223,22 @@ def test_an_option_of_another_type_is_refused(tmp_path: Path, key: str, value: A
         {"special_tokens_map": {"cls_token": []}},
         {"added_tokens": {"x": "1"}},
         {"added_tokens": {"x": True}},
-        changed("model", None),
-        changed("model.vocab", []),
-        changed("model.vocab", {"a": "1"}),
-        changed("normalizer", "x"),
-        changed("normalizer.lowercase", "true"),
-        changed("pre_tokenizer", {"type": 3}),
-        changed("added_tokens", {}),
-        changed("added_tokens", [3]),
-        changed("added_tokens", [{"content": "x", "id": None}]),
+        changed_tokenizer_json("model", None),
+        changed_tokenizer_json("model.vocab", []),
+        changed_tokenizer_json("model.vocab", {"a": "1"}),
+        changed_tokenizer_json("normalizer", "x"),
+        changed_tokenizer_json("normalizer.lowercase", "true"),
+        changed_tokenizer_json("pre_tokenizer", {"type": 3}),
+        changed_tokenizer_json("added_tokens", {}),
+        changed_tokenizer_json("added_tokens", [3]),
+        changed_tokenizer_json("added_tokens", [{"content": "x", "id": None}]),
     ],
     ids=range(40),
 )
 def test_damaged_files_are_one_line(
     tmp_path: Path, files: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = directory(tmp_path / "d", **files)
+    place = write_files(tmp_path / "d", **files)
     assert main(["vocab", str(place / "vocab.txt"), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and "expected" in error or "is no JSON" in error
@@ -245,7 +260,7 @@ HF = facts.TokenizerFacts(None, TokenizerSpec("bert", False, True), "it says so"
         (AskedTokenizer(strip_accents=False), TokenizerSpec("bert", False), 1),
     ],
 )
-def test_options_win_and_contradictions_are_said(
+def test_options_decide_and_contradictions_are_reported(
     asked: AskedTokenizer, expected: TokenizerSpec, notices: int
 ) -> None:
     lines: list[str] = []
@@ -254,7 +269,7 @@ def test_options_win_and_contradictions_are_said(
     assert [line.startswith("NOTICE: ") for line in lines[1:]] == [True] * notices
 
 
-def test_nothing_is_guessed() -> None:
+def test_unknown_tokenizer_is_refused() -> None:
     nothing = facts.TokenizerFacts(Path("vocab.txt"), None, "a vocab alone")
     for found in (None, nothing):
         for asked in (AskedTokenizer(), AskedTokenizer(lower_case=True)):
@@ -267,8 +282,8 @@ def test_nothing_is_guessed() -> None:
         assert "nothing says the case, so lower case" in lines[0]
 
 
-def test_files_beside_the_vocab_count_where_the_model_says_nothing(tmp_path: Path) -> None:
-    place = directory(tmp_path / "d", tokenizer_config={"do_lower_case": False})
+def test_files_beside_the_vocab_decide_if_the_model_has_none(tmp_path: Path) -> None:
+    place = write_files(tmp_path / "d", tokenizer_config={"do_lower_case": False})
     choice = TokenizerChoice(place / "vocab.txt")
     lines: list[str] = []
     chosen = choice.choose(None, "m", lines.append)
@@ -277,8 +292,8 @@ def test_files_beside_the_vocab_count_where_the_model_says_nothing(tmp_path: Pat
     assert choice.choose(None, "m", print, HF).spec == HF.spec
 
 
-def test_what_build_carries(tmp_path: Path) -> None:
-    place = directory(tmp_path / "d", tokenizer_config={}, tokenizer=tokenizer_json())
+def test_build_copies_the_tokenizer_files(tmp_path: Path) -> None:
+    place = write_files(tmp_path / "d", tokenizer_config={}, tokenizer=tokenizer_json())
     (place / "model.safetensors").touch()
     found = facts.collect_files(place)
     assert set(found) == {"vocab.txt", "tokenizer_config.json", "tokenizer.json"}
@@ -289,10 +304,10 @@ def test_what_build_carries(tmp_path: Path) -> None:
     assert facts.collect_files(place) == found  # the vocab in tokenizer.json, as lines
     gaps = tokenizer_json()
     gaps["model"]["vocab"]["[unused1]"] = 99
-    assert "vocab.txt" not in facts.collect_files(directory(tmp_path / "e", None, tokenizer=gaps))
+    assert "vocab.txt" not in facts.collect_files(write_files(tmp_path / "e", None, tokenizer=gaps))
 
 
-def test_tf_hub_s_own_attributes(tmp_path: Path) -> None:
+def test_attributes_of_tf_hub_models_are_read(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     file = tmp_path / "vocab.txt"
     file.write_bytes(RAW)
@@ -315,11 +330,11 @@ def test_tf_hub_s_own_attributes(tmp_path: Path) -> None:
 def test_a_checkpoint_s_case_reaches_the_bundle(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From a cased checkpoint with padded embeddings to a bundle, no tokenizer option given."""
+    """Exports a cased checkpoint with padded embeddings, without any tokenizer option."""
     source = publisher("bert", "hf").write(tmp_path / "checkpoint")
     lines = [*LINES, *(f"[unused{i}]" for i in range(2, VOCAB - len(LINES) - 1))]
     raw = "".join(f"{line}\n" for line in lines).encode()
-    directory(source, raw, tokenizer_config={"do_lower_case": False})
+    write_files(source, raw, tokenizer_config={"do_lower_case": False})
     model, out = tmp_path / "model", tmp_path / "bundle"
     assert main(["build", str(source), "--out", str(model)]) == 0
     assert "do_lower_case false" in capsys.readouterr().err

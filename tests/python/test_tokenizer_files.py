@@ -1,4 +1,4 @@
-"""The files that others load: tokenizer.json, and the tokenizer as a hub SavedModel."""
+"""The files for other programs: tokenizer.json, and the tokenizer as a hub SavedModel."""
 
 import json
 import shutil
@@ -39,8 +39,8 @@ def test_tokenizer_json_gives_the_same_ids_in_python(tmp_path, seed):
     assert ids == make_reference(spec, vocab).encode(texts)
 
 
-def test_their_javascript_goes_wrong_beyond_the_first_plane(tmp_path):
-    """A known divergence of @huggingface/tokenizers 0.2.0; breaks the day it is mended."""
+def test_hugging_face_s_javascript_differs_beyond_the_first_plane(tmp_path):
+    """A known bug of @huggingface/tokenizers 0.2.0; this test fails when it is fixed."""
     spec = TokenizerSpec("bert")
     write_tokenizer(tmp_path, VOCAB, spec)
     texts = ["a你b，", "a𠀀b"]
@@ -63,7 +63,7 @@ def test_equal_input_gives_equal_bytes(tmp_path, algorithm):
     assert (tmp_path / "one" / "tokenizer.json").exists() == (algorithm == "bert")
 
 
-def test_the_saved_model_keeps_the_newest_contract(tmp_path):
+def test_saved_model_has_the_newest_contract(tmp_path):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the ops
 
@@ -87,7 +87,7 @@ def test_the_saved_model_keeps_the_newest_contract(tmp_path):
 
 
 def test_two_saves_are_equal(tmp_path):
-    """In processes of their own: TensorFlow numbers functions across a process."""
+    """Runs in separate processes: TensorFlow numbers functions per process."""
     script = (
         "import sys; from pathlib import Path; from export.tokenizer import *; "
         "save_tokenizer_model(read_vocab(Path(sys.argv[1]), print), Path(sys.argv[2]), True)"

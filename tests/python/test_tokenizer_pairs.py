@@ -1,4 +1,4 @@
-"""How pairs are cut in Node, against the libraries' own trimmers."""
+"""Compares the cutting of pairs in Node with the libraries' trimmers."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -28,14 +28,14 @@ def node() -> Iterator[TokenizerProcess]:
 
 
 def loaded(node: TokenizerProcess, embedded: Embedded, algorithm: str) -> TokenizerPair:
-    """Both sides on the embedded vocab; the characters here are alike for every algorithm."""
+    """Loads both sides; the characters here are the same for every algorithm."""
     vocab = read_vocab(embedded.vocab, print)
     tables = Path(embedded.bundle) / "tokenizer_tables.bin"
     return TokenizerPair(node, TokenizerSpec(algorithm), vocab, tables)
 
 
 def counts(encoded: Encoded, special_tokens: bool) -> list[tuple[int, int]]:
-    """Tokens of both texts that stayed, by the types."""
+    """Counts the tokens of both texts after cutting, by their types."""
     added = (2, 1) if special_tokens else (0, 0)
     return [(types.count(0) - added[0], types.count(1) - added[1]) for _, types in encoded]
 
@@ -66,7 +66,7 @@ def test_every_pair_is_cut_as_the_round_robin_trimmer_cuts(
 def test_every_pair_is_cut_as_hugging_face_cuts(
     node: TokenizerProcess, embedded: Embedded, algorithm: str
 ) -> None:
-    """`chars` but for limits below the special tokens, where Hugging Face's cuts nothing."""
+    """Includes `chars`, except limits below the special tokens: Hugging Face cuts nothing there."""
     pair = loaded(node, embedded, algorithm)
     library = BertWordPieceTokenizer({t: i for i, t in enumerate(pair.vocab.tokens)})
     for limit, special_tokens in product(range(1, MOST + 4), (True, False)):
@@ -80,10 +80,10 @@ def test_every_pair_is_cut_as_hugging_face_cuts(
         assert pair.python.encode_with_types(TEXTS, PAIRS, special_tokens, limit) == expected
 
 
-def test_an_odd_place_that_goes_to_the_wrong_text_is_found(
+def test_wrong_assignment_of_an_odd_position_is_found(
     node: TokenizerProcess, embedded: Embedded
 ) -> None:
-    """The proof can fail: Node cuts as TF-Text does, the reference as Hugging Face does."""
+    """The proof can fail: here Node cuts as TF-Text, the reference as Hugging Face."""
     pair = loaded(node, embedded, "tf-text")
     pair.python = make_reference(TokenizerSpec("bert"), pair.vocab)
     batch = pairs.PairBatch(["好好好", "好"], ["书书书", "书"], special_tokens=True, limit=6)
@@ -94,7 +94,7 @@ def test_an_odd_place_that_goes_to_the_wrong_text_is_found(
     assert difference.node == ["[CLS]", "好", "好", "[SEP]", "书", "[SEP]"]
 
 
-def test_batches_hold_every_limit_and_blank_texts() -> None:
+def test_batches_contain_every_limit_and_blank_texts() -> None:
     batches = list(pairs.make_pair_batches(["这本书很好看"], 3000, seed=2))
     assert {(b.limit, b.special_tokens) for b in batches} == set(
         product(range(1, 25), (True, False))

@@ -47,7 +47,7 @@ def test_unaltered_tables_pass(compared):
     ("character", "symbols"),
     [("ａ", own_symbol(ord("b"), LETTER)), ("、", own_symbol(ord("、"), LETTER)), ("e", ())],
 )
-def test_an_altered_entry_is_named(compared, character, symbols):
+def test_changed_table_entry_is_named(compared, character, symbols):
     def alter(tables):
         tables.folds[ord(character)] = symbols
 

@@ -1,4 +1,4 @@
-"""`--tokenizer-python`: tables and ids come from the library of another interpreter."""
+"""`--tokenizer-python`: tables and ids come from another interpreter's library."""
 
 import ast
 import json
@@ -31,12 +31,12 @@ HERE = Path(sys.executable)
 
 @pytest.fixture(scope="session")
 def other_tokenizers() -> Path:
-    """A Python with another version of the package `tokenizers`, made once on this machine."""
+    """A Python with another version of the package `tokenizers`, installed once."""
     tag = f"{OTHER}-py{sys.version_info[0]}{sys.version_info[1]}"
     home = Path(tempfile.gettempdir()) / f"bert-bridge-tokenizers-{tag}"
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (home / "done").exists():
-        # The package's own dependency is for its downloads alone, which nothing here does.
+        # The package needs its dependency only for downloads, which nothing here does.
         install = [str(python), "-m", "pip", "install", "-q", "--no-deps", f"tokenizers=={OTHER}"]
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         done = subprocess.run(install, capture_output=True, text=True, check=False)
@@ -92,14 +92,14 @@ def test_a_bundle_made_with_another_version(other_tokenizers: Path, tmp_path: Pa
 
 
 def script(place: Path, text: str) -> Path:
-    """A program that stands in for an interpreter."""
+    """Writes a program that pretends to be an interpreter."""
     file = place / "python"
     file.write_text(f"#!/bin/sh\n{text}\n")
     file.chmod(0o755)
     return file
 
 
-def test_what_an_interpreter_prints_does_no_harm(tmp_path: Path) -> None:
+def test_output_of_the_interpreter_is_ignored(tmp_path: Path) -> None:
     noisy = script(tmp_path, f'echo welcome; echo "[1]"; exec "{sys.executable}" "$@"')
     assert library_versions("bert", noisy) == library_versions("bert", None)
 
@@ -114,7 +114,7 @@ def test_what_an_interpreter_prints_does_no_harm(tmp_path: Path) -> None:
         ('echo "$@"', "does not answer as Python"),
     ],
 )
-def test_what_is_no_python_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_program_that_is_no_python_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     program = script(tmp_path, text)
     with pytest.raises(UserError, match=said) as caught:
         library_versions("bert", program)
@@ -122,14 +122,14 @@ def test_what_is_no_python_is_one_line(tmp_path: Path, text: str, said: str) -> 
 
 
 @pytest.mark.parametrize("name", ["none", "folder", "text"])
-def test_no_program(tmp_path: Path, name: str) -> None:
+def test_missing_program_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text").write_text("no program")
     with pytest.raises(UserError, match="--tokenizer-python .*: (got|does not start)"):
         library_versions("bert", tmp_path / name)
 
 
-def test_an_interpreter_without_the_library(tmp_path: Path) -> None:
+def test_interpreter_without_the_library_is_an_error(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     bare = tmp_path / "venv" / "bin" / "python"
     for algorithm, package in [("bert", "tokenizers"), ("tf-text", "tensorflow_text")]:
@@ -139,8 +139,8 @@ def test_an_interpreter_without_the_library(tmp_path: Path) -> None:
             library_versions(algorithm, bare)
 
 
-def test_a_library_that_breaks(tmp_path: Path) -> None:
-    """Its import fails, or ends the interpreter."""
+def test_failing_library_is_an_error(tmp_path: Path) -> None:
+    """The import of the library fails, or ends the interpreter."""
     for code, said in [("1 / 0", "failed: ZeroDivisionError"), ("exit(7)", r"exit code 7")]:
         place = tmp_path / said[:4]
         (place / "lib").mkdir(parents=True)
@@ -152,7 +152,7 @@ def test_a_library_that_breaks(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_an_interpreter_that_was_ended() -> None:
+def test_killed_interpreter_is_an_error() -> None:
     python = HERE.parent / "." / HERE.name
     running = shared_interpreter(python)
     running._process.kill()
@@ -162,7 +162,7 @@ def test_an_interpreter_that_was_ended() -> None:
     shared_interpreter.cache_clear()
 
 
-def test_not_with_a_tokenizer_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_excludes_a_tokenizer_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--tokenizer-model", str(tmp_path), "--tokenizer-python", sys.executable]
     assert main(["vocab", "--out", str(tmp_path / "out"), *arguments]) == 2
     assert "--tokenizer-model and --tokenizer-python, expected one" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A hub tokenizer's vocab, algorithm and options are found by what it does, or it is refused."""
+"""A hub tokenizer's vocab, algorithm and options are recovered, or it is refused."""
 
 from itertools import islice
 
@@ -31,21 +31,21 @@ VOCAB = vocab_from_lines([*LINES, "①", "1", "\u2028", "か", "##か", "\ue000"
 
 @pytest.fixture(autouse=True)
 def short_probe(monkeypatch):
-    """The full probe takes half a minute; test_bundle's export goes through it."""
+    """Shortens the full probe, which takes half a minute; test_bundle's export runs all of it."""
     whole = recover.full_probe
     monkeypatch.setattr(recover, "full_probe", lambda vocab: islice(whole(vocab), 300))
 
 
-def saved(directory, tokenize, *held):
-    """A tokenizer SavedModel around a function of a string column."""
+def save_tokenizer(directory, tokenize, *resources):
+    """Saves a tokenizer SavedModel of a function of string[texts]."""
     tf, _ = tensorflow()
 
     class Model(tf.Module):  # type: ignore[misc,name-defined]
-        """Keeps what the function holds, so that it is saved."""
+        """Owns the resources of the function, so that they are saved."""
 
         def __init__(self):
             super().__init__()
-            self.held = list(held)
+            self.resources = list(resources)
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
         def __call__(self, text):
@@ -56,7 +56,7 @@ def saved(directory, tokenize, *held):
 
 
 def table():
-    """The vocab as a lookup table without a file."""
+    """Returns the vocab as a lookup table without a file."""
     tf, _ = tensorflow()
     keys = [token.encode() for token in VOCAB.tokens]
     values = tf.range(len(keys), dtype=tf.int64)
@@ -64,30 +64,30 @@ def table():
     return tf.lookup.StaticVocabularyTable(init, 1)
 
 
-def plain(lower_case):
+def plain_tokenizer(lower_case):
     _, tf_text = tensorflow()
     lookup = table()
     tokenizer = tf_text.BertTokenizer(lookup, lower_case=lower_case)
     return lookup, lambda text: tokenizer.tokenize(text).merge_dims(1, 2)
 
 
-def found_in(directory, given=None):
+def recover_from(directory, vocab=None):
     said: list[str] = []
-    return recover.recover_tokenizer(directory, given, said.append)
+    return recover.recover_tokenizer(directory, vocab, said.append)
 
 
 @pytest.mark.parametrize("lower_case", [True, False])
-def test_the_newest_contract(tmp_path, lower_case):
+def test_newest_contract_is_recovered(tmp_path, lower_case):
     save_tokenizer_model(VOCAB, tmp_path, lower_case)
-    found = found_in(tmp_path)
+    found = recover_from(tmp_path)
     assert found.spec == TokenizerSpec("tf-text", lower_case)
     assert (found.vocab.raw, found.vocab.tokens) == (VOCAB.raw, VOCAB.tokens)
     assert not found.adds_special_tokens
 
 
-def test_a_table_without_a_file_and_special_tokens_around_the_ids(tmp_path):
+def test_table_without_a_file_and_added_special_tokens_are_recovered(tmp_path):
     tf, _ = tensorflow()
-    lookup, encode = plain(lower_case=False)
+    lookup, encode = plain_tokenizer(lower_case=False)
     cls, sep = (VOCAB.special[role].id for role in ("cls", "sep"))
 
     def framed(text):
@@ -95,7 +95,7 @@ def test_a_table_without_a_file_and_special_tokens_around_the_ids(tmp_path):
         ends = tf.fill([ids.nrows(), 1], 1)
         return {"input_word_ids": tf.concat([ends * cls, ids, ends * sep], 1).to_tensor(0)}
 
-    found = found_in(saved(tmp_path, framed, lookup))
+    found = recover_from(save_tokenizer(tmp_path, framed, lookup))
     assert found.spec == TokenizerSpec("tf-text", lower_case=False)
     assert found.vocab.tokens == VOCAB.tokens
     assert found.adds_special_tokens
@@ -109,17 +109,17 @@ def test_fast_needs_the_vocab_and_proves_it(tmp_path, lower_case):
         token_out_type=tf.int32,
         lower_case_nfd_strip_accents=lower_case,
     )
-    directory = saved(tmp_path, tokenizer.tokenize)
+    directory = save_tokenizer(tmp_path, tokenizer.tokenize)
     with pytest.raises(UserError, match="no lookup table holds its vocab.*--vocab"):
-        found_in(directory)
-    assert found_in(directory, VOCAB).spec == TokenizerSpec("tf-text-fast", lower_case)
+        recover_from(directory)
+    assert recover_from(directory, VOCAB).spec == TokenizerSpec("tf-text-fast", lower_case)
     swapped = list(VOCAB.tokens)
     swapped[-3:-1] = swapped[-2], swapped[-3]
     with pytest.raises(UserError, match="no known tokenizer.* → s"):
-        found_in(directory, vocab_from_lines(swapped))
+        recover_from(directory, vocab_from_lines(swapped))
 
 
-def test_a_table_with_gaps(tmp_path):
+def test_table_with_gaps_is_refused(tmp_path):
     tf, _ = tensorflow()
 
     def tokenize(text):
@@ -132,58 +132,58 @@ def test_a_table_with_gaps(tmp_path):
     init = tf.lookup.KeyValueTensorInitializer(keys, tf.constant(ids, tf.int64))
     lookup = tf.lookup.StaticHashTable(init, VOCAB.special["unk"].id)
     with pytest.raises(UserError, match="ids with gaps"):
-        found_in(saved(tmp_path, tokenize, lookup))
+        recover_from(save_tokenizer(tmp_path, tokenize, lookup))
 
 
-def test_none_explains_it(tmp_path):
+def test_unknown_tokenizer_is_refused_with_examples(tmp_path):
     tf, _ = tensorflow()
-    lookup, encode = plain(lower_case=True)
+    lookup, encode = plain_tokenizer(lower_case=True)
 
     def odd(text):
         return encode(tf.strings.regex_replace(text, "é", "好"))
 
     with pytest.raises(UserError, match="the nearest is tf-text.*'é' → 好") as caught:
-        found_in(saved(tmp_path, odd, lookup))
+        recover_from(save_tokenizer(tmp_path, odd, lookup))
     assert "\n" not in str(caught.value)
 
 
-def test_one_that_cuts(tmp_path):
-    lookup, encode = plain(lower_case=True)
+def test_model_that_cuts_texts_is_refused(tmp_path):
+    lookup, encode = plain_tokenizer(lower_case=True)
 
     def cutting(text):
         return encode(text)[:, :64]
 
     with pytest.raises(UserError, match="cuts texts at 64 tokens"):
-        found_in(saved(tmp_path, cutting, lookup))
+        recover_from(save_tokenizer(tmp_path, cutting, lookup))
 
 
-def test_another_vocab_than_the_model_s(tmp_path):
+def test_another_vocab_than_the_model_s_is_refused(tmp_path):
     save_tokenizer_model(VOCAB, tmp_path, lower_case=True)
     lines = [*VOCAB.tokens]
     lines[6] = "AB"
     with pytest.raises(UserError, match="got 'AB' in line 7, the model has 'Ab'"):
-        found_in(tmp_path, vocab_from_lines(lines))
+        recover_from(tmp_path, vocab_from_lines(lines))
     with pytest.raises(UserError, match="got 28 lines, the model has 26 tokens"):
-        found_in(tmp_path, vocab_from_lines([*VOCAB.tokens, "x", "y"]))
+        recover_from(tmp_path, vocab_from_lines([*VOCAB.tokens, "x", "y"]))
 
 
-def test_no_tokenizer(tmp_path):
+def test_model_that_is_no_tokenizer_is_refused(tmp_path):
     tf, _ = tensorflow()
-    directory = saved(tmp_path, lambda text: tf.strings.length(text))
+    directory = save_tokenizer(tmp_path, lambda text: tf.strings.length(text))
     with pytest.raises(UserError, match=r"is no tokenizer.*got: int32\[1\]"):
-        found_in(directory)
+        recover_from(directory)
 
 
 def test_a_late_difference_is_found_too(tmp_path, monkeypatch):
     tf, _ = tensorflow()
-    lookup, encode = plain(lower_case=True)
+    lookup, encode = plain_tokenizer(lower_case=True)
 
     def odd(text):
         return encode(tf.strings.regex_replace(text, "\U00013000", "好"))
 
-    directory = saved(tmp_path, odd, lookup)
-    assert found_in(directory).spec.algorithm == "tf-text"
+    directory = save_tokenizer(tmp_path, odd, lookup)
+    assert recover_from(directory).spec.algorithm == "tf-text"
     texts = [*texts_from_alphabet(["你", "a"], 50, 1), "\U00013000"]
     monkeypatch.setattr(recover, "full_probe", lambda vocab: iter(texts))
     with pytest.raises(UserError, match="no known tokenizer gives what it gives"):
-        found_in(directory)
+        recover_from(directory)

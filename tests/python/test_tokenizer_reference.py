@@ -1,4 +1,4 @@
-"""What the references do, as facts written by hand: they change with a library's version."""
+"""Known results of the references, written by hand; they may change with a library's version."""
 
 import pytest
 from tokenizers.implementations import BertWordPieceTokenizer
@@ -26,7 +26,7 @@ def tokens(spec, text):
 @pytest.mark.parametrize(
     ("algorithm", "text", "expected"),
     [
-        # TF-Text folds compatibility forms, Google's and Hugging Face's rules keep them.
+        # TF-Text folds compatibility forms, Google's and Hugging Face's rules do not.
         ("tf-text", "，", [","]),
         ("tf-text-fast", "，", [","]),
         ("bert", "，", ["，"]),
@@ -34,7 +34,7 @@ def tokens(spec, text):
         ("bert", "…", ["…"]),
         ("tf-text", "㈱", ["(", "株", ")"]),
         ("tf-text", "①", ["1"]),
-        # A control character is a space to one and nothing to the other.
+        # A control character is a space for one and is removed by the other.
         ("tf-text", "a\u0001b", ["a", "[UNK]"]),
         ("bert", "a\u0001b", ["a", "##b"]),
         # 34 kana are 102 bytes.
@@ -51,17 +51,17 @@ def tokens(spec, text):
         ("chars", "", []),
     ],
 )
-def test_facts(algorithm, text, expected):
+def test_known_tokens_of_each_algorithm(algorithm, text, expected):
     assert tokens(TokenizerSpec(algorithm), text) == expected
 
 
 def test_bert_starts_extension_e_late():
-    """Google's rules begin at U+2B820; `tokenizers` at U+2B920. Breaks the day it is mended."""
+    """Google's rules begin at U+2B820, `tokenizers` at U+2B920; fails when this is fixed."""
     assert tokens(TokenizerSpec("bert"), "a\U0002b821中") == ["[UNK]", "中"]
     assert tokens(TokenizerSpec("tf-text"), "a\U0002b821中") == ["a", "𫠡", "中"]
 
 
-def test_fast_takes_a_line_separator_of_the_vocab_for_a_letter():
+def test_fast_treats_a_line_separator_as_a_letter():
     assert tokens(TokenizerSpec("tf-text-fast"), "\u2028\u2028b") == ["\u2028", "##\u2028", "##b"]
     assert tokens(TokenizerSpec("tf-text-fast"), "中\u2028") == ["中"]
 
@@ -80,16 +80,16 @@ def test_longest_first_is_what_hugging_face_does(pair, length):
     inner.enable_truncation(length)
     for text in ("", "中", "一" * 5, "一" * 9, "中" * 30):
         theirs = inner.encode(text, pair).ids
-        twin = make_reference(TokenizerSpec("bert"), vocab)
+        tokenizer = make_reference(TokenizerSpec("bert"), vocab)
         pairs = None if pair is None else [pair]
-        assert twin.encode([text], pairs, True, length) == [theirs]
+        assert tokenizer.encode([text], pairs, True, length) == [theirs]
 
 
 def test_joined_is_cut_at_the_end():
-    twin = make_reference(TokenizerSpec("bert"), vocab_from_lines(TOKENS))
+    tokenizer = make_reference(TokenizerSpec("bert"), vocab_from_lines(TOKENS))
     a, b = TOKENS.index("中"), TOKENS.index("一")
-    assert twin.encode(["中中"], ["一一"], True, 5, "joined") == [[2, a, a, 3, b]]
-    assert twin.encode(["中中"], ["一一"], True, 9, "joined") == [[2, a, a, 3, b, b, 3]]
+    assert tokenizer.encode(["中中"], ["一一"], True, 5, "joined") == [[2, a, a, 3, b]]
+    assert tokenizer.encode(["中中"], ["一一"], True, 9, "joined") == [[2, a, a, 3, b, b, 3]]
 
 
 def test_an_option_that_the_algorithm_lacks_is_refused():

@@ -26,15 +26,17 @@ def model(tmp_path: Path) -> Path:
     assets = tmp_path / "model" / "assets"
     assets.mkdir(parents=True)
     (assets / "vocab.txt").write_text(LINES, encoding="utf-8")
+    # A SavedModel of one empty graph: a model is vetted before its assets are read.
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"\x08\x01\x12\x00")
     return assets.parent
 
 
-def says(model: Path, **facts: Any) -> None:
+def write_config(model: Path, **facts: Any) -> None:
     known = {"tokenizer_class": "BertTokenizer"} | facts
     (model / "assets" / "tokenizer_config.json").write_text(json.dumps(known))
 
 
-def chosen(model: Path, claimed: Contract, *options: str) -> TokenizerSource:
+def choose_source(model: Path, claimed: Contract, *options: str) -> TokenizerSource:
     return tokenizer_source.choose_tokenizer(
         parse_options(list(options)), claimed, model, model.parent
     )
@@ -44,35 +46,35 @@ LOWER = contract("bert", lower_case=True, strip_accents=True, split_chinese=True
 
 
 def test_the_models_files_have_priority_over_the_bundle(model: Path) -> None:
-    says(model, do_lower_case=False)
-    found = chosen(model, LOWER)
+    write_config(model, do_lower_case=False)
+    found = choose_source(model, LOWER)
     assert found.spec == TokenizerSpec("bert", lower_case=False)
     assert found.vocab == model / "assets" / "vocab.txt"
     assert "do_lower_case" in found.origin
 
 
 def test_options_have_priority_over_the_models_files(model: Path) -> None:
-    says(model, do_lower_case=False, strip_accents=False, tokenize_chinese_chars=False)
-    found = chosen(model, LOWER, "--uncased", "--strip-accents")
+    write_config(model, do_lower_case=False, strip_accents=False, tokenize_chinese_chars=False)
+    found = choose_source(model, LOWER, "--uncased", "--strip-accents")
     assert found.spec is not None
     assert found.spec.options == {
         "lower_case": True,
         "strip_accents": True,
         "split_chinese": False,
     }
-    found = chosen(model, LOWER, "--tokenizer", "tf-text-fast")
+    found = choose_source(model, LOWER, "--tokenizer", "tf-text-fast")
     assert found.spec == TokenizerSpec("tf-text-fast", lower_case=False)
 
 
 def test_the_bundle_is_used_where_nothing_else_says_it(model: Path) -> None:
     claimed = contract("bert", lower_case=True, strip_accents=False, split_chinese=False)
-    found = chosen(model, claimed)
+    found = choose_source(model, claimed)
     assert found.spec is not None and found.spec.options == claimed.document["tokenizer"]["options"]
     assert "options as the bundle says" in found.origin
 
 
 def test_changing_the_case_changes_the_accents_too(model: Path) -> None:
-    found = chosen(model, LOWER, "--cased")
+    found = choose_source(model, LOWER, "--cased")
     assert found.spec is not None and not found.spec.strips_accents
 
 
@@ -95,13 +97,13 @@ def test_a_command_line_describes_the_same_tokenizer(spec: TokenizerSpec) -> Non
 def test_contradicting_options_are_refused(model: Path) -> None:
     for options in (["--tokenizer", "bert"], ["--cased"], ["--tokenizer-python", "p"]):
         with pytest.raises(UserError, match="expected one of the two"):
-            chosen(model, LOWER, "--tokenizer-model", str(model), *options)
+            choose_source(model, LOWER, "--tokenizer-model", str(model), *options)
     with pytest.raises(UserError, match="tf-text takes no --no-split-chinese"):
-        chosen(model, LOWER, "--tokenizer", "tf-text", "--no-split-chinese")
+        choose_source(model, LOWER, "--tokenizer", "tf-text", "--no-split-chinese")
 
 
 def test_other_versions_are_reported(model: Path) -> None:
-    source = chosen(model, LOWER)
+    source = choose_source(model, LOWER)
     here = source.versions()
     assert set(here) == {"python", "tokenizers"}
     for made, note in (

@@ -10,16 +10,16 @@ from support.quiet_tensorflow import tensorflow
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def raw(*more, end="\n"):
+def vocab_text(*more, end="\n"):
     return "".join(line + end for line in [*SPECIAL, *more]).encode()
 
 
-def parse(data):
+def parse_bytes(data):
     return parse_vocab(data, "v.txt")
 
 
 def test_ids_are_line_numbers():
-    vocab = parse(raw("中", "##a"))
+    vocab = parse_bytes(vocab_text("中", "##a"))
     assert vocab.tokens == [*SPECIAL, "中", "##a"]
     assert {role: (t.token, t.id) for role, t in vocab.special.items()} == {
         "pad": ("[PAD]", 0),
@@ -31,17 +31,17 @@ def test_ids_are_line_numbers():
 
 
 def test_only_a_line_feed_ends_a_line():
-    vocab = parse(raw("\u2028", "##\u2028", "a\x85b", "\u3000"))
+    vocab = parse_bytes(vocab_text("\u2028", "##\u2028", "a\x85b", "\u3000"))
     assert vocab.tokens[5:] == ["\u2028", "##\u2028", "a\x85b", "\u3000"]
 
 
-def test_a_last_line_may_lack_its_end():
-    assert parse(raw("a")[:-1]).tokens == parse(raw("a")).tokens
+def test_last_line_may_have_no_line_feed():
+    assert parse_bytes(vocab_text("a")[:-1]).tokens == parse_bytes(vocab_text("a")).tokens
 
 
-def test_crlf_throughout_is_taken_with_a_notice(tmp_path):
+def test_crlf_in_all_lines_is_accepted_with_a_notice(tmp_path):
     path = tmp_path / "v.txt"
-    path.write_bytes(raw("a", end="\r\n"))
+    path.write_bytes(vocab_text("a", end="\r\n"))
     notices: list[str] = []
     vocab = read_vocab(path, notices.append)
     assert vocab.tokens == [*SPECIAL, "a"]
@@ -51,7 +51,7 @@ def test_crlf_throughout_is_taken_with_a_notice(tmp_path):
 
 def test_a_plain_file_gets_no_notice(tmp_path):
     path = tmp_path / "v.txt"
-    path.write_bytes(raw())
+    path.write_bytes(vocab_text())
     notices: list[str] = []
     read_vocab(path, notices.append)
     assert notices == []
@@ -60,32 +60,32 @@ def test_a_plain_file_gets_no_notice(tmp_path):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\xef\xbb\xbf" + raw(), "v.txt line 1: begins with a byte order mark"),
-        (raw() + b"a\xff\n", "v.txt line 6: invalid UTF-8"),
-        (raw("a", "", "b"), "v.txt line 7: is blank"),
-        (raw("a", ""), "v.txt line 7: is blank"),
-        (raw("a ", "b"), "v.txt line 6: 'a ' begins or ends in white space"),
-        (raw() + b"a\r\nb\n", "v.txt line 6: has a carriage return"),
-        (raw("a\0"), "v.txt line 6: has a NUL"),
-        (raw().replace(b"[SEP]", b"[sep]"), "v.txt: no line is [SEP]"),
+        (b"\xef\xbb\xbf" + vocab_text(), "v.txt line 1: begins with a byte order mark"),
+        (vocab_text() + b"a\xff\n", "v.txt line 6: invalid UTF-8"),
+        (vocab_text("a", "", "b"), "v.txt line 7: is blank"),
+        (vocab_text("a", ""), "v.txt line 7: is blank"),
+        (vocab_text("a ", "b"), "v.txt line 6: 'a ' begins or ends in white space"),
+        (vocab_text() + b"a\r\nb\n", "v.txt line 6: has a carriage return"),
+        (vocab_text("a\0"), "v.txt line 6: has a NUL"),
+        (vocab_text().replace(b"[SEP]", b"[sep]"), "v.txt: no line is [SEP]"),
         (b"", "v.txt line 1: is blank"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(data, said):
+def test_errors_name_the_line(data, said):
     with pytest.raises(UserError) as caught:
-        parse(data)
+        parse_bytes(data)
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
 
 
-def test_a_token_on_several_lines_is_taken_with_a_notice(tmp_path):
+def test_token_on_several_lines_is_accepted_with_a_notice(tmp_path):
     path = tmp_path / "v.txt"
-    path.write_bytes(raw("a", "b", "a", "[MASK]"))
+    path.write_bytes(vocab_text("a", "b", "a", "[MASK]"))
     notices: list[str] = []
     vocab = read_vocab(path, notices.append)
     assert vocab.tokens == [*SPECIAL, "a", "b", "a", "[MASK]"]
     assert vocab.repeated == {"[MASK]": [5, 9], "a": [6, 8]}
-    # The last line's id, as Hugging Face's and Google's load_vocab have it.
+    # The last line's id, as in Hugging Face's and Google's load_vocab.
     assert vocab.special["mask"].id == 8
     assert len(notices) == 2
     assert "line 8: 'a' stands in line 6 already" in notices[1]
@@ -102,8 +102,8 @@ def test_a_token_on_several_lines_is_taken_with_a_notice(tmp_path):
         ("tf-text-fast", ["a", "a"], True),
     ],
 )
-def test_what_its_library_refuses_is_refused_with_advice_that_keeps_ids(algorithm, lines, refused):
-    vocab = parse(raw(*lines, "[unused1]"))
+def test_vocab_that_the_library_refuses_is_refused_with_advice(algorithm, lines, refused):
+    vocab = parse_bytes(vocab_text(*lines, "[unused1]"))
     if not refused:
         refuse_repeated(TokenizerSpec(algorithm), vocab)
         return
@@ -112,25 +112,25 @@ def test_what_its_library_refuses_is_refused_with_advice_that_keeps_ids(algorith
     assert "\n" not in str(caught.value)
 
 
-def test_tf_text_refuses_a_token_on_two_lines_itself():
-    """Breaks the day that the library takes such a vocab: then its rule is to be followed."""
+def test_tf_text_refuses_a_token_on_two_lines():
+    """Fails when the library accepts such a vocab: then its rule must be implemented."""
     tensorflow()
-    vocab = parse(raw("a", "a"))
+    vocab = parse_bytes(vocab_text("a", "a"))
     ids = {role: token.id for role, token in vocab.special.items()}
     for algorithm in ("tf-text", "tf-text-fast"):
         with pytest.raises(libraries.VocabRefused, match="(?i)same key|unique"):
             libraries.load_tokenizer(algorithm, {"lower_case": True}, vocab.tokens, ids)
 
 
-def test_hugging_face_takes_the_last_line_of_a_file_too(tmp_path):
+def test_hugging_face_uses_the_last_line(tmp_path):
     path = tmp_path / "v.txt"
-    path.write_bytes(raw("a", "b", "a"))
+    path.write_bytes(vocab_text("a", "b", "a"))
     theirs = BertWordPieceTokenizer(str(path)).encode("a b", add_special_tokens=False).ids
-    ours = make_reference(TokenizerSpec("bert"), parse(path.read_bytes())).encode(["a b"])
+    ours = make_reference(TokenizerSpec("bert"), parse_bytes(path.read_bytes())).encode(["a b"])
     assert ours == [theirs] == [[7, 6]]
 
 
-def test_sizes_of_vocab_and_embedding():
+def test_vocab_is_compared_with_the_embedding():
     assert compare_sizes("v.txt", 21128, 21128) is None
     assert compare_sizes("v.txt", 21128, 21136) == (
         "the model's embedding has 21136 rows, the vocab 21128 lines: "
@@ -141,6 +141,6 @@ def test_sizes_of_vocab_and_embedding():
     assert "remove" not in str(caught.value)
 
 
-def test_no_such_file(tmp_path):
+def test_missing_file_is_an_error(tmp_path):
     with pytest.raises(UserError, match="No such file or directory; give a vocab.txt"):
         read_vocab(tmp_path / "none.txt", print)

@@ -1,4 +1,4 @@
-"""Strangers' SavedModels: what computes passes, what could do more is refused before it loads."""
+"""Untrusted SavedModels that only compute are allowed, others are refused before loading."""
 
 import ast
 import os
@@ -16,10 +16,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from export.source import hub, messages
 from export.source.vetting import ALLOWED_FILE, allowed_ops, vet
 from support.errors import UserError
-from tests.python import strangers, zoo
-from tests.python.evil import EDITS, EVIL, nested
+from tests.python import untrusted_models, zoo
+from tests.python.malicious_graphs import EDITS, EVIL, nest_function
 
-# Ops that read, write, call out or stop the process: a sample, since the list names what is good.
+# Examples of ops that read, write, call out or stop the process; the list has only allowed ops.
 FORBIDDEN = """
 ReadFile WriteFile MatchingFiles WholeFileReaderV2 TextLineDataset TFRecordDatasetV2 LoadDataset
 SaveDatasetV2 Save SaveSlices Restore RestoreSlice ImmutableConst GenerateVocabRemapping
@@ -32,35 +32,37 @@ EXPORT = Path(__file__).parents[2] / "export"
 @pytest.mark.parametrize(
     "make",
     [
-        strangers.own_encoder,
-        strangers.own_tokenizer,
-        strangers.string_tokens,
-        strangers.vocab_table,
-        strangers.fast_tokenizer,
-        strangers.trained_keras,
+        untrusted_models.own_encoder,
+        untrusted_models.own_tokenizer,
+        untrusted_models.string_tokens,
+        untrusted_models.vocab_table,
+        untrusted_models.fast_tokenizer,
+        untrusted_models.trained_keras,
     ],
     ids=lambda make: make.__name__,
 )
 def test_honest_models_pass(make: Callable[[Path], Path], tmp_path: Path) -> None:
     made = make(tmp_path / "m")
-    # Honest, and whole: it loads.
+    # An allowed model loads.
     tf.saved_model.load(str(made))
     vet(made)
 
 
 @pytest.mark.parametrize("name", EVIL)
 @pytest.mark.parametrize("depth", ["plain", "nested"])
-def test_evil_op_is_refused_by_name(name: str, depth: str, tmp_path: Path) -> None:
+def test_harmful_op_is_refused_by_name(name: str, depth: str, tmp_path: Path) -> None:
     op, function = EVIL[name]
-    made = strangers.save(nested(function) if depth == "nested" else function, tmp_path / "m")
+    made = untrusted_models.save_function(
+        nest_function(function) if depth == "nested" else function, tmp_path / "m"
+    )
     with pytest.raises(UserError, match=rf"got .*{op}.*nothing was loaded"):
         hub.resolve(str(made))
 
 
-def test_it_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+def test_model_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
-    made = strangers.writes_when_loaded(tmp_path / "m", marker)
-    # That it would: loading writes the file.
+    made = untrusted_models.writes_when_loaded(tmp_path / "m", marker)
+    # Without the vetting, loading writes the file.
     tf.saved_model.load(str(made))
     assert marker.exists()
     marker.unlink()
@@ -71,21 +73,23 @@ def test_it_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def harmless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = strangers.save(strangers.length, tmp_path_factory.mktemp("harmless") / "m")
+    made = untrusted_models.save_function(
+        untrusted_models.string_lengths, tmp_path_factory.mktemp("harmless") / "m"
+    )
     vet(made)
     return made
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_edited_graph(name: str, harmless: Path, tmp_path: Path) -> None:
+def test_edited_graph_is_refused(name: str, harmless: Path, tmp_path: Path) -> None:
     change, message = EDITS[name]
-    made = strangers.edit(shutil.copytree(harmless, tmp_path / "m"), change)
+    made = untrusted_models.edit_graph(shutil.copytree(harmless, tmp_path / "m"), change)
     with pytest.raises(UserError, match=message):
         vet(made)
 
 
 @pytest.mark.parametrize("other", ["saved_model.cpb", "saved_model.pbtxt"])
-def test_second_graph_beside_the_first(other: str, harmless: Path, tmp_path: Path) -> None:
+def test_second_graph_is_vetted_too(other: str, harmless: Path, tmp_path: Path) -> None:
     made = Path(shutil.copytree(harmless, tmp_path / "m"))
     (made / other).touch()
     with pytest.raises(UserError, match=f"holds {other}, expected saved_model.pb alone"):
@@ -94,13 +98,13 @@ def test_second_graph_beside_the_first(other: str, harmless: Path, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def with_vocab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return strangers.vocab_table(tmp_path_factory.mktemp("vocab") / "m")
+    return untrusted_models.vocab_table(tmp_path_factory.mktemp("vocab") / "m")
 
 
 @pytest.mark.parametrize(
     "name", ["../../secret", "/etc/passwd", "..\\secret", "gs://bucket/vocab", "missing.txt"]
 )
-def test_asset_outside(name: str, with_vocab: Path, tmp_path: Path) -> None:
+def test_asset_outside_the_folder_is_refused(name: str, with_vocab: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").touch()
     made = shutil.copytree(with_vocab, tmp_path / "m")
 
@@ -108,10 +112,10 @@ def test_asset_outside(name: str, with_vocab: Path, tmp_path: Path) -> None:
         meta_graph.asset_file_def[0].filename = name
 
     with pytest.raises(UserError, match="got an asset .*, expected a file inside its folder"):
-        vet(strangers.edit(made, change))
+        vet(untrusted_models.edit_graph(made, change))
 
 
-def test_vocab_that_is_no_asset(with_vocab: Path, tmp_path: Path) -> None:
+def test_vocab_that_is_no_asset_is_refused(with_vocab: Path, tmp_path: Path) -> None:
     def take_away(meta_graph: Any) -> None:
         del meta_graph.asset_file_def[:]
 
@@ -123,12 +127,12 @@ def test_vocab_that_is_no_asset(with_vocab: Path, tmp_path: Path) -> None:
                 function.bound_inputs[:] = [other] * len(function.bound_inputs)
 
     for i, change in enumerate((take_away, bind_another)):
-        made = strangers.edit(shutil.copytree(with_vocab, tmp_path / str(i)), change)
+        made = untrusted_models.edit_graph(shutil.copytree(with_vocab, tmp_path / str(i)), change)
         with pytest.raises(UserError, match="on a file that is no asset"):
             vet(made)
 
 
-def test_links_out_and_odd_files(with_vocab: Path, tmp_path: Path) -> None:
+def test_links_out_and_special_files_are_refused(with_vocab: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("mine")
     made = Path(shutil.copytree(with_vocab, tmp_path / "m"))
@@ -146,7 +150,7 @@ def test_links_out_and_odd_files(with_vocab: Path, tmp_path: Path) -> None:
         vet(made)
 
 
-def test_list_of_allowed_ops() -> None:
+def test_list_of_allowed_ops_has_no_file_ops() -> None:
     names = ALLOWED_FILE.read_text(encoding="utf-8").splitlines()
     assert names == sorted(set(names))
     assert allowed_ops() == set(names)
@@ -201,8 +205,8 @@ def test_strings_in_a_message_are_all_found() -> None:
     }  # fmt: skip
 
 
-def words_of(node: ast.AST) -> set[str]:
-    """The names that a piece of a program uses or imports."""
+def names_in(node: ast.AST) -> set[str]:
+    """Returns the names that a syntax tree uses or imports."""
     if isinstance(node, ast.Name):
         return {node.id}
     if isinstance(node, ast.Attribute):
@@ -213,11 +217,11 @@ def words_of(node: ast.AST) -> set[str]:
 
 
 def test_nothing_in_export_runs_python_that_a_model_carries() -> None:
-    # load_model runs the code of a Lambda layer, a pickle anything at all.
+    # load_model runs the code of a Lambda layer, a pickle runs any code.
     runs = {"load_model", "pickle", "marshal", "dill", "joblib", "shelve", "allow_pickle", "eval"}
     for file in EXPORT.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            assert not words_of(node) & runs, file
+            assert not names_in(node) & runs, file
 
 
 def restored() -> Any:
@@ -245,7 +249,7 @@ def start_with_a_save(outputs: dict[str, Any]) -> Any:
     return saving()
 
 
-def fill_tables_with_a_save(outputs: dict[str, Any]) -> Any:
+def initialise_tables_with_a_save(outputs: dict[str, Any]) -> Any:
     zoo.tf1.add_to_collection(zoo.tf1.GraphKeys.TABLE_INITIALIZERS, saving())
 
 
@@ -258,23 +262,23 @@ def initialise_a_local_variable_with_a_restore(outputs: dict[str, Any]) -> Any:
     )
 
 
-# What a TF1 graph can do with a checkpoint op that is not its saver's, when it is loaded or run.
+# Uses of a checkpoint op that is not the saver's, when a TF1 model is loaded or run.
 TF1_EVIL = {
     "answer": (answer_with_a_restore, "op RestoreV2 outside the saver"),
     "wait": (wait_for_a_save, "op SaveV2 outside the saver"),
     "start": (start_with_a_save, "op SaveV2 outside the saver"),
-    "tables": (fill_tables_with_a_save, "op SaveV2 outside the saver"),
+    "tables": (initialise_tables_with_a_save, "op SaveV2 outside the saver"),
     "local variable": (initialise_a_local_variable_with_a_restore, "op RestoreV2 outside the sav"),
 }
 
 
 def tf1_model(out: Path, add: Callable[[dict[str, Any]], Any]) -> Path:
-    """A TF1 model to whose graph something was added, which may give what is run at the start."""
+    """Saves a TF1 model with an addition to its graph; `add` may return the initialiser."""
     with tf.Graph().as_default(), zoo.tf1.Session() as session:
-        given, outputs = zoo.graph1()
+        placeholders, outputs = zoo.tf1_graph()
         session.run(zoo.tf1.global_variables_initializer())
         start = add(outputs)
-        zoo.tf1.saved_model.simple_save(session, str(out), given, outputs, start)
+        zoo.tf1.saved_model.simple_save(session, str(out), placeholders, outputs, start)
     return out
 
 
@@ -286,7 +290,7 @@ def test_checkpoint_ops_of_tf1_that_would_run_are_refused(name: str, tmp_path: P
 
 
 @pytest.mark.parametrize("add", [lambda outputs: saving() and None, lambda outputs: None])
-def test_checkpoint_ops_of_tf1_that_nobody_runs_pass(
+def test_checkpoint_ops_of_tf1_that_never_run_are_allowed(
     add: Callable[[dict[str, Any]], Any], tmp_path: Path
 ) -> None:
     made = tf1_model(tmp_path / "m", add)
@@ -295,14 +299,14 @@ def test_checkpoint_ops_of_tf1_that_nobody_runs_pass(
     assert not Path("/tmp/evil.index").exists()
 
 
-def test_the_usual_recipe_of_tf1_passes(tmp_path: Path) -> None:
+def test_usual_tf1_model_is_allowed(tmp_path: Path) -> None:
     # Saver.restore, a sharded saver and init_from_checkpoint in one graph.
     vet(zoo.tf1_restored(tmp_path / "m"))
     vet(zoo.tf1_strings(tmp_path / "strings", asset=True))
 
 
-def test_an_asset_of_tf1_outside(tmp_path: Path) -> None:
-    # Its list of assets is a collection.
+def test_tf1_asset_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    # TF1's list of assets is a collection.
     made = zoo.tf1_strings(tmp_path / "m", asset=True)
     (tmp_path / "secret").touch()
 
@@ -311,4 +315,4 @@ def test_an_asset_of_tf1_outside(tmp_path: Path) -> None:
         listed.value = listed.value.replace(b"m.vocab.txt", b"../secret.x")
 
     with pytest.raises(UserError, match="got an asset '../secret.x', expected a file inside"):
-        vet(strangers.edit(made, change))
+        vet(untrusted_models.edit_graph(made, change))

@@ -1,4 +1,4 @@
-"""Weights in fewer bits, the preflight, and what both refuse."""
+"""Weights in fewer bits, the preflight, and the refusals of both."""
 
 import json
 import subprocess
@@ -11,14 +11,14 @@ from parity_tests.runners.runners import find_node
 from support.errors import UserError
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
-from tests.python.graphs import frozen_of
+from tests.python.graphs import freeze_function
 
 tf, _ = tensorflow()
 IDS = tf.TensorSpec([None, None], tf.int32, "input_ids")
 
 
-def small(scale=1.0):
-    """A table of rows, a kernel, a bias."""
+def small_graph(scale=1.0):
+    """Makes a graph with a table, a kernel and a bias."""
     generator = np.random.default_rng(0)
     table = tf.Variable(generator.normal(size=(9, 4)).astype(np.float32), name="table")
     kernel = tf.Variable(scale * generator.normal(size=(4, 6)).astype(np.float32), name="kernel")
@@ -27,7 +27,7 @@ def small(scale=1.0):
     def model(ids):
         return {"out": tf.tensordot(tf.gather(table, ids), kernel, 1) + bias}
 
-    return frozen_of(model, [table, kernel, bias], IDS)[0]
+    return freeze_function(model, [table, kernel, bias], IDS)[0]
 
 
 @pytest.mark.parametrize(
@@ -39,23 +39,23 @@ def small(scale=1.0):
         ("uint8", {"table": "uint16", "kernel": "uint8"}),
     ],
 )
-def test_matrices_are_stored_in_fewer_bits_and_vectors_never(dtype, stored):
+def test_only_matrices_are_stored_in_fewer_bits(dtype, stored):
     from export.graph.stored_dtypes import choose_stored_dtypes
 
-    names = choose_stored_dtypes(small(), dtype)
+    names = choose_stored_dtypes(small_graph(), dtype)
     assert {name.removeprefix("weights/"): kind for name, kind in names.items()} == stored
 
 
 def test_a_weight_beyond_float16_stays_float32():
     from export.graph.stored_dtypes import choose_stored_dtypes
 
-    assert set(choose_stored_dtypes(small(1e6), "float16")) == {"weights/table"}
+    assert set(choose_stored_dtypes(small_graph(1e6), "float16")) == {"weights/table"}
 
 
 def test_accuracy_is_that_of_the_rounded_weights():
     from export.graph.stored_dtypes import choose_stored_dtypes, measure_accuracy, run_as_stored
 
-    frozen = small()
+    frozen = small_graph()
     feeds = {"input_ids": np.arange(6, dtype=np.int32).reshape(2, 3)}
     expected = frozen.run(feeds)
     weights = {name.removeprefix("weights/"): value for name, value in frozen.weights.items()}
@@ -72,7 +72,7 @@ def test_accuracy_is_that_of_the_rounded_weights():
     assert measure_accuracy(plain, expected, whole)["out"] == {"max_abs": 0.0, "cosine": 1.0}
 
 
-def test_over_the_budget_is_refused_unless_forced():
+def test_difference_over_the_budget_is_refused_unless_forced():
     from export.graph.stored_dtypes import derive_budgets, refuse_over_budget
     from numerics.budgets import Cost
 
@@ -83,7 +83,7 @@ def test_over_the_budget_is_refused_unless_forced():
         got = {"out": truth["out"] + np.float32(moved)}
         refuse_over_budget(got, truth, whole, allowed, dtype=dtype, force=force)
 
-    # Half a unit for the eight bits, 8 x 1e-6 for float32, both of a scale of 1; rounded upward.
+    # Half a unit for the eight bits, 8 x 1e-6 for float32, both for a scale of 1; rounded up.
     assert allowed["out"].atol == 0.51
     refuse(0.5)
     with pytest.raises(UserError, match="with uint8 weights out is off by 1 "):
@@ -93,7 +93,7 @@ def test_over_the_budget_is_refused_unless_forced():
         refuse(float("nan"), "float32")
 
 
-def test_a_model_that_loses_all_in_float32_is_refused_unless_forced():
+def test_model_that_is_useless_in_float32_is_refused_unless_forced():
     from export.graph.stored_dtypes import derive_budgets
     from numerics.budgets import Cost
 
@@ -107,13 +107,13 @@ def test_a_model_that_loses_all_in_float32_is_refused_unless_forced():
 def test_the_preflight_names_what_no_backend_has():
     from export.graph import preflight
 
-    preflight.check_kernels(small())
+    preflight.check_kernels(small_graph())
     table = tf.Variable(np.ones((9, 4), np.float32))
     rows = lambda ids: tf.gather(table, ids)  # noqa: E731
-    odd, _ = frozen_of(lambda ids: {"out": tf.math.xlogy(rows(ids), rows(ids))}, [table], IDS)
+    odd, _ = freeze_function(lambda ids: {"out": tf.math.xlogy(rows(ids), rows(ids))}, [table], IDS)
     with pytest.raises(UserError, match="no Xlogy of float32 on wasm and cpu"):
         preflight.check_kernels(odd)
-    half, _ = frozen_of(
+    half, _ = freeze_function(
         lambda ids: {"out": tf.cast(tf.cast(tf.gather(table, ids), tf.float16), tf.float32)},
         [table],
         IDS,
@@ -123,10 +123,10 @@ def test_the_preflight_names_what_no_backend_has():
 
 
 def test_the_kernel_list_is_that_of_the_installed_backends():
-    """Made anew: node node_bridge/backends/kernels.js > export/graph/kernels.json"""
+    """To update it: node node_bridge/backends/kernels.js > export/graph/kernels.json"""
     script = ROOT / "node_bridge" / "backends" / "kernels.js"
     done = subprocess.run([find_node(), script], capture_output=True, check=True)
-    committed = (ROOT / "export" / "kernels.json").read_text("utf-8")
+    committed = (ROOT / "export" / "graph" / "kernels.json").read_text("utf-8")
     assert json.loads(committed) == json.loads(done.stdout)
 
 
@@ -146,5 +146,5 @@ def test_node_reads_what_was_stored(tmp_path, embedded, dtype, smaller):
     answer = json.loads(done.stdout)
     assert answer["passed"]
     for row in answer["checks"][1:]:
-        # What Node is off by is what the exporter said the rounding costs.
+        # Node's difference is the cost of rounding that the exporter measured.
         assert row["maxAbs"] == pytest.approx(measured[row["name"]]["max_abs"], rel=0.1)

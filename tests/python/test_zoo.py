@@ -1,4 +1,4 @@
-"""What `inspect` says of a model is what the export of it does, for every make of model."""
+"""The verdict of `inspect` is the result of the export, for every kind of model."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from export.graph.verdict import assess_model, require_exportable
 from export.inspection import inspect_model
 from export.source import messages
 from export.source.signature_choice import AskedSignature, asked_from_options
-from tests.python import strangers, zoo
+from tests.python import untrusted_models, zoo
 from tests.python.conftest import ROOT
 
 REFUSED = [name for name, (_, end) in zoo.ZOO.items() if end and name != "loop"]
@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(root: Path) -> Any:
-    """A model of the zoo by name, made once."""
+    """Returns a function that makes a model of the zoo by name, once."""
 
     def of(name: str) -> Path:
         out = root / "models" / name.replace(" ", "_")
@@ -44,7 +44,7 @@ def made(root: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def exported(root: Path, made: Any) -> Any:
-    """The bundle of a model of the zoo and what was said meanwhile, made once for each options."""
+    """Returns a function that exports a model of the zoo once; it returns bundle and messages."""
     done: dict[tuple[str, ...], tuple[Path, list[str]]] = {}
 
     def of(name: str, *options: str) -> tuple[Path, list[str]]:
@@ -52,31 +52,41 @@ def exported(root: Path, made: Any) -> Any:
         if key not in done:
             out = root / "bundles" / str(len(done))
             lines: list[str] = []
-            export(made(name), root / "vocab.txt", out, options, lines)
+            run_export(made(name), root / "vocab.txt", out, options, lines)
             done[key] = out, lines
         return done[key]
 
     return of
 
 
-def export(model: Path, vocab: Path, out: Path, options: tuple[str, ...], lines: list[str]) -> None:
-    """`python -m export model`, the talk into `lines`."""
+def run_export(
+    model: Path, vocab: Path, out: Path, options: tuple[str, ...], lines: list[str]
+) -> None:
+    """Runs `python -m export model`.
+
+    Args:
+        model: the model.
+        vocab: its vocab.
+        out: the directory of the bundle.
+        options: further options.
+        lines: gets the progress messages.
+    """
     from export import __main__ as command
 
     arguments = ["model", str(model), "--vocab", str(vocab), "--out", str(out)]
-    given = command.build_parser().parse_args([*arguments, "--tokenizer", "chars", *options])
+    parsed = command.build_parser().parse_args([*arguments, "--tokenizer", "chars", *options])
     request = exporter.ExportRequest(
-        handle=given.handle,
-        tokenizer=command.choice_from_options(given),
-        asked=asked_from_options(given),
-        with_saved_model=given.with_saved_model,
+        handle=parsed.handle,
+        tokenizer=command.choice_from_options(parsed),
+        asked=asked_from_options(parsed),
+        with_saved_model=parsed.with_saved_model,
         own=True,
     )
-    exporter.export_model(request, given.out, lines.append)
+    exporter.export_model(request, parsed.out, lines.append)
 
 
-def verified(bundle: Path) -> dict[str, Any]:
-    """What `verify.js` says of a bundle on cpu, which every op of the zoo is right on."""
+def run_verify(bundle: Path) -> dict[str, Any]:
+    """Runs `verify.js` on cpu, where every op of the zoo is correct."""
     command = ["node", "node_bridge/verify.js", "--bundle", str(bundle), "--backend", "cpu"]
     run = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True)
     assert run.stdout, run.stderr
@@ -90,19 +100,19 @@ def contract_of(bundle: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", EXPORTED)
-def test_what_inspect_allows_is_exported_and_holds_in_node(
+def test_models_that_inspect_allows_are_exported_and_correct_in_node(
     name: str, made: Any, exported: Any
 ) -> None:
     verdict = inspect_model(str(made(name))).verdict
     assert verdict.exportable, verdict.reason
     bundle, _ = exported(name)
-    found = verified(bundle)
+    found = run_verify(bundle)
     assert found["passed"], found["checks"]
     assert len(found["checks"]) == 1 + len(contract_of(bundle)["outputs"])
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_inspect_refuses_is_refused_by_the_export_in_the_same_line(
+def test_export_refuses_with_the_line_of_inspect(
     name: str, root: Path, made: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = made(name)
@@ -116,8 +126,8 @@ def test_what_inspect_refuses_is_refused_by_the_export_in_the_same_line(
     assert not out.exists()
 
 
-def test_control_flow_is_named_as_open(made: Any) -> None:
-    # Whether its rounds can be counted shows only in the loaded graph.
+def test_control_flow_makes_the_verdict_uncertain(made: Any) -> None:
+    # Only the loaded graph shows whether the number of rounds is known.
     verdict = inspect_model(str(made("loop"))).verdict
     assert verdict.exportable and not verdict.certain
     assert "it has control flow (" in verdict.reason
@@ -146,7 +156,7 @@ def test_fixed_shapes_are_in_the_contract_and_the_golden_cases_fit(
     ids, mask = golden["input_ids"], golden["attention_mask"]
     assert len(ids) > 3
     assert ids.shape[1] == contract["max_length"]
-    # The source itself, a piece at a time as it wants them, the surplus rows of zeros.
+    # The source itself, batch by batch; the last batch is padded with rows of zeros.
     rows = batch if isinstance(batch, int) else len(ids)
     source = tf.saved_model.load(str(made(name))).signatures["serving_default"]
     for start in range(0, len(ids), rows):
@@ -163,8 +173,8 @@ def test_fixed_shapes_are_in_the_contract_and_the_golden_cases_fit(
             )
 
 
-def test_any_number_of_texts_goes_through_a_fixed_batch(exported: Any, tmp_path: Path) -> None:
-    # 1 to 7 texts through a model of 3 x 16, against the same weights with free axes.
+def test_fixed_batch_model_takes_any_number_of_texts(exported: Any, tmp_path: Path) -> None:
+    # 1 to 7 texts through a model of 3 x 16, compared with the same weights with free axes.
     bundles = [exported(name)[0] for name in ("3 x 16", "free")]
     command = ["node", str(Path(__file__).with_name("fixed_against_free.js")), *map(str, bundles)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -179,7 +189,7 @@ def test_every_bundle_takes_int32(name: str, exported: Any) -> None:
     assert {spec["dtype"] for spec in specs} == {"int32"}
     other = "token_type_ids" if name == "bert4keras" else "attention_mask"
     assert {spec["role"] for spec in specs} == {"input_ids", other}
-    # Native TensorFlow would want the model's own dtypes.
+    # Native TensorFlow would need the model's own dtypes.
     assert not (bundle / "saved_model").exists()
     assert any("takes other dtypes than int32" in line for line in lines)
 
@@ -189,11 +199,11 @@ def test_a_fixed_shape_keeps_its_saved_model(exported: Any) -> None:
     assert (bundle / "saved_model" / "saved_model.pb").exists()
 
 
-def test_numbered_outputs_are_told_at_export_with_the_option_to_give(exported: Any) -> None:
+def test_numbered_outputs_are_reported_with_the_option_to_use(exported: Any) -> None:
     bundle, lines = exported("keras 3")
     assert {spec["role"] for spec in contract_of(bundle)["outputs"]} == {"output_0", "output_1"}
-    (told,) = [line for line in lines if line.startswith("outputs: ")]
-    assert "output_0 float32[batch, sequence, 4] has no role; output_1 float32[batch, 4]" in told
+    (message,) = [line for line in lines if line.startswith("outputs: ")]
+    assert "output_0 float32[batch, sequence, 4] has no role; output_1 float32[batch, 4]" in message
     (notice,) = [line for line in lines if line.startswith("notice: no output is seq")]
     assert "--output sequence_output=output_0;" in notice
     options = ["--output", "sequence_output=output_0", "--output", "pooled_output=output_1"]
@@ -203,7 +213,7 @@ def test_numbered_outputs_are_told_at_export_with_the_option_to_give(exported: A
     assert not any("no output is sequence_output" in line for line in lines)
 
 
-def test_model_gardens_numbered_outputs_are_told_by_structure(exported: Any, made: Any) -> None:
+def test_model_garden_s_numbered_outputs_get_roles_by_structure(exported: Any, made: Any) -> None:
     bundle, _ = exported("model garden")
     roles = {spec["name"]: spec["role"] for spec in contract_of(bundle)["outputs"]}
     assert roles["bert_encoder_4"] == "sequence_output"
@@ -213,11 +223,11 @@ def test_model_gardens_numbered_outputs_are_told_by_structure(exported: Any, mad
     assert inspect_model(str(made("model garden"))).verdict.exportable
 
 
-def test_an_input_of_any_name_is_told_by_an_option(exported: Any) -> None:
+def test_input_option_sets_the_role_of_an_input(exported: Any) -> None:
     bundle, _ = exported("odd name", "--input", "input_ids=foo")
     roles = {spec["name"]: spec["role"] for spec in contract_of(bundle)["inputs"]}
     assert roles == {"attention_mask": "attention_mask", "foo": "input_ids"}
-    assert verified(bundle)["passed"]
+    assert run_verify(bundle)["passed"]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +252,7 @@ def test_an_input_of_any_name_is_told_by_an_option(exported: Any) -> None:
         ("hub module", ["--tags", "serve"], "got graphs with the tags '', 'train', expected one"),
     ],
 )
-def test_options_that_fit_nothing_are_one_line(
+def test_wrong_role_options_are_one_line(
     name: str,
     options: list[str],
     said: str,
@@ -254,13 +264,13 @@ def test_options_that_fit_nothing_are_one_line(
     assert main([*arguments, "--out", str(root / "refused"), *options]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
-    # inspect says the same.
+    # inspect reports the same.
     if "each role once" not in said:
         assert main(["inspect", str(made(name)), *options]) == 0
         assert said in capsys.readouterr().out
 
 
-def test_a_signature_is_named_by_an_option(exported: Any) -> None:
+def test_signature_option_chooses_the_signature(exported: Any) -> None:
     bundle, _ = exported("two signatures", "--signature", "b")
     assert contract_of(bundle)["signature"] == {"name": "b", "tags": ["serve"]}
 
@@ -273,12 +283,12 @@ def test_a_signature_is_named_by_an_option(exported: Any) -> None:
         (["--signature", "tokens", "--tags", "train"], {"name": "tokens", "tags": ["train"]}, 0.5),
     ],
 )
-def test_hub_module_of_tf1(
+def test_tf1_hub_module_is_exported(
     options: list[str], signature: dict[str, Any], factor: float, exported: Any
 ) -> None:
     bundle, _ = exported("hub module", *options)
     assert contract_of(bundle)["signature"] == signature
-    # The same weights without any hub around them.
+    # The same weights without a hub module.
     plain, _ = exported("tf1")
     got, expected = (load_file(b / "golden.safetensors") for b in (bundle, plain))
     np.testing.assert_allclose(
@@ -289,7 +299,7 @@ def test_hub_module_of_tf1(
 @pytest.mark.parametrize(
     "name", ["tf1", "tf1 resource", "tf1 restored", "tf1 partitioned", "hub module"]
 )
-def test_tf1_weights_have_their_variables_names_and_values(name: str, exported: Any) -> None:
+def test_tf1_weights_have_the_variables_names_and_values(name: str, exported: Any) -> None:
     options = ["--signature", "tokens"] if name == "hub module" else []
     bundle, _ = exported(name, *options)
     (group,) = json.loads((bundle / "model.json").read_text())["weightsManifest"]
@@ -299,7 +309,7 @@ def test_tf1_weights_have_their_variables_names_and_values(name: str, exported: 
     assert "weights/bert/pooler/dense/kernel" in shapes
 
 
-def test_partitions_are_put_together_in_the_order_of_the_lookup(exported: Any) -> None:
+def test_partitions_are_merged_in_the_order_of_the_lookup(exported: Any) -> None:
     bundle, _ = exported("tf1 partitioned")
     (group,) = json.loads((bundle / "model.json").read_text())["weightsManifest"]
     data = b"".join((bundle / path).read_bytes() for path in group["paths"])
@@ -309,9 +319,9 @@ def test_partitions_are_put_together_in_the_order_of_the_lookup(exported: Any) -
         if weight["name"] == "weights/bert/word_embeddings":
             rows = np.frombuffer(data[offset : offset + size], np.float32).reshape(weight["shape"])
         offset += size
-    # The variable is cut in 3 parts of 4 rows, and a lookup deals the ids out in turn: id 5 is the
+    # The variable has 3 parts of 4 rows, and a lookup distributes the ids in turn: id 5 is the
     # second row of part 2, which is row 9 of the whole.
-    whole = zoo.table("word_embeddings", zoo.VOCAB, zoo.HIDDEN)
+    whole = zoo.seeded_values("word_embeddings", zoo.VOCAB, zoo.HIDDEN)
     expected = whole[[0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]]
     np.testing.assert_array_equal(rows, expected)
 
@@ -319,7 +329,7 @@ def test_partitions_are_put_together_in_the_order_of_the_lookup(exported: Any) -
 def test_a_tokenizer_is_not_exported_as_a_model(tmp_path: Path) -> None:
     from support.errors import UserError
 
-    tokenizer = strangers.own_tokenizer(tmp_path / "tokenizer")
+    tokenizer = untrusted_models.own_tokenizer(tmp_path / "tokenizer")
     message = messages.read_saved_model(tokenizer)
     assert assess_model(tokenizer, message, AskedSignature()).contract == "tokenizer"
     with pytest.raises(UserError, match=re.escape("vocab --tokenizer-model")):
@@ -332,7 +342,7 @@ def test_max_length_is_what_the_model_runs_on(name: str, exported: Any) -> None:
     bundle, lines = exported(name)
     assert contract_of(bundle)["max_length"] == zoo.POSITIONS - 1
     assert any(line.startswith(f"a text may have {zoo.POSITIONS - 1} positions") for line in lines)
-    # Without a special token, as many tokens as that, in Node.
+    # In Node, without special tokens, the same number of tokens.
     long = json.dumps({"text": "你" * 2 * zoo.POSITIONS})
     command = ["node", "node_bridge/encode.js", "--bundle", str(bundle), "--jsonl"]
     out = bundle.with_suffix(".safetensors")

@@ -1,5 +1,5 @@
 /**
- * Prints, as JSON, which attributes of each op TF.js's converter reads (pairs with test_kernels.py).
+ * Prints, as JSON, which attributes of each op TF.js's converter reads, for test_kernels.py.
  */
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,7 +1,7 @@
-"""Small SavedModels as people save them: of every make, dtype and shape that an export may meet.
+"""Small SavedModels of every tool, dtype and shape that an export may get.
 
-Each is a few lines of a transformer-like encoder: an embedding with positions, one attention that
-heeds the mask, a layer norm and a pooler.
+Each is a small transformer-like encoder: an embedding with positions, one masked attention, a layer
+norm and a pooler.
 """
 
 import shutil
@@ -21,18 +21,24 @@ TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "这", "�
 FREE = (None, None)
 
 
-def table(name: str, *shape: int) -> Any:
-    """Seeded values: another name, other values."""
+def seeded_values(name: str, *shape: int) -> Any:
+    """Returns random values, seeded by the name."""
     seed = sum(map(ord, name))
     return np.random.default_rng(seed).normal(0, 0.5, shape).astype(np.float32)
 
 
-def encoded(
+def run_encoder(
     get: Callable[..., Any], ids: Any, mask: Any, types: Any = None, counted: bool = False
 ) -> tuple[Any, Any]:
-    """The encoder: `get(name, *shape)` gives a weight. Returns its two outputs.
+    """Runs the encoder and returns its two outputs.
 
-    `counted`: positions are counted from the id of [PAD] + 1 and [PAD] has none, as in RoBERTa.
+    Args:
+        get: returns a weight for a name and a shape.
+        ids: the ids.
+        mask: the attention mask.
+        types: the token types, if any.
+        counted: whether positions are counted from the id of [PAD] + 1 and [PAD] has none, as in
+            RoBERTa.
     """
     words = get("word_embeddings", VOCAB, HIDDEN)
     x = tf1.nn.embedding_lookup(words, ids)
@@ -63,7 +69,7 @@ class Weights(tf.Module):  # type: ignore[misc]
 
     def get(self, name: str, *shape: int) -> tf.Variable:
         if name not in self.by_name:
-            self.by_name[name] = tf.Variable(table(name, *shape), name=name)
+            self.by_name[name] = tf.Variable(seeded_values(name, *shape), name=name)
         return self.by_name[name]
 
 
@@ -78,15 +84,27 @@ def tf2(
     counted: bool = False,
     resource: Any = None,
 ) -> Path:
-    """A plain `tf.Module`; `change` alters the sequence before it leaves, `resource` is kept."""
+    """Saves a plain `tf.Module`.
+
+    Args:
+        out: the directory.
+        shape: the shape of the inputs.
+        dtypes: the dtypes of ids and mask.
+        change: changes the sequence output.
+        names: the names of ids and mask.
+        outputs: the names of the outputs.
+        signatures: the names of the signatures.
+        counted: see `run_encoder`.
+        resource: a resource that the module owns.
+    """
     module = Weights()
     module.resource = resource
     with tf.init_scope():
-        encoded(module.get, tf.zeros([1, 2], tf.int32), tf.ones([1, 2], tf.int32))
+        run_encoder(module.get, tf.zeros([1, 2], tf.int32), tf.ones([1, 2], tf.int32))
 
-    def serve(**given: Any) -> dict[str, Any]:
-        ids = tf.cast(given[names[0]], tf.int32)
-        x, pooled = encoded(module.get, ids, given[names[1]], counted=counted)
+    def serve(**placeholders: Any) -> dict[str, Any]:
+        ids = tf.cast(placeholders[names[0]], tf.int32)
+        x, pooled = run_encoder(module.get, ids, placeholders[names[1]], counted=counted)
         return {outputs[0]: change(x, ids), outputs[1]: pooled}
 
     specs = {n: tf.TensorSpec(shape, d, n) for n, d in zip(names, dtypes, strict=True)}
@@ -98,7 +116,7 @@ def tf2(
 
 
 def keras3(out: Path, length: int | None = None) -> Path:
-    """Keras 3's `export` of a model with a list of outputs, which it only numbers."""
+    """Saves with Keras 3's `export` a model with a list of outputs, which Keras numbers."""
     layers = keras.layers
     ids = keras.Input((length,), dtype="int32", name="input_ids")
     mask = keras.Input((length,), dtype="int32", name="attention_mask")
@@ -111,7 +129,7 @@ def keras3(out: Path, length: int | None = None) -> Path:
 
 
 def bert4keras(out: Path) -> Path:
-    """Keras 2 with inputs as keras-bert and bert4keras call them, float32 by default."""
+    """Saves with Keras 2, with the inputs' names of keras-bert and bert4keras, in float32."""
     layers = tf_keras.layers
     ids, types = (tf_keras.Input((None,), name=f"Input-{n}") for n in ("Token", "Segment"))
     x = layers.Embedding(VOCAB, HIDDEN)(ids) + layers.Embedding(2, HIDDEN)(types)
@@ -123,18 +141,18 @@ def bert4keras(out: Path) -> Path:
 
 
 def model_garden(out: Path) -> Path:
-    """Model Garden's export: one encoder layer, whose outputs Keras numbers.
+    """Saves as Model Garden does: one encoder layer, whose outputs Keras numbers.
 
     `default` and `pooled_output` are one tensor, and so are the last of the layers' outputs and
     `sequence_output`: Keras calls them bert_encoder, bert_encoder_1 and so on.
     """
     module = Weights()
     with tf.init_scope():
-        encoded(module.get, tf.zeros([1, 2], tf.int32), tf.ones([1, 2], tf.int32))
+        run_encoder(module.get, tf.zeros([1, 2], tf.int32), tf.ones([1, 2], tf.int32))
         module.get("second", HIDDEN, HIDDEN)
 
     def serve(input_word_ids: Any, input_mask: Any, input_type_ids: Any) -> dict[str, Any]:
-        first, _ = encoded(module.get, input_word_ids, input_mask)
+        first, _ = run_encoder(module.get, input_word_ids, input_mask)
         first += 0.01 * tf.cast(input_type_ids, tf.float32)[..., None]
         last = first + tf.tanh(tf.matmul(first, module.get("second")))
         pooled = last[:, 0] * 0.5
@@ -149,7 +167,7 @@ def model_garden(out: Path) -> Path:
 
 
 def string_table(file: Path | None) -> Any:
-    """TF1's lookup table of the tokens; from a file as an asset, or from a constant."""
+    """Makes TF1's lookup table of the tokens, from a file as an asset, or from a constant."""
     if file is None:
         keys = tf.constant(TOKENS)
         values = tf.range(VOCAB, dtype=tf.int64)
@@ -163,15 +181,15 @@ def string_table(file: Path | None) -> Any:
     return tf.lookup.StaticHashTable(initial, 1)
 
 
-def graph1(resource: bool = False, parts: int | None = None) -> tuple[dict[str, Any], ...]:
-    """The encoder in the current TF1 graph: its placeholders and outputs by name."""
+def tf1_graph(resource: bool = False, parts: int | None = None) -> tuple[dict[str, Any], ...]:
+    """Adds the encoder to the current TF1 graph; returns placeholders and outputs by name."""
 
     def get(name: str, *shape: int) -> Any:
         partitioned = parts is not None and name == "word_embeddings"
 
         def initial(size: Any, dtype: Any = None, partition_info: Any = None) -> Any:
             start = partition_info.var_offset[0] if partition_info else 0
-            return tf.constant(table(name, *shape)[start : start + size[0]])
+            return tf.constant(seeded_values(name, *shape)[start : start + size[0]])
 
         return tf1.get_variable(
             name,
@@ -182,26 +200,26 @@ def graph1(resource: bool = False, parts: int | None = None) -> tuple[dict[str, 
         )
 
     names = ("input_ids", "input_mask", "segment_ids")
-    given = {name: tf1.placeholder(tf.int32, FREE, name) for name in names}
+    placeholders = {name: tf1.placeholder(tf.int32, FREE, name) for name in names}
     with tf1.variable_scope("bert", reuse=tf1.AUTO_REUSE):
-        x, pooled = encoded(get, *given.values())
-    return given, {"sequence_output": x, "pooled_output": pooled}
+        x, pooled = run_encoder(get, *placeholders.values())
+    return placeholders, {"sequence_output": x, "pooled_output": pooled}
 
 
 def tf1_simple(out: Path, resource: bool = False, parts: int | None = None) -> Path:
-    """`simple_save` of fresh variables."""
+    """Saves new variables with `simple_save`."""
     with tf.Graph().as_default(), tf1.Session() as session:
-        given, outputs = graph1(resource, parts)
+        placeholders, outputs = tf1_graph(resource, parts)
         session.run(tf1.global_variables_initializer())
-        tf1.saved_model.simple_save(session, str(out), given, outputs)
+        tf1.saved_model.simple_save(session, str(out), placeholders, outputs)
     return out
 
 
 def tf1_restored(out: Path) -> Path:
-    """The usual recipe: variables of a checkpoint, by two savers and `init_from_checkpoint`."""
+    """Saves variables of a checkpoint, with two savers and `init_from_checkpoint`, as is usual."""
     checkpoint = str(out.with_name(f"{out.name}.ckpt"))
     with tf.Graph().as_default(), tf1.Session() as session:
-        given, outputs = graph1()
+        placeholders, outputs = tf1_graph()
         session.run(tf1.global_variables_initializer())
         saver = tf1.train.Saver()
         tf1.add_to_collection(tf1.GraphKeys.SAVERS, saver)
@@ -210,12 +228,12 @@ def tf1_restored(out: Path) -> Path:
         names = {v.op.name: v.op.name for v in tf1.trainable_variables()}
         tf1.train.init_from_checkpoint(checkpoint, names)
         saver.restore(session, checkpoint)
-        tf1.saved_model.simple_save(session, str(out), given, outputs)
+        tf1.saved_model.simple_save(session, str(out), placeholders, outputs)
     return out
 
 
 def tf1_strings(out: Path, asset: bool = False) -> Path:
-    """Token strings through a table that the loader has to fill."""
+    """Saves a model of token strings with a table that the loader must initialise."""
     file = out.with_name(f"{out.name}.vocab.txt") if asset else None
     with tf.Graph().as_default(), tf1.Session() as session:
         tokens = tf1.placeholder(tf.string, FREE, "tokens")
@@ -223,10 +241,12 @@ def tf1_strings(out: Path, asset: bool = False) -> Path:
         ids = tf.where(tf.equal(tokens, ""), tf.zeros_like(ids), ids)
 
         def get(name: str, *shape: int) -> Any:
-            return tf1.get_variable(name, initializer=table(name, *shape), use_resource=False)
+            return tf1.get_variable(
+                name, initializer=seeded_values(name, *shape), use_resource=False
+            )
 
         with tf1.variable_scope("bert"):
-            x, pooled = encoded(get, ids, tf.ones_like(ids))
+            x, pooled = run_encoder(get, ids, tf.ones_like(ids))
         session.run([tf1.global_variables_initializer(), tf1.tables_initializer()])
         outputs = {"sequence_output": x, "pooled_output": pooled}
         init = tf1.tables_initializer()
@@ -235,50 +255,53 @@ def tf1_strings(out: Path, asset: bool = False) -> Path:
 
 
 def hub_module(out: Path) -> Path:
-    """A hub.Module of TF1: graphs with the tags [] and train, signatures tokens and mlm."""
+    """Saves a TF1 hub.Module: graphs with the tags [] and train, signatures tokens and mlm."""
     shutil.rmtree(out, ignore_errors=True)
     builder = tf1.saved_model.Builder(str(out))
     for number, tags in enumerate(([], ["train"])):
         with tf.Graph().as_default(), tf1.Session() as session:
-            given, outputs = graph1()
+            placeholders, outputs = tf1_graph()
             if tags:
                 outputs = {name: x * 0.5 for name, x in outputs.items()}
             other = {"scores": outputs["sequence_output"] * 2.0}
             signature = tf1.saved_model.predict_signature_def
-            signatures = {"tokens": signature(given, outputs), "mlm": signature(given, other)}
+            signatures = {
+                "tokens": signature(placeholders, outputs),
+                "mlm": signature(placeholders, other),
+            }
             session.run(tf1.global_variables_initializer())
             if number == 0:
                 builder.add_meta_graph_and_variables(session, tags, signatures)
             else:
                 builder.add_meta_graph(tags, signatures)
     builder.save()
-    # What a TF-Hub module has beside its graph.
+    # The extra file of a TF-Hub module.
     (out / "tfhub_module.pb").write_bytes(b"\x08\x03")
     return out
 
 
-def rounds_of_the_text(x: Any, ids: Any) -> Any:
-    """A loop whose number of rounds depends on the text."""
+def loop_with_rounds_from_the_text(x: Any, ids: Any) -> Any:
+    """Runs a loop whose number of rounds depends on the text."""
     rounds = tf.reduce_max(ids) % 3 + 1
     return tf.while_loop(lambda i, a: i < rounds, lambda i, a: (i + 1, a * 0.9), [0, x])[1]
 
 
 def loop_of_tf1(out: Path) -> Path:
-    """A loop as graphs had it before TF2: nodes in a circle."""
+    """Saves a loop as in graphs before TF2: nodes in a circle."""
     with tf.Graph().as_default(), tf1.Session() as session:
         tf1.disable_control_flow_v2()
-        given, outputs = graph1()
+        placeholders, outputs = tf1_graph()
         x = outputs["sequence_output"]
         outputs["sequence_output"] = tf1.while_loop(
             lambda i, a: i < 2, lambda i, a: (i + 1, a * 0.9), [0, x]
         )[1]
         tf1.enable_control_flow_v2()
         session.run(tf1.global_variables_initializer())
-        tf1.saved_model.simple_save(session, str(out), given, outputs)
+        tf1.saved_model.simple_save(session, str(out), placeholders, outputs)
     return out
 
 
-# How each is made, and how the export of it ends: "" for well, else what the one line says.
+# The function that makes each model, and the message of its export: "" for success.
 ZOO: dict[str, tuple[Callable[[Path], Path], str]] = {
     "free": (tf2, ""),
     "length 16": (lambda out: tf2(out, (None, 16)), ""),
@@ -314,7 +337,7 @@ ZOO: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda out: tf2(out, change=lambda x, ids: x + tf.math.xlogy(x, tf.abs(x) + 1.0)),
         "TF.js has no Xlogy on wasm and cpu",
     ),
-    "loop": (lambda out: tf2(out, change=rounds_of_the_text), "control flow"),
+    "loop": (lambda out: tf2(out, change=loop_with_rounds_from_the_text), "control flow"),
     "loop over a list": (
         lambda out: tf2(out, change=lambda x, ids: tf.map_fn(lambda row: row * 0.5, x)),
         "the model has a loop over a list (TensorList",

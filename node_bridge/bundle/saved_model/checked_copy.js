@@ -1,7 +1,7 @@
 /**
- * A copy of a bundle's SavedModel, for TensorFlow to read: in a new directory that only this user
- * may enter, of the very bytes that were hashed and vetted. TensorFlow reads files itself, and what
- * lies in the bundle may be swapped between a check and its reading.
+ * Copies the SavedModel of a bundle for TensorFlow to read, into a new directory that only this user
+ * may enter. The copy has the same bytes that were hashed and vetted. TensorFlow reads files itself,
+ * and a file in the bundle could be swapped between the check and the reading.
  */
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,41 +9,41 @@ import { dirname, join } from 'node:path';
 
 import { EnvironmentProblem, UserError } from '../../support/errors.js';
 import { writeAll } from '../../support/files.js';
-import { GRAPH } from './messages.js';
+import { GRAPH_FILE } from './messages.js';
 import { digestOf, vet } from './vetting.js';
 
 const FOLDER = 'saved_model';
-/** Bytes that are copied at a time. */
-const PIECE = 2 ** 20;
+/** How many bytes are copied at a time. */
+const CHUNK_BYTES = 2 ** 20;
 
 /** @typedef {import('../bundle.js').Bundle} Bundle */
 
 /** Whether a bundle has a SavedModel. @param {Bundle} bundle */
 export function hasSavedModel(bundle) {
-  return bundle.has(`${FOLDER}/${GRAPH}`);
+  return bundle.has(`${FOLDER}/${GRAPH_FILE}`);
 }
 
 /**
  * @param {Bundle} bundle one that has a SavedModel
- * @returns {{directory: string, remove: () => void}} `remove` when TensorFlow has read it
- * @throws {UserError} its contract does not say that it was vetted, or says it of another one; it
- *   is damaged; or it could do more than compute
- * @throws {EnvironmentProblem} there is no room for the copy
+ * @returns {{directory: string, remove: () => void}} call `remove` when TensorFlow has read the copy
+ * @throws {UserError} the contract does not say that this SavedModel was vetted; the SavedModel is
+ *   damaged; or it could do more than compute
+ * @throws {EnvironmentProblem} the copy cannot be written
  */
-export function checkedCopy(bundle) {
-  const files = listedFiles(bundle);
-  assertRecorded(bundle, files);
-  assertNothingElse(bundle, files);
-  const graph = bundle.read(`${FOLDER}/${GRAPH}`);
+export function copySavedModel(bundle) {
+  const files = listFiles(bundle);
+  assertVetted(bundle, files);
+  assertNoUnlistedFiles(bundle, files);
+  const graph = bundle.read(`${FOLDER}/${GRAPH_FILE}`);
   vet(graph, Object.keys(files), join(bundle.dir, FOLDER));
-  const directory = madeDirectory();
+  const directory = createTemporaryDirectory();
   const remove = () => rmSync(directory, { recursive: true, force: true });
   try {
     for (const name of Object.keys(files)) {
       const path = join(directory, name);
-      writing(path, () => mkdirSync(dirname(path), { recursive: true }));
-      if (name === GRAPH) write(path, [graph]);
-      else write(path, piecesOf(bundle, `${FOLDER}/${name}`));
+      withCopyErrors(path, () => mkdirSync(dirname(path), { recursive: true }));
+      if (name === GRAPH_FILE) writeChunks(path, [graph]);
+      else writeChunks(path, readChunks(bundle, `${FOLDER}/${name}`));
     }
   } catch (error) {
     remove();
@@ -52,14 +52,14 @@ export function checkedCopy(bundle) {
   return { directory, remove };
 }
 
-/** The contract's entries of the SavedModel, by their names in it. @param {Bundle} bundle */
-function listedFiles({ contract }) {
+/** The contract's entries for files of the SavedModel, by their names inside it. @param {Bundle} bundle */
+function listFiles({ contract }) {
   const entries = Object.entries(contract.files).filter(([name]) => name.startsWith(`${FOLDER}/`));
   return Object.fromEntries(entries.map(([name, entry]) => [name.slice(FOLDER.length + 1), entry]));
 }
 
 /** @param {Bundle} bundle @param {import('./vetting.js').Files} files */
-function assertRecorded({ dir, contract }, files) {
+function assertVetted({ dir, contract }, files) {
   const recorded = contract.saved_model?.sha256;
   const got = digestOf(files);
   if (recorded === got) return;
@@ -73,8 +73,8 @@ function assertRecorded({ dir, contract }, files) {
   );
 }
 
-/** What is not listed would not be copied, but nobody put it there for nothing. @param {Bundle} bundle @param {import('./vetting.js').Files} files */
-function assertNothingElse({ dir }, files) {
+/** Refuses files that the contract does not list. They would not be copied, but are a sign of an attack. @param {Bundle} bundle @param {import('./vetting.js').Files} files */
+function assertNoUnlistedFiles({ dir }, files) {
   const directory = join(dir, FOLDER);
   for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
     const name = path.replaceAll('\\', '/');
@@ -83,18 +83,18 @@ function assertNothingElse({ dir }, files) {
   }
 }
 
-function madeDirectory() {
-  return writing(tmpdir(), () => mkdtempSync(join(tmpdir(), 'bert-bridge-')));
+function createTemporaryDirectory() {
+  return withCopyErrors(tmpdir(), () => mkdtempSync(join(tmpdir(), 'bert-bridge-')));
 }
 
 /** @param {Bundle} bundle @param {string} name @returns {Generator<Uint8Array>} */
-function* piecesOf(bundle, name) {
+function* readChunks(bundle, name) {
   const file = bundle.file(name);
-  const piece = new Uint8Array(Math.min(file.left, PIECE));
+  const piece = new Uint8Array(Math.min(file.remaining, CHUNK_BYTES));
   try {
-    while (file.left > 0) {
-      const some = piece.subarray(0, file.left);
-      file.fill(some);
+    while (file.remaining > 0) {
+      const some = piece.subarray(0, file.remaining);
+      file.readInto(some);
       yield some;
     }
   } finally {
@@ -103,12 +103,12 @@ function* piecesOf(bundle, name) {
 }
 
 /** @param {string} path @param {Iterable<Uint8Array>} pieces */
-function write(path, pieces) {
-  const file = writing(path, () => openSync(path, 'wx', 0o600));
+function writeChunks(path, pieces) {
+  const file = withCopyErrors(path, () => openSync(path, 'wx', 0o600));
   try {
     let position = 0;
     for (const piece of pieces) {
-      writing(path, () => writeAll(file, piece, position));
+      withCopyErrors(path, () => writeAll(file, piece, position));
       position += piece.length;
     }
   } finally {
@@ -122,7 +122,7 @@ function write(path, pieces) {
  * @param {() => T} work
  * @returns {T}
  */
-function writing(path, work) {
+function withCopyErrors(path, work) {
   try {
     return work();
   } catch (error) {

@@ -1,9 +1,8 @@
 /**
  * Reads `saved_model.pb` as protobuf messages, without TensorFlow and without loading anything.
  *
- * The definitions are TensorFlow's own, whole, with every field and `oneof`. `definitions.binpb` is
- * the FileDescriptorSet of the TensorFlow that Python has: `python -m native.definitions` writes it,
- * and a test compares the two.
+ * The definitions are TensorFlow's own and complete. `definitions.binpb` is the FileDescriptorSet of
+ * Python's TensorFlow: `python -m native.definitions` writes it, and a test compares the two.
  */
 import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
@@ -12,11 +11,11 @@ import { readFileSync } from 'node:fs';
 
 import { UserError } from '../../support/errors.js';
 
-/** The file of a SavedModel that has its graphs. */
-export const GRAPH = 'saved_model.pb';
+/** The file with the graphs of a SavedModel. */
+export const GRAPH_FILE = 'saved_model.pb';
 const ASSETS = 'saved_model_assets';
-/** As deep as protobuf's own parser goes. */
-const DEEPEST = 100;
+/** How deep messages may be nested; protobuf's own parser has the same limit. */
+const MAX_DEPTH = 100;
 
 /**
  * @typedef {any} Message one of TensorFlow's messages: fields in camelCase, a `oneof` as
@@ -32,12 +31,12 @@ let registry;
  * @param {Uint8Array} bytes of `saved_model.pb`
  * @param {string} path for an error
  * @returns {Message} `tensorflow.SavedModel`
- * @throws {UserError} they are no such message, or have no graph
+ * @throws {UserError} the bytes are not such a message, or it has no graph
  */
 export function readSavedModel(bytes, path) {
   let savedModel;
   try {
-    savedModel = parsed('SavedModel', bytes);
+    savedModel = parseMessage('SavedModel', bytes);
   } catch {
     throw new UserError(`${path} is damaged: got bytes that are no SavedModel; export or copy the bundle again`);
   }
@@ -46,15 +45,15 @@ export function readSavedModel(bytes, path) {
 }
 
 /**
- * A message that this library and TensorFlow's C++ read alike.
+ * Parses a message, and makes sure that TensorFlow's C++ reads the same from the bytes.
  *
  * @param {string} name of the message, such as `SavedModel`
  * @param {Uint8Array} bytes
  * @returns {Message}
- * @throws {Error} they are no such message
+ * @throws {Error} the bytes are not such a message
  */
-function parsed(name, bytes) {
-  const definition = definitionOf(name);
+function parseMessage(name, bytes) {
+  const definition = findDefinition(name);
   // Slices of a Buffer are twice as slow to make.
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   assertWireTypes(definition, new BinaryReader(plain), plain.length, 0);
@@ -62,7 +61,7 @@ function parsed(name, bytes) {
 }
 
 /** @param {string} name @returns {Definition} */
-function definitionOf(name) {
+function findDefinition(name) {
   registry ??= createFileRegistry(
     fromBinary(FileDescriptorSetSchema, readFileSync(new URL('definitions.binpb', import.meta.url))),
   );
@@ -70,19 +69,19 @@ function definitionOf(name) {
 }
 
 /**
- * Refuses a field in another wire type than its definition has. The library would read it as if it
- * had the right one and lose its place, while C++ takes it for an unknown field and goes on: a file
- * would say one thing here and another thing there.
+ * Refuses a field whose wire type is not that of its definition. The library would read it as if the
+ * type were right and continue at a wrong position; C++ skips it as an unknown field. So the two would
+ * read different messages from one file.
  *
- * @param {Definition} definition
- * @param {BinaryReader} reader
- * @param {number} end of the message, in bytes
- * @param {number} depth
- * @throws {Error} there is one, or the message does not end where it says
+ * @param {Definition} definition of the message
+ * @param {BinaryReader} reader at the start of the message
+ * @param {number} end position after the message, in bytes
+ * @param {number} depth how deep the message is nested
+ * @throws {Error} there is such a field, or the message has another length than it says
  */
 function assertWireTypes(definition, reader, end, depth) {
-  if (depth > DEEPEST) throw new Error('too deep');
-  const fields = fieldsOf(definition);
+  if (depth > MAX_DEPTH) throw new Error('too deep');
+  const fields = indexFields(definition);
   while (reader.pos < end) {
     const [number, wireType] = reader.tag();
     const field = fields.get(number);
@@ -93,7 +92,7 @@ function assertWireTypes(definition, reader, end, depth) {
     const isPacked = wireType === WireType.LengthDelimited && isPackable(field);
     if (wireType !== wireTypeOf(field) && !isPacked)
       throw new Error(`${definition.typeName}.${field.name} has wire type ${wireType}`);
-    const inner = messageIn(field);
+    const inner = findMessageDefinition(field);
     if (inner === undefined) {
       reader.skip(wireType, number);
     } else {
@@ -108,14 +107,14 @@ function assertWireTypes(definition, reader, end, depth) {
 }
 
 /** @type {WeakMap<Definition, Map<number, Field>>} */
-const known = new WeakMap();
+const fieldIndexes = new WeakMap();
 
 /** @param {Definition} definition @returns {Map<number, Field>} by number */
-function fieldsOf(definition) {
-  let fields = known.get(definition);
+function indexFields(definition) {
+  let fields = fieldIndexes.get(definition);
   if (fields === undefined) {
     fields = new Map(definition.fields.map((field) => [field.number, field]));
-    known.set(definition, fields);
+    fieldIndexes.set(definition, fields);
   }
   return fields;
 }
@@ -123,10 +122,10 @@ function fieldsOf(definition) {
 /**
  * The same for an entry of a map: field 1 is its key, field 2 its value.
  *
- * @param {Field & {fieldKind: 'map'}} field
- * @param {BinaryReader} reader
- * @param {number} end
- * @param {number} depth
+ * @param {Field & {fieldKind: 'map'}} field the map
+ * @param {BinaryReader} reader at the start of the entry
+ * @param {number} end position after the entry, in bytes
+ * @param {number} depth how deep the entry is nested
  */
 function assertEntry(field, reader, end, depth) {
   while (reader.pos < end) {
@@ -154,25 +153,27 @@ function assertEntry(field, reader, end, depth) {
   if (reader.pos !== end) throw new Error('a field ends after its message');
 }
 
-/** The definition of what a field holds, or undefined of a plain value. @param {Field} field */
-function messageIn(field) {
+/** The definition of the message in a field; undefined if the field is a plain value. @param {Field} field */
+function findMessageDefinition(field) {
   if (field.fieldKind === 'message' || (field.fieldKind === 'list' && field.listKind === 'message')) return field.message;
   return field.fieldKind === 'map' ? field.parent : undefined;
 }
 
 /** @param {Field} field @returns {WireType} of one value */
 function wireTypeOf(field) {
-  if (messageIn(field) !== undefined) return WireType.LengthDelimited;
+  if (findMessageDefinition(field) !== undefined) return WireType.LengthDelimited;
   if (field.fieldKind === 'enum' || (field.fieldKind === 'list' && field.listKind === 'enum')) return WireType.Varint;
   return scalarType(/** @type {number} */ (field.scalar));
 }
 
 /** @param {Field} field */
 function isPackable(field) {
-  return field.fieldKind === 'list' && messageIn(field) === undefined && wireTypeOf(field) !== WireType.LengthDelimited;
+  return (
+    field.fieldKind === 'list' && findMessageDefinition(field) === undefined && wireTypeOf(field) !== WireType.LengthDelimited
+  );
 }
 
-/** Of protobuf's types by their numbers. @param {number} type @returns {WireType} */
+/** The wire type of protobuf's scalar types, which have numbers. @param {number} type @returns {WireType} */
 function scalarType(type) {
   if (type === 1 || type === 6 || type === 16) return WireType.Bit64; // double, fixed64, sfixed64
   if (type === 2 || type === 7 || type === 15) return WireType.Bit32; // float, fixed32, sfixed32
@@ -180,12 +181,12 @@ function scalarType(type) {
 }
 
 /**
- * The main graph, under the name `''`, and each library function.
+ * Lists the main graph, under the name `''`, and each library function.
  *
  * @param {Message} metaGraph
  * @returns {[string, Message[]][]} names with their nodes
  */
-export function graphs(metaGraph) {
+export function listGraphs(metaGraph) {
   const functions = metaGraph.graphDef?.library?.function ?? [];
   return [
     ['', metaGraph.graphDef?.node ?? []],
@@ -196,79 +197,79 @@ export function graphs(metaGraph) {
 }
 
 /**
- * The tensors of the graph that an input or output is made of: one, or those of its parts.
+ * Lists the tensors of an input or output: one, or several for a sparse or composite one.
  *
  * @param {Message} info `TensorInfo`
  * @returns {string[]}
  */
-export function tensorNames({ encoding }) {
+export function listTensorNames({ encoding }) {
   if (encoding.case === 'cooSparse') {
     const { valuesTensorName, indicesTensorName, denseShapeTensorName } = encoding.value;
     return [valuesTensorName, indicesTensorName, denseShapeTensorName];
   }
-  if (encoding.case === 'compositeTensor') return encoding.value.components.flatMap(tensorNames);
+  if (encoding.case === 'compositeTensor') return encoding.value.components.flatMap(listTensorNames);
   return encoding.case === 'name' ? [encoding.value] : [''];
 }
 
 /**
- * Every string in a message, however deep: values, keys of maps, and bytes that are text.
+ * Collects every string in a message, at any depth: values, keys of maps, and bytes that are text.
  *
  * @param {unknown} message
  * @param {Set<string>} [found]
- * @returns {Set<string>} names of fields and cases are among them, which can only refuse more
+ * @returns {Set<string>} names of fields and cases too: that can only refuse more
  */
-export function stringsIn(message, found = new Set()) {
+export function collectStrings(message, found = new Set()) {
   if (message === '') return found;
   if (typeof message === 'string') found.add(message);
   else if (message instanceof Uint8Array) found.add(Buffer.from(message).toString('utf8'));
-  else if (Array.isArray(message)) message.forEach((one) => stringsIn(one, found));
+  else if (Array.isArray(message)) message.forEach((one) => collectStrings(one, found));
   else if (typeof message === 'object' && message !== null) {
     for (const [key, value] of Object.entries(message)) {
       if (key === '$typeName') continue;
       found.add(key);
-      stringsIn(value, found);
+      collectStrings(value, found);
     }
   }
   return found;
 }
 
 /**
- * The assets as a loader finds them: TF1 lists them in a collection instead.
+ * Lists the assets as a loader finds them. TF1 lists them in a collection.
  *
  * @param {Message} metaGraph
  * @returns {Message[]} `AssetFileDef`
- * @throws {UserError} the collection holds something else than assets
+ * @throws {UserError} an entry of the collection is no asset
  */
-export function assetsOf(metaGraph) {
+export function listAssets(metaGraph) {
   if (metaGraph.assetFileDef.length > 0) return metaGraph.assetFileDef;
-  const listed = /** @type {Message[]} */ (listOf(metaGraph, ASSETS, 'anyList'));
-  return listed.map(({ value }) => member('AssetFileDef', value, ASSETS));
+  const listed = /** @type {Message[]} */ (readCollection(metaGraph, ASSETS, 'anyList'));
+  return listed.map(({ value }) => parseMember('AssetFileDef', value, ASSETS));
 }
 
 /**
- * The nodes that initialise the variables which a collection of a TF1 graph lists.
+ * Lists the nodes that initialise the variables in a collection of a TF1 graph.
  *
  * @param {Message} metaGraph
  * @param {string} collection
  * @returns {string[]}
- * @throws {UserError} the collection holds something else than variables
+ * @throws {UserError} an entry of the collection is no variable
  */
-export function initializers(metaGraph, collection) {
-  const listed = /** @type {Uint8Array[]} */ (listOf(metaGraph, collection, 'bytesList'));
-  return listed.map((bytes) => member('VariableDef', bytes, collection).initializerName);
+export function listInitializers(metaGraph, collection) {
+  const listed = /** @type {Uint8Array[]} */ (readCollection(metaGraph, collection, 'bytesList'));
+  return listed.map((bytes) => parseMember('VariableDef', bytes, collection).initializerName);
 }
 
 /** @param {Message} metaGraph @param {string} collection @param {string} kind @returns {unknown[]} */
-function listOf({ collectionDef }, collection, kind) {
-  const held = Object.hasOwn(collectionDef, collection) ? collectionDef[collection].kind : undefined;
-  return held?.case === kind ? held.value.value : [];
+function readCollection({ collectionDef }, collection, kind) {
+  const content = Object.hasOwn(collectionDef, collection) ? collectionDef[collection].kind : undefined;
+  return content?.case === kind ? content.value.value : [];
 }
 
 /** @param {string} name @param {Uint8Array} bytes @param {string} collection @returns {Message} */
-function member(name, bytes, collection) {
+function parseMember(name, bytes, collection) {
   try {
-    return parsed(name, bytes);
+    return parseMessage(name, bytes);
   } catch {
-    throw new UserError(`${GRAPH} is damaged: its collection ${collection} has no ${name}; export the bundle again`);
+    throw new UserError(`${GRAPH_FILE} is damaged: its collection ${collection} has no ${name}; export the bundle again`);
   }
 }

@@ -1,21 +1,21 @@
 /**
- * Judges the SavedModel of a bundle before TensorFlow loads anything of it.
+ * Vets the SavedModel of a bundle before TensorFlow loads it.
  *
- * A SavedModel is a program: besides sums it can hold ops that read and write files. So only ops of
- * a committed list pass, the same list that Python's exporter has, and the few that need a file may
- * only have the model's own: see file_ops.js. The hashes of a bundle prove none of this: whoever
- * re-seals a bundle writes any hash.
+ * A SavedModel is a program: it can have ops that read and write files. So only ops of a committed
+ * list pass, the same list that Python's exporter uses, and the few ops that need a file may only use
+ * the model's own files (file_ops.js). The hashes of a bundle do not help here: an attacker can write
+ * any hash.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { UserError } from '../../support/errors.js';
-import { misplaced } from './file_ops.js';
-import { assetsOf, GRAPH, graphs, readSavedModel } from './messages.js';
+import { findMisplacedFileOps } from './file_ops.js';
+import { listAssets, GRAPH_FILE, listGraphs, readSavedModel } from './messages.js';
 
-const ALLOWED = new URL('../../../export/source/allowed_ops.txt', import.meta.url);
-/** What a SavedModel holds; nothing else is copied by the exporter, or looked for by a loader. */
-const PARTS = /^(saved_model\.pb|(variables|assets)\/.+)$/s;
+const ALLOWED_OPS_FILE = new URL('../../../export/source/allowed_ops.txt', import.meta.url);
+/** The files of a SavedModel: the exporter copies no others, and a loader reads no others. */
+const ALLOWED_FILES = /^(saved_model\.pb|(variables|assets)\/.+)$/s;
 const SHOWN = 5;
 
 /**
@@ -24,22 +24,22 @@ const SHOWN = 5;
  */
 
 /**
- * Stops at a SavedModel that could do anything but compute.
+ * Refuses a SavedModel that could do more than compute.
  *
  * @param {Uint8Array} bytes its `saved_model.pb`
  * @param {string[]} names of all its files, relative to its directory
- * @param {string} where to say it is
- * @throws {UserError} an op outside the list, a file op away from its place, an asset that leaves
- *   the directory, a file that belongs to no SavedModel, or bytes that are none
+ * @param {string} where its path, for messages
+ * @throws {UserError} an op is not in the list, a file op is in a wrong position, an asset is outside
+ *   the directory, a file belongs to no SavedModel, or the bytes are no SavedModel
  */
 export function vet(bytes, names, where) {
-  const foreign = names.find((name) => !PARTS.test(name));
+  const foreign = names.find((name) => !ALLOWED_FILES.test(name));
   if (foreign !== undefined) {
-    throw new UserError(`${where} holds ${foreign}, expected ${GRAPH}, variables and assets alone; export the bundle again`);
+    throw new UserError(`${where} holds ${foreign}, expected ${GRAPH_FILE}, variables and assets alone; export the bundle again`);
   }
-  for (const metaGraph of readSavedModel(bytes, `${where}/${GRAPH}`).metaGraphs) {
-    const refused = refusedOps(metaGraph);
-    const problems = refused.length > 0 ? refused : misplaced(metaGraph);
+  for (const metaGraph of readSavedModel(bytes, `${where}/${GRAPH_FILE}`).metaGraphs) {
+    const refused = findRefusedOps(metaGraph);
+    const problems = refused.length > 0 ? refused : findMisplacedFileOps(metaGraph);
     if (problems.length > 0) {
       const more = problems.length > SHOWN ? ` and ${problems.length - SHOWN} more` : '';
       throw new UserError(
@@ -56,26 +56,26 @@ export function vet(bytes, names, where) {
 /** @type {Set<string> | undefined} */
 let allowed;
 
-/** The committed list. */
-function allowedOps() {
+/** Reads the committed list, once. */
+function readAllowedOps() {
   allowed ??= new Set(
-    readFileSync(ALLOWED, 'utf8')
+    readFileSync(ALLOWED_OPS_FILE, 'utf8')
       .split('\n')
       .filter((op) => op !== ''),
   );
   return allowed;
 }
 
-/** Every op outside the list, once, with its function, and what would hide one. @param {Message} metaGraph @returns {string[]} */
-function refusedOps(metaGraph) {
-  const ops = allowedOps();
+/** Finds each op outside the list, with its function, and doubled names that could hide one. @param {Message} metaGraph @returns {string[]} */
+function findRefusedOps(metaGraph) {
+  const ops = readAllowedOps();
   /** @type {Map<string, string>} */
   const found = new Map();
   const note = (/** @type {string} */ what, where = '') => found.has(what) || found.set(what, where);
   const seen = new Set();
-  for (const [name, nodes] of graphs(metaGraph)) {
+  for (const [name, nodes] of listGraphs(metaGraph)) {
     if (seen.has(name)) note(`two functions called ${JSON.stringify(name)}`);
-    // A node of this op would call it.
+    // A node with this op would call the function.
     if (ops.has(name)) note(`a function called ${JSON.stringify(name)}, as an op is`);
     seen.add(name);
     const where = name === '' ? '' : ` in ${name}`;
@@ -91,8 +91,8 @@ function refusedOps(metaGraph) {
 
 /** Refuses assets, such as a vocab, that are not in the model's own `assets` folder. @param {Message} metaGraph @param {string[]} names @param {string} where */
 function assertAssets(metaGraph, names, where) {
-  for (const { filename } of assetsOf(metaGraph)) {
-    if (!isPlain(filename) || !names.includes(`assets/${filename}`)) {
+  for (const { filename } of listAssets(metaGraph)) {
+    if (!isPlainPath(filename) || !names.includes(`assets/${filename}`)) {
       throw new UserError(
         `${where}: got an asset ${JSON.stringify(filename)}, expected a file inside its folder assets; export the bundle again`,
       );
@@ -100,14 +100,15 @@ function assertAssets(metaGraph, names, where) {
   }
 }
 
-/** Whether a relative path stays where it is and is written in one way. @param {string} path */
-function isPlain(path) {
+/** Whether a relative path stays inside its directory and has no other spelling. @param {string} path */
+function isPlainPath(path) {
   return !path.includes('\\') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 
 /**
- * What the contract says of the SavedModel: the sha256 over a line `<name>` NUL `<sha256>` for each
- * file, in the order of Python's paths: part by part, by code points.
+ * Computes the digest of a SavedModel that a contract records: the sha256 over `<name>` NUL `<sha256>`
+ * and a line end for each file. The files are in the order of Python's paths: part by part, by code
+ * points.
  *
  * @param {Files} files by name, relative to the SavedModel's directory
  */

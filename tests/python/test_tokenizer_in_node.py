@@ -1,4 +1,4 @@
-"""Node's tokenizer against the Python references, on texts that Hypothesis makes up."""
+"""Compares Node's tokenizer with the Python references, on texts that Hypothesis generates."""
 
 import subprocess
 
@@ -47,7 +47,7 @@ def pair(request, tmp_path_factory):
 
 @settings(max_examples=150, deadline=None)
 @given(text=texts, other=st.none() | texts, length=st.integers(4, 40), special=st.booleans())
-def test_ids(pair, text, other, length, special):
+def test_ids_equal_the_reference(pair, text, other, length, special):
     pairs = None if other is None else [other]
     for truncation in ("longest-first", "joined"):
         expected = pair.python.encode([text], pairs, special, length, truncation)[0]
@@ -65,7 +65,7 @@ def test_ids(pair, text, other, length, special):
 
 @pytest.fixture(scope="module", params=["bert", "chars"])
 def tables_of(request, tmp_path_factory):
-    """A tokenizer whose library takes a token on several lines, and its tables."""
+    """A tokenizer whose library accepts a token on several lines, and its tables."""
     spec = TokenizerSpec(request.param, lower_case=request.param == "chars")
     tables = tmp_path_factory.mktemp("tables") / "tokenizer_tables.bin"
     tables.write_bytes(serialise(read_tables(spec, make_random_vocab(5)[0])))
@@ -80,7 +80,7 @@ def tables_of(request, tmp_path_factory):
     text=texts,
 )
 def test_a_vocab_with_tokens_on_several_lines(tables_of, seed, doubled, text):
-    """Node's ids are the library's, whichever lines are there twice; back, an id is a line."""
+    """Node's ids are the library's for any repeated lines; each id maps back to its line."""
     side, spec, tables = tables_of
     vocab, alphabet = make_random_vocab(seed % 50)
     lines = list(vocab.tokens)
@@ -95,18 +95,18 @@ def test_a_vocab_with_tokens_on_several_lines(tables_of, seed, doubled, text):
     assert details["tokens"] == [lines[i] for i in details["ids"]]
 
 
-def utf16(text):
-    """Where each character begins, in UTF-16 units, and the end."""
-    places = [0]
+def utf16_offsets(text):
+    """Returns the start of each character in UTF-16 units, and the end."""
+    offsets = [0]
     for c in text:
-        places.append(places[-1] + (2 if ord(c) > 0xFFFF else 1))
-    return places
+        offsets.append(offsets[-1] + (2 if ord(c) > 0xFFFF else 1))
+    return offsets
 
 
 @settings(max_examples=150, deadline=None)
 @given(text=texts, other=texts)
 def test_types_and_offsets_are_hugging_faces(pair, text, other):
-    """Equal but for marks that are put in order past marks that are stripped."""
+    """Equal, except for marks that are reordered past stripped marks."""
     if pair.spec.algorithm != "bert":
         return
     theirs = pair.python.library.tokenizer.encode(text, other)
@@ -115,7 +115,7 @@ def test_types_and_offsets_are_hugging_faces(pair, text, other):
     if pair.spec.strips_accents:
         return
     expected = [
-        (utf16(other if kind else text)[a], utf16(other if kind else text)[b])
+        (utf16_offsets(other if kind else text)[a], utf16_offsets(other if kind else text)[b])
         for (a, b), kind in zip(theirs.offsets, theirs.type_ids, strict=True)
     ]
     assert [tuple(offset) for offset in ours["offsets"]] == expected
@@ -125,7 +125,7 @@ def test_types_and_offsets_are_hugging_faces(pair, text, other):
 @given(text=texts)
 def test_offsets_cover_what_the_token_came_from(pair, text):
     details = pair.node.details(text, specialTokens=False, maxLength=10**6)
-    size = utf16(text)[-1]
+    size = utf16_offsets(text)[-1]
     assert all(0 <= start < end <= size for start, end in details["offsets"])
 
 
@@ -149,15 +149,15 @@ def tokenize(directory, text, *options):
     return subprocess.run(command, input=text, capture_output=True, check=False)
 
 
-def test_the_command_gives_a_line_for_each_line(bundle):
-    directory, twin = bundle
+def test_command_writes_one_line_per_line(bundle):
+    directory, tokenizer = bundle
     lines = ["中 a", "", "\u2028x", "\ufeff中", "a\r", "last"]
     done = tokenize(directory, "\n".join(lines).encode())
     assert done.returncode == 0, done.stderr
     import json
 
     answers = [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
-    assert [answer["ids"] for answer in answers] == twin.encode(lines, special_tokens=True)
+    assert [answer["ids"] for answer in answers] == tokenizer.encode(lines, special_tokens=True)
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_the_command_gives_a_line_for_each_line(bundle):
         (b"a\n", ("--max-length", "0"), "Expected --max-length to be a whole number"),
     ],
 )
-def test_the_command_names_the_line_that_is_wrong(bundle, text, options, said):
+def test_command_names_the_wrong_line(bundle, text, options, said):
     done = tokenize(bundle[0], text, *options)
     assert done.returncode == 2
     assert done.stderr.decode().startswith(f"error: {said}")
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_megabyte_and_a_word_of_a_million_letters(bundle):
+def test_very_long_texts_and_words(bundle):
     directory, _ = bundle
     done = tokenize(directory, b"a" * 1_000_000 + b"\n" + "中".encode() * 350_000)
     assert done.returncode == 0

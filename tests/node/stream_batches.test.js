@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 
-import { windows } from '../../node_bridge/data/text_stream.js';
+import { streamBatches } from '../../node_bridge/data/text_stream.js';
 
 /** Counts up; says how far it was read and whether it was closed. */
 class Source {
@@ -26,21 +26,21 @@ class Source {
 /** @param {number} from @param {number} to */
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
-test('a fast source gives full windows, in order; the last one is what is left', async () => {
+test('a fast source gives full batches in order; the last batch has the rest', async () => {
   const got = [];
-  for await (const window of windows(new Source().upTo(25), 10)) got.push(window);
+  for await (const batch of streamBatches(new Source().upTo(25), 10)) got.push(batch);
   assert.deepEqual(got, [range(0, 10), range(10, 20), range(20, 25)]);
   const all = [];
-  for await (const window of windows(range(0, 20), 10)) all.push(window);
+  for await (const batch of streamBatches(range(0, 20), 10)) all.push(batch);
   assert.deepEqual(all, [range(0, 10), range(10, 20)], 'an array too');
-  for await (const window of windows([], 10)) assert.fail(`got ${window}`);
+  for await (const batch of streamBatches([], 10)) assert.fail(`got ${batch}`);
 });
 
-test('what has come is given before anything else comes', async () => {
+test('items are passed on before the next item comes', async () => {
   let release = () => {};
   const gate = () => new Promise((/** @type {(value?: undefined) => void} */ resolve) => (release = resolve));
   const source = new Source();
-  const all = windows(source.upTo(3, gate), 10);
+  const all = streamBatches(source.upTo(3, gate), 10);
   for (const expected of [0, 1, 2]) {
     const next = all.next();
     await turn();
@@ -52,20 +52,20 @@ test('what has come is given before anything else comes', async () => {
   assert.deepEqual(await all.next(), { done: true, value: undefined });
 });
 
-test('no more than one window is read ahead, and that while the first is worked at', async () => {
+test('at most one batch is read ahead, while the first is in use', async () => {
   const source = new Source();
-  const all = windows(source.upTo(100), 10);
-  for (let given = 10; given < 60; given += 10) {
+  const all = streamBatches(source.upTo(100), 10);
+  for (let received = 10; received < 60; received += 10) {
     assert.equal((await all.next()).value?.length, 10);
     for (let i = 0; i < 50; i += 1) await turn();
-    assert.equal(source.read, given + 10);
+    assert.equal(source.read, received + 10);
   }
 });
 
-test('leaving closes the source', async () => {
+test('a reader that stops early closes the source', async () => {
   const source = new Source();
-  for await (const window of windows(source.upTo(100), 10)) {
-    assert.equal(window.length, 10);
+  for await (const batch of streamBatches(source.upTo(100), 10)) {
+    assert.equal(batch.length, 10);
     break;
   }
   for (let i = 0; i < 50; i += 1) await turn();
@@ -73,7 +73,7 @@ test('leaving closes the source', async () => {
   assert.ok(source.read <= 20, `${source.read} were read`);
 });
 
-test('an error of the source comes after what was before it', async () => {
+test('an error of the source comes after all items before it', async () => {
   async function* failing() {
     yield* range(0, 13);
     throw new Error('torn');
@@ -81,7 +81,7 @@ test('an error of the source comes after what was before it', async () => {
   /** @type {number[]} */
   const got = [];
   const reading = (async () => {
-    for await (const window of windows(failing(), 10)) got.push(...window);
+    for await (const batch of streamBatches(failing(), 10)) got.push(...batch);
   })();
   await assert.rejects(reading, /torn/);
   assert.deepEqual(got, range(0, 13));

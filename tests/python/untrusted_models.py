@@ -1,4 +1,4 @@
-"""SavedModels by strangers: honest ones as different tools save them, and ones that mean ill."""
+"""Untrusted SavedModels: harmless ones of different tools, and malicious ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ TOKEN_MATRIX = [tf.TensorSpec([None, None], tf.string, "args_0")]
 
 
 def own_encoder(out: Path, dropout: float = 0.1) -> Path:
-    """A small encoder as the exporter itself saves it."""
+    """Saves a small encoder as the exporter does."""
     config = EncoderConfig(
         "bert", len(TOKENS), 1, 4, 2, 8, 4, max_position_embeddings=8, hidden_dropout_prob=dropout
     )
@@ -29,29 +29,29 @@ def own_encoder(out: Path, dropout: float = 0.1) -> Path:
 
 
 def own_tokenizer(out: Path) -> Path:
-    """A tokenizer as the exporter itself saves it."""
+    """Saves a tokenizer as the exporter does."""
     raw = "".join(f"{token}\n" for token in TOKENS).encode()
     save_tokenizer_model(parse_vocab(raw, "vocab.txt"), out, lower_case=True)
     return out
 
 
-def program(function: Callable[[Any], Any], signature: list[Any] = TEXT) -> Any:
-    """A module whose signature is one function, and a weight."""
+def module_with_signature(function: Callable[[Any], Any], signature: list[Any] = TEXT) -> Any:
+    """Makes a module with a function as its signature, and a weight."""
     module = tf.Module()
     module.weight = tf.Variable([1.0, 2.0])
     module.serve = tf.function(function, input_signature=signature)
     return module
 
 
-def save(function: Callable[[Any], Any], out: Path, signature: list[Any] = TEXT) -> Path:
+def save_function(function: Callable[[Any], Any], out: Path, signature: list[Any] = TEXT) -> Path:
     """Saves a function as the signature of a SavedModel."""
-    module = program(function, signature)
+    module = module_with_signature(function, signature)
     tf.saved_model.save(module, str(out), signatures={"serving_default": module.serve})
     return out
 
 
-def edit(saved_model: Path, change: Callable[[Any], None]) -> Path:
-    """Changes the meta graph behind TensorFlow's back."""
+def edit_graph(saved_model: Path, change: Callable[[Any], None]) -> Path:
+    """Changes the meta graph in the file, without TensorFlow."""
     file = saved_model / "saved_model.pb"
     document = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     change(document.meta_graphs[0])
@@ -59,13 +59,13 @@ def edit(saved_model: Path, change: Callable[[Any], None]) -> Path:
     return saved_model
 
 
-def length(text: Any) -> dict[str, Any]:
-    """What a harmless signature computes."""
+def string_lengths(text: Any) -> dict[str, Any]:
+    """A harmless signature."""
     return {"length": tf.strings.length(text)}
 
 
 def string_tokens(out: Path) -> Path:
-    """The older contract with its table in a constant, as the collection's converter had it."""
+    """Saves a model of the older contract with its table in a constant, as in the collection."""
     ids = list(range(len(TOKENS)))
     keys = tf.lookup.KeyValueTensorInitializer([*TOKENS, ""], [*ids, -1], tf.string, tf.int32)
     table = tf.lookup.StaticHashTable(keys, 1)
@@ -77,14 +77,14 @@ def string_tokens(out: Path) -> Path:
         sequence = tf.gather(embedding, tf.abs(ids)) * mask
         return {"sequence_output": sequence, "pooled_output": sequence[:, 0], "third": ids}
 
-    module = program(serve, TOKEN_MATRIX)
+    module = module_with_signature(serve, TOKEN_MATRIX)
     module.table, module.embedding = table, embedding
     tf.saved_model.save(module, str(out), signatures={"serving_default": module.serve})
     return out
 
 
 def vocab_table(out: Path) -> Path:
-    """A tokenizer with its vocab as an asset."""
+    """Saves a tokenizer with its vocab as an asset."""
     file = out.with_name(f"{out.name}.vocab.txt")
     file.write_text("".join(f"{token}\n" for token in TOKENS), encoding="utf-8")
     lines = tf.lookup.TextFileInitializer(
@@ -96,20 +96,22 @@ def vocab_table(out: Path) -> Path:
     )
     table = tf.lookup.StaticVocabularyTable(lines, 1)
     tokenizer = tf_text.BertTokenizer(table, lower_case=True)
-    module = program(lambda text: {"ids": tokenizer.tokenize(text).merge_dims(1, 2).to_tensor()})
+    module = module_with_signature(
+        lambda text: {"ids": tokenizer.tokenize(text).merge_dims(1, 2).to_tensor()}
+    )
     module.tokenizer = tokenizer
     tf.saved_model.save(module, str(out), signatures={"serving_default": module.serve})
     return out
 
 
 def fast_tokenizer(out: Path) -> Path:
-    """tensorflow-text's fast tokenizer, whose vocab is compiled into a constant."""
+    """Saves tensorflow-text's fast tokenizer, whose vocab is compiled into a constant."""
     tokenizer = tf_text.FastBertTokenizer(TOKENS, lower_case_nfd_strip_accents=True)
-    return save(lambda text: {"ids": tokenizer.tokenize(text).to_tensor()}, out)
+    return save_function(lambda text: {"ids": tokenizer.tokenize(text).to_tensor()}, out)
 
 
 def trained_keras(out: Path) -> Path:
-    """A Keras model with dropout, saved with its optimizer after a step."""
+    """Saves a Keras model with dropout and its optimizer, after one step of training."""
     layers = tf_keras.layers
     inputs = layers.Input([None], dtype=tf.int32, name="input_ids")
     x = layers.Dropout(0.1)(layers.LayerNormalization()(layers.Embedding(9, 4)(inputs)))
@@ -135,8 +137,8 @@ class WritesWhenLoaded(tf.saved_model.experimental.TrackableResource):  # type: 
 
 
 def writes_when_loaded(out: Path, marker: Path) -> Path:
-    """A harmless signature beside a resource that is not."""
-    module = program(length)
+    """Saves a harmless signature with a harmful resource."""
+    module = module_with_signature(string_lengths)
     module.resource = WritesWhenLoaded(marker)
     tf.saved_model.save(module, str(out), signatures={"serving_default": module.serve})
     return out

@@ -279,7 +279,7 @@ export function describeCoverage(bundle, { tensors, tokenizerCases, checksums })
   const rest =
     checksums === null
       ? 'nothing holds the rest, since an older release made the bundle: export it again'
-      : 'the rest is held by checksums';
+      : 'the rest is covered by checksums';
   return `${lines}${rows}; ${rest}`;
 }
 

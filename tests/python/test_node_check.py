@@ -176,7 +176,7 @@ def test_checksum_finds_changes_that_golden_texts_miss(embedded, tmp_path):
     copied()
     good = verify(bundle)
     assert good.returncode == 0, good.stdout
-    assert "; the rest is held by checksums" in good.stdout
+    assert "; the rest is covered by checksums" in good.stdout
 
     # A number in the last row of the word embeddings.
     found = weights_of(bundle)

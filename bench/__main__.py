@@ -32,7 +32,7 @@ exit codes: 0 measured, 1 ours and a peer differ, 2 a mistake in the input, 3 th
 def main(arguments: list[str] | None = None) -> int:
     """Runs the wanted benchmarks and returns the exit code."""
     options = parse_options(arguments)
-    record = run_benchmarks(options.names, options.root, options.quick)
+    record = _run_benchmarks(options.names, options.root, options.quick)
     if options.json:
         print(json.dumps(record.rows, ensure_ascii=False))
     else:
@@ -56,7 +56,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run_benchmarks(names: list[str], root: Path, quick: bool) -> BenchRecord:
+def _run_benchmarks(names: list[str], root: Path, quick: bool) -> BenchRecord:
     """Measures row by row and saves each.
 
     Raises:

@@ -26,7 +26,7 @@ def draw_svg(rows: list[dict[str, Any]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    height = TOP + LINE * len(rows) + BOTTOM + (GAP * gaps_above(rows)[-1] if rows else 0)
+    height = TOP + LINE * len(rows) + BOTTOM + (GAP * _gaps_above(rows)[-1] if rows else 0)
     size = {"w": WIDTH, "h": height, "left": LEFT, "top": TOP, "bottom": height - BOTTOM}
     template = environment.get_template("chart.svg.j2")
     machine = rows[0]["machine"] if rows else {"cpus": 0, "cpu": "", "node": ""}
@@ -45,7 +45,7 @@ def chart_marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
 
     bars = []
-    for i, (row, gaps) in enumerate(zip(rows, gaps_above(rows), strict=True)):
+    for i, (row, gaps) in enumerate(zip(rows, _gaps_above(rows), strict=True)):
         end = max(across(1), across(row["ratio"]))
         target = None if row["target"] is None else across(row["target"])
         hides = target is not None and end <= target <= end + LABEL
@@ -66,10 +66,10 @@ def chart_marks(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"bars": bars, "grid": grid, "one": across(1)}
 
 
-def gaps_above(rows: list[dict[str, Any]]) -> list[int]:
+def _gaps_above(rows: list[dict[str, Any]]) -> list[int]:
     """Returns the number of gaps above each row: one for each new family of names.
 
-    >>> gaps_above([{"name": "a.b"}, {"name": "a.c"}, {"name": "d"}])
+    >>> _gaps_above([{"name": "a.b"}, {"name": "a.c"}, {"name": "d"}])
     [0, 0, 1]
     """
     families = [row["name"].split(".")[0] for row in rows]
@@ -89,7 +89,7 @@ def format_table(rows: list[dict[str, Any]], code: str) -> str:
         return "no rows"
     lines = align_columns([HEAD, *(row_cells(row, code) for row in rows)])
     notes = list(dict.fromkeys(row["note"] for row in rows if row["note"]))
-    lines += [f"{rows_with_note(rows, note)}: {note}" for note in notes]
+    lines += [f"{_rows_with_note(rows, note)}: {note}" for note in notes]
     if any(row["code"] != code for row in rows):
         lines.append("* measured with other code than today's")
     machine = rows[0]["machine"]
@@ -99,7 +99,7 @@ def format_table(rows: list[dict[str, Any]], code: str) -> str:
     return "\n".join(lines)
 
 
-def rows_with_note(rows: list[dict[str, Any]], note: str) -> str:
+def _rows_with_note(rows: list[dict[str, Any]], note: str) -> str:
     """Returns the names of the rows with a note."""
     return ", ".join(row["name"] for row in rows if row["note"] == note)
 
@@ -108,8 +108,8 @@ def row_cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
     """Returns the cells of one row."""
     return (
         row["name"] + ("" if row["code"] == code else " *"),
-        format_amount(row, "ours"),
-        format_amount(row, "peer"),
+        _format_amount(row, "ours"),
+        _format_amount(row, "peer"),
         f"{row['ratio']:.3g}×",
         f"{row['ratio_low']:.3g}–{row['ratio_high']:.3g}",
         "" if row["target"] is None else f"{row['target']:g}×",
@@ -118,13 +118,13 @@ def row_cells(row: dict[str, Any], code: str) -> tuple[str, ...]:
     )
 
 
-def format_amount(row: dict[str, Any], side: str) -> str:
+def _format_amount(row: dict[str, Any], side: str) -> str:
     """Formats what one side took, or did in a second where the row has its work.
 
     >>> row = {"unit": "s", "work": "10 reviews", "ours_s": 0.01, "ours_per_s": 1000}
-    >>> format_amount(row, "ours")
+    >>> _format_amount(row, "ours")
     '1,000 reviews/s'
-    >>> format_amount({"unit": "bytes", "ours_bytes": 1048576}, "ours")
+    >>> _format_amount({"unit": "bytes", "ours_bytes": 1048576}, "ours")
     '1.00 MiB'
     """
     value: float = row[f"{side}_{row['unit']}"]

@@ -57,27 +57,27 @@ class BenchRow:
             "name": self.name,
             "what": self.what,
             "peer": self.peer,
-            "ratio": round_figure(self.ratio),
-            "ratio_low": round_figure(low),
-            "ratio_high": round_figure(high),
+            "ratio": _round_figure(self.ratio),
+            "ratio_low": _round_figure(low),
+            "ratio_high": _round_figure(high),
             "target": self.target,
             "met": self.met,
             "unit": self.unit,
-            f"ours_{self.unit}": round_figure(median(self.ours)),
-            f"peer_{self.unit}": round_figure(median(self.peers)),
+            f"ours_{self.unit}": _round_figure(median(self.ours)),
+            f"peer_{self.unit}": _round_figure(median(self.peers)),
             "rounds": len(self.ours),
         }
         if self.work is not None and self.unit == "s":
             row["work"] = f"{self.work} {self.work_unit}"
-            row["ours_per_s"] = round_figure(self.work / median(self.ours))
-            row["peer_per_s"] = round_figure(self.work / median(self.peers))
+            row["ours_per_s"] = _round_figure(self.work / median(self.ours))
+            row["peer_per_s"] = _round_figure(self.work / median(self.peers))
         return row | {"note": self.note}
 
 
-def round_figure(value: float) -> float:
+def _round_figure(value: float) -> float:
     """Rounds to four significant digits; large numbers to integers.
 
-    >>> round_figure(0.0123456), round_figure(123456.7)
+    >>> _round_figure(0.0123456), _round_figure(123456.7)
     (0.01235, 123457)
     """
     return round(value) if abs(value) >= 10_000 else float(f"{value:.4g}")

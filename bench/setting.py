@@ -85,7 +85,7 @@ def model_and_bundle(setting: BenchSetting, model: str) -> tuple[Path, Path]:
         vocab = setting.scratch / "vocab.txt"
         lines = (setting.root / "vocab.txt").read_text(encoding="utf-8").split("\n")
         vocab.write_text(
-            "\n".join([*lines[:-1], *unused_tokens(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
+            "\n".join([*lines[:-1], *_unused_tokens(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
         )
         run_module(["parity_tests.conformance.fixtures", model, str(vocab), str(source), *layers])
         options = ["--vocab", str(vocab), "--tokenizer", "tf-text", "--uncased"]
@@ -94,7 +94,7 @@ def model_and_bundle(setting: BenchSetting, model: str) -> tuple[Path, Path]:
     return source, bundle
 
 
-def unused_tokens(count: int) -> list[str]:
+def _unused_tokens(count: int) -> list[str]:
     """Returns tokens that no text has, for a vocab of the publishers' size."""
     return [f"[unused{i}]" for i in range(count)]
 
@@ -126,7 +126,7 @@ def collect_facts() -> dict[str, Any]:
     """Collects the facts of this machine; a table has only figures with equal facts."""
     done = subprocess.run([find_node(), "--version"], capture_output=True, text=True, check=True)
     return {
-        "cpu": cpu_name(),
+        "cpu": _cpu_name(),
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -135,7 +135,7 @@ def collect_facts() -> dict[str, Any]:
     }
 
 
-def cpu_name() -> str:
+def _cpu_name() -> str:
     """Returns the processor's name, if the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")

@@ -52,10 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
     )
     top.add_argument("--root", type=Path, default=Path("artifacts"), help="default: artifacts")
-    top.add_argument("--train", type=positive_integer, default=5000, help="reviews to train on")
-    top.add_argument("--dev", type=positive_integer, default=1000, help="reviews for validation")
+    top.add_argument("--train", type=_positive_integer, default=5000, help="reviews to train on")
+    top.add_argument("--dev", type=_positive_integer, default=1000, help="reviews for validation")
     top.add_argument("--seed", type=int, default=1, help="of the split and of the weights")
-    top.set_defaults(run=run_embedded)
+    top.set_defaults(run=_run_embedded)
     commands = top.add_subparsers(title="subcommands")
 
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
@@ -76,21 +76,21 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with a copy of the SavedModel, for native TensorFlow in Node",
     )
-    add_tokenizer_options(model)
-    add_sign_option(model)
-    add_limit_options(model)
+    _add_tokenizer_options(model)
+    _add_sign_option(model)
+    _add_limit_options(model)
     model.set_defaults(run=run_model)
 
     vocab = commands.add_parser("vocab", help="a bundle of a tokenizer alone")
     vocab.add_argument("vocab", type=Path, nargs="?", help="vocab.txt, a token a line")
     vocab.add_argument("--out", type=Path, required=True, help="directory of the bundle")
-    add_tokenizer_options(vocab)
-    add_sign_option(vocab)
+    _add_tokenizer_options(vocab)
+    _add_sign_option(vocab)
     hub.add_download_option(vocab)
-    add_limit_options(vocab)
-    vocab.set_defaults(run=run_vocab)
+    _add_limit_options(vocab)
+    vocab.set_defaults(run=_run_vocab)
 
-    add_build_command(commands)
+    _add_build_command(commands)
     sign = commands.add_parser(
         "sign",
         help="sign a bundle or a classifier",
@@ -100,13 +100,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     sign.add_argument("directory", type=Path, help="a bundle, or what train.js wrote")
     sign.add_argument("--key", type=Path, required=True, help="private Ed25519 key, PEM")
-    sign.set_defaults(run=run_sign)
+    sign.set_defaults(run=_run_sign)
     inspection.add_command(commands)
     catalog.add_command(commands)
     return top
 
 
-def add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> None:
+def _add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> None:
     """Adds the subcommand `build` and its options."""
     build = commands.add_parser(
         "build",
@@ -120,17 +120,19 @@ def add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> Non
     build.add_argument("--out", type=Path, required=True, help="directory of the SavedModel")
     build.add_argument("--config", type=Path, help="default: the json beside the checkpoint")
     build.add_argument("--vocab", type=Path, help="for tokens; default: vocab.txt beside it")
-    build.add_argument("--layers", type=positive_integer, metavar="N", help="keep the first N only")
+    build.add_argument(
+        "--layers", type=_positive_integer, metavar="N", help="keep the first N only"
+    )
     build.add_argument(
         "--contract",
         choices=("named", "tokens"),
         default="named",
         help="named (default): ids in; tokens: token strings in, two outputs more",
     )
-    build.set_defaults(run=run_build)
+    build.set_defaults(run=_run_build)
 
 
-def add_tokenizer_options(command: argparse.ArgumentParser) -> None:
+def _add_tokenizer_options(command: argparse.ArgumentParser) -> None:
     """Adds the options of both commands that write a tokenizer."""
     command.add_argument(
         "--tokenizer-model",
@@ -163,7 +165,7 @@ def add_tokenizer_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sign_option(command: argparse.ArgumentParser) -> None:
+def _add_sign_option(command: argparse.ArgumentParser) -> None:
     """Adds the option for the key that signs the finished bundle."""
     command.add_argument(
         "--sign",
@@ -173,7 +175,7 @@ def add_sign_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def check_key(key: Path | None) -> None:
+def _check_key(key: Path | None) -> None:
     """Reads the signing key, if any, so that a bad key stops the command before long work.
 
     Raises:
@@ -185,26 +187,26 @@ def check_key(key: Path | None) -> None:
         read_private_key(key)
 
 
-def add_limit_options(command: argparse.ArgumentParser) -> None:
+def _add_limit_options(command: argparse.ArgumentParser) -> None:
     """Adds the limits of the process that loads a model."""
     group = command.add_argument_group("limits of the process that loads a SavedModel")
     group.add_argument(
         "--time-limit",
-        type=positive_integer,
+        type=_positive_integer,
         default=STEP_SECONDS,
         metavar="SECONDS",
         help="that one step may take (default %(default)s)",
     )
     group.add_argument(
         "--memory-limit",
-        type=positive_integer,
+        type=_positive_integer,
         metavar="GIB",
         help="that it may use (default: what the machine has)",
     )
 
 
-def limits_from_options(options: argparse.Namespace) -> Limits:
-    """Returns the limits that the options of `add_limit_options` set."""
+def _limits_from_options(options: argparse.Namespace) -> Limits:
+    """Returns the limits that the options of `_add_limit_options` set."""
     memory = None if options.memory_limit is None else options.memory_limit << 30
     return Limits(options.time_limit, memory)
 
@@ -244,14 +246,14 @@ def choice_from_options(options: argparse.Namespace) -> TokenizerChoice:
     )
 
 
-def positive_integer(text: str) -> int:
+def _positive_integer(text: str) -> int:
     """Parses an argument that is a positive integer."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text}")
     return int(text)
 
 
-def run_embedded(options: argparse.Namespace) -> None:
+def _run_embedded(options: argparse.Namespace) -> None:
     """Runs `python -m export`."""
     from export.demo import DemoSizes, export_embedded
 
@@ -271,26 +273,26 @@ def run_model(options: argparse.Namespace) -> None:
         asked=signature_choice.asked_from_options(options),
         with_saved_model=options.with_saved_model,
         replace=options.replace,
-        limits=limits_from_options(options),
+        limits=_limits_from_options(options),
     )
-    check_key(options.sign)
+    _check_key(options.sign)
     export_model(request, options.out, say)
-    sign_if_asked(options.out, options.sign)
+    _sign_if_asked(options.out, options.sign)
     print(options.out)
 
 
-def run_vocab(options: argparse.Namespace) -> None:
+def _run_vocab(options: argparse.Namespace) -> None:
     """Runs `python -m export vocab`."""
     from export.tokenizer_bundle import export_tokenizer
 
     choice = choice_from_options(options)
-    check_key(options.sign)
-    export_tokenizer(choice, options.out, say, options.replace, limits_from_options(options))
-    sign_if_asked(options.out, options.sign)
+    _check_key(options.sign)
+    export_tokenizer(choice, options.out, say, options.replace, _limits_from_options(options))
+    _sign_if_asked(options.out, options.sign)
     print(options.out)
 
 
-def sign_if_asked(bundle: Path, key: Path | None) -> None:
+def _sign_if_asked(bundle: Path, key: Path | None) -> None:
     """Signs a bundle if there is a key."""
     if key is not None:
         from export.signing import sign
@@ -298,7 +300,7 @@ def sign_if_asked(bundle: Path, key: Path | None) -> None:
         sign(bundle, key)
 
 
-def run_sign(options: argparse.Namespace) -> None:
+def _run_sign(options: argparse.Namespace) -> None:
     """Runs `python -m export sign`."""
     from export.signing import SIGNATURE, sign
 
@@ -306,7 +308,7 @@ def run_sign(options: argparse.Namespace) -> None:
     print(options.directory / SIGNATURE)
 
 
-def run_build(options: argparse.Namespace) -> None:
+def _run_build(options: argparse.Namespace) -> None:
     """Runs `python -m export build`."""
     from export.build import BuildRequest, build_saved_model
 

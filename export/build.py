@@ -36,7 +36,7 @@ def build_saved_model(
 
     Raises:
         UserError: see `open_checkpoint`, `load_encoder`, `read_sentence_model`,
-            `read_needed_vocab` and `atomic_directory`.
+            `_read_needed_vocab` and `atomic_directory`.
     """
     refuse_foreign(out)
     root = request.checkpoint if request.checkpoint.is_dir() else request.checkpoint.parent
@@ -52,7 +52,7 @@ def build_saved_model(
         request = replace(request, checkpoint=sentence.encoder)
     checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers)
     config = checkpoint.config
-    vocab = read_needed_vocab(request, config.vocab_size, say)
+    vocab = _read_needed_vocab(request, config.vocab_size, say)
     say(
         f"{request.checkpoint}: {config.architecture}, {config.num_hidden_layers} layers of "
         f"{config.hidden_size}, {config.activation}"
@@ -60,7 +60,7 @@ def build_saved_model(
     for notice in [*checkpoint.notices, *(sentence.notices if sentence else [])]:
         say(notice)
     encoder = load_encoder(checkpoint)
-    head = load_head_or_notice(checkpoint, say) if request.contract == "tokens" else None
+    head = _load_head_or_notice(checkpoint, say) if request.contract == "tokens" else None
     from export.architectures.encoder import save_encoder
     from export.architectures.string_tokens import save_string_tokens
 
@@ -75,13 +75,13 @@ def build_saved_model(
                 write_max_length(directory, sentence.max_length)
         else:
             save_encoder(encoder, directory)
-        write_tokenizer_files(request, directory, say)
+        _write_tokenizer_files(request, directory, say)
     for line in loading.describe_unused(checkpoint.variables):
         say(line)
     return loading.unused_by_kind(checkpoint.variables)
 
 
-def write_tokenizer_files(
+def _write_tokenizer_files(
     request: BuildRequest, directory: Path, say: Callable[[str], None]
 ) -> None:
     """Copies the checkpoint's tokenizer files to the SavedModel's assets."""
@@ -100,7 +100,9 @@ def write_tokenizer_files(
         say(f"tokenizer files carried over: {', '.join(files)}; {reason}")
 
 
-def read_needed_vocab(request: BuildRequest, rows: int, say: Callable[[str], None]) -> Vocab | None:
+def _read_needed_vocab(
+    request: BuildRequest, rows: int, say: Callable[[str], None]
+) -> Vocab | None:
     """Reads the requested vocab or, for the contract `tokens`, the one beside the checkpoint.
 
     Returns None where the contract needs no vocab and none was requested.
@@ -123,7 +125,7 @@ def read_needed_vocab(request: BuildRequest, rows: int, say: Callable[[str], Non
     return vocab
 
 
-def load_head_or_notice(checkpoint: Checkpoint, say: Callable[[str], None]) -> "MlmHead | None":
+def _load_head_or_notice(checkpoint: Checkpoint, say: Callable[[str], None]) -> "MlmHead | None":
     """Loads the checkpoint's masked language model head; if it has none, reports it."""
     if checkpoint.has_head:
         return load_head(checkpoint)

@@ -146,7 +146,7 @@ def refuse_other_source(out: Path, this: dict[str, Any], name: str, replace: boo
         return
     try:
         existing = contracts.read_bundle(out)
-        same = source_identity(existing) == source_identity(this)
+        same = _source_identity(existing) == _source_identity(this)
         tokenizer = existing["tokenizer"]
         options = ", ".join(f"{key} {json.dumps(on)}" for key, on in tokenizer["options"].items())
         source = existing["provenance"].get("source", {}).get("handle", "a vocab")
@@ -163,7 +163,7 @@ def refuse_other_source(out: Path, this: dict[str, Any], name: str, replace: boo
         )
 
 
-def source_identity(contract: dict[str, Any]) -> tuple[object, ...]:
+def _source_identity(contract: dict[str, Any]) -> tuple[object, ...]:
     """Returns a value that is equal for two bundles made from the same source."""
     provenance, tokenizer = contract["provenance"], contract["tokenizer"]
     if "source" in provenance:

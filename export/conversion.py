@@ -62,18 +62,18 @@ def write_bundle(job: ExportJob, say: Any) -> None:
     provenance["tokenizer"] = library_versions(tokenizer.algorithm, python)
     input_roles = {name: verdict.inputs.get(name, name) for name in parts.inputs}
     output_roles = endpoints.roles_from_layers(
-        verdict.outputs, signature_outputs(saved_model, verdict), parts
+        verdict.outputs, _signature_outputs(saved_model, verdict), parts
     )
     model_taps = contract_taps(parts, input_roles, output_roles)
     frozen = graph.freeze(source, parts, {tap["node"]: tap["tensor"] for tap in model_taps})
     frozen, halves = stored_dtypes.convert_to_float32(merge_partitions(frozen))
     inputs = endpoints.input_specs(frozen.inputs, input_roles)
-    rows = check_vocab_size(frozen, inputs, vocab, request, say)
+    rows = _check_vocab_size(frozen, inputs, vocab, request, say)
 
-    length = fixed_length(inputs)
+    length = _fixed_length(inputs)
     padding = own.padding if own else "masked"
     pad = vocab.special["pad"].id
-    limit = find_max_positions(frozen, inputs, vocab, padding, say)
+    limit = _find_max_positions(frozen, inputs, vocab, padding, say)
     max_length = min(limit_positions(saved_model, limit), length or limit)
     ids, rules = (
         make_reference(tokenizer, vocab, python).encode(
@@ -168,7 +168,7 @@ def write_bundle(job: ExportJob, say: Any) -> None:
     )
 
 
-def find_max_positions(
+def _find_max_positions(
     frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, padding: str, say: Any
 ) -> int:
     """Finds the largest number of positions of a text by running the model.
@@ -192,7 +192,7 @@ def find_max_positions(
 
     shapes = [value.shape for name, value in frozen.weights.items() if "position" in name]
     rows = next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
-    length = fixed_length(inputs)
+    length = _fixed_length(inputs)
     guess = min(rows, length or rows)
 
     def fails(count: int) -> bool:
@@ -209,12 +209,12 @@ def find_max_positions(
     return found
 
 
-def fixed_length(inputs: list[TensorSpec]) -> int | None:
+def _fixed_length(inputs: list[TensorSpec]) -> int | None:
     """Returns the number of positions that the model fixes, or None if it is free."""
     return next((size for spec in inputs for size in spec.shape[1:] if isinstance(size, int)), None)
 
 
-def signature_outputs(saved_model: Path, verdict: Verdict) -> list[TensorInfo]:
+def _signature_outputs(saved_model: Path, verdict: Verdict) -> list[TensorInfo]:
     """Returns the outputs of the chosen signature, as the file declares them."""
     graph = choose_graph(messages.read_saved_model(saved_model), verdict.tags, saved_model.name)
     return choose_signature(read_signatures(graph), verdict.signature, saved_model.name).outputs
@@ -237,7 +237,7 @@ def contract_taps(
     return [{"name": n, "node": taps.PREFIX + n, "tensor": tensor} for n, tensor in found.items()]
 
 
-def check_vocab_size(
+def _check_vocab_size(
     frozen: FrozenGraph, inputs: list[TensorSpec], vocab: Vocab, request: ExportRequest, say: Any
 ) -> int | None:
     """Compares the vocab with the word embeddings; returns the number of rows, None if unknown.

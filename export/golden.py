@@ -99,7 +99,7 @@ def compute_checksums(directory: Path, weights: dict[str, str], contract: Contra
     document = asdict(contract)
     decisive = {key: document[key] for key in NUMERIC_CONTRACT_KEYS}
     text = json.dumps(decisive, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return Checksums(weights, files, sha256_hex(text.encode()))
+    return Checksums(weights, files, _sha256_hex(text.encode()))
 
 
 def pad_batch(
@@ -171,12 +171,12 @@ def run_in_float64(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str,
         graph_def=float64.graph_in_float64(frozen.graph_def),
         weights={name: float64.as_float64(value) for name, value in frozen.weights.items()},
     )
-    return run_float64_graph(
+    return _run_float64_graph(
         wide, {name: float64.as_float64(value) for name, value in feeds.items()}
     )
 
 
-def run_float64_graph(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+def _run_float64_graph(frozen: FrozenGraph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Computes outputs and taps of a batch of any size, by the names of their nodes."""
     from export.graph.graph import run_in_batches
     from numerics import float64
@@ -207,7 +207,7 @@ def measure_costs(
     """
     from numerics import float64
 
-    single = run_float64_graph(frozen, feeds)
+    single = _run_float64_graph(frozen, feeds)
 
     def costs(other: Mapping[str, Array], how: str = "float64") -> dict[str, Cost]:
         return {
@@ -220,17 +220,17 @@ def measure_costs(
         say(f"{error}: what float32 costs is measured by randomly rounded weights")
         found: dict[str, Cost] = {}
         for weights in round_weights_randomly(frozen.weights):
-            other = run_float64_graph(replace(frozen, weights=weights), feeds)
+            other = _run_float64_graph(replace(frozen, weights=weights), feeds)
             found = {
                 n: found.get(n, Cost(how=ROUNDED_WEIGHTS)) + c
                 for n, c in costs(other, ROUNDED_WEIGHTS).items()
             }
-        return MeasuredCosts(by_contract_name(found), None)
+        return MeasuredCosts(_by_contract_name(found), None)
     outputs = {endpoint.name: exact[endpoint.name] for endpoint in frozen.outputs}
-    return MeasuredCosts(by_contract_name(costs(exact)), outputs)
+    return MeasuredCosts(_by_contract_name(costs(exact)), outputs)
 
 
-def by_contract_name(costs: Mapping[str, Cost]) -> dict[str, Cost]:
+def _by_contract_name(costs: Mapping[str, Cost]) -> dict[str, Cost]:
     """Returns the costs with the taps under their names in the contract."""
     return {name.removeprefix(TAPS): cost for name, cost in costs.items()}
 
@@ -263,12 +263,12 @@ def write_golden_cases(
         "tokenizer_cases": json.dumps({"texts": RULE_TEXTS, "ids": rules}, ensure_ascii=False),
         "checksums": json.dumps(asdict(checksums), sort_keys=True),
     }
-    data = with_metadata(save({**roles, **outputs}), metadata)
+    data = _with_metadata(save({**roles, **outputs}), metadata)
     # `save_file` would make a file that only its owner may read.
     (directory / GOLDEN).write_bytes(data)
 
 
-def with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
+def _with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
     """Adds metadata to safetensors bytes: the library itself writes it in a varying order."""
     length = int.from_bytes(data[:8], "little")
     header = {"__metadata__": metadata} | json.loads(data[8 : 8 + length])
@@ -278,6 +278,6 @@ def with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
-def sha256_hex(data: bytes) -> str:
+def _sha256_hex(data: bytes) -> str:
     """Returns the sha256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

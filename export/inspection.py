@@ -30,7 +30,7 @@ from support.errors import UserError
 LINE_WIDTH = 88
 
 
-def format_inspection(document: dict[str, Any]) -> str:
+def _format_inspection(document: dict[str, Any]) -> str:
     """Formats the fields of an `Inspection` as lines of text."""
     made = document["tensorflow_version"] or "an unknown version"
     lines = [document["handle"], f"  saved by TensorFlow {made}, lies in {document['path']}"]
@@ -40,12 +40,12 @@ def format_inspection(document: dict[str, Any]) -> str:
         )
     for signature in document["signatures"]:
         lines.append(f"signature {signature['name']}")
-        lines += [f"  in   {format_tensor(t)}" for t in signature["inputs"]]
-        lines += [f"  out  {format_tensor(t)}" for t in signature["outputs"]]
+        lines += [f"  in   {_format_tensor(t)}" for t in signature["inputs"]]
+        lines += [f"  out  {_format_tensor(t)}" for t in signature["outputs"]]
     if not document["signatures"]:
         lines.append("no signature")
     lines.append(f"ops: {sum(document['ops'].values())} nodes, {len(document['ops'])} kinds")
-    lines += wrap_words(f"{op} {count}" for op, count in document["ops"].items())
+    lines += _wrap_words(f"{op} {count}" for op, count in document["ops"].items())
     lines.append("on disk")
     for part, size in document["bytes_on_disk"].items():
         lines.append(f"  {part:15}{size / 1e6:10.3f} MB")
@@ -67,14 +67,14 @@ def format_inspection(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def format_tensor(document: dict[str, Any]) -> str:
+def _format_tensor(document: dict[str, Any]) -> str:
     """Formats an input or output as `name: dtype[shape]`, with `?` for free axes."""
     shape = document["shape"]
     axes = "..." if shape is None else ", ".join("?" if n is None else str(n) for n in shape)
     return f"{document['name']}: {document['dtype']}[{axes}]"
 
 
-def wrap_words(words: Any) -> list[str]:
+def _wrap_words(words: Any) -> list[str]:
     """Wraps words into indented lines."""
     lines = [" "]
     for word in words:
@@ -103,13 +103,13 @@ class FoundVocab:
     tokens: int
 
 
-def find_vocabs(meta_graph: Any, directory: Path) -> list[FoundVocab]:
+def _find_vocabs(meta_graph: Any, directory: Path) -> list[FoundVocab]:
     """Finds the vocabs of a vetted model."""
     files = [
         FoundVocab(f"assets/{asset.filename}", count_lines(directory / "assets" / asset.filename))
         for asset in read_assets(meta_graph)
     ]
-    return files + list(find_table_vocabs(meta_graph).values())
+    return files + list(_find_table_vocabs(meta_graph).values())
 
 
 def count_lines(file: Path) -> int:
@@ -123,7 +123,7 @@ def count_lines(file: Path) -> int:
     return count + (last != b"\n")
 
 
-def find_table_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
+def _find_table_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
     """Finds string constants that initialise a lookup table, by the name of the constant."""
     found = {}
     for function, nodes in node_lists(meta_graph):
@@ -131,14 +131,14 @@ def find_table_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
         for node in nodes:
             keys = data_inputs(node)[1:2] if node.op in TABLE_IMPORT_OPS else []
             for constant in (by_name[key] for key in keys if key in by_name):
-                size = string_count(constant)
+                size = _string_count(constant)
                 if size is not None:
                     where = f"a constant in {function}" if function else "a constant of the graph"
                     found[f"{function}/{constant.name}"] = FoundVocab(where, size)
-    return found | find_captured_vocabs(meta_graph)
+    return found | _find_captured_vocabs(meta_graph)
 
 
-def find_captured_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
+def _find_captured_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
     """Finds string constants that the main graph passes to a function that initialises a table."""
     initializers = {
         name
@@ -150,13 +150,13 @@ def find_captured_vocabs(meta_graph: Any) -> dict[str, FoundVocab]:
     for node in nodes.values():
         if node.attr["f"].func.name in initializers if "f" in node.attr else False:
             for name in data_inputs(node):
-                size = string_count(nodes[name]) if name in nodes else None
+                size = _string_count(nodes[name]) if name in nodes else None
                 if size is not None:
                     found[name] = FoundVocab("a constant of the graph", size)
     return found
 
 
-def string_count(node: Any) -> int | None:
+def _string_count(node: Any) -> int | None:
     """Returns the length of a constant vector of strings; None for any other node."""
     if node.op != "Const" or node.attr["dtype"].type != STRING_DTYPE:
         return None
@@ -214,15 +214,15 @@ def inspect_model(
         tensorflow_version=meta_graph.meta_info_def.tensorflow_version,
         tags=[sorted(graph.meta_info_def.tags) for graph in saved_model.meta_graphs],
         signatures=read_signatures(meta_graph),
-        ops=count_ops(meta_graph),
-        bytes_on_disk=file_sizes(directory),
-        weights=count_weights(meta_graph),
-        vocabs=find_vocabs(meta_graph, directory) if is_vetted(directory) else [],
+        ops=_count_ops(meta_graph),
+        bytes_on_disk=_file_sizes(directory),
+        weights=_count_weights(meta_graph),
+        vocabs=_find_vocabs(meta_graph, directory) if _is_vetted(directory) else [],
         verdict=verdict,
     )
 
 
-def is_vetted(directory: Path) -> bool:
+def _is_vetted(directory: Path) -> bool:
     """Whether a model passes the vetting, so that its files may be opened."""
     try:
         vet(directory)
@@ -231,13 +231,13 @@ def is_vetted(directory: Path) -> bool:
     return True
 
 
-def count_ops(meta_graph: Any) -> dict[str, int]:
+def _count_ops(meta_graph: Any) -> dict[str, int]:
     """Counts the ops of the main graph and the functions, the most frequent first."""
     graphs = messages.node_lists(meta_graph)
     return dict(Counter(node.op for _, nodes in graphs for node in nodes).most_common())
 
 
-def file_sizes(directory: Path) -> dict[str, int]:
+def _file_sizes(directory: Path) -> dict[str, int]:
     """Returns the bytes of the graph, the variables, the assets, and the total."""
     sizes = {
         path.relative_to(directory): path.stat().st_size
@@ -249,7 +249,7 @@ def file_sizes(directory: Path) -> dict[str, int]:
     return by_part | {"total": sum(sizes.values())}
 
 
-def count_weights(meta_graph: Any) -> dict[str, dict[str, int]]:
+def _count_weights(meta_graph: Any) -> dict[str, dict[str, int]]:
     """Returns, by dtype, the number of variables and the number of their elements.
 
     They come from the shapes in the graph: the checkpoint's own list would need TensorFlow.
@@ -282,13 +282,13 @@ def add_command(commands: Any) -> None:
     hub.add_download_option(command)
     add_options(command)
     command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=run_inspect)
+    command.set_defaults(run=_run_inspect)
 
 
-def run_inspect(options: argparse.Namespace) -> None:
+def _run_inspect(options: argparse.Namespace) -> None:
     """Runs `python -m export inspect`."""
     document = asdict(inspect_model(options.handle, options.sha256, asked_from_options(options)))
     if options.json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        print(format_inspection(document))
+        print(_format_inspection(document))

@@ -82,7 +82,7 @@ def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
     this = {"provenance": provenance, "tokenizer": {}}
     refuse_other_source(out, this, f"the model {source_of['handle']}", request.replace)
     model_facts = facts.read_facts(saved_model)
-    if is_current(out, provenance, request, model_facts):
+    if _is_current(out, provenance, request, model_facts):
         say(f"{out} is up to date")
         return False
 
@@ -102,7 +102,7 @@ def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
     return True
 
 
-def is_current(
+def _is_current(
     out: Path,
     provenance: dict[str, Any],
     request: ExportRequest,

@@ -48,7 +48,7 @@ def check_in_node(
         EnvironmentProblem: Node or its packages are missing, or the check itself failed.
     """
     for backend in ("wasm", "cpu"):
-        count = len(positions) if backend == "wasm" else affordable_text_count(positions, products)
+        count = len(positions) if backend == "wasm" else _affordable_text_count(positions, products)
         say(f"running the golden cases in Node on {backend} ({count} of {len(positions)} texts)")
         for check in run_verify(bundle, backend, count):
             moved, allowed = check["maxAbs"], check["budget"] + storage.get(check["name"], 0.0)
@@ -72,10 +72,10 @@ def products_per_position(frozen: "FrozenGraph") -> float:
     return float(sum(frozen.weights[name].size for name in taken if name in frozen.weights))
 
 
-def affordable_text_count(positions: list[int], products: float) -> int:
+def _affordable_text_count(positions: list[int], products: float) -> int:
     """Returns how many of the first golden texts plain JavaScript should run, in one padded batch.
 
-    >>> [affordable_text_count([4, 13, 40], products) for products in (1e6, 1e7, 1e12)]
+    >>> [_affordable_text_count([4, 13, 40], products) for products in (1e6, 1e7, 1e12)]
     [3, 2, 1]
     """
     count = 1

@@ -46,7 +46,7 @@ def atomic_directory(out: Path, mark: str = FILE_LIST) -> Iterator[Path]:
     target = out.resolve()
     recover_interrupted(target)
     refuse_foreign(out, mark)
-    partial = temporary_sibling(target, "partial")
+    partial = _temporary_sibling(target, "partial")
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -54,7 +54,7 @@ def atomic_directory(out: Path, mark: str = FILE_LIST) -> Iterator[Path]:
             write_file_list(partial)
         # Somebody may have written to it meanwhile.
         refuse_foreign(out, mark)
-        replace_directory(partial, target)
+        _replace_directory(partial, target)
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
@@ -66,7 +66,7 @@ def atomic_directory(out: Path, mark: str = FILE_LIST) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def temporary_sibling(out: Path, end: str) -> Path:
+def _temporary_sibling(out: Path, end: str) -> Path:
     """Returns a hidden path beside `out` that only this process uses."""
     return out.with_name(f".{out.name}.{os.getpid()}.{end}")
 
@@ -99,7 +99,7 @@ def refuse_foreign(out: Path, mark: str = FILE_LIST) -> None:
         if mark == FILE_LIST and (out / SAVED_MODEL).exists():
             holds += f" that is not known to be of this program (it has no {FILE_LIST})"
         raise UserError(f"--out {out} holds {holds}; give an empty directory or a new name")
-    names = listed_files(out, mark)
+    names = _listed_files(out, mark)
     if names is None:
         raise UserError(
             f"--out {out} has a {mark} that cannot be read, so nothing says what there is of this "
@@ -113,7 +113,7 @@ def refuse_foreign(out: Path, mark: str = FILE_LIST) -> None:
         )
 
 
-def listed_files(out: Path, mark: str) -> set[str] | None:
+def _listed_files(out: Path, mark: str) -> set[str] | None:
     """Returns the files in a directory's list, and their folders; None if it has no valid list."""
     try:
         document = read_object(out / mark)
@@ -147,7 +147,7 @@ def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = Fal
     target = out.resolve()
     for source in sources:
         path = source.resolve()
-        if path == target or is_same_directory(path, target):
+        if path == target or _is_same_directory(path, target):
             relation = "is"
         elif target in path.parents:
             relation = "holds"
@@ -160,12 +160,12 @@ def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = Fal
         )
 
 
-def is_same_directory(one: Path, other: Path) -> bool:
+def _is_same_directory(one: Path, other: Path) -> bool:
     """Whether two paths are one directory, by a mount or on a case-insensitive disk."""
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def replace_directory(new: Path, out: Path) -> None:
+def _replace_directory(new: Path, out: Path) -> None:
     """Moves `new` to `out` and removes the old `out`.
 
     Raises:
@@ -177,7 +177,7 @@ def replace_directory(new: Path, out: Path) -> None:
     if exchange_directories(new, out):
         shutil.rmtree(new, ignore_errors=True)
         return
-    old = temporary_sibling(out, "old")
+    old = _temporary_sibling(out, "old")
     out.rename(old)
     try:
         new.rename(out)
@@ -210,7 +210,7 @@ def recover_interrupted(out: Path) -> None:
     pattern = re.compile(rf"\.{re.escape(out.name)}\.(\d+)\.(old|partial)")
     for left in sorted(out.parent.iterdir()):
         found = pattern.fullmatch(left.name)
-        if found is None or is_running(int(found[1])) or not left.is_dir():
+        if found is None or _is_running(int(found[1])) or not left.is_dir():
             continue
         if found[2] == "old" and not out.exists():
             left.rename(out)
@@ -218,7 +218,7 @@ def recover_interrupted(out: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def is_running(process: int) -> bool:
+def _is_running(process: int) -> bool:
     """Whether a process with this id runs."""
     try:
         os.kill(process, 0)

@@ -44,8 +44,8 @@ def sign(directory: Path, key: Path) -> None:
         "version": VERSION,
         "algorithm": "ed25519",
         "signs": name,
-        "public_key": to_base64(private.public_key().public_bytes_raw()),
-        "signature": to_base64(private.sign(signed_message(name, contract))),
+        "public_key": _to_base64(private.public_key().public_bytes_raw()),
+        "signature": _to_base64(private.sign(_signed_message(name, contract))),
     }
     partial = directory / f".{SIGNATURE}.{os.getpid()}.partial"
     try:
@@ -55,10 +55,10 @@ def sign(directory: Path, key: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def signed_message(name: str, contract: bytes) -> bytes:
+def _signed_message(name: str, contract: bytes) -> bytes:
     r"""Returns the signed bytes; they include the purpose, so no other signature of the key fits.
 
-    >>> signed_message("bundle.json", b"{}")
+    >>> _signed_message("bundle.json", b"{}")
     b'bert-bridge-signature 1 bundle.json\n{}'
     """
     return f"{FORMAT} {VERSION} {name}\n".encode() + contract
@@ -105,10 +105,10 @@ def read_private_key(file: Path) -> "Ed25519PrivateKey":
     return key
 
 
-def to_base64(data: bytes) -> str:
+def _to_base64(data: bytes) -> str:
     """Encodes bytes in base64.
 
-    >>> to_base64(bytes(3))
+    >>> _to_base64(bytes(3))
     'AAAA'
     """
     return base64.b64encode(data).decode("ascii")

@@ -139,13 +139,13 @@ class TokenizerChoice:
             from export.tokenizer.recover import recover_tokenizer
 
             found = recover_tokenizer(hub.resolve(self.model, self.model_sha256), vocab, say)
-            warn_of_contradiction(found.spec, model_facts, "--tokenizer-model", say)
+            _warn_of_contradiction(found.spec, model_facts, "--tokenizer-model", say)
             return ChosenTokenizer(found.vocab, found.spec, found.adds_special_tokens)
         if vocab is None:
             vocab = read_vocab(facts.require_vocab(model_facts, where), notice=say)
             say(f"vocab: {vocab.name}, the model's own")
         elif own_tokens is None:
-            warn_of_other_vocab(vocab, model_facts, say)
+            _warn_of_other_vocab(vocab, model_facts, say)
         if self.spec is not None:
             return ChosenTokenizer(vocab, self.spec, None)
         return ChosenTokenizer(vocab, resolve_spec(self.asked, model_facts, where, say), None)
@@ -189,31 +189,33 @@ def resolve_spec(
         if model_facts is not None and model_facts.problem:
             raise UserError(
                 f"{where}: its tokenizer has what this kit does not: {model_facts.problem}; if "
-                f"your Python side uses another one, name it: {tokenizer_help()}"
+                f"your Python side uses another one, name it: {_tokenizer_help()}"
             )
         reason = f" ({model_facts.why})" if model_facts is not None else ""
         raise UserError(
             f"{where}: got no tokenizer, and nothing says which it goes with{reason}; "
-            f"give the one of your Python side: {tokenizer_help()}"
+            f"give the one of your Python side: {_tokenizer_help()}"
         )
     own = model_facts.spec if model_facts is not None else None
     algorithm = asked.algorithm or (own.algorithm if own else "")
     spec = TokenizerSpec(
         algorithm,
-        lower_case=first_set(
+        lower_case=_first_set(
             asked.lower_case, own.lower_case if own and algorithm != "chars" else None
         ),
-        strip_accents=resolve_strip_accents(asked, own, algorithm),
-        split_chinese=first_set(
+        strip_accents=_resolve_strip_accents(asked, own, algorithm),
+        split_chinese=_first_set(
             asked.split_chinese, own.split_chinese if own and algorithm == "bert" else None
         ),
     )
-    say(f"tokenizer: {describe_spec(spec)}; {reason_for_spec(asked, model_facts, spec)}")
-    warn_of_contradiction(spec, model_facts, "--tokenizer" if asked.algorithm else "an option", say)
+    say(f"tokenizer: {describe_spec(spec)}; {_reason_for_spec(asked, model_facts, spec)}")
+    _warn_of_contradiction(
+        spec, model_facts, "--tokenizer" if asked.algorithm else "an option", say
+    )
     return spec
 
 
-def resolve_strip_accents(
+def _resolve_strip_accents(
     asked: AskedTokenizer, own: TokenizerSpec | None, algorithm: str
 ) -> bool | None:
     """Returns `strip_accents`: the user's, else the model's if its case is used too."""
@@ -223,12 +225,12 @@ def resolve_strip_accents(
     return own.strip_accents if same_case else None
 
 
-def first_set(*values: bool | None) -> bool:
+def _first_set(*values: bool | None) -> bool:
     """Returns the first value that is not None; True if all are."""
     return next((value for value in values if value is not None), True)
 
 
-def reason_for_spec(
+def _reason_for_spec(
     asked: AskedTokenizer, model_facts: TokenizerFacts | None, spec: TokenizerSpec
 ) -> str:
     """Returns the reason for the choice as a phrase."""
@@ -242,7 +244,7 @@ def reason_for_spec(
     return "--tokenizer names it; nothing says the case, so lower case (--cased keeps it)"
 
 
-def warn_of_contradiction(
+def _warn_of_contradiction(
     spec: TokenizerSpec, model_facts: TokenizerFacts | None, option: str, say: Say
 ) -> None:
     """Prints a notice if the chosen tokenizer is not the one that the model names.
@@ -267,7 +269,7 @@ def warn_of_contradiction(
         )
 
 
-def warn_of_other_vocab(vocab: Vocab, model_facts: TokenizerFacts | None, say: Say) -> None:
+def _warn_of_other_vocab(vocab: Vocab, model_facts: TokenizerFacts | None, say: Say) -> None:
     """Prints a notice if the vocab file is not the model's own vocab."""
     if model_facts is None or model_facts.vocab is None:
         return
@@ -299,7 +301,7 @@ def describe_spec(spec: TokenizerSpec) -> str:
     return ", ".join(parts)
 
 
-def tokenizer_help() -> str:
+def _tokenizer_help() -> str:
     """Returns the options that name a tokenizer, for messages."""
     return f"--tokenizer {'|'.join(ALGORITHMS)} with --uncased or --cased"
 

@@ -39,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
     stream = sys.stderr
     if options.sensitivity:
-        return measure_sensitivity(options.root, stream)
+        return _measure_sensitivity(options.root, stream)
     # The judge's own progress messages are not shown.
     with redirect_stderr(io.StringIO()):
-        document, kinds = run_fault_injection(options, stream)
+        document, kinds = _run_fault_injection(options, stream)
     print(score.score_table(document, kinds))
     if not score.judge_holds(document):
         raise CheckFailed("the judge does not hold: see the faults above and faults.json")
@@ -69,7 +69,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def measure_sensitivity(root: Path, stream: TextIO) -> int:
+def _measure_sensitivity(root: Path, stream: TextIO) -> int:
     """Prints and writes the smallest changes that are detected; returns the exit code 0."""
     made = make_material(root, lambda line: print(line, file=stream, flush=True))
     rows = sensitivity.measure_sources(made)
@@ -78,7 +78,7 @@ def measure_sensitivity(root: Path, stream: TextIO) -> int:
     return 0
 
 
-def run_fault_injection(
+def _run_fault_injection(
     options: argparse.Namespace, stream: TextIO
 ) -> tuple[dict[str, Any], dict[str, Kind]]:
     """Makes the clean bundles, judges, and writes the result; returns it, and all kinds."""
@@ -87,7 +87,7 @@ def run_fault_injection(
         print(line, file=stream, flush=True)
 
     kinds = every_kind()
-    chosen = choose_kinds(options.kinds, kinds)
+    chosen = _choose_kinds(options.kinds, kinds)
     part = options.quick or options.kinds is not None
     made = make_material(options.root, say)
     cleans = made.cleans()
@@ -109,7 +109,7 @@ def run_fault_injection(
     return document, kinds
 
 
-def choose_kinds(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
+def _choose_kinds(names: str | None, kinds: dict[str, Kind]) -> list[Kind]:
     """Returns the named kinds, or all.
 
     Raises:

@@ -34,7 +34,7 @@ def main(out: Path, vocab: Path, names: list[str]) -> None:
     """Builds the named parts, and prints a line for each."""
     tensorflow()
     known = {source.name: source for source in SOURCES}
-    cache_tables(export.tokenizer.read_tables)
+    _cache_tables(export.tokenizer.read_tables)
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "tokenizer":
@@ -44,11 +44,11 @@ def main(out: Path, vocab: Path, names: list[str]) -> None:
         elif kind == "tables":
             write_tables(rest, vocab, out / "tables" / f"{rest}.bin")
         else:
-            build_source(known[name], vocab, out)
+            _build_source(known[name], vocab, out)
         print(f"made {name}", file=sys.stderr, flush=True)
 
 
-def cache_tables(read: ReadTables) -> None:
+def _cache_tables(read: ReadTables) -> None:
     """Makes this process read each tokenizer's tables once, since that takes seconds."""
     known: dict[TokenizerSpec, CharacterTables] = {}
 
@@ -60,14 +60,14 @@ def cache_tables(read: ReadTables) -> None:
     export.tokenizer.read_tables = cached
 
 
-def build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
+def _build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
     """Builds one SavedModel and its bundles."""
     from export.architectures import encoder
 
     model = out / "models" / source.name
     built = encoder.seeded_encoder(encoder_config(source, vocab), source.name, source.seed)
     if source.outlier is not None:
-        set_outlier(built, source.outlier)
+        _set_outlier(built, source.outlier)
     with atomic_directory(model) as directory:
         encoder.save_encoder(built, directory)
     for dtype in source.dtypes:
@@ -108,7 +108,7 @@ def embedding_rows(source: SourceSpec, vocab: Path) -> int:
     return tokens if multiple == 1 else (tokens // multiple + 1) * multiple
 
 
-def set_outlier(model: Any, value: float) -> None:
+def _set_outlier(model: Any, value: float) -> None:
     """Sets a large weight in the last row of the word embeddings."""
     table = model.embeddings.word_embeddings
     values = table.numpy()

@@ -31,7 +31,7 @@ LENGTHS = ((4, 8), (12, 18), (24, 30), (36, 38), (52, 56))
 """Characters of the reviews: lowest and highest number."""
 
 
-def write_texts(data: Path, file: Path) -> int:
+def _write_texts(data: Path, file: Path) -> int:
     """Writes JSON lines with `text`; returns how many."""
     with data.open(encoding="utf-8", newline="\n") as stream:
         known = [json.loads(line)["text"] for line in stream if line.strip()]
@@ -69,7 +69,7 @@ class Evaluator:
                 shutil.rmtree(stale)
         self.home.mkdir(exist_ok=True)
         texts = self.home / "texts.jsonl"
-        self.count = write_texts(data, texts)
+        self.count = _write_texts(data, texts)
         cases.write_cases(material.cases, cases.pick_cases(cases.read_texts(texts), self.count))
         self.references: dict[str, Reference] = {}
 
@@ -138,10 +138,10 @@ class Evaluator:
         if report["verdict"] == "pass":
             return Verdict(None, "pass")
         stage = report["first_stage_off"] or NO_VERDICT
-        return Verdict(stage, first_message(report, stage))
+        return Verdict(stage, _first_message(report, stage))
 
 
-def first_message(report: dict[str, Any], stage: str) -> str:
+def _first_message(report: dict[str, Any], stage: str) -> str:
     """Returns the first message of the report about a stage."""
     messages = list(report["still"].get(stage, {}).get("failures", []))
     messages += [f["message"] for f in report["failures"] if f["stage"] == stage]

@@ -68,14 +68,14 @@ def make_material(artifacts: Path, say: Say) -> CleanMaterial:
     with ThreadPoolExecutor(LANES) as pool:
         list(
             pool.map(
-                lambda names: build_missing(made.root, vocab, names, say), share_out_missing(made)
+                lambda names: build_missing(made.root, vocab, names, say), _share_out_missing(made)
             )
         )
         list(pool.map(lambda name: train_head(made, name, data, say), SOURCES_WITH_HEAD))
     return made
 
 
-def share_out_missing(made: CleanMaterial) -> list[list[str]]:
+def _share_out_missing(made: CleanMaterial) -> list[list[str]]:
     """Returns the names of missing parts, shared out among the processes."""
     parts = {f"tokenizer:{name}": made.root / "tokenizers" / name for name in ("lower", "cased")}
     parts |= {f"tables:{name}": made.tables(name) for name in ("bert", "fast", "lower", "cased")}
@@ -124,13 +124,13 @@ def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
     command = [find_node(), str(ROOT / "node_bridge" / "train.js"), "--bundle", str(bundle)]
     command += ["--train", str(few), "--dev", str(few), "--epochs", "3", "--max-length", "40"]
     run_command([*command, "--out", str(growing)], say)
-    write_golden(growing, bundle, lines[:GOLDEN_TEXTS])
+    _write_golden(growing, bundle, lines[:GOLDEN_TEXTS])
     growing.rename(out)
     few.unlink()
     say(f"trained a head on {name}")
 
 
-def write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
+def _write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
     """Adds `golden` to a classifier without it."""
     file = head / "classifier.json"
     document = json.loads(file.read_text(encoding="utf-8"))

@@ -138,12 +138,12 @@ def plan_tasks(kinds: Iterable[Kind], cleans: list[CleanBundle], quick: bool) ->
         times = 1 if quick else kind.times
         tasks += [
             Task(kind, clean, i)
-            for i, clean in enumerate(spread_over_sources(kind.name, fitting, times))
+            for i, clean in enumerate(_spread_over_sources(kind.name, fitting, times))
         ]
     return tasks
 
 
-def spread_over_sources(name: str, fitting: list[CleanBundle], times: int) -> list[CleanBundle]:
+def _spread_over_sources(name: str, fitting: list[CleanBundle], times: int) -> list[CleanBundle]:
     """Picks `times` bundles, of as many sources and dtypes as possible."""
     left = list(fitting)
     Random(name).shuffle(left)

@@ -64,14 +64,14 @@ def score_table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
         [
             *lines,
             "",
-            *wrong_verdict_lines(document),
-            *without_effect_lines(document),
-            totals_line(document),
+            *_wrong_verdict_lines(document),
+            *_without_effect_lines(document),
+            _totals_line(document),
         ]
     )
 
 
-def wrong_verdict_lines(document: dict[str, Any]) -> list[str]:
+def _wrong_verdict_lines(document: dict[str, Any]) -> list[str]:
     """Returns the first wrong verdicts."""
     lines = []
     for row in document["faults"]:
@@ -90,13 +90,13 @@ def wrong_verdict_lines(document: dict[str, Any]) -> list[str]:
     ]
 
 
-def without_effect_lines(document: dict[str, Any]) -> list[str]:
+def _without_effect_lines(document: dict[str, Any]) -> list[str]:
     """Returns the faults that are not counted, with the reasons."""
     rows = [row for row in document["faults"] if row["without_effect"] is not None]
     return [f"without effect: {row['id']}: {row['without_effect']}" for row in rows]
 
 
-def totals_line(document: dict[str, Any]) -> str:
+def _totals_line(document: dict[str, Any]) -> str:
     """Returns the totals in one line."""
     injected = document["injected"]
 

@@ -60,7 +60,7 @@ class ChangeableGraph:
         self.shown = cases["attention_mask"] == 1
         self.ids = cases["input_ids"]
         self.values = dict(frozen.weights)
-        graph_def, constants = scalars_to_placeholders(frozen.graph_def)
+        graph_def, constants = _scalars_to_placeholders(frozen.graph_def)
         self.constants = constants
         self.values |= constants
         feeds = {e.name: cases[roles.find_role(e.name, roles.INPUT_NAMES)] for e in frozen.inputs}
@@ -90,7 +90,7 @@ class ChangeableGraph:
         return fixed, derived
 
 
-def scalars_to_placeholders(graph_def: Any) -> tuple[Any, dict[str, Any]]:
+def _scalars_to_placeholders(graph_def: Any) -> tuple[Any, dict[str, Any]]:
     """Returns the graph with its float32 scalars as placeholders, and their values."""
     import tensorflow as tf
 
@@ -109,7 +109,7 @@ def scalars_to_placeholders(graph_def: Any) -> tuple[Any, dict[str, Any]]:
     return result, values
 
 
-def possible_changes(
+def _possible_changes(
     answers: ChangeableGraph, heads: int, hidden: int
 ) -> dict[str, Callable[[float], Any]]:
     """Returns functions from a relative change to the changed values, by description."""
@@ -117,7 +117,7 @@ def possible_changes(
     for what, part, where in PARTS:
         name = next((n for n in sorted(answers.values) if part in n), None)
         if name is not None:
-            functions[what] = weight_change(name, answers.values[name], where, answers.ids)
+            functions[what] = _weight_change(name, answers.values[name], where, answers.ids)
     for what, number in CONSTANTS:
         sought = (number,) if number else ((hidden / heads) ** -0.5, (hidden / heads) ** 0.5)
         names = [
@@ -126,11 +126,11 @@ def possible_changes(
             if any(np.isclose(v, s, rtol=1e-5) for s in sought)
         ]
         if names:
-            functions[what] = constant_change({n: answers.constants[n] for n in names})
+            functions[what] = _constant_change({n: answers.constants[n] for n in names})
     return functions
 
 
-def weight_change(name: str, value: Any, where: str, ids: Any) -> Callable[[float], Any]:
+def _weight_change(name: str, value: Any, where: str, ids: Any) -> Callable[[float], Any]:
     """Returns a function that enlarges part of a weight by a relative change.
 
     Args:
@@ -160,7 +160,7 @@ def weight_change(name: str, value: Any, where: str, ids: Any) -> Callable[[floa
     return put
 
 
-def constant_change(constants: dict[str, Any]) -> Callable[[float], Any]:
+def _constant_change(constants: dict[str, Any]) -> Callable[[float], Any]:
     """Returns a function that enlarges constants by a relative change."""
     return lambda change: {
         n: (v * np.float32(1 + change)).astype(np.float32) for n, v in constants.items()
@@ -183,7 +183,7 @@ def measure_source(clean: CleanBundle) -> list[SmallestChange]:
     source = clean.source
     answers = ChangeableGraph(clean.material.model(source), clean.path)
     rows = []
-    for what, put in possible_changes(answers, source.heads, source.hidden).items():
+    for what, put in _possible_changes(answers, source.heads, source.hidden).items():
         both = [
             find_smallest_change(lambda change, put=put, i=i: answers.over(put(change))[i])  # type: ignore[misc]
             for i in (0, 1)

@@ -82,7 +82,7 @@ SOURCES = (
 )
 
 
-def sibling_name(name: str) -> str | None:
+def _sibling_name(name: str) -> str | None:
     """Returns the source of the same shape and another seed, like an earlier training state."""
     names = {source.name for source in SOURCES}
     other = name.removesuffix("_b") if name.endswith("_b") else f"{name}_b"
@@ -162,6 +162,6 @@ class CleanBundle:
     @property
     def sibling(self) -> "CleanBundle | None":
         """The bundle of the same shape and other weights, or None."""
-        name = sibling_name(self.source.name)
+        name = _sibling_name(self.source.name)
         others = [clean for clean in self.material.cleans() if clean.dtype == self.dtype]
         return next((clean for clean in others if clean.source.name == name), None)

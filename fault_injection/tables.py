@@ -40,27 +40,27 @@ def read_tables(data: bytes) -> EditableTables:
     """Reads a file's bytes."""
     assert data.startswith(MAGIC)
     numbers = read_numbers(data[len(MAGIC) :])
-    tables = EditableTables(next(numbers), next(numbers), read_runs(numbers))
+    tables = EditableTables(next(numbers), next(numbers), _read_runs(numbers))
     last: list[int] = []
-    for c in folded_code_points(tables):
+    for c in _folded_code_points(tables):
         count = next(numbers)
         base = last[:count] + [c * 4] * (count - len(last))
-        last = [b + decode_signed(next(numbers)) for b in base]
+        last = [b + _decode_signed(next(numbers)) for b in base]
         tables.folds[c] = last
     c = 0
     for _ in range(next(numbers)):
         c += next(numbers)
         tables.ranks[c] = next(numbers)
-    tables.isolated = read_runs(numbers)
+    tables.isolated = _read_runs(numbers)
     assert next(numbers, None) is None
     return tables
 
 
 def tables_to_bytes(tables: EditableTables) -> bytes:
     """Returns the tables as bytes; equal tables give equal bytes."""
-    numbers = [tables.in_bytes, tables.limit, *run_numbers(tables.classes)]
+    numbers = [tables.in_bytes, tables.limit, *_run_numbers(tables.classes)]
     last: list[int] = []
-    for c in folded_code_points(tables):
+    for c in _folded_code_points(tables):
         symbols = tables.folds[c]
         base = last[: len(symbols)] + [c * 4] * (len(symbols) - len(last))
         steps = [symbol - b for symbol, b in zip(symbols, base, strict=True)]
@@ -71,11 +71,11 @@ def tables_to_bytes(tables: EditableTables) -> bytes:
     for c, rank in sorted(tables.ranks.items()):
         numbers += [c - before, rank]
         before = c
-    numbers += run_numbers(tables.isolated)
-    return MAGIC + b"".join(map(pack_number, numbers))
+    numbers += _run_numbers(tables.isolated)
+    return MAGIC + b"".join(map(_pack_number, numbers))
 
 
-def folded_code_points(tables: EditableTables) -> Iterator[int]:
+def _folded_code_points(tables: EditableTables) -> Iterator[int]:
     """Yields the code points that become something else, in order."""
     c = tables.classes.find(FOLDED)
     while c != -1:
@@ -94,7 +94,7 @@ def read_numbers(data: bytes) -> Iterator[int]:
             value = shift = 0
 
 
-def pack_number(number: int) -> bytes:
+def _pack_number(number: int) -> bytes:
     """Packs one such number."""
     out = bytearray()
     while number > 0x7F:
@@ -104,7 +104,7 @@ def pack_number(number: int) -> bytes:
     return bytes(out)
 
 
-def read_runs(numbers: Iterator[int]) -> bytearray:
+def _read_runs(numbers: Iterator[int]) -> bytearray:
     """Reads the class of each code point."""
     classes = bytearray()
     for _ in range(next(numbers)):
@@ -114,12 +114,12 @@ def read_runs(numbers: Iterator[int]) -> bytearray:
     return classes
 
 
-def run_numbers(classes: bytearray) -> list[int]:
+def _run_numbers(classes: bytearray) -> list[int]:
     """Returns classes as the number of runs, then length and class of each."""
     found = [len(list(run)) * 8 + value for value, run in groupby(classes)]
     return [len(found), *found]
 
 
-def decode_signed(number: int) -> int:
+def _decode_signed(number: int) -> int:
     """Returns the number that is stored as `2n`, or as `-2n - 1` below zero."""
     return -(number + 1) // 2 if number % 2 else number // 2

@@ -88,11 +88,11 @@ def make_stamp(tensorflow: TensorFlow) -> dict[str, Any]:
         "library_size": library.stat().st_size,
         "system": f"{sys.platform}-{platform.machine()}",
         "node_api": NODE_API,
-        "recipe": recipe_sha256(),
+        "recipe": _recipe_sha256(),
     }
 
 
-def recipe_sha256() -> str:
+def _recipe_sha256() -> str:
     """Returns the sha256 of this file and of all that it compiles."""
     whole = hashlib.sha256()
     for file in [
@@ -150,7 +150,7 @@ def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
         with timed_step(say, "[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)"):
             install_packages(partial)
         with timed_step(say, f"[2/2] its binding against TensorFlow {tensorflow.version}"):
-            compile_binding(compile_with, tensorflow, partial)
+            _compile_binding(compile_with, tensorflow, partial)
         write_stamp(partial, make_stamp(tensorflow))
         shutil.rmtree(home, ignore_errors=True)
         partial.rename(home)
@@ -193,7 +193,7 @@ def install_packages(directory: Path) -> None:
     if npm is None:
         raise EnvironmentProblem("npm is missing; install Node.js 20.19, 22.12 or newer")
     quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
-    done = run_captured([npm, "ci", *quiet], directory)
+    done = _run_captured([npm, "ci", *quiet], directory)
     if done.returncode == 0:
         return
     reason = first_line(done.stderr, "npm error")
@@ -205,7 +205,7 @@ def install_packages(directory: Path) -> None:
     raise EnvironmentProblem(f"npm could not install tfjs-node: {reason}")
 
 
-def compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> None:
+def _compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> None:
     """Compiles tfjs-node's binding, linked with the installed TensorFlow, and `quiet.node`.
 
     Raises:
@@ -228,21 +228,21 @@ def compile_binding(program: str, tensorflow: TensorFlow, directory: Path) -> No
         "-o",
         str(binding),
     ]
-    require_success(run_captured(command, directory), program)
+    _require_success(_run_captured(command, directory), program)
     define = f'-DTENSORFLOW="{tensorflow.libraries[0]}"'
     quiet = [str(NATIVE_FOLDER / "quiet.cc"), "-ldl", "-o", str(directory / "quiet.node")]
-    require_success(
-        run_captured([program, *COMPILER_FLAGS, *headers, define, *quiet], directory), program
+    _require_success(
+        _run_captured([program, *COMPILER_FLAGS, *headers, define, *quiet], directory), program
     )
 
 
-def run_captured(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+def _run_captured(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
     """Runs a program and captures its output."""
     options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
     return subprocess.run(command, cwd=directory, check=False, **options)
 
 
-def require_success(done: subprocess.CompletedProcess[str], program: str) -> None:
+def _require_success(done: subprocess.CompletedProcess[str], program: str) -> None:
     """Checks that the compiler succeeded.
 
     Raises:

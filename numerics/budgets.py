@@ -39,12 +39,12 @@ def unmasked_values(name: str, value: Array, mask: Array) -> Array:
     if name.endswith("/attention_scores"):
         return value[..., shown, :]
     if name.endswith("/context"):
-        return unmasked_per_head(value, shown)
+        return _unmasked_per_head(value, shown)
     by_position = value.ndim > 1 and value.shape[0] == len(mask)
     return value[shown] if by_position else value
 
 
-def unmasked_per_head(value: Array, shown: Array) -> Array:
+def _unmasked_per_head(value: Array, shown: Array) -> Array:
     """Returns float32[heads, sequence, size] or [sequence, heads, size] without masked positions.
 
     Where both axes have the same length, the layout is unknown, and both axes are cut.
@@ -55,7 +55,7 @@ def unmasked_per_head(value: Array, shown: Array) -> Array:
     return value
 
 
-def values_for_scale(name: str, value: Array, mask: Array) -> Array:
+def _values_for_scale(name: str, value: Array, mask: Array) -> Array:
     """Returns the values that define the scale of an output or tap.
 
     They are those of `unmasked_values`; of attention scores without masked keys, whose scores of
@@ -121,7 +121,7 @@ class Cost:
                 one, other = (
                     unmasked_values(name, side[index], mask[index]) for side in (single, exact)
                 )
-                scale = values_for_scale(name, exact[index], mask[index])
+                scale = _values_for_scale(name, exact[index], mask[index])
                 total += cls.measure_values(one, other, scale, how)
         return total if by_text else cls.measure_values(single, exact, exact, how)
 
@@ -163,10 +163,10 @@ def round_weights_randomly(weights: Mapping[str, Array]) -> Iterator[dict[str, A
     """
     for seed in range(ROUNDING_RUNS):
         generator = np.random.default_rng(seed)
-        yield {name: move_one_ulp(value, generator) for name, value in weights.items()}
+        yield {name: _move_one_ulp(value, generator) for name, value in weights.items()}
 
 
-def move_one_ulp(value: Array, generator: np.random.Generator) -> Array:
+def _move_one_ulp(value: Array, generator: np.random.Generator) -> Array:
     """Returns a weight's random neighbours in float32, up or down; keeps zeros and integers."""
     if value.dtype.kind != "f":
         return value

@@ -57,24 +57,24 @@ def graph_in_float64(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     result.library.CopyFrom(graph_def.library)
     for node in graph_def.node:
-        add_float64_node(node, result)
+        _add_float64_node(node, result)
     for function in result.library.function:
         for argument in (*function.signature.input_arg, *function.signature.output_arg):
             if argument.type in FLOAT_TYPES:
                 argument.type = DOUBLE
         for node in function.node_def:
-            widen_node(node)
+            _widen_node(node)
     for node in result.node:
-        widen_node(node)
+        _widen_node(node)
     known = {function.signature.name for function in result.library.function}
     nodes = [*result.node, *(n for f in result.library.function for n in f.node_def)]
-    missing = {node.op for node in nodes if node.op not in known and not has_kernel(node)}
+    missing = {node.op for node in nodes if node.op not in known and not _has_kernel(node)}
     if missing:
         raise NoFloat64(f"no float64 kernel for {', '.join(sorted(missing))}")
     return result
 
 
-def widen_node(node: node_def_pb2.NodeDef) -> None:
+def _widen_node(node: node_def_pb2.NodeDef) -> None:
     """Replaces floats by float64 in all attributes of a node, in place.
 
     Raises:
@@ -83,10 +83,10 @@ def widen_node(node: node_def_pb2.NodeDef) -> None:
     if node.op == "Bitcast" and {node.attr["T"].type, node.attr["type"].type} & set(FLOAT_TYPES):
         raise NoFloat64(f"{node.name} reads the bits of a float")
     for attribute in node.attr.values():
-        widen_attribute(attribute)
+        _widen_attribute(attribute)
 
 
-def widen_attribute(attribute: attr_value_pb2.AttrValue) -> None:
+def _widen_attribute(attribute: attr_value_pb2.AttrValue) -> None:
     """Replaces floats by float64 in one attribute: a type, a list, a constant or a function."""
     if attribute.type in FLOAT_TYPES:
         attribute.type = DOUBLE
@@ -97,10 +97,10 @@ def widen_attribute(attribute: attr_value_pb2.AttrValue) -> None:
         value = tensor_util.MakeNdarray(attribute.tensor).astype(np.float64)
         attribute.tensor.CopyFrom(tensor_util.make_tensor_proto(value))
     for inner in attribute.func.attr.values():
-        widen_attribute(inner)
+        _widen_attribute(inner)
 
 
-def has_kernel(node: node_def_pb2.NodeDef) -> bool:
+def _has_kernel(node: node_def_pb2.NodeDef) -> bool:
     """Whether the CPU has a kernel for a node with these dtypes."""
     types = {name: {a.type, *a.list.type} - {0} for name, a in node.attr.items()}
     return any(
@@ -119,7 +119,7 @@ def cpu_kernels(op: str) -> list[dict[str, set[int]]]:
     ]
 
 
-def add_float64_node(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
+def _add_float64_node(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
     """Adds a node to a graph, or equivalent nodes where it has no float64 kernel."""
     if node.op == "_FusedMatMul" and set(node.attr["fused_ops"].list.s) == {b"BiasAdd"}:
         product = result.node.add(op="MatMul", name=f"{node.name}/product")
@@ -130,12 +130,12 @@ def add_float64_node(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> 
         added.input[:] = [product.name, node.input[2]]
         added.attr["T"].CopyFrom(node.attr["T"])
     elif node.op in BATCH_NORM_OPS:
-        add_batch_norm(node, result)
+        _add_batch_norm(node, result)
     else:
         result.node.add().CopyFrom(node)
 
 
-def add_batch_norm(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
+def _add_batch_norm(node: node_def_pb2.NodeDef, result: graph_pb2.GraphDef) -> None:
     """Adds the first output of FusedBatchNorm, which Keras's LayerNormalization uses.
 
     Its other outputs are statistics for training; a graph that uses one does not load.

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Judges every bundle, reports, and returns the exit code."""
     options = parse_options(arguments)
     results = [(run_parity(one), one.out) for one in options_per_bundle(options)]
-    verdict = write_matrix(results, options.out) if len(results) > 1 else results[0][0]["verdict"]
+    verdict = _write_matrix(results, options.out) if len(results) > 1 else results[0][0]["verdict"]
     for result, out in results:
         print_result(result, out, options.json)
     return 0 if verdict == "pass" else 1
@@ -111,7 +111,7 @@ def options_per_bundle(options: argparse.Namespace) -> list[argparse.Namespace]:
     return all_options
 
 
-def write_matrix(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
+def _write_matrix(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
     """Writes the matrix of several bundles and returns its verdict."""
     paths = [(result, f"{directory.name}/report.html") for result, directory in results]
     matrix = page.matrix_document(paths)
@@ -187,8 +187,8 @@ def run_parity(options: argparse.Namespace) -> dict[str, Any]:
     budgets.Budgets({}, contract.weight_dtype or "none")
     if not (options.model / "saved_model.pb").is_file():
         raise UserError(f"{options.model} is no SavedModel: it has no saved_model.pb")
-    classifier, classifier_note = choose_classifier(options, contract)
-    texts, text_note = choose_texts(options.texts)
+    classifier, classifier_note = _choose_classifier(options, contract)
+    texts, text_note = _choose_texts(options.texts)
     requested, note = (options.backends, "") if options.backends else runners.available_backends()
     wanted = runners.parse_backend_counts(requested)
     picked = cases.pick_cases(
@@ -214,7 +214,7 @@ def run_parity(options: argparse.Namespace) -> dict[str, Any]:
     reference = prepare_reference(
         options.model, tokenizer, file, options.out, options.bundle / "bundle.json"
     )
-    tokenizers = None if options.tokenizer_proof == "none" else prove_tokenizers(options)
+    tokenizers = None if options.tokenizer_proof == "none" else _prove_tokenizers(options)
     sequence = contract.output_name("sequence_output")
     trained = training.judge_training(reference.run, wanted, options.out, sequence)
     side = NodeSide(options.bundle, classifier)
@@ -231,7 +231,7 @@ def run_parity(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def prove_tokenizers(options: argparse.Namespace) -> dict[str, Any]:
+def _prove_tokenizers(options: argparse.Namespace) -> dict[str, Any]:
     """Proves every tokenizer; the bundle's own is proven with its own tables and vocab."""
     jobs = proof.replace_by_own(
         proof.jobs_for_every_tokenizer(),
@@ -240,7 +240,7 @@ def prove_tokenizers(options: argparse.Namespace) -> dict[str, Any]:
     return proof.prove_all(jobs, options.tokenizer_proof == "full")
 
 
-def choose_texts(path: Path | None) -> tuple[list[Text], str]:
+def _choose_texts(path: Path | None) -> tuple[list[Text], str]:
     """Returns the texts to pick from, and a note about them, or "".
 
     Raises:
@@ -254,7 +254,7 @@ def choose_texts(path: Path | None) -> tuple[list[Text], str]:
     )
 
 
-def choose_classifier(options: argparse.Namespace, contract: Contract) -> tuple[Path | None, str]:
+def _choose_classifier(options: argparse.Namespace, contract: Contract) -> tuple[Path | None, str]:
     """Returns the classifier to compare probabilities with, and a note about it.
 
     The embedded default's classifier is left out where it does not fit the bundle.

@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints the op, and returns the exit code."""
     options = parse_options(arguments)
     result = bisect(options.graph_model, options.model, options.backend, options.inputs)
-    print(json.dumps(result, ensure_ascii=False) if options.json else describe_result(result))
+    print(json.dumps(result, ensure_ascii=False) if options.json else _describe_result(result))
     return 0 if result["verdict"] == "pass" else 1
 
 
@@ -97,22 +97,22 @@ def bisect(graph_model: Path, model: Path, backend: str, inputs: Path | None) ->
     Raises:
         UserError: no GraphModel or SavedModel, or they have no node in common.
     """
-    topology = read_topology(graph_model)
+    topology = _read_topology(graph_model)
 
     from parity_tests.runners.costs import TapReader
 
     signature = load_signature(model)
-    feeds = make_inputs(signature, inputs)
-    common = common_nodes(signature, topology)
+    feeds = _make_inputs(signature, inputs)
+    common = _common_nodes(signature, topology)
     if not common:
         raise UserError(f"{graph_model} and {model} have no node in common by name")
     expected = TapReader(signature, {name: f"{name}:0" for name in common}).run(feeds)
-    tensors = {name: to_json_tensor(value) for name, value in feeds.items()}
+    tensors = {name: _to_json_tensor(value) for name, value in feeds.items()}
     result = run_node(graph_model, backend, tensors, common)
-    return find_first_difference(topology, common, expected, result) | {"backend": backend}
+    return _find_first_difference(topology, common, expected, result) | {"backend": backend}
 
 
-def describe_result(result: dict[str, Any]) -> str:
+def _describe_result(result: dict[str, Any]) -> str:
     """Returns the result as lines for a person."""
     if result["verdict"] == "pass":
         return f"every op agrees on {result['backend']}: {result['compared']} nodes compared"
@@ -129,7 +129,7 @@ def describe_result(result: dict[str, Any]) -> str:
 # The GraphModel: its nodes, and what Node computes for them.
 
 
-def read_topology(graph_model: Path) -> list[dict[str, Any]]:
+def _read_topology(graph_model: Path) -> list[dict[str, Any]]:
     """Returns the nodes of `model.json`, each after its inputs.
 
     Raises:
@@ -137,19 +137,19 @@ def read_topology(graph_model: Path) -> list[dict[str, Any]]:
     """
     try:
         document = json.loads((graph_model / "model.json").read_text(encoding="utf-8"))
-        return sort_nodes(document["modelTopology"]["node"])
+        return _sort_nodes(document["modelTopology"]["node"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{graph_model} holds no TF.js GraphModel: {error}") from None
 
 
-def sort_nodes(topology: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _sort_nodes(topology: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Sorts nodes so that each stands after its inputs."""
     by_name = {node["name"]: node for node in topology}
     done: dict[str, None] = {}
     for start in by_name:
         stack = [start]
         while stack:
-            names = input_names(by_name[stack[-1]])
+            names = _input_names(by_name[stack[-1]])
             waiting = [name for name in names if name in by_name and name not in done]
             if waiting:
                 stack += waiting
@@ -158,7 +158,7 @@ def sort_nodes(topology: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [by_name[name] for name in done]
 
 
-def input_names(node: dict[str, Any]) -> list[str]:
+def _input_names(node: dict[str, Any]) -> list[str]:
     """Returns the names of a node's inputs, without control inputs."""
     return [name.split(":")[0] for name in node.get("input", []) if not name.startswith("^")]
 
@@ -171,7 +171,7 @@ def run_node(
     Args:
         graph_model: the directory of `model.json`.
         backend: of TF.js.
-        feeds: inputs by name, see `to_json_tensor`.
+        feeds: inputs by name, see `_to_json_tensor`.
         common: names of the nodes to fetch.
 
     Raises:
@@ -198,7 +198,7 @@ def run_node(
         return NodeResult(tensors, metadata["strings"], metadata["threw"])
 
 
-def to_json_tensor(value: Array) -> dict[str, Any]:
+def _to_json_tensor(value: Array) -> dict[str, Any]:
     """Converts an input to the form that run_graph.js reads."""
     kind = "string" if value.dtype == object else "int32" if value.dtype.kind == "i" else "float32"
     return {"dtype": kind, "shape": list(value.shape), "values": value.ravel().tolist()}
@@ -224,7 +224,7 @@ def load_signature(model: Path) -> Any:
     return function
 
 
-def make_inputs(function: Any, file: Path | None) -> dict[str, Array]:
+def _make_inputs(function: Any, file: Path | None) -> dict[str, Array]:
     """Returns the inputs by name: from a JSON file of nested lists, else made up.
 
     Raises:
@@ -248,7 +248,7 @@ def make_inputs(function: Any, file: Path | None) -> dict[str, Array]:
     return feeds
 
 
-def common_nodes(function: Any, topology: list[dict[str, Any]]) -> list[str]:
+def _common_nodes(function: Any, topology: list[dict[str, Any]]) -> list[str]:
     """Returns the nodes that both have and that compute something, in the order of the graph."""
     tensorflow()
     from tensorflow.python.framework import convert_to_constants
@@ -261,7 +261,7 @@ def common_nodes(function: Any, topology: list[dict[str, Any]]) -> list[str]:
 # The comparison, node by node.
 
 
-def find_first_difference(
+def _find_first_difference(
     topology: list[dict[str, Any]],
     names: list[str],
     expected: dict[str, Array],
@@ -270,7 +270,7 @@ def find_first_difference(
     """Finds the first node that differs or throws.
 
     Args:
-        topology: the nodes of the GraphModel, see `read_topology`.
+        topology: the nodes of the GraphModel, see `_read_topology`.
         names: the nodes to compare, in order.
         expected: the SavedModel's values by name.
         result: Node's values.
@@ -281,12 +281,12 @@ def find_first_difference(
     by_name = {node["name"]: node for node in topology}
     equal: list[str] = []
     for name in names:
-        problem = compare_node(name, expected[name], result)
+        problem = _compare_node(name, expected[name], result)
         if problem is None:
             equal.append(name)
             continue
         node = by_name[name]
-        states = {one: input_state(one, by_name, equal) for one in input_names(node)}
+        states = {one: _input_state(one, by_name, equal) for one in _input_names(node)}
         return {"verdict": "drift", "compared": len(equal), "node": name, "op": node["op"]} | {
             "check": problem.check,
             "message": problem.message,
@@ -298,7 +298,7 @@ def find_first_difference(
     return {"verdict": "pass", "compared": len(equal)}
 
 
-def input_state(name: str, by_name: dict[str, dict[str, Any]], equal: list[str]) -> str:
+def _input_state(name: str, by_name: dict[str, dict[str, Any]], equal: list[str]) -> str:
     """Says what is known of an op's input: equal, constant, input or not compared."""
     if name in equal:
         return "equal"
@@ -306,13 +306,13 @@ def input_state(name: str, by_name: dict[str, dict[str, Any]], equal: list[str])
     return "constant" if op == "Const" else "input" if op == "Placeholder" else "not compared"
 
 
-def compare_node(name: str, expected: Array, result: NodeResult) -> Problem | None:
+def _compare_node(name: str, expected: Array, result: NodeResult) -> Problem | None:
     """Compares one node's value."""
     if result.threw is not None and name not in result.tensors and name not in result.strings:
         got = f"an error, {result.threw['message']}"
         return make_problem("throws", got, "a value", name)
     if expected.dtype == object:
-        return compare_strings(name, expected, result)
+        return _compare_strings(name, expected, result)
     if name not in result.tensors:
         return make_problem("dtype", "strings", expected.dtype, name)
     values = result.tensors[name]
@@ -324,7 +324,7 @@ def compare_node(name: str, expected: Array, result: NodeResult) -> Problem | No
     return compare_arrays(values, expected, CLOSE, name).problem if values.size else None
 
 
-def compare_strings(name: str, expected: Array, result: NodeResult) -> Problem | None:
+def _compare_strings(name: str, expected: Array, result: NodeResult) -> Problem | None:
     """Compares strings exactly."""
     if name not in result.strings:
         return make_problem("dtype", result.tensors[name].dtype, "strings", name)

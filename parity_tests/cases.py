@@ -75,10 +75,10 @@ def read_texts(path: Path) -> list[Text]:
     Raises:
         UserError: no such file, or a line that is not such an object.
     """
-    return [parse_text(*row, path) for row in read_json_lines(path)]
+    return [_parse_text(*row, path) for row in _read_json_lines(path)]
 
 
-def read_json_lines(path: Path) -> list[tuple[int, Any]]:
+def _read_json_lines(path: Path) -> list[tuple[int, Any]]:
     r"""Reads line numbers (from 1) and values; only \n ends a line, blank lines are skipped.
 
     Raises:
@@ -100,7 +100,7 @@ def read_json_lines(path: Path) -> list[tuple[int, Any]]:
     return rows
 
 
-def parse_text(number: int, row: object, path: Path) -> Text:
+def _parse_text(number: int, row: object, path: Path) -> Text:
     """Returns the text or the pair of a data row.
 
     Raises:
@@ -137,7 +137,7 @@ def pick_cases(
         raise UserError("there is no text to compare on; name a data file with --texts")
     if count < 1:
         raise UserError(f"got {count} cases, expected at least 1")
-    chosen = [known[rank] for rank in spread_ranks(len(known), count)]
+    chosen = [known[rank] for rank in _spread_ranks(len(known), count)]
     shuffler = random.Random(seed)
     three_quarters = len(chosen) * 3 // 4
     early, long = chosen[:three_quarters], chosen[three_quarters:]
@@ -147,7 +147,7 @@ def pick_cases(
     order = [*early[:BATCH], *late]
     plain = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
     first, rest = [Text(BLANK), *plain[0]], plain[1:]
-    made = [make_pairs(known)] if pairs else []
+    made = [_make_pairs(known)] if pairs else []
     cut = {1} if pairs else set()
     cases: list[TextCase] = []
     for batch, group in enumerate([first, *made, *rest]):
@@ -156,7 +156,7 @@ def pick_cases(
     return cases
 
 
-def make_pairs(known: list[Text]) -> list[Text]:
+def _make_pairs(known: list[Text]) -> list[Text]:
     """Makes pairs: two short texts, a long one on either side, two long ones, two medium ones."""
     singles = {text for one in known for text in (one.text, one.pair) if text and text.strip()}
     ranked = sorted(singles, key=lambda text: (len(text), text))
@@ -200,14 +200,14 @@ def tapped_batches(picked: Iterable[TextCase]) -> list[int]:
     return sorted({0} | {case.batch for case in picked if case.max_length is not None})
 
 
-def spread_ranks(size: int, count: int) -> list[int]:
+def _spread_ranks(size: int, count: int) -> list[int]:
     """Returns up to `count` ranks below `size`: the lowest three, then evenly spaced ones.
 
-    >>> spread_ranks(10, 5)
+    >>> _spread_ranks(10, 5)
     [0, 1, 2, 3, 9]
-    >>> spread_ranks(3, 5)
+    >>> _spread_ranks(3, 5)
     [0, 1, 2]
-    >>> spread_ranks(10, 1)
+    >>> _spread_ranks(10, 1)
     [9]
     """
     if count >= size:
@@ -231,12 +231,12 @@ def read_cases(path: Path) -> list[TextCase]:
     Raises:
         UserError: it is missing, empty, or is not numbered from 0.
     """
-    rows = read_json_lines(path)
+    rows = _read_json_lines(path)
     if not rows:
         raise UserError(f"{path} holds no cases: nothing would be compared")
     cases = []
     for expected, (number, row) in enumerate(rows):
-        text = parse_text(number, row, path).text
+        text = _parse_text(number, row, path).text
         if row.get("case") != expected or not isinstance(row.get("batch"), int):
             raise UserError(f"{path}:{number} is not case {expected} with its batch")
         cases.append(TextCase(expected, row["batch"], text, row.get("pair"), row.get("max_length")))

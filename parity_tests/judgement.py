@@ -118,15 +118,15 @@ def judge_sides(
     """
     contract = inputs.contract
     Budgets({}, contract.weight_dtype or "none")
-    parts = compare_stored_parts(contract, reference)
+    parts = _compare_stored_parts(contract, reference)
     out.mkdir(parents=True, exist_ok=True)
-    flow = run_flow(contract, reference, parts, side, backends, out)
+    flow = _run_flow(contract, reference, parts, side, backends, out)
     picked = cases.read_cases(reference.cases)
     document = report.report_document(inputs, picked, flow, parts, tokenizers, training)
     return Judgement(document, flow, parts, side)
 
 
-def compare_stored_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
+def _compare_stored_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
     """Compares the stored parts; returns the results by stage: contract, weights, vocab, tables."""
     fresh, note = reference.tokenizer, reference.tokenizer_note
     about = read_bundle(fresh) if fresh else None
@@ -145,7 +145,7 @@ def compare_stored_parts(contract: Contract, reference: Reference) -> dict[str, 
     }
 
 
-def run_flow(
+def _run_flow(
     contract: Contract,
     reference: Reference,
     parts: dict[str, dict[str, Any]],
@@ -173,14 +173,14 @@ def run_flow(
     if flow.dtype != "float32" and parts["weights"]["status"] == "pass":
         stored = reference.with_weights_of(contract.path)
         if stored is not None:
-            flow.storage = compare_storage(stored, reference.run, flow.budgets)
+            flow.storage = _compare_storage(stored, reference.run, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
     if side.classifier is not None:
         sequence = contract.output_name("sequence_output")
         flow.python = Head.read(side.classifier).add_probabilities(flow.python, sequence)
     try:
-        for run in run_backends(reference, side, backends, out):
-            judge_backend(flow, contract, reference, side, run, out)
+        for run in _run_backends(reference, side, backends, out):
+            _judge_backend(flow, contract, reference, side, run, out)
     except (UserError, EnvironmentProblem) as error:
         if all(part["status"] != "drift" for part in parts.values()):
             raise
@@ -188,7 +188,7 @@ def run_flow(
     return flow
 
 
-def run_backends(
+def _run_backends(
     reference: Reference, side: NodeSide, backends: dict[str, int], out: Path
 ) -> Iterator[tuple[str, int, RunOutput]]:
     """Runs the backends in order, two at a time, since most use one thread.
@@ -215,7 +215,7 @@ def run_backends(
             yield backend, count, running.result()
 
 
-def judge_backend(
+def _judge_backend(
     flow: FlowResult,
     contract: Contract,
     reference: Reference,
@@ -248,7 +248,7 @@ def judge_backend(
             python = Head.read(side.classifier).add_probabilities(python, sequence)
         budgets = Budgets(python.costs)
     rows = stages.judge_stages(backend, node, python, picked, budgets, taps)
-    batch = unexplained_batch(rows, picked)
+    batch = _unexplained_batch(rows, picked)
     if taps and batch:
         rerun = Rerun(contract, reference, side, flow.stored, budgets, out / "inside")
         inner = rerun.judge(backend, batch, True)
@@ -258,14 +258,14 @@ def judge_backend(
     flow.rows += rows
     assert reference.run.facts is not None, "Python's runner always writes facts"
     widest = invariances.widest_budget(budgets, python.outputs())
-    flow.left_out |= unpromised_claims(reference.run.facts, widest)
+    flow.left_out |= _unpromised_claims(reference.run.facts, widest)
     claims = invariances.judge_invariances(backend, node, python, budgets)
     flow.rows += [row for row in claims if row.special not in flow.left_out]
     if side.classifier is not None:
         flow.rows += head.judge_golden_answers(backend, count, side, out, budgets)
 
 
-def unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
+def _unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
     """Returns the invariances that the model itself does not promise, with the reason.
 
     Either it lacks the input in question, or its own outputs move in Python by more than the
@@ -282,7 +282,7 @@ def unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
     return reasons
 
 
-def unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[TextCase]:
+def _unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[TextCase]:
     """Returns the cases of the first batch with a drifted output but no taps; else nothing."""
     off = {c for row in rows if row.status == "drift" for c in row.failing}
     if any(row.status == "drift" and row.stage.startswith(EARLY_STAGES) for row in rows) or not off:
@@ -291,7 +291,7 @@ def unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[Text
     return [case for case in picked if case.batch == batch] if batch else []
 
 
-def compare_storage(stored: RunOutput, python: RunOutput, budgets: Budgets) -> list[StageRow]:
+def _compare_storage(stored: RunOutput, python: RunOutput, budgets: Budgets) -> list[StageRow]:
     """Measures how far Python's outputs move with the weights as the bundle stores them.
 
     Args:

@@ -24,7 +24,7 @@ Encode = Callable[[list[str]], list[list[int]]]
 BATCH = 1000
 
 
-def make_tf_text_encoder(vocab: list[str]) -> Encode:
+def _make_tf_text_encoder(vocab: list[str]) -> Encode:
     """Returns a function from texts to TF-Text's ids, without special tokens."""
     import tensorflow as tf
     import tensorflow_text
@@ -41,7 +41,7 @@ def make_tf_text_encoder(vocab: list[str]) -> Encode:
     return encode
 
 
-def make_hugging_face_encoder(vocab: list[str]) -> Encode:
+def _make_hugging_face_encoder(vocab: list[str]) -> Encode:
     """Returns a function from texts to Hugging Face's ids, without special tokens."""
     from tokenizers import BertWordPieceTokenizer
 
@@ -53,7 +53,7 @@ def make_hugging_face_encoder(vocab: list[str]) -> Encode:
     return encode
 
 
-def kind_of_character(character: str) -> str:
+def _kind_of_character(character: str) -> str:
     """Names the character's kind, coarsely enough for a table."""
     point = ord(character)
     if 0xFF01 <= point <= 0xFF5E or point == 0x3000:
@@ -74,7 +74,7 @@ def count_disagreements(vocab: list[str]) -> dict[str, Any]:
         `texts`, `different` and `kinds`: for each kind the number of texts with a character of
         that kind which the two treat differently; a text may have several.
     """
-    one, other = make_tf_text_encoder(vocab), make_hugging_face_encoder(vocab)
+    one, other = _make_tf_text_encoder(vocab), _make_hugging_face_encoder(vocab)
     texts = [text.strip() for text in read_reviews() if text.strip()]
     alphabet = sorted(set("".join(texts)))
     odd = {c for c, a, b in zip(alphabet, one(alphabet), other(alphabet), strict=True) if a != b}
@@ -85,7 +85,7 @@ def count_disagreements(vocab: list[str]) -> dict[str, Any]:
         for text, a, b in zip(batch, one(batch), other(batch), strict=True):
             if a != b:
                 different += 1
-                by_kind.update({kind_of_character(c) for c in set(text) & odd} or {"context"})
+                by_kind.update({_kind_of_character(c) for c in set(text) & odd} or {"context"})
     kinds = [{"kind": name, "texts": count} for name, count in by_kind.most_common()]
     return {"texts": len(texts), "different": different, "kinds": kinds}
 

@@ -145,7 +145,7 @@ def command(
                     return INTERRUPTED
                 except BrokenPipeError:
                     # The reader has gone (`| head`); without this Python reports it when it ends.
-                    discard_output(sys.stdout)
+                    _discard_output(sys.stdout)
                     return 0
                 except Exception as error:
                     line, code = describe_failure(error)
@@ -154,7 +154,7 @@ def command(
                         for part in traceback.format_exc().splitlines():
                             say(part)
                     if code == ENVIRONMENT:
-                        discard_output(sys.stdout)
+                        _discard_output(sys.stdout)
                     return code
 
         return run
@@ -180,7 +180,7 @@ def describe_failure(error: BaseException) -> tuple[str, int]:
     if name in OUT_OF_MEMORY_CLASSES or no_room:
         return f"there is not enough memory ({message or name}); give it more", ENVIRONMENT
     if isinstance(error, RecursionError):
-        return f"the input is nested too deep{source_location(error)}", USER_ERROR
+        return f"the input is nested too deep{_source_location(error)}", USER_ERROR
     reason = summarize_error(error)
     return f"internal error, please report it: {reason}; {DEBUG_VARIABLE}=1 shows where", INTERNAL
 
@@ -188,10 +188,10 @@ def describe_failure(error: BaseException) -> tuple[str, int]:
 def summarize_error(error: BaseException) -> str:
     """Returns one line about an unexpected error: class, message and source location."""
     message = printable(" ".join(str(error).split()), 400)
-    return f"{type(error).__name__}: {message}{source_location(error)}"
+    return f"{type(error).__name__}: {message}{_source_location(error)}"
 
 
-def source_location(error: BaseException) -> str:
+def _source_location(error: BaseException) -> str:
     """Returns the last line of this project in a traceback, as ` (file:line)`; "" if none is."""
     location = ""
     for frame in traceback.extract_tb(error.__traceback__):
@@ -201,7 +201,7 @@ def source_location(error: BaseException) -> str:
     return location
 
 
-def discard_output(stream: Any) -> None:
+def _discard_output(stream: Any) -> None:
     """Drops a stream's buffer, which cannot be written: Python would report it when it ends."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -31,10 +31,10 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
     Raises:
         UserError: it is not a bundle, or its contract does not fit the schema.
     """
-    document = read_document(bundle, CONTRACT, "a bundle", "make one with `nox -s export`")
+    document = _read_document(bundle, CONTRACT, "a bundle", "make one with `nox -s export`")
     path, advice = bundle / CONTRACT, "export the bundle again"
-    validate_document("bundle", document, path, advice)
-    problem = contradiction_in_bundle(document)
+    _validate_document("bundle", document, path, advice)
+    problem = _contradiction_in_bundle(document)
     if problem:
         raise UserError(f"{path}: {problem}; {advice}")
     return document
@@ -48,19 +48,19 @@ def read_classifier(directory: Path) -> dict[str, Any]:
             description was edited after training.
     """
     how = "make one with `node node_bridge/train.js`"
-    document = read_document(directory, DESCRIPTION, "a classifier", how)
+    document = _read_document(directory, DESCRIPTION, "a classifier", how)
     path, advice = directory / DESCRIPTION, "copy or train the classifier again"
-    validate_document("classifier", document, path, advice)
-    problem = contradiction_in_classifier(document)
+    _validate_document("classifier", document, path, advice)
+    problem = _contradiction_in_classifier(document)
     if problem:
         raise UserError(f"{path}: {problem}; {advice}")
     seal = document.get("sha256")
-    if seal is not None and seal_of(path.read_bytes(), seal) != seal:
+    if seal is not None and _seal_of(path.read_bytes(), seal) != seal:
         raise UserError(f"{path} is not what its sha256 says: it was edited or damaged; {advice}")
     return document
 
 
-def read_document(directory: Path, name: str, kind: str, how: str) -> dict[str, Any]:
+def _read_document(directory: Path, name: str, kind: str, how: str) -> dict[str, Any]:
     """Reads a JSON object from a directory and checks its `format`.
 
     Args:
@@ -75,18 +75,18 @@ def read_document(directory: Path, name: str, kind: str, how: str) -> dict[str, 
     path = directory / name
     if not path.exists():
         raise UserError(f"{directory} is not {kind}: it has no {name}; {how}")
-    document = read_json(path, kind, refuse_constant)
+    document = read_json(path, kind, _refuse_constant)
     if not isinstance(document, dict) or document.get("format") != FORMATS[name]:
         raise UserError(f"{path} is not of the format {FORMATS[name]}; {how}")
     return document
 
 
-def refuse_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     """Refuses NaN and infinity: JSON has neither, but Python reads them."""
     raise ValueError(f"got {name}, expected a number")
 
 
-def validate_document(schema: Schema, document: Any, path: Path, advice: str) -> None:
+def _validate_document(schema: Schema, document: Any, path: Path, advice: str) -> None:
     """Checks a document against its schema.
 
     Args:
@@ -119,7 +119,7 @@ def schema_validator(schema: Schema) -> Any:
     return Draft202012Validator(definition)
 
 
-def contradiction_in_bundle(contract: dict[str, Any]) -> str:
+def _contradiction_in_bundle(contract: dict[str, Any]) -> str:
     """Returns a problem that the schema cannot express, or ""; as bundle.js in Node does."""
     tokenizer = contract["tokenizer"]
     size = tokenizer["vocab_size"]
@@ -137,7 +137,7 @@ def contradiction_in_bundle(contract: dict[str, Any]) -> str:
     return ""
 
 
-def contradiction_in_classifier(description: dict[str, Any]) -> str:
+def _contradiction_in_classifier(description: dict[str, Any]) -> str:
     """Returns a problem that the schema cannot express, or ""; as classifier_files.js in Node."""
     labels = description["labels"]
     known = set(labels)
@@ -169,9 +169,9 @@ def seal_description(description: dict[str, Any]) -> bytes:
     head = {key: description[key] for key in ("format", "version") if key in description}
     document = head | {"sha256": UNSEALED} | {k: v for k, v in description.items() if k != "sha256"}
     text = (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
-    return text.replace(UNSEALED.encode(), seal_of(text, UNSEALED).encode(), 1)
+    return text.replace(UNSEALED.encode(), _seal_of(text, UNSEALED).encode(), 1)
 
 
-def seal_of(data: bytes, seal: str) -> str:
+def _seal_of(data: bytes, seal: str) -> str:
     """Returns the sha256 of a description in which 64 zeros replace the seal."""
     return hashlib.sha256(data.replace(seal.encode(), UNSEALED.encode(), 1)).hexdigest()

@@ -63,7 +63,7 @@ def read_plain_file(path: Path, most: int, expected: str) -> bytes:
     if size <= most:
         try:
             # The limit holds for a file that grows meanwhile, too.
-            with open(path, "rb", opener=open_without_waiting) as stream:
+            with open(path, "rb", opener=_open_without_waiting) as stream:
                 data = stream.read(most + 1)
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}; give {expected}") from None
@@ -76,7 +76,7 @@ def read_plain_file(path: Path, most: int, expected: str) -> bytes:
     return data
 
 
-def open_without_waiting(name: str, flags: int) -> int:
+def _open_without_waiting(name: str, flags: int) -> int:
     """Opens a file without blocking: it may have become a pipe since it was checked."""
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 

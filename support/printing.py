@@ -38,7 +38,7 @@ def printable(text: str, longest: int | None = MAX_LINE_CHARACTERS) -> str:
     if longest is not None and len(text) > longest:
         end, left = longest // 4, len(text) - longest
         text = f"{text[: longest - end]} … ({left} characters left out) … {text[-end:]}"
-    return COMMAND.sub(r"#\\u0023", INVISIBLE.sub(escape_character, text))
+    return COMMAND.sub(r"#\\u0023", INVISIBLE.sub(_escape_character, text))
 
 
 def printable_line(text: str, longest: int | None = MAX_LINE_CHARACTERS) -> str:
@@ -46,7 +46,7 @@ def printable_line(text: str, longest: int | None = MAX_LINE_CHARACTERS) -> str:
     return COMMAND_AT_START.sub(r"\1\\u003a", printable(text, longest))
 
 
-def escape_character(found: re.Match[str]) -> str:
+def _escape_character(found: re.Match[str]) -> str:
     """Returns a character as JSON escapes it."""
     return SHORT_ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04x}"
 
@@ -77,7 +77,7 @@ class CleanStream(io.TextIOBase):
     def write(self, text: str) -> int:
         """Writes text; keeps line ends, so untrusted texts must go through `printable` first."""
         for line in re.split(r"(?<=\n)", text):
-            clean = COMMAND.sub(r"#\\u0023", INVISIBLE.sub(escape_unless_allowed, line))
+            clean = COMMAND.sub(r"#\\u0023", INVISIBLE.sub(_escape_unless_allowed, line))
             if self.at_start:
                 clean = COMMAND_AT_START.sub(r"\1\\u003a", clean)
             self.at_start = clean.endswith("\n") or (self.at_start and not clean.strip())
@@ -100,7 +100,7 @@ class CleanStream(io.TextIOBase):
         return self.stream.fileno()
 
 
-def escape_unless_allowed(found: re.Match[str]) -> str:
+def _escape_unless_allowed(found: re.Match[str]) -> str:
     """Escapes a character of INVISIBLE unless it is in ALLOWED_CONTROLS."""
     return found[0] if found[0] in ALLOWED_CONTROLS else f"\\u{ord(found[0]):04x}"
 

@@ -72,12 +72,12 @@ def measure_case(setting: BenchSetting, case: FeatureCase, home: Path) -> BenchR
         paths = {name: str(path.absolute()) for name, path in directories.items()}
         ours.ask("open", backend="native", **paths)
         peer.ask("open", folder=str(home.absolute()))
-        send_texts(
+        _send_texts(
             (ours, peer),
-            material.write_json_file(setting, "texts", texts_not_cut(setting, texts, ours)),
+            material.write_json_file(setting, "texts", _texts_not_cut(setting, texts, ours)),
         )
         setting.say(f"vectors differ by {compare_vectors(case.name, ours, peer):.1g} at most")
-        send_texts((ours, peer), material.write_json_file(setting, "texts", texts))
+        _send_texts((ours, peer), material.write_json_file(setting, "texts", texts))
         times = time_in_turns(
             lambda: float(ours.ask("time", at_least=setting.at_least)),
             lambda: float(peer.ask("time", at_least=setting.at_least)),
@@ -97,13 +97,13 @@ def measure_case(setting: BenchSetting, case: FeatureCase, home: Path) -> BenchR
     )
 
 
-def send_texts(sides: tuple[SideProcess, SideProcess], file: str) -> None:
+def _send_texts(sides: tuple[SideProcess, SideProcess], file: str) -> None:
     """Sends both sides their texts."""
     for side in sides:
         side.ask("texts", file=file)
 
 
-def texts_not_cut(setting: BenchSetting, texts: list[str], ours: SideProcess) -> list[str]:
+def _texts_not_cut(setting: BenchSetting, texts: list[str], ours: SideProcess) -> list[str]:
     """Returns the texts that the model takes whole, with both special tokens."""
     ids = ours.ask("ids", file=material.write_json_file(setting, "texts", texts))
     return [text for text, its in zip(texts, ids, strict=True) if len(its) < MAX_LENGTH]

@@ -18,7 +18,7 @@ def read_reviews(setting: BenchSetting, count: int) -> list[str]:
         UserError: the files do not exist.
     """
     lines = [line for name in ("train", "dev") for line in read_lines(data_file(setting, name))]
-    return [str(json.loads(line)["text"]) for line in take_evenly(lines, count)]
+    return [str(json.loads(line)["text"]) for line in _take_evenly(lines, count)]
 
 
 def data_file(setting: BenchSetting, name: str) -> Path:
@@ -38,10 +38,10 @@ def read_lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def take_evenly(items: list[str], count: int) -> list[str]:
+def _take_evenly(items: list[str], count: int) -> list[str]:
     """Returns `count` evenly spaced items in order, or all where there are fewer.
 
-    >>> take_evenly(["a", "b", "c", "d", "e", "f"], 3), take_evenly(["a"], 3)
+    >>> _take_evenly(["a", "b", "c", "d", "e", "f"], 3), _take_evenly(["a"], 3)
     (['a', 'c', 'e'], ['a'])
     """
     count = min(count, len(items))

@@ -27,7 +27,7 @@ class SavedModelPeer:
     def read_batches(self, file: str) -> None:
         """Reads the batches."""
         batches = json.loads(Path(file).read_text(encoding="utf-8"))
-        self.batches = [make_feeds(rows) for rows in batches]
+        self.batches = [_make_feeds(rows) for rows in batches]
 
     def run_once(self) -> list[Any]:
         """Returns float32[hidden] of each text, at position 0."""
@@ -43,7 +43,7 @@ class SavedModelPeer:
         return [row.tolist() for row in self.run_once()[:count]]
 
 
-def make_feeds(rows: list[list[int]]) -> dict[str, Any]:
+def _make_feeds(rows: list[list[int]]) -> dict[str, Any]:
     """Returns int32[batch, sequence] by name, padded to the longest."""
     shape = len(rows), max(map(len, rows))
     names = ("input_ids", "attention_mask", "token_type_ids")

@@ -59,7 +59,7 @@ BOUND = (
 OFF_WASM = ("ort-node", "tensorflow")
 
 
-def cases_for_peers(backend: str, model: str, targets: dict[str, float]) -> Iterator[EncodingCase]:
+def _cases_for_peers(backend: str, model: str, targets: dict[str, float]) -> Iterator[EncodingCase]:
     """Yields for each peer a case with its own batching and one with equal batches."""
     for peer, target in targets.items():
         note = BOUND if backend == "wasm" and peer in OFF_WASM else ""
@@ -72,10 +72,10 @@ def cases_for_peers(backend: str, model: str, targets: dict[str, float]) -> Iter
 NATIVE = {"ort-node": 1, "tensorflow": 1.3}
 WASM = {"ort-node": 0.3, "ort-web": 1, "tensorflow": 0.4}
 CASES = (
-    *cases_for_peers("native", "albert_tiny", NATIVE),
-    *cases_for_peers("native", "bert", NATIVE),
-    *cases_for_peers("wasm", "albert_tiny", WASM),
-    *cases_for_peers("wasm", "bert", WASM),
+    *_cases_for_peers("native", "albert_tiny", NATIVE),
+    *_cases_for_peers("native", "bert", NATIVE),
+    *_cases_for_peers("wasm", "albert_tiny", WASM),
+    *_cases_for_peers("wasm", "bert", WASM),
 )
 NAMES: tuple[str, ...] = tuple(case.name for case in CASES)
 
@@ -89,7 +89,7 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
             try:
                 if backend == "native" and (missing := native_problem()):
                     raise EnvironmentProblem(missing)
-                command, arguments = peer_program(setting, model, name)
+                command, arguments = _peer_program(setting, model, name)
                 peer = stack.enter_context(SideProcess(name, command, ALL_THREADS))
                 peer.ask("open", **arguments)
             except EnvironmentProblem as reason:
@@ -105,7 +105,7 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
                 yield measure_case(setting, case, ours, peer)
 
 
-def peer_program(setting: BenchSetting, model: str, peer: str) -> tuple[list[str], dict[str, str]]:
+def _peer_program(setting: BenchSetting, model: str, peer: str) -> tuple[list[str], dict[str, str]]:
     """Returns the command of a peer, and the arguments of its request `open`.
 
     Raises:
@@ -130,7 +130,7 @@ def measure_case(
         ours: with the bundle open.
         peer: with the model open.
     """
-    batches = prepare_batches(setting, case, ours)
+    batches = _prepare_batches(setting, case, ours)
     peer.ask("batches", file=material.write_json_file(setting, "batches", batches))
     count = sum(map(len, batches))
     setting.say(f"{case.name}: {count} texts")
@@ -149,7 +149,7 @@ def measure_case(
         name=case.name,
         what=f"vectors at position 0 of {texts}, {case.model}, {case.backend}",
         ours=times[0],
-        peer=peer_name(case.peer),
+        peer=_peer_name(case.peer),
         peers=times[1],
         target=case.target,
         work=count,
@@ -158,7 +158,7 @@ def measure_case(
     )
 
 
-def prepare_batches(
+def _prepare_batches(
     setting: BenchSetting, case: EncodingCase, ours: SideProcess
 ) -> list[list[material.Ids]]:
     """Sends our side its texts or batches; returns the batches for the peer."""
@@ -188,7 +188,7 @@ def compare_vectors(name: str, ours: SideProcess, peer: SideProcess) -> float:
     return furthest
 
 
-def peer_name(peer: str) -> str:
+def _peer_name(peer: str) -> str:
     """Returns the peer with its version."""
     if peer == "tensorflow":
         return f"TensorFlow {python_packages()['tensorflow (Python)']} in Python"

@@ -93,7 +93,7 @@ def measure_case(setting: BenchSetting, case: NativeCase, source: Path, bundle: 
     ):
         ours.ask("open", directory=str(bundle.absolute()))
         peer.ask("open", directory=str(source.absolute()))
-        compare_bits(case, ours, peer)
+        _compare_bits(case, ours, peer)
         times = time_in_turns(
             lambda: float(ours.ask("time", **shape, at_least=setting.at_least)),
             lambda: float(peer.ask("time", **shape, at_least=setting.at_least)),
@@ -112,7 +112,7 @@ def measure_case(setting: BenchSetting, case: NativeCase, source: Path, bundle: 
     )
 
 
-def compare_bits(case: NativeCase, ours: SideProcess, peer: SideProcess) -> None:
+def _compare_bits(case: NativeCase, ours: SideProcess, peer: SideProcess) -> None:
     """Checks that both sides, which run the same library, give the same bits.
 
     Raises:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 OURS, THEIRS = "sequence_output", "last_hidden_state"
 
 
-def rename_ends(graph: onnx.GraphProto) -> None:
+def _rename_ends(graph: onnx.GraphProto) -> None:
     """Renames inputs and outputs of the graph and casts the inputs."""
     for graph_input in graph.input:
         narrow = f"{graph_input.name}_int32"
@@ -33,6 +33,6 @@ def rename_ends(graph: onnx.GraphProto) -> None:
 
 if __name__ == "__main__":
     model = onnx.load(sys.argv[1])
-    rename_ends(model.graph)
+    _rename_ends(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, sys.argv[2])

@@ -29,9 +29,9 @@ def install_node_peers(say: Say) -> Path:
 
     def install(directory: Path) -> None:
         shutil.copytree(PACKAGES, directory, dirs_exist_ok=True)
-        npm = find_program("npm", "install Node.js 20.19, 22.12 or newer")
+        npm = _find_program("npm", "install Node.js 20.19, 22.12 or newer")
         quiet = ["--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"]
-        run_installer([npm, "ci", *quiet], directory, "npm error")
+        _run_installer([npm, "ci", *quiet], directory, "npm error")
 
     what = "ONNX Runtime and transformers.js, about 200 MB"
     return install_once("node", PACKAGES / "package-lock.json", install, say, what)
@@ -45,10 +45,10 @@ def install_onnx_converter(say: Say) -> Path:
     """
 
     def install(directory: Path) -> None:
-        uv = find_program(os.environ.get("UV", "uv"), "run `nox -s bench`, or set UV to its path")
+        uv = _find_program(os.environ.get("UV", "uv"), "run `nox -s bench`, or set UV to its path")
         where = ["--python", sys.executable, "--target", str(directory)]
         locked = ["--no-deps", "--require-hashes", "-r", str(CONVERTER_LOCK)]
-        run_installer([uv, "pip", "install", "--quiet", *where, *locked], ROOT, "error")
+        _run_installer([uv, "pip", "install", "--quiet", *where, *locked], ROOT, "error")
 
     return install_once("onnx", CONVERTER_LOCK, install, say, "the converter to ONNX, 18 MB")
 
@@ -83,7 +83,7 @@ def install_once(
     return home
 
 
-def find_program(wanted: str, remedy: str) -> str:
+def _find_program(wanted: str, remedy: str) -> str:
     """Returns the path of a program.
 
     Raises:
@@ -95,7 +95,7 @@ def find_program(wanted: str, remedy: str) -> str:
     return found
 
 
-def run_installer(command: list[str], directory: Path, mark: str) -> None:
+def _run_installer(command: list[str], directory: Path, mark: str) -> None:
     """Runs an installer.
 
     Raises:

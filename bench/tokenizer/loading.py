@@ -27,23 +27,23 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
         setting.say(COLD)
         what = f"loading a tf-text tokenizer of {lines} lines, first"
         ours, _ = time_in_turns(
-            make_cold_timer("ours", tf_text), lambda: GOAL, setting.rounds, setting.say
+            _make_cold_timer("ours", tf_text), lambda: GOAL, setting.rounds, setting.say
         )
         yield BenchRow(COLD, what, ours, goal, [GOAL], target=1, note=first)
     if setting.wants(WARM):
         setting.say(WARM)
         what = f"loading a tf-text tokenizer of {lines} lines, again"
-        yield BenchRow(WARM, what, measure_warm(setting, tf_text), goal, [GOAL], target=1)
+        yield BenchRow(WARM, what, _measure_warm(setting, tf_text), goal, [GOAL], target=1)
     if setting.wants(PEER):
         setting.say(PEER)
         what = f"loading a bert tokenizer of {lines} lines, first"
-        sides = make_cold_timer("ours", bert), make_cold_timer("huggingface", bert)
+        sides = _make_cold_timer("ours", bert), _make_cold_timer("huggingface", bert)
         ours, peers = time_in_turns(*sides, setting.rounds, setting.say)
         peer = f"@huggingface/tokenizers {node_packages()['@huggingface/tokenizers']}"
         yield BenchRow(PEER, what, ours, peer, peers, note=first)
 
 
-def make_cold_timer(who: str, bundle: Path) -> Callable[[], float]:
+def _make_cold_timer(who: str, bundle: Path) -> Callable[[], float]:
     """Returns a function that measures a load in a new process."""
     command = [find_node(), str(DIRECTORY / "cold.js"), who, str(bundle.absolute())]
 
@@ -57,7 +57,7 @@ def make_cold_timer(who: str, bundle: Path) -> Callable[[], float]:
     return measure
 
 
-def measure_warm(setting: BenchSetting, bundle: Path) -> list[float]:
+def _measure_warm(setting: BenchSetting, bundle: Path) -> list[float]:
     """Returns the seconds of loads in a process that has loaded before."""
     with SideProcess("ours", node_program(str(DIRECTORY / "ours.js"))) as ours:
         request = {"bundle": str(bundle.absolute()), "at_least": setting.at_least}

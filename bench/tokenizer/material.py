@@ -94,7 +94,7 @@ def make_bundles(setting: BenchSetting, wanted: list[tuple[Path, str]]) -> list[
 def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
     """Returns a tokenizer bundle; makes it for a new vocab or a changed exporter."""
     embedded = setting.root / "bundle" / "albert_tiny"
-    if has_tokenizer(embedded, vocab, algorithm):
+    if _has_tokenizer(embedded, vocab, algorithm):
         return embedded
     maker = code_hash("export/tokenizer", "export/bundle.py", "locks")
     out = setting.root / "bench" / f"{vocab.stem}.{algorithm}"
@@ -115,7 +115,7 @@ def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
     return out
 
 
-def has_tokenizer(bundle: Path, vocab: Path, algorithm: str) -> bool:
+def _has_tokenizer(bundle: Path, vocab: Path, algorithm: str) -> bool:
     """Returns whether a bundle of a model has this tokenizer in lower case."""
     try:
         contract = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["tokenizer"]

@@ -25,9 +25,9 @@ class Peer:
         self.texts: list[str] = json.loads(file.read_text(encoding="utf-8"))
         batches = [self.texts[at : at + BATCH] for at in range(0, len(self.texts), BATCH)]
         kinds = {
-            "tf-text": make_tf_text,
-            "tf-text-fast": make_tf_text_fast,
-            "huggingface": make_hugging_face,
+            "tf-text": _make_tf_text,
+            "tf-text-fast": _make_tf_text_fast,
+            "huggingface": _make_hugging_face,
         }
         self.encode, self.prepare, self.lists = kinds[kind](bundle)
         self.batches = [self.prepare(batch) for batch in batches]
@@ -45,9 +45,9 @@ class Peer:
             self.encode(batch)
 
 
-def make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
+def _make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
     """Makes `tensorflow_text.BertTokenizer`; returns encode, prepare and to-lists functions."""
-    tf, text = import_tensorflow()
+    tf, text = _import_tensorflow()
     vocab = read_tokens(bundle)
     ids = tf.range(len(vocab), dtype=tf.int64)
     table = tf.lookup.StaticVocabularyTable(tf.lookup.KeyValueTensorInitializer(vocab, ids), 1)
@@ -55,16 +55,16 @@ def make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
     return tokenizer.tokenize, tf.constant, lambda ragged: ragged.merge_dims(1, 2).to_list()
 
 
-def make_tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
+def _make_tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
     """Makes `tensorflow_text.FastBertTokenizer`; returns the same functions."""
-    tf, text = import_tensorflow()
+    tf, text = _import_tensorflow()
     tokenizer = text.FastBertTokenizer(
         read_tokens(bundle), token_out_type=tf.int32, lower_case_nfd_strip_accents=True
     )
     return tokenizer.tokenize, tf.constant, lambda ragged: ragged.to_list()
 
 
-def make_hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
+def _make_hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
     """Makes `tokenizers.Tokenizer` of the bundle's tokenizer.json; returns the same functions."""
     from tokenizers import Tokenizer
 
@@ -81,7 +81,7 @@ def read_tokens(bundle: Path) -> list[str]:
     return (bundle / "vocab.txt").read_bytes().decode().removesuffix("\n").split("\n")
 
 
-def import_tensorflow() -> tuple[Any, Any]:
+def _import_tensorflow() -> tuple[Any, Any]:
     """Imports TensorFlow and TF-Text, with the threads of the environment."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf

@@ -26,24 +26,24 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
     texts = material.measured_reviews(setting)
     if setting.wants(MEMORY):
         setting.say(f"{MEMORY}: {PASSES} passes over {len(texts)} reviews")
-        yield measure_memory(setting, bundle, texts)
+        yield _measure_memory(setting, bundle, texts)
     scale = 10 if setting.quick else 1
     if setting.wants(WORD):
         setting.say(f"{WORD}: {LETTERS // scale} letters")
         word = "a" * (LETTERS // scale)
         parts = ["a" * (PART // scale)] * (LETTERS // PART)
         names = f"a word of {len(word)} letters", f"{len(parts)} words of {len(parts[0])} letters"
-        yield measure_linear(setting, bundle, WORD, names, ([word], parts), (len(word), "letters"))
+        yield _measure_linear(setting, bundle, WORD, names, ([word], parts), (len(word), "letters"))
     if setting.wants(TEXT):
         setting.say(f"{TEXT}: {BYTES // scale} bytes")
-        parts = take_bytes(BYTES // scale, material.read_reviews())
+        parts = _take_bytes(BYTES // scale, material.read_reviews())
         whole = "\n".join(parts)
         size = len(whole.encode())
         names = f"a text of {size} bytes", f"its {len(parts)} reviews one by one"
-        yield measure_linear(setting, bundle, TEXT, names, ([whole], parts), (size, "bytes"))
+        yield _measure_linear(setting, bundle, TEXT, names, ([whole], parts), (size, "bytes"))
 
 
-def measure_memory(setting: BenchSetting, bundle: Path, texts: list[str]) -> BenchRow:
+def _measure_memory(setting: BenchSetting, bundle: Path, texts: list[str]) -> BenchRow:
     """Measures the bytes in memory after the first of the passes and after the last."""
     with SideProcess("ours", node_program(str(DIRECTORY / "ours.js"))) as ours:
         ours.ask(
@@ -62,7 +62,7 @@ def measure_memory(setting: BenchSetting, bundle: Path, texts: list[str]) -> Ben
     )
 
 
-def measure_linear(
+def _measure_linear(
     setting: BenchSetting,
     bundle: Path,
     name: str,
@@ -98,7 +98,7 @@ def measure_linear(
     )
 
 
-def take_bytes(size: int, texts: list[str]) -> list[str]:
+def _take_bytes(size: int, texts: list[str]) -> list[str]:
     """Returns the first texts that have `size` bytes together."""
     taken: list[str] = []
     total = 0

@@ -84,12 +84,12 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
             setting.say(f"{case.name}: {len(texts)} reviews")
             program = (HF_JS if case.kind is None else PYTHON, case.threads)
             if program not in started:
-                started[program] = stack.enter_context(start_peer(case))
+                started[program] = stack.enter_context(_start_peer(case))
             request = {"bundle": str(by_algorithm[case.algorithm].absolute()), "file": str(file)}
             yield measure_case(setting, case, started[program], request, len(texts))
 
 
-def start_peer(case: TokenizerCase) -> SideProcess:
+def _start_peer(case: TokenizerCase) -> SideProcess:
     """Starts the peer's process."""
     environment = ONE_THREAD if case.threads == "one thread" else ALL_THREADS
     program = node_program(str(DIRECTORY / HF_JS)) if case.kind is None else python_program(PYTHON)
@@ -126,7 +126,7 @@ def measure_case(
         name=case.name,
         what=f"{case.what} of {count} reviews, algorithm {case.algorithm}",
         ours=times[0],
-        peer=f"{case.peer} {peer_version(case)}, {case.threads}",
+        peer=f"{case.peer} {_peer_version(case)}, {case.threads}",
         peers=times[1],
         target=case.target,
         work=count,
@@ -135,7 +135,7 @@ def measure_case(
     )
 
 
-def peer_version(case: TokenizerCase) -> str:
+def _peer_version(case: TokenizerCase) -> str:
     """Returns the installed version of the peer's package."""
     if case.kind is None:
         return node_packages()["@huggingface/tokenizers"]

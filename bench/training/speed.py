@@ -64,7 +64,7 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
         yield measure_case(setting, case, stock)
 
 
-def review_files(setting: BenchSetting) -> dict[str, Path]:
+def _review_files(setting: BenchSetting) -> dict[str, Path]:
     """Returns the files of the embedded reviews, with a few of them in a quick run.
 
     Raises:
@@ -81,7 +81,7 @@ def review_files(setting: BenchSetting) -> dict[str, Path]:
 
 def measure_case(setting: BenchSetting, case: TrainingCase, stock: Path) -> BenchRow:
     """Measures one backend."""
-    files = {name: str(path.absolute()) for name, path in review_files(setting).items()}
+    files = {name: str(path.absolute()) for name, path in _review_files(setting).items()}
     counts = {name: Path(path).read_bytes().count(b"\n") for name, path in files.items()}
     bundle = str((setting.root / "bundle" / MODEL).absolute())
     setting.say(f"{case.name}: {counts['train']} + {counts['dev']} reviews, {EPOCHS} epochs")
@@ -93,7 +93,7 @@ def measure_case(setting: BenchSetting, case: TrainingCase, stock: Path) -> Benc
         request = {"directory": str(stock.absolute()), "bundle": bundle, "backend": case.backend}
         older.ask("open", **request, **files)
         loading = time.perf_counter() - start
-        check_same_vectors(setting, case, older, bundle, files["train"])
+        _check_same_vectors(setting, case, older, bundle, files["train"])
         times = time_in_turns(
             lambda: time_training(setting, case, bundle, files, accuracies),
             lambda: loading + EPOCHS * estimate_epoch(older, counts),
@@ -177,7 +177,7 @@ def describe_shares(counts: dict[str, int]) -> str:
     return " and ".join(f"{run[name]} of {counts[name]}" for name in PART)
 
 
-def check_same_vectors(
+def _check_same_vectors(
     setting: BenchSetting, case: TrainingCase, older: SideProcess, bundle: str, file: str
 ) -> None:
     """Checks that both designs have equal vectors.

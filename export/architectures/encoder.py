@@ -18,7 +18,7 @@ from export.encoder_config import EncoderConfig
 MASK_BIAS = -10000.0
 
 
-def apply_activation(name: str, x: tf.Tensor) -> tf.Tensor:
+def _apply_activation(name: str, x: tf.Tensor) -> tf.Tensor:
     """Applies `gelu_tanh`, `gelu_erf` or `relu` to a float tensor of any shape."""
     if name == "relu":
         return tf.nn.relu(x)
@@ -85,7 +85,7 @@ class EncoderLayer(tf_keras.layers.Layer):
         """Runs the layer on float[batch, sequence, hidden]; returns the same shape."""
         attended = self.attention_output(self.attention(x, bias, training=training))
         x = self.attention_norm(x + self.dropout(attended, training=training))
-        widened = apply_activation(self.activation_name, self.intermediate(x))
+        widened = _apply_activation(self.activation_name, self.intermediate(x))
         return self.output_norm(x + self.dropout(self.output_dense(widened), training=training))
 
 
@@ -206,7 +206,7 @@ class MlmHead(tf_keras.layers.Layer):
 
     def call(self, x: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
         """Computes logits; `words`, float[vocab, embedding], are the encoder's word embeddings."""
-        x = self.norm(apply_activation(self.config.activation, self.dense(x)))
+        x = self.norm(_apply_activation(self.config.activation, self.dense(x)))
         flat = tf.reshape(x, [-1, self.config.embedding_size])
         logits = tf.matmul(flat, words, transpose_b=True) + self.output_bias
         shape = tf.shape(x)

@@ -107,7 +107,7 @@ def save_string_tokens(
     """
     if outputs not in (3, 4):
         raise ValueError(f"expected 3 or 4 outputs, got {outputs}")
-    refuse_mismatch(vocab, encoder.config.vocab_size)
+    _refuse_mismatch(vocab, encoder.config.vocab_size)
     if outputs == 3:
         head = None
     elif head is None:
@@ -120,7 +120,7 @@ def save_string_tokens(
         model.save(str(directory), save_format="tf", signatures={"serving_default": model.serve})
 
 
-def refuse_mismatch(vocab: Vocab, rows: int) -> None:
+def _refuse_mismatch(vocab: Vocab, rows: int) -> None:
     """Refuses a vocab that does not fit a table of `rows` embeddings.
 
     Raises:

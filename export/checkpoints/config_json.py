@@ -120,16 +120,16 @@ def encoder_config(
             )
     optional = [key for key in OPTIONAL if key in document]
     numbers: dict[str, Any] = {
-        key: require_number(require_key(document, where, key), f"{where}: {key}")
+        key: require_number(_require_key(document, where, key), f"{where}: {key}")
         for key in (*REQUIRED, *optional)
     }
     # BERT's embedding is as wide as its layers, and so is ELECTRA's unless the config has a size.
     if family == "albert" or (family == "electra" and document.get("embedding_size") is not None):
-        width = require_key(document, where, "embedding_size")
+        width = _require_key(document, where, "embedding_size")
         numbers["embedding_size"] = require_number(width, f"{where}: embedding_size")
     else:
         numbers["embedding_size"] = numbers["hidden_size"]
-    act = read_activation(require_key(document, where, "hidden_act"), where, gelu)
+    act = _read_activation(_require_key(document, where, "hidden_act"), where, gelu)
     layers = numbers["num_hidden_layers"]
     if family == "albert" and isinstance(layers, int) and 0 < layers <= MOST_LAYERS:
         groups = require_integer(
@@ -151,7 +151,7 @@ def encoder_config(
         raise UserError(f"{where}: {error}") from None
 
 
-def read_activation(name: Any, where: str, gelu: str) -> str:
+def _read_activation(name: Any, where: str, gelu: str) -> str:
     """Returns this program's name for a config's `hidden_act`."""
     known = ACTIVATIONS | {"gelu": gelu}
     if not isinstance(name, str) or name not in known:
@@ -162,7 +162,7 @@ def read_activation(name: Any, where: str, gelu: str) -> str:
     return known[name]
 
 
-def require_key(document: dict[str, Any], where: str, key: str) -> Any:
+def _require_key(document: dict[str, Any], where: str, key: str) -> Any:
     """Returns the value of a required key."""
     if key not in document:
         raise UserError(f"{where}: got no {key}, expected it; is this the model's json config?")
@@ -180,8 +180,8 @@ def check_config(checkpoint: Checkpoint) -> Checkpoint:
     Raises:
         UserError: the config has another size, more layers or other groups than the variables.
     """
-    refuse_other_layers(checkpoint)
-    refuse_other_sizes(checkpoint)
+    _refuse_other_layers(checkpoint)
+    _refuse_other_sizes(checkpoint)
     names = checkpoint.variables.names
     pooler = [checkpoint.naming.name("pooler", leaf) for leaf in ("kernel", "bias")]
     if not checkpoint.config.has_pooler or any(name in names for name in pooler):
@@ -191,7 +191,7 @@ def check_config(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, config=config, notices=[*checkpoint.notices, notice])
 
 
-def refuse_other_layers(checkpoint: Checkpoint) -> None:
+def _refuse_other_layers(checkpoint: Checkpoint) -> None:
     """Refuses a config with more layers, or other groups, than the variables."""
     config, naming = checkpoint.config, checkpoint.naming
     scope = naming.scopes["query"]
@@ -207,7 +207,7 @@ def refuse_other_layers(checkpoint: Checkpoint) -> None:
         return
     if not config.shared_layers:
         there = 1 + max(numbers[0] for numbers in found)
-        require_config(
+        _require_config(
             config.num_hidden_layers <= there,
             checkpoint,
             f"num_hidden_layers: got {config.num_hidden_layers}, but the variables are those of "
@@ -219,12 +219,12 @@ def refuse_other_layers(checkpoint: Checkpoint) -> None:
         ("num_hidden_groups", len(set(config.layer_groups)) or 1, groups),
         ("inner_group_num", config.inner_group_num, inner),
     ):
-        require_config(
+        _require_config(
             got == there, checkpoint, f"{key}: {got} in use, but the variables have {there}"
         )
 
 
-def refuse_other_sizes(checkpoint: Checkpoint) -> None:
+def _refuse_other_sizes(checkpoint: Checkpoint) -> None:
     """Refuses a config with another size than a variable."""
     config = checkpoint.config
     width = "hidden_size" if config.architecture == "bert" else "embedding_size"
@@ -247,7 +247,7 @@ def refuse_other_sizes(checkpoint: Checkpoint) -> None:
                 f"{len(checkpoint.variables.names)}, expected it with {key} {got}; is the config "
                 "the one of this checkpoint?"
             )
-        require_config(
+        _require_config(
             len(shape) == 2 and got == shape[axis],
             checkpoint,
             f"{key}: got {got}, but {name} is {list(shape)}"
@@ -255,7 +255,7 @@ def refuse_other_sizes(checkpoint: Checkpoint) -> None:
         )
 
 
-def require_config(holds: bool, checkpoint: Checkpoint, problem: str) -> None:
+def _require_config(holds: bool, checkpoint: Checkpoint, problem: str) -> None:
     """Raises an error about the config unless a condition holds."""
     if not holds:
         raise UserError(f"{checkpoint.config_file}: {problem}; give the config of this checkpoint")

@@ -53,7 +53,7 @@ UNSUPPORTED_FAMILIES = {
 }
 
 
-def find_family(document: dict[str, Any], where: str, variables: Variables) -> tuple[str, bool]:
+def _find_family(document: dict[str, Any], where: str, variables: Variables) -> tuple[str, bool]:
     """Returns the family, and whether it was inferred because the config has no `model_type`.
 
     Args:
@@ -65,15 +65,15 @@ def find_family(document: dict[str, Any], where: str, variables: Variables) -> t
         UserError: the family is not supported or unknown, or `model_type`, `architectures` and the
             variables' names contradict each other.
     """
-    named = family_by_names(variables)
-    classes = family_by_classes(document.get("architectures"))
+    named = _family_by_names(variables)
+    classes = _family_by_classes(document.get("architectures"))
     reported = document.get("model_type")
     if reported is not None and reported not in ARCHITECTURES:
-        refuse_family(str(reported), f"{where}: model_type")
+        _refuse_family(str(reported), f"{where}: model_type")
     if classes is not None and classes not in ARCHITECTURES:
-        refuse_family(classes, f"{where}: architectures")
+        _refuse_family(classes, f"{where}: architectures")
     if named is not None and named not in ARCHITECTURES:
-        refuse_family(named, f"{variables.where}: variables")
+        _refuse_family(named, f"{variables.where}: variables")
     sources = {"model_type": reported, "architectures": classes, "the variables' names": named}
     known = {source: family for source, family in sources.items() if family is not None}
     if not known:
@@ -89,13 +89,13 @@ def find_family(document: dict[str, Any], where: str, variables: Variables) -> t
     return next(iter(known.values())), reported is None
 
 
-def refuse_family(family: str, what: str) -> None:
+def _refuse_family(family: str, what: str) -> None:
     """Raises an error about a family that is not supported, with the reason."""
     reason = UNSUPPORTED_FAMILIES.get(family, "other families have another structure")
     raise UserError(f"{what}: got {family!r}, expected one of {', '.join(ARCHITECTURES)}; {reason}")
 
 
-def family_by_names(variables: Variables) -> str | None:
+def _family_by_names(variables: Variables) -> str | None:
     """Returns the family from the variables' names; None if several families use these names.
 
     BERT, ELECTRA and RoBERTa have the same names in a bare encoder (`encoder.layer.0.…`). With a
@@ -109,7 +109,7 @@ def family_by_names(variables: Variables) -> str | None:
     if any("relative_attention_bias" in name for name in names):
         return "mpnet"
     known = {*ARCHITECTURES, *UNSUPPORTED_FAMILIES}
-    for root in find_roots(variables):
+    for root in _find_roots(variables):
         family = root.rstrip(".").rpartition(".")[2].replace("_", "-")
         if family in known:
             return family
@@ -119,7 +119,7 @@ def family_by_names(variables: Variables) -> str | None:
     return "bert" if bare and "pooler.dense.weight" in names and rows > 1 else None
 
 
-def family_by_classes(architectures: Any) -> str | None:
+def _family_by_classes(architectures: Any) -> str | None:
     """Returns the family from class names: `["BertForMaskedLM"]` → `bert`; None if unknown."""
     known = {
         family.replace("-", "").replace("_", ""): family
@@ -133,7 +133,7 @@ def family_by_classes(architectures: Any) -> str | None:
     return None
 
 
-def find_roots(variables: Variables) -> list[str]:
+def _find_roots(variables: Variables) -> list[str]:
     """Returns the prefixes of the embeddings' names: `bert.`, or "" for a bare encoder."""
     return sorted(
         name.removesuffix(WORD_EMBEDDINGS)
@@ -142,13 +142,13 @@ def find_roots(variables: Variables) -> list[str]:
     )
 
 
-def find_root(variables: Variables, family: str) -> str:
+def _find_root(variables: Variables, family: str) -> str:
     """Returns the prefix of the encoder's variables.
 
     Raises:
         UserError: there are several encoders, and none has the family's name.
     """
-    roots = find_roots(variables)
+    roots = _find_roots(variables)
     if f"{family}." in roots:
         return f"{family}."
     if len(roots) > 1:
@@ -175,11 +175,11 @@ def weight_files(path: Path) -> list[Path]:
     if path.suffix == ".safetensors" and path.is_file():
         return [path]
     if (path / SHARD_INDEX).is_file():
-        return shard_files(path / SHARD_INDEX)
+        return _shard_files(path / SHARD_INDEX)
     return [path / SINGLE_FILE] if (path / SINGLE_FILE).is_file() else []
 
 
-def shard_files(index: Path) -> list[Path]:
+def _shard_files(index: Path) -> list[Path]:
     """Returns the files that an index of shards names."""
     file_of_variable = weight_map(index)
     for name in file_of_variable.values():
@@ -204,20 +204,20 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
     """Opens the files of `weight_files`; `config` replaces the `config.json` beside them.
 
     Raises:
-        UserError: a file is damaged; or see `find_family`, `huggingface_config`, `check_config`.
+        UserError: a file is damaged; or see `_find_family`, `huggingface_config`, `check_config`.
     """
     json = config or (path if path.is_dir() else path.parent) / CONFIG
     document = read_object(json, "the model's json config")
     variables = open_safetensors(weight_files(path), str(path))
-    refuse_missing(path / SHARD_INDEX, variables)
-    family, inferred = find_family(document, str(json), variables)
+    _refuse_missing(path / SHARD_INDEX, variables)
+    family, inferred = _find_family(document, str(json), variables)
     encoder = huggingface_config(document, str(json), family)
-    naming = find_naming(variables, family)
+    naming = _find_naming(variables, family)
     notices = [f"{json}: no model_type; its variables are {family}'s"] if inferred else []
     return check_config(Checkpoint(encoder, naming, variables, str(json), notices))
 
 
-def refuse_missing(index: Path, variables: Variables) -> None:
+def _refuse_missing(index: Path, variables: Variables) -> None:
     """Refuses an index of shards with variables that no shard has."""
     if index.is_file():
         missing = sorted(set(weight_map(index)) - variables.names)
@@ -259,9 +259,9 @@ def open_safetensors(files: list[Path], where: str) -> Variables:
     return Variables(where, shapes, fetch)
 
 
-def find_naming(variables: Variables, family: str) -> Naming:
+def _find_naming(variables: Variables, family: str) -> Naming:
     """Returns the naming of this checkpoint: with or without `bert.`, with `gamma` or `weight`."""
-    root = find_root(variables, family)
+    root = _find_root(variables, family)
     old = any(name.endswith("LayerNorm.gamma") for name in variables.names)
     leaves = HF_OLD_LEAVES if old else HF_LEAVES
     return Naming(huggingface_scopes(family, root), leaves, transposes=True)

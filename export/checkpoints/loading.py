@@ -30,32 +30,32 @@ class VariableBinding:
     block: tuple[int, int] = (0, 0)
 
 
-def encoder_bindings(encoder: "Encoder") -> Iterator[VariableBinding]:
+def _encoder_bindings(encoder: "Encoder") -> Iterator[VariableBinding]:
     """Yields each variable of a built encoder once."""
     for table in EMBEDDING_TABLES:
         yield VariableBinding("embeddings", table, getattr(encoder.embeddings, table))
-    yield from layer_bindings("embeddings_norm", encoder.embeddings.norm)
+    yield from _layer_bindings("embeddings_norm", encoder.embeddings.norm)
     if encoder.projection is not None:
-        yield from layer_bindings("projection", encoder.projection)
+        yield from _layer_bindings("projection", encoder.projection)
     for number, block in zip(encoder.config.blocks, encoder.blocks, strict=True):
         for part in ("query", "key", "value"):
-            yield from layer_bindings(part, getattr(block.attention, part), number)
+            yield from _layer_bindings(part, getattr(block.attention, part), number)
         for part in ("attention_output", "attention_norm", "intermediate"):
-            yield from layer_bindings(part, getattr(block, part), number)
-        yield from layer_bindings("output", block.output_dense, number)
-        yield from layer_bindings("output_norm", block.output_norm, number)
+            yield from _layer_bindings(part, getattr(block, part), number)
+        yield from _layer_bindings("output", block.output_dense, number)
+        yield from _layer_bindings("output_norm", block.output_norm, number)
     if encoder.pooler is not None:
-        yield from layer_bindings("pooler", encoder.pooler)
+        yield from _layer_bindings("pooler", encoder.pooler)
 
 
-def head_bindings(head: "MlmHead") -> Iterator[VariableBinding]:
+def _head_bindings(head: "MlmHead") -> Iterator[VariableBinding]:
     """Yields each variable of a built head once."""
-    yield from layer_bindings("head_dense", head.dense)
-    yield from layer_bindings("head_norm", head.norm)
+    yield from _layer_bindings("head_dense", head.dense)
+    yield from _layer_bindings("head_norm", head.norm)
     yield VariableBinding("head", "output_bias", head.output_bias)
 
 
-def layer_bindings(
+def _layer_bindings(
     part: str, layer: Any, block: tuple[int, int] = (0, 0)
 ) -> Iterator[VariableBinding]:
     """Yields the variables of one dense or layer norm layer of Keras."""
@@ -102,7 +102,7 @@ def unused_by_kind(variables: Variables) -> dict[str, list[str]]:
     return kinds
 
 
-def refuse_unread_variables(checkpoint: Checkpoint) -> None:
+def _refuse_unread_variables(checkpoint: Checkpoint) -> None:
     """Refuses a checkpoint with an unread encoder variable of no known kind.
 
     Such a variable belongs to another structure, for example an adapter: without it the numbers
@@ -158,7 +158,7 @@ def load_encoder(checkpoint: Checkpoint) -> "Encoder":
     """Builds the checkpoint's encoder and loads its weights, float32.
 
     Raises:
-        UserError: see `Variables.read` and `refuse_unread_variables`.
+        UserError: see `Variables.read` and `_refuse_unread_variables`.
     """
     tensorflow()
     import tf_keras
@@ -168,8 +168,8 @@ def load_encoder(checkpoint: Checkpoint) -> "Encoder":
     encoder = Encoder(checkpoint.config, checkpoint.config.architecture)
     # Symbolic inputs create the variables and leave batch and sequence free in the SavedModel.
     encoder({name: tf_keras.Input([None], dtype="int32", name=name) for name in INPUTS})
-    assign_weights(checkpoint, encoder_bindings(encoder))
-    refuse_unread_variables(checkpoint)
+    _assign_weights(checkpoint, _encoder_bindings(encoder))
+    _refuse_unread_variables(checkpoint)
     return encoder
 
 
@@ -183,12 +183,12 @@ def load_head(checkpoint: Checkpoint) -> "MlmHead":
     from export.architectures.encoder import MlmHead
 
     head = MlmHead(checkpoint.config)
-    assign_weights(checkpoint, head_bindings(head))
-    refuse_untied(checkpoint)
+    _assign_weights(checkpoint, _head_bindings(head))
+    _refuse_untied(checkpoint)
     return head
 
 
-def assign_weights(checkpoint: Checkpoint, bindings: Iterable[VariableBinding]) -> None:
+def _assign_weights(checkpoint: Checkpoint, bindings: Iterable[VariableBinding]) -> None:
     """Reads and assigns one variable at a time, so that memory has one copy of the weights."""
     naming = checkpoint.naming
     for binding in bindings:
@@ -202,7 +202,7 @@ def assign_weights(checkpoint: Checkpoint, bindings: Iterable[VariableBinding]) 
             binding.variable.assign(checkpoint.variables.read(name, shape))
 
 
-def refuse_untied(checkpoint: Checkpoint) -> None:
+def _refuse_untied(checkpoint: Checkpoint) -> None:
     """Refuses a decoder with its own weights (Hugging Face's `tie_word_embeddings: false`)."""
     variables, naming, config = checkpoint.variables, checkpoint.naming, checkpoint.config
     decoder = naming.name("head_decoder", "kernel")

@@ -47,7 +47,7 @@ HF_LEAVES = {
 HF_OLD_LEAVES = HF_LEAVES | {"gamma": ".gamma", "beta": ".beta"}
 
 
-def bert_scopes(root: str, layer: str, dot: str) -> dict[str, str]:
+def _bert_scopes(root: str, layer: str, dot: str) -> dict[str, str]:
     """Returns the scopes of BERT's structure, which ELECTRA and albert_zh share.
 
     `dot` is the separator, `/` or `.`.
@@ -75,8 +75,8 @@ TF1_HEAD = {
 }
 GROUP = "bert/encoder/transformer/group_{0}/inner_group_{1}"
 TF1 = {
-    "bert": bert_scopes("bert/", "layer_{0}", "/") | POOLER | TF1_HEAD,
-    "electra": bert_scopes("electra/", "layer_{0}", "/")
+    "bert": _bert_scopes("bert/", "layer_{0}", "/") | POOLER | TF1_HEAD,
+    "electra": _bert_scopes("electra/", "layer_{0}", "/")
     | {"projection": "electra/embeddings_project"},
     "albert": {
         "embeddings": "bert/embeddings",
@@ -96,7 +96,7 @@ TF1 = {
 }
 # brightmart's first Chinese ALBERT: BERT's structure with one set of layer weights.
 TF1_LAYER_SHARED = (
-    bert_scopes("bert/", "layer_shared", "/")
+    _bert_scopes("bert/", "layer_shared", "/")
     | {"projection": TF1["albert"]["projection"]}
     | POOLER
     | TF1_HEAD
@@ -108,7 +108,7 @@ def huggingface_scopes(family: str, root: str) -> dict[str, str]:
     # A wrapper's prefix (`module.bert.`) is a prefix of the head too.
     outer = root.removesuffix(f"{family}.")
     if family != "albert":
-        scopes = bert_scopes(root, "layer.{0}", ".")
+        scopes = _bert_scopes(root, "layer.{0}", ".")
         if family == "electra":
             return scopes | {"projection": f"{root}embeddings_project"}
         head = f"{outer}cls.predictions"

@@ -55,17 +55,17 @@ def open_checkpoint(
     prefix = tf1.find_prefix(path)
     if prefix is not None:
         return keep_first_layers(tf1.open_prefix(prefix, config), layers)
-    raise UserError(explain_refusal(path))
+    raise UserError(_explain_refusal(path))
 
 
-def explain_refusal(path: Path) -> str:
+def _explain_refusal(path: Path) -> str:
     """Returns the reason why nothing at `path` can be opened."""
     if not path.exists():
         return f"{path}: no such checkpoint; give {EXPECTED_FILES}"
     directory, names = path.parent, [path.name]
     if path.is_dir():
         directory, names = path, sorted(child.name for child in path.iterdir())
-    pickles = [name for name in names if is_pickle(directory / name)]
+    pickles = [name for name in names if _is_pickle(directory / name)]
     if pickles:
         # Prefer the trainer's name for the weights if there are several pickles.
         published = [name for name in pickles if name.startswith("pytorch_model")]
@@ -81,7 +81,7 @@ def explain_refusal(path: Path) -> str:
     return f"{path}: got {', '.join(names[:5]) or 'nothing'}, expected {EXPECTED_FILES}"
 
 
-def is_pickle(file: Path) -> bool:
+def _is_pickle(file: Path) -> bool:
     """Whether PyTorch wrote a file: by its name or, for Lightning's .ckpt, by its first bytes."""
     if NO_WEIGHTS.fullmatch(file.name) or not file.is_file():
         return False

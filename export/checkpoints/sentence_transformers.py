@@ -52,29 +52,29 @@ def read_sentence_model(directory: Path) -> SentenceModel | None:
     index = directory / MODULES_FILE
     if not index.is_file():
         return None
-    folders = module_folders(index)
+    folders = _module_folders(index)
     kinds = [kind for kind, _ in folders]
     if kinds[:2] != ["Transformer", "Pooling"]:
-        raise unsupported_error(index, f"modules {', '.join(kinds)}", "Transformer, Pooling, …")
+        raise _unsupported_error(index, f"modules {', '.join(kinds)}", "Transformer, Pooling, …")
     encoder = folders[0][1]
     modules: list[Pooling | Normalize | Dense] = []
     for kind, folder in folders[1:]:
         if kind == "Pooling":
-            modules.append(read_pooling(folder / "config.json"))
+            modules.append(_read_pooling(folder / "config.json"))
         elif kind == "Normalize":
-            read_module_config(folder / "config.json")
+            _read_module_config(folder / "config.json")
             modules.append(Normalize())
         elif kind == "Dense":
-            modules.append(read_dense(folder))
+            modules.append(_read_dense(folder))
         else:
-            raise unsupported_error(
+            raise _unsupported_error(
                 index, f"module {kind}", "Transformer, Pooling, Normalize or Dense"
             )
-    refuse_lower_case(encoder)
-    return SentenceModel(encoder, modules, read_max_length(encoder), prompt_notices(directory))
+    _refuse_lower_case(encoder)
+    return SentenceModel(encoder, modules, _read_max_length(encoder), _prompt_notices(directory))
 
 
-def module_folders(index: Path) -> list[tuple[str, Path]]:
+def _module_folders(index: Path) -> list[tuple[str, Path]]:
     """Returns the modules in order: the last part of the class's name, and the folder."""
     folders = []
     for i, row in enumerate(require_type(read_json(index), list, str(index))):
@@ -85,7 +85,7 @@ def module_folders(index: Path) -> list[tuple[str, Path]]:
         )
         parts = Path(path).parts
         if Path(path).is_absolute() or ".." in parts or not path.isprintable():
-            raise unsupported_error(
+            raise _unsupported_error(
                 index, f"path {short_json(path)}", "one inside of the directory"
             )
         # A custom class (`custom_st.Transformer`) may compute anything.
@@ -94,7 +94,7 @@ def module_folders(index: Path) -> list[tuple[str, Path]]:
     return folders
 
 
-def unsupported_error(file: Path, got: str, expected: str) -> UserError:
+def _unsupported_error(file: Path, got: str, expected: str) -> UserError:
     """Returns the error for an unsupported module; the encoder alone can be built."""
     return UserError(
         f"{file}: got {got}, expected {expected}; give the encoder's model.safetensors itself to "
@@ -102,7 +102,7 @@ def unsupported_error(file: Path, got: str, expected: str) -> UserError:
     )
 
 
-def read_pooling(file: Path) -> Pooling:
+def _read_pooling(file: Path) -> Pooling:
     """Reads the pooling from a config with the older keys (one flag for each) or the newer key."""
     config = read_object(file)
     reported = config.get("pooling_mode")
@@ -115,7 +115,7 @@ def read_pooling(file: Path) -> Pooling:
     )
     for mode in modes:
         if not isinstance(mode, str) or mode not in POOLINGS:
-            raise unsupported_error(
+            raise _unsupported_error(
                 file, f"pooling {short_json(mode)}", f"one of {', '.join(POOLINGS)}"
             )
     width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
@@ -124,17 +124,17 @@ def read_pooling(file: Path) -> Pooling:
     return Pooling(tuple(modes), width, str(file))
 
 
-def read_dense(folder: Path) -> Dense:
+def _read_dense(folder: Path) -> Dense:
     """Reads a dense module with its weights, float32[in, out] and float32[out]."""
     file = folder / "config.json"
-    config = read_module_config(file)
+    config = _read_module_config(file)
     name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     activation = name.rpartition(".")[2]
     if activation not in SENTENCE_ACTIVATIONS or not name.startswith("torch.nn."):
         known = ", ".join(SENTENCE_ACTIVATIONS)
-        raise unsupported_error(file, f"activation_function {name}", f"one of torch.nn's {known}")
+        raise _unsupported_error(file, f"activation_function {name}", f"one of torch.nn's {known}")
     if config.get("use_residual"):
-        raise unsupported_error(file, "use_residual true", "false")
+        raise _unsupported_error(file, "use_residual true", "false")
     files = weight_files(folder)
     if not files:
         pickles = sorted(child for child in folder.iterdir() if child.suffix in PICKLES)
@@ -151,25 +151,25 @@ def read_dense(folder: Path) -> Dense:
     return Dense(kernel, bias, activation, str(file))
 
 
-def read_module_config(file: Path) -> dict[str, Any]:
+def _read_module_config(file: Path) -> dict[str, Any]:
     """Reads a module's config; refuses inputs and outputs other than the sentence embedding."""
     config = read_object(file) if file.is_file() else {}
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, EMBEDDING):
-            raise unsupported_error(file, f"{key} {short_json(config[key])}", repr(EMBEDDING))
+            raise _unsupported_error(file, f"{key} {short_json(config[key])}", repr(EMBEDDING))
     return config
 
 
-def sentence_config(encoder: Path) -> dict[str, Any]:
+def _sentence_config(encoder: Path) -> dict[str, Any]:
     """Reads `sentence_bert_config.json`, or the file of another family's name."""
     files = sorted(encoder.glob("sentence_*_config.json"))
     return read_object(files[0]) if files else {}
 
 
-def read_max_length(encoder: Path) -> int | None:
+def _read_max_length(encoder: Path) -> int | None:
     """Returns the positions to which the library cuts a text; None: the encoder's own limit."""
     tokenizer = encoder / "tokenizer_config.json"
-    reported = sentence_config(encoder).get("max_seq_length")
+    reported = _sentence_config(encoder).get("max_seq_length")
     if reported is None and tokenizer.is_file():
         reported = read_object(tokenizer).get("model_max_length")
         # Hugging Face writes 10^30 for no limit.
@@ -179,16 +179,16 @@ def read_max_length(encoder: Path) -> int | None:
     return require_integer(reported, f"{encoder}: max_seq_length", 2)
 
 
-def refuse_lower_case(encoder: Path) -> None:
+def _refuse_lower_case(encoder: Path) -> None:
     """Refuses a model whose library lower-cases the text before a cased tokenizer.
 
     With a tokenizer that lower-cases, the library does nothing.
     """
-    if not sentence_config(encoder).get("do_lower_case"):
+    if not _sentence_config(encoder).get("do_lower_case"):
         return
     file = encoder / "tokenizer_config.json"
     if file.is_file() and read_object(file).get("do_lower_case") is False:
-        raise unsupported_error(
+        raise _unsupported_error(
             file,
             "do_lower_case false, and true in the sentence-transformers config",
             "the same in both (do_lower_case true and strip_accents false in the tokenizer's give "
@@ -196,7 +196,7 @@ def refuse_lower_case(encoder: Path) -> None:
         )
 
 
-def prompt_notices(directory: Path) -> list[str]:
+def _prompt_notices(directory: Path) -> list[str]:
     """Returns a notice about prompts, which the library prepends to texts; they are not exported.
 
     Raises:
@@ -208,7 +208,7 @@ def prompt_notices(directory: Path) -> list[str]:
     known = {name: text for name, text in listed.items() if text}
     default = config.get("default_prompt_name")
     if isinstance(default, str) and default in known:
-        raise unsupported_error(
+        raise _unsupported_error(
             file,
             f"default_prompt_name {default!r}",
             f"null, and the prompt {known[default]!r} before each text that the bundle gets",

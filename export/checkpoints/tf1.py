@@ -60,28 +60,28 @@ def open_prefix(prefix: Path, config: Path | None) -> Checkpoint:
         UserError: a file is damaged, the variables are of no known family; or see `tf1_config` and
             `check_config`.
     """
-    json = config or find_config(prefix)
+    json = config or _find_config(prefix)
     # Read it before TensorFlow, which takes seconds to load.
     document = read_object(json, "the model's json config")
-    variables = open_variables(prefix)
-    form, root = find_form(variables)
+    variables = _open_variables(prefix)
+    form, root = _find_form(variables)
     shared = form == "shared"
     family = "albert" if shared else form
     encoder = tf1_config(document, str(json), family)
     scopes = TF1_LAYER_SHARED if shared else TF1[family]
     naming = Naming({part: root + scope for part, scope in scopes.items()}, TF1_LEAVES)
-    alias_keras_norms(variables)
+    _alias_keras_norms(variables)
     found = check_config(Checkpoint(encoder, naming, variables, str(json)))
     if shared:
         if found.config.layer_groups or found.config.inner_group_num > 1:
             raise UserError(f"{json}: num_hidden_groups: expected 1, as {LAYER_SHARED} has")
-        found = replace(found, config=fold_factorised(variables, naming, found.config))
+        found = replace(found, config=_fold_factorised(variables, naming, found.config))
     if family == "albert" and found.config.embedding_size == found.config.hidden_size:
-        add_identity_projection(variables, naming, found.config)
+        _add_identity_projection(variables, naming, found.config)
     return found
 
 
-def open_variables(prefix: Path) -> Variables:
+def _open_variables(prefix: Path) -> Variables:
     """Opens the variables of a checkpoint."""
     tf, _ = tensorflow()
     # The errors of the C++ reader for a damaged file, by status.
@@ -105,7 +105,7 @@ def open_variables(prefix: Path) -> Variables:
     return Variables(str(prefix), reader.get_variable_to_shape_map(), fetch)
 
 
-def find_form(variables: Variables) -> tuple[str, str]:
+def _find_form(variables: Variables) -> tuple[str, str]:
     """Returns the family of the names, or `shared`, and the prefix of the names."""
     for form, mark in FAMILY_VARIABLES.items():
         roots = sorted(name.removesuffix(mark) for name in variables.names if name.endswith(mark))
@@ -123,7 +123,7 @@ def find_form(variables: Variables) -> tuple[str, str]:
     )
 
 
-def alias_keras_norms(variables: Variables) -> None:
+def _alias_keras_norms(variables: Variables) -> None:
     """Adds aliases `LayerNorm` and `LayerNorm_1` for Keras's `layer_normalization_N`.
 
     Keras sometimes numbers them over the whole model; within one scope their order counts.
@@ -143,7 +143,7 @@ def alias_keras_norms(variables: Variables) -> None:
             variables.aliases[f"{ours}/beta"] = f"{gamma.removesuffix('gamma')}beta"
 
 
-def find_config(prefix: Path) -> Path:
+def _find_config(prefix: Path) -> Path:
     """Finds the publisher's json in the checkpoint's directory."""
     for pattern in CONFIG_PATTERNS:
         found = sorted(prefix.parent.glob(pattern))
@@ -158,7 +158,7 @@ def find_config(prefix: Path) -> Path:
     )
 
 
-def fold_factorised(variables: Variables, naming: Naming, config: EncoderConfig) -> EncoderConfig:
+def _fold_factorised(variables: Variables, naming: Naming, config: EncoderConfig) -> EncoderConfig:
     """Multiplies the two word tables of brightmart's first Chinese ALBERT into one.
 
     That model adds positions and types at the hidden width, and normalises there. So the product of
@@ -173,7 +173,7 @@ def fold_factorised(variables: Variables, naming: Naming, config: EncoderConfig)
     return replace(config, embedding_size=config.hidden_size)
 
 
-def add_identity_projection(variables: Variables, naming: Naming, config: EncoderConfig) -> None:
+def _add_identity_projection(variables: Variables, naming: Naming, config: EncoderConfig) -> None:
     """Adds an identity projection: Google's ALBERT has none if the widths are equal."""
     kernel, bias = (naming.name("projection", leaf) for leaf in ("kernel", "bias"))
     if kernel is None or bias is None or kernel in variables.names:

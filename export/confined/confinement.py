@@ -102,12 +102,12 @@ def confined_command(
         memory: the memory limit in bytes; 0: none.
         seconds: the time limit; 0: none.
     """
-    read = [*interpreter_paths(), *(ROOT / name for name in PROGRAM_PATHS), *reach.read]
+    read = [*_interpreter_paths(), *(ROOT / name for name in PROGRAM_PATHS), *reach.read]
     limits = {
         "read": [*SYSTEM_PATHS, *(str(path.resolve()) for path in read)],
         "list": [str(ROOT)],
         "write": [*(str(path.resolve()) for path in (*reach.write, reach.scratch)), "/dev/null"],
-        "environment": confined_environment(reach.scratch.resolve()),
+        "environment": _confined_environment(reach.scratch.resolve()),
         "memory": memory,
         "seconds": seconds,
     }
@@ -115,19 +115,19 @@ def confined_command(
     return [*starter, sys.executable, "-P", *arguments]
 
 
-def interpreter_paths() -> list[Path]:
+def _interpreter_paths() -> list[Path]:
     """Returns the folders of this Python and its packages, and of the Node that checks a bundle."""
     folders = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     packages = [Path(folder) for folder in sys.path if folder]
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     found = [
         *map(Path, folders),
-        *(folder for folder in packages if not contains_user_files(folder)),
+        *(folder for folder in packages if not _contains_user_files(folder)),
     ]
-    return [*found, *(Path(folder) for folder in libraries if folder), *node_files()]
+    return [*found, *(Path(folder) for folder in libraries if folder), *_node_files()]
 
 
-def contains_user_files(folder: Path) -> bool:
+def _contains_user_files(folder: Path) -> bool:
     """Whether a folder of `sys.path` contains the current directory, the home or this project."""
     here = folder.resolve()
     home = Path(os.environ.get("HOME", "/")).resolve()
@@ -141,7 +141,7 @@ def warn_without_landlock(say: Callable[[str], None]) -> None:
         say(NO_LANDLOCK_NOTICE)
 
 
-def node_files() -> list[Path]:
+def _node_files() -> list[Path]:
     """Returns Node's program and its modules; the program may be hidden behind a script."""
     program = node_executable(os.environ.get("NODE", "node"))
     return [] if program is None else [program, program.parent.parent / "lib" / "node_modules"]
@@ -160,7 +160,7 @@ def node_executable(wanted: str) -> Path | None:
     return Path(found)
 
 
-def confined_environment(scratch: Path) -> dict[str, str]:
+def _confined_environment(scratch: Path) -> dict[str, str]:
     """Returns the environment variables that a confined process gets in addition."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     added = {
@@ -333,4 +333,4 @@ def python_paths(python: Path) -> tuple[Path, ...]:
     except (OSError, subprocess.SubprocessError):
         return (Path(program),)
     folders = [Path(line) for line in done.stdout.splitlines() if line]
-    return (Path(program), *(folder for folder in folders if not contains_user_files(folder)))
+    return (Path(program), *(folder for folder in folders if not _contains_user_files(folder)))

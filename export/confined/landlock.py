@@ -54,15 +54,15 @@ def landlock_version() -> int:
     """Returns the version of Landlock on this system; 0 if there is none."""
     if sys.platform != "linux":
         return 0
-    return max(0, syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ASKS_VERSION))
+    return max(0, _syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ASKS_VERSION))
 
 
-def syscall(number: int, *arguments: object) -> int:
+def _syscall(number: int, *arguments: object) -> int:
     """Makes a system call; returns -1 if it fails."""
     return int(ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *arguments))
 
 
-def restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) -> None:
+def _restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) -> None:
     """Denies this process, permanently, access to all files except at or below these paths.
 
     Args:
@@ -77,7 +77,7 @@ def restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) ->
     known = RIGHTS_BY_VERSION[min(has, max(RIGHTS_BY_VERSION))]
     handled = struct.pack("QQQ", known, TCP if has >= 4 else 0, OUTSIDE if has >= 6 else 0)
     size = 24 if has >= 6 else 16 if has >= 4 else 8
-    rules = check_result(syscall(CREATE_RULESET, handled, ctypes.c_size_t(size), 0))
+    rules = _check_result(_syscall(CREATE_RULESET, handled, ctypes.c_size_t(size), 0))
     for paths, allowed in ((read, READ_RIGHTS), (write, WRITE_RIGHTS), (names, READ_DIRECTORY)):
         for path in paths:
             try:
@@ -86,15 +86,15 @@ def restrict(read: Iterable[str], write: Iterable[str], names: Iterable[str]) ->
                 continue
             kinds = known if os.path.isdir(path) else known & FILE_RIGHTS  # noqa: PTH112  as in os
             rule = struct.pack("=Qi", allowed & kinds, descriptor)
-            check_result(syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0))
+            _check_result(_syscall(ADD_RULE, rules, PATH_BENEATH, rule, 0))
             os.close(descriptor)
     prctl = ctypes.CDLL(None, use_errno=True).prctl
-    check_result(prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-    check_result(syscall(RESTRICT_SELF, rules, 0))
+    _check_result(prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    _check_result(_syscall(RESTRICT_SELF, rules, 0))
     os.close(rules)
 
 
-def check_result(result: int) -> int:
+def _check_result(result: int) -> int:
     """Returns the result of a system call.
 
     Raises:
@@ -119,7 +119,7 @@ def main() -> int:
         if limits["seconds"]:
             signal.alarm(limits["seconds"])
         if landlock_version():
-            restrict(limits["read"], limits["write"], limits["list"])
+            _restrict(limits["read"], limits["write"], limits["list"])
     except (OSError, ValueError) as error:
         print(f"error: the limits cannot be set: {error}", file=sys.stderr)
         return LIMITS_FAILED

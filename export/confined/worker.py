@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
             pipe.write(json.dumps(message) + "\n")
 
         try:
-            run_job(json.loads(sys.stdin.read()), lambda line: send(say=line))
+            _run_job(json.loads(sys.stdin.read()), lambda line: send(say=line))
         except Exception as error:
             # Any error that an untrusted model causes in TensorFlow or a rewrite becomes one line.
             line, code = describe_failure(error)
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def run_job(job: dict[str, Any], say: Any) -> None:
+def _run_job(job: dict[str, Any], say: Any) -> None:
     """Runs a job."""
     kind = job.pop("kind")
     if kind == "model":

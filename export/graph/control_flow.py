@@ -54,7 +54,7 @@ class _Body:
     def depends_on(self, tensor: str) -> set[int]:
         """Returns the indices of the arguments that a tensor depends on; -1 for a stateful op."""
         nodes = {node.name: node for node in self.nodes}
-        found, seen, stack = set(), set(), [node_name(tensor)]
+        found, seen, stack = set(), set(), [_node_name(tensor)]
         while stack:
             name = stack.pop()
             if name in seen:
@@ -62,10 +62,10 @@ class _Body:
             seen.add(name)
             if name in self.arguments:
                 found.add(self.arguments.index(name))
-            elif is_stateful(nodes[name]):
+            elif _is_stateful(nodes[name]):
                 found.add(-1)
             else:
-                stack += [node_name(n) for n in nodes[name].input if not n.startswith("^")]
+                stack += [_node_name(n) for n in nodes[name].input if not n.startswith("^")]
         return found
 
 
@@ -98,7 +98,7 @@ class _Lowering:
                 waiting += [name for name in self.nodes.keys() - before if self.is_functional(name)]
                 if len(self.nodes) > MAX_NODES:
                     raise UserError(
-                        f"{construct_name(node)} ({node.name}) makes a graph of more than "
+                        f"{_construct_name(node)} ({node.name}) makes a graph of more than "
                         f"{MAX_NODES:,} nodes; {LOOP_ADVICE}"
                     )
         result = graph_pb2.GraphDef(versions=self.versions)
@@ -113,8 +113,8 @@ class _Lowering:
 
     def resolve(self, name: str) -> str:
         """Returns the tensor that now replaces a tensor."""
-        while tensor_name(name) in self.stands_for:
-            name = self.stands_for[tensor_name(name)]
+        while _tensor_name(name) in self.stands_for:
+            name = self.stands_for[_tensor_name(name)]
         return name
 
     def body(self, name: str) -> _Body:
@@ -150,7 +150,7 @@ class _Lowering:
             return self.inline(branches[index], arguments, node.name)
         if any(dtype in (tf.variant, tf.resource) for dtype in branches[0].dtypes):
             raise UserError(
-                f"{construct_name(node)} whose condition depends on the input has a list for a "
+                f"{_construct_name(node)} whose condition depends on the input has a list for a "
                 f"result (node {node.name}); {LOOP_ADVICE}"
             )
         sides = [
@@ -187,7 +187,7 @@ class _Lowering:
             return
         if dtype == tf.string:
             raise UserError(
-                f"{construct_name(node)} has a string for a condition (node {node.name})"
+                f"{_construct_name(node)} has a string for a condition (node {node.name})"
             )
         number = self.add_constant(f"{name}/number", np.asarray(index, dtype.as_numpy_dtype))
         self.add_node("Equal", name, [condition, number], T=dtype.as_datatype_enum)
@@ -207,7 +207,7 @@ class _Lowering:
         self.add_node("SelectV2", name, [condition, *pair], T=dtype)
         self.nodes[name].attr[
             BRANCH_ATTRIBUTE
-        ].s = f"{construct_name(node)} (node {node.name})".encode()
+        ].s = f"{_construct_name(node)} (node {node.name})".encode()
         return name
 
     def unroll_loop(self, node: node_def_pb2.NodeDef) -> tuple[list[str], list[int]]:
@@ -229,10 +229,10 @@ class _Lowering:
             known -= lost
         if not condition.depends_on(condition.results[0]) <= known:
             raise UserError(
-                f"the number of rounds of {construct_name(node)} depends on the input (node "
+                f"the number of rounds of {_construct_name(node)} depends on the input (node "
                 f"{node.name}); {LOOP_ADVICE}"
             )
-        states = run_rounds(condition, body, {i: start[i] for i in known}, node)
+        states = _run_rounds(condition, body, {i: start[i] for i in known}, node)
         arguments = list(node.input)
         for i, state in enumerate(states):
             for index, value in state.items():
@@ -279,22 +279,22 @@ class _Lowering:
     def constant_value(self, tensor: str) -> Any:
         """Returns the value of a tensor that depends on constants only; None for others."""
         needed: dict[str, node_def_pb2.NodeDef] = {}
-        stack = [node_name(self.resolve(tensor))]
+        stack = [_node_name(self.resolve(tensor))]
         while stack:
             name = stack.pop()
             if name in needed:
                 continue
             node = self.nodes.get(name)
-            if node is None or node.op in (*FUNCTIONAL, "Placeholder") or is_stateful(node):
+            if node is None or node.op in (*FUNCTIONAL, "Placeholder") or _is_stateful(node):
                 return None
             needed[name] = node
-            stack += [node_name(self.resolve(n)) for n in node.input if not n.startswith("^")]
+            stack += [_node_name(self.resolve(n)) for n in node.input if not n.startswith("^")]
         part = graph_pb2.GraphDef(versions=self.versions)
         for node in needed.values():
             new = part.node.add()
             new.CopyFrom(node)
             new.input[:] = [self.resolve(n) for n in node.input if not n.startswith("^")]
-        return make_evaluator(part, [self.resolve(tensor)], [])([])[0]
+        return _make_evaluator(part, [self.resolve(tensor)], [])([])[0]
 
     def add_constant(self, name: str, value: Any) -> str:
         """Adds a constant and returns its name."""
@@ -322,7 +322,7 @@ class _Lowering:
         self.nodes[name] = node
 
 
-def run_rounds(
+def _run_rounds(
     condition: _Body, body: _Body, state: dict[int, Any], node: node_def_pb2.NodeDef
 ) -> list[dict[int, Any]]:
     """Runs a loop's known part; returns its state before each round and after the last.
@@ -337,11 +337,11 @@ def run_rounds(
         UserError: more than 4,096 rounds.
     """
     indices = sorted(state)
-    goes_on = make_evaluator(
-        body_graph(condition), condition.results[:1], argument_tensors(condition, indices)
+    goes_on = _make_evaluator(
+        _body_graph(condition), condition.results[:1], _argument_tensors(condition, indices)
     )
-    step = make_evaluator(
-        body_graph(body), [body.results[i] for i in indices], argument_tensors(body, indices)
+    step = _make_evaluator(
+        _body_graph(body), [body.results[i] for i in indices], _argument_tensors(body, indices)
     )
     states = [state]
     values = [state[i] for i in indices]
@@ -350,18 +350,18 @@ def run_rounds(
         states.append(dict(zip(indices, values, strict=True)))
         if len(states) > MAX_ROUNDS + 1:
             raise UserError(
-                f"{construct_name(node)} has more than {MAX_ROUNDS:,} rounds (node {node.name}); "
+                f"{_construct_name(node)} has more than {MAX_ROUNDS:,} rounds (node {node.name}); "
                 f"{LOOP_ADVICE}"
             )
     return states
 
 
-def argument_tensors(body: _Body, indices: list[int]) -> list[str]:
+def _argument_tensors(body: _Body, indices: list[int]) -> list[str]:
     """Returns the tensors of the arguments at some indices."""
     return [f"{body.arguments[i]}:0" for i in indices]
 
 
-def body_graph(body: _Body) -> graph_pb2.GraphDef:
+def _body_graph(body: _Body) -> graph_pb2.GraphDef:
     """Returns a body as a graph."""
     graph_def = graph_pb2.GraphDef()
     for node in body.nodes:
@@ -371,16 +371,16 @@ def body_graph(body: _Body) -> graph_pb2.GraphDef:
     return graph_def
 
 
-def make_evaluator(
+def _make_evaluator(
     graph_def: graph_pb2.GraphDef, wanted: list[str], arguments: list[str]
 ) -> Callable[[list[Any]], list[Any]]:
     """Returns a function from the values of the tensors `arguments` to those of `wanted`."""
-    needed = [node_name(name) for name in [*wanted, *arguments]]
+    needed = [_node_name(name) for name in [*wanted, *arguments]]
     part = tf.compat.v1.graph_util.extract_sub_graph(graph_def, needed)
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(part, name="")
     session = tf.compat.v1.Session(graph=graph)
-    fetches = [tensor_name(name) for name in wanted]
+    fetches = [_tensor_name(name) for name in wanted]
 
     def run(values: list[Any]) -> list[Any]:
         got: list[Any] = session.run(fetches, dict(zip(arguments, values, strict=True)))
@@ -409,13 +409,13 @@ def refuse_unequal_branches(graph_def: graph_pb2.GraphDef) -> None:
         node.name: list(node.input[1:]) for node in graph_def.node if BRANCH_ATTRIBUTE in node.attr
     }
     for sizes in TEST_SIZES if marked else ():
-        graph = infer_with_sizes(graph_def, sizes)
+        graph = _infer_with_sizes(graph_def, sizes)
         for node in graph_def.node:
             if node.name in marked:
-                sides = (graph.get_tensor_by_name(tensor_name(n)) for n in marked[node.name])
+                sides = (graph.get_tensor_by_name(_tensor_name(n)) for n in marked[node.name])
                 one, other = (side.shape for side in sides)
                 if not one.is_fully_defined() or one != other:
-                    raise unequal_branches_error(node, one, other)
+                    raise _unequal_branches_error(node, one, other)
 
 
 def refuse_unfit_branches(graph_def: graph_pb2.GraphDef, feeds: Mapping[str, tf.Tensor]) -> None:
@@ -431,14 +431,14 @@ def refuse_unfit_branches(graph_def: graph_pb2.GraphDef, feeds: Mapping[str, tf.
         return
     with tf.Graph().as_default():
         arguments = {name: tf.compat.v1.placeholder(t.dtype, t.shape) for name, t in feeds.items()}
-        wanted = [tensor_name(name) for node in marked for name in node.input[1:]]
-        sides = tf.import_graph_def(keep_first_sides(graph_def), arguments, wanted, name="")
+        wanted = [_tensor_name(name) for node in marked for name in node.input[1:]]
+        sides = tf.import_graph_def(_keep_first_sides(graph_def), arguments, wanted, name="")
     for node, one, other in zip(marked, sides[::2], sides[1::2], strict=True):
         if not one.shape.is_compatible_with(other.shape):
-            raise unequal_branches_error(node, one.shape, other.shape)
+            raise _unequal_branches_error(node, one.shape, other.shape)
 
 
-def unequal_branches_error(
+def _unequal_branches_error(
     node: node_def_pb2.NodeDef, one: tf.TensorShape, other: tf.TensorShape
 ) -> UserError:
     """Returns the error for a branch whose sides have different shapes."""
@@ -448,7 +448,7 @@ def unequal_branches_error(
     )
 
 
-def keep_first_sides(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+def _keep_first_sides(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     """Returns the graph with the first side instead of each selection, so that all shapes fit."""
     result = graph_pb2.GraphDef()
     result.CopyFrom(graph_def)
@@ -459,9 +459,9 @@ def keep_first_sides(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     return result
 
 
-def infer_with_sizes(graph_def: graph_pb2.GraphDef, sizes: tuple[int, ...]) -> tf.Graph:
-    """Infers all shapes of `keep_first_sides`, with numbers for the free axes of the inputs."""
-    sized = keep_first_sides(graph_def)
+def _infer_with_sizes(graph_def: graph_pb2.GraphDef, sizes: tuple[int, ...]) -> tf.Graph:
+    """Infers all shapes of `_keep_first_sides`, with numbers for the free axes of the inputs."""
+    sized = _keep_first_sides(graph_def)
     for node in sized.node:
         node.attr.pop("_output_shapes", None)
         if node.op == "Placeholder":
@@ -472,24 +472,24 @@ def infer_with_sizes(graph_def: graph_pb2.GraphDef, sizes: tuple[int, ...]) -> t
     return graph
 
 
-def construct_name(node: node_def_pb2.NodeDef) -> str:
+def _construct_name(node: node_def_pb2.NodeDef) -> str:
     """Returns the user's term for a functional node."""
     if node.op in LOOPS:
         return "a tf.while_loop"
     return "a tf.cond" if node.op in CONDITIONS else "a tf.case" if node.op in CASES else "a call"
 
 
-def is_stateful(node: node_def_pb2.NodeDef) -> bool:
+def _is_stateful(node: node_def_pb2.NodeDef) -> bool:
     """Whether a node may return another value in the next run, or reads a variable."""
     op = op_def_registry.get(node.op)
     return op is None or bool(op.is_stateful)
 
 
-def tensor_name(name: str) -> str:
+def _tensor_name(name: str) -> str:
     """Returns a tensor's full name, with its port."""
     return name if ":" in name else f"{name}:0"
 
 
-def node_name(tensor: str) -> str:
+def _node_name(tensor: str) -> str:
     """Returns the name of a tensor's node."""
     return tensor.removeprefix("^").split(":")[0]

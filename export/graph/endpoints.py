@@ -35,17 +35,17 @@ def roles_from_layers(
     ]
     if not last or len(widths) != 1:
         return roles
-    found = roles | {max(last, key=layer_number): "sequence_output"}
+    found = roles | {max(last, key=_layer_number): "sequence_output"}
     pooled = [t.name for t in of_rank["pooled_output"]]
     if len({origins[name] for name in pooled}) == 1:
-        found[max(pooled, key=layer_number)] = "pooled_output"
+        found[max(pooled, key=_layer_number)] = "pooled_output"
     return found
 
 
-def layer_number(name: str) -> int:
+def _layer_number(name: str) -> int:
     """Returns the number at the end of a layer's name, 0 for the first.
 
-    >>> [layer_number(name) for name in ("bert_encoder", "bert_encoder_12")]
+    >>> [_layer_number(name) for name in ("bert_encoder", "bert_encoder_12")]
     [0, 12]
     """
     found = re.search(r"_(\d+)$", name)
@@ -55,7 +55,7 @@ def layer_number(name: str) -> int:
 def input_specs(endpoints: Sequence[Endpoint], roles: Mapping[str, str]) -> list[TensorSpec]:
     """Returns the inputs with their roles, int32; a fixed size is a number in the shape."""
     return [
-        TensorSpec(endpoint.name, roles[endpoint.name], "int32", shape_spec(endpoint.shape))
+        TensorSpec(endpoint.name, roles[endpoint.name], "int32", _shape_spec(endpoint.shape))
         for endpoint in endpoints
     ]
 
@@ -83,14 +83,14 @@ def output_specs(
             if axis > 1 and shape[axis] is None and size != sequence:
                 shape[axis] = size
         role = roles.get(endpoint.name, endpoint.name)
-        specs.append(TensorSpec(endpoint.name, role, endpoint.dtype.name, shape_spec(shape)))
+        specs.append(TensorSpec(endpoint.name, role, endpoint.dtype.name, _shape_spec(shape)))
     return specs
 
 
-def shape_spec(shape: Sequence[int | None]) -> list[str | int]:
+def _shape_spec(shape: Sequence[int | None]) -> list[str | int]:
     """Returns a shape as the contract has it.
 
-    >>> shape_spec([None, 64, 312]), shape_spec([1, None])
+    >>> _shape_spec([None, 64, 312]), _shape_spec([1, None])
     (['batch', 64, 312], [1, 'sequence'])
     """
     free = ("batch", "sequence")

@@ -250,7 +250,7 @@ def inline_calls(source: Source) -> InlinedGraph:
             node.op = "Const"
             del node.attr["shape"]
             node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value))
-    graph_def = upgrade_gathers(graph_def)
+    graph_def = _upgrade_gathers(graph_def)
     # The outputs are flattened in the sorted order of their keys.
     results = sorted(function.structured_outputs)
     return InlinedGraph(
@@ -258,12 +258,12 @@ def inline_calls(source: Source) -> InlinedGraph:
         {name: tensor.op.name for name, tensor in source.inputs.items()},
         {name: t.name for name, t in zip(results, function.outputs, strict=True)},
         {inner.op.name: outer for outer, inner in function.graph.captures}
-        | read_tf1_tables(source, graph_def),
-        read_tf1_variables(source, graph_def),
+        | _read_tf1_tables(source, graph_def),
+        _read_tf1_variables(source, graph_def),
     )
 
 
-def read_tf1_tables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Any]:
+def _read_tf1_tables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Any]:
     """Reads the entries of the lookup tables of strings in a TF1 graph, by node."""
     tables = {}
     for node in graph_def.node:
@@ -275,7 +275,7 @@ def read_tf1_tables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, 
     return tables
 
 
-def read_tf1_variables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Array]:
+def _read_tf1_variables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[str, Array]:
     """Reads the values of the variables in a TF1 graph, by node."""
     values: dict[str, Array] = {}
     for node in graph_def.node:
@@ -288,7 +288,7 @@ def read_tf1_variables(source: Source, graph_def: graph_pb2.GraphDef) -> dict[st
     return values
 
 
-def upgrade_gathers(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+def _upgrade_gathers(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     """Replaces TF1's `Gather`, which TF.js has no kernel for, by `GatherV2` on axis 0."""
     result = graph_pb2.GraphDef(versions=graph_def.versions)
     for node in graph_def.node:
@@ -333,7 +333,7 @@ def freeze(
         if id(outer) in variables
     }
     graph_def, constants = extract_weights(
-        replace_variables(
+        _replace_variables(
             parts.graph_def,
             {n: v.dtype for n, v in variables_by_node.items()}
             | {n: tf.as_dtype(v.dtype) for n, v in parts.stored.items()},
@@ -364,7 +364,7 @@ def freeze(
             return feeds[f"{node}:0"]
 
         for name, node in parts.inputs.items():
-            dtype, shape = placeholder_type(nodes[node])
+            dtype, shape = _placeholder_type(nodes[node])
             # A TF1 placeholder may have an unknown rank.
             shape = shape if shape.rank is not None else tf.TensorShape([None, None])
             tensor = tf.compat.v1.placeholder(tf.int32, shape, name)
@@ -389,12 +389,12 @@ def freeze(
     return frozen
 
 
-def placeholder_type(node: node_def_pb2.NodeDef) -> tuple[tf.DType, tf.TensorShape]:
+def _placeholder_type(node: node_def_pb2.NodeDef) -> tuple[tf.DType, tf.TensorShape]:
     """Returns the dtype and shape of a placeholder."""
     return tf.as_dtype(node.attr["dtype"].type), tf.TensorShape(node.attr["shape"].shape)
 
 
-def replace_variables(
+def _replace_variables(
     graph_def: graph_pb2.GraphDef, variables_by_node: dict[str, tf.DType]
 ) -> graph_pb2.GraphDef:
     """Replaces variables by plain tensors; `variables_by_node` has the dtypes of their handles.
@@ -464,12 +464,12 @@ def embedding_rows(frozen: FrozenGraph, ids: str) -> int | None:
         if node.op != "GatherV2":
             continue
         table = skip_identities(nodes, node.input[0])
-        if table in frozen.weights and lookup_source(nodes, node.input[1]) == ids:
+        if table in frozen.weights and _lookup_source(nodes, node.input[1]) == ids:
             return int(frozen.weights[table].shape[0])
     return None
 
 
-def lookup_source(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
+def _lookup_source(nodes: Mapping[str, node_def_pb2.NodeDef], name: str) -> str:
     """Returns the source of a lookup's indices, past casts, reshapes and Keras's index wrapping."""
     while True:
         node = nodes[skip_identities(nodes, name)]

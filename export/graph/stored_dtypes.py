@@ -31,7 +31,7 @@ def choose_stored_dtypes(frozen: FrozenGraph, dtype: str) -> dict[str, str]:
     """
     if dtype == "float32":
         return {}
-    tables = embedding_weights(frozen)
+    tables = _embedding_weights(frozen)
     stored = {}
     for name, value in frozen.weights.items():
         overflows = dtype == "float16" and bool(np.max(np.abs(value)) > FLOAT16_MAX)
@@ -40,7 +40,7 @@ def choose_stored_dtypes(frozen: FrozenGraph, dtype: str) -> dict[str, str]:
     return stored
 
 
-def embedding_weights(frozen: FrozenGraph) -> set[str]:
+def _embedding_weights(frozen: FrozenGraph) -> set[str]:
     """Returns the names of the weights from which rows are gathered."""
     nodes = {node.name: node for node in frozen.graph_def.node}
     gathers = [node for node in frozen.graph_def.node if node.op == "GatherV2"]
@@ -69,14 +69,14 @@ def measure_accuracy(
         do not depend on the machine.
     """
     return {
-        name: measure_distances(
+        name: _measure_distances(
             visible_values(got[name], visible), visible_values(expected[name], visible)
         )
         for name in sorted(expected)
     }
 
 
-def measure_distances(one: Array, other: Array) -> dict[str, float | None]:
+def _measure_distances(one: Array, other: Array) -> dict[str, float | None]:
     """Returns the largest difference and the cosine of two arrays."""
     a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
@@ -183,7 +183,7 @@ def convert_to_float32(frozen: FrozenGraph) -> tuple[FrozenGraph, list[str]]:
     for node in frozen.graph_def.node:
         new = result.node.add()
         new.CopyFrom(node)
-        found |= convert_node(new)
+        found |= _convert_node(new)
     if not found:
         return frozen, []
     weights = arrays_to_float32(frozen.weights)
@@ -205,7 +205,7 @@ def arrays_to_float32(values: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def convert_node(node: node_def_pb2.NodeDef) -> set[int]:
+def _convert_node(node: node_def_pb2.NodeDef) -> set[int]:
     """Converts a node's other floats to float32 in place; returns their dtypes."""
     found: set[int] = set()
     for value in node.attr.values():

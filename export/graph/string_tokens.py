@@ -63,8 +63,8 @@ def replace_strings_by_ids(parts: InlinedGraph) -> IdsModel:
     tokens = tokens_by_id(entries)
     if PAD not in tokens:
         raise UserError(f"the model's lookup table has no {PAD.decode()}, expected it for padding")
-    strings = find_string_nodes(parts.graph_def, name)
-    fragment = lookup_fragment(masked)
+    strings = _find_string_nodes(parts.graph_def, name)
+    fragment = _lookup_fragment(masked)
     result = graph_pb2.GraphDef(versions=parts.graph_def.versions)
     result.node.extend(fragment.node)
     for node in parts.graph_def.node:
@@ -72,20 +72,20 @@ def replace_strings_by_ids(parts: InlinedGraph) -> IdsModel:
         new.CopyFrom(node)
         sources = [skip_identities(nodes, one) for one in node.input if not one.startswith("^")]
         if node.op == LOOKUP and sources[1] in strings:
-            make_cast(new, LOOKED_UP, tf.int64, tf.as_dtype(node.attr["Tout"].type))
+            _make_cast(new, LOOKED_UP, tf.int64, tf.as_dtype(node.attr["Tout"].type))
         elif node.op.startswith("StringToHashBucket") and sources[0] in strings:
             # The bucket of an unknown token, which no id stands for.
-            make_cast(new, LOOKED_UP, tf.int64, tf.int64)
+            _make_cast(new, LOOKED_UP, tf.int64, tf.int64)
         elif node.op == "LookupTableSizeV2":
-            make_constant(new, len(tokens), tf.int64)
+            _make_constant(new, len(tokens), tf.int64)
         elif node.op == "Shape" and sources[0] in strings:
             new.input[0] = IDS_NODE
             new.attr["T"].type = tf.int32.as_datatype_enum
-        elif node.op in ("Equal", "NotEqual") and compares_with_empty(sources, nodes, strings):
-            compare_with_pad(result, new, tokens.index(PAD))
+        elif node.op in ("Equal", "NotEqual") and _compares_with_empty(sources, nodes, strings):
+            _compare_with_pad(result, new, tokens.index(PAD))
     inputs = {IDS: IDS_NODE, MASK: MASK_NODE} if masked else {IDS: IDS_NODE}
     cut = replace(parts, graph_def=result, inputs=inputs)
-    refuse_other_uses(cut, name)
+    _refuse_other_uses(cut, name)
     return IdsModel(cut, tokens, "masked" if masked else "attended")
 
 
@@ -106,7 +106,7 @@ def read_table_entries(
     return found[0]
 
 
-def find_string_nodes(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
+def _find_string_nodes(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
     """Returns the nodes whose value is the string matrix, or a part of it."""
     strings = {name}
     for node in topological_order(graph_def):
@@ -115,7 +115,7 @@ def find_string_nodes(graph_def: graph_pb2.GraphDef, name: str) -> set[str]:
     return strings
 
 
-def lookup_fragment(masked: bool) -> graph_pb2.GraphDef:
+def _lookup_fragment(masked: bool) -> graph_pb2.GraphDef:
     """Makes the inputs and the node LOOKED_UP: int64[batch, sequence], as the table's result."""
     with tf.Graph().as_default() as graph, tf.name_scope(f"{SCOPE}/"):
         free = tf.TensorShape([None, None])
@@ -127,7 +127,7 @@ def lookup_fragment(masked: bool) -> graph_pb2.GraphDef:
         return graph.as_graph_def()
 
 
-def make_cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf.DType) -> None:
+def _make_cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf.DType) -> None:
     """Turns a node into a cast.
 
     Args:
@@ -144,7 +144,7 @@ def make_cast(node: node_def_pb2.NodeDef, source: str, has: tf.DType, wanted: tf
     node.attr["DstT"].type = wanted.as_datatype_enum
 
 
-def make_constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> None:
+def _make_constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> None:
     """Turns a node into a constant, in place."""
     name = node.name
     node.Clear()
@@ -153,7 +153,7 @@ def make_constant(node: node_def_pb2.NodeDef, value: int, dtype: tf.DType) -> No
     node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value, dtype))
 
 
-def compares_with_empty(
+def _compares_with_empty(
     sources: list[str], nodes: Mapping[str, node_def_pb2.NodeDef], strings: set[str]
 ) -> bool:
     """Whether a comparison compares the strings with `''`."""
@@ -164,15 +164,15 @@ def compares_with_empty(
     return value.size == 1 and value.item() in (b"", "")
 
 
-def compare_with_pad(graph_def: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, pad: int) -> None:
+def _compare_with_pad(graph_def: graph_pb2.GraphDef, node: node_def_pb2.NodeDef, pad: int) -> None:
     """Turns a comparison of the strings into one of the ids with the id of [PAD]."""
     other = graph_def.node.add(name=f"{node.name}/pad")
-    make_constant(other, pad, tf.int32)
+    _make_constant(other, pad, tf.int32)
     node.input[:] = [IDS_NODE, other.name]
     node.attr["T"].type = tf.int32.as_datatype_enum
 
 
-def refuse_other_uses(parts: InlinedGraph, strings: str) -> None:
+def _refuse_other_uses(parts: InlinedGraph, strings: str) -> None:
     """Refuses a model with an output that needs the strings themselves."""
     outputs = [name.split(":")[0] for name in parts.outputs.values()]
     needed = tf.compat.v1.graph_util.extract_sub_graph(parts.graph_def, outputs)

@@ -44,41 +44,41 @@ def find_taps(parts: InlinedGraph, ids: str, last: str) -> dict[str, str]:
         ids: the name of the signature's input of ids.
         last: the name of the output of the last layer.
     """
-    flow = find_flow(parts, parts.inputs[ids], parts.outputs[last].split(":")[0])
+    flow = _find_flow(parts, parts.inputs[ids], parts.outputs[last].split(":")[0])
     softmaxes = [i for i, node in enumerate(flow.nodes) if node.op == "Softmax"]
     if not softmaxes:
         return {}
     forks = [index for index in flow.cuts if len(flow.users[index]) > 1]
     ends = [*softmaxes[1:], len(flow.nodes)]
-    positions: dict[str, int | None] = {"embeddings": last_between(forks, 0, softmaxes[0])}
+    positions: dict[str, int | None] = {"embeddings": _last_between(forks, 0, softmaxes[0])}
     scores = {}
     for number, (start, end) in enumerate(zip(softmaxes, ends, strict=True)):
         layer = f"layer_{number}"
         scores[f"{layer}/attention_scores"] = flow.nodes[start].input[0]
-        output = last_between(forks, start, end) if end < len(flow.nodes) else end - 1
+        output = _last_between(forks, start, end) if end < len(flow.nodes) else end - 1
         positions[f"{layer}/attention_scores"] = start
-        positions[f"{layer}/context"] = find_product(flow, start)
-        positions[f"{layer}/attention_output"] = find_normalised(flow, forks, start, output)
+        positions[f"{layer}/context"] = _find_product(flow, start)
+        positions[f"{layer}/attention_output"] = _find_normalised(flow, forks, start, output)
         positions[f"{layer}/output"] = output
     found = {n: f"{flow.nodes[p].name}:0" for n, p in positions.items() if p is not None}
-    return found | {name: add_port(tensor) for name, tensor in scores.items()}
+    return found | {name: _add_port(tensor) for name, tensor in scores.items()}
 
 
-def find_flow(parts: InlinedGraph, ids: str, last: str) -> Flow:
+def _find_flow(parts: InlinedGraph, ids: str, last: str) -> Flow:
     """Returns the nodes between the lookups of the ids and the node `last`."""
     order = [node for node in topological_order(parts.graph_def) if node.op not in VALUELESS]
-    from_ids = find_dependents(order, {ids})
+    from_ids = _find_dependents(order, {ids})
     starts = {n.name for n in order if n.op in LOOKUPS and n.name in from_ids}
     before = {last}
     for node in reversed(order):
         if node.name in before:
-            before.update(source_names(node))
-    path = find_dependents(order, starts) & before
+            before.update(_source_names(node))
+    path = _find_dependents(order, starts) & before
     nodes = [node for node in order if node.name in path]
     index = {node.name: i for i, node in enumerate(nodes)}
     users: list[list[int]] = [[] for _ in nodes]
     for i, node in enumerate(nodes):
-        for name in {name for name in source_names(node) if name in index}:
+        for name in {name for name in _source_names(node) if name in index}:
             users[index[name]].append(i)
     cuts, furthest = [], 0
     for i, taken in enumerate(users):
@@ -88,26 +88,26 @@ def find_flow(parts: InlinedGraph, ids: str, last: str) -> Flow:
     return Flow(nodes, users, cuts)
 
 
-def find_dependents(order: list[node_def_pb2.NodeDef], starts: set[str]) -> set[str]:
+def _find_dependents(order: list[node_def_pb2.NodeDef], starts: set[str]) -> set[str]:
     """Returns the names of `starts` and of all nodes that depend on them."""
     reached = set(starts)
     for node in order:
-        if any(name in reached for name in source_names(node)):
+        if any(name in reached for name in _source_names(node)):
             reached.add(node.name)
     return reached
 
 
-def source_names(node: node_def_pb2.NodeDef) -> list[str]:
+def _source_names(node: node_def_pb2.NodeDef) -> list[str]:
     """Returns the names of the nodes whose values a node uses."""
     return [name.split(":")[0] for name in node.input if not name.startswith("^")]
 
 
-def last_between(indices: list[int], start: int, end: int) -> int | None:
+def _last_between(indices: list[int], start: int, end: int) -> int | None:
     """Returns the largest index between `start` and `end`, both excluded."""
     return max((index for index in indices if start < index < end), default=None)
 
 
-def find_product(flow: Flow, softmax: int) -> int | None:
+def _find_product(flow: Flow, softmax: int) -> int | None:
     """Returns the index of the product of attention weights and values after a softmax."""
     index = softmax
     while flow.nodes[index].op not in PRODUCTS:
@@ -117,7 +117,7 @@ def find_product(flow: Flow, softmax: int) -> int | None:
     return index
 
 
-def find_normalised(flow: Flow, forks: list[int], start: int, end: int | None) -> int | None:
+def _find_normalised(flow: Flow, forks: list[int], start: int, end: int | None) -> int | None:
     """Returns the index of the first fork after a layer normalisation.
 
     Args:
@@ -134,6 +134,6 @@ def find_normalised(flow: Flow, forks: list[int], start: int, end: int | None) -
     return None
 
 
-def add_port(name: str) -> str:
+def _add_port(name: str) -> str:
     """Returns a tensor's name with its port, which inputs omit for a node's first output."""
     return name if ":" in name else f"{name}:0"

@@ -47,7 +47,7 @@ def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path)
     Raises:
         UserError: the graph has ops that TF.js does not know.
     """
-    graph_def = drop_weight_placeholders(frozen)
+    graph_def = _drop_weight_placeholders(frozen)
     unknown = unknown_ops(graph_def)
     if unknown:
         raise UserError(f"TF.js has no {', '.join(sorted(unknown))}: this model cannot run there")
@@ -63,7 +63,7 @@ def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path)
     group += [{"name": name, "data": value} for name, value in sorted(frozen.weights.items())]
     checksums = {
         entry["name"]: hashlib.sha256(
-            stored_bytes(entry["data"], dtypes.get(entry["name"]))
+            _stored_bytes(entry["data"], dtypes.get(entry["name"]))
         ).hexdigest()
         for entry in group
     }
@@ -72,7 +72,7 @@ def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path)
         by_dtype.setdefault(dtype, []).append(name)
     model = directory / "model.json"
     converter.write_artifacts(
-        MessageToDict(add_weight_constants(graph_def, frozen.weights)),
+        MessageToDict(_add_weight_constants(graph_def, frozen.weights)),
         [group],
         str(model),
         tf.__version__,
@@ -87,7 +87,7 @@ def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path)
     return checksums
 
 
-def stored_bytes(value: Array, dtype: str | None) -> bytes:
+def _stored_bytes(value: Array, dtype: str | None) -> bytes:
     """Returns a weight's bytes in a shard; `dtype` is its stored dtype, None for its own."""
     # In the converter's order: first dtypes that TF.js lacks, then quantisation.
     own = {"float64": np.float32, "float16": np.float32, "int64": np.int32}.get(value.dtype.name)
@@ -111,7 +111,7 @@ def round_to_stored(value: Array, dtype: str) -> Array:
     return widened
 
 
-def drop_weight_placeholders(frozen: FrozenGraph) -> graph_pb2.GraphDef:
+def _drop_weight_placeholders(frozen: FrozenGraph) -> graph_pb2.GraphDef:
     """Returns the graph without the weights' placeholders, which become constants later."""
     result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
     for node in frozen.graph_def.node:
@@ -120,7 +120,7 @@ def drop_weight_placeholders(frozen: FrozenGraph) -> graph_pb2.GraphDef:
     return result
 
 
-def add_weight_constants(
+def _add_weight_constants(
     graph_def: graph_pb2.GraphDef, weights: Mapping[str, Array]
 ) -> graph_pb2.GraphDef:
     """Adds a constant for each weight to the graph; the values are in the shards."""

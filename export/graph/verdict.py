@@ -73,7 +73,7 @@ def assess_model(directory: Path, saved_model: Any, asked: AskedSignature) -> Ve
         vet(directory)
         graph = choose_graph(saved_model, asked.tags, directory.name)
         signature = choose_signature(read_signatures(graph), asked.signature, directory.name)
-        return assess_signature(graph, signature, asked, directory.name)
+        return _assess_signature(graph, signature, asked, directory.name)
     except UserError as error:
         return Verdict(False, None, str(error))
 
@@ -95,7 +95,7 @@ def require_exportable(directory: Path, asked: AskedSignature) -> Verdict:
     return verdict
 
 
-def assess_signature(
+def _assess_signature(
     graph: Any, signature: Signature, asked: AskedSignature, where: str
 ) -> Verdict:
     """Returns the verdict on a signature.
@@ -113,7 +113,7 @@ def assess_signature(
     verdict = replace(verdict, tags=tuple(graph.meta_info_def.tags), signature=signature.name)
     if verdict.contract == "tokenizer":
         return verdict
-    refuse_several_tensors(signature.inputs + signature.outputs, where)
+    _refuse_several_tensors(signature.inputs + signature.outputs, where)
     nodes = call_graph.find_run_nodes(
         graph,
         [tensor.node for tensor in signature.outputs],
@@ -130,8 +130,8 @@ def assess_signature(
             f"{where}: the model has a loop of TF1 ({TF1_LOOP}), expected none; save it again "
             "under `tf.compat.v1.enable_control_flow_v2()`, or with its rounds written out"
         )
-    refuse_loops_over_lists(nodes, where)
-    refuse_missing_kernels(nodes, where)
+    _refuse_loops_over_lists(nodes, where)
+    _refuse_missing_kernels(nodes, where)
     constructs = sorted({node.op for node in nodes if node.op in CONTROL_FLOW})
     if not constructs:
         return verdict
@@ -160,12 +160,12 @@ def assess_endpoints(signature: Signature, asked: AskedSignature, where: str) ->
             return Verdict(True, f"tokens-{len(outputs)}", reason, outputs=out)
     into = roles.input_roles(inputs, dict(asked.inputs), where)
     out = roles.output_roles(outputs, dict(asked.outputs), where)
-    refuse_outputs_without_batch(inputs, outputs, where)
+    _refuse_outputs_without_batch(inputs, outputs, where)
     reason = "ids in, as " + ", ".join(tensor.name for tensor in inputs)
     return Verdict(True, "named", reason, inputs=into, outputs=out)
 
 
-def refuse_several_tensors(tensors: list[TensorInfo], where: str) -> None:
+def _refuse_several_tensors(tensors: list[TensorInfo], where: str) -> None:
     """Refuses sparse and ragged inputs and outputs.
 
     Raises:
@@ -179,7 +179,7 @@ def refuse_several_tensors(tensors: list[TensorInfo], where: str) -> None:
             )
 
 
-def refuse_outputs_without_batch(
+def _refuse_outputs_without_batch(
     inputs: list[TensorInfo], outputs: list[TensorInfo], where: str
 ) -> None:
     """Refuses outputs without a batch axis if the batch size is fixed.
@@ -199,7 +199,7 @@ def refuse_outputs_without_batch(
             )
 
 
-def refuse_loops_over_lists(nodes: list[Node], where: str) -> None:
+def _refuse_loops_over_lists(nodes: list[Node], where: str) -> None:
     """Refuses lists of tensors: TF.js has none, and no rewrite removes them.
 
     Raises:
@@ -213,7 +213,7 @@ def refuse_loops_over_lists(nodes: list[Node], where: str) -> None:
             )
 
 
-def refuse_missing_kernels(nodes: list[Node], where: str) -> None:
+def _refuse_missing_kernels(nodes: list[Node], where: str) -> None:
     """Refuses ops that depend on the inputs and that a TF.js backend lacks.
 
     Raises:

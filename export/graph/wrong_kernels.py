@@ -28,7 +28,7 @@ def always(op: tf.Operation) -> bool:
     return op is not None
 
 
-def takes_dtype(*kinds: str) -> Callable[[tf.Operation], bool]:
+def _takes_dtype(*kinds: str) -> Callable[[tf.Operation], bool]:
     """Returns a condition: the first input's dtype is one of `float`, `int`, `bool`."""
 
     def when(op: tf.Operation) -> bool:
@@ -57,69 +57,69 @@ def mixed_batches(one: tf.TensorShape, other: tf.TensorShape) -> bool:
     lead = max(one.rank, other.rank) - 2
     first, second = ([1] * (lead + 2 - s.rank) + s.as_list()[:-2] for s in (one, other))
     repeated = [
-        [n for n in range(lead) if a[n] == 1 != b[n]] for a, b in both_orders(first, second)
+        [n for n in range(lead) if a[n] == 1 != b[n]] for a, b in _both_orders(first, second)
     ]
     if all(repeated):
         return True
-    for axes, (a, _) in zip(repeated, both_orders(first, second), strict=True):
+    for axes, (a, _) in zip(repeated, _both_orders(first, second), strict=True):
         if axes and any(size != 1 for size in a[: max(axes)]):
             return True
     return False
 
 
-def both_orders(a: list[int], b: list[int]) -> list[tuple[list[int], list[int]]]:
+def _both_orders(a: list[int], b: list[int]) -> list[tuple[list[int], list[int]]]:
     """Returns both orders of a pair."""
     return [(a, b), (b, a)]
 
 
-def strides_over_integers(op: tf.Operation) -> bool:
+def _strides_over_integers(op: tf.Operation) -> bool:
     """Whether a slice has steps other than 1 and its input is no float."""
     steps = tf.get_static_value(op.inputs[3])
     return op.inputs[0].dtype != tf.float32 and (steps is None or bool((steps != 1).any()))
 
 
-def steps_of_many_axes(op: tf.Operation) -> bool:
+def _steps_of_many_axes(op: tf.Operation) -> bool:
     """Whether a slice has steps other than 1 and its input has five or more axes."""
     steps = tf.get_static_value(op.inputs[3])
     many = op.inputs[0].shape.rank is None or op.inputs[0].shape.rank > 4
     return many and (steps is None or bool((steps != 1).any()))
 
 
-def uses_later_output(op: tf.Operation) -> bool:
+def _uses_later_output(op: tf.Operation) -> bool:
     """Whether an output other than the first is used."""
     return any(output.consumers() for output in op.outputs[1:])
 
 
-def has_negative_axis(op: tf.Operation) -> bool:
+def _has_negative_axis(op: tf.Operation) -> bool:
     """Whether the axis counts from the end, or is unknown."""
     axis = tf.get_static_value(op.inputs[1])
     return axis is None or int(axis) < 0
 
 
-def selects_rows(op: tf.Operation) -> bool:
+def _selects_rows(op: tf.Operation) -> bool:
     """Whether a selection chooses between rows."""
     return bool(op.inputs[0].shape.rank == 1 != op.inputs[1].shape.rank)
 
 
-def has_attribute(name: str, *values: object) -> Callable[[tf.Operation], bool]:
+def _has_attribute(name: str, *values: object) -> Callable[[tf.Operation], bool]:
     """Returns a condition: an attribute has one of some values."""
     return lambda op: op.get_attr(name) in values
 
 
 WRONG_KERNELS: tuple[WrongKernel, ...] = (
-    WrongKernel(("OneHot",), takes_dtype("int"), BOTH,
+    WrongKernel(("OneHot",), _takes_dtype("int"), BOTH,
                 "int bits under a float label; ignores the axis"),
-    WrongKernel(BATCH_NORMS, has_attribute("is_training", True), BOTH,
+    WrongKernel(BATCH_NORMS, _has_attribute("is_training", True), BOTH,
                 "NaN: is_training is ignored"),
-    WrongKernel(BATCH_NORMS, has_attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
-    WrongKernel(BATCH_NORMS, uses_later_output, BOTH, "no outputs but the first"),
+    WrongKernel(BATCH_NORMS, _has_attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
+    WrongKernel(BATCH_NORMS, _uses_later_output, BOTH, "no outputs but the first"),
     WrongKernel(
         ("Cast",),
         lambda op: op.outputs[0].dtype == tf.bool != op.inputs[0].dtype,
         ("wasm",),
         "0.3 becomes false and 2 stays 2",
     ),
-    WrongKernel(("Cumsum", "Cumprod"), has_negative_axis, BOTH, "a negative axis: out of bounds"),
+    WrongKernel(("Cumsum", "Cumprod"), _has_negative_axis, BOTH, "a negative axis: out of bounds"),
     WrongKernel(
         ("GatherV2",),
         lambda op: op.get_attr("batch_dims") > 0,
@@ -134,31 +134,32 @@ WRONG_KERNELS: tuple[WrongKernel, ...] = (
     ),
     WrongKernel(
         ("MatMul", "_FusedMatMul", "BatchMatMul", "BatchMatMulV2"),
-        takes_dtype("int"),
+        _takes_dtype("int"),
         ("wasm",),
         "only float32 is multiplied",
     ),
     WrongKernel(("MatrixBandPart",), always, BOTH, "other elements for a negative bound"),
-    WrongKernel(("BiasAdd",), has_attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
-    WrongKernel(("Sign",), takes_dtype("float"), ("wasm",), "0 for small numbers"),
+    WrongKernel(("BiasAdd",), _has_attribute("data_format", b"NCHW"), BOTH, "NCHW is read as NHWC"),
+    WrongKernel(("Sign",), _takes_dtype("float"), ("wasm",), "0 for small numbers"),
     WrongKernel(("Select", "SelectV2"), lambda op: op.inputs[1].dtype == tf.bool, ("wasm",),
                 "writes four bytes for a bool"),
-    WrongKernel(("Select",), selects_rows, BOTH, "an error: a condition of rows is no broadcast"),
-    WrongKernel(("ReverseV2",), takes_dtype("bool"), ("wasm",), "writes four bytes for a bool"),
-    WrongKernel(("StridedSlice",), strides_over_integers, ("wasm",), "int bits as float32"),
-    WrongKernel(("StridedSlice",), steps_of_many_axes, BOTH, "other elements of five axes"),
-    WrongKernel(("Mean",), takes_dtype("int"), BOTH, "a fraction where TensorFlow has an integer"),
+    WrongKernel(("Select",), _selects_rows, BOTH, "an error: a condition of rows is no broadcast"),
+    WrongKernel(("ReverseV2",), _takes_dtype("bool"), ("wasm",), "writes four bytes for a bool"),
+    WrongKernel(("StridedSlice",), _strides_over_integers, ("wasm",), "int bits as float32"),
+    WrongKernel(("StridedSlice",), _steps_of_many_axes, BOTH, "other elements of five axes"),
+    WrongKernel(("Mean",), _takes_dtype("int"), BOTH, "a fraction where TensorFlow has an integer"),
     WrongKernel(("Mod",), always, BOTH, "the sign of the divisor, TensorFlow has the dividend's"),
-    WrongKernel(("Div",), takes_dtype("int"), BOTH, "rounds down, TensorFlow to zero"),
-    WrongKernel(("FloorDiv",), takes_dtype("float"), ("cpu",),
+    WrongKernel(("Div",), _takes_dtype("int"), BOTH, "rounds down, TensorFlow to zero"),
+    WrongKernel(("FloorDiv",), _takes_dtype("float"), ("cpu",),
                 "int32 where TensorFlow has float32"),
     WrongKernel(("ShapeN",), always, BOTH, "float32 where TensorFlow has int32"),
     WrongKernel(("BitwiseAnd",), always, BOTH, "an error: the converter reads other inputs"),
     WrongKernel(("EnsureShape",), always, BOTH, "an error: the converter reads no shape"),
     WrongKernel(("GatherNd", "ScatterNd", "TensorScatterUpdate"),
-                has_attribute("bad_indices_policy", b"IGNORE"), ("cpu",),
+                _has_attribute("bad_indices_policy", b"IGNORE"), ("cpu",),
                 "an error where TensorFlow has 0; wasm reads what lies beyond"),
-    WrongKernel(("Where",), takes_dtype("float", "int"), ("wasm",), "bytes of numbers as booleans"),
+    WrongKernel(("Where",), _takes_dtype("float", "int"), ("wasm",),
+                "bytes of numbers as booleans"),
 )  # fmt: skip
 
 # Attributes that TF.js's converter does not read, except dtypes, which its tensors have;

@@ -98,7 +98,7 @@ def rewrite(
         if changed is frozen:
             continue
         frozen = changed.pruned()
-        after = run_rewritten(frozen, feeds, step.__name__, exact=measured.exact is not None)
+        after = _run_rewritten(frozen, feeds, step.__name__, exact=measured.exact is not None)
         most = 0.0
         for name, old in before.items():
             cost = measured.costs[name] if name in measured.costs else Cost()
@@ -126,7 +126,7 @@ def rewrite(
     return simplify(frozen), done
 
 
-def run_rewritten(
+def _run_rewritten(
     frozen: FrozenGraph, feeds: Mapping[str, Array], step: str, exact: bool
 ) -> dict[str, Array]:
     """Computes the outputs after a rewrite.

@@ -63,66 +63,68 @@ def gelu_by_sigmoid(frozen: FrozenGraph) -> FrozenGraph:
     """
     nodes = {node.name: node for node in frozen.graph_def.node}
     uses = Counter(name.split(":")[0] for node in frozen.graph_def.node for name in node.input)
-    found = {node.name: gelu_argument(node, nodes, uses) for node in frozen.graph_def.node}
+    found = {node.name: _gelu_argument(node, nodes, uses) for node in frozen.graph_def.node}
     matches = {name: x for name, x in found.items() if x is not None}
     if not matches:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for name, x in matches.items():
-        splice(result, name, [x], tensors, sigmoid_gate)
+        splice(result, name, [x], tensors, _sigmoid_gate)
     return frozen.with_graph(result)
 
 
-def sigmoid_gate(x: tf.Tensor) -> tf.Tensor:
+def _sigmoid_gate(x: tf.Tensor) -> tf.Tensor:
     """Computes GELU's tanh form: float[…] → the same shape."""
     return x * tf.sigmoid(x * (x * x * (SLOPE * CUBIC) + SLOPE))
 
 
-def gelu_argument(
+def _gelu_argument(
     node: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef], uses: Counter[str]
 ) -> str | None:
     """Returns the x of 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) if `node` is this product.
 
     Keras has (0.5·x)·gate, the TF1 code x·(0.5·gate).
     """
-    for one, other in operand_orders(node, "Mul", nodes):
-        for x, gate in [(c, other) for c in halved_operands(one, nodes)] + [
-            (one, c) for c in halved_operands(other, nodes)
+    for one, other in _operand_orders(node, "Mul", nodes):
+        for x, gate in [(c, other) for c in _halved_operands(one, nodes)] + [
+            (one, c) for c in _halved_operands(other, nodes)
         ]:
             tanh = next(
-                (t for t, c in operand_orders(gate, "AddV2", nodes) if is_close(c, 1.0)), None
+                (t for t, c in _operand_orders(gate, "AddV2", nodes) if _is_close(c, 1.0)), None
             )
             if tanh is None or tanh.op != "Tanh" or uses[gate.name] != 1:
                 continue
             inner = nodes[tanh.input[0]]
-            factors = operand_orders(inner, "Mul", nodes)
-            scaled = next((s for s, c in factors if is_close(c, SLOPE / 2)), None)
-            if scaled is not None and is_cubic_of(scaled, x, nodes):
+            factors = _operand_orders(inner, "Mul", nodes)
+            scaled = next((s for s, c in factors if _is_close(c, SLOPE / 2)), None)
+            if scaled is not None and _is_cubic_of(scaled, x, nodes):
                 return str(x.name)
     return None
 
 
-def halved_operands(
+def _halved_operands(
     node: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef]
 ) -> list[node_def_pb2.NodeDef]:
     """Returns the y of 0.5·y, for both orders of the operands."""
-    return [y for y, c in operand_orders(node, "Mul", nodes) if is_close(c, 0.5)]
+    return [y for y, c in _operand_orders(node, "Mul", nodes) if _is_close(c, 0.5)]
 
 
-def is_cubic_of(
+def _is_cubic_of(
     node: node_def_pb2.NodeDef, x: node_def_pb2.NodeDef, nodes: dict[str, node_def_pb2.NodeDef]
 ) -> bool:
     """Whether `node` is x + 0.044715·x³."""
-    for same, term in operand_orders(node, "AddV2", nodes):
+    for same, term in _operand_orders(node, "AddV2", nodes):
         if same.name != x.name:
             continue
-        power = next((p for p, c in operand_orders(term, "Mul", nodes) if is_close(c, CUBIC)), None)
+        power = next(
+            (p for p, c in _operand_orders(term, "Mul", nodes) if _is_close(c, CUBIC)), None
+        )
         if power is not None and power.op == "Pow":
-            return power.input[0] == x.name and is_close(nodes[power.input[1]], 3.0)
+            return power.input[0] == x.name and _is_close(nodes[power.input[1]], 3.0)
     return False
 
 
-def operand_orders(
+def _operand_orders(
     node: node_def_pb2.NodeDef, op: str, nodes: dict[str, node_def_pb2.NodeDef]
 ) -> list[tuple[node_def_pb2.NodeDef, node_def_pb2.NodeDef]]:
     """Returns both orders of the operands of a commutative node, if it is an `op`."""
@@ -132,7 +134,7 @@ def operand_orders(
     return [(first, second), (second, first)]
 
 
-def is_close(node: node_def_pb2.NodeDef, value: float) -> bool:
+def _is_close(node: node_def_pb2.NodeDef, value: float) -> bool:
     """Whether a node is a constant scalar of this value."""
     if node.op != "Const":
         return False

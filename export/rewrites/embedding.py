@@ -37,11 +37,11 @@ def gather_by_product(frozen: FrozenGraph) -> FrozenGraph:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in matches:
-        splice(result, node.name, list(node.input[:2]), tensors, gather_as_product)
+        splice(result, node.name, list(node.input[:2]), tensors, _gather_as_product)
     return frozen.with_graph(result)
 
 
-def gather_as_product(table: Any, indices: Any) -> Any:
+def _gather_as_product(table: Any, indices: Any) -> Any:
     """Gathers rows: float32[rows, width], int[batch, sequence] → [batch, sequence, width]."""
     rows, width = table.shape
     column = tf.cast(tf.reshape(indices, [-1, 1]), tf.int32)
@@ -70,29 +70,32 @@ def one_hot_by_equal(frozen: FrozenGraph) -> FrozenGraph:
         return frozen
     tensors, result = InferredTensors(frozen.graph_def), copy_graph(frozen)
     for node in frozen.graph_def.node:
-        lookup = find_lookup(node, frozen, tensors)
+        lookup = _find_lookup(node, frozen, tensors)
         if lookup is not None:
             ids, table = lookup
-            splice(result, node.name, [table, ids], tensors, gather_rows)
+            splice(result, node.name, [table, ids], tensors, _gather_rows)
     for node in frozen.graph_def.node:
         if node.op == "OneHot":
-            function = make_one_hot(node.attr["axis"].i)
+            function = _make_one_hot(node.attr["axis"].i)
             splice(result, node.name, list(node.input), tensors, function)
     return frozen.with_graph(result)
 
 
-def find_lookup(
+def _find_lookup(
     node: node_def_pb2.NodeDef, frozen: FrozenGraph, tensors: InferredTensors
 ) -> tuple[str, str] | None:
     """Returns the ids and the table, if a node is the product of a one-hot matrix and a table."""
     transposed = PRODUCTS.get(node.op)
     if transposed is None or any(
-        node.attr[f"{transposed}_{side}"].b for side in flag_suffixes(node)
+        node.attr[f"{transposed}_{side}"].b for side in _flag_suffixes(node)
     ):
         return None
     nodes = {one.name: one for one in frozen.graph_def.node}
     one_hot = nodes[skip_identities(nodes, node.input[0])]
-    if one_hot.op != "OneHot" or one_hot.attr["axis"].i not in (-1, one_hot_rank(one_hot, tensors)):
+    if one_hot.op != "OneHot" or one_hot.attr["axis"].i not in (
+        -1,
+        _one_hot_rank(one_hot, tensors),
+    ):
         return None
     constants = scalar_constants(frozen.graph_def)
     depth, on, off = (constants.get(skip_identities(nodes, n)) for n in one_hot.input[1:4])
@@ -103,18 +106,18 @@ def find_lookup(
     return one_hot.input[0], node.input[1]
 
 
-def flag_suffixes(node: node_def_pb2.NodeDef) -> tuple[str, str]:
+def _flag_suffixes(node: node_def_pb2.NodeDef) -> tuple[str, str]:
     """Returns the suffixes of a product's two transpose flags."""
     return ("a", "b") if node.op == "MatMul" else ("x", "y")
 
 
-def one_hot_rank(one_hot: node_def_pb2.NodeDef, tensors: InferredTensors) -> int | None:
+def _one_hot_rank(one_hot: node_def_pb2.NodeDef, tensors: InferredTensors) -> int | None:
     """Returns the last axis of the one-hot tensor, which is the rank of its ids."""
     rank: int | None = tensors[one_hot.input[0]].shape.rank
     return rank
 
 
-def gather_rows(table: Any, ids: Any) -> Any:
+def _gather_rows(table: Any, ids: Any) -> Any:
     """Gathers rows: float[rows, width], int[…] → float[…, width]; zeros for ids out of range."""
     last = table.shape[0] - 1
     ids = tf.cast(ids, tf.int32)
@@ -123,7 +126,7 @@ def gather_rows(table: Any, ids: Any) -> Any:
     return found * tf.expand_dims(tf.cast(inside, table.dtype), -1)
 
 
-def make_one_hot(axis: int) -> Callable[[Any, Any, Any, Any], Any]:
+def _make_one_hot(axis: int) -> Callable[[Any, Any, Any, Any], Any]:
     """Returns a function that computes `OneHot` on an axis."""
 
     def function(ids: Any, depth: Any, on: Any, off: Any) -> Any:
@@ -172,14 +175,14 @@ def merge_partitions(frozen: FrozenGraph) -> FrozenGraph:
     result = graph_pb2.GraphDef(versions=frozen.graph_def.versions)
     weights = dict(frozen.weights)
     for node in frozen.graph_def.node:
-        parts = find_partitions(node, nodes, frozen.weights) if node.op in STITCHES else []
-        ids = find_partition_ids(node, nodes) if parts else None
+        parts = _find_partitions(node, nodes, frozen.weights) if node.op in STITCHES else []
+        ids = _find_partition_ids(node, nodes) if parts else None
         if ids is None:
             result.node.add().CopyFrom(node)
             continue
         name = PARTITION_NAME.sub("", parts[0])
         if name not in weights:
-            weights[name] = whole_table(frozen, node.name, ids, parts)
+            weights[name] = _whole_table(frozen, node.name, ids, parts)
             placeholder = result.node.add(op="Placeholder", name=name)
             placeholder.attr["dtype"].type = tf.as_dtype(weights[name].dtype).as_datatype_enum
             shape = tf.TensorShape(weights[name].shape).as_proto()
@@ -187,14 +190,14 @@ def merge_partitions(frozen: FrozenGraph) -> FrozenGraph:
         gather = result.node.add(op="GatherV2", name=node.name)
         gather.input[:] = [name, ids, add_axis_zero(result, node.name)]
         gather.attr["Tparams"].CopyFrom(node.attr["T"])
-        gather.attr["Tindices"].type = output_dtype(frozen, ids).as_datatype_enum
+        gather.attr["Tindices"].type = _output_dtype(frozen, ids).as_datatype_enum
         gather.attr["Taxis"].type = tf.int32.as_datatype_enum
     if len(weights) == len(frozen.weights):
         return frozen
     return replace(frozen, graph_def=result, weights=weights).pruned()
 
 
-def find_partitions(
+def _find_partitions(
     stitch: node_def_pb2.NodeDef,
     nodes: Mapping[str, node_def_pb2.NodeDef],
     weights: Mapping[str, Array],
@@ -210,7 +213,7 @@ def find_partitions(
     return parts if fits and named else []
 
 
-def find_partition_ids(
+def _find_partition_ids(
     stitch: node_def_pb2.NodeDef, nodes: Mapping[str, node_def_pb2.NodeDef]
 ) -> str | None:
     """Returns the one tensor that decides the partition of each row; None if there are several."""
@@ -230,7 +233,7 @@ def find_partition_ids(
     return ends.pop() if len(ends) == 1 else None
 
 
-def whole_table(frozen: FrozenGraph, stitch: str, ids: str, parts: list[str]) -> Array:
+def _whole_table(frozen: FrozenGraph, stitch: str, ids: str, parts: list[str]) -> Array:
     """Computes the whole table: the result of the source's lookup for every id.
 
     Args:
@@ -249,7 +252,7 @@ def whole_table(frozen: FrozenGraph, stitch: str, ids: str, parts: list[str]) ->
     return found
 
 
-def output_dtype(frozen: FrozenGraph, name: str) -> tf.DType:
+def _output_dtype(frozen: FrozenGraph, name: str) -> tf.DType:
     """Returns the dtype of a node's first output."""
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen.graph_def, name="")

@@ -37,7 +37,7 @@ def fold_weights(frozen: FrozenGraph) -> FrozenGraph:
         if node.name not in from_weights or node.name in required
         for name in node.input
     }
-    folded = [name for name in computed if name in needed and depends_on_weights(frozen, name)]
+    folded = [name for name in computed if name in needed and _depends_on_weights(frozen, name)]
     if not folded:
         return frozen
     part = FrozenGraph(
@@ -62,7 +62,7 @@ def fold_weights(frozen: FrozenGraph) -> FrozenGraph:
     return replace(frozen, graph_def=result, weights=weights)
 
 
-def depends_on_weights(frozen: FrozenGraph, name: str) -> bool:
+def _depends_on_weights(frozen: FrozenGraph, name: str) -> bool:
     """Whether a node depends on a weight; Grappler folds those that depend only on constants."""
     part = tf.compat.v1.graph_util.extract_sub_graph(frozen.graph_def, [name])
     return any(node.name in frozen.weights for node in part.node)
@@ -106,26 +106,26 @@ def shapes_by_inputs(frozen: FrozenGraph) -> FrozenGraph:
     # A size that the model fixes is the same in both test graphs.
     batch, sequence = first.shape
     pairs = [(batch or size[0], sequence or size[1]) for size in TEST_SIZES]
-    graphs = [infer_shapes(frozen, *pair) for pair in pairs]
+    graphs = [_infer_shapes(frozen, *pair) for pair in pairs]
     result = copy_graph(frozen)
     written: dict[tuple[str, ...], str] = {}
     for node in [node for node in result.node if node.op == "Reshape"]:
         shapes = [graph.get_tensor_by_name(f"{node.name}:0").shape for graph in graphs]
         if not all(shape.is_fully_defined() for shape in shapes):
             continue
-        sizes = [size_formula(one, other, pairs) for one, other in zip(*shapes, strict=True)]
+        sizes = [_size_formula(one, other, pairs) for one, other in zip(*shapes, strict=True)]
         if None in sizes:
             continue
         key = tuple(str(size) for size in sizes)
         if key not in written:
             written[key] = f"{SHAPE_SCOPE}/{'_'.join(key) or 'scalar'}"
-            write_shape(result, written[key], key, first)
+            _write_shape(result, written[key], key, first)
         node.input[1] = written[key]
         node.attr["Tshape"].type = tf.int32.as_datatype_enum
     return frozen.with_graph(result) if written else frozen
 
 
-def infer_shapes(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
+def _infer_shapes(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
     """Returns the graph with the shapes that TensorFlow infers for one batch and sequence."""
     graph_def = copy_graph(frozen)
     names = {endpoint.name for endpoint in frozen.inputs}
@@ -143,12 +143,14 @@ def infer_shapes(frozen: FrozenGraph, batch: int, sequence: int) -> tf.Graph:
     return graph
 
 
-def size_formula(one: int, other: int, pairs: Sequence[tuple[int, int]] = TEST_SIZES) -> str | None:
+def _size_formula(
+    one: int, other: int, pairs: Sequence[tuple[int, int]] = TEST_SIZES
+) -> str | None:
     """Returns the formula of a size: a number, `batch`, `sequence`, or their product `rows`.
 
     `pairs` are the batch and sequence of the two graphs that have the sizes `one` and `other`.
 
-    >>> [size_formula(*sizes) for sizes in ((312, 312), (3, 7), (5, 11), (15, 77), (6, 9))]
+    >>> [_size_formula(*sizes) for sizes in ((312, 312), (3, 7), (5, 11), (15, 77), (6, 9))]
     ['312', 'batch', 'sequence', 'rows', None]
     """
     if one == other:
@@ -158,7 +160,7 @@ def size_formula(one: int, other: int, pairs: Sequence[tuple[int, int]] = TEST_S
     return known.get((one, other))
 
 
-def write_shape(
+def _write_shape(
     graph_def: graph_pb2.GraphDef, name: str, sizes: tuple[str, ...], source: Endpoint
 ) -> None:
     """Adds the node of a shape, int32[axes].
@@ -166,7 +168,7 @@ def write_shape(
     Args:
         graph_def: the graph, changed in place.
         name: the name of the node.
-        sizes: the formulas of the sizes, see `size_formula`.
+        sizes: the formulas of the sizes, see `_size_formula`.
         source: the input that has the batch and the sequence.
     """
     free = [size for size in sizes if not size.isdecimal()]

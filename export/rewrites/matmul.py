@@ -28,38 +28,38 @@ def einsum_by_matmul(frozen: FrozenGraph) -> FrozenGraph:
     changed = False
     for node in matches:
         ranks = [tensors[name].shape.rank for name in node.input]
-        function = make_contraction(node.attr["equation"].s.decode(), ranks)
+        function = _make_contraction(node.attr["equation"].s.decode(), ranks)
         if function is not None:
             splice(result, node.name, list(node.input), tensors, function)
             changed = True
     return frozen.with_graph(result) if changed else frozen
 
 
-def make_contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | None:
+def _make_contraction(equation: str, ranks: list[int | None]) -> Callable[..., Any] | None:
     """Returns the function of an equation for operands of these ranks; None if there is no rule.
 
-    >>> make_contraction("abc,cd->abd", [3, 2]) is None
+    >>> _make_contraction("abc,cd->abd", [3, 2]) is None
     False
-    >>> make_contraction("...x,xy->...y", [4, 2]) is None
+    >>> _make_contraction("...x,xy->...y", [4, 2]) is None
     False
-    >>> make_contraction("aab,b->a", [3, 1]) is None
+    >>> _make_contraction("aab,b->a", [3, 1]) is None
     True
     """
-    labels = expand_ellipsis(equation, ranks)
+    labels = _expand_ellipsis(equation, ranks)
     if labels is None or any(len(set(side)) != len(side) for side in labels):
         return None
     *operands, out = labels
     if not set(out) <= set("".join(operands)):
         return None
     if len(operands) == 1:
-        return lambda x: sum_out_labels(x, operands[0], out)
-    return make_product(operands[0], operands[1], out) if len(operands) == 2 else None
+        return lambda x: _sum_out_labels(x, operands[0], out)
+    return _make_product(operands[0], operands[1], out) if len(operands) == 2 else None
 
 
-def expand_ellipsis(equation: str, ranks: list[int | None]) -> list[str] | None:
+def _expand_ellipsis(equation: str, ranks: list[int | None]) -> list[str] | None:
     """Returns the labels of each operand and of the result, with letters for an ellipsis.
 
-    >>> expand_ellipsis("...x,xy->...y", [3, 2])
+    >>> _expand_ellipsis("...x,xy->...y", [3, 2])
     ['ABx', 'xy', 'ABy']
     """
     left_side, arrow, out = equation.replace(" ", "").partition("->")
@@ -85,14 +85,14 @@ def expand_ellipsis(equation: str, ranks: list[int | None]) -> list[str] | None:
     return written if all(side.isalpha() or not side for side in written) else None
 
 
-def sum_out_labels(x: Any, labels: str, out: str) -> Any:
+def _sum_out_labels(x: Any, labels: str, out: str) -> Any:
     """Sums a tensor over the labels that the result lacks, and orders its axes as the result."""
     gone = [i for i, c in enumerate(labels) if c not in out]
     x = tf.reduce_sum(x, gone) if gone else x
-    return reorder_axes(x, "".join(c for c in labels if c in out), list(out))
+    return _reorder_axes(x, "".join(c for c in labels if c in out), list(out))
 
 
-def make_product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
+def _make_product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
     """Returns the function of two operands: a batch of matrix products."""
     left_labels = "".join(c for c in left if c in right or c in out)
     right_labels = "".join(c for c in right if c in left or c in out)
@@ -102,43 +102,45 @@ def make_product(left: str, right: str, out: str) -> Callable[[Any, Any], Any]:
     columns = [c for c in right_labels if c not in left]
 
     def multiply(a: Any, b: Any) -> Any:
-        a, b = sum_out_labels(a, left, left_labels), sum_out_labels(b, right, right_labels)
-        one = {c: axis_length(a, i) for i, c in enumerate(left_labels)}
-        other = {c: axis_length(b, i) for i, c in enumerate(right_labels)}
-        a = reorder_axes(a, left_labels, [*batch, *rows, *summed])
-        b = reorder_axes(b, right_labels, [*batch, *summed, *columns])
+        a, b = _sum_out_labels(a, left, left_labels), _sum_out_labels(b, right, right_labels)
+        one = {c: _axis_length(a, i) for i, c in enumerate(left_labels)}
+        other = {c: _axis_length(b, i) for i, c in enumerate(right_labels)}
+        a = _reorder_axes(a, left_labels, [*batch, *rows, *summed])
+        b = _reorder_axes(b, right_labels, [*batch, *summed, *columns])
         # An axis of the ellipsis may have length 1 on one side.
-        size = other | one | {c: broadcast_length(one[c], other[c]) for c in [*batch, *summed]}
-        if any(is_one(one[c]) != is_one(other[c]) for c in [*batch, *summed]):
+        size = other | one | {c: _broadcast_length(one[c], other[c]) for c in [*batch, *summed]}
+        if any(_is_one(one[c]) != _is_one(other[c]) for c in [*batch, *summed]):
             a = tf.broadcast_to(a, [size[c] for c in [*batch, *rows, *summed]])
             b = tf.broadcast_to(b, [size[c] for c in [*batch, *summed, *columns]])
         lead = [size[c] for c in batch]
-        m, k, n = (product_of_sizes([size[c] for c in part]) for part in (rows, summed, columns))
+        m, k, n = (_product_of_sizes([size[c] for c in part]) for part in (rows, summed, columns))
         matrix = tf.matmul(tf.reshape(a, [*lead, m, k]), tf.reshape(b, [*lead, k, n]))
         order = [*batch, *rows, *columns]
-        return reorder_axes(tf.reshape(matrix, [size[c] for c in order]), "".join(order), list(out))
+        return _reorder_axes(
+            tf.reshape(matrix, [size[c] for c in order]), "".join(order), list(out)
+        )
 
     return multiply
 
 
-def broadcast_length(one: Any, other: Any) -> Any:
+def _broadcast_length(one: Any, other: Any) -> Any:
     """Returns the length of a broadcast axis: the one that is not known to be 1."""
     if isinstance(one, int) and one != 1:
         return one
-    return other if (isinstance(other, int) and other != 1) or is_one(one) else one
+    return other if (isinstance(other, int) and other != 1) or _is_one(one) else one
 
 
-def axis_length(x: Any, axis: int) -> Any:
+def _axis_length(x: Any, axis: int) -> Any:
     """Returns an axis's length: an int if it is known, else a tensor."""
     return x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]
 
 
-def is_one(size: Any) -> bool:
+def _is_one(size: Any) -> bool:
     """Whether a length is known to be 1."""
     return isinstance(size, int) and size == 1
 
 
-def product_of_sizes(sizes: list[Any]) -> Any:
+def _product_of_sizes(sizes: list[Any]) -> Any:
     """Returns the product of lengths."""
     whole: Any = 1
     for size in sizes:
@@ -146,7 +148,7 @@ def product_of_sizes(sizes: list[Any]) -> Any:
     return whole
 
 
-def reorder_axes(x: Any, labels: str, wanted: list[str]) -> Any:
+def _reorder_axes(x: Any, labels: str, wanted: list[str]) -> Any:
     """Returns the tensor with its axes in the order of `wanted`."""
     order = [labels.index(c) for c in wanted]
     return x if order == sorted(order) else tf.transpose(x, order)
@@ -186,11 +188,11 @@ def fuse_biases(frozen: FrozenGraph) -> FrozenGraph:
             node.name, node.input[0] = name, fused.name
         else:
             continue
-        make_fused_product(fused, product, bias, dtype)
+        _make_fused_product(fused, product, bias, dtype)
     return frozen.with_graph(result)
 
 
-def make_fused_product(
+def _make_fused_product(
     node: node_def_pb2.NodeDef, product: node_def_pb2.NodeDef, bias: str, dtype: int
 ) -> None:
     """Turns a node into a product with a bias.

@@ -76,7 +76,7 @@ def merge_equal_weights(frozen: FrozenGraph) -> FrozenGraph:
         if first.setdefault(same, name) != name:
             stands_for[name] = first[same]
     return (
-        frozen.with_graph(redirect_inputs(frozen.graph_def, stands_for)) if stands_for else frozen
+        frozen.with_graph(_redirect_inputs(frozen.graph_def, stands_for)) if stands_for else frozen
     )
 
 
@@ -90,11 +90,11 @@ def merge_equal_constants(frozen: FrozenGraph) -> FrozenGraph:
             if first.setdefault(value, node.name) != node.name:
                 stands_for[node.name] = first[value]
     return (
-        frozen.with_graph(redirect_inputs(frozen.graph_def, stands_for)) if stands_for else frozen
+        frozen.with_graph(_redirect_inputs(frozen.graph_def, stands_for)) if stands_for else frozen
     )
 
 
-def redirect_inputs(
+def _redirect_inputs(
     graph_def: graph_pb2.GraphDef, stands_for: dict[str, str]
 ) -> graph_pb2.GraphDef:
     """Returns the graph with inputs from some nodes replaced by others."""

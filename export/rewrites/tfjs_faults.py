@@ -20,7 +20,7 @@ Function = Callable[..., Any]
 def faulty_by_sound(frozen: FrozenGraph) -> FrozenGraph:
     """Replaces each op for which this file has a function."""
     tensors = InferredTensors(frozen.graph_def)
-    matches = list(find_replacements(frozen, tensors))
+    matches = list(_find_replacements(frozen, tensors))
     if not matches:
         return frozen
     result = copy_graph(frozen)
@@ -29,7 +29,7 @@ def faulty_by_sound(frozen: FrozenGraph) -> FrozenGraph:
     return frozen.with_graph(result)
 
 
-def find_replacements(
+def _find_replacements(
     frozen: FrozenGraph, tensors: InferredTensors
 ) -> Iterator[tuple[node_def_pb2.NodeDef, list[str], Function]]:
     """Yields each node to replace, with the tensors and the function that replace it."""
@@ -42,16 +42,16 @@ def find_replacements(
         elif node.op in ("Cumsum", "Cumprod"):
             axis = constants.get(inputs[1], 0)
             if axis < 0:
-                yield node, inputs[:1], make_cumulative(node, int(axis))
+                yield node, inputs[:1], _make_cumulative(node, int(axis))
         elif node.op == "GatherV2" and node.attr["batch_dims"].i > 0:
             batch = node.attr["batch_dims"].i
             rank = tensors[inputs[0]].shape.rank
             if rank is not None and constants.get(inputs[2]) in (batch, batch - rank):
-                yield node, inputs[:2], make_flat_gather(batch)
+                yield node, inputs[:2], _make_flat_gather(batch)
         elif node.op == "MatrixBandPart":
             yield node, inputs, band_part
         elif node.op == "BiasAdd" and node.attr["data_format"].s == b"NCHW":
-            yield node, inputs, add_bias_to_axis_1
+            yield node, inputs, _add_bias_to_axis_1
         elif node.op == "Sign" and tensors[inputs[0]].dtype.is_floating:
             yield node, inputs, sign
         elif node.op == "FloorDiv" and tensors[inputs[0]].dtype.is_floating:
@@ -62,22 +62,22 @@ def find_replacements(
             condition, chosen = (tensors[name] for name in inputs[:2])
             by_row = node.op == "Select" and condition.shape.rank == 1 != chosen.shape.rank
             if by_row or chosen.dtype == tf.bool:
-                yield node, inputs, make_select(by_row)
+                yield node, inputs, _make_select(by_row)
         elif node.op in ("BatchMatMul", "BatchMatMulV2") and mixed_batches(
             *(tensors[name].shape for name in inputs[:2])
         ):
             adjoint = [node.attr["adj_x"].b, node.attr["adj_y"].b]
-            yield node, inputs, make_broadcast_product(*adjoint)
+            yield node, inputs, _make_broadcast_product(*adjoint)
 
 
-def make_cumulative(node: node_def_pb2.NodeDef, axis: int) -> Function:
+def _make_cumulative(node: node_def_pb2.NodeDef, axis: int) -> Function:
     """Returns a cumulative sum or product along an axis that counts from the start."""
     function = tf.cumsum if node.op == "Cumsum" else tf.math.cumprod
     exclusive, reverse = node.attr["exclusive"].b, node.attr["reverse"].b
     return lambda x: function(x, axis + x.shape.rank, exclusive, reverse)
 
 
-def make_flat_gather(batch: int) -> Function:
+def _make_flat_gather(batch: int) -> Function:
     """Returns a gather with common leading axes, by a table with these axes flattened."""
 
     def function(table: Any, ids: Any) -> Any:
@@ -106,7 +106,7 @@ def band_part(x: Any, lower: Any, upper: Any) -> Any:
     return tf.where(inside, x, tf.zeros([], x.dtype))
 
 
-def add_bias_to_axis_1(x: Any, bias: Any) -> Any:
+def _add_bias_to_axis_1(x: Any, bias: Any) -> Any:
     """Adds a bias per channel to float[batch, channels, …]."""
     return x + tf.reshape(bias, [1, -1] + [1] * (x.shape.rank - 2))
 
@@ -117,7 +117,7 @@ def sign(x: Any) -> Any:
     return positive - negative
 
 
-def make_select(by_row: bool) -> Function:
+def _make_select(by_row: bool) -> Function:
     """Returns a selection; `by_row` means that the condition has one element per row."""
 
     def function(condition: Any, one: Any, other: Any) -> Any:
@@ -131,7 +131,7 @@ def make_select(by_row: bool) -> Function:
     return function
 
 
-def make_broadcast_product(adjoint_x: bool, adjoint_y: bool) -> Function:
+def _make_broadcast_product(adjoint_x: bool, adjoint_y: bool) -> Function:
     """Returns a matrix product that first broadcasts the leading axes."""
 
     def function(x: Any, y: Any) -> Any:
@@ -166,7 +166,7 @@ def batch_norm_by_moments(frozen: FrozenGraph) -> FrozenGraph:
     for node in matches:
         channels = 1 if node.attr["data_format"].s == b"NCHW" else 3
         epsilon = node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4
-        function = make_batch_norm(is_training(node), channels, epsilon)
+        function = _make_batch_norm(is_training(node), channels, epsilon)
         splice(result, node.name, list(node.input[:5]), tensors, function)
     return frozen.with_graph(result)
 
@@ -176,7 +176,7 @@ def is_training(node: node_def_pb2.NodeDef) -> bool:
     return "is_training" not in node.attr or node.attr["is_training"].b
 
 
-def make_batch_norm(training: bool, channels: int, epsilon: float) -> Callable[..., Any]:
+def _make_batch_norm(training: bool, channels: int, epsilon: float) -> Callable[..., Any]:
     """Returns a function that computes the batch norm along the axis `channels`."""
 
     def function(x: Any, scale: Any, offset: Any, mean: Any, variance: Any) -> Any:

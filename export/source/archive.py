@@ -65,26 +65,26 @@ def unpack(archive: Path, cache: Path, content: str) -> Path:
     target = cache / content
     partial = cache / f".{content}.{os.getpid()}.partial"
     try:
-        if is_unpacked(archive, target):
+        if _is_unpacked(archive, target):
             return target
-        remove_path(target)
+        _remove_path(target)
         partial.mkdir(parents=True)
-        write_members(archive, partial)
+        _write_members(archive, partial)
         if sha256_of_file(archive) != content:
             raise UserError(f"{archive} changed while it was read; run the command again")
-        move_into_place(partial, target)
+        _move_into_place(partial, target)
     except OSError as error:
         if error.errno is None:
-            raise damaged_archive_error(archive, error) from error
+            raise _damaged_archive_error(archive, error) from error
         raise EnvironmentProblem(f"cannot unpack {archive}: {error.strerror}") from error
     except DAMAGE_ERRORS as error:
-        raise damaged_archive_error(archive, error) from error
+        raise _damaged_archive_error(archive, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
-def move_into_place(partial: Path, target: Path) -> None:
+def _move_into_place(partial: Path, target: Path) -> None:
     """Renames a finished directory to its target, unless another process was faster."""
     try:
         partial.rename(target)
@@ -93,7 +93,7 @@ def move_into_place(partial: Path, target: Path) -> None:
             raise
 
 
-def remove_path(target: Path) -> None:
+def _remove_path(target: Path) -> None:
     """Removes whatever is at the path of an unpacked archive."""
     if target.is_symlink() or target.is_file():
         target.unlink()
@@ -101,16 +101,16 @@ def remove_path(target: Path) -> None:
         shutil.rmtree(target)
 
 
-def is_unpacked(archive: Path, directory: Path) -> bool:
+def _is_unpacked(archive: Path, directory: Path) -> bool:
     """Whether a directory contains exactly the archive's files, byte by byte.
 
     Raises:
-        UserError: see `write_members`.
+        UserError: see `_write_members`.
     """
     if directory.is_symlink() or not directory.is_dir():
         return False
     there = {path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir()}
-    for path, member in checked_members(archive):
+    for path, member in _checked_members(archive):
         file = directory.joinpath(*path.parts)
         if member.is_directory:
             continue
@@ -126,19 +126,19 @@ def is_unpacked(archive: Path, directory: Path) -> bool:
     return not there
 
 
-def damaged_archive_error(archive: Path, error: Exception) -> UserError:
+def _damaged_archive_error(archive: Path, error: Exception) -> UserError:
     """Returns the error for an archive that cannot be read to its end."""
     reason = str(error).splitlines()[0] if str(error) else "it ends too early"
     return UserError(f"{archive} is cut off or damaged ({reason}); download or copy it again")
 
 
-def write_members(archive: Path, directory: Path) -> None:
+def _write_members(archive: Path, directory: Path) -> None:
     """Writes every member.
 
     Raises:
-        UserError: see `checked_members`.
+        UserError: see `_checked_members`.
     """
-    for path, member in checked_members(archive):
+    for path, member in _checked_members(archive):
         target = directory.joinpath(*path.parts)
         if member.is_directory:
             target.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def write_members(archive: Path, directory: Path) -> None:
                 out.write(chunk)
 
 
-def checked_members(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
+def _checked_members(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
     """Yields every member with its path; counts the bytes that are read, not the declared sizes.
 
     Raises:
@@ -157,13 +157,13 @@ def checked_members(archive: Path) -> Iterator[tuple[PurePosixPath, Member]]:
     """
     paths = MemberPaths(archive)
     limit = UnpackLimit(archive)
-    for member in read_members(archive):
+    for member in _read_members(archive):
         path = paths.take(member)
         if path is not None:
             yield path, replace(member, read=limit.counting(member.read))
 
 
-def read_members(archive: Path) -> Iterator[Member]:
+def _read_members(archive: Path) -> Iterator[Member]:
     """Yields the members of an archive of any kind, in order.
 
     Raises:
@@ -180,9 +180,9 @@ def read_members(archive: Path) -> Iterator[Member]:
             yield from tar_members(stream, archive)
         else:
             with gzip.GzipFile(fileobj=stream) as unzipped:
-                yield from tar_members(as_binary(unzipped), archive)
+                yield from tar_members(_as_binary(unzipped), archive)
 
 
-def as_binary(stream: gzip.GzipFile) -> BinaryIO:
+def _as_binary(stream: gzip.GzipFile) -> BinaryIO:
     """Returns a gzip stream as a binary stream, for the type checker."""
     return stream  # type: ignore[return-value]

@@ -98,11 +98,11 @@ def find_run_nodes(meta_graph: Any, outputs: Iterable[str], inputs: Iterable[str
     functions = {f.signature.name: f for f in meta_graph.graph_def.library.function}
     search = NodeSearch(functions)
     nodes = {node.name: node for node in meta_graph.graph_def.node}
-    follow_nodes(search, "", nodes, set(outputs), {reference_name(name) for name in inputs})
+    _follow_nodes(search, "", nodes, set(outputs), {reference_name(name) for name in inputs})
     return list(search.found.values())
 
 
-def follow_nodes(
+def _follow_nodes(
     search: NodeSearch, scope: str, nodes: dict[str, Any], wanted: set[str], known: set[str]
 ) -> set[str]:
     """Records the nodes that references need; returns all names that depend on known values.
@@ -115,15 +115,15 @@ def follow_nodes(
         known: the names whose values come from the inputs.
     """
     from_inputs = set(known)
-    needed = find_references(nodes, wanted, known)
-    for name in topological_names(nodes, wanted, known):
+    needed = _find_references(nodes, wanted, known)
+    for name in _topological_names(nodes, wanted, known):
         node = nodes[name]
         sources = [reference_name(source) for source in node.input if not source.startswith("^")]
         called = [one for one in function_names(node) if one in search.functions]
         depends = node.op not in VALUELESS and any(source in from_inputs for source in sources)
         for one in called:
             depends = (
-                bool(follow_call(search, one, node, needed[name], sources, from_inputs)) or depends
+                bool(_follow_call(search, one, node, needed[name], sources, from_inputs)) or depends
             )
         if depends:
             from_inputs.add(name)
@@ -133,7 +133,7 @@ def follow_nodes(
     return from_inputs
 
 
-def follow_call(
+def _follow_call(
     search: NodeSearch,
     name: str,
     node: Any,
@@ -169,12 +169,12 @@ def follow_call(
     if key not in search.done:
         search.done[key] = set()
         body = {node.name: node for node in function.node_def}
-        reached = follow_nodes(search, name, body, wanted, known)
+        reached = _follow_nodes(search, name, body, wanted, known)
         search.done[key] = {end for end in wanted if reference_name(end) in reached}
     return search.done[key]
 
 
-def find_references(
+def _find_references(
     nodes: dict[str, Any], wanted: set[str], known: set[str]
 ) -> dict[str, set[str]]:
     """Returns the references to each needed node: `node:1` or `node:output:1`, with the index."""
@@ -190,7 +190,7 @@ def find_references(
     return found
 
 
-def topological_names(nodes: dict[str, Any], wanted: set[str], known: set[str]) -> Iterator[str]:
+def _topological_names(nodes: dict[str, Any], wanted: set[str], known: set[str]) -> Iterator[str]:
     """Yields the needed nodes, each after its inputs, except in loops."""
     waiting = [(reference_name(reference), False) for reference in sorted(wanted)]
     seen: set[str] = set()

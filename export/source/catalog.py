@@ -116,12 +116,12 @@ def read_entries() -> tuple[Entry, ...]:
     for source, published, _ in sorted(rows, key=lambda r: NEWEST_FIRST.index(r[0]["contract"])):
         newest.setdefault(published, source["contract"])
     return tuple(
-        make_entry(document, source, published, model, newest[published] == source["contract"])
+        _make_entry(document, source, published, model, newest[published] == source["contract"])
         for source, published, model in rows
     )
 
 
-def make_entry(
+def _make_entry(
     document: dict[str, Any],
     source: dict[str, Any],
     published: str,
@@ -160,7 +160,7 @@ def make_entry(
     )
 
 
-def read_contracts() -> dict[str, dict[str, Any]]:
+def _read_contracts() -> dict[str, dict[str, Any]]:
     """Reads the inputs and outputs of each contract."""
     document: dict[str, dict[str, Any]] = tomllib.loads(CATALOG_FILE.read_text(encoding="utf-8"))
     return document["contracts"]
@@ -189,20 +189,20 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=run_catalog)
+    command.set_defaults(run=_run_catalog)
 
 
-def run_catalog(options: argparse.Namespace) -> None:
+def _run_catalog(options: argparse.Namespace) -> None:
     """Runs `python -m export catalog`."""
     print(
-        catalog_json() if options.json else f"{format_table(read_entries())}\n\n{format_footer()}"
+        _catalog_json() if options.json else f"{format_table(read_entries())}\n\n{_format_footer()}"
     )
 
 
-def catalog_json() -> str:
+def _catalog_json() -> str:
     """Returns the rows, the contracts and the meaning of the marks as JSON."""
     rows = [asdict(entry) | {"mark": entry.mark, "group": entry.group} for entry in read_entries()]
-    document = {"marks": CERTAINTY_MARKS, "contracts": read_contracts(), "models": rows}
+    document = {"marks": CERTAINTY_MARKS, "contracts": _read_contracts(), "models": rows}
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
@@ -245,13 +245,13 @@ def row_cells(entry: Entry) -> dict[str, str]:
     return {column: "-" if value is None else str(value) for column, value in values.items()}
 
 
-def format_footer() -> str:
+def _format_footer() -> str:
     """Returns the text that explains the marks and the contracts."""
     lines = ["How surely config(uration), in(puts), out(puts) and url are known:"]
     lines += [f"  {mark}  {meaning}" for mark, meaning in CERTAINTY_MARKS.items()]
     lines.append("A model that says otherwise in its own signature is right, and the table wrong.")
     lines.append("Contracts:")
-    for name, contract in read_contracts().items():
+    for name, contract in _read_contracts().items():
         lines.append(f"  {name.ljust(9)}  {contract['takes']} → {contract['gives']}")
     for entry in read_entries():
         if entry.published_url != entry.url:

@@ -108,7 +108,7 @@ class Connection:
         import urllib3
 
         try:
-            with follow_redirects(self.url, self.headers, self.timeout) as answer:
+            with _follow_redirects(self.url, self.headers, self.timeout) as answer:
                 self._put(answer)
                 while piece := answer.raw.read1(PIECE_BYTES):
                     self._put(piece)
@@ -133,7 +133,7 @@ class Connection:
         raise ReaderGone
 
 
-def follow_redirects(url: str, headers: dict[str, str], timeout: float) -> "requests.Response":
+def _follow_redirects(url: str, headers: dict[str, str], timeout: float) -> "requests.Response":
     """Follows the redirects of a URL and returns the response.
 
     Raises:

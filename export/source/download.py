@@ -167,7 +167,7 @@ def set_max_download(gib: int) -> None:
     max_bytes = gib * GIB
 
 
-def refuse_larger(url: str, size: int, what: str = "has") -> None:
+def _refuse_larger(url: str, size: int, what: str = "has") -> None:
     """Refuses a file that is larger than allowed.
 
     Raises:
@@ -193,7 +193,7 @@ def download_archive(url: str, cache: Path, say: Callable[[str], None]) -> Path:
         return target
     try:
         with PartialFile(cache, key) as part:
-            fetch_with_retries(url, part, say)
+            _fetch_with_retries(url, part, say)
             part.finish(target)
             part.forget()
     except OSError as error:
@@ -204,7 +204,7 @@ def download_archive(url: str, cache: Path, say: Callable[[str], None]) -> Path:
     return target
 
 
-def fetch_with_retries(url: str, part: PartialFile, say: Callable[[str], None]) -> None:
+def _fetch_with_retries(url: str, part: PartialFile, say: Callable[[str], None]) -> None:
     """Downloads the file, in a few attempts.
 
     Raises:
@@ -216,7 +216,7 @@ def fetch_with_retries(url: str, part: PartialFile, say: Callable[[str], None]) 
     until = time.monotonic() + TOTAL_S
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return fetch_once(url, part, until, say)
+            return _fetch_once(url, part, until, say)
         except (requests.RequestException, NoAnswer) as error:
             reason = str(error) if isinstance(error, NoAnswer) else type(error).__name__
             if not part.size():
@@ -232,7 +232,7 @@ def fetch_with_retries(url: str, part: PartialFile, say: Callable[[str], None]) 
     )
 
 
-def fetch_once(url: str, part: PartialFile, until: float, say: Callable[[str], None]) -> None:
+def _fetch_once(url: str, part: PartialFile, until: float, say: Callable[[str], None]) -> None:
     """Downloads the missing part of the file over one connection.
 
     Args:
@@ -257,41 +257,41 @@ def fetch_once(url: str, part: PartialFile, until: float, say: Callable[[str], N
         if answer.status_code not in (200, 206):
             raise UserError(
                 f"{url} answers {answer.status_code} {answer.reason}; "
-                f"{OTHER_SOURCES}{page_hint(url)}"
+                f"{OTHER_SOURCES}{_page_hint(url)}"
             )
-        if not is_continuation(answer.headers, answer.status_code, part.size()):
-            part.start(file_version(answer.headers))
+        if not _is_continuation(answer.headers, answer.status_code, part.size()):
+            part.start(_file_version(answer.headers))
         length = answer.headers.get("content-length", "")
         is_length = length.isascii() and length.isdecimal() and len(length) < 20
         total = part.size() + int(length) if is_length else None
         try:
-            refuse_larger(url, total or 0)
-            copy_body(connection, part, total, until, say)
+            _refuse_larger(url, total or 0)
+            _copy_body(connection, part, total, until, say)
         except NoArchive as error:
             part.forget()
             kind = answer.headers.get("content-type", "something else")
             raise UserError(
-                f"{url}: got {kind}, expected {ARCHIVE_KINDS}; {OTHER_SOURCES}{page_hint(url)}"
+                f"{url}: got {kind}, expected {ARCHIVE_KINDS}; {OTHER_SOURCES}{_page_hint(url)}"
             ) from (error)
         except UserError:
             part.forget()
             raise
 
 
-def is_continuation(headers: Any, status: int, position: int) -> bool:
+def _is_continuation(headers: Any, status: int, position: int) -> bool:
     """Whether the response is the rest of the file from this position."""
     where: str = headers.get("content-range", "")
     return status == 206 and where.startswith(f"bytes {position}-")
 
 
-def file_version(headers: Any) -> str | None:
+def _file_version(headers: Any) -> str | None:
     """Returns the name of this version of the file; weak ETags cannot be used in a request."""
     tag: str | None = headers.get("etag")
     known: str | None = tag if tag and tag.startswith('"') else headers.get("last-modified")
     return known if headers.get("accept-ranges") != "none" else None
 
 
-def copy_body(
+def _copy_body(
     connection: Connection,
     part: PartialFile,
     total: int | None,
@@ -321,7 +321,7 @@ def copy_body(
             if len(head) == HEAD_BYTES and detect_archive_kind(head) is None:
                 raise NoArchive
             size += len(piece)
-            refuse_larger(connection.url, size, "goes on after")
+            _refuse_larger(connection.url, size, "goes on after")
             if time.monotonic() > until:
                 raise UserError(
                     f"{connection.url} takes longer than {TOTAL_S / 3600:g} hours; {OTHER_SOURCES}"
@@ -334,7 +334,7 @@ def copy_body(
         raise NoArchive
 
 
-def page_hint(url: str) -> str:
+def _page_hint(url: str) -> str:
     """Returns advice for the address of a page about a file."""
     if "/blob/" not in url:
         return ""

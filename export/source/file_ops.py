@@ -55,9 +55,9 @@ def find_misplaced(meta_graph: Any) -> list[str]:
     """Describes each file op that is not allowed where it is."""
     program = Program(meta_graph)
     return [
-        *find_misplaced_savers(program),
-        *find_foreign_restores(program),
-        *find_misplaced_tables(program),
+        *_find_misplaced_savers(program),
+        *_find_foreign_restores(program),
+        *_find_misplaced_tables(program),
     ]
 
 
@@ -155,7 +155,7 @@ class Program:
         )
 
 
-def find_misplaced_savers(program: Program) -> Iterator[str]:
+def _find_misplaced_savers(program: Program) -> Iterator[str]:
     """Describes the checkpoint ops that something other than the saver reaches."""
     main, restores = program.main, program.restores
     saves = find_upstream(main, [program.meta_graph.saver_def.save_tensor_name])
@@ -177,23 +177,23 @@ def find_misplaced_savers(program: Program) -> Iterator[str]:
                 is_misplaced = function not in by_saver - by_others
                 in_restore = function in by_restore
             if is_misplaced or (in_restore and node.op != RESTORE_OP):
-                yield f"op {node.op} outside the saver{in_function(function)}"
+                yield f"op {node.op} outside the saver{_in_function(function)}"
 
 
-def find_foreign_restores(program: Program) -> Iterator[str]:
+def _find_foreign_restores(program: Program) -> Iterator[str]:
     """Describes the ops that restore from another file than the model's while it is loaded."""
     own_file = reference_name(program.meta_graph.saver_def.filename_tensor_name)
-    files = trace_file_names(program, {RESTORE_OP}, 0)
+    files = _trace_file_names(program, {RESTORE_OP}, 0)
     read = {origin for node, origin in files.in_main if node in program.restores}
     is_own = own_file in program.main and program.main[own_file].op in REPLACED_BY_LOADER
     if files.unknown or (read and not (is_own and read == {own_file})):
         where = files.unknown.partition(" in ")[2]
-        yield f"op {RESTORE_OP} on another file than the model's own{in_function(where)}"
+        yield f"op {RESTORE_OP} on another file than the model's own{_in_function(where)}"
 
 
-def find_misplaced_tables(program: Program) -> Iterator[str]:
+def _find_misplaced_tables(program: Program) -> Iterator[str]:
     """Describes the tables that are read from a file that is no asset."""
-    files = trace_file_names(program, TABLE_FILE_OPS, 1)
+    files = _trace_file_names(program, TABLE_FILE_OPS, 1)
     # These run without the assets' paths: a node would have the path that is written in the file.
     later = find_upstream(program.main, program.results) | program.restores
     if files.unknown:
@@ -204,7 +204,7 @@ def find_misplaced_tables(program: Program) -> Iterator[str]:
         elif node in later:
             yield f"op {program.main[node].op} where a signature runs it, not at the start alone"
     for name, index in sorted(files.arguments):
-        if not is_bound_asset(program, name, index - len(program.arguments[name])):
+        if not _is_bound_asset(program, name, index - len(program.arguments[name])):
             yield f"function {name} on a file that is no asset"
 
 
@@ -222,7 +222,7 @@ class FileNames:
     unknown: str = ""
 
 
-def trace_file_names(program: Program, ops: set[str], position: int) -> FileNames:
+def _trace_file_names(program: Program, ops: set[str], position: int) -> FileNames:
     """Traces the input `position` of these ops back through all calls.
 
     It adds the arguments of callers until all origins are in the main graph or in Python.
@@ -250,7 +250,7 @@ def trace_file_names(program: Program, ops: set[str], position: int) -> FileName
                 if function == MAIN_GRAPH:
                     found.in_main.append((node.name, origin))
                 elif origin in nodes or origin not in program.arguments.get(function, []):
-                    found.unknown = f"{node.op}{in_function(function)}"
+                    found.unknown = f"{node.op}{_in_function(function)}"
                     return found
                 else:
                     index = program.arguments[function].index(origin)
@@ -265,11 +265,11 @@ def is_asset(program: Program, name: str) -> bool:
         reference_name(asset.tensor_info.name)
         for asset in read_assets(program.meta_graph)
         # A loader replaces only one output of a node.
-        if op_of_node(nodes, reference_name(asset.tensor_info.name)) in REPLACED_BY_LOADER
+        if _op_of_node(nodes, reference_name(asset.tensor_info.name)) in REPLACED_BY_LOADER
     }
     if name in assets:
         return True
-    if op_of_node(nodes, name) != "ReadVariableOp":
+    if _op_of_node(nodes, name) != "ReadVariableOp":
         return False
     variable = next(iter(data_inputs(nodes[name])), UNKNOWN)
     users = [node for node in nodes.values() if variable in data_inputs(node)]
@@ -279,12 +279,12 @@ def is_asset(program: Program, name: str) -> bool:
     return {n.op for n in users} <= VARIABLE_USES and bool(written) and set(written) <= assets
 
 
-def op_of_node(nodes: dict[str, Any], name: str) -> str:
+def _op_of_node(nodes: dict[str, Any], name: str) -> str:
     """Returns the op of the node with this name, or ""."""
     return str(nodes[name].op) if name in nodes else ""
 
 
-def is_bound_asset(program: Program, function: str, from_end: int) -> bool:
+def _is_bound_asset(program: Program, function: str, from_end: int) -> bool:
     """Whether Python binds an asset to an argument, which is counted from the last.
 
     Python binds nothing to a function that it cannot call.
@@ -304,6 +304,6 @@ def is_bound_asset(program: Program, function: str, from_end: int) -> bool:
     return thing.WhichOneof("kind") == "asset" and not thing.registered_name
 
 
-def in_function(function: str) -> str:
+def _in_function(function: str) -> str:
     """Returns ` in FUNCTION` for messages, or "" for the main graph."""
     return f" in {function}" if function else ""

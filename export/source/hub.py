@@ -41,7 +41,7 @@ def is_model_page(url: str) -> bool:
     return parts.hostname in PAGE_HOSTS and (not kaggle or parts.path.startswith("/models/"))
 
 
-def resolve_page(url: str) -> Path:
+def _resolve_page(url: str) -> Path:
     """Downloads a model with tensorflow_hub; returns its directory.
 
     Raises:
@@ -91,11 +91,11 @@ def short_timeouts() -> Iterator[None]:
 OTHER_CACHE = "set TFHUB_CACHE_DIR to a directory of your own"
 
 
-def prepare_cache(cache: Path) -> Path:
+def _prepare_cache(cache: Path) -> Path:
     """Creates the cache, accessible only to its owner, unless it exists; returns it.
 
     Raises:
-        EnvironmentProblem: it cannot be created, or see `check_owner`.
+        EnvironmentProblem: it cannot be created, or see `_check_owner`.
     """
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -103,11 +103,11 @@ def prepare_cache(cache: Path) -> Path:
         raise EnvironmentProblem(
             f"cannot write the download to {cache}: {error.strerror}; make room, or {OTHER_CACHE}"
         ) from error
-    check_owner(cache)
+    _check_owner(cache)
     return cache
 
 
-def check_owner(directory: Path) -> None:
+def _check_owner(directory: Path) -> None:
     """Refuses a directory that other users own or can change, where directories have owners.
 
     Raises:
@@ -122,7 +122,7 @@ def check_owner(directory: Path) -> None:
             f"{directory} belongs to another user (uid {found.st_uid}), who decides what is in it; "
             f"{OTHER_CACHE}"
         )
-    if is_writable_by_others(found):
+    if _is_writable_by_others(found):
         raise EnvironmentProblem(
             f"{directory} may be written to by other users, so that its models may be anyone's; "
             f"run `chmod go-w {directory}`, remove what is in it, or {OTHER_CACHE}"
@@ -137,14 +137,14 @@ def check_owner(directory: Path) -> None:
             )
 
 
-def is_writable_by_others(found: os.stat_result) -> bool:
+def _is_writable_by_others(found: os.stat_result) -> bool:
     """Whether others than the owner and the owner's private group (as in Debian) can write."""
     if found.st_mode & stat.S_IWOTH:
         return True
-    return bool(found.st_mode & stat.S_IWGRP) and not is_own_group(found)
+    return bool(found.st_mode & stat.S_IWGRP) and not _is_own_group(found)
 
 
-def is_own_group(found: os.stat_result) -> bool:
+def _is_own_group(found: os.stat_result) -> bool:
     """Whether the group has the owner's name and no other members."""
     import grp
     import pwd
@@ -163,7 +163,7 @@ BUILD_ADVICE = "; of a checkpoint make one first: `python -m export build`"
 HANDLE_HELP = "a directory, an archive (.tar.gz, .zip), a URL or a name of the catalog"
 
 
-def positive_gib(text: str) -> int:
+def _positive_gib(text: str) -> int:
     """Parses an argument that is a positive whole number of GiB."""
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a positive whole number of GiB, got {text}")
@@ -174,7 +174,7 @@ def add_download_option(command: argparse.ArgumentParser) -> None:
     """Adds the option that limits a download."""
     command.add_argument(
         "--max-download",
-        type=positive_gib,
+        type=_positive_gib,
         metavar="GIB",
         help=f"the largest file to download (default {DEFAULT_GIB})",
     )
@@ -212,10 +212,10 @@ def locate(
         return path
     if path.exists():
         plain_file_size(path, "a model's archive or directory")
-        return check_and_unpack(path, sha256)
+        return _check_and_unpack(path, sha256)
     if entry:
-        return resolve_published(entry, sha256, say)
-    if is_url(handle):
+        return _resolve_published(entry, sha256, say)
+    if _is_url(handle):
         return resolve_url(handle, sha256, say)
     raise UserError(
         f"{handle}: no such file or directory, nor a name of the catalog "
@@ -223,7 +223,7 @@ def locate(
     )
 
 
-def is_url(handle: str) -> bool:
+def _is_url(handle: str) -> bool:
     """Whether a handle is a URL.
 
     Raises:
@@ -240,7 +240,9 @@ def is_url(handle: str) -> bool:
     return True
 
 
-def resolve_published(entry: catalog.Entry, sha256: str | None, say: Callable[[str], None]) -> Path:
+def _resolve_published(
+    entry: catalog.Entry, sha256: str | None, say: Callable[[str], None]
+) -> Path:
     """Returns the directory of a model of the catalog.
 
     Raises:
@@ -262,30 +264,30 @@ def resolve_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Pat
         UserError: see `locate`.
         EnvironmentProblem: see `locate`.
     """
-    cache = trusted_cache()
+    cache = _trusted_cache()
     earlier = cache / hashlib.sha1(url.encode()).hexdigest()
     if not sha256 and (earlier / "saved_model.pb").is_file():
-        check_owner(earlier)
+        _check_owner(earlier)
         # The directory in which tensorflow_hub stored it when Python loaded it.
         return earlier
     if is_model_page(url):
         if sha256:
             raise UserError(f"--sha256 is for an archive or a URL of one, got the page {url}")
-        return resolve_page(url)
+        return _resolve_page(url)
     file = download_archive(url, cache, say)
     if sha256 and archive.sha256_of_file(file) != sha256.lower():
         # This may be an older file of the same URL: check the host's current one.
         file.unlink()
         file = download_archive(url, cache, say)
     try:
-        return check_and_unpack(file, sha256)
+        return _check_and_unpack(file, sha256)
     except UserError:
         # Otherwise the next attempt would find the same file and not download it again.
         file.unlink(missing_ok=True)
         raise
 
 
-def check_and_unpack(file: Path, sha256: str | None) -> Path:
+def _check_and_unpack(file: Path, sha256: str | None) -> Path:
     """Checks an archive's sha256 and unpacks it; returns the directory.
 
     Raises:
@@ -298,22 +300,22 @@ def check_and_unpack(file: Path, sha256: str | None) -> Path:
             f"{file}: got sha256 {content}, expected {sha256}; "
             "give the right one, or get the file from somewhere else"
         )
-    return archive.unpack(file, trusted_cache(), content)
+    return archive.unpack(file, _trusted_cache(), content)
 
 
-def cache_directory() -> Path:
+def _cache_directory() -> Path:
     """Returns the directory of downloads and unpacked archives, that of tensorflow_hub."""
     configured = os.environ.get("TFHUB_CACHE_DIR")
     return Path(configured) if configured else Path(tempfile.gettempdir()) / "tfhub_modules"
 
 
-def trusted_cache() -> Path:
+def _trusted_cache() -> Path:
     """Returns the cache, created if needed.
 
     Raises:
-        EnvironmentProblem: see `prepare_cache`.
+        EnvironmentProblem: see `_prepare_cache`.
     """
-    return prepare_cache(cache_directory())
+    return _prepare_cache(_cache_directory())
 
 
 def find_saved_model(directory: Path, handle: str) -> Path:

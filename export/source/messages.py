@@ -166,7 +166,9 @@ def definition_pool() -> Any:
         if proto in added:
             return
         added.add(proto)
-        file = descriptor_pb2.FileDescriptorProto.FromString(serialized_definition(proto, packages))
+        file = descriptor_pb2.FileDescriptorProto.FromString(
+            _serialized_definition(proto, packages)
+        )
         for dependency in file.dependency:
             add(dependency)
         pool.Add(file)
@@ -175,7 +177,7 @@ def definition_pool() -> Any:
     return pool
 
 
-def serialized_definition(proto: str, packages: Path) -> bytes:
+def _serialized_definition(proto: str, packages: Path) -> bytes:
     """Returns the definition of a `.proto` file from its generated module.
 
     Raises:
@@ -188,7 +190,7 @@ def serialized_definition(proto: str, packages: Path) -> bytes:
     else:
         module = packages / module_path
     try:
-        calls = [node for node in ast.walk(ast.parse(module.read_bytes())) if is_definition(node)]
+        calls = [node for node in ast.walk(ast.parse(module.read_bytes())) if _is_definition(node)]
         (definition,) = (ast.literal_eval(call.args[0]) for call in calls)
     except (OSError, ValueError) as error:
         raise EnvironmentProblem(
@@ -197,7 +199,7 @@ def serialized_definition(proto: str, packages: Path) -> bytes:
     return bytes(definition)
 
 
-def is_definition(node: ast.AST) -> TypeGuard[ast.Call]:
+def _is_definition(node: ast.AST) -> TypeGuard[ast.Call]:
     """Whether a syntax node of a generated module is the call with the definition."""
     return (
         isinstance(node, ast.Call)

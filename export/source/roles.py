@@ -36,10 +36,10 @@ OUTPUT_RANKS = {"sequence_output": 3, "pooled_output": 2}
 SERVING = "serving_default_"
 
 
-def plain_name(name: str) -> str:
+def _plain_name(name: str) -> str:
     """Returns a name in the form of the tables.
 
-    >>> [plain_name(name) for name in ("Input-Token", "serving_default_input_ids:0")]
+    >>> [_plain_name(name) for name in ("Input-Token", "serving_default_input_ids:0")]
     ['input_token', 'input_ids']
     """
     return name.partition(":")[0].lower().replace("-", "_").removeprefix(SERVING)
@@ -47,16 +47,16 @@ def plain_name(name: str) -> str:
 
 def find_role(name: str, meanings: Mapping[str, tuple[str, ...]]) -> str:
     """Returns the role of a name, or the name itself."""
-    plain = plain_name(name)
+    plain = _plain_name(name)
     return next((role for role, names in meanings.items() if plain in names), name)
 
 
-def describe_roles(meanings: Mapping[str, tuple[str, ...]]) -> str:
+def _describe_roles(meanings: Mapping[str, tuple[str, ...]]) -> str:
     """Describes every role with its other names, for messages."""
     return "; ".join(f"{role} ({', '.join(names[1:])})" for role, names in meanings.items())
 
 
-def shape_text(tensor: TensorInfo) -> str:
+def _shape_text(tensor: TensorInfo) -> str:
     """Returns dtype and shape for messages, such as `float32[?, ?, 312]`."""
     axes = "..." if tensor.shape is None else ", ".join(str(n or "?") for n in tensor.shape)
     return f"{tensor.dtype}[{axes}]"
@@ -69,7 +69,7 @@ def input_roles(inputs: list[TensorInfo], asked: Mapping[str, str], where: str) 
         UserError: an input has no known role, two inputs have one role, there is none for the ids,
             shapes differ, or a name in `asked` does not exist.
     """
-    refuse_unknown("input", asked, [tensor.name for tensor in inputs], INPUT_NAMES, where)
+    _refuse_unknown("input", asked, [tensor.name for tensor in inputs], INPUT_NAMES, where)
     by_name = {name: role for role, name in asked.items()}
     roles = {t.name: by_name.get(t.name) or find_role(t.name, INPUT_NAMES) for t in inputs}
     for tensor in inputs:
@@ -81,20 +81,20 @@ def input_roles(inputs: list[TensorInfo], asked: Mapping[str, str], where: str) 
                 else "; export the model with such a signature"
             )
             raise UserError(
-                f"{where}: got input {tensor.name} {shape_text(tensor)}, expected "
-                f"int32[batch, sequence] called {describe_roles(INPUT_NAMES)}{how}"
+                f"{where}: got input {tensor.name} {_shape_text(tensor)}, expected "
+                f"int32[batch, sequence] called {_describe_roles(INPUT_NAMES)}{how}"
             )
     found_roles = list(roles.values())
     if "input_ids" not in found_roles or len(set(found_roles)) != len(found_roles):
         names = ", ".join(f"{name} ({role})" for name, role in roles.items()) or "none"
         raise UserError(
             f"{where}: got inputs {names}, expected one input_ids and at most one of each other; "
-            f"the names are {describe_roles(INPUT_NAMES)}; or say it with --input ROLE=NAME"
+            f"the names are {_describe_roles(INPUT_NAMES)}; or say it with --input ROLE=NAME"
         )
     for axis, called in enumerate(("batch", "sequence")):
         sizes = {t.shape[axis] for t in inputs if t.shape and t.shape[axis] is not None}
         if len(sizes) > 1:
-            shapes = ", ".join(f"{t.name} {shape_text(t)}" for t in inputs)
+            shapes = ", ".join(f"{t.name} {_shape_text(t)}" for t in inputs)
             raise UserError(f"{where}: got inputs {shapes}, expected one size of the {called}")
     return roles
 
@@ -109,11 +109,11 @@ def output_roles(outputs: list[TensorInfo], asked: Mapping[str, str], where: str
         UserError: a name in `asked` does not exist, or the tensor has another dtype or rank.
     """
     by_name = {tensor.name: tensor for tensor in outputs}
-    refuse_unknown("output", asked, list(by_name), OUTPUT_NAMES, where)
+    _refuse_unknown("output", asked, list(by_name), OUTPUT_NAMES, where)
     for role, name in asked.items():
         if not fits_role(by_name[name], role):
             raise UserError(
-                f"{where}: got --output {role}={name}, which is {shape_text(by_name[name])}, "
+                f"{where}: got --output {role}={name}, which is {_shape_text(by_name[name])}, "
                 f"expected float32 of rank {OUTPUT_RANKS[role]}"
             )
         if role in by_name and role != name:
@@ -123,8 +123,8 @@ def output_roles(outputs: list[TensorInfo], asked: Mapping[str, str], where: str
             )
     roles = {name: name for name in by_name}
     for role, names in OUTPUT_NAMES.items():
-        fitting = [t.name for t in outputs if plain_name(t.name) in names and fits_role(t, role)]
-        fitting.sort(key=lambda name: (names.index(plain_name(name)), name))
+        fitting = [t.name for t in outputs if _plain_name(t.name) in names and fits_role(t, role)]
+        fitting.sort(key=lambda name: (names.index(_plain_name(name)), name))
         for name in [asked[role]] if role in asked else fitting[:1]:
             roles[name] = role
     for role, name in asked.items():
@@ -137,7 +137,7 @@ def fits_role(tensor: TensorInfo, role: str) -> bool:
     return tensor.dtype in FLOATS and tensor.rank in (OUTPUT_RANKS[role], None)
 
 
-def refuse_unknown(
+def _refuse_unknown(
     side: str,
     asked: Mapping[str, str],
     names: Sequence[str],

@@ -77,13 +77,13 @@ def choose_graph(saved_model: Any, tags: Sequence[str] | None, where: str) -> An
 def read_signatures(meta_graph: Any) -> list[Signature]:
     """Returns the signatures, except those for TensorFlow's internal use."""
     return [
-        Signature(name, read_tensors(signature.inputs), read_tensors(signature.outputs))
+        Signature(name, _read_tensors(signature.inputs), _read_tensors(signature.outputs))
         for name, signature in sorted(meta_graph.signature_def.items())
         if not name.startswith("__")
     ]
 
 
-def read_tensors(infos: Any) -> list[TensorInfo]:
+def _read_tensors(infos: Any) -> list[TensorInfo]:
     """Returns the inputs or outputs of a signature, sorted by name."""
     return [
         TensorInfo(name, dtype_name(info.dtype), read_shape(info.tensor_shape), info.name)
@@ -130,7 +130,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     for side, example in (("input", "input_ids=foo"), ("output", "sequence_output=output_0")):
         command.add_argument(
             f"--{side}",
-            type=parse_pair,
+            type=_parse_pair,
             action="append",
             default=[],
             metavar="ROLE=NAME",
@@ -139,7 +139,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         )
 
 
-def parse_pair(text: str) -> tuple[str, str]:
+def _parse_pair(text: str) -> tuple[str, str]:
     """Parses an argument ROLE=NAME."""
     role, equals, name = text.partition("=")
     if not (role and equals and name):

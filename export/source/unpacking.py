@@ -87,7 +87,7 @@ class MemberPaths:
                 "unpack it yourself if you trust it, and give the directory"
             )
         path = PurePosixPath(member.name)
-        if not member.is_plain or is_unsafe(member.name):
+        if not member.is_plain or _is_unsafe(member.name):
             raise self.refusal(member.name)
         if not path.parts:
             return None
@@ -109,7 +109,7 @@ class MemberPaths:
         )
 
 
-def is_unsafe(name: str) -> bool:
+def _is_unsafe(name: str) -> bool:
     """Whether a name leads out of its folder on some system, or is invalid."""
     path = PurePosixPath(name)
     return (
@@ -209,10 +209,10 @@ def tar_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
             )
             # Otherwise `tarfile` stores every header.
             tar.members = []  # type: ignore[attr-defined]
-    check_end(forwards)
+    _check_end(forwards)
 
 
-def check_end(forwards: ForwardReader) -> None:
+def _check_end(forwards: ForwardReader) -> None:
     """Checks what follows the first block of zeros, which ended the members.
 
     A header that damage has overwritten with zeros looks like the end too, but members follow it.
@@ -245,7 +245,7 @@ def zip_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
 
     Raises:
         UserError: members are encrypted or use an unusual compression, or there are too many.
-        zipfile.BadZipFile: see `refuse_strays`.
+        zipfile.BadZipFile: see `_refuse_strays`.
     """
     with zipfile.ZipFile(stream) as file:
         infos = file.infolist()
@@ -259,7 +259,7 @@ def zip_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
                     f"{archive}: got compression method {info.compress_type}, expected deflate; "
                     "pack it again"
                 )
-        refuse_strays(file, infos, stream)
+        _refuse_strays(file, infos, stream)
         for info in infos:
             # The upper half has Unix's file type, or 0 if the archive was not made on Unix.
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -274,7 +274,7 @@ def zip_members(stream: BinaryIO, archive: Path) -> Iterator[Member]:
                 )
 
 
-def refuse_strays(file: zipfile.ZipFile, infos: list[zipfile.ZipInfo], stream: BinaryIO) -> None:
+def _refuse_strays(file: zipfile.ZipFile, infos: list[zipfile.ZipInfo], stream: BinaryIO) -> None:
     """Refuses bytes that belong to no member of the zip's directory.
 
     `zipfile` trusts the directory at the end: if it is damaged, members are missing without an

@@ -29,7 +29,7 @@ def vet(saved_model: Path) -> None:
         UserError: it has an op outside the list, a file op where none is allowed, an asset or a
             link out of the directory, or is no SavedModel.
     """
-    vet_files(saved_model)
+    _vet_files(saved_model)
     for other in OTHER_FORMS:
         if (saved_model / other).exists():
             raise UserError(
@@ -37,7 +37,7 @@ def vet(saved_model: Path) -> None:
                 "which of them is loaded depends on the loader: remove one"
             )
     for meta_graph in messages.read_saved_model(saved_model).meta_graphs:
-        problems = refused_ops(meta_graph) or file_ops.find_misplaced(meta_graph)
+        problems = _refused_ops(meta_graph) or file_ops.find_misplaced(meta_graph)
         if problems:
             more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
             raise UserError(
@@ -45,7 +45,7 @@ def vet(saved_model: Path) -> None:
                 f"compute (export/source/{ALLOWED_FILE.name}); nothing was loaded, since this "
                 "could read, write or run things on this machine: save the model again without it"
             )
-        vet_assets(meta_graph, saved_model)
+        _vet_assets(meta_graph, saved_model)
 
 
 @cache
@@ -54,7 +54,7 @@ def allowed_ops() -> frozenset[str]:
     return frozenset(ALLOWED_FILE.read_text(encoding="utf-8").split())
 
 
-def refused_ops(meta_graph: Any) -> list[str]:
+def _refused_ops(meta_graph: Any) -> list[str]:
     """Describes every op outside the list with its function, and names that could hide one."""
     found: dict[str, str] = {}
     seen: set[str] = set()
@@ -76,14 +76,14 @@ def refused_ops(meta_graph: Any) -> list[str]:
     return [op + where for op, where in found.items()]
 
 
-def vet_files(directory: Path) -> None:
+def _vet_files(directory: Path) -> None:
     """Refuses links out of the directory, and anything but files and directories.
 
     Raises:
         UserError: there is one.
     """
     root = directory.resolve()
-    for path in list_paths(directory):
+    for path in _list_paths(directory):
         if not path.resolve().is_relative_to(root):
             raise UserError(
                 f"{path} is a link out of {directory}, expected files inside it; put a copy there"
@@ -93,7 +93,7 @@ def vet_files(directory: Path) -> None:
             raise UserError(f"{path} is no plain file, expected one; put a copy there")
 
 
-def list_paths(directory: Path) -> list[Path]:
+def _list_paths(directory: Path) -> list[Path]:
     """Returns all paths in a directory; follows no links."""
     return [
         Path(folder) / name
@@ -102,7 +102,7 @@ def list_paths(directory: Path) -> list[Path]:
     ]
 
 
-def vet_assets(meta_graph: Any, saved_model: Path) -> None:
+def _vet_assets(meta_graph: Any, saved_model: Path) -> None:
     """Refuses assets, such as a vocab, outside the model's `assets` folder.
 
     Raises:

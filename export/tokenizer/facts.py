@@ -60,13 +60,13 @@ def collect_files(checkpoint: Path) -> dict[str, bytes]:
         if path.is_file()
     }
     if VOCAB not in found and TOKENIZER in found:
-        lines = tokens_in_order(read_object(directory / TOKENIZER))
+        lines = _tokens_in_order(read_object(directory / TOKENIZER))
         if lines is not None:
             found[VOCAB] = "".join(f"{line}\n" for line in lines).encode()
     return found
 
 
-def tokens_in_order(document: dict[str, Any]) -> list[str] | None:
+def _tokens_in_order(document: dict[str, Any]) -> list[str] | None:
     """Returns the vocab in a `tokenizer.json` by id; None if it cannot be a list of lines."""
     model = document.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None

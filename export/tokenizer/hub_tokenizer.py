@@ -32,7 +32,7 @@ class HubTokenizer:
         self.pad = 0
         self._loaded = load_saved_model(directory)
         try:
-            self._call = find_entry_point(self._loaded)
+            self._call = _find_entry_point(self._loaded)
             self._ids(self._call(tf.constant(["你好"])))
         except (OSError, ValueError, TypeError, KeyError, tf.errors.OpError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -51,7 +51,9 @@ class HubTokenizer:
             UserError: tables contradict each other, ids have gaps, or `parse_vocab` refuses lines.
         """
         found = {
-            tuple(tokens) for tokens in map(read_table_tokens, self._tables()) if tokens is not None
+            tuple(tokens)
+            for tokens in map(_read_table_tokens, self._tables())
+            if tokens is not None
         }
         if not found:
             return None
@@ -119,7 +121,7 @@ class HubTokenizer:
         return [tensor for tensor in captured if tensor.dtype == tf.resource]
 
 
-def find_entry_point(loaded: Any) -> Callable[[Any], Any]:
+def _find_entry_point(loaded: Any) -> Callable[[Any], Any]:
     """Returns the function to call: the model itself, `tokenize`, or its only signature."""
     entry: Any = loaded if callable(loaded) else getattr(loaded, "tokenize", None)
     if entry is not None:
@@ -129,7 +131,7 @@ def find_entry_point(loaded: Any) -> Callable[[Any], Any]:
     return lambda texts: signature(**{name: texts})
 
 
-def read_table_tokens(table: Any) -> list[bytes] | None:
+def _read_table_tokens(table: Any) -> list[bytes] | None:
     """Returns the tokens of a lookup table in the order of their ids; None if it is no such table.
 
     Raises:

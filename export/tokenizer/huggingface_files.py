@@ -85,26 +85,26 @@ class HuggingFaceFiles:
         if self.config is None or name in PLAIN_CLASSES:
             if stored is None:
                 return None, "nothing beside the model says whether it lower-cases"
-            why = f"tokenizer.json says lowercase {json_value(stored['do_lower_case'])}"
+            why = f"tokenizer.json says lowercase {_json_value(stored['do_lower_case'])}"
             if self.config is None and stored["do_lower_case"] is False:
                 why += ", and there is no tokenizer_config.json (transformers' BertTokenizer would "
                 why += "lower-case without one)"
-            return spec_from_options(stored), why
+            return _spec_from_options(stored), why
         if name is None and self.vocab is None and self.tokenizer is None:
             return None, "tokenizer_config.json has no tokenizer_class, and no vocab.txt beside it"
         taken = {key: options.get(key, default) for key, (_, default) in OPTIONS.items()}
         if "do_lower_case" in options:
-            why = f"tokenizer_config.json says do_lower_case {json_value(taken['do_lower_case'])}"
+            why = f"tokenizer_config.json says do_lower_case {_json_value(taken['do_lower_case'])}"
         else:
             why = "tokenizer_config.json says nothing of do_lower_case, and transformers' default "
             why += "is true"
         for key, value in taken.items():
             if stored is not None and stored[key] != value:
                 why += (
-                    f"; tokenizer.json says {OPTIONS[key][0]} {json_value(stored[key])}, but the "
-                    f"package transformers takes {json_value(value)}"
+                    f"; tokenizer.json says {OPTIONS[key][0]} {_json_value(stored[key])}, but the "
+                    f"package transformers takes {_json_value(value)}"
                 )
-        return spec_from_options(taken), why
+        return _spec_from_options(taken), why
 
     def problems(self) -> list[str]:
         """Describes what these files require and this kit does not support.
@@ -120,7 +120,7 @@ class HuggingFaceFiles:
         for key in OPTIONS:
             if key in (self.config or {}):
                 assert self.config is not None
-                found[key] = read_flag(self.config, key, self.config_name, key == "strip_accents")
+                found[key] = _read_flag(self.config, key, self.config_name, key == "strip_accents")
         return found
 
     def _normalizer(self) -> dict[str, bool | None] | None:
@@ -133,7 +133,7 @@ class HuggingFaceFiles:
         for key, (name, default) in OPTIONS.items():
             found[key] = default
             if name in normalizer:
-                found[key] = read_flag(normalizer, name, location, name == "strip_accents")
+                found[key] = _read_flag(normalizer, name, location, name == "strip_accents")
         return found
 
     def _class_problems(self) -> Iterator[str]:
@@ -166,21 +166,21 @@ class HuggingFaceFiles:
             ("normalizer", "BertNormalizer"),
             ("pre_tokenizer", "BertPreTokenizer"),
         ):
-            if step_type(document, key, name) != wanted:
-                yield f"{key} {step_type(document, key, name)} (tokenizer.json)"
+            if _step_type(document, key, name) != wanted:
+                yield f"{key} {_step_type(document, key, name)} (tokenizer.json)"
         normalizer = document.get("normalizer") or {}
-        if not read_flag(normalizer, "clean_text", f"{name}: normalizer", False, True):
+        if not _read_flag(normalizer, "clean_text", f"{name}: normalizer", False, True):
             yield "clean_text false (tokenizer.json's normalizer)"
-        if step_type(document, "post_processor", name) not in (
+        if _step_type(document, "post_processor", name) not in (
             "BertProcessing",
             "TemplateProcessing",
         ):
-            yield f"post_processor {step_type(document, 'post_processor', name)} (tokenizer.json)"
-        elif read_frame(document["post_processor"]) != FRAME:
+            yield f"post_processor {_step_type(document, 'post_processor', name)} (tokenizer.json)"
+        elif _read_frame(document["post_processor"]) != FRAME:
             yield "other special tokens around a text than [CLS] and [SEP] (tokenizer.json)"
         else:
             known = self._special_ids()
-            for token, i in frame_ids(document["post_processor"]).items():
+            for token, i in _frame_ids(document["post_processor"]).items():
                 if known and known.get(token) != i:
                     yield f"{token} with id {i} (tokenizer.json), in the vocab {known.get(token)}"
         model = require_type(document.get("model"), dict, f"{name}: model")
@@ -234,7 +234,7 @@ class HuggingFaceFiles:
                 if value is None:
                     yield f"no {role} ({name.split('/')[-1]})"
                     continue
-                one = parse_added_token(value, f"{name}: {role}")
+                one = _parse_added_token(value, f"{name}: {role}")
                 if one.content != token:
                     yield f"{role} {one.content!r} ({name.split('/')[-1]})"
                 elif one.flags:
@@ -265,7 +265,7 @@ class HuggingFaceFiles:
             if not isinstance(listed, dict):
                 require_type(listed, list, f"{location}: {key}")
             for value in values:
-                yield parse_added_token(value, f"{location}: {key}")
+                yield _parse_added_token(value, f"{location}: {key}")
         decoder = require_type(
             config.get("added_tokens_decoder", {}), dict, f"{location}: added_tokens_decoder"
         )
@@ -274,14 +274,14 @@ class HuggingFaceFiles:
             if not number.isdecimal() or not number.isascii():
                 require_type(number, int, where)
             # No id has 18 digits; Python refuses to parse thousands of digits.
-            yield parse_added_token(require_type(value, dict, where), where, int(number[:18]))
+            yield _parse_added_token(require_type(value, dict, where), where, int(number[:18]))
         for token, i in (self.added or {}).items():
             where = f"{self.directory.name}/added_tokens.json: {token}"
             yield AddedToken(where, token, require_type(i, int, where), ())
         location = f"{self.tokenizer_name}: added_tokens"
         for value in require_type((self.tokenizer or {}).get("added_tokens", []), list, location):
             one = require_type(value, dict, location)
-            yield parse_added_token(
+            yield _parse_added_token(
                 one, location, require_type(one.get("id"), int, f"{location}: id")
             )
 
@@ -290,7 +290,7 @@ class HuggingFaceFiles:
 FRAME = (["[CLS]", "A", "[SEP]"], ["[CLS]", "A", "[SEP]", "B1", "[SEP]1"])
 
 
-def read_frame(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
+def _read_frame(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
     """Returns what a post-processor adds around one text and two; None if it cannot be read.
 
     A piece with type id 1 has a 1 after its name.
@@ -299,13 +299,13 @@ def read_frame(processor: dict[str, Any]) -> tuple[list[str], list[str]] | None:
         if processor["type"] == "BertProcessing":
             cls, sep = processor["cls"][0], processor["sep"][0]
             return [cls, "A", sep], [cls, "A", sep, "B1", f"{sep}1"]
-        single, pair = ([piece_name(p) for p in processor[key]] for key in ("single", "pair"))
+        single, pair = ([_piece_name(p) for p in processor[key]] for key in ("single", "pair"))
         return single, pair
     except (KeyError, IndexError, TypeError, AttributeError):
         return None
 
 
-def frame_ids(processor: dict[str, Any]) -> dict[str, Any]:
+def _frame_ids(processor: dict[str, Any]) -> dict[str, Any]:
     """Returns the ids that a post-processor has for the special tokens."""
     try:
         if processor["type"] == "BertProcessing":
@@ -315,13 +315,13 @@ def frame_ids(processor: dict[str, Any]) -> dict[str, Any]:
         return {"[CLS]": None}
 
 
-def piece_name(piece: dict[str, Any]) -> str:
+def _piece_name(piece: dict[str, Any]) -> str:
     """Returns the name of one piece of a template, as in FRAME."""
     ((_, content),) = piece.items()
     return f"{content['id']}{content['type_id'] or ''}"
 
 
-def step_type(document: dict[str, Any], key: str, name: str) -> str:
+def _step_type(document: dict[str, Any], key: str, name: str) -> str:
     """Returns the type of a step of `tokenizer.json`, or `none`."""
     step = document.get(key)
     if step is None:
@@ -331,7 +331,7 @@ def step_type(document: dict[str, Any], key: str, name: str) -> str:
     return kind
 
 
-def read_flag(
+def _read_flag(
     document: dict[str, Any], key: str, location: str, may_be_null: bool, default: bool = True
 ) -> bool | None:
     """Reads a value that is true or false.
@@ -350,7 +350,7 @@ def read_flag(
     return found
 
 
-def parse_added_token(value: Any, location: str, i: int | None = None) -> AddedToken:
+def _parse_added_token(value: Any, location: str, i: int | None = None) -> AddedToken:
     """Parses a token: a string, or an object with `content` and flags."""
     if not isinstance(value, dict):
         return AddedToken(location, require_type(value, str, location), i, ())
@@ -359,7 +359,7 @@ def parse_added_token(value: Any, location: str, i: int | None = None) -> AddedT
     return AddedToken(location, content, i, tuple(set_flags))
 
 
-def spec_from_options(options: dict[str, bool | None]) -> TokenizerSpec:
+def _spec_from_options(options: dict[str, bool | None]) -> TokenizerSpec:
     """Returns the tokenizer with these options, which have the config's names."""
     return TokenizerSpec(
         "bert",
@@ -369,7 +369,7 @@ def spec_from_options(options: dict[str, bool | None]) -> TokenizerSpec:
     )
 
 
-def json_value(value: bool | None) -> str:
+def _json_value(value: bool | None) -> str:
     """Returns a value as JSON."""
     return json.dumps(value)
 

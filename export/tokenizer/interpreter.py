@@ -77,7 +77,7 @@ class Interpreter:
         self._in: IO[bytes] = self._process.stdin
         self._out: IO[bytes] = self._process.stdout
         self._lock = threading.Lock()
-        weakref.finalize(self, stop_process, self._process)
+        weakref.finalize(self, _stop_process, self._process)
         self._expect_ready(f"\nready {nonce[::-1]}\n".encode())
 
     def ask(self, op: str, *arguments: Any, tokenizer: int | None = None) -> Any:
@@ -122,7 +122,7 @@ class Interpreter:
                 piece = os.read(self._out.fileno(), 1 << 16)
                 heard += piece
                 if not piece or len(heard) > MAX_NOISE_BYTES:
-                    stop_process(self._process)
+                    _stop_process(self._process)
                     raise UserError(
                         f"--tokenizer-python {self.python}: does not answer as Python 3.8 or newer "
                         f"would{self._last_words()}; give the interpreter that your Python side "
@@ -152,7 +152,7 @@ class Interpreter:
         return f" ({last[:200]})" if last else ""
 
 
-def stop_process(process: "subprocess.Popen[bytes]") -> None:
+def _stop_process(process: "subprocess.Popen[bytes]") -> None:
     """Kills a process and waits for its end."""
     process.kill()
     process.wait()

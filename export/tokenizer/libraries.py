@@ -49,11 +49,11 @@ def read_versions(algorithm: str) -> dict[str, str]:
     try:
         found = version(distribution)
     except PackageNotFoundError:  # a nightly or a build of another name
-        found = str(getattr(import_library(module), "__version__", "unknown"))
+        found = str(getattr(_import_library(module), "__version__", "unknown"))
     return {"python": platform.python_version(), distribution: found}
 
 
-def import_library(module: str) -> Any:
+def _import_library(module: str) -> Any:
     """Imports a module.
 
     Raises:
@@ -102,7 +102,7 @@ class Bert:
 
         Of equal lines the last one counts, as in the library's own reader.
         """
-        maker = import_library("tokenizers").BertWordPieceTokenizer
+        maker = _import_library("tokenizers").BertWordPieceTokenizer
         self.tokenizer = maker(
             {token: i for i, token in enumerate(tokens)},
             lowercase=options["lower_case"],
@@ -168,8 +168,8 @@ class OnTensorFlow:
 
     def ragged(self, texts: list[str]) -> Any:
         """Returns the ids of each text: int32[texts, (ids)]."""
-        tf = import_library("tensorflow")
-        ids = self.tokenizer.tokenize(string_tensor(texts))
+        tf = _import_library("tensorflow")
+        ids = self.tokenizer.tokenize(_string_tensor(texts))
         return tf.cast(ids.merge_dims(1, 2), tf.int32)
 
     def flat(self, texts: list[str]) -> tuple[Any, Any]:
@@ -188,7 +188,7 @@ class OnTensorFlow:
             special_tokens: whether to add [CLS] and [SEP].
             limit: the most ids; None: no limit.
         """
-        tf, tf_text = import_library("tensorflow"), import_library("tensorflow_text")
+        tf, tf_text = _import_library("tensorflow"), _import_library("tensorflow_text")
         segments = [self.ragged(one) for one in (texts, pairs) if one is not None]
         if limit is not None:
             added = len(segments) + 1 if special_tokens else 0
@@ -210,10 +210,10 @@ class TfText(OnTensorFlow):
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
         """Makes a lookup table of the vocab; the table refuses equal lines."""
-        tf_text, tf = import_library("tensorflow_text"), import_library("tensorflow")
+        tf_text, tf = _import_library("tensorflow_text"), _import_library("tensorflow")
         self.special = special
         self.lower_case = options["lower_case"]
-        keys, ids = string_tensor(tokens), tf.range(len(tokens), dtype=tf.int64)
+        keys, ids = _string_tensor(tokens), tf.range(len(tokens), dtype=tf.int64)
         try:
             table = tf.lookup.StaticVocabularyTable(
                 tf.lookup.KeyValueTensorInitializer(keys, ids), num_oov_buckets=1
@@ -224,9 +224,9 @@ class TfText(OnTensorFlow):
 
     def split(self, texts: list[str]) -> list[str]:
         r"""Returns the words of each text, joined by \n."""
-        tf = import_library("tensorflow")
+        tf = _import_library("tensorflow")
         ops = importlib.import_module("tensorflow_text.python.ops.bert_tokenizer")
-        words = ops.BasicTokenizer(lower_case=self.lower_case).tokenize(string_tensor(texts))
+        words = ops.BasicTokenizer(lower_case=self.lower_case).tokenize(_string_tensor(texts))
         rows, count = words.value_rowids(), words.nrows()
         joined = tf.strings.unsorted_segment_join(words.values, rows, count, separator="\n")
         return [text.decode() for text in joined.numpy().tolist()]
@@ -239,7 +239,7 @@ class TfTextFast(OnTensorFlow):
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
         """Builds the tokenizer's trie."""
-        tf_text, tf = import_library("tensorflow_text"), import_library("tensorflow")
+        tf_text, tf = _import_library("tensorflow_text"), _import_library("tensorflow")
         self.special = special
         self.lower_case = options["lower_case"]
         try:
@@ -253,20 +253,20 @@ class TfTextFast(OnTensorFlow):
 
     def ragged(self, texts: list[str]) -> Any:
         """Returns the ids of each text: int32[texts, (ids)]."""
-        ids = self.tokenizer.tokenize(string_tensor(texts))
+        ids = self.tokenizer.tokenize(_string_tensor(texts))
         return ids.merge_dims(1, 2) if ids.ragged_rank == 2 else ids
 
     def normalize(self, texts: list[str]) -> list[str]:
         """Returns each text as `FastBertNormalizer` changes it."""
-        tf_text = import_library("tensorflow_text")
+        tf_text = _import_library("tensorflow_text")
         fold = tf_text.FastBertNormalizer(lower_case_nfd_strip_accents=self.lower_case)
-        return [text.decode() for text in fold.normalize(string_tensor(texts)).numpy().tolist()]
+        return [text.decode() for text in fold.normalize(_string_tensor(texts)).numpy().tolist()]
 
     def count_words(self, texts: list[str]) -> list[int]:
         """Counts the tokens of each text with a vocab of [UNK], a and b."""
-        tf_text, tf = import_library("tensorflow_text"), import_library("tensorflow")
+        tf_text, tf = _import_library("tensorflow_text"), _import_library("tensorflow")
         pieces = tf_text.FastWordpieceTokenizer(["[UNK]", "a", "b"], token_out_type=tf.int32)
-        counts: list[int] = pieces.tokenize(string_tensor(texts)).row_lengths().numpy().tolist()
+        counts: list[int] = pieces.tokenize(_string_tensor(texts)).row_lengths().numpy().tolist()
         return counts
 
 
@@ -286,9 +286,9 @@ class Chars:
         self, options: dict[str, bool], tokens: list[str], special: dict[str, int]
     ) -> None:
         """Makes the lookup tables; of lines that are equal in lower case the first counts."""
-        tf = import_library("tensorflow")
+        tf = _import_library("tensorflow")
         first: dict[bytes, int] = {}
-        for i, token in enumerate(tf.strings.lower(string_tensor(tokens)).numpy().tolist()):
+        for i, token in enumerate(tf.strings.lower(_string_tensor(tokens)).numpy().tolist()):
             first.setdefault(token, i)
         self._table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
@@ -304,17 +304,17 @@ class Chars:
 
     def fold(self, texts: list[str]) -> list[str]:
         """Lower-cases ASCII letters, and replaces ASCII white space by `-`."""
-        return [text.decode() for text in self._folded(string_tensor(texts)).numpy().tolist()]
+        return [text.decode() for text in self._folded(_string_tensor(texts)).numpy().tolist()]
 
     @staticmethod
     def _folded(text: Any) -> Any:
-        tf = import_library("tensorflow")
+        tf = _import_library("tensorflow")
         return tf.strings.regex_replace(tf.strings.lower(text), "[[:space:]]", "-")
 
     def flat(self, texts: list[str]) -> tuple[Any, Any]:
         """Returns the concatenated ids of all texts and their row splits; no special tokens."""
-        tf = import_library("tensorflow")
-        text = self._folded(string_tensor(texts))
+        tf = _import_library("tensorflow")
+        text = self._folded(_string_tensor(texts))
         for letter, token in self.ESCAPED.items():
             text = tf.strings.regex_replace(text, re.escape(token), self.MARK + letter)
         characters = tf.strings.unicode_split(text, "UTF-8")
@@ -327,9 +327,9 @@ class Chars:
         return found.values.numpy(), found.row_splits.numpy()
 
 
-def string_tensor(texts: list[str]) -> Any:
+def _string_tensor(texts: list[str]) -> Any:
     """Returns a tensor string[texts]."""
-    tf = import_library("tensorflow")
+    tf = _import_library("tensorflow")
     return tf.constant([text.encode() for text in texts], tf.string)
 
 
@@ -368,7 +368,7 @@ def serve(nonce: str) -> None:
             return
         request = json.loads(sys.stdin.buffer.read(struct.unpack(">I", head)[0]).decode())
         try:
-            answer: dict[str, Any] = {"result": answer_request(request, loaded)}
+            answer: dict[str, Any] = {"result": _answer_request(request, loaded)}
         except LibraryMissing as error:
             answer = {"kind": "missing", "error": str(error)}
         except VocabRefused as error:
@@ -380,7 +380,7 @@ def serve(nonce: str) -> None:
         answers.flush()
 
 
-def answer_request(request: dict[str, Any], loaded: list[Any]) -> Any:
+def _answer_request(request: dict[str, Any], loaded: list[Any]) -> Any:
     """Returns the result of one request; `loaded` has the tokenizers by number."""
     op, arguments = request["op"], request["arguments"]
     if op == "versions":

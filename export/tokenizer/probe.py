@@ -34,7 +34,7 @@ BETWEEN_MARKS = f"a{HIGH}{{}}{LOW}b"
 CHUNK_CHARACTERS = 64
 
 
-def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> CharacterTables:
+def _read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> CharacterTables:
     """Reads the tables of a tokenizer that splits texts into words, and words into pieces."""
     tables = CharacterTables(limit, limit_in_bytes)
     # The space comes first: a \n between two words is not a \n that the tokenizer left.
@@ -45,7 +45,7 @@ def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> Characte
         "ab": lambda c: (),
     }
     found: dict[str, list[int]] = {outcome: [] for outcome in outcomes}
-    for c, outcome in probe_characters(split, "a{}b", SCALARS, tuple(outcomes)):
+    for c, outcome in _probe_characters(split, "a{}b", SCALARS, tuple(outcomes)):
         if outcome in outcomes:
             found[outcome].append(c)
             symbols = outcomes[outcome](c)
@@ -54,14 +54,14 @@ def read_by_words(split: Splitter, limit: int, limit_in_bytes: bool) -> Characte
         if symbols:
             tables.folds[c] = symbols
     if HIGH + LOW not in split([f"a{HIGH}{LOW}b"])[0]:
-        for c in find_unmoved(split, found["ab"]):
+        for c in _find_unmoved(split, found["ab"]):
             tables.folds[c] = ONLY_BLOCK
-        starters = set(find_unmoved(split, found["a{}b"]))
-        tables.ranks = probe_ranks(split, [chr(c) for c in found["a{}b"] if c not in starters])
+        starters = set(_find_unmoved(split, found["a{}b"]))
+        tables.ranks = _probe_ranks(split, [chr(c) for c in found["a{}b"] if c not in starters])
     return tables
 
 
-def probe_characters(
+def _probe_characters(
     split: Splitter, context: str, characters: list[int], outcomes: tuple[str, ...]
 ) -> Iterator[tuple[int, str]]:
     """Yields each character with its outcome in a context.
@@ -92,17 +92,17 @@ def probe_characters(
         yield c, next(simple, words)
 
 
-def find_unmoved(split: Splitter, characters: list[int]) -> list[int]:
+def _find_unmoved(split: Splitter, characters: list[int]) -> list[int]:
     """Returns the characters that prevent the marks around them from being reordered.
 
     A starter does so, a mark does not, whatever its class; a mark may be moved or removed.
     """
     stayed = (BETWEEN_MARKS, BETWEEN_MARKS.format(""))
-    found = probe_characters(split, BETWEEN_MARKS, characters, stayed)
+    found = _probe_characters(split, BETWEEN_MARKS, characters, stayed)
     return sorted(c for c, outcome in found if outcome in stayed)
 
 
-def probe_ranks(split: Splitter, marks: list[str]) -> dict[int, int]:
+def _probe_ranks(split: Splitter, marks: list[str]) -> dict[int, int]:
     """Returns, for each mark, 1 + the number of marks that move before it: equal for one class."""
     pairs = [(a, b) for a in marks for b in marks]
     texts = [f"a{a}{b}b" for a, b in pairs]
@@ -124,15 +124,17 @@ def read_tables(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -
     """
     library = load_library(spec, vocab, python)
     if spec.algorithm == "tf-text":
-        return read_by_words(library.split, WORD_LIMIT, limit_in_bytes=True)
+        return _read_by_words(library.split, WORD_LIMIT, limit_in_bytes=True)
     if spec.algorithm == "bert":
-        return read_by_words(library.split, WORD_LIMIT, limit_in_bytes=False)
+        return _read_by_words(library.split, WORD_LIMIT, limit_in_bytes=False)
     return (
-        tf_text_fast_tables(library) if spec.algorithm == "tf-text-fast" else chars_tables(library)
+        _tf_text_fast_tables(library)
+        if spec.algorithm == "tf-text-fast"
+        else _chars_tables(library)
     )
 
 
-def tf_text_fast_tables(library: Any) -> CharacterTables:
+def _tf_text_fast_tables(library: Any) -> CharacterTables:
     """Reads the tables of `tf-text-fast`: `FastBertNormalizer` folds each character by itself.
 
     With a vocab of a and b, a space between them gives both tokens, punctuation gives an unknown
@@ -151,7 +153,7 @@ def tf_text_fast_tables(library: Any) -> CharacterTables:
     return tables
 
 
-def chars_tables(library: Any) -> CharacterTables:
+def _chars_tables(library: Any) -> CharacterTables:
     """Reads the tables of `chars`: each character, folded by the reference's string ops."""
     tables = CharacterTables(WORD_LIMIT, limit_in_bytes=False)
     folded = library.fold([chr(c) for c in SCALARS])

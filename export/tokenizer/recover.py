@@ -62,11 +62,11 @@ def recover_tokenizer(
     model = HubTokenizer(directory)
     vocab = agree_on_vocab(model.vocab(), supplied, directory)
     model.learn_frame(vocab)
-    refuse_cutting(model)
+    _refuse_cutting(model)
     say(f"trying {len(CANDIDATES)} tokenizers on what {directory.name} does")
-    suspects = filter_candidates(model, vocab)
+    suspects = _filter_candidates(model, vocab)
     say(f"proving {' or '.join(s.algorithm for s in suspects)} on every Unicode character")
-    texts = prove_candidates(model, suspects, vocab)
+    texts = _prove_candidates(model, suspects, vocab)
     say(f"{texts:,} texts through the model and the reference: equal ids")
     return Recovered(vocab, next(iter(suspects)), model.adds_special_tokens)
 
@@ -92,7 +92,7 @@ def agree_on_vocab(own: Vocab | None, supplied: Vocab | None, directory: Path) -
     return vocab
 
 
-def refuse_cutting(model: HubTokenizer) -> None:
+def _refuse_cutting(model: HubTokenizer) -> None:
     """Refuses a model that cuts long texts, since a bundle does not."""
     short, long = (
         len(row) for row in model.flat(["你 " * 10, "你 " * LONG_TEXT_CHARACTERS]).rows()
@@ -104,13 +104,13 @@ def refuse_cutting(model: HubTokenizer) -> None:
         )
 
 
-def filter_candidates(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, Reference]:
+def _filter_candidates(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, Reference]:
     """Returns the candidates that compute the model's ids for all small texts.
 
     Raises:
         UserError: there is none; the message has the first texts that differ.
     """
-    texts = list(small_texts(vocab))
+    texts = list(_small_texts(vocab))
     expected = model.flat(texts).rows()
     failures: dict[TokenizerSpec, set[int]] = {}
     suspects: dict[TokenizerSpec, Reference] = {}
@@ -128,10 +128,10 @@ def filter_candidates(model: HubTokenizer, vocab: Vocab) -> dict[TokenizerSpec, 
     nearest = min(failures, key=lambda spec: len(failures[spec]))
     unexplained = set.intersection(*failures.values()) or failures[nearest]
     shown = [(texts[i], expected[i]) for i in sorted(unexplained)[:MAX_SHOWN_TEXTS]]
-    raise UserError(no_match_message(model, vocab, shown, describe_options(nearest)))
+    raise UserError(_no_match_message(model, vocab, shown, _describe_options(nearest)))
 
 
-def prove_candidates(
+def _prove_candidates(
     model: HubTokenizer, suspects: dict[TokenizerSpec, Reference], vocab: Vocab
 ) -> int:
     """Compares on the full probe, removes candidates that differ, and returns the text count."""
@@ -147,7 +147,7 @@ def prove_candidates(
             del suspects[spec]
             if not suspects:
                 shown = [(batch[at], expected.rows()[at])]
-                raise UserError(no_match_message(model, vocab, shown, describe_options(spec)))
+                raise UserError(_no_match_message(model, vocab, shown, _describe_options(spec)))
     return count
 
 
@@ -157,7 +157,7 @@ def first_difference(one: FlatIds, other: FlatIds) -> int | None:
     return next((i for i, (a, b) in enumerate(rows) if a != b), None)
 
 
-def no_match_message(
+def _no_match_message(
     model: HubTokenizer, vocab: Vocab, shown: Sequence[tuple[str, list[int]]], nearest: str
 ) -> str:
     """Returns the message that no tokenizer matches.
@@ -179,21 +179,21 @@ def no_match_message(
     )
 
 
-def describe_options(spec: TokenizerSpec) -> str:
+def _describe_options(spec: TokenizerSpec) -> str:
     """Returns an algorithm with its options for messages."""
     return " ".join([spec.algorithm, *(f"{k}={v}" for k, v in spec.options.items())])
 
 
-def small_texts(vocab: Vocab) -> Iterator[str]:
+def _small_texts(vocab: Vocab) -> Iterator[str]:
     """Yields a few thousand texts, short ones first, for which the candidates differ."""
     known = random.Random(0).sample(vocab.tokens, min(300, len(vocab.tokens)))
     yield from ALL_EDGES
     yield from (form.format(c) for c in ALL_EDGES for form in ("a{}b", "中{}文"))
     yield from chain(known, WRITTEN_TOKENS, (f"中{token}a" for token in [*known, *WRITTEN_TOKENS]))
-    yield from hard_texts(vocab, 3000)
+    yield from _hard_texts(vocab, 3000)
 
 
-def hard_texts(vocab: Vocab, count: int) -> Iterator[str]:
+def _hard_texts(vocab: Vocab, count: int) -> Iterator[str]:
     """Yields mixtures of the vocab's and unusual characters, and words near the limit of 100."""
     characters = sorted({c for token in vocab.tokens for c in token})
     some = random.Random(1).sample(characters, min(60, len(characters)))
@@ -208,4 +208,4 @@ def full_probe(vocab: Vocab) -> Iterator[str]:
         yield from texts_in_context(context, unknown_stride=1)
     yield from mark_pairs()
     yield from mark_triples()
-    yield from hard_texts(vocab, 50_000)
+    yield from _hard_texts(vocab, 50_000)

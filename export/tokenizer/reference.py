@@ -78,7 +78,7 @@ def cut_longest_first(first: Ids, second: Ids | None, limit: int | None, frame: 
     return frame(first[:a], second[:b])
 
 
-def join_and_cut(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
+def _join_and_cut(first: Ids, second: Ids | None, limit: int | None, frame: Frame) -> Ids:
     """Concatenates all tokens and cuts the end; a pair's last [SEP] may be cut too.
 
     Args:
@@ -170,7 +170,7 @@ class Reference:
             raise ValueError(f"got truncation {truncation!r}, expected one of {TRUNCATIONS}")
         if truncation == "longest-first" and self.spec.algorithm != "chars":
             return self._by_library(texts, pairs, special_tokens, max_length)[0]
-        cut = cut_longest_first if truncation == "longest-first" else join_and_cut
+        cut = cut_longest_first if truncation == "longest-first" else _join_and_cut
         return self._by_arithmetic(texts, pairs, special_tokens, max_length, cut)[0]
 
     def encode_with_types(
@@ -313,8 +313,8 @@ def refuse_repeated(spec: TokenizerSpec, vocab: Vocab) -> None:
     """
     lines = vocab.repeated
     if spec.algorithm == "chars":
-        lowered = [ascii_lower(token) for token in vocab.tokens]
-        names = {ascii_lower(token.token) for token in vocab.special.values()}
+        lowered = [_ascii_lower(token) for token in vocab.tokens]
+        names = {_ascii_lower(token.token) for token in vocab.special.values()}
         lines = {
             token: [i for i, one in enumerate(lowered, 1) if one == token]
             for token in names
@@ -333,6 +333,6 @@ def refuse_repeated(spec: TokenizerSpec, vocab: Vocab) -> None:
     )
 
 
-def ascii_lower(token: str) -> str:
+def _ascii_lower(token: str) -> str:
     """Returns a token with A to Z in lower case, and all else unchanged."""
     return "".join(c.lower() if c.isascii() else c for c in token)

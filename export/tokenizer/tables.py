@@ -81,21 +81,21 @@ def serialise(tables: CharacterTables) -> bytes:
     """Serialises the tables; equal tables give equal bytes."""
     out = bytearray(MAGIC)
     out.append(VERSION)
-    write_numbers(out, [int(tables.limit_in_bytes), tables.limit])
-    classes = [stored_class(tables, c) for c in range(UNICODE)]
-    write_runs(out, classes)
-    write_folds(out, tables, classes)
-    write_numbers(out, [len(tables.ranks)])
+    _write_numbers(out, [int(tables.limit_in_bytes), tables.limit])
+    classes = [_stored_class(tables, c) for c in range(UNICODE)]
+    _write_runs(out, classes)
+    _write_folds(out, tables, classes)
+    _write_numbers(out, [len(tables.ranks)])
     last = 0
     for c, rank in sorted(tables.ranks.items()):
-        write_numbers(out, [c - last, rank])
+        _write_numbers(out, [c - last, rank])
         last = c
     isolated = set(tables.isolated)
-    write_runs(out, [int(c in isolated) for c in range(UNICODE)])
+    _write_runs(out, [int(c in isolated) for c in range(UNICODE)])
     return bytes(out)
 
 
-def stored_class(tables: CharacterTables, c: int) -> int:
+def _stored_class(tables: CharacterTables, c: int) -> int:
     """Returns a character's class; surrogates, which never occur, count as removed."""
     symbols = tables.folds.get(c, ())
     if not symbols:
@@ -107,14 +107,14 @@ def stored_class(tables: CharacterTables, c: int) -> int:
     return FOLDED
 
 
-def write_runs(out: bytearray, classes: list[int]) -> None:
+def _write_runs(out: bytearray, classes: list[int]) -> None:
     """Writes the number of runs, then `length * 8 + class` of each; they cover all of Unicode."""
     runs = [(value, len(list(run))) for value, run in groupby(classes)]
-    write_numbers(out, [len(runs)])
-    write_numbers(out, (length * 8 + value for value, length in runs))
+    _write_numbers(out, [len(runs)])
+    _write_numbers(out, (length * 8 + value for value, length in runs))
 
 
-def write_folds(out: bytearray, tables: CharacterTables, classes: list[int]) -> None:
+def _write_folds(out: bytearray, tables: CharacterTables, classes: list[int]) -> None:
     """Writes the symbols of each folded character as differences to the previous one's symbols.
 
     A symbol without a counterpart there is a difference to the character itself.
@@ -126,11 +126,11 @@ def write_folds(out: bytearray, tables: CharacterTables, classes: list[int]) -> 
         symbols = tables.folds[c]
         base = last[: len(symbols)] + (c * 4,) * (len(symbols) - len(last))
         differences = [symbol - b for symbol, b in zip(symbols, base, strict=True)]
-        write_numbers(out, [len(symbols), *(d * 2 if d >= 0 else -d * 2 - 1 for d in differences)])
+        _write_numbers(out, [len(symbols), *(d * 2 if d >= 0 else -d * 2 - 1 for d in differences)])
         last = symbols
 
 
-def write_numbers(out: bytearray, numbers: Iterable[int]) -> None:
+def _write_numbers(out: bytearray, numbers: Iterable[int]) -> None:
     """Writes numbers, 7 bits per byte, lowest first; all bytes but the last have the top bit."""
     for number in numbers:
         while number > 0x7F:

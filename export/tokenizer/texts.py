@@ -121,7 +121,7 @@ def mutate_reviews(reviews: Sequence[str], count: int, seed: int) -> Iterator[st
             elif roll < 0.8:
                 text[at:at] = [chance.choice(WRITTEN_TOKENS)]
             elif roll < 0.86:
-                text[at:at] = [long_word(chance)]
+                text[at:at] = [_long_word(chance)]
             elif roll < 0.93:
                 del text[at : at + chance.randrange(1, 4)]
             else:
@@ -129,7 +129,7 @@ def mutate_reviews(reviews: Sequence[str], count: int, seed: int) -> Iterator[st
         yield "".join(text)
 
 
-def long_word(chance: random.Random) -> str:
+def _long_word(chance: random.Random) -> str:
     """Returns a word of about 100 bytes or 100 characters."""
     unit = chance.choice(LONG_UNITS)
     size = len(unit.encode()) if chance.random() < 0.5 else len(unit)

@@ -104,11 +104,11 @@ def compare_sizes(name: str, lines: int, rows: int) -> str | None:
 def parse_vocab(raw: bytes, name: str) -> Vocab:
     """Parses the bytes of a vocab; see `read_vocab`. `name` is the file's name in messages."""
     tokens = [
-        decode_line(line, f"{name} line {i}") for i, line in enumerate(split_lines(raw, name), 1)
+        _decode_line(line, f"{name} line {i}") for i, line in enumerate(_split_lines(raw, name), 1)
     ]
     lines: dict[str, list[int]] = {}
     for i, token in enumerate(tokens, 1):
-        check_token(token, f"{name} line {i}")
+        _check_token(token, f"{name} line {i}")
         lines.setdefault(token, []).append(i)
     special = {}
     for role, token in SPECIAL_TOKENS.items():
@@ -124,10 +124,10 @@ def parse_vocab(raw: bytes, name: str) -> Vocab:
     return Vocab(raw, tokens, special, name, repeated)
 
 
-def split_lines(raw: bytes, name: str) -> list[bytes]:
+def _split_lines(raw: bytes, name: str) -> list[bytes]:
     r"""Returns the lines without their ends.
 
-    >>> split_lines(b"a\r\nb", "vocab.txt")
+    >>> _split_lines(b"a\r\nb", "vocab.txt")
     [b'a', b'b']
     """
     if raw.startswith(BOM):
@@ -156,7 +156,7 @@ def split_lines(raw: bytes, name: str) -> list[bytes]:
     return lines
 
 
-def decode_line(line: bytes, location: str) -> str:
+def _decode_line(line: bytes, location: str) -> str:
     """Decodes a line."""
     try:
         return line.decode("utf-8")
@@ -166,7 +166,7 @@ def decode_line(line: bytes, location: str) -> str:
         ) from None
 
 
-def check_token(token: str, location: str) -> None:
+def _check_token(token: str, location: str) -> None:
     """Refuses lines that the references read differently.
 
     Hugging Face trims a line's end, TensorFlow does not; a blank line is a token for one and not

@@ -43,13 +43,13 @@ def mask_inverted(target: Target, choose: Random) -> str:
 @kind("graph", stages=FIRST)
 def mask_value_zero(target: Target, choose: Random) -> str:
     """A masked position keeps its whole score."""
-    return set_mask_value(target, 0.0)
+    return _set_mask_value(target, 0.0)
 
 
 @kind("graph", stages=FIRST)
 def mask_value_weak(target: Target, choose: Random) -> str:
     """A masked position loses so little of its score that it counts."""
-    return set_mask_value(target, choose.choice((-1.0, -5.0, -10.0)))
+    return _set_mask_value(target, choose.choice((-1.0, -5.0, -10.0)))
 
 
 @kind("graph", stages=FIRST, times=2)
@@ -67,17 +67,17 @@ def mask_value_one_layer(target: Target, choose: Random) -> Change:
 def mask_value_other(target: Target, choose: Random) -> Change:
     """A masked position loses 1e9, or a million, and not 1e4."""
     value = choose.choice((-1e9, -1e6))
-    bound = largest_score(target.weights)
+    bound = _largest_score(target.weights)
     assert HIDDEN - 2 * bound > GONE
     reason = (
         f"by the weights' spectral norms no score is beyond ±{bound:.0f}, so a masked key is at "
         f"least {HIDDEN - 2 * bound:.0f} below any shown one in both, and exp of that is exactly "
         "0 in float32; where everything is masked, outputs have no meaning by the contract"
     )
-    return Change(set_mask_value(target, value), (FIRST,), reason)
+    return Change(_set_mask_value(target, value), (FIRST,), reason)
 
 
-def set_mask_value(target: Target, value: float) -> str:
+def _set_mask_value(target: Target, value: float) -> str:
     """Sets what is added to the score of a masked position; returns what was changed."""
     graph = target.graph
     bias = GraphParts(graph).mask()
@@ -89,7 +89,7 @@ def set_mask_value(target: Target, value: float) -> str:
     return f"the mask's value: {before:g} became {value:g}"
 
 
-def largest_score(weights: Weights) -> float:
+def _largest_score(weights: Weights) -> float:
     """Returns a bound of all attention scores, for any input; float32 rounding does not matter."""
 
     def norm(name: str) -> float:

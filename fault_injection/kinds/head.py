@@ -15,7 +15,7 @@ def has_head(clean: CleanBundle) -> bool:
     return clean.head is not None
 
 
-def has_sibling_head(clean: CleanBundle) -> bool:
+def _has_sibling_head(clean: CleanBundle) -> bool:
     """Returns whether the bundle of the same shape and other weights has a classifier too."""
     return has_head(clean) and clean.sibling is not None and clean.sibling.head is not None
 
@@ -33,7 +33,7 @@ def labels_permuted(target: Target, choose: Random) -> str:
 def head_exponent_bit(target: Target, choose: Random) -> str:
     """One bit of the exponent of each of the label layer's largest weights is flipped."""
     weights = Weights(target.head)
-    kernel = label_kernel(weights)
+    kernel = _label_kernel(weights)
     values = weights.arrays[kernel]
     index = int(np.argmax(np.abs(values)))
     flat: Array = values.reshape(-1)
@@ -49,7 +49,7 @@ def head_exponent_bit(target: Target, choose: Random) -> str:
 def label_columns_swapped(target: Target, choose: Random) -> str:
     """The label layer's units have another order than the labels."""
     weights = Weights(target.head)
-    kernel = label_kernel(weights)
+    kernel = _label_kernel(weights)
     weights.arrays[kernel] = np.ascontiguousarray(weights.arrays[kernel][:, ::-1])
     weights.write()
     return f"columns of {kernel} reversed"
@@ -65,7 +65,7 @@ def head_bias_lost(target: Target, choose: Random) -> str:
     return f"{bias} became zeros"
 
 
-@kind("head", stages="probabilities", fits=has_sibling_head, times=5)
+@kind("head", stages="probabilities", fits=_has_sibling_head, times=5)
 def head_of_another_bundle(target: Target, choose: Random) -> str:
     """The head was trained on another bundle, but names this one."""
     assert target.clean.sibling is not None and target.clean.sibling.head is not None
@@ -81,16 +81,16 @@ def head_activation_wrong(target: Target, choose: Random) -> str:
     model = target.head.document("model.json")
     text = str(model)
     assert text.count("'activation': 'tanh'") == 1
-    replace_value(model, "activation", "tanh", "relu")
+    _replace_value(model, "activation", "tanh", "relu")
     return "the hidden layer's activation: tanh became relu"
 
 
-def label_kernel(weights: Weights) -> str:
+def _label_kernel(weights: Weights) -> str:
     """Returns the name of the last layer's matrix."""
     return [name for name, value in weights.arrays.items() if value.ndim == 2][-1]
 
 
-def replace_value(value: object, key: str, old: str, new: str) -> None:
+def _replace_value(value: object, key: str, old: str, new: str) -> None:
     """Replaces a value wherever a key has it.
 
     Args:
@@ -103,7 +103,7 @@ def replace_value(value: object, key: str, old: str, new: str) -> None:
         if value.get(key) == old:
             value[key] = new
         for inner in value.values():
-            replace_value(inner, key, old, new)
+            _replace_value(inner, key, old, new)
     elif isinstance(value, list):
         for inner in value:
-            replace_value(inner, key, old, new)
+            _replace_value(inner, key, old, new)

@@ -11,7 +11,7 @@ TANH = (1.5957691216057308, 0.044715)
 ROOT_HALF = 0.7071067811865476
 
 
-def stage_of_norm(norm: int) -> str:
+def _stage_of_norm(norm: int) -> str:
     """Returns the stage of a normalisation's result."""
     layer, last = divmod(norm - 1, 2)
     return "embeddings" if norm == 0 else f"layer_{layer}/{('attention_output', 'output')[last]}"
@@ -24,7 +24,7 @@ def epsilon_wrong(target: Target, choose: Random) -> str:
     value = choose.choice((1e-3, 1e-5))
     new = graph.constant("epsilon", value)
     for norm in range(len(parts.roots)):
-        before = set_epsilon(graph, parts, norm, new)
+        before = _set_epsilon(graph, parts, norm, new)
     graph.write()
     return f"ε of all layer norms: {before:g} became {value:g}"
 
@@ -34,13 +34,13 @@ def epsilon_of_one_norm(target: Target, choose: Random) -> Change:
     """One normalisation has Keras's ε, 1e-3."""
     graph, parts = target.graph, GraphParts(target.graph)
     norm = choose.randrange(1, len(parts.roots))
-    before = set_epsilon(graph, parts, norm, graph.constant("epsilon", 1e-3))
+    before = _set_epsilon(graph, parts, norm, graph.constant("epsilon", 1e-3))
     graph.write()
-    stage = stage_of_norm(norm)
+    stage = _stage_of_norm(norm)
     return Change(f"ε at {stage}: {before:g} became 0.001", (stage,))
 
 
-def set_epsilon(graph: Graph, parts: GraphParts, norm: int, new: str) -> float:
+def _set_epsilon(graph: Graph, parts: GraphParts, norm: int, new: str) -> float:
     """Sets a normalisation's ε; returns the old one.
 
     Args:
@@ -69,7 +69,7 @@ def norm_over_positions(target: Target, choose: Random) -> Change:
     for mean in means:
         graph.rewire(mean, graph.inputs(mean)[1], axis)
     graph.write()
-    stage = stage_of_norm(norm)
+    stage = _stage_of_norm(norm)
     return Change(f"layer norm at {stage} over the positions", (stage,))
 
 
@@ -80,30 +80,30 @@ def norm_skipped(target: Target, choose: Random) -> Change:
     norm = choose.randrange(len(parts.roots))
     graph.replace(parts.normed(norm), parts.norm_sum(norm))
     graph.write()
-    stage = stage_of_norm(norm)
+    stage = _stage_of_norm(norm)
     return Change(f"layer norm at {stage} omitted", (stage,))
 
 
 @kind("graph")
 def residual_dropped_after_attention(target: Target, choose: Random) -> Change:
     """The input of a layer is not added to its attention output."""
-    return drop_residual(target, choose, 0)
+    return _drop_residual(target, choose, 0)
 
 
 @kind("graph")
 def residual_dropped_after_feed_forward(target: Target, choose: Random) -> Change:
     """The input of the feed-forward is not added to its output."""
-    return drop_residual(target, choose, 1)
+    return _drop_residual(target, choose, 1)
 
 
-def drop_residual(target: Target, choose: Random, which: int) -> Change:
+def _drop_residual(target: Target, choose: Random, which: int) -> Change:
     """Omits a residual of a random layer: 0 after attention, 1 after the feed-forward."""
     graph, parts = target.graph, GraphParts(target.graph)
     norm = norm_numbers(choose.randrange(parts.layers))[which]
     made = next(n for n in parts.residual(norm) if "output/BiasAdd" in n)
     graph.replace(parts.norm_sum(norm), made)
     graph.write()
-    stage = stage_of_norm(norm)
+    stage = _stage_of_norm(norm)
     return Change(f"residual before {stage} omitted", (stage,))
 
 
@@ -122,28 +122,28 @@ def has_large_activations(clean: CleanBundle) -> bool:
 def gelu_form_swapped(target: Target, choose: Random) -> Change:
     """A layer has GELU's other form: tanh instead of erf, or erf instead of tanh."""
     other = "gelu_erf" if target.clean.source.activation == "gelu_tanh" else "gelu_tanh"
-    return set_activation(target, choose, other)
+    return _set_activation(target, choose, other)
 
 
 @kind("graph", fits=has_large_activations)
 def activation_of_another_family(target: Target, choose: Random) -> Change:
     """A layer has ReLU instead of GELU, or GELU instead of ReLU."""
     other = "gelu_tanh" if target.clean.source.activation == "relu" else "relu"
-    return set_activation(target, choose, other)
+    return _set_activation(target, choose, other)
 
 
-def set_activation(target: Target, choose: Random, to: str) -> Change:
+def _set_activation(target: Target, choose: Random, to: str) -> Change:
     """Sets the activation of a random layer."""
     graph, parts = target.graph, GraphParts(target.graph)
     layer = choose.randrange(parts.layers)
-    old, x = activation_of(graph, parts, layer)
+    old, x = _activation_of(graph, parts, layer)
     graph.replace(old, ACTIVATIONS[to](graph, x))
     graph.write()
     what = f"activation of layer {layer}: {target.clean.source.activation} became {to}"
     return Change(what, (f"layer_{layer}/output",))
 
 
-def activation_of(graph: Graph, parts: GraphParts, layer: int) -> tuple[str, str]:
+def _activation_of(graph: Graph, parts: GraphParts, layer: int) -> tuple[str, str]:
     """Returns the node of a layer's activation, and its input."""
     (op,) = {op for op in ("Sigmoid", "Erf", "Relu") if graph.nodes_of_op(op)}
     node = graph.nodes_of_op(op)[layer]
@@ -156,12 +156,12 @@ def activation_of(graph: Graph, parts: GraphParts, layer: int) -> tuple[str, str
     return result, graph.inputs(parts.input_of_op(graph.inputs(node)[0], "Neg"))[0]
 
 
-def add_relu(graph: Graph, x: str) -> str:
+def _add_relu(graph: Graph, x: str) -> str:
     """Adds max(x, 0)."""
     return graph.add("Relu", "relu", x)
 
 
-def add_gelu_tanh(graph: Graph, x: str) -> str:
+def _add_gelu_tanh(graph: Graph, x: str) -> str:
     """Adds the tanh form: x · σ(1.5957691 · (x + 0.044715 x³))."""
     outer, inner = (graph.constant(f"gelu_{i}", value) for i, value in enumerate(TANH))
     square = graph.add("Mul", "square", x, x)
@@ -171,7 +171,7 @@ def add_gelu_tanh(graph: Graph, x: str) -> str:
     return graph.add("Mul", "gelu", x, share)
 
 
-def add_gelu_erf(graph: Graph, x: str) -> str:
+def _add_gelu_erf(graph: Graph, x: str) -> str:
     """Adds the erf form: x / 2 · (1 + erf(x / √2))."""
     root, half, one = (
         graph.constant(f"gelu_{i}", value) for i, value in enumerate((ROOT_HALF, 0.5, 1.0))
@@ -181,7 +181,7 @@ def add_gelu_erf(graph: Graph, x: str) -> str:
     return graph.add("Mul", "gelu", graph.add("Mul", "half", x, half), share)
 
 
-ACTIVATIONS = {"relu": add_relu, "gelu_tanh": add_gelu_tanh, "gelu_erf": add_gelu_erf}
+ACTIVATIONS = {"relu": _add_relu, "gelu_tanh": _add_gelu_tanh, "gelu_erf": _add_gelu_erf}
 
 
 @kind("graph", times=5, fits=lambda clean: clean.source.layers > 1)
@@ -209,7 +209,7 @@ FLOAT, INT, BOOL = ({"type": f"DT_{name}"} for name in ("FLOAT", "INT32", "BOOL"
 def dropout_of_embeddings(target: Target, choose: Random) -> str:
     """A tenth of the embeddings is lost."""
     graph = target.graph
-    add_dropout(graph, GraphParts(graph).normed(0))
+    _add_dropout(graph, GraphParts(graph).normed(0))
     return "dropout of 0.1 on the embeddings"
 
 
@@ -218,7 +218,7 @@ def dropout_of_attention(target: Target, choose: Random) -> Change:
     """A tenth of a layer's attention weights is lost."""
     graph, parts = target.graph, GraphParts(target.graph)
     layer = choose.randrange(parts.layers)
-    add_dropout(graph, parts.softmaxes[layer])
+    _add_dropout(graph, parts.softmaxes[layer])
     return Change(f"dropout of 0.1 on layer {layer}'s attention", (f"layer_{layer}/context",))
 
 
@@ -228,12 +228,12 @@ def dropout_of_hidden(target: Target, choose: Random) -> Change:
     graph, parts = target.graph, GraphParts(target.graph)
     layer, which = choose.randrange(parts.layers), choose.randrange(2)
     norm = norm_numbers(layer)[which]
-    add_dropout(graph, next(n for n in parts.residual(norm) if "output/BiasAdd" in n))
+    _add_dropout(graph, next(n for n in parts.residual(norm) if "output/BiasAdd" in n))
     stage = f"layer_{layer}/{('attention_output', 'output')[which]}"
     return Change(f"dropout of 0.1 before {stage}", (stage,))
 
 
-def add_dropout(graph: Graph, x: str) -> None:
+def _add_dropout(graph: Graph, x: str) -> None:
     """Adds a dropout of 0.1 after a node."""
     shape = graph.add("Shape", "shape", x, out_type=INT)
     seeds = {"seed": {"i": "0"}, "seed2": {"i": "0"}}

@@ -18,12 +18,12 @@ def has_head(clean: CleanBundle) -> bool:
     return clean.head is not None
 
 
-def is_padded(clean: CleanBundle) -> bool:
+def _is_padded(clean: CleanBundle) -> bool:
     """Returns whether the word embeddings have rows that no token uses."""
     return clean.source.padded_to > 1
 
 
-def is_cut(clean: CleanBundle) -> bool:
+def _is_cut(clean: CleanBundle) -> bool:
     """Returns whether the model has so few positions that the longest texts are cut."""
     return clean.source.positions <= POSITIONS
 
@@ -33,7 +33,7 @@ def is_cased(clean: CleanBundle) -> bool:
     return clean.source.tokenizer == "cased"
 
 
-def any_bundle(clean: CleanBundle) -> bool:
+def _any_bundle(clean: CleanBundle) -> bool:
     """Fits every bundle."""
     return True
 
@@ -42,62 +42,62 @@ TYPES_OF_ZEROS = ("invariances", "embeddings")
 """A single text has only types of 0, so its outputs do not show the fault."""
 RUNNER_FAULTS: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
     # What Node feeds the model: padding, mask, types, rows.
-    "mask_all_ones": ("ids", any_bundle, "The mask shows the padding."),
-    "padding_on_the_left": ("ids", any_bundle, "Texts are at the end of their rows."),
-    "padded_with_unknown": ("ids", any_bundle, "[UNK] instead of [PAD]."),
-    "padding_is_a_padded_row": ("ids", is_padded, "Padding is the first row behind the vocab."),
-    "ids_overflow": ("ids", any_bundle, "Ids are stored in 8 bits: those above 127 overflow."),
-    "types_of_the_second_text": ("ids", any_bundle, "All types are 1."),
-    "last_token_masked": ("ids", any_bundle, "The mask ends a position early."),
-    "fed_ids_rotated": ("embeddings", any_bundle, "The model gets the ids shifted by a position."),
-    "fed_mask_for_types": ("embeddings", any_bundle, "The model gets the mask as its types."),
+    "mask_all_ones": ("ids", _any_bundle, "The mask shows the padding."),
+    "padding_on_the_left": ("ids", _any_bundle, "Texts are at the end of their rows."),
+    "padded_with_unknown": ("ids", _any_bundle, "[UNK] instead of [PAD]."),
+    "padding_is_a_padded_row": ("ids", _is_padded, "Padding is the first row behind the vocab."),
+    "ids_overflow": ("ids", _any_bundle, "Ids are stored in 8 bits: those above 127 overflow."),
+    "types_of_the_second_text": ("ids", _any_bundle, "All types are 1."),
+    "last_token_masked": ("ids", _any_bundle, "The mask ends a position early."),
+    "fed_ids_rotated": ("embeddings", _any_bundle, "The model gets the ids shifted by a position."),
+    "fed_mask_for_types": ("embeddings", _any_bundle, "The model gets the mask as its types."),
     "fed_mask_of_ones": (
         "layer_0/attention_scores",
-        any_bundle,
+        _any_bundle,
         "The model gets a mask that shows everything.",
     ),
-    "fed_types_of_zeros": (TYPES_OF_ZEROS, any_bundle, "The model gets types of 0."),
+    "fed_types_of_zeros": (TYPES_OF_ZEROS, _any_bundle, "The model gets types of 0."),
     # What Node does with the model's outputs, and what it stores between two runs.
-    "answers_rounded": ("embeddings", any_bundle, "All outputs are cut to 16 bits, as bfloat16."),
+    "answers_rounded": ("embeddings", _any_bundle, "All outputs are cut to 16 bits, as bfloat16."),
     "elements_zeroed_at_random": (
         "sequence_output",
-        any_bundle,
+        _any_bundle,
         "A random tenth of each output is lost.",
     ),
-    "rows_rotated": ("embeddings", any_bundle, "Each text gets the answer of the next one."),
+    "rows_rotated": ("embeddings", _any_bundle, "Each text gets the answer of the next one."),
     "output_rows_rotated": (
         "sequence_output",
-        any_bundle,
+        _any_bundle,
         "Each text gets the outputs of the next one; the taps are right.",
     ),
-    "pooled_scaled": ("pooled_output", any_bundle, "`pooled_output` is 1e-4 too large."),
-    "tensors_leak": ("invariances", any_bundle, "Each run leaves a tensor that is never freed."),
+    "pooled_scaled": ("pooled_output", _any_bundle, "`pooled_output` is 1e-4 too large."),
+    "tensors_leak": ("invariances", _any_bundle, "Each run leaves a tensor that is never freed."),
     "answers_kept_by_ids_alone": (
         "invariances",
-        any_bundle,
+        _any_bundle,
         "Ids that were seen before get the earlier answer, whatever mask and types are.",
     ),
     # Tokens.
-    "cls_missing": ("tokens", any_bundle, "No [CLS] is put before the tokens."),
-    "special_tokens_missing": ("tokens", any_bundle, "[CLS] and [SEP] are never added."),
-    "sep_is_cls": ("tokens", any_bundle, "[CLS] is at the end too."),
-    "truncation_side": ("tokens", is_cut, "A text that is too long loses its beginning."),
-    "truncation_off_by_one": ("tokens", is_cut, "A text that is too long loses a token more."),
+    "cls_missing": ("tokens", _any_bundle, "No [CLS] is put before the tokens."),
+    "special_tokens_missing": ("tokens", _any_bundle, "[CLS] and [SEP] are never added."),
+    "sep_is_cls": ("tokens", _any_bundle, "[CLS] is at the end too."),
+    "truncation_side": ("tokens", _is_cut, "A text that is too long loses its beginning."),
+    "truncation_off_by_one": ("tokens", _is_cut, "A text that is too long loses a token more."),
     "strings_compared_by_their_first_character": (
         "tokens",
-        any_bundle,
+        _any_bundle,
         "Only the first character of each piece is compared; nothing throws.",
     ),
     "pieces_forget_their_place": (
         "tokens",
-        any_bundle,
+        _any_bundle,
         "Pieces inside a word are looked up among those that begin a word.",
     ),
-    "shortest_piece_first": ("tokens", any_bundle, "Words are cut into the shortest pieces."),
-    "unknown_words_dropped": ("tokens", any_bundle, "A word that no pieces cover is dropped."),
+    "shortest_piece_first": ("tokens", _any_bundle, "Words are cut into the shortest pieces."),
+    "unknown_words_dropped": ("tokens", _any_bundle, "A word that no pieces cover is dropped."),
     "unknown_words_get_a_padded_row": (
         "tokens",
-        is_padded,
+        _is_padded,
         "A word that no pieces cover gets the first row behind the vocab.",
     ),
     "case_changed_in_javascript": ("tokens", is_cased, "Letters are upper-cased first."),
@@ -116,7 +116,7 @@ TIMES_BY_NAME = {"strings_compared_by_their_first_character": 6}
 """How often a fault is injected where it is not `TIMES`."""
 
 
-def register_fault(name: str, stages: str | tuple[str, ...], fits: Fits, about: str) -> None:
+def _register_fault(name: str, stages: str | tuple[str, ...], fits: Fits, about: str) -> None:
     """Registers one fault as a kind.
 
     Args:
@@ -135,4 +135,4 @@ def register_fault(name: str, stages: str | tuple[str, ...], fits: Fits, about: 
 
 
 for _name, _row in RUNNER_FAULTS.items():
-    register_fault(_name, *_row)
+    _register_fault(_name, *_row)

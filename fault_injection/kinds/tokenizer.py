@@ -12,17 +12,17 @@ from fault_injection.target import Target
 TABLES_FILE = "tokenizer_tables.bin"
 
 
-def is_lower_casing(clean: CleanBundle) -> bool:
+def _is_lower_casing(clean: CleanBundle) -> bool:
     """Returns whether the tokenizer lower-cases."""
     return clean.source.tokenizer == "lower"
 
 
 def is_cased(clean: CleanBundle) -> bool:
     """Returns whether the tokenizer keeps upper case."""
-    return not is_lower_casing(clean)
+    return not _is_lower_casing(clean)
 
 
-def read_bundle_tables(target: Target) -> EditableTables:
+def _read_bundle_tables(target: Target) -> EditableTables:
     """Reads the bundle's tables."""
     return tables.read_tables(target.bundle.read(TABLES_FILE))
 
@@ -32,7 +32,7 @@ def write_tables(target: Target, changed: EditableTables) -> None:
     target.bundle.write(TABLES_FILE, tables.tables_to_bytes(changed))
 
 
-@kind("tokenizer", stages="tables", fits=is_lower_casing)
+@kind("tokenizer", stages="tables", fits=_is_lower_casing)
 def lower_casing_off(target: Target, choose: Random) -> str:
     """The tables of the tokenizer that keeps upper case."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("cased").read_bytes())
@@ -46,7 +46,7 @@ def lower_casing_on(target: Target, choose: Random) -> str:
     return "tables of the lower-casing tokenizer"
 
 
-@kind("tokenizer", stages="tables", fits=is_lower_casing)
+@kind("tokenizer", stages="tables", fits=_is_lower_casing)
 def nfkc_off(target: Target, choose: Random) -> str:
     """The tables of the algorithm bert, which lower-cases and does not fold full-width forms."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("bert").read_bytes())
@@ -56,7 +56,7 @@ def nfkc_off(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="tables", fits=is_cased)
 def nfkc_on(target: Target, choose: Random) -> str:
     """Compatibility forms are folded where the tokenizer keeps them."""
-    changed = read_bundle_tables(target)
+    changed = _read_bundle_tables(target)
     folded = 0
     for c in range(0x80, 0x10000):
         form = unicodedata.normalize("NFKC", chr(c))
@@ -68,7 +68,7 @@ def nfkc_on(target: Target, choose: Random) -> str:
     return f"{folded} characters folded by NFKC"
 
 
-@kind("tokenizer", stages="tables", fits=is_lower_casing)
+@kind("tokenizer", stages="tables", fits=_is_lower_casing)
 def other_runtime(target: Target, choose: Random) -> str:
     """The tables of tf-text-fast, which differs from tf-text in a few characters."""
     target.bundle.write(TABLES_FILE, target.clean.material.tables("fast").read_bytes())
@@ -78,7 +78,7 @@ def other_runtime(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="tables", times=6)
 def one_entry_altered(target: Target, choose: Random) -> str:
     """One Chinese character becomes a space, a letter, nothing, or its neighbour."""
-    changed = read_bundle_tables(target)
+    changed = _read_bundle_tables(target)
     c = choose.randrange(0x4E00, 0x9FA5)
     assert changed.classes[c] == ALONE
     to = choose.choice(("a space", "a letter", "nothing", "its neighbour"))
@@ -93,7 +93,7 @@ def one_entry_altered(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="tables")
 def word_limit_wrong(target: Target, choose: Random) -> str:
     """The longest word that is looked up is shorter, or counted in characters and not bytes."""
-    changed = read_bundle_tables(target)
+    changed = _read_bundle_tables(target)
     if choose.random() < 0.5:
         changed.in_bytes = 1 - changed.in_bytes
         what = "the word limit counts characters, not bytes"
@@ -104,10 +104,10 @@ def word_limit_wrong(target: Target, choose: Random) -> str:
     return what
 
 
-@kind("tokenizer", stages="tables", fits=is_lower_casing)
+@kind("tokenizer", stages="tables", fits=_is_lower_casing)
 def order_of_marks_lost(target: Target, choose: Random) -> str:
     """Combining marks are not reordered."""
-    changed = read_bundle_tables(target)
+    changed = _read_bundle_tables(target)
     assert changed.ranks
     count = len(changed.ranks)
     changed.ranks = {}
@@ -115,10 +115,10 @@ def order_of_marks_lost(target: Target, choose: Random) -> str:
     return f"the ranks of {count} marks are lost"
 
 
-@kind("tokenizer", stages="tables", fits=is_lower_casing)
+@kind("tokenizer", stages="tables", fits=_is_lower_casing)
 def fold_cut_short(target: Target, choose: Random) -> str:
     """A character that becomes several keeps only the first."""
-    changed = read_bundle_tables(target)
+    changed = _read_bundle_tables(target)
     several = [c for c, symbols in changed.folds.items() if len(symbols) > 1]
     c = choose.choice(several)
     assert changed.classes[c] == FOLDED
@@ -158,10 +158,10 @@ def code_points(text: str) -> list[int]:
     return [c for ends in pairs for c in range(int(ends[0], 16), int(ends[-1], 16) + 1)]
 
 
-@kind("tokenizer", stages="tables", fits=is_lower_casing)
+@kind("tokenizer", stages="tables", fits=_is_lower_casing)
 def tables_of_another_tf_text(target: Target, choose: Random) -> str:
     """The tables of TF-Text 2.19.0 instead of 2.21.1's: an older Unicode."""
-    changed = read_bundle_tables(target)
+    changed = _read_bundle_tables(target)
     unfolded, blocking = code_points(UNFOLDED_IN_2_19), code_points(BLOCKING_IN_2_19)
     for c in unfolded:
         changed.set_class(c, LETTER)
@@ -185,7 +185,7 @@ SPECIAL = 5
 """Lines at the beginning that are special tokens."""
 
 
-def read_vocab_lines(target: Target) -> list[bytes]:
+def _read_vocab_lines(target: Target) -> list[bytes]:
     """Reads the lines without their ends."""
     return target.bundle.read(VOCAB_FILE).removesuffix(b"\n").split(b"\n")
 
@@ -199,7 +199,7 @@ def write_vocab(target: Target, lines: list[bytes]) -> None:
 @kind("tokenizer", stages="vocab", times=6)
 def vocab_lines_swapped(target: Target, choose: Random) -> str:
     """Two lines are swapped."""
-    lines = read_vocab_lines(target)
+    lines = _read_vocab_lines(target)
     a, b = choose.sample(range(SPECIAL, len(lines)), 2)
     lines[a], lines[b] = lines[b], lines[a]
     write_vocab(target, lines)
@@ -209,7 +209,7 @@ def vocab_lines_swapped(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="vocab")
 def vocab_line_moved(target: Target, choose: Random) -> str:
     """A line moves to the end: every id after it is one less."""
-    lines = read_vocab_lines(target)
+    lines = _read_vocab_lines(target)
     index = choose.randrange(SPECIAL, len(lines) // 2)
     lines.append(lines.pop(index))
     write_vocab(target, lines)
@@ -219,7 +219,7 @@ def vocab_line_moved(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="vocab")
 def vocab_marks_lost(target: Target, choose: Random) -> str:
     """A piece inside a word has lost its ##."""
-    lines = read_vocab_lines(target)
+    lines = _read_vocab_lines(target)
     rest = set(lines)
     pieces = [
         i
@@ -235,7 +235,7 @@ def vocab_marks_lost(target: Target, choose: Random) -> str:
 @kind("tokenizer", stages="vocab")
 def vocab_line_decomposed(target: Target, choose: Random) -> str:
     """A line has a character that looks the same: an invisible one was added."""
-    lines = read_vocab_lines(target)
+    lines = _read_vocab_lines(target)
     index = choose.randrange(SPECIAL, len(lines))
     lines[index] += "\u200b".encode()
     write_vocab(target, lines)

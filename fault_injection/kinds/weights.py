@@ -11,7 +11,7 @@ from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 
 
-def is_float32(clean: CleanBundle) -> bool:
+def _is_float32(clean: CleanBundle) -> bool:
     """Returns whether weights are stored in float32."""
     return clean.dtype == "float32"
 
@@ -31,7 +31,7 @@ def nan_weight(target: Target, choose: Random) -> str:
 def float16_overflow(target: Target, choose: Random) -> str:
     """A matrix with a value beyond float16's range is stored as float16: the value is infinite."""
     (name,) = target.weights.names("/word_embeddings")
-    target.weights.arrays[name] = narrowed = to_float16(target.weights.arrays[name])
+    target.weights.arrays[name] = narrowed = _to_float16(target.weights.arrays[name])
     entry = {"quantization": {"dtype": "float16", "original_dtype": "float32"}}
     target.weights.spec(name).update(entry)
     target.weights.write()
@@ -44,12 +44,12 @@ def infinite_weight(target: Target, choose: Random) -> str:
     name = choose.choice(target.weights.names("/kernel", dims=2))
     values = target.weights.arrays[name]
     index = int(np.argmax(np.abs(values)))
-    values.reshape(-1)[index] = to_float16(np.float32(70000.0))
+    values.reshape(-1)[index] = _to_float16(np.float32(70000.0))
     target.weights.write()
     return f"{short_name(name)}[{index}] became infinite"
 
 
-def to_float16(value: "np.typing.ArrayLike") -> np.typing.NDArray[np.float16]:
+def _to_float16(value: "np.typing.ArrayLike") -> np.typing.NDArray[np.float16]:
     """Converts to float16, without a warning for values that overflow."""
     with np.errstate(over="ignore"):
         return np.asarray(value).astype("<f2")
@@ -73,7 +73,7 @@ def norm_weights_lost(target: Target, choose: Random) -> str:
     return f"{short_name(name)} became ones"
 
 
-@kind("bundle", stages="weights", fits=is_float32)
+@kind("bundle", stages="weights", fits=_is_float32)
 def rounded_to_bfloat16(target: Target, choose: Random) -> str:
     """Every float32 is rounded to its upper 16 bits, to nearest even."""
     for name in target.weights.names():
@@ -100,51 +100,51 @@ FLOATS = {"float32": (np.uint32, 23, 8), "float16": (np.uint16, 10, 5)}
 """By dtype: the integer dtype of its bits, and the bits of mantissa and exponent."""
 
 
-def is_float(clean: CleanBundle) -> bool:
+def _is_float(clean: CleanBundle) -> bool:
     """Returns whether the matrices are stored as floats."""
     return clean.dtype in FLOATS
 
 
-def is_code(clean: CleanBundle) -> bool:
+def _is_code(clean: CleanBundle) -> bool:
     """Returns whether the matrices are stored as quantised codes."""
-    return not is_float(clean)
+    return not _is_float(clean)
 
 
-@kind("bundle", stages="weights", fits=is_float)
+@kind("bundle", stages="weights", fits=_is_float)
 def exponent_bit(target: Target, choose: Random) -> str:
     """One bit of a weight's exponent is flipped."""
     _, mantissa, exponent = FLOATS[target.clean.dtype]
-    return flip_matrix_bit(target, choose, mantissa + choose.randrange(exponent))
+    return _flip_matrix_bit(target, choose, mantissa + choose.randrange(exponent))
 
 
-@kind("bundle", stages="weights", fits=is_float)
+@kind("bundle", stages="weights", fits=_is_float)
 def sign_bit(target: Target, choose: Random) -> str:
     """A weight has the other sign."""
     _, mantissa, exponent = FLOATS[target.clean.dtype]
-    return flip_matrix_bit(target, choose, mantissa + exponent)
+    return _flip_matrix_bit(target, choose, mantissa + exponent)
 
 
-@kind("bundle", stages="weights", fits=is_float)
+@kind("bundle", stages="weights", fits=_is_float)
 def mantissa_bit(target: Target, choose: Random) -> str:
     """The highest bit of a weight's mantissa is flipped."""
     _, mantissa, _ = FLOATS[target.clean.dtype]
-    return flip_matrix_bit(target, choose, mantissa - 1)
+    return _flip_matrix_bit(target, choose, mantissa - 1)
 
 
-@kind("bundle", stages="weights", fits=is_code)
+@kind("bundle", stages="weights", fits=_is_code)
 def code_bit(target: Target, choose: Random) -> str:
     """The highest bit of a quantised weight's code is flipped."""
-    name = choose_matrix(target, choose, codes=True)
+    name = _choose_matrix(target, choose, codes=True)
     bits = target.weights.arrays[name].dtype.itemsize * 8
-    return flip_value_bit(target, name, choose, bits - 1)
+    return _flip_value_bit(target, name, choose, bits - 1)
 
 
-def flip_matrix_bit(target: Target, choose: Random, bit: int) -> str:
+def _flip_matrix_bit(target: Target, choose: Random, bit: int) -> str:
     """Flips a bit of a random matrix that is stored in the bundle's own dtype."""
-    return flip_value_bit(target, choose_matrix(target, choose, codes=False), choose, bit)
+    return _flip_value_bit(target, _choose_matrix(target, choose, codes=False), choose, bit)
 
 
-def choose_matrix(target: Target, choose: Random, codes: bool) -> str:
+def _choose_matrix(target: Target, choose: Random, codes: bool) -> str:
     """Chooses a matrix, of codes or of the bundle's own dtype."""
     arrays = target.weights.arrays
     names = target.weights.names(dims=2)
@@ -157,7 +157,7 @@ def choose_matrix(target: Target, choose: Random, codes: bool) -> str:
     return choose.choice(wanted)
 
 
-def flip_value_bit(target: Target, name: str, choose: Random, bit: int) -> str:
+def _flip_value_bit(target: Target, name: str, choose: Random, bit: int) -> str:
     """Flips a bit of one value that is not 0, so that its sign matters.
 
     Args:
@@ -189,7 +189,7 @@ def layers_swapped(target: Target, choose: Random) -> str:
     """All weights of two layers are swapped."""
     first, second = choose.sample(range(target.clean.source.layers), 2)
     for name in target.weights.names(f"/layer_{first}/"):
-        swap_weights(target.weights, name, name.replace(f"/layer_{first}/", f"/layer_{second}/"))
+        _swap_weights(target.weights, name, name.replace(f"/layer_{first}/", f"/layer_{second}/"))
     target.weights.write()
     return f"layers {first} and {second} swapped"
 
@@ -199,7 +199,7 @@ def matrices_swapped(target: Target, choose: Random) -> str:
     """Two of query, key and value are swapped in a layer."""
     first, second = choose.sample(("query", "key", "value"), 2)
     name = choose.choice(target.weights.names(f"/{first}/kernel"))
-    swap_weights(target.weights, name, name.replace(first, second))
+    _swap_weights(target.weights, name, name.replace(first, second))
     target.weights.write()
     return f"{short_name(name)} and {second}'s swapped"
 
@@ -239,7 +239,7 @@ def words_shifted(target: Target, choose: Random) -> str:
 def scale_and_shift_swapped(target: Target, choose: Random) -> str:
     """A normalisation's scale and shift are swapped."""
     name = choose.choice(target.weights.names("/gamma"))
-    swap_weights(target.weights, name, name.replace("/gamma", "/beta"))
+    _swap_weights(target.weights, name, name.replace("/gamma", "/beta"))
     target.weights.write()
     return f"{short_name(name)} and beta swapped"
 
@@ -260,7 +260,7 @@ def stale_bundle(target: Target, choose: Random) -> str:
     return f"weights of {other.name}"
 
 
-def swap_weights(weights: Weights, first: str, second: str) -> None:
+def _swap_weights(weights: Weights, first: str, second: str) -> None:
     """Swaps two weights of equal shape, with their scales."""
     assert first != second
     arrays = weights.arrays
@@ -275,15 +275,15 @@ def swap_weights(weights: Weights, first: str, second: str) -> None:
 # Files: scales, shards, byte order.
 
 
-def is_quantised(clean: CleanBundle) -> bool:
+def _is_quantised(clean: CleanBundle) -> bool:
     """Returns whether the matrices are quantised."""
     return clean.dtype in ("uint16", "uint8")
 
 
-@kind("bundle", stages="weights", fits=is_quantised)
+@kind("bundle", stages="weights", fits=_is_quantised)
 def scale_off(target: Target, choose: Random) -> str:
     """A quantised matrix has a scale for one step less, as if its codes went to 256 and not 255."""
-    spec = choose_quantised_weight(target, choose)
+    spec = _choose_quantised_weight(target, choose)
     scheme = spec["quantization"]
     steps = 2 ** (8 if scheme["dtype"] == "uint8" else 16)
     before, scheme["scale"] = scheme["scale"], scheme["scale"] * (steps - 1) / steps
@@ -291,28 +291,28 @@ def scale_off(target: Target, choose: Random) -> str:
     return f"scale of {short_name(spec['name'])}: {before:g} became {scheme['scale']:g}"
 
 
-@kind("bundle", stages="weights", fits=is_quantised)
+@kind("bundle", stages="weights", fits=_is_quantised)
 def minimum_off(target: Target, choose: Random) -> str:
     """A quantised matrix begins one step too high."""
-    spec = choose_quantised_weight(target, choose)
+    spec = _choose_quantised_weight(target, choose)
     scheme = spec["quantization"]
     before, scheme["min"] = scheme["min"], scheme["min"] + scheme["scale"]
     target.weights.write()
     return f"minimum of {short_name(spec['name'])}: {before:g} became {scheme['min']:g}"
 
 
-def choose_quantised_weight(target: Target, choose: Random) -> dict[str, Any]:
+def _choose_quantised_weight(target: Target, choose: Random) -> dict[str, Any]:
     """Chooses a quantised weight; returns its entry in the manifest."""
     found = [spec for spec in target.weights.specs if "scale" in spec.get("quantization", {})]
     return choose.choice(found)
 
 
-def has_shards(clean: CleanBundle) -> bool:
+def _has_shards(clean: CleanBundle) -> bool:
     """Returns whether the weights are in more than one file."""
     return len(list(clean.path.glob("group1-shard*.bin"))) > 1
 
 
-@kind("bundle", stages="weights", fits=has_shards, times=2)
+@kind("bundle", stages="weights", fits=_has_shards, times=2)
 def shards_swapped(target: Target, choose: Random) -> str:
     """The shards are in the wrong order."""
     paths = target.weights.group["paths"]

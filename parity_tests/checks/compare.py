@@ -101,7 +101,7 @@ def ulp_histogram(node: Array, python: Array) -> tuple[int, ...]:
     >>> ulp_histogram(one, np.float32([1, 1 + 2**-23, 1 + 3 * 2**-23, -0.0]))[:4]
     (2, 1, 1, 0)
     """
-    distance = np.abs(ulp_rank(node) - ulp_rank(python)).ravel()
+    distance = np.abs(_ulp_rank(node) - _ulp_rank(python)).ravel()
     classes = np.zeros(distance.size, np.int64)
     apart = distance > 0
     classes[apart] = np.floor(np.log2(distance[apart])).astype(np.int64) + 1
@@ -109,7 +109,7 @@ def ulp_histogram(node: Array, python: Array) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
-def ulp_rank(values: Array) -> NDArray[np.int64]:
+def _ulp_rank(values: Array) -> NDArray[np.int64]:
     """Numbers all float32 values in order, so that neighbours differ by 1; both zeros are 0."""
     bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, np.int64(-(2**31)) - bits, bits)
@@ -156,11 +156,11 @@ def compare_names(node: Collection[str], python: Collection[str], where: str) ->
     if not python and not node:
         return make_problem("nothing", "nothing to compare", "at least one tensor", where)
     if set(node) != set(python):
-        return make_problem("names", join_names(node), join_names(python), where)
+        return make_problem("names", _join_names(node), _join_names(python), where)
     return None
 
 
-def join_names(names: Collection[str]) -> str:
+def _join_names(names: Collection[str]) -> str:
     """Returns sorted names as one text."""
     return ", ".join(sorted(names)) or "none"
 
@@ -174,11 +174,11 @@ def compare_arrays(node: Array, python: Array, budget: Budget, where: str) -> Co
         budget: the tolerance of the rule above.
         where: for the message, which adds the index of the worst element.
     """
-    problem = compare_dtype_and_shape(node, python, where) or compare_finite(node, python, where)
+    problem = compare_dtype_and_shape(node, python, where) or _compare_finite(node, python, where)
     if problem is not None:
         return Comparison(Measures(), problem)
     measures = Measures.between(node, python, budget)
-    return Comparison(measures, compare_values(node, python, budget, where))
+    return Comparison(measures, _compare_values(node, python, budget, where))
 
 
 def compare_dtype_and_shape(node: Array, python: Array, where: str) -> Problem | None:
@@ -192,7 +192,7 @@ def compare_dtype_and_shape(node: Array, python: Array, where: str) -> Problem |
     return None
 
 
-def compare_finite(node: Array, python: Array, where: str) -> Problem | None:
+def _compare_finite(node: Array, python: Array, where: str) -> Problem | None:
     """Reports NaN and infinities on either side, also where both have them."""
     for side, values in (("Node", node), ("Python", python)):
         bad = ~np.isfinite(values)
@@ -203,7 +203,7 @@ def compare_finite(node: Array, python: Array, where: str) -> Problem | None:
     return None
 
 
-def compare_values(node: Array, python: Array, budget: Budget, where: str) -> Problem | None:
+def _compare_values(node: Array, python: Array, budget: Budget, where: str) -> Problem | None:
     """Applies the rule in float64, where the difference of two float32 values is exact.
 
     Args:
@@ -220,11 +220,11 @@ def compare_values(node: Array, python: Array, budget: Budget, where: str) -> Pr
     # Integers are exact: the first difference says more than the largest.
     flat = int(np.argmax(outside if node.dtype.kind in "iu" else delta - allowed))
     index = tuple(int(i) for i in np.unravel_index(flat, node.shape))
-    expected = f"{python[index]}{format_tolerance(budget)}"
+    expected = f"{python[index]}{_format_tolerance(budget)}"
     return make_problem("values", node[index], expected, f"{where} at {list(index)}")
 
 
-def format_tolerance(budget: Budget) -> str:
+def _format_tolerance(budget: Budget) -> str:
     """Returns the budget as in `0.5 ± 1e-05`; "" where it is exact."""
     if budget.atol == budget.rtol == 0:
         return ""

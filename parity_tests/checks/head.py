@@ -50,7 +50,7 @@ class Head:
             weights = tuple(
                 array
                 for group in document["weightsManifest"]
-                for array in read_weight_group(group, directory)
+                for array in _read_weight_group(group, directory)
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{directory} is no classifier this can read: {error}") from None
@@ -181,7 +181,7 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
-def read_weight_group(group: dict[str, Any], directory: Path) -> list[Array]:
+def _read_weight_group(group: dict[str, Any], directory: Path) -> list[Array]:
     """Reads the arrays of one group of a TF.js weights manifest, in its order.
 
     Raises:
@@ -225,7 +225,7 @@ def judge_golden_answers(
     """
     assert side.classifier is not None, "a classifier is needed"
     description = read_classifier(side.classifier)
-    golden = sorted(description.get("golden", []), key=text_length)[:count]
+    golden = sorted(description.get("golden", []), key=_text_length)[:count]
     texts = [(g.get("text", g.get("sentence1")), g.get("sentence2")) for g in golden]
     expected = np.array([g["probabilities"] for g in golden], np.float32)
     labels = [g["label"] for g in golden]
@@ -265,6 +265,6 @@ def judge_golden_answers(
     return [numbers, words]
 
 
-def text_length(golden: dict[str, Any]) -> int:
+def _text_length(golden: dict[str, Any]) -> int:
     """Returns the characters of a golden text, or of its pair."""
     return sum(len(golden.get(name, "")) for name in ("text", "sentence1", "sentence2"))

@@ -53,8 +53,8 @@ def judge_invariances(
     for name in VARIANTS:
         if ("added", 0) in python.batches and (name, 0) in python.batches:
             row = StageRow(backend, name, STAGE, widest_budget(budgets, python.outputs()))
-            compare_variant(row, node.batches.get((name, 0), {}), python.batches[name, 0], budgets)
-            rows.append(settle_row(row))
+            _compare_variant(row, node.batches.get((name, 0), {}), python.batches[name, 0], budgets)
+            rows.append(_settle_row(row))
     pairs: dict[int, Feeds] = {
         number: batch for (special, number), batch in node.batches.items() if special == "pairs"
     }
@@ -64,8 +64,8 @@ def judge_invariances(
         row = StageRow(
             backend, claim, STAGE, EXACT if exact else widest_budget(budgets, python.outputs())
         )
-        compare_pair(row, claim, pairs, mask, None if exact else budgets)
-        rows.append(settle_row(row))
+        _compare_pair(row, claim, pairs, mask, None if exact else budgets)
+        rows.append(_settle_row(row))
     return rows
 
 
@@ -74,7 +74,7 @@ def widest_budget(budgets: Budgets, outputs: list[str]) -> Budget:
     return max((budgets.for_stage(name) for name in outputs), key=lambda b: b.atol, default=EXACT)
 
 
-def compare_variant(row: StageRow, node: Feeds, python: Feeds, budgets: Budgets) -> None:
+def _compare_variant(row: StageRow, node: Feeds, python: Feeds, budgets: Budgets) -> None:
     """Compares every output at the positions that the variant's mask shows.
 
     Args:
@@ -97,10 +97,10 @@ def compare_variant(row: StageRow, node: Feeds, python: Feeds, budgets: Budgets)
                 continue
             for index, mask in enumerate(python["attention_mask"]):
                 budget = budgets.for_stage(name)
-                compare_visible(row, name, node[name][index], expected[index], mask, index, budget)
+                _compare_visible(row, name, node[name][index], expected[index], mask, index, budget)
 
 
-def compare_pair(
+def _compare_pair(
     row: StageRow,
     claim: str,
     pairs: dict[int, Feeds],
@@ -116,8 +116,8 @@ def compare_pair(
         mask: int32[texts, sequence] of the batch on the right.
         budgets: None where the two must be equal.
     """
-    right = outputs_of_side(pairs[0], claim, "right")
-    lefts = {number: outputs_of_side(batch, claim, "left") for number, batch in pairs.items()}
+    right = _outputs_of_side(pairs[0], claim, "right")
+    lefts = {number: _outputs_of_side(batch, claim, "left") for number, batch in pairs.items()}
     lefts = {number: answers for number, answers in lefts.items() if answers}
     for number, left in lefts.items():
         missing = compare_names(left, right, f"{claim}, {row.backend}")
@@ -127,23 +127,23 @@ def compare_pair(
         for name, expected in right.items():
             budget = EXACT if budgets is None else budgets.for_stage(name)
             if claim == "tensors" or mask is None:
-                compare_visible(row, name, left[name], expected, None, 0, budget)
+                _compare_visible(row, name, left[name], expected, None, 0, budget)
             elif claim == "alone":
                 one = left[name][0]
-                compare_text(row, name, one, expected[number], mask[number], number, budget)
+                _compare_text(row, name, one, expected[number], mask[number], number, budget)
             else:
                 got = left[name][::-1] if claim == "reordered" else left[name]
                 for index, shown in enumerate(mask):
-                    compare_text(row, name, got[index], expected[index], shown, index, budget)
+                    _compare_text(row, name, got[index], expected[index], shown, index, budget)
 
 
-def outputs_of_side(batch: Feeds, claim: str, side: str) -> dict[str, NDArray[Any]]:
+def _outputs_of_side(batch: Feeds, claim: str, side: str) -> dict[str, NDArray[Any]]:
     """Returns one side of a claim: outputs by name."""
     front = f"{claim}/{side}/"
     return {n.removeprefix(front): v for n, v in batch.items() if n.startswith(front)}
 
 
-def compare_text(
+def _compare_text(
     row: StageRow,
     name: str,
     left: NDArray[Any],
@@ -167,10 +167,10 @@ def compare_text(
     by_position = right.ndim > 1 and right.shape[0] == len(mask)
     if by_position:
         left, right, mask = left[:length], right[:length], mask[:length]
-    compare_visible(row, name, left, right, mask if by_position else None, text, budget)
+    _compare_visible(row, name, left, right, mask if by_position else None, text, budget)
 
 
-def compare_visible(
+def _compare_visible(
     row: StageRow,
     name: str,
     got: NDArray[Any],
@@ -200,7 +200,7 @@ def compare_visible(
         row.add_problem(result.problem, {text})
 
 
-def settle_row(row: StageRow) -> StageRow:
+def _settle_row(row: StageRow) -> StageRow:
     """Sets the row's status; a row that compared nothing has drifted."""
     if row.measures.compared == 0 and not row.problems:
         where = f"{row.special}, {row.backend}"

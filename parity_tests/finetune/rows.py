@@ -90,8 +90,8 @@ def markdown_table(rows: list[FinetuneRow]) -> str:
     lines = [HEAD, *map(row_cells, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     rule = tuple(("-" if i < TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
-    shown = [f"| {' | '.join(align_cells(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
-    return "\n".join([*shown, *filter(None, map(row_note, rows))])
+    shown = [f"| {' | '.join(_align_cells(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
+    return "\n".join([*shown, *filter(None, map(_row_note, rows))])
 
 
 def row_cells(row: FinetuneRow) -> tuple[str, ...]:
@@ -111,13 +111,13 @@ def row_cells(row: FinetuneRow) -> tuple[str, ...]:
     )
 
 
-def align_cells(line: tuple[str, ...], widths: list[int]) -> list[str]:
+def _align_cells(line: tuple[str, ...], widths: list[int]) -> list[str]:
     """Aligns text to the left, numbers to the right."""
     pairs = enumerate(zip(line, widths, strict=True))
     return [c.ljust(w) if i < TEXT_COLUMNS else c.rjust(w) for i, (c, w) in pairs]
 
 
-def row_note(row: FinetuneRow) -> str:
+def _row_note(row: FinetuneRow) -> str:
     """Returns the note of a row, or ""."""
     text = ""
     if row.missing:

@@ -44,11 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trainable", action="store_true", help="update the encoder too")
     parser.add_argument("--save", type=Path, help="write saved_model and texts.safetensors here")
     options = parser.parse_args(arguments)
-    print(json.dumps(run_experiment(options)))
+    print(json.dumps(_run_experiment(options)))
     return 0
 
 
-def run_experiment(options: argparse.Namespace) -> dict[str, Any]:
+def _run_experiment(options: argparse.Namespace) -> dict[str, Any]:
     """Runs the experiment from its files; returns the output, empty where it only saves."""
     encoder = load_model(options.model)
     tokenizer = make_tokenizer(TokenizerSource(model=options.tokenizer_model))
@@ -69,7 +69,7 @@ def run_experiment(options: argparse.Namespace) -> dict[str, Any]:
         )
         return {}
     before = network.weights()
-    output = train_epochs(network, train, dev, order, dev_order)
+    output = _train_epochs(network, train, dev, order, dev_order)
     moved = [name for name, now in network.weights().items() if (now != before[name]).any()]
     check_moved_weights(moved, options.trainable)
     return output | {
@@ -78,7 +78,7 @@ def run_experiment(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def train_epochs(
+def _train_epochs(
     network: Network, train: Texts, dev: Texts, order: texts.Array, dev_order: texts.Array
 ) -> dict[str, Any]:
     """Trains for all epochs, with the dev accuracy after each.
@@ -96,7 +96,7 @@ def train_epochs(
         start = time.perf_counter()
         for rows in batches:
             losses.append(float(network.train(*train.batch(rows))["loss"]))
-        right = sum(count_right(network, *dev.batch(rows)) for rows in dev_order)
+        right = sum(_count_right(network, *dev.batch(rows)) for rows in dev_order)
         seconds = time.perf_counter() - start
         loss = float(np.mean(losses[-len(batches) :]))
         accuracy = right / len(dev.labels)
@@ -106,7 +106,7 @@ def train_epochs(
     return {"history": history, "losses": losses}
 
 
-def count_right(network: Network, ids: dict[str, Any], labels: texts.Array) -> int:
+def _count_right(network: Network, ids: dict[str, Any], labels: texts.Array) -> int:
     """Counts the texts of a batch that get their own label."""
     probabilities = network.infer(ids)["probabilities"].numpy()
     return int((probabilities.argmax(axis=1) == labels).sum())

@@ -24,21 +24,21 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
         suite.set("tests", str(len(rows)))
         suite.set("failures", str(off))
         for row in rows:
-            add_row_case(suite, row, result["failures"])
-    add_stored_parts(suites, result["still"])
+            _add_row_case(suite, row, result["failures"])
+    _add_stored_parts(suites, result["still"])
     if result["tokenizers"] is not None:
-        add_tokenizers(suites, result["tokenizers"]["rows"])
+        _add_tokenizers(suites, result["tokenizers"]["rows"])
     if result["training"] is not None:
-        add_training(suites, result["training"])
+        _add_training(suites, result["training"])
     for element in suites.iter():
         # Names of outputs and nodes come from outside too.
         for name, value in element.attrib.items():
-            element.set(name, clean_line(value))
+            element.set(name, _clean_line(value))
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def add_row_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
+def _add_row_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
     """Adds one row; its failure has the messages.
 
     Args:
@@ -54,11 +54,11 @@ def add_row_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str
         return
     messages = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
     failure = ET.SubElement(case, "failure", type=row["status"])
-    failure.set("message", clean_line(messages[0] if messages else "drift"))
-    failure.text = "\n".join(map(clean_line, messages))
+    failure.set("message", _clean_line(messages[0] if messages else "drift"))
+    failure.text = "\n".join(map(_clean_line, messages))
 
 
-def add_stored_parts(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
+def _add_stored_parts(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
     """Adds a case for each stored part; skipped where the source has nothing to compare with."""
     suite = ET.SubElement(suites, "testsuite", name="parity.still", tests=str(len(parts)))
     statuses = [part["status"] for part in parts.values()]
@@ -67,15 +67,15 @@ def add_stored_parts(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> No
     for stage, part in parts.items():
         case = ET.SubElement(suite, "testcase", classname="parity.still", name=stage)
         if part["status"] == "drift":
-            messages = [clean_line(message) for message in part["failures"]]
+            messages = [_clean_line(message) for message in part["failures"]]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
         elif part["status"] == "none":
             message = part.get("note") or "the source has none"
-            ET.SubElement(case, "skipped", message=clean_line(message))
+            ET.SubElement(case, "skipped", message=_clean_line(message))
 
 
-def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
+def _add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
     """Adds the tokenizer proof: a case for each tokenizer and group of texts."""
     suite = ET.SubElement(suites, "testsuite", name="parity.tokenizers", tests=str(len(rows)))
     suite.set("failures", str(sum(row["different"] > 0 for row in rows)))
@@ -84,20 +84,20 @@ def add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
         case.set("name", row["group"])
         if row["different"]:
             messages = [
-                clean_line(describe_difference(difference)) for difference in row["differences"]
+                _clean_line(describe_difference(difference)) for difference in row["differences"]
             ]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
 
 
-def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
+def _add_training(suites: ET.Element, training: dict[str, Any]) -> None:
     """Adds the head's training: a case for each quantity of each backend and of Keras."""
     suite = ET.SubElement(suites, "testsuite", name="parity.training")
     sides = training["backends"] | ({"python": training["python"]} if training["python"] else {})
     rows = [(name, row) for name, side in sides.items() for row in side["quantities"]]
     if training["status"] == "none":
         case = ET.SubElement(suite, "testcase", classname="parity.training", name="training")
-        ET.SubElement(case, "skipped", message=clean_line(training["message"]))
+        ET.SubElement(case, "skipped", message=_clean_line(training["message"]))
     suite.set("tests", str(len(suite) + len(rows)))
     suite.set("skipped", str(len(suite)))
     suite.set("failures", str(sum(row["status"] != "pass" for _, row in rows)))
@@ -106,10 +106,10 @@ def add_training(suites: ET.Element, training: dict[str, Any]) -> None:
         case.set("name", row["quantity"])
         if row["status"] != "pass":
             failure = ET.SubElement(case, "failure", type="drift")
-            failure.set("message", clean_line(row["message"]))
+            failure.set("message", _clean_line(row["message"]))
 
 
-def clean_line(text: str) -> str:
+def _clean_line(text: str) -> str:
     """Returns a line without characters that XML cannot have or that control a terminal."""
     return NO_CHARACTER.sub("\ufffd", printable_line(text, longest=None))
 
@@ -135,7 +135,7 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
                 f"{fence_code(table)}\n"
             )
     if result["verdict"] == "pass":
-        return [workflow_command("notice", "parity", "Node gives what Python gives")]
+        return [_workflow_command("notice", "parity", "Node gives what Python gives")]
     stored = [
         (stage, message)
         for stage, part in result["still"].items()
@@ -146,19 +146,21 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
     flow += [("training", message) for message in (result["training"] or {}).get("failures", [])]
     first = f"the first stage that is off is {result['first_stage_off']}"
     lines = [("parity", first), *stored, *flow]
-    return [workflow_command("error", stage, message) for stage, message in lines[:MAX_ANNOTATIONS]]
+    return [
+        _workflow_command("error", stage, message) for stage, message in lines[:MAX_ANNOTATIONS]
+    ]
 
 
-def workflow_command(level: str, title: str, message: str) -> str:
+def _workflow_command(level: str, title: str, message: str) -> str:
     """Returns one workflow command.
 
-    >>> workflow_command("error", "layer_0/output: off", "50 %")
+    >>> _workflow_command("error", "layer_0/output: off", "50 %")
     '::error title=layer_0/output%3A off::50 %25'
     """
-    name = escape_command(printable(title)).replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={name}::{escape_command(printable(message))}"
+    name = _escape_command(printable(title)).replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={name}::{_escape_command(printable(message))}"
 
 
-def escape_command(text: str) -> str:
+def _escape_command(text: str) -> str:
     """Percent-encodes the characters that a workflow command cannot have."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

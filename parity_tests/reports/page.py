@@ -18,7 +18,7 @@ SCHEMA = "bert-bridge/parity-matrix"
 SCHEMA_VERSION = 1
 
 
-def share_cells(result: dict[str, Any]) -> list[dict[str, Any]]:
+def _share_cells(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Returns `backend`, `status` and `share` (a phrase) for each backend of one result.
 
     The share is the largest part of its budget that any row used.
@@ -46,7 +46,7 @@ def matrix_document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]
             "weight_dtype": result["bundle"]["weight_dtype"],
             "verdict": result["verdict"],
             "first_stage_off": result["first_stage_off"],
-            "backends": {cell["backend"]: cell for cell in share_cells(result)},
+            "backends": {cell["backend"]: cell for cell in _share_cells(result)},
             "report": path,
         }
         for result, path in results
@@ -92,10 +92,10 @@ def write_report_page(path: Path, result: dict[str, Any]) -> None:
         .render(
             result=result,
             backends=list(dict.fromkeys(row["backend"] for row in rows)),
-            counts=texts_per_backend(result),
+            counts=_texts_per_backend(result),
             units=UNITS,
             claim_texts=CLAIM_TEXTS,
-            shares=share_cells(result),
+            shares=_share_cells(result),
             plain=[row for row in rows if row not in inside and row not in invariance_rows],
             inside=inside,
             inside_off=any(row["status"] == "drift" for row in inside),
@@ -106,20 +106,20 @@ def write_report_page(path: Path, result: dict[str, Any]) -> None:
             training=training,
             # Made by this program: it has no text from outside.
             training_svg=Markup(training["svg"]) if training else "",
-            training_sides=training_sides(training),
+            training_sides=_training_sides(training),
             panels=plots.stage_panels(result),
             equal_marks=any(
                 p["max_abs"] == 0 for panel in plots.stage_panels(result) for p in panel["marks"]
             ),
             size={"w": plots.WIDTH, "h": plots.HEIGHT, "left": plots.LEFT, "right": plots.RIGHT}
             | {"top": plots.TOP, "bottom": plots.BOTTOM},
-            worst=worst_texts(result),
+            worst=_worst_texts(result),
             failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[
                 :MAX_FAILURES
             ],
             describe_difference=describe_difference,
-            tokenizers=lines_by_tokenizer(result["tokenizers"]),
-            origins=budget_origins(result),
+            tokenizers=_lines_by_tokenizer(result["tokenizers"]),
+            origins=_budget_origins(result),
         )
     )
     path.write_text(page + "\n", encoding="utf-8")
@@ -141,7 +141,7 @@ def template_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
-        finalize=escape_controls,
+        finalize=_escape_controls,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -150,14 +150,14 @@ def template_environment() -> Environment:
     return environment
 
 
-def escape_controls(value: Any) -> Any:
+def _escape_controls(value: Any) -> Any:
     """Escapes control characters and changes of direction in a text from outside."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return "\n".join(printable(line, longest=None) for line in value.split("\n"))
 
 
-def texts_per_backend(result: dict[str, Any]) -> list[tuple[str, int]]:
+def _texts_per_backend(result: dict[str, Any]) -> list[tuple[str, int]]:
     """Returns how many texts each backend was compared on."""
     texts: dict[str, int] = {}
     for row in result["rows"]:
@@ -165,7 +165,7 @@ def texts_per_backend(result: dict[str, Any]) -> list[tuple[str, int]]:
     return list(texts.items())
 
 
-def lines_by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _lines_by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Returns one line for each tokenizer: texts, texts that differ, and differences."""
     lines: dict[str, dict[str, Any]] = {}
     for row in tokenizers["rows"] if tokenizers else []:
@@ -177,7 +177,7 @@ def lines_by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]
     return list(lines.values())
 
 
-def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
+def _worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Returns the texts that used most of their budget, each once."""
     atol = {row["stage"]: row["budget"]["atol"] for row in result["rows"]}
     share: dict[int, dict[str, Any]] = {}
@@ -192,14 +192,14 @@ def worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [point | texts[point["case"]] for point in ranked[:MAX_WORST_TEXTS]]
 
 
-def training_sides(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+def _training_sides(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
     """Returns each side of the head's training with its result, Keras last."""
     if training is None or training["python"] is None:
         return []
     return [*training["backends"].items(), ("Keras", training["python"])]
 
 
-def budget_origins(result: dict[str, Any]) -> list[tuple[str, str]]:
+def _budget_origins(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns the stages and the origin of their budget, each origin once.
 
     Taps have theirs in the table, as the title of the budget.

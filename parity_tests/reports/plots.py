@@ -23,11 +23,11 @@ def stage_panels(result: dict[str, Any]) -> list[dict[str, Any]]:
     )
     texts = {text["case"]: text for text in result["cases"]["texts"]}
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    drawn = [stage_panel(result, stage, texts, backends) for stage in stages]
+    drawn = [_stage_panel(result, stage, texts, backends) for stage in stages]
     return [one for one in drawn if one["marks"]]
 
 
-def stage_panel(
+def _stage_panel(
     result: dict[str, Any], stage: str, texts: dict[int, Any], backends: list[str]
 ) -> dict[str, Any]:
     """Computes ticks, budget line and marks of one stage, in the panel's units.
@@ -99,7 +99,7 @@ MAX_LABELS = 12
 Plot = dict[str, Any]
 
 
-def plot_frame() -> Plot:
+def _plot_frame() -> Plot:
     """Returns the size of a plot and its edges."""
     return {
         "w": PROFILE_WIDTH,
@@ -157,10 +157,10 @@ def layer_plot(result: dict[str, Any]) -> Plot | None:
         }
         for row in rows
     ]
-    firsts = {axis_group(stage): i for i, stage in reversed(list(enumerate(stages)))}
+    firsts = {_axis_group(stage): i for i, stage in reversed(list(enumerate(stages)))}
     step = math.ceil(len(firsts) / MAX_LABELS)
     ordered = sorted(firsts.items(), key=lambda item: item[1])
-    return plot_frame() | {
+    return _plot_frame() | {
         "marks": marks,
         "limit": up(1.0),
         "rows": [{"y": up(10.0**e), "label": f"{10.0**e:g}"} for e in range(LOWEST_POWER, top + 1)],
@@ -177,10 +177,10 @@ def budget_share(row: dict[str, Any]) -> float:
     return float(row["measures"]["smallest_atol"] / row["budget"]["atol"])
 
 
-def axis_group(stage: str) -> str:
+def _axis_group(stage: str) -> str:
     """Returns the label that a tap or output shares with its neighbours.
 
-    >>> [axis_group(stage) for stage in ("embeddings", "layer_3/context", "pooled_output")]
+    >>> [_axis_group(stage) for stage in ("embeddings", "layer_3/context", "pooled_output")]
     ['input', 'layer 3', 'outputs']
     """
     if stage == "embeddings":
@@ -192,7 +192,7 @@ def axis_group(stage: str) -> str:
 def ulp_plot(result: dict[str, Any]) -> Plot | None:
     """Computes the bars of the outputs' distances by backend; None without distances."""
     backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    counts = {backend: output_ulp_counts(result, backend) for backend in backends}
+    counts = {backend: _output_ulp_counts(result, backend) for backend in backends}
     totals = {backend: sum(classes) for backend, classes in counts.items()}
     if not any(totals.values()):
         return None
@@ -210,7 +210,7 @@ def ulp_plot(result: dict[str, Any]) -> Plot | None:
         for i, count in enumerate(classes[: last + 1]):
             height = up(count / totals[backend]) if totals[backend] else 0.0
             title = (
-                f"{backend}, {ulp_class_label(i)} apart: {count:,} of {totals[backend]:,} values"
+                f"{backend}, {_ulp_class_label(i)} apart: {count:,} of {totals[backend]:,} values"
             )
             x = round(PROFILE_LEFT + i * bar_width + bar_width * 0.1 + number * thick, 1)
             bars.append(
@@ -222,21 +222,21 @@ def ulp_plot(result: dict[str, Any]) -> Plot | None:
                 | {"h": height, "series": number % 4, "title": title}
             )
     steps = [top * i / 4 for i in range(5)]
-    return plot_frame() | {
+    return _plot_frame() | {
         "bars": bars,
         "rows": [
             {"y": PROFILE_HEIGHT - PROFILE_BOTTOM - up(s), "label": f"{100 * s:.3g} %"}
             for s in steps
         ],
         "columns": [
-            {"x": round(PROFILE_LEFT + (i + 0.5) * bar_width, 1), "label": ulp_class_label(i)}
+            {"x": round(PROFILE_LEFT + (i + 0.5) * bar_width, 1), "label": _ulp_class_label(i)}
             for i in range(last + 1)
             if last < 16 or i % 2 == 0
         ],
     }
 
 
-def output_ulp_counts(result: dict[str, Any], backend: str) -> list[int]:
+def _output_ulp_counts(result: dict[str, Any], backend: str) -> list[int]:
     """Returns the counts of a backend's outputs, summed."""
     histograms = [
         row["measures"]["ulps"]
@@ -250,10 +250,10 @@ def output_ulp_counts(result: dict[str, Any], backend: str) -> list[int]:
     return [sum(column) for column in zip(*histograms, strict=True)] or [0]
 
 
-def ulp_class_label(number: int) -> str:
+def _ulp_class_label(number: int) -> str:
     """Returns the distances of a class.
 
-    >>> [ulp_class_label(number) for number in (0, 1, 2, 4, 11)]
+    >>> [_ulp_class_label(number) for number in (0, 1, 2, 4, 11)]
     ['0', '1', '2–3', '8–15', '≥2¹⁰']
     """
     if number < 2:

@@ -64,39 +64,39 @@ def report_document(
         training: the comparison of the head's training, None without one.
     """
     proven = {} if tokenizers is None else {"tokenizers": tokenizers["verdict"]}
-    off = find_first_stage_off(parts, proven, flow)
+    off = _find_first_stage_off(parts, proven, flow)
     if off is None and training is not None and training["status"] == "drift":
         off = TRAINING
     versions = flow.python.versions | {
-        k: v for run in flow.nodes.values() for k, v in node_versions(run)
+        k: v for run in flow.nodes.values() for k, v in _node_versions(run)
     }
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "verdict": "drift" if off or not flow.rows else "pass",
         "first_stage_off": off,
-        "bundle": bundle_entry(inputs.contract),
-        "source": source_entry(inputs),
+        "bundle": _bundle_entry(inputs.contract),
+        "source": _source_entry(inputs),
         "classifier": {
             "path": str(inputs.classifier) if inputs.classifier else None,
             "note": inputs.classifier_note,
         },
         "versions": versions,
-        "cases": {"count": len(picked), "texts": text_entries(picked, flow.python)},
+        "cases": {"count": len(picked), "texts": _text_entries(picked, flow.python)},
         "still": parts,
-        "storage": [row_entry(row) for row in flow.storage],
+        "storage": [_row_entry(row) for row in flow.storage],
         "tokenizers": tokenizers,
-        "rows": [row_entry(row) for row in flow.rows],
+        "rows": [_row_entry(row) for row in flow.rows],
         "left_out": flow.left_out,
         "problem": flow.problem,
-        "failures": [f for row in [*flow.storage, *flow.rows] for f in failure_entries(row)],
-        "points": [point for row in flow.rows for point in point_entries(row)],
-        "tokens": side_by_side(picked, flow),
+        "failures": [f for row in [*flow.storage, *flow.rows] for f in _failure_entries(row)],
+        "points": [point for row in flow.rows for point in _point_entries(row)],
+        "tokens": _side_by_side(picked, flow),
         "training": training,
     }
 
 
-def find_first_stage_off(
+def _find_first_stage_off(
     parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: FlowResult
 ) -> str | None:
     """Returns the first stage that drifted, in the order of the flow and not of the backends."""
@@ -116,7 +116,7 @@ def find_first_stage_off(
     return None if first is None else first.removeprefix(TAPS)
 
 
-def bundle_entry(contract: Contract) -> dict[str, Any]:
+def _bundle_entry(contract: Contract) -> dict[str, Any]:
     """Returns the entry `bundle`."""
     keys = ("name", "architecture", "trained", "weight_dtype", "padding", "max_length")
     return {"path": str(contract.path), "sha256": contract.sha256} | {
@@ -124,7 +124,7 @@ def bundle_entry(contract: Contract) -> dict[str, Any]:
     }
 
 
-def source_entry(inputs: ReportInputs) -> dict[str, Any]:
+def _source_entry(inputs: ReportInputs) -> dict[str, Any]:
     """Returns the entry `source`; whether the bundle is of this model is reported, not enforced."""
     here, promised = directory_sha256(inputs.model), inputs.contract.source_sha256()
     return {
@@ -138,12 +138,12 @@ def source_entry(inputs: ReportInputs) -> dict[str, Any]:
     }
 
 
-def node_versions(run: RunOutput) -> list[tuple[str, str]]:
+def _node_versions(run: RunOutput) -> list[tuple[str, str]]:
     """Returns the versions of a backend's run without the backend's name."""
     return [(name, version) for name, version in run.versions.items() if name != "backend"]
 
 
-def text_entries(picked: list[TextCase], python: RunOutput) -> list[dict[str, Any]]:
+def _text_entries(picked: list[TextCase], python: RunOutput) -> list[dict[str, Any]]:
     """Returns each text with its number of tokens in Python, without special tokens."""
     starts: dict[int, int] = {}
     rows = []
@@ -154,7 +154,7 @@ def text_entries(picked: list[TextCase], python: RunOutput) -> list[dict[str, An
     return rows
 
 
-def row_entry(row: StageRow) -> dict[str, Any]:
+def _row_entry(row: StageRow) -> dict[str, Any]:
     """Returns one row of the matrix."""
     measured = row.measures
     measures = {
@@ -182,7 +182,7 @@ def row_entry(row: StageRow) -> dict[str, Any]:
     }
 
 
-def failure_entries(row: StageRow) -> list[dict[str, Any]]:
+def _failure_entries(row: StageRow) -> list[dict[str, Any]]:
     """Returns the first failures of a row, in the order of the texts."""
     return [
         {
@@ -198,7 +198,7 @@ def failure_entries(row: StageRow) -> list[dict[str, Any]]:
     ]
 
 
-def point_entries(row: StageRow) -> list[dict[str, Any]]:
+def _point_entries(row: StageRow) -> list[dict[str, Any]]:
     """Returns the largest difference of each text, for the plot."""
     stage = row.stage.removeprefix(TAPS)
     head = {"backend": row.backend, "special_tokens": row.special, "stage": stage}
@@ -209,7 +209,7 @@ def point_entries(row: StageRow) -> list[dict[str, Any]]:
     ]
 
 
-def side_by_side(picked: list[TextCase], flow: FlowResult) -> list[dict[str, Any]]:
+def _side_by_side(picked: list[TextCase], flow: FlowResult) -> list[dict[str, Any]]:
     """Returns both sides' tokens of the first texts whose tokens differ."""
     entries = []
     for row in flow.rows:

@@ -59,8 +59,8 @@ def write_repro_folders(
             folder.mkdir(parents=True)
             message = part["failures"][0]
             failure = {"stage": stage, "message": message}
-            write_repro_json(
-                folder, rerun, failure, *stored_part_commands(stage, message, folder, rerun)
+            _write_repro_json(
+                folder, rerun, failure, *_stored_part_commands(stage, message, folder, rerun)
             )
             folders.append(folder)
     if folders:
@@ -69,11 +69,11 @@ def write_repro_folders(
     off = [row for row in rows if row.status == "drift" and row.special in SPECIALS and row.failing]
     for row in {row.backend: row for row in reversed(off)}.values():
         name = f"{row.backend}.{row.special}.{row.stage.removeprefix(TAPS)}".replace("/", ".")
-        folders.append(write_row_folder(replace(rerun, out=rerun.out / name), row, picked))
+        folders.append(_write_row_folder(replace(rerun, out=rerun.out / name), row, picked))
     return folders
 
 
-def write_row_folder(rerun: Rerun, row: StageRow, picked: list[TextCase]) -> Path:
+def _write_row_folder(rerun: Rerun, row: StageRow, picked: list[TextCase]) -> Path:
     """Writes the folder of one row's first failing text.
 
     Args:
@@ -106,7 +106,7 @@ def write_row_folder(rerun: Rerun, row: StageRow, picked: list[TextCase]) -> Pat
     failure |= {"special_tokens": row.special, "text": shown.text}
     failure |= {} if shown.pair is None else {"pair": shown.pair}
     failure["message"] = problem.message
-    write_repro_json(rerun.out, rerun, failure, *flow_commands(rerun, row, case or 0, problem))
+    _write_repro_json(rerun.out, rerun, failure, *_flow_commands(rerun, row, case or 0, problem))
     return rerun.out
 
 
@@ -137,23 +137,23 @@ def case_size(case: TextCase) -> int:
 
 def shorter_cases(case: TextCase) -> list[TextCase]:
     """Returns the case with pieces of its text; of a pair also of the second text, or of both."""
-    texts = [replace(case, text=piece) for piece in text_pieces(case.text)]
+    texts = [replace(case, text=piece) for piece in _text_pieces(case.text)]
     if case.pair is None:
         return texts
-    parts = text_pieces(case.pair)
+    parts = _text_pieces(case.pair)
     seconds = [replace(case, pair=piece) for piece in parts]
     both = [
         replace(case, text=one, pair=two)
-        for one, two in zip(text_pieces(case.text), parts, strict=False)
+        for one, two in zip(_text_pieces(case.text), parts, strict=False)
     ]
     mixed = zip_longest(both, texts, seconds)
     return [one for group in mixed for one in group if one is not None][:MAX_PIECES]
 
 
-def text_pieces(text: str) -> list[str]:
+def _text_pieces(text: str) -> list[str]:
     """Returns halves, quarters and so on of a text, down to single characters, each once.
 
-    >>> text_pieces("abcd")
+    >>> _text_pieces("abcd")
     ['ab', 'cd', 'a', 'b', 'c', 'd']
     """
     pieces: dict[str, None] = {}
@@ -164,7 +164,7 @@ def text_pieces(text: str) -> list[str]:
     return [piece for piece in pieces if piece.strip() and piece != text][:MAX_PIECES]
 
 
-def flow_commands(rerun: Rerun, row: StageRow, case: int, problem: Problem) -> tuple[str, str]:
+def _flow_commands(rerun: Rerun, row: StageRow, case: int, problem: Problem) -> tuple[str, str]:
     """Returns the commands that print the drifted value, in Python and in Node.
 
     Args:
@@ -179,10 +179,10 @@ def flow_commands(rerun: Rerun, row: StageRow, case: int, problem: Problem) -> t
     more = f"--cases {rerun.out / 'case.jsonl'}"
     if row.stage.startswith(TAPS):
         more += " --taps 0"
-    return runner_commands(rerun, f"{row.special}.b000.{name}[{index}]", row.backend, more)
+    return _runner_commands(rerun, f"{row.special}.b000.{name}[{index}]", row.backend, more)
 
 
-def stored_part_commands(stage: str, message: str, folder: Path, rerun: Rerun) -> tuple[str, str]:
+def _stored_part_commands(stage: str, message: str, folder: Path, rerun: Rerun) -> tuple[str, str]:
     """Returns the commands that print a stored part, in Python and in Node.
 
     Args:
@@ -195,7 +195,7 @@ def stored_part_commands(stage: str, message: str, folder: Path, rerun: Rerun) -
     if stage == "weights" and weight:
         cases.write_cases(folder / "case.jsonl", [TextCase(0, 0, "好")])
         show = f"weights/{weight[1]}[{weight[2].replace(' ', '')}]"
-        return runner_commands(rerun, show, "wasm", f"--cases {folder / 'case.jsonl'}")
+        return _runner_commands(rerun, show, "wasm", f"--cases {folder / 'case.jsonl'}")
     bundle, fresh = rerun.contract.path, rerun.reference.tokenizer or rerun.contract.path
     names = {"contract": "bundle.json", "tables": "tokenizer_tables.bin", "vocab": "vocab.txt"}
     name = names.get(stage, "model.json")
@@ -211,7 +211,7 @@ def stored_part_commands(stage: str, message: str, folder: Path, rerun: Rerun) -
     return f"python -c {shlex.quote(python)}", f"node -p {shlex.quote(node)}"
 
 
-def runner_commands(rerun: Rerun, show: str, backend: str, more: str) -> tuple[str, str]:
+def _runner_commands(rerun: Rerun, show: str, backend: str, more: str) -> tuple[str, str]:
     """Returns the commands of both runners for one value.
 
     Args:
@@ -233,7 +233,7 @@ def runner_commands(rerun: Rerun, show: str, backend: str, more: str) -> tuple[s
     return python, node
 
 
-def write_repro_json(
+def _write_repro_json(
     folder: Path, rerun: Rerun, failure: dict[str, Any], python: str, node: str
 ) -> None:
     """Writes `repro.json`.

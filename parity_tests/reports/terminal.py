@@ -20,16 +20,16 @@ EXACT = ("tokens", "ids", "label")
 def format_report(result: dict[str, Any]) -> str:
     """Returns the stored parts, a line for each row, the first failures, then the verdict."""
     lines = [
-        *note_lines(result),
-        *stored_part_lines(result["still"]),
-        *storage_lines(result["storage"]),
-        *tokenizer_lines(result["tokenizers"]),
-        *training_lines(result["training"]),
+        *_note_lines(result),
+        *_stored_part_lines(result["still"]),
+        *_storage_lines(result["storage"]),
+        *_tokenizer_lines(result["tokenizers"]),
+        *_training_lines(result["training"]),
         "",
-        *align_columns([HEAD, *map(row_cells, rows_to_show(result["rows"]))]),
+        *align_columns([HEAD, *map(row_cells, _rows_to_show(result["rows"]))]),
         "",
-        *summary_lines(result["rows"]),
-        *left_out_lines(result["left_out"]),
+        *_summary_lines(result["rows"]),
+        *_left_out_lines(result["left_out"]),
     ]
     if result["problem"]:
         lines.append(f"not run to its end: {result['problem']}")
@@ -37,10 +37,10 @@ def format_report(result: dict[str, Any]) -> str:
     lines += [failure["message"] for failure in firsts[:5]]
     if len(firsts) > 5:
         lines.append("… more in report.html")
-    return "\n".join([*lines, verdict_line(result)])
+    return "\n".join([*lines, _verdict_line(result)])
 
 
-def note_lines(result: dict[str, Any]) -> list[str]:
+def _note_lines(result: dict[str, Any]) -> list[str]:
     """Returns what was compared, and the notes."""
     bundle, source = result["bundle"], result["source"]
     lines = [f"bundle {bundle['name']} ({bundle['sha256'][:12]}), {bundle['weight_dtype']}"]
@@ -58,7 +58,7 @@ def note_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def stored_part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
+def _stored_part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
     """Returns the result of each stored part, with its first failures."""
     lines = []
     for stage, part in parts.items():
@@ -73,7 +73,7 @@ def stored_part_lines(parts: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def storage_lines(rows: list[dict[str, Any]]) -> list[str]:
+def _storage_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Returns what the weights' dtype costs."""
     measured = [row for row in rows if row["measures"]]
     if not measured:
@@ -84,7 +84,7 @@ def storage_lines(rows: list[dict[str, Any]]) -> list[str]:
     return [f"storage: the weights' dtype moves {worst['stage']} by {far:.2g}, {words} {allowed}"]
 
 
-def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
+def _tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
     """Returns the result of the tokenizer proof, in one line where all is equal."""
     if tokenizers is None:
         return ["tokenizers: not proven in this run"]
@@ -99,7 +99,7 @@ def tokenizer_lines(tokenizers: dict[str, Any] | None) -> list[str]:
     )
 
 
-def training_lines(training: dict[str, Any] | None) -> list[str]:
+def _training_lines(training: dict[str, Any] | None) -> list[str]:
     """Returns the result of the head's training, with its first failures."""
     if training is None:
         return ["training: not compared in this run"]
@@ -108,13 +108,13 @@ def training_lines(training: dict[str, Any] | None) -> list[str]:
     return [f"training: {training['message']}", *training["failures"][:2]]
 
 
-def rows_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _rows_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the rows with a line of their own: taps and invariances that hold have none."""
     quiet = [row for row in rows if row["inside"] or row["stage"] == STAGE]
     return [row for row in rows if row not in quiet or row["status"] == "drift"]
 
 
-def summary_lines(rows: list[dict[str, Any]]) -> list[str]:
+def _summary_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Returns a summary of taps and invariances for each backend."""
     lines = []
     for backend in dict.fromkeys(row["backend"] for row in rows):
@@ -126,7 +126,7 @@ def summary_lines(rows: list[dict[str, Any]]) -> list[str]:
             for part, name in ((inside, "taps inside the model"), (claims, "invariances"))
             if part
         ]
-        equal = bit_equality([row for row in own if row not in inside and row not in claims])
+        equal = _bit_equality([row for row in own if row not in inside and row not in claims])
         lines.append(f"{backend}: {', '.join([*words, *equal])}")
     return lines
 
@@ -145,7 +145,7 @@ def count_holding(rows: list[dict[str, Any]], name: str) -> str:
     return ", ".join(words)
 
 
-def left_out_lines(claims: dict[str, str]) -> list[str]:
+def _left_out_lines(claims: dict[str, str]) -> list[str]:
     """Returns the invariances that were not tested, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for claim, why in claims.items():
@@ -153,7 +153,7 @@ def left_out_lines(claims: dict[str, str]) -> list[str]:
     return [f"invariances left out: {', '.join(names)} ({why})" for why, names in reasons.items()]
 
 
-def bit_equality(rows: list[dict[str, Any]]) -> list[str]:
+def _bit_equality(rows: list[dict[str, Any]]) -> list[str]:
     """Says how many of the outputs' values are equal to the bit."""
     counts = [
         row["measures"]["ulps"]
@@ -210,7 +210,7 @@ def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def verdict_line(result: dict[str, Any]) -> str:
+def _verdict_line(result: dict[str, Any]) -> str:
     """Returns the verdict in one line."""
     if result["verdict"] == "pass":
         return "parity holds: Node gives what Python gives"

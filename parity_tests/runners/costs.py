@@ -94,7 +94,7 @@ def measure_costs(
         and 1 where it was measured in float64; and `float64.b<batch>.<special>`, float32: the
         float64 output `head` minus the float32 one.
     """
-    batches = group_by_batch(tensors)
+    batches = _group_by_batch(tensors)
     variables = [v for v in source.signature.graph.variables if v.dtype.is_floating]
     if sum(int(np.prod(v.shape)) for v in variables) > LARGE_MODEL:
         batches = {key: batch for key, batch in batches.items() if key.endswith(".b000")}
@@ -105,22 +105,22 @@ def measure_costs(
         exact = Float64Function(source.signature, taps)
     except NoFloat64 as error:
         print(f"python: {error}: weights are randomly rounded instead", file=sys.stderr)
-        run_with_rounded_weights(
-            variables, lambda: add_rounded_costs(costs, source, tap_reader, batches)
+        _run_with_rounded_weights(
+            variables, lambda: _add_rounded_costs(costs, source, tap_reader, batches)
         )
-        return costs_as_tensors(costs)
+        return _costs_as_tensors(costs)
     for key, batch in batches.items():
-        truth = source.run_with(exact.run, model_inputs(batch))
-        add_batch_costs(costs, batch, truth, FLOAT64)
+        truth = source.run_with(exact.run, _model_inputs(batch))
+        _add_batch_costs(costs, batch, truth, FLOAT64)
         special, number = key.split(".")
         if special in runs.SPECIALS and head in truth:
             corrections[f"float64.{number}.{special}"] = (truth[head] - batch[head]).astype(
                 np.float32
             )
-    return corrections | costs_as_tensors(costs)
+    return corrections | _costs_as_tensors(costs)
 
 
-def group_by_batch(tensors: Batch) -> dict[str, Batch]:
+def _group_by_batch(tensors: Batch) -> dict[str, Batch]:
     """Groups the tensors of a run by `<special>.b<batch>` and name."""
     batches: dict[str, Batch] = {}
     for name, value in tensors.items():
@@ -129,12 +129,12 @@ def group_by_batch(tensors: Batch) -> dict[str, Batch]:
     return batches
 
 
-def model_inputs(batch: Batch) -> Batch:
+def _model_inputs(batch: Batch) -> Batch:
     """Returns the model's inputs of a batch: ids, mask and types."""
     return {name: batch[name] for name in runs.IDS}
 
 
-def add_batch_costs(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> None:
+def _add_batch_costs(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str) -> None:
     """Adds a batch's costs at every output and tap.
 
     Args:
@@ -149,7 +149,7 @@ def add_batch_costs(costs: dict[str, Cost], batch: Batch, truth: Batch, how: str
             costs[name] = costs[name] + own if name in costs else own
 
 
-def add_rounded_costs(
+def _add_rounded_costs(
     costs: dict[str, Cost],
     source: SourceModel,
     tap_reader: TapReader | None,
@@ -164,13 +164,13 @@ def add_rounded_costs(
         batches: the answers with the original weights.
     """
     for batch in batches.values():
-        truth = source.run(model_inputs(batch))
+        truth = source.run(_model_inputs(batch))
         if tap_reader is not None and any(name.startswith(runs.TAPS) for name in batch):
-            truth |= source.run_with(tap_reader.run, model_inputs(batch))
-        add_batch_costs(costs, batch, truth, ROUNDED_WEIGHTS)
+            truth |= source.run_with(tap_reader.run, _model_inputs(batch))
+        _add_batch_costs(costs, batch, truth, ROUNDED_WEIGHTS)
 
 
-def run_with_rounded_weights(variables: list[Any], run: Callable[[], None]) -> None:
+def _run_with_rounded_weights(variables: list[Any], run: Callable[[], None]) -> None:
     """Calls `run` a few times with the variables randomly rounded, then restores them."""
     before = {str(i): variable.numpy() for i, variable in enumerate(variables)}
     for rounded in [*round_weights_randomly(before), None]:
@@ -180,6 +180,6 @@ def run_with_rounded_weights(variables: list[Any], run: Callable[[], None]) -> N
             run()
 
 
-def costs_as_tensors(costs: Mapping[str, Cost]) -> Batch:
+def _costs_as_tensors(costs: Mapping[str, Cost]) -> Batch:
     """Returns the costs by their names in a run's file."""
     return {f"float32_cost.b000.{name}": value for name, value in pack_costs(costs).items()}

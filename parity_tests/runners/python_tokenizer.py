@@ -87,7 +87,7 @@ class ModelTokenizer(PythonTokenizer):
         assert source.model is not None
         model = HubTokenizer(source.model)
         own = model.vocab()
-        vocab = read_vocab_file(source.vocab) if source.vocab else own
+        vocab = _read_vocab_file(source.vocab) if source.vocab else own
         if vocab is None:
             raise UserError(f"{source.model} has no vocab that can be read; name it with --vocab")
         if own is not None and own.tokens != vocab.tokens:
@@ -132,7 +132,7 @@ class ModelTokenizer(PythonTokenizer):
         return list(zip(ids.to_list(), types.to_list(), strict=True))
 
 
-def read_vocab_file(path: Path) -> Vocab:
+def _read_vocab_file(path: Path) -> Vocab:
     """Reads a vocab file without its notices."""
     return read_vocab(path, notice=lambda line: None)
 
@@ -148,4 +148,4 @@ def make_tokenizer(source: TokenizerSource) -> PythonTokenizer:
         return ModelTokenizer(source)
     if source.vocab is None or source.spec is None:
         raise UserError("got no tokenizer; expected --tokenizer-model, or --vocab and --tokenizer")
-    return ClassTokenizer(source, read_vocab_file(source.vocab))
+    return ClassTokenizer(source, _read_vocab_file(source.vocab))

@@ -64,31 +64,31 @@ def main(arguments: list[str] | None = None) -> int:
     model = load_model(options.model, chosen.get("tags"))
     source = SourceModel(model, tokenizer, chosen.get("name"), recorded)
     if options.stored:
-        assign_stored_weights(source.signature, load_file(options.stored))
+        _assign_stored_weights(source.signature, load_file(options.stored))
     setup = RunSetup(
         source,
         tokenizer,
-        TapReader(source.signature, source_taps(contract)) if options.contract else None,
+        TapReader(source.signature, _source_taps(contract)) if options.contract else None,
         {int(number) for number in options.taps.split(",") if number},
     )
     picked = cases.read_cases(options.cases)
-    tensors, metadata = compute_answers(setup, picked)
+    tensors, metadata = _compute_answers(setup, picked)
     if options.show:
         weights = {
-            f"weights/{name}": value for name, value in float_variables(source.signature).items()
+            f"weights/{name}": value for name, value in _float_variables(source.signature).items()
         }
-        print(format_value(options.show, tensors | weights, metadata))
+        print(_format_value(options.show, tensors | weights, metadata))
         return 0
     if options.costs:
         roles = {spec["role"]: spec["name"] for spec in contract.get("outputs", [])}
-        taps, head = source_taps(contract), roles.get("sequence_output", "sequence_output")
+        taps, head = _source_taps(contract), roles.get("sequence_output", "sequence_output")
         tensors |= costs.measure_costs(source, taps, setup.tap_reader, tensors, head)
     metadata |= {
-        "versions": installed_versions(),
-        "facts": source.facts() | {"moved": measure_promises(setup, picked)},
+        "versions": _installed_versions(),
+        "facts": source.facts() | {"moved": _measure_promises(setup, picked)},
     }
     if options.weights:
-        save_file(float_variables(source.signature), options.weights)
+        save_file(_float_variables(source.signature), options.weights)
     save_file(tensors, options.out, {name: json.dumps(value) for name, value in metadata.items()})
     return 0
 
@@ -114,12 +114,12 @@ def load_model(path: Path, tags: list[str] | None = None) -> Any:
     return load_saved_model(path, tags)
 
 
-def source_taps(contract: dict[str, Any]) -> dict[str, str]:
+def _source_taps(contract: dict[str, Any]) -> dict[str, str]:
     """Returns the taps of a contract: tensors of the source by their names in a run."""
     return {f"{runs.TAPS}{tap['name']}": tap["tensor"] for tap in contract.get("taps", [])}
 
 
-def assign_stored_weights(signature: Any, stored: Batch) -> None:
+def _assign_stored_weights(signature: Any, stored: Batch) -> None:
     """Assigns the stored values of a bundle to the model's variables, by name."""
     for variable in signature.graph.variables:
         value = stored.get(variable.name.split(":")[0])
@@ -127,7 +127,7 @@ def assign_stored_weights(signature: Any, stored: Batch) -> None:
             variable.assign(value)
 
 
-def compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Batch, dict[str, Any]]:
+def _compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Batch, dict[str, Any]]:
     """Computes every tensor of every batch by its name in the file, and the metadata: tokens."""
     tensors: Batch = {}
     metadata: dict[str, dict[str, Any]] = {"tokens": {}}
@@ -136,7 +136,7 @@ def compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Batc
         for number, group in groupby(picked, key=lambda case: case.batch):
             prefix = runs.batch_key(special, number)
             encoded = setup.source.encode(list(group), special == "added")
-            metadata["tokens"][prefix] = ids_to_tokens(encoded, setup.tokenizer.tokens)
+            metadata["tokens"][prefix] = _ids_to_tokens(encoded, setup.tokenizer.tokens)
             batch = source.batch(encoded)
             taps = {}
             if setup.tap_reader is not None and number in setup.tapped:
@@ -147,7 +147,7 @@ def compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Batc
             }
             print(f"python: special tokens {special}, batch {number + 1}", file=sys.stderr)
     for name, batch in make_variants(
-        source.batch(setup.source.encode(invariance_cases(picked), True)), source.roles
+        source.batch(setup.source.encode(_invariance_cases(picked), True)), source.roles
     ).items():
         batch |= source.run(batch)
         tensors |= {
@@ -156,25 +156,25 @@ def compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Batc
     return tensors, metadata
 
 
-def invariance_cases(picked: list[cases.TextCase]) -> list[cases.TextCase]:
+def _invariance_cases(picked: list[cases.TextCase]) -> list[cases.TextCase]:
     """Returns the cases that are used for invariances."""
     return [case for case in picked if case.batch == 0][:INVARIANCE_TEXTS]
 
 
-def measure_promises(setup: RunSetup, picked: list[cases.TextCase]) -> dict[str, float]:
+def _measure_promises(setup: RunSetup, picked: list[cases.TextCase]) -> dict[str, float]:
     """Measures how far the outputs move where an invariance says that they do not."""
     source = setup.source
-    batch = source.batch(setup.source.encode(invariance_cases(picked), True))
+    batch = source.batch(setup.source.encode(_invariance_cases(picked), True))
     spare = None if source.length else source.positions - batch["input_ids"].shape[1]
     return measure_movement(source.run, batch, spare)
 
 
-def ids_to_tokens(encoded: list[Encoded], vocab: list[str]) -> list[list[str]]:
+def _ids_to_tokens(encoded: list[Encoded], vocab: list[str]) -> list[list[str]]:
     """Returns the tokens of each text, without padding."""
     return [[vocab[i] for i in ids] for ids, _ in encoded]
 
 
-def float_variables(signature: Any) -> Batch:
+def _float_variables(signature: Any) -> Batch:
     """Returns the float variables of the model's signature by name, as float32."""
     return {
         variable.name.split(":")[0]: np.ascontiguousarray(variable.numpy(), np.float32)
@@ -183,13 +183,13 @@ def float_variables(signature: Any) -> Batch:
     }
 
 
-def format_value(shown: str, tensors: Batch, metadata: dict[str, Any]) -> str:
+def _format_value(shown: str, tensors: Batch, metadata: dict[str, Any]) -> str:
     """Formats one computed value.
 
     Args:
         shown: a name, and in brackets the index.
         tensors: by name.
-        metadata: see `compute_answers`.
+        metadata: see `_compute_answers`.
     """
     name, _, index_text = shown.partition("[")
     index = tuple(int(number) for number in index_text.rstrip("]").split(",") if number)
@@ -199,7 +199,7 @@ def format_value(shown: str, tensors: Batch, metadata: dict[str, Any]) -> str:
     return str(tensors[name][index])
 
 
-def installed_versions() -> dict[str, str]:
+def _installed_versions() -> dict[str, str]:
     """Returns the versions of everything that computed."""
     return {
         "python": platform.python_version(),

@@ -207,14 +207,14 @@ def run_with_progress(command: list[str], environment: dict[str, str] | None) ->
         assert process.stderr is not None
         for line in process.stderr:
             lines.append(line.rstrip())
-            if is_progress(line):
+            if _is_progress(line):
                 print(line, end="", file=sys.stderr)
     causes = [line for line in lines if line.startswith("error: ")]
     causes += [line for line in lines if "Error" in line] or list(lines)[-1:]
     return process.returncode, (causes or ["it printed nothing"])[0]
 
 
-def is_progress(line: str) -> bool:
+def _is_progress(line: str) -> bool:
     """Returns whether a line is a runner's progress message, and not from a library or a trace."""
     return ": special tokens " in line or ": trained " in line
 

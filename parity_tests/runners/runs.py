@@ -97,9 +97,9 @@ def read_run(path: Path) -> RunOutput:
             return RunOutput(
                 batches,
                 metadata["versions"],
-                by_batch(metadata.get("tokens", {})),
-                by_batch(metadata.get("labels", {})),
-                by_batch(metadata.get("starts", {})),
+                _by_batch(metadata.get("tokens", {})),
+                _by_batch(metadata.get("labels", {})),
+                _by_batch(metadata.get("starts", {})),
                 metadata.get("facts"),
                 metadata.get("kind", "graph_model"),
                 costs,
@@ -108,7 +108,7 @@ def read_run(path: Path) -> RunOutput:
         raise EnvironmentProblem(f"{path} is not a whole run: {error}; run it again") from None
 
 
-def by_batch(metadata: dict[str, Any]) -> dict[tuple[str, int], Any]:
+def _by_batch(metadata: dict[str, Any]) -> dict[tuple[str, int], Any]:
     """Returns metadata by special tokens and batch number."""
     parts = {name: name.split(".b") for name in metadata}
     return {(special, int(number)): metadata[name] for name, (special, number) in parts.items()}

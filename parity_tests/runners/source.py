@@ -134,7 +134,7 @@ class SourceModel:
 
         RoBERTa counts from the id of [PAD] + 1, so a table of 514 rows takes texts of 512.
         """
-        most = count_positions(self.signature)
+        most = _count_positions(self.signature)
         most = most if self.length is None else min(most, self.length)
         unknown = self._tokenizer.special["[UNK]"]
 
@@ -195,7 +195,7 @@ class SourceModel:
 
         def one(feeds: Mapping[str, Any]) -> Batch:
             outputs = self.signature(**feeds)
-            return {name: to_tfjs_dtype(outputs[name].numpy()) for name in self._outputs}
+            return {name: _to_tfjs_dtype(outputs[name].numpy()) for name in self._outputs}
 
         answers = self.run_with(one, batch)
         width = batch[IDS].shape[1]
@@ -276,16 +276,16 @@ class SourceModel:
         return sizes
 
 
-def to_tfjs_dtype(value: NDArray[Any]) -> NDArray[Any]:
+def _to_tfjs_dtype(value: NDArray[Any]) -> NDArray[Any]:
     """Converts an output to its dtype in TF.js: float32 or int32.
 
-    >>> [to_tfjs_dtype(np.zeros(1, dtype)).dtype.name for dtype in ("float16", "int64", "bool")]
+    >>> [_to_tfjs_dtype(np.zeros(1, dtype)).dtype.name for dtype in ("float16", "int64", "bool")]
     ['float32', 'int32', 'int32']
     """
     return value.astype(np.int32 if value.dtype.kind in "iub" else np.float32, copy=False)
 
 
-def count_positions(signature: Any) -> int:
+def _count_positions(signature: Any) -> int:
     """Returns the rows of the model's position embedding.
 
     It is a variable, or in a frozen model a constant, with `position` in its name; 512 without one.

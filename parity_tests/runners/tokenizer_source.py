@@ -45,7 +45,7 @@ class TokenizerSource:
         found += [] if self.vocab is None else ["--vocab", str(self.vocab)]
         if self.spec is not None:
             found += ["--tokenizer", self.spec.algorithm]
-            found += [] if self.model else option_arguments(self.spec)
+            found += [] if self.model else _option_arguments(self.spec)
         return found + ([] if self.python is None else ["--tokenizer-python", str(self.python)])
 
     def files(self) -> list[Path]:
@@ -74,7 +74,7 @@ class TokenizerSource:
         }
 
 
-def option_arguments(spec: TokenizerSpec) -> list[str]:
+def _option_arguments(spec: TokenizerSpec) -> list[str]:
     """Returns a class's options as flags, without its defaults."""
     if spec.algorithm == "chars":
         return []
@@ -119,7 +119,7 @@ def used_class_options(options: argparse.Namespace) -> list[str]:
 
 def parse_tokenizer_source(options: argparse.Namespace) -> TokenizerSource:
     """Parses the options that `TokenizerSource.arguments` wrote."""
-    spec = choose_spec(options, options.tokenizer, None, None) if options.tokenizer else None
+    spec = _choose_spec(options, options.tokenizer, None, None) if options.tokenizer else None
     model = None if options.tokenizer_model is None else Path(options.tokenizer_model)
     return TokenizerSource(model, options.vocab, spec, options.tokenizer_python)
 
@@ -139,7 +139,7 @@ def choose_tokenizer(
         UserError: a missing file, contradicting options, a vocab of another size than the
             bundle's, no vocab at all, or a model that `vet` refuses.
     """
-    claimed = claimed_spec(contract)
+    claimed = _claimed_spec(contract)
     if options.tokenizer_model is not None:
         extra = [*used_class_options(options), *(["--tokenizer"] if options.tokenizer else [])]
         if extra:
@@ -155,16 +155,16 @@ def choose_tokenizer(
         directory = hub.resolve(options.tokenizer_model)
         origin = "the tokenizer SavedModel of --tokenizer-model"
         return TokenizerSource(
-            directory, check_vocab_option(options, contract), claimed, None, origin
+            directory, _check_vocab_option(options, contract), claimed, None, origin
         )
     # The model is vetted before any of its files is read, such as a vocab among its assets.
     vet(model)
     facts = read_facts(model)
     if (facts is None or facts.says_nothing) and options.vocab is not None:
         facts = read_folder(options.vocab.parent) or facts
-    vocab, where = choose_vocab(options, contract, facts, model, out)
+    vocab, where = _choose_vocab(options, contract, facts, model, out)
     algorithm = options.tokenizer or claimed.algorithm
-    spec = choose_spec(options, algorithm, facts, claimed)
+    spec = _choose_spec(options, algorithm, facts, claimed)
     if used_class_options(options):
         why = f"options {' '.join(used_class_options(options))} and what else the bundle says"
     elif facts is not None and facts.spec is not None:
@@ -178,7 +178,7 @@ def choose_tokenizer(
     return source
 
 
-def claimed_spec(contract: Contract) -> TokenizerSpec:
+def _claimed_spec(contract: Contract) -> TokenizerSpec:
     """Returns the tokenizer that a bundle claims.
 
     Raises:
@@ -193,7 +193,7 @@ def claimed_spec(contract: Contract) -> TokenizerSpec:
         ) from None
 
 
-def choose_spec(
+def _choose_spec(
     options: argparse.Namespace,
     algorithm: str,
     facts: TokenizerFacts | None,
@@ -224,7 +224,7 @@ def choose_spec(
     return TokenizerSpec(algorithm, lower, strips, split and not options.no_split_chinese)
 
 
-def choose_vocab(
+def _choose_vocab(
     options: argparse.Namespace,
     contract: Contract,
     facts: TokenizerFacts | None,
@@ -244,7 +244,7 @@ def choose_vocab(
         UserError: see `choose_tokenizer`.
         EnvironmentProblem: the model could not be searched.
     """
-    own = check_vocab_option(options, contract)
+    own = _check_vocab_option(options, contract)
     if own is not None:
         return own, "the vocab of --vocab"
     if facts is not None and facts.vocab is not None:
@@ -273,7 +273,7 @@ def choose_vocab(
     )
 
 
-def check_vocab_option(options: argparse.Namespace, contract: Contract) -> Path | None:
+def _check_vocab_option(options: argparse.Namespace, contract: Contract) -> Path | None:
     """Returns the file of --vocab, or None without it.
 
     Raises:

@@ -57,9 +57,9 @@ def explain(pair: TokenizerPair, group: str, text: str) -> Difference:
     """Shortens a text whose ids differ and names the cause."""
     short = shrink(text, pair.differences)
     python, node = ([pair.vocab.tokens[i] for i in side] for side in pair.ids(short))
-    character, rule = find_cause(pair, short)
+    character, rule = _find_cause(pair, short)
     return Difference(
-        tokenizer=tokenizer_title(pair),
+        tokenizer=_tokenizer_title(pair),
         group=group,
         text=text,
         shrunk=short,
@@ -71,7 +71,7 @@ def explain(pair: TokenizerPair, group: str, text: str) -> Difference:
     )
 
 
-def tokenizer_title(pair: TokenizerPair) -> str:
+def _tokenizer_title(pair: TokenizerPair) -> str:
     """Returns the tokenizer's algorithm and its options that are not default."""
     return tokenizer_name(pair.spec.algorithm, pair.spec.options)
 
@@ -88,19 +88,19 @@ def tokenizer_name(algorithm: str, options: dict[str, bool]) -> str:
     return ", ".join(parts)
 
 
-def find_cause(pair: TokenizerPair, text: str) -> tuple[str, str]:
+def _find_cause(pair: TokenizerPair, text: str) -> tuple[str, str]:
     """Returns the first character whose table entry differs from the runtime, or a broader rule."""
     tables = read_tables(pair.spec, pair.vocab, pair.interpreter)
     for c in text:
         has, gives = pair.node.symbols(ord(c)), list(tables.folds.get(ord(c), ()))
         if has != gives:
-            table, runtime = format_symbols(has), format_symbols(gives)
+            table, runtime = _format_symbols(has), _format_symbols(gives)
             entry = f"the table makes it {table}, the runtime makes it {runtime}"
             return describe_character(c), f"table entry: {entry}"
-    return describe_character(text[0]) if text else "", guess_rule(text, tables)
+    return describe_character(text[0]) if text else "", _guess_rule(text, tables)
 
 
-def guess_rule(text: str, tables: CharacterTables) -> str:
+def _guess_rule(text: str, tables: CharacterTables) -> str:
     """Guesses the rule where every single character is right."""
     if any(ord(c) in tables.ranks for c in text):
         return "canonical order of combining marks"
@@ -111,7 +111,7 @@ def guess_rule(text: str, tables: CharacterTables) -> str:
     return "pieces of the vocab (wordpiece rules)"
 
 
-def format_symbols(symbols: list[int]) -> str:
+def _format_symbols(symbols: list[int]) -> str:
     """Describes symbols."""
     if not symbols:
         return "nothing"

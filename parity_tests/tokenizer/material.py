@@ -61,12 +61,12 @@ def every_character_vocab() -> Vocab:
     Everything that a tokenizer can do to a character then gives other ids: leave it, fold it,
     remove it, make it a space, make it a word by itself.
     """
-    known = [c for c in SCALARS if is_assigned(c) and is_usable_line(c)]
+    known = [c for c in SCALARS if is_assigned(c) and _is_usable_line(c)]
     tokens = [*SPECIAL_TOKENS.values(), *known, *(f"##{c}" for c in known)]
     return vocab_from_lines(tokens)
 
 
-def is_usable_line(token: str) -> bool:
+def _is_usable_line(token: str) -> bool:
     """Returns whether a token may be a line of a vocab."""
     return not NOT_IN_VOCAB & set(token) and token == token.strip(" \t\v\f") and bool(token)
 
@@ -93,7 +93,7 @@ def make_random_vocab(seed: int) -> tuple[Vocab, list[str]]:
         size = chance.choice([2, 2, 2, 3, 3, 4, 30])
         piece = "".join(chance.choices(alphabet, k=size))
         tokens[("##" if chance.random() < goes_on else "") + piece] = None
-    lines = [token for token in tokens if is_usable_line(token)]
+    lines = [token for token in tokens if _is_usable_line(token)]
     chance.shuffle(lines)
     return vocab_from_lines(lines), alphabet
 

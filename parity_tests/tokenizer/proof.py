@@ -109,16 +109,16 @@ def prove(jobs: Sequence[ProofJob], reviews: Sequence[str], size: ProofSize) -> 
             path = job.tables or Path(directory) / "tokenizer_tables.bin"
             if job.tables is None:
                 path.write_bytes(serialise(read_tables(job.spec, job.vocab, job.interpreter)))
-            for vocab, groups in text_groups(job, reviews, size, every_character):
+            for vocab, groups in _text_groups(job, reviews, size, every_character):
                 pair = TokenizerPair(node, job.spec, vocab, path, job.interpreter)
                 for group, texts in groups:
                     started = time.monotonic()
                     row = compare_texts(pair, group, texts)
                     row.seconds = time.monotonic() - started
-                    merge_row(rows, row)
+                    _merge_row(rows, row)
                     print_progress(rows)
                 if vocab is job.vocab:
-                    rows.append(compare_pairs(pair, reviews, size.generated))
+                    rows.append(_compare_pairs(pair, reviews, size.generated))
                     print_progress(rows)
     return rows
 
@@ -126,7 +126,7 @@ def prove(jobs: Sequence[ProofJob], reviews: Sequence[str], size: ProofSize) -> 
 Groups = list[tuple[str, Iterable[str]]]
 
 
-def text_groups(
+def _text_groups(
     job: ProofJob, reviews: Sequence[str], size: ProofSize, every_character: Vocab
 ) -> Iterator[tuple[Vocab, Groups]]:
     """Yields each vocab with its groups of texts.
@@ -142,7 +142,7 @@ def text_groups(
     groups: Groups = [
         (
             f"every character, {name}",
-            texts_in_context(name, size.unknown_stride, characters_per_text(name)),
+            texts_in_context(name, size.unknown_stride, _characters_per_text(name)),
         )
         for name in contexts
     ]
@@ -163,7 +163,7 @@ def text_groups(
         yield vocab, [("made-up vocabs", texts)]
 
 
-def characters_per_text(context: str) -> int:
+def _characters_per_text(context: str) -> int:
     """Returns how many characters share a text in a context; `alone` has one."""
     return 1 if context == "alone" else PACKED
 
@@ -181,7 +181,7 @@ def compare_texts(pair: TokenizerPair, group: str, texts: Iterable[str]) -> Proo
     return row
 
 
-def compare_pairs(pair: TokenizerPair, reviews: Sequence[str], count: int) -> ProofRow:
+def _compare_pairs(pair: TokenizerPair, reviews: Sequence[str], count: int) -> ProofRow:
     """Compares both sides' ids and types on pairs of texts, cut to many limits."""
     started = time.monotonic()
     row = ProofRow(tokenizer_name(pair.spec.algorithm, pair.spec.options), pairs.GROUP)
@@ -195,7 +195,7 @@ def compare_pairs(pair: TokenizerPair, reviews: Sequence[str], count: int) -> Pr
     return row
 
 
-def merge_row(rows: list[ProofRow], row: ProofRow) -> None:
+def _merge_row(rows: list[ProofRow], row: ProofRow) -> None:
     """Adds a row to the last one if it is of the same group."""
     if rows and (rows[-1].tokenizer, rows[-1].group) == (row.tokenizer, row.group):
         rows[-1].texts += row.texts
@@ -269,10 +269,10 @@ def prove_all(jobs: list[ProofJob], full: bool) -> dict[str, Any]:
         futures = [pool.submit(prove, lane, reviews, size) for lane in lanes if lane]
         disagree = pool.submit(count_disagreements, jobs[0].vocab.tokens)
         rows = [row for future in futures for row in future.result()]
-        return proof_document(rows, full) | {"references": disagree.result()}
+        return _proof_document(rows, full) | {"references": disagree.result()}
 
 
-def proof_document(rows: list[ProofRow], full: bool) -> dict[str, Any]:
+def _proof_document(rows: list[ProofRow], full: bool) -> dict[str, Any]:
     """Makes the part `tokenizers` of the parity report."""
     different = sum(row.different for row in rows)
     texts = sum(row.texts for row in rows)

@@ -28,18 +28,18 @@ def describe_tables(data: bytes) -> DescribedTables:
     if not data.startswith(MAGIC):
         raise ValueError("it does not begin as tables do")
     numbers = read_numbers(data[len(MAGIC) :])
-    in_bytes, limit = next_number(numbers), next_number(numbers)
-    classes = read_classes(numbers)
+    in_bytes, limit = _next_number(numbers), _next_number(numbers)
+    classes = _read_classes(numbers)
     characters = [CLASSES[c] if c != FOLDED else "" for c in classes]
     last: list[int] = []
     for point in (point for point, value in enumerate(classes) if value == FOLDED):
-        last = read_fold(numbers, last, point)
-        characters[point] = "becomes " + ", ".join(map(describe_symbol, last))
+        last = _read_fold(numbers, last, point)
+        characters[point] = "becomes " + ", ".join(map(_describe_symbol, last))
     point = 0
-    for _ in range(next_number(numbers)):
-        point += next_number(numbers)
-        characters[point] += f", rank {next_number(numbers)}"
-    for point in (point for point, value in enumerate(read_classes(numbers)) if value):
+    for _ in range(_next_number(numbers)):
+        point += _next_number(numbers)
+        characters[point] += f", rank {_next_number(numbers)}"
+    for point in (point for point, value in enumerate(_read_classes(numbers)) if value):
         characters[point] += ", only as a piece by itself"
     if next(numbers, None) is not None:
         raise ValueError("it goes on after its end")
@@ -57,18 +57,18 @@ def read_numbers(data: bytes) -> Iterator[int]:
             value = shift = 0
 
 
-def read_classes(numbers: Iterator[int]) -> list[int]:
+def _read_classes(numbers: Iterator[int]) -> list[int]:
     """Reads the class of each code point."""
     classes: list[int] = []
-    for _ in range(next_number(numbers)):
-        length, value = divmod(next_number(numbers), 8)
+    for _ in range(_next_number(numbers)):
+        length, value = divmod(_next_number(numbers), 8)
         classes += [value] * length
     if len(classes) != UNICODE or max(classes) > FOLDED:
         raise ValueError(f"it describes {len(classes)} characters, expected {UNICODE}")
     return classes
 
 
-def next_number(numbers: Iterator[int]) -> int:
+def _next_number(numbers: Iterator[int]) -> int:
     """Returns the next number.
 
     Raises:
@@ -79,18 +79,18 @@ def next_number(numbers: Iterator[int]) -> int:
     raise ValueError("it ends too early")
 
 
-def read_fold(numbers: Iterator[int], last: list[int], point: int) -> list[int]:
+def _read_fold(numbers: Iterator[int], last: list[int], point: int) -> list[int]:
     """Reads the symbols of a folded character, stored as differences to those of the last one."""
-    count = next_number(numbers)
+    count = _next_number(numbers)
     base = last[:count] + [point * 4] * (count - len(last))
-    steps = [next_number(numbers) for _ in range(count)]
+    steps = [_next_number(numbers) for _ in range(count)]
     return [b + (-(s + 1) // 2 if s % 2 else s // 2) for b, s in zip(base, steps, strict=True)]
 
 
-def describe_symbol(value: int) -> str:
+def _describe_symbol(value: int) -> str:
     """Describes one symbol.
 
-    >>> describe_symbol(ord(",") * 4 + 1)
+    >>> _describe_symbol(ord(",") * 4 + 1)
     'U+002C alone'
     """
     return f"U+{value >> 2:04X}{KINDS[value & 3]}"

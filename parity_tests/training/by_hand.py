@@ -136,7 +136,7 @@ def train_by_hand(
     course = TrainingCourse()
     for step, indices in enumerate(problem.batches, start=1):
         features = problem.features[indices].astype(number)
-        logs, slopes = compute_gradients(weights, features, problem.targets[indices], arithmetic)
+        logs, slopes = _compute_gradients(weights, features, problem.targets[indices], arithmetic)
         course.logs.append(logs)
         power_1, power_2 = power_1 * beta_1, power_2 * beta_2
         for name, slope in slopes.items():
@@ -150,7 +150,7 @@ def train_by_hand(
     return course
 
 
-def compute_gradients(
+def _compute_gradients(
     weights: Weights, features: Array, targets: Array, arithmetic: Arithmetic
 ) -> tuple[Array, Weights]:
     """Computes log probabilities, and the gradient of the mean cross-entropy by weight.

@@ -97,7 +97,7 @@ class Allowance:
             grown = {name: max(far, before.get(name, 0.0)) for name, far in largest.items()}
             weights[steps] = before = grown
         allowed = {s: {name: MARGIN * far for name, far in w.items()} for s, w in weights.items()}
-        return cls(exact, MARGIN * running_maximum(loss), MARGIN * running_maximum(logs), allowed)
+        return cls(exact, MARGIN * _running_maximum(loss), MARGIN * _running_maximum(logs), allowed)
 
     def undecided(self, step: int, sides: int) -> int:
         """Counts the texts of a step (from 0) that may have another label on one of `sides` sides.
@@ -108,7 +108,7 @@ class Allowance:
         return int(np.sum(two[:, 1] - two[:, 0] <= 2 * sides * self.logs[step]))
 
 
-def running_maximum(values: Floats) -> Floats:
+def _running_maximum(values: Floats) -> Floats:
     """Returns the running maximum."""
     largest: Floats = np.maximum.accumulate(values)
     return largest

@@ -38,23 +38,23 @@ def training_document(
     return {
         "status": "drift" if failures else "pass",
         "steps": steps,
-        "message": summary_message(pairs, failures),
+        "message": _summary_message(pairs, failures),
         "failures": failures,
         "budget": {"from": ORIGIN},
-        "python": side_entry(reference),
-        "backends": {pair.name: side_entry(pair) for pair in pairs},
+        "python": _side_entry(reference),
+        "backends": {pair.name: _side_entry(pair) for pair in pairs},
         "curves": curves,
         "svg": picture.draw_training(curves),
     }
 
 
-def side_entry(pair: SidePair) -> dict[str, Any]:
+def _side_entry(pair: SidePair) -> dict[str, Any]:
     """Makes the entry of one side."""
     return {
         "against": pair.against,
         "status": "drift" if pair.problems else "pass",
         "steps": pair.steps,
-        "share": finite_or_none(max(one.share for one in pair.quantities)),
+        "share": _finite_or_none(max(one.share for one in pair.quantities)),
         "quantities": [
             {
                 "quantity": one.name,
@@ -62,7 +62,7 @@ def side_entry(pair: SidePair) -> dict[str, Any]:
                 "compared": one.compared,
                 "far": one.far,
                 "allowed": one.allowed,
-                "share": finite_or_none(one.share),
+                "share": _finite_or_none(one.share),
                 "message": one.problem.message if one.problem is not None else "",
             }
             for one in pair.quantities
@@ -70,7 +70,7 @@ def side_entry(pair: SidePair) -> dict[str, Any]:
     }
 
 
-def summary_message(pairs: list[SidePair], failures: list[str]) -> str:
+def _summary_message(pairs: list[SidePair], failures: list[str]) -> str:
     """Returns what was compared, and the result, in one line."""
     steps = ", ".join(f"{pair.steps} on {pair.name}" for pair in pairs)
     words = f"steps as in Keras: {steps}"
@@ -88,13 +88,13 @@ def loss_curves(
     loss = {"Keras": keras.loss} | {name: node.loss for name, node in nodes.items()}
     return {
         "loss": {
-            name: [finite_or_none(value) for value in values] for name, values in loss.items()
+            name: [_finite_or_none(value) for value in values] for name, values in loss.items()
         },
-        "allowed": [finite_or_none(value) for value in allowed],
+        "allowed": [_finite_or_none(value) for value in allowed],
     }
 
 
-def finite_or_none(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     """Returns a number, or None for NaN and infinity, which JSON does not have."""
     return float(value) if math.isfinite(value) else None
 

@@ -31,13 +31,13 @@ def draw_training(curves: dict[str, Any]) -> str:
         .render(
             size={"w": WIDTH, "h": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT},
             columns=[{"x": across(t), "label": t} for t in plots.axis_ticks(steps) if t],
-            loss=loss_part(keras[1], dict(nodes), across),
-            apart=distance_part(keras[1], dict(nodes), curves["allowed"], across),
+            loss=_loss_part(keras[1], dict(nodes), across),
+            apart=_distance_part(keras[1], dict(nodes), curves["allowed"], across),
         )
     )
 
 
-def loss_part(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]:
+def _loss_part(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, Any]:
     """Computes the upper part: Keras as a line, each backend as a mark for each step."""
     known = [v for curve in (keras, *nodes.values()) for v in curve if v is not None]
     top = max(known, default=1.0) * 1.05 or 1.0
@@ -46,14 +46,14 @@ def loss_part(keras: Curve, nodes: dict[str, Curve], across: Any) -> dict[str, A
         return round(LOSS[1] - (LOSS[1] - LOSS[0]) * value / top, 1)
 
     return {
-        "line": polyline_points(keras, across, up),
-        "marks": step_marks(nodes, across, up, "loss"),
-        "rows": [{"y": up(value), "label": f"{value:.2g}"} for value in axis_values(top)],
+        "line": _polyline_points(keras, across, up),
+        "marks": _step_marks(nodes, across, up, "loss"),
+        "rows": [{"y": up(value), "label": f"{value:.2g}"} for value in _axis_values(top)],
         "bottom": LOSS[1],
     }
 
 
-def distance_part(
+def _distance_part(
     keras: Curve, nodes: dict[str, Curve], allowed: Curve, across: Any
 ) -> dict[str, Any]:
     """Computes the lower part: |Δ| of each backend, and the budget as a line.
@@ -79,14 +79,14 @@ def distance_part(
         return round(APART[1] - (APART[1] - APART[0]) * share, 1)
 
     return {
-        "line": polyline_points(allowed, across, up),
-        "marks": step_marks(apart, across, up, "|Δ|"),
+        "line": _polyline_points(allowed, across, up),
+        "marks": _step_marks(apart, across, up, "|Δ|"),
         "rows": [{"y": up(10.0**e), "exponent": e} for e in range(low, high + 1)],
         "bottom": APART[1],
     }
 
 
-def polyline_points(curve: Curve, across: Any, up: Any) -> str:
+def _polyline_points(curve: Curve, across: Any, up: Any) -> str:
     """Returns the points of an SVG line, without steps that have no number."""
     return " ".join(
         f"{across(step)},{up(value)}"
@@ -95,7 +95,7 @@ def polyline_points(curve: Curve, across: Any, up: Any) -> str:
     )
 
 
-def step_marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dict[str, Any]]:
+def _step_marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> list[dict[str, Any]]:
     """Returns a mark for each step of each backend.
 
     Args:
@@ -117,10 +117,10 @@ def step_marks(curves: dict[str, Curve], across: Any, up: Any, what: str) -> lis
     ]
 
 
-def axis_values(top: float) -> list[float]:
+def _axis_values(top: float) -> list[float]:
     """Returns round numbers from 0 up to `top`, at most 6.
 
-    >>> axis_values(1.3)
+    >>> _axis_values(1.3)
     [0.0, 0.5, 1.0]
     """
     power = 10.0 ** math.floor(math.log10(top))

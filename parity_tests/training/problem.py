@@ -66,9 +66,9 @@ class TrainingProblem:
             order = random.permutation(texts).astype(np.int32)
             batches += [order[start : start + BATCH] for start in range(0, texts, BATCH)]
         weights = [
-            draw_glorot(random, hidden, UNITS),
+            _draw_glorot(random, hidden, UNITS),
             np.zeros(UNITS, np.float32),
-            draw_glorot(random, UNITS, CLASSES),
+            _draw_glorot(random, UNITS, CLASSES),
             np.zeros(CLASSES, np.float32),
         ]
         named = dict(zip(WEIGHTS, weights, strict=True))
@@ -120,7 +120,7 @@ def scale_features(vectors: Array) -> Array:
     return features
 
 
-def draw_glorot(random: np.random.Generator, inputs: int, outputs: int) -> Array:
+def _draw_glorot(random: np.random.Generator, inputs: int, outputs: int) -> Array:
     """Draws a kernel float32[inputs, outputs], uniformly, after Glorot and Bengio."""
     limit = np.sqrt(6 / (inputs + outputs))
     return random.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)

@@ -37,19 +37,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     problem = TrainingProblem.read(options.problem)
-    tensors = train_in_keras(problem, {int(number) for number in options.snapshots.split(",")})
+    tensors = _train_in_keras(problem, {int(number) for number in options.snapshots.split(",")})
     versions = {"tensorflow": tf.__version__, "tf_keras": tf_keras.__version__}
     save_file(tensors, options.out, {"versions": json.dumps(versions)})
     print(f"keras: trained {len(problem.batches)} steps", file=sys.stderr)
     return 0
 
 
-def train_in_keras(problem: TrainingProblem, snapshots: set[int]) -> dict[str, NDArray[Any]]:
+def _train_in_keras(problem: TrainingProblem, snapshots: set[int]) -> dict[str, NDArray[Any]]:
     """Trains; returns the tensors of the runner's file.
 
     `snapshots` are the numbers of steps after which to record the weights.
     """
-    head = make_head(problem)
+    head = _make_head(problem)
     metrics = []
     tensors: dict[str, NDArray[Any]] = {}
     for step, indices in enumerate(problem.batches, start=1):
@@ -61,7 +61,7 @@ def train_in_keras(problem: TrainingProblem, snapshots: set[int]) -> dict[str, N
     return tensors | {"loss": loss.copy(), "accuracy": accuracy.copy()}
 
 
-def make_head(problem: TrainingProblem) -> Any:
+def _make_head(problem: TrainingProblem) -> Any:
     """Makes the head (dense tanh, dense softmax) with the problem's weights, as train.js does.
 
     by_hand.py says why `adaptive_epsilon` is needed.

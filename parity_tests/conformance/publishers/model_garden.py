@@ -44,7 +44,7 @@ class Float64TensorFlow:
         return getattr(tf, name)
 
 
-def make_configuration(name: str, tokens: int) -> Any:
+def _make_configuration(name: str, tokens: int) -> Any:
     """Makes their configuration of the model of that name."""
     sizes = {
         "vocab_size": tokens,
@@ -85,7 +85,7 @@ def run_model(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray
     return {name: answer[name].numpy() for name in ("sequence_output", "pooled_output")}
 
 
-def build_in_float64(config: Any) -> Any:
+def _build_in_float64(config: Any) -> Any:
     """Builds the same encoder with float64 weights and arithmetic."""
     tf_keras.backend.set_floatx("float64")
     for module in (albert_encoder, bert_encoder, transformer_encoder_block):
@@ -97,7 +97,7 @@ def main(name: str, work: Path) -> None:
     """Builds, saves and runs one model."""
     tf_keras.utils.set_random_seed(SEED)
     inputs = encode_cases(work)
-    config = make_configuration(name, len(read_tokens(work)))
+    config = _make_configuration(name, len(read_tokens(work)))
     model = encoders.build_encoder(config)
     weights = add_noise(model.get_weights())
     model.set_weights(weights)
@@ -113,7 +113,7 @@ def main(name: str, work: Path) -> None:
         vocab_file=str(work / "vocab.txt"),
         do_lower_case=True,
     )
-    exact = build_in_float64(config)
+    exact = _build_in_float64(config)
     exact.set_weights([weight.astype(np.float64) for weight in weights])
     packages = ["tf-models-official", "tf-keras", "tensorflow"]
     write_reference(work, inputs, outputs, run_model(exact, inputs), packages)

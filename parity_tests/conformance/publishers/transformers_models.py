@@ -109,7 +109,7 @@ def save_model(model: Any, tokenizer: Any, directory: Path, *, old_files: bool) 
         (directory / "tokenizer.json").unlink()
 
 
-def make_sentence_transformer(work: Path) -> None:
+def _make_sentence_transformer(work: Path) -> None:
     """Makes and runs a model with modules.json: BERT, the mean of all positions, and length 1."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Normalize, Pooling, Transformer
@@ -132,7 +132,7 @@ def make_sentence_transformer(work: Path) -> None:
 def main(name: str, work: Path) -> None:
     """Builds, saves and runs one model."""
     if name == "sentence_transformer":
-        make_sentence_transformer(work)
+        _make_sentence_transformer(work)
         return
     kind = name.removesuffix("_cased")
     model = build_model(kind, len(read_tokens(work)))

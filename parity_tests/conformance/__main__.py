@@ -95,8 +95,8 @@ def _unknown_row_message(unknown: list[str], options: argparse.Namespace) -> str
         model.name for model in published_models()
     ]
     meant = nearest_name(unknown[0], known)
-    asked = f" (did you mean {meant}?)" if meant else ""
-    message = f"the catalog has no {', '.join(unknown)}{asked}"
+    suggestion = f" (did you mean {meant}?)" if meant else ""
+    message = f"the catalog has no {', '.join(unknown)}{suggestion}"
     return f"{message}; see `nox -s export -- catalog`; also: {also}"
 
 

@@ -119,7 +119,7 @@ def check_moved_weights(moved: list[str], trainable: bool) -> None:
         CheckFailed: a frozen encoder moved, or an updated one did not.
     """
     if trainable and not moved:
-        raise CheckFailed("the encoder is to be updated, but none of its weights moved")
+        raise CheckFailed("the encoder is trainable, but none of its weights moved")
     if moved and not trainable:
         raise CheckFailed(f"the encoder is frozen, but {len(moved)} weights moved: {moved[0]}, …")
 

@@ -83,7 +83,7 @@ def test_a_changed_file_outside_of_the_case_is_a_fault(tmp_path: Path) -> None:
         return ["python", "-c", f"open({str(secret)!r}, 'w'); {GOOD}"]
 
     outcome = attempt_case(HostileCase("bad", make), tmp_path / "case")
-    assert outcome.fault == "files beside the case's own were changed"
+    assert outcome.fault == "files outside of the case were changed"
 
 
 def test_a_failed_check_of_a_case_is_a_fault(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_reviews_are_taken_evenly_from_both_files_in_their_order(tmp_path):
     assert material.read_reviews(setting(tmp_path), 4) == ["t0", "t2", "t4", "t6"]
     assert len(material.read_reviews(setting(tmp_path), 100)) == 8
     (tmp_path / "data" / "dev.jsonl").unlink()
-    with pytest.raises(UserError, match="dev.jsonl is not there; `nox -s export` makes it"):
+    with pytest.raises(UserError, match="dev.jsonl does not exist; `nox -s export` makes it"):
         material.read_reviews(setting(tmp_path), 4)
 
 

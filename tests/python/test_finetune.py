@@ -294,7 +294,7 @@ def test_a_failing_process_is_reported(
         (["--texts", "4"], "got 0 dev texts, expected 1 to the 1000"),
         (["--texts", "5001"], "got 5001 train texts, expected 1 to the 5000"),
         (["--epochs", "0"], "--epochs: got 0, expected 1 or more"),
-        (["--root", os.devnull], "is not there; `nox -s export` makes it"),
+        (["--root", os.devnull], "does not exist; `nox -s export` makes it"),
     ],
 )
 def test_a_user_error_is_one_line(

@@ -10,8 +10,9 @@ import {
   verifyTokenizerRules,
 } from './bundle/golden_cases.js';
 import { readTrustedKeys } from './bundle/signature.js';
-import { Classifier, verifyClassifier } from './classifier/classifier.js';
+import { Classifier } from './classifier/classifier.js';
 import { readDescription } from './classifier/classifier_files.js';
+import { verifyClassifier } from './classifier/golden_answers.js';
 import { Encoder } from './encoder/encoder.js';
 import { formatBudget } from './support/closeness.js';
 import { parseChoice, runCommand, parseWholeNumber } from './support/command_line.js';

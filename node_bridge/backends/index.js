@@ -2,11 +2,12 @@
  * The TF.js backends by name. Only this folder names backend packages.
  */
 import { EnvironmentProblem, UserError } from '../support/errors.js';
-import { tensorFromArray, loadPackage, tf } from './tfjs.js';
+import { tensorFromArray } from './tensors.js';
+import { loadPackage, tf } from './tfjs.js';
 
 /**
  * @typedef {import('../encoder/model.js').Model} Model
- * @typedef {import('./tfjs.js').MakeTensor} MakeTensor
+ * @typedef {import('./tensors.js').MakeTensor} MakeTensor
  *
  * @typedef {object} BackendModule
  * @property {() => Promise<void>} register registers it in TF.js

@@ -4,7 +4,8 @@
  */
 import { copySavedModel } from '../bundle/saved_model/checked_copy.js';
 import { EnvironmentProblem } from '../support/errors.js';
-import { tensorFromArray, tf } from './tfjs.js';
+import { tensorFromArray } from './tensors.js';
+import { tf } from './tfjs.js';
 import { loadTfjsNode } from './tfjs_node.js';
 
 /** @type {import('./tfjs_node.js').TfjsNode | undefined} */
@@ -44,7 +45,7 @@ export function version() {
  * Makes a tensor and passes its values to TensorFlow at once. tfjs-node itself would pass them at the
  * first use, and would have all weights twice in memory during the first run.
  *
- * @type {import('./tfjs.js').MakeTensor}
+ * @type {import('./tensors.js').MakeTensor}
  */
 export function makeTensor(shape, dtype, populate) {
   const tensor = tensorFromArray(shape, dtype, populate);

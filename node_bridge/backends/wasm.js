@@ -19,7 +19,7 @@ export async function register() {
  * Makes a tensor directly in WebAssembly's memory. The array that `populate` receives is invalid when
  * the next tensor is made, since the memory may grow.
  *
- * @type {import('./tfjs.js').MakeTensor}
+ * @type {import('./tensors.js').MakeTensor}
  */
 export function makeTensor(shape, dtype, populate) {
   const backend = /** @type {import('@tensorflow/tfjs-backend-wasm').BackendWasm} */ (tf.backend());

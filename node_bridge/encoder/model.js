@@ -43,7 +43,7 @@ export async function openModel(bundle, { openSavedModel, makeTensor }) {
 
 /**
  * @param {import('../bundle/bundle.js').Bundle} bundle
- * @param {import('../backends/tfjs.js').MakeTensor} makeTensor of the current backend
+ * @param {import('../backends/tensors.js').MakeTensor} makeTensor of the current backend
  * @returns {Promise<Model>}
  * @throws {import('../support/errors.js').UserError} a file is damaged, or TF.js cannot run the graph
  */
@@ -73,8 +73,8 @@ async function openGraphModel(bundle, makeTensor) {
  * @typedef {import('../bundle/model_json.js').WeightGroup} Group
  * @typedef {import('../bundle/model_json.js').Weight} Weight
  * @typedef {import('../bundle/model_json.js').Quantization} Stored
- * @typedef {import('../backends/tfjs.js').MakeTensor} MakeTensor
- * @typedef {import('../backends/tfjs.js').TensorValues} Values
+ * @typedef {import('../backends/tensors.js').MakeTensor} MakeTensor
+ * @typedef {import('../backends/tensors.js').TensorValues} Values
  * @typedef {Record<string, Tensor>} Tensors by name
  */
 

@@ -10,7 +10,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
-import { verifyClassifier } from '../../node_bridge/classifier/classifier.js';
+import { verifyClassifier } from '../../node_bridge/classifier/golden_answers.js';
 import { readDescription } from '../../node_bridge/classifier/classifier_files.js';
 import { evaluate } from '../../node_bridge/classifier/evaluation.js';
 import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';

@@ -24,7 +24,7 @@ from parity_tests.finetune import texts
 from parity_tests.finetune.network import Network
 from parity_tests.finetune.texts import Texts
 from parity_tests.runners.python_tokenizer import make_tokenizer
-from parity_tests.runners.run_python import load_model
+from parity_tests.runners.run_python import open_saved_model
 from parity_tests.runners.source import SourceModel
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.command_line import command
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_experiment(options: argparse.Namespace) -> dict[str, Any]:
     """Runs the experiment from its files; returns the output, empty where it only saves."""
-    encoder = load_model(options.model)
+    encoder = open_saved_model(options.model)
     tokenizer = make_tokenizer(TokenizerSource(model=options.tokenizer_model))
     source = SourceModel(encoder, tokenizer)
     labels = sorted(set(texts.read_labelled_texts(options.train)[1]))

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     tokenizer = make_tokenizer(tokenizer_source.parse_tokenizer_source(options))
     recorded = {spec["name"]: spec["role"] for spec in contract.get("inputs", [])}
     chosen = contract.get("signature") or {}
-    model = load_model(options.model, chosen.get("tags"))
+    model = open_saved_model(options.model, chosen.get("tags"))
     source = SourceModel(model, tokenizer, chosen.get("name"), recorded)
     if options.stored:
         _assign_stored_weights(source.signature, load_file(options.stored))
@@ -103,7 +103,7 @@ class RunSetup:
     tapped: set[int]
 
 
-def load_model(path: Path, tags: list[str] | None = None) -> Any:
+def open_saved_model(path: Path, tags: list[str] | None = None) -> Any:
     """Loads a SavedModel as `hub.load` does; `tags` select one of its graphs.
 
     Raises:

@@ -22,7 +22,7 @@ from parity_tests.finetune.network import Network
 from parity_tests.finetune.rows import FinetuneRow, markdown_table
 from parity_tests.runners.measure import MeasuredRun
 from parity_tests.runners.python_tokenizer import make_tokenizer
-from parity_tests.runners.run_python import load_model
+from parity_tests.runners.run_python import open_saved_model
 from parity_tests.runners.runners import find_node
 from parity_tests.runners.source import SourceModel
 from parity_tests.runners.tokenizer_source import TokenizerSource
@@ -72,7 +72,7 @@ def test_a_frozen_encoder_does_not_move(tiny: Path, capsys: pytest.CaptureFixtur
 
 
 def test_an_updated_encoder_moves(tiny: Path) -> None:
-    network = Network(load_model(tiny / "model"), trainable=True, classes=2)
+    network = Network(open_saved_model(tiny / "model"), trainable=True, classes=2)
     before = network.weights()
     network.train(IDS_OF_TWO, np.array([0, 1], np.int32))
     unmoved = {name for name, now in network.weights().items() if (now == before[name]).all()}
@@ -84,7 +84,7 @@ def test_an_updated_encoder_moves(tiny: Path) -> None:
 
 
 def test_the_head_of_a_frozen_encoder_takes_scaled_vectors(tiny: Path) -> None:
-    encoder = load_model(tiny / "model")
+    encoder = open_saved_model(tiny / "model")
     network = Network(encoder, trainable=False, classes=2)
     plain = network.model(IDS_OF_TWO).numpy()
     network.scale([IDS_OF_TWO])
@@ -105,8 +105,8 @@ def test_a_moved_frozen_encoder_and_an_unmoved_updated_one_fail() -> None:
 
 def test_dropout_is_detected(tiny: Path, tmp_path: Path) -> None:
     with_dropout = untrusted_models.own_encoder(tmp_path, dropout=0.5)
-    assert run_python.has_dropout(load_model(with_dropout), IDS_OF_TWO)
-    assert not run_python.has_dropout(load_model(tiny / "model"), IDS_OF_TWO)
+    assert run_python.has_dropout(open_saved_model(with_dropout), IDS_OF_TWO)
+    assert not run_python.has_dropout(open_saved_model(tiny / "model"), IDS_OF_TWO)
 
 
 def test_node_has_the_same_losses_as_python(
@@ -126,7 +126,7 @@ def test_node_has_the_same_losses_as_python(
 
 def test_ids_equal_those_of_parity_cut_at_128(embedded: Embedded, tmp_path: Path) -> None:
     tokenizer = make_tokenizer(TokenizerSource(model=embedded.tokenizer_model))
-    source = SourceModel(load_model(embedded.model), tokenizer)
+    source = SourceModel(open_saved_model(embedded.model), tokenizer)
     lines = (embedded.data / "dev.jsonl").read_text("utf-8").split("\n")[:60]
     rows = [json.loads(line) for line in lines] + [{"text": "好\u2028" * 200, "label": "0"}]
     file = tmp_path / "texts.jsonl"

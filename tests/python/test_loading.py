@@ -58,7 +58,7 @@ def test_loading_vets_first(tmp_path: Path) -> None:
     made = untrusted_models.writes_when_loaded(tmp_path / "m", marker)
     for load, error in (
         (load_saved_model, UserError),
-        (run_python.load_model, ParityError),
+        (run_python.open_saved_model, ParityError),
         (bisect.load_signature, ParityError),
     ):
         with pytest.raises(error, match="got op WriteFile .*nothing was loaded"):

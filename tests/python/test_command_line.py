@@ -5,8 +5,6 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.quick
-
 EXPORT, PARITY = "export", "parity_tests"
 MISTAKES = [
     (EXPORT, "--trian 5", "There is no option --trian; did you mean --train?"),

@@ -11,7 +11,7 @@ import {
 } from './bundle/golden_cases.js';
 import { readTrustedKeys } from './bundle/signature.js';
 import { Classifier } from './classifier/classifier.js';
-import { readDescription } from './classifier/classifier_files.js';
+import { readClassifier } from './classifier/classifier_files.js';
 import { verifyClassifier } from './classifier/golden_answers.js';
 import { Encoder } from './encoder/encoder.js';
 import { formatBudget } from './support/closeness.js';
@@ -101,7 +101,7 @@ async function checkClassifier(dir, { bundle, backend, trustedKeys, json, texts 
   const { name } = await useBackend(backend);
   const classifier = await Classifier.load(dir, { bundle, backend: name, trustedKeys });
   printMessages(classifier.notice);
-  const checks = await verifyClassifier(dir, readDescription(dir), classifier);
+  const checks = await verifyClassifier(dir, readClassifier(dir), classifier);
   const passed = checks.every((check) => check.passed);
   const result = { bundle: dir, backend: name, passed, checks, exact: [], coverage: '' };
   if (json) await printJson(result);

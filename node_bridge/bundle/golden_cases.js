@@ -191,17 +191,36 @@ export function verifyChecksums(bundle, { checksums }) {
   if (checksums.contract !== hashContract(bundle.contract))
     problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
   const weights = bundle.contract.architecture === null ? {} : hashWeights(bundle);
-  const wanted = checksums.weights;
-  for (const name of new Set([...Object.keys(wanted), ...Object.keys(weights)])) {
-    const [has, should] = [weights, wanted].map((sums) => (Object.hasOwn(sums, name) ? sums[name] : undefined));
-    if (has !== should)
-      problems.push(
-        `weight ${name}${has === undefined ? ', which is not there' : should === undefined ? ', which was not exported' : ''}`,
-      );
+  problems.push(...findChangedWeights(weights, checksums.weights, 'exported'));
+  return checksumCheck(problems, 'exported');
+}
+
+/**
+ * @param {Record<string, string>} got the sha256 of each weight, by its name
+ * @param {Record<string, string>} expected the same at the origin
+ * @param {'exported' | 'trained'} origin of the expected ones
+ * @returns {string[]} a phrase for each weight that differs, is missing or is too many
+ */
+export function findChangedWeights(got, expected, origin) {
+  const problems = [];
+  for (const name of new Set([...Object.keys(expected), ...Object.keys(got)])) {
+    const [has, should] = [got, expected].map((sums) => (Object.hasOwn(sums, name) ? sums[name] : undefined));
+    if (has === should) continue;
+    const how = has === undefined ? ', which is not there' : should === undefined ? `, which was not ${origin}` : '';
+    problems.push(`weight ${name}${how}`);
   }
+  return problems;
+}
+
+/**
+ * @param {string[]} problems a phrase for each
+ * @param {'exported' | 'trained'} origin
+ * @returns {Check}
+ */
+export function checksumCheck(problems, origin) {
   const passed = problems.length === 0;
   const more = problems.length > 3 ? ` and ${problems.length - 3} more` : '';
-  const said = passed ? '' : `not what was exported: ${problems.slice(0, 3).join('; ')}${more}`;
+  const said = passed ? '' : `not what was ${origin}: ${problems.slice(0, 3).join('; ')}${more}`;
   return { name: 'checksums', passed, maxAbs: null, budget: 0, rtol: 0, said };
 }
 

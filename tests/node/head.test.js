@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { verifyClassifier } from '../../node_bridge/classifier/golden_answers.js';
-import { readDescription } from '../../node_bridge/classifier/classifier_files.js';
+import { readClassifier, readDescription } from '../../node_bridge/classifier/classifier_files.js';
 import { evaluate } from '../../node_bridge/classifier/evaluation.js';
 import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
 import { fitHead } from '../../node_bridge/classifier/fitting.js';
@@ -293,7 +293,7 @@ test('a weight that changed before a classifier was sealed again is found by its
   });
   const answer = { label: labels[0], probabilities: Object.fromEntries(labels.map((label, i) => [label, probabilities[i]])) };
   const classifier = /** @type {any} */ ({ predict: async () => [answer] });
-  const failing = async () => (await verifyClassifier(dir, readDescription(dir), classifier)).filter((check) => !check.passed);
+  const failing = async () => (await verifyClassifier(dir, readClassifier(dir), classifier)).filter((check) => !check.passed);
   assert.deepEqual(await failing(), []);
   const weights = readFileSync(join(dir, 'weights.bin'));
   weights[weights.length - 4] ^= 1; // the last bit of the last float: no probability moves by as much as a budget

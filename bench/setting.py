@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.rows import BenchRow
-from bench.side import ROOT, find_node, python_program
+from bench.side import ROOT, python_program
 from support.errors import EnvironmentProblem
+from support.node import find_node
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Its server is serve.js or serve.py. A side without a request does nothing.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from support.errors import EnvironmentProblem
+from support.node import find_node
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,21 +28,6 @@ ONE_THREAD = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 ALL_THREADS = {"TOKENIZERS_PARALLELISM": "true"}
-
-
-def find_node() -> str:
-    """Returns the Node to run: `node` on the PATH, or the value of NODE.
-
-    Raises:
-        EnvironmentProblem: there is none.
-    """
-    wanted = os.environ.get("NODE", "node")
-    found = shutil.which(wanted)
-    if found is None:
-        raise EnvironmentProblem(
-            f"{wanted} is not found; install Node.js 20.19, 22.12 or newer, or set NODE to its path"
-        )
-    return found
 
 
 def node_program(*arguments: str) -> list[str]:

@@ -6,14 +6,13 @@ every bundle must first compute the same as Python, on wasm and on cpu.
 """
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.errors import CheckFailed, EnvironmentProblem
+from support.node import find_node
 
 if TYPE_CHECKING:
     from export.graph.graph import FrozenGraph
@@ -88,7 +87,7 @@ def _affordable_text_count(positions: list[int], products: float) -> int:
 
 def run_verify(bundle: Path, backend: str, count: int) -> list[dict[str, Any]]:
     """Runs `node_bridge/verify.js` on the first golden texts; returns the list of its checks."""
-    command = [find_node(), str(VERIFY), "--bundle", str(bundle), "--backend", backend]
+    command = [_node_with_packages(), str(VERIFY), "--bundle", str(bundle), "--backend", backend]
     command += ["--texts", str(count), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode not in (0, 1):
@@ -102,22 +101,17 @@ def run_verify(bundle: Path, backend: str, count: int) -> list[dict[str, Any]]:
     return checks
 
 
-def find_node() -> str:
-    """Finds Node: the program in the variable NODE, or `node` on the PATH.
+def _node_with_packages() -> str:
+    """Returns the Node to run.
 
     Raises:
         EnvironmentProblem: it is missing, or this project's packages are not installed.
     """
-    wanted = os.environ.get("NODE", "node")
-    found = shutil.which(wanted)
-    if found is None:
-        raise EnvironmentProblem(
-            f"{wanted} is not found, and no bundle is written before it has run in Node; install "
-            "Node.js 20.19, 22.12 or newer, or set NODE to its path"
-        )
+    consequence = ", and no bundle is written before it has run in Node"
+    found = find_node(consequence)
     if not INSTALLED.is_dir():
         raise EnvironmentProblem(
-            f"Node's packages are not installed in {ROOT}, and no bundle is written before it has "
-            "run in Node; run `npm ci` there, or use `nox -s export -- …`"
+            f"Node's packages are not installed in {ROOT}{consequence}; run `npm ci` there, or use "
+            "`nox -s export -- …`"
         )
     return found

@@ -15,6 +15,7 @@ from typing import Any
 from fault_injection.sources import ROOT, SOURCES, SOURCES_WITH_HEAD, CleanMaterial
 from support import contracts
 from support.errors import EnvironmentProblem, UserError
+from support.node import find_node
 
 Say = Callable[[str], None]
 CODE_FOLDERS = ("export", "node_bridge", "numerics")
@@ -152,20 +153,6 @@ def _write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
     predictions: list[dict[str, Any]] = [json.loads(line) for line in answers]
     document["golden"] = [{key: row[key] for key in keys} for row in predictions]
     file.write_bytes(contracts.seal_description(document))
-
-
-def find_node() -> str:
-    """Returns the Node to run.
-
-    Raises:
-        EnvironmentProblem: there is none.
-    """
-    found = shutil.which(os.environ.get("NODE", "node"))
-    if found is None:
-        raise EnvironmentProblem(
-            "node is not found; install Node.js 20.19, 22.12 or newer, or set NODE"
-        )
-    return found
 
 
 def run_command(command: list[str], say: Say, stdin: str = "") -> str:

@@ -24,10 +24,11 @@ from export.source.vetting import load_saved_model
 from numerics.budgets import Budget
 from parity_tests.checks.budgets import EXACT
 from parity_tests.checks.compare import Problem, compare_arrays, make_problem
-from parity_tests.runners.runners import RUNNERS_DIRECTORY, find_node, run_with_progress
+from parity_tests.runners.runners import RUNNERS_DIRECTORY, run_with_progress
 from support import printing
 from support.command_line import OptionParser, command
 from support.errors import EnvironmentProblem, UserError
+from support.node import find_node
 from support.quiet_tensorflow import tensorflow
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -12,12 +12,12 @@ from bench.side import (
     ALL_THREADS,
     ROOT,
     SideProcess,
-    find_node,
     node_program,
     python_program,
     time_in_turns,
 )
 from support.errors import CheckFailed
+from support.node import find_node
 
 ENCODER = Path(__file__).with_name("encoder.js")
 CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"

@@ -13,8 +13,9 @@ from bench.peers.installing import install_node_peers
 from bench.peers.onnx_folder import make_onnx_folder
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, node_packages
-from bench.side import ROOT, find_node, time_in_turns
+from bench.side import ROOT, time_in_turns
 from support.errors import EnvironmentProblem
+from support.node import find_node
 
 DIRECTORY = Path(__file__).parent
 MODEL = "albert_tiny"

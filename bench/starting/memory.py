@@ -8,8 +8,8 @@ from statistics import median
 
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, model_and_bundle
-from bench.side import find_node
 from support.errors import EnvironmentProblem
+from support.node import find_node
 
 PROGRAM = Path(__file__).with_name("load.js")
 MODEL = "bert"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, node_packages
-from bench.side import SideProcess, find_node, node_program, time_in_turns
+from bench.side import SideProcess, node_program, time_in_turns
 from bench.tokenizer import material
 from support.errors import EnvironmentProblem
+from support.node import find_node
 
 DIRECTORY = Path(__file__).parent
 GOAL = 0.05

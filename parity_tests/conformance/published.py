@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 from parity_tests.conformance.publishers.cases import CASES, PAIRS, write_cases
 from parity_tests.conformance.rows import MIB, ConformanceRow, run_module
 from parity_tests.runners.measure import MeasuredRun, run_measured
-from parity_tests.runners.runners import find_node
 from support.contracts import read_bundle
+from support.node import find_node
 
 SCRIPTS = "parity_tests.conformance.publishers"
 ENCODE = Path(__file__).parents[2] / "node_bridge" / "encode.js"

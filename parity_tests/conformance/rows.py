@@ -9,7 +9,7 @@ from typing import Any
 
 from export.source import catalog
 from parity_tests.runners.measure import run_measured
-from parity_tests.runners.runners import find_node
+from support.node import find_node
 
 LONG_TIME_LIMIT = ("--time-limit", "7200")
 """The largest models have steps of minutes, and a machine may be busy with other work."""

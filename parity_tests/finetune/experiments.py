@@ -13,8 +13,9 @@ from export.confined import confinement
 from export.confined.confinement import AllowedPaths
 from parity_tests.finetune.rows import FinetuneRow
 from parity_tests.runners.measure import MeasuredRun, run_measured
-from parity_tests.runners.runners import CHECK_NATIVE, ROOT, find_node
+from parity_tests.runners.runners import CHECK_NATIVE, ROOT
 from support.errors import CheckFailed, EnvironmentProblem, UserError
+from support.node import find_node
 
 TRAIN = ROOT / "node_bridge" / "train.js"
 RUN_NODE = ROOT / "parity_tests" / "finetune" / "run_node.js"

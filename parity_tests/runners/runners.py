@@ -1,7 +1,6 @@
 """Starts the two runners as processes of their own: a crash in one does not end the judge."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from parity_tests.runners.tokenizer_source import TokenizerSource
 from support import printing
 from support.command_line import suggest_name
 from support.errors import EnvironmentProblem, UserError
+from support.node import find_node
 
 RUNNERS_DIRECTORY = Path(__file__).parent
 ROOT = RUNNERS_DIRECTORY.parents[1]
@@ -141,21 +141,6 @@ class NodeSide:
         if self.classifier is not None:
             command += ["--classifier", str(self.classifier)]
         return run_and_read(f"Node ({backend})", command, out)
-
-
-def find_node() -> str:
-    """Returns the Node to run: `node` on the PATH, or the value of NODE.
-
-    Raises:
-        EnvironmentProblem: there is none.
-    """
-    wanted = os.environ.get("NODE", "node")
-    found = shutil.which(wanted)
-    if found is None:
-        raise EnvironmentProblem(
-            f"{wanted} is not found; install Node.js 20.19, 22.12 or newer, or set NODE to its path"
-        )
-    return found
 
 
 def run_and_read(name: str, command: list[str], out: Path) -> RunOutput:

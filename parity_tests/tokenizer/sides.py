@@ -16,7 +16,7 @@ import numpy as np
 
 from export.tokenizer import TokenizerSpec, Vocab, make_reference
 from export.tokenizer.reference import FlatIds
-from parity_tests.runners.runners import find_node
+from support.node import find_node
 
 SERVER = Path(__file__).with_name("serve.js")
 

@@ -20,6 +20,7 @@ from parity_tests.runners import runners
 from parity_tests.training.by_hand import TrainingCourse
 from parity_tests.training.problem import TrainingProblem, Weights
 from support.errors import EnvironmentProblem
+from support.node import find_node
 
 Array = NDArray[Any]
 
@@ -101,7 +102,7 @@ def run_node(problem: Path, backend: str, steps: int, out: Path) -> TrainingSide
     Raises:
         UserError, EnvironmentProblem: see `runners.run_runner`.
     """
-    command = [runners.find_node(), str(RUNNER), "--problem", str(problem)]
+    command = [find_node(), str(RUNNER), "--problem", str(problem)]
     command += ["--backend", backend, "--steps", str(steps)]
     runners.run_runner(f"Node ({backend})", command, out)
     return TrainingSide.read(out)

@@ -23,10 +23,10 @@ from parity_tests.finetune.rows import FinetuneRow, markdown_table
 from parity_tests.runners.measure import MeasuredRun
 from parity_tests.runners.python_tokenizer import make_tokenizer
 from parity_tests.runners.run_python import open_saved_model
-from parity_tests.runners.runners import find_node
 from parity_tests.runners.source import SourceModel
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import CheckFailed, EnvironmentProblem
+from support.node import find_node
 from tests.python import untrusted_models
 from tests.python.conftest import Embedded
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests.runners.runners import find_node
+from support.node import find_node
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 

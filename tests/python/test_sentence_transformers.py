@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from export.__main__ import main
 from export.checkpoints.sentence_transformers import limit_positions, read_sentence_model
-from parity_tests.runners.runners import find_node
 from support.errors import UserError
+from support.node import find_node
 from tests.python.conftest import ROOT
 from tests.python.publishers import HIDDEN, VOCAB, Publisher, publisher
 

@@ -12,8 +12,8 @@ from export.bundle import digest
 from export.tokenizer import TokenizerSpec, make_reference, save_tokenizer_model, write_tokenizer
 from export.tokenizer.texts import texts_from_alphabet
 from export.tokenizer.vocab import SPECIAL_TOKENS
-from parity_tests.runners.runners import find_node
 from parity_tests.tokenizer.material import make_random_vocab, vocab_from_lines
+from support.node import find_node
 
 VOCAB = vocab_from_lines(
     [*SPECIAL_TOKENS.values(), "a", "##b", "𠀀", "##𠀀", "你", "好", ",", "，"]

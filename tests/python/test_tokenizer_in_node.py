@@ -12,9 +12,9 @@ from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import serialise
 from export.tokenizer.texts import ALL_EDGES, WRITTEN_TOKENS, texts_from_alphabet
 from export.tokenizer.vocab import SPECIAL_TOKENS
-from parity_tests.runners.runners import find_node
 from parity_tests.tokenizer.material import make_random_vocab, vocab_from_lines
 from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
+from support.node import find_node
 
 SPECS = [
     TokenizerSpec("bert"),

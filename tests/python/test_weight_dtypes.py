@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from parity_tests.runners.runners import find_node
 from support.errors import UserError
+from support.node import find_node
 from support.quiet_tensorflow import tensorflow
 from tests.python.conftest import ROOT
 from tests.python.graphs import freeze_function

@@ -168,7 +168,7 @@ def describe_failure(error: BaseException) -> tuple[str, int]:
     if isinstance(code, int):
         return str(error), code
     if isinstance(error, OSError) and error.errno is not None:
-        where = "" if error.filename is None else f"{error.filename}: "
+        where = "" if error.filename is None else f"{printable(str(error.filename))}: "
         remedy = MACHINE_ERRORS.get(error.errno)
         if remedy is not None:
             return f"{where}{error.strerror}; {remedy}", ENVIRONMENT

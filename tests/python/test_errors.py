@@ -24,9 +24,11 @@ class ResourceExhaustedError(Exception):
     ("error", "code", "line"),
     [
         (UserError("as it is"), 2, "as it is"),
+        (UserError("op \x1a\n::error::x"), 2, "op \\u001a\\n::error::x"),
         (EnvironmentProblem("as it is"), 3, "as it is"),
         (CheckFailed("as it is"), 1, "as it is"),
         (OSError(errno.ENOSPC, "No space left", "f"), 3, "f: No space left; make room"),
+        (OSError(errno.ENOSPC, "No space left", "f\ng"), 3, "f\\ng: No space left; make room"),
         (OSError(errno.EFBIG, "File too large"), 3, "File too large; raise the limit"),
         (OSError(errno.ENOENT, "No such file", "f"), 2, "f: No such file; give another"),
         (MemoryError(), 3, "there is not enough memory"),

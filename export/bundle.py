@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from support import contracts
 from support.errors import UserError
 
 FORMAT = "bert-bridge"
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 CONTRACT = contracts.CONTRACT
 FILE_LIST = "bert-bridge.json"
 """The list of the files of a SavedModel that this program wrote."""
@@ -65,6 +65,7 @@ class TokenizerContract:
 class Contract:
     """The content of `bundle.json`, without the hashes, which `seal` adds.
 
+    `contents` says whether the bundle has a model or a tokenizer alone.
     `accuracy` has the measured and the allowed difference between the bundle's and the source's
     outputs on the golden cases; a bundle with only a tokenizer has none. `taps` are nodes inside
     the model that parity compares: each with its name, its node in `model.json`, and the tensor of
@@ -74,6 +75,7 @@ class Contract:
     """
 
     name: str
+    contents: Literal["model", "tokenizer"]
     architecture: str | None
     trained: bool | None
     weight_dtype: str | None
@@ -134,7 +136,7 @@ def refuse_other_source(out: Path, this: dict[str, Any], name: str, replace: boo
 
     Args:
         out: the directory of the new bundle.
-        this: `architecture`, `tokenizer` and `provenance` of the new contract.
+        this: `tokenizer` and `provenance` of the new contract.
         name: the new source, for the message.
         replace: whether the user allows any replacement.
 

@@ -127,6 +127,7 @@ def write_bundle(job: ExportJob, say: Any) -> None:
     say(f"reading the tables of tokenizer {tokenizer.algorithm}")
     contract = Contract(
         name=request.name or saved_model.name,
+        contents="model",
         architecture=request.architecture,
         trained=request.trained,
         weight_dtype=request.dtype,

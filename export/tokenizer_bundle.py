@@ -76,7 +76,6 @@ def write_tokenizer_bundle(job: TokenizerJob, say: Callable[[str], None]) -> Non
     chosen = choice.choose(None, str(choice.vocab or job.name), say)
     provenance["tokenizer"] = library_versions(chosen.spec.algorithm, choice.python)
     this = {
-        "architecture": None,
         "tokenizer": {"algorithm": chosen.spec.algorithm, "options": chosen.spec.options},
         "provenance": provenance,
     }
@@ -92,6 +91,7 @@ def write_tokenizer_bundle(job: TokenizerJob, say: Callable[[str], None]) -> Non
     pad = chosen.vocab.special["pad"].id
     contract = Contract(
         name=job.name,
+        contents="tokenizer",
         architecture=None,
         trained=None,
         weight_dtype=None,

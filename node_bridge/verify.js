@@ -67,7 +67,7 @@ async function main(options) {
   const started = performance.now();
   const bundle = Bundle.open(options.bundle, { trustedKeys });
   for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
-  if (bundle.contract.architecture === null) return checkTokenizerBundle(bundle, count, options.json);
+  if (bundle.contract.contents === 'tokenizer') return checkTokenizerBundle(bundle, count, options.json);
   const golden = readGoldenCases(bundle);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend: options.backend });

@@ -37,6 +37,9 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
     problem = _contradiction_in_bundle(document)
     if problem:
         raise UserError(f"{path}: {problem}; {advice}")
+    if document["contract_version"] == 1:
+        # It says it by a null architecture.
+        document["contents"] = "tokenizer" if document["architecture"] is None else "model"
     return document
 
 
@@ -121,6 +124,8 @@ def schema_validator(schema: Schema) -> Any:
 
 def _contradiction_in_bundle(contract: dict[str, Any]) -> str:
     """Returns a problem that the schema cannot express, or ""; as bundle.js in Node does."""
+    if contract["contract_version"] == 1 and "contents" in contract:
+        return "got contents, which contract version 1 does not have"
     tokenizer = contract["tokenizer"]
     size = tokenizer["vocab_size"]
     for role, special in tokenizer["special_tokens"].items():
@@ -132,7 +137,7 @@ def _contradiction_in_bundle(contract: dict[str, Any]) -> str:
             if len(set(values)) < len(values):
                 return f"two {side} have the same {key}"
     roles = [spec["role"] for spec in contract["inputs"]]
-    if contract["architecture"] is not None and "input_ids" not in roles:
+    if contract["inputs"] and "input_ids" not in roles:
         return "no input has the role input_ids"
     return ""
 

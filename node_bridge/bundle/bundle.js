@@ -12,7 +12,8 @@ import { assertValid, parseJson } from '../support/json.js';
 import { assertSigned } from './signature.js';
 
 /** The contract version this program understands. */
-const CONTRACT_VERSION = 1;
+/** Version 1 has no `contents`: a null architecture said that a bundle holds a tokenizer alone. */
+const CONTRACT_VERSIONS = [1, 2];
 
 const ADVICE = 'export the bundle again';
 
@@ -52,7 +53,8 @@ const MAX_FILE_BYTES = 2 ** 29;
  * @property {string} format always `bert-bridge`
  * @property {number} contract_version
  * @property {string} name
- * @property {string | null} architecture `albert`, `bert`, `electra`, or null if the bundle has only a tokenizer
+ * @property {'model' | 'tokenizer'} contents a model with its tokenizer, or a tokenizer alone
+ * @property {string | null} architecture `albert`, `bert`, `electra`; null in a bundle of a tokenizer alone
  * @property {boolean | null} trained false: seeded, untrained weights; null: unknown
  * @property {string | null} weight_dtype
  * @property {TensorSpec[]} inputs
@@ -100,15 +102,16 @@ export class Bundle {
     if (contract?.format !== 'bert-bridge') {
       throw new UserError(`${path}: got format ${JSON.stringify(contract?.format)}, expected "bert-bridge"`);
     }
-    if (contract.contract_version !== CONTRACT_VERSION) {
+    if (!CONTRACT_VERSIONS.includes(contract.contract_version)) {
       throw new UserError(
         `${path} has contract version ${JSON.stringify(contract.contract_version)}, this program reads ` +
-          `${CONTRACT_VERSION}; export the bundle again with the same release`,
+          `${CONTRACT_VERSIONS.join(' and ')}; export the bundle again with the same release`,
       );
     }
     assertValid('bundle', contract, path, ADVICE);
     const problem = findContradiction(contract);
     if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
+    if (contract.contract_version === 1) contract.contents = contract.architecture === null ? 'tokenizer' : 'model';
     return new Bundle(dir, contract, createHash('sha256').update(text).digest('hex'));
   }
 
@@ -169,7 +172,8 @@ export class Bundle {
  * @param {Contract} contract
  * @returns {string | undefined}
  */
-function findContradiction({ inputs, outputs, tokenizer, architecture }) {
+function findContradiction({ contract_version: version, contents, inputs, outputs, tokenizer }) {
+  if (version === 1 && contents !== undefined) return 'got contents, which contract version 1 does not have';
   const { vocab_size: size, special_tokens: special } = tokenizer;
   const beyond = Object.entries(special).find(([, { id }]) => id >= size);
   if (beyond !== undefined) return `special token ${beyond[0]} has id ${beyond[1].id}, expected less than vocab_size, ${size}`;
@@ -183,7 +187,7 @@ function findContradiction({ inputs, outputs, tokenizer, architecture }) {
       if (twice !== undefined) return `two ${what} have the ${key} ${twice}`;
     }
   }
-  if (architecture === null || inputs.some(({ role }) => role === 'input_ids')) return undefined;
+  if (inputs.length === 0 || inputs.some(({ role }) => role === 'input_ids')) return undefined;
   return 'no input has the role input_ids';
 }
 

@@ -190,7 +190,7 @@ export function verifyChecksums(bundle, { checksums }) {
     .map(([name]) => name);
   if (checksums.contract !== hashContract(bundle.contract))
     problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
-  const weights = bundle.contract.architecture === null ? {} : hashWeights(bundle);
+  const weights = bundle.contract.contents === 'tokenizer' ? {} : hashWeights(bundle);
   problems.push(...findChangedWeights(weights, checksums.weights, 'exported'));
   return checksumCheck(problems, 'exported');
 }
@@ -292,9 +292,9 @@ function sha256(bytes) {
 export function describeCoverage(bundle, { tensors, tokenizerCases, checksums }) {
   const { input_ids: ids, attention_mask: mask } = tensors;
   const used = new Set([...tokenizerCases.ids.flat(), ...Array.from(ids.data).filter((_, i) => mask.data[i] === 1)]);
-  const { tokenizer, max_length: positions, architecture } = bundle.contract;
+  const { tokenizer, max_length: positions, contents } = bundle.contract;
   const lines = `golden texts use ${used.size} of ${tokenizer.vocab_size} vocab lines`;
-  const rows = architecture === null ? '' : ` and ${ids.shape[1]} of ${positions} positions`;
+  const rows = contents === 'tokenizer' ? '' : ` and ${ids.shape[1]} of ${positions} positions`;
   const rest =
     checksums === null
       ? 'nothing holds the rest, since an older release made the bundle: export it again'

@@ -51,7 +51,7 @@ export class Encoder {
     assertOptions('Encoder.load', options, ['backend']);
     const { backend = 'auto' } = options;
     const bundle = typeof source === 'string' ? Bundle.open(source) : source;
-    if (bundle.contract.architecture === null) {
+    if (bundle.contract.contents === 'tokenizer') {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
     }
     const taken = await useBackend(backend);

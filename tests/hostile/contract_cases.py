@@ -65,7 +65,7 @@ def texts() -> Iterator[tuple[str, str]]:
     yield "a list", "[]"
     yield "null", "null"
     yield "very deep", "[" * 100_000
-    yield "a contract to come", change_contract(lambda c: c.update(contract_version=2))
+    yield "a contract to come", change_contract(lambda c: c.update(contract_version=3))
     yield "another format", change_contract(lambda c: c.update(format="zip\x1b[31m"))
     yield "a length of two", change_contract(lambda c: c.update(max_length=2))
     yield "no inputs", change_contract(lambda c: c.update(inputs=[]))

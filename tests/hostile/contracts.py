@@ -18,7 +18,8 @@ def bundle_contract() -> dict[str, Any]:
     names = ("model.json", "group1-shard1of1.bin", "vocab.txt", "tokenizer_tables.bin")
     return {
         "format": "bert-bridge",
-        "contract_version": 1,
+        "contract_version": 2,
+        "contents": "model",
         "name": "sound",
         "architecture": "bert",
         "trained": False,

@@ -34,6 +34,13 @@ function mistake(message) {
   };
 }
 
+test('a contract of version 1 has no contents: its architecture says whether there is a model', () => {
+  const { contents } = Bundle.open(bundleDir({ contract_version: 1, contents: undefined })).contract;
+  assert.equal(contents, 'tokenizer');
+  assert.throws(() => Bundle.open(bundleDir({ contract_version: 1 })), mistake(/contents/));
+  assert.throws(() => Bundle.open(bundleDir({ contents: undefined })), mistake(/contents/));
+});
+
 test('a valid bundle returns the bytes of its files', () => {
   const bundle = Bundle.open(bundleDir());
   assert.deepEqual(bundle.read('shard.bin'), WEIGHTS);
@@ -94,7 +101,7 @@ test('a directory without a contract is not a bundle', () => {
 });
 
 test('a contract of another version or kind is refused', () => {
-  assert.throws(() => Bundle.open(bundleDir({ contract_version: 2 })), mistake(/contract version 2, .* reads 1/));
+  assert.throws(() => Bundle.open(bundleDir({ contract_version: 3 })), mistake(/contract version 3, .* reads 1 and 2/));
   assert.throws(() => Bundle.open(bundleDir({ format: 'zip' })), mistake(/got format "zip"/));
 });
 

@@ -125,7 +125,8 @@ export function leastContract(files) {
   );
   return {
     format: 'bert-bridge',
-    contract_version: 1,
+    contract_version: 2,
+    contents: 'tokenizer',
     name: 'least',
     architecture: null,
     trained: null,

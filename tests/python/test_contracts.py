@@ -216,7 +216,7 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
     "no ids": no_ids,
     "no inputs": change(inputs=[]),
     "no outputs": change(outputs=[]),
-    "a tokenizer alone with outputs": change(architecture=None, inputs=[]),
+    "a tokenizer alone with outputs": change(contents="tokenizer", architecture=None, inputs=[]),
     "a length that takes no text": change(max_length=2),
     "a vector without a width": vector_without_a_width,
     **{
@@ -320,14 +320,31 @@ def test_bundles_of_earlier_releases_can_be_opened(
         assert said == [""] * len(texts)
 
 
+@pytest.mark.parametrize(("architecture", "contents"), [("bert", "model"), (None, "tokenizer")])
+def test_contract_of_version_1_is_read(
+    contract: dict[str, Any], tmp_path: Path, architecture: str | None, contents: str
+) -> None:
+    """Until version 2 a null architecture said that there is no model."""
+    old = {key: value for key, value in contract.items() if key != "contents"}
+    old |= {"contract_version": 1, "architecture": architecture}
+    if architecture is None:
+        old |= {"inputs": [], "outputs": [], "weight_dtype": None, "accuracy": None}
+    (tmp_path / "bundle.json").write_text(json.dumps(old), "utf-8")
+    assert contracts.read_bundle(tmp_path)["contents"] == contents
+    for wrong in ({"contents": contents}, {"contract_version": 2}):
+        (tmp_path / "bundle.json").write_text(json.dumps(old | wrong), "utf-8")
+        with pytest.raises(UserError, match="contents"):
+            contracts.read_bundle(tmp_path)
+
+
 def test_a_contract_that_its_schema_refuses_is_not_written(tmp_path: Path) -> None:
     from export.bundle import Contract, TokenizerContract, seal
 
     tokens = {role: {"token": role, "id": 0} for role in ("pad", "unk", "cls", "sep", "mask")}
     tokenizer = TokenizerContract("bert", {"lower_case": True}, 5, tokens, False)  # type: ignore[arg-type]
     contract = Contract(
-        name="evil\nname", architecture=None, trained=None, weight_dtype=None, inputs=[],
-        outputs=[], padding="masked", max_length=512, tokenizer=tokenizer,
+        name="evil\nname", contents="tokenizer", architecture=None, trained=None,
+        weight_dtype=None, inputs=[], outputs=[], padding="masked", max_length=512, tokenizer=tokenizer,
         provenance={"versions": {}},
     )  # fmt: skip
     with pytest.raises(UserError, match="bundle.json: at /name"):

@@ -6,13 +6,13 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fault_injection.material import LANES, Say, code_hash
 from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial, SourceSpec
 from parity_tests import cases
 from parity_tests.judgement import judge_bundle
 from parity_tests.reference import Reference, prepare_reference
+from parity_tests.reports.report import ParityReport
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem, UserError
 from support.errors import EnvironmentProblem as Unable
@@ -135,14 +135,15 @@ class Evaluator:
             return Verdict(NO_VERDICT, str(error))
         except Exception as error:  # noqa: BLE001  a judge that raises has not judged
             return Verdict(None, f"the judge broke: {type(error).__name__}: {error}", broken=True)
-        if report["verdict"] == "pass":
+        if report.verdict == "pass":
             return Verdict(None, "pass")
-        stage = report["first_stage_off"] or NO_VERDICT
+        stage = report.first_stage_off or NO_VERDICT
         return Verdict(stage, _first_message(report, stage))
 
 
-def _first_message(report: dict[str, Any], stage: str) -> str:
+def _first_message(report: ParityReport, stage: str) -> str:
     """Returns the first message of the report about a stage."""
-    messages = list(report["still"].get(stage, {}).get("failures", []))
-    messages += [f["message"] for f in report["failures"] if f["stage"] == stage]
-    return str(next(iter(messages), report.get("problem", "")))
+    part = report.stored_parts.get(stage)
+    messages = [] if part is None else list(part.failures)
+    messages += [failure.message for failure in report.failures if failure.stage == stage]
+    return next(iter(messages), report.problem)

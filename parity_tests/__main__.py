@@ -1,10 +1,9 @@
 """Runs the same texts in Python and in Node and says whether the numbers agree."""
 
 import argparse
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from parity_tests import cases
 from parity_tests.cases import Text
@@ -12,13 +11,15 @@ from parity_tests.checks import budgets
 from parity_tests.judgement import judge_sides
 from parity_tests.provenance import Contract, classifier_fits
 from parity_tests.reference import Rerun, prepare_reference
-from parity_tests.reports import ci, page, report, repro, terminal
-from parity_tests.reports.report import ReportInputs
+from parity_tests.reports import ci, matrix, page, repro, terminal
+from parity_tests.reports.assemble import ReportInputs
+from parity_tests.reports.report import ParityReport
 from parity_tests.runners import runners, tokenizer_source
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.tokenizer_source import used_class_options
 from parity_tests.tokenizer import proof
 from parity_tests.tokenizer.material import read_reviews
+from parity_tests.tokenizer.proof import ProofResult
 from parity_tests.training import judgement as training
 from support.command_line import OptionParser, command
 from support.errors import UserError
@@ -43,13 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Judges every bundle, reports, and returns the exit code."""
     options = parse_options(arguments)
     results = [(run_parity(one), one.out) for one in options_per_bundle(options)]
-    verdict = _write_matrix(results, options.out) if len(results) > 1 else results[0][0]["verdict"]
+    verdict = _write_matrix(results, options.out) if len(results) > 1 else results[0][0].verdict
     for result, out in results:
         print_result(result, out, options.json)
     return 0 if verdict == "pass" else 1
 
 
-def print_result(result: dict[str, Any], out: Path, as_json: bool) -> None:
+def print_result(result: ParityReport, out: Path, as_json: bool) -> None:
     """Prints a result, and GitHub's workflow commands for it.
 
     Args:
@@ -59,8 +60,7 @@ def print_result(result: dict[str, Any], out: Path, as_json: bool) -> None:
     """
     table = terminal.format_report(result)
     if as_json:
-        json.dump(result, sys.stdout, ensure_ascii=False)
-        print()
+        print(result.to_json())
         return
     print(table)
     print(f"report: {out / 'report.html'}")
@@ -111,14 +111,14 @@ def options_per_bundle(options: argparse.Namespace) -> list[argparse.Namespace]:
     return all_options
 
 
-def _write_matrix(results: list[tuple[dict[str, Any], Path]], out: Path) -> str:
+def _write_matrix(results: list[tuple[ParityReport, Path]], out: Path) -> str:
     """Writes the matrix of several bundles and returns its verdict."""
     paths = [(result, f"{directory.name}/report.html") for result, directory in results]
-    matrix = page.matrix_document(paths)
-    page.write_matrix_json(out / "matrix.json", matrix)
-    page.write_matrix_page(out / "index.html", matrix)
-    print(page.format_matrix(matrix), f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
-    return str(matrix["verdict"])
+    made = matrix.Matrix.of(paths)
+    made.write(out / "matrix.json")
+    page.write_matrix_page(out / "index.html", made)
+    print(made, f"matrix: {out / 'index.html'}", sep="\n", file=sys.stderr)
+    return made.verdict
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
@@ -173,11 +173,8 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def run_parity(options: argparse.Namespace) -> dict[str, Any]:
+def run_parity(options: argparse.Namespace) -> ParityReport:
     """Picks cases, runs both sides, compares, and writes all reports.
-
-    Returns:
-        the document of REPORT.md.
 
     Raises:
         UserError: a mistake in the options or files.
@@ -219,19 +216,17 @@ def run_parity(options: argparse.Namespace) -> dict[str, Any]:
     trained = training.judge_training(reference.run, wanted, options.out, sequence)
     side = NodeSide(options.bundle, classifier)
     judgement = judge_sides(inputs, reference, side, wanted, options.out, tokenizers, trained)
-    result = judgement.document
     flow, repro_root = judgement.flow, options.out / "repro"
     rerun = Rerun(contract, reference, side, flow.stored, flow.budgets, repro_root)
-    result["repro"] = [
-        str(f) for f in repro.write_repro_folders(rerun, flow.rows, judgement.parts, picked)
-    ]
-    report.write_report_json(options.out / "report.json", result)
+    folders = repro.write_repro_folders(rerun, flow.rows, judgement.parts, picked)
+    result = replace(judgement.report, repro=[str(folder) for folder in folders])
+    result.write(options.out / "report.json")
     ci.write_junit(options.out / "report.xml", result)
     page.write_report_page(options.out / "report.html", result)
     return result
 
 
-def _prove_tokenizers(options: argparse.Namespace) -> dict[str, Any]:
+def _prove_tokenizers(options: argparse.Namespace) -> ProofResult:
     """Proves every tokenizer; the bundle's own is proven with its own tables and vocab."""
     jobs = proof.replace_by_own(
         proof.jobs_for_every_tokenizer(),

@@ -13,13 +13,17 @@ from parity_tests.checks import head, invariances, stages, stored_parts, weights
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import Head
 from parity_tests.checks.stages import StageRow
+from parity_tests.checks.stored_parts import PartResult
 from parity_tests.provenance import Contract
 from parity_tests.reference import Reference, Rerun
-from parity_tests.reports import report
-from parity_tests.reports.report import ReportInputs
+from parity_tests.reports import assemble
+from parity_tests.reports.assemble import ReportInputs
+from parity_tests.reports.report import ParityReport
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.runs import TAPS, RunOutput
+from parity_tests.runners.runs import SPECIALS, TAPS, RunOutput
 from parity_tests.runners.variants import unclaimed_reasons
+from parity_tests.tokenizer.proof import ProofResult
+from parity_tests.training.judgement import TrainingResult
 from support.contracts import read_bundle
 from support.errors import EnvironmentProblem, UserError
 
@@ -40,7 +44,7 @@ class FlowResult:
         rows: the rows of all backends.
         storage: what the weights' dtype costs, Python against Python.
         problem: why a backend gave nothing, where stored parts had drifted already.
-        left_out: the invariances that the model itself does not promise, with the reason.
+        skipped_invariances: those that the model itself does not promise, with the reason.
     """
 
     python: RunOutput
@@ -50,7 +54,7 @@ class FlowResult:
     rows: list[StageRow] = field(default_factory=list)
     storage: list[StageRow] = field(default_factory=list)
     problem: str = ""
-    left_out: dict[str, str] = field(default_factory=dict)
+    skipped_invariances: dict[str, str] = field(default_factory=dict)
 
     @property
     def budgets(self) -> Budgets:
@@ -62,9 +66,9 @@ class FlowResult:
 class Judgement:
     """The judgement of one bundle, and what it takes to run its failures again."""
 
-    document: dict[str, Any]
+    report: ParityReport
     flow: FlowResult
-    parts: dict[str, dict[str, Any]]
+    parts: dict[str, PartResult]
     side: NodeSide
 
 
@@ -76,8 +80,8 @@ def judge_bundle(
     *,
     classifier: Path | None = None,
     runner: Path | None = None,
-) -> dict[str, Any]:
-    """Judges one bundle; returns the document of REPORT.md. Raises as `judge_sides`.
+) -> ParityReport:
+    """Judges one bundle. Raises as `judge_sides`.
 
     Args:
         bundle: what Node runs.
@@ -90,7 +94,7 @@ def judge_bundle(
     contract = Contract.read(bundle)
     inputs = ReportInputs(contract, reference.model, reference.tokenizer_source, classifier)
     side = NodeSide(bundle, classifier, *([runner] if runner else []))
-    return judge_sides(inputs, reference, side, backends, out).document
+    return judge_sides(inputs, reference, side, backends, out).report
 
 
 def judge_sides(
@@ -99,8 +103,8 @@ def judge_sides(
     side: NodeSide,
     backends: dict[str, int],
     out: Path,
-    tokenizers: dict[str, Any] | None = None,
-    training: dict[str, Any] | None = None,
+    tokenizers: ProofResult | None = None,
+    training: TrainingResult | None = None,
 ) -> Judgement:
     """Judges one bundle.
 
@@ -122,11 +126,11 @@ def judge_sides(
     out.mkdir(parents=True, exist_ok=True)
     flow = _run_flow(contract, reference, parts, side, backends, out)
     picked = cases.read_cases(reference.cases)
-    document = report.report_document(inputs, picked, flow, parts, tokenizers, training)
-    return Judgement(document, flow, parts, side)
+    made = assemble.assemble_report(inputs, picked, flow, parts, tokenizers, training)
+    return Judgement(made, flow, parts, side)
 
 
-def _compare_stored_parts(contract: Contract, reference: Reference) -> dict[str, dict[str, Any]]:
+def _compare_stored_parts(contract: Contract, reference: Reference) -> dict[str, PartResult]:
     """Compares the stored parts; returns the results by stage: contract, weights, vocab, tables."""
     fresh, note = reference.tokenizer, reference.tokenizer_note
     about = read_bundle(fresh) if fresh else None
@@ -141,14 +145,14 @@ def _compare_stored_parts(contract: Contract, reference: Reference) -> dict[str,
         "vocab": stored_parts.compare_vocab(contract.path, reference.vocab),
         "tables": stored_parts.compare_tables(contract.path, fresh)
         if fresh
-        else stored_parts.not_compared(note),
+        else PartResult("none", note=note),
     }
 
 
 def _run_flow(
     contract: Contract,
     reference: Reference,
-    parts: dict[str, dict[str, Any]],
+    parts: dict[str, PartResult],
     side: NodeSide,
     backends: dict[str, int],
     out: Path,
@@ -170,7 +174,7 @@ def _run_flow(
         UserError, EnvironmentProblem: a backend did not run, although the stored parts hold.
     """
     flow = FlowResult(reference.run, contract.weight_dtype or "none")
-    if flow.dtype != "float32" and parts["weights"]["status"] == "pass":
+    if flow.dtype != "float32" and parts["weights"].status == "pass":
         stored = reference.with_weights_of(contract.path)
         if stored is not None:
             flow.storage = _compare_storage(stored, reference.run, flow.budgets)
@@ -182,7 +186,7 @@ def _run_flow(
         for run in _run_backends(reference, side, backends, out):
             _judge_backend(flow, contract, reference, side, run, out)
     except (UserError, EnvironmentProblem) as error:
-        if all(part["status"] != "drift" for part in parts.values()):
+        if all(part.status != "drift" for part in parts.values()):
             raise
         flow.problem = str(error)
     return flow
@@ -252,15 +256,15 @@ def _judge_backend(
     if taps and batch:
         rerun = Rerun(contract, reference, side, flow.stored, budgets, out / "inside")
         inner = rerun.judge(backend, batch, True)
-        tapped = {(r.special, r.stage): r for r in inner if r.stage.startswith(TAPS)}
-        rows = [tapped.get((row.special, row.stage), row) for row in rows]
+        tapped = {(r.special_tokens, r.stage): r for r in inner if r.stage.startswith(TAPS)}
+        rows = [tapped.get((row.special_tokens, row.stage), row) for row in rows]
     flow.nodes[backend] = node
     flow.rows += rows
     assert reference.run.facts is not None, "Python's runner always writes facts"
     widest = invariances.widest_budget(budgets, python.outputs())
-    flow.left_out |= _unpromised_claims(reference.run.facts, widest)
+    flow.skipped_invariances |= _unpromised_claims(reference.run.facts, widest)
     claims = invariances.judge_invariances(backend, node, python, budgets)
-    flow.rows += [row for row in claims if row.special not in flow.left_out]
+    flow.rows += [row for row in claims if row.comparison not in flow.skipped_invariances]
     if side.classifier is not None:
         flow.rows += head.judge_golden_answers(backend, count, side, out, budgets)
 
@@ -300,11 +304,11 @@ def _compare_storage(stored: RunOutput, python: RunOutput, budgets: Budgets) -> 
         budgets: of the bundle's weight dtype.
     """
     rows = []
-    for special in ("added", "none"):
+    for special_tokens in SPECIALS:
         for name in python.outputs():
-            row = StageRow("python", special, name, budgets.for_stage(name))
+            row = StageRow("python", special_tokens, name, budgets.for_stage(name))
             for (kind, number), batch in python.batches.items():
-                if kind == special:
+                if kind == special_tokens:
                     mask = batch["attention_mask"]
                     texts = [TextCase(i, number, "") for i in range(len(mask))]
                     got = stored.batches[kind, number][name]

@@ -240,8 +240,8 @@ def judge_golden_answers(
     dumped = [json.dumps(line, ensure_ascii=False) + "\n" for line in lines]
     file.write_text("".join(dumped), encoding="utf-8")
     node = side.answers(backend, file, out / f"golden.{backend}.safetensors", max_length)
-    numbers = StageRow(backend, GOLDEN, PROBABILITIES, budgets.for_stage(PROBABILITIES))
-    words = StageRow(backend, GOLDEN, LABEL, budgets.for_stage(LABEL))
+    numbers = StageRow(backend, "added", PROBABILITIES, budgets.for_stage(PROBABILITIES), GOLDEN)
+    words = StageRow(backend, "added", LABEL, budgets.for_stage(LABEL), GOLDEN)
     got = node.batches["added", 0][PROBABILITIES]
     if got.shape != expected.shape:
         shapes = (list(got.shape), list(expected.shape))

@@ -52,7 +52,7 @@ def judge_invariances(
     rows = []
     for name in VARIANTS:
         if ("added", 0) in python.batches and (name, 0) in python.batches:
-            row = StageRow(backend, name, STAGE, widest_budget(budgets, python.outputs()))
+            row = _invariance_row(backend, name, widest_budget(budgets, python.outputs()))
             _compare_variant(row, node.batches.get((name, 0), {}), python.batches[name, 0], budgets)
             rows.append(_settle_row(row))
     pairs: dict[int, Feeds] = {
@@ -61,12 +61,16 @@ def judge_invariances(
     mask = node.batches.get((REVERSED, 0), {}).get("attention_mask")
     for claim in dict.fromkeys(name.split("/")[0] for name in pairs.get(0, {})):
         exact = claim in ("repeated", "tensors")
-        row = StageRow(
-            backend, claim, STAGE, EXACT if exact else widest_budget(budgets, python.outputs())
-        )
+        budget = EXACT if exact else widest_budget(budgets, python.outputs())
+        row = _invariance_row(backend, claim, budget)
         _compare_pair(row, claim, pairs, mask, None if exact else budgets)
         rows.append(_settle_row(row))
     return rows
+
+
+def _invariance_row(backend: str, claim: str, budget: Budget) -> StageRow:
+    """Makes an empty row; invariances are tested with special tokens."""
+    return StageRow(backend, "added", STAGE, budget, comparison=claim)
 
 
 def widest_budget(budgets: Budgets, outputs: list[str]) -> Budget:
@@ -83,14 +87,14 @@ def _compare_variant(row: StageRow, node: Feeds, python: Feeds, budgets: Budgets
         python: Python's inputs and outputs.
         budgets: of the outputs.
     """
-    missing = compare_names(node, python, f"{row.special}, {row.backend}")
+    missing = compare_names(node, python, f"{row.comparison}, {row.backend}")
     if missing is not None:
         row.add_problem(missing, set())
         return
     for name, expected in python.items():
         if name not in IDS:
             form = compare_dtype_and_shape(
-                node[name], expected, f"{name}, {row.backend}, {row.special}"
+                node[name], expected, f"{name}, {row.backend}, {row.comparison}"
             )
             if form is not None:
                 row.add_problem(form, set())
@@ -193,7 +197,7 @@ def _compare_visible(
     if mask is not None and got.shape == expected.shape:
         got, expected = (unmasked_values(name, side, mask) for side in (got, expected))
     result = compare_arrays(
-        got, expected, budget, f"{name}, {row.backend}, {row.special}, text {text}"
+        got, expected, budget, f"{name}, {row.backend}, {row.comparison}, text {text}"
     )
     row.add_measures(text, result.measures)
     if result.problem is not None:
@@ -203,7 +207,7 @@ def _compare_visible(
 def _settle_row(row: StageRow) -> StageRow:
     """Sets the row's status; a row that compared nothing has drifted."""
     if row.measures.compared == 0 and not row.problems:
-        where = f"{row.special}, {row.backend}"
+        where = f"{row.comparison}, {row.backend}"
         row.add_problem(make_problem("nothing", "0 values", "at least one", where), set())
     row.status = "drift" if row.problems else "pass"
     return row

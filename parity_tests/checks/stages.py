@@ -24,24 +24,57 @@ from parity_tests.checks.compare import (
 from parity_tests.runners import runs
 from parity_tests.runners.runs import IDS, PROBABILITIES, TAPS, RunOutput
 
+ON_TEXTS = "texts"
+"""The comparison of Node with Python on the case file's texts."""
+
+
+@dataclass
+class LabelDecisions:
+    """How both sides decided: of `texts` labels `flipped` are not Python's.
+
+    A margin is by how much Python preferred its label to the next.
+    """
+
+    texts: int = 0
+    flipped: int = 0
+    margins_of_flipped: list[float] = field(default_factory=list)
+    smallest_margin: float | None = None
+
+    def add(self, margin: float, flipped: bool) -> None:
+        """Adds the label of one text."""
+        self.texts += 1
+        least = self.smallest_margin
+        self.smallest_margin = margin if least is None else min(margin, least)
+        if flipped:
+            self.flipped += 1
+            self.margins_of_flipped.append(margin)
+
 
 @dataclass
 class StageRow:
-    """One row of the matrix: a backend and a stage, with or without special tokens, over all texts.
+    """One row of the matrix: a backend, a comparison and a stage, over all texts.
 
-    `decisions` are those of REPORT.md, at the stage `label`.
+    Attributes:
+        backend: its name.
+        special_tokens: `added` or `none`.
+        stage: the stage of the flow that was compared.
+        budget: the tolerance.
+        comparison: what was compared: ON_TEXTS, `golden` (a classifier with the answers that it
+            was saved with), or an invariance of invariances.py.
+        decisions: at the stage `label`.
     """
 
     backend: str
-    special: str
+    special_tokens: str
     stage: str
     budget: Budget
+    comparison: str = ON_TEXTS
     measures: Measures = field(default_factory=Measures)
     problems: list[tuple[int | None, Problem]] = field(default_factory=list)
     failing: set[int] = field(default_factory=set)
     by_text: dict[int, Measures] = field(default_factory=dict)
     status: str = "pass"
-    decisions: dict[str, Any] | None = None
+    decisions: LabelDecisions | None = None
 
     @property
     def worst_case(self) -> int | None:
@@ -60,8 +93,8 @@ class StageRow:
 
     def where(self) -> str:
         """Returns backend and special tokens, for messages."""
-        words = "with special tokens" if self.special == "added" else "without special tokens"
-        return f"{self.backend}, {words}"
+        word = "with" if self.special_tokens == "added" else "without"
+        return f"{self.backend}, {word} special tokens"
 
 
 Array = NDArray[Any]
@@ -320,7 +353,7 @@ def _compare_labels(
         cases: of the batch.
         allowed: the budget of a probability.
     """
-    decisions = row.decisions or {"texts": 0, "flipped": 0, "margins_of_flipped": []}
+    row.decisions = row.decisions or LabelDecisions()
     for index, case in enumerate(cases):
         if index >= min(len(node), len(python), len(probabilities)):
             row.add_problem(
@@ -328,20 +361,15 @@ def _compare_labels(
             )
             continue
         margin = _label_margin(probabilities[index])
-        decisions["texts"] += 1
-        decisions["smallest_margin"] = min(margin, decisions.get("smallest_margin", margin))
+        flipped = node[index] != python[index]
+        row.decisions.add(margin, flipped)
         row.add_measures(case.case, Measures(compared=1))
-        if node[index] != python[index]:
-            decisions["flipped"] += 1
-            decisions["margins_of_flipped"].append(margin)
-            if is_undecided(probabilities[index], allowed):
-                continue
+        if flipped and not is_undecided(probabilities[index], allowed):
             spot = f"{row.where()}, text {case.case} {case.quoted}, margin {margin:.2g}"
             problem = make_problem(
                 "values", repr(node[index]), repr(python[index]), f"label, {spot}"
             )
             row.add_problem(problem, {case.case})
-    row.decisions = decisions
 
 
 def is_undecided(probabilities: NDArray[Any], allowed: Budget) -> bool:

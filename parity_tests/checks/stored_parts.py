@@ -1,14 +1,13 @@
 """Compares the stored parts of a bundle as they are, not through their effect on an output.
 
 The parts are the contract, the vocab and the tokenizer's tables (and the weights, see weights.py),
-each against the source. Each result is a dict: `status` (`pass`, `drift`, or `none` where the
-source has nothing to compare with, then with a `note`), `compared`, `failing`, and the messages of
-the first `failures`.
+each against the source.
 """
 
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -36,24 +35,42 @@ ADDS_SPECIAL_TOKENS = "source_adds_special_tokens"
 MODEL_ONLY_KEYS = ("embedding_rows",)
 """Keys of the contract's tokenizer that come from the model."""
 
-PartResult = dict[str, Any]
 
+@dataclass(frozen=True)
+class PartResult:
+    """The result for one stored part.
 
-def part_result(compared: int, problems: list[str]) -> PartResult:
-    """Makes a result of pass or drift; nothing compared is a drift."""
-    if compared == 0:
-        problems = ["got nothing to compare, but should be at least one [stored parts]"]
-    return {
-        "status": "drift" if problems else "pass",
-        "compared": compared,
-        "failing": len(problems),
-        "failures": problems[:MAX_FAILURES],
-    }
+    Attributes:
+        status: `pass`, `drift`, or `none` where the source has nothing to compare with.
+        compared: claims, weights, lines or characters.
+        failing: how many of them differ.
+        failures: the messages of the first of these.
+        note: the reason for `none`.
+        not_compared: names of weights that the export computed from several variables, and of
+            variables that the graph does not use.
+    """
 
+    status: str
+    compared: int = 0
+    failing: int = 0
+    failures: list[str] = field(default_factory=list)
+    note: str = ""
+    not_compared: list[str] = field(default_factory=list)
 
-def not_compared(note: str) -> PartResult:
-    """Makes the result where the source has nothing to compare with."""
-    return {"status": "none", "compared": 0, "failing": 0, "failures": [], "note": note}
+    @classmethod
+    def of(
+        cls, compared: int, problems: list[str], not_compared: list[str] | None = None
+    ) -> "PartResult":
+        """Makes a result of pass or drift; nothing compared is a drift."""
+        if compared == 0 and not problems:
+            problems = ["got nothing to compare, but should be at least one [stored parts]"]
+        return cls(
+            status="drift" if problems else "pass",
+            compared=compared,
+            failing=len(problems),
+            failures=problems[:MAX_FAILURES],
+            not_compared=not_compared or [],
+        )
 
 
 def compare_contract(
@@ -97,7 +114,7 @@ def compare_contract(
     ]
     claimed = (contract.get("accuracy") or {}).get("budgets") or {}
     problems += _too_wide_budgets(claimed, facts["weight_dtype"], costs)
-    return part_result(len(claims) + len(claimed), problems)
+    return PartResult.of(len(claims) + len(claimed), problems)
 
 
 def _too_wide_budgets(
@@ -195,7 +212,7 @@ def compare_vocab(bundle: Path, source: list[str]) -> PartResult:
         for line, (got, expected) in pairs
         if got != expected
     ]
-    return part_result(len(source), problems)
+    return PartResult.of(len(source), problems)
 
 
 def compare_tables(bundle: Path, fresh: Path) -> PartResult:
@@ -204,4 +221,4 @@ def compare_tables(bundle: Path, fresh: Path) -> PartResult:
     own, other = ((directory / name).read_bytes() for directory in (bundle, fresh))
     found = tables.find_differences(own, other)
     problems = [make_problem("values", a, b, f"{spot}, {name}").message for a, b, spot in found]
-    return part_result(tables.UNICODE, problems)
+    return PartResult.of(tables.UNICODE, problems)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from parity_tests.checks.stored_parts import PartResult
 from support.errors import UserError
 
 Array = NDArray[Any]
 PREFIX = "weights/"
-MAX_FAILURES = 5
 NARROWEST_FIRST = ("uint8", "uint16", "float16", "float32")
 
 
@@ -86,35 +86,21 @@ def _decode_weight(raw: Array, scheme: dict[str, Any]) -> StoredWeight:
     return StoredWeight(raw.astype(np.float32), kind, 2.0**-11 if kind == "float16" else 0.0)
 
 
-def compare_weights(bundle: Path, source: Path) -> dict[str, Any]:
-    """Compares all weights; `source` is a safetensors file of the variables.
-
-    Returns:
-        `status`: `pass`, `drift`, or `none` where the source has no variables to compare with;
-        `compared`: the number of weights; `failures`: the first messages; `failing`: how many;
-        `not_compared`: weights that the export computed from several variables, and variables
-        that the graph does not use.
-    """
+def compare_weights(bundle: Path, source: Path) -> PartResult:
+    """Compares all weights; `source` is a safetensors file of the variables."""
     variables = load_file(source)
     try:
         weights = read_bundle_weights(bundle)
     except UserError as error:
-        return {"status": "drift", "compared": 0, "failing": 1, "failures": [str(error)]} | {
-            "not_compared": sorted(variables)
-        }
+        return PartResult.of(0, [str(error)], sorted(variables))
     common = sorted(set(weights) & set(variables))
     differences = (describe_difference(name, weights[name], variables[name]) for name in common)
     messages = [message for message in differences if message is not None]
     if variables and not common:
         messages = ["got no weight with the name of a variable, but should be all [weights]"]
-    status = "drift" if messages else "pass" if variables else "none"
-    return {
-        "status": status,
-        "compared": len(common),
-        "failing": len(messages),
-        "failures": messages[:MAX_FAILURES],
-        "not_compared": sorted(set(weights) ^ set(variables)),
-    }
+    if not variables:
+        return PartResult("none", not_compared=sorted(weights))
+    return PartResult.of(len(common), messages, sorted(set(weights) ^ set(variables)))
 
 
 def stored_dtype(bundle: Path) -> str | None:

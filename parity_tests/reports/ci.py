@@ -4,9 +4,13 @@ import os
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
-from parity_tests.tokenizer.proof import describe_difference
+from parity_tests.checks.invariances import STAGE
+from parity_tests.checks.stages import ON_TEXTS
+from parity_tests.checks.stored_parts import PartResult
+from parity_tests.reports.report import FailureEntry, ParityReport, RowEntry
+from parity_tests.tokenizer.proof import ProofRow
+from parity_tests.training.judgement import TrainingResult
 from support.printing import escape_markdown, fence_code, printable, printable_line
 
 NO_CHARACTER = re.compile("[\ufffe\uffff]")
@@ -14,22 +18,22 @@ NO_CHARACTER = re.compile("[\ufffe\uffff]")
 SPECIAL_TOKEN_GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
 
 
-def write_junit(path: Path, result: dict[str, Any]) -> None:
+def write_junit(path: Path, report: ParityReport) -> None:
     """Writes `report.xml`."""
     suites = ET.Element("testsuites", name="parity")
-    for backend in dict.fromkeys(row["backend"] for row in result["rows"]):
-        rows = [row for row in result["rows"] if row["backend"] == backend]
-        off = sum(row["status"] != "pass" for row in rows)
+    for backend in report.backends():
+        rows = [row for row in report.rows if row.backend == backend]
+        off = sum(row.status != "pass" for row in rows)
         suite = ET.SubElement(suites, "testsuite", name=f"parity.{backend}")
         suite.set("tests", str(len(rows)))
         suite.set("failures", str(off))
         for row in rows:
-            _add_row_case(suite, row, result["failures"])
-    _add_stored_parts(suites, result["still"])
-    if result["tokenizers"] is not None:
-        _add_tokenizers(suites, result["tokenizers"]["rows"])
-    if result["training"] is not None:
-        _add_training(suites, result["training"])
+            _add_row_case(suite, row, report.failures)
+    _add_stored_parts(suites, report.stored_parts)
+    if report.tokenizers is not None:
+        _add_tokenizers(suites, report.tokenizers.rows)
+    if report.training is not None:
+        _add_training(suites, report.training)
     for element in suites.iter():
         # Names of outputs and nodes come from outside too.
         for name, value in element.attrib.items():
@@ -38,75 +42,79 @@ def write_junit(path: Path, result: dict[str, Any]) -> None:
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _add_row_case(suite: ET.Element, row: dict[str, Any], failures: list[dict[str, Any]]) -> None:
+def _add_row_case(suite: ET.Element, row: RowEntry, failures: list[FailureEntry]) -> None:
     """Adds one row; its failure has the messages.
 
     Args:
         suite: of the backend.
-        row: of the document.
-        failures: of the document.
+        row: of the report.
+        failures: of the report.
     """
-    keys = ("backend", "special_tokens", "stage")
-    group = SPECIAL_TOKEN_GROUPS.get(row["special_tokens"], "invariances")
+    keys = ("backend", "special_tokens", "comparison", "stage")
+    on_texts = row.comparison == ON_TEXTS
+    group = SPECIAL_TOKEN_GROUPS[row.special_tokens] if on_texts else row.comparison
+    if row.stage == STAGE:
+        group = STAGE
     case = ET.SubElement(suite, "testcase", classname=f"{suite.get('name')}.{group}")
-    case.set("name", row["stage"] if group != "invariances" else row["special_tokens"])
-    if row["status"] == "pass":
+    case.set("name", row.comparison if row.stage == STAGE else row.stage)
+    if row.status == "pass":
         return
-    messages = [f["message"] for f in failures if all(f[key] == row[key] for key in keys)]
-    failure = ET.SubElement(case, "failure", type=row["status"])
+    messages = [
+        failure.message
+        for failure in failures
+        if all(getattr(failure, key) == getattr(row, key) for key in keys)
+    ]
+    failure = ET.SubElement(case, "failure", type=row.status)
     failure.set("message", _clean_line(messages[0] if messages else "drift"))
     failure.text = "\n".join(map(_clean_line, messages))
 
 
-def _add_stored_parts(suites: ET.Element, parts: dict[str, dict[str, Any]]) -> None:
+def _add_stored_parts(suites: ET.Element, parts: dict[str, PartResult]) -> None:
     """Adds a case for each stored part; skipped where the source has nothing to compare with."""
-    suite = ET.SubElement(suites, "testsuite", name="parity.still", tests=str(len(parts)))
-    statuses = [part["status"] for part in parts.values()]
+    suite = ET.SubElement(suites, "testsuite", name="parity.stored_parts", tests=str(len(parts)))
+    statuses = [part.status for part in parts.values()]
     suite.set("failures", str(statuses.count("drift")))
     suite.set("skipped", str(statuses.count("none")))
     for stage, part in parts.items():
-        case = ET.SubElement(suite, "testcase", classname="parity.still", name=stage)
-        if part["status"] == "drift":
-            messages = [_clean_line(message) for message in part["failures"]]
+        case = ET.SubElement(suite, "testcase", classname="parity.stored_parts", name=stage)
+        if part.status == "drift":
+            messages = [_clean_line(message) for message in part.failures]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
-        elif part["status"] == "none":
-            message = part.get("note") or "the source has none"
+        elif part.status == "none":
+            message = part.note or "the source has none"
             ET.SubElement(case, "skipped", message=_clean_line(message))
 
 
-def _add_tokenizers(suites: ET.Element, rows: list[dict[str, Any]]) -> None:
+def _add_tokenizers(suites: ET.Element, rows: list[ProofRow]) -> None:
     """Adds the tokenizer proof: a case for each tokenizer and group of texts."""
     suite = ET.SubElement(suites, "testsuite", name="parity.tokenizers", tests=str(len(rows)))
-    suite.set("failures", str(sum(row["different"] > 0 for row in rows)))
+    suite.set("failures", str(sum(row.different > 0 for row in rows)))
     for row in rows:
-        case = ET.SubElement(suite, "testcase", classname=f"parity.tokenizers.{row['tokenizer']}")
-        case.set("name", row["group"])
-        if row["different"]:
-            messages = [
-                _clean_line(describe_difference(difference)) for difference in row["differences"]
-            ]
+        case = ET.SubElement(suite, "testcase", classname=f"parity.tokenizers.{row.tokenizer}")
+        case.set("name", row.group)
+        if row.different:
+            messages = [_clean_line(str(difference)) for difference in row.differences]
             failure = ET.SubElement(case, "failure", type="drift", message=messages[0])
             failure.text = "\n".join(messages)
 
 
-def _add_training(suites: ET.Element, training: dict[str, Any]) -> None:
+def _add_training(suites: ET.Element, training: TrainingResult) -> None:
     """Adds the head's training: a case for each quantity of each backend and of Keras."""
     suite = ET.SubElement(suites, "testsuite", name="parity.training")
-    sides = training["backends"] | ({"python": training["python"]} if training["python"] else {})
-    rows = [(name, row) for name, side in sides.items() for row in side["quantities"]]
-    if training["status"] == "none":
+    rows = [(name, row) for name, side in training.sides().items() for row in side.quantities]
+    if training.status == "none":
         case = ET.SubElement(suite, "testcase", classname="parity.training", name="training")
-        ET.SubElement(case, "skipped", message=_clean_line(training["message"]))
+        ET.SubElement(case, "skipped", message=_clean_line(training.message))
     suite.set("tests", str(len(suite) + len(rows)))
     suite.set("skipped", str(len(suite)))
-    suite.set("failures", str(sum(row["status"] != "pass" for _, row in rows)))
+    suite.set("failures", str(sum(row.status != "pass" for _, row in rows)))
     for name, row in rows:
         case = ET.SubElement(suite, "testcase", classname=f"parity.training.{name}")
-        case.set("name", row["quantity"])
-        if row["status"] != "pass":
+        case.set("name", row.quantity)
+        if row.status != "pass":
             failure = ET.SubElement(case, "failure", type="drift")
-            failure.set("message", _clean_line(row["message"]))
+            failure.set("message", _clean_line(row.message))
 
 
 def _clean_line(text: str) -> str:
@@ -120,7 +128,7 @@ MAX_ANNOTATIONS = 8
 """GitHub shows only ten annotations of a step."""
 
 
-def annotate(result: dict[str, Any], table: str) -> list[str]:
+def annotate(report: ParityReport, table: str) -> list[str]:
     """Returns the workflow commands for a result; also appends to the summary where there is one.
 
     Returns nothing outside of GitHub Actions.
@@ -131,20 +139,20 @@ def annotate(result: dict[str, Any], table: str) -> list[str]:
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(
-                f"### Parity of {escape_markdown(result['bundle']['name'])}\n\n"
-                f"{fence_code(table)}\n"
+                f"### Parity of {escape_markdown(report.bundle.name)}\n\n{fence_code(table)}\n"
             )
-    if result["verdict"] == "pass":
+    if report.verdict == "pass":
         return [_workflow_command("notice", "parity", "Node gives what Python gives")]
     stored = [
         (stage, message)
-        for stage, part in result["still"].items()
-        for message in part["failures"][:1]
-        if part["status"] == "drift"
+        for stage, part in report.stored_parts.items()
+        for message in part.failures[:1]
+        if part.status == "drift"
     ]
-    flow = [(f["stage"], f["message"]) for f in result["failures"] if f["status"] == "drift"]
-    flow += [("training", message) for message in (result["training"] or {}).get("failures", [])]
-    first = f"the first stage that is off is {result['first_stage_off']}"
+    flow = [(f.stage, f.message) for f in report.failures if f.status == "drift"]
+    if report.training is not None:
+        flow += [("training", message) for message in report.training.failures]
+    first = f"the first stage that is off is {report.first_stage_off}"
     lines = [("parity", first), *stored, *flow]
     return [
         _workflow_command("error", stage, message) for stage, message in lines[:MAX_ANNOTATIONS]

@@ -1,6 +1,7 @@
-"""Writes the result as one HTML file, without network or scripts."""
+"""Writes the report as one HTML file, without network or scripts."""
 
-import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,126 +9,57 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from parity_tests.checks.invariances import CLAIM_TEXTS, STAGE
+from parity_tests.checks.stages import ON_TEXTS
 from parity_tests.reports import plots
-from parity_tests.reports.plots import budget_share
-from parity_tests.reports.terminal import UNITS, count_holding, format_budget
-from parity_tests.tokenizer.proof import describe_difference
+from parity_tests.reports.matrix import Matrix, backend_cells
+from parity_tests.reports.report import CaseEntry, ParityReport, PointEntry
+from parity_tests.reports.terminal import UNITS, count_holding
+from parity_tests.tokenizer.explain import Difference
+from parity_tests.tokenizer.proof import ProofResult
 from support.printing import printable
-
-SCHEMA = "bert-bridge/parity-matrix"
-SCHEMA_VERSION = 1
-
-
-def _share_cells(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns `backend`, `status` and `share` (a phrase) for each backend of one result.
-
-    The share is the largest part of its budget that any row used.
-    """
-    cells = []
-    for backend in dict.fromkeys(row["backend"] for row in result["rows"]):
-        rows = [row for row in result["rows"] if row["backend"] == backend]
-        shares = [
-            budget_share(row) for row in rows if row["budget"]["atol"] > 0 and row["measures"]
-        ]
-        status = "pass" if all(row["status"] == "pass" for row in rows) else "drift"
-        worst = f"{max(shares):.2g} of it" if shares else "no numbers"
-        cells.append({"backend": backend, "status": status, "share": worst})
-    return cells
-
-
-def matrix_document(results: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
-    """Makes the matrix of several results (model × weight dtype × backend).
-
-    `results` has each document of REPORT.md with the path of its report.
-    """
-    rows = [
-        {
-            "model": result["bundle"]["name"],
-            "weight_dtype": result["bundle"]["weight_dtype"],
-            "verdict": result["verdict"],
-            "first_stage_off": result["first_stage_off"],
-            "backends": {cell["backend"]: cell for cell in _share_cells(result)},
-            "report": path,
-        }
-        for result, path in results
-    ]
-    verdict = "pass" if rows and all(row["verdict"] == "pass" for row in rows) else "drift"
-    return {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "verdict": verdict,
-        "rows": rows,
-    }
-
-
-def write_matrix_json(path: Path, matrix: dict[str, Any]) -> None:
-    """Writes `matrix.json`."""
-    text = json.dumps(matrix, ensure_ascii=False, indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def format_matrix(matrix: dict[str, Any]) -> str:
-    """Returns a line for each bundle."""
-    return "\n".join(
-        f"{row['model']}, {row['weight_dtype']}: {row['verdict']}"
-        + (f", first stage off {row['first_stage_off']}" if row["first_stage_off"] else "")
-        + "".join(f"; {name} {cell['share']}" for name, cell in row["backends"].items())
-        for row in matrix["rows"]
-    )
-
 
 MAX_WORST_TEXTS = 8
 MAX_FAILURES = 30
 
 
-def write_report_page(path: Path, result: dict[str, Any]) -> None:
+def write_report_page(path: Path, report: ParityReport) -> None:
     """Writes `report.html`."""
-    rows = result["rows"]
-    inside = [row for row in rows if row["inside"]]
-    invariance_rows = [row for row in rows if row["stage"] == STAGE]
-    training = result["training"]
+    taps = [row for row in report.rows if row.is_tap]
+    charts = {
+        "layers": plots.layer_chart(report),
+        "ulps": plots.ulp_chart(report),
+        "training": plots.training_chart(report.training),
+    }
     page = (
         template_environment()
         .get_template("report.html.j2")
         .render(
-            result=result,
-            backends=list(dict.fromkeys(row["backend"] for row in rows)),
-            counts=_texts_per_backend(result),
+            report=report,
+            counts=_texts_per_backend(report),
             units=UNITS,
             claim_texts=CLAIM_TEXTS,
-            shares=_share_cells(result),
-            plain=[row for row in rows if row not in inside and row not in invariance_rows],
-            inside=inside,
-            inside_off=any(row["status"] == "drift" for row in inside),
-            inside_summary=count_holding(inside, "taps"),
-            invariance_rows=invariance_rows,
-            layers=plots.layer_plot(result),
-            ulps=plots.ulp_plot(result),
-            training=training,
-            # Made by this program: it has no text from outside.
-            training_svg=Markup(training["svg"]) if training else "",
-            training_sides=_training_sides(training),
-            panels=plots.stage_panels(result),
-            equal_marks=any(
-                p["max_abs"] == 0 for panel in plots.stage_panels(result) for p in panel["marks"]
-            ),
-            size={"w": plots.WIDTH, "h": plots.HEIGHT, "left": plots.LEFT, "right": plots.RIGHT}
-            | {"top": plots.TOP, "bottom": plots.BOTTOM},
-            worst=_worst_texts(result),
-            failures=sorted(result["failures"], key=lambda f: f["status"] != "drift")[
-                :MAX_FAILURES
-            ],
-            describe_difference=describe_difference,
-            tokenizers=_lines_by_tokenizer(result["tokenizers"]),
-            origins=_budget_origins(result),
+            on_texts=ON_TEXTS,
+            shares=backend_cells(report),
+            plain=[row for row in report.rows if not row.is_tap and row.stage != STAGE],
+            taps=taps,
+            taps_off=any(row.status == "drift" for row in taps),
+            taps_summary=count_holding([row.status for row in taps], "taps"),
+            invariance_rows=[row for row in report.rows if row.stage == STAGE],
+            # support/charts.py has escaped the texts in them.
+            charts={name: Markup(svg) for name, svg in charts.items()},
+            stage_charts=[Markup(svg) for svg in plots.stage_charts(report)],
+            worst=_worst_texts(report),
+            failures=sorted(report.failures, key=lambda f: f.status != "drift")[:MAX_FAILURES],
+            tokenizers=_summarize_tokenizers(report.tokenizers),
+            origins=_budget_origins(report),
         )
     )
     path.write_text(page + "\n", encoding="utf-8")
 
 
-def write_matrix_page(path: Path, matrix: dict[str, Any]) -> None:
+def write_matrix_page(path: Path, matrix: Matrix) -> None:
     """Writes `index.html`, the table of several bundles."""
-    backends = list(dict.fromkeys(name for row in matrix["rows"] for name in row["backends"]))
+    backends = list(dict.fromkeys(name for row in matrix.rows for name in row.backends))
     page = (
         template_environment()
         .get_template("matrix.html.j2")
@@ -138,7 +70,7 @@ def write_matrix_page(path: Path, matrix: dict[str, Any]) -> None:
 
 def template_environment() -> Environment:
     """Returns the templates of the pages; every text in them is escaped."""
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         finalize=_escape_controls,
@@ -146,8 +78,6 @@ def template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["allowance"] = format_budget
-    return environment
 
 
 def _escape_controls(value: Any) -> Any:
@@ -157,59 +87,61 @@ def _escape_controls(value: Any) -> Any:
     return "\n".join(printable(line, longest=None) for line in value.split("\n"))
 
 
-def _texts_per_backend(result: dict[str, Any]) -> list[tuple[str, int]]:
+def _texts_per_backend(report: ParityReport) -> list[tuple[str, int]]:
     """Returns how many texts each backend was compared on."""
-    texts: dict[str, int] = {}
-    for row in result["rows"]:
-        texts[row["backend"]] = max(texts.get(row["backend"], 0), row["texts"])
-    return list(texts.items())
+    return [
+        (backend, max(row.texts for row in report.rows if row.backend == backend))
+        for backend in report.backends()
+    ]
 
 
-def _lines_by_tokenizer(tokenizers: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Returns one line for each tokenizer: texts, texts that differ, and differences."""
-    lines: dict[str, dict[str, Any]] = {}
-    for row in tokenizers["rows"] if tokenizers else []:
-        fresh = {"name": row["tokenizer"], "texts": 0, "different": 0, "differences": []}
-        line = lines.setdefault(row["tokenizer"], fresh)
-        line["texts"] += row["texts"]
-        line["different"] += row["different"]
-        line["differences"] += row["differences"]
-    return list(lines.values())
+@dataclass
+class TokenizerSummary:
+    """The result of one tokenizer over all groups of texts."""
+
+    name: str
+    texts: int = 0
+    different: int = 0
+    differences: list[Difference] = field(default_factory=list)
 
 
-def _worst_texts(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the texts that used most of their budget, each once."""
-    atol = {row["stage"]: row["budget"]["atol"] for row in result["rows"]}
-    share: dict[int, dict[str, Any]] = {}
-    for point in result["points"]:
-        if point["stage"] == STAGE or not atol[point["stage"]]:
+def _summarize_tokenizers(tokenizers: ProofResult | None) -> Iterable[TokenizerSummary]:
+    """Returns one summary for each tokenizer."""
+    summaries: dict[str, TokenizerSummary] = {}
+    for row in tokenizers.rows if tokenizers else []:
+        summary = summaries.setdefault(row.tokenizer, TokenizerSummary(row.tokenizer))
+        summary.texts += row.texts
+        summary.different += row.different
+        summary.differences += row.differences
+    return summaries.values()
+
+
+def _worst_texts(report: ParityReport) -> list[tuple[PointEntry, CaseEntry]]:
+    """Returns the texts that used most of their budget, each once, with their largest point."""
+    atol = {row.stage: row.budget.atol for row in report.rows}
+    largest: dict[int, tuple[float, PointEntry]] = {}
+    for point in report.points:
+        if point.stage == STAGE or not atol[point.stage]:
             continue
-        used = point["max_abs"] / atol[point["stage"]]
-        if used > share.get(point["case"], {"used": -1.0})["used"]:
-            share[point["case"]] = point | {"used": used}
-    texts = {text["case"]: text for text in result["cases"]["texts"]}
-    ranked = sorted(share.values(), key=lambda point: (-point["used"], point["case"]))
-    return [point | texts[point["case"]] for point in ranked[:MAX_WORST_TEXTS]]
+        used = point.max_abs / atol[point.stage]
+        if point.case not in largest or used > largest[point.case][0]:
+            largest[point.case] = (used, point)
+    texts = {text.case: text for text in report.cases}
+    ranked = sorted(largest.values(), key=lambda pair: (-pair[0], pair[1].case))
+    return [(point, texts[point.case]) for _, point in ranked[:MAX_WORST_TEXTS]]
 
 
-def _training_sides(training: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
-    """Returns each side of the head's training with its result, Keras last."""
-    if training is None or training["python"] is None:
-        return []
-    return [*training["backends"].items(), ("Keras", training["python"])]
-
-
-def _budget_origins(result: dict[str, Any]) -> list[tuple[str, str]]:
+def _budget_origins(report: ParityReport) -> list[tuple[str, str]]:
     """Returns the stages and the origin of their budget, each origin once.
 
     Taps have theirs in the table, as the title of the budget.
     """
     stages: dict[str, list[str]] = {}
-    for row in (row for row in result["rows"] if not row["inside"]):
-        names = stages.setdefault(row["budget"]["from"], [])
-        if row["stage"] not in names:
-            names.append(row["stage"])
+    for row in (row for row in report.rows if not row.is_tap):
+        names = stages.setdefault(row.budget.origin, [])
+        if row.stage not in names:
+            names.append(row.stage)
     pairs = [(", ".join(names), reason) for reason, names in stages.items()]
-    if result["training"] is not None and result["training"]["python"] is not None:
-        pairs.append(("training", result["training"]["budget"]["from"]))
+    if report.training is not None and report.training.python is not None:
+        pairs.append(("training", report.training.budget_origin))
     return pairs

@@ -1,180 +1,80 @@
-"""Computes the positions of the plots' marks; the templates draw them as SVG.
+"""Draws the charts of the page; each is an SVG element, or "" where there is nothing to draw.
 
-There is one panel for each stage: a text is a mark, with its length in tokens on the x axis and its
-largest difference on a logarithmic y axis; the budget is a line.
+Each mark has the class `mark`, each line of a budget the class `limit`, and each bar the class
+`bar`; a pointer shows what it stands for.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from parity_tests.checks.invariances import STAGE
+from parity_tests.reports.report import ParityReport
 from parity_tests.runners.runs import PROBABILITIES
+from parity_tests.training.judgement import TrainingResult
+from support.charts import BAD, INK, SERIES, SOFT, Chart
 
-WIDTH, HEIGHT = 360, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 40
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-
-def stage_panels(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the panel of each stage that has a tolerance."""
-    stages = dict.fromkeys(
-        row["stage"]
-        for row in result["rows"]
-        if row["budget"]["atol"] > 0 and row["stage"] != STAGE and not row["inside"]
-    )
-    texts = {text["case"]: text for text in result["cases"]["texts"]}
-    backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    drawn = [_stage_panel(result, stage, texts, backends) for stage in stages]
-    return [one for one in drawn if one["marks"]]
-
-
-def _stage_panel(
-    result: dict[str, Any], stage: str, texts: dict[int, Any], backends: list[str]
-) -> dict[str, Any]:
-    """Computes ticks, budget line and marks of one stage, in the panel's units.
-
-    Args:
-        result: the document of REPORT.md.
-        stage: its name.
-        texts: of the document, by case.
-        backends: in the order of their colours.
-    """
-    points = [point for point in result["points"] if point["stage"] == stage]
-    budget = next(row["budget"]["atol"] for row in result["rows"] if row["stage"] == stage)
-    values = [point["max_abs"] for point in points if point["max_abs"] > 0]
-    low = math.floor(math.log10(min([*values, budget])))
-    high = math.ceil(math.log10(max([*values, budget])) + 0.15)
-    longest = max([text["tokens"] for text in texts.values()], default=1) or 1
-
-    def across(tokens: float) -> float:
-        return round(LEFT + 6 + (WIDTH - LEFT - RIGHT - 12) * tokens / longest, 1)
-
-    def up(value: float) -> float:
-        share = (math.log10(value) - low) / (high - low) if value > 0 else 0.0
-        return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * max(share, 0.0), 1)
-
-    marks = [
-        {
-            "max_abs": point["max_abs"],
-            "x": across(texts[point["case"]]["tokens"]),
-            "y": up(point["max_abs"]),
-            "series": backends.index(point["backend"]) % 4,
-            "hollow": point["special_tokens"] == "none",
-            "title": f"{point['backend']}, special tokens {point['special_tokens']}, "
-            f"text {point['case']}: {point['max_abs']:.3g}",
-        }
-        for point in points
-    ]
-    step = max(1, math.ceil((high - low) / 6))
-    return {
-        "stage": stage,
-        "marks": marks,
-        "budget": {"y": up(budget), "label": f"budget {budget:g} and what is relative"},
-        "rows": [{"y": up(10.0**e), "exponent": e} for e in range(low, high + 1, step)],
-        "columns": [{"x": across(t), "label": t} for t in axis_ticks(longest)],
-    }
-
-
-def axis_ticks(longest: int) -> list[int]:
-    """Returns round numbers from 0 to at most `longest`.
-
-    >>> axis_ticks(510)
-    [0, 200, 400]
-    >>> axis_ticks(7)
-    [0, 2, 4, 6]
-    """
-    power = 10 ** math.floor(math.log10(longest))
-    step = next((power * m // 10 for m in (2, 5, 10, 20, 50) if longest * 10 <= 4 * power * m), 0)
-    return list(range(0, longest + 1, max(step, 1)))
-
-
-# Two plots of how differences arise on the way through a model: the share of its budget that each
-# tap and output used, and the number of output values by their distance in ulps.
-
-PROFILE_WIDTH, PROFILE_HEIGHT = 760, 260
-PROFILE_LEFT, PROFILE_RIGHT, PROFILE_TOP, PROFILE_BOTTOM = 46, 10, 14, 40
-LOWEST_POWER = -4
-"""Shares below a ten-thousandth of the budget are drawn on the lowest line."""
+WIDTH, HEIGHT = 760, 280
+PANEL_WIDTH, PANEL_HEIGHT = 380, 270
+LOWEST_SHARE = 1e-4
+"""Shares below a ten-thousandth of the budget, and 0, are drawn there."""
 MAX_LABELS = 12
-
-Plot = dict[str, Any]
-
-
-def _plot_frame() -> Plot:
-    """Returns the size of a plot and its edges."""
-    return {
-        "w": PROFILE_WIDTH,
-        "h": PROFILE_HEIGHT,
-        "left": PROFILE_LEFT,
-        "right": PROFILE_WIDTH - PROFILE_RIGHT,
-    } | {
-        "top": PROFILE_TOP,
-        "bottom": PROFILE_HEIGHT - PROFILE_BOTTOM,
-    }
+Curve = Sequence[float | None]
 
 
-def layer_plot(result: dict[str, Any]) -> Plot | None:
-    """Computes the share of the budget by tap and output; None without taps."""
+def layer_chart(report: ParityReport) -> str:
+    """Draws the share of its budget that each tap and output used."""
     rows = [
         row
-        for row in result["rows"]
-        if row["special_tokens"] == "added"
-        and row["budget"]["atol"] > 0
-        and row["stage"] not in (STAGE, PROBABILITIES)
-        and row["measures"]
+        for row in report.rows
+        if row.special_tokens == "added"
+        and row.budget_share is not None
+        and row.stage not in (STAGE, PROBABILITIES)
     ]
-    stages = list(dict.fromkeys(row["stage"] for row in rows))
-    if not any(row["inside"] for row in rows):
-        return None
-    backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    highest = max([1.0, *(math.log10(budget_share(row) or 1) for row in rows)])
-    top = math.ceil(highest)
+    stages = list(dict.fromkeys(row.stage for row in rows))
+    if not any(row.is_tap for row in rows):
+        return ""
+    title = "Share of the budget used by each tap and output of the model"
+    with Chart(WIDTH, HEIGHT, title) as chart:
+        axes = _subplots(chart, 1)[0]
+        _use_powers_of_ten(axes)
+        for number, backend in enumerate(report.backends()):
+            own = [row for row in rows if row.backend == backend]
+            shares = [row.budget_share or 0.0 for row in own]
+            _draw_marks(
+                chart,
+                axes,
+                [stages.index(row.stage) for row in own],
+                [max(share, LOWEST_SHARE) for share in shares],
+                [
+                    f"{backend}, {row.stage}: {share:.2g} of its budget"
+                    for row, share in zip(own, shares, strict=True)
+                ],
+                name=backend,
+                series=number,
+            )
+        _draw_limit(chart, axes, 1.0, "budget")
+        axes.set_ylim(LOWEST_SHARE / 1.5, max(3.0, axes.get_ylim()[1]))
+        axes.set_ylabel("share of the budget", color=SOFT)
+        _label_groups(axes, [_axis_group(stage) for stage in stages])
+        _draw_legend(axes)
+        return chart.svg()
 
-    def across(index: int) -> float:
-        return round(
-            PROFILE_LEFT
-            + (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) * (index + 0.5) / len(stages),
-            1,
-        )
 
-    def up(value: float) -> float:
-        power = max(math.log10(value), LOWEST_POWER) if value > 0 else LOWEST_POWER
-        return round(
-            PROFILE_HEIGHT
-            - PROFILE_BOTTOM
-            - (PROFILE_HEIGHT - PROFILE_BOTTOM - PROFILE_TOP)
-            * (power - LOWEST_POWER)
-            / (top - LOWEST_POWER),
-            1,
-        )
-
-    marks = [
-        {
-            "x": across(stages.index(row["stage"])),
-            "y": up(budget_share(row)),
-            "series": backends.index(row["backend"]) % 4,
-            "title": f"{row['backend']}, {row['stage']}: {budget_share(row):.2g} of its budget, "
-            f"max |Δ| {row['measures']['max_abs']:.2g}",
-        }
-        for row in rows
-    ]
-    firsts = {_axis_group(stage): i for i, stage in reversed(list(enumerate(stages)))}
+def _label_groups(axes: Axes, groups: Sequence[str]) -> None:
+    """Labels the x axis at the first position of each group, with lines between the groups."""
+    firsts = [i for i, name in enumerate(groups) if i == 0 or groups[i - 1] != name]
     step = math.ceil(len(firsts) / MAX_LABELS)
-    ordered = sorted(firsts.items(), key=lambda item: item[1])
-    return _plot_frame() | {
-        "marks": marks,
-        "limit": up(1.0),
-        "rows": [{"y": up(10.0**e), "label": f"{10.0**e:g}"} for e in range(LOWEST_POWER, top + 1)],
-        "columns": [
-            {"x": round(across(i) - (across(1) - across(0)) / 2, 1), "label": name}
-            for number, (name, i) in enumerate(ordered)
-            if number % step == 0
-        ],
-    }
-
-
-def budget_share(row: dict[str, Any]) -> float:
-    """Returns how much of its budget a row used: the tolerance it needs over the one it has."""
-    return float(row["measures"]["smallest_atol"] / row["budget"]["atol"])
+    shown = firsts[::step]
+    labels = [groups[first] for first in shown]
+    axes.set_xticks([first - 0.5 for first in shown], labels, ha="left")
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    axes.grid(axis="x")
 
 
 def _axis_group(stage: str) -> str:
@@ -189,63 +89,48 @@ def _axis_group(stage: str) -> str:
     return layer.replace("_", " ") if slash else "outputs"
 
 
-def ulp_plot(result: dict[str, Any]) -> Plot | None:
-    """Computes the bars of the outputs' distances by backend; None without distances."""
-    backends = list(dict.fromkeys(row["backend"] for row in result["rows"]))
-    counts = {backend: _output_ulp_counts(result, backend) for backend in backends}
-    totals = {backend: sum(classes) for backend, classes in counts.items()}
-    if not any(totals.values()):
-        return None
-    last = max(i for classes in counts.values() for i, n in enumerate(classes) if n)
-    bar_width = (PROFILE_WIDTH - PROFILE_LEFT - PROFILE_RIGHT) / (last + 1)
-    thick = bar_width * 0.8 / len(backends)
-    shares = [n / totals[b] for b, classes in counts.items() if totals[b] for n in classes]
-    top = math.ceil(max(shares) * 10) / 10
-
-    def up(value: float) -> float:
-        return round((PROFILE_HEIGHT - PROFILE_BOTTOM - PROFILE_TOP) * value / top, 1)
-
-    bars = []
-    for number, (backend, classes) in enumerate(counts.items()):
-        for i, count in enumerate(classes[: last + 1]):
-            height = up(count / totals[backend]) if totals[backend] else 0.0
-            title = (
-                f"{backend}, {_ulp_class_label(i)} apart: {count:,} of {totals[backend]:,} values"
+def ulp_chart(report: ParityReport) -> str:
+    """Draws how many of the outputs' values are how many ulps apart, as bars for each backend."""
+    counts = {backend: _output_ulp_counts(report, backend) for backend in report.backends()}
+    counts = {backend: classes for backend, classes in counts.items() if sum(classes)}
+    if not counts:
+        return ""
+    last = max(i for classes in counts.values() for i, count in enumerate(classes) if count)
+    labels = [_ulp_class_label(i) for i in range(last + 1)]
+    title = "Number of output values by their distance in units in the last place"
+    with Chart(WIDTH, HEIGHT, title) as chart:
+        axes = _subplots(chart, 1)[0]
+        width = 0.8 / len(counts)
+        for number, (backend, classes) in enumerate(counts.items()):
+            total = sum(classes)
+            bars = axes.bar(
+                [i - 0.4 + (number + 0.5) * width for i in range(last + 1)],
+                [100 * count / total for count in classes[: last + 1]],
+                width,
+                color=SERIES[number % len(SERIES)],
+                label=backend,
             )
-            x = round(PROFILE_LEFT + i * bar_width + bar_width * 0.1 + number * thick, 1)
-            bars.append(
-                {
-                    "x": x,
-                    "y": round(PROFILE_HEIGHT - PROFILE_BOTTOM - height, 1),
-                    "w": round(thick, 1),
-                }
-                | {"h": height, "series": number % 4, "title": title}
-            )
-    steps = [top * i / 4 for i in range(5)]
-    return _plot_frame() | {
-        "bars": bars,
-        "rows": [
-            {"y": PROFILE_HEIGHT - PROFILE_BOTTOM - up(s), "label": f"{100 * s:.3g} %"}
-            for s in steps
-        ],
-        "columns": [
-            {"x": round(PROFILE_LEFT + (i + 0.5) * bar_width, 1), "label": _ulp_class_label(i)}
-            for i in range(last + 1)
-            if last < 16 or i % 2 == 0
-        ],
-    }
+            for bar, label, count in zip(bars, labels, classes, strict=False):
+                text = f"{backend}, {label} apart: {count:,} of {total:,} values"
+                chart.mark(bar, "bar", [text])
+        step = 1 if last < 16 else 2
+        axes.set_xticks(range(0, last + 1, step), labels[::step])
+        axes.set_xlabel("ULPs apart", color=SOFT)
+        axes.set_ylabel("% of all values", color=SOFT)
+        _draw_legend(axes)
+        return chart.svg()
 
 
-def _output_ulp_counts(result: dict[str, Any], backend: str) -> list[int]:
+def _output_ulp_counts(report: ParityReport, backend: str) -> list[int]:
     """Returns the counts of a backend's outputs, summed."""
     histograms = [
-        row["measures"]["ulps"]
-        for row in result["rows"]
-        if row["backend"] == backend
-        and not row["inside"]
-        and row["stage"] not in (STAGE, PROBABILITIES)
-        and row["measures"]
-        and row["measures"]["ulps"]
+        row.measures.ulps
+        for row in report.rows
+        if row.backend == backend
+        and not row.is_tap
+        and row.stage not in (STAGE, PROBABILITIES)
+        and row.measures
+        and row.measures.ulps
     ]
     return [sum(column) for column in zip(*histograms, strict=True)] or [0]
 
@@ -261,3 +146,198 @@ def _ulp_class_label(number: int) -> str:
     if number > 5:
         return "≥2" + str(number - 1).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{2 ** (number - 1)}–{2**number - 1}"
+
+
+def stage_charts(report: ParityReport) -> list[str]:
+    """Draws a chart for each stage with a tolerance: a mark for each text, and the budget."""
+    drawn = {point.stage for point in report.points}
+    budgets: dict[str, float] = {}
+    for row in report.rows:
+        if row.budget.atol > 0 and row.stage != STAGE and not row.is_tap and row.stage in drawn:
+            budgets.setdefault(row.stage, row.budget.atol)
+    return [_stage_chart(report, stage, budget) for stage, budget in budgets.items()]
+
+
+def _stage_chart(report: ParityReport, stage: str, budget: float) -> str:
+    """Draws the largest difference of each text over its length in tokens."""
+    points = [point for point in report.points if point.stage == stage]
+    tokens = {text.case: text.tokens for text in report.cases}
+    lowest = _lowest_line([*(point.max_abs for point in points), budget])
+    title = f"Largest difference of each text in {stage}, against the budget"
+    with Chart(PANEL_WIDTH, PANEL_HEIGHT, title) as chart:
+        axes = _subplots(chart, 1)[0]
+        _use_powers_of_ten(axes)
+        for number, backend in enumerate(report.backends()):
+            for special_tokens in ("added", "none"):
+                key = (backend, special_tokens)
+                own = [p for p in points if (p.backend, p.special_tokens) == key]
+                _draw_marks(
+                    chart,
+                    axes,
+                    [tokens[point.case] for point in own],
+                    [max(point.max_abs, lowest) for point in own],
+                    [
+                        f"{backend}, special tokens {special_tokens}, text {point.case}: "
+                        f"{point.max_abs:.3g}"
+                        for point in own
+                    ],
+                    name=backend,
+                    series=number,
+                    hollow=special_tokens == "none",
+                )
+        _draw_limit(chart, axes, budget, f"budget {budget:g} and what is relative")
+        axes.set_title(stage)
+        axes.set_xlim(left=0)
+        axes.locator_params(axis="x", integer=True)
+        axes.set_xlabel("tokens in the text", color=SOFT)
+        axes.set_ylabel("largest |Δ|", color=SOFT)
+        chart.figure.legend(loc="outside lower left", ncols=2)
+        return chart.svg()
+
+
+def _lowest_line(values: Sequence[float]) -> float:
+    """Returns the power of ten at or below the smallest positive value; 0 is drawn there.
+
+    >>> _lowest_line([0.0, 3e-6, 0.5])
+    1e-06
+    """
+    return float(10.0 ** math.floor(math.log10(min(value for value in values if value > 0))))
+
+
+def training_chart(training: TrainingResult | None) -> str:
+    """Draws the loss of both sides, and below it how far they are apart."""
+    if training is None or training.curves is None:
+        return ""
+    curves = training.curves
+    (_, keras), *nodes = curves.loss.items()
+    apart = {
+        name: [
+            None if ours is None or theirs is None else abs(ours - theirs)
+            for ours, theirs in zip(curve, keras, strict=False)
+        ]
+        for name, curve in nodes
+    }
+    lowest = _lowest_line([v for curve in (curves.allowed, *apart.values()) for v in curve if v])
+    title = "The loss of each step in Keras and in TF.js, and how far they are apart"
+    with Chart(WIDTH, 2 * HEIGHT - 60, title) as chart:
+        upper, lower = _subplots(chart, 2)
+        _draw_course(chart, upper, keras, "Keras", INK)
+        _use_powers_of_ten(lower)
+        _draw_course(chart, lower, curves.allowed, "what rounding may do by then", BAD)
+        for number, (name, curve) in enumerate(nodes):
+            _draw_steps(chart, upper, curve, name, number, 0.0)
+            _draw_steps(chart, lower, apart[name], name, number, lowest)
+        upper.set_ylim(bottom=0)
+        upper.set_ylabel("loss", color=SOFT)
+        lower.set_ylabel("|Δ| of the loss", color=SOFT)
+        lower.set_xlabel("step", color=SOFT)
+        for axes in (upper, lower):
+            axes.locator_params(axis="x", integer=True)
+            _draw_legend(axes)
+        return chart.svg()
+
+
+def _use_powers_of_ten(axes: Axes) -> None:
+    """Gives the y axis a logarithmic scale; matplotlib's own labels are formulas."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda *_: "")
+
+
+def _subplots(chart: Chart, count: int) -> list[Axes]:
+    """Makes axes below each other, with horizontal lines behind the marks."""
+    made = chart.figure.subplots(count, 1, squeeze=False)
+    chart.figure.set_layout_engine("constrained")
+    for axes in made.flat:
+        axes.grid(axis="y")
+    return list(made.flat)
+
+
+def _draw_marks(
+    chart: Chart,
+    axes: Axes,
+    across: Sequence[float],
+    up: Sequence[float],
+    tooltips: Sequence[str],
+    *,
+    name: str,
+    series: int,
+    hollow: bool = False,
+) -> None:
+    """Draws a circle for each pair of coordinates.
+
+    Args:
+        chart: gets the tooltips.
+        axes: to draw on.
+        across: the x coordinates.
+        up: the y coordinates.
+        tooltips: one for each circle.
+        name: of the backend, for the legend.
+        series: the number of its colour.
+        hollow: whether the circles are not filled; for texts without special tokens.
+    """
+    colour = SERIES[series % len(SERIES)]
+    label = f"{name}, without special tokens" if hollow else name
+    filled = "none" if hollow else colour
+    marks = axes.scatter(across, up, 22, facecolors=filled, edgecolors=colour, label=label)
+    chart.mark(marks, "mark", tooltips)
+
+
+def _draw_limit(chart: Chart, axes: Axes, height: float, name: str) -> None:
+    """Draws a budget as a dashed line with its name."""
+    chart.mark(axes.axhline(height, color=BAD, linestyle=(0, (5, 3)), linewidth=1.5), "limit")
+    axes.annotate(
+        name,
+        (1, height),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 4),
+        textcoords="offset points",
+        ha="right",
+        color=BAD,
+    )
+
+
+def _draw_course(chart: Chart, axes: Axes, curve: Curve, name: str, colour: str) -> None:
+    """Draws a number for each step as a line, without the steps that have no number.
+
+    Args:
+        chart: gets the line's class.
+        axes: to draw on.
+        curve: a number for each step, or None.
+        name: for the legend.
+        colour: of the line.
+    """
+    known = [(step, value) for step, value in enumerate(curve, start=1) if value is not None]
+    steps, values = [step for step, _ in known], [value for _, value in known]
+    [line] = axes.plot(steps, values, color=colour, linewidth=1.2, label=name)
+    chart.mark(line, "limit" if colour == BAD else "course")
+
+
+def _draw_steps(
+    chart: Chart, axes: Axes, curve: Curve, name: str, series: int, lowest: float
+) -> None:
+    """Draws a mark for each step that has a number.
+
+    Args:
+        chart: gets the tooltips.
+        axes: to draw on.
+        curve: a number for each step, or None.
+        name: of the backend.
+        series: the number of its colour.
+        lowest: where smaller numbers are drawn.
+    """
+    known = [(step, value) for step, value in enumerate(curve, start=1) if value is not None]
+    _draw_marks(
+        chart,
+        axes,
+        [step for step, _ in known],
+        [max(value, lowest) for _, value in known],
+        [f"{name}, step {step}: {value:.3g}" for step, value in known],
+        name=name,
+        series=series,
+    )
+
+
+def _draw_legend(axes: Axes) -> None:
+    """Draws the legend above the axes, so that it hides no mark."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0.2)

@@ -1,237 +1,221 @@
-"""Makes the result as one document, whose schema is in REPORT.md.
+"""The report of one bundle, as it is written to `report.json` (its schema is in REPORT.md).
 
-`report.json` is the document itself; page.py, ci.py and terminal.py show it.
+Every form of the report shows this one document: terminal, page, JUnit and annotations.
+assemble.py makes it.
 """
 
-from __future__ import annotations
-
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from parity_tests.cases import TextCase
-from parity_tests.checks.invariances import STAGE
-from parity_tests.checks.stages import LABEL, TOKENS, StageRow
-from parity_tests.provenance import Contract, directory_sha256
-from parity_tests.runners.runs import PROBABILITIES, TAPS, RunOutput
-from parity_tests.runners.tokenizer_source import TokenizerSource
-
-if TYPE_CHECKING:
-    from parity_tests.judgement import FlowResult
+from parity_tests.checks.stages import LabelDecisions
+from parity_tests.checks.stored_parts import PartResult
+from parity_tests.runners.tokenizer_source import TokenizerDescription
+from parity_tests.tokenizer.proof import ProofResult
+from parity_tests.training.judgement import TrainingResult
 
 SCHEMA = "bert-bridge/parity"
-SCHEMA_VERSION = 2
-MAX_FAILURES = 5
-"""Failures of a row that the document has in full; `failing` counts all."""
-TRAINING = "training"
-"""The last stage: no output of a trained model depends on it."""
-MAX_SIDE_BY_SIDE = 10
-"""Texts whose tokens are shown on both sides."""
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
-class ReportInputs:
-    """What was compared: the directories, and the reason where there is no classifier.
+class BundleEntry:
+    """The bundle; `sha256` is of `bundle.json`, and the others are claims of its contract."""
 
-    `notes` are lines that a reader must know.
+    path: str
+    sha256: str
+    name: str
+    architecture: str | None
+    trained: bool | None
+    weight_dtype: str | None
+    padding: str | None
+    max_length: int | None
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """The Python side.
+
+    Attributes:
+        model: the path of its SavedModel.
+        tokenizer: what gave the ids.
+        notes: what a reader must know about the comparison.
+        sha256: of the model here.
+        bundle_made_from: the sha256 of the model that the bundle names as its source, or None.
+        same: whether the two are equal; None where the bundle names none.
     """
 
-    contract: Contract
-    model: Path
-    tokenizer: TokenizerSource
-    classifier: Path | None = None
-    classifier_note: str = ""
-    notes: tuple[str, ...] = ()
+    model: str
+    tokenizer: TokenizerDescription
+    notes: list[str]
+    sha256: str
+    bundle_made_from: str | None
+    same: bool | None
 
 
-def report_document(
-    inputs: ReportInputs,
-    picked: list[TextCase],
-    flow: FlowResult,
-    parts: dict[str, dict[str, Any]],
-    tokenizers: dict[str, Any] | None = None,
-    training: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Makes the document, ready for JSON.
+@dataclass(frozen=True)
+class ClassifierEntry:
+    """The classifier; `note` is its path, or the reason why there is none."""
 
-    Args:
-        inputs: what was compared.
-        picked: all cases.
-        flow: the result of running both sides.
-        parts: the results of the stored parts by stage.
-        tokenizers: the result of the tokenizer proof, None without one.
-        training: the comparison of the head's training, None without one.
+    path: str | None
+    note: str
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """One text of the case file, with its number of tokens in Python without special tokens."""
+
+    case: int
+    batch: int
+    text: str
+    pair: str | None
+    max_length: int | None
+    tokens: int
+
+
+@dataclass(frozen=True)
+class BudgetEntry:
+    """|node - python| <= atol + rtol * |python|; `origin` says how the two were derived."""
+
+    atol: float
+    rtol: float
+    origin: str
+
+    @property
+    def exact(self) -> bool:
+        """Whether the two sides must be equal."""
+        return self.atol == self.rtol == 0
+
+    def __str__(self) -> str:
+        r"""Formats the whole budget: a distance beyond it is never ok.
+
+        >>> str(BudgetEntry(1.1e-05, 2e-06, ""))
+        '1.1e-05 + 2e-06·|v|'
+        """
+        relative = f" + {self.rtol:g}·|v|" if self.rtol else ""
+        return f"{self.atol:g}{relative}"
+
+
+@dataclass(frozen=True)
+class MeasuresEntry:
+    """How far apart the two sides are, see `compare.Measures`."""
+
+    max_abs: float
+    max_rel: float
+    rms: float
+    cosine: float | None
+    smallest_atol: float
+    snr_db: float | None
+    ulps: list[int]
+
+
+@dataclass(frozen=True)
+class RowKey:
+    """What a row is about: a backend, special tokens, a comparison and a stage."""
+
+    backend: str
+    special_tokens: str
+    comparison: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class RowEntry(RowKey):
+    """One row of the matrix.
+
+    Attributes:
+        is_tap: whether the stage is inside the model.
+        status: `pass`, `drift` or `downstream`.
+        texts: how many were measured.
+        failing: how many texts failed.
+        compared: values.
+        budget: the tolerance.
+        measures: None where nothing could be measured.
+        decisions: at the stage `label`, else None.
+        worst_case: the text with the largest difference.
     """
-    proven = {} if tokenizers is None else {"tokenizers": tokenizers["verdict"]}
-    off = _find_first_stage_off(parts, proven, flow)
-    if off is None and training is not None and training["status"] == "drift":
-        off = TRAINING
-    versions = flow.python.versions | {
-        k: v for run in flow.nodes.values() for k, v in _node_versions(run)
-    }
-    return {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "verdict": "drift" if off or not flow.rows else "pass",
-        "first_stage_off": off,
-        "bundle": _bundle_entry(inputs.contract),
-        "source": _source_entry(inputs),
-        "classifier": {
-            "path": str(inputs.classifier) if inputs.classifier else None,
-            "note": inputs.classifier_note,
-        },
-        "versions": versions,
-        "cases": {"count": len(picked), "texts": _text_entries(picked, flow.python)},
-        "still": parts,
-        "storage": [_row_entry(row) for row in flow.storage],
-        "tokenizers": tokenizers,
-        "rows": [_row_entry(row) for row in flow.rows],
-        "left_out": flow.left_out,
-        "problem": flow.problem,
-        "failures": [f for row in [*flow.storage, *flow.rows] for f in _failure_entries(row)],
-        "points": [point for row in flow.rows for point in _point_entries(row)],
-        "tokens": _side_by_side(picked, flow),
-        "training": training,
-    }
+
+    is_tap: bool
+    status: str
+    texts: int
+    failing: int
+    compared: int
+    budget: BudgetEntry
+    measures: MeasuresEntry | None
+    decisions: LabelDecisions | None
+    worst_case: int | None
+
+    @property
+    def budget_share(self) -> float | None:
+        """The tolerance that it needs over the one that it has; None where there is none."""
+        if self.measures is None or self.budget.atol <= 0:
+            return None
+        return self.measures.smallest_atol / self.budget.atol
 
 
-def _find_first_stage_off(
-    parts: dict[str, dict[str, Any]], proven: dict[str, str], flow: FlowResult
-) -> str | None:
-    """Returns the first stage that drifted, in the order of the flow and not of the backends."""
-    stored = {stage: part["status"] for stage, part in parts.items()} | proven
-    early = next((stage for stage, status in stored.items() if status == "drift"), None)
-    if early is not None or flow.problem:
-        return early
-    if any(row.status == "drift" for row in flow.storage):
-        return "storage"
-    order = list(dict.fromkeys(row.stage for row in flow.rows))
-    if STAGE in order:
-        # Invariances are judged last, but come before the head.
-        last = [stage for stage in (PROBABILITIES, LABEL) if stage in order]
-        order = [stage for stage in order if stage not in last] + last
-    off = {row.stage for row in flow.rows if row.status == "drift"}
-    first = next((stage for stage in order if stage in off), None)
-    return None if first is None else first.removeprefix(TAPS)
+@dataclass(frozen=True)
+class FailureEntry(RowKey):
+    """One failed check of a row; `case` is None where it is not about a single text."""
+
+    status: str
+    check: str
+    case: int | None
+    message: str
 
 
-def _bundle_entry(contract: Contract) -> dict[str, Any]:
-    """Returns the entry `bundle`."""
-    keys = ("name", "architecture", "trained", "weight_dtype", "padding", "max_length")
-    return {"path": str(contract.path), "sha256": contract.sha256} | {
-        key: contract.document.get(key) for key in keys
-    }
+@dataclass(frozen=True)
+class PointEntry(RowKey):
+    """The largest difference of one text, for the plots."""
+
+    case: int
+    max_abs: float
 
 
-def _source_entry(inputs: ReportInputs) -> dict[str, Any]:
-    """Returns the entry `source`; whether the bundle is of this model is reported, not enforced."""
-    here, promised = directory_sha256(inputs.model), inputs.contract.source_sha256()
-    return {
-        "model": str(inputs.model),
-        "tokenizer_model": str(inputs.tokenizer.model) if inputs.tokenizer.model else None,
-        "tokenizer": inputs.tokenizer.report_entry(),
-        "notes": list(inputs.notes),
-        "sha256": here,
-        "bundle_made_from": promised,
-        "same": None if promised is None else promised == here,
-    }
+@dataclass(frozen=True)
+class TokensEntry:
+    """Both sides' tokens of a text whose tokens differ, first at index `first_difference`."""
+
+    backend: str
+    special_tokens: str
+    case: int
+    node: list[str]
+    python: list[str]
+    first_difference: int
 
 
-def _node_versions(run: RunOutput) -> list[tuple[str, str]]:
-    """Returns the versions of a backend's run without the backend's name."""
-    return [(name, version) for name, version in run.versions.items() if name != "backend"]
+@dataclass(frozen=True)
+class ParityReport:
+    """The whole report; REPORT.md describes each part."""
 
+    verdict: str
+    first_stage_off: str | None
+    bundle: BundleEntry
+    source: SourceEntry
+    classifier: ClassifierEntry
+    versions: dict[str, str]
+    cases: list[CaseEntry]
+    stored_parts: dict[str, PartResult]
+    storage: list[RowEntry]
+    tokenizers: ProofResult | None
+    rows: list[RowEntry]
+    skipped_invariances: dict[str, str]
+    problem: str
+    failures: list[FailureEntry]
+    points: list[PointEntry]
+    tokens: list[TokensEntry]
+    training: TrainingResult | None
+    repro: list[str] = field(default_factory=list)
+    schema: str = SCHEMA
+    schema_version: int = SCHEMA_VERSION
 
-def _text_entries(picked: list[TextCase], python: RunOutput) -> list[dict[str, Any]]:
-    """Returns each text with its number of tokens in Python, without special tokens."""
-    starts: dict[int, int] = {}
-    rows = []
-    for case in picked:
-        index = case.case - starts.setdefault(case.batch, case.case)
-        tokens = python.tokens[("none", case.batch)][index]
-        rows.append(asdict(case) | {"tokens": len(tokens)})
-    return rows
+    def backends(self) -> list[str]:
+        """Returns the names of the backends in order."""
+        return list(dict.fromkeys(row.backend for row in self.rows))
 
+    def to_json(self, indent: int | None = None) -> str:
+        """Returns the document as JSON; NaN and infinity, which JSON lacks, are never measured."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=indent, allow_nan=False)
 
-def _row_entry(row: StageRow) -> dict[str, Any]:
-    """Returns one row of the matrix."""
-    measured = row.measures
-    measures = {
-        "max_abs": measured.max_abs,
-        "max_rel": measured.max_rel,
-        "rms": measured.rms,
-        "cosine": measured.cosine,
-        "smallest_atol": measured.needed_atol,
-        "snr_db": measured.snr,
-        "ulps": list(measured.ulps),
-    }
-    return {
-        "backend": row.backend,
-        "special_tokens": row.special,
-        "stage": row.stage.removeprefix(TAPS),
-        "inside": row.stage.startswith(TAPS),
-        "status": row.status,
-        "texts": sum(measures.compared > 0 for measures in row.by_text.values()),
-        "failing": len(row.failing),
-        "compared": measured.compared,
-        "budget": {"atol": row.budget.atol, "rtol": row.budget.rtol, "from": row.budget.origin},
-        "measures": measures if measured.compared else None,
-        "decisions": row.decisions,
-        "worst_case": row.worst_case,
-    }
-
-
-def _failure_entries(row: StageRow) -> list[dict[str, Any]]:
-    """Returns the first failures of a row, in the order of the texts."""
-    return [
-        {
-            "backend": row.backend,
-            "special_tokens": row.special,
-            "stage": row.stage.removeprefix(TAPS),
-            "status": row.status,
-            "check": problem.check,
-            "case": case,
-            "message": problem.message,
-        }
-        for case, problem in row.problems[:MAX_FAILURES]
-    ]
-
-
-def _point_entries(row: StageRow) -> list[dict[str, Any]]:
-    """Returns the largest difference of each text, for the plot."""
-    stage = row.stage.removeprefix(TAPS)
-    head = {"backend": row.backend, "special_tokens": row.special, "stage": stage}
-    return [
-        head | {"case": case, "max_abs": measures.max_abs}
-        for case, measures in sorted(row.by_text.items())
-        if measures.compared
-    ]
-
-
-def _side_by_side(picked: list[TextCase], flow: FlowResult) -> list[dict[str, Any]]:
-    """Returns both sides' tokens of the first texts whose tokens differ."""
-    entries = []
-    for row in flow.rows:
-        if row.stage != TOKENS or not row.failing:
-            continue
-        for case in (case for case in picked if case.case in row.failing):
-            index = [c.case for c in picked if c.batch == case.batch].index(case.case)
-            sides = [
-                run.tokens.get((row.special, case.batch), [])
-                for run in (flow.nodes[row.backend], flow.python)
-            ]
-            node, python = (side[index] if index < len(side) else [] for side in sides)
-            common = min(len(node), len(python))
-            first = next((i for i in range(common) if node[i] != python[i]), common)
-            entries.append(
-                {"backend": row.backend, "special_tokens": row.special, "case": case.case}
-                | {"node": node, "python": python, "first_difference": first}
-            )
-    return entries[:MAX_SIDE_BY_SIDE]
-
-
-def write_report_json(path: Path, result: dict[str, Any]) -> None:
-    """Writes `report.json`; it cannot have NaN or infinity, since they are never measured."""
-    text = json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    def write(self, path: Path) -> None:
+        """Writes `report.json`."""
+        path.write_text(self.to_json(indent=1) + "\n", encoding="utf-8")

@@ -21,8 +21,9 @@ from parity_tests.cases import TextCase
 from parity_tests.checks import stages
 from parity_tests.checks.compare import Problem
 from parity_tests.checks.stages import StageRow
+from parity_tests.checks.stored_parts import PartResult
 from parity_tests.reference import Rerun
-from parity_tests.runners.runs import SPECIALS, TAPS
+from parity_tests.runners.runs import TAPS
 
 MAX_PIECES = 100
 """Pieces of a text that are tried at most, all in one run of each side."""
@@ -34,7 +35,7 @@ INDEX_AT_END = re.compile(r" at \[([\d, ]+)\]\]?$")
 
 
 def write_repro_folders(
-    rerun: Rerun, rows: list[StageRow], parts: dict[str, dict[str, Any]], picked: list[TextCase]
+    rerun: Rerun, rows: list[StageRow], parts: dict[str, PartResult], picked: list[TextCase]
 ) -> list[Path]:
     """Writes the folders under `rerun.out`, and removes those of an earlier run.
 
@@ -54,10 +55,10 @@ def write_repro_folders(
         shutil.rmtree(earlier.parent, ignore_errors=True)
     folders = []
     for stage, part in parts.items():
-        if part["status"] == "drift":
+        if part.status == "drift":
             folder = rerun.out / stage
             folder.mkdir(parents=True)
-            message = part["failures"][0]
+            message = part.failures[0]
             failure = {"stage": stage, "message": message}
             _write_repro_json(
                 folder, rerun, failure, *_stored_part_commands(stage, message, folder, rerun)
@@ -66,10 +67,12 @@ def write_repro_folders(
     if folders:
         # The outputs drifted because of these parts.
         return folders
-    off = [row for row in rows if row.status == "drift" and row.special in SPECIALS and row.failing]
+    on_texts = [row for row in rows if row.comparison == stages.ON_TEXTS]
+    off = [row for row in on_texts if row.status == "drift" and row.failing]
     for row in {row.backend: row for row in reversed(off)}.values():
-        name = f"{row.backend}.{row.special}.{row.stage.removeprefix(TAPS)}".replace("/", ".")
-        folders.append(_write_row_folder(replace(rerun, out=rerun.out / name), row, picked))
+        name = f"{row.backend}.{row.special_tokens}.{row.stage.removeprefix(TAPS)}"
+        folder = rerun.out / name.replace("/", ".")
+        folders.append(_write_row_folder(replace(rerun, out=folder), row, picked))
     return folders
 
 
@@ -85,7 +88,7 @@ def _write_row_folder(rerun: Rerun, row: StageRow, picked: list[TextCase]) -> Pa
     def failing(tried: list[TextCase], together: bool = False) -> StageRow | None:
         numbered = [replace(case, case=i) for i, case in enumerate(tried)]
         rows = rerun.judge(row.backend, numbered, together)
-        same = (r for r in rows if (r.special, r.stage) == (row.special, row.stage))
+        same = (r for r in rows if (r.special_tokens, r.stage) == (row.special_tokens, row.stage))
         return next((r for r in same if r.failing), None)
 
     first = next(case for case in picked if case.case in row.failing)
@@ -103,7 +106,7 @@ def _write_row_folder(rerun: Rerun, row: StageRow, picked: list[TextCase]) -> Pa
     case, problem = failed.problems[0]
     shown = least[case or 0]
     failure = {"stage": row.stage.removeprefix(TAPS), "backend": row.backend}
-    failure |= {"special_tokens": row.special, "text": shown.text}
+    failure |= {"special_tokens": row.special_tokens, "text": shown.text}
     failure |= {} if shown.pair is None else {"pair": shown.pair}
     failure["message"] = problem.message
     _write_repro_json(rerun.out, rerun, failure, *_flow_commands(rerun, row, case or 0, problem))
@@ -179,7 +182,7 @@ def _flow_commands(rerun: Rerun, row: StageRow, case: int, problem: Problem) -> 
     more = f"--cases {rerun.out / 'case.jsonl'}"
     if row.stage.startswith(TAPS):
         more += " --taps 0"
-    return _runner_commands(rerun, f"{row.special}.b000.{name}[{index}]", row.backend, more)
+    return _runner_commands(rerun, f"{row.special_tokens}.b000.{name}[{index}]", row.backend, more)
 
 
 def _stored_part_commands(stage: str, message: str, folder: Path, rerun: Rerun) -> tuple[str, str]:

@@ -98,7 +98,7 @@ function makeVariants({ input_ids: ids, attention_mask: mask, token_type_ids: ty
   const toTensor = (/** @type {Int32Array} */ data) => ({ shape: ids.shape, data });
   return {
     token_type_ids: ['types', { input_ids: ids, attention_mask: mask, token_type_ids: toTensor(second) }],
-    attention_mask: ['holes', { input_ids: ids, attention_mask: toTensor(maskWithGaps), token_type_ids: types }],
-    input_ids: ['turned', { input_ids: toTensor(reversed), attention_mask: mask, token_type_ids: types }],
+    attention_mask: ['masked_inside', { input_ids: ids, attention_mask: toTensor(maskWithGaps), token_type_ids: types }],
+    input_ids: ['reversed', { input_ids: toTensor(reversed), attention_mask: mask, token_type_ids: types }],
   };
 }

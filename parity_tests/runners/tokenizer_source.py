@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from export.confined import confinement
 from export.confined.confinement import AllowedPaths, Limits
@@ -22,6 +21,27 @@ from support.errors import EnvironmentProblem, UserError
 
 LOOKUP_TIME_LIMIT = 600
 """That reading a model's tables may take at most."""
+
+
+@dataclass(frozen=True)
+class TokenizerDescription:
+    """What a report says of Python's tokenizer.
+
+    Attributes:
+        model: the path of its SavedModel, or None.
+        vocab: the path of its vocab, or None.
+        algorithm: the name of its class; None for a SavedModel.
+        options: of the class; None for a SavedModel.
+        origin: a phrase that says where each of these comes from.
+        versions: of Python and of the tokenizer's packages.
+    """
+
+    model: str | None
+    vocab: str | None
+    algorithm: str | None
+    options: dict[str, bool] | None
+    origin: str
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -62,16 +82,17 @@ class TokenizerSource:
         algorithm = "tf-text" if self.spec is None or self.model else self.spec.algorithm
         return library_versions(algorithm, self.python)
 
-    def report_entry(self) -> dict[str, Any]:
-        """Returns the report's `source.tokenizer`, see REPORT.md."""
-        return {
-            "model": None if self.model is None else str(self.model),
-            "vocab": None if self.vocab is None else str(self.vocab),
-            "class": self.spec.algorithm if self.spec and not self.model else None,
-            "options": self.spec.options if self.spec and not self.model else None,
-            "from": self.origin,
-            "versions": self.versions(),
-        }
+    def description(self) -> TokenizerDescription:
+        """Returns what a report says of it."""
+        spec = None if self.model else self.spec
+        return TokenizerDescription(
+            model=None if self.model is None else str(self.model),
+            vocab=None if self.vocab is None else str(self.vocab),
+            algorithm=spec.algorithm if spec else None,
+            options=spec.options if spec else None,
+            origin=self.origin,
+            versions=self.versions(),
+        )
 
 
 def _option_arguments(spec: TokenizerSpec) -> list[str]:

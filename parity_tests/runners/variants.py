@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TYPES, MASKED_INSIDE, REVERSED = "types", "holes", "turned"
+TYPES, MASKED_INSIDE, REVERSED = "types", "masked_inside", "reversed"
 """Names of the variants in runs and reports."""
 INVARIANCE_TEXTS = 4
 """Texts of the first batch that are used: few, for the slow backends."""
@@ -38,7 +38,7 @@ def make_variants(batch: Batch, inputs: set[str] | None = None) -> dict[str, Bat
     >>> found[REVERSED]["input_ids"].tolist()
     [[7, 6, 5, 0]]
     >>> list(make_variants(batch, {"input_ids"}))
-    ['turned']
+    ['reversed']
     """
     ids, mask = batch["input_ids"], batch["attention_mask"]
     position = np.arange(ids.shape[1], dtype=np.int32)

@@ -7,11 +7,11 @@ a million generated texts and 200 random vocabs.
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from parity_tests.tokenizer.proof import (
-    describe_difference,
+    ProofResult,
     job_of_bundle,
     jobs_for_every_tokenizer,
     prove_all,
@@ -37,10 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     result = prove_all(jobs, options.full)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(result, ensure_ascii=False, indent=1)
+        text = json.dumps(asdict(result), ensure_ascii=False, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
     print_result(result)
-    return 0 if result["verdict"] == "pass" else 1
+    return 0 if result.verdict == "pass" else 1
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
@@ -62,13 +62,13 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def print_result(result: dict[str, Any]) -> None:
+def print_result(result: ProofResult) -> None:
     """Prints the result as a table, and the differences."""
-    for row in result["rows"]:
-        verdict = "equal" if row["different"] == 0 else f"{row['different']} DIFFER"
-        print(f"{row['tokenizer']:28} {row['group']:28} {row['texts']:>10,} texts  {verdict}")
-        for difference in row["differences"]:
-            print(f"    {describe_difference(difference)}")
+    for row in result.rows:
+        verdict = "equal" if row.different == 0 else f"{row.different} DIFFER"
+        print(f"{row.tokenizer:28} {row.group:28} {row.texts:>10,} texts  {verdict}")
+        for difference in row.differences:
+            print(f"    {difference}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Counts how often two Python tokenizers of the same name disagree on real reviews.
 
-    python -m parity_tests.references [--vocab artifacts/vocab.txt]
+    python -m parity_tests.tokenizer.disagreements [--vocab artifacts/vocab.txt]
 
 TF-Text's `BertTokenizer(lower_case=True)` and Hugging Face's `BertWordPieceTokenizer` are both
 called BERT's tokenizer. The kinds name the characters that the two treat differently.
@@ -11,8 +11,8 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from parity_tests.tokenizer.material import read_reviews
 from support.command_line import OptionParser, command
@@ -67,13 +67,25 @@ def _kind_of_character(character: str) -> str:
     )
 
 
-def count_disagreements(vocab: list[str]) -> dict[str, Any]:
-    """Counts the reviews on which the two give different ids, in all and by kind of character.
+@dataclass(frozen=True)
+class KindCount:
+    """How many texts have a character of this kind that the two treat differently."""
 
-    Returns:
-        `texts`, `different` and `kinds`: for each kind the number of texts with a character of
-        that kind which the two treat differently; a text may have several.
-    """
+    kind: str
+    texts: int
+
+
+@dataclass(frozen=True)
+class Disagreements:
+    """On how many of the `texts` the two give different ids; a text may have several `kinds`."""
+
+    texts: int
+    different: int
+    kinds: list[KindCount]
+
+
+def count_disagreements(vocab: list[str]) -> Disagreements:
+    """Counts the reviews on which the two give different ids, in all and by kind of character."""
     one, other = _make_tf_text_encoder(vocab), _make_hugging_face_encoder(vocab)
     texts = [text.strip() for text in read_reviews() if text.strip()]
     alphabet = sorted(set("".join(texts)))
@@ -86,8 +98,8 @@ def count_disagreements(vocab: list[str]) -> dict[str, Any]:
             if a != b:
                 different += 1
                 by_kind.update({_kind_of_character(c) for c in set(text) & odd} or {"context"})
-    kinds = [{"kind": name, "texts": count} for name, count in by_kind.most_common()]
-    return {"texts": len(texts), "different": different, "kinds": kinds}
+    kinds = [KindCount(name, count) for name, count in by_kind.most_common()]
+    return Disagreements(len(texts), different, kinds)
 
 
 @command()
@@ -99,11 +111,10 @@ def main() -> int:
     if not path.is_file():
         raise UserError(f"{path} does not exist; `nox -s export` makes it")
     found = count_disagreements(path.read_bytes().decode().removesuffix("\n").split("\n"))
-    texts, different = found["texts"], found["different"]
-    share = different / texts
-    print(f"{different} of {texts} reviews ({share:.1%}) get different ids, because of")
-    for row in found["kinds"]:
-        print(f"  {row['texts'] / texts:6.1%}  {row['kind']}")
+    share = found.different / found.texts
+    print(f"{found.different} of {found.texts} reviews ({share:.1%}) get different ids, because of")
+    for row in found.kinds:
+        print(f"  {row.texts / found.texts:6.1%}  {row.kind}")
     return 0
 
 

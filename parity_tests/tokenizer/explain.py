@@ -1,7 +1,7 @@
 """Finds the character that causes a difference, and the rule or table entry."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from export.tokenizer.probe import read_tables
 from export.tokenizer.tables import CharacterTables
@@ -48,9 +48,11 @@ class Difference:
     character: str
     rule: str
 
-    def as_json(self) -> dict[str, object]:
-        """Returns the entry of the report."""
-        return asdict(self)
+    def __str__(self) -> str:
+        return (
+            f"ids of {self.tokenizer} differ: {self.shrunk!r} ({', '.join(self.code_points)}) "
+            f"gives {self.python} in Python and {self.node} in Node; {self.character}: {self.rule}"
+        )
 
 
 def explain(pair: TokenizerPair, group: str, text: str) -> Difference:

@@ -1,6 +1,6 @@
 """Runs the whole proof: every tokenizer, with two libraries in parallel.
 
-The result is a document, the part `tokenizers` of REPORT.md.
+The result is the part `tokenizers` of REPORT.md.
 """
 
 import sys
@@ -8,11 +8,10 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from export.tokenizer import TokenizerSpec, Vocab, library_versions
 from export.tokenizer.probe import read_tables
@@ -27,8 +26,8 @@ from export.tokenizer.texts import (
     texts_in_context,
 )
 from export.tokenizer.vocab import parse_vocab, read_vocab
-from parity_tests.references import count_disagreements
 from parity_tests.tokenizer import pairs
+from parity_tests.tokenizer.disagreements import Disagreements, count_disagreements
 from parity_tests.tokenizer.explain import Difference, explain, tokenizer_name
 from parity_tests.tokenizer.material import (
     every_character_vocab,
@@ -84,6 +83,35 @@ class ProofRow:
     different: int = 0
     seconds: float = 0.0
     differences: list[Difference] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ProofResult:
+    """The result for all tokenizers.
+
+    Attributes:
+        verdict: `pass` or `drift`.
+        full: whether it was all of Unicode, not a sample.
+        texts: of all rows.
+        different: texts with other ids in Node.
+        rows: by tokenizer and group of texts.
+        references: where two references of the same name disagree.
+    """
+
+    verdict: str
+    full: bool
+    texts: int
+    different: int
+    rows: list[ProofRow]
+    references: Disagreements
+
+    @classmethod
+    def of(cls, rows: list[ProofRow], full: bool, references: Disagreements) -> "ProofResult":
+        """Sums the rows up; no text at all is a drift."""
+        different = sum(row.different for row in rows)
+        texts = sum(row.texts for row in rows)
+        verdict = "pass" if different == 0 and texts > 0 else "drift"
+        return cls(verdict, full, texts, different, rows, references)
 
 
 @dataclass(frozen=True)
@@ -253,7 +281,7 @@ def replace_by_own(jobs: list[ProofJob], own: ProofJob) -> list[ProofJob]:
     return [own, *(job for job in jobs if job.spec.options_key != own.spec.options_key)]
 
 
-def prove_all(jobs: list[ProofJob], full: bool) -> dict[str, Any]:
+def prove_all(jobs: list[ProofJob], full: bool) -> ProofResult:
     """Proves all, with one process for each library, and counts where two references disagree.
 
     Raises:
@@ -269,26 +297,4 @@ def prove_all(jobs: list[ProofJob], full: bool) -> dict[str, Any]:
         futures = [pool.submit(prove, lane, reviews, size) for lane in lanes if lane]
         disagree = pool.submit(count_disagreements, jobs[0].vocab.tokens)
         rows = [row for future in futures for row in future.result()]
-        return _proof_document(rows, full) | {"references": disagree.result()}
-
-
-def _proof_document(rows: list[ProofRow], full: bool) -> dict[str, Any]:
-    """Makes the part `tokenizers` of the parity report."""
-    different = sum(row.different for row in rows)
-    texts = sum(row.texts for row in rows)
-    return {
-        "verdict": "pass" if different == 0 and texts > 0 else "drift",
-        "full": full,
-        "texts": texts,
-        "different": different,
-        "rows": [asdict(row) for row in rows],
-    }
-
-
-def describe_difference(difference: dict[str, Any]) -> str:
-    """Describes a difference in one line."""
-    return (
-        f"ids of {difference['tokenizer']} differ: {difference['shrunk']!r} "
-        f"({', '.join(difference['code_points'])}) gives {difference['python']} in Python and "
-        f"{difference['node']} in Node; {difference['character']}: {difference['rule']}"
-    )
+        return ProofResult.of(rows, full, disagree.result())

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from parity_tests.runners.runs import RunOutput
-from parity_tests.training import picture
 from parity_tests.training.compare import ORIGIN, Allowance, ComparisonRule, SidePair
 from parity_tests.training.problem import TrainingProblem, first_position_vectors
 from parity_tests.training.sides import TrainingSide, run_node, run_python
@@ -15,59 +14,145 @@ from parity_tests.training.sides import TrainingSide, run_node, run_python
 STAGE = "training"
 
 
-def not_compared(why: str) -> dict[str, Any]:
-    """Makes the document where nothing could be compared, with the reason."""
-    empty: dict[str, Any] = {"backends": {}, "python": None, "failures": [], "curves": None}
-    return {"status": "none", "steps": 0, "message": why, "svg": ""} | empty
+@dataclass(frozen=True)
+class QuantityResult:
+    """One compared quantity of two sides.
+
+    Attributes:
+        quantity: `loss`, `accuracy` or the name of a weight.
+        status: `pass` or `drift`.
+        compared: the number of values.
+        distance: the largest difference of any step; for a weight the mean over the tensor.
+        allowed: the budget after the last step.
+        share: the largest part of a budget that was used; None: beyond a budget of 0.
+        message: of the failure, or "".
+    """
+
+    quantity: str
+    status: str
+    compared: int
+    distance: float
+    allowed: float
+    share: float | None
+    message: str
 
 
-def training_document(
-    steps: int, reference: SidePair, pairs: list[SidePair], curves: dict[str, Any]
-) -> dict[str, Any]:
-    """Makes the document of a comparison (`training` in REPORT.md); without a pair it is a drift.
+@dataclass(frozen=True)
+class SideResult:
+    """One side of the training, compared with the side `against` over `steps` steps.
+
+    `share` is the largest of its quantities.
+    """
+
+    against: str
+    status: str
+    steps: int
+    share: float | None
+    quantities: list[QuantityResult]
+
+    @classmethod
+    def of(cls, pair: SidePair) -> "SideResult":
+        """Makes the result of a compared pair of sides."""
+        quantities = [
+            QuantityResult(
+                quantity=one.name,
+                status="pass" if one.problem is None else "drift",
+                compared=one.compared,
+                distance=one.far,
+                allowed=one.allowed,
+                share=_finite_or_none(one.share),
+                message=one.problem.message if one.problem is not None else "",
+            )
+            for one in pair.quantities
+        ]
+        return cls(
+            against=pair.against,
+            status="drift" if pair.problems else "pass",
+            steps=pair.steps,
+            share=_finite_or_none(max(one.share for one in pair.quantities)),
+            quantities=quantities,
+        )
+
+
+@dataclass(frozen=True)
+class LossCurves:
+    """The loss of each step by side (Keras first), and how far Node may be from Keras there.
+
+    None stands for a value that is not finite, which JSON does not have.
+    """
+
+    loss: dict[str, list[float | None]]
+    allowed: list[float | None]
+
+    @classmethod
+    def of(
+        cls, keras: TrainingSide, nodes: dict[str, TrainingSide], allowed: Iterable[float]
+    ) -> "LossCurves":
+        """Collects the curves of all sides."""
+        loss = {"Keras": keras.loss} | {name: node.loss for name, node in nodes.items()}
+        return cls(
+            {name: [_finite_or_none(value) for value in values] for name, values in loss.items()},
+            [_finite_or_none(value) for value in allowed],
+        )
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The comparison of the head's training.
+
+    Attributes:
+        status: `pass`, `drift`, or `none` where nothing could be compared.
+        message: the result in one line, or the reason for `none`.
+        steps: the most that were taken.
+        failures: messages.
+        budget_origin: how the budgets were derived.
+        python: Keras against float64; None where nothing was compared.
+        backends: each against Keras.
+        curves: None where nothing was compared.
+    """
+
+    status: str
+    message: str
+    steps: int = 0
+    failures: list[str] = field(default_factory=list)
+    budget_origin: str = ORIGIN
+    python: SideResult | None = None
+    backends: dict[str, SideResult] = field(default_factory=dict)
+    curves: LossCurves | None = None
+
+    def sides(self) -> dict[str, SideResult]:
+        """Returns all compared sides, Keras last."""
+        return self.backends | ({} if self.python is None else {"Keras": self.python})
+
+
+def not_compared(why: str) -> TrainingResult:
+    """Makes the result where nothing could be compared, with the reason."""
+    return TrainingResult("none", why)
+
+
+def training_result(
+    steps: int, reference: SidePair, pairs: list[SidePair], curves: LossCurves
+) -> TrainingResult:
+    """Makes the result of a comparison; without a pair it is a drift.
 
     Args:
         steps: the most that were taken.
         reference: Keras against float64.
         pairs: each backend against Keras.
-        curves: see `loss_curves`.
+        curves: of all sides.
     """
     failures = [message for pair in (reference, *pairs) for message in pair.problems]
     if not pairs:
         failures.append("got nothing to compare, but should be at least one backend [training]")
-    return {
-        "status": "drift" if failures else "pass",
-        "steps": steps,
-        "message": _summary_message(pairs, failures),
-        "failures": failures,
-        "budget": {"from": ORIGIN},
-        "python": _side_entry(reference),
-        "backends": {pair.name: _side_entry(pair) for pair in pairs},
-        "curves": curves,
-        "svg": picture.draw_training(curves),
-    }
-
-
-def _side_entry(pair: SidePair) -> dict[str, Any]:
-    """Makes the entry of one side."""
-    return {
-        "against": pair.against,
-        "status": "drift" if pair.problems else "pass",
-        "steps": pair.steps,
-        "share": _finite_or_none(max(one.share for one in pair.quantities)),
-        "quantities": [
-            {
-                "quantity": one.name,
-                "status": "pass" if one.problem is None else "drift",
-                "compared": one.compared,
-                "far": one.far,
-                "allowed": one.allowed,
-                "share": _finite_or_none(one.share),
-                "message": one.problem.message if one.problem is not None else "",
-            }
-            for one in pair.quantities
-        ],
-    }
+    return TrainingResult(
+        status="drift" if failures else "pass",
+        message=_summary_message(pairs, failures),
+        steps=steps,
+        failures=failures,
+        python=SideResult.of(reference),
+        backends={pair.name: SideResult.of(pair) for pair in pairs},
+        curves=curves,
+    )
 
 
 def _summary_message(pairs: list[SidePair], failures: list[str]) -> str:
@@ -79,19 +164,6 @@ def _summary_message(pairs: list[SidePair], failures: list[str]) -> str:
     shares = {pair.name: max(one.share for one in pair.quantities) for pair in pairs}
     used = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
     return f"{words}; of what rounding may do by then they used {used}"
-
-
-def loss_curves(
-    keras: TrainingSide, nodes: dict[str, TrainingSide], allowed: Iterable[float]
-) -> dict[str, Any]:
-    """Returns the loss of each step by side, and Node's budget against Keras; null: no number."""
-    loss = {"Keras": keras.loss} | {name: node.loss for name, node in nodes.items()}
-    return {
-        "loss": {
-            name: [_finite_or_none(value) for value in values] for name, values in loss.items()
-        },
-        "allowed": [_finite_or_none(value) for value in allowed],
-    }
 
 
 def _finite_or_none(value: float) -> float | None:
@@ -107,8 +179,8 @@ LANES = 2
 
 def judge_training(
     python: RunOutput, backends: dict[str, int], out: Path, sequence: str = "sequence_output"
-) -> dict[str, Any]:
-    """Trains on Python's vectors of the texts; returns the part `training` of REPORT.md.
+) -> TrainingResult:
+    """Trains on Python's vectors of the texts and compares the sides.
 
     Args:
         python: Python's run.
@@ -144,8 +216,8 @@ def compare_sides(
     keras: TrainingSide,
     nodes: dict[str, TrainingSide],
     steps: dict[str, int],
-) -> dict[str, Any]:
-    """Compares sides that have trained; returns the part `training` of REPORT.md.
+) -> TrainingResult:
+    """Compares sides that have trained.
 
     Args:
         problem: what they trained on.
@@ -161,5 +233,5 @@ def compare_sides(
     pairs: list[SidePair] = [
         both_rounded.pair(name, nodes[name], "Keras", keras, count) for name, count in steps.items()
     ]
-    curves = loss_curves(keras, nodes, both_rounded.sides * allowance.loss)
-    return training_document(last, reference, pairs, curves)
+    curves = LossCurves.of(keras, nodes, both_rounded.sides * allowance.loss)
+    return training_result(last, reference, pairs, curves)

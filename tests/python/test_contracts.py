@@ -344,8 +344,8 @@ def test_a_contract_that_its_schema_refuses_is_not_written(tmp_path: Path) -> No
     tokenizer = TokenizerContract("bert", {"lower_case": True}, 5, tokens, False)  # type: ignore[arg-type]
     contract = Contract(
         name="evil\nname", contents="tokenizer", architecture=None, trained=None,
-        weight_dtype=None, inputs=[], outputs=[], padding="masked", max_length=512, tokenizer=tokenizer,
-        provenance={"versions": {}},
+        weight_dtype=None, inputs=[], outputs=[], padding="masked", max_length=512,
+        tokenizer=tokenizer, provenance={"versions": {}},
     )  # fmt: skip
     with pytest.raises(UserError, match="bundle.json: at /name"):
         seal(tmp_path, contract)

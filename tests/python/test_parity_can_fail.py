@@ -20,6 +20,7 @@ import pytest
 
 from parity_tests.checks.head import GOLDEN
 from parity_tests.checks.invariances import CLAIM_TEXTS
+from parity_tests.checks.stages import ON_TEXTS
 from tests.python.resealing import edit_json, reseal
 
 if TYPE_CHECKING:
@@ -89,13 +90,17 @@ def test_the_right_bundle_passes(
     assert (code, result["verdict"], result["failures"]) == (0, "pass", [])
     stages = {row["stage"] for row in result["rows"]}
     assert {"tokens", "ids", "layer_3/output", "sequence_output", "pooled_output"} <= stages
-    claims = {row["special_tokens"] for row in result["rows"]} - {GOLDEN}
-    assert claims == {"added", "none", *CLAIM_TEXTS}
-    plain = [row for row in result["rows"] if row["special_tokens"] == "added"]
-    pairs = [text for text in result["cases"]["texts"] if text["pair"] is not None]
+    claims = {row["comparison"] for row in result["rows"]} - {GOLDEN}
+    assert claims == {ON_TEXTS, *CLAIM_TEXTS}
+    plain = [
+        row
+        for row in result["rows"]
+        if (row["special_tokens"], row["comparison"]) == ("added", ON_TEXTS)
+    ]
+    pairs = [text for text in result["cases"] if text["pair"] is not None]
     assert len(pairs) == 5
     assert all(row["texts"] == 9 + 5 and row["compared"] > 0 for row in plain)
-    assert {part["status"] for part in result["still"].values()} == {"pass"}
+    assert {part["status"] for part in result["stored_parts"].values()} == {"pass"}
     assert result["repro"] == []
     assert result["source"]["same"] is True
     assert result["training"]["status"] == "pass"
@@ -135,7 +140,7 @@ def test_a_changed_weight_is_caught(
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
     assert (code, result["first_stage_off"]) == (1, "weights")
-    weights = result["still"]["weights"]
+    weights = result["stored_parts"]["weights"]
     assert (weights["failing"], weights["compared"]) == (1, 25)
     assert "[weight albert_tiny/layer_0/" in weights["failures"][0]
     assert len(printed(result)) == 2, "the repro prints another value in Node than in Python"
@@ -163,7 +168,7 @@ def test_swapped_vocab_lines_are_caught(
     reseal(copy)
     code, result = parity(embedded, texts, copy, tmp_path / "out")
     assert (code, result["first_stage_off"]) == (1, "vocab")
-    assert result["still"]["vocab"]["failing"] == 2
+    assert result["stored_parts"]["vocab"]["failing"] == 2
     assert statuses(result, "tokens") == {"pass"}
     assert statuses(result, "ids") == {"drift"}
     assert statuses(result, "sequence_output") == {"downstream"}

@@ -21,6 +21,7 @@ from parity_tests import cases
 from parity_tests.judgement import judge_bundle
 from parity_tests.provenance import Contract
 from parity_tests.reference import Reference, prepare_reference
+from parity_tests.reports.report import ParityReport
 from parity_tests.runners import tokenizer_source
 from support.quiet_tensorflow import tensorflow
 from tests.python import publishers
@@ -133,20 +134,20 @@ def reference(person: Person, texts: Path) -> Reference:
     return found
 
 
-def judged(bundle: Path, reference: Reference, out: Path) -> dict[str, Any]:
+def judged(bundle: Path, reference: Reference, out: Path) -> ParityReport:
     return judge_bundle(bundle, reference, BACKENDS, out)
 
 
-def statuses(result: dict[str, Any], stage: str) -> set[str]:
-    return {row["status"] for row in result["rows"] if row["stage"] == stage}
+def statuses(result: ParityReport, stage: str) -> set[str]:
+    return {row.status for row in result.rows if row.stage == stage}
 
 
 def test_parity_holds_for_every_model(person: Person, reference: Reference, tmp_path: Path) -> None:
     result = judged(person.bundle, reference, tmp_path)
-    assert (result["verdict"], result["failures"]) == ("pass", [])
-    assert {part["status"] for part in result["still"].values()} == {"pass"}
+    assert (result.verdict, result.failures) == ("pass", [])
+    assert {part.status for part in result.stored_parts.values()} == {"pass"}
     assert statuses(result, "tokens") == statuses(result, "ids") == {"pass"}
-    pairs = [text for text in result["cases"]["texts"] if text["pair"] is not None]
+    pairs = [text for text in result.cases if text.pair is not None]
     assert len(pairs) == 5
     cut = reference.run.batches["added", 1]["attention_mask"].sum(axis=1)
     assert (cut == cases.PAIR_LENGTH).sum() == 3, "long pairs are cut"
@@ -161,7 +162,7 @@ def test_an_altered_vocab_line_fails_at_the_tokens(
     replace_line(bundle / "vocab.txt", "好", "坏")
     reseal(bundle)
     result = judged(bundle, reference, tmp_path / "out")
-    assert (result["verdict"], result["first_stage_off"]) == ("drift", "vocab")
+    assert (result.verdict, result.first_stage_off) == ("drift", "vocab")
     assert statuses(result, "tokens") == {"drift"}
 
 
@@ -172,8 +173,8 @@ def test_the_other_case_option_fails_at_the_tokens(
     options = ("--tokenizer", algorithm, person.other_case)
     bundle = exported(person.model, tmp_path / "bundle", *options)
     result = judged(bundle, reference, tmp_path / "out")
-    assert (result["verdict"], result["first_stage_off"]) == ("drift", "contract")
-    assert "tokenizer.options" in result["still"]["contract"]["failures"][0]
+    assert (result.verdict, result.first_stage_off) == ("drift", "contract")
+    assert "tokenizer.options" in result.stored_parts["contract"].failures[0]
     assert statuses(result, "tokens") == {"drift"}
 
 
@@ -196,8 +197,8 @@ def test_the_command_takes_everything_from_its_options(
     both = ("--bundle", bundle, "--model", model, "--texts", texts, "--out", out)
     assert whole(*both) == 0
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert report["source"]["tokenizer_model"] is None
-    assert report["source"]["tokenizer"]["class"] == "bert"
+    assert report["source"]["tokenizer"]["model"] is None
+    assert report["source"]["tokenizer"]["algorithm"] == "bert"
     assert report["source"]["tokenizer"]["options"]["lower_case"] is False
     assert report["source"]["tokenizer"]["vocab"] == str(model / "assets" / "vocab.txt")
     assert report["source"]["notes"] == []
@@ -212,7 +213,7 @@ def test_the_command_takes_everything_from_its_options(
     )
     assert whole(*both, "--vocab", vocab) == 1
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert statuses(report, "tokens") == {"drift"}
+    assert {row["status"] for row in report["rows"] if row["stage"] == "tokens"} == {"drift"}
     repro = json.loads((Path(report["repro"][0]) / "repro.json").read_text(encoding="utf-8"))
     assert repro["stage"] == "vocab" and "'坏'" in repro["message"]
     said = capfd.readouterr().err
@@ -264,11 +265,17 @@ def test_a_model_without_a_mask_has_no_padding_invariances(
     bundle = exported(model, tmp_path / "bundle", *options)
     reference, _ = reference_of(model, bundle, texts, tmp_path / "reference", *options)
     result = judged(bundle, reference, tmp_path / "out")
-    assert (result["verdict"], result["failures"]) == ("pass", [])
-    assert set(result["left_out"]) == {"padded", "masked", "alone", "holes", "types"}
-    claims = {row["special_tokens"] for row in result["rows"] if row["stage"] == "invariances"}
-    assert claims == {"repeated", "tensors", "reordered", "turned"}
-    assert all(text["pair"] is None for text in result["cases"]["texts"])
+    assert (result.verdict, result.failures) == ("pass", [])
+    assert set(result.skipped_invariances) == {
+        "padded",
+        "masked",
+        "alone",
+        "masked_inside",
+        "types",
+    }
+    claims = {row.comparison for row in result.rows if row.stage == "invariances"}
+    assert claims == {"repeated", "tensors", "reordered", "reversed"}
+    assert all(text.pair is None for text in result.cases)
 
 
 def test_a_model_of_token_strings_is_compared_with_its_own_table(
@@ -281,10 +288,10 @@ def test_a_model_of_token_strings_is_compared_with_its_own_table(
     reference, source = reference_of(model, bundle, texts, tmp_path / "reference")
     assert reference.vocab == TOKENS
     result = judged(bundle, reference, tmp_path / "out")
-    assert (result["verdict"], result["failures"]) == ("pass", [])
+    assert (result.verdict, result.failures) == ("pass", [])
     assert reference.run.facts is not None
-    assert result["bundle"]["padding"] == reference.run.facts["padding"]
-    assert "token types" in result["left_out"]["types"]
+    assert result.bundle.padding == reference.run.facts["padding"]
+    assert "token types" in result.skipped_invariances["types"]
 
 
 def test_a_keras_export_with_fixed_length_and_int64_inputs_passes(
@@ -314,10 +321,10 @@ def test_a_keras_export_with_fixed_length_and_int64_inputs_passes(
     texts.write_text("".join(lines), encoding="utf-8")
     reference, _ = reference_of(model, bundle, texts, tmp_path / "reference", *options)
     result = judged(bundle, reference, tmp_path / "out")
-    assert (result["verdict"], result["failures"]) == ("pass", [])
-    assert {part["status"] for part in result["still"].values()} == {"pass"}
-    assert set(result["left_out"]) >= {"padded", "types"}
-    assert sum(text["pair"] is not None for text in result["cases"]["texts"]) == len(rows)
+    assert (result.verdict, result.failures) == ("pass", [])
+    assert {part.status for part in result.stored_parts.values()} == {"pass"}
+    assert set(result.skipped_invariances) >= {"padded", "types"}
+    assert sum(text.pair is not None for text in result.cases) == len(rows)
     assert reference.run.batches["added", 0]["input_ids"].shape[1] == 24
     altered = Path(shutil.copytree(bundle, tmp_path / "altered"))
     replace_line(altered / "vocab.txt", "好", "坏")

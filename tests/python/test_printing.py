@@ -13,6 +13,16 @@ import pytest
 from markupsafe import Markup
 
 from parity_tests.reports import ci, page
+from parity_tests.reports.report import (
+    BudgetEntry,
+    BundleEntry,
+    ClassifierEntry,
+    FailureEntry,
+    ParityReport,
+    RowEntry,
+    SourceEntry,
+)
+from parity_tests.runners.tokenizer_source import TokenizerDescription
 from support import printing
 from support.command_line import ENVIRONMENT, INTERNAL, USER_ERROR, command, describe_failure
 from support.errors import UserError
@@ -144,15 +154,42 @@ def test_error_of_another_folder_has_its_exit_code():
     assert describe_failure(Known("drift")) == ("drift", 1)
 
 
-def result(name):
-    return {
-        "bundle": {"name": name},
-        "verdict": "drift",
-        "first_stage_off": name,
-        "still": {},
-        "failures": [{"stage": name, "status": "drift", "message": name}],
-        "training": None,
-    }
+def report_of(text: str) -> ParityReport:
+    """Returns a report of one row whose names and messages are all this text."""
+    key = {"backend": text, "special_tokens": "added", "comparison": "texts", "stage": text}
+    row = RowEntry(
+        **key,
+        is_tap=False,
+        status="drift",
+        texts=1,
+        failing=1,
+        compared=1,
+        budget=BudgetEntry(0.0, 0.0, text),
+        measures=None,
+        decisions=None,
+        worst_case=None,
+    )
+    failure = FailureEntry(**key, status="drift", check="values", case=None, message=text)
+    tokenizer = TokenizerDescription(text, text, None, None, text, {})
+    return ParityReport(
+        verdict="drift",
+        first_stage_off=text,
+        bundle=BundleEntry(text, text, text, None, None, None, None, None),
+        source=SourceEntry(text, tokenizer, [text], text, None, None),
+        classifier=ClassifierEntry(None, text),
+        versions={},
+        cases=[],
+        stored_parts={},
+        storage=[],
+        tokenizers=None,
+        rows=[row],
+        skipped_invariances={},
+        problem=text,
+        failures=[failure],
+        points=[],
+        tokens=[],
+        training=None,
+    )
 
 
 MARKUP = "a|b `c` ```` </details><script>alert(1)</script> [x](y) <!-- # *z*"
@@ -163,7 +200,7 @@ def test_step_summary_and_annotations_are_escaped(tmp_path, monkeypatch, text):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     table = f"head\n{printing.printable(text)}\n```\n````\n<script>"
-    lines = ci.annotate(result(text), table)
+    lines = ci.annotate(report_of(text), table)
     assert all(line.startswith("::error title=") and "\n" not in line for line in lines)
     assert all(not COMMANDS.search(line.replace("::error title=", "", 1)) for line in lines)
     summary = (tmp_path / "summary.md").read_text("utf-8")
@@ -177,10 +214,7 @@ def test_step_summary_and_annotations_are_escaped(tmp_path, monkeypatch, text):
 
 @pytest.mark.parametrize("text", [*HOSTILE, "</failure><script>", "\ufffe\uffff"])
 def test_junit_is_xml_whatever_the_names_are(tmp_path, text):
-    row = {"backend": text, "special_tokens": "added", "stage": text, "status": "drift"}
-    failures = [row | {"message": text}]
-    found = result("b") | {"rows": [row], "failures": failures, "tokenizers": None}
-    ci.write_junit(tmp_path / "report.xml", found)
+    ci.write_junit(tmp_path / "report.xml", report_of(text))
     assert not COMMANDS.search((tmp_path / "report.xml").read_text("utf-8").split("\n", 1)[1])
     case = ET.parse(tmp_path / "report.xml").find(".//testcase")
     assert case is not None and case.get("name") is not None

@@ -53,7 +53,7 @@ LONG = {
     "nox -s quick": "a part of these tests",
     "nox -s lint": "the workflow runs it",
     PYTHON + "parity_tests.tokenizer": "a minute; test_tokenizer_proof.py runs a part",
-    PYTHON + "parity_tests.references": "35,123 reviews by two libraries",
+    PYTHON + "parity_tests.tokenizer.disagreements": "35,123 reviews by two libraries",
 }
 ROOMS = {
     "export": "export",

@@ -3,10 +3,9 @@
 import json
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +15,21 @@ from parity_tests.cases import TextCase
 from parity_tests.checks import budgets
 from parity_tests.checks.invariances import STAGE
 from parity_tests.checks.stages import StageRow, judge_stages
+from parity_tests.checks.stored_parts import PartResult
 from parity_tests.judgement import FlowResult
 from parity_tests.provenance import Contract, directory_sha256
 from parity_tests.reports import ci, page, plots, report, terminal
-from parity_tests.reports.report import ReportInputs
+from parity_tests.reports.assemble import ReportInputs, assemble_report
+from parity_tests.reports.matrix import Matrix
+from parity_tests.reports.report import ParityReport, TokensEntry
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
+from parity_tests.tokenizer.disagreements import Disagreements, KindCount
+from parity_tests.tokenizer.explain import Difference
+from parity_tests.tokenizer.proof import ProofResult, ProofRow
 from parity_tests.training import judgement
 from parity_tests.training.compare import Quantity, SidePair, compare_curve
+from parity_tests.training.judgement import LossCurves, TrainingResult
 from parity_tests.training.sides import TrainingSide
 
 pytestmark = pytest.mark.quick
@@ -53,68 +59,49 @@ def run(delta: float = 0.0) -> RunOutput:
     return RunOutput({("added", 0): batch, ("none", 0): batch}, versions, tokens)
 
 
-SAME = {"status": "pass", "compared": 25, "failing": 0, "failures": []}
-STORED: dict[str, dict[str, Any]] = dict.fromkeys(("contract", "weights", "vocab", "tables"), SAME)
+SAME = PartResult("pass", compared=25)
+STORED = dict.fromkeys(("contract", "weights", "vocab", "tables"), SAME)
 
 
-def proof(different: int) -> dict[str, Any]:
-    difference = {
-        "tokenizer": "bert",
-        "shrunk": "\x0b\u0301",
-        "code_points": ["U+000B Cc", "U+0301 COMBINING ACUTE ACCENT"],
-        "python": ["[UNK]"],
-        "node": ["a", "b"],
-        "character": "U+0301 COMBINING ACUTE ACCENT",
-        "rule": "table entry: <b>",
-    }
+def proof(different: int) -> ProofResult:
+    difference = Difference(
+        tokenizer="bert",
+        group="reviews",
+        text="好\x0b\u0301",
+        shrunk="\x0b\u0301",
+        code_points=["U+000B Cc", "U+0301 COMBINING ACUTE ACCENT"],
+        python=["[UNK]"],
+        node=["a", "b"],
+        character="U+0301 COMBINING ACUTE ACCENT",
+        rule="table entry: <b>",
+    )
     rows = [
-        {
-            "tokenizer": "bert",
-            "group": "reviews",
-            "texts": 5,
-            "different": different,
-            "differences": [difference] * different,
-        },
-        {
-            "tokenizer": "chars",
-            "group": "reviews",
-            "texts": 6,
-            "different": 0,
-            "differences": [],
-        },
+        ProofRow("bert", "reviews", 5, different, differences=[difference] * different),
+        ProofRow("chars", "reviews", 6),
     ]
-    references = {"texts": 8, "different": 6, "kinds": [{"kind": "marks", "texts": 2}]}
-    return {
-        "verdict": "drift" if different else "pass",
-        "full": False,
-        "texts": 11,
-        "different": different,
-        "rows": rows,
-        "references": references,
-    }
+    return ProofResult.of(rows, False, Disagreements(8, 6, [KindCount("marks", 2)]))
 
 
-def training(off: bool) -> dict[str, Any]:
+def training(off: bool) -> TrainingResult:
     """Returns two steps on wasm, with `far` as the second difference."""
     keras = TrainingSide(np.array([1.0, 0.5]), np.array([0.5, 1.0]), {2: {}})
     node = replace(keras, loss=np.array([1.0, 0.75 if off else 0.5 + 2**-20]))
     loss = compare_curve("loss <i>", node.loss, keras.loss, [1e-6, 1e-5], "wasm")
     pair = SidePair("wasm", "Keras", 2, [loss])
     exact = SidePair("Keras", "float64", 2, [Quantity("loss", compared=2, share=0.25)])
-    return judgement.training_document(
-        2, exact, [pair], judgement.loss_curves(keras, {"wasm": node}, [1e-6, 1e-5])
-    )
+    curves = LossCurves.of(keras, {"wasm": node}, [1e-6, 1e-5])
+    return judgement.training_result(2, exact, [pair], curves)
 
 
 def result(
     model: Path,
     delta: float,
     trained: bool | None = False,
-    tokenizers: Any = None,
-    head: dict[str, Any] | None = None,
-    stored: dict[str, dict[str, Any]] = STORED,
+    tokenizers: ProofResult | None = None,
+    head: TrainingResult | None = None,
+    stored: dict[str, PartResult] = STORED,
     node: RunOutput | None = None,
-) -> dict[str, Any]:
+) -> ParityReport:
     model.mkdir(exist_ok=True)
     (model / "saved_model.pb").write_bytes(b"a model")
     contract = Contract(
@@ -133,23 +120,23 @@ def result(
     inputs = ReportInputs(contract, model, TokenizerSource(Path("tokenizer")), None, "none")
     node = node or run(delta)
     rows = judge_stages("wasm", node, run(), CASES, BUDGETS, ["layer_0/output"])
-    repeated = StageRow("wasm", "repeated", STAGE, budgets.EXACT)
+    repeated = StageRow("wasm", "added", STAGE, budgets.EXACT, "repeated")
     repeated.add_measures(0, rows[0].measures)
     flow = FlowResult(run(), "float32", nodes={"wasm": node}, rows=[*rows, repeated])
-    return report.report_document(inputs, CASES, flow, stored, tokenizers, head) | {"repro": []}
+    return assemble_report(inputs, CASES, flow, stored, tokenizers, head)
 
 
 @pytest.fixture(params=[4e-6, 1e-3], ids=["pass", "drift"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> ParityReport:
     return result(tmp_path / "model", request.param)
 
 
 def test_the_verdict_is_that_of_the_rows(tmp_path: Path) -> None:
     good = result(tmp_path / "model", 4e-6)
-    assert (good["verdict"], good["first_stage_off"], good["failures"]) == ("pass", None, [])
+    assert (good.verdict, good.first_stage_off, good.failures) == ("pass", None, [])
     bad = result(tmp_path / "model", 1e-3)
-    assert (bad["verdict"], bad["first_stage_off"]) == ("drift", "sequence_output")
-    assert [row["status"] for row in bad["rows"][:5]] == [
+    assert (bad.verdict, bad.first_stage_off) == ("drift", "sequence_output")
+    assert [row.status for row in bad.rows[:5]] == [
         "pass",
         "pass",
         "pass",
@@ -158,15 +145,15 @@ def test_the_verdict_is_that_of_the_rows(tmp_path: Path) -> None:
     ]
 
 
-def test_json_has_what_a_program_needs(tmp_path: Path, either: dict[str, Any]) -> None:
-    report.write_report_json(tmp_path / "report.json", either)
+def test_json_has_what_a_program_needs(tmp_path: Path, either: ParityReport) -> None:
+    either.write(tmp_path / "report.json")
     read = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert read == either
-    assert (read["schema"], read["schema_version"]) == ("bert-bridge/parity", 2)
+    assert read == asdict(either)
+    assert (read["schema"], read["schema_version"]) == ("bert-bridge/parity", 3)
     assert read["source"]["same"] is True
     assert read["versions"] == {"python": "3.11.7", "node": "20.0.0", "tfjs": "4.22.0"}
-    assert [text["tokens"] for text in read["cases"]["texts"]] == [0, 2, 2]
-    assert [row["stage"] for row in read["rows"] if row["inside"]] == ["layer_0/output"] * 2
+    assert [text["tokens"] for text in read["cases"]] == [0, 2, 2]
+    assert [row["stage"] for row in read["rows"] if row["is_tap"]] == ["layer_0/output"] * 2
     row = read["rows"][3]
     assert sum(row["measures"]["ulps"]) == row["compared"] == 16
     assert row["budget"]["atol"] == 1e-5
@@ -189,16 +176,17 @@ class Outside(HTMLParser):
         self.fetched += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
-def test_html_is_self_contained_and_escapes_texts(tmp_path: Path, either: dict[str, Any]) -> None:
+def test_html_is_self_contained_and_escapes_texts(tmp_path: Path, either: ParityReport) -> None:
     page.write_report_page(tmp_path / "report.html", either)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     parser = Outside()
     parser.feed(text)
     assert parser.fetched == []
     assert "script" not in parser.tags
-    assert not re.search(r"url\(|@import|https?://", text)
+    names = re.sub(r'xmlns(:\w+)?="http://www.w3.org/[\w/]+"', "", text)
+    assert not re.search(r"url\((?!#)|@import|https?://", names)
     assert "prefers-color-scheme: dark" in text
-    assert parser.tags.count("circle") > 2 * 2 * 3
+    assert text.count("<use ") > 2 * 2 * 3
     assert "Untrained weights" in text
 
 
@@ -207,13 +195,13 @@ def test_only_untrained_weights_are_marked(tmp_path: Path) -> None:
     assert "Untrained" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_junit_counts_failed_rows(tmp_path: Path, either: dict[str, Any]) -> None:
+def test_junit_counts_failed_rows(tmp_path: Path, either: ParityReport) -> None:
     ci.write_junit(tmp_path / "report.xml", either)
     suite, stored = ET.parse(tmp_path / "report.xml").getroot()
-    assert (stored.get("name"), stored.get("tests")) == ("parity.still", "4")
+    assert (stored.get("name"), stored.get("tests")) == ("parity.stored_parts", "4")
     assert stored.get("failures") == stored.get("skipped") == "0"
-    off = sum(row["status"] != "pass" for row in either["rows"])
-    assert suite.get("tests") == str(len(either["rows"]))
+    off = sum(row.status != "pass" for row in either.rows)
+    assert suite.get("tests") == str(len(either.rows))
     assert suite.get("failures") == str(off) == str(len(suite.findall("testcase/failure")))
 
 
@@ -228,11 +216,9 @@ def test_the_terminal_has_verdict_and_stage(tmp_path: Path) -> None:
 
 def test_taps_that_only_follow_are_marked_on_the_terminal_and_the_page(tmp_path: Path) -> None:
     document = result(tmp_path / "model", 1e-3)
-    inside = [row for row in document["rows"] if row["inside"]]
-    for row in inside:
-        row["status"] = "downstream"
-    said = f"0 of {len(inside)} taps"
-    follow = f"hold, {len(inside)} follow"
+    rows = [replace(row, status="downstream") if row.is_tap else row for row in document.rows]
+    document, taps = replace(document, rows=rows), sum(row.is_tap for row in rows)
+    said, follow = f"0 of {taps} taps", f"hold, {taps} follow"
     assert f"{said} inside the model {follow}" in terminal.format_report(document)
     page.write_report_page(tmp_path / "report.html", document)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -242,7 +228,7 @@ def test_taps_that_only_follow_are_marked_on_the_terminal_and_the_page(tmp_path:
 def test_a_row_shows_the_absolute_and_the_relative_budget(tmp_path: Path) -> None:
     """Python's values are 1: 1.1e-5 is within 1e-5 + 2e-6·1, and 1e-5 alone would seem exceeded."""
     document = result(tmp_path / "model", 1.1e-5)
-    assert document["verdict"] == "pass"
+    assert document.verdict == "pass"
     line = next(
         t for t in terminal.format_report(document).splitlines() if " sequence_output " in t
     )
@@ -252,22 +238,48 @@ def test_a_row_shows_the_absolute_and_the_relative_budget(tmp_path: Path) -> Non
     assert "1e-05 + 2e-06·|v|" in html
 
 
-def test_marks_are_inside_their_panel(either: dict[str, Any]) -> None:
-    panels = plots.stage_panels(either)
-    assert [panel["stage"] for panel in panels] == ["sequence_output", "pooled_output"]
-    for panel in panels:
-        for mark in panel["marks"]:
-            assert plots.LEFT <= mark["x"] <= plots.WIDTH - plots.RIGHT
-            assert plots.TOP <= mark["y"] <= plots.HEIGHT - plots.BOTTOM
-        over = any(mark["y"] < panel["budget"]["y"] for mark in panel["marks"])
-        assert over == (either["verdict"] == "drift")
+def drawn(svg: str, name: str) -> list[tuple[float, float]]:
+    """Returns the points of what has this class: marks, or the corners of lines and bars.
+
+    All of them are inside the picture.
+    """
+    root = ET.fromstring(svg)
+    found = []
+    for group in root.iter("{http://www.w3.org/2000/svg}g"):
+        if group.get("class") == name:
+            for element in group.iter():
+                if element.get("x") is not None:
+                    found.append((float(element.get("x", "")), float(element.get("y", ""))))
+                elif name != "mark" and element.get("d") is not None:
+                    corners = re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", element.get("d", ""))
+                    found += [(float(x), float(y)) for x, y in corners]
+    width, height = (float(root.get(side, "")) for side in ("width", "height"))
+    assert found
+    assert all(0 < x < width and 0 < y < height for x, y in found)
+    return found
+
+
+def test_each_text_has_a_mark_that_shows_whether_it_is_within_the_budget(
+    either: ParityReport,
+) -> None:
+    charts = plots.stage_charts(either)
+    titles = [re.search("<title>(.*?)</title>", svg) for svg in charts]
+    assert [title and title[1] for title in titles] == [
+        f"Largest difference of each text in {stage}, against the budget"
+        for stage in ("sequence_output", "pooled_output")
+    ]
+    for svg in charts:
+        marks = drawn(svg, "mark")
+        assert len(marks) == 2 * 2, "two texts that are not blank, with and without special tokens"
+        limit = drawn(svg, "limit")[0][1]
+        assert any(y < limit for _, y in marks) == (either.verdict == "drift")
 
 
 @pytest.mark.parametrize("different", [0, 1])
 def test_the_tokenizer_proof_is_part_of_the_verdict(tmp_path: Path, different: int) -> None:
     document = result(tmp_path / "model", 4e-6, tokenizers=proof(different))
-    assert document["verdict"] == ("drift" if different else "pass")
-    assert document["first_stage_off"] == ("tokenizers" if different else None)
+    assert document.verdict == ("drift" if different else "pass")
+    assert document.first_stage_off == ("tokenizers" if different else None)
 
     shown = terminal.format_report(document)
     assert "tokenizers: 2, 11 texts (a sample" in shown
@@ -291,9 +303,9 @@ def test_the_heads_training_is_part_of_the_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: bool
 ) -> None:
     document = result(tmp_path / "model", 4e-6, head=training(off))
-    assert document["verdict"] == ("drift" if off else "pass")
-    assert document["first_stage_off"] == ("training" if off else None)
-    report.write_report_json(tmp_path / "report.json", document)
+    assert document.verdict == ("drift" if off else "pass")
+    assert document.first_stage_off == ("training" if off else None)
+    document.write(tmp_path / "report.json")
 
     shown = terminal.format_report(document)
     assert "training: steps as in Keras: 2 on wasm" in shown
@@ -307,7 +319,7 @@ def test_the_heads_training_is_part_of_the_verdict(
 
     page.write_report_page(tmp_path / "report.html", document)
     html = (tmp_path / "report.html").read_text("utf-8")
-    assert "Training the head" in html and html.count("<polyline") == 2
+    assert "Training the head" in html and html.count('class="course"') == 1
     assert ("[loss &lt;i&gt; of step 2" in html) == off
     assert "<i>" not in html
 
@@ -319,12 +331,12 @@ def test_the_heads_training_is_part_of_the_verdict(
 
 def test_an_earlier_stage_is_reported_before_the_training(tmp_path: Path) -> None:
     document = result(tmp_path / "model", 1e-3, head=training(True))
-    assert document["first_stage_off"] == "sequence_output"
+    assert document.first_stage_off == "sequence_output"
 
 
 def test_a_training_that_was_not_compared_has_a_reason(tmp_path: Path) -> None:
     document = result(tmp_path / "model", 4e-6, head=judgement.not_compared("no <output>"))
-    assert document["verdict"] == "pass"
+    assert document.verdict == "pass"
     assert "training: not compared, no <output>" in terminal.format_report(document)
     page.write_report_page(tmp_path / "report.html", document)
     assert "No &lt;output&gt;." in (tmp_path / "report.html").read_text("utf-8")
@@ -333,18 +345,14 @@ def test_a_training_that_was_not_compared_has_a_reason(tmp_path: Path) -> None:
     assert suite is not None and suite.find("testcase/skipped") is not None
 
 
-def test_the_marks_of_the_training_are_inside_its_plot(tmp_path: Path) -> None:
-    for off in (False, True):
-        svg = ET.fromstring(training(off)["svg"])
-        width, height = (float(size) for size in svg.attrib["viewBox"].split()[2:])
-        marks = svg.findall("circle")
-        assert len(marks) == 4, "a loss and a difference for each of two steps"
-        for mark in marks:
-            assert 0 < float(mark.attrib["cx"]) < width
-            assert 0 < float(mark.attrib["cy"]) < height
-        allowed = svg.findall("polyline")[1].attrib["points"].split()
-        line = float(allowed[1].split(",")[1])
-        assert (float(marks[3].attrib["cy"]) < line) == off, "above what is allowed"
+@pytest.mark.parametrize("off", [False, True])
+def test_training_chart_shows_losses_and_their_distance(off: bool) -> None:
+    svg = plots.training_chart(training(off))
+    assert len(drawn(svg, "course")) == 2, "Keras's loss of two steps"
+    marks = drawn(svg, "mark")
+    assert len(marks) == 4, "a loss and a difference for each of two steps"
+    limit = drawn(svg, "limit")
+    assert (marks[3][1] < limit[1][1]) == off, "above what is allowed"
 
 
 def test_a_run_without_the_proof_is_marked(tmp_path: Path) -> None:
@@ -354,16 +362,15 @@ def test_a_run_without_the_proof_is_marked(tmp_path: Path) -> None:
 
 
 def test_a_drifted_stored_part_comes_before_every_other_stage(tmp_path: Path) -> None:
-    off = {"status": "drift", "failing": 1, "failures": ["got 1, but should be 2 [weight <a>]"]}
-    unknown = {"status": "none", "compared": 0, "failing": 0, "failures": [], "note": "no <vocab>"}
-    stored = STORED | {"weights": SAME | off, "tables": unknown}
+    off = PartResult.of(25, ["got 1, but should be 2 [weight <a>]"])
+    stored = STORED | {"weights": off, "tables": PartResult("none", note="no <vocab>")}
     document = result(tmp_path / "model", 1e-3, stored=stored)
-    assert (document["verdict"], document["first_stage_off"]) == ("drift", "weights")
+    assert (document.verdict, document.first_stage_off) == ("drift", "weights")
     shown = terminal.format_report(document)
     assert "weights: 1 of 25 DIFFER\ngot 1, but should be 2 [weight <a>]" in shown
     assert "tables: not compared, no <vocab>" in shown
     ci.write_junit(tmp_path / "report.xml", document)
-    suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.still']")
+    suite = ET.parse(tmp_path / "report.xml").getroot().find("*[@name='parity.stored_parts']")
     assert suite is not None
     assert (suite.get("failures"), suite.get("skipped")) == ("1", "1")
     assert suite.find("*[@name='weights']/failure") is not None
@@ -379,24 +386,17 @@ def test_the_first_stage_follows_the_flow_and_not_the_rows(tmp_path: Path) -> No
         "input_ids": np.array([[0, 0], [9, 6], [6, 7]], np.int32)
     }
     document = result(tmp_path / "model", 1e-3, node=node)
-    first = next(row for row in document["rows"] if row["status"] == "drift")
-    assert (first["special_tokens"], first["stage"]) == ("added", "sequence_output")
-    assert document["first_stage_off"] == "ids"
+    first = next(row for row in document.rows if row.status == "drift")
+    assert (first.special_tokens, first.stage) == ("added", "sequence_output")
+    assert document.first_stage_off == "ids"
 
 
 def test_tokens_are_shown_side_by_side(tmp_path: Path) -> None:
     node = run(4e-6)
     node.tokens["added", 0][1] = ["<a>", "[UNK]"]
     document = result(tmp_path / "model", 4e-6, node=node)
-    assert document["tokens"] == [
-        {
-            "backend": "wasm",
-            "special_tokens": "added",
-            "case": 1,
-            "node": ["<a>", "[UNK]"],
-            "python": ["<a>", "b"],
-            "first_difference": 1,
-        }
+    assert document.tokens == [
+        TokensEntry("wasm", "added", 1, ["<a>", "[UNK]"], ["<a>", "b"], first_difference=1)
     ]
     page.write_report_page(tmp_path / "report.html", document)
     text = (tmp_path / "report.html").read_text("utf-8")
@@ -405,31 +405,31 @@ def test_tokens_are_shown_side_by_side(tmp_path: Path) -> None:
     assert "<span>&lt;a&gt;</span>" in text
 
 
-def test_the_profile_is_inside_its_plot(either: dict[str, Any]) -> None:
-    layers, ulps = plots.layer_plot(either), plots.ulp_plot(either)
-    assert layers is not None and ulps is not None
-    assert len(layers["marks"]) == 3, "one place inside, two outputs"
-    for mark in layers["marks"]:
-        assert layers["left"] <= mark["x"] <= layers["right"]
-        assert layers["top"] <= mark["y"] <= layers["bottom"]
-    over = any(mark["y"] < layers["limit"] for mark in layers["marks"])
-    assert over == (either["verdict"] == "drift")
-    assert sum(bar["h"] for bar in ulps["bars"]) > 0
-    for bar in ulps["bars"]:
-        assert bar["y"] >= ulps["top"] - 0.1
-        assert bar["x"] + bar["w"] <= ulps["right"] + 0.1
+def test_layer_chart_has_a_mark_for_each_tap_and_output(either: ParityReport) -> None:
+    svg = plots.layer_chart(either)
+    marks, limit = drawn(svg, "mark"), drawn(svg, "limit")[0][1]
+    assert len(marks) == 3, "one tap, two outputs"
+    assert any(y < limit for _, y in marks) == (either.verdict == "drift")
+
+
+def test_ulp_chart_counts_every_value(either: ParityReport) -> None:
+    svg = plots.ulp_chart(either)
+    assert drawn(svg, "bar")
+    counts = re.findall(r"apart: ([\d,]+) of ([\d,]+) values", svg)
+    assert {total for _, total in counts} == {"48"}, "2 outputs × 2 texts, with and without"
+    assert sum(int(count) for count, _ in counts) == 48
 
 
 def test_several_bundles_make_a_matrix(tmp_path: Path) -> None:
     good, bad = (result(tmp_path / "model", delta) for delta in (4e-6, 1e-3))
-    found = page.matrix_document([(good, "0/report.html"), (bad, "1/report.html")])
-    assert found["verdict"] == "drift"
-    assert [row["backends"]["wasm"]["status"] for row in found["rows"]] == ["pass", "drift"]
+    found = Matrix.of([(good, "0/report.html"), (bad, "1/report.html")])
+    assert found.verdict == "drift"
+    assert [row.backends["wasm"].status for row in found.rows] == ["pass", "drift"]
     page.write_matrix_page(tmp_path / "index.html", found)
     text = (tmp_path / "index.html").read_text("utf-8")
     assert 'href="1/report.html"' in text
-    assert page.matrix_document([(good, "x")])["verdict"] == "pass"
-    assert page.matrix_document([])["verdict"] == "drift"
+    assert Matrix.of([(good, "x")]).verdict == "pass"
+    assert Matrix.of([]).verdict == "drift"
 
 
 def test_github_gets_annotations_of_failures(
@@ -449,8 +449,11 @@ def test_github_gets_annotations_of_failures(
     assert only.startswith("::notice title=parity::")
 
 
-def test_every_key_of_the_document_is_described(either: dict[str, Any]) -> None:
+def test_every_key_of_the_document_is_described(either: ParityReport) -> None:
     described = (Path(report.__file__).parents[1] / "REPORT.md").read_text("utf-8")
-    keys = {*either, *either["rows"][0], *either["rows"][0]["budget"]}
-    keys |= set(either["rows"][3]["measures"])
+    document = asdict(either)
+    row = document["rows"][3]
+    keys = {*document, *row, *row["budget"], *row["measures"], *document["bundle"]}
+    keys |= {*document["source"], *document["source"]["tokenizer"], *document["cases"][0]}
+    keys |= {*document["points"][0], *document["stored_parts"]["weights"]}
     assert [key for key in sorted(keys) if f"`{key}`" not in described] == []

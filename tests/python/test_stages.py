@@ -7,7 +7,7 @@ from numerics.budgets import Cost
 from parity_tests.cases import TextCase
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
-from parity_tests.checks.stages import StageRow, judge_stages
+from parity_tests.checks.stages import LabelDecisions, StageRow, judge_stages
 from parity_tests.runners.runs import RunOutput
 from support.errors import EnvironmentProblem
 
@@ -46,7 +46,7 @@ def rows_of(
     node: RunOutput, python: RunOutput | None = None, **more: list[str]
 ) -> dict[str, StageRow]:
     rows = judge_stages("wasm", node, python or run(), CASES, BUDGETS, **more)
-    return {row.stage: row for row in rows if row.special == "added"}
+    return {row.stage: row for row in rows if row.special_tokens == "added"}
 
 
 def statuses(node: RunOutput) -> dict[str, str]:
@@ -147,12 +147,9 @@ def test_a_flipped_label_is_counted_with_its_margin() -> None:
     node.labels["added", 0][1] = "bad"
     row = rows_of(node, with_head(run()))["label"]
     assert row.status == "drift"
-    assert row.decisions == {
-        "texts": 3,
-        "flipped": 1,
-        "margins_of_flipped": [0.5],
-        "smallest_margin": 0.0,
-    }
+    assert row.decisions == LabelDecisions(
+        texts=3, flipped=1, margins_of_flipped=[0.5], smallest_margin=0.0
+    )
 
 
 def test_masked_positions_are_not_compared() -> None:
@@ -201,7 +198,7 @@ def test_an_undecided_label_is_no_drift(margin: float, status: str) -> None:
     row = rows_of(*both)["label"]
     assert row.status == status
     assert row.decisions is not None
-    assert row.decisions["flipped"] == 1
+    assert row.decisions.flipped == 1
 
 
 def test_each_output_has_the_budget_of_its_own_cost() -> None:
@@ -210,7 +207,7 @@ def test_each_output_has_the_budget_of_its_own_cost() -> None:
     for name in ("sequence_output", "pooled_output"):
         node.batches["added", 0][name][1] += np.float32(1e-4)
     rows = judge_stages("wasm", node, run(), CASES, Budgets(costs))
-    found = {row.stage: row.status for row in rows if row.special == "added"}
+    found = {row.stage: row.status for row in rows if row.special_tokens == "added"}
     assert (found["sequence_output"], found["pooled_output"]) == ("drift", "pass")
     with pytest.raises(EnvironmentProblem, match="no float32 cost of pooled_output"):
         judge_stages("wasm", node, run(), CASES, Budgets({"sequence_output": COST}))

@@ -12,7 +12,7 @@ import pytest
 
 from numerics.budgets import Cost
 from parity_tests.checks import stored_parts
-from parity_tests.checks.stored_parts import split_vocab_lines
+from parity_tests.checks.stored_parts import PartResult, split_vocab_lines
 from parity_tests.tokenizer import tables
 
 if TYPE_CHECKING:
@@ -49,12 +49,8 @@ TOKENIZER: dict[str, Any] = {"tokenizer": deepcopy(CONTRACT["tokenizer"])}
 
 
 def test_a_right_contract_passes() -> None:
-    assert stored_parts.compare_contract(CONTRACT, FACTS, TOKENIZER, {}) == {
-        "status": "pass",
-        "compared": 11,
-        "failing": 0,
-        "failures": [],
-    }
+    found = stored_parts.compare_contract(CONTRACT, FACTS, TOKENIZER, {})
+    assert found == PartResult("pass", compared=11)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +82,8 @@ def test_each_wrong_claim_is_named(path: tuple[Any, ...], value: object, message
         place = place[key]
     place[path[-1]] = value
     found = stored_parts.compare_contract(contract, FACTS, TOKENIZER, {})
-    assert found["status"] == "drift"
-    assert message in found["failures"][0]
+    assert found.status == "drift"
+    assert message in found.failures[0]
 
 
 COSTS = {"out": Cost(1e-6, 1.0, 1), "taps/layer_0/context": Cost(1e-6, 1.0, 1)}
@@ -112,8 +108,8 @@ def test_a_budget_wider_than_derived_is_a_drift(place: str, budget: Any, said: s
     """Eight times a cost of 1e-6 is 8e-6; a contract may claim four times that."""
     contract = CONTRACT | {"accuracy": {"budgets": {place: budget}}}
     found = stored_parts.compare_contract(contract, FACTS, TOKENIZER, COSTS)
-    assert found["status"] == ("pass" if said is None else "drift")
-    assert said is None or said in found["failures"][0]
+    assert found.status == ("pass" if said is None else "drift")
+    assert said is None or said in found.failures[0]
 
 
 def test_a_claimed_budget_above_the_ceiling_is_a_drift() -> None:
@@ -124,7 +120,7 @@ def test_a_claimed_budget_above_the_ceiling_is_a_drift() -> None:
     contract = CONTRACT | {"accuracy": {"budgets": {"out": {"atol": 8e-2, "rtol": 2e-6}}}}
     broken = {"out": Cost(1e-2, 1.0, 1)}
     found = stored_parts.compare_contract(contract, FACTS, TOKENIZER, broken)
-    assert "at most 0.006" in found["failures"][0]
+    assert "at most 0.006" in found.failures[0]
 
 
 @pytest.mark.parametrize(("atol", "status"), [(0.66, "pass"), (6.6, "drift")])
@@ -134,15 +130,15 @@ def test_a_budget_may_be_somewhat_wider_on_the_exporters_texts(atol: float, stat
     facts = FACTS | {"weight_dtype": "uint8"}
     contract["weight_dtype"] = "uint8"
     costs = {"out": Cost(1e-6, 1.25**2, 1)}
-    assert stored_parts.compare_contract(contract, facts, TOKENIZER, costs)["status"] == status
+    assert stored_parts.compare_contract(contract, facts, TOKENIZER, costs).status == status
 
 
 def test_a_wrong_vocab_line_is_named_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_bytes("[PAD]\na\u2028\nc\nb".encode())
-    assert stored_parts.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "c", "b"])["status"] == "pass"
+    assert stored_parts.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "c", "b"]).status == "pass"
     found = stored_parts.compare_vocab(tmp_path, ["[PAD]", "a\u2028", "b", "c", "d"])
-    assert (found["failing"], found["compared"]) == (3, 5)
-    assert found["failures"] == [
+    assert (found.failing, found.compared) == (3, 5)
+    assert found.failures == [
         "got 'c', but should be 'b' [line 3, vocab.txt]",
         "got 'b', but should be 'c' [line 4, vocab.txt]",
         "got 'nothing', but should be 'd' [line 5, vocab.txt]",
@@ -150,7 +146,7 @@ def test_a_wrong_vocab_line_is_named_by_its_number(tmp_path: Path) -> None:
 
 
 def test_nothing_compared_is_a_drift() -> None:
-    assert stored_parts.part_result(0, [])["status"] == "drift"
+    assert PartResult.of(0, []).status == "drift"
 
 
 @pytest.mark.parametrize("data", [b"a\nb", b"a\nb\n", b"a\r\nb\r\n"])
@@ -201,4 +197,4 @@ def test_the_embedded_contract_agrees_with_its_source(embedded: Embedded) -> Non
     contract = json.loads((embedded.bundle / "bundle.json").read_text(encoding="utf-8"))
     wrong = FACTS | {"inputs": {spec["name"]: spec["role"] for spec in contract["inputs"]}}
     found = stored_parts.compare_contract(contract, wrong, None, {})
-    assert found["failing"] == 2, "the outputs and max_length are of another model"
+    assert found.failing == 2, "the outputs and max_length are of another model"

@@ -138,7 +138,7 @@ def bundle(tmp_path_factory):
     seal(
         directory,
         Contract(
-            "t", None, None, None, [], [], "masked", 512, tokenizer, provenance={"versions": {}}
+            "t", "tokenizer", None, None, None, [], [], "masked", 512, tokenizer, {"versions": {}}
         ),
     )
     return directory, make_reference(spec, vocab)

@@ -15,7 +15,7 @@ from parity_tests.runners.runs import RunOutput
 from parity_tests.training import sides
 from parity_tests.training.by_hand import Adam, RandomFloat32Arithmetic, train_by_hand
 from parity_tests.training.compare import Allowance
-from parity_tests.training.judgement import compare_sides, judge_training
+from parity_tests.training.judgement import TrainingResult, compare_sides, judge_training
 from parity_tests.training.problem import (
     WEIGHTS,
     TrainingProblem,
@@ -27,7 +27,6 @@ from support.errors import EnvironmentProblem, UserError
 
 ROOT = Path(__file__).parents[2]
 STEPS = 12
-Result = dict[str, Any]
 
 
 def vectors(texts: int, hidden: int, seed: int) -> np.ndarray:
@@ -59,7 +58,7 @@ def drawn(problem: TrainingProblem, seed: int, adam: Adam | None = None) -> Trai
     )
 
 
-def judged(problem: TrainingProblem, allowance: Allowance, node: TrainingSide) -> Result:
+def judged(problem: TrainingProblem, allowance: Allowance, node: TrainingSide) -> TrainingResult:
     return compare_sides(problem, allowance, drawn(problem, 100), {"wasm": node}, {"wasm": STEPS})
 
 
@@ -71,10 +70,10 @@ def test_a_training_with_other_rounding_passes(
 ) -> None:
     for seed in range(200, 205):
         result = judged(problem, allowance, drawn(problem, seed))
-        assert (result["status"], result["failures"]) == ("pass", [])
-        side = result["backends"]["wasm"]
-        assert 0 < side["share"] < 0.5
-        assert [q["compared"] for q in side["quantities"]] == [12, 12, 24 * 512, 512, 512 * 3, 3]
+        assert (result.status, result.failures) == ("pass", [])
+        side = result.backends["wasm"]
+        assert side.share is not None and 0 < side.share < 0.5
+        assert [q.compared for q in side.quantities] == [12, 12, 24 * 512, 512, 512 * 3, 3]
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -84,7 +83,7 @@ def test_other_problems_pass(seed: int) -> None:
     allowance = Allowance.derive(problem, {steps})
     node, keras = drawn(problem, 300 + seed), drawn(problem, 400 + seed)
     result = compare_sides(problem, allowance, keras, {"wasm": node}, {"wasm": steps})
-    assert result["failures"] == []
+    assert result.failures == []
 
 
 class Hat(Adam):
@@ -145,9 +144,9 @@ def test_another_training_is_found(
 ) -> None:
     change = CHANGES.get(name, lambda same: same)
     result = judged(problem, allowance, drawn(change(problem), 200, ADAMS.get(name)))
-    assert result["status"] == "drift"
-    assert all("but should be" in message for message in result["failures"])
-    assert "wasm" in result["failures"][0]
+    assert result.status == "drift"
+    assert all("but should be" in message for message in result.failures)
+    assert "wasm" in result.failures[0]
 
 
 def test_the_budget_grows_but_is_far_below_the_training_itself(
@@ -180,13 +179,13 @@ def test_an_accuracy_may_differ_where_a_text_is_undecided(
 ) -> None:
     side = drawn(problem, 200)
     side.accuracy[4] += np.float32(1 / len(problem.batches[4]))
-    [message] = judged(problem, allowance, side)["failures"]
+    [message] = judged(problem, allowance, side).failures
     assert "[accuracy of step 5, wasm" in message
     logs = [step.copy() for step in allowance.exact.logs]
     logs[4][0] = logs[4][0].mean()
     even = replace(allowance, exact=replace(allowance.exact, logs=logs))
     assert even.undecided(4, 2) == 1
-    assert [m for m in judged(problem, even, side)["failures"] if "wasm" in m] == []
+    assert [m for m in judged(problem, even, side).failures if "wasm" in m] == []
 
 
 # NaN and missing values.
@@ -245,25 +244,25 @@ def test_spoilt_results_fail(
     message: str,
 ) -> None:
     result = judged(problem, allowance, spoil(drawn(problem, 200)))
-    assert result["status"] == "drift"
-    assert any(message in failure for failure in result["failures"]), result["failures"]
+    assert result.status == "drift"
+    assert any(message in failure for failure in result.failures), result.failures
 
 
 def test_a_wrong_keras_is_no_reference(problem: TrainingProblem, allowance: Allowance) -> None:
     wrong = drawn(problem, 100, Hat())
     result = compare_sides(problem, allowance, wrong, {"wasm": wrong}, {"wasm": STEPS})
-    assert result["status"] == "drift"
-    assert result["backends"]["wasm"]["status"] == "pass"
-    assert "Keras" in result["failures"][0]
+    assert result.status == "drift"
+    assert result.backends["wasm"].status == "pass"
+    assert "Keras" in result.failures[0]
 
 
 def test_nothing_compared_does_not_pass(problem: TrainingProblem, allowance: Allowance) -> None:
     result = compare_sides(problem, allowance, drawn(problem, 100), {}, {})
-    assert result["status"] == "drift"
+    assert result.status == "drift"
     empty: RunOutput = RunOutput(
         {("added", 0): {"pooled_output": np.zeros((2, 3), np.float32)}}, {}
     )
-    assert judge_training(empty, {"wasm": 8}, Path())["status"] == "none"
+    assert judge_training(empty, {"wasm": 8}, Path()).status == "none"
 
 
 def test_vectors_are_position_0_with_special_tokens() -> None:
@@ -310,7 +309,7 @@ class Trained:
     keras: TrainingSide
     place: Path
 
-    def node(self, problem: TrainingProblem, backend: str = "wasm") -> Result:
+    def node(self, problem: TrainingProblem, backend: str = "wasm") -> TrainingResult:
         """Compares a backend that trained on another problem."""
         file = self.place / "problem.safetensors"
         problem.write(file)
@@ -333,20 +332,22 @@ def trained(
 @pytest.mark.parametrize("backend", ["wasm", "cpu"])
 def test_tfjs_trains_as_keras(trained: Trained, backend: str) -> None:
     result = trained.node(trained.problem, backend)
-    assert result["failures"] == []
-    assert 0 < result["backends"][backend]["share"] < 0.5
-    assert 0 < result["python"]["share"] < 1
+    assert result.failures == []
+    share = result.backends[backend].share
+    assert share is not None and 0 < share < 0.5
+    assert result.python is not None and result.python.share is not None
+    assert 0 < result.python.share < 1
 
 
 def test_native_trains_as_keras(trained: Trained, native: None) -> None:
-    assert trained.node(trained.problem, "native")["failures"] == []
+    assert trained.node(trained.problem, "native").failures == []
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_tfjs_with_another_problem_is_found(trained: Trained, name: str) -> None:
     result = trained.node(CHANGES[name](trained.problem))
-    assert result["backends"]["wasm"]["status"] == "drift"
-    assert result["python"]["status"] == "pass"
+    assert result.backends["wasm"].status == "drift"
+    assert result.python is not None and result.python.status == "pass"
 
 
 def test_an_incomplete_file_of_a_runner_is_a_problem_of_the_machine(tmp_path: Path) -> None:

@@ -47,15 +47,15 @@ def plain(table=TABLE, bias=BIAS):
 
 def test_equal_weights_pass(tmp_path):
     result = compared(tmp_path, plain())
-    assert (result["status"], result["compared"], result["not_compared"]) == ("pass", 2, [])
+    assert (result.status, result.compared, result.not_compared) == ("pass", 2, [])
 
 
 def test_one_changed_bit_is_found_with_its_index(tmp_path):
     table = TABLE.copy()
     table.view(np.uint32)[2, 1] ^= 1
     result = compared(tmp_path, plain(table))
-    assert (result["status"], result["failing"]) == ("drift", 1)
-    assert f"should be {TABLE[2, 1]} [weight table at [2, 1], 1 of 12" in result["failures"][0]
+    assert (result.status, result.failing) == ("drift", 1)
+    assert f"should be {TABLE[2, 1]} [weight table at [2, 1], 1 of 12" in result.failures[0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -63,21 +63,21 @@ def test_nan_is_found(tmp_path, bad):
     bias = BIAS.copy()
     bias[1] = bad
     result = compared(tmp_path, plain(bias=bias))
-    assert result["status"] == "drift"
-    assert f"got {bad}, but should be -0.25 [weight bias at [1]" in result["failures"][0]
+    assert result.status == "drift"
+    assert f"got {bad}, but should be -0.25 [weight bias at [1]" in result.failures[0]
 
 
 def test_another_shape_is_found(tmp_path):
     result = compared(tmp_path, plain(TABLE.T.copy()))
-    assert result["failures"] == ["got [3, 4], but should be [4, 3] [weight table, shape]"]
+    assert result.failures == ["got [3, 4], but should be [4, 3] [weight table, shape]"]
 
 
 def test_narrow_weights_may_be_off_by_at_most_half_a_step(tmp_path):
     rounded = TABLE.astype(np.float16)
     half: Tensors = {"weights/table": (rounded, {}), "weights/bias": (BIAS, None)}
-    assert compared(tmp_path, half)["status"] == "pass"
+    assert compared(tmp_path, half).status == "pass"
     rounded[0, 0] = np.float16(-0.999)
-    assert compared(tmp_path, half)["status"] == "drift"
+    assert compared(tmp_path, half).status == "drift"
 
     scale = 2 / 255
     steps = np.round((TABLE.astype(np.float64) + 1) / scale).astype(np.uint8)
@@ -85,23 +85,23 @@ def test_narrow_weights_may_be_off_by_at_most_half_a_step(tmp_path):
         "weights/table": (steps, {"scale": scale, "min": -1.0}),
         "weights/bias": (BIAS, None),
     }
-    assert compared(tmp_path, bytes_)["status"] == "pass"
+    assert compared(tmp_path, bytes_).status == "pass"
     steps[3, 2] -= 1
     result = compared(tmp_path, bytes_)
-    assert result["status"] == "drift" and "stored as uint8" in result["failures"][0]
+    assert result.status == "drift" and "stored as uint8" in result.failures[0]
 
 
 def test_nothing_compared_fails_except_for_a_source_without_variables(tmp_path):
     renamed = {"weights/other": (TABLE, None)}
-    assert compared(tmp_path, renamed)["status"] == "drift"
-    assert compared(tmp_path, plain(), variables={})["status"] == "none"
+    assert compared(tmp_path, renamed).status == "drift"
+    assert compared(tmp_path, plain(), variables={}).status == "none"
 
 
 def test_weights_without_a_counterpart_are_reported(tmp_path):
     extra = plain() | {"weights/folded": (BIAS, None)}
     variables = {"table": TABLE, "bias": BIAS, "unused": BIAS}
     result = compared(tmp_path, extra, variables)
-    assert (result["status"], result["not_compared"]) == ("pass", ["folded", "unused"])
+    assert (result.status, result.not_compared) == ("pass", ["folded", "unused"])
 
 
 def test_shards_of_another_length_are_refused(tmp_path):

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from bench.families import FAMILIES
-from bench.output import draw_svg, format_table
+from bench.output import draw_svg, format_rows
 from bench.rows import BenchRecord, write_whole
 from bench.setting import BenchSetting, code_hash, collect_facts
 from support.command_line import OptionParser, command, nearest_name
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(record.rows, ensure_ascii=False))
     else:
-        print(format_table(record.rows, code_hash()))
+        print(format_rows(record.rows, code_hash()))
         if options.quick:
             print("a quick run: the figures have no meaning")
     return 0

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.side import format_seconds
+from support.tables import format_table
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 800, 300, 60, 46, 30
 LINE, GAP = 24, 8
@@ -79,15 +80,16 @@ def _gaps_above(rows: list[dict[str, Any]]) -> list[int]:
 # The table for the terminal.
 
 HEAD = ("", "ours", "peer", "ratio", "of the rounds", "target", "", "against")
-RIGHT_ALIGNED = range(1, 6)
+NUMERIC_COLUMNS = range(1, 6)
 WORDS = {True: "met", False: "MISSED", None: ""}
 
 
-def format_table(rows: list[dict[str, Any]], code: str) -> str:
+def format_rows(rows: list[dict[str, Any]], code: str) -> str:
     """Returns a line for each row of `bench.json`, then the notes."""
     if not rows:
         return "no rows"
-    lines = align_columns([HEAD, *(row_cells(row, code) for row in rows)])
+    cells = [row_cells(row, code) for row in rows]
+    lines = [format_table(HEAD, cells, NUMERIC_COLUMNS)]
     notes = list(dict.fromkeys(row["note"] for row in rows if row["note"]))
     lines += [f"{_rows_with_note(rows, note)}: {note}" for note in notes]
     if any(row["code"] != code for row in rows):
@@ -133,15 +135,3 @@ def _format_amount(row: dict[str, Any], side: str) -> str:
         number = f"{pace:,.0f}" if pace >= 100 else f"{pace:.3g}"
         return f"{number} {row['work'].split(' ', 1)[1]}/s"
     return format_seconds(value) if row["unit"] == "s" else f"{value / 2**20:.2f} MiB"
-
-
-def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Aligns the columns, with numbers to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
-    return [
-        "  ".join(
-            cell.rjust(width) if i in RIGHT_ALIGNED else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

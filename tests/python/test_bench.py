@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench import __main__ as command
-from bench.output import draw_svg, format_table
+from bench.output import draw_svg, format_rows
 from bench.rows import BenchRecord, BenchRow, read_rows
 from bench.setting import collect_facts
 from bench.side import ROOT, SideProcess, python_program, time_in_turns
@@ -98,7 +98,7 @@ def documents(tmp_path):
 
 
 def test_the_table_marks_missed_targets_and_old_code(tmp_path):
-    lines = format_table(documents(tmp_path), "now").split("\n")
+    lines = format_rows(documents(tmp_path), "now").split("\n")
     assert [re.sub(" +", " ", line) for line in lines[1:4]] == [
         "toy.sort 12 texts/s 4 texts/s 3× 2–5 2× met theirs",
         "toy.load * 500 ms 1.5 s 3× 2–5 4× MISSED theirs",
@@ -106,7 +106,7 @@ def test_the_table_marks_missed_targets_and_old_code(tmp_path):
     ]
     assert "toy.load: why it is slow" in lines
     assert lines[-1] == "1 of 2 targets met"
-    assert format_table([], "now") == "no rows"
+    assert format_rows([], "now") == "no rows"
 
 
 def test_the_chart_has_a_bar_for_each_row_and_a_mark_for_each_target(tmp_path):

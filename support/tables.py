@@ -85,9 +85,10 @@ def _lay_out(
 
     # A Text is shown as it is; rich would read a str as its markup, `[bold]`.
     cells = [[Text(printable(cell)) for cell in row] for row in [head, *rows]]
-    table = Table(box=MARKDOWN if markdown else None)
-    if not markdown:
-        table.padding, table.pad_edge = (0, 2, 0, 0), False
+    if markdown:
+        table = Table(box=MARKDOWN)
+    else:
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for number, column in enumerate(zip(*cells, strict=True)):
         if number in numeric:
             # Numbers stay whole.

@@ -145,7 +145,7 @@ def _compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Bat
             tensors |= {
                 f"{prefix}.{name}": np.ascontiguousarray(value) for name, value in batch.items()
             }
-            print(f"python: special tokens {special}, batch {number + 1}", file=sys.stderr)
+            printing.say(f"python: special tokens {special}, batch {number + 1}")
     for name, batch in make_variants(
         source.batch(setup.source.encode(_invariance_cases(picked), True)), source.roles
     ).items():

@@ -7,7 +7,6 @@ contract is caught. Writes the file that runs.py describes.
 
 import argparse
 import json
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf

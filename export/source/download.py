@@ -1,4 +1,8 @@
-"""Downloads a URL into the cache, once; resumes an interrupted download."""
+"""Downloads a URL into the cache, once; resumes an interrupted download.
+
+tensorflow_hub can download too, but unpacks what arrives: it has no limit of size or time, checks
+no archive, and begins anew after each interruption.
+"""
 
 import hashlib
 import json

@@ -81,10 +81,10 @@ def test_marks_have_a_class_and_a_tooltip_for_each_shape():
 
 
 def test_texts_from_outside_are_shown_as_they_are():
-    svg = draw("$x^2$ <b>&\x1b[31m\u202e", "<script>\x07", ["</title>", "\x00"])
+    svg = draw("$x^2$ <b>&\x1b[31m\u202e", "<script>\x07", ["</title>", "\x00\uffff"])
     assert "$x^2$ <b>&\\u001b[31m\\u202e" in texts_of(svg)
     titles = [element.text for element in ET.fromstring(svg).iter(f"{SVG}title")]
-    assert titles == [r"<script>\u0007", "</title>", r"\u0000"]
+    assert titles == [r"<script>\u0007", "</title>", "\\u0000\ufffd"]
 
 
 def test_chinese_is_text_and_gives_no_warning(recwarn):

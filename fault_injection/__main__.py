@@ -18,9 +18,9 @@ from fault_injection.material import code_hash, make_material
 from fault_injection.registry import Kind, every_kind, plan_tasks
 from fault_injection.run import FaultRun, VerdictRecord
 from fault_injection.sources import CleanBundle
+from support import printing
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import CheckFailed, UserError
-from support.printing import say
 
 EXAMPLE = """examples:
   python -m fault_injection                     every fault, every clean bundle
@@ -73,7 +73,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _measure_sensitivity(root: Path, stream: TextIO) -> int:
     """Prints and writes the smallest changes that are detected; returns the exit code 0."""
-    made = make_material(root, partial(say, stream=stream))
+    made = make_material(root, partial(printing.say, stream=stream))
     rows = sensitivity.measure_sources(made)
     sensitivity.write_sensitivity(root / "sensitivity.json", rows)
     print(sensitivity.sensitivity_table(rows))
@@ -84,18 +84,18 @@ def _run_fault_injection(
     options: argparse.Namespace, stream: TextIO
 ) -> tuple[dict[str, Any], dict[str, Kind]]:
     """Makes the clean bundles, judges, and writes the result; returns it, and all kinds."""
-    print_line = partial(say, stream=stream)
+    say = partial(printing.say, stream=stream)
     kinds = every_kind()
     chosen = _choose_kinds(options.kinds, kinds)
     part = options.quick or options.kinds is not None
-    made = make_material(options.root, print_line)
+    made = make_material(options.root, say)
     cleans = made.cleans()
     # A run of some kinds does not judge clean bundles.
     clean_bundles: list[CleanBundle] = (
         cleans if not part else cleans[:QUICK_CLEAN_BUNDLES] if options.quick else []
     )
     tasks = plan_tasks(chosen, cleans, options.quick)
-    evaluator = Evaluator(made, options.root / "data" / "train.jsonl", print_line)
+    evaluator = Evaluator(made, options.root / "data" / "train.jsonl", say)
     evaluator.prepare(
         {clean.source.name for clean in [*clean_bundles, *(task.clean for task in tasks)]}
     )

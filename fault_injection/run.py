@@ -14,7 +14,7 @@ from fault_injection.material import LANES
 from fault_injection.registry import Task
 from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
-from support.printing import say
+from support import printing
 from support.progress import Progress
 
 
@@ -86,8 +86,8 @@ class FaultRun:
         new = {key: item for key, item in wanted.items() if key not in self.record.known}
         pool = ThreadPoolExecutor(LANES)
         try:
-            print_line = partial(say, stream=self.stream)
-            with Progress(name, len(new), say=print_line, stream=self.stream) as progress:
+            say = partial(printing.say, stream=self.stream)
+            with Progress(name, len(new), say=say, stream=self.stream) as progress:
                 waiting = {
                     pool.submit(
                         self.judge_timed, judge, item, self.home / key.replace("/", "."), key

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from bench.side import format_seconds
-from support.charts import BAD, GOOD, INK, OPEN, SOFT, Chart
+from support.charts import BAD, GOOD, INK, OPEN, SOFT, Chart, set_log_axis
 from support.tables import format_table
 
 # The chart has a bar for each ratio, on a logarithmic axis, and a dashed mark for its target.
@@ -30,9 +30,8 @@ def draw_svg(rows: list[dict[str, Any]]) -> str:
             LEFT / WIDTH, BOTTOM / height, 1 - RIGHT / WIDTH, 1 - TOP / height
         )
         low, high = _axis_powers(rows)
-        axes.set(xscale="log", xlim=(10.0**low, 10.0**high), ylim=(inner, 0))
-        axes.set_xticks(*_axis_ticks(low, high), minor=False)
-        axes.minorticks_off()
+        axes.set_ylim(inner, 0)
+        set_log_axis(axes, "x", low, high, lambda power: f"{10.0**power:g}×")
         axes.set_yticks(centers, [row["name"] for row in rows], color=INK, size=12)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -81,12 +80,6 @@ def _axis_powers(rows: list[dict[str, Any]]) -> tuple[int, int]:
     values += [row["target"] for row in rows if row["target"] is not None]
     low = math.floor(math.log10(min(values)))
     return low, max(math.ceil(math.log10(max(values))), low + 1)
-
-
-def _axis_ticks(low: int, high: int) -> tuple[list[float], list[str]]:
-    """Returns the ticks at the powers of 10, and their labels."""
-    ticks = [10.0**power for power in range(low, high + 1)]
-    return ticks, [f"{tick:g}×" for tick in ticks]
 
 
 def format_machine(machine: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import charts
-from support.charts import SERIES, Chart
+from support.charts import SERIES, Chart, set_log_axis
 
 pytestmark = pytest.mark.quick
 
@@ -90,6 +90,17 @@ def test_texts_from_outside_are_shown_as_they_are():
 def test_chinese_is_text_and_gives_no_warning(recwarn):
     assert "轻量模型" in texts_of(draw("轻量模型"))
     assert not recwarn.list
+
+
+def test_a_logarithmic_axis_has_readable_powers_of_ten():
+    with Chart(400, 200, "") as chart:
+        axes = chart.figure.subplots()
+        set_log_axis(axes, "y", -12, 0)
+        set_log_axis(axes, "x", 0, 2, lambda power: f"{10**power}×")
+        axes.plot([1, 100], [1e-12, 1])
+        texts = texts_of(chart.svg())
+    assert texts[:3] == ["1×", "10×", "100×"]
+    assert texts[3:] == ["10⁻¹²", "10⁻¹⁰", "10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"]
 
 
 def test_a_program_that_draws_nothing_does_not_load_matplotlib():

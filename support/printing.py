@@ -127,6 +127,6 @@ def say(line: str, stream: TextIO | None = None) -> None:
     """Prints a message of progress to stderr, or another stream; results go to stdout.
 
     It is no `logging` record: a person reads these lines, without times or levels, and records of
-    TensorFlow or tqdm must not mix with them.
+    TensorFlow or matplotlib must not mix with them.
     """
     print(printable_line(line), file=stream or sys.stderr, flush=True)

@@ -12,11 +12,12 @@ import tempfile
 from pathlib import Path
 
 from bench.families import FAMILIES
-from bench.output import draw_svg, format_table
+from bench.output import draw_svg, format_rows
 from bench.rows import BenchRecord, write_whole
 from bench.setting import BenchSetting, code_hash, collect_facts
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import UserError
+from support.printing import say
 
 EXAMPLE = """examples:
   python -m bench                        everything
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(record.rows, ensure_ascii=False))
     else:
-        print(format_table(record.rows, code_hash()))
+        print(format_rows(record.rows, code_hash()))
         if options.quick:
             print("a quick run: the figures have no meaning")
     return 0
@@ -65,19 +66,19 @@ def _run_benchmarks(names: list[str], root: Path, quick: bool) -> BenchRecord:
         EnvironmentProblem: this machine lacks something, or a side ended.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        setting = BenchSetting(root, Path(scratch), quick, names, print_progress)
+        setting = BenchSetting(root, Path(scratch), quick, names, say)
         known = [name for family in FAMILIES for name in family.NAMES]
         check_names(names, known)
         path = root / ("bench.quick.json" if quick else "bench.json")
         record = BenchRecord(path, collect_facts(), code_hash(), known)
         if record.starts_anew:
-            print_progress(f"{path}: another machine or version, starting anew")
+            say(f"{path}: another machine or version, starting anew")
         for family in FAMILIES:
             if any(map(setting.wants, family.NAMES)):
                 for row in family.measure_rows(setting):
                     record.add(row)
                     write_whole(path.with_suffix(".svg"), draw_svg(record.rows))
-    print_progress(f"{path}, {path.with_suffix('.svg')}")
+    say(f"{path}, {path.with_suffix('.svg')}")
     return record
 
 
@@ -92,11 +93,6 @@ def check_names(names: list[str], known: list[str]) -> None:
             meant = nearest_name(name, known)
             suggestion = f" (did you mean {meant}?)" if meant else ""
             raise UserError(f"no row is called {name}{suggestion}; the rows are {', '.join(known)}")
-
-
-def print_progress(line: str) -> None:
-    """Prints a progress message on stderr; results go to stdout."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ It needs no model hub. The model has albert_tiny's real size and seeded, *untrai
 import hashlib
 import json
 import random
-import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
 from export.tokenizer_choice import TokenizerChoice
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
+from support.progress import timed_step
 from support.quiet_tensorflow import tensorflow
 
 
@@ -71,15 +71,13 @@ class Steps:
             outputs
         ):
             return
-        self.say(f"[{self.number}/{self.total}] {name} …")
-        start = time.monotonic()
-        make()
+        with timed_step(f"[{self.number}/{self.total}] {name}", self.say):
+            make()
         self.ran += 1
         self.made[name] = {"inputs": identity, "outputs": _digests_of_existing(outputs)}
         partial = self.record.with_suffix(".partial")
         partial.write_text(json.dumps(self.made, indent=2) + "\n", encoding="utf-8")
         partial.rename(self.record)
-        self.say(f"[{self.number}/{self.total}] {name}: {time.monotonic() - start:.1f} s")
 
 
 def _digests_of_existing(outputs: list[Path]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Chooses a bundle's tokenizer and its vocab, from options, files and the model."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from export.tokenizer import ALGORITHMS, TokenizerSpec, Vocab, facts, read_vocab
 from export.tokenizer.facts import TokenizerFacts
 from export.tokenizer.vocab import parse_vocab
 from support.errors import UserError
+from support.printing import Say
 from support.quiet_tensorflow import tensorflow
 
-Say = Callable[[str], None]
 NOTICE = "NOTICE"
 CONTRADICTS = "ids differ where the two do: make sure that your Python side does the same"
 

@@ -8,6 +8,7 @@ import argparse
 import io
 import sys
 from contextlib import redirect_stderr
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,6 +18,7 @@ from fault_injection.material import code_hash, make_material
 from fault_injection.registry import Kind, every_kind, plan_tasks
 from fault_injection.run import FaultRun, VerdictRecord
 from fault_injection.sources import CleanBundle
+from support import printing
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import CheckFailed, UserError
 
@@ -71,7 +73,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _measure_sensitivity(root: Path, stream: TextIO) -> int:
     """Prints and writes the smallest changes that are detected; returns the exit code 0."""
-    made = make_material(root, lambda line: print(line, file=stream, flush=True))
+    made = make_material(root, partial(printing.say, stream=stream))
     rows = sensitivity.measure_sources(made)
     sensitivity.write_sensitivity(root / "sensitivity.json", rows)
     print(sensitivity.sensitivity_table(rows))
@@ -82,10 +84,7 @@ def _run_fault_injection(
     options: argparse.Namespace, stream: TextIO
 ) -> tuple[dict[str, Any], dict[str, Kind]]:
     """Makes the clean bundles, judges, and writes the result; returns it, and all kinds."""
-
-    def say(line: str) -> None:
-        print(line, file=stream, flush=True)
-
+    say = partial(printing.say, stream=stream)
     kinds = every_kind()
     chosen = _choose_kinds(options.kinds, kinds)
     part = options.quick or options.kinds is not None

@@ -19,6 +19,7 @@ from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_mo
 from export.tokenizer.tables import CharacterTables, serialise
 from export.tokenizer_choice import TokenizerChoice
 from fault_injection.sources import SOURCES, SourceSpec
+from support.printing import say
 from support.quiet_tensorflow import tensorflow
 
 SPECS = {
@@ -45,7 +46,7 @@ def main(out: Path, vocab: Path, names: list[str]) -> None:
             write_tables(rest, vocab, out / "tables" / f"{rest}.bin")
         else:
             _build_source(known[name], vocab, out)
-        print(f"made {name}", file=sys.stderr, flush=True)
+        say(f"made {name}")
 
 
 def _cache_tables(read: ReadTables) -> None:

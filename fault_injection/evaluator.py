@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from fault_injection.material import LANES, Say, code_hash
+from fault_injection.material import LANES, code_hash
 from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial, SourceSpec
 from parity_tests import cases
 from parity_tests.judgement import judge_bundle
@@ -16,6 +16,7 @@ from parity_tests.reports.report import ParityReport
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem, UserError
 from support.errors import EnvironmentProblem as Unable
+from support.printing import Say
 
 # The texts for all bundles: reviews of several lengths, and hard texts. The hard ones have what the
 # tokenizer faults change: full-width and compatibility forms, upper case, marks, a word that no

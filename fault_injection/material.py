@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -16,8 +16,8 @@ from fault_injection.sources import ROOT, SOURCES, SOURCES_WITH_HEAD, CleanMater
 from support import contracts
 from support.errors import EnvironmentProblem, UserError
 from support.node import find_node
+from support.printing import Say
 
-Say = Callable[[str], None]
 CODE_FOLDERS = ("export", "node_bridge", "numerics")
 CODE_FILES = (
     "fault_injection/build.py",
@@ -169,7 +169,7 @@ def run_command(command: list[str], say: Say, stdin: str = "") -> str:
     done = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,47 +14,8 @@ from fault_injection.material import LANES
 from fault_injection.registry import Task
 from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
-
-LINE_EVERY_S = 10.0
-
-
-class Progress:
-    """Shows the progress: a bar on a terminal, a line every few seconds in a log."""
-
-    def __init__(self, name: str, total: int, stream: TextIO) -> None:
-        self.name = name
-        self.total = total
-        self.stream = stream
-        self.done = 0
-        self.started = self.last_line = time.monotonic()
-        self.bar: Any = None
-        if stream.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=total, desc=name, file=stream, leave=False)
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Closes the bar, and prints the seconds."""
-        if self.bar is not None:
-            self.bar.close()
-        if self.done:
-            self.say(f"in {time.monotonic() - self.started:.0f} s")
-
-    def step(self) -> None:
-        """Counts one more verdict."""
-        self.done += 1
-        if self.bar is not None:
-            self.bar.update()
-        elif time.monotonic() - self.last_line >= LINE_EVERY_S:
-            self.last_line = time.monotonic()
-            self.say("…")
-
-    def say(self, more: str) -> None:
-        """Prints a line."""
-        print(f"{self.name}: {self.done} of {self.total} {more}", file=self.stream, flush=True)
+from support import printing
+from support.progress import Progress
 
 
 class VerdictRecord:
@@ -124,7 +86,8 @@ class FaultRun:
         new = {key: item for key, item in wanted.items() if key not in self.record.known}
         pool = ThreadPoolExecutor(LANES)
         try:
-            with Progress(name, len(new), self.stream) as progress:
+            say = partial(printing.say, stream=self.stream)
+            with Progress(name, len(new), say=say, stream=self.stream) as progress:
                 waiting = {
                     pool.submit(
                         self.judge_timed, judge, item, self.home / key.replace("/", "."), key
@@ -133,7 +96,7 @@ class FaultRun:
                 }
                 for done in as_completed(waiting):
                     self.record.add(done.result())
-                    progress.step()
+                    progress.add()
         finally:
             pool.shutdown(cancel_futures=True)
         return [self.record.known[key] for key in wanted]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fault_injection.registry import Kind
+from support.tables import format_table
 
 VerdictRow = dict[str, Any]
 ATTRIBUTED = 0.95
@@ -54,15 +55,13 @@ def score_table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:
             columns["injected"][row["kind"]] += 1
             columns["detected"][row["kind"]] += row["detected"]
             columns["attributed"][row["kind"]] += row["attributed"]
-    width = max([len("kind"), *map(len, columns["injected"])])
-    lines = [f"{'kind':{width}}  target     injected  detected  attributed"]
-    for name in columns["injected"]:
-        counts = [columns[column][name] for column in columns]
-        cells = f"{counts[0]:8}  {counts[1]:8}  {counts[2]:10}"
-        lines.append(f"{name:{width}}  {kinds[name].target:9}  {cells}")
+    rows = [
+        [name, kinds[name].target, *(str(counts[name]) for counts in columns.values())]
+        for name in columns["injected"]
+    ]
     return "\n".join(
         [
-            *lines,
+            format_table(["kind", "target", *columns], rows, numeric=range(2, 5)),
             "",
             *_wrong_verdict_lines(document),
             *_without_effect_lines(document),

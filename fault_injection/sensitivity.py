@@ -16,6 +16,7 @@ import numpy as np
 
 from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from numerics.budgets import RTOL
+from support.tables import format_table
 
 FIXED = 1e-5
 LARGEST, SMALLEST = 1.0, 1e-9
@@ -202,15 +203,16 @@ def measure_sources(material: CleanMaterial, names: set[str] | None = None) -> l
 
 def sensitivity_table(rows: list[SmallestChange]) -> str:
     """Returns both budgets side by side, and a summary."""
-    lines = [f"{'source':16}  {'changed':30}  {'fixed':>8}  {'derived':>8}  derived/fixed"]
-    ratios = []
+    cells, ratios = [], []
     for row in rows:
-        both = [f"{v:8.1e}" if v is not None else "   never" for v in (row.fixed, row.derived)]
+        both = [f"{v:.1e}" if v is not None else "never" for v in (row.fixed, row.derived)]
         ratio = ""
         if row.fixed and row.derived:
             ratios.append(row.derived / row.fixed)
             ratio = f"{ratios[-1]:.2f}"
-        lines.append(f"{row.source:16}  {row.what:30}  {both[0]}  {both[1]}  {ratio}")
+        cells.append([row.source, row.what, *both, ratio])
+    head = ["source", "changed", "fixed", "derived", "derived/fixed"]
+    lines = [format_table(head, cells, numeric=range(2, 5))]
     if ratios:
         sharper = sum(ratio <= 1 for ratio in ratios)
         lines.append(

@@ -8,15 +8,14 @@ import platform
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from support.errors import EnvironmentProblem
+from support.printing import Say
+from support.progress import timed_step
 
 # Finding this environment's TensorFlow without importing it.
 
@@ -129,8 +128,6 @@ TFJS_NODE = Path("node_modules", "@tensorflow", "tfjs-node")
 COMPILER_FLAGS = ["-shared", "-fPIC", "-std=c++17", "-O2", f"-DNAPI_VERSION={NODE_API}"]
 COMPILER_FLAGS += ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
 
-Say = Callable[[str], None]
-
 
 def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
     """Replaces `home` by a new build, completely or not at all.
@@ -147,24 +144,15 @@ def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
     partial = home.with_name(f".{home.name}.{os.getpid()}.partial")
     try:
         shutil.copytree(NATIVE_FOLDER / "packages", partial)
-        with timed_step(say, "[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)"):
+        with timed_step("[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)", say):
             install_packages(partial)
-        with timed_step(say, f"[2/2] its binding against TensorFlow {tensorflow.version}"):
+        with timed_step(f"[2/2] its binding against TensorFlow {tensorflow.version}", say):
             _compile_binding(compile_with, tensorflow, partial)
         write_stamp(partial, make_stamp(tensorflow))
         shutil.rmtree(home, ignore_errors=True)
         partial.rename(home)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def timed_step(say: Say, name: str) -> Iterator[None]:
-    """Reports the start of a step, and how long it took."""
-    say(f"{name} …")
-    start = time.monotonic()
-    yield
-    say(f"{name}: {time.monotonic() - start:.1f} s")
 
 
 def find_compiler() -> str:

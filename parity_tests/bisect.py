@@ -8,7 +8,6 @@ graph; a stock conversion keeps most names. A node that throws ends the run.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from support.command_line import OptionParser, command
 from support.errors import EnvironmentProblem, UserError
 from support.node import find_node
 from support.quiet_tensorflow import tensorflow
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 Array = NDArray[Any]
 EXAMPLE = """example:

@@ -11,13 +11,14 @@ import io
 import logging
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, Self
 
 from support.printing import printable
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # The colours of the report's style.css. A chart is transparent.
@@ -34,6 +35,12 @@ IN_DARK_MODE = {
     **dict(zip(SERIES, ("#6db3f2", "#f29a63", "#b39df3", "#62c9b8"), strict=True)),
 }
 FONTS = "system-ui, 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
+LabelPower = Callable[[int], str]
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MAX_POWERS = 6
+"""The most steps of a logarithmic axis that have a tick."""
+NOT_IN_XML = str.maketrans({"\ufffe": "\ufffd", "\uffff": "\ufffd"})
+"""Printable, but not allowed in XML 1.0."""
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 STYLE = {
     # A point of matplotlib is then a pixel of the SVG.
@@ -119,7 +126,7 @@ class Chart:
 
         for text in self.figure.findobj(Text):
             assert isinstance(text, Text)
-            text.set_text("\n".join(printable(line) for line in text.get_text().split("\n")))
+            text.set_text("\n".join(map(_clean, text.get_text().split("\n"))))
         output = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         with warnings.catch_warnings():
@@ -131,7 +138,7 @@ class Chart:
         for element in root.iter():
             self._change_element(element)
         head = [ET.Element("title"), ET.Element("style")]
-        head[0].text, head[1].text = printable(self.title), _style_sheet(output.getvalue())
+        head[0].text, head[1].text = _clean(self.title), _style_sheet(output.getvalue())
         # The first definition is a rule for every line of the page; the root has it instead.
         root[:1] = head
         root.attrib = {
@@ -157,13 +164,48 @@ class Chart:
             shapes = [e for e in _outside_definitions(element) if e.tag in ("path", "use")]
             if tooltips:
                 for shape, tooltip in zip(shapes, tooltips, strict=True):
-                    ET.SubElement(shape, "title").text = printable(tooltip)
+                    ET.SubElement(shape, "title").text = _clean(tooltip)
         elif element.tag == "text":
             # The root has the font. Only the measured widths are DejaVu's.
             styles = element.attrib["style"].split("; ")
             element.set("style", "; ".join(s for s in styles if not s.startswith("font-family")))
             if element.get("transform", "").startswith("rotate(-0 "):
                 del element.attrib["transform"]
+
+
+def format_power(power: int) -> str:
+    """Formats a power of ten.
+
+    >>> format_power(-12)
+    '10⁻¹²'
+    """
+    return f"10{str(power).translate(SUPERSCRIPTS)}"
+
+
+def set_log_axis(
+    axes: Axes, which: Literal["x", "y"], low: int, high: int, label: LabelPower = format_power
+) -> None:
+    """Makes an axis logarithmic, with a tick at powers of ten.
+
+    Matplotlib's own labels of such an axis are formulas, which STYLE turns off.
+
+    Args:
+        axes: the plot.
+        which: the axis.
+        low: the power of ten at which it begins.
+        high: the power of ten at which it ends.
+        label: formats a power for its tick.
+    """
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (10.0**low, 10.0**high)})
+    powers = range(low, high + 1, max(1, -(-(high - low) // MAX_POWERS)))
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_ticks([10.0**power for power in powers], [label(power) for power in powers])
+    axis.set_ticks([], minor=True)
+
+
+def _clean(text: str) -> str:
+    """Returns a text from outside without what may not be in a line of an XML file."""
+    return printable(text).translate(NOT_IN_XML)
 
 
 def _outside_definitions(element: ET.Element) -> list[ET.Element]:

@@ -9,7 +9,7 @@ in JSON, so that printed JSON keeps its meaning.
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
@@ -119,6 +119,14 @@ def underlying_stream(stream: Any) -> TextIO:
     return behind
 
 
-def say(line: str) -> None:
-    """Prints a progress message to stderr; results go to stdout."""
-    print(printable_line(line), file=sys.stderr, flush=True)
+Say = Callable[[str], None]
+"""Prints a message of progress; `say`, or what stands for it in a test or another process."""
+
+
+def say(line: str, stream: TextIO | None = None) -> None:
+    """Prints a message of progress to stderr, or another stream; results go to stdout.
+
+    It is no `logging` record: a person reads these lines, without times or levels, and records of
+    TensorFlow or matplotlib must not mix with them.
+    """
+    print(printable_line(line), file=stream or sys.stderr, flush=True)

@@ -1,4 +1,7 @@
-"""Imports TensorFlow without its start-up messages; all of the project imports it here."""
+"""Imports TensorFlow without its start-up messages; the only file that sets what it prints.
+
+A program that imports TensorFlow at its top gets the level below from its package's `__init__.py`.
+"""
 
 import logging
 import os
@@ -8,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+# Read by TensorFlow's C++ code when it is loaded: errors only.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 
 def tensorflow() -> tuple[Any, Any]:
     """Returns the modules `tensorflow` and `tensorflow_text`; they print errors only."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)

@@ -1,11 +1,8 @@
 """The peer in Python: a SavedModel's signature, as TensorFlow's users call it, on all cores."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf

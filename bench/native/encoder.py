@@ -1,10 +1,7 @@
 """The side that runs a SavedModel in Python, as TensorFlow's users do; encoder.js is the other."""
 
-import os
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf

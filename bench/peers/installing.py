@@ -10,14 +10,13 @@ from pathlib import Path
 
 from bench.side import ROOT
 from support.errors import EnvironmentProblem
+from support.printing import Say
 
 HOME = ROOT / ".nox" / "bench"
 PACKAGES = Path(__file__).parent / "packages"
 CONVERTER_LOCK = ROOT / "locks" / "onnx.txt"
 # onnxruntime-node would otherwise download CUDA's libraries.
 PLAIN = {"ONNXRUNTIME_NODE_INSTALL": "skip", "ONNXRUNTIME_NODE_INSTALL_CUDA": "skip"}
-
-Say = Callable[[str], None]
 
 
 def install_node_peers(say: Say) -> Path:

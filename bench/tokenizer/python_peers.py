@@ -5,12 +5,12 @@
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.serve import serve, time_passes
+from support.quiet_tensorflow import tensorflow
 
 # None of 100, 1,000, 10,000 and all texts at once was clearly faster for any peer.
 BATCH = 1000
@@ -47,7 +47,7 @@ class Peer:
 
 def _make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
     """Makes `tensorflow_text.BertTokenizer`; returns encode, prepare and to-lists functions."""
-    tf, text = _import_tensorflow()
+    tf, text = tensorflow()
     vocab = read_tokens(bundle)
     ids = tf.range(len(vocab), dtype=tf.int64)
     table = tf.lookup.StaticVocabularyTable(tf.lookup.KeyValueTensorInitializer(vocab, ids), 1)
@@ -57,7 +57,7 @@ def _make_tf_text(bundle: Path) -> tuple[Encode, Encode, Encode]:
 
 def _make_tf_text_fast(bundle: Path) -> tuple[Encode, Encode, Encode]:
     """Makes `tensorflow_text.FastBertTokenizer`; returns the same functions."""
-    tf, text = _import_tensorflow()
+    tf, text = tensorflow()
     tokenizer = text.FastBertTokenizer(
         read_tokens(bundle), token_out_type=tf.int32, lower_case_nfd_strip_accents=True
     )
@@ -79,15 +79,6 @@ def _make_hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
 def read_tokens(bundle: Path) -> list[str]:
     r"""Reads the lines of a bundle's vocab; only \n ends one."""
     return (bundle / "vocab.txt").read_bytes().decode().removesuffix("\n").split("\n")
-
-
-def _import_tensorflow() -> tuple[Any, Any]:
-    """Imports TensorFlow and TF-Text, with the threads of the environment."""
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    import tensorflow as tf
-    import tensorflow_text
-
-    return tf, tensorflow_text
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 Each rewrite is a function of the graph; its docstring has the reason for it.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +19,8 @@ from export.rewrites.tfjs_faults import batch_norm_by_moments, faulty_by_sound
 from numerics.budgets import MULTIPLE, Cost
 from numerics.float64 import NoFloat64
 from support.errors import UserError
+from support.printing import Say
+from support.progress import track
 
 REWRITES: tuple[Callable[[FrozenGraph], FrozenGraph], ...] = (
     merge_equal_weights,
@@ -43,7 +44,6 @@ MAX_SHIFT = 3e-7
 # The allowed shift as a share of the cost of float32, if that is larger: the cost is the sum of
 # many such roundings.
 COST_SHARE = 0.125
-LINE_EVERY_S = 30.0
 # A shift below this comes from TensorFlow's order of float64 sums.
 FLOAT64_NOISE = 1e-10
 
@@ -65,7 +65,7 @@ def rewrite(
     feeds: Mapping[str, Array],
     visible: Array,
     measured: MeasuredCosts | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
 ) -> tuple[FrozenGraph, list[Rewritten]]:
     """Applies all rewrites and checks each on the model itself, in float64.
 
@@ -89,11 +89,7 @@ def rewrite(
     before = truth
     frozen = simplify(frozen)
     done = []
-    said = time.monotonic()
-    for number, step in enumerate(REWRITES):
-        if time.monotonic() - said > LINE_EVERY_S:
-            said = time.monotonic()
-            say(f"rewriting the graph: {number} of {len(REWRITES)} steps")
+    for step in track("rewriting the graph", REWRITES, unit="steps", say=say):
         changed = step(frozen)
         if changed is frozen:
             continue

@@ -13,6 +13,7 @@ from typing import Any
 
 from export.encoder_config import EncoderConfig
 from support.errors import UserError
+from support.tables import format_table
 
 CATALOG_FILE = Path(__file__).with_name("catalog.toml")
 # From the most to the least certain.
@@ -194,9 +195,10 @@ def add_command(commands: Any) -> None:
 
 def _run_catalog(options: argparse.Namespace) -> None:
     """Runs `python -m export catalog`."""
-    print(
-        _catalog_json() if options.json else f"{format_table(read_entries())}\n\n{_format_footer()}"
-    )
+    if options.json:
+        print(_catalog_json())
+    else:
+        print(format_catalog(read_entries()), _format_footer(), sep="\n\n")
 
 
 def _catalog_json() -> str:
@@ -206,20 +208,13 @@ def _catalog_json() -> str:
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
-def format_table(rows: tuple[Entry, ...]) -> str:
-    """Formats the rows in aligned columns with a header."""
-    lines = [dict(zip(COLUMNS, COLUMNS, strict=True)), *(row_cells(entry) for entry in rows)]
-    widths = {column: max(len(line[column]) for line in lines) for column in COLUMNS}
-    return "\n".join(
-        "  ".join(
-            line[c].rjust(widths[c]) if c in NUMERIC_COLUMNS else line[c].ljust(widths[c])
-            for c in COLUMNS
-        ).rstrip()
-        for line in lines
-    )
+def format_catalog(entries: tuple[Entry, ...]) -> str:
+    """Formats the entries as a table."""
+    numeric = [COLUMNS.index(name) for name in NUMERIC_COLUMNS]
+    return format_table(COLUMNS, map(row_cells, entries), numeric)
 
 
-def row_cells(entry: Entry) -> dict[str, str]:
+def row_cells(entry: Entry) -> list[str]:
     """Returns the cells of one row as text; `-` if a column does not apply."""
     sizes = entry.configuration
     known = entry.known
@@ -242,7 +237,7 @@ def row_cells(entry: Entry) -> dict[str, str]:
         "state": "deprecated" if entry.deprecated else None,
         "address": entry.url,
     }
-    return {column: "-" if value is None else str(value) for column, value in values.items()}
+    return ["-" if values[name] is None else str(values[name]) for name in COLUMNS]
 
 
 def _format_footer() -> str:

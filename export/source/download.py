@@ -1,9 +1,12 @@
-"""Downloads a URL into the cache, once; resumes an interrupted download."""
+"""Downloads a URL into the cache, once; resumes an interrupted download.
+
+tensorflow_hub can download too, but unpacks what arrives: it has no limit of size or time, checks
+no archive, and begins anew after each interruption.
+"""
 
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,7 +17,7 @@ from export.source.archive import ARCHIVE_KINDS, HEAD_BYTES, detect_archive_kind
 from export.source.connection import Connection, ConnectionBroken, NoAnswer
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
-from support.printing import underlying_stream
+from support.progress import BYTES, Progress
 
 # What is there of a download that is not finished, saved as long as it can be gone on with.
 
@@ -93,52 +96,6 @@ class PartialFile:
         self.path.unlink(missing_ok=True)
         (self.cache / f"{self.stem}.json").unlink(missing_ok=True)
         self.version = None
-
-
-# Progress of a download: a bar on a terminal, a line from time to time in a log.
-
-LINE_EVERY_S = 10.0
-
-
-class Progress:
-    """Counts and reports bytes; `total` is None if the server does not send the size."""
-
-    def __init__(self, total: int | None, done: int, say: Callable[[str], None]) -> None:
-        self.total = total
-        self.done = done
-        self.say = say
-        self.said = time.monotonic()
-        self.bar: Any = None
-
-    def __enter__(self) -> "Progress":
-        """Opens the bar if stderr is a terminal."""
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(
-                total=self.total,
-                initial=self.done,
-                unit="B",
-                unit_scale=True,
-                desc="download",
-                file=underlying_stream(sys.stderr),
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Closes the bar."""
-        if self.bar is not None:
-            self.bar.close()
-
-    def add(self, count: int) -> None:
-        """Counts bytes that have arrived."""
-        self.done += count
-        if self.bar is not None:
-            self.bar.update(count)
-        elif time.monotonic() - self.said >= LINE_EVERY_S:
-            self.said = time.monotonic()
-            of = f" of {self.total / 1e6:.1f}" if self.total else ""
-            self.say(f"download: {self.done / 1e6:.1f}{of} MB")
 
 
 OTHER_SOURCES = "give a local directory, a .tar.gz, a .zip or another URL"
@@ -312,7 +269,8 @@ def _copy_body(
         NoArchive: the file is no archive.
         UserError: it takes too long, or is larger than allowed.
     """
-    with part.path.open("a+b") as file, Progress(total, part.size(), say) as progress:
+    progress = Progress("download", total, unit=BYTES, done=part.size(), say=say)
+    with part.path.open("a+b") as file, progress:
         file.seek(0)
         head = file.read(HEAD_BYTES)
         size = file.seek(0, 2)

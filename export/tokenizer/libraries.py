@@ -357,6 +357,7 @@ def serve(nonce: str) -> None:
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints would break the frames
+    # As support/quiet_tensorflow.py: this file runs alone, in an interpreter without the others.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # This text does not occur in this file: a program that is no Python may print the file.
     answers.write(f"\nready {nonce[::-1]}\n".encode())

@@ -1,4 +1,7 @@
-/** Renders learning curves and the confusion matrix as one HTML page without other files. */
+/**
+ * Renders learning curves and the confusion matrix as one HTML page without other files. The curves are
+ * SVG polylines: a plotting library would be a dependency of everyone who installs this package.
+ */
 import { toPrintable } from '../support/printing.js';
 import { computeLabelF1 } from './evaluation.js';
 

@@ -1,6 +1,7 @@
 /**
  * Decodes text, and detects a wrong encoding from the bytes. Chinese data sets are in UTF-8 or GB18030
- * (which includes GBK), rarely in UTF-16 or Big5.
+ * (which includes GBK), rarely in UTF-16 or Big5. A library that guesses encodings would decide; here
+ * the user decides, and the guess is only the remedy in an error.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { TextDecoder } from 'node:util';

@@ -212,6 +212,9 @@ async function* prepend(first, rest) {
 // quotes. A quote inside a cell that does not begin with one is a plain character: review tables are
 // full of them. A cell that begins with a quote must end with one; otherwise the next stray quote
 // could silently swallow whole rows.
+//
+// Not by csv-parse, which the test compares with: it either refuses quotes inside a cell, or, with
+// `relax_quotes`, takes an unclosed quote and the rows up to the next one as a single cell.
 
 /**
  * @typedef {{content: string, line: number}} NumberedLine

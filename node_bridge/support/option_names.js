@@ -58,7 +58,8 @@ function normalizeName(name) {
 }
 
 /**
- * How many letters must be inserted, removed, changed or swapped with their neighbour.
+ * How many letters must be inserted, removed, changed or swapped with their neighbour. Too short to be
+ * a dependency of everyone who installs this package.
  *
  * @param {string} one
  * @param {string} other

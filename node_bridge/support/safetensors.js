@@ -1,6 +1,8 @@
 /**
  * Reads and writes safetensors files: an 8-byte little-endian header length, a JSON header, the bytes
  * of the tensors. Tensors go from Python to Node in this format, since JSON would make NaN null.
+ * Own code: the format's authors have no JavaScript library, and a file of vectors that is larger than
+ * memory is written row by row.
  * Format: https://github.com/huggingface/safetensors#format
  */
 import { UserError } from './errors.js';

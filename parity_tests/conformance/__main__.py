@@ -21,6 +21,7 @@ from parity_tests.conformance.rows import ConformanceRow, conform_catalog_rows, 
 from parity_tests.conformance.trained import NAME, conform_trained
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import UserError
+from support.printing import say
 
 EXAMPLE = """example:
   python -m parity_tests.conformance --rows albert_tiny,zh-bert-L1
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         vocab = "".join(f"{line}\n" for line in make_vocab_lines(size))
         (Path(scratch) / "vocab.txt").write_text(vocab, encoding="utf-8")
         for at, build in enumerate(wanted, 1):
-            print(f"[{at}/{len(wanted)}] {', '.join(build.names)}", file=sys.stderr, flush=True)
+            say(f"[{at}/{len(wanted)}] {', '.join(build.names)}")
             rows.append(build.run(Path(scratch)))
             _report_last_row(rows, options.out)
     print(markdown_table(rows))
@@ -142,7 +143,7 @@ def _report_last_row(rows: list[ConformanceRow], out: Path) -> None:
     _write_rows_json(rows, out)
     row = rows[-1]
     verdict = "ok" if row.ok else f"FAILED: {row.said}"
-    print(f"    {verdict}", file=sys.stderr, flush=True)
+    say(f"    {verdict}")
 
 
 def _write_rows_json(rows: list[ConformanceRow], out: Path) -> None:

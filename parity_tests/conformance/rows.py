@@ -10,6 +10,7 @@ from typing import Any
 from export.source import catalog
 from parity_tests.runners.measure import run_measured
 from support.node import find_node
+from support.tables import format_markdown
 
 LONG_TIME_LIMIT = ("--time-limit", "7200")
 """The largest models have steps of minutes, and a machine may be busy with other work."""
@@ -135,29 +136,15 @@ HEAD = (
     "peak MiB",
     "load s",
     "Node peak MiB",
-    "max \\|Δ\\|",
+    "max |Δ|",
     "",
 )
-TEXT_COLUMNS = (0, 1, 2, 9)
+NUMERIC_COLUMNS = range(3, 9)
 
 
 def markdown_table(rows: list[ConformanceRow]) -> str:
     """Returns a line for each build, with the names that share it."""
-    lines = [HEAD, *map(row_cells, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
-    rule = tuple(("-" if i in TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
-    return "\n".join(_format_line(line, widths) for line in (lines[0], rule, *lines[1:]))
-
-
-def _format_line(line: tuple[str, ...], widths: list[int]) -> str:
-    """Returns one line of the table."""
-    padded = [_align_cell(cell, widths[i], i) for i, cell in enumerate(line)]
-    return f"| {' | '.join(padded)} |"
-
-
-def _align_cell(cell: str, width: int, column: int) -> str:
-    """Aligns text to the left, numbers to the right."""
-    return cell.ljust(width) if column in TEXT_COLUMNS else cell.rjust(width)
+    return format_markdown(HEAD, map(row_cells, rows), NUMERIC_COLUMNS)
 
 
 def row_cells(row: ConformanceRow) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from parity_tests.runners.measure import MeasuredRun, run_measured
 from parity_tests.runners.runners import CHECK_NATIVE, ROOT
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 from support.node import find_node
+from support.printing import say
 
 TRAIN = ROOT / "node_bridge" / "train.js"
 RUN_NODE = ROOT / "parity_tests" / "finetune" / "run_node.js"
@@ -114,7 +114,7 @@ def _data_options(setting: FinetuneSetting) -> list[str]:
 
 def run_to_end(name: str, command: list[str], setting: FinetuneSetting) -> MeasuredRun:
     """Runs a command; raises as `run_experiments` if it fails."""
-    print(f"{name} …", file=sys.stderr, flush=True)
+    say(f"{name} …")
     done = run_measured(command, setting.scratch / "log")
     if done.code == 0:
         return done

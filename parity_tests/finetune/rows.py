@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from support.tables import format_markdown
+
 MIB = 1 << 20
 
 
@@ -87,11 +89,9 @@ TEXT_COLUMNS = 2
 
 def markdown_table(rows: list[FinetuneRow]) -> str:
     """Returns a line for each row; a missing one has dashes, and the reason below the table."""
-    lines = [HEAD, *map(row_cells, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
-    rule = tuple(("-" if i < TEXT_COLUMNS else "-:").rjust(w, "-") for i, w in enumerate(widths))
-    shown = [f"| {' | '.join(_align_cells(line, widths))} |" for line in (HEAD, rule, *lines[1:])]
-    return "\n".join([*shown, *filter(None, map(_row_note, rows))])
+    numeric = range(TEXT_COLUMNS, len(HEAD))
+    table = format_markdown(HEAD, map(row_cells, rows), numeric)
+    return "\n".join([table, *filter(None, map(_row_note, rows))])
 
 
 def row_cells(row: FinetuneRow) -> tuple[str, ...]:
@@ -109,12 +109,6 @@ def row_cells(row: FinetuneRow) -> tuple[str, ...]:
         f"{row.peak_bytes / MIB:,.0f}",
         f"{row.texts_per_second:,.0f}",
     )
-
-
-def _align_cells(line: tuple[str, ...], widths: list[int]) -> list[str]:
-    """Aligns text to the left, numbers to the right."""
-    pairs = enumerate(zip(line, widths, strict=True))
-    return [c.ljust(w) if i < TEXT_COLUMNS else c.rjust(w) for i, (c, w) in pairs]
 
 
 def _row_note(row: FinetuneRow) -> str:

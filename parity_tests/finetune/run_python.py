@@ -7,13 +7,10 @@ Prints JSON: `history`, for each epoch `seconds` (its training and its dev texts
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf

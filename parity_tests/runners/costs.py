@@ -6,7 +6,6 @@ time. A model that does not run in float64 runs in float32 a few more times, wit
 weights.
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from numerics.float64 import Float64Function, NoFloat64
 from parity_tests.runners import runs
 from parity_tests.runners.source import SourceModel
 from support.errors import UserError
+from support.printing import say
 
 Array = NDArray[Any]
 Batch = dict[str, NDArray[Any]]
@@ -98,13 +98,13 @@ def measure_costs(
     variables = [v for v in source.signature.graph.variables if v.dtype.is_floating]
     if sum(int(np.prod(v.shape)) for v in variables) > LARGE_MODEL:
         batches = {key: batch for key, batch in batches.items() if key.endswith(".b000")}
-        print("python: float64 on the first batch only, the model is large", file=sys.stderr)
+        say("python: float64 on the first batch only, the model is large")
     costs: dict[str, Cost] = {}
     corrections: Batch = {}
     try:
         exact = Float64Function(source.signature, taps)
     except NoFloat64 as error:
-        print(f"python: {error}: weights are randomly rounded instead", file=sys.stderr)
+        say(f"python: {error}: weights are randomly rounded instead")
         _run_with_rounded_weights(
             variables, lambda: _add_rounded_costs(costs, source, tap_reader, batches)
         )

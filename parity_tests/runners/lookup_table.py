@@ -3,12 +3,9 @@
 python -m parity_tests.runners.lookup_table MODEL OUT
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 

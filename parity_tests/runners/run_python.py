@@ -7,7 +7,6 @@ contract is caught. Writes the file that runs.py describes.
 
 import argparse
 import json
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
@@ -145,7 +142,7 @@ def _compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Bat
             tensors |= {
                 f"{prefix}.{name}": np.ascontiguousarray(value) for name, value in batch.items()
             }
-            print(f"python: special tokens {special}, batch {number + 1}", file=sys.stderr)
+            printing.say(f"python: special tokens {special}, batch {number + 1}")
     for name, batch in make_variants(
         source.batch(setup.source.encode(_invariance_cases(picked), True)), source.roles
     ).items():

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable
@@ -193,7 +192,7 @@ def run_with_progress(command: list[str], environment: dict[str, str] | None) ->
         for line in process.stderr:
             lines.append(line.rstrip())
             if _is_progress(line):
-                print(line, end="", file=sys.stderr)
+                printing.say(line.rstrip("\n"))
     causes = [line for line in lines if line.startswith("error: ")]
     causes += [line for line in lines if "Error" in line] or list(lines)[-1:]
     return process.returncode, (causes or ["it printed nothing"])[0]

@@ -18,6 +18,7 @@ from parity_tests.tokenizer.proof import (
 )
 from support.command_line import OptionParser, command
 from support.errors import UserError
+from support.tables import format_table
 
 EXAMPLE = """example:
   python -m parity_tests.tokenizer --full --json artifacts/parity/tokenizer.json
@@ -64,11 +65,19 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 
 def print_result(result: ProofResult) -> None:
     """Prints the result as a table, and the differences."""
+    cells = [
+        (
+            row.tokenizer,
+            row.group,
+            f"{row.texts:,}",
+            "equal" if row.different == 0 else f"{row.different} DIFFER",
+        )
+        for row in result.rows
+    ]
+    print(format_table(("tokenizer", "group", "texts", ""), cells, numeric=[2]))
     for row in result.rows:
-        verdict = "equal" if row.different == 0 else f"{row.different} DIFFER"
-        print(f"{row.tokenizer:28} {row.group:28} {row.texts:>10,} texts  {verdict}")
         for difference in row.differences:
-            print(f"    {difference}")
+            print(f"{row.group}: {difference}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ TF-Text's `BertTokenizer(lower_case=True)` and Hugging Face's `BertWordPieceToke
 called BERT's tokenizer. The kinds name the characters that the two treat differently.
 """
 
-import os
 import sys
 import unicodedata
 from collections import Counter
@@ -17,8 +16,7 @@ from pathlib import Path
 from parity_tests.tokenizer.material import read_reviews
 from support.command_line import OptionParser, command
 from support.errors import UserError
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from support.quiet_tensorflow import tensorflow
 
 Encode = Callable[[list[str]], list[list[int]]]
 BATCH = 1000
@@ -26,9 +24,7 @@ BATCH = 1000
 
 def _make_tf_text_encoder(vocab: list[str]) -> Encode:
     """Returns a function from texts to TF-Text's ids, without special tokens."""
-    import tensorflow as tf
-    import tensorflow_text
-
+    tf, tensorflow_text = tensorflow()
     table = tf.lookup.StaticVocabularyTable(
         tf.lookup.KeyValueTensorInitializer(vocab, tf.range(len(vocab), dtype=tf.int64)), 1
     )

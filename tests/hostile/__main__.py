@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -20,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from support.command_line import OptionParser
+from support.printing import say
+from support.progress import Progress
 from tests.hostile import fuzz
 from tests.hostile.case import EXITS, HostileCase
 from tests.hostile.running import CaseOutcome, attempt_case
@@ -36,7 +35,6 @@ EXAMPLE = """examples:
 exit codes: 0 no fault, 1 a fault, 2 a mistake in the input
 """
 HERE = Path(__file__).parent
-LINE_EVERY_S = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows = attempt_all(cases, Path(workdir), options.jobs)
             flips = fuzz.run_fuzz(Path(workdir), options.flips, options.seed, options.jobs)
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        say("interrupted; nothing was written")
         return 130
     document = tally_outcomes(rows, flips)
     whole = not options.only and options.flips >= fuzz.FLIPS
@@ -97,18 +95,11 @@ def run_at_once(work: Sequence[Callable[[], Any]], jobs: int, what: str) -> list
         jobs: how many at once.
         what: the name of the functions, for the progress.
     """
-    terminal, last_line = sys.stderr.isatty(), time.monotonic()
-    with (
-        ThreadPoolExecutor(jobs) as pool,
-        tqdm(total=len(work), desc=what, disable=not terminal) as bar,
-    ):
+    with ThreadPoolExecutor(jobs) as pool, Progress(what, len(work)) as progress:
         started = [pool.submit(one) for one in work]
         try:
-            for count, _ in enumerate(as_completed(started), 1):
-                bar.update()
-                if not terminal and time.monotonic() - last_line > LINE_EVERY_S:
-                    last_line = time.monotonic()
-                    print(f"{what}: {count} of {len(work)}", file=sys.stderr, flush=True)
+            for _ in as_completed(started):
+                progress.add()
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -75,6 +75,15 @@ test('an unclosed quote is refused with its line and swallows no row', async () 
   }
 });
 
+test('csv-parse accepts an unclosed quote where stray quotes are allowed, which is why it is not used', async () => {
+  const content = 'x,9\n"好,1\nb,0\nc "坏,1\n';
+  assert.deepEqual(parse(content, { relax_quotes: true }), [
+    ['x', '9'],
+    ['"好,1\nb,0\nc "坏', '1'],
+  ]);
+  await assert.rejects(records(content), /^Error: a\.csv:4: broken CSV/);
+});
+
 test('an unclosed cell does not load the rest of a large file into memory', async () => {
   let read = 0;
   const many = async function* () {

@@ -254,6 +254,24 @@ def test_truncated_tars_are_refused(tmp_path: Path, start: int) -> None:
     assert_damage_refused(tmp_path, PLAIN[:start] + bytes(512) + PLAIN[start + 512 :])
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        tar_bytes(("/absolute", b"evil"), mode="w"),
+        tar_bytes(MODEL, special_member("m/link", tarfile.SYMTYPE, "saved_model.pb"), mode="w"),
+        tar_bytes(MODEL, MODEL, mode="w"),
+        PLAIN[: HEADERS[1] + 148] + b"x" + PLAIN[HEADERS[1] + 149 :],
+        PLAIN[: HEADERS[1]],
+    ],
+    ids=["an absolute name", "a link", "a name twice", "a damaged header", "a cut"],
+)
+def test_python_s_own_filter_accepts_what_is_refused_here(tmp_path: Path, content: bytes) -> None:
+    # The reason for our own checks. If this fails, Python may have learned to refuse it.
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        tar.extractall(tmp_path / "by_tarfile", filter="data")
+    assert_refused(tmp_path, content, f"{SAFE}|cut off or damaged")
+
+
 def test_data_after_the_end_of_a_tar_is_refused(tmp_path: Path) -> None:
     assert_damage_refused(tmp_path, PLAIN + b"x")
     assert_damage_refused(tmp_path, PLAIN + PLAIN)

@@ -4,6 +4,7 @@ No measured figure decides a test.
 """
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from bench import __main__ as command
-from bench.output import draw_svg, format_table
+from bench.output import draw_svg, format_rows
 from bench.rows import BenchRecord, BenchRow, read_rows
 from bench.setting import collect_facts
 from bench.side import ROOT, SideProcess, python_program, time_in_turns
@@ -24,6 +25,7 @@ from bench.tokenizer.speed import CASES, compare_with_peer
 from support.errors import CheckFailed, EnvironmentProblem
 
 MACHINE = {"cpu": "made up", "cpus": 2, "node": "20", "versions": {"a": "1"}}
+SVG = "{http://www.w3.org/2000/svg}"
 ORDER = ["toy.sort", "toy.load", "toy.memory"]
 
 
@@ -98,7 +100,7 @@ def documents(tmp_path):
 
 
 def test_the_table_marks_missed_targets_and_old_code(tmp_path):
-    lines = format_table(documents(tmp_path), "now").split("\n")
+    lines = format_rows(documents(tmp_path), "now").split("\n")
     assert [re.sub(" +", " ", line) for line in lines[1:4]] == [
         "toy.sort 12 texts/s 4 texts/s 3× 2–5 2× met theirs",
         "toy.load * 500 ms 1.5 s 3× 2–5 4× MISSED theirs",
@@ -106,17 +108,44 @@ def test_the_table_marks_missed_targets_and_old_code(tmp_path):
     ]
     assert "toy.load: why it is slow" in lines
     assert lines[-1] == "1 of 2 targets met"
-    assert format_table([], "now") == "no rows"
+    assert format_rows([], "now") == "no rows"
 
 
 def test_the_chart_has_a_bar_for_each_row_and_a_mark_for_each_target(tmp_path):
-    marks = [element.attrib for element in ET.fromstring(draw_svg(documents(tmp_path))).iter()]
-    kinds = [mark.get("class") for mark in marks]
+    groups = [
+        (group.get("class"), horizontal_extent(group))
+        for group in ET.fromstring(draw_svg(documents(tmp_path))).iter(f"{SVG}g")
+        if group.get("class")
+    ]
+    kinds = [kind for kind, _ in groups]
     assert [kinds.count(kind) for kind in ("met", "missed", "open", "target")] == [1, 1, 1, 2]
-    met, slower, one = (marks[kinds.index(kind)] for kind in ("met", "open", "one"))
-    assert met["x"] == one["x1"]
-    assert float(slower["x"]) + float(slower["width"]) == pytest.approx(float(one["x1"]))
+    extents = dict(groups)
+    (one, _), met, slower = extents["one"], extents["met"], extents["open"]
+    assert met[0] == slower[1] == one
+    # The axis is logarithmic: 3 is as far from 1 as log 3 says against log 2.
+    assert (met[1] - one) / (one - slower[0]) == pytest.approx(math.log(3) / math.log(2), rel=1e-4)
     assert draw_svg([]).startswith("<svg")
+
+
+def test_the_chart_separates_families_and_crosses_no_ratio():
+    rows = [
+        {"name": name, "ratio": ratio, "target": target, "met": None, "what": "", "peer": ""}
+        | {"machine": MACHINE}
+        for name, ratio, target in (("a.b", 9, 10), ("a.c", 9, 90), ("d", 9, 1))
+    ]
+    chart = ET.fromstring(draw_svg(rows))
+    labels = [text.attrib for text in chart.iter(f"{SVG}text") if text.text == "9×"]
+    (near, far, beside), heights = ([float(a[key]) for a in labels] for key in ("x", "y"))
+    targets = [g for g in chart.iter(f"{SVG}g") if g.get("class") == "target"]
+    assert near > horizontal_extent(targets[0])[0] > far == beside
+    assert heights[1] - heights[0] < heights[2] - heights[1]
+
+
+def horizontal_extent(group):
+    """Returns the smallest and the largest x of a group's path."""
+    [path] = [element.attrib["d"] for element in group.iter(f"{SVG}path")]
+    across = [float(x) for x in re.findall(r"[ML] (\S+)", path)]
+    return min(across), max(across)
 
 
 def test_sides_are_measured_in_turns_after_a_warm_up():

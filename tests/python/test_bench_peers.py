@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from bench import output
 from bench.encoding import features, material
 from bench.encoding import speed as encoding
 from bench.peers import installing
@@ -254,13 +253,3 @@ def test_a_program_that_fails_is_not_timed(tmp_path):
             cold.make_timer([str(program)])()
     program.write_text("console.log(1)")
     assert cold.make_timer([str(program)])() > 0
-
-
-def test_the_chart_separates_families_and_crosses_no_ratio():
-    rows = [
-        {"name": name, "ratio": ratio, "target": target, "met": None, "what": "", "peer": ""}
-        for name, ratio, target in (("a.b", 9, 10), ("a.c", 9, 90), ("d", 9, 1))
-    ]
-    near, far, beside = output.chart_marks(rows)["bars"]
-    assert near["label"] == near["target"] > far["label"] == beside["label"]
-    assert far["y"] - near["y"] < beside["y"] - far["y"]

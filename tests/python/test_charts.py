@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import charts
-from support.charts import SERIES, Chart
+from support.charts import SERIES, Chart, set_log_axis
 
 pytestmark = pytest.mark.quick
 
@@ -81,15 +81,26 @@ def test_marks_have_a_class_and_a_tooltip_for_each_shape():
 
 
 def test_texts_from_outside_are_shown_as_they_are():
-    svg = draw("$x^2$ <b>&\x1b[31m\u202e", "<script>\x07", ["</title>", "\x00"])
+    svg = draw("$x^2$ <b>&\x1b[31m\u202e", "<script>\x07", ["</title>", "\x00\uffff"])
     assert "$x^2$ <b>&\\u001b[31m\\u202e" in texts_of(svg)
     titles = [element.text for element in ET.fromstring(svg).iter(f"{SVG}title")]
-    assert titles == [r"<script>\u0007", "</title>", r"\u0000"]
+    assert titles == [r"<script>\u0007", "</title>", "\\u0000\ufffd"]
 
 
 def test_chinese_is_text_and_gives_no_warning(recwarn):
     assert "轻量模型" in texts_of(draw("轻量模型"))
     assert not recwarn.list
+
+
+def test_a_logarithmic_axis_has_readable_powers_of_ten():
+    with Chart(400, 200, "") as chart:
+        axes = chart.figure.subplots()
+        set_log_axis(axes, "y", -12, 0)
+        set_log_axis(axes, "x", 0, 2, lambda power: f"{10**power}×")
+        axes.plot([1, 100], [1e-12, 1])
+        texts = texts_of(chart.svg())
+    assert texts[:3] == ["1×", "10×", "100×"]
+    assert texts[3:] == ["10⁻¹²", "10⁻¹⁰", "10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"]
 
 
 def test_a_program_that_draws_nothing_does_not_load_matplotlib():

@@ -13,6 +13,7 @@ import pytest
 from export.bundle import digest
 from export.source import download, hub
 from export.source.download import ABANDONED_S, PartialFile
+from support import progress
 from support.errors import EnvironmentProblem, UserError
 from tests.python.hosts import BODY, TAG, Host
 
@@ -206,18 +207,20 @@ def test_cache_that_is_not_writable_is_an_error(host: Host, cache: Path) -> None
 
 
 def test_progress_in_a_log_is_lines(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     lines: list[str] = []
     hub.resolve(host.url(), say=lines.append)
-    assert lines[-1] == f"download: {len(BODY) / 1e6:.1f} of {len(BODY) / 1e6:.1f} MB"
+    size = f"{len(BODY) / 1e6:.1f}"
+    assert lines[-2:] == [f"download: {size} of {size} MB", f"download: {size} of {size} MB in 0 s"]
 
 
 def test_progress_on_a_terminal_is_a_bar(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr(progress, "BAR_AFTER_S", 0.0)
     hub.resolve(host.url())
-    assert "download: 100%" in capsys.readouterr().err
+    assert "download:   0%" in capsys.readouterr().err
 
 
 def test_sha256_is_checked_before_the_export(

@@ -21,6 +21,7 @@ from export.model import ExportRequest, export_model
 from export.output_directory import SAVED_MODEL, atomic_directory, write_file_list
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
 from export.tokenizer_choice import TokenizerChoice
+from support.atomic import write_json
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
 from support.quiet_tensorflow import tensorflow
@@ -76,9 +77,7 @@ class Steps:
         make()
         self.ran += 1
         self.made[name] = {"inputs": identity, "outputs": _digests_of_existing(outputs)}
-        partial = self.record.with_suffix(".partial")
-        partial.write_text(json.dumps(self.made, indent=2) + "\n", encoding="utf-8")
-        partial.rename(self.record)
+        write_json(self.record, self.made)
         self.say(f"[{self.number}/{self.total}] {name}: {time.monotonic() - start:.1f} s")
 
 

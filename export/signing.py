@@ -8,11 +8,11 @@ and through its hashes every other file. The method is Ed25519 (RFC 8032) of the
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.bundle import CONTRACT
+from support.atomic import write_file
 from support.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,12 +47,7 @@ def sign(directory: Path, key: Path) -> None:
         "public_key": _to_base64(private.public_key().public_bytes_raw()),
         "signature": _to_base64(private.sign(_signed_message(name, contract))),
     }
-    partial = directory / f".{SIGNATURE}.{os.getpid()}.partial"
-    try:
-        partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        partial.replace(directory / SIGNATURE)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(directory / SIGNATURE, json.dumps(document, indent=2) + "\n")
 
 
 def _signed_message(name: str, contract: bytes) -> bytes:

@@ -14,6 +14,7 @@ from parity_tests import cases
 from parity_tests.judgement import judge_bundle
 from parity_tests.reference import Reference, prepare_reference
 from parity_tests.runners.tokenizer_source import TokenizerSource
+from support.atomic import write_file
 from support.errors import EnvironmentProblem, UserError
 from support.errors import EnvironmentProblem as Unable
 
@@ -102,9 +103,7 @@ class Evaluator:
             reference = prepare_reference(model, made_of, self.material.cases, directory, contract)
         except (UserError, EnvironmentProblem) as error:
             raise Unable(f"Python's side of {source.name} does not run: {error}") from error
-        growing = file.with_suffix(".partial")
-        growing.write_bytes(pickle.dumps(reference))
-        growing.rename(file)
+        write_file(file, pickle.dumps(reference))
         self.say(f"Python's side of {source.name}")
         return reference
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from fault_injection.sources import ROOT, SOURCES, SOURCES_WITH_HEAD, CleanMaterial
 from support import contracts
+from support.atomic import new_directory
 from support.errors import EnvironmentProblem, UserError
 from support.node import find_node
 
@@ -118,15 +119,12 @@ def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
         lines = list(islice(stream, TRAINING_TEXTS))
     few = made.root / f"{name}.jsonl"
     few.write_text("".join(lines), encoding="utf-8", newline="\n")
-    growing = out.with_name(f".{name}.{os.getpid()}.partial")
-    shutil.rmtree(growing, ignore_errors=True)
-    growing.parent.mkdir(exist_ok=True)
     bundle = next(c.path for c in made.cleans() if c.name == f"{name}.float32")
     command = [find_node(), str(ROOT / "node_bridge" / "train.js"), "--bundle", str(bundle)]
     command += ["--train", str(few), "--dev", str(few), "--epochs", "3", "--max-length", "40"]
-    run_command([*command, "--out", str(growing)], say)
-    _write_golden(growing, bundle, lines[:GOLDEN_TEXTS])
-    growing.rename(out)
+    with new_directory(out) as directory:
+        run_command([*command, "--out", str(directory)], say)
+        _write_golden(directory, bundle, lines[:GOLDEN_TEXTS])
     few.unlink()
     say(f"trained a head on {name}")
 

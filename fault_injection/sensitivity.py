@@ -8,7 +8,7 @@ differences of other runtimes are not included.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -218,11 +218,3 @@ def sensitivity_table(rows: list[SmallestChange]) -> str:
             f"median {float(np.median(ratios)):.2f}, largest {max(ratios):.2f}"
         )
     return "\n".join(lines)
-
-
-def write_sensitivity(path: Path, rows: list[SmallestChange]) -> None:
-    """Writes the document completely or not at all."""
-    growing = path.with_suffix(".partial")
-    text = json.dumps([asdict(row) for row in rows], indent=1)
-    growing.write_text(text + "\n", encoding="utf-8")
-    growing.replace(path)

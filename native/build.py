@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from support.atomic import new_directory
 from support.errors import EnvironmentProblem
 
 # Finding this environment's TensorFlow without importing it.
@@ -144,18 +145,13 @@ def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
         EnvironmentProblem: no compiler, no npm, no network, or the compiler fails.
     """
     compile_with = find_compiler()
-    partial = home.with_name(f".{home.name}.{os.getpid()}.partial")
-    try:
-        shutil.copytree(NATIVE_FOLDER / "packages", partial)
+    with new_directory(home) as directory:
+        shutil.copytree(NATIVE_FOLDER / "packages", directory, dirs_exist_ok=True)
         with timed_step(say, "[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)"):
-            install_packages(partial)
+            install_packages(directory)
         with timed_step(say, f"[2/2] its binding against TensorFlow {tensorflow.version}"):
-            _compile_binding(compile_with, tensorflow, partial)
-        write_stamp(partial, make_stamp(tensorflow))
-        shutil.rmtree(home, ignore_errors=True)
-        partial.rename(home)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _compile_binding(compile_with, tensorflow, directory)
+        write_stamp(directory, make_stamp(tensorflow))
 
 
 @contextmanager

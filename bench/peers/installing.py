@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.side import ROOT
+from support.atomic import new_directory
 from support.errors import EnvironmentProblem
 
 HOME = ROOT / ".nox" / "bench"
@@ -71,15 +72,9 @@ def install_once(
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return home
     say(f"installing {what}, to download once")
-    growing = home.with_name(f".{name}.{os.getpid()}.partial")
-    growing.mkdir(parents=True)
-    try:
-        install(growing)
-        (growing / stamp.name).write_text(wanted, encoding="utf-8")
-        shutil.rmtree(home, ignore_errors=True)
-        growing.rename(home)
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)
+    with new_directory(home) as directory:
+        install(directory)
+        (directory / stamp.name).write_text(wanted, encoding="utf-8")
     return home
 
 

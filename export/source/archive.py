@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import shutil
 import tarfile
 import zipfile
@@ -14,6 +13,7 @@ from typing import BinaryIO
 
 from export.source import unpacking
 from export.source.unpacking import CHUNK, Member, MemberPaths, UnpackLimit, tar_members
+from support.atomic import temporary_directory_beside
 from support.errors import EnvironmentProblem, UserError
 
 GZIP, ZIP, TAR = b"\x1f\x8b", b"PK\x03\x04", b"ustar"
@@ -63,24 +63,23 @@ def unpack(archive: Path, cache: Path, content: str) -> Path:
         EnvironmentProblem: the cache is not writable.
     """
     target = cache / content
-    partial = cache / f".{content}.{os.getpid()}.partial"
     try:
         if _is_unpacked(archive, target):
             return target
         _remove_path(target)
-        partial.mkdir(parents=True)
-        _write_members(archive, partial)
-        if sha256_of_file(archive) != content:
-            raise UserError(f"{archive} changed while it was read; run the command again")
-        _move_into_place(partial, target)
+        # Not `new_directory`: it would replace the same directory of a process that was faster,
+        # which may be reading it already.
+        with temporary_directory_beside(target) as partial:
+            _write_members(archive, partial)
+            if sha256_of_file(archive) != content:
+                raise UserError(f"{archive} changed while it was read; run the command again")
+            _move_into_place(partial, target)
     except OSError as error:
         if error.errno is None:
             raise _damaged_archive_error(archive, error) from error
         raise EnvironmentProblem(f"cannot unpack {archive}: {error.strerror}") from error
     except DAMAGE_ERRORS as error:
         raise _damaged_archive_error(archive, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
